@@ -1,0 +1,297 @@
+package generated
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// This file is written by hand: the types of values that the document gives as
+// a choice between scalars, or between a scalar and something else, for which
+// there is no good generated form. Everything else in the package is generated.
+
+// ConversationInputs is what a call adds to a conversation: either a text, which
+// stands for one user message, or a list of entries. The zero value is unset.
+type ConversationInputs struct {
+	text    string
+	entries []Entry
+	kind    inputsKind
+}
+
+type inputsKind uint8
+
+const (
+	noInputs inputsKind = iota
+	textInputs
+	entryInputs
+)
+
+// NewTextInputs makes inputs of a text.
+func NewTextInputs(text string) ConversationInputs {
+	return ConversationInputs{text: text, kind: textInputs}
+}
+
+// NewEntryInputs makes inputs of a list of entries. An empty list is sent as such.
+func NewEntryInputs(entries []Entry) ConversationInputs {
+	return ConversationInputs{entries: entries, kind: entryInputs}
+}
+
+// IsZero reports whether the inputs are unset.
+func (in ConversationInputs) IsZero() bool { return in.kind == noInputs }
+
+// Text returns the text, and whether the inputs are one.
+func (in ConversationInputs) Text() (string, bool) { return in.text, in.kind == textInputs }
+
+// Entries returns the entries; nil when the inputs are a text or unset.
+func (in ConversationInputs) Entries() []Entry { return in.entries }
+
+// MarshalJSON writes a string, a list, or null when unset.
+func (in ConversationInputs) MarshalJSON() ([]byte, error) {
+	switch in.kind {
+	case textInputs:
+		return json.Marshal(in.text)
+	case entryInputs:
+		return marshalList(in.entries)
+	default:
+		return []byte("null"), nil
+	}
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (in *ConversationInputs) UnmarshalJSON(data []byte) error {
+	*in = ConversationInputs{}
+	switch data[0] {
+	case '"':
+		in.kind = textInputs
+		return json.Unmarshal(data, &in.text)
+	case '[':
+		in.kind = entryInputs
+		return json.Unmarshal(data, &in.entries)
+	case 'n':
+		return nil
+	default:
+		return fmt.Errorf("inputs: want a string or a list of entries, have %s", start(data))
+	}
+}
+
+// MessageContent is the content of a message: a text or a list of chunks. In a
+// stream, a delta's content is a text or one chunk. The zero value is unset.
+type MessageContent struct {
+	text   string
+	chunks []ContentChunk
+	kind   contentKind
+}
+
+type contentKind uint8
+
+const (
+	noContent contentKind = iota
+	textContent
+	chunkContent
+	chunkListContent
+)
+
+// NewTextContent makes content of a text.
+func NewTextContent(text string) MessageContent {
+	return MessageContent{text: text, kind: textContent}
+}
+
+// NewChunkContent makes content of a list of chunks. An empty list is sent as such.
+func NewChunkContent(chunks ...ContentChunk) MessageContent {
+	return MessageContent{chunks: chunks, kind: chunkListContent}
+}
+
+// NewDeltaContent makes the content of a delta that is one chunk.
+func NewDeltaContent(chunk ContentChunk) MessageContent {
+	return MessageContent{chunks: []ContentChunk{chunk}, kind: chunkContent}
+}
+
+// IsZero reports whether the content is unset.
+func (c MessageContent) IsZero() bool { return c.kind == noContent }
+
+// Text returns the text of the content: the text itself, or that of its text
+// chunks, joined. What the model thought, and chunks of other types, are left out.
+func (c MessageContent) Text() string {
+	if c.kind == textContent || len(c.chunks) == 0 {
+		return c.text
+	}
+	var text string
+	for _, chunk := range c.chunks {
+		if t, ok := chunk.Value().(TextChunk); ok {
+			text += t.Text
+		}
+	}
+	return text
+}
+
+// Chunks returns the chunks; a text is one text chunk.
+func (c MessageContent) Chunks() []ContentChunk {
+	if c.kind == textContent {
+		return []ContentChunk{NewContentChunk(TextChunk{Text: c.text})}
+	}
+	return c.chunks
+}
+
+// MarshalJSON writes a string, a list of chunks, one chunk, or null when unset.
+func (c MessageContent) MarshalJSON() ([]byte, error) {
+	switch c.kind {
+	case textContent:
+		return json.Marshal(c.text)
+	case chunkContent:
+		return json.Marshal(c.chunks[0])
+	case chunkListContent:
+		return marshalList(c.chunks)
+	default:
+		return []byte("null"), nil
+	}
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (c *MessageContent) UnmarshalJSON(data []byte) error {
+	*c = MessageContent{}
+	switch data[0] {
+	case '"':
+		c.kind = textContent
+		return json.Unmarshal(data, &c.text)
+	case '[':
+		c.kind = chunkListContent
+		return json.Unmarshal(data, &c.chunks)
+	case '{':
+		c.kind = chunkContent
+		c.chunks = make([]ContentChunk, 1)
+		return json.Unmarshal(data, &c.chunks[0])
+	case 'n':
+		return nil
+	default:
+		return fmt.Errorf("content: want a string, a chunk or a list of chunks, have %s", start(data))
+	}
+}
+
+// CompletionArgsStop lists the texts at which the model stops.
+type CompletionArgsStop []string
+
+// UnmarshalJSON reads a list or a single string.
+func (s *CompletionArgsStop) UnmarshalJSON(data []byte) error {
+	if data[0] != '"' {
+		return json.Unmarshal(data, (*[]string)(s))
+	}
+	*s = make(CompletionArgsStop, 1)
+	return json.Unmarshal(data, &(*s)[0])
+}
+
+// FunctionCallEntryArguments is the JSON text of a function call's arguments,
+// normally an object:
+//
+//	err := json.Unmarshal([]byte(call.Arguments), &arguments)
+type FunctionCallEntryArguments string
+
+// UnmarshalJSON reads a string that holds JSON text, or the object itself.
+func (a *FunctionCallEntryArguments) UnmarshalJSON(data []byte) error {
+	switch data[0] {
+	case '"':
+		return json.Unmarshal(data, (*string)(a))
+	case 'n':
+		return nil
+	default:
+		*a = FunctionCallEntryArguments(data)
+		return nil
+	}
+}
+
+// StringOrInteger is a value that is a string or an integer on the wire. It is
+// written as an integer where it is one in decimal notation ("3"), else as a string.
+type StringOrInteger string
+
+// MarshalJSON writes an integer or a string.
+func (s StringOrInteger) MarshalJSON() ([]byte, error) {
+	if n, err := strconv.ParseInt(string(s), 10, 64); err == nil && strconv.FormatInt(n, 10) == string(s) {
+		return []byte(s), nil
+	}
+	return json.Marshal(string(s))
+}
+
+// UnmarshalJSON reads a string or a number.
+func (s *StringOrInteger) UnmarshalJSON(data []byte) error {
+	switch {
+	case data[0] == '"':
+		return json.Unmarshal(data, (*string)(s))
+	case data[0] == 'n':
+		return nil
+	case data[0] == '-' || '0' <= data[0] && data[0] <= '9':
+		*s = StringOrInteger(data)
+		return nil
+	default:
+		return fmt.Errorf("want a string or an integer, have %s", start(data))
+	}
+}
+
+// UnmarshalJSON reads an object, or a string that is the URL alone.
+func (u *ImageURL) UnmarshalJSON(data []byte) error {
+	if data[0] == '"' {
+		return json.Unmarshal(data, &u.URL)
+	}
+	type plain ImageURL
+	return json.Unmarshal(data, (*plain)(u))
+}
+
+// Timestamp is a time in RFC 3339 form. One without a zone, which some servers
+// send, is read as UTC.
+type Timestamp struct{ time.Time }
+
+// UnmarshalJSON reads a string in RFC 3339 form, with or without its zone.
+func (t *Timestamp) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return err
+	}
+	parsed, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		var naive error
+		if parsed, naive = time.Parse("2006-01-02T15:04:05.999999999", s); naive != nil {
+			return err
+		}
+	}
+	t.Time = parsed
+	return nil
+}
+
+// typeOf returns the "type" of a JSON object; empty when it has none.
+func typeOf(data []byte) string {
+	var object struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(data, &object); err != nil {
+		return ""
+	}
+	return object.Type
+}
+
+// marshalList writes a nil list as an empty one, never as null.
+func marshalList[T any](list []T) ([]byte, error) {
+	if list == nil {
+		return []byte("[]"), nil
+	}
+	return json.Marshal(list)
+}
+
+func rawOrNull(raw json.RawMessage) []byte {
+	if len(raw) == 0 {
+		return []byte("null")
+	}
+	return raw
+}
+
+// start is the beginning of a JSON text, for an error message.
+func start(data []byte) string {
+	const most = 40
+	data = bytes.TrimSpace(data)
+	if len(data) > most {
+		return string(data[:most]) + "…"
+	}
+	return string(data)
+}

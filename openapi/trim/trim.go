@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/speakeasy-api/openapi/overlay"
+	"gopkg.in/yaml.v3"
+)
+
+// tags names the two groups of operations this module covers.
+var tags = []string{"beta.conversations", "beta.agents"}
+
+// Trim makes the committed document out of Mistral's full one and the overlay.
+func Trim(upstream, overlayText []byte) ([]byte, error) {
+	var file yaml.Node
+	if err := yaml.Unmarshal(upstream, &file); err != nil {
+		return nil, fmt.Errorf("reading the upstream document: %w", err)
+	}
+	if file.Kind != yaml.DocumentNode || !strings.HasPrefix(text(get(file.Content[0], "openapi")), "3.1.") {
+		return nil, errors.New("the upstream document is not OpenAPI 3.1")
+	}
+	doc := file.Content[0]
+
+	steps := []struct {
+		name string
+		do   func(*yaml.Node) error
+	}{
+		{"selecting operations", selectOperations},
+		{"folding #stream paths", foldStreams},
+		{"dropping upstream prose", func(doc *yaml.Node) error { dropProse(doc, false); return nil }},
+		{"removing unreachable components", prune},
+		{"applying the overlay", func(doc *yaml.Node) error { return applyOverlay(doc, overlayText) }},
+		{"renaming schemas", renameSchemas},
+		{"naming shared unions", nameUnions},
+		{"removing unreachable components", prune},
+		{"checking the result", check},
+	}
+	for _, step := range steps {
+		if err := step.do(doc); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+
+	sortKeys(get(doc, "components", "schemas"))
+	doc.HeadComment = "# Made by openapi/trim from Mistral's OpenAPI document and overlay.yaml. Do not edit."
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := enc.Encode(doc); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), enc.Close()
+}
+
+func text(n *yaml.Node) string {
+	if n == nil {
+		return ""
+	}
+	return n.Value
+}
+
+// selectOperations keeps what carries one of our tags. Paths are not matched by
+// name, so an operation that upstream adds to the group is not missed.
+func selectOperations(doc *yaml.Node) error {
+	filter(get(doc, "paths"), func(_ string, item *yaml.Node) bool {
+		filter(item, func(key string, op *yaml.Node) bool {
+			if !isMethod(key) {
+				return true // parameters, servers and the like belong to the whole path
+			}
+			opTags := value(op, "tags")
+			return opTags != nil && slices.ContainsFunc(opTags.Content, func(t *yaml.Node) bool { return slices.Contains(tags, t.Value) })
+		})
+		return slices.ContainsFunc(keys(item), isMethod)
+	})
+	for _, tag := range tags {
+		found := false
+		walk(get(doc, "paths"), "", func(_ string, n *yaml.Node) { found = found || n.Value == tag })
+		if !found {
+			return fmt.Errorf("no operation is tagged %q: upstream must have renamed the tag", tag)
+		}
+	}
+	var names []*yaml.Node
+	for _, tag := range tags {
+		names = append(names, &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{scalar("name"), scalar(tag)}})
+	}
+	set(doc, "tags", &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: names})
+	return nil
+}
+
+func isMethod(key string) bool {
+	return slices.Contains([]string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}, key)
+}
+
+// namesBelow are the keywords whose members are named by the author of the
+// document: a property may well be called "description".
+var namesBelow = []string{"properties", "patternProperties", "$defs", "schemas", "securitySchemes", "paths", "responses", "content", "mapping", "headers"}
+
+// dataBelow are the keywords whose value is data, not schema.
+var dataBelow = []string{"default", "const", "enum", "examples", "example"}
+
+func dropProse(n *yaml.Node, names bool) {
+	if n.Kind == yaml.MappingNode && !names {
+		filter(n, func(key string, _ *yaml.Node) bool {
+			prose := slices.Contains([]string{"description", "summary", "title", "example", "examples"}, key)
+			return !prose && !strings.HasPrefix(key, "x-speakeasy-")
+		})
+	}
+	if n.Kind == yaml.SequenceNode {
+		for _, v := range n.Content {
+			dropProse(v, false)
+		}
+	}
+	for key, v := range pairs(n) {
+		if !names && slices.Contains(dataBelow, key) {
+			continue
+		}
+		dropProse(v, !names && slices.Contains(namesBelow, key))
+	}
+}
+
+// prune removes the schemas and security schemes that nothing refers to. A Go
+// type named by x-go-type counts as a reference: that is how the narrow unions
+// of upstream point at the shared ones.
+func prune(doc *yaml.Node) error {
+	schemas := get(doc, "components", "schemas")
+	reached := map[string]bool{}
+	var missing error
+	var reach func(n *yaml.Node)
+	add := func(name, pointer string) {
+		if reached[name] {
+			return
+		}
+		reached[name] = true
+		schema := value(schemas, name)
+		if schema == nil {
+			missing = errors.Join(missing, fmt.Errorf("%s refers to the schema %q, which does not exist", pointer, name))
+			return
+		}
+		reach(schema)
+	}
+	reach = func(n *yaml.Node) {
+		walk(n, "", func(pointer string, n *yaml.Node) {
+			if name, ok := referenced(n); ok {
+				add(name, pointer)
+			} else if ref := value(n, "$ref"); ref != nil && ref.Kind == yaml.ScalarNode {
+				missing = errors.Join(missing, fmt.Errorf("%s refers to %q, which is not a component schema", pointer, ref.Value))
+			}
+			for _, target := range pairs(value(n, "mapping")) {
+				if name, ok := strings.CutPrefix(target.Value, schemaPrefix); ok {
+					add(name, pointer+"/mapping")
+				}
+			}
+			if goType := strings.TrimPrefix(text(value(n, "x-go-type")), "[]"); value(schemas, goType) != nil {
+				add(goType, pointer)
+			}
+		})
+	}
+	reach(get(doc, "paths"))
+	if missing != nil {
+		return missing
+	}
+	filter(schemas, func(name string, _ *yaml.Node) bool {
+		return reached[name] || text(value(value(schemas, name), "x-keep")) == "true"
+	})
+	filter(get(doc, "components"), func(key string, _ *yaml.Node) bool { return key == "schemas" || key == "securitySchemes" })
+	filter(get(doc, "components", "securitySchemes"), func(name string, _ *yaml.Node) bool {
+		for _, requirement := range get(doc, "security").Content {
+			if value(requirement, name) != nil {
+				return true
+			}
+		}
+		return false
+	})
+	return nil
+}
+
+func applyOverlay(doc *yaml.Node, overlayText []byte) error {
+	o, err := overlay.ParseReader(bytes.NewReader(overlayText))
+	if err != nil {
+		return err
+	}
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	warnings, err := o.ApplyToStrict(doc)
+	if err != nil {
+		return err
+	}
+	if len(warnings) > 0 {
+		return errors.New(strings.Join(warnings, "\n"))
+	}
+	return nil
+}
+
+// renameSchemas carries out the overlay's x-rename: an overlay cannot rename a
+// key together with the references to it.
+func renameSchemas(doc *yaml.Node) error {
+	schemas := get(doc, "components", "schemas")
+	names := map[string]string{}
+	for i := 0; i < len(schemas.Content); i += 2 {
+		key, schema := schemas.Content[i], schemas.Content[i+1]
+		to := text(value(schema, "x-rename"))
+		if to == "" {
+			continue
+		}
+		if value(schemas, to) != nil {
+			return fmt.Errorf("%s cannot be renamed to %s: there is one already", key.Value, to)
+		}
+		names[key.Value] = to
+		key.Value = to
+		filter(schema, func(key string, _ *yaml.Node) bool { return key != "x-rename" })
+	}
+	walk(doc, "", func(_ string, n *yaml.Node) {
+		if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && names[name] != "" {
+			n.Value = schemaPrefix + names[name]
+		}
+	})
+	return nil
+}
