@@ -132,111 +132,235 @@ const (
 	ToolTypeWebSearchPremium ToolType = "web_search_premium"
 )
 
-// APIKeyAuth defines model for APIKeyAuth.
+// APIKeyAuth An API key that a connector authenticates with.
 type APIKeyAuth struct {
-	Type  string `json:"type,omitempty,omitzero"`
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type string `json:"type,omitempty,omitzero"`
+
+	// Value The API key.
 	Value string `json:"value"`
 }
 
-// Agent defines model for Agent.
+// Agent A model set up with instructions, tools and settings, in one of its versions.
 type Agent struct {
-	CompletionArgs CompletionArgs    `json:"completion_args,omitempty,omitzero"`
-	CreatedAt      Timestamp         `json:"created_at"`
-	DeploymentChat bool              `json:"deployment_chat"`
-	Description    string            `json:"description,omitempty,omitzero"`
-	Guardrails     []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
-	Handoffs       []string          `json:"handoffs,omitempty,omitzero"`
-	ID             string            `json:"id"`
-	Instructions   string            `json:"instructions,omitempty,omitzero"`
-	Metadata       MetadataDict      `json:"metadata,omitempty,omitzero"`
-	Model          string            `json:"model"`
-	Name           string            `json:"name"`
-	Object         string            `json:"object,omitempty,omitzero"`
-	Source         string            `json:"source"`
-	Tools          []Tool            `json:"tools,omitempty,omitzero"`
-	UpdatedAt      Timestamp         `json:"updated_at"`
-	Version        int               `json:"version"`
-	VersionMessage string            `json:"version_message,omitempty,omitzero"`
-	Versions       []int             `json:"versions"`
-}
+	// CompletionArgs Settings of how the model generates.
+	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-// AgentAliasResponse defines model for AgentAliasResponse.
-type AgentAliasResponse struct {
-	Alias     string    `json:"alias"`
+	// CreatedAt Time of creation.
 	CreatedAt Timestamp `json:"created_at"`
+
+	// DeploymentChat Whether the agent is deployed to the chat application; the service may leave it out.
+	DeploymentChat bool `json:"deployment_chat"`
+
+	// Description What the agent is for; other agents go by it when they hand over.
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Guardrails Moderations to apply.
+	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
+
+	// Handoffs Ids of the agents it may hand a conversation to; at least one when set.
+	Handoffs []string `json:"handoffs,omitempty,omitzero"`
+
+	// ID Id of the agent.
+	ID string `json:"id"`
+
+	// Instructions What the model is told to be and do, before everything else it reads.
+	Instructions string `json:"instructions,omitempty,omitzero"`
+
+	// Metadata Data of the caller's own, kept beside the object.
+	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+
+	// Model Name of the model.
+	Model string `json:"model"`
+
+	// Name Name of the agent.
+	Name string `json:"name"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// Source Where the agent was made; the service may leave it out.
+	Source string `json:"source"`
+
+	// Tools Tools the model may use.
+	Tools []Tool `json:"tools,omitempty,omitzero"`
+
+	// UpdatedAt Time of the last change.
 	UpdatedAt Timestamp `json:"updated_at"`
-	Version   int       `json:"version"`
+
+	// Version Number of this version; the service may send 0.
+	Version int `json:"version"`
+
+	// VersionMessage A note on this version, up to 500 characters.
+	VersionMessage string `json:"version_message,omitempty,omitzero"`
+
+	// Versions Numbers of all versions; the service may leave it out.
+	Versions []int `json:"versions"`
 }
 
-// AgentHandoffDoneEvent defines model for AgentHandoffDoneEvent.
+// AgentAliasResponse An alias of an agent and the version it stands for.
+type AgentAliasResponse struct {
+	// Alias The alias.
+	Alias string `json:"alias"`
+
+	// CreatedAt Time of creation.
+	CreatedAt Timestamp `json:"created_at"`
+
+	// UpdatedAt Time of the last change.
+	UpdatedAt Timestamp `json:"updated_at"`
+
+	// Version Number of the version it stands for.
+	Version int `json:"version"`
+}
+
+// AgentHandoffDoneEvent The event that a handoff has reached the next agent.
 type AgentHandoffDoneEvent struct {
-	CreatedAt     Timestamp       `json:"created_at,omitempty,omitzero"`
-	ID            string          `json:"id"`
-	NextAgentID   string          `json:"next_agent_id"`
-	NextAgentName string          `json:"next_agent_name"`
-	OutputIndex   int             `json:"output_index,omitempty,omitzero"`
-	Type          StreamEventType `json:"type,omitempty,omitzero"`
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry that the event belongs to.
+	ID string `json:"id"`
+
+	// NextAgentID Id of the agent that takes over.
+	NextAgentID string `json:"next_agent_id"`
+
+	// NextAgentName Name of the agent that takes over.
+	NextAgentName string `json:"next_agent_name"`
+
+	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	OutputIndex int `json:"output_index,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// AgentHandoffEntry defines model for AgentHandoffEntry.
+// AgentHandoffEntry A handoff of the conversation from one agent to another.
 type AgentHandoffEntry struct {
-	CompletedAt       Timestamp `json:"completed_at,omitempty,omitzero"`
-	CreatedAt         Timestamp `json:"created_at,omitempty,omitzero"`
-	ID                string    `json:"id,omitempty,omitzero"`
-	NextAgentID       string    `json:"next_agent_id"`
-	NextAgentName     string    `json:"next_agent_name"`
-	Object            string    `json:"object,omitempty,omitzero"`
-	PreviousAgentID   string    `json:"previous_agent_id"`
-	PreviousAgentName string    `json:"previous_agent_name"`
-	Type              EntryType `json:"type,omitempty,omitzero"`
+	// CompletedAt Time of completion; null until then.
+	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
+
+	// CreatedAt Time of creation.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry.
+	ID string `json:"id,omitempty,omitzero"`
+
+	// NextAgentID Id of the agent that takes over.
+	NextAgentID string `json:"next_agent_id"`
+
+	// NextAgentName Name of the agent that takes over.
+	NextAgentName string `json:"next_agent_name"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// PreviousAgentID Id of the agent that hands over.
+	PreviousAgentID string `json:"previous_agent_id"`
+
+	// PreviousAgentName Name of the agent that hands over.
+	PreviousAgentName string `json:"previous_agent_name"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// AgentHandoffStartedEvent defines model for AgentHandoffStartedEvent.
+// AgentHandoffStartedEvent The event that an agent begins to hand the conversation to another.
 type AgentHandoffStartedEvent struct {
-	CreatedAt         Timestamp       `json:"created_at,omitempty,omitzero"`
-	ID                string          `json:"id"`
-	OutputIndex       int             `json:"output_index,omitempty,omitzero"`
-	PreviousAgentID   string          `json:"previous_agent_id"`
-	PreviousAgentName string          `json:"previous_agent_name"`
-	Type              StreamEventType `json:"type,omitempty,omitzero"`
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry that the event belongs to.
+	ID string `json:"id"`
+
+	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	OutputIndex int `json:"output_index,omitempty,omitzero"`
+
+	// PreviousAgentID Id of the agent that hands over.
+	PreviousAgentID string `json:"previous_agent_id"`
+
+	// PreviousAgentName Name of the agent that hands over.
+	PreviousAgentName string `json:"previous_agent_name"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// AgentListPage defines model for AgentListPage.
+// AgentListPage A page of agents and the token of the next one.
 type AgentListPage struct {
-	Data          []Agent `json:"data"`
-	NextPageToken string  `json:"next_page_token,omitempty,omitzero"`
-	Object        string  `json:"object,omitempty,omitzero"`
+	// Data The agents of the page.
+	Data []Agent `json:"data"`
+
+	// NextPageToken Token of the next page; unset on the last one.
+	NextPageToken string `json:"next_page_token,omitempty,omitzero"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
 }
 
-// AppendConversationRequest defines model for AppendConversationRequest.
+// AppendConversationRequest A request to add inputs to a stored conversation and run it on.
 type AppendConversationRequest struct {
-	CompletionArgs    CompletionArgs         `json:"completion_args,omitempty,omitzero"`
-	HandoffExecution  HandoffExecution       `json:"handoff_execution,omitempty,omitzero"`
-	Inputs            ConversationInputs     `json:"inputs,omitempty,omitzero"`
-	Store             *bool                  `json:"store,omitempty"`
-	Stream            bool                   `json:"stream,omitempty,omitzero"`
+	// CompletionArgs Settings of how the model generates.
+	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
+
+	// HandoffExecution Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
+
+	// Inputs What to add to the conversation: a text, which stands for one user message, or entries.
+	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
+
+	// Store Whether the service keeps the conversation, so that it can be read and appended to; true by default.
+	Store *bool `json:"store,omitempty"`
+
+	// Stream Whether to respond with server-sent events instead of one JSON object; false by default.
+	Stream bool `json:"stream,omitempty,omitzero"`
+
+	// ToolConfirmations Answers to the calls of the response before that need confirmation.
 	ToolConfirmations []ToolCallConfirmation `json:"tool_confirmations,omitempty,omitzero"`
 }
 
-// CodeInterpreterTool defines model for CodeInterpreterTool.
+// CodeInterpreterTool The built-in tool that lets the model run code in a sandbox.
 type CodeInterpreterTool struct {
+	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
-	Type              ToolType          `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// CompletionArgs defines model for CompletionArgs.
+// CompletionArgs Settings of how the model generates; an unset one is left to the agent or the model.
 type CompletionArgs struct {
-	FrequencyPenalty *float64           `json:"frequency_penalty,omitempty"`
-	MaxTokens        *int               `json:"max_tokens,omitempty"`
-	Prediction       Prediction         `json:"prediction,omitempty,omitzero"`
-	PresencePenalty  *float64           `json:"presence_penalty,omitempty"`
-	RandomSeed       *int               `json:"random_seed,omitempty"`
-	ReasoningEffort  ReasoningEffort    `json:"reasoning_effort,omitempty,omitzero"`
-	ResponseFormat   ResponseFormat     `json:"response_format,omitempty,omitzero"`
-	Stop             CompletionArgsStop `json:"stop,omitempty,omitzero"`
-	Temperature      *float64           `json:"temperature,omitempty"`
-	ToolChoice       ToolChoiceEnum     `json:"tool_choice,omitempty,omitzero"`
-	TopP             *float64           `json:"top_p,omitempty"`
+	// FrequencyPenalty How much tokens are avoided the more often they have occurred, from -2 to 2.
+	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty"`
+
+	// MaxTokens Most tokens that the reply may have, 0 or more.
+	MaxTokens *int `json:"max_tokens,omitempty"`
+
+	// Prediction Text that the reply is expected to contain.
+	Prediction Prediction `json:"prediction,omitempty,omitzero"`
+
+	// PresencePenalty How much tokens that have occurred are avoided, however often they did, from -2 to 2.
+	PresencePenalty *float64 `json:"presence_penalty,omitempty"`
+
+	// RandomSeed Seed of the random choice, 0 or more; the same seed gives the same reply where possible.
+	RandomSeed *int `json:"random_seed,omitempty"`
+
+	// ReasoningEffort How long a reasoning model thinks before it replies.
+	ReasoningEffort ReasoningEffort `json:"reasoning_effort,omitempty,omitzero"`
+
+	// ResponseFormat Form that the reply must have.
+	ResponseFormat ResponseFormat `json:"response_format,omitempty,omitzero"`
+
+	// Stop A text, or a list of texts, at which generation stops.
+	Stop CompletionArgsStop `json:"stop,omitempty,omitzero"`
+
+	// Temperature Randomness of the choice of tokens, from 0 to 1; lower is more predictable.
+	Temperature *float64 `json:"temperature,omitempty"`
+
+	// ToolChoice Whether the model calls tools; auto by default.
+	ToolChoice ToolChoiceEnum `json:"tool_choice,omitempty,omitzero"`
+
+	// TopP Share of the probability that tokens are chosen from, likeliest first, from 0 to 1.
+	TopP *float64 `json:"top_p,omitempty"`
 }
 
 // ConfirmationStatus Where a call that needs confirmation stands.
@@ -263,88 +387,179 @@ type ContentChunkType string
 
 // Conversation A conversation bound to a model or to an agent; the other of the two is unset.
 type Conversation struct {
-	AgentID        string            `json:"agent_id,omitempty,omitzero"`
-	AgentVersion   StringOrInteger   `json:"agent_version,omitempty,omitzero"`
-	CompletionArgs CompletionArgs    `json:"completion_args,omitempty,omitzero"`
-	CreatedAt      Timestamp         `json:"created_at"`
-	Description    string            `json:"description,omitempty,omitzero"`
-	Guardrails     []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
-	ID             string            `json:"id"`
-	Instructions   string            `json:"instructions,omitempty,omitzero"`
-	Metadata       MetadataDict      `json:"metadata,omitempty,omitzero"`
-	Model          string            `json:"model,omitempty,omitzero"`
-	Name           string            `json:"name,omitempty,omitzero"`
-	Object         string            `json:"object,omitempty,omitzero"`
-	Tools          []Tool            `json:"tools,omitempty,omitzero"`
-	UpdatedAt      Timestamp         `json:"updated_at"`
+	// AgentID Id of the agent; unset when the conversation is bound to a model.
+	AgentID string `json:"agent_id,omitempty,omitzero"`
+
+	// AgentVersion Number or alias of the agent's version; unset means the current one.
+	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
+
+	// CompletionArgs Settings of how the model generates.
+	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
+
+	// CreatedAt Time of creation.
+	CreatedAt Timestamp `json:"created_at"`
+
+	// Description What the conversation is about.
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Guardrails Moderations to apply.
+	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
+
+	// ID Id of the conversation.
+	ID string `json:"id"`
+
+	// Instructions What the model is told to be and do, before everything else it reads.
+	Instructions string `json:"instructions,omitempty,omitzero"`
+
+	// Metadata Data of the caller's own, kept beside the object.
+	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+
+	// Model Name of the model; unset when the conversation is bound to an agent.
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Name Name of the conversation.
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// Tools Tools the model may use.
+	Tools []Tool `json:"tools,omitempty,omitzero"`
+
+	// UpdatedAt Time of the last change.
+	UpdatedAt Timestamp `json:"updated_at"`
 }
 
-// ConversationHistory defines model for ConversationHistory.
+// ConversationHistory All entries of a conversation, in the order they were added.
 type ConversationHistory struct {
-	ConversationID string  `json:"conversation_id"`
-	Entries        []Entry `json:"entries"`
-	Object         string  `json:"object,omitempty,omitzero"`
+	// ConversationID Id of the conversation.
+	ConversationID string `json:"conversation_id"`
+
+	// Entries The entries, oldest first.
+	Entries []Entry `json:"entries"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
 }
 
-// ConversationMessages defines model for ConversationMessages.
+// ConversationMessages All messages of a conversation, in the order they were added.
 type ConversationMessages struct {
-	ConversationID string  `json:"conversation_id"`
-	Messages       []Entry `json:"messages"`
-	Object         string  `json:"object,omitempty,omitzero"`
+	// ConversationID Id of the conversation.
+	ConversationID string `json:"conversation_id"`
+
+	// Messages The messages, oldest first.
+	Messages []Entry `json:"messages"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
 }
 
-// ConversationResponse defines model for ConversationResponse.
+// ConversationResponse What one call added to a conversation, and what that used.
 type ConversationResponse struct {
-	ConversationID string                `json:"conversation_id"`
-	Guardrails     []map[string]any      `json:"guardrails,omitempty,omitzero"`
-	Object         string                `json:"object,omitempty,omitzero"`
-	Outputs        []Entry               `json:"outputs"`
-	Usage          ConversationUsageInfo `json:"usage"`
+	// ConversationID Id of the conversation.
+	ConversationID string `json:"conversation_id"`
+
+	// Guardrails What the guardrails found, in the service's own form; null or absent without guardrails.
+	Guardrails []map[string]any `json:"guardrails,omitempty,omitzero"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// Outputs The entries the call produced: messages, tool executions, function calls and handoffs, in order.
+	Outputs []Entry `json:"outputs"`
+
+	// Usage The tokens that the call used.
+	Usage ConversationUsageInfo `json:"usage"`
 }
 
-// ConversationUsageInfo defines model for ConversationUsageInfo.
+// ConversationUsageInfo The tokens one call used; a count that the service leaves out or gives as null is 0.
 type ConversationUsageInfo struct {
-	CompletionTokens int            `json:"completion_tokens,omitempty,omitzero"`
-	ConnectorTokens  int            `json:"connector_tokens,omitempty,omitzero"`
-	Connectors       map[string]int `json:"connectors,omitempty,omitzero"`
-	PromptTokens     int            `json:"prompt_tokens,omitempty,omitzero"`
-	TotalTokens      int            `json:"total_tokens,omitempty,omitzero"`
+	// CompletionTokens Tokens the model wrote.
+	CompletionTokens int `json:"completion_tokens,omitempty,omitzero"`
+
+	// ConnectorTokens Tokens that tools run by the service added, such as search results.
+	ConnectorTokens int `json:"connector_tokens,omitempty,omitzero"`
+
+	// Connectors Number of uses of each tool run by the service, by its name.
+	Connectors map[string]int `json:"connectors,omitempty,omitzero"`
+
+	// PromptTokens Tokens the model read: inputs, instructions, tools and stored history.
+	PromptTokens int `json:"prompt_tokens,omitempty,omitzero"`
+
+	// TotalTokens All tokens of the call, those of connectors included.
+	TotalTokens int `json:"total_tokens,omitempty,omitzero"`
 }
 
-// CreateAgentRequest defines model for CreateAgentRequest.
+// CreateAgentRequest A request to create an agent.
 type CreateAgentRequest struct {
-	CompletionArgs CompletionArgs    `json:"completion_args,omitempty,omitzero"`
-	Description    string            `json:"description,omitempty,omitzero"`
-	Guardrails     []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
-	Handoffs       []string          `json:"handoffs,omitempty,omitzero"`
-	Instructions   string            `json:"instructions,omitempty,omitzero"`
-	Metadata       MetadataDict      `json:"metadata,omitempty,omitzero"`
-	Model          string            `json:"model"`
-	Name           string            `json:"name"`
-	Tools          []Tool            `json:"tools,omitempty,omitzero"`
-	VersionMessage string            `json:"version_message,omitempty,omitzero"`
+	// CompletionArgs Settings of how the model generates.
+	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
+
+	// Description What the agent is for; other agents go by it when they hand over.
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Guardrails Moderations to apply.
+	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
+
+	// Handoffs Ids of the agents it may hand a conversation to; at least one when set.
+	Handoffs []string `json:"handoffs,omitempty,omitzero"`
+
+	// Instructions What the model is told to be and do, before everything else it reads.
+	Instructions string `json:"instructions,omitempty,omitzero"`
+
+	// Metadata Data of the caller's own, kept beside the object.
+	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+
+	// Model Name of the model.
+	Model string `json:"model"`
+
+	// Name Name of the agent.
+	Name string `json:"name"`
+
+	// Tools Tools the model may use.
+	Tools []Tool `json:"tools,omitempty,omitzero"`
+
+	// VersionMessage A note on this version, up to 500 characters.
+	VersionMessage string `json:"version_message,omitempty,omitzero"`
 }
 
-// CustomConnector defines model for CustomConnector.
+// CustomConnector A connector set up in the account, used as a tool.
 type CustomConnector struct {
-	Authorization     ConnectorAuth     `json:"authorization,omitempty,omitzero"`
-	ConnectorID       string            `json:"connector_id"`
+	// Authorization How the connector authenticates; unset when it needs nothing from the caller.
+	Authorization ConnectorAuth `json:"authorization,omitempty,omitzero"`
+
+	// ConnectorID Id of the connector.
+	ConnectorID string `json:"connector_id"`
+
+	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
-	Type              ToolType          `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// DocumentLibraryTool defines model for DocumentLibraryTool.
+// DocumentLibraryTool The built-in tool that lets the model search document libraries.
 type DocumentLibraryTool struct {
-	LibraryIDs        []string          `json:"library_ids,omitzero"`
+	// LibraryIDs Ids of the libraries to search, at least one.
+	LibraryIDs []string `json:"library_ids,omitzero"`
+
+	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
-	Type              ToolType          `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// DocumentURLChunk defines model for DocumentURLChunk.
+// DocumentURLChunk A document, by its URL.
 type DocumentURLChunk struct {
-	DocumentName string           `json:"document_name,omitempty,omitzero"`
-	DocumentURL  string           `json:"document_url"`
-	Type         ContentChunkType `json:"type,omitempty,omitzero"`
+	// DocumentName File name of the document.
+	DocumentName string `json:"document_name,omitempty,omitzero"`
+
+	// DocumentURL URL of the document.
+	DocumentURL string `json:"document_url"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
 // Entry One entry of a conversation, told apart by `type`.
@@ -358,279 +573,538 @@ type Entry struct {
 // EntryType The kinds of conversation entry.
 type EntryType string
 
-// Function defines model for Function.
+// Function A function that the caller carries out when the model calls it.
 type Function struct {
-	Description string                 `json:"description,omitempty,omitzero"`
-	Name        string                 `json:"name"`
-	Parameters  map[string]interface{} `json:"parameters,omitzero"`
-	Strict      bool                   `json:"strict,omitempty,omitzero"`
+	// Description What the function does and when to call it, for the model to read; empty by default.
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Name Name of the function, which its calls repeat.
+	Name string `json:"name"`
+
+	// Parameters JSON Schema of the arguments.
+	Parameters map[string]interface{} `json:"parameters,omitzero"`
+
+	// Strict Whether the arguments must fit the schema exactly; false by default.
+	Strict bool `json:"strict,omitempty,omitzero"`
 }
 
-// FunctionCallEntry defines model for FunctionCallEntry.
+// FunctionCallEntry A call of a function by the model, to be answered with a FunctionResultEntry.
 type FunctionCallEntry struct {
-	AgentID            string                     `json:"agent_id,omitempty,omitzero"`
-	Arguments          FunctionCallEntryArguments `json:"arguments"`
-	CompletedAt        Timestamp                  `json:"completed_at,omitempty,omitzero"`
-	ConfirmationStatus ConfirmationStatus         `json:"confirmation_status,omitempty,omitzero"`
-	CreatedAt          Timestamp                  `json:"created_at,omitempty,omitzero"`
-	ID                 string                     `json:"id,omitempty,omitzero"`
-	Model              string                     `json:"model,omitempty,omitzero"`
-	Name               string                     `json:"name"`
-	Object             string                     `json:"object,omitempty,omitzero"`
-	ToolCallID         string                     `json:"tool_call_id"`
-	Type               EntryType                  `json:"type,omitempty,omitzero"`
-}
+	// AgentID Id of the agent that produced the entry; unset without an agent.
+	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-// FunctionCallEvent defines model for FunctionCallEvent.
-type FunctionCallEvent struct {
-	AgentID            string             `json:"agent_id,omitempty,omitzero"`
-	Arguments          string             `json:"arguments"`
-	ConfirmationStatus ConfirmationStatus `json:"confirmation_status,omitempty,omitzero"`
-	CreatedAt          Timestamp          `json:"created_at,omitempty,omitzero"`
-	ID                 string             `json:"id"`
-	Model              string             `json:"model,omitempty,omitzero"`
-	Name               string             `json:"name"`
-	OutputIndex        int                `json:"output_index,omitempty,omitzero"`
-	ToolCallID         string             `json:"tool_call_id"`
-	Type               StreamEventType    `json:"type,omitempty,omitzero"`
-}
+	// Arguments The arguments: JSON text, or the object itself.
+	Arguments FunctionCallEntryArguments `json:"arguments"`
 
-// FunctionResultEntry defines model for FunctionResultEntry.
-type FunctionResultEntry struct {
+	// CompletedAt Time of completion; null until then.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
-	CreatedAt   Timestamp `json:"created_at,omitempty,omitzero"`
-	ID          string    `json:"id,omitempty,omitzero"`
-	Object      string    `json:"object,omitempty,omitzero"`
-	Result      string    `json:"result"`
-	ToolCallID  string    `json:"tool_call_id"`
-	Type        EntryType `json:"type,omitempty,omitzero"`
+
+	// ConfirmationStatus Where the call stands when it needs confirmation; unset when it needs none.
+	ConfirmationStatus ConfirmationStatus `json:"confirmation_status,omitempty,omitzero"`
+
+	// CreatedAt Time of creation.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry.
+	ID string `json:"id,omitempty,omitzero"`
+
+	// Model Name of the model that produced the entry.
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Name Name of the function to call.
+	Name string `json:"name"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// ToolCallID Id of the call, which its result and its confirmation repeat.
+	ToolCallID string `json:"tool_call_id"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// FunctionTool defines model for FunctionTool.
+// FunctionCallEvent The next piece of a function call; the deltas of one call share its id.
+type FunctionCallEvent struct {
+	// AgentID Id of the agent that produces the output; unset without an agent.
+	AgentID string `json:"agent_id,omitempty,omitzero"`
+
+	// Arguments The next piece of the arguments' JSON text, "" in the first delta; the pieces of all deltas make the whole.
+	Arguments string `json:"arguments"`
+
+	// ConfirmationStatus Where the call stands when it needs confirmation; unset when it needs none.
+	ConfirmationStatus ConfirmationStatus `json:"confirmation_status,omitempty,omitzero"`
+
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry that the event belongs to.
+	ID string `json:"id"`
+
+	// Model Name of the model that produces the output.
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Name Name of the function to call.
+	Name string `json:"name"`
+
+	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	OutputIndex int `json:"output_index,omitempty,omitzero"`
+
+	// ToolCallID Id of the call, which its result and its confirmation repeat.
+	ToolCallID string `json:"tool_call_id"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
+}
+
+// FunctionResultEntry The caller's result of a function call.
+type FunctionResultEntry struct {
+	// CompletedAt Time of completion; null until then.
+	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
+
+	// CreatedAt Time of creation.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry.
+	ID string `json:"id,omitempty,omitzero"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// Result The result, as text for the model to read.
+	Result string `json:"result"`
+
+	// ToolCallID Id of the call that this is the result of.
+	ToolCallID string `json:"tool_call_id"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type EntryType `json:"type,omitempty,omitzero"`
+}
+
+// FunctionTool A tool that is a function of the caller's own.
 type FunctionTool struct {
+	// Function The function.
 	Function Function `json:"function"`
-	Type     ToolType `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// GuardrailConfig defines model for GuardrailConfig.
+// GuardrailConfig A moderation of what goes into the model and what comes out of it.
 type GuardrailConfig struct {
-	BlockOnError    bool                  `json:"block_on_error,omitempty,omitzero"`
+	// BlockOnError Whether a failure of the moderation itself blocks the call, with status 403; false by default.
+	BlockOnError bool `json:"block_on_error,omitempty,omitzero"`
+
+	// ModerationLLMV1 The first moderation model, and how it is applied.
 	ModerationLLMV1 ModerationLLMV1Config `json:"moderation_llm_v1,omitempty,omitzero"`
+
+	// ModerationLLMV2 The second moderation model, and how it is applied.
 	ModerationLLMV2 ModerationLLMV2Config `json:"moderation_llm_v2,omitempty,omitzero"`
 }
 
-// HTTPValidationError defines model for HTTPValidationError.
+// HTTPValidationError The body of a 422 response.
 type HTTPValidationError struct {
+	// Detail What is wrong with the request.
 	Detail []ValidationError `json:"detail,omitempty,omitzero"`
 }
 
 // HandoffExecution Who carries out a handoff between agents.
 type HandoffExecution string
 
-// ImageDetail defines model for ImageDetail.
+// ImageDetail How closely the model looks at an image.
 type ImageDetail string
 
-// ImageGenerationTool defines model for ImageGenerationTool.
+// ImageGenerationTool The built-in tool that lets the model make images.
 type ImageGenerationTool struct {
+	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
-	Type              ToolType          `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// ImageURL defines model for ImageURL.
+// ImageURL An image by its URL, and how closely to look at it.
 type ImageURL struct {
+	// Detail How closely the model looks at the image.
 	Detail ImageDetail `json:"detail,omitempty,omitzero"`
-	URL    string      `json:"url"`
+
+	// URL URL of the image; a `data:` URL holds the image itself, in base64.
+	URL string `json:"url"`
 }
 
-// ImageURLChunk defines model for ImageURLChunk.
+// ImageURLChunk An image, by its URL.
 type ImageURLChunk struct {
-	ImageURL ImageURL         `json:"image_url"`
-	Type     ContentChunkType `json:"type,omitempty,omitzero"`
+	// ImageURL URL of the image, alone or with a level of detail.
+	ImageURL ImageURL `json:"image_url"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// JSONSchema defines model for JSONSchema.
+// JSONSchema A named JSON Schema that the reply must fit.
 type JSONSchema struct {
-	Description string                 `json:"description,omitempty,omitzero"`
-	Name        string                 `json:"name"`
-	Schema      map[string]interface{} `json:"schema,omitzero"`
-	Strict      bool                   `json:"strict,omitempty,omitzero"`
+	// Description What the schema stands for, for the model to read.
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Name Name of the schema.
+	Name string `json:"name"`
+
+	// Schema The JSON Schema.
+	Schema map[string]interface{} `json:"schema,omitzero"`
+
+	// Strict Whether the reply must fit the schema exactly; false by default.
+	Strict bool `json:"strict,omitempty,omitzero"`
 }
 
-// MessageInputEntry defines model for MessageInputEntry.
+// MessageInputEntry A message given to the model.
 type MessageInputEntry struct {
-	CompletedAt Timestamp      `json:"completed_at,omitempty,omitzero"`
-	Content     MessageContent `json:"content"`
-	CreatedAt   Timestamp      `json:"created_at,omitempty,omitzero"`
-	ID          string         `json:"id,omitempty,omitzero"`
-	Object      string         `json:"object,omitempty,omitzero"`
-	Prefix      bool           `json:"prefix,omitempty,omitzero"`
-	Role        MessageRole    `json:"role"`
-	Type        EntryType      `json:"type,omitempty,omitzero"`
+	// CompletedAt Time of completion; null until then.
+	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
+
+	// Content The message: a text or a list of chunks.
+	Content MessageContent `json:"content"`
+
+	// CreatedAt Time of creation.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry.
+	ID string `json:"id,omitempty,omitzero"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// Prefix Whether this message of the assistant is the beginning of the reply, for the model to go on from; false by default.
+	Prefix bool `json:"prefix,omitempty,omitzero"`
+
+	// Role Who wrote the message.
+	Role MessageRole `json:"role"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// MessageOutputEntry defines model for MessageOutputEntry.
+// MessageOutputEntry A message that the model wrote.
 type MessageOutputEntry struct {
-	AgentID     string         `json:"agent_id,omitempty,omitzero"`
-	CompletedAt Timestamp      `json:"completed_at,omitempty,omitzero"`
-	Content     MessageContent `json:"content"`
-	CreatedAt   Timestamp      `json:"created_at,omitempty,omitzero"`
-	ID          string         `json:"id,omitempty,omitzero"`
-	Model       string         `json:"model,omitempty,omitzero"`
-	Object      string         `json:"object,omitempty,omitzero"`
-	Role        MessageRole    `json:"role,omitempty,omitzero"`
-	Type        EntryType      `json:"type,omitempty,omitzero"`
+	// AgentID Id of the agent that produced the entry; unset without an agent.
+	AgentID string `json:"agent_id,omitempty,omitzero"`
+
+	// CompletedAt Time of completion; null until then.
+	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
+
+	// Content The message: a text or a list of chunks.
+	Content MessageContent `json:"content"`
+
+	// CreatedAt Time of creation.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry.
+	ID string `json:"id,omitempty,omitzero"`
+
+	// Model Name of the model that produced the entry.
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// Role Who wrote the message.
+	Role MessageRole `json:"role,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// MessageOutputEvent defines model for MessageOutputEvent.
+// MessageOutputEvent The next piece of a message; the deltas of one message share its id.
 type MessageOutputEvent struct {
-	AgentID      string          `json:"agent_id,omitempty,omitzero"`
-	Content      MessageContent  `json:"content"`
-	ContentIndex int             `json:"content_index,omitempty,omitzero"`
-	CreatedAt    Timestamp       `json:"created_at,omitempty,omitzero"`
-	ID           string          `json:"id"`
-	Model        string          `json:"model,omitempty,omitzero"`
-	OutputIndex  int             `json:"output_index,omitempty,omitzero"`
-	Role         MessageRole     `json:"role,omitempty,omitzero"`
-	Type         StreamEventType `json:"type,omitempty,omitzero"`
+	// AgentID Id of the agent that produces the output; unset without an agent.
+	AgentID string `json:"agent_id,omitempty,omitzero"`
+
+	// Content The next piece: a text or one chunk.
+	Content MessageContent `json:"content"`
+
+	// ContentIndex Position of the chunk within the message, from 0; it grows by one when thinking gives way to the reply.
+	ContentIndex int `json:"content_index,omitempty,omitzero"`
+
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry that the event belongs to.
+	ID string `json:"id"`
+
+	// Model Name of the model that produces the output.
+	Model string `json:"model,omitempty,omitzero"`
+
+	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	OutputIndex int `json:"output_index,omitempty,omitzero"`
+
+	// Role Who wrote the message.
+	Role MessageRole `json:"role,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
 // MessageRole Who wrote a message.
 type MessageRole string
 
-// MetadataDict defines model for MetadataDict.
+// MetadataDict Data of the caller's own, kept beside an object: any JSON values by name.
 type MetadataDict = map[string]any
 
-// ModerationLLMAction defines model for ModerationLLMAction.
+// ModerationLLMAction What follows when a score reaches its threshold.
 type ModerationLLMAction string
 
-// ModerationLLMV1CategoryThresholds defines model for ModerationLLMV1CategoryThresholds.
+// ModerationLLMV1CategoryThresholds Thresholds for the categories of the first moderation model; an unset one is the service's own.
 type ModerationLLMV1CategoryThresholds struct {
+	// DangerousAndCriminalContent Threshold for dangerous and criminal content.
 	DangerousAndCriminalContent *float64 `json:"dangerous_and_criminal_content,omitempty"`
-	Financial                   *float64 `json:"financial,omitempty"`
-	HateAndDiscrimination       *float64 `json:"hate_and_discrimination,omitempty"`
-	Health                      *float64 `json:"health,omitempty"`
-	Law                         *float64 `json:"law,omitempty"`
-	PII                         *float64 `json:"pii,omitempty"`
-	Selfharm                    *float64 `json:"selfharm,omitempty"`
-	Sexual                      *float64 `json:"sexual,omitempty"`
-	ViolenceAndThreats          *float64 `json:"violence_and_threats,omitempty"`
-}
 
-// ModerationLLMV1Config defines model for ModerationLLMV1Config.
-type ModerationLLMV1Config struct {
-	Action                   ModerationLLMAction               `json:"action,omitempty,omitzero"`
-	CustomCategoryThresholds ModerationLLMV1CategoryThresholds `json:"custom_category_thresholds,omitempty,omitzero"`
-	IgnoreOtherCategories    bool                              `json:"ignore_other_categories,omitempty,omitzero"`
-	ModelName                string                            `json:"model_name,omitempty,omitzero"`
-}
+	// Financial Threshold for financial advice.
+	Financial *float64 `json:"financial,omitempty"`
 
-// ModerationLLMV2CategoryThresholds defines model for ModerationLLMV2CategoryThresholds.
-type ModerationLLMV2CategoryThresholds struct {
-	Criminal              *float64 `json:"criminal,omitempty"`
-	Dangerous             *float64 `json:"dangerous,omitempty"`
-	Financial             *float64 `json:"financial,omitempty"`
+	// HateAndDiscrimination Threshold for hate and discrimination.
 	HateAndDiscrimination *float64 `json:"hate_and_discrimination,omitempty"`
-	Health                *float64 `json:"health,omitempty"`
-	Jailbreaking          *float64 `json:"jailbreaking,omitempty"`
-	Law                   *float64 `json:"law,omitempty"`
-	PII                   *float64 `json:"pii,omitempty"`
-	Selfharm              *float64 `json:"selfharm,omitempty"`
-	Sexual                *float64 `json:"sexual,omitempty"`
-	ViolenceAndThreats    *float64 `json:"violence_and_threats,omitempty"`
+
+	// Health Threshold for medical advice.
+	Health *float64 `json:"health,omitempty"`
+
+	// Law Threshold for legal advice.
+	Law *float64 `json:"law,omitempty"`
+
+	// PII Threshold for personal data.
+	PII *float64 `json:"pii,omitempty"`
+
+	// Selfharm Threshold for self-harm.
+	Selfharm *float64 `json:"selfharm,omitempty"`
+
+	// Sexual Threshold for sexual content.
+	Sexual *float64 `json:"sexual,omitempty"`
+
+	// ViolenceAndThreats Threshold for violence and threats.
+	ViolenceAndThreats *float64 `json:"violence_and_threats,omitempty"`
 }
 
-// ModerationLLMV2Config defines model for ModerationLLMV2Config.
+// ModerationLLMV1Config How the first moderation model is applied.
+type ModerationLLMV1Config struct {
+	// Action What follows when a score reaches its threshold; none by default.
+	Action ModerationLLMAction `json:"action,omitempty,omitzero"`
+
+	// CustomCategoryThresholds Thresholds that replace the service's own, by category.
+	CustomCategoryThresholds ModerationLLMV1CategoryThresholds `json:"custom_category_thresholds,omitempty,omitzero"`
+
+	// IgnoreOtherCategories Whether only the categories with a custom threshold count; false by default.
+	IgnoreOtherCategories bool `json:"ignore_other_categories,omitempty,omitzero"`
+
+	// ModelName Name of the moderation model, seldom set; mistral-moderation-2411 by default.
+	ModelName string `json:"model_name,omitempty,omitzero"`
+}
+
+// ModerationLLMV2CategoryThresholds Thresholds for the categories of the second moderation model; an unset one is the service's own.
+type ModerationLLMV2CategoryThresholds struct {
+	// Criminal Threshold for criminal content.
+	Criminal *float64 `json:"criminal,omitempty"`
+
+	// Dangerous Threshold for dangerous content.
+	Dangerous *float64 `json:"dangerous,omitempty"`
+
+	// Financial Threshold for financial advice.
+	Financial *float64 `json:"financial,omitempty"`
+
+	// HateAndDiscrimination Threshold for hate and discrimination.
+	HateAndDiscrimination *float64 `json:"hate_and_discrimination,omitempty"`
+
+	// Health Threshold for medical advice.
+	Health *float64 `json:"health,omitempty"`
+
+	// Jailbreaking Threshold for attempts to talk the model out of its rules.
+	Jailbreaking *float64 `json:"jailbreaking,omitempty"`
+
+	// Law Threshold for legal advice.
+	Law *float64 `json:"law,omitempty"`
+
+	// PII Threshold for personal data.
+	PII *float64 `json:"pii,omitempty"`
+
+	// Selfharm Threshold for self-harm.
+	Selfharm *float64 `json:"selfharm,omitempty"`
+
+	// Sexual Threshold for sexual content.
+	Sexual *float64 `json:"sexual,omitempty"`
+
+	// ViolenceAndThreats Threshold for violence and threats.
+	ViolenceAndThreats *float64 `json:"violence_and_threats,omitempty"`
+}
+
+// ModerationLLMV2Config How the second moderation model is applied.
 type ModerationLLMV2Config struct {
-	Action                   ModerationLLMAction               `json:"action,omitempty,omitzero"`
+	// Action What follows when a score reaches its threshold; none by default.
+	Action ModerationLLMAction `json:"action,omitempty,omitzero"`
+
+	// CustomCategoryThresholds Thresholds that replace the service's own, by category.
 	CustomCategoryThresholds ModerationLLMV2CategoryThresholds `json:"custom_category_thresholds,omitempty,omitzero"`
-	IgnoreOtherCategories    bool                              `json:"ignore_other_categories,omitempty,omitzero"`
-	ModelName                string                            `json:"model_name,omitempty,omitzero"`
+
+	// IgnoreOtherCategories Whether only the categories with a custom threshold count; false by default.
+	IgnoreOtherCategories bool `json:"ignore_other_categories,omitempty,omitzero"`
+
+	// ModelName Name of the moderation model, seldom set; mistral-moderation-2603 by default.
+	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
-// OAuth2TokenAuth defines model for OAuth2TokenAuth.
+// OAuth2TokenAuth An OAuth 2 access token that a connector authenticates with.
 type OAuth2TokenAuth struct {
-	Type  string `json:"type,omitempty,omitzero"`
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type string `json:"type,omitempty,omitzero"`
+
+	// Value The access token.
 	Value string `json:"value"`
 }
 
-// Prediction defines model for Prediction.
+// Prediction Text that the reply is expected to contain, which makes generation faster where it does.
 type Prediction struct {
+	// Content The expected text; empty by default.
 	Content string `json:"content,omitempty,omitzero"`
-	Type    string `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type string `json:"type,omitempty,omitzero"`
 }
 
-// ReasoningEffort defines model for ReasoningEffort.
+// ReasoningEffort How long a reasoning model thinks before it replies; not every model knows every level.
 type ReasoningEffort string
 
-// ReferenceChunk defines model for ReferenceChunk.
+// ReferenceChunk References to the sources of the text before it.
 type ReferenceChunk struct {
+	// ReferenceIDs Ids of the references, numbers or texts.
 	ReferenceIDs []StringOrInteger `json:"reference_ids,omitzero"`
-	Type         ContentChunkType  `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// RequestSource defines model for RequestSource.
+// RequestSource The places an agent can be made in.
 type RequestSource string
 
-// ResponseDoneEvent defines model for ResponseDoneEvent.
+// ResponseDoneEvent The last event of a complete stream; it carries the usage.
 type ResponseDoneEvent struct {
-	CreatedAt Timestamp             `json:"created_at,omitempty,omitzero"`
-	Type      StreamEventType       `json:"type,omitempty,omitzero"`
-	Usage     ConversationUsageInfo `json:"usage"`
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
+
+	// Usage The tokens that the call used.
+	Usage ConversationUsageInfo `json:"usage"`
 }
 
-// ResponseErrorEvent defines model for ResponseErrorEvent.
+// ResponseErrorEvent The event that the response failed on the way; it ends the stream.
 type ResponseErrorEvent struct {
-	Code      int             `json:"code"`
-	CreatedAt Timestamp       `json:"created_at,omitempty,omitzero"`
-	Message   string          `json:"message"`
-	Type      StreamEventType `json:"type,omitempty,omitzero"`
+	// Code Number of the error.
+	Code int `json:"code"`
+
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// Message What went wrong.
+	Message string `json:"message"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// ResponseFormat defines model for ResponseFormat.
+// ResponseFormat The form that the model's reply must have.
 type ResponseFormat struct {
-	JSONSchema JSONSchema      `json:"json_schema,omitempty,omitzero"`
-	Type       ResponseFormats `json:"type,omitempty,omitzero"`
+	// JSONSchema Schema that the reply must fit, when the type is json_schema.
+	JSONSchema JSONSchema `json:"json_schema,omitempty,omitzero"`
+
+	// Type Kind of form; text by default.
+	Type ResponseFormats `json:"type,omitempty,omitzero"`
 }
 
-// ResponseFormats defines model for ResponseFormats.
+// ResponseFormats The forms of reply: free text, any JSON object (to be asked for in the prompt too), or JSON that fits a schema.
 type ResponseFormats string
 
-// ResponseStartedEvent defines model for ResponseStartedEvent.
+// ResponseStartedEvent The first event of a stream; it carries the conversation's id.
 type ResponseStartedEvent struct {
-	ConversationID string          `json:"conversation_id"`
-	CreatedAt      Timestamp       `json:"created_at,omitempty,omitzero"`
-	Type           StreamEventType `json:"type,omitempty,omitzero"`
+	// ConversationID Id of the conversation.
+	ConversationID string `json:"conversation_id"`
+
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// RestartConversationRequest defines model for RestartConversationRequest.
+// RestartConversationRequest A request to make a new conversation out of the beginning of a stored one.
 type RestartConversationRequest struct {
-	AgentVersion     StringOrInteger    `json:"agent_version,omitempty,omitzero"`
-	CompletionArgs   CompletionArgs     `json:"completion_args,omitempty,omitzero"`
-	FromEntryID      string             `json:"from_entry_id"`
-	Guardrails       []GuardrailConfig  `json:"guardrails,omitempty,omitzero"`
-	HandoffExecution HandoffExecution   `json:"handoff_execution,omitempty,omitzero"`
-	Inputs           ConversationInputs `json:"inputs,omitempty,omitzero"`
-	Metadata         MetadataDict       `json:"metadata,omitempty,omitzero"`
-	Store            *bool              `json:"store,omitempty"`
-	Stream           bool               `json:"stream,omitempty,omitzero"`
+	// AgentVersion Number or alias of the agent's version; unset means the current one.
+	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
+
+	// CompletionArgs Settings of how the model generates.
+	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
+
+	// FromEntryID Id of the entry to restart from; the entries after it are not taken over.
+	FromEntryID string `json:"from_entry_id"`
+
+	// Guardrails Moderations to apply.
+	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
+
+	// HandoffExecution Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
+
+	// Inputs What to add to the conversation: a text, which stands for one user message, or entries.
+	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
+
+	// Metadata Data of the caller's own, kept beside the object.
+	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+
+	// Store Whether the service keeps the conversation, so that it can be read and appended to; true by default.
+	Store *bool `json:"store,omitempty"`
+
+	// Stream Whether to respond with server-sent events instead of one JSON object; false by default.
+	Stream bool `json:"stream,omitempty,omitzero"`
 }
 
-// StartConversationRequest defines model for StartConversationRequest.
+// StartConversationRequest A request to start a conversation with a model or an agent.
 type StartConversationRequest struct {
-	AgentID          string             `json:"agent_id,omitempty,omitzero"`
-	AgentVersion     StringOrInteger    `json:"agent_version,omitempty,omitzero"`
-	CompletionArgs   CompletionArgs     `json:"completion_args,omitempty,omitzero"`
-	Description      string             `json:"description,omitempty,omitzero"`
-	Guardrails       []GuardrailConfig  `json:"guardrails,omitempty,omitzero"`
-	HandoffExecution HandoffExecution   `json:"handoff_execution,omitempty,omitzero"`
-	Inputs           ConversationInputs `json:"inputs"`
-	Instructions     string             `json:"instructions,omitempty,omitzero"`
-	Metadata         MetadataDict       `json:"metadata,omitempty,omitzero"`
-	Model            string             `json:"model,omitempty,omitzero"`
-	Name             string             `json:"name,omitempty,omitzero"`
-	Store            *bool              `json:"store,omitempty"`
-	Stream           bool               `json:"stream,omitempty,omitzero"`
-	Tools            []Tool             `json:"tools,omitempty,omitzero"`
+	// AgentID Id of the agent to run; set this or `model`.
+	AgentID string `json:"agent_id,omitempty,omitzero"`
+
+	// AgentVersion Number or alias of the agent's version; unset means the current one.
+	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
+
+	// CompletionArgs Settings of how the model generates.
+	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
+
+	// Description What the conversation is about.
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Guardrails Moderations to apply.
+	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
+
+	// HandoffExecution Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
+
+	// Inputs What to add to the conversation: a text, which stands for one user message, or entries.
+	Inputs ConversationInputs `json:"inputs"`
+
+	// Instructions What the model is told to be and do, before everything else it reads.
+	Instructions string `json:"instructions,omitempty,omitzero"`
+
+	// Metadata Data of the caller's own, kept beside the object.
+	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+
+	// Model Name of the model to run; set this or `agent_id`.
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Name Name of the conversation.
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Store Whether the service keeps the conversation, so that it can be read and appended to; true by default.
+	Store *bool `json:"store,omitempty"`
+
+	// Stream Whether to respond with server-sent events instead of one JSON object; false by default.
+	Stream bool `json:"stream,omitempty,omitzero"`
+
+	// Tools Tools the model may use.
+	Tools []Tool `json:"tools,omitempty,omitzero"`
 }
 
 // StreamEvent The data of one server-sent event, told apart by `type`.
@@ -641,21 +1115,31 @@ type StreamEvent struct {
 	raw   json.RawMessage
 }
 
-// StreamEventType defines model for StreamEventType.
+// StreamEventType The kinds of stream event.
 type StreamEventType string
 
-// TextChunk defines model for TextChunk.
+// TextChunk A piece of text.
 type TextChunk struct {
-	Text string           `json:"text"`
+	// Text The text.
+	Text string `json:"text"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// ThinkChunk defines model for ThinkChunk.
+// ThinkChunk A piece of the model's thinking, set apart from its reply.
 type ThinkChunk struct {
-	Closed    *bool            `json:"closed,omitempty"`
-	Signature string           `json:"signature,omitempty,omitzero"`
-	Thinking  []ContentChunk   `json:"thinking,omitzero"`
-	Type      ContentChunkType `json:"type,omitempty,omitzero"`
+	// Closed Whether the thinking is complete, true by default; in a stream it is true in every delta.
+	Closed *bool `json:"closed,omitempty"`
+
+	// Signature Signature that lets the thinking be given back in a later call.
+	Signature string `json:"signature,omitempty,omitzero"`
+
+	// Thinking The thinking: text and the references it draws on.
+	Thinking []ContentChunk `json:"thinking,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
 // Tool A tool the model may use, told apart by `type`.
@@ -666,187 +1150,351 @@ type Tool struct {
 	raw   json.RawMessage
 }
 
-// ToolCallConfirmation defines model for ToolCallConfirmation.
+// ToolCallConfirmation The caller's answer to one call that needs confirmation.
 type ToolCallConfirmation struct {
+	// Confirmation Whether the call may go ahead.
 	Confirmation ToolConfirmation `json:"confirmation"`
-	ToolCallID   string           `json:"tool_call_id"`
+
+	// ToolCallID Id of the call that this is the answer to.
+	ToolCallID string `json:"tool_call_id"`
 }
 
-// ToolChoiceEnum defines model for ToolChoiceEnum.
+// ToolChoiceEnum Whether the model calls tools: as it sees fit (auto), never (none), or in any case (any and required alike).
 type ToolChoiceEnum string
 
-// ToolConfiguration defines model for ToolConfiguration.
+// ToolConfiguration Which functions of a tool the model may call, and which of them need confirmation.
 type ToolConfiguration struct {
-	Exclude              []string `json:"exclude,omitempty,omitzero"`
-	Include              []string `json:"include,omitempty,omitzero"`
+	// Exclude Names of the functions that the model may not call.
+	Exclude []string `json:"exclude,omitempty,omitzero"`
+
+	// Include Names of the functions that the model may call; unset means all.
+	Include []string `json:"include,omitempty,omitzero"`
+
+	// RequiresConfirmation Names of the functions that are called only after the caller allows it.
 	RequiresConfirmation []string `json:"requires_confirmation,omitempty,omitzero"`
 }
 
 // ToolConfirmation The caller's answer to a call that needs confirmation.
 type ToolConfirmation string
 
-// ToolExecutionDeltaEvent defines model for ToolExecutionDeltaEvent.
+// ToolExecutionDeltaEvent The next piece of a tool execution's arguments; the service may add an undeclared `function`.
 type ToolExecutionDeltaEvent struct {
-	Arguments   string          `json:"arguments"`
-	CreatedAt   Timestamp       `json:"created_at,omitempty,omitzero"`
-	ID          string          `json:"id"`
-	Name        string          `json:"name"`
-	OutputIndex int             `json:"output_index,omitempty,omitzero"`
-	Type        StreamEventType `json:"type,omitempty,omitzero"`
+	// Arguments The next piece of the arguments' JSON text.
+	Arguments string `json:"arguments"`
+
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry that the event belongs to.
+	ID string `json:"id"`
+
+	// Name Name of the tool that is run.
+	Name string `json:"name"`
+
+	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	OutputIndex int `json:"output_index,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// ToolExecutionDoneEvent defines model for ToolExecutionDoneEvent.
+// ToolExecutionDoneEvent The event that a tool execution has ended; the service may add an undeclared `function`.
 type ToolExecutionDoneEvent struct {
-	CreatedAt   Timestamp         `json:"created_at,omitempty,omitzero"`
-	ID          string            `json:"id"`
-	Info        ToolExecutionInfo `json:"info,omitempty,omitzero"`
-	Name        string            `json:"name"`
-	OutputIndex int               `json:"output_index,omitempty,omitzero"`
-	Type        StreamEventType   `json:"type,omitempty,omitzero"`
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry that the event belongs to.
+	ID string `json:"id"`
+
+	// Info What the tool reports about its run, in a form of its own.
+	Info ToolExecutionInfo `json:"info,omitempty,omitzero"`
+
+	// Name Name of the tool that is run.
+	Name string `json:"name"`
+
+	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	OutputIndex int `json:"output_index,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// ToolExecutionEntry defines model for ToolExecutionEntry.
+// ToolExecutionEntry A run of a tool by the service, which may leave out `arguments` and add an undeclared `function`.
 type ToolExecutionEntry struct {
-	AgentID     string            `json:"agent_id,omitempty,omitzero"`
-	Arguments   string            `json:"arguments"`
-	CompletedAt Timestamp         `json:"completed_at,omitempty,omitzero"`
-	CreatedAt   Timestamp         `json:"created_at,omitempty,omitzero"`
-	ID          string            `json:"id,omitempty,omitzero"`
-	Info        ToolExecutionInfo `json:"info,omitempty,omitzero"`
-	Model       string            `json:"model,omitempty,omitzero"`
-	Name        string            `json:"name"`
-	Object      string            `json:"object,omitempty,omitzero"`
-	Type        EntryType         `json:"type,omitempty,omitzero"`
+	// AgentID Id of the agent that produced the entry; unset without an agent.
+	AgentID string `json:"agent_id,omitempty,omitzero"`
+
+	// Arguments The arguments, as JSON text; the service may leave it out.
+	Arguments string `json:"arguments"`
+
+	// CompletedAt Time of completion; null until then.
+	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
+
+	// CreatedAt Time of creation.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry.
+	ID string `json:"id,omitempty,omitzero"`
+
+	// Info What the tool reports about its run, in a form of its own.
+	Info ToolExecutionInfo `json:"info,omitempty,omitzero"`
+
+	// Model Name of the model that produced the entry.
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Name Name of the tool that was run.
+	Name string `json:"name"`
+
+	// Object The fixed name of the kind of object; it need not be set.
+	Object string `json:"object,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// ToolExecutionInfo defines model for ToolExecutionInfo.
+// ToolExecutionInfo Free-form facts about a tool execution; its `result` is a list of chunks, a JSON text or missing, as the tool has it.
 type ToolExecutionInfo = map[string]any
 
-// ToolExecutionStartedEvent defines model for ToolExecutionStartedEvent.
+// ToolExecutionStartedEvent The event that a tool execution begins; the service may add an undeclared `function`.
 type ToolExecutionStartedEvent struct {
-	AgentID     string          `json:"agent_id,omitempty,omitzero"`
-	Arguments   string          `json:"arguments"`
-	CreatedAt   Timestamp       `json:"created_at,omitempty,omitzero"`
-	ID          string          `json:"id"`
-	Model       string          `json:"model,omitempty,omitzero"`
-	Name        string          `json:"name"`
-	OutputIndex int             `json:"output_index,omitempty,omitzero"`
-	Type        StreamEventType `json:"type,omitempty,omitzero"`
+	// AgentID Id of the agent that produces the output; unset without an agent.
+	AgentID string `json:"agent_id,omitempty,omitzero"`
+
+	// Arguments The first piece of the arguments' JSON text, often "".
+	Arguments string `json:"arguments"`
+
+	// CreatedAt Time of the event.
+	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// ID Id of the entry that the event belongs to.
+	ID string `json:"id"`
+
+	// Model Name of the model that produces the output.
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Name Name of the tool that is run.
+	Name string `json:"name"`
+
+	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	OutputIndex int `json:"output_index,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// ToolFileChunk defines model for ToolFileChunk.
+// ToolFileChunk A file that a tool made, such as an image.
 type ToolFileChunk struct {
-	FileID   string           `json:"file_id"`
-	FileName string           `json:"file_name,omitempty,omitzero"`
-	FileType string           `json:"file_type,omitempty,omitzero"`
-	Tool     string           `json:"tool"`
-	Type     ContentChunkType `json:"type,omitempty,omitzero"`
+	// FileID Id of the file, under which it can be downloaded.
+	FileID string `json:"file_id"`
+
+	// FileName Name of the file.
+	FileName string `json:"file_name,omitempty,omitzero"`
+
+	// FileType Type of the file.
+	FileType string `json:"file_type,omitempty,omitzero"`
+
+	// Tool Name of the tool that made the file.
+	Tool string `json:"tool"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// ToolReferenceChunk defines model for ToolReferenceChunk.
+// ToolReferenceChunk A source that a tool found; the service may add an undeclared `source`.
 type ToolReferenceChunk struct {
-	Description string           `json:"description,omitempty,omitzero"`
-	Favicon     string           `json:"favicon,omitempty,omitzero"`
-	Title       string           `json:"title"`
-	Tool        string           `json:"tool"`
-	Type        ContentChunkType `json:"type,omitempty,omitzero"`
-	URL         string           `json:"url,omitempty,omitzero"`
+	// Description What the source says or is about.
+	Description string `json:"description,omitempty,omitzero"`
+
+	// Favicon URL of the source's icon.
+	Favicon string `json:"favicon,omitempty,omitzero"`
+
+	// Title Title of the source.
+	Title string `json:"title"`
+
+	// Tool Name of the tool that found the source.
+	Tool string `json:"tool"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ContentChunkType `json:"type,omitempty,omitzero"`
+
+	// URL URL of the source.
+	URL string `json:"url,omitempty,omitzero"`
 }
 
 // ToolType The kinds of tool.
 type ToolType string
 
-// UpdateAgentRequest defines model for UpdateAgentRequest.
+// UpdateAgentRequest A request to change an agent, which makes a new version of it; unset fields keep their values.
 type UpdateAgentRequest struct {
-	CompletionArgs CompletionArgs    `json:"completion_args,omitempty,omitzero"`
-	DeploymentChat *bool             `json:"deployment_chat,omitempty"`
-	Description    *string           `json:"description,omitempty"`
-	Guardrails     []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
-	Handoffs       []string          `json:"handoffs,omitempty,omitzero"`
-	Instructions   *string           `json:"instructions,omitempty"`
-	Metadata       MetadataDict      `json:"metadata,omitempty,omitzero"`
-	Model          *string           `json:"model,omitempty"`
-	Name           *string           `json:"name,omitempty"`
-	Tools          []Tool            `json:"tools,omitempty,omitzero"`
-	VersionMessage *string           `json:"version_message,omitempty"`
+	// CompletionArgs Settings of how the model generates.
+	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
+
+	// DeploymentChat Whether the agent is deployed to the chat application.
+	DeploymentChat *bool `json:"deployment_chat,omitempty"`
+
+	// Description What the agent is for; other agents go by it when they hand over.
+	Description *string `json:"description,omitempty"`
+
+	// Guardrails Moderations to apply.
+	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
+
+	// Handoffs Ids of the agents it may hand a conversation to; at least one when set.
+	Handoffs []string `json:"handoffs,omitempty,omitzero"`
+
+	// Instructions What the model is told to be and do, before everything else it reads.
+	Instructions *string `json:"instructions,omitempty"`
+
+	// Metadata Data of the caller's own, kept beside the object.
+	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+
+	// Model Name of the model.
+	Model *string `json:"model,omitempty"`
+
+	// Name Name of the agent.
+	Name *string `json:"name,omitempty"`
+
+	// Tools Tools the model may use.
+	Tools []Tool `json:"tools,omitempty,omitzero"`
+
+	// VersionMessage A note on this version, up to 500 characters.
+	VersionMessage *string `json:"version_message,omitempty"`
 }
 
-// ValidationError defines model for ValidationError.
+// ValidationError One thing that is wrong with a request.
 type ValidationError struct {
-	Ctx   map[string]interface{} `json:"ctx,omitempty,omitzero"`
-	Input interface{}            `json:"input,omitempty,omitzero"`
-	Loc   []StringOrInteger      `json:"loc"`
-	Msg   string                 `json:"msg"`
-	Type  string                 `json:"type"`
+	// Ctx Further facts about the error.
+	Ctx map[string]interface{} `json:"ctx,omitempty,omitzero"`
+
+	// Input The value that was refused.
+	Input interface{} `json:"input,omitempty,omitzero"`
+
+	// Loc Path to the value that is wrong: names and list positions, from the outside in.
+	Loc []StringOrInteger `json:"loc"`
+
+	// Msg What is wrong, in words.
+	Msg string `json:"msg"`
+
+	// Type What is wrong, as a fixed identifier.
+	Type string `json:"type"`
 }
 
-// WebSearchPremiumTool defines model for WebSearchPremiumTool.
+// WebSearchPremiumTool The built-in tool that lets the model search the web, news agencies included.
 type WebSearchPremiumTool struct {
+	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
-	Type              ToolType          `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// WebSearchTool defines model for WebSearchTool.
+// WebSearchTool The built-in tool that lets the model search the web.
 type WebSearchTool struct {
+	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
-	Type              ToolType          `json:"type,omitempty,omitzero"`
+
+	// Type The fixed value that tells this kind from the others; it need not be set.
+	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
 // ListAgentsParams defines parameters for ListAgents.
 type ListAgentsParams struct {
-	Page           *int                    `form:"page,omitempty" json:"page,omitempty"`
-	PageSize       *int                    `form:"page_size,omitempty" json:"page_size,omitempty"`
-	DeploymentChat *bool                   `form:"deployment_chat,omitempty" json:"deployment_chat,omitempty"`
-	Sources        *[]RequestSource        `form:"sources,omitempty" json:"sources,omitempty"`
-	Name           *string                 `form:"name,omitempty" json:"name,omitempty"`
-	Search         *string                 `form:"search,omitempty" json:"search,omitempty"`
-	ID             *string                 `form:"id,omitempty" json:"id,omitempty"`
-	Metadata       *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
+	// Page Number of the page, counted from 0; 0 by default.
+	Page *int `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Agents on a page, from 1 to 1000; 20 by default.
+	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// DeploymentChat Whether an agent must be deployed to the chat application or must not be; unset lists both.
+	DeploymentChat *bool `form:"deployment_chat,omitempty" json:"deployment_chat,omitempty"`
+
+	// Sources Places an agent may have been made in, one parameter each; unset lists all.
+	Sources *[]RequestSource `form:"sources,omitempty" json:"sources,omitempty"`
+
+	// Name Name that an agent must have.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Search Text to search the names and ids of agents for.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// ID Id that an agent must have.
+	ID *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Metadata Metadata that an agent must carry, sent as one JSON object.
+	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
 }
 
 // ListAgentPagesParams defines parameters for ListAgentPages.
 type ListAgentPagesParams struct {
-	PageSize       *int                    `form:"page_size,omitempty" json:"page_size,omitempty"`
-	DeploymentChat *bool                   `form:"deployment_chat,omitempty" json:"deployment_chat,omitempty"`
-	Sources        *[]RequestSource        `form:"sources,omitempty" json:"sources,omitempty"`
-	Name           *string                 `form:"name,omitempty" json:"name,omitempty"`
-	Search         *string                 `form:"search,omitempty" json:"search,omitempty"`
-	ID             *string                 `form:"id,omitempty" json:"id,omitempty"`
-	Metadata       *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
-	PageToken      *string                 `form:"page_token,omitempty" json:"page_token,omitempty"`
+	// PageSize Agents on a page, from 1 to 1000; 20 by default.
+	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// DeploymentChat Whether an agent must be deployed to the chat application or must not be; unset lists both.
+	DeploymentChat *bool `form:"deployment_chat,omitempty" json:"deployment_chat,omitempty"`
+
+	// Sources Places an agent may have been made in, one parameter each; unset lists all.
+	Sources *[]RequestSource `form:"sources,omitempty" json:"sources,omitempty"`
+
+	// Name Name that an agent must have.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Search Text to search the names and ids of agents for.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// ID Id that an agent must have.
+	ID *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Metadata Metadata that an agent must carry, sent as one JSON object.
+	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
+
+	// PageToken Token of the page, from `next_page_token` of the page before it; unset returns the first page.
+	PageToken *string `form:"page_token,omitempty" json:"page_token,omitempty"`
 }
 
 // GetAgentParams defines parameters for GetAgent.
 type GetAgentParams struct {
+	// AgentVersion Number or alias of the version to return; unset returns the current one.
 	AgentVersion *StringOrInteger `form:"agent_version,omitempty" json:"agent_version,omitempty"`
 }
 
 // DeleteAgentVersionAliasParams defines parameters for DeleteAgentVersionAlias.
 type DeleteAgentVersionAliasParams struct {
+	// Alias The alias to delete.
 	Alias string `form:"alias" json:"alias"`
 }
 
 // CreateAgentVersionAliasParams defines parameters for CreateAgentVersionAlias.
 type CreateAgentVersionAliasParams struct {
-	Alias   string `form:"alias" json:"alias"`
-	Version int    `form:"version" json:"version"`
+	// Alias The alias, 1 to 64 characters: lower-case letters, digits, `-` and `_`, beginning with a letter and ending with a letter or a digit.
+	Alias string `form:"alias" json:"alias"`
+
+	// Version Number of the version to point at.
+	Version int `form:"version" json:"version"`
 }
 
 // UpdateAgentVersionParams defines parameters for UpdateAgentVersion.
 type UpdateAgentVersionParams struct {
+	// Version Number of the version to switch to.
 	Version int `form:"version" json:"version"`
 }
 
 // ListAgentVersionsParams defines parameters for ListAgentVersions.
 type ListAgentVersionsParams struct {
-	Page     *int `form:"page,omitempty" json:"page,omitempty"`
+	// Page Number of the page, counted from 0; 0 by default.
+	Page *int `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Versions on a page, from 1 to 100; 20 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
 
 // ListConversationsParams defines parameters for ListConversations.
 type ListConversationsParams struct {
-	Page     *int                    `form:"page,omitempty" json:"page,omitempty"`
-	PageSize *int                    `form:"page_size,omitempty" json:"page_size,omitempty"`
+	// Page Number of the page, counted from 0; 0 by default.
+	Page *int `form:"page,omitempty" json:"page,omitempty"`
+
+	// PageSize Conversations on a page; 100 by default.
+	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// Metadata Metadata that a conversation must carry, sent as one JSON object.
 	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
 }
 
@@ -1604,96 +2252,208 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// ListAgents performs a GET /v1/agents (the `ListAgents` operationId) request.
+	// ListAgents Lists agents by page number
 	//
-	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	// Returns one page, in order of creation, and ignores how agents are shared. Filters that are set must all hold.
+	//
+	// Corresponds with GET /v1/agents (the `ListAgents` operationId).
+	//
+	// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
 	ListAgents(ctx context.Context, params *ListAgentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAgentWithBody performs a POST /v1/agents (the `CreateAgent` operationId) request,
-	// with any type of body and a specified content type.
+	// CreateAgentWithBody Creates an agent
+	//
+	// Stores a model with instructions, tools and settings under a new id, as the agent's first version.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/agents (the `CreateAgent` operationId).
 	CreateAgentWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAgent performs a POST /v1/agents (the `CreateAgent` operationId) request.
+	// CreateAgent Creates an agent
+	//
+	// Stores a model with instructions, tools and settings under a new id, as the agent's first version.
+	//
 	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/agents (the `CreateAgent` operationId).
 	CreateAgent(ctx context.Context, body CreateAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAgentPages performs a GET /v1/agents/pages (the `ListAgentPages` operationId) request.
+	// ListAgentPages Lists agents by page token
+	//
+	// Returns one page of the agents that the caller may see, and the token of the next page. Filters that are set must all hold; pass the same ones with each token.
+	//
+	// Corresponds with GET /v1/agents/pages (the `ListAgentPages` operationId).
 	ListAgentPages(ctx context.Context, params *ListAgentPagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DeleteAgent performs a DELETE /v1/agents/{agent_id} (the `DeleteAgent` operationId) request.
+	// DeleteAgent Deletes an agent
+	//
+	// Deletes the agent itself, not one of its versions. It cannot be undone.
+	//
+	// Corresponds with DELETE /v1/agents/{agent_id} (the `DeleteAgent` operationId).
 	DeleteAgent(ctx context.Context, agentID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetAgent performs a GET /v1/agents/{agent_id} (the `GetAgent` operationId) request.
+	// GetAgent Returns an agent
+	//
+	// Returns the agent's current version, or the one that `agent_version` names.
+	//
+	// Corresponds with GET /v1/agents/{agent_id} (the `GetAgent` operationId).
 	GetAgent(ctx context.Context, agentID string, params *GetAgentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateAgentWithBody performs a PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId) request,
-	// with any type of body and a specified content type.
+	// UpdateAgentWithBody Updates an agent
+	//
+	// Stores the changes as a new version of the agent. Fields that are left out keep their values.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId).
 	UpdateAgentWithBody(ctx context.Context, agentID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateAgent performs a PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId) request.
+	// UpdateAgent Updates an agent
+	//
+	// Stores the changes as a new version of the agent. Fields that are left out keep their values.
+	//
 	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId).
 	UpdateAgent(ctx context.Context, agentID string, body UpdateAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DeleteAgentVersionAlias performs a DELETE /v1/agents/{agent_id}/aliases (the `DeleteAgentVersionAlias` operationId) request.
+	// DeleteAgentVersionAlias Deletes an alias of an agent
+	//
+	// Deletes the alias alone; the version it stood for remains.
+	//
+	// Corresponds with DELETE /v1/agents/{agent_id}/aliases (the `DeleteAgentVersionAlias` operationId).
 	DeleteAgentVersionAlias(ctx context.Context, agentID string, params *DeleteAgentVersionAliasParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAgentVersionAliases performs a GET /v1/agents/{agent_id}/aliases (the `ListAgentVersionAliases` operationId) request.
+	// ListAgentVersionAliases Lists the aliases of an agent
+	//
+	// Returns all aliases at once, without paging.
+	//
+	// Corresponds with GET /v1/agents/{agent_id}/aliases (the `ListAgentVersionAliases` operationId).
 	ListAgentVersionAliases(ctx context.Context, agentID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAgentVersionAlias performs a PUT /v1/agents/{agent_id}/aliases (the `CreateAgentVersionAlias` operationId) request.
+	// CreateAgentVersionAlias Creates or moves an alias of an agent's version
+	//
+	// Points the alias at a version; an alias that exists already is moved to it. Aliases are unique within an agent. Everything is in the query, the request has no body.
+	//
+	// Corresponds with PUT /v1/agents/{agent_id}/aliases (the `CreateAgentVersionAlias` operationId).
 	CreateAgentVersionAlias(ctx context.Context, agentID string, params *CreateAgentVersionAliasParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateAgentVersion performs a PATCH /v1/agents/{agent_id}/version (the `UpdateAgentVersion` operationId) request.
+	// UpdateAgentVersion Switches an agent to one of its versions
+	//
+	// Makes an existing version the current one. Everything is in the query, the request has no body.
+	//
+	// Corresponds with PATCH /v1/agents/{agent_id}/version (the `UpdateAgentVersion` operationId).
 	UpdateAgentVersion(ctx context.Context, agentID string, params *UpdateAgentVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAgentVersions performs a GET /v1/agents/{agent_id}/versions (the `ListAgentVersions` operationId) request.
+	// ListAgentVersions Lists the versions of an agent
+	//
+	// Returns one page of versions, each with the whole agent. A page shorter than `page_size` is the last one.
+	//
+	// Corresponds with GET /v1/agents/{agent_id}/versions (the `ListAgentVersions` operationId).
 	ListAgentVersions(ctx context.Context, agentID string, params *ListAgentVersionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetAgentVersion performs a GET /v1/agents/{agent_id}/versions/{version} (the `GetAgentVersion` operationId) request.
+	// GetAgentVersion Returns one version of an agent
+	//
+	// Corresponds with GET /v1/agents/{agent_id}/versions/{version} (the `GetAgentVersion` operationId).
 	GetAgentVersion(ctx context.Context, agentID string, version string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListConversations performs a GET /v1/conversations (the `ListConversations` operationId) request.
+	// ListConversations Lists the stored conversations
+	//
+	// Returns one page, in order of creation. There is no total count; a page shorter than `page_size` is the last one.
+	//
+	// Corresponds with GET /v1/conversations (the `ListConversations` operationId).
 	ListConversations(ctx context.Context, params *ListConversationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartConversationWithBody performs a POST /v1/conversations (the `StartConversation` operationId) request,
-	// with any type of body and a specified content type.
+	// StartConversationWithBody Starts a conversation
+	//
+	// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service keeps the conversation, to be appended to under its id.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/conversations (the `StartConversation` operationId).
 	StartConversationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartConversation performs a POST /v1/conversations (the `StartConversation` operationId) request.
+	// StartConversation Starts a conversation
+	//
+	// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service keeps the conversation, to be appended to under its id.
+	//
 	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/conversations (the `StartConversation` operationId).
 	StartConversation(ctx context.Context, body StartConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DeleteConversation performs a DELETE /v1/conversations/{conversation_id} (the `DeleteConversation` operationId) request.
+	// DeleteConversation Deletes a conversation
+	//
+	// Deletes the conversation together with its entries. It cannot be undone.
+	//
+	// Corresponds with DELETE /v1/conversations/{conversation_id} (the `DeleteConversation` operationId).
 	DeleteConversation(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetConversation performs a GET /v1/conversations/{conversation_id} (the `GetConversation` operationId) request.
+	// GetConversation Returns a conversation
+	//
+	// Returns what the conversation is bound to and how it is set up, without its entries.
+	//
+	// Corresponds with GET /v1/conversations/{conversation_id} (the `GetConversation` operationId).
 	GetConversation(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AppendConversationWithBody performs a POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId) request,
-	// with any type of body and a specified content type.
+	// AppendConversationWithBody Appends to a conversation
+	//
+	// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored history again, so its tokens count in every call. Only the new outputs are returned.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId).
 	AppendConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AppendConversation performs a POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId) request.
+	// AppendConversation Appends to a conversation
+	//
+	// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored history again, so its tokens count in every call. Only the new outputs are returned.
+	//
 	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId).
 	AppendConversation(ctx context.Context, conversationID string, body AppendConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetConversationHistory performs a GET /v1/conversations/{conversation_id}/history (the `GetConversationHistory` operationId) request.
+	// GetConversationHistory Returns every entry of a conversation
+	//
+	// Returns messages, calls, results, tool executions and handoffs in the order they were added, without paging.
+	//
+	// Corresponds with GET /v1/conversations/{conversation_id}/history (the `GetConversationHistory` operationId).
 	GetConversationHistory(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetConversationMessages performs a GET /v1/conversations/{conversation_id}/messages (the `GetConversationMessages` operationId) request.
+	// GetConversationMessages Returns the messages of a conversation
+	//
+	// Returns the entries that are messages, of the user and of the assistant, in the order they were added, without paging.
+	//
+	// Corresponds with GET /v1/conversations/{conversation_id}/messages (the `GetConversationMessages` operationId).
 	GetConversationMessages(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RestartConversationWithBody performs a POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId) request,
-	// with any type of body and a specified content type.
+	// RestartConversationWithBody Restarts a conversation from one of its entries
+	//
+	// Makes a new conversation, with an id of its own, out of the stored history up to `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The model reads the history that was taken over, so its tokens count.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId).
 	RestartConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RestartConversation performs a POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId) request.
+	// RestartConversation Restarts a conversation from one of its entries
+	//
+	// Makes a new conversation, with an id of its own, out of the stored history up to `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The model reads the history that was taken over, so its tokens count.
+	//
 	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId).
 	RestartConversation(ctx context.Context, conversationID string, body RestartConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// ListAgents performs a GET /v1/agents (the `ListAgents` operationId) request.
-// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+// ListAgents Lists agents by page number
+//
+// Returns one page, in order of creation, and ignores how agents are shared. Filters that are set must all hold.
+//
+// Corresponds with GET /v1/agents (the `ListAgents` operationId).
+// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
 func (c *Client) ListAgents(ctx context.Context, params *ListAgentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAgentsRequest(c.Server, params)
 	if err != nil {
@@ -1706,8 +2466,13 @@ func (c *Client) ListAgents(ctx context.Context, params *ListAgentsParams, reqEd
 	return c.Client.Do(req)
 }
 
-// CreateAgentWithBody performs a POST /v1/agents (the `CreateAgent` operationId) request,
-// with any type of body and a specified content type.
+// CreateAgentWithBody Creates an agent
+//
+// Stores a model with instructions, tools and settings under a new id, as the agent's first version.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/agents (the `CreateAgent` operationId).
 func (c *Client) CreateAgentWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateAgentRequestWithBody(c.Server, contentType, body)
 	if err != nil {
@@ -1720,8 +2485,13 @@ func (c *Client) CreateAgentWithBody(ctx context.Context, contentType string, bo
 	return c.Client.Do(req)
 }
 
-// CreateAgent performs a POST /v1/agents (the `CreateAgent` operationId) request.
+// CreateAgent Creates an agent
+//
+// Stores a model with instructions, tools and settings under a new id, as the agent's first version.
+//
 // Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/agents (the `CreateAgent` operationId).
 func (c *Client) CreateAgent(ctx context.Context, body CreateAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateAgentRequest(c.Server, body)
 	if err != nil {
@@ -1734,7 +2504,11 @@ func (c *Client) CreateAgent(ctx context.Context, body CreateAgentJSONRequestBod
 	return c.Client.Do(req)
 }
 
-// ListAgentPages performs a GET /v1/agents/pages (the `ListAgentPages` operationId) request.
+// ListAgentPages Lists agents by page token
+//
+// Returns one page of the agents that the caller may see, and the token of the next page. Filters that are set must all hold; pass the same ones with each token.
+//
+// Corresponds with GET /v1/agents/pages (the `ListAgentPages` operationId).
 func (c *Client) ListAgentPages(ctx context.Context, params *ListAgentPagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAgentPagesRequest(c.Server, params)
 	if err != nil {
@@ -1747,7 +2521,11 @@ func (c *Client) ListAgentPages(ctx context.Context, params *ListAgentPagesParam
 	return c.Client.Do(req)
 }
 
-// DeleteAgent performs a DELETE /v1/agents/{agent_id} (the `DeleteAgent` operationId) request.
+// DeleteAgent Deletes an agent
+//
+// Deletes the agent itself, not one of its versions. It cannot be undone.
+//
+// Corresponds with DELETE /v1/agents/{agent_id} (the `DeleteAgent` operationId).
 func (c *Client) DeleteAgent(ctx context.Context, agentID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteAgentRequest(c.Server, agentID)
 	if err != nil {
@@ -1760,7 +2538,11 @@ func (c *Client) DeleteAgent(ctx context.Context, agentID string, reqEditors ...
 	return c.Client.Do(req)
 }
 
-// GetAgent performs a GET /v1/agents/{agent_id} (the `GetAgent` operationId) request.
+// GetAgent Returns an agent
+//
+// Returns the agent's current version, or the one that `agent_version` names.
+//
+// Corresponds with GET /v1/agents/{agent_id} (the `GetAgent` operationId).
 func (c *Client) GetAgent(ctx context.Context, agentID string, params *GetAgentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAgentRequest(c.Server, agentID, params)
 	if err != nil {
@@ -1773,8 +2555,13 @@ func (c *Client) GetAgent(ctx context.Context, agentID string, params *GetAgentP
 	return c.Client.Do(req)
 }
 
-// UpdateAgentWithBody performs a PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId) request,
-// with any type of body and a specified content type.
+// UpdateAgentWithBody Updates an agent
+//
+// Stores the changes as a new version of the agent. Fields that are left out keep their values.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId).
 func (c *Client) UpdateAgentWithBody(ctx context.Context, agentID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateAgentRequestWithBody(c.Server, agentID, contentType, body)
 	if err != nil {
@@ -1787,8 +2574,13 @@ func (c *Client) UpdateAgentWithBody(ctx context.Context, agentID string, conten
 	return c.Client.Do(req)
 }
 
-// UpdateAgent performs a PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId) request.
+// UpdateAgent Updates an agent
+//
+// Stores the changes as a new version of the agent. Fields that are left out keep their values.
+//
 // Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId).
 func (c *Client) UpdateAgent(ctx context.Context, agentID string, body UpdateAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateAgentRequest(c.Server, agentID, body)
 	if err != nil {
@@ -1801,7 +2593,11 @@ func (c *Client) UpdateAgent(ctx context.Context, agentID string, body UpdateAge
 	return c.Client.Do(req)
 }
 
-// DeleteAgentVersionAlias performs a DELETE /v1/agents/{agent_id}/aliases (the `DeleteAgentVersionAlias` operationId) request.
+// DeleteAgentVersionAlias Deletes an alias of an agent
+//
+// Deletes the alias alone; the version it stood for remains.
+//
+// Corresponds with DELETE /v1/agents/{agent_id}/aliases (the `DeleteAgentVersionAlias` operationId).
 func (c *Client) DeleteAgentVersionAlias(ctx context.Context, agentID string, params *DeleteAgentVersionAliasParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteAgentVersionAliasRequest(c.Server, agentID, params)
 	if err != nil {
@@ -1814,7 +2610,11 @@ func (c *Client) DeleteAgentVersionAlias(ctx context.Context, agentID string, pa
 	return c.Client.Do(req)
 }
 
-// ListAgentVersionAliases performs a GET /v1/agents/{agent_id}/aliases (the `ListAgentVersionAliases` operationId) request.
+// ListAgentVersionAliases Lists the aliases of an agent
+//
+// Returns all aliases at once, without paging.
+//
+// Corresponds with GET /v1/agents/{agent_id}/aliases (the `ListAgentVersionAliases` operationId).
 func (c *Client) ListAgentVersionAliases(ctx context.Context, agentID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAgentVersionAliasesRequest(c.Server, agentID)
 	if err != nil {
@@ -1827,7 +2627,11 @@ func (c *Client) ListAgentVersionAliases(ctx context.Context, agentID string, re
 	return c.Client.Do(req)
 }
 
-// CreateAgentVersionAlias performs a PUT /v1/agents/{agent_id}/aliases (the `CreateAgentVersionAlias` operationId) request.
+// CreateAgentVersionAlias Creates or moves an alias of an agent's version
+//
+// Points the alias at a version; an alias that exists already is moved to it. Aliases are unique within an agent. Everything is in the query, the request has no body.
+//
+// Corresponds with PUT /v1/agents/{agent_id}/aliases (the `CreateAgentVersionAlias` operationId).
 func (c *Client) CreateAgentVersionAlias(ctx context.Context, agentID string, params *CreateAgentVersionAliasParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateAgentVersionAliasRequest(c.Server, agentID, params)
 	if err != nil {
@@ -1840,7 +2644,11 @@ func (c *Client) CreateAgentVersionAlias(ctx context.Context, agentID string, pa
 	return c.Client.Do(req)
 }
 
-// UpdateAgentVersion performs a PATCH /v1/agents/{agent_id}/version (the `UpdateAgentVersion` operationId) request.
+// UpdateAgentVersion Switches an agent to one of its versions
+//
+// Makes an existing version the current one. Everything is in the query, the request has no body.
+//
+// Corresponds with PATCH /v1/agents/{agent_id}/version (the `UpdateAgentVersion` operationId).
 func (c *Client) UpdateAgentVersion(ctx context.Context, agentID string, params *UpdateAgentVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateAgentVersionRequest(c.Server, agentID, params)
 	if err != nil {
@@ -1853,7 +2661,11 @@ func (c *Client) UpdateAgentVersion(ctx context.Context, agentID string, params 
 	return c.Client.Do(req)
 }
 
-// ListAgentVersions performs a GET /v1/agents/{agent_id}/versions (the `ListAgentVersions` operationId) request.
+// ListAgentVersions Lists the versions of an agent
+//
+// Returns one page of versions, each with the whole agent. A page shorter than `page_size` is the last one.
+//
+// Corresponds with GET /v1/agents/{agent_id}/versions (the `ListAgentVersions` operationId).
 func (c *Client) ListAgentVersions(ctx context.Context, agentID string, params *ListAgentVersionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAgentVersionsRequest(c.Server, agentID, params)
 	if err != nil {
@@ -1866,7 +2678,9 @@ func (c *Client) ListAgentVersions(ctx context.Context, agentID string, params *
 	return c.Client.Do(req)
 }
 
-// GetAgentVersion performs a GET /v1/agents/{agent_id}/versions/{version} (the `GetAgentVersion` operationId) request.
+// GetAgentVersion Returns one version of an agent
+//
+// Corresponds with GET /v1/agents/{agent_id}/versions/{version} (the `GetAgentVersion` operationId).
 func (c *Client) GetAgentVersion(ctx context.Context, agentID string, version string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAgentVersionRequest(c.Server, agentID, version)
 	if err != nil {
@@ -1879,7 +2693,11 @@ func (c *Client) GetAgentVersion(ctx context.Context, agentID string, version st
 	return c.Client.Do(req)
 }
 
-// ListConversations performs a GET /v1/conversations (the `ListConversations` operationId) request.
+// ListConversations Lists the stored conversations
+//
+// Returns one page, in order of creation. There is no total count; a page shorter than `page_size` is the last one.
+//
+// Corresponds with GET /v1/conversations (the `ListConversations` operationId).
 func (c *Client) ListConversations(ctx context.Context, params *ListConversationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListConversationsRequest(c.Server, params)
 	if err != nil {
@@ -1892,8 +2710,13 @@ func (c *Client) ListConversations(ctx context.Context, params *ListConversation
 	return c.Client.Do(req)
 }
 
-// StartConversationWithBody performs a POST /v1/conversations (the `StartConversation` operationId) request,
-// with any type of body and a specified content type.
+// StartConversationWithBody Starts a conversation
+//
+// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service keeps the conversation, to be appended to under its id.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/conversations (the `StartConversation` operationId).
 func (c *Client) StartConversationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStartConversationRequestWithBody(c.Server, contentType, body)
 	if err != nil {
@@ -1906,8 +2729,13 @@ func (c *Client) StartConversationWithBody(ctx context.Context, contentType stri
 	return c.Client.Do(req)
 }
 
-// StartConversation performs a POST /v1/conversations (the `StartConversation` operationId) request.
+// StartConversation Starts a conversation
+//
+// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service keeps the conversation, to be appended to under its id.
+//
 // Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/conversations (the `StartConversation` operationId).
 func (c *Client) StartConversation(ctx context.Context, body StartConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStartConversationRequest(c.Server, body)
 	if err != nil {
@@ -1920,7 +2748,11 @@ func (c *Client) StartConversation(ctx context.Context, body StartConversationJS
 	return c.Client.Do(req)
 }
 
-// DeleteConversation performs a DELETE /v1/conversations/{conversation_id} (the `DeleteConversation` operationId) request.
+// DeleteConversation Deletes a conversation
+//
+// Deletes the conversation together with its entries. It cannot be undone.
+//
+// Corresponds with DELETE /v1/conversations/{conversation_id} (the `DeleteConversation` operationId).
 func (c *Client) DeleteConversation(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteConversationRequest(c.Server, conversationID)
 	if err != nil {
@@ -1933,7 +2765,11 @@ func (c *Client) DeleteConversation(ctx context.Context, conversationID string, 
 	return c.Client.Do(req)
 }
 
-// GetConversation performs a GET /v1/conversations/{conversation_id} (the `GetConversation` operationId) request.
+// GetConversation Returns a conversation
+//
+// Returns what the conversation is bound to and how it is set up, without its entries.
+//
+// Corresponds with GET /v1/conversations/{conversation_id} (the `GetConversation` operationId).
 func (c *Client) GetConversation(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConversationRequest(c.Server, conversationID)
 	if err != nil {
@@ -1946,8 +2782,13 @@ func (c *Client) GetConversation(ctx context.Context, conversationID string, req
 	return c.Client.Do(req)
 }
 
-// AppendConversationWithBody performs a POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId) request,
-// with any type of body and a specified content type.
+// AppendConversationWithBody Appends to a conversation
+//
+// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored history again, so its tokens count in every call. Only the new outputs are returned.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId).
 func (c *Client) AppendConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAppendConversationRequestWithBody(c.Server, conversationID, contentType, body)
 	if err != nil {
@@ -1960,8 +2801,13 @@ func (c *Client) AppendConversationWithBody(ctx context.Context, conversationID 
 	return c.Client.Do(req)
 }
 
-// AppendConversation performs a POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId) request.
+// AppendConversation Appends to a conversation
+//
+// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored history again, so its tokens count in every call. Only the new outputs are returned.
+//
 // Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId).
 func (c *Client) AppendConversation(ctx context.Context, conversationID string, body AppendConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAppendConversationRequest(c.Server, conversationID, body)
 	if err != nil {
@@ -1974,7 +2820,11 @@ func (c *Client) AppendConversation(ctx context.Context, conversationID string, 
 	return c.Client.Do(req)
 }
 
-// GetConversationHistory performs a GET /v1/conversations/{conversation_id}/history (the `GetConversationHistory` operationId) request.
+// GetConversationHistory Returns every entry of a conversation
+//
+// Returns messages, calls, results, tool executions and handoffs in the order they were added, without paging.
+//
+// Corresponds with GET /v1/conversations/{conversation_id}/history (the `GetConversationHistory` operationId).
 func (c *Client) GetConversationHistory(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConversationHistoryRequest(c.Server, conversationID)
 	if err != nil {
@@ -1987,7 +2837,11 @@ func (c *Client) GetConversationHistory(ctx context.Context, conversationID stri
 	return c.Client.Do(req)
 }
 
-// GetConversationMessages performs a GET /v1/conversations/{conversation_id}/messages (the `GetConversationMessages` operationId) request.
+// GetConversationMessages Returns the messages of a conversation
+//
+// Returns the entries that are messages, of the user and of the assistant, in the order they were added, without paging.
+//
+// Corresponds with GET /v1/conversations/{conversation_id}/messages (the `GetConversationMessages` operationId).
 func (c *Client) GetConversationMessages(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConversationMessagesRequest(c.Server, conversationID)
 	if err != nil {
@@ -2000,8 +2854,13 @@ func (c *Client) GetConversationMessages(ctx context.Context, conversationID str
 	return c.Client.Do(req)
 }
 
-// RestartConversationWithBody performs a POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId) request,
-// with any type of body and a specified content type.
+// RestartConversationWithBody Restarts a conversation from one of its entries
+//
+// Makes a new conversation, with an id of its own, out of the stored history up to `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The model reads the history that was taken over, so its tokens count.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId).
 func (c *Client) RestartConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRestartConversationRequestWithBody(c.Server, conversationID, contentType, body)
 	if err != nil {
@@ -2014,8 +2873,13 @@ func (c *Client) RestartConversationWithBody(ctx context.Context, conversationID
 	return c.Client.Do(req)
 }
 
-// RestartConversation performs a POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId) request.
+// RestartConversation Restarts a conversation from one of its entries
+//
+// Makes a new conversation, with an id of its own, out of the stored history up to `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The model reads the history that was taken over, so its tokens count.
+//
 // Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId).
 func (c *Client) RestartConversation(ctx context.Context, conversationID string, body RestartConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRestartConversationRequest(c.Server, conversationID, body)
 	if err != nil {

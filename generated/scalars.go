@@ -126,6 +126,9 @@ func (c MessageContent) Text() string {
 	return text
 }
 
+// PlainText returns the text, and whether the content is one rather than chunks.
+func (c MessageContent) PlainText() (string, bool) { return c.text, c.kind == textContent }
+
 // Chunks returns the chunks; a text is one text chunk.
 func (c MessageContent) Chunks() []ContentChunk {
 	if c.kind == textContent {
@@ -245,14 +248,15 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
 	}
-	var s string
-	if err := json.Unmarshal(data, &s); err != nil {
-		return err
+	if data[0] != '"' {
+		return fmt.Errorf("want a time as a string, have %s", start(data))
 	}
-	parsed, err := time.Parse(time.RFC3339Nano, s)
+	// Nothing in a time needs escaping: what is escaped all the same is refused.
+	text := string(data[1 : len(data)-1])
+	parsed, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		var naive error
-		if parsed, naive = time.Parse("2006-01-02T15:04:05.999999999", s); naive != nil {
+		if parsed, naive = time.Parse("2006-01-02T15:04:05.999999999", text); naive != nil {
 			return err
 		}
 	}
@@ -260,15 +264,51 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// typeOf returns the "type" of a JSON object; empty when it has none.
+// typeOf returns the "type" of a JSON object; empty when it has none, or one
+// that is not a plain string. The data is known to be JSON, so that it is enough
+// to follow quotes and brackets: this runs for every entry and chunk of a reply,
+// and a decoder would read each of them twice.
 func typeOf(data []byte) string {
-	var object struct {
-		Type string `json:"type"`
+	const key = `"type"`
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			end := endOfString(data, i)
+			isKey := depth == 1 && string(data[i:end]) == key
+			i = end - 1
+			if !isKey {
+				continue
+			}
+			rest := bytes.TrimLeft(data[end:], " \t\r\n")
+			if len(rest) == 0 || rest[0] != ':' {
+				continue // a value that says "type"
+			}
+			rest = bytes.TrimLeft(rest[1:], " \t\r\n")
+			if len(rest) == 0 || rest[0] != '"' {
+				return ""
+			}
+			return string(rest[1:max(1, endOfString(rest, 0)-1)])
+		}
 	}
-	if err := json.Unmarshal(data, &object); err != nil {
-		return ""
+	return ""
+}
+
+// endOfString returns the index after the string that begins at data[i].
+func endOfString(data []byte, i int) int {
+	for i++; i < len(data); i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
 	}
-	return object.Type
+	return len(data)
 }
 
 // marshalList writes a nil list as an empty one, never as null.

@@ -17,66 +17,66 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-
+	// ListAgents Lists agents by page number
 	// (GET /v1/agents)
 	//
-	// Deprecated: this operation has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
 	ListAgents(w http.ResponseWriter, r *http.Request, params ListAgentsParams)
-
+	// CreateAgent Creates an agent
 	// (POST /v1/agents)
 	CreateAgent(w http.ResponseWriter, r *http.Request)
-
+	// ListAgentPages Lists agents by page token
 	// (GET /v1/agents/pages)
 	ListAgentPages(w http.ResponseWriter, r *http.Request, params ListAgentPagesParams)
-
+	// DeleteAgent Deletes an agent
 	// (DELETE /v1/agents/{agent_id})
 	DeleteAgent(w http.ResponseWriter, r *http.Request, agentID string)
-
+	// GetAgent Returns an agent
 	// (GET /v1/agents/{agent_id})
 	GetAgent(w http.ResponseWriter, r *http.Request, agentID string, params GetAgentParams)
-
+	// UpdateAgent Updates an agent
 	// (PATCH /v1/agents/{agent_id})
 	UpdateAgent(w http.ResponseWriter, r *http.Request, agentID string)
-
+	// DeleteAgentVersionAlias Deletes an alias of an agent
 	// (DELETE /v1/agents/{agent_id}/aliases)
 	DeleteAgentVersionAlias(w http.ResponseWriter, r *http.Request, agentID string, params DeleteAgentVersionAliasParams)
-
+	// ListAgentVersionAliases Lists the aliases of an agent
 	// (GET /v1/agents/{agent_id}/aliases)
 	ListAgentVersionAliases(w http.ResponseWriter, r *http.Request, agentID string)
-
+	// CreateAgentVersionAlias Creates or moves an alias of an agent's version
 	// (PUT /v1/agents/{agent_id}/aliases)
 	CreateAgentVersionAlias(w http.ResponseWriter, r *http.Request, agentID string, params CreateAgentVersionAliasParams)
-
+	// UpdateAgentVersion Switches an agent to one of its versions
 	// (PATCH /v1/agents/{agent_id}/version)
 	UpdateAgentVersion(w http.ResponseWriter, r *http.Request, agentID string, params UpdateAgentVersionParams)
-
+	// ListAgentVersions Lists the versions of an agent
 	// (GET /v1/agents/{agent_id}/versions)
 	ListAgentVersions(w http.ResponseWriter, r *http.Request, agentID string, params ListAgentVersionsParams)
-
+	// GetAgentVersion Returns one version of an agent
 	// (GET /v1/agents/{agent_id}/versions/{version})
 	GetAgentVersion(w http.ResponseWriter, r *http.Request, agentID string, version string)
-
+	// ListConversations Lists the stored conversations
 	// (GET /v1/conversations)
 	ListConversations(w http.ResponseWriter, r *http.Request, params ListConversationsParams)
-
+	// StartConversation Starts a conversation
 	// (POST /v1/conversations)
 	StartConversation(w http.ResponseWriter, r *http.Request)
-
+	// DeleteConversation Deletes a conversation
 	// (DELETE /v1/conversations/{conversation_id})
 	DeleteConversation(w http.ResponseWriter, r *http.Request, conversationID string)
-
+	// GetConversation Returns a conversation
 	// (GET /v1/conversations/{conversation_id})
 	GetConversation(w http.ResponseWriter, r *http.Request, conversationID string)
-
+	// AppendConversation Appends to a conversation
 	// (POST /v1/conversations/{conversation_id})
 	AppendConversation(w http.ResponseWriter, r *http.Request, conversationID string)
-
+	// GetConversationHistory Returns every entry of a conversation
 	// (GET /v1/conversations/{conversation_id}/history)
 	GetConversationHistory(w http.ResponseWriter, r *http.Request, conversationID string)
-
+	// GetConversationMessages Returns the messages of a conversation
 	// (GET /v1/conversations/{conversation_id}/messages)
 	GetConversationMessages(w http.ResponseWriter, r *http.Request, conversationID string)
-
+	// RestartConversation Restarts a conversation from one of its entries
 	// (POST /v1/conversations/{conversation_id}/restart)
 	RestartConversation(w http.ResponseWriter, r *http.Request, conversationID string)
 }

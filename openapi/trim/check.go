@@ -3,11 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"go/token"
 	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
+
+// failFunc notes one thing that is wrong.
+type failFunc func(format string, args ...any)
 
 // check refuses a document from which the generated client would silently lose
 // something.
@@ -16,28 +20,28 @@ func check(doc *yaml.Node) error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
+	for path, item := range pairs(get(doc, "paths")) {
+		for method, op := range pairs(item) {
+			if !isMethod(method) {
+				fail("%s: %q of a whole path would be lost", path, method)
+				continue
+			}
+			checkOperation(strings.ToUpper(method)+" "+path, op, fail)
+		}
+	}
 	walk(doc, "", func(pointer string, n *yaml.Node) {
-		if discriminator := value(n, "discriminator"); discriminator != nil {
+		if value(n, "discriminator") != nil {
 			checkDiscriminator(schemas, pointer, n, fail)
 		}
-		component := strings.Count(pointer, "/") == 3 && strings.HasPrefix(pointer, "/components/schemas/")
-		if !component && isUnion(n) && value(n, "x-go-type") == nil {
+		if value(n, "x-go-type") != nil {
+			checkGoType(schemas, pointer, n, fail)
+		} else if component := strings.Count(pointer, "/") == 3 && strings.HasPrefix(pointer, "/components/schemas/"); !component && isUnion(n) {
 			fail("%s is a union that no named component equals: name it in the overlay, or say its x-go-type", pointer)
-		}
-		if strings.HasSuffix(pointer, "/properties") {
-			for name, property := range pairs(n) {
-				if onlyDescribed(property) {
-					fail("%s/%s: the overlay describes a property that upstream does not have", pointer, name)
-				}
-			}
 		}
 	})
 	for name, schema := range pairs(schemas) {
-		if enum := get(schemas, name+"Type", "enum"); enum != nil {
-			var listed []string
-			for _, tag := range enum.Content {
-				listed = append(listed, tag.Value)
-			}
+		if enum := get(schemas, name+"Type", "enum"); enum != nil && isUnion(schema) {
+			listed := values(enum)
 			mapped := keys(get(schema, "discriminator", "mapping"))
 			slices.Sort(listed)
 			slices.Sort(mapped)
@@ -46,66 +50,123 @@ func check(doc *yaml.Node) error {
 			}
 		}
 	}
-	for path, item := range pairs(get(doc, "paths")) {
-		for method, op := range pairs(item) {
-			if isMethod(method) && strings.HasPrefix(text(value(op, "operationId")), "agents_api_") {
-				fail("%s %s: the operation has no name of ours in the overlay", method, path)
+	return errors.Join(errs...)
+}
+
+// checkOperation demands that an operation has a name of ours, and nothing that
+// the generated client has no notion of.
+func checkOperation(where string, op *yaml.Node, fail failFunc) {
+	if !token.IsExported(text(value(op, "operationId"))) {
+		fail("%s: the operation has no name of ours in the overlay", where)
+	}
+	for key := range pairs(op) {
+		switch key {
+		case "operationId", "tags", "summary", "description", "deprecated", "parameters", "requestBody", "responses":
+		default:
+			if !strings.HasPrefix(key, "x-") {
+				fail("%s: %q would be lost", where, key)
 			}
 		}
 	}
-	return errors.Join(errs...)
+	for mediaType := range pairs(get(op, "requestBody", "content")) {
+		if mediaType != "application/json" {
+			fail("%s: the request body's media type %s would be lost", where, mediaType)
+		}
+	}
+	for status, response := range pairs(value(op, "responses")) {
+		for mediaType := range pairs(value(response, "content")) {
+			if mediaType != "application/json" && mediaType != "text/event-stream" {
+				fail("%s: the media type %s of response %s would be lost", where, mediaType, status)
+			}
+		}
+	}
 }
 
 // checkDiscriminator demands that the mapping and the members of a union agree:
 // each value leads to a member whose own property fixes that very value, and
 // each member is reached.
-func checkDiscriminator(schemas *yaml.Node, pointer string, union *yaml.Node, fail func(string, ...any)) {
+func checkDiscriminator(schemas *yaml.Node, pointer string, union *yaml.Node, fail failFunc) {
 	discriminator := value(union, "discriminator")
 	property := text(value(discriminator, "propertyName"))
-	mapped := map[string]string{}
+	var members []string
+	for _, member := range alternatives(union) {
+		name, ok := referenced(member)
+		switch {
+		case !ok:
+			fail("%s: a union with a discriminator has a member without a name", pointer)
+		case slices.Contains(members, name):
+			fail("%s: member %s is listed twice", pointer, name)
+		default:
+			members = append(members, name)
+		}
+	}
+	var mapped []string
 	for tag, target := range pairs(value(discriminator, "mapping")) {
 		name := strings.TrimPrefix(target.Value, schemaPrefix)
-		mapped[name] = tag
-		fixed := fixedValue(get(schemas, name, "properties", property))
-		if fixed != tag {
+		mapped = append(mapped, name)
+		if fixed := fixedValue(get(schemas, name, "properties", property)); fixed != tag {
 			fail("%s: discriminator value %q leads to %s, whose %s is fixed to %q", pointer, tag, name, property, fixed)
 		}
-	}
-	var members []string
-	for _, keyword := range []string{"oneOf", "anyOf"} {
-		if list := value(union, keyword); list != nil {
-			for _, member := range list.Content {
-				name, ok := referenced(member)
-				if !ok {
-					fail("%s: a union with a discriminator has a member without a name", pointer)
-					continue
-				}
-				members = append(members, name)
-				if mapped[name] == "" {
-					fail("%s: member %s has no discriminator value; its %s is fixed to %q", pointer, name, property,
-						fixedValue(get(schemas, name, "properties", property)))
-				}
-			}
-		}
-	}
-	for name, tag := range mapped {
 		if !slices.Contains(members, name) {
 			fail("%s: discriminator value %q leads to %s, which is no member", pointer, tag, name)
+		}
+	}
+	for _, name := range members {
+		if !slices.Contains(mapped, name) {
+			fail("%s: member %s has no discriminator value; its %s is fixed to %q", pointer, name, property,
+				fixedValue(get(schemas, name, "properties", property)))
 		}
 	}
 }
 
 func fixedValue(property *yaml.Node) string {
-	if enum := value(property, "enum"); enum != nil && len(enum.Content) == 1 {
-		return enum.Content[0].Value
+	if enum := values(value(property, "enum")); len(enum) == 1 {
+		return enum[0]
 	}
 	return text(value(property, "const"))
 }
 
-// onlyDescribed reports whether a schema has nothing but what an overlay adds.
-func onlyDescribed(schema *yaml.Node) bool {
-	names := keys(schema)
-	return len(names) > 0 && !slices.ContainsFunc(names, func(key string) bool {
-		return key != "description" && !strings.HasPrefix(key, "x-")
-	})
+func values(list *yaml.Node) []string {
+	var all []string
+	for _, v := range elements(list) {
+		all = append(all, v.Value)
+	}
+	return all
+}
+
+// checkGoType demands that the component that an x-go-type names has room for
+// all that the schema itself allows: upstream may add to a schema what the Go
+// type, put together in the overlay, does not have.
+func checkGoType(schemas *yaml.Node, pointer string, schema *yaml.Node, fail failFunc) {
+	goType := text(value(schema, "x-go-type"))
+	target := value(schemas, goType)
+	if target == nil {
+		return
+	}
+	var members []string
+	for _, member := range alternatives(target) {
+		name, _ := referenced(member)
+		members = append(members, name)
+	}
+	for _, alternative := range append(alternatives(schema), schema) {
+		if name, ok := referenced(alternative); ok && name != goType {
+			if isUnion(target) && !slices.Contains(members, name) {
+				fail("%s may be %s, which is no member of %s", pointer, name, goType)
+			}
+			for property := range pairs(get(schemas, name, "properties")) {
+				if properties := value(target, "properties"); properties != nil && value(properties, property) == nil {
+					fail("%s may have the property %s of %s, which %s lacks", pointer, property, name, goType)
+				}
+			}
+		}
+		allowed := values(value(alternative, "enum"))
+		if fixed := value(alternative, "const"); fixed != nil {
+			allowed = append(allowed, fixed.Value)
+		}
+		for _, v := range allowed {
+			if enum := value(target, "enum"); enum != nil && !slices.Contains(values(enum), v) {
+				fail("%s may be %q, which %s does not list", pointer, v, goType)
+			}
+		}
+	}
 }

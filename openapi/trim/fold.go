@@ -26,6 +26,10 @@ func foldStreams(doc *yaml.Node) error {
 			continue
 		}
 		for method, op := range pairs(item) {
+			if !isMethod(method) {
+				errs = append(errs, fmt.Errorf("path %s: %q of a whole path cannot be folded", path, method))
+				continue
+			}
 			twin := get(paths, plain, method)
 			if twin == nil {
 				errs = append(errs, fmt.Errorf("path %s: no plain operation %s %s to fold into", path, method, plain))
@@ -43,9 +47,9 @@ func foldStreams(doc *yaml.Node) error {
 func foldStream(schemas, plain, stream *yaml.Node) error {
 	for key, v := range pairs(stream) {
 		switch key {
-		case "operationId", "summary", "description", "requestBody", "responses":
+		case "operationId", "requestBody", "responses":
 		default:
-			if !equal(v, value(plain, key)) && !strings.HasPrefix(key, "x-speakeasy-") {
+			if !equal(v, value(plain, key)) {
 				return fmt.Errorf("%q differs from the plain operation's and would be lost", key)
 			}
 		}
@@ -62,6 +66,9 @@ func foldStream(schemas, plain, stream *yaml.Node) error {
 	if body != streamBody {
 		return fmt.Errorf("request body is built on %q, the plain operation's on %q", streamBody, body)
 	}
+	if !equal(value(stream, "requestBody"), value(plain, "requestBody"), "content") {
+		return errors.New("request body differs from the plain operation's and would be lost")
+	}
 	set(get(plain, "requestBody", "content", "application/json"), "schema", reference(body))
 
 	for status, response := range pairs(value(stream, "responses")) {
@@ -75,6 +82,12 @@ func foldStream(schemas, plain, stream *yaml.Node) error {
 		content := value(response, "content")
 		if !slices.Equal(keys(content), []string{"text/event-stream"}) {
 			return fmt.Errorf("response 200 has the media types %v, want text/event-stream alone", keys(content))
+		}
+		if plainTypes := keys(value(twin, "content")); !slices.Equal(plainTypes, []string{"application/json"}) {
+			return fmt.Errorf("response 200 of the plain operation has the media types %v, want application/json alone", plainTypes)
+		}
+		if !equal(response, twin, "content") {
+			return errors.New("response 200 differs from the plain operation's in more than its content, which would be lost")
 		}
 		set(value(twin, "content"), "text/event-stream", value(content, "text/event-stream"))
 	}
@@ -92,14 +105,15 @@ func streamlessBody(schemas, op *yaml.Node, flag string) (string, error) {
 	if !ok {
 		return "", errors.New("request body is not a reference to a component schema")
 	}
-	all := get(schemas, name, "allOf")
-	if all == nil || len(all.Content) != 2 || !slices.Equal(keys(get(all.Content[1], "properties")), []string{"stream"}) {
-		return "", fmt.Errorf("schema %s is not allOf: [base, {properties: {stream}}]", name)
+	wrapper := value(schemas, name)
+	all := elements(value(wrapper, "allOf"))
+	if !slices.Equal(keys(wrapper), []string{"allOf"}) || len(all) != 2 || !slices.Equal(keys(value(all[1], "properties")), []string{"stream"}) {
+		return "", fmt.Errorf("schema %s is not allOf: [base, {properties: {stream}}] and nothing else", name)
 	}
-	if enum := get(all.Content[1], "properties", "stream", "enum"); enum == nil || len(enum.Content) != 1 || enum.Content[0].Value != flag {
+	if enum := values(get(all[1], "properties", "stream", "enum")); !slices.Equal(enum, []string{flag}) {
 		return "", fmt.Errorf("schema %s: stream is not fixed to %s", name, flag)
 	}
-	base, ok := referenced(all.Content[0])
+	base, ok := referenced(all[0])
 	if !ok {
 		return "", fmt.Errorf("schema %s: the first member of allOf is not a reference", name)
 	}

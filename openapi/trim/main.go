@@ -7,12 +7,14 @@
 // components they reach, folds each "#stream" path into its plain twin, drops
 // upstream's prose, applies the overlay strictly, and gives every inline union
 // that equals a named one a reference to it. Whatever would be lost without a
-// word on the way is an error that names it.
+// word on the way is an error that names it; whatever lacks a description of
+// ours is named as a warning.
 package main
 
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -25,13 +27,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "trim: -upstream is required: the path to Mistral's full OpenAPI document")
 		os.Exit(2)
 	}
-	if err := run(*upstream, *overlayPath, *out); err != nil {
+	if err := run(*upstream, *overlayPath, *out, os.Stderr); err != nil {
 		fmt.Fprintf(os.Stderr, "trim: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(upstream, overlayPath, out string) error {
+func run(upstream, overlayPath, out string, warnings io.Writer) error {
 	full, err := os.ReadFile(upstream)
 	if err != nil {
 		return err
@@ -43,6 +45,13 @@ func run(upstream, overlayPath, out string) error {
 	doc, err := Trim(full, overlay)
 	if err != nil {
 		return err
+	}
+	gaps, err := undescribed(doc)
+	if err != nil {
+		return err
+	}
+	for _, gap := range gaps {
+		fmt.Fprintf(warnings, "trim: warning: %s: add it to %s\n", gap, overlayPath)
 	}
 	return os.WriteFile(out, doc, 0o644)
 }

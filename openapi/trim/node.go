@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,21 @@ func pairs(n *yaml.Node) func(yield func(string, *yaml.Node) bool) {
 	}
 }
 
+func text(n *yaml.Node) string {
+	if n == nil {
+		return ""
+	}
+	return n.Value
+}
+
+// elements lists what a sequence holds; nothing for any other node.
+func elements(n *yaml.Node) []*yaml.Node {
+	if n == nil || n.Kind != yaml.SequenceNode {
+		return nil
+	}
+	return n.Content
+}
+
 func keys(n *yaml.Node) []string {
 	var names []string
 	for key := range pairs(n) {
@@ -75,14 +91,16 @@ func filter(n *yaml.Node, keep func(key string, v *yaml.Node) bool) {
 	n.Content = kept
 }
 
-// sortKeys puts the pairs of a mapping in the order of their keys.
-func sortKeys(n *yaml.Node) {
+// sortPairs sorts the pairs of a mapping by rank; pairs of one rank keep their order.
+func sortPairs[R cmp.Ordered](n *yaml.Node, rank func(key string, v *yaml.Node) R) {
 	type pair struct{ key, value *yaml.Node }
 	var all []pair
 	for i := 0; i < len(n.Content); i += 2 {
 		all = append(all, pair{n.Content[i], n.Content[i+1]})
 	}
-	slices.SortStableFunc(all, func(a, b pair) int { return strings.Compare(a.key.Value, b.key.Value) })
+	slices.SortStableFunc(all, func(a, b pair) int {
+		return cmp.Compare(rank(a.key.Value, a.value), rank(b.key.Value, b.value))
+	})
 	n.Content = n.Content[:0]
 	for _, p := range all {
 		n.Content = append(n.Content, p.key, p.value)

@@ -24,14 +24,20 @@ func Trim(upstream, overlayText []byte) ([]byte, error) {
 		return nil, errors.New("the upstream document is not OpenAPI 3.1")
 	}
 	doc := file.Content[0]
+	if get(doc, "components", "schemas") == nil {
+		return nil, errors.New("the upstream document has no components.schemas")
+	}
+	if err := refuseAliases(doc); err != nil {
+		return nil, err
+	}
 
 	steps := []struct {
 		name string
 		do   func(*yaml.Node) error
 	}{
 		{"selecting operations", selectOperations},
-		{"folding #stream paths", foldStreams},
 		{"dropping upstream prose", func(doc *yaml.Node) error { dropProse(doc, false); return nil }},
+		{"folding #stream paths", foldStreams},
 		{"removing unreachable components", prune},
 		{"applying the overlay", func(doc *yaml.Node) error { return applyOverlay(doc, overlayText) }},
 		{"renaming schemas", renameSchemas},
@@ -45,7 +51,8 @@ func Trim(upstream, overlayText []byte) ([]byte, error) {
 		}
 	}
 
-	sortKeys(get(doc, "components", "schemas"))
+	sortPairs(get(doc, "components", "schemas"), func(name string, _ *yaml.Node) string { return name })
+	tidy(doc)
 	doc.HeadComment = "# Made by openapi/trim from Mistral's OpenAPI document and overlay.yaml. Do not edit."
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
@@ -56,23 +63,30 @@ func Trim(upstream, overlayText []byte) ([]byte, error) {
 	return out.Bytes(), enc.Close()
 }
 
-func text(n *yaml.Node) string {
-	if n == nil {
-		return ""
-	}
-	return n.Value
+// refuseAliases refuses YAML's own references: everything here takes a node for
+// what it is, and would overlook one that merely points elsewhere.
+func refuseAliases(doc *yaml.Node) error {
+	var errs []error
+	walk(doc, "", func(pointer string, n *yaml.Node) {
+		if n.Kind == yaml.AliasNode {
+			errs = append(errs, fmt.Errorf("%s is the YAML alias *%s: write it out", pointer, n.Value))
+		}
+	})
+	return errors.Join(errs...)
 }
 
 // selectOperations keeps what carries one of our tags. Paths are not matched by
 // name, so an operation that upstream adds to the group is not missed.
 func selectOperations(doc *yaml.Node) error {
+	filter(doc, func(key string, _ *yaml.Node) bool {
+		return slices.Contains([]string{"openapi", "info", "jsonSchemaDialect", "servers", "security", "tags", "paths", "components"}, key)
+	})
 	filter(get(doc, "paths"), func(_ string, item *yaml.Node) bool {
 		filter(item, func(key string, op *yaml.Node) bool {
 			if !isMethod(key) {
-				return true // parameters, servers and the like belong to the whole path
+				return true // what belongs to the whole path, for check to judge
 			}
-			opTags := value(op, "tags")
-			return opTags != nil && slices.ContainsFunc(opTags.Content, func(t *yaml.Node) bool { return slices.Contains(tags, t.Value) })
+			return slices.ContainsFunc(elements(value(op, "tags")), func(t *yaml.Node) bool { return slices.Contains(tags, t.Value) })
 		})
 		return slices.ContainsFunc(keys(item), isMethod)
 	})
@@ -164,20 +178,18 @@ func prune(doc *yaml.Node) error {
 		return missing
 	}
 	filter(schemas, func(name string, _ *yaml.Node) bool {
-		return reached[name] || text(value(value(schemas, name), "x-keep")) == "true"
+		return reached[name]
 	})
 	filter(get(doc, "components"), func(key string, _ *yaml.Node) bool { return key == "schemas" || key == "securitySchemes" })
 	filter(get(doc, "components", "securitySchemes"), func(name string, _ *yaml.Node) bool {
-		for _, requirement := range get(doc, "security").Content {
-			if value(requirement, name) != nil {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(elements(get(doc, "security")), func(r *yaml.Node) bool { return value(r, name) != nil })
 	})
 	return nil
 }
 
+// applyOverlay demands that every action finds its target and changes it, and
+// that what the overlay describes exists: an update of a property that upstream
+// has dropped would bring back an empty one.
 func applyOverlay(doc *yaml.Node, overlayText []byte) error {
 	o, err := overlay.ParseReader(bytes.NewReader(overlayText))
 	if err != nil {
@@ -186,6 +198,8 @@ func applyOverlay(doc *yaml.Node, overlayText []byte) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
+	existed := map[string]bool{}
+	walk(doc, "", func(pointer string, _ *yaml.Node) { existed[pointer] = true })
 	warnings, err := o.ApplyToStrict(doc)
 	if err != nil {
 		return err
@@ -193,7 +207,21 @@ func applyOverlay(doc *yaml.Node, overlayText []byte) error {
 	if len(warnings) > 0 {
 		return errors.New(strings.Join(warnings, "\n"))
 	}
-	return nil
+	var errs []error
+	walk(doc, "", func(pointer string, n *yaml.Node) {
+		if !existed[pointer] && onlyDescribed(n) {
+			errs = append(errs, fmt.Errorf("the overlay describes %s, which upstream does not have", pointer))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// onlyDescribed reports whether a mapping has nothing but what describes a thing.
+func onlyDescribed(n *yaml.Node) bool {
+	names := keys(n)
+	return len(names) > 0 && !slices.ContainsFunc(names, func(key string) bool {
+		return key != "summary" && key != "description" && !strings.HasPrefix(key, "x-")
+	})
 }
 
 // renameSchemas carries out the overlay's x-rename: an overlay cannot rename a
@@ -220,4 +248,30 @@ func renameSchemas(doc *yaml.Node) error {
 		}
 	})
 	return nil
+}
+
+// leading are the keys that a reader looks for first.
+var leading = []string{"operationId", "name", "in", "title", "summary", "description"}
+
+// tidy gives the document one form, whether a line came from upstream or from
+// the overlay. A key leads only where its value is a scalar: elsewhere it is the
+// name of a property.
+func tidy(doc *yaml.Node) {
+	walk(doc, "", func(_ string, n *yaml.Node) {
+		n.Style &^= yaml.FlowStyle
+		if n.Kind != yaml.MappingNode {
+			return
+		}
+		sortPairs(n, func(key string, v *yaml.Node) int {
+			if i := slices.Index(leading, key); i >= 0 && v.Kind == yaml.ScalarNode {
+				return i
+			}
+			return len(leading)
+		})
+		for _, key := range []string{"summary", "description"} {
+			if prose := value(n, key); prose != nil && prose.Kind == yaml.ScalarNode {
+				prose.Style = 0
+			}
+		}
+	})
 }

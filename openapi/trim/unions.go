@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -20,6 +22,9 @@ func nameUnions(doc *yaml.Node) error {
 			for name, schema := range pairs(schemas) {
 				if child != schema && isUnion(child) && isUnion(schema) && equal(child, schema, "description", "discriminator") {
 					n.Content[i] = reference(name)
+					if description := value(child, "description"); description != nil {
+						set(n.Content[i], "description", description)
+					}
 				}
 			}
 		}
@@ -35,14 +40,15 @@ func isUnion(n *yaml.Node) bool {
 
 func objectMembers(n *yaml.Node) int {
 	count := 0
-	for _, keyword := range []string{"oneOf", "anyOf"} {
-		if members := value(n, keyword); members != nil {
-			for _, member := range members.Content {
-				if _, ok := referenced(member); ok {
-					count++
-				}
-			}
+	for _, member := range alternatives(n) {
+		if _, ok := referenced(member); ok {
+			count++
 		}
 	}
 	return count
+}
+
+// alternatives lists what a schema chooses between.
+func alternatives(n *yaml.Node) []*yaml.Node {
+	return append(slices.Clone(elements(value(n, "oneOf"))), elements(value(n, "anyOf"))...)
 }

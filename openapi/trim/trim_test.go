@@ -1,0 +1,499 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+var (
+	//go:embed testdata/upstream.yaml
+	upstreamText string
+	//go:embed testdata/overlay.yaml
+	overlayText string
+)
+
+// doctor replaces texts, each of which must be there.
+func doctor(t *testing.T, document string, oldNew ...string) string {
+	t.Helper()
+	for i := 0; i < len(oldNew); i += 2 {
+		if !strings.Contains(document, oldNew[i]) {
+			t.Fatalf("the document does not contain %q", oldNew[i])
+		}
+		document = strings.ReplaceAll(document, oldNew[i], oldNew[i+1])
+	}
+	return document
+}
+
+// trimmed trims the test documents and returns the root of the result.
+func trimmed(t *testing.T, upstream string) *yaml.Node {
+	t.Helper()
+	out, err := Trim([]byte(upstream), []byte(overlayText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(out, &doc); err != nil {
+		t.Fatal(err)
+	}
+	return doc.Content[0]
+}
+
+// wantYAML compares a node with YAML text, as data.
+func wantYAML(t *testing.T, what string, got *yaml.Node, want string) {
+	t.Helper()
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(want), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if !equal(got, doc.Content[0]) {
+		text, err := yaml.Marshal(got)
+		t.Errorf("%s is (%v)\n%swant\n%s", what, err, text, want)
+	}
+}
+
+func wantKeys(t *testing.T, what string, n *yaml.Node, want ...string) {
+	t.Helper()
+	if got := keys(n); !slices.Equal(got, want) {
+		t.Errorf("%s: have %q, want %q", what, got, want)
+	}
+}
+
+func TestTrim(t *testing.T) {
+	t.Parallel()
+	doc := trimmed(t, upstreamText)
+	schemas := get(doc, "components", "schemas")
+
+	t.Run("keeps the operations with our tags alone", func(t *testing.T) {
+		t.Parallel()
+		wantKeys(t, "paths", get(doc, "paths"), "/v1/conversations", "/v1/conversations/{conversation_id}", "/v1/agents")
+		wantYAML(t, "tags", get(doc, "tags"), "[{name: beta.conversations}, {name: beta.agents}]")
+	})
+	t.Run("folds #stream into its plain twin", func(t *testing.T) {
+		t.Parallel()
+		start := get(doc, "paths", "/v1/conversations", "post")
+		wantYAML(t, "request body", get(start, "requestBody"),
+			"{required: true, content: {application/json: {schema: {$ref: '#/components/schemas/StartRequest'}}}}")
+		wantYAML(t, "response", get(start, "responses", "200", "content"), `
+application/json: {schema: {$ref: '#/components/schemas/Response'}}
+text/event-stream: {schema: {$ref: '#/components/schemas/Frame'}}`)
+	})
+	t.Run("drops prose and nothing that is called like it", func(t *testing.T) {
+		t.Parallel()
+		walk(doc, "", func(pointer string, n *yaml.Node) {
+			if strings.Contains(n.Value, "rose of the vendor") {
+				t.Errorf("%s: %s", pointer, n.Value)
+			}
+		})
+		wantYAML(t, "the start request", get(schemas, "StartRequest"), `
+type: object
+required: [inputs, title]
+properties:
+  inputs: {type: array, items: {$ref: '#/components/schemas/Entry'}}
+  stream: {type: boolean, default: false}
+  title: {type: string}
+  description: {type: string}
+  example: {type: string}
+  settings: {type: object, default: {title: kept, description: kept, example: kept}}
+  kind: {const: {title: kept}}
+  level: {enum: [{summary: kept}, {summary: also kept}]}
+  handoff: {anyOf: [{type: string, enum: [client, server]}, {type: 'null'}], x-go-type: Handoff}`)
+	})
+	t.Run("keeps the components that are reached", func(t *testing.T) {
+		t.Parallel()
+		wantKeys(t, "schemas", schemas, "Agent", "ByAgent", "ByModel", "Call", "Conversation", "DoneEvent", "Entry", "EntryType", "Entry_", "Failure",
+			"Frame", "Handoff", "Message", "Response", "StartRequest", "StartedEvent", "StreamEvent", "StreamEventType")
+		wantKeys(t, "security schemes", get(doc, "components", "securitySchemes"), "Key")
+		wantKeys(t, "components", get(doc, "components"), "securitySchemes", "schemas")
+	})
+	t.Run("names shared unions and keeps what the overlay says of their uses", func(t *testing.T) {
+		t.Parallel()
+		wantYAML(t, "the data of a frame", get(schemas, "Frame", "properties", "data"),
+			"{$ref: '#/components/schemas/StreamEvent', description: What happened.}")
+	})
+	t.Run("renames a schema with the references to it", func(t *testing.T) {
+		t.Parallel()
+		wantYAML(t, "the event of a frame", get(schemas, "Frame", "properties", "event"), "{$ref: '#/components/schemas/StreamEventType'}")
+		wantYAML(t, "the renamed schema", get(schemas, "StreamEventType"), "{type: string, enum: [started, done]}")
+	})
+	t.Run("lets the overlay describe a property that upstream gives no type", func(t *testing.T) {
+		t.Parallel()
+		wantYAML(t, "the property", get(schemas, "Failure", "properties", "input"), "{description: What was refused.}")
+	})
+}
+
+func TestTrimIsDeterministic(t *testing.T) {
+	t.Parallel()
+	first, err := Trim([]byte(upstreamText), []byte(overlayText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		again, err := Trim([]byte(upstreamText), []byte(overlayText))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(first, again) {
+			t.Fatal("two runs give different documents")
+		}
+	}
+}
+
+// Prose that upstream rewords must not show in the result at all.
+func TestTrimIgnoresProse(t *testing.T) {
+	t.Parallel()
+	reworded := doctor(t, upstreamText, "Prose of the vendor.", "Reworded prose of the vendor.", "title: Stream,", "title: Streaming,")
+	before, err := Trim([]byte(upstreamText), []byte(overlayText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := Trim([]byte(reworded), []byte(overlayText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("the result depends on upstream's prose")
+	}
+}
+
+// Each case doctors a document that trims well, as upstream or a slip in the
+// overlay might.
+func TestTrimRefuses(t *testing.T) {
+	t.Parallel()
+	const (
+		streamBody   = "schema: {$ref: '#/components/schemas/StreamRequest'}"
+		streamReply  = "content: {text/event-stream: {schema: {$ref: '#/components/schemas/Frame'}}}"
+		agentsReply  = "content: {application/json: {schema: {$ref: '#/components/schemas/Agent'}}}"
+		agentsID     = "      operationId: api_agents\n"
+		agentsPath   = "  /v1/agents:\n"
+		doneMapping  = "              done: '#/components/schemas/DoneEvent'\n"
+		messageInput = "              - $ref: '#/components/schemas/Message'\n"
+	)
+	tests := []struct {
+		name     string
+		upstream []string // pairs of old and new text
+		overlay  []string
+		want     []string
+	}{
+		{name: "a document that is not YAML", upstream: []string{"openapi: 3.1.0", "openapi: ["}, want: []string{"reading the upstream document"}},
+		{name: "another version of OpenAPI", upstream: []string{"openapi: 3.1.0", "openapi: 3.0.3"}, want: []string{"not OpenAPI 3.1"}},
+		{name: "a document without schemas", upstream: []string{"\n  schemas:\n", "\n  examples:\n"}, want: []string{"no components.schemas"}},
+		{
+			name:     "a YAML alias",
+			upstream: []string{"Choice: {type: string}", "Choice: &text {type: string}", "arguments: {type: string}", "arguments: *text"},
+			want:     []string{"/components/schemas/Call/properties/arguments", "*text"},
+		},
+		{name: "a renamed tag", upstream: []string{"beta.agents", "agents"}, want: []string{`no operation is tagged "beta.agents"`}},
+
+		{name: "an unknown fragment", upstream: []string{"#stream", "#batch"}, want: []string{"/v1/conversations#batch", `unknown fragment "batch"`}},
+		{
+			name:     "a stream without a plain twin",
+			upstream: []string{"/v1/conversations#stream", "/v1/talks#stream"},
+			want:     []string{"/v1/talks#stream", "no plain operation post /v1/talks"},
+		},
+		{
+			name:     "a stream path with something of the whole path",
+			upstream: []string{"/v1/conversations#stream:\n", "/v1/conversations#stream:\n    servers: [{url: https://stream.example.com}]\n"},
+			want:     []string{"/v1/conversations#stream", `"servers" of a whole path cannot be folded`},
+		},
+		{
+			name:     "a stream with a body of its own",
+			upstream: []string{streamBody, "schema: {$ref: '#/components/schemas/Agent'}"},
+			want:     []string{"post /v1/conversations#stream", "schema Agent is not allOf"},
+		},
+		{
+			name:     "a stream with an inline body",
+			upstream: []string{streamBody, "schema: {type: object}"},
+			want:     []string{"post /v1/conversations#stream", "not a reference"},
+		},
+		{
+			name:     "a stream with a further form of body",
+			upstream: []string{"{application/json: {" + streamBody + "}}", "{application/json: {" + streamBody + "}, application/xml: {}}"},
+			want:     []string{"post /v1/conversations#stream", "[application/json application/xml]"},
+		},
+		{
+			name: "a stream built on another schema",
+			upstream: []string{"    StreamRequest:\n      title: StreamRequest\n      allOf:\n        - $ref: '#/components/schemas/RequestBase'",
+				"    StreamRequest:\n      title: StreamRequest\n      allOf:\n        - $ref: '#/components/schemas/Agent'"},
+			want: []string{"post /v1/conversations#stream", `built on "Agent", the plain operation's on "RequestBase"`},
+		},
+		{
+			name:     "a stream with a property of its own",
+			upstream: []string{"{stream: {type: boolean, enum: [true], default: true}}", "{stream: {type: boolean, enum: [true]}, pace: {type: integer}}"},
+			want:     []string{"post /v1/conversations#stream", "schema StreamRequest is not allOf"},
+		},
+		{
+			name:     "a stream whose schema says more than its base",
+			upstream: []string{"      title: StreamRequest\n", "      additionalProperties: false\n"},
+			want:     []string{"post /v1/conversations#stream", "schema StreamRequest is not allOf"},
+		},
+		{
+			name:     "a stream flag that is not fixed",
+			upstream: []string{"enum: [true], default: true", "default: true"},
+			want:     []string{"post /v1/conversations#stream", "stream is not fixed to true"},
+		},
+		{
+			name:     "a plain operation that may stream",
+			upstream: []string{"enum: [false], default: false", "default: false"},
+			want:     []string{"plain operation", "stream is not fixed to false"},
+		},
+		{
+			name:     "a stream of another media type",
+			upstream: []string{streamReply, "content: {application/x-ndjson: {schema: {$ref: '#/components/schemas/Frame'}}}"},
+			want:     []string{"post /v1/conversations#stream", "[application/x-ndjson]", "text/event-stream alone"},
+		},
+		{
+			name:     "a stream response with a header",
+			upstream: []string{streamReply, "headers: {X-Pace: {schema: {type: integer}}}\n          " + streamReply},
+			want:     []string{"post /v1/conversations#stream", "response 200 differs"},
+		},
+		{
+			name:     "a stream with an error of its own",
+			upstream: []string{"          " + streamReply + "\n        '422':", "          " + streamReply + "\n        '409':"},
+			want:     []string{"post /v1/conversations#stream", "response 409 differs"},
+		},
+		{
+			name: "a stream with a parameter of its own",
+			upstream: []string{"      operationId: api_start_stream\n",
+				"      operationId: api_start_stream\n      parameters: [{name: pace, in: query, schema: {type: integer}}]\n"},
+			want: []string{"post /v1/conversations#stream", `"parameters" differs`},
+		},
+
+		{
+			name:     "a reference to nowhere",
+			upstream: []string{"    Entry_:\n", "    Entry__:\n"},
+			want:     []string{"/properties/history/items", `"Entry_", which does not exist`},
+		},
+		{
+			name:     "a reference to another kind of component",
+			upstream: []string{agentsID, agentsID + "      parameters: [{$ref: '#/components/parameters/Page'}]\n"},
+			want:     []string{"/parameters/0", "#/components/parameters/Page"},
+		},
+
+		{name: "a broken overlay", overlay: []string{"overlay: 1.1.0", "overlay: ["}, want: []string{"applying the overlay"}},
+		{name: "an overlay of another version", overlay: []string{"overlay: 1.1.0", "overlay: 9.9.9"}, want: []string{"applying the overlay"}},
+		{
+			name:     "an overlay action that matches nothing",
+			upstream: []string{"        handoff: ", "        handover: "},
+			want:     []string{"applying the overlay", "RequestBase.properties.handoff", "did not match any targets"},
+		},
+		{
+			name:    "an overlay action that changes nothing",
+			overlay: []string{"update: ListAgents}", "update: api_agents}"},
+			want:    []string{"applying the overlay", "does nothing"},
+		},
+		{
+			name:     "a description of a property that is gone",
+			upstream: []string{"content: {type: string}", "text: {type: string}"},
+			want:     []string{"describes /components/schemas/Message/properties/content"},
+		},
+		{
+			name:    "a description of a schema that is gone",
+			overlay: []string{"    EntryType:", "    Vanished: {description: Nothing.}\n    EntryType:"},
+			want:    []string{"describes /components/schemas/Vanished"},
+		},
+		{
+			name:     "a description of a response that is gone",
+			upstream: []string{"'200':\n          description: Prose of the vendor.\n          " + agentsReply, "'201':\n          " + agentsReply},
+			want:     []string{"describes /paths/~1v1~1agents/get/responses/200"},
+		},
+		{
+			name:    "a new name that is taken",
+			overlay: []string{"x-rename: StreamEventType", "x-rename: DoneEvent"},
+			want:    []string{"EventName cannot be renamed to DoneEvent"},
+		},
+
+		{
+			name:     "a discriminator value without a member",
+			upstream: []string{doneMapping, doneMapping + "              failed: '#/components/schemas/Message'\n"},
+			want:     []string{"/components/schemas/StreamEvent", `value "failed" leads to Message, which is no member`},
+		},
+		{
+			name:     "a member without a discriminator value",
+			upstream: []string{doneMapping, ""},
+			want:     []string{"/components/schemas/StreamEvent", `member DoneEvent has no discriminator value; its type is fixed to "done"`},
+		},
+		{
+			name:     "a member whose type is another value",
+			upstream: []string{"const: done", "const: finished"},
+			want:     []string{`value "done" leads to DoneEvent, whose type is fixed to "finished"`, `may be "finished", which StreamEventType does not list`},
+			overlay: []string{"- target: $.components.schemas\n",
+				"- {target: $.components.schemas.DoneEvent.properties.type, update: {x-go-type: StreamEventType}}\n- target: $.components.schemas\n"},
+		},
+		{
+			name:     "a member without a name",
+			upstream: []string{"          discriminator:\n", "            - {type: object}\n          discriminator:\n"},
+			want:     []string{"/components/schemas/StreamEvent", "a member without a name"},
+		},
+		{
+			name:    "a member that is listed twice",
+			overlay: []string{"    discriminator:\n", "    anyOf: [{$ref: '#/components/schemas/Call'}]\n    discriminator:\n"},
+			want:    []string{"/components/schemas/Entry", "member Call is listed twice"},
+		},
+		{
+			name:    "an enum that is out of step with its union",
+			overlay: []string{"enum: [message, call]", "enum: [message, call, result]"},
+			want:    []string{"EntryType lists [call message result], but the discriminator values of Entry are [call message]"},
+		},
+
+		{
+			name: "a union that no named one equals",
+			upstream: []string{"items: {$ref: '#/components/schemas/Entry_'}",
+				"items: {anyOf: [{$ref: '#/components/schemas/Message'}, {$ref: '#/components/schemas/Result'}]}"},
+			want: []string{"/components/schemas/Agent/properties/history/items is a union that no named component equals"},
+		},
+		{
+			name:     "a shared union that has grown",
+			upstream: []string{messageInput, messageInput + "              - $ref: '#/components/schemas/Result'\n"},
+			want:     []string{"/components/schemas/Entry: member Result has no discriminator value", `fixed to "result"`},
+		},
+		{
+			name: "a narrow union that has outgrown the shared one",
+			upstream: []string{"            anyOf:\n              - $ref: '#/components/schemas/Call'\n    Message:",
+				"            anyOf:\n              - $ref: '#/components/schemas/Call'\n              - $ref: '#/components/schemas/Result'\n    Message:"},
+			want: []string{"/components/schemas/Response/properties/outputs/items may be Result, which is no member of Entry"},
+		},
+		{
+			name:     "an enum that has outgrown the named one",
+			upstream: []string{"enum: [client, server]", "enum: [client, server, auto]"},
+			want:     []string{`/components/schemas/StartRequest/properties/handoff may be "auto", which Handoff does not list`},
+		},
+		{
+			name:     "a record that has outgrown the merged one",
+			upstream: []string{"agent: {type: string}", "agent: {type: string}, colour: {type: string}"},
+			want:     []string{"may have the property colour of ByAgent, which Conversation lacks"},
+		},
+
+		{
+			name:     "an operation without a name of ours",
+			upstream: []string{agentsPath, "  /v1/agents/new:\n    post: {operationId: create, tags: [beta.agents]}\n" + agentsPath},
+			want:     []string{"POST /v1/agents/new", "no name of ours"},
+		},
+		{
+			name:     "a parameter of a whole path",
+			upstream: []string{agentsPath, agentsPath + "    parameters: [{name: page, in: query, schema: {type: integer}}]\n"},
+			want:     []string{`/v1/agents: "parameters" of a whole path would be lost`},
+		},
+		{
+			name:     "a server of one operation",
+			upstream: []string{agentsID, agentsID + "      servers: [{url: https://agents.example.com}]\n"},
+			want:     []string{`GET /v1/agents: "servers" would be lost`},
+		},
+		{
+			name:     "a security requirement of one operation",
+			upstream: []string{agentsID, agentsID + "      security: [{Cookie: []}]\n"},
+			want:     []string{`GET /v1/agents: "security" would be lost`},
+		},
+		{
+			name:     "a request body that is not JSON",
+			upstream: []string{agentsID, agentsID + "      requestBody: {content: {multipart/form-data: {schema: {type: object}}}}\n"},
+			want:     []string{"GET /v1/agents: the request body's media type multipart/form-data would be lost"},
+		},
+		{
+			name:     "a response of a further media type",
+			upstream: []string{agentsReply, "content: {application/json: {schema: {$ref: '#/components/schemas/Agent'}}, text/csv: {}}"},
+			want:     []string{"GET /v1/agents: the media type text/csv of response 200 would be lost"},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Trim([]byte(doctor(t, upstreamText, test.upstream...)), []byte(doctor(t, overlayText, test.overlay...)))
+			if err == nil {
+				t.Fatalf("no error, want one with %q", test.want)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("have the error\n%v\nwant it to contain %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestUndescribed(t *testing.T) {
+	t.Parallel()
+	const described = `
+tags: [{name: beta.agents, description: D.}]
+paths:
+  /v1/agents:
+    get:
+      operationId: ListAgents
+      summary: S
+      deprecated: true
+      x-deprecated-reason: R.
+      parameters: [{name: page, in: query, description: D.}]
+      responses: {'200': {description: D.}}
+components:
+  schemas:
+    Agent: {description: D., properties: {id: {description: D.}}}
+`
+	tests := []struct {
+		name     string
+		old, new string
+		want     string
+	}{
+		{"tag", "beta.agents, description: D.", "beta.agents", "tag beta.agents has no description"},
+		{"summary", "      summary: S\n", "", "operation ListAgents has no summary"},
+		{"reason", "      x-deprecated-reason: R.\n", "", "deprecated operation ListAgents has no x-deprecated-reason"},
+		{"parameter", "query, description: D.", "query", "parameter page of ListAgents has no description"},
+		{"response", "'200': {description: D.}", "'200': {}", "response 200 of ListAgents has no description"},
+		{"schema", "Agent: {description: D., ", "Agent: {", "schema Agent has no description"},
+		{"property", "id: {description: D.}", "id: {}", "property Agent.id has no description"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			gaps, err := undescribed([]byte(doctor(t, described, test.old, test.new)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(gaps, []string{test.want}) {
+				t.Errorf("have %q, want %q alone", gaps, test.want)
+			}
+		})
+	}
+	if gaps, err := undescribed([]byte(described)); err != nil || len(gaps) > 0 {
+		t.Errorf("have %q and %v, want none", gaps, err)
+	}
+}
+
+// A run writes the document and names what lacks a description, which is no error.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	out := filepath.Join(dir, "openapi.yaml")
+	var warnings bytes.Buffer
+	if err := run("testdata/upstream.yaml", "testdata/overlay.yaml", out, &warnings); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"warning: operation ListAgents has no summary", "warning: property Agent.id has no description"} {
+		if !strings.Contains(warnings.String(), want) {
+			t.Errorf("have the warnings\n%swant %q", &warnings, want)
+		}
+	}
+	if strings.Contains(warnings.String(), "Message.content") {
+		t.Errorf("have a warning on Message.content, which is described:\n%s", &warnings)
+	}
+	written, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(written, []byte("# Made by openapi/trim")) {
+		t.Errorf("the document begins with %.80q", written)
+	}
+
+	untouched := filepath.Join(dir, "untouched.yaml")
+	if err := run("testdata/overlay.yaml", "testdata/overlay.yaml", untouched, &warnings); err == nil {
+		t.Error("no error for a document that is not OpenAPI")
+	}
+	if _, err := os.Stat(untouched); err == nil {
+		t.Error("a failed run has written a document")
+	}
+}
