@@ -1,0 +1,63 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrNegativeTokens is wrapped by Acquire's error for a negative number of tokens.
+	ErrNegativeTokens = errors.New("limiter: negative number of tokens")
+
+	// ErrFinished is returned by Retry on a permit that is settled or cancelled,
+	// also if that happens while Retry waits.
+	ErrFinished = errors.New("limiter: permit is already settled or cancelled")
+
+	// ErrRetrying is returned by Retry while another Retry of the same permit waits.
+	ErrRetrying = errors.New("limiter: permit already waits for a retry")
+)
+
+// LimitError reports a field of a [Limit] that breaks its rule.
+type LimitError struct {
+	Field string // name of the field in Limit
+	Value any    // what it was set to
+	Rule  string // what it has to be
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("limiter: %s is %v: %s", e.Field, e.Value, e.Rule)
+}
+
+// TooLargeError reports a call that could never start, because it needs more
+// tokens than the bucket can hold.
+type TooLargeError struct {
+	Tokens   int // what the call needs
+	Capacity int // what the bucket holds when full
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("limiter: a call of %d tokens can never start: the bucket holds %d", e.Tokens, e.Capacity)
+}
+
+// WaitError reports a wait that ended because its context did. Nothing was
+// taken. It wraps both ctx.Err() and context.Cause(ctx).
+type WaitError struct {
+	Tokens int           // tokens waited for, beside one request; 0 for a retry
+	Waited time.Duration // how long; 0 if the context was done before
+	Err    error         // ctx.Err()
+	Cause  error         // context.Cause(ctx)
+}
+
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("limiter: gave up after %v of waiting for 1 request and %d tokens: %v",
+		e.Waited, e.Tokens, e.Cause)
+}
+
+// Unwrap makes errors.Is find the context's error and its cause.
+func (e *WaitError) Unwrap() []error { return []error{e.Err, e.Cause} }
+
+func newWaitError(ctx context.Context, c cost, waited time.Duration) *WaitError {
+	return &WaitError{Tokens: c.tokens, Waited: waited, Err: ctx.Err(), Cause: context.Cause(ctx)}
+}

@@ -1,0 +1,92 @@
+package limiter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+func Example() {
+	l, err := limiter.New(limiter.Limit{RequestsPerSecond: 1.2, TokensPerMinute: 100_000})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	permit, err := l.Acquire(context.Background(), 2000) // the estimate
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// ... the call; its reply says that 1500 tokens were used.
+	permit.Settle(1500)
+
+	s := l.Snapshot()
+	fmt.Println(s.TokensSettled, "used,", s.TokensRefunded, "refunded,", s.HeldTokens, "held")
+	// Output: 1500 used, 500 refunded, 0 held
+}
+
+// Fractions are exact: 0.08 requests a second are one every 12.5 seconds.
+func ExampleLimiter_WaitTime() {
+	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 60_000})
+	fmt.Println(l.WaitTime(500))
+
+	permit, _ := l.Acquire(context.Background(), 60_000)
+	defer permit.Settle(60_000)
+	fmt.Println(l.WaitTime(500).Round(time.Second / 2))    // the next request decides
+	fmt.Println(l.WaitTime(50_000).Round(time.Second / 2)) // the tokens decide
+	fmt.Println(l.WaitTime(60_001) == limiter.Never)
+	// Output:
+	// 0s
+	// 12.5s
+	// 50s
+	// true
+}
+
+func ExamplePermit_Cancel() {
+	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 60_000})
+	permit, _ := l.Acquire(context.Background(), 60_000)
+	permit.Cancel() // the connection was refused: the server saw nothing of it
+	fmt.Println(l.WaitTime(60_000))
+	// Output: 0s
+}
+
+func ExampleLimiter_Pause() {
+	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
+	l.Pause(time.Now().Add(30 * time.Second)) // a 429 with "Retry-After: 30"
+	fmt.Println(l.WaitTime(100).Round(time.Second))
+	// Output: 30s
+}
+
+func ExampleTooLargeError() {
+	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
+	_, err := l.Acquire(context.Background(), 75_000)
+	var tooLarge *limiter.TooLargeError
+	if errors.As(err, &tooLarge) {
+		fmt.Println(tooLarge.Tokens, "do not fit in", tooLarge.Capacity)
+	}
+	// Output: 75000 do not fit in 60000
+}
+
+func ExampleLimitError() {
+	_, err := limiter.New(limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: -5})
+	fmt.Println(err)
+	// Output: limiter: TokensPerMinute is -5: must be at least 1 and at most 1000000000000
+}
+
+func ExampleGroup() {
+	g, _ := limiter.NewGroup(
+		limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 500_000},
+		map[string]limiter.Limit{"mistral-large-latest": {RequestsPerSecond: 0.08, TokensPerMinute: 50_000}},
+	)
+	fmt.Println(g.For("mistral-large-latest").Snapshot().Limit.TokensPerMinute)
+	fmt.Println(g.For("another").Snapshot().Limit.TokensPerMinute)
+	fmt.Println(g.For("another") == g.For("a third"))
+	// Output:
+	// 50000
+	// 500000
+	// true
+}

@@ -1,0 +1,78 @@
+package limiter_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+func TestGroup(t *testing.T) {
+	def := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}
+	large := limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 2000}
+	g, err := limiter.NewGroup(def, map[string]limiter.Limit{"large": large})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpm := func(model string) int { return g.For(model).Snapshot().Limit.TokensPerMinute }
+	equal(t, "own limit", tpm("large"), 2000)
+	equal(t, "default", tpm(""), 1000)
+	equal(t, "unknown models share the default", g.For("a"), g.For("b"))
+	equal(t, "no model has the default", g.For(""), g.For("b"))
+	equal(t, "limiters", len(g.Snapshot()), 2)
+
+	before := g.For("large")
+	large.TokensPerMinute = 3000
+	if err := g.Set("large", large); err != nil {
+		t.Error(err)
+	}
+	equal(t, "changed limit", tpm("large"), 3000)
+	equal(t, "limiter", g.For("large"), before)
+
+	def.TokensPerMinute = 500
+	if err := g.Set("", def); err != nil {
+		t.Error(err)
+	}
+	equal(t, "changed default", tpm("unknown"), 500)
+
+	if err := g.Set("new", large); err != nil {
+		t.Error(err)
+	}
+	if g.For("new") == g.For("") {
+		t.Error("the new model has the default's limiter")
+	}
+	s := g.Snapshot()
+	equal(t, "limiters", len(s), 3)
+	equal(t, "snapshot of default", s[""].Limit.TokensPerMinute, 500)
+	equal(t, "snapshot of new", s["new"].Limit.TokensPerMinute, 3000)
+}
+
+func TestGroupErrorsNameTheModel(t *testing.T) {
+	ok := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}
+	bad := limiter.Limit{RequestsPerSecond: 1}
+	g, err := limiter.NewGroup(ok, map[string]limiter.Limit{"known": ok})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, badDefault := limiter.NewGroup(bad, nil)
+	_, badModel := limiter.NewGroup(ok, map[string]limiter.Limit{"fine": ok, "tiny": bad})
+	for text, err := range map[string]error{
+		"default limit": badDefault,
+		`model "tiny"`:  badModel,
+		`model "known"`: g.Set("known", bad),
+		`model "new"`:   g.Set("new", bad),
+	} {
+		var e *limiter.LimitError
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), text) {
+			t.Errorf("error %v, want a LimitError that names %s", err, text)
+		}
+	}
+	if err := g.Set("", bad); err == nil || !strings.Contains(err.Error(), "default limit") {
+		t.Errorf("error %v, want one that names the default limit", err)
+	}
+	equal(t, "a refused model keeps the default", g.For("new"), g.For(""))
+	if _, err := limiter.NewGroup(ok, map[string]limiter.Limit{"": ok}); err == nil {
+		t.Error("a limit for no model was accepted")
+	}
+}

@@ -1,0 +1,288 @@
+package limiter
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+)
+
+// Never is the answer of [Limiter.WaitTime] for a call that can never start.
+const Never = time.Duration(math.MaxInt64)
+
+// A Limiter admits calls within one [Limit], first come, first served. See the
+// package comment for how it works and which method to use.
+//
+// The zero value has no buckets and panics when used: call [New]. A Limiter is
+// safe for use by any number of goroutines and must not be copied.
+type Limiter struct {
+	mu     sync.Mutex // never held by anybody who waits
+	limit  Limit      // with its defaults filled in
+	budget budget
+	queue  queue
+	seq    uint64 // of the latest permit
+
+	pausedUntil time.Time
+
+	// timer wakes the head of the queue, at wakeAt if it is armed. It is
+	// created by the first wait, so that a limiter without waiters has none.
+	timer  *time.Timer
+	armed  bool
+	wakeAt time.Time
+
+	inFlight   int // permits neither settled nor cancelled
+	heldTokens int // their tokens
+	counters   Counters
+}
+
+// New returns a limiter with both buckets full, or a [*LimitError].
+func New(limit Limit) (*Limiter, error) {
+	if err := limit.Validate(); err != nil {
+		return nil, err
+	}
+	limit = limit.withDefaults()
+	return &Limiter{limit: limit, budget: newBudget(limit)}, nil
+}
+
+// Acquire waits until one request and the given number of tokens can be taken,
+// takes both, and returns the permit that holds them. 0 tokens is a call that
+// costs a request only.
+//
+// It returns a [*TooLargeError] at once if the bucket cannot hold that many
+// tokens (or later, if the limit is lowered meanwhile), an error that wraps
+// [ErrNegativeTokens] for a negative number, and a [*WaitError] when ctx is
+// done. If so, nothing was taken. A ctx whose deadline lies before the expected
+// admission is still waited for, because a refund may admit the call sooner. If
+// the call is admitted just as ctx ends, it gets its permit.
+func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
+	if tokens < 0 {
+		return nil, fmt.Errorf("%w: %d", ErrNegativeTokens, tokens)
+	}
+	c := cost{requests: 1, tokens: tokens}
+	if ctx.Err() != nil {
+		return nil, newWaitError(ctx, c, 0)
+	}
+	p := &Permit{limiter: l, tokens: tokens}
+
+	l.mu.Lock()
+	if tokens > l.limit.TokenBurst {
+		capacity := l.limit.TokenBurst
+		l.mu.Unlock()
+		return nil, &TooLargeError{Tokens: tokens, Capacity: capacity}
+	}
+	l.seq++
+	p.seq = l.seq
+	if err := l.admit(ctx, p, c); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// admit grants c to p, now or when its turn has come. It is called with l.mu
+// held and returns without it.
+func (l *Limiter) admit(ctx context.Context, p *Permit, c cost) error {
+	now := time.Now()
+	first := l.queue.head == nil || p.seq < l.queue.head.permit.seq
+	if first && l.wait(now, c) == 0 {
+		l.grant(now, p, c)
+		l.mu.Unlock()
+		return nil
+	}
+
+	w := &waiter{permit: p, cost: c, since: now, ready: make(chan struct{})}
+	p.waiter = w
+	l.queue.push(w)
+	if first {
+		l.pump(now) // set the clock by the new head
+	}
+	l.mu.Unlock()
+
+	select {
+	case <-w.ready:
+		return w.err
+	case <-ctx.Done():
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.over {
+		return w.err // granted, or refused, before it could leave
+	}
+	now = time.Now()
+	err := newWaitError(ctx, c, now.Sub(w.since))
+	l.refuse(w, err)
+	l.pump(now)
+	return err
+}
+
+// wait returns how long a call at the head of the queue has to wait.
+// It requires that l.mu is held.
+func (l *Limiter) wait(now time.Time, c cost) time.Duration {
+	return max(l.paused(now), l.budget.wait(now, c))
+}
+
+// paused returns how long the pause lasts, 0 or less if there is none.
+// It requires that l.mu is held.
+func (l *Limiter) paused(now time.Time) time.Duration {
+	if l.pausedUntil.IsZero() {
+		return 0
+	}
+	return l.pausedUntil.Sub(now)
+}
+
+// pump admits as many calls from the head of the queue as can start now, and
+// sets the clock for the next. Everything that may let the head start sooner or
+// later calls it. It requires that l.mu is held.
+func (l *Limiter) pump(now time.Time) {
+	for l.queue.head != nil {
+		w := l.queue.head
+		if d := l.wait(now, w.cost); d > 0 {
+			l.arm(now.Add(d), d)
+			return
+		}
+		w.permit.waited += now.Sub(w.since)
+		l.counters.TotalWait += now.Sub(w.since)
+		l.grant(now, w.permit, w.cost)
+		l.leave(w, nil)
+	}
+	if l.armed {
+		l.armed = false
+		l.timer.Stop()
+	}
+}
+
+// arm sets the timer to go off at the given time, in d.
+// It requires that l.mu is held.
+func (l *Limiter) arm(at time.Time, d time.Duration) {
+	switch {
+	case l.timer == nil:
+		l.timer = time.AfterFunc(d, l.wake)
+	case l.armed && at.Equal(l.wakeAt):
+		return
+	default:
+		l.timer.Reset(d)
+	}
+	l.armed, l.wakeAt = true, at
+}
+
+// wake is the timer's. A call that was already on its way when the timer was
+// stopped or set anew does no harm: the pump sets it again.
+func (l *Limiter) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = false
+	l.pump(time.Now())
+}
+
+// grant takes c on behalf of p. It requires that l.mu is held.
+func (l *Limiter) grant(now time.Time, p *Permit, c cost) {
+	l.budget.take(now, c)
+	if p.admitted {
+		l.counters.Retried++
+		return
+	}
+	p.admitted = true
+	l.inFlight++
+	l.heldTokens += p.tokens
+	l.counters.Admitted++
+}
+
+// refuse ends a wait without an admission. It requires that l.mu is held.
+func (l *Limiter) refuse(w *waiter, err error) {
+	l.counters.Abandoned++
+	l.leave(w, err)
+}
+
+// leave takes w out of the queue and lets its goroutine go on.
+// It requires that l.mu is held.
+func (l *Limiter) leave(w *waiter, err error) {
+	l.queue.remove(w)
+	w.permit.waiter = nil
+	w.over, w.err = true, err
+	close(w.ready)
+}
+
+// WaitTime returns how long a call of the given number of tokens would wait if
+// it was acquired now, behind those who wait already, provided that nothing
+// else happens meanwhile. It takes nothing. The answer is [Never] for more
+// tokens than the bucket can hold, and that of a call of 0 tokens for a
+// negative number.
+//
+// It plays the queue through, so its cost grows with the number of waiters,
+// by some tens of nanoseconds each.
+func (l *Limiter) WaitTime(tokens int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if tokens > l.limit.TokenBurst {
+		return Never
+	}
+	now := time.Now()
+	total := max(0, l.paused(now))
+	f := l.budget.forecast(now).after(total)
+	for w := l.queue.head; w != nil; w = w.next {
+		d := f.wait(w.cost)
+		f = f.after(d).less(w.cost)
+		total = addSaturated(total, d)
+	}
+	return addSaturated(total, f.wait(cost{requests: 1, tokens: max(0, tokens)}))
+}
+
+// addSaturated returns the sum of two durations, neither of them negative, or
+// the longest duration there is.
+func addSaturated(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// Limit returns the limit in force, with its defaults filled in.
+func (l *Limiter) Limit() Limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit
+}
+
+// Pause admits nobody before the given time, neither new calls nor retries. A
+// later time extends a pause, an earlier one does not shorten it. The buckets
+// refill meanwhile.
+func (l *Limiter) Pause(until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	// A time that was parsed from a header has no monotonic clock reading. Based
+	// on now it gets one, and later changes of the wall clock do not move it.
+	until = now.Add(until.Sub(now))
+	if until.After(now) && until.After(l.pausedUntil) {
+		l.pausedUntil = until
+		l.pump(now)
+	}
+}
+
+// SetLimit replaces the limit, for those who wait already too. It returns a
+// [*LimitError] and changes nothing if the limit is not valid.
+//
+// The balances are kept, cut to the new capacities: room that is added starts
+// empty and fills at the new rate, so that a change never admits a burst that
+// the old and the new limit both forbid. Waiting calls that need more tokens
+// than the new capacity get a [*TooLargeError], since they could never start.
+func (l *Limiter) SetLimit(limit Limit) error {
+	if err := limit.Validate(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.limit = limit.withDefaults()
+	l.budget.setLimit(now, l.limit)
+	for w := l.queue.head; w != nil; {
+		next := w.next
+		if w.cost.tokens > l.limit.TokenBurst {
+			l.refuse(w, &TooLargeError{Tokens: w.cost.tokens, Capacity: l.limit.TokenBurst})
+		}
+		w = next
+	}
+	l.pump(now)
+	return nil
+}

@@ -1,0 +1,117 @@
+package limiter
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// The queue against a sorted slice.
+func TestQueue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var q queue
+		var want []*waiter
+		for i, seq := range rapid.SliceOfDistinct(rapid.Uint64(), rapid.ID[uint64]).Draw(t, "seqs") {
+			w := &waiter{permit: &Permit{seq: seq}}
+			q.push(w)
+			at, _ := slices.BinarySearchFunc(want, w, func(a, b *waiter) int {
+				if a.permit.seq < b.permit.seq {
+					return -1
+				}
+				return 1
+			})
+			want = slices.Insert(want, at, w)
+			if i%3 == 2 {
+				at := rapid.IntRange(0, len(want)-1).Draw(t, "remove")
+				q.remove(want[at])
+				want = slices.Delete(want, at, at+1)
+			}
+			var forward, backward []*waiter
+			for w := q.head; w != nil; w = w.next {
+				forward = append(forward, w)
+			}
+			for w := q.tail; w != nil; w = w.prev {
+				backward = append(backward, w)
+			}
+			slices.Reverse(backward)
+			if !slices.Equal(forward, want) || !slices.Equal(backward, want) || q.len != len(want) {
+				t.Fatalf("queue is not in order after %d steps", i+1)
+			}
+		}
+	})
+}
+
+// One timer, which runs only while somebody waits, and is set anew only where
+// the head's time has changed.
+func TestTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := New(Limit{RequestsPerSecond: 1, TokensPerMinute: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running := func() bool { // Stop reports whether it was; then set it again
+			if l.timer == nil || !l.timer.Stop() {
+				return false
+			}
+			l.timer.Reset(time.Until(l.wakeAt))
+			return true
+		}
+		wait := func(ctx context.Context, tokens int) {
+			go func() {
+				if p, err := l.Acquire(ctx, tokens); err == nil {
+					p.Settle(tokens)
+				}
+			}()
+			synctest.Wait()
+		}
+
+		p, _ := l.Acquire(t.Context(), 0)
+		if l.timer != nil {
+			t.Error("a timer although nobody waited")
+		}
+		p.Settle(0)
+
+		wait(t.Context(), 0)
+		if !running() {
+			t.Fatal("no timer although somebody waits")
+		}
+		timer := l.timer
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if running() {
+			t.Error("timer runs after the last waiter was admitted")
+		}
+
+		ctx, cancel := context.WithCancel(t.Context())
+		wait(ctx, 0)
+		wait(ctx, 0)
+		at := l.wakeAt
+		if at.Sub(time.Now()) != time.Second || !running() {
+			t.Errorf("timer runs to %v, want 1 s from now", at.Sub(time.Now()))
+		}
+		cancel()
+		synctest.Wait()
+		if running() {
+			t.Error("timer runs after the last waiter left")
+		}
+
+		time.Sleep(time.Second)
+		p, _ = l.Acquire(t.Context(), 0)
+		go func() { _ = p.Retry(t.Context()) }()
+		synctest.Wait()
+		if !running() {
+			t.Error("no timer although a retry waits")
+		}
+		p.Settle(0)
+		if running() {
+			t.Error("timer runs after the permit of the last retry was settled")
+		}
+		if l.timer != timer {
+			t.Error("a second timer")
+		}
+	})
+}

@@ -1,0 +1,61 @@
+package limiter
+
+import "time"
+
+// Snapshot is the state of a [Limiter] at one instant.
+type Snapshot struct {
+	Limit Limit // in force, with its defaults filled in
+
+	// What the buckets hold: never more than their capacity, and negative while
+	// a debt is being paid off.
+	AvailableRequests float64
+	AvailableTokens   float64
+
+	HeldTokens int // taken by calls in flight
+	InFlight   int // permits neither settled nor cancelled
+	Waiting    int // calls and retries in the queue
+
+	PausedUntil time.Time // zero if not paused
+
+	Counters
+}
+
+// Counters add up what happened since the limiter was made.
+//
+// Admitted = Settled + Cancelled + Snapshot.InFlight, and the tokens of all
+// admitted calls = TokensSettled + TokensRefunded - TokensCharged +
+// Snapshot.HeldTokens.
+type Counters struct {
+	Admitted  int64 // calls
+	Retried   int64 // further attempts of admitted calls
+	Settled   int64 // calls
+	Cancelled int64 // calls
+	Abandoned int64 // waits that ended without an admission
+
+	TokensSettled  int64 // used, according to Settle
+	TokensRefunded int64 // held but not used, whether or not the bucket had room
+	TokensCharged  int64 // used beyond what was held
+
+	TotalWait time.Duration // of all admitted calls and retries
+}
+
+// Snapshot returns the limiter's state. It takes nothing.
+func (l *Limiter) Snapshot() Snapshot {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	f := l.budget.forecast(now)
+	s := Snapshot{
+		Limit:             l.limit,
+		AvailableRequests: f.requests.balance / requestUnits,
+		AvailableTokens:   f.tokens.balance,
+		HeldTokens:        l.heldTokens,
+		InFlight:          l.inFlight,
+		Waiting:           l.queue.len,
+		Counters:          l.counters,
+	}
+	if l.paused(now) > 0 {
+		s.PausedUntil = l.pausedUntil
+	}
+	return s
+}
