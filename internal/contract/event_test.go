@@ -1,0 +1,68 @@
+package contract_test
+
+import (
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+)
+
+// events has a valid event of every type.
+var events = map[string]string{
+	"conversation.response.started": `{"type":"conversation.response.started","created_at":"2025-06-01T10:00:00Z","conversation_id":"c"}`,
+	"conversation.response.done":    `{"type":"conversation.response.done","usage":{"prompt_tokens":1,"total_tokens":2,"connectors":null}}`,
+	"conversation.response.error":   `{"type":"conversation.response.error","message":"m","code":500}`,
+	"message.output.delta":          `{"type":"message.output.delta","id":"m","output_index":0,"content_index":0,"content":"Bon","role":"assistant"}`,
+	"tool.execution.started":        `{"type":"tool.execution.started","id":"t","name":"web_search","arguments":""}`,
+	"tool.execution.delta":          `{"type":"tool.execution.delta","id":"t","name":"web_search","arguments":"{"}`,
+	"tool.execution.done":           `{"type":"tool.execution.done","id":"t","name":"mine","info":{"result":[{"free":1}]}}`,
+	"agent.handoff.started":         `{"type":"agent.handoff.started","id":"h","previous_agent_id":"a","previous_agent_name":"A"}`,
+	"agent.handoff.done":            `{"type":"agent.handoff.done","id":"h","next_agent_id":"b","next_agent_name":"B"}`,
+	"function.call.delta":           `{"type":"function.call.delta","id":"f","name":"n","tool_call_id":"t","arguments":"{}","confirmation_status":null}`,
+}
+
+func TestValidEvents(t *testing.T) {
+	t.Parallel()
+	for name, data := range events {
+		for _, c := range []*contract.Contract{contract.Default(), contract.Lenient()} {
+			if got := c.CheckEvent(name, []byte(data)); got != nil {
+				t.Errorf("%s:\n%s", name, text(got))
+			}
+		}
+	}
+}
+
+func TestInvalidEvents(t *testing.T) {
+	t.Parallel()
+	const delta = "message.output.delta"
+	for name, tt := range map[string]struct{ event, data, want string }{
+		"no name": {"", events[delta], `event /event: required: property is missing`},
+		"name and type differ": {"tool.execution.delta", events[delta],
+			`event /data/type: const: want the event's name, "tool.execution.delta", have "message.output.delta"`},
+		"no type":   {delta, `{"id":"m","content":"x"}`, `event /data/type: required: property is missing`},
+		"no JSON":   {delta, `[DONE]`, `event /data: json: want one JSON value (invalid character 'D' looking for beginning of value), have "[DONE]"`},
+		"no data":   {delta, ``, `event /data: json: want one JSON value (unexpected end of JSON input), have ""`},
+		"neither":   {"", `{`, "event /data: json: want one JSON value (unexpected end of JSON input), have \"{\"\nevent /event: required: property is missing"},
+		"no object": {delta, `"x"`, `event /data: type: want object, have "x"`},
+		"missing property": {delta, `{"type":"message.output.delta","content":"x"}`,
+			`event /data/id: required: property is missing`},
+		"unknown property": {"tool.execution.done", `{"type":"tool.execution.done","id":"t","name":"n","function":"f"}`,
+			`event /data/function: additionalProperties: want no such property, have "f"`},
+		"chunk within": {delta, `{"type":"message.output.delta","id":"m","content":{"type":"thinking","thinking":[{"type":"image_url","image_url":"u"}]}}`,
+			`event /data/content/thinking/0/type: enum: want one of "text", "tool_reference", "reference", have "image_url"`},
+		"a list of chunks": {delta, `{"type":"message.output.delta","id":"m","content":[]}`,
+			`event /data/content: type: want string or object, have []`},
+		"duplicate key": {delta, `{"type":"message.output.delta","id":"m","id":"n","content":"x"}`,
+			`event /data/id: duplicate: want the property once, have "n"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := text(contract.Default().CheckEvent(tt.event, []byte(tt.data))); got != tt.want {
+				t.Errorf("have:\n%s\nwant:\n%s", got, tt.want)
+			}
+		})
+	}
+	got := contract.Default().CheckEvent("new.kind", []byte(`{"type":"new.kind"}`))
+	if len(got) != 2 || got[0].Pointer != "/data/type" || got[0].Rule != "enum" || got[1].Pointer != "/event" || got[1].Rule != "enum" {
+		t.Errorf("unknown type:\n%s", text(got))
+	}
+}

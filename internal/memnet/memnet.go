@@ -1,0 +1,93 @@
+// Package memnet carries HTTP over connections in memory. Inside a
+// testing/synctest bubble a goroutine that waits for such a connection counts as
+// blocked, so that client and server run in virtual time; one that waits for a
+// real socket does not.
+package memnet
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Server serves HTTP to the clients that its Client method makes.
+type Server struct {
+	listener *listener
+	http     http.Server
+	serving  sync.WaitGroup
+	idle     []*http.Transport
+}
+
+// Start serves handler until Close.
+func Start(handler http.Handler) *Server {
+	s := &Server{listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})}}
+	s.http.Handler = handler
+	s.serving.Go(func() {
+		// Serve ends with ErrServerClosed, by Close.
+		_ = s.http.Serve(s.listener)
+	})
+	return s
+}
+
+// URL is the server's base URL. Only the server's own clients can reach it.
+func (s *Server) URL() string { return "http://127.0.0.1" }
+
+// Client returns an HTTP client that reaches this server, whatever the address.
+func (s *Server) Client() *http.Client {
+	transport := &http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return s.listener.dial(ctx) },
+		MaxIdleConnsPerHost: 1000,
+	}
+	s.idle = append(s.idle, transport)
+	return &http.Client{Transport: transport}
+}
+
+// Close closes all connections and waits for the server to end.
+func (s *Server) Close() {
+	for _, transport := range s.idle {
+		transport.CloseIdleConnections()
+	}
+	// Close reports what closing the listener says, which is nothing.
+	_ = s.http.Close()
+	s.serving.Wait()
+}
+
+type listener struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *listener) dial(ctx context.Context) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case l.conns <- there:
+		return here, nil
+	case <-l.closed:
+		return nil, &net.OpError{Op: "dial", Net: "mem", Addr: l.Addr(), Err: net.ErrClosed}
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return addr{} }
+
+type addr struct{}
+
+func (addr) Network() string { return "mem" }
+func (addr) String() string  { return "mem" }

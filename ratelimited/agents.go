@@ -1,0 +1,149 @@
+package ratelimited
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// Agents is the agents API: /v1/agents. Its calls cost a request and no tokens.
+// Its methods are safe for concurrent use.
+type Agents struct{ client *Client }
+
+// Create makes an agent. Model and Name must be set.
+func (s *Agents) Create(ctx context.Context, request generated.CreateAgentRequest, options ...CallOption) (*generated.Agent, error) {
+	return complete[*generated.Agent](ctx, s.client, operation{
+		name: "Agents.Create", method: http.MethodPost, path: "/v1/agents",
+		invalid: firstInvalid(checkNotEmpty("model", request.Model), checkNotEmpty("name", request.Name)),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.CreateAgent(ctx, request, edit)
+		},
+	}, options)
+}
+
+// Get returns an agent, in its current version unless params names another one
+// by its number or alias.
+func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAgentParams, options ...CallOption) (*generated.Agent, error) {
+	return complete[*generated.Agent](ctx, s.client, operation{
+		name: "Agents.Get", method: http.MethodGet, path: "/v1/agents/{agent_id}",
+		invalid: checkID("agent_id", agentID),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.GetAgent(ctx, agentID, &params, edit)
+		},
+	}, options)
+}
+
+// List returns one page of the account's agents. Page counts from 0. The API
+// calls this operation deprecated: [Agents.ListPages] shows shared agents too.
+func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, options ...CallOption) ([]generated.Agent, error) {
+	return complete[[]generated.Agent](ctx, s.client, operation{
+		name: "Agents.List", method: http.MethodGet, path: "/v1/agents",
+		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 1000)),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.ListAgents(ctx, &params, edit)
+		},
+	}, options)
+}
+
+// ListPages returns one page of the agents that the caller may see. Pass its
+// NextPageToken as PageToken for the next one; the last page has none.
+func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesParams, options ...CallOption) (*generated.AgentListPage, error) {
+	return complete[*generated.AgentListPage](ctx, s.client, operation{
+		name: "Agents.ListPages", method: http.MethodGet, path: "/v1/agents/pages",
+		invalid: checkRange("page_size", params.PageSize, 1, 1000),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.ListAgentPages(ctx, &params, edit)
+		},
+	}, options)
+}
+
+// Update changes the fields that are set and makes a new version of the agent.
+func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
+	return complete[*generated.Agent](ctx, s.client, operation{
+		name: "Agents.Update", method: http.MethodPatch, path: "/v1/agents/{agent_id}",
+		invalid: checkID("agent_id", agentID),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.UpdateAgent(ctx, agentID, request, edit)
+		},
+	}, options)
+}
+
+// Delete deletes an agent.
+func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOption) error {
+	_, err := complete[nothing](ctx, s.client, operation{
+		name: "Agents.Delete", method: http.MethodDelete, path: "/v1/agents/{agent_id}",
+		invalid: checkID("agent_id", agentID),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.DeleteAgent(ctx, agentID, edit)
+		},
+	}, options)
+	return err
+}
+
+// UpdateVersion makes another version of an agent its current one.
+func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int, options ...CallOption) (*generated.Agent, error) {
+	return complete[*generated.Agent](ctx, s.client, operation{
+		name: "Agents.UpdateVersion", method: http.MethodPatch, path: "/v1/agents/{agent_id}/version",
+		invalid: firstInvalid(checkID("agent_id", agentID), checkAtLeast("version", &version, 0)),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.UpdateAgentVersion(ctx, agentID, &generated.UpdateAgentVersionParams{Version: version}, edit)
+		},
+	}, options)
+}
+
+// ListVersions returns one page of an agent's versions. Page counts from 0.
+func (s *Agents) ListVersions(ctx context.Context, agentID string, params generated.ListAgentVersionsParams, options ...CallOption) ([]generated.Agent, error) {
+	return complete[[]generated.Agent](ctx, s.client, operation{
+		name: "Agents.ListVersions", method: http.MethodGet, path: "/v1/agents/{agent_id}/versions",
+		invalid: firstInvalid(checkID("agent_id", agentID), checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 100)),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.ListAgentVersions(ctx, agentID, &params, edit)
+		},
+	}, options)
+}
+
+// GetVersion returns one version of an agent.
+func (s *Agents) GetVersion(ctx context.Context, agentID, version string, options ...CallOption) (*generated.Agent, error) {
+	return complete[*generated.Agent](ctx, s.client, operation{
+		name: "Agents.GetVersion", method: http.MethodGet, path: "/v1/agents/{agent_id}/versions/{version}",
+		invalid: firstInvalid(checkID("agent_id", agentID), checkID("version", version)),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.GetAgentVersion(ctx, agentID, version, edit)
+		},
+	}, options)
+}
+
+// CreateVersionAlias names a version of an agent, or moves an alias to it.
+func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, version int, options ...CallOption) (*generated.AgentAliasResponse, error) {
+	return complete[*generated.AgentAliasResponse](ctx, s.client, operation{
+		name: "Agents.CreateVersionAlias", method: http.MethodPut, path: "/v1/agents/{agent_id}/aliases",
+		invalid: firstInvalid(checkID("agent_id", agentID), checkAlias(alias), checkAtLeast("version", &version, 0)),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.CreateAgentVersionAlias(ctx, agentID, &generated.CreateAgentVersionAliasParams{Alias: alias, Version: version}, edit)
+		},
+	}, options)
+}
+
+// ListVersionAliases returns the aliases of an agent's versions.
+func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options ...CallOption) ([]generated.AgentAliasResponse, error) {
+	return complete[[]generated.AgentAliasResponse](ctx, s.client, operation{
+		name: "Agents.ListVersionAliases", method: http.MethodGet, path: "/v1/agents/{agent_id}/aliases",
+		invalid: checkID("agent_id", agentID),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.ListAgentVersionAliases(ctx, agentID, edit)
+		},
+	}, options)
+}
+
+// DeleteVersionAlias deletes an alias; the version it named stays.
+func (s *Agents) DeleteVersionAlias(ctx context.Context, agentID, alias string, options ...CallOption) error {
+	_, err := complete[nothing](ctx, s.client, operation{
+		name: "Agents.DeleteVersionAlias", method: http.MethodDelete, path: "/v1/agents/{agent_id}/aliases",
+		invalid: firstInvalid(checkID("agent_id", agentID), checkAlias(alias)),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.DeleteAgentVersionAlias(ctx, agentID, &generated.DeleteAgentVersionAliasParams{Alias: alias}, edit)
+		},
+	}, options)
+	return err
+}

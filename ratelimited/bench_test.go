@@ -1,0 +1,162 @@
+package ratelimited_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// stub answers every request with the same reply, as fast as can be.
+type stub struct{ header http.Header }
+
+const stubReply = `{"object":"conversation.response","conversation_id":"conv_0199a1b2c3d4","outputs":[{"object":"entry",` +
+	`"type":"message.output","created_at":"2026-01-02T03:04:05.678901Z","completed_at":"2026-01-02T03:04:06.789012Z",` +
+	`"id":"msg_0199a1b2c3d5","agent_id":null,"model":"mistral-small-latest","role":"assistant",` +
+	`"content":"Hello! How can I help you today?"}],"usage":{"prompt_tokens":12,"completion_tokens":9,"total_tokens":21,` +
+	`"connector_tokens":null,"connectors":null},"guardrails":null}`
+
+func (s stub) RoundTrip(req *http.Request) (*http.Response, error) {
+	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: 200, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: s.header,
+		Body: io.NopCloser(bytes.NewReader([]byte(stubReply))), ContentLength: int64(len(stubReply)), Request: req,
+	}, nil
+}
+
+var stubClient = &http.Client{Transport: stub{http.Header{
+	"Content-Type":                              {"application/json"},
+	"Mistral-Correlation-Id":                    {"0199a1b2"},
+	"X-Ratelimit-Limit-Tokens-Minute":           {"500000"},
+	"X-Ratelimit-Remaining-Tokens-Minute":       {"499979"},
+	"X-Ratelimit-Limit-Web-Search-Minute":       {"30"},
+	"X-Ratelimit-Remaining-Web-Search-Minute":   {"30"},
+	"X-Ratelimit-Limit-Code-Interpreter-Minute": {"30"},
+}}}
+
+// The request and reply as a program without an SDK would write them down.
+type (
+	bareRequest struct {
+		Inputs string `json:"inputs"`
+		Model  string `json:"model"`
+	}
+	bareReply struct {
+		ConversationID string `json:"conversation_id"`
+		Outputs        []struct {
+			Type      string `json:"type"`
+			CreatedAt string `json:"created_at"`
+			ID        string `json:"id"`
+			Model     string `json:"model"`
+			Role      string `json:"role"`
+			Content   string `json:"content"`
+		} `json:"outputs"`
+		Usage struct {
+			PromptTokens     int `json:"prompt_tokens"`
+			CompletionTokens int `json:"completion_tokens"`
+			TotalTokens      int `json:"total_tokens"`
+		} `json:"usage"`
+	}
+)
+
+const benchPrompt = "Hello! Please answer in one short sentence."
+
+func bareCall(ctx context.Context) (string, error) {
+	body, err := json.Marshal(bareRequest{Inputs: benchPrompt, Model: "mistral-small-latest"})
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.mistral.ai/v1/conversations", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Authorization", "Bearer key")
+	resp, err := stubClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	var reply bareReply
+	if err := json.Unmarshal(data, &reply); err != nil {
+		return "", err
+	}
+	return reply.Outputs[0].Content, nil
+}
+
+func generatedCall(ctx context.Context, api *generated.Client) (string, error) {
+	resp, err := api.StartConversation(ctx, generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: generated.NewTextInputs(benchPrompt),
+	}, func(_ context.Context, req *http.Request) error {
+		req.Header.Set("Authorization", "Bearer key")
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	var reply generated.ConversationResponse
+	if err := json.Unmarshal(data, &reply); err != nil {
+		return "", err
+	}
+	return ratelimited.OutputText(&reply), nil
+}
+
+// BenchmarkCall measures one whole call with a short prompt through a transport
+// that answers at once, three ways in one run: by hand, through the generated
+// client, and rate-limited. Each prints its ratio to the first.
+func BenchmarkCall(b *testing.B) {
+	ctx := context.Background()
+	client, err := ratelimited.New(ratelimited.Config{
+		APIKey: "key", HTTPClient: stubClient, RequestsPerSecond: 1e6, TokensPerMinute: 1e9,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	api := &generated.Client{Server: ratelimited.DefaultBaseURL + "/", Client: stubClient}
+
+	var bare float64
+	for _, way := range []struct {
+		name string
+		call func() (string, error)
+	}{
+		{"bare", func() (string, error) { return bareCall(ctx) }},
+		{"generated", func() (string, error) { return generatedCall(ctx, api) }},
+		{"ratelimited", func() (string, error) {
+			response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+				Model: "mistral-small-latest", Inputs: ratelimited.Text(benchPrompt),
+			})
+			return ratelimited.OutputText(response), err
+		}},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if text, err := way.call(); err != nil || len(text) != 32 {
+					b.Fatal(strconv.Quote(text), err)
+				}
+			}
+			perCall := float64(b.Elapsed()) / float64(b.N)
+			if bare == 0 {
+				bare = perCall
+			}
+			b.ReportMetric(perCall/bare, "x-bare")
+		})
+	}
+}

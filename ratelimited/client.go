@@ -1,0 +1,137 @@
+package ratelimited
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
+)
+
+// Client calls the API within the account's limits. Make one with [New] and
+// share it: its methods are safe for concurrent use, and all calls made through
+// one client share its limits. Two clients do not know of each other.
+type Client struct {
+	// Beta holds the operations.
+	Beta Beta
+
+	config        Config // without the key
+	defaults      callOptions
+	api           *generated.Client
+	http          *http.Client
+	authorize     func(http.Header) // keeps the key where printing a Client does not reach it
+	limits        *limiter.Group
+	counter       *tokens.Counter
+	conversations memory
+	logger        *slog.Logger
+}
+
+// Beta is the part of the API that a [Client] covers.
+type Beta struct {
+	Conversations *Conversations
+	Agents        *Agents
+}
+
+// New makes a client. It sends nothing; the error is a [*ConfigError].
+func New(config Config) (*Client, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	limits, err := limiter.NewGroup(limiter.Limit{
+		RequestsPerSecond: config.RequestsPerSecond,
+		TokensPerMinute:   config.TokensPerMinute,
+	}, config.Limits)
+	if err != nil {
+		return nil, limitError(err, config.Limits)
+	}
+	counter, err := tokens.NewCounter(tokens.DefaultEncoding)
+	if err != nil {
+		return nil, &ConfigError{Field: "encoding", Value: tokens.DefaultEncoding, Rule: "must be known", Err: err}
+	}
+
+	c := &Client{
+		config:    config,
+		authorize: authorization(config.APIKey),
+		limits:    limits,
+		counter:   counter,
+		logger:    config.Logger,
+		http:      httpClient(config.HTTPClient),
+		defaults:  callOptions{timeout: config.Timeout, maxRetries: config.MaxRetries, tokenEstimate: -1},
+	}
+	c.config.APIKey = ""
+	c.api = &generated.Client{Server: strings.TrimRight(config.BaseURL, "/") + "/", Client: c.http}
+	c.Beta = Beta{Conversations: &Conversations{client: c}, Agents: &Agents{client: c}}
+	return c, nil
+}
+
+// limitError says which field of a Config a limit that is not valid stands in.
+func limitError(err error, limits map[string]limiter.Limit) error {
+	var invalid *limiter.LimitError
+	if !errors.As(err, &invalid) {
+		return &ConfigError{Field: "Limits", Value: limits, Rule: "must name its models", Err: err}
+	}
+	field := invalid.Field
+	if _, own := limits[""]; !own && len(limits) > 0 && strings.HasPrefix(err.Error(), "model ") {
+		field = "Limits: " + strings.TrimSuffix(err.Error(), ": "+invalid.Error()) + ": " + field
+	}
+	return &ConfigError{Field: field, Value: invalid.Value, Rule: invalid.Rule, Err: err}
+}
+
+// authorization returns a function that sets the key's header field. The key
+// lives in the closure alone.
+func authorization(key string) func(http.Header) {
+	value := []string{"Bearer " + key}
+	return func(header http.Header) { header["Authorization"] = value }
+}
+
+// httpClient copies the caller's HTTP client, or makes one, that follows no
+// redirects: the API sends none, and one to another host would take the prompt there.
+func httpClient(given *http.Client) *http.Client {
+	var c http.Client
+	if given != nil {
+		c = *given
+	} else {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConnsPerHost = idleConnections
+		transport.MaxIdleConns = idleConnections
+		c.Transport = transport
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
+}
+
+// idleConnections is how many connections are kept for the next calls. The
+// default transport keeps two, and a burst of calls over HTTP/1.1 would open and
+// close all others.
+const idleConnections = 100
+
+// Close closes idle connections. Calls under way are not disturbed, and the
+// client may go on being used.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// WaitTime returns how long a call to the given model that uses the given number
+// of tokens would wait if it was made now, behind those who wait already. It
+// takes nothing. The empty model is any that has no limit of its own. The answer
+// is [limiter.Never] for more tokens than the bucket holds.
+func (c *Client) WaitTime(model string, tokens int) time.Duration {
+	return c.limits.For(model).WaitTime(tokens)
+}
+
+// Snapshot returns the state of each limiter by model: what is configured, what
+// is left, who waits, and what happened so far. The one that all models without
+// a limit of their own share is named "".
+func (c *Client) Snapshot() map[string]limiter.Snapshot { return c.limits.Snapshot() }
+
+// SetLimit changes the limit of a model, or with "" the one that models without
+// a limit of their own share. It takes effect on calls that wait already.
+func (c *Client) SetLimit(model string, limit limiter.Limit) error {
+	if err := c.limits.Set(model, limit); err != nil {
+		return limitError(err, map[string]limiter.Limit{model: limit})
+	}
+	return nil
+}

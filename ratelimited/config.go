@@ -1,0 +1,183 @@
+package ratelimited
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// Defaults of [Config].
+const (
+	DefaultBaseURL           = "https://api.mistral.ai"
+	DefaultRequestsPerSecond = 1.0
+	DefaultTokensPerMinute   = 500_000
+	DefaultMaxRetries        = 3
+	DefaultBaseDelay         = 1 * time.Second
+	DefaultMaxDelay          = 32 * time.Second
+	DefaultTimeout           = 60 * time.Second
+)
+
+// NoRetries, as [Config.MaxRetries] or in [WithMaxRetries], turns retrying off.
+const NoRetries = -1
+
+// apiKeyVariable is the environment variable that an empty Config.APIKey stands for.
+const apiKeyVariable = "MISTRAL_API_KEY"
+
+// Config says how a [Client] reaches the API and how much of it the account
+// allows. A zero field means its default; everything else is validated by [New].
+// Printing a Config, in whatever form, does not show the key.
+type Config struct {
+	// APIKey is the account's key. Default: the environment variable MISTRAL_API_KEY.
+	APIKey string
+
+	// BaseURL is the server's address without /v1: https, or http on a loopback
+	// address. Default: https://api.mistral.ai.
+	BaseURL string
+
+	// RequestsPerSecond is the account's limit; fractions such as 0.08 are fine.
+	// Must be finite and above 0. Default: 1.
+	RequestsPerSecond float64
+
+	// TokensPerMinute is the account's limit, prompt and reply together. Must be
+	// above 0. Default: 500 000.
+	TokensPerMinute int
+
+	// Limits holds the models that have limits of their own, by the name that
+	// requests give. All other models, and calls that have none, share the limit
+	// made of RequestsPerSecond and TokensPerMinute.
+	Limits map[string]limiter.Limit
+
+	// MaxRetries is how many further attempts a failed call gets: 1 to 100, or
+	// NoRetries. Default: 3.
+	MaxRetries int
+
+	// BaseDelay is the shortest wait between attempts. The n-th wait is drawn
+	// uniformly between it and BaseDelay * 2^n. Must be above 0 and at most
+	// MaxDelay. Default: 1 s.
+	BaseDelay time.Duration
+
+	// MaxDelay bounds the wait between attempts. A server that asks for a longer
+	// one with Retry-After gets no further attempt. Default: 32 s.
+	MaxDelay time.Duration
+
+	// Timeout bounds one attempt: the whole of it for a plain call, and the wait
+	// for the headers of the reply for a stream. The time spent waiting for the
+	// limiter does not count; bound the whole call by its context. Default: 60 s.
+	Timeout time.Duration
+
+	// HTTPClient sends the requests. It is copied, and the copy follows no
+	// redirects, so that the key reaches no other host. Its own Timeout, if any,
+	// also cuts streams short. Default: a client of its own with keep-alive.
+	HTTPClient *http.Client
+
+	// Logger receives a record at debug level of each wait, attempt and
+	// settlement: figures and codes, never contents or the key. Default: none.
+	Logger *slog.Logger
+}
+
+// withDefaults fills in zero fields and validates all of them.
+func (c Config) withDefaults() (Config, error) {
+	setDefault(&c.APIKey, strings.TrimSpace(os.Getenv(apiKeyVariable)))
+	setDefault(&c.BaseURL, DefaultBaseURL)
+	setDefault(&c.RequestsPerSecond, DefaultRequestsPerSecond)
+	setDefault(&c.TokensPerMinute, DefaultTokensPerMinute)
+	setDefault(&c.MaxRetries, DefaultMaxRetries)
+	setDefault(&c.MaxDelay, DefaultMaxDelay)
+	setDefault(&c.BaseDelay, min(DefaultBaseDelay, c.MaxDelay))
+	setDefault(&c.Timeout, DefaultTimeout)
+
+	switch {
+	case c.APIKey == "":
+		return c, &ConfigError{Field: "APIKey", Value: "", Rule: "must be set here or in the environment variable " + apiKeyVariable}
+	case strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return c, &ConfigError{Field: "APIKey", Value: redacted, Rule: "must be printable ASCII without spaces"}
+	case math.IsNaN(c.RequestsPerSecond) || math.IsInf(c.RequestsPerSecond, 0) || c.RequestsPerSecond < 0:
+		return c, &ConfigError{Field: "RequestsPerSecond", Value: c.RequestsPerSecond, Rule: "must be finite and above 0"}
+	case c.TokensPerMinute < 0:
+		return c, &ConfigError{Field: "TokensPerMinute", Value: c.TokensPerMinute, Rule: "must be above 0"}
+	case c.MaxRetries != NoRetries && (c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries):
+		return c, &ConfigError{Field: "MaxRetries", Value: c.MaxRetries, Rule: retriesRule}
+	case c.MaxDelay < 0:
+		return c, &ConfigError{Field: "MaxDelay", Value: c.MaxDelay, Rule: "must be above 0"}
+	case c.BaseDelay < 0 || c.BaseDelay > c.MaxDelay:
+		return c, &ConfigError{Field: "BaseDelay", Value: c.BaseDelay, Rule: fmt.Sprintf("must be above 0 and at most MaxDelay (%v)", c.MaxDelay)}
+	case c.Timeout < 0:
+		return c, &ConfigError{Field: "Timeout", Value: c.Timeout, Rule: "must be above 0"}
+	}
+	if err := checkBaseURL("BaseURL", c.BaseURL); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+const (
+	maxMaxRetries = 100
+	retriesRule   = "must be 1 to 100, or NoRetries"
+)
+
+// setDefault replaces a zero value.
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func checkBaseURL(field, base string) error {
+	u, err := url.Parse(base)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return &ConfigError{Field: field, Value: withoutPassword(u), Rule: "must be an absolute URL such as " + DefaultBaseURL}
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return &ConfigError{Field: field, Value: withoutPassword(u), Rule: "must have no user, query or fragment"}
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return &ConfigError{Field: field, Value: base, Rule: "must be https: the key would travel in the clear; http is for loopback addresses"}
+	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/v1"):
+		return &ConfigError{Field: field, Value: base, Rule: "must not include /v1: the client adds it"}
+	}
+	return nil
+}
+
+func withoutPassword(u *url.URL) string {
+	if u == nil {
+		return "not a URL"
+	}
+	return u.Redacted()
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// redacted stands for a key wherever a Config is printed.
+const redacted = "REDACTED"
+
+// printable is a Config without methods and without its key.
+func (c Config) printable() any {
+	type config Config
+	p := config(c)
+	if p.APIKey != "" {
+		p.APIKey = redacted
+	}
+	return p
+}
+
+// Format implements [fmt.Formatter]; the key is not printed by any verb.
+func (c Config) Format(f fmt.State, verb rune) {
+	fmt.Fprintf(f, fmt.FormatString(f, verb), c.printable())
+}
+
+// MarshalText implements [encoding.TextMarshaler], which encoding/json and
+// log/slog use; the key is not printed.
+func (c Config) MarshalText() ([]byte, error) {
+	return fmt.Appendf(nil, "%+v", c.printable()), nil
+}

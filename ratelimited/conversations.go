@@ -1,0 +1,163 @@
+package ratelimited
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// Conversations is the conversations API: /v1/conversations. Its methods wait
+// for the limiter, try again when that makes sense, and settle what was used.
+// They are safe for concurrent use.
+//
+// A call that asks a model for a reply may be carried out twice if the
+// connection breaks before the reply came and it is tried again; pass
+// [WithMaxRetries](0) where that matters.
+type Conversations struct{ client *Client }
+
+// Start starts a conversation with a model or an agent and returns the reply.
+// Either Model or AgentID must be set, and Inputs. Stream is set by the client.
+func (s *Conversations) Start(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
+	return complete[*generated.ConversationResponse](ctx, s.client, startOperation(request, false), options)
+}
+
+// StartStream is [Conversations.Start] with the reply as a stream of events.
+func (s *Conversations) StartStream(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*Stream, error) {
+	return openStream(ctx, s.client, startOperation(request, true), options)
+}
+
+func startOperation(request generated.StartConversationRequest, stream bool) operation {
+	request.Stream = stream
+	return operation{
+		name: streamName("Conversations.Start", stream), method: http.MethodPost, path: "/v1/conversations", stream: stream,
+		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs)),
+		prompt: &prompt{
+			model: request.Model, inputs: request.Inputs, instructions: request.Instructions,
+			tools: request.Tools, maxTokens: request.CompletionArgs.MaxTokens,
+		},
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.StartConversation(ctx, request, edit)
+		},
+	}
+}
+
+// Append continues a conversation and returns the reply. Inputs must be set, or
+// ToolConfirmations.
+func (s *Conversations) Append(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
+	return complete[*generated.ConversationResponse](ctx, s.client, appendOperation(conversationID, request, false), options)
+}
+
+// AppendStream is [Conversations.Append] with the reply as a stream of events.
+func (s *Conversations) AppendStream(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*Stream, error) {
+	return openStream(ctx, s.client, appendOperation(conversationID, request, true), options)
+}
+
+func appendOperation(conversationID string, request generated.AppendConversationRequest, stream bool) operation {
+	request.Stream = stream
+	invalid := checkID("conversation_id", conversationID)
+	if invalid == nil && (!request.Inputs.IsZero() || len(request.ToolConfirmations) == 0) {
+		invalid = checkInputs(request.Inputs)
+	}
+	return operation{
+		name: streamName("Conversations.Append", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}",
+		stream: stream, invalid: invalid,
+		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: request.CompletionArgs.MaxTokens},
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.AppendConversation(ctx, conversationID, request, edit)
+		},
+	}
+}
+
+// Restart starts a new conversation from an entry of another one and returns
+// the reply. FromEntryID must be set.
+func (s *Conversations) Restart(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
+	return complete[*generated.ConversationResponse](ctx, s.client, restartOperation(conversationID, request, false), options)
+}
+
+// RestartStream is [Conversations.Restart] with the reply as a stream of events.
+func (s *Conversations) RestartStream(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*Stream, error) {
+	return openStream(ctx, s.client, restartOperation(conversationID, request, true), options)
+}
+
+func restartOperation(conversationID string, request generated.RestartConversationRequest, stream bool) operation {
+	request.Stream = stream
+	invalid := firstInvalid(checkID("conversation_id", conversationID), checkNotEmpty("from_entry_id", request.FromEntryID))
+	if invalid == nil && !request.Inputs.IsZero() {
+		invalid = checkInputs(request.Inputs)
+	}
+	return operation{
+		name: streamName("Conversations.Restart", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}/restart",
+		stream: stream, invalid: invalid,
+		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: request.CompletionArgs.MaxTokens},
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.RestartConversation(ctx, conversationID, request, edit)
+		},
+	}
+}
+
+func streamName(name string, stream bool) string {
+	if stream {
+		return name + "Stream"
+	}
+	return name
+}
+
+// Get returns a conversation's attributes.
+func (s *Conversations) Get(ctx context.Context, conversationID string, options ...CallOption) (*generated.Conversation, error) {
+	return complete[*generated.Conversation](ctx, s.client, operation{
+		name: "Conversations.Get", method: http.MethodGet, path: "/v1/conversations/{conversation_id}",
+		invalid: checkID("conversation_id", conversationID),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.GetConversation(ctx, conversationID, edit)
+		},
+	}, options)
+}
+
+// GetHistory returns all entries of a conversation, oldest first.
+func (s *Conversations) GetHistory(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationHistory, error) {
+	return complete[*generated.ConversationHistory](ctx, s.client, operation{
+		name: "Conversations.GetHistory", method: http.MethodGet, path: "/v1/conversations/{conversation_id}/history",
+		invalid: checkID("conversation_id", conversationID),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.GetConversationHistory(ctx, conversationID, edit)
+		},
+	}, options)
+}
+
+// GetMessages returns the messages of a conversation, oldest first.
+func (s *Conversations) GetMessages(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationMessages, error) {
+	return complete[*generated.ConversationMessages](ctx, s.client, operation{
+		name: "Conversations.GetMessages", method: http.MethodGet, path: "/v1/conversations/{conversation_id}/messages",
+		invalid: checkID("conversation_id", conversationID),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.GetConversationMessages(ctx, conversationID, edit)
+		},
+	}, options)
+}
+
+// List returns one page of the account's conversations. Page counts from 0.
+func (s *Conversations) List(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) ([]generated.Conversation, error) {
+	return complete[[]generated.Conversation](ctx, s.client, operation{
+		name: "Conversations.List", method: http.MethodGet, path: "/v1/conversations",
+		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkAtLeast("page_size", params.PageSize, 1)),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.ListConversations(ctx, &params, edit)
+		},
+	}, options)
+}
+
+// Delete deletes a conversation.
+func (s *Conversations) Delete(ctx context.Context, conversationID string, options ...CallOption) error {
+	_, err := complete[nothing](ctx, s.client, operation{
+		name: "Conversations.Delete", method: http.MethodDelete, path: "/v1/conversations/{conversation_id}",
+		invalid: checkID("conversation_id", conversationID),
+		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.DeleteConversation(ctx, conversationID, edit)
+		},
+	}, options)
+	if err == nil {
+		s.client.conversations.forget(conversationID)
+	}
+	return err
+}

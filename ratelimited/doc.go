@@ -1,0 +1,33 @@
+// Package ratelimited calls Mistral's beta Conversations and Agents API within
+// the account's limits: so many requests a second, so many tokens a minute.
+//
+//	client, err := ratelimited.New(ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000})
+//	response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+//		Model:  "mistral-large-latest",
+//		Inputs: ratelimited.Text("Hello!"),
+//	})
+//	fmt.Println(ratelimited.OutputText(response))
+//
+// # The way of a call
+//
+// Every operation goes the same way. Its tokens are estimated: the prompt is
+// counted, with the history of a stored conversation, and the reply guessed. The
+// limiter admits it when both a request and the tokens are there, first come,
+// first served. The request is sent, and sent again after a failure that may
+// pass: 429, 500, 502, 503, 504, a broken connection, an attempt that took too
+// long. In the end what the reply reports as used is settled: a surplus goes back
+// to the bucket and lets the next call start at once, a shortfall is charged.
+//
+// # Concurrency
+//
+// A [Client] is made to be shared. Each method blocks until its call has ended,
+// whoever calls; [Async] and [Gather] run calls side by side. Contexts bound a
+// whole call, its wait for the limiter included; [Config.Timeout] one attempt.
+//
+// # Errors
+//
+// [*ConfigError] and [*RequestError] report bad input before anything is sent,
+// [*APIError] a reply that is no success, [*RateLimitError] a 429 after the last
+// attempt, [*TransportError] a request without a reply, [*StreamError] a stream
+// that broke. Each implements [Error] and wraps its cause.
+package ratelimited

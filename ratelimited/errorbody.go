@@ -1,0 +1,118 @@
+package ratelimited
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// newAPIError reads what a reply says about its failure. The API has several
+// forms for it: an object with message, type, code and param; a "detail" that
+// is a text or a list of findings; either of them inside "message" or "error";
+// plain text. Whatever cannot be read is left empty: Body has it all.
+func newAPIError(method, path string, resp *http.Response, body []byte) *APIError {
+	e := &APIError{
+		Method: method, Path: path, StatusCode: resp.StatusCode,
+		RequestID: requestID(resp.Header), Header: resp.Header, Body: body,
+	}
+	if !e.readObject(body, 0) && !looksLikeHTML(resp.Header, body) {
+		e.Message = beginning(body)
+	}
+	if e.Message == "" && looksLikeHTML(resp.Header, body) {
+		e.Message = http.StatusText(resp.StatusCode) + " (an HTML page, not an answer of the API)"
+	}
+	return e
+}
+
+// readObject reads data as an error object; false if it is not an object. The
+// forms nest at most twice, which depth makes sure of.
+func (e *APIError) readObject(data []byte, depth int) bool {
+	var object struct {
+		Message json.RawMessage `json:"message"`
+		Detail  json.RawMessage `json:"detail"`
+		Error   json.RawMessage `json:"error"`
+		Type    json.RawMessage `json:"type"`
+		Code    json.RawMessage `json:"code"`
+		Param   json.RawMessage `json:"param"`
+	}
+	if depth > 2 || json.Unmarshal(data, &object) != nil {
+		return false
+	}
+	for _, nested := range []json.RawMessage{object.Error, object.Message, object.Detail} {
+		switch first := firstByte(nested); first {
+		case '"':
+			e.Message = scalarText(nested)
+		case '{':
+			e.readObject(nested, depth+1)
+		case '[':
+			e.readFindings(nested)
+		}
+	}
+	for field, raw := range map[*string]json.RawMessage{&e.Type: object.Type, &e.Code: object.Code, &e.Param: object.Param} {
+		if text := scalarText(raw); text != "" {
+			*field = text
+		}
+	}
+	return true
+}
+
+// readFindings reads the list of a 422: [{"loc": ["body", "inputs", 0], "msg": …, "type": …}].
+func (e *APIError) readFindings(data []byte) {
+	var findings []struct {
+		Location []json.RawMessage `json:"loc"`
+		Message  json.RawMessage   `json:"msg"`
+		Type     json.RawMessage   `json:"type"`
+	}
+	if json.Unmarshal(data, &findings) != nil {
+		return
+	}
+	for _, finding := range findings {
+		var location []string
+		for _, part := range finding.Location {
+			location = append(location, scalarText(part))
+		}
+		e.Fields = append(e.Fields, FieldError{
+			Location: strings.Join(location, "."),
+			Type:     scalarText(finding.Type),
+			Message:  scalarText(finding.Message),
+		})
+	}
+}
+
+// scalarText is the text of a JSON string, or a number or boolean as written;
+// empty for anything else.
+func scalarText(raw json.RawMessage) string {
+	switch firstByte(raw) {
+	case 0, '{', '[', 'n':
+		return ""
+	case '"':
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return ""
+		}
+		return s
+	default:
+		return string(raw)
+	}
+}
+
+func firstByte(raw []byte) byte {
+	if len(raw) == 0 {
+		return 0
+	}
+	return raw[0]
+}
+
+func looksLikeHTML(header http.Header, body []byte) bool {
+	return strings.Contains(header.Get("Content-Type"), "html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
+}
+
+func requestID(header http.Header) string {
+	for _, name := range []string{"Mistral-Correlation-Id", "X-Kong-Request-Id"} {
+		if id := header.Get(name); id != "" {
+			return id
+		}
+	}
+	return ""
+}

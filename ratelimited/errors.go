@@ -1,0 +1,218 @@
+package ratelimited
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Error is implemented by every error type of this package:
+//
+//	var e ratelimited.Error
+//	if errors.As(err, &e) { … }
+//
+// A context that ends is found with [errors.Is] and [context.DeadlineExceeded] or
+// [context.Canceled], also where one of these types is found in the same error.
+type Error interface {
+	error
+	mistralError()
+}
+
+// ConfigError reports a field of [Config], or a [CallOption], that breaks its rule.
+type ConfigError struct {
+	Field string // name of the field or option
+	Value any    // what it was set to; never the key
+	Rule  string // what it has to be
+	Err   error  // what found it, if anything
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("mistral: %s is %#v: %s", e.Field, e.Value, e.Rule)
+}
+
+// Unwrap returns Err.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// RequestError reports an argument of a call that breaks a rule. Nothing was sent.
+type RequestError struct {
+	Operation string // such as "Conversations.Start"
+	Field     string // in the API's spelling, such as "agent_id"
+	Value     any    // what it was
+	Rule      string // what it has to be
+	Err       error  // what found it, if anything
+}
+
+func (e *RequestError) Error() string {
+	return fmt.Sprintf("mistral: %s: %s is %#v: %s", e.Operation, e.Field, e.Value, e.Rule)
+}
+
+// Unwrap returns Err.
+func (e *RequestError) Unwrap() error { return e.Err }
+
+// TokenCountError reports a prompt whose tokens could not be counted. Nothing was sent.
+type TokenCountError struct {
+	Operation string // such as "Conversations.Start"
+	Err       error
+}
+
+func (e *TokenCountError) Error() string {
+	return fmt.Sprintf("mistral: %s: counting the prompt's tokens: %v", e.Operation, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *TokenCountError) Unwrap() error { return e.Err }
+
+// APIError is a reply that is not a success, or not what the API documents.
+type APIError struct {
+	Method, Path string // of the request
+	StatusCode   int    // of the reply
+	Attempts     int    // how many requests were sent, this one included
+
+	Code    string       // the API's own code, such as "1300"; a number is written in decimal
+	Type    string       // such as "rate_limited"
+	Message string       // for people
+	Param   string       // the parameter at fault, where the API names one
+	Fields  []FieldError // what is wrong with each field, in a reply to invalid input
+
+	RequestID string      // for the vendor's support
+	Header    http.Header // of the reply
+	Body      []byte      // of the reply, as it came; at most 1 MiB
+
+	// Err says why a reply with a success status could not be used; nil otherwise.
+	Err error
+}
+
+// FieldError is one finding of the API's validation.
+type FieldError struct {
+	Location string // such as "body.inputs.0.role"
+	Type     string // such as "missing"
+	Message  string
+}
+
+// Error is one line: request, status, type, code and message, and what the
+// fields are.
+func (e *APIError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "mistral: %s %s: %d", e.Method, e.Path, e.StatusCode)
+	if e.Type != "" {
+		fmt.Fprintf(&b, " %s", oneLine(e.Type))
+	}
+	if e.Code != "" {
+		fmt.Fprintf(&b, " (code %s)", oneLine(e.Code))
+	}
+	switch {
+	case e.Err != nil:
+		fmt.Fprintf(&b, ": %v: the reply begins %q", e.Err, beginning(e.Body))
+	case e.Message != "":
+		fmt.Fprintf(&b, ": %s", oneLine(e.Message))
+	case len(e.Fields) > 0:
+	case len(e.Body) > 0:
+		fmt.Fprintf(&b, ": %q", beginning(e.Body))
+	default:
+		fmt.Fprintf(&b, ": %s", http.StatusText(e.StatusCode))
+	}
+	for i, field := range e.Fields {
+		separator := "; "
+		if i == 0 {
+			separator = ": "
+		}
+		fmt.Fprintf(&b, "%s%s: %s", separator, oneLine(field.Location), oneLine(field.Message))
+	}
+	if e.RequestID != "" {
+		fmt.Fprintf(&b, " [request %s]", oneLine(e.RequestID))
+	}
+	if e.Attempts > 1 {
+		fmt.Fprintf(&b, " (%d attempts)", e.Attempts)
+	}
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *APIError) Unwrap() error { return e.Err }
+
+// RateLimitError is a 429: the account's limit is used up, for the server.
+type RateLimitError struct {
+	*APIError
+
+	// RetryAfter is how long the server asked to wait; 0 when it did not say.
+	RetryAfter time.Duration
+
+	// LimitType is what is used up: "requests" or "tokens", or another name
+	// that the server gives, such as "web_search"; empty when it does not say.
+	LimitType string
+}
+
+func (e *RateLimitError) Error() string {
+	if e.RetryAfter > 0 {
+		return fmt.Sprintf("%v; retry after %v", e.APIError, e.RetryAfter)
+	}
+	return e.APIError.Error()
+}
+
+// Unwrap returns the APIError.
+func (e *RateLimitError) Unwrap() error { return e.APIError }
+
+// TransportError is a request that got no reply: the connection failed, or
+// [Config.Timeout] passed.
+type TransportError struct {
+	Method, Path string // of the request
+	Attempts     int    // how many requests were sent, this one included
+	Err          error
+}
+
+func (e *TransportError) Error() string {
+	attempts := ""
+	if e.Attempts > 1 {
+		attempts = fmt.Sprintf(" (%d attempts)", e.Attempts)
+	}
+	return fmt.Sprintf("mistral: %s %s: %v%s", e.Method, e.Path, e.Err, attempts)
+}
+
+// Unwrap returns Err.
+func (e *TransportError) Unwrap() error { return e.Err }
+
+// StreamError is a stream that did not come to its proper end.
+type StreamError struct {
+	Code    int    // of the API's error event; 0 where there was none
+	Message string // of the API's error event, or what happened
+	Events  int    // how many events were delivered before
+	Err     error  // the cause, if it was not the API
+}
+
+func (e *StreamError) Error() string {
+	code := ""
+	if e.Code != 0 {
+		code = fmt.Sprintf(" (code %d)", e.Code)
+	}
+	cause := ""
+	if e.Err != nil {
+		cause = fmt.Sprintf(": %v", e.Err)
+	}
+	return fmt.Sprintf("mistral: stream: %s%s, after %d events%s", oneLine(e.Message), code, e.Events, cause)
+}
+
+// Unwrap returns Err.
+func (e *StreamError) Unwrap() error { return e.Err }
+
+func (*ConfigError) mistralError()     {}
+func (*RequestError) mistralError()    {}
+func (*TokenCountError) mistralError() {}
+func (*APIError) mistralError()        {}
+func (*TransportError) mistralError()  {}
+func (*StreamError) mistralError()     {}
+
+// oneLine keeps what a server wrote from breaking a log into lines.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// beginning is as much of a body as fits an error message.
+func beginning(body []byte) string {
+	const most = 200
+	s := oneLine(strings.ToValidUTF8(string(body[:min(len(body), 4*most)]), "�"))
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return s
+}

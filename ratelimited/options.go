@@ -1,0 +1,110 @@
+package ratelimited
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// CallOption changes one call. An option that breaks its rule makes the call
+// fail with a [*ConfigError] before anything is sent.
+type CallOption func(*callOptions) error
+
+// callOptions are a call's settings: the client's, changed by the call's own.
+type callOptions struct {
+	timeout       time.Duration
+	maxRetries    int
+	baseURL       string // empty: the client's
+	header        http.Header
+	tokenEstimate int // negative: not set
+	responseInto  **http.Response
+}
+
+// WithTimeout replaces [Config.Timeout] for the call. Must be above 0.
+func WithTimeout(d time.Duration) CallOption {
+	return func(o *callOptions) error {
+		if d <= 0 {
+			return &ConfigError{Field: "WithTimeout", Value: d, Rule: "must be above 0"}
+		}
+		o.timeout = d
+		return nil
+	}
+}
+
+// WithMaxRetries replaces [Config.MaxRetries] for the call. 0, like [NoRetries],
+// allows a single attempt.
+func WithMaxRetries(n int) CallOption {
+	return func(o *callOptions) error {
+		if n < NoRetries || n > maxMaxRetries {
+			return &ConfigError{Field: "WithMaxRetries", Value: n, Rule: "must be 0 to 100, or NoRetries"}
+		}
+		o.maxRetries = n
+		return nil
+	}
+}
+
+// WithBaseURL sends the call, and the key, to another server than
+// [Config.BaseURL]. The same rules apply.
+func WithBaseURL(base string) CallOption {
+	return func(o *callOptions) error {
+		o.baseURL = strings.TrimRight(base, "/") + "/"
+		return checkBaseURL("WithBaseURL", base)
+	}
+}
+
+// WithHeader adds a header field to the call's requests. It may be given several
+// times. Fields that the client itself sets cannot be changed.
+func WithHeader(name, value string) CallOption {
+	return func(o *callOptions) error {
+		switch {
+		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
+			return &ConfigError{Field: "WithHeader", Value: name, Rule: "must be a header field name as in RFC 9110"}
+		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+			return &ConfigError{Field: "WithHeader", Value: name, Rule: "must have a value without control characters"}
+		case ownHeaders[http.CanonicalHeaderKey(name)]:
+			return &ConfigError{Field: "WithHeader", Value: name, Rule: "is set by the client and cannot be changed"}
+		}
+		if o.header == nil {
+			o.header = http.Header{}
+		}
+		o.header.Add(name, value)
+		return nil
+	}
+}
+
+// isTokenChar reports whether r may be part of a token (RFC 9110, section 5.6.2).
+func isTokenChar(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}
+
+var ownHeaders = map[string]bool{
+	"Authorization": true, "Content-Type": true, "Content-Length": true, "Accept": true, "Host": true,
+	"Transfer-Encoding": true, "Connection": true,
+}
+
+// WithTokenEstimate replaces the client's own estimate of how many tokens the
+// call will use, prompt and reply together. What it really used is settled
+// afterwards as ever. Must be 0 to the capacity of the token bucket.
+func WithTokenEstimate(tokens int) CallOption {
+	return func(o *callOptions) error {
+		if tokens < 0 {
+			return &ConfigError{Field: "WithTokenEstimate", Value: tokens, Rule: "must not be negative"}
+		}
+		o.tokenEstimate = tokens
+		return nil
+	}
+}
+
+// WithResponseInto stores the HTTP response of the last attempt, for its status
+// and headers, also when the call fails; nil when there was none. The body has
+// been read, or belongs to the [Stream].
+func WithResponseInto(target **http.Response) CallOption {
+	return func(o *callOptions) error {
+		if target == nil {
+			return &ConfigError{Field: "WithResponseInto", Value: nil, Rule: "must not be nil"}
+		}
+		*target = nil
+		o.responseInto = target
+		return nil
+	}
+}

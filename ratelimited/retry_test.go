@@ -1,0 +1,263 @@
+package ratelimited_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// fast is a configuration whose limits do not matter.
+var fast = ratelimited.Config{RequestsPerSecond: 1000, TokensPerMinute: 1e8}
+
+func TestRetryAfterIsWaitedFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		header []string
+		want   time.Duration
+	}{
+		"seconds":      {[]string{"Retry-After", "12"}, 12 * time.Second},
+		"fraction":     {[]string{"Retry-After", "1.5"}, 1500 * time.Millisecond},
+		"milliseconds": {[]string{"Retry-After-Ms", "250", "Retry-After", "9"}, 250 * time.Millisecond},
+		// A bubble's clock starts at midnight UTC 2000-01-01.
+		"date": {[]string{"Retry-After", "Sat, 01 Jan 2000 00:00:20 GMT"}, 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, fast, inTurn(status(429, tooMany, test.header...), ok), func(t *testing.T, client *ratelimited.Client) {
+				got := elapsed(func() {
+					if _, err := start(t.Context(), client); err != nil {
+						t.Errorf("Start: %v", err)
+					}
+				})
+				if got != test.want {
+					t.Errorf("the call took %v, want %v", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestBackoffGrowsWithinItsBounds(t *testing.T) {
+	for name, failure := range map[string]http.HandlerFunc{
+		"429 without Retry-After":     status(429, `{"detail":"Token rate limit reached."}`),
+		"429 with garbage":            status(429, tooMany, "Retry-After", "soon"),
+		"429 with a negative number":  status(429, tooMany, "Retry-After", "-3"),
+		"429 with a date in the past": status(429, tooMany, "Retry-After", "Fri, 31 Dec 1999 00:00:00 GMT"),
+		"500":                         status(500, `{"object":"error","message":"oops"}`),
+		"502 with an HTML page":       status(502, "<html>Bad Gateway</html>"),
+		"503 as text":                 status(503, "upstream connect error"),
+		"504":                         status(504, ""),
+		"connection reset":            reset,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, fast, inTurn(failure, failure, failure, ok), func(t *testing.T, client *ratelimited.Client) {
+				got := elapsed(func() {
+					if _, err := start(t.Context(), client); err != nil {
+						t.Errorf("Start: %v", err)
+					}
+				})
+				// Three waits, drawn from 1 s to 2, 4 and 8 s.
+				if got < 3*time.Second || got > 14*time.Second {
+					t.Errorf("the call took %v, want 3 s to 14 s", got)
+				}
+			})
+		})
+	}
+}
+
+// reset breaks the connection before a reply.
+func reset(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+func TestLastFailureIsReturned(t *testing.T) {
+	body := `{"object":"error","message":"Rate limit exceeded","type":"rate_limited","param":"inputs","code":1300}`
+	inBubble(t, fast, status(429, body, "Retry-After", "2", "Mistral-Correlation-Id", "req-7"), func(t *testing.T, client *ratelimited.Client) {
+		var took time.Duration
+		var err error
+		took = elapsed(func() { _, err = start(t.Context(), client) })
+		if took != 6*time.Second {
+			t.Errorf("the call took %v, want three waits of 2 s", took)
+		}
+		var limited *ratelimited.RateLimitError
+		if !errors.As(err, &limited) {
+			t.Fatalf("error is %T (%v), want *RateLimitError", err, err)
+		}
+		if limited.RetryAfter != 2*time.Second || limited.Attempts != 4 || limited.StatusCode != 429 ||
+			limited.Code != "1300" || limited.Type != "rate_limited" || limited.Param != "inputs" ||
+			limited.RequestID != "req-7" || string(limited.Body) != body || limited.Header.Get("Retry-After") != "2" {
+			t.Errorf("error has %+v", *limited.APIError)
+		}
+		const want = "mistral: POST /v1/conversations: 429 rate_limited (code 1300): Rate limit exceeded [request req-7] (4 attempts); retry after 2s"
+		if err.Error() != want {
+			t.Errorf("message is\n%s, want\n%s", err, want)
+		}
+		var api *ratelimited.APIError
+		var any ratelimited.Error
+		if !errors.As(err, &api) || !errors.As(err, &any) {
+			t.Errorf("%T is found neither as *APIError nor as Error", err)
+		}
+		if s := snapshot(client); s.Admitted != 1 || s.Retried != 3 || s.TokensSettled != 0 {
+			t.Errorf("books: %+v, want one call, three retries and no tokens used", s.Counters)
+		}
+	})
+}
+
+func TestLimitType(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"detail":"Token rate limit reached."}`:      "tokens",
+		`{"message":"Requests rate limit exceeded"}`:  "requests",
+		`{"detail":"web_search rate limit reached."}`: "web_search",
+		tooMany: "",
+	} {
+		inBubble(t, fast, status(429, body), func(t *testing.T, client *ratelimited.Client) {
+			_, err := start(t.Context(), client, ratelimited.WithMaxRetries(0))
+			var limited *ratelimited.RateLimitError
+			if !errors.As(err, &limited) || limited.LimitType != want {
+				t.Errorf("%s: %v, want limit type %q", body, err, want)
+			}
+		})
+	}
+}
+
+func TestNotRetried(t *testing.T) {
+	for name, failure := range map[string]http.HandlerFunc{
+		"400": status(400, `{"message":"bad"}`), "401": status(401, `{"detail":"Unauthorized"}`),
+		"402": status(402, `{"detail":"no payment method"}`), "403": status(403, `{"error":{"message":"blocked"},"guardrails":[]}`),
+		"404": status(404, `{"detail":"Not Found"}`), "422": status(422, `{"detail":[{"loc":["body"],"msg":"no","type":"t"}]}`),
+		"redirect":              status(307, "", "Location", "http://127.0.0.1/elsewhere"),
+		"Retry-After too long":  status(429, tooMany, "Retry-After", "33"),
+		"Retry-After overflows": status(503, "", "Retry-After", "1e300"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests := 0
+			count := func(w http.ResponseWriter, r *http.Request) { requests++; failure(w, r) }
+			inBubble(t, fast, count, func(t *testing.T, client *ratelimited.Client) {
+				var err error
+				took := elapsed(func() { _, err = start(t.Context(), client) })
+				var api *ratelimited.APIError
+				if !errors.As(err, &api) || requests != 1 || took != 0 {
+					t.Errorf("after %d requests and %v: %v, want an APIError after the first", requests, took, err)
+				}
+			})
+		})
+	}
+}
+
+// slow never answers.
+func slow(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // a server notices that the client left when it has read the request
+	<-r.Context().Done()
+}
+
+// A 429 pauses everybody: who comes later waits too, and behind the one that
+// was refused.
+func TestRateLimitPausesTheQueue(t *testing.T) {
+	config := fast
+	config.RequestsPerSecond = 1
+	inBubble(t, config, inTurn(status(429, tooMany, "Retry-After", "10"), ok), func(t *testing.T, client *ratelimited.Client) {
+		begin := time.Now()
+		var mu sync.Mutex
+		var ends []time.Duration
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if _, err := start(t.Context(), client); err != nil {
+					t.Errorf("Start: %v", err)
+				}
+				mu.Lock()
+				ends = append(ends, time.Since(begin))
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+		want := []time.Duration{10 * time.Second, 11 * time.Second, 12 * time.Second}
+		for i := range want {
+			if ends[i] != want[i] {
+				t.Fatalf("calls ended at %v, want %v", ends, want)
+			}
+		}
+	})
+}
+
+func TestDeadlineBeforeTheNextAttempt(t *testing.T) {
+	inBubble(t, fast, status(429, tooMany, "Retry-After", "20"), func(t *testing.T, client *ratelimited.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var err error
+		took := elapsed(func() { _, err = start(ctx, client) })
+		var limited *ratelimited.RateLimitError
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &limited) || limited.RetryAfter != 20*time.Second {
+			t.Errorf("error is %v, want both the deadline and the 429 that it cut short", err)
+		}
+		if took != 0 {
+			t.Errorf("it took %v to see that 20 s do not fit into 5 s", took)
+		}
+	})
+}
+
+func TestCancelledBetweenAttempts(t *testing.T) {
+	inBubble(t, fast, status(503, ""), func(t *testing.T, client *ratelimited.Client) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		reason := errors.New("the user left")
+		time.AfterFunc(500*time.Millisecond, func() { cancel(reason) })
+		_, err := start(ctx, client)
+		var api *ratelimited.APIError
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, reason) || !errors.As(err, &api) {
+			t.Errorf("error is %v, want the cancellation, its cause and the 503", err)
+		}
+	})
+}
+
+func TestTimeoutOfOneAttempt(t *testing.T) {
+	config := fast
+	config.Timeout = 5 * time.Second
+	inBubble(t, config, inTurn(slow, ok, slow), func(t *testing.T, client *ratelimited.Client) {
+		var err error
+		took := elapsed(func() { _, err = start(t.Context(), client) })
+		if err != nil || took < 6*time.Second || took > 7*time.Second {
+			t.Errorf("after %v: %v, want success after 5 s and a wait of 1 to 2 s", took, err)
+		}
+		// The server may have carried out the first attempt: it stays charged.
+		if s := snapshot(client); s.TokensSettled <= 30 {
+			t.Errorf("%d tokens settled, want those of the attempt that timed out too", s.TokensSettled)
+		}
+
+		_, err = start(t.Context(), client, ratelimited.WithTimeout(time.Nanosecond), ratelimited.WithMaxRetries(0))
+		var transport *ratelimited.TransportError
+		var timeout net.Error
+		if !errors.As(err, &transport) || !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("error is %v, want a TransportError that is a timeout", err)
+		}
+		if !strings.Contains(err.Error(), "no reply within the timeout of 1ns") {
+			t.Errorf("error %q does not say what passed", err)
+		}
+	})
+}
+
+func TestUnreachableServerGivesEverythingBack(t *testing.T) {
+	config := fast
+	dialed := 0
+	config.HTTPClient = &http.Client{Transport: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			dialed++
+			return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+		},
+	}}
+	config.APIKey = secretKey
+	config.MaxDelay = time.Millisecond
+	client := newClient(t, config)
+	before := snapshot(client).AvailableTokens
+	_, err := start(t.Context(), client)
+	var transport *ratelimited.TransportError
+	if !errors.As(err, &transport) || transport.Attempts != 4 || dialed != 4 {
+		t.Fatalf("after %d dials: %v, want a TransportError after 4", dialed, err)
+	}
+	if s := snapshot(client); s.Cancelled != 1 || s.AvailableTokens < before || s.TokensSettled != 0 {
+		t.Errorf("books: %+v, want everything back", s)
+	}
+}

@@ -1,0 +1,293 @@
+package ratelimited_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+)
+
+func frame(event, data string) string { return fmt.Sprintf("event: %s\ndata: %s\n\n", event, data) }
+
+var (
+	started = frame("conversation.response.started", `{"type":"conversation.response.started","conversation_id":"conv_1"}`)
+	hello   = frame("message.output.delta", `{"type":"message.output.delta","id":"msg_1","content":"Hello"}`)
+	world   = frame("message.output.delta", `{"type":"message.output.delta","id":"msg_1","content":{"type":"text","text":" world"}}`)
+	done    = frame("conversation.response.done", `{"type":"conversation.response.done","usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}`)
+)
+
+// streaming sends text as an event stream. A "~" is a wait of one second.
+func streaming(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		for _, part := range strings.SplitAfter(text, "~") {
+			_, _ = io.WriteString(w, strings.TrimSuffix(part, "~"))
+			_ = http.NewResponseController(w).Flush()
+			if strings.HasSuffix(part, "~") {
+				select {
+				case <-time.After(time.Second):
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}
+	}
+}
+
+func startStream(ctx context.Context, t *testing.T, client *ratelimited.Client) *ratelimited.Stream {
+	t.Helper()
+	stream, err := client.Beta.Conversations.StartStream(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("Hello!")})
+	if err != nil {
+		t.Fatalf("StartStream: %v", err)
+	}
+	return stream
+}
+
+// collect ranges over a stream to its end.
+func collect(stream *ratelimited.Stream) (events []sse.Event, err error) {
+	for event, e := range stream.Events() {
+		if e != nil {
+			return events, e
+		}
+		events = append(events, event)
+	}
+	return events, nil
+}
+
+func TestStream(t *testing.T) {
+	var accept, body string
+	look := func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		accept, body = r.Header.Get("Accept"), string(b)
+		odd := frame("hologram", `{"type":"hologram","x":1}`)
+		streaming(": hello\n\n"+started+hello+odd+"data\n\n"+world+done+"data: [DONE]\n\n")(w, r)
+	}
+	inBubble(t, small, look, func(t *testing.T, client *ratelimited.Client) {
+		stream := startStream(t.Context(), t, client)
+		events, err := collect(stream)
+		if err != nil || len(events) != 5 {
+			t.Fatalf("%d events, %v; want 5 and no error", len(events), err)
+		}
+		if e, ok := events[0].(generated.ResponseStartedEvent); !ok || e.ConversationID != "conv_1" {
+			t.Errorf("first event is %#v", events[0])
+		}
+		if e, ok := events[2].(generated.UnknownStreamEvent); !ok || e.Type != "hologram" || string(e.Raw) != `{"type":"hologram","x":1}` {
+			t.Errorf("event of an unknown type is %#v", events[2])
+		}
+		if stream.ConversationID() != "conv_1" || stream.Text() != "Hello world" || stream.Usage() == nil || stream.Usage().TotalTokens != 15 {
+			t.Errorf("conversation %q, text %q, usage %v", stream.ConversationID(), stream.Text(), stream.Usage())
+		}
+		if accept != "text/event-stream" || !strings.Contains(body, `"stream":true`) {
+			t.Errorf("the request accepts %q and is %s", accept, body)
+		}
+		wantTokens(t, client, 2000-15)
+		if events, err := collect(stream); len(events) != 0 || err != nil {
+			t.Errorf("a second loop yields %d events and %v, want nothing", len(events), err)
+		}
+	})
+}
+
+// Each event is seen before the next one is sent.
+func TestStreamIsNotHeldBack(t *testing.T) {
+	inBubble(t, fast, streaming(started+"~"+hello+"~"+world+"~"+done), func(t *testing.T, client *ratelimited.Client) {
+		begin := time.Now()
+		stream := startStream(t.Context(), t, client)
+		at := time.Duration(0)
+		for _, err := range stream.Events() {
+			if err != nil || time.Since(begin) != at {
+				t.Errorf("event after %v (%v), want it after %v", time.Since(begin), err, at)
+			}
+			at += time.Second
+		}
+	})
+}
+
+// However a stream ends: one settlement, the right error, nothing left over.
+func TestStreamEndings(t *testing.T) {
+	// What was received: the prompt's 8 tokens and "Hello", which is 1.
+	const received = 9
+	for name, test := range map[string]struct {
+		text  string
+		stop  func(t *testing.T, cancel context.CancelFunc, stream *ratelimited.Stream, events int) bool
+		want  string // in the error; empty for none
+		cause error
+		left  float64
+	}{
+		"done":         {text: started + hello + done, left: 2000 - 15},
+		"clean end":    {text: started + hello, want: "it ended before its last event, after 2 events", cause: io.ErrUnexpectedEOF, left: 2000 - received},
+		"half a frame": {text: started + hello + "event: message.output.delta\ndata: {", want: "it ended before its last event, after 2 events", cause: io.ErrUnexpectedEOF, left: 2000 - received},
+		"error event": {text: started + hello + frame("conversation.response.error", `{"type":"conversation.response.error","message":"overloaded","code":3500}`),
+			want: "mistral: stream: overloaded (code 3500), after 2 events", left: 2000 - received},
+		"odd error event": {text: started + hello + frame("conversation.response.error", `{"message":"overloaded","code":"x"}`),
+			want: "mistral: stream: overloaded, after 2 events", left: 2000 - received},
+		"not JSON": {text: started + hello + frame("message.output.delta", `{"content":`), want: "an event cannot be read, after 2 events: sse: event", left: 2000 - received},
+		"break": {text: started + hello + "~" + done, left: 2000 - received,
+			stop: func(_ *testing.T, _ context.CancelFunc, _ *ratelimited.Stream, events int) bool { return events == 2 }},
+		"close": {text: started + hello + "~" + done, left: 2000 - received, want: "it was closed, after 2 events",
+			stop: func(t *testing.T, _ context.CancelFunc, stream *ratelimited.Stream, events int) bool {
+				if events == 2 {
+					if err := stream.Close(); err != nil {
+						t.Errorf("Close: %v", err)
+					}
+				}
+				return false
+			}},
+		"cancel": {text: started + hello + "~" + done, left: 2000 - received, want: "the call's context ended, after 2 events: context canceled", cause: context.Canceled,
+			stop: func(_ *testing.T, cancel context.CancelFunc, _ *ratelimited.Stream, events int) bool {
+				if events == 2 {
+					cancel()
+				}
+				return false
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, small, streaming(test.text), func(t *testing.T, client *ratelimited.Client) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				stream := startStream(ctx, t, client)
+				var got error
+				events := 0
+				for _, err := range stream.Events() {
+					if err != nil {
+						got = err
+						break
+					}
+					if events++; test.stop != nil && test.stop(t, cancel, stream, events) {
+						break
+					}
+				}
+				if got == nil && test.want != "" || got != nil && (test.want == "" || !strings.Contains(got.Error(), test.want)) {
+					t.Errorf("error is %v, want %q", got, test.want)
+				}
+				if test.cause != nil && !errors.Is(got, test.cause) {
+					t.Errorf("error %v does not wrap %v", got, test.cause)
+				}
+				var streamError *ratelimited.StreamError
+				if got != nil && !errors.As(got, &streamError) {
+					t.Errorf("error is %T, want *StreamError", got)
+				}
+				if err := stream.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+				wantTokens(t, client, test.left)
+				if s := snapshot(client); s.Settled != 1 {
+					t.Errorf("settled %d times", s.Settled)
+				}
+			})
+		})
+	}
+}
+
+func TestStreamConnectionBreaks(t *testing.T) {
+	cut := func(w http.ResponseWriter, r *http.Request) {
+		streaming(started + hello)(w, r)
+		panic(http.ErrAbortHandler)
+	}
+	inBubble(t, small, cut, func(t *testing.T, client *ratelimited.Client) {
+		events, err := collect(startStream(t.Context(), t, client))
+		var broken *ratelimited.StreamError
+		if !errors.As(err, &broken) || broken.Events != 2 || len(events) != 2 || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("after %d events: %v, want a StreamError after 2", len(events), err)
+		}
+		wantTokens(t, client, 2000-9)
+	})
+}
+
+// A stream closed by another goroutine while the loop waits for an event.
+func TestStreamClosedFromOutside(t *testing.T) {
+	inBubble(t, small, streaming(started+"~~~"+done), func(t *testing.T, client *ratelimited.Client) {
+		stream := startStream(t.Context(), t, client)
+		ended := ratelimited.Async(func() ([]sse.Event, error) { return collect(stream) })
+		synctest.Wait()
+		if err := stream.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		events, err := ended.Await(t.Context())
+		if len(events) != 1 || err == nil || !strings.Contains(err.Error(), "it was closed, after 1 events") {
+			t.Errorf("%d events and %v, want 1 and the closing", len(events), err)
+		}
+	})
+}
+
+func TestStreamNeverRead(t *testing.T) {
+	inBubble(t, small, streaming(started+hello+"~"+done), func(t *testing.T, client *ratelimited.Client) {
+		stream := startStream(t.Context(), t, client)
+		if err := stream.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		wantTokens(t, client, 2000-8)
+	})
+}
+
+// A plain reply where a stream was asked for, or a page of HTML.
+func TestStreamOfAnotherType(t *testing.T) {
+	inBubble(t, small, status(200, `{"object":"conversation.response"}`), func(t *testing.T, client *ratelimited.Client) {
+		_, err := client.Beta.Conversations.StartStream(t.Context(), generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("Hello!")})
+		var api *ratelimited.APIError
+		if !errors.As(err, &api) || !strings.Contains(err.Error(), `the reply is "application/json", not text/event-stream: the reply begins "{\"object\"`) {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+// The connection of a stream that came to its end carries the next call.
+func TestStreamConnectionIsReused(t *testing.T) {
+	dials := 0
+	synctest.Test(t, func(t *testing.T) {
+		server := newCountingServer(streaming(started+hello+done), &dials)
+		defer server.Close()
+		config := fast
+		config.APIKey, config.BaseURL, config.HTTPClient = secretKey, server.URL(), server.client
+		client := newClient(t, config)
+		for range 3 {
+			if _, err := collect(startStream(t.Context(), t, client)); err != nil {
+				t.Error(err)
+			}
+		}
+		client.Close()
+		synctest.Wait()
+	})
+	if dials != 1 {
+		t.Errorf("three streams opened %d connections, want 1", dials)
+	}
+}
+
+// Timeout bounds the wait for a stream's headers, not the stream.
+func TestStreamTimeout(t *testing.T) {
+	config := fast
+	config.Timeout = 2 * time.Second
+	inBubble(t, config, inTurn(streaming(started+"~~~~~"+hello+done), slow), func(t *testing.T, client *ratelimited.Client) {
+		if _, err := collect(startStream(t.Context(), t, client)); err != nil {
+			t.Errorf("a stream of 5 s with a timeout of 2 s: %v", err)
+		}
+		_, err := client.Beta.Conversations.StartStream(t.Context(), generated.StartConversationRequest{
+			Model: "m", Inputs: ratelimited.Text("Hello!"),
+		}, ratelimited.WithMaxRetries(0))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a server that never answers: %v, want a timeout", err)
+		}
+	})
+}
+
+func TestStreamIsRetriedBeforeItsFirstEvent(t *testing.T) {
+	inBubble(t, fast, inTurn(status(429, tooMany, "Retry-After", "3"), streaming(started+hello+done)), func(t *testing.T, client *ratelimited.Client) {
+		took := elapsed(func() {
+			if events, err := collect(startStream(t.Context(), t, client)); err != nil || len(events) != 3 {
+				t.Errorf("%d events, %v", len(events), err)
+			}
+		})
+		if took != 3*time.Second {
+			t.Errorf("it took %v, want 3 s", took)
+		}
+	})
+}

@@ -1,0 +1,127 @@
+package sse_test
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+)
+
+// deltas returns about 1 MiB of stream, events of exactly size bytes each, and
+// their number.
+func deltas(size int) (stream []byte, events int) {
+	const format = "event: message.output.delta\n" +
+		`data: {"type":"message.output.delta","created_at":"2025-06-01T12:00:00Z","output_index":0,"id":"msg_%06d","content":"%s"}` + "\n\n"
+	events = 1 << 20 / size
+	for i := range events {
+		pad := strings.Repeat("x", size-len(fmt.Sprintf(format, i, "")))
+		stream = fmt.Appendf(stream, format, i, pad)
+	}
+	return stream, events
+}
+
+// endless reads the same bytes again and again.
+type endless struct {
+	stream []byte
+	pos    int
+}
+
+func (r *endless) Read(p []byte) (int, error) {
+	if r.pos == len(r.stream) {
+		r.pos = 0
+	}
+	n := copy(p, r.stream[r.pos:])
+	r.pos += n
+	return n, nil
+}
+
+// scanLines returns the time of one bare search for the line ends of stream, which
+// are all like its last byte.
+func scanLines(stream []byte) time.Duration {
+	end := stream[len(stream)-1]
+	start := time.Now()
+	for rest := stream; len(rest) > 0; {
+		rest = rest[bytes.IndexByte(rest, end)+1:]
+	}
+	return time.Since(start)
+}
+
+// BenchmarkDecode reports as "ratio" the time of decoding in multiples of the time
+// of a bare search for the line ends in the same bytes. The two take turns, and
+// the quickest of each counts, so that a busy machine does not decide the result.
+func BenchmarkDecode(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		size int
+	}{{"events=180B", 180}, {"events=64KiB", 64 << 10}} {
+		b.Run(c.name, func(b *testing.B) {
+			stream, events := deltas(c.size)
+			decoder := sse.NewDecoder(&endless{stream: stream})
+			compare(b, stream, events, func() {
+				n := 0
+				for range decoder.Frames() {
+					if n++; n == events {
+						break
+					}
+				}
+			})
+		})
+	}
+
+	// One large event each, by a new Decoder, in reads of all sizes. The time must
+	// grow with the event, not with its square.
+	for _, c := range []struct {
+		name string
+		line string
+		n    int
+	}{
+		{"line=1MiB", "data: " + strings.Repeat("x", 1<<20) + "\n", 1},
+		{"line=4MiB", "data: " + strings.Repeat("x", 4<<20) + "\n", 1},
+		{"lines=4096", "data: " + strings.Repeat("x", 57) + "\n", 4096},
+		{"lines=16384", "data: " + strings.Repeat("x", 57) + "\n", 16384},
+		{"lines=16384-CR", "data: " + strings.Repeat("x", 57) + "\r", 16384},
+	} {
+		stream := []byte(strings.Repeat(c.line, c.n) + c.line[len(c.line)-1:])
+		for _, read := range []int{1, 4096, len(stream)} {
+			b.Run(fmt.Sprintf("%s/read=%d", c.name, read), func(b *testing.B) {
+				compare(b, stream, 1, func() {
+					for _, err := range sse.NewDecoder(chunked{bytes.NewReader(stream), read}).Frames() {
+						if err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// compare measures decode, which decodes all events of stream.
+func compare(b *testing.B, stream []byte, events int, decode func()) {
+	b.ReportAllocs()
+	decode() // what is allocated once is not of interest
+	quickest, scan := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	for b.Loop() {
+		start := time.Now()
+		decode()
+		quickest = min(quickest, time.Since(start))
+		scan = min(scan, scanLines(stream))
+	}
+	b.ReportMetric(float64(quickest)/float64(scan), "ratio")
+	b.ReportMetric(float64(quickest.Nanoseconds())/float64(events), "ns/event")
+	b.ReportMetric(0, "ns/op") // it would include the scan
+}
+
+// chunked reads at most size bytes at a time.
+type chunked struct {
+	r    *bytes.Reader
+	size int
+}
+
+func (c chunked) Read(p []byte) (int, error) {
+	return c.r.Read(p[:min(c.size, len(p))])
+}

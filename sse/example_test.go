@@ -1,0 +1,46 @@
+package sse_test
+
+import (
+	"fmt"
+	"log"
+	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+)
+
+func ExampleDecoder() {
+	body := strings.NewReader(`event: message.output.delta
+data: {"type":"message.output.delta","content":"Hello"}
+
+: a comment keeps the connection open
+
+event: conversation.response.done
+data: {"type":"conversation.response.done"}
+
+`)
+	for frame, err := range sse.NewDecoder(body).Frames() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s %s\n", frame.Event, frame.Data)
+	}
+	// Output:
+	// message.output.delta {"type":"message.output.delta","content":"Hello"}
+	// conversation.response.done {"type":"conversation.response.done"}
+}
+
+func ExampleDecoder_maxFrameSize() {
+	body := strings.NewReader("data: short\n\ndata: much longer than that\n\n")
+	decoder := sse.NewDecoder(body)
+	decoder.MaxFrameSize = 16
+	for frame, err := range decoder.Frames() {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		fmt.Printf("%s\n", frame.Data)
+	}
+	// Output:
+	// short
+	// sse: frame is larger than 16 bytes
+}
