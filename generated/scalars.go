@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -117,13 +118,13 @@ func (c MessageContent) Text() string {
 	if c.kind == textContent || len(c.chunks) == 0 {
 		return c.text
 	}
-	var text string
+	var text strings.Builder
 	for _, chunk := range c.chunks {
 		if t, ok := chunk.Value().(TextChunk); ok {
-			text += t.Text
+			text.WriteString(t.Text)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // PlainText returns the text, and whether the content is one rather than chunks.

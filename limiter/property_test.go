@@ -270,9 +270,10 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 				c.real = b.goAcquire(ctx, o.tokens)
 			case opSettleEqual, opSettleLess, opSettleMore:
 				actual := call.held
-				if o.kind == opSettleLess {
+				switch o.kind {
+				case opSettleLess:
 					actual = max(0, actual-o.tokens)
-				} else if o.kind == opSettleMore {
+				case opSettleMore:
 					actual += o.tokens
 				}
 				permit.Settle(actual)
@@ -348,7 +349,7 @@ func compare(b *bench, m *model, calls []*played) error {
 			return fmt.Errorf("call %d: over is %v, want %v (%+v)", c.model.id, o != nil, c.model.over, c.model)
 		case o == nil:
 		case (o.err != nil) != c.model.refused:
-			return fmt.Errorf("call %d: error %v, want refused %v", c.model.id, o.err, c.model.refused)
+			return fmt.Errorf("call %d: error %w, want refused %v", c.model.id, o.err, c.model.refused)
 		case (o.at - c.model.at).Abs() > time.Microsecond:
 			return fmt.Errorf("call %d: over at %v, want %v", c.model.id, o.at, c.model.at)
 		}

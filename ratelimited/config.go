@@ -25,7 +25,7 @@ const (
 	DefaultTimeout           = 60 * time.Second
 )
 
-// NoRetries, as [Config.MaxRetries] or in [WithMaxRetries], turns retrying off.
+// NoRetries turns retrying off, as [Config.MaxRetries] or in [WithMaxRetries].
 const NoRetries = -1
 
 // apiKeyVariable is the environment variable that an empty Config.APIKey stands for.
@@ -173,7 +173,7 @@ func (c Config) printable() any {
 
 // Format implements [fmt.Formatter]; the key is not printed by any verb.
 func (c Config) Format(f fmt.State, verb rune) {
-	fmt.Fprintf(f, fmt.FormatString(f, verb), c.printable())
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), c.printable())
 }
 
 // MarshalText implements [encoding.TextMarshaler], which encoding/json and

@@ -118,7 +118,8 @@ func isPermanent(err error) bool {
 // it cannot if there was no connection.
 func mayHaveArrived(err error) bool {
 	var dial *net.OpError
-	return !(errors.As(err, &dial) && dial.Op == "dial") && !isPermanent(err)
+	unreached := errors.As(err, &dial) && dial.Op == "dial"
+	return !unreached && !isPermanent(err)
 }
 
 // retryAfter reads how long a server asks to wait: Retry-After in seconds or as

@@ -97,8 +97,8 @@ func TestLastFailureIsReturned(t *testing.T) {
 			t.Errorf("message is\n%s, want\n%s", err, want)
 		}
 		var api *ratelimited.APIError
-		var any ratelimited.Error
-		if !errors.As(err, &api) || !errors.As(err, &any) {
+		var ours ratelimited.Error
+		if !errors.As(err, &api) || !errors.As(err, &ours) {
 			t.Errorf("%T is found neither as *APIError nor as Error", err)
 		}
 		if s := snapshot(client); s.Admitted != 1 || s.Retried != 3 || s.TokensSettled != 0 {

@@ -64,7 +64,7 @@ func openStream(ctx context.Context, c *Client, op operation, options []CallOpti
 // ended the error, if any, is yielded again.
 func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 	return func(yield func(sse.Event, error) bool) {
-		defer s.Close()
+		defer func() { _ = s.Close() }() // it has no error to report
 		if s.err != nil || s.done {
 			s.yieldEnd(yield)
 			return
@@ -103,7 +103,7 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 
 func (s *Stream) yieldEnd(yield func(sse.Event, error) bool) {
 	if s.err != nil {
-		s.Close()
+		_ = s.Close() // before the caller hears of it
 		yield(nil, s.err)
 	}
 }

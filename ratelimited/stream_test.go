@@ -190,7 +190,7 @@ func TestStreamEndings(t *testing.T) {
 
 func TestStreamConnectionBreaks(t *testing.T) {
 	cut := func(w http.ResponseWriter, r *http.Request) {
-		streaming(started + hello)(w, r)
+		streaming(started+hello)(w, r)
 		panic(http.ErrAbortHandler)
 	}
 	inBubble(t, small, cut, func(t *testing.T, client *ratelimited.Client) {

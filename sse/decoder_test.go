@@ -24,9 +24,9 @@ func TestDelivery(t *testing.T) {
 				r, w := io.Pipe()
 				arrived := make(chan struct{})
 				go func() {
-					defer w.Close()
+					defer func() { _ = w.Close() }()
 					for i := range 3 {
-						fmt.Fprintf(w, "id: %d%sdata: x%s%s", i, end, end, end)
+						_, _ = fmt.Fprintf(w, "id: %d%sdata: x%s%s", i, end, end, end)
 						<-arrived
 					}
 				}()

@@ -134,7 +134,7 @@ var pathological = []struct {
 		}
 		return string(p)
 	}},
-	{"bytes 0x80", func(r *rand.Rand, n int) string { return strings.Repeat("\x80", n) }},
+	{"bytes 0x80", func(_ *rand.Rand, n int) string { return strings.Repeat("\x80", n) }},
 }
 
 // draw returns n bytes, or a few more, of runes taken from set at random.

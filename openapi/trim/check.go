@@ -127,7 +127,7 @@ func fixedValue(property *yaml.Node) string {
 }
 
 func values(list *yaml.Node) []string {
-	var all []string
+	all := make([]string, 0, len(elements(list)))
 	for _, v := range elements(list) {
 		all = append(all, v.Value)
 	}

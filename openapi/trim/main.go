@@ -51,7 +51,7 @@ func run(upstream, overlayPath, out string, warnings io.Writer) error {
 		return err
 	}
 	for _, gap := range gaps {
-		fmt.Fprintf(warnings, "trim: warning: %s: add it to %s\n", gap, overlayPath)
+		_, _ = fmt.Fprintf(warnings, "trim: warning: %s: add it to %s\n", gap, overlayPath)
 	}
 	return os.WriteFile(out, doc, 0o644)
 }

@@ -1,0 +1,67 @@
+// Package rooms checks the plan of the house: which package may import which,
+// and what a program that imports one of them has to build.
+package rooms_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/mistral-ratelimit/mistral-ratelimit-go"
+
+// list runs go list and returns its lines, each once, in order.
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list %v: %v\n%s", args, err, out)
+	}
+	lines := strings.Fields(string(out))
+	slices.Sort(lines)
+	return slices.Compact(lines)
+}
+
+func TestImportsPointDownwards(t *testing.T) {
+	for room, allowed := range map[string][]string{
+		"openapi":           {},
+		"generated":         {},
+		"limiter":           {},
+		"sse":               {"generated"},
+		"tokens":            {"generated"},
+		"ratelimited":       {"generated", "limiter", "sse", "tokens"},
+		"emulator":          {"generated", "generated/server", "internal/contract", "openapi"},
+		"internal/contract": {"openapi"},
+	} {
+		t.Run(room, func(t *testing.T) {
+			t.Parallel()
+			for _, imported := range list(t, "-f", `{{join .Imports "\n"}}`, module+"/"+room) {
+				name, ours := strings.CutPrefix(imported, module+"/")
+				if ours && !slices.Contains(allowed, name) {
+					t.Errorf("%s imports %s; it may import %v of this module", room, name, allowed)
+				}
+			}
+		})
+	}
+}
+
+// A program that imports the client builds these modules and no others: nothing
+// that generates, validates or tests.
+func TestConsumersBuildNoTools(t *testing.T) {
+	t.Parallel()
+	got := list(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", module+"/ratelimited")
+	want := []string{
+		"github.com/apapsch/go-jsonmerge/v2",
+		"github.com/dlclark/regexp2",
+		"github.com/google/uuid",
+		module,
+		"github.com/oapi-codegen/runtime",
+		"github.com/pkoukk/tiktoken-go",
+		"github.com/pkoukk/tiktoken-go-loader",
+		"golang.org/x/time",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("a consumer builds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

@@ -1,0 +1,133 @@
+package ratelimited_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+func TestConfigIsValidated(t *testing.T) {
+	for name, test := range map[string]struct {
+		config ratelimited.Config
+		want   string
+	}{
+		"key with a line end":      {ratelimited.Config{APIKey: "sk\n1"}, `mistral: APIKey is "REDACTED": must be printable ASCII without spaces`},
+		"negative rate":            {ratelimited.Config{RequestsPerSecond: -1}, `mistral: RequestsPerSecond is -1: must be finite and above 0`},
+		"rate is not a number":     {ratelimited.Config{RequestsPerSecond: math.NaN()}, `mistral: RequestsPerSecond is NaN: must be finite and above 0`},
+		"endless rate":             {ratelimited.Config{RequestsPerSecond: math.Inf(1)}, `mistral: RequestsPerSecond is +Inf: must be finite and above 0`},
+		"rate beyond the limiter":  {ratelimited.Config{RequestsPerSecond: 1e9}, `mistral: RequestsPerSecond is 1e+09: must be`},
+		"negative tokens":          {ratelimited.Config{TokensPerMinute: -5}, `mistral: TokensPerMinute is -5: must be above 0`},
+		"retries":                  {ratelimited.Config{MaxRetries: 101}, `mistral: MaxRetries is 101: must be 1 to 100, or NoRetries`},
+		"retries below none":       {ratelimited.Config{MaxRetries: -2}, `mistral: MaxRetries is -2: must be 1 to 100, or NoRetries`},
+		"negative base delay":      {ratelimited.Config{BaseDelay: -1}, `mistral: BaseDelay is -1: must be above 0 and at most MaxDelay (32s)`},
+		"base delay above the max": {ratelimited.Config{BaseDelay: time.Minute}, `mistral: BaseDelay is 60000000000: must be above 0 and at most MaxDelay (32s)`},
+		"negative max delay":       {ratelimited.Config{MaxDelay: -1}, `mistral: MaxDelay is -1: must be above 0`},
+		"negative timeout":         {ratelimited.Config{Timeout: -1}, `mistral: Timeout is -1: must be above 0`},
+		"relative URL":             {ratelimited.Config{BaseURL: "/v1"}, `mistral: BaseURL is "/v1": must be an absolute URL`},
+		"other scheme":             {ratelimited.Config{BaseURL: "ftp://x"}, `mistral: BaseURL is "ftp://x": must be an absolute URL`},
+		"control character":        {ratelimited.Config{BaseURL: "https://x\r\n"}, `mistral: BaseURL is "not a URL": must be an absolute URL`},
+		"plain http":               {ratelimited.Config{BaseURL: "http://api.mistral.ai"}, `mistral: BaseURL is "http://api.mistral.ai": must be https: the key would travel in the clear`},
+		"with user":                {ratelimited.Config{BaseURL: "https://u:geheim@x"}, `mistral: BaseURL is "https://u:xxxxx@x": must have no user, query or fragment`},
+		"with query":               {ratelimited.Config{BaseURL: "https://x?a=b"}, `must have no user, query or fragment`},
+		"with version":             {ratelimited.Config{BaseURL: "https://api.mistral.ai/v1/"}, `must not include /v1: the client adds it`},
+		"a model's limit": {ratelimited.Config{Limits: map[string]limiter.Limit{"m": {RequestsPerSecond: 1, TokensPerMinute: -1}}},
+			`mistral: Limits: model "m": TokensPerMinute is -1: must be`},
+		"a limit without a model": {ratelimited.Config{Limits: map[string]limiter.Limit{"": {RequestsPerSecond: 1, TokensPerMinute: 1}}}, `mistral: Limits is`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.config.APIKey == "" {
+				test.config.APIKey = secretKey
+			}
+			_, err := ratelimited.New(test.config)
+			var config *ratelimited.ConfigError
+			if !errors.As(err, &config) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v (%T), want %s", err, err, test.want)
+			}
+		})
+	}
+}
+
+func TestKeyFromTheEnvironment(t *testing.T) {
+	t.Setenv("MISTRAL_API_KEY", "")
+	_, err := ratelimited.New(ratelimited.Config{})
+	const want = `mistral: APIKey is "": must be set here or in the environment variable MISTRAL_API_KEY`
+	if err == nil || err.Error() != want {
+		t.Errorf("without a key: %v, want %s", err, want)
+	}
+	t.Setenv("MISTRAL_API_KEY", " "+secretKey+"\n")
+	if _, err := ratelimited.New(ratelimited.Config{}); err != nil {
+		t.Errorf("with a key in the environment: %v", err)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	client := newClient(t, ratelimited.Config{APIKey: secretKey})
+	limit := snapshot(client).Limit
+	if limit.RequestsPerSecond != 1 || limit.TokensPerMinute != 500_000 || limit.RequestBurst != 1 || limit.TokenBurst != 500_000 {
+		t.Errorf("default limit is %+v", limit)
+	}
+}
+
+// The key is nowhere but in the Authorization field.
+func TestKeyIsNotPrinted(t *testing.T) {
+	config := ratelimited.Config{APIKey: secretKey, TokensPerMinute: 77}
+	client := newClient(t, config)
+	_, invalid := ratelimited.New(ratelimited.Config{APIKey: secretKey + "\n"})
+	var b strings.Builder
+	for _, value := range []any{config, &config, client, client.Beta, invalid, []any{config}, map[string]any{"c": config}, struct{ C ratelimited.Config }{config}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&b, verb+"\n", value)
+		}
+		text, err := json.Marshal(value)
+		fmt.Fprintln(&b, string(text), err)
+		for _, handler := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
+			slog.New(handler).Info("m", "value", value, slog.Group("g", "value", value))
+		}
+	}
+	out := b.String()
+	for _, form := range []string{secretKey, fmt.Sprintf("%x", secretKey), "SECRET"} {
+		if i := strings.Index(out, form); i >= 0 {
+			t.Errorf("the key is printed: …%s…", out[max(0, i-200):min(len(out), i+60)])
+		}
+	}
+	if !strings.Contains(out, "REDACTED") || !strings.Contains(out, "77") {
+		t.Error("a Config does not print its other fields")
+	}
+}
+
+func TestKeyIsInNoErrorAndNoLog(t *testing.T) {
+	var log strings.Builder
+	config := fast
+	config.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	inBubble(t, config, inTurn(status(429, tooMany, "Retry-After", "1"), reset, status(403, `{"message":"no"}`), status(200, "<html>")), func(t *testing.T, client *ratelimited.Client) {
+		var out strings.Builder
+		for range 2 {
+			_, err := start(t.Context(), client)
+			for e := err; e != nil; e = errors.Unwrap(e) {
+				fmt.Fprintf(&out, "%v %+v %#v\n", e, e, e)
+			}
+		}
+		fmt.Fprintf(&out, "%+v", client.Snapshot())
+		_, _ = io.WriteString(&out, log.String())
+		if strings.Contains(out.String(), "SECRET") {
+			t.Errorf("the key is printed in\n%s", out.String())
+		}
+		for _, record := range []string{"mistral: acquired", "mistral: reply", "mistral: retry", "tokens=508", "status=429"} {
+			if !strings.Contains(log.String(), record) {
+				t.Errorf("the log has no %q:\n%s", record, log.String())
+			}
+		}
+		if strings.Contains(log.String(), "Hello") {
+			t.Error("the log has the prompt in it")
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package sse_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+)
+
+func TestDecodeEvents(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, event, data string
+		want              sse.Event
+	}{
+		{"started", "conversation.response.started", `{"conversation_id":"c"}`, generated.ResponseStartedEvent{ConversationID: "c"}},
+		{"done", "conversation.response.done", `{"usage":{"total_tokens":3}}`, generated.ResponseDoneEvent{Usage: generated.ConversationUsageInfo{TotalTokens: 3}}},
+		{"error", "conversation.response.error", `{"code":7,"message":"m"}`, generated.ResponseErrorEvent{Code: 7, Message: "m"}},
+		{"delta", "message.output.delta", `{"content":"x","content_index":1}`, generated.MessageOutputEvent{Content: generated.NewTextContent("x"), ContentIndex: 1}},
+		{"tool started", "tool.execution.started", `{"name":"n"}`, generated.ToolExecutionStartedEvent{Name: "n"}},
+		{"tool delta", "tool.execution.delta", `{"arguments":"a"}`, generated.ToolExecutionDeltaEvent{Arguments: "a"}},
+		{"tool done", "tool.execution.done", `{"info":{}}`, generated.ToolExecutionDoneEvent{Info: map[string]any{}}},
+		{"handoff started", "agent.handoff.started", `{"previous_agent_id":"p"}`, generated.AgentHandoffStartedEvent{PreviousAgentID: "p"}},
+		{"handoff done", "agent.handoff.done", `{"next_agent_id":"n"}`, generated.AgentHandoffDoneEvent{NextAgentID: "n"}},
+		{"function", "function.call.delta", `{"arguments":""}`, generated.FunctionCallEvent{}},
+		{"no event line", "", `{"type":"message.output.delta","content":"x"}`, generated.MessageOutputEvent{Type: "message.output.delta", Content: generated.NewTextContent("x")}},
+		{"the standard's default", "message", `{"type":"conversation.response.started"}`, generated.ResponseStartedEvent{Type: "conversation.response.started"}},
+		{"unknown", "hologram", `{"type":"hologram"}`, generated.UnknownStreamEvent{Type: "hologram", Raw: []byte(`{"type":"hologram"}`)}},
+		{"unknown and no object", "ping", `17`, generated.UnknownStreamEvent{Type: "ping", Raw: []byte(`17`)}},
+		{"no type anywhere", "", `{"a":1}`, generated.UnknownStreamEvent{Raw: []byte(`{"a":1}`)}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			data := []byte(test.data)
+			got, err := sse.Decode(sse.Frame{Event: test.event, Data: data})
+			clear(data) // the decoder's memory is overwritten by the next frame
+			if err != nil || !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %#v, %v; want %#v", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestDecodeOtherForms(t *testing.T) {
+	t.Parallel()
+	event, err := sse.Decode(sse.Frame{Event: "message.output.delta", Data: []byte(`{"content":5}`)})
+	if unknown, ok := event.(generated.UnknownStreamEvent); err != nil || !ok || unknown.Err == nil || string(unknown.Raw) != `{"content":5}` {
+		t.Errorf("an event of another form is %#v, %v", event, err)
+	}
+	for _, name := range []string{"message.output.delta", "hologram", ""} {
+		data := []byte(`{"content":` + strings.Repeat("x", 500))
+		event, err := sse.Decode(sse.Frame{Event: name, Data: data})
+		clear(data)
+		var wrong *sse.DecodeError
+		if event != nil || !errors.As(err, &wrong) || wrong.Frame.Event != name || len(wrong.Frame.Data) != 511 || wrong.Frame.Data[0] != '{' {
+			t.Errorf("data that is not JSON: %#v, %v", event, err)
+		}
+		if len(err.Error()) > 300 || errors.Unwrap(err) == nil {
+			t.Errorf("message is %q", err)
+		}
+	}
+}
