@@ -1,0 +1,95 @@
+// Command mistral-emulator serves an emulation of Mistral's beta Conversations and
+// Agents API, limits included, for clients in any language. See package emulator.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		os.Exit(2) // The flag package has said what is wrong.
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "mistral-emulator:", err)
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("usage")
+
+const usage = `Usage: mistral-emulator [flags]
+
+Serves an emulation of Mistral's beta Conversations and Agents API: all operations,
+streams and limits, in memory, with no key and no network. Point a client's base URL
+at the address it prints. It runs until it is interrupted.
+
+Flags:
+`
+
+// grace is how long requests may go on after an interrupt.
+const grace = 5 * time.Second
+
+// run serves until the context ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var cfg emulator.Config
+	flags := flag.NewFlagSet("mistral-emulator", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), usage)
+		flags.PrintDefaults()
+	}
+	addr := flags.String("addr", "127.0.0.1:8585", "`address` to listen on; port 0 takes a free one")
+	flags.StringVar(&cfg.APIKey, "key", "", "API `key` that requests must carry (default any)")
+	flags.Float64Var(&cfg.RequestsPerSecond, "rps", 0, "requests per second of each model, may be a fraction (default no limit)")
+	flags.IntVar(&cfg.TokensPerMinute, "tpm", 0, "tokens per minute of each model (default no limit)")
+	flags.TextVar(&cfg.Mode, "mode", emulator.TokenBucket, "how limits count: token-bucket, fixed-window or sliding-window")
+	flags.DurationVar(&cfg.Latency, "latency", 0, "time before each reply, as 300ms (default none)")
+	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "time between the deltas of a stream, as 20ms (default none)")
+	flags.BoolVar(&cfg.RetryAfter, "retry-after", false, "send Retry-After with a 429, which the real API does not")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("want flags only, have %q", flags.Arg(0))
+	}
+	server, err := emulator.Listen(*addr, cfg)
+	if err != nil {
+		return err
+	}
+	key := cfg.APIKey
+	if key == "" {
+		key = "any"
+	}
+	fmt.Fprintf(stdout, `Listening on %[1]s
+
+curl %[1]s/v1/conversations \
+  -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
+  -d '{"model": "mistral-small-latest", "inputs": "Count to 5", "stream": true}'
+`, server.URL(), key)
+	<-ctx.Done()
+	fmt.Fprintln(stdout, "Stopping")
+	shutdown, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := server.Shutdown(shutdown); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil // What took longer has been cut off.
+}

@@ -1,0 +1,106 @@
+package emulator
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+)
+
+// Config says how an emulator behaves. The zero value has no limits, takes any key
+// and answers at once.
+type Config struct {
+	// APIKey is the bearer token that requests must carry; "" takes any but an empty one.
+	APIKey string
+
+	// RequestsPerSecond limits the requests of each model, and those without a model
+	// together; 0 means no limit. It may be a fraction.
+	RequestsPerSecond float64
+	// TokensPerMinute limits the tokens of each model, prompts and replies; 0 means no limit.
+	TokensPerMinute int
+	// Limits replaces the two above for the models it names; [NoModel] is the calls
+	// without one.
+	Limits map[string]Limit
+	// Mode is how requests and tokens are counted; TokenBucket by default.
+	Mode Mode
+	// RetryAfter adds a Retry-After header, in whole seconds rounded up, to a 429. The
+	// real API does not send it.
+	RetryAfter bool
+
+	// Latency is the time from the admission of a call to its reply.
+	Latency time.Duration
+	// TokenDelay is the time between two deltas of a stream.
+	TokenDelay time.Duration
+
+	// Model replaces [DefaultModel]. It may be called from many goroutines at once. The
+	// context ends when the client goes away.
+	Model func(ctx context.Context, p Prompt) Reply
+
+	// Intercept, when set, is called with every request, before anything else has been
+	// looked at. It passes a request on with next.ServeHTTP, or answers it in its own
+	// way: with a fault, a cut connection (panic(http.ErrAbortHandler)), or nothing.
+	Intercept func(w http.ResponseWriter, r *http.Request, next http.Handler)
+
+	// OnViolation, when set, is called, from any goroutine, with everything in which a
+	// response or an event that the emulator sends differs from the OpenAPI document.
+	OnViolation func(error)
+}
+
+// Limit is the limits of one model; 0 means no limit.
+type Limit struct {
+	RequestsPerSecond float64
+	TokensPerMinute   int
+}
+
+// NoModel is the name under which the calls that run no model are counted.
+const NoModel = ""
+
+// The most that an emulator keeps; see the package comment.
+const (
+	MaxConversations = 10_000
+	MaxAgents        = 10_000
+	MaxVersions      = 1_000
+	MaxEntries       = 10_000
+)
+
+func (c Config) limit(model string) Limit {
+	if limit, ok := c.Limits[model]; ok {
+		return limit
+	}
+	return Limit{RequestsPerSecond: c.RequestsPerSecond, TokensPerMinute: c.TokensPerMinute}
+}
+
+func (c Config) validate() error {
+	if err := (Limit{c.RequestsPerSecond, c.TokensPerMinute}).validate(); err != nil {
+		return fmt.Errorf("emulator: %w", err)
+	}
+	for model, limit := range c.Limits {
+		if err := limit.validate(); err != nil {
+			return fmt.Errorf("emulator: Limits[%q]: %w", model, err)
+		}
+	}
+	switch {
+	case c.Mode > SlidingWindow:
+		return fmt.Errorf("emulator: Mode is %d: want TokenBucket, FixedWindow or SlidingWindow", c.Mode)
+	case c.Latency < 0:
+		return fmt.Errorf("emulator: Latency is %s: want 0 or more", c.Latency)
+	case c.TokenDelay < 0:
+		return fmt.Errorf("emulator: TokenDelay is %s: want 0 or more", c.TokenDelay)
+	}
+	return nil
+}
+
+// slowest keeps the time of one request, in nanoseconds, within an int64.
+const slowest = 1e-9
+
+func (l Limit) validate() error {
+	rps := l.RequestsPerSecond
+	if math.IsNaN(rps) || math.IsInf(rps, 0) || rps < 0 || 0 < rps && rps < slowest {
+		return fmt.Errorf("RequestsPerSecond is %v: want 0 or a number from 1e-9", rps)
+	}
+	if l.TokensPerMinute < 0 {
+		return fmt.Errorf("TokensPerMinute is %d: want 0 or more", l.TokensPerMinute)
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package emulator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// DefaultModel is the model of an emulator that was given none. The same prompt has
+// the same reply. By the first of these that applies:
+//
+//   - the results of functions are quoted: "The result of get_weather is: 21";
+//   - a function whose name or description shares a word with the prompt is called,
+//     its arguments made up to fit its schema; with tool_choice "any" or "required",
+//     the first if none does; with "none", no tool is used;
+//   - a prompt that asks for a search, with a web search tool, has one made up, and a
+//     message that refers to what it found;
+//   - "Reply with X", "Repeat exactly: X" and "Say X" have X;
+//   - "Count to 5" has the numbers from 1;
+//   - "What is 2+2?" and "Multiply that by 3" have the number, the second by the last
+//     number in the conversation;
+//   - "What is my name?" has the name of an earlier "My name is X";
+//   - anything else has a sentence that quotes the prompt.
+//
+// With response_format json_object the reply is {"answer": …}, with json_schema an
+// object made up to fit the schema. A [Config.Model] may pass prompts on to it.
+func DefaultModel(_ context.Context, p Prompt) Reply {
+	if text, ok := resultText(p); ok {
+		return Reply{Text: formatted(p, text)}
+	}
+	if call, ok := functionCall(p); ok {
+		return Reply{Entries: []generated.Entry{generated.NewEntry(call)}}
+	}
+	if tool, ok := searchTool(p); ok {
+		return Reply{Entries: search(tool, p.Text())}
+	}
+	return Reply{Text: formatted(p, answer(p))}
+}
+
+// resultText quotes the results of functions, when those are what the call adds.
+func resultText(p Prompt) (string, bool) {
+	names := map[string]string{}
+	for _, entry := range slices.Concat(p.History, p.Inputs) {
+		if call, ok := entry.Value().(generated.FunctionCallEntry); ok {
+			names[call.ToolCallID] = call.Name
+		}
+	}
+	var sentences []string
+	for _, entry := range slices.Backward(p.Inputs) {
+		result, ok := entry.Value().(generated.FunctionResultEntry)
+		if !ok {
+			break
+		}
+		name := names[result.ToolCallID]
+		if name == "" {
+			name = result.ToolCallID
+		}
+		sentences = append(sentences, fmt.Sprintf("The result of %s is: %s", name, result.Result))
+	}
+	slices.Reverse(sentences)
+	return strings.Join(sentences, "\n"), sentences != nil
+}
+
+// formatted gives a text the form that the call asks for.
+func formatted(p Prompt, text string) string {
+	format := p.Args.ResponseFormat
+	switch {
+	case format.Type == generated.ResponseFormatsJSONObject:
+		data, err := json.Marshal(map[string]string{"answer": text})
+		if err != nil {
+			return "{}" // A string always marshals.
+		}
+		return string(data)
+	case format.Type == generated.ResponseFormatsJSONSchema && format.JSONSchema.Schema != nil:
+		return invent(format.JSONSchema.Schema, p.Text())
+	}
+	return text
+}
+
+var (
+	sayRule   = regexp.MustCompile(`(?is)^\s*(?:please[,\s]+)?(?:repeat exactly|repeat|reply with exactly|reply with only|reply with|respond with|answer with|say)\s*:?\s+(.+?)\s*$`)
+	countRule = regexp.MustCompile(`(?i)\bcount\s+(?:from\s+1\s+)?(?:up\s+)?to\s+([0-9]+)`)
+	nameRule  = regexp.MustCompile(`(?i)\bmy name is ([\p{L}'-]+)`)
+	whoRule   = regexp.MustCompile(`(?i)\bmy name\b[^.]*\?`)
+)
+
+// answer is what the model says to the user's last message.
+func answer(p Prompt) string {
+	text := p.Text()
+	if m := sayRule.FindStringSubmatch(text); m != nil {
+		return unquote(m[1])
+	}
+	if m := countRule.FindStringSubmatch(text); m != nil {
+		return count(m[1])
+	}
+	if result, ok := calculate(text, p); ok {
+		return result
+	}
+	if whoRule.MatchString(text) {
+		if name := lastMatch(p, nameRule); name != "" {
+			return "Your name is " + name + "."
+		}
+	}
+	if strings.TrimSpace(text) == "" {
+		return "There is nothing to answer."
+	}
+	return fmt.Sprintf("You said %q, and this is the emulator's answer to that.", excerpt(text))
+}
+
+// count writes the numbers from 1, of which there may be no more than is bearable.
+func count(to string) string {
+	const most = 10_000
+	n, err := strconv.Atoi(to)
+	if err != nil || n > most {
+		n = most
+	}
+	numbers := make([]string, n)
+	for i := range numbers {
+		numbers[i] = strconv.Itoa(i + 1)
+	}
+	return strings.Join(numbers, " ")
+}
+
+// unquote takes away quotation marks around a whole text.
+func unquote(text string) string {
+	for _, pair := range []string{`""`, "''", "“”", "«»", "``"} {
+		marks := []rune(pair)
+		opening, closing := string(marks[0]), string(marks[1])
+		if inner, ok := strings.CutPrefix(text, opening); ok && strings.HasSuffix(inner, closing) {
+			return strings.TrimSuffix(inner, closing)
+		}
+	}
+	return text
+}
+
+// excerpt is the start of a text.
+func excerpt(text string) string {
+	const most = 200
+	runes := []rune(strings.TrimSpace(text))
+	if len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return string(runes)
+}
+
+// lastMatch returns the first group of a rule's last match in the user's messages.
+func lastMatch(p Prompt, rule *regexp.Regexp) string {
+	for _, entry := range slices.Backward(slices.Concat(p.History, p.Inputs)) {
+		if m, ok := entry.Value().(generated.MessageInputEntry); ok {
+			if found := rule.FindStringSubmatch(m.Content.Text()); found != nil {
+				return found[1]
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,42 @@
+// Package emulator is an HTTP server that behaves like Mistral's beta Conversations
+// and Agents API: all operations, streams included, with limits, in memory, with no
+// key and no network.
+//
+//	server, err := emulator.Start(emulator.Config{RequestsPerSecond: 1.2, TokensPerMinute: 10_000})
+//	defer server.Close()
+//	// send requests to server.URL(), then ask server.Stats() what came
+//
+// It is the judge of the client in this module and therefore shares no code with it:
+// it counts requests and tokens on its own, and refuses with 429 what is too much.
+// As a handler ([New]) it uses no goroutine and no clock but the standard time
+// package, so a test may call it within a testing/synctest bubble.
+//
+// # How limits are counted
+//
+// Every model has a count of its own, and so have all calls without a model together
+// (get, list, delete, agents): [NoModel]. A call is judged by the time at which it
+// arrived, when it is known to be well-formed and to be about something that exists;
+// what is answered 400, 401, 404, 405, 413 or 422 is not counted. It is refused when no
+// request is left, or, if it runs a model, when no token is left; a refused call takes
+// nothing. Prompt and completion tokens are taken when the reply is ready, or at the
+// end of the stream, so that one large reply may leave a debt. [Mode] says how counts
+// come back. Requests are counted exactly, in fractions and to the nanosecond of the
+// clock: a call that comes one nanosecond early is refused.
+//
+// # What the model is
+//
+// [DefaultModel] is a small program, deterministic and of no intelligence: see there
+// for what it does. Tokens are counted by a rule of its own, deliberately none of a
+// real vocabulary: a word of n characters is n/3.5 tokens, rounded up; an entry is 3
+// more, an image 512, a document 1024. A prompt is the instructions, the tools as
+// JSON, the whole history and the new entries.
+//
+// # What it does not do
+//
+// It keeps nothing on disk and at most [MaxConversations] conversations, [MaxAgents]
+// agents, [MaxVersions] versions of an agent and [MaxEntries] entries of a
+// conversation; the oldest conversations, agents and versions give way to new ones,
+// a conversation that is full refuses more. It carries out no guardrails, no
+// handoffs of its own (a [Config.Model] may return some) and, of the built-in tools,
+// a make-believe web search only. Any model name is good.
+package emulator

@@ -1,0 +1,172 @@
+package emulator
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated/server"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+)
+
+// Emulator is the API as an [http.Handler]. It is safe for concurrent use. Make one
+// with [New]; the zero value is of no use.
+type Emulator struct {
+	cfg      Config
+	contract *contract.Contract
+	routes   http.Handler
+	gate     *gate
+	journal  *journal
+	store    *store
+}
+
+// New returns an emulator. It panics when a field of the configuration makes no
+// sense; [Start] returns that as an error.
+func New(cfg Config) *Emulator {
+	if err := cfg.validate(); err != nil {
+		panic(err)
+	}
+	if cfg.Model == nil {
+		cfg.Model = DefaultModel
+	}
+	e := &Emulator{
+		cfg:      cfg,
+		contract: contract.Lenient(),
+		gate:     newGate(cfg),
+		journal:  newJournal(),
+		store:    newStore(),
+	}
+	e.routes = server.HandlerWithOptions(api{e}, server.StdHTTPServerOptions{
+		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
+			unprocessable(err).write(e, exchangeOf(r))
+		},
+	})
+	return e
+}
+
+// api has the operations; it is no Emulator so that they are not in its method set.
+type api struct{ *Emulator }
+
+var _ server.ServerInterface = api{}
+
+// ServeHTTP serves one request.
+func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{ResponseWriter: w, method: r.Method, path: r.URL.Path, arrived: time.Now()}
+	e.journal.begin()
+	defer e.journal.end(x)
+	r = r.WithContext(x.in(r.Context()))
+	next := http.HandlerFunc(e.serve)
+	if e.cfg.Intercept != nil {
+		e.cfg.Intercept(x, r, next)
+		return
+	}
+	next.ServeHTTP(x, r)
+}
+
+// maxBody is the most bytes that a request's body may have.
+const maxBody = 32 << 20
+
+// serve does what all operations have in common and hands on what passes.
+func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r)
+	x.out = w
+	w.Header().Set("mistral-correlation-id", newID(""))
+	if refused := e.authorize(r); refused != nil {
+		refused.write(e, x)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			errTooLarge.write(e, x)
+		} else {
+			errUnreadable.write(e, x)
+		}
+		return
+	}
+	op, found := e.contract.CheckRequest(r, body)
+	if escaped := r.URL.EscapedPath(); op == nil || path.Clean(escaped) != escaped {
+		e.unrouted(r).write(e, x)
+		return
+	}
+	x.operation, x.body = op, body
+	if e.cfg.OnViolation != nil {
+		x.law, _ = contract.Default().Route(r.Method, r.URL.EscapedPath())
+	}
+	if len(found) > 0 {
+		invalid(found, r, body).write(e, x)
+		return
+	}
+	e.routes.ServeHTTP(w, r)
+}
+
+func (e *Emulator) authorize(r *http.Request) *failure {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	key = strings.TrimSpace(key)
+	switch {
+	case !strings.EqualFold(scheme, "Bearer") || key == "":
+		return errUnauthorized
+	case e.cfg.APIKey != "" && key != e.cfg.APIKey:
+		return errInvalidKey
+	}
+	return nil
+}
+
+// unrouted tells an unknown path from an unknown method.
+func (e *Emulator) unrouted(r *http.Request) *failure {
+	var allowed []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
+		if _, ok := e.contract.Route(method, r.URL.EscapedPath()); ok && method != r.Method {
+			allowed = append(allowed, method)
+		}
+	}
+	if allowed == nil {
+		return notFound("Not Found")
+	}
+	refused := detail(http.StatusMethodNotAllowed, "Method Not Allowed")
+	refused.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
+	return refused
+}
+
+// admit asks the gate; it answers the request itself, and returns false, when the
+// answer is no.
+func (e *Emulator) admit(x *exchange, model string) bool {
+	x.model, x.judged = model, true
+	x.refused = e.gate.admit(model, x.arrived)
+	e.journal.judge(x)
+	if x.refused == nil {
+		return true
+	}
+	e.tokenHeaders(x)
+	tooMany(x.refused, e.cfg.RetryAfter).write(e, x)
+	return false
+}
+
+// manage admits a call that runs no model.
+func (e *Emulator) manage(r *http.Request) (*exchange, bool) {
+	x := exchangeOf(r)
+	if !e.admit(x, NoModel) {
+		return x, false
+	}
+	return x, sleep(r.Context(), e.cfg.Latency) == nil
+}
+
+// sleep waits, but not for one that has gone.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,180 @@
+package emulator_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+)
+
+const model = "mistral-small-latest"
+
+// api is an emulator that listens, and a client whose traffic is checked, both ways,
+// against the document.
+type api struct {
+	*emulator.Server
+	t      *testing.T
+	client *http.Client
+}
+
+func start(t *testing.T, cfg emulator.Config) *api {
+	t.Helper()
+	cfg.OnViolation = func(err error) { t.Errorf("emulator: %v", err) }
+	server, err := emulator.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &api{Server: server, t: t, client: contract.Client(t, transport)}
+}
+
+// reply is a response that has been read.
+type reply struct {
+	t      *testing.T
+	status int
+	header http.Header
+	body   string
+}
+
+func newRequest(t *testing.T, method, url, body string) *http.Request {
+	t.Helper()
+	request, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer key")
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return request
+}
+
+func (a *api) do(method, path, body string) reply {
+	a.t.Helper()
+	response, err := a.client.Do(newRequest(a.t, method, a.URL()+path, body))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return reply{a.t, response.StatusCode, response.Header, string(data)}
+}
+
+// unchecked makes requests that break the document pass the client.
+func (a *api) unchecked() *api {
+	plain := *a
+	plain.client = &http.Client{Transport: a.client.Transport.(*contract.Transport).Base}
+	return &plain
+}
+
+func (r reply) want(status int) reply {
+	r.t.Helper()
+	if r.status != status {
+		r.t.Fatalf("status is %d, want %d: %s", r.status, status, r.body)
+	}
+	return r
+}
+
+func read[T any](r reply) T {
+	r.t.Helper()
+	var value T
+	if err := json.Unmarshal([]byte(r.want(http.StatusOK).body), &value); err != nil {
+		r.t.Fatalf("%v: %s", err, r.body)
+	}
+	return value
+}
+
+// encoded writes a request.
+func encoded(t *testing.T, value any) string {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func (a *api) post(path string, request any) reply {
+	a.t.Helper()
+	return a.do(http.MethodPost, path, encoded(a.t, request))
+}
+
+func (a *api) start(text string) generated.ConversationResponse {
+	a.t.Helper()
+	return read[generated.ConversationResponse](a.post("/v1/conversations", textRequest(text)))
+}
+
+func textRequest(text string) generated.StartConversationRequest {
+	return generated.StartConversationRequest{Model: model, Inputs: generated.NewTextInputs(text)}
+}
+
+// textOf is the text of all messages among the entries.
+func textOf(entries []generated.Entry) string {
+	var text strings.Builder
+	for _, entry := range entries {
+		if m, ok := entry.Value().(generated.MessageOutputEntry); ok {
+			text.WriteString(m.Content.Text())
+		}
+	}
+	return text.String()
+}
+
+// event is one event of a stream.
+type event struct {
+	name string
+	data []byte
+	generated.StreamEvent
+}
+
+// events reads a stream by its exact form: an event line, a data line, a blank line.
+func events(t *testing.T, body string) []event {
+	t.Helper()
+	rest, ok := strings.CutSuffix(body, "\n\n")
+	if !ok {
+		t.Fatalf("stream does not end with a blank line: %q", body)
+	}
+	var list []event
+	for part := range strings.SplitSeq(rest, "\n\n") {
+		first, second, ok := strings.Cut(part, "\n")
+		name, isEvent := strings.CutPrefix(first, "event: ")
+		data, isData := strings.CutPrefix(second, "data: ")
+		if !ok || !isEvent || !isData || strings.Contains(data, "\n") {
+			t.Fatalf("frame is %q", part)
+		}
+		e := event{name: name, data: []byte(data)}
+		if err := json.Unmarshal(e.data, &e.StreamEvent); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// direct sends a request to the handler without a network, as a test in a bubble must.
+func direct(ctx context.Context, e *emulator.Emulator, method, path, body string) *httptest.ResponseRecorder {
+	request := httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader([]byte(body)))
+	request.Header.Set("Authorization", "Bearer key")
+	request.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, request)
+	return w
+}
+
+func ptr[T any](value T) *T { return &value }

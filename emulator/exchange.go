@@ -1,0 +1,90 @@
+package emulator
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+)
+
+// exchange is one request on its way through the emulator and what became of it. It
+// belongs to the goroutine that serves the request. As a ResponseWriter it notes the
+// status of what passes, be it the emulator's reply or a hook's.
+type exchange struct {
+	http.ResponseWriter
+	// out is what the emulator writes to: the exchange, or what a hook put around it.
+	out http.ResponseWriter
+
+	method, path string
+	arrived      time.Time
+
+	operation *contract.Operation // nil until known
+	law       *contract.Operation // what replies are checked against; nil without OnViolation
+	body      []byte
+	stream    bool
+
+	judged  bool     // whether the gate was asked
+	refused *refusal // its answer, if no
+	model   string   // as asked for; [NoModel] for none
+	tokens  int      // charged
+
+	status int // 0 while no reply has begun
+}
+
+// name is the operation's name, the streamed twins being operations of their own.
+func (x *exchange) name() string {
+	switch {
+	case x.operation == nil:
+		return ""
+	case x.stream:
+		return x.operation.ID + "Stream"
+	default:
+		return x.operation.ID
+	}
+}
+
+type exchangeKey struct{}
+
+func (x *exchange) in(ctx context.Context) context.Context {
+	return context.WithValue(ctx, exchangeKey{}, x)
+}
+
+// exchangeOf returns the exchange that ServeHTTP began. A hook that replaced the
+// request's context has broken the emulator, which had better be seen at once.
+func exchangeOf(r *http.Request) *exchange {
+	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	if !ok {
+		panic("emulator: Intercept passed on a request without its context")
+	}
+	return x
+}
+
+// WriteHeader notes the status.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && status >= http.StatusOK {
+		x.status = status
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+// Write notes the status when none was written.
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	return x.ResponseWriter.Write(p)
+}
+
+// Unwrap is for [http.ResponseController].
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// Flush and Hijack are for hooks that look for [http.Flusher] and [http.Hijacker].
+func (x *exchange) Flush() { _ = http.NewResponseController(x.ResponseWriter).Flush() }
+
+// Hijack takes over the connection, where that is possible.
+func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(x.ResponseWriter).Hijack()
+}

@@ -1,0 +1,76 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// failure is a reply that reports an error.
+type failure struct {
+	status int
+	header http.Header
+	body   any // marshalled; a string is sent as it is, as JSON
+}
+
+func (f *failure) write(e *Emulator, x *exchange) {
+	for name, values := range f.header {
+		x.out.Header()[name] = values
+	}
+	e.reply(x, f.status, f.body)
+}
+
+// detail is the form of most errors that the service itself reports.
+func detail(status int, text string) *failure {
+	return &failure{status: status, body: map[string]string{"detail": text}}
+}
+
+func notFound(text string) *failure { return detail(http.StatusNotFound, text) }
+
+// The forms are those that were seen on the wire, the line feed included.
+var (
+	errUnauthorized = detail(http.StatusUnauthorized, "Unauthorized")
+	errInvalidKey   = &failure{status: http.StatusUnauthorized, body: `{"detail":"Invalid API Key"}` + "\n"}
+	errUnreadable   = detail(http.StatusBadRequest, "There was an error parsing the body")
+	errTooLarge     = apiError(http.StatusRequestEntityTooLarge, "Request body is larger than 32 MiB", "invalid_request_error", "3000")
+
+	errNoConversation = notFound("Conversation not found")
+	errNoEntry        = notFound("Entry not found")
+	errNoAgent        = notFound("Agent not found")
+	errNoVersion      = notFound("Agent version not found")
+	errNoAlias        = notFound("Agent alias not found")
+	errTooLong        = apiError(http.StatusBadRequest, fmt.Sprintf("Conversation has reached %d entries", MaxEntries), "invalid_request_error", "3051")
+)
+
+// errorObject is the form of the errors that the platform reports.
+type errorObject struct {
+	Object        string  `json:"object"`
+	Message       string  `json:"message"`
+	Type          string  `json:"type"`
+	Param         *string `json:"param"`
+	Code          string  `json:"code"`
+	RawStatusCode int     `json:"raw_status_code"`
+}
+
+func apiError(status int, message, kind, code string) *failure {
+	return &failure{status: status, body: errorObject{
+		Object: "error", Message: message, Type: kind, Code: code, RawStatusCode: status,
+	}}
+}
+
+// tooMany reports a refusal, in the two forms that were seen.
+func tooMany(r *refusal, retryAfter bool) *failure {
+	f := apiError(http.StatusTooManyRequests, "Rate limit exceeded", "rate_limited", "1300")
+	if r.tokens {
+		f = detail(http.StatusTooManyRequests, "Token rate limit reached.")
+	}
+	if retryAfter {
+		seconds := r.wait / time.Second
+		if r.wait%time.Second > 0 {
+			seconds++
+		}
+		f.header = http.Header{"Retry-After": {strconv.FormatInt(int64(seconds), 10)}}
+	}
+	return f
+}

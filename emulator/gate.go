@@ -1,0 +1,98 @@
+package emulator
+
+import (
+	"sync"
+	"time"
+)
+
+// gate admits calls and counts their tokens, by model.
+type gate struct {
+	cfg   Config
+	start time.Time
+
+	mu     sync.Mutex
+	models map[string]*meters
+}
+
+// meters are those of one model; nil without a limit.
+type meters struct {
+	requests, tokens meter
+	limit            Limit
+}
+
+// refusal says why a call is refused and after how long it would not be.
+type refusal struct {
+	tokens bool // rather than requests
+	wait   time.Duration
+}
+
+func newGate(cfg Config) *gate {
+	return &gate{cfg: cfg, start: time.Now(), models: map[string]*meters{}}
+}
+
+// maxModels bounds the names that are counted one by one: they are the client's to
+// choose. Those beyond are counted as one.
+const maxModels = 1_000
+
+const otherModels = "(other models)"
+
+func (g *gate) of(model string) *meters {
+	m, ok := g.models[model]
+	if ok {
+		return m
+	}
+	if _, named := g.cfg.Limits[model]; len(g.models) >= maxModels && !named && model != NoModel && model != otherModels {
+		return g.of(otherModels)
+	}
+	m = &meters{limit: g.cfg.limit(model)}
+	if rps := m.limit.RequestsPerSecond; rps > 0 {
+		m.requests = newMeter(g.cfg.Mode, requestQuota(rps), g.start)
+	}
+	if tpm := m.limit.TokensPerMinute; tpm > 0 {
+		m.tokens = newMeter(g.cfg.Mode, tokenQuota(tpm), g.start)
+	}
+	g.models[model] = m
+	return m
+}
+
+// admit takes a request, or returns why not. Calls that run no model need no token.
+func (g *gate) admit(model string, arrived time.Time) *refusal {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := g.of(model)
+	if m.requests != nil {
+		if wait := m.requests.wait(arrived); wait > 0 {
+			return &refusal{wait: wait}
+		}
+	}
+	if m.tokens != nil && model != NoModel {
+		if wait := m.tokens.wait(arrived); wait > 0 {
+			return &refusal{tokens: true, wait: wait}
+		}
+	}
+	if m.requests != nil {
+		m.requests.take(arrived, 1)
+	}
+	return nil
+}
+
+// charge takes tokens that were used.
+func (g *gate) charge(model string, now time.Time, tokens int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if m := g.of(model); m.tokens != nil {
+		m.tokens.take(now, tokens)
+	}
+}
+
+// tokens returns the token limit of a model and what is left of it; ok is false
+// without a limit.
+func (g *gate) tokens(model string, now time.Time) (limit, left int, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := g.of(model)
+	if m.tokens == nil {
+		return 0, 0, false
+	}
+	return m.limit.TokensPerMinute, max(0, m.tokens.left(now)), true
+}

@@ -1,0 +1,175 @@
+package emulator
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Stats is what an emulator has seen so far.
+type Stats struct {
+	// Requests is how many requests arrived, whatever became of them.
+	Requests int
+	// InFlight is how many are being served, MaxInFlight the most at one time.
+	InFlight, MaxInFlight int
+	// Operations counts the requests by operation, as "StartConversation"; a streamed
+	// call by its own name, as "StartConversationStream".
+	Operations map[string]int
+	// Statuses counts the replies by status; 0 is those that never began.
+	Statuses map[int]int
+	// Models counts what was judged by the limits; the calls without a model are
+	// [NoModel].
+	Models map[string]ModelStats
+}
+
+// ModelStats is what was judged of one model.
+type ModelStats struct {
+	// Requests is the sum of the next three.
+	Requests int
+	// Admitted requests are those that the limits let pass.
+	Admitted int
+	// RefusedRequests and RefusedTokens were answered 429, the first because no
+	// request was left, the second because no token was.
+	RefusedRequests, RefusedTokens int
+	// Tokens is how many were used, prompts and replies.
+	Tokens int
+}
+
+// Refused is how many requests were answered 429.
+func (m ModelStats) Refused() int { return m.RefusedRequests + m.RefusedTokens }
+
+// Total is the sum over all models.
+func (s Stats) Total() ModelStats {
+	var total ModelStats
+	for _, m := range s.Models {
+		total.Requests += m.Requests
+		total.Admitted += m.Admitted
+		total.RefusedRequests += m.RefusedRequests
+		total.RefusedTokens += m.RefusedTokens
+		total.Tokens += m.Tokens
+	}
+	return total
+}
+
+// Recorded is one request that was served. It has nothing of its headers.
+type Recorded struct {
+	Method, Path string
+	// Operation is as in [Stats.Operations]; "" where the request belongs to none.
+	Operation string
+	// Model is the model that the call ran; [NoModel] for none.
+	Model string
+	// Status is that of the reply; 0 if none began.
+	Status int
+	// Admitted says whether the limits let the request pass; false also if it was
+	// answered without asking them.
+	Admitted bool
+	// Tokens is what the call used.
+	Tokens int
+	// Arrived and Done are when its head had been read and when it had been served.
+	Arrived, Done time.Time
+}
+
+// MaxRecorded is the most requests that an emulator remembers; older ones are
+// forgotten, but stay in the [Stats].
+const MaxRecorded = 10_000
+
+// journal keeps the statistics and the requests.
+type journal struct {
+	mu       sync.Mutex
+	stats    Stats
+	requests []Recorded // a ring once it is full
+	next     int
+}
+
+func newJournal() *journal {
+	return &journal{stats: Stats{
+		Operations: map[string]int{}, Statuses: map[int]int{}, Models: map[string]ModelStats{},
+	}}
+}
+
+func (j *journal) begin() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.Requests++
+	j.stats.InFlight++
+	j.stats.MaxInFlight = max(j.stats.MaxInFlight, j.stats.InFlight)
+}
+
+// judge notes what the gate said, at once: a test may ask while the call runs.
+func (j *journal) judge(x *exchange) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m := j.model(x.model)
+	m.Requests++
+	switch {
+	case x.refused == nil:
+		m.Admitted++
+	case x.refused.tokens:
+		m.RefusedTokens++
+	default:
+		m.RefusedRequests++
+	}
+	j.setModel(x.model, m)
+}
+
+func (j *journal) charge(model string, tokens int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m := j.model(model)
+	m.Tokens += tokens
+	j.setModel(model, m)
+}
+
+func (j *journal) model(name string) ModelStats { return j.stats.Models[j.key(name)] }
+
+func (j *journal) setModel(name string, m ModelStats) { j.stats.Models[j.key(name)] = m }
+
+// key bounds the names, as the gate does.
+func (j *journal) key(name string) string {
+	if _, ok := j.stats.Models[name]; !ok && len(j.stats.Models) >= maxModels && name != NoModel {
+		return otherModels
+	}
+	return name
+}
+
+func (j *journal) end(x *exchange) {
+	entry := Recorded{
+		Method: x.method, Path: x.path, Operation: x.name(), Model: x.model, Status: x.status,
+		Admitted: x.judged && x.refused == nil, Tokens: x.tokens, Arrived: x.arrived, Done: time.Now(),
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.InFlight--
+	j.stats.Statuses[x.status]++
+	if entry.Operation != "" {
+		j.stats.Operations[entry.Operation]++
+	}
+	if len(j.requests) < MaxRecorded {
+		j.requests = append(j.requests, entry)
+		return
+	}
+	j.requests[j.next] = entry
+	j.next = (j.next + 1) % MaxRecorded
+}
+
+// Stats returns what the emulator has seen so far.
+func (e *Emulator) Stats() Stats {
+	e.journal.mu.Lock()
+	defer e.journal.mu.Unlock()
+	s := e.journal.stats
+	s.Operations = maps.Clone(s.Operations)
+	s.Statuses = maps.Clone(s.Statuses)
+	s.Models = maps.Clone(s.Models)
+	return s
+}
+
+// Requests returns the last [MaxRecorded] requests that have been served, in order
+// of arrival.
+func (e *Emulator) Requests() []Recorded {
+	e.journal.mu.Lock()
+	list := slices.Clone(e.journal.requests)
+	e.journal.mu.Unlock()
+	slices.SortStableFunc(list, func(a, b Recorded) int { return a.Arrived.Compare(b.Arrived) })
+	return list
+}

@@ -1,0 +1,43 @@
+package emulator
+
+import "fmt"
+
+// Mode is a way to count requests and tokens.
+type Mode uint8
+
+const (
+	// TokenBucket holds one second's requests (at least one) and one minute's tokens,
+	// full at first, and refills continuously.
+	TokenBucket Mode = iota
+	// FixedWindow allows so many requests and tokens in each window of time, windows
+	// being counted from the start of the emulator: tokens in a minute; requests, where
+	// RPS is whole, in a second, and else the whole part of RPS (at least 1) in as long
+	// as they take: 1.2 is one in 0.833 s, 0.5 is one in 2 s.
+	FixedWindow
+	// SlidingWindow allows as much as FixedWindow, in any window of that length.
+	SlidingWindow
+)
+
+var modeNames = [...]string{TokenBucket: "token-bucket", FixedWindow: "fixed-window", SlidingWindow: "sliding-window"}
+
+// String returns the name of the mode, as "token-bucket".
+func (m Mode) String() string {
+	if int(m) < len(modeNames) {
+		return modeNames[m]
+	}
+	return fmt.Sprintf("Mode(%d)", uint8(m))
+}
+
+// MarshalText returns the name of the mode.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads the name of a mode.
+func (m *Mode) UnmarshalText(text []byte) error {
+	for mode, name := range modeNames {
+		if name == string(text) {
+			*m = Mode(mode)
+			return nil
+		}
+	}
+	return fmt.Errorf("mode %q: want token-bucket, fixed-window or sliding-window", text)
+}

@@ -1,0 +1,75 @@
+package emulator
+
+import (
+	"math/big"
+	"strconv"
+	"time"
+)
+
+// quota is a limit as the meters take it: count units in any window, or a bucket of
+// that capacity that gains perNano units each nanosecond.
+type quota struct {
+	count    int
+	window   time.Duration
+	capacity *big.Rat
+	perNano  *big.Rat
+}
+
+var second = big.NewRat(int64(time.Second), 1)
+
+// requestQuota reads the rate as the decimal fraction that was written: 1.2 is 6/5,
+// not the binary number next to it.
+func requestQuota(rps float64) quota {
+	rate, ok := new(big.Rat).SetString(strconv.FormatFloat(rps, 'g', -1, 64))
+	if !ok {
+		panic("emulator: rate is not a number") // Config.validate lets none pass.
+	}
+	const most = 1 << 40 // requests in a window; nobody sends that many
+	one := big.NewRat(1, 1)
+	capacity, count := rate, int64(1)
+	if rate.Cmp(one) < 0 {
+		capacity = one
+	} else if whole := new(big.Int).Quo(rate.Num(), rate.Denom()); whole.IsInt64() {
+		count = min(whole.Int64(), most)
+	} else {
+		count = most
+	}
+	window := new(big.Rat).Mul(new(big.Rat).Quo(big.NewRat(count, 1), rate), second)
+	return quota{
+		count:    int(count),
+		window:   time.Duration(ceil(window)),
+		capacity: capacity,
+		perNano:  new(big.Rat).Quo(rate, second),
+	}
+}
+
+func tokenQuota(tpm int) quota {
+	capacity := big.NewRat(int64(tpm), 1)
+	return quota{
+		count:    tpm,
+		window:   time.Minute,
+		capacity: capacity,
+		perNano:  new(big.Rat).Quo(capacity, big.NewRat(int64(time.Minute), 1)),
+	}
+}
+
+// ceil rounds up; what is beyond an int64 becomes its maximum.
+func ceil(r *big.Rat) int64 {
+	whole, rest := new(big.Int).QuoRem(r.Num(), r.Denom(), new(big.Int))
+	if rest.Sign() > 0 {
+		whole.Add(whole, big.NewInt(1))
+	}
+	if !whole.IsInt64() {
+		return 1<<63 - 1
+	}
+	return whole.Int64()
+}
+
+// floor rounds down, within an int.
+func floor(r *big.Rat) int {
+	whole := new(big.Int).Div(r.Num(), r.Denom()) // Euclidean: rounds down, for the denominator is positive.
+	if !whole.IsInt64() {
+		return 0
+	}
+	return int(whole.Int64())
+}

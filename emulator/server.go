@@ -1,0 +1,93 @@
+package emulator
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Server is an emulator that listens.
+type Server struct {
+	*Emulator
+
+	http   http.Server
+	url    string
+	served chan struct{}      // closed when no more connections are accepted
+	cancel context.CancelFunc // ends all requests
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup
+}
+
+// Start starts an emulator on a free port of 127.0.0.1.
+func Start(cfg Config) (*Server, error) { return Listen("127.0.0.1:0", cfg) }
+
+// Listen starts an emulator on an address of the form "host:port".
+func Listen(address string, cfg Config) (*Server, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{
+		Emulator: New(cfg),
+		url:      "http://" + listener.Addr().String(),
+		served:   make(chan struct{}),
+		cancel:   cancel,
+	}
+	s.http = http.Server{
+		Handler:           http.HandlerFunc(s.serveCall),
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	go func() {
+		defer close(s.served)
+		_ = s.http.Serve(listener) // It always ends with an error: that it was closed.
+	}()
+	return s, nil
+}
+
+// URL returns where the server is, as "http://127.0.0.1:40123".
+func (s *Server) URL() string { return s.url }
+
+// Close stops the server: it cuts all connections and returns when no request is
+// being served any more. Calling it again does nothing. A [Config.Intercept] or
+// [Config.Model] must not call it.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	err := s.http.Close()
+	s.cancel()
+	<-s.served
+	s.calls.Wait()
+	return err
+}
+
+// Shutdown stops the server when the requests that are being served have ended, or
+// cuts them off when the context ends, whose error it returns then.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if closed := s.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		panic(http.ErrAbortHandler) // The connection was accepted and has been cut.
+	}
+	s.calls.Add(1)
+	s.mu.Unlock()
+	defer s.calls.Done()
+	s.ServeHTTP(w, r)
+}

@@ -1,0 +1,131 @@
+// Command quickstart asks a question, streams the answer to a second one and
+// continues the conversation, within the limits of the account.
+//
+//	go run ./examples/quickstart "Why is the sky blue?"
+//	echo "Why is the sky blue?" | go run ./examples/quickstart
+//
+// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
+// emulator and needs no key and no network.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+const model = "mistral-small-latest"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	question, err := prompt()
+	if err != nil {
+		return err
+	}
+	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
+	if os.Getenv("MISTRAL_API_KEY") != "" {
+		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
+	} else {
+		// The emulator stands for an account that allows a little more than the
+		// client is told to use.
+		server, err := emulator.Start(emulator.Config{
+			RequestsPerSecond: 2, TokensPerMinute: 100_000,
+			Latency: 200 * time.Millisecond, TokenDelay: 20 * time.Millisecond,
+		})
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		config.BaseURL, config.APIKey = server.URL(), "no-key-needed"
+		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
+	}
+
+	client, err := ratelimited.New(config)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	conversations := client.Beta.Conversations
+
+	// A question and its answer.
+	fmt.Printf("\n> %s\n", question)
+	first, err := conversations.Start(ctx, generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text(question)})
+	if err != nil {
+		return err
+	}
+	fmt.Println(ratelimited.OutputText(first))
+	report(first.Usage)
+
+	// The same conversation, continued: the server remembers what was said.
+	const next = "Count to 5."
+	fmt.Printf("\n> %s\n", next)
+	second, err := conversations.Append(ctx, first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text(next)})
+	if err != nil {
+		return err
+	}
+	fmt.Println(ratelimited.OutputText(second))
+	report(second.Usage)
+
+	// An answer as a stream of events.
+	const last = "Now count to 20."
+	fmt.Printf("\n> %s (streamed)\n", last)
+	stream, err := conversations.AppendStream(ctx, first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text(last)})
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	for event, err := range stream.Events() {
+		if err != nil {
+			return err
+		}
+		switch e := event.(type) {
+		case generated.MessageOutputEvent:
+			fmt.Print(e.Content.Text())
+		case generated.ResponseDoneEvent:
+			fmt.Println()
+			report(e.Usage)
+		}
+	}
+
+	s := client.Snapshot()[""]
+	fmt.Printf("\nThe limiter (%.1f requests a second, %d tokens a minute):\n", s.Limit.RequestsPerSecond, s.Limit.TokensPerMinute)
+	fmt.Printf("  calls admitted  %d, retried %d\n", s.Admitted, s.Retried)
+	fmt.Printf("  time waited     %v\n", s.TotalWait.Round(time.Millisecond))
+	fmt.Printf("  tokens used     %d, given back of the estimates %d\n", s.TokensSettled, s.TokensRefunded)
+	fmt.Printf("  tokens left     %.0f\n", s.AvailableTokens)
+	return nil
+}
+
+func report(usage generated.ConversationUsageInfo) {
+	fmt.Printf("  [%d prompt + %d completion = %d tokens]\n", usage.PromptTokens, usage.CompletionTokens, usage.TotalTokens)
+}
+
+// prompt is the program's argument, or what is piped into it.
+func prompt() (string, error) {
+	if len(os.Args) > 1 {
+		return strings.Join(os.Args[1:], " "), nil
+	}
+	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice == 0 {
+		piped, err := io.ReadAll(os.Stdin)
+		if text := strings.TrimSpace(string(piped)); err != nil || text != "" {
+			return text, err
+		}
+	}
+	return "What is 2+2?", nil
+}

@@ -1,0 +1,142 @@
+package ratelimited_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// emulated runs a test in virtual time against an emulator, all traffic
+// validated. It returns what the emulator counted.
+func emulated(t *testing.T, config ratelimited.Config, server emulator.Config, test func(t *testing.T, client *ratelimited.Client)) (stats emulator.ModelStats) {
+	t.Helper()
+	server.OnViolation = func(err error) { t.Errorf("the emulator sends %v", err) }
+	// Made inside the bubble: its counts begin with the bubble's clock.
+	e := sync.OnceValue(func() *emulator.Emulator { return emulator.New(server) })
+	inBubble(t, config, func(w http.ResponseWriter, r *http.Request) { e().ServeHTTP(w, r) }, test)
+	return e().Stats().Models["m"]
+}
+
+// The bucket holds RequestsPerSecond requests, at least one, and refills steadily. The emulator, which counts for itself and to
+// the nanosecond, says when each call arrived.
+func TestScheduleOnTheWire(t *testing.T) {
+	for rps, want := range map[float64][]time.Duration{
+		1.2:  {0, 666_666_667, 1_500_000_000, 2_333_333_334, 3_166_666_667},
+		0.5:  {0, 2 * time.Second, 4 * time.Second},
+		0.08: {0, 12_500 * time.Millisecond, 25 * time.Second},
+	} {
+		t.Run(fmt.Sprint(rps), func(t *testing.T) {
+			var arrivals []time.Duration
+			begin := time.Time{}
+			stats := emulated(t, ratelimited.Config{RequestsPerSecond: rps}, emulator.Config{
+				RequestsPerSecond: rps,
+				Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+					arrivals = append(arrivals, time.Since(begin))
+					next.ServeHTTP(w, r)
+				},
+			}, func(t *testing.T, client *ratelimited.Client) {
+				begin = time.Now()
+				for range want {
+					if _, err := start(t.Context(), client); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			for i := range want {
+				if d := (arrivals[i] - want[i]).Abs(); d > time.Microsecond {
+					t.Errorf("calls arrived at %v, want %v", arrivals, want)
+					break
+				}
+			}
+			if stats.Admitted != len(want) || stats.Refused() != 0 {
+				t.Errorf("the emulator counts %+v", stats)
+			}
+		})
+	}
+}
+
+// 200 goroutines through one client at the account's rate, with calls of many
+// sizes, plain and streamed: the emulator refuses none, and nothing is lost.
+func TestFlood(t *testing.T) {
+	const callers, calls = 200, 3
+	stats := emulated(t, ratelimited.Config{RequestsPerSecond: 50, TokensPerMinute: 1_000_000}, emulator.Config{
+		RequestsPerSecond: 50, TokensPerMinute: 1_000_000, Latency: 300 * time.Millisecond, TokenDelay: 10 * time.Millisecond,
+	}, func(t *testing.T, client *ratelimited.Client) {
+		results := ratelimited.Gather(t.Context(), make([]struct{}, callers), func(ctx context.Context, _ struct{}) (int, error) {
+			for i := range calls {
+				if err := callOrStream(ctx, client, fmt.Sprintf("Count to %d.", 10*i), i == 1); err != nil {
+					return i, err
+				}
+			}
+			return calls, nil
+		})
+		for i, result := range results {
+			if result.Err != nil || result.Value != calls {
+				t.Errorf("caller %d made %d calls: %v", i, result.Value, result.Err)
+			}
+		}
+		if s := snapshot(client); s.Settled != callers*calls || s.Retried != 0 || s.Cancelled != 0 || s.Abandoned != 0 {
+			t.Errorf("books: %+v", s.Counters)
+		}
+	})
+	if stats.Admitted != callers*calls || stats.Refused() != 0 {
+		t.Errorf("the emulator admitted %d and refused %d, want %d and none", stats.Admitted, stats.Refused(), callers*calls)
+	}
+}
+
+func callOrStream(ctx context.Context, client *ratelimited.Client, text string, stream bool) error {
+	request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text(text)}
+	if !stream {
+		_, err := client.Beta.Conversations.Start(ctx, request)
+		return err
+	}
+	events, err := client.Beta.Conversations.StartStream(ctx, request)
+	if err != nil {
+		return err
+	}
+	_, err = collect(events)
+	return err
+}
+
+// The client's books and the emulator's agree on every token.
+func TestBooksAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := emulator.New(emulator.Config{})
+		server := memnet.Start(e)
+		defer server.Close()
+		httpClient := contract.Client(t, server.Client().Transport)
+		client := newClient(t, ratelimited.Config{APIKey: secretKey, BaseURL: server.URL(), HTTPClient: httpClient, RequestsPerSecond: 100})
+		defer client.Close()
+		response, err := start(t.Context(), client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			request := generated.AppendConversationRequest{Inputs: ratelimited.Text(fmt.Sprintf("Count to %d.", 20*i))}
+			stream, err := client.Beta.Conversations.AppendStream(t.Context(), response.ConversationID, request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := collect(stream); err != nil {
+				t.Error(err)
+			}
+		}
+		if used, counted := snapshot(client).TokensSettled, e.Stats().Models["m"].Tokens; int(used) != counted {
+			t.Errorf("the client settled %d tokens, the emulator counted %d", used, counted)
+		}
+	})
+}
