@@ -2,18 +2,72 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 UPSTREAM ?=
+FUZZTIME ?= 10s
+GOLANGCI_LINT_VERSION = v2.15.0
+
 OAPI_CODEGEN = go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
+GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+ifeq (,$(shell command -v go))
+$(error go is not on the PATH: install Go 1.25 or later, https://go.dev/doc/install)
+endif
 
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: demo
+demo: ## ask, continue and stream a conversation: no key needed
+	go run ./examples/quickstart </dev/null
+
+.PHONY: test
+test: ## run every test, with the race detector
+	go test -race -shuffle=on ./...
+
+.PHONY: bench
+bench: ## run the benchmarks; "x-…" is the ratio to the baseline of the same run
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@set -e; for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file); do \
+			echo "$$target in $$(dirname $$file)"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./$$(dirname $$file); \
+		done; \
+	done
+
+.PHONY: examples
+examples: ## run every example against the emulator
+	@set -e; for example in examples/*/; do echo "== $$example"; env -u MISTRAL_API_KEY go run ./$$example </dev/null; done
+
+.PHONY: lint
+lint: ## vet, and golangci-lint built by the go command
+	go vet ./...
+	$(GOLANGCI_LINT) run ./...
+
 .PHONY: openapi
-openapi: ## make openapi/openapi.yaml from Mistral's full document: make openapi UPSTREAM=path
+openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path
 	@test -n "$(UPSTREAM)" || { echo "make openapi: say where Mistral's full OpenAPI document is: make openapi UPSTREAM=path/to/openapi.yaml"; exit 2; }
 	go run ./openapi/trim -upstream "$(UPSTREAM)" -overlay openapi/overlay.yaml -o openapi/openapi.yaml
 
 .PHONY: generate
 generate: ## run oapi-codegen: generated/ from openapi/openapi.yaml
-	$(OAPI_CODEGEN) -config generated/client.cfg.yaml openapi/openapi.yaml
-	$(OAPI_CODEGEN) -config generated/server.cfg.yaml openapi/openapi.yaml
+	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o generated/api.gen.go openapi/openapi.yaml
+	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o generated/server/server.gen.go openapi/openapi.yaml
+
+.PHONY: check-generated
+check-generated: ## fail where a fresh run of the generator differs from what is there
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o "$$fresh/api.gen.go" openapi/openapi.yaml; \
+	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o "$$fresh/server.gen.go" openapi/openapi.yaml; \
+	diff -u generated/api.gen.go "$$fresh/api.gen.go" && diff -u generated/server/server.gen.go "$$fresh/server.gen.go" || \
+		{ echo "make check-generated: generated/ is out of date: run make generate"; exit 1; }; \
+	echo "generated/ is up to date"
+
+.PHONY: check-modules
+check-modules: ## fail where go.mod or go.sum is not tidy
+	go mod tidy -diff
+
+.PHONY: ci
+ci: test lint check-generated check-modules fuzz examples ## everything above that CI runs
