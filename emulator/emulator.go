@@ -41,7 +41,7 @@ func New(cfg Config) *Emulator {
 		store:    newStore(),
 	}
 	e.routes = server.HandlerWithOptions(api{e}, server.StdHTTPServerOptions{
-		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
+		ErrorHandlerFunc: func(_ http.ResponseWriter, r *http.Request, err error) {
 			unprocessable(err).write(e, exchangeOf(r))
 		},
 	})

@@ -69,7 +69,7 @@ func (a *api) do(method, path, body string) reply {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	data, err := io.ReadAll(response.Body)
 	if err != nil {
 		a.t.Fatal(err)

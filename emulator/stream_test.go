@@ -205,7 +205,7 @@ func TestStreamOneByOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	lines := bufio.NewReader(response.Body)
 	count := 0
 	for {

@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("mistral-emulator", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), usage)
+		_, _ = fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()
 	}
 	addr := flags.String("addr", "127.0.0.1:8585", "`address` to listen on; port 0 takes a free one")
@@ -78,14 +78,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if key == "" {
 		key = "any"
 	}
-	fmt.Fprintf(stdout, `Listening on %[1]s
+	_, _ = fmt.Fprintf(stdout, `Listening on %[1]s
 
 curl %[1]s/v1/conversations \
   -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
   -d '{"model": "mistral-small-latest", "inputs": "Count to 5", "stream": true}'
 `, server.URL(), key)
 	<-ctx.Done()
-	fmt.Fprintln(stdout, "Stopping")
+	_, _ = fmt.Fprintln(stdout, "Stopping")
 	shutdown, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := server.Shutdown(shutdown); !errors.Is(err, context.DeadlineExceeded) {
