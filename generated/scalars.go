@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // This file is written by hand: the types of values that the document gives as
@@ -158,7 +159,7 @@ func (c *MessageContent) UnmarshalJSON(data []byte) error {
 	switch data[0] {
 	case '"':
 		c.kind = textContent
-		return json.Unmarshal(data, &c.text)
+		return unmarshalString(data, &c.text)
 	case '[':
 		c.kind = chunkListContent
 		return json.Unmarshal(data, &c.chunks)
@@ -310,6 +311,16 @@ func endOfString(data []byte, i int) int {
 		}
 	}
 	return len(data)
+}
+
+// unmarshalString reads a JSON string. One without escapes, as nearly all are, is
+// its own text.
+func unmarshalString(data []byte, s *string) error {
+	if bytes.IndexByte(data, '\\') >= 0 || len(data) < 2 || !utf8.Valid(data) {
+		return json.Unmarshal(data, s)
+	}
+	*s = string(data[1 : len(data)-1])
+	return nil
 }
 
 // marshalList writes a nil list as an empty one, never as null.

@@ -1,7 +1,7 @@
 package ratelimited
 
 import (
-	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -42,12 +42,9 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := limiter.NewGroup(limiter.Limit{
-		RequestsPerSecond: config.RequestsPerSecond,
-		TokensPerMinute:   config.TokensPerMinute,
-	}, config.Limits)
+	limits, err := limiter.NewGroup(config.limit(), config.Limits)
 	if err != nil {
-		return nil, limitError(err, config.Limits)
+		return nil, &ConfigError{Field: "Limits", Value: config.Limits, Rule: "must be valid", Err: err}
 	}
 	counter, err := tokens.NewCounter(tokens.DefaultEncoding)
 	if err != nil {
@@ -67,19 +64,6 @@ func New(config Config) (*Client, error) {
 	c.api = &generated.Client{Server: strings.TrimRight(config.BaseURL, "/") + "/", Client: c.http}
 	c.Beta = Beta{Conversations: &Conversations{client: c}, Agents: &Agents{client: c}}
 	return c, nil
-}
-
-// limitError says which field of a Config a limit that is not valid stands in.
-func limitError(err error, limits map[string]limiter.Limit) error {
-	var invalid *limiter.LimitError
-	if !errors.As(err, &invalid) {
-		return &ConfigError{Field: "Limits", Value: limits, Rule: "must name its models", Err: err}
-	}
-	field := invalid.Field
-	if _, own := limits[""]; !own && len(limits) > 0 && strings.HasPrefix(err.Error(), "model ") {
-		field = "Limits: " + strings.TrimSuffix(err.Error(), ": "+invalid.Error()) + ": " + field
-	}
-	return &ConfigError{Field: field, Value: invalid.Value, Rule: invalid.Rule, Err: err}
 }
 
 // authorization returns a function that sets the key's header field. The key
@@ -129,9 +113,10 @@ func (c *Client) Snapshot() map[string]limiter.Snapshot { return c.limits.Snapsh
 
 // SetLimit changes the limit of a model, or with "" the one that models without
 // a limit of their own share. It takes effect on calls that wait already.
+// The error is a [*ConfigError].
 func (c *Client) SetLimit(model string, limit limiter.Limit) error {
-	if err := c.limits.Set(model, limit); err != nil {
-		return limitError(err, map[string]limiter.Limit{model: limit})
+	if err := checkLimit(fmt.Sprintf("SetLimit: model %q: ", model), limit); err != nil {
+		return err
 	}
-	return nil
+	return c.limits.Set(model, limit)
 }

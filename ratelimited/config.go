@@ -1,9 +1,9 @@
 package ratelimited
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -99,10 +99,6 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &ConfigError{Field: "APIKey", Value: "", Rule: "must be set here or in the environment variable " + apiKeyVariable}
 	case strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
 		return c, &ConfigError{Field: "APIKey", Value: redacted, Rule: "must be printable ASCII without spaces"}
-	case math.IsNaN(c.RequestsPerSecond) || math.IsInf(c.RequestsPerSecond, 0) || c.RequestsPerSecond < 0:
-		return c, &ConfigError{Field: "RequestsPerSecond", Value: c.RequestsPerSecond, Rule: "must be finite and above 0"}
-	case c.TokensPerMinute < 0:
-		return c, &ConfigError{Field: "TokensPerMinute", Value: c.TokensPerMinute, Rule: "must be above 0"}
 	case c.MaxRetries != NoRetries && (c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries):
 		return c, &ConfigError{Field: "MaxRetries", Value: c.MaxRetries, Rule: retriesRule}
 	case c.MaxDelay < 0:
@@ -112,10 +108,32 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Timeout < 0:
 		return c, &ConfigError{Field: "Timeout", Value: c.Timeout, Rule: "must be above 0"}
 	}
-	if err := checkBaseURL("BaseURL", c.BaseURL); err != nil {
+	if err := checkLimit("", c.limit()); err != nil {
 		return c, err
 	}
-	return c, nil
+	for model, limit := range c.Limits {
+		if model == "" {
+			return c, &ConfigError{Field: "Limits", Value: c.Limits, Rule: "must name its models: RequestsPerSecond and TokensPerMinute are for all others"}
+		}
+		if err := checkLimit(fmt.Sprintf("Limits[%q].", model), limit); err != nil {
+			return c, err
+		}
+	}
+	return c, checkBaseURL("BaseURL", c.BaseURL)
+}
+
+// limit is the one that models without a limit of their own share.
+func (c Config) limit() limiter.Limit {
+	return limiter.Limit{RequestsPerSecond: c.RequestsPerSecond, TokensPerMinute: c.TokensPerMinute}
+}
+
+// checkLimit puts what the limiter says of a limit in terms of the field it stands in.
+func checkLimit(prefix string, limit limiter.Limit) error {
+	var invalid *limiter.LimitError
+	if errors.As(limit.Validate(), &invalid) {
+		return &ConfigError{Field: prefix + invalid.Field, Value: invalid.Value, Rule: invalid.Rule, Err: invalid}
+	}
+	return nil
 }
 
 const (

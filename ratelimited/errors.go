@@ -3,6 +3,7 @@ package ratelimited
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -28,7 +29,7 @@ type ConfigError struct {
 }
 
 func (e *ConfigError) Error() string {
-	return fmt.Sprintf("mistral: %s is %#v: %s", e.Field, e.Value, e.Rule)
+	return fmt.Sprintf("mistral: %s is %s: %s", e.Field, shown(e.Value), e.Rule)
 }
 
 // Unwrap returns Err.
@@ -44,7 +45,7 @@ type RequestError struct {
 }
 
 func (e *RequestError) Error() string {
-	return fmt.Sprintf("mistral: %s: %s is %#v: %s", e.Operation, e.Field, e.Value, e.Rule)
+	return fmt.Sprintf("mistral: %s: %s is %s: %s", e.Operation, e.Field, shown(e.Value), e.Rule)
 }
 
 // Unwrap returns Err.
@@ -201,6 +202,19 @@ func (*TokenCountError) mistralError() {}
 func (*APIError) mistralError()        {}
 func (*TransportError) mistralError()  {}
 func (*StreamError) mistralError()     {}
+
+// shown is a value as an error message gives it: a string in quotes, nil as what
+// it means.
+func shown(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "not set"
+	case string:
+		return strconv.Quote(v)
+	default:
+		return fmt.Sprint(v)
+	}
+}
 
 // oneLine keeps what a server wrote from breaking a log into lines.
 func oneLine(s string) string {
