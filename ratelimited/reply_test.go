@@ -83,6 +83,44 @@ func TestUnusableReplies(t *testing.T) {
 	}
 }
 
+// A reply is not read beyond its bound, whatever it is.
+func TestEndlessReply(t *testing.T) {
+	t.Parallel()
+	body := &endless{}
+	config := fast
+	config.APIKey, config.HTTPClient = secretKey, &http.Client{Transport: body}
+	client := newClient(t, config)
+	_, err := start(t.Context(), client)
+	var api *ratelimited.APIError
+	if !errors.As(err, &api) || !strings.Contains(err.Error(), "the reply is larger than 67108864 bytes") {
+		t.Fatalf("error is %v, want the bound", err)
+	}
+	if len(api.Body) != 1<<20 || body.read > 65<<20 || !body.closed {
+		t.Errorf("%d bytes were read and %d kept (closed: %v), want 64 MiB and 1 MiB", body.read, len(api.Body), body.closed)
+	}
+	wantNoPermits(t, client)
+}
+
+// endless is a transport whose replies do not end.
+type endless struct {
+	read   int
+	closed bool
+}
+
+func (e *endless) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: e}, nil
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	e.read += len(p)
+	return len(p), nil
+}
+
+func (e *endless) Close() error { e.closed = true; return nil }
+
 func TestReplyBreaksOff(t *testing.T) {
 	requests := 0
 	cut := func(w http.ResponseWriter, _ *http.Request) {

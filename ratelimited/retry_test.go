@@ -107,6 +107,32 @@ func TestLastFailureIsReturned(t *testing.T) {
 	})
 }
 
+// The number of attempts is the configured one, or the call's own.
+func TestMaxRetries(t *testing.T) {
+	for _, test := range []struct {
+		config int
+		option []ratelimited.CallOption
+		want   int
+	}{
+		{0, nil, 4}, // the default of 3 retries
+		{1, nil, 2},
+		{ratelimited.NoRetries, nil, 1},
+		{1, []ratelimited.CallOption{ratelimited.WithMaxRetries(5)}, 6},
+		{5, []ratelimited.CallOption{ratelimited.WithMaxRetries(0)}, 1},
+	} {
+		config, requests := fast, 0
+		config.MaxRetries = test.config
+		count := func(w http.ResponseWriter, r *http.Request) { requests++; status(503, "")(w, r) }
+		inBubble(t, config, count, func(t *testing.T, client *ratelimited.Client) {
+			_, err := start(t.Context(), client, test.option...)
+			var api *ratelimited.APIError
+			if !errors.As(err, &api) || api.Attempts != test.want || requests != test.want {
+				t.Errorf("MaxRetries %d: %d requests, %v; want %d", test.config, requests, err, test.want)
+			}
+		})
+	}
+}
+
 func TestLimitType(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"detail":"Token rate limit reached."}`:      "tokens",

@@ -131,6 +131,8 @@ func TestStreamEndings(t *testing.T) {
 		"odd error event": {text: started + hello + frame("conversation.response.error", `{"message":"overloaded","code":"x"}`),
 			want: "mistral: stream: overloaded, after 2 events", left: 2000 - received},
 		"not JSON": {text: started + hello + frame("message.output.delta", `{"content":`), want: "an event cannot be read, after 2 events: sse: event", left: 2000 - received},
+		"cut in a function call": {text: started + frame("function.call.delta", `{"id":"f","name":"f","tool_call_id":"t","arguments":"Hello"}`),
+			want: "it ended before its last event", left: 2000 - received},
 		"break": {text: started + hello + "~" + done, left: 2000 - received,
 			stop: func(_ *testing.T, _ context.CancelFunc, _ *ratelimited.Stream, events int) bool { return events == 2 }},
 		"close": {text: started + hello + "~" + done, left: 2000 - received, want: "it was closed, after 2 events",
