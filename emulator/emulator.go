@@ -89,8 +89,12 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped {
+		errNotFound.write(e, x) // The generated routes would redirect; the service does not.
+		return
+	}
 	op, found := e.contract.CheckRequest(r, body)
-	if escaped := r.URL.EscapedPath(); op == nil || path.Clean(escaped) != escaped {
+	if op == nil {
 		e.unrouted(r).write(e, x)
 		return
 	}
@@ -121,12 +125,12 @@ func (e *Emulator) authorize(r *http.Request) *failure {
 func (e *Emulator) unrouted(r *http.Request) *failure {
 	var allowed []string
 	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
-		if _, ok := e.contract.Route(method, r.URL.EscapedPath()); ok && method != r.Method {
+		if _, ok := e.contract.Route(method, r.URL.EscapedPath()); ok {
 			allowed = append(allowed, method)
 		}
 	}
 	if allowed == nil {
-		return notFound("Not Found")
+		return errNotFound
 	}
 	refused := detail(http.StatusMethodNotAllowed, "Method Not Allowed")
 	refused.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}

@@ -35,6 +35,7 @@ var (
 	errUnreadable   = detail(http.StatusBadRequest, "There was an error parsing the body")
 	errTooLarge     = apiError(http.StatusRequestEntityTooLarge, "Request body is larger than 32 MiB", "invalid_request_error", "3000")
 
+	errNotFound       = notFound("Not Found")
 	errNoConversation = notFound("Conversation not found")
 	errNoEntry        = notFound("Entry not found")
 	errNoAgent        = notFound("Agent not found")

@@ -22,7 +22,9 @@ func (e *Emulator) reply(x *exchange, status int, body any) {
 		data = encode(body)
 	}
 	if body != nil {
-		x.out.Header().Set("Content-Type", "application/json")
+		if x.out.Header().Get("Content-Type") == "" { // An Error may have one of its own.
+			x.out.Header().Set("Content-Type", "application/json")
+		}
 		x.out.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	}
 	if x.law != nil {
