@@ -15,20 +15,21 @@ const requestUnits = 1_000_000 - 999_000*(64-bits.UintSize)/32
 // A cost is what one admission takes.
 type cost struct {
 	requests, tokens int
+	large            bool // what a guard calls large
 }
 
 // A budget decides when a call can be paid for. It is the one place that knows
 // what limits there are: the queue above it asks only how long a cost has to
-// wait, and reports what is taken, given back and settled. A further constraint
-// gets a field here and its share in each method.
+// wait, and reports what is taken, given back and settled.
 //
 // The caller serialises all use, as with bucket.
 type budget struct {
 	requests, tokens bucket
+	guard            *guard // nil: the buckets alone decide
 }
 
-// newBudget returns a budget with both buckets full. The limit is valid and has
-// its defaults filled in.
+// newBudget returns a budget with both buckets full and no guard. The limit is
+// valid and has its defaults filled in.
 func newBudget(l Limit) budget {
 	return budget{
 		requests: newBucket(requestRate(l), requestCapacity(l)),
@@ -44,10 +45,27 @@ func tokenRate(l Limit) float64   { return float64(l.TokensPerMinute) / 60 }
 func (b *budget) setLimit(now time.Time, l Limit) {
 	b.requests.set(now, requestRate(l), requestCapacity(l))
 	b.tokens.set(now, tokenRate(l), l.TokenBurst)
+	if b.guard != nil {
+		b.guard.setLimit(l)
+	}
 }
 
-// wait returns how long it takes until all of c can be paid.
+// cost returns what a call of so many tokens costs.
+func (b *budget) cost(tokens int) cost {
+	return cost{requests: 1, tokens: tokens, large: b.guard != nil && b.guard.isLarge(tokens)}
+}
+
+// wait returns how long it takes until all of c can be paid, Never if that
+// depends on calls in flight.
 func (b *budget) wait(now time.Time, c cost) time.Duration {
+	d := b.bucketWait(now, c)
+	if g := b.guard; g != nil {
+		d = max(d, g.wait(g.since(now), c))
+	}
+	return d
+}
+
+func (b *budget) bucketWait(now time.Time, c cost) time.Duration {
 	d := b.requests.level(now).wait(c.requests * requestUnits)
 	if c.tokens > 0 {
 		d = max(d, b.tokens.level(now).wait(c.tokens))
@@ -63,55 +81,117 @@ func (b *budget) take(now time.Time, c cost) {
 	if c.tokens != 0 {
 		b.tokens.take(now, c.tokens)
 	}
+	if g := b.guard; g != nil {
+		g.take(g.since(now), c)
+	}
 }
 
-// give takes back a payment that turned out not to be owed.
-func (b *budget) give(now time.Time, c cost) {
-	if c.requests != 0 {
-		b.requests.give(now, c.requests*requestUnits)
-	}
+// cancel takes back the payment of a call that turned out not to be owed.
+func (b *budget) cancel(now time.Time, c cost) {
 	if c.tokens != 0 {
 		b.tokens.give(now, c.tokens)
+	}
+	if b.guard != nil {
+		b.guard.release(c)
+	}
+}
+
+// unsend takes back a request that was taken at the given time and never sent.
+func (b *budget) unsend(now, taken time.Time) {
+	b.requests.give(now, requestUnits)
+	if g := b.guard; g != nil {
+		g.unsend(g.since(taken))
+	}
+}
+
+// resend counts a request that was taken at the given time as sent only now.
+func (b *budget) resend(now, taken time.Time) {
+	if g := b.guard; g != nil {
+		g.unsend(g.since(taken))
+		g.requests.add(g.since(now), 1)
 	}
 }
 
 // settle replaces the held tokens of a call by the actual ones.
-func (b *budget) settle(now time.Time, held, actual int) {
+func (b *budget) settle(now time.Time, c cost, actual int) {
 	switch {
-	case actual < held:
-		b.tokens.give(now, held-actual)
-	case actual > held:
-		b.tokens.take(now, actual-held)
+	case actual < c.tokens:
+		b.tokens.give(now, c.tokens-actual)
+	case actual > c.tokens:
+		b.tokens.take(now, actual-c.tokens)
+	}
+	if g := b.guard; g != nil {
+		g.settle(g.since(now), c, actual)
 	}
 }
 
-// lowerRequests and lowerTokens cut a balance to what is known to remain.
-func (b *budget) lowerRequests(now time.Time, remaining int) {
-	b.requests.lower(now, float64(remaining)*requestUnits)
+// observe takes the server's word on what remains, -1 where it said nothing,
+// while so much is in flight. The buckets are lowered to that; a guard, which
+// knows better what the server counts, takes what is said of tokens instead.
+func (b *budget) observe(now time.Time, requests, tokens int, inFlight cost) {
+	if requests >= 0 {
+		b.requests.lower(now, float64(requests-inFlight.requests)*requestUnits)
+	}
+	switch g := b.guard; {
+	case tokens < 0:
+	case g != nil:
+		g.observe(g.since(now), tokens)
+	default:
+		b.tokens.lower(now, float64(tokens-inFlight.tokens))
+	}
 }
 
-func (b *budget) lowerTokens(now time.Time, remaining int) {
-	b.tokens.lower(now, float64(remaining))
+// available returns what could be taken now: less than nothing while a debt is
+// being paid off.
+func (b *budget) available(now time.Time) (requests, tokens float64) {
+	requests = b.requests.level(now).balance / requestUnits
+	tokens = b.tokens.level(now).balance
+	if g := b.guard; g != nil {
+		t := g.since(now)
+		g.requests.expire(t)
+		g.tokens.expire(t)
+		requests = min(requests, float64(g.requests.limit-g.requests.used))
+		tokens = min(tokens, float64(g.tokens.limit-g.tokens.used-g.held()-g.foreignAt(t)))
+	}
+	return requests, tokens
 }
 
 // forecast returns the state of the budget, to play the future through.
-func (b *budget) forecast(now time.Time) forecast {
-	return forecast{b.requests.level(now), b.tokens.level(now)}
+func (b *budget) forecast(now time.Time) *forecast {
+	f := &forecast{requests: b.requests.level(now), tokens: b.tokens.level(now)}
+	if g := b.guard; g != nil {
+		f.now = g.since(now)
+		f.guard = g.forecast(f.now)
+	}
+	return f
 }
 
 // A forecast is a budget at one instant, detached from it.
 type forecast struct {
 	requests, tokens level
+	now              time.Duration // since the guard's epoch
+	guard            *guard
 }
 
-func (f forecast) wait(c cost) time.Duration {
-	return max(f.requests.wait(c.requests*requestUnits), f.tokens.wait(c.tokens))
+func (f *forecast) wait(c cost) time.Duration {
+	d := max(f.requests.wait(c.requests*requestUnits), f.tokens.wait(c.tokens))
+	if f.guard != nil {
+		d = max(d, f.guard.wait(f.now, c))
+	}
+	return d
 }
 
-func (f forecast) after(d time.Duration) forecast {
-	return forecast{f.requests.after(d), f.tokens.after(d)}
+// pass lets time pass.
+func (f *forecast) pass(d time.Duration) {
+	f.requests, f.tokens = f.requests.after(d), f.tokens.after(d)
+	f.now = addSaturated(f.now, d)
 }
 
-func (f forecast) less(c cost) forecast {
-	return forecast{f.requests.less(c.requests * requestUnits), f.tokens.less(c.tokens)}
+// use takes c, and uses exactly that.
+func (f *forecast) use(c cost) {
+	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(c.tokens)
+	if f.guard != nil {
+		f.guard.take(f.now, c)
+		f.guard.settle(f.now, c, c.tokens)
+	}
 }

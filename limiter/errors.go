@@ -58,6 +58,6 @@ func (e *WaitError) Error() string {
 // Unwrap makes errors.Is find the context's error and its cause.
 func (e *WaitError) Unwrap() []error { return []error{e.Err, e.Cause} }
 
-func newWaitError(ctx context.Context, c cost, waited time.Duration) *WaitError {
-	return &WaitError{Tokens: c.tokens, Waited: waited, Err: ctx.Err(), Cause: context.Cause(ctx)}
+func newWaitError(ctx context.Context, tokens int, waited time.Duration) *WaitError {
+	return &WaitError{Tokens: tokens, Waited: waited, Err: ctx.Err(), Cause: context.Cause(ctx)}
 }

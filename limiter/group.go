@@ -12,7 +12,8 @@ import (
 // that all other models share. It is safe for concurrent use; the zero value is
 // not usable: call [NewGroup].
 type Group struct {
-	def *Limiter
+	def     *Limiter
+	options []Option
 
 	mu      sync.RWMutex
 	byModel map[string]*Limiter
@@ -20,17 +21,18 @@ type Group struct {
 
 // NewGroup returns a group of limiters. The errors name the model, and wrap a
 // [*LimitError] where its limit is not valid. "" is no model: its limit is def.
-func NewGroup(def Limit, byModel map[string]Limit) (*Group, error) {
-	d, err := New(def)
+// All limiters get the options, also those that Set makes later.
+func NewGroup(def Limit, byModel map[string]Limit, options ...Option) (*Group, error) {
+	d, err := New(def, options...)
 	if err != nil {
 		return nil, fmt.Errorf("default limit: %w", err)
 	}
-	g := &Group{def: d, byModel: make(map[string]*Limiter, len(byModel))}
+	g := &Group{def: d, options: options, byModel: make(map[string]*Limiter, len(byModel))}
 	for _, model := range slices.Sorted(maps.Keys(byModel)) { // so that the same error is reported every time
 		if model == "" {
 			return nil, errors.New(`limiter: model "" cannot have a limit of its own: it has the default`)
 		}
-		if g.byModel[model], err = New(byModel[model]); err != nil {
+		if g.byModel[model], err = New(byModel[model], options...); err != nil {
 			return nil, modelError(model, err)
 		}
 	}
@@ -63,7 +65,7 @@ func (g *Group) Set(model string, limit Limit) error {
 	if l, ok := g.byModel[model]; ok {
 		return modelError(model, l.SetLimit(limit))
 	}
-	l, err := New(limit)
+	l, err := New(limit, g.options...)
 	if err != nil {
 		return modelError(model, err)
 	}

@@ -25,6 +25,10 @@ type Limiter struct {
 
 	pausedUntil time.Time
 
+	backoff  func(n int) time.Duration
+	refusals int       // in a row
+	resume   time.Time // end of the pause after the latest
+
 	// timer wakes the head of the queue, at wakeAt if it is armed. It is
 	// created by the first wait, so that a limiter without waiters has none.
 	timer  *time.Timer
@@ -34,15 +38,50 @@ type Limiter struct {
 	inFlight   int // permits neither settled nor cancelled
 	heldTokens int // their tokens
 	counters   Counters
+	server     ServerState // what it last said
 }
 
-// New returns a limiter with both buckets full, or a [*LimitError].
-func New(limit Limit) (*Limiter, error) {
+// An Option changes how a new limiter works.
+type Option func(*Limiter)
+
+// Guarded puts a guard beside the buckets, for a server that may count in
+// another way than by token bucket, and a network that may bring calls closer
+// together than they were sent. jitter is by how much; at least 0.
+//
+// A bucket that is full at first and refills meanwhile lets up to twice its
+// capacity pass in the first minute. A server that counts by windows refuses
+// half of that. A guarded limiter therefore also keeps to windows of its own: no
+// more requests than the bucket holds, rounded down, in the time that they take
+// and the jitter; no more tokens than TokensPerMinute in any minute, as far as
+// they are known. A call in flight counts as a fifth of its estimate there (a
+// call of more than an eighth of the limit as all of it and a quarter more), and
+// there is always room for the replies that may end while a call is on its way.
+//
+// It learns: from refusals for want of tokens that its own count does not
+// explain, how much of a call the server charges before its reply ends, so that
+// it counts more of what is in flight; from refusals for want of requests, that
+// the jitter is larger, up to five times (which it forgets within ten minutes);
+// and from [Limiter.Observe] what others use of the same account.
+//
+// The order is first come, first served, but for calls that do not delay the one
+// at the head: while a large call waits for most of a minute to become free,
+// smaller ones may use what would be too little for it.
+func Guarded(jitter time.Duration) Option {
+	return func(l *Limiter) { l.budget.guard = newGuard(time.Now(), l.limit, max(0, jitter)) }
+}
+
+// New returns a limiter with both buckets full, or a [*LimitError]. Without
+// options it is exactly its two token buckets.
+func New(limit Limit, options ...Option) (*Limiter, error) {
 	if err := limit.Validate(); err != nil {
 		return nil, err
 	}
 	limit = limit.withDefaults()
-	return &Limiter{limit: limit, budget: newBudget(limit)}, nil
+	l := &Limiter{limit: limit, budget: newBudget(limit), backoff: defaultBackoff}
+	for _, option := range options {
+		option(l)
+	}
+	return l, nil
 }
 
 // Acquire waits until one request and the given number of tokens can be taken,
@@ -59,11 +98,10 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
 	if tokens < 0 {
 		return nil, fmt.Errorf("%w: %d", ErrNegativeTokens, tokens)
 	}
-	c := cost{requests: 1, tokens: tokens}
 	if ctx.Err() != nil {
-		return nil, newWaitError(ctx, c, 0)
+		return nil, newWaitError(ctx, tokens, 0)
 	}
-	p := &Permit{limiter: l, tokens: tokens}
+	p := &Permit{limiter: l}
 
 	l.mu.Lock()
 	if tokens > l.limit.TokenBurst {
@@ -73,7 +111,8 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
 	}
 	l.seq++
 	p.seq = l.seq
-	if err := l.admit(ctx, p, c); err != nil {
+	p.cost = l.budget.cost(tokens)
+	if err := l.admit(ctx, p, p.cost); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -93,9 +132,7 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost) error {
 	w := &waiter{permit: p, cost: c, since: now, ready: make(chan struct{})}
 	p.waiter = w
 	l.queue.push(w)
-	if first {
-		l.pump(now) // set the clock by the new head
-	}
+	l.pump(now) // it may be the new head, or pass the one there is
 	l.mu.Unlock()
 
 	select {
@@ -110,7 +147,7 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost) error {
 		return w.err // granted, or refused, before it could leave
 	}
 	now = time.Now()
-	err := newWaitError(ctx, c, now.Sub(w.since))
+	err := newWaitError(ctx, c.tokens, now.Sub(w.since))
 	l.refuse(w, err)
 	l.pump(now)
 	return err
@@ -131,30 +168,42 @@ func (l *Limiter) paused(now time.Time) time.Duration {
 	return l.pausedUntil.Sub(now)
 }
 
-// pump admits as many calls from the head of the queue as can start now, and
-// sets the clock for the next. Everything that may let the head start sooner or
-// later calls it. It requires that l.mu is held.
+// pump admits as many calls as can start now, and sets the clock for the next.
+// Everything that may let one start sooner or later calls it. It requires that
+// l.mu is held.
 func (l *Limiter) pump(now time.Time) {
 	for l.queue.head != nil {
 		w := l.queue.head
-		if d := l.wait(now, w.cost); d > 0 {
-			l.arm(now.Add(d), d)
-			return
+		d := l.wait(now, w.cost)
+		if d > 0 {
+			var next time.Duration
+			if w, next = l.backfill(now); w == nil {
+				l.arm(now, min(d, next))
+				return
+			}
+			l.counters.Overtaken++
 		}
-		w.permit.waited += now.Sub(w.since)
-		l.counters.TotalWait += now.Sub(w.since)
+		waited := now.Sub(w.since)
+		w.permit.waited += waited
+		l.counters.TotalWait += waited
 		l.grant(now, w.permit, w.cost)
 		l.leave(w, nil)
 	}
-	if l.armed {
-		l.armed = false
-		l.timer.Stop()
-	}
+	l.arm(now, Never)
 }
 
-// arm sets the timer to go off at the given time, in d.
+// arm sets the timer to go off in d, or stops it where that is Never: then only
+// the end of a call in flight, or another change, can let anybody start.
 // It requires that l.mu is held.
-func (l *Limiter) arm(at time.Time, d time.Duration) {
+func (l *Limiter) arm(now time.Time, d time.Duration) {
+	if d == Never {
+		if l.armed {
+			l.armed = false
+			l.timer.Stop()
+		}
+		return
+	}
+	at := now.Add(d)
 	switch {
 	case l.timer == nil:
 		l.timer = time.AfterFunc(d, l.wake)
@@ -178,13 +227,14 @@ func (l *Limiter) wake() {
 // grant takes c on behalf of p. It requires that l.mu is held.
 func (l *Limiter) grant(now time.Time, p *Permit, c cost) {
 	l.budget.take(now, c)
+	p.sent, p.unsent = now, false
 	if p.admitted {
 		l.counters.Retried++
 		return
 	}
 	p.admitted = true
 	l.inFlight++
-	l.heldTokens += p.tokens
+	l.heldTokens += c.tokens
 	l.counters.Admitted++
 }
 
@@ -219,13 +269,15 @@ func (l *Limiter) WaitTime(tokens int) time.Duration {
 	}
 	now := time.Now()
 	total := max(0, l.paused(now))
-	f := l.budget.forecast(now).after(total)
+	f := l.budget.forecast(now)
+	f.pass(total)
 	for w := l.queue.head; w != nil; w = w.next {
 		d := f.wait(w.cost)
-		f = f.after(d).less(w.cost)
+		f.pass(d)
+		f.use(w.cost)
 		total = addSaturated(total, d)
 	}
-	return addSaturated(total, f.wait(cost{requests: 1, tokens: max(0, tokens)}))
+	return addSaturated(total, f.wait(l.budget.cost(max(0, tokens))))
 }
 
 // addSaturated returns the sum of two durations, neither of them negative, or
@@ -253,10 +305,14 @@ func (l *Limiter) Pause(until time.Time) {
 	now := time.Now()
 	// A time that was parsed from a header has no monotonic clock reading. Based
 	// on now it gets one, and later changes of the wall clock do not move it.
-	until = now.Add(until.Sub(now))
+	l.pause(now, now.Add(until.Sub(now)))
+	l.pump(now)
+}
+
+// pause extends the pause. It requires that l.mu is held.
+func (l *Limiter) pause(now, until time.Time) {
 	if until.After(now) && until.After(l.pausedUntil) {
 		l.pausedUntil = until
-		l.pump(now)
 	}
 }
 

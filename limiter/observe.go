@@ -3,16 +3,27 @@ package limiter
 import "time"
 
 // ServerState is what the server said about its own count, usually in the
-// headers of a reply. nil, and a negative number, mean that it said nothing.
+// headers of a reply. nil means that it said nothing.
 type ServerState struct {
+	LimitRequests     *int // in a minute
 	RemainingRequests *int
+	LimitTokens       *int // in a minute
 	RemainingTokens   *int
+	QueryCost         *int // tokens that the call itself was charged
+
+	At time.Time // when it said so: Observe sets it
 }
 
-// Observe lowers the local balances to what remains according to the server,
-// less what is in flight: the server may not have counted those calls yet. It
+// Observe keeps what the server said for [Limiter.Snapshot], and believes it
+// where less remains than is known here: the balances are lowered to that, less
+// what is in flight, because the server may not have counted those calls yet. It
 // never raises a balance, because what the server last counted is older than
-// what was taken here since.
+// what was taken here since. A guarded limiter counts tokens as the server does:
+// it takes what is missing there beyond its own count as used by others, until
+// the next word, for a minute at most.
+//
+// A number that makes no sense (one below 0, a limit of 0, more remaining than
+// the limit) changes nothing.
 //
 // Settle the call whose reply brought the news first. Otherwise it counts as
 // still in flight.
@@ -20,11 +31,20 @@ func (l *Limiter) Observe(s ServerState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if n := s.RemainingRequests; n != nil && *n >= 0 {
-		l.budget.lowerRequests(now, *n-l.inFlight)
-	}
-	if n := s.RemainingTokens; n != nil && *n >= 0 {
-		l.budget.lowerTokens(now, *n-l.heldTokens)
-	}
+	s.At = now
+	l.server = s
+	l.budget.observe(now,
+		believable(s.RemainingRequests, s.LimitRequests),
+		believable(s.RemainingTokens, s.LimitTokens),
+		cost{requests: l.inFlight, tokens: l.heldTokens})
 	l.pump(now)
+}
+
+// believable returns what remains of a limit according to the server, -1 if that
+// is nothing to go by.
+func believable(remaining, limit *int) int {
+	if remaining == nil || *remaining < 0 || limit != nil && (*limit <= 0 || *remaining > *limit) {
+		return -1
+	}
+	return *remaining
 }

@@ -11,17 +11,19 @@ import (
 type Permit struct {
 	limiter *Limiter
 	seq     uint64 // order of acquisition
-	tokens  int
+	cost    cost
 
 	// Guarded by the limiter's mutex.
 	waiter   *waiter // while Acquire or Retry waits
 	waited   time.Duration
+	sent     time.Time // when the latest request was admitted, or sent
+	unsent   bool      // the latest request was given back
 	admitted bool
 	finished bool
 }
 
 // Tokens returns how many tokens were acquired.
-func (p *Permit) Tokens() int { return p.tokens }
+func (p *Permit) Tokens() int { return p.cost.tokens }
 
 // Waited returns how long Acquire, and every Retry that succeeded, waited.
 func (p *Permit) Waited() time.Duration {
@@ -44,19 +46,20 @@ func (p *Permit) Settle(actual int) {
 	}
 	l.counters.Settled++
 	l.counters.TokensSettled += int64(actual)
-	l.counters.TokensRefunded += int64(max(0, p.tokens-actual))
-	l.counters.TokensCharged += int64(max(0, actual-p.tokens))
-	if actual == p.tokens {
-		return // the balance stays as it is, so nobody can start sooner
+	l.counters.TokensRefunded += int64(max(0, p.cost.tokens-actual))
+	l.counters.TokensCharged += int64(max(0, actual-p.cost.tokens))
+	if !p.sent.Before(l.resume) {
+		l.refusals = 0 // the server takes calls again
 	}
 	now := time.Now()
-	l.budget.settle(now, p.tokens, actual)
+	l.budget.settle(now, p.cost, actual)
 	l.pump(now)
 }
 
 // Cancel ends a call that never reached the server: its request and all its
 // tokens go back. After Retry it is the last attempt's request alone that goes
-// back, since the attempts before it did reach the server.
+// back, since the attempts before it did reach the server, unless [Permit.Unsent]
+// said otherwise.
 func (p *Permit) Cancel() {
 	l := p.limiter
 	l.mu.Lock()
@@ -66,9 +69,48 @@ func (p *Permit) Cancel() {
 	}
 	now := time.Now()
 	l.counters.Cancelled++
-	l.counters.TokensRefunded += int64(p.tokens)
-	l.budget.give(now, cost{requests: 1, tokens: p.tokens})
+	l.counters.TokensRefunded += int64(p.cost.tokens)
+	l.budget.cancel(now, p.cost)
+	p.unsend(now)
 	l.pump(now)
+}
+
+// Sent says that the latest request left only now, and not when it was admitted:
+// it had to wait for a connection, say. A guarded limiter counts it from now on,
+// so that the next one does not follow too closely. It is optional.
+func (p *Permit) Sent() {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.finished || p.unsent || p.waiter != nil {
+		return
+	}
+	now := time.Now()
+	l.budget.resend(now, p.sent)
+	p.sent = now
+}
+
+// Unsent says that the latest request never left, because there was no
+// connection, say. It goes back; the permit keeps its tokens for a [Permit.Retry].
+func (p *Permit) Unsent() {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.finished || p.waiter != nil {
+		return
+	}
+	now := time.Now()
+	p.unsend(now)
+	l.pump(now)
+}
+
+// unsend gives back the latest request, once. It requires that the limiter's
+// mutex is held.
+func (p *Permit) unsend(now time.Time) {
+	if !p.unsent {
+		p.unsent = true
+		p.limiter.budget.unsend(now, p.sent)
+	}
 }
 
 // finish ends the permit, and a Retry that waits for it. It reports false if
@@ -80,7 +122,7 @@ func (p *Permit) finish() bool {
 	p.finished = true
 	l := p.limiter
 	l.inFlight--
-	l.heldTokens -= p.tokens
+	l.heldTokens -= p.cost.tokens
 	if p.waiter != nil {
 		l.refuse(p.waiter, ErrFinished)
 		l.pump(time.Now())
@@ -96,9 +138,8 @@ func (p *Permit) finish() bool {
 // [ErrFinished] if the permit is or gets settled or cancelled; and [ErrRetrying]
 // while another Retry of the same permit waits.
 func (p *Permit) Retry(ctx context.Context) error {
-	c := cost{requests: 1}
 	if ctx.Err() != nil {
-		return newWaitError(ctx, c, 0)
+		return newWaitError(ctx, 0, 0)
 	}
 	l := p.limiter
 	l.mu.Lock()
@@ -109,5 +150,5 @@ func (p *Permit) Retry(ctx context.Context) error {
 		}
 		return ErrRetrying
 	}
-	return l.admit(ctx, p, c)
+	return l.admit(ctx, p, cost{requests: 1})
 }

@@ -6,8 +6,8 @@ import "time"
 type Snapshot struct {
 	Limit Limit // in force, with its defaults filled in
 
-	// What the buckets hold: never more than their capacity, and negative while
-	// a debt is being paid off.
+	// What could be taken now: never more than the buckets' capacity, and negative
+	// while a debt is being paid off.
 	AvailableRequests float64
 	AvailableTokens   float64
 
@@ -16,6 +16,8 @@ type Snapshot struct {
 	Waiting    int // calls and retries in the queue
 
 	PausedUntil time.Time // zero if not paused
+
+	Server ServerState // what the server last said, if anything
 
 	Counters
 }
@@ -31,6 +33,7 @@ type Counters struct {
 	Settled   int64 // calls
 	Cancelled int64 // calls
 	Abandoned int64 // waits that ended without an admission
+	Overtaken int64 // admissions ahead of a call that had come before
 
 	TokensSettled  int64 // used, according to Settle
 	TokensRefunded int64 // held but not used, whether or not the bucket had room
@@ -44,14 +47,15 @@ func (l *Limiter) Snapshot() Snapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	f := l.budget.forecast(now)
+	requests, tokens := l.budget.available(now)
 	s := Snapshot{
 		Limit:             l.limit,
-		AvailableRequests: f.requests.balance / requestUnits,
-		AvailableTokens:   f.tokens.balance,
+		AvailableRequests: requests,
+		AvailableTokens:   tokens,
 		HeldTokens:        l.heldTokens,
 		InFlight:          l.inFlight,
 		Waiting:           l.queue.len,
+		Server:            l.server,
 		Counters:          l.counters,
 	}
 	if l.paused(now) > 0 {

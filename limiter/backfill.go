@@ -1,0 +1,41 @@
+package limiter
+
+import "time"
+
+// backfillDepth bounds how many waiters behind the head are looked at for one
+// that may pass it, and so the cost of every change of the balance.
+const backfillDepth = 32
+
+// backfill returns a waiter that can start now without delaying the head of the
+// queue, or else how long until there may be one. A large call waits until much
+// of the window has become free; what is too little for it would otherwise stay
+// unused for most of a minute. A waiter passes if, by what is known and expected,
+// the head can start as soon as without it: there are tokens to spare when the
+// head starts, and the request is out of its window by then.
+//
+// Only a guard can tell. The buckets alone are strictly first come, first served.
+// It requires that l.mu is held, and that the head cannot start now.
+func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
+	g := l.budget.guard
+	head := l.queue.head
+	if g == nil || head.cost.tokens == 0 || l.paused(now) > 0 {
+		return nil, Never
+	}
+	spare, wait := g.spare(g.since(now), head.cost, l.budget.bucketWait(now, head.cost))
+	spare = min(spare, int(l.budget.tokens.level(now).after(wait).balance)-head.cost.tokens)
+	next := Never
+	w := head.next
+	for i := 0; i < backfillDepth && w != nil && spare > 0; i++ {
+		if w.cost.tokens <= spare {
+			d := l.budget.wait(now, w.cost)
+			if d == 0 && wait >= g.requests.span {
+				return w, 0
+			}
+			if d < wait-g.requests.span {
+				next = min(next, d)
+			}
+		}
+		w = w.next
+	}
+	return nil, next
+}

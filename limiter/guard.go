@@ -1,0 +1,287 @@
+package limiter
+
+import (
+	"math"
+	"time"
+)
+
+// DefaultJitter is the slack of a guard that is given none: how much closer
+// together two calls may arrive than they were sent.
+const DefaultJitter = 50 * time.Millisecond
+
+// The guard's constants were chosen by simulation (see the directory
+// simulation): they are where the use of the quota is highest among those
+// without a single refusal by servers of every kind.
+const (
+	// heldShare is how much of a call's estimate counts while it is in flight. A
+	// server that charges a call when its reply ends, as the API seems to do,
+	// has charged nothing yet; all of the estimate would leave as much of the
+	// quota unused as calls take of a minute.
+	heldShare = 0.2
+
+	// surprise is how many calls of ordinary size may end while another is on its
+	// way to the server, whose end the guard does not know of when it lets that go.
+	surprise = 3.5
+
+	// largeShare is the share of the limit above which a call is large. Large
+	// calls are held whole, and largeError more, since a prompt may have that
+	// many more tokens than were counted. There can be few of them at a time.
+	largeShare = 1.0 / 8
+	largeError = 1.0 / 4
+
+	// learning is the weight of the latest call in what is learned of sizes.
+	learning = 1.0 / 64
+
+	// caution is what a refusal that the guard cannot explain adds to its caution.
+	caution = 1.0 / 4
+
+	// A refusal for want of requests adds the configured jitter to the slack, up
+	// to so many times that jitter. It wears off in that time.
+	mostJitter = 5
+	jitterWear = 10 * time.Minute
+)
+
+// A guard keeps to limits that the server counts in its own way: by token
+// bucket, in fixed windows or in sliding ones, when a call arrives or when its
+// reply ends, and as seen through a network that delays some calls more than
+// others. The rule that satisfies all of them: in no span of time that is longer
+// than the server's by the jitter are more requests sent than its window allows,
+// and in no minute more tokens used.
+//
+// The caller serialises all use.
+type guard struct {
+	epoch            time.Time
+	requests, tokens window
+
+	jitter    time.Duration // configured
+	extra     time.Duration // learned, at extraFrom
+	extraFrom time.Duration
+	pace      time.Duration // span of requests without jitter
+
+	small, large int   // tokens of the calls in flight
+	larges       []int // of each large call in flight
+
+	// How much of what is in flight has been charged already: 0 for nothing, as
+	// by a server that charges at the end, 1 for all of it.
+	caution float64
+
+	// Learned of calls that are not large: the mean square of their sizes, and
+	// the means of what they used and of what they were expected to use.
+	square, actual, expected float64
+
+	// foreign is what others use of the account, as seen at foreignFrom.
+	foreign     int
+	foreignFrom time.Duration
+}
+
+func newGuard(now time.Time, l Limit, jitter time.Duration) *guard {
+	g := &guard{epoch: now, jitter: jitter}
+	g.setLimit(l)
+	return g
+}
+
+// setLimit sets the windows: so many requests as the bucket holds in the time
+// that it takes to refill, and a minute's tokens in a minute; if the bucket holds
+// more tokens than that, as many in the time that they take.
+func (g *guard) setLimit(l Limit) {
+	requests := math.Floor(l.RequestBurst)
+	g.requests.limit = int(requests)
+	g.pace = seconds(requests / l.RequestsPerSecond)
+	g.requests.span = g.pace + g.jitter
+	g.tokens.limit = max(l.TokensPerMinute, l.TokenBurst)
+	g.tokens.span = seconds(60 * float64(g.tokens.limit) / float64(l.TokensPerMinute))
+}
+
+// seconds rounds up to a nanosecond, to the longest duration at most.
+func seconds(s float64) time.Duration {
+	if ns := math.Ceil(s * float64(time.Second)); ns < math.MaxInt64/2 {
+		return time.Duration(ns)
+	}
+	return math.MaxInt64 / 2
+}
+
+func (g *guard) since(now time.Time) time.Duration { return now.Sub(g.epoch) }
+
+// isLarge reports whether a call of n tokens is a large one.
+func (g *guard) isLarge(n int) bool { return float64(n) > largeShare*float64(g.tokens.limit) }
+
+// wait returns how long it takes until c fits. The answer is Never if it can do
+// so only when a call in flight has ended: nobody knows when that is.
+func (g *guard) wait(now time.Duration, c cost) time.Duration {
+	if g.extra > 0 {
+		g.requests.span = g.pace + g.jitter + g.extraAt(now)
+	}
+	d := g.requests.wait(now, c.requests)
+	if c.tokens > 0 {
+		d = max(d, g.tokenWait(now, c.tokens, g.held()))
+	}
+	return d
+}
+
+// held is what must be kept free for the calls in flight.
+func (g *guard) held() int {
+	if g.small+g.large == 0 {
+		return 0
+	}
+	share := heldShare + (1-heldShare)*g.caution
+	held := share*float64(g.small) + (1+largeError)*float64(g.large)
+	if g.small > 0 {
+		held += g.surprise()
+	}
+	return int(math.Ceil(held))
+}
+
+func (g *guard) surprise() float64 { return surprise * math.Sqrt(g.square) }
+
+// tokenWait returns how long it takes until n tokens fit beside what is held,
+// what was used and what others use.
+func (g *guard) tokenWait(now time.Duration, n, held int) time.Duration {
+	w := &g.tokens
+	w.expire(now)
+	room := w.limit - min(n, w.limit) - held - w.used
+	for i, from := 0, now; ; i++ {
+		if room >= 0 {
+			ready := max(from, g.foreignBelow(room))
+			if i == w.count || ready <= w.leaves(i) {
+				return ready - now
+			}
+		}
+		if i == w.count {
+			return Never
+		}
+		room += w.at(i).n
+		from = w.leaves(i)
+	}
+}
+
+// take starts a call, or another attempt of one.
+func (g *guard) take(now time.Duration, c cost) {
+	g.requests.add(now, c.requests)
+	switch {
+	case c.tokens == 0:
+	case c.large:
+		g.large += c.tokens
+		g.larges = append(g.larges, c.tokens)
+	default:
+		if g.square == 0 { // the first: all that is known of sizes
+			g.square = float64(c.tokens) * float64(c.tokens)
+		}
+		g.small += c.tokens
+	}
+}
+
+// release ends a call in flight.
+func (g *guard) release(c cost) {
+	if !c.large {
+		g.small -= c.tokens
+		return
+	}
+	g.large -= c.tokens
+	for i, n := range g.larges {
+		if n == c.tokens {
+			last := len(g.larges) - 1
+			g.larges[i] = g.larges[last]
+			g.larges = g.larges[:last]
+			return
+		}
+	}
+}
+
+// settle ends a call that used so many tokens.
+func (g *guard) settle(now time.Duration, c cost, actual int) {
+	g.release(c)
+	if actual > 0 {
+		g.tokens.add(now, actual)
+	}
+	if c.tokens > 0 && !c.large && !g.isLarge(actual) {
+		n := float64(actual)
+		g.square += learning * (n*n - g.square)
+		g.actual += learning * (n - g.actual)
+		g.expected += learning * (float64(c.tokens) - g.expected)
+	}
+}
+
+// unsend takes back a request that was counted as sent at the given time.
+func (g *guard) unsend(at time.Duration) { g.requests.remove(at) }
+
+// observe takes the server's word on how many tokens remain. What is missing,
+// beyond what was used here, others have used.
+func (g *guard) observe(now time.Duration, remaining int) {
+	g.tokens.expire(now)
+	g.foreign = max(0, g.tokens.limit-remaining-g.tokens.used)
+	g.foreignFrom = now
+}
+
+// foreignAt returns what others use, as far as is known. It stays for half a
+// span, since those who use an account go on doing so, and then wears off, so
+// that nobody waits for good where there is no news.
+func (g *guard) foreignAt(t time.Duration) int {
+	left := 2 * float64(g.foreignFrom+g.tokens.span-t) / float64(g.tokens.span)
+	return int(math.Ceil(float64(g.foreign) * max(0, min(1, left))))
+}
+
+// foreignBelow returns when others use no more than n.
+func (g *guard) foreignBelow(n int) time.Duration {
+	if g.foreign <= n {
+		return 0
+	}
+	left := float64(n) / float64(g.foreign) / 2
+	return g.foreignFrom + time.Duration(math.Ceil(float64(g.tokens.span)*(1-left)))
+}
+
+// refused learns from a refusal. One for want of requests says that calls arrive
+// closer together than was allowed for. One for want of tokens, when there were
+// some left by the guard's own count, says that the server had charged for calls
+// in flight.
+func (g *guard) refused(now time.Duration, r Refusal) {
+	if r.Requests {
+		g.extra = min((mostJitter-1)*g.jitter, g.extraAt(now)+g.jitter)
+		g.extraFrom = now
+	}
+	if r.Tokens {
+		g.tokens.expire(now)
+		if g.tokens.used+g.foreignAt(now) < g.tokens.limit {
+			g.caution = min(1, g.caution+caution)
+		}
+		g.observe(now, 0)
+	}
+}
+
+// extraAt returns the jitter that was learned, as far as it has not worn off.
+func (g *guard) extraAt(now time.Duration) time.Duration {
+	left := max(0, g.extraFrom+jitterWear-now)
+	return time.Duration(float64(g.extra) * float64(left) / float64(jitterWear))
+}
+
+// spare returns how many tokens a call may take now that passes the head of the
+// queue, so that the head can start as soon as if it had not; and how long the
+// head has to wait at least. others is the wait that the head has for other
+// reasons.
+//
+// It takes the calls in flight as what they are expected to use, because they
+// will have ended when the head starts. If the head has to wait for one of them,
+// that is the largest, and leaves the window no sooner than a span from now.
+func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration) {
+	expected := float64(g.small)*max(1, g.actual/max(1, g.expected)) + float64(g.large) + g.surprise()
+	inFlight := int(math.Ceil(expected))
+	room := g.tokens.limit - min(head.tokens, g.tokens.limit) - inFlight
+	wait = max(others, g.tokenWait(now, head.tokens, inFlight))
+	if wait == Never {
+		largest := 0
+		for _, n := range g.larges {
+			largest = max(largest, n)
+		}
+		return room + largest, g.tokens.span
+	}
+	return room - g.tokens.usedAt(now+wait) - g.foreignAt(now+wait), wait
+}
+
+// forecast returns a guard to play the future through: all calls in flight end
+// now, with what was expected of them.
+func (g *guard) forecast(now time.Duration) *guard {
+	f := *g
+	f.requests, f.tokens = g.requests.clone(), g.tokens.clone()
+	f.tokens.add(now, g.small+g.large)
+	f.small, f.large, f.larges = 0, 0, nil
+	return &f
+}

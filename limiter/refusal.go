@@ -1,0 +1,62 @@
+package limiter
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Refusal is what the server said when it refused a call with a 429.
+type Refusal struct {
+	// RetryAfter is how long it asked to wait; 0 if it did not say.
+	RetryAfter time.Duration
+
+	// Requests and Tokens say which limit it named, if any.
+	Requests, Tokens bool
+}
+
+// Refused says that the server refused the latest request, and pauses the whole
+// limiter, because a refusal is about the account and not about one call: until
+// RetryAfter has passed, or else by the limiter's backoff. It returns how long
+// the pause lasts from now. [Permit.Retry] then waits for its end, ahead of those
+// who came later.
+//
+// The backoff grows with each refusal of a call that was sent after the end of
+// the pause before. Calls that were already under way when that pause began are
+// part of the same incident and add nothing to it. It starts anew when a call
+// that was sent after the latest pause is settled.
+//
+// A guarded limiter also learns from a refusal: see [Guarded].
+func (p *Permit) Refused(r Refusal) time.Duration {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if g := l.budget.guard; g != nil {
+		g.refused(g.since(now), r)
+	}
+	switch {
+	case r.RetryAfter > 0:
+		l.pause(now, now.Add(r.RetryAfter))
+	case p.sent.Before(l.resume):
+	default:
+		l.refusals++
+		l.pause(now, now.Add(l.backoff(l.refusals)))
+	}
+	l.resume = l.pausedUntil
+	l.pump(now)
+	return max(0, l.paused(now))
+}
+
+// Backoff makes a limiter pause, after the n-th refusal in a row of which the
+// server did not say how long to wait (n is 1 at first), as long as f returns.
+// Without it, the pause is drawn between 1 s and twice as much as before, up to
+// 32 s. f is called with the limiter locked and must not use it.
+func Backoff(f func(n int) time.Duration) Option {
+	return func(l *Limiter) { l.backoff = f }
+}
+
+func defaultBackoff(n int) time.Duration {
+	const shortest, longest = time.Second, 32 * time.Second
+	ceiling := min(longest, shortest<<min(n, 10))
+	return shortest + rand.N(ceiling-shortest+1)
+}
