@@ -1,0 +1,92 @@
+// Package estimate guesses what a call will use before it is made, and learns
+// from what calls did use.
+//
+// A guess has two parts. The prompt is counted, with a vocabulary that is not the
+// model's own: the ratio of real to counted tokens is learned, as a mean over the
+// latest calls weighted by their size. The reply is not known at all: the guess is
+// the upper quartile of the model's latest replies, or the caller's max_tokens if
+// that is less.
+//
+// Why not max_tokens itself: replies seldom come near it, and what is reserved
+// for them beyond their length is unused while they run. Why not the mean: a few
+// long replies make most of the tokens. By simulation of this API's limits (see
+// the directory simulation) anything from the median to the 0.9 quantile does,
+// lower ones with a little more throughput, higher ones with fewer refusals by
+// servers that charge a call as it arrives.
+//
+// Everything learned is bounded: 64 replies and one ratio, between a quarter and
+// four, for each of at most 1000 models.
+package estimate
+
+import (
+	"slices"
+	"sync"
+)
+
+const (
+	firstReply = 500 // what a reply is taken to have before any was seen
+	replies    = 64  // that are remembered
+	quantile   = 0.75
+
+	weight   = 1.0 / 16 // of the latest call in the ratio
+	mostOff  = 4.0      // bounds the ratio, either way
+	prudence = 200.0    // tokens: as if so many had been counted rightly before
+)
+
+// A Model is what is known of one model. The zero value knows nothing. It is
+// safe for concurrent use.
+type Model struct {
+	mu            sync.Mutex
+	real, counted float64 // tokens of prompts, decaying sums beside prudence
+	latest        []int   // lengths of replies, a ring once it is full
+	next          int     // where the next one goes in latest
+	sorted        []int   // the same, by length
+}
+
+// Prompt returns what a prompt of so many counted tokens is expected to have.
+func (m *Model) Prompt(counted int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int(float64(counted)*m.ratio() + 0.5)
+}
+
+func (m *Model) ratio() float64 {
+	ratio := (m.real + prudence) / (m.counted + prudence)
+	return min(mostOff, max(1/mostOff, ratio))
+}
+
+// Reply returns how many tokens a reply is expected to have.
+func (m *Model) Reply() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.sorted) == 0 {
+		return firstReply
+	}
+	return m.sorted[int(quantile*float64(len(m.sorted)-1)+0.5)]
+}
+
+// Learn takes what a call used: real tokens of a prompt that was counted as so
+// many, without what was known of it before, and the length of the reply. Figures
+// that are 0 or less say nothing.
+func (m *Model) Learn(counted, real, reply int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if counted > 0 && real > 0 {
+		bounded := min(mostOff*float64(counted), float64(real))
+		m.counted = m.counted*(1-weight) + float64(counted)
+		m.real = m.real*(1-weight) + bounded
+	}
+	if reply <= 0 {
+		return
+	}
+	if len(m.latest) < replies {
+		m.latest = append(m.latest, reply)
+	} else {
+		oldest, _ := slices.BinarySearch(m.sorted, m.latest[m.next])
+		m.sorted = slices.Delete(m.sorted, oldest, oldest+1)
+		m.latest[m.next] = reply
+		m.next = (m.next + 1) % replies
+	}
+	at, _ := slices.BinarySearch(m.sorted, reply)
+	m.sorted = slices.Insert(m.sorted, at, reply)
+}
