@@ -2,6 +2,7 @@ package ratelimited
 
 import (
 	"context"
+	"io"
 	"net/http"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -16,8 +17,9 @@ func (s *Agents) Create(ctx context.Context, request generated.CreateAgentReques
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.Create", method: http.MethodPost, path: "/v1/agents",
 		invalid: firstInvalid(checkNotEmpty("model", request.Model), checkNotEmpty("name", request.Name)),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.CreateAgent(ctx, request, edit)
+		body:    request,
+		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.CreateAgentWithBody(ctx, jsonType, body, edit)
 		},
 	}, options)
 }
@@ -27,8 +29,8 @@ func (s *Agents) Create(ctx context.Context, request generated.CreateAgentReques
 func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAgentParams, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.Get", method: http.MethodGet, path: "/v1/agents/{agent_id}",
-		invalid: checkID("agent_id", agentID),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		invalid: checkAgentID(agentID),
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.GetAgent(ctx, agentID, &params, edit)
 		},
 	}, options)
@@ -40,7 +42,7 @@ func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, op
 	return complete[[]generated.Agent](ctx, s.client, operation{
 		name: "Agents.List", method: http.MethodGet, path: "/v1/agents",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 1000)),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.ListAgents(ctx, &params, edit)
 		},
 	}, options)
@@ -52,7 +54,7 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 	return complete[*generated.AgentListPage](ctx, s.client, operation{
 		name: "Agents.ListPages", method: http.MethodGet, path: "/v1/agents/pages",
 		invalid: checkRange("page_size", params.PageSize, 1, 1000),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.ListAgentPages(ctx, &params, edit)
 		},
 	}, options)
@@ -62,9 +64,10 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.Update", method: http.MethodPatch, path: "/v1/agents/{agent_id}",
-		invalid: checkID("agent_id", agentID),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.UpdateAgent(ctx, agentID, request, edit)
+		invalid: checkAgentID(agentID),
+		body:    request,
+		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.UpdateAgentWithBody(ctx, agentID, jsonType, body, edit)
 		},
 	}, options)
 }
@@ -73,8 +76,8 @@ func (s *Agents) Update(ctx context.Context, agentID string, request generated.U
 func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.client, operation{
 		name: "Agents.Delete", method: http.MethodDelete, path: "/v1/agents/{agent_id}",
-		invalid: checkID("agent_id", agentID),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		invalid: checkAgentID(agentID),
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.DeleteAgent(ctx, agentID, edit)
 		},
 	}, options)
@@ -85,8 +88,8 @@ func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOpti
 func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.UpdateVersion", method: http.MethodPatch, path: "/v1/agents/{agent_id}/version",
-		invalid: firstInvalid(checkID("agent_id", agentID), checkAtLeast("version", &version, 0)),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		invalid: firstInvalid(checkAgentID(agentID), checkAtLeast("version", &version, 0)),
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.UpdateAgentVersion(ctx, agentID, &generated.UpdateAgentVersionParams{Version: version}, edit)
 		},
 	}, options)
@@ -96,8 +99,8 @@ func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int,
 func (s *Agents) ListVersions(ctx context.Context, agentID string, params generated.ListAgentVersionsParams, options ...CallOption) ([]generated.Agent, error) {
 	return complete[[]generated.Agent](ctx, s.client, operation{
 		name: "Agents.ListVersions", method: http.MethodGet, path: "/v1/agents/{agent_id}/versions",
-		invalid: firstInvalid(checkID("agent_id", agentID), checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 100)),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		invalid: firstInvalid(checkAgentID(agentID), checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 100)),
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.ListAgentVersions(ctx, agentID, &params, edit)
 		},
 	}, options)
@@ -107,8 +110,8 @@ func (s *Agents) ListVersions(ctx context.Context, agentID string, params genera
 func (s *Agents) GetVersion(ctx context.Context, agentID, version string, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.GetVersion", method: http.MethodGet, path: "/v1/agents/{agent_id}/versions/{version}",
-		invalid: firstInvalid(checkID("agent_id", agentID), checkID("version", version)),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		invalid: firstInvalid(checkAgentID(agentID), checkID("version", version)),
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.GetAgentVersion(ctx, agentID, version, edit)
 		},
 	}, options)
@@ -118,8 +121,8 @@ func (s *Agents) GetVersion(ctx context.Context, agentID, version string, option
 func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, version int, options ...CallOption) (*generated.AgentAliasResponse, error) {
 	return complete[*generated.AgentAliasResponse](ctx, s.client, operation{
 		name: "Agents.CreateVersionAlias", method: http.MethodPut, path: "/v1/agents/{agent_id}/aliases",
-		invalid: firstInvalid(checkID("agent_id", agentID), checkAlias(alias), checkAtLeast("version", &version, 0)),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		invalid: firstInvalid(checkAgentID(agentID), checkAlias(alias), checkAtLeast("version", &version, 0)),
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.CreateAgentVersionAlias(ctx, agentID, &generated.CreateAgentVersionAliasParams{Alias: alias, Version: version}, edit)
 		},
 	}, options)
@@ -129,8 +132,8 @@ func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, 
 func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options ...CallOption) ([]generated.AgentAliasResponse, error) {
 	return complete[[]generated.AgentAliasResponse](ctx, s.client, operation{
 		name: "Agents.ListVersionAliases", method: http.MethodGet, path: "/v1/agents/{agent_id}/aliases",
-		invalid: checkID("agent_id", agentID),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		invalid: checkAgentID(agentID),
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.ListAgentVersionAliases(ctx, agentID, edit)
 		},
 	}, options)
@@ -140,8 +143,8 @@ func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options
 func (s *Agents) DeleteVersionAlias(ctx context.Context, agentID, alias string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.client, operation{
 		name: "Agents.DeleteVersionAlias", method: http.MethodDelete, path: "/v1/agents/{agent_id}/aliases",
-		invalid: firstInvalid(checkID("agent_id", agentID), checkAlias(alias)),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		invalid: firstInvalid(checkAgentID(agentID), checkAlias(alias)),
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.DeleteAgentVersionAlias(ctx, agentID, &generated.DeleteAgentVersionAliasParams{Alias: alias}, edit)
 		},
 	}, options)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
@@ -25,10 +26,18 @@ func checkID(field, id string) *RequestError {
 		return &RequestError{Field: field, Value: id, Rule: "must not be empty"}
 	case id == "." || id == "..":
 		return &RequestError{Field: field, Value: id, Rule: "must not be a path segment with a meaning of its own"}
-	case strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case strings.ContainsFunc(id, unicode.IsControl):
 		return &RequestError{Field: field, Value: id, Rule: "must not contain control characters"}
 	}
 	return nil
+}
+
+// checkAgentID also refuses the one id that leads to another operation.
+func checkAgentID(id string) *RequestError {
+	if id == "pages" {
+		return &RequestError{Field: "agent_id", Value: id, Rule: "must be an agent's id: that path is the list's"}
+	}
+	return checkID("agent_id", id)
 }
 
 func checkNotEmpty(field, value string) *RequestError {

@@ -3,11 +3,13 @@ package ratelimited_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
@@ -19,44 +21,50 @@ func TestArgumentsAreChecked(t *testing.T) {
 		ctx := t.Context()
 		second := func(_ any, err error) error { return err }
 		for want, err := range map[string]error{
-			`Conversations.Start: model is "": must be set, or else agent_id`:                        second(conversations.Start(ctx, generated.StartConversationRequest{Inputs: text})),
-			`Conversations.Start: agent_id is "a": must not be set beside model ("m")`:               second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", AgentID: "a", Inputs: text})),
-			`Conversations.StartStream: inputs is not set: must be set`:                              second(conversations.StartStream(ctx, generated.StartConversationRequest{Model: "m"})),
-			`Conversations.Start: inputs is "": must not be empty`:                                   second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("")})),
-			`Conversations.Start: inputs is []: must have at least one entry`:                        second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries()})),
-			`Conversations.Start: inputs[1] is not set: must hold an entry`:                          second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries(ratelimited.User("x"), generated.Entry{})})),
-			`Conversations.Append: conversation_id is "": must not be empty`:                         second(conversations.Append(ctx, "", generated.AppendConversationRequest{Inputs: text})),
-			`Conversations.Append: inputs is not set: must be set`:                                   second(conversations.Append(ctx, "c", generated.AppendConversationRequest{})),
-			`Conversations.AppendStream: conversation_id is "..": must not be a path segment`:        second(conversations.AppendStream(ctx, "..", generated.AppendConversationRequest{Inputs: text})),
-			`Conversations.Restart: from_entry_id is "": must not be empty`:                          second(conversations.Restart(ctx, "c", generated.RestartConversationRequest{})),
-			`Conversations.RestartStream: inputs is []: must have at least one`:                      second(conversations.RestartStream(ctx, "c", generated.RestartConversationRequest{FromEntryID: "e", Inputs: ratelimited.Entries()})),
-			`Conversations.Get: conversation_id is ".": must not be a path segment`:                  second(conversations.Get(ctx, ".")),
-			`Conversations.GetHistory: conversation_id is "a\nb": must not contain control`:          second(conversations.GetHistory(ctx, "a\nb")),
-			`Conversations.GetMessages: conversation_id is "": must not be empty`:                    second(conversations.GetMessages(ctx, "")),
-			`Conversations.List: page is -1: must be at least 0`:                                     second(conversations.List(ctx, generated.ListConversationsParams{Page: ratelimited.Ptr(-1)})),
-			`Conversations.Delete: conversation_id is "": must not be empty`:                         conversations.Delete(ctx, ""),
-			`Agents.Create: model is "": must not be empty`:                                          second(agents.Create(ctx, generated.CreateAgentRequest{Name: "n"})),
-			`Agents.Create: name is "": must not be empty`:                                           second(agents.Create(ctx, generated.CreateAgentRequest{Model: "m"})),
-			`Agents.Get: agent_id is "": must not be empty`:                                          second(agents.Get(ctx, "", generated.GetAgentParams{})),
-			`Agents.List: page_size is 1001: must be 1 to 1000`:                                      second(agents.List(ctx, generated.ListAgentsParams{PageSize: ratelimited.Ptr(1001)})),
-			`Agents.ListPages: page_size is 0: must be 1 to 1000`:                                    second(agents.ListPages(ctx, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(0)})),
-			`Agents.Update: agent_id is "": must not be empty`:                                       second(agents.Update(ctx, "", generated.UpdateAgentRequest{})),
-			`Agents.Delete: agent_id is "": must not be empty`:                                       agents.Delete(ctx, ""),
-			`Agents.UpdateVersion: version is -1: must be at least 0`:                                second(agents.UpdateVersion(ctx, "a", -1)),
-			`Agents.ListVersions: page_size is 101: must be 1 to 100`:                                second(agents.ListVersions(ctx, "a", generated.ListAgentVersionsParams{PageSize: ratelimited.Ptr(101)})),
-			`Agents.GetVersion: version is "": must not be empty`:                                    second(agents.GetVersion(ctx, "a", "")),
-			`Agents.CreateVersionAlias: alias is "Prod": must be 1 to 64 of`:                         second(agents.CreateVersionAlias(ctx, "a", "Prod", 1)),
-			`Agents.ListVersionAliases: agent_id is "": must not be empty`:                           second(agents.ListVersionAliases(ctx, "")),
-			`Agents.DeleteVersionAlias: alias is "": must be 1 to 64 of`:                             agents.DeleteVersionAlias(ctx, "a", ""),
-			`mistral: WithTimeout is 0s: must be above 0`:                                            second(start(ctx, client, ratelimited.WithTimeout(0))),
-			`mistral: WithMaxRetries is -2: must be 0 to 100, or NoRetries`:                          second(start(ctx, client, ratelimited.WithMaxRetries(-2))),
-			`mistral: WithBaseURL is "nowhere": must be an absolute URL`:                             second(start(ctx, client, ratelimited.WithBaseURL("nowhere"))),
-			`mistral: WithHeader is "a b": must be a header field name`:                              second(start(ctx, client, ratelimited.WithHeader("a b", "x"))),
-			`mistral: WithHeader is "X-A": must have a value without control characters`:             second(start(ctx, client, ratelimited.WithHeader("X-A", "x\r\nY: z"))),
-			`mistral: WithHeader is "authorization": is set by the client and cannot be changed`:     second(start(ctx, client, ratelimited.WithHeader("authorization", "x"))),
-			`mistral: WithTokenEstimate is -1: must not be negative`:                                 second(start(ctx, client, ratelimited.WithTokenEstimate(-1))),
-			`mistral: WithResponseInto is not set: must not be nil`:                                  second(start(ctx, client, ratelimited.WithResponseInto(nil))),
-			`Conversations.Start: inputs is 100000001: the prompt has more tokens than the token bu`: second(start(ctx, client, ratelimited.WithTokenEstimate(1e8+1))),
+			`Conversations.Start: model is "": must be set, or else agent_id`:                          second(conversations.Start(ctx, generated.StartConversationRequest{Inputs: text})),
+			`Conversations.Start: agent_id is "a": must not be set beside model ("m")`:                 second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", AgentID: "a", Inputs: text})),
+			`Conversations.StartStream: inputs is not set: must be set`:                                second(conversations.StartStream(ctx, generated.StartConversationRequest{Model: "m"})),
+			`Conversations.Start: inputs is "": must not be empty`:                                     second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("")})),
+			`Conversations.Start: inputs is []: must have at least one entry`:                          second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries()})),
+			`Conversations.Start: inputs[1] is not set: must hold an entry`:                            second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries(ratelimited.User("x"), generated.Entry{})})),
+			`Conversations.Append: conversation_id is "": must not be empty`:                           second(conversations.Append(ctx, "", generated.AppendConversationRequest{Inputs: text})),
+			`Conversations.Append: inputs is not set: must be set`:                                     second(conversations.Append(ctx, "c", generated.AppendConversationRequest{})),
+			`Conversations.AppendStream: conversation_id is "..": must not be a path segment`:          second(conversations.AppendStream(ctx, "..", generated.AppendConversationRequest{Inputs: text})),
+			`Conversations.Restart: from_entry_id is "": must not be empty`:                            second(conversations.Restart(ctx, "c", generated.RestartConversationRequest{})),
+			`Conversations.RestartStream: inputs is []: must have at least one`:                        second(conversations.RestartStream(ctx, "c", generated.RestartConversationRequest{FromEntryID: "e", Inputs: ratelimited.Entries()})),
+			`Conversations.Get: conversation_id is ".": must not be a path segment`:                    second(conversations.Get(ctx, ".")),
+			`Conversations.GetHistory: conversation_id is "a\nb": must not contain control`:            second(conversations.GetHistory(ctx, "a\nb")),
+			`Conversations.GetMessages: conversation_id is "": must not be empty`:                      second(conversations.GetMessages(ctx, "")),
+			`Conversations.List: page is -1: must be at least 0`:                                       second(conversations.List(ctx, generated.ListConversationsParams{Page: ratelimited.Ptr(-1)})),
+			`Conversations.Delete: conversation_id is "": must not be empty`:                           conversations.Delete(ctx, ""),
+			`Agents.Create: model is "": must not be empty`:                                            second(agents.Create(ctx, generated.CreateAgentRequest{Name: "n"})),
+			`Agents.Create: name is "": must not be empty`:                                             second(agents.Create(ctx, generated.CreateAgentRequest{Model: "m"})),
+			`Agents.Get: agent_id is "": must not be empty`:                                            second(agents.Get(ctx, "", generated.GetAgentParams{})),
+			`Agents.List: page_size is 1001: must be 1 to 1000`:                                        second(agents.List(ctx, generated.ListAgentsParams{PageSize: ratelimited.Ptr(1001)})),
+			`Agents.ListPages: page_size is 0: must be 1 to 1000`:                                      second(agents.ListPages(ctx, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(0)})),
+			`Agents.Update: agent_id is "": must not be empty`:                                         second(agents.Update(ctx, "", generated.UpdateAgentRequest{})),
+			`Agents.Delete: agent_id is "": must not be empty`:                                         agents.Delete(ctx, ""),
+			`Agents.UpdateVersion: version is -1: must be at least 0`:                                  second(agents.UpdateVersion(ctx, "a", -1)),
+			`Agents.ListVersions: page_size is 101: must be 1 to 100`:                                  second(agents.ListVersions(ctx, "a", generated.ListAgentVersionsParams{PageSize: ratelimited.Ptr(101)})),
+			`Agents.GetVersion: version is "": must not be empty`:                                      second(agents.GetVersion(ctx, "a", "")),
+			`Agents.CreateVersionAlias: alias is "Prod": must be 1 to 64 of`:                           second(agents.CreateVersionAlias(ctx, "a", "Prod", 1)),
+			`Agents.ListVersionAliases: agent_id is "": must not be empty`:                             second(agents.ListVersionAliases(ctx, "")),
+			`Agents.DeleteVersionAlias: alias is "": must be 1 to 64 of`:                               agents.DeleteVersionAlias(ctx, "a", ""),
+			`mistral: WithTimeout is 0s: must be above 0`:                                              second(start(ctx, client, ratelimited.WithTimeout(0))),
+			`mistral: WithMaxRetries is -2: must be 0 to 100, or NoRetries`:                            second(start(ctx, client, ratelimited.WithMaxRetries(-2))),
+			`mistral: WithBaseURL is "nowhere": must be an absolute URL`:                               second(start(ctx, client, ratelimited.WithBaseURL("nowhere"))),
+			`mistral: WithHeader is "a b": must be a header field name`:                                second(start(ctx, client, ratelimited.WithHeader("a b", "x"))),
+			`mistral: WithHeader is "X-A": must have a value without control characters`:               second(start(ctx, client, ratelimited.WithHeader("X-A", "x\r\nY: z"))),
+			`mistral: WithHeader is "authorization": is set by the client and cannot be changed`:       second(start(ctx, client, ratelimited.WithHeader("authorization", "x"))),
+			`mistral: WithTokenEstimate is -1: must not be negative`:                                   second(start(ctx, client, ratelimited.WithTokenEstimate(-1))),
+			`Conversations.Start: tokens of inputs is 506: must be at most 505, which is`:              tooLarge(t, client),
+			`mistral: WithHeader is "accept-encoding": is set by the client`:                           second(start(ctx, client, ratelimited.WithHeader("accept-encoding", "gzip"))),
+			`mistral: options[1] is not set: must be a CallOption`:                                     second(start(ctx, client, ratelimited.WithMaxRetries(1), nil)),
+			`Conversations.Start: ctx is not set: must be a context`:                                   second(start(nil, client)), //nolint:staticcheck // the point
+			`Conversations.Start: request is not set: must be something that JSON`:                     second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: text, CompletionArgs: generated.CompletionArgs{Temperature: ratelimited.Ptr(math.NaN())}})),
+			`Agents.Get: agent_id is "pages": must be an agent's id`:                                   second(agents.Get(ctx, "pages", generated.GetAgentParams{})),
+			`mistral: WithResponseInto is not set: must not be nil`:                                    second(start(ctx, client, ratelimited.WithResponseInto(nil))),
+			`Conversations.Start: WithTokenEstimate is 100000001: must be at most 100000000, which is`: second(start(ctx, client, ratelimited.WithTokenEstimate(1e8+1))),
 		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error is %v, want %s", err, want)
@@ -194,4 +202,15 @@ func TestNothingUnsetIsSent(t *testing.T) {
 			}
 		}
 	})
+}
+
+// tooLarge makes a call whose prompt has a token more than the bucket holds.
+func tooLarge(t *testing.T, client *ratelimited.Client) error {
+	t.Helper()
+	if err := client.SetLimit("narrow", limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 505}); err != nil {
+		t.Fatal(err)
+	}
+	// 506 tokens: 500 times " a", and 6 for a message and its reply.
+	_, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: "narrow", Inputs: ratelimited.Text(strings.Repeat(" a", 500))})
+	return err
 }

@@ -2,6 +2,7 @@ package ratelimited
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 )
@@ -13,10 +14,15 @@ type Future[T any] struct {
 	err   error
 }
 
+// errNoReturn is the result of a call that ended its goroutine instead of
+// returning, by runtime.Goexit (which testing.T.FailNow uses).
+var errNoReturn = errors.New("mistral: the call ended its goroutine without returning")
+
 // Async runs call in a goroutine and returns at once. Cancel the context that
-// call uses to stop it: a Future nobody waits for still runs to its end.
+// call uses to stop it: a Future nobody waits for still runs to its end. A panic
+// in call ends the program, as in any goroutine.
 func Async[T any](call func() (T, error)) *Future[T] {
-	f := &Future[T]{done: make(chan struct{})}
+	f := &Future[T]{done: make(chan struct{}), err: errNoReturn}
 	go func() {
 		defer close(f.done)
 		f.value, f.err = call()
@@ -28,7 +34,8 @@ func Async[T any](call func() (T, error)) *Future[T] {
 func (f *Future[T]) Done() <-chan struct{} { return f.done }
 
 // Await waits for the call to end and returns its result, to any number of
-// callers. When ctx ends first, Await returns its cause; the call goes on.
+// callers. When ctx ends first, Await returns its error and cause; the call goes
+// on.
 func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	select {
 	case <-f.done:
@@ -40,7 +47,7 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 		return f.value, f.err
 	case <-ctx.Done():
 		var zero T
-		return zero, context.Cause(ctx)
+		return zero, contextError(ctx)
 	}
 }
 
@@ -58,25 +65,32 @@ const maxGather = 1000
 // of the inputs, when all have ended. The calls run side by side, at most 1000
 // at a time, and enter the limiter's queue about in the order of the inputs; the
 // limiter spaces them. One call's failure does not stop the others; when ctx
-// ends, inputs not begun yet get its cause.
+// ends, inputs not begun yet get its error and cause. A panic in call ends the
+// program, as in any goroutine.
 func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Context, In) (Out, error)) []Result[Out] {
 	results := make([]Result[Out], len(inputs))
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(len(inputs), maxGather) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(inputs) {
-					return
-				}
-				if ctx.Err() != nil {
-					results[i].Err = context.Cause(ctx)
-					continue
-				}
-				results[i].Value, results[i].Err = call(ctx, inputs[i])
+	var work func()
+	work = func() {
+		finished := false
+		defer func() {
+			if !finished {
+				wg.Go(work) // in the place of a goroutine that call has ended
 			}
-		})
+		}()
+		for i := int(next.Add(1)) - 1; i < len(inputs); i = int(next.Add(1)) - 1 {
+			if ctx.Err() != nil {
+				results[i].Err = contextError(ctx)
+				continue
+			}
+			results[i].Err = errNoReturn
+			results[i].Value, results[i].Err = call(ctx, inputs[i])
+		}
+		finished = true
+	}
+	for range min(len(inputs), maxGather) {
+		wg.Go(work)
 	}
 	wg.Wait()
 	return results

@@ -19,15 +19,15 @@ type Client struct {
 	// Beta holds the operations.
 	Beta Beta
 
-	config        Config // without the key
-	defaults      callOptions
-	api           *generated.Client
-	http          *http.Client
-	authorize     func(http.Header) // keeps the key where printing a Client does not reach it
-	limits        *limiter.Group
-	counter       *tokens.Counter
-	conversations memory
-	logger        *slog.Logger
+	config   Config // without the key
+	defaults callOptions
+	api      *generated.Client
+	http     *http.Client
+	secret   secret
+	limits   *limiter.Group
+	counter  *tokens.Counter
+	memory   memory
+	logger   *slog.Logger
 }
 
 // Beta is the part of the API that a [Client] covers.
@@ -42,7 +42,7 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := limiter.NewGroup(config.limit(), config.Limits)
+	limits, err := limiter.NewGroup(config.limit(), config.Limits, config.limiterOptions()...)
 	if err != nil {
 		return nil, &ConfigError{Field: "Limits", Value: config.Limits, Rule: "must be valid", Err: err}
 	}
@@ -52,25 +52,19 @@ func New(config Config) (*Client, error) {
 	}
 
 	c := &Client{
-		config:    config,
-		authorize: authorization(config.APIKey),
-		limits:    limits,
-		counter:   counter,
-		logger:    config.Logger,
-		http:      httpClient(config.HTTPClient),
-		defaults:  callOptions{timeout: config.Timeout, maxRetries: config.MaxRetries, tokenEstimate: -1},
+		config:   config,
+		secret:   newSecret(config.APIKey),
+		memory:   newMemory(),
+		limits:   limits,
+		counter:  counter,
+		logger:   config.Logger,
+		http:     httpClient(config.HTTPClient),
+		defaults: callOptions{timeout: config.Timeout, maxRetries: config.MaxRetries, tokenEstimate: -1},
 	}
 	c.config.APIKey = ""
 	c.api = &generated.Client{Server: strings.TrimRight(config.BaseURL, "/") + "/", Client: c.http}
 	c.Beta = Beta{Conversations: &Conversations{client: c}, Agents: &Agents{client: c}}
 	return c, nil
-}
-
-// authorization returns a function that sets the key's header field. The key
-// lives in the closure alone.
-func authorization(key string) func(http.Header) {
-	value := []string{"Bearer " + key}
-	return func(header http.Header) { header["Authorization"] = value }
 }
 
 // httpClient copies the caller's HTTP client, or makes one, that follows no
@@ -80,13 +74,23 @@ func httpClient(given *http.Client) *http.Client {
 	if given != nil {
 		c = *given
 	} else {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.MaxIdleConnsPerHost = idleConnections
-		transport.MaxIdleConns = idleConnections
-		c.Transport = transport
+		c.Transport = newTransport()
 	}
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &c
+}
+
+// newTransport is the default transport with more connections kept. A program
+// that has put another kind of transport in its place gets that one.
+func newTransport() http.RoundTripper {
+	shared, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	transport := shared.Clone()
+	transport.MaxIdleConnsPerHost = idleConnections
+	transport.MaxIdleConns = idleConnections
+	return transport
 }
 
 // idleConnections is how many connections are kept for the next calls. The
@@ -94,8 +98,9 @@ func httpClient(given *http.Client) *http.Client {
 // close all others.
 const idleConnections = 100
 
-// Close closes idle connections. Calls under way are not disturbed, and the
-// client may go on being used.
+// Close closes idle connections, also those of a transport that came with
+// [Config.HTTPClient]. Calls under way are not disturbed, and the client may go on
+// being used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // WaitTime returns how long a call to the given model that uses the given number

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +35,10 @@ const apiKeyVariable = "MISTRAL_API_KEY"
 
 // Config says how a [Client] reaches the API and how much of it the account
 // allows. A zero field means its default; everything else is validated by [New].
-// Printing a Config, in whatever form, does not show the key.
+//
+// Printing a Config does not show the key. Printing a struct that has one in an
+// unexported field does, because package fmt calls no methods there: leave APIKey
+// empty in such a case, and set MISTRAL_API_KEY.
 type Config struct {
 	// APIKey is the account's key. Default: the environment variable MISTRAL_API_KEY.
 	APIKey string
@@ -54,6 +59,23 @@ type Config struct {
 	// requests give. All other models, and calls that have none, share the limit
 	// made of RequestsPerSecond and TokensPerMinute.
 	Limits map[string]limiter.Limit
+
+	// Jitter is how much closer together two calls may arrive at the server than
+	// they were sent. It widens the pace: 50 ms cost 5 % of one request a second,
+	// and 0.4 % of one in twelve. Must be above 0 and at most a minute. Default: 50 ms.
+	Jitter time.Duration
+
+	// BareBuckets starts calls as soon as the two token buckets allow, without
+	// regard to jitter and to servers that count by windows: at 1.2 requests a
+	// second, calls start at 0, 0.667, 1.5 and 2.333 s. For a server that is known
+	// to count by token bucket, over a network that delays all calls alike.
+	BareBuckets bool
+
+	// FixedEstimates turns learning off: a prompt is taken as counted, and a reply
+	// as 500 tokens, or as max_tokens if that is less. By default the client learns,
+	// for each model, the ratio of real to counted tokens of prompts (between 1/4
+	// and 4), and takes a reply as the upper quartile of the model's latest 64.
+	FixedEstimates bool
 
 	// MaxRetries is how many further attempts a failed call gets: 1 to 100, or
 	// NoRetries. Default: 3.
@@ -93,12 +115,15 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxDelay, DefaultMaxDelay)
 	setDefault(&c.BaseDelay, min(DefaultBaseDelay, c.MaxDelay))
 	setDefault(&c.Timeout, DefaultTimeout)
+	setDefault(&c.Jitter, limiter.DefaultJitter)
 
 	switch {
 	case c.APIKey == "":
 		return c, &ConfigError{Field: "APIKey", Value: "", Rule: "must be set here or in the environment variable " + apiKeyVariable}
 	case strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		return c, &ConfigError{Field: "APIKey", Value: redacted, Rule: "must be printable ASCII without spaces"}
+		return c, &ConfigError{Field: "APIKey", Value: hidden{}, Rule: "must be printable ASCII without spaces"}
+	case c.Jitter < 0 || c.Jitter > time.Minute:
+		return c, &ConfigError{Field: "Jitter", Value: c.Jitter, Rule: "must be above 0 and at most a minute"}
 	case c.MaxRetries != NoRetries && (c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries):
 		return c, &ConfigError{Field: "MaxRetries", Value: c.MaxRetries, Rule: retriesRule}
 	case c.MaxDelay < 0:
@@ -127,6 +152,16 @@ func (c Config) limit() limiter.Limit {
 	return limiter.Limit{RequestsPerSecond: c.RequestsPerSecond, TokensPerMinute: c.TokensPerMinute}
 }
 
+// limiterOptions says how the limiters work.
+func (c Config) limiterOptions() []limiter.Option {
+	base, longest := c.BaseDelay, c.MaxDelay
+	options := []limiter.Option{limiter.Backoff(func(n int) time.Duration { return backoff(n, base, longest) })}
+	if !c.BareBuckets {
+		options = append(options, limiter.Guarded(c.Jitter))
+	}
+	return options
+}
+
 // checkLimit puts what the limiter says of a limit in terms of the field it stands in.
 func checkLimit(prefix string, limit limiter.Limit) error {
 	var invalid *limiter.LimitError
@@ -151,25 +186,41 @@ func setDefault[T comparable](field *T, value T) {
 
 func checkBaseURL(field, base string) error {
 	u, err := url.Parse(base)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return &ConfigError{Field: field, Value: withoutPassword(u), Rule: "must be an absolute URL such as " + DefaultBaseURL}
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return &ConfigError{Field: field, Value: withoutPassword(u), Rule: "must have no user, query or fragment"}
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return &ConfigError{Field: field, Value: base, Rule: "must be https: the key would travel in the clear; http is for loopback addresses"}
-	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/v1"):
-		return &ConfigError{Field: field, Value: base, Rule: "must not include /v1: the client adds it"}
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return &ConfigError{Field: field, Value: shownURL(base), Rule: "must be an absolute URL such as " + DefaultBaseURL}
 	}
-	return nil
+	port, err := strconv.Atoi(u.Port())
+	rule := ""
+	switch {
+	case u.Port() != "" && (err != nil || port < 1 || port > 65535):
+		rule = "must have a port of 1 to 65535, or none"
+	case u.User != nil || strings.ContainsAny(base, "?#"):
+		rule = "must have no user, query or fragment"
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		rule = "must be https: the key would travel in the clear; http is for loopback addresses"
+	case slices.Contains(strings.Split(u.Path, "/"), "v1"):
+		rule = "must not include /v1 or what follows it: the client adds that"
+	default:
+		return nil
+	}
+	return &ConfigError{Field: field, Value: shownURL(base), Rule: rule}
 }
 
-func withoutPassword(u *url.URL) string {
-	if u == nil {
-		return "not a URL"
+// shownURL is a URL without those parts that may hold a secret.
+func shownURL(base string) any {
+	if !strings.ContainsAny(base, "@?#") {
+		return base
 	}
-	return u.Redacted()
+	if u, err := url.Parse(base); err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host + u.Path
+	}
+	return hidden{}
 }
+
+// hidden is a value that an error message does not show.
+type hidden struct{}
+
+func (hidden) String() string { return "not valid (it is not shown: it may hold a secret)" }
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)

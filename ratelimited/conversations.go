@@ -2,6 +2,7 @@ package ratelimited
 
 import (
 	"context"
+	"io"
 	"net/http"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -33,11 +34,12 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 		name: streamName("Conversations.Start", stream), method: http.MethodPost, path: "/v1/conversations", stream: stream,
 		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs)),
 		prompt: &prompt{
-			model: request.Model, inputs: request.Inputs, instructions: request.Instructions,
+			model: request.Model, agentID: request.AgentID, inputs: request.Inputs, instructions: request.Instructions,
 			tools: request.Tools, maxTokens: request.CompletionArgs.MaxTokens,
 		},
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.StartConversation(ctx, request, edit)
+		body: request,
+		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.StartConversationWithBody(ctx, jsonType, body, edit)
 		},
 	}
 }
@@ -63,8 +65,9 @@ func appendOperation(conversationID string, request generated.AppendConversation
 		name: streamName("Conversations.Append", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}",
 		stream: stream, invalid: invalid,
 		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: request.CompletionArgs.MaxTokens},
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.AppendConversation(ctx, conversationID, request, edit)
+		body:   request,
+		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.AppendConversationWithBody(ctx, conversationID, jsonType, body, edit)
 		},
 	}
 }
@@ -90,8 +93,9 @@ func restartOperation(conversationID string, request generated.RestartConversati
 		name: streamName("Conversations.Restart", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}/restart",
 		stream: stream, invalid: invalid,
 		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: request.CompletionArgs.MaxTokens},
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.RestartConversation(ctx, conversationID, request, edit)
+		body:   request,
+		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
+			return api.RestartConversationWithBody(ctx, conversationID, jsonType, body, edit)
 		},
 	}
 }
@@ -108,7 +112,7 @@ func (s *Conversations) Get(ctx context.Context, conversationID string, options 
 	return complete[*generated.Conversation](ctx, s.client, operation{
 		name: "Conversations.Get", method: http.MethodGet, path: "/v1/conversations/{conversation_id}",
 		invalid: checkID("conversation_id", conversationID),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.GetConversation(ctx, conversationID, edit)
 		},
 	}, options)
@@ -119,7 +123,7 @@ func (s *Conversations) GetHistory(ctx context.Context, conversationID string, o
 	return complete[*generated.ConversationHistory](ctx, s.client, operation{
 		name: "Conversations.GetHistory", method: http.MethodGet, path: "/v1/conversations/{conversation_id}/history",
 		invalid: checkID("conversation_id", conversationID),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.GetConversationHistory(ctx, conversationID, edit)
 		},
 	}, options)
@@ -130,7 +134,7 @@ func (s *Conversations) GetMessages(ctx context.Context, conversationID string, 
 	return complete[*generated.ConversationMessages](ctx, s.client, operation{
 		name: "Conversations.GetMessages", method: http.MethodGet, path: "/v1/conversations/{conversation_id}/messages",
 		invalid: checkID("conversation_id", conversationID),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.GetConversationMessages(ctx, conversationID, edit)
 		},
 	}, options)
@@ -141,7 +145,7 @@ func (s *Conversations) List(ctx context.Context, params generated.ListConversat
 	return complete[[]generated.Conversation](ctx, s.client, operation{
 		name: "Conversations.List", method: http.MethodGet, path: "/v1/conversations",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkAtLeast("page_size", params.PageSize, 1)),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.ListConversations(ctx, &params, edit)
 		},
 	}, options)
@@ -152,12 +156,12 @@ func (s *Conversations) Delete(ctx context.Context, conversationID string, optio
 	_, err := complete[nothing](ctx, s.client, operation{
 		name: "Conversations.Delete", method: http.MethodDelete, path: "/v1/conversations/{conversation_id}",
 		invalid: checkID("conversation_id", conversationID),
-		send: func(ctx context.Context, api *generated.Client, edit generated.RequestEditorFn) (*http.Response, error) {
+		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.DeleteConversation(ctx, conversationID, edit)
 		},
 	}, options)
 	if err == nil {
-		s.client.conversations.forget(conversationID)
+		s.client.memory.conversations.forget(conversationID)
 	}
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Error is implemented by every error type of this package:
@@ -64,6 +66,22 @@ func (e *TokenCountError) Error() string {
 // Unwrap returns Err.
 func (e *TokenCountError) Unwrap() error { return e.Err }
 
+// WaitError is a call whose context ended before it was sent, nearly always while
+// it waited for the limiter. It took nothing.
+type WaitError struct {
+	Operation string        // such as "Conversations.Start"
+	Tokens    int           // waited for, beside a request
+	Waited    time.Duration // how long
+	Err       error         // the context's error and its cause
+}
+
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for 1 request and %d tokens: %v", e.Operation, e.Waited, e.Tokens, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *WaitError) Unwrap() error { return e.Err }
+
 // APIError is a reply that is not a success, or not what the API documents.
 type APIError struct {
 	Method, Path string // of the request
@@ -95,7 +113,7 @@ type FieldError struct {
 // fields are.
 func (e *APIError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mistral: %s %s: %d", e.Method, e.Path, e.StatusCode)
+	fmt.Fprintf(&b, "mistral: %s %s: %d", e.Method, oneLine(e.Path), e.StatusCode)
 	if e.Type != "" {
 		fmt.Fprintf(&b, " %s", oneLine(e.Type))
 	}
@@ -142,24 +160,36 @@ type RateLimitError struct {
 	// LimitType is what is used up: "requests" or "tokens", or another name
 	// that the server gives, such as "web_search"; empty when it does not say.
 	LimitType string
+
+	// Reason says why trying again would be of no use, where the headers show
+	// that; empty when the limit may pass.
+	Reason string
 }
 
 func (e *RateLimitError) Error() string {
-	if e.RetryAfter > 0 {
-		return fmt.Sprintf("%v; retry after %v", e.APIError, e.RetryAfter)
+	message := e.APIError.Error()
+	if e.Reason != "" {
+		message += "; " + e.Reason
 	}
-	return e.APIError.Error()
+	if e.RetryAfter > 0 {
+		message += fmt.Sprintf("; retry after %v", e.RetryAfter)
+	}
+	return message
 }
 
 // Unwrap returns the APIError.
 func (e *RateLimitError) Unwrap() error { return e.APIError }
 
-// TransportError is a request that got no reply: the connection failed, or
-// [Config.Timeout] passed.
+// TransportError is a request that got no reply, or only a part of it: the
+// connection failed, or [Config.Timeout] passed. Such a timeout is found by
+// [errors.Is] as [context.DeadlineExceeded] too, as those of net/http are; the
+// caller's own context tells the two apart.
 type TransportError struct {
 	Method, Path string // of the request
 	Attempts     int    // how many requests were sent, this one included
 	Err          error
+
+	permanent bool // it would come again
 }
 
 func (e *TransportError) Error() string {
@@ -167,7 +197,7 @@ func (e *TransportError) Error() string {
 	if e.Attempts > 1 {
 		attempts = fmt.Sprintf(" (%d attempts)", e.Attempts)
 	}
-	return fmt.Sprintf("mistral: %s %s: %v%s", e.Method, e.Path, e.Err, attempts)
+	return fmt.Sprintf("mistral: %s %s: %v%s", e.Method, oneLine(e.Path), e.Err, attempts)
 }
 
 // Unwrap returns Err.
@@ -199,6 +229,7 @@ func (e *StreamError) Unwrap() error { return e.Err }
 func (*ConfigError) mistralError()     {}
 func (*RequestError) mistralError()    {}
 func (*TokenCountError) mistralError() {}
+func (*WaitError) mistralError()       {}
 func (*APIError) mistralError()        {}
 func (*TransportError) mistralError()  {}
 func (*StreamError) mistralError()     {}
@@ -216,17 +247,33 @@ func shown(value any) string {
 	}
 }
 
-// oneLine keeps what a server wrote from breaking a log into lines.
-func oneLine(s string) string {
-	return strings.Join(strings.Fields(s), " ")
-}
+// longestText is how many bytes of a text from outside an error message shows.
+const longestText = 300
 
-// beginning is as much of a body as fits an error message.
-func beginning(body []byte) string {
-	const most = 200
-	s := oneLine(strings.ToValidUTF8(string(body[:min(len(body), 4*most)]), "�"))
-	if len(s) > most {
-		s = s[:most] + "…"
+// oneLine makes what came from outside fit for a line of a log: without breaks
+// or other control characters, and not too long.
+func oneLine(s string) string {
+	cut := len(s) > 4*longestText
+	s = strings.ToValidUTF8(s[:min(len(s), 4*longestText)], "\uFFFD")
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > longestText {
+		end := longestText
+		for !utf8.RuneStart(s[end]) {
+			end--
+		}
+		s, cut = s[:end], true
+	}
+	if cut {
+		s += "…"
 	}
 	return s
 }
+
+// beginning is as much of a body as fits an error message.
+func beginning(body []byte) string { return oneLine(string(body[:min(len(body), 5*longestText)])) }

@@ -1,18 +1,18 @@
 package ratelimited
 
 import (
-	"container/list"
-	"sync"
+	"math"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
 )
 
-// firstReply is how many tokens a reply is taken to have before it is known.
-const firstReply = 500
+// fixedReply is how many tokens a reply is taken to have where nothing is learned.
+const fixedReply = 500
 
 // prompt is what a call asks of a model.
 type prompt struct {
-	model          string // empty: that of the conversation, or of an agent
+	model, agentID string // both empty: those of the conversation
 	conversationID string // of the conversation whose history the model reads too
 	inputs         generated.ConversationInputs
 	instructions   string
@@ -20,91 +20,100 @@ type prompt struct {
 	maxTokens      *int // the caller's bound of the reply
 }
 
-// estimate is what a call is expected to use, in tokens.
-type estimate struct {
-	prompt int // what the model reads
-	total  int // with its reply; never above the bucket's capacity
+// A guess is what a call is expected to use, in tokens.
+type guess struct {
+	model   *estimate.Model // what it is based on; nil where nothing is learned
+	counted int             // of the prompt, by the client's vocabulary
+	known   int             // of the prompt, by the server: the history
+	teaches bool            // all of the prompt is either counted or known
+	prompt  int             // what the model reads
+	total   int             // with its reply; above the bucket's capacity only if the prompt is
+	given   bool            // total is the caller's
 }
 
-// estimate counts the prompt and guesses the reply. A guess of the reply
-// that does not fit the bucket beside the prompt is cut; a prompt that does not
-// fit is for the limiter to refuse.
-func (c *Client) estimate(op operation, options callOptions, history, capacity int) (estimate, error) {
-	if op.prompt == nil {
-		return estimate{}, nil
+// resolve finds out which model a call is for, and what it reads beside its inputs.
+func (f *flight) resolve() (history conversation, own agent) {
+	p := f.op.prompt
+	f.model, f.agentID = p.model, p.agentID
+	if p.conversationID != "" {
+		history = f.client.memory.conversations.get(p.conversationID)
+		f.model, f.agentID = history.model, history.agentID
 	}
-	if options.tokenEstimate >= 0 {
-		return estimate{prompt: options.tokenEstimate, total: options.tokenEstimate}, nil
+	if f.agentID != "" {
+		own = f.client.memory.agents.get(f.agentID)
+		f.model = own.model
 	}
-	if err := c.counter.Load(); err != nil {
-		return estimate{}, &TokenCountError{Operation: op.name, Err: err}
+	return history, own
+}
+
+// estimateCall counts the prompt and guesses the reply. A guess of the reply that does
+// not fit the bucket beside the prompt is cut; a prompt that does not fit is for
+// the limiter to refuse.
+func (f *flight) estimateCall(history conversation, own agent, capacity int) (guess, error) {
+	p := f.op.prompt
+	if n := f.options.tokenEstimate; n >= 0 {
+		return guess{total: n, given: true}, nil
 	}
-	p := op.prompt
-	e := estimate{prompt: history + c.counter.Inputs(p.inputs) + c.counter.Instructions(p.instructions) + c.counter.Tools(p.tools)}
-	reply := firstReply
+	counter := f.client.counter
+	if err := counter.Load(); err != nil {
+		return guess{}, &TokenCountError{Operation: f.op.name, Err: err}
+	}
+	g := guess{
+		counted: counter.Inputs(p.inputs) + counter.Instructions(p.instructions) + counter.Tools(p.tools),
+		known:   history.tokens,
+		teaches: p.conversationID == "" || history.known,
+	}
+	if f.agentID != "" && p.conversationID == "" { // afterwards the history has them
+		g.counted += own.tokens
+		g.teaches = own.known
+	}
+	reply := fixedReply
+	g.prompt = g.known + g.counted
+	if !f.client.config.FixedEstimates {
+		g.model = f.client.memory.model(f.model)
+		reply = g.model.Reply()
+		g.prompt = g.known + g.model.Prompt(g.counted)
+	}
 	if p.maxTokens != nil {
 		reply = min(reply, max(0, *p.maxTokens))
 	}
-	e.total = max(e.prompt, min(e.prompt+reply, capacity))
-	return e, nil
+	g.total = max(g.prompt, min(g.prompt+reply, capacity))
+	return g, nil
 }
 
-// conversationsKept bounds how many conversations a client remembers.
-const conversationsKept = 10_000
+// incredible is how many times the capacity of the token bucket a reply may say
+// that it used. More is taken for a mistake: it would stop all calls for longer.
+const incredible = 10
 
-// memory remembers of each conversation what its next call needs to know: the
-// server reads the whole history anew, and only it has the history. The
-// conversations used least recently are forgotten; they count as new.
-type memory struct {
-	mu     sync.Mutex
-	byID   map[string]*list.Element
-	recent list.List // of conversation, the latest first
+// learn takes what a reply reports as used, and returns how many tokens that is
+// for the limiter. A reply without figures, or with one that cannot be, keeps the
+// estimate.
+func (f *flight) learn(conversationID string, usage generated.ConversationUsageInfo) int {
+	prompt, reply := max(0, usage.PromptTokens), max(0, usage.CompletionTokens)
+	used := max(usage.TotalTokens, int(min(float64(prompt)+float64(reply), math.MaxInt32)))
+	if used <= 0 || used/incredible > f.limiter.Limit().TokenBurst {
+		f.remember(conversationID, f.guess.total)
+		return f.guess.total
+	}
+	if g := f.guess; g.model != nil {
+		counted := g.counted
+		if !g.teaches || usage.ConnectorTokens > 0 {
+			counted = 0 // the prompt has more than was counted
+		}
+		g.model.Learn(counted, prompt-g.known, reply)
+	}
+	f.remember(conversationID, used)
+	return used
 }
 
-type conversation struct {
-	id     string
-	model  string
-	tokens int // of its history, from the usage of its latest call
-}
-
-func (m *memory) recall(id string) conversation {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	element := m.byID[id]
-	if element == nil {
-		return conversation{}
-	}
-	m.recent.MoveToFront(element)
-	return element.Value.(conversation)
-}
-
-func (m *memory) remember(id, model string, tokens int) {
-	if id == "" {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c := conversation{id: id, model: model, tokens: tokens}
-	if element := m.byID[id]; element != nil {
-		element.Value = c
-		m.recent.MoveToFront(element)
-		return
-	}
-	if m.byID == nil {
-		m.byID = map[string]*list.Element{}
-	}
-	m.byID[id] = m.recent.PushFront(c)
-	if m.recent.Len() > conversationsKept {
-		oldest := m.recent.Back()
-		delete(m.byID, m.recent.Remove(oldest).(conversation).id)
-	}
-}
-
-func (m *memory) forget(id string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if element := m.byID[id]; element != nil {
-		m.recent.Remove(element)
-		delete(m.byID, id)
-	}
+// remember keeps what the next call of the conversation needs to know.
+func (f *flight) remember(conversationID string, tokens int) {
+	f.client.memory.conversations.update(conversationID, func(c *conversation) {
+		c.tokens, c.known = tokens, true
+		if f.agentID != "" {
+			c.agentID = f.agentID
+		} else if f.model != "" {
+			c.model = f.model
+		}
+	})
 }

@@ -31,38 +31,47 @@ func emulated(t *testing.T, config ratelimited.Config, server emulator.Config, t
 	return e().Stats().Models["m"]
 }
 
-// The bucket holds RequestsPerSecond requests, at least one, and refills steadily. The emulator, which counts for itself and to
-// the nanosecond, says when each call arrived.
+// The emulator, which counts for itself and to the nanosecond, says when each
+// call arrived: bare buckets hold RequestsPerSecond requests, at least one, and
+// refill steadily; by default calls keep the distance that a window asks for, and
+// the jitter.
 func TestScheduleOnTheWire(t *testing.T) {
-	for rps, want := range map[float64][]time.Duration{
-		1.2:  {0, 666_666_667, 1_500_000_000, 2_333_333_334, 3_166_666_667},
-		0.5:  {0, 2 * time.Second, 4 * time.Second},
-		0.08: {0, 12_500 * time.Millisecond, 25 * time.Second},
+	for _, test := range []struct {
+		rps  float64
+		bare bool
+		want []time.Duration
+	}{
+		{1.2, true, []time.Duration{0, 666_666_667, 1_500_000_000, 2_333_333_334, 3_166_666_667}},
+		{0.5, true, []time.Duration{0, 2 * time.Second, 4 * time.Second}},
+		{0.08, true, []time.Duration{0, 12_500 * time.Millisecond, 25 * time.Second}},
+		{1.2, false, []time.Duration{0, 883_333_334, 1_766_666_668, 2_650_000_002}},
+		{0.08, false, []time.Duration{0, 12_550 * time.Millisecond, 25_100 * time.Millisecond}},
+		{3, false, []time.Duration{0, 0, 0, 1050 * time.Millisecond, 1050 * time.Millisecond, 1050 * time.Millisecond, 2100 * time.Millisecond}},
 	} {
-		t.Run(fmt.Sprint(rps), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%v bare=%v", test.rps, test.bare), func(t *testing.T) {
 			var arrivals []time.Duration
 			begin := time.Time{}
-			stats := emulated(t, ratelimited.Config{RequestsPerSecond: rps}, emulator.Config{
-				RequestsPerSecond: rps,
+			stats := emulated(t, ratelimited.Config{RequestsPerSecond: test.rps, BareBuckets: test.bare}, emulator.Config{
+				RequestsPerSecond: test.rps,
 				Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					arrivals = append(arrivals, time.Since(begin))
 					next.ServeHTTP(w, r)
 				},
 			}, func(t *testing.T, client *ratelimited.Client) {
 				begin = time.Now()
-				for range want {
+				for range test.want {
 					if _, err := start(t.Context(), client); err != nil {
 						t.Error(err)
 					}
 				}
 			})
-			for i := range want {
-				if d := (arrivals[i] - want[i]).Abs(); d > time.Microsecond {
-					t.Errorf("calls arrived at %v, want %v", arrivals, want)
+			for i := range test.want {
+				if d := (arrivals[i] - test.want[i]).Abs(); d > time.Microsecond {
+					t.Errorf("calls arrived at %v, want %v", arrivals, test.want)
 					break
 				}
 			}
-			if stats.Admitted != len(want) || stats.Refused() != 0 {
+			if stats.Admitted != len(test.want) || stats.Refused() != 0 {
 				t.Errorf("the emulator counts %+v", stats)
 			}
 		})

@@ -53,7 +53,7 @@ func WithBaseURL(base string) CallOption {
 }
 
 // WithHeader adds a header field to the call's requests. It may be given several
-// times. Fields that the client itself sets cannot be changed.
+// times. Fields that the client itself needs cannot be changed; User-Agent can.
 func WithHeader(name, value string) CallOption {
 	return func(o *callOptions) error {
 		switch {
@@ -79,7 +79,8 @@ func isTokenChar(r rune) bool {
 
 var ownHeaders = map[string]bool{
 	"Authorization": true, "Content-Type": true, "Content-Length": true, "Accept": true, "Host": true,
-	"Transfer-Encoding": true, "Connection": true,
+	"Transfer-Encoding": true, "Connection": true, "Upgrade": true,
+	"Accept-Encoding": true, // the transport undoes only what it has asked for itself
 }
 
 // WithTokenEstimate replaces the client's own estimate of how many tokens the
@@ -95,9 +96,9 @@ func WithTokenEstimate(tokens int) CallOption {
 	}
 }
 
-// WithResponseInto stores the HTTP response of the last attempt, for its status
-// and headers, also when the call fails; nil when there was none. The body has
-// been read, or belongs to the [Stream].
+// WithResponseInto stores a copy of the HTTP response of the last attempt, for
+// its status and headers, also when the call fails; nil when that had none. It
+// has no body, and its request has no key.
 func WithResponseInto(target **http.Response) CallOption {
 	return func(o *callOptions) error {
 		if target == nil {

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -24,10 +27,13 @@ type operation struct {
 	invalid      *RequestError // what is wrong with the arguments; nil if nothing
 	prompt       *prompt       // what it asks of a model; nil for calls that manage things
 	stream       bool          // the reply is an event stream
-	send         func(context.Context, *generated.Client, generated.RequestEditorFn) (*http.Response, error)
+	body         any           // of the request, to be sent as JSON; nil if it has none
+	send         func(context.Context, *generated.Client, io.Reader, generated.RequestEditorFn) (*http.Response, error)
 }
 
 const (
+	jsonType     = "application/json"
+	streamType   = "text/event-stream"
 	maxErrorBody = 1 << 20  // what is kept of a failure's body
 	maxReplyBody = 64 << 20 // what is read of a success's body
 )
@@ -35,24 +41,23 @@ const (
 // flight is a call under way. It holds a permit from its making to its landing,
 // and ends it exactly once, whatever happens in between.
 type flight struct {
-	client   *Client
-	op       operation
-	options  callOptions
-	model    string // empty: not known
-	estimate estimate
-	limiter  *limiter.Limiter
-	permit   *limiter.Permit
+	client  *Client
+	op      operation
+	options callOptions
+	ctx     context.Context // the caller's
+	body    []byte
 
-	path     string // of the request, as sent
-	attempts int    // requests sent
-	arrived  bool   // the server may have seen one of them
-	lost     int    // tokens of attempts that the server may have carried out, though no reply came
+	model, agentID string // empty: not known
+	guess          guess
+	limiter        *limiter.Limiter
+	permit         *limiter.Permit
 
-	// Of the latest attempt.
-	resp   *http.Response
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer // ends ctx after Config.Timeout
+	path     string      // of the request, as sent
+	latest   *attempt    // nil before the first
+	attempts int         // requests sent
+	reached  bool        // the server may have seen one of them
+	lost     int         // tokens of attempts that the server may have carried out, though no reply came
+	ended    atomic.Bool // so is the permit
 }
 
 // complete carries out a call whose reply is read as a whole.
@@ -62,14 +67,14 @@ func complete[T any](ctx context.Context, c *Client, op operation, options []Cal
 	if err != nil {
 		return result, err
 	}
-	defer f.land(f.estimate.total)
+	defer func() { f.land(f.guess.total) }()
 
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buffer)
 	buffer.Reset()
-	if _, err := buffer.ReadFrom(io.LimitReader(f.resp.Body, maxReplyBody+1)); err != nil {
-		if ctx.Err() != nil || f.timedOut() {
-			return result, f.transportError(ctx, err)
+	if _, err := buffer.ReadFrom(io.LimitReader(f.latest.resp.Body, maxReplyBody+1)); err != nil {
+		if ctx.Err() != nil || f.latest.timedOut() {
+			return result, f.transportError(err)
 		}
 		return result, f.unusable(buffer.Bytes(), fmt.Errorf("the reply breaks off: %w", err))
 	}
@@ -86,6 +91,7 @@ func complete[T any](ctx context.Context, c *Client, op operation, options []Cal
 	if string(bytes.TrimSpace(body)) == "null" {
 		return result, f.unusable(body, errors.New("the reply is empty"))
 	}
+	c.memory.note(result, c.counter)
 	if response, ok := any(result).(*generated.ConversationResponse); ok {
 		f.settle(response.ConversationID, response.Usage)
 	}
@@ -100,17 +106,8 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // launch takes a call to the reply of an attempt that succeeded, whose body is
 // still to be read. The caller lands the flight; on an error it has been landed.
 func (c *Client) launch(ctx context.Context, op operation, options []CallOption) (*flight, error) {
-	f := &flight{client: c, op: op, path: op.path, options: c.defaults}
-	for _, option := range options {
-		if err := option(&f.options); err != nil {
-			return nil, err
-		}
-	}
-	if op.invalid != nil {
-		op.invalid.Operation = op.name
-		return nil, op.invalid
-	}
-	if err := f.acquire(ctx); err != nil {
+	f := &flight{client: c, op: op, ctx: ctx, path: op.path, options: c.defaults}
+	if err := f.check(options); err != nil {
 		return nil, err
 	}
 	launched := false
@@ -119,82 +116,151 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 			f.land(0)
 		}
 	}()
+	if err := f.acquire(); err != nil {
+		return nil, err
+	}
 	for {
-		failure := f.attempt(ctx)
+		failure := f.attempt()
 		if failure == nil {
 			launched = true
 			return f, nil
 		}
-		wait, again := f.next(ctx, failure)
-		if !again {
-			return nil, failure
-		}
-		f.log(ctx, "retry", slog.Duration("wait", wait), slog.Any("error", failure))
-		if err := f.waitToRetry(ctx, wait, failure); err != nil {
-			return nil, fmt.Errorf("%w; gave up waiting to try again: %w", failure, err)
+		if err := f.prepareRetry(failure); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// acquire estimates the call and waits for its permit.
-func (f *flight) acquire(ctx context.Context) error {
-	history := 0
-	if p := f.op.prompt; p != nil {
-		f.model = p.model
-		if p.conversationID != "" {
-			known := f.client.conversations.recall(p.conversationID)
-			f.model, history = known.model, known.tokens
+// check refuses bad input before anything is waited for.
+func (f *flight) check(options []CallOption) error {
+	if f.ctx == nil {
+		return &RequestError{Operation: f.op.name, Field: "ctx", Value: nil, Rule: "must be a context, such as context.Background()"}
+	}
+	for i, option := range options {
+		if option == nil {
+			return &ConfigError{Field: fmt.Sprintf("options[%d]", i), Value: nil, Rule: "must be a CallOption"}
+		}
+		if err := option(&f.options); err != nil {
+			return err
 		}
 	}
+	if f.op.invalid != nil {
+		f.op.invalid.Operation = f.op.name
+		return f.op.invalid
+	}
+	if f.op.body != nil {
+		var err error
+		if f.body, err = json.Marshal(f.op.body); err != nil {
+			return &RequestError{Operation: f.op.name, Field: "request", Value: nil, Rule: "must be something that JSON can express", Err: err}
+		}
+	}
+	if f.ctx.Err() != nil {
+		return &WaitError{Operation: f.op.name, Err: contextError(f.ctx)}
+	}
+	return nil
+}
+
+// acquire estimates the call and waits for its permit.
+func (f *flight) acquire() error {
+	var history conversation
+	var own agent
+	if f.op.prompt != nil {
+		history, own = f.resolve()
+	}
 	f.limiter = f.client.limits.For(f.model)
-	var err error
-	if f.estimate, err = f.client.estimate(f.op, f.options, history, f.limiter.Limit().TokenBurst); err != nil {
-		return err
+	if f.op.prompt != nil {
+		var err error
+		if f.guess, err = f.estimateCall(history, own, f.limiter.Limit().TokenBurst); err != nil {
+			return err
+		}
 	}
-	f.permit, err = f.limiter.Acquire(ctx, f.estimate.total)
-	if tooLarge := (*limiter.TooLargeError)(nil); errors.As(err, &tooLarge) {
-		return f.tooLarge(tooLarge.Tokens, tooLarge.Capacity)
+	permit, err := f.limiter.Acquire(f.ctx, f.guess.total)
+	var tooLarge *limiter.TooLargeError
+	var waited *limiter.WaitError
+	switch {
+	case errors.As(err, &tooLarge):
+		return f.tooLarge(tooLarge)
+	case errors.As(err, &waited):
+		return &WaitError{Operation: f.op.name, Tokens: f.guess.total, Waited: waited.Waited, Err: contextError(f.ctx)}
+	case err != nil:
+		return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
 	}
-	if err != nil {
-		return fmt.Errorf("mistral: %s: %w", f.op.name, err)
-	}
-	f.log(ctx, "acquired", slog.Int("tokens", f.estimate.total), slog.Duration("waited", f.permit.Waited()))
+	f.permit = permit
+	f.log("acquired", slog.Int("tokens", f.guess.total), slog.Duration("waited", permit.Waited()))
 	return nil
 }
 
 // attempt sends one request. It returns nil when the reply is a success, whose
 // body is then open.
-func (f *flight) attempt(ctx context.Context) error {
+func (f *flight) attempt() error {
 	f.attempts++
-	f.ctx, f.cancel = context.WithCancelCause(ctx)
-	f.timer = time.AfterFunc(f.options.timeout, func() { f.cancel(errTimeout) })
+	a := newAttempt(f.ctx, f.permit, f.options.timeout)
+	f.latest = a
+	if f.options.responseInto != nil {
+		*f.options.responseInto = nil
+	}
 
-	resp, err := f.op.send(f.ctx, f.api(), f.edit)
+	reached := f.reached
+	f.reached = true // also if the transport panics: it may have sent
+	resp, err := f.op.send(a.ctx, f.api(), bytes.NewReader(f.body), f.edit)
 	if err != nil {
-		failure := f.transportError(ctx, err)
-		f.release()
-		if mayHaveArrived(err) {
-			f.arrived = true
-			f.lost += f.estimate.total
+		failure := f.transportError(err)
+		a.end()
+		if a.reached(err) {
+			f.lost += f.guess.total
+		} else {
+			f.reached = reached
+			f.permit.Unsent()
 		}
+		f.log("no reply", slog.Bool("reached", a.reached(err)))
 		return failure
 	}
-	f.arrived = true
-	f.resp = resp
+	a.resp = resp
 	if f.options.responseInto != nil {
-		*f.options.responseInto = resp
+		*f.options.responseInto = withoutKey(resp)
 	}
-	f.log(ctx, "reply", slog.Int("status", resp.StatusCode), slog.String("request_id", requestID(resp.Header)))
+	f.log("reply", slog.Int("status", resp.StatusCode), slog.String("request_id", requestID(resp.Header)))
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
-		if f.op.stream {
-			f.timer.Stop() // it bounds the wait for the headers alone
-		}
-		return nil
+		return f.open(a)
 	}
-	defer f.release()
+	defer a.end()
 	// The status alone is an answer: what cannot be read of the body is left out.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	return f.apiError(body)
+}
+
+// open checks that a successful reply is of the kind that was asked for. For a
+// stream the timeout ends here: it bounds the wait for the headers alone.
+func (f *flight) open(a *attempt) error {
+	if !f.op.stream {
+		return nil
+	}
+	mediaType, _, _ := mime.ParseMediaType(a.resp.Header.Get("Content-Type"))
+	if mediaType == streamType && a.timer.Stop() {
+		f.observe(a.resp.Header)
+		return nil
+	}
+	defer a.end()
+	f.lost += f.guess.total
+	if mediaType == streamType {
+		return f.transportError(errTimeout)
+	}
+	body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody))
+	return f.unusable(body, fmt.Errorf("the reply is %q, not %s", mediaType, streamType))
+}
+
+// withoutKey is a response as callers may have it: for its status and headers,
+// and without the request's key.
+func withoutKey(resp *http.Response) *http.Response {
+	copied := *resp
+	copied.Header = resp.Header.Clone()
+	copied.Body = http.NoBody
+	if resp.Request != nil {
+		copied.Request = resp.Request.Clone(context.Background())
+		copied.Request.Header.Del("Authorization")
+		copied.Request.Body, copied.Request.GetBody = nil, nil
+	}
+	return &copied
 }
 
 // api is the generated client for the call's server.
@@ -210,81 +276,95 @@ func (f *flight) api() *generated.Client {
 // edit completes a request that the generated client has made.
 func (f *flight) edit(_ context.Context, req *http.Request) error {
 	f.path = req.URL.Path
-	header := req.Header
-	header["User-Agent"] = userAgent
-	header["Accept"] = acceptJSON
+	accept := jsonType
 	if f.op.stream {
-		header["Accept"] = acceptEventStream
+		accept = streamType
 	}
+	// The request's own: a transport may change what it is given.
+	own := []string{userAgent, accept, f.client.secret.authorization()}
+	header := req.Header
+	header["User-Agent"], header["Accept"] = own[0:1:1], own[1:2:2]
 	for name, values := range f.options.header {
-		header[name] = values
+		header[name] = slices.Clone(values)
 	}
-	f.client.authorize(header)
+	header["Authorization"] = own[2:3:3]
 	return nil
 }
 
-var (
-	userAgent         = []string{"mistral-ratelimit-go"}
-	acceptJSON        = []string{"application/json"}
-	acceptEventStream = []string{"text/event-stream"}
-)
+const userAgent = "mistral-ratelimit-go"
 
-// settle ends the permit with what the reply says was used, and remembers the
-// size of the conversation. A reply without figures keeps the estimate.
+// settle ends the permit with what the reply says was used, and learns from it.
 func (f *flight) settle(conversationID string, usage generated.ConversationUsageInfo) {
-	used := max(usage.TotalTokens, usage.PromptTokens+usage.CompletionTokens)
-	if used <= 0 {
-		used = f.estimate.total
+	if f.ended.CompareAndSwap(false, true) {
+		f.conclude(f.learn(conversationID, usage))
 	}
-	f.finish(used)
-	f.client.conversations.remember(conversationID, f.model, used)
 }
 
-// finish ends the permit, once: what the call used is added to what attempts
-// without a reply may have used.
-func (f *flight) finish(used int) {
-	f.permit.Settle(f.lost + used)
-	f.log(f.ctx, "settled", slog.Int("estimated", f.estimate.total), slog.Int("used", used), slog.Int("lost", f.lost))
+// settleReceived ends the permit of a stream that did not say what it used: the
+// prompt was read, and so much of the reply came.
+func (f *flight) settleReceived(conversationID string, texts ...string) {
+	if !f.ended.CompareAndSwap(false, true) {
+		return
+	}
+	used := f.guess.prompt
+	for _, text := range texts {
+		used += f.client.counter.Text(text)
+	}
+	if f.guess.given { // by the caller, who did not say how much of it is the prompt
+		used = max(used, f.guess.total)
+	}
+	f.remember(conversationID, used)
+	f.conclude(used)
 }
 
 // land ends whatever of the flight has not ended yet. used is what the call
 // counts as if it was not settled. A call of which the server saw nothing gives
 // everything back.
 func (f *flight) land(used int) {
-	f.release()
-	if !f.arrived {
+	if f.latest != nil {
+		f.latest.end()
+	}
+	switch {
+	case f.permit == nil || !f.ended.CompareAndSwap(false, true):
+	case f.reached:
+		f.conclude(used)
+	default:
 		f.permit.Cancel()
-		return
+		f.log("cancelled", slog.Int("estimated", f.guess.total))
 	}
+}
+
+// conclude settles what the call used, and what attempts without a reply may have
+// used. Then comes what the server says, which counts this call. A stream has
+// brought that in the beginning: it is old by now.
+func (f *flight) conclude(used int) {
 	f.permit.Settle(f.lost + used)
+	f.log("settled", slog.Int("estimated", f.guess.total), slog.Int("used", used), slog.Int("lost", f.lost))
+	if f.latest.resp != nil && !f.op.stream {
+		f.observe(f.latest.resp.Header)
+	}
 }
 
-// release ends the latest attempt: its body, its context and its timer.
-func (f *flight) release() {
-	if f.cancel == nil {
-		return
+// observe tells the limiter what the server says of the account's limits.
+func (f *flight) observe(header http.Header) {
+	if state, found := serverState(header); found {
+		f.limiter.Observe(state)
 	}
-	if f.resp != nil {
-		// The reply has been read as far as it is wanted: an error in closing it changes nothing.
-		_ = f.resp.Body.Close()
-		f.resp = nil
-	}
-	f.timer.Stop()
-	f.cancel(nil)
 }
 
-func (f *flight) log(ctx context.Context, what string, attrs ...slog.Attr) {
+func (f *flight) log(what string, attrs ...slog.Attr) {
 	logger := f.client.logger
-	if logger == nil || !logger.Enabled(ctx, slog.LevelDebug) {
+	if logger == nil || !logger.Enabled(f.ctx, slog.LevelDebug) {
 		return
 	}
 	attrs = append(attrs, slog.String("operation", f.op.name), slog.Int("attempts", f.attempts))
-	logger.LogAttrs(ctx, slog.LevelDebug, "mistral: "+what, attrs...)
+	logger.LogAttrs(f.ctx, slog.LevelDebug, "mistral: "+what, attrs...)
 }
 
 // apiError is the failure that the reply of the latest attempt stands for.
 func (f *flight) apiError(body []byte) error {
-	e := newAPIError(f.op.method, f.path, f.resp, body)
+	resp := f.latest.resp
+	e := newAPIError(f.op.method, f.path, resp, f.client.secret.redact(body))
 	e.Attempts = f.attempts
 	if e.StatusCode != http.StatusTooManyRequests {
 		return e
@@ -294,17 +374,21 @@ func (f *flight) apiError(body []byte) error {
 
 // unusable is the failure of a reply that has a success status and cannot be used.
 func (f *flight) unusable(body []byte, err error) error {
+	resp := f.latest.resp
 	return &APIError{
-		Method: f.op.method, Path: f.path, StatusCode: f.resp.StatusCode, Attempts: f.attempts,
-		RequestID: requestID(f.resp.Header), Header: f.resp.Header,
-		Body: bytes.Clone(body[:min(len(body), maxErrorBody)]), Err: err,
+		Method: f.op.method, Path: f.path, StatusCode: resp.StatusCode, Attempts: f.attempts,
+		RequestID: requestID(resp.Header), Header: resp.Header,
+		Body: f.client.secret.redact(bytes.Clone(body[:min(len(body), maxErrorBody)])), Err: err,
 	}
 }
 
-func (f *flight) tooLarge(tokens, capacity int) error {
+func (f *flight) tooLarge(err *limiter.TooLargeError) error {
+	field := "tokens of inputs"
+	if f.guess.given {
+		field = "WithTokenEstimate"
+	}
 	return &RequestError{
-		Operation: f.op.name, Field: "inputs", Value: tokens,
-		Rule: fmt.Sprintf("the prompt has more tokens than the token bucket holds (%d): it could never be sent", capacity),
-		Err:  &limiter.TooLargeError{Tokens: tokens, Capacity: capacity},
+		Operation: f.op.name, Field: field, Value: err.Tokens,
+		Rule: fmt.Sprintf("must be at most %d, which is what the token bucket holds: it could never be sent", err.Capacity), Err: err,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -13,53 +14,91 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// next decides whether a failed attempt is followed by another, and how long to
-// wait before it.
-func (f *flight) next(ctx context.Context, failure error) (wait time.Duration, again bool) {
-	config := &f.client.config
-	wait = backoff(f.attempts, config.BaseDelay, config.MaxDelay)
-	if api := (*APIError)(nil); errors.As(failure, &api) {
-		asked := retryAfter(api.Header, time.Now())
-		if isRateLimit(failure) && asked > 0 {
-			wait = asked // the server knows when there is room again
-		}
-		wait = max(wait, asked)
-	}
-	if isRateLimit(failure) {
-		// What the server refuses to one it would refuse to the next: everybody who
-		// waits for the same limiter waits.
-		f.limiter.Pause(time.Now().Add(min(wait, config.MaxDelay)))
-	}
-	again = ctx.Err() == nil && isTransient(failure) && f.attempts <= f.options.maxRetries && wait <= config.MaxDelay
-	return wait, again
-}
+// longestPause bounds for how long a Retry-After stops the calls of others. The
+// limits are per second and per minute: what asks for more than that is about
+// something else, and MaxDelay if that is longer.
+const longestPause = time.Minute
 
-// waitToRetry waits until the next attempt may be sent, and takes its request;
-// the tokens are held already. After a 429 the pause of the limiter is the wait,
-// and the call stands at the head of the queue when it ends. A wait that the
-// context's deadline would cut short is not begun.
-func (f *flight) waitToRetry(ctx context.Context, wait time.Duration, failure error) error {
-	if deadline, ok := ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
-		return context.DeadlineExceeded
+// prepareRetry waits until the next attempt may be sent, and takes its request;
+// the tokens are held already. If there is to be none it returns the call's error
+// at once: a wait that the context's deadline would cut short is not begun.
+func (f *flight) prepareRetry(failure error) error {
+	wait, again := f.next(failure)
+	if !again {
+		return failure
 	}
-	if !isRateLimit(failure) {
+	f.log("retry", slog.Duration("wait", wait))
+	if deadline, ok := f.ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
+		return fmt.Errorf("%w; the next attempt would be in %v, after the deadline: %w", failure, wait, context.DeadlineExceeded)
+	}
+	if !f.paused(failure) {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-ctx.Done():
-			return contextError(ctx)
+		case <-f.ctx.Done():
+			return fmt.Errorf("%w; gave up waiting to try again: %w", failure, contextError(f.ctx))
 		}
 	}
-	return f.permit.Retry(ctx)
+	if f.permit.Retry(f.ctx) != nil {
+		return fmt.Errorf("%w; gave up waiting to try again: %w", failure, contextError(f.ctx))
+	}
+	return nil
 }
 
-func isRateLimit(failure error) bool {
+// next decides whether a failed attempt is followed by another, and how long to
+// wait before it.
+func (f *flight) next(failure error) (wait time.Duration, again bool) {
+	config := &f.client.config
+	wait = backoff(f.attempts, config.BaseDelay, config.MaxDelay)
+	again = isTransient(failure)
 	var limited *RateLimitError
-	return errors.As(failure, &limited)
+	var api *APIError
+	switch {
+	case errors.As(failure, &limited):
+		f.observe(limited.Header)
+		if limited.Reason = hopeless(limited.Header, limited.LimitType); limited.Reason != "" {
+			return 0, false
+		}
+		if f.paused(failure) {
+			wait = f.permit.Refused(limiter.Refusal{
+				RetryAfter: min(limited.RetryAfter, max(longestPause, config.MaxDelay)),
+				Requests:   limited.LimitType == limitRequests,
+				Tokens:     limited.LimitType == limitTokens,
+			})
+		}
+		wait = max(wait, limited.RetryAfter)
+	case errors.As(failure, &api):
+		wait = max(wait, retryAfter(api.Header, time.Now()))
+	}
+	return wait, again && f.ctx.Err() == nil && f.attempts <= f.options.maxRetries && wait <= config.MaxDelay
 }
+
+// paused reports whether a failure is a refusal that concerns everybody: what the
+// server refuses to one it would refuse to the next, so all who wait for the same
+// limiter wait, and the call that was refused stands at their head. Limits of a
+// tool, such as web_search, concern those alone who use it.
+func (f *flight) paused(failure error) bool {
+	var limited *RateLimitError
+	if !errors.As(failure, &limited) {
+		return false
+	}
+	switch limited.LimitType {
+	case "", limitRequests, limitTokens:
+		return true
+	}
+	return false
+}
+
+// What a 429 may be about, for the limiter.
+const (
+	limitRequests = "requests"
+	limitTokens   = "tokens"
+)
 
 // backoff draws the wait after the given attempt (1 is the first) uniformly
 // between the base delay and twice as much as after the attempt before, at most
@@ -87,10 +126,8 @@ func isTransient(failure error) bool {
 		}
 		return false
 	}
-	if transport := (*TransportError)(nil); errors.As(failure, &transport) {
-		return !isPermanent(transport.Err)
-	}
-	return false
+	transport := (*TransportError)(nil)
+	return errors.As(failure, &transport) && !transport.permanent
 }
 
 // isPermanent reports whether an error of the transport will come again: a
@@ -106,7 +143,7 @@ func isPermanent(err error) bool {
 	switch {
 	case errors.Is(err, errTimeout):
 		return false
-	case errors.As(err, &certificate), errors.As(err, &record):
+	case errors.As(err, &certificate), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return true
 	case errors.As(err, &dns):
 		return dns.IsNotFound
@@ -126,7 +163,7 @@ func mayHaveArrived(err error) bool {
 // an HTTP date (RFC 9110, section 10.2.3), or retry-after-ms, which some
 // gateways send. 0 means that it does not say, or not sensibly.
 func retryAfter(header http.Header, now time.Time) time.Duration {
-	if ms, err := strconv.ParseFloat(strings.TrimSpace(header.Get("Retry-After-Ms")), 64); err == nil {
+	if ms, err := strconv.ParseFloat(strings.TrimSpace(header.Get("Retry-After-Ms")), 64); err == nil && ms > 0 {
 		return duration(ms, time.Millisecond)
 	}
 	value := strings.TrimSpace(header.Get("Retry-After"))
@@ -161,9 +198,9 @@ func limitType(message string) string {
 	}
 	switch name {
 	case "token", "tokens":
-		return "tokens"
+		return limitTokens
 	case "request", "requests":
-		return "requests"
+		return limitRequests
 	}
 	return name
 }
@@ -180,17 +217,20 @@ func (timeoutError) Timeout() bool        { return true }
 func (timeoutError) Temporary() bool      { return true }
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-func (f *flight) timedOut() bool { return context.Cause(f.ctx) == errTimeout }
-
-// transportError wraps what the HTTP client reports of an attempt without a reply.
-func (f *flight) transportError(ctx context.Context, err error) error {
+// transportError is the failure of an attempt that the HTTP client reports an
+// error of.
+func (f *flight) transportError(err error) error {
+	e := &TransportError{Method: f.op.method, Path: f.path, Attempts: f.attempts, Err: err, permanent: isPermanent(err)}
+	var sending *url.Error
 	switch {
-	case ctx.Err() != nil:
-		err = contextError(ctx)
-	case f.timedOut():
-		err = fmt.Errorf("%w of %v", errTimeout, f.options.timeout)
+	case f.ctx.Err() != nil:
+		e.Err, e.permanent = contextError(f.ctx), true
+	case f.latest.timedOut():
+		e.Err, e.permanent = fmt.Errorf("%w of %v", errTimeout, f.options.timeout), false
+	case errors.As(err, &sending):
+		e.Err = sending.Err // without the address, which the request's method and path are enough of
 	}
-	return &TransportError{Method: f.op.method, Path: f.path, Attempts: f.attempts, Err: err}
+	return e
 }
 
 // contextError is the end of a context and its cause, both to be found by errors.Is.

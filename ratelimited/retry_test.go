@@ -201,7 +201,7 @@ func TestRateLimitPausesTheQueue(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		want := []time.Duration{10 * time.Second, 11 * time.Second, 12 * time.Second}
+		want := []time.Duration{10 * time.Second, 11050 * time.Millisecond, 12100 * time.Millisecond}
 		for i := range want {
 			if ends[i] != want[i] {
 				t.Fatalf("calls ended at %v, want %v", ends, want)

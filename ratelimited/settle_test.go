@@ -97,7 +97,7 @@ func TestPromptThatNeverFits(t *testing.T) {
 		})
 		var request *ratelimited.RequestError
 		var tooLarge *limiter.TooLargeError
-		if !errors.As(err, &request) || !errors.As(err, &tooLarge) || request.Field != "inputs" || tooLarge.Capacity != 2000 || sent {
+		if !errors.As(err, &request) || !errors.As(err, &tooLarge) || request.Field != "tokens of inputs" || tooLarge.Capacity != 2000 || sent {
 			t.Errorf("error is %v (sent: %v), want a RequestError before anything is sent", err, sent)
 		}
 		wantTokens(t, client, 2000)
@@ -140,8 +140,8 @@ func TestHistoryCounts(t *testing.T) {
 
 func TestModelsHaveTheirOwnLimits(t *testing.T) {
 	config := ratelimited.Config{
-		RequestsPerSecond: 1,
-		Limits:            map[string]limiter.Limit{"quick": {RequestsPerSecond: 10, TokensPerMinute: 1e6}},
+		RequestsPerSecond: 1, BareBuckets: true,
+		Limits: map[string]limiter.Limit{"quick": {RequestsPerSecond: 10, TokensPerMinute: 1e6}},
 	}
 	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
 		call := func(model string) {
@@ -180,7 +180,7 @@ func TestModelsHaveTheirOwnLimits(t *testing.T) {
 }
 
 func TestWaitTime(t *testing.T) {
-	config := ratelimited.Config{RequestsPerSecond: 0.5}
+	config := ratelimited.Config{RequestsPerSecond: 0.5, BareBuckets: true}
 	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
 		if d := client.WaitTime("m", 100); d != 0 {
 			t.Errorf("wait is %v before the first call, want 0", d)

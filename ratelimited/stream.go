@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
-	"mime"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +22,6 @@ import (
 // the last event reports, or else with the prompt and what was received.
 type Stream struct {
 	flight  *flight
-	caller  context.Context
 	body    io.Reader
 	decoder *sse.Decoder
 
@@ -37,7 +34,7 @@ type Stream struct {
 	conversationID string
 	usage          *generated.ConversationUsageInfo
 	text           strings.Builder // of the messages
-	arguments      strings.Builder // of the function calls
+	other          strings.Builder // what else the model wrote: thoughts, calls of functions
 	closed         bool
 }
 
@@ -50,12 +47,8 @@ func openStream(ctx context.Context, c *Client, op operation, options []CallOpti
 	if err != nil {
 		return nil, err
 	}
-	if mediaType, _, _ := mime.ParseMediaType(f.resp.Header.Get("Content-Type")); mediaType != "text/event-stream" {
-		defer f.land(f.estimate.total)
-		body, _ := io.ReadAll(io.LimitReader(f.resp.Body, maxErrorBody))
-		return nil, f.unusable(body, fmt.Errorf("the reply is %q, not text/event-stream", mediaType))
-	}
-	return &Stream{flight: f, caller: ctx, body: f.resp.Body, decoder: sse.NewDecoder(f.resp.Body)}, nil
+	body := f.latest.resp.Body
+	return &Stream{flight: f, body: body, decoder: sse.NewDecoder(body)}, nil
 }
 
 // Events yields the events as they arrive, and closes the stream when the loop
@@ -70,6 +63,9 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 			return
 		}
 		for frame, err := range s.decoder.Frames() {
+			if s.isClosed() {
+				break
+			}
 			if err != nil {
 				s.fail("the connection broke", err)
 				break
@@ -82,15 +78,18 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 				s.fail("an event cannot be read", err)
 				break
 			}
-			s.take(event)
-			if s.err != nil {
+			if s.take(event); s.err != nil {
 				break
 			}
-			if !yield(event, nil) {
-				return
+			if s.done {
+				s.settle() // before the caller has a look at the event
 			}
+			more := yield(event, nil)
 			if s.done {
 				s.drain()
+				return
+			}
+			if !more {
 				return
 			}
 		}
@@ -117,26 +116,46 @@ func (s *Stream) take(event sse.Event) {
 		s.conversationID = e.ConversationID
 	case generated.MessageOutputEvent:
 		s.text.WriteString(e.Content.Text())
+		writeThoughts(&s.other, e.Content.Chunks())
+		s.flight.client.memory.modelOfAgent(e.AgentID, e.Model)
 	case generated.FunctionCallEvent:
-		s.arguments.WriteString(e.Arguments)
+		s.other.WriteString(e.Arguments)
 	case generated.ResponseDoneEvent:
-		s.usage = &e.Usage
-		s.done = true
-		s.flight.settle(s.conversationID, e.Usage)
+		s.usage, s.done = &e.Usage, true
 	case generated.ResponseErrorEvent:
-		s.err = &StreamError{Code: e.Code, Message: e.Message, Events: s.events}
+		s.err = &StreamError{Code: e.Code, Message: s.redact(e.Message), Events: s.events}
 		return
 	case generated.UnknownStreamEvent:
-		if e.Type == string(generated.StreamEventTypeConversationResponseError) {
-			s.err = unreadErrorEvent(e, s.events)
+		switch generated.StreamEventType(e.Type) {
+		case generated.StreamEventTypeConversationResponseError:
+			s.err = s.unreadErrorEvent(e)
 			return
+		case generated.StreamEventTypeConversationResponseDone:
+			s.done = true // what it used is not known
 		}
 	}
 	s.events++
 }
 
+// writeThoughts writes what a model thought, which is no part of its message.
+func writeThoughts(b *strings.Builder, chunks []generated.ContentChunk) {
+	for _, chunk := range chunks {
+		if thought, ok := chunk.Value().(generated.ThinkChunk); ok {
+			for _, part := range thought.Thinking {
+				if text, ok := part.Value().(generated.TextChunk); ok {
+					b.WriteString(text.Text)
+				}
+			}
+		}
+	}
+}
+
+func (s *Stream) redact(text string) string {
+	return string(s.flight.client.secret.redact([]byte(text)))
+}
+
 // unreadErrorEvent is an error event of another form than the API documents.
-func unreadErrorEvent(e generated.UnknownStreamEvent, events int) *StreamError {
+func (s *Stream) unreadErrorEvent(e generated.UnknownStreamEvent) *StreamError {
 	var object struct {
 		Message json.RawMessage `json:"message"`
 	}
@@ -146,7 +165,7 @@ func unreadErrorEvent(e generated.UnknownStreamEvent, events int) *StreamError {
 	if message == "" {
 		message = beginning(e.Raw)
 	}
-	return &StreamError{Message: message, Events: events, Err: e.Err}
+	return &StreamError{Message: s.redact(message), Events: s.events, Err: e.Err}
 }
 
 // fail ends the stream with an error, unless it has ended already.
@@ -156,8 +175,8 @@ func (s *Stream) fail(what string, err error) {
 		return
 	case s.isClosed():
 		what, err = "it was closed", errClosed
-	case s.caller.Err() != nil:
-		what, err = "the call's context ended", contextError(s.caller)
+	case s.flight.ctx.Err() != nil:
+		what, err = "the call's context ended", contextError(s.flight.ctx)
 	}
 	s.err = &StreamError{Message: what, Events: s.events, Err: err}
 }
@@ -174,29 +193,41 @@ const drainTimeout = 100 * time.Millisecond
 // drain reads what follows the last event, normally nothing, so that the
 // connection can carry the next call.
 func (s *Stream) drain() {
-	timer := time.AfterFunc(drainTimeout, func() { s.flight.cancel(nil) })
+	timer := time.AfterFunc(drainTimeout, func() { s.flight.latest.cancel(nil) })
 	defer timer.Stop()
 	// Whatever is there, or goes wrong with it, the reply is complete.
 	_, _ = io.CopyN(io.Discard, s.body, 4096)
 }
 
-// Close ends the stream and settles what it used, once. A loop over Events that
-// waits for an event ends with an error. Close always returns nil; it has a
-// result for the sake of [io.Closer].
+// Close ends the stream and settles what it used, once. A loop over Events ends
+// with an error, unless the last event has come, and so does one that waits for
+// an event. Close always returns nil; it has a result for the sake of
+// [io.Closer].
 func (s *Stream) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.closed {
+		s.mu.Unlock()
 		return nil
 	}
 	s.closed = true
-	received := 0
-	if s.usage == nil {
-		counter := s.flight.client.counter
-		received = s.flight.estimate.prompt + counter.Text(s.text.String()) + counter.Text(s.arguments.String())
-	}
-	s.flight.land(received)
+	s.mu.Unlock()
+	s.settle()
+	s.flight.latest.end()
 	return nil
+}
+
+// settle ends the call with the usage that the last event reported, or else with
+// what was received. It holds no lock meanwhile: the caller's logger hears of it,
+// and may ask the stream.
+func (s *Stream) settle() {
+	s.mu.Lock()
+	conversationID, usage, text, other := s.conversationID, s.usage, s.text.String(), s.other.String()
+	s.mu.Unlock()
+	if usage != nil {
+		s.flight.settle(conversationID, *usage)
+		return
+	}
+	s.flight.settleReceived(conversationID, text, other)
 }
 
 // ConversationID returns the conversation's id; empty before the first event.

@@ -30,9 +30,10 @@ func TestImportsPointDownwards(t *testing.T) {
 		"limiter":           {},
 		"sse":               {"generated"},
 		"tokens":            {"generated"},
-		"ratelimited":       {"generated", "limiter", "sse", "tokens"},
+		"ratelimited":       {"generated", "internal/estimate", "limiter", "sse", "tokens"},
 		"emulator":          {"generated", "generated/server", "internal/contract", "openapi"},
 		"internal/contract": {"openapi"},
+		"internal/estimate": {},
 	} {
 		t.Run(room, func(t *testing.T) {
 			t.Parallel()

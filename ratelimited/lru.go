@@ -1,0 +1,67 @@
+package ratelimited
+
+import (
+	"container/list"
+	"sync"
+)
+
+// An lru remembers so many values by their keys; the ones used least recently
+// are forgotten. It is safe for concurrent use.
+type lru[V any] struct {
+	most int
+
+	mu     sync.Mutex
+	byKey  map[string]*list.Element
+	recent list.List // of *lruEntry[V], the latest first
+}
+
+type lruEntry[V any] struct {
+	key   string
+	value V
+}
+
+func newLRU[V any](most int) *lru[V] {
+	return &lru[V]{most: most, byKey: map[string]*list.Element{}}
+}
+
+// get returns the value of a key, the zero value if there is none.
+func (m *lru[V]) get(key string) V {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var value V
+	if element := m.byKey[key]; element != nil {
+		m.recent.MoveToFront(element)
+		value = element.Value.(*lruEntry[V]).value
+	}
+	return value
+}
+
+// update changes the value of a key, which is the zero value if there was none.
+// An empty key has no value.
+func (m *lru[V]) update(key string, change func(*V)) {
+	if key == "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	element := m.byKey[key]
+	if element == nil {
+		element = m.recent.PushFront(&lruEntry[V]{key: key})
+		m.byKey[key] = element
+		if m.recent.Len() > m.most {
+			oldest := m.recent.Remove(m.recent.Back()).(*lruEntry[V])
+			delete(m.byKey, oldest.key)
+		}
+	}
+	m.recent.MoveToFront(element)
+	change(&element.Value.(*lruEntry[V]).value)
+}
+
+func (m *lru[V]) forget(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if element := m.byKey[key]; element != nil {
+		m.recent.Remove(element)
+		delete(m.byKey, key)
+	}
+}

@@ -1,0 +1,101 @@
+package ratelimited
+
+import (
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
+)
+
+// How many of each a client remembers. What is forgotten counts as new.
+const (
+	conversationsKept = 10_000
+	agentsKept        = 10_000
+	modelsKept        = 1000
+)
+
+// memory is what a client knows of things that only the server has: what a
+// conversation holds and an agent is made of, which the model reads with every
+// call, and whose limit they count against.
+type memory struct {
+	conversations *lru[conversation]
+	agents        *lru[agent]
+	models        *lru[*estimate.Model]
+}
+
+type conversation struct {
+	model   string
+	agentID string
+	tokens  int  // of its history, from the usage of its latest call
+	known   bool // that is, tokens is
+}
+
+type agent struct {
+	model  string
+	tokens int  // of its instructions and tools, as counted
+	known  bool // that is, tokens is
+}
+
+func newMemory() memory {
+	return memory{
+		conversations: newLRU[conversation](conversationsKept),
+		agents:        newLRU[agent](agentsKept),
+		models:        newLRU[*estimate.Model](modelsKept),
+	}
+}
+
+// model returns what is known of how a model's calls turn out. Calls whose model
+// is not known have one in common.
+func (m memory) model(name string) *estimate.Model {
+	if name == "" {
+		name = "?" // an empty key has no value
+	}
+	model := m.models.get(name)
+	if model == nil {
+		m.models.update(name, func(known **estimate.Model) {
+			if *known == nil { // nobody else was faster
+				*known = new(estimate.Model)
+			}
+			model = *known
+		})
+	}
+	return model
+}
+
+// modelOfAgent notes which model an agent was seen to use.
+func (m memory) modelOfAgent(agentID, model string) {
+	if agentID != "" && model != "" {
+		m.agents.update(agentID, func(a *agent) { a.model = model })
+	}
+}
+
+// note remembers what a reply says of agents and conversations.
+func (m memory) note(reply any, counter *tokens.Counter) {
+	switch r := reply.(type) {
+	case *generated.Agent:
+		m.noteAgent(r, counter)
+	case *generated.Conversation:
+		m.noteConversation(r)
+	case []generated.Conversation:
+		for i := range r {
+			m.noteConversation(&r[i])
+		}
+	case *generated.ConversationResponse:
+		for _, output := range r.Outputs {
+			if e, ok := output.Value().(generated.MessageOutputEntry); ok {
+				m.modelOfAgent(e.AgentID, e.Model)
+			}
+		}
+	}
+}
+
+func (m memory) noteAgent(a *generated.Agent, counter *tokens.Counter) {
+	if a.ID == "" || counter.Load() != nil {
+		return
+	}
+	n := counter.Instructions(a.Instructions) + counter.Tools(a.Tools)
+	m.agents.update(a.ID, func(known *agent) { *known = agent{model: a.Model, tokens: n, known: true} })
+}
+
+func (m memory) noteConversation(c *generated.Conversation) {
+	m.conversations.update(c.ID, func(known *conversation) { known.model, known.agentID = c.Model, c.AgentID })
+}
