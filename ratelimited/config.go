@@ -190,7 +190,7 @@ func checkBaseURL(field, base string) error {
 		return &ConfigError{Field: field, Value: shownURL(base), Rule: "must be an absolute URL such as " + DefaultBaseURL}
 	}
 	port, err := strconv.Atoi(u.Port())
-	rule := ""
+	var rule string
 	switch {
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535):
 		rule = "must have a port of 1 to 65535, or none"

@@ -126,13 +126,13 @@ func (s *Stream) take(event sse.Event) {
 		s.err = &StreamError{Code: e.Code, Message: s.redact(e.Message), Events: s.events}
 		return
 	case generated.UnknownStreamEvent:
-		switch generated.StreamEventType(e.Type) {
-		case generated.StreamEventTypeConversationResponseError:
+		if e.Type == string(generated.StreamEventTypeConversationResponseError) {
 			s.err = s.unreadErrorEvent(e)
 			return
-		case generated.StreamEventTypeConversationResponseDone:
-			s.done = true // what it used is not known
 		}
+		// A last event that cannot be read is the last all the same: what the call
+		// used is not known then.
+		s.done = e.Type == string(generated.StreamEventTypeConversationResponseDone)
 	}
 	s.events++
 }

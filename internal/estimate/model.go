@@ -36,11 +36,11 @@ const (
 // A Model is what is known of one model. The zero value knows nothing. It is
 // safe for concurrent use.
 type Model struct {
-	mu            sync.Mutex
-	real, counted float64 // tokens of prompts, decaying sums beside prudence
-	latest        []int   // lengths of replies, a ring once it is full
-	next          int     // where the next one goes in latest
-	sorted        []int   // the same, by length
+	mu              sync.Mutex
+	actual, counted float64 // tokens of prompts: sums that decay
+	latest          []int   // lengths of replies, a ring once it is full
+	next            int     // where the next one goes in latest
+	sorted          []int   // the same, by length
 }
 
 // Prompt returns what a prompt of so many counted tokens is expected to have.
@@ -51,7 +51,7 @@ func (m *Model) Prompt(counted int) int {
 }
 
 func (m *Model) ratio() float64 {
-	ratio := (m.real + prudence) / (m.counted + prudence)
+	ratio := (m.actual + prudence) / (m.counted + prudence)
 	return min(mostOff, max(1/mostOff, ratio))
 }
 
@@ -65,16 +65,15 @@ func (m *Model) Reply() int {
 	return m.sorted[int(quantile*float64(len(m.sorted)-1)+0.5)]
 }
 
-// Learn takes what a call used: real tokens of a prompt that was counted as so
-// many, without what was known of it before, and the length of the reply. Figures
-// that are 0 or less say nothing.
-func (m *Model) Learn(counted, real, reply int) {
+// Learn takes what a call used: the actual tokens of a prompt, of which so many
+// were counted, both without what was known of it before; and the length of the
+// reply. Figures that are 0 or less say nothing.
+func (m *Model) Learn(counted, actual, reply int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if counted > 0 && real > 0 {
-		bounded := min(mostOff*float64(counted), float64(real))
+	if counted > 0 && actual > 0 {
 		m.counted = m.counted*(1-weight) + float64(counted)
-		m.real = m.real*(1-weight) + bounded
+		m.actual = m.actual*(1-weight) + min(mostOff*float64(counted), float64(actual))
 	}
 	if reply <= 0 {
 		return
