@@ -30,14 +30,14 @@ const (
 
 	weight   = 1.0 / 16 // of the latest call in the ratio
 	mostOff  = 4.0      // bounds the ratio, either way
-	prudence = 200.0    // tokens: as if so many had been counted rightly before
+	prudence = 200.0    // tokens that are taken to have been counted rightly before the first
 )
 
 // A Model is what is known of one model. The zero value knows nothing. It is
 // safe for concurrent use.
 type Model struct {
 	mu              sync.Mutex
-	actual, counted float64 // tokens of prompts: sums that decay
+	actual, counted float64 // tokens of prompts: sums that decay; 0 before the first
 	latest          []int   // lengths of replies, a ring once it is full
 	next            int     // where the next one goes in latest
 	sorted          []int   // the same, by length
@@ -51,8 +51,10 @@ func (m *Model) Prompt(counted int) int {
 }
 
 func (m *Model) ratio() float64 {
-	ratio := (m.actual + prudence) / (m.counted + prudence)
-	return min(mostOff, max(1/mostOff, ratio))
+	if m.counted == 0 {
+		return 1
+	}
+	return min(mostOff, max(1/mostOff, m.actual/m.counted))
 }
 
 // Reply returns how many tokens a reply is expected to have.
@@ -72,6 +74,9 @@ func (m *Model) Learn(counted, actual, reply int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if counted > 0 && actual > 0 {
+		if m.counted == 0 {
+			m.actual, m.counted = prudence, prudence
+		}
 		m.counted = m.counted*(1-weight) + float64(counted)
 		m.actual = m.actual*(1-weight) + min(mostOff*float64(counted), float64(actual))
 	}
