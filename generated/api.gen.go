@@ -1335,16 +1335,16 @@ type UpdateAgentRequest struct {
 	Description *string `json:"description,omitempty"`
 
 	// Guardrails Moderations to apply.
-	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
+	Guardrails []GuardrailConfig `json:"guardrails,omitzero"`
 
 	// Handoffs Ids of the agents it may hand a conversation to; at least one when set.
-	Handoffs []string `json:"handoffs,omitempty,omitzero"`
+	Handoffs []string `json:"handoffs,omitzero"`
 
 	// Instructions What the model is told to be and do, before everything else it reads.
 	Instructions *string `json:"instructions,omitempty"`
 
 	// Metadata Data of the caller's own, kept beside the object.
-	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+	Metadata MetadataDict `json:"metadata,omitzero"`
 
 	// Model Name of the model.
 	Model *string `json:"model,omitempty"`
@@ -1353,7 +1353,7 @@ type UpdateAgentRequest struct {
 	Name *string `json:"name,omitempty"`
 
 	// Tools Tools the model may use.
-	Tools []Tool `json:"tools,omitempty,omitzero"`
+	Tools []Tool `json:"tools,omitzero"`
 
 	// VersionMessage A note on this version, up to 500 characters.
 	VersionMessage *string `json:"version_message,omitempty"`

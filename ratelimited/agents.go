@@ -61,6 +61,8 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 }
 
 // Update changes the fields that are set and makes a new version of the agent.
+// Tools, Guardrails and Metadata that are nil stay as they are; empty ones,
+// []generated.Tool{} for example, take away what the agent has.
 func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.Update", method: http.MethodPatch, path: "/v1/agents/{agent_id}",

@@ -3,6 +3,7 @@ package ratelimited_test
 import (
 	"context"
 	"errors"
+	"io"
 	"math"
 	"net/http"
 	"strings"
@@ -213,4 +214,27 @@ func tooLarge(t *testing.T, client *ratelimited.Client) error {
 	// 506 tokens: 500 times " a", and 6 for a message and its reply.
 	_, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: "narrow", Inputs: ratelimited.Text(strings.Repeat(" a", 500))})
 	return err
+}
+
+// An update can take things away: empty lists are sent, unset ones are not.
+func TestUpdateClears(t *testing.T) {
+	var body string
+	look := func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		body = string(b)
+		answer(w, 200, agentJSON)
+	}
+	inBubble(t, fast, look, func(t *testing.T, client *ratelimited.Client) {
+		for want, request := range map[string]generated.UpdateAgentRequest{
+			`{"tools":[]}`:       {Tools: []generated.Tool{}},
+			`{"metadata":{}}`:    {Metadata: generated.MetadataDict{}},
+			`{"guardrails":[]}`:  {Guardrails: []generated.GuardrailConfig{}},
+			`{"description":""}`: {Description: ratelimited.Ptr("")},
+			`{}`:                 {},
+		} {
+			if _, err := client.Beta.Agents.Update(t.Context(), "ag_1", request); err != nil || body != want {
+				t.Errorf("sent %s (%v), want %s", body, err, want)
+			}
+		}
+	})
 }
