@@ -6,8 +6,12 @@
 // capacity, is full at first, and refills continuously at its limit. A call
 // starts when both buckets can pay for it: it takes one request and its
 // estimated tokens, or nothing at all. Calls that cannot start wait in one
-// queue, first come, first served, so a large call is never overtaken by
-// smaller ones that came later.
+// queue, first come, first served, so a large call is never held up by smaller
+// ones that came later.
+//
+// That is the right schedule for a server that counts by token bucket, at the
+// end of a wire that delays all calls alike. For every other, [Guarded] adds what
+// keeps calls from being refused.
 //
 //	permit, err := l.Acquire(ctx, estimate) // waits for one request and the estimate
 //	if err != nil {
@@ -31,17 +35,20 @@
 //   - [Limiter.Acquire] before a call, then exactly one of [Permit.Settle] and
 //     [Permit.Cancel]. A permit that is dropped without either holds its tokens
 //     for good: that is the caller's bug, and nothing here repairs it.
-//   - [Permit.Retry] before every further attempt of the same call.
+//   - [Permit.Refused] when the server refused it with a 429.
+//   - [Permit.Retry] before every further attempt of the same call, also when the
+//     last one did reach nobody: [Permit.Unsent] gives its request back first.
+//   - [Permit.Sent] when a request had to wait for a connection after its admission.
 //   - [Limiter.WaitTime] to ask how long a call would wait, taking nothing.
-//   - [Limiter.Pause] when the server said "not before", as a 429 does.
+//   - [Limiter.Pause] when nobody is to start before a given time.
 //   - [Limiter.Observe] when the server said what remains.
 //   - [Limiter.SetLimit] when the limit itself changed.
 //   - [Group] when models have limits of their own.
 //
-// Only the head of the queue waits on a clock, one timer per limiter. Whatever
+// One timer per limiter wakes the queue when the next call can start. Whatever
 // changes the balance (a settlement, a cancelled call, the server's word, a
-// pause, a new limit, a waiter that leaves) re-evaluates the head at once, so a
-// refund lets the next call start at that very instant.
+// pause, a new limit, a waiter that leaves) re-evaluates it at once, so a refund
+// lets the next call start at that very instant.
 //
 // Everything here is safe for use by any number of goroutines, and no lock is
 // held by anybody who waits. Time is the standard time package's, so that

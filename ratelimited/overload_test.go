@@ -38,10 +38,10 @@ func TestOverload(t *testing.T) {
 						for i := 0; ; i++ {
 							// Replies of 5 to 800 tokens; a third of them streamed.
 							err := callOrStream(ctx, client, fmt.Sprintf("Count to %d.", 1+i*i*7%160), i%3 == 0)
-							if ctx.Err() != nil {
+							switch {
+							case ctx.Err() != nil: // the two minutes are over
 								return i, nil
-							}
-							if err != nil {
+							case err != nil:
 								return i, err
 							}
 						}

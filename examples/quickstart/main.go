@@ -1,5 +1,5 @@
-// Command quickstart asks a question, streams the answer to a second one and
-// continues the conversation, within the limits of the account.
+// Command quickstart asks a question, continues the conversation, and streams the
+// answer to a third question, within the limits of the account.
 //
 //	go run ./examples/quickstart "Why is the sky blue?"
 //	echo "Why is the sky blue?" | go run ./examples/quickstart
@@ -42,10 +42,8 @@ func run(ctx context.Context) error {
 	if os.Getenv("MISTRAL_API_KEY") != "" {
 		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
 	} else {
-		// The emulator stands for an account that allows a little more than the
-		// client is told to use.
 		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: 2, TokensPerMinute: 100_000,
+			RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Mode: emulator.SlidingWindow,
 			Latency: 200 * time.Millisecond, TokenDelay: 20 * time.Millisecond,
 		})
 		if err != nil {
