@@ -35,16 +35,15 @@ func TestOverload(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), length)
 					defer cancel()
 					results := ratelimited.Gather(t.Context(), make([]int, limit.callers), func(context.Context, int) (int, error) {
-						for i := 0; ; i++ {
-							// Replies of 5 to 800 tokens; a third of them streamed.
+						i := 0
+						for ; ctx.Err() == nil; i++ {
+							// Replies of 1 to 160 tokens; a third of them streamed.
 							err := callOrStream(ctx, client, fmt.Sprintf("Count to %d.", 1+i*i*7%160), i%3 == 0)
-							switch {
-							case ctx.Err() != nil: // the two minutes are over
-								return i, nil
-							case err != nil:
+							if err != nil && ctx.Err() == nil { // not because the two minutes are over
 								return i, err
 							}
 						}
+						return i, nil
 					})
 					for _, result := range results {
 						if result.Err != nil {
