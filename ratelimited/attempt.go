@@ -16,6 +16,7 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer    // ends ctx after the call's timeout
 	resp   *http.Response // nil until there is one
+	events *eventReader   // of a stream; nil until it has begun
 
 	permit    *limiter.Permit
 	trace     httptrace.ClientTrace
@@ -58,11 +59,23 @@ func (a *attempt) reached(err error) bool {
 
 func (a *attempt) timedOut() bool { return context.Cause(a.ctx) == errTimeout }
 
+// idleFor returns the error of a stream that was silent for too long; nil if it
+// was not.
+func (a *attempt) idleFor() error {
+	if idle, ok := context.Cause(a.ctx).(idleError); ok { //nolint:errorlint // exactly what the timer sets
+		return idle
+	}
+	return nil
+}
+
 // end releases what the attempt holds: the reply's body, its context and timer.
 func (a *attempt) end() {
 	if a.resp != nil {
 		// It has been read as far as it is wanted: an error in closing it changes nothing.
 		_ = a.resp.Body.Close()
+	}
+	if a.events != nil {
+		a.events.idle.Stop()
 	}
 	a.timer.Stop()
 	a.cancel(nil)

@@ -25,6 +25,7 @@ const (
 	DefaultBaseDelay         = 1 * time.Second
 	DefaultMaxDelay          = 32 * time.Second
 	DefaultTimeout           = 60 * time.Second
+	DefaultStreamIdleTimeout = 60 * time.Second
 )
 
 // NoRetries turns retrying off, as [Config.MaxRetries] or in [WithMaxRetries].
@@ -95,6 +96,11 @@ type Config struct {
 	// limiter does not count; bound the whole call by its context. Default: 60 s.
 	Timeout time.Duration
 
+	// StreamIdleTimeout bounds the silence of a stream: the time in which nothing at
+	// all comes, while the caller waits for an event. A stream may last as long as
+	// it goes on. Default: 60 s.
+	StreamIdleTimeout time.Duration
+
 	// HTTPClient sends the requests. It is copied, and the copy follows no
 	// redirects, so that the key reaches no other host. Its own Timeout, if any,
 	// also cuts streams short. Default: a client of its own with keep-alive.
@@ -115,6 +121,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxDelay, DefaultMaxDelay)
 	setDefault(&c.BaseDelay, min(DefaultBaseDelay, c.MaxDelay))
 	setDefault(&c.Timeout, DefaultTimeout)
+	setDefault(&c.StreamIdleTimeout, DefaultStreamIdleTimeout)
 	setDefault(&c.Jitter, limiter.DefaultJitter)
 
 	switch {
@@ -132,6 +139,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &ConfigError{Field: "BaseDelay", Value: c.BaseDelay, Rule: fmt.Sprintf("must be above 0 and at most MaxDelay (%v)", c.MaxDelay)}
 	case c.Timeout < 0:
 		return c, &ConfigError{Field: "Timeout", Value: c.Timeout, Rule: "must be above 0"}
+	case c.StreamIdleTimeout < 0:
+		return c, &ConfigError{Field: "StreamIdleTimeout", Value: c.StreamIdleTimeout, Rule: "must be above 0"}
 	}
 	if err := checkLimit("", c.limit()); err != nil {
 		return c, err

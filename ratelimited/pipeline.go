@@ -229,24 +229,33 @@ func (f *flight) attempt() error {
 	return f.apiError(body)
 }
 
-// open checks that a successful reply is of the kind that was asked for. For a
-// stream the timeout ends here: it bounds the wait for the headers alone.
+// open checks that a successful reply is of the kind that was asked for, and reads
+// a stream's first event: until then the call may be tried again. The timeout of
+// a stream bounds the wait for its headers alone.
 func (f *flight) open(a *attempt) error {
 	if !f.op.stream {
 		return nil
 	}
 	mediaType, _, _ := mime.ParseMediaType(a.resp.Header.Get("Content-Type"))
-	if mediaType == streamType && a.timer.Stop() {
+	if mediaType != streamType {
+		defer a.end()
+		f.lost += f.guess.total
+		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody))
+		return f.unusable(body, fmt.Errorf("the reply is %q, not %s", mediaType, streamType))
+	}
+	err := error(errTimeout)
+	if a.timer.Stop() {
 		f.observe(a.resp.Header)
+		a.events = newEventReader(a, f.client.config.StreamIdleTimeout)
+		err = a.events.begin()
+	}
+	if err == nil {
 		return nil
 	}
-	defer a.end()
+	failure := f.transportError(err)
+	a.end()
 	f.lost += f.guess.total
-	if mediaType == streamType {
-		return f.transportError(errTimeout)
-	}
-	body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody))
-	return f.unusable(body, fmt.Errorf("the reply is %q, not %s", mediaType, streamType))
+	return failure
 }
 
 // withoutKey is a response as callers may have it: for its status and headers,
@@ -302,7 +311,7 @@ func (f *flight) settle(conversationID string, usage generated.ConversationUsage
 
 // settleReceived ends the permit of a stream that did not say what it used: the
 // prompt was read, and so much of the reply came.
-func (f *flight) settleReceived(conversationID string, texts ...string) {
+func (f *flight) settleReceived(conversationID string, texts []string) {
 	if !f.ended.CompareAndSwap(false, true) {
 		return
 	}

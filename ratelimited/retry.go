@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
 // longestPause bounds for how long a Retry-After stops the calls of others. The
@@ -227,6 +228,10 @@ func (f *flight) transportError(err error) error {
 		e.Err, e.permanent = contextError(f.ctx), true
 	case f.latest.timedOut():
 		e.Err, e.permanent = fmt.Errorf("%w of %v", errTimeout, f.options.timeout), false
+	case f.latest.idleFor() != nil:
+		e.Err, e.permanent = f.latest.idleFor(), false
+	case f.latest.events != nil:
+		e.permanent = errors.As(err, new(*sse.FrameTooLargeError))
 	case errors.As(err, &sending):
 		e.Err = sending.Err // without the address, which the request's method and path are enough of
 	}

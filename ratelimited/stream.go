@@ -21,21 +21,17 @@ import (
 // However a stream ends, what the call used is settled once: with the usage that
 // the last event reports, or else with the prompt and what was received.
 type Stream struct {
-	flight  *flight
-	body    io.Reader
-	decoder *sse.Decoder
+	flight *flight
 
 	// Of the goroutine that ranges.
 	events int   // delivered
 	done   bool  // the last event has come
 	err    error // how the stream ended otherwise
 
-	mu             sync.Mutex
-	conversationID string
-	usage          *generated.ConversationUsageInfo
-	text           strings.Builder // of the messages
-	other          strings.Builder // what else the model wrote: thoughts, calls of functions
-	closed         bool
+	mu     sync.Mutex
+	reply  assembly
+	text   strings.Builder // of the messages
+	closed bool
 }
 
 // errClosed is the end of a stream that the caller closed.
@@ -47,8 +43,7 @@ func openStream(ctx context.Context, c *Client, op operation, options []CallOpti
 	if err != nil {
 		return nil, err
 	}
-	body := f.latest.resp.Body
-	return &Stream{flight: f, body: body, decoder: sse.NewDecoder(body)}, nil
+	return &Stream{flight: f}, nil
 }
 
 // Events yields the events as they arrive, and closes the stream when the loop
@@ -62,16 +57,13 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 			s.yieldEnd(yield)
 			return
 		}
-		for frame, err := range s.decoder.Frames() {
+		for frame, err := range s.flight.latest.events.frames {
 			if s.isClosed() {
 				break
 			}
 			if err != nil {
 				s.fail("the connection broke", err)
 				break
-			}
-			if len(frame.Data) == 0 || string(frame.Data) == "[DONE]" {
-				continue // a sign of life; the end of a stream in other services
 			}
 			event, err := sse.Decode(frame)
 			if err != nil {
@@ -111,17 +103,13 @@ func (s *Stream) yieldEnd(yield func(sse.Event, error) bool) {
 func (s *Stream) take(event sse.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.reply.add(event)
 	switch e := event.(type) {
-	case generated.ResponseStartedEvent:
-		s.conversationID = e.ConversationID
 	case generated.MessageOutputEvent:
 		s.text.WriteString(e.Content.Text())
-		writeThoughts(&s.other, e.Content.Chunks())
 		s.flight.client.memory.modelOfAgent(e.AgentID, e.Model)
-	case generated.FunctionCallEvent:
-		s.other.WriteString(e.Arguments)
 	case generated.ResponseDoneEvent:
-		s.usage, s.done = &e.Usage, true
+		s.done = true
 	case generated.ResponseErrorEvent:
 		s.err = &StreamError{Code: e.Code, Message: s.redact(e.Message), Events: s.events}
 		return
@@ -135,19 +123,6 @@ func (s *Stream) take(event sse.Event) {
 		s.done = e.Type == string(generated.StreamEventTypeConversationResponseDone)
 	}
 	s.events++
-}
-
-// writeThoughts writes what a model thought, which is no part of its message.
-func writeThoughts(b *strings.Builder, chunks []generated.ContentChunk) {
-	for _, chunk := range chunks {
-		if thought, ok := chunk.Value().(generated.ThinkChunk); ok {
-			for _, part := range thought.Thinking {
-				if text, ok := part.Value().(generated.TextChunk); ok {
-					b.WriteString(text.Text)
-				}
-			}
-		}
-	}
 }
 
 func (s *Stream) redact(text string) string {
@@ -177,6 +152,8 @@ func (s *Stream) fail(what string, err error) {
 		what, err = "it was closed", errClosed
 	case s.flight.ctx.Err() != nil:
 		what, err = "the call's context ended", contextError(s.flight.ctx)
+	case s.flight.latest.idleFor() != nil:
+		what, err = "it fell silent", s.flight.latest.idleFor()
 	}
 	s.err = &StreamError{Message: what, Events: s.events, Err: err}
 }
@@ -196,7 +173,7 @@ func (s *Stream) drain() {
 	timer := time.AfterFunc(drainTimeout, func() { s.flight.latest.cancel(nil) })
 	defer timer.Stop()
 	// Whatever is there, or goes wrong with it, the reply is complete.
-	_, _ = io.CopyN(io.Discard, s.body, 4096)
+	_, _ = io.CopyN(io.Discard, s.flight.latest.resp.Body, 4096)
 }
 
 // Close ends the stream and settles what it used, once. A loop over Events ends
@@ -221,27 +198,40 @@ func (s *Stream) Close() error {
 // and may ask the stream.
 func (s *Stream) settle() {
 	s.mu.Lock()
-	conversationID, usage, text, other := s.conversationID, s.usage, s.text.String(), s.other.String()
+	conversationID, usage := s.reply.conversationID, s.reply.usage
+	var texts []string
+	if usage == nil {
+		texts = append(s.reply.written(), s.text.String())
+	}
 	s.mu.Unlock()
 	if usage != nil {
 		s.flight.settle(conversationID, *usage)
 		return
 	}
-	s.flight.settleReceived(conversationID, text, other)
+	s.flight.settleReceived(conversationID, texts)
+}
+
+// Response returns the reply as the plain call would have brought it, put together
+// from the events so far: complete when the last event has come. The times at
+// which messages and function calls were completed are not known.
+func (s *Stream) Response() *generated.ConversationResponse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reply.response()
 }
 
 // ConversationID returns the conversation's id; empty before the first event.
 func (s *Stream) ConversationID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conversationID
+	return s.reply.conversationID
 }
 
 // Usage returns what the call used; nil before the last event.
 func (s *Stream) Usage() *generated.ConversationUsageInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.usage
+	return s.reply.usage
 }
 
 // Text returns the text of the model's messages received so far, joined.

@@ -1,0 +1,242 @@
+package ratelimited
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+)
+
+// An assembly puts the events of a stream together to the reply that the plain
+// call would have brought.
+type assembly struct {
+	conversationID string
+	outputs        []*output // in the order of their first events
+	usage          *generated.ConversationUsageInfo
+}
+
+// An output is an entry that grows. Which of the fields are in use its kind says.
+type output struct {
+	id        string
+	kind      generated.EntryType
+	message   generated.MessageOutputEntry
+	pieces    []*piece // of the message's content
+	call      generated.FunctionCallEntry
+	tool      generated.ToolExecutionEntry
+	handoff   generated.AgentHandoffEntry
+	arguments strings.Builder // of the call or the tool
+}
+
+// A piece is one chunk of a message: a text or thoughts, which grow, or something
+// that comes whole.
+type piece struct {
+	index   int
+	text    strings.Builder       // of a text, or the latest of thoughts
+	isChunk bool                  // the text came as a chunk, not as a bare string
+	thought *generated.ThinkChunk // with the thoughts before the latest text
+	whole   generated.ContentChunk
+}
+
+// add takes an event.
+func (a *assembly) add(event sse.Event) {
+	switch e := event.(type) {
+	case generated.ResponseStartedEvent:
+		a.conversationID = e.ConversationID
+	case generated.ResponseDoneEvent:
+		a.usage = &e.Usage
+	case generated.MessageOutputEvent:
+		o := a.output(e.ID, generated.EntryTypeMessageOutput)
+		if o.message.ID == "" {
+			o.message = generated.MessageOutputEntry{ID: e.ID, Model: e.Model, AgentID: e.AgentID, Role: e.Role, CreatedAt: e.CreatedAt}
+		}
+		o.addContent(e.ContentIndex, e.Content)
+	case generated.FunctionCallEvent:
+		o := a.output(e.ID, generated.EntryTypeFunctionCall)
+		if o.call.ID == "" {
+			o.call = generated.FunctionCallEntry{ID: e.ID, Model: e.Model, AgentID: e.AgentID, CreatedAt: e.CreatedAt}
+		}
+		setIfAny(&o.call.Name, e.Name)
+		setIfAny(&o.call.ToolCallID, e.ToolCallID)
+		setIfAny(&o.call.ConfirmationStatus, e.ConfirmationStatus)
+		o.arguments.WriteString(e.Arguments)
+	case generated.ToolExecutionStartedEvent:
+		o := a.output(e.ID, generated.EntryTypeToolExecution)
+		o.tool = generated.ToolExecutionEntry{ID: e.ID, Model: e.Model, AgentID: e.AgentID, Name: e.Name, CreatedAt: e.CreatedAt}
+		o.arguments.WriteString(e.Arguments)
+	case generated.ToolExecutionDeltaEvent:
+		a.output(e.ID, generated.EntryTypeToolExecution).arguments.WriteString(e.Arguments)
+	case generated.ToolExecutionDoneEvent:
+		o := a.output(e.ID, generated.EntryTypeToolExecution)
+		setIfAny(&o.tool.Name, e.Name)
+		o.tool.Info, o.tool.CompletedAt = e.Info, e.CreatedAt
+	case generated.AgentHandoffStartedEvent:
+		o := a.output(e.ID, generated.EntryTypeAgentHandoff)
+		o.handoff.ID, o.handoff.CreatedAt = e.ID, e.CreatedAt
+		o.handoff.PreviousAgentID, o.handoff.PreviousAgentName = e.PreviousAgentID, e.PreviousAgentName
+	case generated.AgentHandoffDoneEvent:
+		o := a.output(e.ID, generated.EntryTypeAgentHandoff)
+		o.handoff.NextAgentID, o.handoff.NextAgentName, o.handoff.CompletedAt = e.NextAgentID, e.NextAgentName, e.CreatedAt
+	}
+}
+
+func setIfAny[T ~string](field *T, value T) {
+	if value != "" {
+		*field = value
+	}
+}
+
+// output returns the entry of the given id and kind, which is new if no event had
+// it before. Nearly always it is the latest.
+func (a *assembly) output(id string, kind generated.EntryType) *output {
+	for _, o := range slices.Backward(a.outputs) {
+		if o.id == id && o.kind == kind {
+			return o
+		}
+	}
+	o := &output{id: id, kind: kind}
+	a.outputs = append(a.outputs, o)
+	return o
+}
+
+// addContent takes the next piece of a message's content: a bare string, which
+// continues a text, or chunks.
+func (o *output) addContent(index int, content generated.MessageContent) {
+	if text, ok := content.PlainText(); ok {
+		o.textPiece(index).text.WriteString(text)
+		return
+	}
+	for _, chunk := range content.Chunks() {
+		switch v := chunk.Value().(type) {
+		case generated.TextChunk:
+			p := o.textPiece(index)
+			p.isChunk = true
+			p.text.WriteString(v.Text)
+		case generated.ThinkChunk:
+			o.think(index, v)
+		default:
+			o.pieces = append(o.pieces, &piece{index: index, whole: chunk})
+		}
+	}
+}
+
+// textPiece returns the text at an index, which the latest piece is, or begins it.
+func (o *output) textPiece(index int) *piece {
+	if n := len(o.pieces); n > 0 {
+		if p := o.pieces[n-1]; p.index == index && p.thought == nil && p.whole.IsZero() {
+			return p
+		}
+	}
+	p := &piece{index: index}
+	o.pieces = append(o.pieces, p)
+	return p
+}
+
+// think continues the thoughts at an index, or begins them. Texts that follow each
+// other are one text.
+func (o *output) think(index int, delta generated.ThinkChunk) {
+	var p *piece
+	if n := len(o.pieces); n > 0 && o.pieces[n-1].index == index && o.pieces[n-1].thought != nil {
+		p = o.pieces[n-1]
+	} else {
+		p = &piece{index: index, thought: &generated.ThinkChunk{}}
+		o.pieces = append(o.pieces, p)
+	}
+	for _, chunk := range delta.Thinking {
+		if text, ok := chunk.Value().(generated.TextChunk); ok {
+			p.text.WriteString(text.Text)
+			continue
+		}
+		p.thought.Thinking = append(p.thinking(), chunk)
+		p.text.Reset()
+	}
+	setIfAny(&p.thought.Signature, delta.Signature)
+	if delta.Closed != nil {
+		p.thought.Closed = delta.Closed
+	}
+}
+
+// thinking returns all thoughts of a piece, the latest text included.
+func (p *piece) thinking() []generated.ContentChunk {
+	thoughts := slices.Clip(p.thought.Thinking)
+	if p.text.Len() > 0 {
+		thoughts = append(thoughts, generated.NewContentChunk(generated.TextChunk{Text: p.text.String()}))
+	}
+	return thoughts
+}
+
+// response returns the reply as far as it has come.
+func (a *assembly) response() *generated.ConversationResponse {
+	r := &generated.ConversationResponse{ConversationID: a.conversationID, Outputs: []generated.Entry{}}
+	if a.usage != nil {
+		r.Usage = *a.usage
+	}
+	for _, o := range a.outputs {
+		r.Outputs = append(r.Outputs, o.entry())
+	}
+	return r
+}
+
+func (o *output) entry() generated.Entry {
+	switch o.kind {
+	case generated.EntryTypeMessageOutput:
+		message := o.message
+		message.Content = o.content()
+		return generated.NewEntry(message)
+	case generated.EntryTypeFunctionCall:
+		call := o.call
+		call.Arguments = generated.FunctionCallEntryArguments(o.arguments.String())
+		return generated.NewEntry(call)
+	case generated.EntryTypeToolExecution:
+		tool := o.tool
+		tool.Arguments = o.arguments.String()
+		return generated.NewEntry(tool)
+	default:
+		return generated.NewEntry(o.handoff)
+	}
+}
+
+// content is a message's content: a text if it came as bare strings alone, or else
+// a list of chunks.
+func (o *output) content() generated.MessageContent {
+	if len(o.pieces) == 1 && o.pieces[0].isBare() {
+		return generated.NewTextContent(o.pieces[0].text.String())
+	}
+	chunks := make([]generated.ContentChunk, 0, len(o.pieces))
+	for _, p := range o.pieces {
+		switch {
+		case p.thought != nil:
+			thought := *p.thought
+			thought.Thinking = p.thinking()
+			chunks = append(chunks, generated.NewContentChunk(thought))
+		case !p.whole.IsZero():
+			chunks = append(chunks, p.whole)
+		default:
+			chunks = append(chunks, generated.NewContentChunk(generated.TextChunk{Text: p.text.String()}))
+		}
+	}
+	return generated.NewChunkContent(chunks...)
+}
+
+func (p *piece) isBare() bool { return p.thought == nil && p.whole.IsZero() && !p.isChunk }
+
+// written returns what the model wrote beside the texts of its messages.
+func (a *assembly) written() []string {
+	var texts []string
+	for _, o := range a.outputs {
+		if o.arguments.Len() > 0 {
+			texts = append(texts, o.arguments.String())
+		}
+		for _, p := range o.pieces {
+			if p.thought == nil {
+				continue
+			}
+			for _, part := range p.thinking() {
+				if text, ok := part.Value().(generated.TextChunk); ok {
+					texts = append(texts, text.Text)
+				}
+			}
+		}
+	}
+	return texts
+}

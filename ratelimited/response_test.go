@@ -1,0 +1,145 @@
+package ratelimited_test
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+func text(s string) generated.ContentChunk {
+	return generated.NewContentChunk(generated.TextChunk{Text: s})
+}
+
+// comparable is a value as JSON has it, without what differs from call to call or
+// is not known to a stream.
+func comparable(t *testing.T, value any) any {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatal(err)
+	}
+	var strip func(any)
+	strip = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, name := range []string{"id", "conversation_id", "created_at", "completed_at", "object", "tool_call_id"} {
+				delete(v, name)
+			}
+			for _, child := range v {
+				strip(child)
+			}
+		case []any:
+			for _, child := range v {
+				strip(child)
+			}
+		}
+	}
+	strip(v)
+	return v
+}
+
+// A stream's events, put together, are what the plain call would have returned.
+func TestStreamResponse(t *testing.T) {
+	message := func(content generated.MessageContent) generated.Entry {
+		return generated.NewEntry(generated.MessageOutputEntry{Content: content})
+	}
+	think := generated.NewContentChunk(generated.ThinkChunk{
+		Thinking: []generated.ContentChunk{text("Let me think."), generated.NewContentChunk(generated.ToolReferenceChunk{Tool: "web_search", Title: "T", URL: "https://x"}), text("Yes.")},
+	})
+	image := generated.NewContentChunk(generated.ToolFileChunk{Tool: "image_generation", FileID: "f", FileName: "n.png"})
+	call := generated.NewEntry(generated.FunctionCallEntry{Name: "temperature", Arguments: `{"city": "Paris", "unit": "C"}`})
+	tool := generated.NewEntry(generated.ToolExecutionEntry{Name: "web_search", Arguments: `{"query": "x y"}`, Info: generated.ToolExecutionInfo{"result": "r"}})
+	for name, reply := range map[string]emulator.Reply{
+		"text":           {Text: "One two three."},
+		"empty text":     {Entries: []generated.Entry{message(generated.NewTextContent(""))}},
+		"one chunk":      {Entries: []generated.Entry{message(generated.NewChunkContent(image))}},
+		"chunks":         {Entries: []generated.Entry{message(generated.NewChunkContent(text("See "), image, text("and go on.")))}},
+		"thoughts":       {Entries: []generated.Entry{message(generated.NewChunkContent(think, text("Forty two.")))}},
+		"function call":  {Entries: []generated.Entry{call}},
+		"function calls": {Entries: []generated.Entry{call, call}},
+		"tool":           {Entries: []generated.Entry{tool, message(generated.NewTextContent("Found it."))}},
+		"tool alone":     {Entries: []generated.Entry{generated.NewEntry(generated.ToolExecutionEntry{Name: "code_interpreter"})}},
+		"handoff": {Entries: []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{
+			PreviousAgentID: "ag_1", PreviousAgentName: "A", NextAgentID: "ag_2", NextAgentName: "B",
+		}), message(generated.NewTextContent("B here."))}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := emulator.New(emulator.Config{Model: func(context.Context, emulator.Prompt) emulator.Reply { return reply }})
+				server := memnet.Start(e)
+				defer server.Close()
+				client := newClient(t, ratelimited.Config{
+					APIKey: secretKey, BaseURL: server.URL(), HTTPClient: contract.Client(t, server.Client().Transport), RequestsPerSecond: 100,
+				})
+				defer client.Close()
+				plain, err := start(t.Context(), client)
+				if err != nil {
+					t.Fatal(err)
+				}
+				stream := startStream(t.Context(), t, client)
+				if _, err := collect(stream); err != nil {
+					t.Fatal(err)
+				}
+				response := stream.Response()
+				if got, want := comparable(t, response), comparable(t, plain); !reflect.DeepEqual(got, want) {
+					t.Errorf("the stream's response is\n%v\nwant\n%v", got, want)
+				}
+				if response.ConversationID == "" || response.ConversationID != stream.ConversationID() {
+					t.Errorf("conversation %q, want %q", response.ConversationID, stream.ConversationID())
+				}
+				if got := ratelimited.OutputText(response); got != stream.Text() {
+					t.Errorf("the text is %q, and that of the response %q", stream.Text(), got)
+				}
+				if calls := ratelimited.FunctionCalls(response); len(calls) != len(ratelimited.FunctionCalls(plain)) || len(calls) > 0 && calls[0].ToolCallID == "" {
+					t.Errorf("function calls: %+v", calls)
+				}
+			})
+		})
+	}
+}
+
+// The API's thoughts come as objects, each closed, and then the reply as bare
+// strings at the next index. What has come can be asked for at any time.
+func TestStreamResponseOfThoughts(t *testing.T) {
+	delta := func(index, content string) string {
+		return frame("message.output.delta", `{"type":"message.output.delta","id":"msg_1","content_index":`+index+`,"content":`+content+`}`)
+	}
+	thought := func(s string) string {
+		return delta("0", `{"type":"thinking","closed":true,"thinking":[{"type":"text","text":"`+s+`"}]}`)
+	}
+	stream := started + thought("Hm") + thought(", well") + delta("1", `"Forty"`) + delta("1", `" two"`) + done
+	inBubble(t, small, streaming(stream), func(t *testing.T, client *ratelimited.Client) {
+		s := startStream(t.Context(), t, client)
+		var seen []string
+		for _, err := range s.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := json.Marshal(s.Response().Outputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen = append(seen, string(data))
+		}
+		const full = `"content":[{"closed":true,"thinking":[{"text":"Hm, well","type":"text"}],"type":"thinking"},{"text":"Forty two","type":"text"}]`
+		if last := seen[len(seen)-1]; !strings.Contains(last, full) {
+			t.Errorf("the reply is %s, want %s", last, full)
+		}
+		if seen[0] != "[]" || !strings.Contains(seen[1], `"text":"Hm"`) || strings.Contains(seen[2], "Forty") {
+			t.Errorf("on the way it is %v", seen)
+		}
+	})
+}
