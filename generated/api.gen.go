@@ -1589,17 +1589,22 @@ func DecodeConnectorAuth(variant string, data []byte) ConnectorAuthVariant {
 	switch variant {
 	case "api-key":
 		var v APIKeyAuth
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeConnectorAuthAsAPIKeyAuth(data); err == nil {
 			return v
 		}
 	case "oauth2-token":
 		var v OAuth2TokenAuth
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeConnectorAuthAsOAuth2TokenAuth(data); err == nil {
 			return v
 		}
 	}
 	return UnknownConnectorAuth{Type: variant, Raw: data, Err: err}
 }
+
+var (
+	decodeConnectorAuthAsAPIKeyAuth      = decoder[APIKeyAuth]()
+	decodeConnectorAuthAsOAuth2TokenAuth = decoder[OAuth2TokenAuth]()
+)
 
 // ContentChunkVariant is one of [DocumentURLChunk], [ImageURLChunk], [ReferenceChunk], [TextChunk], [ThinkChunk], [ToolFileChunk], [ToolReferenceChunk] or [UnknownContentChunk].
 type ContentChunkVariant interface {
@@ -1703,42 +1708,52 @@ func DecodeContentChunk(variant string, data []byte) ContentChunkVariant {
 	switch variant {
 	case "document_url":
 		var v DocumentURLChunk
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeContentChunkAsDocumentURLChunk(data); err == nil {
 			return v
 		}
 	case "image_url":
 		var v ImageURLChunk
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeContentChunkAsImageURLChunk(data); err == nil {
 			return v
 		}
 	case "reference":
 		var v ReferenceChunk
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeContentChunkAsReferenceChunk(data); err == nil {
 			return v
 		}
 	case "text":
 		var v TextChunk
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeContentChunkAsTextChunk(data); err == nil {
 			return v
 		}
 	case "thinking":
 		var v ThinkChunk
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeContentChunkAsThinkChunk(data); err == nil {
 			return v
 		}
 	case "tool_file":
 		var v ToolFileChunk
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeContentChunkAsToolFileChunk(data); err == nil {
 			return v
 		}
 	case "tool_reference":
 		var v ToolReferenceChunk
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeContentChunkAsToolReferenceChunk(data); err == nil {
 			return v
 		}
 	}
 	return UnknownContentChunk{Type: variant, Raw: data, Err: err}
 }
+
+var (
+	decodeContentChunkAsDocumentURLChunk   = decoder[DocumentURLChunk]()
+	decodeContentChunkAsImageURLChunk      = decoder[ImageURLChunk]()
+	decodeContentChunkAsReferenceChunk     = decoder[ReferenceChunk]()
+	decodeContentChunkAsTextChunk          = decoder[TextChunk]()
+	decodeContentChunkAsThinkChunk         = decoder[ThinkChunk]()
+	decodeContentChunkAsToolFileChunk      = decoder[ToolFileChunk]()
+	decodeContentChunkAsToolReferenceChunk = decoder[ToolReferenceChunk]()
+)
 
 // EntryVariant is one of [AgentHandoffEntry], [FunctionCallEntry], [FunctionResultEntry], [MessageInputEntry], [MessageOutputEntry], [ToolExecutionEntry] or [UnknownEntry].
 type EntryVariant interface {
@@ -1837,37 +1852,46 @@ func DecodeEntry(variant string, data []byte) EntryVariant {
 	switch variant {
 	case "agent.handoff":
 		var v AgentHandoffEntry
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeEntryAsAgentHandoffEntry(data); err == nil {
 			return v
 		}
 	case "function.call":
 		var v FunctionCallEntry
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeEntryAsFunctionCallEntry(data); err == nil {
 			return v
 		}
 	case "function.result":
 		var v FunctionResultEntry
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeEntryAsFunctionResultEntry(data); err == nil {
 			return v
 		}
 	case "message.input":
 		var v MessageInputEntry
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeEntryAsMessageInputEntry(data); err == nil {
 			return v
 		}
 	case "message.output":
 		var v MessageOutputEntry
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeEntryAsMessageOutputEntry(data); err == nil {
 			return v
 		}
 	case "tool.execution":
 		var v ToolExecutionEntry
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeEntryAsToolExecutionEntry(data); err == nil {
 			return v
 		}
 	}
 	return UnknownEntry{Type: variant, Raw: data, Err: err}
 }
+
+var (
+	decodeEntryAsAgentHandoffEntry   = decoder[AgentHandoffEntry]()
+	decodeEntryAsFunctionCallEntry   = decoder[FunctionCallEntry]()
+	decodeEntryAsFunctionResultEntry = decoder[FunctionResultEntry]()
+	decodeEntryAsMessageInputEntry   = decoder[MessageInputEntry]()
+	decodeEntryAsMessageOutputEntry  = decoder[MessageOutputEntry]()
+	decodeEntryAsToolExecutionEntry  = decoder[ToolExecutionEntry]()
+)
 
 // StreamEventVariant is one of [AgentHandoffDoneEvent], [AgentHandoffStartedEvent], [ResponseDoneEvent], [ResponseErrorEvent], [ResponseStartedEvent], [FunctionCallEvent], [MessageOutputEvent], [ToolExecutionDeltaEvent], [ToolExecutionDoneEvent], [ToolExecutionStartedEvent] or [UnknownStreamEvent].
 type StreamEventVariant interface {
@@ -1986,57 +2010,70 @@ func DecodeStreamEvent(variant string, data []byte) StreamEventVariant {
 	switch variant {
 	case "agent.handoff.done":
 		var v AgentHandoffDoneEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsAgentHandoffDoneEvent(data); err == nil {
 			return v
 		}
 	case "agent.handoff.started":
 		var v AgentHandoffStartedEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsAgentHandoffStartedEvent(data); err == nil {
 			return v
 		}
 	case "conversation.response.done":
 		var v ResponseDoneEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsResponseDoneEvent(data); err == nil {
 			return v
 		}
 	case "conversation.response.error":
 		var v ResponseErrorEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsResponseErrorEvent(data); err == nil {
 			return v
 		}
 	case "conversation.response.started":
 		var v ResponseStartedEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsResponseStartedEvent(data); err == nil {
 			return v
 		}
 	case "function.call.delta":
 		var v FunctionCallEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsFunctionCallEvent(data); err == nil {
 			return v
 		}
 	case "message.output.delta":
 		var v MessageOutputEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsMessageOutputEvent(data); err == nil {
 			return v
 		}
 	case "tool.execution.delta":
 		var v ToolExecutionDeltaEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsToolExecutionDeltaEvent(data); err == nil {
 			return v
 		}
 	case "tool.execution.done":
 		var v ToolExecutionDoneEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsToolExecutionDoneEvent(data); err == nil {
 			return v
 		}
 	case "tool.execution.started":
 		var v ToolExecutionStartedEvent
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeStreamEventAsToolExecutionStartedEvent(data); err == nil {
 			return v
 		}
 	}
 	return UnknownStreamEvent{Type: variant, Raw: data, Err: err}
 }
+
+var (
+	decodeStreamEventAsAgentHandoffDoneEvent     = decoder[AgentHandoffDoneEvent]()
+	decodeStreamEventAsAgentHandoffStartedEvent  = decoder[AgentHandoffStartedEvent]()
+	decodeStreamEventAsResponseDoneEvent         = decoder[ResponseDoneEvent]()
+	decodeStreamEventAsResponseErrorEvent        = decoder[ResponseErrorEvent]()
+	decodeStreamEventAsResponseStartedEvent      = decoder[ResponseStartedEvent]()
+	decodeStreamEventAsFunctionCallEvent         = decoder[FunctionCallEvent]()
+	decodeStreamEventAsMessageOutputEvent        = decoder[MessageOutputEvent]()
+	decodeStreamEventAsToolExecutionDeltaEvent   = decoder[ToolExecutionDeltaEvent]()
+	decodeStreamEventAsToolExecutionDoneEvent    = decoder[ToolExecutionDoneEvent]()
+	decodeStreamEventAsToolExecutionStartedEvent = decoder[ToolExecutionStartedEvent]()
+)
 
 // ToolVariant is one of [CodeInterpreterTool], [CustomConnector], [DocumentLibraryTool], [FunctionTool], [ImageGenerationTool], [WebSearchTool], [WebSearchPremiumTool] or [UnknownTool].
 type ToolVariant interface {
@@ -2140,42 +2177,52 @@ func DecodeTool(variant string, data []byte) ToolVariant {
 	switch variant {
 	case "code_interpreter":
 		var v CodeInterpreterTool
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeToolAsCodeInterpreterTool(data); err == nil {
 			return v
 		}
 	case "connector":
 		var v CustomConnector
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeToolAsCustomConnector(data); err == nil {
 			return v
 		}
 	case "document_library":
 		var v DocumentLibraryTool
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeToolAsDocumentLibraryTool(data); err == nil {
 			return v
 		}
 	case "function":
 		var v FunctionTool
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeToolAsFunctionTool(data); err == nil {
 			return v
 		}
 	case "image_generation":
 		var v ImageGenerationTool
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeToolAsImageGenerationTool(data); err == nil {
 			return v
 		}
 	case "web_search":
 		var v WebSearchTool
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeToolAsWebSearchTool(data); err == nil {
 			return v
 		}
 	case "web_search_premium":
 		var v WebSearchPremiumTool
-		if err = json.Unmarshal(data, &v); err == nil {
+		if v, err = decodeToolAsWebSearchPremiumTool(data); err == nil {
 			return v
 		}
 	}
 	return UnknownTool{Type: variant, Raw: data, Err: err}
 }
+
+var (
+	decodeToolAsCodeInterpreterTool  = decoder[CodeInterpreterTool]()
+	decodeToolAsCustomConnector      = decoder[CustomConnector]()
+	decodeToolAsDocumentLibraryTool  = decoder[DocumentLibraryTool]()
+	decodeToolAsFunctionTool         = decoder[FunctionTool]()
+	decodeToolAsImageGenerationTool  = decoder[ImageGenerationTool]()
+	decodeToolAsWebSearchTool        = decoder[WebSearchTool]()
+	decodeToolAsWebSearchPremiumTool = decoder[WebSearchPremiumTool]()
+)
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error

@@ -156,3 +156,39 @@ func FuzzTypeOf(f *testing.F) {
 		}
 	})
 }
+
+// Called by hand, with what is no JSON, the decoders report it instead of panicking.
+func TestUnmarshalNothing(t *testing.T) {
+	t.Parallel()
+	for _, v := range []json.Unmarshaler{
+		new(generated.ConversationInputs), new(generated.MessageContent), new(generated.CompletionArgsStop),
+		new(generated.FunctionCallEntryArguments), new(generated.StringOrInteger), new(generated.ImageURL),
+		new(generated.Timestamp), new(generated.StreamEventType), new(generated.MessageRole),
+	} {
+		for _, data := range []string{"", `"`, "x"} {
+			if err := v.UnmarshalJSON([]byte(data)); err == nil && data != "x" {
+				t.Errorf("%T reads %q without an error", v, data)
+			}
+		}
+	}
+}
+
+// Known names are read without memory of their own, and every other name is kept.
+func TestUnmarshalNames(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]generated.StreamEventType{
+		`"message.output.delta"`: generated.StreamEventTypeMessageOutputDelta,
+		`"hologram"`:             "hologram",
+		`"a\u0062c"`:             "abc",
+		`null`:                   "",
+	} {
+		var got generated.StreamEventType
+		if err := json.Unmarshal([]byte(data), &got); err != nil || got != want {
+			t.Errorf("%s is read as %q (%v), want %q", data, got, err, want)
+		}
+	}
+	var role generated.MessageRole
+	if err := json.Unmarshal([]byte(`7`), &role); err == nil {
+		t.Error("a number is read as a role")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -64,7 +65,7 @@ func (in ConversationInputs) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON writes.
 func (in *ConversationInputs) UnmarshalJSON(data []byte) error {
 	*in = ConversationInputs{}
-	switch data[0] {
+	switch first(data) {
 	case '"':
 		in.kind = textInputs
 		return json.Unmarshal(data, &in.text)
@@ -156,7 +157,7 @@ func (c MessageContent) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON writes.
 func (c *MessageContent) UnmarshalJSON(data []byte) error {
 	*c = MessageContent{}
-	switch data[0] {
+	switch first(data) {
 	case '"':
 		c.kind = textContent
 		return unmarshalString(data, &c.text)
@@ -179,7 +180,7 @@ type CompletionArgsStop []string
 
 // UnmarshalJSON reads a list or a single string.
 func (s *CompletionArgsStop) UnmarshalJSON(data []byte) error {
-	if data[0] != '"' {
+	if first(data) != '"' {
 		return json.Unmarshal(data, (*[]string)(s))
 	}
 	*s = make(CompletionArgsStop, 1)
@@ -194,8 +195,8 @@ type FunctionCallEntryArguments string
 
 // UnmarshalJSON reads a string that holds JSON text, or the object itself.
 func (a *FunctionCallEntryArguments) UnmarshalJSON(data []byte) error {
-	switch data[0] {
-	case '"':
+	switch first(data) {
+	case '"', 0:
 		return json.Unmarshal(data, (*string)(a))
 	case 'n':
 		return nil
@@ -219,12 +220,12 @@ func (s StringOrInteger) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a string or a number.
 func (s *StringOrInteger) UnmarshalJSON(data []byte) error {
-	switch {
-	case data[0] == '"':
+	switch c := first(data); {
+	case c == '"':
 		return json.Unmarshal(data, (*string)(s))
-	case data[0] == 'n':
+	case c == 'n':
 		return nil
-	case data[0] == '-' || '0' <= data[0] && data[0] <= '9':
+	case c == '-' || '0' <= c && c <= '9':
 		*s = StringOrInteger(data)
 		return nil
 	default:
@@ -234,7 +235,7 @@ func (s *StringOrInteger) UnmarshalJSON(data []byte) error {
 
 // UnmarshalJSON reads an object, or a string that is the URL alone.
 func (u *ImageURL) UnmarshalJSON(data []byte) error {
-	if data[0] == '"' {
+	if first(data) == '"' {
 		return json.Unmarshal(data, &u.URL)
 	}
 	type plain ImageURL
@@ -247,23 +248,70 @@ type Timestamp struct{ time.Time }
 
 // UnmarshalJSON reads a string in RFC 3339 form, with or without its zone.
 func (t *Timestamp) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	if data[0] != '"' {
+	if first(data) != '"' && first(data) != 'n' || len(data) < 2 {
 		return fmt.Errorf("want a time as a string, have %s", start(data))
 	}
+	err := t.Time.UnmarshalJSON(data)
+	if err == nil {
+		return nil
+	}
 	// Nothing in a time needs escaping: what is escaped all the same is refused.
-	text := string(data[1 : len(data)-1])
-	parsed, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		var naive error
-		if parsed, naive = time.Parse("2006-01-02T15:04:05.999999999", text); naive != nil {
-			return err
+	naive, failed := time.Parse(`"2006-01-02T15:04:05.999999999"`, string(data))
+	if failed != nil {
+		return err
+	}
+	t.Time = naive
+	return nil
+}
+
+// UnmarshalJSON reads a string. Those that are known need no memory of their own:
+// every event of a stream has one.
+func (t *StreamEventType) UnmarshalJSON(data []byte) error {
+	return unmarshalEnum(data, t, StreamEventTypeMessageOutputDelta, StreamEventTypeFunctionCallDelta, StreamEventTypeToolExecutionDelta)
+}
+
+// UnmarshalJSON reads a string. Those that are known need no memory of their own:
+// every piece of a message has one.
+func (r *MessageRole) UnmarshalJSON(data []byte) error {
+	return unmarshalEnum(data, r, MessageRoleAssistant, MessageRoleUser)
+}
+
+// unmarshalEnum reads a JSON string that is likely to be one of a few.
+func unmarshalEnum[T ~string](data []byte, value *T, likely ...T) error {
+	for _, known := range likely {
+		if len(data) == len(known)+2 && string(data[1:len(data)-1]) == string(known) {
+			*value = known
+			return nil
 		}
 	}
-	t.Time = parsed
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	*value = T(text)
 	return nil
+}
+
+// decoder returns a function that decodes a variant. The variant escapes into an
+// interface afterwards, which copies it: so what it is decoded into is used again.
+func decoder[T any]() func(data []byte) (T, error) {
+	pool := sync.Pool{New: func() any { return new(T) }}
+	return func(data []byte) (T, error) {
+		p := pool.Get().(*T)
+		err := json.Unmarshal(data, p)
+		v := *p
+		*p = *new(T)
+		pool.Put(p)
+		return v, err
+	}
+}
+
+// first returns the first byte of a JSON value; 0 if there is none.
+func first(data []byte) byte {
+	if len(data) == 0 {
+		return 0
+	}
+	return data[0]
 }
 
 // typeOf returns the "type" of a JSON object; empty when it has none, or one
