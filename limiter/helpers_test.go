@@ -23,15 +23,38 @@ type bench struct {
 }
 
 // inBubble runs f with a new limiter on a virtual clock.
-func inBubble(t *testing.T, limit limiter.Limit, f func(*bench)) {
+func inBubble(t *testing.T, limit limiter.Limit, f func(*bench), options ...limiter.Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l, err := limiter.New(limit)
+		l, err := limiter.New(limit, options...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		f(&bench{t, l, time.Now()})
 	})
+}
+
+// guarded is the jitter of most guarded limiters here: windows of requests are
+// 50 ms longer than the requests take.
+var guarded = limiter.Guarded(50 * time.Millisecond)
+
+// use makes a call that is over at once and used exactly what it acquired.
+func (b *bench) use(tokens int) {
+	b.Helper()
+	b.acquire(tokens).Settle(tokens)
+}
+
+// remain lets the server say how many tokens remain.
+func (b *bench) remain(tokens int) {
+	b.Observe(limiter.ServerState{RemainingTokens: &tokens})
+}
+
+// room checks how many tokens are available, exactly.
+func (b *bench) room(want int) {
+	b.Helper()
+	if got := b.Snapshot().AvailableTokens; got != float64(want) {
+		b.Errorf("at %v %v tokens are available, want %v", b.now(), got, want)
+	}
 }
 
 func (b *bench) now() time.Duration { return time.Since(b.start) }

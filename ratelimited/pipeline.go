@@ -243,7 +243,7 @@ func (f *flight) open(a *attempt) error {
 		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody))
 		return f.unusable(body, fmt.Errorf("the reply is %q, not %s", mediaType, streamType))
 	}
-	err := error(errTimeout)
+	err := errTimeout
 	if a.timer.Stop() {
 		f.observe(a.resp.Header)
 		a.events = newEventReader(a, f.client.config.StreamIdleTimeout)

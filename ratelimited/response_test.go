@@ -19,9 +19,9 @@ func text(s string) generated.ContentChunk {
 	return generated.NewContentChunk(generated.TextChunk{Text: s})
 }
 
-// comparable is a value as JSON has it, without what differs from call to call or
+// essence is a value as JSON has it, without what differs from call to call or
 // is not known to a stream.
-func comparable(t *testing.T, value any) any {
+func essence(t *testing.T, value any) any {
 	t.Helper()
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -94,7 +94,7 @@ func TestStreamResponse(t *testing.T) {
 					t.Fatal(err)
 				}
 				response := stream.Response()
-				if got, want := comparable(t, response), comparable(t, plain); !reflect.DeepEqual(got, want) {
+				if got, want := essence(t, response), essence(t, plain); !reflect.DeepEqual(got, want) {
 					t.Errorf("the stream's response is\n%v\nwant\n%v", got, want)
 				}
 				if response.ConversationID == "" || response.ConversationID != stream.ConversationID() {
