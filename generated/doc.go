@@ -11,6 +11,10 @@
 //	case generated.UnknownEntry: // a type this version does not know: its JSON is kept
 //	}
 //
-// A field is a pointer only where its zero value means something else than unset.
-// Nothing that is unset is sent.
+// A field of a request is a pointer only where its zero value means something else
+// than unset, and so are all parameters of queries. Nothing that is unset is sent;
+// of the lists and maps of [UpdateAgentRequest], those that are nil.
+//
+// The functions NewXRequest, and [Client], send what they are told at once: no
+// limit is kept there.
 package generated

@@ -32,7 +32,7 @@ func (e *DecodeError) Error() string {
 	if len(data) > most {
 		data = data[:most:most]
 	}
-	return fmt.Sprintf("sse: event %q: %v: data begins %q", e.Frame.Event, e.Err, data)
+	return fmt.Sprintf("sse: event %.100q: %v: data begins %q", e.Frame.Event, e.Err, data)
 }
 
 // Unwrap returns Err.

@@ -8,7 +8,7 @@
 //
 // The vocabularies are part of the program. Nothing is read from the network or
 // the disk. A vocabulary is loaded once per process, on first use, and shared by
-// every [Counter] of that encoding: about 0.2 seconds and 12 MB for the default.
+// every [Counter] of that encoding: some 0.1 seconds and 12 MB for the default.
 // Call [Counter.Load] to choose the moment.
 //
 // # Cost

@@ -1,5 +1,10 @@
 // Command mistral-emulator serves an emulation of Mistral's beta Conversations and
 // Agents API, limits included, for clients in any language. See package emulator.
+//
+//	go run ./cmd/mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
+//
+// It prints the address to use as a base URL; any API key will do. The option
+// -help lists all options.
 package main
 
 import (
