@@ -3,7 +3,9 @@ package ratelimited_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -105,6 +107,81 @@ func TestFuture(t *testing.T) {
 		}
 		if value, err := future.Await(ctx); value != "done" || err != nil {
 			t.Errorf("a future that is done is not awaited in vain: %q, %v", value, err)
+		}
+	})
+}
+
+// A call may end its goroutine instead of returning, as testing.T.FailNow does.
+func TestFutureOfCallThatDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		future := ratelimited.Async(func() (string, error) {
+			runtime.Goexit()
+			return "never", nil
+		})
+		for range 2 { // to whoever asks
+			if value, err := future.Await(t.Context()); value != "" || err == nil || !strings.HasPrefix(err.Error(), "mistral: ") {
+				t.Errorf("Await: %q, %v; want an error of this package", value, err)
+			}
+		}
+	})
+}
+
+// Calls that end their goroutines stop no other call of the same Gather, however
+// many they are.
+func TestGatherOutlivesItsCalls(t *testing.T) {
+	for name, ends := range map[string]func(i int) bool{
+		"one":            func(i int) bool { return i == 1 },
+		"every third":    func(i int) bool { return i%3 == 0 },
+		"all at first":   func(i int) bool { return i < 1200 },
+		"without return": func(int) bool { return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inputs := make([]int, 2500)
+				for i := range inputs {
+					inputs[i] = i
+				}
+				var calls atomic.Int64
+				results := ratelimited.Gather(t.Context(), inputs, func(_ context.Context, i int) (int, error) {
+					calls.Add(1)
+					if ends(i) {
+						runtime.Goexit()
+					}
+					return i + 1, nil
+				})
+				if calls.Load() != 2500 {
+					t.Errorf("%d calls were made, want 2500", calls.Load())
+				}
+				for i, result := range results {
+					if ends(i) && (result.Err == nil || result.Value != 0) || !ends(i) && (result.Err != nil || result.Value != i+1) {
+						t.Fatalf("result %d is %+v", i, result)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Who gives up waiting hears both that and why.
+func TestCauseIsToldByAwaitAndGather(t *testing.T) {
+	reason := errors.New("why")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(reason) })
+		future := ratelimited.Async(func() (int, error) {
+			time.Sleep(time.Minute)
+			return 1, nil
+		})
+		if _, err := future.Await(ctx); !errors.Is(err, context.Canceled) || !errors.Is(err, reason) {
+			t.Errorf("Await: %v, want the cancellation and its cause", err)
+		}
+		for i, result := range ratelimited.Gather(ctx, make([]int, 3), func(context.Context, int) (int, error) { return 1, nil }) {
+			if !errors.Is(result.Err, context.Canceled) || !errors.Is(result.Err, reason) {
+				t.Errorf("result %d of Gather: %v, want the cancellation and its cause", i, result.Err)
+			}
+		}
+		if value, err := future.Await(t.Context()); value != 1 || err != nil {
+			t.Errorf("the call itself: %v, %v; it goes on", value, err)
 		}
 	})
 }

@@ -109,6 +109,9 @@ type FieldError struct {
 	Message  string
 }
 
+// mostFields is how many findings an error's text shows.
+const mostFields = 10
+
 // Error is one line: request, status, type, code and message, and what the
 // fields are.
 func (e *APIError) Error() string {
@@ -122,7 +125,7 @@ func (e *APIError) Error() string {
 	}
 	switch {
 	case e.Err != nil:
-		fmt.Fprintf(&b, ": %v: the reply begins %q", e.Err, beginning(e.Body))
+		fmt.Fprintf(&b, ": %s: the reply begins %q", oneLine(e.Err.Error()), beginning(e.Body))
 	case e.Message != "":
 		fmt.Fprintf(&b, ": %s", oneLine(e.Message))
 	case len(e.Fields) > 0:
@@ -135,6 +138,10 @@ func (e *APIError) Error() string {
 		separator := "; "
 		if i == 0 {
 			separator = ": "
+		}
+		if i == mostFields {
+			fmt.Fprintf(&b, "; and %d more", len(e.Fields)-i)
+			break
 		}
 		fmt.Fprintf(&b, "%s%s: %s", separator, oneLine(field.Location), oneLine(field.Message))
 	}
@@ -197,7 +204,7 @@ func (e *TransportError) Error() string {
 	if e.Attempts > 1 {
 		attempts = fmt.Sprintf(" (%d attempts)", e.Attempts)
 	}
-	return fmt.Sprintf("mistral: %s %s: %v%s", e.Method, oneLine(e.Path), e.Err, attempts)
+	return fmt.Sprintf("mistral: %s %s: %s%s", e.Method, oneLine(e.Path), oneLine(e.Err.Error()), attempts)
 }
 
 // Unwrap returns Err.
@@ -218,7 +225,7 @@ func (e *StreamError) Error() string {
 	}
 	cause := ""
 	if e.Err != nil {
-		cause = fmt.Sprintf(": %v", e.Err)
+		cause = ": " + oneLine(e.Err.Error())
 	}
 	return fmt.Sprintf("mistral: stream: %s%s, after %d events%s", oneLine(e.Message), code, e.Events, cause)
 }

@@ -200,9 +200,11 @@ func (f *flight) attempt() error {
 		*f.options.responseInto = nil
 	}
 
-	reached := f.reached
-	f.reached = true // also if the transport panics: it may have sent
+	// Also if the transport panics: it may have sent the request.
+	reached, lost := f.reached, f.lost
+	f.reached, f.lost = true, lost+f.guess.total
 	resp, err := f.op.send(a.ctx, f.api(), bytes.NewReader(f.body), f.edit)
+	f.lost = lost
 	if err != nil {
 		failure := f.transportError(err)
 		a.end()
@@ -225,7 +227,7 @@ func (f *flight) attempt() error {
 	}
 	defer a.end()
 	// The status alone is an answer: what cannot be read of the body is left out.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody+longestKey))
 	return f.apiError(body)
 }
 
@@ -240,8 +242,8 @@ func (f *flight) open(a *attempt) error {
 	if mediaType != streamType {
 		defer a.end()
 		f.lost += f.guess.total
-		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody))
-		return f.unusable(body, fmt.Errorf("the reply is %q, not %s", mediaType, streamType))
+		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody+longestKey))
+		return f.unusable(body, fmt.Errorf("the reply is %q, not %s", oneLine(mediaType), streamType))
 	}
 	err := errTimeout
 	if a.timer.Stop() {
@@ -373,7 +375,8 @@ func (f *flight) log(what string, attrs ...slog.Attr) {
 // apiError is the failure that the reply of the latest attempt stands for.
 func (f *flight) apiError(body []byte) error {
 	resp := f.latest.resp
-	e := newAPIError(f.op.method, f.path, resp, f.client.secret.redact(body))
+	e := newAPIError(f.op.method, f.path, resp, f.client.secret.head(body, maxErrorBody))
+	f.client.secret.clean(e)
 	e.Attempts = f.attempts
 	if e.StatusCode != http.StatusTooManyRequests {
 		return e
@@ -387,7 +390,7 @@ func (f *flight) unusable(body []byte, err error) error {
 	return &APIError{
 		Method: f.op.method, Path: f.path, StatusCode: resp.StatusCode, Attempts: f.attempts,
 		RequestID: requestID(resp.Header), Header: resp.Header,
-		Body: f.client.secret.redact(bytes.Clone(body[:min(len(body), maxErrorBody)])), Err: err,
+		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
 	}
 }
 

@@ -235,6 +235,7 @@ func (f *flight) transportError(err error) error {
 	case errors.As(err, &sending):
 		e.Err = sending.Err // without the address, which the request's method and path are enough of
 	}
+	e.Err = f.client.secret.cause(e.Err)
 	return e
 }
 

@@ -1,18 +1,68 @@
 package ratelimited
 
-import "bytes"
+import (
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+)
 
 // A secret is the account's key where printing what holds it does not show it:
 // functions are printed as addresses.
 type secret struct {
 	authorization func() string       // value of the header field
-	redact        func([]byte) []byte // removes the key from what a server sent back
+	redact        func([]byte) []byte // removes the key from what came from outside
 }
 
+// newSecret keeps a key. What a server sends back of it may be in lower case, as
+// the name of a media type is, or escaped, as JSON allows it in several ways.
 func newSecret(key string) secret {
 	value := "Bearer " + key
+	escaped, _ := json.Marshal(key) // a string has no errors
+	inJSON := strings.Trim(string(escaped), `"`)
+	plain := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key)
+	forms := []string{key, inJSON, plain, strings.ReplaceAll(plain, "/", `\/`), strings.ReplaceAll(inJSON, "/", `\/`)}
+	for i := range forms {
+		forms[i] = regexp.QuoteMeta(forms[i])
+	}
+	pattern := regexp.MustCompile("(?i)" + strings.Join(forms, "|"))
 	return secret{
 		authorization: func() string { return value },
-		redact:        func(text []byte) []byte { return bytes.ReplaceAll(text, []byte(key), []byte(redacted)) },
+		redact:        func(text []byte) []byte { return pattern.ReplaceAll(text, []byte(redacted)) },
+	}
+}
+
+// text is a text without the key.
+func (s secret) text(text string) string { return string(s.redact([]byte(text))) }
+
+// head is the beginning of a body, at most so many bytes, without the key, also
+// where the cut would go through it. The result shares nothing with the body.
+func (s secret) head(body []byte, most int) []byte {
+	clean := s.redact(body[:min(len(body), most+longestKey)])
+	return clean[:min(len(clean), most)]
+}
+
+// longestKey is more than any form of a key has bytes.
+const longestKey = 4096
+
+// cause is an error without the key. One that has it is replaced by its text: what
+// it wraps may show the key to whoever prints it.
+func (s secret) cause(err error) error {
+	text := err.Error()
+	if clean := s.text(text); clean != text {
+		return errors.New(clean)
+	}
+	return err
+}
+
+// clean removes the key from what was read of a failure's body, where it may have
+// been escaped in other ways than newSecret knows.
+func (s secret) clean(e *APIError) {
+	for _, text := range []*string{&e.Message, &e.Type, &e.Code, &e.Param} {
+		*text = s.text(*text)
+	}
+	for i := range e.Fields {
+		f := &e.Fields[i]
+		f.Location, f.Type, f.Message = s.text(f.Location), s.text(f.Type), s.text(f.Message)
 	}
 }

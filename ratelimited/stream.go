@@ -67,7 +67,7 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 			}
 			event, err := sse.Decode(frame)
 			if err != nil {
-				s.fail("an event cannot be read", err)
+				s.fail("an event cannot be read", s.withoutKey(err))
 				break
 			}
 			if s.take(event); s.err != nil {
@@ -125,8 +125,16 @@ func (s *Stream) take(event sse.Event) {
 	s.events++
 }
 
-func (s *Stream) redact(text string) string {
-	return string(s.flight.client.secret.redact([]byte(text)))
+func (s *Stream) redact(text string) string { return s.flight.client.secret.text(text) }
+
+// withoutKey is an error of decoding without the key, in its frame too.
+func (s *Stream) withoutKey(err error) error {
+	if unreadable := (*sse.DecodeError)(nil); errors.As(err, &unreadable) {
+		frame := unreadable.Frame
+		frame.Event, frame.Data = s.redact(frame.Event), s.flight.client.secret.redact(frame.Data)
+		return &sse.DecodeError{Frame: frame, Err: s.flight.client.secret.cause(unreadable.Err)}
+	}
+	return err
 }
 
 // unreadErrorEvent is an error event of another form than the API documents.
@@ -138,9 +146,13 @@ func (s *Stream) unreadErrorEvent(e generated.UnknownStreamEvent) *StreamError {
 	_ = json.Unmarshal(e.Raw, &object)
 	message := scalarText(object.Message)
 	if message == "" {
-		message = beginning(e.Raw)
+		message = beginning(s.flight.client.secret.redact(e.Raw))
 	}
-	return &StreamError{Message: s.redact(message), Events: s.events, Err: e.Err}
+	failure := &StreamError{Message: s.redact(message), Events: s.events}
+	if e.Err != nil {
+		failure.Err = s.flight.client.secret.cause(e.Err)
+	}
+	return failure
 }
 
 // fail ends the stream with an error, unless it has ended already.
@@ -188,8 +200,8 @@ func (s *Stream) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
+	defer s.flight.latest.end() // whatever the caller's logger does
 	s.settle()
-	s.flight.latest.end()
 	return nil
 }
 
