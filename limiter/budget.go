@@ -151,7 +151,7 @@ func (b *budget) available(now time.Time) (requests, tokens float64) {
 		g.requests.expire(t)
 		g.tokens.expire(t)
 		requests = min(requests, float64(g.requests.limit-g.requests.used))
-		tokens = min(tokens, float64(g.tokens.limit-g.tokens.used-g.held()-g.foreignAt(t)))
+		tokens = min(tokens, float64(g.tokens.limit-g.tokens.used-g.held(t)-g.foreignAt(t)))
 	}
 	return requests, tokens
 }

@@ -32,8 +32,10 @@ const (
 	// learning is the weight of the latest call in what is learned of sizes.
 	learning = 1.0 / 64
 
-	// caution is what a refusal that the guard cannot explain adds to its caution.
-	caution = 1.0 / 4
+	// cautionStep is what a refusal that the guard cannot explain adds to its
+	// caution, and what cautionWear without another takes off.
+	cautionStep = 1.0 / 4
+	cautionWear = 30 * time.Minute
 
 	// A refusal for want of requests adds the configured jitter to the slack, up
 	// to so many times that jitter. It wears off in that time.
@@ -62,8 +64,9 @@ type guard struct {
 	larges       []int // of each large call in flight
 
 	// How much of what is in flight has been charged already: 0 for nothing, as
-	// by a server that charges at the end, 1 for all of it.
-	caution float64
+	// by a server that charges at the end, 1 for all of it. Learned at cautionFrom.
+	caution     float64
+	cautionFrom time.Duration
 
 	// Learned of calls that are not large: the mean square of their sizes, and
 	// the means of what they used and of what they were expected to use.
@@ -113,17 +116,17 @@ func (g *guard) wait(now time.Duration, c cost) time.Duration {
 	}
 	d := g.requests.wait(now, c.requests)
 	if c.tokens > 0 {
-		d = max(d, g.tokenWait(now, c.tokens, g.held()))
+		d = max(d, g.tokenWait(now, c.tokens, g.held(now)))
 	}
 	return d
 }
 
 // held is what must be kept free for the calls in flight.
-func (g *guard) held() int {
+func (g *guard) held(now time.Duration) int {
 	if g.small+g.large == 0 {
 		return 0
 	}
-	share := heldShare + (1-heldShare)*g.caution
+	share := heldShare + (1-heldShare)*g.cautionAt(now)
 	held := share*float64(g.small) + (1+largeError)*float64(g.large)
 	if g.small > 0 {
 		held += g.surprise()
@@ -241,10 +244,16 @@ func (g *guard) refused(now time.Duration, r Refusal) {
 	if r.Tokens {
 		g.tokens.expire(now)
 		if g.tokens.used+g.foreignAt(now) < g.tokens.limit {
-			g.caution = min(1, g.caution+caution)
+			g.caution = min(1, g.cautionAt(now)+cautionStep)
+			g.cautionFrom = now
 		}
 		g.observe(now, 0)
 	}
+}
+
+// cautionAt returns the caution that was learned, as far as it has not worn off.
+func (g *guard) cautionAt(now time.Duration) float64 {
+	return max(0, g.caution-cautionStep*float64((now-g.cautionFrom)/cautionWear))
 }
 
 // extraAt returns the jitter that was learned, as far as it has not worn off.

@@ -59,9 +59,10 @@ type Option func(*Limiter)
 //
 // It learns: from refusals for want of tokens that its own count does not
 // explain, how much of a call the server charges before its reply ends, so that
-// it counts more of what is in flight; from refusals for want of requests, that
-// the jitter is larger, up to five times (which it forgets within ten minutes);
-// and from [Limiter.Observe] what others use of the same account.
+// it counts more of what is in flight (and by and by less again, a step every
+// half hour); from refusals for want of requests, that the jitter is
+// larger, up to five times (which wears off within ten minutes); and from
+// [Limiter.Observe] what others use of the same account.
 //
 // The order is first come, first served, but for calls that do not delay the one
 // at the head: while a large call waits for most of a minute to become free,
