@@ -23,6 +23,11 @@ demo: ## ask, continue and stream a conversation: no key needed
 .PHONY: test
 test: ## run every test, with the race detector
 	go test -race -shuffle=on ./...
+	cd simulation && go test -race -shuffle=on ./...
+
+.PHONY: simulate
+simulate: ## run the limiter against simulated servers: a table, and simulation/chart.svg
+	cd simulation && go run .
 
 .PHONY: bench
 bench: ## run the benchmarks; "x-…" is the ratio to the baseline of the same run
@@ -45,6 +50,7 @@ examples: ## run every example against the emulator
 lint: ## vet, and golangci-lint built by the go command
 	go vet ./...
 	$(GOLANGCI_LINT) run ./...
+	cd simulation && go vet ./... && $(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 
 .PHONY: openapi
 openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path
@@ -68,6 +74,7 @@ check-generated: ## fail where a fresh run of the generator differs from what is
 .PHONY: check-modules
 check-modules: ## fail where go.mod or go.sum is not tidy
 	go mod tidy -diff
+	cd simulation && go mod tidy -diff
 
 .PHONY: ci
 ci: test lint check-generated check-modules fuzz examples ## everything above that CI runs

@@ -3,9 +3,9 @@
 //
 // A guess has two parts. The prompt is counted, with a vocabulary that is not the
 // model's own: the ratio of real to counted tokens is learned, as a mean over the
-// latest calls weighted by their size. The reply is not known at all: the guess is
-// the upper quartile of the model's latest replies, or the caller's max_tokens if
-// that is less.
+// latest calls weighted by their size, up to 1000 tokens. The reply is not known
+// at all: the guess is the upper quartile of the model's latest replies, or the
+// caller's max_tokens if that is less.
 //
 // Why not max_tokens itself: replies seldom come near it, and what is reserved
 // for them beyond their length is unused while they run. Why not the mean: a few
@@ -28,9 +28,10 @@ const (
 	replies    = 64  // that are remembered
 	quantile   = 0.75
 
-	weight   = 1.0 / 16 // of the latest call in the ratio
-	mostOff  = 4.0      // bounds the ratio, either way
-	prudence = 200.0    // tokens that are taken to have been counted rightly before the first
+	weight     = 1.0 / 16 // of the latest call in the ratio
+	mostWeight = 1000.0   // tokens that a prompt counts as at most, so that a large one does not decide alone
+	mostOff    = 4.0      // bounds the ratio, either way
+	prudence   = 200.0    // tokens that are taken to have been counted rightly before the first
 )
 
 // A Model is what is known of one model. The zero value knows nothing. It is
@@ -77,8 +78,9 @@ func (m *Model) Learn(counted, actual, reply int) {
 		if m.counted == 0 {
 			m.actual, m.counted = prudence, prudence
 		}
-		m.counted = m.counted*(1-weight) + float64(counted)
-		m.actual = m.actual*(1-weight) + min(mostOff*float64(counted), float64(actual))
+		share := min(1, mostWeight/float64(counted))
+		m.counted = m.counted*(1-weight) + share*float64(counted)
+		m.actual = m.actual*(1-weight) + share*min(mostOff*float64(counted), float64(actual))
 	}
 	if reply <= 0 {
 		return

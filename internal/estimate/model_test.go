@@ -1,0 +1,203 @@
+package estimate
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestNothingKnown(t *testing.T) {
+	var m Model
+	for _, counted := range []int{0, 1, 999, 1_000_000} {
+		if got := m.Prompt(counted); got != counted {
+			t.Errorf("Prompt(%d) is %d, want what was counted", counted, got)
+		}
+	}
+	if got := m.Reply(); got != 500 {
+		t.Errorf("Reply is %d, want 500", got)
+	}
+}
+
+// Each call counts by its size, up to a thousand tokens, a sixteenth less than the one after it. Before
+// the first, two hundred tokens are taken to have been right; they wear off too.
+func TestRatio(t *testing.T) {
+	for name, c := range map[string]struct {
+		calls [][2]int // counted and actual
+		want  int      // of 10 000 counted
+	}{
+		// 187.5 of the two hundred are left.
+		"once":                        {[][2]int{{800, 1300}}, 15_063},        // (1300 + 187.5) / (800 + 187.5)
+		"too many were counted":       {[][2]int{{900, 400}}, 5402},           // (400 + 187.5) / (900 + 187.5)
+		"a long prompt as a thousand": {[][2]int{{1800, 800}}, 5322},          // (444.4 + 187.5) / (1000 + 187.5)
+		"a short prompt says little":  {[][2]int{{10, 20}}, 10_506},           // 207.5 / 197.5
+		"rounded up":                  {[][2]int{{100, 101}}, 10_035},         // 288.5 / 287.5 is 1.00348
+		"rounded down":                {[][2]int{{100, 103}}, 10_104},         // 290.5 / 287.5 is 1.01043
+		"up to four times":            {[][2]int{{100_000, 1 << 40}}, 35_263}, // (4000 + 187.5) / (1000 + 187.5)
+		// Of 200, 900 and 1800, 15/16 are left, and 15/16 of that of 200.
+		"the latest counts most":       {[][2]int{{900, 1800}, {300, 300}}, 16_394},
+		"one absurd figure is bounded": {[][2]int{{300, math.MaxInt}, {500, 500}}, 18_816}, // as if they had been 1200
+	} {
+		t.Run(name, func(t *testing.T) {
+			var m Model
+			for _, call := range c.calls {
+				m.Learn(call[0], call[1], 0)
+			}
+			if got := m.Prompt(10_000); got != c.want {
+				t.Errorf("Prompt(10000) is %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// Whatever was learned, the ratio stays between a quarter and four, and between
+// those that were seen and one.
+func TestRatioIsBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var m Model
+		least, most := 1.0, 1.0
+		for range rapid.IntRange(0, 50).Draw(t, "calls") {
+			counted := rapid.SampledFrom([]int{-1, 0, 1, 100, 10_000, math.MaxInt}).Draw(t, "counted")
+			actual := rapid.SampledFrom([]int{-1, 0, 1, 100, 10_000, math.MaxInt}).Draw(t, "real")
+			m.Learn(counted, actual, 0)
+			if counted > 0 && actual > 0 {
+				least, most = min(least, float64(actual)/float64(counted)), max(most, float64(actual)/float64(counted))
+			}
+		}
+		const counted = 1_000_000
+		got := float64(m.Prompt(counted)) / counted
+		if lo, hi := max(0.25, least), min(4, most); got < lo-1e-6 || got > hi+1e-6 {
+			t.Fatalf("ratio is %v, want %v to %v", got, lo, hi)
+		}
+	})
+}
+
+// After enough calls the ratio is theirs.
+func TestRatioConverges(t *testing.T) {
+	for _, want := range []float64{0.25, 0.5, 1.3, 4} {
+		var m Model
+		for range 200 {
+			m.Learn(100_000, int(want*100_000), 0)
+		}
+		if got := float64(m.Prompt(1_000_000)) / 1_000_000; math.Abs(got-want) > 0.001 {
+			t.Errorf("ratio is %v, want %v", got, want)
+		}
+	}
+	var m Model
+	for range 200 {
+		m.Learn(100_000, 1, 0)
+	}
+	if got := m.Prompt(1000); got != 250 {
+		t.Errorf("Prompt(1000) is %d, want a quarter at least", got)
+	}
+}
+
+// The upper quartile of the latest 64, by nearest rank, against sorting them.
+func TestReplyAgainstSorting(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var m Model
+		var seen []int
+		most := rapid.SampledFrom([]int{3, 100, 100_000}).Draw(t, "most") // few values make many equal ones
+		for _, reply := range rapid.SliceOfN(rapid.IntRange(-1, most), 0, 200).Draw(t, "replies") {
+			m.Learn(1, 1, reply)
+			if reply > 0 {
+				seen = append(seen, reply)
+			}
+			want := 500
+			if latest := slices.Clone(seen[max(0, len(seen)-64):]); len(latest) > 0 {
+				slices.Sort(latest)
+				rank := (3*(len(latest)-1) + 2) / 4 // three quarters of the way, rounded
+				want = latest[rank]
+			}
+			if got := m.Reply(); got != want {
+				t.Fatalf("after %d replies: %d, want %d", len(seen), got, want)
+			}
+		}
+	})
+}
+
+func TestReply(t *testing.T) {
+	for name, c := range map[string]struct {
+		replies []int
+		want    int
+	}{
+		"one":                    {[]int{70}, 70},
+		"two":                    {[]int{10, 20}, 20},
+		"three":                  {[]int{30, 10, 20}, 30},
+		"four":                   {[]int{4, 3, 2, 1}, 3},
+		"five":                   {[]int{5, 4, 3, 2, 1}, 4},
+		"one is far too long":    {[]int{1, 1, 1, 1, 1, 1, 1, 1, 1, 100_000}, 1},
+		"nothing is no reply":    {[]int{0, 7, 0, 0}, 7},
+		"nor is less":            {[]int{-100, 7}, 7},
+		"nothing but no replies": {[]int{0, -1}, 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var m Model
+			for _, n := range c.replies {
+				m.Learn(0, 0, n)
+			}
+			if got := m.Reply(); got != c.want {
+				t.Errorf("Reply is %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// Of long ago nothing is left, and no more is kept than 64.
+func TestReplyForgets(t *testing.T) {
+	var m Model
+	for range 1000 {
+		m.Learn(0, 0, 10_000)
+	}
+	for range 64 {
+		m.Learn(0, 0, 1)
+	}
+	if got := m.Reply(); got != 1 {
+		t.Errorf("Reply is %d after 64 of one token", got)
+	}
+	if len(m.latest) != 64 || len(m.sorted) != 64 {
+		t.Errorf("%d and %d are remembered, want 64", len(m.latest), len(m.sorted))
+	}
+}
+
+// A half that says nothing leaves the other to be learned.
+func TestLearnHalf(t *testing.T) {
+	var m Model
+	m.Learn(800, 1300, 0)
+	if prompt, reply := m.Prompt(1000), m.Reply(); prompt != 1506 || reply != 500 {
+		t.Errorf("from a prompt: %d and %d, want 1506 and 500", prompt, reply)
+	}
+	for _, c := range [][2]int{{0, 5}, {5, 0}, {-5, 5}, {5, -5}, {0, 0}} {
+		m.Learn(c[0], c[1], 60)
+	}
+	if prompt, reply := m.Prompt(1000), m.Reply(); prompt != 1506 || reply != 60 {
+		t.Errorf("and from replies: %d and %d, want 1506 and 60", prompt, reply)
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	var m Model
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range 500 {
+				m.Learn(100, 200, 1+(i+n)%10)
+				if got := m.Reply(); got < 1 || got > 10 {
+					t.Errorf("Reply is %d, and none was", got)
+				}
+				if got := m.Prompt(100); got < 100 || got > 200 {
+					t.Errorf("Prompt(100) is %d", got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(m.latest) != 64 || !slices.IsSorted(m.sorted) {
+		t.Errorf("%d are remembered, in order: %v", len(m.latest), slices.IsSorted(m.sorted))
+	}
+	if got := m.Prompt(1000); got != 2000 {
+		t.Errorf("Prompt(1000) is %d after thousands of calls, want 2000", got)
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// shortReport runs everything for a moment.
+func shortReport(t *testing.T, args ...string) string {
+	t.Helper()
+	o, err := parse(append(args, "-seeds", "1"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.length = 20 * time.Second
+	var out strings.Builder
+	if err := report(t, o, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+var number = regexp.MustCompile(`^<?[0-9]+(\.[0-9])?$`)
+
+func TestTableHasEveryCell(t *testing.T) {
+	out := shortReport(t, "-only", ".", "-o", filepath.Join(t.TempDir(), "chart.svg"))
+	lines := strings.Split(out, "\n")
+	next := func(begins string) []string {
+		i := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, begins) })
+		if i < 0 {
+			t.Fatalf("no line begins with %q, in its turn, in\n%s", begins, out)
+		}
+		line := lines[i]
+		lines = lines[i+1:]
+		if len(line) > 120 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+		return strings.Fields(line[len(begins):])
+	}
+	for _, l := range allLimits {
+		next(l.String())
+		next("               ") // titles
+		next("               ") // servers
+		for _, work := range workloads {
+			name := work.name
+			for _, c := range contenders {
+				cells := next(name + strings.Repeat(" ", 8-len(name)) + c.name + " ")
+				if want := 2*len(serverKinds) + 6; len(cells) != want {
+					t.Errorf("%v, %s, %s: %d cells, want %d", l, work.name, c.name, len(cells), want)
+				}
+				for _, cell := range cells {
+					if !number.MatchString(cell) {
+						t.Errorf("%v, %s, %s: %q is no number", l, work.name, c.name, cell)
+					}
+				}
+				name = ""
+			}
+		}
+	}
+	for _, name := range []string{"goodput ", "429s ", "lost ", "wait ", "turn ", "limiter ", "pacing ", "retry "} {
+		next(name)
+	}
+}
+
+func TestChart(t *testing.T) {
+	dir := t.TempDir()
+	svg := filepath.Join(dir, "chart.svg")
+	shortReport(t, "-limits", "tpm", "-o", svg)
+	text, err := os.ReadFile(svg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"RPS 5, TPM 100 000", "bucket, fixed, sliding", "Arial"}
+	for _, c := range contenders {
+		want = append(want, c.caption)
+	}
+	for _, work := range workloads {
+		if work.caption != "" {
+			want = append(want, work.name, work.caption)
+		}
+	}
+	for _, m := range measures {
+		want = append(want, m.title)
+	}
+	for _, s := range want {
+		if !bytes.Contains(text, []byte(s)) {
+			t.Errorf("the chart does not say %q", s)
+		}
+	}
+
+	png := filepath.Join(dir, "chart.png")
+	shortReport(t, "-limits", "tpm", "-only", "uniform", "-servers", "observed", "-o", png)
+	if image, err := os.ReadFile(png); err != nil || !bytes.HasPrefix(image, []byte("\x89PNG")) {
+		t.Errorf("%v, %.8q", err, image)
+	}
+}
+
+func TestChartThatCannotBe(t *testing.T) {
+	o, err := parse([]string{"-limits", "tpm", "-only", "uniform", "-seeds", "1", "-o", filepath.Join(t.TempDir(), "chart.doc")}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.length = time.Second
+	if err := report(t, o, io.Discard); err == nil || !strings.Contains(err.Error(), "doc") {
+		t.Errorf("error %v, want one about the format", err)
+	}
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// A strategy is how a client deals with limits. All callers of a run share it.
+type strategy interface {
+	// do carries out a call and returns the last reply to it. It may give up, the
+	// reply then being a refusal or none, and does so when ctx is done.
+	do(ctx context.Context, e *errand) reply
+}
+
+// A contender is a strategy with its name, and what the chart calls it.
+type contender struct {
+	name    string
+	caption string
+	make    func(limits) strategy
+}
+
+var contenders = []contender{
+	{"limiter", "this limiter", newOurs},
+	{"pacing", "two x/time/rate limiters", newPacing},
+	{"retry", "retries only", newRetrying},
+}
+
+// An errand is a call on its way: what the client knows of it, what becomes of
+// it, and the means to send it.
+type errand struct {
+	world *world
+
+	counted   int // tokens of the prompt as the client counts them, without history
+	history   int // what the conversation had before
+	prompt    int // really, with history
+	reply     int // really
+	maxTokens int // that the request allows the reply
+
+	asked time.Duration
+	sent  time.Duration // latest attempt
+	ended time.Duration
+	fate  fate
+}
+
+// fate is what became of an errand.
+type fate int
+
+const (
+	pending fate = iota // or cut short by the end of the run
+	done
+	lost
+)
+
+// send makes one attempt.
+func (e *errand) send() reply {
+	e.sent = e.world.now()
+	return e.world.send(e.prompt, e.reply)
+}
+
+// tokens is what the call uses.
+func (e *errand) tokens() int { return e.prompt + e.reply }

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"math"
+	"testing"
+)
+
+func TestHeavyMean(t *testing.T) {
+	r := stream(1, 1)
+	const n = 500_000
+	sum := 0
+	for range n {
+		c := heavy(r)
+		sum += c.prompt + c.completion
+	}
+	if mean := float64(sum) / n; math.Abs(mean-heavyMean) > heavyMean/100 {
+		t.Errorf("heavy calls have %.0f tokens on the average, not %d", mean, heavyMean)
+	}
+}
+
+func TestBigCallsTakeMostOfAMinute(t *testing.T) {
+	for _, l := range allLimits {
+		for caller := range uint64(4) {
+			c := bigAmongSmall(stream(1, 1), l, caller, 0)
+			if big := c.prompt+c.completion == l.tpm*6/10; big != (caller < 2) {
+				t.Errorf("%v, caller %d: %+v", l, caller, c)
+			}
+		}
+	}
+}
