@@ -24,6 +24,7 @@ demo: ## ask, continue and stream a conversation: no key needed
 test: ## run every test, with the race detector
 	go test -race -shuffle=on ./...
 	cd simulation && go test -race -shuffle=on ./...
+	cd openapi/specdiff && go test -race -shuffle=on ./...
 
 .PHONY: simulate
 simulate: ## run the limiter against simulated servers: a table, and simulation/chart.svg
@@ -51,11 +52,30 @@ lint: ## vet, and golangci-lint built by the go command
 	go vet ./...
 	$(GOLANGCI_LINT) run ./...
 	cd simulation && go vet ./... && $(GOLANGCI_LINT) run --config ../.golangci.yml ./...
+	cd openapi/specdiff && go vet ./... && $(GOLANGCI_LINT) run --config ../../.golangci.yml ./...
 
 .PHONY: openapi
 openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path
 	@test -n "$(UPSTREAM)" || { echo "make openapi: say where Mistral's full OpenAPI document is: make openapi UPSTREAM=path/to/openapi.yaml"; exit 2; }
 	go run ./openapi/trim -upstream "$(UPSTREAM)" -overlay openapi/overlay.yaml -o openapi/openapi.yaml
+
+# The program is built first: "go run" would turn each of its exit statuses into 1.
+.PHONY: spec-diff
+spec-diff: ## say what upstream has changed since the committed document: UPSTREAM=path
+	@test -n "$(UPSTREAM)" || { echo "make spec-diff: say where Mistral's full OpenAPI document is: make spec-diff UPSTREAM=path/to/openapi.yaml"; exit 2; }
+	@set -e; bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; \
+	go -C openapi/specdiff build -o "$$bin/specdiff" .; \
+	"$$bin/specdiff" -repo . -upstream "$(UPSTREAM)"
+
+.PHONY: regenerate
+regenerate: ## report what changed, then trim, generate and test, all in one: UPSTREAM=path
+	@test -n "$(UPSTREAM)" || { echo "make regenerate: say where Mistral's full OpenAPI document is: make regenerate UPSTREAM=path/to/openapi.yaml"; exit 2; }
+	@set -e; bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; \
+	go -C openapi/specdiff build -o "$$bin/specdiff" .; \
+	"$$bin/specdiff" -repo . -upstream "$(UPSTREAM)" || test $$? -eq 1
+	$(MAKE) openapi UPSTREAM="$(UPSTREAM)"
+	$(MAKE) generate
+	$(MAKE) test
 
 .PHONY: generate
 generate: ## run oapi-codegen: generated/ from openapi/openapi.yaml
@@ -75,6 +95,7 @@ check-generated: ## fail where a fresh run of the generator differs from what is
 check-modules: ## fail where go.mod or go.sum is not tidy
 	go mod tidy -diff
 	cd simulation && go mod tidy -diff
+	cd openapi/specdiff && go mod tidy -diff
 
 .PHONY: ci
 ci: test lint check-generated check-modules fuzz examples ## everything above that CI runs

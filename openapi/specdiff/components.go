@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// renames pairs each component that has gone with one that has come and is the
+// same but for its name.
+func renames(committed, fresh *yaml.Node) map[string]string {
+	before, after := get(committed, "components", "schemas"), get(fresh, "components", "schemas")
+	renamed := map[string]string{}
+	taken := map[string]bool{}
+	for name, schema := range pairs(before) {
+		for other, candidate := range pairs(after) {
+			if get(after, name) == nil && get(before, other) == nil && !taken[other] && len(differences(schema, candidate, "")) == 0 {
+				renamed[name] = other
+				taken[other] = true
+				break
+			}
+		}
+	}
+	return renamed
+}
+
+// restoreNames gives renamed components their committed names again. A rename
+// changes nothing on the wire, and would else show wherever a union has the
+// component for a member.
+func restoreNames(fresh *yaml.Node, renamed map[string]string) {
+	old := map[string]string{}
+	for before, after := range renamed {
+		old[after] = before
+	}
+	schemas := get(fresh, "components", "schemas")
+	for i := 0; schemas != nil && i < len(schemas.Content); i += 2 {
+		if name, ok := old[schemas.Content[i].Value]; ok {
+			schemas.Content[i].Value = name
+		}
+	}
+	walk(fresh, "", func(_ string, n *yaml.Node) {
+		if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && old[name] != "" {
+			n.Value = schemaPrefix + old[name]
+		}
+	})
+}
+
+// compareComponents says which components have come, gone or changed their name.
+// On the wire none of that shows, but a component's name is that of a Go type.
+func compareComponents(committed, fresh *yaml.Node, renamed map[string]string) []change {
+	before, after := get(committed, "components", "schemas"), get(fresh, "components", "schemas")
+	var changes []change
+	for name := range pairs(before) {
+		if to := renamed[name]; to != "" {
+			changes = append(changes, change{true, "component " + name, "is now called " + to})
+		} else if get(after, name) == nil {
+			changes = append(changes, change{true, "component " + name, "is gone"})
+		}
+	}
+	for name := range pairs(after) {
+		if get(before, name) == nil {
+			changes = append(changes, change{false, "component " + name, "is new"})
+		}
+	}
+	return changes
+}
+
+// uncovered says where the documents differ in a component or an operation of
+// which oasdiff has nothing to say: a keyword for which it has no rule. Whether
+// that breaks a client is not known, so it is taken to.
+func uncovered(findings []finding, committed, fresh *yaml.Node) []change {
+	said := map[string]bool{}
+	var properties []string // of which something is said, nobody knows in which component
+	for _, f := range findings {
+		said[f.component(committed, fresh)] = true
+		said[strings.ToLower(f.Operation)+" "+f.Path] = true
+		if f.placeless() {
+			for _, name := range quoted.FindAllString(f.Text, -1) {
+				properties = append(properties, "properties/"+strings.Trim(lastName(name), "`")+"/")
+			}
+		}
+	}
+	var changes []change
+	note := func(name, where string, a, b *yaml.Node) {
+		if said[name] {
+			return
+		}
+		for _, difference := range differences(a, b, "") {
+			if !slices.ContainsFunc(properties, func(p string) bool { return strings.HasPrefix(difference, p) }) {
+				changes = append(changes, change{true, where, difference})
+			}
+		}
+	}
+	for name, schema := range pairs(get(committed, "components", "schemas")) {
+		if other := get(fresh, "components", "schemas", name); other != nil {
+			note(name, "component "+name, schema, other)
+		}
+	}
+	for path, item := range pairs(get(committed, "paths")) {
+		for method, op := range pairs(item) {
+			if other := get(fresh, "paths", path, method); other != nil {
+				note(method+" "+path, strings.ToUpper(method)+" "+path, op, other)
+			}
+		}
+	}
+	for _, key := range []string{"servers", "security"} {
+		if a, b := get(committed, key), get(fresh, key); a != b {
+			note(key, key+" of the document", a, b)
+		}
+	}
+	return changes
+}
+
+// differences lists where two nodes differ as data. Prose and extensions are no
+// part of the API; the order of keys and of a list of names says nothing.
+func differences(a, b *yaml.Node, path string) []string {
+	if a == nil || b == nil || a.Kind != b.Kind || a.Kind == yaml.ScalarNode {
+		if a != nil && b != nil && a.Value == b.Value && a.Kind == b.Kind && a.ShortTag() == b.ShortTag() {
+			return nil
+		}
+		return []string{strings.TrimLeft(fmt.Sprintf("%s was %s, is %s", path, brief(a), brief(b)), "/ ")}
+	}
+	var found []string
+	if a.Kind == yaml.SequenceNode {
+		left, right := sorted(a), sorted(b)
+		for i := range max(len(left), len(right)) {
+			found = append(found, differences(at(left, i), at(right, i), path)...)
+		}
+		return found
+	}
+	names := keys(a)
+	for _, name := range keys(b) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if aside(path, name) {
+			continue
+		}
+		found = append(found, differences(get(a, name), get(b, name), path+"/"+name)...)
+	}
+	return found
+}
+
+// aside reports whether a key is prose, an extension or our own name for a
+// thing, and not a property that happens to be called so.
+func aside(path, name string) bool {
+	if strings.HasSuffix(path, "/properties") {
+		return false
+	}
+	return strings.HasPrefix(name, "x-") ||
+		slices.Contains([]string{"description", "summary", "title", "example", "examples", "operationId", "tags"}, name)
+}
+
+func at(list []*yaml.Node, i int) *yaml.Node {
+	if i < len(list) {
+		return list[i]
+	}
+	return nil
+}
+
+// sorted sorts a list by its text.
+func sorted(n *yaml.Node) []*yaml.Node {
+	list := slices.Clone(n.Content)
+	slices.SortStableFunc(list, func(a, b *yaml.Node) int { return strings.Compare(brief(a), brief(b)) })
+	return list
+}
+
+// brief is a node in one line.
+func brief(n *yaml.Node) string {
+	if n == nil {
+		return "absent"
+	}
+	if n.Kind == yaml.ScalarNode {
+		return n.Value
+	}
+	content, err := yaml.Marshal(n)
+	if err != nil {
+		return "?"
+	}
+	return strings.Join(strings.Fields(string(content)), " ")
+}
