@@ -20,6 +20,15 @@ var unlimited = limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerM
 // requests a second are fewer than it can serve.
 const fresh = 500_000
 
+// kinds are what everything is measured for.
+var kinds = []struct {
+	name    string
+	options []limiter.Option
+}{
+	{"bare", nil},
+	{"guarded", []limiter.Option{limiter.Guarded(limiter.DefaultJitter)}},
+}
+
 // measureRatio reports how many times as long b's work took as two bare
 // rate.Limiters take, in the same run and by the same number of goroutines. They
 // have no queue, no refund, and no way to take both or neither.
@@ -55,131 +64,166 @@ func split(n, goroutines int, do func(n int)) {
 
 // Nobody waits: what the limiter adds to a call that it does not delay.
 func BenchmarkUncontended(b *testing.B) {
-	for name, actual := range map[string]int{"exact": 1000, "refund": 600} {
-		b.Run(name, func(b *testing.B) {
-			var l *limiter.Limiter
-			ctx := context.Background()
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if i%fresh == 0 {
-					l, _ = limiter.New(unlimited)
+	for _, kind := range kinds {
+		for name, actual := range map[string]int{"exact": 1000, "refund": 600} {
+			b.Run(kind.name+"/"+name, func(b *testing.B) {
+				var l *limiter.Limiter
+				ctx := context.Background()
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					if i%fresh == 0 {
+						l, _ = limiter.New(unlimited, kind.options...)
+					}
+					p, _ := l.Acquire(ctx, 1000)
+					p.Settle(actual)
 				}
-				p, _ := l.Acquire(ctx, 1000)
-				p.Settle(actual)
-			}
-			measureRatio(b, 1)
-		})
+				measureRatio(b, 1)
+			})
+		}
 	}
 }
 
 // Every call takes the whole bucket, and its refund lets the next one start:
 // acquire, wait, be woken, settle. All goroutines but one are waiting.
 func BenchmarkHandOver(b *testing.B) {
-	for _, goroutines := range []int{2, 100, 10_000} {
-		b.Run(fmt.Sprintf("waiting=%d", goroutines), func(b *testing.B) {
-			l, _ := limiter.New(limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 1, TokenBurst: 1_000_000})
-			ctx := context.Background()
-			b.ReportAllocs()
-			b.ResetTimer()
-			split(b.N, goroutines, func(n int) {
-				for range n {
-					p, err := l.Acquire(ctx, 1_000_000)
-					if err != nil {
-						b.Error(err)
-						return
+	for _, kind := range kinds {
+		for _, goroutines := range []int{2, 100, 10_000} {
+			b.Run(fmt.Sprintf("%s/waiting=%d", kind.name, goroutines), func(b *testing.B) {
+				l, _ := limiter.New(limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 1, TokenBurst: 1_000_000},
+					kind.options...)
+				ctx := context.Background()
+				b.ReportAllocs()
+				b.ResetTimer()
+				split(b.N, goroutines, func(n int) {
+					for range n {
+						p, err := l.Acquire(ctx, 1_000_000)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						p.Settle(0)
 					}
-					p.Settle(0)
-				}
+				})
+				measureRatio(b, goroutines)
 			})
-			measureRatio(b, goroutines)
-		})
+		}
 	}
 }
 
 // A queue that does not move: what one more that joins and leaves costs, what a
-// settlement costs, and how much memory a waiter takes (its goroutine's stack
-// included).
+// forecast costs, and how much memory a waiter takes, beyond what a goroutine takes
+// that waits for a channel; its stack is shown by itself.
 func BenchmarkBesideQueue(b *testing.B) {
-	for _, waiting := range []int{2, 100, 10_000} {
-		queued := func(b *testing.B) *limiter.Limiter {
-			l, _ := limiter.New(unlimited)
-			l.Pause(time.Now().Add(24 * time.Hour))
-			ctx, cancel := context.WithCancel(context.Background())
-			var wg sync.WaitGroup
-			for range waiting {
-				wg.Go(func() {
-					if _, err := l.Acquire(ctx, 1000); err == nil {
-						b.Error("admitted")
-					}
-				})
-			}
-			for l.Snapshot().Waiting < waiting {
-				runtime.Gosched()
-			}
-			b.Cleanup(func() { cancel(); wg.Wait() })
-			return l
-		}
-		b.Run(fmt.Sprintf("join-leave/waiting=%d", waiting), func(b *testing.B) {
-			before := memory()
-			l := queued(b)
-			perWaiter := float64(memory()-before) / float64(waiting)
-			b.ReportAllocs()
-			for b.Loop() {
+	for _, kind := range kinds {
+		for _, waiting := range []int{2, 100, 10_000} {
+			queued := func(b *testing.B) *limiter.Limiter {
+				l, _ := limiter.New(unlimited, kind.options...)
+				l.Pause(time.Now().Add(24 * time.Hour))
 				ctx, cancel := context.WithCancel(context.Background())
-				left := make(chan struct{})
-				go func() { _, _ = l.Acquire(ctx, 1000); close(left) }()
-				for l.Snapshot().Waiting == waiting {
+				var wg sync.WaitGroup
+				for range waiting {
+					wg.Go(func() {
+						if _, err := l.Acquire(ctx, 1000); err == nil {
+							b.Error("admitted")
+						}
+					})
+				}
+				for l.Snapshot().Waiting < waiting {
 					runtime.Gosched()
 				}
-				cancel()
-				<-left
+				b.Cleanup(func() { cancel(); wg.Wait() })
+				return l
 			}
-			if waiting >= 10_000 { // fewer are lost among what else is allocated
-				b.ReportMetric(perWaiter, "B/waiter")
-			}
-		})
-		b.Run(fmt.Sprintf("wait-time/waiting=%d", waiting), func(b *testing.B) {
-			l := queued(b)
-			for b.Loop() {
-				l.WaitTime(1000)
-			}
-		})
+			b.Run(fmt.Sprintf("%s/join-leave/waiting=%d", kind.name, waiting), func(b *testing.B) {
+				idle := idleGoroutines(waiting)
+				heap, stack := memory()
+				l := queued(b)
+				heapNow, stackNow := memory()
+				perWaiter := func(bytes int64) float64 { return float64(bytes) / float64(waiting) }
+				b.ReportAllocs()
+				for b.Loop() {
+					ctx, cancel := context.WithCancel(context.Background())
+					left := make(chan struct{})
+					go func() { _, _ = l.Acquire(ctx, 1000); close(left) }()
+					for l.Snapshot().Waiting == waiting {
+						runtime.Gosched()
+					}
+					cancel()
+					<-left
+				}
+				if waiting >= 10_000 { // fewer are lost among what else is allocated
+					b.ReportMetric(perWaiter(heapNow-heap-idle), "B/waiter")
+					b.ReportMetric(perWaiter(stackNow-stack), "stack-B/waiter")
+				}
+			})
+			b.Run(fmt.Sprintf("%s/wait-time/waiting=%d", kind.name, waiting), func(b *testing.B) {
+				l := queued(b)
+				b.ReportAllocs()
+				for b.Loop() {
+					l.WaitTime(1000)
+				}
+			})
+		}
 	}
+}
+
+// idleGoroutines returns how much of the heap n goroutines take that wait.
+func idleGoroutines(n int) int64 {
+	before, _ := memory()
+	over := make(chan struct{})
+	var started, wg sync.WaitGroup
+	started.Add(n)
+	for range n {
+		wg.Go(func() { started.Done(); <-over })
+	}
+	started.Wait()
+	after, _ := memory()
+	close(over)
+	wg.Wait()
+	return after - before
 }
 
 // Settling beside a queue whose head the refunds do not help.
 func BenchmarkSettle(b *testing.B) {
-	for _, waiting := range []int{0, 2, 100, 10_000} {
-		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {
-			l, _ := limiter.New(limiter.Limit{RequestsPerSecond: limiter.MaxRequests, RequestBurst: limiter.MaxRequests,
-				TokensPerMinute: 1, TokenBurst: 2_000_000_000})
-			permits := make([]*limiter.Permit, b.N)
-			ctx, cancel := context.WithCancel(context.Background())
-			for i := range permits {
-				permits[i], _ = l.Acquire(ctx, 100)
-			}
-			var wg sync.WaitGroup
-			for range waiting {
-				wg.Go(func() { _, _ = l.Acquire(ctx, 2_000_000_000) })
-			}
-			for l.Snapshot().Waiting < waiting {
-				runtime.Gosched()
-			}
-			b.ReportAllocs()
-			b.ResetTimer()
-			for _, p := range permits {
-				p.Settle(99)
-			}
-			b.StopTimer()
-			cancel()
-			wg.Wait()
-		})
+	for _, kind := range kinds {
+		for _, waiting := range []int{0, 2, 100, 10_000} {
+			benchmarkSettle(b, kind.name, kind.options, waiting)
+		}
 	}
 }
 
-func memory() int64 {
+func benchmarkSettle(b *testing.B, kind string, options []limiter.Option, waiting int) {
+	b.Helper()
+	b.Run(fmt.Sprintf("%s/waiting=%d", kind, waiting), func(b *testing.B) {
+		l, _ := limiter.New(limiter.Limit{RequestsPerSecond: limiter.MaxRequests, RequestBurst: limiter.MaxRequests,
+			TokensPerMinute: 1, TokenBurst: 2_000_000_000}, options...)
+		permits := make([]*limiter.Permit, b.N)
+		ctx, cancel := context.WithCancel(context.Background())
+		for i := range permits {
+			permits[i], _ = l.Acquire(ctx, 100)
+		}
+		var wg sync.WaitGroup
+		for range waiting {
+			wg.Go(func() { _, _ = l.Acquire(ctx, 2_000_000_000) })
+		}
+		for l.Snapshot().Waiting < waiting {
+			runtime.Gosched()
+		}
+		b.ReportAllocs()
+		b.ResetTimer()
+		for _, p := range permits {
+			p.Settle(99)
+		}
+		b.StopTimer()
+		cancel()
+		wg.Wait()
+	})
+}
+
+// memory returns what is in use of the heap and for stacks.
+func memory() (heap, stack int64) {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
+	return int64(m.HeapAlloc), int64(m.StackInuse)
 }

@@ -2,7 +2,9 @@ package limiter
 
 import (
 	"math"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -81,6 +83,40 @@ func TestRateBehavesAsBucketReliesOn(t *testing.T) {
 		check(t, lim, t0, 10)
 		lim.SetBurstAt(t0, 100)
 		check(t, lim, t0, 10)
+	})
+	// Why a bucket gives back by a negative number, and has a queue and a timer.
+	t.Run("Cancel gives back what has not come due, and nothing afterwards", func(t *testing.T) {
+		lim := drained(0)
+		early, late := lim.ReserveN(t0, 10), lim.ReserveN(t0, 10)
+		late.CancelAt(t0)
+		check(t, lim, t0, -10)
+		early.CancelAt(at(1500 * time.Millisecond)) // it came due at 1 s
+		check(t, lim, at(1500*time.Millisecond), 5)
+		full := drained(100)
+		now := full.ReserveN(t0, 40) // due at once
+		now.CancelAt(t0.Add(1))
+		check(t, full, t0.Add(1), 60+1e-8)
+	})
+	t.Run("what is given back wakes nobody who waits in WaitN", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			lim := rate.NewLimiter(10, 100)
+			start := time.Now()
+			lim.ReserveN(start, 100)
+			var waited time.Duration
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if err := lim.WaitN(t.Context(), 50); err != nil {
+					t.Error(err)
+				}
+				waited = time.Since(start)
+			})
+			synctest.Wait()
+			lim.ReserveN(time.Now(), -100)
+			wg.Wait()
+			if waited != 5*time.Second {
+				t.Errorf("waited %v, want all of the 5 s", waited)
+			}
+		})
 	})
 	t.Run("a changed limit counts from its time on", func(t *testing.T) {
 		lim := drained(0)

@@ -1,0 +1,347 @@
+package limiter_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// A large call waits for the 50 000 of the beginning to leave the window, at
+// 60 s. What is too little for it until then is used by smaller ones, and it
+// starts no later for that.
+func TestSmallCallPassesALargeHead(t *testing.T) {
+	for name, small := range map[string]bool{"without small calls": false, "with small calls": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, minute60k, func(b *bench) {
+				b.use(50_000)
+				b.until(time.Second)
+				head := b.goAcquire(b.Context(), 40_000)
+				if small {
+					b.until(2 * time.Second)
+					b.use(1000)
+					equal(b, "first", b.now(), 2*time.Second)
+					next := b.goAcquire(b.Context(), 9500) // 51 000 are used: not yet
+					b.until(4 * time.Second)
+					b.use(1000) // passes both
+					equal(b, "second", b.now(), 4*time.Second)
+					equal(b, "overtaken", b.Snapshot().Overtaken, 2)
+					b.until(61 * time.Second)
+					next.waiting()
+					head.over.Load().permit.Settle(40_000)
+					b.until(2 * time.Minute)
+					next.admittedAt(61 * time.Second)
+					equal(b, "overtaken", b.Snapshot().Overtaken, 2)
+				}
+				b.until(2 * time.Minute)
+				head.admittedAt(time.Minute)
+			}, guarded)
+		})
+	}
+}
+
+// Where there are only buckets, nobody passes anybody.
+func TestNobodyPassesInABareLimiter(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.use(50_000)
+		b.until(time.Second)
+		head := b.goAcquire(b.Context(), 40_000)
+		small := b.goAcquire(b.Context(), 100)
+		none := b.goAcquire(b.Context(), 0)
+		b.until(2 * time.Minute)
+		head.admittedAt(30 * time.Second)
+		small.admittedAt(30*time.Second + 100*ms)
+		none.admittedAt(30*time.Second + 100*ms)
+		equal(b, "overtaken", b.Snapshot().Overtaken, 0)
+	})
+}
+
+// Calls of one size keep their order to the nanosecond.
+func TestGuardedFirstComeFirstServed(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600, RequestBurst: 2}, func(b *bench) {
+		b.use(300)
+		var calls []*pending
+		for i := range 6 {
+			calls = append(calls, b.goDo(func() (*limiter.Permit, error) {
+				p, err := b.Acquire(context.Background(), 300)
+				if err == nil {
+					p.Settle(300)
+				}
+				return p, err
+			}))
+			b.until(time.Duration(i+1) * time.Second)
+		}
+		b.until(time.Hour)
+		for i, want := range []time.Duration{0, 60, 60, 120, 120, 180} {
+			calls[i].admittedAt(want * time.Second)
+		}
+		equal(b, "overtaken", b.Snapshot().Overtaken, 0)
+	}, guarded)
+}
+
+// Exactly what is to spare when the head starts may pass it.
+func TestOnlyWhatIsToSparePasses(t *testing.T) {
+	at := func(s time.Duration) time.Duration { return s * time.Second }
+	for name, c := range map[string]struct {
+		limit limiter.Limit
+		setup func(*bench)
+		head  int
+		spare int // what the head leaves
+	}{
+		"beside what has not left by then": {minute60k, func(b *bench) {
+			b.use(30_000)
+			b.until(at(10))
+			b.use(10_000)
+			b.until(at(20))
+		}, 35_000, 60_000 - 35_000 - 10_000},
+		"beside what others use by then": {minute60k, func(b *bench) {
+			b.use(30_000)
+			b.until(at(20))
+			b.remain(20_000) // others have used 10 000, of which two thirds count at 60 s
+			b.until(at(21))
+		}, 45_000, 60_000 - 45_000 - 6667},
+		"what the bucket has by then": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 20_000}, func(b *bench) {
+			b.use(20_000)
+			b.until(at(20))
+			b.use(20_000)
+			b.until(at(30))
+			b.use(10_000)
+			b.until(at(40))
+		}, 15_000, 20_000 - 15_000},
+		"beside all of what is in flight": {minute60k, func(b *bench) {
+			b.acquire(100).Settle(200) // calls use twice what is expected
+			b.use(30_000)
+			b.until(at(1))
+			b.acquire(100)
+			b.acquire(8000)
+		}, 35_000, 60_000 - 35_000 - 2*100 - 8000 - int(math.Ceil(3.5*math.Sqrt(100*100+(200*200-100*100)/64.0)))},
+		"calls that use less than expected count whole": {minute60k, func(b *bench) {
+			b.acquire(100).Settle(50)
+			b.use(30_000)
+			b.until(at(1))
+			b.acquire(100)
+		}, 55_000, 60_000 - 55_000 - 100 - int(math.Ceil(3.5*math.Sqrt(100*100+(50*50-100*100)/64.0)))},
+		"the head waits for one in flight": {minute60k, func(b *bench) {
+			b.acquire(40_000)
+		}, 55_000, 60_000 - 55_000},
+		"the head waits for the larger of two": {minute60k, func(b *bench) {
+			b.acquire(10_000)
+			b.acquire(20_000)
+		}, 45_000, 60_000 - 45_000 - 10_000},
+		"whichever came first": {minute60k, func(b *bench) {
+			b.acquire(20_000)
+			b.acquire(10_000)
+		}, 45_000, 60_000 - 45_000 - 10_000},
+		"one of three has ended": {minute60k, func(b *bench) {
+			b.acquire(9000)
+			p := b.acquire(12_000)
+			b.acquire(8000)
+			p.Cancel()
+		}, 50_000, 60_000 - 50_000 - 8000},
+		"the larger has ended": {minute60k, func(b *bench) {
+			b.acquire(9000)
+			b.acquire(12_000).Cancel()
+		}, 55_000, 60_000 - 55_000},
+		"the head waits for both": {minute60k, func(b *bench) {
+			b.acquire(10_000)
+			b.acquire(20_000)
+		}, 55_000, 0},
+		"the head waits for the bucket": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 10_000}, func(b *bench) {
+			b.use(10_000)
+			b.until(at(2))
+		}, 10_000, 0},
+		"the head waits for all of it": {minute60k, func(b *bench) {
+			b.use(10_000)
+			b.until(at(2))
+		}, 60_000, 0},
+	} {
+		for what, d := range map[string]int{"just enough": 0, "one more": 1} {
+			if c.spare+d == 0 {
+				continue // a call without tokens takes no part in this
+			}
+			t.Run(name+"/"+what, func(t *testing.T) {
+				inBubble(t, c.limit, func(b *bench) {
+					c.setup(b)
+					head := b.goAcquire(b.Context(), c.head)
+					call := b.goAcquire(b.Context(), c.spare+d)
+					head.waiting()
+					if d == 0 {
+						call.admittedAt(b.now())
+					} else {
+						call.waiting()
+					}
+				}, guarded)
+			})
+		}
+	}
+}
+
+// Many small ones share what is to spare: 5000, less the surprise of 350 that
+// calls of that size may be.
+func TestSpareIsUsedUp(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.use(30_000)
+		b.until(time.Second)
+		head := b.goAcquire(b.Context(), 55_000)
+		for i := range time.Duration(46) {
+			b.until((2 + i) * time.Second)
+			b.use(100)
+			equal(b, "admission", b.now(), (2+i)*time.Second)
+		}
+		b.until(48 * time.Second)
+		late := b.goAcquire(b.Context(), 100)
+		none := b.goAcquire(b.Context(), 0) // costs no tokens and passes as well
+		b.until(70 * time.Second)
+		head.admittedAt(time.Minute)
+		late.waiting()
+		head.over.Load().permit.Settle(55_000)
+		b.until(2 * time.Minute)
+		late.admittedAt(70 * time.Second)
+		none.admittedAt(48 * time.Second)
+	}, guarded)
+}
+
+// A call that passes must be out of the window of requests when the head starts,
+// and one that has to wait for its own request passes as soon as that is there.
+func TestPassingNeedsARequestToSpare(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+		b.use(50_000)
+		b.until(10 * time.Second)
+		head := b.goAcquire(b.Context(), 40_000)
+		first := b.goAcquire(b.Context(), 100)
+		second := b.goAcquire(b.Context(), 100)
+		b.until(58*time.Second + 950*ms)
+		third := b.goAcquire(b.Context(), 100) // leaves the window as the head starts
+		b.until(59 * time.Second)
+		fourth := b.goAcquire(b.Context(), 100)
+		b.until(2 * time.Minute)
+		head.admittedAt(time.Minute)
+		first.admittedAt(10 * time.Second)
+		second.admittedAt(11*time.Second + 50*ms)
+		third.admittedAt(58*time.Second + 950*ms)
+		fourth.admittedAt(61*time.Second + 50*ms)
+		equal(b, "overtaken", b.Snapshot().Overtaken, 3)
+	}, guarded)
+}
+
+// Where a request is free only shortly before the head starts, nobody passes.
+func TestNobodyPassesShortlyBeforeTheHead(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+		b.use(50_000)
+		b.until(58*time.Second + 500*ms)
+		b.use(100)
+		head := b.goAcquire(b.Context(), 40_000)
+		call := b.goAcquire(b.Context(), 100) // has a request at 59.55 s
+		b.until(2 * time.Minute)
+		head.admittedAt(time.Minute)
+		call.admittedAt(61*time.Second + 50*ms)
+	}, guarded)
+}
+
+// Nor where the request of one that passes would be the head's.
+func TestNobodyTakesTheHeadsRequest(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+		b.use(50_000)
+		b.until(59 * time.Second)
+		head := b.goAcquire(b.Context(), 40_000)
+		call := b.goAcquire(b.Context(), 100)
+		b.until(2 * time.Minute)
+		head.admittedAt(time.Minute)
+		call.admittedAt(61*time.Second + 50*ms)
+	}, guarded)
+}
+
+// During a pause nobody is sent.
+func TestNobodyPassesInAPause(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.use(50_000)
+		b.Pause(b.start.Add(10 * time.Second))
+		head := b.goAcquire(b.Context(), 40_000)
+		call := b.goAcquire(b.Context(), 100)
+		b.until(10*time.Second - 1)
+		call.waiting()
+		b.until(2 * time.Minute)
+		head.admittedAt(time.Minute)
+	}, guarded)
+}
+
+// A head without tokens waits for a request, as everybody does.
+func TestNobodyPassesAHeadWithoutTokens(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 60_000}, func(b *bench) {
+		b.use(100)
+		head := b.goAcquire(b.Context(), 0)
+		call := b.goAcquire(b.Context(), 100)
+		b.until(time.Minute)
+		head.admittedAt(12550 * ms)
+		call.admittedAt(25100 * ms)
+		equal(b, "overtaken", b.Snapshot().Overtaken, 0)
+	}, guarded)
+}
+
+// Of those behind the head, thirty-two are looked at.
+func TestPassingIsLookedForNearTheHead(t *testing.T) {
+	for behind, passes := range map[int]bool{31: true, 32: false} {
+		t.Run(fmt.Sprint(behind), func(t *testing.T) {
+			inBubble(t, minute60k, func(b *bench) {
+				b.use(50_000)
+				for range 1 + behind {
+					b.goAcquire(b.Context(), 40_000).waiting()
+				}
+				call := b.goAcquire(b.Context(), 100)
+				equal(b, "passes", call.over.Load() != nil, passes)
+			}, guarded)
+		})
+	}
+}
+
+// A flood of small calls, each followed by another, and large ones among them:
+// a large one starts when all that was used before it has left the window and
+// what was in flight has ended, or before.
+func TestLargeCallIsNotStarved(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		var (
+			small    = rapid.IntRange(50, 2000).Draw(r, "small")
+			large    = rapid.IntRange(7501, 50_000).Draw(r, "large")
+			callers  = rapid.IntRange(1, 20).Draw(r, "callers")
+			longest  = time.Duration(rapid.IntRange(10, 5000).Draw(r, "longest")) * ms
+			arrives  = time.Duration(rapid.IntRange(1, 200_000).Draw(r, "arrives")) * ms
+			accuracy = rapid.IntRange(50, 100).Draw(r, "accuracy") // per cent
+		)
+		var waited time.Duration
+		inBubble(t, minute60k, func(b *bench) {
+			over := make(chan struct{})
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			for i := range time.Duration(callers) {
+				wg.Go(func() {
+					for n := i; ; n++ {
+						select {
+						case <-over:
+							return
+						default:
+						}
+						p := b.acquire(small)
+						time.Sleep(longest*(n%7+1)/7 + i)
+						p.Settle(small * accuracy / 100)
+					}
+				})
+			}
+			time.Sleep(arrives)
+			p := b.acquire(large)
+			waited = p.Waited()
+			p.Settle(large)
+			close(over)
+		}, guarded)
+		// Those of the flood that came before it start before it, and fit in
+		// another minute; a tenth of a second for uses that were joined.
+		if most := 2*(time.Minute+longest) + 200*ms; waited > most {
+			r.Fatalf("waited %v, more than %v", waited, most)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package limiter
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// How long tokens take, against the question whether they fit at a moment: after
+// the wait they do, just before they do not.
+func TestTokenWaitAgainstFit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit := Limit{RequestsPerSecond: 1, TokensPerMinute: 1000, TokenBurst: rapid.SampledFrom([]int{100, 1000, 3000}).Draw(t, "burst")}
+		g := newGuard(time.Now(), limit.withDefaults(), 0)
+		var now time.Duration
+		pass := func() {
+			now += time.Duration(rapid.IntRange(0, 30_000).Draw(t, "after")) * time.Millisecond
+		}
+		for range rapid.IntRange(0, 10).Draw(t, "uses") {
+			pass()
+			g.tokens.add(now, rapid.IntRange(1, 700).Draw(t, "used"))
+		}
+		if rapid.Bool().Draw(t, "others") {
+			pass()
+			g.observe(now, rapid.IntRange(0, g.tokens.limit).Draw(t, "remaining"))
+		}
+		pass()
+		n := rapid.IntRange(1, g.tokens.limit).Draw(t, "n")
+		held := rapid.SampledFrom([]int{0, 0, 1, 200, 900}).Draw(t, "held")
+		fits := func(at time.Duration) bool {
+			return n+held+g.tokens.usedAt(at)+g.foreignAt(at) <= g.tokens.limit
+		}
+
+		d := g.tokenWait(now, n, held)
+		switch {
+		case n+held > g.tokens.limit:
+			if d != Never {
+				t.Fatalf("%d beside %d held: %v, want Never", n, held, d)
+			}
+		case d < 0 || d > g.tokens.span:
+			t.Fatalf("wait of %v", d)
+		case !fits(now + d + 1): // a nanosecond for rounding
+			t.Fatalf("after %v %d do not fit", d, n)
+		case d > time.Microsecond && fits(now+d-time.Microsecond):
+			t.Fatalf("%d fit before %v are over", n, d)
+		}
+	})
+}
+
+// What others use is all there for half a minute and all gone after a whole one,
+// and the two ways to ask about it agree.
+func TestForeignWearsOff(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := newGuard(time.Now(), Limit{RequestsPerSecond: 1, TokensPerMinute: 1_000_000, TokenBurst: 1, RequestBurst: 1}, 0)
+		const from = 7 * time.Second
+		foreign := rapid.IntRange(0, 1_000_000).Draw(t, "foreign")
+		g.observe(from, 1_000_000-foreign)
+		if got := g.foreignAt(from + 30*time.Second); got != foreign {
+			t.Fatalf("after 30 s %d, want %d", got, foreign)
+		}
+		if got := g.foreignAt(from + time.Minute); got != 0 {
+			t.Fatalf("after a minute %d, want none", got)
+		}
+		n := rapid.IntRange(0, 1_000_000).Draw(t, "n")
+		at := g.foreignBelow(n)
+		switch {
+		case n >= foreign:
+			if at > from {
+				t.Fatalf("%d are no more than %d only at %v", foreign, n, at)
+			}
+		case at < from+30*time.Second || at > from+time.Minute:
+			t.Fatalf("%d of %d at %v", n, foreign, at)
+		case g.foreignAt(at+1) > n:
+			t.Fatalf("at %v there are %d, want at most %d", at, g.foreignAt(at+1), n)
+		case g.foreignAt(at-time.Millisecond) <= n:
+			t.Fatalf("%d of %d before %v already", n, foreign, at)
+		}
+	})
+}
+
+// A forecast plays with a copy.
+func TestForecastChangesNothing(t *testing.T) {
+	limit := Limit{RequestsPerSecond: 5, TokensPerMinute: 1000}.withDefaults()
+	g := newGuard(time.Now(), limit, 0)
+	small, large := cost{requests: 1, tokens: 100}, cost{requests: 1, tokens: 300, large: true}
+	g.take(0, small)
+	g.take(0, large)
+	before := *g
+	f := g.forecast(time.Second)
+	if f.held(0) != 0 || f.tokens.used != 400 {
+		t.Errorf("%d held and %d used, want 0 and 400", f.held(0), f.tokens.used)
+	}
+	f.take(2*time.Second, large)
+	f.settle(2*time.Second, large, 300)
+	f.take(2*time.Second, small)
+	if g.held(0) != before.held(0) || g.tokens.used != 0 || g.requests.used != 2 || len(g.larges) != 1 || g.larges[0] != 300 ||
+		g.requests.at(0).n != 2 {
+		t.Errorf("guard is %+v, was %+v", *g, before)
+	}
+}

@@ -1,0 +1,133 @@
+package limiter_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// What is missing there and not known here, others have used. A newer word
+// replaces the older one, whether better or worse.
+func TestGuardedObserve(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.use(10_000)
+		b.until(20 * time.Second) // the bucket is full again
+		b.room(50_000)
+		b.remain(45_000) // 10 000 of the 15 000 were used here
+		b.room(45_000)
+		b.remain(20_000)
+		b.room(20_000)
+		b.remain(30_000)
+		b.room(30_000)
+		b.use(4000) // our own use counts on
+		b.room(26_000)
+		b.remain(60_000) // more than is known here: nobody else uses it
+		b.room(46_000)
+		b.remain(0)
+		b.room(0)
+	}, guarded)
+}
+
+// It stays for half a minute, wears off during the next half, and is gone then.
+func TestForeignUseWearsOff(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.until(7 * time.Second)
+		b.remain(20_000)
+		for _, c := range []struct {
+			after time.Duration
+			room  int
+		}{{0, 20_000}, {30 * time.Second, 20_000}, {37500 * ms, 30_000}, {45 * time.Second, 40_000},
+			{52500 * ms, 50_000}, {time.Minute, 60_000}, {time.Hour, 60_000}} {
+			b.until(7*time.Second + c.after)
+			b.room(c.room)
+		}
+	}, guarded)
+}
+
+// A word is as good as new when it is said again.
+func TestForeignUseIsSaidAgain(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		for i := range time.Duration(4) {
+			b.until(i * 45 * time.Second)
+			b.remain(20_000)
+			b.room(20_000)
+		}
+	}, guarded)
+}
+
+// Calls in flight are not subtracted as well: what the server says of tokens is
+// compared with what has ended.
+func TestGuardedObserveWithCallsInFlight(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.acquire(20_000)
+		b.until(time.Minute)
+		b.room(35_000)
+		b.remain(60_000)
+		b.room(35_000)
+		b.remain(59_000)
+		b.room(34_000)
+	}, guarded)
+}
+
+// Requests are believed as without a guard.
+func TestGuardedObserveRequests(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.acquire(0)
+		remaining := 3
+		b.Observe(limiter.ServerState{RemainingRequests: &remaining})
+		b.available(2, 60_000) // one is in flight
+		remaining = 90
+		b.Observe(limiter.ServerState{RemainingRequests: &remaining})
+		b.available(2, 60_000)
+		b.until(500 * ms)
+		b.available(52, 60_000)
+	}, guarded)
+}
+
+// Numbers that make no sense change nothing but what is kept of them.
+func TestObserveOfAbsurdNumbers(t *testing.T) {
+	n := func(i int) *int { return &i }
+	for name, s := range map[string]limiter.ServerState{
+		"nothing":              {},
+		"limits alone":         {LimitRequests: n(100), LimitTokens: n(60_000)},
+		"negative":             {RemainingRequests: n(-1), RemainingTokens: n(-1)},
+		"a limit of 0":         {RemainingRequests: n(0), LimitRequests: n(0), RemainingTokens: n(0), LimitTokens: n(0)},
+		"a negative limit":     {RemainingRequests: n(-5), LimitRequests: n(-3), RemainingTokens: n(5), LimitTokens: n(-3)},
+		"more than the limit":  {RemainingRequests: n(4), LimitRequests: n(3), RemainingTokens: n(101), LimitTokens: n(100)},
+		"a cost of its own":    {QueryCost: n(1_000_000)},
+		"more than we have":    {RemainingRequests: n(1_000_000), RemainingTokens: n(1_000_000)},
+		"as much as the limit": {RemainingRequests: n(6000), LimitRequests: n(6000), RemainingTokens: n(60_000), LimitTokens: n(60_000)},
+	} {
+		for kind, options := range map[string][]limiter.Option{"bare": nil, "guarded": {guarded}} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				inBubble(t, minute60k, func(b *bench) {
+					b.use(10_000)
+					b.until(3 * time.Second)
+					b.acquire(2000)
+					before := b.Snapshot()
+					equal(b, "before any word", before.Server, limiter.ServerState{})
+					b.Observe(s)
+					after := b.Snapshot()
+					s.At = time.Now()
+					equal(b, "kept", after.Server, s)
+					b.until(4 * time.Second)
+					equal(b, "kept a second later", b.Snapshot().Server, s)
+					after.Server = limiter.ServerState{}
+					equal(b, "state", after, before)
+				}, options...)
+			})
+		}
+	}
+}
+
+// One number that makes sense counts although the other does not.
+func TestObserveOfHalfAbsurdNumbers(t *testing.T) {
+	n := func(i int) *int { return &i }
+	inBubble(t, minute60k, func(b *bench) {
+		b.Observe(limiter.ServerState{RemainingRequests: n(-1), RemainingTokens: n(100), LimitTokens: n(100)})
+		b.available(100, 100)
+		b.Observe(limiter.ServerState{RemainingRequests: n(1), LimitRequests: n(1), RemainingTokens: n(101), LimitTokens: n(100)})
+		b.available(1, 100)
+	}, guarded)
+}

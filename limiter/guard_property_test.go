@@ -1,0 +1,498 @@
+package limiter_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// Random schedules of everything that can be done to a guarded limiter. A model
+// that plays the guard through would be another guard; what is checked instead is
+// what the guard promises, after every step and for every admission, by books
+// that are kept here.
+
+const (
+	guardedAcquire = iota
+	guardedAcquireTimeout
+	guardedSettle
+	guardedCancel
+	guardedUnsent
+	guardedSent
+	guardedRetry
+	guardedRefused
+	guardedPause
+	guardedObserve
+	guardedSetLimit
+	guardedProbe
+	guardedKinds
+)
+
+type guardedOp struct {
+	kind    int
+	after   time.Duration
+	tokens  int
+	of      int
+	span    time.Duration
+	refusal limiter.Refusal
+	limit   limiter.Limit
+}
+
+func drawGuardedOps(t *rapid.T) []guardedOp {
+	ops := make([]guardedOp, rapid.IntRange(1, 60).Draw(t, "steps"))
+	for i := range ops {
+		o := guardedOp{
+			kind: max(0, rapid.IntRange(-guardedKinds, guardedKinds-1).Draw(t, "kind")),
+			// Odd nanoseconds keep the steps clear of admissions.
+			after:  time.Duration(rapid.SampledFrom([]int{0, 0, 1, 50, 700, 5000, 30_000, 60_000}).Draw(t, "after"))*ms + 137,
+			tokens: rapid.SampledFrom([]int{0, 1, 60, 75, 100, 500, 900, 7000}).Draw(t, "tokens"),
+			of:     rapid.IntRange(0, 1000).Draw(t, "of"),
+			span:   time.Duration(rapid.IntRange(1, 20_000).Draw(t, "span"))*ms + 71,
+		}
+		switch o.kind {
+		case guardedRefused:
+			o.refusal = limiter.Refusal{Requests: rapid.Bool().Draw(t, "requests"), Tokens: rapid.Bool().Draw(t, "tokens")}
+			if rapid.Bool().Draw(t, "retry after") {
+				o.refusal.RetryAfter = o.span
+			}
+		case guardedSetLimit:
+			o.limit = drawLimit(t, "new")
+		}
+		ops[i] = o
+	}
+	return ops
+}
+
+// A guardedCall is one call and what became of it.
+type guardedCall struct {
+	id, tokens int
+	large      bool
+	wait       *pending // Acquire or Retry, until it has been seen to be over
+	retrying   bool
+	permit     *limiter.Permit
+	request    *stamp // the latest
+}
+
+// A stamp is something that counts in a window: one request, or the tokens of a
+// call that has ended.
+type stamp struct {
+	at   time.Duration
+	n    int
+	gone bool // left the window of an earlier limit
+	back bool // given back
+}
+
+func (c *guardedCall) open() bool { return c.permit != nil && c.wait == nil }
+
+// guardedBooks are the books of one schedule.
+type guardedBooks struct {
+	*bench
+	jitter   time.Duration
+	limit    limiter.Limit
+	calls    []*guardedCall
+	requests []*stamp
+	tokens   []*stamp
+
+	admitted, settled, cancelled, retried   int64
+	taken, used, refunded, charged, waiting int64
+	pauses                                  time.Duration // end of the longest that we know of
+}
+
+// The windows that the limit in force stands for.
+func (k *guardedBooks) requestWindow() (limit int, span time.Duration) {
+	limit = int(k.limit.RequestBurst)
+	return limit, time.Duration(float64(limit)/k.limit.RequestsPerSecond*1e9) + k.jitter
+}
+
+func (k *guardedBooks) tokenWindow() (limit int, span time.Duration) {
+	limit = max(k.limit.TokensPerMinute, k.limit.TokenBurst)
+	return limit, time.Duration(60 * float64(limit) / float64(k.limit.TokensPerMinute) * 1e9)
+}
+
+func within(stamps []*stamp, at, span time.Duration) int {
+	n := 0
+	for _, s := range stamps {
+		if !s.gone && !s.back && s.at <= at && s.at+span > at {
+			n += s.n
+		}
+	}
+	return n
+}
+
+// setLimit forgets what would have left by now: it does not come back into a
+// longer window.
+func (k *guardedBooks) setLimit(l limiter.Limit, now time.Duration) {
+	if k.limit.RequestsPerSecond != 0 {
+		_, requests := k.requestWindow()
+		_, tokens := k.tokenWindow()
+		for _, s := range k.requests {
+			s.gone = s.gone || s.at+requests <= now
+		}
+		for _, s := range k.tokens {
+			s.gone = s.gone || s.at+tokens <= now
+		}
+	}
+	k.limit = l
+}
+
+// scan books what has become of those who waited, and checks the admissions, in
+// the order of their times.
+func (k *guardedBooks) scan() error {
+	for {
+		var at time.Duration
+		var group []*guardedCall // over at the earliest time
+		for _, c := range k.calls {
+			if c.wait == nil {
+				continue
+			}
+			o := c.wait.over.Load()
+			switch {
+			case o == nil || len(group) > 0 && o.at > at:
+				continue
+			case len(group) > 0 && o.at < at:
+				group = nil
+			}
+			at, group = o.at, append(group, c)
+		}
+		if len(group) == 0 {
+			return nil
+		}
+		if err := k.admit(at, group); err != nil {
+			return fmt.Errorf("at %v: %w", at, err)
+		}
+	}
+}
+
+// admit books a group of calls that were over at one time. The last of them saw
+// all others in flight; which that was is not known.
+func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
+	held := 0.0
+	for _, c := range k.calls {
+		if c.permit != nil {
+			held += c.held()
+		}
+	}
+	requests, last, withTokens := false, 0.0, false
+	for _, c := range group {
+		o := c.wait.over.Load()
+		c.wait = nil
+		k.waiting--
+		if o.err != nil {
+			continue // it gave up, or its limit was lowered
+		}
+		requests = true
+		c.request = &stamp{at: at, n: 1}
+		k.requests = append(k.requests, c.request)
+		if at < k.pauses {
+			return fmt.Errorf("call %d is admitted in a pause until %v", c.id, k.pauses)
+		}
+		if c.retrying {
+			k.retried++
+			continue
+		}
+		c.permit = o.permit
+		k.admitted++
+		k.taken += int64(c.tokens)
+		if c.tokens > 0 {
+			held += c.held()
+			if more := float64(c.tokens) - c.held(); !withTokens || more < last {
+				last, withTokens = more, true
+			}
+		}
+	}
+	limit, interval := k.requestWindow()
+	if n := within(k.requests, at, interval); requests && n > limit {
+		return fmt.Errorf("%d requests in %v, more than %d", n, interval, limit)
+	}
+	most, span := k.tokenWindow()
+	if used := within(k.tokens, at, span); withTokens && float64(used)+held+last > float64(most) {
+		return fmt.Errorf("%d tokens used in %v, %v held for %d calls, more than %d", used, span, held+last, len(group), most)
+	}
+	return nil
+}
+
+// held is the least that is kept free for a call in flight.
+func (c *guardedCall) held() float64 {
+	if c.large {
+		return 1.25 * float64(c.tokens)
+	}
+	return 0.2 * float64(c.tokens)
+}
+
+// check compares the books, and sees to it that nobody waits without a reason.
+func (k *guardedBooks) check() error {
+	s := k.Snapshot()
+	inFlight, held := 0, 0
+	var head *guardedCall
+	for _, c := range k.calls {
+		if c.permit != nil {
+			inFlight, held = inFlight+1, held+c.tokens
+		}
+		if c.wait != nil && head == nil {
+			head = c
+		}
+	}
+	switch {
+	case s.Admitted != k.admitted || s.Retried != k.retried || s.Settled != k.settled || s.Cancelled != k.cancelled ||
+		s.InFlight != inFlight || s.HeldTokens != held || s.Waiting != int(k.waiting):
+		return fmt.Errorf("%+v; want admitted %d, retried %d, settled %d, cancelled %d, in flight %d, held %d, waiting %d",
+			s, k.admitted, k.retried, k.settled, k.cancelled, inFlight, held, k.waiting)
+	case s.Admitted != s.Settled+s.Cancelled+int64(s.InFlight):
+		return fmt.Errorf("calls do not balance: %+v", s)
+	case s.TokensSettled != k.used || s.TokensRefunded != k.refunded || s.TokensCharged != k.charged ||
+		k.taken != s.TokensSettled+s.TokensRefunded-s.TokensCharged+int64(s.HeldTokens):
+		return fmt.Errorf("%d tokens were taken, and they do not balance: %+v", k.taken, s)
+	case s.AvailableRequests > s.Limit.RequestBurst || s.AvailableTokens > float64(s.Limit.TokenBurst):
+		return fmt.Errorf("%v requests and %v tokens are available, more than the capacity", s.AvailableRequests, s.AvailableTokens)
+	}
+	if head != nil && s.PausedUntil.IsZero() && s.AvailableRequests >= 1+1e-6 &&
+		(head.tokens == 0 || head.retrying || s.AvailableTokens >= float64(head.tokens)+1e-3) {
+		return fmt.Errorf("call %d of %d tokens waits, beside %v requests and %v tokens", head.id, head.tokens,
+			s.AvailableRequests, s.AvailableTokens)
+	}
+	for _, n := range []int{0, 1, min(500, s.Limit.TokenBurst), s.Limit.TokenBurst} {
+		if d := k.WaitTime(n); d < 0 || d == limiter.Never {
+			return fmt.Errorf("WaitTime(%d) is %v", n, d)
+		}
+	}
+	return nil
+}
+
+func (k *guardedBooks) acquire(ctx context.Context, tokens int) *guardedCall {
+	most, _ := k.tokenWindow()
+	c := &guardedCall{id: len(k.calls), tokens: tokens, large: tokens*8 > most}
+	k.calls = append(k.calls, c)
+	k.waiting++
+	c.wait = k.goAcquire(ctx, tokens)
+	return c
+}
+
+func (k *guardedBooks) settle(c *guardedCall, used int) {
+	c.permit.Settle(used)
+	k.tokens = append(k.tokens, &stamp{at: k.now(), n: used})
+	c.permit = nil
+	k.settled++
+	k.used += int64(used)
+	k.refunded += int64(max(0, c.tokens-used))
+	k.charged += int64(max(0, used-c.tokens))
+}
+
+// do takes one step.
+func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
+	var open []*guardedCall
+	for _, c := range k.calls {
+		if c.open() {
+			open = append(open, c)
+		}
+	}
+	var c *guardedCall
+	if o.kind >= guardedSettle && o.kind <= guardedRefused {
+		if len(open) == 0 {
+			return nil
+		}
+		c = open[o.of%len(open)]
+	}
+	switch o.kind {
+	case guardedAcquire:
+		k.acquire(ctx, o.tokens)
+	case guardedAcquireTimeout:
+		ctx, cancel := context.WithTimeout(ctx, o.span)
+		context.AfterFunc(ctx, cancel)
+		k.acquire(ctx, o.tokens)
+	case guardedSettle:
+		k.settle(c, []int{0, c.tokens / 2, c.tokens, c.tokens, c.tokens + o.tokens}[o.of%5])
+	case guardedCancel:
+		c.permit.Cancel()
+		c.permit = nil
+		c.request.back = true
+		k.cancelled++
+		k.refunded += int64(c.tokens)
+	case guardedUnsent:
+		c.permit.Unsent()
+		c.request.back = true
+	case guardedSent:
+		c.permit.Sent()
+		c.request.at, c.request.gone = k.now(), false
+	case guardedRetry:
+		c.retrying = true
+		k.waiting++
+		retry, cancel := context.WithTimeout(ctx, o.span)
+		context.AfterFunc(retry, cancel)
+		c.wait = k.goRetry(retry, c.permit)
+	case guardedRefused:
+		d := c.permit.Refused(o.refusal)
+		if d < o.refusal.RetryAfter || d < 0 {
+			return fmt.Errorf("refused for %v, paused for %v", o.refusal.RetryAfter, d)
+		}
+		k.pauses = max(k.pauses, k.now()+d)
+	case guardedPause:
+		k.Pause(time.Now().Add(o.span))
+		k.pauses = max(k.pauses, k.now()+o.span)
+	case guardedObserve:
+		k.remain(o.tokens * 7)
+	case guardedSetLimit:
+		if err := k.SetLimit(o.limit); err != nil {
+			return err
+		}
+		k.setLimit(k.Limit(), k.now())
+	case guardedProbe:
+		return k.probe(ctx, o.tokens)
+	}
+	return nil
+}
+
+// probe compares what WaitTime says with what happens if nothing else does. It is
+// exact, but for the learned jitter that wears off meanwhile.
+func (k *guardedBooks) probe(ctx context.Context, tokens int) error {
+	s := k.Snapshot()
+	if s.InFlight != 0 || s.Waiting != 0 || tokens > s.Limit.TokenBurst {
+		return nil
+	}
+	predicted, before := k.WaitTime(tokens), k.now()
+	c := k.acquire(ctx, tokens)
+	wait := c.wait
+	k.until(before + predicted)
+	o := wait.over.Load()
+	if o == nil {
+		k.until(before + predicted + time.Second)
+		o = wait.over.Load()
+	}
+	if o == nil || o.err != nil {
+		return fmt.Errorf("WaitTime(%d) was %v, and it is still waiting", tokens, predicted)
+	}
+	wear := time.Duration(4 * float64(k.jitter) * min(1, predicted.Minutes()/10))
+	if d := o.at - before - predicted; d.Abs() > wear+time.Microsecond {
+		return fmt.Errorf("WaitTime(%d) was %v, it waited %v", tokens, predicted, o.at-before)
+	}
+	return nil
+}
+
+// playGuarded runs the schedule, then ends all calls until nobody waits.
+func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, ops []guardedOp) (failure error) {
+	inBubble(t, limit, func(b *bench) {
+		k := &guardedBooks{bench: b, jitter: jitter}
+		k.setLimit(b.Limit(), 0)
+		alive, stop := context.WithCancel(context.Background())
+		defer synctest.Wait()
+		defer stop()
+		step := func(do func() error) error {
+			for _, f := range []func() error{k.scan, do, func() error { synctest.Wait(); return nil }, k.scan, k.check} {
+				if err := f(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		for i, o := range ops {
+			b.until(b.now() + o.after)
+			if err := step(func() error { return k.do(alive, o) }); err != nil {
+				failure = fmt.Errorf("step %d (%+v) at %v: %w", i, o, b.now(), err)
+				return
+			}
+		}
+		// Everything in flight ends, and time passes: then everybody starts.
+		for i := 0; k.waiting > 0; i++ {
+			if i > 2*len(ops) {
+				failure = fmt.Errorf("%d wait although all others have ended: %+v", k.waiting, b.Snapshot())
+				return
+			}
+			b.until(b.now() + 10*time.Hour)
+			var open []*guardedCall
+			for _, c := range k.calls {
+				if c.open() {
+					open = append(open, c)
+				}
+			}
+			if len(open) == 0 { // time alone has to do
+				open = append(open, nil)
+			}
+			for _, c := range open {
+				b.until(b.now() + 137)
+				if failure = step(func() error {
+					if c != nil {
+						k.settle(c, c.tokens)
+					}
+					return nil
+				}); failure != nil {
+					return
+				}
+			}
+		}
+	}, limiter.Guarded(jitter), limiter.Backoff(func(n int) time.Duration { return time.Duration(n) * time.Second }))
+	return failure
+}
+
+func TestGuardedKeepsItsPromises(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		limit := drawLimit(r, "first")
+		jitter := rapid.SampledFrom([]time.Duration{0, 50 * ms, time.Second}).Draw(r, "jitter")
+		ops := drawGuardedOps(r)
+		if err := playGuarded(t, limit, jitter, ops); err != nil {
+			r.Fatal(err)
+		}
+	})
+}
+
+// Everything at once, by goroutines that do not wait for each other. Everybody's
+// wait ends, or the bubble's deadlock fails the test, and nothing is lost.
+func TestGuardedManyGoroutines(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		seed := rapid.Int64().Draw(r, "seed")
+		callers := rapid.IntRange(1, 40).Draw(r, "callers")
+		var s limiter.Snapshot
+		inBubble(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: 6000}, func(b *bench) {
+			var wg sync.WaitGroup
+			for i := range callers {
+				wg.Go(func() {
+					random := rand.New(rand.NewSource(seed + int64(i)))
+					ms := func(n int) time.Duration { return time.Duration(random.Intn(n+1)) * time.Millisecond }
+					for range 5 {
+						time.Sleep(ms(2000))
+						ctx, cancel := context.WithTimeout(context.Background(), ms(100_000))
+						defer cancel()
+						p, err := b.Acquire(ctx, random.Intn(2000)*random.Intn(4))
+						if err != nil {
+							continue
+						}
+						for range random.Intn(4) {
+							time.Sleep(ms(500))
+							switch random.Intn(7) {
+							case 0:
+								p.Sent()
+							case 1:
+								p.Unsent()
+							case 2:
+								p.Refused(limiter.Refusal{RetryAfter: ms(3000), Requests: random.Intn(2) == 0, Tokens: random.Intn(4) == 0})
+							case 3:
+								_ = p.Retry(ctx)
+							case 4:
+								b.remain(random.Intn(7000))
+							case 5:
+								b.Pause(time.Now().Add(ms(1000)))
+							case 6:
+								b.WaitTime(random.Intn(6000))
+							}
+						}
+						if random.Intn(5) == 0 {
+							p.Cancel()
+						} else {
+							p.Settle(random.Intn(3000))
+						}
+					}
+				})
+			}
+			wg.Wait()
+			s = b.Snapshot()
+		}, guarded)
+		if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 || s.Admitted != s.Settled+s.Cancelled {
+			r.Fatalf("books do not balance: %+v", s)
+		}
+	})
+}

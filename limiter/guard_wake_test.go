@@ -1,0 +1,136 @@
+package limiter_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// Whatever may let the head of a guarded limiter start sooner looks at it at
+// that very instant, and whatever delays it sets the clock anew.
+func TestGuardedWakes(t *testing.T) {
+	const then = 5*time.Second + 78
+	type state struct {
+		*bench
+		permit *limiter.Permit // 40 000 in flight, large
+		leave  func()          // makes the head leave
+		head   *pending
+		behind *pending
+	}
+	for name, c := range map[string]struct {
+		head   int
+		behind int // 0: nobody
+		do     func(state)
+
+		headAt, behindAt time.Duration // 0: not at all
+	}{
+		"a refund": {20_000, 0, func(s state) { s.permit.Settle(10_000) },
+			then, 0},
+		"a settlement, after which the end of its minute is known": {30_000, 0, func(s state) { s.permit.Settle(39_000) },
+			then + time.Minute, 0},
+		"a call that was cancelled": {60_000, 0, func(s state) { s.permit.Cancel() },
+			then, 0},
+		"a refund for two": {20_000, 25_000, func(s state) { s.permit.Settle(10_000) },
+			then, then}, // 25 000 are held for the first of them
+		"a refund for one": {20_000, 25_001, func(s state) { s.permit.Settle(10_000) },
+			then, then + time.Minute},
+		"the head leaves": {60_000, 10_000, func(s state) { s.leave() },
+			0, then},
+		"the head leaves, and the next does not fit either": {60_000, 10_001, func(s state) { s.leave() },
+			0, 0},
+		// The bucket has 20 000 and 1000 for every second, then 2000.
+		"a higher limit": {30_000, 0, func(s state) {
+			if err := s.SetLimit(limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 120_000}); err != nil {
+				s.Fatal(err)
+			}
+		}, then + (30_000*time.Second-20_000*time.Second-1000*then)/2000, 0},
+		"the end of a pause": {20_000, 0, func(s state) {
+			s.Pause(s.start.Add(20 * time.Second))
+			s.permit.Settle(10_000)
+		}, 20 * time.Second, 0},
+		"a pause that began before": {20_000, 0, func(s state) {
+			s.permit.Settle(10_000) // admitted at once
+			s.Pause(s.start.Add(20 * time.Second))
+		}, then, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, minute60k, func(b *bench) {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				s := state{bench: b, permit: b.acquire(40_000), leave: cancel, head: b.goAcquire(ctx, c.head)}
+				if c.behind > 0 {
+					s.behind = b.goAcquire(b.Context(), c.behind)
+					s.behind.waiting()
+				}
+				b.until(then)
+				s.head.waiting()
+				c.do(s)
+				b.until(time.Hour)
+				if c.headAt > 0 {
+					s.head.admittedAt(c.headAt)
+				}
+				if c.behindAt > 0 {
+					s.behind.admittedAt(c.behindAt)
+				} else if c.behind > 0 {
+					s.behind.waiting()
+				}
+			}, guarded)
+		})
+	}
+}
+
+// News of others: worse news delays the head, better news lets it start at once.
+func TestGuardedWakesOnNews(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.remain(0)
+		w := b.goAcquire(b.Context(), 15_000)
+		b.until(5 * time.Second)
+		b.remain(14_999)
+		b.until(7 * time.Second)
+		w.waiting()
+		b.remain(15_000)
+		b.until(time.Minute)
+		w.admittedAt(7 * time.Second)
+	}, guarded)
+	inBubble(t, minute60k, func(b *bench) {
+		b.remain(0)
+		w := b.goAcquire(b.Context(), 15_000) // when a quarter of it has worn off: at 37.5 s
+		b.until(10 * time.Second)
+		b.remain(0)
+		b.until(time.Minute)
+		w.admittedAt(47*time.Second + 500*ms)
+	}, guarded)
+}
+
+// A request that never left lets the next call start at once.
+func TestUnsentWakesHead(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000}, func(b *bench) {
+		p := b.acquire(1)
+		w := b.goAcquire(b.Context(), 1)
+		b.until(4 * time.Second)
+		w.waiting()
+		p.Unsent()
+		b.until(time.Minute)
+		w.admittedAt(4 * time.Second)
+	}, guarded)
+}
+
+// A limit that is lowered counts what was used before it, and delays the head.
+func TestGuardedSetLimitDown(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *bench) {
+		b.use(20_000)
+		b.until(100 * ms)
+		b.use(10_000)
+		w := b.goAcquire(b.Context(), 0) // at 1.05 s
+		b.until(200 * ms)
+		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 30_000}); err != nil {
+			b.Fatal(err)
+		}
+		tokens := b.goAcquire(b.Context(), 10_000)
+		b.until(2 * time.Minute)
+		w.admittedAt(1150 * ms) // one at a time, after the second of the two
+		tokens.admittedAt(time.Minute)
+	}, guarded)
+}

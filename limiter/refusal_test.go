@@ -1,0 +1,263 @@
+package limiter_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// counted is a backoff of n seconds after the n-th refusal, and what n was.
+func counted(calls *[]int) limiter.Option {
+	return limiter.Backoff(func(n int) time.Duration {
+		*calls = append(*calls, n)
+		return time.Duration(n) * time.Second
+	})
+}
+
+func (b *bench) retry(p *limiter.Permit) {
+	b.Helper()
+	if err := p.Retry(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// The whole queue waits as long as the server said, then goes on in its order:
+// the refused call first, and each at its distance from the one before.
+func TestRetryAfter(t *testing.T) {
+	for name, options := range map[string][]limiter.Option{"bare": nil, "guarded": {limiter.Guarded(0)}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+				p := b.acquire(1)
+				before := b.goAcquire(b.Context(), 1)
+				b.until(200 * ms)
+				equal(b, "pause", p.Refused(limiter.Refusal{RetryAfter: 7500 * ms}), 7500*ms)
+				equal(b, "PausedUntil", b.Snapshot().PausedUntil.Sub(b.start), 7700*ms)
+				after := b.goAcquire(b.Context(), 1)
+				retry := b.goRetry(b.Context(), p)
+				b.until(time.Minute)
+				retry.admittedAt(7700 * ms)
+				before.admittedAt(8700 * ms)
+				after.admittedAt(9700 * ms)
+			}, options...)
+		})
+	}
+}
+
+func TestRetryAfterExtendsAndNeverShortens(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		p := b.acquire(1)
+		for _, c := range [][2]time.Duration{{5, 5}, {2, 5}, {9, 9}, {-1, 9}} { // asked, and how long the pause is
+			equal(b, "pause", p.Refused(limiter.Refusal{RetryAfter: c[0] * time.Second}), c[1]*time.Second)
+		}
+		b.until(10 * time.Second)
+		equal(b, "PausedUntil", b.Snapshot().PausedUntil, time.Time{})
+	})
+}
+
+// Twenty wait behind a refused one. After the pause they start five at a time.
+func TestNoStampedeAfterARefusal(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+		p := b.acquire(1)
+		var waiting []*pending
+		p.Refused(limiter.Refusal{RetryAfter: 10 * time.Second})
+		for range 20 {
+			waiting = append(waiting, b.goAcquire(b.Context(), 1))
+		}
+		b.until(9 * time.Second)
+		retry := b.goRetry(b.Context(), p)
+		b.until(time.Minute)
+		retry.admittedAt(10 * time.Second)
+		for i, w := range waiting {
+			w.admittedAt(10*time.Second + time.Duration((i+1)/5)*1050*ms)
+		}
+	}, guarded)
+}
+
+// Each refusal of a call that was sent after the pause before makes the next
+// pause longer; a call that gets through then makes it short again.
+func TestBackoffGrowsAndStartsAnew(t *testing.T) {
+	var n []int
+	inBubble(t, minute60k, func(b *bench) {
+		p := b.acquire(1)
+		for i := range time.Duration(4) {
+			equal(b, "pause", p.Refused(limiter.Refusal{}), (i+1)*time.Second)
+			b.retry(p)
+			equal(b, "retry", b.now(), (i+1)*(i+2)/2*time.Second)
+		}
+		p.Settle(1) // the last retry was sent after the latest pause
+		p = b.acquire(1)
+		equal(b, "pause after a success", p.Refused(limiter.Refusal{}), time.Second)
+		if want := []int{1, 2, 3, 4, 1}; !slices.Equal(n, want) {
+			b.Errorf("backoff of %v, want %v", n, want)
+		}
+	}, counted(&n))
+}
+
+// What was under way when the pause began belongs to the same incident, whether
+// it is refused, gets through or is cancelled, and however late.
+func TestOneIncidentCountsOnce(t *testing.T) {
+	var n []int
+	inBubble(t, minute60k, func(b *bench) {
+		var p []*limiter.Permit
+		for range 6 {
+			p = append(p, b.acquire(1))
+		}
+		equal(b, "first", p[0].Refused(limiter.Refusal{}), time.Second)
+		b.until(300 * ms)
+		equal(b, "second", p[1].Refused(limiter.Refusal{}), 700*ms)
+		equal(b, "with Retry-After", p[2].Refused(limiter.Refusal{RetryAfter: 2 * time.Second}), 2*time.Second)
+		b.until(2300 * ms) // the pause is over
+		equal(b, "late", p[3].Refused(limiter.Refusal{}), 0)
+		p[4].Settle(1) // sent before the pause: no sign that the server takes calls again
+		b.retry(p[0])
+		equal(b, "after the pause", p[0].Refused(limiter.Refusal{}), 2*time.Second)
+		b.retry(p[0])
+		p[0].Cancel() // nor is this
+		last := b.acquire(1)
+		equal(b, "after another", last.Refused(limiter.Refusal{}), 3*time.Second)
+		if want := []int{1, 2, 3}; !slices.Equal(n, want) {
+			b.Errorf("backoff of %v, want %v", n, want)
+		}
+	}, counted(&n))
+}
+
+// The same goes for a pause that the server asked for.
+func TestIncidentWithRetryAfterCountsOnce(t *testing.T) {
+	var n []int
+	inBubble(t, minute60k, func(b *bench) {
+		first, second := b.acquire(1), b.acquire(1)
+		first.Refused(limiter.Refusal{RetryAfter: 2 * time.Second})
+		b.until(3 * time.Second)
+		equal(b, "late", second.Refused(limiter.Refusal{}), 0)
+		b.retry(second)
+		equal(b, "after the pause", second.Refused(limiter.Refusal{}), time.Second)
+	}, counted(&n))
+}
+
+// What counts is when the request was sent, if the caller says so.
+func TestIncidentCountsFromTheSending(t *testing.T) {
+	var n []int
+	inBubble(t, minute60k, func(b *bench) {
+		p, slow := b.acquire(1), b.acquire(1)
+		p.Refused(limiter.Refusal{})
+		b.until(2 * time.Second)
+		slow.Sent()
+		equal(b, "pause", slow.Refused(limiter.Refusal{}), 2*time.Second)
+	}, counted(&n))
+}
+
+// The backoff of a limiter that is given none is between a second and
+// twice as much each time, up to 32 s.
+func TestDefaultBackoff(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		p := b.acquire(1)
+		longest := time.Duration(0)
+		for i := range 200 {
+			pause := p.Refused(limiter.Refusal{})
+			if most := time.Second << min(i+1, 5); pause < time.Second || pause > most {
+				b.Errorf("pause %d is %v, want 1 s to %v", i+1, pause, most)
+			}
+			longest = max(longest, pause)
+			b.retry(p)
+		}
+		if longest < 20*time.Second { // as likely as two hundred draws below 0.62
+			b.Errorf("the longest of 200 pauses is %v", longest)
+		}
+	})
+}
+
+// Each refusal for want of requests adds the jitter once more, up to five times,
+// and what was added wears off within ten minutes.
+func TestLearnedJitter(t *testing.T) {
+	requests := limiter.Refusal{Requests: true, RetryAfter: 1}
+	for name, c := range map[string]struct {
+		at      []time.Duration // of the refusals
+		refusal limiter.Refusal
+		jitter  time.Duration
+		extra   time.Duration // after the last of them
+	}{
+		"once":                   {[]time.Duration{0}, requests, 50 * ms, 50 * ms},
+		"three times":            {make([]time.Duration, 3), requests, 50 * ms, 150 * ms},
+		"up to five times":       {make([]time.Duration, 9), requests, 50 * ms, 200 * ms},
+		"half worn off by then":  {[]time.Duration{0, 5 * time.Minute}, requests, 50 * ms, 75 * ms},
+		"all worn off by then":   {[]time.Duration{0, time.Hour}, requests, 50 * ms, 50 * ms},
+		"none to add":            {make([]time.Duration, 9), requests, 0, 0},
+		"not for want of tokens": {make([]time.Duration, 9), limiter.Refusal{Tokens: true, RetryAfter: 1}, 50 * ms, 0},
+		"nor of nobody knows":    {make([]time.Duration, 9), limiter.Refusal{RetryAfter: 1}, 50 * ms, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+				p := b.acquire(0)
+				for _, at := range c.at {
+					b.until(at)
+					p.Refused(c.refusal)
+				}
+				learned := b.now()
+				for _, after := range []time.Duration{5 * time.Second, 5 * time.Minute, 599 * time.Second, 11 * time.Minute, time.Hour} {
+					b.until(learned + after)
+					b.use(0)
+					b.use(0)
+					left := max(0, 10*time.Minute-after)
+					want := time.Second + c.jitter + time.Duration(float64(c.extra)*left.Minutes()/10)
+					if got := b.now() - learned - after; (got - want).Abs() > 2 {
+						b.Errorf("%v later requests are %v apart, want %v", after, got, want)
+					}
+				}
+			}, limiter.Guarded(c.jitter))
+		})
+	}
+}
+
+// A refusal for want of tokens when the guard has seen less used than the limit:
+// the server must have charged for calls in flight. More of them is kept free,
+// in four steps up to all of it. What others may have used explains the next.
+func TestCaution(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		p := b.acquire(1000)
+		for range 19 {
+			b.acquire(1000)
+		}
+		b.until(2 * time.Minute) // the bucket is full again
+		held := func(caution float64) int { return int(math.Ceil((0.2+0.8*caution)*20_000 + 3500)) }
+		b.room(60_000 - held(0))
+		for _, caution := range []float64{0.25, 0.5, 0.75, 1, 1} {
+			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+			b.room(-held(caution)) // nothing remains, and that was others as far as is known
+			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+			b.room(-held(caution)) // which explains it
+			p.Refused(limiter.Refusal{Requests: true, RetryAfter: 1})
+			b.remain(60_000)
+			b.room(60_000 - held(caution))
+		}
+	}, guarded)
+}
+
+// A refusal when all was used says nothing about calls in flight.
+func TestExplainedRefusalTeachesNoCaution(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.acquire(1000).Settle(59_000)
+		p := b.acquire(1000)
+		b.remain(0) // others have used the last 1000
+		p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+		b.until(3 * time.Minute)
+		b.room(60_000 - 200 - 3500)
+	}, guarded)
+}
+
+// After a refusal for want of tokens, nothing remains as far as is known: calls
+// with tokens wait until that wears off or better news comes, others do not.
+func TestRefusalForWantOfTokensLeavesNone(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		p := b.acquire(1000)
+		p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 2 * time.Second})
+		p.Cancel()
+		none := b.goAcquire(b.Context(), 0)
+		w := b.goAcquire(b.Context(), 15_000)
+		b.until(time.Minute)
+		none.admittedAt(2 * time.Second)
+		w.admittedAt(37*time.Second + 500*ms) // a quarter of the limit has worn off
+	}, guarded)
+}

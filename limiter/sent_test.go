@@ -1,0 +1,200 @@
+package limiter_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+var onePerSecond = limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}
+
+// The next request keeps its distance from when the latest one really left.
+func TestSent(t *testing.T) {
+	inBubble(t, onePerSecond, func(b *bench) {
+		p := b.acquire(1)
+		next := b.goAcquire(b.Context(), 1)
+		b.until(400 * ms)
+		p.Sent()
+		b.until(600 * ms)
+		p.Sent() // it had to be sent again: what counts is the latest
+		b.until(1600 * ms)
+		next.waiting() // the clock of 1.05 s was set anew
+		b.until(time.Minute)
+		next.admittedAt(1650 * ms)
+	}, guarded)
+}
+
+// One that left after its time is counted then, once.
+func TestSentLate(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *bench) {
+		p := b.acquire(1)
+		b.until(5 * time.Second)
+		p.Sent()
+		b.use(0)
+		equal(b, "second", b.now(), 5*time.Second)
+		b.use(0)
+		equal(b, "third", b.now(), 6050*ms)
+	}, guarded)
+}
+
+// Each attempt is counted by itself.
+func TestSentAfterRetry(t *testing.T) {
+	inBubble(t, onePerSecond, func(b *bench) {
+		p := b.acquire(1)
+		b.retry(p)
+		equal(b, "retry", b.now(), 1050*ms)
+		b.until(1500 * ms)
+		p.Sent()
+		b.use(0)
+		equal(b, "next", b.now(), 2550*ms)
+	}, guarded)
+}
+
+// A bare limiter's bucket counts when a call was admitted.
+func TestSentWithoutGuard(t *testing.T) {
+	inBubble(t, onePerSecond, func(b *bench) {
+		p := b.acquire(1)
+		b.until(600 * ms)
+		p.Sent()
+		b.use(0)
+		equal(b, "next", b.now(), time.Second)
+	})
+}
+
+// A request that never left is given back once; the permit keeps its tokens.
+func TestUnsent(t *testing.T) {
+	for name, options := range map[string][]limiter.Option{"bare": nil, "guarded": {limiter.Guarded(0)}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *bench) {
+				p := b.acquire(1000)
+				b.acquire(0)
+				equal(b, "requests", b.Snapshot().AvailableRequests, 1)
+				p.Unsent()
+				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
+				p.Unsent()
+				p.Sent() // it never was
+				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
+				equal(b, "held", b.Snapshot().HeldTokens, 1000)
+
+				b.retry(p)
+				equal(b, "requests", b.Snapshot().AvailableRequests, 1)
+				p.Unsent() // the second attempt is another request
+				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
+				p.Cancel() // and gives nothing twice
+				b.available(2, 60_000)
+				p.Unsent()
+				p.Sent()
+				b.available(2, 60_000)
+			}, options...)
+		})
+	}
+}
+
+// Sent says nothing of a request that was given back, nor of a call that is over.
+func TestSentTooLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(*limiter.Permit)
+		next   time.Duration
+	}{
+		"unsent":    {(*limiter.Permit).Unsent, 500 * ms},
+		"cancelled": {(*limiter.Permit).Cancel, 500 * ms},
+		"settled":   {func(p *limiter.Permit) { p.Settle(1) }, 1050 * ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, onePerSecond, func(b *bench) {
+				p := b.acquire(1)
+				c.before(p)
+				b.until(500 * ms)
+				p.Sent()
+				b.use(0)
+				equal(b, "next", b.now(), c.next)
+			}, guarded)
+		})
+	}
+}
+
+// A call that was sent and failed, and whose retry never left: one request stays
+// spent.
+func TestCancelAfterRetryThatWasUnsent(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *bench) {
+		p := b.acquire(1000)
+		b.retry(p)
+		p.Unsent()
+		p.Cancel()
+		b.available(2, 60_000)
+	}, guarded)
+}
+
+// Cancel gives back what was sent last, at the time it was sent.
+func TestCancelAfterSent(t *testing.T) {
+	inBubble(t, onePerSecond, func(b *bench) {
+		p := b.acquire(1)
+		b.until(500 * ms)
+		p.Sent()
+		b.until(900 * ms)
+		p.Cancel()
+		b.use(0)
+		equal(b, "next", b.now(), 900*ms)
+	}, guarded)
+}
+
+func TestSentAndUnsentAfterTheEnd(t *testing.T) {
+	for name, end := range map[string]func(*limiter.Permit){
+		"Settle": func(p *limiter.Permit) { p.Settle(500) },
+		"Cancel": (*limiter.Permit).Cancel,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, onePerSecond, func(b *bench) {
+				p := b.acquire(1000)
+				end(p)
+				b.until(300 * ms)
+				before := b.Snapshot()
+				p.Sent()
+				p.Unsent()
+				equal(b, "state", b.Snapshot(), before)
+			}, guarded)
+		})
+	}
+}
+
+// While a retry waits, the latest request is neither sent nor given back.
+func TestSentAndUnsentWhileRetrying(t *testing.T) {
+	inBubble(t, onePerSecond, func(b *bench) {
+		p := b.acquire(1000)
+		retry := b.goRetry(b.Context(), p)
+		b.until(300 * ms)
+		p.Sent()
+		p.Unsent()
+		b.until(time.Minute)
+		retry.admittedAt(1050 * ms)
+	}, guarded)
+}
+
+// From many goroutines at once: the request is given back once, whoever comes
+// first.
+func TestConcurrentSentAndUnsent(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 60_000, RequestBurst: 10}, func(b *bench) {
+		b.acquire(30_000) // so that nothing reaches the capacity
+		p := b.acquire(1000)
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(p.Sent)
+			wg.Go(p.Unsent)
+		}
+		wg.Wait()
+		equal(b, "requests", b.Snapshot().AvailableRequests, 9)
+		for range 20 {
+			wg.Go(p.Sent)
+			wg.Go(p.Unsent)
+			wg.Go(p.Cancel)
+			wg.Go(func() { p.Settle(1000) })
+		}
+		wg.Wait()
+		s := b.Snapshot()
+		equal(b, "ended", s.Settled+s.Cancelled, 1)
+		equal(b, "requests", s.AvailableRequests, 9)
+		equal(b, "in flight", s.InFlight, 1)
+	}, guarded)
+}
