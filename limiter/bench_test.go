@@ -111,8 +111,8 @@ func BenchmarkHandOver(b *testing.B) {
 }
 
 // A queue that does not move: what one more that joins and leaves costs, what a
-// forecast costs, and how much memory a waiter takes, beyond what a goroutine takes
-// that waits for a channel; its stack is shown by itself.
+// forecast costs, and how much memory a waiter takes: of the heap, beyond its
+// goroutine, and its stack.
 func BenchmarkBesideQueue(b *testing.B) {
 	for _, kind := range kinds {
 		for _, waiting := range []int{2, 100, 10_000} {
@@ -135,7 +135,7 @@ func BenchmarkBesideQueue(b *testing.B) {
 				return l
 			}
 			b.Run(fmt.Sprintf("%s/join-leave/waiting=%d", kind.name, waiting), func(b *testing.B) {
-				idle := idleGoroutines(waiting)
+				idleGoroutines(waiting)
 				heap, stack := memory()
 				l := queued(b)
 				heapNow, stackNow := memory()
@@ -152,7 +152,7 @@ func BenchmarkBesideQueue(b *testing.B) {
 					<-left
 				}
 				if waiting >= 10_000 { // fewer are lost among what else is allocated
-					b.ReportMetric(perWaiter(heapNow-heap-idle), "B/waiter")
+					b.ReportMetric(perWaiter(heapNow-heap), "B/waiter")
 					b.ReportMetric(perWaiter(stackNow-stack), "stack-B/waiter")
 				}
 			})
@@ -167,20 +167,15 @@ func BenchmarkBesideQueue(b *testing.B) {
 	}
 }
 
-// idleGoroutines returns how much of the heap n goroutines take that wait.
-func idleGoroutines(n int) int64 {
-	before, _ := memory()
+// idleGoroutines has had n goroutines: the next as many reuse what they left.
+func idleGoroutines(n int) {
 	over := make(chan struct{})
-	var started, wg sync.WaitGroup
-	started.Add(n)
+	var wg sync.WaitGroup
 	for range n {
-		wg.Go(func() { started.Done(); <-over })
+		wg.Go(func() { <-over })
 	}
-	started.Wait()
-	after, _ := memory()
 	close(over)
 	wg.Wait()
-	return after - before
 }
 
 // Settling beside a queue whose head the refunds do not help.

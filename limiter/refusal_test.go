@@ -235,6 +235,42 @@ func TestCaution(t *testing.T) {
 	}, guarded)
 }
 
+// Caution goes as it came, a step after each half hour without such a refusal.
+func TestCautionWearsOff(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		var p *limiter.Permit
+		for range 20 {
+			p = b.acquire(1000)
+		}
+		refused := func() {
+			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+			b.remain(60_000)
+		}
+		held := func(caution float64) {
+			b.Helper()
+			b.room(60_000 - int(math.Ceil((0.2+0.8*caution)*20_000+3500)))
+		}
+		b.until(2 * time.Minute)
+		refused()
+		refused()
+		refused()
+		held(0.75)
+		b.until(32*time.Minute - 1)
+		held(0.75)
+		b.until(32 * time.Minute)
+		held(0.5)
+		b.until(50 * time.Minute)
+		refused() // one more, and the half hour begins anew
+		held(0.75)
+		b.until(80*time.Minute - 1)
+		held(0.75)
+		for i, caution := range []float64{0.5, 0.25, 0, 0, 0} {
+			b.until(time.Duration(80+30*i) * time.Minute)
+			held(caution)
+		}
+	}, guarded)
+}
+
 // A refusal when all was used says nothing about calls in flight.
 func TestExplainedRefusalTeachesNoCaution(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {
