@@ -18,10 +18,16 @@ const backfillDepth = 32
 func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 	g := l.budget.guard
 	head := l.queue.head
-	if g == nil || head.cost.tokens == 0 || l.paused(now) > 0 {
+	if g == nil || head.cost.tokens == 0 {
 		return nil, Never
 	}
-	spare, wait := g.spare(g.since(now), head.cost, l.budget.bucketWait(now, head.cost))
+	if d := l.paused(now); d > 0 {
+		return nil, d
+	}
+	spare, wait, known := g.spare(g.at(now), head.cost, l.budget.bucketWait(now, head.cost))
+	if known && !l.keepsPromise(head, now.Add(wait)) {
+		return nil, Never
+	}
 	spare = min(spare, int(l.budget.tokens.level(now).after(wait).balance)-head.cost.tokens)
 	next := Never
 	w := head.next
@@ -38,4 +44,18 @@ func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 		w = w.next
 	}
 	return nil, next
+}
+
+// slip is how much later the head of the queue may start than it was first
+// expected to, before nobody passes it any more.
+const slip = time.Second
+
+// keepsPromise reports whether the head can still start when it was first expected
+// to. What passes it is expected to leave it that time; if calls use more than
+// that again and again, they would put it off for ever.
+func (l *Limiter) keepsPromise(head *waiter, start time.Time) bool {
+	if head.promised.IsZero() {
+		head.promised = start
+	}
+	return !start.After(head.promised.Add(slip))
 }

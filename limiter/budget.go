@@ -46,7 +46,7 @@ func (b *budget) setLimit(now time.Time, l Limit) {
 	b.requests.set(now, requestRate(l), requestCapacity(l))
 	b.tokens.set(now, tokenRate(l), l.TokenBurst)
 	if b.guard != nil {
-		b.guard.setLimit(l)
+		b.guard.setLimit(now, l)
 	}
 }
 
@@ -60,7 +60,7 @@ func (b *budget) cost(tokens int) cost {
 func (b *budget) wait(now time.Time, c cost) time.Duration {
 	d := b.bucketWait(now, c)
 	if g := b.guard; g != nil {
-		d = max(d, g.wait(g.since(now), c))
+		d = max(d, g.wait(g.at(now), c))
 	}
 	return d
 }
@@ -82,7 +82,7 @@ func (b *budget) take(now time.Time, c cost) {
 		b.tokens.take(now, c.tokens)
 	}
 	if g := b.guard; g != nil {
-		g.take(g.since(now), c)
+		g.take(g.at(now), c)
 	}
 }
 
@@ -100,15 +100,15 @@ func (b *budget) cancel(now time.Time, c cost) {
 func (b *budget) unsend(now, taken time.Time) {
 	b.requests.give(now, requestUnits)
 	if g := b.guard; g != nil {
-		g.unsend(g.since(taken))
+		g.unsend(g.at(taken))
 	}
 }
 
 // resend counts a request that was taken at the given time as sent only now.
 func (b *budget) resend(now, taken time.Time) {
 	if g := b.guard; g != nil {
-		g.unsend(g.since(taken))
-		g.requests.add(g.since(now), 1)
+		g.unsend(g.at(taken))
+		g.requests.add(g.at(now), 1)
 	}
 }
 
@@ -121,7 +121,7 @@ func (b *budget) settle(now time.Time, c cost, actual int) {
 		b.tokens.take(now, actual-c.tokens)
 	}
 	if g := b.guard; g != nil {
-		g.settle(g.since(now), c, actual)
+		g.settle(g.at(now), c, actual)
 	}
 }
 
@@ -135,7 +135,7 @@ func (b *budget) observe(now time.Time, requests, tokens int, inFlight cost) {
 	switch g := b.guard; {
 	case tokens < 0:
 	case g != nil:
-		g.observe(g.since(now), tokens)
+		g.observe(g.at(now), tokens)
 	default:
 		b.tokens.lower(now, float64(tokens-inFlight.tokens))
 	}
@@ -147,7 +147,7 @@ func (b *budget) available(now time.Time) (requests, tokens float64) {
 	requests = b.requests.level(now).balance / requestUnits
 	tokens = b.tokens.level(now).balance
 	if g := b.guard; g != nil {
-		t := g.since(now)
+		t := g.at(now)
 		g.requests.expire(t)
 		g.tokens.expire(t)
 		requests = min(requests, float64(g.requests.limit-g.requests.used))
@@ -160,7 +160,7 @@ func (b *budget) available(now time.Time) (requests, tokens float64) {
 func (b *budget) forecast(now time.Time) *forecast {
 	f := &forecast{requests: b.requests.level(now), tokens: b.tokens.level(now)}
 	if g := b.guard; g != nil {
-		f.now = g.since(now)
+		f.now = g.at(now)
 		f.guard = g.forecast(f.now)
 	}
 	return f

@@ -59,6 +59,7 @@ type guard struct {
 	extra     time.Duration // learned, at extraFrom
 	extraFrom time.Duration
 	pace      time.Duration // span of requests without jitter
+	perMinute int           // tokens
 
 	small, large int   // tokens of the calls in flight
 	larges       []int // of each large call in flight
@@ -79,20 +80,21 @@ type guard struct {
 
 func newGuard(now time.Time, l Limit, jitter time.Duration) *guard {
 	g := &guard{epoch: now, jitter: jitter}
-	g.setLimit(l)
+	g.setLimit(now, l)
 	return g
 }
 
 // setLimit sets the windows: so many requests as the bucket holds in the time
 // that it takes to refill, and a minute's tokens in a minute; if the bucket holds
 // more tokens than that, as many in the time that they take.
-func (g *guard) setLimit(l Limit) {
+func (g *guard) setLimit(now time.Time, l Limit) {
 	requests := math.Floor(l.RequestBurst)
 	g.requests.limit = int(requests)
 	g.pace = seconds(requests / l.RequestsPerSecond)
-	g.requests.span = g.pace + g.jitter
+	g.perMinute = l.TokensPerMinute
 	g.tokens.limit = max(l.TokensPerMinute, l.TokenBurst)
 	g.tokens.span = seconds(60 * float64(g.tokens.limit) / float64(l.TokensPerMinute))
+	g.at(now)
 }
 
 // seconds rounds up to a nanosecond, to the longest duration at most.
@@ -103,7 +105,13 @@ func seconds(s float64) time.Duration {
 	return math.MaxInt64 / 2
 }
 
-func (g *guard) since(now time.Time) time.Duration { return now.Sub(g.epoch) }
+// at returns the time since the epoch. Everything that is done to a guard begins
+// with it, so that the slack for jitter, which wears off, is the same for all.
+func (g *guard) at(now time.Time) time.Duration {
+	t := now.Sub(g.epoch)
+	g.requests.span = g.pace + g.jitter + g.extraAt(t)
+	return t
+}
 
 // isLarge reports whether a call of n tokens is a large one.
 func (g *guard) isLarge(n int) bool { return float64(n) > largeShare*float64(g.tokens.limit) }
@@ -111,9 +119,6 @@ func (g *guard) isLarge(n int) bool { return float64(n) > largeShare*float64(g.t
 // wait returns how long it takes until c fits. The answer is Never if it can do
 // so only when a call in flight has ended: nobody knows when that is.
 func (g *guard) wait(now time.Duration, c cost) time.Duration {
-	if g.extra > 0 {
-		g.requests.span = g.pace + g.jitter + g.extraAt(now)
-	}
 	d := g.requests.wait(now, c.requests)
 	if c.tokens > 0 {
 		d = max(d, g.tokenWait(now, c.tokens, g.held(now)))
@@ -194,7 +199,7 @@ func (g *guard) release(c cost) {
 func (g *guard) settle(now time.Duration, c cost, actual int) {
 	g.release(c)
 	if actual > 0 {
-		g.tokens.add(now, actual)
+		g.tokens.add(now, int(min(int64(actual), MaxTokens)))
 	}
 	if c.tokens > 0 && !c.large && !g.isLarge(actual) {
 		n := float64(actual)
@@ -211,7 +216,7 @@ func (g *guard) unsend(at time.Duration) { g.requests.remove(at) }
 // beyond what was used here, others have used.
 func (g *guard) observe(now time.Duration, remaining int) {
 	g.tokens.expire(now)
-	g.foreign = max(0, g.tokens.limit-remaining-g.tokens.used)
+	g.foreign = max(0, g.perMinute-remaining-g.tokens.used)
 	g.foreignFrom = now
 }
 
@@ -263,14 +268,14 @@ func (g *guard) extraAt(now time.Duration) time.Duration {
 }
 
 // spare returns how many tokens a call may take now that passes the head of the
-// queue, so that the head can start as soon as if it had not; and how long the
-// head has to wait at least. others is the wait that the head has for other
-// reasons.
+// queue, so that the head can start as soon as if it had not; how long the head
+// has to wait at least; and whether that is known. others is the wait that the
+// head has for other reasons.
 //
 // It takes the calls in flight as what they are expected to use, because they
 // will have ended when the head starts. If the head has to wait for one of them,
 // that is the largest, and leaves the window no sooner than a span from now.
-func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration) {
+func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration, known bool) {
 	expected := float64(g.small)*max(1, g.actual/max(1, g.expected)) + float64(g.large) + g.surprise()
 	inFlight := int(math.Ceil(expected))
 	room := g.tokens.limit - min(head.tokens, g.tokens.limit) - inFlight
@@ -280,9 +285,9 @@ func (g *guard) spare(now time.Duration, head cost, others time.Duration) (token
 		for _, n := range g.larges {
 			largest = max(largest, n)
 		}
-		return room + largest, g.tokens.span
+		return room + largest, g.tokens.span, false
 	}
-	return room - g.tokens.usedAt(now+wait) - g.foreignAt(now+wait), wait
+	return room - g.tokens.usedAt(now+wait) - g.foreignAt(now+wait), wait, true
 }
 
 // forecast returns a guard to play the future through: all calls in flight end

@@ -9,6 +9,10 @@ type waiter struct {
 	cost   cost
 	since  time.Time
 
+	// promised is when it was first expected to start, once it is the head and
+	// that is known.
+	promised time.Time
+
 	ready chan struct{} // closed when the wait is over
 	over  bool          // ready is closed
 	err   error         // why the call was not admitted, set before ready is closed

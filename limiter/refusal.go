@@ -32,7 +32,7 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 	defer l.mu.Unlock()
 	now := time.Now()
 	if g := l.budget.guard; g != nil {
-		g.refused(g.since(now), r)
+		g.refused(g.at(now), r)
 	}
 	switch {
 	case r.RetryAfter > 0:

@@ -1,0 +1,72 @@
+package limiter_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// Small calls that use more than expected, again and again, do not put a large
+// one off for ever.
+func TestLargeCallIsNotStarvedByUnderestimates(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		over := make(chan struct{})
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		for i := range time.Duration(10) {
+			wg.Go(func() {
+				for n := i; ; n++ {
+					select {
+					case <-over:
+						return
+					default:
+					}
+					p := b.acquire(200)
+					time.Sleep(time.Second*(n%7+1)/7 + i)
+					p.Settle(220)
+				}
+			})
+		}
+		b.until(100 * time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		defer cancel()
+		p, err := b.Acquire(ctx, 50_000)
+		close(over)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if p.Waited() > 2*time.Minute {
+			b.Errorf("it waited %v", p.Waited())
+		}
+		p.Settle(50_000)
+	}, guarded)
+}
+
+// After a pause those may pass who could, at once.
+func TestPauseEndLetsSmallCallsPass(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.use(50_000)
+		b.Pause(b.start.Add(10 * time.Second))
+		head := b.goAcquire(b.Context(), 40_000)
+		call := b.goAcquire(b.Context(), 100)
+		b.until(2 * time.Minute)
+		call.admittedAt(10 * time.Second)
+		head.admittedAt(time.Minute)
+	}, guarded)
+}
+
+// Looking at a limiter changes nothing.
+func TestSnapshotForgetsNoRequest(t *testing.T) {
+	inBubble(t, onePerSecond, func(b *bench) {
+		b.acquire(0).Refused(limiter.Refusal{Requests: true, RetryAfter: 1}) // the window is 1.1 s now
+		b.until(1060 * ms)
+		b.Snapshot()
+		b.use(0)
+		if at := b.now(); at < 1099*ms {
+			b.Errorf("admitted at %v, want 1.1 s", at)
+		}
+	}, guarded)
+}
