@@ -26,6 +26,7 @@ type Client struct {
 	secret   secret
 	limits   *limiter.Group
 	counter  *tokens.Counter
+	retries  retryBudget
 	memory   memory
 	logger   *slog.Logger
 }

@@ -100,6 +100,8 @@ type APIError struct {
 
 	// Err says why a reply with a success status could not be used; nil otherwise.
 	Err error
+
+	hopeless bool // it would come again
 }
 
 // FieldError is one finding of the API's validation.

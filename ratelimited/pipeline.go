@@ -119,6 +119,7 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 	if err := f.acquire(); err != nil {
 		return nil, err
 	}
+	c.retries.call()
 	for {
 		failure := f.attempt()
 		if failure == nil {

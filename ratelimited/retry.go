@@ -32,6 +32,9 @@ func (f *flight) prepareRetry(failure error) error {
 	if !again {
 		return failure
 	}
+	if !errors.Is(failure, ErrRateLimited) && !f.client.retries.retry() {
+		return fmt.Errorf("%w; not tried again: too many of this client's calls fail", failure)
+	}
 	f.log("retry", slog.Duration("wait", wait))
 	if deadline, ok := f.ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
 		return fmt.Errorf("%w; the next attempt would be in %v, after the deadline: %w", failure, wait, context.DeadlineExceeded)
@@ -56,13 +59,14 @@ func (f *flight) prepareRetry(failure error) error {
 func (f *flight) next(failure error) (wait time.Duration, again bool) {
 	config := &f.client.config
 	wait = backoff(f.attempts, config.BaseDelay, config.MaxDelay)
-	again = isTransient(failure)
+	again = errors.Is(failure, ErrRetryable)
 	var limited *RateLimitError
 	var api *APIError
 	switch {
 	case errors.As(failure, &limited):
 		f.observe(limited.Header)
-		if limited.Reason = hopeless(limited.Header, limited.LimitType); limited.Reason != "" {
+		limited.Reason = hopeless(limited.Header, limited.LimitType)
+		if limited.hopeless = limited.Reason != ""; limited.hopeless {
 			return 0, false
 		}
 		if f.paused(failure) {
@@ -117,18 +121,15 @@ func backoff(attempt int, base, longest time.Duration) time.Duration {
 	return base + rand.N(ceiling-base+1)
 }
 
-// isTransient reports whether the same request may succeed later.
-func isTransient(failure error) bool {
-	if api := (*APIError)(nil); errors.As(failure, &api) {
-		switch api.StatusCode {
-		case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
-			http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return true
-		}
-		return false
+// isTransientStatus reports whether a reply of that status may be followed by a
+// success of the same request.
+func isTransientStatus(status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
 	}
-	transport := (*TransportError)(nil)
-	return errors.As(failure, &transport) && !transport.permanent
+	return false
 }
 
 // isPermanent reports whether an error of the transport will come again: a

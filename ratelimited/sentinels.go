@@ -1,0 +1,50 @@
+package ratelimited
+
+import (
+	"errors"
+	"net/http"
+)
+
+// Kinds of failures, for [errors.Is]:
+//
+//	if errors.Is(err, ratelimited.ErrNotFound) { … }
+var (
+	// ErrRetryable is a failure that may pass: the same call may succeed later. The
+	// client has tried again as often as it was allowed to. A 429 with a
+	// [RateLimitError.Reason] is none.
+	ErrRetryable = errors.New("mistral: may succeed later")
+
+	ErrInvalid      = errors.New("mistral: the request is not valid") // 400 and 422, and [*RequestError]
+	ErrUnauthorized = errors.New("mistral: the key is not valid")     // 401
+	ErrForbidden    = errors.New("mistral: not allowed")              // 403, also by a guardrail
+	ErrNotFound     = errors.New("mistral: not found")                // 404
+	ErrRateLimited  = errors.New("mistral: a limit is used up")       // 429
+	ErrServer       = errors.New("mistral: the server failed")        // 500 and above
+)
+
+// Is makes [errors.Is] find the kind of the failure.
+func (e *APIError) Is(target error) bool {
+	switch target {
+	case ErrRetryable:
+		return isTransientStatus(e.StatusCode) && !e.hopeless
+	case ErrInvalid:
+		return e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnprocessableEntity
+	case ErrUnauthorized:
+		return e.StatusCode == http.StatusUnauthorized
+	case ErrForbidden:
+		return e.StatusCode == http.StatusForbidden
+	case ErrNotFound:
+		return e.StatusCode == http.StatusNotFound
+	case ErrRateLimited:
+		return e.StatusCode == http.StatusTooManyRequests
+	case ErrServer:
+		return e.StatusCode >= http.StatusInternalServerError
+	}
+	return false
+}
+
+// Is makes [errors.Is] find ErrRetryable where the failure may pass.
+func (e *TransportError) Is(target error) bool { return target == ErrRetryable && !e.permanent }
+
+// Is makes [errors.Is] find ErrInvalid.
+func (e *RequestError) Is(target error) bool { return target == ErrInvalid }
