@@ -94,7 +94,16 @@ func TestRatioConverges(t *testing.T) {
 	}
 }
 
-// The upper quartile of the latest 64, by nearest rank, against sorting them.
+// upperQuartile is that of the latest 64, by nearest rank, 500 if there are none.
+func upperQuartile(seen []int) int {
+	latest := slices.Clone(seen[max(0, len(seen)-64):])
+	if len(latest) == 0 {
+		return 500
+	}
+	slices.Sort(latest)
+	return latest[(3*(len(latest)-1)+2)/4] // three quarters of the way, rounded
+}
+
 func TestReplyAgainstSorting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var m Model
@@ -105,17 +114,24 @@ func TestReplyAgainstSorting(t *testing.T) {
 			if reply > 0 {
 				seen = append(seen, reply)
 			}
-			want := 500
-			if latest := slices.Clone(seen[max(0, len(seen)-64):]); len(latest) > 0 {
-				slices.Sort(latest)
-				rank := (3*(len(latest)-1) + 2) / 4 // three quarters of the way, rounded
-				want = latest[rank]
-			}
-			if got := m.Reply(); got != want {
+			if got, want := m.Reply(), upperQuartile(seen); got != want {
 				t.Fatalf("after %d replies: %d, want %d", len(seen), got, want)
 			}
 		}
 	})
+}
+
+// Long after the first were forgotten, which few random schedules come to.
+func TestReplyAgainstSortingForLong(t *testing.T) {
+	var m Model
+	var seen []int
+	for i := range 1000 {
+		seen = append(seen, 1+i*7919%1009)
+		m.Learn(1, 1, seen[i])
+		if got, want := m.Reply(), upperQuartile(seen); got != want {
+			t.Fatalf("after %d replies: %d, want %d", len(seen), got, want)
+		}
+	}
 }
 
 func TestReply(t *testing.T) {
