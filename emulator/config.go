@@ -37,7 +37,18 @@ type Config struct {
 	// context ends when the client goes away.
 	Model func(ctx context.Context, p Prompt) Reply
 
-	// Intercept, when set, is called with every request, before anything else has been
+	// Faults are what goes wrong, and when; see [Fault]. [Emulator.SetFaults] changes
+	// them while the emulator runs.
+	Faults []Fault
+	// Seed is what faults with a probability are decided by; any number is good, 0 too.
+	Seed uint64
+
+	// Control adds an endpoint, /_emulator/, by which clients in any language look at the
+	// emulator and direct it, and has the bodies of requests recorded; see the package
+	// comment.
+	Control bool
+
+	// Intercept, when set, is called with every request of the API, before anything else has been
 	// looked at. It passes a request on with next.ServeHTTP, or answers it in its own
 	// way: with a fault, a cut connection (panic(http.ErrAbortHandler)), or nothing.
 	Intercept func(w http.ResponseWriter, r *http.Request, next http.Handler)
@@ -49,8 +60,8 @@ type Config struct {
 
 // Limit is the limits of one model; 0 means no limit.
 type Limit struct {
-	RequestsPerSecond float64
-	TokensPerMinute   int
+	RequestsPerSecond float64 `json:"requests_per_second"`
+	TokensPerMinute   int     `json:"tokens_per_minute"`
 }
 
 // NoModel is the name under which the calls that run no model are counted.
@@ -79,6 +90,9 @@ func (c Config) validate() error {
 		if err := limit.validate(); err != nil {
 			return fmt.Errorf("emulator: Limits[%q]: %w", model, err)
 		}
+	}
+	if err := validateFaults(c.Faults); err != nil {
+		return err
 	}
 	switch {
 	case c.Mode > SlidingWindow:

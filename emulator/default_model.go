@@ -28,8 +28,11 @@ import (
 //   - "What is my name?" has the name of an earlier "My name is X";
 //   - anything else has a sentence that quotes the prompt.
 //
-// With response_format json_object the reply is {"answer": …}, with json_schema an
-// object made up to fit the schema. A [Config.Model] may pass prompts on to it.
+// With response_format json_object the reply is {"answer": …}, with json_schema a value
+// made up to fit the schema: references, combinations, bounds, patterns and formats
+// included, but for the keywords not, if, contains, patternProperties, propertyNames
+// and those about dependent and unevaluated properties. A [Config.Model] may pass
+// prompts on to it, and so does a script.
 func DefaultModel(_ context.Context, p Prompt) Reply {
 	if text, ok := resultText(p); ok {
 		return Reply{Text: formatted(p, text)}

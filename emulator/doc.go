@@ -31,12 +31,44 @@
 // more, an image 512, a document 1024. A prompt is the instructions, the tools as
 // JSON, the whole history and the new entries.
 //
+// [ParseScript] makes a model of a file of rules: what to answer to which message.
+//
+// # What goes wrong
+//
+// [Config.Faults] has requests fail, by operation, by their number or by chance: cut
+// connections, error statuses in the forms of the real service, waits, and replies and
+// streams that are not what they should be. [Fault] says whether one comes before the
+// limits or after; [FaultKind] has all of them.
+//
+// # Control
+//
+// With [Config.Control], a client in any language can use these, below /_emulator/.
+// None of them is counted, recorded, limited or struck. They take any key or none,
+// unless [Config.APIKey] is set: then it is theirs too.
+//
+//	GET    state     statistics (as [Stats]), limits and what is left of them, the numbers
+//	                 of conversations, agents and faults
+//	POST   reset     as [Emulator.Reset]; answers 204
+//	GET    faults    the faults in force, a list as [ParseFaults] reads it
+//	PUT    faults    puts the list that is the body in their place
+//	DELETE faults    removes all; answers 204
+//	GET    requests  the last 100 requests (as [Recorded]), the newest at the end; with
+//	                 ?last=N the last N, 1 to [MaxRecorded]
+//
+// What is refused has an object with "detail".
+//
+// # What it keeps
+//
+// All in memory, and at most [MaxConversations] conversations, [MaxAgents] agents,
+// [MaxVersions] versions of an agent, [MaxEntries] entries of a conversation,
+// [MaxRecorded] requests and [MaxRecordedBodies] of their bodies, each at most
+// [MaxRecordedBody] bytes, and 1,000 models that are counted one by one. The oldest
+// conversations, agents, versions and requests give way to new ones; a conversation
+// that is full refuses more; models beyond are counted together.
+//
 // # What it does not do
 //
-// It keeps nothing on disk and at most [MaxConversations] conversations, [MaxAgents]
-// agents, [MaxVersions] versions of an agent and [MaxEntries] entries of a
-// conversation; the oldest conversations, agents and versions give way to new ones,
-// a conversation that is full refuses more. It carries out no guardrails, no
+// It keeps nothing on disk. It carries out no guardrails, no
 // handoffs of its own (a [Config.Model] may return some) and, of the built-in tools,
 // a make-believe web search only. Any model name is good.
 package emulator

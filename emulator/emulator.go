@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type Emulator struct {
 	contract *contract.Contract
 	routes   http.Handler
 	gate     *gate
+	plan     *plan
 	journal  *journal
 	store    *store
 }
@@ -30,6 +32,7 @@ func New(cfg Config) *Emulator {
 	if err := cfg.validate(); err != nil {
 		panic(err)
 	}
+	cfg.Faults = slices.Clone(cfg.Faults) // Reset returns to them.
 	if cfg.Model == nil {
 		cfg.Model = DefaultModel
 	}
@@ -37,6 +40,7 @@ func New(cfg Config) *Emulator {
 		cfg:      cfg,
 		contract: contract.Lenient(),
 		gate:     newGate(cfg),
+		plan:     newPlan(cfg),
 		journal:  newJournal(),
 		store:    newStore(),
 	}
@@ -55,16 +59,26 @@ var _ server.ServerInterface = api{}
 
 // ServeHTTP serves one request.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, method: r.Method, path: r.URL.Path, arrived: time.Now()}
+	if e.cfg.Control && strings.HasPrefix(r.URL.Path, controlPath) {
+		e.serveControl(w, r)
+		return
+	}
+	x := &exchange{
+		ResponseWriter: w, method: r.Method, path: r.URL.Path, escapedPath: r.URL.EscapedPath(), query: r.URL.RawQuery,
+		key: keyOf(r), records: e.cfg.Control, arrived: time.Now(),
+	}
 	e.journal.begin()
 	defer e.journal.end(x)
 	r = r.WithContext(x.in(r.Context()))
 	next := http.HandlerFunc(e.serve)
 	if e.cfg.Intercept != nil {
 		e.cfg.Intercept(x, r, next)
-		return
+	} else {
+		next.ServeHTTP(x, r)
 	}
-	next.ServeHTTP(x, r)
+	if x.aborted {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // maxBody is the most bytes that a request's body may have.
@@ -89,6 +103,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	x.body = body
 	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped {
 		errNotFound.write(e, x) // The generated routes would redirect; the service does not.
 		return
@@ -98,9 +113,12 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 		e.unrouted(r).write(e, x)
 		return
 	}
-	x.operation, x.body = op, body
+	x.operation = op
 	if e.cfg.OnViolation != nil {
 		x.law, _ = contract.Default().Route(r.Method, r.URL.EscapedPath())
+	}
+	if e.strike(x, r) {
+		return
 	}
 	if len(found) > 0 {
 		invalid(found, r, body).write(e, x)
@@ -109,9 +127,15 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	e.routes.ServeHTTP(w, r)
 }
 
+// keyOf returns the key that a request carries, whatever the scheme.
+func keyOf(r *http.Request) string {
+	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(key)
+}
+
 func (e *Emulator) authorize(r *http.Request) *failure {
-	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	key = strings.TrimSpace(key)
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	key := keyOf(r)
 	switch {
 	case !strings.EqualFold(scheme, "Bearer") || key == "":
 		return errUnauthorized

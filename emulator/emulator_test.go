@@ -69,12 +69,17 @@ func (a *api) do(method, path, body string) reply {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	return readReply(a.t, response)
+}
+
+func readReply(t *testing.T, response *http.Response) reply {
+	t.Helper()
 	defer func() { _ = response.Body.Close() }()
 	data, err := io.ReadAll(response.Body)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return reply{a.t, response.StatusCode, response.Header, string(data)}
+	return reply{t, response.StatusCode, response.Header, string(data)}
 }
 
 // unchecked makes requests that break the document pass the client.

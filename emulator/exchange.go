@@ -5,6 +5,8 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
@@ -19,17 +21,24 @@ type exchange struct {
 	out http.ResponseWriter
 
 	method, path string
+	escapedPath  string
+	query        string
+	key          string // that the request carried
 	arrived      time.Time
 
 	operation *contract.Operation // nil until known
 	law       *contract.Operation // what replies are checked against; nil without OnViolation
 	body      []byte
 	stream    bool
+	records   bool // whether the body is recorded
 
 	judged  bool     // whether the gate was asked
 	refused *refusal // its answer, if no
 	model   string   // as asked for; [NoModel] for none
 	tokens  int      // charged
+
+	fault   *strike // that struck; nil for none
+	aborted bool    // whether net/http has to cut the connection
 
 	status int // 0 while no reply has begun
 }
@@ -87,4 +96,24 @@ func (x *exchange) Flush() { _ = http.NewResponseController(x.ResponseWriter).Fl
 // Hijack takes over the connection, where that is possible.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(x.ResponseWriter).Hijack()
+}
+
+// leastBlotted is the length of a key from which on it is looked for in a request: a
+// shorter one is a word, as likely as not.
+const leastBlotted = 8
+
+// blot takes the key out of what is recorded.
+func (x *exchange) blot(text string) string {
+	if len(x.key) < leastBlotted {
+		return text
+	}
+	return strings.NewReplacer(x.key, "[key]", url.QueryEscape(x.key), "[key]").Replace(text)
+}
+
+func (x *exchange) recordedBody() string {
+	if !x.records {
+		return ""
+	}
+	text := x.blot(string(x.body[:min(len(x.body), MaxRecordedBody+len(x.key))]))
+	return strings.ToValidUTF8(text[:min(len(text), MaxRecordedBody)], "")
 }

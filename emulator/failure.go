@@ -26,6 +26,16 @@ func detail(status int, text string) *failure {
 	return &failure{status: status, body: map[string]string{"detail": text}}
 }
 
+// with returns a failure with one more header.
+func (f *failure) with(name, value string) *failure {
+	more := *f
+	if more.header = f.header.Clone(); more.header == nil {
+		more.header = http.Header{}
+	}
+	more.header.Set(name, value)
+	return &more
+}
+
 func notFound(text string) *failure { return detail(http.StatusNotFound, text) }
 
 // The forms are those that were seen on the wire, the line feed included.
@@ -60,18 +70,27 @@ func apiError(status int, message, kind, code string) *failure {
 	}}
 }
 
+func tooManyRequests(body any) *failure {
+	return &failure{status: http.StatusTooManyRequests, body: body}
+}
+
+var (
+	errRequestLimit = apiError(http.StatusTooManyRequests, "Rate limit exceeded", "rate_limited", "1300")
+	errTokenLimit   = detail(http.StatusTooManyRequests, "Token rate limit reached.")
+)
+
 // tooMany reports a refusal, in the two forms that were seen.
 func tooMany(r *refusal, retryAfter bool) *failure {
-	f := apiError(http.StatusTooManyRequests, "Rate limit exceeded", "rate_limited", "1300")
+	f := errRequestLimit
 	if r.tokens {
-		f = detail(http.StatusTooManyRequests, "Token rate limit reached.")
+		f = errTokenLimit
 	}
 	if retryAfter {
 		seconds := r.wait / time.Second
 		if r.wait%time.Second > 0 {
 			seconds++
 		}
-		f.header = http.Header{"Retry-After": {strconv.FormatInt(int64(seconds), 10)}}
+		return f.with("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
 	return f
 }

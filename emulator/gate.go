@@ -76,6 +76,38 @@ func (g *gate) admit(model string, arrived time.Time) *refusal {
 	return nil
 }
 
+// reset forgets all that was counted.
+func (g *gate) reset() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.start, g.models = time.Now(), map[string]*meters{}
+}
+
+// left is what a model has left; nil without a limit.
+type left struct {
+	Limit
+	Requests *int `json:"requests_left"`
+	Tokens   *int `json:"tokens_left"`
+}
+
+// left returns what each model that was called has left.
+func (g *gate) left(now time.Time) map[string]left {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := make(map[string]left, len(g.models))
+	whole := func(m meter) *int {
+		if m == nil {
+			return nil
+		}
+		n := max(0, m.left(now))
+		return &n
+	}
+	for name, m := range g.models {
+		list[name] = left{Limit: m.limit, Requests: whole(m.requests), Tokens: whole(m.tokens)}
+	}
+	return list
+}
+
 // charge takes tokens that were used.
 func (g *gate) charge(model string, now time.Time, tokens int) {
 	g.mu.Lock()

@@ -10,30 +10,35 @@ import (
 // Stats is what an emulator has seen so far.
 type Stats struct {
 	// Requests is how many requests arrived, whatever became of them.
-	Requests int
+	Requests int `json:"requests"`
 	// InFlight is how many are being served, MaxInFlight the most at one time.
-	InFlight, MaxInFlight int
+	InFlight    int `json:"in_flight"`
+	MaxInFlight int `json:"max_in_flight"`
 	// Operations counts the requests by operation, as "StartConversation"; a streamed
 	// call by its own name, as "StartConversationStream".
-	Operations map[string]int
+	Operations map[string]int `json:"operations"`
 	// Statuses counts the replies by status; 0 is those that never began.
-	Statuses map[int]int
-	// Models counts what was judged by the limits; the calls without a model are
+	Statuses map[int]int `json:"statuses"`
+	// Faults counts the requests that a fault struck, by its kind.
+	Faults map[FaultKind]int `json:"faults"`
+	// Models counts what was judged by the limits, and what a [Fault] of status 429
+	// refused in their place; the calls without a model are
 	// [NoModel].
-	Models map[string]ModelStats
+	Models map[string]ModelStats `json:"models"`
 }
 
 // ModelStats is what was judged of one model.
 type ModelStats struct {
 	// Requests is the sum of the next three.
-	Requests int
+	Requests int `json:"requests"`
 	// Admitted requests are those that the limits let pass.
-	Admitted int
+	Admitted int `json:"admitted"`
 	// RefusedRequests and RefusedTokens were answered 429, the first because no
 	// request was left, the second because no token was.
-	RefusedRequests, RefusedTokens int
+	RefusedRequests int `json:"refused_requests"`
+	RefusedTokens   int `json:"refused_tokens"`
 	// Tokens is how many were used, prompts and replies.
-	Tokens int
+	Tokens int `json:"tokens"`
 }
 
 // Refused is how many requests were answered 429.
@@ -52,27 +57,43 @@ func (s Stats) Total() ModelStats {
 	return total
 }
 
-// Recorded is one request that was served. It has nothing of its headers.
+// Recorded is one request that was served. It has nothing of its headers, and a key of
+// 8 characters or more is blotted out where else the request has it.
 type Recorded struct {
-	Method, Path string
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	// Query is what is behind the question mark, as it was sent.
+	Query string `json:"query,omitempty"`
 	// Operation is as in [Stats.Operations]; "" where the request belongs to none.
-	Operation string
+	Operation string `json:"operation,omitempty"`
 	// Model is the model that the call ran; [NoModel] for none.
-	Model string
+	Model string `json:"model,omitempty"`
 	// Status is that of the reply; 0 if none began.
-	Status int
+	Status int `json:"status"`
+	// Fault is the kind of fault that struck; "" for none.
+	Fault FaultKind `json:"fault,omitempty"`
+	// Body is that of the request, at most its first [MaxRecordedBody] bytes, of the
+	// last [MaxRecordedBodies] requests; "" without [Config.Control], and for what was
+	// refused before its body was read.
+	Body string `json:"body,omitempty"`
 	// Admitted says whether the limits let the request pass; false also if it was
 	// answered without asking them.
-	Admitted bool
+	Admitted bool `json:"admitted"`
 	// Tokens is what the call used.
-	Tokens int
+	Tokens int `json:"tokens"`
 	// Arrived and Done are when its head had been read and when it had been served.
-	Arrived, Done time.Time
+	Arrived time.Time `json:"arrived"`
+	Done    time.Time `json:"done"`
 }
 
-// MaxRecorded is the most requests that an emulator remembers; older ones are
-// forgotten, but stay in the [Stats].
-const MaxRecorded = 10_000
+// MaxRecorded is the most requests that an emulator remembers, MaxRecordedBodies the
+// most bodies, MaxRecordedBody the most bytes of one; older ones are forgotten, but
+// stay in the [Stats].
+const (
+	MaxRecorded       = 10_000
+	MaxRecordedBodies = 1_000
+	MaxRecordedBody   = 64 << 10
+)
 
 // journal keeps the statistics and the requests.
 type journal struct {
@@ -83,9 +104,22 @@ type journal struct {
 }
 
 func newJournal() *journal {
-	return &journal{stats: Stats{
-		Operations: map[string]int{}, Statuses: map[int]int{}, Models: map[string]ModelStats{},
-	}}
+	return &journal{stats: newStats()}
+}
+
+func newStats() Stats {
+	return Stats{
+		Operations: map[string]int{}, Statuses: map[int]int{}, Faults: map[FaultKind]int{}, Models: map[string]ModelStats{},
+	}
+}
+
+// reset forgets all but the requests that are being served.
+func (j *journal) reset() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fresh := newStats()
+	fresh.InFlight, fresh.MaxInFlight = j.stats.InFlight, j.stats.InFlight
+	j.stats, j.requests, j.next = fresh, nil, 0
 }
 
 func (j *journal) begin() {
@@ -113,6 +147,12 @@ func (j *journal) judge(x *exchange) {
 	j.setModel(x.model, m)
 }
 
+func (j *journal) strike(kind FaultKind) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.Faults[kind]++
+}
+
 func (j *journal) charge(model string, tokens int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -135,8 +175,11 @@ func (j *journal) key(name string) string {
 
 func (j *journal) end(x *exchange) {
 	entry := Recorded{
-		Method: x.method, Path: x.path, Operation: x.name(), Model: x.model, Status: x.status,
+		Method: x.method, Path: x.blot(x.path), Query: x.blot(x.query), Body: x.recordedBody(), Operation: x.name(), Model: x.model, Status: x.status,
 		Admitted: x.judged && x.refused == nil, Tokens: x.tokens, Arrived: x.arrived, Done: time.Now(),
+	}
+	if x.fault != nil {
+		entry.Fault = x.fault.Kind
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -145,12 +188,17 @@ func (j *journal) end(x *exchange) {
 	if entry.Operation != "" {
 		j.stats.Operations[entry.Operation]++
 	}
-	if len(j.requests) < MaxRecorded {
+	at := len(j.requests)
+	if at < MaxRecorded {
 		j.requests = append(j.requests, entry)
-		return
+	} else {
+		at = j.next
+		j.requests[at] = entry
+		j.next = (at + 1) % MaxRecorded
 	}
-	j.requests[j.next] = entry
-	j.next = (j.next + 1) % MaxRecorded
+	if old := (at + MaxRecorded - MaxRecordedBodies) % MaxRecorded; old < len(j.requests) {
+		j.requests[old].Body = ""
+	}
 }
 
 // Stats returns what the emulator has seen so far.
@@ -160,6 +208,7 @@ func (e *Emulator) Stats() Stats {
 	s := e.journal.stats
 	s.Operations = maps.Clone(s.Operations)
 	s.Statuses = maps.Clone(s.Statuses)
+	s.Faults = maps.Clone(s.Faults)
 	s.Models = maps.Clone(s.Models)
 	return s
 }

@@ -25,13 +25,17 @@ func (e *Emulator) reply(x *exchange, status int, body any) {
 		if x.out.Header().Get("Content-Type") == "" { // An Error may have one of its own.
 			x.out.Header().Set("Content-Type", "application/json")
 		}
-		x.out.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	}
 	if x.law != nil {
 		e.violations(x.law.CheckResponse(status, x.out.Header(), data))
 	}
-	x.out.WriteHeader(status)
-	_, _ = x.out.Write(data) //nolint:gosec // JSON or plain text, never a page. A client that has gone needs no reply.
+	if body != nil {
+		data = x.fault.spoil(data)
+		x.out.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	}
+	if x.begin(status) {
+		_, _ = x.out.Write(data) //nolint:gosec // What a client sent comes back as JSON or text. One that has gone needs no reply.
+	}
 }
 
 // encode writes JSON as the service does: in one line, with <, > and & as they are.

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -153,9 +152,11 @@ func (e api) begin(r *http.Request, c *conversation, history []generated.Entry, 
 	e.execute(r, call)
 }
 
-// decode reads a body that fits the document.
+// decode reads a body that fits the document. Of a property that is there twice, in a
+// function's schema say, the last counts, and is all that is kept.
 func (e api) decode(x *exchange, into any) bool {
-	if err := json.NewDecoder(bytes.NewReader(x.body)).Decode(into); err != nil {
+	once := rewrite(x.body, func(value any) any { return value })
+	if err := json.Unmarshal(once, into); err != nil {
 		unprocessable(err).write(e.Emulator, x)
 		return false
 	}

@@ -63,6 +63,34 @@ func TestCloseEndsStreams(t *testing.T) {
 	}
 }
 
+// TestCloseEndsStalls closes a server that would never answer.
+func TestCloseEndsStalls(t *testing.T) {
+	t.Parallel()
+	server, err := emulator.Start(emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultStall}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	go func() {
+		response, err := transport.RoundTrip(newRequest(t, http.MethodPost, server.URL()+"/v1/conversations", plainHello))
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		failed <- err
+	}()
+	for server.Stats().Faults[emulator.FaultStall] == 0 {
+		runtime.Gosched()
+	}
+	if err := server.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the client has a reply")
+	}
+}
+
 // TestCancel has the client go while it waits for the reply: the call ends at once, is
 // charged nothing and leaves no conversation.
 func TestCancel(t *testing.T) {

@@ -24,6 +24,19 @@ func newStore() *store {
 	}
 }
 
+func (s *store) reset() {
+	fresh := newStore()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conversations, s.agents = fresh.conversations, fresh.agents
+}
+
+func (s *store) counts() (conversations, agents int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conversations.byID), len(s.agents.byID)
+}
+
 // shelf keeps so many things by id, in order of their creation; the oldest gives way.
 type shelf[T any] struct {
 	most  int

@@ -3,7 +3,7 @@ package emulator
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -25,6 +25,9 @@ type stream struct {
 // errGone ends a stream whose client has gone.
 var errGone = errors.New("client has gone")
 
+// errCut ends a stream whose connection a fault has cut.
+var errCut = errors.New("connection is cut")
+
 // play sends a reply. The call is settled with what was sent, which is less than the
 // outputs when the client leaves; the last event reports the usage.
 func (s *stream) play(call run, prompt int, outputs []generated.Entry, reply Reply) {
@@ -35,8 +38,10 @@ func (s *stream) play(call run, prompt int, outputs []generated.Entry, reply Rep
 		s.e.violations(s.x.law.CheckResponse(http.StatusOK, header, nil))
 	}
 	call.open()
-	s.x.out.WriteHeader(http.StatusOK)
-	err := s.send(generated.ResponseStartedEvent{ConversationID: call.id, CreatedAt: timestamp()})
+	err := errCut
+	if s.x.begin(http.StatusOK) {
+		err = s.send(generated.ResponseStartedEvent{ConversationID: call.id, CreatedAt: timestamp()})
+	}
 	var sent []generated.Entry
 	for i := 0; i < len(outputs) && err == nil; i++ {
 		s.index = i
@@ -267,10 +272,18 @@ func (s *stream) send(event any) error {
 	if s.x.law != nil {
 		s.e.violations(contract.Default().CheckEvent(string(name), data))
 	}
-	if _, err := fmt.Fprintf(s.x.out, "event: %s\ndata: %s\n\n", name, data); err != nil {
+	text, err := s.x.fault.event(s.ctx, string(name), data)
+	if errors.Is(err, errCut) {
+		_ = s.x.flush() // The head may be all that there is.
+		s.x.cut(true)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(s.x.out, text); err != nil {
 		return errGone
 	}
-	if err := http.NewResponseController(s.x.out).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := s.x.flush(); err != nil {
 		return errGone
 	}
 	return nil

@@ -2,9 +2,17 @@
 // Agents API, limits included, for clients in any language. See package emulator.
 //
 //	go run ./cmd/mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
+//	go run ./cmd/mistral-emulator -script replies.yaml -faults faults.yaml
 //
 // It prints the address to use as a base URL; any API key will do. The option
-// -help lists all options.
+// -help lists all options. [emulator.ParseScript] and [emulator.ParseFaults] say what
+// the files are like.
+//
+// The control endpoint, /_emulator/ (see package emulator), is on: a program in another
+// language has no other way to ask what came and to change what goes wrong, and the
+// command listens on the loopback interface unless told otherwise. It shows the bodies
+// of requests, so on another address set -key, which then guards it too, or
+// -control=false.
 package main
 
 import (
@@ -65,6 +73,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.TextVar(&cfg.Mode, "mode", emulator.TokenBucket, "how limits count: token-bucket, fixed-window or sliding-window")
 	flags.DurationVar(&cfg.Latency, "latency", 0, "time before each reply, as 300ms (default none)")
 	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "time between the deltas of a stream, as 20ms (default none)")
+	flags.BoolVar(&cfg.Control, "control", true, "serve /_emulator/, to look at the emulator and direct it; with -key it needs the key")
+	flags.Uint64Var(&cfg.Seed, "seed", 0, "`number` that decides which requests are struck by faults with a probability")
+	script := flags.String("script", "", "`file` with rules for what the model answers, YAML or JSON (default the built-in model)")
+	faults := flags.String("faults", "", "`file` with what goes wrong, and when, YAML or JSON (default nothing)")
 	flags.BoolVar(&cfg.RetryAfter, "retry-after", false, "send Retry-After with a 429, which the real API does not")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -74,6 +86,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("want flags only, have %q", flags.Arg(0))
+	}
+	if err := readFiles(&cfg, *script, *faults); err != nil {
+		return err
 	}
 	server, err := emulator.Listen(*addr, cfg)
 	if err != nil {
@@ -89,6 +104,9 @@ curl %[1]s/v1/conversations \
   -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
   -d '{"model": "mistral-small-latest", "inputs": "Count to 5", "stream": true}'
 `, server.URL(), key)
+	if cfg.Control {
+		_, _ = fmt.Fprintf(stdout, "\nState, faults and requests: %s/_emulator/{state,faults,requests}\n", server.URL())
+	}
 	<-ctx.Done()
 	_, _ = fmt.Fprintln(stdout, "Stopping")
 	shutdown, cancel := context.WithTimeout(context.Background(), grace)
@@ -97,4 +115,27 @@ curl %[1]s/v1/conversations \
 		return err
 	}
 	return nil // What took longer has been cut off.
+}
+
+// readFiles reads the script and the faults; "" is no file.
+func readFiles(cfg *emulator.Config, script, faults string) error {
+	if script != "" {
+		data, err := os.ReadFile(script)
+		if err != nil {
+			return err
+		}
+		if cfg.Model, err = emulator.ParseScript(data); err != nil {
+			return fmt.Errorf("%s: %w", script, err)
+		}
+	}
+	if faults != "" {
+		data, err := os.ReadFile(faults)
+		if err != nil {
+			return err
+		}
+		if cfg.Faults, err = emulator.ParseFaults(data); err != nil {
+			return fmt.Errorf("%s: %w", faults, err)
+		}
+	}
+	return nil
 }

@@ -7,17 +7,26 @@ import (
 	"flag"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
-func TestServesUntilInterrupted(t *testing.T) {
-	t.Parallel()
+// command is a run of the command that serves.
+type command struct {
+	t    *testing.T
+	url  string
+	stop func() string // returns all that the command has said
+}
+
+func serve(t *testing.T, args ...string) command {
+	t.Helper()
 	ctx, interrupt := context.WithCancel(t.Context())
 	out, stdout := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"-addr", "127.0.0.1:0", "-key", "k", "-rps", "100", "-mode", "sliding-window"}, stdout, io.Discard)
+		ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), stdout, io.Discard)
 		_ = stdout.Close()
 	}()
 	lines := bufio.NewReader(out)
@@ -31,34 +40,79 @@ func TestServesUntilInterrupted(t *testing.T) {
 		text, _ := io.ReadAll(lines)
 		rest <- string(text)
 	}()
+	return command{t: t, url: url, stop: func() string {
+		interrupt()
+		if err := <-ended; err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+		return <-rest
+	}}
+}
 
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/conversations", strings.NewReader(`{"model":"m","inputs":"Count to 3"}`))
+func (c command) ask(method, path, body string) (int, string) {
+	c.t.Helper()
+	request, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer k")
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	body, err := io.ReadAll(response.Body)
-	_ = response.Body.Close()
-	if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), "1 2 3") {
-		t.Errorf("reply is %d %s, %v", response.StatusCode, body, err)
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.t.Fatal(err)
 	}
+	return response.StatusCode, string(data)
+}
 
-	interrupt()
-	if err := <-ended; err != nil {
-		t.Errorf("it ended with %v", err)
+func TestServesUntilInterrupted(t *testing.T) {
+	t.Parallel()
+	c := serve(t, "-key", "k", "-rps", "100", "-mode", "sliding-window")
+	if status, body := c.ask(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Count to 3"}`); status != http.StatusOK || !strings.Contains(body, "1 2 3") {
+		t.Errorf("reply is %d %s", status, body)
 	}
-	if text := <-rest; !strings.Contains(text, "curl "+url) || !strings.Contains(text, "Stopping") {
+	if status, body := c.ask(http.MethodGet, "/_emulator/state", ""); status != http.StatusOK || !strings.Contains(body, `"conversations":1`) {
+		t.Errorf("state is %d %s", status, body)
+	}
+	if text := c.stop(); !strings.Contains(text, "curl "+c.url) || !strings.Contains(text, "Stopping") || !strings.Contains(text, c.url+"/_emulator/") {
 		t.Errorf("it says %q", text)
 	}
 }
 
+func TestScriptAndFaults(t *testing.T) {
+	t.Parallel()
+	script := file(t, "script.yaml", "rules:\n- match: ^ping\n  reply: pong\n")
+	faults := file(t, "faults.json", `[{"kind": "503-text", "times": 1}, {"kind": "500", "probability": 1e-9}]`)
+	c := serve(t, "-script", script, "-faults", faults, "-seed", "7", "-control=false")
+	for _, want := range []string{"no healthy upstream", `"content":"pong"`} {
+		if _, body := c.ask(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"ping"}`); !strings.Contains(body, want) {
+			t.Errorf("reply is %s, want %s", body, want)
+		}
+	}
+	if status, body := c.ask(http.MethodGet, "/_emulator/state", ""); status != http.StatusNotFound {
+		t.Errorf("state is %d %s, want none", status, body)
+	}
+	if text := c.stop(); strings.Contains(text, "/_emulator/") {
+		t.Errorf("it says %q", text)
+	}
+}
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
+	bad := file(t, "bad.yaml", "rules: [{match: x}]")
 	for _, test := range []struct {
 		args []string
 		err  error
@@ -70,6 +124,10 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"extra"}, nil, `want flags only, have "extra"`},
 		{[]string{"-rps", "-1"}, nil, "RequestsPerSecond is -1"},
 		{[]string{"-addr", "nowhere:at:all"}, nil, "address"},
+		{[]string{"-script", bad}, nil, "bad.yaml: script: rule 1: want a reply"},
+		{[]string{"-faults", bad}, nil, "bad.yaml: emulator: Faults: want a list"},
+		{[]string{"-script", bad + "x"}, os.ErrNotExist, "bad.yamlx"},
+		{[]string{"-faults", bad + "x"}, os.ErrNotExist, "bad.yamlx"},
 	} {
 		var stderr strings.Builder
 		err := run(t.Context(), test.args, io.Discard, &stderr)

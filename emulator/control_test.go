@@ -1,0 +1,154 @@
+package emulator_test
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+)
+
+func TestControlState(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{
+		Control: true, RequestsPerSecond: 0.001, TokensPerMinute: 50, Mode: emulator.FixedWindow,
+		Limits: map[string]emulator.Limit{emulator.NoModel: {}},
+	}).unchecked()
+	a.start("Say a")
+	a.do(http.MethodPost, "/v1/agents", `{"model":"m","name":"n"}`).want(http.StatusOK)
+	a.post("/v1/conversations", textRequest("Say a")).want(http.StatusTooManyRequests)
+	settle(a, 3)
+	type state struct {
+		Stats  emulator.Stats
+		Limits struct {
+			RequestsPerSecond float64 `json:"requests_per_second"`
+			TokensPerMinute   int     `json:"tokens_per_minute"`
+			Mode              emulator.Mode
+			Models            map[string]struct {
+				RequestsLeft *int `json:"requests_left"`
+				TokensLeft   *int `json:"tokens_left"`
+			}
+		}
+		Conversations, Agents, Faults int
+	}
+	got := read[state](a.do(http.MethodGet, "/_emulator/state", ""))
+	m := got.Limits.Models[model]
+	if got.Conversations != 1 || got.Agents != 1 || got.Limits.RequestsPerSecond != 0.001 || got.Limits.Mode != emulator.FixedWindow ||
+		m.RequestsLeft == nil || *m.RequestsLeft != 0 || m.TokensLeft == nil || *m.TokensLeft != 44 || got.Limits.Models[""].TokensLeft != nil {
+		t.Errorf("state is %+v", got)
+	}
+	if s := got.Stats; s.Requests != 3 || s.Models[model].RefusedRequests != 1 || s.Statuses[429] != 1 || s.Operations["CreateAgent"] != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+
+	if got := a.do(http.MethodPost, "/_emulator/reset", ""); got.status != http.StatusNoContent || got.body != "" {
+		t.Errorf("reset answers %d %s", got.status, got.body)
+	}
+	got = read[state](a.do(http.MethodGet, "/_emulator/state", ""))
+	if got.Conversations+got.Agents+got.Stats.Requests+len(got.Stats.Models)+len(got.Limits.Models) != 0 {
+		t.Errorf("state after reset is %+v", got)
+	}
+	a.start("Say a") // There is a request left again.
+}
+
+// settle waits until the handlers of so many requests have returned: a client may have
+// its answer before.
+func settle(a *api, requests int) {
+	for len(a.Requests()) < requests {
+		runtime.Gosched()
+	}
+}
+
+func TestControlFaults(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Control: true, Faults: []emulator.Fault{{Kind: emulator.FaultReset, Nth: 1000}}}).unchecked()
+	const usual = `[{"kind":"reset","nth":1000}]`
+	const other = `[{"kind":"503-text","operation":"ListAgents","times":1}]`
+	faults := func(method, body string, status int, want string) {
+		t.Helper()
+		if got := a.do(method, "/_emulator/faults", body); got.status != status || !strings.Contains(got.body, want) {
+			t.Errorf("%s %s: %d %s, want %d %s", method, body, got.status, got.body, status, want)
+		}
+	}
+	faults(http.MethodGet, "", 200, usual)
+	faults(http.MethodPut, `[{"kind":"nonsense"}]`, 422, `Faults[0]: Kind is \"nonsense\"`)
+	faults(http.MethodPut, `{`, 422, "want a list")
+	faults(http.MethodPut, strings.Repeat(" ", 2<<20), 400, "too large")
+	faults(http.MethodGet, "", 200, usual)
+	faults(http.MethodPut, other, 200, other)
+	a.do(http.MethodGet, "/v1/agents", "").want(http.StatusServiceUnavailable)
+	a.do(http.MethodGet, "/v1/agents", "").want(http.StatusOK)
+	faults(http.MethodDelete, "", 204, "")
+	faults(http.MethodGet, "", 200, "[]")
+	a.Reset()
+	faults(http.MethodGet, "", 200, usual)
+}
+
+func TestControlRequests(t *testing.T) {
+	t.Parallel()
+	const key = "s3cret-key"
+	a := start(t, emulator.Config{Control: true, APIKey: key}).unchecked()
+	ask := func(method, path, body, with string) reply {
+		t.Helper()
+		request := newRequest(t, method, a.URL()+path, body)
+		request.Header.Set("Authorization", "Bearer "+with)
+		response, err := a.client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return readReply(t, response)
+	}
+	ask(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"My key is `+key+`"}`, key).want(200)
+	settle(a, 1)
+	ask(http.MethodGet, "/v1/agents/"+key+"?agent_version="+key, "", key).want(404)
+	settle(a, 2)
+	ask(http.MethodPost, "/v1/agents", `{"model":"m"}`, "another-key").want(401)
+	settle(a, 3)
+	ask(http.MethodPost, "/v1/agents", `"`+strings.Repeat("x", emulator.MaxRecordedBody)+`"`, key).want(422)
+	settle(a, 4)
+	got := ask(http.MethodGet, "/_emulator/requests", "", key)
+	for _, secret := range []string{key, "another-key", "Bearer", "uthorization"} {
+		if strings.Contains(got.body, secret) {
+			t.Errorf("%s is in %.2000s", secret, got.body)
+		}
+	}
+	list := read[[]emulator.Recorded](got)
+	for i, want := range []emulator.Recorded{
+		{Method: "POST", Path: "/v1/conversations", Status: 200, Body: `{"model":"m","inputs":"My key is [key]"}`},
+		{Method: "GET", Path: "/v1/agents/[key]", Query: "agent_version=[key]", Status: 404},
+		{Method: "POST", Path: "/v1/agents", Status: 401},
+		{Method: "POST", Path: "/v1/agents", Status: 422, Body: `"` + strings.Repeat("x", emulator.MaxRecordedBody-1)},
+	} {
+		r := list[i]
+		if r.Method != want.Method || r.Path != want.Path || r.Query != want.Query || r.Status != want.Status || r.Body != want.Body {
+			t.Errorf("request %d is %.500s", i, fmt.Sprint(r))
+		}
+	}
+	if got := read[[]emulator.Recorded](ask(http.MethodGet, "/_emulator/requests?last=1", "", key)); len(got) != 1 || got[0].Status != 422 {
+		t.Errorf("the last request is %.500s", fmt.Sprint(got))
+	}
+	for _, last := range []string{"0", "x", "10001"} {
+		ask(http.MethodGet, "/_emulator/requests?last="+last, "", key).want(422)
+	}
+	for _, path := range []string{"state", "requests", "faults"} {
+		ask(http.MethodGet, "/_emulator/"+path, "", "wrong").want(401)
+	}
+	ask(http.MethodGet, "/_emulator/", "", key).want(404)
+	ask(http.MethodGet, "/_emulator/reset", "", key).want(404)
+	if got := a.Stats().Requests; got != 4 {
+		t.Errorf("%d requests were counted, want 4: none of the control endpoint", got)
+	}
+}
+
+func TestNoControl(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{}).unchecked()
+	a.start("Hello")
+	a.do(http.MethodGet, "/_emulator/state", "").want(http.StatusNotFound)
+	settle(a, 2)
+	if r := a.Requests()[0]; r.Body != "" {
+		t.Errorf("body %q is recorded", r.Body)
+	}
+}

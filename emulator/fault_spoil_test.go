@@ -1,0 +1,190 @@
+package emulator_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// spoilt is a call that one fault strikes.
+func spoilt(t *testing.T, fault emulator.Fault, body string) reply {
+	t.Helper()
+	e := emulator.New(emulator.Config{
+		Faults: []emulator.Fault{fault}, OnViolation: func(err error) { t.Errorf("the fault is taken for the emulator's own: %v", err) },
+	})
+	w := direct(t.Context(), e, http.MethodPost, "/v1/conversations", body)
+	if got := e.Stats().Faults[fault.Kind]; got != 1 {
+		t.Errorf("%s struck %d times, want once", fault.Kind, got)
+	}
+	return reply{t, w.Code, w.Header(), w.Body.String()}.want(http.StatusOK)
+}
+
+func TestTruncated(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultTruncated}}}).unchecked()
+	got := a.do(http.MethodPost, "/v1/conversations", plainHello)
+	if !strings.HasPrefix(got.body, "{") || json.Valid([]byte(got.body)) {
+		t.Errorf("body is %s", got.body)
+	}
+	// Streams do not match, and the call has been made.
+	events(t, a.do(http.MethodPost, "/v1/conversations", streamHello).body)
+	if got := read[[]json.RawMessage](a.do(http.MethodGet, "/v1/conversations", "").untruncated(a)); len(got) != 2 {
+		t.Errorf("there are %d conversations, want 2", len(got))
+	}
+}
+
+// untruncated asks again without faults.
+func (r reply) untruncated(a *api) reply {
+	r.t.Helper()
+	if err := a.SetFaults(); err != nil {
+		r.t.Fatal(err)
+	}
+	return a.do(http.MethodGet, "/v1/conversations", "")
+}
+
+func TestWrongContentType(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{plainHello, streamHello} {
+		got := spoilt(t, emulator.Fault{Kind: emulator.FaultContentType}, body)
+		if media := got.header.Get("Content-Type"); media != "text/html; charset=utf-8" || !strings.Contains(got.body, "conv_") {
+			t.Errorf("%s: %s %s", body, media, got.body)
+		}
+	}
+}
+
+func TestUnknownFields(t *testing.T) {
+	t.Parallel()
+	fault := emulator.Fault{Kind: emulator.FaultUnknownFields}
+	got := spoilt(t, fault, plainHello)
+	if text := textOf(read[generated.ConversationResponse](got).Outputs); text != "1 2 3" || !strings.Contains(got.body, `"x_unheard_of":{`) {
+		t.Errorf("body is %s", got.body)
+	}
+	for _, e := range events(t, spoilt(t, fault, streamHello).body) {
+		if !strings.Contains(string(e.data), `"x_unheard_of":{`) {
+			t.Errorf("event is %s", e.data)
+		}
+	}
+	e := emulator.New(emulator.Config{Faults: []emulator.Fault{fault}})
+	if list := direct(t.Context(), e, http.MethodGet, "/v1/agents", "").Body.String(); !strings.HasPrefix(list, `[{"x_unheard_of":`) {
+		t.Errorf("list is %s", list)
+	}
+}
+
+func TestMissingFields(t *testing.T) {
+	t.Parallel()
+	usual := emulator.Fault{Kind: emulator.FaultMissingFields}
+	for _, body := range []string{plainHello, streamHello} {
+		got := spoilt(t, usual, body).body
+		for _, name := range []string{`"object"`, `"created_at"`, `"usage"`} {
+			if strings.Contains(got, name) {
+				t.Errorf("%s: %s is in %s", body, name, got)
+			}
+		}
+		if !strings.Contains(got, "conversation_id") {
+			t.Errorf("%s: %s", body, got)
+		}
+	}
+	got := spoilt(t, emulator.Fault{Kind: emulator.FaultMissingFields, Fields: []string{"content"}}, plainHello).body
+	if strings.Contains(got, `"content"`) || !strings.Contains(got, `"usage"`) {
+		t.Errorf("body is %s", got)
+	}
+}
+
+func TestOversize(t *testing.T) {
+	t.Parallel()
+	const size = 100_000
+	fault := emulator.Fault{Kind: emulator.FaultOversize, Bytes: size, Events: 1}
+	if got := spoilt(t, fault, plainHello).body; len(got) < size || !json.Valid([]byte(got)) {
+		t.Errorf("body has %d bytes", len(got))
+	}
+	for i, e := range events(t, spoilt(t, fault, streamHello).body) {
+		if large := len(e.data) > size; large != (i == 1) {
+			t.Errorf("event %d has %d bytes", i, len(e.data))
+		}
+	}
+	if got := len(spoilt(t, emulator.Fault{Kind: emulator.FaultOversize}, plainHello).body); got < 64<<20 {
+		t.Errorf("body has %d bytes, want 64 MiB", got)
+	}
+}
+
+// TestSpoiltStreams pins the events that come: . is one as it should be.
+func TestSpoiltStreams(t *testing.T) {
+	t.Parallel()
+	clean := len(events(t, spoilt(t, emulator.Fault{Kind: emulator.FaultSlowHeaders, Delay: 1}, streamHello).body))
+	for _, test := range []struct {
+		kind   emulator.FaultKind
+		events int
+		want   string
+	}{
+		{emulator.FaultMalformedEvent, 0, "m....."},
+		{emulator.FaultMalformedEvent, 2, "..m..."},
+		{emulator.FaultUnknownEvent, 4, "....u."},
+		{emulator.FaultUnknownEvent, 5, "....."},
+		{emulator.FaultDuplicateEvent, 1, "..d..."},
+	} {
+		body := spoilt(t, emulator.Fault{Kind: test.kind, Events: test.events}, streamHello).body
+		var got strings.Builder
+		last := ""
+		for frame := range strings.SplitSeq(strings.TrimSuffix(body, "\n\n"), "\n\n") {
+			_, data, _ := strings.Cut(frame, "\ndata: ")
+			switch {
+			case frame == last:
+				got.WriteString("d")
+			case !json.Valid([]byte(data)):
+				got.WriteString("m")
+			case strings.Contains(frame, "unheard_of"):
+				got.WriteString("u")
+			default:
+				got.WriteString(".")
+			}
+			last = frame
+		}
+		if got.String() != test.want || clean != 5 {
+			t.Errorf("%s after %d: %s, want %s", test.kind, test.events, &got, test.want)
+		}
+	}
+}
+
+// TestCutStreamSettles has a stream that is cut charged and stored as far as it came.
+func TestCutStreamSettles(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultResetStream, Events: 3, Times: 1}}})
+	if got := a.unchecked().outcome(streamHello); got != "200 reset" {
+		t.Errorf("client saw %s", got)
+	}
+	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
+	history := a.do(http.MethodGet, "/v1/conversations/"+list[0].ID+"/history", "").want(http.StatusOK)
+	if !strings.Contains(history.body, `"content":"1 2"`) {
+		t.Errorf("history is %s", history.body)
+	}
+	prompt := 3 + 2 + 1 + 1 // an entry; count, to, 3
+	if got := a.Stats().Models["m"].Tokens; got != prompt+2 {
+		t.Errorf("charged %d tokens, want %d", got, prompt+2)
+	}
+}
+
+// TestNothingToSpoil has a reply without a body, which no kind may give one.
+func TestNothingToSpoil(t *testing.T) {
+	t.Parallel()
+	for _, kind := range emulator.FaultKinds() {
+		if kind.Replaces() || kind == emulator.FaultResetAfterHeaders {
+			continue
+		}
+		fault := emulator.Fault{Kind: kind}
+		if kind == emulator.FaultDrip || kind == emulator.FaultSlowHeaders {
+			fault.Delay = 1
+		}
+		a := start(t, emulator.Config{})
+		c := a.start("Hello")
+		if err := a.SetFaults(fault); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.do(http.MethodDelete, "/v1/conversations/"+c.ConversationID, "").want(http.StatusNoContent); got.body != "" {
+			t.Errorf("%s: body is %q", kind, got.body)
+		}
+	}
+}

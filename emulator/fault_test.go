@@ -1,0 +1,301 @@
+package emulator_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// outcome is what a client sees of a call: a status, or that it failed.
+func (a *api) outcome(body string) string {
+	a.t.Helper()
+	response, err := a.client.Do(newRequest(a.t, http.MethodPost, a.URL()+"/v1/conversations", body))
+	if err != nil {
+		return failing(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return fmt.Sprint(response.StatusCode, " ", failing(err))
+	}
+	return fmt.Sprint(response.StatusCode)
+}
+
+func failing(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNRESET):
+		return "reset"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "end"
+	default:
+		return err.Error()
+	}
+}
+
+const (
+	plainHello  = `{"model":"m","inputs":"Count to 3"}`
+	streamHello = `{"model":"m","inputs":"Count to 3","stream":true}`
+)
+
+func TestFaultyConnections(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[emulator.FaultKind][2]string{
+		emulator.FaultClose:             {"end", "end"},
+		emulator.FaultReset:             {"reset", "reset"},
+		emulator.FaultResetAfterHeaders: {"200 reset", "200 reset"},
+		emulator.FaultResetStream:       {"200", "200 reset"},
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			a := start(t, emulator.Config{TokensPerMinute: 1000, Faults: []emulator.Fault{{Kind: kind}}}).unchecked()
+			for i, body := range []string{plainHello, streamHello} {
+				if got := a.outcome(body); got != want[i] {
+					t.Errorf("%s: %s, want %s", body, got, want[i])
+				}
+			}
+			admitted := 2
+			if kind.Replaces() {
+				admitted = 0
+			}
+			if err := a.Close(); err != nil { // The last handler has returned then.
+				t.Fatal(err)
+			}
+			if got := a.Stats().Total().Admitted; got != admitted {
+				t.Errorf("%d were admitted, want %d", got, admitted)
+			}
+		})
+	}
+}
+
+// TestFaultyStatuses pins each form, and what it counts as.
+func TestFaultyStatuses(t *testing.T) {
+	t.Parallel()
+	const limit, remaining = "X-Ratelimit-Limit-Tokens-Minute", "X-Ratelimit-Remaining-Tokens-Minute"
+	for kind, want := range map[emulator.FaultKind]struct {
+		status           int
+		media, body      string
+		header           string
+		requests, tokens int
+	}{
+		emulator.FaultUnauthorized:   {status: 401, body: `{"detail":"Unauthorized"}`},
+		emulator.FaultPayment:        {status: 402, body: `"raw_status_code":402`},
+		emulator.FaultForbidden:      {status: 403, body: `{"error":{"object":"error",`},
+		emulator.FaultRateLimit:      {status: 429, body: `"type":"rate_limited","param":null,"code":"1300"`, requests: 1},
+		emulator.FaultTokenLimit:     {status: 429, body: `{"detail":"Token rate limit reached."}`, header: remaining + ": 0", tokens: 1},
+		emulator.FaultRequestLimit:   {status: 429, body: `{"message":"Requests rate limit exceeded"}`, requests: 1},
+		emulator.FaultToolLimit:      {status: 429, body: `{"detail":"web_search rate limit reached."}`, requests: 1},
+		emulator.FaultCapacity:       {status: 429, body: `"code":null,"message":"Service tier capacity exceeded for this model."`, requests: 1},
+		emulator.FaultQuota:          {status: 429, body: `"detail"`, header: limit + ": 0", tokens: 1},
+		emulator.FaultInternal:       {status: 500, body: `"type":"internal_server_error"`},
+		emulator.FaultBadGateway:     {status: 502, media: "text/html", body: "<h1>502 Bad Gateway</h1>"},
+		emulator.FaultUnavailable:    {status: 503, media: "text/plain", body: "no healthy upstream"},
+		emulator.FaultGatewayTimeout: {status: 504, body: `{"message":"The upstream server is timing out"}`},
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			a := start(t, emulator.Config{RequestsPerSecond: 0.001, Faults: []emulator.Fault{
+				{Kind: kind, Times: 1, Header: map[string]string{"retry-after": "7"}},
+			}})
+			got := a.post("/v1/conversations", textRequest("Hello")).want(want.status)
+			if want.media == "" {
+				want.media = "application/json"
+			}
+			name, value, _ := strings.Cut(want.header, ": ")
+			if got.header.Get("Content-Type") != want.media || !strings.Contains(got.body, want.body) ||
+				got.header.Get("Retry-After") != "7" || got.header.Get("Mistral-Correlation-Id") == "" || name != "" && got.header.Get(name) != value {
+				t.Errorf("reply is %v %s", got.header, got.body)
+			}
+			a.start("Hello") // The fault has taken nothing.
+			s := a.Stats()
+			if m := s.Models[model]; m.RefusedRequests != want.requests || m.RefusedTokens != want.tokens || m.Admitted != 1 {
+				t.Errorf("stats are %+v", m)
+			}
+			if s.Faults[kind] != 1 || a.Requests()[0].Fault != kind {
+				t.Errorf("faults are %v, the request is %+v", s.Faults, a.Requests()[0])
+			}
+		})
+	}
+}
+
+// TestFaultsOfTurn pins which of ten requests are struck.
+func TestFaultsOfTurn(t *testing.T) {
+	t.Parallel()
+	const busy = emulator.FaultUnavailable
+	for _, test := range []struct {
+		faults []emulator.Fault
+		want   string
+	}{
+		{nil, ".........."},
+		{[]emulator.Fault{{Kind: busy}}, "3333333333"},
+		{[]emulator.Fault{{Kind: busy, Nth: 4}}, "...3......"},
+		{[]emulator.Fault{{Kind: busy, Every: 3}}, "..3..3..3."},
+		{[]emulator.Fault{{Kind: busy, Times: 2}}, "33........"},
+		{[]emulator.Fault{{Kind: busy, Every: 2, Times: 3}}, ".3.3.3...."},
+		{[]emulator.Fault{{Kind: busy, Probability: 1, Nth: 1}}, "3........."},
+		{[]emulator.Fault{{Kind: busy, Times: 2}, {Kind: emulator.FaultInternal, Every: 4}}, "33.0...0.."},
+		{[]emulator.Fault{{Kind: busy, Times: 1}, {Kind: emulator.FaultInternal, Times: 1}}, "30........"},
+		{[]emulator.Fault{{Kind: busy, Operation: "GET /v1/agents", Every: 2}}, ".3.3.3.3.3"},
+		{[]emulator.Fault{{Kind: busy, Operation: "/v1/*"}}, "3333333333"},
+		{[]emulator.Fault{{Kind: busy, Operation: "ListAgents"}}, "3333333333"},
+		{[]emulator.Fault{{Kind: busy, Operation: "POST /v1/agents"}, {Kind: busy, Operation: "GET /v1/agents/{agent_id}"}, {Kind: busy, Operation: "GetAgent"}}, ".........."},
+		{[]emulator.Fault{{Kind: emulator.FaultResetStream}, {Kind: busy, Nth: 1}}, "3........."},
+	} {
+		e := emulator.New(emulator.Config{Faults: test.faults})
+		var got strings.Builder
+		for range len(test.want) {
+			w := direct(t.Context(), e, http.MethodGet, "/v1/agents", "")
+			got.WriteString(map[int]string{200: ".", 500: "0", 503: "3"}[w.Code])
+		}
+		if got.String() != test.want {
+			t.Errorf("%+v: %s, want %s", test.faults, &got, test.want)
+		}
+	}
+}
+
+func TestFaultsOfStreams(t *testing.T) {
+	t.Parallel()
+	for operation, want := range map[string][2]int{
+		"StartConversation":       {500, 500},
+		"StartConversationStream": {200, 500},
+		"AppendConversation":      {200, 200},
+	} {
+		e := emulator.New(emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultInternal, Operation: operation}}})
+		for i, body := range []string{plainHello, streamHello} {
+			if w := direct(t.Context(), e, http.MethodPost, "/v1/conversations", body); w.Code != want[i] {
+				t.Errorf("%s: %s: status %d, want %d", operation, body, w.Code, want[i])
+			}
+		}
+	}
+}
+
+// TestFaultsByChance pins that the seed decides, and that chance is about right.
+func TestFaultsByChance(t *testing.T) {
+	t.Parallel()
+	const requests = 2_000
+	draw := func(seed uint64) string {
+		e := emulator.New(emulator.Config{Seed: seed, Faults: []emulator.Fault{
+			{Kind: emulator.FaultInternal, Probability: 0.3}, {Kind: emulator.FaultInternal, Probability: 0.5, Operation: "CreateAgent"},
+		}})
+		var text strings.Builder
+		for range requests {
+			_, _ = fmt.Fprint(&text, direct(t.Context(), e, http.MethodGet, "/v1/agents", "").Code, " ")
+		}
+		return text.String()
+	}
+	first := draw(1)
+	if draw(1) != first || draw(2) == first {
+		t.Error("it is not the seed that decides")
+	}
+	if share := float64(strings.Count(first, "500")) / requests; math.Abs(share-0.3) > 0.04 {
+		t.Errorf("struck %.3f of the requests, want about 0.3", share)
+	}
+}
+
+// TestFaultKnowsTheModel has 429s counted for the model that the call would have run.
+func TestFaultKnowsTheModel(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{})
+	agent := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "of the agent", Name: "n"}))
+	c := a.start("Hello")
+	if err := a.SetFaults(emulator.Fault{Kind: emulator.FaultTokenLimit}); err != nil {
+		t.Fatal(err)
+	}
+	a.post("/v1/conversations", generated.StartConversationRequest{AgentID: agent.ID, Inputs: generated.NewTextInputs("x")}).want(429)
+	a.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("x")}).want(429)
+	a.do(http.MethodGet, "/v1/agents/"+agent.ID, "").want(429)
+	a.do(http.MethodGet, "/v1/agents/none", "").want(429)
+	for name, want := range map[string]int{"of the agent": 1, model: 1, emulator.NoModel: 2} {
+		if got := a.Stats().Models[name].RefusedTokens; got != want {
+			t.Errorf("%q: %d were refused, want %d", name, got, want)
+		}
+	}
+	if err := a.SetFaults(); err != nil || len(a.Faults()) != 0 {
+		t.Errorf("faults are %v, %v", a.Faults(), err)
+	}
+	a.do(http.MethodGet, "/v1/agents/"+agent.ID, "").want(200)
+}
+
+func TestFaultsAreValidated(t *testing.T) {
+	t.Parallel()
+	const busy = emulator.FaultUnavailable
+	for want, fault := range map[string]emulator.Fault{
+		`Kind is "": want one of 401, 402, 403-guardrail, `: {},
+		`Kind is "503"`: {Kind: "503"},
+		`Operation is "Start": want the name of an operation`: {Kind: busy, Operation: "Start"},
+		`Operation is "GetAgentStream"`:                       {Kind: busy, Operation: "GetAgentStream"},
+		`Operation is "LOOK /v1/agents": want a method of`:    {Kind: busy, Operation: "LOOK /v1/agents"},
+		`Operation is "/v1/[": want a pattern: syntax error`:  {Kind: busy, Operation: "/v1/["},
+		"Nth is -1":   {Kind: busy, Nth: -1},
+		"Times is -2": {Kind: busy, Times: -2},
+		"Nth is 1 and Every is 2: want one of them":                  {Kind: busy, Nth: 1, Every: 2},
+		"Probability is 1.5":                                         {Kind: busy, Probability: 1.5},
+		"Probability is NaN":                                         {Kind: busy, Probability: math.NaN()},
+		"Delay is -1ns":                                              {Kind: busy, Delay: -1},
+		"Delay is 0s: want more for kind drip":                       {Kind: emulator.FaultDrip},
+		"Events is 1: kind 503-text has no use for it":               {Kind: busy, Events: 1},
+		"Bytes is 1: kind 503-text has no use for it":                {Kind: busy, Bytes: 1},
+		"Bytes is 268435457: want at most 268435456":                 {Kind: emulator.FaultOversize, Bytes: emulator.MaxFaultBytes + 1},
+		`Fields is ["a"]: kind 503-text has no use for it`:           {Kind: busy, Fields: []string{"a"}},
+		`Header is "a b": want the name of a header`:                 {Kind: busy, Header: map[string]string{"a b": ""}},
+		`Header["A"] is "\n": want no control characters`:            {Kind: busy, Header: map[string]string{"A": "\n"}},
+		`Header is "content-length": want none that the server sets`: {Kind: busy, Header: map[string]string{"content-length": "1"}},
+		`Header is "A": kind reset has no use for it`:                {Kind: emulator.FaultReset, Header: map[string]string{"A": "1"}},
+	} {
+		e := emulator.New(emulator.Config{})
+		if err := e.SetFaults(emulator.Fault{Kind: busy}, fault); err == nil || !strings.Contains(err.Error(), "emulator: Faults[1]: "+want) {
+			t.Errorf("error is %v, want %s", err, want)
+		}
+		if server, err := emulator.Start(emulator.Config{Faults: []emulator.Fault{fault}}); err == nil {
+			_ = server.Close()
+			t.Errorf("%+v is taken by Start", fault)
+		}
+	}
+	if err := emulator.New(emulator.Config{}).SetFaults(make([]emulator.Fault, emulator.MaxFaults+1)...); err == nil {
+		t.Error("there may be any number of faults")
+	}
+}
+
+func TestParseFaults(t *testing.T) {
+	t.Parallel()
+	list, err := emulator.ParseFaults([]byte(`
+- {kind: 503-text, operation: StartConversation, nth: 2, times: 3, probability: 0.5, delay: 300ms, header: {Retry-After: "1"}}
+- {kind: oversize, every: 4, events: 5, bytes: 6}
+- {"kind": "missing-fields", "fields": ["usage"]}
+- {kind: 429, header: {Retry-After: 2}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `[{"kind":"503-text","operation":"StartConversation","nth":2,"times":3,"probability":0.5,"delay":"300ms","header":{"Retry-After":"1"}},` +
+		`{"kind":"oversize","every":4,"events":5,"bytes":6},{"kind":"missing-fields","fields":["usage"]},{"kind":"429","header":{"Retry-After":"2"}}]`
+	if got := encoded(t, list); got != want {
+		t.Errorf("faults are %s, want %s", got, want)
+	}
+	var again []emulator.Fault
+	if err := json.Unmarshal([]byte(want), &again); err != nil || encoded(t, again) != want {
+		t.Errorf("read again they are %+v, %v", again, err)
+	}
+	for text, want := range map[string]string{
+		"kind: reset":                      "Faults: want a list",
+		"- {kind: reset, nht: 1}":          `Faults[0]: json: unknown field "nht"`,
+		"- {kind: reset, delay: soon}":     `Faults[0]: delay is "soon"`,
+		"- {kind: reset}\n- {nth: x}":      "Faults[1]: ",
+		"- {kind: resett}":                 `Faults[0]: Kind is "resett"`,
+		"- {kind: reset}\n---\n- {kind: x": "more behind the list",
+	} {
+		if _, err := emulator.ParseFaults([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error is %v, want %s", text, err, want)
+		}
+	}
+	if list, err := emulator.ParseFaults(nil); err != nil || len(list) != 0 {
+		t.Errorf("nothing is read as %v, %v", list, err)
+	}
+}

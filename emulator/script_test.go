@@ -1,0 +1,188 @@
+package emulator_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+const rules = `
+rules:
+  - {match: "(?i)capital", model: other, reply: "Of what?"}
+  - {match: "(?i)capital of france", reply: Paris}
+  - {match: weather, call: {name: get_weather, arguments: {city: Paris, days: 3}}}
+  - {match: weather, result: rain, reply: Take an umbrella.}
+  - {match: both, reply: I look it up., call: {name: look_up}}
+  - {match: raw, call: {name: f, arguments: "not JSON"}}
+  - {match: ^slow, delay: 2s}
+  - {match: ^late, delay: 1m, reply: At last.}
+  - {match: ^busy, error: {status: 503, body: busy, header: {Content-Type: text/plain, Retry-After: "7"}}}
+  - {match: ^half, reply: So far, error: {status: 500, message: and no further}}
+`
+
+func scripted(t *testing.T, text string) func(context.Context, emulator.Prompt) emulator.Reply {
+	t.Helper()
+	script, err := emulator.ParseScript([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return script
+}
+
+func TestScriptReplies(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: scripted(t, rules)})
+	for _, test := range []struct{ model, text, want string }{
+		{model, "What is the Capital of France?", "Paris"},
+		{"other", "What is the capital of France?", "Of what?"},
+		{model, "What is the capital of Spain?", `You said "What is the capital of Spain?", and this is the emulator's answer to that.`},
+		{model, "What is 2+2?", "4"},
+	} {
+		request := textRequest(test.text)
+		request.Model = test.model
+		if got := textOf(read[generated.ConversationResponse](a.post("/v1/conversations", request)).Outputs); got != test.want {
+			t.Errorf("%s, %s: %q, want %q", test.model, test.text, got, test.want)
+		}
+	}
+}
+
+func TestScriptCalls(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: scripted(t, rules)})
+	c := a.start("How is the weather?")
+	call, ok := c.Outputs[0].Value().(generated.FunctionCallEntry)
+	if !ok || call.Name != "get_weather" || call.Arguments != `{"city":"Paris","days":3}` {
+		t.Fatalf("output is %+v", c.Outputs[0].Value())
+	}
+	for result, want := range map[string]string{
+		"heavy rain": "Take an umbrella.", "sun": "The result of get_weather is: sun",
+	} {
+		answer := read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{
+			Inputs: generated.NewEntryInputs([]generated.Entry{
+				generated.NewEntry(generated.FunctionResultEntry{ToolCallID: call.ToolCallID, Result: result}),
+			}),
+			Store: ptr(false),
+		}))
+		if got := textOf(answer.Outputs); got != want {
+			t.Errorf("%s: %q, want %q", result, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"both": `[[{"text":"I look it up.","type":"text"}],["look_up","{}"]]`, "raw": `[["f","not JSON"]]`,
+	} {
+		if got := essence(t, a.start(text).Outputs); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestScriptErrors(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: scripted(t, rules)})
+	for range 2 { // What one reply has, the next has too.
+		got := a.post("/v1/conversations", textRequest("busy?")).want(http.StatusServiceUnavailable)
+		if got.body != "busy" || got.header.Get("Content-Type") != "text/plain" || got.header.Get("Retry-After") != "7" {
+			t.Errorf("reply is %v %s", got.header, got.body)
+		}
+	}
+	request := textRequest("half")
+	request.Stream = true
+	list := events(t, a.post("/v1/conversations", request).want(http.StatusOK).body)
+	if last := list[len(list)-1]; textOf(joined(t, list)) != "So far" || !strings.Contains(string(last.data), "and no further") {
+		t.Errorf("last event is %s", last.data)
+	}
+}
+
+func TestScriptDelays(t *testing.T) {
+	t.Parallel()
+	model := scripted(t, rules)
+	for text, want := range map[string]struct {
+		delay time.Duration
+		reply string
+	}{"slow: say hi": {2 * time.Second, "slow"}, "late": {time.Minute, "At last."}, "say hi": {0, "hi"}} {
+		synctest.Test(t, func(t *testing.T) {
+			e := emulator.New(emulator.Config{Model: model})
+			began := time.Now()
+			w := run(t, e, text)
+			if took := time.Since(began); took != want.delay || !strings.Contains(w.Body.String(), want.reply) {
+				t.Errorf("%s: %s after %s", text, w.Body, took)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		e := emulator.New(emulator.Config{Model: model})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		direct(ctx, e, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"late"}`)
+		if took := time.Since(began); took != time.Second || e.Stats().Models["m"].Tokens != 0 {
+			t.Errorf("the client left after 1s, the call took %s: %+v", took, e.Stats())
+		}
+	})
+}
+
+func TestScriptIsValidated(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                "script: it is empty",
+		"rules: [":                        "script: yaml: line 1",
+		"[]":                              "script is a list: want a mapping (line 1)",
+		"rules: {}":                       "script: rules is a mapping: want a list (line 1)",
+		"rules: []":                       "script: rules: want at least one",
+		"rule: []":                        "script: rule is unknown: want rules (line 1)",
+		"rules: [{reply: a}]\n---\nx: y":  "script: there is more behind its document",
+		"rules: [a]":                      `script: rule 1 is "a": want a mapping`,
+		"rules: [{reply: a}, {match: a}]": "script: rule 2: want a reply, call, error or delay (line 1)",
+		"rules:\n- reply: a\n  macth: b":  "script: rule 1: macth is unknown: want call, delay, error, match, model, reply, result (line 3)",
+		"rules:\n- reply: a\n  reply: b":  "script: rule 1: reply is there twice (line 3)",
+		"rules: [{match: (, reply: a}]":   `script: rule 1: match is "(": error parsing regexp: missing closing )`,
+		"rules: [{reply: [a]}]":           "script: rule 1: reply is a list: want a text",
+		"rules: [{reply: ''}]":            `script: rule 1: reply is "": want a text`,
+		"rules: [{model: {}, reply: a}]":  "script: rule 1: model is a mapping: want a text",
+		"rules: [{delay: soon}]":          `script: rule 1: delay is "soon": want a time above 0, as "300ms"`,
+		"rules: [{delay: -1s}]":           `script: rule 1: delay is "-1s"`,
+		"rules: [{call: f}]":              `script: rule 1: call is "f": want a mapping`,
+		"rules: [{call: {}}]":             "script: rule 1: call: want a name",
+		"rules: [{call: {name: f, arguments: [1]}}]":            "script: rule 1: call: arguments is a list: want a mapping or a text",
+		"rules: [{call: {name: f, arguments: 1}}]":              `script: rule 1: call: arguments is "1"`,
+		"rules: [{call: {name: f, arguments: {a: .nan}}}]":      "script: rule 1: call: arguments: cannot be JSON",
+		"rules: [{call: {name: f, args: {}}}]":                  "script: rule 1: call: args is unknown: want arguments, name",
+		"rules: [{error: {message: a}}]":                        "script: rule 1: error: want a status",
+		"rules: [{error: {status: 200}}]":                       `script: rule 1: error: status is "200": want a status from 400 to 599`,
+		"rules: [{error: {status: x}}]":                         `script: rule 1: error: status is "x"`,
+		"rules: [{error: {status: 500, header: 7}}]":            `script: rule 1: error: header is "7": want names and texts`,
+		"rules: [{error: {status: 500, header: {'a b': '7'}}}]": `script: rule 1: error: header: Header is "a b"`,
+	} {
+		if _, err := emulator.ParseScript([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error is %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestScriptIsJSONToo reads the same in the other form.
+func TestScriptIsJSONToo(t *testing.T) {
+	t.Parallel()
+	model := scripted(t, `{"rules": [{"match": "^a", "reply": "b"}]}`)
+	a := start(t, emulator.Config{Model: model})
+	if got := textOf(a.start("a").Outputs); got != "b" {
+		t.Errorf("text is %q", got)
+	}
+}
+
+func FuzzParseScript(f *testing.F) {
+	f.Add(rules)
+	f.Add("rules: [{reply: &x a, match: *x}]")
+	f.Add("rules: &r [{call: {name: f, arguments: {1: 2, ~: [*r]}}}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		model, err := emulator.ParseScript([]byte(text))
+		if (model == nil) != (err != nil) {
+			t.Errorf("model %t, error %v", model != nil, err)
+		}
+	})
+}
