@@ -18,7 +18,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## ask, continue and stream a conversation: no key needed
-	go run ./examples/quickstart </dev/null
+	env -u MISTRAL_API_KEY go run ./examples/quickstart </dev/null
 
 .PHONY: test
 test: ## run every test, with the race detector
@@ -98,4 +98,4 @@ check-modules: ## fail where go.mod or go.sum is not tidy
 	cd openapi/specdiff && go mod tidy -diff
 
 .PHONY: ci
-ci: test lint check-generated check-modules fuzz examples ## everything above that CI runs
+ci: test lint check-generated check-modules fuzz examples ## what CI runs: test, lint, check-generated, check-modules, fuzz, examples

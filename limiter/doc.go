@@ -7,7 +7,7 @@
 // starts when both buckets can pay for it: it takes one request and its
 // estimated tokens, or nothing at all. Calls that cannot start wait in one
 // queue, first come, first served, so a large call is never held up by smaller
-// ones that came later.
+// ones that came later. (With [Guarded], those may pass it that do not delay it.)
 //
 // That is the right schedule for a server that counts by token bucket, at the
 // end of a wire that delays all calls alike. For every other, [Guarded] adds what
@@ -18,11 +18,14 @@
 //		return err
 //	}
 //	reply, err := send(ctx, request)
-//	if neverReachedServer(err) {
+//	switch {
+//	case err == nil:
+//		permit.Settle(reply.Usage.TotalTokens) // surplus back, shortfall charged
+//	case neverReachedServer(err):
 //		permit.Cancel() // the request and all tokens go back
-//		return err
+//	default:
+//		permit.Settle(estimate) // it may have been carried out
 //	}
-//	permit.Settle(reply.Usage.TotalTokens) // surplus back, shortfall charged
 //
 // The cost of a call is known only when its reply is, so a [Permit] holds the
 // estimate until Settle replaces it by the truth. A shortfall is charged even

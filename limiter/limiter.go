@@ -11,7 +11,8 @@ import (
 // Never is the answer of [Limiter.WaitTime] for a call that can never start.
 const Never = time.Duration(math.MaxInt64)
 
-// A Limiter admits calls within one [Limit], first come, first served. See the
+// A Limiter admits calls within one [Limit], first come, first served but for
+// what [Guarded] lets pass. See the
 // package comment for how it works and which method to use.
 //
 // The zero value has no buckets and panics when used: call [New]. A Limiter is

@@ -167,7 +167,7 @@ func (p *piece) thinking() []generated.ContentChunk {
 
 // response returns the reply as far as it has come.
 func (a *assembly) response() *generated.ConversationResponse {
-	r := &generated.ConversationResponse{ConversationID: a.conversationID, Outputs: []generated.Entry{}}
+	r := &generated.ConversationResponse{Object: "conversation.response", ConversationID: a.conversationID, Outputs: []generated.Entry{}}
 	if a.usage != nil {
 		r.Usage = *a.usage
 	}
@@ -177,22 +177,30 @@ func (a *assembly) response() *generated.ConversationResponse {
 	return r
 }
 
+// entryObject is what the API calls every entry.
+const entryObject = "entry"
+
 func (o *output) entry() generated.Entry {
 	switch o.kind {
 	case generated.EntryTypeMessageOutput:
 		message := o.message
+		message.Object = entryObject
 		message.Content = o.content()
 		return generated.NewEntry(message)
 	case generated.EntryTypeFunctionCall:
 		call := o.call
+		call.Object = entryObject
 		call.Arguments = generated.FunctionCallEntryArguments(o.arguments.String())
 		return generated.NewEntry(call)
 	case generated.EntryTypeToolExecution:
 		tool := o.tool
+		tool.Object = entryObject
 		tool.Arguments = o.arguments.String()
 		return generated.NewEntry(tool)
 	default:
-		return generated.NewEntry(o.handoff)
+		handoff := o.handoff
+		handoff.Object = entryObject
+		return generated.NewEntry(handoff)
 	}
 }
 

@@ -58,12 +58,14 @@ type Config struct {
 
 	// Limits holds the models that have limits of their own, by the name that
 	// requests give. All other models, and calls that have none, share the limit
-	// made of RequestsPerSecond and TokensPerMinute.
+	// made of RequestsPerSecond and TokensPerMinute. Each needs both figures: here
+	// zero is no default.
 	Limits map[string]limiter.Limit
 
 	// Jitter is how much closer together two calls may arrive at the server than
 	// they were sent. It widens the pace: 50 ms cost 5 % of one request a second,
-	// and 0.4 % of one in twelve. Must be above 0 and at most a minute. Default: 50 ms.
+	// and 0.4 % of one in twelve. It is of no use with BareBuckets. Must be above 0
+	// and at most a minute. Default: 50 ms.
 	Jitter time.Duration
 
 	// BareBuckets starts calls as soon as the two token buckets allow, without

@@ -13,7 +13,7 @@
 // Every operation goes the same way. Its tokens are estimated: the prompt is
 // counted, with the history of a stored conversation, and the reply guessed. The
 // limiter admits it when both a request and the tokens are there, first come,
-// first served. The request is sent, and sent again after a failure that may
+// first served, but for small calls that pass a large one without delaying it. The request is sent, and sent again after a failure that may
 // pass: 429, 500, 502, 503, 504, a broken connection, an attempt that took too
 // long. In the end what the reply reports as used is settled: a surplus goes back
 // to the bucket and lets the next call start at once, a shortfall is charged.
@@ -27,7 +27,9 @@
 // # Errors
 //
 // [*ConfigError] and [*RequestError] report bad input before anything is sent,
-// [*APIError] a reply that is no success, [*RateLimitError] a 429 after the last
-// attempt, [*TransportError] a request without a reply, [*StreamError] a stream
-// that broke. Each implements [Error] and wraps its cause.
+// [*TokenCountError] a prompt that cannot be counted, [*WaitError] a context that
+// ended before the call was sent, [*APIError] a reply that is no success,
+// [*RateLimitError] a 429 after the last attempt, [*TransportError] a request
+// without a reply, [*StreamError] a stream that broke. Each implements [Error] and
+// wraps its cause; [ErrNotFound] and its like say what kind of failure it is.
 package ratelimited

@@ -76,7 +76,11 @@ type WaitError struct {
 }
 
 func (e *WaitError) Error() string {
-	return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for 1 request and %d tokens: %v", e.Operation, e.Waited, e.Tokens, e.Err)
+	if e.Waited == 0 && e.Tokens == 0 {
+		return fmt.Sprintf("mistral: %s: not sent: %v", e.Operation, e.Err)
+	}
+	return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for 1 request and %d tokens: %v",
+		e.Operation, e.Waited.Round(time.Millisecond), e.Tokens, e.Err)
 }
 
 // Unwrap returns Err.

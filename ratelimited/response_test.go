@@ -35,7 +35,7 @@ func essence(t *testing.T, value any) any {
 	strip = func(v any) {
 		switch v := v.(type) {
 		case map[string]any:
-			for _, name := range []string{"id", "conversation_id", "created_at", "completed_at", "object", "tool_call_id"} {
+			for _, name := range []string{"id", "conversation_id", "created_at", "completed_at", "tool_call_id"} {
 				delete(v, name)
 			}
 			for _, child := range v {

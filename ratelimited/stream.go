@@ -161,7 +161,7 @@ func (s *Stream) fail(what string, err error) {
 	case s.err != nil || s.done:
 		return
 	case s.isClosed():
-		what, err = "it was closed", errClosed
+		what, err = "no more events", errClosed
 	case s.flight.ctx.Err() != nil:
 		what, err = "the call's context ended", contextError(s.flight.ctx)
 	case s.flight.latest.idleFor() != nil:

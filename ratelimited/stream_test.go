@@ -135,7 +135,7 @@ func TestStreamEndings(t *testing.T) {
 			want: "it ended before its last event", left: 2000 - received},
 		"break": {text: started + hello + "~" + done, left: 2000 - received,
 			stop: func(_ *testing.T, _ context.CancelFunc, _ *ratelimited.Stream, events int) bool { return events == 2 }},
-		"close": {text: started + hello + "~" + done, left: 2000 - received, want: "it was closed, after 2 events",
+		"close": {text: started + hello + "~" + done, left: 2000 - received, want: "no more events, after 2 events",
 			stop: func(t *testing.T, _ context.CancelFunc, stream *ratelimited.Stream, events int) bool {
 				if events == 2 {
 					if err := stream.Close(); err != nil {
@@ -215,7 +215,7 @@ func TestStreamClosedFromOutside(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 		events, err := ended.Await(t.Context())
-		if len(events) != 1 || err == nil || !strings.Contains(err.Error(), "it was closed, after 1 events") {
+		if len(events) != 1 || err == nil || !strings.Contains(err.Error(), "no more events, after 1 events") {
 			t.Errorf("%d events and %v, want 1 and the closing", len(events), err)
 		}
 	})
