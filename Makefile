@@ -26,6 +26,10 @@ test: ## run every test, with the race detector
 	cd simulation && go test -race -shuffle=on ./...
 	cd openapi/specdiff && go test -race -shuffle=on ./...
 
+.PHONY: interop
+interop: ## have Mistral's own TypeScript client use the emulator, where Node.js is
+	go test -race -count=1 -v ./emulator/interop
+
 .PHONY: simulate
 simulate: ## run the limiter against simulated servers: a table, and simulation/chart.svg
 	cd simulation && go run .
@@ -98,4 +102,4 @@ check-modules: ## fail where go.mod or go.sum is not tidy
 	cd openapi/specdiff && go mod tidy -diff
 
 .PHONY: ci
-ci: test lint check-generated check-modules fuzz examples ## what CI runs: test, lint, check-generated, check-modules, fuzz, examples
+ci: test interop lint check-generated check-modules fuzz examples ## what CI runs: test, interop, lint, check-generated, check-modules, fuzz, examples
