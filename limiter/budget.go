@@ -129,10 +129,14 @@ func (b *budget) settle(now time.Time, c cost, actual int) {
 // while so much is in flight. The buckets are lowered to that; a guard, which
 // knows better what the server counts, takes what is said of tokens instead.
 func (b *budget) observe(now time.Time, requests, tokens int, inFlight cost) {
+	g := b.guard
+	if g != nil {
+		inFlight.requests = 0 // a server counts requests as they arrive
+	}
 	if requests >= 0 {
 		b.requests.lower(now, float64(requests-inFlight.requests)*requestUnits)
 	}
-	switch g := b.guard; {
+	switch {
 	case tokens < 0:
 	case g != nil:
 		g.observe(g.at(now), tokens)

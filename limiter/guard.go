@@ -94,6 +94,9 @@ func (g *guard) setLimit(now time.Time, l Limit) {
 	g.perMinute = l.TokensPerMinute
 	g.tokens.limit = max(l.TokensPerMinute, l.TokenBurst)
 	g.tokens.span = seconds(60 * float64(g.tokens.limit) / float64(l.TokensPerMinute))
+	// What was learned of sizes under another limit must not be more than this one
+	// calls small.
+	g.square = min(g.square, math.Pow(largeShare*float64(g.tokens.limit), 2))
 	g.at(now)
 }
 

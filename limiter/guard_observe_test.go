@@ -70,18 +70,18 @@ func TestGuardedObserveWithCallsInFlight(t *testing.T) {
 	}, guarded)
 }
 
-// Requests are believed as without a guard.
+// Requests are believed, and one that is in flight has been counted already.
 func TestGuardedObserveRequests(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {
 		b.acquire(0)
 		remaining := 3
 		b.Observe(limiter.ServerState{RemainingRequests: &remaining})
-		b.available(2, 60_000) // one is in flight
+		b.available(3, 60_000)
 		remaining = 90
 		b.Observe(limiter.ServerState{RemainingRequests: &remaining})
-		b.available(2, 60_000)
+		b.available(3, 60_000)
 		b.until(500 * ms)
-		b.available(52, 60_000)
+		b.available(53, 60_000)
 	}, guarded)
 }
 

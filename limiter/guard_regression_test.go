@@ -70,3 +70,23 @@ func TestSnapshotForgetsNoRequest(t *testing.T) {
 		}
 	}, guarded)
 }
+
+// What was learned of sizes under a large limit does not make calls of a smaller
+// one wait for each other.
+func TestLowerLimitForgetsLargeSizes(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 1_000_000_000}, func(b *bench) {
+		for range 200 {
+			b.use(100_000_000)
+		}
+		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 1_000_000}); err != nil {
+			b.Fatal(err)
+		}
+		b.until(b.now() + 24*time.Hour) // whatever is owed is paid
+		for i := range 50 {
+			b.goAcquire(b.Context(), 1000)
+			if n := b.Snapshot().InFlight; n != i+1 {
+				b.Fatalf("%d calls are in flight, want %d", n, i+1)
+			}
+		}
+	}, guarded)
+}

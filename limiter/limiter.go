@@ -47,14 +47,16 @@ type Option func(*Limiter)
 
 // Guarded puts a guard beside the buckets, for a server that may count in
 // another way than by token bucket, and a network that may bring calls closer
-// together than they were sent. jitter is by how much; at least 0.
+// together than they were sent. jitter is by how much: at least 0, at most an hour.
 //
 // A bucket that is full at first and refills meanwhile lets up to twice its
 // capacity pass in the first minute. A server that counts by windows refuses
 // half of that. A guarded limiter therefore also keeps to windows of its own: no
 // more requests than the bucket holds, rounded down, in the time that they take
-// and the jitter; no more tokens than TokensPerMinute in any minute, as far as
-// they are known. A call in flight counts as a fifth of its estimate there (a
+// and the jitter (so a RequestBurst below RequestsPerSecond costs more of the
+// rate than the default does); and no call starts while TokensPerMinute were
+// used in the minute before, as far as that is known (with a TokenBurst above it,
+// so many in as long as they take). A call in flight counts as a fifth of its estimate there (a
 // call of more than an eighth of the limit as all of it and a quarter more), and
 // there is always room for the replies that may end while a call is on its way.
 //
@@ -69,7 +71,8 @@ type Option func(*Limiter)
 // at the head: while a large call waits for most of a minute to become free,
 // smaller ones may use what would be too little for it.
 func Guarded(jitter time.Duration) Option {
-	return func(l *Limiter) { l.budget.guard = newGuard(time.Now(), l.limit, max(0, jitter)) }
+	jitter = max(0, min(jitter, time.Hour))
+	return func(l *Limiter) { l.budget.guard = newGuard(time.Now(), l.limit, jitter) }
 }
 
 // New returns a limiter with both buckets full, or a [*LimitError]. Without

@@ -18,9 +18,10 @@ type ServerState struct {
 // where less remains than is known here: the balances are lowered to that, less
 // what is in flight, because the server may not have counted those calls yet. It
 // never raises a balance, because what the server last counted is older than
-// what was taken here since. A guarded limiter counts tokens as the server does:
-// it takes what is missing there beyond its own count as used by others, until
-// the next word, for a minute at most.
+// what was taken here since. A guarded limiter counts as the server does: requests
+// when they arrive, so that those in flight are no reason to lower anything, and
+// tokens when they are used: it takes what is missing there beyond its own count
+// as used by others, until the next word, for a minute at most.
 //
 // A number that makes no sense (one below 0, a limit of 0, more remaining than
 // the limit) changes nothing.

@@ -47,14 +47,14 @@ func (a *assembly) add(event sse.Event) {
 		a.usage = &e.Usage
 	case generated.MessageOutputEvent:
 		o := a.output(e.ID, generated.EntryTypeMessageOutput)
-		if o.message.ID == "" {
-			o.message = generated.MessageOutputEntry{ID: e.ID, Model: e.Model, AgentID: e.AgentID, Role: e.Role, CreatedAt: e.CreatedAt}
+		if len(o.pieces) == 0 {
+			o.message = generated.MessageOutputEntry{Model: e.Model, AgentID: e.AgentID, Role: e.Role, CreatedAt: e.CreatedAt}
 		}
 		o.addContent(e.ContentIndex, e.Content)
 	case generated.FunctionCallEvent:
 		o := a.output(e.ID, generated.EntryTypeFunctionCall)
-		if o.call.ID == "" {
-			o.call = generated.FunctionCallEntry{ID: e.ID, Model: e.Model, AgentID: e.AgentID, CreatedAt: e.CreatedAt}
+		if o.call.CreatedAt.IsZero() {
+			o.call.Model, o.call.AgentID, o.call.CreatedAt = e.Model, e.AgentID, e.CreatedAt
 		}
 		setIfAny(&o.call.Name, e.Name)
 		setIfAny(&o.call.ToolCallID, e.ToolCallID)
@@ -62,7 +62,7 @@ func (a *assembly) add(event sse.Event) {
 		o.arguments.WriteString(e.Arguments)
 	case generated.ToolExecutionStartedEvent:
 		o := a.output(e.ID, generated.EntryTypeToolExecution)
-		o.tool = generated.ToolExecutionEntry{ID: e.ID, Model: e.Model, AgentID: e.AgentID, Name: e.Name, CreatedAt: e.CreatedAt}
+		o.tool.Model, o.tool.AgentID, o.tool.Name, o.tool.CreatedAt = e.Model, e.AgentID, e.Name, e.CreatedAt
 		o.arguments.WriteString(e.Arguments)
 	case generated.ToolExecutionDeltaEvent:
 		a.output(e.ID, generated.EntryTypeToolExecution).arguments.WriteString(e.Arguments)
@@ -72,7 +72,7 @@ func (a *assembly) add(event sse.Event) {
 		o.tool.Info, o.tool.CompletedAt = e.Info, e.CreatedAt
 	case generated.AgentHandoffStartedEvent:
 		o := a.output(e.ID, generated.EntryTypeAgentHandoff)
-		o.handoff.ID, o.handoff.CreatedAt = e.ID, e.CreatedAt
+		o.handoff.CreatedAt = e.CreatedAt
 		o.handoff.PreviousAgentID, o.handoff.PreviousAgentName = e.PreviousAgentID, e.PreviousAgentName
 	case generated.AgentHandoffDoneEvent:
 		o := a.output(e.ID, generated.EntryTypeAgentHandoff)
@@ -120,25 +120,31 @@ func (o *output) addContent(index int, content generated.MessageContent) {
 	}
 }
 
-// textPiece returns the text at an index, which the latest piece is, or begins it.
+// textPiece returns the text that goes on at an index, or begins one.
 func (o *output) textPiece(index int) *piece {
-	if n := len(o.pieces); n > 0 {
-		if p := o.pieces[n-1]; p.index == index && p.thought == nil && p.whole.IsZero() {
-			return p
-		}
+	if p := o.piece(index); p != nil && p.thought == nil && p.whole.IsZero() {
+		return p
 	}
 	p := &piece{index: index}
 	o.pieces = append(o.pieces, p)
 	return p
 }
 
+// piece returns the latest piece at an index; nil if there is none.
+func (o *output) piece(index int) *piece {
+	for _, p := range slices.Backward(o.pieces) {
+		if p.index == index {
+			return p
+		}
+	}
+	return nil
+}
+
 // think continues the thoughts at an index, or begins them. Texts that follow each
 // other are one text.
 func (o *output) think(index int, delta generated.ThinkChunk) {
-	var p *piece
-	if n := len(o.pieces); n > 0 && o.pieces[n-1].index == index && o.pieces[n-1].thought != nil {
-		p = o.pieces[n-1]
-	} else {
+	p := o.piece(index)
+	if p == nil || p.thought == nil {
 		p = &piece{index: index, thought: &generated.ThinkChunk{}}
 		o.pieces = append(o.pieces, p)
 	}
@@ -184,22 +190,22 @@ func (o *output) entry() generated.Entry {
 	switch o.kind {
 	case generated.EntryTypeMessageOutput:
 		message := o.message
-		message.Object = entryObject
+		message.ID, message.Object = o.id, entryObject
 		message.Content = o.content()
 		return generated.NewEntry(message)
 	case generated.EntryTypeFunctionCall:
 		call := o.call
-		call.Object = entryObject
+		call.ID, call.Object = o.id, entryObject
 		call.Arguments = generated.FunctionCallEntryArguments(o.arguments.String())
 		return generated.NewEntry(call)
 	case generated.EntryTypeToolExecution:
 		tool := o.tool
-		tool.Object = entryObject
+		tool.ID, tool.Object = o.id, entryObject
 		tool.Arguments = o.arguments.String()
 		return generated.NewEntry(tool)
 	default:
 		handoff := o.handoff
-		handoff.Object = entryObject
+		handoff.ID, handoff.Object = o.id, entryObject
 		return generated.NewEntry(handoff)
 	}
 }
@@ -213,6 +219,7 @@ func (o *output) content() generated.MessageContent {
 	chunks := make([]generated.ContentChunk, 0, len(o.pieces))
 	for _, p := range o.pieces {
 		switch {
+		case p.isBare() && p.text.Len() == 0: // a beginning that came to nothing
 		case p.thought != nil:
 			thought := *p.thought
 			thought.Thinking = p.thinking()

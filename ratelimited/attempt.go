@@ -16,6 +16,7 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer    // ends ctx after the call's timeout
 	resp   *http.Response // nil until there is one
+	good   bool           // it is a success that is read as a whole
 	events *eventReader   // of a stream; nil until it has begun
 
 	permit    *limiter.Permit

@@ -170,8 +170,8 @@ type RateLimitError struct {
 	// RetryAfter is how long the server asked to wait; 0 when it did not say.
 	RetryAfter time.Duration
 
-	// LimitType is what is used up: "requests" or "tokens", or another name
-	// that the server gives, such as "web_search"; empty when it does not say.
+	// LimitType is what is used up: "requests" or "tokens", or a tool of the API,
+	// such as "web_search"; empty when the server does not say.
 	LimitType string
 
 	// Reason says why trying again would be of no use, where the headers show

@@ -100,6 +100,12 @@ func (f *flight) learn(conversationID string, usage generated.ConversationUsageI
 		if !g.teaches || usage.ConnectorTokens > 0 {
 			counted = 0 // the prompt has more than was counted
 		}
+		if prompt > 0 {
+			reply = max(reply, used-prompt) // what tools of the service added is as good as written
+		}
+		if most := f.op.prompt.maxTokens; most != nil && reply >= *most && reply < g.model.Reply() {
+			reply = 0 // it was cut: how long it would have been is not known
+		}
 		g.model.Learn(counted, prompt-g.known, reply)
 	}
 	f.remember(conversationID, used)

@@ -20,7 +20,8 @@ func serverState(header http.Header) (s limiter.ServerState, found bool) {
 		if field == nil || len(values) == 0 {
 			continue
 		}
-		if n, err := strconv.Atoi(strings.TrimSpace(values[0])); err == nil && n >= 0 {
+		n, err := strconv.Atoi(strings.TrimSpace(values[0]))
+		if err == nil && n >= 0 && (*field == nil || n < **field) { // of two names for it the lower
 			*field, found = &n, true
 		}
 	}

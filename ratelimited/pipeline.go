@@ -224,9 +224,13 @@ func (f *flight) attempt() error {
 	}
 	f.log("reply", slog.Int("status", resp.StatusCode), slog.String("request_id", requestID(resp.Header)))
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
+		a.good = !f.op.stream
 		return f.open(a)
 	}
 	defer a.end()
+	if resp.StatusCode != http.StatusTooManyRequests {
+		f.observe(resp.Header)
+	}
 	// The status alone is an answer: what cannot be read of the body is left out.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody+longestKey))
 	return f.apiError(body)
@@ -347,12 +351,12 @@ func (f *flight) land(used int) {
 }
 
 // conclude settles what the call used, and what attempts without a reply may have
-// used. Then comes what the server says, which counts this call. A stream has
-// brought that in the beginning: it is old by now.
+// used. Then comes what the server says, which counts this call. What streams and
+// failures brought of that was taken when it came: it is old by now.
 func (f *flight) conclude(used int) {
 	f.permit.Settle(f.lost + used)
 	f.log("settled", slog.Int("estimated", f.guess.total), slog.Int("used", used), slog.Int("lost", f.lost))
-	if f.latest.resp != nil && !f.op.stream {
+	if f.latest.good {
 		f.observe(f.latest.resp.Header)
 	}
 }

@@ -32,13 +32,13 @@ func (f *flight) prepareRetry(failure error) error {
 	if !again {
 		return failure
 	}
+	if deadline, ok := f.ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
+		return fmt.Errorf("%w; the next attempt would be in %v, after the deadline: %w", failure, wait, context.DeadlineExceeded)
+	}
 	if !errors.Is(failure, ErrRateLimited) && !f.client.retries.retry() {
 		return fmt.Errorf("%w; not tried again: too many of this client's calls fail", failure)
 	}
 	f.log("retry", slog.Duration("wait", wait))
-	if deadline, ok := f.ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
-		return fmt.Errorf("%w; the next attempt would be in %v, after the deadline: %w", failure, wait, context.DeadlineExceeded)
-	}
 	if !f.paused(failure) {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
@@ -64,7 +64,9 @@ func (f *flight) next(failure error) (wait time.Duration, again bool) {
 	var api *APIError
 	switch {
 	case errors.As(failure, &limited):
-		f.observe(limited.Header)
+		// What the server says of its limits comes after the refusal: the limiter
+		// learns from what it did not know.
+		defer f.observe(limited.Header)
 		limited.Reason = hopeless(limited.Header, limited.LimitType)
 		if limited.hopeless = limited.Reason != ""; limited.hopeless {
 			return 0, false
@@ -195,7 +197,7 @@ func duration(n float64, unit time.Duration) time.Duration {
 // "web_search rate limit reached.".
 func limitType(message string) string {
 	name, _, found := strings.Cut(strings.ToLower(message), " rate limit ")
-	if !found || strings.ContainsAny(name, " \t\n") {
+	if !found {
 		return ""
 	}
 	switch name {
@@ -203,8 +205,10 @@ func limitType(message string) string {
 		return limitTokens
 	case "request", "requests":
 		return limitRequests
+	case "web_search", "web_search_premium", "code_interpreter", "image_generation", "document_library":
+		return name
 	}
-	return name
+	return "" // "API rate limit exceeded" says nothing
 }
 
 // errTimeout ends an attempt that takes longer than its timeout.
