@@ -10,8 +10,9 @@ import (
 const DefaultJitter = 50 * time.Millisecond
 
 // The guard's constants were chosen by simulation (see the directory
-// simulation): they are where the use of the quota is highest among those
-// without a single refusal by servers of every kind.
+// simulation): they are where the use of the quota is highest among those with
+// which servers that charge at the end, by bucket or window, refuse nothing in
+// hundreds of half hours but for one or two.
 const (
 	// heldShare is how much of a call's estimate counts while it is in flight. A
 	// server that charges a call when its reply ends, as the API seems to do,
@@ -48,7 +49,7 @@ const (
 // reply ends, and as seen through a network that delays some calls more than
 // others. The rule that satisfies all of them: in no span of time that is longer
 // than the server's by the jitter are more requests sent than its window allows,
-// and in no minute more tokens used.
+// and no call starts while a minute's tokens were used in the minute before.
 //
 // The caller serialises all use.
 type guard struct {
