@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated/server"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
 )
 
 // Emulator is the API as an [http.Handler]. It is safe for concurrent use. Make one

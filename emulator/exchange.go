@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 // exchange is one request on its way through the emulator and what became of it. It

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
 )
 
 func TestUnauthorized(t *testing.T) {

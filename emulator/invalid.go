@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated/server"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
 )
 
 // fieldError is one error of a 422, as pydantic writes it.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 // reply answers with a JSON body; nil means none, a string is JSON already.

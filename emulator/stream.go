@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
 )
 
 // stream sends the outputs of a call as events, one by one.

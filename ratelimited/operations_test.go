@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )

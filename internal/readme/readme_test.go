@@ -21,8 +21,8 @@ var (
 
 // packages are what a block may use without importing it.
 var packages = map[string]string{
-	"context": "context", "errors": "errors", "fmt": "fmt", "json": "encoding/json",
-	"emulator": module + "emulator", "generated": module + "generated", "limiter": module + "limiter", "ratelimited": module + "ratelimited",
+	"context": "context", "errors": "errors", "fmt": "fmt", "json": "encoding/json", "testing": "testing",
+	"contract": module + "contract", "emulator": module + "emulator", "generated": module + "generated", "limiter": module + "limiter", "ratelimited": module + "ratelimited",
 }
 
 const module = "github.com/mistral-ratelimit/mistral-ratelimit-go/"
@@ -36,11 +36,11 @@ func program(code string) string {
 	var b strings.Builder
 	b.WriteString("package main\n\nimport (\n")
 	for _, name := range slices.Sorted(maps.Keys(packages)) {
-		if name == "context" || name == "generated" || name == "ratelimited" || strings.Contains(code, name+".") {
+		if slices.Contains([]string{"context", "generated", "ratelimited", "testing"}, name) || strings.Contains(code, name+".") {
 			fmt.Fprintf(&b, "\t%q\n", packages[name])
 		}
 	}
-	b.WriteString(")\n\nfunc main() {}\n\nfunc block(ctx context.Context, client *ratelimited.Client, request generated.StartConversationRequest, " +
+	b.WriteString(")\n\nfunc main() {}\n\nfunc block(t *testing.T, ctx context.Context, client *ratelimited.Client, request generated.StartConversationRequest, " +
 		"requests []generated.StartConversationRequest, err error) error {\n{\n" + code)
 	for _, names := range declared.FindAllStringSubmatch(code, -1) {
 		for name := range strings.SplitSeq(names[1]+names[2], ", ") {

@@ -31,8 +31,8 @@ func TestImportsPointDownwards(t *testing.T) {
 		"sse":               {"generated"},
 		"tokens":            {"generated"},
 		"ratelimited":       {"generated", "internal/estimate", "limiter", "sse", "tokens"},
-		"emulator":          {"generated", "generated/server", "internal/contract", "openapi"},
-		"internal/contract": {"openapi"},
+		"emulator":          {"generated", "generated/server", "contract", "openapi"},
+		"contract":          {"openapi"},
 		"internal/estimate": {},
 	} {
 		t.Run(room, func(t *testing.T) {

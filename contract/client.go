@@ -5,15 +5,16 @@ import (
 	"sync"
 )
 
-// TB is the part of testing.TB that [Client] needs, so that the emulator, which
-// imports this package, does not link package testing.
+// TB is the part of testing.TB that [Client] needs: what imports this package and is
+// no test need not link package testing.
 type TB interface {
 	Helper()
 	Errorf(format string, args ...any)
 }
 
 // Client returns an HTTP client whose traffic is checked against [Default], each
-// violation an error of the test. A base of nil is http.DefaultTransport.
+// violation an error of the test. A base of nil is http.DefaultTransport. It is safe
+// for concurrent use.
 func Client(tb TB, base http.RoundTripper) *http.Client {
 	return &http.Client{Transport: &Transport{Base: base, Report: Reporter(tb)}}
 }

@@ -3,7 +3,7 @@ package contract_test
 import (
 	"testing"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 // What the document forbids is refused by both, what it is silent about by the

@@ -3,7 +3,7 @@ package contract_test
 import (
 	"testing"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 // BenchmarkExchange is a start with its reply, checked both ways.

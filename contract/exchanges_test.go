@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 // exchange is a valid request and its valid response.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 func TestEveryOperationHasAnExchange(t *testing.T) {

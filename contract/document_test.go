@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 const small = `

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 // hostile inputs have broken a validator somewhere before.

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 // roundTripper is a function as a transport.

@@ -3,7 +3,7 @@ package contract_test
 import (
 	"testing"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
 // events has a valid event of every type.
