@@ -22,6 +22,9 @@ type Config struct {
 	// Limits replaces the two above for the models it names; [NoModel] is the calls
 	// without one.
 	Limits map[string]Limit
+	// ToolLimits limits how often the service's tools are run, by their names, as
+	// "web_search". A call that has a tool of which no run is left is refused with 429.
+	ToolLimits map[string]ToolLimit
 	// Mode is how requests and tokens are counted; TokenBucket by default.
 	Mode Mode
 	// RetryAfter adds a Retry-After header, in whole seconds rounded up, to a 429. The
@@ -89,6 +92,11 @@ func (c Config) validate() error {
 	for model, limit := range c.Limits {
 		if err := limit.validate(); err != nil {
 			return fmt.Errorf("emulator: Limits[%q]: %w", model, err)
+		}
+	}
+	for tool, limit := range c.ToolLimits {
+		if err := limit.validate(); err != nil {
+			return fmt.Errorf("emulator: ToolLimits[%q]: %w", tool, err)
 		}
 	}
 	if err := validateFaults(c.Faults); err != nil {

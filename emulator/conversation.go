@@ -29,35 +29,15 @@ func (e *Emulator) keepConversation(c *conversation) {
 func (e *Emulator) extend(id string, confirmations []generated.ToolCallConfirmation, added []generated.Entry) {
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
-	if c, ok := e.store.conversations.get(id); ok {
-		c.entries = append(confirm(c.entries, confirmations), added...)
-		c.view.UpdatedAt = timestamp()
+	c, ok := e.store.conversations.get(id)
+	if !ok {
+		return
 	}
-}
-
-// confirm returns the entries with the calls that were confirmed marked so.
-func confirm(entries []generated.Entry, confirmations []generated.ToolCallConfirmation) []generated.Entry {
-	if len(confirmations) == 0 {
-		return entries
+	if confirmed, refused := confirm(c.entries, confirmations); refused == nil { // Another call may have been faster.
+		c.entries = confirmed
 	}
-	entries = slices.Clone(entries)
-	for i, entry := range entries {
-		call, ok := entry.Value().(generated.FunctionCallEntry)
-		if !ok {
-			continue
-		}
-		for _, c := range confirmations {
-			if c.ToolCallID != call.ToolCallID {
-				continue
-			}
-			call.ConfirmationStatus = generated.ConfirmationStatusAllowed
-			if c.Confirmation == generated.ToolConfirmationDeny {
-				call.ConfirmationStatus = generated.ConfirmationStatusDenied
-			}
-			entries[i] = generated.NewEntry(call)
-		}
-	}
-	return entries
+	c.entries = append(slices.Clip(c.entries), added...)
+	c.view.UpdatedAt = timestamp()
 }
 
 // GetConversation returns a conversation.

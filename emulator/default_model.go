@@ -16,11 +16,17 @@ import (
 // the same reply. By the first of these that applies:
 //
 //   - the results of functions are quoted: "The result of get_weather is: 21";
+//   - tools whose calls were just allowed are run, and those denied are regretted;
 //   - a function whose name or description shares a word with the prompt is called,
 //     its arguments made up to fit its schema; with tool_choice "any" or "required",
 //     the first if none does; with "none", no tool is used;
-//   - a prompt that asks for a search, with a web search tool, has one made up, and a
-//     message that refers to what it found;
+//   - a tool of the service that the prompt asks for is run, what it finds made up: a web
+//     search ("search", "news"), the code interpreter ("code", "compute"), image
+//     generation ("draw", "image"), the document library ("library", "document"), a
+//     connector (its id); it is a function.call that waits for a confirmation where the
+//     tool's configuration says so;
+//   - an agent that may hand over does so, to one whose name or description shares a word
+//     with the prompt;
 //   - "Reply with X", "Repeat exactly: X" and "Say X" have X;
 //   - "Count to 5" has the numbers from 1;
 //   - "What is 2+2?" and "Multiply that by 3" have the number, the second by the last
@@ -37,11 +43,10 @@ func DefaultModel(_ context.Context, p Prompt) Reply {
 	if text, ok := resultText(p); ok {
 		return Reply{Text: formatted(p, text)}
 	}
-	if call, ok := functionCall(p); ok {
-		return Reply{Entries: []generated.Entry{generated.NewEntry(call)}}
-	}
-	if tool, ok := searchTool(p); ok {
-		return Reply{Entries: search(tool, p.Text())}
+	for _, act := range []func(Prompt) ([]generated.Entry, bool){resume, functionCall, useTool, handOver} {
+		if entries, ok := act(p); ok {
+			return Reply{Entries: entries}
+		}
 	}
 	return Reply{Text: formatted(p, answer(p))}
 }

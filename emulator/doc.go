@@ -21,7 +21,8 @@
 // nothing. Prompt and completion tokens are taken when the reply is ready, or at the
 // end of the stream, so that one large reply may leave a debt. [Mode] says how counts
 // come back. Requests are counted exactly, in fractions and to the nanosecond of the
-// clock: a call that comes one nanosecond early is refused.
+// clock: a call that comes one nanosecond early is refused. [Config.ToolLimits] counts the
+// runs of the service's tools likewise, for all models together.
 //
 // # What the model is
 //
@@ -68,7 +69,23 @@
 //
 // # What it does not do
 //
-// It keeps nothing on disk. It carries out no guardrails, no
-// handoffs of its own (a [Config.Model] may return some) and, of the built-in tools,
-// a make-believe web search only. Any model name is good.
+// It keeps nothing on disk. Any model name is good. The tools of the service find what
+// the emulator makes up, and its moderation goes by a few words: see [DefaultModel] and
+// below.
+//
+// # Tools, handoffs, guardrails
+//
+// They are the emulator's, so that they work with every [Config.Model]. A tool's
+// execution that a model returns is an output, and its result counts as connector
+// tokens. A call whose tool needs a confirmation is returned as one that is pending, and
+// goes on with the tool_confirmations of an append; what waits for none is refused with
+// 422. An agent's handoff, when it is the last output, is carried out at once: the next
+// agent reads all that there is and goes on, 16 times at most; with handoff_execution
+// "client" the reply ends there. Either way the agent that a conversation was last
+// handed to answers the next append. All of it counts against the model of the first.
+//
+// Guardrails judge the messages that a call adds. Each category has its words ("bomb" is
+// dangerous, an e-mail address is pii): a text that has one scores 1, any other 0. A
+// score that reaches its threshold (0.5 by default) blocks the call if the action says
+// so: 403, which takes a request and no tokens, and stores nothing.
 package emulator

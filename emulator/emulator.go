@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated/server"
 )
 
@@ -163,14 +164,14 @@ func (e *Emulator) unrouted(r *http.Request) *failure {
 
 // admit asks the gate; it answers the request itself, and returns false, when the
 // answer is no.
-func (e *Emulator) admit(x *exchange, model string) bool {
-	x.model, x.judged = model, true
-	x.refused = e.gate.admit(model, x.arrived)
+func (e *Emulator) admit(x *exchange, model string, tools []generated.Tool) bool {
+	x.model, x.judged, x.tools = model, true, toolNames(tools)
+	x.refused = e.gate.admit(model, x.tools, x.arrived)
 	e.journal.judge(x)
 	if x.refused == nil {
 		return true
 	}
-	e.tokenHeaders(x)
+	e.limitHeaders(x)
 	tooMany(x.refused, e.cfg.RetryAfter).write(e, x)
 	return false
 }
@@ -178,7 +179,7 @@ func (e *Emulator) admit(x *exchange, model string) bool {
 // manage admits a call that runs no model.
 func (e *Emulator) manage(r *http.Request) (*exchange, bool) {
 	x := exchangeOf(r)
-	if !e.admit(x, NoModel) {
+	if !e.admit(x, NoModel, nil) {
 		return x, false
 	}
 	return x, sleep(r.Context(), e.cfg.Latency) == nil

@@ -49,8 +49,8 @@ func typed(entry generated.Entry) generated.Entry {
 	return generated.NewEntry(generated.DecodeEntry(string(kind), unknown.Raw))
 }
 
-// author is who entries are from.
-type author struct{ model, agent string }
+// author is who entries are from: a model, and an agent and its name if there is one.
+type author struct{ model, agent, name string }
 
 // stamp fills in what the service adds to an entry: its id, the times, and who it is
 // from. What is set stays.
@@ -86,6 +86,9 @@ func (a author) stamp(entry generated.Entry) generated.Entry {
 		return generated.NewEntry(v)
 	case generated.AgentHandoffEntry:
 		fill(&v.Object, &v.ID, handoffID, &v.CreatedAt, &v.CompletedAt, now)
+		if v.PreviousAgentID == "" {
+			v.PreviousAgentID, v.PreviousAgentName = a.agent, a.name
+		}
 		return generated.NewEntry(v)
 	default:
 		return entry

@@ -35,6 +35,7 @@ type exchange struct {
 	judged  bool     // whether the gate was asked
 	refused *refusal // its answer, if no
 	model   string   // as asked for; [NoModel] for none
+	tools   []string // of the service's, that the call has
 	tokens  int      // charged
 
 	fault   *strike // that struck; nil for none

@@ -79,11 +79,19 @@ var (
 	errTokenLimit   = detail(http.StatusTooManyRequests, "Token rate limit reached.")
 )
 
-// tooMany reports a refusal, in the two forms that were seen.
+// toolLimit reports that a tool may not be run.
+func toolLimit(tool string) *failure {
+	return detail(http.StatusTooManyRequests, tool+" rate limit reached.")
+}
+
+// tooMany reports a refusal, in the forms that were seen.
 func tooMany(r *refusal, retryAfter bool) *failure {
 	f := errRequestLimit
-	if r.tokens {
+	switch {
+	case r.tokens:
 		f = errTokenLimit
+	case r.tool != "":
+		f = toolLimit(r.tool)
 	}
 	if retryAfter {
 		seconds := r.wait / time.Second

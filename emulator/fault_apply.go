@@ -91,8 +91,8 @@ func (e *Emulator) modelOf(x *exchange, p peeked) string {
 		return version.Model
 	case "AppendConversation", "RestartConversation":
 		id, err := url.PathUnescape(strings.Split(x.escapedPath, "/")[3]) // Behind /v1/conversations/.
-		if c, _, ok := e.conversation(id); ok && err == nil {
-			if s, refused := e.settings(&c); refused == nil {
+		if c, entries, ok := e.conversation(id); ok && err == nil {
+			if s, refused := e.settings(&c, entries); refused == nil {
 				return s.model
 			}
 		}

@@ -125,17 +125,13 @@ var kinds = map[FaultKind]traits{
 	FaultUnauthorized: replaced(errUnauthorized, nil),
 	FaultPayment: replaced(apiError(http.StatusPaymentRequired,
 		"No payment method is set up for this organization", "payment_required", "1910"), nil),
-	FaultForbidden: replaced(&failure{status: http.StatusForbidden, body: map[string]any{
-		"error": errorObject{
-			Object: "error", Message: "Request was blocked by a guardrail", Type: "guardrail_violation",
-			Code: "1920", RawStatusCode: http.StatusForbidden,
-		},
-		"guardrails": []any{map[string]any{"type": "moderation", "category": "dangerous_and_criminal_content", "blocked": true}},
-	}}, nil),
+	FaultForbidden: replaced(guardrailBlock([]any{map[string]any{
+		"type": "moderation_llm_v1", "categories": []string{"dangerous_and_criminal_content"}, "blocked": true,
+	}}), nil),
 	FaultRateLimit:    replaced(errRequestLimit, new(refusal)),
 	FaultTokenLimit:   replaced(errTokenLimit.with("X-Ratelimit-Remaining-Tokens-Minute", "0"), &refusal{tokens: true}),
 	FaultRequestLimit: replaced(tooManyRequests(map[string]string{"message": "Requests rate limit exceeded"}), new(refusal)),
-	FaultToolLimit: replaced(tooManyRequests(map[string]string{"detail": "web_search rate limit reached."}).
+	FaultToolLimit: replaced(toolLimit("web_search").
 		with("X-Ratelimit-Remaining-Web-Search-Minute", "0"), new(refusal)),
 	FaultCapacity: replaced(tooManyRequests(map[string]any{
 		"object": "error", "message": "Service tier capacity exceeded for this model.", "type": "invalid_request_error",

@@ -12,6 +12,7 @@ type gate struct {
 
 	mu     sync.Mutex
 	models map[string]*meters
+	tools  []toolMeter
 }
 
 // meters are those of one model; nil without a limit.
@@ -22,12 +23,15 @@ type meters struct {
 
 // refusal says why a call is refused and after how long it would not be.
 type refusal struct {
-	tokens bool // rather than requests
+	tokens bool   // rather than requests
+	tool   string // that may not be run, if that is why
 	wait   time.Duration
 }
 
 func newGate(cfg Config) *gate {
-	return &gate{cfg: cfg, start: time.Now(), models: map[string]*meters{}}
+	g := &gate{cfg: cfg}
+	g.reset()
+	return g
 }
 
 // maxModels bounds the names that are counted one by one: they are the client's to
@@ -49,14 +53,15 @@ func (g *gate) of(model string) *meters {
 		m.requests = newMeter(g.cfg.Mode, requestQuota(rps), g.start)
 	}
 	if tpm := m.limit.TokensPerMinute; tpm > 0 {
-		m.tokens = newMeter(g.cfg.Mode, tokenQuota(tpm), g.start)
+		m.tokens = newMeter(g.cfg.Mode, windowQuota(tpm, time.Minute), g.start)
 	}
 	g.models[model] = m
 	return m
 }
 
-// admit takes a request, or returns why not. Calls that run no model need no token.
-func (g *gate) admit(model string, arrived time.Time) *refusal {
+// admit takes a request, or returns why not. Calls that run no model need no token;
+// tools are those that a call has.
+func (g *gate) admit(model string, tools []string, arrived time.Time) *refusal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := g.of(model)
@@ -70,6 +75,9 @@ func (g *gate) admit(model string, arrived time.Time) *refusal {
 			return &refusal{tokens: true, wait: wait}
 		}
 	}
+	if refused := g.toolRefusal(tools, arrived); refused != nil {
+		return refused
+	}
 	if m.requests != nil {
 		m.requests.take(arrived, 1)
 	}
@@ -81,6 +89,7 @@ func (g *gate) reset() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.start, g.models = time.Now(), map[string]*meters{}
+	g.tools = newToolMeters(g.cfg, g.start)
 }
 
 // left is what a model has left; nil without a limit.

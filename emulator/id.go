@@ -20,6 +20,7 @@ const (
 	handoffID       = "handoff_"
 	agentID         = "ag_"
 	toolCallID      = "call_"
+	fileID          = "file_"
 )
 
 // newID returns an id that none had before: a prefix and 32 hexadecimal digits, of

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,5 +162,40 @@ func TestTokenHeaders(t *testing.T) {
 		if r.header.Get("mistral-correlation-id") == "" {
 			t.Error("no mistral-correlation-id")
 		}
+	}
+}
+
+// The runs of a tool are counted for all models together, a minute and a day of them.
+func TestToolLimits(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {
+		synctest.Test(t, func(t *testing.T) {
+			e := emulator.New(emulator.Config{Mode: mode, ToolLimits: map[string]emulator.ToolLimit{"web_search": {PerMinute: 1, PerDay: 2}}})
+			search := encoded(t, requests()["search"])
+			other := strings.Replace(search, model, "mistral-large-latest", 1)
+			for i, step := range []struct {
+				body        string
+				after       time.Duration
+				status      int
+				minute, day string // that remain
+			}{
+				{search, 0, http.StatusOK, "0", "1"},
+				{other, 0, http.StatusTooManyRequests, "0", "1"},
+				{encoded(t, textRequest("Search for gophers")), 0, http.StatusOK, "", ""}, // It has no such tool.
+				{other, time.Minute, http.StatusOK, "0", "0"},
+				{search, time.Minute, http.StatusTooManyRequests, "1", "0"},
+			} {
+				time.Sleep(step.after)
+				w := httptest.NewRecorder()
+				e.ServeHTTP(w, newRequest(t, http.MethodPost, "http://emulator/v1/conversations", step.body))
+				minute, day := w.Header().Get("x-ratelimit-remaining-web-search-minute"), w.Header().Get("x-ratelimit-remaining-web-search-day")
+				if w.Code != step.status || minute != step.minute || day != step.day {
+					t.Errorf("%s, step %d: %d, %q and %q remain, want %+v: %s", mode, i, w.Code, minute, day, step, w.Body)
+				}
+				if w.Code == http.StatusTooManyRequests && w.Body.String() != `{"detail":"web_search rate limit reached."}` {
+					t.Errorf("body is %s", w.Body)
+				}
+			}
+		})
 	}
 }

@@ -18,6 +18,9 @@ type Prompt struct {
 	Instructions string
 	Tools        []generated.Tool
 	Args         generated.CompletionArgs
+	// Handoffs are the agents to which it may hand the conversation over, by returning
+	// an entry that says so as its last.
+	Handoffs []generated.Agent
 	// History is what the conversation held before the call; Inputs what the call adds.
 	History, Inputs []generated.Entry
 }

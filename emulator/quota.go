@@ -43,13 +43,14 @@ func requestQuota(rps float64) quota {
 	}
 }
 
-func tokenQuota(tpm int) quota {
-	capacity := big.NewRat(int64(tpm), 1)
+// windowQuota is so many units in each window.
+func windowQuota(n int, window time.Duration) quota {
+	capacity := big.NewRat(int64(n), 1)
 	return quota{
-		count:    tpm,
-		window:   time.Minute,
+		count:    n,
+		window:   window,
 		capacity: capacity,
-		perNano:  new(big.Rat).Quo(capacity, big.NewRat(int64(time.Minute), 1)),
+		perNano:  new(big.Rat).Quo(capacity, big.NewRat(int64(window), 1)),
 	}
 }
 

@@ -57,12 +57,13 @@ func (e *Emulator) violations(found []contract.Violation) {
 	}
 }
 
-// tokenHeaders sets the headers that the service sends with conversations that are
+// limitHeaders sets the headers that the service sends with conversations that are
 // not streamed.
-func (e *Emulator) tokenHeaders(x *exchange) {
+func (e *Emulator) limitHeaders(x *exchange) {
 	if x.model == NoModel || x.stream {
 		return
 	}
+	e.gate.toolHeaders(x.out.Header(), x.tools, time.Now())
 	if limit, left, ok := e.gate.tokens(x.model, time.Now()); ok {
 		x.out.Header().Set("x-ratelimit-limit-tokens-minute", strconv.Itoa(limit))
 		x.out.Header().Set("x-ratelimit-remaining-tokens-minute", strconv.Itoa(left))

@@ -16,6 +16,7 @@ type run struct {
 	settings settings
 	history  []generated.Entry
 	inputs   []generated.Entry
+	byClient bool // handoffs are the caller's to carry out
 	// start, when set, is called when it is known that there are outputs, and makes the
 	// conversation; keep, when set, is called when the call ends, with what it added.
 	start func()
@@ -49,7 +50,7 @@ func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
 		},
 		own: settings{
 			author: author{model: request.Model, agent: request.AgentID}, instructions: request.Instructions,
-			tools: request.Tools, args: request.CompletionArgs,
+			tools: request.Tools, args: request.CompletionArgs, guardrails: request.Guardrails,
 		},
 	}
 	if request.AgentID == "" {
@@ -58,7 +59,7 @@ func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
 		c.view.Instructions, c.view.Tools = request.Instructions, request.Tools
 		c.view.CompletionArgs, c.view.Guardrails = request.CompletionArgs, request.Guardrails
 	}
-	e.begin(r, c, nil, request.Inputs, generated.CompletionArgs{}, request.Store)
+	e.begin(r, c, run{byClient: request.HandoffExecution == generated.HandoffExecutionClient}, request.Inputs, request.Store)
 }
 
 // AppendConversation runs a conversation on.
@@ -74,16 +75,18 @@ func (e api) AppendConversation(_ http.ResponseWriter, r *http.Request, id strin
 		errNoConversation.write(e.Emulator, x)
 		return
 	}
-	base, refused := e.settings(&c)
+	base, refused := e.settings(&c, entries)
 	if refused != nil {
 		refused.write(e.Emulator, x)
 		return
 	}
-	base = base.over("", nil, request.CompletionArgs)
+	if entries, refused = confirm(entries, request.ToolConfirmations); refused != nil {
+		refused.write(e.Emulator, x)
+		return
+	}
 	call := run{
-		id: id, settings: base,
-		history: confirm(entries, request.ToolConfirmations),
-		inputs:  inputEntries(request.Inputs, base.author),
+		id: id, settings: base.over(settings{args: request.CompletionArgs}), history: entries,
+		inputs: inputEntries(request.Inputs, base.author), byClient: request.HandoffExecution == generated.HandoffExecutionClient,
 	}
 	if len(call.history)+len(call.inputs) >= MaxEntries {
 		errTooLong.write(e.Emulator, x)
@@ -122,30 +125,38 @@ func (e api) RestartConversation(_ http.ResponseWriter, r *http.Request, id stri
 	if request.Metadata != nil {
 		c.view.Metadata = request.Metadata
 	}
-	if c.view.AgentID == "" && request.Guardrails != nil {
-		c.view.Guardrails = request.Guardrails
+	if request.Guardrails != nil {
+		c.own.guardrails = request.Guardrails
+		if c.view.AgentID == "" {
+			c.view.Guardrails = request.Guardrails
+		}
 	}
 	if c.view.AgentID != "" && request.AgentVersion != "" {
 		c.view.AgentVersion = request.AgentVersion
 	}
-	e.begin(r, c, slices.Clip(entries[:last+1]), request.Inputs, request.CompletionArgs, request.Store)
+	call := run{
+		history: slices.Clip(entries[:last+1]), settings: settings{args: request.CompletionArgs},
+		byClient: request.HandoffExecution == generated.HandoffExecutionClient,
+	}
+	e.begin(r, c, call, request.Inputs, request.Store)
 }
 
-// begin runs a new conversation, which is kept when the call ends.
-func (e api) begin(r *http.Request, c *conversation, history []generated.Entry, in generated.ConversationInputs, args generated.CompletionArgs, keep *bool) {
-	base, refused := e.settings(c)
+// begin runs a new conversation, which is kept when the call ends. The call has what
+// of its settings is for this once.
+func (e api) begin(r *http.Request, c *conversation, call run, in generated.ConversationInputs, keep *bool) {
+	base, refused := e.settings(c, call.history)
 	if refused != nil {
 		refused.write(e.Emulator, exchangeOf(r))
 		return
 	}
-	base = base.over("", nil, args)
-	call := run{id: c.view.ID, settings: base, history: history, inputs: inputEntries(in, base.author)}
+	call.id, call.settings = c.view.ID, base.over(call.settings)
+	call.inputs = inputEntries(in, base.author)
 	if len(call.history)+len(call.inputs) >= MaxEntries {
 		errTooLong.write(e.Emulator, exchangeOf(r))
 		return
 	}
 	if keep == nil || *keep {
-		c.entries = history
+		c.entries = call.history
 		call.start = func() { e.keepConversation(c) }
 		call.keep = func(added []generated.Entry) { e.extend(c.view.ID, nil, added) }
 	}
@@ -163,56 +174,58 @@ func (e api) decode(x *exchange, into any) bool {
 	return true
 }
 
-// settings returns what a conversation runs with now: its own on top of its agent's.
-func (e *Emulator) settings(c *conversation) (settings, *failure) {
+// settings returns what a conversation with these entries runs with now: its own on top
+// of its agent's, or those of the agent that it was handed to.
+func (e *Emulator) settings(c *conversation, entries []generated.Entry) (settings, *failure) {
 	if c.view.AgentID == "" {
 		return c.own, nil
+	}
+	if agent, ok := e.heir(entries); ok {
+		return agentSettings(agent), nil
 	}
 	version, refused := e.agentVersion(c.view.AgentID, string(c.view.AgentVersion))
 	if refused != nil {
 		return settings{}, refused
 	}
-	return agentSettings(version).over(c.own.instructions, c.own.tools, c.own.args), nil
+	return agentSettings(version).over(c.own), nil
 }
 
 // execute admits a call, runs it and replies.
 func (e *Emulator) execute(r *http.Request, call run) {
 	x, ctx := exchangeOf(r), r.Context()
-	if !e.admit(x, call.settings.model) {
+	if !e.admit(x, call.settings.model, call.settings.tools) {
 		return
 	}
 	if sleep(ctx, e.cfg.Latency) != nil {
 		return
 	}
-	p := Prompt{
-		Model: call.settings.model, Agent: call.settings.agent, Instructions: call.settings.instructions,
-		Tools: call.settings.tools, Args: call.settings.args, History: call.history, Inputs: call.inputs,
+	verdict, blocked := moderate(call.settings.guardrails, call.inputs)
+	if blocked {
+		guardrailBlock(verdict).write(e, x)
+		return
 	}
-	reply := e.cfg.Model(ctx, p)
+	t := e.take(ctx, call)
 	if ctx.Err() != nil {
 		return
 	}
-	outputs := reply.outputs()
-	if reply.Err != nil && (!x.stream || len(outputs) == 0) {
-		failed(reply.Err).write(e, x)
+	if t.err != nil && (!x.stream || len(t.outputs) == 0) {
+		failed(t.err).write(e, x)
 		return
 	}
-	outputs = limitOutputs(outputs, p.Args)
-	for i, output := range outputs {
-		outputs[i] = call.settings.stamp(output)
-	}
 	if x.stream {
-		s := stream{e: e, x: x, ctx: ctx, author: call.settings.author}
-		s.play(call, countPrompt(p), outputs, reply)
+		s := stream{e: e, x: x, ctx: ctx}
+		s.play(call, t)
 		return
 	}
 	call.open()
-	usage := e.settle(x, call, countPrompt(p), outputs, reply.Usage)
-	e.tokenHeaders(x)
+	usage := e.settle(x, call, t.prompt, t.outputs, t.usage)
+	e.limitHeaders(x)
 	e.ok(x, wireResponse{
-		ConversationResponse: generated.ConversationResponse{Object: "conversation.response", ConversationID: call.id},
-		Outputs:              outputs,
-		Usage:                wireUsage(usage),
+		ConversationResponse: generated.ConversationResponse{
+			Object: "conversation.response", ConversationID: call.id, Guardrails: verdict,
+		},
+		Outputs: t.outputs,
+		Usage:   wireUsage(usage),
 	})
 }
 
@@ -224,6 +237,7 @@ func (e *Emulator) settle(x *exchange, call run, prompt int, outputs []generated
 	}
 	x.tokens = usage.TotalTokens
 	e.gate.charge(x.model, time.Now(), x.tokens)
+	e.gate.chargeTools(usage.Connectors, time.Now())
 	e.journal.charge(x.model, x.tokens)
 	if call.keep != nil {
 		call.keep(slices.Concat(call.inputs, outputs))

@@ -20,10 +20,11 @@ import (
 func TestConfigIsValidated(t *testing.T) {
 	t.Parallel()
 	for want, cfg := range map[string]emulator.Config{
-		"RequestsPerSecond is -1":            {RequestsPerSecond: -1},
-		"RequestsPerSecond is 1e-12":         {RequestsPerSecond: 1e-12},
-		"TokensPerMinute is -2":              {TokensPerMinute: -2},
-		`Limits["m"]: TokensPerMinute is -3`: {Limits: map[string]emulator.Limit{"m": {TokensPerMinute: -3}}},
+		"RequestsPerSecond is -1":                                   {RequestsPerSecond: -1},
+		"RequestsPerSecond is 1e-12":                                {RequestsPerSecond: 1e-12},
+		"TokensPerMinute is -2":                                     {TokensPerMinute: -2},
+		`Limits["m"]: TokensPerMinute is -3`:                        {Limits: map[string]emulator.Limit{"m": {TokensPerMinute: -3}}},
+		`ToolLimits["web_search"]: PerMinute is 1 and PerDay is -4`: {ToolLimits: map[string]emulator.ToolLimit{"web_search": {PerMinute: 1, PerDay: -4}}},
 		"Mode is 9":                          {Mode: 9},
 		"Latency is -1s":                     {Latency: -time.Second},
 		"TokenDelay is -1ns: want 0 or more": {TokenDelay: -1},

@@ -12,26 +12,33 @@ type settings struct {
 	instructions string
 	tools        []generated.Tool
 	args         generated.CompletionArgs
+	guardrails   []generated.GuardrailConfig
+	handoffs     []string // ids of the agents it may hand over to
 }
 
 func agentSettings(a generated.Agent) settings {
 	return settings{
-		author:       author{model: a.Model, agent: a.ID},
+		author:       author{model: a.Model, agent: a.ID, name: a.Name},
 		instructions: a.Instructions,
 		tools:        a.Tools,
 		args:         a.CompletionArgs,
+		guardrails:   a.Guardrails,
+		handoffs:     a.Handoffs,
 	}
 }
 
-// over returns the settings with what is set in others on top.
-func (s settings) over(instructions string, tools []generated.Tool, args generated.CompletionArgs) settings {
-	if instructions != "" {
-		s.instructions = instructions
+// over returns the settings with what is set in others on top. Who it is stays.
+func (s settings) over(other settings) settings {
+	if other.instructions != "" {
+		s.instructions = other.instructions
 	}
-	if tools != nil {
-		s.tools = tools
+	if other.tools != nil {
+		s.tools = other.tools
 	}
-	s.args = mergeArgs(s.args, args)
+	if other.guardrails != nil {
+		s.guardrails = other.guardrails
+	}
+	s.args = mergeArgs(s.args, other.args)
 	return s
 }
 

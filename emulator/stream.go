@@ -13,10 +13,9 @@ import (
 
 // stream sends the outputs of a call as events, one by one.
 type stream struct {
-	e      *Emulator
-	x      *exchange
-	ctx    context.Context
-	author author
+	e   *Emulator
+	x   *exchange
+	ctx context.Context
 
 	index  int  // of the output
 	deltas bool // whether there was one
@@ -30,7 +29,7 @@ var errCut = errors.New("connection is cut")
 
 // play sends a reply. The call is settled with what was sent, which is less than the
 // outputs when the client leaves; the last event reports the usage.
-func (s *stream) play(call run, prompt int, outputs []generated.Entry, reply Reply) {
+func (s *stream) play(call run, t turn) {
 	header := s.x.out.Header()
 	header.Set("Content-Type", "text/event-stream; charset=utf-8")
 	header.Set("Cache-Control", "no-cache")
@@ -43,21 +42,21 @@ func (s *stream) play(call run, prompt int, outputs []generated.Entry, reply Rep
 		err = s.send(generated.ResponseStartedEvent{ConversationID: call.id, CreatedAt: timestamp()})
 	}
 	var sent []generated.Entry
-	for i := 0; i < len(outputs) && err == nil; i++ {
+	for i := 0; i < len(t.outputs) && err == nil; i++ {
 		s.index = i
 		var output generated.Entry
-		output, err = s.output(outputs[i])
+		output, err = s.output(t.outputs[i])
 		if !output.IsZero() {
 			sent = append(sent, output)
 		}
 	}
 	if err != nil {
-		s.e.settle(s.x, call, prompt, sent, nil)
+		s.e.settle(s.x, call, t.prompt, sent, nil)
 		return
 	}
-	usage := s.e.settle(s.x, call, prompt, sent, reply.Usage)
-	if reply.Err != nil {
-		_ = s.send(errorEvent(reply.Err)) // It is the last event either way.
+	usage := s.e.settle(s.x, call, t.prompt, sent, t.usage)
+	if t.err != nil {
+		_ = s.send(errorEvent(t.err)) // It is the last event either way.
 		return
 	}
 	_ = s.send(wireDone{ResponseDoneEvent: generated.ResponseDoneEvent{CreatedAt: timestamp()}, Usage: wireUsage(usage)})

@@ -23,6 +23,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,6 +53,11 @@ Serves an emulation of Mistral's beta Conversations and Agents API: all operatio
 streams and limits, in memory, with no key and no network. Point a client's base URL
 at the address it prints. It runs until it is interrupted.
 
+Examples:
+  mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
+  mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
+  mistral-emulator -script replies.yaml -faults faults.yaml -latency 300ms
+
 Flags:
 `
 
@@ -70,6 +77,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&cfg.APIKey, "key", "", "API `key` that requests must carry (default any)")
 	flags.Float64Var(&cfg.RequestsPerSecond, "rps", 0, "requests per second of each model, may be a fraction (default no limit)")
 	flags.IntVar(&cfg.TokensPerMinute, "tpm", 0, "tokens per minute of each model (default no limit)")
+	flags.Func("limit", "`model=rps/tpm` of one model, 0 for no limit; may be given several times", limitFlag(&cfg.Limits, parseLimit))
+	flags.Func("tool-limit", "`tool=minute/day`, runs of one of the service's tools, 0 for no limit; may be given several times", limitFlag(&cfg.ToolLimits, parseToolLimit))
 	flags.TextVar(&cfg.Mode, "mode", emulator.TokenBucket, "how limits count: token-bucket, fixed-window or sliding-window")
 	flags.DurationVar(&cfg.Latency, "latency", 0, "time before each reply, as 300ms (default none)")
 	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "time between the deltas of a stream, as 20ms (default none)")
@@ -115,6 +124,38 @@ curl %[1]s/v1/conversations \
 		return err
 	}
 	return nil // What took longer has been cut off.
+}
+
+// limitFlag reads "name=a/b" into a map.
+func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) func(string) error {
+	return func(text string) error {
+		name, values, named := strings.Cut(text, "=")
+		first, second, parted := strings.Cut(values, "/")
+		if !named || !parted || name == "" {
+			return errors.New("want a name, =, and two numbers with a / between them")
+		}
+		limit, err := parse(first, second)
+		if err != nil {
+			return err
+		}
+		if *into == nil {
+			*into = map[string]T{}
+		}
+		(*into)[name] = limit
+		return nil
+	}
+}
+
+func parseLimit(rps, tpm string) (emulator.Limit, error) {
+	r, errR := strconv.ParseFloat(rps, 64)
+	t, errT := strconv.Atoi(tpm)
+	return emulator.Limit{RequestsPerSecond: r, TokensPerMinute: t}, errors.Join(errR, errT)
+}
+
+func parseToolLimit(minute, day string) (emulator.ToolLimit, error) {
+	m, errM := strconv.Atoi(minute)
+	d, errD := strconv.Atoi(day)
+	return emulator.ToolLimit{PerMinute: m, PerDay: d}, errors.Join(errM, errD)
 }
 
 // readFiles reads the script and the faults; "" is no file.

@@ -83,6 +83,20 @@ func TestServesUntilInterrupted(t *testing.T) {
 	}
 }
 
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	c := serve(t, "-limit", "m=0.001/0", "-limit", "n=0/100", "-tool-limit", "web_search=1/2")
+	for _, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
+		if status, body := c.ask(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Hello"}`); status != want {
+			t.Errorf("model m: %d %s, want %d", status, body, want)
+		}
+		if status, body := c.ask(http.MethodPost, "/v1/conversations", `{"model":"n","inputs":"Search for it","tools":[{"type":"web_search"}]}`); status != want {
+			t.Errorf("model n: %d %s, want %d", status, body, want)
+		}
+	}
+	c.stop()
+}
+
 func TestScriptAndFaults(t *testing.T) {
 	t.Parallel()
 	script := file(t, "script.yaml", "rules:\n- match: ^ping\n  reply: pong\n")
@@ -121,6 +135,10 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"-help"}, flag.ErrHelp, "-token-delay"},
 		{[]string{"-nonsense"}, errUsage, "flag provided but not defined"},
 		{[]string{"-mode", "guess"}, errUsage, "guess"},
+		{[]string{"-limit", "m=fast/1"}, errUsage, `parsing "fast"`},
+		{[]string{"-limit", "1/1"}, errUsage, "want a name"},
+		{[]string{"-tool-limit", "web_search=1"}, errUsage, "want a name"},
+		{[]string{"-tool-limit", "web_search=-1/1"}, nil, `ToolLimits["web_search"]: PerMinute is -1`},
 		{[]string{"extra"}, nil, `want flags only, have "extra"`},
 		{[]string{"-rps", "-1"}, nil, "RequestsPerSecond is -1"},
 		{[]string{"-addr", "nowhere:at:all"}, nil, "address"},

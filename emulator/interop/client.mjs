@@ -354,6 +354,57 @@ await step("web search stream", async () => {
   cited([{ type: "text", text: s.text }, ...s.chunks]);
 });
 
+await step("other tools of the service", async () => {
+  const ask = (type, inputs, more) => known(conversations.start({ model, tools: [{ type, ...more }], inputs }));
+  const code = await ask("code_interpreter", "Compute 6 x 7");
+  deepEqual(code.outputs.map((e) => e.type), ["tool.execution", "message.output"]);
+  equal(code.outputs[0].name, "code_interpreter");
+  const image = await ask("image_generation", "Draw a gopher");
+  const file = image.outputs[1].content.find((chunk) => chunk.type === "tool_file");
+  match(file.fileId, /./);
+  const library = await ask("document_library", "Which document tells?", { libraryIds: ["lib"] });
+  equal(library.outputs[1].content.find((chunk) => chunk.type === "tool_reference").tool, "document_library");
+  equal(library.usage.connectors.document_library, 1);
+});
+
+await step("confirmation", async () => {
+  const tools = [{ type: "web_search", toolConfiguration: { requiresConfirmation: ["web_search"] } }];
+  for (const [confirmation, types] of [["allow", ["tool.execution", "message.output"]], ["deny", ["message.output"]]]) {
+    const c = await known(conversations.start({ model, tools, inputs: "Search for tides" }));
+    equal(c.outputs.length, 1);
+    const [call] = c.outputs;
+    equal(call.type, "function.call");
+    equal(call.confirmationStatus, "pending");
+    const next = await known(conversations.append({
+      conversationId: c.conversationId,
+      conversationAppendRequest: { toolConfirmations: [{ toolCallId: call.toolCallId, confirmation }] },
+    }));
+    deepEqual(next.outputs.map((e) => e.type), types);
+  }
+});
+
+await step("handoff between agents", async () => {
+  const expert = await known(agents.create({ model, name: "maths", description: "answers questions about numbers" }));
+  const front = await known(agents.create({ model, name: "front", handoffs: [expert.id] }));
+  const ask = { agentId: front.id, inputs: "What about the numbers 6 x 7?" };
+  const c = await known(conversations.start(ask));
+  deepEqual(c.outputs.map((e) => e.type), ["agent.handoff", "message.output"]);
+  equal(c.outputs[1].agentId, expert.id);
+  equal(text(c), "42");
+  const mine = await known(conversations.start({ ...ask, handoffExecution: "client" }));
+  deepEqual(mine.outputs.map((e) => e.type), ["agent.handoff"]);
+  equal(text(await known(append(mine.conversationId, "Well, 6 x 7?"))), "42");
+});
+
+await step("guardrail", async () => {
+  const guardrails = [{ moderationLlmV2: { action: "block" } }];
+  const ask = (inputs) => conversations.start({ model, guardrails, inputs });
+  equal(text(await known(ask("Say hello"))), "hello");
+  const error = await failure(ask("Say bomb"));
+  equal(error.statusCode, 403);
+  deepEqual(Object.keys(JSON.parse(error.body)).sort(), ["error", "guardrails"]);
+});
+
 await step("handoff", async () => {
   const c = await known(conversations.start({ model, inputs: "hand over" }));
   deepEqual(c.outputs.map((e) => e.type), ["agent.handoff", "message.output"]);

@@ -1,0 +1,100 @@
+package emulator_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// builtins are the tools that the service runs, with a prompt that asks for each.
+func builtins(c generated.ToolConfiguration) map[string]generated.StartConversationRequest {
+	list := map[string]generated.StartConversationRequest{}
+	for name, use := range map[string]struct {
+		prompt string
+		tool   generated.ToolVariant
+	}{
+		"web_search":         {"Search for gophers", generated.WebSearchTool{ToolConfiguration: c}},
+		"web_search_premium": {"What is in the news?", generated.WebSearchPremiumTool{ToolConfiguration: c}},
+		"code_interpreter":   {"Compute 6 x 7 with code", generated.CodeInterpreterTool{ToolConfiguration: c}},
+		"image_generation":   {"Draw a gopher", generated.ImageGenerationTool{ToolConfiguration: c}},
+		"document_library":   {"Which document tells?", generated.DocumentLibraryTool{LibraryIDs: []string{"lib"}, ToolConfiguration: c}},
+		"my_crm":             {"Ask my_crm", generated.CustomConnector{ConnectorID: "my_crm", ToolConfiguration: c}},
+	} {
+		request := textRequest(use.prompt)
+		request.Tools = []generated.Tool{generated.NewTool(use.tool)}
+		list[name] = request
+	}
+	return list
+}
+
+func TestBuiltInTools(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{})
+	chunks := map[string]generated.ContentChunkType{
+		"web_search": generated.ContentChunkTypeToolReference, "web_search_premium": generated.ContentChunkTypeToolReference,
+		"document_library": generated.ContentChunkTypeToolReference, "image_generation": generated.ContentChunkTypeToolFile,
+	}
+	for name, request := range builtins(generated.ToolConfiguration{}) {
+		plain := a.post("/v1/conversations", request)
+		c := read[generated.ConversationResponse](plain)
+		if len(c.Outputs) != 2 {
+			t.Fatalf("%s: have %d outputs, want 2", name, len(c.Outputs))
+		}
+		run, _ := c.Outputs[0].Value().(generated.ToolExecutionEntry)
+		if run.Name != name || !strings.HasPrefix(run.Arguments, "{") || c.Usage.Connectors[name] != 1 {
+			t.Errorf("%s: %+v, usage %+v", name, run, c.Usage)
+		}
+		if want := chunks[name]; want != "" && !strings.Contains(plain.body, `"type":"`+string(want)+`"`) {
+			t.Errorf("%s: reply has no %s: %s", name, want, plain.body)
+		}
+		request.Stream = true
+		if got, want := essence(t, joined(t, events(t, a.post("/v1/conversations", request).want(http.StatusOK).body))), essence(t, c.Outputs); name != "image_generation" && got != want {
+			t.Errorf("%s: stream has %s, want %s", name, got, want)
+		}
+	}
+	// Nothing is run that is not asked for, or that is excluded.
+	for _, c := range []generated.ToolConfiguration{{Exclude: []string{"web_search"}}, {Include: []string{"other"}}} {
+		request := builtins(c)["web_search"]
+		if outputs := read[generated.ConversationResponse](a.post("/v1/conversations", request)).Outputs; len(outputs) != 1 {
+			t.Errorf("%+v: have %d outputs, want a message", c, len(outputs))
+		}
+	}
+}
+
+func TestConfirmations(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{})
+	for name, request := range builtins(generated.ToolConfiguration{
+		RequiresConfirmation: []string{"web_search", "web_search_premium", "code_interpreter", "image_generation", "document_library", "my_crm"},
+	}) {
+		for _, confirmation := range []generated.ToolConfirmation{generated.ToolConfirmationAllow, generated.ToolConfirmationDeny} {
+			c := read[generated.ConversationResponse](a.post("/v1/conversations", request))
+			call, ok := c.Outputs[0].Value().(generated.FunctionCallEntry)
+			if !ok || len(c.Outputs) != 1 || call.Name != name || call.ConfirmationStatus != generated.ConfirmationStatusPending {
+				t.Fatalf("%s: outputs are %+v, want a pending call", name, c.Outputs[0].Value())
+			}
+			confirm := func(id string) reply {
+				return a.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{
+					ToolConfirmations: []generated.ToolCallConfirmation{{ToolCallID: id, Confirmation: confirmation}},
+				})
+			}
+			if refused := confirm("call_other").want(http.StatusUnprocessableEntity); !strings.Contains(refused.body, "tool_confirmations") {
+				t.Errorf("%s: an unknown call is refused with %s", name, refused.body)
+			}
+			outputs := read[generated.ConversationResponse](confirm(call.ToolCallID)).Outputs
+			run, _ := outputs[0].Value().(generated.ToolExecutionEntry)
+			if allowed := confirmation == generated.ToolConfirmationAllow; allowed != (run.Name == name) || !allowed && !strings.Contains(textOf(outputs), "not allowed to use "+name) {
+				t.Errorf("%s: after %s the reply is %+v", name, confirmation, outputs[0].Value())
+			}
+			confirm(call.ToolCallID).want(http.StatusUnprocessableEntity) // It waits no more.
+			history := a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", "").body
+			want := `"confirmation_status":"` + map[generated.ToolConfirmation]string{"allow": "allowed", "deny": "denied"}[confirmation] + `"`
+			if strings.Count(history, want) != 1 || strings.Contains(history, `"pending"`) {
+				t.Errorf("%s: history after %s is %s", name, confirmation, history)
+			}
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package emulator
+
+import (
+	"context"
+	"slices"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// mostHandoffs ends a call in which agents hand the conversation on and on.
+const mostHandoffs = 16
+
+// turn is what a call came to: the outputs of all agents that had a part in it.
+type turn struct {
+	outputs []generated.Entry
+	prompt  int                              // tokens that were read
+	usage   *generated.ConversationUsageInfo // in place of what was counted
+	err     error
+}
+
+// take runs the model, and goes on with the agent that it hands over to, unless the
+// caller is to carry that out.
+func (e *Emulator) take(ctx context.Context, call run) turn {
+	var t turn
+	s, history, inputs := call.settings, call.history, call.inputs
+	for range 1 + mostHandoffs {
+		p := Prompt{
+			Model: s.model, Agent: s.agent, Instructions: s.instructions, Tools: s.tools, Args: s.args,
+			Handoffs: e.successors(s), History: history, Inputs: inputs,
+		}
+		reply := e.cfg.Model(ctx, p)
+		outputs := reply.outputs()
+		if reply.Err == nil || len(outputs) > 0 {
+			outputs = limitOutputs(outputs, p.Args)
+		}
+		for i, output := range outputs {
+			outputs[i] = s.stamp(output)
+		}
+		t.outputs = append(t.outputs, outputs...)
+		t.prompt += countPrompt(p)
+		t.usage, t.err = reply.Usage, reply.Err
+		next, ok := successor(outputs)
+		if !ok || reply.Err != nil || call.byClient {
+			break
+		}
+		agent, missing := e.agentVersion(next, "")
+		if missing != nil {
+			break // A model of the caller's own may have made it up.
+		}
+		s = agentSettings(agent)
+		history, inputs = slices.Concat(history, inputs, outputs), nil
+	}
+	return t
+}
+
+// successor returns the agent that a list of entries ends with a handoff to.
+func successor(entries []generated.Entry) (string, bool) {
+	if len(entries) == 0 {
+		return "", false
+	}
+	h, ok := entries[len(entries)-1].Value().(generated.AgentHandoffEntry)
+	return h.NextAgentID, ok
+}
+
+// successors returns the agents that one may hand over to, as they are now.
+func (e *Emulator) successors(s settings) []generated.Agent {
+	var list []generated.Agent
+	for _, id := range s.handoffs {
+		if agent, missing := e.agentVersion(id, ""); missing == nil {
+			list = append(list, agent)
+		}
+	}
+	return list
+}
+
+// heir returns the agent that a conversation was last handed to, if that is still
+// there: it is who answers from then on.
+func (e *Emulator) heir(entries []generated.Entry) (generated.Agent, bool) {
+	for _, entry := range slices.Backward(entries) {
+		if h, ok := entry.Value().(generated.AgentHandoffEntry); ok {
+			agent, missing := e.agentVersion(h.NextAgentID, "")
+			return agent, missing == nil
+		}
+	}
+	return generated.Agent{}, false
+}
+
+// handOver hands the conversation to the agent whose name or description shares a word
+// with the prompt; not to one that has handed it on since the user's last message.
+func handOver(p Prompt) ([]generated.Entry, bool) {
+	var before []string
+	for _, entry := range slices.Backward(slices.Concat(p.History, p.Inputs)) {
+		if h, ok := entry.Value().(generated.AgentHandoffEntry); ok {
+			before = append(before, h.PreviousAgentID)
+		}
+		if _, ok := entry.Value().(generated.MessageInputEntry); ok {
+			break
+		}
+	}
+	for _, next := range p.Handoffs {
+		if !slices.Contains(before, next.ID) && shareWord(p.Text(), next.Name+" "+next.Description) {
+			return []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: next.ID, NextAgentName: next.Name})}, true
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,158 @@
+package emulator_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// line is who said what in a list of entries: "front -> maths; maths: 42".
+func (o office) line(entries []generated.Entry) string {
+	var parts []string
+	for _, entry := range entries {
+		switch v := entry.Value().(type) {
+		case generated.MessageOutputEntry:
+			parts = append(parts, o.names[v.AgentID]+": "+v.Content.Text())
+		case generated.AgentHandoffEntry:
+			parts = append(parts, v.PreviousAgentName+" -> "+v.NextAgentName)
+			if o.names[v.PreviousAgentID] != v.PreviousAgentName || o.names[v.NextAgentID] != v.NextAgentName {
+				o.t.Errorf("handoff is %+v", v)
+			}
+		default:
+			o.t.Errorf("output is %T", v)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// office is a front desk that hands over to two experts, who hand back.
+type office struct {
+	*api
+	ids, names map[string]string
+}
+
+func newOffice(t *testing.T) office {
+	t.Helper()
+	o := office{start(t, emulator.Config{}), map[string]string{}, map[string]string{}}
+	create := func(name, description string, handoffs ...string) {
+		agent := read[generated.Agent](o.post("/v1/agents", generated.CreateAgentRequest{
+			Model: model, Name: name, Description: description, Handoffs: handoffs,
+		}))
+		o.ids[name], o.names[agent.ID] = agent.ID, name
+	}
+	create("maths", "answers questions about numbers")
+	create("poet", "writes a verse")
+	create("front", "knows who knows numbers and verses", o.ids["maths"], o.ids["poet"])
+	for _, expert := range []string{"maths", "poet"} {
+		read[generated.Agent](o.do(http.MethodPatch, "/v1/agents/"+o.ids[expert], encoded(t, map[string]any{"handoffs": []string{o.ids["front"]}})))
+	}
+	return o
+}
+
+func (o office) ask(text string, execution generated.HandoffExecution) generated.StartConversationRequest {
+	return generated.StartConversationRequest{AgentID: o.ids["front"], Inputs: generated.NewTextInputs(text), HandoffExecution: execution}
+}
+
+func TestHandoffByTheService(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	c := read[generated.ConversationResponse](o.post("/v1/conversations", o.ask("What about the numbers 6 x 7?", "")))
+	if got, want := o.line(c.Outputs), "front -> maths; maths: 42"; got != want {
+		t.Errorf("outputs are %q, want %q", got, want)
+	}
+	// What both agents read counts.
+	if alone := o.start("What about the numbers 6 x 7?"); c.Usage.PromptTokens < 2*alone.Usage.PromptTokens {
+		t.Errorf("prompt has %d tokens, want at least twice %d", c.Usage.PromptTokens, alone.Usage.PromptTokens)
+	}
+	// The expert answers the next, and hands over to the front desk, which knows the poet.
+	next := read[generated.ConversationResponse](o.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{
+		Inputs: generated.NewTextInputs("Double it"),
+	}))
+	if got, want := o.line(next.Outputs), "maths: 84"; got != want {
+		t.Errorf("outputs are %q, want %q", got, want)
+	}
+	last := read[generated.ConversationResponse](o.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{
+		Inputs: generated.NewTextInputs("Say verses"),
+	}))
+	if got, want := o.line(last.Outputs), "maths -> front; front -> poet; poet: verses"; got != want {
+		t.Errorf("outputs are %q, want %q", got, want)
+	}
+	// A conversation restarted from before the first handoff is with the front desk again.
+	history := read[generated.ConversationHistory](o.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", "")).Entries
+	first, _ := history[0].Value().(generated.MessageInputEntry)
+	again := read[generated.ConversationResponse](o.post("/v1/conversations/"+c.ConversationID+"/restart", generated.RestartConversationRequest{
+		FromEntryID: first.ID, Inputs: generated.NewTextInputs("Say hello"),
+	}))
+	if got, want := o.line(again.Outputs), "front: hello"; got != want {
+		t.Errorf("outputs are %q, want %q", got, want)
+	}
+}
+
+func TestHandoffByTheClient(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	c := read[generated.ConversationResponse](o.post("/v1/conversations", o.ask("What about the numbers 6 x 7?", generated.HandoffExecutionClient)))
+	if got, want := o.line(c.Outputs), "front -> maths"; got != want {
+		t.Errorf("outputs are %q, want %q", got, want)
+	}
+	next := read[generated.ConversationResponse](o.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{
+		Inputs: generated.NewEntryInputs([]generated.Entry{}), HandoffExecution: generated.HandoffExecutionClient,
+	}))
+	if got, want := o.line(next.Outputs), "maths: 42"; got != want {
+		t.Errorf("outputs are %q, want %q", got, want)
+	}
+}
+
+func TestHandoffStreams(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	request := o.ask("Say verses", "")
+	request.Stream = true
+	var got []string
+	for _, e := range events(t, o.post("/v1/conversations", request).want(http.StatusOK).body) {
+		switch v := e.Value().(type) {
+		case generated.AgentHandoffStartedEvent:
+			got = append(got, v.PreviousAgentName)
+		case generated.AgentHandoffDoneEvent:
+			got = append(got, v.NextAgentName)
+		case generated.MessageOutputEvent:
+			got = append(got, o.names[v.AgentID])
+		}
+	}
+	if list := strings.Join(got, " "); list != "front poet poet" {
+		t.Errorf("events are of %q", list)
+	}
+}
+
+// An agent that is gone ends the chain, and does not break the conversation.
+func TestHandoffToNobody(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.do(http.MethodDelete, "/v1/agents/"+o.ids["maths"], "").want(http.StatusNoContent)
+	c := read[generated.ConversationResponse](o.post("/v1/conversations", o.ask("What about the numbers 6 x 7?", "")))
+	if got, want := o.line(c.Outputs), "front: 42"; got != want {
+		t.Errorf("outputs are %q, want %q", got, want)
+	}
+}
+
+// Agents that hand over for ever are stopped.
+func TestEndlessHandoffs(t *testing.T) {
+	t.Parallel()
+	var self string
+	a := start(t, emulator.Config{Model: endless(&self)})
+	self = read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: model, Name: "loop"})).ID
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", generated.StartConversationRequest{AgentID: self, Inputs: generated.NewTextInputs("Go")}))
+	if len(c.Outputs) != 17 {
+		t.Errorf("have %d handoffs, want 17", len(c.Outputs))
+	}
+}
+
+func endless(agent *string) func(context.Context, emulator.Prompt) emulator.Reply {
+	return func(context.Context, emulator.Prompt) emulator.Reply {
+		return emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: *agent, NextAgentName: "loop"})}}
+	}
+}
