@@ -16,7 +16,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	client := &http.Client{Transport: &contract.Transport{
 		Report: func(v contract.Violation) { fmt.Println(v) },
 	}}
@@ -31,7 +31,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	fmt.Println(response.Status)
 	// Output:
 	// StartConversation: body /completion_args/temperature: type: want number or null, have "hot"

@@ -14,6 +14,7 @@ import (
 type attempt struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	began  time.Time
 	timer  *time.Timer    // ends ctx after the call's timeout
 	resp   *http.Response // nil until there is one
 	good   bool           // it is a success that is read as a whole
@@ -27,7 +28,7 @@ type attempt struct {
 
 // newAttempt begins an attempt, which has the given time.
 func newAttempt(ctx context.Context, permit *limiter.Permit, timeout time.Duration) *attempt {
-	a := &attempt{permit: permit}
+	a := &attempt{permit: permit, began: time.Now()}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{GetConn: a.getConn, GotConn: a.gotConn, WroteRequest: a.wroteRequest}
 	a.ctx = httptrace.WithClientTrace(a.ctx, &a.trace)

@@ -111,6 +111,9 @@ type Config struct {
 	// Logger receives a record at debug level of each wait, attempt and
 	// settlement: figures and codes, never contents or the key. Default: none.
 	Logger *slog.Logger
+
+	// Observer hears of the same, in a form for traces and metrics. Default: none.
+	Observer Observer
 }
 
 // withDefaults fills in zero fields and validates all of them.

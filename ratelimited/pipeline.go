@@ -2,12 +2,12 @@ package ratelimited
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
 	"slices"
@@ -44,7 +44,9 @@ type flight struct {
 	client  *Client
 	op      operation
 	options callOptions
-	ctx     context.Context // the caller's
+	ctx     context.Context // the caller's, or what the observer made of it
+	hear    func(CallEvent) // nil: nobody does
+	began   time.Time
 	body    []byte
 
 	model, agentID string // empty: not known
@@ -61,19 +63,19 @@ type flight struct {
 }
 
 // complete carries out a call whose reply is read as a whole.
-func complete[T any](ctx context.Context, c *Client, op operation, options []CallOption) (T, error) {
-	var result T
+func complete[T any](ctx context.Context, c *Client, op operation, options []CallOption) (result T, err error) {
 	f, err := c.launch(ctx, op, options)
 	if err != nil {
 		return result, err
 	}
+	defer func() { f.finish(err) }()
 	defer func() { f.land(f.guess.total) }()
 
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buffer)
 	buffer.Reset()
 	if _, err := buffer.ReadFrom(io.LimitReader(f.latest.resp.Body, maxReplyBody+1)); err != nil {
-		if ctx.Err() != nil || f.latest.timedOut() {
+		if f.ctx.Err() != nil || f.latest.timedOut() {
 			return result, f.transportError(err)
 		}
 		return result, f.unusable(buffer.Bytes(), fmt.Errorf("the reply breaks off: %w", err))
@@ -105,14 +107,16 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // launch takes a call to the reply of an attempt that succeeded, whose body is
 // still to be read. The caller lands the flight; on an error it has been landed.
-func (c *Client) launch(ctx context.Context, op operation, options []CallOption) (*flight, error) {
-	f := &flight{client: c, op: op, ctx: ctx, path: op.path, options: c.defaults}
+func (c *Client) launch(ctx context.Context, op operation, options []CallOption) (_ *flight, err error) {
+	f := &flight{client: c, op: op, ctx: ctx, path: op.path, options: c.defaults, began: time.Now()}
 	if err := f.check(options); err != nil {
 		return nil, err
 	}
+	f.watch()
 	launched := false
 	defer func() {
 		if !launched {
+			defer func() { f.finish(cmp.Or(err, errUnfinished)) }()
 			f.land(0)
 		}
 	}()
@@ -187,7 +191,9 @@ func (f *flight) acquire() error {
 		return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
 	}
 	f.permit = permit
-	f.log("acquired", slog.Int("tokens", f.guess.total), slog.Duration("waited", permit.Waited()))
+	if f.watched() {
+		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
+	}
 	return nil
 }
 
@@ -215,14 +221,20 @@ func (f *flight) attempt() error {
 			f.reached = reached
 			f.permit.Unsent()
 		}
-		f.log("no reply", slog.Bool("reached", a.reached(err)))
+		if f.watched() {
+			f.tell(Attempted{Number: f.attempts, Reached: a.reached(err), Took: time.Since(a.began)})
+		}
 		return failure
 	}
 	a.resp = resp
 	if f.options.responseInto != nil {
 		*f.options.responseInto = withoutKey(resp)
 	}
-	f.log("reply", slog.Int("status", resp.StatusCode), slog.String("request_id", requestID(resp.Header)))
+	if f.watched() {
+		f.tell(Attempted{
+			Number: f.attempts, Status: resp.StatusCode, RequestID: f.client.secret.text(requestID(resp.Header)), Reached: true, Took: time.Since(a.began),
+		})
+	}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		a.good = !f.op.stream
 		return f.open(a)
@@ -346,7 +358,9 @@ func (f *flight) land(used int) {
 		f.conclude(used)
 	default:
 		f.permit.Cancel()
-		f.log("cancelled", slog.Int("estimated", f.guess.total))
+		if f.watched() {
+			f.tell(Settled{Estimated: f.guess.total, Cancelled: true})
+		}
 	}
 }
 
@@ -355,7 +369,9 @@ func (f *flight) land(used int) {
 // failures brought of that was taken when it came: it is old by now.
 func (f *flight) conclude(used int) {
 	f.permit.Settle(f.lost + used)
-	f.log("settled", slog.Int("estimated", f.guess.total), slog.Int("used", used), slog.Int("lost", f.lost))
+	if f.watched() {
+		f.tell(Settled{Estimated: f.guess.total, Used: used, Lost: f.lost})
+	}
 	if f.latest.good {
 		f.observe(f.latest.resp.Header)
 	}
@@ -366,15 +382,6 @@ func (f *flight) observe(header http.Header) {
 	if state, found := serverState(header); found {
 		f.limiter.Observe(state)
 	}
-}
-
-func (f *flight) log(what string, attrs ...slog.Attr) {
-	logger := f.client.logger
-	if logger == nil || !logger.Enabled(f.ctx, slog.LevelDebug) {
-		return
-	}
-	attrs = append(attrs, slog.String("operation", f.op.name), slog.Int("attempts", f.attempts))
-	logger.LogAttrs(f.ctx, slog.LevelDebug, "mistral: "+what, attrs...)
 }
 
 // apiError is the failure that the reply of the latest attempt stands for.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -38,7 +37,9 @@ func (f *flight) prepareRetry(failure error) error {
 	if !errors.Is(failure, ErrRateLimited) && !f.client.retries.retry() {
 		return fmt.Errorf("%w; not tried again: too many of this client's calls fail", failure)
 	}
-	f.log("retry", slog.Duration("wait", wait))
+	if f.watched() {
+		f.tell(Retrying{Wait: wait})
+	}
 	if !f.paused(failure) {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()

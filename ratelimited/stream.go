@@ -23,7 +23,7 @@ import (
 type Stream struct {
 	flight *flight
 
-	// Of the goroutine that ranges.
+	// Of the goroutine that ranges, which alone writes them; err with the lock held.
 	events int   // delivered
 	done   bool  // the last event has come
 	err    error // how the stream ended otherwise
@@ -167,6 +167,8 @@ func (s *Stream) fail(what string, err error) {
 	case s.flight.latest.idleFor() != nil:
 		what, err = "it fell silent", s.flight.latest.idleFor()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.err = &StreamError{Message: what, Events: s.events, Err: err}
 }
 
@@ -199,9 +201,11 @@ func (s *Stream) Close() error {
 		return nil
 	}
 	s.closed = true
+	err := s.err
 	s.mu.Unlock()
 	defer s.flight.latest.end() // whatever the caller's logger does
 	s.settle()
+	s.flight.finish(err)
 	return nil
 }
 

@@ -1,0 +1,134 @@
+package ratelimited
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// An Observer hears what becomes of each call, for traces and metrics. It is called
+// when a call has passed its checks, with the operation's name, such as
+// "Conversations.StartStream". It returns the context that the call goes on with,
+// normally its own with a span in it, and the function that is told of the call's
+// events; nil for none.
+//
+// The events of one call come one after the other, as they happen: an [Acquired],
+// then an [Attempted] for each request, with a [Retrying] between two of them, then a
+// [Settled], and an [Ended] at the very end, once for every call, whatever has
+// become of it. (A call that was never admitted has its Ended alone.) They hold
+// figures and codes, never contents and never the key. Those of a stream end when it
+// is closed.
+//
+// An Observer is called from many goroutines at once. The call waits for it, so it
+// must not block; it may ask the client and the stream.
+type Observer func(ctx context.Context, operation string) (context.Context, func(CallEvent))
+
+// A CallEvent is one of [Acquired], [Attempted], [Retrying], [Settled] and [Ended].
+type CallEvent interface {
+	// record is what the log says of it.
+	record() (message string, attrs []slog.Attr)
+}
+
+// Acquired says that the limiter has admitted the call.
+type Acquired struct {
+	Model  string        // whose limit it counts against; "" if it has none or is not known
+	Tokens int           // the estimate
+	Waited time.Duration // for the limiter
+}
+
+// Attempted says what became of a request: the head of its reply, or that none came.
+type Attempted struct {
+	Number    int           // from 1
+	Status    int           // of the reply; 0 if none came
+	RequestID string        // that the server gave it; "" if none
+	Reached   bool          // the server may have seen it
+	Took      time.Duration // from sending it to the head of the reply, or the failure
+}
+
+// Retrying says that another attempt will follow.
+type Retrying struct {
+	Wait time.Duration // before it
+}
+
+// Settled says what the call counts as in the limiter.
+type Settled struct {
+	Estimated int  // tokens
+	Used      int  // tokens, as reported or, where they were not, as received or estimated
+	Lost      int  // tokens of attempts that may have been carried out though no reply came
+	Cancelled bool // the server saw nothing of the call: request and tokens are given back
+}
+
+// Ended is the last of a call.
+type Ended struct {
+	Err      error // what the caller gets; nil for a success, and for a stream that the caller left
+	Attempts int
+	Took     time.Duration // from the call's beginning, its wait for the limiter included
+}
+
+func (e Acquired) record() (string, []slog.Attr) {
+	return "acquired", []slog.Attr{slog.Int("tokens", e.Tokens), slog.Duration("waited", e.Waited)}
+}
+
+func (e Attempted) record() (string, []slog.Attr) {
+	if e.Status == 0 {
+		return "no reply", []slog.Attr{slog.Bool("reached", e.Reached), slog.Duration("took", e.Took)}
+	}
+	return "reply", []slog.Attr{slog.Int("status", e.Status), slog.String("request_id", e.RequestID), slog.Duration("took", e.Took)}
+}
+
+func (e Retrying) record() (string, []slog.Attr) {
+	return "retry", []slog.Attr{slog.Duration("wait", e.Wait)}
+}
+
+func (e Settled) record() (string, []slog.Attr) {
+	if e.Cancelled {
+		return "cancelled", []slog.Attr{slog.Int("estimated", e.Estimated)}
+	}
+	return "settled", []slog.Attr{slog.Int("estimated", e.Estimated), slog.Int("used", e.Used), slog.Int("lost", e.Lost)}
+}
+
+func (e Ended) record() (string, []slog.Attr) {
+	return "ended", []slog.Attr{slog.Bool("ok", e.Err == nil), slog.Duration("took", e.Took)}
+}
+
+// watch asks the observer whether it wants to hear of the call.
+func (f *flight) watch() {
+	observer := f.client.config.Observer
+	if observer == nil {
+		return
+	}
+	ctx, hear := observer(f.ctx, f.op.name)
+	if ctx != nil {
+		f.ctx = ctx
+	}
+	f.hear = hear
+}
+
+// watched reports whether anybody hears what the call tells.
+func (f *flight) watched() bool {
+	logger := f.client.logger
+	return f.hear != nil || logger != nil && logger.Enabled(f.ctx, slog.LevelDebug)
+}
+
+// tell tells the observer and the log.
+func (f *flight) tell(event CallEvent) {
+	if f.hear != nil {
+		f.hear(event)
+	}
+	if logger := f.client.logger; logger != nil {
+		message, attrs := event.record()
+		attrs = append(attrs, slog.String("operation", f.op.name), slog.Int("attempts", f.attempts))
+		logger.LogAttrs(f.ctx, slog.LevelDebug, "mistral: "+message, attrs...)
+	}
+}
+
+// errUnfinished is the end of a call whose goroutine ended within it.
+var errUnfinished = errors.New("mistral: the call did not end: what it called panicked, or ended its goroutine")
+
+// finish tells how the call has ended.
+func (f *flight) finish(err error) {
+	if f.watched() {
+		f.tell(Ended{Err: err, Attempts: f.attempts, Took: time.Since(f.began)})
+	}
+}
