@@ -212,7 +212,7 @@ func (a *account) balance() {
 	t := a.ledger.totals
 	var books limiter.Snapshot
 	for model, s := range a.client.Snapshot() {
-		if s.AvailableRequests > s.Limit.RequestBurst || s.AvailableTokens > float64(s.Limit.TokenBurst) {
+		if s.AvailableRequests > s.Limit.RequestBurst+1e-6 || s.AvailableTokens > float64(s.Limit.TokenBurst) {
 			a.ledger.find("limiter %q has %v requests and %v tokens, more than it can hold: %+v", model, s.AvailableRequests, s.AvailableTokens, s.Limit)
 		}
 		if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -18,6 +19,7 @@ import (
 const workers = 500 // on all accounts together
 
 func main() {
+	debug.SetTraceback("all") // if a call hangs, show where
 	minutes := flag.Float64("minutes", 3, "how long to run")
 	seed := flag.Uint64("seed", 1, "of all that is random")
 	flag.Parse()
@@ -59,7 +61,9 @@ func soak(length time.Duration, seed uint64) (findings []string, err error) {
 	for wait(ctx, length/16) {
 		v.measure()
 	}
+	hung := time.AfterFunc(time.Minute, func() { panic("soak: a minute after their contexts ended, calls have not returned") })
 	all.Wait()
+	hung.Stop()
 	for _, a := range accounts {
 		a.close()
 	}
