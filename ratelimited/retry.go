@@ -241,7 +241,7 @@ func (f *flight) transportError(err error) error {
 	case f.latest.idleFor() != nil:
 		e.Err, e.permanent = f.latest.idleFor(), false
 	case f.latest.events != nil:
-		e.permanent = errors.As(err, new(*sse.FrameTooLargeError))
+		e.permanent = errors.As(err, new(*sse.FrameTooLargeError)) || errors.Is(err, errStreamTooLarge)
 	case errors.As(err, &sending):
 		e.Err = sending.Err // without the address, which the request's method and path are enough of
 	}
