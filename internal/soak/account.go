@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -149,6 +148,7 @@ func faults() []emulator.Fault {
 			f.Bytes = 64 << 10
 		case emulator.FaultResetStream, emulator.FaultStallStream, emulator.FaultMalformedEvent, emulator.FaultUnknownEvent, emulator.FaultDuplicateEvent:
 			f.Events = i % 4 // some before the first event
+		default:
 		}
 		list[i] = f
 	}
@@ -159,7 +159,7 @@ func faults() []emulator.Fault {
 func (a *account) run(ctx context.Context, workers int, seed uint64) {
 	var all sync.WaitGroup
 	for i := range workers {
-		w := &worker{account: a, number: i, random: rand.New(rand.NewPCG(seed, uint64(i)))} //nolint:gosec // i is not negative
+		w := &worker{account: a, number: i, random: rand.New(rand.NewPCG(seed, uint64(i)))}
 		all.Go(func() { w.run(ctx) })
 	}
 	all.Go(func() { a.turn(ctx, rand.New(rand.NewPCG(seed, math.MaxUint64))) })
@@ -265,5 +265,3 @@ func (a *account) balance() {
 		a.ledger.find("%.0f %% of the requests were struck by a fault, want about %.0f %%", 100*share, 100*faultShare)
 	}
 }
-
-func (a *account) String() string { return fmt.Sprintf("%s (%s)", a.name, a.server.URL()) }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -146,14 +145,4 @@ func (l *ledger) reconcile(atLast bool) {
 		l.add(findings...)
 		delete(l.calls, id)
 	}
-}
-
-// kinds are the ends that there were, in order.
-func (l *ledger) kinds() []string {
-	var kinds []string
-	for kind := range l.ends {
-		kinds = append(kinds, kind)
-	}
-	slices.Sort(kinds)
-	return kinds
 }

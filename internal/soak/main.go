@@ -48,7 +48,7 @@ func soak(length time.Duration, seed uint64) (findings []string, err error) {
 	var accounts []*account
 	var all sync.WaitGroup
 	for i, p := range plans {
-		a, err := open(p, seed+uint64(i)) //nolint:gosec // i is not negative
+		a, err := open(p, seed+uint64(i))
 		if err != nil {
 			cancel()
 			all.Wait()
@@ -71,5 +71,9 @@ func soak(length time.Duration, seed uint64) (findings []string, err error) {
 	if n, stacks := settleDown(baseline, 10*time.Second); stacks != "" {
 		findings = append(findings, fmt.Sprintf("%d goroutines were left, there were %d before:\n%s", n, baseline, stacks))
 	}
-	return report(os.Stdout, accounts, &v, findings), nil
+	for _, a := range accounts {
+		findings = append(findings, a.findings()...)
+	}
+	_, err = fmt.Print(report(accounts, &v))
+	return findings, err
 }

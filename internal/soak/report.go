@@ -2,27 +2,24 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
-
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// report prints what was done, and returns all findings.
-func report(out io.Writer, accounts []*account, v *vitals, findings []string) []string {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+// report is a table of what was done.
+func report(accounts []*account, v *vitals) string {
+	var b strings.Builder
 	row := func(name string, cell func(*account) string) {
-		fmt.Fprintf(table, "%s\t", name)
+		fmt.Fprintf(&b, "%-40s", name)
 		for _, a := range accounts {
-			fmt.Fprintf(table, "%s\t", cell(a))
+			fmt.Fprintf(&b, "%26s", cell(a))
 		}
-		fmt.Fprintln(table)
+		b.WriteString("\n")
 	}
 	number := func(name string, n func(*account) int) {
-		row(name, func(a *account) string { return fmt.Sprint(n(a)) })
+		row(name, func(a *account) string { return strconv.Itoa(n(a)) })
 	}
 	tokens := func(name string, p func(totals) part) {
 		row(name, func(a *account) string {
@@ -64,17 +61,17 @@ func report(out io.Writer, accounts []*account, v *vitals, findings []string) []
 	row("all tokens: client, emulator", func(a *account) string {
 		return fmt.Sprintf("%d, %d", a.ledger.totals.clientTokens(), a.server.Stats().Total().Tokens)
 	})
-	if err := table.Flush(); err != nil {
-		findings = append(findings, err.Error())
+	fmt.Fprintf(&b, "heap after a collection, MiB: %s\ngoroutines: %s\n", numbers("%.1f", v.heap), numbers("%.0f", v.goroutines))
+	return b.String()
+}
+
+// findings are the account's, as far as they were kept.
+func (a *account) findings() (findings []string) {
+	for _, finding := range a.ledger.findings {
+		findings = append(findings, a.name+": "+finding)
 	}
-	fmt.Fprintf(out, "heap after a collection, MiB: %s\ngoroutines: %s\n", numbers("%.1f", v.heap), numbers("%.0f", v.goroutines))
-	for _, a := range accounts {
-		for _, finding := range a.ledger.findings {
-			findings = append(findings, a.name+": "+finding)
-		}
-		if more := a.ledger.found - len(a.ledger.findings); more > 0 {
-			findings = append(findings, fmt.Sprintf("%s: and %d more", a.name, more))
-		}
+	if more := a.ledger.found - len(a.ledger.findings); more > 0 {
+		findings = append(findings, fmt.Sprintf("%s: and %d more", a.name, more))
 	}
 	return findings
 }
@@ -86,7 +83,7 @@ func (a *account) violations() int {
 	stats := a.server.Stats()
 	n := stats.Total().Refused()
 	for _, kind := range refusals {
-		n -= stats.Faults[emulator.FaultKind(kind)]
+		n -= stats.Faults[kind]
 	}
 	return n
 }
