@@ -2,7 +2,10 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 UPSTREAM ?=
-FUZZTIME ?= 10s
+FUZZTIME ?= 60s
+FUZZTIME_OTHERS ?= 10s
+MINUTES ?= 3
+SEED ?= 1
 GOLANGCI_LINT_VERSION = v2.15.0
 
 OAPI_CODEGEN = go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
@@ -38,14 +41,23 @@ simulate: ## run the limiter against simulated servers: a table, and simulation/
 bench: ## run the benchmarks; "x-…" is the ratio to the baseline of the same run
 	go test -run '^$$' -bench . -benchmem ./...
 
+# The targets for what comes from outside: streams, events, headers, error bodies,
+# configurations, ids and URLs. All others have FUZZTIME_OTHERS.
+OUTSIDE = FuzzDecoder FuzzDecode FuzzRetryAfter FuzzServerState FuzzAPIError FuzzNew FuzzPath
+
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME (10s)
+fuzz: ## fuzz what comes from outside for FUZZTIME (60s) a target, the rest for FUZZTIME_OTHERS (10s)
 	@set -e; for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file); do \
-			echo "$$target in $$(dirname $$file)"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./$$(dirname $$file); \
+			case " $(OUTSIDE) " in *" $$target "*) time=$(FUZZTIME);; *) time=$(FUZZTIME_OTHERS);; esac; \
+			echo "$$target in $$(dirname $$file) for $$time"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$time -fuzzminimizetime 100x ./$$(dirname $$file); \
 		done; \
 	done
+
+.PHONY: soak
+soak: ## 500 callers, faults and changing limits for MINUTES (3): do all books agree?
+	go run -race ./internal/soak -minutes $(MINUTES) -seed $(SEED)
 
 .PHONY: examples
 examples: ## run every example against the emulator
@@ -102,4 +114,4 @@ check-modules: ## fail where go.mod or go.sum is not tidy
 	cd openapi/specdiff && go mod tidy -diff
 
 .PHONY: ci
-ci: test interop lint check-generated check-modules fuzz examples ## what CI runs: test, interop, lint, check-generated, check-modules, fuzz, examples
+ci: test interop lint check-generated check-modules fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, fuzz, soak, examples

@@ -89,7 +89,8 @@ const maxBody = 32 << 20
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	x := exchangeOf(r)
 	x.out = w
-	w.Header().Set("mistral-correlation-id", newID(""))
+	x.id = newID("")
+	w.Header().Set("mistral-correlation-id", x.id)
 	if refused := e.authorize(r); refused != nil {
 		refused.write(e, x)
 		return

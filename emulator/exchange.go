@@ -25,6 +25,7 @@ type exchange struct {
 	query        string
 	key          string // that the request carried
 	arrived      time.Time
+	id           string // its mistral-correlation-id; "" until it has one
 
 	operation *contract.Operation // nil until known
 	law       *contract.Operation // what replies are checked against; nil without OnViolation

@@ -158,9 +158,11 @@ func TestTokenHeaders(t *testing.T) {
 			t.Errorf("headers are %v, want none of limits", r.header)
 		}
 	}
-	for _, r := range []reply{first, streamed, refused, agents} {
-		if r.header.Get("mistral-correlation-id") == "" {
-			t.Error("no mistral-correlation-id")
+	settle(a, 4)
+	recorded := a.Requests()
+	for i, r := range []reply{first, streamed, refused, agents} {
+		if id := r.header.Get("mistral-correlation-id"); id == "" || id != recorded[i].RequestID {
+			t.Errorf("request %d has the mistral-correlation-id %q, and is recorded with %q", i, id, recorded[i].RequestID)
 		}
 	}
 }

@@ -76,6 +76,9 @@ type Recorded struct {
 	// last [MaxRecordedBodies] requests; "" without [Config.Control], and for what was
 	// refused before its body was read.
 	Body string `json:"body,omitempty"`
+	// RequestID is the mistral-correlation-id of the reply, begun or not, by which a
+	// client's error names the request; "" for what [Config.Intercept] answered.
+	RequestID string `json:"request_id,omitempty"`
 	// Admitted says whether the limits let the request pass; false also if it was
 	// answered without asking them.
 	Admitted bool `json:"admitted"`
@@ -176,7 +179,7 @@ func (j *journal) key(name string) string {
 func (j *journal) end(x *exchange) {
 	entry := Recorded{
 		Method: x.method, Path: x.blot(x.path), Query: x.blot(x.query), Body: x.recordedBody(), Operation: x.name(), Model: x.model, Status: x.status,
-		Admitted: x.judged && x.refused == nil, Tokens: x.tokens, Arrived: x.arrived, Done: time.Now(),
+		RequestID: x.id, Admitted: x.judged && x.refused == nil, Tokens: x.tokens, Arrived: x.arrived, Done: time.Now(),
 	}
 	if x.fault != nil {
 		entry.Fault = x.fault.Kind

@@ -81,7 +81,8 @@ func httpClient(given *http.Client) *http.Client {
 	return &c
 }
 
-// newTransport is the default transport with more connections kept. A program
+// newTransport is the default transport with more connections kept, and less patience
+// with the heads of replies (it would read 10 MiB). A program
 // that has put another kind of transport in its place gets that one.
 func newTransport() http.RoundTripper {
 	shared, ok := http.DefaultTransport.(*http.Transport)
@@ -91,6 +92,7 @@ func newTransport() http.RoundTripper {
 	transport := shared.Clone()
 	transport.MaxIdleConnsPerHost = idleConnections
 	transport.MaxIdleConns = idleConnections
+	transport.MaxResponseHeaderBytes = maxReplyHead
 	return transport
 }
 
@@ -98,6 +100,9 @@ func newTransport() http.RoundTripper {
 // default transport keeps two, and a burst of calls over HTTP/1.1 would open and
 // close all others.
 const idleConnections = 100
+
+// maxReplyHead is what is read of the head of a reply.
+const maxReplyHead = 1 << 20
 
 // Close closes idle connections, also those of a transport that came with
 // [Config.HTTPClient]. Calls under way are not disturbed, and the client may go on

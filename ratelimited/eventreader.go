@@ -15,6 +15,7 @@ import (
 // nobody reads, no time counts.
 type eventReader struct {
 	body    io.Reader
+	left    int // bytes that it may still have
 	timeout time.Duration
 	idle    *time.Timer
 	decoder *sse.Decoder
@@ -24,7 +25,7 @@ type eventReader struct {
 }
 
 func newEventReader(a *attempt, timeout time.Duration) *eventReader {
-	r := &eventReader{body: a.resp.Body, timeout: timeout}
+	r := &eventReader{body: a.resp.Body, left: maxStreamBody, timeout: timeout}
 	r.idle = time.AfterFunc(timeout, func() { a.cancel(idleError(timeout)) })
 	r.idle.Stop()
 	r.decoder = sse.NewDecoder(r)
@@ -33,10 +34,20 @@ func newEventReader(a *attempt, timeout time.Duration) *eventReader {
 
 // Read implements [io.Reader] for the decoder.
 func (r *eventReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errStreamTooLarge
+	}
 	r.idle.Reset(r.timeout)
 	defer r.idle.Stop()
-	return r.body.Read(p)
+	n, err := r.body.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
 }
+
+// maxStreamBody is what is read of a stream: many times what the longest replies have.
+const maxStreamBody = 256 << 20
+
+var errStreamTooLarge = fmt.Errorf("the stream is larger than %d bytes", maxStreamBody)
 
 // idleError is the end of a stream on which nothing came for so long. It is a
 // timeout for those who ask.

@@ -166,7 +166,9 @@ func mayHaveArrived(err error) bool {
 
 // retryAfter reads how long a server asks to wait: Retry-After in seconds or as
 // an HTTP date (RFC 9110, section 10.2.3), or retry-after-ms, which some
-// gateways send. 0 means that it does not say, or not sensibly.
+// gateways send. A date is as far away as the reply's own Date says, where it has one:
+// one of the two clocks may be wrong by hours. 0 means that it does not say, or not
+// sensibly.
 func retryAfter(header http.Header, now time.Time) time.Duration {
 	if ms, err := strconv.ParseFloat(strings.TrimSpace(header.Get("Retry-After-Ms")), 64); err == nil && ms > 0 {
 		return duration(ms, time.Millisecond)
@@ -176,6 +178,9 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 		return duration(seconds, time.Second)
 	}
 	if date, err := http.ParseTime(value); err == nil {
+		if sent, err := http.ParseTime(header.Get("Date")); err == nil {
+			now = sent
+		}
 		return max(0, date.Sub(now))
 	}
 	return 0
@@ -237,7 +242,7 @@ func (f *flight) transportError(err error) error {
 	case f.latest.idleFor() != nil:
 		e.Err, e.permanent = f.latest.idleFor(), false
 	case f.latest.events != nil:
-		e.permanent = errors.As(err, new(*sse.FrameTooLargeError))
+		e.permanent = errors.As(err, new(*sse.FrameTooLargeError)) || errors.Is(err, errStreamTooLarge)
 	case errors.As(err, &sending):
 		e.Err = sending.Err // without the address, which the request's method and path are enough of
 	}

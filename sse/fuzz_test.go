@@ -1,11 +1,16 @@
 package sse_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
@@ -58,6 +63,105 @@ func FuzzDecoder(f *testing.F) {
 		var tooLarge *sse.FrameTooLargeError
 		if errors.As(err, &tooLarge) != wantTooLarge || err != nil && tooLarge == nil {
 			t.Errorf("error %v, want too large: %t", err, wantTooLarge)
+		}
+	})
+}
+
+// knownEvents are the types of events by their names.
+var knownEvents = map[string]reflect.Type{
+	"agent.handoff.done":            reflect.TypeFor[generated.AgentHandoffDoneEvent](),
+	"agent.handoff.started":         reflect.TypeFor[generated.AgentHandoffStartedEvent](),
+	"conversation.response.done":    reflect.TypeFor[generated.ResponseDoneEvent](),
+	"conversation.response.error":   reflect.TypeFor[generated.ResponseErrorEvent](),
+	"conversation.response.started": reflect.TypeFor[generated.ResponseStartedEvent](),
+	"function.call.delta":           reflect.TypeFor[generated.FunctionCallEvent](),
+	"message.output.delta":          reflect.TypeFor[generated.MessageOutputEvent](),
+	"tool.execution.delta":          reflect.TypeFor[generated.ToolExecutionDeltaEvent](),
+	"tool.execution.done":           reflect.TypeFor[generated.ToolExecutionDoneEvent](),
+	"tool.execution.started":        reflect.TypeFor[generated.ToolExecutionStartedEvent](),
+}
+
+// FuzzDecode gives a frame any name and any data. An error means that the data is not
+// JSON. An event of a known type is what encoding/json makes of the data, and survives
+// being written and read again; an unknown one keeps its name and its data as they came.
+// The result does not change with the frame's memory.
+func FuzzDecode(f *testing.F) {
+	for _, name := range slices.Sorted(maps.Keys(knownEvents)) {
+		for _, data := range []string{
+			`{"type":"` + name + `"}`, `{}`, `null`, `{"type":7}`, `{"content":5}`, `{"code":"x"}`, `[]`, `{`,
+			`{"type":"` + name + `","created_at":"2026-01-02T03:04:05.6+07:00","output_index":1,"id":"i","x_unheard_of":[1]}`,
+		} {
+			f.Add(name, []byte(data))
+			f.Add("", []byte(data))
+		}
+	}
+	for _, data := range []string{
+		`{"type":"message.output.delta","content":"a","content_index":1,"role":"assistant","model":"m","agent_id":null}`,
+		`{"type":"message.output.delta","content":{"type":"thinking","thinking":[{"type":"text","text":"hm"}],"closed":true}}`,
+		`{"type":"message.output.delta","content":{"type":"tool_reference","tool":"web_search","title":"t","url":null,"source":"s"}}`,
+		`{"type":"message.output.delta","content":[{"type":"image_url","image_url":"data:x"},{"type":"hologram","a":[{}]}]}`,
+		`{"type":"function.call.delta","name":"n","tool_call_id":"t","arguments":"{\"a\":1}","confirmation_status":"pending"}`,
+		`{"type":"tool.execution.done","name":"web_search","info":{"result":[{"type":"text"}],"n":1e400}}`,
+		`{"type":"conversation.response.done","usage":{"total_tokens":3,"connector_tokens":null,"connectors":{"web_search":1}}}`,
+		`{"type":"conversation.response.error","code":3000,"message":"m"}`, `{"type":"hologram","\u0000":1e400}`, `{"TYPE":"message.output.delta"}`,
+		`{"type":"message.output.delta","type":"hologram","content":"\ud800"}`, ` {"created_at":"2026-01-02T03:04:05"} `, `17`, `"\xff"`,
+	} {
+		f.Add("message", []byte(data))
+		f.Add("hologram", []byte(data))
+	}
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		memory := bytes.Clone(data)
+		event, err := sse.Decode(sse.Frame{Event: name, Data: memory})
+		for i := range memory {
+			memory[i] = 'x'
+		}
+		var object struct {
+			Type string `json:"type"`
+		}
+		unreadable := json.Unmarshal(data, &object)
+		if err != nil {
+			var failure *sse.DecodeError
+			if !errors.As(err, &failure) || failure.Err == nil || failure.Frame.Event != name || !bytes.Equal(failure.Frame.Data, data) {
+				t.Fatalf("%T %v of %q %q", err, err, name, data)
+			}
+			if named := name != "" && name != "message"; event != nil || json.Valid(data) && (named || unreadable == nil) {
+				t.Errorf("%q %q is JSON, and fails: %v", name, data, err)
+			}
+			return
+		}
+		if !json.Valid(data) {
+			t.Errorf("%q %q is no JSON, and is decoded as %#v", name, data, event)
+		}
+		if name == "" || name == "message" {
+			name = object.Type
+		}
+		if unknown, ok := event.(generated.UnknownStreamEvent); ok {
+			if unknown.Type != name || !bytes.Equal(unknown.Raw, data) {
+				t.Errorf("%q %q is decoded as an unknown event %q %q", name, data, unknown.Type, unknown.Raw)
+			}
+			if knownEvents[name] != nil && unknown.Err == nil {
+				t.Errorf("%q %q: no reason is given for which it is not known", name, data)
+			}
+			return
+		}
+		want := knownEvents[name]
+		if want == nil || reflect.TypeOf(event) != want {
+			t.Fatalf("%q is decoded as a %T, want %v", name, event, want)
+		}
+		direct := reflect.New(want)
+		if err := json.Unmarshal(data, direct.Interface()); err != nil || !reflect.DeepEqual(direct.Elem().Interface(), any(event)) {
+			t.Errorf("%q %s is decoded as %#v; encoding/json has %#v, %v", name, data, event, direct.Elem(), err)
+		}
+		text, err := json.Marshal(event)
+		if err != nil {
+			t.Fatalf("%#v cannot be written: %v", event, err)
+		}
+		again, err := sse.Decode(sse.Frame{Event: name, Data: text})
+		if err != nil {
+			t.Fatalf("%s, written of %s, cannot be read: %v", text, data, err)
+		}
+		if once, err := json.Marshal(again); err != nil || !bytes.Equal(once, text) {
+			t.Errorf("%s became %s, and that %s: %v", data, text, once, err)
 		}
 	})
 }

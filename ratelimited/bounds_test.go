@@ -1,0 +1,174 @@
+package ratelimited_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+)
+
+// bomb answers with a small body that inflates to a large one: head, and then filling
+// until there are so many bytes.
+func bomb(t *testing.T, status int, mediaType, head, filling string, size int) http.HandlerFunc {
+	t.Helper()
+	var body bytes.Buffer
+	inflated := gzip.NewWriter(&body)
+	_, _ = io.WriteString(inflated, head)
+	for block := []byte(strings.Repeat(filling, 1+(1<<20)/len(filling))); size > 0; size -= len(block) {
+		_, _ = inflated.Write(block)
+	}
+	if err := inflated.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept-Encoding") != "gzip" {
+			t.Errorf("Accept-Encoding is %q", r.Header.Get("Accept-Encoding"))
+		}
+		w.Header().Set("Content-Type", mediaType)
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(status)
+		_, _ = w.Write(body.Bytes()) // the client may have had enough
+	}
+}
+
+// The bounds are those of what a body inflates to.
+func TestDecompressionBombs(t *testing.T) {
+	t.Parallel()
+	t.Run("reply", func(t *testing.T) {
+		inBubble(t, fast, bomb(t, 200, "application/json", `{"object":"`, " ", 65<<20), func(t *testing.T, client *ratelimited.Client) {
+			_, err := start(t.Context(), client)
+			var api *ratelimited.APIError
+			if !errors.As(err, &api) || !strings.Contains(err.Error(), "the reply is larger than 67108864 bytes") || len(api.Body) != 1<<20 {
+				t.Errorf("error is %.300v", err)
+			}
+		})
+	})
+	t.Run("error", func(t *testing.T) {
+		inBubble(t, fast, bomb(t, 400, "application/json", `{"message":"`, "x", 2<<20), func(t *testing.T, client *ratelimited.Client) {
+			_, err := start(t.Context(), client)
+			var api *ratelimited.APIError
+			if !errors.As(err, &api) || api.StatusCode != 400 || len(api.Body) != 1<<20 {
+				t.Errorf("error is %.300v", err)
+			}
+			wantOneLine(t, err, 2000)
+		})
+	})
+	t.Run("event", func(t *testing.T) {
+		inBubble(t, fast, bomb(t, 200, "text/event-stream", started+"data: ", "x", 17<<20), func(t *testing.T, client *ratelimited.Client) {
+			events, err := collect(startStream(t.Context(), t, client))
+			if !errors.As(err, new(*sse.FrameTooLargeError)) || len(events) != 1 {
+				t.Errorf("after %d events: %.300v", len(events), err)
+			}
+		})
+	})
+}
+
+// A stream may not go on without end, be it with events or with none.
+func TestEndlessStream(t *testing.T) {
+	for name, test := range map[string]struct {
+		head   string
+		events int
+	}{"after an event": {started, 1}, "without an event": {"", 0}} {
+		t.Run(name, func(t *testing.T) {
+			requests, body := 0, endless{}
+			transport := tripper(func(*http.Request) (*http.Response, error) {
+				requests++
+				resp := canned(200, "text/event-stream", "")
+				resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(test.head), comments{&body}))
+				return resp, nil
+			})
+			overTransport(t, fast, transport, func(t *testing.T, client *ratelimited.Client) {
+				var events []sse.Event
+				stream, err := openedStream(t.Context(), client)
+				if err == nil {
+					events, err = collect(stream)
+				}
+				if err == nil || !strings.Contains(err.Error(), "the stream is larger than 268435456 bytes") || len(events) != test.events || requests != 1 {
+					t.Errorf("after %d events of %d requests: %.300v", len(events), requests, err)
+				}
+				if body.read < 255<<20 || body.read > 257<<20 {
+					t.Errorf("%d bytes were read, want 256 MiB", body.read)
+				}
+			})
+		})
+	}
+}
+
+// comments are lines that say nothing.
+type comments struct{ *endless }
+
+func (c comments) Read(p []byte) (int, error) {
+	n, err := c.endless.Read(p)
+	copy(p, ":")
+	p[n-1] = '\n'
+	return n, err
+}
+
+// A head that does not end is not read to its end. The bound is the client's own; an
+// HTTPClient that it is given brings its own.
+func TestHugeHead(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Filling", strings.Repeat("x", 2<<20))
+		ok(w, r)
+	}))
+	defer server.Close()
+	client := newClient(t, ratelimited.Config{APIKey: secretKey, BaseURL: server.URL})
+	defer client.Close()
+	_, err := start(t.Context(), client, ratelimited.WithMaxRetries(0))
+	if !errors.As(err, new(*ratelimited.TransportError)) {
+		t.Errorf("error is %.300v, want a TransportError", err)
+	}
+	wantOneLine(t, err, 2000)
+}
+
+// No redirect is followed, of whatever kind and to whatever place, not even by an HTTP
+// client that would.
+func TestNoRedirectIsFollowed(t *testing.T) {
+	elsewhere := 0
+	other, err := emulator.Start(emulator.Config{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		elsewhere++
+		next.ServeHTTP(w, r)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }() // its error is no part of the test
+	requests, status, to := 0, 0, ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		w.Header().Set("Location", to)
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	eager := server.Client()
+	eager.CheckRedirect = func(*http.Request, []*http.Request) error { return nil }
+	client := newClient(t, ratelimited.Config{APIKey: secretKey, BaseURL: server.URL, HTTPClient: eager, RequestsPerSecond: 1e6, TokensPerMinute: 1e9})
+	for _, status = range []int{301, 302, 303, 307, 308} {
+		for _, to = range []string{"/v1/conversations", server.URL + "/v1/agents", other.URL() + "/v1/conversations", "//" + strings.TrimPrefix(other.URL(), "http://")} {
+			for name, call := range map[string]func() error{
+				"GET": func() error {
+					_, err := client.Beta.Agents.Get(t.Context(), "ag_1", generated.GetAgentParams{})
+					return err
+				},
+				"POST":   func() error { _, err := start(t.Context(), client); return err },
+				"stream": func() error { _, err := openedStream(t.Context(), client); return err },
+				"DELETE": func() error { return client.Beta.Agents.Delete(t.Context(), "ag_1") },
+			} {
+				before := requests
+				var api *ratelimited.APIError
+				if err := call(); !errors.As(err, &api) || api.StatusCode != status || requests != before+1 || elsewhere != 0 {
+					t.Errorf("%s, %d to %s: %d requests, %d elsewhere, %v", name, status, to, requests-before, elsewhere, err)
+				}
+			}
+		}
+	}
+}
