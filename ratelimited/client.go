@@ -43,9 +43,9 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := limiter.NewGroup(config.limit(), config.Limits, config.limiterOptions()...)
+	limits, err := limiter.NewGroup(config.limit(), config.Limits, config.limiterFactory())
 	if err != nil {
-		return nil, &ConfigError{Field: "Limits", Value: config.Limits, Rule: "must be valid", Err: err}
+		return nil, &ConfigError{Field: "Limiter", Value: "of this client", Rule: "must make the limiters: " + oneLine(err.Error()), Err: err}
 	}
 	counter, err := tokens.NewCounter(tokens.DefaultEncoding)
 	if err != nil {
