@@ -1,0 +1,401 @@
+-- The books of one model's limits, for all processes that share them. Every change
+-- is one call of this script, which Redis runs by itself: nothing happens between
+-- its lines. Time is Redis's own, in microseconds, and never runs backwards.
+--
+-- KEYS, all of one hash slot:
+--   1 state    a hash of numbers, everything but what follows
+--   2 tokens   a list, the log of the tokens used in the last minute, oldest first:
+--              "<time> <units>", times rounded up so that it has 600 entries at most
+--   3 requests the same of the requests sent in their (much shorter) window
+--   4 permits  a hash of the calls in flight: "<tokens> <large> <sent> <attempt>"
+--   5 leases   a sorted set of the same, by when their lease runs out
+--   6 tickets  a hash of the first in line of each process that has to wait:
+--              "<order> <tokens> <deadline>"
+-- ARGV: the operation, the epoch and version of the books that the caller knows,
+--   jitter, lease, and the operation's own.
+--
+-- What holds after each call: tu and ru are the sums of the two logs, tn and rn their
+-- lengths, pn that of permits and of leases, small + large the tokens of permits. The
+-- lengths are compared at the beginning of each call, so that a key that was evicted
+-- is noticed. So is a version that lies before the caller's: Redis has lost what came
+-- after. Then there is a new epoch, which every process has to join with its books.
+
+local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS = unpack(KEYS)
+local op, epoch, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local jitter, lease = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+-- Chosen by simulation for the limiter in the process: see limiter/guard.go.
+local HELD, SURPRISE, LARGE, LARGE_ERROR, LEARNING = 0.2, 3.5, 1 / 8, 1 / 4, 1 / 64
+local CAUTION_STEP, CAUTION_WEAR, MOST_JITTER, JITTER_WEAR = 1 / 4, 1800e6, 5, 600e6
+-- How long, in leases, nobody starts in a new epoch, so that all can join it before;
+-- and how long, in milliseconds, books are kept that nobody uses.
+local JOINING, IDLE = 0.4, 3600e3
+
+local s = {} -- the state
+local read = redis.call('HGETALL', STATE)
+for i = 1, #read, 2 do s[read[i]] = tonumber(read[i + 1]) end
+local clock = redis.call('TIME')
+local now = math.max(clock[1] * 1e6 + clock[2], s.at or 0)
+local whole = s.epoch and redis.call('LLEN', TOKENS) == s.tn and redis.call('LLEN', REQUESTS) == s.rn
+  and redis.call('HLEN', PERMITS) == s.pn and redis.call('ZCARD', LEASES) == s.pn
+local lost = not whole or s.epoch == epoch and s.version < version
+if op ~= 'join' and (lost or s.epoch ~= epoch) then return { 'join' } end
+
+local function text(n) return string.format('%.17g', n) end -- tostring would round
+
+-- The windows: so many requests as the bucket holds in the time that they take and
+-- the jitter, learned jitter included; so many tokens as a minute allows in a minute.
+local T, R
+local function extra() return s.extra * math.max(0, s.extra_at + JITTER_WEAR - now) / JITTER_WEAR end
+local function measure()
+  local requests, tokens = math.floor(s.rburst), math.max(s.tpm, s.tburst)
+  T = { key = TOKENS, count = 'tn', used = 'tu', limit = tokens, span = math.ceil(60e6 * tokens / s.tpm) }
+  R = { key = REQUESTS, count = 'rn', used = 'ru', limit = requests,
+    span = math.ceil(1e6 * requests / s.rps + jitter + extra()) }
+end
+
+local function entry(w, i)
+  local at, n = string.match(redis.call('LINDEX', w.key, i), '^(%S+) (%S+)$')
+  return tonumber(at), tonumber(n)
+end
+
+local function slot(w)
+  local width = math.ceil(w.span / 600)
+  return math.ceil(now / width) * width
+end
+
+-- Logs n units: in the oldest entry that is not before the given time, else in a new
+-- one. So they may leave the window late, and never early. Returns the entry's time.
+local function put(w, at, n)
+  local i, found, found_at, found_n = -1, nil, nil, nil
+  while -i <= s[w.count] do
+    local e, m = entry(w, i)
+    if e < at then break end
+    found, found_at, found_n = i, e, m
+    i = i - 1
+  end
+  if found then
+    at = found_at
+    redis.call('LSET', w.key, found, text(at) .. ' ' .. text(found_n + n))
+  else
+    redis.call('RPUSH', w.key, text(at) .. ' ' .. text(n))
+    s[w.count] = s[w.count] + 1
+  end
+  s[w.used] = s[w.used] + n
+  return at
+end
+
+local function expire(w)
+  while s[w.count] > 0 do
+    local at, n = entry(w, 0)
+    if at + w.span > now then return end
+    redis.call('LPOP', w.key)
+    s[w.count], s[w.used] = s[w.count] - 1, s[w.used] - n
+  end
+end
+
+-- How long until n more units fit, as far as the horizon.
+local function window_wait(w, n, horizon)
+  local room, i, d = w.limit - n - s[w.used], 0, 0
+  while room < 0 and i < s[w.count] and d < horizon do
+    local at, units = entry(w, i)
+    room, d, i = room + units, at + w.span - now, i + 1
+  end
+  return room < 0 and horizon or d
+end
+
+local function bucket_wait(level, n, per_second)
+  local missing = n - level
+  return missing > 1e-6 and math.ceil(missing / per_second * 1e6) or 0
+end
+
+local function caution()
+  return math.max(0, s.caution - CAUTION_STEP * math.floor((now - s.caution_at) / CAUTION_WEAR))
+end
+
+-- What others use of the account: it stays for half a span, and then wears off.
+local function foreign()
+  return math.ceil(s.foreign * math.max(0, math.min(1, 2 * (s.foreign_at + T.span - now) / T.span)))
+end
+
+-- What must be kept free for the calls in flight.
+local function held()
+  if s.small + s.large <= 0 then return 0 end
+  local n = (HELD + (1 - HELD) * caution()) * s.small + (1 + LARGE_ERROR) * s.large
+  return math.ceil(s.small > 0 and n + SURPRISE * math.sqrt(s.square) or n)
+end
+
+-- How long until that much fits all of it: pause, buckets and windows.
+local function wait(requests, tokens, horizon)
+  local d = math.max(0, s.paused - now)
+  d = math.max(d, bucket_wait(s.r, requests, s.rps), window_wait(R, math.min(requests, R.limit), horizon))
+  if tokens > 0 then
+    d = math.max(d, bucket_wait(s.t, tokens, s.tpm / 60),
+      window_wait(T, math.min(tokens, T.limit) + held() + foreign(), horizon))
+  end
+  return math.min(d, horizon)
+end
+
+local function use(tokens)
+  s.t = s.t - tokens
+  if tokens > 0 then put(T, slot(T), tokens) end
+end
+
+local function permit(id)
+  local tokens, large, sent, attempt = string.match(redis.call('HGET', PERMITS, id) or '', '^(%S+) (%S+) (%S+) (%S+)$')
+  return tokens and { tokens = tonumber(tokens), large = tonumber(large), sent = tonumber(sent), attempt = tonumber(attempt) }
+end
+
+local function keep(id, p)
+  redis.call('HSET', PERMITS, id, table.concat({ text(p.tokens), text(p.large), text(p.sent), text(p.attempt) }, ' '))
+  redis.call('ZADD', LEASES, text(now + lease), id)
+end
+
+local function hold(id, tokens, sent, attempt)
+  local large = tokens > LARGE * T.limit
+  if large then s.large = s.large + tokens else s.small = s.small + tokens end
+  if not large and tokens > 0 and s.square == 0 then s.square = tokens * tokens end
+  s.pn = s.pn + 1
+  keep(id, { tokens = tokens, large = large and 1 or 0, sent = sent, attempt = attempt })
+end
+
+local function release(id, p)
+  if p.large == 1 then s.large = s.large - p.tokens else s.small = s.small - p.tokens end
+  s.pn = s.pn - 1
+  redis.call('HDEL', PERMITS, id)
+  redis.call('ZREM', LEASES, id)
+end
+
+-- Takes back the permit's latest request, once, if it is in its window still.
+local function unsend(p)
+  if p.sent == 0 then return end
+  s.r = math.min(s.rburst, s.r + 1)
+  if p.sent + R.span > now then put(R, p.sent, -1) end
+  p.sent = 0
+end
+
+-- Calls f with each ticket that is good. One that was not renewed is of a process that
+-- has died, or stands still: it keeps nobody, and has its old place if it comes back.
+local function each_ticket(f)
+  local list = redis.call('HGETALL', TICKETS)
+  for i = 1, #list, 2 do
+    local order, tokens, deadline = string.match(list[i + 1], '^(%S+) (%S+) (%S+)$')
+    if tonumber(deadline) < now then
+      redis.call('HDEL', TICKETS, list[i])
+    else
+      f(list[i], tonumber(order), tonumber(tokens))
+    end
+  end
+end
+
+-- Whether the oldest ticket fits now: worth a look for those who wait.
+local function fits()
+  local first, need = math.huge, 0
+  each_ticket(function(_, order, tokens) if order < first then first, need = order, tokens end end)
+  return first < math.huge and wait(1, need, 1) == 0 and 1 or 0
+end
+
+local function set_limit(rps, tpm, rburst, tburst)
+  s.rps, s.tpm, s.rburst, s.tburst = rps, tpm, rburst, tburst
+  s.r, s.t = math.min(s.r, rburst), math.min(s.t, tburst)
+  measure()
+  s.square = math.min(s.square, (LARGE * T.limit) ^ 2)
+end
+
+local function observe(requests, tokens)
+  if requests >= 0 then s.r = math.min(s.r, requests) end
+  if tokens >= 0 then s.foreign, s.foreign_at = math.max(0, s.tpm - tokens - s.tu), now end
+end
+
+local ops = {}
+
+-- Registers a process in the books, and makes them if there are none. One that knew
+-- another epoch brings what it used in the last minute, counted as used now, and its
+-- calls in flight: nobody knows more of what was lost.
+function ops.join(used, set, rps, tpm, rburst, tburst, ...)
+  if lost then
+    local incident = epoch > 0 or s.epoch
+    if not whole then
+      redis.call('DEL', TOKENS, REQUESTS, PERMITS, LEASES, TICKETS)
+      s = { at = now, r = rburst, t = tburst, version = 0, order = 0, pn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
+        small = 0, large = 0, square = 0, caution = 0, caution_at = 0, extra = 0, extra_at = 0,
+        foreign = 0, foreign_at = 0, paused = 0, resume = 0, refusals = 0 }
+      set_limit(rps, tpm, rburst, tburst)
+    end
+    s.epoch = now
+    if incident then
+      s.paused = math.max(s.paused, now + JOINING * lease)
+      s.r = 0
+      put(R, slot(R), R.limit)
+    end
+  elseif set == 1 then
+    set_limit(rps, tpm, rburst, tburst)
+  end
+  if epoch > 0 then use(used) end
+  local held_permits = { ... }
+  for i = 1, #held_permits, 2 do
+    if not permit(held_permits[i]) then
+      s.t = s.t - held_permits[i + 1]
+      hold(held_permits[i], held_permits[i + 1], 0, 1)
+    end
+  end
+end
+
+function ops.limit(...) set_limit(...) end
+
+-- Grants one request and the tokens if they fit beside all that older tickets ask for;
+-- otherwise keeps a ticket, and says when to ask again. The permit exists already if
+-- this is a further attempt, or if the reply to the same question was lost.
+function ops.acquire(id, order, tokens, attempt, horizon, grace)
+  local p = permit(id)
+  if p and p.attempt >= attempt then return 'ok', 0, order end
+  if tokens > s.tburst then return 'large', s.tburst, order end
+  local requests, all = 1, tokens
+  each_ticket(function(other, their_order, their_tokens)
+    if other ~= id and (order == 0 or their_order < order) then requests, all = requests + 1, all + their_tokens end
+  end)
+  local d = wait(requests, all, horizon)
+  if order == 0 then
+    s.order = s.order + 1
+    order = s.order
+  end
+  if d > 0 then
+    redis.call('HSET', TICKETS, id, table.concat({ text(order), text(tokens), text(now + d + grace) }, ' '))
+    return 'wait', d, order
+  end
+  redis.call('HDEL', TICKETS, id)
+  s.r, s.t = s.r - 1, s.t - tokens
+  local sent = put(R, slot(R), 1)
+  if p then
+    p.sent, p.attempt = sent, attempt
+    keep(id, p)
+  else
+    hold(id, tokens, sent, attempt)
+  end
+  return 'ok', 0, order
+end
+
+-- Ends a call. One whose lease had run out counts with its estimate already; so does
+-- the second of two that were sent because the reply to the first was lost.
+function ops.settle(id, actual, estimate)
+  local p = permit(id)
+  if not p then
+    use(math.max(0, actual - estimate))
+    return 'ok', fits()
+  end
+  release(id, p)
+  s.t = s.t + p.tokens
+  use(actual)
+  s.t = math.min(s.t, s.tburst)
+  if p.tokens > 0 and p.large == 0 and actual <= LARGE * T.limit then
+    s.square = s.square + LEARNING * (actual * actual - s.square)
+  end
+  if p.sent >= s.resume then s.refusals = 0 end
+  return 'ok', fits()
+end
+
+function ops.cancel(id)
+  redis.call('HDEL', TICKETS, id)
+  local p = permit(id)
+  if p then
+    release(id, p)
+    unsend(p)
+    s.t = math.min(s.tburst, s.t + p.tokens)
+  end
+  return 'ok', fits()
+end
+
+function ops.leave(id)
+  redis.call('HDEL', TICKETS, id)
+  return 'ok', fits()
+end
+
+function ops.unsent(id)
+  local p = permit(id)
+  if p then
+    unsend(p)
+    keep(id, p)
+  end
+  return 'ok', fits()
+end
+
+-- The latest request left only now. Its bucket has counted it; its window moves.
+function ops.sent(id)
+  local p = permit(id)
+  if not p or p.sent == 0 then return end
+  if p.sent + R.span > now then put(R, p.sent, -1) end
+  p.sent = put(R, slot(R), 1)
+  keep(id, p)
+end
+
+function ops.refused(id, retry_after, requests, tokens, shortest, longest, draw)
+  if requests == 1 then s.extra, s.extra_at = math.min((MOST_JITTER - 1) * jitter, extra() + jitter), now end
+  if tokens == 1 then
+    if s.tu + foreign() < T.limit then s.caution, s.caution_at = math.min(1, caution() + CAUTION_STEP), now end
+    observe(-1, 0)
+  end
+  local p = permit(id)
+  if retry_after > 0 then
+    s.paused = math.max(s.paused, now + retry_after)
+  elseif not p or p.sent >= s.resume then
+    s.refusals = s.refusals + 1
+    local ceiling = math.max(shortest, math.min(longest, shortest * 2 ^ math.min(s.refusals, 30)))
+    s.paused = math.max(s.paused, now + math.ceil(shortest + draw * (ceiling - shortest)))
+  end
+  s.resume = s.paused
+  return 'ok', math.max(0, s.paused - now)
+end
+
+function ops.pause(d) s.paused = math.max(s.paused, now + d) end
+function ops.observe(requests, tokens) observe(requests, tokens) end
+function ops.charge(tokens) use(tokens) end
+
+function ops.renew(...)
+  for _, id in ipairs({ ... }) do redis.call('ZADD', LEASES, 'XX', text(now + lease), id) end
+end
+
+-- How long a call would wait behind so many others, of this process and of those that
+-- have tickets. More than fills a window takes as many windows.
+function ops.wait(tokens, requests, ahead, own)
+  requests, ahead = requests + 1, ahead + tokens
+  each_ticket(function(id, _, n) if id ~= own then requests, ahead = requests + 1, ahead + n end end)
+  local windows = math.max(0, math.ceil(requests / R.limit) - 1)
+  local minutes = math.max(0, math.ceil(ahead / T.limit) - 1)
+  return 'ok', math.max(windows * R.span, minutes * T.span)
+    + wait(requests - windows * R.limit, tokens > 0 and ahead - minutes * T.limit or 0, 10 * T.span + R.span)
+end
+
+function ops.state() return 'ok', math.max(0, s.paused - now) end
+
+local args = {}
+for i = 6, #ARGV do args[i - 5] = tonumber(ARGV[i]) or ARGV[i] end
+
+if whole then
+  measure()
+  local d = now - s.at
+  s.r, s.t = math.min(s.rburst, s.r + d * s.rps / 1e6), math.min(s.tburst, s.t + d * s.tpm / 60e6)
+  s.at = now
+  expire(T)
+  expire(R)
+  -- A call whose lease has run out was of a process that is gone. It may have been
+  -- carried out: so it counts as used when its process was last heard of.
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', text(now), 'LIMIT', 0, 100)) do
+    local p, heard = permit(id), tonumber(redis.call('ZSCORE', LEASES, id)) - lease
+    release(id, p)
+    if p.tokens > 0 and heard + T.span > now then put(T, heard, p.tokens) end
+  end
+end
+local status, value, order = ops[op](unpack(args))
+s.version = s.version + 1
+
+local write = {}
+for name, n in pairs(s) do
+  write[#write + 1] = name
+  write[#write + 1] = text(n)
+end
+redis.call('HSET', STATE, unpack(write))
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, IDLE + math.ceil((T.span + R.span) / 1e3)) end
+
+return { status or 'ok', text(value or 0), text(order or 0), text(s.epoch), text(s.version),
+  text(s.rps), text(s.tpm), text(s.rburst), text(s.tburst), text(s.tu), text(s.foreign),
+  text(math.min(s.r, R.limit - s.ru)), text(math.min(s.t, T.limit - s.tu - held() - foreign())) }
