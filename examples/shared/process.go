@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// jobVariable tells a process that it is one of those that make calls, and how.
+const jobVariable = "SHARED_JOB"
+
+const model = "mistral-small-latest"
+
+// A job is what a process has to do.
+type job struct {
+	Redis, Prefix, Server string
+	RequestsPerSecond     float64
+	TokensPerMinute       int
+	Callers               int
+	For                   time.Duration
+}
+
+// An outcome is what a process has done.
+type outcome struct {
+	Calls, Tokens, Failed int
+	Wait, MaxWait         time.Duration
+	Failures              []string // the first few
+}
+
+// answer is the emulator's model: replies of 10 to 200 words.
+func answer(context.Context, emulator.Prompt) emulator.Reply {
+	return emulator.Reply{Text: strings.Repeat("word ", 10+rand.IntN(190))}
+}
+
+// work does a job, and prints its outcome.
+func work(text string, out io.Writer) error {
+	j, err := decode[job]([]byte(text))
+	if err != nil {
+		return err
+	}
+	options, err := redis.ParseURL(j.Redis)
+	if err != nil {
+		return err
+	}
+	rdb := redis.NewClient(options)
+	defer rdb.Close()
+	store, err := redislimiter.Open(context.Background(), rdb, redislimiter.Config{Prefix: j.Prefix})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	client, err := ratelimited.New(ratelimited.Config{
+		APIKey: "no-key-needed", BaseURL: j.Server,
+		RequestsPerSecond: j.RequestsPerSecond, TokensPerMinute: j.TokensPerMinute,
+		Limiter: store.Limiter,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), j.For)
+	defer cancel()
+	var o outcome
+	var mu sync.Mutex
+	var callers sync.WaitGroup
+	for range j.Callers {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				begin := time.Now()
+				response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+					Model: model, Inputs: ratelimited.Text("Say something, at some length."),
+				})
+				mu.Lock()
+				switch waited := time.Since(begin); {
+				case err == nil:
+					o.Calls++
+					o.Tokens += response.Usage.TotalTokens
+					o.Wait += waited
+					o.MaxWait = max(o.MaxWait, waited)
+				case ctx.Err() == nil:
+					o.Failed++
+					if len(o.Failures) < 3 {
+						o.Failures = append(o.Failures, err.Error())
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	callers.Wait()
+	return json.NewEncoder(out).Encode(o)
+}
+
+// A process is this program, run again to do a job.
+type process struct {
+	command        *exec.Cmd
+	stdout, stderr bytes.Buffer
+}
+
+func startProcess(ctx context.Context, j job) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{command: exec.CommandContext(ctx, self)}
+	p.command.Env = append(os.Environ(), jobVariable+"="+string(text))
+	p.command.Stdout, p.command.Stderr = &p.stdout, &p.stderr
+	return p, p.command.Start()
+}
+
+// kill ends the process at once, with all that it has under way.
+func (p *process) kill() { _ = p.command.Process.Kill() }
+
+func (p *process) wait() (outcome, error) {
+	if err := p.command.Wait(); err != nil {
+		return outcome{}, fmt.Errorf("%w\n%s", err, p.stderr.String())
+	}
+	return decode[outcome](p.stdout.Bytes())
+}
