@@ -35,9 +35,15 @@ func (l *Limiter) dispatch() {
 			return
 		}
 		w.asked, w.asking = true, true
-		order := w.permit.order
+		if w.permit.order == 0 {
+			w.permit.order = l.next
+		}
+		order, backlog := w.permit.order, len(l.queue.waiters)
+		if w.attempt > 1 {
+			backlog = 1 // its turn was long ago, and the others' is not
+		}
 		l.mu.Unlock()
-		r, err := l.do("acquire", w.permit.id, order, w.tokens, w.attempt, horizon.Microseconds(), grace.Microseconds())
+		r, err := l.do("acquire", w.permit.id, order, w.tokens, w.attempt, backlog, horizon.Microseconds(), grace.Microseconds())
 		d := l.answered(w, r, err)
 		if d == 0 {
 			continue
@@ -109,6 +115,10 @@ func (l *Limiter) grant(w *waiter) {
 	if !w.over {
 		l.leave(w, nil)
 	}
+	if l.next = 0; l.queue.head() != nil {
+		l.next = max(l.last, p.order) + 1
+	}
+	l.last = max(l.last, p.order)
 }
 
 // probe asks a Redis that is away until it is back.

@@ -29,6 +29,7 @@ type Limiter struct {
 	queue       queue
 	dispatching bool
 	seq         uint64
+	last, next  int64              // order of the latest call admitted, and of the next: 0 if it is to have the others'
 	live        map[string]*Permit // in the books: those that are in flight, or whose end is to be delivered
 	owed        int                // tokens that were used without the books
 
@@ -121,6 +122,7 @@ func waitError(ctx context.Context, tokens int, waited time.Duration) error {
 func (l *Limiter) refuse(w *waiter, err error) {
 	l.counters.Abandoned++
 	l.leave(w, err)
+	l.wake() // there may be another head
 	if w.asked && !w.asking { // else the dispatcher sees to it when the answer is there
 		go l.undo(w, false)
 	}
@@ -133,7 +135,6 @@ func (l *Limiter) leave(w *waiter, err error) {
 	w.permit.waiter = nil
 	w.over, w.err = true, err
 	close(w.ready)
-	l.wake() // there is another head
 }
 
 // undo makes Redis forget of a waiter that has left. What cannot be said is left to

@@ -10,7 +10,7 @@
 --   4 permits  a hash of the calls in flight: "<tokens> <large> <sent> <attempt>"
 --   5 leases   a sorted set of the same, by when their lease runs out
 --   6 tickets  a hash of the first in line of each process that has to wait:
---              "<order> <tokens> <deadline>"
+--              "<order> <number> <tokens> <backlog> <deadline>"
 -- ARGV: the operation, the epoch and version of the books that the caller knows,
 --   jitter, lease, and the operation's own.
 --
@@ -60,7 +60,7 @@ local function entry(w, i)
 end
 
 local function slot(w)
-  local width = math.ceil(w.span / 600)
+  local width = w.limit > 600 and math.ceil(w.span / 600) or 1
   return math.ceil(now / width) * width
 end
 
@@ -179,20 +179,22 @@ end
 local function each_ticket(f)
   local list = redis.call('HGETALL', TICKETS)
   for i = 1, #list, 2 do
-    local order, tokens, deadline = string.match(list[i + 1], '^(%S+) (%S+) (%S+)$')
+    local order, number, tokens, backlog, deadline = string.match(list[i + 1], '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
     if tonumber(deadline) < now then
       redis.call('HDEL', TICKETS, list[i])
     else
-      f(list[i], tonumber(order), tonumber(tokens))
+      f(list[i], { order = tonumber(order), number = tonumber(number), tokens = tonumber(tokens), backlog = tonumber(backlog) })
     end
   end
 end
 
 -- Whether the oldest ticket fits now: worth a look for those who wait.
 local function fits()
-  local first, need = math.huge, 0
-  each_ticket(function(_, order, tokens) if order < first then first, need = order, tokens end end)
-  return first < math.huge and wait(1, need, 1) == 0 and 1 or 0
+  local first
+  each_ticket(function(_, t)
+    if not first or t.order < first.order or t.order == first.order and t.number < first.number then first = t end
+  end)
+  return first and wait(1, first.tokens, 1) == 0 and 1 or 0
 end
 
 local function set_limit(rps, tpm, rburst, tburst)
@@ -217,7 +219,7 @@ function ops.join(used, set, rps, tpm, rburst, tburst, ...)
     local incident = epoch > 0 or s.epoch
     if not whole then
       redis.call('DEL', TOKENS, REQUESTS, PERMITS, LEASES, TICKETS)
-      s = { at = now, r = rburst, t = tburst, version = 0, order = 0, pn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
+      s = { at = now, r = rburst, t = tburst, version = 0, order = 1, number = 0, pn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
         small = 0, large = 0, square = 0, caution = 0, caution_at = 0, extra = 0, extra_at = 0,
         foreign = 0, foreign_at = 0, paused = 0, resume = 0, refusals = 0 }
       set_limit(rps, tpm, rburst, tburst)
@@ -243,26 +245,39 @@ end
 
 function ops.limit(...) set_limit(...) end
 
--- Grants one request and the tokens if they fit beside all that older tickets ask for;
--- otherwise keeps a ticket, and says when to ask again. The permit exists already if
--- this is a further attempt, or if the reply to the same question was lost.
-function ops.acquire(id, order, tokens, attempt, horizon, grace)
+-- Grants one request and the tokens if they fit beside all that is due to others
+-- before; otherwise keeps a ticket, and says when to ask again. The permit exists
+-- already if this is a further attempt, or if the reply to the same question was lost.
+--
+-- Order makes processes that have calls waiting take turns (start-time fair queueing,
+-- P. Goyal, H. Vin and H. Cheng, 1996): the n-th call of one comes before the n+1-th of
+-- any other. A process counts its own on, while it has some waiting, and starts where
+-- the others are when it has none (order 0). What is due to another process is all that
+-- comes before in that order of what it has waiting: of that, only the first call's
+-- tokens are known. Among equals the older ticket, of the lower number, comes first.
+function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   local p = permit(id)
   if p and p.attempt >= attempt then return 'ok', 0, order end
   if tokens > s.tburst then return 'large', s.tburst, order end
-  local requests, all = 1, tokens
-  each_ticket(function(other, their_order, their_tokens)
-    if other ~= id and (order == 0 or their_order < order) then requests, all = requests + 1, all + their_tokens end
+  local others, number, least = {}, s.number + 1, math.huge
+  each_ticket(function(other, t)
+    if other == id then number = t.number else others[#others + 1] = t end
+    least = math.min(least, t.order)
   end)
-  local d = wait(requests, all, horizon)
-  if order == 0 then
-    s.order = s.order + 1
-    order = s.order
+  if order == 0 then order = least < math.huge and least or s.order end
+  local requests, all = 1, tokens
+  for _, t in ipairs(others) do
+    local due = math.min(t.backlog, order - t.order + (t.number < number and 1 or 0))
+    if due > 0 then requests, all = requests + due, all + t.tokens + (due - 1) * math.sqrt(s.square) end
   end
+  local d = wait(requests, all, horizon)
   if d > 0 then
-    redis.call('HSET', TICKETS, id, table.concat({ text(order), text(tokens), text(now + d + grace) }, ' '))
+    s.number = math.max(s.number, number)
+    redis.call('HSET', TICKETS, id, table.concat(
+      { text(order), text(number), text(tokens), text(backlog), text(now + d + grace) }, ' '))
     return 'wait', d, order
   end
+  s.order = math.max(s.order, order)
   redis.call('HDEL', TICKETS, id)
   s.r, s.t = s.r - 1, s.t - tokens
   local sent = put(R, slot(R), 1)
@@ -358,7 +373,9 @@ end
 -- have tickets. More than fills a window takes as many windows.
 function ops.wait(tokens, requests, ahead, own)
   requests, ahead = requests + 1, ahead + tokens
-  each_ticket(function(id, _, n) if id ~= own then requests, ahead = requests + 1, ahead + n end end)
+  each_ticket(function(id, t)
+    if id ~= own then requests, ahead = requests + t.backlog, ahead + t.tokens + (t.backlog - 1) * math.sqrt(s.square) end
+  end)
   local windows = math.max(0, math.ceil(requests / R.limit) - 1)
   local minutes = math.max(0, math.ceil(ahead / T.limit) - 1)
   return 'ok', math.max(windows * R.span, minutes * T.span)
