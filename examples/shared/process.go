@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -32,7 +33,7 @@ type job struct {
 	RequestsPerSecond     float64
 	TokensPerMinute       int
 	Callers               int
-	For                   time.Duration
+	For, Jitter           time.Duration
 }
 
 // An outcome is what a process has done.
@@ -59,7 +60,7 @@ func work(text string, out io.Writer) error {
 	}
 	rdb := redis.NewClient(options)
 	defer rdb.Close()
-	store, err := redislimiter.Open(context.Background(), rdb, redislimiter.Config{Prefix: j.Prefix})
+	store, err := redislimiter.Open(context.Background(), rdb, redislimiter.Config{Prefix: j.Prefix, Jitter: j.Jitter})
 	if err != nil {
 		return err
 	}
@@ -72,6 +73,9 @@ func work(text string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// All begin together: when everybody is ready, the parent closes their input.
+	_, _ = fmt.Fprintln(out, "ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	ctx, cancel := context.WithTimeout(context.Background(), j.For)
 	defer cancel()
 	var o outcome
@@ -107,10 +111,13 @@ func work(text string, out io.Writer) error {
 
 // A process is this program, run again to do a job.
 type process struct {
-	command        *exec.Cmd
-	stdout, stderr bytes.Buffer
+	command *exec.Cmd
+	stdin   io.Closer
+	stdout  *bufio.Reader
+	stderr  bytes.Buffer
 }
 
+// startProcess starts a process and returns when it is ready to begin.
 func startProcess(ctx context.Context, j job) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -122,16 +129,35 @@ func startProcess(ctx context.Context, j job) (*process, error) {
 	}
 	p := &process{command: exec.CommandContext(ctx, self)}
 	p.command.Env = append(os.Environ(), jobVariable+"="+string(text))
-	p.command.Stdout, p.command.Stderr = &p.stdout, &p.stderr
-	return p, p.command.Start()
+	p.command.Stderr = &p.stderr
+	if p.stdin, err = p.command.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, err := p.command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.stdout = bufio.NewReader(stdout)
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	if _, err := p.stdout.ReadString('\n'); err != nil {
+		_, err = p.wait()
+		return nil, err
+	}
+	return p, nil
 }
+
+// begin lets the process begin.
+func (p *process) begin() { _ = p.stdin.Close() }
 
 // kill ends the process at once, with all that it has under way.
 func (p *process) kill() { _ = p.command.Process.Kill() }
 
 func (p *process) wait() (outcome, error) {
+	text, _ := io.ReadAll(p.stdout) // Wait says what is wrong
 	if err := p.command.Wait(); err != nil {
 		return outcome{}, fmt.Errorf("%w\n%s", err, p.stderr.String())
 	}
-	return decode[outcome](p.stdout.Bytes())
+	return decode[outcome](text)
 }

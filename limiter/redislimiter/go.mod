@@ -6,6 +6,7 @@ require (
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/mistral-ratelimit/mistral-ratelimit-go v0.0.0
 	github.com/redis/go-redis/v9 v9.21.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (

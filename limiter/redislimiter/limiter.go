@@ -122,7 +122,7 @@ func waitError(ctx context.Context, tokens int, waited time.Duration) error {
 func (l *Limiter) refuse(w *waiter, err error) {
 	l.counters.Abandoned++
 	l.leave(w, err)
-	l.wake() // there may be another head
+	l.wake()                  // there may be another head
 	if w.asked && !w.asking { // else the dispatcher sees to it when the answer is there
 		go l.undo(w, false)
 	}
@@ -137,8 +137,8 @@ func (l *Limiter) leave(w *waiter, err error) {
 	close(w.ready)
 }
 
-// undo makes Redis forget of a waiter that has left. What cannot be said is left to
-// the deadline of the ticket, or to the lease.
+// undo makes Redis forget of a waiter that has left. If Redis is away, a ticket is left
+// to its deadline; what may have been granted is delivered like the end of a call.
 func (l *Limiter) undo(w *waiter, granted bool) {
 	l.mu.Lock()
 	retry, finished := w.attempt > 1, w.permit.finished
@@ -150,7 +150,12 @@ func (l *Limiter) undo(w *waiter, granted bool) {
 			op = "unsent"
 		}
 	}
-	l.tell(op, w.permit.id)
+	if l.tell(op, w.permit.id) != nil && op == "cancel" {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		w.permit.end = []any{op, w.permit.id}
+		l.live[w.permit.id] = w.permit
+	}
 }
 
 // tell runs an operation that may let the head of the queue start.

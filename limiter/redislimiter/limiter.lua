@@ -267,10 +267,11 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   if order == 0 then order = least < math.huge and least or s.order end
   local requests, all = 1, tokens
   for _, t in ipairs(others) do
-    local due = math.min(t.backlog, order - t.order + (t.number < number and 1 or 0))
+    local due = math.min(t.backlog, order - t.order)
+    if due == 0 and t.number < number then due = 1 end
     if due > 0 then requests, all = requests + due, all + t.tokens + (due - 1) * math.sqrt(s.square) end
   end
-  local d = wait(requests, all, horizon)
+  local d = wait(requests, tokens > 0 and all or 0, horizon)
   if d > 0 then
     s.number = math.max(s.number, number)
     redis.call('HSET', TICKETS, id, table.concat(

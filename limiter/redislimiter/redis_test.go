@@ -1,0 +1,411 @@
+package redislimiter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
+)
+
+// slow refills by a token a second, and has requests enough.
+var slow = limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60, TokenBurst: 1000}
+
+// quiet has no beat within a test, so that commands can be counted.
+var quiet = redislimiter.Config{Lease: time.Minute, Jitter: time.Millisecond}
+
+func acquire(t testing.TB, l limiter.Backend, tokens int) limiter.Admission {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	p, err := l.Acquire(ctx, tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for range 4000 {
+		if is() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("it is still not so that %s", what)
+}
+
+func isAvailable(l limiter.Backend, least, most float64) func() bool {
+	return func() bool {
+		n := l.Snapshot().AvailableTokens
+		return n >= least && n <= most
+	}
+}
+
+// Two commands a call, and one where there is nothing to settle but the end.
+func TestRoundTrips(t *testing.T) {
+	client := needServer(t).client(t)
+	l := newLimiter(t, openStore(t, client, quiet), slow)
+	before := commands(t, client)
+	remaining := 60
+	for range 100 {
+		p := acquire(t, l, 10)
+		p.Sent()
+		p.Settle(0)
+		l.Observe(limiter.ServerState{RemainingTokens: &remaining}) // no news
+	}
+	if n := commands(t, client) - before; n != 200 {
+		t.Errorf("100 calls took %d commands, want 200", n)
+	}
+}
+
+// What one process does, all know.
+func TestShared(t *testing.T) {
+	client := newClient(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	a := newLimiter(t, openStore(t, client, config), slow)
+	b := newLimiter(t, openStore(t, client, config), slow)
+
+	p := acquire(t, a, 1000)
+	waiting := make(chan limiter.Admission)
+	go func() { waiting <- acquire(t, b, 1000) }()
+	eventually(t, "the other waits", func() bool { return b.Snapshot().Waiting == 1 })
+	if d := a.WaitTime(0); d != 0 {
+		t.Errorf("a call without tokens would wait %v", d)
+	}
+	p.Settle(0) // a refund wakes who waits in another process
+	(<-waiting).Cancel()
+
+	a.Pause(time.Now().Add(time.Hour))
+	if b.Snapshot().PausedUntil.IsZero() {
+		t.Error("the other does not know of the pause")
+	}
+	remaining := 10
+	a.Observe(limiter.ServerState{RemainingTokens: &remaining})
+	if n := b.Snapshot().AvailableTokens; n > 1000-50 {
+		t.Errorf("%v tokens are available to the other, which others have used 50 of", n)
+	}
+	lower := slow
+	lower.TokenBurst = 500
+	if err := a.SetLimit(lower); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Acquire(context.Background(), 501); !errors.As(err, new(*limiter.TooLargeError)) {
+		t.Errorf("error %v, want a TooLargeError of the new limit", err)
+	}
+	if b.Limit() != lower.WithDefaults() {
+		t.Errorf("the other's limit is %+v", b.Limit())
+	}
+}
+
+// While one process asks for small calls without end, another gets a large one in.
+func TestLargeCallsDoNotStarve(t *testing.T) {
+	client := newClient(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 120_000, TokenBurst: 1000} // 2000 a second
+	small := newLimiter(t, openStore(t, client, config), limit)
+	large := newLimiter(t, openStore(t, client, config), limit)
+	ctx, cancel := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				if p, err := small.Acquire(ctx, 100); err == nil {
+					p.Settle(100)
+				}
+			}
+		})
+	}
+	eventually(t, "small calls wait", func() bool { return small.Snapshot().Waiting > 10 })
+	before := small.Snapshot().Admitted
+	for range 3 {
+		acquire(t, large, 1000).Settle(1000)
+	}
+	if small.Snapshot().Admitted == before {
+		t.Error("the small calls got nothing")
+	}
+	cancel()
+	callers.Wait()
+}
+
+// However many wait, Redis hears of the first.
+func TestTenThousandWaiters(t *testing.T) {
+	client := needServer(t).client(t)
+	l := newLimiter(t, openStore(t, client, quiet), limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 60_000})
+	ctx, cancel := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	for range 10_000 {
+		callers.Go(func() {
+			if p, err := l.Acquire(ctx, 1); err == nil {
+				p.Settle(1)
+			}
+		})
+	}
+	eventually(t, "all are in the queue", func() bool { s := l.Snapshot(); return s.Waiting+int(s.Admitted) == 10_000 })
+	before, admitted, begin := commands(t, client), l.Snapshot().Admitted, time.Now()
+	time.Sleep(3 * time.Second)
+	n, calls, took := commands(t, client)-before, l.Snapshot().Admitted-admitted, time.Since(begin)
+	cancel()
+	callers.Wait()
+	t.Logf("%d commands for %d calls in %v", n, calls, took)
+	if most := 4*int(calls) + 5*int(took.Seconds()+1) + 5; n > most {
+		t.Errorf("%d commands for %d calls in %v, want at most %d", n, calls, took, most)
+	}
+	if s := l.Snapshot(); s.Waiting != 0 || s.InFlight != 0 {
+		t.Errorf("%d wait, %d are in flight", s.Waiting, s.InFlight)
+	}
+}
+
+func TestUnreachableAtTheStart(t *testing.T) {
+	s := needServer(t)
+	client := s.client(t)
+	s.kill()
+	if _, err := redislimiter.Open(context.Background(), client, redislimiter.Config{}); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
+		t.Errorf("error %v, want one that says that Redis cannot be reached", err)
+	}
+}
+
+func TestScriptIsForgotten(t *testing.T) {
+	client := needServer(t).client(t)
+	l := newLimiter(t, openStore(t, client, quiet), slow)
+	p := acquire(t, l, 400)
+	if err := client.ScriptFlush(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	p.Settle(100)
+	if !isAvailable(l, 899, 920)() {
+		t.Errorf("%v tokens are available, want 900", l.Snapshot().AvailableTokens)
+	}
+}
+
+// A Redis that stands still: calls wait, then fail; what ends meanwhile is delivered.
+func TestRedisHangs(t *testing.T) {
+	s := needServer(t)
+	config := redislimiter.Config{Timeout: 50 * time.Millisecond, Patience: 300 * time.Millisecond, Lease: 10 * time.Second}
+	l := newLimiter(t, openStore(t, s.client(t), config), slow)
+	settled, cancelled := acquire(t, l, 100), acquire(t, l, 200)
+	if err := s.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.Acquire(context.Background(), 1)
+	var away *redislimiter.UnavailableError
+	if !errors.As(err, &away) || !errors.Is(err, limiter.ErrUnavailable) || away.Since < config.Patience {
+		t.Errorf("error %v, want that Redis is away", err)
+	}
+	if err := settled.Retry(context.Background()); !errors.Is(err, limiter.ErrUnavailable) {
+		t.Errorf("error %v of a retry, want that Redis is away", err)
+	}
+	settled.Settle(40)
+	cancelled.Cancel()
+	if snapshot := l.Snapshot(); snapshot.AvailableTokens != 0 || snapshot.Admitted != 2 || snapshot.InFlight != 0 {
+		t.Errorf("snapshot %+v", snapshot)
+	}
+	if l.WaitTime(1) != limiter.Never {
+		t.Error("a wait is foretold")
+	}
+	if err := s.command.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the books are right", isAvailable(l, 960, 990))
+	acquire(t, l, 900)
+}
+
+// Without Redis, within a share; what was used then is charged when it is back.
+func TestFallback(t *testing.T) {
+	s := needServer(t)
+	config := redislimiter.Config{Timeout: 50 * time.Millisecond, Patience: 100 * time.Millisecond, Fallback: 0.25, Jitter: time.Millisecond}
+	l := newLimiter(t, openStore(t, s.client(t), config), limiter.Limit{RequestsPerSecond: 40, TokensPerMinute: 1000})
+	before := acquire(t, l, 10)
+	if err := s.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	p := acquire(t, l, 200)
+	if _, err := l.Acquire(context.Background(), 251); !errors.Is(err, limiter.ErrUnavailable) {
+		t.Errorf("error %v of a call that is larger than the share", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := l.Acquire(ctx, 200); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v: the share is used up", err)
+	}
+	if err := p.Retry(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := before.Retry(context.Background()); err != nil {
+		t.Error(err)
+	}
+	p.Settle(240)
+	before.Settle(10)
+	if snapshot := l.Snapshot(); snapshot.Admitted != 2 || snapshot.Settled != 2 || snapshot.InFlight != 0 || snapshot.Retried != 2 {
+		t.Errorf("snapshot %+v", snapshot)
+	}
+	if err := s.command.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what was used is charged", isAvailable(l, 700, 751))
+}
+
+// A Redis that restarts without its data gets the books from those who have them.
+func TestRedisRestarts(t *testing.T) {
+	s := needServer(t)
+	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second}
+	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 6000}
+	a := newLimiter(t, openStore(t, s.client(t), config), limit)
+	b := newLimiter(t, openStore(t, s.client(t), config), limit)
+	acquire(t, a, 1000).Settle(1000)
+	acquire(t, b, 2000).Settle(2000)
+	inFlight := acquire(t, a, 500)
+	s.kill()
+	waiting := make(chan error)
+	go func() {
+		p, err := b.Acquire(context.Background(), 100)
+		if err == nil {
+			p.Settle(100)
+		}
+		waiting <- err
+	}()
+	eventually(t, "a call waits", func() bool { return b.Snapshot().Waiting == 1 })
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waiting; err != nil {
+		t.Errorf("the call that waited: %v", err)
+	}
+	inFlight.Settle(900)
+	eventually(t, "both have brought their books", isAvailable(a, 0, 2000))
+	if !isAvailable(b, 1900, 2000)() {
+		t.Errorf("%v tokens are available, want 6000 - 1000 - 2000 - 100 - 900", b.Snapshot().AvailableTokens)
+	}
+}
+
+// One process of two is killed while it has calls in flight and waits for more.
+func TestProcessIsKilled(t *testing.T) {
+	if prefix := os.Getenv("REDISLIMITER_VICTIM"); prefix != "" {
+		beVictim(t, prefix)
+	}
+	s := needServer(t)
+	client := s.client(t)
+	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second}
+	l := newLimiter(t, openStore(t, client, config), slow)
+	ctx := context.Background()
+	permits, tickets := "{"+config.Prefix+":m}:permits", "{"+config.Prefix+":m}:tickets"
+
+	victim := exec.Command(os.Args[0], "-test.run=^TestProcessIsKilled$")
+	victim.Env = append(os.Environ(), "REDISLIMITER_VICTIM="+config.Prefix, "REDIS_URL=redis://"+s.addr)
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = victim.Process.Kill()
+		_ = victim.Wait()
+	}()
+	eventually(t, "it has calls in flight, and one that waits", func() bool {
+		return client.HLen(ctx, permits).Val() == 3 && client.HLen(ctx, tickets).Val() == 1
+	})
+	time.Sleep(1500 * time.Millisecond) // its lease goes on while it lives
+	if n := client.HLen(ctx, permits).Val(); n != 3 {
+		t.Fatalf("it lives, and %d of its calls are held", n)
+	}
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	acquire(t, l, 100).Settle(0) // there is room for it, once the ticket has run out
+	eventually(t, "its calls are not held any more", func() bool {
+		l.Snapshot()
+		return client.HLen(ctx, permits).Val() == 0
+	})
+	if n := l.Snapshot().AvailableTokens; n < 390 || n > 450 {
+		t.Errorf("%v tokens are available, want 1000 - 600, which may have been used", n)
+	}
+}
+
+func beVictim(t *testing.T, prefix string) {
+	t.Helper()
+	l := newLimiter(t, openStore(t, newClient(t), redislimiter.Config{Prefix: prefix, Lease: time.Second}), slow)
+	for range 3 {
+		acquire(t, l, 200)
+	}
+	_, err := l.Acquire(context.Background(), 900)
+	t.Fatal("it is admitted", err)
+}
+
+// All keys of a model are in one slot, and the client finds it.
+func TestCluster(t *testing.T) {
+	s := needServer(t, "--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes-%d.conf", os.Getpid()), "--dir", t.TempDir())
+	ctx := context.Background()
+	if err := s.client(t).Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
+	defer client.Close()
+	eventually(t, "the cluster is up", func() bool { return client.Set(ctx, "up", 1, 0).Err() == nil })
+	store := openStore(t, client, quiet)
+	for _, model := range []string{"", "mistral-large-latest", "odd}{name"} {
+		l, err := store.Limiter(model, slow)
+		if err != nil {
+			t.Fatalf("model %q: %v", model, err)
+		}
+		acquire(t, l, 100).Settle(30)
+		if !isAvailable(l, 960, 990)() {
+			t.Errorf("model %q: %v tokens are available, want 970", model, l.Snapshot().AvailableTokens)
+		}
+	}
+}
+
+func TestCloseEndsWaits(t *testing.T) {
+	store := openStore(t, newClient(t), quiet)
+	l := newLimiter(t, store, slow)
+	acquire(t, l, 1000)
+	failed := make(chan error)
+	go func() {
+		_, err := l.Acquire(context.Background(), 1000)
+		failed <- err
+	}()
+	eventually(t, "a call waits", func() bool { return l.Snapshot().Waiting == 1 })
+	store.Close()
+	if err := <-failed; !errors.Is(err, limiter.ErrUnavailable) {
+		t.Errorf("error %v, want that the limiter is not available", err)
+	}
+	if _, err := l.Acquire(context.Background(), 1); !errors.Is(err, limiter.ErrUnavailable) {
+		t.Errorf("error %v, want that the limiter is not available", err)
+	}
+}
+
+func TestLimiterIsOneForAModel(t *testing.T) {
+	store := openStore(t, newClient(t), quiet)
+	if newLimiter(t, store, slow) != newLimiter(t, store, slow) {
+		t.Error("the second is another")
+	}
+	if _, err := store.Limiter("m", limiter.Limit{}); !errors.As(err, new(*limiter.LimitError)) {
+		t.Errorf("error %v, want a LimitError", err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for field, config := range map[string]redislimiter.Config{
+		"Jitter":    {Jitter: -1},
+		"MaxDelay":  {MaxDelay: -1},
+		"BaseDelay": {BaseDelay: time.Minute},
+		"Lease":     {Lease: time.Millisecond},
+		"Timeout":   {Timeout: time.Hour},
+		"Patience":  {Patience: -1},
+		"Fallback":  {Fallback: 1.1},
+	} {
+		if _, err := redislimiter.Open(context.Background(), newClient(t), config); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("error %v, want one that names %s", err, field)
+		}
+	}
+}
