@@ -20,6 +20,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
 // jobVariable tells a process that it is one of those that make calls, and how.
@@ -71,6 +72,9 @@ func work(text string, out io.Writer) error {
 		Limiter: store.Limiter,
 	})
 	if err != nil {
+		return err
+	}
+	if err := new(tokens.Counter).Load(); err != nil { // not in the first call
 		return err
 	}
 	// All begin together: when everybody is ready, the parent closes their input.

@@ -135,7 +135,7 @@ func (l *Limiter) join(epoch int64) error {
 		return nil // another goroutine did it
 	}
 	version := l.version
-	args := append([]any{l.recent.sum(time.Now()), 0}, limitArgs(l.limit)...)
+	args := append([]any{l.recent.sum(time.Now())}, limitArgs(l.limit)...)
 	var permits []any
 	for id, p := range l.live {
 		permits = append(permits, id, p.tokens)

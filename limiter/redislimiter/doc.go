@@ -20,7 +20,7 @@
 // # How it works
 //
 // The books of a model are six keys of one hash slot, changed only by one Lua
-// script (limiter.lua). They are those of a guarded limiter in the process, see
+// script (books.lua and operations.lua). They are those of a guarded limiter in the process, see
 // [limiter.Guarded]: two buckets, the windows, the share of what is in flight, what
 // was learned from refusals, pauses, and the server's word on what others use; so
 // what one process learns all know. Time is that of Redis. Admitting a call takes

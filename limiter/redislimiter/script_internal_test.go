@@ -79,7 +79,7 @@ func (l *ledger) raw(op string, epoch, version int64, args ...any) reply {
 // join joins with so many tokens used, and permits.
 func (l *ledger) join(used int, limit limiter.Limit, permits ...any) reply {
 	l.Helper()
-	args := append([]any{used, 0}, limitArgs(limit.WithDefaults())...)
+	args := append([]any{used}, limitArgs(limit.WithDefaults())...)
 	r := l.raw("join", l.epoch, l.version, append(args, permits...)...)
 	l.epoch, l.version = r.epoch, r.version
 	return r

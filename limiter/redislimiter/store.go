@@ -106,10 +106,14 @@ func (s *Store) beat() {
 	}
 }
 
-//go:embed limiter.lua
-var source string
+var (
+	//go:embed books.lua
+	booksSource string
+	//go:embed operations.lua
+	operationsSource string
 
-var script = redis.NewScript(source)
+	script = redis.NewScript(booksSource + operationsSource)
+)
 
 // eval runs the script, within the timeout even where the client has another.
 func (s *Store) eval(keys []string, args ...any) ([]string, error) {
