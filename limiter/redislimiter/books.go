@@ -60,26 +60,52 @@ func parse(text []string) (r reply, err error) {
 // than they are kept, so that those it finds missing were lost.
 const forgetting = 30 * time.Minute
 
-// do runs an operation on the books, and joins them where they are new.
+// do runs an operation on the books. Its error is an [*UnavailableError], at once if
+// Redis has been away for long: the probe asks whether it is back.
 func (l *Limiter) do(op string, args ...any) (reply, error) {
+	l.mu.Lock()
+	if l.isDown() {
+		defer l.mu.Unlock()
+		return reply{}, l.unavailable()
+	}
+	l.mu.Unlock()
+	return l.try(op, args...)
+}
+
+// try runs an operation, and takes note of whether Redis is there.
+func (l *Limiter) try(op string, args ...any) (reply, error) {
 	begun := time.Now()
-	r, err := l.try(op, args...)
+	r, err := l.run(op, args...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
-		l.away, l.down = time.Time{}, false
+		l.away, l.trouble = time.Time{}, nil
 		return r, nil
 	}
-	if l.away.IsZero() {
+	if l.trouble = err; l.away.IsZero() {
 		l.away = begun
+		go l.probe()
 	}
-	return reply{}, &UnavailableError{Since: time.Since(l.away), Err: err}
+	return reply{}, l.unavailable()
 }
 
-func (l *Limiter) try(op string, args ...any) (reply, error) {
+// unavailable is the error of calls that Redis cannot be asked for. It requires that
+// l.mu is held.
+func (l *Limiter) unavailable() error {
+	return &UnavailableError{Since: time.Since(l.away), Err: l.trouble}
+}
+
+// isDown reports whether Redis has been away for longer than calls wait for it. It
+// requires that l.mu is held.
+func (l *Limiter) isDown() bool {
+	return !l.away.IsZero() && time.Since(l.away) >= l.store.config.Patience
+}
+
+// run runs an operation, and joins the books where they are new.
+func (l *Limiter) run(op string, args ...any) (reply, error) {
 	for range 3 {
 		l.mu.Lock()
-		if time.Since(l.heard) > forgetting && len(l.live) == 0 {
+		if time.Since(l.heard) > forgetting && len(l.live) == 0 && len(l.outbox) == 0 {
 			l.epoch, l.version = 0, 0
 		}
 		epoch, version := l.epoch, l.version

@@ -1,6 +1,7 @@
 package redislimiter
 
 import (
+	"maps"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
@@ -82,15 +83,11 @@ func (l *Limiter) answered(w *waiter, r reply, err error) time.Duration {
 // failed returns how long to wait before Redis is asked again. When it has been away
 // for too long, all who wait fail. It requires that l.mu is held.
 func (l *Limiter) failed(err error) time.Duration {
-	if l.store.ctx.Err() == nil && time.Since(l.away) < l.store.config.Patience {
+	if l.store.ctx.Err() == nil && !l.isDown() {
 		return again
 	}
 	for w := l.queue.head(); w != nil; w = l.queue.head() {
 		l.refuse(w, err)
-	}
-	if !l.down {
-		l.down = true
-		go l.probe()
 	}
 	return 0
 }
@@ -129,7 +126,7 @@ func (l *Limiter) probe() {
 			return
 		case <-time.After(again):
 		}
-		if _, err := l.do("state"); err == nil {
+		if _, err := l.try("state"); err == nil {
 			l.beat()
 			return
 		}
@@ -140,11 +137,12 @@ func (l *Limiter) probe() {
 func (l *Limiter) beat() {
 	l.mu.Lock()
 	var ids []any
-	var ended []*Permit
-	for id, p := range l.live {
-		if ids = append(ids, id); p.end != nil {
-			ended = append(ended, p)
-		}
+	for id := range l.live {
+		ids = append(ids, id)
+	}
+	outbox := maps.Clone(l.outbox)
+	for id := range outbox {
+		ids = append(ids, id)
 	}
 	owed := l.owed
 	l.mu.Unlock()
@@ -155,8 +153,8 @@ func (l *Limiter) beat() {
 		}
 		ids = ids[n:]
 	}
-	for _, p := range ended {
-		p.deliver()
+	for id, say := range outbox {
+		l.deliver(say[0].(string), id, say[1:]...)
 	}
 	if owed > 0 {
 		if _, err := l.do("charge", owed); err == nil {

@@ -24,8 +24,13 @@ func (l *Limiter) setFallback(limit limiter.Limit) {
 	l.local, _ = limiter.New(limit, limiter.Guarded(l.store.config.Jitter))
 }
 
-// admitLocally admits a waiter that Redis could not be asked for.
-func (l *Limiter) admitLocally(ctx context.Context, p *Permit, w *waiter) error {
+// withoutRedis returns what became of a wait that is over. If Redis could not be
+// asked, and there is a fallback, that decides.
+func (l *Limiter) withoutRedis(ctx context.Context, w *waiter) error {
+	if l.local == nil || !errors.Is(w.err, limiter.ErrUnavailable) {
+		return w.err
+	}
+	p := w.permit
 	var local *limiter.Permit
 	var err error
 	if p.local != nil {
@@ -44,7 +49,7 @@ func (l *Limiter) admitLocally(ctx context.Context, p *Permit, w *waiter) error 
 	if w.attempt == 1 {
 		p.local = local
 	}
-	l.counters.Abandoned-- // by the queue, but not for good
+	l.counters.Abandoned-- // it has not been, after all
 	l.grant(w)
 	return nil
 }

@@ -30,11 +30,12 @@ type Limiter struct {
 	dispatching bool
 	seq         uint64
 	last, next  int64              // order of the latest call admitted, and of the next: 0 if it is to have the others'
-	live        map[string]*Permit // in the books: those that are in flight, or whose end is to be delivered
+	live        map[string]*Permit // calls in flight that are in the books
+	outbox      map[string][]any   // what is still to be said of permits, by their ids
 	owed        int                // tokens that were used without the books
 
-	away time.Time // since when Redis is; zero if it is not
-	down bool      // it has been for longer than calls wait for it
+	away    time.Time // since when Redis is; zero if it is not
+	trouble error     // why
 
 	inFlight, heldTokens int
 	counters             limiter.Counters
@@ -42,7 +43,7 @@ type Limiter struct {
 }
 
 func newLimiter(s *Store, model string, limit limiter.Limit) *Limiter {
-	l := &Limiter{store: s, model: model, wakeup: make(chan struct{}, 1), live: map[string]*Permit{}}
+	l := &Limiter{store: s, model: model, wakeup: make(chan struct{}, 1), live: map[string]*Permit{}, outbox: map[string][]any{}}
 	for _, key := range []string{"state", "tokens", "requests", "permits", "leases", "tickets"} {
 		l.keys = append(l.keys, "{"+s.config.Prefix+":"+model+"}:"+key)
 	}
@@ -88,6 +89,12 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (limiter.Admission, e
 // and returns without it.
 func (l *Limiter) admit(ctx context.Context, p *Permit, tokens int) error {
 	w := &waiter{permit: p, tokens: tokens, attempt: p.attempt + 1, since: time.Now(), ready: make(chan struct{})}
+	if l.isDown() {
+		l.counters.Abandoned++
+		w.over, w.err = true, l.unavailable()
+		l.mu.Unlock()
+		return l.withoutRedis(ctx, w)
+	}
 	p.waiter = w
 	l.queue.push(w)
 	switch {
@@ -108,10 +115,7 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, tokens int) error {
 		}
 		l.mu.Unlock()
 	}
-	if _, away := w.err.(*UnavailableError); away && l.local != nil { //nolint:errorlint // as the dispatcher set it
-		return l.admitLocally(ctx, p, w)
-	}
-	return w.err
+	return l.withoutRedis(ctx, w)
 }
 
 func waitError(ctx context.Context, tokens int, waited time.Duration) error {
@@ -137,8 +141,8 @@ func (l *Limiter) leave(w *waiter, err error) {
 	close(w.ready)
 }
 
-// undo makes Redis forget of a waiter that has left. If Redis is away, a ticket is left
-// to its deadline; what may have been granted is delivered like the end of a call.
+// undo makes Redis forget of a waiter that has left. It may have granted what was asked
+// for without our hearing of it.
 func (l *Limiter) undo(w *waiter, granted bool) {
 	l.mu.Lock()
 	retry, finished := w.attempt > 1, w.permit.finished
@@ -150,21 +154,23 @@ func (l *Limiter) undo(w *waiter, granted bool) {
 			op = "unsent"
 		}
 	}
-	if l.tell(op, w.permit.id) != nil && op == "cancel" {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		w.permit.end = []any{op, w.permit.id}
-		l.live[w.permit.id] = w.permit
-	}
+	l.deliver(op, w.permit.id)
 }
 
-// tell runs an operation that may let the head of the queue start.
-func (l *Limiter) tell(op string, args ...any) error {
-	r, err := l.do(op, args...)
+// deliver runs an operation on a permit, which may let the head of the queue start. If
+// Redis is away it is told when it is back; the books take the same thing once.
+func (l *Limiter) deliver(op, id string, args ...any) {
+	r, err := l.do(op, append([]any{id}, args...)...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.outbox[id] = append([]any{op}, args...)
+		return
+	}
+	delete(l.outbox, id)
 	if r.value == 1 {
 		l.wake()
 	}
-	return err
 }
 
 // wake makes the head of the queue ask.

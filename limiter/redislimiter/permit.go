@@ -24,7 +24,6 @@ type Permit struct {
 	unsent   bool      // the latest request was given back
 	finished bool
 	local    *limiter.Permit // it was admitted without Redis
-	end      []any           // what is to be said of it to Redis, which was away
 }
 
 // Tokens implements [limiter.Admission].
@@ -42,7 +41,7 @@ func (p *Permit) Settle(actual int) {
 	actual = min(max(0, actual), limiter.MaxTokens)
 	l := p.limiter
 	l.mu.Lock()
-	if !p.finish("settle", p.id, actual, p.tokens) {
+	if !p.finish() {
 		l.mu.Unlock()
 		return
 	}
@@ -59,14 +58,14 @@ func (p *Permit) Settle(actual int) {
 		p.local.Settle(actual)
 		return
 	}
-	p.deliver()
+	l.deliver("settle", p.id, actual, p.tokens)
 }
 
 // Cancel implements [limiter.Admission]. If Redis is away, it is told when it is back.
 func (p *Permit) Cancel() {
 	l := p.limiter
 	l.mu.Lock()
-	if !p.finish("cancel", p.id) {
+	if !p.finish() {
 		l.mu.Unlock()
 		return
 	}
@@ -77,35 +76,24 @@ func (p *Permit) Cancel() {
 		p.local.Cancel()
 		return
 	}
-	p.deliver()
+	l.deliver("cancel", p.id)
 }
 
 // finish ends the permit, and a Retry that waits for it. It reports false if the
 // permit was finished before. It requires that the limiter's mutex is held.
-func (p *Permit) finish(end ...any) bool {
+func (p *Permit) finish() bool {
 	if p.finished {
 		return false
 	}
-	p.finished, p.end = true, end
+	p.finished = true
 	l := p.limiter
+	delete(l.live, p.id)
 	l.inFlight--
 	l.heldTokens -= p.tokens
 	if p.waiter != nil {
 		l.refuse(p.waiter, limiter.ErrFinished)
 	}
 	return true
-}
-
-// deliver tells Redis of the permit's end. If that fails the limiter's beat tries it
-// again; the books take it once.
-func (p *Permit) deliver() {
-	l := p.limiter
-	if l.tell(p.end[0].(string), p.end[1:]...) != nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.live, p.id)
 }
 
 // Sent implements [limiter.Admission]. The slack for jitter covers what is sent at
@@ -119,7 +107,7 @@ func (p *Permit) Sent() {
 		return
 	}
 	p.sent = now
-	go l.do("sent", p.id) //nolint:errcheck // what it does not hear was counted when it was admitted
+	go func() { _, _ = l.do("sent", p.id) }() // what Redis does not hear of was counted when it was admitted
 }
 
 // Unsent implements [limiter.Admission].
@@ -136,7 +124,7 @@ func (p *Permit) Unsent() {
 		p.local.Unsent()
 		return
 	}
-	_ = l.tell("unsent", p.id) // else the request counts as sent
+	l.deliver("unsent", p.id)
 }
 
 // Refused implements [limiter.Admission]: it pauses every process.
