@@ -55,7 +55,7 @@ var loads = map[string]limiter.Limit{
 // options say what is run.
 type options struct {
 	processes, callers int
-	duration, jitter   time.Duration
+	duration           time.Duration
 	modes              []emulator.Mode
 	loads              []string
 	broken             string // kill, restart, or nothing
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server, err := startRedis()
+	server, err := startRedis(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,6 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.processes, "processes", 4, "how many processes there are")
 	flags.IntVar(&o.callers, "callers", 8, "how many calls each makes at a time")
 	flags.DurationVar(&o.duration, "for", 30*time.Second, "how long")
-	flags.DurationVar(&o.jitter, "jitter", 20*time.Millisecond, "slack for jitter; it costs 2 % of the requests here, and the default of 50 ms, which is for real networks, 5 %")
 	mode := flags.String("mode", "sliding-window", "how the server counts: token-bucket, fixed-window, sliding-window or all")
 	load := flags.String("load", "requests", "which limit decides: requests, tokens or all")
 	flags.StringVar(&o.broken, "break", "", "what breaks after a third of the time: kill (the first process) or restart (Redis)")
@@ -183,7 +182,7 @@ func measure(ctx context.Context, o options, mode emulator.Mode, load string, re
 		jobs[i], err = startProcess(ctx, job{
 			Redis: redis.url, Prefix: fmt.Sprintf("shared-%d-%s-%s", os.Getpid(), mode, load), Server: server.URL(),
 			RequestsPerSecond: limit.RequestsPerSecond, TokensPerMinute: limit.TokensPerMinute,
-			Callers: o.callers, For: o.duration, Jitter: o.jitter,
+			Callers: o.callers, For: o.duration,
 		})
 		if err != nil {
 			return r, err

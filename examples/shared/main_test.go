@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 func ownRedis(t *testing.T) *redisServer {
 	t.Helper()
 	t.Setenv("REDIS_URL", "")
-	server, err := startRedis()
+	server, err := startRedis(t.Context())
 	if errors.Is(err, errNoRedis) {
 		t.Skip(err)
 	}
@@ -45,7 +45,7 @@ func ownRedis(t *testing.T) *redisServer {
 func TestManyProcesses(t *testing.T) {
 	server := ownRedis(t)
 	for mode := emulator.TokenBucket; mode <= emulator.SlidingWindow; mode++ {
-		o := options{processes: 4, callers: 10, duration: 4 * time.Second, jitter: 50 * time.Millisecond}
+		o := options{processes: 4, callers: 10, duration: 4 * time.Second}
 		r, err := measure(t.Context(), o, mode, "requests", server)
 		if err != nil {
 			t.Fatal(err)
@@ -72,7 +72,7 @@ func TestManyProcesses(t *testing.T) {
 func TestSomethingBreaks(t *testing.T) {
 	for _, broken := range []string{"kill", "restart"} {
 		server := ownRedis(t)
-		o := options{processes: 3, callers: 10, duration: 12 * time.Second, jitter: 50 * time.Millisecond, broken: broken}
+		o := options{processes: 3, callers: 10, duration: 12 * time.Second, broken: broken}
 		r, err := measure(t.Context(), o, emulator.SlidingWindow, "requests", server)
 		if err != nil {
 			t.Fatal(err)

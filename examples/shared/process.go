@@ -34,7 +34,7 @@ type job struct {
 	RequestsPerSecond     float64
 	TokensPerMinute       int
 	Callers               int
-	For, Jitter           time.Duration
+	For                   time.Duration
 }
 
 // An outcome is what a process has done.
@@ -61,7 +61,7 @@ func work(text string, out io.Writer) error {
 	}
 	rdb := redis.NewClient(options)
 	defer rdb.Close()
-	store, err := redislimiter.Open(context.Background(), rdb, redislimiter.Config{Prefix: j.Prefix, Jitter: j.Jitter})
+	store, err := redislimiter.Open(context.Background(), rdb, redislimiter.Config{Prefix: j.Prefix})
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func startProcess(ctx context.Context, j job) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{command: exec.CommandContext(ctx, self)}
+	p := &process{command: exec.CommandContext(ctx, self)} //nolint:gosec // this very program
 	p.command.Env = append(os.Environ(), jobVariable+"="+string(text))
 	p.command.Stderr = &p.stderr
 	if p.stdin, err = p.command.StdinPipe(); err != nil {

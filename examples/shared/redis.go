@@ -24,7 +24,7 @@ type redisServer struct {
 var errNoRedis = errors.New("no redis-server or valkey-server on the PATH, and REDIS_URL is not set; " +
 	"get one by apt-get install redis-server, or brew install redis")
 
-func startRedis() (*redisServer, error) {
+func startRedis(ctx context.Context) (*redisServer, error) {
 	if url := os.Getenv("REDIS_URL"); url != "" {
 		return &redisServer{url: url}, nil
 	}
@@ -37,7 +37,7 @@ func startRedis() (*redisServer, error) {
 	if s.path == "" {
 		return nil, errNoRedis
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func startRedis() (*redisServer, error) {
 // start starts a server of our own, which keeps nothing on disk, and waits for it.
 func (s *redisServer) start() error {
 	_, port, _ := strings.Cut(strings.TrimPrefix(s.url, "redis://"), ":")
-	s.command = exec.Command(s.path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+	s.command = exec.Command(s.path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no") //nolint:gosec,noctx // the server that was found, which stop ends
 	if err := s.command.Start(); err != nil {
 		return err
 	}

@@ -55,9 +55,9 @@ func firstComeFirstServed(t *testing.T, open Open) {
 	p := b.acquire(1000)
 	var mu sync.Mutex
 	var order []int
-	var calls []*call
-	for i := range 20 {
-		calls = append(calls, b.start(func() (limiter.Admission, error) {
+	calls := make([]*call, 20)
+	for i := range calls {
+		calls[i] = b.start(func() (limiter.Admission, error) {
 			p, err := b.Acquire(context.Background(), 1000)
 			if err == nil {
 				mu.Lock()
@@ -66,7 +66,7 @@ func firstComeFirstServed(t *testing.T, open Open) {
 				p.Settle(0)
 			}
 			return p, err
-		}))
+		})
 	}
 	p.Settle(0)
 	for _, c := range calls {

@@ -27,7 +27,7 @@ func TestConformanceOfTheStandIn(t *testing.T) {
 		t.Skip("TestConformance ran against it")
 	}
 	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
-	defer client.Close()
+	t.Cleanup(func() { _ = client.Close() })
 	limitertest.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
 		t.Helper()
 		return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond}), limit)

@@ -24,7 +24,7 @@ func Example() {
 	var limiters []limiter.Backend
 	for range 2 {
 		rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
-		defer rdb.Close()
+		defer rdb.Close() //nolint:errcheck // nothing comes after it
 		store, err := redislimiter.Open(ctx, rdb, redislimiter.Config{Prefix: "our-account"})
 		if err != nil {
 			fmt.Println(err)

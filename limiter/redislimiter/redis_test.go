@@ -350,7 +350,7 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
-	defer client.Close()
+	t.Cleanup(func() { _ = client.Close() })
 	eventually(t, "the cluster is up", func() bool { return client.Set(ctx, "up", 1, 0).Err() == nil })
 	store := openStore(t, client, quiet)
 	for _, model := range []string{"", "mistral-large-latest", "odd}{name"} {

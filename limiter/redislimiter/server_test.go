@@ -60,7 +60,7 @@ func (s *server) start() error {
 		return err
 	}
 	client := redis.NewClient(&redis.Options{Addr: s.addr})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	for range 500 {
 		if client.Ping(context.Background()).Err() == nil {
 			return nil
