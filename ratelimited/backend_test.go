@@ -48,10 +48,14 @@ func (p failingAdmission) Retry(ctx context.Context) error {
 // All calls go through the limiters that the configuration makes, one for each limit.
 func TestLimiterOfTheConfiguration(t *testing.T) {
 	var models []string
+	var errNew error
 	config := ratelimited.Config{
 		Limits: map[string]limiter.Limit{"large": {RequestsPerSecond: 0.5, TokensPerMinute: 600}},
 		Limiter: func(model string, limit limiter.Limit) (limiter.Backend, error) {
 			models = append(models, fmt.Sprint(model, " ", limit.RequestsPerSecond))
+			if errNew != nil {
+				return nil, errNew
+			}
 			return limiter.InProcess()(model, limit)
 		},
 	}
@@ -67,7 +71,12 @@ func TestLimiterOfTheConfiguration(t *testing.T) {
 		if err := client.SetLimit("new", limiter.Limit{RequestsPerSecond: 7, TokensPerMinute: 600}); err != nil {
 			t.Error(err)
 		}
-		if want := []string{" 1", "large 0.5", "new 7"}; !slices.Equal(models, want) {
+		errNew = errBooks
+		err := client.SetLimit("away", limiter.Limit{RequestsPerSecond: 7, TokensPerMinute: 600})
+		if !errors.As(err, new(*ratelimited.LimiterError)) || !errors.Is(err, errBooks) {
+			t.Errorf("error %v, want a LimiterError", err)
+		}
+		if want := []string{" 1", "large 0.5", "new 7", "away 7"}; !slices.Equal(models, want) {
 			t.Errorf("limiters were made of %q, want %q", models, want)
 		}
 	})
@@ -112,7 +121,7 @@ func TestLimiterThatIsAway(t *testing.T) {
 		if !errors.As(err, &away) || away.Operation != "Conversations.Start" || !errors.Is(err, errBooks) || !errors.Is(err, ratelimited.ErrRetryable) {
 			t.Errorf("error %v, want a LimiterError", err)
 		}
-		if !errors.As(err, new(ratelimited.Error)) || !strings.Contains(err.Error(), "not sent") {
+		if !errors.As(err, new(ratelimited.Error)) || !strings.Contains(err.Error(), "not carried out") {
 			t.Errorf("error %v is none of this package", err)
 		}
 

@@ -90,12 +90,12 @@ func (e *WaitError) Unwrap() error { return e.Err }
 // reached: the Redis of [Config.Limiter] is away, say. It wraps
 // [limiter.ErrUnavailable], and is an [ErrRetryable].
 type LimiterError struct {
-	Operation string // such as "Conversations.Start"
+	Operation string // such as "Conversations.Start", or "SetLimit"
 	Err       error  // the limiter's
 }
 
 func (e *LimiterError) Error() string {
-	return fmt.Sprintf("mistral: %s: not sent: %s", e.Operation, oneLine(e.Err.Error()))
+	return fmt.Sprintf("mistral: %s: not carried out: %s", e.Operation, oneLine(e.Err.Error()))
 }
 
 // Unwrap returns Err.

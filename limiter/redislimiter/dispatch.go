@@ -64,6 +64,9 @@ func (l *Limiter) answered(w *waiter, r reply, err error) time.Duration {
 	defer l.mu.Unlock()
 	w.asking = false
 	if err != nil {
+		if w.over {
+			go l.undo(w, false)
+		}
 		return l.failed(err)
 	}
 	w.permit.order = r.order

@@ -21,8 +21,8 @@
 //
 // The books of a model are six keys of one hash slot, changed only by one Lua
 // script (books.lua and operations.lua). They are those of a guarded limiter in the process, see
-// [limiter.Guarded]: two buckets, the windows, the share of what is in flight, what
-// was learned from refusals, pauses, and the server's word on what others use; so
+// [limiter.Guarded]: two buckets, the windows, the share of what is in flight (half,
+// since others hear later that a call has ended), what was learned from refusals, pauses, and the server's word on what others use; so
 // what one process learns all know. Time is that of Redis. Admitting a call takes
 // one command if there is room, and settling it another. A request that leaves long
 // after its admission takes a third, and so do headers that bring news.

@@ -27,7 +27,7 @@ func (l *Limiter) setFallback(limit limiter.Limit) {
 // withoutRedis returns what became of a wait that is over. If Redis could not be
 // asked, and there is a fallback, that decides.
 func (l *Limiter) withoutRedis(ctx context.Context, w *waiter) error {
-	if l.local == nil || !errors.Is(w.err, limiter.ErrUnavailable) {
+	if l.local == nil || l.store.ctx.Err() != nil || !errors.Is(w.err, limiter.ErrUnavailable) {
 		return w.err
 	}
 	p := w.permit

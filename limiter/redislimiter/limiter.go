@@ -125,8 +125,10 @@ func waitError(ctx context.Context, tokens int, waited time.Duration) error {
 // refuse ends a wait without an admission. It requires that l.mu is held.
 func (l *Limiter) refuse(w *waiter, err error) {
 	l.counters.Abandoned++
+	if l.queue.head() == w {
+		l.wake() // there will be another
+	}
 	l.leave(w, err)
-	l.wake()                  // there may be another head
 	if w.asked && !w.asking { // else the dispatcher sees to it when the answer is there
 		go l.undo(w, false)
 	}

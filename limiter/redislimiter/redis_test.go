@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
@@ -362,6 +363,27 @@ func TestCluster(t *testing.T) {
 		if !isAvailable(l, 960, 990)() {
 			t.Errorf("model %q: %v tokens are available, want 970", model, l.Snapshot().AvailableTokens)
 		}
+	}
+}
+
+// So many that one command cannot name them all.
+func TestManyPermits(t *testing.T) {
+	server := miniredis.RunT(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second, Timeout: time.Minute}
+	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 100_000, TokensPerMinute: 1_000_000})
+	const calls = 1100
+	for range calls {
+		acquire(t, l, 10)
+	}
+	server.FlushAll()
+	before := l.Snapshot()
+	if n := client.HLen(context.Background(), "{"+config.Prefix+":m}:permits").Val(); n != calls {
+		t.Errorf("%d calls are in the new books, want %d", n, calls)
+	}
+	if before.InFlight != calls {
+		t.Errorf("%d calls are in flight", before.InFlight)
 	}
 }
 
