@@ -82,14 +82,16 @@ func endsOnce(t *testing.T, open Open) {
 
 func unsentOnce(t *testing.T, open Open) {
 	b := newBench(t, open, few)
+	b.acquire(0)
 	p := b.acquire(100)
+	b.available(1, 900)
 	p.Unsent()
-	b.available(3, 900)
+	b.available(2, 900)
 	p.Unsent()
 	p.Sent()
-	b.available(3, 900)
+	b.available(2, 900)
 	p.Cancel()
-	b.available(3, 1000)
+	b.available(2, 1000)
 }
 
 func retryTakesARequest(t *testing.T, open Open) {

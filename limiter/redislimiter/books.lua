@@ -175,7 +175,7 @@ end
 -- Takes back the permit's latest request, once, if it is in its window still.
 local function unsend(p)
   if p.sent == 0 then return end
-  s.r = math.min(s.rburst, s.r + 1)
+  s.r = s.r + 1
   if p.sent + R.span > now then put(R, p.sent, -1) end
   p.sent = 0
 end

@@ -92,7 +92,6 @@ function ops.settle(id, actual, estimate)
   release(id, p)
   s.t = s.t + p.tokens
   use(actual)
-  s.t = math.min(s.t, s.tburst)
   if p.tokens > 0 and p.large == 0 and actual <= LARGE * T.limit then
     s.square = s.square + LEARNING * (actual * actual - s.square)
   end
@@ -106,7 +105,7 @@ function ops.cancel(id)
   if p then
     release(id, p)
     unsend(p)
-    s.t = math.min(s.tburst, s.t + p.tokens)
+    s.t = s.t + p.tokens
   end
   return 'ok', fits()
 end
@@ -180,7 +179,7 @@ for i = 6, #ARGV do args[i - 5] = tonumber(ARGV[i]) or ARGV[i] end
 
 if whole then
   measure()
-  local d = now - s.at
+  local d = now - s.at -- what was given back beyond what a bucket holds is lost here
   s.r, s.t = math.min(s.rburst, s.r + d * s.rps / 1e6), math.min(s.tburst, s.t + d * s.tpm / 60e6)
   s.at = now
   expire(T)

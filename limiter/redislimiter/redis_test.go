@@ -142,6 +142,37 @@ func TestLargeCallsDoNotStarve(t *testing.T) {
 	callers.Wait()
 }
 
+// A retry is ahead of others, and those behind it are not.
+func TestRetryStandsForItself(t *testing.T) {
+	client := newClient(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 0.01, TokensPerMinute: 600})
+	p := acquire(t, l, 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	for range 5 {
+		callers.Go(func() { _, _ = l.Acquire(ctx, 10) })
+	}
+	tickets := "{" + config.Prefix + ":m}:tickets"
+	backlog := func(want string) func() bool {
+		return func() bool {
+			for _, ticket := range client.HGetAll(ctx, tickets).Val() {
+				if strings.Fields(ticket)[3] == want {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	eventually(t, "five wait behind a ticket", backlog("5"))
+	callers.Go(func() { _ = p.Retry(ctx) })
+	eventually(t, "a retry waits behind its own", backlog("1"))
+	cancel()
+	callers.Wait()
+	eventually(t, "no ticket is left", func() bool { return client.HLen(context.Background(), tickets).Val() == 0 })
+}
+
 // However many wait, Redis hears of the first.
 func TestTenThousandWaiters(t *testing.T) {
 	client := needServer(t).client(t)
@@ -227,7 +258,7 @@ func TestRedisHangs(t *testing.T) {
 // Without Redis, within a share; what was used then is charged when it is back.
 func TestFallback(t *testing.T) {
 	s := needServer(t)
-	config := redislimiter.Config{Timeout: 50 * time.Millisecond, Patience: 100 * time.Millisecond, Fallback: 0.25, Jitter: time.Millisecond}
+	config := redislimiter.Config{Prefix: newPrefix(), Timeout: 50 * time.Millisecond, Patience: 100 * time.Millisecond, Fallback: 0.25, Jitter: time.Millisecond}
 	l := newLimiter(t, openStore(t, s.client(t), config), limiter.Limit{RequestsPerSecond: 40, TokensPerMinute: 1000})
 	before := acquire(t, l, 10)
 	if err := s.command.Process.Signal(syscall.SIGSTOP); err != nil {
@@ -250,13 +281,19 @@ func TestFallback(t *testing.T) {
 	}
 	p.Settle(240)
 	before.Settle(10)
-	if snapshot := l.Snapshot(); snapshot.Admitted != 2 || snapshot.Settled != 2 || snapshot.InFlight != 0 || snapshot.Retried != 2 {
+	if snapshot := l.Snapshot(); snapshot.Admitted != 2 || snapshot.Settled != 2 || snapshot.InFlight != 0 || snapshot.Retried != 2 || snapshot.Abandoned != 2 {
 		t.Errorf("snapshot %+v", snapshot)
 	}
 	if err := s.command.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "what was used is charged", isAvailable(l, 700, 751))
+	permits := "{" + config.Prefix + ":m}:permits"
+	eventually(t, "nothing is held, and what was used is charged", func() bool {
+		return isAvailable(l, 0, 751)() && s.client(t).HLen(context.Background(), permits).Val() == 0
+	})
+	if n := l.Snapshot().AvailableTokens; n < 749 {
+		t.Errorf("%v tokens are available, want 1000 - 240 - 10", n)
+	}
 }
 
 // A Redis that restarts without its data gets the books from those who have them.
@@ -388,16 +425,19 @@ func TestManyPermits(t *testing.T) {
 }
 
 func TestCloseEndsWaits(t *testing.T) {
-	store := openStore(t, newClient(t), quiet)
+	config := quiet
+	config.Patience = time.Hour
+	store := openStore(t, newClient(t), config)
 	l := newLimiter(t, store, slow)
 	acquire(t, l, 1000)
-	failed := make(chan error)
+	failed := make(chan error, 1)
 	go func() {
 		_, err := l.Acquire(context.Background(), 1000)
 		failed <- err
 	}()
 	eventually(t, "a call waits", func() bool { return l.Snapshot().Waiting == 1 })
 	store.Close()
+	eventually(t, "it has failed", func() bool { return len(failed) == 1 })
 	if err := <-failed; !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v, want that the limiter is not available", err)
 	}

@@ -433,6 +433,17 @@ func TestScriptNoticesWhatIsLost(t *testing.T) {
 	}
 }
 
+// Where requests come so seldom that the window of them is longer than it takes to
+// join, nobody starts before that is over.
+func TestScriptNoticesLostRequests(t *testing.T) {
+	seldom := limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 600}
+	l := newLedger(t, miniredis.RunT(t), seldom)
+	l.grant("a:1", 100)
+	l.client.FlushAll(context.Background())
+	l.join(0, seldom)
+	l.waits(1, 10*time.Second+testJitter)
+}
+
 func TestScriptSetsLimits(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
 	half := limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 300}.WithDefaults()
@@ -525,6 +536,7 @@ func TestScriptInvariants(t *testing.T) {
 }
 
 func (l *ledger) check(t *rapid.T) {
+	l.op("state")
 	ctx := context.Background()
 	state := map[string]float64{}
 	for name, text := range l.client.HGetAll(ctx, l.keys[0]).Val() {
