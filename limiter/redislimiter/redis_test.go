@@ -232,6 +232,11 @@ func TestRedisHangs(t *testing.T) {
 	if err := s.command.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := l.Acquire(ctx, 50); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want that the caller gave up", err)
+	}
 	_, err := l.Acquire(context.Background(), 1)
 	var away *redislimiter.UnavailableError
 	if !errors.As(err, &away) || !errors.Is(err, limiter.ErrUnavailable) || away.Since < config.Patience {
