@@ -134,15 +134,6 @@ func (l *Limiter) ask(op string, epoch, version int64, args ...any) (reply, erro
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r.epoch > l.epoch { // turns begin anew
-		l.last, l.next = 0, 0
-		for _, w := range l.queue.waiters {
-			w.permit.order = 0
-		}
-		for _, p := range l.live {
-			p.order = 0
-		}
-	}
 	if r.epoch > l.epoch || r.epoch == l.epoch && r.version > l.version { // replies may overtake each other
 		l.epoch, l.version, l.used, l.foreign = r.epoch, r.version, r.used, r.foreign
 		if l.limit != r.limit {

@@ -115,10 +115,12 @@ func (l *Limiter) grant(w *waiter) {
 	if !w.over {
 		l.leave(w, nil)
 	}
-	if l.next = 0; l.queue.head() != nil {
-		l.next = max(l.last, p.order) + 1
+	if w.attempt == 1 {
+		l.last = p.order
 	}
-	l.last = max(l.last, p.order)
+	if l.next = 0; l.queue.head() != nil {
+		l.next = l.last + 1
+	}
 }
 
 // probe asks a Redis that is away until it is back.

@@ -29,7 +29,7 @@ type Limiter struct {
 	queue       queue
 	dispatching bool
 	seq         uint64
-	last, next  int64              // order of the latest call admitted, and of the next: 0 if it is to have the others'
+	last, next  int64              // order of the latest call, and of the next: 0 if it is to have the others'
 	live        map[string]*Permit // calls in flight that are in the books
 	outbox      map[string][]any   // what is still to be said of permits, by their ids
 	owed        int                // tokens that were used without the books

@@ -379,6 +379,16 @@ func TestScriptTakesTurns(t *testing.T) {
 	}
 }
 
+// A process that counts from another epoch is not behind for long.
+func TestScriptBoundsOrder(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("x:1", 0)
+	latest := l.ask("x:2", 5, 0, 1).order
+	if r := l.ask("a:1", 1000, 0, 1); r.order != latest+1 {
+		t.Errorf("its order is %d, want that after %d", r.order, latest)
+	}
+}
+
 // A key that is gone, or a state of before, is noticed: nobody starts until all have
 // brought their books.
 func TestScriptNoticesWhatIsLost(t *testing.T) {
