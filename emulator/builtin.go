@@ -162,6 +162,7 @@ func resume(p Prompt) ([]generated.Entry, bool) {
 			}
 		case generated.ConfirmationStatusDenied:
 			denied = append(denied, call.Name)
+		default: // It goes on waiting, or needs none.
 		}
 	}
 	if denied != nil {
