@@ -11,6 +11,9 @@ GOLANGCI_LINT_VERSION = v2.15.0
 OAPI_CODEGEN = go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
+# Where there is a Redis for the tests: a server's program, or an address.
+HAVE_REDIS = $(shell command -v redis-server valkey-server)$(REDIS_URL)
+
 ifeq (,$(shell command -v go))
 $(error go is not on the PATH: install Go 1.25 or later, https://go.dev/doc/install)
 endif
@@ -28,6 +31,11 @@ test: ## run every test, with the race detector
 	go test -race -shuffle=on ./...
 	cd simulation && go test -race -shuffle=on ./...
 	cd openapi/specdiff && go test -race -shuffle=on ./...
+	cd limiter/redislimiter && go test -race -shuffle=on ./...
+	cd examples/shared && go test -race -shuffle=on ./...
+ifeq (,$(HAVE_REDIS))
+	@echo "make test: NOT TESTED against a real Redis: no redis-server or valkey-server on the PATH, and REDIS_URL is not set (apt-get install redis-server)"
+endif
 
 .PHONY: interop
 interop: ## have Mistral's own TypeScript client use the emulator, where Node.js is
@@ -37,9 +45,14 @@ interop: ## have Mistral's own TypeScript client use the emulator, where Node.js
 simulate: ## run the limiter against simulated servers: a table, and simulation/chart.svg
 	cd simulation && go run .
 
+.PHONY: shared
+shared: ## have 8 processes share one limit through Redis, 2 minutes for each way to count: six tables
+	cd examples/shared && go run . -processes 8 -callers 50 -for 2m -mode all -load all
+
 .PHONY: bench
 bench: ## run the benchmarks; "x-…" is the ratio to the baseline of the same run
 	go test -run '^$$' -bench . -benchmem ./...
+	cd limiter/redislimiter && go test -run '^$$' -bench . -benchmem ./...
 
 # The targets for what comes from outside: streams, events, headers, error bodies,
 # configurations, ids and URLs. All others have FUZZTIME_OTHERS.
@@ -61,7 +74,9 @@ soak: ## 500 callers, faults and changing limits for MINUTES (3): do all books a
 
 .PHONY: examples
 examples: ## run every example against the emulator
-	@set -e; for example in examples/*/; do echo "== $$example"; env -u MISTRAL_API_KEY go run ./$$example </dev/null; done
+	@set -e; for example in examples/*/; do echo "== $$example"; \
+		if [ "$$example" = examples/shared/ ] && [ -z "$(HAVE_REDIS)" ]; then echo "not run: it needs a Redis (apt-get install redis-server)"; continue; fi; \
+		env -u MISTRAL_API_KEY go -C "$$example" run . </dev/null; done
 
 .PHONY: lint
 lint: ## vet, and golangci-lint built by the go command
@@ -69,6 +84,8 @@ lint: ## vet, and golangci-lint built by the go command
 	$(GOLANGCI_LINT) run ./...
 	cd simulation && go vet ./... && $(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 	cd openapi/specdiff && go vet ./... && $(GOLANGCI_LINT) run --config ../../.golangci.yml ./...
+	cd limiter/redislimiter && go vet ./... && $(GOLANGCI_LINT) run --config ../../.golangci.yml ./...
+	cd examples/shared && go vet ./... && $(GOLANGCI_LINT) run --config ../../.golangci.yml ./...
 
 .PHONY: openapi
 openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path
@@ -112,6 +129,8 @@ check-modules: ## fail where go.mod or go.sum is not tidy
 	go mod tidy -diff
 	cd simulation && go mod tidy -diff
 	cd openapi/specdiff && go mod tidy -diff
+	cd limiter/redislimiter && go mod tidy -diff
+	cd examples/shared && go mod tidy -diff
 
 .PHONY: ci
 ci: test interop lint check-generated check-modules fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, fuzz, soak, examples

@@ -47,6 +47,7 @@
 //   - [Limiter.Observe] when the server said what remains.
 //   - [Limiter.SetLimit] when the limit itself changed.
 //   - [Group] when models have limits of their own.
+//   - [Backend] when limits may be shared with other processes.
 //
 // One timer per limiter wakes the queue when the next call can start. Whatever
 // changes the balance (a settlement, a cancelled call, the server's word, a

@@ -81,6 +81,7 @@ func ExampleGroup() {
 	g, _ := limiter.NewGroup(
 		limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 500_000},
 		map[string]limiter.Limit{"mistral-large-latest": {RequestsPerSecond: 0.08, TokensPerMinute: 50_000}},
+		limiter.InProcess(),
 	)
 	fmt.Println(g.For("mistral-large-latest").Snapshot().Limit.TokensPerMinute)
 	fmt.Println(g.For("another").Snapshot().Limit.TokensPerMinute)

@@ -12,27 +12,28 @@ import (
 // that all other models share. It is safe for concurrent use; the zero value is
 // not usable: call [NewGroup].
 type Group struct {
-	def     *Limiter
-	options []Option
+	def     Backend
+	factory Factory
 
+	setting sync.Mutex // held by Set, which may have to ask a server; no other method waits for it
 	mu      sync.RWMutex
-	byModel map[string]*Limiter
+	byModel map[string]Backend
 }
 
-// NewGroup returns a group of limiters. The errors name the model, and wrap a
-// [*LimitError] where its limit is not valid. "" is no model: its limit is def.
-// All limiters get the options, also those that Set makes later.
-func NewGroup(def Limit, byModel map[string]Limit, options ...Option) (*Group, error) {
-	d, err := New(def, options...)
+// NewGroup returns a group of limiters, which factory makes: those that Set adds
+// later too. The errors name the model, and wrap a [*LimitError] where its limit is
+// not valid. "" is no model: its limit is def.
+func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, error) {
+	d, err := factory("", def)
 	if err != nil {
 		return nil, fmt.Errorf("default limit: %w", err)
 	}
-	g := &Group{def: d, options: options, byModel: make(map[string]*Limiter, len(byModel))}
+	g := &Group{def: d, factory: factory, byModel: make(map[string]Backend, len(byModel))}
 	for _, model := range slices.Sorted(maps.Keys(byModel)) { // so that the same error is reported every time
 		if model == "" {
 			return nil, errors.New(`limiter: model "" cannot have a limit of its own: it has the default`)
 		}
-		if g.byModel[model], err = New(byModel[model], options...); err != nil {
+		if g.byModel[model], err = factory(model, byModel[model]); err != nil {
 			return nil, modelError(model, err)
 		}
 	}
@@ -41,7 +42,7 @@ func NewGroup(def Limit, byModel map[string]Limit, options ...Option) (*Group, e
 
 // For returns the limiter of a model: its own if it has one, otherwise the
 // default, which every unknown model and "" share.
-func (g *Group) For(model string) *Limiter {
+func (g *Group) For(model string) Backend {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if l, ok := g.byModel[model]; ok {
@@ -60,15 +61,17 @@ func (g *Group) Set(model string, limit Limit) error {
 		}
 		return nil
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if l, ok := g.byModel[model]; ok {
+	g.setting.Lock()
+	defer g.setting.Unlock()
+	if l := g.For(model); l != g.def {
 		return modelError(model, l.SetLimit(limit))
 	}
-	l, err := New(limit, g.options...)
+	l, err := g.factory(model, limit)
 	if err != nil {
 		return modelError(model, err)
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.byModel[model] = l
 	return nil
 }
@@ -77,10 +80,11 @@ func (g *Group) Set(model string, limit Limit) error {
 // is exact for its instant; they are taken one after the other.
 func (g *Group) Snapshot() map[string]Snapshot {
 	g.mu.RLock()
-	defer g.mu.RUnlock()
-	m := make(map[string]Snapshot, len(g.byModel)+1)
+	limiters := maps.Clone(g.byModel)
+	g.mu.RUnlock()
+	m := make(map[string]Snapshot, len(limiters)+1)
 	m[""] = g.def.Snapshot()
-	for model, l := range g.byModel {
+	for model, l := range limiters {
 		m[model] = l.Snapshot()
 	}
 	return m

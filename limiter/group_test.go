@@ -11,7 +11,7 @@ import (
 func TestGroup(t *testing.T) {
 	def := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}
 	large := limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 2000}
-	g, err := limiter.NewGroup(def, map[string]limiter.Limit{"large": large})
+	g, err := limiter.NewGroup(def, map[string]limiter.Limit{"large": large}, limiter.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,12 +51,12 @@ func TestGroup(t *testing.T) {
 func TestGroupErrorsNameTheModel(t *testing.T) {
 	ok := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}
 	bad := limiter.Limit{RequestsPerSecond: 1}
-	g, err := limiter.NewGroup(ok, map[string]limiter.Limit{"known": ok})
+	g, err := limiter.NewGroup(ok, map[string]limiter.Limit{"known": ok}, limiter.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, badDefault := limiter.NewGroup(bad, nil)
-	_, badModel := limiter.NewGroup(ok, map[string]limiter.Limit{"fine": ok, "tiny": bad})
+	_, badDefault := limiter.NewGroup(bad, nil, limiter.InProcess())
+	_, badModel := limiter.NewGroup(ok, map[string]limiter.Limit{"fine": ok, "tiny": bad}, limiter.InProcess())
 	for text, err := range map[string]error{
 		"default limit": badDefault,
 		`model "tiny"`:  badModel,
@@ -72,7 +72,7 @@ func TestGroupErrorsNameTheModel(t *testing.T) {
 		t.Errorf("error %v, want one that names the default limit", err)
 	}
 	equal(t, "a refused model keeps the default", g.For("new"), g.For(""))
-	if _, err := limiter.NewGroup(ok, map[string]limiter.Limit{"": ok}); err == nil {
+	if _, err := limiter.NewGroup(ok, map[string]limiter.Limit{"": ok}, limiter.InProcess()); err == nil {
 		t.Error("a limit for no model was accepted")
 	}
 }

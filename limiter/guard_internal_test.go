@@ -12,7 +12,7 @@ import (
 func TestTokenWaitAgainstFit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := Limit{RequestsPerSecond: 1, TokensPerMinute: 1000, TokenBurst: rapid.SampledFrom([]int{100, 1000, 3000}).Draw(t, "burst")}
-		g := newGuard(time.Now(), limit.withDefaults(), 0)
+		g := newGuard(time.Now(), limit.WithDefaults(), 0)
 		var now time.Duration
 		pass := func() {
 			now += time.Duration(rapid.IntRange(0, 30_000).Draw(t, "after")) * time.Millisecond
@@ -81,7 +81,7 @@ func TestForeignWearsOff(t *testing.T) {
 
 // A forecast plays with a copy.
 func TestForecastChangesNothing(t *testing.T) {
-	limit := Limit{RequestsPerSecond: 5, TokensPerMinute: 1000}.withDefaults()
+	limit := Limit{RequestsPerSecond: 5, TokensPerMinute: 1000}.WithDefaults()
 	g := newGuard(time.Now(), limit, 0)
 	small, large := cost{requests: 1, tokens: 100}, cost{requests: 1, tokens: 300, large: true}
 	g.take(0, small)

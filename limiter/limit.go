@@ -51,8 +51,8 @@ func (l Limit) Validate() error {
 	return nil
 }
 
-// withDefaults returns l with its capacities filled in.
-func (l Limit) withDefaults() Limit {
+// WithDefaults returns l with its capacities filled in.
+func (l Limit) WithDefaults() Limit {
 	if l.RequestBurst == 0 {
 		l.RequestBurst = max(1, l.RequestsPerSecond)
 	}

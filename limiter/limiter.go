@@ -81,7 +81,7 @@ func New(limit Limit, options ...Option) (*Limiter, error) {
 	if err := limit.Validate(); err != nil {
 		return nil, err
 	}
-	limit = limit.withDefaults()
+	limit = limit.WithDefaults()
 	l := &Limiter{limit: limit, budget: newBudget(limit), backoff: defaultBackoff}
 	for _, option := range options {
 		option(l)
@@ -335,7 +335,7 @@ func (l *Limiter) SetLimit(limit Limit) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	l.limit = limit.withDefaults()
+	l.limit = limit.WithDefaults()
 	l.budget.setLimit(now, l.limit)
 	for w := l.queue.head; w != nil; {
 		next := w.next

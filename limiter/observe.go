@@ -34,11 +34,15 @@ func (l *Limiter) Observe(s ServerState) {
 	now := time.Now()
 	s.At = now
 	l.server = s
-	l.budget.observe(now,
-		believable(s.RemainingRequests, s.LimitRequests),
-		believable(s.RemainingTokens, s.LimitTokens),
-		cost{requests: l.inFlight, tokens: l.heldTokens})
+	requests, tokens := s.Remaining()
+	l.budget.observe(now, requests, tokens, cost{requests: l.inFlight, tokens: l.heldTokens})
 	l.pump(now)
+}
+
+// Remaining returns what remains of each limit, -1 where the server said nothing or
+// a number that makes no sense.
+func (s ServerState) Remaining() (requests, tokens int) {
+	return believable(s.RemainingRequests, s.LimitRequests), believable(s.RemainingTokens, s.LimitTokens)
 }
 
 // believable returns what remains of a limit according to the server, -1 if that

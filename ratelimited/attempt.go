@@ -20,14 +20,14 @@ type attempt struct {
 	good   bool           // it is a success that is read as a whole
 	events *eventReader   // of a stream; nil until it has begun
 
-	permit    *limiter.Permit
+	permit    limiter.Admission
 	trace     httptrace.ClientTrace
 	traced    atomic.Bool // the transport says what it does
 	connected atomic.Bool // it has a connection to write the request to
 }
 
 // newAttempt begins an attempt, which has the given time.
-func newAttempt(ctx context.Context, permit *limiter.Permit, timeout time.Duration) *attempt {
+func newAttempt(ctx context.Context, permit limiter.Admission, timeout time.Duration) *attempt {
 	a := &attempt{permit: permit, began: time.Now()}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{GetConn: a.getConn, GotConn: a.gotConn, WroteRequest: a.wroteRequest}

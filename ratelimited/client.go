@@ -43,9 +43,9 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := limiter.NewGroup(config.limit(), config.Limits, config.limiterOptions()...)
+	limits, err := limiter.NewGroup(config.limit(), config.Limits, config.limiterFactory())
 	if err != nil {
-		return nil, &ConfigError{Field: "Limits", Value: config.Limits, Rule: "must be valid", Err: err}
+		return nil, &ConfigError{Field: "Limiter", Value: "of this client", Rule: "must make the limiters: " + oneLine(err.Error()), Err: err}
 	}
 	counter, err := tokens.NewCounter(tokens.DefaultEncoding)
 	if err != nil {
@@ -124,10 +124,13 @@ func (c *Client) Snapshot() map[string]limiter.Snapshot { return c.limits.Snapsh
 
 // SetLimit changes the limit of a model, or with "" the one that models without
 // a limit of their own share. It takes effect on calls that wait already.
-// The error is a [*ConfigError].
+// The error is a [*ConfigError], or a [*LimiterError] if the limiter could not be told.
 func (c *Client) SetLimit(model string, limit limiter.Limit) error {
 	if err := checkLimit(fmt.Sprintf("SetLimit: model %q: ", model), limit); err != nil {
 		return err
 	}
-	return c.limits.Set(model, limit)
+	if err := c.limits.Set(model, limit); err != nil {
+		return &LimiterError{Operation: "SetLimit", Err: err}
+	}
+	return nil
 }

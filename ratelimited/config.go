@@ -62,6 +62,13 @@ type Config struct {
 	// zero is no default.
 	Limits map[string]limiter.Limit
 
+	// Limiter makes the limiter of each model, where it is not to be one in this
+	// process: Store.Limiter of the module limiter/redislimiter, whose limits many
+	// processes share. It is called once for each of Limits and for "", the limit of
+	// all others, and by [Client.SetLimit] for a model that is new. Jitter and
+	// BareBuckets must then not be set. Default: in this process.
+	Limiter limiter.Factory
+
 	// Jitter is how much closer together two calls may arrive at the server than
 	// they were sent. It widens the pace: 50 ms cost 5 % of one request a second,
 	// and 0.4 % of one in twelve. It is of no use with BareBuckets. Must be above 0
@@ -127,6 +134,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.BaseDelay, min(DefaultBaseDelay, c.MaxDelay))
 	setDefault(&c.Timeout, DefaultTimeout)
 	setDefault(&c.StreamIdleTimeout, DefaultStreamIdleTimeout)
+	jitter := c.Jitter
 	setDefault(&c.Jitter, limiter.DefaultJitter)
 
 	switch {
@@ -134,6 +142,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &ConfigError{Field: "APIKey", Value: "", Rule: "must be set here or in the environment variable " + apiKeyVariable}
 	case strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
 		return c, &ConfigError{Field: "APIKey", Value: hidden{}, Rule: "must be printable ASCII without spaces"}
+	case c.Limiter != nil && jitter != 0:
+		return c, &ConfigError{Field: "Jitter", Value: jitter, Rule: "must not be set beside Limiter, which has its own"}
+	case c.Limiter != nil && c.BareBuckets:
+		return c, &ConfigError{Field: "BareBuckets", Value: true, Rule: "must not be set beside Limiter, which counts in its own way"}
 	case c.Jitter < 0 || c.Jitter > time.Minute:
 		return c, &ConfigError{Field: "Jitter", Value: c.Jitter, Rule: "must be above 0 and at most a minute"}
 	case c.MaxRetries != NoRetries && (c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries):
@@ -166,14 +178,17 @@ func (c Config) limit() limiter.Limit {
 	return limiter.Limit{RequestsPerSecond: c.RequestsPerSecond, TokensPerMinute: c.TokensPerMinute}
 }
 
-// limiterOptions says how the limiters work.
-func (c Config) limiterOptions() []limiter.Option {
+// limiterFactory makes the limiters.
+func (c Config) limiterFactory() limiter.Factory {
+	if c.Limiter != nil {
+		return c.Limiter
+	}
 	base, longest := c.BaseDelay, c.MaxDelay
 	options := []limiter.Option{limiter.Backoff(func(n int) time.Duration { return backoff(n, base, longest) })}
 	if !c.BareBuckets {
 		options = append(options, limiter.Guarded(c.Jitter))
 	}
-	return options
+	return limiter.InProcess(options...)
 }
 
 // checkLimit puts what the limiter says of a limit in terms of the field it stands in.

@@ -86,6 +86,21 @@ func (e *WaitError) Error() string {
 // Unwrap returns Err.
 func (e *WaitError) Unwrap() error { return e.Err }
 
+// LimiterError is a call that was not sent because its limiter's books could not be
+// reached: the Redis of [Config.Limiter] is away, say. It wraps
+// [limiter.ErrUnavailable], and is an [ErrRetryable].
+type LimiterError struct {
+	Operation string // such as "Conversations.Start", or "SetLimit"
+	Err       error  // the limiter's
+}
+
+func (e *LimiterError) Error() string {
+	return fmt.Sprintf("mistral: %s: not carried out: %s", e.Operation, oneLine(e.Err.Error()))
+}
+
+// Unwrap returns Err.
+func (e *LimiterError) Unwrap() error { return e.Err }
+
 // APIError is a reply that is not a success, or not what the API documents.
 type APIError struct {
 	Method, Path string // of the request
@@ -243,6 +258,7 @@ func (*ConfigError) mistralError()     {}
 func (*RequestError) mistralError()    {}
 func (*TokenCountError) mistralError() {}
 func (*WaitError) mistralError()       {}
+func (*LimiterError) mistralError()    {}
 func (*APIError) mistralError()        {}
 func (*TransportError) mistralError()  {}
 func (*StreamError) mistralError()     {}

@@ -51,8 +51,8 @@ type flight struct {
 
 	model, agentID string // empty: not known
 	guess          guess
-	limiter        *limiter.Limiter
-	permit         *limiter.Permit
+	limiter        limiter.Backend
+	permit         limiter.Admission
 
 	path     string      // of the request, as sent
 	latest   *attempt    // nil before the first
@@ -187,6 +187,8 @@ func (f *flight) acquire() error {
 		return f.tooLarge(tooLarge)
 	case errors.As(err, &waited):
 		return &WaitError{Operation: f.op.name, Tokens: f.guess.total, Waited: waited.Waited, Err: contextError(f.ctx)}
+	case errors.Is(err, limiter.ErrUnavailable):
+		return &LimiterError{Operation: f.op.name, Err: err}
 	case err != nil:
 		return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
 	}

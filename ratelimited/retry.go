@@ -49,8 +49,11 @@ func (f *flight) prepareRetry(failure error) error {
 			return fmt.Errorf("%w; gave up waiting to try again: %w", failure, contextError(f.ctx))
 		}
 	}
-	if f.permit.Retry(f.ctx) != nil {
-		return fmt.Errorf("%w; gave up waiting to try again: %w", failure, contextError(f.ctx))
+	if err := f.permit.Retry(f.ctx); err != nil {
+		if f.ctx.Err() != nil {
+			err = contextError(f.ctx)
+		}
+		return fmt.Errorf("%w; gave up waiting to try again: %w", failure, err)
 	}
 	return nil
 }

@@ -46,5 +46,8 @@ func (e *APIError) Is(target error) bool {
 // Is makes [errors.Is] find ErrRetryable where the failure may pass.
 func (e *TransportError) Is(target error) bool { return target == ErrRetryable && !e.permanent }
 
+// Is makes [errors.Is] find ErrRetryable.
+func (e *LimiterError) Is(target error) bool { return target == ErrRetryable }
+
 // Is makes [errors.Is] find ErrInvalid.
 func (e *RequestError) Is(target error) bool { return target == ErrInvalid }

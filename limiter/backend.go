@@ -1,0 +1,69 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A Backend is what a client needs of a limiter, wherever it keeps its books: a
+// [*Limiter] keeps them in the process (see [InProcess]), the module
+// limiter/redislimiter in a Redis that many processes share. Its methods are those
+// of Limiter, are as safe for concurrent use, and promise the same; the package
+// limitertest checks that.
+type Backend interface {
+	// Acquire is [Limiter.Acquire]. Beside the errors named there, it fails with one
+	// that wraps [ErrUnavailable] where the books cannot be reached.
+	Acquire(ctx context.Context, tokens int) (Admission, error)
+	WaitTime(tokens int) time.Duration
+	Pause(until time.Time)
+	Observe(s ServerState)
+	Limit() Limit
+	SetLimit(limit Limit) error
+	Snapshot() Snapshot
+}
+
+// An Admission is an admitted call of a [Backend]: what a [*Permit] is of a
+// [*Limiter]. None of its methods but Retry waits for its turn.
+type Admission interface {
+	Tokens() int
+	Waited() time.Duration
+	Sent()
+	Unsent()
+	Refused(r Refusal) time.Duration
+	Retry(ctx context.Context) error
+	Settle(actual int)
+	Cancel()
+}
+
+// ErrUnavailable is wrapped by the errors of a backend that cannot reach its
+// books. A call that fails so was not admitted: without books there is no limit
+// to keep to. It may succeed later.
+var ErrUnavailable = errors.New("limiter: not available")
+
+// A Factory makes the limiter of a model. "" stands for all models that have no
+// limit of their own, which share one.
+type Factory func(model string, limit Limit) (Backend, error)
+
+// InProcess is the factory of limiters as [New] makes them.
+func InProcess(options ...Option) Factory {
+	return func(_ string, limit Limit) (Backend, error) {
+		l, err := New(limit, options...)
+		if err != nil {
+			return nil, err
+		}
+		return inProcess{l}, nil
+	}
+}
+
+// inProcess is a Limiter as a Backend. All there is to it is the type of what
+// Acquire returns.
+type inProcess struct{ *Limiter }
+
+func (b inProcess) Acquire(ctx context.Context, tokens int) (Admission, error) {
+	p, err := b.Limiter.Acquire(ctx, tokens)
+	if err != nil {
+		return nil, err // a nil *Permit would be an Admission that is not nil
+	}
+	return p, nil
+}

@@ -1,0 +1,164 @@
+package limitertest
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+func requestsAreLimited(t *testing.T, open Open) {
+	b := newBench(t, open, limiter.Limit{RequestsPerSecond: 50, RequestBurst: 5, TokensPerMinute: 60_000})
+	b.takes(500*time.Millisecond, "30 calls at 50 a second after 5", func() {
+		var calls sync.WaitGroup
+		for range 30 {
+			calls.Go(func() { b.acquire(0).Settle(0) })
+		}
+		calls.Wait()
+	})
+}
+
+func tokensAreLimited(t *testing.T, open Open) {
+	b := newBench(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 60_000, TokenBurst: 500})
+	b.takes(time.Second, "15 calls of 100 tokens at 10 a second after 5", func() {
+		var calls sync.WaitGroup
+		for range 15 {
+			calls.Go(func() { b.acquire(100).Settle(100) })
+		}
+		calls.Wait()
+	})
+}
+
+// What waits for the one has taken nothing of the other.
+func bothOrNeither(t *testing.T, open Open) {
+	b := newBench(t, open, limiter.Limit{RequestsPerSecond: 1 / forever, TokensPerMinute: 600})
+	b.acquire(0)
+	ctx, cancel := context.WithCancel(context.Background())
+	noRequest := b.waiting(ctx, 500)
+	b.available(0, 600)
+	cancel()
+	b.is(noRequest.failed(), context.Canceled)
+
+	b = newBench(t, open, limiter.Limit{RequestsPerSecond: 1 / forever, RequestBurst: 2, TokensPerMinute: 60, TokenBurst: 1000})
+	b.acquire(1000)
+	ctx, cancel = context.WithCancel(context.Background())
+	noTokens := b.waiting(ctx, 1000)
+	b.available(1, 0)
+	cancel()
+	b.is(noTokens.failed(), context.Canceled)
+}
+
+func firstComeFirstServed(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	p := b.acquire(1000)
+	var mu sync.Mutex
+	var order []int
+	calls := make([]*call, 20)
+	for i := range calls {
+		calls[i] = b.start(func() (limiter.Admission, error) {
+			p, err := b.Acquire(context.Background(), 1000)
+			if err == nil {
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				p.Settle(0)
+			}
+			return p, err
+		})
+	}
+	p.Settle(0)
+	for _, c := range calls {
+		c.admitted()
+	}
+	for i, got := range order {
+		if i != got {
+			t.Fatalf("order %v, want them as they came", order)
+		}
+	}
+}
+
+// tooLarge also covers the other arguments that Acquire refuses.
+func tooLarge(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	_, err := b.Acquire(context.Background(), 1001)
+	if e, ok := err.(*limiter.TooLargeError); !ok || e.Tokens != 1001 || e.Capacity != 1000 { //nolint:errorlint // that is the promise
+		t.Errorf("error %v, want a TooLargeError of 1001 and 1000", err)
+	}
+	equal(b, "WaitTime", b.WaitTime(1001), limiter.Never)
+	_, err = b.Acquire(context.Background(), -1)
+	b.is(err, limiter.ErrNegativeTokens)
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = b.Acquire(done, 1)
+	b.is(err, context.Canceled)
+	s := b.Snapshot()
+	equal(b, "admitted", s.Admitted, 0)
+	b.available(plenty, 1000)
+}
+
+func givingUp(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	p := b.acquire(1000)
+	cause := &limiter.LimitError{} // any error
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c := b.waiting(ctx, 1000)
+	cancel(cause)
+	err := c.failed()
+	b.is(err, context.Canceled)
+	b.is(err, cause)
+	if e, ok := err.(*limiter.WaitError); !ok || e.Tokens != 1000 { //nolint:errorlint // that is the promise
+		t.Errorf("error %v, want a WaitError of 1000 tokens", err)
+	}
+	s := b.Snapshot()
+	equal(b, "waiting", s.Waiting, 0)
+	equal(b, "in flight", s.InFlight, 1)
+	equal(b, "abandoned", s.Abandoned, 1)
+	p.Settle(0)
+	b.acquire(1000) // nobody has taken, or keeps, any of them
+}
+
+func headGivesUp(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	b.acquire(500)
+	ctx, cancel := context.WithCancel(context.Background())
+	large := b.waiting(ctx, 1000)
+	second := b.start(func() (limiter.Admission, error) { return b.Acquire(context.Background(), 100) })
+	cancel()
+	b.is(large.failed(), context.Canceled)
+	second.admitted()
+}
+
+func setLimit(t *testing.T, open Open) {
+	b := newBench(t, open, limiter.Limit{RequestsPerSecond: 1 / forever, TokensPerMinute: 600})
+	b.acquire(0)
+	small, large := b.waiting(context.Background(), 100), b.waiting(context.Background(), 600)
+	before := b.Limit()
+	if err := b.SetLimit(limiter.Limit{RequestsPerSecond: -1, TokensPerMinute: 1}); err == nil {
+		t.Error("a limit of -1 is accepted")
+	}
+	equal(b, "limit", b.Limit(), before)
+
+	faster := limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 500}
+	if err := b.SetLimit(faster); err != nil {
+		t.Fatal(err)
+	}
+	equal(b, "limit", b.Limit(), faster.WithDefaults())
+	equal(b, "limit in the snapshot", b.Snapshot().Limit, faster.WithDefaults())
+	if _, ok := large.failed().(*limiter.TooLargeError); !ok { //nolint:errorlint // that is the promise
+		t.Errorf("error %v, want a TooLargeError", large.err)
+	}
+	small.admitted()
+}
+
+func waitTime(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	equal(b, "with all there", b.WaitTime(1000), 0)
+	b.acquire(1000).Settle(1000)
+	equal(b, "of a call without tokens", b.WaitTime(0), 0)
+	if d := b.WaitTime(100); d < 50*time.Second {
+		t.Errorf("100 tokens at one a second are there in %v", d)
+	}
+	equal(b, "admitted", b.Snapshot().Admitted, 1)
+}

@@ -1,0 +1,216 @@
+-- The books of one model's limits, for all processes that share them. Every change
+-- is one call of this script, which Redis runs by itself: nothing happens between
+-- its lines. Time is Redis's own, in microseconds, and never runs backwards.
+--
+-- KEYS, all of one hash slot:
+--   1 state    a hash of numbers, everything but what follows
+--   2 tokens   a list, the log of the tokens used in the last minute, oldest first:
+--              "<time> <units>", times rounded up so that it has 600 entries at most
+--   3 requests the same of the requests sent in their (much shorter) window
+--   4 permits  a hash of the calls in flight: "<tokens> <large> <sent> <attempt>"
+--   5 leases   a sorted set of the same, by when their lease runs out
+--   6 tickets  a hash of the first in line of each process that has to wait:
+--              "<order> <number> <tokens> <backlog> <deadline>"
+-- ARGV: the operation, the epoch and version of the books that the caller knows,
+--   jitter, lease, and the operation's own.
+--
+-- What holds after each call: tu and ru are the sums of the two logs, tn and rn their
+-- lengths, pn that of permits and of leases, small + large the tokens of permits. The
+-- lengths are compared at the beginning of each call, so that a key that was evicted
+-- is noticed. So is a version that lies before the caller's: Redis has lost what came
+-- after. Then there is a new epoch, which every process has to join with its books.
+
+local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS = unpack(KEYS)
+local op, epoch, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local jitter, lease = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+-- Chosen by simulation for the limiter in the process: see limiter/guard.go. But that
+-- half of what is in flight is held, and not a fifth: what other processes know of the
+-- end of their calls takes longer to get here.
+local HELD, SURPRISE, LARGE, LARGE_ERROR, LEARNING = 0.5, 3.5, 1 / 8, 1 / 4, 1 / 64
+local CAUTION_STEP, CAUTION_WEAR, MOST_JITTER, JITTER_WEAR = 1 / 4, 1800e6, 5, 600e6
+-- How long, in leases, nobody starts in a new epoch, so that all can join it before;
+-- and how long, in milliseconds, books are kept that nobody uses.
+local JOINING, IDLE = 0.4, 3600e3
+
+local s, stored = {}, {} -- the state, and as Redis has it
+local read = redis.call('HGETALL', STATE)
+for i = 1, #read, 2 do
+  s[read[i]] = tonumber(read[i + 1])
+  stored[read[i]] = s[read[i]]
+end
+local clock = redis.call('TIME')
+local now = math.max(clock[1] * 1e6 + clock[2], s.at or 0)
+local whole = s.epoch and redis.call('LLEN', TOKENS) == s.tn and redis.call('LLEN', REQUESTS) == s.rn
+  and redis.call('HLEN', PERMITS) == s.pn and redis.call('ZCARD', LEASES) == s.pn
+local lost = not whole or s.epoch == epoch and s.version < version
+if op ~= 'join' and (lost or s.epoch ~= epoch) then return { 'join' } end
+
+-- As tostring, which would round. Most numbers are whole, and much quicker written so.
+local function text(n) return string.format(n % 1 == 0 and '%d' or '%.17g', n) end
+
+-- The windows: so many requests as the bucket holds in the time that they take and
+-- the jitter, learned jitter included; so many tokens as a minute allows in a minute.
+local T, R
+local function extra() return s.extra * math.max(0, s.extra_at + JITTER_WEAR - now) / JITTER_WEAR end
+local function measure()
+  local requests, tokens = math.floor(s.rburst), math.max(s.tpm, s.tburst)
+  T = { key = TOKENS, count = 'tn', used = 'tu', limit = tokens, span = math.ceil(60e6 * tokens / s.tpm) }
+  R = { key = REQUESTS, count = 'rn', used = 'ru', limit = requests,
+    span = math.ceil(1e6 * requests / s.rps + jitter + extra()) }
+end
+
+local function entry(w, i)
+  local at, n = string.match(redis.call('LINDEX', w.key, i), '^(%S+) (%S+)$')
+  return tonumber(at), tonumber(n)
+end
+
+local function slot(w)
+  local width = w.limit > 600 and math.ceil(w.span / 600) or 1
+  return math.ceil(now / width) * width
+end
+
+-- Logs n units: in the oldest entry that is not before the given time, else in a new
+-- one. So they may leave the window late, and never early. Returns the entry's time.
+local function put(w, at, n)
+  local i, found, found_at, found_n = -1, nil, nil, nil
+  while -i <= s[w.count] do
+    local e, m = entry(w, i)
+    if e < at then break end
+    found, found_at, found_n = i, e, m
+    i = i - 1
+  end
+  if found then
+    at = found_at
+    redis.call('LSET', w.key, found, text(at) .. ' ' .. text(found_n + n))
+  else
+    redis.call('RPUSH', w.key, text(at) .. ' ' .. text(n))
+    s[w.count] = s[w.count] + 1
+  end
+  s[w.used] = s[w.used] + n
+  return at
+end
+
+local function expire(w)
+  while s[w.count] > 0 do
+    local at, n = entry(w, 0)
+    if at + w.span > now then return end
+    redis.call('LPOP', w.key)
+    s[w.count], s[w.used] = s[w.count] - 1, s[w.used] - n
+  end
+end
+
+-- How long until n more units fit, as far as the horizon.
+local function window_wait(w, n, horizon)
+  local room, i, d = w.limit - n - s[w.used], 0, 0
+  while room < 0 and i < s[w.count] and d < horizon do
+    local at, units = entry(w, i)
+    room, d, i = room + units, at + w.span - now, i + 1
+  end
+  return room < 0 and horizon or d
+end
+
+local function bucket_wait(level, n, per_second)
+  local missing = n - level
+  return missing > 1e-6 and math.ceil(missing / per_second * 1e6) or 0
+end
+
+local function caution()
+  return math.max(0, s.caution - CAUTION_STEP * math.floor((now - s.caution_at) / CAUTION_WEAR))
+end
+
+-- What others use of the account: it stays for half a span, and then wears off.
+local function foreign()
+  return math.ceil(s.foreign * math.max(0, math.min(1, 2 * (s.foreign_at + T.span - now) / T.span)))
+end
+
+-- What must be kept free for the calls in flight.
+local function held()
+  if s.small + s.large <= 0 then return 0 end
+  local n = (HELD + (1 - HELD) * caution()) * s.small + (1 + LARGE_ERROR) * s.large
+  return math.ceil(s.small > 0 and n + SURPRISE * math.sqrt(s.square) or n)
+end
+
+-- How long until that much fits all of it: pause, buckets and windows.
+local function wait(requests, tokens, horizon)
+  local d = math.max(0, s.paused - now)
+  d = math.max(d, bucket_wait(s.r, requests, s.rps), window_wait(R, math.min(requests, R.limit), horizon))
+  if tokens > 0 then
+    d = math.max(d, bucket_wait(s.t, tokens, s.tpm / 60),
+      window_wait(T, math.min(tokens, T.limit) + held() + foreign(), horizon))
+  end
+  return math.min(d, horizon)
+end
+
+local function use(tokens)
+  s.t = s.t - tokens
+  if tokens > 0 then put(T, slot(T), tokens) end
+end
+
+local function permit(id)
+  local tokens, large, sent, attempt = string.match(redis.call('HGET', PERMITS, id) or '', '^(%S+) (%S+) (%S+) (%S+)$')
+  return tokens and { tokens = tonumber(tokens), large = tonumber(large), sent = tonumber(sent), attempt = tonumber(attempt) }
+end
+
+local function keep(id, p)
+  redis.call('HSET', PERMITS, id, table.concat({ text(p.tokens), text(p.large), text(p.sent), text(p.attempt) }, ' '))
+  redis.call('ZADD', LEASES, text(now + lease), id)
+end
+
+local function hold(id, tokens, sent, attempt)
+  local large = tokens > LARGE * T.limit
+  if large then s.large = s.large + tokens else s.small = s.small + tokens end
+  if not large and tokens > 0 and s.square == 0 then s.square = tokens * tokens end
+  s.pn = s.pn + 1
+  keep(id, { tokens = tokens, large = large and 1 or 0, sent = sent, attempt = attempt })
+end
+
+local function release(id, p)
+  if p.large == 1 then s.large = s.large - p.tokens else s.small = s.small - p.tokens end
+  s.pn = s.pn - 1
+  redis.call('HDEL', PERMITS, id)
+  redis.call('ZREM', LEASES, id)
+end
+
+-- Takes back the permit's latest request, once, if it is in its window still.
+local function unsend(p)
+  if p.sent == 0 then return end
+  s.r = s.r + 1
+  if p.sent + R.span > now then put(R, p.sent, -1) end
+  p.sent = 0
+end
+
+-- Calls f with each ticket that is good. One that was not renewed is of a process that
+-- has died, or stands still: it keeps nobody, and has its old place if it comes back.
+local function each_ticket(f)
+  local list = redis.call('HGETALL', TICKETS)
+  for i = 1, #list, 2 do
+    local order, number, tokens, backlog, deadline = string.match(list[i + 1], '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+    if tonumber(deadline) < now then
+      redis.call('HDEL', TICKETS, list[i])
+    else
+      f(list[i], { order = tonumber(order), number = tonumber(number), tokens = tonumber(tokens), backlog = tonumber(backlog) })
+    end
+  end
+end
+
+-- Whether the oldest ticket fits now: worth a look for those who wait.
+local function fits()
+  local first
+  each_ticket(function(_, t)
+    if not first or t.order < first.order or t.order == first.order and t.number < first.number then first = t end
+  end)
+  return first and wait(1, first.tokens, 1) == 0 and 1 or 0
+end
+
+local function set_limit(rps, tpm, rburst, tburst)
+  s.rps, s.tpm, s.rburst, s.tburst = rps, tpm, rburst, tburst
+  s.r, s.t = math.min(s.r, rburst), math.min(s.t, tburst)
+  measure()
+  s.square = math.min(s.square, (LARGE * T.limit) ^ 2)
+end
+
+local function observe(requests, tokens)
+  if requests >= 0 then s.r = math.min(s.r, requests) end
+  if tokens >= 0 then s.foreign, s.foreign_at = math.max(0, s.tpm - tokens - s.tu), now end
+end

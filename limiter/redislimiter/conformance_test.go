@@ -1,0 +1,35 @@
+package redislimiter_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/limitertest"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
+)
+
+// Against a real server where there is one.
+func TestConformance(t *testing.T) {
+	client := newClient(t)
+	limitertest.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
+		t.Helper()
+		return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond}), limit)
+	})
+}
+
+// The stand-in, which the tests of the script rely on, is good for the same.
+func TestConformanceOfTheStandIn(t *testing.T) {
+	if shared == "" {
+		t.Skip("TestConformance ran against it")
+	}
+	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	limitertest.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
+		t.Helper()
+		return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond}), limit)
+	})
+}

@@ -1,0 +1,66 @@
+// Package redislimiter keeps the limits of one account for many processes, with
+// its books in a Redis or Valkey that they share. It makes [limiter.Backend]s for
+// the client of package ratelimited:
+//
+//	store, err := redislimiter.Open(ctx, redis.NewClient(&redis.Options{Addr: "localhost:6379"}), redislimiter.Config{})
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	client, err := ratelimited.New(ratelimited.Config{RequestsPerSecond: 5, Limiter: store.Limiter})
+//
+// # Why another one
+//
+// What there is for Go keeps one rate: go-redis/redis_rate admits by GCRA, whose
+// state is one time, so it can neither take requests and tokens together nor give
+// tokens back; mennanov/limiters has buckets and windows, with a lock around reads
+// and writes and the clocks of the clients. Neither knows calls in flight, debts,
+// queues, or what a server that counts by windows needs.
+//
+// # How it works
+//
+// The books of a model are six keys of one hash slot, changed only by one Lua
+// script (books.lua and operations.lua). They are those of a guarded limiter in the process, see
+// [limiter.Guarded]: two buckets, the windows, the share of what is in flight (half,
+// since others hear later that a call has ended), what was learned from refusals, pauses, and the server's word on what others use; so
+// what one process learns all know. Time is that of Redis. Admitting a call takes
+// one command if there is room, and settling it another. A request that leaves long
+// after its admission takes a third, and so do headers that bring news.
+//
+// Calls wait in their process, first come, first served; only the first of them
+// talks to Redis, which keeps a ticket of it and says when to ask again: when it
+// will fit, by what is known, but within 250 ms, so that a refund in another
+// process is noticed. That makes no more than 4 commands a second for each process
+// and model where calls wait, however many, beside those of the calls that start:
+// no message has to be sent to anybody. Among processes the oldest ticket comes
+// first, and a younger one may pass only with what the older ones leave: so each
+// process that has calls waiting gets as many in as every other, and a large call
+// gets its turn. No call passes a larger one that came before, even if that would
+// not delay it.
+//
+// # When something breaks
+//
+//   - A process dies: within [Config.Lease] its calls in flight are no longer held;
+//     they count as used when it was last heard of, as they may have been carried
+//     out, and so are back a minute after that. A ticket of it keeps its tokens
+//     reserved for half a second.
+//   - Redis cannot be reached at the start: Open fails, and so does Limiter.
+//   - It is lost later, or slower than [Config.Timeout]: calls wait for it as long as
+//     [Config.Patience] says and then fail with an [*UnavailableError]; or, with
+//     [Config.Fallback], go on within a share of the limit. Settlements are kept and
+//     delivered when it is back.
+//   - It lost the books, or some of them (a restart without persistence, an old
+//     snapshot, a replica that lagged, an evicted key): the first process that comes
+//     back notices and begins a new epoch. For 0.4 leases nobody starts, while every
+//     process brings its calls in flight and what it used in the last minute, which
+//     counts for another minute. So calls may start later than need be for that
+//     long, and none too early, unless a process brings its books later than that.
+//   - It forgot the script: go-redis sends it again.
+//
+// Where everything is evicted at once and a new process comes before any old one,
+// the new one cannot know: give the limits a Redis that does not evict
+// (maxmemory-policy noeviction, with memory to spare; the books of a model take some
+// tens of kilobytes, and are gone an hour after their last use).
+//
+// Tested with Redis 7.0, alone and as a Cluster of one.
+package redislimiter

@@ -1,0 +1,49 @@
+package redislimiter_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
+)
+
+// Two processes, as it were, and what is left for both. A client of package
+// ratelimited takes Store.Limiter as its Config.Limiter.
+func Example() {
+	server, err := miniredis.Run() // stands in for yours
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	ctx := context.Background()
+	var limiters []limiter.Backend
+	for range 2 {
+		rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
+		defer rdb.Close() //nolint:errcheck // nothing comes after it
+		store, err := redislimiter.Open(ctx, rdb, redislimiter.Config{Prefix: "our-account"})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer store.Close()
+		l, err := store.Limiter("mistral-small-latest", limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 1000})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		limiters = append(limiters, l)
+	}
+	permit, err := limiters[0].Acquire(ctx, 800)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	permit.Settle(600)
+	fmt.Println(limiters[1].Snapshot().AvailableTokens)
+	// Output: 400
+}

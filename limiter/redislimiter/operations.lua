@@ -1,0 +1,211 @@
+-- The operations on the books. Each changes the state s and the keys beside it, which
+-- the end of this file writes, and returns a status, a value, and an order.
+
+local ops = {}
+
+-- Registers a process in the books, and makes them if there are none. One that knew
+-- another epoch brings what it used in the last minute, counted as used now, and its
+-- calls in flight: nobody knows more of what was lost.
+function ops.join(used, rps, tpm, rburst, tburst, ...)
+  if lost then
+    local incident = epoch > 0 or s.epoch
+    if not whole then
+      redis.call('DEL', TOKENS, REQUESTS, PERMITS, LEASES, TICKETS)
+      s = { at = now, r = rburst, t = tburst, version = 0, order = 1, number = 0, pn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
+        small = 0, large = 0, square = 0, caution = 0, caution_at = 0, extra = 0, extra_at = 0,
+        foreign = 0, foreign_at = 0, paused = 0, resume = 0, refusals = 0 }
+      set_limit(rps, tpm, rburst, tburst)
+    end
+    s.epoch = now
+    if incident then
+      s.paused = math.max(s.paused, now + JOINING * lease)
+      s.r = 0
+      put(R, slot(R), R.limit)
+    end
+  end
+  if epoch > 0 then use(used) end
+  local held_permits = { ... }
+  for i = 1, #held_permits, 2 do
+    if not permit(held_permits[i]) then
+      s.t = s.t - held_permits[i + 1]
+      hold(held_permits[i], held_permits[i + 1], 0, 1)
+    end
+  end
+end
+
+function ops.limit(...) set_limit(...) end
+
+-- Grants one request and the tokens if they fit beside all that is due to others
+-- before; otherwise keeps a ticket, and says when to ask again. The permit exists
+-- already if this is a further attempt, or if the reply to the same question was lost.
+--
+-- Order makes processes that have calls waiting take turns (start-time fair queueing,
+-- P. Goyal, H. Vin and H. Cheng, 1996): the n-th call of one comes before the n+1-th of
+-- any other. A process counts its own on, while it has some waiting, and starts where
+-- the others are when it has none (order 0). What is due to another process is all that
+-- comes before in that order of what it has waiting: of that, only the first call's
+-- tokens are known. Among equals the older ticket, of the lower number, comes first.
+function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
+  local p = permit(id)
+  if p and p.attempt >= attempt then return 'ok', 0, order end
+  if tokens > s.tburst then return 'large', s.tburst, order end
+  local others, number, least = {}, s.number + 1, math.huge
+  each_ticket(function(other, t)
+    if other == id then number = t.number else others[#others + 1] = t end
+    least = math.min(least, t.order)
+  end)
+  if order == 0 then order = least < math.huge and least or s.order end
+  order = math.min(order, s.order + 1) -- it may be of another epoch
+  local requests, all = 1, tokens
+  for _, t in ipairs(others) do
+    local due = math.min(t.backlog, order - t.order)
+    if due == 0 and t.number < number then due = 1 end
+    if due > 0 then requests, all = requests + due, all + t.tokens + (due - 1) * math.sqrt(s.square) end
+  end
+  local d = wait(requests, tokens > 0 and all or 0, horizon)
+  if d > 0 then
+    s.number = math.max(s.number, number)
+    redis.call('HSET', TICKETS, id, table.concat(
+      { text(order), text(number), text(tokens), text(backlog), text(now + d + grace) }, ' '))
+    return 'wait', d, order
+  end
+  s.order = math.max(s.order, order)
+  redis.call('HDEL', TICKETS, id)
+  s.r, s.t = s.r - 1, s.t - tokens
+  local sent = put(R, slot(R), 1)
+  if p then
+    p.sent, p.attempt = sent, attempt
+    keep(id, p)
+  else
+    hold(id, tokens, sent, attempt)
+  end
+  return 'ok', 0, order
+end
+
+-- Ends a call. One whose lease had run out counts with its estimate already; so does
+-- the second of two that were sent because the reply to the first was lost.
+function ops.settle(id, actual, estimate)
+  local p = permit(id)
+  if not p then
+    use(math.max(0, actual - estimate))
+    return 'ok', fits()
+  end
+  release(id, p)
+  s.t = s.t + p.tokens
+  use(actual)
+  if p.tokens > 0 and p.large == 0 and actual <= LARGE * T.limit then
+    s.square = s.square + LEARNING * (actual * actual - s.square)
+  end
+  if p.sent >= s.resume then s.refusals = 0 end
+  return 'ok', fits()
+end
+
+function ops.cancel(id)
+  redis.call('HDEL', TICKETS, id)
+  local p = permit(id)
+  if p then
+    release(id, p)
+    unsend(p)
+    s.t = s.t + p.tokens
+  end
+  return 'ok', fits()
+end
+
+function ops.leave(id)
+  redis.call('HDEL', TICKETS, id)
+  return 'ok', fits()
+end
+
+function ops.unsent(id)
+  local p = permit(id)
+  if p then
+    unsend(p)
+    keep(id, p)
+  end
+  return 'ok', fits()
+end
+
+-- The latest request left only now. Its bucket has counted it; its window moves.
+function ops.sent(id)
+  local p = permit(id)
+  if not p or p.sent == 0 then return end
+  if p.sent + R.span > now then put(R, p.sent, -1) end
+  p.sent = put(R, slot(R), 1)
+  keep(id, p)
+end
+
+function ops.refused(id, retry_after, requests, tokens, shortest, longest, draw)
+  if requests == 1 then s.extra, s.extra_at = math.min((MOST_JITTER - 1) * jitter, extra() + jitter), now end
+  if tokens == 1 then
+    if s.tu + foreign() < T.limit then s.caution, s.caution_at = math.min(1, caution() + CAUTION_STEP), now end
+    observe(-1, 0)
+  end
+  local p = permit(id)
+  if retry_after > 0 then
+    s.paused = math.max(s.paused, now + retry_after)
+  elseif not p or p.sent >= s.resume then
+    s.refusals = s.refusals + 1
+    local ceiling = math.max(shortest, math.min(longest, shortest * 2 ^ math.min(s.refusals, 30)))
+    s.paused = math.max(s.paused, now + math.ceil(shortest + draw * (ceiling - shortest)))
+  end
+  s.resume = s.paused
+  return 'ok', math.max(0, s.paused - now)
+end
+
+function ops.pause(d) s.paused = math.max(s.paused, now + d) end
+function ops.observe(requests, tokens) observe(requests, tokens) end
+function ops.charge(tokens) use(tokens) end
+
+function ops.renew(...)
+  for _, id in ipairs({ ... }) do redis.call('ZADD', LEASES, 'XX', text(now + lease), id) end
+end
+
+-- How long a call would wait behind so many others, of this process and of those that
+-- have tickets. More than fills a window takes as many windows.
+function ops.wait(tokens, requests, ahead, own)
+  requests, ahead = requests + 1, ahead + tokens
+  each_ticket(function(id, t)
+    if id ~= own then requests, ahead = requests + t.backlog, ahead + t.tokens + (t.backlog - 1) * math.sqrt(s.square) end
+  end)
+  local windows = math.max(0, math.ceil(requests / R.limit) - 1)
+  local minutes = math.max(0, math.ceil(ahead / T.limit) - 1)
+  return 'ok', math.max(windows * R.span, minutes * T.span)
+    + wait(requests - windows * R.limit, tokens > 0 and ahead - minutes * T.limit or 0, 10 * T.span + R.span)
+end
+
+function ops.state() return 'ok', math.max(0, s.paused - now) end
+
+local args = {}
+for i = 6, #ARGV do args[i - 5] = tonumber(ARGV[i]) or ARGV[i] end
+
+if whole then
+  measure()
+  local d = now - s.at -- what was given back beyond what a bucket holds is lost here
+  s.r, s.t = math.min(s.rburst, s.r + d * s.rps / 1e6), math.min(s.tburst, s.t + d * s.tpm / 60e6)
+  s.at = now
+  expire(T)
+  expire(R)
+  -- A call whose lease has run out was of a process that is gone. It may have been
+  -- carried out: so it counts as used when its process was last heard of.
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', text(now), 'LIMIT', 0, 100)) do
+    local p, heard = permit(id), tonumber(redis.call('ZSCORE', LEASES, id)) - lease
+    release(id, p)
+    if p.tokens > 0 and heard + T.span > now then put(T, heard, p.tokens) end
+  end
+end
+local status, value, order = ops[op](unpack(args))
+s.version = s.version + 1
+
+local write = {}
+for name, n in pairs(s) do
+  if n ~= stored[name] then
+    write[#write + 1] = name
+    write[#write + 1] = text(n)
+  end
+end
+redis.call('HSET', STATE, unpack(write))
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, IDLE + math.ceil((T.span + R.span) / 1e3)) end
+
+return { status or 'ok', text(value or 0), text(order or 0), text(s.epoch), text(s.version),
+  text(s.rps), text(s.tpm), text(s.rburst), text(s.tburst), text(s.tu), text(s.foreign),
+  text(math.min(s.r, R.limit - s.ru)), text(math.min(s.t, T.limit - s.tu - held() - foreign())) }

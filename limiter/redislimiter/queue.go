@@ -1,0 +1,68 @@
+package redislimiter
+
+import (
+	"container/heap"
+	"time"
+)
+
+// A waiter is a call, or a further attempt of one, that waits to be admitted. All
+// fields but ready are guarded by the limiter's mutex until ready is closed.
+type waiter struct {
+	permit  *Permit
+	tokens  int
+	attempt int
+	since   time.Time
+
+	asked  bool // Redis may know of it
+	asking bool // its question is under way
+	over   bool
+	err    error
+	ready  chan struct{}
+	index  int // in the queue
+}
+
+// A queue is the waiters of one process, by the order of their permits.
+type queue struct {
+	waiters byOrder
+	tokens  int // of all
+}
+
+func (q *queue) head() *waiter {
+	if len(q.waiters) == 0 {
+		return nil
+	}
+	return q.waiters[0]
+}
+
+func (q *queue) push(w *waiter) {
+	q.tokens += w.tokens
+	heap.Push(&q.waiters, w)
+}
+
+func (q *queue) remove(w *waiter) {
+	q.tokens -= w.tokens
+	heap.Remove(&q.waiters, w.index)
+}
+
+type byOrder []*waiter
+
+func (b byOrder) Len() int           { return len(b) }
+func (b byOrder) Less(i, j int) bool { return b[i].permit.seq < b[j].permit.seq }
+func (b byOrder) Swap(i, j int) {
+	b[i], b[j] = b[j], b[i]
+	b[i].index, b[j].index = i, j
+}
+
+func (b *byOrder) Push(x any) {
+	w := x.(*waiter)
+	w.index = len(*b)
+	*b = append(*b, w)
+}
+
+func (b *byOrder) Pop() any {
+	last := len(*b) - 1
+	w := (*b)[last]
+	(*b)[last] = nil
+	*b = (*b)[:last]
+	return w
+}

@@ -1,0 +1,270 @@
+package redislimiter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
+)
+
+// slow refills by a token a second, and has requests enough.
+var slow = limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60, TokenBurst: 1000}
+
+// quiet has no beat within a test, so that commands can be counted.
+var quiet = redislimiter.Config{Lease: time.Minute, Jitter: time.Millisecond}
+
+func acquire(t testing.TB, l limiter.Backend, tokens int) limiter.Admission {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	p, err := l.Acquire(ctx, tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for range 4000 {
+		if is() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("it is still not so that %s", what)
+}
+
+func isAvailable(l limiter.Backend, least, most float64) func() bool {
+	return func() bool {
+		n := l.Snapshot().AvailableTokens
+		return n >= least && n <= most
+	}
+}
+
+// Two commands a call, and one where there is nothing to settle but the end.
+func TestRoundTrips(t *testing.T) {
+	client := needServer(t).client(t)
+	l := newLimiter(t, openStore(t, client, quiet), slow)
+	before := commands(t, client)
+	remaining := 60
+	for range 100 {
+		p := acquire(t, l, 10)
+		p.Sent()
+		p.Settle(0)
+		l.Observe(limiter.ServerState{RemainingTokens: &remaining}) // no news
+	}
+	if n := commands(t, client) - before; n != 200 {
+		t.Errorf("100 calls took %d commands, want 200", n)
+	}
+}
+
+// What one process does, all know.
+func TestShared(t *testing.T) {
+	client := newClient(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	a := newLimiter(t, openStore(t, client, config), slow)
+	b := newLimiter(t, openStore(t, client, config), slow)
+
+	p := acquire(t, a, 1000)
+	waiting := make(chan limiter.Admission)
+	go func() { waiting <- acquire(t, b, 1000) }()
+	eventually(t, "the other waits", func() bool { return b.Snapshot().Waiting == 1 })
+	if d := a.WaitTime(0); d != 0 {
+		t.Errorf("a call without tokens would wait %v", d)
+	}
+	p.Settle(0) // a refund wakes who waits in another process
+	(<-waiting).Cancel()
+
+	a.Pause(time.Now().Add(time.Hour))
+	if b.Snapshot().PausedUntil.IsZero() {
+		t.Error("the other does not know of the pause")
+	}
+	remaining := 10
+	a.Observe(limiter.ServerState{RemainingTokens: &remaining})
+	if n := b.Snapshot().AvailableTokens; n > 1000-50 {
+		t.Errorf("%v tokens are available to the other, which others have used 50 of", n)
+	}
+	lower := slow
+	lower.TokenBurst = 500
+	if err := a.SetLimit(lower); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Acquire(context.Background(), 501); !errors.As(err, new(*limiter.TooLargeError)) {
+		t.Errorf("error %v, want a TooLargeError of the new limit", err)
+	}
+	if b.Limit() != lower.WithDefaults() {
+		t.Errorf("the other's limit is %+v", b.Limit())
+	}
+}
+
+// While one process asks for small calls without end, another gets a large one in.
+func TestLargeCallsDoNotStarve(t *testing.T) {
+	client := newClient(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 120_000, TokenBurst: 1000} // 2000 a second
+	small := newLimiter(t, openStore(t, client, config), limit)
+	large := newLimiter(t, openStore(t, client, config), limit)
+	ctx, cancel := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				if p, err := small.Acquire(ctx, 100); err == nil {
+					p.Settle(100)
+				}
+			}
+		})
+	}
+	eventually(t, "small calls wait", func() bool { return small.Snapshot().Waiting > 10 })
+	before := small.Snapshot().Admitted
+	for range 3 {
+		acquire(t, large, 1000).Settle(1000)
+	}
+	if small.Snapshot().Admitted == before {
+		t.Error("the small calls got nothing")
+	}
+	cancel()
+	callers.Wait()
+}
+
+// A retry is ahead of others, and those behind it are not.
+func TestRetryStandsForItself(t *testing.T) {
+	client := newClient(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 0.01, TokensPerMinute: 600})
+	p := acquire(t, l, 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	for range 5 {
+		callers.Go(func() { _, _ = l.Acquire(ctx, 10) })
+	}
+	tickets := "{" + config.Prefix + ":m}:tickets"
+	backlog := func(want string) func() bool {
+		return func() bool {
+			for _, ticket := range client.HGetAll(ctx, tickets).Val() {
+				if strings.Fields(ticket)[3] == want {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	eventually(t, "five wait behind a ticket", backlog("5"))
+	callers.Go(func() { _ = p.Retry(ctx) })
+	eventually(t, "a retry waits behind its own", backlog("1"))
+	cancel()
+	callers.Wait()
+	eventually(t, "no ticket is left", func() bool { return client.HLen(context.Background(), tickets).Val() == 0 })
+}
+
+// However many wait, Redis hears of the first.
+func TestTenThousandWaiters(t *testing.T) {
+	client := needServer(t).client(t)
+	l := newLimiter(t, openStore(t, client, quiet), limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 60_000})
+	ctx, cancel := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	for range 10_000 {
+		callers.Go(func() {
+			if p, err := l.Acquire(ctx, 1); err == nil {
+				p.Settle(1)
+			}
+		})
+	}
+	eventually(t, "all are in the queue", func() bool { s := l.Snapshot(); return s.Waiting+int(s.Admitted) == 10_000 })
+	before, admitted, begin := commands(t, client), l.Snapshot().Admitted, time.Now()
+	time.Sleep(3 * time.Second)
+	n, calls, took := commands(t, client)-before, l.Snapshot().Admitted-admitted, time.Since(begin)
+	cancel()
+	callers.Wait()
+	t.Logf("%d commands for %d calls in %v", n, calls, took)
+	if most := 4*int(calls) + 5*int(took.Seconds()+1) + 5; n > most {
+		t.Errorf("%d commands for %d calls in %v, want at most %d", n, calls, took, most)
+	}
+	if s := l.Snapshot(); s.Waiting != 0 || s.InFlight != 0 {
+		t.Errorf("%d wait, %d are in flight", s.Waiting, s.InFlight)
+	}
+}
+
+// All keys of a model are in one slot, and the client finds it.
+func TestCluster(t *testing.T) {
+	s := needServer(t, "--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes-%d.conf", os.Getpid()), "--dir", t.TempDir())
+	ctx := context.Background()
+	if err := s.client(t).Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
+	t.Cleanup(func() { _ = client.Close() })
+	eventually(t, "the cluster is up", func() bool { return client.Set(ctx, "up", 1, 0).Err() == nil })
+	store := openStore(t, client, quiet)
+	for _, model := range []string{"", "mistral-large-latest", "odd}{name"} {
+		l, err := store.Limiter(model, slow)
+		if err != nil {
+			t.Fatalf("model %q: %v", model, err)
+		}
+		acquire(t, l, 100).Settle(30)
+		if !isAvailable(l, 960, 990)() {
+			t.Errorf("model %q: %v tokens are available, want 970", model, l.Snapshot().AvailableTokens)
+		}
+	}
+}
+
+// So many that one command cannot name them all.
+func TestManyPermits(t *testing.T) {
+	server := miniredis.RunT(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second, Timeout: time.Minute}
+	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 100_000, TokensPerMinute: 1_000_000})
+	const calls = 1100
+	for range calls {
+		acquire(t, l, 10)
+	}
+	server.FlushAll()
+	before := l.Snapshot()
+	if n := client.HLen(context.Background(), "{"+config.Prefix+":m}:permits").Val(); n != calls {
+		t.Errorf("%d calls are in the new books, want %d", n, calls)
+	}
+	if before.InFlight != calls {
+		t.Errorf("%d calls are in flight", before.InFlight)
+	}
+}
+
+func TestLimiterIsOneForAModel(t *testing.T) {
+	store := openStore(t, newClient(t), quiet)
+	if newLimiter(t, store, slow) != newLimiter(t, store, slow) {
+		t.Error("the second is another")
+	}
+	if _, err := store.Limiter("m", limiter.Limit{}); !errors.As(err, new(*limiter.LimitError)) {
+		t.Errorf("error %v, want a LimitError", err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for field, config := range map[string]redislimiter.Config{
+		"Jitter":    {Jitter: -1},
+		"MaxDelay":  {MaxDelay: -1},
+		"BaseDelay": {BaseDelay: time.Minute},
+		"Lease":     {Lease: time.Millisecond},
+		"Timeout":   {Timeout: time.Hour},
+		"Patience":  {Patience: -1},
+		"Fallback":  {Fallback: 1.1},
+	} {
+		if _, err := redislimiter.Open(context.Background(), newClient(t), config); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("error %v, want one that names %s", err, field)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package redislimiter
+
+import (
+	"context"
+	"math"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+func TestScriptKeepsToTheMinute(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("a:1", 600)
+	l.op("settle", "a:1", 600, 600)
+	l.available(9, 0)
+	l.pass(30 * time.Second) // the bucket has 300 again; the window has none
+	l.available(10, 0)
+	l.waits(1, 30*time.Second)
+	l.pass(30*time.Second - time.Microsecond)
+	l.waits(600, time.Microsecond)
+	l.pass(time.Microsecond)
+	l.grant("a:2", 600)
+}
+
+// The log of tokens has an entry for each tenth of a second, which leaves as a whole:
+// late by so much at most, and never early.
+func TestScriptMergesWhatIsClose(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 601})
+	for i := range 40 {
+		id := "a:" + strconv.Itoa(i)
+		l.pass(15 * time.Millisecond)
+		l.grant(id, 10)
+		l.op("settle", id, 10, 10)
+	}
+	if n := l.client.LLen(context.Background(), "{m}:tokens").Val(); n > 8 {
+		t.Errorf("the log has %d entries for 0.6 s", n)
+	}
+	l.available(60, 201)
+	l.pass(time.Minute - 600*time.Millisecond)
+	if r := l.op("state"); r.used < 390 {
+		t.Errorf("%v of 400 tokens are used a minute after the first", r.used)
+	}
+	l.pass(700 * time.Millisecond)
+	if r := l.op("state"); r.used != 0 {
+		t.Errorf("%v tokens are used a minute after the last", r.used)
+	}
+}
+
+func TestScriptKeepsRequestsApart(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), limiter.Limit{RequestsPerSecond: 2.5, TokensPerMinute: 600}) // two in 0.8 s, and 50 ms
+	l.grant("a:1", 0)
+	l.pass(100 * time.Millisecond)
+	l.grant("a:2", 0)
+	l.waits(0, 750*time.Millisecond)
+	l.op("sent", "a:1") // it left only now
+	l.waits(0, 850*time.Millisecond)
+	l.op("unsent", "a:2")
+	l.op("unsent", "a:2")
+	l.grant("a:3", 0)
+	l.waits(0, 850*time.Millisecond)
+	l.op("cancel", "a:3")
+	l.grant("a:4", 0)
+}
+
+func TestScriptLearnsJitter(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600})
+	l.grant("a:1", 0)
+	l.waits(0, 1050*time.Millisecond)
+	for range 9 { // to five times the jitter at most
+		l.op("refused", "a:1", 1000, 1, 0, 1, 1, 0)
+	}
+	l.waits(0, 1250*time.Millisecond)
+	l.pass(5 * time.Minute) // half of what it learned
+	l.grant("a:2", 0)
+	l.waits(0, 1150*time.Millisecond)
+}
+
+// A server that charges what is in flight is noticed, and forgotten again.
+func TestScriptLearnsCaution(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 10_000})
+	l.grant("a:1", 100)
+	held := func(want float64) {
+		t.Helper()
+		if r := l.op("state"); r.tokens != 10_000-want {
+			t.Errorf("%v tokens are held, want %v", 10_000-r.tokens, want)
+		}
+	}
+	held(50 + 350) // half, and 3.5 calls
+	l.op("refused", "a:1", 1, 0, 1, 1, 1, 0)
+	l.op("observe", -1, 10_000) // others have used nothing, though
+	held(50 + 13 + 350)         // a quarter of the rest
+	for range 5 {
+		l.op("refused", "a:1", 1, 0, 1, 1, 1, 0)
+		l.op("observe", -1, 10_000)
+	}
+	held(100 + 350)
+	for range 200 {
+		l.pass(9 * time.Second)
+		l.op("renew", "a:1")
+	}
+	held(88 + 350) // a step less, after half an hour
+}
+
+func TestScriptPauses(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("a:1", 10)
+	refused := func(retryAfter time.Duration, want time.Duration) {
+		t.Helper()
+		if d := l.op("refused", "a:1", retryAfter.Microseconds(), 0, 0, 1e6, 8e6, 0.5).answer(); d != want {
+			t.Errorf("paused for %v, want %v", d, want)
+		}
+	}
+	refused(0, 1500*time.Millisecond) // half way from 1 to 2
+	refused(0, 1500*time.Millisecond) // it was sent before the pause ends
+	l.waits(1, 1500*time.Millisecond)
+	l.pass(1500 * time.Millisecond)
+	again := func() {
+		t.Helper()
+		if r := l.op("acquire", "a:1", 1, 0, l.version, 1, 1, 1); r.status != "ok" {
+			t.Fatal("no retry")
+		}
+	}
+	again()
+	refused(0, 2500*time.Millisecond)
+	l.pass(2500 * time.Millisecond)
+	again()
+	refused(0, 4500*time.Millisecond)
+	l.pass(4500 * time.Millisecond)
+	again()
+	refused(0, 4500*time.Millisecond) // 8 s at most
+	l.pass(4500 * time.Millisecond)
+	again()
+	l.op("settle", "a:1", 10, 10) // the server takes calls again
+	l.grant("a:1", 10)
+	refused(0, 1500*time.Millisecond)
+	refused(20*time.Second, 20*time.Second)
+	l.op("pause", 5e6)
+	l.waits(1, 20*time.Second)
+}
+
+// What others use is kept free, for half a minute, and then less and less.
+func TestScriptBelievesTheServer(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.op("observe", 4, 100)
+	l.available(4, 100)
+	l.pass(30 * time.Second)
+	l.available(10, 100)
+	l.pass(15 * time.Second)
+	l.available(10, 350)
+	l.pass(15 * time.Second)
+	l.available(10, 600)
+}
+
+func TestScriptSetsLimits(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	half := limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 300}.WithDefaults()
+	if r := l.op("limit", limitArgs(half)...); r.limit != half {
+		t.Errorf("limit %+v, want %+v", r.limit, half)
+	}
+	l.available(5, 300)
+	l.op("limit", limitArgs(ten.WithDefaults())...)
+	l.available(5, 300) // room that is added starts empty
+	if r := l.ask("a:1", 0, 601, 1); r.status != "large" || r.value != 600 {
+		t.Errorf("%q %v, want large 600", r.status, r.value)
+	}
+	odd := limiter.Limit{RequestsPerSecond: 1.0 / 3, TokensPerMinute: 7, RequestBurst: math.Pi, TokenBurst: limiter.MaxTokens}
+	if r := l.op("limit", limitArgs(odd)...); r.limit != odd {
+		t.Errorf("limit %+v, want %+v", r.limit, odd)
+	}
+}

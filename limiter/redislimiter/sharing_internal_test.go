@@ -1,0 +1,277 @@
+package redislimiter
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"pgregory.net/rapid"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// The calls of a process that died count as used from when it was last heard of.
+func TestScriptLease(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("dead:1", 50)
+	l.grant("alive:1", 50)
+	l.pass(testLease - time.Second)
+	l.op("renew", "alive:1", "unknown:1")
+	l.pass(time.Second)
+	if r := l.op("state"); r.used != 50 {
+		t.Errorf("%v tokens are used, want the dead process's 50", r.used)
+	}
+	l.op("settle", "alive:1", 50, 50)
+	l.pass(time.Minute - testLease - time.Microsecond)
+	l.available(10, 500)
+	l.pass(time.Microsecond)
+	l.available(10, 550) // back, a minute after
+	l.pass(testLease + 100*time.Millisecond)
+	l.available(10, 600)
+}
+
+// A process that comes back after its lease gets nothing back, and pays what is more.
+func TestScriptSettlesAfterTheLease(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("slow:1", 50)
+	l.grant("slow:2", 50)
+	l.grant("slow:3", 50)
+	l.pass(testLease)
+	l.op("settle", "slow:1", 20, 50)
+	l.op("settle", "slow:2", 70, 50)
+	l.op("cancel", "slow:3")
+	if r := l.op("state"); r.used != 170 {
+		t.Errorf("%v tokens are used, want 170", r.used)
+	}
+}
+
+// The same command twice, because the reply to the first was lost, counts once.
+func TestScriptRepeats(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	for range 3 {
+		l.grant("a:1", 50)
+		l.grant("a:2", 60)
+	}
+	for range 3 {
+		l.op("settle", "a:1", 40, 50)
+		l.op("cancel", "a:2")
+	}
+	l.available(9, 560)
+}
+
+// The oldest ticket keeps its tokens; a younger call may have what is left.
+func TestScriptReservesForTheOldest(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60, TokenBurst: 1000})
+	l.grant("x:1", 500)
+	l.op("settle", "x:1", 500, 500)
+	large := l.ask("a:1", 0, 800, 1)
+	if large.status != "wait" {
+		t.Fatal("there are no 800 tokens")
+	}
+	if r := l.ask("b:1", 0, 10, 1); r.status != "wait" {
+		t.Error("a call passes the oldest, which waits for tokens")
+	}
+	l.grant("b:2", 0) // needs none
+	l.pass(large.answer())
+	if r := l.ask("b:1", 0, 300, 1); r.status != "wait" {
+		t.Error("a call takes what the oldest has waited for")
+	}
+	if r := l.ask("a:1", large.order, 800, 1); r.status != "ok" {
+		t.Errorf("the oldest waits another %v", r.answer())
+	}
+}
+
+// A ticket that is not renewed keeps nobody, and has its place when it comes back.
+func TestScriptTicketsRunOut(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600})
+	l.grant("x:1", 0)
+	dead := l.ask("dead:1", 0, 0, 1)
+	l.pass(dead.answer())
+	if r := l.ask("b:1", 0, 0, 1); r.status != "wait" {
+		t.Error("a call takes the request that is the oldest's")
+	}
+	l.pass(grace + time.Microsecond)
+	l.grant("b:1", 0)
+	l.ask("c:1", dead.order+1, 0, 1)
+	back := l.ask("dead:1", dead.order, 0, 1)
+	other := l.ask("c:1", dead.order+1, 0, 1)
+	if back.answer() >= other.answer() {
+		t.Errorf("it waits %v, and one that came later %v", back.answer(), other.answer())
+	}
+}
+
+// Two processes that have calls waiting take turns, however fast one of them asks.
+func TestScriptTakesTurns(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	for i := range 10 {
+		l.grant("x:"+strconv.Itoa(i), 0)
+	}
+	a := l.ask("a:0", 0, 0, 50)
+	l.ask("b:0", 0, 0, 50)
+	l.pass(a.answer()) // ten requests are there
+	order, granted := a.order, 0
+	for ; granted < 10; granted++ {
+		if l.ask("a:"+strconv.Itoa(granted), order, 0, 50).status != "ok" {
+			break
+		}
+		order++
+	}
+	if granted != 5 {
+		t.Errorf("a process gets %d of 10 requests while another waits, want 5", granted)
+	}
+	for i := range 5 {
+		if l.ask("b:"+strconv.Itoa(i), a.order+int64(i), 0, 50).status != "ok" {
+			t.Fatalf("the other gets %d", i)
+		}
+	}
+}
+
+// A process that counts from another epoch is not behind for long.
+func TestScriptBoundsOrder(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("x:1", 0)
+	latest := l.ask("x:2", 5, 0, 1).order
+	if r := l.ask("a:1", 1000, 0, 1); r.order != latest+1 {
+		t.Errorf("its order is %d, want that after %d", r.order, latest)
+	}
+}
+
+// A key that is gone, or a state of before, is noticed: nobody starts until all have
+// brought their books.
+func TestScriptNoticesWhatIsLost(t *testing.T) {
+	for i, name := range append(keyNames, "all", "rollback") {
+		t.Run(name, func(t *testing.T) {
+			l := newLedger(t, miniredis.RunT(t), ten)
+			ctx := context.Background()
+			l.grant("a:1", 100)
+			l.grant("a:2", 100)
+			l.op("settle", "a:2", 200, 100)
+			epoch, version := l.epoch, l.version
+			switch name {
+			case "tickets":
+				l.ask("b:1", 0, 600, 1)
+				l.client.Del(ctx, l.keys[i])
+				l.op("state") // they are made anew, and nothing else is lost
+				return
+			case "all":
+				l.client.FlushAll(ctx)
+			case "rollback":
+				version += 5
+			default:
+				l.client.Del(ctx, l.keys[i])
+			}
+			l.pass(time.Second)
+			if r := l.raw("acquire", epoch, version, "a:3", 0, 1, 1, 1, 1, 1); r.status != "join" {
+				t.Fatalf("a call is answered %q", r.status)
+			}
+			l.version = version
+			l.join(200, ten, "a:1", 100)
+			if l.epoch == epoch {
+				t.Error("the epoch is the same")
+			}
+			l.waits(1, testLease*4/10)
+			l.pass(testLease * 4 / 10)
+			r := l.op("state")
+			want := 200.0
+			if name == "rollback" {
+				want += 200 // it was not lost, this time
+			}
+			if r.used != want || r.tokens > 400 {
+				t.Errorf("%v tokens are used, want %v; %v are available", r.used, want, r.tokens)
+			}
+			if r := l.raw("state", epoch, version); r.status != "join" {
+				t.Error("another process is not asked to join")
+			}
+			l.op("settle", "a:1", 100, 100)
+			if r := l.op("state"); r.used != want+100 {
+				t.Errorf("%v tokens are used", r.used)
+			}
+		})
+	}
+}
+
+// Where requests come so seldom that the window of them is longer than it takes to
+// join, nobody starts before that is over.
+func TestScriptNoticesLostRequests(t *testing.T) {
+	seldom := limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 600}
+	l := newLedger(t, miniredis.RunT(t), seldom)
+	l.grant("a:1", 100)
+	l.client.FlushAll(context.Background())
+	l.join(0, seldom)
+	l.waits(1, 10*time.Second+testJitter)
+}
+
+func TestScriptForetells(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	foretold := func(tokens, requests, ahead int) time.Duration {
+		return l.op("wait", tokens, requests, ahead, "").answer()
+	}
+	if d := foretold(600, 0, 0); d != 0 {
+		t.Errorf("the first waits %v", d)
+	}
+	l.grant("a:1", 600)
+	l.op("settle", "a:1", 600, 600)
+	if d := foretold(600, 0, 0); d != time.Minute {
+		t.Errorf("600 tokens in %v, want in a minute", d)
+	}
+	if d := foretold(600, 5, 1200); d < 3*time.Minute {
+		t.Errorf("behind two minutes' tokens %v, want three minutes", d)
+	}
+	if d := foretold(0, 100, 0); d < 10*time.Second {
+		t.Errorf("behind 100 requests %v, want at least 10 s", d)
+	}
+}
+
+// Nothing is kept of a model that nobody uses.
+func TestScriptKeysExpire(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("a:1", 100)
+	l.grant("a:2", 100)
+	l.op("settle", "a:2", 100, 100)
+	l.ask("a:3", 0, 600, 1)
+	for _, key := range l.keys {
+		if ttl := l.redis.TTL(key); ttl < forgetting || ttl > 2*time.Hour {
+			t.Errorf("%s expires in %v", key, ttl)
+		}
+	}
+	l.redis.FastForward(2 * time.Hour)
+	if keys := l.redis.Keys(); len(keys) != 0 {
+		t.Errorf("%v are kept", keys)
+	}
+}
+
+// What the script says holds of its books, holds after any sequence of operations.
+func TestScriptInvariants(t *testing.T) {
+	server := miniredis.RunT(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		limit := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{0.5, 3, 50}).Draw(rt, "rps"), TokensPerMinute: 1000}
+		l := newLedger(t, server, limit)
+		ids := rapid.SampledFrom([]string{"a:1", "a:2", "b:1", "b:2", "c:1"})
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			id := ids.Draw(rt, "id")
+			tokens := rapid.IntRange(0, 400).Draw(rt, "tokens")
+			switch op := rapid.IntRange(0, 10).Draw(rt, "op"); op {
+			case 0, 1, 2:
+				l.ask(id, int64(tokens%7), tokens, 1+tokens%5)
+			case 3, 4:
+				l.op("settle", id, tokens, 100)
+			case 5:
+				l.op("cancel", id)
+			case 6:
+				l.op("unsent", id)
+			case 7:
+				l.op("sent", id)
+			case 8:
+				l.op("refused", id, 1000, 1, tokens%2, 1, 1, 0)
+			case 9:
+				l.op("renew", id)
+			case 10:
+				l.op("acquire", id, 0, 0, 2, 1, 1, 1)
+			}
+			l.pass(time.Duration(rapid.SampledFrom([]int{0, 1, 40, 500, 3000, 20_000}).Draw(rt, "ms")) * time.Millisecond)
+		}
+		l.check(rt) // what went wrong before stays wrong: sums are carried on
+	})
+}
