@@ -60,7 +60,7 @@ func New(config Config) (*Client, error) {
 		counter:  counter,
 		logger:   config.Logger,
 		http:     httpClient(config.HTTPClient),
-		defaults: callOptions{timeout: config.Timeout, maxRetries: config.MaxRetries, tokenEstimate: -1},
+		defaults: callOptions{timeout: config.Timeout, maxRetries: config.MaxRetries, allowHTTP: config.AllowHTTP, tokenEstimate: -1},
 	}
 	c.config.APIKey = ""
 	c.api = &generated.Client{Server: strings.TrimRight(config.BaseURL, "/") + "/", Client: c.http}

@@ -45,8 +45,13 @@ type Config struct {
 	APIKey string
 
 	// BaseURL is the server's address without /v1: https, or http on a loopback
-	// address. Default: https://api.mistral.ai.
+	// address (on others with AllowHTTP). Default: https://api.mistral.ai.
 	BaseURL string
+
+	// AllowHTTP lets BaseURL and WithBaseURL be http on any address: a gateway in a
+	// network of one's own, or an emulator in another container. The key and all that
+	// is said then travel in the clear. Default: false.
+	AllowHTTP bool
 
 	// RequestsPerSecond is the account's limit; fractions such as 0.08 are fine.
 	// Must be finite and above 0. Default: 1.
@@ -170,7 +175,7 @@ func (c Config) withDefaults() (Config, error) {
 			return c, err
 		}
 	}
-	return c, checkBaseURL("BaseURL", c.BaseURL)
+	return c, checkBaseURL("BaseURL", c.BaseURL, c.AllowHTTP)
 }
 
 // limit is the one that models without a limit of their own share.
@@ -213,7 +218,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-func checkBaseURL(field, base string) error {
+func checkBaseURL(field, base string, allowHTTP bool) error {
 	u, err := url.Parse(base)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return &ConfigError{Field: field, Value: shownURL(base), Rule: "must be an absolute URL such as " + DefaultBaseURL}
@@ -225,8 +230,8 @@ func checkBaseURL(field, base string) error {
 		rule = "must have a port of 1 to 65535, or none"
 	case u.User != nil || strings.ContainsAny(base, "?#"):
 		rule = "must have no user, query or fragment"
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		rule = "must be https: the key would travel in the clear; http is for loopback addresses"
+	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
+		rule = "must be https: the key would travel in the clear; http is for loopback addresses, or needs AllowHTTP"
 	case slices.Contains(strings.Split(u.Path, "/"), "v1"):
 		rule = "must not include /v1 or what follows it: the client adds that"
 	default:

@@ -64,6 +64,21 @@ func TestConfigIsValidated(t *testing.T) {
 	}
 }
 
+func TestAllowHTTP(t *testing.T) {
+	const far = "http://emulator.internal:8585"
+	for _, allowed := range []bool{false, true} {
+		config := ratelimited.Config{APIKey: secretKey, AllowHTTP: allowed, HTTPClient: stubClient}
+		_, called := start(t.Context(), newClient(t, config), ratelimited.WithBaseURL(far), ratelimited.WithMaxRetries(0))
+		config.BaseURL = far
+		_, made := ratelimited.New(config)
+		for name, err := range map[string]error{"New": made, "WithBaseURL": called} {
+			if refused := errors.As(err, new(*ratelimited.ConfigError)); refused == allowed {
+				t.Errorf("%s with AllowHTTP %v: %v", name, allowed, err)
+			}
+		}
+	}
+}
+
 func TestKeyFromTheEnvironment(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "")
 	_, err := ratelimited.New(ratelimited.Config{})

@@ -15,6 +15,7 @@ type callOptions struct {
 	timeout       time.Duration
 	maxRetries    int
 	baseURL       string // empty: the client's
+	allowHTTP     bool   // of the client
 	header        http.Header
 	tokenEstimate int // negative: not set
 	responseInto  **http.Response
@@ -48,7 +49,7 @@ func WithMaxRetries(n int) CallOption {
 func WithBaseURL(base string) CallOption {
 	return func(o *callOptions) error {
 		o.baseURL = strings.TrimRight(base, "/") + "/"
-		return checkBaseURL("WithBaseURL", base)
+		return checkBaseURL("WithBaseURL", base, o.allowHTTP)
 	}
 }
 
