@@ -9,6 +9,9 @@ SEED ?= 1
 GOLANGCI_LINT_VERSION = v2.15.0
 
 OAPI_CODEGEN = go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
+# Modules of their own, so that the SDK's users do not inherit what they need.
+NESTED = simulation openapi/specdiff limiter/redislimiter examples/shared examples/observability
+
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
 # Where there is a Redis for the tests: a server's program, or an address.
@@ -29,10 +32,7 @@ demo: ## ask, continue and stream a conversation: no key needed
 .PHONY: test
 test: ## run every test, with the race detector
 	go test -race -shuffle=on ./...
-	cd simulation && go test -race -shuffle=on ./...
-	cd openapi/specdiff && go test -race -shuffle=on ./...
-	cd limiter/redislimiter && go test -race -shuffle=on ./...
-	cd examples/shared && go test -race -shuffle=on ./...
+	@set -e; for module in $(NESTED); do echo "== $$module"; go -C $$module test -race -shuffle=on ./...; done
 ifeq (,$(HAVE_REDIS))
 	@echo "make test: NOT TESTED against a real Redis: no redis-server or valkey-server on the PATH, and REDIS_URL is not set (apt-get install redis-server)"
 endif
@@ -82,10 +82,8 @@ examples: ## run every example against the emulator
 lint: ## vet, and golangci-lint built by the go command
 	go vet ./...
 	$(GOLANGCI_LINT) run ./...
-	cd simulation && go vet ./... && $(GOLANGCI_LINT) run --config ../.golangci.yml ./...
-	cd openapi/specdiff && go vet ./... && $(GOLANGCI_LINT) run --config ../../.golangci.yml ./...
-	cd limiter/redislimiter && go vet ./... && $(GOLANGCI_LINT) run --config ../../.golangci.yml ./...
-	cd examples/shared && go vet ./... && $(GOLANGCI_LINT) run --config ../../.golangci.yml ./...
+	@set -e; for module in $(NESTED); do echo "== $$module"; \
+		(cd $$module && go vet ./... && $(GOLANGCI_LINT) run --config "$(CURDIR)/.golangci.yml" ./...); done
 
 .PHONY: openapi
 openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path
@@ -127,10 +125,7 @@ check-generated: ## fail where a fresh run of the generator differs from what is
 .PHONY: check-modules
 check-modules: ## fail where go.mod or go.sum is not tidy
 	go mod tidy -diff
-	cd simulation && go mod tidy -diff
-	cd openapi/specdiff && go mod tidy -diff
-	cd limiter/redislimiter && go mod tidy -diff
-	cd examples/shared && go mod tidy -diff
+	@set -e; for module in $(NESTED); do go -C $$module mod tidy -diff; done
 
 .PHONY: ci
 ci: test interop lint check-generated check-modules fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, fuzz, soak, examples

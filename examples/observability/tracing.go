@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// tracing makes a span of each call, with an event for each step. The request is sent
+// with the span in its context, so that an instrumented transport
+// (Config.HTTPClient) hangs its own spans below it.
+func tracing(tracer trace.Tracer) ratelimited.Observer {
+	return func(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
+		ctx, span := tracer.Start(ctx, "mistral."+operation, trace.WithSpanKind(trace.SpanKindClient))
+		return ctx, func(event ratelimited.CallEvent) {
+			switch e := event.(type) {
+			case ratelimited.Acquired:
+				span.AddEvent("acquired", trace.WithAttributes(
+					attribute.String("model", e.Model), attribute.Int("tokens", e.Tokens), attribute.Float64("waited_seconds", e.Waited.Seconds())))
+			case ratelimited.Attempted:
+				span.AddEvent("attempted", trace.WithAttributes(
+					attribute.Int("http.response.status_code", e.Status), attribute.String("request_id", e.RequestID)))
+			case ratelimited.Retrying:
+				span.AddEvent("retrying", trace.WithAttributes(attribute.Float64("wait_seconds", e.Wait.Seconds())))
+			case ratelimited.Settled:
+				span.SetAttributes(attribute.Int("tokens.estimated", e.Estimated), attribute.Int("tokens.used", e.Used))
+			case ratelimited.Ended:
+				if e.Err != nil {
+					span.SetStatus(codes.Error, e.Err.Error())
+				}
+				span.End()
+			}
+		}
+	}
+}
