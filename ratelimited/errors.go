@@ -107,6 +107,10 @@ type APIError struct {
 	StatusCode   int    // of the reply
 	Attempts     int    // how many requests were sent, this one included
 
+	// Earlier has the failures of the attempts before, oldest first. [errors.Is] and
+	// [errors.As] do not look into it: a call is what its last attempt was.
+	Earlier []error
+
 	Code    string       // the API's own code, such as "1300"; a number is written in decimal
 	Type    string       // such as "rate_limited"
 	Message string       // for people
@@ -216,6 +220,9 @@ type TransportError struct {
 	Method, Path string // of the request
 	Attempts     int    // how many requests were sent, this one included
 	Err          error
+
+	// Earlier has the failures of the attempts before, as [APIError.Earlier].
+	Earlier []error
 
 	permanent bool // it would come again
 }

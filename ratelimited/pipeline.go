@@ -57,6 +57,7 @@ type flight struct {
 	path     string      // of the request, as sent
 	latest   *attempt    // nil before the first
 	attempts int         // requests sent
+	failures []error     // of those before the latest
 	reached  bool        // the server may have seen one of them
 	lost     int         // tokens of attempts that the server may have carried out, though no reply came
 	ended    atomic.Bool // so is the permit
@@ -133,6 +134,7 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 		if err := f.prepareRetry(failure); err != nil {
 			return nil, err
 		}
+		f.failures = append(f.failures, failure)
 	}
 }
 
@@ -391,7 +393,7 @@ func (f *flight) apiError(body []byte) error {
 	resp := f.latest.resp
 	e := newAPIError(f.op.method, f.path, resp, f.client.secret.head(body, maxErrorBody))
 	f.client.secret.clean(e)
-	e.Attempts = f.attempts
+	e.Attempts, e.Earlier = f.attempts, slices.Clip(f.failures)
 	if e.StatusCode != http.StatusTooManyRequests {
 		return e
 	}
@@ -402,7 +404,7 @@ func (f *flight) apiError(body []byte) error {
 func (f *flight) unusable(body []byte, err error) error {
 	resp := f.latest.resp
 	return &APIError{
-		Method: f.op.method, Path: f.path, StatusCode: resp.StatusCode, Attempts: f.attempts,
+		Method: f.op.method, Path: f.path, StatusCode: resp.StatusCode, Attempts: f.attempts, Earlier: slices.Clip(f.failures),
 		RequestID: requestID(resp.Header), Header: resp.Header,
 		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -235,7 +236,9 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 // transportError is the failure of an attempt that the HTTP client reports an
 // error of.
 func (f *flight) transportError(err error) error {
-	e := &TransportError{Method: f.op.method, Path: f.path, Attempts: f.attempts, Err: err, permanent: isPermanent(err)}
+	e := &TransportError{
+		Method: f.op.method, Path: f.path, Attempts: f.attempts, Earlier: slices.Clip(f.failures), Err: err, permanent: isPermanent(err),
+	}
 	var sending *url.Error
 	switch {
 	case f.ctx.Err() != nil:

@@ -287,3 +287,25 @@ func TestUnreachableServerGivesEverythingBack(t *testing.T) {
 		t.Errorf("books: %+v, want everything back", s)
 	}
 }
+
+// The last attempt decides what a call's error is, and has all others.
+func TestEarlierAttempts(t *testing.T) {
+	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	handler := inTurn(status(503, "{}"), cut, status(429, tooMany, "Retry-After", "1"), status(404, "{}"))
+	inBubble(t, ratelimited.Config{RequestsPerSecond: 100}, handler, func(t *testing.T, client *ratelimited.Client) {
+		_, err := start(t.Context(), client)
+		var last *ratelimited.APIError
+		if !errors.As(err, &last) || last.Attempts != 4 || len(last.Earlier) != 3 || errors.Is(err, ratelimited.ErrRetryable) {
+			t.Fatalf("error is %v with %+v", err, last)
+		}
+		var transport *ratelimited.TransportError
+		var limited *ratelimited.RateLimitError
+		first, _ := last.Earlier[0].(*ratelimited.APIError)
+		if first == nil || first.StatusCode != 503 || len(first.Earlier) != 0 || !errors.As(last.Earlier[1], &transport) || !errors.As(last.Earlier[2], &limited) {
+			t.Errorf("earlier attempts failed with %v", last.Earlier)
+		}
+		if len(limited.Earlier) != 2 || limited.Earlier[0] != error(first) {
+			t.Errorf("those before the third failed with %v", limited.Earlier)
+		}
+	})
+}
