@@ -167,11 +167,52 @@ func (s *stage) streams(stream *ratelimited.Stream, err error) *generated.Conver
 	return response
 }
 
-// start starts the same conversation plain and streamed, and returns the plain reply.
+// start starts the same conversation plain and streamed, of which the replies must be
+// the same, and returns the plain one.
 func (s *stage) start(request generated.StartConversationRequest) *generated.ConversationResponse {
 	s.Helper()
-	s.streams(s.Conversations.StartStream(s.Context(), request))
-	return got(s.Conversations.Start(s.Context(), request)).on(s)
+	streamed := s.streams(s.Conversations.StartStream(s.Context(), request))
+	plain := got(s.Conversations.Start(s.Context(), request)).on(s)
+	same(s, "the streamed reply", s.essence(streamed), s.essence(plain))
+	return plain
+}
+
+// essence is what a reply has in common with that of the same call, made again.
+func (s *stage) essence(response *generated.ConversationResponse) string {
+	s.Helper()
+	text, err := json.Marshal(response.Outputs)
+	if err != nil {
+		s.Fatal(err)
+	}
+	outputs, err := json.Marshal(essential(pruned(s.T, text)))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return fmt.Sprintf("%s %d tokens, stored: %t", outputs, response.Usage.TotalTokens, response.ConversationID != "")
+}
+
+// essential is a JSON value without what is new in each call. A single text chunk is its
+// text, which a stream does not tell from it.
+func essential(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, name := range []string{"id", "object", "created_at", "completed_at", "tool_call_id", "file_id"} {
+			delete(v, name)
+		}
+		for name, inner := range v {
+			v[name] = essential(inner)
+		}
+		if list, _ := v["content"].([]any); len(list) == 1 {
+			if chunk, _ := list[0].(map[string]any); chunk["type"] == "text" {
+				v["content"] = chunk["text"]
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = essential(v[i])
+		}
+	}
+	return value
 }
 
 // same fails the test when two values differ.
