@@ -99,5 +99,6 @@ func entries(s *stage) {
 	started := s.start(generated.StartConversationRequest{Model: model, Inputs: ratelimited.Entries(list...)})
 	history := got(s.Conversations.GetHistory(s.Context(), started.ConversationID)).on(s)
 	same(s, "entries", len(history.Entries), len(list)+1)
+	s.moves(started.ConversationID)
 	got(s.Conversations.GetMessages(s.Context(), started.ConversationID)).on(s)
 }

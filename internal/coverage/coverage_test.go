@@ -1,8 +1,8 @@
 // Package coverage checks that tests exercise the whole of the OpenAPI document: each
 // operation, each status and media type that it may answer, each type of event, each
-// member of each union, each value of each enumeration, each property and each
-// parameter. It reads the document itself, sends traffic through the client and the
-// emulator, and names what never passed.
+// parameter; and, of what is sent and of what is received, each member of each union,
+// each value of each enumeration and each property. It reads the document itself, sends
+// traffic through the client and the emulator, and names what never passed.
 package coverage_test
 
 import (
@@ -15,15 +15,14 @@ import (
 
 var scenarios = []scenario{
 	{name: "agents", play: agents, alone: item{operationKind, "UpdateAgentVersion"}},
-	{name: "choices", play: choices, alone: item{valueKind, "/components/schemas/ReasoningEffort/enum (xhigh)"}},
+	{name: "choices", play: choices, alone: item{valueKind, "sent /components/schemas/ReasoningEffort/enum (xhigh)"}},
 	{name: "conversations", play: conversations, alone: item{replyKind, "DeleteConversation 204"}},
-	{name: "conversations with an agent", play: conversationsWithAnAgent, alone: item{memberKind, "/components/schemas/RestartConversationRequest/properties/agent_version/anyOf/1 (integer)"}},
-	{name: "entries", play: entries, alone: item{memberKind, "/components/schemas/Entry/anyOf/2 (FunctionResultEntry)"}},
+	{name: "conversations with an agent", play: conversationsWithAnAgent, alone: item{memberKind, "sent /components/schemas/RestartConversationRequest/properties/agent_version/anyOf/1 (integer)"}},
+	{name: "entries", play: entries, alone: item{memberKind, "sent /components/schemas/Entry/anyOf/2 (FunctionResultEntry)"}},
 	{name: "outputs", play: outputs, config: emulator.Config{Model: everything}, alone: item{eventKind, "conversation.response.error"}},
-	{name: "built-in tools", play: builtInTools, alone: item{valueKind, "/components/schemas/ToolCallConfirmation/properties/confirmation/enum (deny)"}},
-	{name: "handoffs", play: handoffs, alone: item{valueKind, "/components/schemas/RestartConversationRequest/properties/handoff_execution/enum (client)"}},
-	{name: "other forms", play: otherForms, alone: item{memberKind, "/components/schemas/ImageURLChunk/properties/image_url/anyOf/1 (string)"}},
-	{name: "text deltas", play: textDeltas, config: emulator.Config{Intercept: textChunks}, alone: item{memberKind, "/components/schemas/OutputContentChunks/anyOf/0 (TextChunk)"}},
+	{name: "built-in tools", play: builtInTools, alone: item{valueKind, "sent /components/schemas/ToolCallConfirmation/properties/confirmation/enum (deny)"}},
+	{name: "handoffs", play: handoffs, alone: item{valueKind, "sent /components/schemas/RestartConversationRequest/properties/handoff_execution/enum (client)"}},
+	{name: "other forms", play: otherForms, config: emulator.Config{Intercept: otherServer}, alone: item{memberKind, "received /components/schemas/OutputContentChunks/anyOf/0 (TextChunk)"}},
 	{name: "refusals", play: refusals, alone: item{replyKind, "AppendConversationStream 422 application/json"}},
 }
 

@@ -38,7 +38,7 @@ func outputs(s *stage) {
 		AgentID: agent.ID, Inputs: ratelimited.Text("Say everything"), HandoffExecution: generated.HandoffExecutionClient,
 	})
 	same(s, "outputs", len(response.Outputs), 9)
-	got(s.Conversations.GetHistory(s.Context(), response.ConversationID)).on(s)
+	s.moves(response.ConversationID)
 
 	_, err := s.stream(s.Conversations.StartStream(s.Context(), generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("Break off")}))
 	var failed *ratelimited.StreamError
@@ -57,6 +57,7 @@ func builtInTools(s *stage) {
 		response := s.start(generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text(prompt), Tools: allTools(only)})
 		run, _ := response.Outputs[0].Value().(generated.ToolExecutionEntry)
 		same(s, "the tool", run.Name, name)
+		s.moves(response.ConversationID)
 	}
 	for _, word := range []generated.ToolConfirmation{generated.ToolConfirmationAllow, generated.ToolConfirmationDeny} {
 		asking := generated.ToolConfiguration{RequiresConfirmation: []string{"web_search"}}
@@ -68,6 +69,7 @@ func builtInTools(s *stage) {
 		got(s.Conversations.Append(s.Context(), response.ConversationID, generated.AppendConversationRequest{
 			ToolConfirmations: []generated.ToolCallConfirmation{{ToolCallID: calls[0].ToolCallID, Confirmation: word}},
 		})).on(s)
+		s.moves(response.ConversationID)
 	}
 }
 

@@ -35,43 +35,64 @@ func (s *stage) send(through *http.Client, method, path, body string) (int, stri
 	return reply.StatusCode, string(data)
 }
 
-// otherForms has what the generated types read and write in another form only: another
-// client may send a text to stop at, an image's URL and a call's arguments so.
+// otherForms has what may be written in two ways in the way that neither the client nor
+// the emulator writes: the generated types have one form of each, and read both. So it
+// is sent by hand, as another client may, and answered by hand, as another server.
 func otherForms(s *stage) {
 	status, body := s.send(s.http, http.MethodPost, "/v1/conversations", `{"model":"m","completion_args":{"stop":"END"},"inputs":[
 		{"type":"message.input","role":"user","content":[{"type":"image_url","image_url":"https://example.com/a.png"}]},
 		{"type":"function.call","tool_call_id":"call_1","name":"get_weather","arguments":{"city":"Paris"}}]}`)
 	same(s, "the status of "+body, status, http.StatusOK)
-	conversation := got(s.Conversations.List(s.Context(), generated.ListConversationsParams{})).on(s)[0]
-	same(s, "stop", conversation.CompletionArgs.Stop, generated.CompletionArgsStop{"END"})
-	history := got(s.Conversations.GetHistory(s.Context(), conversation.ID)).on(s)
-	input, _ := history.Entries[0].Value().(generated.MessageInputEntry)
-	image, _ := input.Content.Chunks()[0].Value().(generated.ImageURLChunk)
-	same(s, "the image's URL", image.ImageURL.URL, "https://example.com/a.png")
-	call, _ := history.Entries[1].Value().(generated.FunctionCallEntry)
-	same(s, "the arguments", call.Arguments, `{"city":"Paris"}`)
-}
-
-// textChunks is a server that sends a text as a chunk where the emulator, as the
-// service was seen to do, sends a string.
-func textChunks(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-	w.Header().Set("Content-Type", mediaEvents)
-	for _, data := range []string{
-		`{"type":"conversation.response.started","conversation_id":"conv_1"}`,
-		`{"type":"message.output.delta","id":"msg_1","content":{"type":"text","text":"Hello "}}`,
-		`{"type":"message.output.delta","id":"msg_1","content":{"type":"text","text":"there"}}`,
-		`{"type":"conversation.response.done","usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}`,
-	} {
-		name, _, _ := strings.Cut(strings.TrimPrefix(data, `{"type":"`), `"`)
-		if _, err := io.WriteString(w, "event: "+name+"\ndata: "+data+"\n\n"); err != nil {
-			return
+	stored := got(s.Conversations.List(s.Context(), generated.ListConversationsParams{})).on(s)[0].ID
+	for _, id := range []string{stored, "conv_1"} {
+		conversation, err := s.Conversations.Get(s.Context(), id)
+		if err != nil {
+			s.Fatal(err)
 		}
+		same(s, "stop", conversation.CompletionArgs.Stop, generated.CompletionArgsStop{"END"})
+		history, err := s.Conversations.GetHistory(s.Context(), id)
+		if err != nil {
+			s.Fatal(err)
+		}
+		input, _ := history.Entries[0].Value().(generated.MessageInputEntry)
+		image, _ := input.Content.Chunks()[0].Value().(generated.ImageURLChunk)
+		same(s, "the image's URL", image.ImageURL.URL, "https://example.com/a.png")
+		call, _ := history.Entries[1].Value().(generated.FunctionCallEntry)
+		same(s, "the arguments", call.Arguments, `{"city":"Paris"}`)
 	}
+	more := generated.AppendConversationRequest{Inputs: ratelimited.Text("More.")}
+	same(s, "the text", ratelimited.OutputText(s.streams(s.Conversations.AppendStream(s.Context(), "conv_1", more))), "Hello there")
 }
 
-func textDeltas(s *stage) {
-	response := s.streams(s.Conversations.StartStream(s.Context(), generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("Hi")}))
-	same(s, "the text", ratelimited.OutputText(response), "Hello there")
+// otherServer answers what is about conv_1.
+func otherServer(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	bodies := map[string]string{
+		"GET /v1/conversations/conv_1": `{"id":"conv_1","model":"m","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z",
+			"completion_args":{"stop":"END"}}`,
+		"GET /v1/conversations/conv_1/history": `{"conversation_id":"conv_1","entries":[
+			{"type":"message.input","role":"user","content":[{"type":"image_url","image_url":"https://example.com/a.png"}]},
+			{"type":"function.call","tool_call_id":"call_1","name":"get_weather","arguments":{"city":"Paris"}}]}`,
+		"POST /v1/conversations/conv_1": `event: conversation.response.started
+data: {"type":"conversation.response.started","conversation_id":"conv_1"}
+
+event: message.output.delta
+data: {"type":"message.output.delta","id":"msg_1","content":{"type":"text","text":"Hello "}}
+
+event: message.output.delta
+data: {"type":"message.output.delta","id":"msg_1","content":{"type":"text","text":"there"}}
+
+event: conversation.response.done
+data: {"type":"conversation.response.done","usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}
+
+`,
+	}
+	body, ok := bodies[r.Method+" "+r.URL.Path]
+	if !ok {
+		next.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", map[bool]string{true: mediaEvents, false: mediaJSON}[r.Method == http.MethodPost])
+	_, _ = io.WriteString(w, body) // A client that has gone has failed its own test.
 }
 
 // refusals has a request for each operation that the server refuses with 422, as the

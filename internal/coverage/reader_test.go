@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi"
 )
 
@@ -23,7 +25,7 @@ paths:
         - {name: id, in: path, required: true, schema: {type: string}}
         - {name: n, in: query, schema: {anyOf: [{type: integer}, {type: string}, {type: 'null'}]}}
         - {name: list, in: query, schema: {anyOf: [{type: array, items: {enum: [a, b]}}, {type: 'null'}]}}
-        - {name: meta, in: query, content: {application/json: {schema: {properties: {k: {type: string}}}}}}
+        - {name: meta, in: query, content: {application/json: {schema: {$ref: '#/components/schemas/Meta'}}}}
       requestBody: {content: {application/json: {schema: {$ref: '#/components/schemas/Thing'}}}}
       responses:
         '200':
@@ -31,7 +33,7 @@ paths:
             application/json: {schema: {type: array, items: {anyOf: [{type: string, enum: [x, y]}, {type: string}]}}}
             text/event-stream: {schema: {$ref: '#/components/schemas/Events'}}
         '204': {}
-        '422': {content: {application/json: {schema: {type: object}}}}
+        '422': {content: {application/json: {schema: {$ref: '#/components/schemas/Meta'}}}}
 components:
   schemas:
     Events: {properties: {event: {enum: [go, stop]}, data: {}}}
@@ -42,6 +44,7 @@ components:
         mapping: {cat: '#/components/schemas/Cat', dog: '#/components/schemas/Dog'}
     Cat: {additionalProperties: false, properties: {type: {type: string}, friend: {anyOf: [{$ref: '#/components/schemas/Thing'}, {type: 'null'}]}}}
     Dog: {additionalProperties: false, properties: {type: {type: string}, toys: {type: object, additionalProperties: {anyOf: [{type: integer}, {type: array}]}}}}
+    Meta: {properties: {k: {type: string}}}
     Unused: {enum: [never, ever]}
 `
 
@@ -87,19 +90,19 @@ func TestSurvey(t *testing.T) {
 		"reply Do 200 application/json", "reply DoStream 200 text/event-stream", "reply Do 204",
 		"reply Do 422 application/json", "reply DoStream 422 application/json",
 		"event go", "event stop",
-		"union member "+query+"1/schema/anyOf/0 (integer)", "union member "+query+"1/schema/anyOf/1 (string)",
-		"union member /components/schemas/Thing/anyOf/0 (Cat)", "union member /components/schemas/Thing/anyOf/1 (Dog)",
-		"union member /components/schemas/Dog/properties/toys/additionalProperties/anyOf/0 (integer)",
-		"union member /components/schemas/Dog/properties/toys/additionalProperties/anyOf/1 (array)",
-		"union member "+reply+"0 (string)", "union member "+reply+"1 (string)",
-		"enum value "+query+"2/schema/anyOf/0/items/enum (a)", "enum value "+query+"2/schema/anyOf/0/items/enum (b)",
-		"enum value "+reply+"0/enum (x)", "enum value "+reply+"0/enum (y)",
-		"enum value /components/schemas/Events/properties/event/enum (go)",
-		"enum value /components/schemas/Events/properties/event/enum (stop)",
-		"property /components/schemas/Events/properties/event", "property /components/schemas/Events/properties/data",
-		"property /components/schemas/Cat/properties/type", "property /components/schemas/Cat/properties/friend",
-		"property /components/schemas/Dog/properties/type", "property /components/schemas/Dog/properties/toys",
-		"property "+query+"3/content/application~1json/schema/properties/k",
+		"union member sent "+query+"1/schema/anyOf/0 (integer)", "union member sent "+query+"1/schema/anyOf/1 (string)",
+		"union member sent /components/schemas/Thing/anyOf/0 (Cat)", "union member sent /components/schemas/Thing/anyOf/1 (Dog)",
+		"union member sent /components/schemas/Dog/properties/toys/additionalProperties/anyOf/0 (integer)",
+		"union member sent /components/schemas/Dog/properties/toys/additionalProperties/anyOf/1 (array)",
+		"union member received "+reply+"0 (string)", "union member received "+reply+"1 (string)",
+		"enum value sent "+query+"2/schema/anyOf/0/items/enum (a)", "enum value sent "+query+"2/schema/anyOf/0/items/enum (b)",
+		"enum value received "+reply+"0/enum (x)", "enum value received "+reply+"0/enum (y)",
+		"enum value received /components/schemas/Events/properties/event/enum (go)",
+		"enum value received /components/schemas/Events/properties/event/enum (stop)",
+		"property received /components/schemas/Events/properties/event", "property received /components/schemas/Events/properties/data",
+		"property sent /components/schemas/Cat/properties/type", "property sent /components/schemas/Cat/properties/friend",
+		"property sent /components/schemas/Dog/properties/type", "property sent /components/schemas/Dog/properties/toys",
+		"property sent /components/schemas/Meta/properties/k", "property received /components/schemas/Meta/properties/k",
 		"parameter Do id", "parameter Do n", "parameter Do list", "parameter Do meta",
 	)
 }
@@ -108,13 +111,13 @@ func TestSurvey(t *testing.T) {
 func TestSurveyRefuses(t *testing.T) {
 	t.Parallel()
 	for change, says := range map[[2]string]string{
-		{"data: {}", "data: {allOf: [{type: string}]}"}:                             "allOf is not looked into",
-		{"data: {}", "data: {$ref: '#/components/schemas/Cat', enum: [1]}"}:         "enum beside a $ref",
-		{"data: {}", "data: {$ref: '#/components/schemas/Nothing'}"}:                "refers to nothing",
-		{"data: {}", "data: {$ref: 'other.yaml#/Cat'}"}:                             "leaves the document",
-		{"data: {}", "data: {$ref: '#/components/schemas/Events/properties/data'}"}: "in a circle",
-		{"application/json: {schema: {type: object}}", "text/html: {}"}:             "media type is not looked into",
-		{"operationId: Do", "summary: Do"}:                                          "no operationId",
+		{"data: {}", "data: {allOf: [{type: string}]}"}:                                 "allOf is not looked into",
+		{"data: {}", "data: {$ref: '#/components/schemas/Cat', enum: [1]}"}:             "enum beside a $ref",
+		{"data: {}", "data: {$ref: '#/components/schemas/Nothing'}"}:                    "refers to nothing",
+		{"data: {}", "data: {$ref: 'other.yaml#/Cat'}"}:                                 "leaves the document",
+		{"data: {}", "data: {$ref: '#/components/schemas/Events/properties/data'}"}:     "in a circle",
+		{"application/json: {schema: {type: array", "text/html: {schema: {type: array"}: "media type is not looked into",
+		{"operationId: Do", "summary: Do"}:                                              "no operationId",
 	} {
 		_, err := parse(t, strings.Replace(small, change[0], change[1], 1)).survey()
 		if err == nil || !strings.Contains(err.Error(), says) {
@@ -126,20 +129,20 @@ func TestSurveyRefuses(t *testing.T) {
 func TestWalk(t *testing.T) {
 	t.Parallel()
 	const thing = "/components/schemas/"
-	cat := []string{"union member " + thing + "Thing/anyOf/0 (Cat)", "property " + thing + "Cat/properties/type"}
-	dog := []string{"union member " + thing + "Thing/anyOf/1 (Dog)", "property " + thing + "Dog/properties/type"}
-	toys := "property " + thing + "Dog/properties/toys"
+	cat := []string{"union member sent " + thing + "Thing/anyOf/0 (Cat)", "property sent " + thing + "Cat/properties/type"}
+	dog := []string{"union member sent " + thing + "Thing/anyOf/1 (Dog)", "property sent " + thing + "Dog/properties/type"}
+	toys := "property sent " + thing + "Dog/properties/toys"
 	for value, want := range map[string][]string{
 		`{"type":"cat"}`:                         slices.Concat(cat),
 		`{"type":"cat","friend":null}`:           slices.Concat(cat),
-		`{"type":"cat","friend":{"type":"dog"}}`: slices.Concat(cat, dog, []string{"property " + thing + "Cat/properties/friend"}),
+		`{"type":"cat","friend":{"type":"dog"}}`: slices.Concat(cat, dog, []string{"property sent " + thing + "Cat/properties/friend"}),
 		`{"type":"dog"}`:                         slices.Concat(dog), // which the first would accept too
-		`{"type":"dog","toys":{"ball":1}}`:       slices.Concat(dog, []string{toys, "union member " + thing + "Dog/properties/toys/additionalProperties/anyOf/0 (integer)"}),
-		`{"type":"dog","toys":{"ball":[]}}`:      slices.Concat(dog, []string{toys, "union member " + thing + "Dog/properties/toys/additionalProperties/anyOf/1 (array)"}),
-		`{"friend":{"friend":{"type":"dog"}}}`:   slices.Concat(cat[:1], dog, []string{"property " + thing + "Cat/properties/friend"}),
+		`{"type":"dog","toys":{"ball":1}}`:       slices.Concat(dog, []string{toys, "union member sent " + thing + "Dog/properties/toys/additionalProperties/anyOf/0 (integer)"}),
+		`{"type":"dog","toys":{"ball":[]}}`:      slices.Concat(dog, []string{toys, "union member sent " + thing + "Dog/properties/toys/additionalProperties/anyOf/1 (array)"}),
+		`{"friend":{"friend":{"type":"dog"}}}`:   slices.Concat(cat[:1], dog, []string{"property sent " + thing + "Cat/properties/friend"}),
 	} {
 		doc := parse(t, small)
-		w := walker{doc, marks{}}
+		w := walker{doc, marks{}, sent}
 		if err := w.walk(doc.root.child("components").child("schemas").child("Thing"), decoded(t, value)); err != nil {
 			t.Errorf("%s: %v", value, err)
 		}
@@ -147,7 +150,7 @@ func TestWalk(t *testing.T) {
 	}
 	doc := parse(t, small)
 	schema := doc.root.child("components").child("schemas").child("Dog")
-	if err := (walker{doc, marks{}}).walk(schema, decoded(t, `{"toys":{"ball":"red"}}`)); err == nil {
+	if err := (walker{doc, marks{}, sent}).walk(schema, decoded(t, `{"toys":{"ball":"red"}}`)); err == nil {
 		t.Error("what is of no member of a union is no error")
 	}
 }
@@ -162,10 +165,10 @@ func TestWalkTakesTheFirstMember(t *testing.T) {
 	}
 	schema := operations[0].replies["200"].child("content").child(mediaJSON).child("schema")
 	for value, want := range map[string][]string{
-		`["x"]`:     {"union member " + reply + "0 (string)", "enum value " + reply + "0/enum (x)"},
-		`["z","z"]`: {"union member " + reply + "1 (string)"},
+		`["x"]`:     {"union member received " + reply + "0 (string)", "enum value received " + reply + "0/enum (x)"},
+		`["z","z"]`: {"union member received " + reply + "1 (string)"},
 	} {
-		w := walker{doc, marks{}}
+		w := walker{doc, marks{}, received}
 		if err := w.walk(schema, decoded(t, value)); err != nil {
 			t.Error(err)
 		}
@@ -176,19 +179,19 @@ func TestWalkTakesTheFirstMember(t *testing.T) {
 		values    []string
 		want      []string
 	}{
-		{1, []string{"5"}, []string{"union member " + query + "1/schema/anyOf/0 (integer)"}},
-		{1, []string{"v5"}, []string{"union member " + query + "1/schema/anyOf/1 (string)"}},
-		{2, []string{"a"}, []string{"enum value " + query + "2/schema/anyOf/0/items/enum (a)"}},
-		{2, []string{"b", "b"}, []string{"enum value " + query + "2/schema/anyOf/0/items/enum (b)"}},
-		{3, []string{`{"k":"v"}`}, []string{"property " + query + "3/content/application~1json/schema/properties/k"}},
+		{1, []string{"5"}, []string{"union member sent " + query + "1/schema/anyOf/0 (integer)"}},
+		{1, []string{"v5"}, []string{"union member sent " + query + "1/schema/anyOf/1 (string)"}},
+		{2, []string{"a"}, []string{"enum value sent " + query + "2/schema/anyOf/0/items/enum (a)"}},
+		{2, []string{"b", "b"}, []string{"enum value sent " + query + "2/schema/anyOf/0/items/enum (b)"}},
+		{3, []string{`{"k":"v"}`}, []string{"property sent /components/schemas/Meta/properties/k"}},
 	} {
-		w := walker{doc, marks{}}
+		w := walker{doc, marks{}, sent}
 		if err := w.parameter(operations[0].parameters[test.parameter], test.values); err != nil {
 			t.Error(err)
 		}
 		wantNames(t, strings.Join(test.values, "&"), w.marks.list(), test.want...)
 	}
-	if err := (walker{doc, marks{}}).parameter(operations[0].parameters[2], []string{"c"}); err == nil {
+	if err := (walker{doc, marks{}, sent}).parameter(operations[0].parameters[2], []string{"c"}); err == nil {
 		t.Error("a value that the document does not accept is no error")
 	}
 }
@@ -232,6 +235,20 @@ func TestOperationsAreTheContracts(t *testing.T) {
 	}
 }
 
+// What a decoded union would write again, and the types have no field for, is not kept.
+func TestBareIsWhatTheTypesHold(t *testing.T) {
+	t.Parallel()
+	const came = `{"type":"message.output","content":[{"type":"text","text":"x","more":1},{"type":"image_url","image_url":"u"}],"id":"","extra":2}`
+	var entry generated.Entry
+	if err := json.Unmarshal([]byte(came), &entry); err != nil {
+		t.Fatal(err)
+	}
+	const held = `{"content":[{"text":"x","type":"text"},{"image_url":{"url":"u"},"type":"image_url"}],"type":"message.output"}`
+	if have := written(prune(bare(reflect.ValueOf(entry)))); have != held || written(entry) != came {
+		t.Errorf("have %s, want %s", have, held)
+	}
+}
+
 // canned is a server that answers all requests alike.
 type canned struct {
 	status      int
@@ -246,7 +263,7 @@ func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
 
 func TestRecorder(t *testing.T) {
 	t.Parallel()
-	const send, detail = "/components/schemas/AppendConversationRequest/properties/", "property /components/schemas/HTTPValidationError/properties/detail"
+	const send, detail = "/components/schemas/AppendConversationRequest/properties/", "property received /components/schemas/HTTPValidationError/properties/detail"
 	doc := parse(t, string(openapi.Document()))
 	started := "event: conversation.response.started\ndata: {\"type\":\"conversation.response.started\",\"conversation_id\":\"c\"}\n\n"
 	for name, test := range map[string]struct {
@@ -254,20 +271,20 @@ func TestRecorder(t *testing.T) {
 		answer canned
 		want   []string
 	}{
-		"a call that succeeds": {`{"store":true}`, canned{204, "", ""}, []string{"operation AppendConversation", "parameter AppendConversation conversation_id", "property " + send + "store"}},
+		"a call that succeeds": {`{"store":true}`, canned{204, "", ""}, []string{"operation AppendConversation", "parameter AppendConversation conversation_id", "property sent " + send + "store"}},
 		"a refusal": {`{"store":true}`, canned{422, mediaJSON, `{"detail":[]}`}, []string{
-			"reply AppendConversation 422 application/json", detail, "parameter AppendConversation conversation_id", "property " + send + "store",
+			"reply AppendConversation 422 application/json", detail, "parameter AppendConversation conversation_id", "property sent " + send + "store",
 		}},
 		"an invalid request": {`{"store":5}`, canned{422, mediaJSON, `{"detail":[]}`}, []string{"reply AppendConversation 422 application/json", detail}},
 		"a stream": {`{"stream":true}`, canned{200, mediaEvents + "; charset=utf-8", started}, []string{
-			"operation AppendConversationStream", "parameter AppendConversation conversation_id", "property " + send + "stream",
+			"operation AppendConversationStream", "parameter AppendConversation conversation_id", "property sent " + send + "stream",
 			"reply AppendConversationStream 200 text/event-stream", "event conversation.response.started",
-			"union member /components/schemas/StreamEvent/oneOf/0 (ResponseStartedEvent)",
-			"enum value /components/schemas/StreamEventType/enum (conversation.response.started)",
-			"property /components/schemas/ConversationEvents/properties/event", "property /components/schemas/ConversationEvents/properties/data",
-			"property /components/schemas/ResponseStartedEvent/properties/type", "property /components/schemas/ResponseStartedEvent/properties/conversation_id",
+			"union member received /components/schemas/StreamEvent/oneOf/0 (ResponseStartedEvent)",
+			"enum value received /components/schemas/StreamEventType/enum (conversation.response.started)",
+			"property received /components/schemas/ConversationEvents/properties/event", "property received /components/schemas/ConversationEvents/properties/data",
+			"property received /components/schemas/ResponseStartedEvent/properties/type", "property received /components/schemas/ResponseStartedEvent/properties/conversation_id",
 		}},
-		"a status that is not declared": {`{"store":true}`, canned{503, "text/plain", "busy"}, []string{"parameter AppendConversation conversation_id", "property " + send + "store"}},
+		"a status that is not declared": {`{"store":true}`, canned{503, "text/plain", "busy"}, []string{"parameter AppendConversation conversation_id", "property sent " + send + "store"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := newRecorder(doc, test.answer)

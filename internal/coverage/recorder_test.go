@@ -19,12 +19,13 @@ import (
 // is passed on when all of it has come.
 type recorder struct {
 	base       http.RoundTripper
+	doc        *document
 	operations map[string]operation
 
-	mu     sync.Mutex
-	walker walker
-	body   []byte // of the latest reply
-	err    error  // the first thing that could not be read
+	mu    sync.Mutex
+	marks marks
+	body  []byte // of the latest reply
+	err   error  // the first thing that could not be read
 }
 
 func newRecorder(doc *document, base http.RoundTripper) (*recorder, error) {
@@ -32,7 +33,7 @@ func newRecorder(doc *document, base http.RoundTripper) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &recorder{base: base, operations: map[string]operation{}, walker: walker{doc, marks{}}}
+	r := &recorder{base: base, doc: doc, operations: map[string]operation{}, marks: marks{}}
 	for _, op := range list {
 		r.operations[op.id] = op
 	}
@@ -43,8 +44,10 @@ func newRecorder(doc *document, base http.RoundTripper) (*recorder, error) {
 func (r *recorder) exercised() (marks, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.walker.marks, r.err
+	return r.marks, r.err
 }
+
+func (r *recorder) walker(w way) walker { return walker{r.doc, r.marks, w} }
 
 // latest returns the body of the latest reply.
 func (r *recorder) latest() []byte {
@@ -55,14 +58,14 @@ func (r *recorder) latest() []byte {
 
 // RoundTrip sends a request whose body, if any, can be had again.
 func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
-	var sent []byte
+	var body []byte
 	if request.Body != nil {
 		var err error
-		if sent, err = io.ReadAll(request.Body); err != nil {
+		if body, err = io.ReadAll(request.Body); err != nil {
 			return nil, err
 		}
 		request = request.Clone(request.Context())
-		request.Body = io.NopCloser(bytes.NewReader(sent))
+		request.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	reply, err := r.base.RoundTrip(request)
 	if err != nil {
@@ -76,21 +79,21 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.body = got
-	if err := r.record(request, sent, reply, got); err != nil && r.err == nil {
+	if err := r.record(request, body, reply, got); err != nil && r.err == nil {
 		r.err = fmt.Errorf("%s %s: %w", request.Method, request.URL, err)
 	}
 	return reply, nil
 }
 
-func (r *recorder) record(request *http.Request, sent []byte, reply *http.Response, got []byte) error {
-	found, violations := contract.Default().CheckRequest(request, sent)
+func (r *recorder) record(request *http.Request, text []byte, reply *http.Response, got []byte) error {
+	found, violations := contract.Default().CheckRequest(request, text)
 	if found == nil {
 		return errors.New("no such operation")
 	}
 	op := r.operations[found.ID]
 	var body any
-	if len(sent) > 0 {
-		if err := json.Unmarshal(sent, &body); err != nil {
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &body); err != nil {
 			return err
 		}
 	}
@@ -103,7 +106,7 @@ func (r *recorder) record(request *http.Request, sent []byte, reply *http.Respon
 			return err
 		}
 		if reply.StatusCode < http.StatusBadRequest {
-			r.walker.mark(operationKind, name)
+			r.marks.add(operationKind, name)
 		}
 	}
 	return r.reply(op, name, reply, got)
@@ -125,15 +128,15 @@ func (r *recorder) request(op operation, request *http.Request, body any) error 
 		if len(values) == 0 {
 			continue
 		}
-		r.walker.mark(parameterKind, op.id+" "+name)
-		if err := r.walker.parameter(p, values); err != nil {
+		r.marks.add(parameterKind, op.id+" "+name)
+		if err := r.walker(sent).parameter(p, values); err != nil {
 			return err
 		}
 	}
 	if body == nil {
 		return nil
 	}
-	return r.walker.walk(op.request, body)
+	return r.walker(sent).walk(op.request, body)
 }
 
 func (r *recorder) reply(op operation, name string, reply *http.Response, got []byte) error {
@@ -149,7 +152,7 @@ func (r *recorder) reply(op operation, name string, reply *http.Response, got []
 			return err
 		}
 	}
-	r.walker.mark(replyKind, replyName(name, status, media))
+	r.marks.add(replyKind, replyName(name, status, media))
 	schema := declared.child("content").child(media).child("schema")
 	switch media {
 	case mediaEvents:
@@ -159,19 +162,19 @@ func (r *recorder) reply(op operation, name string, reply *http.Response, got []
 		if err := json.Unmarshal(got, &value); err != nil {
 			return err
 		}
-		return r.walker.walk(schema, value)
+		return r.walker(received).walk(schema, value)
 	}
 	return nil
 }
 
 func (r *recorder) events(schema node, stream string) error {
 	for _, f := range frames(stream) {
-		r.walker.mark(eventKind, f.event)
+		r.marks.add(eventKind, f.event)
 		var data any
 		if err := json.Unmarshal([]byte(f.data), &data); err != nil {
 			return err
 		}
-		if err := r.walker.walk(schema, map[string]any{"event": f.event, "data": data}); err != nil {
+		if err := r.walker(received).walk(schema, map[string]any{"event": f.event, "data": data}); err != nil {
 			return err
 		}
 	}

@@ -1,11 +1,9 @@
 package coverage_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -84,56 +82,6 @@ func (r result[T]) on(s *stage) T {
 	return r.value
 }
 
-// kept checks that a value has all that its JSON had, in types that are known.
-func (s *stage) kept(came []byte, value any) {
-	s.Helper()
-	if dump := fmt.Sprintf("%#v", value); strings.Contains(dump, "generated.Unknown") {
-		s.Errorf("not understood: %s", dump)
-	}
-	back, err := json.Marshal(value)
-	if err != nil {
-		s.Fatal(err)
-	}
-	if have, want := pruned(s.T, back), pruned(s.T, came); !reflect.DeepEqual(have, want) {
-		s.Errorf("of %s the client has kept %s", came, back)
-	}
-}
-
-// pruned is a JSON value without properties that say no more than their absence: what
-// is unset has the zero value in Go.
-func pruned(t *testing.T, data []byte) any {
-	t.Helper()
-	var value any
-	if err := json.Unmarshal(data, &value); err != nil {
-		t.Fatal(err)
-	}
-	return prune(value)
-}
-
-func prune(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		for name, inner := range v {
-			if v[name] = prune(inner); isZero(v[name]) {
-				delete(v, name)
-			}
-		}
-	case []any:
-		for i := range v {
-			v[i] = prune(v[i])
-		}
-	}
-	return value
-}
-
-func isZero(value any) bool {
-	if value == nil {
-		return true
-	}
-	v := reflect.ValueOf(value)
-	return v.IsZero() || (v.Kind() == reflect.Map || v.Kind() == reflect.Slice) && v.Len() == 0
-}
-
 // stream reads a stream to its end and returns its reply and what ended it. All its
 // events must have been understood and kept; one that reports an error is that error.
 func (s *stage) stream(stream *ratelimited.Stream, err error) (*generated.ConversationResponse, error) {
@@ -173,46 +121,20 @@ func (s *stage) start(request generated.StartConversationRequest) *generated.Con
 	s.Helper()
 	streamed := s.streams(s.Conversations.StartStream(s.Context(), request))
 	plain := got(s.Conversations.Start(s.Context(), request)).on(s)
-	same(s, "the streamed reply", s.essence(streamed), s.essence(plain))
+	same(s, "the streamed reply", essence(streamed), essence(plain))
 	return plain
 }
 
-// essence is what a reply has in common with that of the same call, made again.
-func (s *stage) essence(response *generated.ConversationResponse) string {
+// moves takes a conversation elsewhere: its entries, as they were received, are the
+// inputs of another.
+func (s *stage) moves(id string) {
 	s.Helper()
-	text, err := json.Marshal(response.Outputs)
-	if err != nil {
-		s.Fatal(err)
-	}
-	outputs, err := json.Marshal(essential(pruned(s.T, text)))
-	if err != nil {
-		s.Fatal(err)
-	}
-	return fmt.Sprintf("%s %d tokens, stored: %t", outputs, response.Usage.TotalTokens, response.ConversationID != "")
-}
-
-// essential is a JSON value without what is new in each call. A single text chunk is its
-// text, which a stream does not tell from it.
-func essential(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		for _, name := range []string{"id", "object", "created_at", "completed_at", "tool_call_id", "file_id"} {
-			delete(v, name)
-		}
-		for name, inner := range v {
-			v[name] = essential(inner)
-		}
-		if list, _ := v["content"].([]any); len(list) == 1 {
-			if chunk, _ := list[0].(map[string]any); chunk["type"] == "text" {
-				v["content"] = chunk["text"]
-			}
-		}
-	case []any:
-		for i := range v {
-			v[i] = essential(v[i])
-		}
-	}
-	return value
+	entries := got(s.Conversations.GetHistory(s.Context(), id)).on(s).Entries
+	moved := got(s.Conversations.Start(s.Context(), generated.StartConversationRequest{
+		Model: model, Inputs: ratelimited.Entries(entries...), HandoffExecution: generated.HandoffExecutionClient,
+	})).on(s)
+	arrived := got(s.Conversations.GetHistory(s.Context(), moved.ConversationID)).on(s).Entries
+	same(s, "the history that was moved", fmt.Sprint(bare(reflect.ValueOf(arrived[:len(entries)]))), fmt.Sprint(bare(reflect.ValueOf(entries))))
 }
 
 // same fails the test when two values differ.

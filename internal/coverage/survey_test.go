@@ -21,13 +21,26 @@ const (
 	operationKind kind = "operation"    // by operationId, streamed twins apart
 	replyKind     kind = "reply"        // by operation, status and media type
 	eventKind     kind = "event"        // by its name
-	memberKind    kind = "union member" // by where it is
-	valueKind     kind = "enum value"   // by where it is
-	propertyKind  kind = "property"     // by where it is
+	memberKind    kind = "union member" // by its way and where it is
+	valueKind     kind = "enum value"   // by its way and where it is
+	propertyKind  kind = "property"     // by its way and where it is
 	parameterKind kind = "parameter"    // by operation and name
 )
 
 var kinds = []kind{operationKind, replyKind, eventKind, memberKind, valueKind, propertyKind, parameterKind}
+
+// way is whether a schema is of what is sent to the server or of what is received. One
+// that is of both has to be exercised both ways: what the client writes well it may
+// read badly.
+type way string
+
+const (
+	sent     way = "sent"
+	received way = "received"
+)
+
+// at is the name of what is at a place in the document.
+func (w way) at(place string) string { return string(w) + " " + place }
 
 // survey lists what a document has, each once, in a fixed order. It fails on a part
 // that it would not look into, rather than leave that out in silence.
@@ -48,7 +61,7 @@ func (d *document) survey() ([]item, error) {
 type surveyor struct {
 	doc   *document
 	items []item
-	seen  map[string]bool // schemas by where they are
+	seen  map[string]bool // schemas by their way and where they are
 }
 
 func (s *surveyor) add(k kind, name string) {
@@ -64,12 +77,12 @@ func (s *surveyor) operation(op operation) error {
 	}
 	for _, p := range op.parameters {
 		s.add(parameterKind, op.id+" "+p.text("name"))
-		if err := s.schema(parameterSchema(p)); err != nil {
+		if err := s.schema(sent, parameterSchema(p)); err != nil {
 			return err
 		}
 	}
 	if op.request.value != nil {
-		if err := s.schema(op.request); err != nil {
+		if err := s.schema(sent, op.request); err != nil {
 			return err
 		}
 	}
@@ -111,7 +124,7 @@ func (s *surveyor) reply(op operation, status string, content node) error {
 		default:
 			return fmt.Errorf("%s: media type is not looked into", media.pointer)
 		}
-		if err := s.schema(media.child("schema")); err != nil {
+		if err := s.schema(received, media.child("schema")); err != nil {
 			return err
 		}
 	}
@@ -148,12 +161,12 @@ func keywords(list string) map[string]bool {
 }
 
 // schema lists what is in a schema and in all that it refers to.
-func (s *surveyor) schema(n node) error {
+func (s *surveyor) schema(w way, n node) error {
 	n, err := s.doc.follow(n)
-	if err != nil || s.seen[n.pointer] {
+	if err != nil || s.seen[w.at(n.pointer)] {
 		return err
 	}
-	s.seen[n.pointer] = true
+	s.seen[w.at(n.pointer)] = true
 	if n.value == nil {
 		return fmt.Errorf("%s: no schema", n.pointer)
 	}
@@ -166,18 +179,18 @@ func (s *surveyor) schema(n node) error {
 	for _, union := range unions(n) {
 		for _, member := range union {
 			if counts(union) && !isNull(member) {
-				s.add(memberKind, memberName(member))
+				s.add(memberKind, w.at(memberName(member)))
 			}
 			within = append(within, member)
 		}
 	}
 	if values := n.child("enum").items(); len(values) > 1 {
 		for _, v := range values {
-			s.add(valueKind, valueName(n, v.value))
+			s.add(valueKind, w.at(valueName(n, v.value)))
 		}
 	}
 	for _, p := range n.child("properties").members() {
-		s.add(propertyKind, p.pointer)
+		s.add(propertyKind, w.at(p.pointer))
 		within = append(within, p)
 	}
 	for _, key := range []string{"items", "additionalProperties"} {
@@ -189,7 +202,7 @@ func (s *surveyor) schema(n node) error {
 		if inner.value == nil || len(inner.object()) == 0 {
 			continue // anything goes: `input:` of a validation error
 		}
-		if err := s.schema(inner); err != nil {
+		if err := s.schema(w, inner); err != nil {
 			return err
 		}
 	}

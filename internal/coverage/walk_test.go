@@ -20,9 +20,12 @@ func missing(survey []item, exercised ...marks) []item {
 type walker struct {
 	doc   *document
 	marks marks
+	way   way
 }
 
-func (w walker) mark(k kind, name string) { w.marks[item{k, name}] = true }
+func (m marks) add(k kind, name string) { m[item{k, name}] = true }
+
+func (w walker) mark(k kind, place string) { w.marks.add(k, w.way.at(place)) }
 
 // walk goes through a value that is valid against the schema.
 func (w walker) walk(schema node, value any) error {
