@@ -8,7 +8,9 @@ import (
 // TB is the part of testing.TB that [Client] needs: what imports this package and is
 // no test need not link package testing.
 type TB interface {
+	// Helper is [testing.T.Helper].
 	Helper()
+	// Errorf is [testing.T.Errorf].
 	Errorf(format string, args ...any)
 }
 

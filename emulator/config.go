@@ -63,8 +63,10 @@ type Config struct {
 
 // Limit is the limits of one model; 0 means no limit.
 type Limit struct {
+	// RequestsPerSecond may be a fraction.
 	RequestsPerSecond float64 `json:"requests_per_second"`
-	TokensPerMinute   int     `json:"tokens_per_minute"`
+	// TokensPerMinute is of prompts and replies together.
+	TokensPerMinute int `json:"tokens_per_minute"`
 }
 
 // NoModel is the name under which the calls that run no model are counted.

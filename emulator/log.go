@@ -60,6 +60,7 @@ func (s Stats) Total() ModelStats {
 // Recorded is one request that was served. It has nothing of its headers, and a key of
 // 8 characters or more is blotted out where else the request has it.
 type Recorded struct {
+	// Method and Path are of the request; the path is decoded.
 	Method string `json:"method"`
 	Path   string `json:"path"`
 	// Query is what is behind the question mark, as it was sent.

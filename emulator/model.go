@@ -55,6 +55,7 @@ type Reply struct {
 
 // Error is a failure of a model that has a form of its own on the wire.
 type Error struct {
+	// Status is that of the reply.
 	Status int
 	// Header is added to that of the reply, such as a Content-Type.
 	Header http.Header

@@ -11,6 +11,7 @@ import (
 
 // ToolLimit is how often a tool of the service may be run; 0 means no limit.
 type ToolLimit struct {
+	// PerMinute and PerDay are counted in the way of [Config.Mode].
 	PerMinute int `json:"per_minute"`
 	PerDay    int `json:"per_day"`
 }

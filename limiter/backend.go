@@ -15,24 +15,40 @@ type Backend interface {
 	// Acquire is [Limiter.Acquire]. Beside the errors named there, it fails with one
 	// that wraps [ErrUnavailable] where the books cannot be reached.
 	Acquire(ctx context.Context, tokens int) (Admission, error)
+	// WaitTime is [Limiter.WaitTime]; [Never] also where the books cannot be reached.
 	WaitTime(tokens int) time.Duration
+	// Pause is [Limiter.Pause].
 	Pause(until time.Time)
+	// Observe is [Limiter.Observe].
 	Observe(s ServerState)
+	// Limit is [Limiter.Limit].
 	Limit() Limit
+	// SetLimit is [Limiter.SetLimit]. It fails with an error that wraps
+	// [ErrUnavailable], and changes nothing, where the books cannot be reached.
 	SetLimit(limit Limit) error
+	// Snapshot is [Limiter.Snapshot].
 	Snapshot() Snapshot
 }
 
 // An Admission is an admitted call of a [Backend]: what a [*Permit] is of a
 // [*Limiter]. None of its methods but Retry waits for its turn.
 type Admission interface {
+	// Tokens is [Permit.Tokens].
 	Tokens() int
+	// Waited is [Permit.Waited].
 	Waited() time.Duration
+	// Sent is [Permit.Sent].
 	Sent()
+	// Unsent is [Permit.Unsent].
 	Unsent()
+	// Refused is [Permit.Refused].
 	Refused(r Refusal) time.Duration
+	// Retry is [Permit.Retry]. Beside the errors named there, it fails with one that
+	// wraps [ErrUnavailable] where the books cannot be reached.
 	Retry(ctx context.Context) error
+	// Settle is [Permit.Settle].
 	Settle(actual int)
+	// Cancel is [Permit.Cancel].
 	Cancel()
 }
 

@@ -26,6 +26,7 @@ type LimitError struct {
 	Rule  string // what it has to be
 }
 
+// Error names the field, its value and the rule.
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("limiter: %s is %v: %s", e.Field, e.Value, e.Rule)
 }
@@ -37,6 +38,7 @@ type TooLargeError struct {
 	Capacity int // what the bucket holds when full
 }
 
+// Error says what the call needs and what the bucket holds.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("limiter: a call of %d tokens can never start: the bucket holds %d", e.Tokens, e.Capacity)
 }
@@ -50,6 +52,7 @@ type WaitError struct {
 	Cause  error         // context.Cause(ctx)
 }
 
+// Error says how long the wait was, for what, and why it ended.
 func (e *WaitError) Error() string {
 	return fmt.Sprintf("limiter: gave up after %v of waiting for 1 request and %d tokens: %v",
 		e.Waited, e.Tokens, e.Cause)

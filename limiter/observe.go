@@ -3,12 +3,13 @@ package limiter
 import "time"
 
 // ServerState is what the server said about its own count, usually in the
-// headers of a reply. nil means that it said nothing.
+// headers of a reply. nil means that it said nothing. What is left is what the
+// server counts at that time, the call of the reply included.
 type ServerState struct {
 	LimitRequests     *int // in a minute
-	RemainingRequests *int
+	RemainingRequests *int // of them
 	LimitTokens       *int // in a minute
-	RemainingTokens   *int
+	RemainingTokens   *int // of them
 	QueryCost         *int // tokens that the call itself was charged
 
 	At time.Time // when it said so: Observe sets it

@@ -6,8 +6,8 @@ import "time"
 type Snapshot struct {
 	Limit Limit // in force, with its defaults filled in
 
-	// What could be taken now: never more than the buckets' capacity, and negative
-	// while a debt is being paid off.
+	// AvailableRequests and AvailableTokens could be taken now: never more than the
+	// buckets' capacity, and negative while a debt is being paid off.
 	AvailableRequests float64
 	AvailableTokens   float64
 

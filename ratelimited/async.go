@@ -53,8 +53,8 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 
 // Result is what one of the calls of [Gather] came to.
 type Result[T any] struct {
-	Value T
-	Err   error
+	Value T     // the zero value where the call failed before it had one
+	Err   error // nil for a success
 }
 
 // maxGather bounds the goroutines of one Gather. It is far above what a rate

@@ -33,8 +33,8 @@ type Client struct {
 
 // Beta is the part of the API that a [Client] covers.
 type Beta struct {
-	Conversations *Conversations
-	Agents        *Agents
+	Conversations *Conversations // eleven operations
+	Agents        *Agents        // twelve
 }
 
 // New makes a client. It sends nothing; the error is a [*ConfigError].

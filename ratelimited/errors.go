@@ -30,6 +30,7 @@ type ConfigError struct {
 	Err   error  // what found it, if anything
 }
 
+// Error names the field, its value and the rule.
 func (e *ConfigError) Error() string {
 	return fmt.Sprintf("mistral: %s is %s: %s", e.Field, shown(e.Value), e.Rule)
 }
@@ -46,6 +47,7 @@ type RequestError struct {
 	Err       error  // what found it, if anything
 }
 
+// Error names the operation, the field, its value and the rule.
 func (e *RequestError) Error() string {
 	return fmt.Sprintf("mistral: %s: %s is %s: %s", e.Operation, e.Field, shown(e.Value), e.Rule)
 }
@@ -56,9 +58,10 @@ func (e *RequestError) Unwrap() error { return e.Err }
 // TokenCountError reports a prompt whose tokens could not be counted. Nothing was sent.
 type TokenCountError struct {
 	Operation string // such as "Conversations.Start"
-	Err       error
+	Err       error  // the counter's
 }
 
+// Error names the operation and says what failed.
 func (e *TokenCountError) Error() string {
 	return fmt.Sprintf("mistral: %s: counting the prompt's tokens: %v", e.Operation, e.Err)
 }
@@ -75,6 +78,7 @@ type WaitError struct {
 	Err       error         // the context's error and its cause
 }
 
+// Error says how long the wait was, for what, and why it ended.
 func (e *WaitError) Error() string {
 	if e.Waited == 0 && e.Tokens == 0 {
 		return fmt.Sprintf("mistral: %s: not sent: %v", e.Operation, e.Err)
@@ -94,6 +98,7 @@ type LimiterError struct {
 	Err       error  // the limiter's
 }
 
+// Error names the operation and says what failed.
 func (e *LimiterError) Error() string {
 	return fmt.Sprintf("mistral: %s: not carried out: %s", e.Operation, oneLine(e.Err.Error()))
 }
@@ -131,7 +136,7 @@ type APIError struct {
 type FieldError struct {
 	Location string // such as "body.inputs.0.role"
 	Type     string // such as "missing"
-	Message  string
+	Message  string // for people
 }
 
 // mostFields is how many findings an error's text shows.
@@ -198,6 +203,7 @@ type RateLimitError struct {
 	Reason string
 }
 
+// Error is that of the [APIError], with Reason and RetryAfter if there are any.
 func (e *RateLimitError) Error() string {
 	message := e.APIError.Error()
 	if e.Reason != "" {
@@ -219,7 +225,7 @@ func (e *RateLimitError) Unwrap() error { return e.APIError }
 type TransportError struct {
 	Method, Path string // of the request
 	Attempts     int    // how many requests were sent, this one included
-	Err          error
+	Err          error  // that of net/http
 
 	// Earlier has the failures of the attempts before, as [APIError.Earlier].
 	Earlier []error
@@ -227,6 +233,7 @@ type TransportError struct {
 	permanent bool // it would come again
 }
 
+// Error is one line: request, what happened, and the number of attempts.
 func (e *TransportError) Error() string {
 	attempts := ""
 	if e.Attempts > 1 {
@@ -246,6 +253,7 @@ type StreamError struct {
 	Err     error  // the cause, if it was not the API
 }
 
+// Error is one line: what happened, and after how many events.
 func (e *StreamError) Error() string {
 	code := ""
 	if e.Code != 0 {

@@ -61,8 +61,8 @@ type Settled struct {
 
 // Ended is the last of a call.
 type Ended struct {
-	Err      error // what the caller gets; nil for a success, and for a stream that the caller left
-	Attempts int
+	Err      error         // what the caller gets; nil for a success, and for a stream that the caller left
+	Attempts int           // how many requests were sent
 	Took     time.Duration // from the call's beginning, its wait for the limiter included
 }
 

@@ -26,6 +26,7 @@ type DecodeError struct {
 	Err error
 }
 
+// Error says what is wrong, and how the data begins.
 func (e *DecodeError) Error() string {
 	const most = 100
 	data := e.Frame.Data

@@ -65,6 +65,7 @@ type FrameTooLargeError struct {
 	Limit int // the largest size allowed, in bytes
 }
 
+// Error gives the limit.
 func (e *FrameTooLargeError) Error() string {
 	return fmt.Sprintf("sse: frame is larger than %d bytes", e.Limit)
 }

@@ -26,8 +26,8 @@ type Open func(t *testing.T, limit limiter.Limit) limiter.Backend
 
 // A Case is one promise.
 type Case struct {
-	Name string
-	Run  func(t *testing.T, open Open)
+	Name string                        // of the test
+	Run  func(t *testing.T, open Open) // fails the test where the promise is broken
 }
 
 // Run runs all cases.

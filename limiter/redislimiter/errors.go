@@ -14,6 +14,7 @@ type UnavailableError struct {
 	Err   error         // the latest failure
 }
 
+// Error says for how long, and what Redis or the network said.
 func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("redislimiter: Redis has been away for %v: %v", e.Since.Round(time.Millisecond), e.Err)
 }

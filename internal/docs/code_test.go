@@ -1,0 +1,160 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const ourPath = "github.com/mistral-ratelimit/mistral-ratelimit-go/"
+
+// packages are what a block may use without importing it, by the names that it
+// uses them by.
+var packages = map[string]string{
+	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "json": "encoding/json", "log": "log", "os": "os",
+	"slog": "log/slog", "synctest": "testing/synctest", "testing": "testing", "time": "time",
+	"contract": ourPath + "contract", "emulator": ourPath + "emulator", "generated": ourPath + "generated", "limiter": ourPath + "limiter",
+	"limitertest": ourPath + "limiter/limitertest", "ratelimited": ourPath + "ratelimited", "sse": ourPath + "sse", "tokens": ourPath + "tokens",
+	"redis": "github.com/redis/go-redis/v9", "redislimiter": ourPath + "limiter/redislimiter",
+}
+
+var (
+	comment      = regexp.MustCompile(`//.*`)
+	declared     = regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=|^var (\w+) `)
+	declarations = regexp.MustCompile(`^(?://.*\n)*(?:func|type) `)
+)
+
+// program makes a program of a block that is not one: declarations, or statements
+// in a function that has at hand what README says is, and that uses what the block
+// declares. What the compiler says of it names the document and its line.
+func program(document string, s snippet) string {
+	code := fmt.Sprintf("//line %s:%d\n%s", document, s.line, s.code)
+	if strings.HasPrefix(s.code, "package ") {
+		return code
+	}
+	var b strings.Builder
+	b.WriteString("package main\n\nimport (\n")
+	plain := comment.ReplaceAllString(s.code, "")
+	for _, name := range slices.Sorted(maps.Keys(packages)) {
+		if regexp.MustCompile(`\b` + name + `\.\w`).MatchString(plain) {
+			fmt.Fprintf(&b, "\t%s %q\n", name, packages[name])
+		}
+	}
+	b.WriteString(")\n\nfunc main() {}\n\n")
+	if declarations.MatchString(s.code) {
+		return b.String() + code
+	}
+	fmt.Fprintf(&b, `func block(t *itsTesting.T, ctx itsContext.Context, client *itsClient.Client,
+	request itsTypes.StartConversationRequest, requests []itsTypes.StartConversationRequest, err error) error {
+{
+%s`, code)
+	for _, names := range declared.FindAllStringSubmatch(s.code, -1) {
+		for name := range strings.SplitSeq(names[1]+names[2], ", ") {
+			if name != "_" {
+				fmt.Fprintf(&b, "_ = %s\n", name)
+			}
+		}
+	}
+	b.WriteString("}\nreturn nil\n}\n\nvar _ = block\n")
+	return strings.Replace(b.String(), "import (\n", fmt.Sprintf("import (\n\titsClient %q\n\titsContext \"context\"\n\titsTesting \"testing\"\n\titsTypes %q\n",
+		ourPath+"ratelimited", ourPath+"generated"), 1)
+}
+
+// compile builds the Go blocks of a document, and returns how many there are and
+// what the compiler says. The go command sees them as packages of this module, or
+// of the one that has Redis, where none are.
+func compile(t *testing.T, d document) (int, string) {
+	t.Helper()
+	root, err := filepath.Abs(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temporary := t.TempDir()
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	blocks := map[string][]string{} // by the directory of the module
+	count := 0
+	for _, s := range d.snippets {
+		if s.lang != "go" {
+			continue
+		}
+		count++
+		in := root
+		if strings.Contains(s.code, "redislimiter.") {
+			in = filepath.Join(root, "examples", "shared")
+		}
+		name := fmt.Sprintf("block%d", count)
+		file := filepath.Join(temporary, name+".go")
+		if err := os.WriteFile(file, []byte(program(filepath.Join(root, d.path), s)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay.Replace[filepath.Join(in, name, "main.go")] = file
+		blocks[in] = append(blocks[in], "./"+name)
+	}
+	config, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlayFile := filepath.Join(temporary, "overlay.json")
+	if err := os.WriteFile(overlayFile, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for in, names := range blocks {
+		command := exec.CommandContext(t.Context(), "go", append([]string{"build", "-overlay", overlayFile, "-o", os.DevNull}, names...)...)
+		command.Dir = in
+		if out, err := command.CombinedOutput(); err != nil {
+			fmt.Fprintf(&said, "%v\n%s", err, out)
+		}
+	}
+	return count, said.String()
+}
+
+func TestCodeThatDoesNotCompileIsFound(t *testing.T) {
+	t.Parallel()
+	const bad = "```go\nclient.Beta.Nonsense()\n```\n" +
+		"```go\npackage main\n\nfunc main() { none() }\n```\n" +
+		"```go\n// f fails.\nfunc f() int { return \"\" }\n```\n" +
+		"```go\nredislimiter.Close()\n```\n" +
+		"```go\nstrange.Call()\n```\n"
+	count, said := compile(t, parse("docs.md", bad))
+	for _, want := range []string{
+		"docs.md:2: client.Beta.Nonsense undefined", "docs.md:7: undefined: none", "docs.md:11: cannot use",
+		"docs.md:14: undefined: redislimiter.Close", "docs.md:17: undefined: strange",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%d blocks, the compiler says %q, want %q", count, said, want)
+		}
+	}
+	if _, said := compile(t, parse("docs.md", "```go\nclient.Close(\n```\n")); !strings.Contains(said, "docs.md:") {
+		t.Errorf("of a syntax error the compiler says %q", said)
+	}
+	const good = "```go\nresponse, err := client.Beta.Conversations.Start(ctx, request)\n_, n := 1, 2\nvar d time.Duration // limiter.Never\n```\n" +
+		"```go\nstore, err := redislimiter.Open(ctx, redis.NewClient(&redis.Options{}), redislimiter.Config{})\n```\n" +
+		"```go\nfunc f(t *testing.T) { contract.Client(t, nil) }\n```\n```\nno Go\n```\n"
+	if count, said := compile(t, parse("docs.md", good)); count != 3 || said != "" {
+		t.Errorf("%d blocks, the compiler says %q, want 3 and nothing", count, said)
+	}
+}
+
+func TestCode(t *testing.T) {
+	t.Parallel()
+	for _, d := range ours(t) {
+		t.Run(d.path, func(t *testing.T) {
+			t.Parallel()
+			count, said := compile(t, d)
+			if said != "" {
+				t.Error(said)
+			}
+			if d.path == "README.md" && count < 8 {
+				t.Errorf("README.md has %d blocks of Go, want at least 8", count)
+			}
+		})
+	}
+}

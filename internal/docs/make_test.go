@@ -1,0 +1,85 @@
+package docs_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var rule = regexp.MustCompile(`(?m)^([\w./%-][\w./% -]*):(?:[^=]|$)`)
+
+// targets are those of a Makefile that people may name.
+func targets(makefile string) []string {
+	var all []string
+	for _, match := range rule.FindAllStringSubmatch(makefile, -1) {
+		for name := range strings.FieldsSeq(match[1]) {
+			if !strings.HasPrefix(name, ".") && !strings.Contains(name, "%") && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+// unlisted finds the targets that the text of `make help` does not have on a line
+// of their own, with what they do.
+func unlisted(makefile, help string) []string {
+	var missing []string
+	for _, name := range targets(makefile) {
+		if !regexp.MustCompile(`(?m)^\s*make ` + regexp.QuoteMeta(name) + `[ \t]+\S+`).MatchString(help) {
+			missing = append(missing, fmt.Sprintf("make help does not say what make %s does", name))
+		}
+	}
+	return missing
+}
+
+func makefile(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(module, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(source)
+}
+
+// runMake runs make in this module as if nothing of an outer make were there.
+func runMake(t *testing.T, environment []string, args ...string) (string, error) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "make", args...)
+	command.Dir = module
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "MAKE") && !strings.HasPrefix(variable, "MFLAGS") {
+			command.Env = append(command.Env, variable)
+		}
+	}
+	command.Env = append(command.Env, environment...)
+	out, err := command.CombinedOutput()
+	return string(out), err
+}
+
+func TestUnlistedTargetsAreFound(t *testing.T) {
+	t.Parallel()
+	const makefile = "VAR := 1\n.PHONY: all\nall: one two ## everything\n\techo x: y\none two_2:\n\ttrue\n%.o: %.c\nall: three\nUNSET ?= a:b\n"
+	if got := targets(makefile); !slices.Equal(got, []string{"all", "one", "two_2"}) {
+		t.Fatalf("targets are %q", got)
+	}
+	wantFindings(t, unlisted(makefile, "  make all   everything\n  make one\n  make two_2x  other\n"),
+		"what make one does", "what make two_2 does")
+}
+
+func TestHelpListsEveryTarget(t *testing.T) {
+	t.Parallel()
+	help, err := runMake(t, nil, "help")
+	if err != nil {
+		t.Fatalf("make help: %v\n%s", err, help)
+	}
+	report(t, unlisted(makefile(t), help))
+	if found := targets(makefile(t)); len(found) < 15 {
+		t.Errorf("targets are %q, want them all", found)
+	}
+}

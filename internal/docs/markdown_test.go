@@ -1,0 +1,174 @@
+// Package docs checks what people read: that Go code in markdown compiles, that
+// links lead somewhere, that commands exist, that every exported name has a
+// comment, and that `make help` and make's errors say what there is and what is
+// missing. Each check is a function from an input to what is wrong with it, tried
+// on small inputs that are wrong, and then applied to this module.
+package docs_test
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// module is the root of this module.
+const module = "../.."
+
+// document is a markdown file. Lines keep their numbers in all its forms.
+type document struct {
+	path     string
+	text     string // without fenced code
+	prose    string // without code spans either
+	snippets []snippet
+}
+
+// snippet is a piece of code in a document.
+type snippet struct {
+	line   int    // the first of the code, from 1
+	fenced bool   // and not a span within prose
+	lang   string // of a fence, such as "go"
+	code   string
+}
+
+// parse takes a document apart.
+func parse(path, source string) document {
+	d := document{path: path}
+	var text strings.Builder
+	var fence string // what ends the fence that is open
+	for i, line := range strings.SplitAfter(source, "\n") {
+		trimmed := strings.TrimSpace(line)
+		marker := trimmed[:len(trimmed)-len(strings.TrimLeft(trimmed, "`~"))]
+		switch {
+		case fence == "" && len(marker) >= 3 && !strings.Contains(trimmed[len(marker):], "`"):
+			fence = marker
+			d.snippets = append(d.snippets, snippet{line: i + 2, fenced: true, lang: strings.TrimSpace(trimmed[len(marker):])})
+			line = "\n"
+		case fence != "" && strings.HasPrefix(marker, fence) && marker == trimmed:
+			fence, line = "", "\n"
+		case fence != "":
+			d.snippets[len(d.snippets)-1].code += line
+			line = "\n"
+		}
+		text.WriteString(line)
+	}
+	d.text = text.String()
+	d.prose = d.takeSpans()
+	return d
+}
+
+// takeSpans moves the code spans of the text into snippets and returns the rest.
+func (d *document) takeSpans() string {
+	var prose strings.Builder
+	rest := d.text
+	for {
+		before, after, found := strings.Cut(rest, "`")
+		prose.WriteString(before)
+		if !found {
+			return prose.String()
+		}
+		width := 1 + len(after) - len(strings.TrimLeft(after, "`"))
+		after = after[width-1:]
+		end := strings.Index(after, strings.Repeat("`", width))
+		if end < 0 {
+			rest = after
+			continue
+		}
+		code := after[:end]
+		d.snippets = append(d.snippets, snippet{line: 1 + strings.Count(prose.String(), "\n"), code: code})
+		prose.WriteString("code" + strings.Repeat("\n", strings.Count(code, "\n")))
+		rest = after[end+width:]
+	}
+}
+
+// documents reads the markdown files below a root, except what others brought.
+func documents(t *testing.T, root fs.FS) []document {
+	t.Helper()
+	var all []document
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "node_modules" || len(entry.Name()) > 1 && strings.HasPrefix(entry.Name(), ".")):
+			return fs.SkipDir
+		case entry.IsDir() || path.Ext(name) != ".md":
+			return nil
+		}
+		source, err := fs.ReadFile(root, name)
+		all = append(all, parse(name, string(source)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// ours are the documents of this module.
+func ours(t *testing.T) []document {
+	t.Helper()
+	all := documents(t, os.DirFS(module))
+	found := map[string]bool{}
+	for _, d := range all {
+		found[d.path] = true
+	}
+	for _, name := range []string{"README.md", "CHANGELOG.md"} {
+		if !found[name] {
+			t.Fatalf("there is no %s among %d documents", name, len(all))
+		}
+	}
+	return all
+}
+
+// report makes each finding an error.
+func report(t *testing.T, findings []string) {
+	t.Helper()
+	for _, finding := range findings {
+		t.Error(finding)
+	}
+}
+
+// wantFindings compares findings with what each has to contain, in order.
+func wantFindings(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d findings, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("finding %d is %q, want %q", i, got[i], want[i])
+		}
+	}
+}
+
+func TestDocumentsAreTakenApart(t *testing.T) {
+	t.Parallel()
+	all := documents(t, fstest.MapFS{
+		"a.md":                {Data: []byte("# Title\n\nSee `one` and ``two`s``, [x](y).\n\n```go\ncode()\n```\n\n~~~~\n```\n~~~~\n`ma\nke`\n")},
+		"docs/b.md":           {Data: []byte("B")},
+		"c.txt":               {Data: []byte("no markdown")},
+		"node_modules/m/d.md": {Data: []byte("of others")},
+		".hidden/e.md":        {Data: []byte("of others")},
+	})
+	if len(all) != 2 || all[1].path != "docs/b.md" {
+		t.Fatalf("documents are %+v", all)
+	}
+	d := all[0]
+	want := []snippet{
+		{6, true, "go", "code()\n"}, {10, true, "", "```\n"},
+		{3, false, "", "one"}, {3, false, "", "two`s"}, {12, false, "", "ma\nke"},
+	}
+	if len(d.snippets) != len(want) {
+		t.Fatalf("snippets are %+v", d.snippets)
+	}
+	for i := range want {
+		if d.snippets[i] != want[i] {
+			t.Errorf("snippet %d is %+v, want %+v", i, d.snippets[i], want[i])
+		}
+	}
+	if want := "# Title\n\nSee code and code, [x](y).\n\n\n\n\n\n\n\n\ncode\n\n"; d.prose != want {
+		t.Errorf("prose is %q, want %q", d.prose, want)
+	}
+}
