@@ -21,6 +21,11 @@ ifeq (,$(shell command -v go))
 $(error go is not on the PATH: install Go 1.25 or later, https://go.dev/doc/install)
 endif
 
+# For recipes that use the race detector, which the go command does not bring all of.
+define needs_c
+@test "$$(go env CGO_ENABLED)" = 1 || { echo "make $@: the race detector needs a C compiler on the PATH (apt-get install gcc, or xcode-select --install) and CGO_ENABLED unset or 1"; exit 2; }
+endef
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +36,7 @@ demo: ## ask, continue and stream a conversation: no key needed
 
 .PHONY: test
 test: ## run every test, with the race detector
+	$(needs_c)
 	go test -race -shuffle=on ./...
 	@set -e; for module in $(NESTED); do echo "== $$module"; go -C $$module test -race -shuffle=on ./...; done
 ifeq (,$(HAVE_REDIS))
@@ -39,6 +45,7 @@ endif
 
 .PHONY: interop
 interop: ## have Mistral's own TypeScript client use the emulator, where Node.js is
+	$(needs_c)
 	go test -race -count=1 -v ./emulator/interop
 
 .PHONY: simulate
@@ -60,16 +67,17 @@ OUTSIDE = FuzzDecoder FuzzDecode FuzzRetryAfter FuzzServerState FuzzAPIError Fuz
 
 .PHONY: fuzz
 fuzz: ## fuzz what comes from outside for FUZZTIME (60s) a target, the rest for FUZZTIME_OTHERS (10s)
-	@set -e; for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
+	@set -e; for file in $$(grep -rl --include='*_test.go' --exclude-dir=node_modules '^func Fuzz' . | sort); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file); do \
 			case " $(OUTSIDE) " in *" $$target "*) time=$(FUZZTIME);; *) time=$(FUZZTIME_OTHERS);; esac; \
 			echo "$$target in $$(dirname $$file) for $$time"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$time -fuzzminimizetime 100x ./$$(dirname $$file); \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$time -fuzzminimizetime 100x $$(dirname $$file); \
 		done; \
 	done
 
 .PHONY: soak
 soak: ## 500 callers, faults and changing limits for MINUTES (3): do all books agree?
+	$(needs_c)
 	go run -race ./internal/soak -minutes $(MINUTES) -seed $(SEED)
 
 .PHONY: examples
@@ -129,3 +137,6 @@ check-modules: ## fail where go.mod or go.sum is not tidy
 
 .PHONY: ci
 ci: test interop lint check-generated check-modules fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, fuzz, soak, examples
+
+.DEFAULT:
+	@echo "make: there is no target $@: make help lists them"; exit 2

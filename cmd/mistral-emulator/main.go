@@ -5,8 +5,8 @@
 //	go run ./cmd/mistral-emulator -script replies.yaml -faults faults.yaml
 //
 // It prints the address to use as a base URL; any API key will do. The option
-// -help lists all options. [emulator.ParseScript] and [emulator.ParseFaults] say what
-// the files are like.
+// -help lists all options, with examples and the kinds of faults.
+// [emulator.ParseScript] and [emulator.ParseFaults] say all of what the files are like.
 //
 // The control endpoint, /_emulator/ (see package emulator), is on: a program in another
 // language has no other way to ask what came and to change what goes wrong, and the
@@ -47,20 +47,6 @@ func main() {
 
 var errUsage = errors.New("usage")
 
-const usage = `Usage: mistral-emulator [flags]
-
-Serves an emulation of Mistral's beta Conversations and Agents API: all operations,
-streams and limits, in memory, with no key and no network. Point a client's base URL
-at the address it prints. It runs until it is interrupted.
-
-Examples:
-  mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
-  mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
-  mistral-emulator -script replies.yaml -faults faults.yaml -latency 300ms
-
-Flags:
-`
-
 // grace is how long requests may go on after an interrupt.
 const grace = 5 * time.Second
 
@@ -69,19 +55,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var cfg emulator.Config
 	flags := flag.NewFlagSet("mistral-emulator", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		_, _ = fmt.Fprint(flags.Output(), usage)
-		flags.PrintDefaults()
-	}
+	flags.Usage = func() {} // an error is easier to see without it
 	addr := flags.String("addr", "127.0.0.1:8585", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&cfg.APIKey, "key", "", "API `key` that requests must carry (default any)")
-	flags.Float64Var(&cfg.RequestsPerSecond, "rps", 0, "requests per second of each model, may be a fraction (default no limit)")
-	flags.IntVar(&cfg.TokensPerMinute, "tpm", 0, "tokens per minute of each model (default no limit)")
-	flags.Func("limit", "`model=rps/tpm` of one model, 0 for no limit; may be given several times", limitFlag(&cfg.Limits, parseLimit))
-	flags.Func("tool-limit", "`tool=minute/day`, runs of one of the service's tools, 0 for no limit; may be given several times", limitFlag(&cfg.ToolLimits, parseToolLimit))
-	flags.TextVar(&cfg.Mode, "mode", emulator.TokenBucket, "how limits count: token-bucket, fixed-window or sliding-window")
-	flags.DurationVar(&cfg.Latency, "latency", 0, "time before each reply, as 300ms (default none)")
-	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "time between the deltas of a stream, as 20ms (default none)")
+	flags.Float64Var(&cfg.RequestsPerSecond, "rps", 0, "`requests` per second of each model; fractions are fine (default no limit)")
+	flags.IntVar(&cfg.TokensPerMinute, "tpm", 0, "`tokens` per minute of each model (default no limit)")
+	flags.Func("limit", "limits of one model, as `model=rps/tpm`, 0 for no limit; may be given several times", limitFlag(&cfg.Limits, parseLimit))
+	flags.Func("tool-limit", "runs of one of the service's tools, as `tool=minute/day`, 0 for no limit; may be given several times", limitFlag(&cfg.ToolLimits, parseToolLimit))
+	flags.TextVar(&cfg.Mode, "mode", emulator.TokenBucket, "`mode` in which limits count: token-bucket, fixed-window or sliding-window")
+	flags.DurationVar(&cfg.Latency, "latency", 0, "`time` before each reply, as 300ms (default none)")
+	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "`time` between the deltas of a stream, as 20ms (default none)")
 	flags.BoolVar(&cfg.Control, "control", true, "serve /_emulator/, to look at the emulator and direct it; with -key it needs the key")
 	flags.Uint64Var(&cfg.Seed, "seed", 0, "`number` that decides which requests are struck by faults with a probability")
 	script := flags.String("script", "", "`file` with rules for what the model answers, YAML or JSON (default the built-in model)")
@@ -89,8 +72,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.BoolVar(&cfg.RetryAfter, "retry-after", false, "send Retry-After with a 429, which the real API does not")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
+			flags.SetOutput(stdout)
+			usage(flags)
 			return err
 		}
+		_, _ = fmt.Fprintln(stderr, "mistral-emulator -help lists the flags, with examples")
 		return errUsage
 	}
 	if flags.NArg() > 0 {

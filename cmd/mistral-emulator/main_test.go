@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
 // command is a run of the command that serves.
@@ -124,6 +127,65 @@ func file(t *testing.T, name, text string) string {
 	return path
 }
 
+// help is what -help prints.
+func help(t *testing.T) string {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	if err := run(t.Context(), []string{"-help"}, &stdout, &stderr); !errors.Is(err, flag.ErrHelp) || stderr.Len() > 0 {
+		t.Fatalf("-help: %v, %q", err, stderr.String())
+	}
+	return stdout.String()
+}
+
+func TestHelpIsComplete(t *testing.T) {
+	t.Parallel()
+	text := help(t)
+	for _, kind := range emulator.FaultKinds() {
+		if !strings.Contains(text, " "+string(kind)) {
+			t.Errorf("it does not name the fault %s", kind)
+		}
+	}
+	for _, word := range []string{"state", "reset", "faults", "requests"} {
+		if !strings.Contains(text, "/_emulator/"+word) {
+			t.Errorf("it does not name /_emulator/%s", word)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if len(line) > 110 && !strings.HasPrefix(line, "    \t") {
+			t.Errorf("the line %q is too long", line)
+		}
+	}
+}
+
+// Each flag is in an example, and each example serves, with the files that the
+// help shows.
+func TestExamplesOfHelpServe(t *testing.T) {
+	t.Parallel()
+	used := map[string]bool{}
+	files := strings.NewReplacer("replies.yaml", file(t, "replies.yaml", sampleScript), "faults.yaml", file(t, "faults.yaml", sampleFaults))
+	for line := range strings.Lines(examples) {
+		command, ok := strings.CutPrefix(line, "  mistral-emulator")
+		if !ok {
+			continue
+		}
+		command, _, _ = strings.Cut(command, "  ")
+		args := strings.Fields(files.Replace(command))
+		for _, arg := range args {
+			name, _, _ := strings.Cut(arg, "=")
+			used[name] = true
+		}
+		serve(t, append(args, "-addr", "127.0.0.1:0")...).stop()
+	}
+	for _, match := range regexp.MustCompile(`(?m)^  (-[a-z-]+)`).FindAllStringSubmatch(help(t), -1) {
+		if !used[match[1]] {
+			t.Errorf("no example has %s", match[1])
+		}
+	}
+	if !used["-faults"] || len(used) < 10 {
+		t.Errorf("the examples have %v", used)
+	}
+}
+
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
 	bad := file(t, "bad.yaml", "rules: [{match: x}]")
@@ -132,8 +194,7 @@ func TestBadFlags(t *testing.T) {
 		err  error
 		says string
 	}{
-		{[]string{"-help"}, flag.ErrHelp, "-token-delay"},
-		{[]string{"-nonsense"}, errUsage, "flag provided but not defined"},
+		{[]string{"-nonsense"}, errUsage, "flag provided but not defined: -nonsense\nmistral-emulator -help lists"},
 		{[]string{"-mode", "guess"}, errUsage, "guess"},
 		{[]string{"-limit", "m=fast/1"}, errUsage, `parsing "fast"`},
 		{[]string{"-limit", "1/1"}, errUsage, "want a name"},

@@ -83,3 +83,24 @@ func TestHelpListsEveryTarget(t *testing.T) {
 		t.Errorf("targets are %q, want them all", found)
 	}
 }
+
+func TestMakeSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ target, environment, says string }{
+		{"help", "PATH=" + t.TempDir(), "go is not on the PATH: install Go"},
+		{"nonsense", "X=", "there is no target nonsense: make help lists them"},
+		{"openapi", "UPSTREAM=", "make openapi UPSTREAM=path/to/openapi.yaml"},
+		{"spec-diff", "UPSTREAM=", "make spec-diff UPSTREAM=path/to/openapi.yaml"},
+		{"regenerate", "UPSTREAM=", "make regenerate UPSTREAM=path/to/openapi.yaml"},
+		{"test", "CGO_ENABLED=0", "make test: the race detector needs a C compiler"},
+		{"interop", "CGO_ENABLED=0", "make interop: the race detector needs a C compiler"},
+		{"soak", "CGO_ENABLED=0", "make soak: the race detector needs a C compiler"},
+	} {
+		t.Run(test.target, func(t *testing.T) {
+			t.Parallel()
+			if out, err := runMake(t, []string{test.environment}, test.target); err == nil || !strings.Contains(out, test.says) {
+				t.Errorf("make %s with %s: %v, it says %q, want %q", test.target, test.environment, err, out, test.says)
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+)
+
+// usage says all that a user of the command needs, before and after the flags.
+func usage(flags *flag.FlagSet) {
+	_, _ = fmt.Fprint(flags.Output(), introduction+examples+"\nFlags:\n")
+	flags.PrintDefaults()
+	_, _ = fmt.Fprint(flags.Output(), scripts+indented(sampleScript)+faults+indented(sampleFaults)+"\nKinds of faults:\n"+kinds()+control+ending)
+}
+
+const introduction = `Usage: mistral-emulator [flags]
+       go run ./cmd/mistral-emulator [flags]     in a copy of the module
+
+Serves an emulation of Mistral's beta Conversations and Agents API: all operations,
+streams and limits, in memory, with no key and no network. Point a client's base URL
+at the address it prints. It runs until it is interrupted.
+`
+
+const examples = `
+Examples:
+  mistral-emulator                                  no limits, any key
+  mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
+  mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
+  mistral-emulator -script replies.yaml -faults faults.yaml -seed 7
+  mistral-emulator -latency 300ms -token-delay 20ms -retry-after
+  mistral-emulator -addr 127.0.0.1:0 -key secret -control=false
+`
+
+const scripts = `
+A script (-script) has the model answer by rules. The first that matches the user's
+last message answers; what none matches goes to the built-in model. A rule has one
+or more of reply, call, error and delay, and may be for one model, or for the result
+of a function, alone:
+`
+
+const sampleScript = `rules:
+  - {match: "(?i)weather", call: {name: get_weather, arguments: {city: Paris}}}
+  - {match: weather, result: rain, reply: Take an umbrella.}
+  - {match: "^slow", model: mistral-small-latest, delay: 2s, reply: Here I am.}
+  - {match: "^fail", error: {status: 503, message: busy, header: {Retry-After: "1"}}}
+`
+
+const faults = `
+Faults (-faults) strike the requests of an operation, or all, that nth, every, times
+and probability leave; the first in the list that may. Some have a delay, events,
+bytes, fields or a header:
+`
+
+const sampleFaults = `- {kind: 429-tokens, operation: StartConversation, times: 2, header: {Retry-After: "1"}}
+- {kind: reset-mid-stream, events: 3, probability: 0.1}
+- {kind: slow-headers, operation: POST /v1/conversations/*, every: 5, delay: 2s}
+`
+
+const control = `
+While it runs (with -control), below the address it prints:
+  GET    /_emulator/state     what came and what was refused, limits and what is left
+  POST   /_emulator/reset     forgets all of that, and what is stored
+  GET    /_emulator/faults    the faults in force, as JSON
+  PUT    /_emulator/faults    others in their place: a list as above
+  DELETE /_emulator/faults    none
+  GET    /_emulator/requests  the last 100 requests; ?last=N for another number
+`
+
+const ending = `
+It ends with status 0 when it is interrupted, 1 if it cannot serve or a file is not
+right, 2 if a flag is not. More: go doc ./emulator
+`
+
+// kinds are all kinds of faults, in lines.
+func kinds() string {
+	const width = 84
+	var b strings.Builder
+	column := 0
+	for _, kind := range emulator.FaultKinds() {
+		if column == 0 || column+1+len(kind) > width {
+			column, _ = fmt.Fprintf(&b, "\n  %s", kind)
+			continue
+		}
+		n, _ := fmt.Fprintf(&b, " %s", kind)
+		column += n
+	}
+	return strings.TrimPrefix(b.String(), "\n") + "\n"
+}
+
+func indented(text string) string {
+	return "\n  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
+}
