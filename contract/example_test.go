@@ -10,6 +10,27 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
+// An event that was recorded somewhere: what is wrong with it?
+func ExampleContract_CheckEvent() {
+	for _, v := range contract.Default().CheckEvent("message.output.delta", []byte(`{"type":"message.output.delta","id":"msg_1","content":5}`)) {
+		fmt.Println(v)
+	}
+	// Output: event /data/content: type: want string or object, have 5
+}
+
+// A reply without a server: is it what the document says?
+func ExampleOperation_CheckResponse() {
+	operation, found := contract.Default().Route(http.MethodGet, "/v1/conversations/conv_1/history")
+	fmt.Println(operation.ID, found)
+	header := http.Header{"Content-Type": {"application/json"}}
+	for _, v := range operation.CheckResponse(http.StatusOK, header, []byte(`{"object":"conversation.history","entries":[]}`)) {
+		fmt.Println(v)
+	}
+	// Output:
+	// GetConversationHistory true
+	// GetConversationHistory: response /conversation_id: required: property is missing
+}
+
 // In a test it is contract.Client(t, nil), and each violation fails the test.
 func Example() {
 	server, err := emulator.Start(emulator.Config{})

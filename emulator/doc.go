@@ -47,14 +47,14 @@
 // None of them is counted, recorded, limited or struck. They take any key or none,
 // unless [Config.APIKey] is set: then it is theirs too.
 //
-//	GET    state     statistics (as [Stats]), limits and what is left of them, the numbers
+//	GET    state     statistics (as Stats), limits and what is left of them, the numbers
 //	                 of conversations, agents and faults
-//	POST   reset     as [Emulator.Reset]; answers 204
-//	GET    faults    the faults in force, a list as [ParseFaults] reads it
+//	POST   reset     as Emulator.Reset; answers 204
+//	GET    faults    the faults in force, a list as ParseFaults reads it
 //	PUT    faults    puts the list that is the body in their place
 //	DELETE faults    removes all; answers 204
-//	GET    requests  the last 100 requests (as [Recorded]), the newest at the end; with
-//	                 ?last=N the last N, 1 to [MaxRecorded]
+//	GET    requests  the last 100 requests (as Recorded), the newest at the end; with
+//	                 ?last=N the last N, 1 to MaxRecorded
 //
 // What is refused has an object with "detail".
 //

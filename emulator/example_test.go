@@ -1,9 +1,11 @@
 package emulator_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
@@ -32,6 +34,74 @@ func ask(url, text string) {
 	_, said, _ := strings.Cut(string(body), `"content":`)
 	said, _, _ = strings.Cut(said, `,"`)
 	fmt.Println(strings.TrimSpace(fmt.Sprintf("%d %s %s", response.StatusCode, response.Header.Get("Retry-After"), said)))
+}
+
+// A limit of one request in a long time: the second is refused, as by the real API.
+func Example() {
+	server, err := emulator.Start(emulator.Config{RequestsPerSecond: 0.001})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = server.Close() }()
+	ask(server.URL(), "Say hello")
+	ask(server.URL(), "Say hello again")
+
+	total := server.Stats().Total()
+	fmt.Println(total.Admitted, "admitted,", total.Refused(), "refused,", total.Tokens, "tokens")
+	// Output:
+	// 200  "hello"
+	// 429
+	// 1 admitted, 1 refused, 8 tokens
+}
+
+// A model of your own gets all that a prompt consists of.
+func ExampleReply() {
+	shout := func(ctx context.Context, p emulator.Prompt) emulator.Reply {
+		if strings.Contains(p.Text(), "quiet") {
+			return emulator.Reply{Err: &emulator.Error{Status: http.StatusServiceUnavailable, Message: "asleep"}}
+		}
+		return emulator.Reply{Text: strings.ToUpper(p.Text())}
+	}
+	server, err := emulator.Start(emulator.Config{Model: shout})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = server.Close() }()
+	ask(server.URL(), "Hear, hear")
+	ask(server.URL(), "Be quiet")
+	// Output:
+	// 200  "HEAR, HEAR"
+	// 503
+}
+
+// What came, for a test to look at.
+func ExampleEmulator_Requests() {
+	server, err := emulator.Start(emulator.Config{Control: true}) // which has bodies recorded
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = server.Close() }()
+	ask(server.URL(), "Say hello")
+	for _, r := range server.Requests() {
+		fmt.Println(r.Operation, r.Model, r.Status, r.Tokens, r.Body)
+	}
+	// Output:
+	// 200  "hello"
+	// StartConversation m 200 8 {"model":"m","inputs":"Say hello"}
+}
+
+// As a handler it serves without a port of its own.
+func ExampleNew() {
+	handler := emulator.New(emulator.Config{})
+	request := httptest.NewRequest(http.MethodGet, "/v1/conversations", nil)
+	request.Header.Set("Authorization", "Bearer any")
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	fmt.Println(recorder.Code, strings.TrimSpace(recorder.Body.String()))
+	// Output: 200 []
 }
 
 // Two calls fail before one succeeds.

@@ -54,6 +54,58 @@ func ExamplePermit_Cancel() {
 	// Output: 0s
 }
 
+// A refused call waits out the pause and goes first. Its tokens are held meanwhile.
+func ExamplePermit_Retry() {
+	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
+	ctx := context.Background()
+	permit, _ := l.Acquire(ctx, 1000)
+	// ... the server answers 429 with "Retry-After: 0.02".
+	pause := permit.Refused(limiter.Refusal{RetryAfter: 20 * time.Millisecond})
+	if err := permit.Retry(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	// ... and now with a reply.
+	permit.Settle(800)
+	fmt.Println(pause > 0, permit.Waited() > 0, l.Snapshot().Retried)
+	// Output: true true 1
+}
+
+// Two calls have emptied a bucket of two, which gets one back in 10 s. With a guard the
+// third starts when the 20 s that two take have passed, and the jitter: a server that
+// counts by windows would refuse it before.
+func ExampleGuarded() {
+	limit := limiter.Limit{RequestsPerSecond: 0.1, RequestBurst: 2, TokensPerMinute: 60_000}
+	bare, _ := limiter.New(limit)
+	guarded, _ := limiter.New(limit, limiter.Guarded(5*time.Second))
+	for _, l := range []*limiter.Limiter{bare, guarded} {
+		for range 2 {
+			permit, _ := l.Acquire(context.Background(), 100)
+			permit.Settle(100)
+		}
+		fmt.Println(l.WaitTime(100).Round(5 * time.Second))
+	}
+	// Output:
+	// 10s
+	// 25s
+}
+
+// What the server says counts, where less is left than is known here.
+func ExampleLimiter_Observe() {
+	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
+	limit, left := 60_000, 1000 // x-ratelimit-limit-tokens-minute, x-ratelimit-remaining-tokens-minute
+	l.Observe(limiter.ServerState{LimitTokens: &limit, RemainingTokens: &left})
+	fmt.Println(l.WaitTime(31_000).Round(5 * time.Second)) // 30 000 more at 1000 a second
+	// Output: 30s
+}
+
+func ExampleLimiter_SetLimit() {
+	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
+	err := l.SetLimit(limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 10_000})
+	fmt.Println(err, l.Limit().TokenBurst)
+	// Output: <nil> 10000
+}
+
 func ExampleLimiter_Pause() {
 	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
 	l.Pause(time.Now().Add(30 * time.Second)) // a 429 with "Retry-After: 30"

@@ -54,11 +54,11 @@ type Config struct {
 	AllowHTTP bool
 
 	// RequestsPerSecond is the account's limit; fractions such as 0.08 are fine.
-	// Must be finite and above 0. Default: 1.
+	// Must be above 0 and at most a million. Default: 1.
 	RequestsPerSecond float64
 
 	// TokensPerMinute is the account's limit, prompt and reply together. Must be
-	// above 0. Default: 500 000.
+	// above 0 and at most 10^12. Default: 500 000.
 	TokensPerMinute int
 
 	// Limits holds the models that have limits of their own, by the name that
@@ -102,17 +102,18 @@ type Config struct {
 	BaseDelay time.Duration
 
 	// MaxDelay bounds the wait between attempts. A server that asks for a longer
-	// one with Retry-After gets no further attempt. Default: 32 s.
+	// one with Retry-After gets no further attempt. Must be above 0. Default: 32 s.
 	MaxDelay time.Duration
 
 	// Timeout bounds one attempt: the whole of it for a plain call, and the wait
 	// for the headers of the reply for a stream. The time spent waiting for the
-	// limiter does not count; bound the whole call by its context. Default: 60 s.
+	// limiter does not count; bound the whole call by its context. Must be above 0.
+	// Default: 60 s.
 	Timeout time.Duration
 
 	// StreamIdleTimeout bounds the silence of a stream: the time in which nothing at
 	// all comes, while the caller waits for an event. A stream may last as long as
-	// it goes on. Default: 60 s.
+	// it goes on. Must be above 0. Default: 60 s.
 	StreamIdleTimeout time.Duration
 
 	// HTTPClient sends the requests. It is copied, and the copy follows no

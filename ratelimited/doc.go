@@ -13,10 +13,22 @@
 // Every operation goes the same way. Its tokens are estimated: the prompt is
 // counted, with the history of a stored conversation, and the reply guessed. The
 // limiter admits it when both a request and the tokens are there, first come,
-// first served, but for small calls that pass a large one without delaying it. The request is sent, and sent again after a failure that may
-// pass: 429, 500, 502, 503, 504, a broken connection, an attempt that took too
-// long. In the end what the reply reports as used is settled: a surplus goes back
-// to the bucket and lets the next call start at once, a shortfall is charged.
+// first served, but for small calls that pass a large one without delaying it. The
+// request is sent, and sent again after a failure that may pass: 429, 500, 502, 503,
+// 504, a broken connection, an attempt that took too long. In the end what the reply
+// reports as used is settled: a surplus goes back to the bucket and lets the next
+// call start at once, a shortfall is charged. Calls that manage things (Get, List,
+// Delete and their like, and all of [Agents]) cost a request and no tokens.
+//
+// # Limits
+//
+// [Config.RequestsPerSecond] and [Config.TokensPerMinute] are those of the account,
+// which all models share that have none of their own in [Config.Limits]. By default
+// calls start a little later than two token buckets would allow, so that servers that
+// count by windows refuse nothing either; [Config.Jitter] and [Config.BareBuckets]
+// decide that, and package limiter says how. A 429 all the same pauses every call to
+// that model. [Client.WaitTime] and [Client.Snapshot] look, and [Client.SetLimit]
+// changes a limit while calls wait.
 //
 // # Concurrency
 //
@@ -28,8 +40,14 @@
 //
 // [*ConfigError] and [*RequestError] report bad input before anything is sent,
 // [*TokenCountError] a prompt that cannot be counted, [*WaitError] a context that
-// ended before the call was sent, [*APIError] a reply that is no success,
+// ended before the call was sent, [*LimiterError] limits that are kept elsewhere and
+// could not be reached, [*APIError] a reply that is no success,
 // [*RateLimitError] a 429 after the last attempt, [*TransportError] a request
 // without a reply, [*StreamError] a stream that broke. Each implements [Error] and
 // wraps its cause; [ErrNotFound] and its like say what kind of failure it is.
+//
+// # Testing
+//
+// Package emulator is the API on your own machine, limits and faults included; give
+// its address to [Config.BaseURL]. Package contract checks what passes.
 package ratelimited

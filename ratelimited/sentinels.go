@@ -14,7 +14,7 @@ var (
 	// [RateLimitError.Reason] is none.
 	ErrRetryable = errors.New("mistral: may succeed later")
 
-	ErrInvalid      = errors.New("mistral: the request is not valid") // 400 and 422, and [*RequestError]
+	ErrInvalid      = errors.New("mistral: the request is not valid") // 400 and 422, and RequestError
 	ErrUnauthorized = errors.New("mistral: the key is not valid")     // 401
 	ErrForbidden    = errors.New("mistral: not allowed")              // 403, also by a guardrail
 	ErrNotFound     = errors.New("mistral: not found")                // 404

@@ -5,6 +5,7 @@ import (
 	"log"
 	"strings"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
@@ -27,6 +28,35 @@ data: {"type":"conversation.response.done"}
 	// Output:
 	// message.output.delta {"type":"message.output.delta","content":"Hello"}
 	// conversation.response.done {"type":"conversation.response.done"}
+}
+
+// An event of a type that this version does not know is no error.
+func ExampleDecode() {
+	body := strings.NewReader(`event: message.output.delta
+data: {"type":"message.output.delta","id":"msg_1","model":"m","content":"Hello"}
+
+event: conversation.surprise
+data: {"type":"conversation.surprise","size":3}
+
+`)
+	for frame, err := range sse.NewDecoder(body).Frames() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		event, err := sse.Decode(frame)
+		if err != nil {
+			log.Fatal(err)
+		}
+		switch e := event.(type) {
+		case generated.MessageOutputEvent:
+			fmt.Println("text:", e.Content.Text())
+		case generated.UnknownStreamEvent:
+			fmt.Printf("%s: %s\n", e.Type, e.Raw)
+		}
+	}
+	// Output:
+	// text: Hello
+	// conversation.surprise: {"type":"conversation.surprise","size":3}
 }
 
 func ExampleDecoder_maxFrameSize() {

@@ -3,6 +3,7 @@ package tokens_test
 import (
 	"fmt"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
@@ -13,6 +14,23 @@ func ExampleCounter_Text() {
 	// Output:
 	// 2
 	// 6
+}
+
+// A message costs 4 tokens beside its text, and the reply that follows 2.
+func ExampleCounter_Messages() {
+	var counter tokens.Counter
+	fmt.Println(counter.Messages([]generated.Entry{
+		generated.NewEntry(generated.MessageInputEntry{Role: generated.MessageRoleUser, Content: generated.NewTextContent("hello world")}),
+	}))
+	// Output: 8
+}
+
+// The model reads the declarations of its tools with every call.
+func ExampleCounter_Tools() {
+	var counter tokens.Counter
+	search := generated.NewTool(generated.WebSearchTool{})
+	fmt.Println(counter.Tools(nil), counter.Tools([]generated.Tool{search}))
+	// Output: 0 6
 }
 
 func ExampleNewCounter() {

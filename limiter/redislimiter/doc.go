@@ -1,5 +1,5 @@
 // Package redislimiter keeps the limits of one account for many processes, with
-// its books in a Redis or Valkey that they share. It makes [limiter.Backend]s for
+// its books in a Redis or Valkey that they share. A [limiter.Backend] of it is for
 // the client of package ratelimited:
 //
 //	store, err := redislimiter.Open(ctx, redis.NewClient(&redis.Options{Addr: "localhost:6379"}), redislimiter.Config{})

@@ -1,0 +1,93 @@
+package ratelimited_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// An agent is a model with instructions, tools and settings. A conversation with it
+// counts against the limit of its model.
+func ExampleAgents_Create() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	agent, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{
+		Model: "mistral-small-latest", Name: "Accountant", Instructions: "You add.",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		AgentID: agent.ID, Inputs: ratelimited.Text("What is 40+2?"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(agent.Name, "says", ratelimited.OutputText(response))
+	if err := client.Beta.Agents.Delete(ctx, agent.ID); err != nil {
+		log.Fatal(err)
+	}
+	// Output: Accountant says 42
+}
+
+// An update makes a new version. An alias is a name of one that does not move by
+// itself.
+func ExampleAgents_CreateVersionAlias() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	agent, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{Model: "mistral-small-latest", Name: "Old"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Beta.Agents.CreateVersionAlias(ctx, agent.ID, "stable", agent.Version); err != nil {
+		log.Fatal(err)
+	}
+	updated, err := client.Beta.Agents.Update(ctx, agent.ID, generated.UpdateAgentRequest{Name: ratelimited.Ptr("New")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	stable, err := client.Beta.Agents.GetVersion(ctx, agent.ID, "stable")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(updated.Name, updated.Version-agent.Version)
+	fmt.Println(stable.Name, stable.Version-agent.Version)
+	// Output:
+	// New 1
+	// Old 0
+}
+
+// Each page has the token of the next one.
+func ExampleAgents_ListPages() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+	for _, name := range []string{"one", "two", "three"} {
+		if _, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{Model: "mistral-small-latest", Name: name}); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	params := generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(2)}
+	for {
+		page, err := client.Beta.Agents.ListPages(ctx, params)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(len(page.Data), "agents")
+		if page.NextPageToken == "" {
+			break
+		}
+		params.PageToken = &page.NextPageToken
+	}
+	// Output:
+	// 2 agents
+	// 1 agents
+}

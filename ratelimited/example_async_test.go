@@ -1,0 +1,53 @@
+package ratelimited_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// The calls run side by side, as fast as the limiter lets them; the results are in
+// the order of the inputs.
+func ExampleGather() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	questions := []string{"What is 1+1?", "What is 2+2?", "What is 3+3?"}
+	results := ratelimited.Gather(context.Background(), questions, func(ctx context.Context, question string) (*generated.ConversationResponse, error) {
+		return client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+			Model: "mistral-small-latest", Inputs: ratelimited.Text(question),
+		})
+	})
+	for i, result := range results {
+		if result.Err != nil {
+			log.Fatal(result.Err)
+		}
+		fmt.Println(questions[i], ratelimited.OutputText(result.Value))
+	}
+	// Output:
+	// What is 1+1? 2
+	// What is 2+2? 4
+	// What is 3+3? 6
+}
+
+func ExampleAsync() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	future := ratelimited.Async(func() (*generated.ConversationResponse, error) {
+		return client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+			Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello"),
+		})
+	})
+	// ... something else, meanwhile.
+	response, err := future.Await(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ratelimited.OutputText(response))
+	// Output: hello
+}

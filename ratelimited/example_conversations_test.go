@@ -1,0 +1,143 @@
+package ratelimited_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// Optional fields whose zero value means something are pointers, which Ptr makes.
+func ExampleConversations_Start() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	response, err := client.Beta.Conversations.Start(context.Background(), generated.StartConversationRequest{
+		Model:          "mistral-small-latest",
+		Inputs:         ratelimited.Text("Count to 5"),
+		Instructions:   "Be brief.",
+		CompletionArgs: generated.CompletionArgs{Temperature: ratelimited.Ptr(0.0), MaxTokens: ratelimited.Ptr(100)},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ratelimited.OutputText(response))
+	// Output: 1 2 3 4 5
+}
+
+// The server remembers the conversation. The client remembers how long it is, so
+// that the tokens of its history are waited for too.
+func ExampleConversations_Append() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("What is 2+2?"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ratelimited.OutputText(response))
+
+	response, err = client.Beta.Conversations.Append(ctx, response.ConversationID, generated.AppendConversationRequest{
+		Inputs: ratelimited.Text("Multiply that by 3"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ratelimited.OutputText(response))
+	// Output:
+	// 4
+	// 12
+}
+
+// A conversation goes another way from one of its entries on. The first one stays.
+func ExampleConversations_Restart() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	first, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("What is 2+2?"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	history, err := client.Beta.Conversations.GetHistory(ctx, first.ConversationID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	reply := history.Entries[1].Value().(generated.MessageOutputEntry)
+	second, err := client.Beta.Conversations.Restart(ctx, first.ConversationID, generated.RestartConversationRequest{
+		FromEntryID: reply.ID, Inputs: ratelimited.Text("Multiply that by 5"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ratelimited.OutputText(second), second.ConversationID != first.ConversationID)
+	// Output: 20 true
+}
+
+// An entry is one of several types.
+func ExampleConversations_GetHistory() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	history, err := client.Beta.Conversations.GetHistory(ctx, response.ConversationID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, entry := range history.Entries {
+		switch e := entry.Value().(type) {
+		case generated.MessageInputEntry:
+			fmt.Println("user:", e.Content.Text())
+		case generated.MessageOutputEntry:
+			fmt.Println("model:", e.Content.Text())
+		}
+	}
+	// Output:
+	// user: Say hello
+	// model: hello
+}
+
+// What was said before need not be stored: it can be sent along.
+func ExampleEntries() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	response, err := client.Beta.Conversations.Start(context.Background(), generated.StartConversationRequest{
+		Model: "mistral-small-latest",
+		Inputs: ratelimited.Entries(
+			ratelimited.User("My name is Ada"),
+			ratelimited.Assistant("Hello, Ada!"),
+			ratelimited.User("What is my name?"),
+		),
+		Store: ratelimited.Ptr(false),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ratelimited.OutputText(response))
+	// Output: Your name is Ada.
+}
+
+// A message may have pieces of several kinds.
+func ExampleUserChunks() {
+	message := ratelimited.UserChunks(
+		generated.NewContentChunk(generated.TextChunk{Text: "What is in this picture?"}),
+		generated.NewContentChunk(generated.ImageURLChunk{ImageURL: generated.ImageURL{URL: "https://example.com/cat.png"}}),
+	)
+	content := message.Value().(generated.MessageInputEntry).Content
+	fmt.Println(content.Text())
+	// Output: What is in this picture?
+}

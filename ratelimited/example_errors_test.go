@@ -1,0 +1,82 @@
+package ratelimited_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// The server asks for a longer wait than MaxDelay, so the call is not tried again.
+func ExampleRateLimitError() {
+	client, stop := emulatedClient(ratelimited.Config{}, emulator.Fault{
+		Kind: emulator.FaultTokenLimit, Header: map[string]string{"Retry-After": "60"},
+	})
+	defer stop()
+
+	_, err := client.Beta.Conversations.Start(context.Background(), generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Hello!"),
+	})
+	var limited *ratelimited.RateLimitError
+	if errors.As(err, &limited) {
+		fmt.Println(limited.StatusCode, limited.Message)
+		fmt.Println(limited.LimitType, limited.RetryAfter, limited.Attempts)
+	}
+	// Output:
+	// 429 Token rate limit reached.
+	// tokens 1m0s 1
+}
+
+// What kind of failure it is, errors.Is says; what exactly, the type.
+func ExampleAPIError() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	_, err := client.Beta.Conversations.Get(context.Background(), "conv_none")
+	fmt.Println(errors.Is(err, ratelimited.ErrNotFound), errors.Is(err, ratelimited.ErrRetryable))
+	var failure *ratelimited.APIError
+	if errors.As(err, &failure) {
+		fmt.Println(failure.Method, failure.Path, failure.StatusCode)
+	}
+	// Output:
+	// true false
+	// GET /v1/conversations/conv_none 404
+}
+
+// Input that cannot be right is not sent.
+func ExampleRequestError() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	_, err := client.Beta.Conversations.Append(context.Background(), "", generated.AppendConversationRequest{Inputs: ratelimited.Text("Go on")})
+	fmt.Println(err)
+	var invalid *ratelimited.RequestError
+	if errors.As(err, &invalid) {
+		fmt.Println(invalid.Operation, invalid.Field)
+	}
+	// Output:
+	// mistral: Conversations.Append: conversation_id is "": must not be empty
+	// Conversations.Append conversation_id
+}
+
+// A context bounds the whole call, its wait for the limiter included.
+func ExampleWaitError() {
+	client, stop := emulatedClient(ratelimited.Config{RequestsPerSecond: 0.01})
+	defer stop()
+	request := generated.StartConversationRequest{Model: "mistral-small-latest", Inputs: ratelimited.Text("Hello!")}
+	if _, err := client.Beta.Conversations.Start(context.Background(), request); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	_, err := client.Beta.Conversations.Start(ctx, request) // its turn is in 100 s
+	var waited *ratelimited.WaitError
+	fmt.Println(errors.As(err, &waited), errors.Is(err, context.DeadlineExceeded))
+	// Output: true true
+}
