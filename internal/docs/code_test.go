@@ -31,23 +31,24 @@ var (
 	declarations = regexp.MustCompile(`^(?://.*\n)*(?:func|type) `)
 )
 
-// program makes a program of a block that is not one: declarations, or statements
+// source makes a file of a package of a block: a program, declarations, or statements
 // in a function that has at hand what README says is, and that uses what the block
-// declares. What the compiler says of it names the document and its line.
-func program(document string, s snippet) string {
+// declares. What the compiler says of it names the document and its line. A program
+// is made a package too, which saves linking it.
+func source(document string, s snippet) string {
 	code := fmt.Sprintf("//line %s:%d\n%s", document, s.line, s.code)
-	if strings.HasPrefix(s.code, "package ") {
-		return code
+	if strings.HasPrefix(s.code, "package main\n") {
+		return strings.Replace(code, "package main\n", "package block\n", 1)
 	}
 	var b strings.Builder
-	b.WriteString("package main\n\nimport (\n")
+	b.WriteString("package block\n\nimport (\n")
 	plain := comment.ReplaceAllString(s.code, "")
 	for _, name := range slices.Sorted(maps.Keys(packages)) {
 		if regexp.MustCompile(`\b` + name + `\.\w`).MatchString(plain) {
 			fmt.Fprintf(&b, "\t%s %q\n", name, packages[name])
 		}
 	}
-	b.WriteString(")\n\nfunc main() {}\n\n")
+	b.WriteString(")\n\n")
 	if declarations.MatchString(s.code) {
 		return b.String() + code
 	}
@@ -91,10 +92,10 @@ func compile(t *testing.T, d document) (int, string) {
 		}
 		name := fmt.Sprintf("block%d", count)
 		file := filepath.Join(temporary, name+".go")
-		if err := os.WriteFile(file, []byte(program(filepath.Join(root, d.path), s)), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(source(filepath.Join(root, d.path), s)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		overlay.Replace[filepath.Join(in, name, "main.go")] = file
+		overlay.Replace[filepath.Join(in, name, "block.go")] = file
 		blocks[in] = append(blocks[in], "./"+name)
 	}
 	config, err := json.Marshal(overlay)
@@ -107,7 +108,7 @@ func compile(t *testing.T, d document) (int, string) {
 	}
 	var said strings.Builder
 	for in, names := range blocks {
-		command := exec.CommandContext(t.Context(), "go", append([]string{"build", "-overlay", overlayFile, "-o", os.DevNull}, names...)...)
+		command := exec.CommandContext(t.Context(), "go", append([]string{"build", "-overlay", overlayFile}, names...)...)
 		command.Dir = in
 		if out, err := command.CombinedOutput(); err != nil {
 			fmt.Fprintf(&said, "%v\n%s", err, out)
