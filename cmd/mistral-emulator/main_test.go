@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,24 +138,30 @@ func help(t *testing.T) string {
 	return stdout.String()
 }
 
-func TestHelpIsComplete(t *testing.T) {
+func TestHelpHasAllKindsOfFaults(t *testing.T) {
 	t.Parallel()
-	text := help(t)
+	words := strings.Fields(help(t))
 	for _, kind := range emulator.FaultKinds() {
-		if !strings.Contains(text, " "+string(kind)) {
+		if !slices.Contains(words, string(kind)) {
 			t.Errorf("it does not name the fault %s", kind)
 		}
 	}
-	for _, word := range []string{"state", "reset", "faults", "requests"} {
-		if !strings.Contains(text, "/_emulator/"+word) {
-			t.Errorf("it does not name /_emulator/%s", word)
+}
+
+// What the help says of the control endpoint is so.
+func TestControlOfHelpAnswers(t *testing.T) {
+	t.Parallel()
+	c := serve(t, "-key", "k")
+	calls := regexp.MustCompile(`(?m)^  ([A-Z]+) +(/_emulator/[a-z]+)`).FindAllStringSubmatch(help(t), -1)
+	if len(calls) != 6 {
+		t.Errorf("the help has %d calls, want 6", len(calls))
+	}
+	for _, call := range calls {
+		if status, body := c.ask(call[1], call[2], "[]"); status/100 != 2 {
+			t.Errorf("%s %s: %d %s", call[1], call[2], status, body)
 		}
 	}
-	for line := range strings.Lines(text) {
-		if len(line) > 110 && !strings.HasPrefix(line, "    \t") {
-			t.Errorf("the line %q is too long", line)
-		}
-	}
+	c.stop()
 }
 
 // Each flag is in an example, and each example serves, with the files that the

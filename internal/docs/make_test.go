@@ -1,14 +1,18 @@
 package docs_test
 
 import (
+	"cmp"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 var rule = regexp.MustCompile(`(?m)^([\w./%-][\w./% -]*):(?:[^=]|$)`)
@@ -103,4 +107,38 @@ func TestMakeSaysWhatIsMissing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unnested finds the modules within this one that the Makefile does not go through.
+func unnested(root fs.FS, makefile string) ([]string, error) {
+	match := regexp.MustCompile(`(?m)^NESTED = (.*)$`).FindStringSubmatch(makefile)
+	if match == nil {
+		return []string{"the Makefile has no NESTED"}, nil
+	}
+	var missing []string
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && entry.Name() == "node_modules" {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		if dir := path.Dir(name); entry.Name() == "go.mod" && dir != "." && !slices.Contains(strings.Fields(match[1]), dir) {
+			missing = append(missing, dir+" is a module that NESTED in the Makefile does not name")
+		}
+		return nil
+	})
+	return missing, err
+}
+
+func TestEveryModuleIsInTheMakefile(t *testing.T) {
+	t.Parallel()
+	small := fstest.MapFS{"go.mod": {}, "a/go.mod": {}, "b/c/go.mod": {}, "node_modules/x/go.mod": {}}
+	got, err := unnested(small, "NESTED = a d\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFindings(t, got, "b/c is a module")
+	got, err = unnested(os.DirFS(module), makefile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, got)
 }
