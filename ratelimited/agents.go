@@ -9,7 +9,8 @@ import (
 )
 
 // Agents is the agents API: /v1/agents. Its calls cost a request and no tokens.
-// Its methods are safe for concurrent use.
+// Its methods are safe for concurrent use. An id, version or alias that the API does
+// not know is an [ErrNotFound].
 type Agents struct{ client *Client }
 
 // Create makes an agent. Model and Name must be set.
@@ -74,7 +75,7 @@ func (s *Agents) Update(ctx context.Context, agentID string, request generated.U
 	}, options)
 }
 
-// Delete deletes an agent.
+// Delete deletes an agent with all its versions. It cannot be undone.
 func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.client, operation{
 		name: "Agents.Delete", method: http.MethodDelete, path: "/v1/agents/{agent_id}",
@@ -86,7 +87,7 @@ func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOpti
 	return err
 }
 
-// UpdateVersion makes another version of an agent its current one.
+// UpdateVersion makes another version of an agent its current one, and returns that.
 func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.UpdateVersion", method: http.MethodPatch, path: "/v1/agents/{agent_id}/version",
@@ -108,7 +109,7 @@ func (s *Agents) ListVersions(ctx context.Context, agentID string, params genera
 	}, options)
 }
 
-// GetVersion returns one version of an agent.
+// GetVersion returns one version of an agent, by its number in decimal or its alias.
 func (s *Agents) GetVersion(ctx context.Context, agentID, version string, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.GetVersion", method: http.MethodGet, path: "/v1/agents/{agent_id}/versions/{version}",
@@ -119,7 +120,8 @@ func (s *Agents) GetVersion(ctx context.Context, agentID, version string, option
 	}, options)
 }
 
-// CreateVersionAlias names a version of an agent, or moves an alias to it.
+// CreateVersionAlias names a version of an agent, or moves an alias to it. An alias
+// is unique within its agent.
 func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, version int, options ...CallOption) (*generated.AgentAliasResponse, error) {
 	return complete[*generated.AgentAliasResponse](ctx, s.client, operation{
 		name: "Agents.CreateVersionAlias", method: http.MethodPut, path: "/v1/agents/{agent_id}/aliases",

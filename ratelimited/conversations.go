@@ -14,7 +14,8 @@ import (
 //
 // A call that asks a model for a reply may be carried out twice if the
 // connection breaks before the reply came and it is tried again; pass
-// [WithMaxRetries](0) where that matters.
+// [WithMaxRetries](0) where that matters. An id that the API does not know is an
+// [ErrNotFound].
 type Conversations struct{ client *Client }
 
 // Start starts a conversation with a model or an agent and returns the reply.
@@ -23,7 +24,10 @@ func (s *Conversations) Start(ctx context.Context, request generated.StartConver
 	return complete[*generated.ConversationResponse](ctx, s.client, startOperation(request, false), options)
 }
 
-// StartStream is [Conversations.Start] with the reply as a stream of events.
+// StartStream is [Conversations.Start] with the reply as a stream of events. It
+// returns when the first of them has come; until then the call may be tried again. The
+// context bounds the whole stream. Range over [Stream.Events], or close the stream: one
+// that is left alone holds its connection and its tokens.
 func (s *Conversations) StartStream(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*Stream, error) {
 	return openStream(ctx, s.client, startOperation(request, true), options)
 }
@@ -45,12 +49,14 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 }
 
 // Append continues a conversation and returns the reply. Inputs must be set, or
-// ToolConfirmations.
+// ToolConfirmations. The model reads the whole stored conversation again, so its
+// tokens count in every call.
 func (s *Conversations) Append(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
 	return complete[*generated.ConversationResponse](ctx, s.client, appendOperation(conversationID, request, false), options)
 }
 
-// AppendStream is [Conversations.Append] with the reply as a stream of events.
+// AppendStream is [Conversations.Append] with the reply as a stream of events, as
+// [Conversations.StartStream] has it.
 func (s *Conversations) AppendStream(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*Stream, error) {
 	return openStream(ctx, s.client, appendOperation(conversationID, request, true), options)
 }
@@ -73,12 +79,14 @@ func appendOperation(conversationID string, request generated.AppendConversation
 }
 
 // Restart starts a new conversation from an entry of another one and returns
-// the reply. FromEntryID must be set.
+// the reply. FromEntryID must be set: the new one has what came until then, that entry
+// included, and Inputs, if any. The other one stays as it is.
 func (s *Conversations) Restart(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
 	return complete[*generated.ConversationResponse](ctx, s.client, restartOperation(conversationID, request, false), options)
 }
 
-// RestartStream is [Conversations.Restart] with the reply as a stream of events.
+// RestartStream is [Conversations.Restart] with the reply as a stream of events, as
+// [Conversations.StartStream] has it.
 func (s *Conversations) RestartStream(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*Stream, error) {
 	return openStream(ctx, s.client, restartOperation(conversationID, request, true), options)
 }
@@ -118,7 +126,8 @@ func (s *Conversations) Get(ctx context.Context, conversationID string, options 
 	}, options)
 }
 
-// GetHistory returns all entries of a conversation, oldest first.
+// GetHistory returns all entries of a conversation, oldest first: messages, function
+// calls and their results, runs of tools, handoffs.
 func (s *Conversations) GetHistory(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationHistory, error) {
 	return complete[*generated.ConversationHistory](ctx, s.client, operation{
 		name: "Conversations.GetHistory", method: http.MethodGet, path: "/v1/conversations/{conversation_id}/history",
@@ -129,7 +138,7 @@ func (s *Conversations) GetHistory(ctx context.Context, conversationID string, o
 	}, options)
 }
 
-// GetMessages returns the messages of a conversation, oldest first.
+// GetMessages returns the messages of a conversation alone, oldest first.
 func (s *Conversations) GetMessages(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationMessages, error) {
 	return complete[*generated.ConversationMessages](ctx, s.client, operation{
 		name: "Conversations.GetMessages", method: http.MethodGet, path: "/v1/conversations/{conversation_id}/messages",
@@ -151,7 +160,7 @@ func (s *Conversations) List(ctx context.Context, params generated.ListConversat
 	}, options)
 }
 
-// Delete deletes a conversation.
+// Delete deletes a conversation. It cannot be undone.
 func (s *Conversations) Delete(ctx context.Context, conversationID string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.client, operation{
 		name: "Conversations.Delete", method: http.MethodDelete, path: "/v1/conversations/{conversation_id}",

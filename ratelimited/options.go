@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// CallOption changes one call. An option that breaks its rule makes the call
-// fail with a [*ConfigError] before anything is sent.
+// CallOption changes one call. Of two of a kind the last counts, but
+// [WithHeader] adds. An option that breaks its rule makes the call fail with a
+// [*ConfigError] before anything is sent. Options may be used by any number of calls,
+// [WithResponseInto] by one at a time.
 type CallOption func(*callOptions) error
 
 // callOptions are a call's settings: the client's, changed by the call's own.
@@ -32,8 +34,8 @@ func WithTimeout(d time.Duration) CallOption {
 	}
 }
 
-// WithMaxRetries replaces [Config.MaxRetries] for the call. 0, like [NoRetries],
-// allows a single attempt.
+// WithMaxRetries replaces [Config.MaxRetries] for the call: 0 to 100. 0, like
+// [NoRetries], allows a single attempt.
 func WithMaxRetries(n int) CallOption {
 	return func(o *callOptions) error {
 		if n < NoRetries || n > maxMaxRetries {
