@@ -1,0 +1,51 @@
+package generated_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// A union is read with a type switch. What this version does not know keeps its JSON.
+func ExampleEntry() {
+	var entries []generated.Entry
+	err := json.Unmarshal([]byte(`[
+		{"type":"message.input","role":"user","content":"Draw a cat"},
+		{"type":"function.call","tool_call_id":"call_1","name":"draw","arguments":"{\"what\":\"cat\"}"},
+		{"type":"sculpture","height":3}
+	]`), &entries)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, entry := range entries {
+		switch e := entry.Value().(type) {
+		case generated.MessageInputEntry:
+			fmt.Println(e.Role, "says", e.Content.Text())
+		case generated.FunctionCallEntry:
+			fmt.Println("calls", e.Name, e.Arguments)
+		case generated.UnknownEntry:
+			fmt.Printf("%s: %s\n", e.Type, e.Raw)
+		}
+	}
+	// Output:
+	// user says Draw a cat
+	// calls draw {"what":"cat"}
+	// sculpture: {"type":"sculpture","height":3}
+}
+
+// The "type" is set by NewTool. What is unset is not sent.
+func ExampleNewTool() {
+	tool := generated.NewTool(generated.FunctionTool{Function: generated.Function{
+		Name: "get_time", Parameters: map[string]any{"type": "object"},
+	}})
+	text, err := json.Marshal(generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: generated.NewTextInputs("What time is it?"), Tools: []generated.Tool{tool},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(text))
+	// Output: {"inputs":"What time is it?","model":"mistral-small-latest","tools":[{"function":{"name":"get_time","parameters":{"type":"object"}},"type":"function"}]}
+}
