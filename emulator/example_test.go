@@ -57,7 +57,7 @@ func Example() {
 
 // A model of your own gets all that a prompt consists of.
 func ExampleReply() {
-	shout := func(ctx context.Context, p emulator.Prompt) emulator.Reply {
+	shout := func(_ context.Context, p emulator.Prompt) emulator.Reply {
 		if strings.Contains(p.Text(), "quiet") {
 			return emulator.Reply{Err: &emulator.Error{Status: http.StatusServiceUnavailable, Message: "asleep"}}
 		}
