@@ -1,0 +1,135 @@
+// Package examples runs each example against the emulator, as a reader of the
+// documentation does, and checks what it prints.
+package examples_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+
+	// Of these the examples are made: a change of theirs makes the result of a test stale.
+	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// examples are what each prints, line by line: of each line a part at least, as a
+// regular expression, in this order, with other lines between them or not.
+var examples = map[string][]string{
+	"agents": {
+		`^created Greeter, version 0$`,
+		`^updated Greeter, version 1$`,
+		`^stable +says: \(Greet in English, in at most five words\.\) I am Ada\.$`,
+		`^1 +says: \(Greet in French, in at most five words\.\) I am Ada\.$`,
+		`^stable is version 1 now$`,
+		`^stable +says: \(Greet in French, in at most five words\.\) I am Ada\.$`,
+		`^it has 2 versions and 1 alias$`,
+		`^deleted, and gone$`,
+	},
+	"functions": {
+		`^user: +How many Swiss francs are 250 euros\?$`,
+		`^call: +exchange_rate\({"from":"EUR","to":"CHF"}\) = 0\.94$`,
+		`^call: +multiply\({"a":250,"b":0\.94}\) = 235$`,
+		`^model: 250 euros are 235 Swiss francs\.$`,
+	},
+	"quickstart": {
+		`^> What is 2\+2\?$`, `^4$`, `^  \[[1-9][0-9]* prompt \+ 1 completion = [1-9][0-9]* tokens\]$`,
+		`^> Count to 5\.$`, `^1 2 3 4 5$`, `^  \[[1-9][0-9]* prompt \+ 5 completion = [1-9][0-9]* tokens\]$`,
+		`^> Now count to 20\. \(streamed\)$`, `^1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20$`, ` \+ 20 completion = `,
+		`^  calls admitted  4, retried 0$`,
+	},
+	"sync": {
+		`^started: +42 \([1-9][0-9]* tokens\)$`,
+		`^continued: +420 \([1-9][0-9]* tokens, 200 OK\)$`,
+		`^message 1: user: What is 6 \* 7\?`,
+		`^message 2: model: 42$`,
+		`^message 3: user: Multiply that by 10\.`,
+		`^message 4: model: 420$`,
+		`^deleted$`,
+		`^gone: +status 404 after 1 attempt: Conversation not found$`,
+	},
+}
+
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	bin := build(t)
+	for name, want := range examples {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := run(t, filepath.Join(bin, name))
+			t.Log("\n" + text)
+			lines := strings.Split(text, "\n")
+			if lines[0] != "Talking to the embedded emulator: MISTRAL_API_KEY is not set." {
+				t.Errorf("it says first: %s", lines[0])
+			}
+			for _, pattern := range want {
+				at := slices.IndexFunc(lines, regexp.MustCompile(pattern).MatchString)
+				if at < 0 {
+					t.Fatalf("no line matches %s, or not in this order", pattern)
+				}
+				lines = lines[at+1:]
+			}
+		})
+	}
+}
+
+// Each example says how it is run, and is run here or has tests of its own.
+func TestAllExamples(t *testing.T) {
+	t.Parallel()
+	programs, err := filepath.Glob("*/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range programs {
+		folder := filepath.Dir(program)
+		source, err := os.ReadFile(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if how := "//\tgo run ./examples/" + folder; !strings.Contains(string(source), how) && examples[folder] != nil {
+			t.Errorf("%s does not say: %s", program, how)
+		}
+		tests, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if examples[folder] == nil && tests == nil {
+			t.Errorf("nothing tests the example %s", folder)
+		}
+	}
+}
+
+// build builds the examples, with the race detector if this test has it.
+func build(t *testing.T) (bin string) {
+	t.Helper()
+	bin = t.TempDir()
+	args := []string{"build", "-o", bin + string(filepath.Separator)}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	for name := range examples {
+		args = append(args, "./"+name)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("go %v: %v\n%s", args, err, out)
+	}
+	return bin
+}
+
+// run runs a program that has no key, and returns what it prints.
+func run(t *testing.T, program string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), program)
+	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MISTRAL_API_KEY=") })
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil || stderr.Len() > 0 {
+		t.Fatalf("%v\n%s%s", err, out, stderr.String())
+	}
+	return string(out)
+}
