@@ -42,6 +42,12 @@ var examples = map[string][]string{
 		`^> Now count to 20\. \(streamed\)$`, `^1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20$`, ` \+ 20 completion = `,
 		`^  calls admitted  4, retried 0$`,
 	},
+	"ratelimiting": {
+		`^The limit: 1\.2 requests a second, so a call each 883ms\.$`,
+		`^ call +asked +start +end +gap +wait +expected gap$`, `^ +1 `, `^ +2 `, `^ +3 `, `^ +4 `, `^ +5 `, `^ +6 `, `^ +7 `, `^ +8 `,
+		`^0 of 8 calls started too early, 0 requests were refused \(429\)`,
+		`^PASS: the limit was kept, and used\.$`,
+	},
 	"sync": {
 		`^started: +42 \([1-9][0-9]* tokens\)$`,
 		`^continued: +420 \([1-9][0-9]* tokens, 200 OK\)$`,
