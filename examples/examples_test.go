@@ -30,6 +30,13 @@ var examples = map[string][]string{
 		`^it has 2 versions and 1 alias$`,
 		`^deleted, and gone$`,
 	},
+	"async": {
+		`^10 of 50 calls have ended$`, `^20 of `, `^30 of `, `^40 of `, `^50 of 50 calls have ended$`, // a bar, in a terminal
+		`^Gather: +50 of 50 answers are right$`,
+		`^Async: +12 \* 12 is 144$`,
+		`^errgroup: 3 \+ 4 is 7, 3 \* 4 is 12$`,
+		`^limiter: +53 calls admitted, 0 attempts repeated, `,
+	},
 	"functions": {
 		`^user: +How many Swiss francs are 250 euros\?$`,
 		`^call: +exchange_rate\({"from":"EUR","to":"CHF"}\) = 0\.94$`,
