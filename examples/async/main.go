@@ -39,8 +39,7 @@ func run(ctx context.Context) error {
 	} else {
 		config.RequestsPerSecond = 15
 		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute,
-			Mode: emulator.SlidingWindow, Latency: 300 * time.Millisecond,
+			RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Latency: 300 * time.Millisecond,
 		})
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -90,7 +91,10 @@ func decoded[In any](f generated.FunctionCallEntry, function func(In) (float64, 
 
 func main() {
 	log.SetFlags(0)
-	if err := run(context.Background()); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
 		log.Fatalln("functions:", err)
 	}
 }

@@ -10,6 +10,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -34,7 +35,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context) (err error) {
 	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
 	if os.Getenv("MISTRAL_API_KEY") != "" {
 		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
@@ -68,6 +69,7 @@ func run(ctx context.Context) error {
 	fmt.Println(ratelimited.OutputText(first))
 	report(first.Usage)
 	id := first.ConversationID
+	defer func() { err = errors.Join(err, conversations.Delete(context.WithoutCancel(ctx), id)) }() // leave nothing on the server
 
 	// The same conversation, continued: the server remembers what was said.
 	const next = "Count to 5."
@@ -98,10 +100,6 @@ func run(ctx context.Context) error {
 			fmt.Println()
 			report(e.Usage)
 		}
-	}
-
-	if err := conversations.Delete(ctx, id); err != nil {
-		return err
 	}
 
 	s := client.Snapshot()[""]

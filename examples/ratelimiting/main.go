@@ -53,7 +53,7 @@ func run(ctx context.Context) error {
 		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
 	} else {
 		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: requestsPerSecond, TokensPerMinute: 100_000, Mode: emulator.SlidingWindow, Latency: 250 * time.Millisecond,
+			RequestsPerSecond: requestsPerSecond, TokensPerMinute: 100_000, Latency: 250 * time.Millisecond,
 		})
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
@@ -24,7 +25,10 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	if err := run(context.Background()); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
 		log.Fatalln("sync:", err)
 	}
 }
@@ -60,12 +64,32 @@ func run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("started:   %s (%d tokens)\n", ratelimited.OutputText(response), response.Usage.TotalTokens)
+	// Whatever becomes of it, the conversation is deleted.
 	id := response.ConversationID
+	err = errors.Join(converse(ctx, conversations, id), conversations.Delete(context.WithoutCancel(ctx), id))
+	if err != nil {
+		return err
+	}
+	fmt.Println("deleted")
 
+	// errors.Is tells the kind of a failure, errors.As all there is to know of it.
+	_, err = conversations.Get(ctx, id)
+	if !errors.Is(err, ratelimited.ErrNotFound) {
+		return errors.Join(errors.New("a deleted conversation is not gone"), err)
+	}
+	var failure *ratelimited.APIError
+	if errors.As(err, &failure) {
+		fmt.Printf("gone:      status %d after %d attempt: %s\n", failure.StatusCode, failure.Attempts, failure.Message)
+	}
+	return nil
+}
+
+// converse continues a conversation, and reads it back.
+func converse(ctx context.Context, conversations *ratelimited.Conversations, id string) error {
 	// Options are for one call. This one is given up, and tried again, after 20 s without a
 	// reply, and says what came over the wire.
 	var wire *http.Response
-	response, err = conversations.Append(ctx, id, generated.AppendConversationRequest{
+	response, err := conversations.Append(ctx, id, generated.AppendConversationRequest{
 		Inputs: ratelimited.Text("Multiply that by 10. Reply with the number alone."),
 	}, ratelimited.WithTimeout(20*time.Second), ratelimited.WithResponseInto(&wire))
 	if err != nil {
@@ -84,21 +108,6 @@ func run(ctx context.Context) error {
 		case generated.MessageOutputEntry:
 			fmt.Printf("message %d: model: %s\n", i+1, m.Content.Text())
 		}
-	}
-
-	if err := conversations.Delete(ctx, id); err != nil {
-		return err
-	}
-	fmt.Println("deleted")
-
-	// errors.Is tells the kind of a failure, errors.As all there is to know of it.
-	_, err = conversations.Get(ctx, id)
-	if !errors.Is(err, ratelimited.ErrNotFound) {
-		return errors.Join(errors.New("a deleted conversation is not gone"), err)
-	}
-	var failure *ratelimited.APIError
-	if errors.As(err, &failure) {
-		fmt.Printf("gone:      status %d after %d attempt: %s\n", failure.StatusCode, failure.Attempts, failure.Message)
 	}
 	return nil
 }
