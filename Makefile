@@ -86,6 +86,10 @@ examples: ## run every example against the emulator
 		if [ "$$example" = examples/shared/ ] && [ -z "$(HAVE_REDIS)" ]; then echo "not run: it needs a Redis (apt-get install redis-server)"; continue; fi; \
 		env -u MISTRAL_API_KEY go -C "$$example" run . </dev/null; done
 
+.PHONY: pictures
+pictures: ## draw docs/bucket.svg, the two token buckets at work
+	go run ./examples/visualize -o docs/bucket.svg
+
 .PHONY: lint
 lint: ## vet, and golangci-lint built by the go command
 	go vet ./...

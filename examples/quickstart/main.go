@@ -2,16 +2,17 @@
 // answer to a third question, within the limits of the account.
 //
 //	go run ./examples/quickstart "Why is the sky blue?"
-//	echo "Why is the sky blue?" | go run ./examples/quickstart
 //
 // With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
 // emulator and needs no key and no network.
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -25,19 +26,16 @@ import (
 const model = "mistral-small-latest"
 
 func main() {
+	log.SetFlags(0)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		log.Fatalln("quickstart:", err)
 	}
 }
 
-func run(ctx context.Context) error {
-	question, err := prompt()
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context) (err error) {
 	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
 	if os.Getenv("MISTRAL_API_KEY") != "" {
 		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
@@ -62,6 +60,7 @@ func run(ctx context.Context) error {
 	conversations := client.Beta.Conversations
 
 	// A question and its answer.
+	question := cmp.Or(strings.Join(os.Args[1:], " "), "What is 2+2?")
 	fmt.Printf("\n> %s\n", question)
 	first, err := conversations.Start(ctx, generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text(question)})
 	if err != nil {
@@ -69,11 +68,13 @@ func run(ctx context.Context) error {
 	}
 	fmt.Println(ratelimited.OutputText(first))
 	report(first.Usage)
+	id := first.ConversationID
+	defer func() { err = errors.Join(err, conversations.Delete(context.WithoutCancel(ctx), id)) }() // leave nothing on the server
 
 	// The same conversation, continued: the server remembers what was said.
 	const next = "Count to 5."
 	fmt.Printf("\n> %s\n", next)
-	second, err := conversations.Append(ctx, first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text(next)})
+	second, err := conversations.Append(ctx, id, generated.AppendConversationRequest{Inputs: ratelimited.Text(next)})
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func run(ctx context.Context) error {
 	// An answer as a stream of events.
 	const last = "Now count to 20."
 	fmt.Printf("\n> %s (streamed)\n", last)
-	stream, err := conversations.AppendStream(ctx, first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text(last)})
+	stream, err := conversations.AppendStream(ctx, id, generated.AppendConversationRequest{Inputs: ratelimited.Text(last)})
 	if err != nil {
 		return err
 	}
@@ -112,18 +113,4 @@ func run(ctx context.Context) error {
 
 func report(usage generated.ConversationUsageInfo) {
 	fmt.Printf("  [%d prompt + %d completion = %d tokens]\n", usage.PromptTokens, usage.CompletionTokens, usage.TotalTokens)
-}
-
-// prompt is the program's argument, or what is piped into it.
-func prompt() (string, error) {
-	if len(os.Args) > 1 {
-		return strings.Join(os.Args[1:], " "), nil
-	}
-	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice == 0 {
-		piped, err := io.ReadAll(os.Stdin)
-		if text := strings.TrimSpace(string(piped)); err != nil || text != "" {
-			return text, err
-		}
-	}
-	return "What is 2+2?", nil
 }

@@ -2,7 +2,7 @@
 // Redis, against the emulator, and prints what each got: a table.
 //
 //	cd examples/shared
-//	go run . # four processes, half a minute
+//	go run . # four processes, ten seconds
 //	go run . -processes 8 -callers 50 -for 2m -mode all -load all
 //	go run . -break kill    # the first process, after a third of the time
 //	go run . -break restart # Redis
@@ -88,7 +88,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("shared", flag.ContinueOnError)
 	flags.IntVar(&o.processes, "processes", 4, "how many processes there are")
 	flags.IntVar(&o.callers, "callers", 8, "how many calls each makes at a time")
-	flags.DurationVar(&o.duration, "for", 30*time.Second, "how long")
+	flags.DurationVar(&o.duration, "for", 10*time.Second, "how long")
 	mode := flags.String("mode", "sliding-window", "how the server counts: token-bucket, fixed-window, sliding-window or all")
 	load := flags.String("load", "requests", "which limit decides: requests, tokens or all")
 	flags.StringVar(&o.broken, "break", "", "what breaks after a third of the time: kill (the first process) or restart (Redis)")

@@ -134,6 +134,9 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%v is accepted", args)
 		}
 	}
+	if o, err := parse(nil); err != nil || o.duration > 12*time.Second {
+		t.Errorf("%+v, %v: without flags it is to be short, for make examples", o, err)
+	}
 	o, err := parse([]string{"-mode", "all", "-load", "all"})
 	if err != nil || len(o.modes) != 3 || len(o.loads) != 2 {
 		t.Errorf("%+v, %v", o, err)

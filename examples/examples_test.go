@@ -1,0 +1,163 @@
+// Package examples runs each example against the emulator, as a reader of the
+// documentation does, and checks what it prints.
+package examples_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+
+	// Of these the examples are made: a change of theirs makes the result of a test stale.
+	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// examples are what each prints, line by line: of each line a part at least, as a
+// regular expression, in this order, with other lines between them or not.
+var examples = map[string][]string{
+	"agents": {
+		`^created Greeter, version 0$`,
+		`^updated Greeter, version 1$`,
+		`^stable +says: \(Greet in English, in at most five words\.\) I am Ada\.$`,
+		`^1 +says: \(Greet in French, in at most five words\.\) I am Ada\.$`,
+		`^stable is version 1 now$`,
+		`^stable +says: \(Greet in French, in at most five words\.\) I am Ada\.$`,
+		`^it has 2 versions and 1 alias$`,
+		`^deleted, and gone$`,
+	},
+	"async": {
+		`^10 of 50 calls have ended$`, `^20 of `, `^30 of `, `^40 of `, `^50 of 50 calls have ended$`, // a bar, in a terminal
+		`^Gather: +50 of 50 answers are right$`,
+		`^Async: +12 \* 12 is 144$`,
+		`^errgroup: 3 \+ 4 is 7, 3 \* 4 is 12$`,
+		`^limiter: +53 calls admitted, `,
+	},
+	"comprehensive": {
+		`^ +prompt +completion +total$`,
+		`^basic +PASS +[1-9][0-9]* +1 +[1-9][0-9]*$`,
+		`^instructions +PASS( +[1-9][0-9]*){3}$`,
+		`^completion_args +PASS +[1-9][0-9]* +12 +[1-9][0-9]*$`,
+		`^multi-turn +PASS( +[1-9][0-9]*){3}$`,
+		`^web_search +PASS( +[1-9][0-9]*){3}$`,
+		`^all +5 of 5( +[1-9][0-9]*){3}$`,
+	},
+	"functions": {
+		`^user: +How many Swiss francs are 250 euros\?$`,
+		`^call: +exchange_rate\({"from":"EUR","to":"CHF"}\) = 0\.94$`,
+		`^call: +multiply\({"a":250,"b":0\.94}\) = 235$`,
+		`^model: 250 euros are 235 Swiss francs\.$`,
+	},
+	"quickstart": {
+		`^> What is 2\+2\?$`, `^4$`, `^  \[[1-9][0-9]* prompt \+ 1 completion = [1-9][0-9]* tokens\]$`,
+		`^> Count to 5\.$`, `^1 2 3 4 5$`, `^  \[[1-9][0-9]* prompt \+ 5 completion = [1-9][0-9]* tokens\]$`,
+		`^> Now count to 20\. \(streamed\)$`, `^1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20$`, ` \+ 20 completion = `,
+		`^  calls admitted  3, `,
+	},
+	"ratelimiting": {
+		`^The limit: 1\.2 requests a second, so a call each 883ms\.$`,
+		`^ call +asked +start +end +gap +wait +expected gap$`, `^ +1 `, `^ +2 `, `^ +3 `, `^ +4 `, `^ +5 `, `^ +6 `, `^ +7 `, `^ +8 `,
+		`^0 of 8 calls started too early, 0 requests were refused \(429\)`,
+		`^PASS: the limit was kept, and used\.$`,
+	},
+	"streaming": {
+		`^> Search the web`,
+		`^  conversation\.response\.started +conv_…$`,
+		`^  conversation\.response\.unheard_of +unknown: [0-9]+ bytes of JSON$`,
+		`^  tool\.execution\.started +web_search$`,
+		`^  tool\.execution\.delta +web_search is given {"query":"weather Paris"}$`,
+		`^  tool\.execution\.done +web_search returns sunny$`,
+		`^  function\.call\.delta +thermometer is to be called with ""$`,
+		`^  agent\.handoff\.started +from Searcher$`,
+		`^  agent\.handoff\.done +to Writer$`,
+		`^  message\.output\.delta +"It"$`,
+		`^  conversation\.response\.done +[1-9][0-9]* tokens$`,
+		`^The whole text: It is sunny in Paris\.$`,
+		`^> Break off\.$`,
+		`^  conversation\.response\.error +code 500: the model has failed$`,
+		`^The whole text: I was about to$`,
+		`^Seen: 11 types of events, 1 of them unknown to this version\.$`,
+	},
+	"sync": {
+		`^started: +42 \([1-9][0-9]* tokens\)$`,
+		`^continued: +420 \([1-9][0-9]* tokens, 200 OK\)$`,
+		`^message 1: user: What is 6 \* 7\?`,
+		`^message 2: model: 42$`,
+		`^message 3: user: Multiply that by 10\.`,
+		`^message 4: model: 420$`,
+		`^deleted$`,
+		`^gone: +status 404 after 1 attempt: Conversation not found$`,
+	},
+}
+
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	for name, want := range examples {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := run(t, name)
+			t.Log("\n" + text)
+			lines := strings.Split(text, "\n")
+			if lines[0] != "Talking to the embedded emulator: MISTRAL_API_KEY is not set." {
+				t.Errorf("it says first: %s", lines[0])
+			}
+			for _, pattern := range want {
+				at := slices.IndexFunc(lines, regexp.MustCompile(pattern).MatchString)
+				if at < 0 {
+					t.Fatalf("no line matches %s, or not in this order", pattern)
+				}
+				lines = lines[at+1:]
+			}
+		})
+	}
+}
+
+// Each example says how it is run, and is run here or has tests of its own.
+func TestAllExamples(t *testing.T) {
+	t.Parallel()
+	programs, err := filepath.Glob("*/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range programs {
+		folder := filepath.Dir(program)
+		source, err := os.ReadFile(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if how := "//\tgo run ./examples/" + folder; !strings.Contains(string(source), how) && examples[folder] != nil {
+			t.Errorf("%s does not say: %s", program, how)
+		}
+		tests, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if examples[folder] == nil && tests == nil {
+			t.Errorf("nothing tests the example %s", folder)
+		}
+	}
+}
+
+// run runs an example without a key, with the race detector if this test has it, and
+// returns what it prints. It is "go run" because that keeps what it has linked.
+func run(t *testing.T, name string) string {
+	t.Helper()
+	args := []string{"run"}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	command := exec.CommandContext(t.Context(), "go", append(args, "./examples/"+name)...)
+	command.Dir = ".."
+	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MISTRAL_API_KEY=") })
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil || stderr.Len() > 0 {
+		t.Fatalf("%v\n%s%s", err, out, stderr.String())
+	}
+	return string(out)
+}
