@@ -300,8 +300,8 @@ func TestEarlierAttempts(t *testing.T) {
 		}
 		var transport *ratelimited.TransportError
 		var limited *ratelimited.RateLimitError
-		first, _ := last.Earlier[0].(*ratelimited.APIError)
-		if first == nil || first.StatusCode != 503 || len(first.Earlier) != 0 || !errors.As(last.Earlier[1], &transport) || !errors.As(last.Earlier[2], &limited) {
+		var first *ratelimited.APIError
+		if !errors.As(last.Earlier[0], &first) || first.StatusCode != 503 || len(first.Earlier) != 0 || !errors.As(last.Earlier[1], &transport) || !errors.As(last.Earlier[2], &limited) {
 			t.Errorf("earlier attempts failed with %v", last.Earlier)
 		}
 		if len(limited.Earlier) != 2 || limited.Earlier[0] != error(first) {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -127,7 +128,7 @@ func seconds(c canvas, panels ...panel) {
 		for _, p := range panels {
 			c.line(stroke{color: pale, width: 1}, point{at, p.top}, point{at, p.bottom})
 		}
-		c.text(point{at, bottom + 15}, middle, style{10, false, grey}, fmt.Sprint(s))
+		c.text(point{at, bottom + 15}, middle, style{10, false, grey}, strconv.Itoa(s))
 	}
 	c.text(point{(left + right) / 2, bottom + 31}, middle, style{11, false, ink}, "seconds since the calls came")
 }
@@ -182,7 +183,7 @@ func (r *recording) row(c canvas, p panel, i int, call call) {
 	if what := r.waitedFor(call); what != "" && call.admitted > time.Second {
 		c.text(point{x(call.admitted) - 5, bottom - 3.5}, end, style{9.5, false, ink}, "waits for "+what)
 	}
-	c.text(point{left - 6, bottom - 3}, end, style{10, false, grey}, fmt.Sprint(i+1))
+	c.text(point{left - 6, bottom - 3}, end, style{10, false, grey}, strconv.Itoa(i+1))
 	c.text(point{(x(call.admitted) + x(call.settled)) / 2, bottom - 3.5}, middle, style{9.5, false, white}, thousands(float64(call.used))+" tokens used")
 }
 
@@ -199,7 +200,7 @@ func triangle(c canvas, fill color.RGBA, x, y, height float64) {
 func thousands(v float64) string {
 	n := int(math.Round(v))
 	if n < 1000 {
-		return fmt.Sprint(n)
+		return strconv.Itoa(n)
 	}
 	return fmt.Sprintf("%d %03d", n/1000, n%1000)
 }

@@ -97,6 +97,7 @@ func (c *raster) text(at point, a anchor, s style, text string) {
 	d := font.Drawer{Dst: c.image, Src: image.NewUniform(s.color), Face: face}
 	x := scale * at.x
 	switch width := float64(d.MeasureString(text)) / 64; a {
+	case start:
 	case middle:
 		x -= width / 2
 	case end:
