@@ -48,7 +48,8 @@ func openStream(ctx context.Context, c *Client, op operation, options []CallOpti
 
 // Events yields the events as they arrive, and closes the stream when the loop
 // ends, also by break. An error comes last and without an event: a [*StreamError],
-// which wraps the context's error where that is the cause. After the stream has
+// which wraps the context's error where that is the cause. The API's own event for an
+// error ([generated.ResponseErrorEvent]) is not delivered but becomes that error. After the stream has
 // ended the error, if any, is yielded again.
 func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 	return func(yield func(sse.Event, error) bool) {
