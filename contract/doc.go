@@ -4,7 +4,11 @@
 // It is for tests, of this module and of yours, whatever client they use. Give the
 // client that is tested an HTTP client that checks what passes through it:
 //
-//	client, err := ratelimited.New(ratelimited.Config{HTTPClient: contract.Client(t, nil)})
+//	server, err := emulator.Start(emulator.Config{})
+//	…
+//	client, err := ratelimited.New(ratelimited.Config{
+//		APIKey: "any", BaseURL: server.URL(), HTTPClient: contract.Client(t, nil),
+//	})
 //
 // Each violation is an error of the test, as this one:
 //

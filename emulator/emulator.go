@@ -60,7 +60,7 @@ var _ server.ServerInterface = api{}
 
 // ServeHTTP serves one request.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if e.cfg.Control && strings.HasPrefix(r.URL.Path, controlPath) {
+	if e.cfg.Control && strings.HasPrefix(r.URL.Path+"/", controlPath) {
 		e.serveControl(w, r)
 		return
 	}

@@ -1,13 +1,8 @@
 package emulator
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"strconv"
-	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -42,25 +37,15 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads what MarshalJSON writes, and refuses unknown fields.
 func (f *Fault) UnmarshalJSON(data []byte) error {
-	var wire faultJSON
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&wire); err != nil {
+	document, err := readDocument(data, "fault")
+	if err != nil {
 		return err
 	}
-	var delay time.Duration
-	if wire.Delay != "" {
-		var err error
-		if delay, err = time.ParseDuration(wire.Delay); err != nil {
-			return fmt.Errorf("delay is %q: want a time as \"300ms\"", wire.Delay)
-		}
+	fault, err := parseFault(document, "fault")
+	if err == nil {
+		*f = fault
 	}
-	*f = Fault{
-		Kind: wire.Kind, Operation: wire.Operation, Nth: wire.Nth, Every: wire.Every, Times: wire.Times,
-		Probability: wire.Probability, Delay: delay, Events: wire.Events, Bytes: wire.Bytes, Fields: wire.Fields,
-		Header: wire.Header,
-	}
-	return nil
+	return err
 }
 
 // ParseFaults reads a list of faults, as YAML or JSON:
@@ -70,46 +55,41 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 //   - {kind: slow-headers, every: 5, delay: 2s}
 //
 // The fields are those of [Fault] in lower case. An error names the fault, counted from
-// 0, and what is wrong with it.
+// 1, the field, its value and its line.
 func ParseFaults(data []byte) ([]Fault, error) {
-	var items []any
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	if err := decoder.Decode(&items); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("emulator: Faults: want a list: %w", err)
+	document, err := readDocument(data, "faults")
+	if err != nil || document == nil {
+		return nil, err
 	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("emulator: Faults: there is more behind the list")
-	}
-	list := make([]Fault, len(items))
-	for i, item := range items {
-		text, err := json.Marshal(asTexts(item))
+	var list []Fault
+	err = readList(func(i int, item *yaml.Node) error {
+		f, err := parseFault(item, fmt.Sprintf("fault %d", i+1))
 		if err == nil {
-			err = json.Unmarshal(text, &list[i])
+			err = f.validate()
+			if err != nil {
+				err = fmt.Errorf("fault %d: %w (line %d)", i+1, err, item.Line)
+			}
 		}
-		if err != nil {
-			return nil, fmt.Errorf("emulator: Faults[%d]: %w", i, err)
-		}
+		list = append(list, f)
+		return err
+	})("faults", document)
+	if err != nil {
+		return nil, err
 	}
 	return list, validateFaults(list)
 }
 
-// asTexts makes texts of the numbers that YAML sees where they are meant as such: the
-// kind 503 and a header's 1.
-func asTexts(item any) any {
-	fault, ok := item.(map[string]any)
-	if !ok {
-		return item
-	}
-	text := func(in map[string]any, name string) {
-		if n, ok := in[name].(int); ok {
-			in[name] = strconv.Itoa(n)
-		}
-	}
-	text(fault, "kind")
-	if header, ok := fault["header"].(map[string]any); ok {
-		for name := range header {
-			text(header, name)
-		}
-	}
-	return fault
+func parseFault(node *yaml.Node, path string) (Fault, error) {
+	const whole = "a whole number"
+	var f Fault
+	var kind string
+	err := readMapping(node, path, fields{
+		"kind": text(&kind), "operation": text(&f.Operation),
+		"nth": value(&f.Nth, whole), "every": value(&f.Every, whole), "times": value(&f.Times, whole),
+		"probability": value(&f.Probability, "a number"), "delay": duration(&f.Delay),
+		"events": value(&f.Events, whole), "bytes": value(&f.Bytes, whole),
+		"fields": value(&f.Fields, "a list of texts"), "header": texts(&f.Header),
+	})
+	f.Kind = FaultKind(kind)
+	return f, err
 }

@@ -54,7 +54,13 @@ func parseTarget(text string) (target, error) {
 	case isStream && slices.Contains(streamed, plain):
 		return target{operation: text}, nil
 	}
-	return target{}, unfit("Operation", strconv.Quote(text), `the name of an operation or a pattern as "GET /v1/agents/*"`)
+	var names []string
+	for _, op := range contract.Default().Operations() {
+		names = append(names, op.ID)
+	}
+	slices.Sort(names)
+	return target{}, unfit("Operation", strconv.Quote(text),
+		"the name of an operation ("+strings.Join(names, ", ")+`; with Stream behind it, its streamed calls alone) or a pattern as "GET /v1/agents/*"`)
 }
 
 func (t target) matches(x *exchange) bool {

@@ -284,12 +284,15 @@ func TestParseFaults(t *testing.T) {
 		t.Errorf("read again they are %+v, %v", again, err)
 	}
 	for text, want := range map[string]string{
-		"kind: reset":                      "Faults: want a list",
-		"- {kind: reset, nht: 1}":          `Faults[0]: json: unknown field "nht"`,
-		"- {kind: reset, delay: soon}":     `Faults[0]: delay is "soon"`,
-		"- {kind: reset}\n- {nth: x}":      "Faults[1]: ",
-		"- {kind: resett}":                 `Faults[0]: Kind is "resett"`,
-		"- {kind: reset}\n---\n- {kind: x": "more behind the list",
+		"kind: reset":                       "faults is a mapping: want a list (line 1)",
+		"- {kind: reset, nht: 1}":           "fault 1: nht is unknown: want bytes, delay, ",
+		"- {kind: reset, delay: soon}":      `fault 1: delay is "soon": want a time above 0, as "300ms" (line 1)`,
+		"- {kind: reset, delay: 3}":         `fault 1: delay is "3": want a time`,
+		"- {kind: reset}\n- {nth: x}":       `fault 2: nth is "x": want a whole number (line 2)`,
+		"- {kind: resett}":                  `fault 1: Kind is "resett": want one of`,
+		"- {kind: reset, operation: Start}": "want the name of an operation (AppendConversation, ",
+		"- reset":                           `fault 1 is "reset": want a mapping`,
+		"- {kind: reset}\n---\n- {kind: x":  "more behind its document",
 	} {
 		if _, err := emulator.ParseFaults([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error is %v, want %s", text, err, want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -37,7 +38,7 @@ func Listen(address string, cfg Config) (*Server, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
 		Emulator: New(cfg),
-		url:      "http://" + listener.Addr().String(),
+		url:      "http://" + reachable(listener.Addr()),
 		served:   make(chan struct{}),
 		cancel:   cancel,
 	}
@@ -51,6 +52,15 @@ func Listen(address string, cfg Config) (*Server, error) {
 		_ = s.http.Serve(listener) // It always ends with an error: that it was closed.
 	}()
 	return s, nil
+}
+
+// reachable is an address by which this machine reaches a listener: one that listens
+// everywhere listens on the loopback too.
+func reachable(listening net.Addr) string {
+	if addr, ok := listening.(*net.TCPAddr); ok && addr.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
+	}
+	return listening.String()
 }
 
 // URL returns where the server is, as "http://127.0.0.1:40123".

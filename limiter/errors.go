@@ -48,6 +48,7 @@ func (e *TooLargeError) Error() string {
 type WaitError struct {
 	Tokens int           // tokens waited for, beside one request; 0 for a retry
 	Waited time.Duration // how long; 0 if the context was done before
+	Paused time.Duration // how much longer a pause would have lasted; 0 without one
 	Err    error         // ctx.Err()
 	Cause  error         // context.Cause(ctx)
 }

@@ -153,6 +153,7 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost) error {
 	}
 	now = time.Now()
 	err := newWaitError(ctx, c.tokens, now.Sub(w.since))
+	err.Paused = max(0, l.paused(now))
 	l.refuse(w, err)
 	l.pump(now)
 	return err

@@ -17,7 +17,7 @@ type Agents struct{ client *Client }
 func (s *Agents) Create(ctx context.Context, request generated.CreateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.Create", method: http.MethodPost, path: "/v1/agents",
-		invalid: firstInvalid(checkNotEmpty("model", request.Model), checkNotEmpty("name", request.Name)),
+		invalid: firstInvalid(checkNotEmpty("model", request.Model), checkNotEmpty("name", request.Name), checkTools(request.Tools)),
 		body:    request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.CreateAgentWithBody(ctx, jsonType, body, edit)
@@ -67,7 +67,7 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.Update", method: http.MethodPatch, path: "/v1/agents/{agent_id}",
-		invalid: checkAgentID(agentID),
+		invalid: firstInvalid(checkAgentID(agentID), checkTools(request.Tools)),
 		body:    request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.UpdateAgentWithBody(ctx, agentID, jsonType, body, edit)

@@ -66,6 +66,16 @@ func checkInputs(inputs generated.ConversationInputs) *RequestError {
 	return nil
 }
 
+// checkTools refuses a tool that is unset: it would be sent as null.
+func checkTools(tools []generated.Tool) *RequestError {
+	for i, tool := range tools {
+		if tool.IsZero() {
+			return &RequestError{Field: fmt.Sprintf("tools[%d]", i), Value: nil, Rule: "must hold a tool: make it with generated.NewTool(…)"}
+		}
+	}
+	return nil
+}
+
 // checkModelOrAgent demands one of the two, and no more.
 func checkModelOrAgent(model, agentID string) *RequestError {
 	switch {

@@ -167,6 +167,8 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 				var api *ratelimited.APIError
 				if err := call(); !errors.As(err, &api) || api.StatusCode != status || requests != before+1 || elsewhere != 0 {
 					t.Errorf("%s, %d to %s: %d requests, %d elsewhere, %v", name, status, to, requests-before, elsewhere, err)
+				} else if !strings.Contains(api.Message, "a redirect to http://127.0.0.1:") {
+					t.Errorf("%s, %d to %s: the message is %q", name, status, to, api.Message)
 				}
 			}
 		}

@@ -123,7 +123,8 @@ func (c *Client) WaitTime(model string, tokens int) time.Duration {
 func (c *Client) Snapshot() map[string]limiter.Snapshot { return c.limits.Snapshot() }
 
 // SetLimit changes the limit of a model, or with "" the one that models without
-// a limit of their own share. It takes effect on calls that wait already.
+// a limit of their own share. A model that had none gets one, be there such a model
+// or not. It takes effect on calls that wait already.
 // The error is a [*ConfigError], or a [*LimiterError] if the limiter could not be told.
 func (c *Client) SetLimit(model string, limit limiter.Limit) error {
 	if err := checkLimit(fmt.Sprintf("SetLimit: model %q: ", model), limit); err != nil {

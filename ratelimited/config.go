@@ -170,7 +170,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	for model, limit := range c.Limits {
 		if model == "" {
-			return c, &ConfigError{Field: "Limits", Value: c.Limits, Rule: "must name its models: RequestsPerSecond and TokensPerMinute are for all others"}
+			return c, &ConfigError{Field: `Limits[""]`, Value: limit, Rule: "must have the name of a model: RequestsPerSecond and TokensPerMinute are for all others"}
 		}
 		if err := checkLimit(fmt.Sprintf("Limits[%q].", model), limit); err != nil {
 			return c, err
@@ -230,7 +230,7 @@ func checkBaseURL(field, base string, allowHTTP bool) error {
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535):
 		rule = "must have a port of 1 to 65535, or none"
 	case u.User != nil || strings.ContainsAny(base, "?#"):
-		rule = "must have no user, query or fragment"
+		rule = "must have no user (before an @), query (?) or fragment (#)"
 	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
 		rule = "must be https: the key would travel in the clear; http is for loopback addresses, or needs AllowHTTP"
 	case slices.Contains(strings.Split(u.Path, "/"), "v1"):

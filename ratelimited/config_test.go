@@ -36,12 +36,12 @@ func TestConfigIsValidated(t *testing.T) {
 		"other scheme":             {ratelimited.Config{BaseURL: "ftp://x"}, `mistral: BaseURL is "ftp://x": must be an absolute URL`},
 		"control character":        {ratelimited.Config{BaseURL: "https://x\r\n"}, `mistral: BaseURL is "https://x\r\n": must be an absolute URL`},
 		"plain http":               {ratelimited.Config{BaseURL: "http://api.mistral.ai"}, `mistral: BaseURL is "http://api.mistral.ai": must be https: the key would travel in the clear`},
-		"with user":                {ratelimited.Config{BaseURL: "https://u:geheim@x"}, `mistral: BaseURL is "https://x": must have no user, query or fragment`},
-		"with query":               {ratelimited.Config{BaseURL: "https://x?a=b"}, `must have no user, query or fragment`},
+		"with user":                {ratelimited.Config{BaseURL: "https://u:geheim@x"}, `mistral: BaseURL is "https://x": must have no user (before an @), query (?) or fragment (#)`},
+		"with query":               {ratelimited.Config{BaseURL: "https://x?a=b"}, `must have no user (before an @), query (?) or fragment (#)`},
 		"with version":             {ratelimited.Config{BaseURL: "https://api.mistral.ai/v1/"}, `must not include /v1 or what follows it: the client adds that`},
 		"with endpoint":            {ratelimited.Config{BaseURL: "https://x/v1/chat/completions"}, `must not include /v1 or what follows it: the client adds that`},
-		"with empty query":         {ratelimited.Config{BaseURL: "https://x/gateway?"}, `must have no user, query or fragment`},
-		"with empty fragment":      {ratelimited.Config{BaseURL: "https://x/gateway#"}, `must have no user, query or fragment`},
+		"with empty query":         {ratelimited.Config{BaseURL: "https://x/gateway?"}, `must have no user (before an @), query (?) or fragment (#)`},
+		"with empty fragment":      {ratelimited.Config{BaseURL: "https://x/gateway#"}, `must have no user (before an @), query (?) or fragment (#)`},
 		"without host":             {ratelimited.Config{BaseURL: "https://:443"}, `must be an absolute URL`},
 		"no such port":             {ratelimited.Config{BaseURL: "https://x:99999"}, `must have a port of 1 to 65535`},
 		"opaque":                   {ratelimited.Config{BaseURL: "https:u:geheim@x"}, `mistral: BaseURL is not valid (it is not shown: it may hold a secret): must be`},
@@ -49,7 +49,7 @@ func TestConfigIsValidated(t *testing.T) {
 		"too much jitter":          {ratelimited.Config{Jitter: time.Hour}, `mistral: Jitter is 1h0m0s: must be above 0 and at most a minute`},
 		"a model's limit": {ratelimited.Config{Limits: map[string]limiter.Limit{"m": {RequestsPerSecond: 1, TokensPerMinute: -1}}},
 			`mistral: Limits["m"].TokensPerMinute is -1: must be`},
-		"a limit without a model": {ratelimited.Config{Limits: map[string]limiter.Limit{"": {RequestsPerSecond: 1, TokensPerMinute: 1}}}, `mistral: Limits is`},
+		"a limit without a model": {ratelimited.Config{Limits: map[string]limiter.Limit{"": {RequestsPerSecond: 1, TokensPerMinute: 1}}}, `mistral: Limits[""] is {1 1 0 0}: must have the name of a model`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.config.APIKey == "" {

@@ -36,7 +36,7 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 	request.Stream = stream
 	return operation{
 		name: streamName("Conversations.Start", stream), method: http.MethodPost, path: "/v1/conversations", stream: stream,
-		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs)),
+		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs), checkTools(request.Tools)),
 		prompt: &prompt{
 			model: request.Model, agentID: request.AgentID, inputs: request.Inputs, instructions: request.Instructions,
 			tools: request.Tools, maxTokens: request.CompletionArgs.MaxTokens,

@@ -22,6 +22,9 @@ func newAPIError(method, path string, resp *http.Response, body []byte) *APIErro
 	if e.Message == "" && looksLikeHTML(resp.Header, body) {
 		e.Message = http.StatusText(resp.StatusCode) + " (an HTML page, not an answer of the API)"
 	}
+	if location, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
+		e.Message = "a redirect to " + location.Scheme + "://" + location.Host + ", which is not followed: set BaseURL to where the API is"
+	}
 	return e
 }
 

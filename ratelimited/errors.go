@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
 // Error is implemented by every error type of this package:
@@ -73,18 +75,31 @@ func (e *TokenCountError) Unwrap() error { return e.Err }
 // it waited for the limiter. It took nothing.
 type WaitError struct {
 	Operation string        // such as "Conversations.Start"
+	Model     string        // whose limit it waited for; "" for the one that models share
+	Limit     limiter.Limit // that limit; zero if it did not wait
 	Tokens    int           // waited for, beside a request
 	Waited    time.Duration // how long
+	Paused    time.Duration // how much longer a 429 would have kept it; 0 without one
 	Err       error         // the context's error and its cause
 }
 
 // Error says how long the wait was, for what, and why it ended.
 func (e *WaitError) Error() string {
-	if e.Waited == 0 && e.Tokens == 0 {
+	if e.Limit == (limiter.Limit{}) {
 		return fmt.Sprintf("mistral: %s: not sent: %v", e.Operation, e.Err)
 	}
-	return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for 1 request and %d tokens: %v",
-		e.Operation, e.Waited.Round(time.Millisecond), e.Tokens, e.Err)
+	var b strings.Builder
+	fmt.Fprintf(&b, "mistral: %s: not sent: gave up after waiting %v for 1 request and %d tokens",
+		e.Operation, e.Waited.Round(time.Millisecond), e.Tokens)
+	if e.Model != "" {
+		fmt.Fprintf(&b, " of %s", oneLine(e.Model))
+	}
+	fmt.Fprintf(&b, " (%v requests a second, %d tokens a minute", e.Limit.RequestsPerSecond, e.Limit.TokensPerMinute)
+	if e.Paused > 0 {
+		fmt.Fprintf(&b, "; paused for %v more after a 429", e.Paused.Round(time.Millisecond))
+	}
+	fmt.Fprintf(&b, "): %v", e.Err)
+	return b.String()
 }
 
 // Unwrap returns Err.
@@ -251,6 +266,8 @@ type StreamError struct {
 	Message string // of the API's error event, or what happened
 	Events  int    // how many events were delivered before
 	Err     error  // the cause, if it was not the API
+
+	broken bool // the connection failed: another stream may come to its end
 }
 
 // Error is one line: what happened, and after how many events.

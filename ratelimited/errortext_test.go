@@ -224,3 +224,32 @@ func TestSenselessMillisecondsDoNotHideRetryAfter(t *testing.T) {
 		})
 	}
 }
+
+// A wait says for whose limit it was, and what else kept it.
+func TestWaitErrorText(t *testing.T) {
+	config := ratelimited.Config{
+		Limits: map[string]limiter.Limit{"m": {RequestsPerSecond: 0.08, TokensPerMinute: 50_000}}, MaxRetries: ratelimited.NoRetries,
+	}
+	handler := inTurn(ok, status(429, tooMany, "Retry-After", "50"))
+	inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
+		if _, err := start(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		wait := func(want string) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			_, err := start(ctx, client, ratelimited.WithTokenEstimate(25))
+			var waited *ratelimited.WaitError
+			if !errors.As(err, &waited) || err.Error() != want {
+				t.Errorf("error is %v, want %s", err, want)
+			}
+		}
+		const who = "mistral: Conversations.Start: not sent: gave up after waiting 2s for 1 request and 25 tokens of m (0.08 requests a second, 50000 tokens a minute"
+		wait(who + "): context deadline exceeded")
+		if _, err := start(t.Context(), client); !errors.Is(err, ratelimited.ErrRateLimited) {
+			t.Fatal(err)
+		}
+		wait(who + "; paused for 48s more after a 429): context deadline exceeded")
+	})
+}

@@ -188,7 +188,10 @@ func (f *flight) acquire() error {
 	case errors.As(err, &tooLarge):
 		return f.tooLarge(tooLarge)
 	case errors.As(err, &waited):
-		return &WaitError{Operation: f.op.name, Tokens: f.guess.total, Waited: waited.Waited, Err: contextError(f.ctx)}
+		return &WaitError{
+			Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total,
+			Waited: waited.Waited, Paused: waited.Paused, Err: contextError(f.ctx),
+		}
 	case errors.Is(err, limiter.ErrUnavailable):
 		return &LimiterError{Operation: f.op.name, Err: err}
 	case err != nil:
@@ -417,6 +420,6 @@ func (f *flight) tooLarge(err *limiter.TooLargeError) error {
 	}
 	return &RequestError{
 		Operation: f.op.name, Field: field, Value: err.Tokens,
-		Rule: fmt.Sprintf("must be at most %d, which is what the token bucket holds: it could never be sent", err.Capacity), Err: err,
+		Rule: fmt.Sprintf("must be at most %d, which is what the token bucket holds (TokensPerMinute): it could never be sent", err.Capacity), Err: err,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -248,12 +249,20 @@ func (f *flight) transportError(err error) error {
 	case f.latest.idleFor() != nil:
 		e.Err, e.permanent = f.latest.idleFor(), false
 	case f.latest.events != nil:
-		e.permanent = errors.As(err, new(*sse.FrameTooLargeError)) || errors.Is(err, errStreamTooLarge)
+		e.permanent = isTooLarge(err)
 	case errors.As(err, &sending):
 		e.Err = sending.Err // without the address, which the request's method and path are enough of
 	}
+	if errors.Is(e.Err, io.EOF) {
+		e.Err = fmt.Errorf("the connection ended before the reply did: %w", e.Err)
+	}
 	e.Err = f.client.secret.cause(e.Err)
 	return e
+}
+
+// isTooLarge reports whether a stream's bounds ended it: it would have none the next time.
+func isTooLarge(err error) bool {
+	return errors.As(err, new(*sse.FrameTooLargeError)) || errors.Is(err, errStreamTooLarge)
 }
 
 // contextError is the end of a context and its cause, both to be found by errors.Is.

@@ -10,7 +10,8 @@ import (
 //	if errors.Is(err, ratelimited.ErrNotFound) { … }
 var (
 	// ErrRetryable is a failure that may pass: the same call may succeed later. The
-	// client has tried again as often as it was allowed to. A 429 with a
+	// client has tried again as often as it was allowed to; but not a stream that had
+	// begun. A 429 with a
 	// [RateLimitError.Reason] is none.
 	ErrRetryable = errors.New("mistral: may succeed later")
 
@@ -48,6 +49,15 @@ func (e *TransportError) Is(target error) bool { return target == ErrRetryable &
 
 // Is makes [errors.Is] find ErrRetryable.
 func (e *LimiterError) Is(target error) bool { return target == ErrRetryable }
+
+// Is makes [errors.Is] find the kind of the failure: that of the API's error event, by
+// its code as if it were a status, or ErrRetryable where the connection broke.
+func (e *StreamError) Is(target error) bool {
+	if e.Code == 0 {
+		return target == ErrRetryable && e.broken
+	}
+	return (&APIError{StatusCode: e.Code}).Is(target)
+}
 
 // Is makes [errors.Is] find ErrInvalid.
 func (e *RequestError) Is(target error) bool { return target == ErrInvalid }

@@ -63,12 +63,12 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 				break
 			}
 			if err != nil {
-				s.fail("the connection broke", err)
+				s.fail("the connection broke", err, !isTooLarge(err))
 				break
 			}
 			event, err := sse.Decode(frame)
 			if err != nil {
-				s.fail("an event cannot be read", s.withoutKey(err))
+				s.fail("an event cannot be read", s.withoutKey(err), false)
 				break
 			}
 			if s.take(event); s.err != nil {
@@ -87,7 +87,7 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 			}
 		}
 		if s.err == nil {
-			s.fail("it ended before its last event", io.ErrUnexpectedEOF)
+			s.fail("it ended before its last event", io.ErrUnexpectedEOF, true)
 		}
 		s.yieldEnd(yield)
 	}
@@ -156,21 +156,22 @@ func (s *Stream) unreadErrorEvent(e generated.UnknownStreamEvent) *StreamError {
 	return failure
 }
 
-// fail ends the stream with an error, unless it has ended already.
-func (s *Stream) fail(what string, err error) {
+// fail ends the stream with an error, unless it has ended already. broken says that
+// it is one of the connection.
+func (s *Stream) fail(what string, err error, broken bool) {
 	switch {
 	case s.err != nil || s.done:
 		return
 	case s.isClosed():
-		what, err = "no more events", errClosed
+		what, err, broken = "no more events", errClosed, false
 	case s.flight.ctx.Err() != nil:
-		what, err = "the call's context ended", contextError(s.flight.ctx)
+		what, err, broken = "the call's context ended", contextError(s.flight.ctx), false
 	case s.flight.latest.idleFor() != nil:
-		what, err = "it fell silent", s.flight.latest.idleFor()
+		what, err, broken = "it fell silent", s.flight.latest.idleFor(), true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = &StreamError{Message: what, Events: s.events, Err: err}
+	s.err = &StreamError{Message: what, Events: s.events, Err: err, broken: broken}
 }
 
 func (s *Stream) isClosed() bool {

@@ -1,6 +1,8 @@
 package ratelimited_test
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -254,5 +256,44 @@ func TestAbsurdUsage(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// What kind of failure a stream's end is: by the code of the API's event, or by
+// whether the connection is to blame.
+func TestKindsOfStreamErrors(t *testing.T) {
+	event := func(code int) string {
+		return started + frame("conversation.response.error", fmt.Sprintf(`{"type":"conversation.response.error","message":"slow down","code":%d}`, code))
+	}
+	kinds := []error{ratelimited.ErrRetryable, ratelimited.ErrRateLimited, ratelimited.ErrServer, ratelimited.ErrInvalid}
+	for name, test := range map[string]struct {
+		body string
+		want string // of kinds, in their order
+	}{
+		"429":              {event(429), "true true false false"},
+		"503":              {event(503), "true false true false"},
+		"422":              {event(422), "false false false true"},
+		"the end too soon": {started + hello, "true false false false"},
+		"no event":         {started + "event: message.output.delta\ndata: [\n\n", "false false false false"},
+	} {
+		transport := tripper(func(*http.Request) (*http.Response, error) { return canned(200, "text/event-stream", test.body), nil })
+		overTransport(t, fast, transport, func(t *testing.T, client *ratelimited.Client) {
+			stream, err := openedStream(t.Context(), client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, err = range stream.Events() {
+				if err != nil {
+					break
+				}
+			}
+			var got []string
+			for _, kind := range kinds {
+				got = append(got, fmt.Sprint(errors.Is(err, kind)))
+			}
+			if strings.Join(got, " ") != test.want || !errors.As(err, new(*ratelimited.StreamError)) {
+				t.Errorf("%s: %v is %s, want %s", name, err, got, test.want)
+			}
+		})
 	}
 }

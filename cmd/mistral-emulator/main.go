@@ -135,13 +135,19 @@ func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) fu
 func parseLimit(rps, tpm string) (emulator.Limit, error) {
 	r, errR := strconv.ParseFloat(rps, 64)
 	t, errT := strconv.Atoi(tpm)
-	return emulator.Limit{RequestsPerSecond: r, TokensPerMinute: t}, errors.Join(errR, errT)
+	if errR != nil || errT != nil {
+		return emulator.Limit{}, fmt.Errorf("want requests per second and a whole number of tokens, as 0.08/50000, have %s/%s", rps, tpm)
+	}
+	return emulator.Limit{RequestsPerSecond: r, TokensPerMinute: t}, nil
 }
 
 func parseToolLimit(minute, day string) (emulator.ToolLimit, error) {
 	m, errM := strconv.Atoi(minute)
 	d, errD := strconv.Atoi(day)
-	return emulator.ToolLimit{PerMinute: m, PerDay: d}, errors.Join(errM, errD)
+	if errM != nil || errD != nil {
+		return emulator.ToolLimit{}, fmt.Errorf("want two whole numbers, as 5/100, have %s/%s", minute, day)
+	}
+	return emulator.ToolLimit{PerMinute: m, PerDay: d}, nil
 }
 
 // readFiles reads the script and the faults; "" is no file.

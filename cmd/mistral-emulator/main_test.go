@@ -203,7 +203,7 @@ func TestBadFlags(t *testing.T) {
 	}{
 		{[]string{"-nonsense"}, errUsage, "flag provided but not defined: -nonsense\nmistral-emulator -help lists"},
 		{[]string{"-mode", "guess"}, errUsage, "guess"},
-		{[]string{"-limit", "m=fast/1"}, errUsage, `parsing "fast"`},
+		{[]string{"-limit", "m=fast/1"}, errUsage, `want requests per second and a whole number of tokens, as 0.08/50000, have fast/1`},
 		{[]string{"-limit", "1/1"}, errUsage, "want a name"},
 		{[]string{"-tool-limit", "web_search=1"}, errUsage, "want a name"},
 		{[]string{"-tool-limit", "web_search=-1/1"}, nil, `ToolLimits["web_search"]: PerMinute is -1`},
@@ -211,7 +211,7 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"-rps", "-1"}, nil, "RequestsPerSecond is -1"},
 		{[]string{"-addr", "nowhere:at:all"}, nil, "address"},
 		{[]string{"-script", bad}, nil, "bad.yaml: script: rule 1: want a reply"},
-		{[]string{"-faults", bad}, nil, "bad.yaml: emulator: Faults: want a list"},
+		{[]string{"-faults", bad}, nil, "bad.yaml: faults is a mapping: want a list"},
 		{[]string{"-script", bad + "x"}, os.ErrNotExist, "bad.yamlx"},
 		{[]string{"-faults", bad + "x"}, os.ErrNotExist, "bad.yamlx"},
 	} {

@@ -19,13 +19,13 @@ const introduction = `Usage: mistral-emulator [flags]
        go run ./cmd/mistral-emulator [flags]     in a copy of the module
 
 Serves an emulation of Mistral's beta Conversations and Agents API: all operations,
-streams and limits, in memory, with no key and no network. Point a client's base URL
+streams and limits, in memory, with no account and no network. Point a client's base URL
 at the address it prints. It runs until it is interrupted.
 `
 
 const examples = `
 Examples:
-  mistral-emulator                                  no limits, any key
+  mistral-emulator                                  no limits, any key that is not empty
   mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
   mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
   mistral-emulator -script replies.yaml -faults faults.yaml -seed 7

@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -23,6 +24,7 @@ import (
 
 func main() {
 	log.SetFlags(0)
+	flag.Parse() // there are none: -help says so, and asks nobody anything
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx)
 	stop()

@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -91,6 +92,7 @@ func decoded[In any](f generated.FunctionCallEntry, function func(In) (float64, 
 
 func main() {
 	log.SetFlags(0)
+	flag.Parse() // there are none: -help says so, and asks nobody anything
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx)
 	stop()

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -27,6 +28,7 @@ const model = "mistral-small-latest"
 
 func main() {
 	log.SetFlags(0)
+	flag.Parse() // there are none: -help says so, and asks nobody anything
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx)
 	stop()
@@ -60,7 +62,7 @@ func run(ctx context.Context) (err error) {
 	conversations := client.Beta.Conversations
 
 	// A question and its answer.
-	question := cmp.Or(strings.Join(os.Args[1:], " "), "What is 2+2?")
+	question := cmp.Or(strings.Join(flag.Args(), " "), "What is 2+2?")
 	fmt.Printf("\n> %s\n", question)
 	first, err := conversations.Start(ctx, generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text(question)})
 	if err != nil {

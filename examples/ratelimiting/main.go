@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -39,6 +40,7 @@ var (
 
 func main() {
 	log.SetFlags(0)
+	flag.Parse() // there are none: -help says so, and asks nobody anything
 	if err := run(context.Background()); err != nil {
 		log.Fatalln("ratelimiting:", err)
 	}

@@ -11,6 +11,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -23,6 +24,7 @@ import (
 
 func main() {
 	log.SetFlags(0)
+	flag.Parse() // there are none: -help says so, and asks nobody anything
 	if err := run(context.Background()); err != nil {
 		log.Fatalln("streaming:", err)
 	}

@@ -26,19 +26,20 @@ var packages = map[string]string{
 }
 
 var (
-	comment      = regexp.MustCompile(`//.*`)
-	declared     = regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=|^var (\w+) `)
-	declarations = regexp.MustCompile(`^(?://.*\n)*(?:func|type) `)
+	comment       = regexp.MustCompile(`//.*`)
+	declared      = regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=|^var (\w+) `)
+	packageClause = regexp.MustCompile(`^package \w+\n`)
+	declarations  = regexp.MustCompile(`^(?://.*\n)*(?:func|type) `)
 )
 
 // source makes a file of a package of a block: a program, declarations, or statements
 // in a function that has at hand what README says is, and that uses what the block
-// declares. What the compiler says of it names the document and its line. A program
-// is made a package too, which saves linking it.
+// declares. What the compiler says of it names the document and its line. A whole
+// file, be it a program's or a test's, is made one of a package, which saves linking it.
 func source(document string, s snippet) string {
 	code := fmt.Sprintf("//line %s:%d\n%s", document, s.line, s.code)
-	if strings.HasPrefix(s.code, "package main\n") {
-		return strings.Replace(code, "package main\n", "package block\n", 1)
+	if clause := packageClause.FindString(s.code); clause != "" {
+		return strings.Replace(code, clause, "package block\n", 1)
 	}
 	var b strings.Builder
 	b.WriteString("package block\n\nimport (\n")
