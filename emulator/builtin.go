@@ -142,34 +142,37 @@ func useConnector(id string) func(Prompt, string) (arguments, info map[string]an
 	}
 }
 
-// resume goes on from the calls at the end of the history that were just allowed or
-// denied: it runs those that were allowed and says which were not.
+// resume goes on from the calls that were just allowed or denied: it runs those that
+// were allowed and says which were not.
 func resume(p Prompt) ([]generated.Entry, bool) {
 	var entries []generated.Entry
 	var denied []string
-	for _, entry := range slices.Backward(p.History) {
-		call, ok := entry.Value().(generated.FunctionCallEntry)
-		if !ok {
-			break
-		}
-		switch call.ConfirmationStatus {
-		case generated.ConfirmationStatusAllowed:
-			for _, tool := range p.Tools {
-				if b, _, ok := setup(tool); ok && b.name == call.Name {
-					entries = slices.Concat(b.use(p, p.Text()), entries)
-					break
-				}
-			}
-		case generated.ConfirmationStatusDenied:
+	for _, c := range p.Confirmations {
+		call := confirmedCall(p.History, c.ToolCallID)
+		if c.Confirmation == generated.ToolConfirmationDeny {
 			denied = append(denied, call.Name)
-		default: // It goes on waiting, or needs none.
+			continue
+		}
+		for _, tool := range p.Tools {
+			if b, _, ok := setup(tool); ok && b.name == call.Name {
+				entries = append(entries, b.use(p, p.Text())...)
+				break
+			}
 		}
 	}
 	if denied != nil {
-		slices.Reverse(denied)
 		entries = append(entries, generated.NewEntry(generated.MessageOutputEntry{
 			Content: generated.NewTextContent("I was not allowed to use " + strings.Join(denied, " and ") + "."),
 		}))
 	}
 	return entries, entries != nil
+}
+
+func confirmedCall(history []generated.Entry, id string) generated.FunctionCallEntry {
+	for _, entry := range history {
+		if call, ok := entry.Value().(generated.FunctionCallEntry); ok && call.ToolCallID == id {
+			return call
+		}
+	}
+	return generated.FunctionCallEntry{}
 }

@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -97,4 +98,64 @@ func TestConfirmations(t *testing.T) {
 			}
 		}
 	}
+}
+
+// twoCalls is a model that first asks for two searches to be confirmed.
+func twoCalls(ctx context.Context, p emulator.Prompt) emulator.Reply {
+	if len(p.History) > 0 {
+		return emulator.DefaultModel(ctx, p)
+	}
+	var reply emulator.Reply
+	for _, id := range []string{"call_a", "call_b"} {
+		reply.Entries = append(reply.Entries, generated.NewEntry(generated.FunctionCallEntry{
+			Name: "web_search", ToolCallID: id, Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+		}))
+	}
+	return reply
+}
+
+func allow(ids ...string) generated.AppendConversationRequest {
+	var request generated.AppendConversationRequest
+	for _, id := range ids {
+		request.ToolConfirmations = append(request.ToolConfirmations, generated.ToolCallConfirmation{ToolCallID: id, Confirmation: generated.ToolConfirmationAllow})
+	}
+	return request
+}
+
+// Calls that wait may be confirmed one after the other.
+func TestConfirmationsOneByOne(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: twoCalls})
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
+	for _, id := range []string{"call_a", "call_b"} {
+		outputs := read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID, allow(id))).Outputs
+		if _, ok := outputs[0].Value().(generated.ToolExecutionEntry); !ok {
+			t.Errorf("%s was allowed, the reply is %T", id, outputs[0].Value())
+		}
+	}
+}
+
+// Of two appends at once that confirm the same call, what the slower one has run is
+// marked all the same.
+func TestConfirmationsAtOnce(t *testing.T) {
+	t.Parallel()
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	a := start(t, emulator.Config{Model: func(ctx context.Context, p emulator.Prompt) emulator.Reply {
+		if len(p.Confirmations) == 2 {
+			close(reached)
+			<-goOn
+		}
+		return twoCalls(ctx, p)
+	}})
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
+	both := make(chan reply)
+	go func() { both <- a.post("/v1/conversations/"+c.ConversationID, allow("call_a", "call_b")) }()
+	<-reached
+	a.post("/v1/conversations/"+c.ConversationID, allow("call_b")).want(http.StatusOK)
+	close(goOn)
+	(<-both).want(http.StatusOK)
+	if history := a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", "").body; strings.Contains(history, `"pending"`) {
+		t.Errorf("both were run, and the history has %s", history)
+	}
+	a.post("/v1/conversations/"+c.ConversationID, allow("call_a")).want(http.StatusUnprocessableEntity)
 }

@@ -14,19 +14,26 @@ func confirm(entries []generated.Entry, confirmations []generated.ToolCallConfir
 	}
 	entries = slices.Clone(entries)
 	for i, c := range confirmations {
-		at := slices.IndexFunc(entries, func(entry generated.Entry) bool {
-			call, ok := entry.Value().(generated.FunctionCallEntry)
-			return ok && call.ToolCallID == c.ToolCallID && call.ConfirmationStatus == generated.ConfirmationStatusPending
-		})
-		if at < 0 {
+		if !mark(entries, c) {
 			return nil, valueError("no call of that tool_call_id waits for a confirmation", "body", "tool_confirmations", i, "tool_call_id")
 		}
-		call, _ := entries[at].Value().(generated.FunctionCallEntry)
+	}
+	return entries, nil
+}
+
+// mark notes a confirmation in the call that it is for; false if none waits for it.
+func mark(entries []generated.Entry, c generated.ToolCallConfirmation) bool {
+	for i, entry := range entries {
+		call, ok := entry.Value().(generated.FunctionCallEntry)
+		if !ok || call.ToolCallID != c.ToolCallID || call.ConfirmationStatus != generated.ConfirmationStatusPending {
+			continue
+		}
 		call.ConfirmationStatus = generated.ConfirmationStatusAllowed
 		if c.Confirmation == generated.ToolConfirmationDeny {
 			call.ConfirmationStatus = generated.ConfirmationStatusDenied
 		}
-		entries[at] = generated.NewEntry(call)
+		entries[i] = generated.NewEntry(call)
+		return true
 	}
-	return entries, nil
+	return false
 }

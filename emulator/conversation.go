@@ -33,10 +33,13 @@ func (e *Emulator) extend(id string, confirmations []generated.ToolCallConfirmat
 	if !ok {
 		return
 	}
-	if confirmed, refused := confirm(c.entries, confirmations); refused == nil { // Another call may have been faster.
-		c.entries = confirmed
+	if len(confirmations) > 0 {
+		c.entries = slices.Clone(c.entries) // Others read those.
 	}
-	c.entries = append(slices.Clip(c.entries), added...)
+	for _, confirmation := range confirmations {
+		mark(c.entries, confirmation) // Another call may have been faster.
+	}
+	c.entries = append(c.entries, added...)
 	c.view.UpdatedAt = timestamp()
 }
 

@@ -82,7 +82,8 @@
 // 422. An agent's handoff, when it is the last output, is carried out at once: the next
 // agent reads all that there is and goes on, 16 times at most; with handoff_execution
 // "client" the reply ends there. Either way the agent that a conversation was last
-// handed to answers the next append. All of it counts against the model of the first.
+// handed to answers the next append. All of it counts against the model of the first, and
+// is one usage. An agent whose tools may not be run any more ends the call with 429.
 //
 // Guardrails judge the messages that a call adds. Each category has its words ("bomb" is
 // dangerous, an e-mail address is pii): a text that has one scores 1, any other 0. A

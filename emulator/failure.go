@@ -80,9 +80,9 @@ var (
 )
 
 // toolLimit reports that a tool may not be run.
-func toolLimit(tool string) *failure {
-	return detail(http.StatusTooManyRequests, tool+" rate limit reached.")
-}
+func toolLimit(tool string) *failure { return detail(http.StatusTooManyRequests, toolLimitText(tool)) }
+
+func toolLimitText(tool string) string { return tool + " rate limit reached." }
 
 // tooMany reports a refusal, in the forms that were seen.
 func tooMany(r *refusal, retryAfter bool) *failure {

@@ -24,7 +24,7 @@ const (
 )
 
 // Kinds that take the place of the reply: a status, in the forms that were seen on the
-// wire. Those of 429 count as refused in [Stats], as tokens or as requests.
+// wire. Those of 429 count as refused in [Stats], as tokens, tools or requests.
 const (
 	// FaultUnauthorized is a 401 with {"detail":"Unauthorized"}.
 	FaultUnauthorized FaultKind = "401"
@@ -38,7 +38,7 @@ const (
 	FaultTokenLimit FaultKind = "429-tokens"
 	// FaultRequestLimit is a 429 of requests.
 	FaultRequestLimit FaultKind = "429-requests"
-	// FaultToolLimit is a 429 of the web search; it counts as requests.
+	// FaultToolLimit is a 429 of the web search; it counts as tools.
 	FaultToolLimit FaultKind = "429-web-search"
 	// FaultCapacity is a 429 of the service tier; it counts as requests.
 	FaultCapacity FaultKind = "429-capacity"
@@ -132,7 +132,7 @@ var kinds = map[FaultKind]traits{
 	FaultTokenLimit:   replaced(errTokenLimit.with("X-Ratelimit-Remaining-Tokens-Minute", "0"), &refusal{tokens: true}),
 	FaultRequestLimit: replaced(tooManyRequests(map[string]string{"message": "Requests rate limit exceeded"}), new(refusal)),
 	FaultToolLimit: replaced(toolLimit("web_search").
-		with("X-Ratelimit-Remaining-Web-Search-Minute", "0"), new(refusal)),
+		with("X-Ratelimit-Remaining-Web-Search-Minute", "0"), &refusal{tool: "web_search"}),
 	FaultCapacity: replaced(tooManyRequests(map[string]any{
 		"object": "error", "message": "Service tier capacity exceeded for this model.", "type": "invalid_request_error",
 		"param": nil, "code": nil, "raw_status_code": http.StatusTooManyRequests,

@@ -84,6 +84,7 @@ func TestFaultyStatuses(t *testing.T) {
 		media, body      string
 		header           string
 		requests, tokens int
+		tools            int
 	}{
 		emulator.FaultUnauthorized:   {status: 401, body: `{"detail":"Unauthorized"}`},
 		emulator.FaultPayment:        {status: 402, body: `"raw_status_code":402`},
@@ -91,7 +92,7 @@ func TestFaultyStatuses(t *testing.T) {
 		emulator.FaultRateLimit:      {status: 429, body: `"type":"rate_limited","param":null,"code":"1300"`, requests: 1},
 		emulator.FaultTokenLimit:     {status: 429, body: `{"detail":"Token rate limit reached."}`, header: remaining + ": 0", tokens: 1},
 		emulator.FaultRequestLimit:   {status: 429, body: `{"message":"Requests rate limit exceeded"}`, requests: 1},
-		emulator.FaultToolLimit:      {status: 429, body: `{"detail":"web_search rate limit reached."}`, requests: 1},
+		emulator.FaultToolLimit:      {status: 429, body: `{"detail":"web_search rate limit reached."}`, tools: 1},
 		emulator.FaultCapacity:       {status: 429, body: `"code":null,"message":"Service tier capacity exceeded for this model."`, requests: 1},
 		emulator.FaultQuota:          {status: 429, body: `"detail"`, header: limit + ": 0", tokens: 1},
 		emulator.FaultInternal:       {status: 500, body: `"type":"internal_server_error"`},
@@ -115,7 +116,7 @@ func TestFaultyStatuses(t *testing.T) {
 			}
 			a.start("Hello") // The fault has taken nothing.
 			s := a.Stats()
-			if m := s.Models[model]; m.RefusedRequests != want.requests || m.RefusedTokens != want.tokens || m.Admitted != 1 {
+			if m := s.Models[model]; m.RefusedRequests != want.requests || m.RefusedTokens != want.tokens || m.RefusedTools != want.tools || m.Admitted != 1 {
 				t.Errorf("stats are %+v", m)
 			}
 			if s.Faults[kind] != 1 || a.Requests()[0].Fault != kind {

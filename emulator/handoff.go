@@ -2,7 +2,9 @@ package emulator
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
@@ -13,20 +15,40 @@ const mostHandoffs = 16
 // turn is what a call came to: the outputs of all agents that had a part in it.
 type turn struct {
 	outputs []generated.Entry
-	prompt  int                              // tokens that were read
-	usage   *generated.ConversationUsageInfo // in place of what was counted
+	prompt  int                             // tokens that were read
+	usage   generated.ConversationUsageInfo // of all, as counted or as the model says
 	err     error
+}
+
+// add adds what one agent did.
+func (t *turn) add(reply Reply, prompt int, outputs []generated.Entry) {
+	usage := usageOf(prompt, outputs)
+	if reply.Usage != nil {
+		usage = *reply.Usage
+	}
+	t.err = reply.Err
+	t.prompt += prompt
+	t.usage.PromptTokens += usage.PromptTokens
+	t.usage.CompletionTokens += usage.CompletionTokens
+	t.usage.TotalTokens += usage.TotalTokens
+	t.usage.ConnectorTokens += usage.ConnectorTokens
+	for tool, runs := range usage.Connectors {
+		if t.usage.Connectors == nil {
+			t.usage.Connectors = map[string]int{}
+		}
+		t.usage.Connectors[tool] += runs
+	}
 }
 
 // take runs the model, and goes on with the agent that it hands over to, unless the
 // caller is to carry that out.
 func (e *Emulator) take(ctx context.Context, call run) turn {
 	var t turn
-	s, history, inputs := call.settings, call.history, call.inputs
+	s, history, inputs, confirmations := call.settings, call.history, call.inputs, call.confirmations
 	for range 1 + mostHandoffs {
 		p := Prompt{
 			Model: s.model, Agent: s.agent, Instructions: s.instructions, Tools: s.tools, Args: s.args,
-			Handoffs: e.successors(s), History: history, Inputs: inputs,
+			Handoffs: e.successors(s), History: history, Inputs: inputs, Confirmations: confirmations,
 		}
 		reply := e.cfg.Model(ctx, p)
 		outputs := reply.outputs()
@@ -37,8 +59,7 @@ func (e *Emulator) take(ctx context.Context, call run) turn {
 			outputs[i] = s.stamp(output)
 		}
 		t.outputs = append(t.outputs, outputs...)
-		t.prompt += countPrompt(p)
-		t.usage, t.err = reply.Usage, reply.Err
+		t.add(reply, countPrompt(p), outputs)
 		next, ok := successor(outputs)
 		if !ok || reply.Err != nil || call.byClient {
 			break
@@ -48,7 +69,12 @@ func (e *Emulator) take(ctx context.Context, call run) turn {
 			break // A model of the caller's own may have made it up.
 		}
 		s = agentSettings(agent)
-		history, inputs = slices.Concat(history, inputs, outputs), nil
+		history, inputs, confirmations = slices.Concat(history, inputs, outputs), nil, nil
+		if refused := e.gate.refuseTools(toolNames(s.tools), time.Now()); refused != nil {
+			text := toolLimitText(refused.tool)
+			t.err = &Error{Status: http.StatusTooManyRequests, Message: text, Body: string(encode(map[string]string{"detail": text}))}
+			break
+		}
 	}
 	return t
 }

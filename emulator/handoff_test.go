@@ -156,3 +156,52 @@ func endless(agent *string) func(context.Context, emulator.Prompt) emulator.Repl
 		return emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: *agent, NextAgentName: "loop"})}}
 	}
 }
+
+// An agent that a conversation is handed to may not run a tool of which no run is left;
+// and what all agents used, as their models say or as counted, is what is reported.
+func TestHandoffAndToolLimits(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{ToolLimits: map[string]emulator.ToolLimit{"web_search": {PerDay: 1}}})
+	search := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{
+		Model: model, Name: "news", Tools: []generated.Tool{generated.NewTool(generated.WebSearchTool{})},
+	}))
+	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: model, Name: "front", Handoffs: []string{search.ID}}))
+	ask := generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("What is in the news?")}
+	first := read[generated.ConversationResponse](a.post("/v1/conversations", ask))
+	if u := first.Usage; u.Connectors["web_search"] != 1 || u.TotalTokens != u.PromptTokens+u.CompletionTokens+u.ConnectorTokens {
+		t.Errorf("usage is %+v", u)
+	}
+	refused := a.post("/v1/conversations", ask).want(http.StatusTooManyRequests)
+	if refused.body != `{"detail":"web_search rate limit reached."}` {
+		t.Errorf("body is %s", refused.body)
+	}
+	ask.Stream = true
+	if body := a.post("/v1/conversations", ask).want(http.StatusOK).body; !strings.Contains(body, "agent.handoff.done") || !strings.Contains(body, `"code":429`) {
+		t.Errorf("the stream is %s", body)
+	}
+}
+
+func TestUsageOfAHandoff(t *testing.T) {
+	t.Parallel()
+	var second string
+	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		if p.Agent == second {
+			return emulator.Reply{Text: "Done", Usage: &generated.ConversationUsageInfo{PromptTokens: 7, CompletionTokens: 1, TotalTokens: 8}}
+		}
+		return emulator.Reply{
+			Entries: []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: second, NextAgentName: "second"})},
+			Usage:   &generated.ConversationUsageInfo{PromptTokens: 100, CompletionTokens: 10, TotalTokens: 110},
+		}
+	}})
+	create := func(name string) string {
+		return read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: model, Name: name})).ID
+	}
+	second = create("second")
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", generated.StartConversationRequest{AgentID: create("first"), Inputs: generated.NewTextInputs("Go")}))
+	if want := (generated.ConversationUsageInfo{PromptTokens: 107, CompletionTokens: 11, TotalTokens: 118}); encoded(t, c.Usage) != encoded(t, want) {
+		t.Errorf("usage is %+v, want %+v", c.Usage, want)
+	}
+	if n := a.Stats().Models[model].Tokens; n != 118 {
+		t.Errorf("%d tokens were charged, want 118", n)
+	}
+}

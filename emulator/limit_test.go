@@ -194,6 +194,9 @@ func TestToolLimits(t *testing.T) {
 				if w.Code != step.status || minute != step.minute || day != step.day {
 					t.Errorf("%s, step %d: %d, %q and %q remain, want %+v: %s", mode, i, w.Code, minute, day, step, w.Body)
 				}
+				if m := e.Stats().Total(); m.RefusedRequests != 0 || m.RefusedTools != m.Refused() {
+					t.Errorf("%s, step %d: stats are %+v, want refusals of tools alone", mode, i, m)
+				}
 				if w.Code == http.StatusTooManyRequests && w.Body.String() != `{"detail":"web_search rate limit reached."}` {
 					t.Errorf("body is %s", w.Body)
 				}

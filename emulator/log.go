@@ -29,20 +29,21 @@ type Stats struct {
 
 // ModelStats is what was judged of one model.
 type ModelStats struct {
-	// Requests is the sum of the next three.
+	// Requests is the sum of the next four.
 	Requests int `json:"requests"`
 	// Admitted requests are those that the limits let pass.
 	Admitted int `json:"admitted"`
-	// RefusedRequests and RefusedTokens were answered 429, the first because no
-	// request was left, the second because no token was.
+	// RefusedRequests, RefusedTokens and RefusedTools were answered 429, because no
+	// request was left, no token, or no run of a tool.
 	RefusedRequests int `json:"refused_requests"`
 	RefusedTokens   int `json:"refused_tokens"`
+	RefusedTools    int `json:"refused_tools"`
 	// Tokens is how many were used, prompts and replies.
 	Tokens int `json:"tokens"`
 }
 
 // Refused is how many requests were answered 429.
-func (m ModelStats) Refused() int { return m.RefusedRequests + m.RefusedTokens }
+func (m ModelStats) Refused() int { return m.RefusedRequests + m.RefusedTokens + m.RefusedTools }
 
 // Total is the sum over all models.
 func (s Stats) Total() ModelStats {
@@ -52,6 +53,7 @@ func (s Stats) Total() ModelStats {
 		total.Admitted += m.Admitted
 		total.RefusedRequests += m.RefusedRequests
 		total.RefusedTokens += m.RefusedTokens
+		total.RefusedTools += m.RefusedTools
 		total.Tokens += m.Tokens
 	}
 	return total
@@ -145,6 +147,8 @@ func (j *journal) judge(x *exchange) {
 		m.Admitted++
 	case x.refused.tokens:
 		m.RefusedTokens++
+	case x.refused.tool != "":
+		m.RefusedTools++
 	default:
 		m.RefusedRequests++
 	}

@@ -21,6 +21,9 @@ type Prompt struct {
 	// Handoffs are the agents to which it may hand the conversation over, by returning
 	// an entry that says so as its last.
 	Handoffs []generated.Agent
+	// Confirmations are the answers to tool calls that came with the call; those calls
+	// are marked in History.
+	Confirmations []generated.ToolCallConfirmation
 	// History is what the conversation held before the call; Inputs what the call adds.
 	History, Inputs []generated.Entry
 }

@@ -46,11 +46,11 @@ func moderate(guardrails []generated.GuardrailConfig, inputs []generated.Entry) 
 	for _, g := range guardrails {
 		v1, v2 := g.ModerationLLMV1, g.ModerationLLMV2
 		for _, m := range []moderation{
-			{"moderation_llm_v1", v1.ModelName, v1.Action, categoriesV1, v1.CustomCategoryThresholds, v1.IgnoreOtherCategories},
-			{"moderation_llm_v2", v2.ModelName, v2.Action, categoriesV2, v2.CustomCategoryThresholds, v2.IgnoreOtherCategories},
+			{"moderation_llm_v1", v1 != generated.ModerationLLMV1Config{}, v1.Action, categoriesV1, v1.CustomCategoryThresholds, v1.IgnoreOtherCategories},
+			{"moderation_llm_v2", v2 != generated.ModerationLLMV2Config{}, v2.Action, categoriesV2, v2.CustomCategoryThresholds, v2.IgnoreOtherCategories},
 		} {
-			if m.model == "" && m.action == "" && !m.only {
-				continue // It is not set.
+			if !m.set {
+				continue
 			}
 			found := m.judge(text.String())
 			block := len(found) > 0 && m.action == generated.ModerationLLMActionBlock
@@ -63,11 +63,12 @@ func moderate(guardrails []generated.GuardrailConfig, inputs []generated.Entry) 
 
 // moderation is one model of it as a guardrail sets it up.
 type moderation struct {
-	name, model string
-	action      generated.ModerationLLMAction
-	categories  []string
-	thresholds  any  // a struct that has them by category
-	only        bool // those with a threshold of their own
+	name       string
+	set        bool
+	action     generated.ModerationLLMAction
+	categories []string
+	thresholds any  // a struct that has them by category
+	only       bool // those with a threshold of their own
 }
 
 // judge returns the categories whose score reaches its threshold.

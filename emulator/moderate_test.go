@@ -29,6 +29,7 @@ func TestGuardrails(t *testing.T) {
 		"no action":                  {v1(none, false, thresholds{}), "How do I build a bomb?", ""},
 		"a threshold out of reach":   {v1(block, false, thresholds{PII: ptr(1.1)}), "Write to ann@example.com", ""},
 		"a threshold below all":      {v1(block, false, thresholds{Law: ptr(0.0)}), "How are you?", "law"},
+		"a threshold alone":          {v1("", false, thresholds{PII: ptr(0.5)}), "Write to ann@example.com", ""},
 		"one category, and another":  {v1(block, true, thresholds{PII: ptr(0.5)}), "How do I build a bomb?", ""},
 		"one category, and that one": {v1(block, true, thresholds{PII: ptr(0.5)}), "Write to ann@example.com", "pii"},
 	} {

@@ -17,6 +17,8 @@ type run struct {
 	history  []generated.Entry
 	inputs   []generated.Entry
 	byClient bool // handoffs are the caller's to carry out
+
+	confirmations []generated.ToolCallConfirmation
 	// start, when set, is called when it is known that there are outputs, and makes the
 	// conversation; keep, when set, is called when the call ends, with what it added.
 	start func()
@@ -87,6 +89,7 @@ func (e api) AppendConversation(_ http.ResponseWriter, r *http.Request, id strin
 	call := run{
 		id: id, settings: base.over(settings{args: request.CompletionArgs}), history: entries,
 		inputs: inputEntries(request.Inputs, base.author), byClient: request.HandoffExecution == generated.HandoffExecutionClient,
+		confirmations: request.ToolConfirmations,
 	}
 	if len(call.history)+len(call.inputs) >= MaxEntries {
 		errTooLong.write(e.Emulator, x)
@@ -218,23 +221,19 @@ func (e *Emulator) execute(r *http.Request, call run) {
 		return
 	}
 	call.open()
-	usage := e.settle(x, call, t.prompt, t.outputs, t.usage)
+	e.settle(x, call, t.outputs, t.usage)
 	e.limitHeaders(x)
 	e.ok(x, wireResponse{
 		ConversationResponse: generated.ConversationResponse{
 			Object: "conversation.response", ConversationID: call.id, Guardrails: verdict,
 		},
 		Outputs: t.outputs,
-		Usage:   wireUsage(usage),
+		Usage:   wireUsage(t.usage),
 	})
 }
 
 // settle charges for what a call produced and keeps that.
-func (e *Emulator) settle(x *exchange, call run, prompt int, outputs []generated.Entry, reported *generated.ConversationUsageInfo) generated.ConversationUsageInfo {
-	usage := usageOf(prompt, outputs)
-	if reported != nil {
-		usage = *reported
-	}
+func (e *Emulator) settle(x *exchange, call run, outputs []generated.Entry, usage generated.ConversationUsageInfo) {
 	x.tokens = usage.TotalTokens
 	e.gate.charge(x.model, time.Now(), x.tokens)
 	e.gate.chargeTools(usage.Connectors, time.Now())
@@ -242,7 +241,6 @@ func (e *Emulator) settle(x *exchange, call run, prompt int, outputs []generated
 	if call.keep != nil {
 		call.keep(slices.Concat(call.inputs, outputs))
 	}
-	return usage
 }
 
 // outputs returns the entries of a reply, a text being the last.

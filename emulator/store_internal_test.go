@@ -3,6 +3,7 @@ package emulator
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestShelfForgetsTheOldest(t *testing.T) {
@@ -30,5 +31,18 @@ func TestStoreIsBounded(t *testing.T) {
 	s := newStore()
 	if s.conversations.most != MaxConversations || s.agents.most != MaxAgents {
 		t.Errorf("store keeps %d conversations and %d agents", s.conversations.most, s.agents.most)
+	}
+}
+
+// A tool's count keeps nothing of calls that did not run it.
+func TestToolCountsAreBounded(t *testing.T) {
+	t.Parallel()
+	g := newGate(Config{Mode: SlidingWindow, ToolLimits: map[string]ToolLimit{"web_search": {PerDay: 5}}})
+	for range 10 {
+		g.chargeTools(nil, time.Now())
+		g.chargeTools(map[string]int{"code_interpreter": 1}, time.Now())
+	}
+	if kept, _ := g.tools[0].meter.(*slidingWindow); len(kept.uses) != 0 {
+		t.Errorf("%d entries are kept of no runs", len(kept.uses))
 	}
 }

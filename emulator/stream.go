@@ -51,15 +51,15 @@ func (s *stream) play(call run, t turn) {
 		}
 	}
 	if err != nil {
-		s.e.settle(s.x, call, t.prompt, sent, nil)
+		s.e.settle(s.x, call, sent, usageOf(t.prompt, sent))
 		return
 	}
-	usage := s.e.settle(s.x, call, t.prompt, sent, t.usage)
+	s.e.settle(s.x, call, sent, t.usage)
 	if t.err != nil {
 		_ = s.send(errorEvent(t.err)) // It is the last event either way.
 		return
 	}
-	_ = s.send(wireDone{ResponseDoneEvent: generated.ResponseDoneEvent{CreatedAt: timestamp()}, Usage: wireUsage(usage)})
+	_ = s.send(wireDone{ResponseDoneEvent: generated.ResponseDoneEvent{CreatedAt: timestamp()}, Usage: wireUsage(t.usage)})
 }
 
 func errorEvent(err error) generated.ResponseErrorEvent {

@@ -50,12 +50,21 @@ func (g *gate) toolRefusal(tools []string, arrived time.Time) *refusal {
 	return nil
 }
 
+// refuseTools is toolRefusal for a call that is under way.
+func (g *gate) refuseTools(tools []string, now time.Time) *refusal {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.toolRefusal(tools, now)
+}
+
 // chargeTools takes the runs of tools, by name.
 func (g *gate) chargeTools(runs map[string]int, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, m := range g.tools {
-		m.meter.take(now, runs[m.tool])
+		if n := runs[m.tool]; n > 0 {
+			m.meter.take(now, n)
+		}
 	}
 }
 

@@ -13,15 +13,21 @@ import (
 type assembly struct {
 	conversationID string
 	outputs        []*output // in the order of their first events
+	byKey          map[outputKey]*output
 	usage          *generated.ConversationUsageInfo
+}
+
+type outputKey struct {
+	id   string
+	kind generated.EntryType
 }
 
 // An output is an entry that grows. Which of the fields are in use its kind says.
 type output struct {
-	id        string
-	kind      generated.EntryType
+	outputKey
 	message   generated.MessageOutputEntry
-	pieces    []*piece // of the message's content
+	pieces    []*piece       // of the message's content
+	latest    map[int]*piece // of them, by index
 	call      generated.FunctionCallEntry
 	tool      generated.ToolExecutionEntry
 	handoff   generated.AgentHandoffEntry
@@ -87,15 +93,17 @@ func setIfAny[T ~string](field *T, value T) {
 }
 
 // output returns the entry of the given id and kind, which is new if no event had
-// it before. Nearly always it is the latest.
+// it before.
 func (a *assembly) output(id string, kind generated.EntryType) *output {
-	for _, o := range slices.Backward(a.outputs) {
-		if o.id == id && o.kind == kind {
-			return o
-		}
+	key := outputKey{id, kind}
+	if o := a.byKey[key]; o != nil {
+		return o
 	}
-	o := &output{id: id, kind: kind}
-	a.outputs = append(a.outputs, o)
+	if a.byKey == nil {
+		a.byKey = map[outputKey]*output{}
+	}
+	o := &output{outputKey: key}
+	a.outputs, a.byKey[key] = append(a.outputs, o), o
 	return o
 }
 
@@ -115,46 +123,45 @@ func (o *output) addContent(index int, content generated.MessageContent) {
 		case generated.ThinkChunk:
 			o.think(index, v)
 		default:
-			o.pieces = append(o.pieces, &piece{index: index, whole: chunk})
+			o.begin(&piece{index: index, whole: chunk})
 		}
 	}
 }
 
 // textPiece returns the text that goes on at an index, or begins one.
 func (o *output) textPiece(index int) *piece {
-	if p := o.piece(index); p != nil && p.thought == nil && p.whole.IsZero() {
+	if p := o.latest[index]; p != nil && p.thought == nil && p.whole.IsZero() {
 		return p
 	}
-	p := &piece{index: index}
-	o.pieces = append(o.pieces, p)
-	return p
+	return o.begin(&piece{index: index})
 }
 
-// piece returns the latest piece at an index; nil if there is none.
-func (o *output) piece(index int) *piece {
-	for _, p := range slices.Backward(o.pieces) {
-		if p.index == index {
-			return p
-		}
+// begin adds a piece, which is the latest at its index.
+func (o *output) begin(p *piece) *piece {
+	if o.latest == nil {
+		o.latest = map[int]*piece{}
 	}
-	return nil
+	o.pieces, o.latest[p.index] = append(o.pieces, p), p
+	return p
 }
 
 // think continues the thoughts at an index, or begins them. Texts that follow each
 // other are one text.
 func (o *output) think(index int, delta generated.ThinkChunk) {
-	p := o.piece(index)
+	p := o.latest[index]
 	if p == nil || p.thought == nil {
-		p = &piece{index: index, thought: &generated.ThinkChunk{}}
-		o.pieces = append(o.pieces, p)
+		p = o.begin(&piece{index: index, thought: &generated.ThinkChunk{}})
 	}
 	for _, chunk := range delta.Thinking {
 		if text, ok := chunk.Value().(generated.TextChunk); ok {
 			p.text.WriteString(text.Text)
 			continue
 		}
-		p.thought.Thinking = append(p.thinking(), chunk)
-		p.text.Reset()
+		if p.text.Len() > 0 {
+			p.thought.Thinking = append(p.thought.Thinking, generated.NewContentChunk(generated.TextChunk{Text: p.text.String()}))
+			p.text.Reset()
+		}
+		p.thought.Thinking = append(p.thought.Thinking, chunk)
 	}
 	setIfAny(&p.thought.Signature, delta.Signature)
 	if delta.Closed != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -171,6 +172,49 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 					t.Errorf("%s, %d to %s: the message is %q", name, status, to, api.Message)
 				}
 			}
+		}
+	}
+}
+
+// A stream of ever new pieces, or of ever new outputs, costs as much for each as for
+// the first: what a server can send is bounded in bytes, and so in work.
+func BenchmarkHostileStream(b *testing.B) {
+	for name, event := range map[string]string{
+		"pieces":  `{"type":"message.output.delta","id":"m","content_index":%d,"content":"x"}`,
+		"outputs": `{"type":"message.output.delta","id":"m%d","content":"x"}`,
+	} {
+		perEvent := map[int]float64{}
+		for _, n := range []int{2_000, 32_000} {
+			var body strings.Builder
+			body.WriteString(started)
+			for i := range n {
+				body.WriteString(frame("message.output.delta", fmt.Sprintf(event, i)))
+			}
+			body.WriteString(done)
+			client, err := ratelimited.New(ratelimited.Config{
+				APIKey: secretKey, RequestsPerSecond: 1e6, TokensPerMinute: 1e12, BareBuckets: true,
+				HTTPClient: &http.Client{Transport: tripper(func(*http.Request) (*http.Response, error) {
+					return canned(200, "text/event-stream", body.String()), nil
+				})},
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				for b.Loop() {
+					stream, err := openedStream(b.Context(), client)
+					if err != nil {
+						b.Fatal(err)
+					}
+					for _, err := range stream.Events() {
+						if err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+				perEvent[n] = float64(b.Elapsed().Nanoseconds()) / float64(b.N) / float64(n)
+				b.ReportMetric(perEvent[n]/perEvent[2_000], "x-of-few")
+			})
 		}
 	}
 }

@@ -9,8 +9,9 @@ import (
 
 // An Observer hears what becomes of each call, for traces and metrics. It is called
 // when a call has passed its checks, with the operation's name, such as
-// "Conversations.StartStream". It returns the context that the call goes on with,
-// normally its own with a span in it, and the function that is told of the call's
+// "Conversations.StartStream". It returns the context that the call goes on with, its
+// own with a span in it, say (one that is not derived from it takes no notice of the
+// caller's deadline), and the function that is told of the call's
 // events; nil for none.
 //
 // The events of one call come one after the other, as they happen: an [Acquired],
@@ -46,7 +47,7 @@ type Attempted struct {
 	Took      time.Duration // from sending it to the head of the reply, or the failure
 }
 
-// Retrying says that another attempt will follow.
+// Retrying says that another attempt will follow, if the context does not end before.
 type Retrying struct {
 	Wait time.Duration // before it
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
@@ -236,6 +237,108 @@ func TestObserverOfAPanic(t *testing.T) {
 		}()
 		wantNoPermits(t, client)
 		if got := w.heard(t); !strings.Contains(got, "settled 7 0 7 false; ended *errors.errorString 1") {
+			t.Errorf("heard %s", got)
+		}
+	})
+}
+
+// One that panics when a reply has come: the server has carried the call out.
+func TestObserverPanicsAtAReply(t *testing.T) {
+	config := fast
+	config.Observer = func(ctx context.Context, _ string) (context.Context, func(ratelimited.CallEvent)) {
+		return ctx, func(e ratelimited.CallEvent) {
+			if _, ok := e.(ratelimited.Attempted); ok {
+				panic("broken observer")
+			}
+		}
+	}
+	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = start(t.Context(), client, ratelimited.WithTokenEstimate(100)) // it panics
+		}()
+		if n := snapshot(client).TokensSettled; n != 100 {
+			t.Errorf("%d tokens are settled, want the estimate of 100", n)
+		}
+	})
+}
+
+type panickingBody struct{}
+
+func (panickingBody) Read([]byte) (int, error) { panic("broken body") }
+func (panickingBody) Close() error             { return nil }
+
+// A call that panics when its reply has come has not ended well.
+func TestObserverOfABrokenBody(t *testing.T) {
+	var w witness
+	config := fast
+	config.Observer = w.observe
+	transport := func(*http.Request) (*http.Response, error) {
+		r := canned(200, "application/json", "")
+		r.Body = panickingBody{}
+		return r, nil
+	}
+	overTransport(t, config, tripper(transport), func(t *testing.T, client *ratelimited.Client) {
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = start(t.Context(), client, ratelimited.WithTokenEstimate(7)) // it panics
+		}()
+		if got := w.heard(t); !strings.Contains(got, "settled 7 7 0 false; ended *errors.errorString 1") {
+			t.Errorf("heard %s", got)
+		}
+	})
+}
+
+// slowly is a limiter whose settlements take until they are let go.
+type slowly struct {
+	limiter.Backend
+	entered, leave chan struct{}
+}
+
+func (l slowly) Acquire(ctx context.Context, tokens int) (limiter.Admission, error) {
+	permit, err := l.Backend.Acquire(ctx, tokens)
+	return slowPermit{permit, l}, err
+}
+
+type slowPermit struct {
+	limiter.Admission
+	limiter slowly
+}
+
+func (p slowPermit) Settle(actual int) {
+	close(p.limiter.entered)
+	<-p.limiter.leave
+	p.Admission.Settle(actual)
+}
+
+// A stream that is closed while another goroutine settles it ends after that.
+func TestObserverOfAStreamClosedMeanwhile(t *testing.T) {
+	var w witness
+	l := slowly{entered: make(chan struct{}), leave: make(chan struct{})}
+	config := ratelimited.Config{Observer: w.observe, Limiter: func(model string, limit limiter.Limit) (_ limiter.Backend, err error) {
+		l.Backend, err = limiter.InProcess()(model, limit)
+		return l, err
+	}}
+	handler := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, started+hello+done)
+	}
+	inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
+		stream, err := openedStream(t.Context(), client, ratelimited.WithTokenEstimate(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			for range stream.Events() { //nolint:revive // the events are of no interest
+			}
+		}()
+		<-l.entered
+		_ = stream.Close()
+		close(l.leave)
+		<-read
+		if got := w.heard(t); !strings.HasSuffix(got, "settled 100 15 0 false; ended well 1 0s") {
 			t.Errorf("heard %s", got)
 		}
 	})

@@ -69,6 +69,7 @@ func complete[T any](ctx context.Context, c *Client, op operation, options []Cal
 	if err != nil {
 		return result, err
 	}
+	err = errUnfinished // unless it does finish
 	defer func() { f.finish(err) }()
 	defer func() { f.land(f.guess.total) }()
 
@@ -214,18 +215,15 @@ func (f *flight) attempt() error {
 		*f.options.responseInto = nil
 	}
 
-	// Also if the transport panics: it may have sent the request.
+	// Also if the transport panics, or who is told of the reply: it may have been sent.
 	reached, lost := f.reached, f.lost
 	f.reached, f.lost = true, lost+f.guess.total
 	resp, err := f.op.send(a.ctx, f.api(), bytes.NewReader(f.body), f.edit)
-	f.lost = lost
 	if err != nil {
 		failure := f.transportError(err)
 		a.end()
-		if a.reached(err) {
-			f.lost += f.guess.total
-		} else {
-			f.reached = reached
+		if !a.reached(err) {
+			f.reached, f.lost = reached, lost
 			f.permit.Unsent()
 		}
 		if f.watched() {
@@ -235,13 +233,14 @@ func (f *flight) attempt() error {
 	}
 	a.resp = resp
 	if f.options.responseInto != nil {
-		*f.options.responseInto = withoutKey(resp)
+		*f.options.responseInto = f.client.secret.withoutKey(resp)
 	}
 	if f.watched() {
 		f.tell(Attempted{
 			Number: f.attempts, Status: resp.StatusCode, RequestID: f.client.secret.text(requestID(resp.Header)), Reached: true, Took: time.Since(a.began),
 		})
 	}
+	f.lost = lost // there is a reply, and nobody has panicked
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		a.good = !f.op.stream
 		return f.open(a)
@@ -286,9 +285,10 @@ func (f *flight) open(a *attempt) error {
 
 // withoutKey is a response as callers may have it: for its status and headers,
 // and without the request's key.
-func withoutKey(resp *http.Response) *http.Response {
+func (s secret) withoutKey(resp *http.Response) *http.Response {
 	copied := *resp
-	copied.Header = resp.Header.Clone()
+	copied.Status = s.text(resp.Status)
+	copied.Header, copied.Trailer = s.header(resp.Header), nil
 	copied.Body = http.NoBody
 	if resp.Request != nil {
 		copied.Request = resp.Request.Clone(context.Background())
@@ -406,11 +406,13 @@ func (f *flight) apiError(body []byte) error {
 // unusable is the failure of a reply that has a success status and cannot be used.
 func (f *flight) unusable(body []byte, err error) error {
 	resp := f.latest.resp
-	return &APIError{
+	e := &APIError{
 		Method: f.op.method, Path: f.path, StatusCode: resp.StatusCode, Attempts: f.attempts, Earlier: slices.Clip(f.failures),
 		RequestID: requestID(resp.Header), Header: resp.Header,
 		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
 	}
+	f.client.secret.clean(e)
+	return e
 }
 
 func (f *flight) tooLarge(err *limiter.TooLargeError) error {

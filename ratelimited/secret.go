@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"regexp"
 	"strings"
 )
@@ -45,6 +46,17 @@ const shortestSecret = 8
 // text is a text without the key.
 func (s secret) text(text string) string { return string(s.redact([]byte(text))) }
 
+// header is header fields without the key. The result shares nothing with those given.
+func (s secret) header(given http.Header) http.Header {
+	clean := given.Clone()
+	for _, values := range clean {
+		for i, value := range values {
+			values[i] = s.text(value)
+		}
+	}
+	return clean
+}
+
 // head is the beginning of a body, at most so many bytes, without the key, also
 // where the cut would go through it. The result shares nothing with the body.
 func (s secret) head(body []byte, most int) []byte {
@@ -68,7 +80,8 @@ func (s secret) cause(err error) error {
 // clean removes the key from what was read of a failure's body, where it may have
 // been escaped in other ways than newSecret knows.
 func (s secret) clean(e *APIError) {
-	for _, text := range []*string{&e.Message, &e.Type, &e.Code, &e.Param} {
+	e.Header = s.header(e.Header)
+	for _, text := range []*string{&e.Message, &e.Type, &e.Code, &e.Param, &e.RequestID} {
 		*text = s.text(*text)
 	}
 	for i := range e.Fields {

@@ -404,3 +404,32 @@ func TestSecretsInAddresses(t *testing.T) {
 		}
 	}
 }
+
+// A key that a server sends back in a header is in no error, and in no copy of the
+// response.
+func TestKeyInAHeader(t *testing.T) {
+	echo := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			w.Header().Set("Mistral-Correlation-Id", key)
+			w.Header().Set("X-Debug", "Authorization: Bearer "+key)
+			answer(w, status, body)
+		}
+	}
+	for name, handler := range map[string]http.HandlerFunc{
+		"400": echo(400, `{"message":"no"}`), "429": echo(429, tooMany), "unusable": echo(200, "{"), "a success": echo(200, reply("fine", 30)),
+	} {
+		inBubble(t, ratelimited.Config{MaxRetries: ratelimited.NoRetries}, handler, func(t *testing.T, client *ratelimited.Client) {
+			var response *http.Response
+			_, err := start(t.Context(), client, ratelimited.WithResponseInto(&response))
+			var api *ratelimited.APIError
+			shown := fmt.Sprint(err, response.Header)
+			if errors.As(err, &api) {
+				shown += fmt.Sprintf(" %+v %s", *api, api.RequestID)
+			}
+			if strings.Contains(shown, "SECRET") || !strings.Contains(shown, "REDACTED") {
+				t.Errorf("%s: %s", name, shown)
+			}
+		})
+	}
+}

@@ -31,7 +31,9 @@ type Stream struct {
 	mu     sync.Mutex
 	reply  assembly
 	text   strings.Builder // of the messages
-	closed bool
+	closed bool            // no more events
+	// settling and settled are about the permit; left is the end of Close.
+	settling, settled, left bool
 }
 
 // errClosed is the end of a stream that the caller closed.
@@ -192,7 +194,8 @@ func (s *Stream) drain() {
 	_, _ = io.CopyN(io.Discard, s.flight.latest.resp.Body, 4096)
 }
 
-// Close ends the stream and settles what it used, once. A loop over Events ends
+// Close ends the stream and settles what it used, once; if another goroutine is
+// settling it just now, Close does not wait for that. A loop over Events ends
 // with an error, unless the last event has come, and so does one that waits for
 // an event. Close always returns nil; it has a result for the sake of
 // [io.Closer].
@@ -203,11 +206,10 @@ func (s *Stream) Close() error {
 		return nil
 	}
 	s.closed = true
-	err := s.err
 	s.mu.Unlock()
 	defer s.flight.latest.end() // whatever the caller's logger does
+	defer s.end(&s.left)
 	s.settle()
-	s.flight.finish(err)
 	return nil
 }
 
@@ -216,17 +218,35 @@ func (s *Stream) Close() error {
 // and may ask the stream.
 func (s *Stream) settle() {
 	s.mu.Lock()
+	if s.settling {
+		s.mu.Unlock()
+		return
+	}
+	s.settling = true
 	conversationID, usage := s.reply.conversationID, s.reply.usage
 	var texts []string
 	if usage == nil {
 		texts = append(s.reply.written(), s.text.String())
 	}
 	s.mu.Unlock()
+	defer s.end(&s.settled)
 	if usage != nil {
 		s.flight.settle(conversationID, *usage)
 		return
 	}
 	s.flight.settleReceived(conversationID, texts)
+}
+
+// end notes one of the two things that end a stream, once each: that it was left and
+// that it is settled. Whoever comes second tells how the call has ended.
+func (s *Stream) end(reached *bool) {
+	s.mu.Lock()
+	*reached = true
+	over, err := s.left && s.settled, s.err
+	s.mu.Unlock()
+	if over {
+		s.flight.finish(err)
+	}
 }
 
 // Response returns the reply as the plain call would have brought it, put together
