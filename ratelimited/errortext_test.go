@@ -148,7 +148,7 @@ func TestTransportErrorSaysTheAddressOnce(t *testing.T) {
 // Too large is said with both numbers, and in terms of what the caller set.
 func TestTooLargeTexts(t *testing.T) {
 	inBubble(t, small, ok, func(t *testing.T, client *ratelimited.Client) {
-		const rule = "must be at most 2000, which is what the token bucket holds: it could never be sent"
+		const rule = "must be at most 2000, which is what the token bucket holds (TokensPerMinute): it could never be sent"
 		_, err := start(t.Context(), client, ratelimited.WithTokenEstimate(2001))
 		if want := "mistral: Conversations.Start: WithTokenEstimate is 2001: " + rule; err == nil || err.Error() != want {
 			t.Errorf("error is\n%v, want\n%s", err, want)

@@ -72,11 +72,11 @@ func FuzzNew(f *testing.F) {
 
 // isField reports whether an error's field is one of a Config, or of one of its limits.
 func isField(name string) bool {
-	if rest, ok := strings.CutPrefix(name, "Limits["); ok {
+	if rest, ok := strings.CutPrefix(name, "Limits["); ok && rest != `""]` {
 		_, name, _ = strings.Cut(rest[strings.LastIndex(rest, `"`)+1:], ".")
 	}
 	switch name {
-	case "APIKey", "BaseURL", "RequestsPerSecond", "TokensPerMinute", "Limits", "Jitter", "MaxRetries", "BaseDelay", "MaxDelay",
+	case "APIKey", "BaseURL", "RequestsPerSecond", "TokensPerMinute", `Limits[""]`, "Jitter", "MaxRetries", "BaseDelay", "MaxDelay",
 		"Timeout", "StreamIdleTimeout", "RequestBurst", "TokenBurst":
 		return true
 	}
