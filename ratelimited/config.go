@@ -229,6 +229,8 @@ func checkBaseURL(field, base string, allowHTTP bool) error {
 	switch {
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535):
 		rule = "must have a port of 1 to 65535, or none"
+	case u.Host[0] != '[' && strings.ContainsAny(u.Hostname(), ":[]"):
+		rule = "must have a host without colons or brackets, or an IPv6 address in brackets"
 	case u.User != nil || strings.ContainsAny(base, "?#"):
 		rule = "must have no user (before an @), query (?) or fragment (#)"
 	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):

@@ -43,6 +43,7 @@ func TestConfigIsValidated(t *testing.T) {
 		"with empty query":         {ratelimited.Config{BaseURL: "https://x/gateway?"}, `must have no user (before an @), query (?) or fragment (#)`},
 		"with empty fragment":      {ratelimited.Config{BaseURL: "https://x/gateway#"}, `must have no user (before an @), query (?) or fragment (#)`},
 		"without host":             {ratelimited.Config{BaseURL: "https://:443"}, `must be an absolute URL`},
+		"colons in a host":         {ratelimited.Config{BaseURL: "https://a:b:1"}, `an IPv6 address in brackets`},
 		"no such port":             {ratelimited.Config{BaseURL: "https://x:99999"}, `must have a port of 1 to 65535`},
 		"opaque":                   {ratelimited.Config{BaseURL: "https:u:geheim@x"}, `mistral: BaseURL is not valid (it is not shown: it may hold a secret): must be`},
 		"negative jitter":          {ratelimited.Config{Jitter: -1}, `mistral: Jitter is -1ns: must be above 0 and at most a minute`},

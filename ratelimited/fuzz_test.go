@@ -107,6 +107,7 @@ func FuzzPath(f *testing.F) {
 	f.Add("x", "y", "https://h/a/../b/./c//")
 	f.Add("x", "y", "HTTP://127.0.0.1")
 	f.Add("x", "y", "https://[::1%25zone]:1")
+	f.Add("x", "y", "https://::")
 	f.Fuzz(func(t *testing.T, id, second, base string) {
 		if base == "" {
 			base = ratelimited.DefaultBaseURL
