@@ -24,7 +24,7 @@ type Backend interface {
 	// Limit is [Limiter.Limit].
 	Limit() Limit
 	// SetLimit is [Limiter.SetLimit]. It fails with an error that wraps
-	// [ErrUnavailable], and changes nothing, where the books cannot be reached.
+	// [ErrUnavailable] where the books cannot be reached, or do not answer.
 	SetLimit(limit Limit) error
 	// Snapshot is [Limiter.Snapshot].
 	Snapshot() Snapshot

@@ -10,37 +10,46 @@ import (
 )
 
 // books is what this process knows of a model's books, and what it would bring to
-// new ones.
+// new ones: recent and live are of what Redis has been told, the rest is news.
 type books struct {
 	epoch, version int64 // 0: it has not joined any
 	heard          time.Time
 	limit          limiter.Limit // with its defaults filled in
 	used, foreign  float64       // tokens, by the latest reply
+	left           float64       // tokens, by the latest reply
+	resume         time.Time     // end of the latest pause
 	recent         recent
+	live           map[string]*Permit // calls in flight, by their ids
+	told           int                // how much news
+	news           []news             // that is to be told
 }
 
 // A reply is what the script returns: the state of the books, beside what was asked.
 type reply struct {
-	status           string // ok, wait, large, or join
+	status           string // ok, wait or large; join where the books are new
 	value            float64
 	order            int64
 	epoch, version   int64
 	limit            limiter.Limit
 	used, foreign    float64
+	paused           time.Duration
 	requests, tokens float64 // available
 }
 
 // answer is the value of a reply, as a duration.
-func (r reply) answer() time.Duration { return time.Duration(r.value) * time.Microsecond }
+func (r reply) answer() time.Duration { return micros(r.value) }
+
+// micros is so many microseconds, but no more than a Duration holds.
+func micros(n float64) time.Duration { return time.Duration(min(n, 9e15)) * time.Microsecond }
 
 func parse(text []string) (r reply, err error) {
 	if len(text) == 1 && text[0] == "join" {
 		return reply{status: text[0]}, nil
 	}
-	if len(text) != 13 {
+	if len(text) != 14 {
 		return reply{}, fmt.Errorf("the script returned %q", text)
 	}
-	var n [12]float64
+	var n [13]float64
 	for i := range n {
 		if n[i], err = strconv.ParseFloat(text[i+1], 64); err != nil {
 			return reply{}, err
@@ -51,8 +60,9 @@ func parse(text []string) (r reply, err error) {
 		limit:    limiter.Limit{RequestsPerSecond: n[4], TokensPerMinute: int(n[5]), RequestBurst: n[6], TokenBurst: int(n[7])},
 		used:     n[8],
 		foreign:  n[9],
-		requests: n[10],
-		tokens:   n[11],
+		paused:   micros(n[10]),
+		requests: n[11],
+		tokens:   n[12],
 	}, nil
 }
 
@@ -60,31 +70,37 @@ func parse(text []string) (r reply, err error) {
 // than they are kept, so that those it finds missing were lost.
 const forgetting = 30 * time.Minute
 
-// do runs an operation on the books. Its error is an [*UnavailableError], at once if
-// Redis has been away for long: the probe asks whether it is back.
+// do asks Redis a question. Its error is an [*UnavailableError], at once if Redis has
+// been away for long: talk asks whether it is back.
 func (l *Limiter) do(op string, args ...any) (reply, error) {
+	l.wire.Lock()
+	defer l.wire.Unlock()
 	l.mu.Lock()
 	if l.isDown() {
 		defer l.mu.Unlock()
 		return reply{}, l.unavailable()
 	}
+	l.store.goroutines.Add(1) // not closed: nobody waits for them yet
+	defer l.store.goroutines.Done()
 	l.mu.Unlock()
 	return l.try(op, args...)
 }
 
-// try runs an operation, and takes note of whether Redis is there.
+// try tells Redis the news and asks a question, and takes note of whether Redis is
+// there. It requires that l.wire is held: a process has one command under way at a time
+// for each model, so that what happens first is told first.
 func (l *Limiter) try(op string, args ...any) (reply, error) {
 	begun := time.Now()
 	r, err := l.run(op, args...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
-		l.away, l.trouble = time.Time{}, nil
+		l.back()
 		return r, nil
 	}
 	if l.trouble = err; l.away.IsZero() {
 		l.away = begun
-		go l.probe()
+		l.wake()
 	}
 	return reply{}, l.unavailable()
 }
@@ -92,39 +108,63 @@ func (l *Limiter) try(op string, args ...any) (reply, error) {
 // unavailable is the error of calls that Redis cannot be asked for. It requires that
 // l.mu is held.
 func (l *Limiter) unavailable() error {
+	if l.closed {
+		return &UnavailableError{Err: errClosed}
+	}
 	return &UnavailableError{Since: time.Since(l.away), Err: l.trouble}
 }
 
-// isDown reports whether Redis has been away for longer than calls wait for it. It
-// requires that l.mu is held.
+// isDown reports whether calls are not to wait for Redis: it has been away for too long,
+// or the store is closed. It requires that l.mu is held.
 func (l *Limiter) isDown() bool {
-	return !l.away.IsZero() && time.Since(l.away) >= l.store.config.Patience
+	return l.closed || !l.away.IsZero() && time.Since(l.away) >= l.store.config.Patience
 }
 
-// run runs an operation, and joins the books where they are new.
+// most is how many permits, and how much news, one command names: a script's stack is
+// bounded, and others wait for it.
+const most = 1000
+
+// run tells the news and asks a question, and joins the books where they are new. It
+// requires that l.wire is held.
 func (l *Limiter) run(op string, args ...any) (reply, error) {
 	for range 3 {
 		l.mu.Lock()
-		if time.Since(l.heard) > forgetting && len(l.live) == 0 && len(l.outbox) == 0 {
+		if time.Since(l.heard) > forgetting && len(l.live) == 0 && len(l.news) == 0 {
 			l.epoch, l.version = 0, 0
 		}
-		epoch, version := l.epoch, l.version
+		epoch, version, pending := l.epoch, l.version, l.news
 		l.mu.Unlock()
-		r, err := l.ask(op, epoch, version, args...)
+		for len(pending) > most && epoch != 0 {
+			r, err := l.ask("state", epoch, version, pending[:most])
+			if err != nil {
+				return reply{}, err
+			}
+			if r.status == "join" {
+				break
+			}
+			pending = pending[most:]
+		}
+		r, err := l.ask(op, epoch, version, pending[:min(len(pending), most)], args...)
 		if err != nil || r.status != "join" {
 			return r, err
 		}
-		if err := l.join(epoch); err != nil {
+		if err := l.join(epoch, version); err != nil {
 			return reply{}, err
 		}
 	}
 	return reply{}, errors.New("the books are lost again and again")
 }
 
-// ask runs an operation once, and takes note of what the reply says of the books.
-func (l *Limiter) ask(op string, epoch, version int64, args ...any) (reply, error) {
+// ask sends one command, and takes note of what the reply says. It requires that l.wire
+// is held.
+func (l *Limiter) ask(op string, epoch, version int64, tells []news, args ...any) (reply, error) {
 	c := &l.store.config
-	text, err := l.store.eval(l.keys, append([]any{op, epoch, version, c.Jitter.Microseconds(), c.Lease.Microseconds()}, args...)...)
+	argv := make([]any, 0, 8+len(tells)+len(args))
+	argv = append(argv, op, epoch, version, c.Jitter.Microseconds(), c.Lease.Microseconds(), l.store.name, l.told, len(tells))
+	for _, n := range tells {
+		argv = append(argv, n.text())
+	}
+	text, err := l.store.eval(l.keys, append(argv, args...)...)
 	if err != nil {
 		return reply{}, err
 	}
@@ -134,30 +174,33 @@ func (l *Limiter) ask(op string, epoch, version int64, args ...any) (reply, erro
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r.epoch > l.epoch || r.epoch == l.epoch && r.version > l.version { // replies may overtake each other
-		l.epoch, l.version, l.used, l.foreign = r.epoch, r.version, r.used, r.foreign
-		if l.limit != r.limit {
-			l.setLimit(r.limit)
-		}
-	}
 	l.heard = time.Now()
+	l.told += len(tells)
+	l.news = l.news[len(tells):]
+	for _, n := range tells {
+		l.taken(n)
+	}
+	l.epoch, l.version, l.used, l.foreign, l.left = r.epoch, r.version, r.used, r.foreign, r.tokens
+	if r.paused > 0 {
+		l.resume = later(l.resume, l.heard.Add(r.paused))
+	}
+	if l.limit != r.limit {
+		l.setLimit(r.limit)
+	}
 	return r, nil
 }
 
-// most is how many permits one command names: a script's stack is bounded.
-const most = 1000
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
 
 // join brings what this process knows to books of another epoch than the given one,
-// which it knew before; 0 if it is new.
-func (l *Limiter) join(epoch int64) error {
-	l.joining.Lock()
-	defer l.joining.Unlock()
+// which it knew before; 0 if it is new. It requires that l.wire is held.
+func (l *Limiter) join(epoch, version int64) error {
 	l.mu.Lock()
-	if l.epoch != epoch {
-		l.mu.Unlock()
-		return nil // another goroutine did it
-	}
-	version := l.version
 	args := append([]any{l.recent.sum(time.Now())}, limitArgs(l.limit)...)
 	var permits []any
 	for id, p := range l.live {
@@ -166,7 +209,7 @@ func (l *Limiter) join(epoch int64) error {
 	l.mu.Unlock()
 	for {
 		n := min(len(permits), 2*most)
-		r, err := l.ask("join", epoch, version, append(args, permits[:n]...)...)
+		r, err := l.ask("join", epoch, version, nil, append(args, permits[:n]...)...)
 		if err != nil {
 			return err
 		}

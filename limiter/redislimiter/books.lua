@@ -1,28 +1,35 @@
 -- The books of one model's limits, for all processes that share them. Every change
 -- is one call of this script, which Redis runs by itself: nothing happens between
--- its lines. Time is Redis's own, in microseconds, and never runs backwards.
+-- its lines. Time is Redis's own, in microseconds; it stands still while Redis's clock
+-- has run back a little.
 --
 -- KEYS, all of one hash slot:
 --   1 state    a hash of numbers, everything but what follows
 --   2 tokens   a list, the log of the tokens used in the last minute, oldest first:
 --              "<time> <units>", times rounded up so that it has 600 entries at most
 --   3 requests the same of the requests sent in their (much shorter) window
---   4 permits  a hash of the calls in flight: "<tokens> <large> <sent> <attempt>"
+--   4 permits  a hash of the calls in flight: "<tokens> <large> <sent> <attempt> <before>",
+--              when its latest request was sent and the one before, 0 if it was not
 --   5 leases   a sorted set of the same, by when their lease runs out
 --   6 tickets  a hash of the first in line of each process that has to wait:
 --              "<order> <number> <tokens> <backlog> <deadline>"
+--   7 processes a hash of how much of its news each process has told, which epoch it
+--              has joined, and when that was: "<taken> <epoch> <time>"
 -- ARGV: the operation, the epoch and version of the books that the caller knows,
---   jitter, lease, and the operation's own.
+--   jitter, lease, the process, how much news it has told before and how much it tells
+--   now, that news, and the operation's own.
 --
 -- What holds after each call: tu and ru are the sums of the two logs, tn and rn their
--- lengths, pn that of permits and of leases, small + large the tokens of permits. The
--- lengths are compared at the beginning of each call, so that a key that was evicted
--- is noticed. So is a version that lies before the caller's: Redis has lost what came
--- after. Then there is a new epoch, which every process has to join with its books.
+-- lengths, pn that of permits and of leases, cn that of processes, small + large the
+-- tokens of permits. The lengths are compared at the beginning of each call, so that a
+-- key that was evicted is noticed. So is a clock that has run far back, and a version
+-- that lies before the caller's: Redis has lost what came after. Then there is a new
+-- epoch, which every process has to join with its books.
 
-local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS = unpack(KEYS)
+local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES = unpack(KEYS)
 local op, epoch, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local jitter, lease = tonumber(ARGV[4]), tonumber(ARGV[5])
+local name, told, telling = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
 -- Chosen by simulation for the limiter in the process: see limiter/guard.go. But that
 -- half of what is in flight is held, and not a fifth: what other processes know of the
@@ -30,8 +37,9 @@ local jitter, lease = tonumber(ARGV[4]), tonumber(ARGV[5])
 local HELD, SURPRISE, LARGE, LARGE_ERROR, LEARNING = 0.5, 3.5, 1 / 8, 1 / 4, 1 / 64
 local CAUTION_STEP, CAUTION_WEAR, MOST_JITTER, JITTER_WEAR = 1 / 4, 1800e6, 5, 600e6
 -- How long, in leases, nobody starts in a new epoch, so that all can join it before;
--- and how long, in milliseconds, books are kept that nobody uses.
-local JOINING, IDLE = 0.4, 3600e3
+-- how long books are kept that nobody uses; how far the clock may run back; and the
+-- longest time that is reckoned with, which is for ever.
+local JOINING, IDLE, BACK, LONGEST = 0.4, 3600e6, 10e6, 1e15
 
 local s, stored = {}, {} -- the state, and as Redis has it
 local read = redis.call('HGETALL', STATE)
@@ -40,14 +48,24 @@ for i = 1, #read, 2 do
   stored[read[i]] = s[read[i]]
 end
 local clock = redis.call('TIME')
-local now = math.max(clock[1] * 1e6 + clock[2], s.at or 0)
-local whole = s.epoch and redis.call('LLEN', TOKENS) == s.tn and redis.call('LLEN', REQUESTS) == s.rn
+local now = clock[1] * 1e6 + clock[2]
+local whole = s.epoch and now > s.at - BACK
+  and redis.call('LLEN', TOKENS) == s.tn and redis.call('LLEN', REQUESTS) == s.rn
   and redis.call('HLEN', PERMITS) == s.pn and redis.call('ZCARD', LEASES) == s.pn
+  and redis.call('HLEN', PROCESSES) == s.cn
 local lost = not whole or s.epoch == epoch and s.version < version
 if op ~= 'join' and (lost or s.epoch ~= epoch) then return { 'join' } end
+if whole then now = math.max(now, s.at) end
+
+-- How much of its news the caller has told, if it has told any. Where that is more than
+-- it says now, this command is late: the caller has given it up and gone on without it.
+local taken, joined = string.match(whole and redis.call('HGET', PROCESSES, name) or '', '^(%S+) (%S+)')
+local stranger = not taken
+taken, joined = tonumber(taken or 0), tonumber(joined or 0)
+if op ~= 'join' and told + telling < taken then return { 'late' } end
 
 -- As tostring, which would round. Most numbers are whole, and much quicker written so.
-local function text(n) return string.format(n % 1 == 0 and '%d' or '%.17g', n) end
+local function text(n) return string.format(n % 1 == 0 and math.abs(n) < 9e15 and '%d' or '%.17g', n) end
 
 -- The windows: so many requests as the bucket holds in the time that they take and
 -- the jitter, learned jitter included; so many tokens as a minute allows in a minute.
@@ -55,9 +73,9 @@ local T, R
 local function extra() return s.extra * math.max(0, s.extra_at + JITTER_WEAR - now) / JITTER_WEAR end
 local function measure()
   local requests, tokens = math.floor(s.rburst), math.max(s.tpm, s.tburst)
-  T = { key = TOKENS, count = 'tn', used = 'tu', limit = tokens, span = math.ceil(60e6 * tokens / s.tpm) }
+  T = { key = TOKENS, count = 'tn', used = 'tu', limit = tokens, span = math.min(LONGEST, math.ceil(60e6 * tokens / s.tpm)) }
   R = { key = REQUESTS, count = 'rn', used = 'ru', limit = requests,
-    span = math.ceil(1e6 * requests / s.rps + jitter + extra()) }
+    span = math.min(LONGEST, math.ceil(1e6 * requests / s.rps + jitter + extra())) }
 end
 
 local function entry(w, i)
@@ -148,12 +166,15 @@ local function use(tokens)
 end
 
 local function permit(id)
-  local tokens, large, sent, attempt = string.match(redis.call('HGET', PERMITS, id) or '', '^(%S+) (%S+) (%S+) (%S+)$')
-  return tokens and { tokens = tonumber(tokens), large = tonumber(large), sent = tonumber(sent), attempt = tonumber(attempt) }
+  local tokens, large, sent, attempt, before =
+    string.match(redis.call('HGET', PERMITS, id) or '', '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return tokens and { tokens = tonumber(tokens), large = tonumber(large), sent = tonumber(sent),
+    attempt = tonumber(attempt), before = tonumber(before) }
 end
 
 local function keep(id, p)
-  redis.call('HSET', PERMITS, id, table.concat({ text(p.tokens), text(p.large), text(p.sent), text(p.attempt) }, ' '))
+  redis.call('HSET', PERMITS, id,
+    table.concat({ text(p.tokens), text(p.large), text(p.sent), text(p.attempt), text(p.before) }, ' '))
   redis.call('ZADD', LEASES, text(now + lease), id)
 end
 
@@ -162,7 +183,7 @@ local function hold(id, tokens, sent, attempt)
   if large then s.large = s.large + tokens else s.small = s.small + tokens end
   if not large and tokens > 0 and s.square == 0 then s.square = tokens * tokens end
   s.pn = s.pn + 1
-  keep(id, { tokens = tokens, large = large and 1 or 0, sent = sent, attempt = attempt })
+  keep(id, { tokens = tokens, large = large and 1 or 0, sent = sent, attempt = attempt, before = 0 })
 end
 
 local function release(id, p)
@@ -192,15 +213,6 @@ local function each_ticket(f)
       f(list[i], { order = tonumber(order), number = tonumber(number), tokens = tonumber(tokens), backlog = tonumber(backlog) })
     end
   end
-end
-
--- Whether the oldest ticket fits now: worth a look for those who wait.
-local function fits()
-  local first
-  each_ticket(function(_, t)
-    if not first or t.order < first.order or t.order == first.order and t.number < first.number then first = t end
-  end)
-  return first and wait(1, first.tokens, 1) == 0 and 1 or 0
 end
 
 local function set_limit(rps, tpm, rburst, tburst)

@@ -19,20 +19,27 @@
 //
 // # How it works
 //
-// The books of a model are six keys of one hash slot, changed only by one Lua
-// script (books.lua and operations.lua). They are those of a guarded limiter in the process, see
-// [limiter.Guarded]: two buckets, the windows, the share of what is in flight (half,
-// since others hear later that a call has ended), what was learned from refusals, pauses, and the server's word on what others use; so
-// what one process learns all know. Time is that of Redis. Admitting a call takes
-// one command if there is room, and settling it another. A request that leaves long
-// after its admission takes a third, and so do headers that bring news.
+// The books of a model are seven keys of one hash slot, changed only by one Lua
+// script (books.lua and operations.lua). They are those of a guarded limiter in the
+// process, see [limiter.Guarded]: two buckets, the windows, the share of what is in
+// flight (half, since others hear later that a call has ended), what was learned from
+// refusals, pauses, and the server's word on what others use; so what one process
+// learns all know. Time is that of Redis.
+//
+// A process has one command under way for each model. It tells what has happened since
+// the last, in order, and then asks for the call that is to start next: so a call costs
+// two commands where nothing else is going on, and fewer where it is. Who settles a call
+// does not wait for Redis to hear of it. What is told is numbered, and the script knows
+// how much it has heard from each process: a command that is sent again, because the
+// reply was lost, counts once, and one that arrives after it was given up starts no
+// call.
 //
 // Calls wait in their process, first come, first served; only the first of them
 // talks to Redis, which keeps a ticket of it and says when to ask again: when it
 // will fit, by what is known, but within 250 ms, so that a refund in another
 // process is noticed. That makes no more than 4 commands a second for each process
-// and model where calls wait, however many, beside those of the calls that start:
-// no message has to be sent to anybody. Among processes the oldest ticket comes
+// and model where calls wait, however many, beside those of the calls that start and
+// end: no message has to be sent to anybody. Among processes the oldest ticket comes
 // first, and a younger one may pass only with what the older ones leave: so each
 // process that has calls waiting gets as many in as every other, and a large call
 // gets its turn. No call passes a larger one that came before, even if that would
@@ -47,14 +54,19 @@
 //   - Redis cannot be reached at the start: Open fails, and so does Limiter.
 //   - It is lost later, or slower than [Config.Timeout]: calls wait for it as long as
 //     [Config.Patience] says and then fail with an [*UnavailableError]; or, with
-//     [Config.Fallback], go on within a share of the limit. Settlements are kept and
-//     delivered when it is back.
+//     [Config.Fallback], go on within a share of the limit, beginning with that share
+//     of what was left when Redis was last heard of, a third of [Config.Lease] ago at
+//     most. What has happened is told when it is back, before another call starts:
+//     settlements, refusals, and the calls that were admitted without it.
 //   - It lost the books, or some of them (a restart without persistence, an old
 //     snapshot, a replica that lagged, an evicted key): the first process that comes
 //     back notices and begins a new epoch. For 0.4 leases nobody starts, while every
 //     process brings its calls in flight and what it used in the last minute, which
 //     counts for another minute. So calls may start later than need be for that
 //     long, and none too early, unless a process brings its books later than that.
+//   - Its clock runs back, as it may when a replica takes over: for up to ten seconds
+//     time stands still; after more there is a new epoch, as above. If it jumps ahead,
+//     what was used is forgotten so much too early: let the servers keep time by NTP.
 //   - It forgot the script: go-redis sends it again.
 //
 // Where everything is evicted at once and a new process comes before any old one,

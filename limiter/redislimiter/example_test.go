@@ -44,6 +44,10 @@ func Example() {
 		return
 	}
 	permit.Settle(600)
-	fmt.Println(limiters[1].Snapshot().AvailableTokens)
-	// Output: 400
+	for _, l := range limiters {
+		fmt.Println(l.Snapshot().AvailableTokens)
+	}
+	// Output:
+	// 400
+	// 400
 }

@@ -3,53 +3,125 @@ package redislimiter
 import (
 	"context"
 	"errors"
+	"math"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// setFallback makes the limiter that stands in for Redis keep to its share of a limit.
-func (l *Limiter) setFallback(limit limiter.Limit) {
-	share := l.store.config.Fallback
-	if share == 0 {
-		return
-	}
-	limit = limiter.Limit{
-		RequestsPerSecond: limit.RequestsPerSecond * share,
-		TokensPerMinute:   max(1, int(float64(limit.TokensPerMinute)*share)),
-	}
-	if l.local != nil {
-		_ = l.local.SetLimit(limit) // a share of a valid limit is valid
-		return
-	}
-	l.local, _ = limiter.New(limit, limiter.Guarded(l.store.config.Jitter))
+// A standIn admits calls while Redis is away, within a share of the limit. Each time
+// that Redis is lost there is a new one. Its fields are guarded by the mutex of the
+// limiter that it stands in for.
+type standIn struct {
+	*limiter.Limiter
+	ctx    context.Context // of its waits
+	cancel context.CancelCauseFunc
+	calls  map[string]*Permit // in flight, whose latest request it admitted
+	used   recent             // by calls that are over, and that Redis does not know
 }
 
-// withoutRedis returns what became of a wait that is over. If Redis could not be
-// asked, and there is a fallback, that decides.
-func (l *Limiter) withoutRedis(ctx context.Context, w *waiter) error {
-	if l.local == nil || l.store.ctx.Err() != nil || !errors.Is(w.err, limiter.ErrUnavailable) {
-		return w.err
+var errBack = errors.New("the server is back")
+
+// fallback returns what stands in for Redis, if calls are to go on without that. It
+// requires that l.mu is held.
+func (l *Limiter) fallback() *standIn {
+	share := l.store.config.Fallback
+	if share == 0 || l.closed || !l.isDown() {
+		return nil
 	}
-	p := w.permit
-	var local *limiter.Permit
-	var err error
-	if p.local != nil {
-		err = p.local.Retry(ctx)
-	} else if local, err = l.local.Acquire(ctx, w.tokens); err == nil && w.attempt > 1 {
-		local.Settle(0) // the call is in the books; it needs no more than a request
+	if l.standIn == nil {
+		l.standIn = newStandIn(l.limit, share, l.left, l.store.config.Jitter)
+		l.standIn.Pause(l.resume)
+		l.standIn.used.span = l.recent.span
 	}
+	return l.standIn
+}
+
+// newStandIn begins where the books were when they were last heard of: with its share
+// of the tokens that were left then, and with one request just sent.
+func newStandIn(limit limiter.Limit, share, left float64, jitter time.Duration) *standIn {
+	s := &standIn{calls: map[string]*Permit{}}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	perMinute := float64(limit.TokensPerMinute)
+	l, err := limiter.New(limiter.Limit{
+		RequestsPerSecond: max(limit.RequestsPerSecond*share, math.SmallestNonzeroFloat64),
+		TokensPerMinute:   max(1, int(perMinute*share)),
+	}, limiter.Guarded(jitter))
 	if err != nil {
-		if errors.As(err, new(*limiter.TooLargeError)) {
-			return w.err // it fits when Redis is back
-		}
-		return err
+		panic(err) // a share of a valid limit is valid
+	}
+	first, err := l.Acquire(s.ctx, 0)
+	if err != nil {
+		panic(err) // there is room for it, and nobody else
+	}
+	first.Settle(int(math.Ceil(max(0, perMinute-left) * share)))
+	s.Limiter = l
+	return s
+}
+
+// admitBy has s admit w. It requires that l.mu is held, which it releases while it
+// waits. Its error is errBack if Redis has come back meanwhile.
+func (l *Limiter) admitBy(ctx context.Context, s *standIn, w *waiter) error {
+	p := w.permit
+	local := p.local
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
+	p.waiter, w.cancel = w, cancel
+	l.mu.Unlock()
+	var err error
+	if local != nil {
+		err = local.Retry(ctx)
+	} else {
+		local, err = s.Acquire(ctx, w.tokens)
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if w.attempt == 1 {
-		p.local = local
+	p.waiter, w.cancel = nil, nil
+	switch {
+	case p.finished:
+		if local != nil {
+			local.Cancel() // it is of this attempt, or ended already
+		}
+		return limiter.ErrFinished
+	case l.closed:
+		return l.unavailable()
+	case s.ctx.Err() != nil:
+		return errBack // what it may have admitted, it admitted to nobody
+	case errors.As(err, new(*limiter.TooLargeError)):
+		return l.unavailable() // it fits when Redis is back
+	case err != nil:
+		return err
 	}
-	l.counters.Abandoned-- // it has not been, after all
+	p.local, s.calls[p.id] = local, p
 	l.grant(w)
 	return nil
+}
+
+// ended takes note of the end of a call and of what it used that Redis does not know.
+func (s *standIn) ended(id string, used int) {
+	delete(s.calls, id)
+	s.used.add(time.Now(), used)
+}
+
+// back ends the time of what stands in, if Redis was away. The books hear what they have
+// missed before anybody asks them. It requires that l.mu is held.
+func (l *Limiter) back() {
+	l.away, l.trouble = time.Time{}, nil
+	s := l.standIn
+	if s == nil {
+		return
+	}
+	l.standIn = nil
+	s.cancel(errBack)
+	if used := s.used.sum(time.Now()); used > 0 {
+		l.tell(news{op: "charge", args: []any{used}})
+	}
+	for id, p := range s.calls {
+		p.local = nil
+		if l.live[id] == nil {
+			l.live[id] = p
+			l.tell(news{op: "adopt", id: id, args: []any{p.tokens}})
+		}
+	}
+	l.pause(l.resume)
 }

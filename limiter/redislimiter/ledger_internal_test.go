@@ -24,6 +24,7 @@ type ledger struct {
 	keys           []string
 	now            time.Time
 	epoch, version int64
+	told           int
 }
 
 const (
@@ -31,7 +32,7 @@ const (
 	testLease  = 10 * time.Second
 )
 
-var keyNames = []string{"state", "tokens", "requests", "permits", "leases", "tickets"}
+var keyNames = []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes"}
 
 func newLedger(t testing.TB, server *miniredis.Miniredis, limit limiter.Limit) *ledger {
 	t.Helper()
@@ -65,16 +66,25 @@ func (l *ledger) op(op string, args ...any) reply {
 
 func (l *ledger) raw(op string, epoch, version int64, args ...any) reply {
 	l.Helper()
-	text, err := script.Run(context.Background(), l.client, l.keys, append([]any{op, epoch, version,
-		testJitter.Microseconds(), testLease.Microseconds()}, args...)...).StringSlice()
-	if err != nil {
-		l.Fatalf("%s%v: %v", op, args, err)
-	}
-	r, err := parse(text)
+	r, err := parse(l.send("p", l.told, nil, op, epoch, version, args...))
 	if err != nil {
 		l.Fatal(err)
 	}
 	return r
+}
+
+// send is one command, of a process that has told so much and tells more.
+func (l *ledger) send(process string, told int, news []string, op string, epoch, version int64, args ...any) []string {
+	l.Helper()
+	argv := []any{op, epoch, version, testJitter.Microseconds(), testLease.Microseconds(), process, told, len(news)}
+	for _, n := range news {
+		argv = append(argv, n)
+	}
+	text, err := script.Run(context.Background(), l.client, l.keys, append(argv, args...)...).StringSlice()
+	if err != nil {
+		l.Fatalf("%s%v after %q: %v", op, args, news, err)
+	}
+	return text
 }
 
 // join joins with so many tokens used, and permits.
@@ -106,7 +116,7 @@ func (l *ledger) waits(tokens int, want time.Duration) {
 	if r.status != "wait" || r.answer() != want {
 		l.Errorf("%s %v, want to wait %v", r.status, r.answer(), want)
 	}
-	l.op("leave", "probe:1")
+	l.op("withdraw", "probe:1", 0)
 }
 
 func (l *ledger) available(requests, tokens float64) {
@@ -159,6 +169,7 @@ func (l *ledger) check(t *rapid.T) {
 	}
 	wantState("pn", float64(len(permits)))
 	wantState("pn", float64(l.client.ZCard(ctx, l.keys[4]).Val()))
+	wantState("cn", float64(l.client.HLen(ctx, l.keys[6]).Val()))
 	wantState("small", held-state["large"])
 	if state["r"] > state["rburst"] || state["t"] > state["tburst"] {
 		t.Errorf("the buckets hold %v and %v", state["r"], state["t"])

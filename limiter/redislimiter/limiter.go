@@ -2,6 +2,7 @@ package redislimiter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -13,29 +14,27 @@ import (
 // A Limiter is a [limiter.Backend] whose books are in Redis: see there for what its
 // methods promise. The counters of its Snapshot, and what is held, in flight and
 // waiting, are those of this process; what is available and the pause are shared.
-// Methods that cannot return an error do nothing while Redis is away, WaitTime
-// returns [limiter.Never], and Snapshot says that nothing is available.
+// While Redis is away WaitTime returns [limiter.Never], and Snapshot says that nothing
+// is available; or both speak of the fallback, if there is one.
 type Limiter struct {
 	store *Store
 	model string
 	keys  []string
-	local *limiter.Limiter // in place of Redis while that is away; nil without Config.Fallback
 
-	joining sync.Mutex
-	wakeup  chan struct{} // the head of the queue should ask again
+	wire   sync.Mutex    // held by who has a command under way; taken before mu
+	wakeup chan struct{} // there is something to say, or to ask again
 
 	mu sync.Mutex // never held by anybody who waits
 	books
-	queue       queue
-	dispatching bool
-	seq         uint64
-	last, next  int64              // order of the latest call, and of the next: 0 if it is to have the others'
-	live        map[string]*Permit // calls in flight that are in the books
-	outbox      map[string][]any   // what is still to be said of permits, by their ids
-	owed        int                // tokens that were used without the books
+	queue      queue
+	talking    bool
+	seq        uint64
+	last, next int64 // order of the latest call, and of the next: 0 if it is to have the others'
 
 	away    time.Time // since when Redis is; zero if it is not
 	trouble error     // why
+	standIn *standIn  // in place of Redis; nil while that is there
+	closed  bool
 
 	inFlight, heldTokens int
 	counters             limiter.Counters
@@ -43,8 +42,9 @@ type Limiter struct {
 }
 
 func newLimiter(s *Store, model string, limit limiter.Limit) *Limiter {
-	l := &Limiter{store: s, model: model, wakeup: make(chan struct{}, 1), live: map[string]*Permit{}, outbox: map[string][]any{}}
-	for _, key := range []string{"state", "tokens", "requests", "permits", "leases", "tickets"} {
+	l := &Limiter{store: s, model: model, wakeup: make(chan struct{}, 1)}
+	l.live = map[string]*Permit{}
+	for _, key := range []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes"} {
 		l.keys = append(l.keys, "{"+s.config.Prefix+":"+model+"}:"+key)
 	}
 	l.setLimit(limit.WithDefaults())
@@ -55,8 +55,8 @@ func newLimiter(s *Store, model string, limit limiter.Limit) *Limiter {
 // within it. It requires that l.mu is held, if l is in use.
 func (l *Limiter) setLimit(limit limiter.Limit) {
 	l.limit = limit
-	l.recent.span = time.Minute * time.Duration(max(1, (limit.TokenBurst+limit.TokensPerMinute-1)/limit.TokensPerMinute))
-	l.setFallback(limit)
+	const forever = 1_000_000 // minutes
+	l.recent.span = time.Minute * time.Duration(min(forever, max(1, (limit.TokenBurst+limit.TokensPerMinute-1)/limit.TokensPerMinute)))
 	for _, w := range append(byOrder(nil), l.queue.waiters...) {
 		if w.tokens > limit.TokenBurst {
 			l.refuse(w, &limiter.TooLargeError{Tokens: w.tokens, Capacity: limit.TokenBurst})
@@ -85,37 +85,50 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (limiter.Admission, e
 	return p, nil
 }
 
-// admit waits until p gets a request and so many tokens. It is called with l.mu held
-// and returns without it.
-func (l *Limiter) admit(ctx context.Context, p *Permit, tokens int) error {
-	w := &waiter{permit: p, tokens: tokens, attempt: p.attempt + 1, since: time.Now(), ready: make(chan struct{})}
-	if l.isDown() {
-		l.counters.Abandoned++
-		w.over, w.err = true, l.unavailable()
-		l.mu.Unlock()
-		return l.withoutRedis(ctx, w)
+// admit waits until p gets a request and so many tokens, from Redis or from what stands
+// in for it. It is called with l.mu held and returns without it.
+func (l *Limiter) admit(ctx context.Context, p *Permit, tokens int) (err error) {
+	defer l.mu.Unlock()
+	w := &waiter{permit: p, tokens: tokens, attempt: p.attempt + 1, since: time.Now()}
+	for {
+		if s := l.fallback(); s != nil {
+			if err = l.admitBy(ctx, s, w); errors.Is(err, errBack) {
+				continue
+			}
+		} else if err = l.await(ctx, w); errors.Is(err, limiter.ErrUnavailable) && l.fallback() != nil {
+			continue
+		}
+		if err != nil {
+			l.counters.Abandoned++
+		}
+		return err
 	}
-	p.waiter = w
-	l.queue.push(w)
-	switch {
-	case !l.dispatching:
-		l.dispatching = true
-		go l.dispatch()
-	case l.queue.head() == w:
+}
+
+// await waits in the queue for Redis to admit w. It requires that l.mu is held, which it
+// releases while it waits.
+func (l *Limiter) await(ctx context.Context, w *waiter) error {
+	if l.isDown() {
+		return l.unavailable()
+	}
+	if w.permit.finished {
+		return limiter.ErrFinished
+	}
+	w.asked, w.over, w.ready = false, false, make(chan struct{})
+	w.permit.waiter = w
+	if l.queue.push(w); l.queue.head() == w {
 		l.wake()
 	}
 	l.mu.Unlock()
-
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
-		l.mu.Lock()
-		if !w.over {
-			l.refuse(w, waitError(ctx, tokens, time.Since(w.since)))
-		}
-		l.mu.Unlock()
 	}
-	return l.withoutRedis(ctx, w)
+	l.mu.Lock()
+	if !w.over {
+		l.refuse(w, waitError(ctx, w.tokens, time.Since(w.since)))
+	}
+	return w.err
 }
 
 func waitError(ctx context.Context, tokens int, waited time.Duration) error {
@@ -124,14 +137,17 @@ func waitError(ctx context.Context, tokens int, waited time.Duration) error {
 
 // refuse ends a wait without an admission. It requires that l.mu is held.
 func (l *Limiter) refuse(w *waiter, err error) {
-	l.counters.Abandoned++
+	if w.cancel != nil {
+		w.cancel(err)
+		return
+	}
 	if l.queue.head() == w {
 		l.wake() // there will be another
 	}
-	l.leave(w, err)
-	if w.asked && !w.asking { // else the dispatcher sees to it when the answer is there
-		go l.undo(w, false)
+	if w.asked { // the answer may be under way, or lost
+		l.tell(news{op: "withdraw", id: w.permit.id, args: []any{w.attempt - 1}})
 	}
+	l.leave(w, err)
 }
 
 // leave takes w out of the queue and lets its goroutine go on. It requires that l.mu
@@ -143,43 +159,21 @@ func (l *Limiter) leave(w *waiter, err error) {
 	close(w.ready)
 }
 
-// undo makes Redis forget of a waiter that has left. It may have granted what was asked
-// for without our hearing of it.
-func (l *Limiter) undo(w *waiter, granted bool) {
-	l.mu.Lock()
-	retry, finished := w.attempt > 1, w.permit.finished
-	l.mu.Unlock()
-	op := "cancel"
-	if retry && !finished {
-		op = "leave"
-		if granted {
-			op = "unsent"
-		}
-	}
-	l.deliver(op, w.permit.id)
-}
-
-// deliver runs an operation on a permit, which may let the head of the queue start. If
-// Redis is away it is told when it is back; the books take the same thing once.
-func (l *Limiter) deliver(op, id string, args ...any) {
-	r, err := l.do(op, append([]any{id}, args...)...)
+// close ends all waits.
+func (l *Limiter) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
-		l.outbox[id] = append([]any{op}, args...)
-		return
-	}
-	delete(l.outbox, id)
-	if r.value == 1 {
-		l.wake()
+	l.closed = true
+	l.refuseAll()
+	if l.standIn != nil {
+		l.standIn.cancel(errClosed)
 	}
 }
 
-// wake makes the head of the queue ask.
-func (l *Limiter) wake() {
-	select {
-	case l.wakeup <- struct{}{}:
-	default:
+// refuseAll ends all waits for Redis. It requires that l.mu is held.
+func (l *Limiter) refuseAll() {
+	for w := l.queue.head(); w != nil; w = l.queue.head() {
+		l.refuse(w, l.unavailable())
 	}
 }
 
@@ -197,35 +191,59 @@ func (l *Limiter) WaitTime(tokens int) time.Duration {
 	}
 	l.mu.Unlock()
 	r, err := l.do("wait", max(0, tokens), requests, ahead, own)
-	if err != nil {
-		return limiter.Never
+	if err == nil {
+		return r.answer()
 	}
-	return r.answer()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.fallback(); s != nil {
+		return s.WaitTime(tokens)
+	}
+	return limiter.Never
 }
 
 // Pause implements [limiter.Backend], for every process.
 func (l *Limiter) Pause(until time.Time) {
-	if d := time.Until(until); d > 0 {
-		_, _ = l.do("pause", d.Microseconds()) // while Redis is away nobody starts
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pause(until)
+}
+
+// pause requires that l.mu is held.
+func (l *Limiter) pause(until time.Time) {
+	if !until.After(time.Now()) {
+		return
+	}
+	l.resume = later(l.resume, until)
+	if l.standIn != nil {
+		l.standIn.Pause(until) // Redis is told when it is back
+	} else {
+		l.tell(news{op: "pause", until: until})
 	}
 }
 
-// Observe implements [limiter.Backend]. It asks Redis nothing where the server says
-// only what the books say too.
+// Observe implements [limiter.Backend]. It tells Redis nothing where the server says
+// only what the books say too, or while Redis is away.
 func (l *Limiter) Observe(s limiter.ServerState) {
 	s.At = time.Now()
 	requests, tokens := s.Remaining()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.server = s
+	if !l.away.IsZero() {
+		if in := l.fallback(); in != nil {
+			in.Observe(s)
+		}
+		return
+	}
 	if float64(requests) >= l.limit.RequestBurst {
 		requests = -1
 	}
-	if l.foreign == 0 && float64(l.limit.TokensPerMinute-tokens) <= l.used {
+	if l.foreign == 0 && l.limit.TokensPerMinute-tokens <= int(l.used)+l.untold() {
 		tokens = -1
 	}
-	l.mu.Unlock()
 	if requests >= 0 || tokens >= 0 {
-		_, _ = l.do("observe", requests, tokens) // the next reply brings the news again
+		l.tell(news{op: "observe", args: []any{requests, tokens}})
 	}
 }
 
@@ -238,8 +256,8 @@ func (l *Limiter) Limit() limiter.Limit {
 }
 
 // SetLimit implements [limiter.Backend], for every process. Beside a
-// [*limiter.LimitError] it may return an [*UnavailableError], and has then changed
-// nothing.
+// [*limiter.LimitError] it may return an [*UnavailableError]: if only the reply was
+// lost, the limit has changed all the same, which Limit shows when Redis is back.
 func (l *Limiter) SetLimit(limit limiter.Limit) error {
 	if err := limit.Validate(); err != nil {
 		return err
@@ -247,7 +265,9 @@ func (l *Limiter) SetLimit(limit limiter.Limit) error {
 	if _, err := l.do("limit", limitArgs(limit.WithDefaults())...); err != nil {
 		return err
 	}
-	l.wake()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wake() // somebody may fit now
 	return nil
 }
 
@@ -256,15 +276,17 @@ func (l *Limiter) Snapshot() limiter.Snapshot {
 	r, err := l.do("state")
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := limiter.Snapshot{
-		Limit: l.limit, HeldTokens: l.heldTokens, InFlight: l.inFlight, Waiting: len(l.queue.waiters),
-		Server: l.server, Counters: l.counters,
-	}
+	var s limiter.Snapshot
 	if err == nil {
 		s.AvailableRequests, s.AvailableTokens = r.requests, r.tokens
-		if d := r.answer(); d > 0 {
-			s.PausedUntil = time.Now().Add(d)
+		if r.paused > 0 {
+			s.PausedUntil = time.Now().Add(r.paused)
 		}
+	} else if in := l.fallback(); in != nil {
+		s = in.Snapshot()
 	}
+	s.Limit, s.HeldTokens, s.InFlight = l.limit, l.heldTokens, l.inFlight
+	s.Waiting += len(l.queue.waiters)
+	s.Server, s.Counters = l.server, l.counters
 	return s
 }

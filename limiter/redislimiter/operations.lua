@@ -1,5 +1,6 @@
--- The operations on the books. Each changes the state s and the keys beside it, which
--- the end of this file writes, and returns a status, a value, and an order.
+-- The operations on the books: news, which says what has happened, and questions. Each
+-- changes the state s and the keys beside it, which the end of this file writes; a
+-- question returns a status, a value and an order.
 
 local ops = {}
 
@@ -10,27 +11,29 @@ function ops.join(used, rps, tpm, rburst, tburst, ...)
   if lost then
     local incident = epoch > 0 or s.epoch
     if not whole then
-      redis.call('DEL', TOKENS, REQUESTS, PERMITS, LEASES, TICKETS)
-      s = { at = now, r = rburst, t = tburst, version = 0, order = 1, number = 0, pn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
+      redis.call('DEL', TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES)
+      s = { at = now, r = rburst, t = tburst, version = 0, order = 1, number = 0, pn = 0, cn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
         small = 0, large = 0, square = 0, caution = 0, caution_at = 0, extra = 0, extra_at = 0,
         foreign = 0, foreign_at = 0, paused = 0, resume = 0, refusals = 0 }
       set_limit(rps, tpm, rburst, tburst)
     end
-    s.epoch = now
+    s.epoch = math.max(now, epoch + 1, (stored.epoch or 0) + 1)
     if incident then
       s.paused = math.max(s.paused, now + JOINING * lease)
       s.r = 0
       put(R, slot(R), R.limit)
     end
   end
-  if epoch > 0 then use(used) end
-  local held_permits = { ... }
-  for i = 1, #held_permits, 2 do
-    if not permit(held_permits[i]) then
-      s.t = s.t - held_permits[i + 1]
-      hold(held_permits[i], held_permits[i + 1], 0, 1)
-    end
-  end
+  if epoch > 0 and joined ~= s.epoch then use(used) end
+  local calls = { ... }
+  for i = 1, #calls, 2 do ops.adopt(calls[i], calls[i + 1]) end
+end
+
+-- A call is in flight that these books did not admit.
+function ops.adopt(id, tokens)
+  if permit(id) then return end
+  s.t = s.t - tokens
+  hold(id, tokens, 0, 1)
 end
 
 function ops.limit(...) set_limit(...) end
@@ -74,7 +77,7 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   s.r, s.t = s.r - 1, s.t - tokens
   local sent = put(R, slot(R), 1)
   if p then
-    p.sent, p.attempt = sent, attempt
+    p.sent, p.attempt, p.before = sent, attempt, p.sent
     keep(id, p)
   else
     hold(id, tokens, sent, attempt)
@@ -82,14 +85,10 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   return 'ok', 0, order
 end
 
--- Ends a call. One whose lease had run out counts with its estimate already; so does
--- the second of two that were sent because the reply to the first was lost.
+-- Ends a call. One whose lease had run out counts with its estimate already.
 function ops.settle(id, actual, estimate)
   local p = permit(id)
-  if not p then
-    use(math.max(0, actual - estimate))
-    return 'ok', fits()
-  end
+  if not p then return use(math.max(0, actual - estimate)) end
   release(id, p)
   s.t = s.t + p.tokens
   use(actual)
@@ -97,23 +96,29 @@ function ops.settle(id, actual, estimate)
     s.square = s.square + LEARNING * (actual * actual - s.square)
   end
   if p.sent >= s.resume then s.refusals = 0 end
-  return 'ok', fits()
 end
 
+-- Ends a call as if it had never been.
 function ops.cancel(id)
   redis.call('HDEL', TICKETS, id)
   local p = permit(id)
-  if p then
-    release(id, p)
-    unsend(p)
-    s.t = s.t + p.tokens
-  end
-  return 'ok', fits()
+  if not p then return end
+  release(id, p)
+  unsend(p)
+  s.t = s.t + p.tokens
 end
 
-function ops.leave(id)
+-- A call that has had so many attempts does not wait for another any more. It may have
+-- been admitted without hearing of it.
+function ops.withdraw(id, attempts)
+  if attempts == 0 then return ops.cancel(id) end
   redis.call('HDEL', TICKETS, id)
-  return 'ok', fits()
+  local p = permit(id)
+  if p and p.attempt > attempts then
+    unsend(p)
+    p.sent, p.attempt = p.before, attempts
+    keep(id, p)
+  end
 end
 
 function ops.unsent(id)
@@ -122,7 +127,6 @@ function ops.unsent(id)
     unsend(p)
     keep(id, p)
   end
-  return 'ok', fits()
 end
 
 -- The latest request left only now. Its bucket has counted it; its window moves.
@@ -134,7 +138,7 @@ function ops.sent(id)
   keep(id, p)
 end
 
-function ops.refused(id, retry_after, requests, tokens, shortest, longest, draw)
+function ops.refused(id, requests, tokens, shortest, longest, draw, retry_after)
   if requests == 1 then s.extra, s.extra_at = math.min((MOST_JITTER - 1) * jitter, extra() + jitter), now end
   if tokens == 1 then
     if s.tu + foreign() < T.limit then s.caution, s.caution_at = math.min(1, caution() + CAUTION_STEP), now end
@@ -149,7 +153,6 @@ function ops.refused(id, retry_after, requests, tokens, shortest, longest, draw)
     s.paused = math.max(s.paused, now + math.ceil(shortest + draw * (ceiling - shortest)))
   end
   s.resume = s.paused
-  return 'ok', math.max(0, s.paused - now)
 end
 
 function ops.pause(d) s.paused = math.max(s.paused, now + d) end
@@ -173,10 +176,9 @@ function ops.wait(tokens, requests, ahead, own)
     + wait(requests - windows * R.limit, tokens > 0 and ahead - minutes * T.limit or 0, 10 * T.span + R.span)
 end
 
-function ops.state() return 'ok', math.max(0, s.paused - now) end
+function ops.state() end
 
-local args = {}
-for i = 6, #ARGV do args[i - 5] = tonumber(ARGV[i]) or ARGV[i] end
+local function value_of(word) return tonumber(word) or word end
 
 if whole then
   measure()
@@ -193,19 +195,40 @@ if whole then
     if p.tokens > 0 and heard + T.span > now then put(T, heard, p.tokens) end
   end
 end
+for i = math.max(1, taken - told + 1), telling do -- what is before that was told, and the reply lost
+  local words = {}
+  for word in string.gmatch(ARGV[8 + i], '%S+') do words[#words + 1] = value_of(word) end
+  ops[words[1]](unpack(words, 2))
+end
+local args = {}
+for i = 9 + telling, #ARGV do args[#args + 1] = value_of(ARGV[i]) end
 local status, value, order = ops[op](unpack(args))
 s.version = s.version + 1
 
+if stranger then -- the first of its words: a time to forget those who are long gone
+  local list = redis.call('HGETALL', PROCESSES)
+  for i = 1, #list, 2 do
+    if tonumber(string.match(list[i + 1], '%S+$')) < now - IDLE then
+      redis.call('HDEL', PROCESSES, list[i])
+      s.cn = s.cn - 1
+    end
+  end
+  s.cn = s.cn + 1
+end
+if stranger or telling > 0 or op == 'join' then
+  redis.call('HSET', PROCESSES, name, text(math.max(taken, told + telling)) .. ' ' .. text(s.epoch) .. ' ' .. text(now))
+end
+
 local write = {}
-for name, n in pairs(s) do
-  if n ~= stored[name] then
-    write[#write + 1] = name
+for field, n in pairs(s) do
+  if n ~= stored[field] then
+    write[#write + 1] = field
     write[#write + 1] = text(n)
   end
 end
 redis.call('HSET', STATE, unpack(write))
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, IDLE + math.ceil((T.span + R.span) / 1e3)) end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, text(math.ceil((IDLE + T.span + R.span) / 1e3))) end
 
 return { status or 'ok', text(value or 0), text(order or 0), text(s.epoch), text(s.version),
-  text(s.rps), text(s.tpm), text(s.rburst), text(s.tburst), text(s.tu), text(s.foreign),
+  text(s.rps), text(s.tpm), text(s.rburst), text(s.tburst), text(s.tu), text(s.foreign), text(math.max(0, s.paused - now)),
   text(math.min(s.r, R.limit - s.ru)), text(math.min(s.t, T.limit - s.tu - held() - foreign())) }

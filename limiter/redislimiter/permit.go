@@ -23,7 +23,7 @@ type Permit struct {
 	sent     time.Time // when the latest request was admitted, or sent
 	unsent   bool      // the latest request was given back
 	finished bool
-	local    *limiter.Permit // it was admitted without Redis
+	local    *limiter.Permit // of what stood in for Redis when the latest request was admitted, and still does
 }
 
 // Tokens implements [limiter.Admission].
@@ -36,47 +36,51 @@ func (p *Permit) Waited() time.Duration {
 	return p.waited
 }
 
-// Settle implements [limiter.Admission]. If Redis is away, it is told when it is back.
+// Settle implements [limiter.Admission]. Redis is told with the next command, which
+// need not be waited for.
 func (p *Permit) Settle(actual int) {
 	actual = min(max(0, actual), limiter.MaxTokens)
 	l := p.limiter
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if !p.finish() {
-		l.mu.Unlock()
 		return
 	}
 	l.counters.Settled++
 	l.counters.TokensSettled += int64(actual)
 	l.counters.TokensRefunded += int64(max(0, p.tokens-actual))
 	l.counters.TokensCharged += int64(max(0, actual-p.tokens))
-	l.recent.add(time.Now(), actual)
-	if p.local != nil {
-		l.owed += actual
+	if l.live[p.id] != nil {
+		l.tell(news{op: "settle", id: p.id, args: []any{actual, p.tokens}})
+		actual = 0 // for what stands in
 	}
-	l.mu.Unlock()
 	if p.local != nil {
 		p.local.Settle(actual)
-		return
+		l.standIn.ended(p.id, actual)
 	}
-	l.deliver("settle", p.id, actual, p.tokens)
 }
 
-// Cancel implements [limiter.Admission]. If Redis is away, it is told when it is back.
+// Cancel implements [limiter.Admission]. Redis is told as by Settle.
 func (p *Permit) Cancel() {
 	l := p.limiter
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if !p.finish() {
-		l.mu.Unlock()
 		return
 	}
 	l.counters.Cancelled++
 	l.counters.TokensRefunded += int64(p.tokens)
-	l.mu.Unlock()
 	if p.local != nil {
 		p.local.Cancel()
-		return
+		l.standIn.ended(p.id, 0)
 	}
-	l.deliver("cancel", p.id)
+	switch {
+	case l.live[p.id] == nil:
+	case p.local != nil: // its latest request was not Redis's to take back
+		l.tell(news{op: "settle", id: p.id, args: []any{0, p.tokens}})
+	default:
+		l.tell(news{op: "cancel", id: p.id})
+	}
 }
 
 // finish ends the permit, and a Retry that waits for it. It reports false if the
@@ -87,7 +91,6 @@ func (p *Permit) finish() bool {
 	}
 	p.finished = true
 	l := p.limiter
-	delete(l.live, p.id)
 	l.inFlight--
 	l.heldTokens -= p.tokens
 	if p.waiter != nil {
@@ -103,43 +106,61 @@ func (p *Permit) Sent() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if p.finished || p.unsent || p.waiter != nil || p.local != nil || now.Sub(p.sent) <= l.store.config.Jitter/2 {
-		return
+	switch {
+	case p.finished || p.unsent || p.waiter != nil:
+	case p.local != nil:
+		p.local.Sent()
+	case now.Sub(p.sent) > l.store.config.Jitter/2:
+		p.sent = now
+		l.tell(news{op: "sent", id: p.id})
 	}
-	p.sent = now
-	go func() { _, _ = l.do("sent", p.id) }() // what Redis does not hear of was counted when it was admitted
 }
 
 // Unsent implements [limiter.Admission].
 func (p *Permit) Unsent() {
 	l := p.limiter
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if p.finished || p.unsent || p.waiter != nil {
-		l.mu.Unlock()
 		return
 	}
 	p.unsent = true
-	l.mu.Unlock()
 	if p.local != nil {
 		p.local.Unsent()
-		return
+	} else {
+		l.tell(news{op: "unsent", id: p.id})
 	}
-	l.deliver("unsent", p.id)
 }
 
-// Refused implements [limiter.Admission]: it pauses every process.
+// Refused implements [limiter.Admission]: it pauses every process. If Redis is away,
+// those of other processes hear of it when this one can tell.
 func (p *Permit) Refused(r limiter.Refusal) time.Duration {
-	if p.local != nil {
-		return p.local.Refused(r)
-	}
 	l := p.limiter
 	c := &l.store.config
-	answer, err := l.do("refused", p.id, r.RetryAfter.Microseconds(), flag(r.Requests), flag(r.Tokens),
-		c.BaseDelay.Microseconds(), c.MaxDelay.Microseconds(), rand.Float64())
-	if err != nil {
-		return max(r.RetryAfter, c.BaseDelay)
+	l.mu.Lock()
+	if p.local != nil {
+		defer l.mu.Unlock()
+		d := p.local.Refused(r)
+		l.resume = later(l.resume, time.Now().Add(d))
+		return d
 	}
-	return answer.answer()
+	n := news{op: "refused", id: p.id, args: []any{flag(r.Requests), flag(r.Tokens), c.BaseDelay.Microseconds(), c.MaxDelay.Microseconds(), rand.Float64()}}
+	if r.RetryAfter > 0 {
+		n.until = time.Now().Add(r.RetryAfter)
+	} else {
+		n.args = append(n.args, 0)
+	}
+	l.tell(n)
+	l.mu.Unlock()
+	answer, err := l.do("state")
+	if err == nil {
+		return answer.paused
+	}
+	d := max(r.RetryAfter, c.BaseDelay)
+	l.mu.Lock()
+	l.pause(time.Now().Add(d))
+	l.mu.Unlock()
+	return d
 }
 
 func flag(b bool) int {

@@ -2,6 +2,7 @@ package redislimiter
 
 import (
 	"container/heap"
+	"context"
 	"time"
 )
 
@@ -14,11 +15,11 @@ type waiter struct {
 	since   time.Time
 
 	asked  bool // Redis may know of it
-	asking bool // its question is under way
 	over   bool
 	err    error
-	ready  chan struct{}
-	index  int // in the queue
+	ready  chan struct{}           // closed when it is over
+	cancel context.CancelCauseFunc // while it waits for what stands in for Redis, not in the queue
+	index  int                     // in the queue
 }
 
 // A queue is the waiters of one process, by the order of their permits.

@@ -52,7 +52,7 @@ func isAvailable(l limiter.Backend, least, most float64) func() bool {
 	}
 }
 
-// Two commands a call, and one where there is nothing to settle but the end.
+// Two commands a call, and fewer where the next one is there to tell of the last.
 func TestRoundTrips(t *testing.T) {
 	client := needServer(t).client(t)
 	patient := quiet
@@ -66,8 +66,8 @@ func TestRoundTrips(t *testing.T) {
 		p.Settle(0)
 		l.Observe(limiter.ServerState{RemainingTokens: &remaining}) // no news
 	}
-	if n := commands(t, client) - before; n != 200 {
-		t.Errorf("100 calls took %d commands, want 200", n)
+	if n := commands(t, client) - before; n < 100 || n > 200 {
+		t.Errorf("100 calls took %d commands, want 100 to 200", n)
 	}
 }
 
@@ -90,14 +90,10 @@ func TestShared(t *testing.T) {
 	(<-waiting).Cancel()
 
 	a.Pause(time.Now().Add(time.Hour))
-	if b.Snapshot().PausedUntil.IsZero() {
-		t.Error("the other does not know of the pause")
-	}
+	eventually(t, "the other knows of the pause", func() bool { return !b.Snapshot().PausedUntil.IsZero() })
 	remaining := 10
 	a.Observe(limiter.ServerState{RemainingTokens: &remaining})
-	if n := b.Snapshot().AvailableTokens; n > 1000-50 {
-		t.Errorf("%v tokens are available to the other, which others have used 50 of", n)
-	}
+	eventually(t, "the other knows that others have used 50", isAvailable(b, -1000, 1000-50))
 	lower := slow
 	lower.TokenBurst = 500
 	if err := a.SetLimit(lower); err != nil {

@@ -71,7 +71,7 @@ func TestScriptLearnsJitter(t *testing.T) {
 	l.grant("a:1", 0)
 	l.waits(0, 1050*time.Millisecond)
 	for range 9 { // to five times the jitter at most
-		l.op("refused", "a:1", 1000, 1, 0, 1, 1, 0)
+		l.op("refused", "a:1", 1, 0, 1, 1, 0, 1000)
 	}
 	l.waits(0, 1250*time.Millisecond)
 	l.pass(5 * time.Minute) // half of what it learned
@@ -90,11 +90,11 @@ func TestScriptLearnsCaution(t *testing.T) {
 		}
 	}
 	held(50 + 350) // half, and 3.5 calls
-	l.op("refused", "a:1", 1, 0, 1, 1, 1, 0)
+	l.op("refused", "a:1", 0, 1, 1, 1, 0, 1)
 	l.op("observe", -1, 10_000) // others have used nothing, though
 	held(50 + 13 + 350)         // a quarter of the rest
 	for range 5 {
-		l.op("refused", "a:1", 1, 0, 1, 1, 1, 0)
+		l.op("refused", "a:1", 0, 1, 1, 1, 0, 1)
 		l.op("observe", -1, 10_000)
 	}
 	held(100 + 350)
@@ -110,7 +110,7 @@ func TestScriptPauses(t *testing.T) {
 	l.grant("a:1", 10)
 	refused := func(retryAfter time.Duration, want time.Duration) {
 		t.Helper()
-		if d := l.op("refused", "a:1", retryAfter.Microseconds(), 0, 0, 1e6, 8e6, 0.5).answer(); d != want {
+		if d := l.op("refused", "a:1", 0, 0, 1e6, 8e6, 0.5, retryAfter.Microseconds()).paused; d != want {
 			t.Errorf("paused for %v, want %v", d, want)
 		}
 	}

@@ -2,6 +2,7 @@ package redislimiter
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -47,18 +48,45 @@ func TestScriptSettlesAfterTheLease(t *testing.T) {
 	}
 }
 
-// The same command twice, because the reply to the first was lost, counts once.
+// The same command twice, because the reply to the first was lost, counts once; and
+// one that was given up counts for nothing, when it comes late.
 func TestScriptRepeats(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
 	for range 3 {
 		l.grant("a:1", 50)
 		l.grant("a:2", 60)
 	}
-	for range 3 {
-		l.op("settle", "a:1", 40, 50)
-		l.op("cancel", "a:2")
+	tell := func(told int, news ...string) string {
+		t.Helper()
+		return l.send("p", told, news, "acquire", l.epoch, l.version, "a:3", 0, 70, 1, 1, 1, 1)[0]
 	}
-	l.available(9, 560)
+	books := func(used float64, held int64) {
+		t.Helper()
+		r, permits := l.op("state"), l.client.HLen(context.Background(), l.keys[3]).Val()
+		if r.used != used || permits != held {
+			t.Errorf("%v tokens are used and %d calls in flight, want %v and %d", r.used, permits, used, held)
+		}
+	}
+	for range 3 {
+		if got := tell(0, "settle a:1 80 50", "cancel a:2", "charge 30"); got != "ok" {
+			t.Fatalf("a call is answered %q", got)
+		}
+		l.told = 3
+		books(110, 1)
+	}
+	tell(2, "charge 30", "withdraw a:3 0", "charge 1") // the first of it was told, and the call asks again
+	l.told = 5
+	books(111, 1)
+	for told := range 4 {
+		if got := tell(told, "charge 500"); got != "late" {
+			t.Errorf("a command that tells the news %d is answered %q", told+1, got)
+		}
+	}
+	books(111, 1)
+	if got := l.send("q", 0, []string{"charge 1"}, "state", l.epoch, l.version)[0]; got != "ok" {
+		t.Errorf("another process is answered %q", got)
+	}
+	books(112, 1)
 }
 
 // The oldest ticket keeps its tokens; a younger call may have what is left.
@@ -192,6 +220,88 @@ func TestScriptNoticesWhatIsLost(t *testing.T) {
 	}
 }
 
+// A clock that has run back a little stands still; from one that has run back far
+// nobody can tell what is old, so that all have to bring their books.
+func TestScriptClockRunsBack(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("a:1", 100)
+	l.op("settle", "a:1", 100, 100)
+	l.pass(-5 * time.Second)
+	l.waits(550, time.Minute)
+	l.pass(5 * time.Second)
+	l.pass(time.Minute)
+	l.available(10, 600)
+
+	l.pass(-time.Hour)
+	epoch := l.epoch
+	if r := l.raw("state", l.epoch, l.version); r.status != "join" {
+		t.Fatalf("the books are %v, an hour before", r)
+	}
+	l.join(70, ten)
+	l.join(70, ten) // the reply was lost
+	if l.epoch <= epoch {
+		t.Errorf("epoch %d comes after %d", l.epoch, epoch)
+	}
+	l.pass(time.Minute)
+	if r := l.raw("state", epoch, l.version); r.status != "join" {
+		t.Error("another process is not asked to join")
+	}
+	l.pass(-time.Second)
+	if r := l.op("state"); r.used != 70 {
+		t.Errorf("%v tokens are used, want 70", r.used)
+	}
+}
+
+// A retry that was admitted to nobody takes its request again the next time.
+func TestScriptWithdraws(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: 600})
+	l.grant("a:1", 100)
+	retry := func() {
+		t.Helper()
+		if r := l.op("acquire", "a:1", 1, 0, 2, 1, 1, 1); r.status != "ok" {
+			t.Fatalf("a retry is answered %q", r.status)
+		}
+	}
+	for range 3 {
+		retry()
+		if r := l.op("state"); r.requests != 1 {
+			t.Errorf("%v requests are left, want 1", r.requests)
+		}
+		l.op("withdraw", "a:1", 1)
+		l.op("withdraw", "a:1", 1)
+		if r := l.op("state"); r.requests != 2 {
+			t.Errorf("%v requests are left, want 2", r.requests)
+		}
+	}
+	retry()
+	l.op("withdraw", "a:1", 2) // another, which was not admitted
+	l.op("withdraw", "b:1", 0)
+	if r := l.op("state"); r.requests != 1 {
+		t.Errorf("%v requests are left, want 1", r.requests)
+	}
+	l.op("withdraw", "a:1", 0)
+	l.available(2, 600)
+}
+
+// The smallest and the largest limits that there are.
+func TestScriptExtremeLimits(t *testing.T) {
+	for _, limit := range []limiter.Limit{
+		{RequestsPerSecond: math.SmallestNonzeroFloat64, TokensPerMinute: 1, TokenBurst: limiter.MaxTokens},
+		{RequestsPerSecond: 1e-15, TokensPerMinute: limiter.MaxTokens},
+		{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 1, RequestBurst: limiter.MaxRequests},
+	} {
+		l := newLedger(t, miniredis.RunT(t), limit)
+		l.grant("a:1", 1)
+		l.ask("a:2", 0, limit.WithDefaults().TokenBurst, 1)
+		l.op("settle", "a:1", limiter.MaxTokens, 1)
+		if d := l.op("wait", 1, 1_000_000, limiter.MaxTokens, "").answer(); d <= 0 {
+			t.Errorf("%+v: a wait of %v is foretold", limit, d)
+		}
+		l.pass(time.Hour)
+		l.op("state")
+	}
+}
+
 // Where requests come so seldom that the window of them is longer than it takes to
 // join, nobody starts before that is over.
 func TestScriptNoticesLostRequests(t *testing.T) {
@@ -224,6 +334,20 @@ func TestScriptForetells(t *testing.T) {
 	}
 }
 
+// Nothing is kept of a process that has been silent for long, once there is another.
+func TestScriptForgetsProcesses(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	for i := range 5 {
+		l.send(strconv.Itoa(i), 0, []string{"charge 1"}, "state", l.epoch, l.version)
+		l.pass(30 * time.Minute)
+	}
+	l.send("4", 1, []string{"charge 1"}, "state", l.epoch, l.version)
+	if names := l.client.HKeys(context.Background(), l.keys[6]).Val(); len(names) != 3 {
+		t.Errorf("%v are kept, want 2, 3 and 4", names)
+	}
+	l.op("state")
+}
+
 // Nothing is kept of a model that nobody uses.
 func TestScriptKeysExpire(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
@@ -252,7 +376,7 @@ func TestScriptInvariants(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			id := ids.Draw(rt, "id")
 			tokens := rapid.IntRange(0, 400).Draw(rt, "tokens")
-			switch op := rapid.IntRange(0, 10).Draw(rt, "op"); op {
+			switch op := rapid.IntRange(0, 12).Draw(rt, "op"); op {
 			case 0, 1, 2:
 				l.ask(id, int64(tokens%7), tokens, 1+tokens%5)
 			case 3, 4:
@@ -264,11 +388,15 @@ func TestScriptInvariants(t *testing.T) {
 			case 7:
 				l.op("sent", id)
 			case 8:
-				l.op("refused", id, 1000, 1, tokens%2, 1, 1, 0)
+				l.op("refused", id, 1, tokens%2, 1, 1, 0, 1000)
 			case 9:
 				l.op("renew", id)
 			case 10:
 				l.op("acquire", id, 0, 0, 2, 1, 1, 1)
+			case 11:
+				l.op("withdraw", id, tokens%3)
+			case 12:
+				l.op("adopt", id, tokens)
 			}
 			l.pass(time.Duration(rapid.SampledFrom([]int{0, 1, 40, 500, 3000, 20_000}).Draw(rt, "ms")) * time.Millisecond)
 		}

@@ -6,6 +6,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,10 +24,12 @@ type Store struct {
 	name   string // of this process, in the books
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	beats  sync.WaitGroup
 
-	mu       sync.Mutex
+	goroutines sync.WaitGroup
+
+	mu       sync.Mutex // taken before that of a limiter
 	limiters map[string]*Limiter
+	closed   bool
 }
 
 var errClosed = errors.New("the store is closed")
@@ -43,21 +47,29 @@ func Open(ctx context.Context, client redis.UniversalClient, config Config) (*St
 	}
 	s := &Store{client: client, config: config, name: rand.Text(), limiters: map[string]*Limiter{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	s.beats.Go(s.beat)
+	s.goroutines.Go(s.beat)
 	return s, nil
 }
 
 // Close ends the store: calls that wait fail, and so do those that come later. Calls
 // in flight should have been settled before; those that have not count as used when
-// their lease runs out.
+// their lease runs out. Close tells Redis of those that have, if it is there, and
+// returns when nothing runs any more: a command that Redis does not answer ends when
+// the client's own timeout says so.
 func (s *Store) Close() {
-	s.cancel(errClosed)
+	var telling sync.WaitGroup
+	for _, l := range s.all() {
+		telling.Go(l.tellAll)
+	}
+	telling.Wait()
 	s.mu.Lock()
+	s.closed = true
 	for _, l := range s.limiters {
-		l.wake()
+		l.close()
 	}
 	s.mu.Unlock()
-	s.beats.Wait()
+	s.cancel(errClosed)
+	s.goroutines.Wait()
 }
 
 // Limiter returns the limiter of a model, whose limit becomes the given one, for
@@ -70,6 +82,10 @@ func (s *Store) Limiter(model string, limit limiter.Limit) (limiter.Backend, err
 	}
 	s.mu.Lock()
 	l, known := s.limiters[model]
+	if s.closed {
+		s.mu.Unlock()
+		return nil, &UnavailableError{Err: errClosed}
+	}
 	if !known {
 		l = newLimiter(s, model, limit)
 		s.limiters[model] = l
@@ -81,8 +97,14 @@ func (s *Store) Limiter(model string, limit limiter.Limit) (limiter.Backend, err
 	return l, nil
 }
 
-// beat renews the leases of all calls in flight, and delivers what could not be
-// delivered when it happened.
+// all returns the limiters that there are.
+func (s *Store) all() []*Limiter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.limiters))
+}
+
+// beat renews the leases of all calls in flight.
 func (s *Store) beat() {
 	ticker := time.NewTicker(s.config.Lease / 3)
 	defer ticker.Stop()
@@ -92,14 +114,8 @@ func (s *Store) beat() {
 			return
 		case <-ticker.C:
 		}
-		s.mu.Lock()
-		limiters := make([]*Limiter, 0, len(s.limiters))
-		for _, l := range s.limiters {
-			limiters = append(limiters, l)
-		}
-		s.mu.Unlock()
 		var beating sync.WaitGroup
-		for _, l := range limiters {
+		for _, l := range s.all() {
 			beating.Go(l.beat) // one that is slow keeps no other
 		}
 		beating.Wait()
@@ -115,7 +131,8 @@ var (
 	script = redis.NewScript(booksSource + operationsSource)
 )
 
-// eval runs the script, within the timeout even where the client has another.
+// eval runs the script, within the timeout even where the client has another. It
+// requires that s.goroutines counts the caller.
 func (s *Store) eval(keys []string, args ...any) ([]string, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.config.Timeout)
 	defer cancel()
@@ -124,10 +141,10 @@ func (s *Store) eval(keys []string, args ...any) ([]string, error) {
 		err   error
 	}
 	done := make(chan result, 1)
-	go func() {
+	s.goroutines.Go(func() {
 		reply, err := script.Run(ctx, s.client, keys, args...).StringSlice()
 		done <- result{reply, err}
-	}()
+	})
 	select {
 	case r := <-done:
 		return r.reply, r.err
