@@ -82,16 +82,19 @@ func (l *Limiter) do(op string, args ...any) (reply, error) {
 	}
 	l.store.goroutines.Add(1) // not closed: nobody waits for them yet
 	defer l.store.goroutines.Done()
+	known := len(l.news)
 	l.mu.Unlock()
-	return l.try(op, args...)
+	return l.try(known, op, args...)
 }
 
-// try tells Redis the news and asks a question, and takes note of whether Redis is
-// there. It requires that l.wire is held: a process has one command under way at a time
-// for each model, so that what happens first is told first.
-func (l *Limiter) try(op string, args ...any) (reply, error) {
+// try tells Redis so much of the news and asks a question, and takes note of whether
+// Redis is there. It requires that l.wire is held: a process has one command under way
+// at a time for each model, so that what happens first is told first. What happens once
+// the question is chosen is told with the next, as it may be about that: a call that is
+// given up.
+func (l *Limiter) try(known int, op string, args ...any) (reply, error) {
 	begun := time.Now()
-	r, err := l.run(op, args...)
+	r, err := l.run(known, op, args...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {
@@ -124,32 +127,34 @@ func (l *Limiter) isDown() bool {
 // bounded, and others wait for it.
 const most = 1000
 
-// run tells the news and asks a question, and joins the books where they are new. It
-// requires that l.wire is held.
-func (l *Limiter) run(op string, args ...any) (reply, error) {
-	for range 3 {
+// run tells so much of the news and asks a question, and joins the books where they are
+// new. It requires that l.wire is held.
+func (l *Limiter) run(known int, op string, args ...any) (reply, error) {
+	known += l.told
+	for lost := 0; lost < 3; {
 		l.mu.Lock()
 		if time.Since(l.heard) > forgetting && len(l.live) == 0 && len(l.news) == 0 {
 			l.epoch, l.version = 0, 0
 		}
-		epoch, version, pending := l.epoch, l.version, l.news
+		epoch, version, tells := l.epoch, l.version, l.news[:known-l.told]
 		l.mu.Unlock()
-		for len(pending) > most && epoch != 0 {
-			r, err := l.ask("state", epoch, version, pending[:most])
-			if err != nil {
+		var r reply
+		var err error
+		if len(tells) > most {
+			r, err = l.ask("state", epoch, version, tells[:most])
+		} else {
+			r, err = l.ask(op, epoch, version, tells, args...)
+		}
+		switch {
+		case err != nil:
+			return reply{}, err
+		case r.status == "join":
+			lost++
+			if err := l.join(epoch, version); err != nil {
 				return reply{}, err
 			}
-			if r.status == "join" {
-				break
-			}
-			pending = pending[most:]
-		}
-		r, err := l.ask(op, epoch, version, pending[:min(len(pending), most)], args...)
-		if err != nil || r.status != "join" {
-			return r, err
-		}
-		if err := l.join(epoch, version); err != nil {
-			return reply{}, err
+		case len(tells) <= most:
+			return r, nil
 		}
 	}
 	return reply{}, errors.New("the books are lost again and again")

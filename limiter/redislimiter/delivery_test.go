@@ -3,6 +3,8 @@ package redislimiter_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -229,5 +231,34 @@ func TestCloseTells(t *testing.T) {
 	l.Observe(limiter.ServerState{})
 	if _, err := store.Limiter("another", slow); !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v, want that the store is closed", err)
+	}
+}
+
+// Who gives up, at whatever moment, leaves nothing behind.
+func TestGivingUpLeavesNothing(t *testing.T) {
+	client := newClient(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 1e-6, RequestBurst: 5, TokensPerMinute: 1000})
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 300 {
+				ctx, cancel := context.WithTimeout(context.Background(), rand.N(time.Millisecond))
+				if p, err := l.Acquire(ctx, 100); err == nil {
+					_ = p.Retry(ctx) // it may be too late
+					p.Unsent()
+					p.Settle(0)
+				}
+				cancel()
+			}
+		})
+	}
+	callers.Wait()
+	l.Snapshot() // with that, Redis is told
+	for _, key := range []string{"permits", "tickets"} {
+		if n := client.HLen(context.Background(), "{"+config.Prefix+":m}:"+key).Val(); n != 0 {
+			t.Errorf("%d %s are left", n, key)
+		}
 	}
 }

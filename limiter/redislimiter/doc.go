@@ -74,5 +74,5 @@
 // (maxmemory-policy noeviction, with memory to spare; the books of a model take some
 // tens of kilobytes, and are gone an hour after their last use).
 //
-// Tested with Redis 7.0, alone and as a Cluster of one.
+// Tested with Redis 7.0: alone, as a Cluster of one, and with a Sentinel that replaces it.
 package redislimiter

@@ -187,6 +187,13 @@ if whole then
   s.at = now
   expire(T)
   expire(R)
+  -- Where nobody has been here for longer than it takes any process to renew its leases,
+  -- they were kept from it: now they have the time.
+  if d > lease / 2 then
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', text(now + JOINING * lease))) do
+      redis.call('ZADD', LEASES, text(now + JOINING * lease), id)
+    end
+  end
   -- A call whose lease has run out was of a process that is gone. It may have been
   -- carried out: so it counts as used when its process was last heard of.
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', text(now), 'LIMIT', 0, 100)) do

@@ -52,6 +52,18 @@ func startServer(args ...string) (*server, error) {
 	return s, s.start()
 }
 
+// startSentinel starts a Sentinel with a configuration file, which it rewrites.
+func startSentinel(file string) (*server, error) {
+	s, err := startServer()
+	if err != nil {
+		return nil, err
+	}
+	s.kill() // its port is free
+	_, port, _ := net.SplitHostPort(s.addr)
+	s.args = []string{file, "--sentinel", "--port", port, "--bind", "127.0.0.1"}
+	return s, s.start()
+}
+
 func (s *server) start() error {
 	var output bytes.Buffer
 	s.command = exec.Command(binary, s.args...)

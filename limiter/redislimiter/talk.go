@@ -51,17 +51,15 @@ func (l *Limiter) talk() {
 			l.wire.Unlock()
 			return
 		}
-		var r reply
-		var err error
-		if w == nil || away { // no call starts before Redis has heard what it missed
-			w = nil
-			l.mu.Unlock()
-			r, err = l.try("state")
-		} else {
-			question := l.question(w)
-			l.mu.Unlock()
-			r, err = l.try("acquire", question...)
+		op, args, known := "state", []any(nil), len(l.news)
+		if away {
+			w = nil // no call starts before Redis has heard what it missed
 		}
+		if w != nil {
+			op, args = "acquire", l.question(w)
+		}
+		l.mu.Unlock()
+		r, err := l.try(known, op, args...)
 		l.wire.Unlock()
 
 		d, wakeup := l.answered(w, r, err), l.wakeup

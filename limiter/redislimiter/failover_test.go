@@ -1,0 +1,61 @@
+package redislimiter_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
+)
+
+// A Sentinel makes the replica of a server that has died the new master. Calls wait
+// until then, and the books go on.
+func TestFailover(t *testing.T) {
+	master := needServer(t)
+	_, masterPort, _ := net.SplitHostPort(master.addr)
+	replica := needServer(t, "--replicaof", "127.0.0.1", masterPort)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("sentinel monitor m 127.0.0.1 %s 1\nsentinel down-after-milliseconds m 300\nsentinel failover-timeout m 1000\n", masterPort)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel, err := startSentinel(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sentinel.kill)
+	ctx := context.Background()
+	asked := redis.NewSentinelClient(&redis.Options{Addr: sentinel.addr})
+	t.Cleanup(func() { _ = asked.Close() })
+	eventually(t, "the Sentinel knows the replica", func() bool { return len(asked.Replicas(ctx, "m").Val()) == 1 })
+
+	client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "m", SentinelAddrs: []string{sentinel.addr}})
+	t.Cleanup(func() { _ = client.Close() })
+	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 6000}
+	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second, Patience: time.Minute}
+	a, b := newLimiter(t, openStore(t, client, config), limit), newLimiter(t, openStore(t, client, config), limit)
+	acquire(t, a, 1000).Settle(1000)
+	inFlight := acquire(t, b, 2000)
+	a.Snapshot() // with that, Redis is told
+	key := "{" + config.Prefix + ":m}:state"
+	copied := func() string { return replica.client(t).HGet(ctx, key, "version").Val() }
+	eventually(t, "the replica has the books", func() bool { return copied() == master.client(t).HGet(ctx, key, "version").Val() })
+
+	master.kill()
+	acquire(t, a, 100).Settle(100)
+	inFlight.Settle(500)
+	b.Snapshot()
+	if n := a.Snapshot().AvailableTokens; n < 6000-1000-100-500-1100 || n > 6000-1000-100-500 {
+		t.Errorf("%v tokens are available, want 4400, less what counts twice if the replica lagged", n)
+	}
+	if addr, err := asked.GetMasterAddrByName(ctx, "m").Result(); err != nil || net.JoinHostPort(addr[0], addr[1]) != replica.addr {
+		t.Errorf("the master is %v, want the replica at %s: %v", addr, replica.addr, err)
+	}
+}
