@@ -113,6 +113,7 @@ func (l *Limiter) back() {
 	}
 	l.standIn = nil
 	s.cancel(errBack)
+	l.tell(news{op: "observe", args: []any{0, -1}}) // it may have let a request go just now
 	if used := s.used.sum(time.Now()); used > 0 {
 		l.tell(news{op: "charge", args: []any{used}})
 	}

@@ -72,7 +72,7 @@ func (n *badNetwork) carry(client net.Conn) {
 			}
 		}
 	}
-	both.Go(func() { pass(server, client, func() { time.Sleep(rand.N(100 * time.Millisecond)) }) })
+	both.Go(func() { pass(server, client, func() { time.Sleep(rand.N(300 * time.Millisecond)) }) })
 	both.Go(func() { pass(client, server, func() { _ = client.Close() }) })
 	both.Wait()
 }
@@ -87,7 +87,7 @@ func TestBooksOnABadNetwork(t *testing.T) {
 	}
 	network := newBadNetwork(t, addr)
 	limit := limiter.Limit{RequestsPerSecond: 1e-9, RequestBurst: 100_000, TokensPerMinute: 100_000_000}
-	config := redislimiter.Config{Prefix: newPrefix(), Timeout: 30 * time.Millisecond, Patience: 30 * time.Second, Lease: time.Minute, Jitter: time.Millisecond}
+	config := redislimiter.Config{Prefix: newPrefix(), Timeout: 100 * time.Millisecond, Patience: 30 * time.Second, Lease: time.Minute, Jitter: time.Millisecond}
 	var requests, tokens atomic.Int64
 	var running sync.WaitGroup
 	limiters := make([]limiter.Backend, processes)
@@ -117,6 +117,7 @@ func TestBooksOnABadNetwork(t *testing.T) {
 			return s.Waiting == 0 && s.AvailableTokens != 0
 		})
 	}
+	config.Timeout = time.Minute
 	clean := newLimiter(t, openStore(t, redis.NewClient(&redis.Options{Addr: addr}), config), limit)
 	s := clean.Snapshot()
 	if used := limit.RequestBurst - s.AvailableRequests; int64(used+0.5) != requests.Load() {
