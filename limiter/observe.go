@@ -1,6 +1,10 @@
 package limiter
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // ServerState is what the server said about its own count, usually in the
 // headers of a reply. nil means that it said nothing. What is left is what the
@@ -13,6 +17,26 @@ type ServerState struct {
 	QueryCost         *int // tokens that the call itself was charged
 
 	At time.Time // when it said so: Observe sets it
+}
+
+// String says what the server said, and when.
+func (s ServerState) String() string {
+	var b strings.Builder
+	for _, said := range []struct {
+		what string
+		n    *int
+	}{
+		{"limit of requests", s.LimitRequests}, {"requests left", s.RemainingRequests},
+		{"limit of tokens", s.LimitTokens}, {"tokens left", s.RemainingTokens}, {"tokens charged", s.QueryCost},
+	} {
+		if said.n != nil {
+			fmt.Fprintf(&b, "%s: %d, ", said.what, *said.n)
+		}
+	}
+	if b.Len() == 0 {
+		return "nothing"
+	}
+	return b.String() + "at " + s.At.Format(time.RFC3339)
 }
 
 // Observe keeps what the server said for [Limiter.Snapshot], and believes it

@@ -51,7 +51,7 @@ func TestArgumentsAreChecked(t *testing.T) {
 			`Agents.CreateVersionAlias: alias is "Prod": must be 1 to 64 of`:                     second(agents.CreateVersionAlias(ctx, "a", "Prod", 1)),
 			`Agents.ListVersionAliases: agent_id is "": must not be empty`:                       second(agents.ListVersionAliases(ctx, "")),
 			`Agents.DeleteVersionAlias: alias is "": must be 1 to 64 of`:                         agents.DeleteVersionAlias(ctx, "a", ""),
-			`mistral: WithTimeout is 0s: must be above 0`:                                        second(start(ctx, client, ratelimited.WithTimeout(0))),
+			`mistral: WithTimeout is 0s: must be at least 1ms`:                                   second(start(ctx, client, ratelimited.WithTimeout(0))),
 			`mistral: WithMaxRetries is -2: must be 0 to 100, or NoRetries`:                      second(start(ctx, client, ratelimited.WithMaxRetries(-2))),
 			`mistral: WithBaseURL is "nowhere": must be an absolute URL`:                         second(start(ctx, client, ratelimited.WithBaseURL("nowhere"))),
 			`mistral: WithHeader is "a b": must be a header field name`:                          second(start(ctx, client, ratelimited.WithHeader("a b", "x"))),
@@ -166,10 +166,10 @@ func TestNothingUnsetIsSent(t *testing.T) {
 		ok(w, r)
 	}, func(t *testing.T, client *ratelimited.Client) {
 		conversations, agents := client.Beta.Conversations, client.Beta.Agents
-		tool := generated.NewTool(generated.FunctionTool{Function: generated.Function{Name: "f"}})
+		tool := generated.NewTool(generated.FunctionTool{Function: generated.Function{Name: "f", Parameters: map[string]any{}}})
 		for want, call := range map[string]func(context.Context) error{
 			`{"inputs":"Hello!","model":"m"}`: func(ctx context.Context) error { _, err := start(ctx, client); return err },
-			`{"inputs":[{"content":"x","role":"user","type":"message.input"}],"model":"m","tools":[{"function":{"name":"f"},"type":"function"}]}`: func(ctx context.Context) error {
+			`{"inputs":[{"content":"x","role":"user","type":"message.input"}],"model":"m","tools":[{"function":{"name":"f","parameters":{}},"type":"function"}]}`: func(ctx context.Context) error {
 				_, err := conversations.Start(ctx, generated.StartConversationRequest{
 					Model: "m", Inputs: ratelimited.Entries(ratelimited.User("x")), Tools: []generated.Tool{tool},
 				})

@@ -49,13 +49,13 @@ func overTransport(t *testing.T, config ratelimited.Config, transport http.Round
 // comes a quarter of an hour later.
 var scarce = ratelimited.Config{
 	RequestsPerSecond: 0.001, TokensPerMinute: 2000,
-	BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond, Timeout: time.Millisecond,
+	BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Timeout: time.Millisecond,
 }
 
 // The timeout of one attempt ends that attempt, and not the one after it.
 func TestLateTimeoutSparesTheNextAttempt(t *testing.T) {
 	config := fast
-	config.Timeout, config.BaseDelay, config.MaxDelay = time.Millisecond, time.Nanosecond, time.Nanosecond
+	config.Timeout, config.BaseDelay, config.MaxDelay = time.Millisecond, time.Millisecond, time.Millisecond
 	for name, first := range map[string]time.Duration{
 		"before its timeout":       config.Timeout - time.Nanosecond,
 		"just when the time is up": config.Timeout,
@@ -75,13 +75,13 @@ func TestLateTimeoutSparesTheNextAttempt(t *testing.T) {
 				}
 			})
 			overTransport(t, config, transport, func(t *testing.T, client *ratelimited.Client) {
-				for range 100 {
+				for range 20 { // each takes a retry
 					if _, err := start(t.Context(), client, ratelimited.WithMaxRetries(1)); err != nil {
 						t.Fatalf("the second attempt, which keeps to its time: %v", err)
 					}
 				}
-				if requests != 200 {
-					t.Errorf("%d requests for 100 calls, want two each", requests)
+				if requests != 40 {
+					t.Errorf("%d requests for 20 calls, want two each", requests)
 				}
 			})
 		})
@@ -93,7 +93,7 @@ func TestLateTimeoutSparesTheNextAttempt(t *testing.T) {
 func TestTimeoutRacesWithTheNextAttempt(t *testing.T) {
 	config := fast
 	config.APIKey = secretKey
-	config.Timeout, config.BaseDelay, config.MaxDelay = 20*time.Microsecond, time.Nanosecond, time.Nanosecond
+	config.Timeout, config.BaseDelay, config.MaxDelay = time.Millisecond, time.Millisecond, time.Millisecond
 	requests := 0
 	config.HTTPClient = &http.Client{Transport: tripper(func(*http.Request) (*http.Response, error) {
 		if requests++; requests%2 == 0 {
@@ -104,9 +104,9 @@ func TestTimeoutRacesWithTheNextAttempt(t *testing.T) {
 		}
 		return canned(503, "text/plain", "busy"), nil
 	})}
-	for range 3 { // as many clients as the retries need budgets
+	for range 15 { // as many clients as the retries need budgets
 		client := newClient(t, config)
-		for range 100 {
+		for range 20 {
 			if _, err := start(t.Context(), client); err != nil {
 				t.Fatalf("Start: %v", err)
 			}

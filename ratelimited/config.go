@@ -1,6 +1,7 @@
 package ratelimited
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,27 +94,30 @@ type Config struct {
 	FixedEstimates bool
 
 	// MaxRetries is how many further attempts a failed call gets: 1 to 100, or
-	// NoRetries. Default: 3.
+	// NoRetries. Default: 3. In an outage they end sooner, with [ErrRetryBudget]:
+	// all calls together have as many as a tenth of the calls of the last half minute
+	// (twenty if that is more), and then one for every ten calls.
 	MaxRetries int
 
 	// BaseDelay is the shortest wait between attempts. The n-th wait is drawn
-	// uniformly between it and BaseDelay * 2^n. Must be above 0 and at most
-	// MaxDelay. Default: 1 s.
+	// uniformly between it and BaseDelay * 2^n. From a millisecond to MaxDelay.
+	// Default: 1 s.
 	BaseDelay time.Duration
 
 	// MaxDelay bounds the wait between attempts. A server that asks for a longer
-	// one with Retry-After gets no further attempt. Must be above 0. Default: 32 s.
+	// one with Retry-After gets no further attempt. At least a millisecond. Default:
+	// 32 s.
 	MaxDelay time.Duration
 
 	// Timeout bounds one attempt: the whole of it for a plain call, and the wait
 	// for the headers of the reply for a stream. The time spent waiting for the
-	// limiter does not count; bound the whole call by its context. Must be above 0.
-	// Default: 60 s.
+	// limiter does not count; bound the whole call by its context. At least a
+	// millisecond. Default: 60 s.
 	Timeout time.Duration
 
 	// StreamIdleTimeout bounds the silence of a stream: the time in which nothing at
 	// all comes, while the caller waits for an event. A stream may last as long as
-	// it goes on. Must be above 0. Default: 60 s.
+	// it goes on. At least a millisecond. Default: 60 s.
 	StreamIdleTimeout time.Duration
 
 	// HTTPClient sends the requests. It is copied, and the copy follows no
@@ -156,14 +160,13 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &ConfigError{Field: "Jitter", Value: c.Jitter, Rule: "must be above 0 and at most a minute"}
 	case c.MaxRetries != NoRetries && (c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries):
 		return c, &ConfigError{Field: "MaxRetries", Value: c.MaxRetries, Rule: retriesRule}
-	case c.MaxDelay < 0:
-		return c, &ConfigError{Field: "MaxDelay", Value: c.MaxDelay, Rule: "must be above 0"}
-	case c.BaseDelay < 0 || c.BaseDelay > c.MaxDelay:
-		return c, &ConfigError{Field: "BaseDelay", Value: c.BaseDelay, Rule: fmt.Sprintf("must be above 0 and at most MaxDelay (%v)", c.MaxDelay)}
-	case c.Timeout < 0:
-		return c, &ConfigError{Field: "Timeout", Value: c.Timeout, Rule: "must be above 0"}
-	case c.StreamIdleTimeout < 0:
-		return c, &ConfigError{Field: "StreamIdleTimeout", Value: c.StreamIdleTimeout, Rule: "must be above 0"}
+	}
+	if err := cmp.Or(checkDuration("MaxDelay", c.MaxDelay), checkDuration("BaseDelay", c.BaseDelay),
+		checkDuration("Timeout", c.Timeout), checkDuration("StreamIdleTimeout", c.StreamIdleTimeout)); err != nil {
+		return c, err
+	}
+	if c.BaseDelay > c.MaxDelay {
+		return c, &ConfigError{Field: "BaseDelay", Value: c.BaseDelay, Rule: fmt.Sprintf("must be at most MaxDelay (%v)", c.MaxDelay)}
 	}
 	if err := checkLimit("", c.limit()); err != nil {
 		return c, err
@@ -195,6 +198,19 @@ func (c Config) limiterFactory() limiter.Factory {
 		options = append(options, limiter.Guarded(c.Jitter))
 	}
 	return limiter.InProcess(options...)
+}
+
+// checkDuration refuses less than a millisecond: it is most likely a number of seconds,
+// as other languages have it.
+func checkDuration(field string, d time.Duration) error {
+	rule := "must be at least 1ms"
+	switch {
+	case d >= time.Millisecond:
+		return nil
+	case d > 0:
+		rule += fmt.Sprintf("; %d seconds are %d*time.Second", d, d)
+	}
+	return &ConfigError{Field: field, Value: d, Rule: rule}
 }
 
 // checkLimit puts what the limiter says of a limit in terms of the field it stands in.

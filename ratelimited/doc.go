@@ -26,8 +26,8 @@
 // which all models share that have none of their own in [Config.Limits]. By default
 // calls start a little later than two token buckets would allow, so that servers that
 // count by windows refuse nothing either; [Config.Jitter] and [Config.BareBuckets]
-// decide that, and package limiter says how. A 429 all the same pauses every call to
-// that model. [Client.WaitTime] and [Client.Snapshot] look, and [Client.SetLimit]
+// decide that, and package limiter says how. A 429 all the same pauses every call
+// under the same limit. [Client.WaitTime] and [Client.Snapshot] look, and [Client.SetLimit]
 // changes a limit while calls wait.
 //
 // # Concurrency

@@ -179,6 +179,8 @@ func TestRefusalSaysWhyItIsFinal(t *testing.T) {
 			"mistral: POST /v1/conversations: 429: Token rate limit reached.; this call alone is larger than the account's limit of tokens a minute"},
 		"the day's searches": {status(429, `{"detail":"web_search rate limit reached."}`, "X-Ratelimit-Remaining-Web-Search-Day", "0"),
 			"mistral: POST /v1/conversations: 429: web_search rate limit reached.; the day's limit is used up"},
+		"the month's tokens": {status(429, `{"detail":"Token rate limit reached."}`, "X-Ratelimit-Remaining-Tokens-Month", "0"),
+			"mistral: POST /v1/conversations: 429: Token rate limit reached.; the month's limit is used up"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, fast, test.handler, func(t *testing.T, client *ratelimited.Client) {

@@ -180,6 +180,10 @@ func afflictions() []affliction {
 			note: "of the day", whole: true,
 			fault: emulator.Fault{Kind: emulator.FaultToolLimit, Header: map[string]string{"X-RateLimit-Remaining-Web-Search-Day": "0"}},
 		}),
+		everywhere(final(aRateLimit("tokens", "the month's")), affliction{
+			note: "of the month", whole: true,
+			fault: emulator.Fault{Kind: emulator.FaultTokenLimit, Header: map[string]string{"X-RateLimit-Remaining-Tokens-Month": "0"}},
+		}),
 		everywhere(final(anAPIError(503, ratelimited.ErrServer, true)), affliction{
 			note: "for long", whole: true,
 			fault: emulator.Fault{Kind: emulator.FaultUnavailable, Header: map[string]string{"Retry-After": "33"}},

@@ -49,14 +49,19 @@ func stateField(s *limiter.ServerState, name string) **int {
 func hopeless(header http.Header, limitType string) string {
 	s, _ := serverState(header)
 	is := func(n *int, value int) bool { return n != nil && *n == value }
-	day := header.Get("X-Ratelimit-Remaining-" + strings.ReplaceAll(limitType, "_", "-") + "-Day")
+	usedUp := func(window string) bool {
+		left := header.Get("X-Ratelimit-Remaining-" + strings.ReplaceAll(limitType, "_", "-") + "-" + window)
+		return limitType != "" && strings.TrimSpace(left) == "0"
+	}
 	switch {
 	case is(s.LimitTokens, 0), is(s.LimitRequests, 0):
 		return "the account's limit is 0: its plan does not have this model"
 	case limitType == "tokens" && s.LimitTokens != nil && is(s.RemainingTokens, *s.LimitTokens):
 		return "this call alone is larger than the account's limit of tokens a minute"
-	case limitType != "" && strings.TrimSpace(day) == "0":
+	case usedUp("Day"):
 		return "the day's limit is used up"
+	case usedUp("Month"):
+		return "the month's limit is used up"
 	}
 	return ""
 }

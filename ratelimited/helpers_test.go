@@ -1,15 +1,18 @@
 package ratelimited_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
@@ -21,11 +24,12 @@ import (
 const secretKey = "sk-THE-SECRET-KEY"
 
 // inBubble runs a test in virtual time, with a client that talks real HTTP to
-// handler over connections in memory. It fails when a permit is left over.
+// handler over connections in memory. It fails when a request breaks the API's document,
+// and when a permit is left over.
 func inBubble(t *testing.T, config ratelimited.Config, handler http.HandlerFunc, test func(t *testing.T, client *ratelimited.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		server := memnet.Start(handler)
+		server := memnet.Start(checked(t, handler))
 		defer server.Close()
 		config.APIKey = secretKey
 		config.BaseURL = server.URL()
@@ -35,6 +39,26 @@ func inBubble(t *testing.T, config ratelimited.Config, handler http.HandlerFunc,
 		synctest.Wait()
 		wantNoPermits(t, client)
 	})
+}
+
+// checked checks the requests that come to a handler against the API's document.
+func checked(t *testing.T, handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client has gone
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		meant := r.Clone(r.Context())
+		if i := strings.Index(r.URL.Path, "/v1/"); i > 0 { // the base URL has a path
+			meant.URL.Path, meant.URL.RawPath = r.URL.Path[i:], ""
+		}
+		_, violations := contract.Default().CheckRequest(meant, body)
+		for _, v := range violations {
+			t.Error(v)
+		}
+		handler(w, r)
+	}
 }
 
 func newClient(t *testing.T, config ratelimited.Config) *ratelimited.Client {

@@ -65,6 +65,7 @@ func FuzzServerState(f *testing.F) {
 			"X-Ratelimit-Limit-Tokens-Minute": {limitTokens}, "X-Ratelimit-Remaining-Tokens-Minute": {remainingTokens},
 			"X-Ratelimit-Limit-Req-Minute": {limitRequests}, "X-Ratelimit-Remaining-Requests-Minute": {remainingRequests},
 			"X-Ratelimit-Tokens-Query-Cost": {day}, "X-Ratelimit-Remaining-Web-Search-Day": {day},
+			"X-Ratelimit-Remaining-Tokens-Month": {day},
 		}
 		state, found := serverState(header)
 		some := false
@@ -85,7 +86,8 @@ func FuzzServerState(f *testing.F) {
 		case "",
 			"the account's limit is 0: its plan does not have this model",
 			"this call alone is larger than the account's limit of tokens a minute",
-			"the day's limit is used up":
+			"the day's limit is used up",
+			"the month's limit is used up":
 		default:
 			t.Errorf("given up because %q", reason)
 		}

@@ -23,14 +23,11 @@ type callOptions struct {
 	responseInto  **http.Response
 }
 
-// WithTimeout replaces [Config.Timeout] for the call. Must be above 0.
+// WithTimeout replaces [Config.Timeout] for the call. At least a millisecond.
 func WithTimeout(d time.Duration) CallOption {
 	return func(o *callOptions) error {
-		if d <= 0 {
-			return &ConfigError{Field: "WithTimeout", Value: d, Rule: "must be above 0"}
-		}
 		o.timeout = d
-		return nil
+		return checkDuration("WithTimeout", d)
 	}
 }
 

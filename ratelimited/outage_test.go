@@ -1,11 +1,11 @@
 package ratelimited_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,82 +13,102 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// For half a minute the server answers nothing but 503, to 200 callers who call
-// again and again. It gets no more than a fifth more requests than without the
-// outage, and work goes on within MaxDelay of its end.
+// For half a minute the server answers nothing but 503, to 200 callers who make a call
+// every so often. It gets at most a fifth more requests than without the outage, and
+// MaxDelay after its end everybody has been answered.
 func TestOutage(t *testing.T) {
+	const callers = 200
 	const from, to, end = 30 * time.Second, time.Minute, 2 * time.Minute
-	config := ratelimited.Config{RequestsPerSecond: 100, TokensPerMinute: 1e9}
-	var before, during atomic.Int64
-	var first atomic.Int64 // success after the outage
-	begin := time.Time{}
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		switch at := time.Since(begin); {
-		case at < from:
-			before.Add(1)
-		case at < to:
-			during.Add(1)
-			status(503, "overloaded")(w, r)
-			return
-		default:
-			first.CompareAndSwap(0, int64(at-to))
-		}
-		ok(w, r)
-	}
-	inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
-		begin = time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), end)
-		defer cancel()
-		var failed, refused atomic.Int64
-		ratelimited.Gather(t.Context(), make([]struct{}, 200), func(context.Context, struct{}) (struct{}, error) {
-			for ctx.Err() == nil {
-				_, err := start(ctx, client)
-				var api *ratelimited.APIError
-				switch {
-				case err == nil || ctx.Err() != nil:
-				case !errors.As(err, &api) || api.StatusCode != 503:
-					t.Errorf("a call failed with %v, want the 503", err)
-				case strings.Contains(err.Error(), "too many of this client's calls fail"):
-					refused.Add(1)
-					fallthrough
-				default:
-					failed.Add(1)
-					time.Sleep(time.Second) // as a caller would
+	config := ratelimited.Config{RequestsPerSecond: 1000, TokensPerMinute: 1e9}
+	for _, every := range []time.Duration{300 * time.Millisecond, time.Second, 6 * time.Second, 30 * time.Second} {
+		t.Run(fmt.Sprintf("a call every %v", every), func(t *testing.T) {
+			var before, during, dry atomic.Int64
+			var begin time.Time
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				switch at := time.Since(begin); {
+				case at < from:
+					before.Add(1)
+				case at < to:
+					during.Add(1)
+					status(503, "overloaded")(w, r)
+					return
 				}
+				ok(w, r)
 			}
-			return struct{}{}, nil
+			inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
+				begin = time.Now()
+				var calls sync.WaitGroup
+				for i := range callers {
+					for at := every * time.Duration(i) / callers; at < end; at += every {
+						calls.Go(func() {
+							time.Sleep(at)
+							_, err := start(t.Context(), client)
+							switch done := time.Since(begin); {
+							case err == nil:
+							case !errors.Is(err, ratelimited.ErrServer):
+								t.Errorf("a call failed with %v, want the 503", err)
+							case at >= to || done > to+ratelimited.DefaultMaxDelay:
+								t.Errorf("a call of %v after the outage failed %v after it: %v", at-to, done-to, err)
+							case errors.Is(err, ratelimited.ErrRetryBudget):
+								dry.Add(1)
+							}
+						})
+					}
+				}
+				calls.Wait()
+				if took := time.Since(begin); took > max(end, to+ratelimited.DefaultMaxDelay)+time.Second {
+					t.Errorf("the last call ends after %v", took)
+				}
+				t.Logf("%d requests before, %d during the outage, %d calls with no retry left", before.Load(), during.Load(), dry.Load())
+				if float64(during.Load()) > 1.2*float64(before.Load()) {
+					t.Errorf("%d requests during the outage, more than 1.2 times the %d before", during.Load(), before.Load())
+				}
+				if dry.Load() == 0 {
+					t.Error("no call was refused a retry: the budget has no bounds")
+				}
+			})
 		})
-		t.Logf("%d requests before, %d during the outage; %d calls failed, %d of them for want of retries; first success %v after it",
-			before.Load(), during.Load(), failed.Load(), refused.Load(), time.Duration(first.Load()))
-		if float64(during.Load()) > 1.2*float64(before.Load()) {
-			t.Errorf("%d requests during the outage, more than 1.2 times the %d before", during.Load(), before.Load())
-		}
-		if recovery := time.Duration(first.Load()); recovery == 0 || recovery > ratelimited.DefaultMaxDelay {
-			t.Errorf("work went on %v after the outage, want at most %v", recovery, ratelimited.DefaultMaxDelay)
-		}
-		if refused.Load() == 0 {
-			t.Error("no call was refused a retry: the budget has no bounds")
-		}
-	})
+	}
 }
 
-// A hundred retries are there at first, and each call brings a fifth of another.
+// Twenty retries are there at first, and each call brings a tenth of another. A 429 that
+// pauses everybody needs none; one about a tool does.
 func TestRetryBudget(t *testing.T) {
-	requests := 0
-	count := func(w http.ResponseWriter, r *http.Request) { requests++; status(503, "busy")(w, r) }
-	config := fast
-	config.MaxRetries = 1
-	inBubble(t, config, count, func(t *testing.T, client *ratelimited.Client) {
-		for range 200 {
-			if _, err := start(t.Context(), client); !errors.Is(err, ratelimited.ErrServer) || !errors.Is(err, ratelimited.ErrRetryable) {
-				t.Fatalf("error is %v", err)
+	for name, test := range map[string]struct {
+		status int
+		body   string
+		most   int // retries
+	}{
+		"a failure":            {503, "busy", 20 + 200/10},
+		"a limit of a tool":    {429, `{"detail":"web_search rate limit reached."}`, 20 + 200/10},
+		"a limit of the model": {429, `{"detail":"Token rate limit reached."}`, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests := 0
+			count := func(w http.ResponseWriter, r *http.Request) {
+				requests++
+				status(test.status, test.body)(w, r)
 			}
-		}
-		// Each of the first 124 calls brings 0.2 and takes 1, then one in five is left.
-		if retries := requests - 200; retries < 100+200/5-1 || retries > 100+200/5 {
-			t.Errorf("%d retries of 200 calls, want 100 and a fifth of the calls", retries)
-		}
-	})
+			config := fast
+			config.MaxRetries = 1
+			config.BaseDelay, config.MaxDelay = time.Millisecond, time.Millisecond
+			inBubble(t, config, count, func(t *testing.T, client *ratelimited.Client) {
+				dry := 0
+				for range 200 {
+					_, err := start(t.Context(), client)
+					if !errors.Is(err, ratelimited.ErrRetryable) {
+						t.Fatalf("error is %v", err)
+					}
+					if errors.Is(err, ratelimited.ErrRetryBudget) {
+						dry++
+					}
+				}
+				if retries := requests - 200; retries < test.most-1 || retries > test.most || dry != 200-retries {
+					t.Errorf("%d retries of 200 calls, and %d that wanted one, want %d", retries, dry, test.most)
+				}
+			})
+		})
+	}
 }
 
 func TestKindsOfFailures(t *testing.T) {

@@ -36,8 +36,8 @@ func (f *flight) prepareRetry(failure error) error {
 	if deadline, ok := f.ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
 		return fmt.Errorf("%w; the next attempt would be in %v, after the deadline: %w", failure, wait, context.DeadlineExceeded)
 	}
-	if !errors.Is(failure, ErrRateLimited) && !f.client.retries.retry() {
-		return fmt.Errorf("%w; not tried again: too many of this client's calls fail", failure)
+	if !f.paused(failure) && !f.client.retries.retry() {
+		return fmt.Errorf("%w; not tried again: %w", failure, ErrRetryBudget)
 	}
 	if f.watched() {
 		f.tell(Retrying{Wait: wait})

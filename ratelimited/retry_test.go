@@ -253,13 +253,13 @@ func TestTimeoutOfOneAttempt(t *testing.T) {
 			t.Errorf("%d tokens settled, want those of the attempt that timed out too", s.TokensSettled)
 		}
 
-		_, err = start(t.Context(), client, ratelimited.WithTimeout(time.Nanosecond), ratelimited.WithMaxRetries(0))
+		_, err = start(t.Context(), client, ratelimited.WithTimeout(time.Millisecond), ratelimited.WithMaxRetries(0))
 		var transport *ratelimited.TransportError
 		var timeout net.Error
 		if !errors.As(err, &transport) || !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("error is %v, want a TransportError that is a timeout", err)
 		}
-		if !strings.Contains(err.Error(), "no reply within the timeout of 1ns") {
+		if !strings.Contains(err.Error(), "no reply within the timeout of 1ms") {
 			t.Errorf("error %q does not say what passed", err)
 		}
 	})

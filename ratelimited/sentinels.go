@@ -11,9 +11,12 @@ import (
 var (
 	// ErrRetryable is a failure that may pass: the same call may succeed later. The
 	// client has tried again as often as it was allowed to; but not a stream that had
-	// begun. A 429 with a
-	// [RateLimitError.Reason] is none.
+	// begun. A 429 with a [RateLimitError.Reason] is none.
 	ErrRetryable = errors.New("mistral: may succeed later")
+
+	// ErrRetryBudget is a failure that was not tried again, though it may pass, because
+	// too many of the client's calls fail: see [Config.MaxRetries].
+	ErrRetryBudget = errors.New("too many of this client's calls fail")
 
 	ErrInvalid      = errors.New("mistral: the request is not valid") // 400 and 422, and RequestError
 	ErrUnauthorized = errors.New("mistral: the key is not valid")     // 401

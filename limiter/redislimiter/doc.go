@@ -69,6 +69,8 @@
 //     what was used is forgotten so much too early: let the servers keep time by NTP.
 //   - It forgot the script: go-redis sends it again.
 //
+// go-redis logs to standard error what fails meanwhile; redis.SetLogger changes that.
+//
 // Where everything is evicted at once and a new process comes before any old one,
 // the new one cannot know: give the limits a Redis that does not evict
 // (maxmemory-policy noeviction, with memory to spare; the books of a model take some

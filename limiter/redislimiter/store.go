@@ -145,10 +145,17 @@ func (s *Store) eval(keys []string, args ...any) ([]string, error) {
 		reply, err := script.Run(ctx, s.client, keys, args...).StringSlice()
 		done <- result{reply, err}
 	})
+	var r result
 	select {
-	case r := <-done:
-		return r.reply, r.err
+	case r = <-done:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		r.err = context.DeadlineExceeded
 	}
+	switch {
+	case s.ctx.Err() != nil:
+		return nil, errClosed
+	case errors.Is(r.err, context.DeadlineExceeded): // not that of any caller
+		return nil, fmt.Errorf("no answer within the Timeout of %v", s.config.Timeout)
+	}
+	return r.reply, r.err
 }
