@@ -2,6 +2,7 @@ package limitertest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -19,6 +20,12 @@ func pause(t *testing.T, open Open) {
 		}
 		if b.WaitTime(1) == 0 {
 			t.Error("no wait is foretold")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		var gaveUp *limiter.WaitError
+		if _, err := b.Acquire(ctx, 1); !errors.As(err, &gaveUp) || gaveUp.Paused <= 0 || gaveUp.Paused > 200*time.Millisecond {
+			t.Errorf("error %v, want a WaitError that says how much longer the pause lasts", err)
 		}
 		c := b.start(func() (limiter.Admission, error) { return p, p.Retry(context.Background()) })
 		b.acquire(1)

@@ -12,16 +12,19 @@ import (
 // books is what this process knows of a model's books, and what it would bring to
 // new ones: recent and live are of what Redis has been told, the rest is news.
 type books struct {
-	epoch, version int64 // 0: it has not joined any
-	heard          time.Time
-	limit          limiter.Limit // with its defaults filled in
-	used, foreign  float64       // tokens, by the latest reply
-	left           float64       // tokens, by the latest reply
-	resume         time.Time     // end of the latest pause
-	recent         recent
-	live           map[string]*Permit // calls in flight, by their ids
-	told           int                // how much news
-	news           []news             // that is to be told
+	epoch                int64 // 0: it has not joined any
+	number, acknowledged int64 // of the latest command, and of the latest that was answered
+	heard                time.Time
+	roundTrip            time.Duration // of the latest command that was answered
+	limit                limiter.Limit // with its defaults filled in
+	limitAt              int64         // when it was set, by the clock of Redis
+	used, foreign        float64       // tokens, by the latest reply
+	left                 float64       // tokens, by the latest reply
+	resume               time.Time     // end of the latest pause
+	recent               recent
+	live                 map[string]*Permit // calls in flight, by their ids
+	told                 int                // how much news
+	news                 []news             // that is to be told
 }
 
 // A reply is what the script returns: the state of the books, beside what was asked.
@@ -29,7 +32,8 @@ type reply struct {
 	status           string // ok, wait or large; join where the books are new
 	value            float64
 	order            int64
-	epoch, version   int64
+	epoch            int64
+	limitAt          int64
 	limit            limiter.Limit
 	used, foreign    float64
 	paused           time.Duration
@@ -56,7 +60,7 @@ func parse(text []string) (r reply, err error) {
 		}
 	}
 	return reply{
-		status: text[0], value: n[0], order: int64(n[1]), epoch: int64(n[2]), version: int64(n[3]),
+		status: text[0], value: n[0], order: int64(n[1]), epoch: int64(n[2]), limitAt: int64(n[3]),
 		limit:    limiter.Limit{RequestsPerSecond: n[4], TokensPerMinute: int(n[5]), RequestBurst: n[6], TokenBurst: int(n[7])},
 		used:     n[8],
 		foreign:  n[9],
@@ -70,13 +74,13 @@ func parse(text []string) (r reply, err error) {
 // than they are kept, so that those it finds missing were lost.
 const forgetting = 30 * time.Minute
 
-// do asks Redis a question. Its error is an [*UnavailableError], at once if Redis has
-// been away for long: talk asks whether it is back.
+// do asks Redis a question. Its error is an [*UnavailableError], at once while Redis is
+// away: talk asks whether it is back.
 func (l *Limiter) do(op string, args ...any) (reply, error) {
 	l.wire.Lock()
 	defer l.wire.Unlock()
 	l.mu.Lock()
-	if l.isDown() {
+	if l.closed || !l.away.IsZero() {
 		defer l.mu.Unlock()
 		return reply{}, l.unavailable()
 	}
@@ -111,7 +115,7 @@ func (l *Limiter) try(known int, op string, args ...any) (reply, error) {
 // unavailable is the error of calls that Redis cannot be asked for. It requires that
 // l.mu is held.
 func (l *Limiter) unavailable() error {
-	if l.closed {
+	if l.closing {
 		return &UnavailableError{Err: errClosed}
 	}
 	return &UnavailableError{Since: time.Since(l.away), Err: l.trouble}
@@ -120,12 +124,12 @@ func (l *Limiter) unavailable() error {
 // isDown reports whether calls are not to wait for Redis: it has been away for too long,
 // or the store is closed. It requires that l.mu is held.
 func (l *Limiter) isDown() bool {
-	return l.closed || !l.away.IsZero() && time.Since(l.away) >= l.store.config.Patience
+	return l.closing || !l.away.IsZero() && time.Since(l.away) >= l.store.config.Patience
 }
 
-// most is how many permits, and how much news, one command names: a script's stack is
+// most is how many permits, or pieces of news, one command names: a script's stack is
 // bounded, and others wait for it.
-const most = 1000
+const most = 500
 
 // run tells so much of the news and asks a question, and joins the books where they are
 // new. It requires that l.wire is held.
@@ -134,23 +138,23 @@ func (l *Limiter) run(known int, op string, args ...any) (reply, error) {
 	for lost := 0; lost < 3; {
 		l.mu.Lock()
 		if time.Since(l.heard) > forgetting && len(l.live) == 0 && len(l.news) == 0 {
-			l.epoch, l.version = 0, 0
+			l.epoch = 0
 		}
-		epoch, version, tells := l.epoch, l.version, l.news[:known-l.told]
+		epoch, tells := l.epoch, l.news[:known-l.told]
 		l.mu.Unlock()
 		var r reply
 		var err error
 		if len(tells) > most {
-			r, err = l.ask("state", epoch, version, tells[:most])
+			r, err = l.ask("state", epoch, tells[:most])
 		} else {
-			r, err = l.ask(op, epoch, version, tells, args...)
+			r, err = l.ask(op, epoch, tells, args...)
 		}
 		switch {
 		case err != nil:
 			return reply{}, err
 		case r.status == "join":
 			lost++
-			if err := l.join(epoch, version); err != nil {
+			if err := l.join(epoch); err != nil {
 				return reply{}, err
 			}
 		case len(tells) <= most:
@@ -162,13 +166,15 @@ func (l *Limiter) run(known int, op string, args ...any) (reply, error) {
 
 // ask sends one command, and takes note of what the reply says. It requires that l.wire
 // is held.
-func (l *Limiter) ask(op string, epoch, version int64, tells []news, args ...any) (reply, error) {
+func (l *Limiter) ask(op string, epoch int64, tells []news, args ...any) (reply, error) {
 	c := &l.store.config
-	argv := make([]any, 0, 8+len(tells)+len(args))
-	argv = append(argv, op, epoch, version, c.Jitter.Microseconds(), c.Lease.Microseconds(), l.store.name, l.told, len(tells))
+	l.number++
+	argv := make([]any, 0, 9+len(tells)+len(args))
+	argv = append(argv, op, epoch, l.acknowledged, c.Jitter.Microseconds(), c.Lease.Microseconds(), l.store.name, l.number, l.told, len(tells))
 	for _, n := range tells {
 		argv = append(argv, n.text())
 	}
+	begun := time.Now()
 	text, err := l.store.eval(l.keys, append(argv, args...)...)
 	if err != nil {
 		return reply{}, err
@@ -179,13 +185,14 @@ func (l *Limiter) ask(op string, epoch, version int64, tells []news, args ...any
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.heard = time.Now()
+	l.heard, l.acknowledged = time.Now(), l.number
+	l.roundTrip = l.heard.Sub(begun)
 	l.told += len(tells)
 	l.news = l.news[len(tells):]
 	for _, n := range tells {
 		l.taken(n)
 	}
-	l.epoch, l.version, l.used, l.foreign, l.left = r.epoch, r.version, r.used, r.foreign, r.tokens
+	l.epoch, l.limitAt, l.used, l.foreign, l.left = r.epoch, r.limitAt, r.used, r.foreign, r.tokens
 	if r.paused > 0 {
 		l.resume = later(l.resume, l.heard.Add(r.paused))
 	}
@@ -204,25 +211,33 @@ func later(a, b time.Time) time.Time {
 
 // join brings what this process knows to books of another epoch than the given one,
 // which it knew before; 0 if it is new. It requires that l.wire is held.
-func (l *Limiter) join(epoch, version int64) error {
+func (l *Limiter) join(epoch int64) error {
 	l.mu.Lock()
-	args := append([]any{l.recent.sum(time.Now())}, limitArgs(l.limit)...)
-	var permits []any
-	for id, p := range l.live {
-		permits = append(permits, id, p.tokens)
-	}
+	now := time.Now()
+	limit := append([]any{l.limitAt}, limitArgs(l.limit)...)
+	args := append([]any{l.recent.sum(now), max(0, l.resume.Sub(now)).Microseconds(), l.left}, limit...)
+	permits := l.leases()
 	l.mu.Unlock()
 	for {
 		n := min(len(permits), 2*most)
-		r, err := l.ask("join", epoch, version, nil, append(args, permits[:n]...)...)
+		r, err := l.ask("join", epoch, nil, append(args, permits[:n]...)...)
 		if err != nil {
 			return err
 		}
 		if permits = permits[n:]; len(permits) == 0 {
 			return nil
 		}
-		epoch, version, args[0] = r.epoch, r.version, 0
+		epoch, args = r.epoch, append([]any{0, 0, 0}, limit...)
 	}
+}
+
+// leases is what is held for the calls in flight: their ids and tokens. It requires that
+// l.mu is held.
+func (l *Limiter) leases() (calls []any) {
+	for id, p := range l.live {
+		calls = append(calls, id, p.tokens)
+	}
+	return calls
 }
 
 func limitArgs(l limiter.Limit) []any {

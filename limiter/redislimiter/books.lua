@@ -13,23 +13,25 @@
 --   5 leases   a sorted set of the same, by when their lease runs out
 --   6 tickets  a hash of the first in line of each process that has to wait:
 --              "<order> <number> <tokens> <backlog> <deadline>"
---   7 processes a hash of how much of its news each process has told, which epoch it
---              has joined, and when that was: "<taken> <epoch> <time>"
--- ARGV: the operation, the epoch and version of the books that the caller knows,
---   jitter, lease, the process, how much news it has told before and how much it tells
---   now, that news, and the operation's own.
+--   7 processes a hash of the number of each process's latest command, how much news it
+--              has told, which epoch it has joined, and the time: "<number> <taken> <epoch>
+--              <time>"
+-- ARGV: the operation; the epoch of the books that the caller knows, and the number of
+--   its latest command that was answered; jitter, lease, the process, the number of this
+--   command, how much news it has told before and how much it tells now, that news; and
+--   the operation's own.
 --
 -- What holds after each call: tu and ru are the sums of the two logs, tn and rn their
 -- lengths, pn that of permits and of leases, cn that of processes, small + large the
 -- tokens of permits. The lengths are compared at the beginning of each call, so that a
--- key that was evicted is noticed. So is a clock that has run far back, and a version
--- that lies before the caller's: Redis has lost what came after. Then there is a new
--- epoch, which every process has to join with its books.
+-- key that was evicted is noticed. So is a clock that has run far back, and that Redis
+-- does not know of a command that it has answered: it has lost what came after. Then
+-- there is a new epoch, which every process has to join with its books.
 
 local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES = unpack(KEYS)
-local op, epoch, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local op, epoch, answered = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local jitter, lease = tonumber(ARGV[4]), tonumber(ARGV[5])
-local name, told, telling = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local name, number, told, telling = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
 -- Chosen by simulation for the limiter in the process: see limiter/guard.go. But that
 -- half of what is in flight is held, and not a fifth: what other processes know of the
@@ -53,16 +55,15 @@ local whole = s.epoch and now > s.at - BACK
   and redis.call('LLEN', TOKENS) == s.tn and redis.call('LLEN', REQUESTS) == s.rn
   and redis.call('HLEN', PERMITS) == s.pn and redis.call('ZCARD', LEASES) == s.pn
   and redis.call('HLEN', PROCESSES) == s.cn
-local lost = not whole or s.epoch == epoch and s.version < version
-if op ~= 'join' and (lost or s.epoch ~= epoch) then return { 'join' } end
-if whole then now = math.max(now, s.at) end
 
--- How much of its news the caller has told, if it has told any. Where that is more than
--- it says now, this command is late: the caller has given it up and gone on without it.
-local taken, joined = string.match(whole and redis.call('HGET', PROCESSES, name) or '', '^(%S+) (%S+)')
-local stranger = not taken
-taken, joined = tonumber(taken or 0), tonumber(joined or 0)
-if op ~= 'join' and told + telling < taken then return { 'late' } end
+local latest, taken, joined = string.match(whole and redis.call('HGET', PROCESSES, name) or '', '^(%S+) (%S+) (%S+)')
+local stranger = not latest
+latest, taken, joined = tonumber(latest or 0), tonumber(taken or 0), tonumber(joined or 0)
+if number < latest then return { 'late' } end -- the caller has given it up, and gone on without it
+local lost = not whole or s.epoch == epoch and latest < answered
+if op ~= 'join' and (lost or s.epoch ~= epoch) then return { 'join' } end
+local behind = whole and math.max(0, s.at - now) or 0 -- for how long time stands still
+now = now + behind
 
 -- As tostring, which would round. Most numbers are whole, and much quicker written so.
 local function text(n) return string.format(n % 1 == 0 and math.abs(n) < 9e15 and '%d' or '%.17g', n) end
@@ -157,7 +158,7 @@ local function wait(requests, tokens, horizon)
     d = math.max(d, bucket_wait(s.t, tokens, s.tpm / 60),
       window_wait(T, math.min(tokens, T.limit) + held() + foreign(), horizon))
   end
-  return math.min(d, horizon)
+  return math.min(math.max(d, d > 0 and behind or 0), horizon)
 end
 
 local function use(tokens)
@@ -186,6 +187,20 @@ local function hold(id, tokens, sent, attempt)
   keep(id, { tokens = tokens, large = large and 1 or 0, sent = sent, attempt = attempt, before = 0 })
 end
 
+-- Renews the leases of calls, each with its tokens; whoever renews one that is not here
+-- has not been heard of for too long, or brings it to new books.
+local function renew(...)
+  local calls = { ... }
+  for i = 1, #calls, 2 do
+    if redis.call('HEXISTS', PERMITS, calls[i]) == 1 then
+      redis.call('ZADD', LEASES, text(now + lease), calls[i])
+    else
+      s.t = s.t - calls[i + 1]
+      hold(calls[i], calls[i + 1], 0, 1)
+    end
+  end
+end
+
 local function release(id, p)
   if p.large == 1 then s.large = s.large - p.tokens else s.small = s.small - p.tokens end
   s.pn = s.pn - 1
@@ -199,6 +214,14 @@ local function unsend(p)
   s.r = s.r + 1
   if p.sent + R.span > now then put(R, p.sent, -1) end
   p.sent = 0
+end
+
+-- The permit's latest request left only now. Its bucket has counted it; its window moves.
+local function resend(id, p)
+  if p.sent == 0 then return end
+  if p.sent + R.span > now then put(R, p.sent, -1) end
+  p.sent = put(R, slot(R), 1)
+  keep(id, p)
 end
 
 -- Calls f with each ticket that is good. One that was not renewed is of a process that
@@ -215,8 +238,8 @@ local function each_ticket(f)
   end
 end
 
-local function set_limit(rps, tpm, rburst, tburst)
-  s.rps, s.tpm, s.rburst, s.tburst = rps, tpm, rburst, tburst
+local function set_limit(at, rps, tpm, rburst, tburst)
+  s.limit_at, s.rps, s.tpm, s.rburst, s.tburst = at, rps, tpm, rburst, tburst
   s.r, s.t = math.min(s.r, rburst), math.min(s.t, tburst)
   measure()
   s.square = math.min(s.square, (LARGE * T.limit) ^ 2)

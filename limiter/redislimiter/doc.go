@@ -50,20 +50,28 @@
 //   - A process dies: within [Config.Lease] its calls in flight are no longer held;
 //     they count as used when it was last heard of, as they may have been carried
 //     out, and so are back a minute after that. A ticket of it keeps its tokens
-//     reserved for half a second.
+//     reserved for half a second. One that was only cut off for longer than that
+//     counts twice, for a minute, what it had in flight.
 //   - Redis cannot be reached at the start: Open fails, and so does Limiter.
 //   - It is lost later, or slower than [Config.Timeout]: calls wait for it as long as
 //     [Config.Patience] says and then fail with an [*UnavailableError]; or, with
 //     [Config.Fallback], go on within a share of the limit, beginning with that share
 //     of what was left when Redis was last heard of, a third of [Config.Lease] ago at
 //     most. What has happened is told when it is back, before another call starts:
-//     settlements, refusals, and the calls that were admitted without it.
+//     settlements, refusals, and the calls that were admitted without it. With a
+//     Patience shorter than the bucket of requests takes to fill, some more requests may
+//     go out when it is lost. The fallback does not hear of what the calls that Redis
+//     admitted used beyond their estimates, and a retry of one of them waits behind
+//     those who were there before.
 //   - It lost the books, or some of them (a restart without persistence, an old
-//     snapshot, a replica that lagged, an evicted key): the first process that comes
-//     back notices and begins a new epoch. For 0.4 leases nobody starts, while every
-//     process brings its calls in flight and what it used in the last minute, which
-//     counts for another minute. So calls may start later than need be for that
-//     long, and none too early, unless a process brings its books later than that.
+//     snapshot, a replica that lagged, an evicted key): a process notices that its own
+//     commands were lost, and begins a new epoch. For 0.4 leases nobody starts, while
+//     every process that has used something in the last minute brings that, which
+//     counts for another minute, its calls in flight, pause, debt and limit. What was
+//     learned from refusals is lost. So calls may start later than need be for that
+//     long, and none too early, unless a process brings its books later than that; or
+//     a new process comes before any old one: it cannot know, and may start calls until
+//     an old one speaks up, in a third of a lease at most.
 //   - Its clock runs back, as it may when a replica takes over: for up to ten seconds
 //     time stands still; after more there is a new epoch, as above. If it jumps ahead,
 //     what was used is forgotten so much too early: let the servers keep time by NTP.
@@ -71,10 +79,17 @@
 //
 // go-redis logs to standard error what fails meanwhile; redis.SetLogger changes that.
 //
-// Where everything is evicted at once and a new process comes before any old one,
-// the new one cannot know: give the limits a Redis that does not evict
-// (maxmemory-policy noeviction, with memory to spare; the books of a model take some
-// tens of kilobytes, and are gone an hour after their last use).
+// Give the limits a Redis that does not evict: maxmemory-policy noeviction, with memory
+// to spare. The books of a model take some tens of kilobytes, and are gone an hour after
+// their last use.
+//
+// # What it costs
+//
+// On one machine with 2 cores: 0.25 ms a call that nobody delays, two commands, which is
+// what two PINGs take; 30 to 35 commands a second with 10 000 callers waiting for 20
+// calls a second; with 8 processes of 50 callers, 95.8 % of the requests and 99.4 to
+// 100.1 % of the tokens in two minutes, without a 429, no process farther from the mean
+// than 5.7 %. go test -bench . and make shared in the repository measure that.
 //
 // Tested with Redis 7.0: alone, as a Cluster of one, and with a Sentinel that replaces it.
 package redislimiter

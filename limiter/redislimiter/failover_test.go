@@ -45,8 +45,8 @@ func TestFailover(t *testing.T) {
 	inFlight := acquire(t, b, 2000)
 	a.Snapshot() // with that, Redis is told
 	key := "{" + config.Prefix + ":m}:state"
-	copied := func() string { return replica.client(t).HGet(ctx, key, "version").Val() }
-	eventually(t, "the replica has the books", func() bool { return copied() == master.client(t).HGet(ctx, key, "version").Val() })
+	copied := func() string { return replica.client(t).HGet(ctx, key, "at").Val() }
+	eventually(t, "the replica has the books", func() bool { return copied() == master.client(t).HGet(ctx, key, "at").Val() })
 
 	master.kill()
 	acquire(t, a, 100).Settle(100)

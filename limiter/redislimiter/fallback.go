@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
@@ -17,7 +18,8 @@ type standIn struct {
 	ctx    context.Context // of its waits
 	cancel context.CancelCauseFunc
 	calls  map[string]*Permit // in flight, whose latest request it admitted
-	used   recent             // by calls that are over, and that Redis does not know
+	let    recent             // requests that it admitted
+	used   recent             // tokens of calls that are over, and that Redis does not know
 }
 
 var errBack = errors.New("the server is back")
@@ -26,36 +28,42 @@ var errBack = errors.New("the server is back")
 // requires that l.mu is held.
 func (l *Limiter) fallback() *standIn {
 	share := l.store.config.Fallback
-	if share == 0 || l.closed || !l.isDown() {
+	if share == 0 || l.closing || !l.isDown() {
 		return nil
 	}
 	if l.standIn == nil {
-		l.standIn = newStandIn(l.limit, share, l.left, l.store.config.Jitter)
-		l.standIn.Pause(l.resume)
-		l.standIn.used.span = l.recent.span
+		l.standIn = l.newStandIn(share)
 	}
 	return l.standIn
 }
 
-// newStandIn begins where the books were when they were last heard of: with its share
-// of the tokens that were left then, and with one request just sent.
-func newStandIn(limit limiter.Limit, share, left float64, jitter time.Duration) *standIn {
-	s := &standIn{calls: map[string]*Permit{}}
-	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	perMinute := float64(limit.TokensPerMinute)
-	l, err := limiter.New(limiter.Limit{
-		RequestsPerSecond: max(limit.RequestsPerSecond*share, math.SmallestNonzeroFloat64),
-		TokensPerMinute:   max(1, int(perMinute*share)),
-	}, limiter.Guarded(jitter))
+// newStandIn begins where the books were when they were last heard of: with its share of
+// the tokens that were left then, with no request to spare, and paused if they were.
+func (l *Limiter) newStandIn(share float64) *standIn {
+	c, limit := &l.store.config, l.limit
+	part := func(n int) int { return max(1, int(float64(n)*share)) }
+	in, err := limiter.New(limiter.Limit{
+		RequestsPerSecond: max(limit.RequestsPerSecond*share, math.SmallestNonzeroFloat64), RequestBurst: max(1, limit.RequestBurst*share),
+		TokensPerMinute: part(limit.TokensPerMinute), TokenBurst: min(limit.TokenBurst, part(limit.TokensPerMinute)),
+	}, limiter.Guarded(c.Jitter), limiter.Backoff(func(n int) time.Duration {
+		ceiling := min(c.MaxDelay, c.BaseDelay<<min(n, 20))
+		return c.BaseDelay + rand.N(max(0, ceiling-c.BaseDelay)+1)
+	}))
 	if err != nil {
 		panic(err) // a share of a valid limit is valid
 	}
-	first, err := l.Acquire(s.ctx, 0)
+	s := &standIn{Limiter: in, calls: map[string]*Permit{}}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.used.span = l.recent.span
+	s.let.span = time.Duration(min(limit.RequestBurst/limit.RequestsPerSecond, 1e6)*float64(time.Second)) + c.Jitter
+	first, err := in.Acquire(s.ctx, 0)
 	if err != nil {
 		panic(err) // there is room for it, and nobody else
 	}
-	first.Settle(int(math.Ceil(max(0, perMinute-left) * share)))
-	s.Limiter = l
+	first.Settle(int(math.Ceil(max(0, float64(min(limit.TokensPerMinute, limit.TokenBurst))-l.left) * share)))
+	requests, tokens := 0, part(int(max(0, float64(limit.TokensPerMinute)-l.used-l.foreign)))
+	in.Observe(limiter.ServerState{RemainingRequests: &requests, RemainingTokens: &tokens})
+	in.Pause(l.resume)
 	return s
 }
 
@@ -83,7 +91,7 @@ func (l *Limiter) admitBy(ctx context.Context, s *standIn, w *waiter) error {
 			local.Cancel() // it is of this attempt, or ended already
 		}
 		return limiter.ErrFinished
-	case l.closed:
+	case l.closing:
 		return l.unavailable()
 	case s.ctx.Err() != nil:
 		return errBack // what it may have admitted, it admitted to nobody
@@ -94,6 +102,7 @@ func (l *Limiter) admitBy(ctx context.Context, s *standIn, w *waiter) error {
 	}
 	p.local, s.calls[p.id] = local, p
 	l.grant(w)
+	s.let.add(p.sent, 1)
 	return nil
 }
 
@@ -113,16 +122,13 @@ func (l *Limiter) back() {
 	}
 	l.standIn = nil
 	s.cancel(errBack)
-	l.tell(news{op: "observe", args: []any{0, -1}}) // it may have let a request go just now
-	if used := s.used.sum(time.Now()); used > 0 {
-		l.tell(news{op: "charge", args: []any{used}})
+	now := time.Now()
+	if let, used := s.let.sum(now), s.used.sum(now); let > 0 || used > 0 {
+		l.tell(news{op: "charge", args: []any{let, used}})
 	}
 	for id, p := range s.calls {
-		p.local = nil
-		if l.live[id] == nil {
-			l.live[id] = p
-			l.tell(news{op: "adopt", id: id, args: []any{p.tokens}})
-		}
+		p.local, l.live[id] = nil, p
+		l.tell(news{op: "adopt", id: id, args: []any{p.tokens}})
 	}
 	l.pause(l.resume)
 }

@@ -23,7 +23,8 @@ type ledger struct {
 	client         *redis.Client
 	keys           []string
 	now            time.Time
-	epoch, version int64
+	epoch          int64
+	number, latest int // of commands: of this, and of the latest that was answered
 	told           int
 }
 
@@ -56,27 +57,34 @@ func (l *ledger) pass(d time.Duration) {
 // op runs an operation, as a process that knows the latest books.
 func (l *ledger) op(op string, args ...any) reply {
 	l.Helper()
-	r := l.raw(op, l.epoch, l.version, args...)
+	r := l.raw(op, l.epoch, args...)
 	if r.status == "join" {
 		l.Fatalf("%s: the books are lost", op)
 	}
-	l.epoch, l.version = r.epoch, r.version
 	return r
 }
 
-func (l *ledger) raw(op string, epoch, version int64, args ...any) reply {
+func (l *ledger) raw(op string, epoch int64, args ...any) reply {
 	l.Helper()
-	r, err := parse(l.send("p", l.told, nil, op, epoch, version, args...))
+	l.number++
+	r, err := parse(l.send("p", l.number, l.told, nil, op, epoch, args...))
 	if err != nil {
 		l.Fatal(err)
+	}
+	if r.status != "join" {
+		l.epoch, l.latest = r.epoch, l.number
 	}
 	return r
 }
 
 // send is one command, of a process that has told so much and tells more.
-func (l *ledger) send(process string, told int, news []string, op string, epoch, version int64, args ...any) []string {
+func (l *ledger) send(process string, number, told int, news []string, op string, epoch int64, args ...any) []string {
 	l.Helper()
-	argv := []any{op, epoch, version, testJitter.Microseconds(), testLease.Microseconds(), process, told, len(news)}
+	latest := 0
+	if process == "p" {
+		latest = l.latest
+	}
+	argv := []any{op, epoch, latest, testJitter.Microseconds(), testLease.Microseconds(), process, number, told, len(news)}
 	for _, n := range news {
 		argv = append(argv, n)
 	}
@@ -90,10 +98,14 @@ func (l *ledger) send(process string, told int, news []string, op string, epoch,
 // join joins with so many tokens used, and permits.
 func (l *ledger) join(used int, limit limiter.Limit, permits ...any) reply {
 	l.Helper()
-	args := append([]any{used}, limitArgs(limit.WithDefaults())...)
-	r := l.raw("join", l.epoch, l.version, append(args, permits...)...)
-	l.epoch, l.version = r.epoch, r.version
-	return r
+	return l.joinWith(used, 0, 0, 0, limit, permits...)
+}
+
+// joinWith joins with a pause, what was left, and the time of the limit too.
+func (l *ledger) joinWith(used int, paused time.Duration, left float64, limitAt int64, limit limiter.Limit, permits ...any) reply {
+	l.Helper()
+	args := append([]any{used, paused.Microseconds(), left, limitAt}, limitArgs(limit.WithDefaults())...)
+	return l.raw("join", l.epoch, append(args, permits...)...)
 }
 
 // ask asks for a call, as process id of a backlog.

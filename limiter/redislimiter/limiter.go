@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -34,7 +35,8 @@ type Limiter struct {
 	away    time.Time // since when Redis is; zero if it is not
 	trouble error     // why
 	standIn *standIn  // in place of Redis; nil while that is there
-	closed  bool
+	closing bool      // no call starts any more
+	closed  bool      // nothing is told any more
 
 	inFlight, heldTokens int
 	counters             limiter.Counters
@@ -45,7 +47,7 @@ func newLimiter(s *Store, model string, limit limiter.Limit) *Limiter {
 	l := &Limiter{store: s, model: model, wakeup: make(chan struct{}, 1)}
 	l.live = map[string]*Permit{}
 	for _, key := range []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes"} {
-		l.keys = append(l.keys, "{"+s.config.Prefix+":"+model+"}:"+key)
+		l.keys = append(l.keys, "{"+s.config.Prefix+":"+url.QueryEscape(model)+"}:"+key)
 	}
 	l.setLimit(limit.WithDefaults())
 	return l
@@ -69,10 +71,16 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (limiter.Admission, e
 	if tokens < 0 {
 		return nil, fmt.Errorf("%w: %d", limiter.ErrNegativeTokens, tokens)
 	}
-	if ctx.Err() != nil {
-		return nil, waitError(ctx, tokens, 0)
-	}
 	l.mu.Lock()
+	if ctx.Err() != nil {
+		defer l.mu.Unlock()
+		return nil, l.waitError(ctx, tokens, 0)
+	}
+	if tokens > l.limit.TokenBurst && time.Since(l.heard) > horizon { // there may be a new limit
+		l.mu.Unlock()
+		_, _ = l.do("state") // if Redis is away the limit is the one that is known
+		l.mu.Lock()
+	}
 	if capacity := l.limit.TokenBurst; tokens > capacity {
 		l.mu.Unlock()
 		return nil, &limiter.TooLargeError{Tokens: tokens, Capacity: capacity}
@@ -114,7 +122,7 @@ func (l *Limiter) await(ctx context.Context, w *waiter) error {
 	if w.permit.finished {
 		return limiter.ErrFinished
 	}
-	w.asked, w.over, w.ready = false, false, make(chan struct{})
+	w.asked, w.askedAt, w.over, w.ready = false, time.Time{}, false, make(chan struct{})
 	w.permit.waiter = w
 	if l.queue.push(w); l.queue.head() == w {
 		l.wake()
@@ -126,13 +134,15 @@ func (l *Limiter) await(ctx context.Context, w *waiter) error {
 	}
 	l.mu.Lock()
 	if !w.over {
-		l.refuse(w, waitError(ctx, w.tokens, time.Since(w.since)))
+		l.refuse(w, l.waitError(ctx, w.tokens, time.Since(w.since)))
 	}
 	return w.err
 }
 
-func waitError(ctx context.Context, tokens int, waited time.Duration) error {
-	return &limiter.WaitError{Tokens: tokens, Waited: waited, Err: ctx.Err(), Cause: context.Cause(ctx)}
+// waitError requires that l.mu is held.
+func (l *Limiter) waitError(ctx context.Context, tokens int, waited time.Duration) error {
+	paused := max(0, time.Until(l.resume))
+	return &limiter.WaitError{Tokens: tokens, Waited: waited, Paused: paused, Err: ctx.Err(), Cause: context.Cause(ctx)}
 }
 
 // refuse ends a wait without an admission. It requires that l.mu is held.
@@ -153,21 +163,31 @@ func (l *Limiter) refuse(w *waiter, err error) {
 // leave takes w out of the queue and lets its goroutine go on. It requires that l.mu
 // is held.
 func (l *Limiter) leave(w *waiter, err error) {
-	l.queue.remove(w)
+	if l.queue.remove(w); l.queue.head() == nil {
+		l.next = 0
+	}
 	w.permit.waiter = nil
 	w.over, w.err = true, err
 	close(w.ready)
 }
 
-// close ends all waits.
+// close ends all waits, and tells Redis what there is to tell, if it is there. What it
+// does not hear of counts with its estimate, when its lease runs out.
 func (l *Limiter) close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
+	l.closing = true
 	l.refuseAll()
 	if l.standIn != nil {
 		l.standIn.cancel(errClosed)
 	}
+	silent := len(l.news) == 0
+	l.mu.Unlock()
+	if !silent {
+		_, _ = l.do("state")
+	}
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 }
 
 // refuseAll ends all waits for Redis. It requires that l.mu is held.
@@ -181,22 +201,19 @@ func (l *Limiter) refuseAll() {
 // wait it is an estimate.
 func (l *Limiter) WaitTime(tokens int) time.Duration {
 	l.mu.Lock()
-	if tokens > l.limit.TokenBurst {
-		l.mu.Unlock()
-		return limiter.Never
-	}
 	requests, ahead, own := len(l.queue.waiters), l.queue.tokens, ""
 	if w := l.queue.head(); w != nil {
 		own = w.permit.id
 	}
 	l.mu.Unlock()
 	r, err := l.do("wait", max(0, tokens), requests, ahead, own)
-	if err == nil {
-		return r.answer()
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.fallback(); s != nil {
+	switch s := l.fallback(); {
+	case tokens > l.limit.TokenBurst:
+	case err == nil:
+		return r.answer()
+	case s != nil:
 		return s.WaitTime(tokens)
 	}
 	return limiter.Never

@@ -41,16 +41,6 @@ func (l *Limiter) tell(n news) {
 	}
 }
 
-// tellAll tells Redis all news now, if it is there.
-func (l *Limiter) tellAll() {
-	l.mu.Lock()
-	silent := len(l.news) == 0
-	l.mu.Unlock()
-	if !silent {
-		_, _ = l.do("state") // what is not told counts with its estimate, when its lease runs out
-	}
-}
-
 // taken takes note that Redis has been told. It requires that l.mu is held.
 func (l *Limiter) taken(n news) {
 	switch n.op {
@@ -58,7 +48,7 @@ func (l *Limiter) taken(n news) {
 		l.recent.add(time.Now(), n.args[0].(int))
 		delete(l.live, n.id)
 	case "charge":
-		l.recent.add(time.Now(), n.args[0].(int))
+		l.recent.add(time.Now(), n.args[1].(int))
 	case "cancel":
 		delete(l.live, n.id)
 	}

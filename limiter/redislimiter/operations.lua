@@ -5,42 +5,50 @@
 local ops = {}
 
 -- Registers a process in the books, and makes them if there are none. One that knew
--- another epoch brings what it used in the last minute, counted as used now, and its
--- calls in flight: nobody knows more of what was lost.
-function ops.join(used, rps, tpm, rburst, tburst, ...)
-  if lost then
-    local incident = epoch > 0 or s.epoch
-    if not whole then
-      redis.call('DEL', TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES)
-      s = { at = now, r = rburst, t = tburst, version = 0, order = 1, number = 0, pn = 0, cn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
-        small = 0, large = 0, square = 0, caution = 0, caution_at = 0, extra = 0, extra_at = 0,
-        foreign = 0, foreign_at = 0, paused = 0, resume = 0, refusals = 0 }
-      set_limit(rps, tpm, rburst, tburst)
-    end
-    s.epoch = math.max(now, epoch + 1, (stored.epoch or 0) + 1)
-    if incident then
-      s.paused = math.max(s.paused, now + JOINING * lease)
-      s.r = 0
-      put(R, slot(R), R.limit)
-    end
+-- another epoch brings what it used in the last minute, counted as used now, its calls in
+-- flight, its pause and its debt: nobody knows more of what was lost. Of the limits that
+-- processes know the one that was set last is in force. Nobody starts while the others
+-- have the time to bring theirs.
+function ops.join(used, paused, left, limit_at, rps, tpm, rburst, tburst, ...)
+  local incident = epoch > 0 and (lost or s.young == 1) or lost and s.epoch
+  if not whole then
+    redis.call('DEL', TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES)
+    s = { at = now, r = rburst, t = tburst, order = 1, number = 0, pn = 0, cn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
+      small = 0, large = 0, square = 0, caution = 0, caution_at = 0, extra = 0, extra_at = 0, extended = 0,
+      foreign = 0, foreign_at = 0, paused = 0, resume = 0, refusals = 0, young = 1, limit_at = 0 }
+    set_limit(limit_at, rps, tpm, rburst, tburst)
+  elseif limit_at > s.limit_at then
+    set_limit(limit_at, rps, tpm, rburst, tburst)
   end
-  if epoch > 0 and joined ~= s.epoch then use(used) end
-  local calls = { ... }
-  for i = 1, #calls, 2 do ops.adopt(calls[i], calls[i + 1]) end
+  if lost then s.epoch = math.max(now, epoch + 1, (stored.epoch or 0) + 1) end
+  if incident then
+    s.young = 0
+    s.paused = math.max(s.paused, now + JOINING * lease)
+    s.r = 0
+    put(R, slot(R), R.limit)
+  end
+  if epoch > 0 and joined ~= s.epoch then
+    use(used)
+    s.paused = math.max(s.paused, now + paused)
+    if left < 0 then s.t = math.min(s.t, left) end
+  end
+  renew(...)
 end
 
--- A call is in flight that these books did not admit.
+-- A call is in flight that these books did not admit, or not its latest request.
 function ops.adopt(id, tokens)
-  if permit(id) then return end
-  s.t = s.t - tokens
-  hold(id, tokens, 0, 1)
+  local p = permit(id)
+  if not p then return renew(id, tokens) end
+  p.sent, p.before = 0, 0
+  keep(id, p)
 end
 
-function ops.limit(...) set_limit(...) end
+function ops.limit(...) set_limit(now, ...) end
 
 -- Grants one request and the tokens if they fit beside all that is due to others
 -- before; otherwise keeps a ticket, and says when to ask again. The permit exists
--- already if this is a further attempt, or if the reply to the same question was lost.
+-- already, with its tokens, if this is a further attempt, or if the reply to the same
+-- question was lost: then nothing was sent, and what was granted has to fit again now.
 --
 -- Order makes processes that have calls waiting take turns (start-time fair queueing,
 -- P. Goyal, H. Vin and H. Cheng, 1996): the n-th call of one comes before the n+1-th of
@@ -50,7 +58,12 @@ function ops.limit(...) set_limit(...) end
 -- tokens are known. Among equals the older ticket, of the lower number, comes first.
 function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   local p = permit(id)
-  if p and p.attempt >= attempt then return 'ok', 0, order end
+  if p then tokens = 0 end
+  if p and p.attempt >= attempt then
+    unsend(p)
+    p.sent, p.attempt = p.before, attempt - 1
+    keep(id, p)
+  end
   if tokens > s.tburst then return 'large', s.tburst, order end
   local others, number, least = {}, s.number + 1, math.huge
   each_ticket(function(other, t)
@@ -58,7 +71,7 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
     least = math.min(least, t.order)
   end)
   if order == 0 then order = least < math.huge and least or s.order end
-  order = math.min(order, s.order + 1) -- it may be of another epoch
+  order = math.max(s.order - 1, math.min(order, s.order + 1)) -- it may be of another epoch, or long ago
   local requests, all = 1, tokens
   for _, t in ipairs(others) do
     local due = math.min(t.backlog, order - t.order)
@@ -129,13 +142,9 @@ function ops.unsent(id)
   end
 end
 
--- The latest request left only now. Its bucket has counted it; its window moves.
 function ops.sent(id)
   local p = permit(id)
-  if not p or p.sent == 0 then return end
-  if p.sent + R.span > now then put(R, p.sent, -1) end
-  p.sent = put(R, slot(R), 1)
-  keep(id, p)
+  if p then resend(id, p) end
 end
 
 function ops.refused(id, requests, tokens, shortest, longest, draw, retry_after)
@@ -157,11 +166,15 @@ end
 
 function ops.pause(d) s.paused = math.max(s.paused, now + d) end
 function ops.observe(requests, tokens) observe(requests, tokens) end
-function ops.charge(tokens) use(tokens) end
 
-function ops.renew(...)
-  for _, id in ipairs({ ... }) do redis.call('ZADD', LEASES, 'XX', text(now + lease), id) end
+-- What was used without these books.
+function ops.charge(requests, tokens)
+  use(tokens)
+  s.r = s.r - requests
+  if requests > 0 then put(R, slot(R), math.min(requests, R.limit)) end
 end
+
+function ops.renew(...) renew(...) end
 
 -- How long a call would wait behind so many others, of this process and of those that
 -- have tickets. More than fills a window takes as many windows.
@@ -188,11 +201,14 @@ if whole then
   expire(T)
   expire(R)
   -- Where nobody has been here for longer than it takes any process to renew its leases,
-  -- they were kept from it: now they have the time.
+  -- they were kept from it: now they have the time, once.
   if d > lease / 2 then
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', text(now + JOINING * lease))) do
-      redis.call('ZADD', LEASES, text(now + JOINING * lease), id)
+      if tonumber(redis.call('ZSCORE', LEASES, id)) ~= s.extended then
+        redis.call('ZADD', LEASES, text(now + JOINING * lease), id)
+      end
     end
+    s.extended = now + JOINING * lease
   end
   -- A call whose lease has run out was of a process that is gone. It may have been
   -- carried out: so it counts as used when its process was last heard of.
@@ -204,13 +220,12 @@ if whole then
 end
 for i = math.max(1, taken - told + 1), telling do -- what is before that was told, and the reply lost
   local words = {}
-  for word in string.gmatch(ARGV[8 + i], '%S+') do words[#words + 1] = value_of(word) end
+  for word in string.gmatch(ARGV[9 + i], '%S+') do words[#words + 1] = value_of(word) end
   ops[words[1]](unpack(words, 2))
 end
 local args = {}
-for i = 9 + telling, #ARGV do args[#args + 1] = value_of(ARGV[i]) end
+for i = 10 + telling, #ARGV do args[#args + 1] = value_of(ARGV[i]) end
 local status, value, order = ops[op](unpack(args))
-s.version = s.version + 1
 
 if stranger then -- the first of its words: a time to forget those who are long gone
   local list = redis.call('HGETALL', PROCESSES)
@@ -222,9 +237,8 @@ if stranger then -- the first of its words: a time to forget those who are long 
   end
   s.cn = s.cn + 1
 end
-if stranger or telling > 0 or op == 'join' then
-  redis.call('HSET', PROCESSES, name, text(math.max(taken, told + telling)) .. ' ' .. text(s.epoch) .. ' ' .. text(now))
-end
+redis.call('HSET', PROCESSES, name, table.concat(
+  { text(number), text(math.max(taken, told + telling)), text(s.epoch), text(now) }, ' '))
 
 local write = {}
 for field, n in pairs(s) do
@@ -233,9 +247,9 @@ for field, n in pairs(s) do
     write[#write + 1] = text(n)
   end
 end
-redis.call('HSET', STATE, unpack(write))
+if #write > 0 then redis.call('HSET', STATE, unpack(write)) end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, text(math.ceil((IDLE + T.span + R.span) / 1e3))) end
 
-return { status or 'ok', text(value or 0), text(order or 0), text(s.epoch), text(s.version),
+return { status or 'ok', text(value or 0), text(order or 0), text(s.epoch), text(s.limit_at),
   text(s.rps), text(s.tpm), text(s.rburst), text(s.tburst), text(s.tu), text(s.foreign), text(math.max(0, s.paused - now)),
   text(math.min(s.r, R.limit - s.ru)), text(math.min(s.t, T.limit - s.tu - held() - foreign())) }

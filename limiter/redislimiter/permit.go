@@ -173,11 +173,12 @@ func flag(b bool) int {
 // Retry implements [limiter.Admission]. Beside the errors named at
 // [limiter.Permit.Retry], it fails with an [*UnavailableError] like Acquire.
 func (p *Permit) Retry(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return waitError(ctx, 0, 0)
-	}
 	l := p.limiter
 	l.mu.Lock()
+	if ctx.Err() != nil {
+		defer l.mu.Unlock()
+		return l.waitError(ctx, 0, 0)
+	}
 	if p.finished || p.waiter != nil {
 		defer l.mu.Unlock()
 		if p.finished {

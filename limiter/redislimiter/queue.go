@@ -14,12 +14,13 @@ type waiter struct {
 	attempt int
 	since   time.Time
 
-	asked  bool // Redis may know of it
-	over   bool
-	err    error
-	ready  chan struct{}           // closed when it is over
-	cancel context.CancelCauseFunc // while it waits for what stands in for Redis, not in the queue
-	index  int                     // in the queue
+	asked   bool      // Redis may know of it
+	askedAt time.Time // first, since the latest answer
+	over    bool
+	err     error
+	ready   chan struct{}           // closed when it is over
+	cancel  context.CancelCauseFunc // while it waits for what stands in for Redis, not in the queue
+	index   int                     // in the queue
 }
 
 // A queue is the waiters of one process, by the order of their permits.

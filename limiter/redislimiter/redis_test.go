@@ -105,6 +105,15 @@ func TestShared(t *testing.T) {
 	if b.Limit() != lower.WithDefaults() {
 		t.Errorf("the other's limit is %+v", b.Limit())
 	}
+	if err := a.SetLimit(slow); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a call that was too large waits", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		_, err := b.Acquire(ctx, 501)
+		return errors.Is(err, context.DeadlineExceeded)
+	})
 }
 
 // While one process asks for small calls without end, another gets a large one in.
@@ -133,6 +142,49 @@ func TestLargeCallsDoNotStarve(t *testing.T) {
 	}
 	if small.Snapshot().Admitted == before {
 		t.Error("the small calls got nothing")
+	}
+	cancel()
+	callers.Wait()
+}
+
+// A process whose callers gave up has no better turn later than one that worked on.
+func TestOldTurnsAreForgotten(t *testing.T) {
+	client := newClient(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	limit := limiter.Limit{RequestsPerSecond: 100, RequestBurst: 1, TokensPerMinute: 600_000}
+	idle := newLimiter(t, openStore(t, client, config), limit)
+	busy := newLimiter(t, openStore(t, client, config), limit)
+	ctx, cancel := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	run := func(ctx context.Context, l limiter.Backend) {
+		for range 5 {
+			callers.Go(func() {
+				for ctx.Err() == nil {
+					if p, err := l.Acquire(ctx, 1); err == nil {
+						p.Settle(1)
+					}
+				}
+			})
+		}
+	}
+	work := func(l limiter.Backend, calls int64) {
+		t.Helper()
+		before := l.Snapshot().Admitted
+		eventually(t, "it gets on", func() bool { return l.Snapshot().Admitted >= before+calls })
+	}
+	run(ctx, idle)
+	work(idle, 5)
+	cancel() // while others of it wait
+	callers.Wait()
+	ctx, cancel = context.WithCancel(context.Background())
+	run(ctx, busy)
+	work(busy, 100)
+	before := busy.Snapshot().Admitted
+	run(ctx, idle)
+	work(idle, 40)
+	if n := busy.Snapshot().Admitted - before; n < 10 {
+		t.Errorf("while the one that was idle gets 40 calls, the other gets %d", n)
 	}
 	cancel()
 	callers.Wait()

@@ -100,7 +100,7 @@ func TestScriptLearnsCaution(t *testing.T) {
 	held(100 + 350)
 	for range 200 {
 		l.pass(9 * time.Second)
-		l.op("renew", "a:1")
+		l.op("renew", "a:1", 100)
 	}
 	held(88 + 350) // a step less, after half an hour
 }
@@ -120,7 +120,7 @@ func TestScriptPauses(t *testing.T) {
 	l.pass(1500 * time.Millisecond)
 	again := func() {
 		t.Helper()
-		if r := l.op("acquire", "a:1", 1, 0, l.version, 1, 1, 1); r.status != "ok" {
+		if r := l.op("acquire", "a:1", 1, 0, l.number, 1, 1, 1); r.status != "ok" {
 			t.Fatal("no retry")
 		}
 	}

@@ -20,7 +20,7 @@ func TestScriptLease(t *testing.T) {
 	l.grant("alive:1", 50)
 	for range 3 {
 		l.pass(testLease/3 - time.Millisecond)
-		l.op("renew", "alive:1", "unknown:1")
+		l.op("renew", "alive:1", 50)
 	}
 	l.pass(testLease - 3*(testLease/3-time.Millisecond))
 	if r := l.op("state"); r.used != 50 {
@@ -80,9 +80,9 @@ func TestScriptRepeats(t *testing.T) {
 		l.grant("a:1", 50)
 		l.grant("a:2", 60)
 	}
-	tell := func(told int, news ...string) string {
+	tell := func(number, told int, news ...string) string {
 		t.Helper()
-		return l.send("p", told, news, "acquire", l.epoch, l.version, "a:3", 0, 70, 1, 1, 1, 1)[0]
+		return l.send("p", number, told, news, "acquire", l.epoch, "a:3", 0, 70, 1, 1, 1, 1)[0]
 	}
 	books := func(used float64, held int64) {
 		t.Helper()
@@ -92,22 +92,26 @@ func TestScriptRepeats(t *testing.T) {
 		}
 	}
 	for range 3 {
-		if got := tell(0, "settle a:1 80 50", "cancel a:2", "charge 30"); got != "ok" {
-			t.Fatalf("a call is answered %q", got)
+		l.number++
+		for range 2 { // the client library sends it again
+			if got := tell(l.number, 0, "settle a:1 80 50", "cancel a:2", "charge 0 30"); got != "ok" {
+				t.Fatalf("a call is answered %q", got)
+			}
 		}
 		l.told = 3
 		books(110, 1)
 	}
-	tell(2, "charge 30", "withdraw a:3 0", "charge 1") // the first of it was told, and the call asks again
+	l.number++
+	tell(l.number, 2, "charge 0 30", "withdraw a:3 0", "charge 0 1") // the first of it was told, and the call asks again
 	l.told = 5
 	books(111, 1)
-	for told := range 4 {
-		if got := tell(told, "charge 500"); got != "late" {
-			t.Errorf("a command that tells the news %d is answered %q", told+1, got)
+	for late := range l.number {
+		if got := tell(late, late, "charge 0 500"); got != "late" {
+			t.Errorf("command %d is answered %q after %d", late, got, l.number)
 		}
 	}
 	books(111, 1)
-	if got := l.send("q", 0, []string{"charge 1"}, "state", l.epoch, l.version)[0]; got != "ok" {
+	if got := l.send("q", 1, 0, []string{"charge 0 1"}, "state", l.epoch)[0]; got != "ok" {
 		t.Errorf("another process is answered %q", got)
 	}
 	books(112, 1)
@@ -180,13 +184,21 @@ func TestScriptTakesTurns(t *testing.T) {
 	}
 }
 
-// A process that counts from another epoch is not behind for long.
+// A process that counts from another epoch is not behind for long, and one that counts
+// from long ago not ahead.
 func TestScriptBoundsOrder(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
 	l.grant("x:1", 0)
 	latest := l.ask("x:2", 5, 0, 1).order
 	if r := l.ask("a:1", 1000, 0, 1); r.order != latest+1 {
 		t.Errorf("its order is %d, want that after %d", r.order, latest)
+	}
+	for i := range 5 {
+		l.grant("b:"+strconv.Itoa(i), 0)
+		l.ask("b:next", 1000, 0, 1)
+	}
+	if r := l.ask("c:1", 1, 0, 1); r.order < latest {
+		t.Errorf("its order is %d, want at least %d", r.order, latest)
 	}
 }
 
@@ -200,7 +212,7 @@ func TestScriptNoticesWhatIsLost(t *testing.T) {
 			l.grant("a:1", 100)
 			l.grant("a:2", 100)
 			l.op("settle", "a:2", 200, 100)
-			epoch, version := l.epoch, l.version
+			epoch, latest := l.epoch, l.latest
 			switch name {
 			case "tickets":
 				l.ask("b:1", 0, 600, 1)
@@ -210,15 +222,23 @@ func TestScriptNoticesWhatIsLost(t *testing.T) {
 			case "all":
 				l.client.FlushAll(ctx)
 			case "rollback":
-				version += 5
+				before := l.client.HGet(ctx, l.keys[6], "p").Val()
+				l.op("state")
+				latest = l.latest
+				l.client.HSet(ctx, l.keys[6], "p", before)
+				for i := range 10 { // another process goes on with the old books
+					l.send("q", 1+i, 0, nil, "state", epoch)
+				}
 			default:
 				l.client.Del(ctx, l.keys[i])
 			}
 			l.pass(time.Second)
-			if r := l.raw("acquire", epoch, version, "a:3", 0, 1, 1, 1, 1, 1); r.status != "join" {
+			if r := l.raw("acquire", epoch, "a:3", 0, 1, 1, 1, 1, 1); r.status != "join" {
 				t.Fatalf("a call is answered %q", r.status)
 			}
-			l.version = version
+			if l.latest != latest {
+				t.Errorf("the latest command that was answered is %d", l.latest)
+			}
 			l.join(200, ten, "a:1", 100)
 			if l.epoch == epoch {
 				t.Error("the epoch is the same")
@@ -233,8 +253,8 @@ func TestScriptNoticesWhatIsLost(t *testing.T) {
 			if r.used != want || r.tokens > 400 {
 				t.Errorf("%v tokens are used, want %v; %v are available", r.used, want, r.tokens)
 			}
-			if r := l.raw("state", epoch, version); r.status != "join" {
-				t.Error("another process is not asked to join")
+			if got := l.send("r", 1, 0, nil, "state", epoch)[0]; got != "join" {
+				t.Errorf("another process is answered %q", got)
 			}
 			l.op("settle", "a:1", 100, 100)
 			if r := l.op("state"); r.used != want+100 {
@@ -258,7 +278,7 @@ func TestScriptClockRunsBack(t *testing.T) {
 
 	l.pass(-time.Hour)
 	epoch := l.epoch
-	if r := l.raw("state", l.epoch, l.version); r.status != "join" {
+	if r := l.raw("state", l.epoch); r.status != "join" {
 		t.Fatalf("the books are %v, an hour before", r)
 	}
 	l.join(70, ten)
@@ -267,12 +287,94 @@ func TestScriptClockRunsBack(t *testing.T) {
 		t.Errorf("epoch %d comes after %d", l.epoch, epoch)
 	}
 	l.pass(time.Minute)
-	if r := l.raw("state", epoch, l.version); r.status != "join" {
-		t.Error("another process is not asked to join")
+	if got := l.send("r", 1, 0, nil, "state", epoch)[0]; got != "join" {
+		t.Errorf("another process is answered %q", got)
 	}
 	l.pass(-time.Second)
 	if r := l.op("state"); r.used != 70 {
 		t.Errorf("%v tokens are used, want 70", r.used)
+	}
+}
+
+// Two calls were granted, a second apart, and neither reply came. They do not start
+// together when both ask again.
+func TestScriptRepeatsGrantsApart(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600})
+	l.grant("a:1", 100)
+	l.pass(time.Second + testJitter)
+	l.grant("b:1", 100)
+	l.pass(time.Minute)
+	l.grant("a:1", 100)
+	if r := l.ask("b:1", 0, 100, 1); r.status != "wait" || r.answer() < time.Second {
+		t.Errorf("the second is answered %q %v", r.status, r.answer())
+	}
+	l.pass(time.Second + testJitter)
+	l.grant("b:1", 100)
+	l.op("settle", "a:1", 10, 100)
+	l.op("settle", "b:1", 10, 100)
+	if r := l.op("state"); r.used != 20 {
+		t.Errorf("%v tokens are used", r.used)
+	}
+}
+
+// What only those know who come back: a pause, a debt, and a limit, of which the latest
+// is in force.
+func TestScriptJoinsWithMore(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	half := limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 300}.WithDefaults()
+	l.pass(time.Second)
+	before := l.op("limit", limitArgs(half)...)
+	if before.limitAt != l.now.UnixMicro() {
+		t.Errorf("the limit is of %d, want %d", before.limitAt, l.now.UnixMicro())
+	}
+	l.client.FlushAll(context.Background())
+	l.joinWith(0, 0, 0, before.limitAt-1, ten)
+	l.epoch = before.epoch // another process that was there
+	l.number++
+	args := append([]any{0, time.Hour.Microseconds(), -50.0, before.limitAt}, limitArgs(half)...)
+	if got := l.send("q", 1, 0, nil, "join", l.epoch, args...); got[0] != "ok" {
+		t.Fatalf("it is answered %q", got)
+	}
+	l.epoch = 0
+	if r := l.join(0, ten); r.limit != half || r.paused != time.Hour || r.tokens != -50 {
+		t.Errorf("limit %+v, paused for %v, %v tokens, want %+v, an hour, and -50", r.limit, r.paused, r.tokens, half)
+	}
+}
+
+// A new process that comes first after everything was lost cannot know it. The first
+// old one to come stops it.
+func TestScriptNewProcessComesFirst(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("a:1", 100)
+	epoch := l.epoch
+	l.client.FlushAll(context.Background())
+	join := append([]any{0, 0, 0, 0}, limitArgs(ten.WithDefaults())...)
+	if got := l.send("new", 1, 0, nil, "join", 0, join...); got[0] != "ok" {
+		t.Fatalf("it is answered %q", got)
+	}
+	l.epoch = epoch
+	l.join(200, ten, "a:1", 100)
+	l.waits(1, testLease*4/10)
+	if r := l.op("state"); r.used != 200 {
+		t.Errorf("%v tokens are used", r.used)
+	}
+}
+
+// A call whose lease has run out is held again when its process is heard of.
+func TestScriptRenewsWhatIsGone(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.grant("slow:1", 100)
+	for range 8 {
+		l.pass(testLease)
+		l.op("state") // twice without a word from it
+	}
+	if r := l.op("state"); r.used != 0 || l.client.HLen(context.Background(), l.keys[3]).Val() != 0 {
+		t.Errorf("%v tokens are used, or the call is held", r.used)
+	}
+	l.op("renew", "slow:1", 100)
+	l.op("settle", "slow:1", 80, 100)
+	if r := l.op("state"); r.used != 80 {
+		t.Errorf("%v tokens are used, want 80", r.used)
 	}
 }
 
@@ -362,12 +464,13 @@ func TestScriptForetells(t *testing.T) {
 func TestScriptForgetsProcesses(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
 	for i := range 5 {
-		l.send(strconv.Itoa(i), 0, []string{"charge 1"}, "state", l.epoch, l.version)
+		l.send(strconv.Itoa(i), 1, 0, []string{"charge 0 1"}, "state", l.epoch)
+		l.op("state")
 		l.pass(30 * time.Minute)
 	}
-	l.send("4", 1, []string{"charge 1"}, "state", l.epoch, l.version)
-	if names := l.client.HKeys(context.Background(), l.keys[6]).Val(); len(names) != 3 {
-		t.Errorf("%v are kept, want 2, 3 and 4", names)
+	l.send("4", 2, 1, []string{"charge 0 1"}, "state", l.epoch)
+	if names := l.client.HKeys(context.Background(), l.keys[6]).Val(); len(names) != 4 {
+		t.Errorf("%v are kept, want p, 2, 3 and 4", names)
 	}
 	l.op("state")
 }
@@ -414,7 +517,7 @@ func TestScriptInvariants(t *testing.T) {
 			case 8:
 				l.op("refused", id, 1, tokens%2, 1, 1, 0, 1000)
 			case 9:
-				l.op("renew", id)
+				l.op("renew", id, tokens)
 			case 10:
 				l.op("acquire", id, 0, 0, 2, 1, 1, 1)
 			case 11:

@@ -57,17 +57,14 @@ func Open(ctx context.Context, client redis.UniversalClient, config Config) (*St
 // returns when nothing runs any more: a command that Redis does not answer ends when
 // the client's own timeout says so.
 func (s *Store) Close() {
-	var telling sync.WaitGroup
-	for _, l := range s.all() {
-		telling.Go(l.tellAll)
-	}
-	telling.Wait()
 	s.mu.Lock()
 	s.closed = true
-	for _, l := range s.limiters {
-		l.close()
-	}
 	s.mu.Unlock()
+	var closing sync.WaitGroup
+	for _, l := range s.all() {
+		closing.Go(l.close)
+	}
+	closing.Wait()
 	s.cancel(errClosed)
 	s.goroutines.Wait()
 }
@@ -114,11 +111,9 @@ func (s *Store) beat() {
 			return
 		case <-ticker.C:
 		}
-		var beating sync.WaitGroup
 		for _, l := range s.all() {
-			beating.Go(l.beat) // one that is slow keeps no other
+			s.goroutines.Go(l.beat) // one that is slow keeps no other
 		}
-		beating.Wait()
 	}
 }
 

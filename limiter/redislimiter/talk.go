@@ -13,7 +13,7 @@ const (
 	horizon = 250 * time.Millisecond
 
 	// grace is how much later than it was told to ask a process may do so without
-	// losing what its ticket reserves.
+	// losing what its ticket reserves; or three round trips, if they take longer.
 	grace = 250 * time.Millisecond
 
 	// Redis is asked again so long after it failed.
@@ -60,9 +60,8 @@ func (l *Limiter) talk() {
 		}
 		l.mu.Unlock()
 		r, err := l.try(known, op, args...)
-		l.wire.Unlock()
-
 		d, wakeup := l.answered(w, r, err), l.wakeup
+		l.wire.Unlock()
 		if d == 0 {
 			continue
 		}
@@ -80,7 +79,9 @@ func (l *Limiter) talk() {
 
 // question is what is asked for a waiter. It requires that l.mu is held.
 func (l *Limiter) question(w *waiter) []any {
-	w.asked = true
+	if w.asked = true; w.askedAt.IsZero() {
+		w.askedAt = time.Now()
+	}
 	if w.permit.order == 0 {
 		w.permit.order = l.next
 	}
@@ -88,7 +89,7 @@ func (l *Limiter) question(w *waiter) []any {
 	if w.attempt > 1 {
 		backlog = 1 // its turn was long ago, and the others' is not
 	}
-	return []any{w.permit.id, w.permit.order, w.tokens, w.attempt, backlog, horizon.Microseconds(), grace.Microseconds()}
+	return []any{w.permit.id, w.permit.order, w.tokens, w.attempt, backlog, horizon.Microseconds(), max(grace, 3*l.roundTrip).Microseconds()}
 }
 
 // answered does what the answer to a waiter's question says, and returns how long to
@@ -116,6 +117,7 @@ func (l *Limiter) answered(w *waiter, r reply, err error) time.Duration {
 			l.last = p.order
 		}
 		l.grant(w)
+		p.sent = w.askedAt // at the latest then Redis took it as sent
 		l.leave(w, nil)
 		if l.next = 0; l.queue.head() != nil {
 			l.next = l.last + 1
@@ -123,6 +125,7 @@ func (l *Limiter) answered(w *waiter, r reply, err error) time.Duration {
 	case r.status == "large":
 		l.refuse(w, &limiter.TooLargeError{Tokens: w.tokens, Capacity: int(r.value)})
 	default:
+		w.askedAt = time.Time{}
 		return r.answer()
 	}
 	return 0
@@ -144,24 +147,22 @@ func (l *Limiter) grant(w *waiter) {
 	}
 }
 
-// beat renews the leases of the calls in flight, and hears how much is left for what
-// may have to stand in for Redis.
+// beat renews the leases of the calls in flight. It speaks up also where there is none,
+// as long as it would have something to bring if the books were lost, or might have to
+// do without Redis and needs to know how much is left.
 func (l *Limiter) beat() {
 	l.mu.Lock()
-	var ids []any
-	for id := range l.live {
-		ids = append(ids, id)
-	}
+	calls, used := l.leases(), l.recent.sum(time.Now())
 	l.mu.Unlock()
-	if len(ids) == 0 && l.store.config.Fallback == 0 {
+	if len(calls) == 0 && used == 0 && l.store.config.Fallback == 0 {
 		return
 	}
 	for {
-		n := min(len(ids), most)
-		if _, err := l.do("renew", ids[:n]...); err != nil {
+		n := min(len(calls), 2*most)
+		if _, err := l.do("renew", calls[:n]...); err != nil {
 			return // the next beat does it
 		}
-		if ids = ids[n:]; len(ids) == 0 {
+		if calls = calls[n:]; len(calls) == 0 {
 			return
 		}
 	}

@@ -144,6 +144,27 @@ func TestRedisRestarts(t *testing.T) {
 	}
 }
 
+// A process that has nothing in flight brings what it used.
+func TestIdleProcessBringsItsBooks(t *testing.T) {
+	client := needServer(t).client(t)
+	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second}
+	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 1000}
+	idle, busy := newLimiter(t, openStore(t, client, config), limit), newLimiter(t, openStore(t, client, config), limit)
+	acquire(t, idle, 900).Settle(900)
+	idle.Snapshot() // with that, Redis is told
+	acquire(t, busy, 10).Settle(10)
+	busy.Snapshot()
+	client.FlushAll(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if _, err := busy.Acquire(ctx, 500); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want that there are no 500 tokens", err)
+	}
+	if !isAvailable(busy, 80, 100)() {
+		t.Errorf("%v tokens are available, want 1000 - 900 - 10", busy.Snapshot().AvailableTokens)
+	}
+}
+
 // One process of two is killed while it has calls in flight and waits for more.
 func TestProcessIsKilled(t *testing.T) {
 	if prefix := os.Getenv("REDISLIMITER_VICTIM"); prefix != "" {
@@ -196,9 +217,10 @@ func beVictim(t *testing.T, prefix string) {
 }
 
 func TestCloseEndsWaits(t *testing.T) {
+	client := newClient(t)
 	config := quiet
-	config.Patience = time.Hour
-	store := openStore(t, newClient(t), config)
+	config.Prefix, config.Patience = newPrefix(), time.Hour
+	store := openStore(t, client, config)
 	l := newLimiter(t, store, slow)
 	acquire(t, l, 1000)
 	failed := make(chan error, 1)
@@ -208,6 +230,10 @@ func TestCloseEndsWaits(t *testing.T) {
 	}()
 	eventually(t, "a call waits", func() bool { return l.Snapshot().Waiting == 1 })
 	store.Close()
+	tickets := "{" + config.Prefix + ":m}:tickets"
+	if n := client.HLen(context.Background(), tickets).Val(); n != 0 {
+		t.Errorf("%d tickets are left", n)
+	}
 	eventually(t, "it has failed", func() bool { return len(failed) == 1 })
 	if err := <-failed; !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v, want that the limiter is not available", err)
