@@ -14,8 +14,9 @@ NESTED = simulation openapi/specdiff limiter/redislimiter examples/shared exampl
 
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
-# Where there is a Redis for the tests: a server's program, or an address.
-HAVE_REDIS = $(shell command -v redis-server valkey-server)$(REDIS_URL)
+# An address of a Redis does for examples/shared. Tests that stop, hang or restart one need a server's program.
+REDIS_SERVER = $(shell command -v redis-server valkey-server)
+HAVE_REDIS = $(REDIS_SERVER)$(REDIS_URL)
 
 ifeq (,$(shell command -v go))
 $(error go is not on the PATH: install Go 1.25 or later, https://go.dev/doc/install)
@@ -39,8 +40,9 @@ test: ## run every test, with the race detector
 	$(needs_c)
 	go test -race -shuffle=on ./...
 	@set -e; for module in $(NESTED); do echo "== $$module"; go -C $$module test -race -shuffle=on ./...; done
-ifeq (,$(HAVE_REDIS))
-	@echo "make test: NOT TESTED against a real Redis: no redis-server or valkey-server on the PATH, and REDIS_URL is not set (apt-get install redis-server)"
+ifeq (,$(REDIS_SERVER))
+	@echo "make test: NOT TESTED: what limiter/redislimiter does when Redis hangs, restarts, fails over or is a Cluster, and examples/shared$(if $(REDIS_URL),,; and nothing against a real Redis, as REDIS_URL is not set either)"
+	@echo "make test: they need a redis-server or valkey-server on the PATH (apt-get install redis-server, or brew install redis)"
 endif
 
 .PHONY: interop
