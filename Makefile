@@ -55,7 +55,7 @@ simulate: ## run the limiter against simulated servers: a table, and simulation/
 	cd simulation && go run .
 
 .PHONY: shared
-shared: ## have 8 processes share one limit through Redis, 2 minutes for each way to count: six tables
+shared: ## have 8 processes share one limit through Redis, 2 minutes for each way to count: six tables, judged
 	cd examples/shared && go run . -processes 8 -callers 50 -for 2m -mode all -load all
 
 .PHONY: bench
