@@ -1,4 +1,4 @@
-// Package docs checks what people read: that Go code in markdown compiles, that
+// Package docs checks what people read: that Go code in markdown compiles and YAML is read, that
 // links lead somewhere, that commands exist, that every exported name has a
 // comment, and that `make help` and make's errors say what there is and what is
 // missing. Each check is a function from an input to what is wrong with it, tried
