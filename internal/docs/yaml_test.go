@@ -12,6 +12,7 @@ import (
 // readers are who reads the files that a block of YAML may be, by its first line.
 var readers = map[string]func([]byte) error{
 	"# replies.yaml": func(data []byte) error { _, err := emulator.ParseScript(data); return err },
+	"rules:":         func(data []byte) error { _, err := emulator.ParseScript(data); return err }, // in a comment
 	"# faults.yaml":  func(data []byte) error { _, err := emulator.ParseFaults(data); return err },
 }
 
