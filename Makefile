@@ -123,18 +123,18 @@ regenerate: ## report what changed, then trim, generate and test, all in one: UP
 	$(MAKE) test
 
 .PHONY: generate
-generate: ## run oapi-codegen: generated/ from openapi/openapi.yaml
+generate: ## run oapi-codegen: generated/ and internal/server/ from openapi/openapi.yaml
 	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o generated/api.gen.go openapi/openapi.yaml
-	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o generated/server/server.gen.go openapi/openapi.yaml
+	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o internal/server/server.gen.go openapi/openapi.yaml
 
 .PHONY: check-generated
 check-generated: ## fail where a fresh run of the generator differs from what is there
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o "$$fresh/api.gen.go" openapi/openapi.yaml; \
 	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o "$$fresh/server.gen.go" openapi/openapi.yaml; \
-	diff -u generated/api.gen.go "$$fresh/api.gen.go" && diff -u generated/server/server.gen.go "$$fresh/server.gen.go" || \
-		{ echo "make check-generated: generated/ is out of date: run make generate"; exit 1; }; \
-	echo "generated/ is up to date"
+	diff -u generated/api.gen.go "$$fresh/api.gen.go" && diff -u internal/server/server.gen.go "$$fresh/server.gen.go" || \
+		{ echo "make check-generated: what is generated is out of date: run make generate"; exit 1; }; \
+	echo "what is generated is up to date"
 
 .PHONY: check-modules
 check-modules: ## fail where go.mod or go.sum is not tidy
