@@ -104,7 +104,7 @@ openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=
 	@test -n "$(UPSTREAM)" || { echo "make openapi: say where Mistral's full OpenAPI document is: make openapi UPSTREAM=path/to/openapi.yaml"; exit 2; }
 	go run ./openapi/trim -upstream "$(UPSTREAM)" -overlay openapi/overlay.yaml -o openapi/openapi.yaml
 
-# The program is built first: "go run" would turn each of its exit statuses into 1.
+# The program is built first: "go run" would turn each of its exit statuses into 1. make turns all but 0 into 2.
 .PHONY: spec-diff
 spec-diff: ## say what upstream has changed since the committed document: UPSTREAM=path
 	@test -n "$(UPSTREAM)" || { echo "make spec-diff: say where Mistral's full OpenAPI document is: make spec-diff UPSTREAM=path/to/openapi.yaml"; exit 2; }
