@@ -14,8 +14,9 @@ NESTED = simulation openapi/specdiff limiter/redislimiter examples/shared exampl
 
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
-# Where there is a Redis for the tests: a server's program, or an address.
-HAVE_REDIS = $(shell command -v redis-server valkey-server)$(REDIS_URL)
+# An address of a Redis does for examples/shared. Tests that stop, hang or restart one need a server's program.
+REDIS_SERVER = $(shell command -v redis-server valkey-server)
+HAVE_REDIS = $(REDIS_SERVER)$(REDIS_URL)
 
 ifeq (,$(shell command -v go))
 $(error go is not on the PATH: install Go 1.25 or later, https://go.dev/doc/install)
@@ -39,8 +40,9 @@ test: ## run every test, with the race detector
 	$(needs_c)
 	go test -race -shuffle=on ./...
 	@set -e; for module in $(NESTED); do echo "== $$module"; go -C $$module test -race -shuffle=on ./...; done
-ifeq (,$(HAVE_REDIS))
-	@echo "make test: NOT TESTED against a real Redis: no redis-server or valkey-server on the PATH, and REDIS_URL is not set (apt-get install redis-server)"
+ifeq (,$(REDIS_SERVER))
+	@echo "make test: NOT TESTED: what limiter/redislimiter does when Redis hangs, restarts, fails over or is a Cluster, and examples/shared$(if $(REDIS_URL),,; and nothing against a real Redis, as REDIS_URL is not set either)"
+	@echo "make test: they need a redis-server or valkey-server on the PATH (apt-get install redis-server, or brew install redis)"
 endif
 
 .PHONY: interop
@@ -53,7 +55,7 @@ simulate: ## run the limiter against simulated servers: a table, and simulation/
 	cd simulation && go run .
 
 .PHONY: shared
-shared: ## have 8 processes share one limit through Redis, 2 minutes for each way to count: six tables
+shared: ## have 8 processes share one limit through Redis, 2 minutes for each way to count: six tables, judged
 	cd examples/shared && go run . -processes 8 -callers 50 -for 2m -mode all -load all
 
 .PHONY: bench
@@ -102,7 +104,7 @@ openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=
 	@test -n "$(UPSTREAM)" || { echo "make openapi: say where Mistral's full OpenAPI document is: make openapi UPSTREAM=path/to/openapi.yaml"; exit 2; }
 	go run ./openapi/trim -upstream "$(UPSTREAM)" -overlay openapi/overlay.yaml -o openapi/openapi.yaml
 
-# The program is built first: "go run" would turn each of its exit statuses into 1.
+# The program is built first: "go run" would turn each of its exit statuses into 1. make turns all but 0 into 2.
 .PHONY: spec-diff
 spec-diff: ## say what upstream has changed since the committed document: UPSTREAM=path
 	@test -n "$(UPSTREAM)" || { echo "make spec-diff: say where Mistral's full OpenAPI document is: make spec-diff UPSTREAM=path/to/openapi.yaml"; exit 2; }
@@ -121,18 +123,18 @@ regenerate: ## report what changed, then trim, generate and test, all in one: UP
 	$(MAKE) test
 
 .PHONY: generate
-generate: ## run oapi-codegen: generated/ from openapi/openapi.yaml
+generate: ## run oapi-codegen: generated/ and internal/server/ from openapi/openapi.yaml
 	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o generated/api.gen.go openapi/openapi.yaml
-	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o generated/server/server.gen.go openapi/openapi.yaml
+	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o internal/server/server.gen.go openapi/openapi.yaml
 
 .PHONY: check-generated
 check-generated: ## fail where a fresh run of the generator differs from what is there
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o "$$fresh/api.gen.go" openapi/openapi.yaml; \
 	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o "$$fresh/server.gen.go" openapi/openapi.yaml; \
-	diff -u generated/api.gen.go "$$fresh/api.gen.go" && diff -u generated/server/server.gen.go "$$fresh/server.gen.go" || \
-		{ echo "make check-generated: generated/ is out of date: run make generate"; exit 1; }; \
-	echo "generated/ is up to date"
+	diff -u generated/api.gen.go "$$fresh/api.gen.go" && diff -u internal/server/server.gen.go "$$fresh/server.gen.go" || \
+		{ echo "make check-generated: what is generated is out of date: run make generate"; exit 1; }; \
+	echo "what is generated is up to date"
 
 .PHONY: check-modules
 check-modules: ## fail where go.mod or go.sum is not tidy

@@ -5,7 +5,10 @@
 // client that is tested an HTTP client that checks what passes through it:
 //
 //	server, err := emulator.Start(emulator.Config{})
-//	…
+//	if err != nil {
+//		t.Fatal(err)
+//	}
+//	defer server.Close()
 //	client, err := ratelimited.New(ratelimited.Config{
 //		APIKey: "any", BaseURL: server.URL(), HTTPClient: contract.Client(t, nil),
 //	})

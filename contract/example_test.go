@@ -1,6 +1,7 @@
 package contract_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
 // An event that was recorded somewhere: what is wrong with it?
@@ -29,6 +32,36 @@ func ExampleOperation_CheckResponse() {
 	// Output:
 	// GetConversationHistory true
 	// GetConversationHistory: response /conversation_id: required: property is missing
+}
+
+// A program that is no test has its client's traffic checked and goes on, whatever is
+// found. Here the server leaves out what it has to send.
+func ExampleTransport() {
+	server, err := emulator.Start(emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultMissingFields, Fields: []string{"usage"}}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	client, err := ratelimited.New(ratelimited.Config{
+		APIKey: "any", BaseURL: server.URL(),
+		HTTPClient: &http.Client{Transport: &contract.Transport{
+			Contract: contract.Lenient(), Report: func(v contract.Violation) { fmt.Println(v) },
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	response, err := client.Beta.Conversations.Start(context.Background(), generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ratelimited.OutputText(response))
+	// Output:
+	// StartConversation: response /usage: required: property is missing
+	// hello
 }
 
 // In a test it is contract.Client(t, nil), and each violation fails the test.

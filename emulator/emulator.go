@@ -12,7 +12,7 @@ import (
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated/server"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/server"
 )
 
 // Emulator is the API as an [http.Handler]. It is safe for concurrent use. Make one

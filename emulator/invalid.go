@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated/server"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/server"
 )
 
 // fieldError is one error of a 422, as pydantic writes it.

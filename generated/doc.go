@@ -7,8 +7,11 @@
 //
 //	switch e := entry.Value().(type) {
 //	case generated.MessageOutputEntry:
+//		fmt.Println(e.Content.Text())
 //	case generated.FunctionCallEntry:
+//		fmt.Println(e.Name, e.Arguments)
 //	case generated.UnknownEntry: // a type this version does not know: its JSON is kept
+//		fmt.Println(e.Type, string(e.Raw))
 //	}
 //
 // A field of a request is a pointer only where its zero value means something else

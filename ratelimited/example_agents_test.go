@@ -35,6 +35,58 @@ func ExampleAgents_Create() {
 	// Output: Accountant says 42
 }
 
+// Fields that are left out keep their values. Tools, guardrails and metadata do so when
+// they are nil: empty ones take away what there is.
+func ExampleAgents_Update() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	agent, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{
+		Model: "mistral-small-latest", Name: "Clerk", Tools: []generated.Tool{generated.NewTool(generated.WebSearchTool{})},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	renamed, err := client.Beta.Agents.Update(ctx, agent.ID, generated.UpdateAgentRequest{Name: ratelimited.Ptr("Scribe")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	bare, err := client.Beta.Agents.Update(ctx, agent.ID, generated.UpdateAgentRequest{Tools: []generated.Tool{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(renamed.Name, len(renamed.Tools))
+	fmt.Println(bare.Name, len(bare.Tools))
+	// Output:
+	// Scribe 1
+	// Scribe 0
+}
+
+// Every version stays, so an update can be taken back.
+func ExampleAgents_UpdateVersion() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	agent, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{Model: "mistral-small-latest", Name: "Old"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Beta.Agents.Update(ctx, agent.ID, generated.UpdateAgentRequest{Name: ratelimited.Ptr("New")}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Beta.Agents.UpdateVersion(ctx, agent.ID, agent.Version); err != nil {
+		log.Fatal(err)
+	}
+	current, err := client.Beta.Agents.Get(ctx, agent.ID, generated.GetAgentParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(current.Name)
+	// Output: Old
+}
+
 // An update makes a new version. An alias is a name of one that does not move by
 // itself.
 func ExampleAgents_CreateVersionAlias() {

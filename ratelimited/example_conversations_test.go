@@ -2,6 +2,7 @@ package ratelimited_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 
@@ -79,6 +80,77 @@ func ExampleConversations_Restart() {
 	}
 	fmt.Println(ratelimited.OutputText(second), second.ConversationID != first.ConversationID)
 	// Output: 20 true
+}
+
+// A conversation is known by its attributes; what was said in it GetHistory returns.
+func ExampleConversations_Get() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello"), Name: "Greeting",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	conversation, err := client.Beta.Conversations.Get(ctx, response.ConversationID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(conversation.Name, "with", conversation.Model)
+	// Output: Greeting with mistral-small-latest
+}
+
+// A page that is not full is the last one.
+func ExampleConversations_List() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+	for range 3 {
+		if _, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+			Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello"),
+		}); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	const size = 2
+	for page := 0; ; page++ {
+		conversations, err := client.Beta.Conversations.List(ctx, generated.ListConversationsParams{
+			Page: ratelimited.Ptr(page), PageSize: ratelimited.Ptr(size),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("page", page, "has", len(conversations))
+		if len(conversations) < size {
+			break
+		}
+	}
+	// Output:
+	// page 0 has 2
+	// page 1 has 1
+}
+
+// What is deleted is gone for good.
+func ExampleConversations_Delete() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := client.Beta.Conversations.Delete(ctx, response.ConversationID); err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.Beta.Conversations.Get(ctx, response.ConversationID)
+	fmt.Println(errors.Is(err, ratelimited.ErrNotFound))
+	// Output: true
 }
 
 // An entry is one of several types.

@@ -36,6 +36,74 @@ func ExampleConversations_StartStream() {
 	// Output: 1 2 3 4 5 - 5 tokens
 }
 
+// The server remembers what was said, be it streamed or not.
+func ExampleConversations_AppendStream() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("My name is Ada"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	stream, err := client.Beta.Conversations.AppendStream(ctx, response.ConversationID, generated.AppendConversationRequest{
+		Inputs: ratelimited.Text("What is my name?"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for event, err := range stream.Events() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if e, ok := event.(generated.MessageOutputEvent); ok {
+			fmt.Print(e.Content.Text())
+		}
+	}
+	// Output: Your name is Ada.
+}
+
+// The first event names the new conversation.
+func ExampleConversations_RestartStream() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	first, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("What is 2+2?"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	history, err := client.Beta.Conversations.GetHistory(ctx, first.ConversationID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	reply := history.Entries[1].Value().(generated.MessageOutputEntry)
+	stream, err := client.Beta.Conversations.RestartStream(ctx, first.ConversationID, generated.RestartConversationRequest{
+		FromEntryID: reply.ID, Inputs: ratelimited.Text("Multiply that by 5"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for event, err := range stream.Events() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		switch e := event.(type) {
+		case generated.ResponseStartedEvent:
+			fmt.Println("another conversation:", e.ConversationID != first.ConversationID)
+		case generated.MessageOutputEvent:
+			fmt.Print(e.Content.Text())
+		}
+	}
+	// Output:
+	// another conversation: true
+	// 20
+}
+
 // The reply as the plain call would have brought it.
 func ExampleStream_Response() {
 	client, stop := emulatedClient(ratelimited.Config{})

@@ -19,8 +19,8 @@ import (
 func TestOutage(t *testing.T) {
 	const callers = 200
 	const from, to, end = 30 * time.Second, time.Minute, 2 * time.Minute
-	config := ratelimited.Config{RequestsPerSecond: 1000, TokensPerMinute: 1e9}
-	for _, every := range []time.Duration{300 * time.Millisecond, time.Second, 6 * time.Second, 30 * time.Second} {
+	config := ratelimited.Config{RequestsPerSecond: 200, TokensPerMinute: 1e9}
+	for _, every := range []time.Duration{2 * time.Second, 6 * time.Second, 30 * time.Second} {
 		t.Run(fmt.Sprintf("a call every %v", every), func(t *testing.T) {
 			var before, during, dry atomic.Int64
 			var begin time.Time

@@ -13,7 +13,9 @@ import (
 //
 //	switch e := event.(type) {
 //	case generated.MessageOutputEvent:
+//		fmt.Print(e.Content.Text())
 //	case generated.UnknownStreamEvent: // a type this version does not know
+//		fmt.Println(e.Type)
 //	}
 type Event = generated.StreamEventVariant
 

@@ -12,7 +12,10 @@
 //			return err
 //		}
 //		event, err := sse.Decode(frame)
-//		…
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Printf("%T\n", event)
 //	}
 //
 // [Decode] then makes a frame the generated type of its event. The client of package

@@ -54,7 +54,7 @@ func run(ctx context.Context) (err error) {
 	defer client.Close()
 	agents, conversations := client.Beta.Agents, client.Beta.Conversations
 
-	// Create makes version 1 of an agent, Update the next one.
+	// Create makes version 0 of an agent, Update the next one.
 	agent, err := agents.Create(ctx, generated.CreateAgentRequest{
 		Model: "mistral-small-latest", Name: "Greeter", Instructions: "Greet in English, in at most five words.",
 		CompletionArgs: generated.CompletionArgs{Temperature: ratelimited.Ptr(0.2), MaxTokens: ratelimited.Ptr(50)},

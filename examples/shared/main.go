@@ -10,6 +10,12 @@
 // It uses the Redis that REDIS_URL says, or else starts a redis-server or
 // valkey-server of its own, on a free port, if there is one on the PATH. To get one:
 // apt-get install redis-server, or brew install redis.
+//
+// A run of two minutes or more in which nothing is broken on purpose is judged: the exit
+// status is 1, with the reason, if a call failed or was refused with a 429, if less than
+// 95 % of the limit that decides was used, or if the calls of a process differ from the
+// mean by more than 10 %. There have to be callers enough to use the limit, and a machine
+// that is not busy: on one that is, calls arrive closer together than they were sent.
 package main
 
 import (
@@ -71,6 +77,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer server.stop()
+	var wrong []error
 	for _, mode := range o.modes {
 		for _, load := range o.loads {
 			r, err := measure(ctx, o, mode, load, server)
@@ -78,9 +85,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 				return err
 			}
 			r.print(out)
+			wrong = append(wrong, r.judge())
 		}
 	}
-	return nil
+	return errors.Join(wrong...)
 }
 
 func parse(args []string) (options, error) {
@@ -121,6 +129,7 @@ func parse(args []string) (options, error) {
 type result struct {
 	options
 	mode      emulator.Mode
+	load      string
 	limit     limiter.Limit
 	server    emulator.ModelStats
 	processes []outcome // one that was killed has none
@@ -176,7 +185,7 @@ func measure(ctx context.Context, o options, mode emulator.Mode, load string, re
 		return result{}, err
 	}
 	defer server.Close()
-	r := result{options: o, mode: mode, limit: limit}
+	r := result{options: o, mode: mode, load: load, limit: limit}
 	jobs := make([]*process, o.processes)
 	for i := range jobs {
 		jobs[i], err = startProcess(ctx, job{

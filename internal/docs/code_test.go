@@ -26,7 +26,7 @@ var packages = map[string]string{
 }
 
 var (
-	comment       = regexp.MustCompile(`//.*`)
+	lineComment   = regexp.MustCompile(`//.*`)
 	declared      = regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) :=|^var (\w+) `)
 	packageClause = regexp.MustCompile(`^package \w+\n`)
 	declarations  = regexp.MustCompile(`^(?://.*\n)*(?:func|type) `)
@@ -36,20 +36,21 @@ var (
 // in a function that has at hand what README says is, and that uses what the block
 // declares. What the compiler says of it names the document and its line. A whole
 // file, be it a program's or a test's, is made one of a package, which saves linking it.
-func source(document string, s snippet) string {
-	code := fmt.Sprintf("//line %s:%d\n%s", document, s.line, s.code)
+// Where the code has an ellipsis, the reader's statements go: a panic does for all.
+func source(document, given string, s snippet) string {
+	code := fmt.Sprintf("//line %s:%d\n%s", document, s.line, strings.ReplaceAll(s.code, "…", "panic(0)"))
 	if clause := packageClause.FindString(s.code); clause != "" {
 		return strings.Replace(code, clause, "package block\n", 1)
 	}
 	var b strings.Builder
 	b.WriteString("package block\n\nimport (\n")
-	plain := comment.ReplaceAllString(s.code, "")
+	plain := lineComment.ReplaceAllString(given+s.code, "")
 	for _, name := range slices.Sorted(maps.Keys(packages)) {
 		if regexp.MustCompile(`\b` + name + `\.\w`).MatchString(plain) {
 			fmt.Fprintf(&b, "\t%s %q\n", name, packages[name])
 		}
 	}
-	b.WriteString(")\n\n")
+	b.WriteString(")\n\n" + given + "\n")
 	if declarations.MatchString(s.code) {
 		return b.String() + code
 	}
@@ -69,10 +70,10 @@ func source(document string, s snippet) string {
 		ourPath+"ratelimited", ourPath+"generated"), 1)
 }
 
-// compile builds the Go blocks of a document, and returns how many there are and
+// compile builds the Go blocks of documents, and returns how many there are and
 // what the compiler says. The go command sees them as packages of this module, or
 // of the one that has Redis, where none are.
-func compile(t *testing.T, d document) (int, string) {
+func compile(t *testing.T, all ...document) (int, string) {
 	t.Helper()
 	root, err := filepath.Abs(module)
 	if err != nil {
@@ -82,22 +83,24 @@ func compile(t *testing.T, d document) (int, string) {
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	blocks := map[string][]string{} // by the directory of the module
 	count := 0
-	for _, s := range d.snippets {
-		if s.lang != "go" {
-			continue
+	for _, d := range all {
+		for _, s := range d.snippets {
+			if s.lang != "go" {
+				continue
+			}
+			count++
+			in := root
+			if strings.Contains(s.code, "redislimiter.") {
+				in = filepath.Join(root, "examples", "shared")
+			}
+			name := fmt.Sprintf("block%d", count)
+			file := filepath.Join(temporary, name+".go")
+			if err := os.WriteFile(file, []byte(source(filepath.Join(root, d.path), d.given, s)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			overlay.Replace[filepath.Join(in, name, "block.go")] = file
+			blocks[in] = append(blocks[in], "./"+name)
 		}
-		count++
-		in := root
-		if strings.Contains(s.code, "redislimiter.") {
-			in = filepath.Join(root, "examples", "shared")
-		}
-		name := fmt.Sprintf("block%d", count)
-		file := filepath.Join(temporary, name+".go")
-		if err := os.WriteFile(file, []byte(source(filepath.Join(root, d.path), s)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		overlay.Replace[filepath.Join(in, name, "block.go")] = file
-		blocks[in] = append(blocks[in], "./"+name)
 	}
 	config, err := json.Marshal(overlay)
 	if err != nil {

@@ -109,6 +109,46 @@ func TestMakeSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+// An address of a Redis is no program of one: most tests that need the program skip
+// without a word, as the go command shows nothing of what passes.
+func TestMakeSaysWhatIsNotTested(t *testing.T) {
+	t.Parallel()
+	const notTested, nothing = "NOT TESTED: what limiter/redislimiter does when Redis hangs", "nothing against a real Redis"
+	for name, test := range map[string]struct {
+		programs   []string
+		url        string
+		says, omit []string
+	}{
+		"neither": {[]string{"go"}, "", []string{notTested, nothing, "apt-get install redis-server"}, nil},
+		"address": {[]string{"go"}, "redis://localhost", []string{notTested, "apt-get install redis-server"}, []string{nothing}},
+		"program": {[]string{"go", "redis-server"}, "", nil, []string{notTested}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := t.TempDir()
+			for _, program := range test.programs {
+				if err := os.WriteFile(filepath.Join(path, program), nil, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := runMake(t, []string{"PATH=" + path, "REDIS_URL=" + test.url}, "-n", "test")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			for _, want := range test.says {
+				if !strings.Contains(out, want) {
+					t.Errorf("make test does not say %q:\n%s", want, out)
+				}
+			}
+			for _, unwanted := range test.omit {
+				if strings.Contains(out, unwanted) {
+					t.Errorf("make test says %q:\n%s", unwanted, out)
+				}
+			}
+		})
+	}
+}
+
 // unnested finds the modules within this one that the Makefile does not go through.
 func unnested(root fs.FS, makefile string) ([]string, error) {
 	match := regexp.MustCompile(`(?m)^NESTED = (.*)$`).FindStringSubmatch(makefile)

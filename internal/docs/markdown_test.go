@@ -1,6 +1,6 @@
-// Package docs checks what people read: that Go code in markdown compiles, that
-// links lead somewhere, that commands exist, that every exported name has a
-// comment, and that `make help` and make's errors say what there is and what is
+// Package docs checks what people read: that Go code in markdown and in comments
+// compiles and YAML is read, that links lead somewhere, that commands exist, that every
+// exported name has a comment, and that `make help` and make's errors say what there is and what is
 // missing. Each check is a function from an input to what is wrong with it, tried
 // on small inputs that are wrong, and then applied to this module.
 package docs_test
@@ -17,12 +17,13 @@ import (
 // module is the root of this module.
 const module = "../.."
 
-// document is a markdown file. Lines keep their numbers in all its forms.
+// document is a markdown file, or the comments of a Go file. Lines keep their numbers in all its forms.
 type document struct {
 	path     string
 	text     string // without fenced code
 	prose    string // without code spans either
 	snippets []snippet
+	given    string // Go declarations that its code uses without making them
 }
 
 // snippet is a piece of code in a document.

@@ -32,9 +32,10 @@ func TestImportsPointDownwards(t *testing.T) {
 		"sse":                 {"generated"},
 		"tokens":              {"generated"},
 		"ratelimited":         {"generated", "internal/estimate", "limiter", "sse", "tokens"},
-		"emulator":            {"generated", "generated/server", "contract", "openapi"},
+		"emulator":            {"generated", "internal/server", "contract", "openapi"},
 		"contract":            {"openapi"},
 		"internal/estimate":   {},
+		"internal/server":     {"generated"},
 	} {
 		t.Run(room, func(t *testing.T) {
 			t.Parallel()

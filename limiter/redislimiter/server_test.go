@@ -105,18 +105,30 @@ func TestMain(m *testing.M) {
 			}
 			defer s.kill()
 			shared = "redis://" + s.addr
-		default:
-			fmt.Fprintln(os.Stderr, "NOT TESTED against a real Redis: no redis-server or valkey-server on the PATH, and REDIS_URL is not set. miniredis stands in for it.")
+		}
+		if binary == "" {
+			fmt.Fprintln(os.Stderr, noBinary())
 		}
 		return m.Run()
 	}())
+}
+
+// noBinary says what is skipped without the server's program. An address does not
+// replace it: whose server that is, the tests do not know, and harm none but their own.
+func noBinary() string {
+	const skipped = "NOT TESTED: a Redis that hangs, restarts, fails over or is a Cluster, a process that is killed, and how many commands there are: " +
+		"no redis-server or valkey-server on the PATH (apt-get install redis-server, or brew install redis). "
+	if shared != "" {
+		return skipped + "All else is tested against REDIS_URL."
+	}
+	return skipped + "REDIS_URL is not set either, so miniredis stands in for all else."
 }
 
 // needServer skips tests that are about the server itself.
 func needServer(t *testing.T, args ...string) *server {
 	t.Helper()
 	if binary == "" {
-		t.Skip("needs a redis-server or valkey-server on the PATH")
+		t.Skip("needs a redis-server or valkey-server on the PATH: apt-get install redis-server, or brew install redis")
 	}
 	s, err := startServer(args...)
 	if err != nil {

@@ -1,0 +1,110 @@
+package docs_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// copyModule copies this module without its tests, which make test would run.
+func copyModule(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	root := os.DirFS(module)
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (slices.Contains([]string{"node_modules", "testdata"}, entry.Name()) || len(name) > 1 && strings.HasPrefix(name, ".")):
+			return fs.SkipDir
+		case entry.IsDir():
+			return os.MkdirAll(filepath.Join(dir, name), 0o700)
+		case strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		content, err := fs.ReadFile(root, name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, name), content, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// usesMoon is a test of a field that is not there before it is made.
+const usesMoon = `package generated_test
+
+import (
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+func TestMoon(t *testing.T) { t.Log(generated.Agent{MoonPhase: "full"}) }
+`
+
+// The vendor's document is not here. The committed one does for it: it is as trim
+// leaves it but for our words, so an overlay that adds none fits it.
+func TestRegenerate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compares, generates and builds a copy of this module")
+	}
+	t.Parallel()
+	dir := copyModule(t)
+	write := func(name, content string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	document, err := os.ReadFile(filepath.Join(dir, "openapi", "openapi.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const agent = "\n    Agent:\n"
+	before, after, found := strings.Cut(string(document), agent)
+	head, properties, hasProperties := strings.Cut(after, "      properties:\n")
+	if !found || !hasProperties {
+		t.Fatal("the committed document has no Agent with properties")
+	}
+	upstream := write("upstream.yaml", before+agent+head+"      properties:\n        moon_phase: {type: string}\n"+properties)
+	const overlay = "overlay: 1.1.0\ninfo: {title: None, version: 1.0.0}\nactions:\n- {target: $.info, update: {title: Taken over}}\n"
+	write("openapi/overlay.yaml", overlay)
+	write("generated/moon_test.go", usesMoon)
+
+	// The modules of their own have no tests left, and take long to build.
+	regenerate := []string{"-C", dir, "regenerate", "UPSTREAM=" + upstream, "NESTED="}
+	out, err := runMake(t, nil, regenerate...)
+	if strings.Contains(out, "the race detector needs a C compiler") {
+		t.Skip("make regenerate runs the tests, which need a C compiler")
+	}
+	if err != nil {
+		t.Fatalf("make regenerate: %v\n%s", err, out)
+	}
+	rest := out
+	for _, want := range []string{
+		"added the optional property `moon_phase`", "trim: warning: property Agent.moon_phase has no description",
+		"-o generated/api.gen.go", "-o internal/server/server.gen.go", "ok  \tgithub.com/mistral-ratelimit/mistral-ratelimit-go/generated",
+	} {
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			t.Fatalf("make regenerate does not say %q, or not in this place:\n%s", want, out)
+		}
+		rest = after
+	}
+
+	// What the overlay does not fit stops it, before anything is generated.
+	write("openapi/overlay.yaml", overlay+"- {target: $.components.schemas.Moon, update: {x-rename: Sun}}\n")
+	out, err = runMake(t, nil, regenerate...)
+	if err == nil || !strings.Contains(out, "$.components.schemas.Moon") || strings.Contains(out, "-o generated/api.gen.go") {
+		t.Errorf("with an action that matches nothing make regenerate says, with %v:\n%s", err, out)
+	}
+}
