@@ -1,7 +1,7 @@
 package emulator
 
 import (
-	"reflect"
+	"iter"
 	"slices"
 	"sync"
 
@@ -41,7 +41,12 @@ func (s *store) counts() (conversations, agents int) {
 type shelf[T any] struct {
 	most  int
 	byID  map[string]T
-	order []string
+	order []shelved[T] // oldest first
+}
+
+type shelved[T any] struct {
+	id    string
+	thing T
 }
 
 func newShelf[T any](most int) shelf[T] {
@@ -50,11 +55,16 @@ func newShelf[T any](most int) shelf[T] {
 
 func (s *shelf[T]) add(id string, thing T) {
 	if len(s.order) >= s.most {
-		delete(s.byID, s.order[0])
-		s.order = s.order[1:]
+		s.dropOldest()
 	}
 	s.byID[id] = thing
-	s.order = append(s.order, id)
+	s.order = append(s.order, shelved[T]{id, thing})
+}
+
+func (s *shelf[T]) dropOldest() {
+	delete(s.byID, s.order[0].id)
+	s.order[0] = shelved[T]{} // What is below the slice stays in memory for a while.
+	s.order = s.order[1:]
 }
 
 func (s *shelf[T]) get(id string) (T, bool) {
@@ -67,18 +77,20 @@ func (s *shelf[T]) remove(id string) bool {
 		return false
 	}
 	delete(s.byID, id)
-	i := slices.Index(s.order, id)
-	s.order = slices.Delete(slices.Clone(s.order), i, i+1)
+	i := slices.IndexFunc(s.order, func(item shelved[T]) bool { return item.id == id })
+	s.order = slices.Delete(s.order, i, i+1)
 	return true
 }
 
-// newest returns all things, newest first.
-func (s *shelf[T]) newest() []T {
-	list := make([]T, 0, len(s.order))
-	for _, id := range slices.Backward(s.order) {
-		list = append(list, s.byID[id])
+// newest yields all things, newest first.
+func (s *shelf[T]) newest() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, item := range slices.Backward(s.order) {
+			if !yield(item.thing) {
+				return
+			}
+		}
 	}
-	return list
 }
 
 // conversation is one that is kept. Its view has what a GET returns.
@@ -86,24 +98,4 @@ type conversation struct {
 	view    generated.Conversation
 	own     settings // that it was started with, without those of its agent
 	entries []generated.Entry
-}
-
-// page returns one page of a list.
-func page[T any](list []T, number, size int) []T {
-	if number > len(list)/size { // Also keeps the product below from overflowing.
-		return []T{}
-	}
-	start := min(number*size, len(list))
-	return list[start:min(start+size, len(list))]
-}
-
-// carries reports whether metadata has all that a filter asks for.
-func carries(metadata, filter map[string]any) bool {
-	for name, want := range filter {
-		have, ok := metadata[name]
-		if !ok || !reflect.DeepEqual(have, want) {
-			return false
-		}
-	}
-	return true
 }

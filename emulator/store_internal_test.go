@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
 func TestShelfForgetsTheOldest(t *testing.T) {
@@ -12,8 +14,8 @@ func TestShelfForgetsTheOldest(t *testing.T) {
 	for i, id := range []string{"a", "b", "c", "d"} {
 		s.add(id, i)
 	}
-	if _, ok := s.get("a"); ok || !slices.Equal(s.newest(), []int{3, 2, 1}) {
-		t.Errorf("shelf has %v, want 3 2 1", s.newest())
+	if _, ok := s.get("a"); ok || !slices.Equal(slices.Collect(s.newest()), []int{3, 2, 1}) {
+		t.Errorf("shelf has %v, want 3 2 1", slices.Collect(s.newest()))
 	}
 	if !s.remove("c") || s.remove("c") || s.remove("a") {
 		t.Error("what is there can be removed, once")
@@ -21,8 +23,8 @@ func TestShelfForgetsTheOldest(t *testing.T) {
 	for i, id := range []string{"e", "f"} {
 		s.add(id, 4+i)
 	}
-	if !slices.Equal(s.newest(), []int{5, 4, 3}) || len(s.byID) != 3 {
-		t.Errorf("shelf has %v of %d, want 5 4 3", s.newest(), len(s.byID))
+	if !slices.Equal(slices.Collect(s.newest()), []int{5, 4, 3}) || len(s.byID) != 3 {
+		t.Errorf("shelf has %v of %d, want 5 4 3", slices.Collect(s.newest()), len(s.byID))
 	}
 }
 
@@ -44,5 +46,24 @@ func TestToolCountsAreBounded(t *testing.T) {
 	}
 	if kept, _ := g.tools[0].meter.(*slidingWindow); len(kept.uses) != 0 {
 		t.Errorf("%d entries are kept of no runs", len(kept.uses))
+	}
+}
+
+// An agent that has more versions than are kept has the latest, and no alias of others.
+func TestOldestVersionGivesWay(t *testing.T) {
+	t.Parallel()
+	a := &agent{aliases: map[string]generated.AgentAliasResponse{"first": {Version: 0}, "second": {Version: 1}}}
+	for range MaxVersions + 1 {
+		a.add(generated.Agent{})
+	}
+	view := a.view(MaxVersions)
+	if len(view.Versions) != MaxVersions || view.Versions[0] != 1 || view.Version != MaxVersions || a.current != MaxVersions {
+		t.Errorf("version %d is one of %d from %d", view.Version, len(view.Versions), view.Versions[0])
+	}
+	if _, ok := a.find("first"); ok || a.version(0) != nil {
+		t.Error("version 0 is still there")
+	}
+	if number, ok := a.find("second"); !ok || number != 1 {
+		t.Errorf("alias is of version %d, %v", number, ok)
 	}
 }
