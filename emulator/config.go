@@ -9,7 +9,8 @@ import (
 )
 
 // Config says how an emulator behaves. The zero value has no limits, takes any key
-// and answers at once.
+// and answers at once. What it keeps is bounded, in number and in bytes: see
+// [MaxConversations] and its like.
 type Config struct {
 	// APIKey is the bearer token that requests must carry; "" takes any but an empty one.
 	APIKey string
@@ -78,6 +79,10 @@ const (
 	MaxAgents        = 10_000
 	MaxVersions      = 1_000
 	MaxEntries       = 10_000
+	// MaxKeptBytes is of all conversations, and once more of all agents: the bytes of the
+	// requests that made them and of the outputs, as JSON. In memory it may be several
+	// times that.
+	MaxKeptBytes = 256 << 20
 )
 
 func (c Config) limit(model string) Limit {

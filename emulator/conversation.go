@@ -25,8 +25,9 @@ func (e *Emulator) keepConversation(c *conversation) {
 	e.store.conversations.add(c.view.ID, c)
 }
 
-// extend adds to a conversation; to one that is gone by now, nothing.
-func (e *Emulator) extend(id string, confirmations []generated.ToolCallConfirmation, added []generated.Entry) {
+// extend adds to a conversation entries that are so many bytes; to one that is gone by
+// now, nothing.
+func (e *Emulator) extend(id string, confirmations []generated.ToolCallConfirmation, added []generated.Entry, bytes int) {
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
 	c, ok := e.store.conversations.get(id)
@@ -41,6 +42,8 @@ func (e *Emulator) extend(id string, confirmations []generated.ToolCallConfirmat
 	}
 	c.entries = append(c.entries, added...)
 	c.view.UpdatedAt = timestamp()
+	c.bytes += bytes
+	e.store.conversations.weigh(id)
 }
 
 // GetConversation returns a conversation.

@@ -19,8 +19,8 @@ type store struct {
 
 func newStore() *store {
 	return &store{
-		conversations: newShelf[*conversation](MaxConversations),
-		agents:        newShelf[*agent](MaxAgents),
+		conversations: newShelf[*conversation](MaxConversations, MaxKeptBytes),
+		agents:        newShelf[*agent](MaxAgents, MaxKeptBytes),
 	}
 }
 
@@ -37,47 +37,71 @@ func (s *store) counts() (conversations, agents int) {
 	return len(s.conversations.byID), len(s.agents.byID)
 }
 
-// shelf keeps so many things by id, in order of their creation; the oldest gives way.
-type shelf[T any] struct {
-	most  int
-	byID  map[string]T
-	order []shelved[T] // oldest first
+// sized is what says how many bytes it is taken to have. That may change, which a shelf
+// has to be told.
+type sized interface{ size() int }
+
+// shelf keeps so many things of so many bytes by id, in order of their creation; the
+// oldest gives way.
+type shelf[T sized] struct {
+	most, mostBytes int
+	bytes           int
+	byID            map[string]*shelved[T]
+	order           []*shelved[T] // oldest first
 }
 
-type shelved[T any] struct {
+type shelved[T sized] struct {
 	id    string
 	thing T
+	bytes int // as it was weighed last
 }
 
-func newShelf[T any](most int) shelf[T] {
-	return shelf[T]{most: most, byID: map[string]T{}}
+func newShelf[T sized](most, mostBytes int) shelf[T] {
+	return shelf[T]{most: most, mostBytes: mostBytes, byID: map[string]*shelved[T]{}}
 }
 
 func (s *shelf[T]) add(id string, thing T) {
-	if len(s.order) >= s.most {
-		s.dropOldest()
+	item := &shelved[T]{id: id, thing: thing}
+	s.byID[id] = item
+	s.order = append(s.order, item)
+	s.weigh(id)
+}
+
+// weigh takes in that a thing has another size than before. The newest stays in any
+// case.
+func (s *shelf[T]) weigh(id string) {
+	item := s.byID[id]
+	s.bytes -= item.bytes
+	item.bytes = item.thing.size()
+	s.bytes += item.bytes
+	for len(s.order) > s.most || len(s.order) > 1 && s.bytes > s.mostBytes {
+		oldest := s.order[0]
+		s.order[0] = nil // What is below the slice stays in memory for a while.
+		s.order = s.order[1:]
+		s.forget(oldest)
 	}
-	s.byID[id] = thing
-	s.order = append(s.order, shelved[T]{id, thing})
 }
 
-func (s *shelf[T]) dropOldest() {
-	delete(s.byID, s.order[0].id)
-	s.order[0] = shelved[T]{} // What is below the slice stays in memory for a while.
-	s.order = s.order[1:]
+func (s *shelf[T]) forget(item *shelved[T]) {
+	delete(s.byID, item.id)
+	s.bytes -= item.bytes
 }
 
-func (s *shelf[T]) get(id string) (T, bool) {
-	thing, ok := s.byID[id]
+func (s *shelf[T]) get(id string) (thing T, ok bool) {
+	item, ok := s.byID[id]
+	if ok {
+		thing = item.thing
+	}
 	return thing, ok
 }
 
 func (s *shelf[T]) remove(id string) bool {
-	if _, ok := s.byID[id]; !ok {
+	item, ok := s.byID[id]
+	if !ok {
 		return false
 	}
-	delete(s.byID, id)
-	i := slices.IndexFunc(s.order, func(item shelved[T]) bool { return item.id == id })
+	s.forget(item)
+	i := slices.Index(s.order, item)
 	s.order = slices.Delete(s.order, i, i+1)
 	return true
 }
@@ -98,4 +122,7 @@ type conversation struct {
 	view    generated.Conversation
 	own     settings // that it was started with, without those of its agent
 	entries []generated.Entry
+	bytes   int // of the requests that made it and of the outputs, as JSON
 }
+
+func (c *conversation) size() int { return c.bytes }

@@ -17,18 +17,25 @@ type agent struct {
 	id       string
 	versions []generated.Agent // oldest first
 	numbers  []int             // theirs, as each of them shows them
+	sizes    []int             // of the requests that made them, in bytes
+	bytes    int               // the sum of these
 	current  int
 	aliases  map[string]generated.AgentAliasResponse
 }
 
-// add makes a version the newest and the current one.
-func (a *agent) add(version generated.Agent) {
+func (a *agent) size() int { return a.bytes }
+
+// add makes a version, which a request of so many bytes has, the newest and the current
+// one. The oldest give way where they are too many or too large.
+func (a *agent) add(version generated.Agent, bytes int) {
 	if n := len(a.numbers); n > 0 {
 		version.Version = a.numbers[n-1] + 1
 	}
 	a.versions, a.numbers = append(a.versions, version), append(a.numbers, version.Version)
+	a.sizes = append(a.sizes, bytes)
+	a.bytes += bytes
 	a.current = version.Version
-	if len(a.versions) > MaxVersions {
+	for len(a.versions) > MaxVersions || len(a.versions) > 1 && a.bytes > MaxKeptBytes {
 		a.dropOldest()
 	}
 }
@@ -36,7 +43,8 @@ func (a *agent) add(version generated.Agent) {
 func (a *agent) dropOldest() {
 	oldest := a.numbers[0]
 	a.versions[0] = generated.Agent{} // What is below the slice stays in memory for a while.
-	a.versions, a.numbers = a.versions[1:], a.numbers[1:]
+	a.bytes -= a.sizes[0]
+	a.versions, a.numbers, a.sizes = a.versions[1:], a.numbers[1:], a.sizes[1:]
 	maps.DeleteFunc(a.aliases, func(_ string, alias generated.AgentAliasResponse) bool { return alias.Version == oldest })
 }
 

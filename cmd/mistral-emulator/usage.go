@@ -12,7 +12,7 @@ import (
 func usage(flags *flag.FlagSet) {
 	_, _ = fmt.Fprint(flags.Output(), introduction+examples+"\nFlags:\n")
 	flags.PrintDefaults()
-	_, _ = fmt.Fprint(flags.Output(), scripts+indented(sampleScript)+faults+indented(sampleFaults)+"\nKinds of faults:\n"+kinds()+control+ending)
+	_, _ = fmt.Fprint(flags.Output(), scripts+indented(sampleScript)+faults+indented(sampleFaults)+"\nKinds of faults:\n"+kinds()+control+kept()+ending)
 }
 
 const introduction = `Usage: mistral-emulator [flags]
@@ -67,6 +67,16 @@ While it runs (with -control), below the address it prints:
   DELETE /_emulator/faults    none
   GET    /_emulator/requests  the last 100 requests; ?last=N for another number
 `
+
+// kept is the most that the emulator keeps.
+func kept() string {
+	return fmt.Sprintf(`
+All is kept in memory: at most %d conversations and %d agents, each kind of at most
+%d MiB as JSON; %d versions of an agent; %d requests that were served, and the
+bodies of %d. The oldest give way. A conversation of %d entries is full.
+`, emulator.MaxConversations, emulator.MaxAgents, emulator.MaxKeptBytes>>20, emulator.MaxVersions,
+		emulator.MaxRecorded, emulator.MaxRecordedBodies, emulator.MaxEntries)
+}
 
 const ending = `
 It ends with status 0 when it is interrupted, 1 if it cannot serve or a file is not
