@@ -25,14 +25,25 @@ type Emulator struct {
 	plan     *plan
 	journal  *journal
 	store    *store
+	door     *door // nil where the listener is another's
 }
 
 // New returns an emulator. It panics when a field of the configuration makes no
-// sense; [Start] returns that as an error.
+// sense, and for [FaultRefuse]; [Start] returns the former as an error, and can do the
+// latter.
 func New(cfg Config) *Emulator {
-	if err := cfg.validate(); err != nil {
+	err := cfg.validate()
+	if err == nil {
+		err = (*door)(nil).fit(cfg.Faults)
+	}
+	if err != nil {
 		panic(err)
 	}
+	return newEmulator(cfg, nil)
+}
+
+// newEmulator is New for a configuration that is right.
+func newEmulator(cfg Config, door *door) *Emulator {
 	cfg.Faults = slices.Clone(cfg.Faults) // Reset returns to them.
 	if cfg.Model == nil {
 		cfg.Model = DefaultModel
@@ -44,6 +55,7 @@ func New(cfg Config) *Emulator {
 		plan:     newPlan(cfg),
 		journal:  newJournal(),
 		store:    newStore(),
+		door:     door,
 	}
 	e.routes = server.HandlerWithOptions(api{e}, server.StdHTTPServerOptions{
 		ErrorHandlerFunc: func(_ http.ResponseWriter, r *http.Request, err error) {

@@ -21,6 +21,11 @@ const (
 	FaultReset FaultKind = "reset"
 	// FaultStall sends nothing, and goes on so until the client leaves.
 	FaultStall FaultKind = "stall"
+	// FaultRefuse closes the connection as FaultClose does, and the listener too, for
+	// Delay: who connects meanwhile is refused by the system. Other connections that are
+	// open stay so. Only an emulator that listens itself ([Start], [Listen], the command)
+	// can do it; [New] panics and [Emulator.SetFaults] returns an error otherwise.
+	FaultRefuse FaultKind = "refuse"
 )
 
 // Kinds that take the place of the reply: a status, in the forms that were seen on the
@@ -106,6 +111,7 @@ type traits struct {
 	only     calls    // that it can strike
 	events   bool     // Events means something
 	waits    bool     // Delay must be set
+	shuts    bool     // it needs a door
 }
 
 // calls are kinds of calls.
@@ -121,6 +127,8 @@ var kinds = map[FaultKind]traits{
 	FaultClose: {replaces: true},
 	FaultReset: {replaces: true},
 	FaultStall: {replaces: true},
+
+	FaultRefuse: {replaces: true, waits: true, shuts: true},
 
 	FaultUnauthorized: replaced(errUnauthorized, nil),
 	FaultPayment: replaced(apiError(http.StatusPaymentRequired,

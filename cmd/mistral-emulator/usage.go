@@ -50,7 +50,7 @@ const sampleScript = `rules:
 const faults = `
 Faults (-faults) strike the requests of an operation, or all, that nth, every, times
 and probability leave; the first in the list that may. Some have a delay, events,
-bytes, fields or a header:
+bytes, fields or a header; refuse has a delay, for which the port is closed:
 `
 
 const sampleFaults = `- {kind: 429-tokens, operation: StartConversation, times: 2, header: {Retry-After: "1"}}
