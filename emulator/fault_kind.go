@@ -97,6 +97,15 @@ const (
 	FaultUnknownEvent FaultKind = "unknown-event"
 	// FaultDuplicateEvent sends the next event twice.
 	FaultDuplicateEvent FaultKind = "duplicate-event"
+	// FaultMissingBlankLine leaves out the blank line behind the next event, which runs
+	// into the one after it: by the rules of event streams they are one, with the data of
+	// both. The last event of a stream never ends then, and is none.
+	FaultMissingBlankLine FaultKind = "missing-blank-line"
+	// FaultStrayLines puts into the next event, before its own, lines that the rules have a
+	// reader pass over: a comment, fields that are unknown or have no colon, a time that is
+	// no number, NUL bytes, and data behind a byte order mark, which is a mark at the
+	// beginning of a stream alone.
+	FaultStrayLines FaultKind = "stray-lines"
 )
 
 // Replaces reports whether the fault takes the place of the reply, so that the call
@@ -173,6 +182,9 @@ var kinds = map[FaultKind]traits{
 	FaultMalformedEvent: {only: streamedCall, events: true},
 	FaultUnknownEvent:   {only: streamedCall, events: true},
 	FaultDuplicateEvent: {only: streamedCall, events: true},
+
+	FaultMissingBlankLine: {only: streamedCall, events: true},
+	FaultStrayLines:       {only: streamedCall, events: true},
 }
 
 func replaced(reply *failure, refused *refusal) traits {

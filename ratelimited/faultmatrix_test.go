@@ -233,6 +233,10 @@ func afflictions() []affliction {
 		onStreams(fine, affliction{note: "after 2 events", fault: after(emulator.FaultUnknownEvent, 2), whole: true}),
 		onStreams(fine, affliction{fault: kind(emulator.FaultDuplicateEvent), whole: true}),
 		onStreams(fine, affliction{note: "after 2 events", fault: after(emulator.FaultDuplicateEvent, 2), whole: true}),
+		onStreams(final(aStreamError(0, nil)), affliction{fault: kind(emulator.FaultMissingBlankLine)}),
+		onStreams(final(aStreamError(2, nil)), affliction{note: "after 2 events", fault: after(emulator.FaultMissingBlankLine, 2)}),
+		onStreams(fine, affliction{fault: kind(emulator.FaultStrayLines), whole: true}),
+		onStreams(fine, affliction{note: "after 2 events", fault: after(emulator.FaultStrayLines, 2), whole: true}),
 	}
 }
 
