@@ -34,7 +34,9 @@ type Config struct {
 
 	// Latency is the time from the admission of a call to its reply.
 	Latency time.Duration
-	// TokenDelay is the time between two deltas of a stream.
+	// TokenDelay is the time between two deltas of a stream, a word or so each. A plain
+	// reply comes when a stream of the same would end, as a model is no faster for it; who
+	// leaves before is charged nothing.
 	TokenDelay time.Duration
 
 	// Model replaces [DefaultModel]. It may be called from many goroutines at once. The

@@ -235,6 +235,9 @@ func (e *Emulator) execute(r *http.Request, call run) {
 		s.play(call, t)
 		return
 	}
+	if e.generate(ctx, t.outputs) != nil {
+		return
+	}
 	call.open()
 	e.settle(x, call, t.outputs, t.usage)
 	e.limitHeaders(x)
