@@ -31,6 +31,13 @@ type Config struct {
 	// RetryAfter adds a Retry-After header, in whole seconds rounded up, to a 429. The
 	// real API does not send it.
 	RetryAfter bool
+	// ChatHeaders adds the headers that the real API sends with chat completions, and not
+	// with conversations so far, where it sends others, to those: the requests of a minute
+	// that a model may have and has left, as x-ratelimit-limit-req-minute and
+	// x-ratelimit-remaining-req-minute, and what a call that was admitted has cost, as
+	// x-ratelimit-tokens-query-cost. Of a limit that is no whole number a minute, it is the
+	// next lower, at least 1; what is left is counted in the way of Mode.
+	ChatHeaders bool
 
 	// Latency is the time from the admission of a call to its reply.
 	Latency time.Duration

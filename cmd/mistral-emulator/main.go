@@ -70,6 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	script := flags.String("script", "", "`file` with rules for what the model answers, YAML or JSON (default the built-in model)")
 	faults := flags.String("faults", "", "`file` with what goes wrong, and when, YAML or JSON (default nothing)")
 	flags.BoolVar(&cfg.RetryAfter, "retry-after", false, "send Retry-After with a 429, which the real API does not")
+	flags.BoolVar(&cfg.ChatHeaders, "chat-headers", false, "send what is left of a minute's requests and the cost of a call too, as the real API does with chat completions only")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			flags.SetOutput(stdout)
