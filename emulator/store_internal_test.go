@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -138,10 +139,15 @@ func TestStoreIsBoundedInBytes(t *testing.T) {
 // A conversation or an agent that is too large by itself.
 func TestOneThingIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
-	e := New(Config{})
+	e := New(Config{Model: func(context.Context, Prompt) Reply { return Reply{Text: "ok"} }})
 	id := e.ask(t, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Hello"}`, http.StatusOK)
 	c, _ := e.store.conversations.get(id)
 	entry := idOf(c.entries[0])
+	before, text := c.bytes, strings.Repeat("x", 10_000)
+	e.ask(t, http.MethodPost, "/v1/conversations/"+id, fmt.Sprintf(`{"inputs":%q}`, text), http.StatusOK)
+	if c.bytes < before+len(text) {
+		t.Errorf("with %d bytes more, %d bytes are %d", len(text), before, c.bytes)
+	}
 	c.bytes = MaxKeptBytes - 20
 	e.ask(t, http.MethodPost, "/v1/conversations/"+id, `{"inputs":"Hello"}`, http.StatusOK)
 	e.ask(t, http.MethodPost, "/v1/conversations/"+id, `{"inputs":"Hello"}`, http.StatusBadRequest)
