@@ -19,6 +19,7 @@ func (e api) CreateAgent(_ http.ResponseWriter, r *http.Request) {
 	if _, ok := e.manage(r); !ok {
 		return
 	}
+	e.store.mu.Lock()
 	now := timestamp()
 	a := &agent{id: newID(agentID), aliases: map[string]generated.AgentAliasResponse{}}
 	a.add(generated.Agent{
@@ -26,9 +27,8 @@ func (e api) CreateAgent(_ http.ResponseWriter, r *http.Request) {
 		Model: request.Model, Name: request.Name, Description: request.Description, Instructions: request.Instructions,
 		Tools: request.Tools, CompletionArgs: request.CompletionArgs, Guardrails: request.Guardrails,
 		Handoffs: request.Handoffs, Metadata: request.Metadata, VersionMessage: request.VersionMessage,
-	})
-	e.store.mu.Lock()
-	e.store.agents.add(a.id, a)
+	}, len(x.body))
+	e.store.agents.add(a.id, a) // Under one lock with its id, so that ids are in order.
 	view := a.view(a.current)
 	e.store.mu.Unlock()
 	e.ok(x, view)
@@ -63,7 +63,8 @@ func (e api) UpdateAgent(_ http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	e.change(r, id, func(a *agent) (any, *failure) {
-		a.add(updated(a.versions[a.current], request))
+		a.add(updated(*a.version(a.current), request), len(x.body))
+		e.store.agents.weigh(a.id)
 		return a.view(a.current), nil
 	})
 }
@@ -117,7 +118,7 @@ func (e api) ListAgents(_ http.ResponseWriter, r *http.Request, p generated.List
 	}
 	if x, ok := e.manage(r); ok {
 		f := agentFilter{p.DeploymentChat, p.Sources, p.Name, p.Search, p.ID, p.Metadata}
-		e.ok(x, page(e.agents(f), number, size))
+		e.ok(x, e.agents(f, "", number, size))
 	}
 }
 
@@ -141,12 +142,9 @@ func (e api) ListAgentPages(_ http.ResponseWriter, r *http.Request, p generated.
 	if !ok {
 		return
 	}
-	list := e.agents(agentFilter{p.DeploymentChat, p.Sources, p.Name, p.Search, p.ID, p.Metadata})
-	if after != "" { // Ids sort by age.
-		list = slices.DeleteFunc(list, func(a generated.Agent) bool { return a.ID >= after })
-	}
-	reply := generated.AgentListPage{Object: "list", Data: page(list, 0, size)}
-	if len(list) > size {
+	list := e.agents(agentFilter{p.DeploymentChat, p.Sources, p.Name, p.Search, p.ID, p.Metadata}, after, 0, size+1)
+	reply := generated.AgentListPage{Object: "list", Data: list[:min(size, len(list))]}
+	if len(list) > size { // There is one more than was asked for.
 		reply.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(list[size-1].ID))
 	}
 	e.ok(x, reply)
@@ -160,7 +158,7 @@ type agentFilter struct {
 	metadata         *map[string]any
 }
 
-func (f agentFilter) passes(a generated.Agent) bool {
+func (f agentFilter) passes(a *generated.Agent) bool {
 	switch {
 	case f.deployed != nil && a.DeploymentChat != *f.deployed,
 		f.sources != nil && !slices.Contains(*f.sources, generated.RequestSource(a.Source)),
@@ -175,15 +173,17 @@ func (f agentFilter) passes(a generated.Agent) bool {
 	return true
 }
 
-// agents returns the agents that a filter lets pass, newest first.
-func (e *Emulator) agents(f agentFilter) []generated.Agent {
+// agents returns one page, newest first, of the agents that a filter lets pass and that
+// are older than the one of the id after, unless that is "".
+func (e *Emulator) agents(f agentFilter, after string, number, size int) []generated.Agent {
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
-	list := []generated.Agent{}
-	for _, a := range e.store.agents.newest() {
-		if view := a.view(a.current); f.passes(view) {
-			list = append(list, view)
-		}
+	list := page(e.store.agents.newest(), number, size, func(a *agent) bool {
+		return (after == "" || a.id < after) && f.passes(a.version(a.current))
+	})
+	views := make([]generated.Agent, len(list))
+	for i, a := range list {
+		views[i] = a.view(a.current)
 	}
-	return list
+	return views
 }

@@ -107,16 +107,23 @@ func TestAgentLists(t *testing.T) {
 			t.Errorf("list%s is %q, want %q", query, got, want)
 		}
 	}
-	var pages []string
-	for token := ""; ; {
-		p := read[generated.AgentListPage](a.do(http.MethodGet, "/v1/agents/pages?page_size=2&page_token="+token, ""))
-		pages = append(pages, joined(p.Data))
-		if token = p.NextPageToken; token == "" {
-			break
+	for query, want := range map[string]string{
+		"page_size=2":          "z3 z2; z1 a2; a1",
+		"page_size=5":          "z3 z2 z1 a2 a1",
+		"page_size=2&search=z": "z3 z2; z1",
+		"page_size=1&metadata=" + url.QueryEscape(`{"team":"a"}`): "a2; a1",
+	} {
+		var pages []string
+		for token := ""; len(pages) < 10; {
+			p := read[generated.AgentListPage](a.do(http.MethodGet, "/v1/agents/pages?"+query+"&page_token="+token, ""))
+			pages = append(pages, joined(p.Data))
+			if token = p.NextPageToken; token == "" {
+				break
+			}
 		}
-	}
-	if got := strings.Join(pages, "; "); got != "z3 z2; z1 a2; a1" {
-		t.Errorf("pages are %s", got)
+		if got := strings.Join(pages, "; "); got != want {
+			t.Errorf("pages of %s are %s, want %s", query, got, want)
+		}
 	}
 	a.unchecked().do(http.MethodGet, "/v1/agents/pages?page_token=nonsense", "").want(http.StatusUnprocessableEntity)
 }

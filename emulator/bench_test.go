@@ -1,8 +1,10 @@
 package emulator_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,38 +14,71 @@ import (
 )
 
 // BenchmarkServe has 64 connections on the loopback interface, client and server
-// sharing the processors, and reports requests a second.
+// sharing the processors, and reports requests a second, and what is in use of the heap
+// when all is done. The lists that are full are of a store that keeps all that it can.
 func BenchmarkServe(b *testing.B) {
-	const connections = 64
-	for name, request := range map[string]struct{ method, path, body string }{
-		"start":  {http.MethodPost, "/v1/conversations", plainHello},
-		"stream": {http.MethodPost, "/v1/conversations", streamHello},
-		"list":   {http.MethodGet, "/v1/agents", ""},
+	for _, test := range []struct {
+		name, method, path, body string
+		full                     bool
+	}{
+		{name: "start", method: http.MethodPost, path: "/v1/conversations", body: plainHello},
+		{name: "stream", method: http.MethodPost, path: "/v1/conversations", body: streamHello},
+		{name: "list", method: http.MethodGet, path: "/v1/agents"},
+		{name: "full/conversations", method: http.MethodGet, path: "/v1/conversations", full: true},
+		{name: "full/conversations-last", method: http.MethodGet, path: "/v1/conversations?page=99", full: true},
+		{name: "full/agents", method: http.MethodGet, path: "/v1/agents", full: true},
+		{name: "full/agents-last", method: http.MethodGet, path: "/v1/agents?page=499", full: true},
+		{name: "full/agents-none", method: http.MethodGet, path: "/v1/agents?name=nobody", full: true},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(test.name, func(b *testing.B) {
 			server, err := emulator.Start(emulator.Config{RequestsPerSecond: 1e9, TokensPerMinute: 1 << 40, Control: true})
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer func() { _ = server.Close() }()
-			transport := &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections}
-			defer transport.CloseIdleConnections()
-			var left atomic.Int64
-			left.Store(int64(b.N))
-			b.ResetTimer()
-			var group sync.WaitGroup
-			for range connections {
-				group.Go(func() {
-					for left.Add(-1) >= 0 {
-						if status := send(b, transport, request.method, server.URL()+request.path, request.body); status != http.StatusOK {
-							b.Errorf("status is %d", status)
-						}
-					}
-				})
+			if test.full {
+				fillStore(b, server.Emulator)
 			}
-			group.Wait()
+			b.ResetTimer()
+			serve(b, server, test.method, test.path, test.body)
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+			b.StopTimer()
+			runtime.GC()
+			var memory runtime.MemStats
+			runtime.ReadMemStats(&memory)
+			b.ReportMetric(float64(memory.HeapAlloc)/(1<<20), "MB-heap")
 		})
+	}
+}
+
+// serve has b.N requests sent.
+func serve(b *testing.B, server *emulator.Server, method, path, body string) {
+	b.Helper()
+	const connections = 64
+	transport := &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections}
+	defer transport.CloseIdleConnections()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var group sync.WaitGroup
+	for range connections {
+		group.Go(func() {
+			for left.Add(-1) >= 0 {
+				if status := send(b, transport, method, server.URL()+path, body); status != http.StatusOK {
+					b.Errorf("status is %d", status)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func fillStore(b *testing.B, e *emulator.Emulator) {
+	b.Helper()
+	for i := range emulator.MaxAgents {
+		direct(b.Context(), e, http.MethodPost, "/v1/agents", fmt.Sprintf(`{"model":"m","name":"agent %d"}`, i))
+	}
+	for range emulator.MaxConversations {
+		direct(b.Context(), e, http.MethodPost, "/v1/conversations", plainHello)
 	}
 }
 

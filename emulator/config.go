@@ -9,7 +9,8 @@ import (
 )
 
 // Config says how an emulator behaves. The zero value has no limits, takes any key
-// and answers at once.
+// and answers at once. What it keeps is bounded, in number and in bytes: see
+// [MaxConversations] and its like.
 type Config struct {
 	// APIKey is the bearer token that requests must carry; "" takes any but an empty one.
 	APIKey string
@@ -30,10 +31,19 @@ type Config struct {
 	// RetryAfter adds a Retry-After header, in whole seconds rounded up, to a 429. The
 	// real API does not send it.
 	RetryAfter bool
+	// ChatHeaders adds the headers that the real API sends with chat completions, and not
+	// with conversations so far, where it sends others, to those: the requests of a minute
+	// that a model may have and has left, as x-ratelimit-limit-req-minute and
+	// x-ratelimit-remaining-req-minute, and what a call that was admitted has cost, as
+	// x-ratelimit-tokens-query-cost. Of a limit that is no whole number a minute, it is the
+	// next lower, at least 1; what is left is counted in the way of Mode.
+	ChatHeaders bool
 
 	// Latency is the time from the admission of a call to its reply.
 	Latency time.Duration
-	// TokenDelay is the time between two deltas of a stream.
+	// TokenDelay is the time between two deltas of a stream, a word or so each. A plain
+	// reply comes when a stream of the same would end, as a model is no faster for it; who
+	// leaves before is charged nothing.
 	TokenDelay time.Duration
 
 	// Model replaces [DefaultModel]. It may be called from many goroutines at once. The
@@ -78,6 +88,10 @@ const (
 	MaxAgents        = 10_000
 	MaxVersions      = 1_000
 	MaxEntries       = 10_000
+	// MaxKeptBytes is of all conversations, and once more of all agents: the bytes of the
+	// requests that made them and of the outputs, as JSON. In memory it may be several
+	// times that.
+	MaxKeptBytes = 256 << 20
 )
 
 func (c Config) limit(model string) Limit {

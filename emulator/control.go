@@ -24,7 +24,7 @@ func (e *Emulator) Reset() {
 // limited or struck by faults.
 func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	c := control{e: e, w: w}
-	if e.cfg.APIKey != "" { // An emulator that has a key is not for everybody to look at.
+	if e.isKey != nil { // An emulator that has a key is not for everybody to look at.
 		if refused := e.authorize(r); refused != nil {
 			c.reply(refused.status, refused.body)
 			return

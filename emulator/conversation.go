@@ -25,8 +25,9 @@ func (e *Emulator) keepConversation(c *conversation) {
 	e.store.conversations.add(c.view.ID, c)
 }
 
-// extend adds to a conversation; to one that is gone by now, nothing.
-func (e *Emulator) extend(id string, confirmations []generated.ToolCallConfirmation, added []generated.Entry) {
+// extend adds to a conversation entries that are so many bytes; to one that is gone by
+// now, nothing.
+func (e *Emulator) extend(id string, confirmations []generated.ToolCallConfirmation, added []generated.Entry, bytes int) {
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
 	c, ok := e.store.conversations.get(id)
@@ -41,6 +42,8 @@ func (e *Emulator) extend(id string, confirmations []generated.ToolCallConfirmat
 	}
 	c.entries = append(c.entries, added...)
 	c.view.UpdatedAt = timestamp()
+	c.bytes += bytes
+	e.store.conversations.weigh(id)
 }
 
 // GetConversation returns a conversation.
@@ -86,15 +89,22 @@ func (e api) ListConversations(_ http.ResponseWriter, r *http.Request, params ge
 	if !ok {
 		return
 	}
+	e.ok(x, e.conversations(params.Metadata, number, size))
+}
+
+// conversations returns one page of the conversations that carry what a filter asks
+// for; nil lets all pass.
+func (e *Emulator) conversations(filter *map[string]any, number, size int) []generated.Conversation {
 	e.store.mu.Lock()
-	list := []generated.Conversation{}
-	for _, c := range e.store.conversations.newest() {
-		if params.Metadata == nil || carries(c.view.Metadata, *params.Metadata) {
-			list = append(list, c.view)
-		}
+	defer e.store.mu.Unlock()
+	list := page(e.store.conversations.newest(), number, size, func(c *conversation) bool {
+		return filter == nil || carries(c.view.Metadata, *filter)
+	})
+	views := make([]generated.Conversation, len(list))
+	for i, c := range list {
+		views[i] = c.view
 	}
-	e.store.mu.Unlock()
-	e.ok(x, page(list, number, size))
+	return views
 }
 
 // DeleteConversation forgets a conversation.
@@ -120,26 +130,4 @@ func (e *Emulator) found(r *http.Request, ok bool, missing *failure) (*exchange,
 		return x, false
 	}
 	return e.manage(r)
-}
-
-// paging returns the page that is asked for, which the document does not bound.
-func paging(number, size *int, usual int) (int, int, *failure) {
-	n, s := 0, usual
-	if number != nil {
-		n = *number
-	}
-	if size != nil {
-		s = *size
-	}
-	switch {
-	case n < 0:
-		return 0, 0, refuse(fieldError{
-			Type: "greater_than_equal", Loc: []any{"query", "page"}, Msg: "Input should be greater than or equal to 0", Input: n,
-		})
-	case s < 1:
-		return 0, 0, refuse(fieldError{
-			Type: "greater_than_equal", Loc: []any{"query", "page_size"}, Msg: "Input should be greater than or equal to 1", Input: s,
-		})
-	}
-	return n, s, nil
 }

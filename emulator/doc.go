@@ -62,10 +62,11 @@
 //
 // All in memory, and at most [MaxConversations] conversations, [MaxAgents] agents,
 // [MaxVersions] versions of an agent, [MaxEntries] entries of a conversation,
-// [MaxRecorded] requests and [MaxRecordedBodies] of their bodies, each at most
-// [MaxRecordedBody] bytes, and 1,000 models that are counted one by one. The oldest
-// conversations, agents, versions and requests give way to new ones; a conversation
-// that is full refuses more; models beyond are counted together.
+// [MaxKeptBytes] of the JSON of conversations and as many of agents, [MaxRecorded]
+// requests and [MaxRecordedBodies] of their bodies, each at most [MaxRecordedBody] bytes,
+// and 1,000 models that are counted one by one. The oldest conversations, agents,
+// versions and requests give way to new ones, and to others that grow; a conversation
+// that is full by itself refuses more; models beyond are counted together.
 //
 // # What it does not do
 //

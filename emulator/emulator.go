@@ -18,32 +18,47 @@ import (
 // Emulator is the API as an [http.Handler]. It is safe for concurrent use. Make one
 // with [New]; the zero value is of no use.
 type Emulator struct {
-	cfg      Config
+	cfg      Config            // without its key
+	isKey    func(string) bool // a function, as no printer looks into one; nil takes any key
 	contract *contract.Contract
 	routes   http.Handler
 	gate     *gate
 	plan     *plan
 	journal  *journal
 	store    *store
+	door     *door // nil where the listener is another's
 }
 
 // New returns an emulator. It panics when a field of the configuration makes no
-// sense; [Start] returns that as an error.
+// sense, and for [FaultRefuse]; [Start] returns the former as an error, and can do the
+// latter.
 func New(cfg Config) *Emulator {
-	if err := cfg.validate(); err != nil {
+	err := cfg.validate()
+	if err == nil {
+		err = (*door)(nil).fit(cfg.Faults)
+	}
+	if err != nil {
 		panic(err)
 	}
+	return newEmulator(cfg, nil)
+}
+
+// newEmulator is New for a configuration that is right.
+func newEmulator(cfg Config, door *door) *Emulator {
 	cfg.Faults = slices.Clone(cfg.Faults) // Reset returns to them.
 	if cfg.Model == nil {
 		cfg.Model = DefaultModel
 	}
+	isKey := cfg.redact()
 	e := &Emulator{
 		cfg:      cfg,
+		isKey:    isKey,
 		contract: contract.Lenient(),
 		gate:     newGate(cfg),
 		plan:     newPlan(cfg),
 		journal:  newJournal(),
 		store:    newStore(),
+		door:     door,
 	}
 	e.routes = server.HandlerWithOptions(api{e}, server.StdHTTPServerOptions{
 		ErrorHandlerFunc: func(_ http.ResponseWriter, r *http.Request, err error) {
@@ -141,7 +156,7 @@ func (e *Emulator) authorize(r *http.Request) *failure {
 	switch {
 	case !strings.EqualFold(scheme, "Bearer") || key == "":
 		return errUnauthorized
-	case e.cfg.APIKey != "" && key != e.cfg.APIKey:
+	case e.isKey != nil && !e.isKey(key):
 		return errInvalidKey
 	}
 	return nil

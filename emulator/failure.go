@@ -52,6 +52,7 @@ var (
 	errNoVersion      = notFound("Agent version not found")
 	errNoAlias        = notFound("Agent alias not found")
 	errTooLong        = apiError(http.StatusBadRequest, fmt.Sprintf("Conversation has reached %d entries", MaxEntries), "invalid_request_error", "3051")
+	errTooMuch        = apiError(http.StatusBadRequest, fmt.Sprintf("Conversation has reached %d MiB", MaxKeptBytes>>20), "invalid_request_error", "3051")
 )
 
 // errorObject is the form of the errors that the platform reports.

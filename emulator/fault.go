@@ -42,7 +42,8 @@ type Fault struct {
 	Probability float64
 
 	// Delay is how long a request waits before it is struck; 0 is not at all. Of
-	// [FaultDrip] it is the time between two pieces.
+	// [FaultDrip] it is the time between two pieces, of [FaultRefuse] the time for which
+	// connections are refused.
 	Delay time.Duration
 	// Events is how many events of a stream are sent before those kinds strike that are
 	// about events. A stream that has no more than these is left alone, and counts as

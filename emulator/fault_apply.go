@@ -27,9 +27,12 @@ func (e *Emulator) strike(x *exchange, r *http.Request) bool {
 	}
 	x.fault = &strike{Fault: fault}
 	e.journal.strike(fault.Kind)
-	if fault.Kind == FaultDrip {
+	switch {
+	case fault.Kind == FaultDrip:
 		x.out = &dripper{ResponseWriter: x.out, ctx: r.Context(), fault: fault}
-	} else if sleep(r.Context(), fault.Delay) != nil {
+	case fault.Kind == FaultRefuse:
+		e.door.shut(fault.Delay) // First, so that who sees the end finds it so.
+	case sleep(r.Context(), fault.Delay) != nil:
 		return true
 	}
 	switch kind := kinds[fault.Kind]; {
@@ -37,7 +40,7 @@ func (e *Emulator) strike(x *exchange, r *http.Request) bool {
 		e.instead(x, kind, peeked)
 	case fault.Kind == FaultStall:
 		<-r.Context().Done()
-	case fault.Kind == FaultClose, fault.Kind == FaultReset:
+	case fault.Kind == FaultClose, fault.Kind == FaultReset, fault.Kind == FaultRefuse:
 		x.cut(fault.Kind == FaultReset)
 	default:
 		return false

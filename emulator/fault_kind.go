@@ -21,6 +21,11 @@ const (
 	FaultReset FaultKind = "reset"
 	// FaultStall sends nothing, and goes on so until the client leaves.
 	FaultStall FaultKind = "stall"
+	// FaultRefuse closes the connection as FaultClose does, and the listener too, for
+	// Delay: who connects meanwhile is refused by the system. Other connections that are
+	// open stay so. Only an emulator that listens itself ([Start], [Listen], the command)
+	// can do it; [New] panics and [Emulator.SetFaults] returns an error otherwise.
+	FaultRefuse FaultKind = "refuse"
 )
 
 // Kinds that take the place of the reply: a status, in the forms that were seen on the
@@ -92,6 +97,15 @@ const (
 	FaultUnknownEvent FaultKind = "unknown-event"
 	// FaultDuplicateEvent sends the next event twice.
 	FaultDuplicateEvent FaultKind = "duplicate-event"
+	// FaultMissingBlankLine leaves out the blank line behind the next event, which runs
+	// into the one after it: by the rules of event streams they are one, with the data of
+	// both. The last event of a stream never ends then, and is none.
+	FaultMissingBlankLine FaultKind = "missing-blank-line"
+	// FaultStrayLines puts into the next event, before its own, lines that the rules have a
+	// reader pass over: a comment, fields that are unknown or have no colon, a time that is
+	// no number, NUL bytes, and data behind a byte order mark, which is a mark at the
+	// beginning of a stream alone.
+	FaultStrayLines FaultKind = "stray-lines"
 )
 
 // Replaces reports whether the fault takes the place of the reply, so that the call
@@ -106,6 +120,7 @@ type traits struct {
 	only     calls    // that it can strike
 	events   bool     // Events means something
 	waits    bool     // Delay must be set
+	shuts    bool     // it needs a door
 }
 
 // calls are kinds of calls.
@@ -121,6 +136,8 @@ var kinds = map[FaultKind]traits{
 	FaultClose: {replaces: true},
 	FaultReset: {replaces: true},
 	FaultStall: {replaces: true},
+
+	FaultRefuse: {replaces: true, waits: true, shuts: true},
 
 	FaultUnauthorized: replaced(errUnauthorized, nil),
 	FaultPayment: replaced(apiError(http.StatusPaymentRequired,
@@ -165,6 +182,9 @@ var kinds = map[FaultKind]traits{
 	FaultMalformedEvent: {only: streamedCall, events: true},
 	FaultUnknownEvent:   {only: streamedCall, events: true},
 	FaultDuplicateEvent: {only: streamedCall, events: true},
+
+	FaultMissingBlankLine: {only: streamedCall, events: true},
+	FaultStrayLines:       {only: streamedCall, events: true},
 }
 
 func replaced(reply *failure, refused *refusal) traits {

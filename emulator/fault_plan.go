@@ -121,6 +121,9 @@ func (e *Emulator) SetFaults(list ...Fault) error {
 	if err := validateFaults(list); err != nil {
 		return err
 	}
+	if err := e.door.fit(list); err != nil {
+		return err
+	}
 	e.plan.set(list)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // strike is a fault that has struck a request, and how far the reply has come.
@@ -54,12 +55,19 @@ func (s *strike) event(ctx context.Context, name string, data []byte) (string, e
 		return frameText(unknown, encode(map[string]any{"type": unknown, "created_at": timestamp(), "note": "No document has this."})) + whole, nil
 	case FaultDuplicateEvent:
 		return whole + whole, nil
+	case FaultMissingBlankLine:
+		return strings.TrimSuffix(whole, "\n"), nil
+	case FaultStrayLines:
+		return strayLines + whole, nil
 	case FaultOversize:
 		return frameText(name, s.grow(data)), nil
 	default:
 		return whole, nil
 	}
 }
+
+// strayLines are those of [FaultStrayLines].
+const strayLines = ": a comment\nunheard_of: 1\nno colon\nretry: soon\nid: a\x00b\n\x00\n\uFEFFdata: {\n"
 
 func frameText(name string, data []byte) string {
 	return fmt.Sprintf("event: %s\ndata: %s\n\n", name, data)

@@ -125,6 +125,9 @@ func TestSpoiltStreams(t *testing.T) {
 		{emulator.FaultUnknownEvent, 4, "....u."},
 		{emulator.FaultUnknownEvent, 5, "....."},
 		{emulator.FaultDuplicateEvent, 1, "..d..."},
+		{emulator.FaultMissingBlankLine, 0, "m..."}, // The first and the second are one.
+		{emulator.FaultMissingBlankLine, 4, "....."},
+		{emulator.FaultStrayLines, 1, ".s..."},
 	} {
 		body := spoilt(t, emulator.Fault{Kind: test.kind, Events: test.events}, streamHello).body
 		var got strings.Builder
@@ -134,6 +137,8 @@ func TestSpoiltStreams(t *testing.T) {
 			switch {
 			case frame == last:
 				got.WriteString("d")
+			case strings.HasPrefix(frame, ": a comment\n") && json.Valid([]byte(data)):
+				got.WriteString("s")
 			case !json.Valid([]byte(data)):
 				got.WriteString("m")
 			case strings.Contains(frame, "unheard_of"):
@@ -146,6 +151,27 @@ func TestSpoiltStreams(t *testing.T) {
 		if got.String() != test.want || clean != 5 {
 			t.Errorf("%s after %d: %s, want %s", test.kind, test.events, &got, test.want)
 		}
+	}
+}
+
+// TestFrames pins the bytes of what is wrong with the frames.
+func TestFrames(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		kind   emulator.FaultKind
+		events int
+		want   string // before the event that comes next
+	}{
+		{emulator.FaultMissingBlankLine, 1, "}\nevent: message.output.delta\n"},
+		{emulator.FaultStrayLines, 2, "}\n\n: a comment\nunheard_of: 1\nno colon\nretry: soon\nid: a\x00b\n\x00\n\uFEFFdata: {\nevent: message.output.delta\n"},
+	} {
+		body := spoilt(t, emulator.Fault{Kind: test.kind, Events: test.events}, streamHello).body
+		if strings.Count(body, test.want) != 1 {
+			t.Errorf("%s: %q is not there once: %q", test.kind, test.want, body)
+		}
+	}
+	if body := spoilt(t, emulator.Fault{Kind: emulator.FaultMissingBlankLine, Events: 4}, streamHello).body; !strings.HasSuffix(body, "}\n") || strings.HasSuffix(body, "\n\n") {
+		t.Errorf("the last event ends: %q", body)
 	}
 }
 

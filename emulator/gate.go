@@ -19,6 +19,10 @@ type gate struct {
 type meters struct {
 	requests, tokens meter
 	limit            Limit
+
+	// What [Config.ChatHeaders] tells of requests, and judges none.
+	perMinute int
+	minute    meter
 }
 
 // refusal says why a call is refused and after how long it would not be.
@@ -50,7 +54,10 @@ func (g *gate) of(model string) *meters {
 	}
 	m = &meters{limit: g.cfg.limit(model)}
 	if rps := m.limit.RequestsPerSecond; rps > 0 {
-		m.requests = newMeter(g.cfg.Mode, requestQuota(rps), g.start)
+		q := requestQuota(rps)
+		m.requests = newMeter(g.cfg.Mode, q, g.start)
+		m.perMinute = q.perMinute()
+		m.minute = newMeter(g.cfg.Mode, windowQuota(m.perMinute, time.Minute), g.start)
 	}
 	if tpm := m.limit.TokensPerMinute; tpm > 0 {
 		m.tokens = newMeter(g.cfg.Mode, windowQuota(tpm, time.Minute), g.start)
@@ -80,6 +87,7 @@ func (g *gate) admit(model string, tools []string, arrived time.Time) *refusal {
 	}
 	if m.requests != nil {
 		m.requests.take(arrived, 1)
+		m.minute.take(arrived, 1)
 	}
 	return nil
 }
@@ -136,4 +144,15 @@ func (g *gate) tokens(model string, now time.Time) (limit, left int, ok bool) {
 		return 0, 0, false
 	}
 	return m.limit.TokensPerMinute, max(0, m.tokens.left(now)), true
+}
+
+// requests is tokens for the requests of a minute.
+func (g *gate) requests(model string, now time.Time) (limit, left int, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := g.of(model)
+	if m.minute == nil {
+		return 0, 0, false
+	}
+	return m.perMinute, max(0, m.minute.left(now)), true
 }

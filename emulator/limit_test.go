@@ -204,3 +204,46 @@ func TestToolLimits(t *testing.T) {
 		})
 	}
 }
+
+// TestChatHeaders has the headers of chat completions with the replies that have others;
+// without the switch none has them.
+func TestChatHeaders(t *testing.T) {
+	t.Parallel()
+	shown := func(w *httptest.ResponseRecorder) string {
+		var values []string
+		for _, name := range []string{"limit-req-minute", "remaining-req-minute", "tokens-query-cost"} {
+			values = append(values, w.Header().Get("x-ratelimit-"+name))
+		}
+		return strings.Join(values, " ")
+	}
+	for _, test := range []struct {
+		rps   float64
+		calls []string // "Say a", every 10 s; the cost is 5 tokens of prompt and 1 of reply
+	}{
+		{4.1, []string{"246 245 6", "246 245 6"}},
+		{0.05, []string{"3 2 6", "3 2 ", "3 2 6", "3 2 "}}, // 1 of 20 s
+		{0.01, []string{"1 0 6", "1 0 ", "1 0 "}},
+		{1e300, []string{"2147483647 2147483646 6"}},
+		{0, []string{"  6"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e := emulator.New(emulator.Config{RequestsPerSecond: test.rps, ChatHeaders: true})
+			for i, want := range test.calls {
+				if got := shown(run(t, e, "Say a")); got != want {
+					t.Errorf("at %v a second, call %d: %q, want %q", test.rps, i, got, want)
+				}
+				time.Sleep(10 * time.Second)
+			}
+		})
+	}
+	e := emulator.New(emulator.Config{RequestsPerSecond: 5, ChatHeaders: true})
+	for _, w := range []*httptest.ResponseRecorder{
+		direct(t.Context(), e, http.MethodPost, "/v1/conversations", streamHello),
+		direct(t.Context(), e, http.MethodGet, "/v1/conversations", ""),
+		run(t, emulator.New(emulator.Config{RequestsPerSecond: 5}), "Say a"),
+	} {
+		if got := shown(w); w.Code != http.StatusOK || got != "  " {
+			t.Errorf("%d has the headers %q, want none", w.Code, got)
+		}
+	}
+}

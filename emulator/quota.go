@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"math"
 	"math/big"
 	"strconv"
 	"time"
@@ -52,6 +53,15 @@ func windowQuota(n int, window time.Duration) quota {
 		capacity: capacity,
 		perNano:  new(big.Rat).Quo(capacity, big.NewRat(int64(window), 1)),
 	}
+}
+
+// perMinute is how many whole units there are in a minute, at least one.
+func (q quota) perMinute() int {
+	n := new(big.Rat).Mul(q.perNano, big.NewRat(int64(time.Minute), 1))
+	if most := big.NewRat(math.MaxInt32, 1); n.Cmp(most) > 0 {
+		n = most // Nobody sends that many.
+	}
+	return max(1, floor(n))
 }
 
 // ceil rounds up; what is beyond an int64 becomes its maximum.

@@ -63,10 +63,21 @@ func (e *Emulator) limitHeaders(x *exchange) {
 	if x.model == NoModel || x.stream {
 		return
 	}
-	e.gate.toolHeaders(x.out.Header(), x.tools, time.Now())
-	if limit, left, ok := e.gate.tokens(x.model, time.Now()); ok {
-		x.out.Header().Set("x-ratelimit-limit-tokens-minute", strconv.Itoa(limit))
-		x.out.Header().Set("x-ratelimit-remaining-tokens-minute", strconv.Itoa(left))
+	now, header := time.Now(), x.out.Header()
+	e.gate.toolHeaders(header, x.tools, now)
+	if limit, left, ok := e.gate.tokens(x.model, now); ok {
+		header.Set("x-ratelimit-limit-tokens-minute", strconv.Itoa(limit))
+		header.Set("x-ratelimit-remaining-tokens-minute", strconv.Itoa(left))
+	}
+	if !e.cfg.ChatHeaders {
+		return
+	}
+	if limit, left, ok := e.gate.requests(x.model, now); ok {
+		header.Set("x-ratelimit-limit-req-minute", strconv.Itoa(limit))
+		header.Set("x-ratelimit-remaining-req-minute", strconv.Itoa(left))
+	}
+	if x.refused == nil {
+		header.Set("x-ratelimit-tokens-query-cost", strconv.Itoa(x.tokens))
 	}
 }
 

@@ -20,15 +20,27 @@ type run struct {
 
 	confirmations []generated.ToolCallConfirmation
 	// start, when set, is called when it is known that there are outputs, and makes the
-	// conversation; keep, when set, is called when the call ends, with what it added.
+	// conversation; keep, when set, is called when the call ends, with what it added and
+	// how many bytes of that are outputs.
 	start func()
-	keep  func(added []generated.Entry)
+	keep  func(added []generated.Entry, bytes int)
 }
 
 func (c run) open() {
 	if c.start != nil {
 		c.start()
 	}
+}
+
+// full refuses a call whose conversation is long enough, or would have so many bytes.
+func (c run) full(bytes int) *failure {
+	switch {
+	case len(c.history)+len(c.inputs) >= MaxEntries:
+		return errTooLong
+	case bytes > MaxKeptBytes:
+		return errTooMuch
+	}
+	return nil
 }
 
 // StartConversation starts a conversation with a model or an agent.
@@ -45,6 +57,7 @@ func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
 	}
 	now := timestamp()
 	c := &conversation{
+		bytes: len(x.body),
 		view: generated.Conversation{
 			Object: "conversation", ID: newID(conversationID), CreatedAt: now, UpdatedAt: now,
 			Name: request.Name, Description: request.Description, Metadata: request.Metadata,
@@ -91,12 +104,14 @@ func (e api) AppendConversation(_ http.ResponseWriter, r *http.Request, id strin
 		inputs: inputEntries(request.Inputs, base.author), byClient: request.HandoffExecution == generated.HandoffExecutionClient,
 		confirmations: request.ToolConfirmations,
 	}
-	if len(call.history)+len(call.inputs) >= MaxEntries {
-		errTooLong.write(e.Emulator, x)
+	if refused := call.full(c.bytes + len(x.body)); refused != nil {
+		refused.write(e.Emulator, x)
 		return
 	}
 	if request.Store == nil || *request.Store {
-		call.keep = func(added []generated.Entry) { e.extend(id, request.ToolConfirmations, added) }
+		call.keep = func(added []generated.Entry, bytes int) {
+			e.extend(id, request.ToolConfirmations, added, len(x.body)+bytes)
+		}
 	}
 	e.execute(r, call)
 }
@@ -123,7 +138,7 @@ func (e api) RestartConversation(_ http.ResponseWriter, r *http.Request, id stri
 		return
 	}
 	now := timestamp()
-	c := &conversation{view: old.view, own: old.own}
+	c := &conversation{view: old.view, own: old.own, bytes: old.bytes + len(x.body)}
 	c.view.ID, c.view.CreatedAt, c.view.UpdatedAt = newID(conversationID), now, now
 	if request.Metadata != nil {
 		c.view.Metadata = request.Metadata
@@ -154,14 +169,14 @@ func (e api) begin(r *http.Request, c *conversation, call run, in generated.Conv
 	}
 	call.id, call.settings = c.view.ID, base.over(call.settings)
 	call.inputs = inputEntries(in, base.author)
-	if len(call.history)+len(call.inputs) >= MaxEntries {
-		errTooLong.write(e.Emulator, exchangeOf(r))
+	if refused := call.full(c.bytes); refused != nil {
+		refused.write(e.Emulator, exchangeOf(r))
 		return
 	}
 	if keep == nil || *keep {
 		c.entries = call.history
 		call.start = func() { e.keepConversation(c) }
-		call.keep = func(added []generated.Entry) { e.extend(c.view.ID, nil, added) }
+		call.keep = func(added []generated.Entry, bytes int) { e.extend(c.view.ID, nil, added, bytes) }
 	}
 	e.execute(r, call)
 }
@@ -220,6 +235,9 @@ func (e *Emulator) execute(r *http.Request, call run) {
 		s.play(call, t)
 		return
 	}
+	if e.generate(ctx, t.outputs) != nil {
+		return
+	}
 	call.open()
 	e.settle(x, call, t.outputs, t.usage)
 	e.limitHeaders(x)
@@ -239,7 +257,7 @@ func (e *Emulator) settle(x *exchange, call run, outputs []generated.Entry, usag
 	e.gate.chargeTools(usage.Connectors, time.Now())
 	e.journal.charge(x.model, x.tokens)
 	if call.keep != nil {
-		call.keep(slices.Concat(call.inputs, outputs))
+		call.keep(slices.Concat(call.inputs, outputs), len(encode(outputs)))
 	}
 }
 

@@ -31,14 +31,14 @@ func Listen(address string, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	door, err := openDoor(address)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
-		Emulator: New(cfg),
-		url:      "http://" + reachable(listener.Addr()),
+		Emulator: newEmulator(cfg, door),
+		url:      "http://" + reachable(door.Addr()),
 		served:   make(chan struct{}),
 		cancel:   cancel,
 	}
@@ -49,7 +49,7 @@ func Listen(address string, cfg Config) (*Server, error) {
 	}
 	go func() {
 		defer close(s.served)
-		_ = s.http.Serve(listener) // It always ends with an error: that it was closed.
+		_ = s.http.Serve(door) // It always ends with an error: that it was closed.
 	}()
 	return s, nil
 }

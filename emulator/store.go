@@ -1,7 +1,7 @@
 package emulator
 
 import (
-	"reflect"
+	"iter"
 	"slices"
 	"sync"
 
@@ -19,8 +19,8 @@ type store struct {
 
 func newStore() *store {
 	return &store{
-		conversations: newShelf[*conversation](MaxConversations),
-		agents:        newShelf[*agent](MaxAgents),
+		conversations: newShelf[*conversation](MaxConversations, MaxKeptBytes),
+		agents:        newShelf[*agent](MaxAgents, MaxKeptBytes),
 	}
 }
 
@@ -37,48 +37,84 @@ func (s *store) counts() (conversations, agents int) {
 	return len(s.conversations.byID), len(s.agents.byID)
 }
 
-// shelf keeps so many things by id, in order of their creation; the oldest gives way.
-type shelf[T any] struct {
-	most  int
-	byID  map[string]T
-	order []string
+// sized is what says how many bytes it is taken to have. That may change, which a shelf
+// has to be told.
+type sized interface{ size() int }
+
+// shelf keeps so many things of so many bytes by id, in order of their creation; the
+// oldest gives way.
+type shelf[T sized] struct {
+	most, mostBytes int
+	bytes           int
+	byID            map[string]*shelved[T]
+	order           []*shelved[T] // oldest first
 }
 
-func newShelf[T any](most int) shelf[T] {
-	return shelf[T]{most: most, byID: map[string]T{}}
+type shelved[T sized] struct {
+	id    string
+	thing T
+	bytes int // as it was weighed last
+}
+
+func newShelf[T sized](most, mostBytes int) shelf[T] {
+	return shelf[T]{most: most, mostBytes: mostBytes, byID: map[string]*shelved[T]{}}
 }
 
 func (s *shelf[T]) add(id string, thing T) {
-	if len(s.order) >= s.most {
-		delete(s.byID, s.order[0])
-		s.order = s.order[1:]
-	}
-	s.byID[id] = thing
-	s.order = append(s.order, id)
+	item := &shelved[T]{id: id, thing: thing}
+	s.byID[id] = item
+	s.order = append(s.order, item)
+	s.weigh(id)
 }
 
-func (s *shelf[T]) get(id string) (T, bool) {
-	thing, ok := s.byID[id]
+// weigh takes in that a thing has another size than before. The newest stays in any
+// case.
+func (s *shelf[T]) weigh(id string) {
+	item := s.byID[id]
+	s.bytes -= item.bytes
+	item.bytes = item.thing.size()
+	s.bytes += item.bytes
+	for len(s.order) > s.most || len(s.order) > 1 && s.bytes > s.mostBytes {
+		oldest := s.order[0]
+		s.order[0] = nil // What is below the slice stays in memory for a while.
+		s.order = s.order[1:]
+		s.forget(oldest)
+	}
+}
+
+func (s *shelf[T]) forget(item *shelved[T]) {
+	delete(s.byID, item.id)
+	s.bytes -= item.bytes
+}
+
+func (s *shelf[T]) get(id string) (thing T, ok bool) {
+	item, ok := s.byID[id]
+	if ok {
+		thing = item.thing
+	}
 	return thing, ok
 }
 
 func (s *shelf[T]) remove(id string) bool {
-	if _, ok := s.byID[id]; !ok {
+	item, ok := s.byID[id]
+	if !ok {
 		return false
 	}
-	delete(s.byID, id)
-	i := slices.Index(s.order, id)
-	s.order = slices.Delete(slices.Clone(s.order), i, i+1)
+	s.forget(item)
+	i := slices.Index(s.order, item)
+	s.order = slices.Delete(s.order, i, i+1)
 	return true
 }
 
-// newest returns all things, newest first.
-func (s *shelf[T]) newest() []T {
-	list := make([]T, 0, len(s.order))
-	for _, id := range slices.Backward(s.order) {
-		list = append(list, s.byID[id])
+// newest yields all things, newest first.
+func (s *shelf[T]) newest() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, item := range slices.Backward(s.order) {
+			if !yield(item.thing) {
+				return
+			}
+		}
 	}
-	return list
 }
 
 // conversation is one that is kept. Its view has what a GET returns.
@@ -86,24 +122,7 @@ type conversation struct {
 	view    generated.Conversation
 	own     settings // that it was started with, without those of its agent
 	entries []generated.Entry
+	bytes   int // of the requests that made it and of the outputs, as JSON
 }
 
-// page returns one page of a list.
-func page[T any](list []T, number, size int) []T {
-	if number > len(list)/size { // Also keeps the product below from overflowing.
-		return []T{}
-	}
-	start := min(number*size, len(list))
-	return list[start:min(start+size, len(list))]
-}
-
-// carries reports whether metadata has all that a filter asks for.
-func carries(metadata, filter map[string]any) bool {
-	for name, want := range filter {
-		have, ok := metadata[name]
-		if !ok || !reflect.DeepEqual(have, want) {
-			return false
-		}
-	}
-	return true
-}
+func (c *conversation) size() int { return c.bytes }

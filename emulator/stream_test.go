@@ -255,6 +255,69 @@ func TestTokenDelay(t *testing.T) {
 	})
 }
 
+// A plain reply takes as long as a stream of the same, whatever it has.
+func TestTokenDelayOfPlainReplies(t *testing.T) {
+	t.Parallel()
+	message := func(content generated.MessageContent) generated.Entry {
+		return generated.NewEntry(generated.MessageOutputEntry{Content: content})
+	}
+	text := func(text string) generated.Entry { return message(generated.NewTextContent(text)) }
+	call := generated.NewEntry(generated.FunctionCallEntry{Name: "f", Arguments: `{"a": 1, "b": 2}`})
+	tool := generated.NewEntry(generated.ToolExecutionEntry{Name: "web_search", Arguments: `{"q": "it all"}`})
+	for _, test := range []struct {
+		name    string
+		outputs []generated.Entry
+		deltas  int
+	}{
+		{"text", []generated.Entry{text("a few words, five")}, 4},
+		{"no text", []generated.Entry{text("")}, 1},
+		{"chunks", []generated.Entry{message(generated.NewChunkContent(
+			generated.NewContentChunk(generated.TextChunk{Text: "two words"}),
+			generated.NewContentChunk(generated.ImageURLChunk{}),
+			generated.NewContentChunk(generated.TextChunk{}),
+		))}, 4},
+		{"call", []generated.Entry{call}, 1 + 4},
+		{"tool", []generated.Entry{tool}, 1},
+		{"tool without arguments", []generated.Entry{generated.NewEntry(generated.ToolExecutionEntry{Name: "web_search"})}, 0},
+		{"several", []generated.Entry{tool, text("two words"), call, text("one")}, 1 + 2 + 5 + 1},
+	} {
+		for _, body := range []string{`{"model":"m","inputs":"x"}`, `{"model":"m","inputs":"x","stream":true}`} {
+			synctest.Test(t, func(t *testing.T) {
+				e := emulator.New(emulator.Config{TokenDelay: time.Second, Model: func(context.Context, emulator.Prompt) emulator.Reply {
+					return emulator.Reply{Entries: test.outputs}
+				}})
+				began := time.Now()
+				direct(t.Context(), e, http.MethodPost, "/v1/conversations", body)
+				if got, want := time.Since(began), time.Duration(max(0, test.deltas-1))*time.Second; got != want {
+					t.Errorf("%s, %s: took %s, want %s", test.name, body, got, want)
+				}
+			})
+		}
+	}
+}
+
+// TestClientLeavesReply has the client go before a plain reply has come: it is charged
+// nothing, and nothing is kept.
+func TestClientLeavesReply(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := emulator.New(emulator.Config{TokenDelay: time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		direct(ctx, e, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Count to 5"}`)
+		if got := time.Since(began); got != 1500*time.Millisecond {
+			t.Errorf("call went on for %s, want 1.5s", got)
+		}
+		if got := e.Stats().Models["m"].Tokens; got != 0 {
+			t.Errorf("charged %d tokens, want none", got)
+		}
+		if list := direct(t.Context(), e, http.MethodGet, "/v1/conversations", "").Body.String(); list != "[]" {
+			t.Errorf("conversations are %s, want none", list)
+		}
+	})
+}
+
 // TestClientLeavesStream has the client go after 2 of 5 deltas.
 func TestClientLeavesStream(t *testing.T) {
 	t.Parallel()

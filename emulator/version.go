@@ -11,36 +11,56 @@ import (
 )
 
 // agent is an agent with its versions. Versions are numbered from 0, as the service
-// does; what is in a version is never modified.
+// does, and the oldest is dropped first, so that their numbers are in a row; what is in
+// a version is never modified.
 type agent struct {
 	id       string
-	versions map[int]generated.Agent
+	versions []generated.Agent // oldest first
+	numbers  []int             // theirs, as each of them shows them
+	sizes    []int             // of the requests that made them, in bytes
+	bytes    int               // the sum of these
 	current  int
-	next     int
 	aliases  map[string]generated.AgentAliasResponse
 }
 
-// add makes a version the newest and the current one.
-func (a *agent) add(version generated.Agent) {
-	if a.versions == nil {
-		a.versions = map[int]generated.Agent{}
+func (a *agent) size() int { return a.bytes }
+
+// add makes a version, which a request of so many bytes has, the newest and the current
+// one. The oldest give way where they are too many or too large.
+func (a *agent) add(version generated.Agent, bytes int) {
+	if n := len(a.numbers); n > 0 {
+		version.Version = a.numbers[n-1] + 1
 	}
-	version.Version = a.next
-	a.versions[a.next] = version
-	a.current = a.next
-	a.next++
-	if len(a.versions) > MaxVersions {
-		oldest := slices.Min(slices.Collect(maps.Keys(a.versions)))
-		delete(a.versions, oldest)
-		maps.DeleteFunc(a.aliases, func(_ string, alias generated.AgentAliasResponse) bool { return alias.Version == oldest })
+	a.versions, a.numbers = append(a.versions, version), append(a.numbers, version.Version)
+	a.sizes = append(a.sizes, bytes)
+	a.bytes += bytes
+	a.current = version.Version
+	for len(a.versions) > MaxVersions || len(a.versions) > 1 && a.bytes > MaxKeptBytes {
+		a.dropOldest()
 	}
+}
+
+func (a *agent) dropOldest() {
+	oldest := a.numbers[0]
+	a.versions[0] = generated.Agent{} // What is below the slice stays in memory for a while.
+	a.bytes -= a.sizes[0]
+	a.versions, a.numbers, a.sizes = a.versions[1:], a.numbers[1:], a.sizes[1:]
+	maps.DeleteFunc(a.aliases, func(_ string, alias generated.AgentAliasResponse) bool { return alias.Version == oldest })
+}
+
+// version returns a version by its number; nil for none.
+func (a *agent) version(number int) *generated.Agent {
+	if i, ok := slices.BinarySearch(a.numbers, number); ok {
+		return &a.versions[i]
+	}
+	return nil
 }
 
 // view returns a version as the service shows it.
 func (a *agent) view(number int) generated.Agent {
-	version := a.versions[number]
-	version.Versions = slices.Sorted(maps.Keys(a.versions))
-	return version
+	view := *a.version(number)
+	view.Versions = slices.Clip(a.numbers) // They are only ever appended to.
+	return view
 }
 
 // find returns the number of a version by a number or an alias; that of the current
@@ -53,8 +73,7 @@ func (a *agent) find(ref string) (int, bool) {
 		return alias.Version, true
 	}
 	number, err := strconv.Atoi(ref)
-	_, ok := a.versions[number]
-	return number, ok && err == nil
+	return number, err == nil && a.version(number) != nil
 }
 
 // agentVersion returns a version of an agent.
@@ -104,12 +123,11 @@ func (e *Emulator) change(r *http.Request, id string, do func(*agent) (any, *fai
 // UpdateAgentVersion switches an agent to one of its versions.
 func (e api) UpdateAgentVersion(_ http.ResponseWriter, r *http.Request, id string, params generated.UpdateAgentVersionParams) {
 	e.change(r, id, func(a *agent) (any, *failure) {
-		version, ok := a.versions[params.Version]
-		if !ok {
+		version := a.version(params.Version)
+		if version == nil {
 			return nil, errNoVersion
 		}
 		version.UpdatedAt = timestamp()
-		a.versions[params.Version] = version
 		a.current = params.Version
 		return a.view(a.current), nil
 	})
@@ -123,18 +141,26 @@ func (e api) ListAgentVersions(_ http.ResponseWriter, r *http.Request, id string
 		return
 	}
 	e.change(r, id, func(a *agent) (any, *failure) {
-		list := []generated.Agent{}
-		for _, number := range slices.Backward(slices.Sorted(maps.Keys(a.versions))) {
-			list = append(list, a.view(number))
+		newest := func(yield func(int) bool) {
+			for _, number := range slices.Backward(a.numbers) {
+				if !yield(number) {
+					return
+				}
+			}
 		}
-		return page(list, number, size), nil
+		list := page(newest, number, size, func(int) bool { return true })
+		views := make([]generated.Agent, len(list))
+		for i, number := range list {
+			views[i] = a.view(number)
+		}
+		return views, nil
 	})
 }
 
 // CreateAgentVersionAlias makes an alias of a version, or moves it there.
 func (e api) CreateAgentVersionAlias(_ http.ResponseWriter, r *http.Request, id string, params generated.CreateAgentVersionAliasParams) {
 	e.change(r, id, func(a *agent) (any, *failure) {
-		if _, ok := a.versions[params.Version]; !ok {
+		if a.version(params.Version) == nil {
 			return nil, errNoVersion
 		}
 		now := timestamp()

@@ -28,6 +28,7 @@ func TestFaultMatrix(t *testing.T) {
 	for _, kind := range emulator.FaultKinds() {
 		missing[kind] = true
 	}
+	delete(missing, emulator.FaultRefuse) // It needs a listener of the system, and has a test of its own.
 	var table outcomes
 	t.Cleanup(func() { t.Logf("kind of fault, struck once / always → outcome·attempts\n%s", table.String()) })
 	for _, row := range rows {
@@ -236,6 +237,10 @@ func afflictions() []affliction {
 		onStreams(fine, affliction{note: "after 2 events", fault: after(emulator.FaultUnknownEvent, 2), whole: true}),
 		onStreams(fine, affliction{fault: kind(emulator.FaultDuplicateEvent), whole: true}),
 		onStreams(fine, affliction{note: "after 2 events", fault: after(emulator.FaultDuplicateEvent, 2), whole: true}),
+		onStreams(final(aStreamError(0, nil)), affliction{fault: kind(emulator.FaultMissingBlankLine)}),
+		onStreams(final(aStreamError(2, nil)), affliction{note: "after 2 events", fault: after(emulator.FaultMissingBlankLine, 2)}),
+		onStreams(fine, affliction{fault: kind(emulator.FaultStrayLines), whole: true}),
+		onStreams(fine, affliction{note: "after 2 events", fault: after(emulator.FaultStrayLines, 2), whole: true}),
 	}
 }
 

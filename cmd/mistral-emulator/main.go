@@ -64,12 +64,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.Func("tool-limit", "runs of one of the service's tools, as `tool=minute/day`, 0 for no limit; may be given several times", limitFlag(&cfg.ToolLimits, parseToolLimit))
 	flags.TextVar(&cfg.Mode, "mode", emulator.TokenBucket, "`mode` in which limits count: token-bucket, fixed-window or sliding-window")
 	flags.DurationVar(&cfg.Latency, "latency", 0, "`time` before each reply, as 300ms (default none)")
-	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "`time` between the deltas of a stream, as 20ms (default none)")
+	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "`time` between the deltas of a stream, as 20ms; a plain reply takes as long as its stream (default none)")
 	flags.BoolVar(&cfg.Control, "control", true, "serve /_emulator/, to look at the emulator and direct it; with -key it needs the key")
 	flags.Uint64Var(&cfg.Seed, "seed", 0, "`number` that decides which requests are struck by faults with a probability")
 	script := flags.String("script", "", "`file` with rules for what the model answers, YAML or JSON (default the built-in model)")
 	faults := flags.String("faults", "", "`file` with what goes wrong, and when, YAML or JSON (default nothing)")
 	flags.BoolVar(&cfg.RetryAfter, "retry-after", false, "send Retry-After with a 429, which the real API does not")
+	flags.BoolVar(&cfg.ChatHeaders, "chat-headers", false, "send what is left of a minute's requests and the cost of a call too, as the real API does with chat completions only")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			flags.SetOutput(stdout)

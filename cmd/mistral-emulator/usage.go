@@ -12,7 +12,7 @@ import (
 func usage(flags *flag.FlagSet) {
 	_, _ = fmt.Fprint(flags.Output(), introduction+examples+"\nFlags:\n")
 	flags.PrintDefaults()
-	_, _ = fmt.Fprint(flags.Output(), scripts+indented(sampleScript)+faults+indented(sampleFaults)+"\nKinds of faults:\n"+kinds()+control+ending)
+	_, _ = fmt.Fprint(flags.Output(), scripts+indented(sampleScript)+faults+indented(sampleFaults)+"\nKinds of faults:\n"+kinds()+control+kept()+ending)
 }
 
 const introduction = `Usage: mistral-emulator [flags]
@@ -29,7 +29,7 @@ Examples:
   mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
   mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
   mistral-emulator -script replies.yaml -faults faults.yaml -seed 7
-  mistral-emulator -latency 300ms -token-delay 20ms -retry-after
+  mistral-emulator -latency 300ms -token-delay 20ms -retry-after -chat-headers
   mistral-emulator -addr 127.0.0.1:0 -key secret -control=false
 `
 
@@ -50,7 +50,7 @@ const sampleScript = `rules:
 const faults = `
 Faults (-faults) strike the requests of an operation, or all, that nth, every, times
 and probability leave; the first in the list that may. Some have a delay, events,
-bytes, fields or a header:
+bytes, fields or a header; refuse has a delay, for which the port is closed:
 `
 
 const sampleFaults = `- {kind: 429-tokens, operation: StartConversation, times: 2, header: {Retry-After: "1"}}
@@ -67,6 +67,16 @@ While it runs (with -control), below the address it prints:
   DELETE /_emulator/faults    none
   GET    /_emulator/requests  the last 100 requests; ?last=N for another number
 `
+
+// kept is the most that the emulator keeps.
+func kept() string {
+	return fmt.Sprintf(`
+All is kept in memory: at most %d conversations and %d agents, each kind of at most
+%d MiB as JSON; %d versions of an agent; %d requests that were served, and the
+bodies of %d. The oldest give way. A conversation of %d entries is full.
+`, emulator.MaxConversations, emulator.MaxAgents, emulator.MaxKeptBytes>>20, emulator.MaxVersions,
+		emulator.MaxRecorded, emulator.MaxRecordedBodies, emulator.MaxEntries)
+}
 
 const ending = `
 It ends with status 0 when it is interrupted, 1 if it cannot serve or a file is not

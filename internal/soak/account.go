@@ -129,11 +129,12 @@ func (a *account) limit(model string, share float64) limiter.Limit {
 // faultShare is how many of the requests are struck.
 const faultShare = 0.2
 
-// faults are all kinds, equally likely, but for the 429 for want of tokens, which stops
-// a guarded model for half a minute: it is a tenth as likely.
+// faults are all kinds, equally likely, but for refused connections, which are the
+// dialer's, and for the 429 for want of tokens, which stops a guarded model for half a
+// minute: it is a tenth as likely.
 func faults() []emulator.Fault {
-	kinds := emulator.FaultKinds()
-	chance := 1 - math.Pow(1-faultShare, 1/float64(len(kinds)-6)) // six are for streams or plain replies alone
+	kinds := slices.DeleteFunc(emulator.FaultKinds(), func(k emulator.FaultKind) bool { return k == emulator.FaultRefuse })
+	chance := 1 - math.Pow(1-faultShare, 1/float64(len(kinds)-8)) // eight are for streams or plain replies alone
 	list := make([]emulator.Fault, len(kinds))
 	for i, kind := range kinds {
 		f := emulator.Fault{Kind: kind, Probability: chance}
@@ -146,7 +147,8 @@ func faults() []emulator.Fault {
 			f.Delay, f.Bytes = time.Millisecond, 64
 		case emulator.FaultOversize:
 			f.Bytes = 64 << 10
-		case emulator.FaultResetStream, emulator.FaultStallStream, emulator.FaultMalformedEvent, emulator.FaultUnknownEvent, emulator.FaultDuplicateEvent:
+		case emulator.FaultResetStream, emulator.FaultStallStream, emulator.FaultMalformedEvent, emulator.FaultUnknownEvent,
+			emulator.FaultDuplicateEvent, emulator.FaultMissingBlankLine, emulator.FaultStrayLines:
 			f.Events = i % 4 // some before the first event
 		default:
 		}

@@ -195,8 +195,8 @@ func TestPlan(t *testing.T) {
 	for _, f := range faults() {
 		struck[f.Kind] = true
 	}
-	if len(struck) != len(emulator.FaultKinds()) {
-		t.Errorf("%d kinds of faults, want %d", len(struck), len(emulator.FaultKinds()))
+	if want := len(emulator.FaultKinds()) - 1; len(struck) != want || struck[emulator.FaultRefuse] {
+		t.Errorf("%d kinds of faults, want %d", len(struck), want)
 	}
 	emulator.New(emulator.Config{Faults: faults()}) // panics if one makes no sense
 }
