@@ -38,6 +38,9 @@ local name, number, told, telling = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]
 -- end of their calls takes longer to get here.
 local HELD, SURPRISE, LARGE, LARGE_ERROR, LEARNING = 0.5, 3.5, 1 / 8, 1 / 4, 1 / 64
 local CAUTION_STEP, CAUTION_WEAR, MOST_JITTER, JITTER_WEAR = 1 / 4, 1800e6, 5, 600e6
+-- By how many calls a process may be behind the others, and has them before the others
+-- go on: one that could not ask for long should not keep them all waiting.
+local FORGIVEN = 16
 -- How long, in leases, nobody starts in a new epoch, so that all can join it before;
 -- how long books are kept that nobody uses; how far the clock may run back; and the
 -- longest time that is reckoned with, which is for ever.

@@ -41,8 +41,9 @@
 // and model where calls wait, however many, beside those of the calls that start and
 // end: no message has to be sent to anybody. Among processes the oldest ticket comes
 // first, and a younger one may pass only with what the older ones leave: so each
-// process that has calls waiting gets as many in as every other, and a large call
-// gets its turn. No call passes a larger one that came before, even if that would
+// process that has calls waiting gets as many in as every other (one that could not
+// ask for a while has at most 16 before the others go on), and a large call gets its
+// turn. No call passes a larger one that came before, even if that would
 // not delay it.
 //
 // # When something breaks

@@ -71,7 +71,7 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
     least = math.min(least, t.order)
   end)
   if order == 0 then order = least < math.huge and least or s.order end
-  order = math.max(s.order - 1, math.min(order, s.order + 1)) -- it may be of another epoch, or long ago
+  order = math.max(s.order - FORGIVEN, math.min(order, s.order + 1)) -- it may be of another epoch, or long ago
   local requests, all = 1, tokens
   for _, t in ipairs(others) do
     local due = math.min(t.backlog, order - t.order)
