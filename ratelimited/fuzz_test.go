@@ -63,7 +63,8 @@ func FuzzNew(f *testing.F) {
 		if !isField(invalid.Field) || !strings.Contains(err.Error(), invalid.Field) || invalid.Rule == "" {
 			t.Errorf("field %q breaks rule %q: %v", invalid.Field, invalid.Rule, err)
 		}
-		if len(key) >= 12 && !strings.Contains(base+model, key) && strings.Contains(err.Error(), key) {
+		number := strings.Trim(key, "+-.e0123456789") == "" // it may be a limit's
+		if len(key) >= 12 && !number && !strings.Contains(base+model, key) && strings.Contains(err.Error(), key) {
 			t.Errorf("the error shows the key: %v", err)
 		}
 		wantLine(t, err)
