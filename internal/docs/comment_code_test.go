@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -80,22 +79,12 @@ func comments(name string, source []byte) (document, error) {
 }
 
 // commented are the documents of the comments of all Go files below a root that are
-// no tests, except what others brought.
-func commented(t *testing.T, root fs.FS) []document {
+// no tests.
+func commented(t *testing.T, root fs.FS) (all []document) {
 	t.Helper()
-	var all []document
-	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && (slices.Contains([]string{"node_modules", "testdata"}, entry.Name()) || len(name) > 1 && strings.HasPrefix(entry.Name(), ".")):
-			return fs.SkipDir
-		case entry.IsDir() || path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go"):
+	files(t, root, ".go", func(name string, source []byte) error {
+		if strings.HasSuffix(name, "_test.go") {
 			return nil
-		}
-		source, err := fs.ReadFile(root, name)
-		if err != nil {
-			return err
 		}
 		d, err := comments(name, source)
 		if len(d.snippets) > 0 {
@@ -103,9 +92,6 @@ func commented(t *testing.T, root fs.FS) []document {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return all
 }
 

@@ -84,26 +84,38 @@ func (d *document) takeSpans() string {
 	}
 }
 
-// documents reads the markdown files below a root, except what others brought.
-func documents(t *testing.T, root fs.FS) []document {
+// files reads the files below a root whose names end so, except what others brought and
+// what tests are fed with.
+func files(t *testing.T, root fs.FS, ext string, read func(name string, source []byte) error) {
 	t.Helper()
-	var all []document
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		dir := entry != nil && entry.IsDir()
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == "node_modules" || len(entry.Name()) > 1 && strings.HasPrefix(entry.Name(), ".")):
+		case dir && (entry.Name() == "node_modules" || entry.Name() == "testdata" || len(entry.Name()) > 1 && strings.HasPrefix(entry.Name(), ".")):
 			return fs.SkipDir
-		case entry.IsDir() || path.Ext(name) != ".md":
+		case dir || path.Ext(name) != ext:
 			return nil
 		}
 		source, err := fs.ReadFile(root, name)
-		all = append(all, parse(name, string(source)))
-		return err
+		if err != nil {
+			return err
+		}
+		return read(name, source)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// documents are the markdown files below a root.
+func documents(t *testing.T, root fs.FS) (all []document) {
+	t.Helper()
+	files(t, root, ".md", func(name string, source []byte) error {
+		all = append(all, parse(name, string(source)))
+		return nil
+	})
 	return all
 }
 

@@ -19,7 +19,6 @@ import (
 // is available; or both speak of the fallback, if there is one.
 type Limiter struct {
 	store *Store
-	model string
 	keys  []string
 
 	wire   sync.Mutex    // held by who has a command under way; taken before mu
@@ -44,7 +43,7 @@ type Limiter struct {
 }
 
 func newLimiter(s *Store, model string, limit limiter.Limit) *Limiter {
-	l := &Limiter{store: s, model: model, wakeup: make(chan struct{}, 1)}
+	l := &Limiter{store: s, wakeup: make(chan struct{}, 1)}
 	l.live = map[string]*Permit{}
 	for _, key := range []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes"} {
 		l.keys = append(l.keys, "{"+s.config.Prefix+":"+url.QueryEscape(model)+"}:"+key)

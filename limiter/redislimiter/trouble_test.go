@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
@@ -189,7 +191,14 @@ func TestProcessIsKilled(t *testing.T) {
 	eventually(t, "it has calls in flight, and one that waits", func() bool {
 		return client.HLen(ctx, permits).Val() == 3 && client.HLen(ctx, tickets).Val() == 1
 	})
-	time.Sleep(1500 * time.Millisecond) // its lease goes on while it lives
+	leases := func() []redis.Z {
+		return client.ZRangeWithScores(ctx, "{"+config.Prefix+":m}:leases", 0, 0).Val()
+	}
+	first := leases()[0].Score
+	eventually(t, "its leases go on while it lives", func() bool {
+		now := leases()
+		return len(now) == 0 || now[0].Score > first+float64(1500*time.Millisecond/time.Microsecond)
+	})
 	if n := client.HLen(ctx, permits).Val(); n != 3 {
 		t.Fatalf("it lives, and %d of its calls are held", n)
 	}
