@@ -12,9 +12,9 @@ import (
 // of Limiter, are as safe for concurrent use, and promise the same; the package
 // limitertest checks that.
 type Backend interface {
-	// Acquire is [Limiter.Acquire]. Beside the errors named there, it fails with one
-	// that wraps [ErrUnavailable] where the books cannot be reached.
-	Acquire(ctx context.Context, tokens int) (Admission, error)
+	// Acquire is [Limiter.AcquireCall]. Beside the errors named there, it fails with
+	// one that wraps [ErrUnavailable] where the books cannot be reached.
+	Acquire(ctx context.Context, call Call) (Admission, error)
 	// WaitTime is [Limiter.WaitTime]; [Never] also where the books cannot be reached.
 	WaitTime(tokens int) time.Duration
 	// Pause is [Limiter.Pause].
@@ -76,8 +76,8 @@ func InProcess(options ...Option) Factory {
 // Acquire returns.
 type inProcess struct{ *Limiter }
 
-func (b inProcess) Acquire(ctx context.Context, tokens int) (Admission, error) {
-	p, err := b.Limiter.Acquire(ctx, tokens)
+func (b inProcess) Acquire(ctx context.Context, call Call) (Admission, error) {
+	p, err := b.AcquireCall(ctx, call)
 	if err != nil {
 		return nil, err // a nil *Permit would be an Admission that is not nil
 	}

@@ -2,7 +2,6 @@ package limiter
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -22,7 +21,6 @@ type Limiter struct {
 	limit  Limit      // with its defaults filled in
 	budget budget
 	queue  queue
-	seq    uint64 // of the latest permit
 
 	pausedUntil time.Time
 
@@ -82,7 +80,7 @@ func New(limit Limit, options ...Option) (*Limiter, error) {
 		return nil, err
 	}
 	limit = limit.WithDefaults()
-	l := &Limiter{limit: limit, budget: newBudget(limit), backoff: defaultBackoff}
+	l := &Limiter{limit: limit, budget: newBudget(limit), backoff: ExponentialBackoff(defaultBaseDelay, defaultMaxDelay)}
 	for _, option := range options {
 		option(l)
 	}
@@ -99,14 +97,24 @@ func New(limit Limit, options ...Option) (*Limiter, error) {
 // done. If so, nothing was taken. A ctx whose deadline lies before the expected
 // admission is still waited for, because a refund may admit the call sooner. If
 // the call is admitted just as ctx ends, it gets its permit.
+//
+// It is shorthand for AcquireCall with a [Call] of that many tokens.
 func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
-	if tokens < 0 {
-		return nil, fmt.Errorf("%w: %d", ErrNegativeTokens, tokens)
+	return l.AcquireCall(ctx, Call{Prompt: tokens})
+}
+
+// AcquireCall is [Limiter.Acquire] for a call that says more of itself than its
+// number of tokens. Calls wait in the order of their places.
+func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
+	call, err := call.WithDefaults(ctx)
+	if err != nil {
+		return nil, err
 	}
+	tokens := call.Tokens()
 	if ctx.Err() != nil {
 		return nil, newWaitError(ctx, tokens, 0)
 	}
-	p := &Permit{limiter: l}
+	p := &Permit{limiter: l, place: call.Place}
 
 	l.mu.Lock()
 	if tokens > l.limit.TokenBurst {
@@ -114,8 +122,6 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
 		l.mu.Unlock()
 		return nil, &TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
-	l.seq++
-	p.seq = l.seq
 	p.cost = l.budget.cost(tokens)
 	if err := l.admit(ctx, p, p.cost); err != nil {
 		return nil, err
@@ -127,7 +133,7 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
 // held and returns without it.
 func (l *Limiter) admit(ctx context.Context, p *Permit, c cost) error {
 	now := time.Now()
-	first := l.queue.head == nil || p.seq < l.queue.head.permit.seq
+	first := l.queue.head == nil || p.place.Before(l.queue.head.permit.place)
 	if first && l.wait(now, c) == 0 {
 		l.grant(now, p, c)
 		l.mu.Unlock()

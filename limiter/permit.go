@@ -10,7 +10,7 @@ import (
 // are safe for concurrent use.
 type Permit struct {
 	limiter *Limiter
-	seq     uint64 // order of acquisition
+	place   Place
 	cost    cost
 
 	// Guarded by the limiter's mutex.
@@ -131,8 +131,8 @@ func (p *Permit) finish() bool {
 }
 
 // Retry waits for one more request, for a further attempt of the same call. The
-// tokens are held already. A retry stands ahead of every call that was acquired
-// later than this one, so that it does not queue behind all newcomers.
+// tokens are held already. A retry waits in the place of its call, so it does not
+// queue behind calls that came later.
 //
 // It returns a [*WaitError] when ctx is done, and leaves the permit as it was;
 // [ErrFinished] if the permit is or gets settled or cancelled; and [ErrRetrying]

@@ -20,23 +20,24 @@ type waiter struct {
 	prev, next *waiter
 }
 
-// A queue is the waiters in the order of their permits' sequence numbers.
+// A queue is the waiters in the order of their permits' places.
 type queue struct {
 	head, tail *waiter
 	len        int
 }
 
-// push adds w behind every waiter with a lower sequence number. A new call has
-// the highest of all and goes to the end. A retry belongs to a call that was
-// admitted before, so only other retries can be in front of it: the search from
-// the head passes no one else.
+// push adds w behind every waiter whose place is not after its own. A new call goes
+// to the end, a retry near the front, and calls that come back after an outage
+// arrive nearly in order: so the search begins at both ends.
 func (q *queue) push(w *waiter) {
-	after := q.tail
-	if after != nil && after.permit.seq > w.permit.seq {
-		after = nil
-		for next := q.head; next.permit.seq < w.permit.seq; next = next.next {
-			after = next
+	place := w.permit.place
+	after, before := q.tail, q.head // w belongs behind the one or in front of the other
+	for after != nil && place.Before(after.permit.place) {
+		if place.Before(before.permit.place) {
+			after = before.prev
+			break
 		}
+		after, before = after.prev, before.next
 	}
 	w.prev = after
 	if after == nil {

@@ -15,15 +15,13 @@ func TestQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q queue
 		var want []*waiter
-		for i, seq := range rapid.SliceOfDistinct(rapid.Uint64(), rapid.ID[uint64]).Draw(t, "seqs") {
-			w := &waiter{permit: &Permit{seq: seq}}
+		for i, number := range rapid.SliceOf(rapid.Uint64Range(1, 20)).Draw(t, "places") {
+			w := &waiter{permit: &Permit{place: Place{number}}}
 			q.push(w)
-			at, _ := slices.BinarySearchFunc(want, w, func(a, b *waiter) int {
-				if a.permit.seq < b.permit.seq {
-					return -1
-				}
-				return 1
-			})
+			at := slices.IndexFunc(want, func(other *waiter) bool { return w.permit.place.Before(other.permit.place) })
+			if at < 0 {
+				at = len(want)
+			}
 			want = slices.Insert(want, at, w)
 			if i%3 == 2 {
 				at := rapid.IntRange(0, len(want)-1).Draw(t, "remove")

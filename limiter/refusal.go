@@ -49,14 +49,33 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 
 // Backoff makes a limiter pause, after the n-th refusal in a row of which the
 // server did not say how long to wait (n is 1 at first), as long as f returns.
-// Without it, the pause is drawn between 1 s and twice as much as before, up to
-// 32 s. f is called with the limiter locked and must not use it.
+// Without it, f is an [ExponentialBackoff] of 1 s to 32 s. f is called with the
+// limiter locked and must not use it.
 func Backoff(f func(n int) time.Duration) Option {
 	return func(l *Limiter) { l.backoff = f }
 }
 
-func defaultBackoff(n int) time.Duration {
-	const shortest, longest = time.Second, 32 * time.Second
-	ceiling := min(longest, shortest<<min(n, 10))
-	return shortest + rand.N(ceiling-shortest+1)
+// ExponentialBackoff returns a function that draws the wait after the n-th failure
+// in a row (n is 1 at first) uniformly between base and base * 2^n, at most
+// maxDelay. The randomness keeps callers that failed together from coming back
+// together ("full jitter", M. Brooker, "Exponential Backoff And Jitter", AWS
+// Architecture Blog, 2015, here with a lower bound). Where maxDelay is below base,
+// the wait is always base.
+func ExponentialBackoff(base, maxDelay time.Duration) func(n int) time.Duration {
+	return func(n int) time.Duration {
+		ceiling := maxDelay
+		if n < 62 && base <= maxDelay>>n {
+			ceiling = base << n
+		}
+		if ceiling <= base {
+			return base
+		}
+		return base + rand.N(ceiling-base+1)
+	}
 }
+
+// The backoff of a limiter that is given none.
+const (
+	defaultBaseDelay = time.Second
+	defaultMaxDelay  = 32 * time.Second
+)

@@ -27,11 +27,11 @@ type failingAdmission struct {
 
 var errBooks = fmt.Errorf("%w: the books are on fire", limiter.ErrUnavailable)
 
-func (b *failing) Acquire(ctx context.Context, tokens int) (limiter.Admission, error) {
+func (b *failing) Acquire(ctx context.Context, call limiter.Call) (limiter.Admission, error) {
 	if b.acquire {
 		return nil, errBooks
 	}
-	p, err := b.Backend.Acquire(ctx, tokens)
+	p, err := b.Backend.Acquire(ctx, call)
 	if err != nil {
 		return nil, err
 	}

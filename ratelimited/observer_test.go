@@ -295,8 +295,8 @@ type slowly struct {
 	entered, leave chan struct{}
 }
 
-func (l slowly) Acquire(ctx context.Context, tokens int) (limiter.Admission, error) {
-	permit, err := l.Backend.Acquire(ctx, tokens)
+func (l slowly) Acquire(ctx context.Context, call limiter.Call) (limiter.Admission, error) {
+	permit, err := l.Backend.Acquire(ctx, call)
 	return slowPermit{permit, l}, err
 }
 

@@ -182,7 +182,7 @@ func (f *flight) acquire() error {
 			return err
 		}
 	}
-	permit, err := f.limiter.Acquire(f.ctx, f.guess.total)
+	permit, err := f.limiter.Acquire(f.ctx, limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt})
 	var tooLarge *limiter.TooLargeError
 	var waited *limiter.WaitError
 	switch {

@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// backoff waits before a further attempt, the first having number 0: a second and
-// twice as long each time, up to 32 s, or what the server asked for if that is
-// longer; and up to half as long again, so that not all come back at once. It
-// reports false if ctx is done.
+// exponential is the backoff of the strategies that retry.
+var exponential = limiter.ExponentialBackoff(time.Second, 32*time.Second)
+
+// backoff waits before a further attempt, the first having number 0: by the
+// exponential backoff, or as long as the server asked for and up to half as long
+// again if that is more. It reports false if ctx is done.
 func backoff(ctx context.Context, w *world, retry int, asked time.Duration) bool {
-	step := min(32*time.Second, time.Second<<retry)
 	select {
-	case <-time.After(max(step, asked) + w.jitter(step/2)):
+	case <-time.After(max(exponential(retry+1), asked+w.jitter(1+asked/2))):
 		return true
 	case <-ctx.Done():
 		return false

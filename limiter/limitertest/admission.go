@@ -2,6 +2,9 @@ package limitertest
 
 import (
 	"context"
+	"errors"
+	"math"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,7 +61,7 @@ func firstComeFirstServed(t *testing.T, open Open) {
 	calls := make([]*call, 20)
 	for i := range calls {
 		calls[i] = b.start(func() (limiter.Admission, error) {
-			p, err := b.Acquire(context.Background(), 1000)
+			p, err := b.Acquire(context.Background(), limiter.Call{Prompt: 1000})
 			if err == nil {
 				mu.Lock()
 				order = append(order, i)
@@ -79,19 +82,60 @@ func firstComeFirstServed(t *testing.T, open Open) {
 	}
 }
 
+// A call that comes back with the place that it had before goes ahead of those that
+// came after it, whether it brings the place itself or in its context.
+func earlierPlace(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	run := limiter.WithPlace(context.Background())
+	early := limiter.PlaceOf(run)
+	p := b.acquire(1000)
+	var mu sync.Mutex
+	var order []string
+	wait := func(ctx context.Context, name string, asked limiter.Call) *call {
+		return b.start(func() (limiter.Admission, error) {
+			p, err := b.Acquire(ctx, asked)
+			if err == nil {
+				mu.Lock()
+				order = append(order, name)
+				mu.Unlock()
+				p.Settle(0)
+			}
+			return p, err
+		})
+	}
+	calls := []*call{
+		wait(context.Background(), "late", limiter.Call{Prompt: 1000}),
+		wait(context.Background(), "early", limiter.Call{Prompt: 400, Reply: 600, Place: early}),
+		wait(run, "early, too", limiter.Call{Prompt: 1000}),
+	}
+	p.Settle(0)
+	for _, c := range calls {
+		c.admitted()
+	}
+	if want := []string{"early", "early, too", "late"}; !slices.Equal(order, want) {
+		t.Errorf("calls are admitted in the order %q, want %q", order, want)
+	}
+}
+
 // tooLarge also covers the other arguments that Acquire refuses.
 func tooLarge(t *testing.T, open Open) {
 	b := newBench(t, open, scarce)
-	_, err := b.Acquire(context.Background(), 1001)
+	_, err := b.Acquire(context.Background(), limiter.Call{Prompt: 1001})
 	if e, ok := err.(*limiter.TooLargeError); !ok || e.Tokens != 1001 || e.Capacity != 1000 { //nolint:errorlint // that is the promise
 		t.Errorf("error %v, want a TooLargeError of 1001 and 1000", err)
 	}
 	equal(b, "WaitTime", b.WaitTime(1001), limiter.Never)
-	_, err = b.Acquire(context.Background(), -1)
+	_, err = b.Acquire(context.Background(), limiter.Call{Prompt: -1})
 	b.is(err, limiter.ErrNegativeTokens)
+	_, err = b.Acquire(context.Background(), limiter.Call{Prompt: 1, Reply: -1})
+	b.is(err, limiter.ErrNegativeTokens)
+	_, err = b.Acquire(context.Background(), limiter.Call{Prompt: math.MaxInt, Reply: math.MaxInt})
+	if !errors.As(err, new(*limiter.TooLargeError)) {
+		t.Errorf("error %v, want a TooLargeError", err)
+	}
 	done, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err = b.Acquire(done, 1)
+	_, err = b.Acquire(done, limiter.Call{Prompt: 1})
 	b.is(err, context.Canceled)
 	s := b.Snapshot()
 	equal(b, "admitted", s.Admitted, 0)
@@ -124,7 +168,7 @@ func headGivesUp(t *testing.T, open Open) {
 	b.acquire(500)
 	ctx, cancel := context.WithCancel(context.Background())
 	large := b.waiting(ctx, 1000)
-	second := b.start(func() (limiter.Admission, error) { return b.Acquire(context.Background(), 100) })
+	second := b.start(func() (limiter.Admission, error) { return b.Acquire(context.Background(), limiter.Call{Prompt: 100}) })
 	cancel()
 	b.is(large.failed(), context.Canceled)
 	second.admitted()

@@ -45,6 +45,7 @@ func Cases() []Case {
 		{"the limit of tokens is kept", tokensAreLimited},
 		{"both or neither", bothOrNeither},
 		{"first come, first served", firstComeFirstServed},
+		{"an earlier place goes first", earlierPlace},
 		{"a settlement wakes who waits", settleWakes},
 		{"a cancelled call wakes who waits", cancelWakes},
 		{"a shortfall is a debt", debt},
@@ -92,7 +93,7 @@ func (b *bench) acquire(tokens int) limiter.Admission {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patient)
 	defer cancel()
-	p, err := b.Acquire(ctx, tokens)
+	p, err := b.Acquire(ctx, limiter.Call{Prompt: tokens})
 	if err != nil {
 		b.Fatalf("Acquire(%d): %v", tokens, err)
 	}
@@ -123,7 +124,7 @@ func (b *bench) start(do func() (limiter.Admission, error)) *call {
 // waiting starts an Acquire that has to wait.
 func (b *bench) waiting(ctx context.Context, tokens int) *call {
 	b.Helper()
-	c := b.start(func() (limiter.Admission, error) { return b.Acquire(ctx, tokens) })
+	c := b.start(func() (limiter.Admission, error) { return b.Acquire(ctx, limiter.Call{Prompt: tokens}) })
 	if c.isOver() {
 		b.Fatalf("a call of %d tokens is admitted, or fails with %v: it should wait", tokens, c.err)
 	}

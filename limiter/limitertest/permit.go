@@ -121,7 +121,7 @@ func retryGoesFirst(t *testing.T, open Open) {
 	var calls []*call
 	for range 3 {
 		calls = append(calls, b.start(func() (limiter.Admission, error) {
-			p, err := b.Acquire(context.Background(), 10)
+			p, err := b.Acquire(context.Background(), limiter.Call{Prompt: 10})
 			note("newcomer")
 			return p, err
 		}))
@@ -177,7 +177,7 @@ func booksBalance(t *testing.T, open Open) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+i%3)*100*time.Millisecond)
 			defer cancel()
 			tokens := rand.IntN(200)
-			p, err := b.Acquire(ctx, tokens)
+			p, err := b.Acquire(ctx, limiter.Call{Prompt: tokens})
 			if err != nil {
 				return
 			}

@@ -24,7 +24,7 @@ func pause(t *testing.T, open Open) {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		defer cancel()
 		var gaveUp *limiter.WaitError
-		if _, err := b.Acquire(ctx, 1); !errors.As(err, &gaveUp) || gaveUp.Paused <= 0 || gaveUp.Paused > 200*time.Millisecond {
+		if _, err := b.Acquire(ctx, limiter.Call{Prompt: 1}); !errors.As(err, &gaveUp) || gaveUp.Paused <= 0 || gaveUp.Paused > 200*time.Millisecond {
 			t.Errorf("error %v, want a WaitError that says how much longer the pause lasts", err)
 		}
 		c := b.start(func() (limiter.Admission, error) { return p, p.Retry(context.Background()) })

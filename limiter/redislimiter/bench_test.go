@@ -16,7 +16,7 @@ func BenchmarkUncontended(b *testing.B) {
 	client := newClient(b)
 	l := newLimiter(b, openStore(b, client, redislimiter.Config{}), limit)
 	call := func(l limiter.Backend) {
-		p, err := l.Acquire(context.Background(), 100)
+		p, err := l.Acquire(context.Background(), limiter.Call{Prompt: 100})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func BenchmarkParallel(b *testing.B) {
 	b.SetParallelism(16)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			p, err := l.Acquire(context.Background(), 100)
+			p, err := l.Acquire(context.Background(), limiter.Call{Prompt: 100})
 			if err != nil {
 				b.Error(err)
 				return

@@ -45,7 +45,7 @@ func TestNewsCountsOnce(t *testing.T) {
 	if err := retried.Retry(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v of a retry", err)
 	}
-	if _, err := l.Acquire(ctx, 300); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := l.Acquire(ctx, limiter.Call{Prompt: 300}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v of a call", err)
 	}
 	over.Settle(170)
@@ -54,7 +54,7 @@ func TestNewsCountsOnce(t *testing.T) {
 	unsent.Settle(0)
 	cancelled.Cancel()
 	retried.Settle(100)
-	if _, err := l.Acquire(context.Background(), 1); !errors.Is(err, limiter.ErrUnavailable) {
+	if _, err := l.Acquire(context.Background(), limiter.Call{Prompt: 1}); !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v of a call, want that Redis is away", err)
 	}
 	s.goOn(t)
@@ -85,7 +85,7 @@ func TestRefusalWhileRedisHangs(t *testing.T) {
 	eventually(t, "it is paused", func() bool { return time.Until(other.Snapshot().PausedUntil) > 59*time.Minute })
 	ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
 	defer cancel()
-	if _, err := l.Acquire(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := l.Acquire(ctx, limiter.Call{Prompt: 1}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v of a call, want that it waits", err)
 	}
 }
@@ -210,7 +210,7 @@ func TestFallbackWaitsEnd(t *testing.T) {
 	if err := <-failed; !errors.Is(err, limiter.ErrFinished) {
 		t.Errorf("error %v, want that the call has ended", err)
 	}
-	wait(func() error { _, err := l.Acquire(context.Background(), 1); return err })
+	wait(func() error { _, err := l.Acquire(context.Background(), limiter.Call{Prompt: 1}); return err })
 	store.Close()
 	if err := <-failed; !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v, want that the limiter is not available", err)
@@ -258,7 +258,7 @@ func TestGivingUpLeavesNothing(t *testing.T) {
 		callers.Go(func() {
 			for range 300 {
 				ctx, cancel := context.WithTimeout(context.Background(), rand.N(time.Millisecond))
-				if p, err := l.Acquire(ctx, 100); err == nil {
+				if p, err := l.Acquire(ctx, limiter.Call{Prompt: 100}); err == nil {
 					_ = p.Retry(ctx) // it may be too late
 					p.Unsent()
 					p.Settle(0)

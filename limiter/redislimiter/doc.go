@@ -62,8 +62,7 @@
 //     settlements, refusals, and the calls that were admitted without it. With a
 //     Patience shorter than the bucket of requests takes to fill, some more requests may
 //     go out when it is lost. The fallback does not hear of what the calls that Redis
-//     admitted used beyond their estimates, and a retry of one of them waits behind
-//     those who were there before.
+//     admitted used beyond their estimates.
 //   - It lost the books, or some of them (a restart without persistence, an old
 //     snapshot, a replica that lagged, an evicted key): a process notices that its own
 //     commands were lost, and begins a new epoch. For 0.4 leases nobody starts, while

@@ -38,7 +38,7 @@ func Example() {
 		}
 		limiters = append(limiters, l)
 	}
-	permit, err := limiters[0].Acquire(ctx, 800)
+	permit, err := limiters[0].Acquire(ctx, limiter.Call{Prompt: 800})
 	if err != nil {
 		fmt.Println(err)
 		return

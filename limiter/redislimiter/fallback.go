@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
@@ -45,10 +44,7 @@ func (l *Limiter) newStandIn(share float64) *standIn {
 	in, err := limiter.New(limiter.Limit{
 		RequestsPerSecond: max(limit.RequestsPerSecond*share, math.SmallestNonzeroFloat64), RequestBurst: max(1, limit.RequestBurst*share),
 		TokensPerMinute: part(limit.TokensPerMinute), TokenBurst: min(limit.TokenBurst, part(limit.TokensPerMinute)),
-	}, limiter.Guarded(c.Jitter), limiter.Backoff(func(n int) time.Duration {
-		ceiling := min(c.MaxDelay, c.BaseDelay<<min(n, 20))
-		return c.BaseDelay + rand.N(max(0, ceiling-c.BaseDelay)+1)
-	}))
+	}, limiter.Guarded(c.Jitter), limiter.Backoff(limiter.ExponentialBackoff(c.BaseDelay, c.MaxDelay)))
 	if err != nil {
 		panic(err) // a share of a valid limit is valid
 	}
@@ -81,7 +77,7 @@ func (l *Limiter) admitBy(ctx context.Context, s *standIn, w *waiter) error {
 	if local != nil {
 		err = local.Retry(ctx)
 	} else {
-		local, err = s.Acquire(ctx, w.tokens)
+		local, err = s.AcquireCall(ctx, limiter.Call{Prompt: w.tokens, Place: p.place})
 	}
 	l.mu.Lock()
 	p.waiter, w.cancel = nil, nil

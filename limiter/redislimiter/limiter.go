@@ -3,7 +3,6 @@ package redislimiter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strconv"
 	"sync"
@@ -66,10 +65,12 @@ func (l *Limiter) setLimit(limit limiter.Limit) {
 }
 
 // Acquire implements [limiter.Backend].
-func (l *Limiter) Acquire(ctx context.Context, tokens int) (limiter.Admission, error) {
-	if tokens < 0 {
-		return nil, fmt.Errorf("%w: %d", limiter.ErrNegativeTokens, tokens)
+func (l *Limiter) Acquire(ctx context.Context, call limiter.Call) (limiter.Admission, error) {
+	call, err := call.WithDefaults(ctx)
+	if err != nil {
+		return nil, err
 	}
+	tokens := call.Tokens()
 	l.mu.Lock()
 	if ctx.Err() != nil {
 		defer l.mu.Unlock()
@@ -85,7 +86,7 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (limiter.Admission, e
 		return nil, &limiter.TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
 	l.seq++
-	p := &Permit{limiter: l, seq: l.seq, id: l.store.name + ":" + strconv.FormatUint(l.seq, 36), tokens: tokens}
+	p := &Permit{limiter: l, place: call.Place, id: l.store.name + ":" + strconv.FormatUint(l.seq, 36), tokens: tokens}
 	if err := l.admit(ctx, p, tokens); err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func oneCall(l limiter.Backend) (requests, tokens int) {
 	ctx, cancel := context.WithTimeout(context.Background(), rand.N(300*time.Millisecond))
 	defer cancel()
 	estimate := rand.IntN(1000)
-	p, err := l.Acquire(ctx, estimate)
+	p, err := l.Acquire(ctx, limiter.Call{Prompt: estimate})
 	if err != nil {
 		return 0, 0
 	}

@@ -11,8 +11,8 @@ import (
 // A Permit is a [limiter.Admission] of a [Limiter].
 type Permit struct {
 	limiter *Limiter
-	seq     uint64 // order of acquisition in this process
-	id      string // in the books
+	place   limiter.Place // among the calls of this process
+	id      string        // in the books
 	tokens  int
 
 	// Guarded by the limiter's mutex.

@@ -23,7 +23,7 @@ type waiter struct {
 	index   int                     // in the queue
 }
 
-// A queue is the waiters of one process, by the order of their permits.
+// A queue is the waiters of one process, by the places of their permits.
 type queue struct {
 	waiters byOrder
 	tokens  int // of all
@@ -48,8 +48,16 @@ func (q *queue) remove(w *waiter) {
 
 type byOrder []*waiter
 
-func (b byOrder) Len() int           { return len(b) }
-func (b byOrder) Less(i, j int) bool { return b[i].permit.seq < b[j].permit.seq }
+func (b byOrder) Len() int { return len(b) }
+
+// Less orders waiters of one place by when they came.
+func (b byOrder) Less(i, j int) bool {
+	if p, q := b[i].permit.place, b[j].permit.place; p != q {
+		return p.Before(q)
+	}
+	return b[i].since.Before(b[j].since)
+}
+
 func (b byOrder) Swap(i, j int) {
 	b[i], b[j] = b[j], b[i]
 	b[i].index, b[j].index = i, j

@@ -28,7 +28,7 @@ func acquire(t testing.TB, l limiter.Backend, tokens int) limiter.Admission {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	p, err := l.Acquire(ctx, tokens)
+	p, err := l.Acquire(ctx, limiter.Call{Prompt: tokens})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestShared(t *testing.T) {
 	if err := a.SetLimit(lower); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Acquire(context.Background(), 501); !errors.As(err, new(*limiter.TooLargeError)) {
+	if _, err := b.Acquire(context.Background(), limiter.Call{Prompt: 501}); !errors.As(err, new(*limiter.TooLargeError)) {
 		t.Errorf("error %v, want a TooLargeError of the new limit", err)
 	}
 	if b.Limit() != lower.WithDefaults() {
@@ -112,7 +112,7 @@ func TestShared(t *testing.T) {
 	eventually(t, "a call that was too large waits", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		defer cancel()
-		_, err := b.Acquire(ctx, 501)
+		_, err := b.Acquire(ctx, limiter.Call{Prompt: 501})
 		return errors.Is(err, context.DeadlineExceeded)
 	})
 }
@@ -130,7 +130,7 @@ func TestLargeCallsDoNotStarve(t *testing.T) {
 	for range 20 {
 		callers.Go(func() {
 			for ctx.Err() == nil {
-				if p, err := small.Acquire(ctx, 100); err == nil {
+				if p, err := small.Acquire(ctx, limiter.Call{Prompt: 100}); err == nil {
 					p.Settle(100)
 				}
 			}
@@ -162,7 +162,7 @@ func TestOldTurnsAreForgotten(t *testing.T) {
 		for range 5 {
 			callers.Go(func() {
 				for ctx.Err() == nil {
-					if p, err := l.Acquire(ctx, 1); err == nil {
+					if p, err := l.Acquire(ctx, limiter.Call{Prompt: 1}); err == nil {
 						p.Settle(1)
 					}
 				}
@@ -201,7 +201,7 @@ func TestRetryStandsForItself(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var callers sync.WaitGroup
 	for range 5 {
-		callers.Go(func() { _, _ = l.Acquire(ctx, 10) })
+		callers.Go(func() { _, _ = l.Acquire(ctx, limiter.Call{Prompt: 10}) })
 	}
 	tickets := "{" + config.Prefix + ":m}:tickets"
 	backlog := func(want string) func() bool {
@@ -231,7 +231,7 @@ func TestTenThousandWaiters(t *testing.T) {
 	var admitted atomic.Int64
 	for range 10_000 {
 		callers.Go(func() {
-			if p, err := l.Acquire(ctx, 1); err == nil {
+			if p, err := l.Acquire(ctx, limiter.Call{Prompt: 1}); err == nil {
 				admitted.Add(1)
 				p.Settle(1)
 			}

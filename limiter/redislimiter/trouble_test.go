@@ -49,10 +49,10 @@ func TestRedisHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := l.Acquire(ctx, 50); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := l.Acquire(ctx, limiter.Call{Prompt: 50}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want that the caller gave up", err)
 	}
-	_, err := l.Acquire(context.Background(), 1)
+	_, err := l.Acquire(context.Background(), limiter.Call{Prompt: 1})
 	var away *redislimiter.UnavailableError
 	if !errors.As(err, &away) || !errors.Is(err, limiter.ErrUnavailable) || away.Since < config.Patience {
 		t.Errorf("error %v, want that Redis is away", err)
@@ -85,12 +85,12 @@ func TestFallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := acquire(t, l, 200)
-	if _, err := l.Acquire(context.Background(), 251); !errors.Is(err, limiter.ErrUnavailable) {
+	if _, err := l.Acquire(context.Background(), limiter.Call{Prompt: 251}); !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v of a call that is larger than the share", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := l.Acquire(ctx, 200); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := l.Acquire(ctx, limiter.Call{Prompt: 200}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v: the share is used up", err)
 	}
 	if err := p.Retry(context.Background()); err != nil {
@@ -126,7 +126,7 @@ func TestRedisRestarts(t *testing.T) {
 	s.kill()
 	waiting := make(chan error)
 	go func() {
-		p, err := b.Acquire(context.Background(), 100)
+		p, err := b.Acquire(context.Background(), limiter.Call{Prompt: 100})
 		if err == nil {
 			p.Settle(100)
 		}
@@ -159,7 +159,7 @@ func TestIdleProcessBringsItsBooks(t *testing.T) {
 	client.FlushAll(context.Background())
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	if _, err := busy.Acquire(ctx, 500); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := busy.Acquire(ctx, limiter.Call{Prompt: 500}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want that there are no 500 tokens", err)
 	}
 	if !isAvailable(busy, 80, 100)() {
@@ -221,7 +221,7 @@ func beVictim(t *testing.T, prefix string) {
 	for range 3 {
 		acquire(t, l, 200)
 	}
-	_, err := l.Acquire(context.Background(), 900)
+	_, err := l.Acquire(context.Background(), limiter.Call{Prompt: 900})
 	t.Fatal("it is admitted", err)
 }
 
@@ -234,7 +234,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	acquire(t, l, 1000)
 	failed := make(chan error, 1)
 	go func() {
-		_, err := l.Acquire(context.Background(), 1000)
+		_, err := l.Acquire(context.Background(), limiter.Call{Prompt: 1000})
 		failed <- err
 	}()
 	eventually(t, "a call waits", func() bool { return l.Snapshot().Waiting == 1 })
@@ -247,7 +247,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	if err := <-failed; !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v, want that the limiter is not available", err)
 	}
-	if _, err := l.Acquire(context.Background(), 1); !errors.Is(err, limiter.ErrUnavailable) {
+	if _, err := l.Acquire(context.Background(), limiter.Call{Prompt: 1}); !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v, want that the limiter is not available", err)
 	}
 }

@@ -1,0 +1,39 @@
+package limiter
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// A Call describes what a call asks of a limiter, beside the one request that every
+// call needs.
+type Call struct {
+	// Prompt and Reply are the tokens that the call is expected to use for each.
+	// Both must be at least 0. The limiter takes their sum, the call's estimate.
+	Prompt, Reply int
+
+	// Place is the call's position in line. The zero Place stands for [PlaceOf] the
+	// context.
+	Place Place
+}
+
+// Tokens returns the call's estimate, at most the largest int.
+func (c Call) Tokens() int {
+	if c.Prompt > math.MaxInt-max(0, c.Reply) {
+		return math.MaxInt
+	}
+	return c.Prompt + c.Reply
+}
+
+// WithDefaults returns c with its place, or an error that wraps
+// [ErrNegativeTokens]. A [Backend] calls it first.
+func (c Call) WithDefaults(ctx context.Context) (Call, error) {
+	if n := min(c.Prompt, c.Reply); n < 0 {
+		return c, fmt.Errorf("%w: %d", ErrNegativeTokens, n)
+	}
+	if c.Place == (Place{}) {
+		c.Place = PlaceOf(ctx)
+	}
+	return c, nil
+}

@@ -1,0 +1,53 @@
+package limiter_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// The first call of a run fixes the place of all its calls, also if the run is part of
+// another one and its calls begin at once.
+func TestPlaceOfARun(t *testing.T) {
+	run := limiter.WithPlace(limiter.WithPlace(t.Context()))
+	before := limiter.PlaceOf(t.Context())
+	places := make([]limiter.Place, 8)
+	var calls sync.WaitGroup
+	for i := range places {
+		calls.Go(func() { places[i] = limiter.PlaceOf(run) })
+	}
+	calls.Wait()
+	after := limiter.PlaceOf(t.Context())
+	for _, place := range places {
+		if place != places[0] || !before.Before(place) || !place.Before(after) || place.Before(place) {
+			t.Errorf("places of a run are %v, want one, between %v and %v", places, before, after)
+		}
+	}
+}
+
+// A run that goes on with another model waits there in the place that it had.
+func TestPlaceOrdersEveryLimiter(t *testing.T) {
+	limit := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}
+	inBubble(t, limit, func(first *bench) {
+		l, err := limiter.New(limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := &bench{first.T, l, first.start}
+		run := limiter.WithPlace(context.Background())
+		if _, err := first.Acquire(run, 1); err != nil {
+			t.Fatal(err)
+		}
+		second.acquire(1)
+		late := second.goAcquire(context.Background(), 1)
+		early := second.goAcquire(run, 1)
+		later := second.goAcquire(context.Background(), 1)
+		second.until(3 * time.Second)
+		early.admittedAt(1 * time.Second)
+		late.admittedAt(2 * time.Second)
+		later.admittedAt(3 * time.Second)
+	})
+}
