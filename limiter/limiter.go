@@ -34,8 +34,9 @@ type Limiter struct {
 	armed  bool
 	wakeAt time.Time
 
-	inFlight   int // permits neither settled nor cancelled
-	heldTokens int // their tokens
+	inFlight   int   // permits neither settled nor cancelled
+	heldTokens int   // their tokens
+	unsent     int64 // requests that were given back
 	counters   Counters
 	server     ServerState // what it last said
 }

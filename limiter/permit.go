@@ -109,6 +109,7 @@ func (p *Permit) Unsent() {
 func (p *Permit) unsend(now time.Time) {
 	if !p.unsent {
 		p.unsent = true
+		p.limiter.unsent++
 		p.limiter.budget.unsend(now, p.sent)
 	}
 }

@@ -15,9 +15,19 @@ type Snapshot struct {
 	InFlight   int // permits neither settled nor cancelled
 	Waiting    int // calls and retries in the queue
 
+	// Unsent is how many requests were given back so far, because they were not sent:
+	// Admitted + Retried - Unsent requests were, or are about to be.
+	Unsent int64
+
 	PausedUntil time.Time // zero if not paused
 
 	Server ServerState // what the server last said, if anything
+
+	// OutageSince is since when an outage holds calls of this limiter, zero if none
+	// does, and OutageCause what is down and why. A Limiter knows of no outages: the
+	// client of package ratelimited sets both.
+	OutageSince time.Time
+	OutageCause string
 
 	Counters
 }
@@ -55,6 +65,7 @@ func (l *Limiter) Snapshot() Snapshot {
 		HeldTokens:        l.heldTokens,
 		InFlight:          l.inFlight,
 		Waiting:           l.queue.len,
+		Unsent:            l.unsent,
 		Server:            l.server,
 		Counters:          l.counters,
 	}

@@ -16,31 +16,71 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	began  time.Time
 	timer  *time.Timer    // ends ctx after the call's timeout
+	dial   *time.Timer    // ends ctx if there is no connection by then; nil if that is not bounded
 	resp   *http.Response // nil until there is one
 	good   bool           // it is a success that is read as a whole
 	events *eventReader   // of a stream; nil until it has begun
+
+	// Known when the attempt has a response or has failed.
+	arrived    bool // the server may have seen the request
+	incomplete bool // not all of it could be written: the server cannot carry it out
 
 	permit    limiter.Admission
 	trace     httptrace.ClientTrace
 	traced    atomic.Bool // the transport says what it does
 	connected atomic.Bool // it has a connection to write the request to
+	reused    atomic.Bool // that carried requests before
+	written   atomic.Bool // something of the request may have been written to it
+	answered  atomic.Bool // something of the response has come
 }
 
-// newAttempt begins an attempt, which has the given time.
-func newAttempt(ctx context.Context, permit limiter.Admission, timeout time.Duration) *attempt {
+// newAttempt begins an attempt. It may take the given timeout, and if connect is not
+// 0 no more than that to get a connection.
+func newAttempt(ctx context.Context, permit limiter.Admission, timeout, connect time.Duration) *attempt {
 	a := &attempt{permit: permit, began: time.Now()}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
-	a.trace = httptrace.ClientTrace{GetConn: a.getConn, GotConn: a.gotConn, WroteRequest: a.wroteRequest}
+	a.trace = httptrace.ClientTrace{
+		GetConn: a.getConn, GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
+	}
 	a.ctx = httptrace.WithClientTrace(a.ctx, &a.trace)
 	a.timer = time.AfterFunc(timeout, a.timeOut)
+	if connect > 0 {
+		a.dial = time.AfterFunc(connect, a.dialTimeOut)
+	}
 	return a
+}
+
+// dialTimeOut ends an attempt that still has no connection. A transport that does not
+// say what it does may have one.
+func (a *attempt) dialTimeOut() {
+	if a.traced.Load() && !a.connected.Load() {
+		a.cancel(errConnect)
+	}
 }
 
 func (a *attempt) timeOut() { a.cancel(errTimeout) }
 
 func (a *attempt) getConn(string) { a.traced.Store(true) }
 
-func (a *attempt) gotConn(httptrace.GotConnInfo) { a.connected.Store(true) }
+// gotConn is called when there is a connection for the request, and again if the
+// transport sends it again by itself: that takes another request of the permit. If
+// there is none before the call ends, closing the connection keeps the transport from
+// sending.
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.connected.Store(true)
+	a.reused.Store(info.Reused)
+	if !a.written.Swap(false) {
+		return
+	}
+	if err := a.permit.Retry(a.ctx); err != nil {
+		a.cancel(err)
+		_ = info.Conn.Close() // there is an error already
+	}
+}
+
+func (a *attempt) wroteHeaders() { a.written.Store(true) }
+
+func (a *attempt) gotFirstResponseByte() { a.answered.Store(true) }
 
 // wroteRequest notes when the request has left: it had to wait for a connection,
 // and the server counts it from when it arrives.
@@ -57,6 +97,12 @@ func (a *attempt) reached(err error) bool {
 		return a.connected.Load()
 	}
 	return mayHaveArrived(err)
+}
+
+// isStale reports whether the attempt failed because a connection that carried
+// requests before was closed before a response.
+func (a *attempt) isStale() bool {
+	return a.resp == nil && a.arrived && a.reused.Load() && !a.answered.Load() && !a.timedOut()
 }
 
 func (a *attempt) timedOut() bool { return context.Cause(a.ctx) == errTimeout }
@@ -80,5 +126,8 @@ func (a *attempt) end() {
 		a.events.idle.Stop()
 	}
 	a.timer.Stop()
+	if a.dial != nil {
+		a.dial.Stop()
+	}
 	a.cancel(nil)
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
@@ -26,9 +28,15 @@ type Client struct {
 	secret   secret
 	limits   *limiter.Group
 	counter  *tokens.Counter
-	retries  retryBudget
+	policy   retry.Policy
+	gates    *outage.Gates
+	host     string // scheme and authority of the API
 	memory   memory
 	logger   *slog.Logger
+
+	// sharesConnections says that the transport bounds their number: a request without
+	// one may only wait for another to end.
+	sharesConnections bool
 }
 
 // Beta is the part of the API that a [Client] covers.
@@ -63,6 +71,10 @@ func New(config Config) (*Client, error) {
 		defaults: callOptions{timeout: config.Timeout, maxRetries: config.MaxRetries, allowHTTP: config.AllowHTTP, tokenEstimate: -1},
 	}
 	c.config.APIKey = ""
+	c.policy = retry.Policy{BaseDelay: config.BaseDelay, MaxDelay: config.MaxDelay}
+	c.gates, c.host = outage.New(config.MaxOutage), hostOf(config.BaseURL)
+	transport, ok := c.http.Transport.(*http.Transport)
+	c.sharesConnections = ok && transport.MaxConnsPerHost > 0
 	c.api = &generated.Client{Server: strings.TrimRight(config.BaseURL, "/") + "/", Client: c.http}
 	c.Beta = Beta{Conversations: &Conversations{client: c}, Agents: &Agents{client: c}}
 	return c, nil
@@ -118,9 +130,24 @@ func (c *Client) WaitTime(model string, tokens int) time.Duration {
 }
 
 // Snapshot returns the state of each limiter by model: what is configured, what
-// is left, who waits, and what happened so far. The one that all models without
-// a limit of their own share is named "".
-func (c *Client) Snapshot() map[string]limiter.Snapshot { return c.limits.Snapshot() }
+// is left, who waits, what happened so far, and the outage that holds calls, if any.
+// The one that all models without a limit of their own share is named "".
+func (c *Client) Snapshot() map[string]limiter.Snapshot {
+	all := c.limits.Snapshot()
+	for _, o := range c.gates.Current() {
+		for model, s := range all {
+			_, own := all[o.Model]
+			if o.Model != "" && model != o.Model && (own || model != "") {
+				continue
+			}
+			if s.OutageSince.IsZero() || o.Since.Before(s.OutageSince) {
+				s.OutageSince, s.OutageCause = o.Since, strings.TrimSpace(o.Host+" "+o.Model)+": "+oneLine(o.Cause.Error())
+				all[model] = s
+			}
+		}
+	}
+	return all
+}
 
 // SetLimit changes the limit of a model, or with "" the one that models without
 // a limit of their own share. A model that had none gets one, be there such a model

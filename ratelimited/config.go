@@ -27,6 +27,7 @@ const (
 	DefaultMaxDelay          = 32 * time.Second
 	DefaultTimeout           = 60 * time.Second
 	DefaultStreamIdleTimeout = 60 * time.Second
+	DefaultMaxOutage         = 5 * time.Minute
 )
 
 // NoRetries turns retrying off, as [Config.MaxRetries] or in [WithMaxRetries].
@@ -94,10 +95,24 @@ type Config struct {
 	FixedEstimates bool
 
 	// MaxRetries is how many further attempts a failed call gets: 1 to 100, or
-	// NoRetries. Default: 3. In an outage they end sooner, with [ErrRetryBudget]:
-	// all calls together have as many as a tenth of the calls of the last half minute
-	// (twenty if that is more), and then one for every ten calls.
+	// NoRetries. Default: 3. Attempts that end in an outage do not count, nor those
+	// that a 429 refuses which pauses all calls: see MaxOutage. NoRetries means that no
+	// request is sent again, whatever its failure; calls that could not be sent are held
+	// in an outage all the same.
 	MaxRetries int
+
+	// MaxOutage bounds for how long calls wait in an outage. The server is down if no
+	// connection can be made, or if two calls in a row end in 502, 503, 504, 520 to 527,
+	// 529, 530 or a connection that breaks before a response. If these are calls of one
+	// model, it alone is down. Calls are then held and keep their places in the queue,
+	// while one after the other is sent to find out whether the server is back, 5 s apart at
+	// most. The first other response ends the outage. After MaxOutage all calls that are
+	// held fail with an [ErrOutage], and until the server is back new ones do so at once,
+	// unless they find that it is. A server that has never sent any other response is not
+	// in outage: its address may be wrong. MaxOutage also bounds for how long a call is
+	// refused by 429s that pause all calls. At least a millisecond; negative: no call is
+	// held, and all retries count. Default: 5 minutes.
+	MaxOutage time.Duration
 
 	// BaseDelay is the shortest wait between attempts. The n-th wait is drawn
 	// uniformly between it and BaseDelay * 2^n. From a millisecond to MaxDelay.
@@ -105,8 +120,8 @@ type Config struct {
 	BaseDelay time.Duration
 
 	// MaxDelay bounds the wait between attempts. A server that asks for a longer
-	// one with Retry-After gets no further attempt. At least a millisecond. Default:
-	// 32 s.
+	// one with Retry-After gets no further attempt, but after a 429 a call waits for up to
+	// 61 s, the window of the limits. At least a millisecond. Default: 32 s.
 	MaxDelay time.Duration
 
 	// Timeout bounds one attempt: the whole of it for a plain call, and the wait
@@ -125,8 +140,9 @@ type Config struct {
 	// also cuts streams short. Default: a client of its own with keep-alive.
 	HTTPClient *http.Client
 
-	// Logger receives a record at debug level of each wait, attempt and
-	// settlement: figures and codes, never contents or the key. Default: none.
+	// Logger receives a record of each wait, attempt and settlement at debug level, and
+	// of each 429 and the beginning and end of each outage at warn level: figures and
+	// codes, never contents or the key. Default: none.
 	Logger *slog.Logger
 
 	// Observer hears of the same, in a form for traces and metrics. Default: none.
@@ -144,6 +160,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.BaseDelay, min(DefaultBaseDelay, c.MaxDelay))
 	setDefault(&c.Timeout, DefaultTimeout)
 	setDefault(&c.StreamIdleTimeout, DefaultStreamIdleTimeout)
+	setDefault(&c.MaxOutage, DefaultMaxOutage)
 	jitter := c.Jitter
 	setDefault(&c.Jitter, limiter.DefaultJitter)
 
@@ -164,6 +181,11 @@ func (c Config) withDefaults() (Config, error) {
 	if err := cmp.Or(checkDuration("MaxDelay", c.MaxDelay), checkDuration("BaseDelay", c.BaseDelay),
 		checkDuration("Timeout", c.Timeout), checkDuration("StreamIdleTimeout", c.StreamIdleTimeout)); err != nil {
 		return c, err
+	}
+	if c.MaxOutage > 0 {
+		if err := checkDuration("MaxOutage", c.MaxOutage); err != nil {
+			return c, err
+		}
 	}
 	if c.BaseDelay > c.MaxDelay {
 		return c, &ConfigError{Field: "BaseDelay", Value: c.BaseDelay, Rule: fmt.Sprintf("must be at most MaxDelay (%v)", c.MaxDelay)}
@@ -192,8 +214,7 @@ func (c Config) limiterFactory() limiter.Factory {
 	if c.Limiter != nil {
 		return c.Limiter
 	}
-	base, longest := c.BaseDelay, c.MaxDelay
-	options := []limiter.Option{limiter.Backoff(func(n int) time.Duration { return backoff(n, base, longest) })}
+	options := []limiter.Option{limiter.Backoff(limiter.ExponentialBackoff(c.BaseDelay, c.MaxDelay))}
 	if !c.BareBuckets {
 		options = append(options, limiter.Guarded(c.Jitter))
 	}
@@ -274,6 +295,15 @@ func shownURL(base string) any {
 type hidden struct{}
 
 func (hidden) String() string { return "not valid (it is not shown: it may hold a secret)" }
+
+// hostOf is the scheme and authority of a URL that is valid.
+func hostOf(base string) string {
+	u, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
+}
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 )
 
 // Error is implemented by every error type of this package:
@@ -80,6 +81,7 @@ type WaitError struct {
 	Tokens    int           // waited for, beside a request
 	Waited    time.Duration // how long
 	Paused    time.Duration // how much longer a 429 would have kept it; 0 without one
+	Outage    bool          // it waited for the end of an outage, not for the limiter
 	Err       error         // the context's error and its cause
 }
 
@@ -87,6 +89,9 @@ type WaitError struct {
 func (e *WaitError) Error() string {
 	if e.Limit == (limiter.Limit{}) {
 		return fmt.Sprintf("mistral: %s: not sent: %v", e.Operation, e.Err)
+	}
+	if e.Outage {
+		return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for the end of an outage: %v", e.Operation, e.Waited.Round(time.Millisecond), e.Err)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "mistral: %s: not sent: gave up after waiting %v for 1 request and %d tokens",
@@ -104,6 +109,34 @@ func (e *WaitError) Error() string {
 
 // Unwrap returns Err.
 func (e *WaitError) Unwrap() error { return e.Err }
+
+// OutageError is a call that was held in an outage for longer than
+// [Config.MaxOutage]. It matches [ErrOutage] and [ErrRetryable]. If Attempts is 0 it
+// was never sent.
+type OutageError struct {
+	Operation string        // such as "Conversations.Start"
+	Host      string        // scheme and authority of the server
+	Model     string        // that is down, or an agent whose model is not known; "" if all of the server is
+	Since     time.Time     // first failure
+	Duration  time.Duration // of the outage, until the call failed
+	Attempts  int           // requests of the call that were sent
+	Err       error         // the latest failure, of this call or another
+}
+
+// Error says what is down, for how long, and why.
+func (e *OutageError) Error() string {
+	sent, model := "not sent", ""
+	if e.Attempts > 0 {
+		sent = "not sent again"
+	}
+	if e.Model != "" {
+		model = " for " + oneLine(e.Model)
+	}
+	return fmt.Sprintf("mistral: %s: %s: %s has been down%s for %v: %v", e.Operation, sent, oneLine(e.Host), model, e.Duration.Round(time.Millisecond), e.Err)
+}
+
+// Unwrap returns Err.
+func (e *OutageError) Unwrap() error { return e.Err }
 
 // LimiterError is a call that was not sent because its limiter's books could not be
 // reached: the Redis of [Config.Limiter] is away, say. It wraps
@@ -216,6 +249,8 @@ type RateLimitError struct {
 	// Reason says why trying again would be of no use, where the headers show
 	// that; empty when the limit may pass.
 	Reason string
+
+	refusal retry.Refusal
 }
 
 // Error is that of the [APIError], with Reason and RetryAfter if there are any.
@@ -290,6 +325,7 @@ func (*ConfigError) mistralError()     {}
 func (*RequestError) mistralError()    {}
 func (*TokenCountError) mistralError() {}
 func (*WaitError) mistralError()       {}
+func (*OutageError) mistralError()     {}
 func (*LimiterError) mistralError()    {}
 func (*APIError) mistralError()        {}
 func (*TransportError) mistralError()  {}

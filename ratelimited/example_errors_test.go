@@ -13,7 +13,7 @@ import (
 
 // The server asks for a longer wait than MaxDelay, so the call is not tried again.
 func ExampleRateLimitError() {
-	client, stop := emulatedClient(ratelimited.Config{}, emulator.Fault{
+	client, stop := emulatedClient(ratelimited.Config{MaxRetries: ratelimited.NoRetries}, emulator.Fault{
 		Kind: emulator.FaultTokenLimit, Header: map[string]string{"Retry-After": "60"},
 	})
 	defer stop()

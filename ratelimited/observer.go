@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -14,18 +16,21 @@ import (
 // caller's deadline), and the function that is told of the call's
 // events; nil for none.
 //
-// The events of one call come one after the other, as they happen: an [Acquired],
-// then an [Attempted] for each request, with a [Retrying] between two of them, then a
-// [Settled], and an [Ended] at the very end, once for every call, whatever has
-// become of it. (A call that was never admitted has its Ended alone.) They hold
-// figures and codes, never contents and never the key. Those of a stream end when it
-// is closed.
+// The events of one call are emitted one after the other: an [Acquired], an [Attempted]
+// for each request, with a [Retrying] between two of them, a [Settled], and an [Ended]
+// at the very end, once for every call. (A call that was never admitted has no Acquired
+// and no Settled.) In an outage the call returns its permit: then there is a Settled
+// after the Acquired and before the next one, and a [Held] when the call goes on. The
+// call that notices the beginning or the end of an outage has an [OutageBegan] or an
+// [OutageEnded]. Events hold figures and codes, never contents and never the key. Those
+// of a stream end when it is closed.
 //
 // An Observer is called from many goroutines at once. The call waits for it, so it
 // must not block; it may ask the client and the stream.
 type Observer func(ctx context.Context, operation string) (context.Context, func(CallEvent))
 
-// A CallEvent is one of [Acquired], [Attempted], [Retrying], [Settled] and [Ended].
+// A CallEvent is one of [Acquired], [Attempted], [Retrying], [Held], [OutageBegan],
+// [OutageEnded], [Settled] and [Ended].
 type CallEvent interface {
 	// record is what the log says of it.
 	record() (message string, attrs []slog.Attr)
@@ -50,6 +55,26 @@ type Attempted struct {
 // Retrying says that another attempt will follow, if the context does not end before.
 type Retrying struct {
 	Wait time.Duration // before it
+}
+
+// Held says that the call waited for the end of an outage, or until it was its turn to
+// find out whether the server is back.
+type Held struct {
+	Waited time.Duration // without a permit
+}
+
+// OutageBegan says that this call's failure has shown an outage, in which calls are
+// held: see [Config.MaxOutage].
+type OutageBegan struct {
+	Host  string // scheme and authority of the server
+	Model string // that is down, or an agent whose model is not known; "" if all of the server is
+	Err   error  // the failure
+}
+
+// OutageEnded says that this call has got a response that ends an outage.
+type OutageEnded struct {
+	Host, Model string        // as in [OutageBegan]
+	Took        time.Duration // since the first failure
 }
 
 // Settled says what the call counts as in the limiter.
@@ -82,6 +107,27 @@ func (e Retrying) record() (string, []slog.Attr) {
 	return "retry", []slog.Attr{slog.Duration("wait", e.Wait)}
 }
 
+func (e Held) record() (string, []slog.Attr) {
+	return "held", []slog.Attr{slog.Duration("waited", e.Waited)}
+}
+
+func (e OutageBegan) record() (string, []slog.Attr) {
+	return "outage began", []slog.Attr{slog.String("host", e.Host), slog.String("model", e.Model), slog.String("cause", causeOf(e.Err))}
+}
+
+// causeOf is a failure as the log may show it: without what a server wrote.
+func causeOf(err error) string {
+	var api *APIError
+	if errors.As(err, &api) {
+		return "status " + strconv.Itoa(api.StatusCode)
+	}
+	return oneLine(err.Error())
+}
+
+func (e OutageEnded) record() (string, []slog.Attr) {
+	return "outage ended", []slog.Attr{slog.String("host", e.Host), slog.String("model", e.Model), slog.Duration("took", e.Took)}
+}
+
 func (e Settled) record() (string, []slog.Attr) {
 	if e.Cancelled {
 		return "cancelled", []slog.Attr{slog.Int("estimated", e.Estimated)}
@@ -106,22 +152,34 @@ func (f *flight) watch() {
 	f.hear = hear
 }
 
-// watched reports whether anybody hears what the call tells.
-func (f *flight) watched() bool {
-	logger := f.client.logger
-	return f.hear != nil || logger != nil && logger.Enabled(f.ctx, slog.LevelDebug)
-}
+// watched reports whether anybody may hear what the call tells.
+func (f *flight) watched() bool { return f.hear != nil || f.client.logger != nil }
 
 // tell tells the observer and the log.
 func (f *flight) tell(event CallEvent) {
 	if f.hear != nil {
 		f.hear(event)
 	}
-	if logger := f.client.logger; logger != nil {
+	level := levelOf(event)
+	if logger := f.client.logger; logger != nil && logger.Enabled(f.ctx, level) {
 		message, attrs := event.record()
 		attrs = append(attrs, slog.String("operation", f.op.name), slog.Int("attempts", f.attempts))
-		logger.LogAttrs(f.ctx, slog.LevelDebug, "mistral: "+message, attrs...)
+		logger.LogAttrs(f.ctx, level, "mistral: "+message, attrs...)
 	}
+}
+
+// levelOf is the level of what concerns more than one call, or else of what is for
+// debugging.
+func levelOf(event CallEvent) slog.Level {
+	switch e := event.(type) {
+	case OutageBegan, OutageEnded:
+		return slog.LevelWarn
+	case Attempted:
+		if e.Status == http.StatusTooManyRequests {
+			return slog.LevelWarn
+		}
+	}
+	return slog.LevelDebug
 }
 
 // errUnfinished is the end of a call whose goroutine ended within it.

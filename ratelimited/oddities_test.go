@@ -1,7 +1,6 @@
 package ratelimited_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,26 +29,6 @@ func TestWordsOfGateways(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Calls whose deadline leaves no time for a retry spend none.
-func TestRetryBudgetIsForRetries(t *testing.T) {
-	requests := 0
-	config := fast
-	config.BaseDelay = 10 * time.Second
-	inBubble(t, config, inTurn(status(500, "busy")), func(t *testing.T, client *ratelimited.Client) {
-		for range 200 {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if _, err := start(ctx, client); !errors.Is(err, context.DeadlineExceeded) {
-				t.Fatalf("error is %v, want the deadline", err)
-			}
-			cancel()
-			requests++
-		}
-		if _, err := start(t.Context(), client); !strings.Contains(err.Error(), "(4 attempts)") {
-			t.Errorf("a call with time for retries has none left: %v", err)
-		}
-	})
 }
 
 // What tools of the service add is learned, and a reply that max_tokens has cut

@@ -1,151 +1,522 @@
 package ratelimited_test
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// For half a minute the server answers nothing but 503, to 200 callers who make a call
-// every so often. It gets at most a fifth more requests than without the outage, and
-// MaxDelay after its end everybody has been answered.
-func TestOutage(t *testing.T) {
-	const callers = 200
-	const from, to, end = 30 * time.Second, time.Minute, 2 * time.Minute
-	config := ratelimited.Config{RequestsPerSecond: 200, TokensPerMinute: 1e9}
-	for _, every := range []time.Duration{2 * time.Second, 6 * time.Second, 30 * time.Second} {
-		t.Run(fmt.Sprintf("a call every %v", every), func(t *testing.T) {
-			var before, during, dry atomic.Int64
-			var begin time.Time
-			handler := func(w http.ResponseWriter, r *http.Request) {
-				switch at := time.Since(begin); {
-				case at < from:
-					before.Add(1)
-				case at < to:
-					during.Add(1)
-					status(503, "overloaded")(w, r)
-					return
-				}
-				ok(w, r)
-			}
-			inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
-				begin = time.Now()
-				var calls sync.WaitGroup
-				for i := range callers {
-					for at := every * time.Duration(i) / callers; at < end; at += every {
-						calls.Go(func() {
-							time.Sleep(at)
-							_, err := start(t.Context(), client)
-							switch done := time.Since(begin); {
-							case err == nil:
-							case !errors.Is(err, ratelimited.ErrServer):
-								t.Errorf("a call failed with %v, want the 503", err)
-							case at >= to || done > to+ratelimited.DefaultMaxDelay:
-								t.Errorf("a call of %v after the outage failed %v after it: %v", at-to, done-to, err)
-							case errors.Is(err, ratelimited.ErrRetryBudget):
-								dry.Add(1)
-							}
-						})
-					}
-				}
-				calls.Wait()
-				if took := time.Since(begin); took > max(end, to+ratelimited.DefaultMaxDelay)+time.Second {
-					t.Errorf("the last call ends after %v", took)
-				}
-				t.Logf("%d requests before, %d during the outage, %d calls with no retry left", before.Load(), during.Load(), dry.Load())
-				if float64(during.Load()) > 1.2*float64(before.Load()) {
-					t.Errorf("%d requests during the outage, more than 1.2 times the %d before", during.Load(), before.Load())
-				}
-				if dry.Load() == 0 {
-					t.Error("no call was refused a retry: the budget has no bounds")
-				}
-			})
+// An outageTest is a client whose queue is full when its server goes down.
+type outageTest struct {
+	*testing.T
+	server   *memnet.Server
+	emulator *emulator.Emulator
+	client   *ratelimited.Client
+	begin    time.Time
+
+	mu       sync.Mutex
+	requests []outageRequest
+	serving  int                         // requests at the same time
+	failing  map[string]http.HandlerFunc // by model
+}
+
+type outageRequest struct {
+	at      time.Duration
+	call    int // -1: none of the queue
+	serving int // requests that were served when it came
+}
+
+const outageRPS = 20
+
+// inOutage runs a test in virtual time.
+func inOutage(t *testing.T, config ratelimited.Config, test func(t *outageTest)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		o := &outageTest{T: t, begin: time.Now()}
+		o.emulator = emulator.New(emulator.Config{RequestsPerSecond: outageRPS, TokensPerMinute: 1e9, Latency: 40 * time.Millisecond, Intercept: o.intercept})
+		o.server = memnet.Start(checked(t, o.emulator.ServeHTTP))
+		defer o.server.Close()
+		config.APIKey, config.BaseURL, config.HTTPClient = secretKey, o.server.URL(), o.server.Client()
+		if config.RequestsPerSecond == 0 {
+			config.RequestsPerSecond = outageRPS
+		}
+		config.TokensPerMinute = 1e9
+		o.client = newClient(t, config)
+		test(o)
+		synctest.Wait()
+		wantNoPermits(t, o.client)
+	})
+}
+
+func (o *outageTest) now() time.Duration { return time.Since(o.begin) }
+
+func (o *outageTest) intercept(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	call := -1
+	_, _ = fmt.Sscan(r.Header.Get("X-Call"), &call) // other calls have none
+	o.mu.Lock()
+	o.requests = append(o.requests, outageRequest{o.now(), call, o.serving})
+	o.serving++
+	o.mu.Unlock()
+	defer func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.serving--
+	}()
+	body, _ := io.ReadAll(r.Body) // the client may have gone
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var request struct{ Model string }
+	_ = json.Unmarshal(body, &request) // some have no body
+	o.mu.Lock()
+	fail := o.failing[request.Model]
+	o.mu.Unlock()
+	if fail != nil {
+		fail(w, r)
+		return
+	}
+	next.ServeHTTP(w, r)
+}
+
+// fail has all requests for a model handled, or none with nil.
+func (o *outageTest) fail(model string, handler http.HandlerFunc) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failing == nil {
+		o.failing = map[string]http.HandlerFunc{}
+	}
+	o.failing[model] = handler
+}
+
+// A queued call is one of those that wait when the outage begins.
+type queuedCall struct {
+	err  error
+	took time.Duration // since the beginning of the test
+}
+
+// queue makes n calls, in order, and returns them when all have ended.
+func (o *outageTest) queue(ctx context.Context, n int, model func(i int) string) (calls []queuedCall, wait func()) {
+	calls = make([]queuedCall, n)
+	var running sync.WaitGroup
+	for i := range calls {
+		running.Go(func() {
+			_, err := o.client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{Model: model(i), Inputs: ratelimited.Text("Hello!")},
+				ratelimited.WithHeader("X-Call", fmt.Sprint(i)))
+			calls[i] = queuedCall{err, o.now()}
 		})
+		synctest.Wait() // it is in the queue before the next
+	}
+	return calls, running.Wait
+}
+
+func oneModel(int) string { return "m" }
+
+// alive makes the host one that has answered.
+func (o *outageTest) alive() {
+	o.Helper()
+	if _, err := start(o.Context(), o.client); err != nil {
+		o.Fatal(err)
 	}
 }
 
-// Twenty retries are there at first, and each call brings a tenth of another. A 429 that
-// pauses everybody needs none; one about a tool does.
-func TestRetryBudget(t *testing.T) {
-	for name, test := range map[string]struct {
-		status int
-		body   string
-		most   int // retries
-	}{
-		"a failure":            {503, "busy", 20 + 200/10},
-		"a limit of a tool":    {429, `{"detail":"web_search rate limit reached."}`, 20 + 200/10},
-		"a limit of the model": {429, `{"detail":"Token rate limit reached."}`, 200},
+// between returns the requests that came in a span of time.
+func (o *outageTest) between(from, to time.Duration) []outageRequest {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var some []outageRequest
+	for _, r := range o.requests {
+		if r.at >= from && r.at < to {
+			some = append(some, r)
+		}
+	}
+	return some
+}
+
+const (
+	outageBegin = 2 * time.Second
+	outageCalls = 200
+)
+
+// Two hundred calls wait when the server goes down, in whatever way and for however
+// long: none fails, they keep their order, at most one request at a time looks whether
+// the server is back, and when it is they go on at full pace.
+func TestNothingQueuedIsLost(t *testing.T) {
+	closed := func(d time.Duration) func(o *outageTest) {
+		return func(o *outageTest) {
+			o.server.SetDown(true)
+			time.Sleep(d)
+			o.server.SetDown(false)
+		}
+	}
+	failing := func(kind emulator.FaultKind, d time.Duration) func(o *outageTest) {
+		return func(o *outageTest) {
+			if err := o.emulator.SetFaults(emulator.Fault{Kind: kind}); err != nil {
+				o.Error(err)
+			}
+			time.Sleep(d)
+			if err := o.emulator.SetFaults(); err != nil {
+				o.Error(err)
+			}
+		}
+	}
+	for name, outage := range map[string]func(o *outageTest){
+		"port closed for 0.2 s":       closed(200 * time.Millisecond),
+		"port closed for 2 s":         closed(2 * time.Second),
+		"port closed for 10 s":        closed(10 * time.Second),
+		"port closed for a minute":    closed(time.Minute),
+		"port closed for 4 minutes":   closed(4 * time.Minute),
+		"503 for 10 s":                failing(emulator.FaultUnavailable, 10*time.Second),
+		"502 for 10 s":                failing(emulator.FaultBadGateway, 10*time.Second),
+		"504 for 2 s":                 failing(emulator.FaultGatewayTimeout, 2*time.Second),
+		"reset for 10 s":              failing(emulator.FaultReset, 10*time.Second),
+		"closed connections for 10 s": failing(emulator.FaultClose, 10*time.Second),
 	} {
 		t.Run(name, func(t *testing.T) {
-			requests := 0
-			count := func(w http.ResponseWriter, r *http.Request) {
-				requests++
-				status(test.status, test.body)(w, r)
-			}
-			config := fast
-			config.MaxRetries = 1
-			config.BaseDelay, config.MaxDelay = time.Millisecond, time.Millisecond
-			inBubble(t, config, count, func(t *testing.T, client *ratelimited.Client) {
-				dry := 0
-				for range 200 {
-					_, err := start(t.Context(), client)
-					if !errors.Is(err, ratelimited.ErrRetryable) {
-						t.Fatalf("error is %v", err)
-					}
-					if errors.Is(err, ratelimited.ErrRetryBudget) {
-						dry++
-					}
-				}
-				if retries := requests - 200; retries < test.most-1 || retries > test.most || dry != 200-retries {
-					t.Errorf("%d retries of 200 calls, and %d that wanted one, want %d", retries, dry, test.most)
-				}
+			t.Parallel()
+			inOutage(t, ratelimited.Config{}, func(o *outageTest) {
+				o.alive()
+				calls, wait := o.queue(o.Context(), outageCalls, oneModel)
+				time.Sleep(outageBegin - o.now())
+				outage(o)
+				end := o.now()
+				wait()
+				o.wantAllDone(calls)
+				o.wantProbes(outageBegin+500*time.Millisecond, end)
+				o.wantFullPace(end)
+				o.wantOrder(end)
+				o.wantTokens()
 			})
+		})
+	}
+	t.Run("flapping", func(t *testing.T) {
+		t.Parallel()
+		inOutage(t, ratelimited.Config{}, func(o *outageTest) {
+			o.alive()
+			calls, wait := o.queue(o.Context(), outageCalls, oneModel)
+			for range 20 { // a second up, two seconds down
+				time.Sleep(time.Second)
+				closed(2 * time.Second)(o)
+			}
+			wait()
+			o.wantAllDone(calls)
+			o.wantTokens()
+		})
+	})
+}
+
+func (o *outageTest) wantAllDone(calls []queuedCall) {
+	o.Helper()
+	failed := 0
+	for i, c := range calls {
+		if c.err != nil {
+			if failed++; failed <= 3 {
+				o.Errorf("call %d: %v", i, c.err)
+			}
+		}
+	}
+	if failed > 0 {
+		o.Errorf("%d of %d calls failed", failed, len(calls))
+	}
+}
+
+// wantProbes checks what came in the middle of an outage.
+func (o *outageTest) wantProbes(from, to time.Duration) {
+	o.Helper()
+	probes := o.between(from, to)
+	last := from
+	for _, p := range probes {
+		if p.serving > 0 {
+			o.Errorf("at %v a probe came while %d others were under way", p.at, p.serving)
+		}
+		if p.at-last > 5*time.Second+100*time.Millisecond {
+			o.Errorf("a probe at %v, and the next at %v", last, p.at)
+		}
+		last = p.at
+	}
+}
+
+// wantFullPace checks that within a request window of the first sign of life calls go on
+// as if nothing had been.
+func (o *outageTest) wantFullPace(end time.Duration) {
+	o.Helper()
+	after := o.between(end, time.Hour)
+	if len(after) == 0 {
+		return // all had been done before
+	}
+	first := after[0].at
+	if first-end > 5*time.Second+100*time.Millisecond {
+		o.Errorf("the server is back at %v and hears of it at %v", end, first)
+	}
+	const window = time.Second
+	done := first + window + time.Duration(len(after))*(window+50*time.Millisecond)/outageRPS
+	if last := after[len(after)-1].at; last > done {
+		o.Errorf("%d requests from %v to %v, want them at %d a second until %v", len(after), first, last, outageRPS, done)
+	}
+}
+
+// wantOrder checks that the calls that were held arrive in the order of the queue. Those
+// that the limiter admits at the same time may arrive in any.
+func (o *outageTest) wantOrder(end time.Duration) {
+	o.Helper()
+	requests := o.between(end, time.Hour)
+	slices.SortStableFunc(requests, func(a, b outageRequest) int {
+		if a.at == b.at {
+			return a.call - b.call
+		}
+		return 0
+	})
+	if !slices.IsSortedFunc(requests, func(a, b outageRequest) int { return a.call - b.call }) {
+		o.Errorf("calls arrive in the order %+v", requests)
+	}
+}
+
+// wantTokens checks that the client counts what the server does, beside what attempts
+// without a response may have used.
+func (o *outageTest) wantTokens() {
+	o.Helper()
+	synctest.Wait()
+	s := snapshot(o.client)
+	if charged := int64(o.emulator.Stats().Total().Tokens); s.TokensSettled < charged {
+		o.Errorf("%d tokens are settled, the server charged %d", s.TokensSettled, charged)
+	}
+	if s.Admitted != s.Settled+s.Cancelled {
+		o.Errorf("%d calls admitted, %d settled and %d cancelled", s.Admitted, s.Settled, s.Cancelled)
+	}
+}
+
+// An outage of more than MaxOutage ends all waits at once. Afterwards a call looks
+// whether the server is back, and all others fail at once.
+func TestOutageTooLong(t *testing.T) {
+	inOutage(t, ratelimited.Config{MaxOutage: time.Minute}, func(o *outageTest) {
+		o.alive()
+		calls, wait := o.queue(o.Context(), outageCalls, oneModel)
+		time.Sleep(outageBegin - o.now())
+		o.server.SetDown(true)
+		wait()
+		for i, c := range calls {
+			if c.took < outageBegin && c.err == nil {
+				continue
+			}
+			var outage *ratelimited.OutageError
+			if !errors.Is(c.err, ratelimited.ErrOutage) || !errors.Is(c.err, ratelimited.ErrRetryable) || !errors.As(c.err, &outage) {
+				t.Fatalf("call %d: %v, want an OutageError", i, c.err)
+			}
+			if outage.Duration < time.Minute || outage.Duration > time.Minute+time.Second || outage.Operation != "Conversations.Start" ||
+				outage.Host != o.server.URL() || !strings.Contains(outage.Error(), "has been down for 1m0") {
+				t.Errorf("call %d: %+v: %v", i, outage, outage)
+			}
+			if c.took < outageBegin+time.Minute || c.took > outageBegin+time.Minute+time.Second {
+				t.Errorf("call %d fails at %v", i, c.took)
+			}
+		}
+		for range 3 {
+			var err error
+			if took := elapsed(func() { _, err = start(o.Context(), o.client) }); took != 0 || !errors.Is(err, ratelimited.ErrOutage) {
+				t.Errorf("after %v: %v, want an OutageError at once", took, err)
+			}
+		}
+		o.server.SetDown(false)
+		o.alive()
+		if s := snapshot(o.client); !s.OutageSince.IsZero() {
+			t.Errorf("the outage since %v is not over", s.OutageSince)
+		}
+	})
+}
+
+// The address of a server that has never answered is wrong, most likely: the error comes
+// within the retries, and names it.
+func TestServerThatWasNeverThere(t *testing.T) {
+	inOutage(t, ratelimited.Config{}, func(o *outageTest) {
+		o.server.SetDown(true)
+		calls, wait := o.queue(o.Context(), 5, oneModel)
+		wait()
+		for _, c := range calls {
+			var transport *ratelimited.TransportError
+			if !errors.As(c.err, &transport) || transport.Attempts != 4 || errors.Is(c.err, ratelimited.ErrOutage) || !strings.Contains(c.err.Error(), "dial mem mem: connection refused") {
+				t.Errorf("error %v, want a TransportError after 4 attempts", c.err)
+			}
+			if c.took > 14*time.Second {
+				t.Errorf("it comes after %v", c.took)
+			}
+		}
+	})
+}
+
+// What was never sent is held whatever MaxRetries says. What was sent is not sent again
+// with MaxRetries 0.
+func TestOutageWithoutRetries(t *testing.T) {
+	inOutage(t, ratelimited.Config{MaxRetries: ratelimited.NoRetries}, func(o *outageTest) {
+		o.alive()
+		o.server.SetDown(true)
+		synctest.Wait() // the connection that was kept is gone
+		calls, wait := o.queue(o.Context(), 50, oneModel)
+		time.Sleep(10 * time.Second)
+		o.server.SetDown(false)
+		wait()
+		o.wantAllDone(calls)
+
+		if err := o.emulator.SetFaults(emulator.Fault{Kind: emulator.FaultUnavailable}); err != nil {
+			t.Fatal(err)
+		}
+		before := len(o.between(0, time.Hour))
+		calls, wait = o.queue(o.Context(), 5, oneModel)
+		wait()
+		for _, c := range calls {
+			if c.err == nil {
+				t.Error("a call succeeds in an outage")
+			}
+		}
+		seen := map[int]bool{}
+		for _, r := range o.between(0, time.Hour)[before:] {
+			if seen[r.call] {
+				t.Errorf("call %d was sent twice", r.call)
+			}
+			seen[r.call] = true
+		}
+	})
+}
+
+// A context ends a wait as always, its deadline does not before its time, and the next
+// in line looks whether the server is back.
+func TestContextEndsInOutage(t *testing.T) {
+	inOutage(t, ratelimited.Config{}, func(o *outageTest) {
+		o.alive()
+		o.server.SetDown(true)
+		ctx, cancel := context.WithTimeout(o.Context(), 7*time.Second)
+		defer cancel()
+		impatient, waitImpatient := o.queue(ctx, 3, oneModel)
+		patient, wait := o.queue(o.Context(), 3, oneModel)
+		waitImpatient()
+		for _, c := range impatient {
+			var waited *ratelimited.WaitError
+			if !errors.Is(c.err, context.DeadlineExceeded) || c.took < 7*time.Second || c.took > 7100*time.Millisecond {
+				t.Errorf("after %v: %v, want the deadline after 7 s", c.took, c.err)
+			}
+			if errors.As(c.err, &waited) && !waited.Outage {
+				t.Errorf("error %v does not say that it is an outage", c.err)
+			}
+		}
+		o.server.SetDown(false)
+		back := o.now()
+		wait()
+		o.wantAllDone(patient)
+		if took := patient[2].took - back; took > 5500*time.Millisecond {
+			t.Errorf("the others go on %v after the server is back", took)
+		}
+	})
+}
+
+// One model that fails holds its own calls; the others go on as if nothing was, also
+// where they share its limit. When another one fails, too, it is the host.
+func TestOutageOfOneModel(t *testing.T) {
+	for name, test := range map[string]struct {
+		down   string // models
+		failed string // what the log says is down
+	}{
+		"one model":  {"a", "a"},
+		"two models": {"a b", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var began, ended []string
+			config := ratelimited.Config{Observer: func(ctx context.Context, _ string) (context.Context, func(ratelimited.CallEvent)) {
+				return ctx, func(event ratelimited.CallEvent) {
+					mu.Lock()
+					defer mu.Unlock()
+					switch e := event.(type) {
+					case ratelimited.OutageBegan:
+						began = append(began, e.Model)
+					case ratelimited.OutageEnded:
+						ended = append(ended, e.Model)
+					}
+				}
+			}}
+			inOutage(t, config, func(o *outageTest) {
+				o.alive()
+				for model := range strings.FieldsSeq(test.down) {
+					o.fail(model, status(503, "busy"))
+				}
+				calls, wait := o.queue(o.Context(), 60, func(i int) string { return []string{"a", "b", "c"}[i%3] })
+				time.Sleep(30*time.Second - o.now())
+				synctest.Wait()
+				s := snapshot(o.client)
+				if s.OutageSince.IsZero() || !strings.Contains(s.OutageCause, "busy") || strings.Contains(s.OutageCause, o.server.URL()+" a") != (test.failed == "a") {
+					t.Errorf("the snapshot says %v %q", s.OutageSince, s.OutageCause)
+				}
+				for i, c := range calls {
+					if held := c.took == 0; held != (i%3 == 0 || test.failed == "") && c.took > 3*time.Second {
+						t.Errorf("call %d of %q is held: %v, after %v", i, "abc"[i%3], held, c.took)
+					}
+				}
+				o.fail("a", nil)
+				o.fail("b", nil)
+				wait()
+				o.wantAllDone(calls)
+			})
+			if !slices.Contains(began, test.failed) || !slices.Contains(ended, test.failed) || len(began) != len(ended) {
+				t.Errorf("outages of %q began, of %q ended, want one of %q", began, ended, test.failed)
+			}
 		})
 	}
 }
 
-func TestKindsOfFailures(t *testing.T) {
-	all := map[string]error{
-		"retryable": ratelimited.ErrRetryable, "invalid": ratelimited.ErrInvalid, "unauthorized": ratelimited.ErrUnauthorized,
-		"forbidden": ratelimited.ErrForbidden, "not found": ratelimited.ErrNotFound, "rate limited": ratelimited.ErrRateLimited, "server": ratelimited.ErrServer,
-	}
-	for code, kinds := range map[int]string{
-		400: "invalid", 401: "unauthorized", 402: "", 403: "forbidden", 404: "not found", 409: "", 422: "invalid",
-		429: "rate limited retryable", 500: "server retryable", 501: "server", 502: "server retryable", 503: "server retryable", 504: "server retryable",
+// A model that has too much to do holds its own calls, whatever the words, and nobody
+// else's: the others have the throughput that they have without it.
+func TestOverloadedModel(t *testing.T) {
+	for name, body := range map[string]string{
+		"message": `{"object":"error","message":"Service tier capacity exceeded for this model.","type":"invalid_request_error","code":null}`,
+		"code":    `{"object":"error","message":"Try again later.","type":"x","code":"3505"}`,
+		"number":  `{"message":"Try again later.","code":3505}`,
+		"type":    `{"message":"Try again later.","type":"service_tier_capacity_exceeded"}`,
 	} {
-		t.Run(fmt.Sprint(code), func(t *testing.T) {
-			inBubble(t, fast, status(code, `{"message":"no"}`), func(t *testing.T, client *ratelimited.Client) {
-				_, err := start(t.Context(), client, ratelimited.WithMaxRetries(0))
-				for name, kind := range all {
-					if got, want := errors.Is(err, kind), strings.Contains(kinds, name); got != want {
-						t.Errorf("%v is %q: %v, want %v", err, name, got, want)
+		t.Run(name, func(t *testing.T) {
+			throughput := func(overloaded bool) (others int) {
+				inOutage(t, ratelimited.Config{}, func(o *outageTest) {
+					o.alive()
+					if overloaded {
+						o.fail("a", status(429, body))
 					}
-				}
-			})
+					calls, wait := o.queue(o.Context(), 300, func(i int) string { return []string{"a", "b"}[i%2] })
+					time.Sleep(10*time.Second - o.now())
+					synctest.Wait()
+					for i, c := range calls {
+						if i%2 == 1 && c.took > 0 {
+							others++
+						}
+					}
+					o.fail("a", nil)
+					wait()
+					o.wantAllDone(calls)
+				})
+				return others
+			}
+			if with, without := throughput(true), throughput(false); with < without {
+				t.Errorf("of 150 calls of the other model %d are done in 10 s, %d where no model is overloaded", with, without)
+			}
 		})
 	}
-	t.Run("a limit that will not pass", func(t *testing.T) {
-		inBubble(t, fast, status(429, tooMany, "X-Ratelimit-Limit-Tokens-Minute", "0"), func(t *testing.T, client *ratelimited.Client) {
-			if _, err := start(t.Context(), client); errors.Is(err, ratelimited.ErrRetryable) || !errors.Is(err, ratelimited.ErrRateLimited) {
-				t.Errorf("%v is retryable, or no 429", err)
+	t.Run("for too long", func(t *testing.T) {
+		inOutage(t, ratelimited.Config{MaxOutage: time.Minute}, func(o *outageTest) {
+			o.fail("m", status(429, `{"message":"Service tier capacity exceeded for this model."}`))
+			_, err := start(o.Context(), o.client)
+			if !errors.Is(err, ratelimited.ErrOutage) || !errors.Is(err, ratelimited.ErrRateLimited) || o.now() < 50*time.Second || o.now() > 61*time.Second {
+				t.Errorf("after %v: %v, want an OutageError with the 429", o.now(), err)
 			}
-		})
-	})
-	t.Run("transport", func(t *testing.T) {
-		drop := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-		inBubble(t, fast, drop, func(t *testing.T, client *ratelimited.Client) {
-			if _, err := start(t.Context(), client, ratelimited.WithMaxRetries(0)); !errors.Is(err, ratelimited.ErrRetryable) {
-				t.Errorf("%v is not retryable", err)
-			}
-			if _, err := start(t.Context(), client, ratelimited.WithTokenEstimate(1<<40)); !errors.Is(err, ratelimited.ErrInvalid) {
-				t.Errorf("%v is not invalid", err)
+			if n := len(o.between(0, time.Hour)); n > 31 {
+				t.Errorf("%d requests in a minute", n)
 			}
 		})
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
 
 // operation is what the pipeline needs to know of a call. The 23 operations
@@ -38,8 +39,8 @@ const (
 	maxReplyBody = 64 << 20 // what is read of a success's body
 )
 
-// flight is a call under way. It holds a permit from its making to its landing,
-// and ends it exactly once, whatever happens in between.
+// flight is a call under way. It holds a permit from each admission until that is
+// settled or given back, and ends it exactly once, whatever happens in between.
 type flight struct {
 	client  *Client
 	op      operation
@@ -52,15 +53,17 @@ type flight struct {
 	model, agentID string // empty: not known
 	guess          guess
 	limiter        limiter.Backend
-	permit         limiter.Admission
+	place          limiter.Place
+	gate           *outage.Call
+	permit         limiter.Admission // nil: not admitted, or given back
 
-	path     string      // of the request, as sent
-	latest   *attempt    // nil before the first
-	attempts int         // requests sent
-	failures []error     // of those before the latest
-	reached  bool        // the server may have seen one of them
-	lost     int         // tokens of attempts that the server may have carried out, though no reply came
-	ended    atomic.Bool // so is the permit
+	path     string   // of the request, as sent
+	latest   *attempt // nil before the first
+	attempts int      // requests sent
+	retries
+	reached bool        // the server may have seen one that the permit was for
+	lost    int         // tokens of attempts that the server may have carried out, though no reply came
+	ended   atomic.Bool // so is the permit
 }
 
 // complete carries out a call whose reply is read as a whole.
@@ -122,11 +125,14 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 			f.land(0)
 		}
 	}()
-	if err := f.acquire(); err != nil {
+	if err := f.prepare(); err != nil {
 		return nil, err
 	}
-	c.retries.call()
+	defer f.gate.Leave()
 	for {
+		if err := f.admit(); err != nil {
+			return nil, err
+		}
 		failure := f.attempt()
 		if failure == nil {
 			launched = true
@@ -135,7 +141,6 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 		if err := f.prepareRetry(failure); err != nil {
 			return nil, err
 		}
-		f.failures = append(f.failures, failure)
 	}
 }
 
@@ -168,8 +173,8 @@ func (f *flight) check(options []CallOption) error {
 	return nil
 }
 
-// acquire estimates the call and waits for its permit.
-func (f *flight) acquire() error {
+// prepare finds out what the call waits for: its limiter, its estimate and its place.
+func (f *flight) prepare() error {
 	var history conversation
 	var own agent
 	if f.op.prompt != nil {
@@ -182,10 +187,72 @@ func (f *flight) acquire() error {
 			return err
 		}
 	}
-	permit, err := f.limiter.Acquire(f.ctx, limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt})
+	f.place = limiter.PlaceOf(f.ctx)
+	host := f.client.host
+	if f.options.baseURL != "" {
+		host = hostOf(f.options.baseURL)
+	}
+	f.gate = f.client.gates.Call(host, cmp.Or(f.model, f.agentID), f.place, f.limiter)
+	return nil
+}
+
+// admit returns when the call may send a request: no outage holds it, and its permit
+// has one. While an outage holds it, it has no permit.
+func (f *flight) admit() error {
+	for {
+		held, began := f.gate.IsHeld(), time.Now()
+		if held {
+			f.uncount()
+			f.giveBack()
+		}
+		err := f.gate.Wait(f.ctx)
+		if held && f.watched() {
+			f.tell(Held{Waited: time.Since(began)})
+		}
+		if err != nil {
+			return f.outageError(err, time.Since(began))
+		}
+		if err := f.acquire(); err != nil {
+			return err
+		}
+		if f.gate.Enter() {
+			return nil
+		}
+		f.permit.Unsent()
+		f.giveBack()
+	}
+}
+
+// acquire waits for a permit, or for one more request if there is a permit.
+func (f *flight) acquire() error {
+	if f.permit != nil {
+		return f.failedToWait(f.permit.Retry(f.ctx))
+	}
+	permit, err := f.limiter.Acquire(f.ctx, limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place})
+	if err != nil {
+		return f.failedToWait(err)
+	}
+	f.permit = permit
+	f.ended.Store(false)
+	if f.watched() {
+		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
+	}
+	return nil
+}
+
+// failedToWait is the call's error for one of its limiter; nil for none. A call that
+// was sent before fails with what became of that too.
+func (f *flight) failedToWait(err error) error {
 	var tooLarge *limiter.TooLargeError
 	var waited *limiter.WaitError
 	switch {
+	case err == nil:
+		return nil
+	case f.failure != nil:
+		if f.ctx.Err() != nil {
+			err = contextError(f.ctx)
+		}
+		return fmt.Errorf("%w; gave up waiting to try again: %w", f.failure, err)
 	case errors.As(err, &tooLarge):
 		return f.tooLarge(tooLarge)
 	case errors.As(err, &waited):
@@ -195,21 +262,15 @@ func (f *flight) acquire() error {
 		}
 	case errors.Is(err, limiter.ErrUnavailable):
 		return &LimiterError{Operation: f.op.name, Err: err}
-	case err != nil:
-		return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
 	}
-	f.permit = permit
-	if f.watched() {
-		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
-	}
-	return nil
+	return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
 }
 
 // attempt sends one request. It returns nil when the reply is a success, whose
 // body is then open.
 func (f *flight) attempt() error {
 	f.attempts++
-	a := newAttempt(f.ctx, f.permit, f.options.timeout)
+	a := newAttempt(f.ctx, f.permit, f.options.timeout, f.connectTimeout())
 	f.latest = a
 	if f.options.responseInto != nil {
 		*f.options.responseInto = nil
@@ -222,16 +283,20 @@ func (f *flight) attempt() error {
 	if err != nil {
 		failure := f.transportError(err)
 		a.end()
-		if !a.reached(err) {
+		a.arrived, a.incomplete = a.reached(err), isWriteError(err)
+		if !a.arrived {
 			f.reached, f.lost = reached, lost
 			f.permit.Unsent()
 		}
 		if f.watched() {
-			f.tell(Attempted{Number: f.attempts, Reached: a.reached(err), Took: time.Since(a.began)})
+			f.tell(Attempted{Number: f.attempts, Reached: a.arrived, Took: time.Since(a.began)})
+		}
+		if !f.isStale() {
+			f.report(f.transportOutcome(err), failure)
 		}
 		return failure
 	}
-	a.resp = resp
+	a.resp, a.arrived = resp, true
 	if f.options.responseInto != nil {
 		*f.options.responseInto = f.client.secret.withoutKey(resp)
 	}
@@ -242,6 +307,7 @@ func (f *flight) attempt() error {
 	}
 	f.lost = lost // there is a reply, and nobody has panicked
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
+		f.report(outage.Alive, nil)
 		a.good = !f.op.stream
 		return f.open(a)
 	}
@@ -251,7 +317,9 @@ func (f *flight) attempt() error {
 	}
 	// The status alone is an answer: what cannot be read of the body is left out.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody+longestKey))
-	return f.apiError(body)
+	failure := f.apiError(body)
+	f.report(responseOutcome(resp.StatusCode, failure), failure)
+	return failure
 }
 
 // open checks that a successful reply is of the kind that was asked for, and reads
@@ -311,6 +379,7 @@ func (f *flight) api() *generated.Client {
 // edit completes a request that the generated client has made.
 func (f *flight) edit(_ context.Context, req *http.Request) error {
 	f.path = req.URL.Path
+	sendOnce(req)
 	accept := jsonType
 	if f.op.stream {
 		accept = streamType
@@ -328,100 +397,20 @@ func (f *flight) edit(_ context.Context, req *http.Request) error {
 
 const userAgent = "mistral-ratelimit-go"
 
-// settle ends the permit with what the reply says was used, and learns from it.
-func (f *flight) settle(conversationID string, usage generated.ConversationUsageInfo) {
-	if f.ended.CompareAndSwap(false, true) {
-		f.conclude(f.learn(conversationID, usage))
+// sendOnce keeps net/http from sending a request again by itself when the connection
+// that it took from its pool turns out to be closed: it does so with requests whose
+// body it can get again. An empty body is one that it cannot; it finds out that the
+// body is empty before it sends one, unless the method usually has one. For PUT and
+// PATCH without a body, gotConn takes another request of the permit.
+func sendOnce(req *http.Request) {
+	req.GetBody = nil
+	if req.Body == nil && (req.Method == http.MethodGet || req.Method == http.MethodDelete) {
+		req.Body = emptyBody{}
 	}
 }
 
-// settleReceived ends the permit of a stream that did not say what it used: the
-// prompt was read, and so much of the reply came.
-func (f *flight) settleReceived(conversationID string, texts []string) {
-	if !f.ended.CompareAndSwap(false, true) {
-		return
-	}
-	used := f.guess.prompt
-	for _, text := range texts {
-		used += f.client.counter.Text(text)
-	}
-	if f.guess.given { // by the caller, who did not say how much of it is the prompt
-		used = max(used, f.guess.total)
-	}
-	f.remember(conversationID, used)
-	f.conclude(used)
-}
+// emptyBody is like [http.NoBody], which net/http takes for no body.
+type emptyBody struct{}
 
-// land ends whatever of the flight has not ended yet. used is what the call
-// counts as if it was not settled. A call of which the server saw nothing gives
-// everything back.
-func (f *flight) land(used int) {
-	if f.latest != nil {
-		f.latest.end()
-	}
-	switch {
-	case f.permit == nil || !f.ended.CompareAndSwap(false, true):
-	case f.reached:
-		f.conclude(used)
-	default:
-		f.permit.Cancel()
-		if f.watched() {
-			f.tell(Settled{Estimated: f.guess.total, Cancelled: true})
-		}
-	}
-}
-
-// conclude settles what the call used, and what attempts without a reply may have
-// used. Then comes what the server says, which counts this call. What streams and
-// failures brought of that was taken when it came: it is old by now.
-func (f *flight) conclude(used int) {
-	f.permit.Settle(f.lost + used)
-	if f.watched() {
-		f.tell(Settled{Estimated: f.guess.total, Used: used, Lost: f.lost})
-	}
-	if f.latest.good {
-		f.observe(f.latest.resp.Header)
-	}
-}
-
-// observe tells the limiter what the server says of the account's limits.
-func (f *flight) observe(header http.Header) {
-	if state, found := serverState(header); found {
-		f.limiter.Observe(state)
-	}
-}
-
-// apiError is the failure that the reply of the latest attempt stands for.
-func (f *flight) apiError(body []byte) error {
-	resp := f.latest.resp
-	e := newAPIError(f.op.method, f.path, resp, f.client.secret.head(body, maxErrorBody))
-	f.client.secret.clean(e)
-	e.Attempts, e.Earlier = f.attempts, slices.Clip(f.failures)
-	if e.StatusCode != http.StatusTooManyRequests {
-		return e
-	}
-	return &RateLimitError{APIError: e, RetryAfter: retryAfter(e.Header, time.Now()), LimitType: limitType(e.Message)}
-}
-
-// unusable is the failure of a reply that has a success status and cannot be used.
-func (f *flight) unusable(body []byte, err error) error {
-	resp := f.latest.resp
-	e := &APIError{
-		Method: f.op.method, Path: f.path, StatusCode: resp.StatusCode, Attempts: f.attempts, Earlier: slices.Clip(f.failures),
-		RequestID: requestID(resp.Header), Header: resp.Header,
-		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
-	}
-	f.client.secret.clean(e)
-	return e
-}
-
-func (f *flight) tooLarge(err *limiter.TooLargeError) error {
-	field := "tokens of inputs"
-	if f.guess.given {
-		field = "WithTokenEstimate"
-	}
-	return &RequestError{
-		Operation: f.op.name, Field: field, Value: err.Tokens,
-		Rule: fmt.Sprintf("must be at most %d, which is what the token bucket holds (TokensPerMinute): it could never be sent", err.Capacity), Err: err,
-	}
-}
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (emptyBody) Close() error             { return nil }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,7 +77,9 @@ func reset(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 func TestLastFailureIsReturned(t *testing.T) {
 	body := `{"object":"error","message":"Rate limit exceeded","type":"rate_limited","param":"inputs","code":1300}`
-	inBubble(t, fast, status(429, body, "Retry-After", "2", "Mistral-Correlation-Id", "req-7"), func(t *testing.T, client *ratelimited.Client) {
+	config := fast
+	config.MaxOutage = -1 // all attempts count
+	inBubble(t, config, status(429, body, "Retry-After", "2", "Mistral-Correlation-Id", "req-7"), func(t *testing.T, client *ratelimited.Client) {
 		var took time.Duration
 		var err error
 		took = elapsed(func() { _, err = start(t.Context(), client) })
@@ -156,7 +159,7 @@ func TestNotRetried(t *testing.T) {
 		"402": status(402, `{"detail":"no payment method"}`), "403": status(403, `{"error":{"message":"blocked"},"guardrails":[]}`),
 		"404": status(404, `{"detail":"Not Found"}`), "422": status(422, `{"detail":[{"loc":["body"],"msg":"no","type":"t"}]}`),
 		"redirect":              status(307, "", "Location", "http://127.0.0.1/elsewhere"),
-		"Retry-After too long":  status(429, tooMany, "Retry-After", "33"),
+		"Retry-After too long":  status(429, tooMany, "Retry-After", "62"),
 		"Retry-After overflows": status(503, "", "Retry-After", "1e300"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,28 +242,42 @@ func TestCancelledBetweenAttempts(t *testing.T) {
 	})
 }
 
+// A model that takes too long would take as long the next time, and cost as much: its
+// call is not repeated, and says what could allow more. A read is.
 func TestTimeoutOfOneAttempt(t *testing.T) {
 	config := fast
 	config.Timeout = 5 * time.Second
-	inBubble(t, config, inTurn(slow, ok, slow), func(t *testing.T, client *ratelimited.Client) {
+	var requests atomic.Int64
+	handler := inTurn(slow, slow, func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, `{"id":"conv_1"}`) }, slow)
+	count := func(w http.ResponseWriter, r *http.Request) { requests.Add(1); handler(w, r) }
+	inBubble(t, config, count, func(t *testing.T, client *ratelimited.Client) {
 		var err error
 		took := elapsed(func() { _, err = start(t.Context(), client) })
-		if err != nil || took < 6*time.Second || took > 7*time.Second {
-			t.Errorf("after %v: %v, want success after 5 s and a wait of 1 to 2 s", took, err)
-		}
-		// The server may have carried out the first attempt: it stays charged.
-		if s := snapshot(client); s.TokensSettled <= 30 {
-			t.Errorf("%d tokens settled, want those of the attempt that timed out too", s.TokensSettled)
-		}
-
-		_, err = start(t.Context(), client, ratelimited.WithTimeout(time.Millisecond), ratelimited.WithMaxRetries(0))
 		var transport *ratelimited.TransportError
 		var timeout net.Error
 		if !errors.As(err, &transport) || !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("error is %v, want a TransportError that is a timeout", err)
 		}
-		if !strings.Contains(err.Error(), "no reply within the timeout of 1ms") {
-			t.Errorf("error %q does not say what passed", err)
+		if took != config.Timeout || requests.Load() != 1 {
+			t.Errorf("%d requests in %v, want one, which is not repeated", requests.Load(), took)
+		}
+		for _, part := range []string{"no reply within the timeout of 5s", "Config.Timeout", "WithTimeout"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("error %q does not say %q", err, part)
+			}
+		}
+		// The server may have carried it out: it stays charged.
+		if s := snapshot(client); s.TokensSettled != 508 {
+			t.Errorf("%d tokens settled, want the estimate", s.TokensSettled)
+		}
+
+		took = elapsed(func() { _, err = client.Beta.Conversations.Get(t.Context(), "conv_1") })
+		if err != nil || took < 6*time.Second || took > 7*time.Second || requests.Load() != 3 {
+			t.Errorf("after %v and %d requests: %v, want success after 5 s and a wait of 1 to 2 s", took, requests.Load(), err)
+		}
+		_, err = client.Beta.Conversations.Get(t.Context(), "conv_1", ratelimited.WithTimeout(time.Millisecond), ratelimited.WithMaxRetries(0))
+		if !errors.As(err, &transport) || requests.Load() != 4 {
+			t.Errorf("after %d requests: %v, want a TransportError", requests.Load(), err)
 		}
 	})
 }

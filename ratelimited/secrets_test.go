@@ -224,13 +224,13 @@ func TestLogHasNoContents(t *testing.T) {
 		status(429, `{"message":"REPLYTEXT"}`, "Retry-After", "1"), status(503, "REPLYTEXT"), reset, status(200, reply("REPLYTEXT", 30)), // one call
 		status(422, `{"detail":[{"loc":["REPLYTEXT"],"msg":"REPLYTEXT","type":"REPLYTEXT"}]}`),
 		status(200, `{"REPLYTEXT`),
-		slow, status(200, "REPLYTEXT"), // one call
+		slow, status(200, "REPLYTEXT"),
 		streaming(started+text+done), streaming(started+text), streaming(started+text+failed),
 		streaming(started+frame("message.output.delta", `{"REPLYTEXT`)),
 		status(200, "REPLYTEXT"),
 	)
 	inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
-		for i, want := range []bool{true, false, false, false} {
+		for i, want := range []bool{true, false, false, false, false} {
 			if err := callOrStream(t.Context(), client, "PROMPTTEXT", false); (err == nil) != want {
 				t.Errorf("call %d: %v", i, err)
 			}

@@ -3,6 +3,8 @@ package ratelimited
 import (
 	"errors"
 	"net/http"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 )
 
 // Kinds of failures, for [errors.Is]:
@@ -14,9 +16,9 @@ var (
 	// begun. A 429 with a [RateLimitError.Reason] is none.
 	ErrRetryable = errors.New("mistral: may succeed later")
 
-	// ErrRetryBudget is a failure that was not tried again, though it may pass, because
-	// too many of the client's calls fail: see [Config.MaxRetries].
-	ErrRetryBudget = errors.New("too many of this client's calls fail")
+	// ErrOutage is a call that was held in an outage of the server, or of one model,
+	// for longer than [Config.MaxOutage]: an [*OutageError].
+	ErrOutage = errors.New("mistral: the server is down")
 
 	ErrInvalid      = errors.New("mistral: the request is not valid") // 400 and 422, and RequestError
 	ErrUnauthorized = errors.New("mistral: the key is not valid")     // 401
@@ -30,7 +32,7 @@ var (
 func (e *APIError) Is(target error) bool {
 	switch target {
 	case ErrRetryable:
-		return isTransientStatus(e.StatusCode) && !e.hopeless
+		return retry.IsTransient(e.StatusCode) && !e.hopeless
 	case ErrInvalid:
 		return e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnprocessableEntity
 	case ErrUnauthorized:
@@ -49,6 +51,9 @@ func (e *APIError) Is(target error) bool {
 
 // Is makes [errors.Is] find ErrRetryable where the failure may pass.
 func (e *TransportError) Is(target error) bool { return target == ErrRetryable && !e.permanent }
+
+// Is makes [errors.Is] find ErrOutage and ErrRetryable.
+func (e *OutageError) Is(target error) bool { return target == ErrOutage || target == ErrRetryable }
 
 // Is makes [errors.Is] find ErrRetryable.
 func (e *LimiterError) Is(target error) bool { return target == ErrRetryable }

@@ -119,8 +119,10 @@ func TestHopelessLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tries := 0
+			config := fast
+			config.MaxOutage = -1 // all attempts count
 			count := func(w http.ResponseWriter, r *http.Request) { tries++; status(429, test.body, test.header...)(w, r) }
-			inBubble(t, fast, count, func(t *testing.T, client *ratelimited.Client) {
+			inBubble(t, config, count, func(t *testing.T, client *ratelimited.Client) {
 				_, err := start(t.Context(), client)
 				var limited *ratelimited.RateLimitError
 				if !errors.As(err, &limited) || (limited.Reason == "") != (test.reason == "") || !strings.Contains(limited.Reason, test.reason) ||
@@ -157,20 +159,26 @@ func TestToolLimitPausesNobody(t *testing.T) {
 	})
 }
 
-// A Retry-After beyond MaxDelay ends the call that got it, with the time in the
-// error, and others wait as long as the server asked: a minute at most.
+// A call that is refused waits like all others for as long as the server asks. More
+// than a minute and a second ends the call that was refused, with the time in the error,
+// and the others wait for a minute and a second.
 func TestLongRetryAfter(t *testing.T) {
-	for asked, pause := range map[string]time.Duration{"45": 45 * time.Second, "86400": time.Minute} {
+	const window = 61 * time.Second
+	for asked, test := range map[string]struct{ refused, next time.Duration }{
+		"45": {45 * time.Second, 0}, "61": {window, 0}, "62": {0, window}, "86400": {0, window},
+	} {
 		t.Run(asked, func(t *testing.T) {
 			inBubble(t, fast, inTurn(status(429, tooMany, "Retry-After", asked), ok), func(t *testing.T, client *ratelimited.Client) {
 				var err error
 				took := elapsed(func() { _, err = start(t.Context(), client) })
 				var limited *ratelimited.RateLimitError
-				if !errors.As(err, &limited) || took != 0 || !strings.Contains(err.Error(), "retry after "+limited.RetryAfter.String()) {
-					t.Errorf("after %v: %v, want the 429 at once", took, err)
+				if failed := errors.As(err, &limited); failed != (test.refused == 0) || took != test.refused {
+					t.Errorf("after %v: %v, want it to take %v", took, err, test.refused)
+				} else if failed && !strings.Contains(err.Error(), "retry after "+limited.RetryAfter.String()) {
+					t.Errorf("error %q does not say how long the server asks to wait", err)
 				}
-				if took := elapsed(func() { _, err = start(t.Context(), client) }); took != pause || err != nil {
-					t.Errorf("the next call took %v (%v), want %v", took, err, pause)
+				if took := elapsed(func() { _, err = start(t.Context(), client) }); took != test.next || err != nil {
+					t.Errorf("the next call took %v (%v), want %v", took, err, test.next)
 				}
 			})
 		})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
 // broken sends the head of a stream and then cuts the connection.
@@ -29,22 +30,23 @@ func silent(head string) http.HandlerFunc {
 	}
 }
 
-// Until the first event has come a stream is tried again, however it failed;
-// afterwards never.
+// Until the first event has come a stream is tried again, unless it was silent for too
+// long; afterwards never.
 func TestStreamIsRetriedUntilItsFirstEvent(t *testing.T) {
 	for name, test := range map[string]struct {
 		first   http.HandlerFunc
 		retried bool
-		took    time.Duration // of the first attempt
+		events  int           // of the first attempt
+		took    time.Duration // by it
 	}{
-		"cut at once":         {broken(""), true, 0},
-		"cut after a comment": {broken(": hello\n\n"), true, 0},
-		"cut within an event": {broken(started[:20]), true, 0},
-		"ended at once":       {streaming(""), true, 0},
-		"silent at once":      {silent(""), true, time.Minute},
-		"cut after an event":  {broken(started), false, 0},
-		"silent after one":    {silent(started), false, time.Minute},
-		"ended after one":     {streaming(started), false, 0},
+		"cut at once":         {broken(""), true, 0, 0},
+		"cut after a comment": {broken(": hello\n\n"), true, 0, 0},
+		"cut within an event": {broken(started[:20]), true, 0, 0},
+		"ended at once":       {streaming(""), true, 0, 0},
+		"silent at once":      {silent(""), false, 0, time.Minute},
+		"cut after an event":  {broken(started), false, 1, 0},
+		"silent after one":    {silent(started), false, 1, time.Minute},
+		"ended after one":     {streaming(started), false, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
@@ -53,7 +55,11 @@ func TestStreamIsRetriedUntilItsFirstEvent(t *testing.T) {
 			config.BaseDelay, config.MaxDelay = time.Second, time.Second
 			inBubble(t, config, func(w http.ResponseWriter, r *http.Request) { requests++; handler(w, r) }, func(t *testing.T, client *ratelimited.Client) {
 				begin := time.Now()
-				events, err := collect(startStream(t.Context(), t, client))
+				var events []sse.Event
+				stream, err := openedStream(t.Context(), client)
+				if err == nil {
+					events, err = collect(stream)
+				}
 				s := snapshot(client)
 				if test.retried {
 					// The attempt that failed may have been carried out: it counts as estimated.
@@ -65,8 +71,17 @@ func TestStreamIsRetriedUntilItsFirstEvent(t *testing.T) {
 					}
 					return
 				}
+				if took := time.Since(begin); took != test.took || requests != 1 {
+					t.Errorf("%d requests in %v, want one in %v", requests, took, test.took)
+				}
+				if test.events == 0 {
+					if !errors.As(err, new(*ratelimited.TransportError)) || !errors.Is(err, context.DeadlineExceeded) || s.TokensSettled != 508 {
+						t.Errorf("%d tokens: %v, want a TransportError of a timeout, and the estimate", s.TokensSettled, err)
+					}
+					return
+				}
 				var broke *ratelimited.StreamError
-				if !errors.As(err, &broke) || broke.Events != 1 || requests != 1 || s.TokensSettled != 8 {
+				if !errors.As(err, &broke) || broke.Events != test.events || s.TokensSettled != 8 {
 					t.Errorf("%d requests, %d tokens: %v, want a StreamError after one event", requests, s.TokensSettled, err)
 				}
 			})

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 )
 
 // Server serves HTTP to the clients that its Client method makes.
@@ -43,6 +44,10 @@ func (s *Server) Client() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
+// SetDown closes all connections and has new ones refused, as the system does while
+// nobody listens; or ends that.
+func (s *Server) SetDown(down bool) { s.listener.setDown(down) }
+
 // Close closes all connections and waits for the server to end.
 func (s *Server) Close() {
 	for _, transport := range s.idle {
@@ -57,10 +62,17 @@ type listener struct {
 	conns  chan net.Conn
 	once   sync.Once
 	closed chan struct{}
+
+	mu   sync.Mutex
+	down bool
+	open []net.Conn
 }
 
 func (l *listener) dial(ctx context.Context) (net.Conn, error) {
 	here, there := net.Pipe()
+	if !l.keep(there) {
+		return nil, &net.OpError{Op: "dial", Net: "mem", Addr: l.Addr(), Err: syscall.ECONNREFUSED}
+	}
 	select {
 	case l.conns <- there:
 		return here, nil
@@ -68,6 +80,28 @@ func (l *listener) dial(ctx context.Context) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "mem", Addr: l.Addr(), Err: net.ErrClosed}
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+}
+
+// keep notes a connection, to be closed when the server goes down; false if it is.
+func (l *listener) keep(conn net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.down {
+		l.open = append(l.open, conn)
+	}
+	return !l.down
+}
+
+func (l *listener) setDown(down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+	if down {
+		for _, conn := range l.open {
+			_ = conn.Close() // what it reports is that it is closed
+		}
+		l.open = nil
 	}
 }
 

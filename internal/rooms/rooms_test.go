@@ -31,11 +31,15 @@ func TestImportsPointDownwards(t *testing.T) {
 		"limiter/limitertest": {"limiter"},
 		"sse":                 {"generated"},
 		"tokens":              {"generated"},
-		"ratelimited":         {"generated", "internal/estimate", "limiter", "sse", "tokens"},
-		"emulator":            {"generated", "internal/server", "contract", "openapi"},
-		"contract":            {"openapi"},
-		"internal/estimate":   {},
-		"internal/server":     {"generated"},
+		"ratelimited": {
+			"generated", "internal/estimate", "limiter", "ratelimited/internal/outage", "ratelimited/internal/retry", "sse", "tokens",
+		},
+		"ratelimited/internal/outage": {"limiter"},
+		"ratelimited/internal/retry":  {"limiter"},
+		"emulator":                    {"generated", "internal/server", "contract", "openapi"},
+		"contract":                    {"openapi"},
+		"internal/estimate":           {},
+		"internal/server":             {"generated"},
 	} {
 		t.Run(room, func(t *testing.T) {
 			t.Parallel()

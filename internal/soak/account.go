@@ -29,6 +29,7 @@ type account struct {
 	ledger    *ledger
 	pool      *pool
 	counter   *tokens.Counter
+	down      atomic.Bool // no connection can be made
 }
 
 // A plan says how an account's client and server count.
@@ -45,8 +46,7 @@ type plan struct {
 	given int
 
 	// most is the share of the server's limits that the client's go up to. Not all of
-	// them: a GET that net/http sends again, because the connection that it took was
-	// closed under it, is seen by no limiter.
+	// them: a request may reach the server late, and another one soon after it.
 	most float64
 }
 
@@ -86,7 +86,7 @@ func open(p plan, seed uint64) (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.transport = &http.Transport{MaxIdleConnsPerHost: 100, DialContext: dialer()}
+	a.transport = &http.Transport{MaxIdleConnsPerHost: 100, DialContext: dialer(&a.down)}
 	limits := map[string]limiter.Limit{}
 	for _, model := range models {
 		limits[model] = a.limit(model, p.most)
@@ -105,15 +105,25 @@ func open(p plan, seed uint64) (*account, error) {
 	return a, nil
 }
 
-// dialer fails every tenth time: the requests that wait for such a connection reach
-// nobody.
-func dialer() func(context.Context, string, string) (net.Conn, error) {
+// dialer fails every tenth time, and always while the server is down: the requests that
+// wait for such a connection reach nobody.
+func dialer(down *atomic.Bool) func(context.Context, string, string) (net.Conn, error) {
 	var dials atomic.Int64
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if dials.Add(1)%10 == 0 {
+		if dials.Add(1)%10 == 0 || down.Load() {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 		}
 		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+}
+
+// blackouts has the server go down every ten seconds or so, for up to two.
+func (a *account) blackouts(ctx context.Context, random *rand.Rand) {
+	for wait(ctx, 10*time.Second+time.Duration(random.Int64N(int64(5*time.Second)))) {
+		a.down.Store(true)
+		a.transport.CloseIdleConnections()
+		wait(ctx, time.Duration(random.Int64N(int64(2*time.Second))))
+		a.down.Store(false)
 	}
 }
 
@@ -165,6 +175,7 @@ func (a *account) run(ctx context.Context, workers int, seed uint64) {
 		all.Go(func() { w.run(ctx) })
 	}
 	all.Go(func() { a.turn(ctx, rand.New(rand.NewPCG(seed, math.MaxUint64))) })
+	all.Go(func() { a.blackouts(ctx, rand.New(rand.NewPCG(seed, math.MaxUint64-1))) })
 	all.Go(func() {
 		for wait(ctx, 2*time.Second) {
 			a.ledger.collect(a.server.Requests())
@@ -224,6 +235,7 @@ func (a *account) balance() {
 		books.Retried += s.Retried
 		books.Settled += s.Settled
 		books.Cancelled += s.Cancelled
+		books.Unsent += s.Unsent
 		books.TokensSettled += s.TokensSettled
 		books.TokensRefunded += s.TokensRefunded
 		books.TokensCharged += s.TokensCharged
@@ -244,7 +256,7 @@ func (a *account) balance() {
 		{"calls that they settled, and those of the calls", int(books.Settled), t.settled},
 		{"calls that they cancelled, and those of the calls", int(books.Cancelled), t.cancelled},
 		{"admitted calls, and those settled or cancelled", int(books.Admitted), int(books.Settled + books.Cancelled)},
-		{"requests that they admitted, and attempts", int(books.Admitted + books.Retried), t.attempts},
+		{"requests that they admitted and that were sent, and those of the calls", int(books.Admitted + books.Retried - books.Unsent), t.sent},
 		{"tokens that they settled, and those of the calls", int(books.TokensSettled), t.clientTokens()},
 		{"tokens that they took and gave back, and the estimates", int(books.TokensSettled + books.TokensRefunded - books.TokensCharged), t.estimates},
 		{"requests in the emulator's statistics and in its record", stats.Requests, t.requests},

@@ -25,8 +25,7 @@ type call struct {
 	// By the client's log.
 	estimates []int // of each admission
 	attempts  []attempt
-	settled   []settlement
-	cancelled int
+	ends      []end // of permits
 
 	// By the goroutine that made the call.
 	returned time.Time // zero until it has
@@ -46,13 +45,18 @@ type call struct {
 
 // An attempt is one request in the client's log.
 type attempt struct {
+	permit    int // number of its admission, from 1
 	status    int // 0 without a reply
 	requestID string
 	reached   bool // the server may have seen it
 }
 
-// A settlement is the end of a permit in the client's log.
-type settlement struct{ used, lost int }
+// An end is that of a permit in the client's log.
+type end struct {
+	permit     int // number of the admission, from 1
+	used, lost int // as settled
+	cancelled  bool
+}
 
 type callKey struct{}
 
@@ -92,13 +96,13 @@ func (listener) Handle(ctx context.Context, record slog.Record) error {
 	case "mistral: acquired":
 		c.estimates = append(c.estimates, number("tokens"))
 	case "mistral: reply":
-		c.attempts = append(c.attempts, attempt{status: number("status"), requestID: attrs["request_id"].String(), reached: true})
+		c.attempts = append(c.attempts, attempt{permit: len(c.estimates), status: number("status"), requestID: attrs["request_id"].String(), reached: true})
 	case "mistral: no reply":
-		c.attempts = append(c.attempts, attempt{reached: attrs["reached"].Bool()})
+		c.attempts = append(c.attempts, attempt{permit: len(c.estimates), reached: attrs["reached"].Bool()})
 	case "mistral: settled":
-		c.settled = append(c.settled, settlement{used: number("used"), lost: number("lost")})
+		c.ends = append(c.ends, end{permit: len(c.estimates), used: number("used"), lost: number("lost")})
 	case "mistral: cancelled":
-		c.cancelled++
+		c.ends = append(c.ends, end{permit: len(c.estimates), cancelled: true})
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
@@ -17,7 +16,8 @@ type totals struct {
 	calls, admitted, settled, cancelled int
 	estimates                           int // tokens that were held
 	attempts, requests, accepted        int // accepted by the emulator's limits
-	resent                              int // requests that net/http wrote again by itself
+	sent                                int // requests that the server may have seen
+	resent                              int // those of them that net/http wrote again by itself, with a permit
 	unarrived                           int // attempts without a reply of which the emulator saw nothing
 
 	// The tokens, by what is known of the reply that they are for. Whole replies tell
@@ -40,6 +40,7 @@ func (t *totals) add(u totals) {
 	t.attempts += u.attempts
 	t.requests += u.requests
 	t.accepted += u.accepted
+	t.sent += u.sent
 	t.resent += u.resent
 	t.unarrived += u.unarrived
 	t.whole.add(u.whole)
@@ -66,12 +67,14 @@ func (r *reconciliation) find(format string, args ...any) {
 // reconcile says what does not fit, and what a call adds to the totals. The call has
 // ended, for all three of its parties. What must hold, exactly:
 //
-//   - It ended with a result or with a [ratelimited.Error], and its permit once: given
-//     back if none of its requests can have arrived, settled otherwise.
+//   - It ended with a result or with a [ratelimited.Error], and each of its permits once:
+//     given back if none of the requests with that permit can have arrived, settled
+//     otherwise.
 //   - Each reply that the client had is that of a request in the emulator's record, with
 //     the same status. Each other request in the record has a reason for which its reply
-//     was lost. There are no more of them than attempts that had none, except for GETs,
-//     which net/http sends again.
+//     was lost.
+//   - net/http writes no request again by itself, but those of PUT and PATCH that have no
+//     body.
 //   - The emulator refused no request of its own accord.
 //   - What the client settled is the usage that the reply told, if it came to its end,
 //     and that is what the emulator charged; what was received (for a stream), or the
@@ -81,26 +84,22 @@ func reconcile(c *call, timeout time.Duration) (totals, []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := &reconciliation{call: c, timeout: timeout, answered: map[string]emulator.Recorded{}}
-	r.totals = totals{calls: 1, attempts: len(c.attempts), requests: len(c.requests), settled: len(c.settled), cancelled: c.cancelled}
+	r.totals = totals{calls: 1, admitted: len(c.estimates), attempts: len(c.attempts), requests: len(c.requests), sent: r.reached(0)}
 	if own := ratelimited.Error(nil); c.err != nil && !errors.As(c.err, &own) {
 		r.find("ended with an error of no type of ours: %v", c.err)
 	}
 	for _, request := range c.requests {
 		r.server(request)
 	}
-	switch len(c.estimates) {
-	case 0:
-		if len(c.attempts)+len(c.requests)+len(c.settled)+c.cancelled > 0 {
-			r.find("was not admitted; %d attempts, %d requests, %d settlements, %d cancellations", len(c.attempts), len(c.requests), len(c.settled), c.cancelled)
+	if len(c.estimates) == 0 {
+		if len(c.attempts)+len(c.requests)+len(c.ends) > 0 {
+			r.find("was not admitted; %d attempts, %d requests, %d permits ended", len(c.attempts), len(c.requests), len(c.ends))
 		}
-	case 1:
-		r.totals.admitted, r.totals.estimates = 1, c.estimates[0]
-		r.replies()
-		r.lostRequests()
-		r.permit(c.estimates[0])
-	default:
-		r.find("was admitted %d times", len(c.estimates))
+		return r.totals, r.findings
 	}
+	r.replies()
+	r.lostRequests()
+	r.permits()
 	return r.totals, r.findings
 }
 
@@ -169,43 +168,62 @@ func (r *reconciliation) lostRequests() {
 			silent++
 		}
 	}
-	// net/http writes a GET again when its connection dies, and whatever else when it
-	// died before anything had left its buffer: of that, one request arrives at most.
 	written := int(r.writes.Load())
-	r.totals.resent = max(0, written-r.reached())
+	r.totals.resent = max(0, written-r.totals.sent)
+	r.totals.sent += r.totals.resent
 	r.totals.unarrived = max(0, silent-lost)
-	isGet := strings.HasPrefix(r.operation, "Get") || strings.HasPrefix(r.operation, "List")
+	noBody := r.operation == "CreateAgentVersionAlias" || r.operation == "UpdateAgentVersion"
 	switch {
 	case len(r.requests) > written:
 		r.find("wrote %d requests, %d arrived", written, len(r.requests))
-	case lost > silent && !isGet:
-		r.find("%d attempts had no reply, %d of its requests none", silent, lost)
+	case r.totals.resent > 0 && !noBody:
+		r.find("wrote %d requests in %d attempts", written, r.reached(0))
 	}
 }
 
-// reached is how many attempts the server may have seen.
-func (r *reconciliation) reached() (n int) {
+// reached is how many attempts the server may have seen: those with one permit, or 0 for
+// all.
+func (r *reconciliation) reached(permit int) (n int) {
 	for _, a := range r.attempts {
-		if a.reached {
+		if a.reached && (permit == 0 || a.permit == permit) {
 			n++
 		}
 	}
 	return n
 }
 
-// permit checks how the permit ended.
-func (r *reconciliation) permit(estimate int) {
-	if len(r.settled)+r.cancelled != 1 {
-		r.find("has %d settlements and %d cancellations", len(r.settled), r.cancelled)
-		return
+// permits checks how the permits ended.
+func (r *reconciliation) permits() {
+	var paid end // of all settlements
+	estimate := r.estimates[0]
+	for i := range r.estimates {
+		r.totals.estimates += r.estimates[i]
+		if r.estimates[i] != estimate {
+			r.find("was admitted with %d tokens and then with %d", estimate, r.estimates[i])
+		}
+		permit, ended := i+1, 0
+		for _, e := range r.ends {
+			if e.permit != permit {
+				continue
+			}
+			if ended++; e.cancelled {
+				r.totals.cancelled++
+			} else {
+				r.totals.settled++
+			}
+			if reached := r.reached(permit) > 0; reached == e.cancelled {
+				r.find("a permit was cancelled: %v; one of its requests may have arrived: %v", e.cancelled, reached)
+			}
+			if e.used > 0 && permit < len(r.estimates) {
+				r.find("paid %d tokens and was admitted again", e.used)
+			}
+			paid.used, paid.lost = paid.used+e.used, paid.lost+e.lost
+		}
+		if ended != 1 {
+			r.find("a permit ended %d times", ended)
+			return
+		}
 	}
-	if reached := r.reached() > 0; reached != (len(r.settled) == 1) {
-		r.find("was settled: %v; one of its requests may have arrived: %v", len(r.settled) == 1, reached)
-	}
-	if r.cancelled == 1 {
-		return
-	}
-	paid := r.settled[0]
 	var last emulator.Recorded // whose reply the call has
 	hasLast := false
 	if n := len(r.attempts); n > 0 && isSuccess(r.attempts[n-1].status) && (!r.stream || r.opened) {

@@ -42,7 +42,7 @@ func report(accounts []*account, v *vitals) string {
 	number("settled", func(a *account) int { return a.ledger.totals.settled })
 	number("cancelled", func(a *account) int { return a.ledger.totals.cancelled })
 	number("attempts", func(a *account) int { return a.ledger.totals.attempts })
-	number("written again by net/http", func(a *account) int { return a.ledger.totals.resent })
+	number("written again by net/http, with a permit", func(a *account) int { return a.ledger.totals.resent })
 	number("never arrived", func(a *account) int { return a.ledger.totals.unarrived })
 	number("requests at the emulator", func(a *account) int { return a.server.Stats().Requests })
 	row("struck by a fault", func(a *account) string {

@@ -28,9 +28,10 @@ func TestListener(t *testing.T) {
 	log.DebugContext(ctx, "mistral: settled", "used", 5, "lost", 7)
 	log.DebugContext(ctx, "mistral: cancelled", "estimated", 7)
 	log.DebugContext(t.Context(), "mistral: cancelled") // of no call
-	want := []attempt{{reached: true}, {status: 503, requestID: "a", reached: true}}
-	if !slices.Equal(c.estimates, []int{7}) || !slices.Equal(c.attempts, want) || !slices.Equal(c.settled, []settlement{{5, 7}}) || c.cancelled != 1 {
-		t.Errorf("noted %v, %v, %v, %d", c.estimates, c.attempts, c.settled, c.cancelled)
+	want := []attempt{{permit: 1, reached: true}, {permit: 1, status: 503, requestID: "a", reached: true}}
+	ends := []end{{permit: 1, used: 5, lost: 7}, {permit: 1, cancelled: true}}
+	if !slices.Equal(c.estimates, []int{7}) || !slices.Equal(c.attempts, want) || !slices.Equal(c.ends, ends) {
+		t.Errorf("noted %v, %v, %v", c.estimates, c.attempts, c.ends)
 	}
 }
 

@@ -90,6 +90,8 @@ func unsentOnce(t *testing.T, open Open) {
 	b.available(2, 900)
 	p.Cancel()
 	b.available(2, 1000)
+	b.acquire(0).Cancel()
+	equal(b, "requests that were not sent", b.Snapshot().Unsent, 2)
 }
 
 func retryTakesARequest(t *testing.T, open Open) {

@@ -37,6 +37,7 @@ type Limiter struct {
 	closed  bool      // nothing is told any more
 
 	inFlight, heldTokens int
+	unsent               int64
 	counters             limiter.Counters
 	server               limiter.ServerState
 }
@@ -304,6 +305,6 @@ func (l *Limiter) Snapshot() limiter.Snapshot {
 	}
 	s.Limit, s.HeldTokens, s.InFlight = l.limit, l.heldTokens, l.inFlight
 	s.Waiting += len(l.queue.waiters)
-	s.Server, s.Counters = l.server, l.counters
+	s.Server, s.Unsent, s.Counters = l.server, l.unsent, l.counters
 	return s
 }

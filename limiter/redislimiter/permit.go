@@ -70,6 +70,9 @@ func (p *Permit) Cancel() {
 	}
 	l.counters.Cancelled++
 	l.counters.TokensRefunded += int64(p.tokens)
+	if !p.unsent {
+		l.unsent++
+	}
 	if p.local != nil {
 		p.local.Cancel()
 		l.standIn.ended(p.id, 0)
@@ -125,6 +128,7 @@ func (p *Permit) Unsent() {
 		return
 	}
 	p.unsent = true
+	l.unsent++
 	if p.local != nil {
 		p.local.Unsent()
 	} else {

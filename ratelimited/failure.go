@@ -1,0 +1,166 @@
+package ratelimited
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+)
+
+// apiError is the failure that the reply of the latest attempt stands for.
+func (f *flight) apiError(body []byte) error {
+	resp := f.latest.resp
+	e := newAPIError(f.op.method, f.path, resp, f.client.secret.head(body, maxErrorBody))
+	f.client.secret.clean(e)
+	e.Attempts, e.Earlier = f.attempts, slices.Clip(f.earlier)
+	if e.StatusCode != http.StatusTooManyRequests {
+		return e
+	}
+	counted := f.guess.prompt
+	if f.guess.given {
+		counted = f.guess.total
+	}
+	refusal := retry.ReadRefusal(retry.Response{
+		Header: e.Header, Message: e.Message, Type: e.Type, Code: e.Code, Prompt: counted, Estimate: f.guess.total,
+	}, time.Now())
+	e.hopeless = refusal.Reason != ""
+	return &RateLimitError{APIError: e, RetryAfter: refusal.RetryAfter, LimitType: refusal.LimitType, Reason: refusal.Reason, refusal: refusal}
+}
+
+// unusable is the failure of a reply that has a success status and cannot be used.
+func (f *flight) unusable(body []byte, err error) error {
+	resp := f.latest.resp
+	e := &APIError{
+		Method: f.op.method, Path: f.path, StatusCode: resp.StatusCode, Attempts: f.attempts, Earlier: slices.Clip(f.earlier),
+		RequestID: requestID(resp.Header), Header: resp.Header,
+		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
+	}
+	f.client.secret.clean(e)
+	return e
+}
+
+func (f *flight) tooLarge(err *limiter.TooLargeError) error {
+	field := "tokens of inputs"
+	if f.guess.given {
+		field = "WithTokenEstimate"
+	}
+	return &RequestError{
+		Operation: f.op.name, Field: field, Value: err.Tokens,
+		Rule: fmt.Sprintf("must be at most %d, which is what the token bucket holds (TokensPerMinute): it could never be sent", err.Capacity), Err: err,
+	}
+}
+
+// isPermanent reports whether an error of the transport will come again: a
+// certificate that is not trusted, a host that does not exist, a request that
+// could not be made. What the HTTP client reports of sending is a url.Error.
+func isPermanent(err error) bool {
+	var (
+		sending     *url.Error
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		dns         *net.DNSError
+	)
+	switch {
+	case errors.Is(err, errTimeout):
+		return false
+	case errors.As(err, &certificate), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return true
+	case errors.As(err, &dns):
+		return dns.IsNotFound
+	}
+	return !errors.As(err, &sending)
+}
+
+// mayHaveArrived reports whether the server may have seen a request that failed:
+// it cannot if there was no connection.
+func mayHaveArrived(err error) bool {
+	var dial *net.OpError
+	unreached := errors.As(err, &dial) && dial.Op == "dial"
+	return !unreached && !isPermanent(err)
+}
+
+// errTimeout ends an attempt that takes longer than its timeout.
+var errTimeout error = timeoutError{}
+
+// errConnect ends a probe of an outage that gets no connection.
+var errConnect = fmt.Errorf("no connection within %v", outage.MaxProbeInterval)
+
+// timeoutError is both a net.Error that reports a timeout and
+// context.DeadlineExceeded, as the errors of net/http's own timeouts are.
+type timeoutError struct{}
+
+func (timeoutError) Error() string        { return "no reply within the timeout" }
+func (timeoutError) Timeout() bool        { return true }
+func (timeoutError) Temporary() bool      { return true }
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// transportError is the failure of an attempt that the HTTP client reports an
+// error of.
+func (f *flight) transportError(err error) error {
+	e := &TransportError{
+		Method: f.op.method, Path: f.path, Attempts: f.attempts, Earlier: slices.Clip(f.earlier), Err: err, permanent: isPermanent(err),
+	}
+	var sending *url.Error
+	switch {
+	case f.ctx.Err() != nil:
+		e.Err, e.permanent = contextError(f.ctx), true
+	case f.latest.timedOut():
+		e.Err, e.permanent = fmt.Errorf("%w of %v; Config.Timeout or WithTimeout can allow more", errTimeout, f.options.timeout), false
+	case context.Cause(f.latest.ctx) == errConnect:
+		e.Err, e.permanent = errConnect, false
+	case f.latest.idleFor() != nil:
+		e.Err, e.permanent = fmt.Errorf("%w; Config.StreamIdleTimeout can allow more", f.latest.idleFor()), false
+	case f.latest.events != nil:
+		e.permanent = isTooLarge(err)
+	case errors.As(err, &sending):
+		e.Err = sending.Err // without the address, which the request's method and path are enough of
+	}
+	if errors.Is(e.Err, io.EOF) {
+		e.Err = fmt.Errorf("the connection ended before the reply did: %w", e.Err)
+	}
+	e.Err = f.client.secret.cause(e.Err)
+	return e
+}
+
+// isTooLarge reports whether a stream's bounds ended it: it would have none the next time.
+func isTooLarge(err error) bool {
+	return errors.As(err, new(*sse.FrameTooLargeError)) || errors.Is(err, errStreamTooLarge)
+}
+
+// isUnreachable reports whether an error says that no connection could be made.
+func isUnreachable(err error) bool {
+	var (
+		dial        *net.OpError
+		dns         *net.DNSError
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+	)
+	return errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, &dns) || errors.As(err, &certificate) ||
+		errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch)
+}
+
+// isWriteError reports whether an error is one of writing a request to its connection.
+func isWriteError(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && operation.Op == "write"
+}
+
+// contextError is the end of a context and its cause, both to be found by errors.Is.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}

@@ -1,0 +1,213 @@
+package outage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// A Call is a call on its way through the gates of its host and model. Its methods
+// are for the goroutine that makes the call.
+type Call struct {
+	gates   *Gates
+	host    *host
+	name    string // of the model
+	model   *model
+	place   limiter.Place
+	limiter limiter.Backend
+	number  uint64
+
+	sent   uint64    // number of the latest attempt
+	misses int       // attempts in a row that ended in an outage
+	first  time.Time // of these
+	cause  error     // of the latest of these
+
+	// Guarded by the mutex of the gates while the call waits.
+	ready    chan struct{} // closed when the wait is over
+	err      error         // why, unless the call may go on
+	chosenBy *hold         // the call is the probe of that, or may be
+	tried    *hold         // the call was the probe of that, in vain
+}
+
+// Call returns a call to a model of a host, which waits for l in the given place.
+// Calls of one unknown model have the name of something else that they share, or
+// none.
+func (g *Gates) Call(hostName, modelName string, place limiter.Place, l limiter.Backend) *Call {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.clock++
+	h := g.host(hostName)
+	return &Call{gates: g, host: h, name: modelName, model: h.model(modelName), place: place, limiter: l, number: g.clock}
+}
+
+// holdOf returns what holds the call, nil if nothing does. It requires that the
+// mutex is held.
+func (c *Call) holdOf() *hold {
+	if c.host.hold != nil {
+		return c.host.hold
+	}
+	return c.model.hold
+}
+
+// IsHeld reports whether the call has to wait before it may be sent.
+func (c *Call) IsHeld() bool {
+	c.gates.mu.Lock()
+	defer c.gates.mu.Unlock()
+	h := c.holdOf()
+	return h != nil && c.chosenBy != h
+}
+
+// Wait returns when the call may be sent, as far as is known: the gates are open, or
+// the call is to be a probe. It returns an [*Error] when the outage is too long, and
+// ctx.Err() when ctx ends. A call whose attempts end in one outage after the other
+// waits in between.
+func (c *Call) Wait(ctx context.Context) error {
+	g := c.gates
+	g.mu.Lock()
+	h := c.holdOf()
+	switch {
+	case h == nil && c.misses < 2, h != nil && c.chosenBy == h:
+		g.mu.Unlock()
+		return nil
+	case h == nil && time.Since(c.first) > g.max, h != nil && h.expired && (h.probe != nil || c.tried == h):
+		defer g.mu.Unlock()
+		return c.tooLong(h)
+	case h == nil:
+		g.mu.Unlock()
+		return c.Sleep(ctx, g.backoff(c.misses))
+	case h.expired:
+		h.probe, c.chosenBy = c, h
+		g.mu.Unlock()
+		return nil
+	}
+	ready := c.wait(c.host.waiting)
+	if h.due {
+		h.choose()
+	}
+	g.mu.Unlock()
+	return c.await(ctx, ready)
+}
+
+// Sleep lets time pass, or returns ctx.Err() when ctx ends. It returns early when a
+// gate closes, because the call has to wait there then.
+func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
+	g := c.gates
+	g.mu.Lock()
+	ready := c.wait(c.host.sleeping)
+	timer := time.AfterFunc(d, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if c.ready == ready {
+			c.release(nil)
+		}
+	})
+	g.mu.Unlock()
+	defer timer.Stop()
+	return c.await(ctx, ready)
+}
+
+// wait begins a wait among others. It requires that the mutex is held.
+func (c *Call) wait(others map[*Call]struct{}) (ready chan struct{}) {
+	c.ready, c.err = make(chan struct{}), nil
+	others[c] = struct{}{}
+	return c.ready
+}
+
+// await waits until the call is released.
+func (c *Call) await(ctx context.Context, ready chan struct{}) error {
+	select {
+	case <-ready:
+		return c.err
+	case <-ctx.Done():
+	}
+	c.gates.mu.Lock()
+	defer c.gates.mu.Unlock()
+	c.release(ctx.Err())
+	return c.err
+}
+
+// tooLong is the error of a call that is not held any longer by h, or by the failures
+// that it alone has. It requires that the mutex is held.
+func (c *Call) tooLong(h *hold) error {
+	if h != nil {
+		return &Error{h.Outage}
+	}
+	return &Error{Outage{Host: c.host.name, Model: c.name, Since: c.first, Cause: c.cause}}
+}
+
+// release ends a wait, unless it is over. It requires that the mutex is held.
+func (c *Call) release(err error) {
+	if c.ready == nil {
+		return
+	}
+	delete(c.host.waiting, c)
+	delete(c.host.sleeping, c)
+	c.err = err
+	close(c.ready)
+	c.ready = nil
+}
+
+// Enter is called right before an attempt is sent. It reports whether it may be; if
+// not, the call has to wait.
+func (c *Call) Enter() bool {
+	g := c.gates
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if h := c.holdOf(); h != nil {
+		if isProbe := h.probe == c && h.sending; !isProbe && (h.sending || c.chosenBy != h && !h.expired) {
+			c.chosenBy = nil
+			return false
+		}
+		h.probe, h.sending, c.chosenBy = c, true, h
+	}
+	g.clock++
+	c.sent = g.clock
+	return true
+}
+
+// ProbeTime returns how long the call may take to get a connection, 0 if that is not
+// bounded: a probe that hangs keeps others from being sent.
+func (c *Call) ProbeTime() time.Duration {
+	c.gates.mu.Lock()
+	defer c.gates.mu.Unlock()
+	h := c.chosenBy
+	if h == nil || h.probe != c || !h.isClosed() {
+		return 0
+	}
+	return min(MaxProbeInterval, max(minProbeInterval, time.Until(h.Since.Add(c.gates.max))))
+}
+
+// Leave is called when the call has ended, or failed for a reason that says nothing
+// of the server. If it was a probe, the next call is it.
+func (c *Call) Leave() {
+	if c.chosenBy == nil {
+		return
+	}
+	c.gates.mu.Lock()
+	defer c.gates.mu.Unlock()
+	if h := c.handOver(); h != nil && !h.expired {
+		h.choose()
+	}
+}
+
+// handOver ends the call's time as a probe, and returns the hold that is to have
+// another one; nil if there is none. It requires that the mutex is held.
+func (c *Call) handOver() *hold {
+	h := c.chosenBy
+	c.chosenBy = nil
+	if h == nil || h.probe != c || !h.isClosed() {
+		return nil
+	}
+	h.probe, h.sending = nil, false
+	return h
+}
+
+// Error is the end of a wait that is too long.
+type Error struct{ Outage }
+
+// Error names the host and says how long it is down.
+func (e *Error) Error() string {
+	return fmt.Sprintf("outage: %s has been down for %v: %v", e.Host, time.Since(e.Since), e.Cause)
+}

@@ -1,0 +1,131 @@
+package outage
+
+import (
+	"sync"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// Gates are the gates of one client. They are safe for concurrent use.
+type Gates struct {
+	max     time.Duration             // of an outage; 0 or less: no gate ever closes
+	backoff func(n int) time.Duration // before the n-th probe
+
+	mu    sync.Mutex
+	hosts map[string]*host
+	clock uint64 // numbers calls, and attempts in the order of sending
+}
+
+// MaxProbeInterval is how far apart probes are at most, unless the server asks for
+// more or the limiter admits no call.
+const MaxProbeInterval = 5 * time.Second
+
+// minProbeInterval is how soon after the beginning of an outage the first probe may
+// be sent: most outages are short.
+const minProbeInterval = 100 * time.Millisecond
+
+// New returns the gates of a client, all open. Calls are held for at most
+// maxOutage; 0 or less means never.
+func New(maxOutage time.Duration) *Gates {
+	return &Gates{
+		max:     maxOutage,
+		backoff: limiter.ExponentialBackoff(minProbeInterval, MaxProbeInterval),
+		hosts:   map[string]*host{},
+	}
+}
+
+// Bounds of what is remembered. What is forgotten counts as never seen.
+const (
+	maxHosts  = 100
+	maxModels = 1000
+)
+
+// A host is what is known of a server.
+type host struct {
+	name     string
+	answered bool   // has shown a sign of life
+	alive    uint64 // number of the latest attempt that got a sign of life
+	hold     *hold  // nil: its gate is open
+	models   map[string]*model
+	waiting  map[*Call]struct{} // for a gate to open
+	sleeping map[*Call]struct{} // between two attempts
+}
+
+// A model is what is known of one model of a host.
+type model struct {
+	alive   uint64  // as host.alive
+	failure failure // the first since then
+	hold    *hold   // nil: its gate is open
+}
+
+// A failure is evidence of an outage.
+type failure struct {
+	call uint64 // number of the call; 0: there is no failure
+	sent uint64 // number of the attempt
+	at   time.Time
+}
+
+// since reports whether a failure is of an attempt that was sent after the given one.
+func (f failure) since(alive uint64) bool { return f.call != 0 && f.sent > alive }
+
+// host returns the host of a name. It requires that g.mu is held.
+func (g *Gates) host(name string) *host {
+	h := g.hosts[name]
+	if h == nil {
+		evict(g.hosts, maxHosts, func(h *host) bool { return h.hold == nil && len(h.waiting)+len(h.sleeping) == 0 })
+		h = &host{name: name, models: map[string]*model{}, waiting: map[*Call]struct{}{}, sleeping: map[*Call]struct{}{}}
+		g.hosts[name] = h
+	}
+	return h
+}
+
+// model returns a model of the host.
+func (h *host) model(name string) *model {
+	m := h.models[name]
+	if m == nil {
+		evict(h.models, maxModels, func(m *model) bool { return m.hold == nil })
+		m = &model{}
+		h.models[name] = m
+	}
+	return m
+}
+
+// evict makes room in a map for one more entry, if one may go.
+func evict[T any](entries map[string]T, maxEntries int, may func(T) bool) {
+	if len(entries) < maxEntries {
+		return
+	}
+	for name, entry := range entries {
+		if may(entry) {
+			delete(entries, name)
+			return
+		}
+	}
+}
+
+// An Outage is the time in which a gate is closed.
+type Outage struct {
+	Host  string    // scheme and authority
+	Model string    // empty: all of the host
+	Since time.Time // first failure
+	Cause error     // latest failure
+}
+
+// Current returns the outages that there are, in no particular order.
+func (g *Gates) Current() []Outage {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []Outage
+	for _, h := range g.hosts {
+		if h.hold != nil {
+			all = append(all, h.hold.Outage)
+		}
+		for _, m := range h.models {
+			if m.hold != nil {
+				all = append(all, m.hold.Outage)
+			}
+		}
+	}
+	return all
+}

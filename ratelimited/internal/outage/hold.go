@@ -1,0 +1,161 @@
+package outage
+
+import (
+	"slices"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// A hold is a closed gate. All fields are guarded by the mutex of the gates.
+type hold struct {
+	Outage
+	gates *Gates
+	host  *host
+	model *model // nil: it is the host's
+	sent  uint64 // a sign of life for an attempt sent after this one opens the gate
+
+	probe   *Call // chosen to be sent, or sent
+	sending bool  // the probe is sent
+	probes  int   // that failed
+	due     bool  // a probe is to be sent as soon as there is a call
+	timer   *time.Timer
+	expiry  *time.Timer
+	expired bool // it took longer than the gates allow: nobody waits any more
+}
+
+// close closes the gate of a host, or of one of its models. It requires that g.mu is
+// held.
+func (g *Gates) close(h *host, modelName string, m *model, since time.Time, sent uint64, cause error) *hold {
+	c := &hold{Outage: Outage{Host: h.name, Model: modelName, Since: since, Cause: cause}, gates: g, host: h, model: m, sent: sent}
+	if m != nil {
+		m.hold = c
+	} else {
+		h.hold = c
+	}
+	c.expiry = time.AfterFunc(time.Until(since.Add(g.max)), c.expire)
+	for w := range h.sleeping {
+		if m == nil || w.model == m {
+			w.release(nil)
+		}
+	}
+	return c
+}
+
+// schedule has the next probe sent, after the wait that the server asks for if that
+// is longer than the backoff. It requires that the mutex is held.
+func (c *hold) schedule(retryAfter time.Duration) {
+	c.probes++
+	c.arm(max(retryAfter, c.gates.backoff(c.probes)))
+}
+
+// arm sets the timer of the next probe. It requires that the mutex is held.
+func (c *hold) arm(d time.Duration) {
+	switch {
+	case c.expired:
+	case c.timer == nil:
+		c.timer = time.AfterFunc(d, c.wake)
+	default:
+		c.timer.Reset(d)
+	}
+}
+
+// wake is called by the timer. It may come too late, when the gate is open.
+func (c *hold) wake() {
+	c.gates.mu.Lock()
+	defer c.gates.mu.Unlock()
+	if c.isClosed() && !c.expired {
+		c.choose()
+	}
+}
+
+func (c *hold) isClosed() bool {
+	if c.model != nil {
+		return c.model.hold == c
+	}
+	return c.host.hold == c
+}
+
+// choose makes the oldest call that waits the probe, unless one is sent already. If
+// that call is not sent within an interval, because its limiter makes it wait, the
+// next one is chosen as well; the first to be sent is the probe. It requires that
+// the mutex is held.
+func (c *hold) choose() {
+	if c.sending {
+		return
+	}
+	c.probe, c.due = nil, true
+	for w := range c.host.waiting {
+		if w.holdOf() == c && (c.probe == nil || w.place.Before(c.probe.place)) {
+			c.probe = w
+		}
+	}
+	if c.probe != nil {
+		c.due = false
+		c.probe.chosenBy = c
+		c.probe.release(nil)
+		c.arm(MaxProbeInterval)
+	}
+}
+
+// regroup is how long limiters admit nobody after an outage, so that the calls that
+// were held are back in their queues, in order, before the first is admitted.
+func regroup(calls int) time.Duration {
+	return 10*time.Millisecond + time.Duration(calls)*5*time.Microsecond
+}
+
+// open opens the gate. It requires that the mutex is held.
+func (c *hold) open() {
+	c.expiry.Stop()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if c.model != nil {
+		c.model.hold = nil
+	} else {
+		c.host.hold = nil
+	}
+	var calls []*Call
+	limiters := map[*model]limiter.Backend{}
+	for w := range c.host.waiting {
+		if w.holdOf() == nil {
+			calls = append(calls, w)
+			limiters[w.model] = w.limiter
+		}
+	}
+	until := time.Now().Add(regroup(len(calls)))
+	for _, l := range limiters {
+		l.Pause(until)
+	}
+	slices.SortFunc(calls, func(a, b *Call) int {
+		switch {
+		case a.place.Before(b.place):
+			return -1
+		case b.place.Before(a.place):
+			return 1
+		}
+		return 0
+	})
+	for _, w := range calls {
+		w.release(nil)
+	}
+}
+
+// expire ends the waits of all calls that the gate holds. It stays closed: until the
+// first sign of life, a new call is sent as a probe or fails.
+func (c *hold) expire() {
+	c.gates.mu.Lock()
+	defer c.gates.mu.Unlock()
+	if !c.isClosed() {
+		return
+	}
+	c.expired = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	for w := range c.host.waiting {
+		if c.model == nil || w.model == c.model {
+			w.release(&Error{c.Outage})
+		}
+	}
+}

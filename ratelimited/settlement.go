@@ -1,0 +1,88 @@
+package ratelimited
+
+import (
+	"net/http"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
+)
+
+// settle ends the permit with what the reply says was used, and learns from it.
+func (f *flight) settle(conversationID string, usage generated.ConversationUsageInfo) {
+	if f.ended.CompareAndSwap(false, true) {
+		f.conclude(f.learn(conversationID, usage))
+	}
+}
+
+// settleReceived ends the permit of a stream that did not say what it used: the
+// prompt was read, and so much of the reply came.
+func (f *flight) settleReceived(conversationID string, texts []string) {
+	if !f.ended.CompareAndSwap(false, true) {
+		return
+	}
+	used := f.guess.prompt
+	for _, text := range texts {
+		used += f.client.counter.Text(text)
+	}
+	if f.guess.given { // by the caller, who did not say how much of it is the prompt
+		used = max(used, f.guess.total)
+	}
+	f.remember(conversationID, used)
+	f.conclude(used)
+}
+
+// land ends whatever of the flight has not ended yet. used is what the call
+// counts as if it was not settled. A call of which the server saw nothing gives
+// everything back.
+func (f *flight) land(used int) {
+	if f.latest != nil {
+		f.latest.end()
+	}
+	switch {
+	case f.permit == nil || !f.ended.CompareAndSwap(false, true):
+	case f.reached:
+		f.conclude(used)
+	default:
+		f.permit.Cancel()
+		if f.watched() {
+			f.tell(Settled{Estimated: f.guess.total, Cancelled: true})
+		}
+	}
+}
+
+// giveBack returns the permit, with all that was not used, until the call acquires
+// another one.
+func (f *flight) giveBack() {
+	if f.permit == nil {
+		return
+	}
+	if f.ended.Store(true); f.reached {
+		f.permit.Settle(f.lost)
+	} else {
+		f.permit.Cancel()
+	}
+	if f.watched() {
+		f.tell(Settled{Estimated: f.guess.total, Lost: f.lost, Cancelled: !f.reached})
+	}
+	f.permit, f.reached, f.lost = nil, false, 0
+}
+
+// conclude settles what the call used, and what attempts without a reply may have
+// used. Then comes what the server says, which counts this call. What streams and
+// failures brought of that was taken when it came: it is old by now.
+func (f *flight) conclude(used int) {
+	f.permit.Settle(f.lost + used)
+	if f.watched() {
+		f.tell(Settled{Estimated: f.guess.total, Used: used, Lost: f.lost})
+	}
+	if f.latest.good {
+		f.observe(f.latest.resp.Header)
+	}
+}
+
+// observe tells the limiter what the server says of the account's limits.
+func (f *flight) observe(header http.Header) {
+	if state, found := retry.ServerState(header); found {
+		f.limiter.Observe(state)
+	}
+}
