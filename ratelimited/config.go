@@ -182,8 +182,8 @@ func (c Config) withDefaults() (Config, error) {
 		checkDuration("Timeout", c.Timeout), checkDuration("StreamIdleTimeout", c.StreamIdleTimeout)); err != nil {
 		return c, err
 	}
-	if c.MaxOutage > 0 {
-		if err := checkDuration("MaxOutage", c.MaxOutage); err != nil {
+	if c.MaxOutage >= 0 {
+		if err := checkDuration("MaxOutage", c.MaxOutage, ", or negative for none"); err != nil {
 			return c, err
 		}
 	}
@@ -223,8 +223,8 @@ func (c Config) limiterFactory() limiter.Factory {
 
 // checkDuration refuses less than a millisecond: it is most likely a number of seconds,
 // as other languages have it.
-func checkDuration(field string, d time.Duration) error {
-	rule := "must be at least 1ms"
+func checkDuration(field string, d time.Duration, others ...string) error {
+	rule := "must be at least 1ms" + strings.Join(others, "")
 	switch {
 	case d >= time.Millisecond:
 		return nil

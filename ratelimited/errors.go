@@ -209,7 +209,7 @@ func (e *APIError) Error() string {
 	case len(e.Fields) > 0:
 	case len(e.Body) > 0:
 		fmt.Fprintf(&b, ": %q", beginning(e.Body))
-	default:
+	case http.StatusText(e.StatusCode) != "":
 		fmt.Fprintf(&b, ": %s", http.StatusText(e.StatusCode))
 	}
 	for i, field := range e.Fields {

@@ -139,6 +139,7 @@ func (a affliction) verdict(of class) verdict {
 		if a.model.wrong != nil {
 			return a.model
 		}
+	default:
 	}
 	return a.reply
 }

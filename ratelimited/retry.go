@@ -179,10 +179,15 @@ func (f *flight) transportOutcome(err error) outage.Outcome {
 	a := f.latest
 	switch {
 	case f.ctx.Err() != nil:
-	case !a.arrived && a.traced.Load() && !(a.timedOut() && f.client.sharesConnections), !a.arrived && !a.traced.Load() && isUnreachable(err):
-		return outage.Unreachable
-	case a.arrived && !a.timedOut() && !a.reused.Load() && !a.answered.Load():
+		return outage.Unclear
+	case a.arrived && (a.timedOut() || a.reused.Load() || a.answered.Load()):
+		return outage.Unclear
+	case a.arrived:
 		return outage.Failing
+	case a.timedOut() && f.client.sharesConnections:
+		return outage.Unclear
+	case a.traced.Load(), isUnreachable(err):
+		return outage.Unreachable
 	}
 	return outage.Unclear
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -130,6 +133,70 @@ func TestRedisIsAway(t *testing.T) {
 	var invalid *ratelimited.ConfigError
 	if _, err := ratelimited.New(config); !errors.As(err, &invalid) || invalid.Field != "Limiter" || !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v of a new client, want a ConfigError of Limiter", err)
+	}
+}
+
+// Two processes' worth of calls wait when the API goes down: none is lost, and together
+// they keep to the limit when it is back.
+func TestNothingQueuedIsLost(t *testing.T) {
+	const rps, calls = 20, 30
+	server := ownRedis(t)
+	api := emulator.New(emulator.Config{RequestsPerSecond: rps, Mode: emulator.SlidingWindow})
+	web := httptest.NewServer(api)
+	defer func() { web.Close() }()
+	address := web.Listener.Addr().String()
+	var clients [2]*ratelimited.Client
+	for i := range clients {
+		rdb := redis.NewClient(&redis.Options{Addr: strings.TrimPrefix(server.url, "redis://")})
+		defer rdb.Close()
+		store, err := redislimiter.Open(context.Background(), rdb, redislimiter.Config{Jitter: 200 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		clients[i], err = ratelimited.New(ratelimited.Config{APIKey: "any", BaseURL: web.URL, RequestsPerSecond: rps, Limiter: store.Limiter})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer clients[i].Close()
+		if _, err := clients[i].Beta.Agents.List(t.Context(), generated.ListAgentsParams{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	down := make(chan struct{})
+	time.AfterFunc(500*time.Millisecond, func() {
+		defer close(down)
+		web.CloseClientConnections()
+		web.Close()
+		<-time.After(time.Second)
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		web = &httptest.Server{Listener: listener, Config: &http.Server{Handler: api}}
+		web.Start()
+	})
+	inputs := make([]*ratelimited.Client, 2*calls)
+	for i := range inputs {
+		inputs[i] = clients[i%2]
+	}
+	for i, result := range ratelimited.Gather(t.Context(), inputs, func(ctx context.Context, client *ratelimited.Client) (int, error) {
+		_, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("Hello!")})
+		return 0, err
+	}) {
+		if result.Err != nil {
+			t.Errorf("call %d: %v", i, result.Err)
+		}
+	}
+	<-down
+	if refused := api.Stats().Total().Refused(); refused > 2*calls/10 {
+		t.Errorf("%d of %d requests were refused", refused, api.Stats().Requests)
+	}
+	for i, client := range clients {
+		if s := client.Snapshot()[""]; s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 {
+			t.Errorf("client %d: %d permits with %d tokens are left, %d calls wait", i, s.InFlight, s.HeldTokens, s.Waiting)
+		}
 	}
 }
 

@@ -59,6 +59,7 @@ func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (c
 		if c.host.answered {
 			began = c.evidence(cause)
 		}
+	case Unclear:
 	}
 	if began != nil {
 		change.Began = append(change.Began, began.Outage)

@@ -1,0 +1,113 @@
+package retry
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+func headers(pairs ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(pairs); i += 2 {
+		h.Set(pairs[i], pairs[i+1])
+	}
+	return h
+}
+
+func TestReadRefusal(t *testing.T) {
+	const tooLarge = "this call alone is larger than the account's limit of tokens a minute"
+	limit := func(limit, remaining string) http.Header {
+		return headers("x-ratelimit-limit-tokens-minute", limit, "x-ratelimit-remaining-tokens-minute", remaining)
+	}
+	for name, test := range map[string]struct {
+		response Response
+		want     Refusal
+	}{
+		"tokens":               {Response{Message: "Token rate limit reached."}, Refusal{LimitType: "tokens", Shared: OneLimit}},
+		"requests":             {Response{Message: "Requests rate limit exceeded"}, Refusal{LimitType: "requests", Shared: OneLimit}},
+		"monthly tokens":       {Response{Message: "Monthly token rate limit reached."}, Refusal{LimitType: "tokens", Shared: OneLimit}},
+		"no limit":             {Response{Message: "Rate limit exceeded", Type: "rate_limited", Code: "1300"}, Refusal{Shared: OneLimit}},
+		"no message":           {Response{}, Refusal{Shared: OneLimit}},
+		"a gateway":            {Response{Message: "API rate limit exceeded"}, Refusal{Shared: OneLimit}},
+		"politely":             {Response{Message: "Your rate limit has been reached"}, Refusal{Shared: OneLimit}},
+		"a tool":               {Response{Message: "web_search rate limit reached."}, Refusal{LimitType: "web_search"}},
+		"a tool of tomorrow":   {Response{Message: "mcp_connector rate limit reached."}, Refusal{LimitType: "mcp_connector"}},
+		"another of them":      {Response{Message: "The canvas rate limit reached."}, Refusal{LimitType: "canvas"}},
+		"no requests left":     {Response{Message: "Rate limit exceeded", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Refusal{LimitType: "requests", Shared: OneLimit}},
+		"no tokens left":       {Response{Message: "Rate limit exceeded", Header: limit("2000", "0")}, Refusal{LimitType: "tokens", Shared: OneLimit}},
+		"the message decides":  {Response{Message: "Token rate limit reached.", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Refusal{LimitType: "tokens", Shared: OneLimit}},
+		"overload, by message": {Response{Message: "Service tier capacity exceeded for this model.", Type: "invalid_request_error"}, Refusal{Shared: OneModel}},
+		"overload, by code":    {Response{Message: "Later.", Code: "3505"}, Refusal{Shared: OneModel}},
+		"overload, by type":    {Response{Message: "Later.", Type: "service_tier_capacity_exceeded"}, Refusal{Shared: OneModel}},
+		"not in the plan":      {Response{Message: "Service tier capacity exceeded for this model.", Header: limit("0", "0")}, Refusal{LimitType: "tokens", Reason: "the account's limit is 0: its plan does not have this model"}},
+		"larger than the limit, whatever the words": {
+			Response{Message: "Rate limit exceeded", Code: "1300", Header: limit("2000", "2000"), Prompt: 100, Estimate: 5000}, Refusal{Reason: tooLarge},
+		},
+		"a prompt larger than the limit": {
+			Response{Message: "Rate limit exceeded", Header: limit("2000", "1500"), Prompt: 2001, Estimate: 2500}, Refusal{Reason: tooLarge},
+		},
+		"a reply that may be shorter": {
+			Response{Message: "Rate limit exceeded", Header: limit("2000", "1500"), Prompt: 100, Estimate: 2500}, Refusal{Shared: OneLimit},
+		},
+		"smaller than the limit": {
+			Response{Message: "Rate limit exceeded", Header: limit("2000", "2000"), Prompt: 100, Estimate: 2000}, Refusal{Shared: OneLimit},
+		},
+		"tokens, and none used": {
+			Response{Message: "Token rate limit reached.", Header: limit("2000", "2000"), Prompt: 10, Estimate: 20}, Refusal{LimitType: "tokens", Reason: tooLarge},
+		},
+		"too many requests, and a large call": {
+			Response{Message: "Requests rate limit exceeded", Header: limit("2000", "2000"), Prompt: 5000, Estimate: 5000}, Refusal{LimitType: "requests", Shared: OneLimit},
+		},
+		"a day of a tool": {
+			Response{Message: "web_search rate limit reached.", Header: headers("x-ratelimit-remaining-web-search-day", "0")},
+			Refusal{LimitType: "web_search", Reason: "the day's limit is used up"},
+		},
+		"a wait": {Response{Header: headers("Retry-After", "7")}, Refusal{RetryAfter: 7 * time.Second, Shared: OneLimit}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := ReadRefusal(test.response, time.Now()); got != test.want {
+				t.Errorf("%+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestDecide(t *testing.T) {
+	policy := Policy{BaseDelay: time.Second, MaxDelay: time.Second} // its backoff is a second
+	refusal := func(shared Scope, after time.Duration) *Refusal { return &Refusal{Shared: shared, RetryAfter: after} }
+	for name, test := range map[string]struct {
+		failure Failure
+		want    Decision
+	}{
+		"final":                      {Failure{}, Decision{Wait: time.Second, Stop: true}},
+		"transient":                  {Failure{Transient: true}, Decision{Wait: time.Second}},
+		"asked to wait":              {Failure{Transient: true, RetryAfter: time.Second}, Decision{Wait: time.Second}},
+		"asked to wait too long":     {Failure{Transient: true, RetryAfter: 2 * time.Second}, Decision{Wait: time.Second, Stop: true}},
+		"a tool's limit":             {Failure{Transient: true, Refusal: refusal(OneCall, 0)}, Decision{Wait: time.Second}},
+		"an overloaded model":        {Failure{Transient: true, Refusal: refusal(OneModel, 0)}, Decision{Wait: time.Second, Shared: OneModel}},
+		"a limit":                    {Failure{Transient: true, Refusal: refusal(OneLimit, 0)}, Decision{Shared: OneLimit}},
+		"a limit, and a wait":        {Failure{Transient: true, Refusal: refusal(OneLimit, Window)}, Decision{Wait: Window, Shared: OneLimit}},
+		"a limit, and a longer wait": {Failure{Transient: true, Refusal: refusal(OneLimit, Window+1)}, Decision{Wait: Window, Shared: OneLimit, Stop: true}},
+		"a limit that is 0":          {Failure{Refusal: &Refusal{Reason: "0"}}, Decision{Stop: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.failure.Number = 1
+			if got := policy.Decide(test.failure); got != test.want {
+				t.Errorf("%+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestStatuses(t *testing.T) {
+	outage := map[int]bool{502: true, 503: true, 504: true, 520: true, 521: true, 522: true, 523: true, 524: true, 525: true, 526: true, 527: true, 529: true, 530: true}
+	transient := map[int]bool{408: true, 425: true, 429: true, 500: true}
+	for status := 100; status < 700; status++ {
+		if got := IsOutage(status); got != outage[status] {
+			t.Errorf("status %d is an outage: %v", status, got)
+		}
+		if got := IsTransient(status); got != (outage[status] || transient[status]) {
+			t.Errorf("status %d is transient: %v", status, got)
+		}
+	}
+}
