@@ -24,6 +24,7 @@ type attempt struct {
 	// Known when the attempt has a response or has failed.
 	arrived    bool // the server may have seen the request
 	incomplete bool // not all of it could be written: the server cannot carry it out
+	late       bool // its time was up: the call's timeout, or one of the caller's HTTP client
 
 	permit    limiter.Admission
 	trace     httptrace.ClientTrace
@@ -102,7 +103,7 @@ func (a *attempt) reached(err error) bool {
 // isStale reports whether the attempt failed because a connection that carried
 // requests before was closed before a response.
 func (a *attempt) isStale() bool {
-	return a.resp == nil && a.arrived && a.reused.Load() && !a.answered.Load() && !a.timedOut()
+	return a.resp == nil && a.arrived && a.reused.Load() && !a.answered.Load() && !a.late
 }
 
 func (a *attempt) timedOut() bool { return context.Cause(a.ctx) == errTimeout }

@@ -14,8 +14,8 @@
 // counted, with the history of a stored conversation, and the reply guessed. The
 // limiter admits it when both a request and the tokens are there, first come,
 // first served, but for small calls that pass a large one without delaying it. The
-// request is sent, and sent again after a failure that may pass: 429, 500, 502, 503,
-// 504, a broken connection, an attempt that took too long. In the end what the reply
+// request is sent, and sent again after a failure that may pass: 408, 425, 429, 500, 502,
+// 503, 504, 520 to 527, 529, 530, a broken connection. In the end what the reply
 // reports as used is settled: a surplus goes back to the bucket and lets the next
 // call start at once, a shortfall is charged. Calls that manage things (Get, List,
 // Delete and their like, and all of [Agents]) cost a request and no tokens.
@@ -26,9 +26,15 @@
 // which all models share that have none of their own in [Config.Limits]. By default
 // calls start a little later than two token buckets would allow, so that servers that
 // count by windows refuse nothing either; [Config.Jitter] and [Config.BareBuckets]
-// decide that, and package limiter says how. A 429 all the same pauses every call
-// under the same limit. [Client.WaitTime] and [Client.Snapshot] look, and [Client.SetLimit]
+// decide that, and package limiter says how. A 429 pauses every call under the same
+// limit. [Client.WaitTime] and [Client.Snapshot] look, and [Client.SetLimit]
 // changes a limit while calls wait.
+//
+// # Outages
+//
+// While the server is down, or one of its models, calls that need it are held: they
+// have no permit, keep their places in the queue, and go on in order when it is back.
+// [Config.MaxOutage] bounds that; then they fail with an [ErrOutage].
 //
 // # Concurrency
 //
@@ -41,7 +47,8 @@
 // [*ConfigError] and [*RequestError] report bad input before anything is sent,
 // [*TokenCountError] a prompt that cannot be counted, [*WaitError] a context that
 // ended before the call was sent, [*LimiterError] limits that are kept elsewhere and
-// could not be reached, [*APIError] a reply that is no success,
+// could not be reached, [*OutageError] a server that was down for too long,
+// [*APIError] a response that is not a success,
 // [*RateLimitError] a 429 after the last attempt, [*TransportError] a request
 // without a reply, [*StreamError] a stream that broke. Each implements [Error] and
 // wraps its cause; [ErrNotFound] and its like say what kind of failure it is.

@@ -156,6 +156,12 @@ func isWriteError(err error) bool {
 	return errors.As(err, &operation) && operation.Op == "write"
 }
 
+// isTimeout reports whether an error says that the time was up.
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // contextError is the end of a context and its cause, both to be found by errors.Is.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)

@@ -283,7 +283,7 @@ func (f *flight) attempt() error {
 	if err != nil {
 		failure := f.transportError(err)
 		a.end()
-		a.arrived, a.incomplete = a.reached(err), isWriteError(err)
+		a.arrived, a.incomplete, a.late = a.reached(err), isWriteError(err), a.timedOut() || isTimeout(err)
 		if !a.arrived {
 			f.reached, f.lost = reached, lost
 			f.permit.Unsent()

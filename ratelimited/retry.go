@@ -163,7 +163,7 @@ func (f *flight) uncount() {
 // model for a reply: the model would take as long the next time, and cost as much.
 func (f *flight) isTooSlow(failure error) bool {
 	a := f.latest
-	return f.op.prompt != nil && a.arrived && errors.As(failure, new(*TransportError)) && (a.timedOut() || a.idleFor() != nil)
+	return f.op.prompt != nil && a.arrived && errors.As(failure, new(*TransportError)) && (a.late || a.timedOut() || a.idleFor() != nil)
 }
 
 // isStale reports whether the latest attempt failed because its connection, which had
@@ -174,19 +174,23 @@ func (f *flight) isStale() bool {
 	return a.isStale() && !f.resent && (f.options.maxRetries > 0 || a.incomplete) && f.ctx.Err() == nil
 }
 
+// minConnectTime is how long an attempt must have tried to get a connection, for its
+// timeout to be evidence that the server cannot be reached.
+const minConnectTime = time.Second
+
 // transportOutcome returns what an attempt without a response says of the server.
 func (f *flight) transportOutcome(err error) outage.Outcome {
 	a := f.latest
 	switch {
 	case f.ctx.Err() != nil:
 		return outage.Unclear
-	case a.arrived && (a.timedOut() || a.reused.Load() || a.answered.Load()):
+	case a.arrived && (a.late || a.reused.Load() || a.answered.Load()):
 		return outage.Unclear
 	case a.arrived:
 		return outage.Failing
-	case a.timedOut() && f.client.sharesConnections:
+	case a.timedOut() && f.options.timeout < minConnectTime:
 		return outage.Unclear
-	case a.traced.Load(), isUnreachable(err):
+	case isUnreachable(err), a.traced.Load() && !(a.late && f.client.sharesConnections):
 		return outage.Unreachable
 	}
 	return outage.Unclear

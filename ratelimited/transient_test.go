@@ -1,12 +1,17 @@
 package ratelimited_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
@@ -111,5 +116,71 @@ func TestRefusalsDoNotCount(t *testing.T) {
 		if !errors.As(err, &limited) || limited.Attempts != 4 {
 			t.Errorf("%v, want 4 attempts where no call is held", err)
 		}
+	})
+}
+
+// A timeout of the caller's own HTTP client is one, too: it says nothing of the
+// connection, and the model is not asked again.
+func TestTimeoutOfTheCallersClient(t *testing.T) {
+	var requests atomic.Int64
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) == 1 {
+			ok(w, r)
+			return
+		}
+		slow(w, r)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		server := memnet.Start(checked(t, handler))
+		defer server.Close()
+		config := fast
+		config.APIKey, config.BaseURL, config.HTTPClient = secretKey, server.URL(), server.Client()
+		config.HTTPClient.Timeout = 3 * time.Second
+		client := newClient(t, config)
+		if _, err := start(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			var err error
+			took := elapsed(func() { _, err = start(t.Context(), client) })
+			if took != 3*time.Second || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ratelimited.ErrOutage) {
+				t.Errorf("after %v: %v, want a timeout", took, err)
+			}
+		}
+		if requests.Load() != 4 || !snapshot(client).OutageSince.IsZero() {
+			t.Errorf("%d requests, want one for each call; an outage since %v", requests.Load(), snapshot(client).OutageSince)
+		}
+		wantNoPermits(t, client)
+	})
+}
+
+// A call that leaves no time for a connection is not evidence that the server is down.
+func TestTimeoutTooShortToConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memnet.Start(checked(t, ok))
+		defer server.Close()
+		config := fast
+		config.APIKey, config.BaseURL, config.HTTPClient = secretKey, server.URL(), server.Client()
+		transport := config.HTTPClient.Transport.(*http.Transport)
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			select {
+			case <-time.After(10 * time.Millisecond):
+				return dial(ctx, network, address)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		transport.DisableKeepAlives = true
+		client := newClient(t, config)
+		if _, err := start(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		_, err := start(t.Context(), client, ratelimited.WithTimeout(time.Millisecond))
+		var transportError *ratelimited.TransportError
+		if !errors.As(err, &transportError) || transportError.Attempts != 4 || !snapshot(client).OutageSince.IsZero() {
+			t.Errorf("%v, an outage since %v; want a TransportError after 4 attempts and no outage", err, snapshot(client).OutageSince)
+		}
+		wantNoPermits(t, client)
 	})
 }
