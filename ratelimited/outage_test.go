@@ -3,10 +3,12 @@ package ratelimited_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,6 +35,7 @@ type outageTest struct {
 	requests []outageRequest
 	serving  int                         // requests at the same time
 	failing  map[string]http.HandlerFunc // by model
+	dial     func(context.Context) error // before a connection; nil: nothing
 }
 
 type outageRequest struct {
@@ -51,7 +54,22 @@ func inOutage(t *testing.T, config ratelimited.Config, test func(t *outageTest))
 		o.emulator = emulator.New(emulator.Config{RequestsPerSecond: outageRPS, TokensPerMinute: 1e9, Latency: 40 * time.Millisecond, Intercept: o.intercept})
 		o.server = memnet.Start(checked(t, o.emulator.ServeHTTP))
 		defer o.server.Close()
-		config.APIKey, config.BaseURL, config.HTTPClient = secretKey, o.server.URL(), o.server.Client()
+		config.APIKey, config.HTTPClient = secretKey, o.server.Client()
+		setDefault(&config.BaseURL, o.server.URL())
+		transport := config.HTTPClient.Transport.(*http.Transport)
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			o.mu.Lock()
+			before := o.dial
+			o.mu.Unlock()
+			if before != nil {
+				if err := before(ctx); err != nil {
+					return nil, err
+				}
+			}
+			return dial(ctx, network, address)
+		}
+		transport.DialTLSContext = transport.DialContext // the handshake is not what is tested
 		if config.RequestsPerSecond == 0 {
 			config.RequestsPerSecond = outageRPS
 		}
@@ -89,6 +107,19 @@ func (o *outageTest) intercept(w http.ResponseWriter, r *http.Request, next http
 		return
 	}
 	next.ServeHTTP(w, r)
+}
+
+func setDefault(field *string, value string) {
+	if *field == "" {
+		*field = value
+	}
+}
+
+// dials has something done before each connection is made.
+func (o *outageTest) dials(before func(context.Context) error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dial = before
 }
 
 // fail has all requests for a model handled, or none with nil.
@@ -201,6 +232,48 @@ func TestNothingQueuedIsLost(t *testing.T) {
 			})
 		})
 	}
+	t.Run("no handshake", func(t *testing.T) {
+		t.Parallel()
+		inOutage(t, ratelimited.Config{BaseURL: "https://127.0.0.1"}, func(o *outageTest) {
+			o.alive()
+			calls, wait := o.queue(o.Context(), outageCalls, oneModel)
+			time.Sleep(outageBegin - o.now())
+			o.dials(func(context.Context) error {
+				return &tls.CertificateVerificationError{Err: errors.New("certificate has expired")}
+			})
+			closed(0)(o)
+			time.Sleep(10 * time.Second)
+			if s := snapshot(o.client); !strings.Contains(s.OutageCause, "certificate has expired") {
+				o.Errorf("the cause of the outage is %q", s.OutageCause)
+			}
+			o.dials(nil)
+			end := o.now()
+			wait()
+			o.wantAllDone(calls)
+			o.wantFullPace(end)
+			o.wantOrder(end)
+		})
+	})
+	t.Run("connections hang", func(t *testing.T) {
+		t.Parallel()
+		inOutage(t, ratelimited.Config{Timeout: 7 * time.Second}, func(o *outageTest) {
+			o.alive()
+			calls, wait := o.queue(o.Context(), outageCalls, oneModel)
+			time.Sleep(outageBegin - o.now())
+			o.dials(func(ctx context.Context) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			closed(0)(o)
+			time.Sleep(30 * time.Second)
+			o.dials(nil)
+			end := o.now()
+			wait()
+			o.wantAllDone(calls)
+			o.wantFullPace(end)
+			o.wantTokens()
+		})
+	})
 	t.Run("flapping", func(t *testing.T) {
 		t.Parallel()
 		inOutage(t, ratelimited.Config{}, func(o *outageTest) {

@@ -161,6 +161,7 @@ func (c *Call) Enter() bool {
 			return false
 		}
 		h.probe, h.sending, c.chosenBy = c, true, h
+		h.began = time.Now()
 	}
 	g.clock++
 	c.sent = g.clock

@@ -15,10 +15,11 @@ type hold struct {
 	model *model // nil: it is the host's
 	sent  uint64 // a sign of life for an attempt sent after this one opens the gate
 
-	probe   *Call // chosen to be sent, or sent
-	sending bool  // the probe is sent
-	probes  int   // that failed
-	due     bool  // a probe is to be sent as soon as there is a call
+	probe   *Call     // chosen to be sent, or sent
+	sending bool      // the probe is sent
+	began   time.Time // when the latest probe was sent
+	probes  int       // that failed
+	due     bool      // a probe is to be sent as soon as there is a call
 	timer   *time.Timer
 	expiry  *time.Timer
 	expired bool // it took longer than the gates allow: nobody waits any more
@@ -42,11 +43,16 @@ func (g *Gates) close(h *host, modelName string, m *model, since time.Time, sent
 	return c
 }
 
-// schedule has the next probe sent, after the wait that the server asks for if that
-// is longer than the backoff. It requires that the mutex is held.
+// schedule has the next probe sent: by the backoff, which begins with the latest
+// probe, or after the wait that the server asks for if that is longer. It requires
+// that the mutex is held.
 func (c *hold) schedule(retryAfter time.Duration) {
 	c.probes++
-	c.arm(max(retryAfter, c.gates.backoff(c.probes)))
+	d := c.gates.backoff(c.probes)
+	if !c.began.IsZero() {
+		d -= time.Since(c.began)
+	}
+	c.arm(max(retryAfter, d, 0))
 }
 
 // arm sets the timer of the next probe. It requires that the mutex is held.

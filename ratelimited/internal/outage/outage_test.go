@@ -153,6 +153,14 @@ func TestWhatClosesTheGates(t *testing.T) {
 			first.Report(outage.Failing, errDown, 0)
 			second.Report(outage.Failing, errDown, 0)
 		}, false, false},
+		"no connection, for an attempt that was sent before a success": {func(b *bench) {
+			early := b.call("m")
+			b.enters(early)
+			b.send(b.call("m"), outage.Alive)
+			if change := early.Report(outage.Unreachable, errDown, 0); !change.Held || len(change.Began) > 0 {
+				b.Errorf("the report has changed %+v, want that the call alone is held", change)
+			}
+		}, false, false},
 		"overload": {func(b *bench) { b.send(b.call("m"), outage.Overloaded) }, true, false},
 		"nothing":  {func(b *bench) { b.send(b.call("m"), outage.Unclear); b.send(b.call("m"), outage.Unclear) }, false, false},
 	} {

@@ -14,7 +14,8 @@ const (
 	Alive
 
 	// Unreachable is a connection that could not be made, by TCP or TLS. It closes
-	// the gate of the host.
+	// the gate of the host, unless there was an Alive for an attempt that was sent
+	// later.
 	Unreachable
 
 	// Failing is a response that says that nothing works, such as 503, or a
@@ -31,7 +32,7 @@ const (
 // A Change is what a report has changed.
 type Change struct {
 	Began, Ended []Outage
-	Held         bool // the attempt failed in an outage
+	Held         bool // the attempt failed in an outage, or never got to a server that answers others
 }
 
 // Report is called when the outcome of the attempt that [Call.Enter] let pass is
@@ -52,7 +53,7 @@ func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (c
 			began = g.close(c.host, c.name, c.model, time.Now(), c.sent, cause)
 		}
 	case Unreachable:
-		if c.host.answered && c.host.hold == nil {
+		if c.host.answered && c.host.hold == nil && c.sent > c.host.alive {
 			began = g.close(c.host, "", nil, time.Now(), c.sent, cause)
 		}
 	case Failing:
@@ -72,7 +73,8 @@ func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (c
 		}
 		probed.schedule(retryAfter)
 	}
-	change.Held = c.holdOf() != nil && outcome != Unclear && outcome != Alive
+	change.Held = outcome == Unreachable && c.host.answered ||
+		(outcome == Failing || outcome == Overloaded) && c.holdOf() != nil
 	switch {
 	case outcome != Unreachable && outcome != Failing:
 		c.misses = 0
