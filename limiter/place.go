@@ -10,7 +10,7 @@ import (
 // the order in which they are asked for. A call that gives its permit back and
 // acquires another keeps its position by keeping its place.
 //
-// The zero Place is none. Places can be compared with ==.
+// The zero Place stands for a new one. Places can be compared with ==.
 type Place struct{ number uint64 }
 
 var lastPlace atomic.Uint64

@@ -16,7 +16,7 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	began  time.Time
 	timer  *time.Timer    // ends ctx after the call's timeout
-	dial   *time.Timer    // ends ctx if there is no connection by then; nil if that is not bounded
+	dial   *time.Timer    // ends ctx while the attempt waits for a connection; nil if that wait is not bounded
 	resp   *http.Response // nil until there is one
 	good   bool           // it is a success that is read as a whole
 	events *eventReader   // of a stream; nil until it has begun
@@ -51,8 +51,8 @@ func newAttempt(ctx context.Context, permit limiter.Admission, timeout, connect 
 	return a
 }
 
-// dialTimeOut ends an attempt that still has no connection. A transport that does not
-// say what it does may have one.
+// dialTimeOut ends an attempt that still waits for a connection. A transport that calls
+// no trace may have one.
 func (a *attempt) dialTimeOut() {
 	if a.traced.Load() && !a.connected.Load() {
 		a.cancel(errConnect)
@@ -65,8 +65,7 @@ func (a *attempt) getConn(string) { a.traced.Store(true) }
 
 // gotConn is called when there is a connection for the request, and again if the
 // transport sends it again by itself: that takes another request of the permit. If
-// there is none before the call ends, closing the connection keeps the transport from
-// sending.
+// the call ends first, gotConn closes the connection, so that nothing is sent.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.connected.Store(true)
 	a.reused.Store(info.Reused)

@@ -97,21 +97,21 @@ type Config struct {
 	// MaxRetries is how many further attempts a failed call gets: 1 to 100, or
 	// NoRetries. Default: 3. Attempts that end in an outage do not count, nor those
 	// that a 429 refuses which pauses all calls: see MaxOutage. NoRetries means that no
-	// request is sent again, whatever its failure; calls that could not be sent are held
-	// in an outage all the same.
+	// request is sent again, whatever its failure. An outage holds calls that could not be
+	// sent even then.
 	MaxRetries int
 
-	// MaxOutage bounds for how long calls wait in an outage. The server is down if no
+	// MaxOutage bounds how long calls wait in an outage. The server is down if no
 	// connection can be made, or if two calls in a row end in 502, 503, 504, 520 to 527,
-	// 529, 530 or a connection that breaks before a response. If these are calls of one
-	// model, it alone is down. Calls are then held and keep their places in the queue,
-	// while one after the other is sent to find out whether the server is back, 5 s apart at
-	// most. The first other response ends the outage. After MaxOutage all calls that are
-	// held fail with an [ErrOutage], and until the server is back new ones do so at once,
-	// unless they find that it is. A server that has never sent any other response is not
-	// in outage: its address may be wrong. MaxOutage also bounds for how long a call is
-	// refused by 429s that pause all calls. At least a millisecond; negative: no call is
-	// held, and all retries count. Default: 5 minutes.
+	// 529, 530 or a connection that breaks before a response. If both are calls of one
+	// model, only that model is down. The client then holds the calls, in their places in
+	// the queue, and sends one at a time to find out whether the server is back, at most
+	// 5 s apart. The first other response ends the outage. After MaxOutage the calls that
+	// are held fail with an [ErrOutage]. From then on a new call is sent if no other is
+	// under way, or else fails at once. A server that has never sent any other response
+	// is not in outage: its address may be wrong. MaxOutage also bounds how long a call
+	// waits for 429s that pause all calls. At least a millisecond; negative means that no
+	// call is held and that all retries count. Default: 5 minutes.
 	MaxOutage time.Duration
 
 	// BaseDelay is the shortest wait between attempts. The n-th wait is drawn

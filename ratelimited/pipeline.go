@@ -10,7 +10,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,99 +172,6 @@ func (f *flight) check(options []CallOption) error {
 	return nil
 }
 
-// prepare finds out what the call waits for: its limiter, its estimate and its place.
-func (f *flight) prepare() error {
-	var history conversation
-	var own agent
-	if f.op.prompt != nil {
-		history, own = f.resolve()
-	}
-	f.limiter = f.client.limits.For(f.model)
-	if f.op.prompt != nil {
-		var err error
-		if f.guess, err = f.estimateCall(history, own, f.limiter.Limit().TokenBurst); err != nil {
-			return err
-		}
-	}
-	f.place = limiter.PlaceOf(f.ctx)
-	host := f.client.host
-	if f.options.baseURL != "" {
-		host = hostOf(f.options.baseURL)
-	}
-	f.gate = f.client.gates.Call(host, cmp.Or(f.model, f.agentID), f.place, f.limiter)
-	return nil
-}
-
-// admit returns when the call may send a request: no outage holds it, and its permit
-// has one. While an outage holds it, it has no permit.
-func (f *flight) admit() error {
-	for {
-		held, began := f.gate.IsHeld(), time.Now()
-		if held {
-			f.uncount()
-			f.giveBack()
-		}
-		err := f.gate.Wait(f.ctx)
-		if held && f.watched() {
-			f.tell(Held{Waited: time.Since(began)})
-		}
-		if err != nil {
-			return f.outageError(err, time.Since(began))
-		}
-		if err := f.acquire(); err != nil {
-			return err
-		}
-		if f.gate.Enter() {
-			return nil
-		}
-		f.permit.Unsent()
-		f.giveBack()
-	}
-}
-
-// acquire waits for a permit, or for one more request if there is a permit.
-func (f *flight) acquire() error {
-	if f.permit != nil {
-		return f.failedToWait(f.permit.Retry(f.ctx))
-	}
-	permit, err := f.limiter.Acquire(f.ctx, limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place})
-	if err != nil {
-		return f.failedToWait(err)
-	}
-	f.permit = permit
-	f.ended.Store(false)
-	if f.watched() {
-		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
-	}
-	return nil
-}
-
-// failedToWait is the call's error for one of its limiter; nil for none. A call that
-// was sent before fails with what became of that too.
-func (f *flight) failedToWait(err error) error {
-	var tooLarge *limiter.TooLargeError
-	var waited *limiter.WaitError
-	switch {
-	case err == nil:
-		return nil
-	case f.failure != nil:
-		if f.ctx.Err() != nil {
-			err = contextError(f.ctx)
-		}
-		return fmt.Errorf("%w; gave up waiting to try again: %w", f.failure, err)
-	case errors.As(err, &tooLarge):
-		return f.tooLarge(tooLarge)
-	case errors.As(err, &waited):
-		return &WaitError{
-			Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total,
-			Waited: waited.Waited, Paused: waited.Paused, Err: contextError(f.ctx),
-		}
-	case errors.Is(err, limiter.ErrUnavailable):
-		return &LimiterError{Operation: f.op.name, Err: err}
-	}
-	return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
-}
-
 // attempt sends one request. It returns nil when the reply is a success, whose
 // body is then open.
 func (f *flight) attempt() error {
@@ -350,67 +256,3 @@ func (f *flight) open(a *attempt) error {
 	f.lost += f.guess.total
 	return failure
 }
-
-// withoutKey is a response as callers may have it: for its status and headers,
-// and without the request's key.
-func (s secret) withoutKey(resp *http.Response) *http.Response {
-	copied := *resp
-	copied.Status = s.text(resp.Status)
-	copied.Header, copied.Trailer = s.header(resp.Header), nil
-	copied.Body = http.NoBody
-	if resp.Request != nil {
-		copied.Request = resp.Request.Clone(context.Background())
-		copied.Request.Header.Del("Authorization")
-		copied.Request.Body, copied.Request.GetBody = nil, nil
-	}
-	return &copied
-}
-
-// api is the generated client for the call's server.
-func (f *flight) api() *generated.Client {
-	if f.options.baseURL == "" {
-		return f.client.api
-	}
-	other := *f.client.api
-	other.Server = f.options.baseURL
-	return &other
-}
-
-// edit completes a request that the generated client has made.
-func (f *flight) edit(_ context.Context, req *http.Request) error {
-	f.path = req.URL.Path
-	sendOnce(req)
-	accept := jsonType
-	if f.op.stream {
-		accept = streamType
-	}
-	// The request's own: a transport may change what it is given.
-	own := []string{userAgent, accept, f.client.secret.authorization()}
-	header := req.Header
-	header["User-Agent"], header["Accept"] = own[0:1:1], own[1:2:2]
-	for name, values := range f.options.header {
-		header[name] = slices.Clone(values)
-	}
-	header["Authorization"] = own[2:3:3]
-	return nil
-}
-
-const userAgent = "mistral-ratelimit-go"
-
-// sendOnce keeps net/http from sending a request again by itself when the connection
-// that it took from its pool turns out to be closed: it does so with requests whose
-// body it can get again. An empty body is one that it cannot; it finds out that the
-// body is empty before it sends one, unless the method usually has one. For PUT and
-// PATCH without a body, gotConn takes another request of the permit.
-func sendOnce(req *http.Request) {
-	req.GetBody = nil
-	if req.Body == nil && (req.Method == http.MethodGet || req.Method == http.MethodDelete) {
-		req.Body = emptyBody{}
-	}
-}
-
-// emptyBody is like [http.NoBody], which net/http takes for no body.
-type emptyBody struct{}
-
-func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
-func (emptyBody) Close() error             { return nil }

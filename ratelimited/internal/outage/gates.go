@@ -9,7 +9,7 @@ import (
 
 // Gates are the gates of one client. They are safe for concurrent use.
 type Gates struct {
-	max     time.Duration             // of an outage; 0 or less: no gate ever closes
+	max     time.Duration             // of an outage; with 0 or less gates never close
 	backoff func(n int) time.Duration // before the n-th probe
 
 	mu    sync.Mutex
@@ -61,7 +61,7 @@ type model struct {
 
 // A failure is evidence of an outage.
 type failure struct {
-	call uint64 // number of the call; 0: there is no failure
+	call uint64 // number of the call; 0 without a failure
 	sent uint64 // number of the attempt
 	at   time.Time
 }

@@ -1,0 +1,103 @@
+package ratelimited
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// prepare finds out what the call waits for: its limiter, its estimate and its place.
+func (f *flight) prepare() error {
+	var history conversation
+	var own agent
+	if f.op.prompt != nil {
+		history, own = f.resolve()
+	}
+	f.limiter = f.client.limits.For(f.model)
+	if f.op.prompt != nil {
+		var err error
+		if f.guess, err = f.estimateCall(history, own, f.limiter.Limit().TokenBurst); err != nil {
+			return err
+		}
+	}
+	f.place = limiter.PlaceOf(f.ctx)
+	host := f.client.host
+	if f.options.baseURL != "" {
+		host = hostOf(f.options.baseURL)
+	}
+	f.gate = f.client.gates.Call(host, cmp.Or(f.model, f.agentID), f.place, f.limiter)
+	return nil
+}
+
+// admit returns when the call may send a request: no outage holds it, and its permit
+// has one. While an outage holds it, it has no permit.
+func (f *flight) admit() error {
+	for {
+		held, began := f.gate.IsHeld(), time.Now()
+		if held {
+			f.uncount()
+			f.giveBack()
+		}
+		err := f.gate.Wait(f.ctx)
+		if held && f.watched() {
+			f.tell(Held{Waited: time.Since(began)})
+		}
+		if err != nil {
+			return f.outageError(err, time.Since(began))
+		}
+		if err := f.acquire(); err != nil {
+			return err
+		}
+		if f.gate.Enter() {
+			return nil
+		}
+		f.permit.Unsent()
+		f.giveBack()
+	}
+}
+
+// acquire waits for a permit, or for one more request if there is a permit.
+func (f *flight) acquire() error {
+	if f.permit != nil {
+		return f.failedToWait(f.permit.Retry(f.ctx))
+	}
+	permit, err := f.limiter.Acquire(f.ctx, limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place})
+	if err != nil {
+		return f.failedToWait(err)
+	}
+	f.permit = permit
+	f.ended.Store(false)
+	if f.watched() {
+		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
+	}
+	return nil
+}
+
+// failedToWait is the call's error for one of its limiter; nil for none. A call that
+// was sent before fails with what became of that too.
+func (f *flight) failedToWait(err error) error {
+	var tooLarge *limiter.TooLargeError
+	var waited *limiter.WaitError
+	switch {
+	case err == nil:
+		return nil
+	case f.failure != nil:
+		if f.ctx.Err() != nil {
+			err = contextError(f.ctx)
+		}
+		return fmt.Errorf("%w; gave up waiting to try again: %w", f.failure, err)
+	case errors.As(err, &tooLarge):
+		return f.tooLarge(tooLarge)
+	case errors.As(err, &waited):
+		return &WaitError{
+			Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total,
+			Waited: waited.Waited, Paused: waited.Paused, Err: contextError(f.ctx),
+		}
+	case errors.Is(err, limiter.ErrUnavailable):
+		return &LimiterError{Operation: f.op.name, Err: err}
+	}
+	return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
+}
