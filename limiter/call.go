@@ -9,7 +9,7 @@ import (
 // A Call describes what a call asks of a limiter, beside the one request that every
 // call needs.
 type Call struct {
-	// Prompt and Reply are the tokens that the call is expected to use for each.
+	// Prompt and Reply are how many tokens the prompt and the reply are expected to use.
 	// Both must be at least 0. The limiter takes their sum, the call's estimate.
 	Prompt, Reply int
 
@@ -26,11 +26,14 @@ func (c Call) Tokens() int {
 	return c.Prompt + c.Reply
 }
 
-// WithDefaults returns c with its place, or an error that wraps
+// WithDefaults returns c, with a place assigned if it had none, or an error that wraps
 // [ErrNegativeTokens]. A [Backend] calls it first.
 func (c Call) WithDefaults(ctx context.Context) (Call, error) {
-	if n := min(c.Prompt, c.Reply); n < 0 {
-		return c, fmt.Errorf("%w: %d", ErrNegativeTokens, n)
+	switch {
+	case c.Prompt < 0:
+		return c, fmt.Errorf("%w: Prompt is %d, must be at least 0", ErrNegativeTokens, c.Prompt)
+	case c.Reply < 0:
+		return c, fmt.Errorf("%w: Reply is %d, must be at least 0", ErrNegativeTokens, c.Reply)
 	}
 	if c.Place == (Place{}) {
 		c.Place = PlaceOf(ctx)

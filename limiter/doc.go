@@ -38,6 +38,8 @@
 //   - [Limiter.Acquire] before a call, then exactly one of [Permit.Settle] and
 //     [Permit.Cancel]. A permit that is dropped without either holds its tokens
 //     for good: that is the caller's bug, and nothing here repairs it.
+//   - [Limiter.AcquireCall] where calls keep a [Place] in line: after they returned a
+//     permit, or in several limiters. [WithPlace] has all calls of a run share one.
 //   - [Permit.Refused] when the server refused it with a 429.
 //   - [Permit.Retry] before every further attempt of the same call, also when the
 //     last one did reach nobody: [Permit.Unsent] gives its request back first.

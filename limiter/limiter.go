@@ -104,8 +104,8 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
 	return l.AcquireCall(ctx, Call{Prompt: tokens})
 }
 
-// AcquireCall is [Limiter.Acquire] for a call that says more of itself than its
-// number of tokens. Calls wait in the order of their places.
+// AcquireCall waits like [Limiter.Acquire], in the call's place in line, and returns
+// the permit.
 func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
 	call, err := call.WithDefaults(ctx)
 	if err != nil {

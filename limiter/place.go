@@ -10,19 +10,21 @@ import (
 // the order in which they are asked for. A call that gives its permit back and
 // acquires another keeps its position by keeping its place.
 //
-// The zero Place stands for a new one. Places can be compared with ==.
+// The zero Place means that no place was assigned. Places can be compared with ==.
 type Place struct{ number uint64 }
 
 var lastPlace atomic.Uint64
 
-// Before reports whether p is ahead of q.
+// Before reports whether p comes before q in line.
 func (p Place) Before(q Place) bool { return p.number < q.number }
 
 type placeKey struct{}
 
 // WithPlace returns a context whose calls all have the same place: the one that the
-// first of them gets when it acquires. A run of several calls, such as a loop of
-// function calls, thus waits in line once. If ctx has a place already, it keeps it.
+// first of them gets when it acquires. In a run of several calls, such as a loop of
+// function calls, only the first then waits behind others: later ones go ahead of
+// calls that came after the first. Calls of one place are admitted in the order in
+// which they come. If ctx has a place already, WithPlace returns ctx.
 func WithPlace(ctx context.Context) context.Context {
 	if _, ok := ctx.Value(placeKey{}).(*atomic.Uint64); ok {
 		return ctx

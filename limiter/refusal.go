@@ -57,10 +57,10 @@ func Backoff(f func(n int) time.Duration) Option {
 
 // ExponentialBackoff returns a function that draws the wait after the n-th failure
 // in a row (n is 1 at first) uniformly between base and base * 2^n, at most
-// maxDelay. The randomness keeps callers that failed together from coming back
-// together ("full jitter", M. Brooker, "Exponential Backoff And Jitter", AWS
-// Architecture Blog, 2015, here with a lower bound). Where maxDelay is below base,
-// the wait is always base.
+// maxDelay. Where maxDelay is below base, the wait is base. The randomness keeps
+// callers that failed together from coming back together ("full jitter", M. Brooker,
+// "Exponential Backoff And Jitter", AWS Architecture Blog, 2015, here with a lower
+// bound).
 func ExponentialBackoff(base, maxDelay time.Duration) func(n int) time.Duration {
 	return func(n int) time.Duration {
 		ceiling := maxDelay

@@ -23,9 +23,11 @@ type Snapshot struct {
 
 	Server ServerState // what the server last said, if anything
 
-	// OutageSince is since when an outage holds calls of this limiter, zero if none
-	// does, and OutageCause what is down and why. A Limiter knows of no outages: the
-	// client of package ratelimited sets both.
+	// Held is how many calls an outage holds, without a permit. They are neither in
+	// flight nor waiting for this limiter. OutageSince is when the outage began, zero if
+	// there is none, and OutageCause says what is down and why. Only the client of
+	// package ratelimited knows of outages, and sets the three.
+	Held        int
 	OutageSince time.Time
 	OutageCause string
 
@@ -38,10 +40,10 @@ type Snapshot struct {
 // admitted calls = TokensSettled + TokensRefunded - TokensCharged +
 // Snapshot.HeldTokens.
 type Counters struct {
-	Admitted  int64 // calls
-	Retried   int64 // further attempts of admitted calls
-	Settled   int64 // calls
-	Cancelled int64 // calls
+	Admitted  int64 // permits: a call that an outage has held gets another one
+	Retried   int64 // further attempts with the same permit
+	Settled   int64 // permits
+	Cancelled int64 // permits of which nothing was sent
 	Abandoned int64 // waits that ended without an admission
 	Overtaken int64 // admissions ahead of a call that had come before
 

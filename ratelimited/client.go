@@ -123,7 +123,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // WaitTime returns how long a call to the given model that uses the given number
 // of tokens would wait if it was made now, behind those who wait already. It
-// takes nothing. The empty model is any that has no limit of its own. The answer
+// takes nothing, and takes no account of outages. The empty model is any that has no
+// limit of its own. The answer
 // is [limiter.Never] for more tokens than the bucket holds.
 func (c *Client) WaitTime(model string, tokens int) time.Duration {
 	return c.limits.For(model).WaitTime(tokens)
@@ -134,6 +135,14 @@ func (c *Client) WaitTime(model string, tokens int) time.Duration {
 // The one that all models without a limit of their own share is named "".
 func (c *Client) Snapshot() map[string]limiter.Snapshot {
 	all := c.limits.Snapshot()
+	for model, held := range c.gates.Held() {
+		if _, own := all[model]; !own {
+			model = ""
+		}
+		s := all[model]
+		s.Held += held
+		all[model] = s
+	}
 	for _, o := range c.gates.Current() {
 		for model, s := range all {
 			_, own := all[o.Model]

@@ -95,23 +95,31 @@ type Config struct {
 	FixedEstimates bool
 
 	// MaxRetries is how many further attempts a failed call gets: 1 to 100, or
-	// NoRetries. Default: 3. Attempts that end in an outage do not count, nor those
-	// that a 429 refuses which pauses all calls: see MaxOutage. NoRetries means that no
-	// request is sent again, whatever its failure. An outage holds calls that could not be
-	// sent even then.
+	// NoRetries. Default: 3. Attempts that fail in an outage do not count, and neither do
+	// attempts refused by a 429 that pauses all calls, for as long as MaxOutage. An attempt
+	// whose connection, used before, turns out to be closed is repeated once at once, and
+	// does not count either. NoRetries means that at most one request is sent. A call that
+	// could not be sent is held in an outage even then.
 	MaxRetries int
 
-	// MaxOutage bounds how long calls wait in an outage. The server is down if no
-	// connection can be made, or if two calls in a row end in 502, 503, 504, 520 to 527,
-	// 529, 530 or a connection that breaks before a response. If both are calls of one
-	// model, only that model is down. The client then holds the calls, in their places in
-	// the queue, and sends one at a time to find out whether the server is back, at most
-	// 5 s apart. The first other response ends the outage. After MaxOutage the calls that
-	// are held fail with an [ErrOutage]. From then on a new call is sent if no other is
-	// under way, or else fails at once. A server that has never sent any other response
-	// is not in outage: its address may be wrong. MaxOutage also bounds how long a call
-	// waits for 429s that pause all calls. At least a millisecond; negative means that no
-	// call is held and that all retries count. Default: 5 minutes.
+	// MaxOutage is how long an outage may last, counted from its first failure, before
+	// the calls that it holds fail with an [ErrOutage]. It also bounds how long refusals
+	// by a 429 that pauses all calls do not count as attempts. At least a millisecond;
+	// negative means that no call is held and that all retries count. Default: 5 minutes.
+	//
+	// The server is down if no connection can be made, or if two different calls in a row
+	// end in 502, 503, 504, 520 to 527, 529, 530 or a connection that breaks before a
+	// response. If both are calls of one model, only that model is down. A server that has
+	// never sent any other response is not in outage, because its address may be wrong: if
+	// it is down when the program starts, calls fail after their retries. A server that
+	// accepts requests and never responds is not in outage either: its calls time out.
+	//
+	// In an outage the client holds the calls, without permits and in their places in the
+	// queue, and sends one at a time as a probe. Probes begin at most 5 s apart, unless
+	// Retry-After asks for more (up to MaxDelay) or the limiter admits no call. The first
+	// other response ends the outage. After MaxOutage all calls that wait fail, those
+	// that wait for the limiter when it is their turn. From then on a new call is sent if no
+	// other one is under way, or else fails at once.
 	MaxOutage time.Duration
 
 	// BaseDelay is the shortest wait between attempts. The n-th wait is drawn
@@ -119,9 +127,9 @@ type Config struct {
 	// Default: 1 s.
 	BaseDelay time.Duration
 
-	// MaxDelay bounds the wait between attempts. A server that asks for a longer
-	// one with Retry-After gets no further attempt, but after a 429 a call waits for up to
-	// 61 s, the window of the limits. At least a millisecond. Default: 32 s.
+	// MaxDelay bounds the wait between attempts. If Retry-After asks for more, the call is
+	// not tried again. After a 429 a call waits for up to 61 s, the window of the limits. At
+	// least a millisecond. Default: 32 s.
 	MaxDelay time.Duration
 
 	// Timeout bounds one attempt: the whole of it for a plain call, and the wait
@@ -183,7 +191,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	if c.MaxOutage >= 0 {
-		if err := checkDuration("MaxOutage", c.MaxOutage, ", or negative for none"); err != nil {
+		if err := checkDuration("MaxOutage", c.MaxOutage, ", or negative to hold no calls"); err != nil {
 			return c, err
 		}
 	}
@@ -228,7 +236,7 @@ func checkDuration(field string, d time.Duration, others ...string) error {
 	switch {
 	case d >= time.Millisecond:
 		return nil
-	case d > 0:
+	case d > 0 && d < time.Microsecond:
 		rule += fmt.Sprintf("; %d seconds are %d*time.Second", d, d)
 	}
 	return &ConfigError{Field: field, Value: d, Rule: rule}

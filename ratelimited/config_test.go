@@ -34,7 +34,7 @@ func TestConfigIsValidated(t *testing.T) {
 		"negative timeout":         {ratelimited.Config{Timeout: -1}, `mistral: Timeout is -1ns: must be at least 1ms`},
 		"a timeout in seconds":     {ratelimited.Config{Timeout: 60}, `mistral: Timeout is 60ns: must be at least 1ms; 60 seconds are 60*time.Second`},
 		"an idle time in seconds":  {ratelimited.Config{StreamIdleTimeout: 60}, `mistral: StreamIdleTimeout is 60ns: must be at least 1ms`},
-		"an outage in seconds":     {ratelimited.Config{MaxOutage: 300}, `mistral: MaxOutage is 300ns: must be at least 1ms, or negative for none; 300 seconds are 300*time.Second`},
+		"an outage in seconds":     {ratelimited.Config{MaxOutage: 300}, `mistral: MaxOutage is 300ns: must be at least 1ms, or negative to hold no calls; 300 seconds are 300*time.Second`},
 		"relative URL":             {ratelimited.Config{BaseURL: "/v1"}, `mistral: BaseURL is "/v1": must be an absolute URL`},
 		"other scheme":             {ratelimited.Config{BaseURL: "ftp://x"}, `mistral: BaseURL is "ftp://x": must be an absolute URL`},
 		"control character":        {ratelimited.Config{BaseURL: "https://x\r\n"}, `mistral: BaseURL is "https://x\r\n": must be an absolute URL`},

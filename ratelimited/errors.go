@@ -81,7 +81,7 @@ type WaitError struct {
 	Tokens    int           // waited for, beside a request
 	Waited    time.Duration // how long
 	Paused    time.Duration // how much longer a 429 would have kept it; 0 without one
-	Outage    bool          // it waited for the end of an outage, not for the limiter
+	Outage    error         // what was down and why, if it waited for the end of an outage, not for the limiter
 	Err       error         // the context's error and its cause
 }
 
@@ -90,8 +90,8 @@ func (e *WaitError) Error() string {
 	if e.Limit == (limiter.Limit{}) {
 		return fmt.Sprintf("mistral: %s: not sent: %v", e.Operation, e.Err)
 	}
-	if e.Outage {
-		return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for the end of an outage: %v", e.Operation, e.Waited.Round(time.Millisecond), e.Err)
+	if e.Outage != nil {
+		return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for the end of an outage: %v (%v)", e.Operation, e.Waited.Round(time.Millisecond), e.Err, e.Outage)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "mistral: %s: not sent: gave up after waiting %v for 1 request and %d tokens",
@@ -110,29 +110,33 @@ func (e *WaitError) Error() string {
 // Unwrap returns Err.
 func (e *WaitError) Unwrap() error { return e.Err }
 
-// OutageError is a call that was held in an outage for longer than
-// [Config.MaxOutage]. It matches [ErrOutage] and [ErrRetryable]. If Attempts is 0 it
-// was never sent.
+// OutageError reports a call that failed because an outage lasts longer than
+// [Config.MaxOutage]. It matches [ErrOutage] and [ErrRetryable].
 type OutageError struct {
 	Operation string        // such as "Conversations.Start"
 	Host      string        // scheme and authority of the server
-	Model     string        // that is down, or an agent whose model is not known; "" if all of the server is
+	Model     string        // the model that is down, or the agent if its model is not known; "" if the whole server is down
 	Since     time.Time     // first failure
 	Duration  time.Duration // of the outage, until the call failed
-	Attempts  int           // requests of the call that were sent
+	Attempts  int           // requests of the call that the server may have seen
 	Err       error         // the latest failure, of this call or another
 }
 
 // Error says what is down, for how long, and why.
 func (e *OutageError) Error() string {
-	sent, model := "not sent", ""
+	sent := "not sent"
 	if e.Attempts > 0 {
 		sent = "not sent again"
 	}
-	if e.Model != "" {
-		model = " for " + oneLine(e.Model)
+	return fmt.Sprintf("mistral: %s: %s: %s for %v: %v", e.Operation, sent, down(e.Host, e.Model), e.Duration.Round(time.Millisecond), e.Err)
+}
+
+// down says what is down: a model, or a whole server.
+func down(host, model string) string {
+	if model != "" {
+		host = model + " at " + host
 	}
-	return fmt.Sprintf("mistral: %s: %s: %s has been down%s for %v: %v", e.Operation, sent, oneLine(e.Host), model, e.Duration.Round(time.Millisecond), e.Err)
+	return oneLine(host) + " has been down"
 }
 
 // Unwrap returns Err.
@@ -235,7 +239,8 @@ func (e *APIError) Error() string {
 // Unwrap returns Err.
 func (e *APIError) Unwrap() error { return e.Err }
 
-// RateLimitError is a 429: the account's limit is used up, for the server.
+// RateLimitError reports a response with status 429: a limit is used up by the
+// server's count.
 type RateLimitError struct {
 	*APIError
 

@@ -18,12 +18,15 @@ import (
 //
 // The events of one call are emitted one after the other: an [Acquired], an [Attempted]
 // for each request, with a [Retrying] between two of them, a [Settled], and an [Ended]
-// at the very end, once for every call. (A call that was never admitted has no Acquired
-// and no Settled.) In an outage the call returns its permit: then there is a Settled
-// after the Acquired and before the next one, and a [Held] when the call goes on. The
-// call that notices the beginning or the end of an outage has an [OutageBegan] or an
-// [OutageEnded]. Events hold figures and codes, never contents and never the key. Those
-// of a stream end when it is closed.
+// at the very end, once for every call. A call that was never admitted has no Acquired
+// and no Settled.
+//
+// A call that an outage holds returns its permit, so it has a Settled before the next
+// Acquired, a [Held] when its wait is over, and no Retrying. The call that notices the
+// beginning or the end of an outage has an [OutageBegan] or an [OutageEnded].
+//
+// Events hold figures and codes, never contents and never the key. Those of a stream
+// end when it is closed.
 //
 // An Observer is called from many goroutines at once. The call waits for it, so it
 // must not block; it may ask the client and the stream.
@@ -67,7 +70,7 @@ type Held struct {
 // held: see [Config.MaxOutage].
 type OutageBegan struct {
 	Host  string // scheme and authority of the server
-	Model string // that is down, or an agent whose model is not known; "" if all of the server is
+	Model string // the model that is down, or the agent if its model is unknown; "" if the whole server is down
 	Err   error  // the failure
 }
 

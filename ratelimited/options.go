@@ -31,8 +31,8 @@ func WithTimeout(d time.Duration) CallOption {
 	}
 }
 
-// WithMaxRetries replaces [Config.MaxRetries] for the call: 0 to 100. 0, like
-// [NoRetries], allows a single attempt.
+// WithMaxRetries replaces [Config.MaxRetries] for the call: 0 to 100. With 0, like
+// [NoRetries], at most one request is sent.
 func WithMaxRetries(n int) CallOption {
 	return func(o *callOptions) error {
 		if n < NoRetries || n > maxMaxRetries {

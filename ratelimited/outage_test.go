@@ -243,8 +243,8 @@ func TestNothingQueuedIsLost(t *testing.T) {
 			})
 			closed(0)(o)
 			time.Sleep(10 * time.Second)
-			if s := snapshot(o.client); !strings.Contains(s.OutageCause, "certificate has expired") {
-				o.Errorf("the cause of the outage is %q", s.OutageCause)
+			if s := snapshot(o.client); !strings.Contains(s.OutageCause, "certificate has expired") || s.Held < outageCalls/2 {
+				o.Errorf("the cause of the outage is %q, and it holds %d calls", s.OutageCause, s.Held)
 			}
 			o.dials(nil)
 			end := o.now()
@@ -478,8 +478,8 @@ func TestContextEndsInOutage(t *testing.T) {
 			if !errors.Is(c.err, context.DeadlineExceeded) || c.took < 7*time.Second || c.took > 7100*time.Millisecond {
 				t.Errorf("after %v: %v, want the deadline after 7 s", c.took, c.err)
 			}
-			if errors.As(c.err, &waited) && !waited.Outage {
-				t.Errorf("error %v does not say that it is an outage", c.err)
+			if !errors.As(c.err, &waited) || waited.Outage == nil || !strings.Contains(c.err.Error(), o.server.URL()+" has been down since") || !strings.Contains(c.err.Error(), "connection refused") {
+				t.Errorf("error %v does not say what is down and why", c.err)
 			}
 		}
 		o.server.SetDown(false)

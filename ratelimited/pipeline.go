@@ -58,7 +58,8 @@ type flight struct {
 
 	path     string   // of the request, as sent
 	latest   *attempt // nil before the first
-	attempts int      // requests sent
+	attempts int      // made, also those that got no connection
+	sent     int      // of these, those that the server may have seen
 	retries
 	reached bool        // the server may have seen one that the permit was for
 	lost    int         // tokens of attempts that the server may have carried out, though no reply came
@@ -190,7 +191,9 @@ func (f *flight) attempt() error {
 		failure := f.transportError(err)
 		a.end()
 		a.arrived, a.incomplete, a.late = a.reached(err), isWriteError(err), a.timedOut() || isTimeout(err)
-		if !a.arrived {
+		if a.arrived {
+			f.sent++
+		} else {
 			f.reached, f.lost = reached, lost
 			f.permit.Unsent()
 		}
@@ -203,6 +206,7 @@ func (f *flight) attempt() error {
 		return failure
 	}
 	a.resp, a.arrived = resp, true
+	f.sent++
 	if f.options.responseInto != nil {
 		*f.options.responseInto = f.client.secret.withoutKey(resp)
 	}

@@ -120,7 +120,7 @@ func (f *flight) decide(failure error) (again bool, wait time.Duration) {
 
 // pause pauses all calls that share the limit of a refused one: what the server
 // refuses to one it would refuse to the next. The refused call waits with them, in its
-// place, and for no longer than an outage may take.
+// place. Only when that takes longer than an outage may do its retries count.
 func (f *flight) pause(decision retry.Decision, refusal retry.Refusal) (again bool, wait time.Duration) {
 	wait = f.permit.Refused(limiter.Refusal{
 		RetryAfter: decision.Wait,
@@ -131,14 +131,10 @@ func (f *flight) pause(decision retry.Decision, refusal retry.Refusal) (again bo
 	if f.refused.IsZero() {
 		f.refused = time.Now()
 	}
-	maxOutage := f.client.config.MaxOutage
-	switch {
-	case decision.Stop || f.options.maxRetries <= 0:
+	if decision.Stop || f.options.maxRetries <= 0 {
 		return false, wait
-	case maxOutage < 0:
-		return f.count(), wait
 	}
-	return time.Since(f.refused)+wait <= maxOutage, wait
+	return time.Since(f.refused)+wait <= f.client.config.MaxOutage || f.count(), wait
 }
 
 // count takes one of the retries that MaxRetries allows; false if there is none.
@@ -225,12 +221,16 @@ func (f *flight) outageError(err error, waited time.Duration) error {
 	case errors.As(err, &tooLong):
 		return &OutageError{
 			Operation: f.op.name, Host: tooLong.Host, Model: tooLong.Model, Since: tooLong.Since,
-			Duration: time.Since(tooLong.Since), Attempts: f.attempts, Err: tooLong.Cause,
+			Duration: time.Since(tooLong.Since), Attempts: f.sent, Err: tooLong.Cause,
 		}
-	case f.failure != nil:
+	case f.sent > 0:
 		return fmt.Errorf("%w; gave up waiting to try again: %w", f.failure, contextError(f.ctx))
 	}
-	return &WaitError{
-		Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total, Waited: waited, Outage: true, Err: contextError(f.ctx),
+	held := &WaitError{
+		Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total, Waited: waited, Err: contextError(f.ctx),
 	}
+	if o, ok := f.gate.Outage(); ok {
+		held.Outage = fmt.Errorf("%s since %s: %w", down(o.Host, o.Model), o.Since.Format(time.TimeOnly), o.Cause)
+	}
+	return held
 }

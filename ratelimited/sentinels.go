@@ -11,13 +11,14 @@ import (
 //
 //	if errors.Is(err, ratelimited.ErrNotFound) { … }
 var (
-	// ErrRetryable is a failure that may pass: the same call may succeed later. The
-	// client has tried again as often as it was allowed to; but not a stream that had
-	// begun. A 429 with a [RateLimitError.Reason] is none.
+	// ErrRetryable matches failures that may pass: the same call may succeed later. The
+	// client has tried again as often as it was allowed to, except after a timeout of a
+	// model's call and for a stream that had begun. A 429 with a [RateLimitError.Reason]
+	// does not match.
 	ErrRetryable = errors.New("mistral: may succeed later")
 
-	// ErrOutage is a call that was held in an outage of the server, or of one model,
-	// for longer than [Config.MaxOutage]: an [*OutageError].
+	// ErrOutage matches an [*OutageError]: an outage of the server, or of one model,
+	// lasts longer than [Config.MaxOutage].
 	ErrOutage = errors.New("mistral: the server is down")
 
 	ErrInvalid      = errors.New("mistral: the request is not valid") // 400 and 422, and RequestError

@@ -28,7 +28,8 @@ type Limiter struct {
 	queue      queue
 	talking    bool
 	seq        uint64
-	last, next int64 // order of the latest call, and of the next: 0 if it is to have the others'
+	ticket     *waiter // that Redis has told to wait; nil if none, or not known
+	last, next int64   // order of the latest call, and of the next: 0 if it is to have the others'
 
 	away    time.Time // since when Redis is; zero if it is not
 	trouble error     // why

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,41 @@ func isAvailable(l limiter.Backend, least, most float64) func() bool {
 		n := l.Snapshot().AvailableTokens
 		return n >= least && n <= most
 	}
+}
+
+// A call with an earlier place takes over from the one that asked before it: its process
+// has one ticket, so that it does not keep itself waiting.
+func TestEarlierPlaceTakesOver(t *testing.T) {
+	client := needServer(t).client(t)
+	config := quiet
+	config.Prefix = newPrefix()
+	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 1e-6, TokensPerMinute: 60})
+	acquire(t, l, 1).Settle(1)
+	early := limiter.PlaceOf(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	wait := func(place limiter.Place) {
+		calls.Go(func() { _, _ = l.Acquire(ctx, limiter.Call{Prompt: 1, Place: place}) })
+	}
+	tickets := func() []string {
+		names, err := client.HKeys(t.Context(), "{"+config.Prefix+":m}:tickets").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	wait(limiter.Place{})
+	var first []string
+	eventually(t, "the first call has a ticket", func() bool { first = tickets(); return len(first) == 1 })
+	wait(early)
+	var now []string
+	eventually(t, "the earlier one has a ticket", func() bool { now = tickets(); return !slices.Equal(now, first) && len(now) > 0 })
+	if len(now) > 1 {
+		t.Errorf("there are the tickets %q, want that of the earlier call alone", now)
+	}
+	cancel()
+	calls.Wait()
+	eventually(t, "there is no ticket", func() bool { return len(tickets()) == 0 })
 }
 
 // Two commands a call, and fewer where the next one is there to tell of the last.

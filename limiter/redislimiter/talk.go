@@ -45,6 +45,7 @@ func (l *Limiter) talk() {
 		l.wire.Lock()
 		l.mu.Lock()
 		w, away := l.queue.head(), !l.away.IsZero()
+		l.withdraw(w)
 		if l.closed || w == nil && len(l.news) == 0 && !away {
 			l.talking = false
 			l.mu.Unlock()
@@ -125,10 +126,25 @@ func (l *Limiter) answered(w *waiter, r reply, err error) time.Duration {
 	case r.status == "large":
 		l.refuse(w, &limiter.TooLargeError{Tokens: w.tokens, Capacity: int(r.value)})
 	default:
-		w.askedAt = time.Time{}
+		w.askedAt, l.ticket = time.Time{}, w
 		return r.answer()
 	}
 	return 0
+}
+
+// withdraw takes back the ticket of a waiter that is not the head any more, since one
+// with an earlier place has come: it would keep the head waiting like that of another
+// process. It requires that l.mu is held.
+func (l *Limiter) withdraw(head *waiter) {
+	w := l.ticket
+	if w == nil || w == head {
+		return
+	}
+	l.ticket = nil
+	if !w.over && !l.closed {
+		w.asked = false
+		l.news = append(l.news, news{op: "withdraw", id: w.permit.id, args: []any{w.attempt - 1}})
+	}
 }
 
 // grant admits a waiter. It requires that l.mu is held.

@@ -71,13 +71,13 @@ func (c *Call) Wait(ctx context.Context) error {
 	case h == nil && c.misses < 2, h != nil && c.chosenBy == h:
 		g.mu.Unlock()
 		return nil
-	case h == nil && time.Since(c.first) > g.max, h != nil && h.expired && (h.probe != nil || c.tried == h):
+	case h == nil && time.Since(c.first) > g.max, h != nil && h.refuses(c):
 		defer g.mu.Unlock()
 		return c.tooLong(h)
 	case h == nil:
 		g.mu.Unlock()
 		return c.Sleep(ctx, g.backoff(c.misses))
-	case h.expired:
+	case h.expired != 0:
 		h.probe, c.chosenBy = c, h
 		g.mu.Unlock()
 		return nil
@@ -149,6 +149,17 @@ func (c *Call) release(err error) {
 	c.ready = nil
 }
 
+// Outage returns the outage that holds the call, if any.
+func (c *Call) Outage() (Outage, bool) {
+	c.gates.mu.Lock()
+	defer c.gates.mu.Unlock()
+	h := c.holdOf()
+	if h == nil {
+		return Outage{}, false
+	}
+	return h.Outage, true
+}
+
 // Enter is called right before an attempt is sent. It reports whether it may be; if
 // not, the call has to wait.
 func (c *Call) Enter() bool {
@@ -156,7 +167,7 @@ func (c *Call) Enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if h := c.holdOf(); h != nil {
-		if isProbe := h.probe == c && h.sending; !isProbe && (h.sending || c.chosenBy != h && !h.expired) {
+		if isProbe := h.probe == c && h.sending; !isProbe && (h.sending || c.chosenBy != h) {
 			c.chosenBy = nil
 			return false
 		}
@@ -188,7 +199,7 @@ func (c *Call) Leave() {
 	}
 	c.gates.mu.Lock()
 	defer c.gates.mu.Unlock()
-	if h := c.handOver(); h != nil && !h.expired {
+	if h := c.handOver(); h != nil && h.expired == 0 {
 		h.choose()
 	}
 }

@@ -112,6 +112,19 @@ type Outage struct {
 	Cause error     // latest failure
 }
 
+// Held returns how many calls are held, by model.
+func (g *Gates) Held() map[string]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	held := map[string]int{}
+	for _, h := range g.hosts {
+		for c := range h.waiting {
+			held[c.name]++
+		}
+	}
+	return held
+}
+
 // Current returns the outages that there are, in no particular order.
 func (g *Gates) Current() []Outage {
 	g.mu.Lock()

@@ -22,7 +22,7 @@ type hold struct {
 	due     bool      // a probe is to be sent as soon as there is a call
 	timer   *time.Timer
 	expiry  *time.Timer
-	expired bool // it took longer than the gates allow: nobody waits any more
+	expired uint64 // number of the latest call when it had taken longer than the gates allow: nobody waits any more; 0 before
 }
 
 // close closes the gate of a host, or of one of its models. It requires that g.mu is
@@ -58,7 +58,7 @@ func (c *hold) schedule(retryAfter time.Duration) {
 // arm sets the timer of the next probe. It requires that the mutex is held.
 func (c *hold) arm(d time.Duration) {
 	switch {
-	case c.expired:
+	case c.expired != 0:
 	case c.timer == nil:
 		c.timer = time.AfterFunc(d, c.wake)
 	default:
@@ -70,7 +70,7 @@ func (c *hold) arm(d time.Duration) {
 func (c *hold) wake() {
 	c.gates.mu.Lock()
 	defer c.gates.mu.Unlock()
-	if c.isClosed() && !c.expired {
+	if c.isClosed() && c.expired == 0 {
 		c.choose()
 	}
 }
@@ -102,6 +102,13 @@ func (c *hold) choose() {
 		c.probe.release(nil)
 		c.arm(MaxProbeInterval)
 	}
+}
+
+// refuses reports whether a call fails, because the outage is too long: all but new
+// ones, and new ones that have been the probe or while another one is. It requires
+// that the mutex is held.
+func (c *hold) refuses(call *Call) bool {
+	return c.expired != 0 && (call.number <= c.expired || c.probe != nil || call.tried == c)
 }
 
 // regroup is how long limiters admit nobody after an outage, so that the calls that
@@ -155,7 +162,7 @@ func (c *hold) expire() {
 	if !c.isClosed() {
 		return
 	}
-	c.expired = true
+	c.expired = c.gates.clock
 	if c.timer != nil {
 		c.timer.Stop()
 	}

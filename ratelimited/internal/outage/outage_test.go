@@ -307,7 +307,8 @@ func TestExpiry(t *testing.T) {
 		b.send(b.call("m"), outage.Unreachable)
 		stuck := b.call("m")
 		calls := []*waiting{b.wait(b.Context(), stuck), b.wait(b.Context(), b.call("m")), b.wait(b.Context(), b.call("n"))}
-		b.chosen(calls...) // and never sent
+		b.chosen(calls...)    // and never sent
+		queued := b.call("m") // waits for its limiter
 		time.Sleep(maxOutage - b.now() + begin)
 		synctest.Wait()
 		for _, w := range calls[1:] {
@@ -318,6 +319,12 @@ func TestExpiry(t *testing.T) {
 			if !w.over.Load() || !errors.As(w.err, &tooLong) || tooLong.Cause != errDown || w.at != begin+maxOutage {
 				t.Errorf("at %v: %v, want an Error after %v", w.at, w.err, maxOutage)
 			}
+		}
+		if queued.Enter() {
+			t.Error("a call that was there before is sent")
+		}
+		if err := queued.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
+			t.Errorf("error %v of a call that was there before, want one at once", err)
 		}
 		probe, other := b.call("m"), b.call("m")
 		if err := probe.Wait(b.Context()); err != nil {
