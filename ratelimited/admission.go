@@ -28,8 +28,21 @@ func (f *flight) prepare() error {
 	if f.options.baseURL != "" {
 		host = hostOf(f.options.baseURL)
 	}
-	f.gate = f.client.gates.Call(host, cmp.Or(f.model, f.agentID), f.place, f.limiter)
+	f.gate = f.client.gates.Call(host, f.gateName(), f.place, f.limiter)
 	return nil
+}
+
+// noModel is the name of calls that no model has to do with, where an outage is that of
+// a model.
+const noModel = "calls without a model"
+
+// gateName is the name of the model that the call needs, or of what else decides
+// whether it works.
+func (f *flight) gateName() string {
+	if f.op.prompt == nil {
+		return noModel
+	}
+	return cmp.Or(f.model, f.agentID, f.op.prompt.conversationID, noModel)
 }
 
 // admit returns when the call may send a request: no outage holds it, and its permit
@@ -84,6 +97,8 @@ func (f *flight) failedToWait(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case f.sent == 0 && f.ctx.Err() != nil && f.gate.IsHeld():
+		return f.outageError(err, time.Since(f.began))
 	case f.failure != nil:
 		if f.ctx.Err() != nil {
 			err = contextError(f.ctx)

@@ -22,13 +22,13 @@ type attempt struct {
 	events *eventReader   // of a stream; nil until it has begun
 
 	// Known when the attempt has a response or has failed.
-	arrived    bool // the server may have seen the request
-	incomplete bool // not all of it could be written: the server cannot carry it out
-	late       bool // its time was up: the call's timeout, or one of the caller's HTTP client
+	arrived bool // the server may have seen the request
+	late    bool // its time was up: the call's timeout, or one of the caller's HTTP client
 
 	permit    limiter.Admission
 	trace     httptrace.ClientTrace
 	traced    atomic.Bool // the transport says what it does
+	dialing   atomic.Bool // a connection is being made for it
 	connected atomic.Bool // it has a connection to write the request to
 	reused    atomic.Bool // that carried requests before
 	written   atomic.Bool // something of the request may have been written to it
@@ -41,7 +41,8 @@ func newAttempt(ctx context.Context, permit limiter.Admission, timeout, connect 
 	a := &attempt{permit: permit, began: time.Now()}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{
-		GetConn: a.getConn, GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
+		GetConn: a.getConn, DNSStart: a.dnsStart, ConnectStart: a.connectStart, TLSHandshakeStart: a.tlsHandshakeStart,
+		GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
 	}
 	a.ctx = httptrace.WithClientTrace(a.ctx, &a.trace)
 	a.timer = time.AfterFunc(timeout, a.timeOut)
@@ -62,6 +63,12 @@ func (a *attempt) dialTimeOut() {
 func (a *attempt) timeOut() { a.cancel(errTimeout) }
 
 func (a *attempt) getConn(string) { a.traced.Store(true) }
+
+func (a *attempt) dnsStart(httptrace.DNSStartInfo) { a.dialing.Store(true) }
+
+func (a *attempt) connectStart(string, string) { a.dialing.Store(true) }
+
+func (a *attempt) tlsHandshakeStart() { a.dialing.Store(true) }
 
 // gotConn is called when there is a connection for the request, and again if the
 // transport sends it again by itself: that takes another request of the permit. If
@@ -91,10 +98,14 @@ func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 }
 
 // reached reports whether the server may have seen the request, which failed
-// with err. A transport that does not say what it does is judged by its error.
-func (a *attempt) reached(err error) bool {
+// with err. A transport that does not say what it does is judged by its error; but
+// that of net/http says so from the beginning, unless the context has ended before.
+func (a *attempt) reached(err error, transport http.RoundTripper) bool {
 	if a.traced.Load() {
 		return a.connected.Load()
+	}
+	if _, ok := transport.(*http.Transport); ok && a.ctx.Err() != nil {
+		return false
 	}
 	return mayHaveArrived(err)
 }

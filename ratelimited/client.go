@@ -72,7 +72,8 @@ func New(config Config) (*Client, error) {
 	}
 	c.config.APIKey = ""
 	c.policy = retry.Policy{BaseDelay: config.BaseDelay, MaxDelay: config.MaxDelay}
-	c.gates, c.host = outage.New(config.MaxOutage), hostOf(config.BaseURL)
+	c.host = hostOf(config.BaseURL)
+	c.gates = outage.New(c.host, config.MaxOutage)
 	transport, ok := c.http.Transport.(*http.Transport)
 	c.sharesConnections = ok && transport.MaxConnsPerHost > 0
 	c.api = &generated.Client{Server: strings.TrimRight(config.BaseURL, "/") + "/", Client: c.http}

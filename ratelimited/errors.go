@@ -115,7 +115,7 @@ func (e *WaitError) Unwrap() error { return e.Err }
 type OutageError struct {
 	Operation string        // such as "Conversations.Start"
 	Host      string        // scheme and authority of the server
-	Model     string        // the model that is down, or the agent if its model is not known; "" if the whole server is down
+	Model     string        // what is down: see [OutageBegan]; "" if the whole server is
 	Since     time.Time     // first failure
 	Duration  time.Duration // of the outage, until the call failed
 	Attempts  int           // requests of the call that the server may have seen

@@ -150,12 +150,6 @@ func isUnreachable(err error) bool {
 		errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
-// isWriteError reports whether an error is one of writing a request to its connection.
-func isWriteError(err error) bool {
-	var operation *net.OpError
-	return errors.As(err, &operation) && operation.Op == "write"
-}
-
 // isTimeout reports whether an error says that the time was up.
 func isTimeout(err error) bool {
 	var timeout net.Error

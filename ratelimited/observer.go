@@ -2,10 +2,13 @@ package ratelimited
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -69,9 +72,13 @@ type Held struct {
 // OutageBegan says that this call's failure has shown an outage, in which calls are
 // held: see [Config.MaxOutage].
 type OutageBegan struct {
-	Host  string // scheme and authority of the server
-	Model string // the model that is down, or the agent if its model is unknown; "" if the whole server is down
-	Err   error  // the failure
+	Host string // scheme and authority of the server
+	Err  error  // the failure
+
+	// Model is the model that is down, or the agent or conversation if its model is not
+	// known, or "calls without a model" for those that ask none, such as a Get. It is ""
+	// if the whole server is down.
+	Model string
 }
 
 // OutageEnded says that this call has got a response that ends an outage.
@@ -103,7 +110,7 @@ func (e Attempted) record() (string, []slog.Attr) {
 	if e.Status == 0 {
 		return "no reply", []slog.Attr{slog.Bool("reached", e.Reached), slog.Duration("took", e.Took)}
 	}
-	return "reply", []slog.Attr{slog.Int("status", e.Status), slog.String("request_id", e.RequestID), slog.Duration("took", e.Took)}
+	return "reply", []slog.Attr{slog.Int("status", e.Status), slog.String("request_id", oneLine(e.RequestID)), slog.Duration("took", e.Took)}
 }
 
 func (e Retrying) record() (string, []slog.Attr) {
@@ -121,10 +128,20 @@ func (e OutageBegan) record() (string, []slog.Attr) {
 // causeOf is a failure as the log may show it: without what a server wrote.
 func causeOf(err error) string {
 	var api *APIError
-	if errors.As(err, &api) {
+	var number syscall.Errno
+	switch {
+	case errors.As(err, &api):
 		return "status " + strconv.Itoa(api.StatusCode)
+	case errors.As(err, &number):
+		return number.Error()
+	case errors.As(err, new(*net.DNSError)):
+		return "the host name could not be resolved"
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "the certificate is not valid"
+	case isTimeout(err):
+		return "timeout"
 	}
-	return oneLine(err.Error())
+	return "the connection failed"
 }
 
 func (e OutageEnded) record() (string, []slog.Attr) {

@@ -189,8 +189,8 @@ func (f *flight) attempt() error {
 	resp, err := f.op.send(a.ctx, f.api(), bytes.NewReader(f.body), f.edit)
 	if err != nil {
 		failure := f.transportError(err)
+		a.arrived, a.late = a.reached(err, f.client.http.Transport), a.timedOut() || isTimeout(err)
 		a.end()
-		a.arrived, a.incomplete, a.late = a.reached(err), isWriteError(err), a.timedOut() || isTimeout(err)
 		if a.arrived {
 			f.sent++
 		} else {
@@ -215,12 +215,13 @@ func (f *flight) attempt() error {
 			Number: f.attempts, Status: resp.StatusCode, RequestID: f.client.secret.text(requestID(resp.Header)), Reached: true, Took: time.Since(a.began),
 		})
 	}
-	f.lost = lost // there is a reply, and nobody has panicked
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		f.report(outage.Alive, nil)
+		f.lost = lost // nobody has panicked
 		a.good = !f.op.stream
 		return f.open(a)
 	}
+	f.lost = lost
 	defer a.end()
 	if resp.StatusCode != http.StatusTooManyRequests {
 		f.observe(resp.Header)

@@ -167,7 +167,7 @@ func (f *flight) isTooSlow(failure error) bool {
 // any time. The request may be sent again at once over another connection, once.
 func (f *flight) isStale() bool {
 	a := f.latest
-	return a.isStale() && !f.resent && (f.options.maxRetries > 0 || a.incomplete) && f.ctx.Err() == nil
+	return a.isStale() && !f.resent && f.options.maxRetries > 0 && f.ctx.Err() == nil
 }
 
 // minConnectTime is how long an attempt must have tried to get a connection, for its
@@ -186,7 +186,7 @@ func (f *flight) transportOutcome(err error) outage.Outcome {
 		return outage.Failing
 	case a.timedOut() && f.options.timeout < minConnectTime:
 		return outage.Unclear
-	case isUnreachable(err), a.traced.Load() && !(a.late && f.client.sharesConnections):
+	case isUnreachable(err), a.traced.Load() && !(a.late && f.client.sharesConnections && !a.dialing.Load()):
 		return outage.Unreachable
 	}
 	return outage.Unclear

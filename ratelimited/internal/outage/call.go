@@ -24,6 +24,11 @@ type Call struct {
 	first  time.Time // of these
 	cause  error     // of the latest of these
 
+	// failures is how often the call failed as a probe of tried. A call is suspect if it
+	// did so often, while another one was a sign of life: its failures may be its own.
+	failures int
+	suspect  bool
+
 	// Guarded by the mutex of the gates while the call waits.
 	ready    chan struct{} // closed when the wait is over
 	err      error         // why, unless the call may go on
@@ -64,30 +69,51 @@ func (c *Call) IsHeld() bool {
 // ctx.Err() when ctx ends. A call whose attempts end in one outage after the other
 // waits in between.
 func (c *Call) Wait(ctx context.Context) error {
+	for {
+		ready, wait, err := c.join()
+		switch {
+		case err != nil:
+			return err
+		case wait > 0:
+			return c.Sleep(ctx, wait)
+		case ready == nil:
+			return nil
+		}
+		if err := c.await(ctx, ready); err != nil {
+			return err
+		}
+		if !c.IsHeld() {
+			return nil
+		}
+		// The gate of the host is open, and that of the model is not.
+	}
+}
+
+// join has the call wait until ready is closed, or for the given time, or not at all.
+func (c *Call) join() (ready chan struct{}, wait time.Duration, err error) {
 	g := c.gates
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	h := c.holdOf()
+	if c.chosenBy != h {
+		c.handOver()
+	}
 	switch {
 	case h == nil && c.misses < 2, h != nil && c.chosenBy == h:
-		g.mu.Unlock()
-		return nil
+		return nil, 0, nil
 	case h == nil && time.Since(c.first) > g.max, h != nil && h.refuses(c):
-		defer g.mu.Unlock()
-		return c.tooLong(h)
+		return nil, 0, c.tooLong(h)
 	case h == nil:
-		g.mu.Unlock()
-		return c.Sleep(ctx, g.backoff(c.misses))
+		return nil, g.backoff(c.misses), nil
 	case h.expired != 0:
 		h.probe, c.chosenBy = c, h
-		g.mu.Unlock()
-		return nil
+		return nil, 0, nil
 	}
-	ready := c.wait(c.host.waiting)
+	ready = c.wait(c.host.waiting)
 	if h.due {
 		h.choose()
 	}
-	g.mu.Unlock()
-	return c.await(ctx, ready)
+	return ready, 0, nil
 }
 
 // Sleep lets time pass, or returns ctx.Err() when ctx ends. It returns early when a
@@ -168,7 +194,7 @@ func (c *Call) Enter() bool {
 	defer g.mu.Unlock()
 	if h := c.holdOf(); h != nil {
 		if isProbe := h.probe == c && h.sending; !isProbe && (h.sending || c.chosenBy != h) {
-			c.chosenBy = nil
+			c.handOver()
 			return false
 		}
 		h.probe, h.sending, c.chosenBy = c, true, h
@@ -199,14 +225,19 @@ func (c *Call) Leave() {
 	}
 	c.gates.mu.Lock()
 	defer c.gates.mu.Unlock()
-	if h := c.handOver(); h != nil && h.expired == 0 {
+	c.handOver()
+}
+
+// handOver makes another call the probe if c is it. It requires that the mutex is held.
+func (c *Call) handOver() {
+	if h := c.resign(); h != nil && h.expired == 0 {
 		h.choose()
 	}
 }
 
-// handOver ends the call's time as a probe, and returns the hold that is to have
-// another one; nil if there is none. It requires that the mutex is held.
-func (c *Call) handOver() *hold {
+// resign ends the call's time as a probe, and returns the hold that has none now; nil
+// if there is none. It requires that the mutex is held.
+func (c *Call) resign() *hold {
 	h := c.chosenBy
 	c.chosenBy = nil
 	if h == nil || h.probe != c || !h.isClosed() {

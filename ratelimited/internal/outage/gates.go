@@ -9,6 +9,7 @@ import (
 
 // Gates are the gates of one client. They are safe for concurrent use.
 type Gates struct {
+	own     string                    // host that is never forgotten
 	max     time.Duration             // of an outage; with 0 or less gates never close
 	backoff func(n int) time.Duration // before the n-th probe
 
@@ -25,10 +26,11 @@ const MaxProbeInterval = 5 * time.Second
 // be sent: most outages are short.
 const minProbeInterval = 100 * time.Millisecond
 
-// New returns the gates of a client, all open. Calls are held for at most
-// maxOutage; 0 or less means never.
-func New(maxOutage time.Duration) *Gates {
+// New returns the gates of a client, most of whose calls are to its own host, all
+// open. Calls are held for at most maxOutage; 0 or less means never.
+func New(own string, maxOutage time.Duration) *Gates {
 	return &Gates{
+		own:     own,
 		max:     maxOutage,
 		backoff: limiter.ExponentialBackoff(minProbeInterval, MaxProbeInterval),
 		hosts:   map[string]*host{},
@@ -63,7 +65,6 @@ type model struct {
 type failure struct {
 	call uint64 // number of the call; 0 without a failure
 	sent uint64 // number of the attempt
-	at   time.Time
 }
 
 // since reports whether a failure is of an attempt that was sent after the given one.
@@ -73,7 +74,8 @@ func (f failure) since(alive uint64) bool { return f.call != 0 && f.sent > alive
 func (g *Gates) host(name string) *host {
 	h := g.hosts[name]
 	if h == nil {
-		evict(g.hosts, maxHosts, func(h *host) bool { return h.hold == nil && len(h.waiting)+len(h.sleeping) == 0 })
+		idle := func(h *host) bool { return h.name != g.own && h.hold == nil && len(h.waiting)+len(h.sleeping) == 0 }
+		evict(g.hosts, maxHosts, func(h *host) bool { return idle(h) && !h.answered }, idle)
 		h = &host{name: name, models: map[string]*model{}, waiting: map[*Call]struct{}{}, sleeping: map[*Call]struct{}{}}
 		g.hosts[name] = h
 	}
@@ -84,22 +86,25 @@ func (g *Gates) host(name string) *host {
 func (h *host) model(name string) *model {
 	m := h.models[name]
 	if m == nil {
-		evict(h.models, maxModels, func(m *model) bool { return m.hold == nil })
+		evict(h.models, maxModels, func(m *model) bool { return m.hold == nil && !m.failure.since(m.alive) }, func(m *model) bool { return m.hold == nil })
 		m = &model{}
 		h.models[name] = m
 	}
 	return m
 }
 
-// evict makes room in a map for one more entry, if one may go.
-func evict[T any](entries map[string]T, maxEntries int, may func(T) bool) {
+// evict makes room in a map for one more entry, if one may go: one of the first kind,
+// or else of the next.
+func evict[T any](entries map[string]T, maxEntries int, kinds ...func(T) bool) {
 	if len(entries) < maxEntries {
 		return
 	}
-	for name, entry := range entries {
-		if may(entry) {
-			delete(entries, name)
-			return
+	for _, is := range kinds {
+		for name, entry := range entries {
+			if is(entry) {
+				delete(entries, name)
+				return
+			}
 		}
 	}
 }
@@ -108,7 +113,7 @@ func evict[T any](entries map[string]T, maxEntries int, may func(T) bool) {
 type Outage struct {
 	Host  string    // scheme and authority
 	Model string    // empty: all of the host
-	Since time.Time // first failure
+	Since time.Time // when the gate closed
 	Cause error     // latest failure
 }
 

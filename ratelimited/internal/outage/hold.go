@@ -1,6 +1,7 @@
 package outage
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -27,14 +28,14 @@ type hold struct {
 
 // close closes the gate of a host, or of one of its models. It requires that g.mu is
 // held.
-func (g *Gates) close(h *host, modelName string, m *model, since time.Time, sent uint64, cause error) *hold {
-	c := &hold{Outage: Outage{Host: h.name, Model: modelName, Since: since, Cause: cause}, gates: g, host: h, model: m, sent: sent}
+func (g *Gates) close(h *host, modelName string, m *model, sent uint64, cause error) *hold {
+	c := &hold{Outage: Outage{Host: h.name, Model: modelName, Since: time.Now(), Cause: cause}, gates: g, host: h, model: m, sent: sent}
 	if m != nil {
 		m.hold = c
 	} else {
 		h.hold = c
 	}
-	c.expiry = time.AfterFunc(time.Until(since.Add(g.max)), c.expire)
+	c.expiry = time.AfterFunc(g.max, c.expire)
 	for w := range h.sleeping {
 		if m == nil || w.model == m {
 			w.release(nil)
@@ -82,17 +83,22 @@ func (c *hold) isClosed() bool {
 	return c.host.hold == c
 }
 
-// choose makes the oldest call that waits the probe, unless one is sent already. If
-// that call is not sent within an interval, because its limiter makes it wait, the
-// next one is chosen as well; the first to be sent is the probe. It requires that
-// the mutex is held.
+// maxFailures is how often one call may fail as a probe, after it was sent, before
+// another one is chosen: it may be the call that is at fault, and not the server. That
+// takes most of a minute, so that only long outages change the order of calls.
+const maxFailures = 20
+
+// choose makes the oldest call that waits the probe, unless one is sent already. Calls
+// that failed often come last. If the chosen call is not sent within an interval,
+// because its limiter makes it wait, the next one is chosen as well; the first to be
+// sent is the probe. It requires that the mutex is held.
 func (c *hold) choose() {
 	if c.sending {
 		return
 	}
 	c.probe, c.due = nil, true
 	for w := range c.host.waiting {
-		if w.holdOf() == c && (c.probe == nil || w.place.Before(c.probe.place)) {
+		if w.holdOf() == c && (c.probe == nil || c.prefers(w, c.probe)) {
 			c.probe = w
 		}
 	}
@@ -102,6 +108,24 @@ func (c *hold) choose() {
 		c.probe.release(nil)
 		c.arm(MaxProbeInterval)
 	}
+}
+
+// prefers reports whether a is to be the probe rather than b.
+func (c *hold) prefers(a, b *Call) bool {
+	if i, j := c.rank(a), c.rank(b); i != j {
+		return i < j
+	}
+	return a.place.Before(b.place)
+}
+
+func (c *hold) rank(call *Call) int {
+	switch {
+	case call.suspect:
+		return math.MaxInt
+	case call.tried == c:
+		return call.failures / maxFailures
+	}
+	return 0
 }
 
 // refuses reports whether a call fails, because the outage is too long: all but new
@@ -128,17 +152,14 @@ func (c *hold) open() {
 	} else {
 		c.host.hold = nil
 	}
-	var calls []*Call
+	var calls []*Call // also those that the gate of their model holds still
 	limiters := map[*model]limiter.Backend{}
 	for w := range c.host.waiting {
-		if w.holdOf() == nil {
+		if c.model == nil || w.model == c.model {
 			calls = append(calls, w)
 			limiters[w.model] = w.limiter
+			w.suspect = w.suspect || w.tried == c && w.failures >= maxFailures
 		}
-	}
-	until := time.Now().Add(regroup(len(calls)))
-	for _, l := range limiters {
-		l.Pause(until)
 	}
 	slices.SortFunc(calls, func(a, b *Call) int {
 		switch {
@@ -149,8 +170,16 @@ func (c *hold) open() {
 		}
 		return 0
 	})
-	for _, w := range calls {
-		w.release(nil)
+	defer func() { // also if a limiter of the caller's panics
+		for _, w := range calls {
+			if w.holdOf() == nil || c.model == nil {
+				w.release(nil)
+			}
+		}
+	}()
+	until := time.Now().Add(regroup(len(calls)))
+	for _, l := range limiters {
+		l.Pause(until)
 	}
 }
 
@@ -163,6 +192,9 @@ func (c *hold) expire() {
 		return
 	}
 	c.expired = c.gates.clock
+	if !c.sending {
+		c.probe = nil
+	}
 	if c.timer != nil {
 		c.timer.Stop()
 	}

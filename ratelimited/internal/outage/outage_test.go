@@ -35,7 +35,7 @@ func inBubble(t *testing.T, test func(b *bench)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &bench{t, outage.New(maxOutage), l, time.Now()}
+		b := &bench{t, outage.New("https://host", maxOutage), l, time.Now()}
 		b.send(b.call("m"), outage.Alive)
 		test(b)
 	})
@@ -179,7 +179,7 @@ func TestWhatClosesTheGates(t *testing.T) {
 
 // A host that has never answered is not in outage, and nothing is without a maximum.
 func TestWhatClosesNoGate(t *testing.T) {
-	for name, gates := range map[string]*outage.Gates{"never answered": outage.New(maxOutage), "no hold": outage.New(-1)} {
+	for name, gates := range map[string]*outage.Gates{"never answered": outage.New("https://host", maxOutage), "no hold": outage.New("https://host", -1)} {
 		for _, first := range []outage.Outcome{outage.Alive, outage.Failing} {
 			if name == "never answered" && first == outage.Alive {
 				continue

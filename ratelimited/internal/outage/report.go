@@ -44,17 +44,17 @@ func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (c
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	probed := c.handOver()
+	probed := c.resign()
 	var began *hold
 	switch outcome {
 	case Alive, Overloaded:
 		change.Ended = c.seenAlive(outcome == Alive)
 		if outcome == Overloaded && c.model.hold == nil {
-			began = g.close(c.host, c.name, c.model, time.Now(), c.sent, cause)
+			began = g.close(c.host, c.name, c.model, c.sent, cause)
 		}
 	case Unreachable:
 		if c.host.answered && c.host.hold == nil && c.sent > c.host.alive {
-			began = g.close(c.host, "", nil, time.Now(), c.sent, cause)
+			began = g.close(c.host, "", nil, c.sent, cause)
 		}
 	case Failing:
 		if c.host.answered {
@@ -67,17 +67,22 @@ func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (c
 		began.schedule(retryAfter)
 	}
 	if probed != nil && probed.isClosed() {
-		c.tried = probed
+		if c.tried != probed {
+			c.tried, c.failures = probed, 0
+		}
+		if outcome == Failing {
+			c.failures++
+		}
 		if cause != nil {
 			probed.Cause = cause
 		}
 		probed.schedule(retryAfter)
 	}
 	change.Held = outcome == Unreachable && c.host.answered ||
-		(outcome == Failing || outcome == Overloaded) && c.holdOf() != nil
+		(outcome == Failing && !c.suspect || outcome == Overloaded) && c.holdOf() != nil
 	switch {
 	case outcome != Unreachable && outcome != Failing:
-		c.misses = 0
+		c.misses, c.suspect = 0, false
 	case change.Held:
 		if c.misses++; c.misses == 1 {
 			c.first = time.Now()
@@ -110,11 +115,11 @@ func (c *Call) seenAlive(works bool) (ended []Outage) {
 // evidence notes a failure, and returns the hold that it makes, if any. It requires
 // that the mutex is held.
 func (c *Call) evidence(cause error) *hold {
-	h, m, now := c.host, c.model, time.Now()
+	h, m := c.host, c.model
 	if h.hold == nil && c.sent > h.alive {
 		for _, other := range h.models {
 			if other != m && other.failure.since(h.alive) {
-				return c.gates.close(h, "", nil, other.failure.at, other.failure.sent, cause)
+				return c.gates.close(h, "", nil, other.failure.sent, cause)
 			}
 		}
 	}
@@ -122,8 +127,8 @@ func (c *Call) evidence(cause error) *hold {
 		return nil
 	}
 	if f := m.failure; f.since(m.alive) && f.call != c.number {
-		return c.gates.close(h, c.name, m, f.at, f.sent, cause)
+		return c.gates.close(h, c.name, m, f.sent, cause)
 	}
-	m.failure = failure{call: c.number, sent: c.sent, at: now}
+	m.failure = failure{call: c.number, sent: c.sent}
 	return nil
 }
