@@ -186,7 +186,11 @@ func (f *flight) transportOutcome(err error) outage.Outcome {
 		return outage.Failing
 	case a.timedOut() && f.options.timeout < minConnectTime:
 		return outage.Unclear
-	case isUnreachable(err), a.traced.Load() && !(a.late && f.client.sharesConnections && !a.dialing.Load()):
+	case isUnreachable(err):
+		return outage.Unreachable
+	case a.late && f.client.sharesConnections && !a.dialing.Load():
+		return outage.Unclear // it may have waited for another call's connection
+	case a.traced.Load():
 		return outage.Unreachable
 	}
 	return outage.Unclear
