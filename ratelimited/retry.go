@@ -19,7 +19,7 @@ type retries struct {
 	held    bool           // it ended in an outage
 
 	counted  int       // retries that MaxRetries bounds
-	evidence bool      // the latest of them follows what may be the beginning of an outage
+	evidence bool      // the latest attempt may turn out to be the beginning of an outage, and its retry not to count
 	resent   bool      // the latest attempt followed at once on one that a stale connection broke
 	refused  time.Time // since when the rate limit refuses all attempts; zero: it did not refuse the latest
 }
@@ -40,7 +40,7 @@ func (f *flight) report(outcome outage.Outcome, failure error) {
 		wait = min(retry.After(api.Header, time.Now()), policy.MaxDelay)
 	}
 	change := f.gate.Report(outcome, failure, wait)
-	f.outcome, f.held = outcome, change.Held
+	f.outcome, f.held, f.evidence = outcome, change.Held, change.Evidence && !change.Held
 	for _, o := range change.Began {
 		f.tell(OutageBegan{Host: o.Host, Model: o.Model, Err: o.Cause})
 	}
@@ -58,7 +58,7 @@ func (f *flight) prepareRetry(failure error) error {
 	stale := f.isStale()
 	again, wait := stale, time.Duration(0)
 	if stale {
-		f.outcome, f.held = outage.Unclear, false
+		f.outcome, f.held, f.evidence = outage.Unclear, false, false
 	} else {
 		again, wait = f.decide(failure)
 	}
@@ -143,7 +143,6 @@ func (f *flight) count() bool {
 		return false
 	}
 	f.counted++
-	f.evidence = f.outcome == outage.Failing
 	return true
 }
 

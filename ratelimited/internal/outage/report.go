@@ -33,6 +33,7 @@ const (
 type Change struct {
 	Began, Ended []Outage
 	Held         bool // the attempt failed in an outage, or never got to a server that answers others
+	Evidence     bool // the attempt failed in what may turn out to be the beginning of an outage
 }
 
 // Report is called when the outcome of the attempt that [Call.Enter] let pass is
@@ -80,6 +81,7 @@ func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (c
 	}
 	change.Held = outcome == Unreachable && c.host.answered ||
 		(outcome == Failing && !c.suspect || outcome == Overloaded) && c.holdOf() != nil
+	change.Evidence = outcome == Failing && !c.suspect
 	switch {
 	case outcome != Unreachable && outcome != Failing:
 		c.misses, c.suspect = 0, false
