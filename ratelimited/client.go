@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -33,6 +34,9 @@ type Client struct {
 	host     string // scheme and authority of the API
 	memory   memory
 	logger   *slog.Logger
+
+	// http2 says that the latest response came over HTTP/2.
+	http2 atomic.Bool
 
 	// sharesConnections says that the transport bounds their number: a request without
 	// one may only wait for another to end.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type rawServer struct {
 	mu     sync.Mutex
 	opened []net.Conn
 	count  int // requests
+	bodies int // over HTTP/2, requests after the first that are followed by DATA
 }
 
 func startRaw(t *testing.T, serve func(*rawServer, net.Conn)) *rawServer {
@@ -220,7 +222,12 @@ func rawHTTP2(refuse int) func(*rawServer, net.Conn) {
 				write(framePing, flagEnd, 0, make([]byte, 8))
 			case header[3] == frameHeaders:
 				s.counted()
-				if n++; n > 1 && n <= 1+refuse {
+				if n++; n > 1 && header[4]&flagEnd == 0 {
+					s.mu.Lock()
+					s.bodies++
+					s.mu.Unlock()
+				}
+				if n > 1 && n <= 1+refuse {
 					write(frameReset, 0, stream, []byte{0, 0, 0, refusedStream})
 					continue
 				}
@@ -257,6 +264,11 @@ func TestRefusedStreams(t *testing.T) {
 					t.Errorf("%d requests came, want two and one that is refused at least", requests)
 				}
 				wantOnePermitARequest(t, client, 0, requests, requests)
+				server.mu.Lock()
+				defer server.mu.Unlock()
+				if body := strings.HasPrefix(name, "POST"); (server.bodies > 0) != body {
+					t.Errorf("%d requests have a body", server.bodies)
+				}
 			})
 		}
 	}

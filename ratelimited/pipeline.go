@@ -206,6 +206,9 @@ func (f *flight) attempt() error {
 		return failure
 	}
 	a.resp, a.arrived = resp, true
+	if http2 := resp.ProtoMajor == 2; http2 != f.client.http2.Load() {
+		f.client.http2.Store(http2)
+	}
 	f.sent++
 	if f.options.responseInto != nil {
 		*f.options.responseInto = f.client.secret.withoutKey(resp)

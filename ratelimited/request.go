@@ -37,7 +37,7 @@ func (f *flight) api() *generated.Client {
 // edit completes a request that the generated client has made.
 func (f *flight) edit(_ context.Context, req *http.Request) error {
 	f.path = req.URL.Path
-	sendOnce(req)
+	sendOnce(req, f.client.http2.Load())
 	accept := jsonType
 	if f.op.stream {
 		accept = streamType
@@ -57,12 +57,14 @@ const userAgent = "mistral-ratelimit-go"
 
 // sendOnce keeps net/http from sending a request again by itself when the connection
 // that it took from its pool turns out to be closed: it does so with requests whose
-// body it can get again. An empty body is one that it cannot; it finds out that the
-// body is empty before it sends one, unless the method usually has one. For PUT and
-// PATCH without a body, gotConn takes another request of the permit.
-func sendOnce(req *http.Request) {
+// body it can get again. An empty body is one that it cannot. Over HTTP/1.1 it finds
+// out that the body is empty before it sends one, unless the method usually has one.
+// Over HTTP/2 it would send an empty DATA frame, which some gateways take for content.
+// So PUT and PATCH without a body, and over HTTP/2 all requests without one, may be
+// sent again: gotConn takes another request of the permit for that.
+func sendOnce(req *http.Request, http2 bool) {
 	req.GetBody = nil
-	if req.Body == nil && (req.Method == http.MethodGet || req.Method == http.MethodDelete) {
+	if req.Body == nil && !http2 && (req.Method == http.MethodGet || req.Method == http.MethodDelete) {
 		req.Body = emptyBody{}
 	}
 }
