@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -784,5 +785,35 @@ func TestOutageWithFewConnections(t *testing.T) {
 				calls.Wait()
 			})
 		})
+	}
+}
+
+// The log has a warning of each 429, and of the beginning and the end of an outage, and
+// of nothing else; none shows what the server wrote.
+func TestWarnings(t *testing.T) {
+	var log bytes.Buffer
+	config := ratelimited.Config{Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	inOutage(t, config, func(o *outageTest) {
+		o.alive()
+		o.fail("m", inTurn(status(429, tooMany, "Retry-After", "1"), ok, status(503, "SERVERTEXT"), status(503, "SERVERTEXT"), ok))
+		o.alive()
+		calls, wait := o.queue(o.Context(), 3, oneModel)
+		wait()
+		o.wantAllDone(calls)
+	})
+	var messages []string
+	for record := range strings.Lines(log.String()) {
+		var fields struct {
+			Level, Msg, Host, Model, Cause string
+			Status                         int
+		}
+		if err := json.Unmarshal([]byte(record), &fields); err != nil {
+			t.Fatal(err)
+		}
+		messages = append(messages, fmt.Sprint(fields.Level, " ", fields.Msg, " ", fields.Model, " ", fields.Cause, " ", fields.Status))
+	}
+	want := []string{"WARN mistral: reply   429", "WARN mistral: outage began m status 503 0", "WARN mistral: outage ended m  0"}
+	if !slices.Equal(messages, want) || strings.Contains(log.String(), "SERVERTEXT") {
+		t.Errorf("the log is\n%s", log.String())
 	}
 }
