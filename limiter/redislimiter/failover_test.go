@@ -39,7 +39,9 @@ func TestFailover(t *testing.T) {
 	client := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "m", SentinelAddrs: []string{sentinel.addr}})
 	t.Cleanup(func() { _ = client.Close() })
 	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 6000}
-	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second, Patience: time.Minute}
+	// The lease is longer than the failover takes: the call in flight is of a process that
+	// lives, and counts with what it used.
+	config := redislimiter.Config{Prefix: newPrefix(), Lease: 5 * time.Second, Patience: time.Minute}
 	a, b := newLimiter(t, openStore(t, client, config), limit), newLimiter(t, openStore(t, client, config), limit)
 	acquire(t, a, 1000).Settle(1000)
 	inFlight := acquire(t, b, 2000)
