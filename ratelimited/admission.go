@@ -46,7 +46,7 @@ func (f *flight) gateName() string {
 }
 
 // admit returns when the call may send a request: no outage holds it, and its permit
-// has one. While an outage holds it, it has no permit.
+// has one. While an outage holds the call, its permit is given back.
 func (f *flight) admit() error {
 	for {
 		held, began := f.gate.IsHeld(), time.Now()

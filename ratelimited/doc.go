@@ -32,9 +32,9 @@
 //
 // # Outages
 //
-// While the server is down, or one of its models, calls that need it are held: they
-// have no permit, keep their places in the queue, and go on in order when it is back.
-// [Config.MaxOutage] bounds that; then they fail with an [ErrOutage].
+// While the server is down, or one of its models, the client holds the calls that need
+// it, without permits and in their places in the queue. When it is back they go on, in
+// order. [Config.MaxOutage] bounds that; then they fail with an [ErrOutage].
 //
 // # Concurrency
 //
