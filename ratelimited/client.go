@@ -128,8 +128,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // WaitTime returns how long a call to the given model that uses the given number
 // of tokens would wait if it was made now, behind those who wait already. It
-// takes nothing, and takes no account of outages. The empty model is any that has no
-// limit of its own. The answer
+// takes nothing, and does not count outages. The empty model is any that shares the
+// default limit. The answer
 // is [limiter.Never] for more tokens than the bucket holds.
 func (c *Client) WaitTime(model string, tokens int) time.Duration {
 	return c.limits.For(model).WaitTime(tokens)
@@ -140,18 +140,20 @@ func (c *Client) WaitTime(model string, tokens int) time.Duration {
 // The one that all models without a limit of their own share is named "".
 func (c *Client) Snapshot() map[string]limiter.Snapshot {
 	all := c.limits.Snapshot()
-	for model, held := range c.gates.Held() {
-		if _, own := all[model]; !own {
-			model = ""
+	limitOf := func(model string) string {
+		if _, own := all[model]; own {
+			return model
 		}
-		s := all[model]
+		return ""
+	}
+	for model, held := range c.gates.Held() {
+		s := all[limitOf(model)]
 		s.Held += held
-		all[model] = s
+		all[limitOf(model)] = s
 	}
 	for _, o := range c.gates.Current() {
 		for model, s := range all {
-			_, own := all[o.Model]
-			if o.Model != "" && model != o.Model && (own || model != "") {
+			if o.Model != "" && model != limitOf(o.Model) {
 				continue
 			}
 			if s.OutageSince.IsZero() || o.Since.Before(s.OutageSince) {

@@ -65,30 +65,28 @@ func (f *flight) tooLarge(err *limiter.TooLargeError) error {
 // certificate that is not trusted, a host that does not exist, a request that
 // could not be made. What the HTTP client reports of sending is a url.Error.
 func isPermanent(err error) bool {
-	var (
-		sending     *url.Error
-		certificate *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-		dns         *net.DNSError
-	)
+	var dns *net.DNSError
 	switch {
 	case errors.Is(err, errTimeout):
 		return false
-	case errors.As(err, &certificate), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	case isHandshake(err):
 		return true
 	case errors.As(err, &dns):
 		return dns.IsNotFound
 	}
-	return !errors.As(err, &sending)
+	return !errors.As(err, new(*url.Error))
+}
+
+// isHandshake reports whether an error says that a TLS handshake failed for what the
+// server is or has: its certificate, or that it does not speak TLS.
+func isHandshake(err error) bool {
+	return errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(tls.RecordHeaderError)) ||
+		errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // mayHaveArrived reports whether the server may have seen a request that failed:
-// it cannot if there was no connection.
-func mayHaveArrived(err error) bool {
-	var dial *net.OpError
-	unreached := errors.As(err, &dial) && dial.Op == "dial"
-	return !unreached && !isPermanent(err)
-}
+// it cannot without a connection.
+func mayHaveArrived(err error) bool { return !isDial(err) && !isPermanent(err) }
 
 // errTimeout ends an attempt that takes longer than its timeout.
 var errTimeout error = timeoutError{}
@@ -140,14 +138,13 @@ func isTooLarge(err error) bool {
 
 // isUnreachable reports whether an error says that no connection could be made.
 func isUnreachable(err error) bool {
-	var (
-		dial        *net.OpError
-		dns         *net.DNSError
-		certificate *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-	)
-	return errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, &dns) || errors.As(err, &certificate) ||
-		errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch)
+	return isDial(err) || errors.As(err, new(*net.DNSError)) || isHandshake(err)
+}
+
+// isDial reports whether an error is one of dialing.
+func isDial(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && operation.Op == "dial"
 }
 
 // isTimeout reports whether an error says that the time was up.

@@ -43,10 +43,7 @@ func (f *flight) land(used int) {
 	case f.reached:
 		f.conclude(used)
 	default:
-		f.permit.Cancel()
-		if f.watched() {
-			f.tell(Settled{Estimated: f.guess.total, Cancelled: true})
-		}
+		f.giveBack()
 	}
 }
 

@@ -86,7 +86,7 @@ func TestEarlierPlaceTakesOver(t *testing.T) {
 	}
 	cancel()
 	calls.Wait()
-	eventually(t, "there is no ticket", func() bool { return len(tickets()) == 0 })
+	eventually(t, "all tickets are withdrawn", func() bool { return len(tickets()) == 0 })
 }
 
 // Two commands a call, and fewer where the next one is there to tell of the last.

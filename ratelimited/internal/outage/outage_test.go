@@ -68,7 +68,7 @@ func (b *bench) held(model string, want bool) {
 	}
 }
 
-// A waiting is a call that waits in a goroutine of its own.
+// A waiting is a call that waits in its own goroutine.
 type waiting struct {
 	*outage.Call
 	over atomic.Bool

@@ -29,7 +29,7 @@ type Failure struct {
 type Decision struct {
 	Wait   time.Duration // at least, before another attempt
 	Shared Scope         // which calls wait
-	Stop   bool          // there is no other attempt
+	Stop   bool          // the call is not tried again
 }
 
 // Decide decides what follows a failed attempt. The wait of a [OneLimit] is the
