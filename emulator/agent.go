@@ -23,7 +23,7 @@ func (e api) CreateAgent(_ http.ResponseWriter, r *http.Request) {
 	now := timestamp()
 	a := &agent{id: newID(agentID), aliases: map[string]generated.AgentAliasResponse{}}
 	a.add(generated.Agent{
-		Object: "agent", ID: a.id, CreatedAt: now, UpdatedAt: now, Source: string(generated.RequestSourceAPI),
+		Object: "agent", ID: a.id, OwnerID: ownerID, CreatedAt: now, UpdatedAt: now, Source: string(generated.RequestSourceAPI),
 		Model: request.Model, Name: request.Name, Description: request.Description, Instructions: request.Instructions,
 		Tools: request.Tools, CompletionArgs: request.CompletionArgs, Guardrails: request.Guardrails,
 		Handoffs: request.Handoffs, Metadata: request.Metadata, VersionMessage: request.VersionMessage,
@@ -164,7 +164,7 @@ func (f agentFilter) passes(a *generated.Agent) bool {
 		f.sources != nil && !slices.Contains(*f.sources, generated.RequestSource(a.Source)),
 		f.name != nil && a.Name != *f.name,
 		f.id != nil && a.ID != *f.id,
-		f.metadata != nil && !carries(a.Metadata, *f.metadata):
+		f.metadata != nil && !carries(object(a.Metadata), *f.metadata):
 		return false
 	case f.search != nil:
 		text := strings.ToLower(*f.search)

@@ -84,8 +84,12 @@ func useTool(p Prompt) ([]generated.Entry, bool) {
 // use returns the run of a tool and the message about what it found.
 func (b builtin) use(p Prompt, text string) []generated.Entry {
 	arguments, info, says := b.run(p, text)
+	run := generated.ToolExecutionEntry{Name: b.name, Function: b.name, Arguments: string(encode(arguments))}
+	if info != nil {
+		run.Info = info
+	}
 	return []generated.Entry{
-		generated.NewEntry(generated.ToolExecutionEntry{Name: b.name, Arguments: string(encode(arguments)), Info: info}),
+		generated.NewEntry(run),
 		generated.NewEntry(generated.MessageOutputEntry{Content: generated.NewChunkContent(says...)}),
 	}
 }
@@ -99,7 +103,7 @@ func search(tool generated.ToolType) builtin {
 		query := excerpt(text)
 		source := generated.ToolReferenceChunk{
 			Tool: string(tool), Title: "About: " + query, URL: "https://example.com/search?q=" + url.QueryEscape(query),
-			Description: "A page that the emulator made up.",
+			Description: "A page that the emulator made up.", Source: "emulator",
 		}
 		result := map[string]any{"0": map[string]string{"title": source.Title, "url": source.URL, "description": source.Description}}
 		return map[string]any{"query": query}, map[string]any{"result": string(encode(result))}, []generated.ContentChunk{

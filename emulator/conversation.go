@@ -98,7 +98,7 @@ func (e *Emulator) conversations(filter *map[string]any, number, size int) []gen
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
 	list := page(e.store.conversations.newest(), number, size, func(c *conversation) bool {
-		return filter == nil || carries(c.view.Metadata, *filter)
+		return filter == nil || carries(object(c.view.Metadata), *filter)
 	})
 	views := make([]generated.Conversation, len(list))
 	for i, c := range list {

@@ -143,10 +143,11 @@ func countEntry(e generated.Entry) int {
 
 // countConnector counts what a tool's result adds to what a model reads.
 func countConnector(e generated.ToolExecutionEntry) int {
-	if len(e.Info) == 0 {
+	text, err := generated.EncodeJSON(e.Info)
+	if err != nil {
 		return 0
 	}
-	return countJSON(e.Info)
+	return countText(string(text))
 }
 
 func countPrompt(p Prompt) int {
@@ -154,15 +155,19 @@ func countPrompt(p Prompt) int {
 	if len(p.Tools) > 0 {
 		n += countJSON(p.Tools)
 	}
-	for _, list := range [][]generated.Entry{p.History, p.Inputs} {
-		for _, entry := range list {
-			n += entryTokens + countEntry(entry)
-			if run, ok := entry.Value().(generated.ToolExecutionEntry); ok {
-				n += countConnector(run)
-			}
+	return max(1, n+countEntries(p.History)+countEntries(p.Inputs))
+}
+
+// countEntries counts what a model reads of entries, with what tools found.
+func countEntries(entries []generated.Entry) int {
+	n := 0
+	for _, entry := range entries {
+		n += entryTokens + countEntry(entry)
+		if run, ok := entry.Value().(generated.ToolExecutionEntry); ok {
+			n += countConnector(run)
 		}
 	}
-	return max(1, n)
+	return n
 }
 
 // usageOf is the usage of a call with a prompt of so many tokens.

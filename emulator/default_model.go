@@ -86,7 +86,7 @@ func formatted(p Prompt, text string) string {
 		}
 		return string(data)
 	case format.Type == generated.ResponseFormatsJSONSchema && format.JSONSchema.Schema != nil:
-		return invent(format.JSONSchema.Schema, p.Text())
+		return invent(object(format.JSONSchema.Schema), p.Text())
 	}
 	return text
 }

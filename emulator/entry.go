@@ -22,31 +22,22 @@ func inputEntries(in generated.ConversationInputs, from author) []generated.Entr
 	return entries
 }
 
-// typed gives an entry without a `type`, which the document allows, the type that its
-// properties are of.
+// typed gives a message without a `type`, which the document allows, its type: with a
+// role it is an input. The properties of other entries tell theirs.
 func typed(entry generated.Entry) generated.Entry {
 	unknown, ok := entry.Value().(generated.UnknownEntry)
-	if !ok {
+	if !ok || unknown.Type != "" {
 		return entry
 	}
-	var has map[string]json.RawMessage
-	if err := json.Unmarshal(unknown.Raw, &has); err != nil {
-		return entry
-	}
-	kind := generated.EntryTypeMessageOutput
+	var input generated.MessageInputEntry
+	var output generated.MessageOutputEntry
 	switch {
-	case has["result"] != nil:
-		kind = generated.EntryTypeFunctionResult
-	case has["next_agent_id"] != nil:
-		kind = generated.EntryTypeAgentHandoff
-	case has["tool_call_id"] != nil:
-		kind = generated.EntryTypeFunctionCall
-	case has["arguments"] != nil:
-		kind = generated.EntryTypeToolExecution
-	case has["role"] != nil:
-		kind = generated.EntryTypeMessageInput
+	case json.Unmarshal(unknown.Raw, &input) == nil && input.Role != "":
+		return generated.NewEntry(input)
+	case json.Unmarshal(unknown.Raw, &output) == nil:
+		return generated.NewEntry(output)
 	}
-	return generated.NewEntry(generated.DecodeEntry(string(kind), unknown.Raw))
+	return entry
 }
 
 // author is who entries are from: a model, and an agent and its name if there is one.

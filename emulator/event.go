@@ -8,46 +8,56 @@ import (
 
 // The generated types leave out what is zero; the service does not. So each event has
 // the fields that the service always sends written out beside it: of two fields with
-// one name, JSON takes the outer.
+// one name, JSON takes the outer. The fields are those of types without the methods of the
+// generated ones, which would encode these alone.
 type (
+	doneFields           generated.ResponseDoneEvent
+	messageFields        generated.MessageOutputEvent
+	callFields           generated.FunctionCallEvent
+	toolStartedFields    generated.ToolExecutionStartedEvent
+	toolDeltaFields      generated.ToolExecutionDeltaEvent
+	toolDoneFields       generated.ToolExecutionDoneEvent
+	handoffStartedFields generated.AgentHandoffStartedEvent
+	handoffDoneFields    generated.AgentHandoffDoneEvent
+
 	wireDone struct {
-		generated.ResponseDoneEvent
+		doneFields
 		Type  generated.StreamEventType `json:"type"`
 		Usage wireUsage                 `json:"usage"`
 	}
 	wireMessage struct {
-		generated.MessageOutputEvent
+		messageFields
 		Type         generated.StreamEventType `json:"type"`
 		OutputIndex  int                       `json:"output_index"`
 		ContentIndex int                       `json:"content_index"`
 	}
 	wireCall struct {
-		generated.FunctionCallEvent
+		callFields
 		Type        generated.StreamEventType `json:"type"`
 		OutputIndex int                       `json:"output_index"`
 	}
 	wireToolStarted struct {
-		generated.ToolExecutionStartedEvent
+		toolStartedFields
 		Type        generated.StreamEventType `json:"type"`
 		OutputIndex int                       `json:"output_index"`
 	}
 	wireToolDelta struct {
-		generated.ToolExecutionDeltaEvent
+		toolDeltaFields
 		Type        generated.StreamEventType `json:"type"`
 		OutputIndex int                       `json:"output_index"`
 	}
 	wireToolDone struct {
-		generated.ToolExecutionDoneEvent
+		toolDoneFields
 		Type        generated.StreamEventType `json:"type"`
 		OutputIndex int                       `json:"output_index"`
 	}
 	wireHandoffStarted struct {
-		generated.AgentHandoffStartedEvent
+		handoffStartedFields
 		Type        generated.StreamEventType `json:"type"`
 		OutputIndex int                       `json:"output_index"`
 	}
 	wireHandoffDone struct {
-		generated.AgentHandoffDoneEvent
+		handoffDoneFields
 		Type        generated.StreamEventType `json:"type"`
 		OutputIndex int                       `json:"output_index"`
 	}

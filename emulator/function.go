@@ -34,7 +34,7 @@ func functionCall(p Prompt) ([]generated.Entry, bool) {
 		return nil, false
 	}
 	return []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
-		Name: chosen.Name, Arguments: generated.FunctionCallEntryArguments(inventArguments(chosen.Parameters, text)),
+		Name: chosen.Name, Arguments: generated.FunctionCallEntryArguments(inventArguments(object(chosen.Parameters), text)),
 	})}, true
 }
 

@@ -21,8 +21,10 @@ type turn struct {
 }
 
 // add adds what one agent did.
-func (t *turn) add(reply Reply, prompt int, outputs []generated.Entry) {
+func (t *turn) add(reply Reply, p Prompt, outputs []generated.Entry) {
+	prompt := countPrompt(p)
 	usage := usageOf(prompt, outputs)
+	usage.NumCachedTokens = countEntries(p.History)
 	if reply.Usage != nil {
 		usage = *reply.Usage
 	}
@@ -32,6 +34,7 @@ func (t *turn) add(reply Reply, prompt int, outputs []generated.Entry) {
 	t.usage.CompletionTokens += usage.CompletionTokens
 	t.usage.TotalTokens += usage.TotalTokens
 	t.usage.ConnectorTokens += usage.ConnectorTokens
+	t.usage.NumCachedTokens += usage.NumCachedTokens
 	for tool, runs := range usage.Connectors {
 		if t.usage.Connectors == nil {
 			t.usage.Connectors = map[string]int{}
@@ -59,7 +62,7 @@ func (e *Emulator) take(ctx context.Context, call run) turn {
 			outputs[i] = s.stamp(output)
 		}
 		t.outputs = append(t.outputs, outputs...)
-		t.add(reply, countPrompt(p), outputs)
+		t.add(reply, p, outputs)
 		next, ok := successor(outputs)
 		if !ok || reply.Err != nil || call.byClient {
 			break

@@ -23,6 +23,9 @@ const (
 	fileID          = "file_"
 )
 
+// ownerID is the owner of all agents: the emulator has one account.
+const ownerID = "00000000-0000-4000-8000-000000000001"
+
 // newID returns an id that none had before: a prefix and 32 hexadecimal digits, of
 // which the first half tells the time, so that ids sort by age.
 func newID(prefix string) string {

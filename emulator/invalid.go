@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/server"
 )
 
@@ -30,22 +31,23 @@ func valueError(message string, loc ...any) *failure {
 	return refuse(fieldError{Type: "value_error", Loc: loc, Msg: "Value error, " + message})
 }
 
-// unprocessable reports what the generated code could not read though the document
-// allows it, such as an integer of more than 64 bits.
+// unprocessable reports what the generated code could not read.
 func unprocessable(err error) *failure {
 	var format *server.InvalidParamFormatError
 	if errors.As(err, &format) {
 		return valueError("cannot be read: "+format.Err.Error(), "query", format.ParamName)
 	}
-	var unmarshal *json.UnmarshalTypeError
-	if errors.As(err, &unmarshal) {
-		loc := []any{"body"}
-		for name := range strings.SplitSeq(unmarshal.Field, ".") {
-			loc = append(loc, name)
-		}
-		return valueError("want a "+unmarshal.Type.String(), loc...)
-	}
 	return valueError(err.Error(), "body")
+}
+
+// unreadable reports a value that the generated types cannot hold though the document
+// allows it, such as an integer of more than 64 bits.
+func unreadable(value generated.Mismatch) *failure {
+	loc := []any{"body"}
+	for name := range strings.SplitSeq(strings.TrimPrefix(value.Pointer, "/"), "/") {
+		loc = append(loc, name)
+	}
+	return valueError("cannot be read: "+value.String(), loc...)
 }
 
 // invalid reports where a request differs from the document.

@@ -36,7 +36,7 @@ var (
 
 // moderate judges what a call adds, as the service does: its input alone. The verdict
 // is nil without guardrails.
-func moderate(guardrails []generated.GuardrailConfig, inputs []generated.Entry) (verdict []map[string]any, blocked bool) {
+func moderate(guardrails []generated.GuardrailConfig, inputs []generated.Entry) (verdict []generated.JSON, blocked bool) {
 	var text strings.Builder
 	for _, entry := range inputs {
 		if m, ok := entry.Value().(generated.MessageInputEntry); ok {

@@ -3,6 +3,8 @@ package emulator
 import (
 	"iter"
 	"reflect"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
 // longest is the most that a list can have.
@@ -49,6 +51,15 @@ func page[T any](list iter.Seq[T], number, size int, passes func(T) bool) []T {
 		}
 	}
 	return items
+}
+
+// object decodes a free-form value; one that is not an object has no members.
+func object(value generated.JSON) map[string]any {
+	var members map[string]any
+	if generated.DecodeJSON(value, &members) != nil {
+		return nil
+	}
+	return members
 }
 
 // carries reports whether metadata has all that a filter asks for.

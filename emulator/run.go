@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -181,15 +182,57 @@ func (e api) begin(r *http.Request, c *conversation, call run, in generated.Conv
 	e.execute(r, call)
 }
 
-// decode reads a body that fits the document. Of a property that is there twice, in a
-// function's schema say, the last counts, and is all that is kept.
+// decode reads a body that fits the document. Free-form values keep their digits and the
+// order of their properties. Where a name is there twice in an object, in a function's
+// schema say, the last counts, and is all that is kept: then the order is that of the names.
 func (e api) decode(x *exchange, into any) bool {
-	once := rewrite(x.body, func(value any) any { return value })
-	if err := json.Unmarshal(once, into); err != nil {
-		unprocessable(err).write(e.Emulator, x)
-		return false
+	body := x.body
+	if repeatsNames(body) {
+		body = rewrite(body, func(value any) any { return value })
 	}
-	return true
+	unread, err := generated.Unmarshal(body, into)
+	switch {
+	case err != nil:
+		unprocessable(err).write(e.Emulator, x)
+	case len(unread) > 0:
+		unreadable(unread[0]).write(e.Emulator, x)
+	default:
+		return true
+	}
+	return false
+}
+
+// repeatsNames reports whether an object in a JSON text has two members of one name.
+func repeatsNames(text []byte) bool {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	var names []map[string]bool // of the objects around; nil for an array
+	isName := false
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return false
+		}
+		switch token {
+		case json.Delim('{'):
+			names, isName = append(names, map[string]bool{}), true
+			continue
+		case json.Delim('['):
+			names, isName = append(names, nil), false
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			names = names[:len(names)-1]
+		default:
+			if isName {
+				name, _ := token.(string) // it is one
+				if names[len(names)-1][name] {
+					return true
+				}
+				names[len(names)-1][name], isName = true, false
+				continue
+			}
+		}
+		isName = len(names) > 0 && names[len(names)-1] != nil // after a value
+	}
 }
 
 // settings returns what a conversation with these entries runs with now: its own on top
@@ -242,7 +285,7 @@ func (e *Emulator) execute(r *http.Request, call run) {
 	e.settle(x, call, t.outputs, t.usage)
 	e.limitHeaders(x)
 	e.ok(x, wireResponse{
-		ConversationResponse: generated.ConversationResponse{
+		responseFields: responseFields{
 			Object: "conversation.response", ConversationID: call.id, Guardrails: verdict,
 		},
 		Outputs: t.outputs,
@@ -286,19 +329,23 @@ func failed(err error) *failure {
 // wireResponse and wireUsage write what is required or what the service always sends,
 // zero or not.
 type wireResponse struct {
-	generated.ConversationResponse
+	responseFields
 	Outputs []generated.Entry `json:"outputs"`
 	Usage   wireUsage         `json:"usage"`
 }
 
-type wireUsage generated.ConversationUsageInfo
+type (
+	responseFields generated.ConversationResponse
+	usageFields    generated.ConversationUsageInfo
+	wireUsage      generated.ConversationUsageInfo
+)
 
 // MarshalJSON writes the three counts also where they are 0.
 func (u wireUsage) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		generated.ConversationUsageInfo
+		usageFields
 		PromptTokens     int `json:"prompt_tokens"`
 		CompletionTokens int `json:"completion_tokens"`
 		TotalTokens      int `json:"total_tokens"`
-	}{generated.ConversationUsageInfo(u), u.PromptTokens, u.CompletionTokens, u.TotalTokens})
+	}{usageFields(u), u.PromptTokens, u.CompletionTokens, u.TotalTokens})
 }

@@ -59,7 +59,7 @@ func (s *stream) play(call run, t turn) {
 		_ = s.send(errorEvent(t.err)) // It is the last event either way.
 		return
 	}
-	_ = s.send(wireDone{ResponseDoneEvent: generated.ResponseDoneEvent{CreatedAt: timestamp()}, Usage: wireUsage(t.usage)})
+	_ = s.send(wireDone{doneFields: doneFields{CreatedAt: timestamp()}, Usage: wireUsage(t.usage)})
 }
 
 func errorEvent(err error) generated.ResponseErrorEvent {
@@ -178,7 +178,7 @@ func (s *stream) text(m generated.MessageOutputEntry, index int, text string) (s
 
 func (s *stream) delta(m generated.MessageOutputEntry, index int, content generated.MessageContent) error {
 	return s.sendDelta(wireMessage{
-		MessageOutputEvent: generated.MessageOutputEvent{
+		messageFields: messageFields{
 			CreatedAt: timestamp(), ID: m.ID, Model: m.Model, AgentID: m.AgentID,
 			Role: generated.MessageRoleAssistant, Content: content,
 		},
@@ -190,7 +190,7 @@ func (s *stream) delta(m generated.MessageOutputEntry, index int, content genera
 func (s *stream) functionCall(call generated.FunctionCallEntry) (sent string, started bool, err error) {
 	for _, part := range append([]string{""}, words(string(call.Arguments))...) {
 		err := s.sendDelta(wireCall{
-			FunctionCallEvent: generated.FunctionCallEvent{
+			callFields: callFields{
 				CreatedAt: timestamp(), ID: call.ID, Model: call.Model, AgentID: call.AgentID, Name: call.Name,
 				ToolCallID: call.ToolCallID, Arguments: part, ConfirmationStatus: call.ConfirmationStatus,
 			},
@@ -206,8 +206,8 @@ func (s *stream) functionCall(call generated.FunctionCallEntry) (sent string, st
 
 func (s *stream) toolExecution(run generated.ToolExecutionEntry) (started bool, err error) {
 	err = s.send(wireToolStarted{
-		ToolExecutionStartedEvent: generated.ToolExecutionStartedEvent{
-			CreatedAt: timestamp(), ID: run.ID, Model: run.Model, AgentID: run.AgentID, Name: run.Name,
+		toolStartedFields: toolStartedFields{
+			CreatedAt: timestamp(), ID: run.ID, Model: run.Model, AgentID: run.AgentID, Name: run.Name, Function: run.Function,
 		},
 		OutputIndex: s.index,
 	})
@@ -216,8 +216,8 @@ func (s *stream) toolExecution(run generated.ToolExecutionEntry) (started bool, 
 	}
 	if run.Arguments != "" {
 		err = s.sendDelta(wireToolDelta{
-			ToolExecutionDeltaEvent: generated.ToolExecutionDeltaEvent{
-				CreatedAt: timestamp(), ID: run.ID, Name: run.Name, Arguments: run.Arguments,
+			toolDeltaFields: toolDeltaFields{
+				CreatedAt: timestamp(), ID: run.ID, Name: run.Name, Function: run.Function, Arguments: run.Arguments,
 			},
 			OutputIndex: s.index,
 		})
@@ -226,8 +226,8 @@ func (s *stream) toolExecution(run generated.ToolExecutionEntry) (started bool, 
 		}
 	}
 	return true, s.send(wireToolDone{
-		ToolExecutionDoneEvent: generated.ToolExecutionDoneEvent{
-			CreatedAt: timestamp(), ID: run.ID, Name: run.Name, Info: run.Info,
+		toolDoneFields: toolDoneFields{
+			CreatedAt: timestamp(), ID: run.ID, Name: run.Name, Function: run.Function, Info: run.Info,
 		},
 		OutputIndex: s.index,
 	})
@@ -235,7 +235,7 @@ func (s *stream) toolExecution(run generated.ToolExecutionEntry) (started bool, 
 
 func (s *stream) handoff(h generated.AgentHandoffEntry) error {
 	err := s.send(wireHandoffStarted{
-		AgentHandoffStartedEvent: generated.AgentHandoffStartedEvent{
+		handoffStartedFields: handoffStartedFields{
 			CreatedAt: timestamp(), ID: h.ID, PreviousAgentID: h.PreviousAgentID, PreviousAgentName: h.PreviousAgentName,
 		},
 		OutputIndex: s.index,
@@ -244,7 +244,7 @@ func (s *stream) handoff(h generated.AgentHandoffEntry) error {
 		return err
 	}
 	return s.send(wireHandoffDone{
-		AgentHandoffDoneEvent: generated.AgentHandoffDoneEvent{
+		handoffDoneFields: handoffDoneFields{
 			CreatedAt: timestamp(), ID: h.ID, NextAgentID: h.NextAgentID, NextAgentName: h.NextAgentName,
 		},
 		OutputIndex: s.index,

@@ -137,11 +137,22 @@ type APIKeyAuth struct {
 	Type string `json:"type,omitempty,omitzero"`
 
 	// Value The API key.
-	Value string `json:"value"`
+	Value string `json:"value" print:"redacted"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v APIKeyAuth) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *APIKeyAuth) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v APIKeyAuth) String() string { return printed(&v) }
 
 // Agent A model set up with instructions, tools and settings, in one of its versions.
 type Agent struct {
+	source source
+
 	// CompletionArgs Settings of how the model generates.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
@@ -167,7 +178,7 @@ type Agent struct {
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
 	// Metadata Data of the caller's own, kept beside the object.
-	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
 	// Model Name of the model.
 	Model string `json:"model"`
@@ -177,6 +188,9 @@ type Agent struct {
 
 	// Object The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
+
+	// OwnerID Id of the agent's owner.
+	OwnerID string `json:"owner_id,omitempty,omitzero"`
 
 	// Source Where the agent was made; the service may leave it out.
 	Source string `json:"source"`
@@ -197,8 +211,29 @@ type Agent struct {
 	Versions []int `json:"versions"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v Agent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *Agent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v Agent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v Agent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v Agent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *Agent) origin() *source { return &v.source }
+
 // AgentAliasResponse An alias of an agent and the version it stands for.
 type AgentAliasResponse struct {
+	source source
+
 	// Alias The alias.
 	Alias string `json:"alias"`
 
@@ -212,8 +247,29 @@ type AgentAliasResponse struct {
 	Version int `json:"version"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v AgentAliasResponse) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *AgentAliasResponse) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v AgentAliasResponse) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v AgentAliasResponse) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v AgentAliasResponse) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *AgentAliasResponse) origin() *source { return &v.source }
+
 // AgentHandoffDoneEvent The event that a handoff has reached the next agent.
 type AgentHandoffDoneEvent struct {
+	source source
+
 	// CreatedAt Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
@@ -232,6 +288,25 @@ type AgentHandoffDoneEvent struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v AgentHandoffDoneEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *AgentHandoffDoneEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v AgentHandoffDoneEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v AgentHandoffDoneEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v AgentHandoffDoneEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *AgentHandoffDoneEvent) origin() *source { return &v.source }
 
 // AgentHandoffEntry A handoff of the conversation from one agent to another.
 type AgentHandoffEntry struct {
@@ -263,8 +338,19 @@ type AgentHandoffEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v AgentHandoffEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *AgentHandoffEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v AgentHandoffEntry) String() string { return printed(&v) }
+
 // AgentHandoffStartedEvent The event that an agent begins to hand the conversation to another.
 type AgentHandoffStartedEvent struct {
+	source source
+
 	// CreatedAt Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
@@ -284,8 +370,29 @@ type AgentHandoffStartedEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v AgentHandoffStartedEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *AgentHandoffStartedEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v AgentHandoffStartedEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v AgentHandoffStartedEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v AgentHandoffStartedEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *AgentHandoffStartedEvent) origin() *source { return &v.source }
+
 // AgentListPage A page of agents and the token of the next one.
 type AgentListPage struct {
+	source source
+
 	// Data The agents of the page.
 	Data []Agent `json:"data"`
 
@@ -295,6 +402,25 @@ type AgentListPage struct {
 	// Object The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v AgentListPage) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *AgentListPage) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v AgentListPage) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v AgentListPage) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v AgentListPage) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *AgentListPage) origin() *source { return &v.source }
 
 // AppendConversationRequest A request to add inputs to a stored conversation and run it on.
 type AppendConversationRequest struct {
@@ -317,6 +443,15 @@ type AppendConversationRequest struct {
 	ToolConfirmations []ToolCallConfirmation `json:"tool_confirmations,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v AppendConversationRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *AppendConversationRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v AppendConversationRequest) String() string { return printed(&v) }
+
 // CodeInterpreterTool The built-in tool that lets the model run code in a sandbox.
 type CodeInterpreterTool struct {
 	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
@@ -325,6 +460,15 @@ type CodeInterpreterTool struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v CodeInterpreterTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *CodeInterpreterTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v CodeInterpreterTool) String() string { return printed(&v) }
 
 // CompletionArgs Settings of how the model generates; an unset one is left to the agent or the model.
 type CompletionArgs struct {
@@ -362,6 +506,15 @@ type CompletionArgs struct {
 	TopP *float64 `json:"top_p,omitempty"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v CompletionArgs) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *CompletionArgs) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v CompletionArgs) String() string { return printed(&v) }
+
 // ConfirmationStatus Where a call that needs confirmation stands.
 type ConfirmationStatus string
 
@@ -370,7 +523,7 @@ type ConfirmationStatus string
 // The zero value holds nothing and is marshalled as null.
 type ConnectorAuth struct {
 	value ConnectorAuthVariant
-	raw   json.RawMessage
+	raw   string
 }
 
 // ContentChunk One piece of a message's content, told apart by `type`.
@@ -378,7 +531,7 @@ type ConnectorAuth struct {
 // The zero value holds nothing and is marshalled as null.
 type ContentChunk struct {
 	value ContentChunkVariant
-	raw   json.RawMessage
+	raw   string
 }
 
 // ContentChunkType The kinds of content chunk.
@@ -386,6 +539,8 @@ type ContentChunkType string
 
 // Conversation A conversation bound to a model or to an agent; the other of the two is unset.
 type Conversation struct {
+	source source
+
 	// AgentID Id of the agent; unset when the conversation is bound to a model.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
@@ -411,7 +566,7 @@ type Conversation struct {
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
 	// Metadata Data of the caller's own, kept beside the object.
-	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
 	// Model Name of the model; unset when the conversation is bound to an agent.
 	Model string `json:"model,omitempty,omitzero"`
@@ -429,8 +584,29 @@ type Conversation struct {
 	UpdatedAt Timestamp `json:"updated_at"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v Conversation) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *Conversation) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v Conversation) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v Conversation) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v Conversation) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *Conversation) origin() *source { return &v.source }
+
 // ConversationHistory All entries of a conversation, in the order they were added.
 type ConversationHistory struct {
+	source source
+
 	// ConversationID Id of the conversation.
 	ConversationID string `json:"conversation_id"`
 
@@ -441,8 +617,29 @@ type ConversationHistory struct {
 	Object string `json:"object,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ConversationHistory) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ConversationHistory) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ConversationHistory) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ConversationHistory) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ConversationHistory) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ConversationHistory) origin() *source { return &v.source }
+
 // ConversationMessages All messages of a conversation, in the order they were added.
 type ConversationMessages struct {
+	source source
+
 	// ConversationID Id of the conversation.
 	ConversationID string `json:"conversation_id"`
 
@@ -453,13 +650,34 @@ type ConversationMessages struct {
 	Object string `json:"object,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ConversationMessages) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ConversationMessages) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ConversationMessages) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ConversationMessages) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ConversationMessages) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ConversationMessages) origin() *source { return &v.source }
+
 // ConversationResponse What one call added to a conversation, and what that used.
 type ConversationResponse struct {
+	source source
+
 	// ConversationID Id of the conversation.
 	ConversationID string `json:"conversation_id"`
 
 	// Guardrails What the guardrails found, in the service's own form; null or absent without guardrails.
-	Guardrails []map[string]any `json:"guardrails,omitempty,omitzero"`
+	Guardrails []JSON `json:"guardrails,omitempty,omitzero"`
 
 	// Object The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
@@ -470,6 +688,25 @@ type ConversationResponse struct {
 	// Usage The tokens that the call used.
 	Usage ConversationUsageInfo `json:"usage"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ConversationResponse) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ConversationResponse) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ConversationResponse) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ConversationResponse) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ConversationResponse) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ConversationResponse) origin() *source { return &v.source }
 
 // ConversationUsageInfo The tokens one call used; a count that the service leaves out or gives as null is 0.
 type ConversationUsageInfo struct {
@@ -482,12 +719,24 @@ type ConversationUsageInfo struct {
 	// Connectors Number of uses of each tool run by the service, by its name.
 	Connectors map[string]int `json:"connectors,omitempty,omitzero"`
 
+	// NumCachedTokens Tokens of the prompt that the service had cached.
+	NumCachedTokens int `json:"num_cached_tokens,omitempty,omitzero"`
+
 	// PromptTokens Tokens the model read: inputs, instructions, tools and stored history.
 	PromptTokens int `json:"prompt_tokens,omitempty,omitzero"`
 
 	// TotalTokens All tokens of the call, those of connectors included.
 	TotalTokens int `json:"total_tokens,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ConversationUsageInfo) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ConversationUsageInfo) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ConversationUsageInfo) String() string { return printed(&v) }
 
 // CreateAgentRequest A request to create an agent.
 type CreateAgentRequest struct {
@@ -507,7 +756,7 @@ type CreateAgentRequest struct {
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
 	// Metadata Data of the caller's own, kept beside the object.
-	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
 	// Model Name of the model.
 	Model string `json:"model"`
@@ -521,6 +770,15 @@ type CreateAgentRequest struct {
 	// VersionMessage A note on this version, up to 500 characters.
 	VersionMessage string `json:"version_message,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v CreateAgentRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *CreateAgentRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v CreateAgentRequest) String() string { return printed(&v) }
 
 // CustomConnector A connector set up in the account, used as a tool.
 type CustomConnector struct {
@@ -537,6 +795,15 @@ type CustomConnector struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v CustomConnector) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *CustomConnector) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v CustomConnector) String() string { return printed(&v) }
+
 // DocumentLibraryTool The built-in tool that lets the model search document libraries.
 type DocumentLibraryTool struct {
 	// LibraryIDs Ids of the libraries to search, at least one.
@@ -548,6 +815,15 @@ type DocumentLibraryTool struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v DocumentLibraryTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *DocumentLibraryTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v DocumentLibraryTool) String() string { return printed(&v) }
 
 // DocumentURLChunk A document, by its URL.
 type DocumentURLChunk struct {
@@ -561,12 +837,21 @@ type DocumentURLChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v DocumentURLChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *DocumentURLChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v DocumentURLChunk) String() string { return printed(&v) }
+
 // Entry One entry of a conversation, told apart by `type`.
 //
 // The zero value holds nothing and is marshalled as null.
 type Entry struct {
 	value EntryVariant
-	raw   json.RawMessage
+	raw   string
 }
 
 // EntryType The kinds of conversation entry.
@@ -581,11 +866,20 @@ type Function struct {
 	Name string `json:"name"`
 
 	// Parameters JSON Schema of the arguments.
-	Parameters map[string]interface{} `json:"parameters,omitzero"`
+	Parameters JSON `json:"parameters" unset:"{'type':'object','properties':{}}"`
 
 	// Strict Whether the arguments must fit the schema exactly; false by default.
 	Strict bool `json:"strict,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v Function) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *Function) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v Function) String() string { return printed(&v) }
 
 // FunctionCallEntry A call of a function by the model, to be answered with a FunctionResultEntry.
 type FunctionCallEntry struct {
@@ -623,8 +917,19 @@ type FunctionCallEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v FunctionCallEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *FunctionCallEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v FunctionCallEntry) String() string { return printed(&v) }
+
 // FunctionCallEvent The next piece of a function call; the deltas of one call share its id.
 type FunctionCallEvent struct {
+	source source
+
 	// AgentID Id of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
@@ -656,6 +961,25 @@ type FunctionCallEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v FunctionCallEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *FunctionCallEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v FunctionCallEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v FunctionCallEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v FunctionCallEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *FunctionCallEvent) origin() *source { return &v.source }
+
 // FunctionResultEntry The caller's result of a function call.
 type FunctionResultEntry struct {
 	// CompletedAt Time of completion; null until then.
@@ -680,6 +1004,15 @@ type FunctionResultEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v FunctionResultEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *FunctionResultEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v FunctionResultEntry) String() string { return printed(&v) }
+
 // FunctionTool A tool that is a function of the caller's own.
 type FunctionTool struct {
 	// Function The function.
@@ -688,6 +1021,15 @@ type FunctionTool struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v FunctionTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *FunctionTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v FunctionTool) String() string { return printed(&v) }
 
 // GuardrailConfig A moderation of what goes into the model and what comes out of it.
 type GuardrailConfig struct {
@@ -701,11 +1043,29 @@ type GuardrailConfig struct {
 	ModerationLLMV2 ModerationLLMV2Config `json:"moderation_llm_v2,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v GuardrailConfig) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *GuardrailConfig) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v GuardrailConfig) String() string { return printed(&v) }
+
 // HTTPValidationError The body of a 422 response.
 type HTTPValidationError struct {
 	// Detail What is wrong with the request.
 	Detail []ValidationError `json:"detail,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v HTTPValidationError) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *HTTPValidationError) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v HTTPValidationError) String() string { return printed(&v) }
 
 // HandoffExecution Who carries out a handoff between agents.
 type HandoffExecution string
@@ -722,6 +1082,15 @@ type ImageGenerationTool struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ImageGenerationTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ImageGenerationTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ImageGenerationTool) String() string { return printed(&v) }
+
 // ImageURL An image by its URL, and how closely to look at it.
 type ImageURL struct {
 	// Detail How closely the model looks at the image.
@@ -730,6 +1099,15 @@ type ImageURL struct {
 	// URL URL of the image; a `data:` URL holds the image itself, in base64.
 	URL string `json:"url"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ImageURL) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ImageURL) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ImageURL) String() string { return printed(&v) }
 
 // ImageURLChunk An image, by its URL.
 type ImageURLChunk struct {
@@ -740,6 +1118,15 @@ type ImageURLChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ImageURLChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ImageURLChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ImageURLChunk) String() string { return printed(&v) }
+
 // JSONSchema A named JSON Schema that the reply must fit.
 type JSONSchema struct {
 	// Description What the schema stands for, for the model to read.
@@ -749,11 +1136,20 @@ type JSONSchema struct {
 	Name string `json:"name"`
 
 	// Schema The JSON Schema.
-	Schema map[string]interface{} `json:"schema,omitzero"`
+	Schema JSON `json:"schema,omitzero"`
 
 	// Strict Whether the reply must fit the schema exactly; false by default.
 	Strict bool `json:"strict,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v JSONSchema) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *JSONSchema) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v JSONSchema) String() string { return printed(&v) }
 
 // MessageInputEntry A message given to the model.
 type MessageInputEntry struct {
@@ -781,6 +1177,15 @@ type MessageInputEntry struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v MessageInputEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *MessageInputEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v MessageInputEntry) String() string { return printed(&v) }
 
 // MessageOutputEntry A message that the model wrote.
 type MessageOutputEntry struct {
@@ -812,8 +1217,19 @@ type MessageOutputEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v MessageOutputEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *MessageOutputEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v MessageOutputEntry) String() string { return printed(&v) }
+
 // MessageOutputEvent The next piece of a message; the deltas of one message share its id.
 type MessageOutputEvent struct {
+	source source
+
 	// AgentID Id of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
@@ -841,6 +1257,25 @@ type MessageOutputEvent struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v MessageOutputEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *MessageOutputEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v MessageOutputEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v MessageOutputEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v MessageOutputEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *MessageOutputEvent) origin() *source { return &v.source }
 
 // MessageRole Who wrote a message.
 type MessageRole string
@@ -881,6 +1316,17 @@ type ModerationLLMV1CategoryThresholds struct {
 	ViolenceAndThreats *float64 `json:"violence_and_threats,omitempty"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ModerationLLMV1CategoryThresholds) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ModerationLLMV1CategoryThresholds) UnmarshalJSON(data []byte) error {
+	return unmarshal(data, v)
+}
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ModerationLLMV1CategoryThresholds) String() string { return printed(&v) }
+
 // ModerationLLMV1Config How the first moderation model is applied.
 type ModerationLLMV1Config struct {
 	// Action What follows when a score reaches its threshold; none by default.
@@ -895,6 +1341,15 @@ type ModerationLLMV1Config struct {
 	// ModelName Name of the moderation model, seldom set; mistral-moderation-2411 by default.
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ModerationLLMV1Config) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ModerationLLMV1Config) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ModerationLLMV1Config) String() string { return printed(&v) }
 
 // ModerationLLMV2CategoryThresholds Thresholds for the categories of the second moderation model; an unset one is the service's own.
 type ModerationLLMV2CategoryThresholds struct {
@@ -932,6 +1387,17 @@ type ModerationLLMV2CategoryThresholds struct {
 	ViolenceAndThreats *float64 `json:"violence_and_threats,omitempty"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ModerationLLMV2CategoryThresholds) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ModerationLLMV2CategoryThresholds) UnmarshalJSON(data []byte) error {
+	return unmarshal(data, v)
+}
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ModerationLLMV2CategoryThresholds) String() string { return printed(&v) }
+
 // ModerationLLMV2Config How the second moderation model is applied.
 type ModerationLLMV2Config struct {
 	// Action What follows when a score reaches its threshold; none by default.
@@ -947,14 +1413,32 @@ type ModerationLLMV2Config struct {
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ModerationLLMV2Config) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ModerationLLMV2Config) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ModerationLLMV2Config) String() string { return printed(&v) }
+
 // OAuth2TokenAuth An OAuth 2 access token that a connector authenticates with.
 type OAuth2TokenAuth struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type string `json:"type,omitempty,omitzero"`
 
 	// Value The access token.
-	Value string `json:"value"`
+	Value string `json:"value" print:"redacted"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v OAuth2TokenAuth) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *OAuth2TokenAuth) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v OAuth2TokenAuth) String() string { return printed(&v) }
 
 // Prediction Text that the reply is expected to contain, which makes generation faster where it does.
 type Prediction struct {
@@ -964,6 +1448,15 @@ type Prediction struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type string `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v Prediction) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *Prediction) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v Prediction) String() string { return printed(&v) }
 
 // ReasoningEffort How long a reasoning model thinks before it replies; not every model knows every level.
 type ReasoningEffort string
@@ -977,11 +1470,22 @@ type ReferenceChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ReferenceChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ReferenceChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ReferenceChunk) String() string { return printed(&v) }
+
 // RequestSource The places an agent can be made in.
 type RequestSource string
 
 // ResponseDoneEvent The last event of a complete stream; it carries the usage.
 type ResponseDoneEvent struct {
+	source source
+
 	// CreatedAt Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
@@ -992,8 +1496,29 @@ type ResponseDoneEvent struct {
 	Usage ConversationUsageInfo `json:"usage"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ResponseDoneEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ResponseDoneEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ResponseDoneEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ResponseDoneEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ResponseDoneEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ResponseDoneEvent) origin() *source { return &v.source }
+
 // ResponseErrorEvent The event that the response failed on the way; it ends the stream.
 type ResponseErrorEvent struct {
+	source source
+
 	// Code Number of the error.
 	Code int `json:"code"`
 
@@ -1007,6 +1532,25 @@ type ResponseErrorEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ResponseErrorEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ResponseErrorEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ResponseErrorEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ResponseErrorEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ResponseErrorEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ResponseErrorEvent) origin() *source { return &v.source }
+
 // ResponseFormat The form that the model's reply must have.
 type ResponseFormat struct {
 	// JSONSchema Schema that the reply must fit, when the type is json_schema.
@@ -1016,11 +1560,22 @@ type ResponseFormat struct {
 	Type ResponseFormats `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ResponseFormat) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ResponseFormat) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ResponseFormat) String() string { return printed(&v) }
+
 // ResponseFormats The forms of reply: free text, any JSON object (to be asked for in the prompt too), or JSON that fits a schema.
 type ResponseFormats string
 
 // ResponseStartedEvent The first event of a stream; it carries the conversation's id.
 type ResponseStartedEvent struct {
+	source source
+
 	// ConversationID Id of the conversation.
 	ConversationID string `json:"conversation_id"`
 
@@ -1030,6 +1585,25 @@ type ResponseStartedEvent struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ResponseStartedEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ResponseStartedEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ResponseStartedEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ResponseStartedEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ResponseStartedEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ResponseStartedEvent) origin() *source { return &v.source }
 
 // RestartConversationRequest A request to make a new conversation out of the beginning of a stored one.
 type RestartConversationRequest struct {
@@ -1052,7 +1626,7 @@ type RestartConversationRequest struct {
 	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
 
 	// Metadata Data of the caller's own, kept beside the object.
-	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
 	// Store Whether the service keeps the conversation, so that it can be read and appended to; true by default.
 	Store *bool `json:"store,omitempty"`
@@ -1060,6 +1634,15 @@ type RestartConversationRequest struct {
 	// Stream Whether to respond with server-sent events instead of one JSON object; false by default.
 	Stream bool `json:"stream,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v RestartConversationRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *RestartConversationRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v RestartConversationRequest) String() string { return printed(&v) }
 
 // StartConversationRequest A request to start a conversation with a model or an agent.
 type StartConversationRequest struct {
@@ -1088,7 +1671,7 @@ type StartConversationRequest struct {
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
 	// Metadata Data of the caller's own, kept beside the object.
-	Metadata MetadataDict `json:"metadata,omitempty,omitzero"`
+	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
 	// Model Name of the model to run; set this or `agent_id`.
 	Model string `json:"model,omitempty,omitzero"`
@@ -1106,12 +1689,21 @@ type StartConversationRequest struct {
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v StartConversationRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *StartConversationRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v StartConversationRequest) String() string { return printed(&v) }
+
 // StreamEvent The data of one server-sent event, told apart by `type`.
 //
 // The zero value holds nothing and is marshalled as null.
 type StreamEvent struct {
 	value StreamEventVariant
-	raw   json.RawMessage
+	raw   string
 }
 
 // StreamEventType The kinds of stream event.
@@ -1125,6 +1717,15 @@ type TextChunk struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v TextChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *TextChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v TextChunk) String() string { return printed(&v) }
 
 // ThinkChunk A piece of the model's thinking, set apart from its reply.
 type ThinkChunk struct {
@@ -1141,12 +1742,21 @@ type ThinkChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ThinkChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ThinkChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ThinkChunk) String() string { return printed(&v) }
+
 // Tool A tool the model may use, told apart by `type`.
 //
 // The zero value holds nothing and is marshalled as null.
 type Tool struct {
 	value ToolVariant
-	raw   json.RawMessage
+	raw   string
 }
 
 // ToolCallConfirmation The caller's answer to one call that needs confirmation.
@@ -1157,6 +1767,15 @@ type ToolCallConfirmation struct {
 	// ToolCallID Id of the call that this is the answer to.
 	ToolCallID string `json:"tool_call_id"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ToolCallConfirmation) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ToolCallConfirmation) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ToolCallConfirmation) String() string { return printed(&v) }
 
 // ToolChoiceEnum Whether the model calls tools: as it sees fit (auto), never (none), or in any case (any and required alike).
 type ToolChoiceEnum string
@@ -1173,17 +1792,31 @@ type ToolConfiguration struct {
 	RequiresConfirmation []string `json:"requires_confirmation,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ToolConfiguration) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ToolConfiguration) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ToolConfiguration) String() string { return printed(&v) }
+
 // ToolConfirmation The caller's answer to a call that needs confirmation.
 type ToolConfirmation string
 
 // ToolExecutionDeltaEvent The next piece of a tool execution's arguments; the service may add an undeclared `function`.
 type ToolExecutionDeltaEvent struct {
+	source source
+
 	// Arguments The next piece of the arguments' JSON text.
 	Arguments string `json:"arguments"`
 
 	// CreatedAt Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
+	// Function Name of the tool's function that was run.
+	Function string `json:"function,omitempty,omitzero"`
+
 	// ID Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
@@ -1197,16 +1830,40 @@ type ToolExecutionDeltaEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ToolExecutionDeltaEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ToolExecutionDeltaEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ToolExecutionDeltaEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ToolExecutionDeltaEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ToolExecutionDeltaEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ToolExecutionDeltaEvent) origin() *source { return &v.source }
+
 // ToolExecutionDoneEvent The event that a tool execution has ended; the service may add an undeclared `function`.
 type ToolExecutionDoneEvent struct {
+	source source
+
 	// CreatedAt Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// Function Name of the tool's function that was run.
+	Function string `json:"function,omitempty,omitzero"`
 
 	// ID Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
 	// Info What the tool reports about its run, in a form of its own.
-	Info ToolExecutionInfo `json:"info,omitempty,omitzero"`
+	Info JSON `json:"info,omitempty,omitzero"`
 
 	// Name Name of the tool that is run.
 	Name string `json:"name"`
@@ -1217,6 +1874,25 @@ type ToolExecutionDoneEvent struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ToolExecutionDoneEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ToolExecutionDoneEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ToolExecutionDoneEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ToolExecutionDoneEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ToolExecutionDoneEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ToolExecutionDoneEvent) origin() *source { return &v.source }
 
 // ToolExecutionEntry A run of a tool by the service, which may leave out `arguments` and add an undeclared `function`.
 type ToolExecutionEntry struct {
@@ -1232,11 +1908,14 @@ type ToolExecutionEntry struct {
 	// CreatedAt Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
+	// Function Name of the tool's function that was run.
+	Function string `json:"function,omitempty,omitzero"`
+
 	// ID Id of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
 	// Info What the tool reports about its run, in a form of its own.
-	Info ToolExecutionInfo `json:"info,omitempty,omitzero"`
+	Info JSON `json:"info,omitempty,omitzero"`
 
 	// Model Name of the model that produced the entry.
 	Model string `json:"model,omitempty,omitzero"`
@@ -1251,11 +1930,22 @@ type ToolExecutionEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ToolExecutionEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ToolExecutionEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ToolExecutionEntry) String() string { return printed(&v) }
+
 // ToolExecutionInfo Free-form facts about a tool execution; its `result` is a list of chunks, a JSON text or missing, as the tool has it.
 type ToolExecutionInfo = map[string]any
 
 // ToolExecutionStartedEvent The event that a tool execution begins; the service may add an undeclared `function`.
 type ToolExecutionStartedEvent struct {
+	source source
+
 	// AgentID Id of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
@@ -1264,6 +1954,9 @@ type ToolExecutionStartedEvent struct {
 
 	// CreatedAt Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
+
+	// Function Name of the tool's function that was run.
+	Function string `json:"function,omitempty,omitzero"`
 
 	// ID Id of the entry that the event belongs to.
 	ID string `json:"id"`
@@ -1280,6 +1973,25 @@ type ToolExecutionStartedEvent struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ToolExecutionStartedEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ToolExecutionStartedEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ToolExecutionStartedEvent) String() string { return printed(&v) }
+
+// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
+// included; nil if v was not decoded.
+func (v ToolExecutionStartedEvent) Raw() json.RawMessage { return v.source.raw() }
+
+// Mismatches returns the values of the JSON text that were left out, because they are not
+// of the declared type: the first hundred.
+func (v ToolExecutionStartedEvent) Mismatches() []Mismatch { return v.source.mismatches() }
+
+func (v *ToolExecutionStartedEvent) origin() *source { return &v.source }
 
 // ToolFileChunk A file that a tool made, such as an image.
 type ToolFileChunk struct {
@@ -1299,6 +2011,15 @@ type ToolFileChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ToolFileChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ToolFileChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ToolFileChunk) String() string { return printed(&v) }
+
 // ToolReferenceChunk A source that a tool found; the service may add an undeclared `source`.
 type ToolReferenceChunk struct {
 	// Description What the source says or is about.
@@ -1306,6 +2027,9 @@ type ToolReferenceChunk struct {
 
 	// Favicon URL of the source's icon.
 	Favicon string `json:"favicon,omitempty,omitzero"`
+
+	// Source Name of the source that the tool used.
+	Source string `json:"source,omitempty,omitzero"`
 
 	// Title Title of the source.
 	Title string `json:"title"`
@@ -1319,6 +2043,15 @@ type ToolReferenceChunk struct {
 	// URL URL of the source.
 	URL string `json:"url,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v ToolReferenceChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ToolReferenceChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ToolReferenceChunk) String() string { return printed(&v) }
 
 // ToolType The kinds of tool.
 type ToolType string
@@ -1344,7 +2077,7 @@ type UpdateAgentRequest struct {
 	Instructions *string `json:"instructions,omitempty"`
 
 	// Metadata Data of the caller's own, kept beside the object.
-	Metadata MetadataDict `json:"metadata,omitzero"`
+	Metadata JSON `json:"metadata,omitzero"`
 
 	// Model Name of the model.
 	Model *string `json:"model,omitempty"`
@@ -1359,13 +2092,22 @@ type UpdateAgentRequest struct {
 	VersionMessage *string `json:"version_message,omitempty"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v UpdateAgentRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *UpdateAgentRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v UpdateAgentRequest) String() string { return printed(&v) }
+
 // ValidationError One thing that is wrong with a request.
 type ValidationError struct {
 	// Ctx Further facts about the error.
-	Ctx map[string]interface{} `json:"ctx,omitempty,omitzero"`
+	Ctx JSON `json:"ctx,omitempty,omitzero"`
 
 	// Input The value that was refused.
-	Input interface{} `json:"input,omitempty,omitzero"`
+	Input JSON `json:"input,omitempty,omitzero"`
 
 	// Loc Path to the value that is wrong: names and list positions, from the outside in.
 	Loc []StringOrInteger `json:"loc"`
@@ -1377,6 +2119,15 @@ type ValidationError struct {
 	Type string `json:"type"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v ValidationError) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *ValidationError) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v ValidationError) String() string { return printed(&v) }
+
 // WebSearchPremiumTool The built-in tool that lets the model search the web, news agencies included.
 type WebSearchPremiumTool struct {
 	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
@@ -1386,6 +2137,15 @@ type WebSearchPremiumTool struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
+// MarshalJSON encodes the fields that are set.
+func (v WebSearchPremiumTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *WebSearchPremiumTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v WebSearchPremiumTool) String() string { return printed(&v) }
+
 // WebSearchTool The built-in tool that lets the model search the web.
 type WebSearchTool struct {
 	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
@@ -1394,6 +2154,15 @@ type WebSearchTool struct {
 	// Type The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
+
+// MarshalJSON encodes the fields that are set.
+func (v WebSearchTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+func (v *WebSearchTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
+
+// String returns the fields that are set as JSON, cut if it is long.
+func (v WebSearchTool) String() string { return printed(&v) }
 
 // ListAgentsParams defines parameters for ListAgents.
 type ListAgentsParams struct {
@@ -1529,21 +2298,23 @@ func (v OAuth2TokenAuth) asConnectorAuth() ConnectorAuthVariant {
 }
 
 // UnknownConnectorAuth is the variant of a type that this version of the package
-// does not know, or one that does not have the form its type promises.
-// It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshalled as it came.
 type UnknownConnectorAuth struct {
 	// Type is the value of "type"; empty when there is none.
 	Type string
 	// Raw is the JSON text as it came.
 	Raw json.RawMessage
-	// Err says why a known type could not be decoded; nil when the type is unknown.
-	Err error
 }
 
 func (v UnknownConnectorAuth) asConnectorAuth() ConnectorAuthVariant { return v }
 
-// MarshalJSON returns Raw.
-func (v UnknownConnectorAuth) MarshalJSON() ([]byte, error) { return rawOrNull(v.Raw), nil }
+// MarshalJSON returns Raw; null if that is empty.
+func (v UnknownConnectorAuth) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// String returns the beginning of Raw.
+func (v UnknownConnectorAuth) String() string { return printed(&v) }
+
+func (v *UnknownConnectorAuth) writeJSON(w *output) { w.unknown(v.Type, v.Raw, true) }
 
 // NewConnectorAuth wraps one of the variants and sets its type.
 func NewConnectorAuth(v ConnectorAuthVariant) ConnectorAuth {
@@ -1556,55 +2327,39 @@ func NewConnectorAuth(v ConnectorAuthVariant) ConnectorAuth {
 // Value returns the variant, for a type switch; nil for the zero ConnectorAuth.
 func (u ConnectorAuth) Value() ConnectorAuthVariant { return u.value }
 
-// Raw returns the JSON text that u was decoded from, unknown fields included;
-// nil when u was not decoded. It must not be modified.
-func (u ConnectorAuth) Raw() json.RawMessage { return u.raw }
+// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
+// included; nil if u was not decoded.
+func (u ConnectorAuth) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
 func (u ConnectorAuth) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
-func (u ConnectorAuth) MarshalJSON() ([]byte, error) {
-	if u.raw != nil {
-		return u.raw, nil
-	}
-	return json.Marshal(u.value)
+func (u ConnectorAuth) MarshalJSON() ([]byte, error) { return marshal(&u) }
+
+// UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
+// properties data has. It fails only if data is not JSON: see [Mismatch].
+func (u *ConnectorAuth) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
+
+// String returns the variant as JSON, cut if it is long.
+func (u ConnectorAuth) String() string { return printed(&u) }
+
+func (u *ConnectorAuth) writeJSON(w *output) { w.variant(u.value, u.raw) }
+
+func (u *ConnectorAuth) readJSON(v value) {
+	u.raw = v.text()
+	u.value = connectorAuthUnion.read(v, "")
 }
 
-// UnmarshalJSON decodes the variant that "type" names. It fails for nothing
-// that is JSON: what it cannot decode becomes an [UnknownConnectorAuth].
-func (u *ConnectorAuth) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	u.raw = bytes.Clone(data)
-	u.value = DecodeConnectorAuth(typeOf(u.raw), u.raw)
-	return nil
+var connectorAuthUnion = union[ConnectorAuthVariant]{
+	variants: map[string]variant[ConnectorAuthVariant]{
+		"api-key":      variantOf[ConnectorAuthVariant, APIKeyAuth](),
+		"oauth2-token": variantOf[ConnectorAuthVariant, OAuth2TokenAuth](),
+	},
+	unknown: func(name string, raw json.RawMessage) ConnectorAuthVariant {
+		return UnknownConnectorAuth{Type: name, Raw: raw}
+	},
 }
-
-// DecodeConnectorAuth decodes data as the variant of the given type. The result may
-// keep data, when it is an [UnknownConnectorAuth].
-func DecodeConnectorAuth(variant string, data []byte) ConnectorAuthVariant {
-	var err error
-	switch variant {
-	case "api-key":
-		var v APIKeyAuth
-		if v, err = decodeConnectorAuthAsAPIKeyAuth(data); err == nil {
-			return v
-		}
-	case "oauth2-token":
-		var v OAuth2TokenAuth
-		if v, err = decodeConnectorAuthAsOAuth2TokenAuth(data); err == nil {
-			return v
-		}
-	}
-	return UnknownConnectorAuth{Type: variant, Raw: data, Err: err}
-}
-
-var (
-	decodeConnectorAuthAsAPIKeyAuth      = decoder[APIKeyAuth]()
-	decodeConnectorAuthAsOAuth2TokenAuth = decoder[OAuth2TokenAuth]()
-)
 
 // ContentChunkVariant is one of [DocumentURLChunk], [ImageURLChunk], [ReferenceChunk], [TextChunk], [ThinkChunk], [ToolFileChunk], [ToolReferenceChunk] or [UnknownContentChunk].
 type ContentChunkVariant interface {
@@ -1648,21 +2403,23 @@ func (v ToolReferenceChunk) asContentChunk() ContentChunkVariant {
 }
 
 // UnknownContentChunk is the variant of a type that this version of the package
-// does not know, or one that does not have the form its type promises.
-// It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshalled as it came.
 type UnknownContentChunk struct {
 	// Type is the value of "type"; empty when there is none.
 	Type string
 	// Raw is the JSON text as it came.
 	Raw json.RawMessage
-	// Err says why a known type could not be decoded; nil when the type is unknown.
-	Err error
 }
 
 func (v UnknownContentChunk) asContentChunk() ContentChunkVariant { return v }
 
-// MarshalJSON returns Raw.
-func (v UnknownContentChunk) MarshalJSON() ([]byte, error) { return rawOrNull(v.Raw), nil }
+// MarshalJSON returns Raw; null if that is empty.
+func (v UnknownContentChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// String returns the beginning of Raw.
+func (v UnknownContentChunk) String() string { return printed(&v) }
+
+func (v *UnknownContentChunk) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
 // NewContentChunk wraps one of the variants and sets its type.
 func NewContentChunk(v ContentChunkVariant) ContentChunk {
@@ -1675,85 +2432,44 @@ func NewContentChunk(v ContentChunkVariant) ContentChunk {
 // Value returns the variant, for a type switch; nil for the zero ContentChunk.
 func (u ContentChunk) Value() ContentChunkVariant { return u.value }
 
-// Raw returns the JSON text that u was decoded from, unknown fields included;
-// nil when u was not decoded. It must not be modified.
-func (u ContentChunk) Raw() json.RawMessage { return u.raw }
+// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
+// included; nil if u was not decoded.
+func (u ContentChunk) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
 func (u ContentChunk) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
-func (u ContentChunk) MarshalJSON() ([]byte, error) {
-	if u.raw != nil {
-		return u.raw, nil
-	}
-	return json.Marshal(u.value)
+func (u ContentChunk) MarshalJSON() ([]byte, error) { return marshal(&u) }
+
+// UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
+// properties data has. It fails only if data is not JSON: see [Mismatch].
+func (u *ContentChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
+
+// String returns the variant as JSON, cut if it is long.
+func (u ContentChunk) String() string { return printed(&u) }
+
+func (u *ContentChunk) writeJSON(w *output) { w.variant(u.value, u.raw) }
+
+func (u *ContentChunk) readJSON(v value) {
+	u.raw = v.text()
+	u.value = contentChunkUnion.read(v, "")
 }
 
-// UnmarshalJSON decodes the variant that "type" names. It fails for nothing
-// that is JSON: what it cannot decode becomes an [UnknownContentChunk].
-func (u *ContentChunk) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	u.raw = bytes.Clone(data)
-	u.value = DecodeContentChunk(typeOf(u.raw), u.raw)
-	return nil
+var contentChunkUnion = union[ContentChunkVariant]{
+	variants: map[string]variant[ContentChunkVariant]{
+		"document_url":   variantOf[ContentChunkVariant, DocumentURLChunk](),
+		"image_url":      variantOf[ContentChunkVariant, ImageURLChunk](),
+		"reference":      variantOf[ContentChunkVariant, ReferenceChunk](),
+		"text":           variantOf[ContentChunkVariant, TextChunk](),
+		"thinking":       variantOf[ContentChunkVariant, ThinkChunk](),
+		"tool_file":      variantOf[ContentChunkVariant, ToolFileChunk](),
+		"tool_reference": variantOf[ContentChunkVariant, ToolReferenceChunk](),
+	},
+	unknown: func(name string, raw json.RawMessage) ContentChunkVariant {
+		return UnknownContentChunk{Type: name, Raw: raw}
+	},
 }
-
-// DecodeContentChunk decodes data as the variant of the given type. The result may
-// keep data, when it is an [UnknownContentChunk].
-func DecodeContentChunk(variant string, data []byte) ContentChunkVariant {
-	var err error
-	switch variant {
-	case "document_url":
-		var v DocumentURLChunk
-		if v, err = decodeContentChunkAsDocumentURLChunk(data); err == nil {
-			return v
-		}
-	case "image_url":
-		var v ImageURLChunk
-		if v, err = decodeContentChunkAsImageURLChunk(data); err == nil {
-			return v
-		}
-	case "reference":
-		var v ReferenceChunk
-		if v, err = decodeContentChunkAsReferenceChunk(data); err == nil {
-			return v
-		}
-	case "text":
-		var v TextChunk
-		if v, err = decodeContentChunkAsTextChunk(data); err == nil {
-			return v
-		}
-	case "thinking":
-		var v ThinkChunk
-		if v, err = decodeContentChunkAsThinkChunk(data); err == nil {
-			return v
-		}
-	case "tool_file":
-		var v ToolFileChunk
-		if v, err = decodeContentChunkAsToolFileChunk(data); err == nil {
-			return v
-		}
-	case "tool_reference":
-		var v ToolReferenceChunk
-		if v, err = decodeContentChunkAsToolReferenceChunk(data); err == nil {
-			return v
-		}
-	}
-	return UnknownContentChunk{Type: variant, Raw: data, Err: err}
-}
-
-var (
-	decodeContentChunkAsDocumentURLChunk   = decoder[DocumentURLChunk]()
-	decodeContentChunkAsImageURLChunk      = decoder[ImageURLChunk]()
-	decodeContentChunkAsReferenceChunk     = decoder[ReferenceChunk]()
-	decodeContentChunkAsTextChunk          = decoder[TextChunk]()
-	decodeContentChunkAsThinkChunk         = decoder[ThinkChunk]()
-	decodeContentChunkAsToolFileChunk      = decoder[ToolFileChunk]()
-	decodeContentChunkAsToolReferenceChunk = decoder[ToolReferenceChunk]()
-)
 
 // EntryVariant is one of [AgentHandoffEntry], [FunctionCallEntry], [FunctionResultEntry], [MessageInputEntry], [MessageOutputEntry], [ToolExecutionEntry] or [UnknownEntry].
 type EntryVariant interface {
@@ -1792,21 +2508,23 @@ func (v ToolExecutionEntry) asEntry() EntryVariant {
 }
 
 // UnknownEntry is the variant of a type that this version of the package
-// does not know, or one that does not have the form its type promises.
-// It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshalled as it came.
 type UnknownEntry struct {
 	// Type is the value of "type"; empty when there is none.
 	Type string
 	// Raw is the JSON text as it came.
 	Raw json.RawMessage
-	// Err says why a known type could not be decoded; nil when the type is unknown.
-	Err error
 }
 
 func (v UnknownEntry) asEntry() EntryVariant { return v }
 
-// MarshalJSON returns Raw.
-func (v UnknownEntry) MarshalJSON() ([]byte, error) { return rawOrNull(v.Raw), nil }
+// MarshalJSON returns Raw; null if that is empty.
+func (v UnknownEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// String returns the beginning of Raw.
+func (v UnknownEntry) String() string { return printed(&v) }
+
+func (v *UnknownEntry) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
 // NewEntry wraps one of the variants and sets its type.
 func NewEntry(v EntryVariant) Entry {
@@ -1819,79 +2537,41 @@ func NewEntry(v EntryVariant) Entry {
 // Value returns the variant, for a type switch; nil for the zero Entry.
 func (u Entry) Value() EntryVariant { return u.value }
 
-// Raw returns the JSON text that u was decoded from, unknown fields included;
-// nil when u was not decoded. It must not be modified.
-func (u Entry) Raw() json.RawMessage { return u.raw }
+// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
+// included; nil if u was not decoded.
+func (u Entry) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
 func (u Entry) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
-func (u Entry) MarshalJSON() ([]byte, error) {
-	if u.raw != nil {
-		return u.raw, nil
-	}
-	return json.Marshal(u.value)
+func (u Entry) MarshalJSON() ([]byte, error) { return marshal(&u) }
+
+// UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
+// properties data has. It fails only if data is not JSON: see [Mismatch].
+func (u *Entry) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
+
+// String returns the variant as JSON, cut if it is long.
+func (u Entry) String() string { return printed(&u) }
+
+func (u *Entry) writeJSON(w *output) { w.variant(u.value, u.raw) }
+
+func (u *Entry) readJSON(v value) {
+	u.raw = v.text()
+	u.value = entryUnion.read(v, "")
 }
 
-// UnmarshalJSON decodes the variant that "type" names. It fails for nothing
-// that is JSON: what it cannot decode becomes an [UnknownEntry].
-func (u *Entry) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	u.raw = bytes.Clone(data)
-	u.value = DecodeEntry(typeOf(u.raw), u.raw)
-	return nil
+var entryUnion = union[EntryVariant]{
+	variants: map[string]variant[EntryVariant]{
+		"agent.handoff":   variantOf[EntryVariant, AgentHandoffEntry](),
+		"function.call":   variantOf[EntryVariant, FunctionCallEntry](),
+		"function.result": variantOf[EntryVariant, FunctionResultEntry](),
+		"message.input":   variantOf[EntryVariant, MessageInputEntry](),
+		"message.output":  variantOf[EntryVariant, MessageOutputEntry](),
+		"tool.execution":  variantOf[EntryVariant, ToolExecutionEntry](),
+	},
+	unknown: func(name string, raw json.RawMessage) EntryVariant { return UnknownEntry{Type: name, Raw: raw} },
 }
-
-// DecodeEntry decodes data as the variant of the given type. The result may
-// keep data, when it is an [UnknownEntry].
-func DecodeEntry(variant string, data []byte) EntryVariant {
-	var err error
-	switch variant {
-	case "agent.handoff":
-		var v AgentHandoffEntry
-		if v, err = decodeEntryAsAgentHandoffEntry(data); err == nil {
-			return v
-		}
-	case "function.call":
-		var v FunctionCallEntry
-		if v, err = decodeEntryAsFunctionCallEntry(data); err == nil {
-			return v
-		}
-	case "function.result":
-		var v FunctionResultEntry
-		if v, err = decodeEntryAsFunctionResultEntry(data); err == nil {
-			return v
-		}
-	case "message.input":
-		var v MessageInputEntry
-		if v, err = decodeEntryAsMessageInputEntry(data); err == nil {
-			return v
-		}
-	case "message.output":
-		var v MessageOutputEntry
-		if v, err = decodeEntryAsMessageOutputEntry(data); err == nil {
-			return v
-		}
-	case "tool.execution":
-		var v ToolExecutionEntry
-		if v, err = decodeEntryAsToolExecutionEntry(data); err == nil {
-			return v
-		}
-	}
-	return UnknownEntry{Type: variant, Raw: data, Err: err}
-}
-
-var (
-	decodeEntryAsAgentHandoffEntry   = decoder[AgentHandoffEntry]()
-	decodeEntryAsFunctionCallEntry   = decoder[FunctionCallEntry]()
-	decodeEntryAsFunctionResultEntry = decoder[FunctionResultEntry]()
-	decodeEntryAsMessageInputEntry   = decoder[MessageInputEntry]()
-	decodeEntryAsMessageOutputEntry  = decoder[MessageOutputEntry]()
-	decodeEntryAsToolExecutionEntry  = decoder[ToolExecutionEntry]()
-)
 
 // StreamEventVariant is one of [AgentHandoffDoneEvent], [AgentHandoffStartedEvent], [ResponseDoneEvent], [ResponseErrorEvent], [ResponseStartedEvent], [FunctionCallEvent], [MessageOutputEvent], [ToolExecutionDeltaEvent], [ToolExecutionDoneEvent], [ToolExecutionStartedEvent] or [UnknownStreamEvent].
 type StreamEventVariant interface {
@@ -1950,21 +2630,23 @@ func (v ToolExecutionStartedEvent) asStreamEvent() StreamEventVariant {
 }
 
 // UnknownStreamEvent is the variant of a type that this version of the package
-// does not know, or one that does not have the form its type promises.
-// It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshalled as it came.
 type UnknownStreamEvent struct {
 	// Type is the value of "type"; empty when there is none.
 	Type string
 	// Raw is the JSON text as it came.
 	Raw json.RawMessage
-	// Err says why a known type could not be decoded; nil when the type is unknown.
-	Err error
 }
 
 func (v UnknownStreamEvent) asStreamEvent() StreamEventVariant { return v }
 
-// MarshalJSON returns Raw.
-func (v UnknownStreamEvent) MarshalJSON() ([]byte, error) { return rawOrNull(v.Raw), nil }
+// MarshalJSON returns Raw; null if that is empty.
+func (v UnknownStreamEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// String returns the beginning of Raw.
+func (v UnknownStreamEvent) String() string { return printed(&v) }
+
+func (v *UnknownStreamEvent) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
 // NewStreamEvent wraps one of the variants and sets its type.
 func NewStreamEvent(v StreamEventVariant) StreamEvent {
@@ -1977,103 +2659,47 @@ func NewStreamEvent(v StreamEventVariant) StreamEvent {
 // Value returns the variant, for a type switch; nil for the zero StreamEvent.
 func (u StreamEvent) Value() StreamEventVariant { return u.value }
 
-// Raw returns the JSON text that u was decoded from, unknown fields included;
-// nil when u was not decoded. It must not be modified.
-func (u StreamEvent) Raw() json.RawMessage { return u.raw }
+// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
+// included; nil if u was not decoded.
+func (u StreamEvent) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
 func (u StreamEvent) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
-func (u StreamEvent) MarshalJSON() ([]byte, error) {
-	if u.raw != nil {
-		return u.raw, nil
-	}
-	return json.Marshal(u.value)
+func (u StreamEvent) MarshalJSON() ([]byte, error) { return marshal(&u) }
+
+// UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
+// properties data has. It fails only if data is not JSON: see [Mismatch].
+func (u *StreamEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
+
+// String returns the variant as JSON, cut if it is long.
+func (u StreamEvent) String() string { return printed(&u) }
+
+func (u *StreamEvent) writeJSON(w *output) { w.variant(u.value, u.raw) }
+
+func (u *StreamEvent) readJSON(v value) {
+	u.raw = v.text()
+	u.value = streamEventUnion.read(v, "")
 }
 
-// UnmarshalJSON decodes the variant that "type" names. It fails for nothing
-// that is JSON: what it cannot decode becomes an [UnknownStreamEvent].
-func (u *StreamEvent) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	u.raw = bytes.Clone(data)
-	u.value = DecodeStreamEvent(typeOf(u.raw), u.raw)
-	return nil
+var streamEventUnion = union[StreamEventVariant]{
+	variants: map[string]variant[StreamEventVariant]{
+		"agent.handoff.done":            variantOf[StreamEventVariant, AgentHandoffDoneEvent](),
+		"agent.handoff.started":         variantOf[StreamEventVariant, AgentHandoffStartedEvent](),
+		"conversation.response.done":    variantOf[StreamEventVariant, ResponseDoneEvent](),
+		"conversation.response.error":   variantOf[StreamEventVariant, ResponseErrorEvent](),
+		"conversation.response.started": variantOf[StreamEventVariant, ResponseStartedEvent](),
+		"function.call.delta":           variantOf[StreamEventVariant, FunctionCallEvent](),
+		"message.output.delta":          variantOf[StreamEventVariant, MessageOutputEvent](),
+		"tool.execution.delta":          variantOf[StreamEventVariant, ToolExecutionDeltaEvent](),
+		"tool.execution.done":           variantOf[StreamEventVariant, ToolExecutionDoneEvent](),
+		"tool.execution.started":        variantOf[StreamEventVariant, ToolExecutionStartedEvent](),
+	},
+	unknown: func(name string, raw json.RawMessage) StreamEventVariant {
+		return UnknownStreamEvent{Type: name, Raw: raw}
+	},
 }
-
-// DecodeStreamEvent decodes data as the variant of the given type. The result may
-// keep data, when it is an [UnknownStreamEvent].
-func DecodeStreamEvent(variant string, data []byte) StreamEventVariant {
-	var err error
-	switch variant {
-	case "agent.handoff.done":
-		var v AgentHandoffDoneEvent
-		if v, err = decodeStreamEventAsAgentHandoffDoneEvent(data); err == nil {
-			return v
-		}
-	case "agent.handoff.started":
-		var v AgentHandoffStartedEvent
-		if v, err = decodeStreamEventAsAgentHandoffStartedEvent(data); err == nil {
-			return v
-		}
-	case "conversation.response.done":
-		var v ResponseDoneEvent
-		if v, err = decodeStreamEventAsResponseDoneEvent(data); err == nil {
-			return v
-		}
-	case "conversation.response.error":
-		var v ResponseErrorEvent
-		if v, err = decodeStreamEventAsResponseErrorEvent(data); err == nil {
-			return v
-		}
-	case "conversation.response.started":
-		var v ResponseStartedEvent
-		if v, err = decodeStreamEventAsResponseStartedEvent(data); err == nil {
-			return v
-		}
-	case "function.call.delta":
-		var v FunctionCallEvent
-		if v, err = decodeStreamEventAsFunctionCallEvent(data); err == nil {
-			return v
-		}
-	case "message.output.delta":
-		var v MessageOutputEvent
-		if v, err = decodeStreamEventAsMessageOutputEvent(data); err == nil {
-			return v
-		}
-	case "tool.execution.delta":
-		var v ToolExecutionDeltaEvent
-		if v, err = decodeStreamEventAsToolExecutionDeltaEvent(data); err == nil {
-			return v
-		}
-	case "tool.execution.done":
-		var v ToolExecutionDoneEvent
-		if v, err = decodeStreamEventAsToolExecutionDoneEvent(data); err == nil {
-			return v
-		}
-	case "tool.execution.started":
-		var v ToolExecutionStartedEvent
-		if v, err = decodeStreamEventAsToolExecutionStartedEvent(data); err == nil {
-			return v
-		}
-	}
-	return UnknownStreamEvent{Type: variant, Raw: data, Err: err}
-}
-
-var (
-	decodeStreamEventAsAgentHandoffDoneEvent     = decoder[AgentHandoffDoneEvent]()
-	decodeStreamEventAsAgentHandoffStartedEvent  = decoder[AgentHandoffStartedEvent]()
-	decodeStreamEventAsResponseDoneEvent         = decoder[ResponseDoneEvent]()
-	decodeStreamEventAsResponseErrorEvent        = decoder[ResponseErrorEvent]()
-	decodeStreamEventAsResponseStartedEvent      = decoder[ResponseStartedEvent]()
-	decodeStreamEventAsFunctionCallEvent         = decoder[FunctionCallEvent]()
-	decodeStreamEventAsMessageOutputEvent        = decoder[MessageOutputEvent]()
-	decodeStreamEventAsToolExecutionDeltaEvent   = decoder[ToolExecutionDeltaEvent]()
-	decodeStreamEventAsToolExecutionDoneEvent    = decoder[ToolExecutionDoneEvent]()
-	decodeStreamEventAsToolExecutionStartedEvent = decoder[ToolExecutionStartedEvent]()
-)
 
 // ToolVariant is one of [CodeInterpreterTool], [CustomConnector], [DocumentLibraryTool], [FunctionTool], [ImageGenerationTool], [WebSearchTool], [WebSearchPremiumTool] or [UnknownTool].
 type ToolVariant interface {
@@ -2117,21 +2743,23 @@ func (v WebSearchPremiumTool) asTool() ToolVariant {
 }
 
 // UnknownTool is the variant of a type that this version of the package
-// does not know, or one that does not have the form its type promises.
-// It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshalled as it came.
 type UnknownTool struct {
 	// Type is the value of "type"; empty when there is none.
 	Type string
 	// Raw is the JSON text as it came.
 	Raw json.RawMessage
-	// Err says why a known type could not be decoded; nil when the type is unknown.
-	Err error
 }
 
 func (v UnknownTool) asTool() ToolVariant { return v }
 
-// MarshalJSON returns Raw.
-func (v UnknownTool) MarshalJSON() ([]byte, error) { return rawOrNull(v.Raw), nil }
+// MarshalJSON returns Raw; null if that is empty.
+func (v UnknownTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
+
+// String returns the beginning of Raw.
+func (v UnknownTool) String() string { return printed(&v) }
+
+func (v *UnknownTool) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
 // NewTool wraps one of the variants and sets its type.
 func NewTool(v ToolVariant) Tool {
@@ -2144,85 +2772,42 @@ func NewTool(v ToolVariant) Tool {
 // Value returns the variant, for a type switch; nil for the zero Tool.
 func (u Tool) Value() ToolVariant { return u.value }
 
-// Raw returns the JSON text that u was decoded from, unknown fields included;
-// nil when u was not decoded. It must not be modified.
-func (u Tool) Raw() json.RawMessage { return u.raw }
+// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
+// included; nil if u was not decoded.
+func (u Tool) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
 func (u Tool) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
-func (u Tool) MarshalJSON() ([]byte, error) {
-	if u.raw != nil {
-		return u.raw, nil
-	}
-	return json.Marshal(u.value)
+func (u Tool) MarshalJSON() ([]byte, error) { return marshal(&u) }
+
+// UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
+// properties data has. It fails only if data is not JSON: see [Mismatch].
+func (u *Tool) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
+
+// String returns the variant as JSON, cut if it is long.
+func (u Tool) String() string { return printed(&u) }
+
+func (u *Tool) writeJSON(w *output) { w.variant(u.value, u.raw) }
+
+func (u *Tool) readJSON(v value) {
+	u.raw = v.text()
+	u.value = toolUnion.read(v, "")
 }
 
-// UnmarshalJSON decodes the variant that "type" names. It fails for nothing
-// that is JSON: what it cannot decode becomes an [UnknownTool].
-func (u *Tool) UnmarshalJSON(data []byte) error {
-	if string(data) == "null" {
-		return nil
-	}
-	u.raw = bytes.Clone(data)
-	u.value = DecodeTool(typeOf(u.raw), u.raw)
-	return nil
+var toolUnion = union[ToolVariant]{
+	variants: map[string]variant[ToolVariant]{
+		"code_interpreter":   variantOf[ToolVariant, CodeInterpreterTool](),
+		"connector":          variantOf[ToolVariant, CustomConnector](),
+		"document_library":   variantOf[ToolVariant, DocumentLibraryTool](),
+		"function":           variantOf[ToolVariant, FunctionTool](),
+		"image_generation":   variantOf[ToolVariant, ImageGenerationTool](),
+		"web_search":         variantOf[ToolVariant, WebSearchTool](),
+		"web_search_premium": variantOf[ToolVariant, WebSearchPremiumTool](),
+	},
+	unknown: func(name string, raw json.RawMessage) ToolVariant { return UnknownTool{Type: name, Raw: raw} },
 }
-
-// DecodeTool decodes data as the variant of the given type. The result may
-// keep data, when it is an [UnknownTool].
-func DecodeTool(variant string, data []byte) ToolVariant {
-	var err error
-	switch variant {
-	case "code_interpreter":
-		var v CodeInterpreterTool
-		if v, err = decodeToolAsCodeInterpreterTool(data); err == nil {
-			return v
-		}
-	case "connector":
-		var v CustomConnector
-		if v, err = decodeToolAsCustomConnector(data); err == nil {
-			return v
-		}
-	case "document_library":
-		var v DocumentLibraryTool
-		if v, err = decodeToolAsDocumentLibraryTool(data); err == nil {
-			return v
-		}
-	case "function":
-		var v FunctionTool
-		if v, err = decodeToolAsFunctionTool(data); err == nil {
-			return v
-		}
-	case "image_generation":
-		var v ImageGenerationTool
-		if v, err = decodeToolAsImageGenerationTool(data); err == nil {
-			return v
-		}
-	case "web_search":
-		var v WebSearchTool
-		if v, err = decodeToolAsWebSearchTool(data); err == nil {
-			return v
-		}
-	case "web_search_premium":
-		var v WebSearchPremiumTool
-		if v, err = decodeToolAsWebSearchPremiumTool(data); err == nil {
-			return v
-		}
-	}
-	return UnknownTool{Type: variant, Raw: data, Err: err}
-}
-
-var (
-	decodeToolAsCodeInterpreterTool  = decoder[CodeInterpreterTool]()
-	decodeToolAsCustomConnector      = decoder[CustomConnector]()
-	decodeToolAsDocumentLibraryTool  = decoder[DocumentLibraryTool]()
-	decodeToolAsFunctionTool         = decoder[FunctionTool]()
-	decodeToolAsImageGenerationTool  = decoder[ImageGenerationTool]()
-	decodeToolAsWebSearchTool        = decoder[WebSearchTool]()
-	decodeToolAsWebSearchPremiumTool = decoder[WebSearchPremiumTool]()
-)
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error

@@ -14,6 +14,11 @@
 //		fmt.Println(e.Type, string(e.Raw))
 //	}
 //
+// Reading is lenient: a value of another type than the document declares is left out, and
+// Mismatches of the response returns it. Raw of a response, an event or a union returns the
+// JSON as it came. Free-form values are of type [JSON]. Printed, a value of this package
+// is short JSON without secrets.
+//
 // A field of a request is a pointer only where its zero value means something else
 // than unset, and so are all parameters of queries. Nothing that is unset is sent;
 // of the lists and maps of [UpdateAgentRequest], those that are nil.

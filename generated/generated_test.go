@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
@@ -30,13 +29,13 @@ func TestUnionsKeepWhatTheyWereDecodedFrom(t *testing.T) {
 		`{ "content" : "a \"type\": \"b\"", "type" : "message.output" }`: generated.MessageOutputEntry{
 			Type: "message.output", Content: generated.NewTextContent(`a "type": "b"`)},
 		`{"info":{"type":"x"},"type":"tool.execution","name":"n"}`: generated.ToolExecutionEntry{
-			Type: "tool.execution", Name: "n", Info: map[string]any{"type": "x"}},
+			Type: "tool.execution", Name: "n", Info: generated.JSONText(`{"type":"x"}`)},
 		`{"type":"from.tomorrow","a":1}`: generated.UnknownEntry{Type: "from.tomorrow", Raw: json.RawMessage(`{"type":"from.tomorrow","a":1}`)},
 		`{"a":"type","b":1}`:             generated.UnknownEntry{Raw: json.RawMessage(`{"a":"type","b":1}`)},
 		`{"type":7}`:                     generated.UnknownEntry{Raw: json.RawMessage(`{"type":7}`)},
 		`["type"]`:                       generated.UnknownEntry{Raw: json.RawMessage(`["type"]`)},
 		`"type"`:                         generated.UnknownEntry{Raw: json.RawMessage(`"type"`)},
-		`{"type":"t\u0079pe\\"}`:         generated.UnknownEntry{Type: `t\u0079pe\\`, Raw: json.RawMessage(`{"type":"t\u0079pe\\"}`)},
+		`{"type":"t\u0079pe\\"}`:         generated.UnknownEntry{Type: `type\`, Raw: json.RawMessage(`{"type":"t\u0079pe\\"}`)},
 	} {
 		entry, again := decode[generated.Entry](t, text)
 		if !reflect.DeepEqual(entry.Value(), want) {
@@ -46,15 +45,6 @@ func TestUnionsKeepWhatTheyWereDecodedFrom(t *testing.T) {
 			t.Errorf("%s is encoded again as %s", text, again)
 		}
 	}
-	var wrong generated.UnknownEntry
-	if entry, _ := decode[generated.Entry](t, `{"type":"message.input","role":{}}`); !errorsAs(entry.Value(), &wrong) || wrong.Err == nil || wrong.Type != "message.input" {
-		t.Errorf("an entry of another form is %#v", entry.Value())
-	}
-}
-
-func errorsAs(value generated.EntryVariant, target *generated.UnknownEntry) (ok bool) {
-	*target, ok = value.(generated.UnknownEntry)
-	return ok
 }
 
 func TestUnionsAreMade(t *testing.T) {
@@ -102,7 +92,7 @@ func TestScalarUnions(t *testing.T) {
 	if v, _ := decode[generated.CompletionArgsStop](t, `"END"`); !reflect.DeepEqual(v, generated.CompletionArgsStop{"END"}) {
 		t.Errorf("a single stop is %v", v)
 	}
-	for text, want := range map[string]generated.FunctionCallEntryArguments{`"{\"a\":1}"`: `{"a":1}`, `{"a":1}`: `{"a":1}`, `""`: "", `null`: ""} {
+	for text, want := range map[string]generated.FunctionCallEntryArguments{`"{\"a\":1}"`: `{"a":1}`, `{"a":1}`: `{"a":1}`, `""`: "{}", `null`: "", `[1]`: `[1]`} {
 		if v, _ := decode[generated.FunctionCallEntryArguments](t, text); v != want {
 			t.Errorf("arguments %s are %q, want %q", text, v, want)
 		}
@@ -113,82 +103,25 @@ func TestScalarUnions(t *testing.T) {
 	if v, _ := decode[generated.ImageURLChunk](t, `{"type":"image_url","image_url":{"url":"u","detail":"low"}}`); v.ImageURL.Detail != "low" {
 		t.Errorf("an image with details is %+v", v)
 	}
-	for _, wrong := range []any{new(generated.ConversationInputs), new(generated.MessageContent), new(generated.StringOrInteger), new(generated.Timestamp)} {
-		if err := json.Unmarshal([]byte(`true`), wrong); err == nil || !strings.Contains(err.Error(), "have true") {
-			t.Errorf("%T takes a boolean: %v", wrong, err)
+	for _, value := range []interface{ IsZero() bool }{new(generated.ConversationInputs), new(generated.MessageContent), new(generated.Timestamp)} {
+		if err := json.Unmarshal([]byte(`true`), value); err != nil || !value.IsZero() {
+			t.Errorf("%T of a boolean is %v: %v", value, value, err)
 		}
 	}
 }
 
-func TestTimestamp(t *testing.T) {
-	t.Parallel()
-	noon := time.Date(2026, 1, 2, 12, 0, 0, 500e6, time.UTC)
-	for _, text := range []string{`"2026-01-02T12:00:00.5Z"`, `"2026-01-02T13:00:00.5+01:00"`, `"2026-01-02T12:00:00.500"`} {
-		if v, _ := decode[generated.Timestamp](t, text); !v.Equal(noon) {
-			t.Errorf("%s is %v", text, v)
-		}
-	}
-	if v, _ := decode[generated.Timestamp](t, `null`); !v.IsZero() {
-		t.Errorf("null is %v", v)
-	}
-	if err := json.Unmarshal([]byte(`"noon"`), new(generated.Timestamp)); err == nil {
-		t.Error("noon is taken for a time")
-	}
-}
-
-// FuzzTypeOf compares the short way to a union's type with a decoder's.
-func FuzzTypeOf(f *testing.F) {
-	for _, seed := range []string{`{"type":"text"}`, `{"a":{"type":"x"},"type" : "text"}`, `{"a":"type","type":"b"}`, `[{"type":"x"}]`, `{"type":[]}`, `{"`, `{"type":"`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var chunk generated.ContentChunk
-		_ = chunk.UnmarshalJSON(data) // must not panic, whatever it is given
-		var object map[string]json.RawMessage
-		if json.Unmarshal(data, &object) != nil || strings.Contains(string(data), `\`) || strings.Count(string(data), `"type"`) != 1 {
-			return
-		}
-		var want string
-		_ = json.Unmarshal(object["type"], &want) // where it is no string it stays empty
-		unknown, ok := chunk.Value().(generated.UnknownContentChunk)
-		if ok && unknown.Type != want && strings.ToValidUTF8(unknown.Type, "") == unknown.Type {
-			t.Errorf("type of %s is %q, want %q", data, unknown.Type, want)
-		}
-	})
-}
-
-// Called by hand, with what is no JSON, the decoders report it instead of panicking.
+// Called by hand, with data that is not JSON, the decoders report it instead of panicking.
 func TestUnmarshalNothing(t *testing.T) {
 	t.Parallel()
 	for _, v := range []json.Unmarshaler{
 		new(generated.ConversationInputs), new(generated.MessageContent), new(generated.CompletionArgsStop),
 		new(generated.FunctionCallEntryArguments), new(generated.StringOrInteger), new(generated.ImageURL),
-		new(generated.Timestamp), new(generated.StreamEventType), new(generated.MessageRole),
+		new(generated.Timestamp), new(generated.Agent), new(generated.Entry),
 	} {
 		for _, data := range []string{"", `"`, "x"} {
-			if err := v.UnmarshalJSON([]byte(data)); err == nil && data != "x" {
+			if err := v.UnmarshalJSON([]byte(data)); err == nil {
 				t.Errorf("%T reads %q without an error", v, data)
 			}
 		}
-	}
-}
-
-// Known names are read without memory of their own, and every other name is kept.
-func TestUnmarshalNames(t *testing.T) {
-	t.Parallel()
-	for data, want := range map[string]generated.StreamEventType{
-		`"message.output.delta"`: generated.StreamEventTypeMessageOutputDelta,
-		`"hologram"`:             "hologram",
-		`"a\u0062c"`:             "abc",
-		`null`:                   "",
-	} {
-		var got generated.StreamEventType
-		if err := json.Unmarshal([]byte(data), &got); err != nil || got != want {
-			t.Errorf("%s is read as %q (%v), want %q", data, got, err, want)
-		}
-	}
-	var role generated.MessageRole
-	if err := json.Unmarshal([]byte(`7`), &role); err == nil {
-		t.Error("a number is read as a role")
 	}
 }

@@ -17,7 +17,7 @@ type Agents struct{ client *Client }
 func (s *Agents) Create(ctx context.Context, request generated.CreateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.Create", method: http.MethodPost, path: "/v1/agents",
-		invalid: firstInvalid(checkNotEmpty("model", request.Model), checkNotEmpty("name", request.Name), checkTools(request.Tools)),
+		invalid: firstInvalid(checkNotEmpty("model", request.Model), checkNotEmpty("name", request.Name), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		body:    request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.CreateAgentWithBody(ctx, jsonType, body, edit)
@@ -40,6 +40,7 @@ func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAg
 // List returns one page of the account's agents. Page counts from 0. The API
 // calls this operation deprecated: [Agents.ListPages] shows shared agents too.
 func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, options ...CallOption) ([]generated.Agent, error) {
+	params.Sources = notEmpty(params.Sources)
 	return complete[[]generated.Agent](ctx, s.client, operation{
 		name: "Agents.List", method: http.MethodGet, path: "/v1/agents",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 1000)),
@@ -52,6 +53,7 @@ func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, op
 // ListPages returns one page of the agents that the caller may see. Pass its
 // NextPageToken as PageToken for the next one; the last page has none.
 func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesParams, options ...CallOption) (*generated.AgentListPage, error) {
+	params.Sources = notEmpty(params.Sources)
 	return complete[*generated.AgentListPage](ctx, s.client, operation{
 		name: "Agents.ListPages", method: http.MethodGet, path: "/v1/agents/pages",
 		invalid: checkRange("page_size", params.PageSize, 1, 1000),
@@ -67,7 +69,7 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
 		name: "Agents.Update", method: http.MethodPatch, path: "/v1/agents/{agent_id}",
-		invalid: firstInvalid(checkAgentID(agentID), checkTools(request.Tools)),
+		invalid: firstInvalid(checkAgentID(agentID), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		body:    request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.UpdateAgentWithBody(ctx, agentID, jsonType, body, edit)

@@ -66,16 +66,6 @@ func checkInputs(inputs generated.ConversationInputs) *RequestError {
 	return nil
 }
 
-// checkTools refuses a tool that is unset: it would be sent as null.
-func checkTools(tools []generated.Tool) *RequestError {
-	for i, tool := range tools {
-		if tool.IsZero() {
-			return &RequestError{Field: fmt.Sprintf("tools[%d]", i), Value: nil, Rule: "must hold a tool: make it with generated.NewTool(…)"}
-		}
-	}
-	return nil
-}
-
 // checkModelOrAgent demands one of the two, and no more.
 func checkModelOrAgent(model, agentID string) *RequestError {
 	switch {
@@ -109,4 +99,13 @@ func checkAlias(alias string) *RequestError {
 		return &RequestError{Field: "alias", Value: alias, Rule: "must be 1 to 64 of a-z, 0-9, _ and -, begin with a letter and end with a letter or digit"}
 	}
 	return nil
+}
+
+// notEmpty is a list parameter, or nil if it has no elements: it would be sent as one that
+// is empty, which the service refuses.
+func notEmpty[T any](list *[]T) *[]T {
+	if list != nil && len(*list) == 0 {
+		return nil
+	}
+	return list
 }

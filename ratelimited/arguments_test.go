@@ -61,16 +61,16 @@ func TestArgumentsAreChecked(t *testing.T) {
 			`Conversations.Start: tools[1] is not set: must hold a tool`: second(client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
 				Model: "m", Inputs: ratelimited.Text("x"), Tools: []generated.Tool{generated.NewTool(generated.WebSearchTool{}), {}},
 			})),
-			`Agents.Create: tools[0] is not set: must hold a tool`:                                     second(client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{Model: "m", Name: "n", Tools: make([]generated.Tool, 1)})),
-			`Agents.Update: tools[0] is not set: must hold a tool`:                                     second(client.Beta.Agents.Update(ctx, "ag_1", generated.UpdateAgentRequest{Tools: make([]generated.Tool, 1)})),
-			`Conversations.Start: tokens of inputs is 506: must be at most 505, which is`:              tooLarge(t, client),
-			`mistral: WithHeader is "accept-encoding": is set by the client`:                           second(start(ctx, client, ratelimited.WithHeader("accept-encoding", "gzip"))),
-			`mistral: options[1] is not set: must be a CallOption`:                                     second(start(ctx, client, ratelimited.WithMaxRetries(1), nil)),
-			`Conversations.Start: ctx is not set: must be a context`:                                   second(start(nil, client)), //nolint:staticcheck // the point
-			`Conversations.Start: request is not set: must be something that JSON`:                     second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: text, CompletionArgs: generated.CompletionArgs{Temperature: ratelimited.Ptr(math.NaN())}})),
-			`Agents.Get: agent_id is "pages": must be an agent's id`:                                   second(agents.Get(ctx, "pages", generated.GetAgentParams{})),
-			`mistral: WithResponseInto is not set: must not be nil`:                                    second(start(ctx, client, ratelimited.WithResponseInto(nil))),
-			`Conversations.Start: WithTokenEstimate is 100000001: must be at most 100000000, which is`: second(start(ctx, client, ratelimited.WithTokenEstimate(1e8+1))),
+			`Agents.Create: tools[0] is not set: must hold a tool`:                                                  second(client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{Model: "m", Name: "n", Tools: make([]generated.Tool, 1)})),
+			`Agents.Update: tools[0] is not set: must hold a tool`:                                                  second(client.Beta.Agents.Update(ctx, "ag_1", generated.UpdateAgentRequest{Tools: make([]generated.Tool, 1)})),
+			`Conversations.Start: tokens of inputs is 506: must be at most 505, which is`:                           tooLarge(t, client),
+			`mistral: WithHeader is "accept-encoding": is set by the client`:                                        second(start(ctx, client, ratelimited.WithHeader("accept-encoding", "gzip"))),
+			`mistral: options[1] is not set: must be a CallOption`:                                                  second(start(ctx, client, ratelimited.WithMaxRetries(1), nil)),
+			`Conversations.Start: ctx is not set: must be a context`:                                                second(start(nil, client)), //nolint:staticcheck // the point
+			`Conversations.Start: cannot encode request: completion_args.temperature: json: unsupported value: NaN`: second(conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: text, CompletionArgs: generated.CompletionArgs{Temperature: ratelimited.Ptr(math.NaN())}})),
+			`Agents.Get: agent_id is "pages": must be an agent's id`:                                                second(agents.Get(ctx, "pages", generated.GetAgentParams{})),
+			`mistral: WithResponseInto is not set: must not be nil`:                                                 second(start(ctx, client, ratelimited.WithResponseInto(nil))),
+			`Conversations.Start: WithTokenEstimate is 100000001: must be at most 100000000, which is`:              second(start(ctx, client, ratelimited.WithTokenEstimate(1e8+1))),
 		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error is %v, want %s", err, want)

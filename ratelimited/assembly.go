@@ -1,6 +1,7 @@
 package ratelimited
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -50,7 +51,9 @@ func (a *assembly) add(event sse.Event) {
 	case generated.ResponseStartedEvent:
 		a.conversationID = e.ConversationID
 	case generated.ResponseDoneEvent:
-		a.usage = &e.Usage
+		if isReadable(e.Usage, e.Mismatches()) {
+			a.usage = &e.Usage
+		}
 	case generated.MessageOutputEvent:
 		o := a.output(e.ID, generated.EntryTypeMessageOutput)
 		if len(o.pieces) == 0 {
@@ -69,12 +72,14 @@ func (a *assembly) add(event sse.Event) {
 	case generated.ToolExecutionStartedEvent:
 		o := a.output(e.ID, generated.EntryTypeToolExecution)
 		o.tool.Model, o.tool.AgentID, o.tool.Name, o.tool.CreatedAt = e.Model, e.AgentID, e.Name, e.CreatedAt
+		setIfAny(&o.tool.Function, e.Function)
 		o.arguments.WriteString(e.Arguments)
 	case generated.ToolExecutionDeltaEvent:
 		a.output(e.ID, generated.EntryTypeToolExecution).arguments.WriteString(e.Arguments)
 	case generated.ToolExecutionDoneEvent:
 		o := a.output(e.ID, generated.EntryTypeToolExecution)
 		setIfAny(&o.tool.Name, e.Name)
+		setIfAny(&o.tool.Function, e.Function)
 		o.tool.Info, o.tool.CompletedAt = e.Info, e.CreatedAt
 	case generated.AgentHandoffStartedEvent:
 		o := a.output(e.ID, generated.EntryTypeAgentHandoff)
@@ -203,7 +208,7 @@ func (o *output) entry() generated.Entry {
 	case generated.EntryTypeFunctionCall:
 		call := o.call
 		call.ID, call.Object = o.id, entryObject
-		call.Arguments = generated.FunctionCallEntryArguments(o.arguments.String())
+		call.Arguments = generated.FunctionCallEntryArguments(cmp.Or(o.arguments.String(), "{}"))
 		return generated.NewEntry(call)
 	case generated.EntryTypeToolExecution:
 		tool := o.tool

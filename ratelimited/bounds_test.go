@@ -48,7 +48,7 @@ func TestDecompressionBombs(t *testing.T) {
 		inBubble(t, fast, bomb(t, 200, "application/json", `{"object":"`, " ", 65<<20), func(t *testing.T, client *ratelimited.Client) {
 			_, err := start(t.Context(), client)
 			var api *ratelimited.APIError
-			if !errors.As(err, &api) || !strings.Contains(err.Error(), "the reply is larger than 67108864 bytes") || len(api.Body) != 1<<20 {
+			if !errors.As(err, &api) || !strings.Contains(err.Error(), "the response is larger than 67108864 bytes") || len(api.Body) != 1<<20 {
 				t.Errorf("error is %.300v", err)
 			}
 		})

@@ -36,7 +36,7 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 	request.Stream = stream
 	return operation{
 		name: streamName("Conversations.Start", stream), method: http.MethodPost, path: "/v1/conversations", stream: stream,
-		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs), checkTools(request.Tools)),
+		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		prompt: &prompt{
 			model: request.Model, agentID: request.AgentID, inputs: request.Inputs, instructions: request.Instructions,
 			tools: request.Tools, maxTokens: request.CompletionArgs.MaxTokens,
@@ -69,7 +69,7 @@ func appendOperation(conversationID string, request generated.AppendConversation
 	}
 	return operation{
 		name: streamName("Conversations.Append", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}",
-		stream: stream, invalid: invalid,
+		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
 		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: request.CompletionArgs.MaxTokens},
 		body:   request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
@@ -99,7 +99,7 @@ func restartOperation(conversationID string, request generated.RestartConversati
 	}
 	return operation{
 		name: streamName("Conversations.Restart", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}/restart",
-		stream: stream, invalid: invalid,
+		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
 		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: request.CompletionArgs.MaxTokens},
 		body:   request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {

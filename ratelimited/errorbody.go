@@ -100,6 +100,9 @@ func scalarText(raw json.RawMessage) string {
 	}
 }
 
+// isObject reports whether a JSON text is an object.
+func isObject(text []byte) bool { return firstByte(bytes.TrimLeft(text, " \t\r\n")) == '{' }
+
 func firstByte(raw []byte) byte {
 	if len(raw) == 0 {
 		return 0

@@ -1,6 +1,7 @@
 package ratelimited
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -46,13 +47,21 @@ type RequestError struct {
 	Operation string // such as "Conversations.Start"
 	Field     string // in the API's spelling, such as "agent_id"
 	Value     any    // what it was
-	Rule      string // what it has to be
+	Rule      string // what it has to be; "" if it cannot be encoded as JSON
 	Err       error  // what found it, if anything
 }
 
-// Error names the operation, the field, its value and the rule.
+// Error names the operation, the field, its value, the rule and the cause.
 func (e *RequestError) Error() string {
-	return fmt.Sprintf("mistral: %s: %s is %s: %s", e.Operation, e.Field, shown(e.Value), e.Rule)
+	if e.Rule == "" {
+		return fmt.Sprintf("mistral: %s: cannot encode %s: %s", e.Operation, oneLine(e.Field), oneLine(e.Err.Error()))
+	}
+	text := fmt.Sprintf("mistral: %s: %s is %s: %s", e.Operation, e.Field, shown(e.Value), e.Rule)
+	// The rule says what a TooLargeError does.
+	if e.Err != nil && !errors.As(e.Err, new(*limiter.TooLargeError)) {
+		text += ": " + oneLine(e.Err.Error())
+	}
+	return text
 }
 
 // Unwrap returns Err.
@@ -178,10 +187,20 @@ type APIError struct {
 	Header    http.Header // of the reply
 	Body      []byte      // of the reply, as it came; at most 1 MiB
 
-	// Err says why a reply with a success status could not be used; nil otherwise.
+	// Err says why a response with a success status could not be used; nil otherwise.
+	// For a stream that begins with an error it is a [*StreamError].
 	Err error
 
 	hopeless bool // it would come again
+	meaning  int  // status code that an error inside a success stands for; 0 for any other
+}
+
+// status returns the status code that the error stands for.
+func (e *APIError) status() int {
+	if e.meaning != 0 {
+		return e.meaning
+	}
+	return e.StatusCode
 }
 
 // FieldError is one finding of the API's validation.
@@ -206,11 +225,11 @@ func (e *APIError) Error() string {
 		fmt.Fprintf(&b, " (code %s)", oneLine(e.Code))
 	}
 	switch {
-	case e.Err != nil:
-		fmt.Fprintf(&b, ": %s: the reply begins %q", oneLine(e.Err.Error()), beginning(e.Body))
 	case e.Message != "":
 		fmt.Fprintf(&b, ": %s", oneLine(e.Message))
 	case len(e.Fields) > 0:
+	case e.Err != nil:
+		fmt.Fprintf(&b, ": %s: the response begins %q", oneLine(e.Err.Error()), beginning(e.Body))
 	case len(e.Body) > 0:
 		fmt.Fprintf(&b, ": %q", beginning(e.Body))
 	case http.StatusText(e.StatusCode) != "":
@@ -308,6 +327,7 @@ type StreamError struct {
 	Err     error  // the cause, if it was not the API
 
 	broken bool // the connection failed: another stream may come to its end
+	status int  // status code that the API's error stands for; 0: that of Code
 }
 
 // Error is one line: what happened, and after how many events.

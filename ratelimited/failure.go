@@ -24,7 +24,23 @@ func (f *flight) apiError(body []byte) error {
 	e := newAPIError(f.op.method, f.path, resp, f.client.secret.head(body, maxErrorBody))
 	f.client.secret.clean(e)
 	e.Attempts, e.Earlier = f.attempts, slices.Clip(f.earlier)
-	if e.StatusCode != http.StatusTooManyRequests {
+	return f.limited(e)
+}
+
+// errorInside is the failure of a response with a success status that has an error in
+// it, which err reports too.
+func (f *flight) errorInside(body []byte, err error) error {
+	e := newAPIError(f.op.method, f.path, f.latest.resp, f.client.secret.head(body, maxErrorBody))
+	e.Attempts, e.Earlier, e.Err = f.attempts, slices.Clip(f.earlier), f.client.secret.cause(err)
+	e.meaning = meaning(e.Code, e.Type, e.Message)
+	f.client.secret.clean(e)
+	return f.limited(e)
+}
+
+// limited returns the error as it is, or with what is known of the limit that it is
+// about.
+func (f *flight) limited(e *APIError) error {
+	if e.status() != http.StatusTooManyRequests {
 		return e
 	}
 	counted := f.guess.prompt

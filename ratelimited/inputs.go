@@ -1,8 +1,6 @@
 package ratelimited
 
 import (
-	"strings"
-
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
@@ -42,34 +40,13 @@ func FunctionResult(toolCallID, result string) generated.Entry {
 	return generated.NewEntry(generated.FunctionResultEntry{ToolCallID: toolCallID, Result: result})
 }
 
-// OutputText is the text of the model's messages in a response, joined. It is
-// empty for a nil response, and for one that only calls functions.
-func OutputText(response *generated.ConversationResponse) string {
-	if response == nil {
-		return ""
-	}
-	var text strings.Builder
-	for _, output := range response.Outputs {
-		if m, ok := output.Value().(generated.MessageOutputEntry); ok {
-			text.WriteString(m.Content.Text())
-		}
-	}
-	return text.String()
-}
+// OutputText is [generated.ConversationResponse.OutputText].
+func OutputText(response *generated.ConversationResponse) string { return response.OutputText() }
 
-// FunctionCalls are the calls in a response that the caller is to carry out and
-// to answer with [FunctionResult].
+// FunctionCalls is [generated.ConversationResponse.FunctionCalls]. [FunctionResult] answers
+// a call.
 func FunctionCalls(response *generated.ConversationResponse) []generated.FunctionCallEntry {
-	if response == nil {
-		return nil
-	}
-	var calls []generated.FunctionCallEntry
-	for _, output := range response.Outputs {
-		if call, ok := output.Value().(generated.FunctionCallEntry); ok {
-			calls = append(calls, call)
-		}
-	}
-	return calls
+	return response.FunctionCalls()
 }
 
 // Ptr returns a pointer to a value, for the optional fields whose zero value

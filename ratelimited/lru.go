@@ -2,6 +2,7 @@ package ratelimited
 
 import (
 	"container/list"
+	"strings"
 	"sync"
 )
 
@@ -46,6 +47,7 @@ func (m *lru[V]) update(key string, change func(*V)) {
 	defer m.mu.Unlock()
 	element := m.byKey[key]
 	if element == nil {
+		key = strings.Clone(key) // it may be a part of a response, which must not stay in memory
 		element = m.recent.PushFront(&lruEntry[V]{key: key})
 		m.byKey[key] = element
 		if m.recent.Len() > m.most {

@@ -1,6 +1,8 @@
 package ratelimited
 
 import (
+	"strings"
+
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
@@ -64,7 +66,7 @@ func (m memory) model(name string) *estimate.Model {
 // modelOfAgent notes which model an agent was seen to use.
 func (m memory) modelOfAgent(agentID, model string) {
 	if agentID != "" && model != "" {
-		m.agents.update(agentID, func(a *agent) { a.model = model })
+		m.agents.update(agentID, func(a *agent) { keep(&a.model, model) })
 	}
 }
 
@@ -93,9 +95,23 @@ func (m memory) noteAgent(a *generated.Agent, counter *tokens.Counter) {
 		return
 	}
 	n := counter.Instructions(a.Instructions) + counter.Tools(a.Tools)
-	m.agents.update(a.ID, func(known *agent) { *known = agent{model: a.Model, tokens: n, known: true} })
+	m.agents.update(a.ID, func(known *agent) {
+		keep(&known.model, a.Model)
+		known.tokens, known.known = n, true
+	})
 }
 
 func (m memory) noteConversation(c *generated.Conversation) {
-	m.conversations.update(c.ID, func(known *conversation) { known.model, known.agentID = c.Model, c.AgentID })
+	m.conversations.update(c.ID, func(known *conversation) {
+		keep(&known.model, c.Model)
+		keep(&known.agentID, c.AgentID)
+	})
+}
+
+// keep sets a text to one that may be a part of a response, which must not stay in memory
+// with it.
+func keep(text *string, value string) {
+	if *text != value {
+		*text = strings.Clone(value)
+	}
 }

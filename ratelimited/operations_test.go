@@ -185,7 +185,9 @@ func TestEveryOperationIsWrapped(t *testing.T) {
 		"Conversations": reflect.TypeFor[*ratelimited.Conversations](), "Agents": reflect.TypeFor[*ratelimited.Agents](),
 	} {
 		for i := range service.NumMethod() {
-			methods = append(methods, name+"."+service.Method(i).Name)
+			if method := service.Method(i).Name; method != "All" { // it calls the others: all_test.go
+				methods = append(methods, name+"."+method)
+			}
 		}
 	}
 	var called, exercised []string

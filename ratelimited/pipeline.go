@@ -22,12 +22,13 @@ import (
 // operation is what the pipeline needs to know of a call. The 23 operations
 // differ in nothing else.
 type operation struct {
-	name         string        // such as "Conversations.Start"
-	method, path string        // as in the document
-	invalid      *RequestError // what is wrong with the arguments; nil if nothing
-	prompt       *prompt       // what it asks of a model; nil for calls that manage things
-	stream       bool          // the reply is an event stream
-	body         any           // of the request, to be sent as JSON; nil if it has none
+	name         string         // such as "Conversations.Start"
+	method, path string         // as in the document
+	invalid      *RequestError  // what is wrong with the arguments; nil if nothing
+	prompt       *prompt        // what it asks of a model; nil for calls that manage things
+	stream       bool           // the response is an event stream
+	result       any            // what the content of another response is decoded into; nil if it has none
+	body         json.Marshaler // of the request; nil if it has none
 	send         func(context.Context, *generated.Client, io.Reader, generated.RequestEditorFn) (*http.Response, error)
 }
 
@@ -68,6 +69,9 @@ type flight struct {
 
 // complete carries out a call whose reply is read as a whole.
 func complete[T any](ctx context.Context, c *Client, op operation, options []CallOption) (result T, err error) {
+	if _, ok := any(result).(nothing); !ok {
+		op.result = &result
+	}
 	f, err := c.launch(ctx, op, options)
 	if err != nil {
 		return result, err
@@ -75,31 +79,8 @@ func complete[T any](ctx context.Context, c *Client, op operation, options []Cal
 	err = errUnfinished // unless it does finish
 	defer func() { f.finish(err) }()
 	defer func() { f.land(f.guess.total) }()
-
-	buffer := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(buffer)
-	buffer.Reset()
-	if _, err := buffer.ReadFrom(io.LimitReader(f.latest.resp.Body, maxReplyBody+1)); err != nil {
-		if f.ctx.Err() != nil || f.latest.timedOut() {
-			return result, f.transportError(err)
-		}
-		return result, f.unusable(buffer.Bytes(), fmt.Errorf("the reply breaks off: %w", err))
-	}
-	body := buffer.Bytes()
-	if len(body) > maxReplyBody {
-		return result, f.unusable(body, fmt.Errorf("the reply is larger than %d bytes", maxReplyBody))
-	}
-	if _, ok := any(result).(nothing); ok {
-		return result, nil
-	}
-	if err := json.Unmarshal(body, &result); err != nil {
-		return result, f.unusable(body, fmt.Errorf("the reply is not what the API documents: %w", err))
-	}
-	if string(bytes.TrimSpace(body)) == "null" {
-		return result, f.unusable(body, errors.New("the reply is empty"))
-	}
 	c.memory.note(result, c.counter)
-	if response, ok := any(result).(*generated.ConversationResponse); ok {
+	if response, ok := any(result).(*generated.ConversationResponse); ok && isReadable(response.Usage, response.Mismatches()) {
 		f.settle(response.ConversationID, response.Usage)
 	}
 	return result, nil
@@ -109,6 +90,9 @@ func complete[T any](ctx context.Context, c *Client, op operation, options []Cal
 type nothing struct{}
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxPooledBuffer bounds the buffers that are kept for the next response.
+const maxPooledBuffer = 1 << 20
 
 // launch takes a call to the reply of an attempt that succeeded, whose body is
 // still to be read. The caller lands the flight; on an error it has been landed.
@@ -163,8 +147,8 @@ func (f *flight) check(options []CallOption) error {
 	}
 	if f.op.body != nil {
 		var err error
-		if f.body, err = json.Marshal(f.op.body); err != nil {
-			return &RequestError{Operation: f.op.name, Field: "request", Value: nil, Rule: "must be something that JSON can express", Err: err}
+		if f.body, err = f.op.body.MarshalJSON(); err != nil {
+			return &RequestError{Operation: f.op.name, Field: "request", Err: err}
 		}
 	}
 	if f.ctx.Err() != nil {
@@ -236,19 +220,23 @@ func (f *flight) attempt() error {
 	return failure
 }
 
-// open checks that a successful reply is of the kind that was asked for, and reads
-// a stream's first event: until then the call may be tried again. The timeout of
-// a stream bounds the wait for its headers alone.
+// open reads a response with a success status, of a stream its first event: until then
+// the call may be tried again. The timeout of a stream bounds the wait for its headers
+// alone.
 func (f *flight) open(a *attempt) error {
 	if !f.op.stream {
-		return nil
+		failure := f.read(a)
+		if failure != nil {
+			a.end()
+		}
+		return failure
 	}
 	mediaType, _, _ := mime.ParseMediaType(a.resp.Header.Get("Content-Type"))
 	if mediaType != streamType {
 		defer a.end()
 		f.lost += f.guess.total
 		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody+longestKey))
-		return f.unusable(body, fmt.Errorf("the reply is %q, not %s", oneLine(mediaType), streamType))
+		return f.unusable(body, fmt.Errorf("the response is %q, not %s", oneLine(mediaType), streamType))
 	}
 	err := errTimeout
 	if a.timer.Stop() {
@@ -257,10 +245,54 @@ func (f *flight) open(a *attempt) error {
 		err = a.events.begin()
 	}
 	if err == nil {
-		return nil
+		failure := f.errorIn(a.events.first)
+		if failure == nil {
+			return nil
+		}
+		defer a.end()
+		return f.errorInside(a.events.first.Data, failure)
 	}
 	failure := f.transportError(err)
 	a.end()
 	f.lost += f.guess.total
 	return failure
+}
+
+// read reads and decodes the content of a response. One that cannot be used counts as what
+// the call was expected to use, and an error inside as nothing.
+func (f *flight) read(a *attempt) error {
+	buffer := buffers.Get().(*bytes.Buffer)
+	buffer.Reset()
+	defer func() {
+		if buffer.Cap() <= maxPooledBuffer {
+			buffers.Put(buffer)
+		}
+	}()
+	lost := f.lost
+	f.lost += f.guess.total // until it has proved to be good, also if the body panics
+	_, err := buffer.ReadFrom(io.LimitReader(a.resp.Body, maxReplyBody+1))
+	body := buffer.Bytes()
+	switch {
+	case err != nil && (f.ctx.Err() != nil || a.timedOut()):
+		return f.transportError(err)
+	case err != nil:
+		return f.unusable(body, fmt.Errorf("the response breaks off: %w", err))
+	case len(body) > maxReplyBody:
+		return f.unusable(body, fmt.Errorf("the response is larger than %d bytes", maxReplyBody))
+	case f.op.result == nil && !isObject(body):
+		f.lost = lost
+		return nil
+	}
+	err = generated.DecodeResponse(body, f.op.result)
+	isError := isObject(body) && errors.As(err, new(*generated.UnexpectedError))
+	if err == nil || isError {
+		f.lost = lost
+	}
+	switch {
+	case err == nil:
+		return nil
+	case isError:
+		return f.errorInside(body, err)
+	}
+	return f.unusable(body, fmt.Errorf("the response is not what the API documents: %w", err))
 }

@@ -61,12 +61,12 @@ func TestUnusableReplies(t *testing.T) {
 	for name, test := range map[string]struct {
 		body, want string
 	}{
-		"HTML":       {"<html>hello</html>", `200: the reply is not what the API documents: invalid character '<' looking for beginning of value: the reply begins "<html>hello</html>"`},
-		"truncated":  {`{"conversation_id":"c","outp`, `unexpected end of JSON input: the reply begins "{\"conversation_id\":\"c\",\"outp"`},
-		"empty":      {"", `unexpected end of JSON input: the reply begins ""`},
-		"null":       {" null\n", `the reply is empty: the reply begins "null"`},
-		"wrong type": {`{"conversation_id":5}`, `cannot unmarshal number into Go struct field`},
-		"list":       {`[]`, `cannot unmarshal array`},
+		"HTML":      {"<html>hello</html>", `200: the response is not what the API documents: invalid character '<' looking for beginning of value: the response begins "<html>hello</html>"`},
+		"truncated": {`{"conversation_id":"c","outp`, `unexpected end of JSON input: the response begins "{\"conversation_id\":\"c\",\"outp"`},
+		"empty":     {"", `unexpected end of JSON input: the response begins ""`},
+		"null":      {" null\n", `not a response of type ConversationResponse: it is null: the response begins "null"`},
+		"list":      {`[]`, `not a response of type ConversationResponse: it is a list`},
+		"text":      {`"hello"`, `it is "hello"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, fast, status(200, test.body), func(t *testing.T, client *ratelimited.Client) {
@@ -92,7 +92,7 @@ func TestEndlessReply(t *testing.T) {
 	client := newClient(t, config)
 	_, err := start(t.Context(), client)
 	var api *ratelimited.APIError
-	if !errors.As(err, &api) || !strings.Contains(err.Error(), "the reply is larger than 67108864 bytes") {
+	if !errors.As(err, &api) || !strings.Contains(err.Error(), "the response is larger than 67108864 bytes") {
 		t.Fatalf("error is %v, want the bound", err)
 	}
 	if len(api.Body) != 1<<20 || body.read > 65<<20 || !body.closed {
@@ -133,8 +133,8 @@ func TestReplyBreaksOff(t *testing.T) {
 	inBubble(t, fast, cut, func(t *testing.T, client *ratelimited.Client) {
 		_, err := start(t.Context(), client)
 		var api *ratelimited.APIError
-		if !errors.As(err, &api) || !strings.Contains(err.Error(), "the reply breaks off: unexpected EOF") {
-			t.Errorf("error is %v, want one that says that the reply breaks off", err)
+		if !errors.As(err, &api) || !strings.Contains(err.Error(), "the response breaks off: unexpected EOF") {
+			t.Errorf("error is %v, want one that says that the response breaks off", err)
 		}
 		if requests != 1 {
 			t.Errorf("%d requests: a reply that had begun was asked for again", requests)
@@ -155,7 +155,7 @@ func TestRealPayloads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := ratelimited.OutputText(response); got != "It is noon." {
+		if got := ratelimited.OutputText(response); got != "It is noon.!" {
 			t.Errorf("text is %q", got)
 		}
 		execution, ok := response.Outputs[0].Value().(generated.ToolExecutionEntry)
@@ -166,11 +166,11 @@ func TestRealPayloads(t *testing.T) {
 			t.Error("the undeclared field is lost")
 		}
 		unknown, ok := response.Outputs[2].Value().(generated.UnknownEntry)
-		if !ok || unknown.Type != "brand.new" || string(unknown.Raw) != `{"type":"brand.new","payload":[1,2,3]}` || unknown.Err != nil {
+		if !ok || unknown.Type != "brand.new" || string(unknown.Raw) != `{"type":"brand.new","payload":[1,2,3]}` {
 			t.Errorf("entry of an unknown type is %#v", response.Outputs[2].Value())
 		}
-		if odd, ok := response.Outputs[3].Value().(generated.UnknownEntry); !ok || odd.Type != "message.output" || odd.Err == nil {
-			t.Errorf("entry of another form is %#v", response.Outputs[3].Value())
+		if odd, ok := response.Outputs[3].Value().(generated.MessageOutputEntry); !ok || odd.Type != "message.output" || len(response.Mismatches()) == 0 {
+			t.Errorf("entry with a value of another type is %v, with mismatches %v", response.Outputs[3], response.Mismatches())
 		}
 	})
 }

@@ -154,10 +154,14 @@ func (f *flight) uncount() {
 	}
 }
 
-// isTooSlow reports whether the latest attempt timed out after it was sent, and asks a
-// model for a reply: the model would take as long the next time, and cost as much.
+// isTooSlow reports whether the latest attempt timed out within the content of its response,
+// or after it was sent if it asks a model for a response: the model would take as long the
+// next time, and cost as much.
 func (f *flight) isTooSlow(failure error) bool {
 	a := f.latest
+	if a.good && errors.As(failure, new(*TransportError)) {
+		return true
+	}
 	return f.op.prompt != nil && a.arrived && errors.As(failure, new(*TransportError)) && (a.late || a.timedOut() || a.idleFor() != nil)
 }
 

@@ -33,19 +33,26 @@ var (
 func (e *APIError) Is(target error) bool {
 	switch target {
 	case ErrRetryable:
-		return retry.IsTransient(e.StatusCode) && !e.hopeless
+		return retry.IsTransient(e.status()) && !e.hopeless
+	}
+	return isKind(target, e.status())
+}
+
+// isKind reports whether target is the kind of the failures with a status code.
+func isKind(target error, status int) bool {
+	switch target {
 	case ErrInvalid:
-		return e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnprocessableEntity
+		return status == http.StatusBadRequest || status == http.StatusUnprocessableEntity
 	case ErrUnauthorized:
-		return e.StatusCode == http.StatusUnauthorized
+		return status == http.StatusUnauthorized
 	case ErrForbidden:
-		return e.StatusCode == http.StatusForbidden
+		return status == http.StatusForbidden
 	case ErrNotFound:
-		return e.StatusCode == http.StatusNotFound
+		return status == http.StatusNotFound
 	case ErrRateLimited:
-		return e.StatusCode == http.StatusTooManyRequests
+		return status == http.StatusTooManyRequests
 	case ErrServer:
-		return e.StatusCode >= http.StatusInternalServerError
+		return status >= http.StatusInternalServerError
 	}
 	return false
 }
@@ -60,12 +67,16 @@ func (e *OutageError) Is(target error) bool { return target == ErrOutage || targ
 func (e *LimiterError) Is(target error) bool { return target == ErrRetryable }
 
 // Is makes [errors.Is] find the kind of the failure: that of the API's error event, by
-// its code as if it were a status, or ErrRetryable where the connection broke.
+// its code or its words, or ErrRetryable where the connection broke.
 func (e *StreamError) Is(target error) bool {
-	if e.Code == 0 {
-		return target == ErrRetryable && e.broken
+	status := e.status
+	if status == 0 {
+		status = meaningOfCode(e.Code)
 	}
-	return (&APIError{StatusCode: e.Code}).Is(target)
+	if target == ErrRetryable {
+		return e.broken || retry.IsTransient(status)
+	}
+	return isKind(target, status)
 }
 
 // Is makes [errors.Is] find ErrInvalid.

@@ -2,6 +2,8 @@ package ratelimited
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
@@ -12,6 +14,17 @@ func (f *flight) settle(conversationID string, usage generated.ConversationUsage
 	if f.ended.CompareAndSwap(false, true) {
 		f.conclude(f.learn(conversationID, usage))
 	}
+}
+
+// isReadable reports whether a usage is what the response reports: it is not if figures
+// were left out and there is no total.
+func isReadable(usage generated.ConversationUsageInfo, mismatches []generated.Mismatch) bool {
+	const field = "/usage"
+	isFigure := func(m generated.Mismatch) bool {
+		name, isUsage := strings.CutPrefix(m.Pointer, field)
+		return isUsage && (name == "" || name == "/prompt_tokens" || name == "/completion_tokens" || name == "/total_tokens")
+	}
+	return usage.TotalTokens > 0 || !slices.ContainsFunc(mismatches, isFigure)
 }
 
 // settleReceived ends the permit of a stream that did not say what it used: the

@@ -2,7 +2,6 @@ package ratelimited
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"iter"
@@ -69,13 +68,15 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 				break
 			}
 			event, err := sse.Decode(frame)
+			if isError(frame, event) {
+				s.end(s.flight.client.streamError(frame, s.events))
+				break
+			}
 			if err != nil {
 				s.fail("an event cannot be read", s.withoutKey(err), false)
 				break
 			}
-			if s.take(event); s.err != nil {
-				break
-			}
+			s.take(event)
 			if s.done {
 				s.settle() // before the caller has a look at the event
 			}
@@ -92,6 +93,22 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 			s.fail("it ended before its last event", io.ErrUnexpectedEOF, true)
 		}
 		s.yieldEnd(yield)
+	}
+}
+
+// TextDeltas yields the text of the model's messages as it arrives, and otherwise does what
+// [Stream.Events] does: events without text are left out.
+func (s *Stream) TextDeltas() iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for event, err := range s.Events() {
+			var text string
+			if message, ok := event.(generated.MessageOutputEvent); ok {
+				text = message.Content.Text()
+			}
+			if (text != "" || err != nil) && !yield(text, err) {
+				return
+			}
+		}
 	}
 }
 
@@ -113,16 +130,8 @@ func (s *Stream) take(event sse.Event) {
 		s.flight.client.memory.modelOfAgent(e.AgentID, e.Model)
 	case generated.ResponseDoneEvent:
 		s.done = true
-	case generated.ResponseErrorEvent:
-		s.err = &StreamError{Code: e.Code, Message: s.redact(e.Message), Events: s.events}
-		return
 	case generated.UnknownStreamEvent:
-		if e.Type == string(generated.StreamEventTypeConversationResponseError) {
-			s.err = s.unreadErrorEvent(e)
-			return
-		}
-		// A last event that cannot be read is the last all the same: what the call
-		// used is not known then.
+		// A last event whose data is not an object is the last, too.
 		s.done = e.Type == string(generated.StreamEventTypeConversationResponseDone)
 	}
 	s.events++
@@ -140,24 +149,6 @@ func (s *Stream) withoutKey(err error) error {
 	return err
 }
 
-// unreadErrorEvent is an error event of another form than the API documents.
-func (s *Stream) unreadErrorEvent(e generated.UnknownStreamEvent) *StreamError {
-	var object struct {
-		Message json.RawMessage `json:"message"`
-	}
-	// Where there is no message to be found, the event as it came is the message.
-	_ = json.Unmarshal(e.Raw, &object)
-	message := scalarText(object.Message)
-	if message == "" {
-		message = beginning(s.flight.client.secret.redact(e.Raw))
-	}
-	failure := &StreamError{Message: s.redact(message), Events: s.events}
-	if e.Err != nil {
-		failure.Err = s.flight.client.secret.cause(e.Err)
-	}
-	return failure
-}
-
 // fail ends the stream with an error, unless it has ended already. broken says that
 // it is one of the connection.
 func (s *Stream) fail(what string, err error, broken bool) {
@@ -171,9 +162,14 @@ func (s *Stream) fail(what string, err error, broken bool) {
 	case s.flight.latest.idleFor() != nil:
 		what, err, broken = "it fell silent", s.flight.latest.idleFor(), true
 	}
+	s.end(&StreamError{Message: what, Events: s.events, Err: err, broken: broken})
+}
+
+// end ends the stream with an error.
+func (s *Stream) end(err *StreamError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = &StreamError{Message: what, Events: s.events, Err: err, broken: broken}
+	s.err = err
 }
 
 func (s *Stream) isClosed() bool {
@@ -208,7 +204,7 @@ func (s *Stream) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	defer s.flight.latest.end() // whatever the caller's logger does
-	defer s.end(&s.left)
+	defer s.reach(&s.left)
 	s.settle()
 	return nil
 }
@@ -229,7 +225,7 @@ func (s *Stream) settle() {
 		texts = append(s.reply.written(), s.text.String())
 	}
 	s.mu.Unlock()
-	defer s.end(&s.settled)
+	defer s.reach(&s.settled)
 	if usage != nil {
 		s.flight.settle(conversationID, *usage)
 		return
@@ -237,9 +233,9 @@ func (s *Stream) settle() {
 	s.flight.settleReceived(conversationID, texts)
 }
 
-// end notes one of the two things that end a stream, once each: that it was left and
+// reach notes one of the two things that end a stream, once each: that it was left and
 // that it is settled. Whoever comes second tells how the call has ended.
-func (s *Stream) end(reached *bool) {
+func (s *Stream) reach(reached *bool) {
 	s.mu.Lock()
 	*reached = true
 	over, err := s.left && s.settled, s.err

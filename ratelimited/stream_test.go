@@ -236,7 +236,7 @@ func TestStreamOfAnotherType(t *testing.T) {
 	inBubble(t, small, status(200, `{"object":"conversation.response"}`), func(t *testing.T, client *ratelimited.Client) {
 		_, err := client.Beta.Conversations.StartStream(t.Context(), generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("Hello!")})
 		var api *ratelimited.APIError
-		if !errors.As(err, &api) || !strings.Contains(err.Error(), `the reply is "application/json", not text/event-stream: the reply begins "{\"object\"`) {
+		if !errors.As(err, &api) || !strings.Contains(err.Error(), `the response is "application/json", not text/event-stream: the response begins "{\"object\"`) {
 			t.Errorf("error is %v", err)
 		}
 	})

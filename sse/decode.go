@@ -1,9 +1,6 @@
 package sse
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -19,8 +16,7 @@ import (
 //	}
 type Event = generated.StreamEventVariant
 
-// DecodeError says that the data of a frame is not JSON, or that it cannot be
-// told what event it is.
+// DecodeError reports a frame whose data is not JSON.
 type DecodeError struct {
 	// Frame is a copy of the frame as it came.
 	Frame Frame
@@ -41,34 +37,20 @@ func (e *DecodeError) Error() string {
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// Decode maps a frame to the generated type of its event. The frame's event
-// name decides; where it is missing, or the standard's default "message", the
-// "type" in the data does. An event of a type that this version does not know, or
-// that lacks the form its type promises, is a [generated.UnknownStreamEvent] and no
-// error. The result does not refer to the frame's memory. The error is a
-// [*DecodeError].
+// Decode maps a frame to the generated type of its event. The "type" in the data
+// decides; without one, the frame's event name does. An event of a
+// type that this version does not know is a [generated.UnknownStreamEvent] and not an
+// error. A value in the data that is not of the declared type is left out; the event's
+// Mismatches returns it. The result does not refer to the frame's memory. The error is
+// a [*DecodeError].
 func Decode(frame Frame) (Event, error) {
 	name := frame.Event
-	if name == "" || name == "message" {
-		var object struct {
-			Type string `json:"type"`
-		}
-		if err := json.Unmarshal(frame.Data, &object); err != nil {
-			return nil, &DecodeError{Frame: frame.Clone(), Err: err}
-		}
-		name = object.Type
+	if name == "message" { // the standard's default
+		name = ""
 	}
-	event := generated.DecodeStreamEvent(name, frame.Data)
-	unknown, ok := event.(generated.UnknownStreamEvent)
-	if !ok {
-		return event, nil
+	event, err := generated.DecodeStreamEvent(name, frame.Data)
+	if err != nil {
+		return nil, &DecodeError{Frame: frame.Clone(), Err: err}
 	}
-	if !json.Valid(frame.Data) {
-		if unknown.Err == nil {
-			unknown.Err = errors.New("data is not JSON")
-		}
-		return nil, &DecodeError{Frame: frame.Clone(), Err: unknown.Err}
-	}
-	unknown.Raw = bytes.Clone(unknown.Raw)
-	return unknown, nil
+	return event, nil
 }

@@ -1,8 +1,6 @@
 package tokens
 
 import (
-	"encoding/json"
-
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
@@ -55,7 +53,7 @@ func (c *Counter) Tools(tools []generated.Tool) int {
 	total := 0
 	for _, tool := range tools {
 		// A tool that cannot be marshalled cannot be sent either: sending says why.
-		if text, err := json.Marshal(tool); err == nil {
+		if text, err := tool.MarshalJSON(); err == nil {
 			total += c.Text(string(text))
 		}
 	}
@@ -76,10 +74,8 @@ func (c *Counter) entry(entry generated.Entry) int {
 		return c.Text(e.Result)
 	case generated.ToolExecutionEntry:
 		total := perName + c.Text(e.Name) + c.Text(e.Arguments)
-		if len(e.Info) > 0 {
-			if text, err := json.Marshal(e.Info); err == nil {
-				total += c.Text(string(text))
-			}
+		if text, err := generated.EncodeJSON(e.Info); err == nil {
+			total += c.Text(string(text))
 		}
 		return total
 	case generated.AgentHandoffEntry:

@@ -104,7 +104,13 @@ func (t *tally) show(stream *ratelimited.Stream) error {
 		case generated.ToolExecutionDeltaEvent:
 			t.note(e.Type, "%s is given %s", e.Name, e.Arguments)
 		case generated.ToolExecutionDoneEvent:
-			t.note(e.Type, "%s returns %v", e.Name, e.Info["result"])
+			var info struct {
+				Result any `json:"result"`
+			}
+			if err := generated.DecodeJSON(e.Info, &info); err != nil {
+				return err
+			}
+			t.note(e.Type, "%s returns %v", e.Name, info.Result)
 		case generated.FunctionCallEvent:
 			t.note(e.Type, "%s is to be called with %q", e.Name, e.Arguments)
 		case generated.AgentHandoffStartedEvent:

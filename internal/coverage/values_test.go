@@ -60,12 +60,17 @@ func bare(v reflect.Value) any {
 		}
 		return reread(x)
 	case json.Marshaler:
-		return reread(x)
+		if v.Kind() != reflect.Struct { // those are written as their fields are
+			return reread(x)
+		}
 	}
 	switch v.Kind() {
 	case reflect.Struct:
 		object := map[string]any{}
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue
+			}
 			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 			object[name] = bare(v.Field(i))
 		}

@@ -178,6 +178,7 @@ func TestShelf(t *testing.T) {
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	methods := reflect.TypeFor[*ratelimited.Conversations]().NumMethod() + reflect.TypeFor[*ratelimited.Agents]().NumMethod()
+	methods -= 2 // All of both calls others
 	names := map[string]bool{}
 	for _, op := range operations {
 		names[op.name] = true

@@ -20,7 +20,7 @@ func nameUnions(doc *yaml.Node) error {
 			}
 			child := n.Content[i]
 			for name, schema := range pairs(schemas) {
-				if child != schema && isUnion(child) && isUnion(schema) && equal(child, schema, "description", "discriminator") {
+				if child != schema && isUnion(child) && isUnion(schema) && equal(child, schema, "description", "discriminator", "x-secret") {
 					n.Content[i] = reference(name)
 					if description := value(child, "description"); description != nil {
 						set(n.Content[i], "description", description)

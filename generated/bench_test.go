@@ -1,0 +1,84 @@
+package generated_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// A history as a program without an SDK would declare it.
+type plainHistory struct {
+	ConversationID string `json:"conversation_id"`
+	Object         string `json:"object"`
+	Entries        []struct {
+		Object      string `json:"object"`
+		Type        string `json:"type"`
+		CreatedAt   string `json:"created_at"`
+		CompletedAt string `json:"completed_at"`
+		ID          string `json:"id"`
+		AgentID     string `json:"agent_id"`
+		Model       string `json:"model"`
+		Role        string `json:"role"`
+		Content     string `json:"content"`
+		Prefix      bool   `json:"prefix"`
+	} `json:"entries"`
+}
+
+// history is the JSON text of a conversation's history.
+func history(entries int) []byte {
+	var b strings.Builder
+	b.WriteString(`{"object":"conversation.history","conversation_id":"conv_0199a1b2c3d4","entries":[`)
+	for i := range entries {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		text := strings.Repeat("A sentence of the conversation, as long as they are. ", 4)
+		if i%2 == 0 {
+			fmt.Fprintf(&b, `{"object":"entry","type":"message.input","created_at":"2026-01-02T03:04:05.678901Z","completed_at":null,"id":"msg_%d","role":"user","content":%q,"prefix":false}`, i, text)
+		} else {
+			fmt.Fprintf(&b, `{"object":"entry","type":"message.output","created_at":"2026-01-02T03:04:05.678901Z","completed_at":"2026-01-02T03:04:06.789012Z","id":"msg_%d","agent_id":null,"model":"mistral-small-latest","role":"assistant","content":%q}`, i, text)
+		}
+	}
+	b.WriteString(`]}`)
+	return []byte(b.String())
+}
+
+// BenchmarkHistory decodes a history of 20 entries into plain structs with encoding/json,
+// and into the types of this package, which prints the ratio to the first.
+func BenchmarkHistory(b *testing.B) {
+	data := history(20)
+	var plain float64
+	for _, way := range []struct {
+		name   string
+		decode func() (int, error)
+	}{
+		{"plain", func() (int, error) {
+			var h plainHistory
+			err := json.Unmarshal(data, &h)
+			return len(h.Entries), err
+		}},
+		{"generated", func() (int, error) {
+			var h *generated.ConversationHistory
+			err := generated.DecodeResponse(data, &h)
+			return len(h.Entries), err
+		}},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				if n, err := way.decode(); err != nil || n != 20 {
+					b.Fatal(n, err)
+				}
+			}
+			perCall := float64(b.Elapsed()) / float64(b.N)
+			if plain == 0 {
+				plain = perCall
+			}
+			b.ReportMetric(perCall/plain, "x-plain")
+		})
+	}
+}

@@ -1,0 +1,315 @@
+package generated
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// An EncodeError reports a field of a request that JSON cannot express.
+type EncodeError struct {
+	// Field is the path of the field, such as "tools.0.function.parameters".
+	Field string
+	// Err is what is wrong with its value.
+	Err error
+}
+
+// Error returns the field and what is wrong.
+func (e *EncodeError) Error() string { return fmt.Sprintf("%s: %v", e.Field, e.Err) }
+
+// Unwrap returns Err.
+func (e *EncodeError) Unwrap() error { return e.Err }
+
+// An output is JSON text that is being written.
+type output struct {
+	buf []byte
+	err *EncodeError
+	// printed is how many bytes are wanted if the output is for people to read, and 0
+	// otherwise: it may get somewhat longer, is not complete then, and has no secrets. text
+	// is how many bytes are wanted of each text in it.
+	printed, text int
+}
+
+// marshal returns what source points to as JSON.
+func marshal(source any) ([]byte, error) {
+	w := output{buf: make([]byte, 0, 512)}
+	src := reflect.ValueOf(source).Elem()
+	planOf(src.Type()).writeAny(&w, src)
+	if w.err != nil {
+		return nil, w.err
+	}
+	return w.buf, nil
+}
+
+func (p *plan) writeAny(w *output, src reflect.Value) { p.write(p, w, src) }
+
+// any writes a value of a type of this package.
+func (w *output) any(v any) {
+	src := reflect.ValueOf(v)
+	p := planOf(src.Type())
+	addressable := reflect.New(p.typ).Elem()
+	addressable.Set(src)
+	p.write(p, w, addressable)
+}
+
+// variant writes a variant of a union, as the text that it was decoded from if there is
+// one. For people it does not: that may have secrets.
+func (w *output) variant(v any, decodedFrom string) {
+	switch {
+	case decodedFrom != "" && w.printed == 0:
+		w.raw(decodedFrom)
+	case v == nil:
+		w.raw("null")
+	default:
+		w.any(v)
+	}
+}
+
+// unknown writes a variant of an unknown type.
+func (w *output) unknown(name string, raw []byte, secret bool) {
+	switch {
+	case len(raw) == 0:
+		w.raw("null")
+	case w.printed == 0 && !json.Valid(raw):
+		w.fail(errNotJSON)
+	case w.printed == 0:
+		w.buf = append(w.buf, raw...)
+	case secret:
+		w.raw(`{"type":`)
+		w.string(name)
+		w.raw(`,"…":"[redacted]"}`)
+	default:
+		w.raw(cut(string(raw), w.printed))
+	}
+}
+
+func (w *output) raw(text string) { w.buf = append(w.buf, text...) }
+
+// fail records that the value cannot be expressed in JSON.
+func (w *output) fail(err error) {
+	if w.err == nil {
+		w.err = &EncodeError{Err: err}
+	}
+}
+
+// failedIn reports whether a value inside has failed, and adds its name to the path.
+func (w *output) failedIn(name string) bool {
+	if w.err == nil {
+		return false
+	}
+	if w.err.Field != "" {
+		name += "." + w.err.Field
+	}
+	w.err.Field = name
+	return true
+}
+
+// full reports whether enough is printed.
+func (w *output) full() bool { return w.printed > 0 && len(w.buf) >= w.printed }
+
+func writeString(_ *plan, w *output, src reflect.Value) { w.string(src.String()) }
+
+func (w *output) string(s string) {
+	if w.printed > 0 {
+		s = cut(s, w.text)
+	}
+	w.buf = appendString(w.buf, s)
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendString appends a JSON string. Bytes that are not UTF-8 become U+FFFD, as in
+// encoding/json.
+func appendString(dst []byte, s string) []byte {
+	dst = append(slices.Grow(dst, len(s)+2), '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				dst = append(append(dst, s[start:i]...), "\ufffd"...)
+				start = i + 1
+			}
+			i += size
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
+		start = i
+	}
+	return append(append(dst, s[start:]...), '"')
+}
+
+func writeInt(_ *plan, w *output, src reflect.Value) {
+	w.buf = strconv.AppendInt(w.buf, src.Int(), 10)
+}
+
+func writeFloat(_ *plan, w *output, src reflect.Value) {
+	f := src.Float()
+	if math.IsInf(f, 0) || math.IsNaN(f) {
+		w.fail(&json.UnsupportedValueError{Value: src, Str: strconv.FormatFloat(f, 'g', -1, 64)})
+		return
+	}
+	format := byte('f')
+	if magnitude := math.Abs(f); magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21) {
+		format = 'e'
+	}
+	w.buf = strconv.AppendFloat(w.buf, f, format, -1, 64)
+}
+
+func writeBool(_ *plan, w *output, src reflect.Value) { w.buf = strconv.AppendBool(w.buf, src.Bool()) }
+
+func writeFree(_ *plan, w *output, src reflect.Value) {
+	if isUnset(src) {
+		w.raw("null")
+		return
+	}
+	text, err := EncodeJSON(src.Interface())
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	if w.printed > 0 {
+		text = []byte(cut(string(text), w.printed))
+	}
+	w.buf = append(w.buf, text...)
+}
+
+func writePointer(p *plan, w *output, src reflect.Value) {
+	if src.IsNil() {
+		w.raw("null")
+		return
+	}
+	p.elem.writeAny(w, src.Elem())
+}
+
+// writeList writes a nil list as an empty one: nothing in the document may be null
+// instead of a list, except what is left out.
+func writeList(p *plan, w *output, src reflect.Value) {
+	w.raw("[")
+	for i := range src.Len() {
+		if i > 0 {
+			w.raw(",")
+		}
+		if w.full() {
+			w.raw("…")
+			break
+		}
+		p.elem.writeAny(w, src.Index(i))
+		if w.failedIn(strconv.Itoa(i)) {
+			return
+		}
+	}
+	w.raw("]")
+}
+
+// writeMap writes the members in the order of their names.
+func writeMap(p *plan, w *output, src reflect.Value) {
+	members := map[string]reflect.Value{}
+	for name, member := range src.Seq2() {
+		members[name.String()] = member
+	}
+	w.raw("{")
+	for i, name := range slices.Sorted(maps.Keys(members)) {
+		if i > 0 {
+			w.raw(",")
+		}
+		if w.full() {
+			w.raw("…")
+			break
+		}
+		w.string(name)
+		w.raw(":")
+		p.elem.writeAny(w, members[name])
+		if w.failedIn(name) {
+			return
+		}
+	}
+	w.raw("}")
+}
+
+func writeStruct(p *plan, w *output, src reflect.Value) {
+	w.raw("{")
+	begin := len(w.buf)
+	for i := range p.fields {
+		f := &p.fields[i]
+		member := src.Field(f.index)
+		if f.isLeftOut(member) {
+			continue
+		}
+		if len(w.buf) > begin {
+			w.raw(",")
+		}
+		if w.full() {
+			w.raw("…")
+			break
+		}
+		w.raw(f.key)
+		switch {
+		case f.secret && w.printed > 0:
+			w.raw(`"[redacted]"`)
+		case f.unset != "" && f.plan.isZero(member):
+			w.raw(f.unset)
+		default:
+			f.plan.writeAny(w, member)
+		}
+		if w.failedIn(f.name) {
+			return
+		}
+	}
+	w.raw("}")
+}
+
+// isLeftOut reports whether the field is not written because of its value.
+func (f *field) isLeftOut(member reflect.Value) bool {
+	if f.omitZero && f.plan.isZero(member) {
+		return true
+	}
+	return f.omitEmpty && isEmpty(member)
+}
+
+// isEmpty reports whether a value is empty in the sense of encoding/json.
+func isEmpty(member reflect.Value) bool {
+	switch member.Kind() {
+	case reflect.Interface:
+		return isUnset(member) || member.Elem().Kind() == reflect.Map && member.Elem().Len() == 0
+	case reflect.Slice, reflect.Map, reflect.String:
+		return member.Len() == 0
+	case reflect.Struct:
+		return false
+	default:
+		return member.IsZero()
+	}
+}
+
+// encodeJSON is json.Marshal without escapes for HTML.
+func encodeJSON(v any) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
+}

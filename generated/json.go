@@ -1,0 +1,92 @@
+package generated
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+)
+
+// JSON is a free-form value: metadata, a JSON Schema, what a tool reports. Nil is unset.
+//
+// In a request it is JSON text (a string, a []byte or a [json.RawMessage]), which is sent
+// as it is, or any other value that [json.Marshal] can encode:
+//
+//	f := generated.Function{Name: "weather", Parameters: `{"type": "object", "properties": {"city": {"type": "string"}}}`}
+//
+// In a response it is a [JSONText], the text as it came: sent back in a request, the
+// value has the same digits and the same order of properties. [DecodeJSON] decodes it.
+type JSON = any
+
+// JSONText is JSON text.
+type JSONText string
+
+// MarshalJSON returns the text.
+func (t JSONText) MarshalJSON() ([]byte, error) { return []byte(t), nil }
+
+// DecodeJSON decodes a free-form value into what target points to, as [json.Unmarshal]
+// does. An unset value leaves target as it is.
+func DecodeJSON(value JSON, target any) error {
+	if isUnset(reflect.ValueOf(&value).Elem()) {
+		return nil
+	}
+	text, err := EncodeJSON(value)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, target)
+}
+
+// EncodeJSON returns the text that is sent for a free-form value; nil if it is unset. It
+// is an error if the value is a text that is not JSON, or cannot be encoded.
+func EncodeJSON(value JSON) (json.RawMessage, error) {
+	text, isText := textOf(value)
+	switch {
+	case !isText:
+		return encodeJSON(value)
+	case len(text) == 0:
+		return nil, nil
+	case !json.Valid(text):
+		return nil, errors.Join(errNotJSON, json.Unmarshal(text, new(json.RawMessage)))
+	}
+	return text, nil
+}
+
+var errNotJSON = errors.New("the text is not JSON")
+
+// textOf returns a free-form value as JSON text, if it is given as text.
+func textOf(value JSON) (text []byte, ok bool) {
+	switch v := value.(type) {
+	case nil:
+		return nil, true
+	case json.RawMessage:
+		return v, true
+	case JSONText:
+		return []byte(v), true
+	case json.Marshaler:
+		return nil, false
+	}
+	switch v := reflect.ValueOf(value); {
+	case v.Kind() == reflect.String:
+		return []byte(v.String()), true
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
+		return v.Bytes(), true
+	}
+	return nil, false
+}
+
+// isUnset reports whether a free-form value is nil, or a text without anything in it.
+func isUnset(src reflect.Value) bool {
+	if src.IsNil() {
+		return true
+	}
+	switch v := src.Elem(); v.Kind() {
+	case reflect.Pointer, reflect.Map:
+		return v.IsNil()
+	case reflect.String:
+		return v.Len() == 0
+	case reflect.Slice:
+		return v.IsNil() || v.Len() == 0 && v.Type().Elem().Kind() == reflect.Uint8
+	default:
+		return false
+	}
+}

@@ -1,0 +1,155 @@
+package generated
+
+import (
+	"encoding/json"
+	"iter"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A value is one value of a document. It is invalid once the document is released.
+type value struct {
+	d *document
+	n int32
+}
+
+func (d *document) root() value { return value{d, 0} }
+
+// text returns the JSON text of the value, which shares the document's memory.
+func (v value) text() string {
+	n := v.d.nodes[v.n]
+	return v.d.text[n.start:n.end]
+}
+
+// kind returns the first byte of the value's text: one of {["tfn, - or a digit.
+func (v value) kind() byte { return v.d.text[v.d.nodes[v.n].start] }
+
+func (v value) isNull() bool { return v.kind() == 'n' }
+
+// members yields the names and values of an object.
+func (v value) members() iter.Seq2[string, value] {
+	return func(yield func(string, value) bool) {
+		for n, end := v.n+1, v.d.nodes[v.n].next; n < end; n = v.d.nodes[n+1].next {
+			if !yield(value{v.d, n}.name(), value{v.d, n + 1}) {
+				return
+			}
+		}
+	}
+}
+
+// name returns the name of a member; it may share the document's memory.
+func (v value) name() string {
+	text := v.text()
+	if strings.IndexByte(text, '\\') < 0 {
+		return text[1 : len(text)-1]
+	}
+	name, _ := v.string()
+	return name
+}
+
+// elements yields the values of an array.
+func (v value) elements() iter.Seq[value] {
+	return func(yield func(value) bool) {
+		for n, end := v.n+1, v.d.nodes[v.n].next; n < end; n = v.d.nodes[n].next {
+			if !yield(value{v.d, n}) {
+				return
+			}
+		}
+	}
+}
+
+// count returns the number of values of an array, or of members of an object.
+func (v value) count() int {
+	count := 0
+	if v.kind() == '{' {
+		for range v.members() {
+			count++
+		}
+		return count
+	}
+	for range v.elements() {
+		count++
+	}
+	return count
+}
+
+// member returns the member of an object that has the given name, the last one if
+// there are several.
+func (v value) member(name string) (found value, ok bool) {
+	for key, member := range v.members() {
+		if key == name {
+			found, ok = member, true
+		}
+	}
+	return found, ok
+}
+
+// string returns the text that a JSON string stands for. The result is a part of the
+// document's text where that keeps at most maxShared bytes, or four times its length,
+// in memory for it.
+func (v value) string() (s string, ok bool) {
+	text := v.text()
+	if text[0] != '"' {
+		return "", false
+	}
+	s = text[1 : len(text)-1]
+	switch {
+	case strings.IndexByte(s, '\\') >= 0 || !utf8.ValidString(s):
+		return s, json.Unmarshal([]byte(text), &s) == nil
+	}
+	return v.d.kept(s), true
+}
+
+// arguments returns the arguments of a call: JSON text in a string, or the object or list
+// itself.
+func (v value) arguments() (text string, ok bool) {
+	if c := v.kind(); c == '{' || c == '[' {
+		return v.d.kept(v.text()), true
+	}
+	return v.string()
+}
+
+// kept returns a part of the document's text in a form to keep; see string.
+func (d *document) kept(s string) string {
+	if d.shares || len(s) >= len(d.text)/4 {
+		return s
+	}
+	return strings.Clone(s)
+}
+
+// int returns the integer that the value is. A number with a fraction of zero, or an
+// exponent, is one too: 7.0 and 9e0 are integers in JSON Schema.
+func (v value) int() (n int64, ok bool) {
+	text := v.text()
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err == nil {
+		return n, true
+	}
+	const maxLength, maxExponent = 64, 64 // beyond these, exact arithmetic may take long
+	if c := text[0]; c != '-' && (c < '0' || c > '9') || len(text) > maxLength {
+		return 0, false
+	}
+	if e := strings.IndexAny(text, "eE"); e >= 0 {
+		if exponent, err := strconv.Atoi(text[e+1:]); err != nil || max(exponent, -exponent) > maxExponent {
+			return 0, false
+		}
+	}
+	exact, ok := new(big.Rat).SetString(text)
+	if !ok || !exact.IsInt() || !exact.Num().IsInt64() {
+		return 0, false
+	}
+	return exact.Num().Int64(), true
+}
+
+func (v value) float() (f float64, ok bool) {
+	f, err := strconv.ParseFloat(v.text(), 64)
+	return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
+}
+
+func (v value) bool() (b, ok bool) {
+	c := v.kind()
+	return c == 't', c == 't' || c == 'f'
+}

@@ -1,0 +1,95 @@
+package ratelimited
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"regexp"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// functionName is what the service accepts.
+var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+// checkTools refuses a tool that is unset, which would be sent as null, and functions that
+// the service does not accept.
+func checkTools(tools []generated.Tool) *RequestError {
+	names := map[string]int{}
+	for i, tool := range tools {
+		field := fmt.Sprintf("tools[%d]", i)
+		if tool.IsZero() {
+			return &RequestError{Field: field, Value: nil, Rule: "must hold a tool: make it with generated.NewTool(…)"}
+		}
+		f, ok := tool.Value().(generated.FunctionTool)
+		if !ok {
+			continue
+		}
+		name := f.Function.Name
+		if !functionName.MatchString(name) {
+			return &RequestError{Field: field + ".function.name", Value: name, Rule: "must be 1 to 64 of a-z, A-Z, 0-9, _ and -"}
+		}
+		if before, twice := names[name]; twice {
+			return &RequestError{Field: field + ".function.name", Value: name, Rule: fmt.Sprintf("must be the name of one function, and is that of tools[%d], too", before)}
+		}
+		names[name] = i
+		if finding := checkSchema(field+".function.parameters", f.Function.Parameters); finding != nil {
+			return finding
+		}
+	}
+	return nil
+}
+
+// checkFormat refuses a form of the response that is not chosen clearly.
+func checkFormat(args generated.CompletionArgs) *RequestError {
+	const field = "completion_args.response_format"
+	format := args.ResponseFormat
+	schema := format.JSONSchema
+	chosen := format.Type == generated.ResponseFormatsJSONSchema
+	switch {
+	case !chosen && (schema.Name != "" || schema.Description != "" || schema.Schema != nil || schema.Strict):
+		return &RequestError{Field: field + ".type", Value: string(format.Type), Rule: "must be json_schema (generated.ResponseFormatsJSONSchema) where json_schema is set"}
+	case chosen && schema.Name == "":
+		return &RequestError{Field: field + ".json_schema.name", Value: "", Rule: "must not be empty where the type is json_schema"}
+	case chosen && isEmpty(schema.Schema):
+		return &RequestError{Field: field + ".json_schema.schema", Value: nil, Rule: "must be set where the type is json_schema"}
+	}
+	return checkSchema(field+".json_schema.schema", schema.Schema)
+}
+
+// checkSchema refuses what is not a JSON Schema; one that is unset passes.
+func checkSchema(field string, schema generated.JSON) *RequestError {
+	const rule = "must be a JSON Schema: a JSON object or a boolean"
+	if isEmpty(schema) {
+		return nil
+	}
+	if _, ok := schema.(map[string]any); ok {
+		return nil
+	}
+	text, err := generated.EncodeJSON(schema)
+	if err != nil {
+		return &RequestError{Field: field, Value: briefly(schema), Rule: rule, Err: err}
+	}
+	switch firstByte(bytes.TrimSpace(text)) {
+	case '{', 't', 'f':
+		return nil
+	}
+	return &RequestError{Field: field, Value: beginning(text), Rule: rule}
+}
+
+// isEmpty reports whether a free-form value is unset.
+func isEmpty(value generated.JSON) bool {
+	text, err := generated.EncodeJSON(value)
+	return err == nil && len(text) == 0
+}
+
+// briefly is a free-form value as an error shows it.
+func briefly(value generated.JSON) any {
+	if text, ok := value.([]byte); ok {
+		return beginning(text)
+	}
+	if v := reflect.ValueOf(value); v.Kind() == reflect.String {
+		return oneLine(v.String())
+	}
+	return fmt.Sprintf("%T", value)
+}
