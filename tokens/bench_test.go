@@ -91,19 +91,6 @@ func benchmarkFresh(b *testing.B, c *tokens.Counter, text func(r *rand.Rand) str
 	}
 }
 
-func BenchmarkLoad(b *testing.B) {
-	for _, encoding := range encodings {
-		b.Run(encoding, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := tokens.LoadFresh(encoding); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
 // pathological makes texts of about n bytes that have few boundaries or none.
 // Those made of one rune repeated are found in the cache segment by segment; the
 // random ones are not.

@@ -130,6 +130,35 @@ func TestTextIsExactForOrdinaryText(t *testing.T) {
 	}
 }
 
+// Without segments, the count of every text is exactly the library's.
+func TestCountWholeEqualsTheLibrary(t *testing.T) {
+	t.Parallel()
+	for _, encoding := range encodings {
+		t.Run(encoding, func(t *testing.T) {
+			t.Parallel()
+			r := random(19)
+			check := func(s string) {
+				if got, want := tokens.CountWhole(encoding, s), reference(encoding, s); got != want {
+					t.Errorf("%q: %d tokens, want %d", s, got, want)
+				}
+			}
+			check("")
+			for b := range 256 {
+				check(string([]byte{byte(b)}))
+			}
+			for _, p := range pathological {
+				check(p.text(r, 2000))
+			}
+			for range 300 {
+				check(garbage(r, 1+r.IntN(60)))
+				check(draw(r, 1+r.IntN(60), awkward))
+				check(draw(r, 1+r.IntN(60), "abcdefghijklmnopqrstuvwxyz"))
+				check(draw(r, 1+r.IntN(200), "ab"))
+			}
+		})
+	}
+}
+
 // A run without a boundary is cut regardless: the count may be off by two at each
 // cut.
 func TestTextIsCloseForUnbrokenText(t *testing.T) {
@@ -250,10 +279,14 @@ func FuzzText(f *testing.F) {
 		for _, encoding := range encodings {
 			c := newCounter(t, encoding)
 			n := checkText(t, c, s)
-			if len(s) > tokens.SegmentBytes {
-				continue
+			if len(s) > 8*tokens.SegmentBytes {
+				continue // the library takes quadratic time
 			}
-			if want := reference(encoding, s); n != want {
+			want := reference(encoding, s)
+			if got := tokens.CountWhole(encoding, s); got != want {
+				t.Errorf("%s: %q has %d tokens, want %d", encoding, s, got, want)
+			}
+			if len(s) <= tokens.SegmentBytes && n != want {
 				t.Errorf("%s: Text(%q) = %d, want %d", encoding, s, n, want)
 			}
 		}

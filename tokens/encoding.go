@@ -6,11 +6,10 @@ import (
 	"sync"
 
 	"github.com/pkoukk/tiktoken-go"
-	loader "github.com/pkoukk/tiktoken-go-loader"
 )
 
-// The patterns that split a text into pieces, as in tiktoken-go, which does not
-// export them. A test compares them with the library's.
+// The patterns that split a text into pieces, as in tiktoken-go, which exports them
+// only with a map of the vocabulary. A test compares them with the library's.
 const (
 	patternGPT2   = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 	patternCL100K = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
@@ -24,7 +23,7 @@ const (
 type vocabulary struct {
 	name    string
 	pattern string
-	encoder func() (*tiktoken.Tiktoken, error)
+	encoder func() (*encoder, error)
 	counts  *cache
 }
 
@@ -41,7 +40,7 @@ func newVocabulary(name, pattern string) *vocabulary {
 	return &vocabulary{
 		name:    name,
 		pattern: pattern,
-		encoder: sync.OnceValues(func() (*tiktoken.Tiktoken, error) {
+		encoder: sync.OnceValues(func() (*encoder, error) {
 			return loadEncoder(name, pattern)
 		}),
 		counts: newCache(),
@@ -57,21 +56,6 @@ func lookup(name string) (*vocabulary, error) {
 		names[i] = v.name
 	}
 	return nil, fmt.Errorf("tokens: encoding %.64q is not supported, use one of: %s", name, strings.Join(names, ", "))
-}
-
-// loadEncoder builds an encoder without tiktoken.GetEncoding, whose loader and
-// encodings are global: they belong to the program that imports this package. No
-// special tokens are registered, so no text can produce one.
-func loadEncoder(name, pattern string) (*tiktoken.Tiktoken, error) {
-	ranks, err := loader.NewOfflineLoader().LoadTiktokenBpe(name + ".tiktoken")
-	if err != nil {
-		return nil, fmt.Errorf("tokens: load %s: %w", name, err)
-	}
-	bpe, err := tiktoken.NewCoreBPE(ranks, nil, pattern)
-	if err != nil {
-		return nil, fmt.Errorf("tokens: load %s: %w", name, err)
-	}
-	return tiktoken.NewTiktoken(bpe, &tiktoken.Encoding{Name: name, PatStr: pattern, MergeableRanks: ranks}, nil), nil
 }
 
 // count is Counter.Text. A long text is the sum of its segments, and each of them
@@ -91,7 +75,7 @@ func (v *vocabulary) count(s string) int {
 	}
 	n := 0
 	if len(s) <= segmentBytes {
-		n = len(enc.EncodeOrdinary(s))
+		n = enc.count(s)
 	} else {
 		for len(s) > 0 {
 			end := segmentEnd(s, segmentBytes)

@@ -1,5 +1,11 @@
 package tokens
 
+import (
+	"io"
+
+	"github.com/dlclark/regexp2"
+)
+
 // What the external tests need to see of the inside.
 var (
 	Boundary   = boundary
@@ -14,14 +20,45 @@ func Pattern(encoding string) string {
 	return v.pattern
 }
 
-// LoadFresh loads a vocabulary as the first use of an encoding does.
-func LoadFresh(encoding string) error {
+// LoadFresh loads a vocabulary as the first use of an encoding does, and returns it.
+func LoadFresh(encoding string) (any, error) {
 	v, err := lookup(encoding)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = newVocabulary(v.name, v.pattern).encoder()
-	return err
+	return loadEncoder(v.name, v.pattern)
+}
+
+// CountWhole counts s without cache and segments, as tiktoken-go does.
+func CountWhole(encoding, s string) int {
+	return mustLoad(encoding).count(s)
+}
+
+// Position returns where the vocabulary has a token, in the order of the ranks.
+func Position(encoding, token string) (position uint32, ok bool) {
+	position = mustLoad(encoding).index.find([]byte(token))
+	return position, position != noToken
+}
+
+func mustLoad(encoding string) *encoder {
+	v, err := lookup(encoding)
+	if err != nil {
+		panic(err)
+	}
+	e, err := v.encoder()
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+// ReadVocabulary reads a .tiktoken file and returns a function that counts with it.
+func ReadVocabulary(file io.Reader, pattern string) (count func(s string) int, err error) {
+	index, err := newIndex(file, 0)
+	if err != nil {
+		return nil, err
+	}
+	return (&encoder{pattern: regexp2.MustCompile(pattern, regexp2.None), index: index}).count, nil
 }
 
 // NewDamagedCounters returns Counters whose vocabularies cannot be loaded.
