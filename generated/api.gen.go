@@ -3525,27 +3525,13 @@ func (c *Client) RestartConversation(ctx context.Context, conversationID string,
 
 // NewListAgentsRequest constructs an http.Request for the ListAgents method
 func NewListAgentsRequest(server string, params *ListAgentsParams) (*http.Request, error) {
-	var err error
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/agents")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + "/v1/agents"
 
 	if params != nil {
 		// queryValues collects non-styled parameters (passthrough, JSON)
 		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
+		queryValues := url.Values{}
 		// rawQueryFragments collects pre-encoded query fragments from
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
@@ -3648,10 +3634,12 @@ func NewListAgentsRequest(server string, params *ListAgentsParams) (*http.Reques
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+		if len(rawQueryFragments) > 0 {
+			target += "?" + strings.Join(rawQueryFragments, "&")
+		}
 	}
 
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3662,7 +3650,7 @@ func NewListAgentsRequest(server string, params *ListAgentsParams) (*http.Reques
 // NewCreateAgentRequest calls the generic CreateAgent builder with application/json body
 func NewCreateAgentRequest(server string, body CreateAgentJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
+	buf, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
@@ -3672,56 +3660,27 @@ func NewCreateAgentRequest(server string, body CreateAgentJSONRequestBody) (*htt
 
 // NewCreateAgentRequestWithBody constructs an http.Request for the CreateAgent method, with any body, and a specified content type
 func NewCreateAgentRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + "/v1/agents"
 
-	operationPath := fmt.Sprintf("/v1/agents")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	req, err := http.NewRequest(http.MethodPost, target, body)
 	if err != nil {
 		return nil, err
 	}
 
 	req.Header.Add("Content-Type", contentType)
-
 	return req, nil
 }
 
 // NewListAgentPagesRequest constructs an http.Request for the ListAgentPages method
 func NewListAgentPagesRequest(server string, params *ListAgentPagesParams) (*http.Request, error) {
-	var err error
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/agents/pages")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + "/v1/agents/pages"
 
 	if params != nil {
 		// queryValues collects non-styled parameters (passthrough, JSON)
 		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
+		queryValues := url.Values{}
 		// rawQueryFragments collects pre-encoded query fragments from
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
@@ -3824,10 +3783,12 @@ func NewListAgentPagesRequest(server string, params *ListAgentPagesParams) (*htt
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+		if len(rawQueryFragments) > 0 {
+			target += "?" + strings.Join(rawQueryFragments, "&")
+		}
 	}
 
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3846,22 +3807,9 @@ func NewDeleteAgentRequest(server string, agentID string) (*http.Request, error)
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/agents/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodDelete, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3880,25 +3828,12 @@ func NewGetAgentRequest(server string, agentID string, params *GetAgentParams) (
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/agents/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s", pathParam0)
 
 	if params != nil {
 		// queryValues collects non-styled parameters (passthrough, JSON)
 		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
+		queryValues := url.Values{}
 		// rawQueryFragments collects pre-encoded query fragments from
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
@@ -3919,10 +3854,12 @@ func NewGetAgentRequest(server string, agentID string, params *GetAgentParams) (
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+		if len(rawQueryFragments) > 0 {
+			target += "?" + strings.Join(rawQueryFragments, "&")
+		}
 	}
 
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3933,7 +3870,7 @@ func NewGetAgentRequest(server string, agentID string, params *GetAgentParams) (
 // NewUpdateAgentRequest calls the generic UpdateAgent builder with application/json body
 func NewUpdateAgentRequest(server string, agentID string, body UpdateAgentJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
+	buf, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
@@ -3952,28 +3889,14 @@ func NewUpdateAgentRequestWithBody(server string, agentID string, contentType st
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/agents/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	req, err := http.NewRequest(http.MethodPatch, target, body)
 	if err != nil {
 		return nil, err
 	}
 
 	req.Header.Add("Content-Type", contentType)
-
 	return req, nil
 }
 
@@ -3988,25 +3911,12 @@ func NewDeleteAgentVersionAliasRequest(server string, agentID string, params *De
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
 
 	if params != nil {
 		// queryValues collects non-styled parameters (passthrough, JSON)
 		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
+		queryValues := url.Values{}
 		// rawQueryFragments collects pre-encoded query fragments from
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
@@ -4023,10 +3933,12 @@ func NewDeleteAgentVersionAliasRequest(server string, agentID string, params *De
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+		if len(rawQueryFragments) > 0 {
+			target += "?" + strings.Join(rawQueryFragments, "&")
+		}
 	}
 
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodDelete, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4045,22 +3957,9 @@ func NewListAgentVersionAliasesRequest(server string, agentID string) (*http.Req
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4079,25 +3978,12 @@ func NewCreateAgentVersionAliasRequest(server string, agentID string, params *Cr
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
 
 	if params != nil {
 		// queryValues collects non-styled parameters (passthrough, JSON)
 		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
+		queryValues := url.Values{}
 		// rawQueryFragments collects pre-encoded query fragments from
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
@@ -4122,10 +4008,12 @@ func NewCreateAgentVersionAliasRequest(server string, agentID string, params *Cr
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+		if len(rawQueryFragments) > 0 {
+			target += "?" + strings.Join(rawQueryFragments, "&")
+		}
 	}
 
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPut, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4144,25 +4032,12 @@ func NewUpdateAgentVersionRequest(server string, agentID string, params *UpdateA
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/agents/%s/version", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/version", pathParam0)
 
 	if params != nil {
 		// queryValues collects non-styled parameters (passthrough, JSON)
 		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
+		queryValues := url.Values{}
 		// rawQueryFragments collects pre-encoded query fragments from
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
@@ -4179,10 +4054,12 @@ func NewUpdateAgentVersionRequest(server string, agentID string, params *UpdateA
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+		if len(rawQueryFragments) > 0 {
+			target += "?" + strings.Join(rawQueryFragments, "&")
+		}
 	}
 
-	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPatch, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4201,25 +4078,12 @@ func NewListAgentVersionsRequest(server string, agentID string, params *ListAgen
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/agents/%s/versions", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/versions", pathParam0)
 
 	if params != nil {
 		// queryValues collects non-styled parameters (passthrough, JSON)
 		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
+		queryValues := url.Values{}
 		// rawQueryFragments collects pre-encoded query fragments from
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
@@ -4252,10 +4116,12 @@ func NewListAgentVersionsRequest(server string, agentID string, params *ListAgen
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+		if len(rawQueryFragments) > 0 {
+			target += "?" + strings.Join(rawQueryFragments, "&")
+		}
 	}
 
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4281,22 +4147,9 @@ func NewGetAgentVersionRequest(server string, agentID string, version string) (*
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/versions/%s", pathParam0, pathParam1)
 
-	operationPath := fmt.Sprintf("/v1/agents/%s/versions/%s", pathParam0, pathParam1)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4306,27 +4159,13 @@ func NewGetAgentVersionRequest(server string, agentID string, version string) (*
 
 // NewListConversationsRequest constructs an http.Request for the ListConversations method
 func NewListConversationsRequest(server string, params *ListConversationsParams) (*http.Request, error) {
-	var err error
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v1/conversations")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + "/v1/conversations"
 
 	if params != nil {
 		// queryValues collects non-styled parameters (passthrough, JSON)
 		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
+		queryValues := url.Values{}
 		// rawQueryFragments collects pre-encoded query fragments from
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
@@ -4369,10 +4208,12 @@ func NewListConversationsRequest(server string, params *ListConversationsParams)
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+		if len(rawQueryFragments) > 0 {
+			target += "?" + strings.Join(rawQueryFragments, "&")
+		}
 	}
 
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4383,7 +4224,7 @@ func NewListConversationsRequest(server string, params *ListConversationsParams)
 // NewStartConversationRequest calls the generic StartConversation builder with application/json body
 func NewStartConversationRequest(server string, body StartConversationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
+	buf, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
@@ -4393,30 +4234,15 @@ func NewStartConversationRequest(server string, body StartConversationJSONReques
 
 // NewStartConversationRequestWithBody constructs an http.Request for the StartConversation method, with any body, and a specified content type
 func NewStartConversationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + "/v1/conversations"
 
-	operationPath := fmt.Sprintf("/v1/conversations")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	req, err := http.NewRequest(http.MethodPost, target, body)
 	if err != nil {
 		return nil, err
 	}
 
 	req.Header.Add("Content-Type", contentType)
-
 	return req, nil
 }
 
@@ -4431,22 +4257,9 @@ func NewDeleteConversationRequest(server string, conversationID string) (*http.R
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/conversations/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodDelete, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4465,22 +4278,9 @@ func NewGetConversationRequest(server string, conversationID string) (*http.Requ
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/conversations/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4491,7 +4291,7 @@ func NewGetConversationRequest(server string, conversationID string) (*http.Requ
 // NewAppendConversationRequest calls the generic AppendConversation builder with application/json body
 func NewAppendConversationRequest(server string, conversationID string, body AppendConversationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
+	buf, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
@@ -4510,28 +4310,14 @@ func NewAppendConversationRequestWithBody(server string, conversationID string, 
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/conversations/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	req, err := http.NewRequest(http.MethodPost, target, body)
 	if err != nil {
 		return nil, err
 	}
 
 	req.Header.Add("Content-Type", contentType)
-
 	return req, nil
 }
 
@@ -4546,22 +4332,9 @@ func NewGetConversationHistoryRequest(server string, conversationID string) (*ht
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s/history", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/conversations/%s/history", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4580,22 +4353,9 @@ func NewGetConversationMessagesRequest(server string, conversationID string) (*h
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s/messages", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/conversations/%s/messages", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4606,7 +4366,7 @@ func NewGetConversationMessagesRequest(server string, conversationID string) (*h
 // NewRestartConversationRequest calls the generic RestartConversation builder with application/json body
 func NewRestartConversationRequest(server string, conversationID string, body RestartConversationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
+	buf, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
@@ -4625,28 +4385,14 @@ func NewRestartConversationRequestWithBody(server string, conversationID string,
 		return nil, err
 	}
 
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
+	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s/restart", pathParam0)
 
-	operationPath := fmt.Sprintf("/v1/conversations/%s/restart", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	req, err := http.NewRequest(http.MethodPost, target, body)
 	if err != nil {
 		return nil, err
 	}
 
 	req.Header.Add("Content-Type", contentType)
-
 	return req, nil
 }
 

@@ -131,8 +131,14 @@ func readMap(p *plan, v value, dst reflect.Value) {
 func readStruct(p *plan, v value, dst reflect.Value) {
 	if p.sourced {
 		outer := v.enter()
-		defer func() { v.leave(outer, dst.Addr().Interface().(sourced).origin()) }()
+		p.readMembers(v, dst)
+		v.leave(outer, dst.Addr().Interface().(sourced).origin())
+		return
 	}
+	p.readMembers(v, dst)
+}
+
+func (p *plan) readMembers(v value, dst reflect.Value) {
 	if v.kind() != '{' {
 		v.mismatch()
 		return

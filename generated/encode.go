@@ -127,9 +127,12 @@ const hexDigits = "0123456789abcdef"
 // appendString appends a JSON string. Bytes that are not UTF-8 become U+FFFD, as in
 // encoding/json.
 func appendString(dst []byte, s string) []byte {
-	dst = append(slices.Grow(dst, len(s)+2), '"')
+	dst = append(slices.Grow(dst, len(s)+len(s)/8+2), '"')
 	start := 0
 	for i := 0; i < len(s); {
+		if i += plainWords(s[i:]); i == len(s) {
+			break
+		}
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])
@@ -159,6 +162,23 @@ func appendString(dst []byte, s string) []byte {
 		start = i
 	}
 	return append(append(dst, s[start:]...), '"')
+}
+
+// plainWords returns how many bytes at the beginning of s, in words of eight, are ASCII
+// that needs no escape. It finds the others by the highest bit of each byte: it is set where
+// the byte is not ASCII, and by a subtraction that borrows where it is below a bound.
+func plainWords(s string) int {
+	const ones, highest = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		word := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, backslash := word^('"'*ones), word^('\\'*ones) // zero where they are
+		if (word|(word-' '*ones)|(quote-ones)|(backslash-ones))&highest != 0 {
+			break
+		}
+	}
+	return i
 }
 
 func writeInt(_ *plan, w *output, src reflect.Value) {

@@ -58,9 +58,11 @@ func (p *plan) expects(v value) error {
 		}
 		return nil
 	}
-	want := "a response of type " + p.typ.Name()
+	unexpected := func(have string) error {
+		return &UnexpectedError{Want: "a response of type " + p.typ.Name(), Have: have}
+	}
 	if v.kind() != '{' {
-		return &UnexpectedError{Want: want, Have: have(v)}
+		return unexpected(have(v))
 	}
 	present := 0
 	for name := range v.members() {
@@ -70,9 +72,9 @@ func (p *plan) expects(v value) error {
 	}
 	switch {
 	case isErrorObject(v), present < p.required && hasMember(v, "error", "detail"), present == 0 && hasMember(v, "message"):
-		return &UnexpectedError{Want: want, Have: "it is an error"}
+		return unexpected("it is an error")
 	case v.count() == 0:
-		return &UnexpectedError{Want: want, Have: "it is empty"}
+		return unexpected("it is empty")
 	}
 	return nil
 }

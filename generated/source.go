@@ -70,9 +70,17 @@ func (v value) enter() (outer int) {
 
 func (v value) leave(outer int, s *source) {
 	*s = source{text: v.text()}
-	var found []Mismatch
+	if nodes := v.d.mismatches[v.d.scope:]; len(nodes) > 0 {
+		found := v.report(nodes)
+		s.leftOut = &found
+	}
+	v.d.scope = outer
+}
+
+// report returns what a response says of values inside it that cannot be read.
+func (v value) report(nodes []int32) (found []Mismatch) {
 	room := maxPointers
-	for _, n := range v.d.mismatches[v.d.scope:] {
+	for _, n := range nodes {
 		if room < 0 || len(found) == maxMismatches {
 			break
 		}
@@ -80,10 +88,7 @@ func (v value) leave(outer int, s *source) {
 		room -= len(pointer)
 		found = append(found, Mismatch{Pointer: pointer, Text: value{v.d, n}.text()})
 	}
-	if found != nil {
-		s.leftOut = &found
-	}
-	v.d.scope = outer
+	return found
 }
 
 // pointer returns the JSON pointer of a node inside the value.

@@ -96,11 +96,16 @@ func (v value) string() (s string, ok bool) {
 		return "", false
 	}
 	s = text[1 : len(text)-1]
-	switch {
-	case strings.IndexByte(s, '\\') >= 0 || !utf8.ValidString(s):
-		return s, json.Unmarshal([]byte(text), &s) == nil
+	if strings.IndexByte(s, '\\') >= 0 || !utf8.ValidString(s) {
+		return unquote(text), true
 	}
 	return v.d.kept(s), true
+}
+
+// unquote returns the text that a JSON string stands for.
+func unquote(text string) (s string) {
+	_ = json.Unmarshal([]byte(text), &s) // it is a JSON string
+	return s
 }
 
 // arguments returns the arguments of a call: JSON text in a string, or the object or list

@@ -28,7 +28,7 @@ type attempt struct {
 	permit    limiter.Admission
 	trace     httptrace.ClientTrace
 	traced    atomic.Bool // the transport says what it does
-	dialing   atomic.Bool // a connection is being made for it
+	dialing   atomic.Bool // a connection is being made for it; only known if connections are shared
 	connected atomic.Bool // it has a connection to write the request to
 	reused    atomic.Bool // that carried requests before
 	written   atomic.Bool // something of the request may have been written to it
@@ -36,13 +36,16 @@ type attempt struct {
 }
 
 // newAttempt begins an attempt. It may take the given timeout, and if connect is not
-// 0 no more than that to get a connection.
-func newAttempt(ctx context.Context, permit limiter.Admission, timeout, connect time.Duration) *attempt {
+// 0 no more than that to get a connection. If attempts share a bounded number of
+// connections, it notes whether one is made for it.
+func newAttempt(ctx context.Context, permit limiter.Admission, timeout, connect time.Duration, sharesConnections bool) *attempt {
 	a := &attempt{permit: permit, began: time.Now()}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{
-		GetConn: a.getConn, DNSStart: a.dnsStart, ConnectStart: a.connectStart, TLSHandshakeStart: a.tlsHandshakeStart,
-		GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
+		GetConn: a.getConn, GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
+	}
+	if sharesConnections {
+		a.trace.DNSStart, a.trace.ConnectStart, a.trace.TLSHandshakeStart = a.dnsStart, a.connectStart, a.tlsHandshakeStart
 	}
 	a.ctx = httptrace.WithClientTrace(a.ctx, &a.trace)
 	a.timer = time.AfterFunc(timeout, a.timeOut)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -68,8 +69,11 @@ type (
 
 const benchPrompt = "Hello! Please answer in one short sentence."
 
-func bareCall(ctx context.Context) (string, error) {
-	body, err := json.Marshal(bareRequest{Inputs: benchPrompt, Model: "mistral-small-latest"})
+// longPrompt has 100 KB.
+var longPrompt = strings.Repeat("The quick brown fox jumps over the lazy dog, and \"nobody\" knows why.\n", 100_000/71)
+
+func bareCall(ctx context.Context, prompt string) (string, error) {
+	body, err := json.Marshal(bareRequest{Inputs: prompt, Model: "mistral-small-latest"})
 	if err != nil {
 		return "", err
 	}
@@ -96,9 +100,9 @@ func bareCall(ctx context.Context) (string, error) {
 	return reply.Outputs[0].Content, nil
 }
 
-func generatedCall(ctx context.Context, api *generated.Client) (string, error) {
+func generatedCall(ctx context.Context, api *generated.Client, prompt string) (string, error) {
 	resp, err := api.StartConversation(ctx, generated.StartConversationRequest{
-		Model: "mistral-small-latest", Inputs: generated.NewTextInputs(benchPrompt),
+		Model: "mistral-small-latest", Inputs: generated.NewTextInputs(prompt),
 	}, func(_ context.Context, req *http.Request) error {
 		req.Header.Set("Authorization", "Bearer key")
 		return nil
@@ -112,16 +116,21 @@ func generatedCall(ctx context.Context, api *generated.Client) (string, error) {
 		return "", err
 	}
 	var reply generated.ConversationResponse
-	if err := json.Unmarshal(data, &reply); err != nil {
+	if err := reply.UnmarshalJSON(data); err != nil {
 		return "", err
 	}
-	return ratelimited.OutputText(&reply), nil
+	return reply.OutputText(), nil
 }
 
 // BenchmarkCall measures one whole call with a short prompt through a transport
 // that answers at once, three ways in one run: by hand, through the generated
 // client, and rate-limited. Each prints its ratio to the first.
-func BenchmarkCall(b *testing.B) {
+func BenchmarkCall(b *testing.B) { benchmarkCall(b, benchPrompt) }
+
+// BenchmarkLongPrompt is BenchmarkCall with a prompt of 100 KB, the same in each call.
+func BenchmarkLongPrompt(b *testing.B) { benchmarkCall(b, longPrompt) }
+
+func benchmarkCall(b *testing.B, prompt string) {
 	ctx := context.Background()
 	client, err := ratelimited.New(ratelimited.Config{
 		APIKey: "key", HTTPClient: stubClient, RequestsPerSecond: 1e6, TokensPerMinute: 1e9,
@@ -132,7 +141,7 @@ func BenchmarkCall(b *testing.B) {
 	api := &generated.Client{Server: ratelimited.DefaultBaseURL + "/", Client: stubClient}
 
 	// The vocabulary is loaded once in the life of a program, not in each call.
-	if _, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text(benchPrompt)}); err != nil {
+	if _, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text(prompt)}); err != nil {
 		b.Fatal(err)
 	}
 
@@ -141,13 +150,13 @@ func BenchmarkCall(b *testing.B) {
 		name string
 		call func() (string, error)
 	}{
-		{"bare", func() (string, error) { return bareCall(ctx) }},
-		{"generated", func() (string, error) { return generatedCall(ctx, api) }},
+		{"bare", func() (string, error) { return bareCall(ctx, prompt) }},
+		{"generated", func() (string, error) { return generatedCall(ctx, api, prompt) }},
 		{"ratelimited", func() (string, error) {
 			response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
-				Model: "mistral-small-latest", Inputs: ratelimited.Text(benchPrompt),
+				Model: "mistral-small-latest", Inputs: ratelimited.Text(prompt),
 			})
-			return ratelimited.OutputText(response), err
+			return response.OutputText(), err
 		}},
 	} {
 		b.Run(way.name, func(b *testing.B) {

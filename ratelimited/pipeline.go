@@ -161,7 +161,7 @@ func (f *flight) check(options []CallOption) error {
 // body is then open.
 func (f *flight) attempt() error {
 	f.attempts++
-	a := newAttempt(f.ctx, f.permit, f.options.timeout, f.connectTimeout())
+	a := newAttempt(f.ctx, f.permit, f.options.timeout, f.connectTimeout(), f.client.sharesConnections)
 	f.latest = a
 	if f.options.responseInto != nil {
 		*f.options.responseInto = nil

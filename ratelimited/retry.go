@@ -31,13 +31,8 @@ const maxEarlier = 8
 // report tells the gates what the latest attempt says of the server.
 func (f *flight) report(outcome outage.Outcome, failure error) {
 	var wait time.Duration
-	var limited *RateLimitError
-	var api *APIError
-	switch policy := f.client.policy; {
-	case errors.As(failure, &limited):
-		wait = max(min(limited.RetryAfter, retry.Window), policy.Backoff(f.attempts))
-	case errors.As(failure, &api):
-		wait = min(retry.After(api.Header, time.Now()), policy.MaxDelay)
+	if failure != nil {
+		wait = f.probeAfter(failure)
 	}
 	change := f.gate.Report(outcome, failure, wait)
 	f.outcome, f.held, f.evidence = outcome, change.Held, change.Evidence && !change.Held
@@ -47,6 +42,20 @@ func (f *flight) report(outcome outage.Outcome, failure error) {
 	for _, o := range change.Ended {
 		f.tell(OutageEnded{Host: o.Host, Model: o.Model, Took: time.Since(o.Since)})
 	}
+}
+
+// probeAfter returns how long to wait before the first probe of an outage that a failure
+// begins.
+func (f *flight) probeAfter(failure error) time.Duration {
+	var limited *RateLimitError
+	var api *APIError
+	switch policy := f.client.policy; {
+	case errors.As(failure, &limited):
+		return max(min(limited.RetryAfter, retry.Window), policy.Backoff(f.attempts))
+	case errors.As(failure, &api):
+		return min(retry.After(api.Header, time.Now()), policy.MaxDelay)
+	}
+	return 0
 }
 
 // prepareRetry waits until another attempt may be made, as far as the failure of the
