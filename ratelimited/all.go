@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"net/http"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
@@ -18,7 +19,7 @@ const defaultPageSize = 100
 // or not at all.
 func (s *Conversations) All(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) iter.Seq2[generated.Conversation, error] {
 	id := func(c generated.Conversation) string { return c.ID }
-	return allPages("Conversations.All", params.Page, params.PageSize, id, func(page, size *int) ([]generated.Conversation, error) {
+	return allPages("/v1/conversations", params.Page, params.PageSize, id, func(page, size *int) ([]generated.Conversation, error) {
 		params := params
 		params.Page, params.PageSize = page, size
 		return s.List(ctx, params, options...)
@@ -32,7 +33,7 @@ func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options
 	switch params := params.(type) {
 	case generated.ListAgentsParams:
 		id := func(a generated.Agent) string { return a.ID }
-		return allPages("Agents.All", params.Page, params.PageSize, id, func(page, size *int) ([]generated.Agent, error) {
+		return allPages("/v1/agents", params.Page, params.PageSize, id, func(page, size *int) ([]generated.Agent, error) {
 			params := params
 			params.Page, params.PageSize = page, size
 			return s.List(ctx, params, options...)
@@ -49,7 +50,7 @@ func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options
 
 // allPages yields the items of all pages. A page with fewer items than it may have is
 // the last one.
-func allPages[T any](operation string, first, size *int, id func(T) string, list func(page, size *int) ([]T, error)) iter.Seq2[T, error] {
+func allPages[T any](path string, first, size *int, id func(T) string, list func(page, size *int) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		page, most := 0, defaultPageSize
@@ -62,7 +63,7 @@ func allPages[T any](operation string, first, size *int, id func(T) string, list
 		for before := ""; ; page++ {
 			items, err := list(&page, &most)
 			if err == nil && len(items) > 0 && id(items[0]) == before {
-				err = repeated(operation, fmt.Sprintf("page %d", page))
+				err = repeated(path, fmt.Sprintf("page %d", page))
 			}
 			if err != nil {
 				yield(zero, err)
@@ -90,7 +91,7 @@ func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPages
 		for {
 			page, err := s.ListPages(ctx, params, options...)
 			if err == nil && params.PageToken != nil && page.NextPageToken == *params.PageToken {
-				err = repeated("Agents.All", fmt.Sprintf("page token %q", oneLine(page.NextPageToken)))
+				err = repeated("/v1/agents/pages", fmt.Sprintf("page token %q", oneLine(page.NextPageToken)))
 			}
 			if err != nil {
 				yield(generated.Agent{}, err)
@@ -110,6 +111,6 @@ func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPages
 }
 
 // repeated is the error of a server that returns a page again, and would do so for ever.
-func repeated(operation, page string) error {
-	return fmt.Errorf("mistral: %s: the server returned %s a second time", operation, page)
+func repeated(path, page string) error {
+	return &APIError{Method: http.MethodGet, Path: path, StatusCode: http.StatusOK, Attempts: 1, Message: "the server returned " + page + " a second time"}
 }
