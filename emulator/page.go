@@ -53,7 +53,7 @@ func page[T any](list iter.Seq[T], number, size int, passes func(T) bool) []T {
 	return items
 }
 
-// object decodes a free-form value; one that is not an object has no members.
+// object decodes a free-form value; the result is empty if it is not an object.
 func object(value generated.JSON) map[string]any {
 	var members map[string]any
 	if generated.DecodeJSON(value, &members) != nil {

@@ -34,51 +34,26 @@ func (p *plan) readAny(v value, dst reflect.Value) {
 	}
 }
 
-func readString(_ *plan, v value, dst reflect.Value) {
-	s, ok := v.string()
-	if !ok {
-		v.mismatch()
-		return
+// scalar makes the read of a plan: get returns what a value is, if it is of the type, and
+// set sets it.
+func scalar[T any](get func(value) (T, bool), set func(reflect.Value, T)) func(*plan, value, reflect.Value) {
+	return func(_ *plan, v value, dst reflect.Value) {
+		x, ok := get(v)
+		if !ok {
+			v.mismatch()
+			return
+		}
+		set(dst, x)
 	}
-	dst.SetString(s)
 }
 
-// readArguments reads the arguments of a call.
-func readArguments(_ *plan, v value, dst reflect.Value) {
-	text, ok := v.arguments()
-	if !ok {
-		v.mismatch()
-		return
-	}
-	dst.SetString(text)
-}
-
-func readInt(_ *plan, v value, dst reflect.Value) {
-	n, ok := v.int()
-	if !ok || dst.OverflowInt(n) {
-		v.mismatch()
-		return
-	}
-	dst.SetInt(n)
-}
-
-func readFloat(_ *plan, v value, dst reflect.Value) {
-	f, ok := v.float()
-	if !ok {
-		v.mismatch()
-		return
-	}
-	dst.SetFloat(f)
-}
-
-func readBool(_ *plan, v value, dst reflect.Value) {
-	b, ok := v.bool()
-	if !ok {
-		v.mismatch()
-		return
-	}
-	dst.SetBool(b)
-}
+var (
+	readString    = scalar(value.string, reflect.Value.SetString)
+	readArguments = scalar(value.arguments, reflect.Value.SetString)
+	readInt       = scalar(value.int, reflect.Value.SetInt)
+	readFloat     = scalar(value.float, reflect.Value.SetFloat)
+	readBool      = scalar(value.bool, reflect.Value.SetBool)
+)
 
 func readFree(_ *plan, v value, dst reflect.Value) {
 	dst.Set(reflect.ValueOf(JSONText(v.d.kept(v.text()))))

@@ -31,8 +31,8 @@ type output struct {
 	buf []byte
 	err *EncodeError
 	// printed is how many bytes are wanted if the output is for people to read, and 0
-	// otherwise: it may get somewhat longer, is not complete then, and has no secrets. text
-	// is how many bytes are wanted of each text in it.
+	// otherwise. Such an output may get somewhat longer, may be cut, and leaves secrets out.
+	// text is how many bytes are wanted of each text in it.
 	printed, text int
 }
 

@@ -19,7 +19,7 @@ func (e *UnexpectedError) Error() string { return fmt.Sprintf("not %s: %s", e.Wa
 
 // DecodeResponse decodes the content of a response with a success status. Target is a
 // pointer to a list of a type of this package, or to a pointer to one, which it sets; nil
-// if the operation has no response content.
+// for an operation without response content.
 //
 // A value that is not of the type that the document declares does not make it fail: the
 // value is left out, and Mismatches of the response returns it. DecodeResponse fails if
@@ -79,8 +79,8 @@ func (p *plan) expects(v value) error {
 	return nil
 }
 
-// noContent reports whether a value is what an operation without response content may
-// have all the same: anything but an error or an empty object.
+// noContent accepts what an operation without response content may return: anything but
+// an error or an empty object.
 func noContent(v value) error {
 	if v.kind() == '{' && (v.count() == 0 || isErrorObject(v) || hasMember(v, "error", "detail")) {
 		return &UnexpectedError{Want: "an empty response", Have: have(v)}

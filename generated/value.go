@@ -125,11 +125,11 @@ func (d *document) kept(s string) string {
 	return strings.Clone(s)
 }
 
-// int returns the integer that the value is. A number with a fraction of zero, or an
+// int returns the integer that the value is, if an int can hold it. A number with a fraction of zero, or an
 // exponent, is one too: 7.0 and 9e0 are integers in JSON Schema.
 func (v value) int() (n int64, ok bool) {
 	text := v.text()
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := strconv.ParseInt(text, 10, strconv.IntSize)
 	if err == nil {
 		return n, true
 	}
@@ -146,7 +146,8 @@ func (v value) int() (n int64, ok bool) {
 	if !ok || !exact.IsInt() || !exact.Num().IsInt64() {
 		return 0, false
 	}
-	return exact.Num().Int64(), true
+	n = exact.Num().Int64()
+	return n, int64(int(n)) == n
 }
 
 func (v value) float() (f float64, ok bool) {

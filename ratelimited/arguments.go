@@ -101,8 +101,8 @@ func checkAlias(alias string) *RequestError {
 	return nil
 }
 
-// notEmpty is a list parameter, or nil if it has no elements: it would be sent as one that
-// is empty, which the service refuses.
+// notEmpty returns a list parameter, or nil if the list is empty: it would be sent as
+// "name=", which the service refuses.
 func notEmpty[T any](list *[]T) *[]T {
 	if list != nil && len(*list) == 0 {
 		return nil

@@ -89,7 +89,7 @@ func TestErrorsInsideResponses(t *testing.T) {
 	}
 }
 
-// An empty object is no response either.
+// An empty object is not a response either.
 func TestEmptyObjects(t *testing.T) {
 	inBubble(t, fast, status(200, ` {} `), func(t *testing.T, client *ratelimited.Client) {
 		for _, step := range steps {

@@ -195,14 +195,6 @@ type APIError struct {
 	meaning  int  // status code that an error inside a success stands for; 0 for any other
 }
 
-// status returns the status code that the error stands for.
-func (e *APIError) status() int {
-	if e.meaning != 0 {
-		return e.meaning
-	}
-	return e.StatusCode
-}
-
 // FieldError is one finding of the API's validation.
 type FieldError struct {
 	Location string // such as "body.inputs.0.role"

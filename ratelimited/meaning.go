@@ -62,3 +62,11 @@ var wordsOfErrors = []struct {
 	{"internal server error", http.StatusInternalServerError},
 	{"server_error", http.StatusInternalServerError},
 }
+
+// status returns the status code that the error stands for.
+func (e *APIError) status() int {
+	if e.meaning != 0 {
+		return e.meaning
+	}
+	return e.StatusCode
+}
