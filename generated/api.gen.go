@@ -140,13 +140,13 @@ type APIKeyAuth struct {
 	Value string `json:"value" print:"redacted"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v APIKeyAuth) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *APIKeyAuth) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v APIKeyAuth) String() string { return printed(&v) }
 
 // Agent A model set up with instructions, tools and settings, in one of its versions.
@@ -211,21 +211,21 @@ type Agent struct {
 	Versions []int `json:"versions"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v Agent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *Agent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v Agent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v Agent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v Agent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *Agent) origin() *source { return &v.source }
@@ -247,21 +247,21 @@ type AgentAliasResponse struct {
 	Version int `json:"version"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v AgentAliasResponse) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *AgentAliasResponse) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v AgentAliasResponse) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v AgentAliasResponse) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v AgentAliasResponse) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *AgentAliasResponse) origin() *source { return &v.source }
@@ -289,21 +289,21 @@ type AgentHandoffDoneEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v AgentHandoffDoneEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *AgentHandoffDoneEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v AgentHandoffDoneEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v AgentHandoffDoneEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v AgentHandoffDoneEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *AgentHandoffDoneEvent) origin() *source { return &v.source }
@@ -338,13 +338,13 @@ type AgentHandoffEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v AgentHandoffEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *AgentHandoffEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v AgentHandoffEntry) String() string { return printed(&v) }
 
 // AgentHandoffStartedEvent The event that an agent begins to hand the conversation to another.
@@ -370,21 +370,21 @@ type AgentHandoffStartedEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v AgentHandoffStartedEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *AgentHandoffStartedEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v AgentHandoffStartedEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v AgentHandoffStartedEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v AgentHandoffStartedEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *AgentHandoffStartedEvent) origin() *source { return &v.source }
@@ -403,21 +403,21 @@ type AgentListPage struct {
 	Object string `json:"object,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v AgentListPage) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *AgentListPage) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v AgentListPage) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v AgentListPage) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v AgentListPage) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *AgentListPage) origin() *source { return &v.source }
@@ -443,13 +443,13 @@ type AppendConversationRequest struct {
 	ToolConfirmations []ToolCallConfirmation `json:"tool_confirmations,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v AppendConversationRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *AppendConversationRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v AppendConversationRequest) String() string { return printed(&v) }
 
 // CodeInterpreterTool The built-in tool that lets the model run code in a sandbox.
@@ -461,13 +461,13 @@ type CodeInterpreterTool struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v CodeInterpreterTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *CodeInterpreterTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v CodeInterpreterTool) String() string { return printed(&v) }
 
 // CompletionArgs Settings of how the model generates; an unset one is left to the agent or the model.
@@ -506,13 +506,13 @@ type CompletionArgs struct {
 	TopP *float64 `json:"top_p,omitempty"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v CompletionArgs) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *CompletionArgs) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v CompletionArgs) String() string { return printed(&v) }
 
 // ConfirmationStatus Where a call that needs confirmation stands.
@@ -520,7 +520,7 @@ type ConfirmationStatus string
 
 // ConnectorAuth How a connector authenticates, told apart by `type`.
 //
-// The zero value holds nothing and is marshalled as null.
+// The zero value holds nothing and is marshaled as null.
 type ConnectorAuth struct {
 	value ConnectorAuthVariant
 	raw   string
@@ -528,7 +528,7 @@ type ConnectorAuth struct {
 
 // ContentChunk One piece of a message's content, told apart by `type`.
 //
-// The zero value holds nothing and is marshalled as null.
+// The zero value holds nothing and is marshaled as null.
 type ContentChunk struct {
 	value ContentChunkVariant
 	raw   string
@@ -584,21 +584,21 @@ type Conversation struct {
 	UpdatedAt Timestamp `json:"updated_at"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v Conversation) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *Conversation) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v Conversation) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v Conversation) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v Conversation) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *Conversation) origin() *source { return &v.source }
@@ -617,21 +617,21 @@ type ConversationHistory struct {
 	Object string `json:"object,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ConversationHistory) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ConversationHistory) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ConversationHistory) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ConversationHistory) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ConversationHistory) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ConversationHistory) origin() *source { return &v.source }
@@ -650,21 +650,21 @@ type ConversationMessages struct {
 	Object string `json:"object,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ConversationMessages) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ConversationMessages) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ConversationMessages) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ConversationMessages) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ConversationMessages) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ConversationMessages) origin() *source { return &v.source }
@@ -689,21 +689,21 @@ type ConversationResponse struct {
 	Usage ConversationUsageInfo `json:"usage"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ConversationResponse) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ConversationResponse) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ConversationResponse) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ConversationResponse) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ConversationResponse) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ConversationResponse) origin() *source { return &v.source }
@@ -729,13 +729,13 @@ type ConversationUsageInfo struct {
 	TotalTokens int `json:"total_tokens,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ConversationUsageInfo) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ConversationUsageInfo) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ConversationUsageInfo) String() string { return printed(&v) }
 
 // CreateAgentRequest A request to create an agent.
@@ -771,13 +771,13 @@ type CreateAgentRequest struct {
 	VersionMessage string `json:"version_message,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v CreateAgentRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *CreateAgentRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v CreateAgentRequest) String() string { return printed(&v) }
 
 // CustomConnector A connector set up in the account, used as a tool.
@@ -795,13 +795,13 @@ type CustomConnector struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v CustomConnector) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *CustomConnector) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v CustomConnector) String() string { return printed(&v) }
 
 // DocumentLibraryTool The built-in tool that lets the model search document libraries.
@@ -816,13 +816,13 @@ type DocumentLibraryTool struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v DocumentLibraryTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *DocumentLibraryTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v DocumentLibraryTool) String() string { return printed(&v) }
 
 // DocumentURLChunk A document, by its URL.
@@ -837,18 +837,18 @@ type DocumentURLChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v DocumentURLChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *DocumentURLChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v DocumentURLChunk) String() string { return printed(&v) }
 
 // Entry One entry of a conversation, told apart by `type`.
 //
-// The zero value holds nothing and is marshalled as null.
+// The zero value holds nothing and is marshaled as null.
 type Entry struct {
 	value EntryVariant
 	raw   string
@@ -872,13 +872,13 @@ type Function struct {
 	Strict bool `json:"strict,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v Function) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *Function) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v Function) String() string { return printed(&v) }
 
 // FunctionCallEntry A call of a function by the model, to be answered with a FunctionResultEntry.
@@ -917,13 +917,13 @@ type FunctionCallEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v FunctionCallEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *FunctionCallEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v FunctionCallEntry) String() string { return printed(&v) }
 
 // FunctionCallEvent The next piece of a function call; the deltas of one call share its id.
@@ -961,21 +961,21 @@ type FunctionCallEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v FunctionCallEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *FunctionCallEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v FunctionCallEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v FunctionCallEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v FunctionCallEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *FunctionCallEvent) origin() *source { return &v.source }
@@ -1004,13 +1004,13 @@ type FunctionResultEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v FunctionResultEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *FunctionResultEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v FunctionResultEntry) String() string { return printed(&v) }
 
 // FunctionTool A tool that is a function of the caller's own.
@@ -1022,13 +1022,13 @@ type FunctionTool struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v FunctionTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *FunctionTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v FunctionTool) String() string { return printed(&v) }
 
 // GuardrailConfig A moderation of what goes into the model and what comes out of it.
@@ -1043,13 +1043,13 @@ type GuardrailConfig struct {
 	ModerationLLMV2 ModerationLLMV2Config `json:"moderation_llm_v2,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v GuardrailConfig) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *GuardrailConfig) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v GuardrailConfig) String() string { return printed(&v) }
 
 // HTTPValidationError The body of a 422 response.
@@ -1058,13 +1058,13 @@ type HTTPValidationError struct {
 	Detail []ValidationError `json:"detail,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v HTTPValidationError) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *HTTPValidationError) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v HTTPValidationError) String() string { return printed(&v) }
 
 // HandoffExecution Who carries out a handoff between agents.
@@ -1082,13 +1082,13 @@ type ImageGenerationTool struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ImageGenerationTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ImageGenerationTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ImageGenerationTool) String() string { return printed(&v) }
 
 // ImageURL An image by its URL, and how closely to look at it.
@@ -1100,13 +1100,13 @@ type ImageURL struct {
 	URL string `json:"url"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ImageURL) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ImageURL) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ImageURL) String() string { return printed(&v) }
 
 // ImageURLChunk An image, by its URL.
@@ -1118,13 +1118,13 @@ type ImageURLChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ImageURLChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ImageURLChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ImageURLChunk) String() string { return printed(&v) }
 
 // JSONSchema A named JSON Schema that the reply must fit.
@@ -1142,13 +1142,13 @@ type JSONSchema struct {
 	Strict bool `json:"strict,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v JSONSchema) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *JSONSchema) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v JSONSchema) String() string { return printed(&v) }
 
 // MessageInputEntry A message given to the model.
@@ -1178,13 +1178,13 @@ type MessageInputEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v MessageInputEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *MessageInputEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v MessageInputEntry) String() string { return printed(&v) }
 
 // MessageOutputEntry A message that the model wrote.
@@ -1217,13 +1217,13 @@ type MessageOutputEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v MessageOutputEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *MessageOutputEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v MessageOutputEntry) String() string { return printed(&v) }
 
 // MessageOutputEvent The next piece of a message; the deltas of one message share its id.
@@ -1258,21 +1258,21 @@ type MessageOutputEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v MessageOutputEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *MessageOutputEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v MessageOutputEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v MessageOutputEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v MessageOutputEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *MessageOutputEvent) origin() *source { return &v.source }
@@ -1316,15 +1316,15 @@ type ModerationLLMV1CategoryThresholds struct {
 	ViolenceAndThreats *float64 `json:"violence_and_threats,omitempty"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ModerationLLMV1CategoryThresholds) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ModerationLLMV1CategoryThresholds) UnmarshalJSON(data []byte) error {
 	return unmarshal(data, v)
 }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV1CategoryThresholds) String() string { return printed(&v) }
 
 // ModerationLLMV1Config How the first moderation model is applied.
@@ -1342,13 +1342,13 @@ type ModerationLLMV1Config struct {
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ModerationLLMV1Config) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ModerationLLMV1Config) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV1Config) String() string { return printed(&v) }
 
 // ModerationLLMV2CategoryThresholds Thresholds for the categories of the second moderation model; an unset one is the service's own.
@@ -1387,15 +1387,15 @@ type ModerationLLMV2CategoryThresholds struct {
 	ViolenceAndThreats *float64 `json:"violence_and_threats,omitempty"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ModerationLLMV2CategoryThresholds) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ModerationLLMV2CategoryThresholds) UnmarshalJSON(data []byte) error {
 	return unmarshal(data, v)
 }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV2CategoryThresholds) String() string { return printed(&v) }
 
 // ModerationLLMV2Config How the second moderation model is applied.
@@ -1413,13 +1413,13 @@ type ModerationLLMV2Config struct {
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ModerationLLMV2Config) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ModerationLLMV2Config) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV2Config) String() string { return printed(&v) }
 
 // OAuth2TokenAuth An OAuth 2 access token that a connector authenticates with.
@@ -1431,13 +1431,13 @@ type OAuth2TokenAuth struct {
 	Value string `json:"value" print:"redacted"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v OAuth2TokenAuth) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *OAuth2TokenAuth) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v OAuth2TokenAuth) String() string { return printed(&v) }
 
 // Prediction Text that the reply is expected to contain, which makes generation faster where it does.
@@ -1449,13 +1449,13 @@ type Prediction struct {
 	Type string `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v Prediction) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *Prediction) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v Prediction) String() string { return printed(&v) }
 
 // ReasoningEffort How long a reasoning model thinks before it replies; not every model knows every level.
@@ -1470,13 +1470,13 @@ type ReferenceChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ReferenceChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ReferenceChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ReferenceChunk) String() string { return printed(&v) }
 
 // RequestSource The places an agent can be made in.
@@ -1496,21 +1496,21 @@ type ResponseDoneEvent struct {
 	Usage ConversationUsageInfo `json:"usage"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ResponseDoneEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ResponseDoneEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ResponseDoneEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ResponseDoneEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ResponseDoneEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ResponseDoneEvent) origin() *source { return &v.source }
@@ -1532,21 +1532,21 @@ type ResponseErrorEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ResponseErrorEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ResponseErrorEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ResponseErrorEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ResponseErrorEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ResponseErrorEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ResponseErrorEvent) origin() *source { return &v.source }
@@ -1560,13 +1560,13 @@ type ResponseFormat struct {
 	Type ResponseFormats `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ResponseFormat) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ResponseFormat) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ResponseFormat) String() string { return printed(&v) }
 
 // ResponseFormats The forms of reply: free text, any JSON object (to be asked for in the prompt too), or JSON that fits a schema.
@@ -1586,21 +1586,21 @@ type ResponseStartedEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ResponseStartedEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ResponseStartedEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ResponseStartedEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ResponseStartedEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ResponseStartedEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ResponseStartedEvent) origin() *source { return &v.source }
@@ -1635,13 +1635,13 @@ type RestartConversationRequest struct {
 	Stream bool `json:"stream,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v RestartConversationRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *RestartConversationRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v RestartConversationRequest) String() string { return printed(&v) }
 
 // StartConversationRequest A request to start a conversation with a model or an agent.
@@ -1689,18 +1689,18 @@ type StartConversationRequest struct {
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v StartConversationRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *StartConversationRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v StartConversationRequest) String() string { return printed(&v) }
 
 // StreamEvent The data of one server-sent event, told apart by `type`.
 //
-// The zero value holds nothing and is marshalled as null.
+// The zero value holds nothing and is marshaled as null.
 type StreamEvent struct {
 	value StreamEventVariant
 	raw   string
@@ -1718,13 +1718,13 @@ type TextChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v TextChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *TextChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v TextChunk) String() string { return printed(&v) }
 
 // ThinkChunk A piece of the model's thinking, set apart from its reply.
@@ -1742,18 +1742,18 @@ type ThinkChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ThinkChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ThinkChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ThinkChunk) String() string { return printed(&v) }
 
 // Tool A tool the model may use, told apart by `type`.
 //
-// The zero value holds nothing and is marshalled as null.
+// The zero value holds nothing and is marshaled as null.
 type Tool struct {
 	value ToolVariant
 	raw   string
@@ -1768,13 +1768,13 @@ type ToolCallConfirmation struct {
 	ToolCallID string `json:"tool_call_id"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ToolCallConfirmation) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ToolCallConfirmation) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ToolCallConfirmation) String() string { return printed(&v) }
 
 // ToolChoiceEnum Whether the model calls tools: as it sees fit (auto), never (none), or in any case (any and required alike).
@@ -1792,13 +1792,13 @@ type ToolConfiguration struct {
 	RequiresConfirmation []string `json:"requires_confirmation,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ToolConfiguration) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ToolConfiguration) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ToolConfiguration) String() string { return printed(&v) }
 
 // ToolConfirmation The caller's answer to a call that needs confirmation.
@@ -1830,21 +1830,21 @@ type ToolExecutionDeltaEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ToolExecutionDeltaEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ToolExecutionDeltaEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ToolExecutionDeltaEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ToolExecutionDeltaEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ToolExecutionDeltaEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ToolExecutionDeltaEvent) origin() *source { return &v.source }
@@ -1875,21 +1875,21 @@ type ToolExecutionDoneEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ToolExecutionDoneEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ToolExecutionDoneEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ToolExecutionDoneEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ToolExecutionDoneEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ToolExecutionDoneEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ToolExecutionDoneEvent) origin() *source { return &v.source }
@@ -1930,13 +1930,13 @@ type ToolExecutionEntry struct {
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ToolExecutionEntry) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ToolExecutionEntry) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ToolExecutionEntry) String() string { return printed(&v) }
 
 // ToolExecutionInfo Free-form facts about a tool execution; its `result` is a list of chunks, a JSON text or missing, as the tool has it.
@@ -1974,21 +1974,21 @@ type ToolExecutionStartedEvent struct {
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ToolExecutionStartedEvent) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ToolExecutionStartedEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ToolExecutionStartedEvent) String() string { return printed(&v) }
 
-// Raw returns a copy of the JSON text that v was decoded from, undeclared properties
-// included; nil if v was not decoded.
+// Raw returns a copy of the JSON text that v was decoded from, including undeclared
+// properties and secrets; nil if v was not decoded.
 func (v ToolExecutionStartedEvent) Raw() json.RawMessage { return v.source.raw() }
 
-// Mismatches returns the values of the JSON text that were left out, because they are not
-// of the declared type: the first hundred.
+// Mismatches returns up to 100 values of the JSON text that were skipped because their
+// type is not the declared one.
 func (v ToolExecutionStartedEvent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *ToolExecutionStartedEvent) origin() *source { return &v.source }
@@ -2011,13 +2011,13 @@ type ToolFileChunk struct {
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ToolFileChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ToolFileChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ToolFileChunk) String() string { return printed(&v) }
 
 // ToolReferenceChunk A source that a tool found; the service may add an undeclared `source`.
@@ -2044,13 +2044,13 @@ type ToolReferenceChunk struct {
 	URL string `json:"url,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ToolReferenceChunk) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ToolReferenceChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ToolReferenceChunk) String() string { return printed(&v) }
 
 // ToolType The kinds of tool.
@@ -2092,13 +2092,13 @@ type UpdateAgentRequest struct {
 	VersionMessage *string `json:"version_message,omitempty"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v UpdateAgentRequest) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *UpdateAgentRequest) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v UpdateAgentRequest) String() string { return printed(&v) }
 
 // ValidationError One thing that is wrong with a request.
@@ -2119,13 +2119,13 @@ type ValidationError struct {
 	Type string `json:"type"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v ValidationError) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *ValidationError) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v ValidationError) String() string { return printed(&v) }
 
 // WebSearchPremiumTool The built-in tool that lets the model search the web, news agencies included.
@@ -2137,13 +2137,13 @@ type WebSearchPremiumTool struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v WebSearchPremiumTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *WebSearchPremiumTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v WebSearchPremiumTool) String() string { return printed(&v) }
 
 // WebSearchTool The built-in tool that lets the model search the web.
@@ -2155,13 +2155,13 @@ type WebSearchTool struct {
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
-// MarshalJSON encodes the fields that are set.
+// MarshalJSON encodes the required fields and those that are set.
 func (v WebSearchTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
 
-// UnmarshalJSON decodes data. It fails only if data is not JSON: see [Mismatch].
+// UnmarshalJSON decodes data. The error reports data that is not JSON; see [Mismatch].
 func (v *WebSearchTool) UnmarshalJSON(data []byte) error { return unmarshal(data, v) }
 
-// String returns the fields that are set as JSON, cut if it is long.
+// String returns abbreviated JSON with secrets redacted.
 func (v WebSearchTool) String() string { return printed(&v) }
 
 // ListAgentsParams defines parameters for ListAgents.
@@ -2298,11 +2298,11 @@ func (v OAuth2TokenAuth) asConnectorAuth() ConnectorAuthVariant {
 }
 
 // UnknownConnectorAuth is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshaled unchanged.
 type UnknownConnectorAuth struct {
-	// Type is the value of "type"; empty when there is none.
+	// Type is the value of "type"; empty if there is none.
 	Type string
-	// Raw is the JSON text as it came.
+	// Raw is the received JSON text.
 	Raw json.RawMessage
 }
 
@@ -2316,7 +2316,7 @@ func (v UnknownConnectorAuth) String() string { return printed(&v) }
 
 func (v *UnknownConnectorAuth) writeJSON(w *output) { w.unknown(v.Type, v.Raw, true) }
 
-// NewConnectorAuth wraps one of the variants and sets its type.
+// NewConnectorAuth wraps a variant and sets its type.
 func NewConnectorAuth(v ConnectorAuthVariant) ConnectorAuth {
 	if v == nil {
 		return ConnectorAuth{}
@@ -2327,8 +2327,8 @@ func NewConnectorAuth(v ConnectorAuthVariant) ConnectorAuth {
 // Value returns the variant, for a type switch; nil for the zero ConnectorAuth.
 func (u ConnectorAuth) Value() ConnectorAuthVariant { return u.value }
 
-// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
-// included; nil if u was not decoded.
+// Raw returns a copy of the JSON text that u was decoded from, including undeclared
+// properties and secrets; nil if u was not decoded.
 func (u ConnectorAuth) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
@@ -2338,10 +2338,10 @@ func (u ConnectorAuth) IsZero() bool { return u.value == nil }
 func (u ConnectorAuth) MarshalJSON() ([]byte, error) { return marshal(&u) }
 
 // UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
-// properties data has. It fails only if data is not JSON: see [Mismatch].
+// properties data has. The error reports data that is not JSON; see [Mismatch].
 func (u *ConnectorAuth) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
 
-// String returns the variant as JSON, cut if it is long.
+// String returns the variant as abbreviated JSON with secrets redacted.
 func (u ConnectorAuth) String() string { return printed(&u) }
 
 func (u *ConnectorAuth) writeJSON(w *output) { w.variant(u.value, u.raw) }
@@ -2403,11 +2403,11 @@ func (v ToolReferenceChunk) asContentChunk() ContentChunkVariant {
 }
 
 // UnknownContentChunk is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshaled unchanged.
 type UnknownContentChunk struct {
-	// Type is the value of "type"; empty when there is none.
+	// Type is the value of "type"; empty if there is none.
 	Type string
-	// Raw is the JSON text as it came.
+	// Raw is the received JSON text.
 	Raw json.RawMessage
 }
 
@@ -2421,7 +2421,7 @@ func (v UnknownContentChunk) String() string { return printed(&v) }
 
 func (v *UnknownContentChunk) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
-// NewContentChunk wraps one of the variants and sets its type.
+// NewContentChunk wraps a variant and sets its type.
 func NewContentChunk(v ContentChunkVariant) ContentChunk {
 	if v == nil {
 		return ContentChunk{}
@@ -2432,8 +2432,8 @@ func NewContentChunk(v ContentChunkVariant) ContentChunk {
 // Value returns the variant, for a type switch; nil for the zero ContentChunk.
 func (u ContentChunk) Value() ContentChunkVariant { return u.value }
 
-// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
-// included; nil if u was not decoded.
+// Raw returns a copy of the JSON text that u was decoded from, including undeclared
+// properties and secrets; nil if u was not decoded.
 func (u ContentChunk) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
@@ -2443,10 +2443,10 @@ func (u ContentChunk) IsZero() bool { return u.value == nil }
 func (u ContentChunk) MarshalJSON() ([]byte, error) { return marshal(&u) }
 
 // UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
-// properties data has. It fails only if data is not JSON: see [Mismatch].
+// properties data has. The error reports data that is not JSON; see [Mismatch].
 func (u *ContentChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
 
-// String returns the variant as JSON, cut if it is long.
+// String returns the variant as abbreviated JSON with secrets redacted.
 func (u ContentChunk) String() string { return printed(&u) }
 
 func (u *ContentChunk) writeJSON(w *output) { w.variant(u.value, u.raw) }
@@ -2508,11 +2508,11 @@ func (v ToolExecutionEntry) asEntry() EntryVariant {
 }
 
 // UnknownEntry is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshaled unchanged.
 type UnknownEntry struct {
-	// Type is the value of "type"; empty when there is none.
+	// Type is the value of "type"; empty if there is none.
 	Type string
-	// Raw is the JSON text as it came.
+	// Raw is the received JSON text.
 	Raw json.RawMessage
 }
 
@@ -2526,7 +2526,7 @@ func (v UnknownEntry) String() string { return printed(&v) }
 
 func (v *UnknownEntry) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
-// NewEntry wraps one of the variants and sets its type.
+// NewEntry wraps a variant and sets its type.
 func NewEntry(v EntryVariant) Entry {
 	if v == nil {
 		return Entry{}
@@ -2537,8 +2537,8 @@ func NewEntry(v EntryVariant) Entry {
 // Value returns the variant, for a type switch; nil for the zero Entry.
 func (u Entry) Value() EntryVariant { return u.value }
 
-// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
-// included; nil if u was not decoded.
+// Raw returns a copy of the JSON text that u was decoded from, including undeclared
+// properties and secrets; nil if u was not decoded.
 func (u Entry) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
@@ -2548,10 +2548,10 @@ func (u Entry) IsZero() bool { return u.value == nil }
 func (u Entry) MarshalJSON() ([]byte, error) { return marshal(&u) }
 
 // UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
-// properties data has. It fails only if data is not JSON: see [Mismatch].
+// properties data has. The error reports data that is not JSON; see [Mismatch].
 func (u *Entry) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
 
-// String returns the variant as JSON, cut if it is long.
+// String returns the variant as abbreviated JSON with secrets redacted.
 func (u Entry) String() string { return printed(&u) }
 
 func (u *Entry) writeJSON(w *output) { w.variant(u.value, u.raw) }
@@ -2630,11 +2630,11 @@ func (v ToolExecutionStartedEvent) asStreamEvent() StreamEventVariant {
 }
 
 // UnknownStreamEvent is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshaled unchanged.
 type UnknownStreamEvent struct {
-	// Type is the value of "type"; empty when there is none.
+	// Type is the value of "type" or, without it, the name of the event; empty if there is none.
 	Type string
-	// Raw is the JSON text as it came.
+	// Raw is the received JSON text.
 	Raw json.RawMessage
 }
 
@@ -2648,7 +2648,7 @@ func (v UnknownStreamEvent) String() string { return printed(&v) }
 
 func (v *UnknownStreamEvent) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
-// NewStreamEvent wraps one of the variants and sets its type.
+// NewStreamEvent wraps a variant and sets its type.
 func NewStreamEvent(v StreamEventVariant) StreamEvent {
 	if v == nil {
 		return StreamEvent{}
@@ -2659,8 +2659,8 @@ func NewStreamEvent(v StreamEventVariant) StreamEvent {
 // Value returns the variant, for a type switch; nil for the zero StreamEvent.
 func (u StreamEvent) Value() StreamEventVariant { return u.value }
 
-// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
-// included; nil if u was not decoded.
+// Raw returns a copy of the JSON text that u was decoded from, including undeclared
+// properties and secrets; nil if u was not decoded.
 func (u StreamEvent) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
@@ -2670,10 +2670,10 @@ func (u StreamEvent) IsZero() bool { return u.value == nil }
 func (u StreamEvent) MarshalJSON() ([]byte, error) { return marshal(&u) }
 
 // UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
-// properties data has. It fails only if data is not JSON: see [Mismatch].
+// properties data has. The error reports data that is not JSON; see [Mismatch].
 func (u *StreamEvent) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
 
-// String returns the variant as JSON, cut if it is long.
+// String returns the variant as abbreviated JSON with secrets redacted.
 func (u StreamEvent) String() string { return printed(&u) }
 
 func (u *StreamEvent) writeJSON(w *output) { w.variant(u.value, u.raw) }
@@ -2743,11 +2743,11 @@ func (v WebSearchPremiumTool) asTool() ToolVariant {
 }
 
 // UnknownTool is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshalled as it came.
+// does not know, or a value that is not an object. It is marshaled unchanged.
 type UnknownTool struct {
-	// Type is the value of "type"; empty when there is none.
+	// Type is the value of "type"; empty if there is none.
 	Type string
-	// Raw is the JSON text as it came.
+	// Raw is the received JSON text.
 	Raw json.RawMessage
 }
 
@@ -2761,7 +2761,7 @@ func (v UnknownTool) String() string { return printed(&v) }
 
 func (v *UnknownTool) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
-// NewTool wraps one of the variants and sets its type.
+// NewTool wraps a variant and sets its type.
 func NewTool(v ToolVariant) Tool {
 	if v == nil {
 		return Tool{}
@@ -2772,8 +2772,8 @@ func NewTool(v ToolVariant) Tool {
 // Value returns the variant, for a type switch; nil for the zero Tool.
 func (u Tool) Value() ToolVariant { return u.value }
 
-// Raw returns a copy of the JSON text that u was decoded from, undeclared properties
-// included; nil if u was not decoded.
+// Raw returns a copy of the JSON text that u was decoded from, including undeclared
+// properties and secrets; nil if u was not decoded.
 func (u Tool) Raw() json.RawMessage { return rawOf(u.raw) }
 
 // IsZero reports whether u holds nothing.
@@ -2783,10 +2783,10 @@ func (u Tool) IsZero() bool { return u.value == nil }
 func (u Tool) MarshalJSON() ([]byte, error) { return marshal(&u) }
 
 // UnmarshalJSON decodes the variant that "type" names or, without a type, the one whose
-// properties data has. It fails only if data is not JSON: see [Mismatch].
+// properties data has. The error reports data that is not JSON; see [Mismatch].
 func (u *Tool) UnmarshalJSON(data []byte) error { return unmarshal(data, u) }
 
-// String returns the variant as JSON, cut if it is long.
+// String returns the variant as abbreviated JSON with secrets redacted.
 func (u Tool) String() string { return printed(&u) }
 
 func (u *Tool) writeJSON(w *output) { w.variant(u.value, u.raw) }

@@ -24,7 +24,7 @@ func NewTextContent(text string) MessageContent {
 	return MessageContent{text: text, kind: textContent}
 }
 
-// NewChunkContent returns content that is a list of chunks. An empty list is sent as such.
+// NewChunkContent returns content that is a list of chunks. An empty list is sent as [].
 func NewChunkContent(chunks ...ContentChunk) MessageContent {
 	return MessageContent{chunks: chunks, kind: chunkListContent}
 }
@@ -37,8 +37,8 @@ func NewDeltaContent(chunk ContentChunk) MessageContent {
 // IsZero reports whether the content is unset.
 func (c MessageContent) IsZero() bool { return c.kind == noContentKind }
 
-// Text returns the text of the content: the text itself, or that of its text
-// chunks, joined. Thinking, and chunks of other types, are left out.
+// Text returns the text itself or the concatenated text chunks. It skips all other
+// chunks, such as thinking.
 func (c MessageContent) Text() string {
 	if c.kind == textContent || len(c.chunks) == 0 {
 		return c.text
@@ -52,10 +52,10 @@ func (c MessageContent) Text() string {
 	return text.String()
 }
 
-// PlainText returns the text, and whether the content is one rather than chunks.
+// PlainText returns the text and reports whether the content is a text.
 func (c MessageContent) PlainText() (string, bool) { return c.text, c.kind == textContent }
 
-// Chunks returns the chunks; a text is one text chunk.
+// Chunks returns the chunks. A text is returned as one text chunk.
 func (c MessageContent) Chunks() []ContentChunk {
 	if c.kind == textContent {
 		return []ContentChunk{NewContentChunk(TextChunk{Text: c.text})}
@@ -63,13 +63,13 @@ func (c MessageContent) Chunks() []ContentChunk {
 	return c.chunks
 }
 
-// String returns the content as JSON, cut if it is long.
+// String returns the content as JSON, truncated to about 1,000 bytes.
 func (c MessageContent) String() string { return printed(&c) }
 
 // MarshalJSON encodes a string, a list of chunks, one chunk, or null if unset.
 func (c MessageContent) MarshalJSON() ([]byte, error) { return marshal(&c) }
 
-// UnmarshalJSON decodes what MarshalJSON encodes.
+// UnmarshalJSON decodes a string, a list of chunks or one chunk.
 func (c *MessageContent) UnmarshalJSON(data []byte) error { return unmarshal(data, c) }
 
 func (c *MessageContent) writeJSON(w *output) {
@@ -124,7 +124,7 @@ func NewTextInputs(text string) ConversationInputs {
 	return ConversationInputs{text: text, kind: textInputs}
 }
 
-// NewEntryInputs returns inputs that are a list of entries. An empty list is sent as such.
+// NewEntryInputs returns inputs that are a list of entries. An empty list is sent as [].
 func NewEntryInputs(entries []Entry) ConversationInputs {
 	return ConversationInputs{entries: entries, kind: entryInputs}
 }
@@ -132,19 +132,19 @@ func NewEntryInputs(entries []Entry) ConversationInputs {
 // IsZero reports whether the inputs are unset.
 func (in ConversationInputs) IsZero() bool { return in.kind == noInputs }
 
-// Text returns the text, and whether the inputs are one.
+// Text returns the text and reports whether the inputs are a text.
 func (in ConversationInputs) Text() (string, bool) { return in.text, in.kind == textInputs }
 
 // Entries returns the entries; nil if the inputs are a text or unset.
 func (in ConversationInputs) Entries() []Entry { return in.entries }
 
-// String returns the inputs as JSON, cut if they are long.
+// String returns the inputs as JSON, truncated to about 1,000 bytes.
 func (in ConversationInputs) String() string { return printed(&in) }
 
 // MarshalJSON encodes a string, a list, or null if unset.
 func (in ConversationInputs) MarshalJSON() ([]byte, error) { return marshal(&in) }
 
-// UnmarshalJSON decodes what MarshalJSON encodes.
+// UnmarshalJSON decodes a string or a list of entries.
 func (in *ConversationInputs) UnmarshalJSON(data []byte) error { return unmarshal(data, in) }
 
 func (in *ConversationInputs) writeJSON(w *output) {

@@ -1,13 +1,20 @@
 package generated
 
 import (
+	"encoding/json"
+	"fmt"
 	"reflect"
 )
 
-// Unmarshal decodes JSON text into what target points to, a type of this package or a list
-// of one, and returns the values that it left out because they are not of the declared
-// type: the first hundred. It fails only if data is not JSON. It does not keep data.
+// Unmarshal decodes JSON text into *target, a type of this package or a slice of one. It
+// returns up to 100 values that it skipped because their type is not the declared one. Fields
+// that data does not have stay as they are. The error reports data that is not JSON, or a
+// target that is not a pointer. Unmarshal does not retain data.
 func Unmarshal(data []byte, target any) ([]Mismatch, error) {
+	dst, err := pointedTo(target)
+	if err != nil {
+		return nil, err
+	}
 	d, err := parse(data)
 	if err != nil {
 		return nil, err
@@ -15,9 +22,18 @@ func Unmarshal(data []byte, target any) ([]Mismatch, error) {
 	defer d.release()
 	var found source
 	outer := d.root().enter()
-	d.root().into(reflect.ValueOf(target).Elem())
+	d.root().into(dst)
 	d.root().leave(outer, &found)
 	return found.mismatches(), nil
+}
+
+// pointedTo returns *target.
+func pointedTo(target any) (reflect.Value, error) {
+	v := reflect.ValueOf(target)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return v, fmt.Errorf("generated: decode into %T: must be a non-nil pointer", target)
+	}
+	return v.Elem(), nil
 }
 
 func unmarshal(data []byte, target any) error {
@@ -25,7 +41,7 @@ func unmarshal(data []byte, target any) error {
 	return err
 }
 
-// into decodes the value into dst, which stays as it is if the value is null.
+// into decodes the value into dst. A null leaves dst unchanged.
 func (v value) into(dst reflect.Value) { planOf(dst.Type()).readAny(v, dst) }
 
 func (p *plan) readAny(v value, dst reflect.Value) {
@@ -34,8 +50,8 @@ func (p *plan) readAny(v value, dst reflect.Value) {
 	}
 }
 
-// scalar makes the read of a plan: get returns what a value is, if it is of the type, and
-// set sets it.
+// scalar returns the read function of a plan: get converts a value, and set stores the
+// result.
 func scalar[T any](get func(value) (T, bool), set func(reflect.Value, T)) func(*plan, value, reflect.Value) {
 	return func(_ *plan, v value, dst reflect.Value) {
 		x, ok := get(v)
@@ -59,7 +75,14 @@ func readFree(_ *plan, v value, dst reflect.Value) {
 	dst.Set(reflect.ValueOf(JSONText(v.d.kept(v.text()))))
 }
 
-// readPointer leaves the pointer nil if the value cannot be read.
+// readOther decodes a type that no schema of the document has.
+func readOther(_ *plan, v value, dst reflect.Value) {
+	if json.Unmarshal([]byte(v.text()), dst.Addr().Interface()) != nil {
+		v.mismatch()
+	}
+}
+
+// readPointer leaves the pointer nil if it cannot decode the value.
 func readPointer(p *plan, v value, dst reflect.Value) {
 	before, made := len(v.d.mismatches), reflect.New(p.typ.Elem())
 	if p.elem.readAny(v, made.Elem()); len(v.d.mismatches) == before {
@@ -67,7 +90,8 @@ func readPointer(p *plan, v value, dst reflect.Value) {
 	}
 }
 
-// readList keeps the place of an element that cannot be read: it is zero.
+// readList stores a zero element where it cannot decode one, so that positions do not
+// shift.
 func readList(p *plan, v value, dst reflect.Value) {
 	if v.kind() != '[' {
 		v.mismatch()

@@ -1,9 +1,9 @@
 // Package generated holds the types of Mistral's beta Conversations and Agents
-// API and a client that sends one request for each call. It is made from
-// openapi/openapi.yaml by oapi-codegen; what people call is package ratelimited.
+// API and a client that sends one request for each call. It is generated from
+// openapi/openapi.yaml by oapi-codegen. Programs normally use package ratelimited.
 //
-// A union, such as [Entry], [ContentChunk], [Tool] or [StreamEvent], is made with
-// NewEntry and its like, and read with a type switch:
+// [NewEntry], [NewTool] and the other New functions create a union, such as [Entry],
+// [ContentChunk], [Tool] or [StreamEvent]. A type switch reads it:
 //
 //	switch e := entry.Value().(type) {
 //	case generated.MessageOutputEntry:
@@ -14,10 +14,14 @@
 //		fmt.Println(e.Type, string(e.Raw))
 //	}
 //
-// Reading is lenient: a value of another type than the document declares is left out, and
-// Mismatches of the response returns it. Raw of a response, an event or a union returns the
-// JSON as it came. Free-form values are of type [JSON]. Printed, a value of this package
-// is short JSON without secrets.
+// Decoding is lenient. It skips a value whose type differs from the declared one, and the
+// Mismatches method of the response returns the skipped values. The Raw method of a
+// response, a stream event or a union returns the received JSON. A missing property is
+// not a mismatch. Free-form values are of type [JSON]. The String methods return
+// abbreviated JSON with secrets redacted; Raw and MarshalJSON return secrets.
+//
+// The types encode and decode themselves: a struct that embeds one encodes as that type
+// alone, and loses its other fields.
 //
 // A field of a request is a pointer only where its zero value means something else
 // than unset, and so are all parameters of queries. Nothing that is unset is sent;

@@ -12,31 +12,35 @@ import (
 	"unicode/utf8"
 )
 
-// An EncodeError reports a field of a request that JSON cannot express.
+// An EncodeError reports a request field that cannot be encoded as JSON.
 type EncodeError struct {
-	// Field is the path of the field, such as "tools.0.function.parameters".
+	// Field is the path of the field, such as "tools.0.function.parameters"; "" for the value itself.
 	Field string
-	// Err is what is wrong with its value.
+	// Err is the cause.
 	Err error
 }
 
 // Error returns the field and what is wrong.
-func (e *EncodeError) Error() string { return fmt.Sprintf("%s: %v", e.Field, e.Err) }
+func (e *EncodeError) Error() string {
+	if e.Field == "" {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%s: %v", e.Field, e.Err)
+}
 
 // Unwrap returns Err.
 func (e *EncodeError) Unwrap() error { return e.Err }
 
-// An output is JSON text that is being written.
+// An output is a buffer for JSON text.
 type output struct {
 	buf []byte
 	err *EncodeError
-	// printed is how many bytes are wanted if the output is for people to read, and 0
-	// otherwise. Such an output may get somewhat longer, may be cut, and leaves secrets out.
-	// text is how many bytes are wanted of each text in it.
+	// printed is the approximate limit in bytes for the output of String methods, which
+	// redacts secrets; 0 means complete JSON. text is the limit for each string in it.
 	printed, text int
 }
 
-// marshal returns what source points to as JSON.
+// marshal returns the JSON encoding of *source.
 func marshal(source any) ([]byte, error) {
 	w := output{buf: make([]byte, 0, 512)}
 	src := reflect.ValueOf(source).Elem()
@@ -58,8 +62,8 @@ func (w *output) any(v any) {
 	p.write(p, w, addressable)
 }
 
-// variant writes a variant of a union, as the text that it was decoded from if there is
-// one. For people it does not: that may have secrets.
+// variant writes a variant of a union, using the text it was decoded from, if any. Printed
+// output never uses that text, which may contain secrets.
 func (w *output) variant(v any, decodedFrom string) {
 	switch {
 	case decodedFrom != "" && w.printed == 0:
@@ -91,7 +95,7 @@ func (w *output) unknown(name string, raw []byte, secret bool) {
 
 func (w *output) raw(text string) { w.buf = append(w.buf, text...) }
 
-// fail records that the value cannot be expressed in JSON.
+// fail records that the value cannot be encoded as JSON.
 func (w *output) fail(err error) {
 	if w.err == nil {
 		w.err = &EncodeError{Err: err}
@@ -110,7 +114,7 @@ func (w *output) failedIn(name string) bool {
 	return true
 }
 
-// full reports whether enough is printed.
+// full reports whether the printing limit is reached.
 func (w *output) full() bool { return w.printed > 0 && len(w.buf) >= w.printed }
 
 func writeString(_ *plan, w *output, src reflect.Value) { w.string(src.String()) }
@@ -164,9 +168,9 @@ func appendString(dst []byte, s string) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
-// plainWords returns how many bytes at the beginning of s, in words of eight, are ASCII
-// that needs no escape. It finds the others by the highest bit of each byte: it is set where
-// the byte is not ASCII, and by a subtraction that borrows where it is below a bound.
+// plainWords returns the length of a prefix of s, a multiple of 8 bytes, that needs no
+// escape. In the tested word, the high bit of a byte is set if that byte is not ASCII, is
+// below a space, or is a quote or a backslash.
 func plainWords(s string) int {
 	const ones, highest = 0x0101010101010101, 0x8080808080808080
 	i := 0
@@ -200,6 +204,16 @@ func writeFloat(_ *plan, w *output, src reflect.Value) {
 
 func writeBool(_ *plan, w *output, src reflect.Value) { w.buf = strconv.AppendBool(w.buf, src.Bool()) }
 
+// writeOther encodes a type that no schema of the document has.
+func writeOther(_ *plan, w *output, src reflect.Value) {
+	text, err := encodeJSON(src.Interface())
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	w.buf = append(w.buf, text...)
+}
+
 func writeFree(_ *plan, w *output, src reflect.Value) {
 	if isUnset(src) {
 		w.raw("null")
@@ -224,8 +238,8 @@ func writePointer(p *plan, w *output, src reflect.Value) {
 	p.elem.writeAny(w, src.Elem())
 }
 
-// writeList writes a nil list as an empty one: nothing in the document may be null
-// instead of a list, except what is left out.
+// writeList writes a nil list as an empty one: the OpenAPI document declares few lists
+// that may be null, and omitted fields do not get here.
 func writeList(p *plan, w *output, src reflect.Value) {
 	w.raw("[")
 	for i := range src.Len() {
@@ -301,7 +315,7 @@ func writeStruct(p *plan, w *output, src reflect.Value) {
 	w.raw("}")
 }
 
-// isLeftOut reports whether the field is not written because of its value.
+// isLeftOut reports whether the field is omitted because of its value.
 func (f *field) isLeftOut(member reflect.Value) bool {
 	if f.omitZero && f.plan.isZero(member) {
 		return true
@@ -309,7 +323,7 @@ func (f *field) isLeftOut(member reflect.Value) bool {
 	return f.omitEmpty && isEmpty(member)
 }
 
-// isEmpty reports whether a value is empty in the sense of encoding/json.
+// isEmpty reports whether omitempty omits a value, as in encoding/json.
 func isEmpty(member reflect.Value) bool {
 	switch member.Kind() {
 	case reflect.Interface:

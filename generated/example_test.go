@@ -49,3 +49,17 @@ func ExampleNewTool() {
 	fmt.Println(string(text))
 	// Output: {"inputs":"What time is it?","model":"mistral-small-latest","tools":[{"function":{"name":"get_time","parameters":{"type":"object"}},"type":"function"}]}
 }
+
+// A value whose type is not the declared one is skipped, and can be seen.
+func ExampleMismatch() {
+	var agent *generated.Agent
+	err := generated.DecodeResponse([]byte(`{"id": "ag_1", "name": "Clerk", "completion_args": {"max_tokens": 100.0, "reasoning_effort": 3}}`), &agent)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(agent.Name, *agent.CompletionArgs.MaxTokens)
+	fmt.Println(agent.Mismatches())
+	// Output:
+	// Clerk 100
+	// ["/completion_args/reasoning_effort": 3]
+}

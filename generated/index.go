@@ -10,18 +10,18 @@ import (
 )
 
 // A document is a JSON text and an index of its values, in the order in which they
-// begin. The index makes it possible to skip a value, however large, in one step: so
-// reading takes time in proportion to the text, however deep its values nest.
+// begin. With the index, any value can be skipped in one step, so decoding time is linear
+// in the length of the text, at any depth.
 type document struct {
 	text  string
 	nodes []node
 
-	// shares says that strings may be parts of text, because it is short.
+	// shares reports whether decoded strings may share the memory of text; see kept.
 	shares bool
-	// budget is how many more bytes of memory lists may take.
+	// budget is the memory that lists may still take, in bytes.
 	budget int
-	// mismatches are the values that could not be read, and scope is where those of the
-	// innermost response begin; see source.
+	// mismatches are the nodes that could not be decoded. Those of the innermost response
+	// begin at scope; see source.
 	mismatches []int32
 	scope      int
 }
@@ -33,15 +33,14 @@ type node struct {
 }
 
 const (
-	// maxShared bounds the text that a string may keep in memory beside itself, in
-	// bytes; see document.string.
+	// maxShared is the length up to which a text may be shared, in bytes.
 	maxShared = 4 << 10
 	// listBudget bounds the memory of lists, in bytes for each byte of text beyond
-	// smallLists. It is several times what the lists of real responses take: their elements
+	// smallLists. The lists of real responses take a fraction of it, because their elements
 	// are not empty.
 	listBudget = 32
 	smallLists = 512 << 10
-	// maxPooledNodes bounds the index that is kept for the next document.
+	// maxPooledNodes bounds the index that the pool retains.
 	maxPooledNodes = 4 << 10
 )
 
@@ -49,14 +48,14 @@ var documents = sync.Pool{New: func() any { return new(document) }}
 
 var errTooLong = errors.New("JSON text is longer than 2 GiB")
 
-// parse copies and indexes a JSON text. The caller releases the document when nothing
-// reads its values any more. Strings that were read stay valid.
+// parse copies and indexes a JSON text. The caller releases the document after its last
+// read. Decoded strings stay valid.
 func parse(data []byte) (*document, error) {
 	switch {
 	case len(data) > math.MaxInt32:
 		return nil, errTooLong
 	case !json.Valid(data):
-		return nil, json.Unmarshal(data, new(json.RawMessage)) // which says why
+		return nil, json.Unmarshal(data, new(json.RawMessage)) // it returns the syntax error
 	}
 	d := documents.Get().(*document)
 	d.text = string(bytes.TrimSpace(data))

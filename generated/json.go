@@ -1,30 +1,40 @@
 package generated
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 )
 
-// JSON is a free-form value: metadata, a JSON Schema, what a tool reports. Nil is unset.
+// JSON is a free-form value such as metadata, a JSON Schema or the info of a tool execution.
+// Nil and empty text mean unset.
 //
 // In a request it is JSON text (a string, a []byte or a [json.RawMessage]), which is sent
 // as it is, or any other value that [json.Marshal] can encode:
 //
 //	f := generated.Function{Name: "weather", Parameters: `{"type": "object", "properties": {"city": {"type": "string"}}}`}
 //
-// In a response it is a [JSONText], the text as it came: sent back in a request, the
-// value has the same digits and the same order of properties. [DecodeJSON] decodes it.
+// In a response it is a [JSONText], which holds the received text. Sending it back preserves
+// digits and the order of properties. [DecodeJSON] decodes it.
 type JSON = any
 
-// JSONText is JSON text.
+// JSONText is JSON text that is encoded unchanged. Empty text is encoded as null.
 type JSONText string
 
 // MarshalJSON returns the text.
-func (t JSONText) MarshalJSON() ([]byte, error) { return []byte(t), nil }
+func (t JSONText) MarshalJSON() ([]byte, error) { return []byte(cmp.Or(t, "null")), nil }
 
-// DecodeJSON decodes a free-form value into what target points to, as [json.Unmarshal]
-// does. An unset value leaves target as it is.
+// UnmarshalJSON stores a copy of data.
+func (t *JSONText) UnmarshalJSON(data []byte) error {
+	*t = JSONText(data)
+	return nil
+}
+
+// DecodeJSON decodes a free-form value into *target, as [json.Unmarshal] does: numbers in a
+// map[string]any become float64 and lose digits beyond 2^53. An unset value leaves target
+// unchanged.
 func DecodeJSON(value JSON, target any) error {
 	if isUnset(reflect.ValueOf(&value).Elem()) {
 		return nil
@@ -37,7 +47,8 @@ func DecodeJSON(value JSON, target any) error {
 }
 
 // EncodeJSON returns the text that is sent for a free-form value; nil if it is unset. It
-// is an error if the value is a text that is not JSON, or cannot be encoded.
+// returns an error if the value is text that is not JSON, or a value that [json.Marshal]
+// cannot encode.
 func EncodeJSON(value JSON) (json.RawMessage, error) {
 	text, isText := textOf(value)
 	switch {
@@ -46,7 +57,7 @@ func EncodeJSON(value JSON) (json.RawMessage, error) {
 	case len(text) == 0:
 		return nil, nil
 	case !json.Valid(text):
-		return nil, errors.Join(errNotJSON, json.Unmarshal(text, new(json.RawMessage)))
+		return nil, fmt.Errorf("%w: %w", errNotJSON, json.Unmarshal(text, new(json.RawMessage)))
 	}
 	return text, nil
 }
@@ -74,7 +85,7 @@ func textOf(value JSON) (text []byte, ok bool) {
 	return nil, false
 }
 
-// isUnset reports whether a free-form value is nil, or a text without anything in it.
+// isUnset reports whether a free-form value is nil or empty text.
 func isUnset(src reflect.Value) bool {
 	if src.IsNil() {
 		return true

@@ -1,7 +1,7 @@
 package generated
 
-// AgentsParams selects agents: [ListAgentPagesParams], or [ListAgentsParams] of the
-// operation that the API calls deprecated.
+// AgentsParams selects agents: it is a [ListAgentPagesParams] or, for the deprecated list
+// operation, a [ListAgentsParams].
 type AgentsParams interface{ selectsAgents() }
 
 func (ListAgentPagesParams) selectsAgents() {}

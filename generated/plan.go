@@ -2,15 +2,14 @@ package generated
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
 	"sync"
 )
 
-// A plan says how values of one Go type are read and written. It is made once for each
-// type, from its kind and the tags of its fields. The types that read and write
-// themselves implement reader and writer.
+// A plan holds the functions that decode and encode one Go type. It is made once for each
+// type, from its kind and the tags of its fields. Types with code of their own implement
+// jsonReader and jsonWriter.
 type plan struct {
 	typ    reflect.Type
 	read   func(p *plan, v value, dst reflect.Value) // v is not null
@@ -21,7 +20,7 @@ type plan struct {
 	// Of a struct.
 	fields   []field
 	byName   map[string]*field
-	required int  // number of fields that are
+	required int  // number of required fields
 	sourced  bool // it implements sourced
 }
 
@@ -31,17 +30,17 @@ type field struct {
 	name                string
 	key                 string // the name as it is written, with its colon
 	index               int
-	required            bool // the document demands it
+	required            bool // required by the OpenAPI document
 	omitEmpty, omitZero bool
-	unset               string // what is written if the value is unset, instead of null
-	secret              bool   // it is not printed
+	unset               string // text that is written for an unset value instead of null
+	secret              bool   // redacted in printed output
 }
 
-// A jsonReader reads itself from a value that is not null. A value that is not of its
-// type it reports with value.mismatch.
+// A jsonReader decodes itself from a value that is not null. It reports a value of another
+// type with value.mismatch.
 type jsonReader interface{ readJSON(v value) }
 
-// A jsonWriter writes itself.
+// A jsonWriter encodes itself.
 type jsonWriter interface{ writeJSON(w *output) }
 
 var (
@@ -49,7 +48,7 @@ var (
 	planning sync.Mutex
 )
 
-// planOf returns the plan of a type of this package, or of what they are made of.
+// planOf returns the plan of a type.
 func planOf(t reflect.Type) *plan {
 	if p, ok := plans.Load(t); ok {
 		return p.(*plan)
@@ -64,7 +63,7 @@ func planOf(t reflect.Type) *plan {
 	return p
 }
 
-// A planner has the plans that are being made: types may be recursive.
+// A planner holds unfinished plans, because types may be recursive.
 type planner map[reflect.Type]*plan
 
 func (made planner) plan(t reflect.Type) *plan {
@@ -105,7 +104,7 @@ func (made planner) plan(t reflect.Type) *plan {
 		p.addFields(made)
 		p.sourced = pointer.Implements(reflect.TypeFor[sourced]())
 	default:
-		panic(fmt.Sprintf("generated: no type of the document is a %v", t))
+		p.read, p.write = readOther, writeOther
 	}
 	if pointer.Implements(reflect.TypeFor[jsonReader]()) {
 		p.read = func(_ *plan, v value, dst reflect.Value) { dst.Addr().Interface().(jsonReader).readJSON(v) }

@@ -5,15 +5,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxPrinted is about how many bytes of a value are printed, and maxText how many of a
-// text in it.
+// maxPrinted is the approximate limit of String methods in bytes; maxText is the limit for
+// each string in the output.
 const (
 	maxPrinted = 1000
 	maxText    = 200
 )
 
-// printed returns what source points to as JSON for people to read: cut at about
-// maxPrinted bytes, and without secrets.
+// printed returns *source as abbreviated JSON with secrets redacted.
 func printed(source any) string {
 	w := output{printed: maxPrinted, text: maxText}
 	src := reflect.ValueOf(source).Elem()
@@ -24,7 +23,7 @@ func printed(source any) string {
 	return string(w.buf)
 }
 
-// cut returns the beginning of s, which says how much more there is.
+// cut truncates s to length bytes and appends an ellipsis.
 func cut(s string, length int) string {
 	if len(s) <= length {
 		return s

@@ -7,24 +7,26 @@ import (
 	"strings"
 )
 
-// An UnexpectedError reports JSON that is not the response of the operation: an error
-// object, say, or an object that has nothing of the response.
+// An UnexpectedError reports JSON that is not the response of the operation, such as an
+// error object or an empty object.
 type UnexpectedError struct {
-	Want string // the type that was expected, such as "a Conversation"
-	Have string // what came instead
+	Want string // the expected response, such as "a Conversation" or "a list of Agents"
+	Have string // what came instead, such as "it is an error"
 }
 
 // Error returns what was expected and what came.
-func (e *UnexpectedError) Error() string { return fmt.Sprintf("not %s: %s", e.Want, e.Have) }
+func (e *UnexpectedError) Error() string {
+	return fmt.Sprintf("the response is not %s: %s", e.Want, e.Have)
+}
 
 // DecodeResponse decodes the content of a response with a success status. Target is a
-// pointer to a list of a type of this package, or to a pointer to one, which it sets; nil
-// for an operation without response content.
+// *[]T or a **T, where T is a type of this package. It is nil for an operation without
+// response content.
 //
-// A value that is not of the type that the document declares does not make it fail: the
-// value is left out, and Mismatches of the response returns it. DecodeResponse fails if
-// data is not JSON, and with an [*UnexpectedError] if it is not that response at all: an
-// error object, {}, or an object for a list. It does not keep data.
+// DecodeResponse skips a value whose type is not the declared one; the response's Mismatches
+// method returns it. It returns an error if data is not JSON, and an [*UnexpectedError] if
+// data is not the expected response: an error object, {}, or an object instead of a list.
+// It does not retain data.
 func DecodeResponse(data []byte, target any) error {
 	d, err := parse(data)
 	if err != nil {
@@ -34,7 +36,10 @@ func DecodeResponse(data []byte, target any) error {
 	if target == nil {
 		return noContent(d.root())
 	}
-	dst := reflect.ValueOf(target).Elem()
+	dst, err := pointedTo(target)
+	if err != nil {
+		return err
+	}
 	if dst.Kind() == reflect.Pointer {
 		dst.Set(reflect.New(dst.Type().Elem()))
 		dst = dst.Elem()
@@ -44,13 +49,13 @@ func DecodeResponse(data []byte, target any) error {
 		return err
 	}
 	p.readAny(d.root(), dst)
-	if dst.Kind() == reflect.Slice && dst.IsNil() { // it has nowhere to report that it is left out
+	if dst.Kind() == reflect.Slice && dst.IsNil() { // a list cannot report a mismatch
 		return &UnexpectedError{Want: "a list of " + p.typ.Elem().Name() + "s", Have: "its items are empty"}
 	}
 	return nil
 }
 
-// expects reports whether a value is a response of the plan's type.
+// expects returns an error unless v is a response of the plan's type.
 func (p *plan) expects(v value) error {
 	if p.typ.Kind() == reflect.Slice {
 		if v.kind() != '[' {
@@ -59,7 +64,7 @@ func (p *plan) expects(v value) error {
 		return nil
 	}
 	unexpected := func(have string) error {
-		return &UnexpectedError{Want: "a response of type " + p.typ.Name(), Have: have}
+		return &UnexpectedError{Want: article(p.typ.Name()), Have: have}
 	}
 	if v.kind() != '{' {
 		return unexpected(have(v))
@@ -79,13 +84,21 @@ func (p *plan) expects(v value) error {
 	return nil
 }
 
-// noContent accepts what an operation without response content may return: anything but
-// an error or an empty object.
+// noContent returns an error if v is an error or an empty object. It accepts any other
+// content of an operation without response content.
 func noContent(v value) error {
 	if v.kind() == '{' && (v.count() == 0 || isErrorObject(v) || hasMember(v, "error", "detail")) {
 		return &UnexpectedError{Want: "an empty response", Have: have(v)}
 	}
 	return nil
+}
+
+// article returns a type's name with its indefinite article.
+func article(name string) string {
+	if strings.ContainsRune("AEIOU", rune(name[0])) {
+		return "an " + name
+	}
+	return "a " + name
 }
 
 func have(v value) string {
@@ -121,7 +134,7 @@ func hasMember(v value, names ...string) bool {
 	return false
 }
 
-// OutputText returns the text of the model's messages, joined. It is empty for a nil
+// OutputText returns the concatenated text of the model's messages. It is empty for a nil
 // response, and for one that only calls functions.
 func (v *ConversationResponse) OutputText() string {
 	if v == nil {
@@ -136,8 +149,8 @@ func (v *ConversationResponse) OutputText() string {
 	return text.String()
 }
 
-// FunctionCalls returns the calls that the caller is to carry out and to answer with
-// function results; nil for a nil response.
+// FunctionCalls returns the function call entries, including calls that await confirmation;
+// nil for a nil response.
 func (v *ConversationResponse) FunctionCalls() []FunctionCallEntry {
 	if v == nil {
 		return nil
@@ -151,9 +164,10 @@ func (v *ConversationResponse) FunctionCalls() []FunctionCallEntry {
 	return calls
 }
 
-// DecodeStreamEvent decodes the data of a server-sent event as the variant that its
-// "type" names or, without a type, the name of the event. It fails only if data is
-// not JSON; an event of an unknown type is an [UnknownStreamEvent]. It does not keep data.
+// DecodeStreamEvent decodes the data of a server-sent event as the variant that "type" in
+// data names or, without it, that the event name names. An event of an unknown type is an
+// [UnknownStreamEvent]. The error reports data that is not JSON. DecodeStreamEvent does not
+// retain data.
 func DecodeStreamEvent(event string, data []byte) (StreamEventVariant, error) {
 	d, err := parse(data)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// This file and content.go are written by hand: the types of values that the document
-// gives as a choice between scalars, or between a scalar and something else.
+// This file and content.go are written by hand: the types that the OpenAPI document
+// declares as a scalar or another type.
 
-// CompletionArgsStop lists the texts at which the model stops.
+// CompletionArgsStop is the list of stop sequences.
 type CompletionArgsStop []string
 
 // UnmarshalJSON decodes a list or a single string.
@@ -30,13 +30,13 @@ func (s *CompletionArgsStop) readJSON(v value) {
 //
 //	err := json.Unmarshal([]byte(call.Arguments), &arguments)
 //
-// A call without arguments has "{}".
+// A decoded call without arguments has "{}".
 type FunctionCallEntryArguments string
 
 // UnmarshalJSON decodes a string that holds JSON text, or the object itself.
 func (a *FunctionCallEntryArguments) UnmarshalJSON(data []byte) error { return unmarshal(data, a) }
 
-// noArguments is the text of the arguments of a call that has none.
+// noArguments is the text of empty arguments.
 const noArguments = "{}"
 
 func (a *FunctionCallEntryArguments) readJSON(v value) {
@@ -53,8 +53,8 @@ func (e *FunctionCallEntry) readJSON(v value) {
 	v.into(reflect.ValueOf((*plain)(e)).Elem())
 }
 
-// StringOrInteger is a value that is a string or an integer on the wire. It is
-// written as an integer if it is one in decimal notation ("3"), else as a string.
+// StringOrInteger is a value that is a string or an integer in JSON. It is encoded as an
+// integer if it is a decimal integer ("3"), otherwise as a string.
 type StringOrInteger string
 
 // MarshalJSON encodes an integer or a string.
@@ -84,7 +84,7 @@ func (s *StringOrInteger) readJSON(v value) {
 	v.mismatch()
 }
 
-// An image may be given as its URL alone.
+// readJSON decodes an object or a bare URL string.
 func (u *ImageURL) readJSON(v value) {
 	if url, ok := v.string(); ok {
 		u.URL = url
@@ -94,12 +94,11 @@ func (u *ImageURL) readJSON(v value) {
 	v.into(reflect.ValueOf((*plain)(u)).Elem())
 }
 
-// Timestamp is a time in RFC 3339 form. The forms of other servers are read, too: a
-// space for T, lower-case letters, a zone such as +0000, no seconds, and no zone, which
-// means UTC.
+// Timestamp is a time in RFC 3339 form. Decoding also accepts a space instead of T, lower
+// case, zones such as +0000, missing seconds, and a missing zone (UTC).
 type Timestamp struct{ time.Time }
 
-// UnmarshalJSON decodes a string. Text that is not a time leaves the zero time.
+// UnmarshalJSON decodes a string. A value that is not a time sets the zero time.
 func (t *Timestamp) UnmarshalJSON(data []byte) error { return unmarshal(data, t) }
 
 func (t *Timestamp) writeJSON(w *output) {
@@ -121,7 +120,7 @@ func (t *Timestamp) readJSON(v value) {
 	}
 }
 
-// timeLayouts are those of a date and time without a zone, and zoneLayouts the zones.
+// timeLayouts are the layouts without a zone, zoneLayouts those of the zone.
 var (
 	timeLayouts = []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} // time.Parse takes fractions of a second, too
 	zoneLayouts = []string{"Z07:00", "Z0700", ""}

@@ -7,29 +7,29 @@ import (
 	"strings"
 )
 
-// A Mismatch is a value of a response that was left out because it is not of the type
-// that the document declares for its place: an object for a string, say. The field
-// that it belongs to has its zero value.
+// A Mismatch is a value of a response whose type is not the one that the OpenAPI document
+// declares, for example an object instead of a string. Decoding skips it: the field has its
+// zero value. In a list of unions the value becomes an Unknown variant.
 type Mismatch struct {
-	// Pointer is the JSON pointer (RFC 6901) of the value, from the response that
-	// reports it; "" for that response itself.
+	// Pointer is the JSON pointer (RFC 6901) of the value, relative to the response that
+	// reports it; "" if it is that response.
 	Pointer string
-	// Text is the value as it came.
+	// Text is the JSON text of the value.
 	Text string
 }
 
-// String returns the pointer and the beginning of the text.
-func (m Mismatch) String() string { return fmt.Sprintf("%s: %s", m.Pointer, cut(m.Text, maxPrinted)) }
+// String returns the quoted pointer and the beginning of the text.
+func (m Mismatch) String() string { return fmt.Sprintf("%q: %s", m.Pointer, cut(m.Text, maxPrinted)) }
 
-// maxMismatches is how many a response reports, and maxPointers bounds the bytes of
-// their pointers.
+// maxMismatches is the limit per response, and maxPointers bounds the bytes of their
+// pointers.
 const (
 	maxMismatches = 100
 	maxPointers   = 64 << 10
 )
 
-// A source is what a response, or an event of a stream, was decoded from. It can be
-// compared, so that types which could be compared without it still can.
+// A source holds the text that a response or a stream event was decoded from, and its
+// mismatches. It is comparable, so it does not make its type incomparable.
 type source struct {
 	text    string
 	leftOut *[]Mismatch // nil if there are none
@@ -51,18 +51,18 @@ func rawOf(text string) json.RawMessage {
 	return json.RawMessage(text)
 }
 
-// A sourced is a type that knows its source.
+// sourced is implemented by types that hold their source.
 type sourced interface{ origin() *source }
 
-// mismatch records that the value cannot be read.
+// mismatch records that the value cannot be decoded.
 func (v value) mismatch() {
 	if len(v.d.mismatches)-v.d.scope < maxMismatches {
 		v.d.mismatches = append(v.d.mismatches, v.n)
 	}
 }
 
-// enter begins the scope of a response, and leave ends it: it notes in s what was
-// recorded in between. That stays recorded for the response around this one.
+// enter begins the scope of a response. leave stores in s the mismatches recorded since
+// enter; they also count for the enclosing response.
 func (v value) enter() (outer int) {
 	outer, v.d.scope = v.d.scope, len(v.d.mismatches)
 	return outer
@@ -77,7 +77,7 @@ func (v value) leave(outer int, s *source) {
 	v.d.scope = outer
 }
 
-// report returns what a response says of values inside it that cannot be read.
+// report returns the mismatches for nodes inside the value.
 func (v value) report(nodes []int32) (found []Mismatch) {
 	room := maxPointers
 	for _, n := range nodes {

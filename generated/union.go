@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// A union reads the variants of one union: V is their interface.
+// A union decodes the variants of one union type. V is their interface.
 type union[V any] struct {
 	variants map[string]variant[V] // by type
 	unknown  func(name string, raw json.RawMessage) V
@@ -18,8 +18,8 @@ type variant[V any] struct {
 	read func(v value) V
 }
 
-// variantOf makes the variant of type T. T is copied into the interface that holds
-// it, so that what it is decoded into can be used again.
+// variantOf returns the variant of type T. The interface holds a copy of T, so the decoding
+// buffer is reused.
 func variantOf[V, T any]() variant[V] {
 	pool := sync.Pool{New: func() any { return new(T) }}
 	return variant[V]{reflect.TypeFor[T](), func(v value) V {
@@ -32,9 +32,9 @@ func variantOf[V, T any]() variant[V] {
 	}}
 }
 
-// read reads the variant that "type" names or, without a type, the variant of the given
-// name or the one whose properties the value has. The result is unknown if there is no
-// such variant.
+// read decodes the variant that "type" names or, without a type, the variant of the given
+// name or the one whose properties the value has. The result is an Unknown variant if there
+// is no such variant.
 func (u *union[V]) read(v value, name string) V {
 	if v.kind() != '{' {
 		v.mismatch()
@@ -65,8 +65,9 @@ func (v value) typeName() string {
 	return name
 }
 
-// nameByForm returns the type of an object that does not say it, where there is one
-// variant alone whose required properties it has and that declares most of the others.
+// nameByForm infers the type of an object without one. It returns the variant whose required
+// properties are all present and that declares the most of its properties; "" if several
+// qualify.
 func (u *union[V]) nameByForm(v value) string {
 	name, most, tie := "", 0, false
 	for candidate, variant := range u.variants {
@@ -94,8 +95,8 @@ func (u *union[V]) nameByForm(v value) string {
 	return name
 }
 
-// nameByRole returns the type of a message of the user: those of the model are inputs or
-// outputs.
+// nameByRole returns message.input for a message with role user. Messages of the assistant
+// are ambiguous.
 func (u *union[V]) nameByRole(v value) string {
 	const name = string(EntryTypeMessageInput)
 	role, _ := v.member("role")

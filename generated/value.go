@@ -24,7 +24,7 @@ func (v value) text() string {
 	return v.d.text[n.start:n.end]
 }
 
-// kind returns the first byte of the value's text: one of {["tfn, - or a digit.
+// kind returns the first byte of the value's text: {, [, ", t, f, n, - or a digit.
 func (v value) kind() byte { return v.d.text[v.d.nodes[v.n].start] }
 
 func (v value) isNull() bool { return v.kind() == 'n' }
@@ -40,7 +40,7 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
-// name returns the name of a member; it may share the document's memory.
+// name returns the decoded name of a member. It may share the document's memory.
 func (v value) name() string {
 	text := v.text()
 	if strings.IndexByte(text, '\\') < 0 {
@@ -87,9 +87,8 @@ func (v value) member(name string) (found value, ok bool) {
 	return found, ok
 }
 
-// string returns the text that a JSON string stands for. The result is a part of the
-// document's text where that keeps at most maxShared bytes, or four times its length,
-// in memory for it.
+// string returns the decoded text of a JSON string. The result may share the document's
+// memory; see kept.
 func (v value) string() (s string, ok bool) {
 	text := v.text()
 	if text[0] != '"' {
@@ -102,14 +101,14 @@ func (v value) string() (s string, ok bool) {
 	return v.d.kept(s), true
 }
 
-// unquote returns the text that a JSON string stands for.
+// unquote returns the decoded text of a JSON string.
 func unquote(text string) (s string) {
 	_ = json.Unmarshal([]byte(text), &s) // it is a JSON string
 	return s
 }
 
-// arguments returns the arguments of a call: JSON text in a string, or the object or list
-// itself.
+// arguments returns the arguments of a call: the text in a string, or the text of an object
+// or a list.
 func (v value) arguments() (text string, ok bool) {
 	if c := v.kind(); c == '{' || c == '[' {
 		return v.d.kept(v.text()), true
@@ -117,7 +116,8 @@ func (v value) arguments() (text string, ok bool) {
 	return v.string()
 }
 
-// kept returns a part of the document's text in a form to keep; see string.
+// kept returns a part of the document's text. It shares the document's memory if that retains
+// at most maxShared bytes or four times its length, and is a copy otherwise.
 func (d *document) kept(s string) string {
 	if d.shares || len(s) >= len(d.text)/4 {
 		return s
@@ -125,8 +125,8 @@ func (d *document) kept(s string) string {
 	return strings.Clone(s)
 }
 
-// int returns the integer that the value is, if an int can hold it. A number with a fraction of zero, or an
-// exponent, is one too: 7.0 and 9e0 are integers in JSON Schema.
+// int returns the value as an integer that an int can hold. It accepts integral numbers such
+// as 7.0 and 9e0, as JSON Schema does.
 func (v value) int() (n int64, ok bool) {
 	text := v.text()
 	n, err := strconv.ParseInt(text, 10, strconv.IntSize)

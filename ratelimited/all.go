@@ -9,14 +9,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// defaultPageSize is how many items a page of All has if params do not say.
+// defaultPageSize is the page size of All if params do not set one.
 const defaultPageSize = 100
 
-// All yields the account's conversations that params select, page by page from
-// params.Page on. It sends a request for each page, when the loop comes to it, and none
-// after the loop has ended. An error comes last, with a zero Conversation. Items that are
-// created or deleted meanwhile may move others to another page: these are yielded twice
-// or not at all.
+// All yields the conversations of the account that params select, starting at params.Page.
+// It requests each page when the loop reaches it, and nothing after the loop has ended. A page
+// that is shorter than its size, 100 if params do not set one, is the last. If a request
+// fails, All yields the error with a zero Conversation and stops. If conversations are created
+// or deleted during the loop, others may be yielded twice or not at all.
 func (s *Conversations) All(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) iter.Seq2[generated.Conversation, error] {
 	id := func(c generated.Conversation) string { return c.ID }
 	return allPages("/v1/conversations", params.Page, params.PageSize, id, func(page, size *int) ([]generated.Conversation, error) {
@@ -26,9 +26,9 @@ func (s *Conversations) All(ctx context.Context, params generated.ListConversati
 	})
 }
 
-// All yields the agents that params select, as [Conversations.All] does: those of
-// [Agents.ListPages] from params.PageToken on, or those of [Agents.List] from params.Page
-// on.
+// All yields the agents that params select, like [Conversations.All]. With a
+// [generated.ListAgentPagesParams] it uses [Agents.ListPages] and starts at PageToken; with a
+// [generated.ListAgentsParams] it uses [Agents.List] and starts at Page.
 func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options ...CallOption) iter.Seq2[generated.Agent, error] {
 	switch params := params.(type) {
 	case generated.ListAgentsParams:
@@ -40,6 +40,14 @@ func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options
 		})
 	case generated.ListAgentPagesParams:
 		return s.allByToken(ctx, params, options)
+	case *generated.ListAgentsParams:
+		if params != nil {
+			return s.All(ctx, *params, options...)
+		}
+	case *generated.ListAgentPagesParams:
+		if params != nil {
+			return s.All(ctx, *params, options...)
+		}
 	}
 	return func(yield func(generated.Agent, error) bool) {
 		yield(generated.Agent{}, &RequestError{
@@ -48,8 +56,7 @@ func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options
 	}
 }
 
-// allPages yields the items of all pages. A page with fewer items than it may have is
-// the last one.
+// allPages yields the items of all pages. A page shorter than the page size is the last one.
 func allPages[T any](path string, first, size *int, id func(T) string, list func(page, size *int) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
@@ -110,7 +117,8 @@ func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPages
 	}
 }
 
-// repeated is the error of a server that returns a page again, and would do so for ever.
+// repeated returns the error for a server that returns the same page twice: All would not
+// end.
 func repeated(path, page string) error {
 	return &APIError{Method: http.MethodGet, Path: path, StatusCode: http.StatusOK, Attempts: 1, Message: "the server returned " + page + " a second time"}
 }

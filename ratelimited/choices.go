@@ -9,11 +9,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// functionName is what the service accepts.
+// functionName matches valid function names.
 var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
-// checkTools refuses a tool that is unset, which would be sent as null, and functions that
-// the service does not accept.
+// checkTools rejects unset tools, invalid or duplicate function names, and invalid schemas.
 func checkTools(tools []generated.Tool) *RequestError {
 	names := map[string]int{}
 	for i, tool := range tools {
@@ -27,10 +26,10 @@ func checkTools(tools []generated.Tool) *RequestError {
 		}
 		name := f.Function.Name
 		if !functionName.MatchString(name) {
-			return &RequestError{Field: field + ".function.name", Value: name, Rule: "must be 1 to 64 of a-z, A-Z, 0-9, _ and -"}
+			return &RequestError{Field: field + ".function.name", Value: name, Rule: "must be 1 to 64 letters, digits, _ or -"}
 		}
 		if before, twice := names[name]; twice {
-			return &RequestError{Field: field + ".function.name", Value: name, Rule: fmt.Sprintf("must be the name of one function, and is that of tools[%d], too", before)}
+			return &RequestError{Field: field + ".function.name", Value: name, Rule: fmt.Sprintf("must be unique, already used by tools[%d]", before)}
 		}
 		names[name] = i
 		if finding := checkSchema(field+".function.parameters", f.Function.Parameters); finding != nil {
@@ -40,7 +39,7 @@ func checkTools(tools []generated.Tool) *RequestError {
 	return nil
 }
 
-// checkFormat refuses a form of the response that is not chosen clearly.
+// checkFormat rejects a response format whose type and schema do not match.
 func checkFormat(args generated.CompletionArgs) *RequestError {
 	const field = "completion_args.response_format"
 	format := args.ResponseFormat
@@ -57,7 +56,7 @@ func checkFormat(args generated.CompletionArgs) *RequestError {
 	return checkSchema(field+".json_schema.schema", schema.Schema)
 }
 
-// checkSchema refuses what is not a JSON Schema; one that is unset passes.
+// checkSchema rejects a value that is not a JSON Schema. An unset schema is valid.
 func checkSchema(field string, schema generated.JSON) *RequestError {
 	const rule = "must be a JSON Schema: a JSON object or a boolean"
 	if isEmpty(schema) {
@@ -83,7 +82,7 @@ func isEmpty(value generated.JSON) bool {
 	return err == nil && len(text) == 0
 }
 
-// briefly is a free-form value as an error shows it.
+// briefly formats a free-form value for an error.
 func briefly(value generated.JSON) any {
 	if text, ok := value.([]byte); ok {
 		return beginning(text)

@@ -250,8 +250,8 @@ func (e *APIError) Error() string {
 // Unwrap returns Err.
 func (e *APIError) Unwrap() error { return e.Err }
 
-// RateLimitError reports a response with status 429: a limit is used up by the
-// server's count.
+// RateLimitError reports a response with status 429, or an error of that meaning inside a
+// response with a success status: the server reports a limit as exceeded.
 type RateLimitError struct {
 	*APIError
 

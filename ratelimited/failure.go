@@ -32,7 +32,7 @@ func (f *flight) apiError(body []byte) error {
 func (f *flight) errorInside(body []byte, err error) error {
 	e := newAPIError(f.op.method, f.path, f.latest.resp, f.client.secret.head(body, maxErrorBody))
 	e.Attempts, e.Earlier, e.Err = f.attempts, slices.Clip(f.earlier), f.client.secret.cause(err)
-	e.meaning = meaning(e.Code, e.Type, e.Message)
+	e.meaning = e.meaningInside()
 	f.client.secret.clean(e)
 	return f.limited(e)
 }

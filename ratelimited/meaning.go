@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// meaning returns the HTTP status code that an error stands for which came inside a
-// response with a success status, or in a stream: 0 if that is not known. A code of 100
-// to 599 is a status code; larger ones are the API's own. Without a code, the type and the
-// words of the message tell.
+// meaning returns the HTTP status code equivalent to an error in a 2xx response or in a
+// stream; 0 if it is unknown. Without a numeric code it searches code, type and message for
+// known words.
 func meaning(code, typ, message string) int {
 	if n, err := strconv.Atoi(code); err == nil {
 		return meaningOfCode(n)
@@ -23,9 +22,17 @@ func meaning(code, typ, message string) int {
 	return 0
 }
 
-// meaningOfCode is meaning for a numeric code. 1300 is the rate limit, 3505 a model that is
-// overloaded, which the API sends with status 429, too. 1500 and the other codes from 3000
-// to 3999 are about the request.
+// meaningInside returns the meaning of an error inside a success.
+func (e *APIError) meaningInside() int {
+	if len(e.Fields) > 0 {
+		return http.StatusUnprocessableEntity
+	}
+	return meaning(e.Code, e.Type, e.Message)
+}
+
+// meaningOfCode is meaning for a numeric code. Codes from 100 to 599 are status codes, larger
+// ones are Mistral's: 1300 is a rate limit and 3505 an overloaded model, both sent with
+// status 429; 1500 and the other codes from 3000 to 3999 report an invalid request.
 func meaningOfCode(code int) int {
 	switch {
 	case code >= 100 && code <= 599:
@@ -38,7 +45,7 @@ func meaningOfCode(code int) int {
 	return 0
 }
 
-// wordsOfErrors are parts of types and messages, in lower case.
+// wordsOfErrors maps parts of types and messages, in lower case, to status codes.
 var wordsOfErrors = []struct {
 	words  string
 	status int
@@ -63,7 +70,7 @@ var wordsOfErrors = []struct {
 	{"server_error", http.StatusInternalServerError},
 }
 
-// status returns the status code that the error stands for.
+// status returns the status code that decides the kind of the error.
 func (e *APIError) status() int {
 	if e.meaning != 0 {
 		return e.meaning

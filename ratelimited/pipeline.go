@@ -284,15 +284,16 @@ func (f *flight) read(a *attempt) error {
 		return nil
 	}
 	err = generated.DecodeResponse(body, f.op.result)
-	isError := isObject(body) && errors.As(err, new(*generated.UnexpectedError))
-	if err == nil || isError {
-		f.lost = lost
-	}
+	isUnexpected := errors.As(err, new(*generated.UnexpectedError))
 	switch {
 	case err == nil:
+		f.lost = lost
 		return nil
-	case isError:
+	case isUnexpected && isObject(body):
+		f.lost = lost
 		return f.errorInside(body, err)
+	case isUnexpected:
+		return f.unusable(body, err)
 	}
 	return f.unusable(body, fmt.Errorf("the response is not what the API documents: %w", err))
 }

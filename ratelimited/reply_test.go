@@ -64,8 +64,8 @@ func TestUnusableReplies(t *testing.T) {
 		"HTML":      {"<html>hello</html>", `200: the response is not what the API documents: invalid character '<' looking for beginning of value: the response begins "<html>hello</html>"`},
 		"truncated": {`{"conversation_id":"c","outp`, `unexpected end of JSON input: the response begins "{\"conversation_id\":\"c\",\"outp"`},
 		"empty":     {"", `unexpected end of JSON input: the response begins ""`},
-		"null":      {" null\n", `not a response of type ConversationResponse: it is null: the response begins "null"`},
-		"list":      {`[]`, `not a response of type ConversationResponse: it is a list`},
+		"null":      {" null\n", `200: the response is not a ConversationResponse: it is null: the response begins "null"`},
+		"list":      {`[]`, `200: the response is not a ConversationResponse: it is a list`},
 		"text":      {`"hello"`, `it is "hello"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -96,8 +96,8 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 	}
 }
 
-// TextDeltas yields the text of the model's messages as it arrives, and otherwise does what
-// [Stream.Events] does: events without text are left out.
+// TextDeltas yields the text of message deltas. It skips other events and otherwise behaves
+// like [Stream.Events].
 func (s *Stream) TextDeltas() iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for event, err := range s.Events() {
@@ -245,9 +245,9 @@ func (s *Stream) reach(reached *bool) {
 	}
 }
 
-// Response returns the reply as the plain call would have brought it, put together
-// from the events so far: complete when the last event has come. The times at
-// which messages and function calls were completed are not known.
+// Response returns the response assembled from the events so far, in the form of a
+// non-streaming call. It is complete after the last event. It has no Raw and no Mismatches:
+// the events have them. Completion times of messages and function calls are unknown.
 func (s *Stream) Response() *generated.ConversationResponse {
 	s.mu.Lock()
 	defer s.mu.Unlock()

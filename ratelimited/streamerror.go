@@ -10,22 +10,21 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// errorEvent is the name that gateways and other services give the event of an error.
+// errorEvent is the event name that gateways and other services use for errors.
 const errorEvent = "error"
 
-// errorIn returns the error that a stream's first frame reports; nil if it is another
-// event, or cannot be read.
+// errorIn returns the error in a stream's first frame, or nil if the frame is not an error.
 func (f *flight) errorIn(frame sse.Frame) error {
-	event, _ := sse.Decode(frame) // Events reports what is wrong with it
+	event, _ := sse.Decode(frame) // Events reports a decoding error
 	if !isError(frame, event) {
 		return nil
 	}
 	return f.client.streamError(frame, 0)
 }
 
-// isError reports whether a frame, which was decoded as event or cannot be, reports an
-// error. The API has an event for that. Gateways send an event named error with any data,
-// or an error object without a type.
+// isError reports whether a frame is an error. event is nil if the frame could not be
+// decoded. The API sends conversation.response.error. Gateways send an event named error with
+// any data, or an error object without a type.
 func isError(frame sse.Frame, event sse.Event) bool {
 	switch e := event.(type) {
 	case nil:
@@ -44,11 +43,11 @@ func isError(frame sse.Frame, event sse.Event) bool {
 		Type, Object  string
 		Error, Detail json.RawMessage
 	}
-	_ = json.Unmarshal(frame.Data, &object) // a member of another type is not that of an error
+	_ = json.Unmarshal(frame.Data, &object) // a member with another type is not an error member
 	return strings.EqualFold(object.Object, errorEvent) || object.Type == "" && (len(object.Error) > 0 || len(object.Detail) > 0)
 }
 
-// streamError returns the error that a frame reports, after so many events.
+// streamError returns the error in a frame. events is the number of events delivered before.
 func (c *Client) streamError(frame sse.Frame, events int) *StreamError {
 	var e APIError
 	if !e.readObject(frame.Data, 0) {
@@ -62,5 +61,5 @@ func (c *Client) streamError(frame sse.Frame, events int) *StreamError {
 		e.Message = beginning(c.secret.redact(frame.Data))
 	}
 	code, _ := strconv.Atoi(e.Code) // 0 for another form of code
-	return &StreamError{Code: code, Message: e.Message, Events: events, status: meaning(e.Code, e.Type, e.Message)}
+	return &StreamError{Code: code, Message: e.Message, Events: events, status: e.meaningInside()}
 }

@@ -37,12 +37,11 @@ func (e *DecodeError) Error() string {
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// Decode maps a frame to the generated type of its event. The "type" in the data
-// decides; without one, the frame's event name does. An event of a
-// type that this version does not know is a [generated.UnknownStreamEvent] and not an
-// error. A value in the data that is not of the declared type is left out; the event's
-// Mismatches returns it. The result does not refer to the frame's memory. The error is
-// a [*DecodeError].
+// Decode decodes a frame as the event type that "type" in its data names or, without it, that
+// the event name names. An event of an unknown type is returned as a
+// [generated.UnknownStreamEvent]. A value whose type is not the declared one is skipped; the
+// event's Mismatches method returns it. The result does not refer to the frame's memory. If
+// the data is not JSON, Decode returns a [*DecodeError].
 func Decode(frame Frame) (Event, error) {
 	name := frame.Event
 	if name == "message" { // the standard's default

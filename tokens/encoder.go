@@ -9,8 +9,8 @@ import (
 	"github.com/pkoukk/tiktoken-go-loader/assets"
 )
 
-// An encoder counts the tokens that tiktoken-go encodes, without its maps. It knows
-// no special tokens, so no text can produce one. It is immutable.
+// An encoder counts tokens as tiktoken-go does, without its maps. It does not recognize
+// special tokens. It is immutable.
 type encoder struct {
 	pattern *regexp2.Regexp // splits a text into pieces
 	index   *index
@@ -25,7 +25,7 @@ func loadEncoder(name, pattern string) (*encoder, error) {
 	return e, nil
 }
 
-// openEncoder is loadEncoder by the name of the file.
+// openEncoder loads an encoding from a vocabulary file.
 func openEncoder(name, pattern string) (*encoder, error) {
 	split, err := regexp2.Compile(pattern, regexp2.None)
 	if err != nil {
@@ -47,7 +47,8 @@ func openEncoder(name, pattern string) (*encoder, error) {
 	return &encoder{pattern: split, index: index}, nil
 }
 
-// count returns the number of tokens in s. It takes quadratic time for one piece.
+// count returns the number of tokens in s. Its time is quadratic in the length of the
+// longest piece.
 func (e *encoder) count(s string) int {
 	n := 0
 	var buffer [64]byte

@@ -16,8 +16,8 @@ import (
 // memory without pointers, which the garbage collector does not scan. A map of as
 // many strings would cost each collection several milliseconds.
 //
-// The position of a token in the index stands for its rank: the two have the same
-// order, and merging only compares ranks.
+// Positions are used instead of ranks. They have the same order, and merge only compares
+// ranks.
 type index struct {
 	tokens []byte   // all tokens in the order of their ranks, each after a byte with its length
 	slots  []uint32 // a hash table with linear probing: positions in tokens; 0 is a free slot
@@ -28,12 +28,12 @@ const (
 	// noToken stands for bytes that are not a token. It is greater than any position.
 	noToken = math.MaxUint32
 
-	// maxTokenBytes is what the byte before a token can express.
+	// maxTokenBytes is the largest length that one byte can hold.
 	maxTokenBytes = math.MaxUint8
 )
 
 // newIndex reads a .tiktoken file of about size bytes. Each line of the file is a
-// token in base64, a space, and the token's rank, which rises from line to line.
+// token in base64, a space, and the token's rank. Ranks are strictly increasing.
 func newIndex(file io.Reader, size int64) (*index, error) {
 	// The tokens take less than half of the file, so the block does not grow.
 	x := &index{tokens: make([]byte, 0, size/2), seed: maphash.MakeSeed()}
@@ -61,7 +61,7 @@ func newIndex(file io.Reader, size int64) (*index, error) {
 	return x, x.fill(lines)
 }
 
-// fill makes the hash table. count is the number of tokens.
+// fill builds the hash table. count is the number of tokens.
 func (x *index) fill(count int) error {
 	x.slots = make([]uint32, 1<<bits.Len(uint(2*count))) // at most half full
 	for position := 1; position < len(x.tokens); {
