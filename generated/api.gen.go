@@ -2316,9 +2316,9 @@ func (v UnknownConnectorAuth) String() string { return printed(&v) }
 
 func (v *UnknownConnectorAuth) writeJSON(w *output) { w.unknown(v.Type, v.Raw, true) }
 
-// NewConnectorAuth wraps a variant and sets its type.
+// NewConnectorAuth wraps a variant and sets its type. It returns the zero ConnectorAuth for nil.
 func NewConnectorAuth(v ConnectorAuthVariant) ConnectorAuth {
-	if v == nil {
+	if unknown, ok := v.(UnknownConnectorAuth); isNil(v) || ok && len(unknown.Raw) == 0 {
 		return ConnectorAuth{}
 	}
 	return ConnectorAuth{value: v.asConnectorAuth()}
@@ -2421,9 +2421,9 @@ func (v UnknownContentChunk) String() string { return printed(&v) }
 
 func (v *UnknownContentChunk) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
-// NewContentChunk wraps a variant and sets its type.
+// NewContentChunk wraps a variant and sets its type. It returns the zero ContentChunk for nil.
 func NewContentChunk(v ContentChunkVariant) ContentChunk {
-	if v == nil {
+	if unknown, ok := v.(UnknownContentChunk); isNil(v) || ok && len(unknown.Raw) == 0 {
 		return ContentChunk{}
 	}
 	return ContentChunk{value: v.asContentChunk()}
@@ -2526,9 +2526,9 @@ func (v UnknownEntry) String() string { return printed(&v) }
 
 func (v *UnknownEntry) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
-// NewEntry wraps a variant and sets its type.
+// NewEntry wraps a variant and sets its type. It returns the zero Entry for nil.
 func NewEntry(v EntryVariant) Entry {
-	if v == nil {
+	if unknown, ok := v.(UnknownEntry); isNil(v) || ok && len(unknown.Raw) == 0 {
 		return Entry{}
 	}
 	return Entry{value: v.asEntry()}
@@ -2648,9 +2648,9 @@ func (v UnknownStreamEvent) String() string { return printed(&v) }
 
 func (v *UnknownStreamEvent) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
 
-// NewStreamEvent wraps a variant and sets its type.
+// NewStreamEvent wraps a variant and sets its type. It returns the zero StreamEvent for nil.
 func NewStreamEvent(v StreamEventVariant) StreamEvent {
-	if v == nil {
+	if unknown, ok := v.(UnknownStreamEvent); isNil(v) || ok && len(unknown.Raw) == 0 {
 		return StreamEvent{}
 	}
 	return StreamEvent{value: v.asStreamEvent()}
@@ -2759,11 +2759,11 @@ func (v UnknownTool) MarshalJSON() ([]byte, error) { return marshal(&v) }
 // String returns the beginning of Raw.
 func (v UnknownTool) String() string { return printed(&v) }
 
-func (v *UnknownTool) writeJSON(w *output) { w.unknown(v.Type, v.Raw, false) }
+func (v *UnknownTool) writeJSON(w *output) { w.unknown(v.Type, v.Raw, true) }
 
-// NewTool wraps a variant and sets its type.
+// NewTool wraps a variant and sets its type. It returns the zero Tool for nil.
 func NewTool(v ToolVariant) Tool {
-	if v == nil {
+	if unknown, ok := v.(UnknownTool); isNil(v) || ok && len(unknown.Raw) == 0 {
 		return Tool{}
 	}
 	return Tool{value: v.asTool()}

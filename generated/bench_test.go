@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
@@ -79,6 +80,38 @@ func BenchmarkHistory(b *testing.B) {
 				plain = perCall
 			}
 			b.ReportMetric(perCall/plain, "x-plain")
+		})
+	}
+}
+
+// BenchmarkNasty decodes a megabyte of the forms that take longest, and prints the ratio to
+// encoding/json that decodes the same into any.
+func BenchmarkNasty(b *testing.B) {
+	const size = 1 << 20
+	for name, text := range map[string]string{
+		"escaped names":      `{` + strings.Repeat(`"\n":0,`, size/7) + strings.Repeat(`"conversation_id":0,`, 100) + `"outputs":[],"usage":{}}`,
+		"untyped entry":      `{"conversation_id":"c","usage":{},"outputs":[{` + strings.Repeat(`"\n":0,`, size/7) + `"x":0}]}`,
+		"late mismatch":      `{"conversation_id":"c","usage":{},"guardrails":[` + strings.Repeat(`0,`, size/2) + `0],"outputs":[` + strings.Repeat(`0,`, 100) + `0]}`,
+		"nested, typed last": `{"conversation_id":"c","usage":{},"outputs":[` + nested(`{"content":[`, `],"type":"message.output"}`, `{"thinking":[`, `],"type":"thinking"}`)(size) + `]}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			var plain time.Duration
+			for b.Loop() {
+				var response *generated.ConversationResponse
+				if err := generated.DecodeResponse([]byte(text), &response); err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				began := time.Now()
+				var value any
+				if err := json.Unmarshal([]byte(text), &value); err != nil {
+					b.Fatal(err)
+				}
+				plain += time.Since(began)
+				b.StartTimer()
+			}
+			b.SetBytes(int64(len(text)))
+			b.ReportMetric(float64(b.Elapsed())/float64(plain), "x-any")
 		})
 	}
 }

@@ -84,8 +84,8 @@ func readOther(_ *plan, v value, dst reflect.Value) {
 
 // readPointer leaves the pointer nil if it cannot decode the value.
 func readPointer(p *plan, v value, dst reflect.Value) {
-	before, made := len(v.d.mismatches), reflect.New(p.typ.Elem())
-	if p.elem.readAny(v, made.Elem()); len(v.d.mismatches) == before {
+	before, made := v.d.failures, reflect.New(p.typ.Elem())
+	if p.elem.readAny(v, made.Elem()); v.d.failures == before {
 		dst.Set(made)
 	}
 }
@@ -119,8 +119,8 @@ func readMap(p *plan, v value, dst reflect.Value) {
 	}
 	made := reflect.MakeMap(p.typ)
 	for name, member := range v.members() {
-		before, elem := len(v.d.mismatches), reflect.New(p.typ.Elem()).Elem()
-		if p.elem.readAny(member, elem); len(v.d.mismatches) == before {
+		before, elem := v.d.failures, reflect.New(p.typ.Elem()).Elem()
+		if p.elem.readAny(member, elem); v.d.failures == before {
 			made.SetMapIndex(reflect.ValueOf(v.d.kept(name)), elem)
 		}
 	}

@@ -84,6 +84,8 @@ func (w *output) unknown(name string, raw []byte, secret bool) {
 		w.fail(errNotJSON)
 	case w.printed == 0:
 		w.buf = append(w.buf, raw...)
+	case secret && name == "":
+		w.raw(`"[redacted]"`)
 	case secret:
 		w.raw(`{"type":`)
 		w.string(name)

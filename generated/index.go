@@ -24,6 +24,7 @@ type document struct {
 	// begin at scope; see source.
 	mismatches []int32
 	scope      int
+	failures   int // number of values that could not be decoded, recorded or not
 }
 
 // A node is one value of a document. The members of an object are pairs of nodes.

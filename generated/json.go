@@ -1,7 +1,9 @@
 package generated
 
 import (
+	"bytes"
 	"cmp"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,16 +52,17 @@ func DecodeJSON(value JSON, target any) error {
 // returns an error if the value is text that is not JSON, or a value that [json.Marshal]
 // cannot encode.
 func EncodeJSON(value JSON) (json.RawMessage, error) {
+	if isUnset(reflect.ValueOf(&value).Elem()) {
+		return nil, nil
+	}
 	text, isText := textOf(value)
 	switch {
 	case !isText:
 		return encodeJSON(value)
-	case len(text) == 0:
-		return nil, nil
 	case !json.Valid(text):
 		return nil, fmt.Errorf("%w: %w", errNotJSON, json.Unmarshal(text, new(json.RawMessage)))
 	}
-	return text, nil
+	return bytes.ToValidUTF8(text, []byte("\ufffd")), nil // as encoding/json does
 }
 
 var errNotJSON = errors.New("the text is not JSON")
@@ -67,13 +70,11 @@ var errNotJSON = errors.New("the text is not JSON")
 // textOf returns a free-form value as JSON text, if it is given as text.
 func textOf(value JSON) (text []byte, ok bool) {
 	switch v := value.(type) {
-	case nil:
-		return nil, true
 	case json.RawMessage:
 		return v, true
 	case JSONText:
 		return []byte(v), true
-	case json.Marshaler:
+	case json.Marshaler, encoding.TextMarshaler:
 		return nil, false
 	}
 	switch v := reflect.ValueOf(value); {
@@ -90,7 +91,11 @@ func isUnset(src reflect.Value) bool {
 	if src.IsNil() {
 		return true
 	}
-	switch v := src.Elem(); v.Kind() {
+	v := src.Elem()
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	switch v.Kind() {
 	case reflect.Pointer, reflect.Map:
 		return v.IsNil()
 	case reflect.String:

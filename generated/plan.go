@@ -102,6 +102,9 @@ func (made planner) plan(t reflect.Type) *plan {
 	case reflect.Struct:
 		p.read, p.write = readStruct, writeStruct
 		p.addFields(made)
+		if !pointer.Implements(reflect.TypeFor[interface{ IsZero() bool }]()) {
+			p.isZero = p.fieldsAreZero
+		}
 		p.sourced = pointer.Implements(reflect.TypeFor[sourced]())
 	default:
 		p.read, p.write = readOther, writeOther
@@ -113,6 +116,19 @@ func (made planner) plan(t reflect.Type) *plan {
 		p.write = func(_ *plan, w *output, src reflect.Value) { src.Addr().Interface().(jsonWriter).writeJSON(w) }
 	}
 	return p
+}
+
+// fieldsAreZero reports whether all fields of a struct are: an empty free-form text is.
+func (p *plan) fieldsAreZero(src reflect.Value) bool {
+	if src.IsZero() {
+		return true
+	}
+	for i := range p.fields {
+		if f := &p.fields[i]; !f.plan.isZero(src.Field(f.index)) {
+			return false
+		}
+	}
+	return len(p.fields) > 0
 }
 
 func (p *plan) addFields(made planner) {

@@ -3,7 +3,6 @@ package generated
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -40,17 +39,23 @@ func DecodeResponse(data []byte, target any) error {
 	if err != nil {
 		return err
 	}
-	if dst.Kind() == reflect.Pointer {
-		dst.Set(reflect.New(dst.Type().Elem()))
-		dst = dst.Elem()
+	typ := dst.Type()
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
 	}
-	p := planOf(dst.Type())
+	p := planOf(typ)
 	if err := p.expects(d.root()); err != nil {
 		return err
 	}
-	p.readAny(d.root(), dst)
-	if dst.Kind() == reflect.Slice && dst.IsNil() { // a list cannot report a mismatch
-		return &UnexpectedError{Want: "a list of " + p.typ.Elem().Name() + "s", Have: "its items are empty"}
+	decoded := reflect.New(typ)
+	p.readAny(d.root(), decoded.Elem())
+	switch {
+	case dst.Kind() == reflect.Pointer:
+		dst.Set(decoded)
+	case typ.Kind() == reflect.Slice && decoded.Elem().IsNil(): // a list cannot report a mismatch
+		return &UnexpectedError{Want: "a list of " + typ.Elem().Name() + "s", Have: "its items take too much memory"}
+	default:
+		dst.Set(decoded.Elem())
 	}
 	return nil
 }
@@ -69,14 +74,9 @@ func (p *plan) expects(v value) error {
 	if v.kind() != '{' {
 		return unexpected(have(v))
 	}
-	present := 0
-	for name := range v.members() {
-		if f := p.byName[name]; f != nil && f.required {
-			present++
-		}
-	}
+	members := membersOf(v, p)
 	switch {
-	case isErrorObject(v), present < p.required && hasMember(v, "error", "detail"), present == 0 && hasMember(v, "message"):
+	case members.isError || members.present < p.required && members.hasError || members.present == 0 && members.hasMessage:
 		return unexpected("it is an error")
 	case v.count() == 0:
 		return unexpected("it is empty")
@@ -84,13 +84,44 @@ func (p *plan) expects(v value) error {
 	return nil
 }
 
+// A census is what the members of an object say of it.
+type census struct {
+	present    int  // required members of the expected type
+	isError    bool // "object" is "error"
+	hasError   bool // "error" or "detail" is there and not null
+	hasMessage bool // "message" is there and not null
+}
+
+func membersOf(v value, p *plan) (c census) {
+	for name, member := range v.members() {
+		if p != nil {
+			if f := p.byName[name]; f != nil && f.required {
+				c.present++
+			}
+		}
+		switch name {
+		case "object":
+			object, _ := member.string()
+			c.isError = strings.EqualFold(object, "error")
+		case "error", "detail":
+			c.hasError = c.hasError || !member.isNull()
+		case "message":
+			c.hasMessage = !member.isNull()
+		}
+	}
+	return c
+}
+
 // noContent returns an error if v is an error or an empty object. It accepts any other
 // content of an operation without response content.
 func noContent(v value) error {
-	if v.kind() == '{' && (v.count() == 0 || isErrorObject(v) || hasMember(v, "error", "detail")) {
-		return &UnexpectedError{Want: "an empty response", Have: have(v)}
+	if v.kind() != '{' {
+		return nil
 	}
-	return nil
+	if members := membersOf(v, nil); v.count() > 0 && !members.isError && !members.hasError {
+		return nil
+	}
+	return &UnexpectedError{Want: "an empty response", Have: have(v)}
 }
 
 // article returns a type's name with its indefinite article.
@@ -104,7 +135,7 @@ func article(name string) string {
 func have(v value) string {
 	switch v.kind() {
 	case '{':
-		if isErrorObject(v) || hasMember(v, "error", "detail") {
+		if members := membersOf(v, nil); members.isError || members.hasError {
 			return "it is an error"
 		}
 		return "it is an object"
@@ -112,26 +143,6 @@ func have(v value) string {
 		return "it is a list"
 	}
 	return "it is " + cut(v.text(), 40)
-}
-
-// isErrorObject reports whether an object says that it is an error.
-func isErrorObject(v value) bool {
-	object, ok := v.member("object")
-	if !ok {
-		return false
-	}
-	name, _ := object.string()
-	return strings.EqualFold(name, "error")
-}
-
-// hasMember reports whether an object has a member of one of the names that is not null.
-func hasMember(v value, names ...string) bool {
-	for name, member := range v.members() {
-		if slices.Contains(names, name) && !member.isNull() {
-			return true
-		}
-	}
-	return false
 }
 
 // OutputText returns the concatenated text of the model's messages. It is empty for a nil

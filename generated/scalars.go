@@ -104,6 +104,9 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error { return unmarshal(data, t)
 func (t *Timestamp) writeJSON(w *output) {
 	text, err := t.MarshalJSON()
 	if err != nil {
+		text, err = t.UTC().MarshalJSON() // its zone may be out of range
+	}
+	if err != nil {
 		w.fail(err)
 		return
 	}

@@ -32,6 +32,12 @@ func variantOf[V, T any]() variant[V] {
 	}}
 }
 
+// isNil reports whether v is nil or a nil pointer.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
+}
+
 // read decodes the variant that "type" names or, without a type, the variant of the given
 // name or the one whose properties the value has. The result is an Unknown variant if there
 // is no such variant.
@@ -69,24 +75,28 @@ func (v value) typeName() string {
 // properties are all present and that declares the most of its properties; "" if several
 // qualify.
 func (u *union[V]) nameByForm(v value) string {
-	name, most, tie := "", 0, false
-	for candidate, variant := range u.variants {
-		p := planOf(variant.typ)
-		declared, required := 0, 0
-		for key := range v.members() {
-			if f := p.byName[key]; f != nil {
-				declared++
+	type score struct{ declared, required int }
+	scores := map[string]score{}
+	for key := range v.members() {
+		for candidate, variant := range u.variants {
+			if f := planOf(variant.typ).byName[key]; f != nil {
+				s := scores[candidate]
+				s.declared++
 				if f.required {
-					required++
+					s.required++
 				}
+				scores[candidate] = s
 			}
 		}
+	}
+	name, most, tie := "", 0, false
+	for candidate, s := range scores {
 		switch {
-		case required == 0 || required < p.required || declared < most:
-		case declared == most:
+		case s.required == 0 || s.required < planOf(u.variants[candidate].typ).required || s.declared < most:
+		case s.declared == most:
 			tie = true
 		default:
-			name, most, tie = candidate, declared, false
+			name, most, tie = candidate, s.declared, false
 		}
 	}
 	if tie {

@@ -1,12 +1,12 @@
 package generated
 
 import (
-	"encoding/json"
 	"iter"
 	"math"
 	"math/big"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -64,14 +64,11 @@ func (v value) elements() iter.Seq[value] {
 // count returns the number of values of an array, or of members of an object.
 func (v value) count() int {
 	count := 0
-	if v.kind() == '{' {
-		for range v.members() {
-			count++
-		}
-		return count
-	}
-	for range v.elements() {
+	for n, end := v.n+1, v.d.nodes[v.n].next; n < end; n = v.d.nodes[n].next {
 		count++
+	}
+	if v.kind() == '{' {
+		count /= 2 // names are nodes, too
 	}
 	return count
 }
@@ -96,15 +93,51 @@ func (v value) string() (s string, ok bool) {
 	}
 	s = text[1 : len(text)-1]
 	if strings.IndexByte(s, '\\') >= 0 || !utf8.ValidString(s) {
-		return unquote(text), true
+		return unescape(s), true
 	}
 	return v.d.kept(s), true
 }
 
-// unquote returns the decoded text of a JSON string.
-func unquote(text string) (s string) {
-	_ = json.Unmarshal([]byte(text), &s) // it is a JSON string
-	return s
+// unescape returns the decoded text of a JSON string without its quotes. Bytes that are not
+// UTF-8, and surrogates without their pair, become U+FFFD, as in encoding/json.
+func unescape(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); {
+		if s[i] != '\\' {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			b = utf8.AppendRune(b, r)
+			i += size
+			continue
+		}
+		if s[i+1] != 'u' {
+			b = append(b, escapes[s[i+1]])
+			i += 2
+			continue
+		}
+		r := codeUnit(s[i:])
+		i += 6
+		if utf16.IsSurrogate(r) {
+			if pair := utf16.DecodeRune(r, codeUnit(s[i:])); pair != utf8.RuneError {
+				r = pair
+				i += 6
+			}
+		}
+		b = utf8.AppendRune(b, r) // U+FFFD for a surrogate
+	}
+	return string(b)
+}
+
+// escapes maps the letter of an escape to its byte.
+var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// codeUnit returns the code unit of the escape \uXXXX at the beginning of s; 0 if there is
+// none.
+func codeUnit(s string) rune {
+	if len(s) < 6 || s[:2] != `\u` {
+		return 0
+	}
+	n, _ := strconv.ParseUint(s[2:6], 16, 16) // they are hexadecimal digits
+	return rune(n)
 }
 
 // arguments returns the arguments of a call: the text in a string, or the text of an object

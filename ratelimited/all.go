@@ -2,7 +2,9 @@ package ratelimited
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"net/http"
 
@@ -18,8 +20,7 @@ const defaultPageSize = 100
 // fails, All yields the error with a zero Conversation and stops. If conversations are created
 // or deleted during the loop, others may be yielded twice or not at all.
 func (s *Conversations) All(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) iter.Seq2[generated.Conversation, error] {
-	id := func(c generated.Conversation) string { return c.ID }
-	return allPages("/v1/conversations", params.Page, params.PageSize, id, func(page, size *int) ([]generated.Conversation, error) {
+	return allPages(s.client, "/v1/conversations", params.Page, params.PageSize, func(page, size *int) ([]generated.Conversation, error) {
 		params := params
 		params.Page, params.PageSize = page, size
 		return s.List(ctx, params, options...)
@@ -32,8 +33,7 @@ func (s *Conversations) All(ctx context.Context, params generated.ListConversati
 func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options ...CallOption) iter.Seq2[generated.Agent, error] {
 	switch params := params.(type) {
 	case generated.ListAgentsParams:
-		id := func(a generated.Agent) string { return a.ID }
-		return allPages("/v1/agents", params.Page, params.PageSize, id, func(page, size *int) ([]generated.Agent, error) {
+		return allPages(s.client, "/v1/agents", params.Page, params.PageSize, func(page, size *int) ([]generated.Agent, error) {
 			params := params
 			params.Page, params.PageSize = page, size
 			return s.List(ctx, params, options...)
@@ -57,22 +57,22 @@ func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options
 }
 
 // allPages yields the items of all pages. A page shorter than the page size is the last one.
-func allPages[T any](path string, first, size *int, id func(T) string, list func(page, size *int) ([]T, error)) iter.Seq2[T, error] {
+func allPages[T interface{ Raw() json.RawMessage }](c *Client, path string, first, size *int, list func(page, size *int) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var zero T
-		page, most := 0, defaultPageSize
+		page, most, seen := 0, defaultPageSize, newSeen()
 		if first != nil {
 			page = *first
 		}
 		if size != nil {
 			most = *size
 		}
-		for before := ""; ; page++ {
+		for ; ; page++ {
 			items, err := list(&page, &most)
-			if err == nil && len(items) > 0 && id(items[0]) == before {
-				err = repeated(path, fmt.Sprintf("page %d", page))
+			if err == nil && len(items) > 0 && !seen.add(string(items[0].Raw())) {
+				err = c.repeated(path, fmt.Sprintf("page %d", page))
 			}
 			if err != nil {
+				var zero T
 				yield(zero, err)
 				return
 			}
@@ -84,9 +84,24 @@ func allPages[T any](path string, first, size *int, id func(T) string, list func
 			if len(items) < most {
 				return
 			}
-			before = id(items[0])
 		}
 	}
+}
+
+// seen tells pages that were returned before, by a hash of what is theirs alone.
+type seen struct {
+	seed   maphash.Seed
+	hashes map[uint64]bool
+}
+
+func newSeen() seen { return seen{maphash.MakeSeed(), map[uint64]bool{}} }
+
+// add reports whether text is new.
+func (s seen) add(text string) bool {
+	hash := maphash.String(s.seed, text)
+	known := s.hashes[hash]
+	s.hashes[hash] = true
+	return !known
 }
 
 func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPagesParams, options []CallOption) iter.Seq2[generated.Agent, error] {
@@ -95,10 +110,14 @@ func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPages
 		if params.PageSize == nil {
 			params.PageSize = Ptr(defaultPageSize)
 		}
+		tokens := newSeen()
+		if params.PageToken != nil {
+			tokens.add(*params.PageToken)
+		}
 		for {
 			page, err := s.ListPages(ctx, params, options...)
-			if err == nil && params.PageToken != nil && page.NextPageToken == *params.PageToken {
-				err = repeated("/v1/agents/pages", fmt.Sprintf("page token %q", oneLine(page.NextPageToken)))
+			if err == nil && page.NextPageToken != "" && !tokens.add(page.NextPageToken) {
+				err = s.client.repeated("/v1/agents/pages", fmt.Sprintf("page token %q", oneLine(page.NextPageToken)))
 			}
 			if err != nil {
 				yield(generated.Agent{}, err)
@@ -117,8 +136,10 @@ func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPages
 	}
 }
 
-// repeated returns the error for a server that returns the same page twice: All would not
-// end.
-func repeated(path, page string) error {
-	return &APIError{Method: http.MethodGet, Path: path, StatusCode: http.StatusOK, Attempts: 1, Message: "the server returned " + page + " a second time"}
+// repeated returns the error for a server that returns a page again: All would not end.
+func (c *Client) repeated(path, page string) error {
+	return &APIError{
+		Method: http.MethodGet, Path: path, StatusCode: http.StatusOK, Attempts: 1,
+		Message: c.secret.text("the server returned " + page + " a second time"),
+	}
 }

@@ -139,11 +139,31 @@ func TestAllFromAPage(t *testing.T) {
 	})
 }
 
+// Items without a readable id are items.
+func TestAllOfOddItems(t *testing.T) {
+	for _, list := range []string{`[{"id":""}]`, `[null]`, `[{"name":"x"},{"id":"b"}]`, `[{"id":1},{"id":"b"}]`} {
+		inBubble(t, fast, status(200, list), func(t *testing.T, client *ratelimited.Client) {
+			count := 0
+			for _, err := range client.Beta.Conversations.All(t.Context(), generated.ListConversationsParams{}) {
+				if err != nil {
+					t.Errorf("%s: %v", list, err)
+				}
+				count++
+			}
+			if want := strings.Count(list, ",") + 1; count != want {
+				t.Errorf("%s: %d items, want %d", list, count, want)
+			}
+		})
+	}
+}
+
 // A failure comes last; a server that returns a page again does not keep All busy for ever.
 func TestAllFails(t *testing.T) {
 	same := status(200, `[{"id":"x_1"},{"id":"x_2"}]`)
 	sameToken := status(200, `{"data":[{"id":"x_1"}],"next_page_token":"t"}`)
 	two := ratelimited.Ptr(2)
+	alternating := inTurn(status(200, `{"data":[{"id":"x_1"}],"next_page_token":"a"}`), status(200, `{"data":[{"id":"x_2"}],"next_page_token":"b"}`), status(200, `{"data":[{"id":"x_3"}],"next_page_token":"a"}`))
+	keyToken := status(200, `{"data":[{"id":"x_1"}],"next_page_token":"`+secretKey+`"}`)
 	for name, test := range map[string]struct {
 		handler http.HandlerFunc
 		params  generated.AgentsParams
@@ -152,6 +172,9 @@ func TestAllFails(t *testing.T) {
 	}{
 		"a failure":       {inTurn(same, status(404, `{"message":"gone"}`)), generated.ListAgentsParams{PageSize: two}, "gone", 2},
 		"the same page":   {same, generated.ListAgentsParams{PageSize: two}, "returned page 1 a second time", 2},
+		"pages in turn":   {inTurn(same, status(200, `[{"id":"x_3"},{"id":"x_4"}]`), same), generated.ListAgentsParams{PageSize: two}, "returned page 2 a second time", 4},
+		"tokens in turn":  {alternating, generated.ListAgentPagesParams{}, `returned page token "a" a second time`, 2},
+		"the key":         {keyToken, generated.ListAgentPagesParams{}, `returned page token "REDACTED" a second time`, 1},
 		"the same token":  {sameToken, generated.ListAgentPagesParams{}, `returned page token "t" a second time`, 1},
 		"bad params":      {same, generated.ListAgentsParams{PageSize: ratelimited.Ptr(0)}, "page_size is 0", 0},
 		"bad params, too": {same, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(1001)}, "page_size is 1001", 0},

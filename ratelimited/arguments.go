@@ -62,6 +62,45 @@ func checkInputs(inputs generated.ConversationInputs) *RequestError {
 		if entry.IsZero() {
 			return &RequestError{Field: fmt.Sprintf("inputs[%d]", i), Value: nil, Rule: "must hold an entry: make it with ratelimited.User(…) or generated.NewEntry(…)"}
 		}
+		if finding := checkMessage(fmt.Sprintf("inputs[%d].content", i), entry); finding != nil {
+			return finding
+		}
+	}
+	return nil
+}
+
+// checkMessage rejects a message whose content, or a chunk of it, is unset: it would be sent
+// as null. An entry of a response is sent as it was received.
+func checkMessage(field string, entry generated.Entry) *RequestError {
+	var content generated.MessageContent
+	switch e := entry.Value().(type) {
+	case generated.MessageInputEntry:
+		content = e.Content
+	case generated.MessageOutputEntry:
+		content = e.Content
+	default:
+		return nil
+	}
+	if content.IsZero() && entry.Raw() == nil {
+		return &RequestError{Field: field, Value: nil, Rule: "must be set: generated.NewTextContent(…) or generated.NewChunkContent(…)"}
+	}
+	if _, ok := content.PlainText(); ok {
+		return nil
+	}
+	return checkChunks(field, content.Chunks())
+}
+
+func checkChunks(field string, chunks []generated.ContentChunk) *RequestError {
+	for i, chunk := range chunks {
+		inside := fmt.Sprintf("%s[%d]", field, i)
+		if chunk.IsZero() {
+			return &RequestError{Field: inside, Value: nil, Rule: "must hold a chunk: make it with generated.NewContentChunk(…)"}
+		}
+		if thought, ok := chunk.Value().(generated.ThinkChunk); ok {
+			if finding := checkChunks(inside+".thinking", thought.Thinking); finding != nil {
+				return finding
+			}
+		}
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func checkFormat(args generated.CompletionArgs) *RequestError {
 	schema := format.JSONSchema
 	chosen := format.Type == generated.ResponseFormatsJSONSchema
 	switch {
-	case !chosen && (schema.Name != "" || schema.Description != "" || schema.Schema != nil || schema.Strict):
+	case !chosen && (schema.Name != "" || schema.Description != "" || !isEmpty(schema.Schema) || schema.Strict):
 		return &RequestError{Field: field + ".type", Value: string(format.Type), Rule: "must be json_schema (generated.ResponseFormatsJSONSchema) where json_schema is set"}
 	case chosen && schema.Name == "":
 		return &RequestError{Field: field + ".json_schema.name", Value: "", Rule: "must not be empty where the type is json_schema"}

@@ -38,6 +38,9 @@ func TestChoices(t *testing.T) {
 			want: `completion_args.response_format.json_schema.schema is not set: must be set`},
 		"a type without a name": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Schema: object}}},
 			want: `completion_args.response_format.json_schema.name is "": must not be empty`},
+		"a nil map for a schema":   {args: schema(map[string]any(nil)), want: `completion_args.response_format.json_schema.schema is not set: must be set`},
+		"an unset tool":            {tools: []generated.Tool{generated.NewTool(generated.UnknownTool{})}, want: `tools[0] is not set: must hold a tool`},
+		"a nil tool":               {tools: []generated.Tool{generated.NewTool((*generated.FunctionTool)(nil))}, want: `tools[0] is not set: must hold a tool`},
 		"a list for a schema":      {args: schema([]string{"a"}), want: `completion_args.response_format.json_schema.schema is "[\"a\"]": must be a JSON Schema: a JSON object or a boolean`},
 		"a JSON text":              {args: schema(`"a"`), want: `is "\"a\"": must be a JSON Schema`},
 		"null":                     {args: schema(`null`), want: `is "null": must be a JSON Schema`},
@@ -55,11 +58,13 @@ func TestChoices(t *testing.T) {
 		"one name twice": {tools: []generated.Tool{function("f", object), generated.NewTool(generated.WebSearchTool{}), function("f", nil)},
 			want: `tools[2].function.name is "f": must be unique, already used by tools[0]`},
 
-		"text":           {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsText}}},
-		"an object":      {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONObject}}},
-		"a schema":       {args: schema(object)},
-		"a map":          {args: schema(map[string]any{"type": "object"})},
-		"good functions": {tools: []generated.Tool{function("f", nil), function("Get_Weather-2", object), function(strings.Repeat("n", 64), schemaText("{}"))}},
+		"typed nil parameters": {tools: []generated.Tool{function("f", (*struct{})(nil)), function("g", map[string]int(nil))}},
+		"an empty schema":      {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsText, JSONSchema: generated.JSONSchema{Schema: ""}}}},
+		"text":                 {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsText}}},
+		"an object":            {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONObject}}},
+		"a schema":             {args: schema(object)},
+		"a map":                {args: schema(map[string]any{"type": "object"})},
+		"good functions":       {tools: []generated.Tool{function("f", nil), function("Get_Weather-2", object), function(strings.Repeat("n", 64), schemaText("{}"))}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
@@ -118,6 +123,24 @@ func TestChoices(t *testing.T) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// What is unset inside the inputs would be sent as null.
+func TestUnsetInputs(t *testing.T) {
+	think := generated.NewContentChunk(generated.ThinkChunk{Thinking: []generated.ContentChunk{{}}})
+	for want, entry := range map[string]generated.Entry{
+		"inputs[1] is not set":                        generated.NewEntry(generated.UnknownEntry{}),
+		"inputs[1].content is not set":                generated.NewEntry(generated.MessageInputEntry{Role: "user"}),
+		"inputs[1].content[0] is not set":             ratelimited.UserChunks(generated.ContentChunk{}),
+		"inputs[1].content[1].thinking[0] is not set": ratelimited.UserChunks(text("x"), think),
+	} {
+		inBubble(t, fast, ok, func(t *testing.T, client *ratelimited.Client) {
+			_, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries(ratelimited.User("x"), entry)})
+			if !errors.Is(err, ratelimited.ErrInvalid) || !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %v, want %s", err, want)
+			}
 		})
 	}
 }

@@ -2,8 +2,10 @@ package ratelimited
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -38,6 +40,8 @@ func (e *APIError) readObject(data []byte, depth int) bool {
 		Type    json.RawMessage `json:"type"`
 		Code    json.RawMessage `json:"code"`
 		Param   json.RawMessage `json:"param"`
+		Status  json.RawMessage `json:"status"`
+		Raw     json.RawMessage `json:"raw_status_code"`
 	}
 	if depth > 2 || json.Unmarshal(data, &object) != nil {
 		return false
@@ -49,7 +53,7 @@ func (e *APIError) readObject(data []byte, depth int) bool {
 		case '{':
 			e.readObject(nested, depth+1)
 		case '[':
-			e.readFindings(nested)
+			e.readFindings(nested, depth)
 		}
 	}
 	for field, raw := range map[*string]json.RawMessage{&e.Type: object.Type, &e.Code: object.Code, &e.Param: object.Param} {
@@ -57,17 +61,30 @@ func (e *APIError) readObject(data []byte, depth int) bool {
 			*field = text
 		}
 	}
+	if n, err := strconv.ParseFloat(e.Code, 64); err == nil && n == float64(int64(n)) {
+		e.Code = strconv.FormatInt(int64(n), 10) // 429.0 is 429
+	}
+	if text := cmp.Or(scalarText(object.Raw), scalarText(object.Status)); text != "" {
+		e.inside = text
+	}
 	return true
 }
 
 // readFindings reads the list of a 422: [{"loc": ["body", "inputs", 0], "msg": …, "type": …}].
-func (e *APIError) readFindings(data []byte) {
+// A list may also hold error objects, of which the first counts.
+func (e *APIError) readFindings(data []byte, depth int) {
 	var findings []struct {
 		Location []json.RawMessage `json:"loc"`
 		Message  json.RawMessage   `json:"msg"`
 		Type     json.RawMessage   `json:"type"`
 	}
-	if json.Unmarshal(data, &findings) != nil {
+	if json.Unmarshal(data, &findings) != nil || len(findings) == 0 {
+		return
+	}
+	if findings[0].Location == nil && findings[0].Message == nil {
+		var objects []json.RawMessage
+		_ = json.Unmarshal(data, &objects) // it is a list
+		e.readObject(objects[0], depth+1)
 		return
 	}
 	for _, finding := range findings {

@@ -2,8 +2,8 @@ package ratelimited_test
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,20 +40,28 @@ var errorForms = map[string]struct {
 	message, code string
 	kinds         string
 }{
-	"an error with a status":       {`{"error":{"message":"upstream is busy","code":503}}`, "upstream is busy", "503", serverFault},
-	"an overload":                  {`{"error":{"message":"overloaded","code":529}}`, "overloaded", "529", serverFault},
-	"the API's error":              {`{"object":"error","message":"No.","code":3000}`, "No.", "3000", invalid},
-	"the API's error, capitalized": {`{"object":"Error","message":{"detail":"No."},"type":"invalid_request_error","code":"1500"}`, "No.", "1500", invalid},
-	"a model's overload":           {`{"object":"error","message":"No.","code":3505}`, "No.", "3505", rateLimited},
-	"the rate limit":               {`{"object":"error","message":"Slow down","code":"1300"}`, "Slow down", "1300", rateLimited},
-	"an unknown code of the API":   {`{"object":"error","message":"No.","code":7000}`, "No.", "7000", ""},
-	"a detail":                     {`{"detail":"Not here"}`, "Not here", "", ""},
-	"a text":                       {`{"error":"not found"}`, "not found", "", "not found"},
-	"nested":                       {`{"error":{"error":{"message":"deep","code":404}}}`, "deep", "404", "not found"},
-	"unauthorized":                 {`{"error":{"message":"who?","code":"401"}}`, "who?", "401", "the key is not valid"},
-	"words for what may pass":      {`{"error":{"message":"Service unavailable"}}`, "Service unavailable", "", serverFault},
-	"words for the limit":          {`{"error":{"message":"x","type":"rate_limited"}}`, "x", "", rateLimited},
-	"words of another service":     {`{"error":{"message":"x","type":"overloaded_error","code":null}}`, "x", "", serverFault},
+	"an error with a status":              {`{"error":{"message":"upstream is busy","code":503}}`, "upstream is busy", "503", serverFault},
+	"an overload":                         {`{"error":{"message":"overloaded","code":529}}`, "overloaded", "529", serverFault},
+	"the API's error":                     {`{"object":"error","message":"No.","code":3000}`, "No.", "3000", invalid},
+	"the API's error, capitalized":        {`{"object":"Error","message":{"detail":"No."},"type":"invalid_request_error","code":"1500"}`, "No.", "1500", invalid},
+	"a model's overload":                  {`{"object":"error","message":"No.","code":3505}`, "No.", "3505", rateLimited},
+	"the rate limit":                      {`{"object":"error","message":"Slow down","code":"1300"}`, "Slow down", "1300", rateLimited},
+	"an unknown code of the API":          {`{"object":"error","message":"No.","code":7000}`, "No.", "7000", ""},
+	"a detail":                            {`{"detail":"Not here"}`, "Not here", "", ""},
+	"a text":                              {`{"error":"not found"}`, "not found", "", "not found"},
+	"nested":                              {`{"error":{"error":{"message":"deep","code":404}}}`, "deep", "404", "not found"},
+	"unauthorized":                        {`{"error":{"message":"who?","code":"401"}}`, "who?", "401", "the key is not valid"},
+	"words for what may pass":             {`{"error":{"message":"Service unavailable"}}`, "Service unavailable", "", serverFault},
+	"words for the limit":                 {`{"error":{"message":"x","type":"rate_limited"}}`, "x", "", rateLimited},
+	"a code that is not known and a type": {`{"error":{"message":"rate limit","type":"rate_limited","code":9999}}`, "rate limit", "9999", rateLimited},
+	"a code as a float":                   {`{"error":{"message":"x","code":429.0}}`, "x", "429", rateLimited},
+	"a status":                            {`{"error":{"message":"x","status":503}}`, "x", "", serverFault},
+	"a raw status":                        {`{"object":"error","message":"x","type":"mystery","code":"m1","raw_status_code":429}`, "x", "m1", rateLimited},
+	"a list of errors":                    {`{"error":[{"message":"x","code":429}]}`, "x", "429", rateLimited},
+	"a function's name":                   {`{"object":"error","type":"invalid_request_error","message":"Function get_rate_limit has an invalid schema"}`, "Function get_rate_limit has an invalid schema", "", invalid},
+	"a tool's name":                       {`{"error":{"message":"The tool 'calendar_busy' has an invalid schema"}}`, "The tool 'calendar_busy' has an invalid schema", "", ""},
+	"a setting's name":                    {`{"error":{"type":"validation_error","message":"timeout must be positive, not unavailable"}}`, "timeout must be positive, not unavailable", "", invalid},
+	"words of another service":            {`{"error":{"message":"x","type":"overloaded_error","code":null}}`, "x", "", serverFault},
 }
 
 // A response with status 200 that holds an error is that error, for every operation, and
@@ -104,6 +112,17 @@ func TestEmptyObjects(t *testing.T) {
 	})
 }
 
+// Findings inside a 200 are those of a 422.
+func TestFindingsInsideResponses(t *testing.T) {
+	inBubble(t, fast, status(200, `{"detail":[{"loc":["body","model"],"msg":"Field required","type":"missing"}]}`), func(t *testing.T, client *ratelimited.Client) {
+		response, err := start(t.Context(), client)
+		var api *ratelimited.APIError
+		if !errors.As(err, &api) || len(api.Fields) != 1 || kindsOf(err) != invalid || response != nil {
+			t.Errorf("%v of the kinds %q, and %v", err, kindsOf(err), response)
+		}
+	})
+}
+
 // What an error inside a response costs is nothing, and what follows is as ever.
 func TestErrorInsideIsTriedAgain(t *testing.T) {
 	busy := status(200, `{"error":{"message":"busy","code":503}}`)
@@ -135,6 +154,9 @@ func TestErrorsInsideStreams(t *testing.T) {
 		"an event with a JSON text":     {frame("error", `"timed out"`), "timed out", "", serverFault},
 		"an event with an object":       {frame("error", `{"message":"No.","code":400}`), "No.", "400", invalid},
 		"a type of error":               {"data: " + `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}` + "\n\n", "Overloaded", "", serverFault},
+		"an event in capitals":          {frame("Error", `{"message":"No.","code":400}`), "No.", "400", invalid},
+		"the API's event, not JSON":     {frame("conversation.response.error", `oops`), "oops", "", ""},
+		"a type that is not known":      {"data: " + `{"type":"server_error","error":{"message":"x","code":503}}` + "\n\n", "x", "503", serverFault},
 		"in the name of another":        {frame("message.output.delta", `{"error":{"message":"No.","code":500}}`), "No.", "500", serverFault},
 		"in the name of the last":       {frame("conversation.response.done", `{"object":"error","message":"No.","code":500}`), "No.", "500", serverFault},
 	}
@@ -146,7 +168,7 @@ func TestErrorsInsideStreams(t *testing.T) {
 			check := func(err error, events int) {
 				t.Helper()
 				var broken *ratelimited.StreamError
-				if !errors.As(err, &broken) || broken.Message != test.message || broken.Events != events || test.code != "" && fmt.Sprint(broken.Code) != test.code {
+				if !errors.As(err, &broken) || broken.Message != test.message || broken.Events != events || broken.Code != number(test.code) {
 					t.Fatalf("%v (%T), want a StreamError with message %q and code %s after %d events", err, err, test.message, test.code, events)
 				}
 				if kindsOf(err) != test.kinds {
@@ -195,10 +217,15 @@ func TestErrorsInsideStreams(t *testing.T) {
 // Events that only look like errors are delivered.
 func TestEventsThatAreNoErrors(t *testing.T) {
 	for name, event := range map[string]string{
-		"text":        frame("message.output.delta", `{"type":"message.output.delta","id":"m","content":"{\"error\": \"detail\"}"}`),
-		"a new event": frame("tool.execution.failed", `{"type":"tool.execution.failed","error":{"message":"no result"}}`),
-		"info":        frame("tool.execution.done", `{"type":"tool.execution.done","id":"t","info":{"error":"none found","detail":"x"}}`),
-		"null":        frame("message.output.delta", `{"type":"message.output.delta","id":"m","content":"x","error":null}`),
+		"text":             frame("message.output.delta", `{"type":"message.output.delta","id":"m","content":"{\"error\": \"detail\"}"}`),
+		"a new event":      frame("tool.execution.failed", `{"type":"tool.execution.failed","error":{"message":"no result"}}`),
+		"info":             frame("tool.execution.done", `{"type":"tool.execution.done","id":"t","info":{"error":"none found","detail":"x"}}`),
+		"null, by name":    frame("message.output.delta", `{"id":"m","content":"hi","error":null}`),
+		"a tool's error":   frame("tool.execution.done", `{"id":"m","name":"x","error":"tool failed","info":{}}`),
+		"of tomorrow":      frame("progress", `{"error":null,"done":3}`),
+		"of tomorrow, too": frame("progress", `{"error":"none","done":3}`),
+		"an odd object":    frame("message.output.delta", `{"type":"message.output.delta","object":"error","content":"hi"}`),
+		"null":             frame("message.output.delta", `{"type":"message.output.delta","id":"m","content":"x","error":null}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, text := range []string{started + event + done, event + done} {
@@ -223,6 +250,12 @@ func TestKindsOfCodes(t *testing.T) {
 			t.Errorf("code %d is of the kinds %q, want %q", code, got, want)
 		}
 	}
+}
+
+// number is a code as an int; 0 if it is not one.
+func number(code string) int {
+	n, _ := strconv.Atoi(code)
+	return n
 }
 
 // newScenario is one whose things exist.

@@ -2,24 +2,60 @@ package ratelimited
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 )
 
 // meaning returns the HTTP status code equivalent to an error in a 2xx response or in a
-// stream; 0 if it is unknown. Without a numeric code it searches code, type and message for
-// known words.
-func meaning(code, typ, message string) int {
-	if n, err := strconv.Atoi(code); err == nil {
-		return meaningOfCode(n)
+// stream; 0 if it is unknown. A known code decides, then a status code, a known type, and the
+// words of a message that comes without any of them.
+func meaning(code, status, typ, message string) int {
+	for _, number := range []string{code, status} {
+		if n, err := strconv.Atoi(number); err == nil && meaningOfCode(n) != 0 {
+			return meaningOfCode(n)
+		}
 	}
-	words := strings.ToLower(code + " " + typ + " " + message)
-	for _, known := range wordsOfErrors {
-		if strings.Contains(words, known.words) {
-			return known.status
+	for _, name := range []string{typ, code} {
+		if known, ok := errorTypes[strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(name))]; ok {
+			return known
+		}
+	}
+	if code == "" && typ == "" || typ == errorEvent {
+		for _, known := range errorWords {
+			if known.words.MatchString(message) {
+				return known.status
+			}
 		}
 	}
 	return 0
+}
+
+// errorTypes maps the types that this API and others give their errors to status codes.
+var errorTypes = map[string]int{
+	"rate_limited": http.StatusTooManyRequests, "rate_limit_error": http.StatusTooManyRequests, "rate_limit_exceeded": http.StatusTooManyRequests,
+	"too_many_requests": http.StatusTooManyRequests, "service_tier_capacity_exceeded": http.StatusTooManyRequests,
+	"invalid_request_error": http.StatusBadRequest, "invalid_request": http.StatusBadRequest, "invalid_model": http.StatusBadRequest,
+	"validation_error": http.StatusUnprocessableEntity,
+	"unauthorized":     http.StatusUnauthorized, "authentication_error": http.StatusUnauthorized, "invalid_api_key": http.StatusUnauthorized,
+	"forbidden": http.StatusForbidden, "permission_error": http.StatusForbidden,
+	"not_found": http.StatusNotFound, "not_found_error": http.StatusNotFound,
+	"server_error": http.StatusInternalServerError, "internal_server_error": http.StatusInternalServerError, "internal_error": http.StatusInternalServerError,
+	"api_error": http.StatusInternalServerError, "overloaded": http.StatusServiceUnavailable, "overloaded_error": http.StatusServiceUnavailable,
+	"service_unavailable": http.StatusServiceUnavailable, "timeout": http.StatusGatewayTimeout, "timeout_error": http.StatusGatewayTimeout,
+}
+
+// errorWords are the words of messages that come without a code and a type.
+var errorWords = []struct {
+	words  *regexp.Regexp
+	status int
+}{
+	{regexp.MustCompile(`(?i)\brate limit (exceeded|reached)\b|\btoo many requests\b|\btier capacity exceeded\b`), http.StatusTooManyRequests},
+	{regexp.MustCompile(`(?i)\b(busy|overloaded|unavailable)\b`), http.StatusServiceUnavailable},
+	{regexp.MustCompile(`(?i)\btimed out\b`), http.StatusGatewayTimeout},
+	{regexp.MustCompile(`(?i)\binternal server error\b`), http.StatusInternalServerError},
+	{regexp.MustCompile(`(?i)\bnot found\b`), http.StatusNotFound},
+	{regexp.MustCompile(`(?i)\b(unauthorized|invalid api key)\b`), http.StatusUnauthorized},
 }
 
 // meaningInside returns the meaning of an error inside a success.
@@ -27,7 +63,7 @@ func (e *APIError) meaningInside() int {
 	if len(e.Fields) > 0 {
 		return http.StatusUnprocessableEntity
 	}
-	return meaning(e.Code, e.Type, e.Message)
+	return meaning(e.Code, e.inside, e.Type, e.Message)
 }
 
 // meaningOfCode is meaning for a numeric code. Codes from 100 to 599 are status codes, larger
@@ -43,31 +79,6 @@ func meaningOfCode(code int) int {
 		return http.StatusBadRequest
 	}
 	return 0
-}
-
-// wordsOfErrors maps parts of types and messages, in lower case, to status codes.
-var wordsOfErrors = []struct {
-	words  string
-	status int
-}{
-	{"rate limit", http.StatusTooManyRequests},
-	{"rate_limit", http.StatusTooManyRequests},
-	{"tier capacity exceeded", http.StatusTooManyRequests},
-	{"tier_capacity_exceeded", http.StatusTooManyRequests},
-	{"too many requests", http.StatusTooManyRequests},
-	{"invalid_request", http.StatusBadRequest},
-	{"not found", http.StatusNotFound},
-	{"not_found", http.StatusNotFound},
-	{"unauthorized", http.StatusUnauthorized},
-	{"invalid api key", http.StatusUnauthorized},
-	{"overloaded", http.StatusServiceUnavailable},
-	{"busy", http.StatusServiceUnavailable},
-	{"unavailable", http.StatusServiceUnavailable},
-	{"timeout", http.StatusGatewayTimeout},
-	{"timed out", http.StatusGatewayTimeout},
-	{"internal_server_error", http.StatusInternalServerError},
-	{"internal server error", http.StatusInternalServerError},
-	{"server_error", http.StatusInternalServerError},
 }
 
 // status returns the status code that decides the kind of the error.

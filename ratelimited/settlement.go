@@ -24,7 +24,8 @@ func isReadable(usage generated.ConversationUsageInfo, mismatches []generated.Mi
 		name, isUsage := strings.CutPrefix(m.Pointer, field)
 		return isUsage && (name == "" || name == "/prompt_tokens" || name == "/completion_tokens" || name == "/total_tokens")
 	}
-	return usage.TotalTokens > 0 || !slices.ContainsFunc(mismatches, isFigure)
+	const reported = 100 // of more mismatches, those of the usage may not be reported
+	return usage.TotalTokens > 0 || len(mismatches) < reported && !slices.ContainsFunc(mismatches, isFigure)
 }
 
 // settleReceived ends the permit of a stream that did not say what it used: the

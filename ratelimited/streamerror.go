@@ -26,25 +26,57 @@ func (f *flight) errorIn(frame sse.Frame) error {
 // decoded. The API sends conversation.response.error. Gateways send an event named error with
 // any data, or an error object without a type.
 func isError(frame sse.Frame, event sse.Event) bool {
+	const ofAPI = string(generated.StreamEventTypeConversationResponseError)
+	named := strings.EqualFold(frame.Event, errorEvent)
 	switch e := event.(type) {
 	case nil:
-		return frame.Event == errorEvent
+		return named || frame.Event == ofAPI
 	case generated.ResponseErrorEvent:
 		return true
 	case generated.UnknownStreamEvent:
-		if frame.Event == errorEvent || e.Type == errorEvent || e.Type == string(generated.StreamEventTypeConversationResponseError) {
-			return true
-		}
+		return named || e.Type == errorEvent || e.Type == ofAPI || readErrorObject(frame.Data).isUnknown(frame.Event)
 	}
-	if !bytes.Contains(frame.Data, []byte(`"error"`)) && !bytes.Contains(frame.Data, []byte(`"detail"`)) {
+	return bytes.Contains(frame.Data, []byte(`"error"`)) && readErrorObject(frame.Data).isInsteadOfEvent()
+}
+
+// An errorObject is what tells an error object from an event.
+type errorObject struct {
+	Type           any    `json:"type"`
+	Object         string `json:"object"`
+	Error          any    `json:"error"`
+	Detail         any    `json:"detail"`
+	ID             any    `json:"id"`
+	ConversationID any    `json:"conversation_id"`
+	Usage          any    `json:"usage"`
+}
+
+func readErrorObject(data []byte) (o errorObject) {
+	_ = json.Unmarshal(data, &o) // members of other types are not those of an error
+	return o
+}
+
+func (o errorObject) hasError() bool { return o.Error != nil || o.Detail != nil }
+
+// isUnknown reports whether an object of an unknown type, in an event of the given name, is
+// an error. An event whose name is not known may have an error of its own.
+func (o errorObject) isUnknown(event string) bool {
+	isNamed := event != "" && event != "message"
+	nested, _ := o.Error.(map[string]any)
+	switch {
+	case strings.EqualFold(o.Object, errorEvent):
+		return true
+	case isNamed:
 		return false
+	case o.Type != nil:
+		return nested["message"] != nil
 	}
-	var object struct {
-		Type, Object  string
-		Error, Detail json.RawMessage
-	}
-	_ = json.Unmarshal(frame.Data, &object) // a member with another type is not an error member
-	return strings.EqualFold(object.Object, errorEvent) || object.Type == "" && (len(object.Error) > 0 || len(object.Detail) > 0)
+	return o.hasError()
+}
+
+// isInsteadOfEvent reports whether an object that was read as an event, because of the event's
+// name, is an error: it has nothing of the event.
+func (o errorObject) isInsteadOfEvent() bool {
+	return o.Type == nil && o.ID == nil && o.ConversationID == nil && o.Usage == nil && (o.hasError() || strings.EqualFold(o.Object, errorEvent))
 }
 
 // streamError returns the error in a frame. events is the number of events delivered before.

@@ -162,11 +162,12 @@ func TestOddValuesInLists(t *testing.T) {
 func TestOddUsage(t *testing.T) {
 	const estimate = 8 + 500
 	for usage, want := range map[string]int64{
-		`{"prompt_tokens":7.0,"completion_tokens":"2","total_tokens":9e0}`: 9,
-		`{"prompt_tokens":7,"completion_tokens":2,"total_tokens":"9"}`:     estimate,
-		`{"prompt_tokens":"7","completion_tokens":2}`:                      estimate,
-		`{"prompt_tokens":7,"completion_tokens":2}`:                        9,
-		`{"total_tokens":9,"connectors":{"web_search":{}}}`:                9,
+		`{"prompt_tokens":7.0,"completion_tokens":"2","total_tokens":9e0}`:                                9,
+		`{"prompt_tokens":7,"completion_tokens":2,"total_tokens":"9"}`:                                    estimate,
+		`{"prompt_tokens":"7","completion_tokens":2}`:                                                     estimate,
+		`{"prompt_tokens":7,"completion_tokens":2}`:                                                       9,
+		`{"total_tokens":9,"connectors":{"web_search":{}}}`:                                               9,
+		`{` + strings.Repeat(`"prompt_tokens":"x",`, 150) + `"prompt_tokens":10,"completion_tokens":"x"}`: estimate,
 		`"9"`: estimate, `[9]`: estimate, `{}`: estimate, `null`: estimate, `{"total_tokens":null}`: estimate,
 	} {
 		t.Run(usage, func(t *testing.T) {
