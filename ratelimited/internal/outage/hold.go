@@ -34,6 +34,9 @@ func (g *Gates) close(h *host, modelName string, m *model, sent uint64, cause er
 		m.hold = c
 	} else {
 		h.hold = c
+		for _, m := range h.models {
+			c.adopt(m.hold)
+		}
 	}
 	c.expiry = time.AfterFunc(g.max, c.expire)
 	for w := range h.sleeping {
@@ -42,6 +45,18 @@ func (g *Gates) close(h *host, modelName string, m *model, sent uint64, cause er
 		}
 	}
 	return c
+}
+
+// adopt makes the probe of another hold, which is sent already, the probe of c: so that there
+// is one at a time when the gate of a host closes around those of its models, or opens. It
+// requires that the mutex is held.
+func (c *hold) adopt(other *hold) {
+	if c == nil || other == nil || c.sending || !other.sending {
+		return
+	}
+	c.probe, c.sending, c.began = other.probe, true, other.began
+	c.probe.chosenBy = c
+	other.probe, other.sending = nil, false
 }
 
 // schedule has the next probe sent: by the backoff, which begins with the latest
@@ -151,6 +166,9 @@ func (c *hold) open() {
 		c.model.hold = nil
 	} else {
 		c.host.hold = nil
+		if c.sending {
+			c.probe.model.hold.adopt(c)
+		}
 	}
 	var calls []*Call // also those that the gate of their model holds still
 	limiters := map[*model]limiter.Backend{}

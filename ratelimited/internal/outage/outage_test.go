@@ -451,11 +451,11 @@ func TestManyHostsAndModels(t *testing.T) {
 }
 
 // Hundreds of calls of some models, some of which give up, with a server that is up and
-// down: never is there more than one probe at a time, and all calls end.
+// down: a model never has more than one probe at a time, and all calls end.
 func TestManyCalls(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		var down atomic.Bool
-		var probes atomic.Int64
+		probes := map[string]*atomic.Int64{"a": new(atomic.Int64), "b": new(atomic.Int64), "": new(atomic.Int64)}
 		var calls sync.WaitGroup
 		calls.Go(func() {
 			for range 10 {
@@ -473,7 +473,8 @@ func TestManyCalls(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.Int64N(int64(5*time.Second))))
 					defer cancel()
 				}
-				c := b.call([]string{"a", "b", ""}[i%3])
+				model := []string{"a", "b", ""}[i%3]
+				c := b.call(model)
 				defer c.Leave()
 				for {
 					if c.Wait(ctx) != nil {
@@ -487,12 +488,12 @@ func TestManyCalls(t *testing.T) {
 						continue
 					}
 					probe := c.ProbeTime() > 0
-					if probe && probes.Add(1) > 1 {
+					if probe && probes[model].Add(1) > 1 {
 						t.Error("two probes at the same time")
 					}
 					time.Sleep(time.Duration(rand.Int64N(int64(200 * time.Millisecond))))
 					if probe {
-						probes.Add(-1)
+						probes[model].Add(-1)
 					}
 					if !down.Load() {
 						c.Report(outage.Alive, nil, 0)
