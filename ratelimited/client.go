@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -80,9 +81,20 @@ func New(config Config) (*Client, error) {
 	c.gates = outage.New(c.host, config.MaxOutage)
 	transport, ok := c.http.Transport.(*http.Transport)
 	c.sharesConnections = ok && transport.MaxConnsPerHost > 0
-	c.api = &generated.Client{Server: strings.TrimRight(config.BaseURL, "/") + "/", Client: c.http}
+	c.api = &generated.Client{Server: serverOf(config.BaseURL), Client: c.http}
 	c.Beta = Beta{Conversations: &Conversations{client: c}, Agents: &Agents{client: c}}
 	return c, nil
+}
+
+// serverOf returns the URL that the paths of requests are appended to: escaped, with its
+// dot segments resolved, and with a slash at its end.
+func serverOf(base string) string {
+	base = strings.TrimRight(base, "/") + "/"
+	parsed, err := url.Parse(base)
+	if err != nil {
+		return base // checkBaseURL refuses it
+	}
+	return parsed.ResolveReference(&url.URL{Path: "./"}).String()
 }
 
 // httpClient copies the caller's HTTP client, or makes one, that follows no

@@ -47,7 +47,7 @@ func WithMaxRetries(n int) CallOption {
 // [Config.BaseURL]. The same rules apply.
 func WithBaseURL(base string) CallOption {
 	return func(o *callOptions) error {
-		o.baseURL = strings.TrimRight(base, "/") + "/"
+		o.baseURL = serverOf(base)
 		return checkBaseURL("WithBaseURL", base, o.allowHTTP)
 	}
 }
