@@ -2,6 +2,7 @@ package ratelimited
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -12,14 +13,16 @@ import (
 
 // An attempt is one request of a call, and its reply.
 type attempt struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	began  time.Time
-	timer  *time.Timer    // ends ctx after the call's timeout
-	dial   *time.Timer    // ends ctx while the attempt waits for a connection; nil if that wait is not bounded
-	resp   *http.Response // nil until there is one
-	good   bool           // it is a success that is read as a whole
-	events *eventReader   // of a stream; nil until it has begun
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	began   time.Time
+	timeout time.Duration
+	timer   *time.Timer    // ends ctx after the call's timeout
+	dial    *time.Timer    // ends ctx while the attempt waits for a connection; nil if that wait is not bounded
+	resp    *http.Response // nil until there is one
+	good    bool           // it is a success that is read as a whole
+	body    steadyBody     // of the response
+	events  *eventReader   // of a stream; nil until it has begun
 
 	// Known when the attempt has a response or has failed.
 	arrived bool // the server may have seen the request
@@ -39,7 +42,7 @@ type attempt struct {
 // 0 no more than that to get a connection. If attempts share a bounded number of
 // connections, it notes whether one is made for it.
 func newAttempt(ctx context.Context, permit limiter.Admission, timeout, connect time.Duration, sharesConnections bool) *attempt {
-	a := &attempt{permit: permit, began: time.Now()}
+	a := &attempt{permit: permit, began: time.Now(), timeout: timeout}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{
 		GetConn: a.getConn, GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
@@ -130,18 +133,42 @@ func (a *attempt) idleFor() error {
 	return nil
 }
 
-// end releases what the attempt holds: the reply's body, its context and timer.
+// end releases the attempt's timers, its context and the body of its response, last because
+// the transport of the caller may panic.
 func (a *attempt) end() {
-	if a.resp != nil {
-		// It has been read as far as it is wanted: an error in closing it changes nothing.
-		_ = a.resp.Body.Close()
-	}
 	if a.events != nil {
-		a.events.idle.Stop()
+		a.events.stop()
 	}
 	a.timer.Stop()
 	if a.dial != nil {
 		a.dial.Stop()
 	}
-	a.cancel(nil)
+	defer a.cancel(nil)
+	if a.resp != nil {
+		// It has been read as far as it is wanted: an error in closing it changes nothing.
+		_ = a.resp.Body.Close()
+	}
+}
+
+// steadyBody is the body of a response that fails where reading it makes no progress. A
+// transport of the caller may return neither bytes nor an error, for ever.
+type steadyBody struct {
+	io.ReadCloser
+	empty int // reads without a byte or an error, in a row
+}
+
+// maxEmptyReads is how many of these are tolerated, as in package bufio.
+const maxEmptyReads = 100
+
+// Read implements [io.Reader].
+func (b *steadyBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 || err != nil || len(p) == 0 {
+		b.empty = 0
+		return n, err
+	}
+	if b.empty++; b.empty > maxEmptyReads {
+		return 0, io.ErrNoProgress
+	}
+	return 0, nil
 }

@@ -133,14 +133,15 @@ type Config struct {
 	MaxDelay time.Duration
 
 	// Timeout bounds one attempt: the whole of it for a plain call, and the wait
-	// for the headers of the reply for a stream. The time spent waiting for the
+	// for the first event for a stream. The time spent waiting for the
 	// limiter does not count; bound the whole call by its context. At least a
 	// millisecond. Default: 60 s.
 	Timeout time.Duration
 
-	// StreamIdleTimeout bounds the silence of a stream: the time in which nothing at
-	// all comes, while the caller waits for an event. A stream may last as long as
-	// it goes on. At least a millisecond. Default: 60 s.
+	// StreamIdleTimeout bounds the silence of a stream while the caller waits for an event.
+	// Comments, and events without data, do not break the silence; the bytes of an event do,
+	// however slowly they come. Whatever it is, 10 minutes without any bytes end a stream. The
+	// whole stream is not bounded. At least a millisecond. Default: 60 s.
 	StreamIdleTimeout time.Duration
 
 	// HTTPClient sends the requests. It is copied, and the copy follows no

@@ -39,7 +39,7 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		prompt: &prompt{
 			model: request.Model, agentID: request.AgentID, inputs: request.Inputs, instructions: request.Instructions,
-			tools: request.Tools, maxTokens: request.CompletionArgs.MaxTokens,
+			tools: request.Tools, maxTokens: copied(request.CompletionArgs.MaxTokens),
 		},
 		body: request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
@@ -70,7 +70,7 @@ func appendOperation(conversationID string, request generated.AppendConversation
 	return operation{
 		name: streamName("Conversations.Append", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}",
 		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
-		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: request.CompletionArgs.MaxTokens},
+		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: copied(request.CompletionArgs.MaxTokens)},
 		body:   request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.AppendConversationWithBody(ctx, conversationID, jsonType, body, edit)
@@ -100,7 +100,7 @@ func restartOperation(conversationID string, request generated.RestartConversati
 	return operation{
 		name: streamName("Conversations.Restart", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}/restart",
 		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
-		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: request.CompletionArgs.MaxTokens},
+		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: copied(request.CompletionArgs.MaxTokens)},
 		body:   request,
 		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
 			return api.RestartConversationWithBody(ctx, conversationID, jsonType, body, edit)

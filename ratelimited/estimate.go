@@ -20,6 +20,14 @@ type prompt struct {
 	maxTokens      *int // the caller's bound of the reply
 }
 
+// copied returns a copy of what the caller may change while the call is under way.
+func copied[T any](value *T) *T {
+	if value == nil {
+		return nil
+	}
+	return Ptr(*value)
+}
+
 // A guess is what a call is expected to use, in tokens.
 type guess struct {
 	model   *estimate.Model // what it is based on; nil where nothing is learned

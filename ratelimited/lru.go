@@ -37,10 +37,13 @@ func (m *lru[V]) get(key string) V {
 	return value
 }
 
+// maxKey is the length of the longest key, in bytes: many times that of the API's ids.
+const maxKey = 256
+
 // update changes the value of a key, which is the zero value if there was none.
-// An empty key has no value.
+// A key that is empty or longer than maxKey has no value.
 func (m *lru[V]) update(key string, change func(*V)) {
-	if key == "" {
+	if key == "" || len(key) > maxKey {
 		return
 	}
 	m.mu.Lock()

@@ -48,8 +48,8 @@ func newMemory() memory {
 // model returns what is known of how a model's calls turn out. Calls whose model
 // is not known have one in common.
 func (m memory) model(name string) *estimate.Model {
-	if name == "" {
-		name = "?" // an empty key has no value
+	if name == "" || len(name) > maxKey {
+		name = "?" // such a key has no value
 	}
 	model := m.models.get(name)
 	if model == nil {
@@ -109,9 +109,9 @@ func (m memory) noteConversation(c *generated.Conversation) {
 }
 
 // keep sets a text to one that may be a part of a response, which must not stay in memory
-// with it.
+// with it. A text that is too long for an id or a name is not kept.
 func keep(text *string, value string) {
-	if *text != value {
+	if *text != value && len(value) <= maxKey {
 		*text = strings.Clone(value)
 	}
 }

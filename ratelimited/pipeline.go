@@ -189,6 +189,8 @@ func (f *flight) attempt() error {
 		}
 		return failure
 	}
+	a.body.ReadCloser = resp.Body
+	resp.Body = &a.body
 	a.resp, a.arrived = resp, true
 	if http2 := resp.ProtoMajor == 2; http2 != f.client.http2.Load() {
 		f.client.http2.Store(http2)
@@ -221,8 +223,7 @@ func (f *flight) attempt() error {
 }
 
 // open reads a response with a success status, of a stream its first event: until then
-// the call may be tried again. The timeout of a stream bounds the wait for its headers
-// alone.
+// the call may be tried again, and the timeout applies.
 func (f *flight) open(a *attempt) error {
 	if !f.op.stream {
 		failure := f.read(a)
@@ -238,11 +239,12 @@ func (f *flight) open(a *attempt) error {
 		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody+longestKey))
 		return f.unusable(body, fmt.Errorf("the response is %q, not %s", oneLine(mediaType), streamType))
 	}
-	err := errTimeout
-	if a.timer.Stop() {
-		f.observe(a.resp.Header)
-		a.events = newEventReader(a, f.client.config.StreamIdleTimeout)
-		err = a.events.begin()
+	f.observe(a.resp.Header)
+	a.events = newEventReader(a, f.client.config.StreamIdleTimeout)
+	err := a.events.begin()
+	a.timer.Stop()
+	if err == nil && a.timedOut() {
+		err = errTimeout
 	}
 	if err == nil {
 		failure := f.errorIn(a.events.first)

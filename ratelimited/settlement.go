@@ -34,10 +34,7 @@ func (f *flight) settleReceived(conversationID string, texts []string) {
 	if !f.ended.CompareAndSwap(false, true) {
 		return
 	}
-	used := f.guess.prompt
-	for _, text := range texts {
-		used += f.client.counter.Text(text)
-	}
+	used := f.guess.prompt + f.countReceived(texts)
 	if f.guess.given { // by the caller, who did not say how much of it is the prompt
 		used = max(used, f.guess.total)
 	}
@@ -45,12 +42,32 @@ func (f *flight) settleReceived(conversationID string, texts []string) {
 	f.conclude(used)
 }
 
+// maxCounted is how many bytes of a stream that was left are counted, in the caller's
+// goroutine; the rest is estimated.
+const maxCounted = 64 << 10
+
+// countReceived returns the number of tokens of texts: as counted of the first bytes, and in
+// proportion to that of the others.
+func (f *flight) countReceived(texts []string) int {
+	tokens, counted, total := 0, 0, 0
+	for _, text := range texts {
+		total += len(text)
+		text = text[:min(len(text), maxCounted-counted)]
+		tokens += f.client.counter.Text(text)
+		counted += len(text)
+	}
+	if counted == total {
+		return tokens
+	}
+	return int(float64(tokens) / float64(counted) * float64(total))
+}
+
 // land ends whatever of the flight has not ended yet. used is what the call
 // counts as if it was not settled. A call of which the server saw nothing gives
 // everything back.
 func (f *flight) land(used int) {
 	if f.latest != nil {
-		f.latest.end()
+		defer f.latest.end() // last: it may panic
 	}
 	switch {
 	case f.permit == nil || !f.ended.CompareAndSwap(false, true):

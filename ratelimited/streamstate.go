@@ -1,0 +1,273 @@
+package ratelimited
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+)
+
+// A stream is the state of a Stream. What ends it by itself (the call's context, the garbage
+// collector) refers to it, and never to the Stream.
+type stream struct {
+	flight *flight
+	detach func() bool // from the context
+
+	// Of the goroutine that ranges, which alone writes them; err with the lock held.
+	events int   // delivered
+	done   bool  // the last event has come
+	err    error // how the stream ended otherwise
+
+	mu     sync.Mutex
+	reply  assembly
+	text   strings.Builder // of the messages
+	closed bool            // no more events
+	// settling and settled are about the permit; left is the end of Close. expired says that
+	// the context closed the stream.
+	settling, settled, left, expired bool
+}
+
+// errClosed is the end of a stream that the caller closed.
+var errClosed = errors.New("the stream is closed")
+
+// expire ends a stream whose context has ended. It runs in a goroutine of its own.
+func (s *stream) expire() {
+	s.mu.Lock()
+	s.expired = !s.closed
+	s.mu.Unlock()
+	s.closeAlone()
+}
+
+// drop ends a stream that the program no longer refers to.
+func (s *stream) drop() {
+	if s.isClosed() {
+		return
+	}
+	if logger := s.flight.client.logger; logger != nil {
+		logger.Warn("mistral: a stream was dropped without Close", "operation", s.flight.op.name)
+	}
+	s.closeAlone()
+}
+
+// closeAlone closes a stream that nobody waits for: a panic of its body would end the program.
+func (s *stream) closeAlone() {
+	defer func() { _ = recover() }()
+	_ = s.close()
+}
+
+// each implements [Stream.Events].
+func (s *stream) each(yield func(sse.Event, error) bool) {
+	defer func() { _ = s.close() }() // it has no error to report
+	if s.err != nil || s.done {
+		s.yieldEnd(yield)
+		return
+	}
+	for frame, err := range s.flight.latest.events.frames {
+		if s.isClosed() {
+			break
+		}
+		if err != nil {
+			s.fail("the connection broke", err, !isTooLarge(err))
+			break
+		}
+		event, err := sse.Decode(frame)
+		if isError(frame, event) {
+			s.end(s.flight.client.streamError(frame, s.events))
+			break
+		}
+		if err != nil {
+			s.fail("an event cannot be read", s.withoutKey(err), false)
+			break
+		}
+		s.take(event)
+		if s.done {
+			s.settle() // before the caller has a look at the event
+		}
+		more := yield(event, nil)
+		if s.done {
+			s.drain()
+			return
+		}
+		if !more {
+			return
+		}
+	}
+	if s.err == nil {
+		s.fail("it ended before its last event", io.ErrUnexpectedEOF, true)
+	}
+	s.yieldEnd(yield)
+}
+
+func (s *stream) yieldEnd(yield func(sse.Event, error) bool) {
+	if s.err != nil {
+		_ = s.close() // before the caller hears of it
+		yield(nil, s.err)
+	}
+}
+
+// take notes what an event says of the whole reply.
+func (s *stream) take(event sse.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reply.add(event)
+	switch e := event.(type) {
+	case generated.MessageOutputEvent:
+		s.text.WriteString(e.Content.Text())
+		s.flight.client.memory.modelOfAgent(e.AgentID, e.Model)
+	case generated.ResponseDoneEvent:
+		s.done = true
+	case generated.UnknownStreamEvent:
+		// A last event whose data is not an object is the last, too.
+		s.done = e.Type == string(generated.StreamEventTypeConversationResponseDone)
+	}
+	s.events++
+}
+
+func (s *stream) redact(text string) string { return s.flight.client.secret.text(text) }
+
+// withoutKey is an error of decoding without the key, in its frame too.
+func (s *stream) withoutKey(err error) error {
+	if unreadable := (*sse.DecodeError)(nil); errors.As(err, &unreadable) {
+		frame := unreadable.Frame
+		frame.Event, frame.Data = s.redact(frame.Event), s.flight.client.secret.redact(frame.Data)
+		return &sse.DecodeError{Frame: frame, Err: s.flight.client.secret.cause(unreadable.Err)}
+	}
+	return err
+}
+
+// fail ends the stream with an error, unless it has ended already. broken says that
+// it is one of the connection.
+func (s *stream) fail(what string, err error, broken bool) {
+	switch {
+	case s.err != nil || s.done:
+		return
+	case s.isClosed() && !s.hasExpired():
+		what, err, broken = "no more events", errClosed, false
+	case s.flight.ctx.Err() != nil:
+		s.end(s.contextEnded())
+		return
+	case s.flight.latest.idleFor() != nil:
+		what, err, broken = "it fell silent", s.flight.latest.idleFor(), true
+	}
+	s.end(&StreamError{Message: what, Events: s.events, Err: err, broken: broken})
+}
+
+// end ends the stream with an error.
+func (s *stream) end(err *StreamError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// contextEnded returns the error of a stream whose context has ended.
+func (s *stream) contextEnded() *StreamError {
+	return &StreamError{Message: "the call's context ended", Events: s.events, Err: contextError(s.flight.ctx)}
+}
+
+// hasExpired reports whether the context closed the stream.
+func (s *stream) hasExpired() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.expired
+}
+
+func (s *stream) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// drainTimeout bounds the wait for the end of a body whose last event has come.
+const drainTimeout = 100 * time.Millisecond
+
+// drain reads what follows the last event, normally nothing, so that the
+// connection can carry the next call.
+func (s *stream) drain() {
+	timer := time.AfterFunc(drainTimeout, func() { s.flight.latest.cancel(nil) })
+	defer timer.Stop()
+	// Whatever is there, or goes wrong with it, the reply is complete.
+	_, _ = io.CopyN(io.Discard, s.flight.latest.resp.Body, 4096)
+}
+
+// close implements [Stream.Close].
+func (s *stream) close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.detach()
+	defer s.flight.latest.end() // whatever the caller's logger does
+	defer s.reach(&s.left)
+	s.settle()
+	return nil
+}
+
+// settle ends the call with the usage that the last event reported, or else with
+// what was received. It holds no lock meanwhile: the caller's logger hears of it,
+// and may ask the stream.
+func (s *stream) settle() {
+	s.mu.Lock()
+	if s.settling {
+		s.mu.Unlock()
+		return
+	}
+	s.settling = true
+	conversationID, usage := s.reply.conversationID, s.reply.usage
+	var texts []string
+	if usage == nil {
+		texts = append(s.reply.written(), s.text.String())
+	}
+	s.mu.Unlock()
+	defer s.reach(&s.settled)
+	if usage != nil {
+		s.flight.settle(conversationID, *usage)
+		return
+	}
+	s.flight.settleReceived(conversationID, texts)
+}
+
+// reach notes one of the two things that end a stream, once each: that it was left and
+// that it is settled. Whoever comes second tells how the call has ended.
+func (s *stream) reach(reached *bool) {
+	s.mu.Lock()
+	*reached = true
+	over, err := s.left && s.settled, s.err
+	if err == nil && s.expired && !s.done {
+		err = s.contextEnded()
+	}
+	s.mu.Unlock()
+	if over {
+		s.flight.finish(err)
+	}
+}
+
+func (s *stream) response() *generated.ConversationResponse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reply.response()
+}
+
+func (s *stream) conversationID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reply.conversationID
+}
+
+func (s *stream) usage() *generated.ConversationUsageInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reply.usage
+}
+
+func (s *stream) received() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
