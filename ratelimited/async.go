@@ -3,6 +3,7 @@ package ratelimited
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"sync/atomic"
 )
@@ -51,24 +52,27 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	}
 }
 
-// Result is what one of the calls of [Gather] came to.
+// Result is the outcome of one of the calls of [Gather] or [Each].
 type Result[T any] struct {
-	Value T     // the zero value where the call failed before it had one
+	Value T     // the zero value if the call failed before it had one
 	Err   error // nil for a success
 }
 
-// maxGather bounds the goroutines of one Gather. It is far above what a rate
+// maxGather bounds the goroutines of one Gather or Each. It is far above what a rate
 // limit lets be in flight.
 const maxGather = 1000
 
 // Gather carries out call for each input and returns the results in the order
 // of the inputs, when all have ended. The calls run side by side, at most 1000
 // at a time, and enter the limiter's queue about in the order of the inputs; the
-// limiter spaces them. One call's failure does not stop the others; when ctx
+// limiter spaces them. One call's failure does not stop the others, unless it matches
+// [ErrUnauthorized]: then the rest get that error. When ctx
 // ends, inputs not begun yet get its error and cause. A panic in call ends the
 // program, as in any goroutine.
 func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Context, In) (Out, error)) []Result[Out] {
 	results := make([]Result[Out], len(inputs))
+	crew := newCrew(ctx)
+	defer crew.cancel(nil)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	var work func()
@@ -80,12 +84,8 @@ func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Con
 			}
 		}()
 		for i := int(next.Add(1)) - 1; i < len(inputs); i = int(next.Add(1)) - 1 {
-			if ctx.Err() != nil {
-				results[i].Err = contextError(ctx)
-				continue
-			}
 			results[i].Err = errNoReturn
-			results[i].Value, results[i].Err = call(ctx, inputs[i])
+			results[i] = carryOut(crew, inputs[i], call)
 		}
 		finished = true
 	}
@@ -94,4 +94,106 @@ func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Con
 	}
 	wg.Wait()
 	return results
+}
+
+// Each carries out call for each input and yields the results as they come, in the order in
+// which the calls end, with the positions of their inputs. The calls run side by side as
+// those of [Gather] do. Each takes an input when there is room for its call: at most 1000 are
+// under way, or wait for the loop to take their results, so inputs may be endless. When the
+// loop ends, when ctx ends, and after a failure that matches [ErrUnauthorized], Each takes no
+// more inputs, and the calls under way are cancelled; except after the loop has ended, their
+// results are still yielded. Each returns when all calls have ended; if inputs waits for
+// something, it must return when ctx ends. A panic in call or inputs ends the program, as in
+// any goroutine.
+func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(context.Context, In) (Out, error)) iter.Seq2[int, Result[Out]] {
+	return func(yield func(int, Result[Out]) bool) {
+		crew := newCrew(ctx)
+		type indexed struct {
+			index  int
+			result Result[Out]
+		}
+		results := make(chan indexed)
+		left, finished := make(chan struct{}), make(chan struct{}) // the loop has ended; all calls have
+		defer func() {
+			crew.cancel(errLoopEnded)
+			close(left)
+			<-finished
+		}()
+		go func() {
+			var calls sync.WaitGroup
+			defer close(finished)
+			defer close(results)
+			defer calls.Wait()
+			room := make(chan struct{}, maxGather)
+			index := 0
+			for input := range inputs {
+				select {
+				case room <- struct{}{}:
+				case <-crew.ctx.Done():
+				}
+				if crew.ctx.Err() != nil {
+					return
+				}
+				done := indexed{index, Result[Out]{Err: errNoReturn}}
+				calls.Go(func() {
+					defer func() {
+						select {
+						case results <- done:
+						case <-left:
+						}
+						<-room
+					}()
+					done.result = carryOut(crew, input, call)
+				})
+				index++
+			}
+		}()
+		for r := range results {
+			if !yield(r.index, r.result) {
+				return
+			}
+		}
+	}
+}
+
+// errLoopEnded is why the calls of an Each are cancelled.
+var errLoopEnded = errors.New("the loop over Each has ended")
+
+// A crew is a set of calls that one failure stops.
+type crew struct {
+	outer, ctx context.Context
+	cancel     context.CancelCauseFunc
+}
+
+func newCrew(ctx context.Context) crew {
+	c := crew{outer: ctx}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	return c
+}
+
+// stopped returns the error of the call that stopped the crew; nil if there is none.
+func (c crew) stopped() error {
+	if cause := context.Cause(c.ctx); c.outer.Err() == nil && errors.Is(cause, ErrUnauthorized) {
+		return cause
+	}
+	return nil
+}
+
+// carryOut makes one call of a crew. A failure that every other call would have, too, stops
+// the crew.
+func carryOut[In, Out any](c crew, input In, call func(context.Context, In) (Out, error)) (r Result[Out]) {
+	switch err := c.stopped(); {
+	case err != nil:
+		return Result[Out]{Err: err}
+	case c.ctx.Err() != nil:
+		return Result[Out]{Err: contextError(c.ctx)}
+	}
+	r.Value, r.Err = call(c.ctx, input)
+	switch err := c.stopped(); {
+	case errors.Is(r.Err, ErrUnauthorized):
+		c.cancel(r.Err)
+	case err != nil && errors.Is(r.Err, context.Canceled):
+		r.Err = err
+	}
+	return r
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"slices"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
@@ -50,4 +51,23 @@ func ExampleAsync() {
 	}
 	fmt.Println(ratelimited.OutputText(response))
 	// Output: hello
+}
+
+// Each yields the results as the calls end.
+func ExampleEach() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	prompts := []string{"What is 1+1?", "What is 2+2?", "What is 3+3?"}
+	answers := make([]string, len(prompts))
+	for i, result := range ratelimited.Each(context.Background(), slices.Values(prompts), func(ctx context.Context, prompt string) (*generated.ConversationResponse, error) {
+		return client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{Model: "mistral-small-latest", Inputs: ratelimited.Text(prompt)})
+	}) {
+		if result.Err != nil {
+			log.Fatal(result.Err)
+		}
+		answers[i] = result.Value.OutputText()
+	}
+	fmt.Println(answers)
+	// Output: [2 4 6]
 }

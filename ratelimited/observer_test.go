@@ -123,7 +123,7 @@ func TestObserver(t *testing.T) {
 		"refused": {status(400, "{}"), plain,
 			"Conversations.Start; acquired m 100 0s; attempt 1 400  true 0s; settled 100 0 0 false; ended *ratelimited.APIError 1 0s"},
 		"no JSON": {status(200, "{"), plain,
-			"Conversations.Start; acquired m 100 0s; attempt 1 200  true 0s; settled 100 0 100 false; ended *ratelimited.APIError 1 0s"},
+			"Conversations.Start; acquired m 100 0s; attempt 1 200  true 0s; settled 100 100 0 false; ended *ratelimited.APIError 1 0s"},
 		"a stream": {events(started + hello + done), stream(false),
 			"Conversations.StartStream; acquired m 100 0s; attempt 1 200  true 0s; settled 100 15 0 false; ended well 1 0s"},
 		"a stream that is left": {events(started + hello + done), stream(true),
@@ -283,7 +283,7 @@ func TestObserverOfABrokenBody(t *testing.T) {
 			defer func() { _ = recover() }()
 			_, _ = start(t.Context(), client, ratelimited.WithTokenEstimate(7)) // it panics
 		}()
-		if got := w.heard(t); !strings.Contains(got, "settled 7 0 7 false; ended *errors.errorString 1") {
+		if got := w.heard(t); !strings.Contains(got, "settled 7 7 0 false; ended *errors.errorString 1") {
 			t.Errorf("heard %s", got)
 		}
 	})

@@ -64,6 +64,7 @@ type flight struct {
 	retries
 	reached bool        // the server may have seen one that the permit was for
 	lost    int         // tokens of attempts that the server may have carried out, though no reply came
+	used    int         // tokens that a response counts as which cannot be used
 	ended   atomic.Bool // so is the permit
 }
 
@@ -106,7 +107,7 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 	defer func() {
 		if !launched {
 			defer func() { f.finish(cmp.Or(err, errUnfinished)) }()
-			f.land(0)
+			f.land(f.used)
 		}
 	}()
 	if err := f.prepare(); err != nil {
@@ -270,8 +271,7 @@ func (f *flight) read(a *attempt) error {
 			buffers.Put(buffer)
 		}
 	}()
-	lost := f.lost
-	f.lost += f.guess.total // until it has proved to be good, also if the body panics
+	f.used = f.guess.total // until the content has proved to be good, also if the body panics
 	_, err := buffer.ReadFrom(io.LimitReader(a.resp.Body, maxReplyBody+1))
 	body := buffer.Bytes()
 	switch {
@@ -282,17 +282,17 @@ func (f *flight) read(a *attempt) error {
 	case len(body) > maxReplyBody:
 		return f.unusable(body, fmt.Errorf("the response is larger than %d bytes", maxReplyBody))
 	case f.op.result == nil && !isObject(body):
-		f.lost = lost
+		f.used = 0
 		return nil
 	}
 	err = generated.DecodeResponse(body, f.op.result)
 	isUnexpected := errors.As(err, new(*generated.UnexpectedError))
 	switch {
 	case err == nil:
-		f.lost = lost
+		f.used = 0
 		return nil
 	case isUnexpected && isObject(body):
-		f.lost = lost
+		f.used = 0
 		return f.errorInside(body, err)
 	case isUnexpected:
 		return f.unusable(body, err)

@@ -2,8 +2,8 @@ package ratelimited
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -16,18 +16,10 @@ type secret struct {
 	redact        func([]byte) []byte // removes the key from what came from outside
 }
 
-// newSecret keeps a key. What a server sends back of it may be in lower case, as
-// the name of a media type is, or escaped, as JSON allows it in several ways.
+// newSecret keeps a key.
 func newSecret(key string) secret {
 	value := "Bearer " + key
-	escaped, _ := json.Marshal(key) // a string has no errors
-	inJSON := strings.Trim(string(escaped), `"`)
-	plain := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key)
-	forms := []string{key, inJSON, plain, strings.ReplaceAll(plain, "/", `\/`), strings.ReplaceAll(inJSON, "/", `\/`)}
-	for i := range forms {
-		forms[i] = regexp.QuoteMeta(forms[i])
-	}
-	pattern := regexp.MustCompile("(?i)" + strings.Join(forms, "|"))
+	pattern := regexp.MustCompile(patternOf(key))
 	return secret{
 		authorization: func() string { return value },
 		redact: func(text []byte) []byte {
@@ -39,6 +31,18 @@ func newSecret(key string) secret {
 	}
 }
 
+// patternOf returns a pattern of what a server may send back of a key: in lower case, as the
+// name of a media type is, and with any of its characters escaped, as in JSON and in Go
+// strings.
+func patternOf(key string) string {
+	var b strings.Builder
+	b.WriteString("(?i)")
+	for _, c := range []byte(key) {
+		fmt.Fprintf(&b, `(?:\\?%s|\\u00%02x|\\x%02x|%%%02x)`, regexp.QuoteMeta(string(c)), c, c, c)
+	}
+	return b.String()
+}
+
 // shortestSecret is the length from which a key is one. Shorter ones, as for an
 // emulator, are part of ordinary words.
 const shortestSecret = 8
@@ -46,12 +50,16 @@ const shortestSecret = 8
 // text is a text without the key.
 func (s secret) text(text string) string { return string(s.redact([]byte(text))) }
 
-// header is header fields without the key. The result shares nothing with those given.
+// header is header fields without the key, also in their names. The result shares nothing with those given.
 func (s secret) header(given http.Header) http.Header {
-	clean := given.Clone()
-	for _, values := range clean {
-		for i, value := range values {
-			values[i] = s.text(value)
+	if given == nil {
+		return nil
+	}
+	clean := make(http.Header, len(given))
+	for name, values := range given {
+		name = s.text(name)
+		for _, value := range values {
+			clean[name] = append(clean[name], s.text(value))
 		}
 	}
 	return clean

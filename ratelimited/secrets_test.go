@@ -140,6 +140,50 @@ func shownOf(err error) string {
 	return b.String()
 }
 
+// A key that comes back with some of its characters escaped, or in the name of a header
+// field, is not shown either.
+func TestEscapedKeyIsNotShown(t *testing.T) {
+	escaped := func(format string, every int) string {
+		var b strings.Builder
+		for i, c := range []byte(secretKey) {
+			if i%every == 0 {
+				fmt.Fprintf(&b, format, c)
+			} else {
+				b.WriteByte(c)
+			}
+		}
+		return b.String()
+	}
+	for name, key := range map[string]string{
+		"first of ten in JSON": escaped(`\u00%02x`, 10), "all in JSON": escaped(`\u00%02x`, 1), "capitals": escaped(`\u00%02X`, 2), "Go": escaped(`\x%02x`, 3), "URL": escaped(`%%%02X`, 4), "plain": secretKey,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, test := range []http.HandlerFunc{
+				status(200, `{"error":{"x":"`+key+`"}}`), status(400, `{"x":"`+key+`"}`), status(500, `text `+key, "Content-Type", "text/plain"),
+				streaming("data: {\"error\":{\"x\":\"" + key + "\"}}\n\n"), status(404, `{}`, "X-"+secretKey, "value"),
+			} {
+				config := fast
+				config.MaxRetries = ratelimited.NoRetries
+				inBubble(t, config, test, func(t *testing.T, client *ratelimited.Client) {
+					for _, stream := range []bool{false, true} {
+						err := callOrStream(t.Context(), client, "Hello!", stream)
+						if err == nil {
+							t.Fatal("no error")
+						}
+						out := shownOf(err)
+						if api := (*ratelimited.APIError)(nil); errors.As(err, &api) {
+							out += string(api.Body) + fmt.Sprint(api.Header)
+						}
+						if strings.Contains(out, key) || strings.Contains(out, "SECRET") || strings.Contains(out, "Secret") {
+							t.Errorf("the error shows the key:\n%s", out)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
 // A server that sends the key back: it is in no error and in no record.
 func TestEchoedKeyIsNotShown(t *testing.T) {
 	for name, test := range map[string]struct {
