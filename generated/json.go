@@ -38,7 +38,7 @@ func (t *JSONText) UnmarshalJSON(data []byte) error {
 // map[string]any become float64 and lose digits beyond 2^53. An unset value leaves target
 // unchanged.
 func DecodeJSON(value JSON, target any) error {
-	if isUnset(reflect.ValueOf(&value).Elem()) {
+	if IsUnset(value) {
 		return nil
 	}
 	text, err := EncodeJSON(value)
@@ -52,7 +52,7 @@ func DecodeJSON(value JSON, target any) error {
 // returns an error if the value is text that is not JSON, or a value that [json.Marshal]
 // cannot encode.
 func EncodeJSON(value JSON) (json.RawMessage, error) {
-	if isUnset(reflect.ValueOf(&value).Elem()) {
+	if IsUnset(value) {
 		return nil, nil
 	}
 	text, isText := textOf(value)
@@ -86,7 +86,11 @@ func textOf(value JSON) (text []byte, ok bool) {
 	return nil, false
 }
 
-// isUnset reports whether a free-form value is nil or empty text.
+// IsUnset reports whether a free-form value is not sent: it is nil, a nil map or pointer, or
+// empty text.
+func IsUnset(value JSON) bool { return isUnset(reflect.ValueOf(&value).Elem()) }
+
+// isUnset is IsUnset for a field.
 func isUnset(src reflect.Value) bool {
 	if src.IsNil() {
 		return true

@@ -39,8 +39,7 @@ func isNil(v any) bool {
 }
 
 // read decodes the variant that "type" names or, without a type, the variant of the given
-// name or the one whose properties the value has. The result is an Unknown variant if there
-// is no such variant.
+// name or the one whose properties the value has, and otherwise an Unknown variant.
 func (u *union[V]) read(v value, name string) V {
 	if v.kind() != '{' {
 		v.mismatch()

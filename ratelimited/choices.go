@@ -46,11 +46,11 @@ func checkFormat(args generated.CompletionArgs) *RequestError {
 	schema := format.JSONSchema
 	chosen := format.Type == generated.ResponseFormatsJSONSchema
 	switch {
-	case !chosen && (schema.Name != "" || schema.Description != "" || !isEmpty(schema.Schema) || schema.Strict):
+	case !chosen && (schema.Name != "" || schema.Description != "" || !generated.IsUnset(schema.Schema) || schema.Strict):
 		return &RequestError{Field: field + ".type", Value: string(format.Type), Rule: "must be json_schema (generated.ResponseFormatsJSONSchema) where json_schema is set"}
 	case chosen && schema.Name == "":
 		return &RequestError{Field: field + ".json_schema.name", Value: "", Rule: "must not be empty where the type is json_schema"}
-	case chosen && isEmpty(schema.Schema):
+	case chosen && generated.IsUnset(schema.Schema):
 		return &RequestError{Field: field + ".json_schema.schema", Value: nil, Rule: "must be set where the type is json_schema"}
 	}
 	return checkSchema(field+".json_schema.schema", schema.Schema)
@@ -59,7 +59,7 @@ func checkFormat(args generated.CompletionArgs) *RequestError {
 // checkSchema rejects a value that is not a JSON Schema. An unset schema is valid.
 func checkSchema(field string, schema generated.JSON) *RequestError {
 	const rule = "must be a JSON Schema: a JSON object or a boolean"
-	if isEmpty(schema) {
+	if generated.IsUnset(schema) {
 		return nil
 	}
 	if _, ok := schema.(map[string]any); ok {
@@ -74,12 +74,6 @@ func checkSchema(field string, schema generated.JSON) *RequestError {
 		return nil
 	}
 	return &RequestError{Field: field, Value: beginning(text), Rule: rule}
-}
-
-// isEmpty reports whether a free-form value is unset.
-func isEmpty(value generated.JSON) bool {
-	text, err := generated.EncodeJSON(value)
-	return err == nil && len(text) == 0
 }
 
 // briefly formats a free-form value for an error.

@@ -24,8 +24,7 @@ type eventReader struct {
 	frame   frameScanner
 	decoder *sse.Decoder
 
-	// attempt is the one that has no event yet: its timeout applies, as long as no data
-	// comes. Nil after the first event.
+	// attempt is set until the first event: its timeout applies while only noise comes.
 	attempt *attempt
 
 	first    sse.Frame // that was read ahead

@@ -41,7 +41,7 @@ func (m *lru[V]) get(key string) V {
 const maxKey = 256
 
 // update changes the value of a key, which is the zero value if there was none.
-// A key that is empty or longer than maxKey has no value.
+// A key that is empty or longer than maxKey is ignored.
 func (m *lru[V]) update(key string, change func(*V)) {
 	if key == "" || len(key) > maxKey {
 		return

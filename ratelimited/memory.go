@@ -49,7 +49,7 @@ func newMemory() memory {
 // is not known have one in common.
 func (m memory) model(name string) *estimate.Model {
 	if name == "" || len(name) > maxKey {
-		name = "?" // such a key has no value
+		name = "?" // such keys are ignored
 	}
 	model := m.models.get(name)
 	if model == nil {

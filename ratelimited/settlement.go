@@ -16,8 +16,8 @@ func (f *flight) settle(conversationID string, usage generated.ConversationUsage
 	}
 }
 
-// isReadable reports whether a usage is what the response reports: it is not if figures
-// were left out and there is no total.
+// isReadable reports whether a usage is complete enough to settle: it has a total, or none
+// of its figures was skipped.
 func isReadable(usage generated.ConversationUsageInfo, mismatches []generated.Mismatch) bool {
 	const field = "/usage"
 	isFigure := func(m generated.Mismatch) bool {
