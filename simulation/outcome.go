@@ -1,9 +1,6 @@
 package main
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // An outcome is what one run came to.
 type outcome struct {
@@ -105,14 +102,11 @@ func inversions(errands []*errand) (n int) {
 	return n
 }
 
-// waitedUntil is when a call was sent for good, or given up; never, if neither.
+// waitedUntil is when a call was sent for good, or left the queue: given up, or cut
+// short by the end of the run.
 func (e *errand) waitedUntil() time.Duration {
-	switch e.fate {
-	case done:
+	if e.fate == done {
 		return e.sent
-	case lost:
-		return e.ended
-	default:
-		return math.MaxInt64
 	}
+	return e.ended
 }

@@ -59,7 +59,8 @@ func TestInversions(t *testing.T) {
 		{"one ahead of two", []*errand{sent(0, 9), sent(1, 8), sent(2, 3)}, 2},
 		{"of the same instant", []*errand{sent(1, 9), sent(1, 3), sent(1, 5)}, 0},
 		{"after them", []*errand{sent(1, 3), sent(1, 9), sent(2, 5)}, 1},
-		{"ahead of one that still waits", []*errand{{asked: 0}, sent(1, 5)}, 1},
+		{"ahead of one that still waits", []*errand{{asked: 0, ended: ms(6)}, sent(1, 5)}, 1},
+		{"behind one that the end of the run cut short", []*errand{{asked: 0, ended: ms(5)}, sent(1, 5)}, 0},
 		{"ahead of one before it gave up", []*errand{{asked: 0, fate: lost, ended: ms(6)}, sent(1, 5), sent(1, 6)}, 1},
 	} {
 		if got := inversions(test.errands); got != test.want {
