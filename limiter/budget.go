@@ -65,6 +65,15 @@ func (b *budget) wait(now time.Time, c cost) time.Duration {
 	return d
 }
 
+// blocked returns how long calls in flight are expected to keep c from being paid; 0 if
+// that does not depend on them.
+func (b *budget) blocked(now time.Time, c cost) time.Duration {
+	if g := b.guard; g != nil && g.wait(g.at(now), c) == Never {
+		return g.callTime()
+	}
+	return 0
+}
+
 func (b *budget) bucketWait(now time.Time, c cost) time.Duration {
 	d := b.requests.level(now).wait(c.requests * requestUnits)
 	if c.tokens > 0 {
@@ -112,8 +121,8 @@ func (b *budget) resend(now, taken time.Time) {
 	}
 }
 
-// settle replaces the held tokens of a call by the actual ones.
-func (b *budget) settle(now time.Time, c cost, actual int) {
+// settle replaces the held tokens of a call, which took the given time, by the actual ones.
+func (b *budget) settle(now time.Time, c cost, actual int, took time.Duration) {
 	switch {
 	case actual < c.tokens:
 		b.tokens.give(now, c.tokens-actual)
@@ -122,6 +131,7 @@ func (b *budget) settle(now time.Time, c cost, actual int) {
 	}
 	if g := b.guard; g != nil {
 		g.settle(g.at(now), c, actual)
+		g.learnTime(c, took)
 	}
 }
 
@@ -160,11 +170,16 @@ func (b *budget) available(now time.Time) (requests, tokens float64) {
 	return requests, tokens
 }
 
-// forecast returns the state of the budget, to play the future through.
-func (b *budget) forecast(now time.Time) *forecast {
+// forecast returns the state that the budget will have after d, when the calls in flight
+// end, to play the future through.
+func (b *budget) forecast(now time.Time, d time.Duration) *forecast {
 	f := &forecast{requests: b.requests.level(now), tokens: b.tokens.level(now)}
-	if g := b.guard; g != nil {
+	g := b.guard
+	if g != nil {
 		f.now = g.at(now)
+	}
+	f.pass(d)
+	if g != nil {
 		f.guard = g.forecast(f.now)
 	}
 	return f

@@ -74,6 +74,8 @@ type guard struct {
 	// the means of what they used and of what they were expected to use.
 	square, actual, expected float64
 
+	took time.Duration // mean of what calls took; 0 before the first has ended
+
 	// foreign is what others use of the account, as seen at foreignFrom.
 	foreign     int
 	foreignFrom time.Duration
@@ -211,6 +213,25 @@ func (g *guard) settle(now time.Duration, c cost, actual int) {
 		g.actual += learning * (n - g.actual)
 		g.expected += learning * (float64(c.tokens) - g.expected)
 	}
+}
+
+// learnTime learns how long calls take that hold tokens.
+func (g *guard) learnTime(c cost, took time.Duration) {
+	switch {
+	case c.tokens == 0:
+	case g.took == 0:
+		g.took = took
+	default:
+		g.took += time.Duration(learning * float64(took-g.took))
+	}
+}
+
+// callTime returns how long a call in flight is expected to take from now on.
+func (g *guard) callTime() time.Duration {
+	if g.took == 0 {
+		return g.tokens.span
+	}
+	return g.took
 }
 
 // unsend takes back a request that was counted as sent at the given time.

@@ -268,7 +268,9 @@ func (l *Limiter) leave(w *waiter, err error) {
 
 // WaitTime returns how long a call of the given number of tokens would wait if
 // it was acquired now, behind those who wait already, provided that nothing
-// else happens meanwhile. It takes nothing. The answer is [Never] for more
+// else happens meanwhile. If it can start only when calls in flight have ended, it
+// takes them to end after as long as recent calls took on average, or after a minute
+// if none has been settled. WaitTime takes nothing. The answer is [Never] for more
 // tokens than the bucket can hold, and that of a call of 0 tokens for a
 // negative number.
 //
@@ -281,16 +283,23 @@ func (l *Limiter) WaitTime(tokens int) time.Duration {
 		return Never
 	}
 	now := time.Now()
-	total := max(0, l.paused(now))
-	f := l.budget.forecast(now)
-	f.pass(total)
+	own := l.budget.cost(max(0, tokens))
+	total := l.budget.blocked(now, own)
+	if w := l.queue.head; w != nil {
+		total = max(total, l.budget.blocked(now, w.cost))
+	}
+	f := l.budget.forecast(now, total)
+	if paused := l.paused(now); paused > total {
+		f.pass(paused - total)
+		total = paused
+	}
 	for w := l.queue.head; w != nil; w = w.next {
 		d := f.wait(w.cost)
 		f.pass(d)
 		f.use(w.cost)
 		total = addSaturated(total, d)
 	}
-	return addSaturated(total, f.wait(l.budget.cost(max(0, tokens))))
+	return addSaturated(total, f.wait(own))
 }
 
 // addSaturated returns the sum of two durations, neither of them negative, or

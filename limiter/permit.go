@@ -52,7 +52,7 @@ func (p *Permit) Settle(actual int) {
 		l.refusals = 0 // the server takes calls again
 	}
 	now := time.Now()
-	l.budget.settle(now, p.cost, actual)
+	l.budget.settle(now, p.cost, actual, now.Sub(p.sent))
 	l.pump(now)
 }
 

@@ -139,7 +139,8 @@ const maxReplyHead = 1 << 20
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // WaitTime returns how long a call to the given model that uses the given number
-// of tokens would wait if it was made now, behind those who wait already. It
+// of tokens would wait if it was made now, behind those who wait already. If it can start
+// only when calls in flight have ended, that is an estimate, see [limiter.Limiter.WaitTime]. It
 // takes nothing, and does not count outages. The empty model is any that shares the
 // default limit. The answer
 // is [limiter.Never] for more tokens than the bucket holds.

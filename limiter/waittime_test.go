@@ -1,0 +1,51 @@
+package limiter_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// While calls in flight hold what the next one needs, nobody knows how long it waits: it is
+// expected to wait until they end.
+func TestWaitTimeBehindCallsInFlight(t *testing.T) {
+	limit := limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 500_000}
+	inBubble(t, limit, func(b *bench) {
+		var held []*limiter.Permit
+		hold := func() {
+			for range 4 {
+				held = append(held, b.acquire(100_000))
+			}
+		}
+		settle := func() {
+			for _, p := range held {
+				p.Settle(100_000)
+			}
+			held = nil
+		}
+		hold()
+		equal(b, "before any call has ended", b.WaitTime(100_000), time.Minute)
+		equal(b, "of a call without tokens", b.WaitTime(0), 0)
+		b.until(10 * time.Second)
+		settle()
+		equal(b, "when all have ended", b.WaitTime(100_000), 0)
+		equal(b, "of more than is left", b.WaitTime(100_001), time.Minute)
+
+		b.until(70 * time.Second)
+		hold()
+		equal(b, "once calls were seen to take 10 s", b.WaitTime(100_000), 10*time.Second)
+		b.Pause(time.Now().Add(15 * time.Second))
+		equal(b, "during a pause", b.WaitTime(100_000), 15*time.Second)
+		b.until(85 * time.Second)
+
+		waiting := b.goAcquire(context.Background(), 100_000)
+		equal(b, "behind one that waits", b.WaitTime(100_000), 70*time.Second)
+		equal(b, "of a small one behind it", b.WaitTime(1), 70*time.Second)
+		settle()
+		synctest.Wait()
+		waiting.admittedAt(85 * time.Second)
+	}, guarded)
+}
