@@ -10,7 +10,7 @@ import (
 )
 
 // prepare finds out what the call waits for: its limiter, its estimate and its place.
-func (f *flight) prepare() error {
+func (f *flight) prepare() {
 	var history conversation
 	var own agent
 	if f.op.prompt != nil {
@@ -18,10 +18,7 @@ func (f *flight) prepare() error {
 	}
 	f.limiter = f.client.limits.For(f.model)
 	if f.op.prompt != nil {
-		var err error
-		if f.guess, err = f.estimateCall(history, own, f.limiter.Limit().TokenBurst); err != nil {
-			return err
-		}
+		f.guess = f.estimateCall(history, own, f.limiter.Limit().TokenBurst)
 	}
 	f.place = limiter.PlaceOf(f.ctx)
 	host := f.client.host
@@ -29,7 +26,6 @@ func (f *flight) prepare() error {
 		host = hostOf(f.options.baseURL)
 	}
 	f.gate = f.client.gates.Call(host, f.gateName(), f.place, f.limiter)
-	return nil
 }
 
 // noModel is the name of calls that no model has to do with, where an outage is that of

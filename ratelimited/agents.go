@@ -2,7 +2,6 @@ package ratelimited
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -16,11 +15,11 @@ type Agents struct{ client *Client }
 // Create makes an agent. Model and Name must be set.
 func (s *Agents) Create(ctx context.Context, request generated.CreateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
-		name: "Agents.Create", method: http.MethodPost, path: "/v1/agents",
+		name:    "Agents.Create",
 		invalid: firstInvalid(checkNotEmpty("model", request.Model), checkNotEmpty("name", request.Name), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		body:    request,
-		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.CreateAgentWithBody(ctx, jsonType, body, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.CreateAgentWithBody(ctx, jsonType, http.NoBody)
 		},
 	}, options)
 }
@@ -29,10 +28,10 @@ func (s *Agents) Create(ctx context.Context, request generated.CreateAgentReques
 // by its number or alias.
 func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAgentParams, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
-		name: "Agents.Get", method: http.MethodGet, path: "/v1/agents/{agent_id}",
+		name:    "Agents.Get",
 		invalid: checkAgentID(agentID),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.GetAgent(ctx, agentID, &params, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.GetAgent(ctx, agentID, &params)
 		},
 	}, options)
 }
@@ -42,10 +41,10 @@ func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAg
 func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, options ...CallOption) ([]generated.Agent, error) {
 	params.Sources = notEmpty(params.Sources)
 	return complete[[]generated.Agent](ctx, s.client, operation{
-		name: "Agents.List", method: http.MethodGet, path: "/v1/agents",
+		name:    "Agents.List",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 1000)),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.ListAgents(ctx, &params, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.ListAgents(ctx, &params)
 		},
 	}, options)
 }
@@ -55,10 +54,10 @@ func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, op
 func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesParams, options ...CallOption) (*generated.AgentListPage, error) {
 	params.Sources = notEmpty(params.Sources)
 	return complete[*generated.AgentListPage](ctx, s.client, operation{
-		name: "Agents.ListPages", method: http.MethodGet, path: "/v1/agents/pages",
+		name:    "Agents.ListPages",
 		invalid: checkRange("page_size", params.PageSize, 1, 1000),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.ListAgentPages(ctx, &params, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.ListAgentPages(ctx, &params)
 		},
 	}, options)
 }
@@ -68,11 +67,11 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 // []generated.Tool{} for example, take away what the agent has.
 func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
-		name: "Agents.Update", method: http.MethodPatch, path: "/v1/agents/{agent_id}",
+		name:    "Agents.Update",
 		invalid: firstInvalid(checkAgentID(agentID), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		body:    request,
-		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.UpdateAgentWithBody(ctx, agentID, jsonType, body, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.UpdateAgentWithBody(ctx, agentID, jsonType, http.NoBody)
 		},
 	}, options)
 }
@@ -80,10 +79,10 @@ func (s *Agents) Update(ctx context.Context, agentID string, request generated.U
 // Delete deletes an agent with all its versions. It cannot be undone.
 func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.client, operation{
-		name: "Agents.Delete", method: http.MethodDelete, path: "/v1/agents/{agent_id}",
+		name:    "Agents.Delete",
 		invalid: checkAgentID(agentID),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.DeleteAgent(ctx, agentID, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.DeleteAgent(ctx, agentID)
 		},
 	}, options)
 	return err
@@ -92,10 +91,10 @@ func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOpti
 // UpdateVersion makes another version of an agent its current one, and returns that.
 func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
-		name: "Agents.UpdateVersion", method: http.MethodPatch, path: "/v1/agents/{agent_id}/version",
+		name:    "Agents.UpdateVersion",
 		invalid: firstInvalid(checkAgentID(agentID), checkAtLeast("version", &version, 0)),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.UpdateAgentVersion(ctx, agentID, &generated.UpdateAgentVersionParams{Version: version}, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.UpdateAgentVersion(ctx, agentID, &generated.UpdateAgentVersionParams{Version: version})
 		},
 	}, options)
 }
@@ -103,10 +102,10 @@ func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int,
 // ListVersions returns one page of an agent's versions. Page counts from 0.
 func (s *Agents) ListVersions(ctx context.Context, agentID string, params generated.ListAgentVersionsParams, options ...CallOption) ([]generated.Agent, error) {
 	return complete[[]generated.Agent](ctx, s.client, operation{
-		name: "Agents.ListVersions", method: http.MethodGet, path: "/v1/agents/{agent_id}/versions",
+		name:    "Agents.ListVersions",
 		invalid: firstInvalid(checkAgentID(agentID), checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 100)),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.ListAgentVersions(ctx, agentID, &params, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.ListAgentVersions(ctx, agentID, &params)
 		},
 	}, options)
 }
@@ -114,10 +113,10 @@ func (s *Agents) ListVersions(ctx context.Context, agentID string, params genera
 // GetVersion returns one version of an agent, by its number in decimal or its alias.
 func (s *Agents) GetVersion(ctx context.Context, agentID, version string, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.client, operation{
-		name: "Agents.GetVersion", method: http.MethodGet, path: "/v1/agents/{agent_id}/versions/{version}",
+		name:    "Agents.GetVersion",
 		invalid: firstInvalid(checkAgentID(agentID), checkID("version", version)),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.GetAgentVersion(ctx, agentID, version, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.GetAgentVersion(ctx, agentID, version)
 		},
 	}, options)
 }
@@ -126,10 +125,10 @@ func (s *Agents) GetVersion(ctx context.Context, agentID, version string, option
 // is unique within its agent.
 func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, version int, options ...CallOption) (*generated.AgentAliasResponse, error) {
 	return complete[*generated.AgentAliasResponse](ctx, s.client, operation{
-		name: "Agents.CreateVersionAlias", method: http.MethodPut, path: "/v1/agents/{agent_id}/aliases",
+		name:    "Agents.CreateVersionAlias",
 		invalid: firstInvalid(checkAgentID(agentID), checkAlias(alias), checkAtLeast("version", &version, 0)),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.CreateAgentVersionAlias(ctx, agentID, &generated.CreateAgentVersionAliasParams{Alias: alias, Version: version}, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.CreateAgentVersionAlias(ctx, agentID, &generated.CreateAgentVersionAliasParams{Alias: alias, Version: version})
 		},
 	}, options)
 }
@@ -137,10 +136,10 @@ func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, 
 // ListVersionAliases returns the aliases of an agent's versions.
 func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options ...CallOption) ([]generated.AgentAliasResponse, error) {
 	return complete[[]generated.AgentAliasResponse](ctx, s.client, operation{
-		name: "Agents.ListVersionAliases", method: http.MethodGet, path: "/v1/agents/{agent_id}/aliases",
+		name:    "Agents.ListVersionAliases",
 		invalid: checkAgentID(agentID),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.ListAgentVersionAliases(ctx, agentID, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.ListAgentVersionAliases(ctx, agentID)
 		},
 	}, options)
 }
@@ -148,10 +147,10 @@ func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options
 // DeleteVersionAlias deletes an alias; the version it named stays.
 func (s *Agents) DeleteVersionAlias(ctx context.Context, agentID, alias string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.client, operation{
-		name: "Agents.DeleteVersionAlias", method: http.MethodDelete, path: "/v1/agents/{agent_id}/aliases",
+		name:    "Agents.DeleteVersionAlias",
 		invalid: firstInvalid(checkAgentID(agentID), checkAlias(alias)),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.DeleteAgentVersionAlias(ctx, agentID, &generated.DeleteAgentVersionAliasParams{Alias: alias}, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.DeleteAgentVersionAlias(ctx, agentID, &generated.DeleteAgentVersionAliasParams{Alias: alias})
 		},
 	}, options)
 	return err

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
@@ -25,7 +24,7 @@ type Client struct {
 
 	config   Config // without the key
 	defaults callOptions
-	api      *generated.Client
+	server   string // URL that paths are appended to
 	http     *http.Client
 	secret   secret
 	limits   *limiter.Group
@@ -81,7 +80,7 @@ func New(config Config) (*Client, error) {
 	c.gates = outage.New(c.host, config.MaxOutage)
 	transport, ok := c.http.Transport.(*http.Transport)
 	c.sharesConnections = ok && transport.MaxConnsPerHost > 0
-	c.api = &generated.Client{Server: serverOf(config.BaseURL), Client: c.http}
+	c.server = serverOf(config.BaseURL)
 	c.Beta = Beta{Conversations: &Conversations{client: c}, Agents: &Agents{client: c}}
 	return c, nil
 }

@@ -2,7 +2,6 @@ package ratelimited
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -35,15 +34,15 @@ func (s *Conversations) StartStream(ctx context.Context, request generated.Start
 func startOperation(request generated.StartConversationRequest, stream bool) operation {
 	request.Stream = stream
 	return operation{
-		name: streamName("Conversations.Start", stream), method: http.MethodPost, path: "/v1/conversations", stream: stream,
+		name: streamName("Conversations.Start", stream), stream: stream,
 		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		prompt: &prompt{
 			model: request.Model, agentID: request.AgentID, inputs: request.Inputs, instructions: request.Instructions,
 			tools: request.Tools, maxTokens: copied(request.CompletionArgs.MaxTokens),
 		},
 		body: request,
-		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.StartConversationWithBody(ctx, jsonType, body, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.StartConversationWithBody(ctx, jsonType, http.NoBody)
 		},
 	}
 }
@@ -68,12 +67,12 @@ func appendOperation(conversationID string, request generated.AppendConversation
 		invalid = checkInputs(request.Inputs)
 	}
 	return operation{
-		name: streamName("Conversations.Append", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}",
+		name:   streamName("Conversations.Append", stream),
 		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
 		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: copied(request.CompletionArgs.MaxTokens)},
 		body:   request,
-		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.AppendConversationWithBody(ctx, conversationID, jsonType, body, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.AppendConversationWithBody(ctx, conversationID, jsonType, http.NoBody)
 		},
 	}
 }
@@ -98,12 +97,12 @@ func restartOperation(conversationID string, request generated.RestartConversati
 		invalid = checkInputs(request.Inputs)
 	}
 	return operation{
-		name: streamName("Conversations.Restart", stream), method: http.MethodPost, path: "/v1/conversations/{conversation_id}/restart",
+		name:   streamName("Conversations.Restart", stream),
 		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
 		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: copied(request.CompletionArgs.MaxTokens)},
 		body:   request,
-		send: func(ctx context.Context, api *generated.Client, body io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.RestartConversationWithBody(ctx, conversationID, jsonType, body, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.RestartConversationWithBody(ctx, conversationID, jsonType, http.NoBody)
 		},
 	}
 }
@@ -118,10 +117,10 @@ func streamName(name string, stream bool) string {
 // Get returns a conversation's attributes.
 func (s *Conversations) Get(ctx context.Context, conversationID string, options ...CallOption) (*generated.Conversation, error) {
 	return complete[*generated.Conversation](ctx, s.client, operation{
-		name: "Conversations.Get", method: http.MethodGet, path: "/v1/conversations/{conversation_id}",
+		name:    "Conversations.Get",
 		invalid: checkID("conversation_id", conversationID),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.GetConversation(ctx, conversationID, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.GetConversation(ctx, conversationID)
 		},
 	}, options)
 }
@@ -130,10 +129,10 @@ func (s *Conversations) Get(ctx context.Context, conversationID string, options 
 // calls and their results, runs of tools, handoffs.
 func (s *Conversations) GetHistory(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationHistory, error) {
 	return complete[*generated.ConversationHistory](ctx, s.client, operation{
-		name: "Conversations.GetHistory", method: http.MethodGet, path: "/v1/conversations/{conversation_id}/history",
+		name:    "Conversations.GetHistory",
 		invalid: checkID("conversation_id", conversationID),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.GetConversationHistory(ctx, conversationID, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.GetConversationHistory(ctx, conversationID)
 		},
 	}, options)
 }
@@ -141,10 +140,10 @@ func (s *Conversations) GetHistory(ctx context.Context, conversationID string, o
 // GetMessages returns the messages of a conversation alone, oldest first.
 func (s *Conversations) GetMessages(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationMessages, error) {
 	return complete[*generated.ConversationMessages](ctx, s.client, operation{
-		name: "Conversations.GetMessages", method: http.MethodGet, path: "/v1/conversations/{conversation_id}/messages",
+		name:    "Conversations.GetMessages",
 		invalid: checkID("conversation_id", conversationID),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.GetConversationMessages(ctx, conversationID, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.GetConversationMessages(ctx, conversationID)
 		},
 	}, options)
 }
@@ -152,10 +151,10 @@ func (s *Conversations) GetMessages(ctx context.Context, conversationID string, 
 // List returns one page of the account's conversations. Page counts from 0.
 func (s *Conversations) List(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) ([]generated.Conversation, error) {
 	return complete[[]generated.Conversation](ctx, s.client, operation{
-		name: "Conversations.List", method: http.MethodGet, path: "/v1/conversations",
+		name:    "Conversations.List",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkAtLeast("page_size", params.PageSize, 1)),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.ListConversations(ctx, &params, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.ListConversations(ctx, &params)
 		},
 	}, options)
 }
@@ -163,10 +162,10 @@ func (s *Conversations) List(ctx context.Context, params generated.ListConversat
 // Delete deletes a conversation. It cannot be undone.
 func (s *Conversations) Delete(ctx context.Context, conversationID string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.client, operation{
-		name: "Conversations.Delete", method: http.MethodDelete, path: "/v1/conversations/{conversation_id}",
+		name:    "Conversations.Delete",
 		invalid: checkID("conversation_id", conversationID),
-		send: func(ctx context.Context, api *generated.Client, _ io.Reader, edit generated.RequestEditorFn) (*http.Response, error) {
-			return api.DeleteConversation(ctx, conversationID, edit)
+		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
+			return api.DeleteConversation(ctx, conversationID)
 		},
 	}, options)
 	if err == nil {

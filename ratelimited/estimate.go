@@ -54,20 +54,30 @@ func (f *flight) resolve() (history conversation, own agent) {
 	return history, own
 }
 
-// estimateCall counts the prompt and guesses the reply. A guess of the reply that does
-// not fit the bucket beside the prompt is cut; a prompt that does not fit is for
-// the limiter to refuse.
-func (f *flight) estimateCall(history conversation, own agent, capacity int) (guess, error) {
+// countPrompt counts what the call itself has of its prompt.
+func (f *flight) countPrompt() error {
 	p := f.op.prompt
-	if n := f.options.tokenEstimate; n >= 0 {
-		return guess{total: n, given: true}, nil
+	if p == nil || f.options.tokenEstimate >= 0 {
+		return nil
 	}
 	counter := f.client.counter
 	if err := counter.Load(); err != nil {
-		return guess{}, &TokenCountError{Operation: f.op.name, Err: err}
+		return &TokenCountError{Operation: f.op.name, Err: err}
+	}
+	f.guess.counted = counter.Inputs(p.inputs) + counter.Instructions(p.instructions) + counter.Tools(p.tools)
+	return nil
+}
+
+// estimateCall estimates the prompt, which was counted, and the reply. An estimate of the reply that does
+// not fit the bucket beside the prompt is cut; a prompt that does not fit is for
+// the limiter to refuse.
+func (f *flight) estimateCall(history conversation, own agent, capacity int) guess {
+	p := f.op.prompt
+	if n := f.options.tokenEstimate; n >= 0 {
+		return guess{total: n, given: true}
 	}
 	g := guess{
-		counted: counter.Inputs(p.inputs) + counter.Instructions(p.instructions) + counter.Tools(p.tools),
+		counted: f.guess.counted,
 		known:   history.tokens,
 		teaches: p.conversationID == "" || history.known,
 	}
@@ -86,7 +96,7 @@ func (f *flight) estimateCall(history conversation, own agent, capacity int) (gu
 		reply = min(reply, max(0, *p.maxTokens))
 	}
 	g.total = max(g.prompt, min(g.prompt+reply, capacity))
-	return g, nil
+	return g
 }
 
 // incredible is how many times the capacity of the token bucket a reply may say

@@ -21,7 +21,7 @@ import (
 // apiError is the failure that the reply of the latest attempt stands for.
 func (f *flight) apiError(body []byte) error {
 	resp := f.latest.resp
-	e := newAPIError(f.op.method, f.path, resp, f.client.secret.head(body, maxErrorBody))
+	e := newAPIError(f.request.Method, f.request.URL.Path, resp, f.client.secret.head(body, maxErrorBody))
 	f.client.secret.clean(e)
 	e.Attempts, e.Earlier = f.attempts, slices.Clip(f.earlier)
 	return f.limited(e)
@@ -30,7 +30,7 @@ func (f *flight) apiError(body []byte) error {
 // errorInside is the failure of a response with a success status that has an error in
 // it, which err reports too.
 func (f *flight) errorInside(body []byte, err error) error {
-	e := newAPIError(f.op.method, f.path, f.latest.resp, f.client.secret.head(body, maxErrorBody))
+	e := newAPIError(f.request.Method, f.request.URL.Path, f.latest.resp, f.client.secret.head(body, maxErrorBody))
 	e.Attempts, e.Earlier, e.Err = f.attempts, slices.Clip(f.earlier), f.client.secret.cause(err)
 	e.meaning = e.meaningInside()
 	f.client.secret.clean(e)
@@ -58,7 +58,7 @@ func (f *flight) limited(e *APIError) error {
 func (f *flight) unusable(body []byte, err error) error {
 	resp := f.latest.resp
 	e := &APIError{
-		Method: f.op.method, Path: f.path, StatusCode: resp.StatusCode, Attempts: f.attempts, Earlier: slices.Clip(f.earlier),
+		Method: f.request.Method, Path: f.request.URL.Path, StatusCode: resp.StatusCode, Attempts: f.attempts, Earlier: slices.Clip(f.earlier),
 		RequestID: requestID(resp.Header), Header: resp.Header,
 		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
 	}
@@ -123,7 +123,7 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 // error of.
 func (f *flight) transportError(err error) error {
 	e := &TransportError{
-		Method: f.op.method, Path: f.path, Attempts: f.attempts, Earlier: slices.Clip(f.earlier), Err: err, permanent: isPermanent(err),
+		Method: f.request.Method, Path: f.request.URL.Path, Attempts: f.attempts, Earlier: slices.Clip(f.earlier), Err: err, permanent: isPermanent(err),
 	}
 	var sending *url.Error
 	switch {

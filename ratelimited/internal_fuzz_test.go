@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"unicode"
@@ -34,7 +35,7 @@ func FuzzAPIError(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, contentType, id, path string, body []byte) {
 		resp := &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}, "X-Kong-Request-Id": {id}}}
 		call := &flight{
-			client: &Client{secret: newSecret(key)}, op: operation{method: http.MethodPost}, path: path, attempts: 2, latest: &attempt{resp: resp},
+			client: &Client{secret: newSecret(key)}, request: &http.Request{Method: http.MethodPost, URL: &url.URL{Path: path}}, attempts: 2, latest: &attempt{resp: resp},
 		}
 		for _, err := range []error{call.apiError(body), call.unusable(body, errors.New("is of no use:\n"+contentType))} {
 			text := err.Error()

@@ -22,14 +22,13 @@ import (
 // operation is what the pipeline needs to know of a call. The 23 operations
 // differ in nothing else.
 type operation struct {
-	name         string         // such as "Conversations.Start"
-	method, path string         // as in the document
-	invalid      *RequestError  // what is wrong with the arguments; nil if nothing
-	prompt       *prompt        // what it asks of a model; nil for calls that manage things
-	stream       bool           // the response is an event stream
-	result       any            // what the content of another response is decoded into; nil if it has none
-	body         json.Marshaler // of the request; nil if it has none
-	send         func(context.Context, *generated.Client, io.Reader, generated.RequestEditorFn) (*http.Response, error)
+	name    string                                                           // such as "Conversations.Start"
+	invalid *RequestError                                                    // what is wrong with the arguments; nil if nothing
+	prompt  *prompt                                                          // what it asks of a model; nil for calls that manage things
+	stream  bool                                                             // the response is an event stream
+	result  any                                                              // what the content of another response is decoded into; nil if it has none
+	body    json.Marshaler                                                   // of the request; nil if it has none
+	send    func(context.Context, *generated.Client) (*http.Response, error) // without the body
 }
 
 const (
@@ -48,6 +47,7 @@ type flight struct {
 	ctx     context.Context // the caller's, or what the observer made of it
 	hear    func(CallEvent) // nil: nobody does
 	began   time.Time
+	request *http.Request // each attempt sends a copy
 	body    []byte
 
 	model, agentID string // empty: not known
@@ -57,7 +57,6 @@ type flight struct {
 	gate           *outage.Call
 	permit         limiter.Admission // nil: not admitted, or given back
 
-	path     string   // of the request, as sent
 	latest   *attempt // nil before the first
 	attempts int      // made, also those that got no connection
 	sent     int      // of these, those that the server may have seen
@@ -98,7 +97,7 @@ const maxPooledBuffer = 1 << 20
 // launch takes a call to the reply of an attempt that succeeded, whose body is
 // still to be read. The caller lands the flight; on an error it has been landed.
 func (c *Client) launch(ctx context.Context, op operation, options []CallOption) (_ *flight, err error) {
-	f := &flight{client: c, op: op, ctx: ctx, path: op.path, options: c.defaults, began: time.Now()}
+	f := &flight{client: c, op: op, ctx: ctx, options: c.defaults, began: time.Now()}
 	if err := f.check(options); err != nil {
 		return nil, err
 	}
@@ -110,9 +109,7 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 			f.land(f.used)
 		}
 	}()
-	if err := f.prepare(); err != nil {
-		return nil, err
-	}
+	f.prepare()
 	defer f.gate.Leave()
 	for {
 		if err := f.admit(); err != nil {
@@ -129,7 +126,8 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 	}
 }
 
-// check refuses bad input before anything is waited for.
+// check refuses bad input before anything is waited for. From then on the call does not
+// refer to its arguments, which the caller may change.
 func (f *flight) check(options []CallOption) error {
 	if f.ctx == nil {
 		return &RequestError{Operation: f.op.name, Field: "ctx", Value: nil, Rule: "must be a context, such as context.Background()"}
@@ -146,11 +144,8 @@ func (f *flight) check(options []CallOption) error {
 		f.op.invalid.Operation = f.op.name
 		return f.op.invalid
 	}
-	if f.op.body != nil {
-		var err error
-		if f.body, err = f.op.body.MarshalJSON(); err != nil {
-			return &RequestError{Operation: f.op.name, Field: "request", Err: err}
-		}
+	if err := f.build(); err != nil {
+		return err
 	}
 	if f.ctx.Err() != nil {
 		return &WaitError{Operation: f.op.name, Err: contextError(f.ctx)}
@@ -171,7 +166,7 @@ func (f *flight) attempt() error {
 	// Also if the transport panics, or who is told of the reply: it may have been sent.
 	reached, lost := f.reached, f.lost
 	f.reached, f.lost = true, lost+f.guess.total
-	resp, err := f.op.send(a.ctx, f.api(), bytes.NewReader(f.body), f.edit)
+	resp, err := f.client.http.Do(f.newRequest(a.ctx))
 	if err != nil {
 		failure := f.transportError(err)
 		a.arrived, a.late = a.reached(err, f.client.http.Transport), a.timedOut() || isTimeout(err)

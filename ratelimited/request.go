@@ -1,7 +1,10 @@
 package ratelimited
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -24,33 +27,56 @@ func (s secret) withoutKey(resp *http.Response) *http.Response {
 	return &copied
 }
 
-// api is the generated client for the call's server.
-func (f *flight) api() *generated.Client {
-	if f.options.baseURL == "" {
-		return f.client.api
+// build encodes the call's request, by way of the generated client, and counts its prompt.
+func (f *flight) build() error {
+	var err error
+	if f.op.body != nil {
+		if f.body, err = f.op.body.MarshalJSON(); err != nil {
+			return &RequestError{Operation: f.op.name, Field: "request", Err: err}
+		}
 	}
-	other := *f.client.api
-	other.Server = f.options.baseURL
-	return &other
+	var built builtRequest
+	api := &generated.Client{Server: cmp.Or(f.options.baseURL, f.client.server), Client: &built}
+	if _, err = f.op.send(f.ctx, api); built.Request == nil {
+		return &RequestError{Operation: f.op.name, Field: "params", Err: err}
+	}
+	f.request = built.Request
+	return f.countPrompt()
 }
 
-// edit completes a request that the generated client has made.
-func (f *flight) edit(_ context.Context, req *http.Request) error {
-	f.path = req.URL.Path
-	sendOnce(req, f.client.http2.Load())
+// builtRequest keeps the request that a generated client has made, instead of sending it.
+type builtRequest struct{ *http.Request }
+
+// Do implements [generated.HttpRequestDoer].
+func (b *builtRequest) Do(req *http.Request) (*http.Response, error) {
+	b.Request = req
+	return nil, errors.New("not sent")
+}
+
+// newRequest returns the request of an attempt. It shares nothing with those of others: a
+// transport may change what it is given.
+func (f *flight) newRequest(ctx context.Context) *http.Request {
+	req := f.request.WithContext(ctx)
+	address := *f.request.URL
+	req.URL = &address
 	accept := jsonType
 	if f.op.stream {
 		accept = streamType
 	}
-	// The request's own: a transport may change what it is given.
-	own := []string{userAgent, accept, f.client.secret.authorization()}
-	header := req.Header
+	own := []string{userAgent, accept, f.client.secret.authorization(), jsonType}
+	header := make(http.Header, 4+len(f.options.header))
 	header["User-Agent"], header["Accept"] = own[0:1:1], own[1:2:2]
 	for name, values := range f.options.header {
 		header[name] = slices.Clone(values)
 	}
 	header["Authorization"] = own[2:3:3]
-	return nil
+	if f.body != nil {
+		header["Content-Type"] = own[3:4:4]
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
+	}
+	req.Header = header
+	sendOnce(req, f.client.http2.Load())
+	return req
 }
 
 const userAgent = "mistral-ratelimit-go"
