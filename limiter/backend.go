@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 )
 
@@ -60,6 +61,21 @@ var ErrUnavailable = errors.New("limiter: not available")
 // A Factory makes the limiter of a model. "" stands for all models that have no
 // limit of their own, which share one.
 type Factory func(model string, limit Limit) (Backend, error)
+
+// make calls the factory, and refuses a limiter that is nil, also a nil pointer.
+func (f Factory) make(model string, limit Limit) (Backend, error) {
+	if f == nil {
+		return nil, errors.New("limiter: the factory is nil: must be a function such as InProcess()")
+	}
+	b, err := f(model, limit)
+	if err != nil {
+		return nil, err
+	}
+	if v := reflect.ValueOf(b); b == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, errors.New("limiter: the factory returned neither a limiter nor an error")
+	}
+	return b, nil
+}
 
 // InProcess is the factory of limiters as [New] makes them.
 func InProcess(options ...Option) Factory {

@@ -24,7 +24,7 @@ type Group struct {
 // later too. The errors name the model, and wrap a [*LimitError] where its limit is
 // not valid. "" is no model: its limit is def.
 func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, error) {
-	d, err := factory("", def)
+	d, err := factory.make("", def)
 	if err != nil {
 		return nil, fmt.Errorf("default limit: %w", err)
 	}
@@ -33,7 +33,7 @@ func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, err
 		if model == "" {
 			return nil, errors.New(`limiter: model "" cannot have a limit of its own: it has the default`)
 		}
-		if g.byModel[model], err = factory(model, byModel[model]); err != nil {
+		if g.byModel[model], err = factory.make(model, byModel[model]); err != nil {
 			return nil, modelError(model, err)
 		}
 	}
@@ -66,7 +66,7 @@ func (g *Group) Set(model string, limit Limit) error {
 	if l := g.For(model); l != g.def {
 		return modelError(model, l.SetLimit(limit))
 	}
-	l, err := g.factory(model, limit)
+	l, err := g.factory.make(model, limit)
 	if err != nil {
 		return modelError(model, err)
 	}

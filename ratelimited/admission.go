@@ -3,7 +3,6 @@ package ratelimited
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
@@ -60,8 +59,11 @@ func (f *flight) admit() error {
 		if err := f.acquire(); err != nil {
 			return err
 		}
-		if f.gate.Enter() {
-			return nil
+		if f.client.calls.send(f) {
+			if f.gate.Enter() {
+				return nil
+			}
+			f.client.calls.wait(f)
 		}
 		f.permit.Unsent()
 		f.giveBack()
@@ -99,7 +101,7 @@ func (f *flight) failedToWait(err error) error {
 		if f.ctx.Err() != nil {
 			err = contextError(f.ctx)
 		}
-		return fmt.Errorf("%w; gave up waiting to try again: %w", f.failure, err)
+		return f.gaveUp(err)
 	case errors.As(err, &tooLarge):
 		return f.tooLarge(tooLarge)
 	case errors.As(err, &waited):

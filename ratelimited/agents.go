@@ -14,7 +14,7 @@ type Agents struct{ client *Client }
 
 // Create makes an agent. Model and Name must be set.
 func (s *Agents) Create(ctx context.Context, request generated.CreateAgentRequest, options ...CallOption) (*generated.Agent, error) {
-	return complete[*generated.Agent](ctx, s.client, operation{
+	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.Create",
 		invalid: firstInvalid(checkNotEmpty("model", request.Model), checkNotEmpty("name", request.Name), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		body:    request,
@@ -27,7 +27,7 @@ func (s *Agents) Create(ctx context.Context, request generated.CreateAgentReques
 // Get returns an agent, in its current version unless params names another one
 // by its number or alias.
 func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAgentParams, options ...CallOption) (*generated.Agent, error) {
-	return complete[*generated.Agent](ctx, s.client, operation{
+	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.Get",
 		invalid: checkAgentID(agentID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -40,7 +40,7 @@ func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAg
 // calls this operation deprecated: [Agents.ListPages] shows shared agents too.
 func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, options ...CallOption) ([]generated.Agent, error) {
 	params.Sources = notEmpty(params.Sources)
-	return complete[[]generated.Agent](ctx, s.client, operation{
+	return complete[[]generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.List",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 1000)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -53,7 +53,7 @@ func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, op
 // NextPageToken as PageToken for the next one; the last page has none.
 func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesParams, options ...CallOption) (*generated.AgentListPage, error) {
 	params.Sources = notEmpty(params.Sources)
-	return complete[*generated.AgentListPage](ctx, s.client, operation{
+	return complete[*generated.AgentListPage](ctx, s.owner(), operation{
 		name:    "Agents.ListPages",
 		invalid: checkRange("page_size", params.PageSize, 1, 1000),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -66,7 +66,7 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 // Tools, Guardrails and Metadata that are nil stay as they are; empty ones,
 // []generated.Tool{} for example, take away what the agent has.
 func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
-	return complete[*generated.Agent](ctx, s.client, operation{
+	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.Update",
 		invalid: firstInvalid(checkAgentID(agentID), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		body:    request,
@@ -78,7 +78,7 @@ func (s *Agents) Update(ctx context.Context, agentID string, request generated.U
 
 // Delete deletes an agent with all its versions. It cannot be undone.
 func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOption) error {
-	_, err := complete[nothing](ctx, s.client, operation{
+	_, err := complete[nothing](ctx, s.owner(), operation{
 		name:    "Agents.Delete",
 		invalid: checkAgentID(agentID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -90,7 +90,7 @@ func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOpti
 
 // UpdateVersion makes another version of an agent its current one, and returns that.
 func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int, options ...CallOption) (*generated.Agent, error) {
-	return complete[*generated.Agent](ctx, s.client, operation{
+	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.UpdateVersion",
 		invalid: firstInvalid(checkAgentID(agentID), checkAtLeast("version", &version, 0)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -101,7 +101,7 @@ func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int,
 
 // ListVersions returns one page of an agent's versions. Page counts from 0.
 func (s *Agents) ListVersions(ctx context.Context, agentID string, params generated.ListAgentVersionsParams, options ...CallOption) ([]generated.Agent, error) {
-	return complete[[]generated.Agent](ctx, s.client, operation{
+	return complete[[]generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.ListVersions",
 		invalid: firstInvalid(checkAgentID(agentID), checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 100)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -112,7 +112,7 @@ func (s *Agents) ListVersions(ctx context.Context, agentID string, params genera
 
 // GetVersion returns one version of an agent, by its number in decimal or its alias.
 func (s *Agents) GetVersion(ctx context.Context, agentID, version string, options ...CallOption) (*generated.Agent, error) {
-	return complete[*generated.Agent](ctx, s.client, operation{
+	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.GetVersion",
 		invalid: firstInvalid(checkAgentID(agentID), checkID("version", version)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -124,7 +124,7 @@ func (s *Agents) GetVersion(ctx context.Context, agentID, version string, option
 // CreateVersionAlias names a version of an agent, or moves an alias to it. An alias
 // is unique within its agent.
 func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, version int, options ...CallOption) (*generated.AgentAliasResponse, error) {
-	return complete[*generated.AgentAliasResponse](ctx, s.client, operation{
+	return complete[*generated.AgentAliasResponse](ctx, s.owner(), operation{
 		name:    "Agents.CreateVersionAlias",
 		invalid: firstInvalid(checkAgentID(agentID), checkAlias(alias), checkAtLeast("version", &version, 0)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -135,7 +135,7 @@ func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, 
 
 // ListVersionAliases returns the aliases of an agent's versions.
 func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options ...CallOption) ([]generated.AgentAliasResponse, error) {
-	return complete[[]generated.AgentAliasResponse](ctx, s.client, operation{
+	return complete[[]generated.AgentAliasResponse](ctx, s.owner(), operation{
 		name:    "Agents.ListVersionAliases",
 		invalid: checkAgentID(agentID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -146,7 +146,7 @@ func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options
 
 // DeleteVersionAlias deletes an alias; the version it named stays.
 func (s *Agents) DeleteVersionAlias(ctx context.Context, agentID, alias string, options ...CallOption) error {
-	_, err := complete[nothing](ctx, s.client, operation{
+	_, err := complete[nothing](ctx, s.owner(), operation{
 		name:    "Agents.DeleteVersionAlias",
 		invalid: firstInvalid(checkAgentID(agentID), checkAlias(alias)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {

@@ -20,7 +20,7 @@ const defaultPageSize = 100
 // fails, All yields the error with a zero Conversation and stops. If conversations are created
 // or deleted during the loop, others may be yielded twice or not at all.
 func (s *Conversations) All(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) iter.Seq2[generated.Conversation, error] {
-	return allPages(s.client, "/v1/conversations", params.Page, params.PageSize, func(page, size *int) ([]generated.Conversation, error) {
+	return allPages(s.owner(), "/v1/conversations", params.Page, params.PageSize, func(page, size *int) ([]generated.Conversation, error) {
 		params := params
 		params.Page, params.PageSize = page, size
 		return s.List(ctx, params, options...)
@@ -33,7 +33,7 @@ func (s *Conversations) All(ctx context.Context, params generated.ListConversati
 func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options ...CallOption) iter.Seq2[generated.Agent, error] {
 	switch params := params.(type) {
 	case generated.ListAgentsParams:
-		return allPages(s.client, "/v1/agents", params.Page, params.PageSize, func(page, size *int) ([]generated.Agent, error) {
+		return allPages(s.owner(), "/v1/agents", params.Page, params.PageSize, func(page, size *int) ([]generated.Agent, error) {
 			params := params
 			params.Page, params.PageSize = page, size
 			return s.List(ctx, params, options...)
@@ -117,7 +117,7 @@ func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPages
 		for {
 			page, err := s.ListPages(ctx, params, options...)
 			if err == nil && page.NextPageToken != "" && !tokens.add(page.NextPageToken) {
-				err = s.client.repeated("/v1/agents/pages", fmt.Sprintf("page token %q", oneLine(page.NextPageToken)))
+				err = s.owner().repeated("/v1/agents/pages", fmt.Sprintf("page token %q", oneLine(page.NextPageToken)))
 			}
 			if err != nil {
 				yield(generated.Agent{}, err)

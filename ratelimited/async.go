@@ -32,12 +32,23 @@ func Async[T any](call func() (T, error)) *Future[T] {
 }
 
 // Done is closed when the call has ended.
-func (f *Future[T]) Done() <-chan struct{} { return f.done }
+func (f *Future[T]) Done() <-chan struct{} {
+	if f.isZero() {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	return f.done
+}
 
 // Await waits for the call to end and returns its result, to any number of
 // callers. When ctx ends first, Await returns its error and cause; the call goes
 // on.
 func (f *Future[T]) Await(ctx context.Context) (T, error) {
+	var zero T
+	if f.isZero() {
+		return zero, errNoFuture
+	}
 	select {
 	case <-f.done:
 		return f.value, f.err
@@ -47,7 +58,6 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	case <-f.done:
 		return f.value, f.err
 	case <-ctx.Done():
-		var zero T
 		return zero, contextError(ctx)
 	}
 }

@@ -17,7 +17,8 @@ import (
 
 // Client calls the API within the account's limits. Make one with [New] and
 // share it: its methods are safe for concurrent use, and all calls made through
-// one client share its limits. Two clients do not know of each other.
+// one client share its limits. Two clients do not know of each other. Calls of a client that
+// New did not make fail with a [*ConfigError].
 type Client struct {
 	// Beta holds the operations.
 	Beta Beta
@@ -31,6 +32,7 @@ type Client struct {
 	counter  *tokens.Counter
 	policy   retry.Policy
 	gates    *outage.Gates
+	calls    *calls
 	host     string // scheme and authority of the API
 	memory   memory
 	logger   *slog.Logger
@@ -77,6 +79,7 @@ func New(config Config) (*Client, error) {
 	c.config.APIKey = ""
 	c.policy = retry.Policy{BaseDelay: config.BaseDelay, MaxDelay: config.MaxDelay}
 	c.host = hostOf(config.BaseURL)
+	c.calls = newCalls()
 	c.gates = outage.New(c.host, config.MaxOutage)
 	transport, ok := c.http.Transport.(*http.Transport)
 	c.sharesConnections = ok && transport.MaxConnsPerHost > 0
@@ -134,8 +137,12 @@ const maxReplyHead = 1 << 20
 
 // Close closes idle connections, also those of a transport that came with
 // [Config.HTTPClient]. Calls under way are not disturbed, and the client may go on
-// being used.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// being used: see [Client.Shutdown] for more.
+func (c *Client) Close() {
+	if c.check() == nil {
+		c.http.CloseIdleConnections()
+	}
+}
 
 // WaitTime returns how long a call to the given model that uses the given number
 // of tokens would wait if it was made now, behind those who wait already. If it can start
@@ -144,6 +151,9 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // default limit. The answer
 // is [limiter.Never] for more tokens than the bucket holds.
 func (c *Client) WaitTime(model string, tokens int) time.Duration {
+	if c.check() != nil {
+		return limiter.Never
+	}
 	return c.limits.For(model).WaitTime(tokens)
 }
 
@@ -151,6 +161,9 @@ func (c *Client) WaitTime(model string, tokens int) time.Duration {
 // is left, who waits, what happened so far, and the outage that holds calls, if any.
 // The one that all models without a limit of their own share is named "".
 func (c *Client) Snapshot() map[string]limiter.Snapshot {
+	if c.check() != nil {
+		return nil
+	}
 	all := c.limits.Snapshot()
 	limitOf := func(model string) string {
 		if _, own := all[model]; own {
@@ -182,6 +195,9 @@ func (c *Client) Snapshot() map[string]limiter.Snapshot {
 // or not. It takes effect on calls that wait already.
 // The error is a [*ConfigError], or a [*LimiterError] if the limiter could not be told.
 func (c *Client) SetLimit(model string, limit limiter.Limit) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	if err := checkLimit(fmt.Sprintf("SetLimit: model %q: ", model), limit); err != nil {
 		return err
 	}

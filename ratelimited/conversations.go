@@ -20,7 +20,7 @@ type Conversations struct{ client *Client }
 // Start starts a conversation with a model or an agent and returns the reply.
 // Either Model or AgentID must be set, and Inputs. Stream is set by the client.
 func (s *Conversations) Start(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
-	return complete[*generated.ConversationResponse](ctx, s.client, startOperation(request, false), options)
+	return complete[*generated.ConversationResponse](ctx, s.owner(), startOperation(request, false), options)
 }
 
 // StartStream is [Conversations.Start] with the reply as a stream of events. It
@@ -28,7 +28,7 @@ func (s *Conversations) Start(ctx context.Context, request generated.StartConver
 // context bounds the whole stream. Range over [Stream.Events], or close the stream: one
 // that is left alone holds its connection and its tokens.
 func (s *Conversations) StartStream(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*Stream, error) {
-	return openStream(ctx, s.client, startOperation(request, true), options)
+	return openStream(ctx, s.owner(), startOperation(request, true), options)
 }
 
 func startOperation(request generated.StartConversationRequest, stream bool) operation {
@@ -51,13 +51,13 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 // ToolConfirmations. The model reads the whole stored conversation again, so its
 // tokens count in every call.
 func (s *Conversations) Append(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
-	return complete[*generated.ConversationResponse](ctx, s.client, appendOperation(conversationID, request, false), options)
+	return complete[*generated.ConversationResponse](ctx, s.owner(), appendOperation(conversationID, request, false), options)
 }
 
 // AppendStream is [Conversations.Append] with the reply as a stream of events, as
 // [Conversations.StartStream] has it.
 func (s *Conversations) AppendStream(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*Stream, error) {
-	return openStream(ctx, s.client, appendOperation(conversationID, request, true), options)
+	return openStream(ctx, s.owner(), appendOperation(conversationID, request, true), options)
 }
 
 func appendOperation(conversationID string, request generated.AppendConversationRequest, stream bool) operation {
@@ -81,13 +81,13 @@ func appendOperation(conversationID string, request generated.AppendConversation
 // the reply. FromEntryID must be set: the new one has what came until then, that entry
 // included, and Inputs, if any. The other one stays as it is.
 func (s *Conversations) Restart(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
-	return complete[*generated.ConversationResponse](ctx, s.client, restartOperation(conversationID, request, false), options)
+	return complete[*generated.ConversationResponse](ctx, s.owner(), restartOperation(conversationID, request, false), options)
 }
 
 // RestartStream is [Conversations.Restart] with the reply as a stream of events, as
 // [Conversations.StartStream] has it.
 func (s *Conversations) RestartStream(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*Stream, error) {
-	return openStream(ctx, s.client, restartOperation(conversationID, request, true), options)
+	return openStream(ctx, s.owner(), restartOperation(conversationID, request, true), options)
 }
 
 func restartOperation(conversationID string, request generated.RestartConversationRequest, stream bool) operation {
@@ -116,7 +116,7 @@ func streamName(name string, stream bool) string {
 
 // Get returns a conversation's attributes.
 func (s *Conversations) Get(ctx context.Context, conversationID string, options ...CallOption) (*generated.Conversation, error) {
-	return complete[*generated.Conversation](ctx, s.client, operation{
+	return complete[*generated.Conversation](ctx, s.owner(), operation{
 		name:    "Conversations.Get",
 		invalid: checkID("conversation_id", conversationID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -128,7 +128,7 @@ func (s *Conversations) Get(ctx context.Context, conversationID string, options 
 // GetHistory returns all entries of a conversation, oldest first: messages, function
 // calls and their results, runs of tools, handoffs.
 func (s *Conversations) GetHistory(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationHistory, error) {
-	return complete[*generated.ConversationHistory](ctx, s.client, operation{
+	return complete[*generated.ConversationHistory](ctx, s.owner(), operation{
 		name:    "Conversations.GetHistory",
 		invalid: checkID("conversation_id", conversationID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -139,7 +139,7 @@ func (s *Conversations) GetHistory(ctx context.Context, conversationID string, o
 
 // GetMessages returns the messages of a conversation alone, oldest first.
 func (s *Conversations) GetMessages(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationMessages, error) {
-	return complete[*generated.ConversationMessages](ctx, s.client, operation{
+	return complete[*generated.ConversationMessages](ctx, s.owner(), operation{
 		name:    "Conversations.GetMessages",
 		invalid: checkID("conversation_id", conversationID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -150,7 +150,7 @@ func (s *Conversations) GetMessages(ctx context.Context, conversationID string, 
 
 // List returns one page of the account's conversations. Page counts from 0.
 func (s *Conversations) List(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) ([]generated.Conversation, error) {
-	return complete[[]generated.Conversation](ctx, s.client, operation{
+	return complete[[]generated.Conversation](ctx, s.owner(), operation{
 		name:    "Conversations.List",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkAtLeast("page_size", params.PageSize, 1)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -161,7 +161,7 @@ func (s *Conversations) List(ctx context.Context, params generated.ListConversat
 
 // Delete deletes a conversation. It cannot be undone.
 func (s *Conversations) Delete(ctx context.Context, conversationID string, options ...CallOption) error {
-	_, err := complete[nothing](ctx, s.client, operation{
+	_, err := complete[nothing](ctx, s.owner(), operation{
 		name:    "Conversations.Delete",
 		invalid: checkID("conversation_id", conversationID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -169,7 +169,7 @@ func (s *Conversations) Delete(ctx context.Context, conversationID string, optio
 		},
 	}, options)
 	if err == nil {
-		s.client.memory.conversations.forget(conversationID)
+		s.owner().memory.conversations.forget(conversationID)
 	}
 	return err
 }

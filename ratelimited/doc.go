@@ -41,6 +41,7 @@
 // A [Client] is made to be shared. Each method blocks until its call has ended,
 // whoever calls; [Async] and [Gather] run calls side by side. Contexts bound a
 // whole call, its wait for the limiter included; [Config.Timeout] one attempt.
+// [Client.Shutdown] lets calls in flight end and refuses all others.
 //
 // # Errors
 //

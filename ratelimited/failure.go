@@ -169,10 +169,11 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// contextError is the end of a context and its cause, both to be found by errors.Is.
+// contextError is the end of a context and its cause, both to be found by errors.Is. A
+// shutdown is not the end of the caller's context.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) {
+	if errors.Is(cause, err) || errors.Is(cause, ErrShuttingDown) {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", err, cause)

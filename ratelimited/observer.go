@@ -205,8 +205,9 @@ func levelOf(event CallEvent) slog.Level {
 // errUnfinished is the end of a call whose goroutine ended within it.
 var errUnfinished = errors.New("mistral: the call did not end: what it called panicked, or ended its goroutine")
 
-// finish tells how the call has ended.
+// finish ends the call, and tells how.
 func (f *flight) finish(err error) {
+	defer f.client.calls.end(f)
 	if f.watched() {
 		f.tell(Ended{Err: err, Attempts: f.attempts, Took: time.Since(f.began)})
 	}

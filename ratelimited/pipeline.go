@@ -44,10 +44,13 @@ type flight struct {
 	client  *Client
 	op      operation
 	options callOptions
-	ctx     context.Context // the caller's, or what the observer made of it
+	ctx     context.Context // the caller's, or what the observer made of it, which Shutdown can cancel
+	cancel  context.CancelCauseFunc
+	sending bool            // or sent; guarded by the mutex of the client's calls
 	hear    func(CallEvent) // nil: nobody does
 	began   time.Time
-	request *http.Request // each attempt sends a copy
+	api     generated.Client // makes the request
+	request *http.Request    // each attempt sends a copy
 	body    []byte
 
 	model, agentID string // empty: not known
@@ -97,6 +100,9 @@ const maxPooledBuffer = 1 << 20
 // launch takes a call to the reply of an attempt that succeeded, whose body is
 // still to be read. The caller lands the flight; on an error it has been landed.
 func (c *Client) launch(ctx context.Context, op operation, options []CallOption) (_ *flight, err error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	f := &flight{client: c, op: op, ctx: ctx, options: c.defaults, began: time.Now()}
 	if err := f.check(options); err != nil {
 		return nil, err
@@ -109,6 +115,9 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 			f.land(f.used)
 		}
 	}()
+	if err := c.calls.begin(f); err != nil {
+		return nil, &WaitError{Operation: op.name, Err: err}
+	}
 	f.prepare()
 	defer f.gate.Leave()
 	for {
@@ -120,17 +129,20 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 			launched = true
 			return f, nil
 		}
+		c.calls.wait(f)
 		if err := f.prepareRetry(failure); err != nil {
 			return nil, err
 		}
 	}
 }
 
+const contextRule = "must be a context, such as context.Background()"
+
 // check refuses bad input before anything is waited for. From then on the call does not
 // refer to its arguments, which the caller may change.
 func (f *flight) check(options []CallOption) error {
 	if f.ctx == nil {
-		return &RequestError{Operation: f.op.name, Field: "ctx", Value: nil, Rule: "must be a context, such as context.Background()"}
+		return &RequestError{Operation: f.op.name, Field: "ctx", Value: nil, Rule: contextRule}
 	}
 	for i, option := range options {
 		if option == nil {

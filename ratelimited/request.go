@@ -35,23 +35,24 @@ func (f *flight) build() error {
 			return &RequestError{Operation: f.op.name, Field: "request", Err: err}
 		}
 	}
-	var built builtRequest
-	api := &generated.Client{Server: cmp.Or(f.options.baseURL, f.client.server), Client: &built}
-	if _, err = f.op.send(f.ctx, api); built.Request == nil {
+	f.api = generated.Client{Server: cmp.Or(f.options.baseURL, f.client.server), Client: (*requestKeeper)(f)}
+	if _, err = f.op.send(f.ctx, &f.api); f.request == nil {
 		return &RequestError{Operation: f.op.name, Field: "params", Err: err}
 	}
-	f.request = built.Request
 	return f.countPrompt()
 }
 
-// builtRequest keeps the request that a generated client has made, instead of sending it.
-type builtRequest struct{ *http.Request }
+// A requestKeeper is a call that keeps the request that the generated client has made,
+// instead of sending it.
+type requestKeeper flight
 
 // Do implements [generated.HttpRequestDoer].
-func (b *builtRequest) Do(req *http.Request) (*http.Response, error) {
-	b.Request = req
-	return nil, errors.New("not sent")
+func (f *requestKeeper) Do(req *http.Request) (*http.Response, error) {
+	f.request = req
+	return nil, errNotSent
 }
+
+var errNotSent = errors.New("not sent yet")
 
 // newRequest returns the request of an attempt. It shares nothing with those of others: a
 // transport may change what it is given.

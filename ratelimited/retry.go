@@ -72,6 +72,8 @@ func (f *flight) prepareRetry(failure error) error {
 		again, wait = f.decide(failure)
 	}
 	switch deadline, ok := f.ctx.Deadline(); {
+	case again && errors.Is(context.Cause(f.ctx), ErrShuttingDown):
+		return f.gaveUp(ErrShuttingDown)
 	case !again || f.ctx.Err() != nil:
 		return failure
 	case ok && time.Now().Add(wait).After(deadline):
@@ -90,9 +92,15 @@ func (f *flight) prepareRetry(failure error) error {
 		return nil
 	}
 	if f.gate.Sleep(f.ctx, wait) != nil {
-		return fmt.Errorf("%w; gave up waiting to try again: %w", failure, contextError(f.ctx))
+		return f.gaveUp(contextError(f.ctx))
 	}
 	return nil
+}
+
+// gaveUp is the error of a call whose latest attempt failed, and that waited no longer to be
+// repeated.
+func (f *flight) gaveUp(err error) error {
+	return fmt.Errorf("%w; gave up waiting to try again: %w", f.failure, err)
 }
 
 // decide returns whether a failed attempt is followed by another, and how long to
@@ -240,7 +248,7 @@ func (f *flight) outageError(err error, waited time.Duration) error {
 			Duration: time.Since(tooLong.Since), Attempts: f.sent, Err: tooLong.Cause,
 		}
 	case f.sent > 0:
-		return fmt.Errorf("%w; gave up waiting to try again: %w", f.failure, contextError(f.ctx))
+		return f.gaveUp(contextError(f.ctx))
 	}
 	held := &WaitError{
 		Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total, Waited: waited, Err: contextError(f.ctx),

@@ -21,6 +21,10 @@ var (
 	// lasts longer than [Config.MaxOutage].
 	ErrOutage = errors.New("mistral: the server is down")
 
+	// ErrShuttingDown matches calls that were not sent, or were cancelled, because of
+	// [Client.Shutdown].
+	ErrShuttingDown = errors.New("mistral: the client is shutting down")
+
 	ErrInvalid      = errors.New("mistral: the request is not valid") // 400 and 422, and RequestError
 	ErrUnauthorized = errors.New("mistral: the key is not valid")     // 401
 	ErrForbidden    = errors.New("mistral: not allowed")              // 403, also by a guardrail

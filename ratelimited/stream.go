@@ -17,6 +17,8 @@ import (
 // reports or, without it, with the prompt and what was received. A stream also ends when the
 // call's context ends, read or not. A stream that the program drops without closing ends when
 // the garbage collector finds it, with a record at warn level.
+//
+// A nil Stream has neither events nor a response; its Events and Close return an error.
 type Stream struct {
 	*stream
 }
@@ -43,6 +45,10 @@ func openStream(ctx context.Context, c *Client, op operation, options []CallOpti
 // ended the error, if any, is yielded again.
 func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 	return func(yield func(sse.Event, error) bool) {
+		if s.isZero() {
+			yield(nil, errNoStream)
+			return
+		}
 		s.each(yield)
 		runtime.KeepAlive(s) // it is in use until here
 	}
@@ -67,20 +73,44 @@ func (s *Stream) TextDeltas() iter.Seq2[string, error] {
 // Close ends the stream and settles what it used, once; if another goroutine is
 // settling it just now, Close does not wait for that. A loop over Events ends
 // with an error, unless the last event has come, and so does one that waits for
-// an event. Close always returns nil; it has a result for the sake of
-// [io.Closer].
-func (s *Stream) Close() error { return s.close() }
+// an event. Close returns nil; it has a result for the sake of [io.Closer].
+func (s *Stream) Close() error {
+	if s.isZero() {
+		return errNoStream
+	}
+	return s.close()
+}
 
 // Response returns the response assembled from the events so far, in the form of a
 // non-streaming call. It is complete after the last event. It has no Raw and no Mismatches:
 // the events have them. Completion times of messages and function calls are unknown.
-func (s *Stream) Response() *generated.ConversationResponse { return s.response() }
+func (s *Stream) Response() *generated.ConversationResponse {
+	if s.isZero() {
+		return nil
+	}
+	return s.response()
+}
 
 // ConversationID returns the conversation's id; empty before the first event.
-func (s *Stream) ConversationID() string { return s.conversationID() }
+func (s *Stream) ConversationID() string {
+	if s.isZero() {
+		return ""
+	}
+	return s.conversationID()
+}
 
 // Usage returns what the call used; nil before the last event.
-func (s *Stream) Usage() *generated.ConversationUsageInfo { return s.usage() }
+func (s *Stream) Usage() *generated.ConversationUsageInfo {
+	if s.isZero() {
+		return nil
+	}
+	return s.usage()
+}
 
 // Text returns the text of the model's messages received so far, joined.
-func (s *Stream) Text() string { return s.received() }
+func (s *Stream) Text() string {
+	if s.isZero() {
+		return ""
+	}
+	return s.received()
+}

@@ -1,0 +1,144 @@
+package ratelimited
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Shutdown ends the client's work. From then on no request is sent: calls that wait, and new
+// ones, fail at once with [ErrShuttingDown]. Calls in flight, streams included, go on until
+// they have ended or ctx ends; then they are cancelled with ErrShuttingDown as the cause, and
+// settled. Shutdown returns nil if all calls ended by themselves, and else an error that wraps
+// that of ctx, at most 5 s after ctx has ended, whatever the HTTP client does. Finally it closes
+// idle connections, like [Client.Close].
+//
+// An attempt in flight that fails is not repeated. Shutdown may be called several times, also
+// at once: the first ctx that ends cancels the calls. An [Observer] must not call it.
+func (c *Client) Shutdown(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return &RequestError{Operation: "Shutdown", Field: "ctx", Rule: contextRule}
+	}
+	ended := c.calls.shutDown()
+	defer c.Close()
+	select {
+	case <-ended:
+		return nil
+	default:
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	cancelled := c.calls.cancelAll()
+	if cancelled == 0 {
+		return nil
+	}
+	timer := time.NewTimer(maxWindDown)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return fmt.Errorf("mistral: Shutdown: %d calls were cancelled: %w", cancelled, contextError(ctx))
+	case <-timer.C:
+		return fmt.Errorf("mistral: Shutdown: %d calls were cancelled, of which some have not ended after %v: %w", cancelled, maxWindDown, contextError(ctx))
+	}
+}
+
+// maxWindDown is how long Shutdown waits for calls that it has cancelled.
+const maxWindDown = 5 * time.Second
+
+// calls are the calls of a client that have not ended.
+type calls struct {
+	mu       sync.Mutex
+	active   map[*flight]struct{}
+	refusing bool
+	ended    chan struct{} // closed when there are none and refusing
+}
+
+func newCalls() *calls { return &calls{active: map[*flight]struct{}{}, ended: make(chan struct{})} }
+
+// begin adds a call, and gives it a context that Shutdown can cancel.
+func (c *calls) begin(f *flight) error {
+	ctx, cancel := context.WithCancelCause(f.ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refusing {
+		cancel(ErrShuttingDown)
+		return ErrShuttingDown
+	}
+	f.ctx, f.cancel = ctx, cancel
+	c.active[f] = struct{}{}
+	return nil
+}
+
+// end removes a call, if begin has added it.
+func (c *calls) end(f *flight) {
+	if f.cancel == nil {
+		return
+	}
+	f.cancel(nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.active, f)
+	c.endIfEmpty()
+}
+
+// endIfEmpty requires that c.mu is held.
+func (c *calls) endIfEmpty() {
+	if c.refusing && len(c.active) == 0 {
+		select {
+		case <-c.ended:
+		default:
+			close(c.ended)
+		}
+	}
+}
+
+// send notes that a call is being sent, which Shutdown lets it be. It reports false in a
+// shutdown: then the call has been cancelled.
+func (c *calls) send(f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.sending = !c.refusing
+	return f.sending
+}
+
+// wait notes that a call is not being sent, and cancels it in a shutdown.
+func (c *calls) wait(f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.sending = false
+	if c.refusing {
+		f.cancel(ErrShuttingDown)
+	}
+}
+
+// shutDown refuses new calls and cancels those that wait. The channel is closed when all
+// have ended.
+func (c *calls) shutDown() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refusing = true
+	for f := range c.active {
+		if !f.sending {
+			f.cancel(ErrShuttingDown)
+		}
+	}
+	c.endIfEmpty()
+	return c.ended
+}
+
+// cancelAll cancels all calls and returns their number.
+func (c *calls) cancelAll() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f := range c.active {
+		f.cancel(ErrShuttingDown)
+	}
+	return len(c.active)
+}

@@ -1,0 +1,94 @@
+package ratelimited_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// Values that this package did not make return errors that name their constructors.
+func TestZeroValues(t *testing.T) {
+	t.Parallel()
+	var config *ratelimited.ConfigError
+	var client ratelimited.Client
+	var nobody *ratelimited.Client
+	check := func(what string, err error, constructor string) {
+		t.Helper()
+		if !errors.As(err, &config) || !strings.Contains(err.Error(), constructor) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	const made = "ratelimited.New"
+	for _, step := range steps {
+		switch step.method {
+		case "Agents.UpdateVersion": // it lists versions first
+		default:
+			check(step.method, step.call(t.Context(), &scenario{conversation: "c", entry: "e", agent: "a"}), made)
+			check(step.method, step.call(t.Context(), &scenario{client.Beta.Conversations, client.Beta.Agents, "c", "e", "a"}), made)
+			check(step.method, step.call(t.Context(), &scenario{&ratelimited.Conversations{}, &ratelimited.Agents{}, "c", "e", "a"}), made)
+		}
+	}
+	for _, err := range client.Beta.Conversations.All(t.Context(), generated.ListConversationsParams{}) {
+		check("Conversations.All", err, made)
+	}
+	for _, err := range client.Beta.Agents.All(t.Context(), generated.ListAgentPagesParams{}) {
+		check("Agents.All", err, made)
+	}
+	for _, c := range []*ratelimited.Client{&client, nobody} {
+		check("Shutdown", c.Shutdown(t.Context()), made)
+		check("SetLimit", c.SetLimit("m", limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1}), made)
+		c.Close()
+		if d, s := c.WaitTime("m", 1), c.Snapshot(); d != limiter.Never || len(s) != 0 {
+			t.Errorf("WaitTime is %v, Snapshot %v", d, s)
+		}
+	}
+	for _, s := range []*ratelimited.Stream{nil, {}} {
+		_, err := collect(s)
+		check("Events", err, "StartStream")
+		for _, err := range s.TextDeltas() {
+			check("TextDeltas", err, "StartStream")
+		}
+		check("Close", s.Close(), "StartStream")
+		if s.Response() != nil || s.Usage() != nil || s.Text() != "" || s.ConversationID() != "" {
+			t.Error("a stream without a call has a response")
+		}
+	}
+	for _, f := range []*ratelimited.Future[int]{nil, {}} {
+		_, err := f.Await(t.Context())
+		check("Await", err, "ratelimited.Async")
+		<-f.Done()
+	}
+}
+
+// A limiter factory that makes nothing is refused when the client is made, or the limit set.
+func TestFactoryThatMakesNothing(t *testing.T) {
+	t.Parallel()
+	var config *ratelimited.ConfigError
+	for name, factory := range map[string]limiter.Factory{
+		"nil":         func(string, limiter.Limit) (limiter.Backend, error) { return nil, nil },
+		"nil pointer": func(string, limiter.Limit) (limiter.Backend, error) { return (*nothingLimiter)(nil), nil },
+	} {
+		_, err := ratelimited.New(ratelimited.Config{APIKey: secretKey, Limiter: factory})
+		if !errors.As(err, &config) || config.Field != "Limiter" || !strings.Contains(err.Error(), "neither a limiter nor an error") {
+			t.Errorf("%s: New returns %v", name, err)
+		}
+		first := true
+		client := newClient(t, ratelimited.Config{APIKey: secretKey, Limiter: func(model string, limit limiter.Limit) (limiter.Backend, error) {
+			if first {
+				first = false
+				return limiter.InProcess()(model, limit)
+			}
+			return factory(model, limit)
+		}})
+		var failed *ratelimited.LimiterError
+		if err := client.SetLimit("m", limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1}); !errors.As(err, &failed) {
+			t.Errorf("%s: SetLimit returns %v", name, err)
+		}
+	}
+}
+
+type nothingLimiter struct{ limiter.Backend }
