@@ -11,6 +11,8 @@ var (
 	// ErrNegativeTokens is wrapped by Acquire's error for a negative number of tokens.
 	ErrNegativeTokens = errors.New("limiter: negative number of tokens")
 
+	errZero = errors.New("limiter: the Limiter is nil or a zero value: must be made with limiter.New")
+
 	// ErrFinished is returned by Retry on a permit that is settled or cancelled,
 	// also if that happens while Retry waits.
 	ErrFinished = errors.New("limiter: permit is already settled or cancelled")

@@ -14,7 +14,8 @@ const Never = time.Duration(math.MaxInt64)
 // what [Guarded] lets pass. See the
 // package comment for how it works and which method to use.
 //
-// The zero value has no buckets and panics when used: call [New]. A Limiter is
+// Make one with [New]. The zero value has no buckets: its Acquire and SetLimit return an
+// error. A Limiter is
 // safe for use by any number of goroutines and must not be copied.
 type Limiter struct {
 	mu     sync.Mutex // never held by anybody who waits
@@ -88,6 +89,9 @@ func New(limit Limit, options ...Option) (*Limiter, error) {
 	return l, nil
 }
 
+// isZero reports whether New did not make the limiter.
+func (l *Limiter) isZero() bool { return l == nil || l.budget.requests.lim == nil }
+
 // Acquire waits until one request and the given number of tokens can be taken,
 // takes both, and returns the permit that holds them. 0 tokens is a call that
 // costs a request only.
@@ -107,6 +111,9 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
 // AcquireCall waits like [Limiter.Acquire], in the call's place in line, and returns
 // the permit.
 func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
+	if l.isZero() {
+		return nil, errZero
+	}
 	call, err := call.WithDefaults(ctx)
 	if err != nil {
 		return nil, err
@@ -277,6 +284,9 @@ func (l *Limiter) leave(w *waiter, err error) {
 // It plays the queue through, so its cost grows with the number of waiters,
 // by some tens of nanoseconds each.
 func (l *Limiter) WaitTime(tokens int) time.Duration {
+	if l.isZero() {
+		return Never
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if tokens > l.limit.TokenBurst {
@@ -313,6 +323,9 @@ func addSaturated(a, b time.Duration) time.Duration {
 
 // Limit returns the limit in force, with its defaults filled in.
 func (l *Limiter) Limit() Limit {
+	if l.isZero() {
+		return Limit{}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.limit
@@ -322,6 +335,9 @@ func (l *Limiter) Limit() Limit {
 // later time extends a pause, an earlier one does not shorten it. The buckets
 // refill meanwhile.
 func (l *Limiter) Pause(until time.Time) {
+	if l.isZero() {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -346,6 +362,9 @@ func (l *Limiter) pause(now, until time.Time) {
 // the old and the new limit both forbid. Waiting calls that need more tokens
 // than the new capacity get a [*TooLargeError], since they could never start.
 func (l *Limiter) SetLimit(limit Limit) error {
+	if l.isZero() {
+		return errZero
+	}
 	if err := limit.Validate(); err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ func (s ServerState) String() string {
 // Settle the call whose reply brought the news first. Otherwise it counts as
 // still in flight.
 func (l *Limiter) Observe(s ServerState) {
+	if l.isZero() {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()

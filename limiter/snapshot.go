@@ -56,6 +56,9 @@ type Counters struct {
 
 // Snapshot returns the limiter's state. It takes nothing.
 func (l *Limiter) Snapshot() Snapshot {
+	if l.isZero() {
+		return Snapshot{}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()

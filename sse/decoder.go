@@ -70,6 +70,8 @@ func (e *FrameTooLargeError) Error() string {
 	return fmt.Sprintf("sse: frame is larger than %d bytes", e.Limit)
 }
 
+var errNoReader = errors.New("sse: the Decoder has no reader: must be made with sse.NewDecoder and a reader that is not nil")
+
 var errBadReadCount = errors.New("reader returned an impossible count")
 
 // A Decoder reads frames from an event stream. Make one with [NewDecoder] and
@@ -135,6 +137,10 @@ func NewDecoder(r io.Reader) *Decoder {
 // same way again.
 func (d *Decoder) Frames() iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
+		if d == nil || d.r == nil {
+			yield(Frame{}, errNoReader)
+			return
+		}
 		for d.next() {
 			// The capacity is cut, so that appending to Data cannot overwrite what
 			// has been read ahead.

@@ -370,3 +370,13 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("%v allocations in 10,000 frames", allocs)
 	}
 }
+
+// A decoder without a reader says so.
+func TestDecoderWithoutReader(t *testing.T) {
+	t.Parallel()
+	for _, d := range []*sse.Decoder{nil, {}, sse.NewDecoder(nil)} {
+		if frames, err := collect(d); err == nil || !strings.Contains(err.Error(), "sse.NewDecoder") || len(frames) != 0 {
+			t.Errorf("%d frames, error %v", len(frames), err)
+		}
+	}
+}
