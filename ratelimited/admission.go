@@ -37,7 +37,8 @@ func (f *flight) gateName() string {
 	if f.op.prompt == nil {
 		return noModel
 	}
-	return cmp.Or(f.model, f.agentID, f.op.prompt.conversationID, noModel)
+	name := cmp.Or(f.model, f.agentID, f.op.prompt.conversationID, noModel)
+	return name[:min(len(name), maxKey)]
 }
 
 // admit returns when the call may send a request: no outage holds it, and its permit

@@ -133,7 +133,7 @@ func BenchmarkLongPrompt(b *testing.B) { benchmarkCall(b, longPrompt) }
 func benchmarkCall(b *testing.B, prompt string) {
 	ctx := context.Background()
 	client, err := ratelimited.New(ratelimited.Config{
-		APIKey: "key", HTTPClient: stubClient, RequestsPerSecond: 1e6, TokensPerMinute: 1e9,
+		APIKey: "a-key-for-benchmarks", HTTPClient: stubClient, RequestsPerSecond: 1e6, TokensPerMinute: 1e9,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -74,7 +74,7 @@ func New(config Config) (*Client, error) {
 		counter:  counter,
 		logger:   config.Logger,
 		http:     httpClient(config.HTTPClient),
-		defaults: callOptions{timeout: config.Timeout, maxRetries: config.MaxRetries, allowHTTP: config.AllowHTTP, tokenEstimate: -1},
+		defaults: callOptions{timeout: config.Timeout, maxRetries: config.MaxRetries, allowHTTP: config.AllowHTTP, shortKey: config.hasShortKey(), tokenEstimate: -1},
 	}
 	c.config.APIKey = ""
 	c.policy = retry.Policy{BaseDelay: config.BaseDelay, MaxDelay: config.MaxDelay}

@@ -43,7 +43,9 @@ const apiKeyVariable = "MISTRAL_API_KEY"
 // unexported field does, because package fmt calls no methods there: leave APIKey
 // empty in such a case, and set MISTRAL_API_KEY.
 type Config struct {
-	// APIKey is the account's key. Default: the environment variable MISTRAL_API_KEY.
+	// APIKey is the account's key. Default: the environment variable MISTRAL_API_KEY. A key
+	// of fewer than 8 characters, as for an emulator, is accepted for servers on loopback
+	// addresses only: it could not be redacted.
 	APIKey string
 
 	// BaseURL is the server's address without /v1: https, or http on a loopback
@@ -210,8 +212,19 @@ func (c Config) withDefaults() (Config, error) {
 			return c, err
 		}
 	}
-	return c, checkBaseURL("BaseURL", c.BaseURL, c.AllowHTTP)
+	if err := checkBaseURL("BaseURL", c.BaseURL, c.AllowHTTP); err != nil {
+		return c, err
+	}
+	if c.hasShortKey() && isRemote(c.BaseURL) {
+		return c, &ConfigError{Field: "APIKey", Value: hidden{}, Rule: shortKeyRule}
+	}
+	return c, nil
 }
+
+// hasShortKey reports whether the key is too short to be redacted.
+func (c Config) hasShortKey() bool { return len(c.APIKey) < shortestSecret }
+
+var shortKeyRule = fmt.Sprintf("must have at least %d characters, unless the server is on a loopback address: a shorter key cannot be redacted", shortestSecret)
 
 // limit is the one that models without a limit of their own share.
 func (c Config) limit() limiter.Limit {
@@ -312,6 +325,12 @@ func hostOf(base string) string {
 		return ""
 	}
 	return strings.ToLower(u.Scheme + "://" + u.Host)
+}
+
+// isRemote reports whether a valid URL is not that of a loopback address.
+func isRemote(base string) bool {
+	u, err := url.Parse(base)
+	return err != nil || !isLoopback(u.Hostname())
 }
 
 func isLoopback(host string) bool {

@@ -68,6 +68,32 @@ func TestConfigIsValidated(t *testing.T) {
 	}
 }
 
+// A key that is too short to be redacted does not leave the machine.
+func TestShortKeys(t *testing.T) {
+	for base, key := range map[string]string{
+		"": "1234567", "https://api.example": "any", "http://10.0.0.1:8585": "1234567", "http://localhost.example": "any", "https://127.0.0.1.example": "any",
+	} {
+		var refused *ratelimited.ConfigError
+		_, err := ratelimited.New(ratelimited.Config{APIKey: key, BaseURL: base, AllowHTTP: true})
+		if !errors.As(err, &refused) || refused.Field != "APIKey" || strings.Contains(err.Error(), key) {
+			t.Errorf("%q for %q: New returns %v", key, base, err)
+		}
+		if _, err := ratelimited.New(ratelimited.Config{APIKey: key + "12345", BaseURL: base, AllowHTTP: true}); err != nil {
+			t.Errorf("a longer key for %q: New returns %v", base, err)
+		}
+	}
+	for _, base := range []string{"http://localhost:8585", "http://127.0.0.1", "https://127.1.2.3", "http://[::1]:80"} {
+		client := newClient(t, ratelimited.Config{APIKey: "any", BaseURL: base, HTTPClient: stubClient})
+		if _, err := start(t.Context(), client); err != nil {
+			t.Errorf("%s: %v", base, err)
+		}
+		var refused *ratelimited.ConfigError
+		if _, err := start(t.Context(), client, ratelimited.WithBaseURL("https://api.mistral.ai")); !errors.As(err, &refused) || refused.Field != "APIKey" {
+			t.Errorf("a short key for another server: %v", err)
+		}
+	}
+}
+
 func TestAllowHTTP(t *testing.T) {
 	const far = "http://emulator.internal:8585"
 	for _, allowed := range []bool{false, true} {

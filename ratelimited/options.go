@@ -18,6 +18,7 @@ type callOptions struct {
 	maxRetries    int
 	baseURL       string // empty: the client's
 	allowHTTP     bool   // of the client
+	shortKey      bool   // of the client: must not leave the machine
 	header        http.Header
 	tokenEstimate int // negative: not set
 	responseInto  **http.Response
@@ -48,7 +49,13 @@ func WithMaxRetries(n int) CallOption {
 func WithBaseURL(base string) CallOption {
 	return func(o *callOptions) error {
 		o.baseURL = serverOf(base)
-		return checkBaseURL("WithBaseURL", base, o.allowHTTP)
+		if err := checkBaseURL("WithBaseURL", base, o.allowHTTP); err != nil {
+			return err
+		}
+		if o.shortKey && isRemote(base) {
+			return &ConfigError{Field: "APIKey", Value: hidden{}, Rule: shortKeyRule}
+		}
+		return nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package outage
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -88,7 +89,7 @@ func (h *host) model(name string) *model {
 	if m == nil {
 		evict(h.models, maxModels, func(m *model) bool { return m.hold == nil && !m.failure.since(m.alive) }, func(m *model) bool { return m.hold == nil })
 		m = &model{}
-		h.models[name] = m
+		h.models[strings.Clone(name)] = m // it may be a part of a request
 	}
 	return m
 }

@@ -1,0 +1,35 @@
+package limiter_test
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// A limiter keeps less than 64 KiB, however many calls it has admitted and whatever the rate.
+func TestBytesThatALimiterKeeps(t *testing.T) {
+	limit := limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: plenty}
+	inBubble(t, limit, func(b *bench) {
+		before := heap()
+		for i := range 200_000 {
+			b.use(1000)
+			if i%2 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		if kept := heap() - before; kept > 64<<10 {
+			t.Errorf("%d bytes are kept", kept)
+		}
+		runtime.KeepAlive(b.Limiter)
+	}, guarded)
+}
+
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
