@@ -16,7 +16,11 @@ type assembly struct {
 	outputs        []*output // in the order of their first events
 	byKey          map[outputKey]*output
 	usage          *generated.ConversationUsageInfo
+	parts          int // entries, and pieces of them
 }
+
+// maxParts bounds the parts of a response: each needs up to 2 KB, for an event of 50 bytes.
+const maxParts = 20_000
 
 type outputKey struct {
 	id   string
@@ -26,6 +30,7 @@ type outputKey struct {
 // An output is an entry that grows. Which of the fields are in use its kind says.
 type output struct {
 	outputKey
+	parts     *int // of the assembly
 	message   generated.MessageOutputEntry
 	pieces    []*piece       // of the message's content
 	latest    map[int]*piece // of them, by index
@@ -107,7 +112,8 @@ func (a *assembly) output(id string, kind generated.EntryType) *output {
 	if a.byKey == nil {
 		a.byKey = map[outputKey]*output{}
 	}
-	o := &output{outputKey: key}
+	o := &output{outputKey: key, parts: &a.parts}
+	a.parts++
 	a.outputs, a.byKey[key] = append(a.outputs, o), o
 	return o
 }
@@ -147,6 +153,7 @@ func (o *output) begin(p *piece) *piece {
 		o.latest = map[int]*piece{}
 	}
 	o.pieces, o.latest[p.index] = append(o.pieces, p), p
+	*o.parts++
 	return p
 }
 
@@ -167,6 +174,7 @@ func (o *output) think(index int, delta generated.ThinkChunk) {
 			p.text.Reset()
 		}
 		p.thought.Thinking = append(p.thought.Thinking, chunk)
+		*o.parts++
 	}
 	setIfAny(&p.thought.Signature, delta.Signature)
 	if delta.Closed != nil {

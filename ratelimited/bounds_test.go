@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -102,6 +104,67 @@ func TestEndlessStream(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A response has a bounded number of entries and chunks: they cost more than their events.
+func TestManyParts(t *testing.T) {
+	for name, data := range map[string]string{
+		"entries":  `{"type":"message.output.delta","id":"%d","content":""}`,
+		"calls":    `{"type":"function.call.delta","id":"%d","name":"f","arguments":""}`,
+		"chunks":   `{"type":"message.output.delta","id":"m","content_index":%d,"content":{"type":"text","text":""}}`,
+		"thoughts": `{"type":"message.output.delta","id":"m","content":{"type":"thinking","thinking":[{"type":"reference","reference_ids":[%d]}]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := func(yield func([]byte) bool) {
+				yield([]byte(started))
+				for i := 0; yield(fmt.Appendf(nil, "data: "+data+"\n\n", i)); i++ {
+				}
+			}
+			transport := tripper(func(*http.Request) (*http.Response, error) {
+				resp := canned(200, "text/event-stream", "")
+				next, stop := iter.Pull(body)
+				resp.Body = pulled{next, stop}
+				return resp, nil
+			})
+			overTransport(t, fast, transport, func(t *testing.T, client *ratelimited.Client) {
+				stream := startStream(t.Context(), t, client)
+				before, events := heapBytes(), 0
+				var failed error
+				for _, err := range stream.Events() {
+					events++
+					failed = err
+				}
+				kept := heapBytes() - before
+				runtime.KeepAlive(stream)
+				var broken *ratelimited.StreamError
+				if !errors.As(failed, &broken) || !strings.Contains(failed.Error(), "too many parts") || errors.Is(failed, ratelimited.ErrRetryable) {
+					t.Errorf("after %d events: %v", events, failed)
+				}
+				if events < 9_000 || events > 20_010 || kept > 48<<20 {
+					t.Errorf("%d events were delivered, %d bytes are kept", events, kept)
+				}
+			})
+		})
+	}
+}
+
+// pulled is a body whose reads return the next element of a sequence.
+type pulled struct {
+	next func() ([]byte, bool)
+	stop func()
+}
+
+func (p pulled) Read(b []byte) (int, error) {
+	part, ok := p.next()
+	if !ok {
+		return 0, io.EOF
+	}
+	return copy(b, part), nil
+}
+
+func (p pulled) Close() error {
+	p.stop()
+	return nil
 }
 
 // comments are lines that say nothing.

@@ -2,6 +2,7 @@ package ratelimited
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -83,7 +84,10 @@ func (s *stream) each(yield func(sse.Event, error) bool) {
 			s.fail("an event cannot be read", s.withoutKey(err), false)
 			break
 		}
-		s.take(event)
+		if !s.take(event) {
+			s.fail("it has too many parts", fmt.Errorf("a response of more than %d entries and chunks", maxParts), false)
+			break
+		}
 		if s.done {
 			s.settle() // before the caller has a look at the event
 		}
@@ -109,8 +113,8 @@ func (s *stream) yieldEnd(yield func(sse.Event, error) bool) {
 	}
 }
 
-// take notes what an event says of the whole reply.
-func (s *stream) take(event sse.Event) {
+// take notes what an event says of the whole reply. It reports false if that is too large.
+func (s *stream) take(event sse.Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reply.add(event)
@@ -125,6 +129,7 @@ func (s *stream) take(event sse.Event) {
 		s.done = e.Type == string(generated.StreamEventTypeConversationResponseDone)
 	}
 	s.events++
+	return s.reply.parts <= maxParts
 }
 
 func (s *stream) redact(text string) string { return s.flight.client.secret.text(text) }
