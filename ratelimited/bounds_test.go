@@ -117,7 +117,10 @@ func TestManyParts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := func(yield func([]byte) bool) {
 				yield([]byte(started))
-				for i := 0; yield(fmt.Appendf(nil, "data: "+data+"\n\n", i)); i++ {
+				for i := 0; ; i++ {
+					if !yield(fmt.Appendf(nil, "data: "+data+"\n\n", i)) {
+						return
+					}
 				}
 			}
 			transport := tripper(func(*http.Request) (*http.Response, error) {

@@ -1,0 +1,62 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	namedTests = regexp.MustCompile("((?:`(?:Test|Fuzz|Benchmark)\\w+`(?:, )?)+) in \\[[^]]+\\]\\(([^)]+)\\)")
+	testName   = regexp.MustCompile("`(\\w+)`")
+)
+
+// missingTests returns the tests that a document below dir names and that do not exist in the
+// package that it links after them, and how many it names.
+func missingTests(t *testing.T, dir, text string) (missing []string, count int) {
+	t.Helper()
+	for _, match := range namedTests.FindAllStringSubmatch(text, -1) {
+		files, err := filepath.Glob(filepath.Join(dir, match[2], "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var source strings.Builder
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source.Write(content)
+		}
+		for _, name := range testName.FindAllStringSubmatch(match[1], -1) {
+			count++
+			if !strings.Contains(source.String(), "func "+name[1]+"(") {
+				missing = append(missing, name[1]+" in "+match[2])
+			}
+		}
+	}
+	return missing, count
+}
+
+// Every claim about security names tests that exist.
+func TestClaimsHaveTests(t *testing.T) {
+	const dir = "../../docs"
+	text, err := os.ReadFile(filepath.Join(dir, "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing, count := missingTests(t, dir, string(text))
+	if len(missing) > 0 || count < 40 {
+		t.Errorf("%d tests are named, of which these do not exist: %q", count, missing)
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		if strings.Count(line, "`Test")+strings.Count(line, "`Fuzz") > 0 && !namedTests.MatchString(line) {
+			t.Errorf("a row names tests without their package: %s", line)
+		}
+	}
+	if missing, _ := missingTests(t, dir, "`TestNothingOfTheKind` in [limiter](../limiter)"); len(missing) != 1 {
+		t.Error("a test that does not exist is not found")
+	}
+}
