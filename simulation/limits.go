@@ -32,7 +32,7 @@ func (l limits) pace() time.Duration { return seconds(l.burst() / l.rps) }
 // tokensPerSecond is the token limit by the second.
 func (l limits) tokensPerSecond() float64 { return float64(l.tpm) / 60 }
 
-// heavyRate is how many heavy calls a second use up the limits.
-func (l limits) heavyRate() float64 { return min(l.rps, l.tokensPerSecond()/heavyMean) }
+// rateOf is how many calls of so many tokens a second use up the limits.
+func (l limits) rateOf(tokens float64) float64 { return min(l.rps, l.tokensPerSecond()/tokens) }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

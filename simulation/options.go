@@ -18,6 +18,8 @@ type options struct {
 	seeds     uint64
 	length    time.Duration
 	chart     string // path; "" for none
+
+	challenges bool // instead of all else
 }
 
 // parse reads the flags. What is wrong with them it has told w as well.
@@ -27,6 +29,7 @@ func parse(args []string, w io.Writer) (options, error) {
 	flags.SetOutput(w)
 	flags.Uint64Var(&o.seeds, "seeds", 5, "runs of each scenario, at least 1")
 	flags.StringVar(&o.chart, "o", "", "where to write the chart, .svg or .png (default chart.svg, or none if something is left out)")
+	flags.BoolVar(&o.challenges, "challenges", false, "run the default configuration in scenarios that it was not tuned for, and nothing else")
 	only := flags.String("only", "", "workloads to run, a regular `expression`")
 	limit := flags.String("limits", "", "limits to run (tpm, rps, slow), a regular `expression`")
 	server := flags.String("servers", "", "servers to run, a regular `expression`")

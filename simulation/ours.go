@@ -2,44 +2,74 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// ours is the limiter with the estimates, used as package ratelimited uses them,
-// but that it never gives up: what the limiter does is to be seen, and not how
-// many retries a client is configured to have. So it loses no call by design.
+// ours is the limiter with the estimates, used as package ratelimited uses them.
 type ours struct {
 	limiter *limiter.Limiter
 	model   estimate.Model
+	retries int // negative: it never gives up
 }
 
-func newOurs(l limits) strategy {
+// newOurs never gives up: what the limiter does is to be seen, and not how many
+// retries a client is configured to have. So it loses no call by design.
+func newOurs(l limits) strategy { return newClient(l, -1) }
+
+// newDefault has the retries of a client by default.
+func newDefault(l limits) strategy { return newClient(l, 3) }
+
+func newClient(l limits, retries int) strategy {
 	limit := limiter.Limit{RequestsPerSecond: l.rps, TokensPerMinute: l.tpm}
 	guarded, err := limiter.New(limit, limiter.Guarded(limiter.DefaultJitter))
 	if err != nil {
 		panic(err)
 	}
-	return &ours{limiter: guarded}
+	return &ours{limiter: guarded, retries: retries}
 }
+
+// maxOutage is how long refusals do not count as retries.
+const maxOutage = 5 * time.Minute
 
 func (o *ours) do(ctx context.Context, e *errand) reply {
 	prompt := e.history + o.model.Prompt(e.counted)
-	tokens := min(prompt+min(o.model.Reply(), e.maxTokens), o.limiter.Limit().TokenBurst)
+	expected := o.model.Reply()
+	if e.maxTokens > 0 {
+		expected = min(expected, e.maxTokens)
+	}
+	tokens := min(prompt+expected, o.limiter.Limit().TokenBurst)
 	permit, err := o.limiter.Acquire(ctx, tokens)
 	if err != nil {
 		return reply{}
 	}
-	for {
+	var refused time.Time
+	for counted := 0; ; {
 		r := e.send()
-		if r.ok {
+		switch {
+		case r.ok:
 			permit.Settle(r.prompt + r.completion)
-			o.limiter.Observe(limiter.ServerState{RemainingTokens: &r.remaining})
+			if r.remaining >= 0 {
+				o.limiter.Observe(limiter.ServerState{RemainingTokens: &r.remaining})
+			}
 			o.model.Learn(e.counted, r.prompt-e.history, r.completion)
 			return r
+		case r.late:
+			permit.Settle(tokens)
+			return r
 		}
-		permit.Refused(limiter.Refusal{RetryAfter: r.retryAfter, Tokens: r.noTokens, Requests: !r.noTokens})
+		wait := permit.Refused(limiter.Refusal{RetryAfter: r.retryAfter, Tokens: r.noTokens, Requests: !r.noTokens && !e.world.mute})
+		if refused.IsZero() {
+			refused = time.Now()
+		}
+		if o.retries >= 0 && time.Since(refused)+wait > maxOutage {
+			if counted++; counted > o.retries {
+				permit.Settle(0)
+				return r
+			}
+		}
 		if permit.Retry(ctx) != nil {
 			permit.Settle(0)
 			return r

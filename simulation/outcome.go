@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An outcome is what one run came to.
 type outcome struct {
@@ -16,6 +19,10 @@ type outcome struct {
 	// sent before that of a call asked for earlier. Those of the same instant have
 	// no order.
 	inversions int
+
+	// theirs is the share of the limits that others used. fairness is the success rate of the
+	// largest quarter of the calls over that of the smallest.
+	theirs, fairness float64
 
 	// waits has, for each completed call, the time from asking for it to the
 	// attempt that was accepted.
@@ -36,6 +43,10 @@ func (r *run) outcome() outcome {
 		asked:      len(r.errands),
 		refused:    r.world.server.refused,
 		inversions: inversions(r.errands),
+		fairness:   fairness(r.errands),
+	}
+	if l := r.truth(); r.length > 0 {
+		o.theirs = max(float64(r.foreign.calls)/(l.rps*r.length.Seconds()), float64(r.foreign.tokens)/(l.tokensPerSecond()*r.length.Seconds()))
 	}
 	for _, e := range r.errands {
 		switch {
@@ -74,14 +85,36 @@ func (r *run) goodput() float64 {
 	switch {
 	case completed.calls == 0:
 		return 0
-	case r.work.open > 0:
+	case r.work.open > 0 && r.work.open < 1:
 		return float64(completed.tokens) / float64(offered.tokens)
 	case !r.finite():
 		last = r.length
 	}
-	calls := r.limits.rps*last.Seconds() - float64(r.foreign.calls)
-	tokens := r.limits.tokensPerSecond()*last.Seconds() - float64(r.foreign.tokens)
+	l := r.truth()
+	calls := l.rps*last.Seconds() - float64(r.foreign.calls)
+	tokens := l.tokensPerSecond()*last.Seconds() - float64(r.foreign.tokens)
 	return max(float64(completed.calls)/calls, float64(completed.tokens)/tokens)
+}
+
+// fairness returns the success rate of the largest quarter of calls over that of the
+// smallest; 1 if none of these succeeded.
+func fairness(errands []*errand) float64 {
+	bySize := slices.SortedFunc(slices.Values(errands), func(a, b *errand) int { return a.tokens() - b.tokens() })
+	quarter := len(bySize) / 4
+	rate := func(errands []*errand) float64 {
+		n := 0
+		for _, e := range errands {
+			if e.fate == done {
+				n++
+			}
+		}
+		return float64(n) / float64(max(1, len(errands)))
+	}
+	small, large := rate(bySize[:quarter]), rate(bySize[len(bySize)-quarter:])
+	if small == 0 {
+		return 1
+	}
+	return large / small
 }
 
 // inversions counts the calls that went ahead of one that had been asked for

@@ -10,6 +10,10 @@ import (
 func report(t *testing.T, o options, out io.Writer) error {
 	t.Helper()
 	table := newTable(out, o.servers)
+	if o.challenges {
+		reportChallenges(t, o, table)
+		return table.err
+	}
 	var charted []group
 	for _, l := range o.limits {
 		table.heading(l)

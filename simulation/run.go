@@ -14,9 +14,11 @@ const lengthOfRun = 30 * time.Minute
 
 // A scenario is all that a run depends on.
 type scenario struct {
-	limits      limits
+	limits      limits // as the client has them
+	actual      limits // of the server; zero: the same
 	work        workload
 	server      string
+	mute        bool // the server says neither what remains nor how long to wait
 	newStrategy func(limits) strategy
 	length      time.Duration // unless the workload ends by itself
 	seed        uint64
@@ -35,6 +37,14 @@ type run struct {
 	foreign usage     // of others
 }
 
+// truth is what the server allows.
+func (s scenario) truth() limits {
+	if s.actual == (limits{}) {
+		return s.limits
+	}
+	return s.actual
+}
+
 // simulate carries out a scenario.
 func simulate(t *testing.T, s scenario) (o outcome) {
 	t.Helper()
@@ -44,7 +54,7 @@ func simulate(t *testing.T, s scenario) (o outcome) {
 		defer cancel()
 		r := &run{
 			scenario: s,
-			world:    newWorld(s.server, s.limits, s.seed),
+			world:    newWorld(s),
 			strategy: s.newStrategy(s.limits),
 			ctx:      ctx,
 		}
@@ -55,10 +65,13 @@ func simulate(t *testing.T, s scenario) (o outcome) {
 			r.wg.Go(func() { r.closed(caller) })
 		}
 		if s.work.open > 0 {
-			r.wg.Go(func() { r.arrivals(arrivalStream, s.work.open, r.arrive) })
+			r.wg.Go(func() { r.arrivals(arrivalStream, s.work.open*r.truth().rateOf(s.work.mean), r.arrive) })
 		}
 		if s.work.foreign > 0 {
-			r.wg.Go(func() { r.arrivals(foreignStream, s.work.foreign, r.impose) })
+			r.wg.Go(func() { r.arrivals(foreignStream, s.work.foreign*r.truth().rateOf(heavyMean), r.impose) })
+		}
+		if s.work.rival > 0 {
+			r.wg.Go(func() { r.arrivals(foreignStream, s.work.rival*r.truth().rateOf(heavyMean), r.compete) })
 		}
 		r.wg.Wait()
 		o = r.outcome()
@@ -84,34 +97,46 @@ func (r *run) closed(caller uint64) {
 	}
 }
 
-// arrivals has heavy calls arrive at random that use the given share of the
-// limits.
-func (r *run) arrivals(number uint64, share float64, arrive func(i uint64, c call)) {
+// arrivals has calls arrive at random, so many a second.
+func (r *run) arrivals(number uint64, rate float64, arrive func(i uint64)) {
 	random := stream(r.seed, number)
-	rate := share * r.limits.heavyRate()
 	for i := uint64(0); ; i++ {
 		select {
 		case <-r.ctx.Done():
 			return
 		case <-time.After(seconds(random.ExpFloat64() / rate)):
 		}
-		c := heavy(random)
-		r.wg.Go(func() { arrive(i, c) })
+		r.wg.Go(func() { arrive(i) })
 	}
 }
 
 // arrive is a call of an open workload.
-func (r *run) arrive(i uint64, c call) {
-	r.do(stream(r.seed, firstCaller+i), c, 0)
+func (r *run) arrive(i uint64) {
+	random := stream(r.seed, firstCaller+i)
+	r.do(random, r.work.next(random, r.limits, i, 0), 0)
 }
 
-// impose is a call of somebody else.
-func (r *run) impose(_ uint64, c call) {
+// impose is a call of somebody else, who takes without being asked.
+func (r *run) impose(i uint64) {
+	c := heavy(stream(r.seed, firstOther+i))
 	r.world.impose(c)
+	r.addForeign(c.prompt + c.completion)
+}
+
+// compete is a call of somebody else, who backs off when refused.
+func (r *run) compete(i uint64) {
+	c := heavy(stream(r.seed, firstOther+i))
+	e := &errand{world: r.world, prompt: c.prompt, reply: c.completion, ctx: context.Background()}
+	if last := (retrying{}).do(r.ctx, e); last.ok {
+		r.addForeign(e.tokens())
+	}
+}
+
+func (r *run) addForeign(tokens int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx.Err() == nil {
-		r.foreign.add(c.prompt + c.completion)
+		r.foreign.add(tokens)
 	}
 }
 
@@ -124,13 +149,22 @@ func (r *run) do(random *rand.Rand, c call, history int) *errand {
 		prompt:    history + c.prompt,
 		reply:     c.completion,
 		maxTokens: c.maxTokens,
+		takes:     c.takes,
 		asked:     r.world.now(),
+		ctx:       context.Background(),
+	}
+	ctx := r.ctx
+	if r.work.deadline > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.work.deadline)
+		defer cancel()
+		e.ctx = ctx
 	}
 	r.mu.Lock()
 	r.errands = append(r.errands, e)
 	r.mu.Unlock()
 
-	last := r.strategy.do(r.ctx, e)
+	last := r.strategy.do(ctx, e)
 
 	e.ended = r.world.now()
 	switch {

@@ -34,7 +34,9 @@ type errand struct {
 	history   int // what the conversation had before
 	prompt    int // really, with history
 	reply     int // really
-	maxTokens int // that the request allows the reply
+	maxTokens int // that the request allows the reply; 0: it does not say
+	takes     time.Duration
+	ctx       context.Context // ends an attempt
 
 	asked time.Duration
 	sent  time.Duration // latest attempt
@@ -54,7 +56,11 @@ const (
 // send makes one attempt.
 func (e *errand) send() reply {
 	e.sent = e.world.now()
-	return e.world.send(e.prompt, e.reply)
+	takes := e.takes
+	if takes == 0 {
+		takes = replyTime(e.reply)
+	}
+	return e.world.send(e.ctx, e.prompt, e.reply, takes)
 }
 
 // tokens is what the call uses.

@@ -3,13 +3,15 @@ package main
 import (
 	"math"
 	"math/rand/v2"
+	"time"
 )
 
 // A call is what a caller wants done.
 type call struct {
-	prompt, completion int  // tokens; the prompt without what the conversation had before
-	maxTokens          int  // that the caller sets for the reply
-	continues          bool // the conversation of the caller's call before
+	prompt, completion int           // tokens; the prompt without what the conversation had before
+	maxTokens          int           // that the caller sets for the reply; 0: nothing
+	takes              time.Duration // from sending to the end of the reply; 0: as replyTime says
+	continues          bool          // the conversation of the caller's call before
 }
 
 // A workload is what callers do. Each makes its calls one after the other; those
@@ -19,10 +21,13 @@ type workload struct {
 	callers uint64
 	next    func(r *rand.Rand, l limits, caller uint64, i int) call // sizes of a caller's i-th call
 
-	calls   int     // of each caller; 0: until the time is over
-	open    float64 // share of the limits that heavy calls use, which arrive at random; 0: not open
-	foreign float64 // share of the limits that others use at the same time, by heavy calls at random
-	caption string  // in the chart; "" if it is not there
+	calls    int           // of each caller; 0: until the time is over
+	open     float64       // share of the limits that calls use which arrive at random; 0: not open
+	mean     float64       // tokens of an open workload's calls
+	deadline time.Duration // of each call; 0: none
+	foreign  float64       // share of the limits that others use at the same time, by heavy calls at random
+	rival    float64       // the same, by a client that backs off when refused
+	caption  string        // in the chart; "" if it is not there
 }
 
 // What callers set for the reply. Of the larger, few replies come near.
@@ -38,7 +43,7 @@ var workloads = []workload{
 	{name: "cold", callers: 1000, calls: 1, next: anySmall, caption: "1000 calls at once"},
 	{name: "turns", callers: 32, next: turn, caption: "conversations"},
 	{name: "shared", callers: 48, foreign: 0.5, next: anyHeavy},
-	{name: "70%", open: 0.7},
+	{name: "70%", open: 0.7, mean: heavyMean, next: anyHeavy},
 }
 
 func anySmall(r *rand.Rand, _ limits, _ uint64, _ int) call { return small(r) }
@@ -88,5 +93,8 @@ const (
 	arrivalStream
 	firstCaller
 )
+
+// firstOther is the number of the first stream of others' calls.
+const firstOther = 1 << 40
 
 func stream(seed, number uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, number)) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -18,13 +19,15 @@ const (
 type world struct {
 	start time.Time
 
+	mute bool // the server says only yes or no
+
 	mu     sync.Mutex
 	server *server
 	rand   *rand.Rand
 }
 
-func newWorld(kind string, l limits, seed uint64) *world {
-	return &world{start: time.Now(), server: newServer(kind, l), rand: stream(seed, worldStream)}
+func newWorld(s scenario) *world {
+	return &world{start: time.Now(), mute: s.mute, server: newServer(s.server, s.truth()), rand: stream(s.seed, worldStream)}
 }
 
 // now is the time since the start.
@@ -42,28 +45,45 @@ func replyTime(completion int) time.Duration {
 	return firstToken + time.Duration(completion)*time.Second/everyTokens
 }
 
-// A reply is what the client hears of one attempt.
+// A reply is what the client learns of one attempt.
 type reply struct {
 	verdict
-	prompt, completion int // usage
-	remaining          int // tokens of the account
+	late               bool // the client did not wait for it
+	prompt, completion int  // usage
+	remaining          int  // tokens of the account; negative: not said
 }
 
-// send carries a request to the server and waits for the reply.
-func (w *world) send(prompt, completion int) reply {
+// send carries a request to the server and waits for the reply, which takes the given time,
+// or for the end of ctx. The server charges for it in any case.
+func (w *world) send(ctx context.Context, prompt, completion int, takes time.Duration) reply {
 	way := w.jitter(uplink)
 	time.Sleep(way)
 	w.mu.Lock()
 	v := w.server.arrive(w.now(), prompt)
 	w.mu.Unlock()
+	if w.mute {
+		v.retryAfter, v.noTokens = 0, false
+	}
 	if !v.ok {
 		time.Sleep(downlink)
 		return reply{verdict: v}
 	}
-	time.Sleep(replyTime(completion) - way)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return reply{verdict: v, prompt: prompt, completion: completion, remaining: w.server.finish(w.now(), prompt, completion)}
+	ended := make(chan reply, 1)
+	time.AfterFunc(takes-way, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		r := reply{verdict: v, prompt: prompt, completion: completion, remaining: w.server.finish(w.now(), prompt, completion)}
+		if w.mute {
+			r.remaining = -1
+		}
+		ended <- r
+	})
+	select {
+	case r := <-ended:
+		return r
+	case <-ctx.Done():
+		return reply{late: true}
+	}
 }
 
 // impose is a call of somebody else on the same account, who takes without

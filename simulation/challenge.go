@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// A challenge is a scenario for which the limiter was not tuned, with one default
+// configuration.
+type challenge struct {
+	name    string
+	servers []string
+	scenario
+}
+
+var (
+	tpmLimits = allLimits[0]
+	rpsLimits = allLimits[1]
+	slowest   = limits{name: "slowest", rps: 0.08, tpm: 20_000}
+)
+
+// Sizes of the challenges, in mean tokens.
+const (
+	wideMean  = 3400
+	smallMean = 450
+)
+
+var (
+	wideCalls = workload{callers: 32, next: anyWide}
+	slowCalls = workload{callers: 160, next: anySlow}
+	longCalls = workload{callers: 64, next: anyLong}
+	manySmall = workload{callers: 32, next: anySmall}
+	manyHeavy = workload{callers: 48, next: anyHeavy}
+	eight     = workload{callers: 8, next: anySmall}
+)
+
+var challenges = []challenge{
+	{"wide sizes", plainKinds, scenario{limits: tpmLimits, work: wideCalls}},
+	{"wide sizes, strict", []string{"strict"}, scenario{limits: tpmLimits, work: wideCalls}},
+	{"replies of 30-60 s", serverKinds, scenario{limits: tpmLimits, work: slowCalls}},
+	{"replies of 133 s", serverKinds, scenario{limits: tpmLimits, work: longCalls}},
+	{"deadline, 3 x, small", plainKinds, scenario{limits: tpmLimits, work: workload{open: 3, mean: smallMean, deadline: 30 * time.Second, next: anySmall}}},
+	{"deadline, 3 x, wide", plainKinds, scenario{limits: tpmLimits, work: workload{open: 3, mean: wideMean, deadline: 30 * time.Second, next: anyWide}}},
+	{"deadline, 1.1 x, wide", plainKinds, scenario{limits: tpmLimits, work: workload{open: 1.1, mean: wideMean, deadline: 30 * time.Second, next: anyWide}}},
+	{"20% too high", plainKinds, scenario{limits: tpmLimits, actual: limits{rps: 4, tpm: 80_000}, work: manySmall}},
+	{"20% too high, mute", plainKinds, scenario{limits: tpmLimits, actual: limits{rps: 4, tpm: 80_000}, work: manySmall, mute: true}},
+	{"RPS 0.8 of 1, mute", plainKinds, scenario{limits: rpsLimits, actual: limits{rps: 0.8, tpm: 400_000}, work: manySmall, mute: true}},
+	{"RPS 0.5 of 1, mute", plainKinds, scenario{limits: rpsLimits, actual: limits{rps: 0.5, tpm: 250_000}, work: manySmall, mute: true}},
+	{"RPS 0.08 of 1", plainKinds, scenario{limits: rpsLimits, actual: slowest, work: eight}},
+	{"RPS 0.08 by the minute", []string{"observed"}, scenario{limits: slowest, work: eight}},
+	{"rival", plainKinds, scenario{limits: tpmLimits, work: workload{callers: 48, next: anyHeavy, rival: 0.5}}},
+}
+
+// anyWide has sizes of a wide range, 3,400 tokens on average.
+func anyWide(r *rand.Rand, _ limits, _ uint64, _ int) call {
+	return call{prompt: max(50, lognormal(r, 1500, 1.2, 20_000)), completion: max(10, lognormal(r, 400, 0.9, 4000)), maxTokens: maxHeavy}
+}
+
+// anySlow has wide sizes, and replies that come after half a minute to a minute.
+func anySlow(r *rand.Rand, l limits, caller uint64, i int) call {
+	c := anyWide(r, l, caller, i)
+	c.takes = 30*time.Second + time.Duration(r.Int64N(int64(30*time.Second)))
+	return c
+}
+
+// anyLong has replies of 7,000 to 9,000 tokens, which take two minutes, without a bound.
+func anyLong(r *rand.Rand, _ limits, _ uint64, _ int) call {
+	return call{prompt: uniform(r, 10, 50), completion: uniform(r, 7000, 9000)}
+}
+
+// reportChallenges prints what the default configuration makes of each challenge.
+func reportChallenges(t *testing.T, o options, t2 *table) {
+	t.Helper()
+	t2.printf("\n%-24s %s\n", "", "goodput, % (429s at most, calls lost at most, largest quarter / smallest) by server")
+	for _, c := range challenges {
+		c.length, c.newStrategy = o.length, newDefault
+		t2.printf("%-24s", c.name)
+		for _, server := range c.servers {
+			c.server = server
+			cell := newCell(t, o.seeds, c.scenario)
+			all := totalOf(cell)
+			lost, theirs, fair := 0, 0.0, 0.0
+			for _, outcome := range cell.outcomes {
+				lost = max(lost, outcome.lost)
+				theirs += outcome.theirs / float64(len(cell.outcomes))
+				fair += outcome.fairness / float64(len(cell.outcomes))
+			}
+			text := fmt.Sprintf("%.1f (%d, %d)", 100*cell.goodput(), all.worst, lost)
+			if c.work.deadline > 0 {
+				text = fmt.Sprintf("%.1f (%d, %.2f)", 100*cell.goodput(), all.worst, fair)
+			}
+			if c.work.rival > 0 {
+				text = fmt.Sprintf("%.1f + %.1f (%d, %d)", 100*cell.goodput()*(1-theirs), 100*theirs, all.worst, lost)
+			}
+			t2.printf("  %s %s", server, text)
+		}
+		t2.printf("\n")
+	}
+}
