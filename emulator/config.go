@@ -61,8 +61,21 @@ type Config struct {
 	// comment.
 	Control bool
 
-	// Intercept, when set, is called with every request of the API, before anything else has been
-	// looked at. It passes a request on with next.ServeHTTP, or answers it in its own
+	// AllowedHosts are names, beside those of the loopback interface, that the Host of a
+	// request may have: host names and IP addresses without a port, such as "emulator" in a
+	// network of containers; "*" is any. The loopback's are localhost, names below it,
+	// 127.0.0.0/8 and ::1. A server also accepts the host of the address that [Listen] was
+	// given. All other requests are refused with 403, because a web page whose name resolves
+	// to this machine could send them.
+	AllowedHosts []string
+	// AllowedOrigins are the origins of web pages that may send requests, of the form
+	// "http://localhost:3000". A page of the emulator's own origin always may. A request
+	// with another Origin, or with a Sec-Fetch-Site other than same-origin and none, is
+	// refused with 403, whatever its method.
+	AllowedOrigins []string
+
+	// Intercept, when set, is called with every request of the API whose Host and Origin are
+	// allowed, before anything else has been looked at. It passes a request on with next.ServeHTTP, or answers it in its own
 	// way: with a fault, a cut connection (panic(http.ErrAbortHandler)), or nothing.
 	Intercept func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
@@ -116,6 +129,9 @@ func (c Config) validate() error {
 		}
 	}
 	if err := validateFaults(c.Faults); err != nil {
+		return err
+	}
+	if err := validateAccess(c); err != nil {
 		return err
 	}
 	switch {

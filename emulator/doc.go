@@ -58,6 +58,14 @@
 //
 // What is refused has an object with "detail".
 //
+// # Who may use it
+//
+// A web page that is open on the same machine must not read or change anything here. So
+// each request, to the API and to /_emulator/, must have a Host of the loopback interface
+// and come from no page of another origin. [Config.AllowedHosts] and
+// [Config.AllowedOrigins] add others. All other requests are refused with 403, which says
+// what to change, and are not counted.
+//
 // # What it keeps
 //
 // All in memory, and at most [MaxConversations] conversations, [MaxAgents] agents,

@@ -11,6 +11,7 @@ import (
 // door is a listener that can be shut for a while: the system refuses who comes then.
 type door struct {
 	addr net.Addr
+	host string // of the address that was asked for
 
 	mu       sync.Mutex
 	listener net.Listener  // nil while it is shut
@@ -25,7 +26,20 @@ func openDoor(address string) (*door, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &door{addr: listener.Addr(), listener: listener}, nil
+	host, _, _ := net.SplitHostPort(address) // It has been listened on.
+	return &door{addr: listener.Addr(), host: host, listener: listener}, nil
+}
+
+// names returns the names by which the address, if it is one address, is known.
+func (d *door) names() []string {
+	if d == nil {
+		return nil
+	}
+	addr, ok := d.addr.(*net.TCPAddr)
+	if !ok || addr.IP.IsUnspecified() {
+		return nil
+	}
+	return []string{d.host, addr.IP.String()}
 }
 
 func listen(address string) (net.Listener, error) {

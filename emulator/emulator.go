@@ -20,6 +20,7 @@ import (
 type Emulator struct {
 	cfg      Config            // without its key
 	isKey    func(string) bool // a function, as no printer looks into one; nil takes any key
+	access   access
 	contract *contract.Contract
 	routes   http.Handler
 	gate     *gate
@@ -53,6 +54,7 @@ func newEmulator(cfg Config, door *door) *Emulator {
 	e := &Emulator{
 		cfg:      cfg,
 		isKey:    isKey,
+		access:   newAccess(cfg, door.names()...),
 		contract: contract.Lenient(),
 		gate:     newGate(cfg),
 		plan:     newPlan(cfg),
@@ -73,8 +75,15 @@ type api struct{ *Emulator }
 
 var _ server.ServerInterface = api{}
 
-// ServeHTTP serves one request.
+// ServeHTTP serves one request. What [Config.AllowedHosts] and [Config.AllowedOrigins] do
+// not allow is refused first, and neither counted nor recorded. A request that no
+// [http.Server] has received, as in a test with httptest.NewRequest, may also have the
+// Host "example.com" or one without a dot.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if why := e.access.check(r); why != "" {
+		control{e: e, w: w}.refuse(http.StatusForbidden, why)
+		return
+	}
 	if e.cfg.Control && strings.HasPrefix(r.URL.Path+"/", controlPath) {
 		e.serveControl(w, r)
 		return

@@ -28,6 +28,10 @@ func TestConfigIsValidated(t *testing.T) {
 		"Mode is 9":                          {Mode: 9},
 		"Latency is -1s":                     {Latency: -time.Second},
 		"TokenDelay is -1ns: want 0 or more": {TokenDelay: -1},
+		`AllowedHosts[1] is "emulator:80"`:   {AllowedHosts: []string{"::1", "emulator:80"}},
+		`AllowedHosts[0] is ""`:              {AllowedHosts: []string{""}},
+		`AllowedOrigins[0] is "localhost"`:   {AllowedOrigins: []string{"localhost"}},
+		`AllowedOrigins[0] is "http://a/"`:   {AllowedOrigins: []string{"http://a/"}},
 	} {
 		server, err := emulator.Start(cfg)
 		if err == nil {

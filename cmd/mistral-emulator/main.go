@@ -13,6 +13,10 @@
 // command listens on the loopback interface unless told otherwise. It shows the bodies
 // of requests, so on another address set -key, which then guards it too, or
 // -control=false.
+//
+// Requests are refused with 403 if their Host is not a name of the loopback interface,
+// the host of -addr or a name that -allow-host lists. The same applies to requests of web
+// pages, unless -allow-origin lists the page's origin.
 package main
 
 import (
@@ -66,6 +70,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.DurationVar(&cfg.Latency, "latency", 0, "`time` before each reply, as 300ms (default none)")
 	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "`time` between the deltas of a stream, as 20ms; a plain reply takes as long as its stream (default none)")
 	flags.BoolVar(&cfg.Control, "control", true, "serve /_emulator/, to look at the emulator and direct it; with -key it needs the key")
+	flags.Func("allow-host", "`name` that requests may have as Host, beside localhost and -addr; \"*\" is any; may be given several times", listFlag(&cfg.AllowedHosts))
+	flags.Func("allow-origin", "`origin` of web pages that may send requests, as http://localhost:3000; may be given several times", listFlag(&cfg.AllowedOrigins))
 	flags.Uint64Var(&cfg.Seed, "seed", 0, "`number` that decides which requests are struck by faults with a probability")
 	script := flags.String("script", "", "`file` with rules for what the model answers, YAML or JSON (default the built-in model)")
 	faults := flags.String("faults", "", "`file` with what goes wrong, and when, YAML or JSON (default nothing)")
@@ -111,6 +117,14 @@ curl %[1]s/v1/conversations \
 		return err
 	}
 	return nil // What took longer has been cut off.
+}
+
+// listFlag adds each value to a list.
+func listFlag(into *[]string) func(string) error {
+	return func(text string) error {
+		*into = append(*into, text)
+		return nil
+	}
 }
 
 // limitFlag reads "name=a/b" into a map.

@@ -222,3 +222,25 @@ func TestBadFlags(t *testing.T) {
 		}
 	}
 }
+
+func TestAllowedHostsAndOrigins(t *testing.T) {
+	t.Parallel()
+	c := serve(t, "-allow-host", "a.test", "-allow-host", "b.test", "-allow-origin", "http://localhost:3000")
+	for host, want := range map[string]int{"a.test:1": http.StatusOK, "b.test": http.StatusOK, "c.test": http.StatusForbidden} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/_emulator/state", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		request.Header.Set("Origin", "http://localhost:3000")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("Host %s: %d, want %d", host, response.StatusCode, want)
+		}
+	}
+	c.stop()
+}

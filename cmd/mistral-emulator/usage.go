@@ -31,6 +31,8 @@ Examples:
   mistral-emulator -script replies.yaml -faults faults.yaml -seed 7
   mistral-emulator -latency 300ms -token-delay 20ms -retry-after -chat-headers
   mistral-emulator -addr 127.0.0.1:0 -key secret -control=false
+  mistral-emulator -addr 0.0.0.0:8585 -allow-host emulator     in a container
+  mistral-emulator -allow-origin http://localhost:3000         for a web page's requests
 `
 
 const scripts = `

@@ -1,0 +1,112 @@
+package emulator
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// access decides by the Host, Origin and Sec-Fetch-Site of a request whether a web page
+// of another site may have sent it. A page whose name resolves to this machine (DNS
+// rebinding) has its own name as Host; any other page has its own origin as Origin, or
+// is reported by the browser in Sec-Fetch-Site.
+type access struct {
+	hosts   []string // canonical names; "*" is any
+	origins []string
+}
+
+// newAccess returns the access of a configuration and of a listener's names.
+func newAccess(cfg Config, names ...string) access {
+	a := access{origins: slices.Clone(cfg.AllowedOrigins)}
+	for _, name := range slices.Concat(cfg.AllowedHosts, names) {
+		a.hosts = append(a.hosts, canonicalName(name))
+	}
+	return a
+}
+
+// validateAccess returns an error for names and origins that could never match.
+func validateAccess(cfg Config) error {
+	for i, name := range cfg.AllowedHosts {
+		_, err := netip.ParseAddr(name)
+		if name != "*" && err != nil && (name == "" || strings.ContainsAny(name, ":/@[]* ")) {
+			return fmt.Errorf(`emulator: AllowedHosts[%d] is %q: must be a host name or an IP address without a port, or "*"`, i, name)
+		}
+	}
+	for i, origin := range cfg.AllowedOrigins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+u.Host {
+			return fmt.Errorf(`emulator: AllowedOrigins[%d] is %q: must be of the form "scheme://host" or "scheme://host:port"`, i, origin)
+		}
+	}
+	return nil
+}
+
+// check returns why a request is refused; "" if it is not. A page that AllowedOrigins
+// lists may be of another site.
+func (a access) check(r *http.Request) string {
+	if !a.allowsHost(r) {
+		return fmt.Sprintf("Host %q is not allowed: use 127.0.0.1 or localhost, or add the name to Config.AllowedHosts (-allow-host of mistral-emulator)", short(r.Host))
+	}
+	listed := false
+	for _, origin := range r.Header["Origin"] {
+		known := slices.ContainsFunc(a.origins, func(o string) bool { return strings.EqualFold(o, origin) })
+		if !known && !strings.EqualFold(origin, "http://"+r.Host) && !strings.EqualFold(origin, "https://"+r.Host) {
+			return fmt.Sprintf("Origin %q is not allowed: add it to Config.AllowedOrigins (-allow-origin of mistral-emulator)", short(origin))
+		}
+		listed = listed || known
+	}
+	for _, site := range r.Header["Sec-Fetch-Site"] {
+		if site != "same-origin" && site != "none" && !listed {
+			return fmt.Sprintf("Sec-Fetch-Site %q is not allowed: add the page's origin to Config.AllowedOrigins (-allow-origin of mistral-emulator)", short(site))
+		}
+	}
+	return ""
+}
+
+func (a access) allowsHost(r *http.Request) bool {
+	// A test that calls ServeHTTP, without an http.Server, has no name of a server to use.
+	// It has the one of httptest.NewRequest, none, or a name that is not a domain.
+	if r.Context().Value(http.LocalAddrContextKey) == nil && (r.Host == "example.com" || !strings.Contains(r.Host, ".")) {
+		return true
+	}
+	name := hostName(r.Host)
+	return isLoopback(name) || slices.Contains(a.hosts, name) || slices.Contains(a.hosts, "*")
+}
+
+// isLoopback reports whether a canonical name can only mean the machine that uses it.
+func isLoopback(name string) bool {
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(name)
+	return err == nil && addr.IsLoopback()
+}
+
+// hostName returns the canonical name of a Host header without its port; "" if that is
+// not a number.
+func hostName(host string) string {
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint("0"+port, 10, 32); err != nil {
+			return ""
+		}
+		return canonicalName(name)
+	}
+	return canonicalName(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+}
+
+// canonicalName returns a name in lower case, without the dot that ends an absolute one.
+func canonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// short returns the start of a text that a client has sent.
+func short(text string) string {
+	const limit = 100
+	if len(text) > limit {
+		return strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return text
+}
