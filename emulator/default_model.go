@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -39,16 +38,30 @@ import (
 // included, but for the keywords not, if, contains, patternProperties, propertyNames
 // and those about dependent and unevaluated properties. A [Config.Model] may pass
 // prompts on to it, and so does a script.
-func DefaultModel(_ context.Context, p Prompt) Reply {
+//
+// A schema has at most 256 KiB of JSON. A pattern in it has at most 4 KiB, and compiles to
+// at most 5,000 instructions. A value takes at most 2^20 steps, about one for each byte of
+// it and for each keyword that is looked at or merged. Beyond that the call fails with
+// status 400, and the message has the JSON pointer and the bound. Two things are cut, so
+// that the value may not fit: a schema that refers to itself has null where 10,000
+// schemas have been looked at, and lists have at most 1,000 items, texts 65,536
+// characters. The work ends with the context.
+func DefaultModel(ctx context.Context, p Prompt) Reply {
 	if text, ok := resultText(p); ok {
-		return Reply{Text: formatted(p, text)}
+		return formatted(ctx, p, text)
 	}
-	for _, act := range []func(Prompt) ([]generated.Entry, bool){resume, functionCall, useTool, handOver} {
+	if entries, ok := resume(p); ok {
+		return Reply{Entries: entries}
+	}
+	if entries, ok, err := functionCall(ctx, p); ok || err != nil {
+		return Reply{Entries: entries, Err: err}
+	}
+	for _, act := range []func(Prompt) ([]generated.Entry, bool){useTool, handOver} {
 		if entries, ok := act(p); ok {
 			return Reply{Entries: entries}
 		}
 	}
-	return Reply{Text: formatted(p, answer(p))}
+	return formatted(ctx, p, answer(p))
 }
 
 // resultText quotes the results of functions, when those are what the call adds.
@@ -76,19 +89,23 @@ func resultText(p Prompt) (string, bool) {
 }
 
 // formatted gives a text the form that the call asks for.
-func formatted(p Prompt, text string) string {
+func formatted(ctx context.Context, p Prompt, text string) Reply {
 	format := p.Args.ResponseFormat
 	switch {
 	case format.Type == generated.ResponseFormatsJSONObject:
-		data, err := json.Marshal(map[string]string{"answer": text})
-		if err != nil {
-			return "{}" // A string always marshals.
-		}
-		return string(data)
+		text = inventJSON(map[string]string{"answer": text})
 	case format.Type == generated.ResponseFormatsJSONSchema && format.JSONSchema.Schema != nil:
-		return invent(object(format.JSONSchema.Schema), p.Text())
+		var at *place
+		for _, token := range []string{"completion_args", "response_format", "json_schema", "schema"} {
+			at = at.in(token)
+		}
+		value, err := invent(ctx, format.JSONSchema.Schema, at, p.Text())
+		if err != nil {
+			return Reply{Err: err}
+		}
+		text = inventJSON(value)
 	}
-	return text
+	return Reply{Text: text}
 }
 
 var (

@@ -16,7 +16,8 @@
 // Every model has a count of its own, and so have all calls without a model together
 // (get, list, delete, agents): [NoModel]. A call is judged by the time at which it
 // arrived, when it is known to be well-formed and to be about something that exists;
-// what is answered 400, 401, 404, 405, 413 or 422 is not counted. It is refused when no
+// what is answered 400, 401, 404, 405, 413 or 422 is not counted, unless the model itself
+// refuses it, such as a schema beyond the bounds of [DefaultModel]. It is refused when no
 // request is left, or, if it runs a model, when no token is left; a refused call takes
 // nothing. Prompt and completion tokens are taken when the reply is ready, or at the
 // end of the stream, so that one large reply may leave a debt. [Mode] says how counts

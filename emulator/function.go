@@ -1,41 +1,50 @@
 package emulator
 
 import (
+	"context"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
 // functionCall returns the call of a function that the prompt asks for.
-func functionCall(p Prompt) ([]generated.Entry, bool) {
+func functionCall(ctx context.Context, p Prompt) (entries []generated.Entry, ok bool, err error) {
 	if p.Args.ToolChoice == generated.ToolChoiceEnumNone {
-		return nil, false
+		return nil, false, nil
 	}
 	text := p.Text()
-	var first, chosen *generated.Function
-	for _, tool := range p.Tools {
+	asked := vocabulary(text)
+	var root, at *place
+	var chosen *generated.Function
+	for i, tool := range p.Tools {
 		f, ok := tool.Value().(generated.FunctionTool)
 		if !ok {
 			continue
 		}
-		if first == nil {
-			first = &f.Function
+		shared := shareWord(asked, f.Function.Name+" "+f.Function.Description)
+		if shared || chosen == nil && p.mustUseTool() {
+			chosen, at = &f.Function, root.in("tools").in(strconv.Itoa(i)).in("function").in("parameters")
 		}
-		if chosen == nil && shareWord(text, f.Function.Name+" "+f.Function.Description) {
-			chosen = &f.Function
+		if shared {
+			break
 		}
-	}
-	if chosen == nil && p.mustUseTool() {
-		chosen = first
 	}
 	if chosen == nil {
-		return nil, false
+		return nil, false, nil
+	}
+	value, err := invent(ctx, chosen.Parameters, at, text)
+	if err != nil {
+		return nil, false, err
+	}
+	if _, isObject := value.(map[string]any); !isObject {
+		value = map[string]any{} // Arguments are an object.
 	}
 	return []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
-		Name: chosen.Name, Arguments: generated.FunctionCallEntryArguments(inventArguments(object(chosen.Parameters), text)),
-	})}, true
+		Name: chosen.Name, Arguments: generated.FunctionCallEntryArguments(inventJSON(value)),
+	})}, true, nil
 }
 
 var (
@@ -49,22 +58,26 @@ func (p Prompt) mustUseTool() bool {
 	return p.Args.ToolChoice == generated.ToolChoiceEnumAny || p.Args.ToolChoice == generated.ToolChoiceEnumRequired
 }
 
-// shareWord reports whether two texts have a word in common that means something.
-func shareWord(a, b string) bool {
-	words := vocabulary(b)
-	return slices.ContainsFunc(vocabulary(a), func(w string) bool { return slices.Contains(words, w) })
+// shareWord reports whether a text has one of the words of a vocabulary.
+func shareWord(words map[string]bool, text string) bool {
+	for word := range vocabulary(text) {
+		if words[word] {
+			return true
+		}
+	}
+	return false
 }
 
 // vocabulary returns the words of a text, camelCase and snake_case parted, that mean
 // something: in lower case, without a plural's s.
-func vocabulary(text string) []string {
-	var list []string
+func vocabulary(text string) map[string]bool {
+	list := map[string]bool{}
 	for _, word := range partRule.FindAllString(text, -1) {
 		word = strings.ToLower(word)
 		if len(word) < 3 || slices.Contains(fillWords, word) {
 			continue
 		}
-		list = append(list, strings.TrimSuffix(word, "s"))
+		list[strings.TrimSuffix(word, "s")] = true
 	}
 	return list
 }

@@ -126,8 +126,9 @@ func handOver(p Prompt) ([]generated.Entry, bool) {
 			break
 		}
 	}
+	asked := vocabulary(p.Text())
 	for _, next := range p.Handoffs {
-		if !slices.Contains(before, next.ID) && shareWord(p.Text(), next.Name+" "+next.Description) {
+		if !slices.Contains(before, next.ID) && shareWord(asked, next.Name+" "+next.Description) {
 			return []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: next.ID, NextAgentName: next.Name})}, true
 		}
 	}

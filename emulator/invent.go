@@ -1,49 +1,47 @@
 package emulator
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
 // inventor makes up values that fit a JSON Schema, with what the prompt has to offer.
 type inventor struct {
+	*work
 	root    map[string]any // that references point into
-	text    string         // of the prompt
+	top     *place         // of root
+	hints   *hints         // of the prompt
 	variant int            // other than 0 for the second item of a list, and those after it
-	left    *int           // how many schemas may still be looked at
 }
 
-// mostSchemas bounds what a small schema that refers to itself can ask for.
-const mostSchemas = 10_000
-
-func newInventor(schema map[string]any, text string) inventor {
-	left := mostSchemas
-	return inventor{root: schema, text: text, left: &left}
+// invent returns a value that fits the schema at a place of a request. It knows all
+// keywords but not, if, contains, patternProperties, propertyNames and those about
+// dependent and unevaluated properties; of a pattern, what Go's regular expressions know.
+// It fails when the schema is beyond the bounds, and when the context ends.
+func invent(ctx context.Context, schema generated.JSON, at *place, text string) (any, error) {
+	return newWork(ctx).invent(schema, at, text)
 }
 
-// spend takes one of the schemas that may be looked at; false is that there is none.
-func (v inventor) spend() bool {
-	*v.left--
-	return *v.left >= 0
-}
-
-// invent writes JSON that fits a schema. It knows all keywords but not, if, contains,
-// patternProperties, propertyNames and those about dependent and unevaluated
-// properties; of a pattern, what Go's regular expressions know.
-func invent(schema map[string]any, text string) string {
-	return inventJSON(newInventor(schema, text).value(schema, "", 0))
-}
-
-// inventArguments is invent for a function, the arguments of which are an object.
-func inventArguments(schema map[string]any, text string) string {
-	value, ok := newInventor(schema, text).value(schema, "", 0).(map[string]any)
-	if !ok {
-		value = map[string]any{}
+func (w *work) invent(schema generated.JSON, at *place, text string) (any, error) {
+	source, err := generated.EncodeJSON(schema)
+	if err != nil {
+		return nil, err
 	}
-	return inventJSON(value)
+	if len(source) > maxSchemaBytes {
+		w.refuse(at, "must have at most %d bytes, got %d", maxSchemaBytes, len(source))
+	}
+	var root map[string]any
+	if w.err == nil {
+		_ = json.Unmarshal(source, &root) // Any other value than an object allows anything.
+	}
+	value := inventor{work: w, root: root, top: at, hints: newHints(text)}.value(root, "", at, 0)
+	return value, w.err
 }
 
 func inventJSON(value any) string {
@@ -61,34 +59,46 @@ const (
 	bottom  = 4 * deepest
 )
 
-func (v inventor) value(schema map[string]any, name string, depth int) any {
-	if depth > bottom || !v.spend() {
+func (v inventor) value(schema map[string]any, name string, at *place, depth int) any {
+	if depth > bottom || !v.look(at) {
 		return nil
 	}
-	schema = v.plain(schema, depth)
+	schema, at = v.plain(schema, at, depth)
+	types, _ := schema["type"].([]any)
+	if !v.spend(at, len(schema)+len(types)) {
+		return nil
+	}
 	if value, ok := schema["const"]; ok {
-		return value
+		return v.given(value, at)
 	}
 	if list, ok := schema["enum"].([]any); ok && len(list) > 0 {
-		return v.one(list)
+		return v.given(v.one(list, at), at)
 	}
 	if value, ok := schema["default"]; ok && v.variant == 0 {
-		return value
+		return v.given(value, at)
 	}
 	switch typeOf(schema) {
 	case "object":
-		return v.object(schema, depth)
+		return v.object(schema, at, depth)
 	case "array":
-		return v.array(schema, name, depth)
+		return v.array(schema, name, at, depth)
 	case "integer", "number":
-		return v.number(schema)
+		return v.number(schema, at)
 	case "boolean":
 		return v.variant%2 == 0
 	case "null":
 		return nil
 	default:
-		return v.string(schema, name)
+		return v.string(schema, name, at)
 	}
+}
+
+// given takes a value from the schema.
+func (v inventor) given(value any, at *place) any {
+	if !v.spend(at, len(encode(value))) {
+		return nil
+	}
+	return value
 }
 
 // typeOf is the type that a schema wants, the first if there are several.
@@ -116,9 +126,13 @@ func typeOf(schema map[string]any) string {
 }
 
 // one takes the value that the prompt names, or else the first.
-func (v inventor) one(list []any) any {
+func (v inventor) one(list []any, at *place) any {
 	for i, value := range list {
-		if s, ok := value.(string); ok && s != "" && strings.Contains(strings.ToLower(v.text), strings.ToLower(s)) {
+		s, ok := value.(string)
+		if !v.spend(at, 4+len(s)) { // The prompt is searched for it.
+			return nil
+		}
+		if ok && s != "" && strings.Contains(v.hints.lower, strings.ToLower(s)) {
 			return list[(i+v.variant)%len(list)]
 		}
 	}
@@ -126,27 +140,34 @@ func (v inventor) one(list []any) any {
 }
 
 // object has the properties that are required, or all when none is.
-func (v inventor) object(schema map[string]any, depth int) any {
+func (v inventor) object(schema map[string]any, at *place, depth int) any {
 	object := map[string]any{}
 	properties, _ := schema["properties"].(map[string]any)
-	required := textsOf(schema["required"])
+	items, _ := schema["required"].([]any)
+	least := countOf(schema, "minProperties", 0)
+	if !v.spend(at, len(properties)+len(items)) {
+		return nil
+	}
+	required := textsOf(items)
 	add := func(name string) {
 		property, ok := properties[name].(map[string]any) // true, which allows anything, is as good as {}
+		to := at.in("properties").in(name)
 		if other, has := schema["additionalProperties"].(map[string]any); !ok && has {
-			property = other
+			property, to = other, at.in("additionalProperties")
 		}
-		object[name] = v.value(property, name, depth+1)
+		if v.spend(to, len(name)) {
+			object[name] = v.value(property, name, to, depth+1)
+		}
 	}
 	for _, name := range required {
 		add(name)
 	}
-	least := countOf(schema, "minProperties", 0)
 	for name := range sorted(properties) {
 		if len(required) == 0 && depth < deepest || len(object) < least {
 			add(name)
 		}
 	}
-	for i := 1; len(object) < least && schema["additionalProperties"] != false; i++ {
+	for i := 1; len(object) < least && schema["additionalProperties"] != false && v.err == nil; i++ {
 		add("property" + strconv.Itoa(i))
 	}
 	return object
@@ -156,7 +177,7 @@ func (v inventor) object(schema map[string]any, depth int) any {
 const mostInvented = 1_000
 
 // array has one item, or as many as there must be.
-func (v inventor) array(schema map[string]any, name string, depth int) any {
+func (v inventor) array(schema map[string]any, name string, at *place, depth int) any {
 	first, _ := schema["prefixItems"].([]any)
 	items, ok := schema["items"].(map[string]any)
 	size := max(1, len(first))
@@ -165,20 +186,28 @@ func (v inventor) array(schema map[string]any, name string, depth int) any {
 	}
 	size = max(size, countOf(schema, "minItems", 0))
 	size = min(size, countOf(schema, "maxItems", mostInvented))
+	if !v.spend(at, size*len("null,")) {
+		return nil
+	}
 	list := make([]any, size)
 	seen := map[string]bool{}
 	one := v
 	for i := range list {
-		item := items
+		item, to := items, at.in("items")
 		if i < len(first) {
 			item, _ = first[i].(map[string]any)
+			to = at.in("prefixItems").in(strconv.Itoa(i))
 		}
 		for range mostVariants {
-			list[i] = one.value(item, name, depth+1)
+			list[i] = one.value(item, name, to, depth+1)
 			if i >= len(first) {
 				one.variant++
 			}
-			if text := inventJSON(list[i]); schema["uniqueItems"] != true || !seen[text] {
+			if schema["uniqueItems"] != true {
+				break
+			}
+			text := inventJSON(list[i])
+			if !v.spend(to, len(text)) || !seen[text] {
 				seen[text] = true
 				break
 			}
@@ -191,7 +220,7 @@ func (v inventor) array(schema map[string]any, name string, depth int) any {
 const mostVariants = 10
 
 // number takes a number of the prompt that fits, or else the least.
-func (v inventor) number(schema map[string]any) any {
+func (v inventor) number(schema map[string]any, at *place) any {
 	low, high := numberOf(schema, "minimum", math.Inf(-1)), numberOf(schema, "maximum", math.Inf(1))
 	above, below := numberOf(schema, "exclusiveMinimum", math.Inf(-1)), numberOf(schema, "exclusiveMaximum", math.Inf(1))
 	multiple := numberOf(schema, "multipleOf", 0)
@@ -204,12 +233,8 @@ func (v inventor) number(schema map[string]any) any {
 	if step <= 0 || whole && step < 1 {
 		step = 1
 	}
-	var candidates []float64
-	for _, found := range numberRule.FindAllString(v.text, -1) {
-		if x, err := strconv.ParseFloat(found, 64); err == nil {
-			candidates = append(candidates, x)
-		}
-	}
+	v.spend(at, len(v.hints.numbers))
+	candidates := slices.Clone(v.hints.numbers)
 	least, most := max(low, above), min(high, below)
 	candidates = append(candidates, low, 1, 0, math.Ceil(least/step)*step, math.Floor(least/step)*step+step,
 		math.Floor(most/step)*step, math.Ceil(most/step)*step-step, (least+most)/2, high)
@@ -239,12 +264,13 @@ func countOf(schema map[string]any, keyword string, without float64) int {
 	return int(max(0, min(numberOf(schema, keyword, without), mostInvented)))
 }
 
-// textsOf returns the strings of a list, in order.
-func textsOf(list any) []string {
-	items, _ := list.([]any)
+// textsOf returns the strings of a list, in order, each once.
+func textsOf(items []any) []string {
 	var texts []string
+	seen := map[string]bool{}
 	for _, item := range items {
-		if text, ok := item.(string); ok && !slices.Contains(texts, text) {
+		if text, ok := item.(string); ok && !seen[text] {
+			seen[text] = true
 			texts = append(texts, text)
 		}
 	}

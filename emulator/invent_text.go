@@ -2,8 +2,6 @@ package emulator
 
 import (
 	"regexp"
-	"regexp/syntax"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -27,23 +25,28 @@ const (
 )
 
 // string makes up a text.
-func (v inventor) string(schema map[string]any, name string) string {
+func (v inventor) string(schema map[string]any, name string, at *place) string {
 	if format, ok := schema["format"].(string); ok && formats[format] != "" {
 		return formats[format]
 	}
 	least := int(min(numberOf(schema, "minLength", 0), mostText))
 	most := int(min(numberOf(schema, "maxLength", mostText), mostText))
-	*v.left -= least / perSchema
-	text := inventText(v.text, name)
+	v.schemas -= least / perSchema
+	if !v.spend(at, max(0, least)) {
+		return ""
+	}
+	text := v.hints.about(name)
 	if v.variant > 0 {
 		text = strconv.Itoa(v.variant+1) + " " + text
 	}
 	if source, ok := schema["pattern"].(string); ok {
-		if fitting, ok := v.matching(source, least, most, text); ok {
+		if fitting, ok := v.matching(source, least, most, text, at.in("pattern")); ok {
 			return fitting
 		}
 	}
-	return fitted(text, least, most)
+	text = fitted(text, least, most)
+	v.spend(at, len(text))
+	return text
 }
 
 // fitted cuts a text, or repeats it, to a length.
@@ -59,85 +62,6 @@ func fitted(text string, least, most int) string {
 		return string(runes[:max(0, most)])
 	}
 	return text
-}
-
-// matching returns a text that matches a pattern: of the prompt, or made for it.
-func (v inventor) matching(source string, least, most int, text string) (string, bool) {
-	rule, err := regexp.Compile(source)
-	if err != nil {
-		return "", false
-	}
-	fits := func(text string) bool {
-		n := utf8.RuneCountInString(text)
-		return least <= n && n <= most && rule.MatchString(text)
-	}
-	candidates := append([]string{fitted(text, least, most)}, strings.Fields(v.text)...)
-	if parsed, err := syntax.Parse(source, syntax.Perl); err == nil {
-		for repeats := range mostRepeats {
-			made := sample(parsed.Simplify(), repeats)
-			candidates = append(candidates, made, fitted(made, least, most))
-		}
-	}
-	var fitting []string
-	for _, candidate := range candidates {
-		if fits(candidate) && !slices.Contains(fitting, candidate) {
-			fitting = append(fitting, candidate)
-			if len(fitting) > v.variant {
-				break
-			}
-		}
-	}
-	if fitting == nil {
-		return "", false
-	}
-	return fitting[min(v.variant, len(fitting)-1)], true
-}
-
-// mostRepeats is how often, at most, a text for a pattern has what may be repeated.
-const mostRepeats = 40
-
-// sampler writes a text that a regular expression matches.
-type sampler struct {
-	text    strings.Builder
-	repeats int // of what may be repeated
-	left    int // expressions to write, within an expression of the client's making
-}
-
-const mostSampled = 1 << 14
-
-func sample(re *syntax.Regexp, repeats int) string {
-	s := sampler{repeats: repeats, left: mostSampled}
-	s.write(re)
-	return s.text.String()
-}
-
-func (s *sampler) write(re *syntax.Regexp) {
-	times := 0
-	switch re.Op {
-	case syntax.OpLiteral:
-		s.text.WriteString(string(re.Rune))
-	case syntax.OpCharClass:
-		s.text.WriteRune(visible(re.Rune))
-	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		s.text.WriteByte('x')
-	case syntax.OpCapture, syntax.OpConcat:
-		for _, part := range re.Sub {
-			s.write(part)
-		}
-	case syntax.OpAlternate:
-		times = 1
-	case syntax.OpPlus:
-		times = max(1, s.repeats)
-	case syntax.OpStar:
-		times = s.repeats
-	case syntax.OpQuest:
-		times = min(1, s.repeats)
-	default: // All others match where nothing is. Repeats are gone, by Simplify.
-	}
-	for ; times > 0 && s.left > 0; times-- {
-		s.left--
-		s.write(re.Sub[0])
-	}
 }
 
 // visible returns a rune of a class, which is pairs of the first and last of ranges: a
@@ -166,14 +90,47 @@ var (
 	properRule = regexp.MustCompile(`[^.!?\s]\s+(\p{Lu}[\p{L}'-]*(?:\s+\p{Lu}[\p{L}'-]*)*)`)
 )
 
-// inventText takes what is quoted, else a name within a sentence ("Paris"), else the
-// whole text.
-func inventText(text, name string) string {
+// hints are what a prompt has to offer to all the values that are made up for it.
+type hints struct {
+	lower          string // the prompt in lower case
+	words          []string
+	numbers        []float64
+	quoted, proper string // the first; "" for none
+	excerpt        string
+}
+
+// newHints reads the start of a prompt.
+func newHints(text string) *hints {
+	const most, mostWords = 4 << 10, 100
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
+	}
+	h := &hints{lower: strings.ToLower(text), excerpt: excerpt(text)}
+	h.words = strings.Fields(text)
+	h.words = h.words[:min(len(h.words), mostWords)]
+	for _, found := range numberRule.FindAllString(text, mostWords) {
+		if x, err := strconv.ParseFloat(found, 64); err == nil {
+			h.numbers = append(h.numbers, x)
+		}
+	}
 	if m := quotedRule.FindStringSubmatch(text); m != nil {
-		return m[1]
+		h.quoted = m[1]
 	}
-	if m := properRule.FindStringSubmatch(text); m != nil && !strings.Contains(strings.ToLower(name), "query") {
-		return m[1]
+	if m := properRule.FindStringSubmatch(text); m != nil {
+		h.proper = m[1]
 	}
-	return excerpt(text)
+	return h
+}
+
+// about takes what is quoted, else a name within a sentence ("Paris"), else the start of
+// the text.
+func (h *hints) about(name string) string {
+	switch {
+	case h.quoted != "":
+		return h.quoted
+	case h.proper != "" && !strings.Contains(strings.ToLower(name), "query"):
+		return h.proper
+	default:
+		return h.excerpt
+	}
 }

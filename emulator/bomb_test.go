@@ -1,0 +1,115 @@
+package emulator_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+)
+
+func times(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// bombs are schemas that ask for more than a request should get, by kind.
+func bombs() map[string]string {
+	doubling := `{"$ref":"#/$defs/a0","$defs":{` + times(40, `"a%[1]d":{"type":"object","required":["x","y"],"properties":{"x":{"$ref":"#/$defs/b%[1]d"},"y":{"$ref":"#/$defs/b%[1]d"}}}`)
+	for i := range 40 {
+		doubling += fmt.Sprintf(`,"b%d":{"$ref":"#/$defs/a%d"}`, i, i+1)
+	}
+	doubling += `}}`
+	tuples := `{"$ref":"#/$defs/a0","$defs":{` + times(30, `"a%[1]d":{"type":"array","prefixItems":[{"$ref":"#/$defs/b%[1]d"},{"$ref":"#/$defs/b%[1]d"}]}`)
+	for i := range 30 {
+		tuples += fmt.Sprintf(`,"b%d":{"$ref":"#/$defs/a%d"}`, i, i+1)
+	}
+	tuples += `}}`
+	deep := func(open, end string, n int) string { return strings.Repeat(open, n) + `{}` + strings.Repeat(end, n) }
+	text := strings.Repeat("x", 200_000)
+	return map[string]string{
+		"nested repeats":         `{"type":"string","pattern":"^((((a{1000})+)+)+)+$"}`,
+		"nested repeats, long":   `{"type":"string","minLength":60000,"pattern":"^((((a{1000})+)+)+)+$"}`,
+		"sequence of repeats":    `{"type":"string","pattern":"` + strings.Repeat("a{1000}", 140) + `"}`,
+		"optional repeats":       `{"type":"string","minLength":30000,"pattern":"(x?){1000}(a?){1000}(a?){1000}b$"}`,
+		"long pattern":           `{"type":"string","pattern":"` + strings.Repeat("a", 900_000) + `"}`,
+		"classes":                `{"type":"string","pattern":"` + strings.Repeat(`\\pL`, 1000) + `+"}`,
+		"repeated classes":       `{"type":"string","pattern":"` + strings.Repeat(`[^\\pL]{1000}`, 4) + `"}`,
+		"captures":               `{"type":"string","pattern":"` + strings.Repeat(`(`, 900) + `a` + strings.Repeat(`)*`, 900) + `"}`,
+		"stars":                  `{"type":"string","pattern":"` + strings.Repeat(`.*`, 2000) + `y$","minLength":65536}`,
+		"many patterns":          `{"type":"object","properties":{` + times(1500, `"p%d":{"type":"string","pattern":"^(a|b|[cd]{200}){1,4}(\\pL)+x$"}`) + `}}`,
+		"patterns of many items": `{"type":"array","minItems":1000,"items":{"type":"string","pattern":"^[ab]{0,900}y$","minLength":800}}`,
+		"pattern of names":       `{"type":"object","patternProperties":{"^((((a{1000})+)+)+)+$":{}},"propertyNames":{"pattern":"^((((a{1000})+)+)+)+$"},"minProperties":100000}`,
+		"allOf of required":      `{"allOf":[` + times(5000, `{"required":["a%d","b"]}`) + `]}`,
+		"allOf of properties":    `{"allOf":[` + times(4000, `{"properties":{"a%d":{"type":"null"}}}`) + `]}`,
+		"allOf of one property":  `{"allOf":[` + times(4000, `{"properties":{"a":{"minLength":%d}}}`) + `]}`,
+		"allOf of keywords":      `{"allOf":[` + times(6000, `{"k%[1]d":%[1]d,"l%[1]d":0}`) + `]}`,
+		"allOf of allOf":         deep(`{"allOf":[`, `]}`, 3000),
+		"allOf of enums":         `{"allOf":[{"enum":[` + times(10_000, `%d`) + `]},{"enum":[` + times(10_000, `%d`) + `]}]}`,
+		"allOf of itself":        `{"allOf":[` + times(3000, `{"$ref":"#","x%d":0}`) + `]}`,
+		"references":             `{"$ref":"#/` + strings.Repeat("a/", 100_000) + `"}`,
+		"anyOf":                  `{"type":"array","minItems":1000,"items":{"anyOf":[` + times(20_000, `{"a%d":0}`) + `]}}`,
+		"doubling":               doubling,
+		"doubling tuples":        tuples,
+		"deep":                   deep(`{"properties":{"a":`, `},"required":["a"]}`, 3000),
+		"deep items":             deep(`{"items":`, `,"minItems":1000}`, 9),
+		"items":                  `{"type":"array","minItems":1e9,"items":{"type":"array","minItems":1e9,"items":{"type":"array","minItems":1e9,"items":{}}}}`,
+		"unique items":           `{"type":"array","minItems":1000,"uniqueItems":true,"items":{"type":"array","minItems":1000,"uniqueItems":true,"items":{"const":1}}}`,
+		"length":                 `{"type":"array","minItems":1e9,"items":{"type":"string","minLength":1e9}}`,
+		"properties":             `{"type":"object","minProperties":1e9,"additionalProperties":{"type":"object","minProperties":1e9}}`,
+		"long constant":          `{"type":"array","minItems":1000,"items":{"const":"` + text + `"}}`,
+		"long default":           `{"type":"object","minProperties":1000,"additionalProperties":{"default":["` + text + `"]}}`,
+		"long enum value":        `{"type":"array","minItems":1000,"items":{"enum":["` + text + `"]}}`,
+		"large enum":             `{"type":"array","minItems":1000,"items":{"enum":[` + times(40_000, `"%d"`) + `]}}`,
+		"long name":              `{"type":"array","minItems":1000,"items":{"type":"object","properties":{"` + text + `":{}}}}`,
+		"many required":          `{"type":"object","required":[` + times(30_000, `"%d"`) + `]}`,
+		"many types":             `{"type":"array","minItems":1000,"items":{"type":[` + times(60_000, `%d`) + `]}}`,
+		"large":                  `{"type":"object","properties":{` + times(20_000, `"property%d":{"type":"string","minLength":9}`) + `}}`,
+		"large and repeated":     `{"type":"array","minItems":1000,"items":{"type":"object","properties":{` + times(5_000, `"p%d":{}`) + `}}}`,
+		"larger than the bound":  `{"type":"array","minItems":1000,"items":{"const":[` + times(300_000, `%d`) + `]}}`,
+	}
+}
+
+// TestBombs sends each schema as a response format and as the parameters of a function.
+// The response is valid JSON that fits the document, or an error that names a place, and
+// the request allocates no more than the bound.
+func TestBombs(t *testing.T) { //nolint:paralleltest // It measures what the process allocates.
+	const bound = 256 << 20
+	e := emulator.New(emulator.Config{OnViolation: func(err error) { t.Error(err) }})
+	for name, schema := range bombs() {
+		for where, body := range map[string]string{
+			"format":   `{"model":"m","inputs":"Say 7","completion_args":{"response_format":{"type":"json_schema","json_schema":{"name":"s","schema":` + schema + `}}}}`,
+			"function": `{"model":"m","inputs":"weather","tools":[{"type":"function","function":{"name":"weather","parameters":` + schema + `}}]}`,
+		} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			began := time.Now()
+			w := direct(t.Context(), e, http.MethodPost, "/v1/conversations", body)
+			took := time.Since(began)
+			runtime.ReadMemStats(&after)
+			allocated := after.TotalAlloc - before.TotalAlloc
+			if os.Getenv("BOMBS") != "" {
+				t.Logf("%-24s %-8s %4d  %6.1f MB  %6d ms %.170s", name, where, w.Code, float64(allocated)/(1<<20), took.Milliseconds(), w.Body.String())
+			}
+			if allocated > bound {
+				t.Errorf("%s, %s: %d MiB were allocated, want at most %d", name, where, allocated>>20, bound>>20)
+			}
+			if w.Code == http.StatusOK {
+				continue
+			}
+			if place := map[string]string{"format": "/completion_args/response_format/json_schema/schema", "function": "/tools/0/function/parameters"}[where]; w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), place) {
+				t.Errorf("%s, %s: %d %.300s", name, where, w.Code, w.Body)
+			}
+		}
+	}
+}
