@@ -27,7 +27,7 @@ func (e api) CreateAgent(_ http.ResponseWriter, r *http.Request) {
 		Model: request.Model, Name: request.Name, Description: request.Description, Instructions: request.Instructions,
 		Tools: request.Tools, CompletionArgs: request.CompletionArgs, Guardrails: request.Guardrails,
 		Handoffs: request.Handoffs, Metadata: request.Metadata, VersionMessage: request.VersionMessage,
-	}, len(x.body))
+	}, keptMemory(x.body))
 	e.store.agents.add(a.id, a) // Under one lock with its id, so that ids are in order.
 	view := a.view(a.current)
 	e.store.mu.Unlock()
@@ -63,7 +63,8 @@ func (e api) UpdateAgent(_ http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	e.change(r, id, func(a *agent) (any, *failure) {
-		a.add(updated(*a.version(a.current), request), len(x.body))
+		version := updated(*a.version(a.current), request)
+		a.add(version, keptMemory(x.body)+memoryOf(encode(version.CompletionArgs))) // All else is shared with the last.
 		e.store.agents.weigh(a.id)
 		return a.view(a.current), nil
 	})

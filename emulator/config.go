@@ -101,10 +101,16 @@ const (
 	MaxAgents        = 10_000
 	MaxVersions      = 1_000
 	MaxEntries       = 10_000
-	// MaxKeptBytes is of all conversations, and once more of all agents: the bytes of the
-	// requests that made them and of the outputs, as JSON. In memory it may be several
-	// times that.
+	// MaxKeptBytes is the most memory of all conversations, and once more of all agents. It
+	// is estimated from the requests that made them and from the outputs: the bytes of the
+	// JSON, 80 for each value in it, and 2 KiB for each request.
 	MaxKeptBytes = 256 << 20
+
+	// MaxInFlight is the most requests that are served at one time, MaxInFlightBytes the
+	// most memory for their content and their outputs, estimated likewise. What is beyond
+	// these is answered 503. A stream that waits for its client takes about 64 KiB more.
+	MaxInFlight      = 10_000
+	MaxInFlightBytes = 512 << 20
 )
 
 func (c Config) limit(model string) Limit {

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"iter"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,22 +18,33 @@ const (
 )
 
 // words cuts a text into words, each with the white space before it; white space at
-// the end is a word of its own. Together they are the text.
-func words(text string) []string {
-	var list []string
-	start, inWord := 0, false
-	for i, r := range text {
-		space := unicode.IsSpace(r)
-		if space && inWord {
-			list = append(list, text[start:i])
-			start = i
+// the end is a word of its own. Together they are the text. A stream that nobody reads
+// waits in the midst of them, so they are not made into a list.
+func words(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start, inWord := 0, false
+		for i, r := range text {
+			space := unicode.IsSpace(r)
+			if space && inWord {
+				if !yield(text[start:i]) {
+					return
+				}
+				start = i
+			}
+			inWord = !space
 		}
-		inWord = !space
+		if start < len(text) {
+			yield(text[start:])
+		}
 	}
-	if start < len(text) {
-		list = append(list, text[start:])
+}
+
+func countWords(text string) int {
+	n := 0
+	for range words(text) {
+		n++
 	}
-	return list
+	return n
 }
 
 // wordTokens is the number of tokens of one of the words: one for 3.5 characters, or
@@ -44,7 +56,7 @@ func wordTokens(word string) int {
 
 func countText(text string) int {
 	n := 0
-	for _, word := range words(text) {
+	for word := range words(text) {
 		n += wordTokens(word)
 	}
 	return n
@@ -53,7 +65,7 @@ func countText(text string) int {
 // cutText cuts a text after so many tokens.
 func cutText(text string, most int) string {
 	end := 0
-	for _, word := range words(text) {
+	for word := range words(text) {
 		n := wordTokens(word)
 		if n > most {
 			return text[:end] + cutWord(word, most)

@@ -71,11 +71,23 @@
 //
 // All in memory, and at most [MaxConversations] conversations, [MaxAgents] agents,
 // [MaxVersions] versions of an agent, [MaxEntries] entries of a conversation,
-// [MaxKeptBytes] of the JSON of conversations and as many of agents, [MaxRecorded]
+// [MaxKeptBytes] of memory for conversations and as much for agents, [MaxRecorded]
 // requests and [MaxRecordedBodies] of their bodies, each at most [MaxRecordedBody] bytes,
 // and 1,000 models that are counted one by one. The oldest conversations, agents,
 // versions and requests give way to new ones, and to others that grow; a conversation
-// that is full by itself refuses more; models beyond are counted together.
+// that is full by itself refuses more; models beyond are counted together. Of a model's
+// name the first [MaxRecordedText] bytes count.
+//
+// At most [MaxInFlight] requests are served at one time, which hold at most
+// [MaxInFlightBytes] for their contents and outputs; more are answered 503. So the
+// emulator takes at most about 1.2 GiB for what it keeps, records and has in flight, and 64
+// KiB for each stream that waits for its client: 2,000 streams of which nobody reads take
+// less than 160 MiB, and 22,000 short conversations, of which 10,000 are kept, 20 MiB.
+//
+// A client has 10 s for the header of a request, 10 s for each next part of its content
+// and a minute for all of that. A client that reads nothing of a response for a minute is
+// cut off. The first and a bound of 2 minutes on connections without a request apply to a
+// [Server]; another server that has the handler must set its own.
 //
 // # What it does not do
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type Emulator struct {
 	plan     *plan
 	journal  *journal
 	store    *store
+	inFlight *inFlight
 	door     *door // nil where the listener is another's
 }
 
@@ -60,6 +62,7 @@ func newEmulator(cfg Config, door *door) *Emulator {
 		plan:     newPlan(cfg),
 		journal:  newJournal(),
 		store:    newStore(),
+		inFlight: newInFlight(),
 		door:     door,
 	}
 	e.routes = server.HandlerWithOptions(api{e}, server.StdHTTPServerOptions{
@@ -80,17 +83,25 @@ var _ server.ServerInterface = api{}
 // [http.Server] has received, as in a test with httptest.NewRequest, may also have the
 // Host "example.com" or one without a dot.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w, r, ended := limitTime(w, r)
+	defer ended()
 	if why := e.access.check(r); why != "" {
 		control{e: e, w: w}.refuse(http.StatusForbidden, why)
 		return
 	}
+	held := e.inFlight.enter()
+	if held == nil {
+		control{e: e, w: w}.reply(errBusy.status, errBusy.body)
+		return
+	}
+	defer held.leave()
 	if e.cfg.Control && strings.HasPrefix(r.URL.Path+"/", controlPath) {
 		e.serveControl(w, r)
 		return
 	}
 	x := &exchange{
 		ResponseWriter: w, method: r.Method, path: r.URL.Path, escapedPath: r.URL.EscapedPath(), query: r.URL.RawQuery,
-		key: keyOf(r), records: e.cfg.Control, arrived: time.Now(),
+		key: keyOf(r), records: e.cfg.Control, arrived: time.Now(), held: held,
 	}
 	e.journal.begin()
 	defer e.journal.end(x)
@@ -119,14 +130,9 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 		refused.write(e, x)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			errTooLarge.write(e, x)
-		} else {
-			errUnreadable.write(e, x)
-		}
+	body, refused := x.read(r.Body)
+	if refused != nil {
+		refused.write(e, x)
 		return
 	}
 	x.body = body
@@ -151,6 +157,23 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.routes.ServeHTTP(w, r)
+}
+
+// read returns the content of a request.
+func (x *exchange) read(content io.ReadCloser) ([]byte, *failure) {
+	body, err := io.ReadAll(http.MaxBytesReader(x.out, heldBody{content, x.held}, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, errTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errSlow
+	case err != nil && !errors.Is(err, errBusyRead):
+		return nil, errUnreadable
+	case err != nil || !x.held.hold(memoryOf(body)-len(body)):
+		return nil, errBusy
+	}
+	return body, nil
 }
 
 // keyOf returns the key that a request carries, whatever the scheme.
@@ -190,8 +213,8 @@ func (e *Emulator) unrouted(r *http.Request) *failure {
 // admit asks the gate; it answers the request itself, and returns false, when the
 // answer is no.
 func (e *Emulator) admit(x *exchange, model string, tools []generated.Tool) bool {
-	x.model, x.judged, x.tools = model, true, toolNames(tools)
-	x.refused = e.gate.admit(model, x.tools, x.arrived)
+	x.model, x.judged, x.tools = e.counted(model), true, toolNames(tools)
+	x.refused = e.gate.admit(x.model, x.tools, x.arrived)
 	e.journal.judge(x)
 	if x.refused == nil {
 		return true
@@ -199,6 +222,15 @@ func (e *Emulator) admit(x *exchange, model string, tools []generated.Tool) bool
 	e.limitHeaders(x)
 	tooMany(x.refused, e.cfg.RetryAfter).write(e, x)
 	return false
+}
+
+// counted returns the name by which a model is counted and recorded. Names are the
+// client's to choose, and stay in memory.
+func (e *Emulator) counted(model string) string {
+	if _, named := e.cfg.Limits[model]; named {
+		return model
+	}
+	return cut(model, MaxRecordedText)
 }
 
 // manage admits a call that runs no model.

@@ -42,7 +42,8 @@ type exchange struct {
 	fault   *strike // that struck; nil for none
 	aborted bool    // whether net/http has to cut the connection
 
-	status int // 0 while no reply has begun
+	status int    // 0 while no reply has begun
+	held   *share // of what is in flight
 }
 
 // name is the operation's name, the streamed twins being operations of their own.
@@ -92,8 +93,11 @@ func (x *exchange) Write(p []byte) (int, error) {
 // Unwrap is for [http.ResponseController].
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
+// FlushError is for [http.ResponseController].
+func (x *exchange) FlushError() error { return http.NewResponseController(x.ResponseWriter).Flush() }
+
 // Flush and Hijack are for hooks that look for [http.Flusher] and [http.Hijacker].
-func (x *exchange) Flush() { _ = http.NewResponseController(x.ResponseWriter).Flush() }
+func (x *exchange) Flush() { _ = x.FlushError() }
 
 // Hijack takes over the connection, where that is possible.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -116,6 +120,13 @@ func (x *exchange) recordedBody() string {
 	if !x.records {
 		return ""
 	}
-	text := x.blot(string(x.body[:min(len(x.body), MaxRecordedBody+len(x.key))]))
-	return strings.ToValidUTF8(text[:min(len(text), MaxRecordedBody)], "")
+	return cut(x.blot(string(x.body[:min(len(x.body), MaxRecordedBody+len(x.key))])), MaxRecordedBody)
+}
+
+// cut returns the start of a text, in as much memory as that needs.
+func cut(text string, most int) string {
+	if len(text) > most {
+		text = strings.Clone(text[:most])
+	}
+	return strings.ToValidUTF8(text, "")
 }

@@ -43,6 +43,7 @@ var (
 	errUnauthorized = detail(http.StatusUnauthorized, "Unauthorized")
 	errInvalidKey   = &failure{status: http.StatusUnauthorized, body: `{"detail":"Invalid API Key"}` + "\n"}
 	errUnreadable   = detail(http.StatusBadRequest, "There was an error parsing the body")
+	errSlow         = detail(http.StatusBadRequest, "The request's content did not come in time")
 	errTooLarge     = apiError(http.StatusRequestEntityTooLarge, "Request body is larger than 32 MiB", "invalid_request_error", "3000")
 
 	errNotFound       = notFound("Not Found")

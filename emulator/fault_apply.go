@@ -51,7 +51,7 @@ func (e *Emulator) strike(x *exchange, r *http.Request) bool {
 // instead answers with a fault's status.
 func (e *Emulator) instead(x *exchange, kind traits, peeked peeked) {
 	if kind.refused != nil {
-		x.judged, x.refused, x.model = true, kind.refused, e.modelOf(x, peeked)
+		x.judged, x.refused, x.model = true, kind.refused, e.counted(e.modelOf(x, peeked))
 		e.journal.judge(x)
 	}
 	reply := *kind.reply

@@ -12,7 +12,7 @@ import (
 
 // functionCall returns the call of a function that the prompt asks for.
 func functionCall(ctx context.Context, p Prompt) (entries []generated.Entry, ok bool, err error) {
-	if p.Args.ToolChoice == generated.ToolChoiceEnumNone {
+	if p.Args.ToolChoice == generated.ToolChoiceEnumNone || len(p.Tools) == 0 {
 		return nil, false, nil
 	}
 	text := p.Text()

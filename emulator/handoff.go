@@ -15,6 +15,7 @@ const mostHandoffs = 16
 // turn is what a call came to: the outputs of all agents that had a part in it.
 type turn struct {
 	outputs []generated.Entry
+	bytes   int                             // the memory of the outputs
 	prompt  int                             // tokens that were read
 	usage   generated.ConversationUsageInfo // of all, as counted or as the model says
 	err     error
@@ -117,6 +118,9 @@ func (e *Emulator) heir(entries []generated.Entry) (generated.Agent, bool) {
 // handOver hands the conversation to the agent whose name or description shares a word
 // with the prompt; not to one that has handed it on since the user's last message.
 func handOver(p Prompt) ([]generated.Entry, bool) {
+	if len(p.Handoffs) == 0 {
+		return nil, false
+	}
 	var before []string
 	for _, entry := range slices.Backward(slices.Concat(p.History, p.Inputs)) {
 		if h, ok := entry.Value().(generated.AgentHandoffEntry); ok {

@@ -62,7 +62,8 @@ func (s Stats) Total() ModelStats {
 // Recorded is one request that was served. It has nothing of its headers, and a key of
 // 8 characters or more is blotted out where else the request has it.
 type Recorded struct {
-	// Method and Path are of the request; the path is decoded.
+	// Method and Path are of the request, at most the first [MaxRecordedText] bytes each, as
+	// of Query and Model; the path is decoded.
 	Method string `json:"method"`
 	Path   string `json:"path"`
 	// Query is what is behind the question mark, as it was sent.
@@ -94,11 +95,13 @@ type Recorded struct {
 
 // MaxRecorded is the most requests that an emulator remembers, MaxRecordedBodies the
 // most bodies, MaxRecordedBody the most bytes of one; older ones are forgotten, but
-// stay in the [Stats].
+// stay in the [Stats]. Of method, path, query and model, the first MaxRecordedText bytes
+// each are recorded. All of it takes at most 150 MiB of memory.
 const (
 	MaxRecorded       = 10_000
 	MaxRecordedBodies = 1_000
 	MaxRecordedBody   = 64 << 10
+	MaxRecordedText   = 2 << 10
 )
 
 // journal keeps the statistics and the requests.
@@ -183,7 +186,7 @@ func (j *journal) key(name string) string {
 
 func (j *journal) end(x *exchange) {
 	entry := Recorded{
-		Method: x.method, Path: x.blot(x.path), Query: x.blot(x.query), Body: x.recordedBody(), Operation: x.name(), Model: x.model, Status: x.status,
+		Method: cut(x.method, MaxRecordedText), Path: cut(x.blot(x.path), MaxRecordedText), Query: cut(x.blot(x.query), MaxRecordedText), Body: x.recordedBody(), Operation: x.name(), Model: x.model, Status: x.status,
 		RequestID: x.id, Admitted: x.judged && x.refused == nil, Tokens: x.tokens, Arrived: x.arrived, Done: time.Now(),
 	}
 	if x.fault != nil {

@@ -30,7 +30,7 @@ func deltas(output generated.Entry) int {
 		}
 		return n
 	case generated.FunctionCallEntry:
-		return 1 + len(words(string(v.Arguments)))
+		return 1 + countWords(string(v.Arguments))
 	case generated.ToolExecutionEntry:
 		return min(1, len(v.Arguments))
 	default:
@@ -38,4 +38,4 @@ func deltas(output generated.Entry) int {
 	}
 }
 
-func textDeltas(text string) int { return max(1, len(words(text))) }
+func textDeltas(text string) int { return max(1, countWords(text)) }

@@ -58,7 +58,7 @@ func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
 	}
 	now := timestamp()
 	c := &conversation{
-		bytes: len(x.body),
+		bytes: keptMemory(x.body),
 		view: generated.Conversation{
 			Object: "conversation", ID: newID(conversationID), CreatedAt: now, UpdatedAt: now,
 			Name: request.Name, Description: request.Description, Metadata: request.Metadata,
@@ -111,7 +111,7 @@ func (e api) AppendConversation(_ http.ResponseWriter, r *http.Request, id strin
 	}
 	if request.Store == nil || *request.Store {
 		call.keep = func(added []generated.Entry, bytes int) {
-			e.extend(id, request.ToolConfirmations, added, len(x.body)+bytes)
+			e.extend(id, request.ToolConfirmations, added, keptMemory(x.body)+bytes)
 		}
 	}
 	e.execute(r, call)
@@ -139,7 +139,7 @@ func (e api) RestartConversation(_ http.ResponseWriter, r *http.Request, id stri
 		return
 	}
 	now := timestamp()
-	c := &conversation{view: old.view, own: old.own, bytes: old.bytes + len(x.body)}
+	c := &conversation{view: old.view, own: old.own, bytes: old.bytes + keptMemory(x.body)}
 	c.view.ID, c.view.CreatedAt, c.view.UpdatedAt = newID(conversationID), now, now
 	if request.Metadata != nil {
 		c.view.Metadata = request.Metadata
@@ -273,6 +273,11 @@ func (e *Emulator) execute(r *http.Request, call run) {
 		failed(t.err).write(e, x)
 		return
 	}
+	t.bytes = memoryOf(encode(t.outputs))
+	if !x.held.hold(t.bytes) {
+		errBusy.write(e, x)
+		return
+	}
 	if x.stream {
 		s := stream{e: e, x: x, ctx: ctx}
 		s.play(call, t)
@@ -282,7 +287,7 @@ func (e *Emulator) execute(r *http.Request, call run) {
 		return
 	}
 	call.open()
-	e.settle(x, call, t.outputs, t.usage)
+	e.settle(x, call, t, t.outputs, t.usage)
 	e.limitHeaders(x)
 	e.ok(x, wireResponse{
 		responseFields: responseFields{
@@ -293,14 +298,14 @@ func (e *Emulator) execute(r *http.Request, call run) {
 	})
 }
 
-// settle charges for what a call produced and keeps that.
-func (e *Emulator) settle(x *exchange, call run, outputs []generated.Entry, usage generated.ConversationUsageInfo) {
+// settle charges for what of its outputs a call has sent, and keeps that.
+func (e *Emulator) settle(x *exchange, call run, t turn, outputs []generated.Entry, usage generated.ConversationUsageInfo) {
 	x.tokens = usage.TotalTokens
 	e.gate.charge(x.model, time.Now(), x.tokens)
 	e.gate.chargeTools(usage.Connectors, time.Now())
 	e.journal.charge(x.model, x.tokens)
 	if call.keep != nil {
-		call.keep(slices.Concat(call.inputs, outputs), len(encode(outputs)))
+		call.keep(slices.Concat(call.inputs, outputs), t.bytes)
 	}
 }
 

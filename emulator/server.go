@@ -6,14 +6,13 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 )
 
 // Server is an emulator that listens.
 type Server struct {
 	*Emulator
 
-	http   http.Server
+	http   *http.Server
 	url    string
 	served chan struct{}      // closed when no more connections are accepted
 	cancel context.CancelFunc // ends all requests
@@ -42,11 +41,8 @@ func Listen(address string, cfg Config) (*Server, error) {
 		served:   make(chan struct{}),
 		cancel:   cancel,
 	}
-	s.http = http.Server{
-		Handler:           http.HandlerFunc(s.serveCall),
-		ReadHeaderTimeout: 10 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
+	s.http = newHTTPServer(http.HandlerFunc(s.serveCall))
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	go func() {
 		defer close(s.served)
 		_ = s.http.Serve(door) // It always ends with an error: that it was closed.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -51,10 +50,10 @@ func (s *stream) play(call run, t turn) {
 		}
 	}
 	if err != nil {
-		s.e.settle(s.x, call, sent, usageOf(t.prompt, sent))
+		s.e.settle(s.x, call, t, sent, usageOf(t.prompt, sent))
 		return
 	}
-	s.e.settle(s.x, call, sent, t.usage)
+	s.e.settle(s.x, call, t, sent, t.usage)
 	if t.err != nil {
 		_ = s.send(errorEvent(t.err)) // It is the last event either way.
 		return
@@ -166,14 +165,14 @@ func (s *stream) text(m generated.MessageOutputEntry, index int, text string) (s
 	if text == "" {
 		return "", s.delta(m, index, generated.NewTextContent(""))
 	}
-	var sent strings.Builder
-	for _, word := range words(text) {
+	sent := 0 // bytes
+	for word := range words(text) {
 		if err := s.delta(m, index, generated.NewTextContent(word)); err != nil {
-			return sent.String(), err
+			return text[:sent], err
 		}
-		sent.WriteString(word)
+		sent += len(word)
 	}
-	return sent.String(), nil
+	return text, nil
 }
 
 func (s *stream) delta(m generated.MessageOutputEntry, index int, content generated.MessageContent) error {
@@ -188,20 +187,26 @@ func (s *stream) delta(m generated.MessageOutputEntry, index int, content genera
 
 // functionCall sends a call, its arguments behind an empty first delta.
 func (s *stream) functionCall(call generated.FunctionCallEntry) (sent string, started bool, err error) {
-	for _, part := range append([]string{""}, words(string(call.Arguments))...) {
-		err := s.sendDelta(wireCall{
+	delta := func(part string) error {
+		return s.sendDelta(wireCall{
 			callFields: callFields{
 				CreatedAt: timestamp(), ID: call.ID, Model: call.Model, AgentID: call.AgentID, Name: call.Name,
 				ToolCallID: call.ToolCallID, Arguments: part, ConfirmationStatus: call.ConfirmationStatus,
 			},
 			OutputIndex: s.index,
 		})
-		if err != nil {
-			return sent, started, err
-		}
-		sent, started = sent+part, true
 	}
-	return sent, true, nil
+	if err := delta(""); err != nil {
+		return "", false, err
+	}
+	arguments := string(call.Arguments)
+	for part := range words(arguments) {
+		if err := delta(part); err != nil {
+			return sent, true, err
+		}
+		sent = arguments[:len(sent)+len(part)]
+	}
+	return arguments, true, nil
 }
 
 func (s *stream) toolExecution(run generated.ToolExecutionEntry) (started bool, err error) {

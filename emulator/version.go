@@ -23,7 +23,14 @@ type agent struct {
 	aliases  map[string]generated.AgentAliasResponse
 }
 
-func (a *agent) size() int { return a.bytes }
+func (a *agent) size() int {
+	const added = 256 // of times and the map
+	size := a.bytes
+	for name := range a.aliases {
+		size += added + len(name)
+	}
+	return size
+}
 
 // add makes a version, which a request of so many bytes has, the newest and the current
 // one. The oldest give way where they are too many or too large.
@@ -173,6 +180,7 @@ func (e api) CreateAgentVersionAlias(_ http.ResponseWriter, r *http.Request, id 
 		}
 		alias.Version, alias.UpdatedAt = params.Version, now
 		a.aliases[params.Alias] = alias
+		e.store.agents.weigh(a.id)
 		return alias, nil
 	})
 }
@@ -192,6 +200,7 @@ func (e api) DeleteAgentVersionAlias(_ http.ResponseWriter, r *http.Request, id 
 			return nil, errNoAlias
 		}
 		delete(a.aliases, params.Alias)
+		e.store.agents.weigh(a.id)
 		return nil, nil
 	})
 }

@@ -74,10 +74,12 @@ While it runs (with -control), below the address it prints:
 func kept() string {
 	return fmt.Sprintf(`
 All is kept in memory: at most %d conversations and %d agents, each kind of at most
-%d MiB as JSON; %d versions of an agent; %d requests that were served, and the
-bodies of %d. The oldest give way. A conversation of %d entries is full.
+%d MiB; %d versions of an agent; %d requests that were served, and the bodies of
+%d. The oldest give way. A conversation of %d entries is full. More than %d
+requests at one time, or %d MiB of them, are answered 503. A client that stops
+sending a request for 10 s, or reading a response for a minute, is cut off.
 `, emulator.MaxConversations, emulator.MaxAgents, emulator.MaxKeptBytes>>20, emulator.MaxVersions,
-		emulator.MaxRecorded, emulator.MaxRecordedBodies, emulator.MaxEntries)
+		emulator.MaxRecorded, emulator.MaxRecordedBodies, emulator.MaxEntries, emulator.MaxInFlight, emulator.MaxInFlightBytes>>20)
 }
 
 const ending = `
