@@ -76,7 +76,33 @@ func bombs() map[string]string {
 		"many types":             `{"type":"array","minItems":1000,"items":{"type":[` + times(60_000, `%d`) + `]}}`,
 		"large":                  `{"type":"object","properties":{` + times(20_000, `"property%d":{"type":"string","minLength":9}`) + `}}`,
 		"large and repeated":     `{"type":"array","minItems":1000,"items":{"type":"object","properties":{` + times(5_000, `"p%d":{}`) + `}}}`,
-		"larger than the bound":  `{"type":"array","minItems":1000,"items":{"const":[` + times(300_000, `%d`) + `]}}`,
+		"larger than the bound":  `{"type":"array","minItems":1000,"items":{"const":[` + times(9_000, `"a long text %08d, and more of it"`) + `]}}`,
+	}
+}
+
+// TestWrongContent sends as many wrong values as a request may have, and more. The
+// response reports some of them.
+func TestWrongContent(t *testing.T) { //nolint:paralleltest // It measures what the process allocates.
+	const bound = 1 << 30
+	e := emulator.New(emulator.Config{OnViolation: func(err error) { t.Error(err) }})
+	for _, test := range []struct {
+		count  int
+		input  string
+		status int
+	}{
+		{65_000, `1`, http.StatusUnprocessableEntity},
+		{21_000, `{"type":"x"}`, http.StatusUnprocessableEntity},
+		{70_000, `1`, http.StatusRequestEntityTooLarge},
+		{4_000_000, `1`, http.StatusRequestEntityTooLarge},
+	} {
+		body := `{"model":"m","inputs":[` + strings.Repeat(test.input+",", test.count-1) + test.input + `]}`
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		w := direct(t.Context(), e, http.MethodPost, "/v1/conversations", body)
+		runtime.ReadMemStats(&after)
+		if allocated := after.TotalAlloc - before.TotalAlloc; w.Code != test.status || allocated > bound || w.Body.Len() > 1<<20 {
+			t.Errorf("%d of %s: status %d, %d bytes, %d MiB allocated: %.200s", test.count, test.input, w.Code, w.Body.Len(), allocated>>20, w.Body)
+		}
 	}
 }
 

@@ -79,8 +79,9 @@
 // name the first [MaxRecordedText] bytes count.
 //
 // At most [MaxInFlight] requests are served at one time, which hold at most
-// [MaxInFlightBytes] for their contents and outputs; more are answered 503. So the
-// emulator takes at most about 1.2 GiB for what it keeps, records and has in flight, and 64
+// [MaxInFlightBytes] for their contents and outputs; more are answered 503. The content of
+// a request has at most 32 MiB, and 65,536 values; more is answered 413. So the emulator
+// takes at most about 1.2 GiB for what it keeps, records and has in flight, and 64
 // KiB for each stream that waits for its client: 2,000 streams of which nobody reads take
 // less than 160 MiB, and 22,000 short conversations, of which 10,000 are kept, 20 MiB.
 //

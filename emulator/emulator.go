@@ -140,7 +140,11 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 		errNotFound.write(e, x) // The generated routes would redirect; the service does not.
 		return
 	}
-	op, found := e.contract.CheckRequest(r, body)
+	var op *contract.Operation
+	var found []contract.Violation
+	if !x.held.check(r.Context(), func() { op, found = e.contract.CheckRequest(r, body) }) {
+		return
+	}
 	if op == nil {
 		e.unrouted(r).write(e, x)
 		return
@@ -166,6 +170,8 @@ func (x *exchange) read(content io.ReadCloser) ([]byte, *failure) {
 	switch {
 	case errors.As(err, &large):
 		return nil, errTooLarge
+	case err == nil && valuesIn(body) > maxValues:
+		return nil, errTooMany
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, errSlow
 	case err != nil && !errors.Is(err, errBusyRead):

@@ -46,6 +46,8 @@ var (
 	errSlow         = detail(http.StatusBadRequest, "The request's content did not come in time")
 	errTooLarge     = apiError(http.StatusRequestEntityTooLarge, "Request body is larger than 32 MiB", "invalid_request_error", "3000")
 
+	errTooMany = apiError(http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body has more than %d values", maxValues), "invalid_request_error", "3000")
+
 	errNotFound       = notFound("Not Found")
 	errNoConversation = notFound("Conversation not found")
 	errNoEntry        = notFound("Entry not found")

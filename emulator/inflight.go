@@ -1,21 +1,47 @@
 package emulator
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"sync"
 )
 
 // inFlight counts the requests that are being served and the memory that they hold.
 type inFlight struct {
 	maxRequests, maxBytes int
+	checks                chan struct{} // holds one for each request that is being checked
 
 	mu              sync.Mutex
 	requests, bytes int
 }
 
-func newInFlight() *inFlight { return &inFlight{maxRequests: MaxInFlight, maxBytes: MaxInFlightBytes} }
+func newInFlight() *inFlight {
+	const maxChecks = 4
+	return &inFlight{
+		maxRequests: MaxInFlight, maxBytes: MaxInFlightBytes, checks: make(chan struct{}, min(maxChecks, runtime.GOMAXPROCS(0))),
+	}
+}
+
+// maxValues is the most values in the content of a request: reporting what is wrong with
+// all of them takes kilobytes for each.
+const maxValues = 1 << 16
+
+// check runs a check of a request against the document, which for a large one that is
+// wrong takes much memory: so few run at one time. It returns false for a client that has
+// left before.
+func (s *share) check(ctx context.Context, run func()) bool {
+	select {
+	case s.of.checks <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	defer func() { <-s.of.checks }()
+	run()
+	return true
+}
 
 // share is what one request holds of it. It belongs to the goroutine that serves the
 // request.
@@ -77,7 +103,12 @@ func (b heldBody) Read(p []byte) (int, error) {
 // those of the Go value that each element and each member becomes.
 func memoryOf(text []byte) int {
 	const value = 80
-	memory, inString, escaped := len(text), false, false
+	return len(text) + value*valuesIn(text)
+}
+
+// valuesIn returns about how many values there are in JSON.
+func valuesIn(text []byte) int {
+	values, inString, escaped := 0, false, false
 	for _, c := range text {
 		switch {
 		case escaped:
@@ -87,10 +118,10 @@ func memoryOf(text []byte) int {
 		case c == '"':
 			inString = !inString
 		case !inString && (c == ',' || c == '{' || c == '['):
-			memory += value
+			values++
 		}
 	}
-	return memory
+	return values
 }
 
 // keptMemory is that of a request whose contents are kept: ids and times are added.

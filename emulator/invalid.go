@@ -54,6 +54,8 @@ func unreadable(value generated.Mismatch) *failure {
 func invalid(found []contract.Violation, r *http.Request, body []byte) *failure {
 	var root any
 	_ = json.Unmarshal(body, &root) // What is no JSON is reported as such.
+	const most = 100                // More tell nothing new.
+	found = found[:min(len(found), most)]
 	list := make([]fieldError, len(found))
 	for i, v := range found {
 		list[i] = translate(v)
