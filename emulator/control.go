@@ -14,6 +14,9 @@ const controlPath = "/_emulator/"
 // what it has seen, and the faults are those of [Config.Faults] again. A request that is
 // being served is not disturbed; what it stores is gone, what it uses counts anew.
 func (e *Emulator) Reset() {
+	if e.isZero() {
+		return
+	}
 	e.store.reset()
 	e.gate.reset()
 	e.journal.reset()

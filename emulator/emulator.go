@@ -17,7 +17,7 @@ import (
 )
 
 // Emulator is the API as an [http.Handler]. It is safe for concurrent use. Make one
-// with [New]; the zero value is of no use.
+// with [New]. The zero value responds to each request with status 500 and the reason.
 type Emulator struct {
 	cfg      Config            // without its key
 	isKey    func(string) bool // a function, as no printer looks into one; nil takes any key
@@ -83,6 +83,10 @@ var _ server.ServerInterface = api{}
 // [http.Server] has received, as in a test with httptest.NewRequest, may also have the
 // Host "example.com" or one without a dot.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e.isZero() {
+		http.Error(w, errNoEmulator.Error(), http.StatusInternalServerError)
+		return
+	}
 	w, r, ended := limitTime(w, r)
 	defer ended()
 	if why := e.access.check(r); why != "" {

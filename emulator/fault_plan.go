@@ -112,12 +112,20 @@ func (f Fault) clone() Fault {
 }
 
 // Faults returns the faults that are in force.
-func (e *Emulator) Faults() []Fault { return e.plan.faults() }
+func (e *Emulator) Faults() []Fault {
+	if e.isZero() {
+		return nil
+	}
+	return e.plan.faults()
+}
 
 // SetFaults puts other faults in place of those in force, for requests that come from
 // now on; none leaves the emulator without. Their counts begin at 0. It changes
 // nothing when one makes no sense.
 func (e *Emulator) SetFaults(list ...Fault) error {
+	if e.isZero() {
+		return errNoEmulator
+	}
 	if err := validateFaults(list); err != nil {
 		return err
 	}

@@ -214,6 +214,9 @@ func (j *journal) end(x *exchange) {
 
 // Stats returns what the emulator has seen so far.
 func (e *Emulator) Stats() Stats {
+	if e.isZero() {
+		return Stats{}
+	}
 	e.journal.mu.Lock()
 	defer e.journal.mu.Unlock()
 	s := e.journal.stats
@@ -227,6 +230,9 @@ func (e *Emulator) Stats() Stats {
 // Requests returns the last [MaxRecorded] requests that have been served, in order
 // of arrival.
 func (e *Emulator) Requests() []Recorded {
+	if e.isZero() {
+		return nil
+	}
 	e.journal.mu.Lock()
 	list := slices.Clone(e.journal.requests)
 	e.journal.mu.Unlock()

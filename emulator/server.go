@@ -60,12 +60,20 @@ func reachable(listening net.Addr) string {
 }
 
 // URL returns where the server is, as "http://127.0.0.1:40123".
-func (s *Server) URL() string { return s.url }
+func (s *Server) URL() string {
+	if s.isZero() {
+		return ""
+	}
+	return s.url
+}
 
 // Close stops the server: it cuts all connections and returns when no request is
 // being served any more. Calling it again does nothing. A [Config.Intercept] or
 // [Config.Model] must not call it.
 func (s *Server) Close() error {
+	if s.isZero() {
+		return errNoServer
+	}
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -79,6 +87,9 @@ func (s *Server) Close() error {
 // Shutdown stops the server when the requests that are being served have ended, or
 // cuts them off when the context ends, whose error it returns then.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if s.isZero() {
+		return errNoServer
+	}
 	err := s.http.Shutdown(ctx)
 	if closed := s.Close(); err == nil {
 		err = closed
