@@ -84,7 +84,7 @@ fuzz: ## fuzz what comes from outside for FUZZTIME (60s) a target, the rest for 
 	done
 
 .PHONY: soak
-soak: ## 500 callers, faults and changing limits for MINUTES (3): do all books agree?
+soak: ## 2,000 calls through a fault proxy, then 500 callers under changing limits for MINUTES (3): does all accounting agree?
 	$(needs_c)
 	go run -race ./internal/soak -minutes $(MINUTES) -seed $(SEED)
 

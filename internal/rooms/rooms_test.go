@@ -39,6 +39,7 @@ func TestImportsPointDownwards(t *testing.T) {
 		"emulator":                    {"generated", "internal/server", "contract", "openapi"},
 		"contract":                    {"openapi"},
 		"internal/estimate":           {},
+		"internal/faultproxy":         {},
 		"internal/server":             {"generated"},
 	} {
 		t.Run(room, func(t *testing.T) {
