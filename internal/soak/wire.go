@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -42,6 +43,9 @@ const (
 	// the last call has returned.
 	endTimeout = 20 * time.Second
 
+	// One of so many calls is made after the shutdown of the client has begun.
+	lastCalls = 16
+
 	// hangTimeout is how long a leg may take. It takes some seconds.
 	hangTimeout = 2 * time.Minute
 )
@@ -55,6 +59,7 @@ type wire struct {
 	server    *http.Server
 	transport *http.Transport
 	made      []*wireCall // By number, from 0. Each worker writes its own elements.
+	shut      atomic.Bool // Shutdown has returned
 }
 
 // soakWire has the client make its calls through the fault proxy, over both versions of
@@ -143,6 +148,9 @@ func (w *wire) run(seed uint64) {
 		worker := &worker{account: w.account, number: i, random: rand.New(rand.NewPCG(seed, uint64(i)))}
 		all.Go(func() {
 			for n := int(next.Add(1)) - 1; n < w.calls; n = int(next.Add(1)) - 1 {
+				if n == w.calls-w.calls/lastCalls {
+					all.Go(w.shutDown)
+				}
 				w.made[n] = w.call(worker, n)
 			}
 		})
@@ -150,12 +158,19 @@ func (w *wire) run(seed uint64) {
 	all.Wait()
 }
 
+// shutDown shuts the client down while the last calls are made.
+func (w *wire) shutDown() {
+	ctx, cancel := context.WithTimeout(context.Background(), wirePatience)
+	defer cancel()
+	if err := w.client.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		w.ledger.find("Shutdown: %v", err)
+	}
+	w.shut.Store(true)
+}
+
 // end ends the client, the proxy and the server, and checks what they counted.
 func (w *wire) end() {
 	w.awaitEnds()
-	// A shutdown of the client belongs before awaitEnds, while streams are still open: it
-	// must return when all calls have ended, or when its context ends.
-	w.client.Close()
 	w.transport.CloseIdleConnections()
 	w.proxy.Close()
 	if err := w.server.Close(); err != nil {

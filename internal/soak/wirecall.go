@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/http/httptrace"
 	"strings"
@@ -119,6 +120,7 @@ func (w *wire) call(worker *worker, n int) *wireCall {
 	worker.leaves = f == abandoned || f == dropped
 	ctx, cancel := f.context(ctx, worker.random)
 	defer cancel()
+	shut := w.shut.Load()
 	err := op.call(ctx, worker, &c.call, ratelimited.WithHeader(callHeader, c.id), ratelimited.WithTokenEstimate(w.given))
 	if err != nil {
 		w.ledger.findKey("an error", err.Error())
@@ -127,6 +129,9 @@ func (w *wire) call(worker *worker, n int) *wireCall {
 		if end := c.events(); end.began > 0 && end.err != err { // the observer receives the error itself
 			w.ledger.find("%s %s: returned the error %v, the observer received %v", c.operation, c.id, err, end.err)
 		}
+	}
+	if e := c.events(); shut && e.began > 0 && (!errors.Is(err, ratelimited.ErrShuttingDown) || e.attempts > 0) {
+		w.ledger.find("%s %s: %d attempts after Shutdown has returned, error %v", c.operation, c.id, e.attempts, err)
 	}
 	c.err = err
 	return c
