@@ -101,7 +101,7 @@ func newStateful(t *testing.T) stateful {
 	return stateful{e, strings.NewReplacer("CONV", conversation.Conversation, "AGENT", agent.ID, "ENTRY", conversation.Outputs[0].ID)}
 }
 
-// send sends a message, and has the contract judge the response. It returns the status;
+// send sends a message and checks the response against the contract. It returns the status;
 // 0 for what is not HTTP.
 func (e stateful) send(t *testing.T, m *message) int {
 	t.Helper()
@@ -137,7 +137,7 @@ func (e stateful) send(t *testing.T, m *message) int {
 	op, ok := contract.Default().Route(m.method, u.EscapedPath())
 	if !ok {
 		if w.Code < 400 {
-			t.Errorf("%s %s, which is no operation: %d %s", m.method, u, w.Code, w.Body)
+			t.Errorf("%s %s, which is not an operation: %d %s", m.method, u, w.Code, w.Body)
 		}
 		return w.Code
 	}

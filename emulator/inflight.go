@@ -30,7 +30,7 @@ func newInFlight() *inFlight {
 const maxValues = 1 << 16
 
 // check runs a check of a request against the document, which for a large one that is
-// wrong takes much memory: so few run at one time. It returns false for a client that has
+// wrong takes much memory. Therefore few run at one time. It returns false for a client that has
 // left before.
 func (s *share) check(ctx context.Context, run func()) bool {
 	select {

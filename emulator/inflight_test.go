@@ -25,7 +25,7 @@ func inUse() int64 {
 }
 
 // TestUnreadStreams has 2,000 clients begin a stream and read nothing of it. They cost no
-// more than is stated, and the emulator gives each of them up after a minute.
+// more than is stated, and the emulator closes each of them after a minute.
 func TestUnreadStreams(t *testing.T) { //nolint:paralleltest // It measures what the process has in use.
 	const streams = 2_000
 	const each = 128 << 10 // the emulator's 64 KiB, and the client's and the connection's

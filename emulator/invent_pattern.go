@@ -119,7 +119,7 @@ func (v inventor) sample(rule pattern, repeats int, at *place) string {
 	return s.text.String()
 }
 
-// write leaves out what would make the text too long. It is no match then.
+// write leaves out what would make the text too long. It does not match then.
 func (s *sampler) write(re *syntax.Regexp) {
 	cost := 1
 	if re.Op == syntax.OpLiteral {

@@ -65,7 +65,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.ended = b.ended || err != nil
 	if errors.Is(err, io.EOF) {
-		// From here on the server reads to see the client leave, which is no request's time.
+		// From here on the server reads to see the client leave, which a request does not bound.
 		_ = b.conn.SetReadDeadline(time.Time{})
 	}
 	return n, err
