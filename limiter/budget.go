@@ -65,15 +65,6 @@ func (b *budget) wait(now time.Time, c cost) time.Duration {
 	return d
 }
 
-// blocked returns how long calls in flight are expected to keep c from being paid; 0 if
-// that does not depend on them.
-func (b *budget) blocked(now time.Time, c cost) time.Duration {
-	if g := b.guard; g != nil && g.wait(g.at(now), c) == Never {
-		return g.callTime()
-	}
-	return 0
-}
-
 func (b *budget) bucketWait(now time.Time, c cost) time.Duration {
 	d := b.requests.level(now).wait(c.requests * requestUnits)
 	if c.tokens > 0 {
@@ -170,32 +161,56 @@ func (b *budget) available(now time.Time) (requests, tokens float64) {
 	return requests, tokens
 }
 
-// forecast returns the state that the budget will have after d, when the calls in flight
-// end, to play the future through.
-func (b *budget) forecast(now time.Time, d time.Duration) *forecast {
+// forecast returns the state of the budget, to play the future through.
+func (b *budget) forecast(now time.Time) *forecast {
 	f := &forecast{requests: b.requests.level(now), tokens: b.tokens.level(now)}
-	g := b.guard
-	if g != nil {
-		f.now = g.at(now)
-	}
-	f.pass(d)
-	if g != nil {
-		f.guard = g.forecast(f.now)
+	if g := b.guard; g != nil {
+		f.begin = g.at(now)
+		f.guard, f.held, f.used, f.end = g.forecast(f.begin)
 	}
 	return f
 }
 
-// A forecast is a budget at one instant, detached from it.
+// A forecast is a budget as it is expected to develop, detached from it.
 type forecast struct {
 	requests, tokens level
-	now              time.Duration // since the guard's epoch
-	guard            *guard
+	passed           time.Duration
+
+	guard *guard // without calls in flight
+	begin time.Duration
+
+	// The calls in flight end together: until then they hold tokens, and then they have used
+	// others.
+	held, used int
+	end        time.Duration // after begin
+}
+
+// start lets time pass until c can start, and has it use exactly what it costs.
+func (f *forecast) start(c cost) {
+	d := f.wait(c)
+	if c.tokens > 0 && f.held > 0 && (d == Never || f.passed+d > f.end) {
+		f.pass(max(0, f.end-f.passed))
+		f.guard.tokens.add(f.begin+f.passed, f.used)
+		f.held = 0
+		d = f.wait(c)
+	}
+	f.pass(d)
+	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(c.tokens)
+	if g := f.guard; g != nil {
+		now := addSaturated(f.begin, f.passed)
+		g.take(now, c)
+		g.settle(now, c, c.tokens)
+	}
 }
 
 func (f *forecast) wait(c cost) time.Duration {
 	d := max(f.requests.wait(c.requests*requestUnits), f.tokens.wait(c.tokens))
-	if f.guard != nil {
-		d = max(d, f.guard.wait(f.now, c))
+	if g := f.guard; g != nil {
+		now := addSaturated(f.begin, f.passed)
+		d = max(d, g.requests.wait(now, c.requests))
+		if c.tokens > 0 {
+			d = max(d, g.tokenWait(now, c.tokens, f.held))
+		}
 	}
 	return d
 }
@@ -203,14 +218,5 @@ func (f *forecast) wait(c cost) time.Duration {
 // pass lets time pass.
 func (f *forecast) pass(d time.Duration) {
 	f.requests, f.tokens = f.requests.after(d), f.tokens.after(d)
-	f.now = addSaturated(f.now, d)
-}
-
-// use takes c, and uses exactly that.
-func (f *forecast) use(c cost) {
-	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(c.tokens)
-	if f.guard != nil {
-		f.guard.take(f.now, c)
-		f.guard.settle(f.now, c, c.tokens)
-	}
+	f.passed = addSaturated(f.passed, d)
 }

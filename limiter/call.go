@@ -27,9 +27,11 @@ func (c Call) Tokens() int {
 }
 
 // WithDefaults returns c, with a place assigned if it had none, or an error that wraps
-// [ErrNegativeTokens]. A [Backend] calls it first.
+// [ErrNegativeTokens] or reports that ctx is nil. A [Backend] calls it first.
 func (c Call) WithDefaults(ctx context.Context) (Call, error) {
 	switch {
+	case ctx == nil:
+		return c, errNilContext
 	case c.Prompt < 0:
 		return c, fmt.Errorf("%w: Prompt is %d, must be at least 0", ErrNegativeTokens, c.Prompt)
 	case c.Reply < 0:

@@ -11,7 +11,11 @@ var (
 	// ErrNegativeTokens is wrapped by Acquire's error for a negative number of tokens.
 	ErrNegativeTokens = errors.New("limiter: negative number of tokens")
 
+	errNilContext = errors.New("limiter: the context is nil: must be one such as context.Background()")
+
 	errZero = errors.New("limiter: the Limiter is nil or a zero value: must be made with limiter.New")
+
+	errZeroGroup = errors.New("limiter: the Group is nil or a zero value: must be made with limiter.NewGroup")
 
 	// ErrFinished is returned by Retry on a permit that is settled or cancelled,
 	// also if that happens while Retry waits.

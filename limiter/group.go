@@ -55,6 +55,9 @@ func (g *Group) For(model string) Backend {
 // default until now gets a limiter of its own, with full buckets; its calls
 // that are waiting or in flight stay with the default.
 func (g *Group) Set(model string, limit Limit) error {
+	if g == nil || g.def == nil {
+		return errZeroGroup
+	}
 	if model == "" {
 		if err := g.def.SetLimit(limit); err != nil {
 			return fmt.Errorf("default limit: %w", err)
@@ -79,6 +82,9 @@ func (g *Group) Set(model string, limit Limit) error {
 // Snapshot returns the state of every limiter by model, the default as "". Each
 // is exact for its instant; they are taken one after the other.
 func (g *Group) Snapshot() map[string]Snapshot {
+	if g == nil || g.def == nil {
+		return nil
+	}
 	g.mu.RLock()
 	limiters := maps.Clone(g.byModel)
 	g.mu.RUnlock()

@@ -315,12 +315,14 @@ func (g *guard) spare(now time.Duration, head cost, others time.Duration) (token
 	return room - g.tokens.usedAt(now+wait) - g.foreignAt(now+wait), wait, true
 }
 
-// forecast returns a guard to play the future through: all calls in flight end
-// now, with what was expected of them.
-func (g *guard) forecast(now time.Duration) *guard {
-	f := *g
+// forecast returns a guard without calls in flight, to play the future through, and what is
+// expected of those: the tokens that they hold, those that they will have used, and how long
+// they take from now on.
+func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Duration) {
+	copied := *g
+	f = &copied
 	f.requests, f.tokens = g.requests.clone(), g.tokens.clone()
-	f.tokens.add(now, g.small+g.large)
 	f.small, f.large, f.larges = 0, 0, nil
-	return &f
+	used = g.small + g.large
+	return f, max(g.held(now), used), used, g.callTime()
 }

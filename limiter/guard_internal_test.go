@@ -87,9 +87,9 @@ func TestForecastChangesNothing(t *testing.T) {
 	g.take(0, small)
 	g.take(0, large)
 	before := *g
-	f := g.forecast(time.Second)
-	if f.held(0) != 0 || f.tokens.used != 400 {
-		t.Errorf("%d held and %d used, want 0 and 400", f.held(0), f.tokens.used)
+	f, held, used, end := g.forecast(time.Second)
+	if f.held(0) != 0 || f.tokens.used != 0 || held < 400 || used != 400 || end != time.Minute {
+		t.Errorf("%d held and %d used, later %d and %d after %v", f.held(0), f.tokens.used, held, used, end)
 	}
 	f.take(2*time.Second, large)
 	f.settle(2*time.Second, large, 300)

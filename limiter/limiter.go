@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -83,7 +84,10 @@ func New(limit Limit, options ...Option) (*Limiter, error) {
 	}
 	limit = limit.WithDefaults()
 	l := &Limiter{limit: limit, budget: newBudget(limit), backoff: ExponentialBackoff(defaultBaseDelay, defaultMaxDelay)}
-	for _, option := range options {
+	for i, option := range options {
+		if option == nil {
+			return nil, fmt.Errorf("limiter: options[%d] is nil: must be an Option", i)
+		}
 		option(l)
 	}
 	return l, nil
@@ -293,23 +297,13 @@ func (l *Limiter) WaitTime(tokens int) time.Duration {
 		return Never
 	}
 	now := time.Now()
-	own := l.budget.cost(max(0, tokens))
-	total := l.budget.blocked(now, own)
-	if w := l.queue.head; w != nil {
-		total = max(total, l.budget.blocked(now, w.cost))
-	}
-	f := l.budget.forecast(now, total)
-	if paused := l.paused(now); paused > total {
-		f.pass(paused - total)
-		total = paused
-	}
+	f := l.budget.forecast(now)
+	f.pass(max(0, l.paused(now)))
 	for w := l.queue.head; w != nil; w = w.next {
-		d := f.wait(w.cost)
-		f.pass(d)
-		f.use(w.cost)
-		total = addSaturated(total, d)
+		f.start(w.cost)
 	}
-	return addSaturated(total, f.wait(own))
+	f.start(l.budget.cost(max(0, tokens)))
+	return f.passed
 }
 
 // addSaturated returns the sum of two durations, neither of them negative, or

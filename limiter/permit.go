@@ -7,7 +7,8 @@ import (
 
 // A Permit is an admitted call. It holds its tokens until it is settled or
 // cancelled, whichever comes first; what comes second does nothing. Its methods
-// are safe for concurrent use.
+// are safe for concurrent use. A nil or zero Permit holds nothing: its methods do nothing, and
+// Retry returns [ErrFinished].
 type Permit struct {
 	limiter *Limiter
 	place   Place
@@ -23,10 +24,21 @@ type Permit struct {
 }
 
 // Tokens returns how many tokens were acquired.
-func (p *Permit) Tokens() int { return p.cost.tokens }
+func (p *Permit) Tokens() int {
+	if p.isZero() {
+		return 0
+	}
+	return p.cost.tokens
+}
+
+// isZero reports whether no limiter has granted the permit.
+func (p *Permit) isZero() bool { return p == nil || p.limiter == nil }
 
 // Waited returns how long Acquire, and every Retry that succeeded, waited.
 func (p *Permit) Waited() time.Duration {
+	if p.isZero() {
+		return 0
+	}
 	p.limiter.mu.Lock()
 	defer p.limiter.mu.Unlock()
 	return p.waited
@@ -37,6 +49,9 @@ func (p *Permit) Waited() time.Duration {
 // a shortfall is taken from it, whole, even if the balance becomes negative. The
 // request stays spent.
 func (p *Permit) Settle(actual int) {
+	if p.isZero() {
+		return
+	}
 	actual = max(0, actual)
 	l := p.limiter
 	l.mu.Lock()
@@ -61,6 +76,9 @@ func (p *Permit) Settle(actual int) {
 // back, since the attempts before it did reach the server, unless [Permit.Unsent]
 // said otherwise.
 func (p *Permit) Cancel() {
+	if p.isZero() {
+		return
+	}
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,6 +97,9 @@ func (p *Permit) Cancel() {
 // it had to wait for a connection, say. A guarded limiter counts it from now on,
 // so that the next one does not follow too closely. It is optional.
 func (p *Permit) Sent() {
+	if p.isZero() {
+		return
+	}
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,6 +114,9 @@ func (p *Permit) Sent() {
 // Unsent says that the latest request never left, because there was no
 // connection, say. It goes back; the permit keeps its tokens for a [Permit.Retry].
 func (p *Permit) Unsent() {
+	if p.isZero() {
+		return
+	}
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,6 +163,12 @@ func (p *Permit) finish() bool {
 // [ErrFinished] if the permit is or gets settled or cancelled; and [ErrRetrying]
 // while another Retry of the same permit waits.
 func (p *Permit) Retry(ctx context.Context) error {
+	switch {
+	case p.isZero():
+		return ErrFinished
+	case ctx == nil:
+		return errNilContext
+	}
 	if ctx.Err() != nil {
 		return newWaitError(ctx, 0, 0)
 	}

@@ -35,6 +35,9 @@ func WithPlace(ctx context.Context) context.Context {
 // PlaceOf returns the place of a call that is made with ctx: the context's, see
 // [WithPlace], or else a new one, behind all places that were handed out before.
 func PlaceOf(ctx context.Context) Place {
+	if ctx == nil {
+		return Place{lastPlace.Add(1)}
+	}
 	fixed, ok := ctx.Value(placeKey{}).(*atomic.Uint64)
 	if !ok {
 		return Place{lastPlace.Add(1)}

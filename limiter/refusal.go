@@ -27,6 +27,9 @@ type Refusal struct {
 //
 // A guarded limiter also learns from a refusal: see [Guarded].
 func (p *Permit) Refused(r Refusal) time.Duration {
+	if p.isZero() {
+		return 0
+	}
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,10 +52,14 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 
 // Backoff makes a limiter pause, after the n-th refusal in a row of which the
 // server did not say how long to wait (n is 1 at first), as long as f returns.
-// Without it, f is an [ExponentialBackoff] of 1 s to 32 s. f is called with the
+// Without it, or if f is nil, f is an [ExponentialBackoff] of 1 s to 32 s. f is called with the
 // limiter locked and must not use it.
 func Backoff(f func(n int) time.Duration) Option {
-	return func(l *Limiter) { l.backoff = f }
+	return func(l *Limiter) {
+		if f != nil {
+			l.backoff = f
+		}
+	}
 }
 
 // ExponentialBackoff returns a function that draws the wait after the n-th failure
@@ -64,6 +71,7 @@ func Backoff(f func(n int) time.Duration) Option {
 func ExponentialBackoff(base, maxDelay time.Duration) func(n int) time.Duration {
 	return func(n int) time.Duration {
 		ceiling := maxDelay
+		n = max(0, n)
 		if n < 62 && base <= maxDelay>>n {
 			ceiling = base << n
 		}

@@ -49,3 +49,38 @@ func TestWaitTimeBehindCallsInFlight(t *testing.T) {
 		waiting.admittedAt(85 * time.Second)
 	}, guarded)
 }
+
+// Calls in flight may keep one that waits behind the head, or the new one alone, from
+// starting: other waits go on meanwhile.
+func TestWaitTimeIsThatOfTheQueue(t *testing.T) {
+	limit := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 100_000}
+	background := context.Background()
+	for name, test := range map[string]struct {
+		waiting []int // tokens of the calls in the queue
+		own     int
+		want    time.Duration
+	}{
+		"one behind the head":         {[]int{0, 40_000}, 0, time.Minute + 1050*time.Millisecond},
+		"the new one":                 {[]int{0}, 40_000, time.Minute},
+		"others wait for longer":      {make([]int, 59), 30_000, 63 * time.Second},
+		"one that needs nothing held": {make([]int, 59), 0, 63 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limit, func(b *bench) {
+				p := b.acquire(60_000)
+				for _, tokens := range test.waiting {
+					b.goAcquire(background, tokens)
+				}
+				said := b.WaitTime(test.own)
+				own := b.goAcquire(background, test.own)
+				b.until(time.Minute)
+				p.Settle(60_000)
+				b.until(5 * time.Minute)
+				if said != test.want {
+					t.Errorf("WaitTime is %v, want %v", said, test.want)
+				}
+				own.admittedAt(test.want)
+			}, guarded)
+		})
+	}
+}

@@ -2,6 +2,7 @@ package ratelimited
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"time"
 
@@ -105,7 +106,10 @@ func (f *flight) failedToWait(err error) error {
 		return f.gaveUp(err)
 	case errors.As(err, &tooLarge):
 		return f.tooLarge(tooLarge)
-	case errors.As(err, &waited):
+	case errors.As(err, &waited) || f.ctx.Err() != nil:
+		if waited == nil {
+			waited = new(limiter.WaitError)
+		}
 		return &WaitError{
 			Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total,
 			Waited: waited.Waited, Paused: waited.Paused, Err: contextError(f.ctx),
@@ -114,4 +118,18 @@ func (f *flight) failedToWait(err error) error {
 		return &LimiterError{Operation: f.op.name, Err: err}
 	}
 	return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
+}
+
+// takeAgain takes another request of the permit, for one that the transport sends again by
+// itself. Like every wait for the limiter, this one ends in a shutdown.
+func (f *flight) takeAgain(ctx context.Context) error {
+	f.client.calls.wait(f)
+	if err := f.permit.Retry(ctx); err != nil {
+		return err
+	}
+	if !f.client.calls.send(f) {
+		f.permit.Unsent()
+		return ErrShuttingDown
+	}
+	return nil
 }

@@ -126,6 +126,9 @@ func (o *output) addContent(index int, content generated.MessageContent) {
 		return
 	}
 	for _, chunk := range content.Chunks() {
+		if *o.parts > maxParts {
+			return // the stream ends here
+		}
 		switch v := chunk.Value().(type) {
 		case generated.TextChunk:
 			p := o.textPiece(index)
@@ -165,6 +168,9 @@ func (o *output) think(index int, delta generated.ThinkChunk) {
 		p = o.begin(&piece{index: index, thought: &generated.ThinkChunk{}})
 	}
 	for _, chunk := range delta.Thinking {
+		if *o.parts > maxParts {
+			return // the stream ends here
+		}
 		if text, ok := chunk.Value().(generated.TextChunk); ok {
 			p.text.WriteString(text.Text)
 			continue

@@ -54,6 +54,9 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 		return f.value, f.err
 	default:
 	}
+	if ctx == nil {
+		return zero, &RequestError{Operation: "Await", Field: "ctx", Rule: contextRule}
+	}
 	select {
 	case <-f.done:
 		return f.value, f.err
@@ -81,6 +84,12 @@ const maxGather = 1000
 // program, as in any goroutine.
 func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Context, In) (Out, error)) []Result[Out] {
 	results := make([]Result[Out], len(inputs))
+	if err := checkMany(ctx, "Gather", call != nil); err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+		return results
+	}
 	crew := newCrew(ctx)
 	defer crew.cancel(nil)
 	var next atomic.Int64
@@ -112,11 +121,20 @@ func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Con
 // under way, or wait for the loop to take their results, so inputs may be endless. When the
 // loop ends, when ctx ends, and after a failure that matches [ErrUnauthorized], Each takes no
 // more inputs, and the calls under way are cancelled; except after the loop has ended, their
-// results are still yielded. Each returns when all calls have ended; if inputs waits for
+// results are still yielded. After a failure that matches [ErrShuttingDown] it takes no more
+// inputs either, and the calls under way go on. Each returns when all calls have ended; if inputs waits for
 // something, it must return when ctx ends. A panic in call or inputs ends the program, as in
 // any goroutine.
 func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(context.Context, In) (Out, error)) iter.Seq2[int, Result[Out]] {
 	return func(yield func(int, Result[Out]) bool) {
+		err := checkMany(ctx, "Each", call != nil)
+		if err == nil && inputs == nil {
+			err = &RequestError{Operation: "Each", Field: "inputs", Rule: "must be an iterator, such as slices.Values(…)"}
+		}
+		if err != nil {
+			yield(0, Result[Out]{Err: err})
+			return
+		}
 		crew := newCrew(ctx)
 		type indexed struct {
 			index  int
@@ -141,7 +159,7 @@ func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(conte
 				case room <- struct{}{}:
 				case <-crew.ctx.Done():
 				}
-				if crew.ctx.Err() != nil {
+				if crew.ctx.Err() != nil || crew.full.Load() {
 					return
 				}
 				done := indexed{index, Result[Out]{Err: errNoReturn}}
@@ -169,20 +187,32 @@ func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(conte
 // errLoopEnded is why the calls of an Each are cancelled.
 var errLoopEnded = errors.New("the loop over Each has ended")
 
+// checkMany refuses what Gather and Each cannot work with.
+func checkMany(ctx context.Context, operation string, hasCall bool) error {
+	switch {
+	case ctx == nil:
+		return &RequestError{Operation: operation, Field: "ctx", Rule: contextRule}
+	case !hasCall:
+		return &RequestError{Operation: operation, Field: "call", Rule: "must be a function"}
+	}
+	return nil
+}
+
 // A crew is a set of calls that one failure stops.
 type crew struct {
 	outer, ctx context.Context
 	cancel     context.CancelCauseFunc
+	full       atomic.Bool // it takes no more calls: the client is shutting down
 }
 
-func newCrew(ctx context.Context) crew {
-	c := crew{outer: ctx}
+func newCrew(ctx context.Context) *crew {
+	c := &crew{outer: ctx}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	return c
 }
 
 // stopped returns the error of the call that stopped the crew; nil if there is none.
-func (c crew) stopped() error {
+func (c *crew) stopped() error {
 	if cause := context.Cause(c.ctx); c.outer.Err() == nil && errors.Is(cause, ErrUnauthorized) {
 		return cause
 	}
@@ -191,7 +221,7 @@ func (c crew) stopped() error {
 
 // carryOut makes one call of a crew. A failure that every other call would have, too, stops
 // the crew.
-func carryOut[In, Out any](c crew, input In, call func(context.Context, In) (Out, error)) (r Result[Out]) {
+func carryOut[In, Out any](c *crew, input In, call func(context.Context, In) (Out, error)) (r Result[Out]) {
 	switch err := c.stopped(); {
 	case err != nil:
 		return Result[Out]{Err: err}
@@ -202,6 +232,8 @@ func carryOut[In, Out any](c crew, input In, call func(context.Context, In) (Out
 	switch err := c.stopped(); {
 	case errors.Is(r.Err, ErrUnauthorized):
 		c.cancel(r.Err)
+	case errors.Is(r.Err, ErrShuttingDown):
+		c.full.Store(true)
 	case err != nil && errors.Is(r.Err, context.Canceled):
 		r.Err = err
 	}

@@ -29,6 +29,7 @@ type attempt struct {
 	late    bool // its time was up: the call's timeout, or one of the caller's HTTP client
 
 	permit    limiter.Admission
+	again     func(context.Context) error // takes another request of the permit
 	trace     httptrace.ClientTrace
 	traced    atomic.Bool // the transport says what it does
 	dialing   atomic.Bool // a connection is being made for it; only known if connections are shared
@@ -41,8 +42,8 @@ type attempt struct {
 // newAttempt begins an attempt. It may take the given timeout, and if connect is not
 // 0 no more than that to get a connection. If attempts share a bounded number of
 // connections, it notes whether one is made for it.
-func newAttempt(ctx context.Context, permit limiter.Admission, timeout, connect time.Duration, sharesConnections bool) *attempt {
-	a := &attempt{permit: permit, began: time.Now(), timeout: timeout}
+func newAttempt(ctx context.Context, permit limiter.Admission, again func(context.Context) error, timeout, connect time.Duration, sharesConnections bool) *attempt {
+	a := &attempt{permit: permit, again: again, began: time.Now(), timeout: timeout}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{
 		GetConn: a.getConn, GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
@@ -85,7 +86,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	if !a.written.Swap(false) {
 		return
 	}
-	if err := a.permit.Retry(a.ctx); err != nil {
+	if err := a.again(a.ctx); err != nil {
 		a.cancel(err)
 		_ = info.Conn.Close() // there is an error already
 	}

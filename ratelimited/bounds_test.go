@@ -151,6 +151,28 @@ func TestManyParts(t *testing.T) {
 	}
 }
 
+// One event may have as many chunks as fit into it; they are not kept either.
+func TestManyPartsInOneEvent(t *testing.T) {
+	for name, content := range map[string]string{
+		"chunks":   `[` + strings.Repeat(`{},`, 1<<20) + `{}]`,
+		"thoughts": `{"type":"thinking","thinking":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			event := frame("message.output.delta", `{"type":"message.output.delta","id":"m","content":`+content+`}`)
+			inBubble(t, fast, streaming(started+event), func(t *testing.T, client *ratelimited.Client) {
+				stream := startStream(t.Context(), t, client)
+				before := heapBytes()
+				_, err := collect(stream)
+				kept := heapBytes() - before
+				runtime.KeepAlive(stream)
+				if err == nil || !strings.Contains(err.Error(), "too many parts") || kept > 48<<20 {
+					t.Errorf("%d bytes are kept, error %v", kept, err)
+				}
+			})
+		})
+	}
+}
+
 // pulled is a body whose reads return the next element of a sequence.
 type pulled struct {
 	next func() ([]byte, bool)

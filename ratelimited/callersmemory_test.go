@@ -243,7 +243,7 @@ func carriedOut(t *testing.T, call ownedCall, disturb bool) (requests []string, 
 	}
 	transport := func(r *http.Request) (*http.Response, error) {
 		change()
-		body := []byte("none")
+		var body []byte
 		if r.Body != nil {
 			var err error
 			if body, err = io.ReadAll(r.Body); err != nil {

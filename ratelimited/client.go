@@ -37,7 +37,7 @@ type Client struct {
 	memory   memory
 	logger   *slog.Logger
 
-	// http2 says that the latest response came over HTTP/2.
+	// http2 says that the latest response came over HTTP/2, or that the first one is likely to.
 	http2 atomic.Bool
 
 	// sharesConnections says that the transport bounds their number: a request without
@@ -80,6 +80,7 @@ func New(config Config) (*Client, error) {
 	c.policy = retry.Policy{BaseDelay: config.BaseDelay, MaxDelay: config.MaxDelay}
 	c.host = hostOf(config.BaseURL)
 	c.calls = newCalls()
+	c.http2.Store(strings.HasPrefix(c.host, "https:"))
 	c.gates = outage.New(c.host, config.MaxOutage)
 	transport, ok := c.http.Transport.(*http.Transport)
 	c.sharesConnections = ok && transport.MaxConnsPerHost > 0

@@ -4,11 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
@@ -54,7 +51,7 @@ type RequestError struct {
 // Error names the operation, the field, its value, the rule and the cause.
 func (e *RequestError) Error() string {
 	if e.Rule == "" {
-		return fmt.Sprintf("mistral: %s: cannot encode %s: %s", e.Operation, oneLine(e.Field), oneLine(e.Err.Error()))
+		return fmt.Sprintf("mistral: %s: cannot encode %s: %s", e.Operation, oneLine(e.Field), oneLine(textOf(e.Err)))
 	}
 	text := fmt.Sprintf("mistral: %s: %s is %s: %s", e.Operation, e.Field, shown(e.Value), e.Rule)
 	// The rule says what a TooLargeError does.
@@ -161,7 +158,7 @@ type LimiterError struct {
 
 // Error names the operation and says what failed.
 func (e *LimiterError) Error() string {
-	return fmt.Sprintf("mistral: %s: not carried out: %s", e.Operation, oneLine(e.Err.Error()))
+	return fmt.Sprintf("mistral: %s: not carried out: %s", e.Operation, oneLine(textOf(e.Err)))
 }
 
 // Unwrap returns Err.
@@ -209,6 +206,9 @@ const mostFields = 10
 // Error is one line: request, status, type, code and message, and what the
 // fields are.
 func (e *APIError) Error() string {
+	if e == nil {
+		return "mistral: " + textOf(nil)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "mistral: %s %s: %d", e.Method, oneLine(e.Path), e.StatusCode)
 	if e.Type != "" {
@@ -249,7 +249,12 @@ func (e *APIError) Error() string {
 }
 
 // Unwrap returns Err.
-func (e *APIError) Unwrap() error { return e.Err }
+func (e *APIError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // RateLimitError reports a response with status 429, or an error of that meaning inside a
 // response with a success status: the server reports a limit as exceeded.
@@ -306,7 +311,7 @@ func (e *TransportError) Error() string {
 	if e.Attempts > 1 {
 		attempts = fmt.Sprintf(" (%d attempts)", e.Attempts)
 	}
-	return fmt.Sprintf("mistral: %s %s: %s%s", e.Method, oneLine(e.Path), oneLine(e.Err.Error()), attempts)
+	return fmt.Sprintf("mistral: %s %s: %s%s", e.Method, oneLine(e.Path), oneLine(textOf(e.Err)), attempts)
 }
 
 // Unwrap returns Err.
@@ -348,47 +353,3 @@ func (*LimiterError) mistralError()    {}
 func (*APIError) mistralError()        {}
 func (*TransportError) mistralError()  {}
 func (*StreamError) mistralError()     {}
-
-// shown is a value as an error message gives it: a string in quotes, nil as what
-// it means.
-func shown(value any) string {
-	switch v := value.(type) {
-	case nil:
-		return "not set"
-	case string:
-		return strconv.Quote(v)
-	default:
-		return fmt.Sprint(v)
-	}
-}
-
-// longestText is how many bytes of a text from outside an error message shows.
-const longestText = 300
-
-// oneLine makes what came from outside fit for a line of a log: without breaks
-// or other control characters, and not too long.
-func oneLine(s string) string {
-	cut := len(s) > 4*longestText
-	s = strings.ToValidUTF8(s[:min(len(s), 4*longestText)], "\uFFFD")
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > longestText {
-		end := longestText
-		for !utf8.RuneStart(s[end]) {
-			end--
-		}
-		s, cut = s[:end], true
-	}
-	if cut {
-		s += "…"
-	}
-	return s
-}
-
-// beginning is as much of a body as fits an error message.
-func beginning(body []byte) string { return oneLine(string(body[:min(len(body), 5*longestText)])) }

@@ -18,12 +18,16 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// apiError is the failure that the reply of the latest attempt stands for.
-func (f *flight) apiError(body []byte) error {
+// apiError is the failure that the response of the latest attempt stands for, whose content
+// was read as far as err let it be.
+func (f *flight) apiError(body []byte, err error) error {
 	resp := f.latest.resp
 	e := newAPIError(f.request.Method, f.request.URL.Path, resp, f.client.secret.head(body, maxErrorBody))
 	f.client.secret.clean(e)
 	e.Attempts, e.Earlier = f.attempts, slices.Clip(f.earlier)
+	if err != nil && f.ctx.Err() != nil {
+		e.Err = contextError(f.ctx)
+	}
 	return f.limited(e)
 }
 

@@ -37,7 +37,7 @@ func FuzzAPIError(f *testing.F) {
 		call := &flight{
 			client: &Client{secret: newSecret(key)}, request: &http.Request{Method: http.MethodPost, URL: &url.URL{Path: path}}, attempts: 2, latest: &attempt{resp: resp},
 		}
-		for _, err := range []error{call.apiError(body), call.unusable(body, errors.New("is of no use:\n"+contentType))} {
+		for _, err := range []error{call.apiError(body, nil), call.unusable(body, errors.New("is of no use:\n"+contentType))} {
 			text := err.Error()
 			if i := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || !utf8.ValidString(text) || len(text) > 10_000 {
 				t.Errorf("%d bytes that are no line for a log: %q", len(text), text)

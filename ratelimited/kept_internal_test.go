@@ -1,12 +1,15 @@
 package ratelimited
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
 
 // A client that knows as many conversations, agents, models and hosts as it keeps, each with
@@ -43,6 +46,31 @@ func TestBytesThatAClientKeeps(t *testing.T) {
 	t.Logf("%d bytes, then %d", first, second)
 	if first > bound || second > first+first/4 {
 		t.Errorf("a client keeps %d bytes, and then %d; the bound is %d", first, second, bound)
+	}
+	runtime.KeepAlive(client)
+}
+
+// What a client knows of models that are down, and of other servers, is bounded too.
+func TestBytesThatGatesKeep(t *testing.T) {
+	const bound = 20 << 20
+	client, err := New(Config{APIKey: "a-key-of-this-test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	for h := range 40 {
+		for m := range 2000 {
+			text := fmt.Sprintf("m-%d-%d-", h, m)
+			call := client.gates.Call(fmt.Sprintf("https://g%d.example", h), text+strings.Repeat("x", maxKey-len(text)), limiter.Place{}, nil)
+			call.Enter()
+			call.Report(outage.Alive, nil, 0)
+			call.Enter()
+			call.Report(outage.Overloaded, errors.New("overloaded"), time.Hour)
+			call.Leave()
+		}
+	}
+	if kept, outages := heap()-before, len(client.gates.Current()); kept > bound || outages > 20_000 {
+		t.Errorf("%d bytes are kept of %d outages, the bound is %d", kept, outages, bound)
 	}
 	runtime.KeepAlive(client)
 }

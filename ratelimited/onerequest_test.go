@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +29,9 @@ type rawServer struct {
 	mu     sync.Mutex
 	opened []net.Conn
 	count  int // requests
-	bodies int // over HTTP/2, requests after the first that are followed by DATA
+
+	refusing chan struct{} // over HTTP/2, closed when it may refuse a stream; nil: always
+	bodies   int           // over HTTP/2, requests after the first that are followed by DATA
 }
 
 func startRaw(t *testing.T, serve func(*rawServer, net.Conn)) *rawServer {
@@ -228,6 +233,9 @@ func rawHTTP2(refuse int) func(*rawServer, net.Conn) {
 					s.mu.Unlock()
 				}
 				if n > 1 && n <= 1+refuse {
+					if s.refusing != nil {
+						<-s.refusing
+					}
 					write(frameReset, 0, stream, []byte{0, 0, 0, refusedStream})
 					continue
 				}
@@ -271,6 +279,65 @@ func TestRefusedStreams(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// In a shutdown, a request that the server refuses is not sent again.
+func TestRefusedStreamInAShutdown(t *testing.T) {
+	t.Parallel()
+	server := startRaw(t, rawHTTP2(1))
+	server.refusing = make(chan struct{})
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	client := newClient(t, ratelimited.Config{
+		APIKey: secretKey, BaseURL: "http://" + server.Addr().String(), HTTPClient: &http.Client{Transport: transport}, RequestsPerSecond: 1, BareBuckets: true,
+	})
+	if err := forms["GET"](t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	call := ratelimited.Async(func() (int, error) { return 0, forms["GET"](t.Context(), client) })
+	for server.requests() < 2 {
+		runtime.Gosched()
+	}
+	shut := ratelimited.Async(func() (int, error) { return 0, client.Shutdown(t.Context()) })
+	for refused := false; !refused; { // the limiter would let it wait for a second
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		refused = errors.Is(forms["GET"](ctx, client), ratelimited.ErrShuttingDown)
+		cancel()
+	}
+	close(server.refusing)
+	if _, err := call.Await(t.Context()); !errors.Is(err, ratelimited.ErrShuttingDown) {
+		t.Errorf("the call ends with %v", err)
+	}
+	if _, err := shut.Await(t.Context()); err != nil {
+		t.Errorf("Shutdown returns %v", err)
+	}
+	if n := server.requests(); n != 2 {
+		t.Errorf("%d requests came, want 2", n)
+	}
+	wantNoPermits(t, client)
+}
+
+// The first request of a client does not know the version of HTTP, and has no body either.
+func TestFirstRequestOverHTTP2(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"GET", "DELETE"} {
+		lengths := make(chan int64, 1)
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			lengths <- r.ContentLength
+			answer(w, 200, rawReply)
+		}))
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		client := newClient(t, ratelimited.Config{APIKey: secretKey, BaseURL: server.URL, HTTPClient: server.Client()})
+		if err := forms[name](t.Context(), client); err != nil {
+			t.Error(err)
+		}
+		if length := <-lengths; length != 0 {
+			t.Errorf("the content length of %s is %d", name, length)
+		}
+		client.Close()
+		server.Close()
 	}
 }
 

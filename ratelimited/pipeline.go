@@ -169,7 +169,7 @@ func (f *flight) check(options []CallOption) error {
 // body is then open.
 func (f *flight) attempt() error {
 	f.attempts++
-	a := newAttempt(f.ctx, f.permit, f.options.timeout, f.connectTimeout(), f.client.sharesConnections)
+	a := newAttempt(f.ctx, f.permit, f.takeAgain, f.options.timeout, f.connectTimeout(), f.client.sharesConnections)
 	f.latest = a
 	if f.options.responseInto != nil {
 		*f.options.responseInto = nil
@@ -224,8 +224,8 @@ func (f *flight) attempt() error {
 		f.observe(resp.Header)
 	}
 	// The status alone is an answer: what cannot be read of the body is left out.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody+longestKey))
-	failure := f.apiError(body)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody+longestKey))
+	failure := f.apiError(body, err)
 	f.report(responseOutcome(resp.StatusCode, failure), failure)
 	return failure
 }

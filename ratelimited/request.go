@@ -93,6 +93,9 @@ func sendOnce(req *http.Request, http2 bool) {
 	req.GetBody = nil
 	if req.Body == nil && !http2 && (req.Method == http.MethodGet || req.Method == http.MethodDelete) {
 		req.Body = emptyBody{}
+		// Without it net/http would wait for a byte of the body, for up to 200 ms, and then
+		// announce a chunked one: on a busy machine, where the read came too late.
+		req.TransferEncoding = []string{"identity"}
 	}
 }
 

@@ -32,16 +32,22 @@ func newSecret(key string) secret {
 }
 
 // patternOf returns a pattern of what a server may send back of a key: in lower case, as the
-// name of a media type is, and with any of its characters escaped, as in JSON and in Go
-// strings.
+// name of a media type is, and with any of its characters escaped, as in JSON, in Go strings,
+// in URLs and in HTML, also several times.
 func patternOf(key string) string {
 	var b strings.Builder
 	b.WriteString("(?i)")
 	for _, c := range []byte(key) {
-		fmt.Fprintf(&b, `(?:\\?%s|\\u00%02x|\\x%02x|%%%02x)`, regexp.QuoteMeta(string(c)), c, c, c)
+		fmt.Fprintf(&b, `(?:\\*%s|\\+(?:u00%02[2]x|U000000%02[2]x|x%02[2]x|%03[2]o)|%%(?:25)*%02[2]x|&#0*%[2]d;|&#x0*%[2]x;`, regexp.QuoteMeta(string(c)), c)
+		if name := namedEntities[c]; name != "" {
+			fmt.Fprintf(&b, "|&%s;", name)
+		}
+		b.WriteString(")")
 	}
 	return b.String()
 }
+
+var namedEntities = map[byte]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}
 
 // shortestSecret is the length from which a key is one. Shorter ones, as for an
 // emulator, are part of ordinary words.

@@ -155,7 +155,8 @@ func TestEscapedKeyIsNotShown(t *testing.T) {
 		return b.String()
 	}
 	for name, key := range map[string]string{
-		"first of ten in JSON": escaped(`\u00%02x`, 10), "all in JSON": escaped(`\u00%02x`, 1), "capitals": escaped(`\u00%02X`, 2), "Go": escaped(`\x%02x`, 3), "URL": escaped(`%%%02X`, 4), "plain": secretKey,
+		"first of ten in JSON": escaped(`\u00%02x`, 10), "all in JSON": escaped(`\u00%02x`, 1), "capitals": escaped(`\u00%02X`, 2), "Go": escaped(`\x%02x`, 3), "JSON in JSON": escaped(`\\\\u00%02x`, 1), "long in Go": escaped(`\U%08x`, 1),
+		"octal": escaped(`\%03o`, 2), "URL in URL": escaped(`%%25%02x`, 1), "HTML": escaped(`&#%d;`, 2), "hexadecimal HTML": escaped(`&#x%X;`, 3), "URL": escaped(`%%%02X`, 4), "plain": secretKey,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, test := range []http.HandlerFunc{

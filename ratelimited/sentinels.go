@@ -35,8 +35,10 @@ var (
 
 // Is makes [errors.Is] find the kind of the failure.
 func (e *APIError) Is(target error) bool {
-	switch target {
-	case ErrRetryable:
+	switch {
+	case e == nil:
+		return false
+	case target == ErrRetryable:
 		return retry.IsTransient(e.status()) && !e.hopeless
 	}
 	return isKind(target, e.status())

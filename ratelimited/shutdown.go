@@ -10,9 +10,9 @@ import (
 // Shutdown ends the client's work. From then on no request is sent: calls that wait, and new
 // ones, fail at once with [ErrShuttingDown]. Calls in flight, streams included, go on until
 // they have ended or ctx ends; then they are cancelled with ErrShuttingDown as the cause, and
-// settled. Shutdown returns nil if all calls ended by themselves, and else an error that wraps
-// that of ctx, at most 5 s after ctx has ended, whatever the HTTP client does. Finally it closes
-// idle connections, like [Client.Close].
+// settled. Shutdown returns nil if all calls in flight ended by themselves. Otherwise it returns
+// an error, at most 5 s after ctx has ended, also if the HTTP client does not return. Finally it
+// closes idle connections, like [Client.Close].
 //
 // An attempt in flight that fails is not repeated. Shutdown may be called several times, also
 // at once: the first ctx that ends cancels the calls. An [Observer] must not call it.
@@ -27,26 +27,16 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	defer c.Close()
 	select {
 	case <-ended:
-		return nil
-	default:
-	}
-	select {
-	case <-ended:
-		return nil
 	case <-ctx.Done():
+		c.calls.cancelAll()
+		timer := time.NewTimer(maxWindDown)
+		defer timer.Stop()
+		select {
+		case <-ended:
+		case <-timer.C:
+		}
 	}
-	cancelled := c.calls.cancelAll()
-	if cancelled == 0 {
-		return nil
-	}
-	timer := time.NewTimer(maxWindDown)
-	defer timer.Stop()
-	select {
-	case <-ended:
-		return fmt.Errorf("mistral: Shutdown: %d calls were cancelled: %w", cancelled, contextError(ctx))
-	case <-timer.C:
-		return fmt.Errorf("mistral: Shutdown: %d calls were cancelled, of which some have not ended after %v: %w", cancelled, maxWindDown, contextError(ctx))
-	}
+	return c.calls.result(ctx)
 }
 
 // maxWindDown is how long Shutdown waits for calls that it has cancelled.
@@ -58,6 +48,8 @@ type calls struct {
 	active   map[*flight]struct{}
 	refusing bool
 	ended    chan struct{} // closed when there are none and refusing
+
+	cancelled int // calls in flight, by Shutdown
 }
 
 func newCalls() *calls { return &calls{active: map[*flight]struct{}{}, ended: make(chan struct{})} }
@@ -133,12 +125,32 @@ func (c *calls) shutDown() <-chan struct{} {
 	return c.ended
 }
 
-// cancelAll cancels all calls and returns their number.
-func (c *calls) cancelAll() int {
+// cancelAll cancels all calls.
+func (c *calls) cancelAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for f := range c.active {
+		if f.sending && f.ctx.Err() == nil {
+			c.cancelled++
+		}
 		f.cancel(ErrShuttingDown)
 	}
-	return len(c.active)
+}
+
+// result returns the error of a Shutdown.
+func (c *calls) result(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancelled+len(c.active) == 0 {
+		return nil
+	}
+	cause := ErrShuttingDown // the context of another Shutdown has ended
+	if ctx.Err() != nil {
+		cause = contextError(ctx)
+	}
+	left := ""
+	if n := len(c.active); n > 0 {
+		left = fmt.Sprintf(", of which %d have not ended after %v", n, maxWindDown)
+	}
+	return fmt.Errorf("mistral: Shutdown: %d calls were cancelled%s: %w", c.cancelled, left, cause)
 }

@@ -48,10 +48,11 @@ func (s *stream) drop() {
 	if s.isClosed() {
 		return
 	}
+	defer func() { _ = recover() }() // of the logger: nobody else could
+	defer s.closeAlone()
 	if logger := s.flight.client.logger; logger != nil {
 		logger.Warn("mistral: a stream was dropped without Close", "operation", s.flight.op.name)
 	}
-	s.closeAlone()
 }
 
 // closeAlone closes a stream that nobody waits for: a panic of its body would end the program.
@@ -208,8 +209,8 @@ func (s *stream) close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.detach()
-	defer s.flight.latest.end() // whatever the caller's logger does
-	defer s.reach(&s.left)
+	defer s.reach(&s.left) // last: then the call has ended
+	defer s.flight.latest.end()
 	s.settle()
 	return nil
 }

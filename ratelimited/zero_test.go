@@ -1,7 +1,10 @@
 package ratelimited_test
 
 import (
+	"context"
 	"errors"
+	"iter"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +60,14 @@ func TestZeroValues(t *testing.T) {
 			t.Error("a stream without a call has a response")
 		}
 	}
+	for _, err := range []error{
+		&ratelimited.ConfigError{}, &ratelimited.RequestError{}, &ratelimited.TokenCountError{}, &ratelimited.WaitError{}, &ratelimited.OutageError{},
+		&ratelimited.LimiterError{}, &ratelimited.APIError{}, &ratelimited.RateLimitError{}, &ratelimited.TransportError{}, &ratelimited.StreamError{},
+	} {
+		if err.Error() == "" || errors.Is(err, ratelimited.ErrNotFound) {
+			t.Errorf("%T: %v", err, err)
+		}
+	}
 	for _, f := range []*ratelimited.Future[int]{nil, {}} {
 		_, err := f.Await(t.Context())
 		check("Await", err, "ratelimited.Async")
@@ -92,3 +103,41 @@ func TestFactoryThatMakesNothing(t *testing.T) {
 }
 
 type nothingLimiter struct{ limiter.Backend }
+
+// Without a context, a call or inputs, Await, Gather and Each return an error.
+func TestNothingToWorkWith(t *testing.T) {
+	t.Parallel()
+	check := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, ratelimited.ErrInvalid) {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+	call := func(context.Context, int) (int, error) { return 1, nil }
+	var none context.Context
+	for _, r := range ratelimited.Gather(none, []int{1, 2}, call) {
+		check("Gather without a context", r.Err)
+	}
+	for _, r := range ratelimited.Gather[int, int](t.Context(), []int{1, 2}, nil) {
+		check("Gather without a call", r.Err)
+	}
+	for what, each := range map[string]iter.Seq2[int, ratelimited.Result[int]]{
+		"without a context": ratelimited.Each(none, slices.Values([]int{1, 2}), call),
+		"without a call":    ratelimited.Each[int, int](t.Context(), slices.Values([]int{1, 2}), nil),
+		"without inputs":    ratelimited.Each(t.Context(), nil, call),
+	} {
+		n := 0
+		for _, r := range each {
+			n++
+			check("Each "+what, r.Err)
+		}
+		if n != 1 {
+			t.Errorf("Each %s yields %d results", what, n)
+		}
+	}
+	wait := make(chan struct{})
+	future := ratelimited.Async(func() (int, error) { <-wait; return 1, nil })
+	_, err := future.Await(none)
+	check("Await without a context", err)
+	close(wait)
+}

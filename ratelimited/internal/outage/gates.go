@@ -40,8 +40,8 @@ func New(own string, maxOutage time.Duration) *Gates {
 
 // Bounds of what is remembered. What is forgotten counts as never seen.
 const (
-	maxHosts  = 100
-	maxModels = 1000
+	maxHosts  = 16
+	maxModels = 250
 )
 
 // A host is what is known of a server.
@@ -75,8 +75,14 @@ func (f failure) since(alive uint64) bool { return f.call != 0 && f.sent > alive
 func (g *Gates) host(name string) *host {
 	h := g.hosts[name]
 	if h == nil {
-		idle := func(h *host) bool { return h.name != g.own && h.hold == nil && len(h.waiting)+len(h.sleeping) == 0 }
-		evict(g.hosts, maxHosts, func(h *host) bool { return idle(h) && !h.answered }, idle)
+		idle := func(h *host) bool { return h.name != g.own && len(h.waiting)+len(h.sleeping) == 0 }
+		evicted := evict(g.hosts, maxHosts, func(h *host) bool { return idle(h) && h.hold == nil && !h.answered }, func(h *host) bool { return idle(h) && h.hold == nil }, idle)
+		if evicted != nil {
+			evicted.hold.open() // its timers would keep it, and calls of its models may be in flight
+			for _, m := range evicted.models {
+				m.hold.open()
+			}
+		}
 		h = &host{name: name, models: map[string]*model{}, waiting: map[*Call]struct{}{}, sleeping: map[*Call]struct{}{}}
 		g.hosts[name] = h
 	}
@@ -87,27 +93,44 @@ func (g *Gates) host(name string) *host {
 func (h *host) model(name string) *model {
 	m := h.models[name]
 	if m == nil {
-		evict(h.models, maxModels, func(m *model) bool { return m.hold == nil && !m.failure.since(m.alive) }, func(m *model) bool { return m.hold == nil })
+		evicted := evict(h.models, maxModels,
+			func(m *model) bool { return m.hold == nil && !m.failure.since(m.alive) },
+			func(m *model) bool { return m.hold == nil || m.hold.expired != 0 },
+			func(m *model) bool { return !h.waits(m) })
+		if evicted != nil {
+			evicted.hold.open()
+		}
 		m = &model{}
 		h.models[strings.Clone(name)] = m // it may be a part of a request
 	}
 	return m
 }
 
+// waits reports whether a call waits for the gate of a model.
+func (h *host) waits(m *model) bool {
+	for c := range h.waiting {
+		if c.model == m {
+			return true
+		}
+	}
+	return false
+}
+
 // evict makes room in a map for one more entry, if one may go: one of the first kind,
-// or else of the next.
-func evict[T any](entries map[string]T, maxEntries int, kinds ...func(T) bool) {
+// or else of the next. It returns what has gone, nil if nothing has.
+func evict[T any](entries map[string]*T, maxEntries int, kinds ...func(*T) bool) *T {
 	if len(entries) < maxEntries {
-		return
+		return nil
 	}
 	for _, is := range kinds {
 		for name, entry := range entries {
 			if is(entry) {
 				delete(entries, name)
-				return
+				return entry
 			}
 		}
 	}
+	return nil
 }
 
 // An Outage is the time in which a gate is closed.

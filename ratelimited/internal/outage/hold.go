@@ -156,8 +156,11 @@ func regroup(calls int) time.Duration {
 	return 10*time.Millisecond + time.Duration(calls)*5*time.Microsecond
 }
 
-// open opens the gate. It requires that the mutex is held.
+// open opens the gate, if there is one. It requires that the mutex is held.
 func (c *hold) open() {
+	if c == nil {
+		return
+	}
 	c.expiry.Stop()
 	if c.timer != nil {
 		c.timer.Stop()
