@@ -3,6 +3,8 @@ package redislimiter
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"strconv"
 	"time"
 
@@ -77,6 +79,13 @@ const forgetting = 30 * time.Minute
 // do asks Redis a question. Its error is an [*UnavailableError], at once while Redis is
 // away: talk asks whether it is back.
 func (l *Limiter) do(op string, args ...any) (reply, error) {
+	return l.doWith(op, func() []any { return args })
+}
+
+// doWith is like do with arguments about calls in flight. It computes them, with l.mu held,
+// at the moment at which it is decided what Redis is told before: so they say nothing of
+// calls whose end is told by the same command.
+func (l *Limiter) doWith(op string, args func() []any) (reply, error) {
 	l.wire.Lock()
 	defer l.wire.Unlock()
 	l.mu.Lock()
@@ -86,9 +95,9 @@ func (l *Limiter) do(op string, args ...any) (reply, error) {
 	}
 	l.store.goroutines.Add(1) // not closed: nobody waits for them yet
 	defer l.store.goroutines.Done()
-	known := len(l.news)
+	known, values := len(l.news), args()
 	l.mu.Unlock()
-	return l.try(known, op, args...)
+	return l.try(known, op, values...)
 }
 
 // try tells Redis so much of the news and asks a question, and takes note of whether
@@ -216,7 +225,7 @@ func (l *Limiter) join(epoch int64) error {
 	now := time.Now()
 	limit := append([]any{l.limitAt}, limitArgs(l.limit)...)
 	args := append([]any{l.recent.sum(now), max(0, l.resume.Sub(now)).Microseconds(), l.left}, limit...)
-	permits := l.leases()
+	permits := leases(maps.Values(l.live)) // Those that have ended too: Redis is told of the end later.
 	l.mu.Unlock()
 	for {
 		n := min(len(permits), 2*most)
@@ -231,13 +240,12 @@ func (l *Limiter) join(epoch int64) error {
 	}
 }
 
-// leases is what is held for the calls in flight: their ids and tokens. It requires that
-// l.mu is held.
-func (l *Limiter) leases() (calls []any) {
-	for id, p := range l.live {
-		calls = append(calls, id, p.tokens)
+// leases returns what is held for calls in flight: their ids and tokens.
+func leases(calls iter.Seq[*Permit]) (list []any) {
+	for p := range calls {
+		list = append(list, p.id, p.tokens)
 	}
-	return calls
+	return list
 }
 
 func limitArgs(l limiter.Limit) []any {

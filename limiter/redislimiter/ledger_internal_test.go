@@ -26,6 +26,7 @@ type ledger struct {
 	epoch          int64
 	number, latest int // of commands: of this, and of the latest that was answered
 	told           int
+	lease          time.Duration
 }
 
 const (
@@ -38,7 +39,7 @@ var keyNames = []string{"state", "tokens", "requests", "permits", "leases", "tic
 func newLedger(t testing.TB, server *miniredis.Miniredis, limit limiter.Limit) *ledger {
 	t.Helper()
 	server.FlushAll()
-	l := &ledger{TB: t, redis: server, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	l := &ledger{TB: t, redis: server, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), lease: testLease}
 	l.client = redis.NewClient(&redis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = l.client.Close() })
 	for _, name := range keyNames {
@@ -84,7 +85,7 @@ func (l *ledger) send(process string, number, told int, news []string, op string
 	if process == "p" {
 		latest = l.latest
 	}
-	argv := []any{op, epoch, latest, testJitter.Microseconds(), testLease.Microseconds(), process, number, told, len(news)}
+	argv := []any{op, epoch, latest, testJitter.Microseconds(), l.lease.Microseconds(), process, number, told, len(news)}
 	for _, n := range news {
 		argv = append(argv, n)
 	}

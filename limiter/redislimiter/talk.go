@@ -1,6 +1,8 @@
 package redislimiter
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
@@ -168,14 +170,19 @@ func (l *Limiter) grant(w *waiter) {
 // do without Redis and needs to know how much is left.
 func (l *Limiter) beat() {
 	l.mu.Lock()
-	calls, used := l.leases(), l.recent.sum(time.Now())
+	calls, used := slices.Collect(maps.Values(l.live)), l.recent.sum(time.Now())
 	l.mu.Unlock()
 	if len(calls) == 0 && used == 0 && l.store.config.Fallback == 0 {
 		return
 	}
 	for {
-		n := min(len(calls), 2*most)
-		if _, err := l.do("renew", calls[:n]...); err != nil {
+		n := min(len(calls), most)
+		// A call may have ended since. Renewing its lease after Redis was told would hold
+		// its tokens again.
+		inFlight := func() []any {
+			return leases(slices.Values(slices.DeleteFunc(calls[:n:n], func(p *Permit) bool { return p.finished })))
+		}
+		if _, err := l.doWith("renew", inFlight); err != nil {
 			return // the next beat does it
 		}
 		if calls = calls[n:]; len(calls) == 0 {
