@@ -84,7 +84,10 @@ const (
 	expires               // by a deadline
 	abandoned             // a stream is neither read nor closed, and the context ends
 	dropped               // a stream is neither read nor closed, and the context does not end
-	fates     = 10        // all others are normal
+	normal    = 10        // this and all between are normal
+
+	// Of streams more are left, so that the garbage collector has some to end.
+	fates, streamFates = normal, 5
 )
 
 const wirePatience = 100 * time.Millisecond
@@ -116,7 +119,11 @@ func (w *wire) call(worker *worker, n int) *wireCall {
 		defer c.mu.Unlock()
 		c.seen.conns++
 	}})
-	f := fate(worker.random.IntN(fates))
+	choices := fates
+	if strings.HasSuffix(op.name, "Stream") {
+		choices = streamFates
+	}
+	f := fate(worker.random.IntN(choices))
 	worker.leaves = f == abandoned || f == dropped
 	ctx, cancel := f.context(ctx, worker.random)
 	defer cancel()
