@@ -61,14 +61,16 @@ func (f *flight) admit() error {
 		if err := f.acquire(); err != nil {
 			return err
 		}
-		if f.client.calls.send(f) {
-			if f.gate.Enter() {
-				return nil
-			}
-			f.client.calls.wait(f)
+		mayBeSent := f.client.calls.send(f)
+		if mayBeSent && f.gate.Enter() {
+			return nil
 		}
+		f.client.calls.wait(f)
 		f.permit.Unsent()
 		f.giveBack()
+		if !mayBeSent {
+			return f.failedToWait(ErrShuttingDown)
+		}
 	}
 }
 

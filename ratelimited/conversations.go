@@ -26,7 +26,7 @@ func (s *Conversations) Start(ctx context.Context, request generated.StartConver
 // StartStream is [Conversations.Start] with the reply as a stream of events. It
 // returns when the first of them has come; until then the call may be tried again. The
 // context bounds the whole stream. Range over [Stream.Events], or close the stream: one
-// that is left alone holds its connection and its tokens.
+// that is left alone holds its connection and its tokens until the context ends.
 func (s *Conversations) StartStream(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*Stream, error) {
 	return openStream(ctx, s.owner(), startOperation(request, true), options)
 }
