@@ -63,19 +63,19 @@ type Config struct {
 
 	// AllowedHosts are names, beside those of the loopback interface, that the Host of a
 	// request may have: host names and IP addresses without a port, such as "emulator" in a
-	// network of containers; "*" is any. The loopback's are localhost, names below it,
+	// network of containers; "*" allows any. Loopback names are localhost, *.localhost,
 	// 127.0.0.0/8 and ::1. A server also accepts the host of the address that [Listen] was
 	// given. All other requests are refused with 403, because a web page whose name resolves
 	// to this machine could send them.
 	AllowedHosts []string
 	// AllowedOrigins are the origins of web pages that may send requests, of the form
-	// "http://localhost:3000". A page of the emulator's own origin always may. A request
+	// "http://localhost:3000". A page of the emulator's own origin is always allowed. A request
 	// with another Origin, or with a Sec-Fetch-Site other than same-origin and none, is
 	// refused with 403, whatever its method.
 	AllowedOrigins []string
 
 	// Intercept, when set, is called with every request of the API whose Host and Origin are
-	// allowed, before anything else has been looked at. It passes a request on with next.ServeHTTP, or answers it in its own
+	// allowed, before any other check. It passes a request on with next.ServeHTTP, or answers it in its own
 	// way: with a fault, a cut connection (panic(http.ErrAbortHandler)), or nothing.
 	Intercept func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
@@ -101,14 +101,15 @@ const (
 	MaxAgents        = 10_000
 	MaxVersions      = 1_000
 	MaxEntries       = 10_000
-	// MaxKeptBytes is the most memory of all conversations, and once more of all agents. It
-	// is estimated from the requests that made them and from the outputs: the bytes of the
-	// JSON, 80 for each value in it, and 2 KiB for each request.
+	// MaxKeptBytes is the most memory that all conversations together may take; all agents
+	// together may take as much again. It is estimated from the requests that made them and
+	// from the outputs: the bytes of the JSON, 80 bytes for each value, and 2 KiB for each
+	// request.
 	MaxKeptBytes = 256 << 20
 
-	// MaxInFlight is the most requests that are served at one time, MaxInFlightBytes the
-	// most memory for their content and their outputs, estimated likewise. What is beyond
-	// these is answered 503. A stream that waits for its client takes about 64 KiB more.
+	// MaxInFlight is how many requests may be served at once, MaxInFlightBytes how much
+	// memory their content and their outputs may take, estimated likewise. Requests beyond
+	// these bounds get status 503. A stream that waits for its client takes about 64 KiB more.
 	MaxInFlight      = 10_000
 	MaxInFlightBytes = 512 << 20
 )

@@ -62,8 +62,8 @@
 // # Who may use it
 //
 // A web page that is open on the same machine must not read or change anything here. So
-// each request, to the API and to /_emulator/, must have a Host of the loopback interface
-// and come from no page of another origin. [Config.AllowedHosts] and
+// each request, to the API and to /_emulator/, must name the loopback interface, or the address
+// that [Listen] was given, in its Host, and must not come from a page of another origin. [Config.AllowedHosts] and
 // [Config.AllowedOrigins] add others. All other requests are refused with 403, which says
 // what to change, and are not counted.
 //
@@ -75,20 +75,20 @@
 // requests and [MaxRecordedBodies] of their bodies, each at most [MaxRecordedBody] bytes,
 // and 1,000 models that are counted one by one. The oldest conversations, agents,
 // versions and requests give way to new ones, and to others that grow; a conversation
-// that is full by itself refuses more; models beyond are counted together. Of a model's
-// name the first [MaxRecordedText] bytes count.
+// that is full by itself refuses more; models beyond are counted together. Only the
+// first [MaxRecordedText] bytes of a model's name distinguish it.
 //
 // At most [MaxInFlight] requests are served at one time, which hold at most
-// [MaxInFlightBytes] for their contents and outputs; more are answered 503. The content of
-// a request has at most 32 MiB, and 65,536 values; more is answered 413. So the emulator
+// [MaxInFlightBytes] for their contents and outputs; requests beyond these bounds get status
+// 503. The content of a request has at most 32 MiB, and 65,536 values, or it gets status 413. So the emulator
 // takes at most about 1.2 GiB for what it keeps, records and has in flight, and 64
-// KiB for each stream that waits for its client: 2,000 streams of which nobody reads take
+// KiB for each stream that waits for its client: 2,000 streams that nobody reads take
 // less than 160 MiB, and 22,000 short conversations, of which 10,000 are kept, 20 MiB.
 //
-// A client has 10 s for the header of a request, 10 s for each next part of its content
-// and a minute for all of that. A client that reads nothing of a response for a minute is
-// cut off. The first and a bound of 2 minutes on connections without a request apply to a
-// [Server]; another server that has the handler must set its own.
+// A client has 10 s for the header of a request, 10 s for each further part of its content,
+// and a minute for the whole content. A client that reads nothing of a response for a minute is
+// cut off. The bound on headers, and one of 2 minutes on idle connections, apply only to a
+// [Server]: if you serve the handler with another http.Server, set them there.
 //
 // # What it does not do
 //

@@ -79,9 +79,9 @@ type api struct{ *Emulator }
 var _ server.ServerInterface = api{}
 
 // ServeHTTP serves one request. What [Config.AllowedHosts] and [Config.AllowedOrigins] do
-// not allow is refused first, and neither counted nor recorded. A request that no
-// [http.Server] has received, as in a test with httptest.NewRequest, may also have the
-// Host "example.com" or one without a dot.
+// not allow is refused first, and neither counted nor recorded. A request that did not come
+// through an [http.Server], as in a test with httptest.NewRequest, may also have the Host
+// "example.com" or one without a dot.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.isZero() {
 		http.Error(w, errNoEmulator.Error(), http.StatusInternalServerError)

@@ -23,7 +23,9 @@ func (c Config) printable() any {
 	return config(c)
 }
 
-// Format implements [fmt.Formatter]; the key is not printed by any verb.
+// Format implements [fmt.Formatter]; no verb for values prints the key. Package fmt itself
+// prints fields where a verb is wrong, as %p and, outside [fmt.Errorf], %w are: go vet reports
+// that.
 func (c Config) Format(f fmt.State, verb rune) {
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), c.printable())
 }

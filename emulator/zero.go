@@ -8,7 +8,7 @@ var (
 )
 
 // isZero reports whether none of the functions that make an emulator did.
-func (e *Emulator) isZero() bool { return e == nil || e.store == nil }
+func (e *Emulator) isZero() bool { return e == nil || e.journal == nil }
 
 // isZero reports whether Listen did not make the server.
 func (s *Server) isZero() bool { return s == nil || s.http == nil }

@@ -279,9 +279,9 @@ func (l *Limiter) leave(w *waiter, err error) {
 
 // WaitTime returns how long a call of the given number of tokens would wait if
 // it was acquired now, behind those who wait already, provided that nothing
-// else happens meanwhile. If it can start only when calls in flight have ended, it
-// takes them to end after as long as recent calls took on average, or after a minute
-// if none has been settled. WaitTime takes nothing. The answer is [Never] for more
+// else happens meanwhile. If the call must wait for calls in flight to end, WaitTime
+// assumes that they take as long as recent calls did on average, or a minute if none has
+// been settled. WaitTime takes nothing. The answer is [Never] for more
 // tokens than the bucket can hold, and that of a call of 0 tokens for a
 // negative number.
 //

@@ -77,8 +77,8 @@ const maxGather = 1000
 
 // Gather carries out call for each input and returns the results in the order
 // of the inputs, when all have ended. The calls run side by side, at most 1000
-// at a time, and enter the limiter's queue about in the order of the inputs; the
-// limiter spaces them. One call's failure does not stop the others, unless it matches
+// at a time, and the limiter spaces them. They enter its queue in about the order of the
+// inputs, which is not guaranteed. One call's failure does not stop the others, unless it matches
 // [ErrUnauthorized]: then the rest get that error. When ctx
 // ends, inputs not begun yet get its error and cause. A panic in call ends the
 // program, as in any goroutine.
@@ -118,11 +118,13 @@ func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Con
 // Each carries out call for each input and yields the results as they come, in the order in
 // which the calls end, with the positions of their inputs. The calls run side by side as
 // those of [Gather] do. Each takes an input when there is room for its call: at most 1000 are
-// under way, or wait for the loop to take their results, so inputs may be endless. When the
-// loop ends, when ctx ends, and after a failure that matches [ErrUnauthorized], Each takes no
-// more inputs, and the calls under way are cancelled; except after the loop has ended, their
-// results are still yielded. After a failure that matches [ErrShuttingDown] it takes no more
-// inputs either, and the calls under way go on. Each returns when all calls have ended; if inputs waits for
+// under way, or wait for the loop to take their results, so inputs may be endless. Each input
+// that it takes has a result, unless the loop ends before.
+//
+// When the loop ends, when ctx ends, and after a failure that matches [ErrUnauthorized], Each
+// takes no more inputs and cancels the calls under way. Their results are still yielded, unless
+// the loop itself has ended. After a failure that matches [ErrShuttingDown] it takes no more
+// inputs either, and lets the calls under way go on. Each returns when all calls have ended; if inputs waits for
 // something, it must return when ctx ends. A panic in call or inputs ends the program, as in
 // any goroutine.
 func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(context.Context, In) (Out, error)) iter.Seq2[int, Result[Out]] {
@@ -153,15 +155,18 @@ func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(conte
 			defer close(results)
 			defer calls.Wait()
 			room := make(chan struct{}, maxGather)
-			index := 0
-			for input := range inputs {
+			makeRoom := func() bool {
 				select {
 				case room <- struct{}{}:
 				case <-crew.ctx.Done():
 				}
-				if crew.ctx.Err() != nil || crew.full.Load() {
-					return
-				}
+				return crew.ctx.Err() == nil && !crew.full.Load()
+			}
+			if !makeRoom() {
+				return
+			}
+			index := 0
+			for input := range inputs {
 				done := indexed{index, Result[Out]{Err: errNoReturn}}
 				calls.Go(func() {
 					defer func() {
@@ -174,6 +179,9 @@ func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(conte
 					done.result = carryOut(crew, input, call)
 				})
 				index++
+				if !makeRoom() {
+					return
+				}
 			}
 		}()
 		for r := range results {

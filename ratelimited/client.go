@@ -17,7 +17,7 @@ import (
 
 // Client calls the API within the account's limits. Make one with [New] and
 // share it: its methods are safe for concurrent use, and all calls made through
-// one client share its limits. Two clients do not know of each other. Calls of a client that
+// one client share its limits. Two clients do not know of each other. Calls on a Client that
 // New did not make fail with a [*ConfigError].
 type Client struct {
 	// Beta holds the operations.
@@ -138,7 +138,7 @@ const maxReplyHead = 1 << 20
 
 // Close closes idle connections, also those of a transport that came with
 // [Config.HTTPClient]. Calls under way are not disturbed, and the client may go on
-// being used: see [Client.Shutdown] for more.
+// being used. To end calls too, use [Client.Shutdown].
 func (c *Client) Close() {
 	if c.check() == nil {
 		c.http.CloseIdleConnections()
@@ -146,9 +146,9 @@ func (c *Client) Close() {
 }
 
 // WaitTime returns how long a call to the given model that uses the given number
-// of tokens would wait if it was made now, behind those who wait already. If it can start
-// only when calls in flight have ended, that is an estimate, see [limiter.Limiter.WaitTime]. It
-// takes nothing, and does not count outages. The empty model is any that shares the
+// of tokens would wait if it was made now, behind those who wait already. If the call
+// must wait for calls in flight to end, the result is an estimate: see
+// [limiter.Limiter.WaitTime]. WaitTime takes nothing, and does not count outages. The empty model is any that shares the
 // default limit. The answer
 // is [limiter.Never] for more tokens than the bucket holds.
 func (c *Client) WaitTime(model string, tokens int) time.Duration {

@@ -88,7 +88,7 @@ type WaitError struct {
 	Waited    time.Duration // how long
 	Paused    time.Duration // how much longer a 429 would have kept it; 0 without one
 	Outage    error         // what was down and why, if it waited for the end of an outage, not for the limiter
-	Err       error         // the context's error and its cause
+	Err       error         // the context's error and its cause, or ErrShuttingDown
 }
 
 // Error says how long the wait was, for what, and why it ended.

@@ -11,11 +11,16 @@ import (
 // ones, fail at once with [ErrShuttingDown]. Calls in flight, streams included, go on until
 // they have ended or ctx ends; then they are cancelled with ErrShuttingDown as the cause, and
 // settled. Shutdown returns nil if all calls in flight ended by themselves. Otherwise it returns
-// an error, at most 5 s after ctx has ended, also if the HTTP client does not return. Finally it
-// closes idle connections, like [Client.Close].
+// an error, no later than 5 s after ctx ends, even if the HTTP client hangs. Finally it closes
+// idle connections, like [Client.Close].
 //
-// An attempt in flight that fails is not repeated. Shutdown may be called several times, also
-// at once: the first ctx that ends cancels the calls. An [Observer] must not call it.
+// A stream is in flight until its loop ends or it is closed: do not call Shutdown in the
+// goroutine that is to read it. If an attempt in flight fails, it is not retried, and the call
+// returns that failure. Calls that were not sent return a [*WaitError], cancelled ones a
+// [*TransportError] or a [*StreamError].
+//
+// Shutdown may be called several times, also concurrently: the first ctx that ends cancels the
+// calls, and all report that. An [Observer] must not call it.
 func (c *Client) Shutdown(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
@@ -150,7 +155,7 @@ func (c *calls) result(ctx context.Context) error {
 	}
 	left := ""
 	if n := len(c.active); n > 0 {
-		left = fmt.Sprintf(", of which %d have not ended after %v", n, maxWindDown)
+		left = fmt.Sprintf("; calls that have not ended after %v: %d", maxWindDown, n)
 	}
-	return fmt.Errorf("mistral: Shutdown: %d calls were cancelled%s: %w", c.cancelled, left, cause)
+	return fmt.Errorf("mistral: Shutdown: calls cancelled: %d%s: %w", c.cancelled, left, cause)
 }

@@ -117,7 +117,7 @@ func TestShutdownCancels(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := client.Shutdown(ctx)
-		if took := time.Since(begin); took != time.Second || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "3 calls were cancelled") {
+		if took := time.Since(begin); took != time.Second || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "calls cancelled: 3:") {
 			t.Errorf("Shutdown returns %v after %v", err, took)
 		}
 		wantNoPermits(t, client) // at once
@@ -146,7 +146,7 @@ func TestShutdownWithIdleStreams(t *testing.T) {
 		time.AfterFunc(time.Second, func() { _ = closed.Close() })
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		if err := client.Shutdown(ctx); err == nil || !strings.Contains(err.Error(), "1 calls were cancelled") {
+		if err := client.Shutdown(ctx); err == nil || !strings.Contains(err.Error(), "calls cancelled: 1:") {
 			t.Errorf("Shutdown returns %v", err)
 		}
 		wantNoPermits(t, client)

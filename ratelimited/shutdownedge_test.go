@@ -121,15 +121,18 @@ func (goneLimiter) Acquire(ctx context.Context, _ limiter.Call) (limiter.Admissi
 	return nil, errors.Join(limiter.ErrUnavailable, ctx.Err())
 }
 
-// Each takes no more of its inputs when the client shuts down; calls under way end.
+// Each takes no more of its inputs when the client shuts down; calls under way end. Each input
+// that it has taken has a result.
 func TestEachStopsInAShutdown(t *testing.T) {
 	inBubble(t, fast, inThreeSeconds, func(t *testing.T, client *ratelimited.Client) {
 		taken := 0
 		endless := func(yield func(int) bool) {
-			for yield(taken) {
-				if taken++; taken == 10 {
+			for more := true; more; {
+				if taken == 10 {
 					time.Sleep(time.Second) // meanwhile the client shuts down
 				}
+				taken++
+				more = yield(taken)
 			}
 		}
 		time.AfterFunc(500*time.Millisecond, func() { _ = client.Shutdown(t.Context()) })
@@ -144,7 +147,7 @@ func TestEachStopsInAShutdown(t *testing.T) {
 				t.Error(r.Err)
 			}
 		}
-		if results-refused != 10 || refused == 0 || taken > 1011 {
+		if results-refused != 10 || refused == 0 || results != taken || taken > 1010 {
 			t.Errorf("%d results, %d of them refused, of %d inputs", results, refused, taken)
 		}
 	})

@@ -73,7 +73,7 @@ func (s *Stream) TextDeltas() iter.Seq2[string, error] {
 // Close ends the stream and settles what it used, once; if another goroutine is
 // settling it just now, Close does not wait for that. A loop over Events ends
 // with an error, unless the last event has come, and so does one that waits for
-// an event. Close returns nil; it has a result for the sake of [io.Closer].
+// an event. Close returns an error only to satisfy [io.Closer].
 func (s *Stream) Close() error {
 	if s.isZero() {
 		return errNoStream

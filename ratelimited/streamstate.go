@@ -1,6 +1,7 @@
 package ratelimited
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -171,7 +172,11 @@ func (s *stream) end(err *StreamError) {
 
 // contextEnded returns the error of a stream whose context has ended.
 func (s *stream) contextEnded() *StreamError {
-	return &StreamError{Message: "the call's context ended", Events: s.events, Err: contextError(s.flight.ctx)}
+	message := "the call's context ended"
+	if errors.Is(context.Cause(s.flight.ctx), ErrShuttingDown) {
+		message = "it was cancelled"
+	}
+	return &StreamError{Message: message, Events: s.events, Err: contextError(s.flight.ctx)}
 }
 
 // hasExpired reports whether the context closed the stream.

@@ -32,7 +32,6 @@ var (
 	slowCalls = workload{callers: 160, next: anySlow}
 	longCalls = workload{callers: 64, next: anyLong}
 	manySmall = workload{callers: 32, next: anySmall}
-	manyHeavy = workload{callers: 48, next: anyHeavy}
 	eight     = workload{callers: 8, next: anySmall}
 )
 
