@@ -20,9 +20,16 @@ const (
 	// quota unused as calls take of a minute.
 	heldShare = 0.2
 
-	// surprise is how many calls of ordinary size may end while another is on its
-	// way to the server, whose end the guard does not know of when it lets that go.
-	surprise = 3.5
+	// Of calls that take longer than longCall the share is smaller, in proportion: there
+	// are more of them in flight, and each ends later.
+	longCall = 22 * time.Second
+
+	// Room is kept for the calls that end while another one travels to the server, in uplink
+	// or more. In calls of ordinary size (root mean square) it is spread times the square root
+	// of how many are expected to end in that time, and at most maxRoom.
+	uplink  = 50 * time.Millisecond
+	spread  = 5
+	maxRoom = 3.5
 
 	// largeShare is the share of the limit above which a call is large. Large
 	// calls are held whole, and largeError more, since a prompt may have that
@@ -33,10 +40,17 @@ const (
 	// learning is the weight of the latest call in what is learned of sizes.
 	learning = 1.0 / 64
 
-	// cautionStep is what a refusal that the guard cannot explain adds to its
-	// caution, and what cautionWear without another takes off.
+	// cautionStep is what a refusal that the guard cannot explain adds to its caution if it
+	// follows on another one within cautionWear, but not within an incident. cautionWear
+	// without one takes as much off.
 	cautionStep = 1.0 / 4
 	cautionWear = 30 * time.Minute
+	incident    = 20 * time.Second
+
+	// After a refusal for want of tokens, others are taken to have used all that was left, as
+	// if that had been seen for refusalAge of the window. That wears off within 24 s, and
+	// costs 10 s of the quota if nobody else uses it.
+	refusalAge = 0.6
 
 	// A refusal for want of requests adds the configured jitter to the slack, up
 	// to so many times that jitter. It wears off in that time.
@@ -63,12 +77,14 @@ type guard struct {
 	perMinute int           // tokens
 
 	small, large int   // tokens of the calls in flight
+	count        int   // of calls in flight that are not large
 	larges       []int // of each large call in flight
 
 	// How much of what is in flight has been charged already: 0 for nothing, as
 	// by a server that charges at the end, 1 for all of it. Learned at cautionFrom.
 	caution     float64
 	cautionFrom time.Duration
+	surprised   time.Duration // when a refusal came that the guard cannot explain; 0: never
 
 	// Learned of calls that are not large: the mean square of their sizes, and
 	// the means of what they used and of what they were expected to use.
@@ -123,11 +139,15 @@ func (g *guard) at(now time.Time) time.Duration {
 func (g *guard) isLarge(n int) bool { return float64(n) > largeShare*float64(g.tokens.limit) }
 
 // wait returns how long it takes until c fits. The answer is Never if it can do
-// so only when a call in flight has ended: nobody knows when that is.
+// so only when a call in flight has ended: nobody knows when that is. While caution
+// wears off, it is the time of its next step at most: then less is held.
 func (g *guard) wait(now time.Duration, c cost) time.Duration {
 	d := g.requests.wait(now, c.requests)
 	if c.tokens > 0 {
 		d = max(d, g.tokenWait(now, c.tokens, g.held(now)))
+	}
+	if d == Never && g.cautionAt(now) > 0 {
+		d = cautionWear - (now-g.cautionFrom)%cautionWear
 	}
 	return d
 }
@@ -137,15 +157,28 @@ func (g *guard) held(now time.Duration) int {
 	if g.small+g.large == 0 {
 		return 0
 	}
-	share := heldShare + (1-heldShare)*g.cautionAt(now)
+	share := heldShare
+	if g.took > longCall {
+		share *= float64(longCall) / float64(g.took)
+	}
+	share += (1 - share) * g.cautionAt(now)
 	held := share*float64(g.small) + (1+largeError)*float64(g.large)
 	if g.small > 0 {
-		held += g.surprise()
+		held += g.room()
 	}
 	return int(math.Ceil(held))
 }
 
-func (g *guard) surprise() float64 { return surprise * math.Sqrt(g.square) }
+// room returns how many tokens are kept free for calls that end while another one travels.
+// How often calls end follows from how many are in flight and how long they take.
+func (g *guard) room() float64 {
+	calls := float64(maxRoom)
+	if g.took > 0 {
+		ending := float64(g.count) * float64(max(uplink, g.jitter)) / float64(g.took)
+		calls = min(calls, spread*math.Sqrt(ending))
+	}
+	return calls * math.Sqrt(g.square)
+}
 
 // tokenWait returns how long it takes until n tokens fit beside what is held,
 // what was used and what others use.
@@ -181,6 +214,7 @@ func (g *guard) take(now time.Duration, c cost) {
 			g.square = float64(c.tokens) * float64(c.tokens)
 		}
 		g.small += c.tokens
+		g.count++
 	}
 }
 
@@ -188,6 +222,9 @@ func (g *guard) take(now time.Duration, c cost) {
 func (g *guard) release(c cost) {
 	if !c.large {
 		g.small -= c.tokens
+		if c.tokens > 0 {
+			g.count--
+		}
 		return
 	}
 	g.large -= c.tokens
@@ -274,11 +311,25 @@ func (g *guard) refused(now time.Duration, r Refusal) {
 	if r.Tokens {
 		g.tokens.expire(now)
 		if g.tokens.used+g.foreignAt(now) < g.tokens.limit {
-			g.caution = min(1, g.cautionAt(now)+cautionStep)
-			g.cautionFrom = now
+			g.unexplained(now)
 		}
 		g.observe(now, 0)
+		g.foreignFrom -= time.Duration(refusalAge * float64(g.tokens.span))
 	}
+}
+
+// unexplained learns from a refusal for want of tokens that were left. A single one may be a
+// mistake of the server, or somebody else's burst.
+func (g *guard) unexplained(now time.Duration) {
+	since := now - g.surprised
+	switch {
+	case g.surprised > 0 && since < incident:
+		return
+	case g.surprised > 0 && since < cautionWear:
+		g.caution = min(1, g.cautionAt(now)+cautionStep)
+		g.cautionFrom = now
+	}
+	g.surprised = max(1, now)
 }
 
 // cautionAt returns the caution that was learned, as far as it has not worn off.
@@ -301,7 +352,7 @@ func (g *guard) extraAt(now time.Duration) time.Duration {
 // will have ended when the head starts. If the head has to wait for one of them,
 // that is the largest, and leaves the window no sooner than a span from now.
 func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration, known bool) {
-	expected := float64(g.small)*max(1, g.actual/max(1, g.expected)) + float64(g.large) + g.surprise()
+	expected := float64(g.small)*max(1, g.actual/max(1, g.expected)) + float64(g.large) + g.room()
 	inFlight := int(math.Ceil(expected))
 	room := g.tokens.limit - min(head.tokens, g.tokens.limit) - inFlight
 	wait = max(others, g.tokenWait(now, head.tokens, inFlight))
@@ -322,7 +373,7 @@ func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Du
 	copied := *g
 	f = &copied
 	f.requests, f.tokens = g.requests.clone(), g.tokens.clone()
-	f.small, f.large, f.larges = 0, 0, nil
+	f.small, f.large, f.count, f.larges = 0, 0, 0, nil
 	used = g.small + g.large
 	return f, max(g.held(now), used), used, g.callTime()
 }

@@ -131,3 +131,17 @@ func TestObserveOfHalfAbsurdNumbers(t *testing.T) {
 		b.available(1, 100)
 	}, guarded)
 }
+
+// What remains of a minute's requests does not empty a bucket that holds one: the next call
+// comes in its turn.
+func TestMinuteOfRequestsLeavesOne(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 20_000}, func(b *bench) {
+		for i := range time.Duration(10) {
+			p := b.acquire(100)
+			none := 0
+			b.Observe(limiter.ServerState{RemainingRequests: &none})
+			p.Settle(100)
+			equal(b, "admission", b.now(), i*12550*ms)
+		}
+	}, guarded)
+}

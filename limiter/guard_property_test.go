@@ -78,6 +78,7 @@ type guardedCall struct {
 	retrying   bool
 	permit     *limiter.Permit
 	request    *stamp // the latest
+	admitted   time.Duration
 }
 
 // A stamp is something that counts in a window: one request, or the tokens of a
@@ -103,6 +104,7 @@ type guardedBooks struct {
 	admitted, settled, cancelled, retried   int64
 	taken, used, refunded, charged, waiting int64
 	pauses                                  time.Duration // end of the longest that we know of
+	longest                                 time.Duration // that a call took: at least the mean
 }
 
 // The windows that the limit in force stands for.
@@ -176,7 +178,7 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 	held := 0.0
 	for _, c := range k.calls {
 		if c.permit != nil {
-			held += c.held()
+			held += k.held(c)
 		}
 	}
 	requests, last, withTokens := false, 0.0, false
@@ -197,12 +199,12 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 			k.retried++
 			continue
 		}
-		c.permit = o.permit
+		c.permit, c.admitted = o.permit, at
 		k.admitted++
 		k.taken += int64(c.tokens)
 		if c.tokens > 0 {
-			held += c.held()
-			if more := float64(c.tokens) - c.held(); !withTokens || more < last {
+			held += k.held(c)
+			if more := float64(c.tokens) - k.held(c); !withTokens || more < last {
 				last, withTokens = more, true
 			}
 		}
@@ -219,11 +221,11 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 }
 
 // held is the least that is kept free for a call in flight.
-func (c *guardedCall) held() float64 {
+func (k *guardedBooks) held(c *guardedCall) float64 {
 	if c.large {
 		return 1.25 * float64(c.tokens)
 	}
-	return 0.2 * float64(c.tokens)
+	return 0.2 * min(1, float64(22*time.Second)/max(1, float64(k.longest))) * float64(c.tokens)
 }
 
 // check compares the books, and sees to it that nobody waits without a reason.
@@ -275,6 +277,7 @@ func (k *guardedBooks) acquire(ctx context.Context, tokens int) *guardedCall {
 }
 
 func (k *guardedBooks) settle(c *guardedCall, used int) {
+	k.longest = max(k.longest, k.now()-c.admitted)
 	c.permit.Settle(used)
 	k.tokens = append(k.tokens, &stamp{at: k.now(), n: used})
 	c.permit = nil

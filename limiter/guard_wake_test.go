@@ -134,3 +134,26 @@ func TestGuardedSetLimitDown(t *testing.T) {
 		tokens.admittedAt(time.Minute)
 	}, guarded)
 }
+
+// Caution wears off while a call waits for one in flight: it starts when less is held.
+func TestCautionWearsOffForThoseWhoWait(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 100_000}, func(b *bench) {
+		var held []*limiter.Permit
+		for range 10 {
+			held = append(held, b.acquire(8000))
+		}
+		for range 2 {
+			b.until(b.now() + time.Minute)
+			held[0].Refused(limiter.Refusal{RetryAfter: time.Second, Tokens: true})
+		}
+		b.until(3 * time.Minute)
+		head := b.goAcquire(context.Background(), 50_000) // 0.4 of 80,000 are held, and room for some that end
+		b.until(32*time.Minute - 1)
+		head.waiting()
+		b.until(33 * time.Minute)
+		head.admittedAt(32 * time.Minute)
+		for _, p := range held {
+			p.Settle(0)
+		}
+	}, guarded)
+}

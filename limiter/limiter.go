@@ -29,6 +29,7 @@ type Limiter struct {
 	backoff  func(n int) time.Duration
 	refusals int       // in a row
 	resume   time.Time // end of the pause after the latest
+	resumed  time.Time // a success of a call that was sent from then on ends the row
 
 	// timer wakes the head of the queue, at wakeAt if it is armed. It is
 	// created by the first wait, so that a limiter without waiters has none.
@@ -57,12 +58,13 @@ type Option func(*Limiter)
 // and the jitter (so a RequestBurst below RequestsPerSecond costs more of the
 // rate than the default does); and no call starts while TokensPerMinute were
 // used in the minute before, as far as that is known (with a TokenBurst above it,
-// so many in as long as they take). A call in flight counts as a fifth of its estimate there (a
-// call of more than an eighth of the limit as all of it and a quarter more), and
-// there is always room for the replies that may end while a call is on its way.
+// so many in as long as they take). A call in flight counts as a fifth of its estimate there, or
+// less if calls take longer than 22 s on average (a
+// call of more than an eighth of the limit as all of it and a quarter more). There
+// is always room for the replies that may end while a call is on its way, by how often calls end.
 //
 // It learns: from refusals for want of tokens that its own count does not
-// explain, how much of a call the server charges before its reply ends, so that
+// explain, if there is more than one in half an hour, how much of a call the server charges before its reply ends, so that
 // it counts more of what is in flight (and by and by less again, a step every
 // half hour); from refusals for want of requests, that the jitter is
 // larger, up to five times (which wears off within ten minutes); and from

@@ -63,7 +63,7 @@ func (p *Permit) Settle(actual int) {
 	l.counters.TokensSettled += int64(actual)
 	l.counters.TokensRefunded += int64(max(0, p.cost.tokens-actual))
 	l.counters.TokensCharged += int64(max(0, actual-p.cost.tokens))
-	if !p.sent.Before(l.resume) {
+	if !p.sent.Before(l.resumed) {
 		l.refusals = 0 // the server takes calls again
 	}
 	now := time.Now()

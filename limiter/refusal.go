@@ -22,8 +22,9 @@ type Refusal struct {
 //
 // The backoff grows with each refusal of a call that was sent after the end of
 // the pause before. Calls that were already under way when that pause began are
-// part of the same incident and add nothing to it. It starts anew when a call
-// that was sent after the latest pause is settled.
+// part of the same incident and add nothing to it. It starts anew when a call is settled
+// that was sent after the pause before the latest one: with responses of seconds, the next
+// refusal comes before any call that was sent after the latest pause has ended.
 //
 // A guarded limiter also learns from a refusal: see [Guarded].
 func (p *Permit) Refused(r Refusal) time.Duration {
@@ -44,6 +45,12 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 	default:
 		l.refusals++
 		l.pause(now, now.Add(l.backoff(l.refusals)))
+	}
+	if before := l.resume; !p.sent.Before(before) {
+		l.resumed = l.pausedUntil
+		if l.refusals > 1 {
+			l.resumed = before
+		}
 	}
 	l.resume = l.pausedUntil
 	l.pump(now)

@@ -211,23 +211,22 @@ func TestLearnedJitter(t *testing.T) {
 	}
 }
 
-// A refusal for want of tokens when the guard has seen less used than the limit:
-// the server must have charged for calls in flight. More of them is kept free,
-// in four steps up to all of it. What others may have used explains the next.
+// Refusals for want of tokens when the guard has seen less used than the limit: the server
+// must have charged for calls in flight. From the second on, more of them is kept free, in
+// four steps up to all of it. Several in one incident count once.
 func TestCaution(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {
 		p := b.acquire(1000)
 		for range 19 {
 			b.acquire(1000)
 		}
-		b.until(2 * time.Minute) // the bucket is full again
 		held := func(caution float64) int { return int(math.Ceil((0.2+0.8*caution)*20_000 + 3500)) }
-		b.room(60_000 - held(0))
-		for _, caution := range []float64{0.25, 0.5, 0.75, 1, 1} {
+		for i, caution := range []float64{0, 0.25, 0.5, 0.75, 1, 1} {
+			b.until(time.Duration(2+i) * time.Minute)
 			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
-			b.room(-held(caution)) // nothing remains, and that was others as far as is known
+			b.room(12_000 - held(caution)) // others have used four fifths, as far as is known
 			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
-			b.room(-held(caution)) // which explains it
+			b.room(12_000 - held(caution))
 			p.Refused(limiter.Refusal{Requests: true, RetryAfter: 1})
 			b.remain(60_000)
 			b.room(60_000 - held(caution))
@@ -242,31 +241,27 @@ func TestCautionWearsOff(t *testing.T) {
 		for range 20 {
 			p = b.acquire(1000)
 		}
-		refused := func() {
+		refusedAt := func(d time.Duration) {
+			b.until(d)
 			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
 			b.remain(60_000)
 		}
-		held := func(caution float64) {
+		held := func(d time.Duration, caution float64) {
 			b.Helper()
+			b.until(d)
 			b.room(60_000 - int(math.Ceil((0.2+0.8*caution)*20_000+3500)))
 		}
-		b.until(2 * time.Minute)
-		refused()
-		refused()
-		refused()
-		held(0.75)
-		b.until(32*time.Minute - 1)
-		held(0.75)
-		b.until(32 * time.Minute)
-		held(0.5)
-		b.until(50 * time.Minute)
-		refused() // one more, and the half hour begins anew
-		held(0.75)
-		b.until(80*time.Minute - 1)
-		held(0.75)
+		for i := range time.Duration(4) {
+			refusedAt((2 + i) * time.Minute)
+		}
+		held(35*time.Minute-1, 0.75)
+		held(35*time.Minute, 0.5)
+		refusedAt(50 * time.Minute) // half an hour after the last: it counts as the first
+		held(50*time.Minute, 0.5)
+		refusedAt(51 * time.Minute) // the half hour begins anew
+		held(81*time.Minute-1, 0.75)
 		for i, caution := range []float64{0.5, 0.25, 0, 0, 0} {
-			b.until(time.Duration(80+30*i) * time.Minute)
-			held(caution)
+			held(time.Duration(81+30*i)*time.Minute, caution)
 		}
 	}, guarded)
 }
@@ -283,17 +278,34 @@ func TestExplainedRefusalTeachesNoCaution(t *testing.T) {
 	}, guarded)
 }
 
-// After a refusal for want of tokens, nothing remains as far as is known: calls
-// with tokens wait until that wears off or better news comes, others do not.
-func TestRefusalForWantOfTokensLeavesNone(t *testing.T) {
+// After a refusal for want of tokens, little remains as far as is known: large calls wait
+// until that wears off or better news comes, others do not.
+func TestRefusalForWantOfTokensLeavesLittle(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {
 		p := b.acquire(1000)
 		p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 2 * time.Second})
 		p.Cancel()
 		none := b.goAcquire(b.Context(), 0)
-		w := b.goAcquire(b.Context(), 15_000)
+		w := b.goAcquire(b.Context(), 50_000)
 		b.until(time.Minute)
 		none.admittedAt(2 * time.Second)
-		w.admittedAt(37*time.Second + 500*ms) // a quarter of the limit has worn off
+		w.admittedAt(19 * time.Second) // of 48,000 that others may have used, 10,000 are left
+	}, guarded)
+}
+
+// A single refusal for want of tokens costs no more than ten seconds of the quota.
+func TestStrayRefusal(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		p := b.acquire(1000)
+		p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+		p.Settle(0)
+		cost := 0.0 // seconds of the quota
+		for i := range time.Duration(600) {
+			b.until(i * 100 * ms)
+			cost += 0.1 * (60_000 - b.Snapshot().AvailableTokens) / 60_000
+		}
+		if cost < 5 || cost > 10 {
+			b.Errorf("it costs %.2f s of the quota, want at most 10", cost)
+		}
 	}, guarded)
 }

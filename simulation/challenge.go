@@ -40,6 +40,7 @@ var challenges = []challenge{
 	{"wide sizes, strict", []string{"strict"}, scenario{limits: tpmLimits, work: wideCalls}},
 	{"replies of 30-60 s", serverKinds, scenario{limits: tpmLimits, work: slowCalls}},
 	{"replies of 133 s", serverKinds, scenario{limits: tpmLimits, work: longCalls}},
+	{"small at RPS 20", serverKinds, scenario{limits: limits{rps: 20, tpm: 100_000}, work: workload{callers: 100, next: anySmall}}},
 	{"deadline, 3 x, small", plainKinds, scenario{limits: tpmLimits, work: workload{open: 3, mean: smallMean, deadline: 30 * time.Second, next: anySmall}}},
 	{"deadline, 3 x, wide", plainKinds, scenario{limits: tpmLimits, work: workload{open: 3, mean: wideMean, deadline: 30 * time.Second, next: anyWide}}},
 	{"deadline, 1.1 x, wide", plainKinds, scenario{limits: tpmLimits, work: workload{open: 1.1, mean: wideMean, deadline: 30 * time.Second, next: anyWide}}},
@@ -48,7 +49,7 @@ var challenges = []challenge{
 	{"RPS 0.8 of 1, mute", plainKinds, scenario{limits: rpsLimits, actual: limits{rps: 0.8, tpm: 400_000}, work: manySmall, mute: true}},
 	{"RPS 0.5 of 1, mute", plainKinds, scenario{limits: rpsLimits, actual: limits{rps: 0.5, tpm: 250_000}, work: manySmall, mute: true}},
 	{"RPS 0.08 of 1", plainKinds, scenario{limits: rpsLimits, actual: slowest, work: eight}},
-	{"RPS 0.08 by the minute", []string{"observed"}, scenario{limits: slowest, work: eight}},
+	{"RPS 0.08 by the minute", []string{"observed"}, scenario{limits: slowest, work: eight, counts: true}},
 	{"rival", plainKinds, scenario{limits: tpmLimits, work: workload{callers: 48, next: anyHeavy, rival: 0.5}}},
 }
 

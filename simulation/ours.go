@@ -52,7 +52,11 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 		case r.ok:
 			permit.Settle(r.prompt + r.completion)
 			if r.remaining >= 0 {
-				o.limiter.Observe(limiter.ServerState{RemainingTokens: &r.remaining})
+				state := limiter.ServerState{RemainingTokens: &r.remaining}
+				if r.requests >= 0 {
+					state.RemainingRequests = &r.requests
+				}
+				o.limiter.Observe(state)
 			}
 			o.model.Learn(e.counted, r.prompt-e.history, r.completion)
 			return r

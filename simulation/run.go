@@ -19,6 +19,7 @@ type scenario struct {
 	work        workload
 	server      string
 	mute        bool // the server says neither what remains nor how long to wait
+	counts      bool // the server says how many requests of the minute remain
 	newStrategy func(limits) strategy
 	length      time.Duration // unless the workload ends by itself
 	seed        uint64

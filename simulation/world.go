@@ -19,7 +19,8 @@ const (
 type world struct {
 	start time.Time
 
-	mute bool // the server says only yes or no
+	mute   bool // the server says only yes or no
+	counts bool // it says how many requests remain
 
 	mu     sync.Mutex
 	server *server
@@ -27,7 +28,7 @@ type world struct {
 }
 
 func newWorld(s scenario) *world {
-	return &world{start: time.Now(), mute: s.mute, server: newServer(s.server, s.truth()), rand: stream(s.seed, worldStream)}
+	return &world{start: time.Now(), mute: s.mute, counts: s.counts, server: newServer(s.server, s.truth()), rand: stream(s.seed, worldStream)}
 }
 
 // now is the time since the start.
@@ -51,6 +52,7 @@ type reply struct {
 	late               bool // the client did not wait for it
 	prompt, completion int  // usage
 	remaining          int  // tokens of the account; negative: not said
+	requests           int  // that remain; negative: not said
 }
 
 // send carries a request to the server and waits for the reply, which takes the given time,
@@ -73,6 +75,10 @@ func (w *world) send(ctx context.Context, prompt, completion int, takes time.Dur
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		r := reply{verdict: v, prompt: prompt, completion: completion, remaining: w.server.finish(w.now(), prompt, completion)}
+		r.requests = -1
+		if w.counts {
+			r.requests = int(w.server.requests.left(w.now()))
+		}
 		if w.mute {
 			r.remaining = -1
 		}
