@@ -38,7 +38,7 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		prompt: &prompt{
 			model: request.Model, agentID: request.AgentID, inputs: request.Inputs, instructions: request.Instructions,
-			tools: request.Tools, maxTokens: copied(request.CompletionArgs.MaxTokens),
+			tools: request.Tools, format: request.CompletionArgs.ResponseFormat, maxTokens: copied(request.CompletionArgs.MaxTokens),
 		},
 		body: request,
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -69,7 +69,7 @@ func appendOperation(conversationID string, request generated.AppendConversation
 	return operation{
 		name:   streamName("Conversations.Append", stream),
 		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
-		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: copied(request.CompletionArgs.MaxTokens)},
+		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, format: request.CompletionArgs.ResponseFormat, maxTokens: copied(request.CompletionArgs.MaxTokens)},
 		body:   request,
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
 			return api.AppendConversationWithBody(ctx, conversationID, jsonType, http.NoBody)
@@ -99,7 +99,7 @@ func restartOperation(conversationID string, request generated.RestartConversati
 	return operation{
 		name:   streamName("Conversations.Restart", stream),
 		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
-		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, maxTokens: copied(request.CompletionArgs.MaxTokens)},
+		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, format: request.CompletionArgs.ResponseFormat, maxTokens: copied(request.CompletionArgs.MaxTokens)},
 		body:   request,
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
 			return api.RestartConversationWithBody(ctx, conversationID, jsonType, http.NoBody)

@@ -17,6 +17,7 @@ type prompt struct {
 	inputs         generated.ConversationInputs
 	instructions   string
 	tools          []generated.Tool
+	format         generated.ResponseFormat
 	maxTokens      *int // the caller's bound of the reply
 }
 
@@ -31,8 +32,10 @@ func copied[T any](value *T) *T {
 // A guess is what a call is expected to use, in tokens.
 type guess struct {
 	model   *estimate.Model // what it is based on; nil where nothing is learned
-	counted int             // of the prompt, by the client's vocabulary
+	counted int             // of the prompt's text, by the client's vocabulary
+	parts   estimate.Parts  // of the prompt that cannot be counted
 	known   int             // of the prompt, by the server: the history
+	certain int             // counted and known: without what is learned
 	teaches bool            // all of the prompt is either counted or known
 	prompt  int             // what the model reads
 	total   int             // with its reply; above the bucket's capacity only if the prompt is
@@ -64,13 +67,18 @@ func (f *flight) countPrompt() error {
 	if err := counter.Load(); err != nil {
 		return &TokenCountError{Operation: f.op.name, Err: err}
 	}
-	f.guess.counted = counter.Inputs(p.inputs) + counter.Instructions(p.instructions) + counter.Tools(p.tools)
+	parts := counter.Parts(p.inputs)
+	f.guess.counted = parts.Text + counter.Instructions(p.instructions) + counter.Tools(p.tools) + counter.Format(p.format)
+	f.guess.parts = estimate.Parts{
+		estimate.Image: parts.Images, estimate.LowImage: parts.LowImages, estimate.Document: parts.Documents,
+		estimate.Audio: parts.Audio, estimate.Other: parts.Others,
+	}
 	return nil
 }
 
 // estimateCall estimates the prompt, which was counted, and the reply. An estimate of the reply that does
-// not fit the bucket beside the prompt is cut; a prompt that does not fit is for
-// the limiter to refuse.
+// not fit the bucket beside the prompt is cut, and so is what was learned of the prompt: only
+// a prompt whose counted tokens do not fit is for the limiter to refuse.
 func (f *flight) estimateCall(history conversation, own agent, capacity int) guess {
 	p := f.op.prompt
 	if n := f.options.tokenEstimate; n >= 0 {
@@ -78,6 +86,7 @@ func (f *flight) estimateCall(history conversation, own agent, capacity int) gue
 	}
 	g := guess{
 		counted: f.guess.counted,
+		parts:   f.guess.parts,
 		known:   history.tokens,
 		teaches: p.conversationID == "" || history.known,
 	}
@@ -86,11 +95,14 @@ func (f *flight) estimateCall(history conversation, own agent, capacity int) gue
 		g.teaches = own.known
 	}
 	reply := fixedReply
-	g.prompt = g.known + g.counted
+	g.certain = g.known + g.counted
+	model := new(estimate.Model)
 	if !f.client.config.FixedEstimates {
-		g.model = f.client.memory.model(f.model)
-		reply = g.model.Reply()
-		g.prompt = g.known + g.model.Prompt(g.counted)
+		model = f.client.memory.model(f.model)
+		g.model, reply = model, model.Reply()
+	}
+	if g.prompt = g.known + model.Prompt(g.counted, g.parts); g.prompt > capacity {
+		g.prompt = max(capacity, min(g.prompt, g.certain))
 	}
 	if p.maxTokens != nil {
 		reply = min(reply, max(0, *p.maxTokens))
@@ -114,9 +126,9 @@ func (f *flight) learn(conversationID string, usage generated.ConversationUsageI
 		return f.guess.total
 	}
 	if g := f.guess; g.model != nil {
-		counted := g.counted
+		counted, parts := g.counted, g.parts
 		if !g.teaches || usage.ConnectorTokens > 0 {
-			counted = 0 // the prompt has more than was counted
+			counted, parts = 0, estimate.Parts{} // the prompt has more than was counted
 		}
 		if prompt > 0 {
 			reply = max(reply, used-prompt) // what tools of the service added is as good as written
@@ -124,7 +136,7 @@ func (f *flight) learn(conversationID string, usage generated.ConversationUsageI
 		if most := f.op.prompt.maxTokens; most != nil && reply >= *most && reply < g.model.Reply() {
 			reply = 0 // it was cut: how long it would have been is not known
 		}
-		g.model.Learn(counted, prompt-g.known, reply)
+		g.model.Learn(counted, parts, prompt-g.known, reply)
 	}
 	f.remember(conversationID, used)
 	return used

@@ -47,7 +47,7 @@ func (f *flight) limited(e *APIError) error {
 	if e.status() != http.StatusTooManyRequests {
 		return e
 	}
-	counted := f.guess.prompt
+	counted := f.guess.certain
 	if f.guess.given {
 		counted = f.guess.total
 	}

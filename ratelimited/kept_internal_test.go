@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
@@ -34,7 +35,7 @@ func TestBytesThatAClientKeeps(t *testing.T) {
 			})
 			client.memory.modelOfAgent(id("agent", i), id("model", i))
 			if i < 2*modelsKept {
-				client.memory.model(id("model", i)).Learn(100, 100, 100)
+				client.memory.model(id("model", i)).Learn(100, estimate.Parts{}, 100, 100)
 				f := &flight{client: client, model: id("model", i) + strings.Repeat("y", 1<<16), op: operation{prompt: &prompt{}}}
 				client.gates.Call(client.host, f.gateName(), limiter.Place{}, nil)
 			}

@@ -94,7 +94,7 @@ func (m memory) noteAgent(a *generated.Agent, counter *tokens.Counter) {
 	if a.ID == "" || counter.Load() != nil {
 		return
 	}
-	n := counter.Instructions(a.Instructions) + counter.Tools(a.Tools)
+	n := counter.Instructions(a.Instructions) + counter.Tools(a.Tools) + counter.Format(a.CompletionArgs.ResponseFormat)
 	m.agents.update(a.ID, func(known *agent) {
 		keep(&known.model, a.Model)
 		known.tokens, known.known = n, true

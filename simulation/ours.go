@@ -35,7 +35,7 @@ func newClient(l limits, retries int) strategy {
 const maxOutage = 5 * time.Minute
 
 func (o *ours) do(ctx context.Context, e *errand) reply {
-	prompt := e.history + o.model.Prompt(e.counted)
+	prompt := e.history + o.model.Prompt(e.counted, estimate.Parts{})
 	expected := o.model.Reply()
 	if e.maxTokens > 0 {
 		expected = min(expected, e.maxTokens)
@@ -58,7 +58,7 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 				}
 				o.limiter.Observe(state)
 			}
-			o.model.Learn(e.counted, r.prompt-e.history, r.completion)
+			o.model.Learn(e.counted, estimate.Parts{}, r.prompt-e.history, r.completion)
 			return r
 		case r.late:
 			permit.Settle(tokens)

@@ -6,38 +6,74 @@ import (
 
 // What a message costs beside its text. The figures per message, reply and name
 // are those of OpenAI's cookbook for tiktoken, which the Python project uses
-// too; those of images and documents are rough middle values, since what they
+// too; those of images and other parts are rough middle values, since what they
 // cost depends on content that the client does not read.
 const (
 	perMessage  = 4
 	perReply    = 2
 	perName     = 1
-	perImage    = 1024
+	perPart     = 1024
 	perLowImage = 256
-	perDocument = 1024
 )
+
+// Parts is what a prompt consists of: text, which is counted, and other parts, whose tokens
+// depend on what the client does not read.
+type Parts struct {
+	Text      int // tokens, with the overhead of messages
+	Images    int // number of images, except those of low detail
+	LowImages int // number of images of low detail
+	Documents int // number of documents
+	Audio     int // number of audio files
+	Others    int // number of other files, of types that this package does not know
+}
+
+// Tokens returns how many tokens the parts are taken to have if nothing is known of the
+// model: 256 for an image of low detail, 1,024 for every other part that is not text.
+func (p Parts) Tokens() int {
+	return p.Text + perLowImage*p.LowImages + perPart*(p.Images+p.Documents+p.Audio+p.Others)
+}
 
 // Messages counts what the model reads of a list of entries: the text of
 // messages, function calls and their results, images and documents, with the
 // overhead of each message and of the reply that follows. An empty list costs
 // nothing.
 func (c *Counter) Messages(entries []generated.Entry) int {
+	return c.messages(entries).Tokens()
+}
+
+func (c *Counter) messages(entries []generated.Entry) (p Parts) {
 	if len(entries) == 0 {
-		return 0
+		return p
 	}
-	total := perReply
+	p.Text = perReply
 	for _, entry := range entries {
-		total += perMessage + c.entry(entry)
+		p.Text += perMessage
+		c.entry(&p, entry)
 	}
-	return total
+	return p
 }
 
 // Inputs counts what a call adds to its conversation. A text counts as one message.
-func (c *Counter) Inputs(inputs generated.ConversationInputs) int {
+func (c *Counter) Inputs(inputs generated.ConversationInputs) int { return c.Parts(inputs).Tokens() }
+
+// Parts counts what a call adds to its conversation, text and other parts apart.
+func (c *Counter) Parts(inputs generated.ConversationInputs) Parts {
 	if text, ok := inputs.Text(); ok {
-		return perReply + perMessage + c.Text(text)
+		return Parts{Text: perReply + perMessage + c.Text(text)}
 	}
-	return c.Messages(inputs.Entries())
+	return c.messages(inputs.Entries())
+}
+
+// Format counts the JSON Schema that a response has to fit, which the model reads.
+func (c *Counter) Format(format generated.ResponseFormat) int {
+	if format.Type != generated.ResponseFormatsJSONSchema {
+		return 0
+	}
+	text, err := format.JSONSchema.MarshalJSON()
+	if err != nil {
+		return 0 // it cannot be sent either: sending says why
+	}
+	return c.Text(string(text))
 }
 
 // Instructions counts a system prompt; an empty one costs nothing.
@@ -60,70 +96,62 @@ func (c *Counter) Tools(tools []generated.Tool) int {
 	return total
 }
 
-func (c *Counter) entry(entry generated.Entry) int {
+func (c *Counter) entry(p *Parts, entry generated.Entry) {
 	switch e := entry.Value().(type) {
-	case nil:
-		return 0
 	case generated.MessageInputEntry:
-		return c.content(e.Content)
+		c.content(p, e.Content)
 	case generated.MessageOutputEntry:
-		return c.content(e.Content)
+		c.content(p, e.Content)
 	case generated.FunctionCallEntry:
-		return perName + c.Text(e.Name) + c.Text(string(e.Arguments))
+		p.Text += perName + c.Text(e.Name) + c.Text(string(e.Arguments))
 	case generated.FunctionResultEntry:
-		return c.Text(e.Result)
+		p.Text += c.Text(e.Result)
 	case generated.ToolExecutionEntry:
-		total := perName + c.Text(e.Name) + c.Text(e.Arguments)
+		p.Text += perName + c.Text(e.Name) + c.Text(e.Arguments)
 		if text, err := generated.EncodeJSON(e.Info); err == nil {
-			total += c.Text(string(text))
+			c.raw(p, "", string(text))
 		}
-		return total
 	case generated.AgentHandoffEntry:
-		return perName + c.Text(e.NextAgentName)
+		p.Text += perName + c.Text(e.NextAgentName)
 	case generated.UnknownEntry:
-		return c.Text(string(e.Raw))
+		c.raw(p, e.Type, string(e.Raw))
 	}
-	return 0
 }
 
-func (c *Counter) content(content generated.MessageContent) int {
-	total := 0
+func (c *Counter) content(p *Parts, content generated.MessageContent) {
 	if text, ok := content.PlainText(); ok {
-		return c.Text(text)
+		p.Text += c.Text(text)
+		return
 	}
 	for _, chunk := range content.Chunks() {
-		total += c.chunk(chunk)
+		c.chunk(p, chunk)
 	}
-	return total
 }
 
-func (c *Counter) chunk(chunk generated.ContentChunk) int {
+func (c *Counter) chunk(p *Parts, chunk generated.ContentChunk) {
 	switch v := chunk.Value().(type) {
-	case nil:
-		return 0
 	case generated.TextChunk:
-		return c.Text(v.Text)
+		p.Text += c.Text(v.Text)
 	case generated.ThinkChunk:
-		total := 0
 		for _, part := range v.Thinking {
-			total += c.chunk(part)
+			c.chunk(p, part)
 		}
-		return total
 	case generated.ImageURLChunk:
 		if v.ImageURL.Detail == generated.ImageDetailLow {
-			return perLowImage
+			p.LowImages++
+		} else {
+			p.Images++
 		}
-		return perImage
 	case generated.DocumentURLChunk:
-		return perDocument + c.Text(v.DocumentName)
+		p.Documents++
+		p.Text += c.Text(v.DocumentName)
 	case generated.ToolReferenceChunk:
-		return c.Text(v.Title) + c.Text(v.URL) + c.Text(v.Description)
+		p.Text += c.Text(v.Title) + c.Text(v.URL) + c.Text(v.Description)
 	case generated.ToolFileChunk:
-		return c.Text(v.FileName)
+		p.Text += c.Text(v.FileName)
 	case generated.ReferenceChunk:
-		return len(v.ReferenceIDs)
+		p.Text += len(v.ReferenceIDs)
 	case generated.UnknownContentChunk:
-		return c.Text(string(v.Raw))
+		c.raw(p, v.Type, string(v.Raw))
 	}
-	return 0
 }

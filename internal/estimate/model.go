@@ -1,9 +1,11 @@
 // Package estimate guesses what a call will use before it is made, and learns
 // from what calls did use.
 //
-// A guess has two parts. The prompt is counted, with a vocabulary that is not the
+// A guess has two parts. The text of a prompt is counted, with a vocabulary that is not the
 // model's own: the ratio of real to counted tokens is learned, as a mean over the
-// latest calls weighted by their size, up to 1000 tokens. The reply is not known
+// latest calls weighted by their size, up to 1000 tokens. Images, documents and other parts
+// that cannot be counted have a price for each kind, which is learned too, from prompts that
+// have such parts; those do not teach the ratio. The reply is not known
 // at all: the guess is the upper quartile of the model's latest replies, or the
 // caller's max_tokens if that is less.
 //
@@ -14,8 +16,8 @@
 // lower ones with a little more throughput, higher ones with fewer refusals by
 // servers that charge a call as it arrives.
 //
-// Everything learned is bounded: 64 replies and one ratio, between a quarter and
-// four, for each of at most 1000 models.
+// Everything learned is bounded: 64 replies, one ratio between a quarter and four, and a
+// price below 2^20 for each kind, for each of at most 1000 models.
 package estimate
 
 import (
@@ -31,24 +33,72 @@ const (
 	weight     = 1.0 / 16 // of the latest call in the ratio
 	mostWeight = 1000.0   // tokens that a prompt counts as at most, so that a large one does not decide alone
 	mostOff    = 4.0      // bounds the ratio, either way
-	prudence   = 200.0    // tokens that are taken to have been counted rightly before the first
+	priceStep  = 1.0 / 4  // weight of the latest call in a price
+	maxPrice   = 1 << 20  // tokens of one part
+
+	prudence = 200.0 // tokens that are taken to have been counted rightly before the first
 )
+
+// A Kind is a kind of parts of a prompt whose tokens cannot be counted.
+type Kind int
+
+// The kinds.
+const (
+	Image    Kind = iota
+	LowImage      // an image of which little is looked at
+	Document
+	Audio
+	Other
+	kinds
+)
+
+// Parts is how many parts of each kind a prompt has.
+type Parts [kinds]int
+
+// FirstPrice returns how many tokens a part is taken to have before any was seen: a rough
+// middle value.
+func FirstPrice(k Kind) int {
+	if k == LowImage {
+		return 256
+	}
+	return 1024
+}
 
 // A Model is what is known of one model. The zero value knows nothing. It is
 // safe for concurrent use.
 type Model struct {
 	mu              sync.Mutex
-	actual, counted float64 // tokens of prompts: sums that decay; 0 before the first
-	latest          []int   // lengths of replies, a ring once it is full
-	next            int     // where the next one goes in latest
-	sorted          []int   // the same, by length
+	actual, counted float64        // tokens of prompts: sums that decay; 0 before the first
+	prices          [kinds]float64 // tokens of a part; 0: not known
+	latest          []int          // lengths of replies, a ring once it is full
+	next            int            // where the next one goes in latest
+	sorted          []int          // the same, by length
 }
 
-// Prompt returns what a prompt of so many counted tokens is expected to have.
-func (m *Model) Prompt(counted int) int {
+// Prompt returns how many tokens a prompt of so many counted tokens of text, and of other
+// parts, is expected to have.
+func (m *Model) Prompt(counted int, parts Parts) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return int(float64(counted)*m.ratio() + 0.5)
+	return int(float64(counted)*m.ratio() + m.price(parts) + 0.5)
+}
+
+// price returns what parts are expected to cost.
+func (m *Model) price(parts Parts) float64 {
+	total := 0.0
+	for k, n := range parts {
+		if n > 0 {
+			total += float64(n) * m.priceOf(Kind(k))
+		}
+	}
+	return total
+}
+
+func (m *Model) priceOf(k Kind) float64 {
+	if m.prices[k] == 0 {
+		return float64(FirstPrice(k))
+	}
+	return m.prices[k]
 }
 
 func (m *Model) ratio() float64 {
@@ -68,13 +118,29 @@ func (m *Model) Reply() int {
 	return m.sorted[int(quantile*float64(len(m.sorted)-1)+0.5)]
 }
 
-// Learn takes what a call used: the actual tokens of a prompt, of which so many
-// were counted, both without what was known of it before; and the length of the
+// learnPrices takes what the parts of a prompt cost together: each kind's price changes in
+// the same proportion.
+func (m *Model) learnPrices(parts Parts, actual float64) {
+	factor := max(0, actual) / m.price(parts)
+	for k, n := range parts {
+		if n > 0 {
+			price := m.priceOf(Kind(k))
+			m.prices[k] = max(1, price+priceStep*(min(maxPrice, price*factor)-price))
+		}
+	}
+}
+
+// Learn takes what a call used: the actual tokens of a prompt, with the counted tokens of its
+// text and its other parts, without what was known of it before; and the length of the
 // reply. Figures that are 0 or less say nothing.
-func (m *Model) Learn(counted, actual, reply int) {
+func (m *Model) Learn(counted int, parts Parts, actual, reply int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if counted > 0 && actual > 0 {
+	switch {
+	case actual <= 0:
+	case parts != Parts{}:
+		m.learnPrices(parts, float64(actual)-float64(counted)*m.ratio())
+	case counted > 0:
 		if m.counted == 0 {
 			m.actual, m.counted = prudence, prudence
 		}

@@ -12,7 +12,7 @@ import (
 func TestNothingKnown(t *testing.T) {
 	var m Model
 	for _, counted := range []int{0, 1, 999, 1_000_000} {
-		if got := m.Prompt(counted); got != counted {
+		if got := m.Prompt(counted, Parts{}); got != counted {
 			t.Errorf("Prompt(%d) is %d, want what was counted", counted, got)
 		}
 	}
@@ -43,9 +43,9 @@ func TestRatio(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var m Model
 			for _, call := range c.calls {
-				m.Learn(call[0], call[1], 0)
+				m.Learn(call[0], Parts{}, call[1], 0)
 			}
-			if got := m.Prompt(10_000); got != c.want {
+			if got := m.Prompt(10_000, Parts{}); got != c.want {
 				t.Errorf("Prompt(10000) is %d, want %d", got, c.want)
 			}
 		})
@@ -61,13 +61,13 @@ func TestRatioIsBounded(t *testing.T) {
 		for range rapid.IntRange(0, 50).Draw(t, "calls") {
 			counted := rapid.SampledFrom([]int{-1, 0, 1, 100, 10_000, math.MaxInt}).Draw(t, "counted")
 			actual := rapid.SampledFrom([]int{-1, 0, 1, 100, 10_000, math.MaxInt}).Draw(t, "real")
-			m.Learn(counted, actual, 0)
+			m.Learn(counted, Parts{}, actual, 0)
 			if counted > 0 && actual > 0 {
 				least, most = min(least, float64(actual)/float64(counted)), max(most, float64(actual)/float64(counted))
 			}
 		}
 		const counted = 1_000_000
-		got := float64(m.Prompt(counted)) / counted
+		got := float64(m.Prompt(counted, Parts{})) / counted
 		if lo, hi := max(0.25, least), min(4, most); got < lo-1e-6 || got > hi+1e-6 {
 			t.Fatalf("ratio is %v, want %v to %v", got, lo, hi)
 		}
@@ -79,17 +79,17 @@ func TestRatioConverges(t *testing.T) {
 	for _, want := range []float64{0.25, 0.5, 1.3, 4} {
 		var m Model
 		for range 200 {
-			m.Learn(100_000, int(want*100_000), 0)
+			m.Learn(100_000, Parts{}, int(want*100_000), 0)
 		}
-		if got := float64(m.Prompt(1_000_000)) / 1_000_000; math.Abs(got-want) > 0.001 {
+		if got := float64(m.Prompt(1_000_000, Parts{})) / 1_000_000; math.Abs(got-want) > 0.001 {
 			t.Errorf("ratio is %v, want %v", got, want)
 		}
 	}
 	var m Model
 	for range 200 {
-		m.Learn(100_000, 1, 0)
+		m.Learn(100_000, Parts{}, 1, 0)
 	}
-	if got := m.Prompt(1000); got != 250 {
+	if got := m.Prompt(1000, Parts{}); got != 250 {
 		t.Errorf("Prompt(1000) is %d, want a quarter at least", got)
 	}
 }
@@ -110,7 +110,7 @@ func TestReplyAgainstSorting(t *testing.T) {
 		var seen []int
 		most := rapid.SampledFrom([]int{3, 100, 100_000}).Draw(t, "most") // few values make many equal ones
 		for _, reply := range rapid.SliceOfN(rapid.IntRange(-1, most), 0, 200).Draw(t, "replies") {
-			m.Learn(1, 1, reply)
+			m.Learn(1, Parts{}, 1, reply)
 			if reply > 0 {
 				seen = append(seen, reply)
 			}
@@ -127,7 +127,7 @@ func TestReplyAgainstSortingForLong(t *testing.T) {
 	var seen []int
 	for i := range 1000 {
 		seen = append(seen, 1+i*7919%1009)
-		m.Learn(1, 1, seen[i])
+		m.Learn(1, Parts{}, 1, seen[i])
 		if got, want := m.Reply(), upperQuartile(seen); got != want {
 			t.Fatalf("after %d replies: %d, want %d", len(seen), got, want)
 		}
@@ -152,7 +152,7 @@ func TestReply(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var m Model
 			for _, n := range c.replies {
-				m.Learn(0, 0, n)
+				m.Learn(0, Parts{}, 0, n)
 			}
 			if got := m.Reply(); got != c.want {
 				t.Errorf("Reply is %d, want %d", got, c.want)
@@ -165,10 +165,10 @@ func TestReply(t *testing.T) {
 func TestReplyForgets(t *testing.T) {
 	var m Model
 	for range 1000 {
-		m.Learn(0, 0, 10_000)
+		m.Learn(0, Parts{}, 0, 10_000)
 	}
 	for range 64 {
-		m.Learn(0, 0, 1)
+		m.Learn(0, Parts{}, 0, 1)
 	}
 	if got := m.Reply(); got != 1 {
 		t.Errorf("Reply is %d after 64 of one token", got)
@@ -181,14 +181,14 @@ func TestReplyForgets(t *testing.T) {
 // A half that says nothing leaves the other to be learned.
 func TestLearnHalf(t *testing.T) {
 	var m Model
-	m.Learn(800, 1300, 0)
-	if prompt, reply := m.Prompt(1000), m.Reply(); prompt != 1506 || reply != 500 {
+	m.Learn(800, Parts{}, 1300, 0)
+	if prompt, reply := m.Prompt(1000, Parts{}), m.Reply(); prompt != 1506 || reply != 500 {
 		t.Errorf("from a prompt: %d and %d, want 1506 and 500", prompt, reply)
 	}
 	for _, c := range [][2]int{{0, 5}, {5, 0}, {-5, 5}, {5, -5}, {0, 0}} {
-		m.Learn(c[0], c[1], 60)
+		m.Learn(c[0], Parts{}, c[1], 60)
 	}
-	if prompt, reply := m.Prompt(1000), m.Reply(); prompt != 1506 || reply != 60 {
+	if prompt, reply := m.Prompt(1000, Parts{}), m.Reply(); prompt != 1506 || reply != 60 {
 		t.Errorf("and from replies: %d and %d, want 1506 and 60", prompt, reply)
 	}
 }
@@ -199,11 +199,11 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for n := range 500 {
-				m.Learn(100, 200, 1+(i+n)%10)
+				m.Learn(100, Parts{}, 200, 1+(i+n)%10)
 				if got := m.Reply(); got < 1 || got > 10 {
 					t.Errorf("Reply is %d, and none was", got)
 				}
-				if got := m.Prompt(100); got < 100 || got > 200 {
+				if got := m.Prompt(100, Parts{}); got < 100 || got > 200 {
 					t.Errorf("Prompt(100) is %d", got)
 				}
 			}
@@ -213,7 +213,7 @@ func TestConcurrentUse(t *testing.T) {
 	if len(m.latest) != 64 || !slices.IsSorted(m.sorted) {
 		t.Errorf("%d are remembered, in order: %v", len(m.latest), slices.IsSorted(m.sorted))
 	}
-	if got := m.Prompt(1000); got != 2000 {
+	if got := m.Prompt(1000, Parts{}); got != 2000 {
 		t.Errorf("Prompt(1000) is %d after thousands of calls, want 2000", got)
 	}
 }
