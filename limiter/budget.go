@@ -133,8 +133,8 @@ func (b *budget) observe(now time.Time, requests, tokens int, inFlight cost) {
 	g := b.guard
 	if g != nil {
 		inFlight.requests = 0 // a server counts requests as they arrive
-		if requests >= 0 {
-			requests = max(1, requests) // of a minute: the next may still come in its turn
+		if requests == 0 && b.requests.capacity < 2*requestUnits {
+			requests = 1 // what is left of a minute does not empty a bucket of one
 		}
 	}
 	if requests >= 0 {

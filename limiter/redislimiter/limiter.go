@@ -241,7 +241,7 @@ func (l *Limiter) pause(until time.Time) {
 	}
 }
 
-// Observe implements [limiter.Backend]. It tells Redis nothing where the server says
+// Observe implements [limiter.Backend], as a guarded limiter does. It tells Redis nothing where the server says
 // only what the books say too, or while Redis is away.
 func (l *Limiter) Observe(s limiter.ServerState) {
 	s.At = time.Now()
@@ -254,6 +254,9 @@ func (l *Limiter) Observe(s limiter.ServerState) {
 			in.Observe(s)
 		}
 		return
+	}
+	if requests == 0 && l.limit.RequestBurst < 2 {
+		requests = 1 // what is left of a minute does not empty a bucket of one
 	}
 	if float64(requests) >= l.limit.RequestBurst {
 		requests = -1
