@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 )
 
 // A Call describes what a call asks of a limiter, beside the one request that every
@@ -16,7 +17,15 @@ type Call struct {
 	// Place is the call's position in line. The zero Place stands for [PlaceOf] the
 	// context.
 	Place Place
+
+	// MaxWait refuses the call at once, with [ErrWouldWait], if it is expected to wait for
+	// longer. 0 means that it may wait for as long as its context lasts; [NoWait], or any
+	// negative value, that it has to start now.
+	MaxWait time.Duration
 }
+
+// NoWait is the [Call.MaxWait] of a call that starts now or not at all.
+const NoWait time.Duration = -1
 
 // Tokens returns the call's estimate, at most the largest int.
 func (c Call) Tokens() int {

@@ -137,15 +137,16 @@ func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
 		return nil, &TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
 	p.cost = l.budget.cost(tokens)
-	if err := l.admit(ctx, p, p.cost); err != nil {
+	if err := l.admit(ctx, p, p.cost, call.MaxWait); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// admit grants c to p, now or when its turn has come. It is called with l.mu
+// admit grants c to p, now or when its turn has come, unless that is expected to take longer
+// than maxWait. It is called with l.mu
 // held and returns without it.
-func (l *Limiter) admit(ctx context.Context, p *Permit, c cost) error {
+func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, maxWait time.Duration) error {
 	now := time.Now()
 	first := l.queue.head == nil || p.place.Before(l.queue.head.permit.place)
 	if first && l.wait(now, c) == 0 {
@@ -158,6 +159,12 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost) error {
 	p.waiter = w
 	l.queue.push(w)
 	l.pump(now) // it may be the new head, or pass the one there is
+	if maxWait != 0 && !w.over {
+		if f, position := l.forecast(now, w); f.passed > maxWait {
+			l.refuse(w, newWouldWait(c.tokens, f.passed, position))
+			l.pump(now)
+		}
+	}
 	l.mu.Unlock()
 
 	select {
@@ -298,14 +305,23 @@ func (l *Limiter) WaitTime(tokens int) time.Duration {
 	if tokens > l.limit.TokenBurst {
 		return Never
 	}
-	now := time.Now()
-	f := l.budget.forecast(now)
+	f, _ := l.forecast(time.Now(), nil)
+	f.start(l.budget.cost(max(0, tokens)))
+	return f.passed
+}
+
+// forecast plays the queue through, up to the given waiter, or all of it for nil, and returns
+// how many calls it has played. It requires that l.mu is held.
+func (l *Limiter) forecast(now time.Time, last *waiter) (f *forecast, played int) {
+	f = l.budget.forecast(now)
 	f.pass(max(0, l.paused(now)))
 	for w := l.queue.head; w != nil; w = w.next {
 		f.start(w.cost)
+		if played++; w == last {
+			break
+		}
 	}
-	f.start(l.budget.cost(max(0, tokens)))
-	return f.passed
+	return f, played
 }
 
 // addSaturated returns the sum of two durations, neither of them negative, or

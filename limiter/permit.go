@@ -181,5 +181,5 @@ func (p *Permit) Retry(ctx context.Context) error {
 		}
 		return ErrRetrying
 	}
-	return l.admit(ctx, p, cost{requests: 1})
+	return l.admit(ctx, p, cost{requests: 1}, 0)
 }

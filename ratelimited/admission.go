@@ -47,6 +47,9 @@ func (f *flight) gateName() string {
 func (f *flight) admit() error {
 	for {
 		held, began := f.gate.IsHeld(), time.Now()
+		if held && f.maxWait() != 0 {
+			return f.outageError(ErrWouldWait, 0)
+		}
 		if held {
 			f.uncount()
 			f.giveBack()
@@ -74,12 +77,21 @@ func (f *flight) admit() error {
 	}
 }
 
+// maxWait is how long the call may wait before it is sent for the first time, as
+// [limiter.Call] has it.
+func (f *flight) maxWait() time.Duration {
+	if f.attempts > 0 {
+		return 0
+	}
+	return f.options.maxWait
+}
+
 // acquire waits for a permit, or for one more request if there is a permit.
 func (f *flight) acquire() error {
 	if f.permit != nil {
 		return f.failedToWait(f.permit.Retry(f.ctx))
 	}
-	permit, err := f.limiter.Acquire(f.ctx, limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place})
+	permit, err := f.limiter.Acquire(f.ctx, limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place, MaxWait: f.maxWait()})
 	if err != nil {
 		return f.failedToWait(err)
 	}
@@ -112,10 +124,14 @@ func (f *flight) failedToWait(err error) error {
 		if waited == nil {
 			waited = new(limiter.WaitError)
 		}
-		return &WaitError{
+		failure := &WaitError{
 			Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total,
-			Waited: waited.Waited, Paused: waited.Paused, Err: contextError(f.ctx),
+			Waited: waited.Waited, Paused: waited.Paused, Expected: waited.Expected, Position: waited.Position, Err: ErrWouldWait,
 		}
+		if !errors.Is(err, limiter.ErrWouldWait) {
+			failure.Err = contextError(f.ctx)
+		}
+		return failure
 	case errors.Is(err, limiter.ErrUnavailable):
 		return &LimiterError{Operation: f.op.name, Err: err}
 	}

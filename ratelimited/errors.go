@@ -88,7 +88,10 @@ type WaitError struct {
 	Waited    time.Duration // how long
 	Paused    time.Duration // how much longer a 429 would have kept it; 0 without one
 	Outage    error         // what was down and why, if it waited for the end of an outage, not for the limiter
-	Err       error         // the context's error and its cause, or ErrShuttingDown
+	Err       error         // the context's error and its cause, ErrShuttingDown or ErrWouldWait
+
+	Expected time.Duration // how long the call would have waited, with ErrWouldWait; 0 in an outage
+	Position int           // in the queue, from 1, with ErrWouldWait; 0 in an outage and otherwise
 }
 
 // Error says how long the wait was, for what, and why it ended.
@@ -100,8 +103,11 @@ func (e *WaitError) Error() string {
 		return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for the end of an outage: %v (%v)", e.Operation, e.Waited.Round(time.Millisecond), e.Err, e.Outage)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "mistral: %s: not sent: gave up after waiting %v for 1 request and %d tokens",
-		e.Operation, e.Waited.Round(time.Millisecond), e.Tokens)
+	what := "gave up after waiting " + e.Waited.Round(time.Millisecond).String()
+	if e.Position > 0 {
+		what = fmt.Sprintf("expected to wait %v, at position %d of the queue,", e.Expected.Round(time.Millisecond), e.Position)
+	}
+	fmt.Fprintf(&b, "mistral: %s: not sent: %s for 1 request and %d tokens", e.Operation, what, e.Tokens)
 	if e.Model != "" {
 		fmt.Fprintf(&b, " of %s", oneLine(e.Model))
 	}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
 // CallOption changes one call. Of two of a kind the last counts, but
@@ -20,7 +22,8 @@ type callOptions struct {
 	allowHTTP     bool   // of the client
 	shortKey      bool   // of the client: must not leave the machine
 	header        http.Header
-	tokenEstimate int // negative: not set
+	tokenEstimate int           // negative: not set
+	maxWait       time.Duration // as limiter.Call has it
 	responseInto  **http.Response
 }
 
@@ -99,6 +102,23 @@ func WithTokenEstimate(tokens int) CallOption {
 			return &ConfigError{Field: "WithTokenEstimate", Value: tokens, Rule: "must not be negative"}
 		}
 		o.tokenEstimate = tokens
+		return nil
+	}
+}
+
+// WithMaxWait refuses the call at once, with a [*WaitError] that matches [ErrWouldWait], if the
+// limiter is expected to let it wait for longer than d, or if an outage holds it. The error has
+// the expected wait and the position in the queue. With 0 the call starts now or not at all.
+// The expectation may be wrong: a call that waits may wait for longer, and retries are not
+// bounded. Must not be negative.
+func WithMaxWait(d time.Duration) CallOption {
+	return func(o *callOptions) error {
+		if d < 0 {
+			return &ConfigError{Field: "WithMaxWait", Value: d, Rule: "must not be negative"}
+		}
+		if o.maxWait = d; d == 0 {
+			o.maxWait = limiter.NoWait
+		}
 		return nil
 	}
 }

@@ -251,7 +251,10 @@ func (f *flight) outageError(err error, waited time.Duration) error {
 		return f.gaveUp(contextError(f.ctx))
 	}
 	held := &WaitError{
-		Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total, Waited: waited, Err: contextError(f.ctx),
+		Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total, Waited: waited, Err: ErrWouldWait,
+	}
+	if f.ctx.Err() != nil {
+		held.Err = contextError(f.ctx)
 	}
 	if o, ok := f.gate.Outage(); ok {
 		held.Outage = fmt.Errorf("%s since %s: %w", down(o.Host, o.Model), o.Since.Format(time.TimeOnly), o.Cause)

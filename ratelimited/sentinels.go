@@ -21,6 +21,10 @@ var (
 	// lasts longer than [Config.MaxOutage].
 	ErrOutage = errors.New("mistral: the server is down")
 
+	// ErrWouldWait matches a [*WaitError] of a call that may not wait for as long as it would
+	// have to: see [WithMaxWait].
+	ErrWouldWait = errors.New("mistral: longer than the call may wait")
+
 	// ErrShuttingDown matches calls that were not sent, or were cancelled, because of
 	// [Client.Shutdown].
 	ErrShuttingDown = errors.New("mistral: the client is shutting down")

@@ -117,6 +117,26 @@ func earlierPlace(t *testing.T, open Open) {
 	}
 }
 
+// maxWait: a call that may not wait is refused at once, and takes nothing.
+func maxWait(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	p := b.acquire(1000)
+	for _, d := range []time.Duration{limiter.NoWait, time.Second} {
+		_, err := b.Acquire(context.Background(), limiter.Call{Prompt: 900, MaxWait: d})
+		var wait *limiter.WaitError
+		if !errors.As(err, &wait) || !errors.Is(err, limiter.ErrWouldWait) || wait.Expected < time.Second || wait.Position != 1 {
+			t.Errorf("a call that may wait for %v: %v", d, err)
+		}
+	}
+	p.Settle(0)
+	b.eventually("the tokens are back", func() bool { return b.WaitTime(1000) == 0 })
+	p, err := b.Acquire(context.Background(), limiter.Call{Prompt: 1000, MaxWait: limiter.NoWait})
+	if err != nil {
+		t.Fatalf("a call that can start now: %v", err)
+	}
+	p.Settle(0)
+}
+
 // tooLarge also covers the other arguments that Acquire refuses.
 func tooLarge(t *testing.T, open Open) {
 	b := newBench(t, open, scarce)

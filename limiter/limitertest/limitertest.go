@@ -46,6 +46,7 @@ func Cases() []Case {
 		{"both or neither", bothOrNeither},
 		{"first come, first served", firstComeFirstServed},
 		{"an earlier place goes first", earlierPlace},
+		{"a call that may not wait", maxWait},
 		{"a settlement wakes who waits", settleWakes},
 		{"a cancelled call wakes who waits", cancelWakes},
 		{"a shortfall is a debt", debt},

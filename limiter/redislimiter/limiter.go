@@ -87,6 +87,13 @@ func (l *Limiter) Acquire(ctx context.Context, call limiter.Call) (limiter.Admis
 		l.mu.Unlock()
 		return nil, &limiter.TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
+	if position := len(l.queue.waiters) + 1; call.MaxWait != 0 {
+		l.mu.Unlock()
+		if d := l.WaitTime(tokens); d > max(0, call.MaxWait) {
+			return nil, &limiter.WaitError{Tokens: tokens, Err: limiter.ErrWouldWait, Cause: limiter.ErrWouldWait, Expected: d, Position: position}
+		}
+		l.mu.Lock()
+	}
 	l.seq++
 	p := &Permit{limiter: l, place: call.Place, id: l.store.name + ":" + strconv.FormatUint(l.seq, 36), tokens: tokens}
 	if err := l.admit(ctx, p, tokens); err != nil {

@@ -1,0 +1,62 @@
+package limiter_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// A call that may wait for so long is refused at once if that does not do, with what it
+// would have been; otherwise it waits, also for longer than was expected.
+func TestMaxWait(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+		b.use(1)
+		for range 3 {
+			b.goAcquire(context.Background(), 1)
+		}
+		for _, test := range []struct {
+			maxWait time.Duration
+			refused bool
+		}{{limiter.NoWait, true}, {time.Nanosecond, true}, {4200*ms - 1, true}, {4200 * ms, false}} {
+			p := b.goDo(func() (*limiter.Permit, error) {
+				return b.AcquireCall(context.Background(), limiter.Call{Prompt: 1, MaxWait: test.maxWait})
+			})
+			o := p.over.Load()
+			if !test.refused {
+				p.waiting()
+				b.Pause(b.start.Add(10 * time.Second)) // it does not know of this yet
+				b.until(14 * time.Second)
+				p.admittedAt(10*time.Second + 3*1050*ms)
+				continue
+			}
+			var wait *limiter.WaitError
+			if o == nil || o.at != 0 || !errors.As(o.err, &wait) || !errors.Is(o.err, limiter.ErrWouldWait) || wait.Expected != 4200*ms || wait.Position != 4 {
+				b.Fatalf("may wait for %v: %+v", test.maxWait, o)
+			}
+		}
+		equal(b, "waits that ended", b.Snapshot().Abandoned, 3)
+	}, guarded)
+}
+
+// Who may not wait may still pass a call that is too large for now.
+func TestNoWaitBackfills(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.use(50_000)
+		b.until(time.Second)
+		large := b.goAcquire(context.Background(), 40_000)
+		b.until(2 * time.Second)
+		p, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: 1000, MaxWait: limiter.NoWait})
+		if err != nil {
+			b.Fatalf("a call that passes: %v", err)
+		}
+		p.Settle(1000)
+		if _, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: 9500, MaxWait: limiter.NoWait}); !errors.Is(err, limiter.ErrWouldWait) {
+			b.Errorf("a call that does not fit: %v", err)
+		}
+		b.until(2 * time.Minute)
+		large.admittedAt(time.Minute)
+	}, guarded)
+}
