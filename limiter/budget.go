@@ -191,7 +191,7 @@ type forecast struct {
 // start lets time pass until c can start, and has it use exactly what it costs.
 func (f *forecast) start(c cost) {
 	d := f.wait(c)
-	if c.tokens > 0 && f.held > 0 && (d == Never || f.passed+d > f.end) {
+	if c.tokens > 0 && f.held > 0 && addSaturated(f.passed, d) > f.end {
 		f.pass(max(0, f.end-f.passed))
 		f.guard.tokens.add(f.begin+f.passed, f.used)
 		f.held = 0

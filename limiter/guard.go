@@ -47,7 +47,7 @@ const (
 	cautionWear = 30 * time.Minute
 	incident    = 20 * time.Second
 
-	// After a refusal for want of tokens, others are taken to have used all that was left, as
+	// After a refusal that names the token limit, others are taken to have used all that was left, as
 	// if that had been seen for refusalAge of the window. That wears off within 24 s, and
 	// costs 10 s of the quota if nobody else uses it.
 	refusalAge = 0.6
@@ -318,7 +318,7 @@ func (g *guard) refused(now time.Duration, r Refusal) {
 	}
 }
 
-// unexplained learns from a refusal for want of tokens that were left. A single one may be a
+// unexplained learns from a refusal that names the token limit while tokens were left. A single one may be a
 // mistake of the server, or somebody else's burst.
 func (g *guard) unexplained(now time.Duration) {
 	since := now - g.surprised

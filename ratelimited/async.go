@@ -124,8 +124,8 @@ func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Con
 // When the loop ends, when ctx ends, and after a failure that matches [ErrUnauthorized], Each
 // takes no more inputs and cancels the calls under way. Their results are still yielded, unless
 // the loop itself has ended. After a failure that matches [ErrShuttingDown] it takes no more
-// inputs either, and lets the calls under way go on. Each returns when all calls have ended; if inputs waits for
-// something, it must return when ctx ends. A panic in call or inputs ends the program, as in
+// inputs either, and lets the calls under way go on. Each returns when all calls have ended; if
+// inputs waits for something, it must return when ctx ends. A panic in call or inputs ends the program, as in
 // any goroutine.
 func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(context.Context, In) (Out, error)) iter.Seq2[int, Result[Out]] {
 	return func(yield func(int, Result[Out]) bool) {
