@@ -15,6 +15,7 @@ const requestUnits = 1_000_000 - 999_000*(64-bits.UintSize)/32
 // A cost is what one admission takes.
 type cost struct {
 	requests, tokens int
+	prompt           int  // tokens of the attempt's prompt
 	large            bool // what a guard calls large
 }
 
@@ -50,9 +51,10 @@ func (b *budget) setLimit(now time.Time, l Limit) {
 	}
 }
 
-// cost returns what a call of so many tokens costs.
-func (b *budget) cost(tokens int) cost {
-	return cost{requests: 1, tokens: tokens, large: b.guard != nil && b.guard.isLarge(tokens)}
+// cost returns what a call costs.
+func (b *budget) cost(c Call) cost {
+	tokens := c.Tokens()
+	return cost{requests: 1, tokens: tokens, prompt: c.Prompt, large: b.guard != nil && b.guard.isLarge(tokens)}
 }
 
 // wait returns how long it takes until all of c can be paid, Never if that
@@ -96,19 +98,27 @@ func (b *budget) cancel(now time.Time, c cost) {
 	}
 }
 
-// unsend takes back a request that was taken at the given time and never sent.
-func (b *budget) unsend(now, taken time.Time) {
+// unsend takes back an attempt of c that was taken at the given time and never sent.
+func (b *budget) unsend(now, taken time.Time, c cost) {
 	b.requests.give(now, requestUnits)
 	if g := b.guard; g != nil {
-		g.unsend(g.at(taken))
+		g.unsend(g.at(taken), c)
 	}
 }
 
-// resend counts a request that was taken at the given time as sent only now.
-func (b *budget) resend(now, taken time.Time) {
+// resend counts an attempt of c that was taken at the given time as sent only now.
+func (b *budget) resend(now, taken time.Time, c cost) {
 	if g := b.guard; g != nil {
-		g.unsend(g.at(taken))
+		g.unsend(g.at(taken), c)
 		g.requests.add(g.at(now), 1)
+		g.charge(g.at(now), c)
+	}
+}
+
+// recall takes back the prompt of an attempt of c, sent at the given time, that is repeated.
+func (b *budget) recall(sent time.Time, c cost) {
+	if g := b.guard; g != nil {
+		g.recall(g.at(sent), c)
 	}
 }
 
@@ -121,7 +131,8 @@ func (b *budget) settle(now time.Time, c cost, actual int, took time.Duration) {
 		b.tokens.take(now, actual-c.tokens)
 	}
 	if g := b.guard; g != nil {
-		g.settle(g.at(now), c, actual)
+		t := g.at(now)
+		g.settle(t, t-took, c, actual)
 		g.learnTime(c, took)
 	}
 }
@@ -201,8 +212,10 @@ func (f *forecast) start(c cost) {
 	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(c.tokens)
 	if g := f.guard; g != nil {
 		now := addSaturated(f.begin, f.passed)
-		g.take(now, c)
-		g.settle(now, c, c.tokens)
+		g.requests.add(now, c.requests)
+		if c.tokens > 0 {
+			g.tokens.add(now, c.tokens)
+		}
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // call needs.
 type Call struct {
 	// Prompt and Reply are how many tokens the prompt and the reply are expected to use.
-	// Both must be at least 0. The limiter takes their sum, the call's estimate.
+	// Both must be at least 0. The limiter takes their sum, the call's estimate. A [Guarded]
+	// limiter tells them apart if the server charges prompts on arrival.
 	Prompt, Reply int
 
 	// Place is the call's position in line. The zero Place stands for [PlaceOf] the

@@ -69,6 +69,7 @@ const (
 type guard struct {
 	epoch            time.Time
 	requests, tokens window
+	charging
 
 	jitter    time.Duration // configured
 	extra     time.Duration // learned, at extraFrom
@@ -112,7 +113,10 @@ func (g *guard) setLimit(now time.Time, l Limit) {
 	g.pace = seconds(requests / l.RequestsPerSecond)
 	g.perMinute = l.TokensPerMinute
 	g.tokens.limit = max(l.TokensPerMinute, l.TokenBurst)
-	g.tokens.span = seconds(60 * float64(g.tokens.limit) / float64(l.TokensPerMinute))
+	g.other.limit = g.tokens.limit
+	_, late := g.windows()
+	late.span = seconds(60 * float64(g.tokens.limit) / float64(l.TokensPerMinute))
+	g.last.known = false
 	// What was learned of sizes under another limit must not be more than this one
 	// calls small.
 	g.square = min(g.square, math.Pow(largeShare*float64(g.tokens.limit), 2))
@@ -131,7 +135,10 @@ func seconds(s float64) time.Duration {
 // with it, so that the slack for jitter, which wears off, is the same for all.
 func (g *guard) at(now time.Time) time.Duration {
 	t := now.Sub(g.epoch)
-	g.requests.span = g.pace + g.jitter + g.extraAt(t)
+	slack := g.jitter + g.extraAt(t)
+	g.requests.span = g.pace + slack
+	early, late := g.windows()
+	early.span = late.span + slack
 	return t
 }
 
@@ -162,7 +169,8 @@ func (g *guard) held(now time.Duration) int {
 		share *= float64(longCall) / float64(g.took)
 	}
 	share += (1 - share) * g.cautionAt(now)
-	held := share*float64(g.small) + (1+largeError)*float64(g.large)
+	small, large := g.due()
+	held := share*float64(small) + float64(large) + largeError*float64(g.large)
 	if g.small > 0 {
 		held += g.room()
 	}
@@ -204,6 +212,7 @@ func (g *guard) tokenWait(now time.Duration, n, held int) time.Duration {
 // take starts a call, or another attempt of one.
 func (g *guard) take(now time.Duration, c cost) {
 	g.requests.add(now, c.requests)
+	g.charge(now, c)
 	switch {
 	case c.tokens == 0:
 	case c.large:
@@ -239,11 +248,9 @@ func (g *guard) release(c cost) {
 }
 
 // settle ends a call that used so many tokens.
-func (g *guard) settle(now time.Duration, c cost, actual int) {
+func (g *guard) settle(now, sent time.Duration, c cost, actual int) {
 	g.release(c)
-	if actual > 0 {
-		g.tokens.add(now, int(min(int64(actual), MaxTokens)))
-	}
+	g.use(now, sent, c, int(min(int64(actual), MaxTokens)))
 	if c.tokens > 0 && !c.large && !g.isLarge(actual) {
 		n := float64(actual)
 		g.square += learning * (n*n - g.square)
@@ -271,13 +278,10 @@ func (g *guard) callTime() time.Duration {
 	return g.took
 }
 
-// unsend takes back a request that was counted as sent at the given time.
-func (g *guard) unsend(at time.Duration) { g.requests.remove(at) }
-
 // observe takes the server's word on how many tokens remain. What is missing,
 // beyond what was used here, others have used.
 func (g *guard) observe(now time.Duration, remaining int) {
-	g.tokens.expire(now)
+	g.compare(now, remaining)
 	g.foreign = max(0, g.perMinute-remaining-g.tokens.used)
 	g.foreignFrom = now
 }
@@ -310,7 +314,10 @@ func (g *guard) refused(now time.Duration, r Refusal) {
 	}
 	if r.Tokens {
 		g.tokens.expire(now)
-		if g.tokens.used+g.foreignAt(now) < g.tokens.limit {
+		switch {
+		case g.explainsRefusal(now):
+			g.change()
+		case g.tokens.used+g.foreignAt(now) < g.tokens.limit:
 			g.unexplained(now)
 		}
 		g.observe(now, 0)
@@ -352,7 +359,8 @@ func (g *guard) extraAt(now time.Duration) time.Duration {
 // will have ended when the head starts. If the head has to wait for one of them,
 // that is the largest, and leaves the window no sooner than a span from now.
 func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration, known bool) {
-	expected := float64(g.small)*max(1, g.actual/max(1, g.expected)) + float64(g.large) + g.room()
+	small, large := g.due()
+	expected := float64(small)*max(1, g.actual/max(1, g.expected)) + float64(large) + g.room()
 	inFlight := int(math.Ceil(expected))
 	room := g.tokens.limit - min(head.tokens, g.tokens.limit) - inFlight
 	wait = max(others, g.tokenWait(now, head.tokens, inFlight))
@@ -372,8 +380,9 @@ func (g *guard) spare(now time.Duration, head cost, others time.Duration) (token
 func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Duration) {
 	copied := *g
 	f = &copied
-	f.requests, f.tokens = g.requests.clone(), g.tokens.clone()
+	f.requests, f.tokens, f.other = g.requests.clone(), g.tokens.clone(), window{}
 	f.small, f.large, f.count, f.larges = 0, 0, 0, nil
-	used = g.small + g.large
+	small, large := g.due()
+	used = small + large
 	return f, max(g.held(now), used), used, g.callTime()
 }

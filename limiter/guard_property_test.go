@@ -73,11 +73,13 @@ func drawGuardedOps(t *rapid.T) []guardedOp {
 // A guardedCall is one call and what became of it.
 type guardedCall struct {
 	id, tokens int
+	prompt     int // of the tokens
 	large      bool
 	wait       *pending // Acquire or Retry, until it has been seen to be over
 	retrying   bool
 	permit     *limiter.Permit
 	request    *stamp // the latest
+	charged    *stamp // its prompt
 	admitted   time.Duration
 }
 
@@ -99,7 +101,8 @@ type guardedBooks struct {
 	limit    limiter.Limit
 	calls    []*guardedCall
 	requests []*stamp
-	tokens   []*stamp
+	tokens   []*stamp // by the calls that have ended
+	early    []*stamp // by prompts when they are sent, and by replies
 
 	admitted, settled, cancelled, retried   int64
 	taken, used, refunded, charged, waiting int64
@@ -139,6 +142,9 @@ func (k *guardedBooks) setLimit(l limiter.Limit, now time.Duration) {
 		}
 		for _, s := range k.tokens {
 			s.gone = s.gone || s.at+tokens <= now
+		}
+		for _, s := range k.early {
+			s.gone = s.gone || s.at+tokens+k.jitter <= now
 		}
 	}
 	k.limit = l
@@ -181,7 +187,7 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 			held += k.held(c)
 		}
 	}
-	requests, last, withTokens := false, 0.0, false
+	requests, last, withTokens, again := false, 0.0, false, 0
 	for _, c := range group {
 		o := c.wait.over.Load()
 		c.wait = nil
@@ -192,11 +198,17 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 		requests = true
 		c.request = &stamp{at: at, n: 1}
 		k.requests = append(k.requests, c.request)
+		if c.charged != nil { // by the attempt before
+			c.charged.back = true
+		}
+		c.charged = &stamp{at: at, n: c.prompt}
+		k.early = append(k.early, c.charged)
 		if at < k.pauses {
 			return fmt.Errorf("call %d is admitted in a pause until %v", c.id, k.pauses)
 		}
 		if c.retrying {
 			k.retried++
+			again += c.prompt // perhaps after the last
 			continue
 		}
 		c.permit, c.admitted = o.permit, at
@@ -204,7 +216,7 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 		k.taken += int64(c.tokens)
 		if c.tokens > 0 {
 			held += k.held(c)
-			if more := float64(c.tokens) - k.held(c); !withTokens || more < last {
+			if more := float64(c.tokens-k.chargedOf(c)) - k.held(c); !withTokens || more < last {
 				last, withTokens = more, true
 			}
 		}
@@ -214,7 +226,11 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 		return fmt.Errorf("%d requests in %v, more than %d", n, interval, limit)
 	}
 	most, span := k.tokenWindow()
-	if used := within(k.tokens, at, span); withTokens && float64(used)+held+last > float64(most) {
+	used := within(k.tokens, at, span)
+	if limiter.ChargesOnArrival(k.Limiter) {
+		used = within(k.early, at, span+k.jitter) - again
+	}
+	if withTokens && float64(used)+held+last > float64(most) {
 		return fmt.Errorf("%d tokens used in %v, %v held for %d calls, more than %d", used, span, held+last, len(group), most)
 	}
 	return nil
@@ -222,10 +238,19 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 
 // held is the least that is kept free for a call in flight.
 func (k *guardedBooks) held(c *guardedCall) float64 {
+	charged := float64(k.chargedOf(c))
 	if c.large {
-		return 1.25 * float64(c.tokens)
+		return 1.25*float64(c.tokens) - charged
 	}
-	return 0.2 * min(1, float64(22*time.Second)/max(1, float64(k.longest))) * float64(c.tokens)
+	return 0.2 * min(1, float64(22*time.Second)/max(1, float64(k.longest))) * (float64(c.tokens) - charged)
+}
+
+// chargedOf is what a call in flight counts for in the window already.
+func (k *guardedBooks) chargedOf(c *guardedCall) int {
+	if c.charged == nil || c.charged.back || !limiter.ChargesOnArrival(k.Limiter) {
+		return 0
+	}
+	return c.prompt
 }
 
 // check compares the books, and sees to it that nobody waits without a reason.
@@ -267,12 +292,16 @@ func (k *guardedBooks) check() error {
 	return nil
 }
 
-func (k *guardedBooks) acquire(ctx context.Context, tokens int) *guardedCall {
+// acquire starts a call, of which some halves of the tokens are the prompt's.
+func (k *guardedBooks) acquire(ctx context.Context, tokens, halves int) *guardedCall {
 	most, _ := k.tokenWindow()
-	c := &guardedCall{id: len(k.calls), tokens: tokens, large: tokens*8 > most}
+	prompt := tokens * halves / 2
+	c := &guardedCall{id: len(k.calls), tokens: tokens, prompt: prompt, large: tokens*8 > most}
 	k.calls = append(k.calls, c)
 	k.waiting++
-	c.wait = k.goAcquire(ctx, tokens)
+	c.wait = k.goDo(func() (*limiter.Permit, error) {
+		return k.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt})
+	})
 	return c
 }
 
@@ -280,6 +309,12 @@ func (k *guardedBooks) settle(c *guardedCall, used int) {
 	k.longest = max(k.longest, k.now()-c.admitted)
 	c.permit.Settle(used)
 	k.tokens = append(k.tokens, &stamp{at: k.now(), n: used})
+	prompt := c.prompt
+	if c.charged.back {
+		prompt = 0
+	}
+	c.charged.n = min(c.charged.n, used)
+	k.early = append(k.early, &stamp{at: k.now(), n: max(0, used-prompt)})
 	c.permit = nil
 	k.settled++
 	k.used += int64(used)
@@ -304,25 +339,26 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 	}
 	switch o.kind {
 	case guardedAcquire:
-		k.acquire(ctx, o.tokens)
+		k.acquire(ctx, o.tokens, o.of%3)
 	case guardedAcquireTimeout:
 		ctx, cancel := context.WithTimeout(ctx, o.span)
 		context.AfterFunc(ctx, cancel)
-		k.acquire(ctx, o.tokens)
+		k.acquire(ctx, o.tokens, o.of%3)
 	case guardedSettle:
 		k.settle(c, []int{0, c.tokens / 2, c.tokens, c.tokens, c.tokens + o.tokens}[o.of%5])
 	case guardedCancel:
 		c.permit.Cancel()
 		c.permit = nil
-		c.request.back = true
+		c.request.back, c.charged.back = true, true
 		k.cancelled++
 		k.refunded += int64(c.tokens)
 	case guardedUnsent:
 		c.permit.Unsent()
-		c.request.back = true
+		c.request.back, c.charged.back = true, true
 	case guardedSent:
 		c.permit.Sent()
 		c.request.at, c.request.gone = k.now(), false
+		c.charged.at, c.charged.gone = k.now(), false
 	case guardedRetry:
 		c.retrying = true
 		k.waiting++
@@ -339,7 +375,12 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 		k.Pause(time.Now().Add(o.span))
 		k.pauses = max(k.pauses, k.now()+o.span)
 	case guardedObserve:
-		k.remain(o.tokens * 7)
+		if o.of%2 == 0 { // by a server that charges prompts on arrival
+			_, span := k.tokenWindow()
+			k.remain(max(0, k.limit.TokensPerMinute-within(k.early, k.now(), span)))
+		} else {
+			k.remain(o.tokens * 7)
+		}
 	case guardedSetLimit:
 		if err := k.SetLimit(o.limit); err != nil {
 			return err
@@ -359,7 +400,7 @@ func (k *guardedBooks) probe(ctx context.Context, tokens int) error {
 		return nil
 	}
 	predicted, before := k.WaitTime(tokens), k.now()
-	c := k.acquire(ctx, tokens)
+	c := k.acquire(ctx, tokens, 1)
 	wait := c.wait
 	k.until(before + predicted)
 	o := wait.over.Load()
@@ -378,8 +419,11 @@ func (k *guardedBooks) probe(ctx context.Context, tokens int) error {
 }
 
 // playGuarded runs the schedule, then ends all calls until nobody waits.
-func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, ops []guardedOp) (failure error) {
+func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, arrival bool, ops []guardedOp) (failure error) {
 	inBubble(t, limit, func(b *bench) {
+		if arrival {
+			limiter.ChargeOnArrival(b.Limiter)
+		}
 		k := &guardedBooks{bench: b, jitter: jitter}
 		k.setLimit(b.Limit(), 0)
 		alive, stop := context.WithCancel(context.Background())
@@ -437,7 +481,8 @@ func TestGuardedKeepsItsPromises(t *testing.T) {
 		limit := drawLimit(r, "first")
 		jitter := rapid.SampledFrom([]time.Duration{0, 50 * ms, time.Second}).Draw(r, "jitter")
 		ops := drawGuardedOps(r)
-		if err := playGuarded(t, limit, jitter, ops); err != nil {
+		arrival := rapid.Bool().Draw(r, "arrival")
+		if err := playGuarded(t, limit, jitter, arrival, ops); err != nil {
 			r.Fatal(err)
 		}
 	})

@@ -121,7 +121,7 @@ func TestUnsentWakesHead(t *testing.T) {
 func TestGuardedSetLimitDown(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *bench) {
 		b.use(20_000)
-		b.until(100 * ms)
+		b.until(120 * ms)
 		b.use(10_000)
 		w := b.goAcquire(b.Context(), 0) // at 1.05 s
 		b.until(200 * ms)
@@ -130,7 +130,7 @@ func TestGuardedSetLimitDown(t *testing.T) {
 		}
 		tokens := b.goAcquire(b.Context(), 10_000)
 		b.until(2 * time.Minute)
-		w.admittedAt(1150 * ms) // one at a time, after the second of the two
+		w.admittedAt(1170 * ms) // one at a time, after the second of the two
 		tokens.admittedAt(time.Minute)
 	}, guarded)
 }

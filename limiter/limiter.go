@@ -11,9 +11,8 @@ import (
 // Never is the answer of [Limiter.WaitTime] for a call that can never start.
 const Never = time.Duration(math.MaxInt64)
 
-// A Limiter admits calls within one [Limit], first come, first served but for
-// what [Guarded] lets pass. See the
-// package comment for how it works and which method to use.
+// A Limiter admits calls within one [Limit], first come, first served but for what [Guarded]
+// lets pass. See the package comment for how it works and which method to use.
 //
 // Make one with [New]. The zero value has no buckets: its Acquire and SetLimit return an
 // error. A Limiter is
@@ -63,10 +62,11 @@ type Option func(*Limiter)
 // call of more than an eighth of the limit as all of it and a quarter more). There
 // is always room for the replies that may end while a call is on its way, by how often calls end.
 //
-// It learns: from refusals for want of tokens that its own count does not
-// explain, if there is more than one in half an hour, how much of a call the server charges before its reply ends, so that
-// it counts more of what is in flight (and by and by less again, a step every
-// half hour); from refusals for want of requests, that the jitter is
+// It learns: from what remains according to [Limiter.Observe], and from refusals for want of
+// tokens, whether the server charges prompts on arrival, so that they count from
+// when they are sent; from further such refusals that its own count does not
+// explain, if there is more than one in half an hour, to count more of what is in
+// flight (and less again, a step every half hour); from refusals for want of requests, that the jitter is
 // larger, up to five times (which wears off within ten minutes); and from
 // [Limiter.Observe] what others use of the same account.
 //
@@ -136,7 +136,7 @@ func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
 		l.mu.Unlock()
 		return nil, &TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
-	p.cost = l.budget.cost(tokens)
+	p.cost = l.budget.cost(call)
 	if err := l.admit(ctx, p, p.cost, call.MaxWait); err != nil {
 		return nil, err
 	}
@@ -259,6 +259,9 @@ func (l *Limiter) wake() {
 
 // grant takes c on behalf of p. It requires that l.mu is held.
 func (l *Limiter) grant(now time.Time, p *Permit, c cost) {
+	if p.admitted && !p.unsent {
+		l.budget.recall(p.sent, c) // the attempt before
+	}
 	l.budget.take(now, c)
 	p.sent, p.unsent = now, false
 	if p.admitted {
@@ -306,7 +309,7 @@ func (l *Limiter) WaitTime(tokens int) time.Duration {
 		return Never
 	}
 	f, _ := l.forecast(time.Now(), nil)
-	f.start(l.budget.cost(max(0, tokens)))
+	f.start(l.budget.cost(Call{Prompt: max(0, tokens)}))
 	return f.passed
 }
 

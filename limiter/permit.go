@@ -67,7 +67,11 @@ func (p *Permit) Settle(actual int) {
 		l.refusals = 0 // the server takes calls again
 	}
 	now := time.Now()
-	l.budget.settle(now, p.cost, actual, now.Sub(p.sent))
+	c := p.cost
+	if p.unsent {
+		c.prompt = 0 // it was taken back
+	}
+	l.budget.settle(now, c, actual, now.Sub(p.sent))
 	l.pump(now)
 }
 
@@ -107,7 +111,7 @@ func (p *Permit) Sent() {
 		return
 	}
 	now := time.Now()
-	l.budget.resend(now, p.sent)
+	l.budget.resend(now, p.sent, p.cost)
 	p.sent = now
 }
 
@@ -134,7 +138,7 @@ func (p *Permit) unsend(now time.Time) {
 	if !p.unsent {
 		p.unsent = true
 		p.limiter.unsent++
-		p.limiter.budget.unsend(now, p.sent)
+		p.limiter.budget.unsend(now, p.sent, p.cost)
 	}
 }
 
@@ -181,5 +185,7 @@ func (p *Permit) Retry(ctx context.Context) error {
 		}
 		return ErrRetrying
 	}
-	return l.admit(ctx, p, cost{requests: 1}, 0)
+	again := p.cost
+	again.tokens = 0 // they are held
+	return l.admit(ctx, p, again, 0)
 }

@@ -9,7 +9,7 @@ import (
 // time to look through it: what happens within 1/windowEntries of its span of an
 // entry is added to that entry and leaves the window with the last of it. That
 // is late by so much at most, and never early.
-const windowEntries = 600
+const windowEntries = 500
 
 // A window knows what was used in the span of time that ends now, as a server
 // with a sliding window does. Times are those since some epoch. The caller
@@ -62,14 +62,15 @@ func (w *window) grow() {
 	w.uses, w.first = uses, 0
 }
 
-// remove takes back one unit that was used at the given time, if the window
-// still has it.
-func (w *window) remove(at time.Duration) {
+// remove takes back n units that were used at the given time, as many of them as the window
+// still has.
+func (w *window) remove(at time.Duration, n int) {
 	for i := w.count - 1; i >= 0 && w.at(i).to >= at; i-- {
-		if u := w.at(i); u.from <= at && u.n > 0 {
-			u.n--
-			w.used--
-			return
+		if u := w.at(i); u.from <= at {
+			k := min(n, u.n)
+			u.n -= k
+			w.used -= k
+			n -= k
 		}
 	}
 }

@@ -44,7 +44,7 @@ func TestWindowAgainstList(t *testing.T) {
 			case 3:
 				if len(list) > 0 {
 					i := rapid.IntRange(0, len(list)-1).Draw(t, "which")
-					w.remove(list[i])
+					w.remove(list[i], 1)
 					list = append(list[:i], list[i+1:]...)
 				}
 			case 4:
@@ -95,18 +95,18 @@ func TestWindowTooMuchForIt(t *testing.T) {
 // What happens close together becomes one entry, which leaves with the last of it.
 func TestWindowJoinsNeighbours(t *testing.T) {
 	const ms = time.Millisecond
-	w := window{span: time.Minute, limit: 10} // parts of 100 ms
+	w := window{span: time.Minute, limit: 10} // parts of 120 ms
 	w.add(0, 1)
-	w.add(99*ms, 1)
-	w.add(100*ms, 1)
+	w.add(119*ms, 1)
+	w.add(120*ms, 1)
 	if w.count != 2 {
 		t.Fatalf("%d entries, want 2", w.count)
 	}
 	for at, used := range map[time.Duration]int{
-		time.Minute + 99*ms - 1:  3,
-		time.Minute + 99*ms:      1,
-		time.Minute + 100*ms - 1: 1,
-		time.Minute + 100*ms:     0,
+		time.Minute + 119*ms - 1: 3,
+		time.Minute + 119*ms:     1,
+		time.Minute + 120*ms - 1: 1,
+		time.Minute + 120*ms:     0,
 	} {
 		if got := w.usedAt(at); got != used {
 			t.Errorf("at %v %d are used, want %d", at, got, used)
@@ -140,13 +140,13 @@ func TestWindowRemove(t *testing.T) {
 		{500 * time.Millisecond, 0},
 		{time.Second, 0},
 	} {
-		if w.remove(c.at); w.used != c.used {
+		if w.remove(c.at, 1); w.used != c.used {
 			t.Errorf("without that of %v %d are used, want %d", c.at, w.used, c.used)
 		}
 	}
 	w.add(time.Second, 1)
 	w.add(3*time.Second, 1)
-	if w.remove(time.Second); w.used != 1 {
+	if w.remove(time.Second, 1); w.used != 1 {
 		t.Errorf("%d used, want 1: what has left cannot be taken back", w.used)
 	}
 }

@@ -41,7 +41,8 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 		expected = min(expected, e.maxTokens)
 	}
 	tokens := min(prompt+expected, o.limiter.Limit().TokenBurst)
-	permit, err := o.limiter.Acquire(ctx, tokens)
+	prompt = min(prompt, tokens)
+	permit, err := o.limiter.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt})
 	if err != nil {
 		return reply{}
 	}

@@ -1,0 +1,242 @@
+package limiter_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// chargeKinds are the ways in which a chargingServer counts tokens.
+const (
+	slidingOnArrival = iota
+	slidingAtEnd
+	bucketAtEnd
+	fixedAtEnd
+)
+
+// A chargingServer has a limit of tokens a minute, and no limit of requests.
+type chargingServer struct {
+	kind     int
+	limit    int
+	mu       sync.Mutex
+	start    time.Time
+	charges  []stamp // by time
+	level    float64 // of a bucket: what was used
+	levelAt  time.Duration
+	accepted int // tokens
+
+	refused, refusedLate int // requests, and those of them after the first two minutes
+}
+
+// used returns the tokens that the server counts now. It requires that mu is held.
+func (s *chargingServer) used() int {
+	now := time.Since(s.start)
+	switch s.kind {
+	case bucketAtEnd:
+		s.level = max(0, s.level-float64(s.limit)*(now-s.levelAt).Minutes())
+		s.levelAt = now
+		return int(s.level)
+	case fixedAtEnd:
+		return s.since(now.Truncate(time.Minute))
+	default:
+		return s.since(now - time.Minute + 1)
+	}
+}
+
+func (s *chargingServer) since(from time.Duration) int {
+	for len(s.charges) > 0 && s.charges[0].at < from {
+		s.charges = s.charges[1:]
+	}
+	n := 0
+	for _, c := range s.charges {
+		n += c.n
+	}
+	return n
+}
+
+// charge counts tokens now. It requires that mu is held.
+func (s *chargingServer) charge(n int) {
+	s.used()
+	s.charges = append(s.charges, stamp{at: time.Since(s.start), n: n})
+	s.level += float64(n)
+}
+
+// arrive decides about a request, and returns how long a refused one has to wait.
+func (s *chargingServer) arrive(prompt int) (ok bool, retryAfter time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	need := 1
+	if s.kind == slidingOnArrival {
+		need = prompt
+	}
+	switch excess := s.used() + need - s.limit; {
+	case excess > 0:
+		s.refused++
+		if time.Since(s.start) > 2*time.Minute {
+			s.refusedLate++
+		}
+		return false, s.wait(excess)
+	case s.kind == slidingOnArrival:
+		s.charge(prompt)
+	}
+	return true, 0
+}
+
+// wait returns when the server counts n tokens less, in whole seconds from now. It requires that mu is held.
+func (s *chargingServer) wait(n int) time.Duration {
+	now := time.Since(s.start)
+	d := time.Minute
+	switch s.kind {
+	case bucketAtEnd:
+		d = time.Duration(float64(n) / float64(s.limit) * float64(time.Minute))
+	case fixedAtEnd:
+		d = time.Minute - now%time.Minute
+	default:
+		for _, c := range s.charges {
+			if n -= c.n; n <= 0 {
+				d = c.at + time.Minute - now
+				break
+			}
+		}
+	}
+	return d.Truncate(time.Second) + time.Second
+}
+
+// finish charges the rest of a call and returns how many tokens remain.
+func (s *chargingServer) finish(prompt, reply int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted += prompt + reply
+	if s.kind != slidingOnArrival {
+		reply += prompt
+	}
+	s.charge(reply)
+	return max(0, s.limit-s.used())
+}
+
+// An arrivalLoad is what callers do for some minutes without a pause.
+type arrivalLoad struct {
+	seed    uint64
+	callers int
+	prompt  int           // mean
+	reply   int           // mean
+	takes   time.Duration // mean of a call
+	silent  bool          // the server does not report what remains
+	others  int           // tokens a second, by another client, which is never refused
+}
+
+// play lets the callers work, and returns the server.
+func (load arrivalLoad) play(b *bench, kind int, minutes time.Duration) *chargingServer {
+	server := &chargingServer{kind: kind, limit: b.Limit().TokensPerMinute, start: b.start}
+	end := b.start.Add(minutes * time.Minute)
+	var wg sync.WaitGroup
+	if load.others > 0 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(load.seed, 1<<20))
+			for time.Now().Before(end) {
+				time.Sleep(time.Duration(random.Int64N(int64(2 * time.Second))))
+				server.mu.Lock()
+				server.charge(random.IntN(2 * load.others))
+				server.mu.Unlock()
+			}
+		})
+	}
+	for i := range load.callers {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(load.seed, uint64(i)))
+			around := func(n int) int { return n/2 + random.IntN(n+1) }
+			for time.Now().Before(end) {
+				load.call(b, server, random, around(load.prompt), around(load.reply))
+			}
+		})
+	}
+	wg.Wait()
+	return server
+}
+
+// call makes one call. Up to a fifth of its prompt is counted wrongly.
+func (load arrivalLoad) call(b *bench, server *chargingServer, random *rand.Rand, prompt, reply int) {
+	counted := int(float64(prompt) * (0.8 + 0.4*random.Float64()))
+	p, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: counted, Reply: load.reply})
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	for {
+		time.Sleep(time.Duration(random.Int64N(int64(50 * time.Millisecond))))
+		ok, retryAfter := server.arrive(prompt)
+		if ok {
+			break
+		}
+		p.Refused(limiter.Refusal{RetryAfter: retryAfter, Tokens: true})
+		if err := p.Retry(context.Background()); err != nil {
+			b.Error(err)
+			return
+		}
+	}
+	time.Sleep(load.takes/2 + time.Duration(random.Int64N(int64(load.takes))))
+	remaining := server.finish(prompt, reply)
+	p.Settle(prompt + reply)
+	if !load.silent {
+		b.remain(remaining)
+	}
+}
+
+var arrivalLimit = limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}
+
+// The guard finds out when a server charges prompts, by what the server reports alone or by its refusals.
+func TestGuardedLearnsWhenPromptsAreCharged(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind int
+		load arrivalLoad
+		want bool
+	}{
+		"on arrival":                      {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, true},
+		"on arrival, long calls":          {slidingOnArrival, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, true},
+		"on arrival, long calls, silent":  {slidingOnArrival, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second, silent: true}, true},
+		"on arrival, beside others":       {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second, others: 200}, true},
+		"at the end":                      {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
+		"at the end, long calls":          {slidingAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
+		"at the end, beside others":       {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second, others: 200}, false},
+		"at the end, bucket":              {bucketAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
+		"at the end, fixed windows":       {fixedAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
+		"at the end, bucket, long calls":  {bucketAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
+		"at the end, fixed windows, long": {fixedAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, arrivalLimit, func(b *bench) {
+				c.load.seed = 1
+				s := c.load.play(b, c.kind, 10)
+				t.Logf("refused %d, used %d%%", s.refused, s.accepted/6000)
+				equal(b, "charges on arrival", limiter.ChargesOnArrival(b.Limiter), c.want)
+			}, guarded)
+		})
+	}
+}
+
+// Whatever the sizes and the times of calls are, and however the server counts, the guard uses most of the
+// limit, and once it has had two minutes to learn, the server refuses few calls.
+func TestGuardedAgainstWaysOfCharging(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		kind := rapid.IntRange(0, fixedAtEnd).Draw(r, "kind")
+		load := arrivalLoad{
+			seed:   rapid.Uint64().Draw(r, "seed"),
+			prompt: rapid.IntRange(100, 2000).Draw(r, "prompt"),
+			reply:  rapid.IntRange(50, 500).Draw(r, "reply"),
+			takes:  time.Duration(rapid.IntRange(1, 40).Draw(r, "seconds")) * time.Second,
+		}
+		perSecond := 1000 / float64(load.prompt+load.reply)
+		load.callers = 5 + int(2*perSecond*load.takes.Seconds())
+		var s *chargingServer
+		inBubble(t, arrivalLimit, func(b *bench) { s = load.play(b, kind, 10) }, guarded)
+		if s.refusedLate > 20 || s.accepted < 450_000 {
+			r.Fatalf("the server refused %d requests after two minutes, and %d tokens were used of 600,000", s.refusedLate, s.accepted)
+		}
+	})
+}
