@@ -16,8 +16,10 @@
 // lower ones with a little more throughput, higher ones with fewer refusals by
 // servers that charge a call as it arrives.
 //
-// Everything learned is bounded: 64 replies, one ratio between a quarter and four, and a
-// price below 2^20 for each kind, for each of at most 1000 models.
+// How long calls take is learned as well: a quantile, and the fastest of the latest 64 or more.
+//
+// Everything learned is bounded: 64 replies, one ratio between a quarter and four, a
+// price below 2^20 for each kind, and four figures of durations, for each of at most 1000 models.
 package estimate
 
 import (
@@ -73,6 +75,7 @@ type Model struct {
 	latest          []int          // lengths of replies, a ring once it is full
 	next            int            // where the next one goes in latest
 	sorted          []int          // the same, by length
+	duration        duration       // how long calls take
 }
 
 // Prompt returns how many tokens a prompt of so many counted tokens of text, and of other
