@@ -13,12 +13,14 @@ const backfillDepth = 32
 // the head can start as soon as without it: there are tokens to spare when the
 // head starts, and the request is out of its window by then.
 //
+// Nobody passes a head that is short of time before its deadline.
+//
 // Only a guard can tell. The buckets alone are strictly first come, first served.
 // It requires that l.mu is held, and that the head cannot start now.
 func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 	g := l.budget.guard
 	head := l.queue.head
-	if g == nil || head.cost.tokens == 0 {
+	if g == nil || head.cost.tokens == 0 || head.due.isPressing(now) {
 		return nil, Never
 	}
 	if d := l.paused(now); d > 0 {

@@ -75,6 +75,16 @@ func (b *budget) bucketWait(now time.Time, c cost) time.Duration {
 	return d
 }
 
+// requestWait returns how long it takes until the last of n requests can be sent, if tokens keep
+// none of them from starting. Its cost does not grow with n.
+func (b *budget) requestWait(now time.Time, n int) time.Duration {
+	d := b.requests.level(now).wait(min(n, math.MaxInt/requestUnits) * requestUnits)
+	if g := b.guard; g != nil {
+		d = max(d, g.requests.waitMany(g.at(now), n))
+	}
+	return d
+}
+
 // take pays c.
 func (b *budget) take(now time.Time, c cost) {
 	if c.requests != 0 {
@@ -235,4 +245,13 @@ func (f *forecast) wait(c cost) time.Duration {
 func (f *forecast) pass(d time.Duration) {
 	f.requests, f.tokens = f.requests.after(d), f.tokens.after(d)
 	f.passed = addSaturated(f.passed, d)
+}
+
+// addSaturated returns the sum of two durations, neither of them negative, or
+// the longest duration there is.
+func addSaturated(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }

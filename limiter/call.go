@@ -23,6 +23,23 @@ type Call struct {
 	// longer. 0 means that it may wait for as long as its context lasts; [NoWait], or any
 	// negative value, that it has to start now.
 	MaxWait time.Duration
+
+	// Duration is the time that the call is expected to need once its request is sent; 0 or less
+	// if it is unknown. It matters if the context has a deadline. When the call's turn comes, or
+	// while it waits for its tokens at the head of the queue, it gives way to others if less time
+	// is left: its wait ends with an error that wraps [ErrWouldWait] and
+	// [context.DeadlineExceeded], and it takes nothing. If it waited for tokens, its turn goes to
+	// the next call that needs about as many. A call that has its turn may wait for tokens
+	// somewhat longer, down to half of Duration. A call that no other call waits for needs only
+	// MinDuration, and one call in ten seconds starts in any case, so that a limiter notices when
+	// calls get faster. A [Permit.Retry] never gives way.
+	Duration time.Duration
+
+	// MinDuration is the least time that the call can take, at most Duration; 0 or less if it is
+	// unknown. It matters only together with Duration. The limiter refuses the call at once, with
+	// the same error, if the requests of those ahead leave less time before the deadline. It does
+	// not count the tokens of those ahead, which may be refunded.
+	MinDuration time.Duration
 }
 
 // NoWait is the [Call.MaxWait] of a call that starts now or not at all.

@@ -7,7 +7,8 @@
 // starts when both buckets can pay for it: it takes one request and its
 // estimated tokens, or nothing at all. Calls that cannot start wait in one
 // queue, first come, first served, so a large call is never held up by smaller
-// ones that came later. (With [Guarded], those may pass it that do not delay it.)
+// ones that came later. (With [Guarded], those may pass it that do not delay it; and a call
+// whose deadline has come too close gives way, see [Call.Duration].)
 //
 // That is the right schedule for a server that counts by token bucket, at the
 // end of a wire that delays all calls alike. For every other, [Guarded] adds what
@@ -39,7 +40,8 @@
 //     [Permit.Cancel]. A permit that is dropped without either holds its tokens
 //     for good: that is the caller's bug, and nothing here repairs it.
 //   - [Limiter.AcquireCall] where calls keep a [Place] in line: after they returned a
-//     permit, or in several limiters. [WithPlace] has all calls of a run share one.
+//     permit, or in several limiters. [WithPlace] has all calls of a run share one. Also
+//     where a call may not wait for long, or has a deadline and a known duration.
 //   - [Permit.Refused] when the server refused it with a 429.
 //   - [Permit.Retry] before every further attempt of the same call, also when the
 //     last one did reach nobody: [Permit.Unsent] gives its request back first.

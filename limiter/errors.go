@@ -18,7 +18,7 @@ var (
 	errZeroGroup = errors.New("limiter: the Group is nil or a zero value: must be made with limiter.NewGroup")
 
 	// ErrWouldWait is wrapped by the [*WaitError] of a call that is expected to wait for longer
-	// than its [Call.MaxWait].
+	// than its [Call.MaxWait] or its context's deadline allows.
 	ErrWouldWait = errors.New("limiter: the call would have to wait")
 
 	// ErrFinished is returned by Retry on a permit that is settled or cancelled,
@@ -53,28 +53,44 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("limiter: a call of %d tokens can never start: the bucket holds %d", e.Tokens, e.Capacity)
 }
 
-// WaitError reports a wait that ended because its context did, or that was not begun because
-// of [Call.MaxWait]. Nothing was
-// taken. It wraps both ctx.Err() and context.Cause(ctx), or ErrWouldWait.
+// WaitError reports a wait that ended because its context did, or that was not begun or not
+// continued because of [Call.MaxWait] or [Call.Duration]. Nothing was taken. It wraps both
+// ctx.Err() and context.Cause(ctx); or ErrWouldWait, and context.DeadlineExceeded where a
+// deadline is the reason.
 type WaitError struct {
 	Tokens int           // tokens waited for, beside one request; 0 for a retry
 	Waited time.Duration // how long; 0 if the context was done before
 	Paused time.Duration // how much longer a pause would have lasted; 0 without one
 	Err    error         // ctx.Err(), or ErrWouldWait
-	Cause  error         // context.Cause(ctx), or ErrWouldWait
+	Cause  error         // context.Cause(ctx), ErrWouldWait or context.DeadlineExceeded
 
-	Expected time.Duration // how long the call would have waited, with ErrWouldWait
-	Position int           // in the queue, from 1, with ErrWouldWait; otherwise 0
+	// Expected is how long the call would have waited, at least if a deadline is the reason,
+	// and Position its position in the queue, from 1. Both are set with ErrWouldWait if the call
+	// was refused when it arrived; otherwise they are 0.
+	Expected time.Duration
+	Position int
+
+	// Left is how long it was until the deadline, and Duration what the call would have needed
+	// then: [Call.MinDuration] if it was refused when it arrived, otherwise [Call.Duration]. Both
+	// are 0 if ErrWouldWait and a deadline are not the reason.
+	Left, Duration time.Duration
 }
 
 // Error says how long the wait was, for what, and why it ended.
 func (e *WaitError) Error() string {
-	if e.Position > 0 {
-		return fmt.Sprintf("limiter: 1 request and %d tokens are expected in %v, at position %d of the queue: %v",
-			e.Tokens, e.Expected, e.Position, e.Cause)
+	cause := e.Cause.Error()
+	switch {
+	case e.Duration > 0 && e.Position > 0:
+		cause = fmt.Sprintf("the deadline is in %v, and such calls take at least %v", e.Left, e.Duration)
+	case e.Duration > 0:
+		cause = fmt.Sprintf("the deadline is in %v, and such calls take %v", e.Left, e.Duration)
 	}
-	return fmt.Sprintf("limiter: gave up after %v of waiting for 1 request and %d tokens: %v",
-		e.Waited, e.Tokens, e.Cause)
+	if e.Position > 0 {
+		return fmt.Sprintf("limiter: 1 request and %d tokens are expected in %v, at position %d of the queue: %s",
+			e.Tokens, e.Expected, e.Position, cause)
+	}
+	return fmt.Sprintf("limiter: gave up after %v of waiting for 1 request and %d tokens: %s",
+		e.Waited, e.Tokens, cause)
 }
 
 // Unwrap makes errors.Is find the context's error and its cause.

@@ -2,6 +2,7 @@ package limiter_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand"
 	"sync"
@@ -22,6 +23,7 @@ import (
 const (
 	guardedAcquire = iota
 	guardedAcquireTimeout
+	guardedAcquireDue // with a duration
 	guardedSettle
 	guardedCancel
 	guardedUnsent
@@ -41,6 +43,7 @@ type guardedOp struct {
 	tokens  int
 	of      int
 	span    time.Duration
+	takes   time.Duration // duration of a call with a deadline
 	refusal limiter.Refusal
 	limit   limiter.Limit
 }
@@ -57,6 +60,8 @@ func drawGuardedOps(t *rapid.T) []guardedOp {
 			span:   time.Duration(rapid.IntRange(1, 20_000).Draw(t, "span"))*ms + 71,
 		}
 		switch o.kind {
+		case guardedAcquireDue:
+			o.takes = time.Duration(rapid.SampledFrom([]int{1, 900, 4000, 15_000, 100_000}).Draw(t, "takes")) * ms
 		case guardedRefused:
 			o.refusal = limiter.Refusal{Requests: rapid.Bool().Draw(t, "requests"), Tokens: rapid.Bool().Draw(t, "tokens")}
 			if rapid.Bool().Draw(t, "retry after") {
@@ -81,6 +86,9 @@ type guardedCall struct {
 	request    *stamp // the latest
 	charged    *stamp // its prompt
 	admitted   time.Duration
+
+	deadline        time.Duration // of the wait; 0: none
+	duration, least time.Duration // 0: not known
 }
 
 // A stamp is something that counts in a window: one request, or the tokens of a
@@ -108,6 +116,8 @@ type guardedBooks struct {
 	taken, used, refunded, charged, waiting int64
 	pauses                                  time.Duration // end of the longest that we know of
 	longest                                 time.Duration // that a call took: at least the mean
+	trial                                   time.Duration // when a call was admitted that had too little time
+	handed                                  bool          // a call that gave way may have given its turn to another than the next
 }
 
 // The windows that the limit in force stands for.
@@ -192,8 +202,20 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 		o := c.wait.over.Load()
 		c.wait = nil
 		k.waiting--
-		if o.err != nil {
-			continue // it gave up, or its limit was lowered
+		if o.err != nil { // it gave up or gave way, or its limit was lowered
+			if err := k.late(c, o); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.deadline > 0 && at > c.deadline {
+			return fmt.Errorf("call %d is admitted after its deadline, %v", c.id, c.deadline)
+		}
+		if c.duration > 0 && !c.retrying && c.deadline-at < c.least {
+			if k.trial > 0 && at-k.trial < 10*time.Second {
+				return fmt.Errorf("call %d, which takes %v at least, is admitted with %v left, and so was one at %v", c.id, c.least, c.deadline-at, k.trial)
+			}
+			k.trial = at
 		}
 		requests = true
 		c.request = &stamp{at: at, n: 1}
@@ -236,6 +258,27 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 	return nil
 }
 
+// late checks the refusal of a call that had too little time.
+func (k *guardedBooks) late(c *guardedCall, o *outcome) error {
+	if !errors.Is(o.err, limiter.ErrWouldWait) {
+		return nil
+	}
+	k.handed = k.waiting > 0
+	var wait *limiter.WaitError
+	switch left := c.deadline - o.at; {
+	case c.duration == 0 || c.retrying:
+		return fmt.Errorf("call %d has no duration, and gave way: %w", c.id, o.err)
+	case !errors.As(o.err, &wait) || !errors.Is(o.err, context.DeadlineExceeded) || o.permit != nil:
+		return fmt.Errorf("call %d gave way with %w", c.id, o.err)
+	case wait.Left != left || left < 0:
+		return fmt.Errorf("call %d gave way with %v left, and says %w", c.id, left, o.err)
+	case wait.Position > 0 && (wait.Waited != 0 || wait.Duration != c.least || left-wait.Expected >= max(1, c.least)),
+		wait.Position == 0 && (wait.Duration != c.duration || left >= c.duration):
+		return fmt.Errorf("call %d, which takes %v and %v at least, gave way with %v left: %w", c.id, c.duration, c.least, left, o.err)
+	}
+	return nil
+}
+
 // held is the least that is kept free for a call in flight.
 func (k *guardedBooks) held(c *guardedCall) float64 {
 	charged := float64(k.chargedOf(c))
@@ -258,12 +301,16 @@ func (k *guardedBooks) check() error {
 	s := k.Snapshot()
 	inFlight, held := 0, 0
 	var head *guardedCall
+	k.handed = k.handed && k.waiting > 0
 	for _, c := range k.calls {
 		if c.permit != nil {
 			inFlight, held = inFlight+1, held+c.tokens
 		}
 		if c.wait != nil && head == nil {
 			head = c
+		}
+		if c.wait != nil && c.deadline > 0 && k.now() > c.deadline {
+			return fmt.Errorf("call %d still waits, after its deadline, %v", c.id, c.deadline)
 		}
 	}
 	switch {
@@ -279,7 +326,7 @@ func (k *guardedBooks) check() error {
 	case s.AvailableRequests > s.Limit.RequestBurst || s.AvailableTokens > float64(s.Limit.TokenBurst):
 		return fmt.Errorf("%v requests and %v tokens are available, more than the capacity", s.AvailableRequests, s.AvailableTokens)
 	}
-	if head != nil && s.PausedUntil.IsZero() && s.AvailableRequests >= 1+1e-6 &&
+	if head != nil && !k.handed && s.PausedUntil.IsZero() && s.AvailableRequests >= 1+1e-6 &&
 		(head.tokens == 0 || head.retrying || s.AvailableTokens >= float64(head.tokens)+1e-3) {
 		return fmt.Errorf("call %d of %d tokens waits, beside %v requests and %v tokens", head.id, head.tokens,
 			s.AvailableRequests, s.AvailableTokens)
@@ -294,13 +341,21 @@ func (k *guardedBooks) check() error {
 
 // acquire starts a call, of which some halves of the tokens are the prompt's.
 func (k *guardedBooks) acquire(ctx context.Context, tokens, halves int) *guardedCall {
+	return k.acquireDue(ctx, tokens, halves, 0, 0)
+}
+
+// acquireDue is acquire for a call that takes a known time.
+func (k *guardedBooks) acquireDue(ctx context.Context, tokens, halves int, duration, least time.Duration) *guardedCall {
 	most, _ := k.tokenWindow()
 	prompt := tokens * halves / 2
-	c := &guardedCall{id: len(k.calls), tokens: tokens, prompt: prompt, large: tokens*8 > most}
+	c := &guardedCall{id: len(k.calls), tokens: tokens, prompt: prompt, large: tokens*8 > most, duration: duration, least: least}
+	if deadline, ok := ctx.Deadline(); ok {
+		c.deadline = deadline.Sub(k.start)
+	}
 	k.calls = append(k.calls, c)
 	k.waiting++
 	c.wait = k.goDo(func() (*limiter.Permit, error) {
-		return k.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt})
+		return k.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt, Duration: duration, MinDuration: least})
 	})
 	return c
 }
@@ -344,6 +399,10 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 		ctx, cancel := context.WithTimeout(ctx, o.span)
 		context.AfterFunc(ctx, cancel)
 		k.acquire(ctx, o.tokens, o.of%3)
+	case guardedAcquireDue:
+		ctx, cancel := context.WithTimeout(ctx, o.span)
+		context.AfterFunc(ctx, cancel)
+		k.acquireDue(ctx, o.tokens, o.of%2, o.takes, []time.Duration{0, o.takes / 2, o.takes}[o.of%3])
 	case guardedSettle:
 		k.settle(c, []int{0, c.tokens / 2, c.tokens, c.tokens, c.tokens + o.tokens}[o.of%5])
 	case guardedCancel:
@@ -360,7 +419,7 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 		c.request.at, c.request.gone = k.now(), false
 		c.charged.at, c.charged.gone = k.now(), false
 	case guardedRetry:
-		c.retrying = true
+		c.retrying, c.deadline = true, k.now()+o.span
 		k.waiting++
 		retry, cancel := context.WithTimeout(ctx, o.span)
 		context.AfterFunc(retry, cancel)

@@ -11,12 +11,12 @@ import (
 // Never is the answer of [Limiter.WaitTime] for a call that can never start.
 const Never = time.Duration(math.MaxInt64)
 
-// A Limiter admits calls within one [Limit], first come, first served but for what [Guarded]
-// lets pass. See the package comment for how it works and which method to use.
+// A Limiter admits calls within one [Limit], first come, first served but for
+// what [Guarded] lets pass and [Call.Duration] puts ahead. See the package comment
+// for how it works and which method to use.
 //
 // Make one with [New]. The zero value has no buckets: its Acquire and SetLimit return an
-// error. A Limiter is
-// safe for use by any number of goroutines and must not be copied.
+// error. A Limiter is safe for use by any number of goroutines and must not be copied.
 type Limiter struct {
 	mu     sync.Mutex // never held by anybody who waits
 	limit  Limit      // with its defaults filled in
@@ -29,6 +29,7 @@ type Limiter struct {
 	refusals int       // in a row
 	resume   time.Time // end of the pause after the latest
 	resumed  time.Time // a success of a call that was sent from then on ends the row
+	trial    time.Time // when a call started that had too little time
 
 	// timer wakes the head of the queue, at wakeAt if it is armed. It is
 	// created by the first wait, so that a limiter without waiters has none.
@@ -70,9 +71,9 @@ type Option func(*Limiter)
 // larger, up to five times (which wears off within ten minutes); and from
 // [Limiter.Observe] what others use of the same account.
 //
-// The order is first come, first served, but for calls that do not delay the one
-// at the head: while a large call waits for most of a minute to become free,
-// smaller ones may use what would be too little for it.
+// The order is first come, first served, but for the turns of calls that gave way, see
+// [Call.Duration], and for calls that do not delay the one at the head: while a large call waits
+// for most of a minute to become free, smaller ones may use what would be too little for it.
 func Guarded(jitter time.Duration) Option {
 	jitter = max(0, min(jitter, time.Hour))
 	return func(l *Limiter) { l.budget.guard = newGuard(time.Now(), l.limit, jitter) }
@@ -114,8 +115,8 @@ func (l *Limiter) Acquire(ctx context.Context, tokens int) (*Permit, error) {
 	return l.AcquireCall(ctx, Call{Prompt: tokens})
 }
 
-// AcquireCall waits like [Limiter.Acquire], in the call's place in line, and returns
-// the permit.
+// AcquireCall waits like [Limiter.Acquire], in the call's place in line and as long as its
+// MaxWait and Duration allow, and returns the permit.
 func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
 	if l.isZero() {
 		return nil, errZero
@@ -137,30 +138,34 @@ func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
 		return nil, &TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
 	p.cost = l.budget.cost(call)
-	if err := l.admit(ctx, p, p.cost, call.MaxWait); err != nil {
+	if err := l.admit(ctx, p, p.cost, call); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// admit grants c to p, now or when its turn has come, unless that is expected to take longer
-// than maxWait. It is called with l.mu
-// held and returns without it.
-func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, maxWait time.Duration) error {
+// admit grants c to p, now or when its turn has come, within the call's MaxWait and its
+// deadline. It is called with l.mu held and returns without it.
+func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error {
 	now := time.Now()
-	first := l.queue.head == nil || p.place.Before(l.queue.head.permit.place)
+	due, err := l.join(ctx, now, p, c, call)
+	if err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	first := l.queue.head == nil || due == nil && p.place.Before(l.queue.head.permit.place)
 	if first && l.wait(now, c) == 0 {
 		l.grant(now, p, c)
 		l.mu.Unlock()
 		return nil
 	}
 
-	w := &waiter{permit: p, cost: c, since: now, ready: make(chan struct{})}
+	w := &waiter{permit: p, cost: c, since: now, due: due, ready: make(chan struct{})}
 	p.waiter = w
 	l.queue.push(w)
 	l.pump(now) // it may be the new head, or pass the one there is
-	if maxWait != 0 && !w.over {
-		if f, position := l.forecast(now, w); f.passed > maxWait {
+	if call.MaxWait != 0 && !w.over {
+		if f, position := l.forecast(now, w); f.passed > call.MaxWait {
 			l.refuse(w, newWouldWait(c.tokens, f.passed, position))
 			l.pump(now)
 		}
@@ -179,11 +184,11 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, maxWait time.Dur
 		return w.err // granted, or refused, before it could leave
 	}
 	now = time.Now()
-	err := newWaitError(ctx, c.tokens, now.Sub(w.since))
-	err.Paused = max(0, l.paused(now))
-	l.refuse(w, err)
+	ended := newWaitError(ctx, c.tokens, now.Sub(w.since))
+	ended.Paused = max(0, l.paused(now))
+	l.refuse(w, ended)
 	l.pump(now)
-	return err
+	return ended
 }
 
 // wait returns how long a call at the head of the queue has to wait.
@@ -208,12 +213,20 @@ func (l *Limiter) pump(now time.Time) {
 	for l.queue.head != nil {
 		w := l.queue.head
 		d := l.wait(now, w.cost)
+		if l.giveWay(now, w, d) {
+			continue
+		}
 		if d > 0 {
 			var next time.Duration
 			if w, next = l.backfill(now); w == nil {
-				l.arm(now, min(d, next))
+				l.arm(now, min(d, next, l.patience(now)))
 				return
 			}
+			if l.giveWay(now, w, 0) {
+				continue
+			}
+		}
+		if d > 0 || w.promoted {
 			l.counters.Overtaken++
 		}
 		waited := now.Sub(w.since)
@@ -327,25 +340,6 @@ func (l *Limiter) forecast(now time.Time, last *waiter) (f *forecast, played int
 	return f, played
 }
 
-// addSaturated returns the sum of two durations, neither of them negative, or
-// the longest duration there is.
-func addSaturated(a, b time.Duration) time.Duration {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
-}
-
-// Limit returns the limit in force, with its defaults filled in.
-func (l *Limiter) Limit() Limit {
-	if l.isZero() {
-		return Limit{}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.limit
-}
-
 // Pause admits nobody before the given time, neither new calls nor retries. A
 // later time extends a pause, an earlier one does not shorten it. The buckets
 // refill meanwhile.
@@ -367,34 +361,4 @@ func (l *Limiter) pause(now, until time.Time) {
 	if until.After(now) && until.After(l.pausedUntil) {
 		l.pausedUntil = until
 	}
-}
-
-// SetLimit replaces the limit, for those who wait already too. It returns a
-// [*LimitError] and changes nothing if the limit is not valid.
-//
-// The balances are kept, cut to the new capacities: room that is added starts
-// empty and fills at the new rate, so that a change never admits a burst that
-// the old and the new limit both forbid. Waiting calls that need more tokens
-// than the new capacity get a [*TooLargeError], since they could never start.
-func (l *Limiter) SetLimit(limit Limit) error {
-	if l.isZero() {
-		return errZero
-	}
-	if err := limit.Validate(); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	l.limit = limit.WithDefaults()
-	l.budget.setLimit(now, l.limit)
-	for w := l.queue.head; w != nil; {
-		next := w.next
-		if w.cost.tokens > l.limit.TokenBurst {
-			l.refuse(w, &TooLargeError{Tokens: w.cost.tokens, Capacity: l.limit.TokenBurst})
-		}
-		w = next
-	}
-	l.pump(now)
-	return nil
 }

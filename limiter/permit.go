@@ -187,5 +187,5 @@ func (p *Permit) Retry(ctx context.Context) error {
 	}
 	again := p.cost
 	again.tokens = 0 // they are held
-	return l.admit(ctx, p, again, 0)
+	return l.admit(ctx, p, again, Call{})
 }

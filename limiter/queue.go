@@ -13,6 +13,9 @@ type waiter struct {
 	// that is known.
 	promised time.Time
 
+	due      *deadline // nil: the call never gives way
+	promoted bool      // it was made the head although others have an earlier place
+
 	ready chan struct{} // closed when the wait is over
 	over  bool          // ready is closed
 	err   error         // why the call was not admitted, set before ready is closed
@@ -20,7 +23,7 @@ type waiter struct {
 	prev, next *waiter
 }
 
-// A queue is the waiters in the order of their permits' places.
+// A queue is the waiters in the order of their permits' places, but for those that were promoted.
 type queue struct {
 	head, tail *waiter
 	len        int
@@ -33,8 +36,10 @@ func (q *queue) push(w *waiter) {
 	place := w.permit.place
 	after, before := q.tail, q.head // w belongs behind the one or in front of the other
 	for after != nil && place.Before(after.permit.place) {
-		if place.Before(before.permit.place) {
-			after = before.prev
+		if place.Before(before.permit.place) && !before.promoted {
+			for after = before.prev; after != nil && place.Before(after.permit.place); {
+				after = after.prev // it was promoted
+			}
 			break
 		}
 		after, before = after.prev, before.next
@@ -50,6 +55,26 @@ func (q *queue) push(w *waiter) {
 	} else {
 		w.next.prev = w
 	}
+	q.len++
+}
+
+// position returns what a call's position would be, from 1, if it joined.
+func (q *queue) position(p Place) int {
+	n := q.len + 1
+	for w := q.tail; w != nil && p.Before(w.permit.place); w = w.prev {
+		n--
+	}
+	return n
+}
+
+// promote makes w the head, whatever its place is.
+func (q *queue) promote(w *waiter) {
+	if q.head == w {
+		return
+	}
+	q.remove(w)
+	w.promoted = true
+	w.next, q.head.prev, q.head = q.head, w, w
 	q.len++
 }
 

@@ -17,12 +17,21 @@ func TestQueue(t *testing.T) {
 		var want []*waiter
 		for i, number := range rapid.SliceOf(rapid.Uint64Range(1, 20)).Draw(t, "places") {
 			w := &waiter{permit: &Permit{place: Place{number}}}
-			q.push(w)
-			at := slices.IndexFunc(want, func(other *waiter) bool { return w.permit.place.Before(other.permit.place) })
-			if at < 0 {
-				at = len(want)
+			at := len(want)
+			for at > 0 && w.permit.place.Before(want[at-1].permit.place) {
+				at--
 			}
+			if got := q.position(w.permit.place); got != at+1 {
+				t.Fatalf("position %d, want %d", got, at+1)
+			}
+			q.push(w)
 			want = slices.Insert(want, at, w)
+			if i%5 == 4 {
+				at := rapid.IntRange(0, len(want)-1).Draw(t, "promote")
+				heir := want[at]
+				q.promote(heir)
+				want = slices.Insert(slices.Delete(want, at, at+1), 0, heir)
+			}
 			if i%3 == 2 {
 				at := rapid.IntRange(0, len(want)-1).Draw(t, "remove")
 				q.remove(want[at])

@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -98,6 +99,16 @@ func (w *window) wait(now time.Duration, n int) time.Duration {
 		}
 	}
 	return Never
+}
+
+// waitMany returns how long it takes until the last of n units can be used, if each is used as soon
+// as there is room for it. The limit must be at least 1.
+func (w *window) waitMany(now time.Duration, n int) time.Duration {
+	full := (n - 1) / w.limit
+	if int64(full) > math.MaxInt64/2/int64(w.span) {
+		return Never
+	}
+	return addSaturated(w.wait(now, n-full*w.limit), time.Duration(full)*w.span)
 }
 
 // usedAt returns how much of what is used now is still in the window later.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
@@ -42,15 +43,19 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 	}
 	tokens := min(prompt+expected, o.limiter.Limit().TokenBurst)
 	prompt = min(prompt, tokens)
-	permit, err := o.limiter.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt})
+	duration, least := o.model.Duration()
+	permit, err := o.limiter.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt, Duration: duration, MinDuration: least})
 	if err != nil {
 		return reply{}
 	}
 	var refused time.Time
 	for counted := 0; ; {
+		sent := time.Now()
 		r := e.send()
 		switch {
 		case r.ok:
+			took := time.Since(sent)
+			o.model.LearnDuration(took, took)
 			permit.Settle(r.prompt + r.completion)
 			if r.remaining >= 0 {
 				state := limiter.ServerState{RemainingTokens: &r.remaining}
@@ -62,6 +67,9 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 			o.model.Learn(e.counted, estimate.Parts{}, r.prompt-e.history, r.completion)
 			return r
 		case r.late:
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				o.model.LearnDuration(time.Since(sent), estimate.Unknown)
+			}
 			permit.Settle(tokens)
 			return r
 		}

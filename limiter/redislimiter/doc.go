@@ -46,6 +46,11 @@
 // turn. No call passes a larger one that came before, even if that would
 // not delay it.
 //
+// A call whose deadline leaves too little time (see [limiter.Call.Duration]) gives way before
+// Redis is asked for it. Each process decides that by itself. When the call comes, the process
+// counts the requests of its own calls that are ahead. At the head of its queue the call gives way
+// when less than its duration is left, and its turn goes to the next call, whatever that needs.
+//
 // # When something breaks
 //
 //   - A process dies: within [Config.Lease] its calls in flight are no longer held;

@@ -77,7 +77,9 @@ func (l *Limiter) admitBy(ctx context.Context, s *standIn, w *waiter) error {
 	if local != nil {
 		err = local.Retry(ctx)
 	} else {
-		local, err = s.AcquireCall(ctx, limiter.Call{Prompt: w.tokens, Place: p.place})
+		call := w.call
+		call.MaxWait = 0 // it was checked before
+		local, err = s.AcquireCall(ctx, call)
 	}
 	l.mu.Lock()
 	p.waiter, w.cancel = nil, nil

@@ -28,8 +28,9 @@ type Limiter struct {
 	queue      queue
 	talking    bool
 	seq        uint64
-	ticket     *waiter // that Redis has told to wait; nil if none, or not known
-	last, next int64   // order of the latest call, and of the next: 0 if it is to have the others'
+	ticket     *waiter   // that Redis has told to wait; nil if none, or not known
+	trial      time.Time // when a call started that had too little time
+	last, next int64     // order of the latest call, and of the next: 0 if it is to have the others'
 
 	away    time.Time // since when Redis is; zero if it is not
 	trouble error     // why
@@ -94,19 +95,23 @@ func (l *Limiter) Acquire(ctx context.Context, call limiter.Call) (limiter.Admis
 		}
 		l.mu.Lock()
 	}
+	if err := l.checkDeadline(ctx, call); err != nil {
+		l.mu.Unlock()
+		return nil, err
+	}
 	l.seq++
 	p := &Permit{limiter: l, place: call.Place, id: l.store.name + ":" + strconv.FormatUint(l.seq, 36), tokens: tokens}
-	if err := l.admit(ctx, p, tokens); err != nil {
+	if err := l.admit(ctx, p, call); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// admit waits until p gets a request and so many tokens, from Redis or from what stands
+// admit waits until p gets a request and the tokens of call, from Redis or from what stands
 // in for it. It is called with l.mu held and returns without it.
-func (l *Limiter) admit(ctx context.Context, p *Permit, tokens int) (err error) {
+func (l *Limiter) admit(ctx context.Context, p *Permit, call limiter.Call) (err error) {
 	defer l.mu.Unlock()
-	w := &waiter{permit: p, tokens: tokens, attempt: p.attempt + 1, since: time.Now()}
+	w := &waiter{permit: p, call: call, tokens: call.Tokens(), deadline: deadlineOf(ctx, call), attempt: p.attempt + 1, since: time.Now()}
 	for {
 		if s := l.fallback(); s != nil {
 			if err = l.admitBy(ctx, s, w); errors.Is(err, errBack) {

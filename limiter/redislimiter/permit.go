@@ -190,5 +190,5 @@ func (p *Permit) Retry(ctx context.Context) error {
 		}
 		return limiter.ErrRetrying
 	}
-	return l.admit(ctx, p, 0)
+	return l.admit(ctx, p, limiter.Call{Place: p.place})
 }

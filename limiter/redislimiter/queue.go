@@ -4,15 +4,19 @@ import (
 	"container/heap"
 	"context"
 	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
 // A waiter is a call, or a further attempt of one, that waits to be admitted. All
 // fields but ready are guarded by the limiter's mutex until ready is closed.
 type waiter struct {
-	permit  *Permit
-	tokens  int
-	attempt int
-	since   time.Time
+	permit   *Permit
+	call     limiter.Call
+	tokens   int       // of call
+	deadline time.Time // zero: the call never gives way
+	attempt  int
+	since    time.Time
 
 	asked   bool      // Redis may know of it
 	askedAt time.Time // first, since the latest answer

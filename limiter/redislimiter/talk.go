@@ -46,7 +46,7 @@ func (l *Limiter) talk() {
 	for {
 		l.wire.Lock()
 		l.mu.Lock()
-		w, away := l.queue.head(), !l.away.IsZero()
+		w, away := l.punctual(), !l.away.IsZero()
 		l.withdraw(w)
 		if l.closed || w == nil && len(l.news) == 0 && !away {
 			l.talking = false
@@ -119,6 +119,9 @@ func (l *Limiter) answered(w *waiter, r reply, err error) time.Duration {
 			l.live[p.id] = p
 			l.last = p.order
 		}
+		if l.isLate(w) {
+			l.trial = time.Now()
+		}
 		l.grant(w)
 		p.sent = w.askedAt // at the latest then Redis took it as sent
 		l.leave(w, nil)
@@ -127,6 +130,8 @@ func (l *Limiter) answered(w *waiter, r reply, err error) time.Duration {
 		}
 	case r.status == "large":
 		l.refuse(w, &limiter.TooLargeError{Tokens: w.tokens, Capacity: int(r.value)})
+	case l.isLate(w):
+		l.giveWay(w)
 	default:
 		w.askedAt, l.ticket = time.Time{}, w
 		return r.answer()
