@@ -15,6 +15,9 @@ func (f *flight) prepare() {
 	var own agent
 	if f.op.prompt != nil {
 		history, own = f.resolve()
+		if !f.client.config.FixedEstimates {
+			f.learned = f.client.memory.model(f.model)
+		}
 	}
 	f.limiter = f.client.limits.For(f.model)
 	if f.op.prompt != nil {
@@ -91,7 +94,11 @@ func (f *flight) acquire() error {
 	if f.permit != nil {
 		return f.failedToWait(f.permit.Retry(f.ctx))
 	}
-	permit, err := f.limiter.Acquire(f.ctx, limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place, MaxWait: f.maxWait()})
+	call := limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place, MaxWait: f.maxWait()}
+	if f.learned != nil {
+		call.Duration, call.MinDuration = f.learned.Duration()
+	}
+	permit, err := f.limiter.Acquire(f.ctx, call)
 	if err != nil {
 		return f.failedToWait(err)
 	}
@@ -126,10 +133,14 @@ func (f *flight) failedToWait(err error) error {
 		}
 		failure := &WaitError{
 			Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total,
-			Waited: waited.Waited, Paused: waited.Paused, Expected: waited.Expected, Position: waited.Position, Err: ErrWouldWait,
+			Waited: waited.Waited, Paused: waited.Paused, Expected: waited.Expected, Position: waited.Position,
+			Left: waited.Left, Duration: waited.Duration, Err: ErrWouldWait,
 		}
-		if !errors.Is(err, limiter.ErrWouldWait) {
+		switch {
+		case !errors.Is(err, limiter.ErrWouldWait):
 			failure.Err = contextError(f.ctx)
+		case errors.Is(err, context.DeadlineExceeded):
+			failure.Err = errTooLate
 		}
 		return failure
 	case errors.Is(err, limiter.ErrUnavailable):

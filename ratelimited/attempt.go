@@ -28,6 +28,7 @@ type attempt struct {
 	arrived bool // the server may have seen the request
 	late    bool // its time was up: the call's timeout, or one of the caller's HTTP client
 
+	sent      atomic.Int64 // when the request was written, in ns since began; 0 if that is not known
 	permit    limiter.Admission
 	again     func(context.Context) error // takes another request of the permit
 	trace     httptrace.ClientTrace
@@ -100,6 +101,7 @@ func (a *attempt) gotFirstResponseByte() { a.answered.Store(true) }
 // and the server counts it from when it arrives.
 func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 	if info.Err == nil {
+		a.sent.Store(int64(time.Since(a.began)))
 		a.permit.Sent()
 	}
 }
@@ -132,6 +134,16 @@ func (a *attempt) idleFor() error {
 		return idle
 	}
 	return nil
+}
+
+// took returns bounds of the time that the server has taken since the request was written. They
+// differ if the caller was busy with an event of a stream: the next one may have come meanwhile.
+func (a *attempt) took() (least, most time.Duration) {
+	most = time.Since(a.began) - time.Duration(a.sent.Load())
+	if a.events == nil {
+		return most, most
+	}
+	return most - time.Since(a.events.waited), most
 }
 
 // end releases the attempt's timers, its context and the body of its response, last because

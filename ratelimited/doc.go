@@ -40,14 +40,15 @@
 //
 // A [Client] is made to be shared. Each method blocks until its call has ended,
 // whoever calls; [Async] and [Gather] run calls side by side. Contexts bound a
-// whole call, its wait for the limiter included; [Config.Timeout] one attempt.
+// whole call, its wait for the limiter included; [Config.Timeout] one attempt. A call whose
+// context has a deadline gives way without being sent if less time is left than such calls take.
 // [Client.Shutdown] lets calls in flight end and refuses all others.
 //
 // # Errors
 //
 // [*ConfigError] and [*RequestError] report bad input before anything is sent,
 // [*TokenCountError] a prompt that cannot be counted, [*WaitError] a context that
-// ended before the call was sent, [*LimiterError] limits that are kept elsewhere and
+// ended before the call was sent, or would have, [*LimiterError] limits that are kept elsewhere and
 // could not be reached, [*OutageError] a server that was down for too long,
 // [*APIError] a response that is not a success,
 // [*RateLimitError] a 429 after the last attempt, [*TransportError] a request

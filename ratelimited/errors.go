@@ -1,6 +1,7 @@
 package ratelimited
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,8 +79,9 @@ func (e *TokenCountError) Error() string {
 // Unwrap returns Err.
 func (e *TokenCountError) Unwrap() error { return e.Err }
 
-// WaitError is a call whose context ended before it was sent, nearly always while
-// it waited for the limiter. It took nothing.
+// WaitError reports a call that was not sent: its context ended, nearly always while it waited for
+// the limiter, or it gave way. A call gives way if its context's deadline leaves too little time for
+// it (see [limiter.Call.Duration]), or because of [WithMaxWait]. It took nothing.
 type WaitError struct {
 	Operation string        // such as "Conversations.Start"
 	Model     string        // whose limit it waited for; "" for the one that models share
@@ -90,8 +92,17 @@ type WaitError struct {
 	Outage    error         // what was down and why, if it waited for the end of an outage, not for the limiter
 	Err       error         // the context's error and its cause, ErrShuttingDown or ErrWouldWait
 
-	Expected time.Duration // how long the call would have waited, with ErrWouldWait; 0 in an outage
-	Position int           // in the queue, from 1, with ErrWouldWait; 0 in an outage and otherwise
+	// Expected is how long the call would have waited, at least if a deadline is the reason, and
+	// Position its position in the queue, from 1. They are set if the call was refused with
+	// ErrWouldWait when it came, and 0 in an outage.
+	Expected time.Duration
+	Position int
+
+	// Left is how long it was until the deadline when the call gave way because of it, and
+	// Duration the time that the call would have needed: the least that recent calls to the model
+	// took if it was refused when it came, otherwise what most of them took. Err wraps
+	// context.DeadlineExceeded too then.
+	Left, Duration time.Duration
 }
 
 // Error says how long the wait was, for what, and why it ended.
@@ -115,9 +126,24 @@ func (e *WaitError) Error() string {
 	if e.Paused > 0 {
 		fmt.Fprintf(&b, "; paused for %v more after a 429", e.Paused.Round(time.Millisecond))
 	}
-	fmt.Fprintf(&b, "): %v", e.Err)
+	fmt.Fprintf(&b, "): %v", e.reason())
 	return b.String()
 }
+
+// reason returns why the call was not sent.
+func (e *WaitError) reason() any {
+	if e.Duration == 0 {
+		return e.Err
+	}
+	atLeast := ""
+	if e.Position > 0 {
+		atLeast = "at least "
+	}
+	return fmt.Sprintf("the deadline is in %v, and such calls take %s%v", e.Left.Round(time.Millisecond), atLeast, e.Duration.Round(time.Millisecond))
+}
+
+// errTooLate is the Err of a call that its deadline leaves too little time.
+var errTooLate = fmt.Errorf("%w: %w", ErrWouldWait, context.DeadlineExceeded)
 
 // Unwrap returns Err.
 func (e *WaitError) Unwrap() error { return e.Err }

@@ -1,6 +1,8 @@
 package ratelimited
 
 import (
+	"context"
+	"errors"
 	"math"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -31,15 +33,14 @@ func copied[T any](value *T) *T {
 
 // A guess is what a call is expected to use, in tokens.
 type guess struct {
-	model   *estimate.Model // what it is based on; nil where nothing is learned
-	counted int             // of the prompt's text, by the client's vocabulary
-	parts   estimate.Parts  // of the prompt that cannot be counted
-	known   int             // of the prompt, by the server: the history
-	certain int             // counted and known: without what is learned
-	teaches bool            // all of the prompt is either counted or known
-	prompt  int             // what the model reads
-	total   int             // with its reply; above the bucket's capacity only if the prompt is
-	given   bool            // total is the caller's
+	counted int            // of the prompt's text, by the client's vocabulary
+	parts   estimate.Parts // of the prompt that cannot be counted
+	known   int            // of the prompt, by the server: the history
+	certain int            // counted and known: without what is learned
+	teaches bool           // all of the prompt is either counted or known
+	prompt  int            // what the model reads
+	total   int            // with its reply; above the bucket's capacity only if the prompt is
+	given   bool           // total is the caller's
 }
 
 // resolve finds out which model a call is for, and what it reads beside its inputs.
@@ -97,9 +98,8 @@ func (f *flight) estimateCall(history conversation, own agent, capacity int) gue
 	reply := fixedReply
 	g.certain = g.known + g.counted
 	model := new(estimate.Model)
-	if !f.client.config.FixedEstimates {
-		model = f.client.memory.model(f.model)
-		g.model, reply = model, model.Reply()
+	if f.learned != nil {
+		model, reply = f.learned, f.learned.Reply()
 	}
 	if g.prompt = g.known + model.Prompt(g.counted, g.parts); g.prompt > capacity {
 		g.prompt = max(capacity, min(g.prompt, g.certain))
@@ -125,7 +125,7 @@ func (f *flight) learn(conversationID string, usage generated.ConversationUsageI
 		f.remember(conversationID, f.guess.total)
 		return f.guess.total
 	}
-	if g := f.guess; g.model != nil {
+	if g := f.guess; f.learned != nil && !g.given {
 		counted, parts := g.counted, g.parts
 		if !g.teaches || usage.ConnectorTokens > 0 {
 			counted, parts = 0, estimate.Parts{} // the prompt has more than was counted
@@ -133,13 +133,29 @@ func (f *flight) learn(conversationID string, usage generated.ConversationUsageI
 		if prompt > 0 {
 			reply = max(reply, used-prompt) // what tools of the service added is as good as written
 		}
-		if most := f.op.prompt.maxTokens; most != nil && reply >= *most && reply < g.model.Reply() {
+		if most := f.op.prompt.maxTokens; most != nil && reply >= *most && reply < f.learned.Reply() {
 			reply = 0 // it was cut: how long it would have been is not known
 		}
-		g.model.Learn(counted, parts, prompt-g.known, reply)
+		f.learned.Learn(counted, parts, prompt-g.known, reply)
 	}
 	f.remember(conversationID, used)
 	return used
+}
+
+// learnDuration learns how long the server took for the latest attempt, which succeeded.
+func (f *flight) learnDuration() {
+	if f.learned != nil {
+		f.learned.LearnDuration(f.latest.took())
+	}
+}
+
+// learnCutOff learns from the latest attempt, if the deadline of the call's context ended it, that
+// calls may take longer.
+func (f *flight) learnCutOff() {
+	if f.learned != nil && f.latest.arrived && errors.Is(f.ctx.Err(), context.DeadlineExceeded) {
+		least, _ := f.latest.took()
+		f.learned.LearnDuration(least, estimate.Unknown)
+	}
 }
 
 // remember keeps what the next call of the conversation needs to know.

@@ -21,6 +21,7 @@ type eventReader struct {
 	idle    *time.Timer // ends the attempt after timeout
 	silence *time.Timer // ends the attempt after maxSilence without any bytes
 	waiting time.Time   // since when the caller waits for an event
+	waited  time.Time   // the latest end of such a wait of minWait or more
 	frame   frameScanner
 	decoder *sse.Decoder
 
@@ -30,6 +31,9 @@ type eventReader struct {
 	first    sse.Frame // that was read ahead
 	hasFirst bool
 }
+
+// minWait is how long the caller must wait for an event that had not come before.
+const minWait = time.Millisecond
 
 // maxSilence bounds the time in which no bytes come, whatever StreamIdleTimeout is.
 const maxSilence = 10 * time.Minute
@@ -188,6 +192,9 @@ func (r *eventReader) events(yield func(sse.Frame, error) bool) {
 			continue
 		}
 		r.stop()
+		if now := time.Now(); now.Sub(r.waiting) >= minWait {
+			r.waited = now
+		}
 		if !yield(frame, err) {
 			return
 		}

@@ -32,8 +32,9 @@ func TestOverload(t *testing.T) {
 					RequestsPerSecond: limit.rps, TokensPerMinute: limit.tpm, Mode: mode,
 					Latency: 300 * time.Millisecond, TokenDelay: 5 * time.Millisecond,
 				}, func(t *testing.T, client *ratelimited.Client) {
-					ctx, cancel := context.WithTimeout(t.Context(), length)
+					ctx, cancel := context.WithCancel(t.Context()) // calls with a deadline would give way before it
 					defer cancel()
+					time.AfterFunc(length, cancel)
 					results := ratelimited.Gather(t.Context(), make([]int, limit.callers), func(context.Context, int) (int, error) {
 						i := 0
 						for ; ctx.Err() == nil; i++ {

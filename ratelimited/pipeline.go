@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
@@ -53,7 +54,8 @@ type flight struct {
 	request *http.Request    // each attempt sends a copy
 	body    []byte
 
-	model, agentID string // empty: not known
+	model, agentID string          // empty: not known
+	learned        *estimate.Model // what is known of the model's calls; nil where nothing is learned
 	guess          guess
 	limiter        limiter.Backend
 	place          limiter.Place
@@ -130,6 +132,7 @@ func (c *Client) launch(ctx context.Context, op operation, options []CallOption)
 			return f, nil
 		}
 		c.calls.wait(f)
+		f.learnCutOff()
 		if err := f.prepareRetry(failure); err != nil {
 			return nil, err
 		}

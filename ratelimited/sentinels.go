@@ -22,7 +22,7 @@ var (
 	ErrOutage = errors.New("mistral: the server is down")
 
 	// ErrWouldWait matches a [*WaitError] of a call that may not wait for as long as it would
-	// have to: see [WithMaxWait].
+	// have to, because of [WithMaxWait] or its context's deadline.
 	ErrWouldWait = errors.New("mistral: longer than the call may wait")
 
 	// ErrShuttingDown matches calls that were not sent, or were cancelled, because of

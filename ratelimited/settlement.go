@@ -12,6 +12,7 @@ import (
 // settle ends the permit with what the reply says was used, and learns from it.
 func (f *flight) settle(conversationID string, usage generated.ConversationUsageInfo) {
 	if f.ended.CompareAndSwap(false, true) {
+		f.learnDuration()
 		f.conclude(f.learn(conversationID, usage))
 	}
 }

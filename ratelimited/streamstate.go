@@ -155,6 +155,7 @@ func (s *stream) fail(what string, err error, broken bool) {
 	case s.isClosed() && !s.hasExpired():
 		what, err, broken = "no more events", errClosed, false
 	case s.flight.ctx.Err() != nil:
+		s.flight.learnCutOff()
 		s.end(s.contextEnded())
 		return
 	case s.flight.latest.idleFor() != nil:
