@@ -181,6 +181,7 @@ func TestStreamEndings(t *testing.T) {
 				if err := stream.Close(); err != nil {
 					t.Errorf("Close: %v", err)
 				}
+				synctest.Wait() // Close does not wait for the goroutine that settles after a cancellation
 				wantTokens(t, client, test.left)
 				if s := snapshot(client); s.Settled != 1 {
 					t.Errorf("settled %d times", s.Settled)
