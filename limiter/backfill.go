@@ -1,6 +1,9 @@
 package limiter
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // backfillDepth bounds how many waiters behind the head are looked at for one
 // that may pass it, and so the cost of every change of the balance.
@@ -60,4 +63,28 @@ func (l *Limiter) keepsPromise(head *waiter, start time.Time) bool {
 		head.promised = start
 	}
 	return !start.After(head.promised.Add(slip))
+}
+
+// spare returns how many tokens a call may take now that passes the head of the
+// queue, so that the head can start as soon as if it had not; how long the head
+// has to wait at least; and whether that is known. others is the wait that the
+// head has for other reasons.
+//
+// It takes the calls in flight as what they are expected to use, because they
+// will have ended when the head starts. If the head has to wait for one of them,
+// that is the largest, and leaves the window no sooner than a span from now.
+func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration, known bool) {
+	small, large := g.due()
+	expected := float64(small)*max(1, g.actual/max(1, g.expected)) + float64(large) + g.room()
+	inFlight := int(math.Ceil(expected))
+	room := g.tokens.limit - min(head.tokens, g.tokens.limit) - inFlight
+	wait = max(others, g.tokenWait(now, head.tokens, inFlight))
+	if wait == Never {
+		largest := 0
+		for _, n := range g.larges {
+			largest = max(largest, n)
+		}
+		return room + largest, g.tokens.span, false
+	}
+	return room - g.tokens.usedAt(now+wait) - g.foreignAt(now+wait), wait, true
 }

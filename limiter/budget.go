@@ -44,11 +44,21 @@ func tokenRate(l Limit) float64   { return float64(l.TokensPerMinute) / 60 }
 
 // setLimit keeps both balances, cut to the new capacities.
 func (b *budget) setLimit(now time.Time, l Limit) {
-	b.requests.set(now, requestRate(l), requestCapacity(l))
-	b.tokens.set(now, tokenRate(l), l.TokenBurst)
+	b.setBuckets(now, l)
 	if b.guard != nil {
 		b.guard.setLimit(now, l)
 	}
+}
+
+// setRates is setLimit for a limit of which the rates were learned.
+func (b *budget) setRates(now time.Time, l Limit, spread bool) {
+	b.setBuckets(now, l)
+	b.guard.setRates(now, l, spread)
+}
+
+func (b *budget) setBuckets(now time.Time, l Limit) {
+	b.requests.set(now, requestRate(l), requestCapacity(l))
+	b.tokens.set(now, tokenRate(l), l.TokenBurst)
 }
 
 // cost returns what a call costs.
@@ -120,7 +130,7 @@ func (b *budget) unsend(now, taken time.Time, c cost) {
 func (b *budget) resend(now, taken time.Time, c cost) {
 	if g := b.guard; g != nil {
 		g.unsend(g.at(taken), c)
-		g.requests.add(g.at(now), 1)
+		g.send(g.at(now))
 		g.charge(g.at(now), c)
 	}
 }
@@ -233,7 +243,7 @@ func (f *forecast) wait(c cost) time.Duration {
 	d := max(f.requests.wait(c.requests*requestUnits), f.tokens.wait(c.tokens))
 	if g := f.guard; g != nil {
 		now := addSaturated(f.begin, f.passed)
-		d = max(d, g.requests.wait(now, c.requests))
+		d = max(d, g.requestWait(now, c.requests))
 		if c.tokens > 0 {
 			d = max(d, g.tokenWait(now, c.tokens, f.held))
 		}

@@ -224,7 +224,8 @@ func TestWaitTimeOfAges(t *testing.T) {
 }
 
 func TestSnapshot(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1.2, TokensPerMinute: 6000, TokenBurst: 3000}, func(b *bench) {
+	limit := limiter.Limit{RequestsPerSecond: 1.2, TokensPerMinute: 6000, TokenBurst: 3000}
+	inBubble(t, limit, func(b *bench) {
 		b.acquire(1000).Settle(1500)
 		b.goAcquire(b.Context(), 500)
 		b.until(time.Second)
@@ -236,11 +237,14 @@ func TestSnapshot(t *testing.T) {
 		wait := b.Snapshot().TotalWait
 		equal(b, "TotalWait", wait.Round(time.Microsecond), 666667*time.Microsecond)
 		equal(b, "snapshot", got, limiter.Snapshot{
-			Limit:       limiter.Limit{RequestsPerSecond: 1.2, TokensPerMinute: 6000, RequestBurst: 1.2, TokenBurst: 3000},
-			HeldTokens:  500,
-			InFlight:    1,
-			Waiting:     1,
-			PausedUntil: b.start.Add(time.Minute),
+			Limit:        limit.WithDefaults(),
+			Configured:   limit.WithDefaults(),
+			RequestsFrom: limiter.FromConfiguration,
+			TokensFrom:   limiter.FromConfiguration,
+			HeldTokens:   500,
+			InFlight:     1,
+			Waiting:      1,
+			PausedUntil:  b.start.Add(time.Minute),
 			Counters: limiter.Counters{Admitted: 2, Settled: 1, TokensSettled: 1500, TokensCharged: 500,
 				TotalWait: wait},
 		})

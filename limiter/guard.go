@@ -31,6 +31,10 @@ const (
 	spread  = 5
 	maxRoom = 3.5
 
+	// evenShare is the time between two requests at a learned rate, in times of what evenly spread
+	// ones have.
+	evenShare = 0.8
+
 	// largeShare is the share of the limit above which a call is large. Large
 	// calls are held whole, and largeError more, since a prompt may have that
 	// many more tokens than were counted. There can be few of them at a time.
@@ -76,6 +80,12 @@ type guard struct {
 	extraFrom time.Duration
 	pace      time.Duration // span of requests without jitter
 	perMinute int           // tokens
+	minutes   float64       // span of tokens
+
+	// Requests that follow one another at a learned rate are spread, because the burst that the
+	// server allows is not known.
+	spacing time.Duration // 0: as they come
+	latest  time.Duration // when a request was sent
 
 	small, large int   // tokens of the calls in flight
 	count        int   // of calls in flight that are not large
@@ -104,18 +114,29 @@ func newGuard(now time.Time, l Limit, jitter time.Duration) *guard {
 	return g
 }
 
-// setLimit sets the windows: so many requests as the bucket holds in the time
-// that it takes to refill, and a minute's tokens in a minute; if the bucket holds
-// more tokens than that, as many in the time that they take.
+// setLimit sets the span of the tokens' window: a minute, or as long as the tokens of the bucket
+// take, if it holds more of them than that.
 func (g *guard) setLimit(now time.Time, l Limit) {
+	g.minutes = max(1, float64(l.TokenBurst)/float64(l.TokensPerMinute))
+	g.setRates(now, l, false)
+}
+
+// setRates sets the windows: so many requests as the bucket holds in the time
+// that it takes to refill, and a minute's tokens in a minute. Requests may be spread
+// over their window.
+func (g *guard) setRates(now time.Time, l Limit, spread bool) {
 	requests := math.Floor(l.RequestBurst)
 	g.requests.limit = int(requests)
 	g.pace = seconds(requests / l.RequestsPerSecond)
+	g.spacing = 0
+	if spread {
+		g.spacing = seconds(evenShare / l.RequestsPerSecond)
+	}
 	g.perMinute = l.TokensPerMinute
-	g.tokens.limit = max(l.TokensPerMinute, l.TokenBurst)
+	g.tokens.limit = int(math.Round(float64(l.TokensPerMinute) * g.minutes))
 	g.other.limit = g.tokens.limit
 	_, late := g.windows()
-	late.span = seconds(60 * float64(g.tokens.limit) / float64(l.TokensPerMinute))
+	late.span = seconds(60 * g.minutes)
 	g.last.known = false
 	// What was learned of sizes under another limit must not be more than this one
 	// calls small.
@@ -149,7 +170,7 @@ func (g *guard) isLarge(n int) bool { return float64(n) > largeShare*float64(g.t
 // so only when a call in flight has ended: nobody knows when that is. While caution
 // wears off, it is the time of its next step at most: then less is held.
 func (g *guard) wait(now time.Duration, c cost) time.Duration {
-	d := g.requests.wait(now, c.requests)
+	d := g.requestWait(now, c.requests)
 	if c.tokens > 0 {
 		d = max(d, g.tokenWait(now, c.tokens, g.held(now)))
 	}
@@ -157,6 +178,11 @@ func (g *guard) wait(now time.Duration, c cost) time.Duration {
 		d = cautionWear - (now-g.cautionFrom)%cautionWear
 	}
 	return d
+}
+
+// requestWait returns how long it takes until n requests fit.
+func (g *guard) requestWait(now time.Duration, n int) time.Duration {
+	return max(g.requests.wait(now, n), g.latest+g.spacing-now)
 }
 
 // held is what must be kept free for the calls in flight.
@@ -211,7 +237,7 @@ func (g *guard) tokenWait(now time.Duration, n, held int) time.Duration {
 
 // take starts a call, or another attempt of one.
 func (g *guard) take(now time.Duration, c cost) {
-	g.requests.add(now, c.requests)
+	g.send(now)
 	g.charge(now, c)
 	switch {
 	case c.tokens == 0:
@@ -225,6 +251,12 @@ func (g *guard) take(now time.Duration, c cost) {
 		g.small += c.tokens
 		g.count++
 	}
+}
+
+// send counts a request.
+func (g *guard) send(now time.Duration) {
+	g.requests.add(now, 1)
+	g.latest = now
 }
 
 // release ends a call in flight.
@@ -278,31 +310,6 @@ func (g *guard) callTime() time.Duration {
 	return g.took
 }
 
-// observe takes the server's word on how many tokens remain. What is missing,
-// beyond what was used here, others have used.
-func (g *guard) observe(now time.Duration, remaining int) {
-	g.compare(now, remaining)
-	g.foreign = max(0, g.perMinute-remaining-g.tokens.used)
-	g.foreignFrom = now
-}
-
-// foreignAt returns what others use, as far as is known. It stays for half a
-// span, since those who use an account go on doing so, and then wears off, so
-// that nobody waits for good where there is no news.
-func (g *guard) foreignAt(t time.Duration) int {
-	left := 2 * float64(g.foreignFrom+g.tokens.span-t) / float64(g.tokens.span)
-	return int(math.Ceil(float64(g.foreign) * max(0, min(1, left))))
-}
-
-// foreignBelow returns when others use no more than n.
-func (g *guard) foreignBelow(n int) time.Duration {
-	if g.foreign <= n {
-		return 0
-	}
-	left := float64(n) / float64(g.foreign) / 2
-	return g.foreignFrom + time.Duration(math.Ceil(float64(g.tokens.span)*(1-left)))
-}
-
 // refused learns from a refusal. One for want of requests says that calls arrive
 // closer together than was allowed for. One for want of tokens, when there were
 // some left by the guard's own count, says that the server had charged for calls
@@ -350,30 +357,6 @@ func (g *guard) extraAt(now time.Duration) time.Duration {
 	return time.Duration(float64(g.extra) * float64(left) / float64(jitterWear))
 }
 
-// spare returns how many tokens a call may take now that passes the head of the
-// queue, so that the head can start as soon as if it had not; how long the head
-// has to wait at least; and whether that is known. others is the wait that the
-// head has for other reasons.
-//
-// It takes the calls in flight as what they are expected to use, because they
-// will have ended when the head starts. If the head has to wait for one of them,
-// that is the largest, and leaves the window no sooner than a span from now.
-func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration, known bool) {
-	small, large := g.due()
-	expected := float64(small)*max(1, g.actual/max(1, g.expected)) + float64(large) + g.room()
-	inFlight := int(math.Ceil(expected))
-	room := g.tokens.limit - min(head.tokens, g.tokens.limit) - inFlight
-	wait = max(others, g.tokenWait(now, head.tokens, inFlight))
-	if wait == Never {
-		largest := 0
-		for _, n := range g.larges {
-			largest = max(largest, n)
-		}
-		return room + largest, g.tokens.span, false
-	}
-	return room - g.tokens.usedAt(now+wait) - g.foreignAt(now+wait), wait, true
-}
-
 // forecast returns a guard without calls in flight, to play the future through, and what is
 // expected of those: the tokens that they hold, those that they will have used, and how long
 // they take from now on.
@@ -385,4 +368,15 @@ func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Du
 	small, large := g.due()
 	used = small + large
 	return f, max(g.held(now), used), used, g.callTime()
+}
+
+// roomIn returns how long it takes until tokens leave the window, at most a minute; 0 if not much
+// of it is used.
+func (g *guard) roomIn(now time.Duration) time.Duration {
+	w := &g.tokens
+	w.expire(now)
+	if w.count == 0 || float64(w.used) < fullShare*float64(w.limit) {
+		return 0
+	}
+	return min(time.Minute, w.leaves(0)-now)
 }

@@ -18,10 +18,11 @@ const Never = time.Duration(math.MaxInt64)
 // Make one with [New]. The zero value has no buckets: its Acquire and SetLimit return an
 // error. A Limiter is safe for use by any number of goroutines and must not be copied.
 type Limiter struct {
-	mu     sync.Mutex // never held by anybody who waits
-	limit  Limit      // with its defaults filled in
-	budget budget
-	queue  queue
+	mu      sync.Mutex // never held by anybody who waits
+	limit   Limit      // in force, with its defaults filled in
+	learner *learner   // nil: the limit is the configured one
+	budget  budget
+	queue   queue
 
 	pausedUntil time.Time
 
@@ -71,12 +72,24 @@ type Option func(*Limiter)
 // larger, up to five times (which wears off within ten minutes); and from
 // [Limiter.Observe] what others use of the same account.
 //
+// It also learns limits that are below the configured one. The token limit of
+// [ServerState.LimitTokens] is in force as soon as the server names it. A rate that the server
+// refuses twice within 20 windows is lowered, to 1.2 times what the server accepted, but to no
+// less than 0.4 and no more than 0.8 of the rate, or to 0.9 of it if it was used without a refusal
+// before. A rate that is used for 20 s and 5 windows (tokens: two minutes) without a refusal is
+// raised again, within ten minutes of a refusal to just below the rate that was refused. Requests at a
+// learned rate are spread. Refusals teach nothing while others use the account, or while no request is
+// accepted for more than a minute. [Limiter.Limit] and [Snapshot] show the limit in force.
+//
 // The order is first come, first served, but for the turns of calls that gave way, see
 // [Call.Duration], and for calls that do not delay the one at the head: while a large call waits
 // for most of a minute to become free, smaller ones may use what would be too little for it.
 func Guarded(jitter time.Duration) Option {
 	jitter = max(0, min(jitter, time.Hour))
-	return func(l *Limiter) { l.budget.guard = newGuard(time.Now(), l.limit, jitter) }
+	return func(l *Limiter) {
+		l.budget.guard = newGuard(time.Now(), l.limit, jitter)
+		l.learner = newLearner(l.budget.guard, l.limit)
+	}
 }
 
 // New returns a limiter with both buckets full, or a [*LimitError]. Without
@@ -277,6 +290,11 @@ func (l *Limiter) grant(now time.Time, p *Permit, c cost) {
 	}
 	l.budget.take(now, c)
 	p.sent, p.unsent = now, false
+	alone, changed := l.learner.sent(now)
+	l.pause(now, now.Add(alone))
+	if changed {
+		l.apply(now)
+	}
 	if p.admitted {
 		l.counters.Retried++
 		return

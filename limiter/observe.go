@@ -64,7 +64,13 @@ func (l *Limiter) Observe(s ServerState) {
 	s.At = now
 	l.server = s
 	requests, tokens := s.Remaining()
+	if tokens >= 0 && s.LimitTokens != nil && l.learner.header(*s.LimitTokens) {
+		l.apply(now)
+	}
 	l.budget.observe(now, requests, tokens, cost{requests: l.inFlight, tokens: l.heldTokens})
+	if tokens >= 0 && l.learner.observed(now) {
+		l.apply(now)
+	}
 	l.pump(now)
 }
 

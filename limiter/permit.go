@@ -72,6 +72,9 @@ func (p *Permit) Settle(actual int) {
 		c.prompt = 0 // it was taken back
 	}
 	l.budget.settle(now, c, actual, now.Sub(p.sent))
+	if l.learner.settled(now, actual) {
+		l.apply(now)
+	}
 	l.pump(now)
 }
 

@@ -36,7 +36,14 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 	defer l.mu.Unlock()
 	now := time.Now()
 	if g := l.budget.guard; g != nil {
-		g.refused(g.at(now), r)
+		t := g.at(now)
+		g.refused(t, r)
+		if r.RetryAfter == 0 && !r.Requests {
+			l.pause(now, now.Add(g.roomIn(t)))
+		}
+	}
+	if l.learner.refused(now, p.sent, l.resume, r) {
+		l.apply(now)
 	}
 	switch {
 	case r.RetryAfter > 0:
@@ -53,6 +60,7 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 		}
 	}
 	l.resume = l.pausedUntil
+	l.learner.paused(now, now.Sub(p.sent), r)
 	l.pump(now)
 	return max(0, l.paused(now))
 }

@@ -2,7 +2,8 @@ package limiter
 
 import "time"
 
-// Limit returns the limit in force, with its defaults filled in.
+// Limit returns the limit in force, with its defaults filled in: the configured one, or what a
+// guarded limiter has learned.
 func (l *Limiter) Limit() Limit {
 	if l.isZero() {
 		return Limit{}
@@ -17,8 +18,9 @@ func (l *Limiter) Limit() Limit {
 //
 // The balances are kept, cut to the new capacities: room that is added starts
 // empty and fills at the new rate, so that a change never admits a burst that
-// the old and the new limit both forbid. Waiting calls that need more tokens
-// than the new capacity get a [*TooLargeError], since they could never start.
+// the old and the new limit both forbid. What was learned of the server's limits is forgotten.
+// Waiting calls that need more tokens than the new capacity get a [*TooLargeError], since they
+// could never start.
 func (l *Limiter) SetLimit(limit Limit) error {
 	if l.isZero() {
 		return errZero
@@ -31,6 +33,9 @@ func (l *Limiter) SetLimit(limit Limit) error {
 	now := time.Now()
 	l.limit = limit.WithDefaults()
 	l.budget.setLimit(now, l.limit)
+	if l.learner != nil {
+		l.learner = newLearner(l.budget.guard, l.limit)
+	}
 	for w := l.queue.head; w != nil; {
 		next := w.next
 		if w.cost.tokens > l.limit.TokenBurst {
@@ -40,4 +45,10 @@ func (l *Limiter) SetLimit(limit Limit) error {
 	}
 	l.pump(now)
 	return nil
+}
+
+// apply puts the learned limit in force. It requires that l.mu is held.
+func (l *Limiter) apply(now time.Time) {
+	l.limit = l.learner.limit()
+	l.budget.setRates(now, l.limit, l.limit.RequestsPerSecond != l.learner.configured.RequestsPerSecond)
 }

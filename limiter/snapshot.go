@@ -6,6 +6,12 @@ import "time"
 type Snapshot struct {
 	Limit Limit // in force, with its defaults filled in
 
+	// Configured is the limit as it was configured. A guarded limiter keeps to a lower one
+	// if the server names or enforces that: RequestsFrom and TokensFrom say where the rates of
+	// Limit come from.
+	Configured               Limit
+	RequestsFrom, TokensFrom Source
+
 	// AvailableRequests and AvailableTokens could be taken now: never more than the
 	// buckets' capacity, and negative while a debt is being paid off.
 	AvailableRequests float64
@@ -65,6 +71,7 @@ func (l *Limiter) Snapshot() Snapshot {
 	requests, tokens := l.budget.available(now)
 	s := Snapshot{
 		Limit:             l.limit,
+		Configured:        l.limit,
 		AvailableRequests: requests,
 		AvailableTokens:   tokens,
 		HeldTokens:        l.heldTokens,
@@ -74,6 +81,10 @@ func (l *Limiter) Snapshot() Snapshot {
 		Server:            l.server,
 		Counters:          l.counters,
 	}
+	if l.learner != nil {
+		s.Configured = l.learner.configured
+	}
+	s.RequestsFrom, s.TokensFrom = l.learner.sources()
 	if l.paused(now) > 0 {
 		s.PausedUntil = l.pausedUntil
 	}

@@ -214,10 +214,16 @@ func TestIncident(t *testing.T) {
 				t.Errorf("call %d: %v", i, result.Err)
 			}
 		}
-		// Refused from 10 ms on; the pause lasts until 4.01 s. Then the ten that were refused, and 1.05 s later the rest.
+		// Refused from 10 ms on; the pause lasts until 4.01 s. Then comes one that was refused, alone for two round trips
+		// of 90 ms, then the nine others, and the rest 1.05 s after each of these.
 		slices.Sort(sent)
+		const again, rest = 4010 * time.Millisecond, 1050 * time.Millisecond
+		const alone = 180 * time.Millisecond
 		for i, at := range sent {
-			want := []time.Duration{0, 4010 * time.Millisecond, 5060 * time.Millisecond}[i/10]
+			want := []time.Duration{0, again + alone, again + alone + rest}[i/10]
+			if i%10 == 0 {
+				want = max(0, want-alone)
+			}
 			if at != want {
 				t.Fatalf("requests at %v: number %d is not at %v", sent, i, want)
 			}

@@ -58,7 +58,7 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 			o.model.LearnDuration(took, took)
 			permit.Settle(r.prompt + r.completion)
 			if r.remaining >= 0 {
-				state := limiter.ServerState{RemainingTokens: &r.remaining}
+				state := limiter.ServerState{RemainingTokens: &r.remaining, LimitTokens: &e.world.limit}
 				if r.requests >= 0 {
 					state.RemainingRequests = &r.requests
 				}

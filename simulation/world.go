@@ -21,6 +21,7 @@ type world struct {
 
 	mute   bool // the server says only yes or no
 	counts bool // it says how many requests remain
+	limit  int  // tokens a minute
 
 	mu     sync.Mutex
 	server *server
@@ -28,7 +29,7 @@ type world struct {
 }
 
 func newWorld(s scenario) *world {
-	return &world{start: time.Now(), mute: s.mute, counts: s.counts, server: newServer(s.server, s.truth()), rand: stream(s.seed, worldStream)}
+	return &world{limit: s.truth().tpm, start: time.Now(), mute: s.mute, counts: s.counts, server: newServer(s.server, s.truth()), rand: stream(s.seed, worldStream)}
 }
 
 // now is the time since the start.

@@ -320,6 +320,7 @@ func (l *Limiter) Snapshot() limiter.Snapshot {
 		s = in.Snapshot()
 	}
 	s.Limit, s.HeldTokens, s.InFlight = l.limit, l.heldTokens, l.inFlight
+	s.Configured, s.RequestsFrom, s.TokensFrom = l.limit, limiter.FromConfiguration, limiter.FromConfiguration
 	s.Waiting += len(l.queue.waiters)
 	s.Server, s.Unsent, s.Counters = l.server, l.unsent, l.counters
 	return s

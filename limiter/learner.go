@@ -1,0 +1,222 @@
+package limiter
+
+import (
+	"math"
+	"time"
+)
+
+// A Source is where a rate that a limiter keeps to comes from.
+type Source string
+
+// The sources of a rate.
+const (
+	FromConfiguration Source = "configuration" // the rate is the configured one
+	FromHeaders       Source = "headers"       // the server named the rate in a header
+	FromRefusals      Source = "refusals"      // the server refused a higher rate
+)
+
+const (
+	// A refusal that names no limit is one of the token limit only if fullShare of that was
+	// used.
+	fullShare = 0.75
+
+	// Others use the account if a header shows that they used foreignShare of what was used
+	// here. The limiter does not cut its rates for headerMemory after that, and for
+	// refusedFor after other evidence.
+	foreignShare = 0.1
+	headerMemory = 5 * time.Minute
+
+	// A server that has accepted no request for longer than longestWindow refuses all of them,
+	// at whatever rate they come.
+	longestWindow = time.Minute
+
+	// A server does not mean its Retry-After if it refuses that many requests in a row that
+	// waited for it.
+	maxBroken = 3
+
+	// The first request after a pause goes alone for two round trips, at most maxTrial.
+	maxTrial = time.Second
+)
+
+// A learner finds out at which rates the server accepts requests and tokens, where those are
+// below the configured ones. The caller serializes all use. A nil learner learns nothing.
+type learner struct {
+	guard            *guard
+	configured       Limit
+	requests, tokens search
+
+	named bool // the server names its token limit, so that refusals need not teach it
+
+	// Others use the account, or the server refuses everything: then refusals say nothing
+	// about its limits.
+	sends       sends
+	othersUntil time.Duration
+
+	trial    time.Duration // how long the next request goes alone; 0: others may follow
+	promised bool          // the server said when it would accept that request
+	waited   time.Duration // when the latest such request was sent; 0: none
+	broken   int           // how many in a row of them were refused
+}
+
+func newLearner(g *guard, configured Limit) *learner {
+	window := func(rate float64) time.Duration { return seconds(max(1, math.Floor(rate)) / rate) }
+	perSecond := tokenRate(configured)
+	return &learner{
+		guard:      g,
+		configured: configured,
+		requests: newSearch(configured.RequestsPerSecond, configured.RequestsPerSecond, searchRules{
+			window:    window,
+			sustained: func(rate float64) time.Duration { return max(20*time.Second, 5*window(rate)) },
+			near:      func(rate float64) float64 { return nearEnough + float64(g.jitter)/float64(window(rate)) },
+		}),
+		tokens: newSearch(perSecond, perSecond, searchRules{
+			window:    func(float64) time.Duration { return time.Minute },
+			sustained: func(float64) time.Duration { return 2 * time.Minute },
+			near:      func(float64) float64 { return nearEnough },
+		}),
+	}
+}
+
+// limit returns the limit in force. A call may be as large as the configured limit allows.
+func (l *learner) limit() Limit {
+	in := l.configured
+	in.RequestsPerSecond = l.requests.rate
+	in.RequestBurst = max(1, in.RequestBurst*l.requests.rate/l.configured.RequestsPerSecond)
+	in.TokensPerMinute = max(1, int(math.Round(60*l.tokens.rate)))
+	in.TokenBurst = max(in.TokenBurst, in.TokensPerMinute)
+	return in
+}
+
+// sources returns where the rates in force come from.
+func (l *learner) sources() (requests, tokens Source) {
+	requests, tokens = FromConfiguration, FromConfiguration
+	if l == nil {
+		return requests, tokens
+	}
+	if l.requests.rate < l.configured.RequestsPerSecond {
+		requests = FromRefusals
+	}
+	switch {
+	case l.tokens.rate >= tokenRate(l.configured):
+	case l.named:
+		tokens = FromHeaders
+	default:
+		tokens = FromRefusals
+	}
+	return requests, tokens
+}
+
+// sent counts a request. It returns how long no other may follow, and reports whether the limit
+// has changed.
+func (l *learner) sent(now time.Time) (alone time.Duration, changed bool) {
+	if l == nil {
+		return 0, false
+	}
+	t := l.guard.at(now)
+	alone, l.trial = l.trial, 0
+	if alone > 0 && l.promised {
+		l.waited = t
+	}
+	l.sends.add(t, max(1, int(l.requests.rate)))
+	return alone, l.requests.use(t, 1, l.tokens.isSettled())
+}
+
+// settled counts the tokens of a call. It reports whether the limit has changed.
+func (l *learner) settled(now time.Time, tokens int) (changed bool) {
+	return l != nil && tokens > 0 && l.tokens.use(l.guard.at(now), float64(tokens), l.requests.isSettled())
+}
+
+// header takes the token limit that the server names as the one in force, up to the configured
+// one. It reports whether the limit has changed.
+func (l *learner) header(limit int) (changed bool) {
+	if l == nil {
+		return false
+	}
+	l.named = true
+	rate := min(l.tokens.most, float64(limit)/60)
+	changed = rate != l.tokens.rate
+	l.tokens.rate = rate
+	return changed
+}
+
+// observed takes back what refusals have taught if the guard has just seen in a header that others
+// use the account. It reports whether the limit has changed.
+func (l *learner) observed(now time.Time) (changed bool) {
+	if l == nil || float64(l.guard.foreign) <= foreignShare*float64(l.guard.tokens.used) {
+		return false
+	}
+	t := l.guard.at(now)
+	l.othersUntil = max(l.othersUntil, t+headerMemory)
+	return l.requests.restore(t)
+}
+
+// refused learns from the refusal of a request that was sent at the given time, where the latest
+// pause ended at resumed. It reports whether the limit has changed.
+func (l *learner) refused(now, sentAt, resumedAt time.Time, r Refusal) (changed bool) {
+	if l == nil {
+		return false
+	}
+	g := l.guard
+	t, sent := g.at(now), g.at(sentAt)
+	g.tokens.expire(t)
+	full := float64(g.tokens.used) >= fullShare*float64(g.tokens.limit)
+	l.sends.refuse(t, sent, !full && !r.Tokens)
+	storm := !full && !r.Tokens && l.sends.sinceAccepted(sent) > longestWindow
+	if storm || l.showOthers(t, sent, r) {
+		l.othersUntil = t + refusedFor
+		return l.requests.restore(t)
+	}
+	if t < l.othersUntil {
+		return false
+	}
+	if l.isOfTokens(r, full, sent-g.at(resumedAt)) {
+		return !l.named && l.tokens.refuse(t, sent, float64(g.tokens.used)/60)
+	}
+	l.requests.used--
+	return l.requests.refuse(t, sent, l.requests.accepted(t))
+}
+
+// showOthers reports whether a refusal shows that others use the account. A server that this
+// client uses alone accepts a request that has waited for as long as Retry-After said.
+func (l *learner) showOthers(now, sent time.Duration, r Refusal) bool {
+	if l.waited > 0 && r.Requests {
+		if sent == l.waited {
+			l.broken++
+		} else {
+			l.broken = 0
+		}
+		l.waited = 0
+		if l.broken > 0 && l.broken < maxBroken {
+			return true
+		}
+	}
+	return l.sends.showOthers(now, 2*l.guard.jitter)
+}
+
+// isOfTokens reports whether a refusal is taken to be one of the token limit: if it names that, or
+// names none, and much of that limit is used. Then the search that is probing has exceeded its
+// limit. If neither is probing, a token limit that is exceeded refuses requests again as soon as
+// they are sent after a pause.
+func (l *learner) isOfTokens(r Refusal, full bool, sincePause time.Duration) bool {
+	switch {
+	case r.Tokens || r.Requests:
+		return r.Tokens
+	case l.requests.isProbing() && !l.named:
+		return false
+	case !full && (l.named || !l.tokens.isProbing()):
+		return false
+	case sincePause >= l.requests.rules.window(l.requests.rate):
+		return false
+	}
+	l.requests.refused = 0
+	return true
+}
+
+// paused has the next request go alone, after a pause that began because of a request that took
+// the given time.
+func (l *learner) paused(now time.Time, roundTrip time.Duration, r Refusal) {
+	if l != nil && l.guard.at(now) >= l.othersUntil {
+		l.trial = min(maxTrial, 2*roundTrip)
+		l.promised = r.RetryAfter > 0
+	}
+}

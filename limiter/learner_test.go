@@ -1,0 +1,298 @@
+package limiter_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// An enforcer is a server that enforces a request rate, counting in windows that slide or in
+// windows that follow one another.
+type enforcer struct {
+	window time.Duration
+	most   int // requests in a window
+	fixed  bool
+
+	mu       sync.Mutex
+	accepted []time.Duration
+	refused  []time.Duration
+}
+
+// accept reports whether the server accepts a request at the given time.
+func (e *enforcer) accept(now time.Duration) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	begin := now - e.window
+	if e.fixed {
+		begin = now.Truncate(e.window) - 1
+	}
+	if len(e.accepted)-e.most >= 0 && e.accepted[len(e.accepted)-e.most] > begin {
+		e.refused = append(e.refused, now)
+		return false
+	}
+	e.accepted = append(e.accepted, now)
+	return true
+}
+
+// room returns how long it takes until the server accepts a request.
+func (e *enforcer) room(now time.Duration) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.fixed {
+		return now.Truncate(e.window) + e.window - now
+	}
+	return e.accepted[len(e.accepted)-e.most] + e.window - now
+}
+
+// count returns how many times are at or after the given one.
+func count(times []time.Duration, from time.Duration) (n int) {
+	for _, t := range times {
+		if t >= from {
+			n++
+		}
+	}
+	return n
+}
+
+// keepBusy has workers make calls of 10 tokens until the given time. A request reaches the
+// server after 20 to 60 ms.
+func (b *bench) keepBusy(e *enforcer, workers int, end time.Duration, mute bool) {
+	var wg sync.WaitGroup
+	for i := range workers {
+		wg.Go(func() {
+			for n := i; b.now() < end; n++ {
+				p := b.acquire(10)
+				for {
+					time.Sleep(time.Duration(20+17*n%40) * time.Millisecond)
+					if e.accept(b.now()) {
+						break
+					}
+					refusal := limiter.Refusal{Requests: !mute}
+					if !mute {
+						refusal.RetryAfter = e.room(b.now()).Truncate(time.Second) + time.Second
+					}
+					time.Sleep(30 * time.Millisecond)
+					p.Refused(refusal)
+					if err := p.Retry(context.Background()); err != nil {
+						b.Errorf("at %v: Retry: %v", b.now(), err)
+					}
+				}
+				time.Sleep(500 * time.Millisecond)
+				p.Settle(10)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A limiter with a rate that is too high finds the server's, whatever the server says when it
+// refuses a request.
+func TestLearnsRequestRate(t *testing.T) {
+	for name, c := range map[string]struct {
+		server *enforcer
+		mute   bool
+		rps    float64
+	}{
+		"four of five, sliding":       {&enforcer{window: time.Second, most: 4}, false, 5},
+		"four of five, sliding, mute": {&enforcer{window: time.Second, most: 4}, true, 5},
+		"four of five, fixed, mute":   {&enforcer{window: time.Second, most: 4, fixed: true}, true, 5},
+		"half, sliding":               {&enforcer{window: 2 * time.Second, most: 1}, false, 1},
+		"half, sliding, mute":         {&enforcer{window: 2 * time.Second, most: 1}, true, 1},
+		"half, fixed, mute":           {&enforcer{window: 2 * time.Second, most: 1, fixed: true}, true, 1},
+		"a twelfth, mute":             {&enforcer{window: 12 * time.Second, most: 1}, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: plenty}, func(b *bench) {
+				const end, settled = 30 * time.Minute, 3 * time.Minute
+				b.keepBusy(c.server, 8, end, c.mute)
+				most := float64(c.server.most) * (end - settled).Seconds() / c.server.window.Seconds()
+				if used := float64(count(c.server.accepted, settled)) / most; used < 0.9 {
+					b.Errorf("%.0f%% of the server's rate are used, want 90%%", 100*used)
+				}
+				if n := len(c.server.refused); n >= 30 {
+					b.Errorf("%d requests are refused, want fewer than 30", n)
+				}
+				s := b.Snapshot()
+				equal(b, "RequestsFrom", s.RequestsFrom, limiter.FromRefusals)
+				equal(b, "TokensFrom", s.TokensFrom, limiter.FromConfiguration)
+				equal(b, "Configured", s.Configured.RequestsPerSecond, c.rps)
+			}, guarded)
+		})
+	}
+}
+
+// When the server's rate rises again, so does the limiter's.
+func TestClimbsBack(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)
+		if got := b.Limit().RequestsPerSecond; got > 2.2 {
+			b.Errorf("%v requests per second, want 2", got)
+		}
+		b.keepBusy(&enforcer{window: time.Second, most: 5}, 8, 25*time.Minute, true)
+		if got := b.Limit().RequestsPerSecond; got < 4.5 {
+			b.Errorf("%v requests per second, want 5", got)
+		}
+	}, guarded)
+}
+
+// The buckets alone keep to what is configured.
+func TestBareBucketsLearnNothing(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)
+		b.name(20_000, 10_000)
+		equal(b, "limit", b.Limit(), limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}.WithDefaults())
+	})
+}
+
+// name lets the server say what its token limit is, and what remains of it.
+func (b *bench) name(limit, remaining int) {
+	b.Observe(limiter.ServerState{LimitTokens: &limit, RemainingTokens: &remaining})
+}
+
+// The token limit that the server names is kept to, up to the configured one. A larger call
+// waits until nothing else is used.
+func TestLearnsTokenLimitFromHeader(t *testing.T) {
+	inBubble(t, minute60k, func(b *bench) {
+		b.name(6000, 6000)
+		equal(b, "limit", b.Limit().TokensPerMinute, 6000)
+		equal(b, "TokensFrom", b.Snapshot().TokensFrom, limiter.FromHeaders)
+		b.room(6000)
+		b.use(2000)
+		big := b.goAcquire(b.Context(), 30_000)
+		b.until(time.Minute)
+		big.admittedAt(time.Minute)
+		_, err := b.Acquire(b.Context(), 60_001)
+		if err == nil {
+			b.Error("a call that is larger than the configured limit is admitted")
+		}
+		big.over.Load().permit.Cancel()
+
+		b.name(1_000_000, 1_000_000)
+		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
+		equal(b, "TokensFrom", b.Snapshot().TokensFrom, limiter.FromConfiguration)
+		b.name(0, 0) // no limit
+		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
+	}, guarded)
+}
+
+// Refusals that name the token limit teach it, unless the server names its limit in headers.
+func TestLearnsTokenLimitFromRefusals(t *testing.T) {
+	refuse := func(b *bench) {
+		for i := range time.Duration(2) {
+			b.until(b.now() + time.Minute)
+			p := b.acquire(1000)
+			for range 10 {
+				b.use(3000)
+			}
+			b.until(b.now() + time.Second)
+			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: time.Second})
+			p.Settle(0)
+			if b.Limit() != minute60k.WithDefaults() && i == 0 {
+				b.Error("a single refusal changes the limit")
+			}
+		}
+	}
+	inBubble(t, minute60k, func(b *bench) {
+		refuse(b)
+		s := b.Snapshot()
+		equal(b, "TokensPerMinute", s.Limit.TokensPerMinute, 36_000) // 1.2 times the 30,000 that were used
+		equal(b, "TokensFrom", s.TokensFrom, limiter.FromRefusals)
+		if err := b.SetLimit(minute60k); err != nil {
+			b.Fatal(err)
+		}
+		equal(b, "limit set anew", b.Limit(), minute60k.WithDefaults())
+	}, guarded)
+	inBubble(t, minute60k, func(b *bench) {
+		b.name(60_000, 60_000)
+		refuse(b)
+		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
+	}, guarded)
+}
+
+// A server that refuses everything for minutes has not lowered its limits.
+func TestRefusingEverythingTeachesNothing(t *testing.T) {
+	for _, refusal := range []limiter.Refusal{{}, {Requests: true}, {Requests: true, RetryAfter: time.Second}} {
+		inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+			works := enforcer{window: time.Second, most: 5}
+			b.keepBusy(&works, 8, time.Minute, true)
+			p := b.acquire(10)
+			for b.now() < 4*time.Minute {
+				p.Refused(refusal)
+				if err := p.Retry(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			p.Settle(10)
+			equal(b, "limit", b.Limit(), b.Snapshot().Configured)
+			if n := len(works.refused); n > 0 {
+				b.Errorf("%d requests were refused before", n)
+			}
+		}, guarded)
+	}
+}
+
+// A request that waited for as long as the server said, and is refused again, shows that others
+// use the account. Then refusals do not lower the limit.
+func TestOthersTeachNothing(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+		for range 100 {
+			p := b.acquire(10)
+			for range 2 { // one promise in two is broken
+				b.until(b.now() + 50*ms)
+				p.Refused(limiter.Refusal{Requests: true, RetryAfter: time.Second})
+				if err := p.Retry(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			p.Settle(10)
+			b.use(10)
+		}
+		equal(b, "limit", b.Limit(), b.Snapshot().Configured)
+	}, guarded)
+}
+
+// The header of a response shows that others use the account as well.
+func TestOthersInHeadersTeachNothing(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+		for range 20 {
+			b.use(100)
+			b.name(60_000, 30_000)
+			p := b.acquire(10)
+			p.Refused(limiter.Refusal{Requests: true})
+			p.Settle(0)
+		}
+		equal(b, "limit", b.Limit(), b.Snapshot().Configured)
+	}, guarded)
+}
+
+// Whatever the server's limits are, and whatever it says: every call ends, the limit in force is
+// between nothing and the configured one, and few requests are refused.
+func TestLearnedLimitsAreBounded(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		configured := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{1, 2, 5}).Draw(r, "rps"), TokensPerMinute: plenty}
+		share := rapid.Float64Range(0.1, 1.5).Draw(r, "share")
+		rate := configured.RequestsPerSecond * share
+		server := enforcer{most: max(1, int(rate)), fixed: rapid.Bool().Draw(r, "fixed")}
+		server.window = time.Duration(float64(server.most) / rate * float64(time.Second))
+		mute := rapid.Bool().Draw(r, "mute")
+		workers := rapid.IntRange(1, 12).Draw(r, "workers")
+		inBubble(t, configured, func(b *bench) {
+			b.keepBusy(&server, workers, 10*time.Minute, mute)
+			s := b.Snapshot()
+			if got := s.Limit.RequestsPerSecond; got <= 0 || got > configured.RequestsPerSecond {
+				r.Fatalf("%v requests per second", got)
+			}
+			if n := len(server.refused); n > 30 {
+				r.Fatalf("%d of %d requests were refused", n, n+len(server.accepted))
+			}
+			if s.InFlight != 0 || s.Waiting != 0 || s.Admitted != s.Settled {
+				r.Fatalf("%+v", s)
+			}
+		}, guarded)
+	})
+}

@@ -1,0 +1,68 @@
+package limiter
+
+import "time"
+
+// sends are the latest requests that the server accepted. They show when others use the
+// account: a server that this client uses alone refuses a request because of those that it
+// accepted in the window before. So the window of such a server is longer than the time between
+// an accepted request and a refused one, and shorter than a span in which it accepted more
+// requests than two windows hold, wherever its windows begin.
+type sends struct {
+	times [65]time.Duration // when they were sent, the latest first
+	count int
+
+	above span // shortest span with more requests than two windows hold
+	below span // longest time between an accepted and a refused request
+}
+
+// A span is a length of time, and when it is forgotten.
+type span struct{ length, until time.Duration }
+
+// add counts a request as accepted, while a window holds the given number.
+func (s *sends) add(now time.Duration, window int) {
+	copy(s.times[1:], s.times[:])
+	s.times[0] = now
+	s.count = min(len(s.times), s.count+1)
+	// The very latest request may be refused yet.
+	oldest := 2*window + 1
+	if oldest >= s.count {
+		return
+	}
+	length := s.times[1] - s.times[oldest]
+	if length < s.above.length || now > s.above.until {
+		s.above = span{length, now + refusedFor}
+	}
+}
+
+// sinceAccepted returns the time between the latest request that was accepted and a given later
+// time, [Never] if none was accepted.
+func (s *sends) sinceAccepted(t time.Duration) time.Duration {
+	if s.count == 0 {
+		return Never
+	}
+	return t - s.times[0]
+}
+
+// refuse counts the request that was sent at the given time as refused, for want of requests
+// or for another reason.
+func (s *sends) refuse(now, sent time.Duration, requests bool) {
+	for i := range s.count {
+		if s.times[i] != sent {
+			continue
+		}
+		copy(s.times[i:], s.times[i+1:s.count])
+		s.count--
+		if requests && i < s.count {
+			if gap := sent - s.times[i]; gap > s.below.length || now > s.below.until {
+				s.below = span{gap, now + refusedFor}
+			}
+		}
+		return
+	}
+}
+
+// showOthers reports whether others must use the account, if times are exact to the given
+// tolerance.
+func (s *sends) showOthers(now, tolerance time.Duration) bool {
+	return now < s.above.until && now < s.below.until && s.below.length > s.above.length+tolerance
+}
