@@ -80,8 +80,10 @@ func work(text string, out io.Writer) error {
 	// All begin together: when everybody is ready, the parent closes their input.
 	_, _ = fmt.Fprintln(out, "ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	ctx, cancel := context.WithTimeout(context.Background(), j.For)
+	// Not a deadline: calls that cannot end before it would not be sent.
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer time.AfterFunc(j.For, cancel).Stop()
 	var o outcome
 	var mu sync.Mutex
 	var callers sync.WaitGroup

@@ -53,8 +53,10 @@ func main() {
 func soak(length time.Duration, seed uint64) (findings []string, err error) {
 	baseline := runtime.NumGoroutine()
 	fmt.Printf("soak: %d goroutines, %v, seed %d, %s\n", workers, length, seed, runtime.Version())
-	ctx, cancel := context.WithTimeout(context.Background(), length)
+	// Not a deadline: calls that cannot end before it would not be sent.
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer time.AfterFunc(length, cancel).Stop()
 	var accounts []*account
 	var all sync.WaitGroup
 	for i, p := range plans {
