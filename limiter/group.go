@@ -18,6 +18,8 @@ type Group struct {
 	setting sync.Mutex // held by Set, which may have to ask a server; no other method waits for it
 	mu      sync.RWMutex
 	byModel map[string]Backend
+	begin   Limit // of the limiters that For makes
+	more    int   // how many limiters For may make yet
 }
 
 // NewGroup returns a group of limiters, which factory makes: those that Set adds
@@ -28,7 +30,7 @@ func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, err
 	if err != nil {
 		return nil, fmt.Errorf("default limit: %w", err)
 	}
-	g := &Group{def: d, factory: factory, byModel: make(map[string]Backend, len(byModel))}
+	g := &Group{def: d, begin: def, factory: factory, byModel: make(map[string]Backend, len(byModel))}
 	for _, model := range slices.Sorted(maps.Keys(byModel)) { // so that the same error is reported every time
 		if model == "" {
 			return nil, errors.New(`limiter: model "" cannot have a limit of its own: it has the default`)
@@ -40,15 +42,41 @@ func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, err
 	return g, nil
 }
 
+// Separate has For make a limiter with the default limit for each model that has none, instead of
+// letting those models share one: for the given number of models at most, so that what is kept is
+// bounded. It is for limiters that learn what the server allows each model.
+func (g *Group) Separate(models int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.more = models
+}
+
 // For returns the limiter of a model: its own if it has one, otherwise the
-// default, which every unknown model and "" share.
+// default, which every unknown model and "" share. See [Group.Separate] for models that share
+// nothing.
 func (g *Group) For(model string) Backend {
 	g.mu.RLock()
-	defer g.mu.RUnlock()
+	l, ok := g.byModel[model]
+	shared := g.more <= 0
+	g.mu.RUnlock()
+	switch {
+	case ok:
+		return l
+	case shared || model == "":
+		return g.def
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if l, ok := g.byModel[model]; ok {
 		return l
 	}
-	return g.def
+	l, err := g.factory.make(model, g.begin)
+	if err != nil || g.more <= 0 {
+		return g.def
+	}
+	g.more--
+	g.byModel[model] = l
+	return l
 }
 
 // Set changes the limit of a model, or the default for "". A model that had the
@@ -62,6 +90,9 @@ func (g *Group) Set(model string, limit Limit) error {
 		if err := g.def.SetLimit(limit); err != nil {
 			return fmt.Errorf("default limit: %w", err)
 		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.begin = limit
 		return nil
 	}
 	g.setting.Lock()

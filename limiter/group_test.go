@@ -76,3 +76,30 @@ func TestGroupErrorsNameTheModel(t *testing.T) {
 		t.Error("a limit for no model was accepted")
 	}
 }
+
+// Separate gives further models limiters of their own, which begin with the default limit.
+func TestGroupSeparate(t *testing.T) {
+	def := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}
+	g, err := limiter.NewGroup(def, nil, limiter.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Separate(2)
+	a, b := g.For("a"), g.For("b")
+	if a == b || a == g.For("") || a != g.For("a") {
+		t.Error("a and b share a limiter")
+	}
+	equal(t, "the limiter of a third model", g.For("c"), g.For(""))
+	equal(t, "limiters", len(g.Snapshot()), 3)
+	def.TokensPerMinute = 500
+	if err := g.Set("a", def); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "a has its own limit", g.For("a").Limit(), def.WithDefaults())
+	equal(t, "b has the first", g.For("b").Limit().TokensPerMinute, 1000)
+	if err := g.Set("", def); err != nil {
+		t.Fatal(err)
+	}
+	g.Separate(1)
+	equal(t, "d has the new default", g.For("d").Limit(), def.WithDefaults())
+}

@@ -13,6 +13,7 @@ const (
 	FromConfiguration Source = "configuration" // the rate is the configured one
 	FromHeaders       Source = "headers"       // the server named the rate in a header
 	FromRefusals      Source = "refusals"      // the server refused a higher rate
+	FromUse           Source = "use"           // the server accepted a lower rate: see [LearnLimits]
 )
 
 const (
@@ -38,8 +39,8 @@ const (
 	maxTrial = time.Second
 )
 
-// A learner finds out at which rates the server accepts requests and tokens, where those are
-// below the configured ones. The caller serializes all use. A nil learner learns nothing.
+// A learner finds out at which rates the server accepts requests and tokens: up to the configured
+// ones, or to whatever rates if those are but where it begins. The caller serializes all use. A nil learner learns nothing.
 type learner struct {
 	guard            *guard
 	configured       Limit
@@ -58,21 +59,25 @@ type learner struct {
 	broken   int           // how many in a row of them were refused
 }
 
-func newLearner(g *guard, configured Limit) *learner {
+func newLearner(g *guard, configured Limit, climbs bool) *learner {
 	window := func(rate float64) time.Duration { return seconds(max(1, math.Floor(rate)) / rate) }
-	perSecond := tokenRate(configured)
+	most := configured
+	if climbs {
+		most.RequestsPerSecond, most.TokensPerMinute = MaxRequests, MaxTokens
+	}
 	return &learner{
 		guard:      g,
 		configured: configured,
-		requests: newSearch(configured.RequestsPerSecond, configured.RequestsPerSecond, searchRules{
-			window:    window,
-			sustained: func(rate float64) time.Duration { return max(20*time.Second, 5*window(rate)) },
-			near:      func(rate float64) float64 { return nearEnough + float64(g.jitter)/float64(window(rate)) },
+		requests: newSearch(configured.RequestsPerSecond, most.RequestsPerSecond, searchRules{
+			window: window,
+			sustained: func(rate, step float64) time.Duration {
+				w := window(rate)
+				return max(20*time.Second, 5*w, min(20*w, time.Duration(float64(w)/step)))
+			},
 		}),
-		tokens: newSearch(perSecond, perSecond, searchRules{
+		tokens: newSearch(tokenRate(configured), tokenRate(most), searchRules{
 			window:    func(float64) time.Duration { return time.Minute },
-			sustained: func(float64) time.Duration { return 2 * time.Minute },
-			near:      func(float64) float64 { return nearEnough },
+			sustained: func(float64, float64) time.Duration { return 2 * time.Minute },
 		}),
 	}
 }
@@ -81,7 +86,7 @@ func newLearner(g *guard, configured Limit) *learner {
 func (l *learner) limit() Limit {
 	in := l.configured
 	in.RequestsPerSecond = l.requests.rate
-	in.RequestBurst = max(1, in.RequestBurst*l.requests.rate/l.configured.RequestsPerSecond)
+	in.RequestBurst = min(MaxRequests, max(1, in.RequestBurst*l.requests.rate/l.configured.RequestsPerSecond))
 	in.TokensPerMinute = max(1, int(math.Round(60*l.tokens.rate)))
 	in.TokenBurst = max(in.TokenBurst, in.TokensPerMinute)
 	return in
@@ -89,21 +94,14 @@ func (l *learner) limit() Limit {
 
 // sources returns where the rates in force come from.
 func (l *learner) sources() (requests, tokens Source) {
-	requests, tokens = FromConfiguration, FromConfiguration
 	if l == nil {
-		return requests, tokens
+		return FromConfiguration, FromConfiguration
 	}
-	if l.requests.rate < l.configured.RequestsPerSecond {
-		requests = FromRefusals
-	}
-	switch {
-	case l.tokens.rate >= tokenRate(l.configured):
-	case l.named:
+	tokens = l.tokens.source(tokenRate(l.configured))
+	if l.named && tokens != FromConfiguration {
 		tokens = FromHeaders
-	default:
-		tokens = FromRefusals
 	}
-	return requests, tokens
+	return l.requests.source(l.configured.RequestsPerSecond), tokens
 }
 
 // sent counts a request. It returns how long no other may follow, and reports whether the limit
@@ -170,10 +168,24 @@ func (l *learner) refused(now, sentAt, resumedAt time.Time, r Refusal) (changed 
 		return false
 	}
 	if l.isOfTokens(r, full, sent-g.at(resumedAt)) {
-		return !l.named && l.tokens.refuse(t, sent, float64(g.tokens.used)/60)
+		return !l.named && l.tokens.refuse(t, sent, float64(g.tokens.used)/60, math.Inf(1))
 	}
 	l.requests.used--
-	return l.requests.refuse(t, sent, l.requests.accepted(t))
+	if l.requests.refuse(t, sent, l.requests.accepted(t), l.bound(sent, r)) {
+		g.extra = 0 // the rate explains the refusals
+		return true
+	}
+	return false
+}
+
+// bound returns the rate that the server does not exceed, if it accepts one request at a time and says
+// when it would have accepted the refused one: that is so long after the one before, but for a second
+// to which Retry-After is rounded up.
+func (l *learner) bound(sent time.Duration, r Refusal) float64 {
+	if period := l.sends.sinceAccepted(sent) + r.RetryAfter - time.Second; l.requests.rate < 2 && r.RetryAfter > time.Second {
+		return 1 / period.Seconds()
+	}
+	return math.Inf(1)
 }
 
 // showOthers reports whether a refusal shows that others use the account. A server that this

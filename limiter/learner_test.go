@@ -296,3 +296,35 @@ func TestLearnedLimitsAreBounded(t *testing.T) {
 		}, guarded)
 	})
 }
+
+// With LearnLimits the configured limit is a beginning.
+func TestLearnLimits(t *testing.T) {
+	for name, server := range map[string]*enforcer{
+		"sliding": {window: time.Second, most: 6},
+		"fixed":   {window: time.Second, most: 6, fixed: true},
+		"slower":  {window: 12 * time.Second, most: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 10_000}, func(b *bench) {
+				b.name(1_000_000, 1_000_000)
+				equal(b, "TokensPerMinute", b.Limit().TokensPerMinute, 1_000_000)
+				equal(b, "TokenBurst", b.Limit().TokenBurst, 1_000_000)
+				const end, settled = 30 * time.Minute, 3 * time.Minute
+				b.keepBusy(server, 12, end, false)
+				most := float64(server.most) * (end - settled).Seconds() / server.window.Seconds()
+				if used := float64(count(server.accepted, settled)) / most; used < 0.9 {
+					b.Errorf("%.0f%% of the server's rate are used, want 90%%", 100*used)
+				}
+				if n := len(server.refused); n > 20 {
+					b.Errorf("%d requests are refused", n)
+				}
+				from := limiter.FromUse
+				if server.most == 1 {
+					from = limiter.FromRefusals
+				}
+				equal(b, "RequestsFrom", b.Snapshot().RequestsFrom, from)
+				equal(b, "TokensFrom", b.Snapshot().TokensFrom, limiter.FromHeaders)
+			}, limiter.LearnLimits(), guarded)
+		})
+	}
+}

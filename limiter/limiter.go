@@ -20,6 +20,7 @@ const Never = time.Duration(math.MaxInt64)
 type Limiter struct {
 	mu      sync.Mutex // never held by anybody who waits
 	limit   Limit      // in force, with its defaults filled in
+	climbs  bool       // the configured limit is no ceiling
 	learner *learner   // nil: the limit is the configured one
 	budget  budget
 	queue   queue
@@ -76,7 +77,7 @@ type Option func(*Limiter)
 // [ServerState.LimitTokens] is in force as soon as the server names it. A rate that the server
 // refuses twice within 20 windows is lowered, to 1.2 times what the server accepted, but to no
 // less than 0.4 and no more than 0.8 of the rate, or to 0.9 of it if it was used without a refusal
-// before. A rate that is used for 20 s and 5 windows (tokens: two minutes) without a refusal is
+// before, and to what follows from Retry-After if one request is allowed at a time. A rate that is used for 20 s and 5 windows (tokens: two minutes) without a refusal is
 // raised again, within ten minutes of a refusal to just below the rate that was refused. Requests at a
 // learned rate are spread. Refusals teach nothing while others use the account, or while no request is
 // accepted for more than a minute. [Limiter.Limit] and [Snapshot] show the limit in force.
@@ -88,8 +89,16 @@ func Guarded(jitter time.Duration) Option {
 	jitter = max(0, min(jitter, time.Hour))
 	return func(l *Limiter) {
 		l.budget.guard = newGuard(time.Now(), l.limit, jitter)
-		l.learner = newLearner(l.budget.guard, l.limit)
 	}
+}
+
+// LearnLimits makes the limit of a [Guarded] limiter a beginning instead of a ceiling. The token
+// limit that the server names is in force also if it is higher. While nothing is refused, a rate is
+// doubled when it was used for 5 s and one and a quarter windows (tokens: half a minute); after the first
+// refusal the limiter searches for the server's rate as it does below the configured one. The
+// buckets alone learn nothing.
+func LearnLimits() Option {
+	return func(l *Limiter) { l.climbs = true }
 }
 
 // New returns a limiter with both buckets full, or a [*LimitError]. Without
@@ -105,6 +114,9 @@ func New(limit Limit, options ...Option) (*Limiter, error) {
 			return nil, fmt.Errorf("limiter: options[%d] is nil: must be an Option", i)
 		}
 		option(l)
+	}
+	if l.budget.guard != nil {
+		l.learner = newLearner(l.budget.guard, limit, l.climbs)
 	}
 	return l, nil
 }

@@ -11,8 +11,8 @@ const (
 	// is cut by the second refusal within 20 windows. It is cut to headroom times the rate of
 	// the requests that the server accepted, but to between deepCut and cut of the rate; to
 	// provenCut of a rate that was sustained before.
-	refusalMemory = 40
-	tooMany       = 1.5
+	refusalMemory = 100
+	tooMany       = 1.8
 	headroom      = 1.2
 	deepCut       = 0.4
 	cut           = 0.8
@@ -24,6 +24,11 @@ const (
 	// A sustained rate is raised by a step that grows while nothing is refused, up to maxStep.
 	maxStep    = 0.5
 	stepGrowth = 1.5
+
+	// A search that may exceed the configured rate doubles it at first, as long as nothing is
+	// refused, and needs a quarter of the time for that.
+	climbStep  = 1
+	climbSpeed = 4
 
 	// A rate is not raised where nearEnough times the rate was refused within refusedFor.
 	nearEnough = 1.055
@@ -56,14 +61,32 @@ type search struct {
 
 // searchRules are how a search judges a rate.
 type searchRules struct {
-	window    func(rate float64) time.Duration // of the server
-	sustained func(rate float64) time.Duration // how long a rate has to be used
-	near      func(rate float64) float64       // a rate so many times as high need not be tried
+	window    func(rate float64) time.Duration       // of the server
+	sustained func(rate, step float64) time.Duration // how long a rate has to be used that is higher by a step
 }
 
 func newSearch(rate, most float64, rules searchRules) search {
-	return search{rules: rules, rate: rate, most: most, bad: math.Inf(1), step: maxStep, clean: true}
+	s := search{rules: rules, rate: rate, most: most, bad: math.Inf(1), step: maxStep, clean: true}
+	if most > rate {
+		s.step = climbStep
+	}
+	return s
 }
+
+// source returns where the rate in force comes from.
+func (s *search) source(configured float64) Source {
+	switch {
+	case s.rate < configured:
+		return FromRefusals
+	case s.rate > configured:
+		return FromUse
+	default:
+		return FromConfiguration
+	}
+}
+
+// isClimbing reports whether the rate has not met the server's yet.
+func (s *search) isClimbing() bool { return s.till == 0 && s.step == climbStep }
 
 // isProbing reports whether the rate in force is above the one that was sustained.
 func (s *search) isProbing() bool { return s.good > 0 && s.rate > s.good }
@@ -79,7 +102,15 @@ func (s *search) isSettled() bool { return s.isProven() || s.till == 0 }
 func (s *search) use(now time.Duration, n float64, mayRaise bool) (changed bool) {
 	s.used += n
 	elapsed := now - s.since
-	if elapsed < s.rules.sustained(s.rate) {
+	step := 1.0
+	if s.isProbing() {
+		step = s.rate/s.good - 1
+	}
+	needed := s.rules.sustained(s.rate, step)
+	if s.isClimbing() {
+		needed /= climbSpeed
+	}
+	if elapsed < needed {
 		return false
 	}
 	sustained := s.clean && s.used >= sustainedShare*s.rate*elapsed.Seconds()
@@ -96,22 +127,23 @@ func (s *search) raise(now time.Duration) (changed bool) {
 	if now >= s.till {
 		s.bad = math.Inf(1)
 	}
-	if s.rate >= s.most || s.bad <= s.rate*s.rules.near(s.rate) {
-		s.step = s.rules.near(s.rate) - 1
+	if s.rate >= s.most || s.bad <= s.rate*nearEnough {
+		s.step = nearEnough - 1
 		return false
 	}
 	next := min(s.most, s.rate*(1+s.step))
-	if next >= s.bad {
-		next = math.Sqrt(s.good * s.bad)
+	if !math.IsInf(s.bad, 1) {
+		next = min(s.rate*(1+maxStep), math.Sqrt(s.good*s.bad))
+	} else if !s.isClimbing() {
+		s.step = min(maxStep, s.step*stepGrowth)
 	}
-	s.step = min(maxStep, s.step*stepGrowth)
 	s.set(now, next)
 	return true
 }
 
-// refuse counts a request as refused that was sent at the given time. It reports whether the
-// rate has changed.
-func (s *search) refuse(now, sent time.Duration, accepted float64) (changed bool) {
+// refuse counts a request as refused that was sent at the given time, by a server that accepts
+// no more than the given rate. It reports whether the rate has changed.
+func (s *search) refuse(now, sent time.Duration, accepted, bound float64) (changed bool) {
 	if sent < s.from {
 		return false
 	}
@@ -125,8 +157,8 @@ func (s *search) refuse(now, sent time.Duration, accepted float64) (changed bool
 	if s.refused < tooMany && !s.isProbing() {
 		return false
 	}
-	s.bad, s.till = s.rate, now+refusedFor
-	s.step = s.rules.near(s.good) - 1
+	s.bad, s.till = min(s.rate, bound), now+refusedFor
+	s.step = nearEnough - 1
 	next := s.good
 	if !s.isProbing() {
 		if s.base == 0 {
@@ -135,6 +167,9 @@ func (s *search) refuse(now, sent time.Duration, accepted float64) (changed bool
 		next = provenCut * s.rate
 		if !s.isProven() {
 			next = max(deepCut*s.rate, min(cut*s.rate, headroom*accepted))
+		}
+		if bound < s.rate {
+			next = min(next, bound/nearEnough)
 		}
 		s.good = 0
 	}

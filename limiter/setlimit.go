@@ -34,7 +34,7 @@ func (l *Limiter) SetLimit(limit Limit) error {
 	l.limit = limit.WithDefaults()
 	l.budget.setLimit(now, l.limit)
 	if l.learner != nil {
-		l.learner = newLearner(l.budget.guard, l.limit)
+		l.learner = newLearner(l.budget.guard, l.limit, l.climbs)
 	}
 	for w := l.queue.head; w != nil; {
 		next := w.next

@@ -87,6 +87,7 @@ func TestLimiterThatCannotBeMade(t *testing.T) {
 		"Limiter":     {},
 		"Jitter":      {Jitter: time.Second},
 		"BareBuckets": {BareBuckets: true},
+		"LearnLimits": {LearnLimits: true},
 	} {
 		config.APIKey = secretKey
 		config.Limiter = func(string, limiter.Limit) (limiter.Backend, error) { return nil, errBooks }

@@ -61,6 +61,9 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, &ConfigError{Field: "Limiter", Value: "of this client", Rule: "must make the limiters: " + oneLine(err.Error()), Err: err}
 	}
+	if config.LearnLimits {
+		limits.Separate(maxSeparate)
+	}
 	counter, err := tokens.NewCounter(tokens.DefaultEncoding)
 	if err != nil {
 		return nil, &ConfigError{Field: "encoding", Value: tokens.DefaultEncoding, Rule: "must be known", Err: err}

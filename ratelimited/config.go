@@ -71,6 +71,15 @@ type Config struct {
 	// zero is no default.
 	Limits map[string]limiter.Limit
 
+	// LearnLimits makes the configured limits a beginning instead of a ceiling, for accounts
+	// whose limits are not known. The client takes the token limit of a model from the headers of
+	// its first response, and finds its request limit by sending faster while calls wait, until
+	// requests are refused: a few in half an hour. Streams have no headers; a program that only
+	// streams learns both limits from refusals. Each model that is not in Limits has a limiter of
+	// its own, up to 64 models; further ones share one. Without LearnLimits, the client learns limits
+	// below the configured ones. BareBuckets and Limiter must not be set beside it. Default: false.
+	LearnLimits bool
+
 	// Limiter makes the limiter of each model, where it is not to be one in this
 	// process: Store.Limiter of the module limiter/redislimiter, whose limits many
 	// processes share. It is called once for each of Limits and for "", the limit of
@@ -185,6 +194,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &ConfigError{Field: "Jitter", Value: jitter, Rule: "must not be set beside Limiter, which has its own"}
 	case c.Limiter != nil && c.BareBuckets:
 		return c, &ConfigError{Field: "BareBuckets", Value: true, Rule: "must not be set beside Limiter, which counts in its own way"}
+	case c.Limiter != nil && c.LearnLimits:
+		return c, &ConfigError{Field: "LearnLimits", Value: true, Rule: "must not be set beside Limiter, which counts in its own way"}
+	case c.BareBuckets && c.LearnLimits:
+		return c, &ConfigError{Field: "LearnLimits", Value: true, Rule: "must not be set beside BareBuckets, which learn nothing"}
 	case c.Jitter < 0 || c.Jitter > time.Minute:
 		return c, &ConfigError{Field: "Jitter", Value: c.Jitter, Rule: "must be above 0 and at most a minute"}
 	case c.MaxRetries != NoRetries && (c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries):
@@ -241,6 +254,9 @@ func (c Config) limiterFactory() limiter.Factory {
 	if !c.BareBuckets {
 		options = append(options, limiter.Guarded(c.Jitter))
 	}
+	if c.LearnLimits {
+		options = append(options, limiter.LearnLimits())
+	}
 	return limiter.InProcess(options...)
 }
 
@@ -265,6 +281,9 @@ func checkLimit(prefix string, limit limiter.Limit) error {
 	}
 	return nil
 }
+
+// maxSeparate is how many models get a limiter of their own by LearnLimits.
+const maxSeparate = 64
 
 const (
 	maxMaxRetries = 100

@@ -50,7 +50,24 @@ var challenges = []challenge{
 	{"RPS 0.5 of 1, mute", plainKinds, scenario{limits: rpsLimits, actual: limits{rps: 0.5, tpm: 250_000}, work: manySmall, mute: true}},
 	{"RPS 0.08 of 1", plainKinds, scenario{limits: rpsLimits, actual: slowest, work: eight}},
 	{"RPS 0.08 by the minute", []string{"observed"}, scenario{limits: slowest, work: eight, counts: true}},
+	learning(limits{rps: 0.08, tpm: 20_000}, 8),
+	learning(limits{rps: 0.5, tpm: 250_000}, 16),
+	learning(limits{rps: 1, tpm: 20_000}, 16),
+	learning(limits{rps: 1.2, tpm: 500_000}, 16),
+	learning(limits{rps: 3.5, tpm: 5_000_000}, 32),
+	learning(limits{rps: 5, tpm: 100_000}, 32),
+	learning(limits{rps: 6, tpm: 2_000_000}, 64),
+	learning(limits{rps: 20, tpm: 1_000_000}, 150),
+	learning(limits{rps: 50, tpm: 5_000_000}, 300),
+	{"rival, limits learned", plainKinds, scenario{limits: tpmLimits, newStrategy: newLearning, work: workload{callers: 48, next: anyHeavy, rival: 0.5}}},
 	{"rival", plainKinds, scenario{limits: tpmLimits, work: workload{callers: 48, next: anyHeavy, rival: 0.5}}},
+}
+
+// learning has the limits of an account learned from the defaults, within three minutes.
+func learning(actual limits, callers uint64) challenge {
+	return challenge{fmt.Sprintf("learned %v, %v", actual.rps, actual.tpm), plainKinds, scenario{
+		limits: rpsLimits, actual: actual, after: 3 * time.Minute, newStrategy: newLearning, work: workload{callers: callers, next: anySmall},
+	}}
 }
 
 // anyWide has sizes of a wide range, 3,400 tokens on average.
@@ -75,7 +92,10 @@ func reportChallenges(t *testing.T, o options, t2 *table) {
 	t.Helper()
 	t2.printf("\n%-24s %s\n", "", "goodput, % (429s at most, calls lost at most, largest quarter / smallest) by server")
 	for _, c := range challenges {
-		c.length, c.newStrategy = o.length, newDefault
+		c.length = o.length
+		if c.newStrategy == nil {
+			c.newStrategy = newDefault
+		}
 		t2.printf("%-24s", c.name)
 		for _, server := range c.servers {
 			c.server = server

@@ -23,9 +23,12 @@ func newOurs(l limits) strategy { return newClient(l, -1) }
 // newDefault has the retries of a client by default.
 func newDefault(l limits) strategy { return newClient(l, 3) }
 
-func newClient(l limits, retries int) strategy {
+// newLearning has the limits as a beginning.
+func newLearning(l limits) strategy { return newClient(l, 3, limiter.LearnLimits()) }
+
+func newClient(l limits, retries int, options ...limiter.Option) strategy {
 	limit := limiter.Limit{RequestsPerSecond: l.rps, TokensPerMinute: l.tpm}
-	guarded, err := limiter.New(limit, limiter.Guarded(limiter.DefaultJitter))
+	guarded, err := limiter.New(limit, append(options, limiter.Guarded(limiter.DefaultJitter))...)
 	if err != nil {
 		panic(err)
 	}

@@ -77,7 +77,7 @@ func (r *run) goodput() float64 {
 	var last time.Duration
 	for _, e := range r.errands {
 		offered.add(e.tokens())
-		if r.inTime(e) {
+		if r.inTime(e) && e.ended >= r.after {
 			completed.add(e.tokens())
 			last = max(last, e.ended)
 		}
@@ -88,7 +88,7 @@ func (r *run) goodput() float64 {
 	case r.work.open > 0 && r.work.open < 1:
 		return float64(completed.tokens) / float64(offered.tokens)
 	case !r.finite():
-		last = r.length
+		last = r.length - r.after
 	}
 	l := r.truth()
 	calls := l.rps*last.Seconds() - float64(r.foreign.calls)

@@ -22,6 +22,7 @@ type scenario struct {
 	counts      bool // the server says how many requests of the minute remain
 	newStrategy func(limits) strategy
 	length      time.Duration // unless the workload ends by itself
+	after       time.Duration // what ends before does not count as completed
 	seed        uint64
 }
 

@@ -38,12 +38,12 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
+	config := ratelimited.Config{LearnLimits: true} // or your limits: RequestsPerSecond and TokensPerMinute
 	if os.Getenv("MISTRAL_API_KEY") != "" {
 		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
 	} else {
 		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Mode: emulator.SlidingWindow,
+			RequestsPerSecond: 1.2, TokensPerMinute: 100_000, Mode: emulator.SlidingWindow,
 			Latency: 200 * time.Millisecond, TokenDelay: 20 * time.Millisecond,
 		})
 		if err != nil {
@@ -104,8 +104,9 @@ func run(ctx context.Context) (err error) {
 		}
 	}
 
-	s := client.Snapshot()[""]
-	fmt.Printf("\nThe limiter (%.1f requests a second, %d tokens a minute):\n", s.Limit.RequestsPerSecond, s.Limit.TokensPerMinute)
+	s := client.Snapshot()[model]
+	fmt.Printf("\nThe limiter (%.1f requests a second, from the %s; %d tokens a minute, from the %s):\n",
+		s.Limit.RequestsPerSecond, s.RequestsFrom, s.Limit.TokensPerMinute, s.TokensFrom)
 	fmt.Printf("  calls admitted  %d, retried %d\n", s.Admitted, s.Retried)
 	fmt.Printf("  time waited     %v\n", s.TotalWait.Round(time.Millisecond))
 	fmt.Printf("  tokens used     %d, given back of the estimates %d\n", s.TokensSettled, s.TokensRefunded)
