@@ -101,6 +101,9 @@ func (g *guard) recall(sent time.Duration, c cost) {
 // unsend takes back an attempt that was counted as sent at the given time.
 func (g *guard) unsend(at time.Duration, c cost) {
 	g.requests.remove(at, 1)
+	if g.latest == at {
+		g.latest -= g.spacing
+	}
 	g.recall(at, c)
 }
 

@@ -90,7 +90,9 @@ func (b *budget) bucketWait(now time.Time, c cost) time.Duration {
 func (b *budget) requestWait(now time.Time, n int) time.Duration {
 	d := b.requests.level(now).wait(min(n, math.MaxInt/requestUnits) * requestUnits)
 	if g := b.guard; g != nil {
-		d = max(d, g.requests.waitMany(g.at(now), n))
+		t := g.at(now)
+		spaced := min(float64(n)*float64(g.spacing), math.MaxInt64/2)
+		d = max(d, g.requests.waitMany(t, n), g.latest+time.Duration(spaced)-t)
 	}
 	return d
 }
@@ -232,7 +234,7 @@ func (f *forecast) start(c cost) {
 	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(c.tokens)
 	if g := f.guard; g != nil {
 		now := addSaturated(f.begin, f.passed)
-		g.requests.add(now, c.requests)
+		g.send(now)
 		if c.tokens > 0 {
 			g.tokens.add(now, c.tokens)
 		}

@@ -133,7 +133,7 @@ func (g *guard) setRates(now time.Time, l Limit, spread bool) {
 		g.spacing = seconds(evenShare / l.RequestsPerSecond)
 	}
 	g.perMinute = l.TokensPerMinute
-	g.tokens.limit = int(math.Round(float64(l.TokensPerMinute) * g.minutes))
+	g.tokens.limit = int(min(MaxTokens, math.Round(float64(l.TokensPerMinute)*g.minutes)))
 	g.other.limit = g.tokens.limit
 	_, late := g.windows()
 	late.span = seconds(60 * g.minutes)

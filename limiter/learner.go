@@ -45,8 +45,11 @@ type learner struct {
 	guard            *guard
 	configured       Limit
 	requests, tokens search
+	burst            int // capacity in tokens
 
-	named bool // the server names its token limit, so that refusals need not teach it
+	// The server has named its token limit: while it does, refusals need not teach that.
+	named      float64 // tokens per second; 0: none
+	namedUntil time.Duration
 
 	// Others use the account, or the server refuses everything: then refusals say nothing
 	// about its limits.
@@ -70,6 +73,10 @@ func newLearner(g *guard, configured Limit, climbs bool) *learner {
 		configured: configured,
 		requests: newSearch(configured.RequestsPerSecond, most.RequestsPerSecond, searchRules{
 			window: window,
+			possible: func(rate float64) float64 {
+				w := float64(window(rate))
+				return rate * w / (w + float64(g.requests.span-g.pace))
+			},
 			sustained: func(rate, step float64) time.Duration {
 				w := window(rate)
 				return max(20*time.Second, 5*w, min(20*w, time.Duration(float64(w)/step)))
@@ -77,18 +84,21 @@ func newLearner(g *guard, configured Limit, climbs bool) *learner {
 		}),
 		tokens: newSearch(tokenRate(configured), tokenRate(most), searchRules{
 			window:    func(float64) time.Duration { return time.Minute },
+			possible:  func(rate float64) float64 { return rate },
 			sustained: func(float64, float64) time.Duration { return 2 * time.Minute },
 		}),
 	}
 }
 
-// limit returns the limit in force. A call may be as large as the configured limit allows.
+// limit returns the limit in force. A call may be as large as the configured limit allows, or the
+// largest one that was in force, so that no waiting call becomes too large.
 func (l *learner) limit() Limit {
 	in := l.configured
 	in.RequestsPerSecond = l.requests.rate
 	in.RequestBurst = min(MaxRequests, max(1, in.RequestBurst*l.requests.rate/l.configured.RequestsPerSecond))
 	in.TokensPerMinute = max(1, int(math.Round(60*l.tokens.rate)))
-	in.TokenBurst = max(in.TokenBurst, in.TokensPerMinute)
+	l.burst = max(l.burst, in.TokenBurst, in.TokensPerMinute)
+	in.TokenBurst = l.burst
 	return in
 }
 
@@ -98,7 +108,7 @@ func (l *learner) sources() (requests, tokens Source) {
 		return FromConfiguration, FromConfiguration
 	}
 	tokens = l.tokens.source(tokenRate(l.configured))
-	if l.named && tokens != FromConfiguration {
+	if l.tokens.rate == l.named && tokens != FromConfiguration {
 		tokens = FromHeaders
 	}
 	return l.requests.source(l.configured.RequestsPerSecond), tokens
@@ -116,24 +126,55 @@ func (l *learner) sent(now time.Time) (alone time.Duration, changed bool) {
 		l.waited = t
 	}
 	l.sends.add(t, max(1, int(l.requests.rate)))
-	return alone, l.requests.use(t, 1, l.tokens.isSettled())
+	return alone, l.requests.use(t, 1, l.tokens.isSettled(t))
+}
+
+// resent counts a request as sent only now that was counted as sent before.
+func (l *learner) resent(now, before time.Time) {
+	if l == nil {
+		return
+	}
+	t, was := l.guard.at(now), before.Sub(l.guard.epoch)
+	if l.sends.remove(was) {
+		l.sends.push(t)
+	}
+	if l.waited > 0 && l.waited == was {
+		l.waited = t
+	}
+}
+
+// unsent takes back a request that was counted as sent at the given time.
+func (l *learner) unsent(sentAt time.Time) {
+	if l != nil && l.sends.remove(sentAt.Sub(l.guard.epoch)) {
+		l.requests.used--
+	}
 }
 
 // settled counts the tokens of a call. It reports whether the limit has changed.
 func (l *learner) settled(now time.Time, tokens int) (changed bool) {
-	return l != nil && tokens > 0 && l.tokens.use(l.guard.at(now), float64(tokens), l.requests.isSettled())
+	if l == nil || tokens == 0 {
+		return false
+	}
+	t := l.guard.at(now)
+	return l.tokens.use(t, float64(tokens), l.requests.isSettled(t) && !l.isNamed(t))
 }
 
-// header takes the token limit that the server names as the one in force, up to the configured
-// one. It reports whether the limit has changed.
-func (l *learner) header(limit int) (changed bool) {
+// isNamed reports whether the server names its token limit.
+func (l *learner) isNamed(now time.Duration) bool { return now < l.namedUntil }
+
+// header takes the token limit that the server names as the one in force, up to the highest that
+// may be tried. It reports whether the limit has changed.
+func (l *learner) header(now time.Time, limit int) (changed bool) {
 	if l == nil {
 		return false
 	}
-	l.named = true
-	rate := min(l.tokens.most, float64(limit)/60)
-	changed = rate != l.tokens.rate
-	l.tokens.rate = rate
+	t := l.guard.at(now)
+	l.named, l.namedUntil = min(l.tokens.most, float64(limit)/60), t+headerMemory
+	changed = l.named != l.tokens.rate
+	if changed {
+		l.tokens.set(t, l.named)
+	}
+	l.tokens.good, l.tokens.bad, l.tokens.till = l.named, math.Inf(1), 0
 	return changed
 }
 
@@ -167,8 +208,8 @@ func (l *learner) refused(now, sentAt, resumedAt time.Time, r Refusal) (changed 
 	if t < l.othersUntil {
 		return false
 	}
-	if l.isOfTokens(r, full, sent-g.at(resumedAt)) {
-		return !l.named && l.tokens.refuse(t, sent, float64(g.tokens.used)/60, math.Inf(1))
+	if l.isOfTokens(t, r, full, sentAt.Sub(resumedAt)) {
+		return !l.isNamed(t) && l.tokens.refuse(t, sent, float64(g.tokens.used)/60, math.Inf(1))
 	}
 	l.requests.used--
 	if l.requests.refuse(t, sent, l.requests.accepted(t), l.bound(sent, r)) {
@@ -178,14 +219,15 @@ func (l *learner) refused(now, sentAt, resumedAt time.Time, r Refusal) (changed 
 	return false
 }
 
-// bound returns the rate that the server does not exceed, if it accepts one request at a time and says
-// when it would have accepted the refused one: that is so long after the one before, but for a second
-// to which Retry-After is rounded up.
+// bound returns a rate that the server does not exceed, infinite if nothing is known. A server that
+// accepts one request at a time accepts the next one when Retry-After has passed, which is rounded
+// up to a second.
 func (l *learner) bound(sent time.Duration, r Refusal) float64 {
-	if period := l.sends.sinceAccepted(sent) + r.RetryAfter - time.Second; l.requests.rate < 2 && r.RetryAfter > time.Second {
-		return 1 / period.Seconds()
+	since := l.sends.sinceAccepted(sent)
+	if l.requests.rate >= 2 || since > longestWindow || r.RetryAfter <= time.Second || r.RetryAfter > longestWindow {
+		return math.Inf(1)
 	}
-	return math.Inf(1)
+	return 1 / (since + r.RetryAfter - time.Second).Seconds()
 }
 
 // showOthers reports whether a refusal shows that others use the account. A server that this
@@ -209,13 +251,13 @@ func (l *learner) showOthers(now, sent time.Duration, r Refusal) bool {
 // names none, and much of that limit is used. Then the search that is probing has exceeded its
 // limit. If neither is probing, a token limit that is exceeded refuses requests again as soon as
 // they are sent after a pause.
-func (l *learner) isOfTokens(r Refusal, full bool, sincePause time.Duration) bool {
+func (l *learner) isOfTokens(now time.Duration, r Refusal, full bool, sincePause time.Duration) bool {
 	switch {
 	case r.Tokens || r.Requests:
 		return r.Tokens
-	case l.requests.isProbing() && !l.named:
+	case l.requests.isProbing() && !l.isNamed(now):
 		return false
-	case !full && (l.named || !l.tokens.isProbing()):
+	case !full && (l.isNamed(now) || !l.tokens.isProbing()):
 		return false
 	case sincePause >= l.requests.rules.window(l.requests.rate):
 		return false

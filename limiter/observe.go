@@ -64,7 +64,7 @@ func (l *Limiter) Observe(s ServerState) {
 	s.At = now
 	l.server = s
 	requests, tokens := s.Remaining()
-	if tokens >= 0 && s.LimitTokens != nil && l.learner.header(*s.LimitTokens) {
+	if tokens >= 0 && s.LimitTokens != nil && l.learner.header(now, *s.LimitTokens) {
 		l.apply(now)
 	}
 	l.budget.observe(now, requests, tokens, cost{requests: l.inFlight, tokens: l.heldTokens})

@@ -115,6 +115,7 @@ func (p *Permit) Sent() {
 	}
 	now := time.Now()
 	l.budget.resend(now, p.sent, p.cost)
+	l.learner.resent(now, p.sent)
 	p.sent = now
 }
 
@@ -141,6 +142,7 @@ func (p *Permit) unsend(now time.Time) {
 	if !p.unsent {
 		p.unsent = true
 		p.limiter.unsent++
+		p.limiter.learner.unsent(p.sent)
 		p.limiter.budget.unsend(now, p.sent, p.cost)
 	}
 }

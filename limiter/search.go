@@ -63,6 +63,7 @@ type search struct {
 type searchRules struct {
 	window    func(rate float64) time.Duration       // of the server
 	sustained func(rate, step float64) time.Duration // how long a rate has to be used that is higher by a step
+	possible  func(rate float64) float64             // rate that the guard lets pass
 }
 
 func newSearch(rate, most float64, rules searchRules) search {
@@ -94,8 +95,8 @@ func (s *search) isProbing() bool { return s.good > 0 && s.rate > s.good }
 // isProven reports whether the rate in force was sustained.
 func (s *search) isProven() bool { return s.good >= s.rate }
 
-// isSettled reports whether the rate in force was sustained, or never refused.
-func (s *search) isSettled() bool { return s.isProven() || s.till == 0 }
+// isSettled reports whether the rate in force was sustained, or not refused for some time.
+func (s *search) isSettled(now time.Duration) bool { return s.isProven() || now >= s.till }
 
 // use counts n units as used. If that shows that the rate is sustained, use raises the rate,
 // unless mayRaise is false. It reports whether the rate has changed.
@@ -113,7 +114,7 @@ func (s *search) use(now time.Duration, n float64, mayRaise bool) (changed bool)
 	if elapsed < needed {
 		return false
 	}
-	sustained := s.clean && s.used >= sustainedShare*s.rate*elapsed.Seconds()
+	sustained := s.clean && s.used >= sustainedShare*s.rules.possible(s.rate)*elapsed.Seconds()
 	s.measure(now)
 	if !sustained {
 		return false

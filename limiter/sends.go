@@ -15,49 +15,66 @@ type sends struct {
 	below span // longest time between an accepted and a refused request
 }
 
+// undecided is how long a request may be refused yet.
+const undecided = time.Second
+
 // A span is a length of time, and when it is forgotten.
 type span struct{ length, until time.Duration }
 
 // add counts a request as accepted, while a window holds the given number.
 func (s *sends) add(now time.Duration, window int) {
-	copy(s.times[1:], s.times[:])
-	s.times[0] = now
-	s.count = min(len(s.times), s.count+1)
-	// The very latest request may be refused yet.
-	oldest := 2*window + 1
+	s.push(now)
+	first := 1
+	for first < s.count && now-s.times[first] < undecided {
+		first++
+	}
+	oldest := first + 2*window
 	if oldest >= s.count {
 		return
 	}
-	length := s.times[1] - s.times[oldest]
+	length := s.times[first] - s.times[oldest]
 	if length < s.above.length || now > s.above.until {
 		s.above = span{length, now + refusedFor}
 	}
 }
 
-// sinceAccepted returns the time between the latest request that was accepted and a given later
-// time, [Never] if none was accepted.
+func (s *sends) push(now time.Duration) {
+	copy(s.times[1:], s.times[:])
+	s.times[0] = now
+	s.count = min(len(s.times), s.count+1)
+}
+
+// sinceAccepted returns the time between the latest request that was accepted before a given time
+// and that time, [Never] if none was.
 func (s *sends) sinceAccepted(t time.Duration) time.Duration {
-	if s.count == 0 {
-		return Never
+	for _, accepted := range s.times[:s.count] {
+		if accepted <= t {
+			return t - accepted
+		}
 	}
-	return t - s.times[0]
+	return Never
+}
+
+// remove forgets the request that was sent at the given time. It reports whether it was known.
+func (s *sends) remove(sent time.Duration) bool {
+	for i := range s.count {
+		if s.times[i] == sent {
+			copy(s.times[i:], s.times[i+1:s.count])
+			s.count--
+			return true
+		}
+	}
+	return false
 }
 
 // refuse counts the request that was sent at the given time as refused, for want of requests
 // or for another reason.
 func (s *sends) refuse(now, sent time.Duration, requests bool) {
-	for i := range s.count {
-		if s.times[i] != sent {
-			continue
-		}
-		copy(s.times[i:], s.times[i+1:s.count])
-		s.count--
-		if requests && i < s.count {
-			if gap := sent - s.times[i]; gap > s.below.length || now > s.below.until {
-				s.below = span{gap, now + refusedFor}
-			}
-		}
+	if !s.remove(sent) || !requests {
 		return
+	}
+	if gap := s.sinceAccepted(sent); gap != Never && (gap > s.below.length || now > s.below.until) {
+		s.below = span{gap, now + refusedFor}
 	}
 }
 

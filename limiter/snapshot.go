@@ -7,8 +7,8 @@ type Snapshot struct {
 	Limit Limit // in force, with its defaults filled in
 
 	// Configured is the limit as it was configured. A guarded limiter keeps to a lower one
-	// if the server names or enforces that: RequestsFrom and TokensFrom say where the rates of
-	// Limit come from.
+	// if the server names or enforces that, and with [LearnLimits] to a higher one too.
+	// RequestsFrom and TokensFrom say where the rates of Limit come from.
 	Configured               Limit
 	RequestsFrom, TokensFrom Source
 

@@ -42,8 +42,8 @@ func TestLearnLimits(t *testing.T) {
 		callers int
 		calls   int // at least, in the ten minutes after three minutes
 	}{
-		"lower":  {emulator.Config{RequestsPerSecond: 0.08, TokensPerMinute: 20_000}, 4, 43},
-		"higher": {emulator.Config{RequestsPerSecond: 6, TokensPerMinute: 2_000_000}, 32, 3240},
+		"lower":  {emulator.Config{RequestsPerSecond: 0.08, TokensPerMinute: 20_000}, 4, 40},
+		"higher": {emulator.Config{RequestsPerSecond: 6, TokensPerMinute: 2_000_000}, 32, 3060},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.server.Latency = time.Second
@@ -58,7 +58,7 @@ func TestLearnLimits(t *testing.T) {
 				}
 				t.Logf("%v requests a second, from %s", s.Limit.RequestsPerSecond, s.RequestsFrom)
 			})
-			if stats.Refused() > 10 {
+			if stats.Refused() > 20 {
 				t.Errorf("the emulator refused %d of %d requests", stats.Refused(), stats.Admitted)
 			}
 		})
