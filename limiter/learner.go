@@ -54,6 +54,7 @@ type learner struct {
 	// Others use the account, or the server refuses everything: then refusals say nothing
 	// about its limits.
 	sends       sends
+	window      int // requests that a window of the server may hold: those of the highest rate so far
 	othersUntil time.Duration
 
 	trial    time.Duration // how long the next request goes alone; 0: others may follow
@@ -125,7 +126,8 @@ func (l *learner) sent(now time.Time) (alone time.Duration, changed bool) {
 	if alone > 0 && l.promised {
 		l.waited = t
 	}
-	l.sends.add(t, max(1, int(l.requests.rate)))
+	l.window = max(l.window, 1, int(l.requests.rate))
+	l.sends.add(t, l.window)
 	return alone, l.requests.use(t, 1, l.tokens.isSettled(t))
 }
 

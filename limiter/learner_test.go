@@ -106,6 +106,7 @@ func TestLearnsRequestRate(t *testing.T) {
 		"half, sliding":               {&enforcer{window: 2 * time.Second, most: 1}, false, 1},
 		"half, sliding, mute":         {&enforcer{window: 2 * time.Second, most: 1}, true, 1},
 		"half, fixed, mute":           {&enforcer{window: 2 * time.Second, most: 1, fixed: true}, true, 1},
+		"two of five, fixed":          {&enforcer{window: 966375423, most: 2, fixed: true}, false, 5},
 		"a twelfth, mute":             {&enforcer{window: 12 * time.Second, most: 1}, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

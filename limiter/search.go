@@ -52,6 +52,7 @@ type search struct {
 	from    time.Duration // when the rate came into force
 	refused float64       // incidents since then, forgotten at a rate of 1 in refusalMemory windows
 	latest  time.Duration // the latest of them
+	bound   float64       // rate that the server does not exceed, as they show
 
 	// The present measurement.
 	since time.Duration
@@ -152,13 +153,17 @@ func (s *search) refuse(now, sent time.Duration, accepted, bound float64) (chang
 	if s.refused > 0 && sent < s.latest {
 		return false // it was under way already
 	}
+	if s.refused == 0 {
+		s.bound = 0
+	}
+	s.bound = max(s.bound, bound) // the refusal that says less: others may have caused the other one
 	forgotten := float64(now-s.latest) / float64(refusalMemory*s.rules.window(s.rate))
 	s.refused = max(0, s.refused-forgotten) + 1
 	s.latest = now
 	if s.refused < tooMany && !s.isProbing() {
 		return false
 	}
-	s.bad, s.till = min(s.rate, bound), now+refusedFor
+	s.bad, s.till = min(s.rate, s.bound), now+refusedFor
 	s.step = nearEnough - 1
 	next := s.good
 	if !s.isProbing() {
@@ -169,8 +174,8 @@ func (s *search) refuse(now, sent time.Duration, accepted, bound float64) (chang
 		if !s.isProven() {
 			next = max(deepCut*s.rate, min(cut*s.rate, headroom*accepted))
 		}
-		if bound < s.rate {
-			next = min(next, bound/nearEnough)
+		if s.bound < s.rate {
+			next = min(next, s.bound/nearEnough)
 		}
 		s.good = 0
 	}

@@ -25,6 +25,9 @@ type span struct{ length, until time.Duration }
 func (s *sends) add(now time.Duration, window int) {
 	s.push(now)
 	first := 1
+	if first+2*window >= s.count {
+		return
+	}
 	for first < s.count && now-s.times[first] < undecided {
 		first++
 	}
