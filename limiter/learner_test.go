@@ -392,6 +392,19 @@ func TestSlowRefusal(t *testing.T) {
 	}, guarded)
 }
 
+// cutRequests refuses requests until the request rate is lower than configured.
+func (b *bench) cutRequests() {
+	for b.Limit().RequestsPerSecond == b.Snapshot().Configured.RequestsPerSecond {
+		for range 5 {
+			b.use(1)
+		}
+		p := b.acquire(1)
+		b.until(b.now() + 50*ms)
+		p.Refused(limiter.Refusal{Requests: true})
+		p.Settle(0)
+	}
+}
+
 // Both rates were cut, and the calls since then use only the one: it rises again.
 func TestCutOfBothRates(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, func(b *bench) {
@@ -405,15 +418,7 @@ func TestCutOfBothRates(t *testing.T) {
 			p.Settle(0)
 			b.until(b.now() + time.Minute)
 		}
-		for b.Limit().RequestsPerSecond == 5 {
-			for range 5 {
-				b.use(1)
-			}
-			p := b.acquire(1)
-			b.until(b.now() + 50*ms)
-			p.Refused(limiter.Refusal{Requests: true})
-			p.Settle(0)
-		}
+		b.cutRequests()
 		for end := b.now() + time.Hour; b.now() < end; {
 			b.use(1)
 		}
@@ -453,15 +458,7 @@ func TestClimbsBackWithLargeJitter(t *testing.T) {
 // WaitTime and MaxWait know that requests at a learned rate are spread.
 func TestWaitTimeOfSpreadRequests(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 10, RequestBurst: 100, TokensPerMinute: plenty}, func(b *bench) {
-		for b.Limit().RequestsPerSecond == 10 {
-			for range 5 {
-				b.use(1)
-			}
-			p := b.acquire(1)
-			b.until(b.now() + 50*ms)
-			p.Refused(limiter.Refusal{Requests: true})
-			p.Settle(0)
-		}
+		b.cutRequests()
 		b.until(b.now() + 5*time.Minute)
 		b.use(1)
 		var last *pending
