@@ -197,7 +197,7 @@ func TestTrials(t *testing.T) {
 	})
 }
 
-// A call that cannot start yet is no trial.
+// A call that cannot start yet is not a trial.
 func TestTrialsStartAtOnce(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *bench) {
 		b.use(6000)

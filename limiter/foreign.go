@@ -15,7 +15,7 @@ func (g *guard) observe(now time.Duration, remaining int) {
 
 // foreignAt returns what others use, as far as is known. It stays for half a
 // span, since those who use an account go on doing so, and then wears off, so
-// that nobody waits for good where there is no news.
+// that no call waits forever if the server reports nothing more.
 func (g *guard) foreignAt(t time.Duration) int {
 	left := 2 * float64(g.foreignFrom+g.tokens.span-t) / float64(g.tokens.span)
 	return int(math.Ceil(float64(g.foreign) * max(0, min(1, left))))

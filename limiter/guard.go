@@ -121,7 +121,7 @@ func (g *guard) setLimit(now time.Time, l Limit) {
 	g.setRates(now, l, false)
 }
 
-// setRates sets the windows: so many requests as the bucket holds in the time
+// setRates sets the windows: as many requests as the bucket holds in the time
 // that it takes to refill, and a minute's tokens in a minute. Requests may be spread
 // over their window.
 func (g *guard) setRates(now time.Time, l Limit, spread bool) {

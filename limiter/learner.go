@@ -40,12 +40,12 @@ const (
 )
 
 // A learner finds out at which rates the server accepts requests and tokens: up to the configured
-// ones, or to whatever rates if those are but where it begins. The caller serializes all use. A nil learner learns nothing.
+// rates, or beyond them with [LearnLimits]. The caller serializes all use. A nil learner learns
+// nothing.
 type learner struct {
 	guard            *guard
 	configured       Limit
 	requests, tokens search
-	burst            int // capacity in tokens
 
 	// The server has named its token limit: while it does, refusals need not teach that.
 	named      float64 // tokens per second; 0: none
@@ -91,15 +91,13 @@ func newLearner(g *guard, configured Limit, climbs bool) *learner {
 	}
 }
 
-// limit returns the limit in force. A call may be as large as the configured limit allows, or the
-// largest one that was in force, so that no waiting call becomes too large.
+// limit returns the limit to put in force. A call may be as large as the configured limit allows.
 func (l *learner) limit() Limit {
 	in := l.configured
 	in.RequestsPerSecond = l.requests.rate
 	in.RequestBurst = min(MaxRequests, max(1, in.RequestBurst*l.requests.rate/l.configured.RequestsPerSecond))
 	in.TokensPerMinute = max(1, int(math.Round(60*l.tokens.rate)))
-	l.burst = max(l.burst, in.TokenBurst, in.TokensPerMinute)
-	in.TokenBurst = l.burst
+	in.TokenBurst = max(in.TokenBurst, in.TokensPerMinute)
 	return in
 }
 

@@ -187,14 +187,7 @@ func TestLearnsTokenLimitFromHeader(t *testing.T) {
 func TestLearnsTokenLimitFromRefusals(t *testing.T) {
 	refuse := func(b *bench) {
 		for i := range time.Duration(2) {
-			b.until(b.now() + time.Minute)
-			p := b.acquire(1000)
-			for range 10 {
-				b.use(3000)
-			}
-			b.until(b.now() + time.Second)
-			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: time.Second})
-			p.Settle(0)
+			b.refuseTokens()
 			if b.Limit() != minute60k.WithDefaults() && i == 0 {
 				b.Error("a single refusal changes the limit")
 			}
@@ -392,6 +385,19 @@ func TestSlowRefusal(t *testing.T) {
 	}, guarded)
 }
 
+// refuseTokens refuses a request because of the token limit when 30,000 tokens were used in the
+// minute before.
+func (b *bench) refuseTokens() {
+	b.until(b.now() + time.Minute)
+	p := b.acquire(1000)
+	for range 10 {
+		b.use(3000)
+	}
+	b.until(b.now() + time.Second)
+	p.Refused(limiter.Refusal{Tokens: true, RetryAfter: time.Second})
+	p.Settle(0)
+}
+
 // cutRequests refuses requests until the request rate is lower than configured.
 func (b *bench) cutRequests() {
 	for b.Limit().RequestsPerSecond == b.Snapshot().Configured.RequestsPerSecond {
@@ -409,14 +415,7 @@ func (b *bench) cutRequests() {
 func TestCutOfBothRates(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, func(b *bench) {
 		for b.Limit().TokensPerMinute == 60_000 {
-			p := b.acquire(1000)
-			for range 10 {
-				b.use(3000)
-			}
-			b.until(b.now() + time.Second)
-			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: time.Second})
-			p.Settle(0)
-			b.until(b.now() + time.Minute)
+			b.refuseTokens()
 		}
 		b.cutRequests()
 		for end := b.now() + time.Hour; b.now() < end; {

@@ -77,9 +77,10 @@ type Option func(*Limiter)
 // [ServerState.LimitTokens] is in force as soon as the server names it. A rate that the server
 // refuses twice within 20 windows is lowered, to 1.2 times what the server accepted, but to no
 // less than 0.4 and no more than 0.8 of the rate, or to 0.9 of it if it was used without a refusal
-// before, and to what follows from Retry-After if one request is allowed at a time. A rate that is used for 20 s and 5 windows (tokens: two minutes) without a refusal is
-// raised again, within ten minutes of a refusal to just below the rate that was refused. Requests at a
-// learned rate are spread. Refusals teach nothing while others use the account, or while no request is
+// before, and to what follows from Retry-After if one request is allowed at a time. A rate that is
+// used for 20 s and 5 windows (tokens: two minutes) without a refusal is raised again, within ten
+// minutes of a refusal to just below the rate that was refused. A small rise is tried for up to 20
+// windows. Requests at a learned rate are spread. Refusals teach nothing while others use the account, or while no request is
 // accepted for more than a minute. [Limiter.Limit] and [Snapshot] show the limit in force.
 //
 // The order is first come, first served, but for the turns of calls that gave way, see

@@ -153,13 +153,13 @@ func (s *search) refuse(now, sent time.Duration, accepted, bound float64) (chang
 	if s.refused > 0 && sent < s.latest {
 		return false // it was under way already
 	}
-	if s.refused == 0 {
+	forgotten := float64(now-s.latest) / float64(refusalMemory*s.rules.window(s.rate))
+	before := max(0, s.refused-forgotten)
+	if before == 0 {
 		s.bound = 0
 	}
-	s.bound = max(s.bound, bound) // the refusal that says less: others may have caused the other one
-	forgotten := float64(now-s.latest) / float64(refusalMemory*s.rules.window(s.rate))
-	s.refused = max(0, s.refused-forgotten) + 1
-	s.latest = now
+	s.bound = max(s.bound, bound) // the weaker one: others may have caused the stronger
+	s.refused, s.latest = before+1, now
 	if s.refused < tooMany && !s.isProbing() {
 		return false
 	}

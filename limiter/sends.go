@@ -41,6 +41,7 @@ func (s *sends) add(now time.Duration, window int) {
 	}
 }
 
+// push adds a request as the latest.
 func (s *sends) push(now time.Duration) {
 	copy(s.times[1:], s.times[:])
 	s.times[0] = now
@@ -70,8 +71,8 @@ func (s *sends) remove(sent time.Duration) bool {
 	return false
 }
 
-// refuse counts the request that was sent at the given time as refused, for want of requests
-// or for another reason.
+// refuse counts the request that was sent at the given time as refused, because of the request
+// limit or for another reason.
 func (s *sends) refuse(now, sent time.Duration, requests bool) {
 	if !s.remove(sent) || !requests {
 		return

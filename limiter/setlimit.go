@@ -49,6 +49,8 @@ func (l *Limiter) SetLimit(limit Limit) error {
 
 // apply puts the learned limit in force. It requires that l.mu is held.
 func (l *Limiter) apply(now time.Time) {
-	l.limit = l.learner.limit()
+	limit := l.learner.limit()
+	limit.TokenBurst = max(limit.TokenBurst, l.limit.TokenBurst) // so that no waiting call becomes too large
+	l.limit = limit
 	l.budget.setRates(now, l.limit, l.limit.RequestsPerSecond != l.learner.configured.RequestsPerSecond)
 }
