@@ -87,6 +87,9 @@ func (s *stream) each(yield func(sse.Event, error) bool) {
 			break
 		}
 		if !s.take(event) {
+			break
+		}
+		if s.reply.parts > maxParts {
 			s.fail("it has too many parts", fmt.Errorf("a response of more than %d entries and chunks", maxParts), false)
 			break
 		}
@@ -115,10 +118,14 @@ func (s *stream) yieldEnd(yield func(sse.Event, error) bool) {
 	}
 }
 
-// take notes what an event says of the whole reply. It reports false if that is too large.
+// take notes what an event says of the whole reply. It reports false if the stream was closed
+// meanwhile: then the call is settled with what had come before.
 func (s *stream) take(event sse.Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
 	s.reply.add(event)
 	switch e := event.(type) {
 	case generated.MessageOutputEvent:
@@ -131,7 +138,7 @@ func (s *stream) take(event sse.Event) bool {
 		s.done = e.Type == string(generated.StreamEventTypeConversationResponseDone)
 	}
 	s.events++
-	return s.reply.parts <= maxParts
+	return true
 }
 
 func (s *stream) redact(text string) string { return s.flight.client.secret.text(text) }
