@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"time"
 )
@@ -73,6 +74,9 @@ func (f Factory) make(model string, limit Limit) (Backend, error) {
 	}
 	if v := reflect.ValueOf(b); b == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("limiter: the factory returned neither a limiter nor an error")
+	}
+	if !reflect.ValueOf(b).Comparable() {
+		return nil, fmt.Errorf("limiter: the factory returned a %T, which cannot be compared: must be a pointer", b)
 	}
 	return b, nil
 }

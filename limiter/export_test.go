@@ -13,3 +13,13 @@ func ChargeOnArrival(l *Limiter) {
 	defer l.mu.Unlock()
 	l.budget.guard.change()
 }
+
+// NewNested returns a limiter of two, of which either one has the given tokens.
+func NewNested(limit Limit) (Backend, error) {
+	shared, err := InProcess()("", limit)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := InProcess()("", Limit{RequestsPerSecond: MaxRequests, TokensPerMinute: limit.TokensPerMinute, TokenBurst: limit.TokenBurst})
+	return &nested{shared: shared, tokens: tokens}, err
+}

@@ -8,6 +8,10 @@ import (
 	"sync"
 )
 
+// maxModels is how many models get a limiter by what they use or what the server says, so that
+// what a Group keeps is bounded. Others share the default.
+const maxModels = 64
+
 // A Group holds a limiter for each model that has a limit of its own, and one
 // that all other models share. It is safe for concurrent use; the zero value is
 // not usable: call [NewGroup].
@@ -15,11 +19,13 @@ type Group struct {
 	def     Backend
 	factory Factory
 
-	setting sync.Mutex // held by Set, which may have to ask a server; no other method waits for it
-	mu      sync.RWMutex
-	byModel map[string]Backend
-	begin   Limit // of the limiters that For makes
-	more    int   // how many limiters For may make yet
+	setting   sync.Mutex // held while a limit is set, which may have to ask a server; For does not wait for it
+	mu        sync.RWMutex
+	byModel   map[string]Backend
+	defLimit  Limit // configured
+	separate  bool
+	unclaimed int                // how many of maxModels are left
+	byDefault map[string]Backend // those of byModel that have the default limit
 }
 
 // NewGroup returns a group of limiters, which factory makes: those that Set adds
@@ -30,7 +36,7 @@ func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, err
 	if err != nil {
 		return nil, fmt.Errorf("default limit: %w", err)
 	}
-	g := &Group{def: d, begin: def, factory: factory, byModel: make(map[string]Backend, len(byModel))}
+	g := &Group{def: d, defLimit: def, unclaimed: maxModels, factory: factory, byModel: make(map[string]Backend, len(byModel)), byDefault: map[string]Backend{}}
 	for _, model := range slices.Sorted(maps.Keys(byModel)) { // so that the same error is reported every time
 		if model == "" {
 			return nil, errors.New(`limiter: model "" cannot have a limit of its own: it has the default`)
@@ -43,12 +49,12 @@ func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, err
 }
 
 // Separate has For make a limiter with the default limit for each model that has none, instead of
-// letting those models share one: for the given number of models at most, so that what is kept is
-// bounded. It is for limiters that learn what the server allows each model.
-func (g *Group) Separate(models int) {
+// letting those models share one: for the first 64 of them. It is for limiters that learn what the
+// server allows each model.
+func (g *Group) Separate() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.more = models
+	g.separate = true
 }
 
 // For returns the limiter of a model: its own if it has one, otherwise the
@@ -57,7 +63,7 @@ func (g *Group) Separate(models int) {
 func (g *Group) For(model string) Backend {
 	g.mu.RLock()
 	l, ok := g.byModel[model]
-	shared := g.more <= 0
+	shared := !g.separate || g.unclaimed == 0
 	g.mu.RUnlock()
 	switch {
 	case ok:
@@ -70,43 +76,108 @@ func (g *Group) For(model string) Backend {
 	if l, ok := g.byModel[model]; ok {
 		return l
 	}
-	l, err := g.factory.make(model, g.begin)
-	if err != nil || g.more <= 0 {
+	l, err := g.factory.make(model, g.defLimit)
+	if err != nil || g.unclaimed == 0 {
 		return g.def
 	}
-	g.more--
-	g.byModel[model] = l
+	g.unclaimed--
+	g.byModel[model], g.byDefault[model] = l, l
 	return l
 }
 
-// Set changes the limit of a model, or the default for "". A model that had the
-// default until now gets a limiter of its own, with full buckets; its calls
+// Observe tells the limiter of a model what the server said in a reply to a call to that model. If
+// the server names a token limit of a model without a limit of its own, and it is lower than the default,
+// the model's calls have to keep to both from now on: the model does not slow others down, and
+// all of them together keep to the default. The limit follows what the server names, up to the
+// default. [Group.For] then returns another limiter than before; a call that waits for the default
+// may go on waiting, or give up and wait for the new one in its place.
+func (g *Group) Observe(model string, s ServerState) {
+	l := g.For(model)
+	if _, tokens := s.Remaining(); tokens >= 0 && s.LimitTokens != nil {
+		switch n, isNested := l.(*nested); {
+		case isNested:
+			n.name(min(*s.LimitTokens, g.defaultLimit().TokensPerMinute))
+		case l == g.def && *s.LimitTokens < g.defaultLimit().TokensPerMinute:
+			if l = g.nest(model, *s.LimitTokens); l == g.def {
+				s.LimitTokens, s.RemainingTokens = nil, nil // they are not those of all models
+			}
+		}
+	}
+	l.Observe(s)
+}
+
+func (g *Group) defaultLimit() Limit {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.defLimit
+}
+
+// nest makes the limiter of a model that has the given token limit and shares the default too. It
+// returns what the model has if that cannot be made.
+func (g *Group) nest(model string, perMinute int) Backend {
+	g.setting.Lock()
+	defer g.setting.Unlock()
+	l := g.For(model)
+	if model == "" || l != g.def {
+		return l
+	}
+	n, err := newNested(g.def, g.factory, model, perMinute)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil || g.unclaimed == 0 {
+		return l
+	}
+	g.unclaimed--
+	g.byModel[model] = n
+	return n
+}
+
+// Set changes the limit of a model, or the default for "", which [Group.Separate] has given to several
+// limiters. A model that shared the default until now gets a limiter, with full buckets; its calls
 // that are waiting or in flight stay with the default.
 func (g *Group) Set(model string, limit Limit) error {
 	if g == nil || g.def == nil {
 		return errZeroGroup
 	}
-	if model == "" {
-		if err := g.def.SetLimit(limit); err != nil {
-			return fmt.Errorf("default limit: %w", err)
-		}
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.begin = limit
-		return nil
-	}
 	g.setting.Lock()
 	defer g.setting.Unlock()
-	if l := g.For(model); l != g.def {
-		return modelError(model, l.SetLimit(limit))
+	if model == "" {
+		return g.setDefault(limit)
 	}
-	l, err := g.factory.make(model, limit)
+	l := g.For(model)
+	if n, isNested := l.(*nested); isNested {
+		l = n.tokens // from now on the limit of the model is this one alone
+	}
+	var err error
+	if l != g.def {
+		err = l.SetLimit(limit)
+	} else {
+		l, err = g.factory.make(model, limit)
+	}
 	if err != nil {
 		return modelError(model, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.byModel[model] = l
+	delete(g.byDefault, model)
+	return nil
+}
+
+// setDefault requires that g.setting is held. A limiter that For makes meanwhile has the new limit.
+func (g *Group) setDefault(limit Limit) error {
+	if err := g.def.SetLimit(limit); err != nil {
+		return fmt.Errorf("default limit: %w", err)
+	}
+	g.mu.Lock()
+	g.defLimit = limit
+	byDefault := maps.Clone(g.byDefault)
+	g.mu.Unlock()
+	for model, l := range byDefault {
+		if err := l.SetLimit(limit); err != nil {
+			return modelError(model, err)
+		}
+	}
 	return nil
 }
 
@@ -128,8 +199,5 @@ func (g *Group) Snapshot() map[string]Snapshot {
 }
 
 func modelError(model string, err error) error {
-	if err == nil {
-		return nil
-	}
 	return fmt.Errorf("model %q: %w", model, err)
 }

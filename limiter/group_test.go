@@ -2,6 +2,7 @@ package limiter_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -84,22 +85,28 @@ func TestGroupSeparate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Separate(2)
+	g.Separate()
 	a, b := g.For("a"), g.For("b")
 	if a == b || a == g.For("") || a != g.For("a") {
 		t.Error("a and b share a limiter")
 	}
-	equal(t, "the limiter of a third model", g.For("c"), g.For(""))
 	equal(t, "limiters", len(g.Snapshot()), 3)
-	def.TokensPerMinute = 500
-	if err := g.Set("a", def); err != nil {
+	own := def
+	own.TokensPerMinute = 700
+	if err := g.Set("a", own); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "a has its own limit", g.For("a").Limit(), def.WithDefaults())
-	equal(t, "b has the first", g.For("b").Limit().TokensPerMinute, 1000)
+	equal(t, "b has the first", b.Limit().TokensPerMinute, 1000)
+	def.TokensPerMinute = 500
 	if err := g.Set("", def); err != nil {
 		t.Fatal(err)
 	}
-	g.Separate(1)
+	equal(t, "a has its own limit", a.Limit(), own.WithDefaults())
+	equal(t, "b has the new default", b.Limit(), def.WithDefaults())
 	equal(t, "d has the new default", g.For("d").Limit(), def.WithDefaults())
+	for i := range 100 {
+		g.For(strconv.Itoa(i))
+	}
+	equal(t, "limiters", len(g.Snapshot()), 65)
+	equal(t, "the limiter of one model too many", g.For("z"), g.For(""))
 }

@@ -11,18 +11,7 @@ import (
 
 // prepare finds out what the call waits for: its limiter, its estimate and its place.
 func (f *flight) prepare() {
-	var history conversation
-	var own agent
-	if f.op.prompt != nil {
-		history, own = f.resolve()
-		if !f.client.config.FixedEstimates {
-			f.learned = f.client.memory.model(f.model)
-		}
-	}
-	f.limiter = f.client.limits.For(f.model)
-	if f.op.prompt != nil {
-		f.guess = f.estimateCall(history, own, f.limiter.Limit().TokenBurst)
-	}
+	f.aim()
 	f.place = limiter.PlaceOf(f.ctx)
 	host := f.client.host
 	if f.options.baseURL != "" {
@@ -30,6 +19,31 @@ func (f *flight) prepare() {
 	}
 	f.gate = f.client.gates.Call(host, f.gateName(), f.place, f.limiter)
 }
+
+// aim finds out which limiter the call waits for, and its estimate. It reports false if the limiter
+// is still the same one: then the estimate is, too.
+func (f *flight) aim() (changed bool) {
+	var history conversation
+	var own agent
+	if f.op.prompt != nil {
+		f.model, f.agentID, history, own = f.resolve()
+	}
+	l := f.client.limits.For(f.model)
+	if l == f.limiter {
+		return false
+	}
+	f.limiter = l
+	if f.op.prompt != nil {
+		if !f.client.config.FixedEstimates {
+			f.learned = f.client.memory.model(f.model)
+		}
+		f.guess = f.estimateCall(history, own, l.Limit().TokenBurst)
+	}
+	return true
+}
+
+// isMoved reports whether the call's model has another limiter than when the call was admitted.
+func (f *flight) isMoved() bool { return f.client.limits.For(f.model) != f.limiter }
 
 // noModel is the name of calls that no model has to do with, where an outage is that of
 // a model.
@@ -89,23 +103,32 @@ func (f *flight) maxWait() time.Duration {
 	return f.options.maxWait
 }
 
-// acquire waits for a permit, or for one more request if there is a permit.
+// acquire waits for a permit, or for one more request if there is a permit. A call whose model turns
+// out to have another limiter meanwhile waits for that one, in its place.
 func (f *flight) acquire() error {
-	if f.permit != nil {
+	if f.permit != nil && !f.isMoved() {
 		return f.failedToWait(f.permit.Retry(f.ctx))
 	}
-	call := limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place, MaxWait: f.maxWait()}
-	if f.learned != nil {
-		call.Duration, call.MinDuration = f.learned.Duration()
+	f.giveBack()
+	f.aim()
+	for {
+		call := limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place, MaxWait: f.maxWait()}
+		if f.learned != nil {
+			call.Duration, call.MinDuration = f.learned.Duration()
+		}
+		permit, err := f.limiter.Acquire(f.ctx, call)
+		if err != nil {
+			return f.failedToWait(err)
+		}
+		if !f.aim() {
+			f.permit = permit
+			break
+		}
+		permit.Cancel()
 	}
-	permit, err := f.limiter.Acquire(f.ctx, call)
-	if err != nil {
-		return f.failedToWait(err)
-	}
-	f.permit = permit
 	f.ended.Store(false)
 	if f.watched() {
-		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
+		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: f.permit.Waited()})
 	}
 	return nil
 }

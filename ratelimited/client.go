@@ -62,7 +62,7 @@ func New(config Config) (*Client, error) {
 		return nil, &ConfigError{Field: "Limiter", Value: "of this client", Rule: "must make the limiters: " + oneLine(err.Error()), Err: err}
 	}
 	if config.LearnLimits {
-		limits.Separate(maxSeparate)
+		limits.Separate()
 	}
 	counter, err := tokens.NewCounter(tokens.DefaultEncoding)
 	if err != nil {
@@ -163,7 +163,8 @@ func (c *Client) WaitTime(model string, tokens int) time.Duration {
 
 // Snapshot returns the state of each limiter by model: what is configured, what
 // is left, who waits, what happened so far, and the outage that holds calls, if any.
-// The one that all models without a limit of their own share is named "".
+// The one that all models without a limit of their own share is named "". It has the calls
+// to models of which the server named a lower limit too.
 func (c *Client) Snapshot() map[string]limiter.Snapshot {
 	if c.check() != nil {
 		return nil

@@ -282,9 +282,6 @@ func checkLimit(prefix string, limit limiter.Limit) error {
 	return nil
 }
 
-// maxSeparate is how many models get a limiter of their own by LearnLimits.
-const maxSeparate = 64
-
 const (
 	maxMaxRetries = 100
 	retriesRule   = "must be 1 to 100, or NoRetries"

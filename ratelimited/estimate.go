@@ -44,18 +44,18 @@ type guess struct {
 }
 
 // resolve finds out which model a call is for, and what it reads beside its inputs.
-func (f *flight) resolve() (history conversation, own agent) {
+func (f *flight) resolve() (model, agentID string, history conversation, own agent) {
 	p := f.op.prompt
-	f.model, f.agentID = p.model, p.agentID
+	model, agentID = p.model, p.agentID
 	if p.conversationID != "" {
 		history = f.client.memory.conversations.get(p.conversationID)
-		f.model, f.agentID = history.model, history.agentID
+		model, agentID = history.model, history.agentID
 	}
-	if f.agentID != "" {
-		own = f.client.memory.agents.get(f.agentID)
-		f.model = own.model
+	if agentID != "" {
+		own = f.client.memory.agents.get(agentID)
+		model = own.model
 	}
-	return history, own
+	return model, agentID, history, own
 }
 
 // countPrompt counts what the call itself has of its prompt.
@@ -69,8 +69,8 @@ func (f *flight) countPrompt() error {
 		return &TokenCountError{Operation: f.op.name, Err: err}
 	}
 	parts := counter.Parts(p.inputs)
-	f.guess.counted = parts.Text + counter.Instructions(p.instructions) + counter.Tools(p.tools) + counter.Format(p.format)
-	f.guess.parts = estimate.Parts{
+	f.ownPrompt.counted = parts.Text + counter.Instructions(p.instructions) + counter.Tools(p.tools) + counter.Format(p.format)
+	f.ownPrompt.parts = estimate.Parts{
 		estimate.Image: parts.Images, estimate.LowImage: parts.LowImages, estimate.Document: parts.Documents,
 		estimate.Audio: parts.Audio, estimate.Other: parts.Others,
 	}
@@ -86,8 +86,8 @@ func (f *flight) estimateCall(history conversation, own agent, capacity int) gue
 		return guess{total: n, given: true}
 	}
 	g := guess{
-		counted: f.guess.counted,
-		parts:   f.guess.parts,
+		counted: f.ownPrompt.counted,
+		parts:   f.ownPrompt.parts,
 		known:   history.tokens,
 		teaches: p.conversationID == "" || history.known,
 	}

@@ -33,7 +33,7 @@ func TestBytesThatAClientKeeps(t *testing.T) {
 				keep(&c.model, id("model", i))
 				keep(&c.agentID, id("agent", i))
 			})
-			client.memory.modelOfAgent(id("agent", i), id("model", i))
+			client.memory.noteModel("", id("agent", i), id("model", i))
 			if i < 2*modelsKept {
 				client.memory.model(id("model", i)).Learn(100, estimate.Parts{}, 100, 100)
 				f := &flight{client: client, model: id("model", i) + strings.Repeat("y", 1<<16), op: operation{prompt: &prompt{}}}

@@ -63,10 +63,19 @@ func (m memory) model(name string) *estimate.Model {
 	return model
 }
 
-// modelOfAgent notes which model an agent was seen to use.
-func (m memory) modelOfAgent(agentID, model string) {
-	if agentID != "" && model != "" {
+// noteModel remembers which model wrote a message: that of an agent, or of a conversation of which
+// nothing else is known.
+func (m memory) noteModel(conversationID, agentID, model string) {
+	switch {
+	case model == "":
+	case agentID != "":
 		m.agents.update(agentID, func(a *agent) { keep(&a.model, model) })
+	default:
+		m.conversations.update(conversationID, func(c *conversation) {
+			if c.model == "" && c.agentID == "" {
+				keep(&c.model, model)
+			}
+		})
 	}
 }
 
@@ -84,7 +93,7 @@ func (m memory) note(reply any, counter *tokens.Counter) {
 	case *generated.ConversationResponse:
 		for _, output := range r.Outputs {
 			if e, ok := output.Value().(generated.MessageOutputEntry); ok {
-				m.modelOfAgent(e.AgentID, e.Model)
+				m.noteModel(r.ConversationID, e.AgentID, e.Model)
 			}
 		}
 	}

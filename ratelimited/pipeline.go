@@ -56,6 +56,7 @@ type flight struct {
 
 	model, agentID string          // empty: not known
 	learned        *estimate.Model // what is known of the model's calls; nil where nothing is learned
+	ownPrompt      guess           // of what the call itself has of its prompt
 	guess          guess
 	limiter        limiter.Backend
 	place          limiter.Place

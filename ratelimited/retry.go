@@ -139,11 +139,15 @@ func (f *flight) decide(failure error) (again bool, wait time.Duration) {
 // refuses to one it would refuse to the next. The refused call waits with them, in its
 // place. Only when that takes longer than an outage may do its retries count.
 func (f *flight) pause(decision retry.Decision, refusal retry.Refusal) (again bool, wait time.Duration) {
-	wait = f.permit.Refused(limiter.Refusal{
-		RetryAfter: decision.Wait,
-		Requests:   refusal.LimitType == retry.LimitRequests,
-		Tokens:     refusal.LimitType == retry.LimitTokens,
-	})
+	if refusal.LimitType == retry.LimitTokens && f.isMoved() {
+		decision.Wait = 0 // its model's limiter did not admit it
+	} else {
+		wait = f.permit.Refused(limiter.Refusal{
+			RetryAfter: decision.Wait,
+			Requests:   refusal.LimitType == retry.LimitRequests,
+			Tokens:     refusal.LimitType == retry.LimitTokens,
+		})
+	}
 	wait = max(wait, decision.Wait)
 	if f.refused.IsZero() {
 		f.refused = time.Now()

@@ -129,8 +129,12 @@ func TestHopelessLimits(t *testing.T) {
 					!strings.Contains(err.Error(), test.reason) || tries != test.tries {
 					t.Errorf("after %d attempts (want %d): %v, want the reason %q", tries, test.tries, err, test.reason)
 				}
-				if paused := !snapshot(client).PausedUntil.IsZero(); paused != (test.reason == "") {
+				own, isNamed := client.Snapshot()["m"] // the server has named a lower limit of the model
+				if paused := !own.PausedUntil.IsZero() || !snapshot(client).PausedUntil.IsZero(); paused != (test.reason == "") {
 					t.Errorf("others are paused: %v", paused)
+				}
+				if isNamed && test.body == tokens && !snapshot(client).PausedUntil.IsZero() {
+					t.Error("other models are paused")
 				}
 			})
 		})

@@ -109,9 +109,19 @@ func (f *flight) conclude(used int) {
 	}
 }
 
-// observe tells the limiter what the server says of the account's limits.
+// observe tells the limiters what the server says of the account's limits. What it says of tokens
+// is about the model, which the reply may have named. Bare buckets learn no limit.
 func (f *flight) observe(header http.Header) {
-	if state, found := retry.ServerState(header); found {
+	state, found := retry.ServerState(header)
+	switch {
+	case !found:
+	case f.client.config.BareBuckets:
 		f.limiter.Observe(state)
+	default:
+		model := f.model
+		if model == "" && f.op.prompt != nil {
+			model, _, _, _ = f.resolve()
+		}
+		f.client.limits.Observe(model, state)
 	}
 }

@@ -130,7 +130,7 @@ func (s *stream) take(event sse.Event) bool {
 	switch e := event.(type) {
 	case generated.MessageOutputEvent:
 		s.text.WriteString(e.Content.Text())
-		s.flight.client.memory.modelOfAgent(e.AgentID, e.Model)
+		s.flight.client.memory.noteModel(s.reply.conversationID, e.AgentID, e.Model)
 	case generated.ResponseDoneEvent:
 		s.done = true
 	case generated.UnknownStreamEvent:

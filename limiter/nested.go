@@ -1,0 +1,210 @@
+package limiter
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// nested is the limiter of a model of which the server has named a token limit that is lower than
+// the one that it shares with other models. A call needs room in both: in shared, where it waits
+// for its turn among the calls to all models, and in tokens, which admits as many requests as come.
+type nested struct {
+	shared, tokens Backend
+	named          atomic.Int64 // limit of tokens, in a minute
+
+	// Of the model's calls and retries, for whichever of the two they wait.
+	waiting, abandoned atomic.Int64
+	totalWait          atomic.Int64 // nanoseconds
+}
+
+// newNested makes the limiter of the model's tokens.
+func newNested(shared Backend, factory Factory, model string, perMinute int) (*nested, error) {
+	tokens, err := factory.make(model, tokensOnly(perMinute))
+	if err != nil {
+		return nil, err
+	}
+	n := &nested{shared: shared, tokens: tokens}
+	n.named.Store(int64(perMinute))
+	return n, nil
+}
+
+// tokensOnly returns a limit of the given tokens per minute, and of as many requests as there can be.
+func tokensOnly(perMinute int) Limit {
+	return Limit{RequestsPerSecond: MaxRequests, TokensPerMinute: perMinute}
+}
+
+// name changes the limit of tokens.
+func (n *nested) name(perMinute int) {
+	if before := n.named.Swap(int64(perMinute)); before == int64(perMinute) {
+		return
+	}
+	if err := n.tokens.SetLimit(tokensOnly(perMinute)); err != nil {
+		n.named.Store(0) // the next reply says it again
+	}
+}
+
+// Acquire implements [Backend]. A call waits among those to all models first. If the model has no
+// room for it when its turn comes, it gives its turn back and waits for the model; then it has
+// the earliest place among all again.
+func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error) {
+	if call, err = call.WithDefaults(ctx); err != nil {
+		return nil, err
+	}
+	p := &nestedPermit{limiter: n}
+	defer p.wait()(&err)
+	if n.mayFit(call) {
+		if p.shared, err = n.shared.Acquire(ctx, call); err != nil {
+			return nil, err
+		}
+		now := call
+		now.MaxWait = NoWait
+		if p.tokens, err = n.tokens.Acquire(ctx, now); err == nil {
+			return p, nil
+		}
+		if call.MaxWait > 0 {
+			call.MaxWait = max(1, call.MaxWait-p.shared.Waited())
+		}
+		p.shared.Cancel()
+	}
+	if p.tokens, err = n.tokens.Acquire(ctx, call); err != nil {
+		return nil, err
+	}
+	call.MaxWait = 0
+	if p.shared, err = n.shared.Acquire(ctx, call); err != nil {
+		p.tokens.Cancel()
+		return nil, err
+	}
+	return p, nil
+}
+
+// mayFit reports whether the model's tokens suffice for the call, and within its MaxWait.
+func (n *nested) mayFit(call Call) bool {
+	if call.MaxWait != 0 {
+		return n.tokens.WaitTime(call.Tokens()) <= max(0, call.MaxWait)
+	}
+	return call.Tokens() <= n.tokens.Limit().TokenBurst
+}
+
+// WaitTime implements [Backend].
+func (n *nested) WaitTime(tokens int) time.Duration {
+	return max(n.shared.WaitTime(tokens), n.tokens.WaitTime(tokens))
+}
+
+// Pause implements [Backend].
+func (n *nested) Pause(until time.Time) { n.shared.Pause(until) }
+
+// Observe implements [Backend]. What the server says of tokens is about the model.
+func (n *nested) Observe(s ServerState) {
+	n.tokens.Observe(s)
+	s.LimitTokens, s.RemainingTokens = nil, nil
+	n.shared.Observe(s)
+}
+
+// Limit implements [Backend].
+func (n *nested) Limit() Limit {
+	limit, tokens := n.shared.Limit(), n.tokens.Limit()
+	limit.TokensPerMinute = min(limit.TokensPerMinute, tokens.TokensPerMinute)
+	limit.TokenBurst = min(limit.TokenBurst, tokens.TokenBurst)
+	return limit
+}
+
+// SetLimit implements [Backend].
+func (n *nested) SetLimit(limit Limit) error { return n.tokens.SetLimit(limit) }
+
+// Snapshot implements [Backend]. It is that of the model's own tokens; requests are those of the shared limiter.
+func (n *nested) Snapshot() Snapshot {
+	s, shared := n.tokens.Snapshot(), n.shared.Snapshot()
+	s.Limit, s.Configured = n.Limit(), shared.Configured
+	s.RequestsFrom = shared.RequestsFrom
+	if s.TokensFrom == FromConfiguration {
+		s.TokensFrom = FromHeaders
+	}
+	s.Waiting, s.Abandoned, s.TotalWait = int(n.waiting.Load()), n.abandoned.Load(), time.Duration(n.totalWait.Load())
+	s.AvailableRequests = shared.AvailableRequests
+	s.AvailableTokens = min(s.AvailableTokens, shared.AvailableTokens)
+	if shared.PausedUntil.After(s.PausedUntil) {
+		s.PausedUntil = shared.PausedUntil
+	}
+	return s
+}
+
+// A nestedPermit is a call that both limiters have admitted.
+type nestedPermit struct {
+	shared, tokens Admission
+	limiter        *nested
+	waited         atomic.Int64 // nanoseconds
+}
+
+// Tokens implements [Admission].
+func (p *nestedPermit) Tokens() int { return p.tokens.Tokens() }
+
+// wait counts the call as one that waits, until the function that it returns is called.
+func (p *nestedPermit) wait() (end func(*error)) {
+	began := time.Now()
+	p.limiter.waiting.Add(1)
+	return func(err *error) {
+		p.limiter.waiting.Add(-1)
+		if *err != nil {
+			p.limiter.abandoned.Add(1)
+			return
+		}
+		waited := int64(time.Since(began))
+		p.waited.Add(waited)
+		p.limiter.totalWait.Add(waited)
+	}
+}
+
+// Waited implements [Admission].
+func (p *nestedPermit) Waited() time.Duration { return time.Duration(p.waited.Load()) }
+
+// Sent implements [Admission].
+func (p *nestedPermit) Sent() {
+	p.shared.Sent()
+	p.tokens.Sent()
+}
+
+// Unsent implements [Admission].
+func (p *nestedPermit) Unsent() {
+	p.shared.Unsent()
+	p.tokens.Unsent()
+}
+
+// Refused implements [Admission]. A refusal for want of the model's tokens pauses that model alone.
+func (p *nestedPermit) Refused(r Refusal) time.Duration {
+	if r.Tokens || !r.Requests && p.limiter.isUsedUp() {
+		return p.tokens.Refused(r)
+	}
+	return p.shared.Refused(r)
+}
+
+// isUsedUp reports whether so much of the model's tokens is used that a refusal that names no limit
+// is taken to be for want of them.
+func (n *nested) isUsedUp() bool {
+	s := n.tokens.Snapshot()
+	return s.AvailableTokens <= (1-fullShare)*float64(s.Limit.TokensPerMinute)
+}
+
+// Retry implements [Admission].
+func (p *nestedPermit) Retry(ctx context.Context) (err error) {
+	defer p.wait()(&err)
+	if err := p.tokens.Retry(ctx); err != nil {
+		return err
+	}
+	if err = p.shared.Retry(ctx); err != nil {
+		p.tokens.Unsent()
+	}
+	return err
+}
+
+// Settle implements [Admission].
+func (p *nestedPermit) Settle(actual int) {
+	p.shared.Settle(actual)
+	p.tokens.Settle(actual)
+}
+
+// Cancel implements [Admission].
+func (p *nestedPermit) Cancel() {
+	p.shared.Cancel()
+	p.tokens.Cancel()
+}
