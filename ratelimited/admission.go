@@ -21,7 +21,8 @@ func (f *flight) prepare() {
 	}
 	f.limiter = f.client.limits.For(f.model)
 	if f.op.prompt != nil {
-		f.guess = f.estimateCall(history, own, f.limiter.Limit().TokenBurst)
+		f.know(history, own)
+		f.estimate()
 	}
 	f.place = limiter.PlaceOf(f.ctx)
 	host := f.client.host
@@ -58,8 +59,11 @@ func (f *flight) admit() error {
 			f.giveBack()
 		}
 		err := f.gate.Wait(f.ctx)
-		if held && f.watched() {
-			f.tell(Held{Waited: time.Since(began)})
+		if held {
+			f.estimate() // what was learned before the outage began counts
+			if f.watched() {
+				f.tell(Held{Waited: time.Since(began)})
+			}
 		}
 		if err != nil {
 			return f.outageError(err, time.Since(began))
@@ -95,6 +99,9 @@ func (f *flight) acquire() error {
 		return f.failedToWait(f.permit.Retry(f.ctx))
 	}
 	call := limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place, MaxWait: f.maxWait()}
+	if f.op.prompt != nil && !f.guess.given {
+		call.Estimate = f.estimateAgain
+	}
 	if f.learned != nil {
 		call.Duration, call.MinDuration = f.learned.Duration()
 	}
