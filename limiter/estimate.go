@@ -14,52 +14,64 @@ const freshness = time.Second
 // that waited panics, or exits.
 var errEstimate = errors.New("limiter: Estimate did not return")
 
-func newWaiter(now time.Time, p *Permit, c cost, call Call, due *deadline) *waiter {
-	w := &waiter{permit: p, cost: c, since: now, call: call, estimated: now, due: due, ready: make(chan struct{})}
-	if call.Estimate != nil {
-		w.asks = make(chan struct{}, 1)
+// An estimate is what the limiter knows of the estimate of a waiter. The limiter's mutex guards it,
+// but for asks. A nil estimate never changes.
+type estimate struct {
+	call  Call          // as it was estimated last
+	at    time.Time     // when that was
+	stale bool          // the call must be estimated again before it is admitted
+	asks  chan struct{} // has a value once stale is set; the goroutine of the waiter receives it
+}
+
+// newEstimate returns nil if the call keeps the estimate that it came with.
+func newEstimate(now time.Time, c Call) *estimate {
+	if c.Estimate == nil {
+		return nil
 	}
-	return w
+	return &estimate{call: c, at: now, asks: make(chan struct{}, 1)}
 }
 
 // isStale reports whether the call must be estimated again before it is admitted, and asks for
-// that. It requires that the limiter's mutex is held.
-func (w *waiter) isStale(now time.Time) bool {
-	return w.stale || now.Sub(w.estimated) >= freshness && w.ask()
+// that.
+func (e *estimate) isStale(now time.Time) bool {
+	return e != nil && (e.stale || now.Sub(e.at) >= freshness && e.ask())
 }
 
-// ask has the goroutine of w estimate its call again. It reports whether the call can be. It
-// requires that the limiter's mutex is held.
-func (w *waiter) ask() bool {
-	if w.asks == nil {
+// ask has the goroutine of the waiter estimate the call again. It reports whether that is possible.
+func (e *estimate) ask() bool {
+	if e == nil {
 		return false
 	}
-	if !w.stale {
-		w.stale = true
-		w.asks <- struct{}{} // has room: the goroutine receives before it resets stale
+	if !e.stale {
+		e.stale = true
+		e.asks <- struct{}{} // has room: what was asked before was received before stale was reset
 	}
 	return true
 }
 
 // await reports true when the wait of w is over, or false when ctx is done. Meanwhile it estimates
-// the call again, as often as it is asked.
+// the call again, as often as it is asked to.
 func (l *Limiter) await(ctx context.Context, w *waiter) bool {
+	var asks chan struct{}
+	if w.estimate != nil {
+		asks = w.estimate.asks
+	}
 	for {
 		select {
 		case <-w.ready:
 			return true
-		case <-w.asks:
-			l.estimate(ctx, w)
+		case <-asks:
+			l.estimateAgain(ctx, w)
 		case <-ctx.Done():
 			return false
 		}
 	}
 }
 
-// estimate replaces the estimate of w. It is called without l.mu, so that Estimate may use the
+// estimateAgain replaces the estimate of w. It is called without l.mu, so that Estimate may use the
 // limiter, and by the goroutine of w, so that a panic is its caller's.
-func (l *Limiter) estimate(ctx context.Context, w *waiter) {
-	call, err := w.call, errEstimate
+func (l *Limiter) estimateAgain(ctx context.Context, w *waiter) {
+	call, err := w.estimate.call, errEstimate // only this goroutine changes it
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -81,7 +93,7 @@ func (l *Limiter) revise(w *waiter, call Call, err error) {
 	if err != nil {
 		l.refuse(w, err)
 	} else {
-		w.call, w.estimated, w.stale = call, now, false
+		w.estimate.call, w.estimate.at, w.estimate.stale = call, now, false
 		w.cost = l.budget.cost(call)
 		w.permit.cost = w.cost
 	}

@@ -186,7 +186,7 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error
 		return nil
 	}
 
-	w := newWaiter(now, p, c, call, due)
+	w := &waiter{permit: p, cost: c, since: now, estimate: newEstimate(now, call), due: due, ready: make(chan struct{})}
 	p.waiter = w
 	l.queue.push(w)
 	l.pump(now) // it may be the new head, or pass the one there is
@@ -235,7 +235,7 @@ func (l *Limiter) paused(now time.Time) time.Duration {
 func (l *Limiter) pump(now time.Time) {
 	for l.queue.head != nil {
 		w := l.queue.head
-		if w.isStale(now) {
+		if w.estimate.isStale(now) {
 			l.arm(now, Never) // its goroutine goes on
 			return
 		}

@@ -13,11 +13,7 @@ type waiter struct {
 	// that is known.
 	promised time.Time
 
-	call      Call          // as it was estimated last
-	estimated time.Time     // when that was
-	stale     bool          // it is to be estimated again before it is admitted
-	asks      chan struct{} // receives when stale is set; nil if it is never estimated again
-
+	estimate *estimate // nil: the call keeps the estimate that it came with
 	due      *deadline // nil: the call never gives way
 	promoted bool      // it was made the head although others have an earlier place
 
