@@ -40,6 +40,9 @@ func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 		if w.cost.tokens <= spare {
 			d := l.budget.wait(now, w.cost)
 			if d == 0 && wait >= g.requests.span {
+				if w.estimate.isStale(now) {
+					return nil, Never // its goroutine goes on
+				}
 				return w, 0
 			}
 			if d < wait-g.requests.span {

@@ -15,6 +15,16 @@ type Call struct {
 	// limiter tells them apart if the server charges prompts on arrival.
 	Prompt, Reply int
 
+	// Estimate returns Prompt and Reply anew, by what has been learned since the call was made; nil
+	// if the call keeps its estimate. The limiter asks if the latest estimate is a second old: when
+	// the call comes to the head of the queue, when it could be admitted, and when calls end while it
+	// is the head. The limiter also asks if the limit is lowered below the latest estimate. Estimate
+	// runs in the goroutine that waits, without a lock of the limiter: it may take a Snapshot,
+	// for example. It must return at once and not acquire, because until it returns the
+	// limiter admits no call that comes later. A new estimate that can never fit ends the wait with
+	// a [*TooLargeError].
+	Estimate func() (prompt, reply int)
+
 	// Place is the call's position in line. The zero Place stands for [PlaceOf] the
 	// context.
 	Place Place

@@ -186,7 +186,7 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error
 		return nil
 	}
 
-	w := &waiter{permit: p, cost: c, since: now, due: due, ready: make(chan struct{})}
+	w := &waiter{permit: p, cost: c, since: now, estimate: newEstimate(now, call), due: due, ready: make(chan struct{})}
 	p.waiter = w
 	l.queue.push(w)
 	l.pump(now) // it may be the new head, or pass the one there is
@@ -198,12 +198,9 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error
 	}
 	l.mu.Unlock()
 
-	select {
-	case <-w.ready:
+	if l.await(ctx, w) {
 		return w.err
-	case <-ctx.Done():
 	}
-
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if w.over {
@@ -238,6 +235,10 @@ func (l *Limiter) paused(now time.Time) time.Duration {
 func (l *Limiter) pump(now time.Time) {
 	for l.queue.head != nil {
 		w := l.queue.head
+		if w.estimate.isStale(now) {
+			l.arm(now, Never) // its goroutine goes on
+			return
+		}
 		d := l.wait(now, w.cost)
 		if l.giveWay(now, w, d) {
 			continue

@@ -57,6 +57,9 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 		if p.shared, err = n.shared.Acquire(ctx, call); err != nil {
 			return nil, err
 		}
+		if call.Estimate != nil {
+			call.Prompt, call.Reply = call.Estimate()
+		}
 		now := call
 		now.MaxWait = NoWait
 		if p.tokens, err = n.tokens.Acquire(ctx, now); err == nil {

@@ -13,6 +13,7 @@ type waiter struct {
 	// that is known.
 	promised time.Time
 
+	estimate *estimate // nil: the call keeps the estimate that it came with
 	due      *deadline // nil: the call never gives way
 	promoted bool      // it was made the head although others have an earlier place
 

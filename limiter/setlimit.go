@@ -38,7 +38,7 @@ func (l *Limiter) SetLimit(limit Limit) error {
 	}
 	for w := l.queue.head; w != nil; {
 		next := w.next
-		if w.cost.tokens > l.limit.TokenBurst {
+		if w.cost.tokens > l.limit.TokenBurst && !w.estimate.ask() {
 			l.refuse(w, &TooLargeError{Tokens: w.cost.tokens, Capacity: l.limit.TokenBurst})
 		}
 		w = next

@@ -37,7 +37,8 @@ func (f *flight) aim() (changed bool) {
 		if !f.client.config.FixedEstimates {
 			f.learned = f.client.memory.model(f.model)
 		}
-		f.guess = f.estimateCall(history, own, l.Limit().TokenBurst)
+		f.know(history, own)
+		f.estimate()
 	}
 	return true
 }
@@ -72,8 +73,11 @@ func (f *flight) admit() error {
 			f.giveBack()
 		}
 		err := f.gate.Wait(f.ctx)
-		if held && f.watched() {
-			f.tell(Held{Waited: time.Since(began)})
+		if held {
+			f.estimate() // what was learned before the outage began counts
+			if f.watched() {
+				f.tell(Held{Waited: time.Since(began)})
+			}
 		}
 		if err != nil {
 			return f.outageError(err, time.Since(began))
@@ -113,6 +117,9 @@ func (f *flight) acquire() error {
 	f.aim()
 	for {
 		call := limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place, MaxWait: f.maxWait()}
+		if f.op.prompt != nil && !f.guess.given {
+			call.Estimate = f.estimateAgain
+		}
 		if f.learned != nil {
 			call.Duration, call.MinDuration = f.learned.Duration()
 		}

@@ -77,26 +77,32 @@ func (f *flight) countPrompt() error {
 	return nil
 }
 
-// estimateCall estimates the prompt, which was counted, and the reply. An estimate of the reply that does
-// not fit the bucket beside the prompt is cut, and so is what was learned of the prompt: only
-// a prompt whose counted tokens do not fit is for the limiter to refuse.
-func (f *flight) estimateCall(history conversation, own agent, capacity int) guess {
-	p := f.op.prompt
+// know notes what is known of the prompt beside what was counted of the call itself.
+func (f *flight) know(history conversation, own agent) {
+	f.guess = f.ownPrompt
+	g := &f.guess
 	if n := f.options.tokenEstimate; n >= 0 {
-		return guess{total: n, given: true}
+		g.total, g.given = n, true
+		return
 	}
-	g := guess{
-		counted: f.ownPrompt.counted,
-		parts:   f.ownPrompt.parts,
-		known:   history.tokens,
-		teaches: p.conversationID == "" || history.known,
-	}
-	if f.agentID != "" && p.conversationID == "" { // afterwards the history has them
+	startsConversation := f.op.prompt.conversationID == ""
+	g.known, g.teaches = history.tokens, startsConversation || history.known
+	if f.agentID != "" && startsConversation { // afterwards the history has them
 		g.counted += own.tokens
 		g.teaches = own.known
 	}
-	reply := fixedReply
 	g.certain = g.known + g.counted
+}
+
+// estimate estimates the prompt and the reply by what has been learned so far. An estimate of the
+// reply that does not fit the bucket beside the prompt is cut, and so is what was learned of the
+// prompt: only a prompt whose counted tokens do not fit is for the limiter to refuse.
+func (f *flight) estimate() {
+	g := &f.guess
+	if f.op.prompt == nil || g.given {
+		return
+	}
+	capacity, reply := f.limiter.Limit().TokenBurst, fixedReply
 	model := new(estimate.Model)
 	if f.learned != nil {
 		model, reply = f.learned, f.learned.Reply()
@@ -104,11 +110,16 @@ func (f *flight) estimateCall(history conversation, own agent, capacity int) gue
 	if g.prompt = g.known + model.Prompt(g.counted, g.parts); g.prompt > capacity {
 		g.prompt = max(capacity, min(g.prompt, g.certain))
 	}
-	if p.maxTokens != nil {
-		reply = min(reply, max(0, *p.maxTokens))
+	if most := f.op.prompt.maxTokens; most != nil {
+		reply = min(reply, max(0, *most))
 	}
 	g.total = max(g.prompt, min(g.prompt+reply, capacity))
-	return g
+}
+
+// estimateAgain is the [limiter.Call.Estimate] of the call.
+func (f *flight) estimateAgain() (prompt, reply int) {
+	f.estimate()
+	return f.guess.prompt, f.guess.total - f.guess.prompt
 }
 
 // incredible is how many times the capacity of the token bucket a reply may say

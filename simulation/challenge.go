@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -91,13 +92,16 @@ func anyLong(r *rand.Rand, _ limits, _ uint64, _ int) call {
 func reportChallenges(t *testing.T, o options, t2 *table) {
 	t.Helper()
 	t2.printf("\n%-24s %s\n", "", "goodput, % (429s at most, calls lost at most, largest quarter / smallest) by server")
-	for _, c := range challenges {
+	for _, c := range o.challenges {
 		c.length = o.length
 		if c.newStrategy == nil {
 			c.newStrategy = newDefault
 		}
 		t2.printf("%-24s", c.name)
 		for _, server := range c.servers {
+			if !slices.Contains(o.servers, server) {
+				continue
+			}
 			c.server = server
 			cell := newCell(t, o.seeds, c.scenario)
 			all := totalOf(cell)

@@ -19,7 +19,7 @@ type options struct {
 	length    time.Duration
 	chart     string // path; "" for none
 
-	challenges bool // instead of all else
+	challenges []challenge // instead of all else, if there are any
 }
 
 // parse reads the flags. What is wrong with them it has told w as well.
@@ -29,8 +29,8 @@ func parse(args []string, w io.Writer) (options, error) {
 	flags.SetOutput(w)
 	flags.Uint64Var(&o.seeds, "seeds", 5, "runs of each scenario, at least 1")
 	flags.StringVar(&o.chart, "o", "", "where to write the chart, .svg or .png (default chart.svg, or none if something is left out)")
-	flags.BoolVar(&o.challenges, "challenges", false, "run the default configuration in scenarios that it was not tuned for, and nothing else")
-	only := flags.String("only", "", "workloads to run, a regular `expression`")
+	untuned := flags.Bool("challenges", false, "run the default configuration in scenarios that it was not tuned for, and nothing else")
+	only := flags.String("only", "", "workloads, or challenges, to run, a regular `expression`")
 	limit := flags.String("limits", "", "limits to run (tpm, rps, slow), a regular `expression`")
 	server := flags.String("servers", "", "servers to run, a regular `expression`")
 	if err := flags.Parse(args); err != nil {
@@ -44,7 +44,11 @@ func parse(args []string, w io.Writer) (options, error) {
 	if o.seeds < 1 {
 		errs[0] = errors.New("-seeds must be at least 1")
 	}
-	o.workloads, errs[1] = choose("only", *only, workloads, func(w workload) string { return w.name })
+	if *untuned {
+		o.challenges, errs[1] = choose("only", *only, challenges, func(c challenge) string { return c.name })
+	} else {
+		o.workloads, errs[1] = choose("only", *only, workloads, func(w workload) string { return w.name })
+	}
 	o.limits, errs[2] = choose("limits", *limit, allLimits, func(l limits) string { return l.name })
 	o.servers, errs[3] = choose("servers", *server, serverKinds, func(s string) string { return s })
 	if flags.NArg() > 0 {

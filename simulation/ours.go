@@ -39,15 +39,10 @@ func newClient(l limits, retries int, options ...limiter.Option) strategy {
 const maxOutage = 5 * time.Minute
 
 func (o *ours) do(ctx context.Context, e *errand) reply {
-	prompt := e.history + o.model.Prompt(e.counted, estimate.Parts{})
-	expected := o.model.Reply()
-	if e.maxTokens > 0 {
-		expected = min(expected, e.maxTokens)
-	}
-	tokens := min(prompt+expected, o.limiter.Limit().TokenBurst)
-	prompt = min(prompt, tokens)
-	duration, least := o.model.Duration()
-	permit, err := o.limiter.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt, Duration: duration, MinDuration: least})
+	call := limiter.Call{Estimate: func() (prompt, reply int) { return o.estimate(e) }}
+	call.Prompt, call.Reply = call.Estimate()
+	call.Duration, call.MinDuration = o.model.Duration()
+	permit, err := o.limiter.AcquireCall(ctx, call)
 	if err != nil {
 		return reply{}
 	}
@@ -59,6 +54,7 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 		case r.ok:
 			took := time.Since(sent)
 			o.model.LearnDuration(took, took)
+			o.model.Learn(e.counted, estimate.Parts{}, r.prompt-e.history, r.completion)
 			permit.Settle(r.prompt + r.completion)
 			if r.remaining >= 0 {
 				state := limiter.ServerState{RemainingTokens: &r.remaining, LimitTokens: &e.world.limit}
@@ -67,13 +63,12 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 				}
 				o.limiter.Observe(state)
 			}
-			o.model.Learn(e.counted, estimate.Parts{}, r.prompt-e.history, r.completion)
 			return r
 		case r.late:
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				o.model.LearnDuration(time.Since(sent), estimate.Unknown)
 			}
-			permit.Settle(tokens)
+			permit.Settle(permit.Tokens())
 			return r
 		}
 		wait := permit.Refused(limiter.Refusal{RetryAfter: r.retryAfter, Tokens: r.noTokens, Requests: !r.noTokens && !e.world.mute})
@@ -91,4 +86,15 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 			return r
 		}
 	}
+}
+
+// estimate returns how many tokens a call is expected to use, as by now.
+func (o *ours) estimate(e *errand) (prompt, reply int) {
+	limit := o.limiter.Limit().TokenBurst
+	prompt = min(limit, e.history+o.model.Prompt(e.counted, estimate.Parts{}))
+	reply = o.model.Reply()
+	if e.maxTokens > 0 {
+		reply = min(reply, e.maxTokens)
+	}
+	return prompt, min(reply, limit-prompt)
 }

@@ -10,7 +10,7 @@ import (
 func report(t *testing.T, o options, out io.Writer) error {
 	t.Helper()
 	table := newTable(out, o.servers)
-	if o.challenges {
+	if o.challenges != nil {
 		reportChallenges(t, o, table)
 		return table.err
 	}

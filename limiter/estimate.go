@@ -1,0 +1,101 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// freshness is how old the estimate of a call may be when the call is admitted. A call that starts
+// at once, or soon, keeps the estimate that it came with.
+const freshness = time.Second
+
+// errEstimate ends a wait whose Estimate did not return. Only other goroutines can see it: the one
+// that waited panics, or exits.
+var errEstimate = errors.New("limiter: Estimate did not return")
+
+// An estimate is what the limiter knows of the estimate of a waiter. The limiter's mutex guards it,
+// but for asks. A nil estimate never changes.
+type estimate struct {
+	call  Call          // as it was estimated last
+	at    time.Time     // when that was
+	stale bool          // the call must be estimated again before it is admitted
+	asks  chan struct{} // has a value once stale is set; the goroutine of the waiter receives it
+}
+
+// newEstimate returns nil if the call keeps the estimate that it came with.
+func newEstimate(now time.Time, c Call) *estimate {
+	if c.Estimate == nil {
+		return nil
+	}
+	return &estimate{call: c, at: now, asks: make(chan struct{}, 1)}
+}
+
+// isStale reports whether the call must be estimated again before it is admitted, and asks for
+// that.
+func (e *estimate) isStale(now time.Time) bool {
+	return e != nil && (e.stale || now.Sub(e.at) >= freshness && e.ask())
+}
+
+// ask has the goroutine of the waiter estimate the call again. It reports whether that is possible.
+func (e *estimate) ask() bool {
+	if e == nil {
+		return false
+	}
+	if !e.stale {
+		e.stale = true
+		e.asks <- struct{}{} // has room: what was asked before was received before stale was reset
+	}
+	return true
+}
+
+// await reports true when the wait of w is over, or false when ctx is done. Meanwhile it estimates
+// the call again, as often as it is asked to.
+func (l *Limiter) await(ctx context.Context, w *waiter) bool {
+	var asks chan struct{}
+	if w.estimate != nil {
+		asks = w.estimate.asks
+	}
+	for {
+		select {
+		case <-w.ready:
+			return true
+		case <-asks:
+			l.estimateAgain(ctx, w)
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// estimateAgain replaces the estimate of w. It is called without l.mu, so that Estimate may use the
+// limiter, and by the goroutine of w, so that a panic is its caller's.
+func (l *Limiter) estimateAgain(ctx context.Context, w *waiter) {
+	call, err := w.estimate.call, errEstimate // only this goroutine changes it
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !w.over {
+			l.revise(w, call, err)
+		}
+	}()
+	call.Prompt, call.Reply = call.Estimate()
+	_, err = call.WithDefaults(ctx)
+}
+
+// revise has w wait for what its call is estimated at now, or ends its wait if that is an error or
+// can never fit. It requires that l.mu is held.
+func (l *Limiter) revise(w *waiter, call Call, err error) {
+	now := time.Now()
+	if tokens := call.Tokens(); err == nil && tokens > l.limit.TokenBurst {
+		err = &TooLargeError{Tokens: tokens, Capacity: l.limit.TokenBurst}
+	}
+	if err != nil {
+		l.refuse(w, err)
+	} else {
+		w.estimate.call, w.estimate.at, w.estimate.stale = call, now, false
+		w.cost = l.budget.cost(call)
+		w.permit.cost = w.cost
+	}
+	l.pump(now)
+}
