@@ -22,7 +22,7 @@ const backfillDepth = 32
 // It requires that l.mu is held, and that the head cannot start now.
 func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 	g := l.budget.guard
-	head := l.queue.head
+	head := l.queue.head()
 	if g == nil || head.cost.tokens == 0 || head.due.isPressing(now) {
 		return nil, Never
 	}
@@ -35,8 +35,14 @@ func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 	}
 	spare = min(spare, int(l.budget.tokens.level(now).after(wait).balance)-head.cost.tokens)
 	next := Never
-	w := head.next
-	for i := 0; i < backfillDepth && w != nil && spare > 0; i++ {
+	if spare <= 0 {
+		return nil, next
+	}
+	looked := 0
+	for w := range l.queue.behind(head) {
+		if looked++; looked > backfillDepth {
+			break
+		}
 		if w.cost.tokens <= spare {
 			d := l.budget.wait(now, w.cost)
 			if d == 0 && wait >= g.requests.span {
@@ -49,7 +55,6 @@ func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 				next = min(next, d)
 			}
 		}
-		w = w.next
 	}
 	return nil, next
 }

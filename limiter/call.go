@@ -29,10 +29,23 @@ type Call struct {
 	// context.
 	Place Place
 
+	// Class is whose turn the call takes: [Interactive], which "" stands for, [Batch], or one of
+	// [Classes].
+	Class string
+
 	// MaxWait refuses the call at once, with [ErrWouldWait], if it is expected to wait for
 	// longer. 0 means that it may wait for as long as its context lasts; [NoWait], or any
 	// negative value, that it has to start now.
 	MaxWait time.Duration
+
+	// MaxQueue refuses the call at once, with [ErrQueueFull], if it would have to wait and that many
+	// calls of its class wait already. 0 or less: any number.
+	MaxQueue int
+
+	// OnQueue is told where the call waits: when it begins to wait, and when that has changed, at most once
+	// a second. It is called in the goroutine that waits, without locks, and should return soon: the
+	// call does not start before that. If nil, nobody is told.
+	OnQueue func(QueueStatus)
 
 	// Duration is the time that the call is expected to need once its request is sent; 0 or less
 	// if it is unknown. It matters if the context has a deadline. When the call's turn comes, or

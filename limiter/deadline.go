@@ -69,17 +69,17 @@ func (l *Limiter) join(ctx context.Context, now time.Time, p *Permit, c cost, ca
 		return nil, nil
 	}
 	ahead := 0 // of a call that came back to its place the position is not known at once
-	if last := l.queue.tail; last != nil && !p.place.Before(last.permit.place) {
-		ahead = l.queue.len
+	if last := p.class.tail; last != nil && !p.place.Before(last.permit.place) {
+		ahead = p.class.len
 	}
 	start := max(0, l.paused(now), l.budget.requestWait(now, ahead+1))
 	left := due.left(now)
-	if start < left && due.least <= left-start || l.queue.head == nil && l.wait(now, c) == 0 && l.takeTrial(now) {
+	if start < left && due.least <= left-start || l.queue.len == 0 && l.wait(now, c) == 0 && l.takeTrial(now) {
 		return due, nil
 	}
 	l.counters.Abandoned++
 	return nil, &WaitError{
-		Tokens: c.tokens, Expected: start, Position: l.queue.position(p.place), Left: left, Duration: due.least,
+		Tokens: c.tokens, Expected: start, Position: p.class.position(p.place), Left: left, Duration: due.least,
 		Err: ErrWouldWait, Cause: context.DeadlineExceeded,
 	}
 }
@@ -102,7 +102,7 @@ func (l *Limiter) giveWay(now time.Time, w *waiter, d time.Duration) bool {
 	if due == nil {
 		return false
 	}
-	isHead, isAlone, isEnough := w == l.queue.head, l.queue.len == 1, due.isEnough(now)
+	isHead, isAlone, isEnough := w == l.queue.head(), l.queue.len == 1, due.isEnough(now)
 	if isHead && isEnough && due.giveUp.IsZero() {
 		due.reach(now)
 	}
@@ -117,19 +117,19 @@ func (l *Limiter) giveWay(now time.Time, w *waiter, d time.Duration) bool {
 		Err: ErrWouldWait, Cause: context.DeadlineExceeded,
 	})
 	if isHead && d > l.wait(now, cost{requests: 1}) { // it waits for tokens
-		l.handOver(now, w.cost.tokens)
+		l.handOver(now, w.permit.class, w.cost.tokens)
 	}
 	return true
 }
 
-// handOver makes the next waiter that needs about as many tokens the head of the queue, after a
+// handOver makes the next waiter of a class that needs about as many tokens the first of the class, after a
 // call gave way that waited for that many. Otherwise smaller calls would take what has become
 // free for it, and large calls would never start. It requires that l.mu is held.
-func (l *Limiter) handOver(now time.Time, tokens int) {
-	w := l.queue.head
+func (l *Limiter) handOver(now time.Time, c *class, tokens int) {
+	w := c.head
 	for i := 0; i < backfillDepth && w != nil && !w.permit.admitted; i++ {
 		if float64(w.cost.tokens) >= heirShare*float64(tokens) && w.due.isEnough(now) {
-			l.queue.promote(w)
+			c.promote(w)
 			return
 		}
 		w = w.next
@@ -139,7 +139,7 @@ func (l *Limiter) handOver(now time.Time, tokens int) {
 // patience returns how long it is until the head of the queue gives way, Never if it does not. It
 // requires that l.mu is held.
 func (l *Limiter) patience(now time.Time) time.Duration {
-	due := l.queue.head.due
+	due := l.queue.head().due
 	switch {
 	case due == nil:
 		return Never

@@ -21,6 +21,10 @@ var (
 	// than its [Call.MaxWait] or its context's deadline allows.
 	ErrWouldWait = errors.New("limiter: the call would have to wait")
 
+	// ErrQueueFull is wrapped by the [*WaitError] of a call that finds [Call.MaxQueue] calls of its
+	// class waiting.
+	ErrQueueFull = errors.New("limiter: the queue is full")
+
 	// ErrFinished is returned by Retry on a permit that is settled or cancelled,
 	// also if that happens while Retry waits.
 	ErrFinished = errors.New("limiter: permit is already settled or cancelled")
@@ -66,7 +70,7 @@ type WaitError struct {
 
 	// Expected is how long the call would have waited, at least if a deadline is the reason,
 	// and Position its position in the queue, from 1. Both are set with ErrWouldWait if the call
-	// was refused when it arrived; otherwise they are 0.
+	// was refused when it arrived, and Position with ErrQueueFull; otherwise they are 0.
 	Expected time.Duration
 	Position int
 
@@ -80,6 +84,8 @@ type WaitError struct {
 func (e *WaitError) Error() string {
 	cause := e.Cause.Error()
 	switch {
+	case errors.Is(e.Err, ErrQueueFull):
+		return fmt.Sprintf("limiter: %d calls of the class wait already for requests and tokens: %s", e.Position-1, cause)
 	case e.Duration > 0 && e.Position > 0:
 		cause = fmt.Sprintf("the deadline is in %v, and such calls take at least %v", e.Left, e.Duration)
 	case e.Duration > 0:
@@ -99,6 +105,11 @@ func (e *WaitError) Unwrap() []error { return []error{e.Err, e.Cause} }
 // newWouldWait returns the error of a call that may not wait for as long as expected.
 func newWouldWait(tokens int, expected time.Duration, position int) *WaitError {
 	return &WaitError{Tokens: tokens, Err: ErrWouldWait, Cause: ErrWouldWait, Expected: expected, Position: position}
+}
+
+// newQueueFull returns the error of a call that finds too many calls waiting.
+func newQueueFull(tokens, waiting int) *WaitError {
+	return &WaitError{Tokens: tokens, Err: ErrQueueFull, Cause: ErrQueueFull, Position: waiting + 1}
 }
 
 func newWaitError(ctx context.Context, tokens int, waited time.Duration) *WaitError {

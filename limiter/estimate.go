@@ -49,25 +49,6 @@ func (e *estimate) ask() bool {
 	return true
 }
 
-// await reports true when the wait of w is over, or false when ctx is done. Meanwhile it estimates
-// the call again, as often as it is asked to.
-func (l *Limiter) await(ctx context.Context, w *waiter) bool {
-	var asks chan struct{}
-	if w.estimate != nil {
-		asks = w.estimate.asks
-	}
-	for {
-		select {
-		case <-w.ready:
-			return true
-		case <-asks:
-			l.estimateAgain(ctx, w)
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
 // estimateAgain replaces the estimate of w. It is called without l.mu, so that Estimate may use the
 // limiter, and by the goroutine of w, so that a panic is its caller's.
 func (l *Limiter) estimateAgain(ctx context.Context, w *waiter) {

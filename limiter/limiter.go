@@ -39,6 +39,10 @@ type Limiter struct {
 	armed  bool
 	wakeAt time.Time
 
+	watching int         // waiters that want to know where they wait
+	status   *time.Timer // tells them; nil if there are none
+
+	flights    flights
 	inFlight   int   // permits neither settled nor cancelled
 	heldTokens int   // their tokens
 	unsent     int64 // requests that were given back
@@ -109,12 +113,15 @@ func New(limit Limit, options ...Option) (*Limiter, error) {
 		return nil, err
 	}
 	limit = limit.WithDefaults()
-	l := &Limiter{limit: limit, budget: newBudget(limit), backoff: ExponentialBackoff(defaultBaseDelay, defaultMaxDelay)}
+	l := &Limiter{limit: limit, budget: newBudget(limit), queue: newQueue(), backoff: ExponentialBackoff(defaultBaseDelay, defaultMaxDelay)}
 	for i, option := range options {
 		if option == nil {
 			return nil, fmt.Errorf("limiter: options[%d] is nil: must be an Option", i)
 		}
 		option(l)
+	}
+	if err := l.queue.validate(); err != nil {
+		return nil, err
 	}
 	if l.budget.guard != nil {
 		l.learner = newLearner(l.budget.guard, limit, l.climbs)
@@ -158,6 +165,10 @@ func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
 	p := &Permit{limiter: l, place: call.Place}
 
 	l.mu.Lock()
+	if p.class = l.queue.class(call.Class); p.class == nil {
+		defer l.mu.Unlock()
+		return nil, l.queue.unknown(call.Class)
+	}
 	if tokens > l.limit.TokenBurst {
 		capacity := l.limit.TokenBurst
 		l.mu.Unlock()
@@ -179,19 +190,29 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error
 		l.mu.Unlock()
 		return err
 	}
-	first := l.queue.head == nil || due == nil && p.place.Before(l.queue.head.permit.place)
-	if first && l.wait(now, c) == 0 {
+	if l.queue.len == 0 && l.wait(now, c) == 0 {
 		l.grant(now, p, c)
 		l.mu.Unlock()
 		return nil
 	}
 
-	w := &waiter{permit: p, cost: c, since: now, estimate: newEstimate(now, call), due: due, ready: make(chan struct{})}
+	waiting := p.class.len
+	w := &waiter{
+		permit: p, cost: c, since: now, estimate: newEstimate(now, call), due: due, watch: newWatch(call), ready: make(chan struct{}),
+	}
 	p.waiter = w
 	l.queue.push(w)
+	l.watch(w, 1)
 	l.pump(now) // it may be the new head, or pass the one there is
-	if call.MaxWait != 0 && !w.over {
-		if f, position := l.forecast(now, w); f.passed > call.MaxWait {
+	switch {
+	case w.over:
+	case call.MaxQueue > 0 && waiting >= call.MaxQueue:
+		l.refuse(w, newQueueFull(c.tokens, waiting))
+		l.pump(now)
+	case call.MaxWait != 0 || w.watch != nil:
+		f, position := l.forecast(now, w)
+		w.watch.set(QueueStatus{position, f.passed})
+		if call.MaxWait != 0 && f.passed > call.MaxWait {
 			l.refuse(w, newWouldWait(c.tokens, f.passed, position))
 			l.pump(now)
 		}
@@ -217,6 +238,9 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error
 // wait returns how long a call at the head of the queue has to wait.
 // It requires that l.mu is held.
 func (l *Limiter) wait(now time.Time, c cost) time.Duration {
+	if l.isFull() {
+		return Never
+	}
 	return max(l.paused(now), l.budget.wait(now, c))
 }
 
@@ -233,8 +257,8 @@ func (l *Limiter) paused(now time.Time) time.Duration {
 // Everything that may let one start sooner or later calls it. It requires that
 // l.mu is held.
 func (l *Limiter) pump(now time.Time) {
-	for l.queue.head != nil {
-		w := l.queue.head
+	for l.queue.len > 0 {
+		w := l.queue.head()
 		if w.estimate.isStale(now) {
 			l.arm(now, Never) // its goroutine goes on
 			return
@@ -304,6 +328,7 @@ func (l *Limiter) grant(now time.Time, p *Permit, c cost) {
 	}
 	l.budget.take(now, c)
 	p.sent, p.unsent = now, false
+	l.queue.serve(p.class, l.limit.seconds(c))
 	alone, changed := l.learner.sent(now)
 	l.pause(now, now.Add(alone))
 	if changed {
@@ -329,47 +354,10 @@ func (l *Limiter) refuse(w *waiter, err error) {
 // It requires that l.mu is held.
 func (l *Limiter) leave(w *waiter, err error) {
 	l.queue.remove(w)
+	l.watch(w, -1)
 	w.permit.waiter = nil
 	w.over, w.err = true, err
 	close(w.ready)
-}
-
-// WaitTime returns how long a call of the given number of tokens would wait if
-// it was acquired now, behind those who wait already, provided that nothing
-// else happens meanwhile. If the call must wait for calls in flight to end, WaitTime
-// assumes that they take as long as recent calls did on average, or a minute if none has
-// been settled. WaitTime takes nothing. The answer is [Never] for more
-// tokens than the bucket can hold, and that of a call of 0 tokens for a
-// negative number.
-//
-// It plays the queue through, so its cost grows with the number of waiters,
-// by some tens of nanoseconds each.
-func (l *Limiter) WaitTime(tokens int) time.Duration {
-	if l.isZero() {
-		return Never
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if tokens > l.limit.TokenBurst {
-		return Never
-	}
-	f, _ := l.forecast(time.Now(), nil)
-	f.start(l.budget.cost(Call{Prompt: max(0, tokens)}))
-	return f.passed
-}
-
-// forecast plays the queue through, up to the given waiter, or all of it for nil, and returns
-// how many calls it has played. It requires that l.mu is held.
-func (l *Limiter) forecast(now time.Time, last *waiter) (f *forecast, played int) {
-	f = l.budget.forecast(now)
-	f.pass(max(0, l.paused(now)))
-	for w := l.queue.head; w != nil; w = w.next {
-		f.start(w.cost)
-		if played++; w == last {
-			break
-		}
-	}
-	return f, played
 }
 
 // Pause admits nobody before the given time, neither new calls nor retries. A

@@ -12,6 +12,7 @@ import (
 type Permit struct {
 	limiter *Limiter
 	place   Place
+	class   *class
 	cost    cost
 
 	// Guarded by the limiter's mutex.
@@ -72,6 +73,8 @@ func (p *Permit) Settle(actual int) {
 		c.prompt = 0 // it was taken back
 	}
 	l.budget.settle(now, c, actual, now.Sub(p.sent))
+	p.class.use(l.limit.seconds(cost{requests: 1, tokens: actual}) - l.limit.seconds(p.cost))
+	l.flights.settle(now, l.active()+1)
 	if l.learner.settled(now, actual) {
 		l.apply(now)
 	}
@@ -96,6 +99,7 @@ func (p *Permit) Cancel() {
 	l.counters.Cancelled++
 	l.counters.TokensRefunded += int64(p.cost.tokens)
 	l.budget.cancel(now, p.cost)
+	p.class.use(-l.limit.seconds(p.cost))
 	p.unsend(now)
 	l.pump(now)
 }

@@ -1,95 +1,241 @@
 package limiter
 
-import "time"
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+)
 
-// A waiter is a call that waits to be admitted. All fields but ready are
-// guarded by the limiter's mutex until ready is closed.
-type waiter struct {
-	permit *Permit
-	cost   cost
-	since  time.Time
+// The classes that every limiter knows. A call that names none is [Interactive].
+const (
+	Interactive = "interactive" // somebody waits for the reply; weight 9
+	Batch       = "batch"       // nobody does; weight 1
+)
 
-	// promised is when it was first expected to start, once it is the head and
-	// that is known.
-	promised time.Time
+const (
+	interactiveWeight = 9
+	batchWeight       = 1
 
-	estimate *estimate // nil: the call keeps the estimate that it came with
-	due      *deadline // nil: the call never gives way
-	promoted bool      // it was made the head although others have an earlier place
+	// The least and the largest weight of a class.
+	MinWeight = 1e-6
+	MaxWeight = 1e6
+)
 
-	ready chan struct{} // closed when the wait is over
-	over  bool          // ready is closed
-	err   error         // why the call was not admitted, set before ready is closed
-
-	prev, next *waiter
-}
-
-// A queue is the waiters in the order of their permits' places, but for those that were promoted.
-type queue struct {
-	head, tail *waiter
-	len        int
-}
-
-// push adds w behind every waiter whose place is not after its own. A new call goes
-// to the end, a retry near the front, and calls that come back after an outage
-// arrive nearly in order: so the search begins at both ends.
-func (q *queue) push(w *waiter) {
-	place := w.permit.place
-	after, before := q.tail, q.head // w belongs behind the one or in front of the other
-	for after != nil && place.Before(after.permit.place) {
-		if place.Before(before.permit.place) && !before.promoted {
-			for after = before.prev; after != nil && place.Before(after.permit.place); {
-				after = after.prev // it was promoted
-			}
-			break
+// Classes adds classes to those that every limiter knows, or changes their weights: from [MinWeight] to
+// [MaxWeight]. While calls of several classes wait, each class gets a share of the account
+// in proportion to its weight, first come, first served within the class. What a call uses
+// of the account is the time in which the limit allows as much: that of one request or of its tokens, whichever
+// is longer; of its estimate at first, and of what it used once it is settled. A class that nobody waits in leaves its
+// share to the others, and gets no more than its share later. With [redislimiter] the shares are those
+// of one process.
+//
+// [redislimiter]: https://pkg.go.dev/github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter
+func Classes(weights map[string]float64) Option {
+	weights = maps.Clone(weights)
+	return func(l *Limiter) {
+		for _, name := range slices.Sorted(maps.Keys(weights)) {
+			l.queue.set(name, weights[name])
 		}
-		after, before = after.prev, before.next
 	}
-	w.prev = after
-	if after == nil {
-		w.next, q.head = q.head, w
-	} else {
-		w.next, after.next = after.next, w
-	}
-	if w.next == nil {
-		q.tail = w
-	} else {
-		w.next.prev = w
-	}
-	q.len++
 }
 
-// position returns what a call's position would be, from 1, if it joined.
-func (q *queue) position(p Place) int {
-	n := q.len + 1
-	for w := q.tail; w != nil && p.Before(w.permit.place); w = w.prev {
-		n--
-	}
-	return n
+// A ClassError reports a call of a class that the limiter does not know.
+type ClassError struct {
+	Class string
+	Known []string // sorted
 }
 
-// promote makes w the head, whatever its place is.
-func (q *queue) promote(w *waiter) {
-	if q.head == w {
+// Error names the class and those that are known.
+func (e *ClassError) Error() string {
+	return fmt.Sprintf("limiter: unknown class %q: must be one of %s", e.Class, strings.Join(e.Known, ", "))
+}
+
+// A class is the calls of one class that wait, and what the class has used.
+type class struct {
+	name   string
+	weight float64
+	line
+
+	// clock is how long the account would have taken for what the class has used, at the share
+	// that its weight is. The class whose clock is behind those of the others is served next.
+	clock float64
+}
+
+// use adds so many seconds of the account to what the class has used, or takes them back.
+func (c *class) use(seconds float64) { c.clock += seconds / c.weight }
+
+// A queue is the calls that wait, by class. Of the classes in which calls wait, the one that has
+// used least for its weight is served ("start-time fair queueing", P. Goyal, H. M. Vin and
+// H. Cheng, 1996). The limiter's mutex guards it.
+type queue struct {
+	classes []*class // by weight, the largest first
+	len     int
+	retries int     // of those that wait, further attempts
+	clock   float64 // of the class that was served last, before that
+}
+
+func newQueue() queue {
+	return queue{classes: []*class{{name: Interactive, weight: interactiveWeight}, {name: Batch, weight: batchWeight}}}
+}
+
+// set sets the weight of a class.
+func (q *queue) set(name string, weight float64) {
+	if c := q.class(name); c != nil && name != "" {
+		c.weight = weight
+	} else {
+		q.classes = append(q.classes, &class{name: name, weight: weight})
+	}
+	slices.SortStableFunc(q.classes, func(a, b *class) int { return cmp.Compare(b.weight, a.weight) })
+}
+
+// class returns the class of a name, nil if it is unknown.
+func (q *queue) class(name string) *class {
+	name = cmp.Or(name, Interactive)
+	for _, c := range q.classes {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (q *queue) unknown(name string) *ClassError {
+	e := &ClassError{Class: name}
+	for _, c := range q.classes {
+		e.Known = append(e.Known, c.name)
+	}
+	slices.Sort(e.Known)
+	return e
+}
+
+// validate returns an error that says what is wrong with the classes.
+func (q *queue) validate() error {
+	for _, c := range q.classes {
+		switch {
+		case c.name == "":
+			return errors.New(`limiter: class "" cannot have a weight: calls of no class are of class "` + Interactive + `"`)
+		case !(c.weight >= MinWeight && c.weight <= MaxWeight): // NaN fails too
+			return fmt.Errorf("limiter: the weight of class %q is %v: must be from %v to %v", c.name, c.weight, MinWeight, MaxWeight)
+		}
+	}
+	return nil
+}
+
+// next returns the class that is served next, nil if nobody waits. Of two that have used the same it
+// is the one of more weight.
+func (q *queue) next() (next *class) {
+	for _, c := range q.classes {
+		if c.head != nil && (next == nil || c.clock < next.clock) {
+			next = c
+		}
+	}
+	return next
+}
+
+// head returns the call that is served next, nil if nobody waits.
+func (q *queue) head() *waiter {
+	if q.len == 0 {
+		return nil
+	}
+	return q.next().head
+}
+
+// enter has a class in which nobody waits begin where the others are: its turn comes at once, and it has
+// no claim to what it has not used.
+func (q *queue) enter(c *class) {
+	if c.head != nil {
 		return
 	}
-	q.remove(w)
-	w.promoted = true
-	w.next, q.head.prev, q.head = q.head, w, w
+	clock := q.clock
+	if next := q.next(); next != nil {
+		clock = next.clock
+	}
+	c.clock = max(c.clock, clock)
+}
+
+func (q *queue) push(w *waiter) {
+	c := w.permit.class
+	q.enter(c)
+	c.push(w)
 	q.len++
+	if w.retries = w.permit.admitted; w.retries {
+		q.retries++
+	}
 }
 
 func (q *queue) remove(w *waiter) {
-	if w.prev == nil {
-		q.head = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		q.tail = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.prev, w.next = nil, nil
+	w.permit.class.remove(w)
 	q.len--
+	if w.retries {
+		q.retries--
+	}
+}
+
+// serve counts a call as served that uses so many seconds of the account.
+func (q *queue) serve(c *class, seconds float64) {
+	q.enter(c)
+	q.clock = c.clock
+	c.use(seconds)
+}
+
+// inOrder yields all calls that wait in the order in which they would be served if nobody came.
+func (q *queue) inOrder(seconds func(cost) float64) func(yield func(*waiter) bool) {
+	return func(yield func(*waiter) bool) {
+		type turn struct {
+			*class
+			next  *waiter
+			clock float64
+		}
+		var all [4]turn
+		turns := all[:0]
+		for _, c := range q.classes {
+			if c.head != nil {
+				turns = append(turns, turn{c, c.head, c.clock})
+			}
+		}
+		for {
+			var next *turn
+			for i := range turns {
+				if t := &turns[i]; t.next != nil && (next == nil || t.clock < next.clock) {
+					next = t
+				}
+			}
+			if next == nil || !yield(next.next) {
+				return
+			}
+			next.clock += seconds(next.next.cost) / next.weight
+			next.next = next.next.next
+		}
+	}
+}
+
+// behind yields the calls that wait behind the head: first those of its class.
+func (q *queue) behind(head *waiter) func(yield func(*waiter) bool) {
+	return func(yield func(*waiter) bool) {
+		for w := head.next; w != nil; w = w.next {
+			if !yield(w) {
+				return
+			}
+		}
+		for _, c := range q.classes {
+			if c == head.permit.class {
+				continue
+			}
+			for w := c.head; w != nil; w = w.next {
+				if !yield(w) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// seconds returns how long the account takes for what c costs: for its requests or its tokens, whichever
+// takes longer.
+func (l Limit) seconds(c cost) float64 {
+	return math.Max(float64(c.requests)/l.RequestsPerSecond, 60*float64(c.tokens)/float64(l.TokensPerMinute))
 }

@@ -12,6 +12,9 @@ type Refusal struct {
 
 	// Requests and Tokens say which limit it named, if any.
 	Requests, Tokens bool
+
+	// Concurrent says that it was the number of calls in flight that was too high.
+	Concurrent bool
 }
 
 // Refused says that the server refused the latest request, and pauses the whole
@@ -35,14 +38,17 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if g := l.budget.guard; g != nil {
+	switch g := l.budget.guard; {
+	case r.Concurrent:
+		l.flights.refuse(now, l.active())
+	case g != nil:
 		t := g.at(now)
 		g.refused(t, r)
 		if r.RetryAfter == 0 && !r.Requests {
 			l.pause(now, now.Add(g.roomIn(t)))
 		}
 	}
-	if l.learner.refused(now, p.sent, l.resume, r) {
+	if !r.Concurrent && l.learner.refused(now, p.sent, l.resume, r) {
 		l.apply(now)
 	}
 	switch {

@@ -36,12 +36,14 @@ func (l *Limiter) SetLimit(limit Limit) error {
 	if l.learner != nil {
 		l.learner = newLearner(l.budget.guard, l.limit, l.climbs)
 	}
-	for w := l.queue.head; w != nil; {
-		next := w.next
-		if w.cost.tokens > l.limit.TokenBurst && !w.estimate.ask() {
-			l.refuse(w, &TooLargeError{Tokens: w.cost.tokens, Capacity: l.limit.TokenBurst})
+	for _, c := range l.queue.classes {
+		for w := c.head; w != nil; {
+			next := w.next
+			if w.cost.tokens > l.limit.TokenBurst && !w.estimate.ask() {
+				l.refuse(w, &TooLargeError{Tokens: w.cost.tokens, Capacity: l.limit.TokenBurst})
+			}
+			w = next
 		}
-		w = next
 	}
 	l.pump(now)
 	return nil

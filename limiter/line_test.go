@@ -10,10 +10,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The queue against a sorted slice.
+// The line against a sorted slice.
 func TestQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var q queue
+		var q line
 		var want []*waiter
 		for i, number := range rapid.SliceOf(rapid.Uint64Range(1, 20)).Draw(t, "places") {
 			w := &waiter{permit: &Permit{place: Place{number}}}
@@ -46,7 +46,7 @@ func TestQueue(t *testing.T) {
 			}
 			slices.Reverse(backward)
 			if !slices.Equal(forward, want) || !slices.Equal(backward, want) || q.len != len(want) {
-				t.Fatalf("queue is not in order after %d steps", i+1)
+				t.Fatalf("line is not in order after %d steps", i+1)
 			}
 		}
 	})

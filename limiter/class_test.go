@@ -1,0 +1,198 @@
+package limiter_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// A crowd is callers of one class, and what they have used.
+type crowd struct {
+	class   string
+	callers int
+	tokens  func(*rand.Rand) int // of a call's estimate; it uses half of that to all of it
+
+	mu    sync.Mutex
+	used  float64 // seconds of the account
+	calls int
+	waits []time.Duration
+}
+
+// work has the callers of all crowds make calls of two seconds until the given time.
+func (b *bench) work(end time.Duration, crowds ...*crowd) {
+	var all sync.WaitGroup
+	for i, c := range crowds {
+		for j := range c.callers {
+			random := rand.New(rand.NewPCG(uint64(i), uint64(j)))
+			all.Go(func() {
+				for b.now() < end {
+					tokens := c.tokens(random)
+					p, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: tokens, Class: c.class})
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					time.Sleep(2 * time.Second)
+					actual := tokens/2 + random.IntN(tokens/2+1)
+					p.Settle(actual)
+					if b.now() > end {
+						return // others have stopped
+					}
+					limit := b.Limit()
+					c.mu.Lock()
+					c.calls++
+					c.used += max(1/limit.RequestsPerSecond, 60*float64(actual)/float64(limit.TokensPerMinute))
+					c.waits = append(c.waits, p.Waited())
+					c.mu.Unlock()
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+func small(*rand.Rand) int   { return 50 }
+func big(r *rand.Rand) int   { return 4000 + r.IntN(4000) }
+func mixed(r *rand.Rand) int { return []int{50, 500, 8000}[r.IntN(3)] }
+
+// While both classes have calls that wait, each has its share of the account, whatever its calls are like.
+func TestClassShares(t *testing.T) {
+	for name, sizes := range map[string][2]func(*rand.Rand) int{
+		"small": {small, small}, "large": {big, big}, "mixed": {mixed, mixed}, "small and large": {small, big}, "large and small": {big, small},
+	} {
+		for kind, options := range map[string][]limiter.Option{"bare": nil, "guarded": {guarded}} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *bench) {
+					light, heavy := &crowd{class: "light", callers: 60, tokens: sizes[0]}, &crowd{class: "heavy", callers: 60, tokens: sizes[1]}
+					b.work(10*time.Minute, light, heavy)
+					if share := heavy.used / (light.used + heavy.used); math.Abs(share-0.8) > 0.05*0.8 {
+						t.Errorf("the class of weight 4 used %.3f of what both did, want 0.8", share)
+					}
+				}, append(options, limiter.Classes(map[string]float64{"light": 1, "heavy": 4}))...)
+			})
+		}
+	}
+}
+
+// Somebody who waits for a reply does not wait behind a crowd that does not.
+func TestInteractiveBesideBatch(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 1_000_000}, func(b *bench) {
+		person, batch := &crowd{callers: 1, tokens: small}, &crowd{class: limiter.Batch, callers: 300, tokens: small}
+		b.work(10*time.Minute, person, batch)
+		slices.Sort(person.waits)
+		if wait := person.waits[len(person.waits)*95/100]; wait > time.Second+50*ms+100*ms {
+			t.Errorf("19 of 20 calls wait for up to %v, want a window at most", wait)
+		}
+		if total := person.calls + batch.calls; total < 5*600*95/100 {
+			t.Errorf("%d calls in ten minutes: the batch does not use what is left", total)
+		}
+		t.Logf("person: %d calls, batch: %d", person.calls, batch.calls)
+	}, guarded)
+}
+
+// A class that was idle has its share from then on, and no more for what it has not used.
+func TestClassHasNoCredit(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: plenty}, func(b *bench) {
+		alone := &crowd{class: limiter.Batch, callers: 60, tokens: small}
+		b.work(5*time.Minute, alone)
+		if alone.calls < 2980 { // those of the last two seconds have not ended
+			t.Errorf("the batch alone makes %d calls in five minutes, want 2980", alone.calls)
+		}
+		batch, people := &crowd{class: limiter.Batch, callers: 60, tokens: small}, &crowd{class: limiter.Interactive, callers: 60, tokens: small}
+		b.work(6*time.Minute, batch, people)
+		if share := people.used / (people.used + batch.used); math.Abs(share-0.9) > 0.05 {
+			t.Errorf("the other class, which was idle, has %.3f of the account, want 0.9", share)
+		}
+	})
+}
+
+func TestUnknownClass(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}, func(b *bench) {
+		_, err := b.AcquireCall(b.Context(), limiter.Call{Class: "bulk"})
+		var unknown *limiter.ClassError
+		if !errors.As(err, &unknown) || unknown.Class != "bulk" || !slices.Equal(unknown.Known, []string{"batch", "interactive", "night"}) {
+			t.Errorf("error %v", err)
+		}
+		equal(b, "abandoned", b.Snapshot().Abandoned, 0)
+		for _, class := range []string{"", limiter.Interactive, limiter.Batch, "night"} {
+			if p, err := b.AcquireCall(b.Context(), limiter.Call{Class: class}); err != nil {
+				t.Errorf("class %q: %v", class, err)
+			} else {
+				p.Cancel()
+			}
+		}
+	}, limiter.Classes(map[string]float64{"night": 0.1}))
+	for _, weights := range []map[string]float64{{"": 1}, {"a": 0}, {"a": -1}, {"a": math.NaN()}, {"a": math.Inf(1)}, {"a": 1e7}, {limiter.Batch: 0}} {
+		if l, err := limiter.New(limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1}, limiter.Classes(weights)); err == nil {
+			t.Errorf("classes %v are accepted: %v", weights, l.Limit())
+		}
+	}
+}
+
+// Every call of every class starts, in the order in which those of its class came.
+func TestClassesInOrder(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		type call struct {
+			class   string
+			arrives time.Duration
+			takes   time.Duration
+			tokens  int
+			unsent  bool
+		}
+		calls := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) call {
+			return call{
+				rapid.SampledFrom([]string{limiter.Interactive, limiter.Batch, "a", "b"}).Draw(r, "class"),
+				time.Duration(rapid.IntRange(0, 20_000).Draw(r, "arrives")) * ms, time.Duration(rapid.IntRange(0, 5000).Draw(r, "takes")) * ms,
+				rapid.IntRange(0, 1000).Draw(r, "tokens"), rapid.IntRange(0, 9).Draw(r, "unsent") == 0,
+			}
+		}), 1, 60).Draw(r, "calls")
+		slices.SortStableFunc(calls, func(a, b call) int { return int(a.arrives - b.arrives) })
+		starts := make([]time.Duration, len(calls)) // or 0, if one does not start; the first starts at 1 ns or later
+		var end limiter.Snapshot
+		inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 10_000, TokenBurst: 1000}, func(b *bench) {
+			var all sync.WaitGroup
+			for i, c := range calls {
+				b.until(c.arrives + 1)
+				all.Go(func() {
+					p, err := b.AcquireCall(b.Context(), limiter.Call{Prompt: c.tokens, Class: c.class})
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					starts[i] = b.now()
+					if c.unsent {
+						p.Unsent()
+						if err := p.Retry(b.Context()); err != nil {
+							b.Error(err)
+						}
+					}
+					time.Sleep(c.takes)
+					p.Settle(c.tokens / 2)
+				})
+				synctest.Wait()
+			}
+			all.Wait()
+			end = b.Snapshot()
+		}, limiter.Classes(map[string]float64{"a": 1, "b": 100}))
+		latest := map[string]time.Duration{}
+		for i, c := range calls {
+			if starts[i] < max(1, latest[c.class]) {
+				r.Errorf("call %d of class %q starts at %v, after one at %v", i, c.class, starts[i], latest[c.class])
+			}
+			latest[c.class] = starts[i]
+		}
+		if end.Waiting != 0 || end.InFlight != 0 || end.HeldTokens != 0 {
+			r.Errorf("%+v", end)
+		}
+	})
+}

@@ -1,0 +1,148 @@
+package limiter
+
+import (
+	"math"
+	"time"
+)
+
+// WaitTime returns how long a call of the given number of tokens would wait if
+// it was acquired now, behind those who wait already, provided that nothing
+// else happens meanwhile. If the call must wait for calls in flight to end, WaitTime
+// assumes that they take as long as recent calls did on average, or a minute if none has
+// been settled. WaitTime takes nothing. The answer is [Never] for more
+// tokens than the bucket can hold, and that of a call of 0 tokens for a
+// negative number.
+//
+// It plays the queue through, so its cost grows with the number of waiters,
+// by some tens of nanoseconds each.
+func (l *Limiter) WaitTime(tokens int) time.Duration {
+	if l.isZero() {
+		return Never
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if tokens > l.limit.TokenBurst {
+		return Never
+	}
+	f, _ := l.forecast(time.Now(), nil)
+	f.start(l.budget.cost(Call{Prompt: max(0, tokens)}))
+	return f.passed
+}
+
+// forecast plays the queue through, up to the given waiter, or all of it for nil, and returns
+// how many calls it has played. It requires that l.mu is held.
+func (l *Limiter) forecast(now time.Time, last *waiter) (f *forecast, played int) {
+	f = l.newForecast(now)
+	for w := range l.queue.inOrder(l.limit.seconds) {
+		f.start(w.cost)
+		if played++; w == last {
+			break
+		}
+	}
+	return f, played
+}
+
+func (l *Limiter) newForecast(now time.Time) *forecast {
+	f := l.budget.forecast(now)
+	f.pass(max(0, l.paused(now)))
+	if limit := l.flights.limit(); limit > 0 {
+		took := time.Minute
+		if g := l.budget.guard; g != nil && g.took > 0 {
+			took = g.took
+		}
+		f.free, f.interval = max(0, limit-l.active()), took/time.Duration(limit)
+		f.freeAt = f.interval
+	}
+	return f
+}
+
+// forecast returns the state of the budget, to play the future through.
+func (b *budget) forecast(now time.Time) *forecast {
+	f := &forecast{requests: b.requests.level(now), tokens: b.tokens.level(now)}
+	if g := b.guard; g != nil {
+		f.begin = g.at(now)
+		f.guard, f.held, f.used, f.end = g.forecast(f.begin)
+	}
+	return f
+}
+
+// A forecast is a budget as it is expected to develop, detached from it.
+type forecast struct {
+	requests, tokens level
+	passed           time.Duration
+
+	guard *guard // without calls in flight
+	begin time.Duration
+
+	// The calls in flight end together: until then they hold tokens, and then they have used
+	// others.
+	held, used int
+	end        time.Duration // after begin
+
+	// If the number of calls in flight is bounded, so many more may start, and after them another
+	// one in each interval.
+	free     int
+	interval time.Duration // 0: any number
+	freeAt   time.Duration // after begin, when the next one may start that is not free
+}
+
+// start lets time pass until c can start, and has it use exactly what it costs.
+func (f *forecast) start(c cost) {
+	d := max(f.wait(c), f.place())
+	if c.tokens > 0 && f.held > 0 && addSaturated(f.passed, d) > f.end {
+		f.pass(max(0, f.end-f.passed))
+		f.guard.tokens.add(f.begin+f.passed, f.used)
+		f.held = 0
+		d = f.wait(c)
+	}
+	f.pass(d)
+	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(c.tokens)
+	if g := f.guard; g != nil {
+		now := addSaturated(f.begin, f.passed)
+		g.send(now)
+		if c.tokens > 0 {
+			g.tokens.add(now, c.tokens)
+		}
+	}
+}
+
+// place takes one of the places for calls in flight, and returns how long it takes until there is one.
+func (f *forecast) place() (wait time.Duration) {
+	switch {
+	case f.interval == 0:
+	case f.free > 0:
+		f.free--
+		f.freeAt = f.passed + f.interval
+	default:
+		wait = max(0, f.freeAt-f.passed)
+		f.freeAt = max(f.freeAt, f.passed) + f.interval
+	}
+	return wait
+}
+
+func (f *forecast) wait(c cost) time.Duration {
+	d := max(f.requests.wait(c.requests*requestUnits), f.tokens.wait(c.tokens))
+	if g := f.guard; g != nil {
+		now := addSaturated(f.begin, f.passed)
+		d = max(d, g.requestWait(now, c.requests))
+		if c.tokens > 0 {
+			d = max(d, g.tokenWait(now, c.tokens, f.held))
+		}
+	}
+	return d
+}
+
+// pass lets time pass.
+func (f *forecast) pass(d time.Duration) {
+	f.requests, f.tokens = f.requests.after(d), f.tokens.after(d)
+	f.passed = addSaturated(f.passed, d)
+}
+
+// addSaturated returns the sum of two durations, neither of them negative, or
+// the longest duration there is.
+func addSaturated(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}

@@ -1,0 +1,52 @@
+package limiter
+
+import "time"
+
+// concurrencyWear is how long a learned number of calls in flight is used before one more is tried.
+const concurrencyWear = time.Minute
+
+// MaxInFlight bounds how many calls are in flight at a time: from their admission until they are settled or
+// cancelled, but for those that wait to be retried. 0 or less: any number. A limiter learns a lower
+// number from a [Refusal] that says so, and tries one more each minute while that is reached.
+func MaxInFlight(n int) Option {
+	return func(l *Limiter) { l.flights.most = max(0, n) }
+}
+
+// flights bounds the calls that are in flight at a time.
+type flights struct {
+	most    int       // configured; 0: any number
+	learned int       // 0: nothing
+	at      time.Time // when that was learned, or changed
+}
+
+// limit returns how many calls may be in flight, 0 for any number.
+func (f *flights) limit() int {
+	if f.learned > 0 && (f.most == 0 || f.learned < f.most) {
+		return f.learned
+	}
+	return f.most
+}
+
+// refuse learns from a refusal while so many calls are in flight, the refused one among them.
+func (f *flights) refuse(now time.Time, active int) {
+	f.learned, f.at = max(1, active-1), now
+}
+
+// settle learns from a call that has ended while so many were in flight.
+func (f *flights) settle(now time.Time, active int) {
+	if f.learned > 0 && active >= f.learned && now.Sub(f.at) >= concurrencyWear {
+		f.learned++
+		f.at = now
+	}
+}
+
+// active returns how many calls are in flight, without those that wait to be retried. It requires that l.mu is
+// held.
+func (l *Limiter) active() int { return l.inFlight - l.queue.retries }
+
+// isFull reports whether no call may start before one in flight has ended. It requires that l.mu is
+// held.
+func (l *Limiter) isFull() bool {
+	limit := l.flights.limit()
+	return limit > 0 && l.active() >= limit
+}

@@ -1,0 +1,104 @@
+package limiter_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// concurrent is a server that bounds the calls that it carries out at a time.
+type concurrent struct {
+	most             int
+	mu               sync.Mutex
+	now, peak        int
+	refused, carried int
+}
+
+func (s *concurrent) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == s.most {
+		s.refused++
+		return false
+	}
+	s.now++
+	s.carried++
+	s.peak = max(s.peak, s.now)
+	return true
+}
+
+func (s *concurrent) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now--
+}
+
+// occupy has workers make calls of five seconds until the given time.
+func (b *bench) occupy(s *concurrent, workers int, end time.Duration) {
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for b.now() < end {
+				p := b.acquire(1)
+				for !s.enter() {
+					p.Refused(limiter.Refusal{Concurrent: true})
+					if err := p.Retry(b.Context()); err != nil {
+						b.Error(err)
+					}
+				}
+				time.Sleep(5 * time.Second)
+				s.leave()
+				p.Settle(1)
+			}
+		})
+	}
+	all.Wait()
+	snapshot := b.Snapshot()
+	equal(b, "in flight", snapshot.InFlight, 0)
+	equal(b, "waiting", snapshot.Waiting, 0)
+}
+
+func TestMaxInFlight(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+		server := &concurrent{most: 1000}
+		b.occupy(server, 20, 5*time.Minute)
+		equal(b, "calls at a time", server.peak, 7)
+		equal(b, "calls", server.carried >= 7*60, true)
+	}, limiter.MaxInFlight(7), guarded)
+}
+
+// A number of calls in flight that the server refuses is lowered, and no rate is.
+func TestInFlightIsLearned(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+		server := &concurrent{most: 4}
+		b.occupy(server, 20, 30*time.Minute)
+		if most := 4 * 30 * 60 / 5; server.carried < most*9/10 {
+			t.Errorf("%d calls in half an hour, of %d", server.carried, most)
+		}
+		if server.refused > 60 {
+			t.Errorf("%d calls are refused", server.refused)
+		}
+		equal(b, "requests per second", b.Limit().RequestsPerSecond, 100)
+		t.Logf("%d calls, %d refused", server.carried, server.refused)
+	}, guarded)
+}
+
+// What waits for a place in flight is foretold by how long calls take.
+func TestWaitForAPlace(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+		for range 3 {
+			p := b.acquire(1)
+			time.Sleep(10 * time.Second)
+			p.Settle(1)
+		}
+		for range 2 {
+			b.acquire(1)
+		}
+		equal(b, "wait of the first", b.WaitTime(1), 5*time.Second)
+		b.goAcquire(b.Context(), 1)
+		equal(b, "wait of the second", b.WaitTime(1), 10*time.Second)
+		equal(b, "waiting", b.Snapshot().Waiting, 1)
+	}, limiter.MaxInFlight(2), guarded)
+}

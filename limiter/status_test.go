@@ -1,0 +1,142 @@
+package limiter_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// A report is what a call was told, and when.
+type report struct {
+	at time.Duration
+	limiter.QueueStatus
+}
+
+// goWatch makes a call that writes down what it is told.
+func (b *bench) goWatch(call limiter.Call) (told *[]report, p *pending) {
+	told = new([]report)
+	call.OnQueue = func(s limiter.QueueStatus) { *told = append(*told, report{b.now(), s}) }
+	return told, b.goDo(func() (*limiter.Permit, error) { return b.AcquireCall(context.Background(), call) })
+}
+
+func TestOnQueue(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: plenty}, func(b *bench) {
+		b.use(1)
+		first, p := b.goWatch(limiter.Call{Prompt: 1})
+		second, q := b.goWatch(limiter.Call{Prompt: 1, Class: limiter.Batch})
+		third, r := b.goWatch(limiter.Call{Prompt: 1})
+		b.until(10 * time.Second)
+		p.admittedAt(2 * time.Second)
+		q.admittedAt(4 * time.Second)
+		r.admittedAt(6 * time.Second)
+		for name, c := range map[string]struct{ got, want []report }{
+			"first":  {*first, []report{{0, limiter.QueueStatus{Position: 1, Expected: 2 * time.Second}}, {1 * time.Second, limiter.QueueStatus{Position: 1, Expected: 1 * time.Second}}}},
+			"second": {(*second)[:2], []report{{0, limiter.QueueStatus{Position: 2, Expected: 4 * time.Second}}, {1 * time.Second, limiter.QueueStatus{Position: 2, Expected: 3 * time.Second}}}},
+			"third":  {(*third)[:2], []report{{0, limiter.QueueStatus{Position: 3, Expected: 6 * time.Second}}, {1 * time.Second, limiter.QueueStatus{Position: 3, Expected: 5 * time.Second}}}},
+		} {
+			if !slices.Equal(c.got, c.want) {
+				t.Errorf("the %s call is told %v, want %v", name, c.got, c.want)
+			}
+		}
+		for _, told := range []*[]report{first, second, third} {
+			for i := 1; i < len(*told); i++ {
+				if (*told)[i].at-(*told)[i-1].at < time.Second {
+					t.Errorf("told twice within a second: %v", *told)
+				}
+			}
+		}
+		none, n := b.goWatch(limiter.Call{Prompt: 1})
+		n.admittedAt(10 * time.Second)
+		equal(b, "a call that does not wait is told", len(*none), 0)
+	})
+}
+
+// Forty callers who come at once are told forty positions.
+func TestPositionsOfThoseWhoComeAtOnce(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+		b.use(1)
+		var mu sync.Mutex
+		positions := map[int]bool{}
+		var all sync.WaitGroup
+		for range 40 {
+			all.Go(func() {
+				told := false
+				p, err := b.AcquireCall(b.Context(), limiter.Call{OnQueue: func(s limiter.QueueStatus) {
+					mu.Lock()
+					defer mu.Unlock()
+					if !told {
+						positions[s.Position] = true
+					}
+					told = true
+				}})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				p.Settle(0)
+			})
+		}
+		all.Wait()
+		equal(b, "positions", len(positions), 40)
+		for i := 1; i <= 40; i++ {
+			equal(b, "a position is told", positions[i], true)
+		}
+	}, guarded)
+}
+
+// A function that panics costs its own call, and nothing else.
+func TestOnQueuePanics(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+		b.use(1)
+		func() {
+			defer func() { equal(b, "panic", recover(), any("no")) }()
+			_, _ = b.AcquireCall(b.Context(), limiter.Call{OnQueue: func(limiter.QueueStatus) { panic("no") }})
+			b.Error("the call returns")
+		}()
+		// One that is admitted while the function runs.
+		func() {
+			defer func() { equal(b, "panic", recover(), any("late")) }()
+			_, _ = b.AcquireCall(b.Context(), limiter.Call{OnQueue: func(limiter.QueueStatus) { time.Sleep(3 * time.Second); panic("late") }})
+			b.Error("the call returns", b.now())
+		}()
+		s := b.Snapshot()
+		equal(b, "waiting", s.Waiting, 0)
+		equal(b, "in flight", s.InFlight, 0)
+		equal(b, "abandoned", s.Abandoned, 1)
+		equal(b, "cancelled", s.Cancelled, 1)
+		time.Sleep(time.Minute)
+		synctest.Wait() // no timer is left
+		b.use(1)
+	})
+}
+
+func TestMaxQueue(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+		call := func(class string) *pending {
+			return b.goDo(func() (*limiter.Permit, error) {
+				return b.AcquireCall(context.Background(), limiter.Call{MaxQueue: 2, Class: class})
+			})
+		}
+		call(limiter.Batch).admittedAt(0)
+		waiting := []*pending{call(limiter.Batch), call(limiter.Batch)}
+		full := call(limiter.Batch)
+		full.failedAt(0, limiter.ErrQueueFull)
+		var wait *limiter.WaitError
+		if err := full.over.Load().err; !errors.As(err, &wait) || wait.Position != 3 {
+			t.Errorf("error %v", err)
+		}
+		other := call(limiter.Interactive)
+		b.until(3 * time.Second)
+		other.admittedAt(1 * time.Second)
+		waiting[0].admittedAt(2 * time.Second)
+		waiting[1].admittedAt(3 * time.Second)
+		b.until(10 * time.Second)
+		call(limiter.Batch).admittedAt(10 * time.Second)
+	})
+}
