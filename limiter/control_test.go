@@ -244,6 +244,7 @@ func TestSnapshot(t *testing.T) {
 			HeldTokens:   500,
 			InFlight:     1,
 			Waiting:      1,
+			NextStart:    b.start.Add(time.Minute),
 			PausedUntil:  b.start.Add(time.Minute),
 			Counters: limiter.Counters{Admitted: 2, Settled: 1, TokensSettled: 1500, TokensCharged: 500,
 				TotalWait: wait},

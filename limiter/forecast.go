@@ -58,8 +58,11 @@ func (l *Limiter) newForecast(now time.Time) *forecast {
 
 // forecast returns the state of the budget, to play the future through.
 func (b *budget) forecast(now time.Time) *forecast {
-	f := &forecast{requests: b.requests.level(now), tokens: b.tokens.level(now)}
+	f := &forecast{requests: b.requests.level(now), tokens: b.tokens.level(now), share: 1}
 	if g := b.guard; g != nil {
+		if g.expected > 0 {
+			f.share = min(2, g.actual/g.expected)
+		}
 		f.begin = g.at(now)
 		f.guard, f.held, f.used, f.end = g.forecast(f.begin)
 	}
@@ -70,6 +73,7 @@ func (b *budget) forecast(now time.Time) *forecast {
 type forecast struct {
 	requests, tokens level
 	passed           time.Duration
+	share            float64 // of its estimate that a call uses
 
 	guard *guard // without calls in flight
 	begin time.Duration
@@ -86,7 +90,7 @@ type forecast struct {
 	freeAt   time.Duration // after begin, when the next one may start that is not free
 }
 
-// start lets time pass until c can start, and has it use exactly what it costs.
+// start lets time pass until c can start, and has it use as much of its estimate as calls do.
 func (f *forecast) start(c cost) {
 	d := max(f.wait(c), f.place())
 	if c.tokens > 0 && f.held > 0 && addSaturated(f.passed, d) > f.end {
@@ -96,12 +100,13 @@ func (f *forecast) start(c cost) {
 		d = f.wait(c)
 	}
 	f.pass(d)
-	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(c.tokens)
+	used := int(math.Round(float64(c.tokens) * f.share))
+	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(used)
 	if g := f.guard; g != nil {
 		now := addSaturated(f.begin, f.passed)
 		g.send(now)
 		if c.tokens > 0 {
-			g.tokens.add(now, c.tokens)
+			g.tokens.add(now, used)
 		}
 	}
 }

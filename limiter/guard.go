@@ -359,15 +359,17 @@ func (g *guard) extraAt(now time.Duration) time.Duration {
 
 // forecast returns a guard without calls in flight, to play the future through, and what is
 // expected of those: the tokens that they hold, those that they will have used, and how long
-// they take from now on.
+// they take from now on. Calls in flight hold less than they will have used, and while calls go on to
+// start there will be as many: so much more fits.
 func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Duration) {
 	copied := *g
 	f = &copied
 	f.requests, f.tokens, f.other = g.requests.clone(), g.tokens.clone(), window{}
 	f.small, f.large, f.count, f.larges = 0, 0, 0, nil
 	small, large := g.due()
-	used = small + large
-	return f, max(g.held(now), used), used, g.callTime()
+	used, held = small+large, g.held(now)
+	f.tokens.limit += max(0, used-held)
+	return f, max(held, used), used, g.callTime()
 }
 
 // roomIn returns how long it takes until tokens leave the window, at most a minute; 0 if not much

@@ -39,6 +39,7 @@ type Limiter struct {
 	armed  bool
 	wakeAt time.Time
 
+	factor   float64     // by how much more than a forecast waits are foretold to last
 	watching int         // waiters that want to know where they wait
 	status   *time.Timer // tells them; nil if there are none
 
@@ -211,9 +212,10 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error
 		l.pump(now)
 	case call.MaxWait != 0 || w.watch != nil:
 		f, position := l.forecast(now, w)
-		w.watch.set(QueueStatus{position, f.passed})
-		if call.MaxWait != 0 && f.passed > call.MaxWait {
-			l.refuse(w, newWouldWait(c.tokens, f.passed, position))
+		expected := l.expect(f.passed)
+		l.foresee(w, position, f.passed)
+		if call.MaxWait != 0 && expected > call.MaxWait {
+			l.refuse(w, newWouldWait(c.tokens, expected, position))
 			l.pump(now)
 		}
 	}
@@ -282,6 +284,7 @@ func (l *Limiter) pump(now time.Time) {
 		}
 		waited := now.Sub(w.since)
 		w.permit.waited += waited
+		l.hindsight(w, waited)
 		l.counters.TotalWait += waited
 		l.grant(now, w.permit, w.cost)
 		l.leave(w, nil)

@@ -126,6 +126,9 @@ func (n *nested) Snapshot() Snapshot {
 	s.Waiting, s.Abandoned, s.TotalWait = int(n.waiting.Load()), n.abandoned.Load(), time.Duration(n.totalWait.Load())
 	s.AvailableRequests = shared.AvailableRequests
 	s.AvailableTokens = min(s.AvailableTokens, shared.AvailableTokens)
+	if shared.NextStart.After(s.NextStart) {
+		s.NextStart = shared.NextStart
+	}
 	if shared.PausedUntil.After(s.PausedUntil) {
 		s.PausedUntil = shared.PausedUntil
 	}

@@ -1,6 +1,10 @@
 package limiter
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Snapshot is the state of a [Limiter] at one instant.
 type Snapshot struct {
@@ -20,6 +24,10 @@ type Snapshot struct {
 	HeldTokens int // taken by calls in flight
 	InFlight   int // permits neither settled nor cancelled
 	Waiting    int // calls and retries in the queue
+
+	// NextStart is when the first of those that wait can start. It is zero if nobody waits, or if that
+	// depends on calls in flight.
+	NextStart time.Time
 
 	// Unsent is how many requests were given back so far, because they were not sent:
 	// Admitted + Retried - Unsent requests were, or are about to be.
@@ -85,8 +93,36 @@ func (l *Limiter) Snapshot() Snapshot {
 		s.Configured = l.learner.configured
 	}
 	s.RequestsFrom, s.TokensFrom = l.learner.sources()
+	if head := l.queue.head(); head != nil {
+		if d := l.wait(now, head.cost); d != Never {
+			s.NextStart = now.Add(d)
+		}
+	}
 	if l.paused(now) > 0 {
 		s.PausedUntil = l.pausedUntil
 	}
 	return s
+}
+
+// String returns the rates, what is left of them, and who waits for what, in one line: for logs and the display of
+// progress.
+func (s Snapshot) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%.4g requests/s (%.4g now), %d tokens/min (%.0f now), %d in flight, %d waiting",
+		s.Limit.RequestsPerSecond, s.AvailableRequests, s.Limit.TokensPerMinute, s.AvailableTokens, s.InFlight, s.Waiting)
+	for _, at := range []struct {
+		what string
+		time time.Time
+	}{{"the next starts in", s.NextStart}, {"paused for", s.PausedUntil}} {
+		if !at.time.IsZero() {
+			fmt.Fprintf(&b, ", %s %v", at.what, max(0, time.Until(at.time)).Round(time.Millisecond))
+		}
+	}
+	if s.Held > 0 {
+		fmt.Fprintf(&b, ", %d held", s.Held)
+	}
+	if !s.OutageSince.IsZero() {
+		fmt.Fprintf(&b, ", outage since %s: %s", s.OutageSince.Format(time.TimeOnly), s.OutageCause)
+	}
+	return b.String()
 }

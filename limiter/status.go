@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
@@ -26,9 +27,10 @@ var errStatus = errors.New("limiter: OnQueue did not return")
 // A watch tells a caller where its call waits. The limiter's mutex guards it, but for news. A nil
 // watch tells nothing.
 type watch struct {
-	onQueue func(QueueStatus)
-	latest  QueueStatus
-	news    chan struct{} // has a value when latest has changed
+	onQueue  func(QueueStatus)
+	latest   QueueStatus
+	forecast time.Duration // at first: for how long the call would wait
+	news     chan struct{} // has a value when latest has changed
 }
 
 func newWatch(c Call) *watch {
@@ -72,6 +74,47 @@ func (l *Limiter) await(ctx context.Context, w *waiter) bool {
 			return false
 		}
 	}
+}
+
+// foresee notes where a call that has just come waits. It requires that l.mu is held.
+func (l *Limiter) foresee(w *waiter, position int, d time.Duration) {
+	if w.watch != nil {
+		w.watch.set(QueueStatus{position, l.expect(d)})
+		w.watch.forecast = d
+	}
+}
+
+// A forecast does not know who will come and pass those who wait, nor who of them will pass others. So waits are
+// foretold by a factor longer or shorter, which follows the median of what came of such words: it
+// changes by factorStep with each call, from 1/maxFactor to maxFactor.
+const (
+	factorStep = 0.02
+	maxFactor  = 3
+	tolerance  = 0.01 // as good as foretold
+)
+
+// expect returns how long a wait is foretold to be that a forecast has as d. It requires that l.mu is held.
+func (l *Limiter) expect(d time.Duration) time.Duration {
+	if longer := float64(d) * (1 + l.factor); longer < math.MaxInt64 {
+		return time.Duration(longer)
+	}
+	return Never
+}
+
+// hindsight learns from a wait that is over how long the next ones should be foretold to be. It requires that l.mu is
+// held.
+func (l *Limiter) hindsight(w *waiter, waited time.Duration) {
+	if w.watch == nil || w.watch.forecast < statusInterval {
+		return
+	}
+	factor := 1 + l.factor
+	switch ratio := float64(waited) / (factor * float64(w.watch.forecast)); {
+	case ratio > 1+tolerance:
+		factor = min(maxFactor, factor*(1+factorStep))
+	case ratio < 1-tolerance:
+		factor = max(1.0/maxFactor, factor/(1+factorStep))
+	}
+	l.factor = factor - 1
 }
 
 // tell tells the caller of w where its call waits.
@@ -129,7 +172,7 @@ func (l *Limiter) tellAll() {
 	for w := range l.queue.inOrder(l.limit.seconds) {
 		f.start(w.cost)
 		position++
-		w.watch.set(QueueStatus{position, f.passed})
+		w.watch.set(QueueStatus{position, l.expect(f.passed)})
 	}
 	l.status.Reset(statusInterval)
 }

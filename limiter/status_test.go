@@ -140,3 +140,20 @@ func TestMaxQueue(t *testing.T) {
 		call(limiter.Batch).admittedAt(10 * time.Second)
 	})
 }
+
+func TestSnapshotString(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 60_000}, func(b *bench) {
+		equal(b, "at first", b.Snapshot().String(), "0.5 requests/s (1 now), 60000 tokens/min (60000 now), 0 in flight, 0 waiting")
+		p := b.acquire(6000)
+		b.goAcquire(b.Context(), 10)
+		b.until(500 * ms)
+		equal(b, "later", b.Snapshot().String(), "0.5 requests/s (0.25 now), 60000 tokens/min (54500 now), 1 in flight, 1 waiting, the next starts in 1.5s")
+		b.Pause(time.Now().Add(10 * time.Second))
+		s := b.Snapshot()
+		s.Held, s.OutageSince, s.OutageCause = 3, time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC), "host: no route"
+		equal(b, "in an outage", s.String(), "0.5 requests/s (0.25 now), 60000 tokens/min (54500 now), 1 in flight, 1 waiting, "+
+			"the next starts in 10s, paused for 10s, 3 held, outage since 15:04:05: host: no route")
+		b.until(11 * time.Second)
+		p.Settle(1)
+	})
+}

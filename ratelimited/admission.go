@@ -120,6 +120,10 @@ func (f *flight) acquire() error {
 		if f.op.prompt != nil && !f.guess.given {
 			call.Estimate = f.estimateAgain
 		}
+		call.Class, call.OnQueue = f.class(), f.options.onQueue
+		if !f.queued {
+			call.MaxQueue = f.client.config.MaxQueue
+		}
 		if f.learned != nil {
 			call.Duration, call.MinDuration = f.learned.Duration()
 		}
@@ -127,6 +131,7 @@ func (f *flight) acquire() error {
 		if err != nil {
 			return f.failedToWait(err)
 		}
+		f.queued = true
 		if !f.aim() {
 			f.permit = permit
 			break
@@ -167,6 +172,8 @@ func (f *flight) failedToWait(err error) error {
 			Left: waited.Left, Duration: waited.Duration, Err: ErrWouldWait,
 		}
 		switch {
+		case errors.Is(err, limiter.ErrQueueFull):
+			failure.Err = ErrQueueFull
 		case !errors.Is(err, limiter.ErrWouldWait):
 			failure.Err = contextError(f.ctx)
 		case errors.Is(err, context.DeadlineExceeded):

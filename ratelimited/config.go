@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -86,6 +87,20 @@ type Config struct {
 	// all others, and by [Client.SetLimit] for a model that is new. Jitter and
 	// BareBuckets must then not be set. Default: in this process.
 	Limiter limiter.Factory
+
+	// Classes adds classes of calls, with their weights from 1e-6 to 1e6, to [Interactive] of weight 9 and
+	// [Batch] of weight 1, or changes those weights: see [WithClass]. Must not be set beside Limiter. Default: none.
+	Classes map[string]float64
+
+	// MaxQueue is how many calls of a class may wait for a model's limit; further ones fail at once with
+	// [ErrQueueFull]. Calls that an outage holds do not count, nor do calls that come back to their places. At least 0.
+	// Default: 0, any number.
+	MaxQueue int
+
+	// MaxInFlight is how many calls may be in flight at a time, for each limit. The client learns a
+	// lower number from a 429 that says that there are too many concurrent requests, and tries one more each
+	// minute. Must not be set beside Limiter. At least 0. Default: 0, any number.
+	MaxInFlight int
 
 	// Jitter is how much closer together two calls may arrive at the server than
 	// they were sent. It widens the pace: 50 ms cost 5 % of one request a second,
@@ -196,6 +211,14 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &ConfigError{Field: "BareBuckets", Value: true, Rule: "must not be set beside Limiter, which counts in its own way"}
 	case c.Limiter != nil && c.LearnLimits:
 		return c, &ConfigError{Field: "LearnLimits", Value: true, Rule: "must not be set beside Limiter, which counts in its own way"}
+	case c.Limiter != nil && c.Classes != nil:
+		return c, &ConfigError{Field: "Classes", Value: c.Classes, Rule: "must not be set beside Limiter, which has its own"}
+	case c.Limiter != nil && c.MaxInFlight != 0:
+		return c, &ConfigError{Field: "MaxInFlight", Value: c.MaxInFlight, Rule: "must not be set beside Limiter, which has its own"}
+	case c.MaxInFlight < 0:
+		return c, &ConfigError{Field: "MaxInFlight", Value: c.MaxInFlight, Rule: "must be at least 1, or 0 for any number"}
+	case c.MaxQueue < 0:
+		return c, &ConfigError{Field: "MaxQueue", Value: c.MaxQueue, Rule: "must be at least 1, or 0 for any number"}
 	case c.BareBuckets && c.LearnLimits:
 		return c, &ConfigError{Field: "LearnLimits", Value: true, Rule: "must not be set beside BareBuckets, which learn nothing"}
 	case c.Jitter < 0 || c.Jitter > time.Minute:
@@ -218,6 +241,10 @@ func (c Config) withDefaults() (Config, error) {
 	if err := checkLimit("", c.limit()); err != nil {
 		return c, err
 	}
+	if err := checkClasses(c.Classes); err != nil {
+		return c, err
+	}
+	c.Classes = maps.Clone(c.Classes)
 	for model, limit := range c.Limits {
 		if model == "" {
 			return c, &ConfigError{Field: `Limits[""]`, Value: limit, Rule: "must have the name of a model: RequestsPerSecond and TokensPerMinute are for all others"}
@@ -250,7 +277,9 @@ func (c Config) limiterFactory() limiter.Factory {
 	if c.Limiter != nil {
 		return c.Limiter
 	}
-	options := []limiter.Option{limiter.Backoff(limiter.ExponentialBackoff(c.BaseDelay, c.MaxDelay))}
+	options := []limiter.Option{
+		limiter.Backoff(limiter.ExponentialBackoff(c.BaseDelay, c.MaxDelay)), limiter.Classes(c.Classes), limiter.MaxInFlight(c.MaxInFlight),
+	}
 	if !c.BareBuckets {
 		options = append(options, limiter.Guarded(c.Jitter))
 	}

@@ -90,11 +90,11 @@ type WaitError struct {
 	Waited    time.Duration // how long
 	Paused    time.Duration // how much longer a 429 would have kept it; 0 without one
 	Outage    error         // what was down and why, if it waited for the end of an outage, not for the limiter
-	Err       error         // the context's error and its cause, ErrShuttingDown or ErrWouldWait
+	Err       error         // the context's error and its cause, ErrShuttingDown, ErrWouldWait or ErrQueueFull
 
 	// Expected is how long the call would have waited, at least if a deadline is the reason, and
 	// Position its position in the queue, from 1. They are set if the call was refused with
-	// ErrWouldWait when it came, and 0 in an outage.
+	// ErrWouldWait when it came, and 0 in an outage. Position is set with ErrQueueFull too.
 	Expected time.Duration
 	Position int
 
@@ -112,6 +112,9 @@ func (e *WaitError) Error() string {
 	}
 	if e.Outage != nil {
 		return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for the end of an outage: %v (%v)", e.Operation, e.Waited.Round(time.Millisecond), e.Err, e.Outage)
+	}
+	if errors.Is(e.Err, ErrQueueFull) {
+		return fmt.Sprintf("mistral: %s: not sent: %d calls wait already, as many as Config.MaxQueue allows: %v", e.Operation, e.Position-1, e.Err)
 	}
 	var b strings.Builder
 	what := "gave up after waiting " + e.Waited.Round(time.Millisecond).String()

@@ -24,6 +24,7 @@ type callOptions struct {
 	header        http.Header
 	tokenEstimate int           // negative: not set
 	maxWait       time.Duration // as limiter.Call has it
+	onQueue       func(QueueStatus)
 	responseInto  **http.Response
 }
 
@@ -119,6 +120,24 @@ func WithMaxWait(d time.Duration) CallOption {
 		if o.maxWait = d; d == 0 {
 			o.maxWait = limiter.NoWait
 		}
+		return nil
+	}
+}
+
+// QueueStatus is where a call waits: its Position among the calls that wait, from 1 in the order in which they
+// are expected to start, and how long it is Expected to wait from now.
+type QueueStatus = limiter.QueueStatus
+
+// OnQueue has the function told where the call waits for its limit: when the wait begins, and when that has changed, at
+// most once a second. A call that starts at once tells nothing, and neither does one that an outage holds or that is
+// tried again. The function is called in the goroutine that makes the call, and should return
+// soon, because the call does not start before that. Must not be nil.
+func OnQueue(told func(QueueStatus)) CallOption {
+	return func(o *callOptions) error {
+		if told == nil {
+			return &ConfigError{Field: "OnQueue", Value: nil, Rule: "must not be nil"}
+		}
+		o.onQueue = told
 		return nil
 	}
 }

@@ -62,6 +62,7 @@ type flight struct {
 	place          limiter.Place
 	gate           *outage.Call
 	permit         limiter.Admission // nil: not admitted, or given back
+	queued         bool              // it was admitted before
 
 	latest   *attempt // nil before the first
 	attempts int      // made, also those that got no connection
@@ -155,6 +156,9 @@ func (f *flight) check(options []CallOption) error {
 		if err := option(&f.options); err != nil {
 			return err
 		}
+	}
+	if err := f.checkClass(); err != nil {
+		return err
 	}
 	if f.op.invalid != nil {
 		f.op.invalid.Operation = f.op.name

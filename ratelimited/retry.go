@@ -146,6 +146,7 @@ func (f *flight) pause(decision retry.Decision, refusal retry.Refusal) (again bo
 			RetryAfter: decision.Wait,
 			Requests:   refusal.LimitType == retry.LimitRequests,
 			Tokens:     refusal.LimitType == retry.LimitTokens,
+			Concurrent: refusal.LimitType == retry.LimitConcurrency,
 		})
 	}
 	wait = max(wait, decision.Wait)

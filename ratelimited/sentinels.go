@@ -25,6 +25,9 @@ var (
 	// have to, because of [WithMaxWait] or its context's deadline.
 	ErrWouldWait = errors.New("mistral: longer than the call may wait")
 
+	// ErrQueueFull matches a [*WaitError] of a call that found [Config.MaxQueue] calls waiting.
+	ErrQueueFull = errors.New("mistral: too many calls wait")
+
 	// ErrShuttingDown matches calls that were not sent, or were cancelled, because of
 	// [Client.Shutdown].
 	ErrShuttingDown = errors.New("mistral: the client is shutting down")

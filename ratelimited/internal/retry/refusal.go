@@ -10,6 +10,8 @@ import (
 const (
 	LimitRequests = "requests"
 	LimitTokens   = "tokens"
+
+	LimitConcurrency = "concurrency" // of requests in flight
 )
 
 // A Scope says which calls wait after a failure, beside the one that failed.
@@ -45,7 +47,7 @@ func ReadRefusal(response Response, now time.Time) Refusal {
 	case r.Reason != "":
 	case response.isOverload():
 		r.Shared = OneModel
-	case r.LimitType == "", r.LimitType == LimitRequests, r.LimitType == LimitTokens:
+	case r.LimitType == "", r.LimitType == LimitRequests, r.LimitType == LimitTokens, r.LimitType == LimitConcurrency:
 		r.Shared = OneLimit
 	}
 	return r
@@ -59,11 +61,14 @@ func (r Response) isOverload() bool {
 		strings.EqualFold(r.Type, strings.ReplaceAll(capacity, " ", "_"))
 }
 
-// limitType returns which limit a 429 is about. The message says so: "Token rate
-// limit reached.", "Requests rate limit exceeded", "web_search rate limit reached.".
+// limitType returns which limit a 429 is about. The message says so: "Concurrent request limit
+// reached", "Token rate limit reached.", "Requests rate limit exceeded", "web_search rate limit reached.".
 // Where it names no limit, "Rate limit exceeded", a limit of which nothing remains
 // is taken.
 func limitType(header http.Header, message string) string {
+	if strings.Contains(strings.ToLower(message), "concurrent request") {
+		return LimitConcurrency
+	}
 	before, _, found := strings.Cut(strings.ToLower(message), " rate limit ")
 	words := strings.Fields(before)
 	if found && len(words) > 0 {

@@ -1,0 +1,80 @@
+package limiter_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
+)
+
+// What calls are told when they begin to wait is near what comes. The estimates are what clients learn:
+// the upper quartile of what calls use, or below the mean of a heavy tail.
+func TestForetoldWaits(t *testing.T) {
+	heavy := func(r *rand.Rand) (estimate, actual int) {
+		size := func(median, sigma, low, high float64) float64 {
+			return min(high, max(low, median*math.Exp(sigma*r.NormFloat64())))
+		}
+		prompt := size(1500, 1.2, 50, 20_000)
+		return int(prompt*(0.8+0.4*r.Float64())) + 730, int(prompt + size(400, 0.9, 10, 4000))
+	}
+	small := func(r *rand.Rand) (estimate, actual int) { return 350 + r.IntN(100), 300 + r.IntN(100) }
+	for name, test := range map[string]struct {
+		sizes func(*rand.Rand) (estimate, actual int)
+		most  map[int]float64 // median error, by how many wait
+	}{
+		"small": {small, map[int]float64{10: 0.1, 100: 0.1, 1000: 0.1}},
+		"heavy": {heavy, map[int]float64{10: 0.4, 100: 0.3, 1000: 0.3}}, // of ten, those who come later pass many
+	} {
+		for waiting, most := range test.most {
+			callers := waiting + 15 // in flight
+			t.Run(fmt.Sprintf("%s, %d waiting", name, waiting), func(t *testing.T) {
+				var mu sync.Mutex
+				var errors []float64
+				inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *bench) {
+					end := 30 * time.Minute
+					var all sync.WaitGroup
+					for i := range callers {
+						random := rand.New(rand.NewPCG(1, uint64(i)))
+						all.Go(func() {
+							for b.now() < end {
+								estimate, actual := test.sizes(random)
+								var told *limiter.QueueStatus
+								p, err := b.AcquireCall(b.Context(), limiter.Call{Prompt: estimate, OnQueue: func(s limiter.QueueStatus) {
+									if told == nil {
+										told = &s
+									}
+								}})
+								if err != nil {
+									b.Error(err)
+									return
+								}
+								if told != nil && b.now() > 5*time.Minute && p.Waited() > time.Second {
+									mu.Lock()
+									errors = append(errors, math.Abs(told.Expected.Seconds()/p.Waited().Seconds()-1))
+									mu.Unlock()
+								}
+								time.Sleep(500*time.Millisecond + time.Duration(actual)*time.Second/150)
+								p.Settle(actual)
+							}
+						})
+					}
+					all.Wait()
+				}, guarded)
+				slices.Sort(errors)
+				if len(errors) < 100 {
+					t.Fatalf("%d calls wait for more than a second", len(errors))
+				}
+				median := errors[len(errors)/2]
+				t.Logf("median error %.1f%% of %d calls", 100*median, len(errors))
+				if median > most {
+					t.Errorf("the median error is %.1f%%, want %.0f%%", 100*median, 100*most)
+				}
+			})
+		}
+	}
+}
