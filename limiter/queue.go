@@ -20,9 +20,8 @@ const (
 	interactiveWeight = 9
 	batchWeight       = 1
 
-	// The least and the largest weight of a class.
-	MinWeight = 1e-6
-	MaxWeight = 1e6
+	MinWeight = 1e-6 // the least weight of a class
+	MaxWeight = 1e6  // the largest one
 )
 
 // Classes adds classes to those that every limiter knows, or changes their weights: from [MinWeight] to
@@ -45,7 +44,7 @@ func Classes(weights map[string]float64) Option {
 
 // A ClassError reports a call of a class that the limiter does not know.
 type ClassError struct {
-	Class string
+	Class string   // as the call named it
 	Known []string // sorted
 }
 
