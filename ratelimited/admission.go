@@ -109,7 +109,7 @@ func (f *flight) acquire() error {
 	if err != nil {
 		return f.failedToWait(err)
 	}
-	f.permit = permit
+	f.permit, f.guess.total = permit, permit.Tokens()
 	f.ended.Store(false)
 	if f.watched() {
 		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
