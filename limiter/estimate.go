@@ -10,6 +10,12 @@ import (
 // at once, or soon, keeps the estimate that it came with.
 const freshness = time.Second
 
+// slightRise is the share by which the estimate of a call at the head of the queue does not rise
+// once it is known when the call can start. What may pass the call was chosen by its former
+// estimate, and estimates change by some percent all the time: a call of most of a minute's tokens
+// would be put off by one rise after the other, while the tokens that wait for it are unused.
+const slightRise = 1.0 / 8
+
 // errEstimate ends a wait whose Estimate did not return. Only other goroutines can see it: the one
 // that waited panics, or exits.
 var errEstimate = errors.New("limiter: Estimate did not return")
@@ -74,9 +80,11 @@ func (l *Limiter) revise(w *waiter, call Call, err error) {
 	if err != nil {
 		l.refuse(w, err)
 	} else {
-		w.estimate.call, w.estimate.at, w.estimate.stale = call, now, false
-		w.cost = l.budget.cost(call)
-		w.permit.cost = w.cost
+		w.estimate.at, w.estimate.stale = now, false
+		c := l.budget.cost(call)
+		if n := w.cost.tokens; w.promised.IsZero() || c.tokens < n || float64(c.tokens) > (1+slightRise)*float64(n) {
+			w.estimate.call, w.cost, w.permit.cost = call, c, c
+		}
 	}
 	l.pump(now)
 }

@@ -243,6 +243,34 @@ func TestEstimateBeforePassing(t *testing.T) {
 	}
 }
 
+// A slight rise does not put off a large call at the head, for which others have been let pass or
+// held back.
+func TestEstimateRisesSlightly(t *testing.T) {
+	for name, test := range map[string]struct{ again, want int }{
+		"less":          {39_000, 39_000},
+		"slightly more": {45_000, 40_000},
+		"much more":     {45_001, 45_001},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, minute60k, func(b *bench) {
+				b.use(50_000)
+				b.until(time.Second)
+				head, estimate := b.goEstimated(40_000)
+				estimate.tokens.Store(int64(test.again))
+				b.until(5 * time.Second)
+				b.use(1000) // passes
+				b.until(time.Minute)
+				head.admittedAt(time.Minute)
+				p := head.over.Load().permit
+				equal(b, "tokens of the permit", p.Tokens(), test.want)
+				equal(b, "tokens that are held", b.Snapshot().HeldTokens, test.want)
+				p.Settle(test.want)
+				equal(b, "tokens that are held at the end", b.Snapshot().HeldTokens, 0)
+			}, guarded)
+		})
+	}
+}
+
 // However many wait, the limiter asks for the estimates of those whose turn it is.
 func TestEstimatesOfManyWaiters(t *testing.T) {
 	const waiters = 3000

@@ -138,6 +138,7 @@ func (f *flight) acquire() error {
 		}
 		permit.Cancel()
 	}
+	f.guess.total = f.permit.Tokens()
 	f.ended.Store(false)
 	if f.watched() {
 		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: f.permit.Waited()})

@@ -208,7 +208,7 @@ func TestSilentTransportIsCharged(t *testing.T) {
 				if !errors.As(err, &broken) || broken.Attempts != 2 || !errors.Is(err, failure) {
 					t.Errorf("error is %v, want a TransportError of %v after 2 attempts", err, failure)
 				}
-				if s := snapshot(client); s.Settled != 1 || s.TokensSettled != 2*508 {
+				if s := snapshot(client); s.Settled != 1 || s.TokensSettled != 2*(8+unknownReply) {
 					t.Errorf("%d tokens settled, want the estimate of both attempts", s.TokensSettled)
 				}
 			})
@@ -358,7 +358,7 @@ func TestStreamHeadersJustTooLate(t *testing.T) {
 		if !errors.As(err, &transport) || errors.As(err, &broken) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error is %v (%T), want a TransportError of a timeout", err, err)
 		}
-		if s := snapshot(client); s.TokensSettled != 508 || requests != 1 || closed == 0 {
+		if s := snapshot(client); s.TokensSettled != 8+unknownReply || requests != 1 || closed == 0 {
 			t.Errorf("%d tokens settled after %d requests, %d bodies closed; want those of one attempt", s.TokensSettled, requests, closed)
 		}
 	})

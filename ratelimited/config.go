@@ -117,7 +117,9 @@ type Config struct {
 	// FixedEstimates turns learning off: a prompt is taken as counted, and a reply
 	// as 500 tokens, or as max_tokens if that is less. By default the client learns,
 	// for each model, the ratio of real to counted tokens of prompts (between 1/4
-	// and 4), and takes a reply as the upper quartile of the model's latest 64. It also learns
+	// and 4), and takes a reply as the upper quartile of the model's latest 64. Until three
+	// were seen, it takes a reply as 4,096 tokens, or an eighth of max_tokens, 500 at least, if
+	// that is less; at most as a quarter of the token limit. It also learns
 	// how long calls take: without that a call with a deadline does not give way.
 	FixedEstimates bool
 

@@ -23,6 +23,14 @@ type prompt struct {
 	maxTokens      *int // the caller's bound of the reply
 }
 
+// bound returns how many tokens the reply may have.
+func (p *prompt) bound() int {
+	if p.maxTokens == nil {
+		return estimate.Unbounded
+	}
+	return max(0, *p.maxTokens)
+}
+
 // copied returns a copy of what the caller may change while the call is under way.
 func copied[T any](value *T) *T {
 	if value == nil {
@@ -102,16 +110,13 @@ func (f *flight) estimate() {
 	if f.op.prompt == nil || g.given {
 		return
 	}
-	capacity, reply := f.limiter.Limit().TokenBurst, fixedReply
-	model := new(estimate.Model)
+	capacity, bound := f.limiter.Limit().TokenBurst, f.op.prompt.bound()
+	model, reply := new(estimate.Model), min(fixedReply, bound)
 	if f.learned != nil {
-		model, reply = f.learned, f.learned.Reply()
+		model, reply = f.learned, f.learned.Reply(bound, capacity)
 	}
 	if g.prompt = g.known + model.Prompt(g.counted, g.parts); g.prompt > capacity {
 		g.prompt = max(capacity, min(g.prompt, g.certain))
-	}
-	if most := f.op.prompt.maxTokens; most != nil {
-		reply = min(reply, max(0, *most))
 	}
 	g.total = max(g.prompt, min(g.prompt+reply, capacity))
 }
@@ -144,8 +149,8 @@ func (f *flight) learn(conversationID string, usage generated.ConversationUsageI
 		if prompt > 0 {
 			reply = max(reply, used-prompt) // what tools of the service added is as good as written
 		}
-		if most := f.op.prompt.maxTokens; most != nil && reply >= *most && reply < f.learned.Reply() {
-			reply = 0 // it was cut: how long it would have been is not known
+		if f.learned.IsCut(reply, f.op.prompt.bound()) {
+			reply = 0
 		}
 		f.learned.Learn(counted, parts, prompt-g.known, reply)
 	}

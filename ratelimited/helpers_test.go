@@ -21,6 +21,10 @@ import (
 
 // secretKey is the key of every client in the tests. It must appear in nothing
 // that a test can see but the Authorization field.
+// unknownReply is how many tokens a reply without max_tokens counts as until three were seen, under
+// a limit of four times that or more.
+const unknownReply = 4096
+
 const secretKey = "sk-THE-SECRET-KEY"
 
 // inBubble runs a test in virtual time, with a client that talks real HTTP to

@@ -46,7 +46,7 @@ func TestEstimatesLearn(t *testing.T) {
 		first  int
 		last   int
 	}{
-		{"by default", ratelimited.Config{}, nil, 8 + 500, 24 + 40},
+		{"by default", ratelimited.Config{}, nil, 8 + unknownReply, 24 + 40},
 		{"below max_tokens", ratelimited.Config{}, ratelimited.Ptr(10), 8 + 10, 24 + 10},
 		{"unless turned off", ratelimited.Config{FixedEstimates: true}, nil, 8 + 500, 8 + 500},
 	} {
@@ -77,13 +77,14 @@ func TestEstimatesLearn(t *testing.T) {
 // Models do not learn from each other, and a reply without figures teaches nothing.
 func TestEstimatesLearnByModel(t *testing.T) {
 	var o observer
-	handler := o.watch(status(200, replyOf("c", 8, 40)), status(200, `{"conversation_id":"c","outputs":[],"usage":{}}`))
+	known, first := status(200, replyOf("c", 8, 40)), 8+unknownReply
+	handler := o.watch(known, known, known, status(200, `{"conversation_id":"c","outputs":[],"usage":{}}`))
 	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 		o.client = client
 		for i, test := range []struct {
 			model string
 			want  int
-		}{{"a", 508}, {"b", 508}, {"b", 508}, {"a", 48}} {
+		}{{"a", first}, {"a", first}, {"a", first}, {"b", first}, {"b", first}, {"b", first}, {"b", first}, {"a", 48}} {
 			request := generated.StartConversationRequest{Model: test.model, Inputs: ratelimited.Text("Hello!")}
 			if _, err := client.Beta.Conversations.Start(t.Context(), request); err != nil {
 				t.Fatal(err)
@@ -119,26 +120,26 @@ func TestAgentsModel(t *testing.T) {
 		"create": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Create(t.Context(), generated.CreateAgentRequest{Name: "n", Model: "quick"})
 			return err
-		}, status(200, agentJSON), 508 + instructions},
+		}, status(200, agentJSON), 8 + unknownReply + instructions},
 		"get": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Get(t.Context(), "ag_1", generated.GetAgentParams{})
 			return err
-		}, status(200, agentJSON), 508 + instructions},
+		}, status(200, agentJSON), 8 + unknownReply + instructions},
 		"update": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Update(t.Context(), "ag_1", generated.UpdateAgentRequest{Name: ratelimited.Ptr("n")})
 			return err
-		}, status(200, agentJSON), 508 + instructions},
+		}, status(200, agentJSON), 8 + unknownReply + instructions},
 		"a reply": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Conversations.Start(t.Context(), request)
 			return err
-		}, status(200, agentReply), 508},
+		}, status(200, agentReply), 8 + unknownReply},
 		"a stream": {func(t *testing.T, client *ratelimited.Client) error {
 			events, err := client.Beta.Conversations.StartStream(t.Context(), request)
 			if err == nil {
 				_, err = collect(events)
 			}
 			return err
-		}, streaming(stream), 508},
+		}, streaming(stream), 8 + unknownReply},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var o observer
@@ -161,8 +162,8 @@ func TestAgentsModel(t *testing.T) {
 				if _, err := client.Beta.Conversations.Append(t.Context(), "c4", append48); err != nil {
 					t.Fatal(err)
 				}
-				if got := o.byName["quick"]; got != 48+8+40 {
-					t.Errorf("an append holds %v, want %d of its agent's model", o.byName, 48+8+40)
+				if got, want := o.byName["quick"], 48+8+unknownReply; got != want {
+					t.Errorf("an append holds %v, want %d of its agent's model", o.byName, want)
 				}
 			})
 		})
@@ -197,8 +198,8 @@ func TestConversationsModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				request := generated.AppendConversationRequest{Inputs: ratelimited.Text("Hello!")}
-				if _, err := client.Beta.Conversations.Append(t.Context(), "c", request); err != nil || o.byName["quick"] != 508 {
-					t.Errorf("an append holds %v (%v), want 508 of its model", o.byName, err)
+				if _, err := client.Beta.Conversations.Append(t.Context(), "c", request); err != nil || o.byName["quick"] != 8+unknownReply {
+					t.Errorf("an append holds %v (%v), want %d of its model", o.byName, err, 8+unknownReply)
 				}
 			})
 		})

@@ -41,7 +41,7 @@ func TestEstimatesOfOddReplies(t *testing.T) {
 		want  int
 	}{
 		"connectors": {connectors, nil, 8 + 940},
-		"cut":        {replyOf("c", 8, 1), ratelimited.Ptr(1), 8 + 500},
+		"cut":        {replyOf("c", 8, 1), ratelimited.Ptr(1), 8 + unknownReply},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var o observer

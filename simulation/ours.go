@@ -92,9 +92,9 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 func (o *ours) estimate(e *errand) (prompt, reply int) {
 	limit := o.limiter.Limit().TokenBurst
 	prompt = min(limit, e.history+o.model.Prompt(e.counted, estimate.Parts{}))
-	reply = o.model.Reply()
+	bound := estimate.Unbounded
 	if e.maxTokens > 0 {
-		reply = min(reply, e.maxTokens)
+		bound = e.maxTokens
 	}
-	return prompt, min(reply, limit-prompt)
+	return prompt, min(o.model.Reply(bound, limit), limit-prompt)
 }

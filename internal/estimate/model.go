@@ -9,6 +9,12 @@
 // at all: the guess is the upper quartile of the model's latest replies, or the
 // caller's max_tokens if that is less.
 //
+// Until three replies were seen, a reply is taken to have 4,096 tokens, so that the first calls do
+// not use several minutes of a small limit before the first of them has ended. Callers
+// who set max_tokens set it well above what most replies need: an eighth of it counts, and 500 tokens
+// at least. By simulation, max_tokens as a whole would cost half a minute of the quota at the
+// beginning if replies take that long, without fewer refusals.
+//
 // Why not max_tokens itself: replies seldom come near it, and what is reserved
 // for them beyond their length is unused while they run. Why not the mean: a few
 // long replies make most of the tokens. By simulation of this API's limits (see
@@ -23,14 +29,23 @@
 package estimate
 
 import (
+	"math"
 	"slices"
 	"sync"
 )
 
 const (
-	firstReply = 500 // what a reply is taken to have before any was seen
-	replies    = 64  // that are remembered
-	quantile   = 0.75
+	// What a reply is taken to have until enough were seen: openReply, or a share of max_tokens and
+	// usualReply at least. It is at most a share of the token limit, because otherwise the first
+	// calls would wait for each other.
+	openReply  = 4096
+	usualReply = 500
+	boundShare = 1.0 / 8
+	limitShare = 1.0 / 4
+
+	enough   = 3
+	replies  = 64 // that are remembered
+	quantile = 0.75
 
 	weight     = 1.0 / 16 // of the latest call in the ratio
 	mostWeight = 1000.0   // tokens that a prompt counts as at most, so that a large one does not decide alone
@@ -111,14 +126,39 @@ func (m *Model) ratio() float64 {
 	return min(mostOff, max(1/mostOff, m.actual/m.counted))
 }
 
-// Reply returns how many tokens a reply is expected to have.
-func (m *Model) Reply() int {
+// Unbounded is the bound of a reply whose call has no max_tokens.
+const Unbounded = math.MaxInt
+
+// Reply returns how many tokens a reply is expected to have, of which its call allows at most bound,
+// with a limit of so many tokens for a call.
+func (m *Model) Reply(bound, limit int) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.sorted) == 0 {
-		return firstReply
+	if n, known := m.upperQuartile(); known {
+		return min(n, bound)
 	}
-	return m.sorted[int(quantile*float64(len(m.sorted)-1)+0.5)]
+	unknown := min(openReply, max(usualReply, boundShare*float64(bound)), limitShare*float64(limit))
+	return min(int(unknown), bound)
+}
+
+// upperQuartile returns that of the latest replies, and whether enough were seen.
+func (m *Model) upperQuartile() (n int, known bool) {
+	if len(m.sorted) < enough {
+		return 0, false
+	}
+	return m.sorted[int(quantile*float64(len(m.sorted)-1)+0.5)], true
+}
+
+// IsCut reports whether a reply has the length that its call allowed at most, and is shorter than
+// replies usually are: it says nothing of how long replies are.
+func (m *Model) IsCut(reply, bound int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	usual, known := m.upperQuartile()
+	if !known {
+		usual = usualReply
+	}
+	return reply >= bound && reply < usual
 }
 
 // learnPrices takes what the parts of a prompt cost together: each kind's price changes in

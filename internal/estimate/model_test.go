@@ -9,6 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// limit is large enough not to matter.
+const limit = 100_000
+
 func TestNothingKnown(t *testing.T) {
 	var m Model
 	for _, counted := range []int{0, 1, 999, 1_000_000} {
@@ -16,8 +19,54 @@ func TestNothingKnown(t *testing.T) {
 			t.Errorf("Prompt(%d) is %d, want what was counted", counted, got)
 		}
 	}
-	if got := m.Reply(); got != 500 {
-		t.Errorf("Reply is %d, want 500", got)
+}
+
+// Until three replies were seen, max_tokens and the limit decide.
+func TestReplyUnknown(t *testing.T) {
+	for _, test := range []struct{ bound, limit, want int }{
+		{Unbounded, limit, 4096},
+		{Unbounded, math.MaxInt, 4096},
+		{Unbounded, 16_384, 4096},
+		{Unbounded, 10_000, 2500},
+		{Unbounded, 1, 0},
+		{0, limit, 0},
+		{100, limit, 100},
+		{500, limit, 500},
+		{4000, limit, 500},
+		{4800, limit, 600},
+		{40_000, limit, 4096},
+		{4800, 1000, 250},
+		{100, 1000, 100},
+	} {
+		var m Model
+		for seen := range 3 {
+			if got := m.Reply(test.bound, test.limit); got != test.want {
+				t.Errorf("Reply(%d, %d) is %d after %d replies, want %d", test.bound, test.limit, got, seen, test.want)
+			}
+			m.Learn(0, Parts{}, 0, 300)
+		}
+		if got, want := m.Reply(test.bound, test.limit), min(test.bound, 300); got != want {
+			t.Errorf("Reply(%d, %d) is %d after 3 replies, want %d", test.bound, test.limit, got, want)
+		}
+	}
+}
+
+// A reply that was cut at a length that replies usually have, or more, says that they are long.
+func TestIsCut(t *testing.T) {
+	var m Model
+	for _, replies := range [][]int{nil, {400, 400, 400}} {
+		for _, n := range replies {
+			m.Learn(0, Parts{}, 0, n)
+		}
+		usual := m.Reply(500, limit)
+		for _, test := range []struct {
+			reply, bound int
+			want         bool
+		}{{usual - 1, usual - 1, true}, {usual - 1, usual, false}, {usual, usual, false}, {usual + 1, usual, false}, {1, 1, true}, {1, Unbounded, false}} {
+			if got := m.IsCut(test.reply, test.bound); got != test.want {
+				t.Errorf("after %d replies: IsCut(%d, %d) is %v", len(replies), test.reply, test.bound, got)
+			}
+		}
 	}
 }
 
@@ -94,11 +143,11 @@ func TestRatioConverges(t *testing.T) {
 	}
 }
 
-// upperQuartile is that of the latest 64, by nearest rank, 500 if there are none.
+// upperQuartile is that of the latest 64, by nearest rank, 4096 if there are fewer than three.
 func upperQuartile(seen []int) int {
 	latest := slices.Clone(seen[max(0, len(seen)-64):])
-	if len(latest) == 0 {
-		return 500
+	if len(latest) < 3 {
+		return 4096
 	}
 	slices.Sort(latest)
 	return latest[(3*(len(latest)-1)+2)/4] // three quarters of the way, rounded
@@ -114,7 +163,7 @@ func TestReplyAgainstSorting(t *testing.T) {
 			if reply > 0 {
 				seen = append(seen, reply)
 			}
-			if got, want := m.Reply(), upperQuartile(seen); got != want {
+			if got, want := m.Reply(Unbounded, limit), upperQuartile(seen); got != want {
 				t.Fatalf("after %d replies: %d, want %d", len(seen), got, want)
 			}
 		}
@@ -128,7 +177,7 @@ func TestReplyAgainstSortingForLong(t *testing.T) {
 	for i := range 1000 {
 		seen = append(seen, 1+i*7919%1009)
 		m.Learn(1, Parts{}, 1, seen[i])
-		if got, want := m.Reply(), upperQuartile(seen); got != want {
+		if got, want := m.Reply(Unbounded, limit), upperQuartile(seen); got != want {
 			t.Fatalf("after %d replies: %d, want %d", len(seen), got, want)
 		}
 	}
@@ -139,22 +188,22 @@ func TestReply(t *testing.T) {
 		replies []int
 		want    int
 	}{
-		"one":                    {[]int{70}, 70},
-		"two":                    {[]int{10, 20}, 20},
+		"one":                    {[]int{70}, 4096},
+		"two":                    {[]int{10, 20}, 4096},
 		"three":                  {[]int{30, 10, 20}, 30},
 		"four":                   {[]int{4, 3, 2, 1}, 3},
 		"five":                   {[]int{5, 4, 3, 2, 1}, 4},
 		"one is far too long":    {[]int{1, 1, 1, 1, 1, 1, 1, 1, 1, 100_000}, 1},
-		"nothing is no reply":    {[]int{0, 7, 0, 0}, 7},
-		"nor is less":            {[]int{-100, 7}, 7},
-		"nothing but no replies": {[]int{0, -1}, 500},
+		"nothing is no reply":    {[]int{0, 7, 0, 7, 7, 0}, 7},
+		"nor is less":            {[]int{-100, 7, 7, 7}, 7},
+		"nothing but no replies": {[]int{0, -1, 0, -1}, 4096},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var m Model
 			for _, n := range c.replies {
 				m.Learn(0, Parts{}, 0, n)
 			}
-			if got := m.Reply(); got != c.want {
+			if got := m.Reply(Unbounded, limit); got != c.want {
 				t.Errorf("Reply is %d, want %d", got, c.want)
 			}
 		})
@@ -170,7 +219,7 @@ func TestReplyForgets(t *testing.T) {
 	for range 64 {
 		m.Learn(0, Parts{}, 0, 1)
 	}
-	if got := m.Reply(); got != 1 {
+	if got := m.Reply(Unbounded, limit); got != 1 {
 		t.Errorf("Reply is %d after 64 of one token", got)
 	}
 	if len(m.latest) != 64 || len(m.sorted) != 64 {
@@ -182,25 +231,28 @@ func TestReplyForgets(t *testing.T) {
 func TestLearnHalf(t *testing.T) {
 	var m Model
 	m.Learn(800, Parts{}, 1300, 0)
-	if prompt, reply := m.Prompt(1000, Parts{}), m.Reply(); prompt != 1506 || reply != 500 {
-		t.Errorf("from a prompt: %d and %d, want 1506 and 500", prompt, reply)
+	if prompt, reply := m.Prompt(1000, Parts{}), m.Reply(Unbounded, limit); prompt != 1506 || reply != 4096 {
+		t.Errorf("from a prompt: %d and %d, want 1506 and 4096", prompt, reply)
 	}
 	for _, c := range [][2]int{{0, 5}, {5, 0}, {-5, 5}, {5, -5}, {0, 0}} {
 		m.Learn(c[0], Parts{}, c[1], 60)
 	}
-	if prompt, reply := m.Prompt(1000, Parts{}), m.Reply(); prompt != 1506 || reply != 60 {
+	if prompt, reply := m.Prompt(1000, Parts{}), m.Reply(Unbounded, limit); prompt != 1506 || reply != 60 {
 		t.Errorf("and from replies: %d and %d, want 1506 and 60", prompt, reply)
 	}
 }
 
 func TestConcurrentUse(t *testing.T) {
 	var m Model
+	for range enough {
+		m.Learn(100, Parts{}, 200, 10)
+	}
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for n := range 500 {
 				m.Learn(100, Parts{}, 200, 1+(i+n)%10)
-				if got := m.Reply(); got < 1 || got > 10 {
+				if got := m.Reply(Unbounded, limit); got < 1 || got > 10 {
 					t.Errorf("Reply is %d, and none was", got)
 				}
 				if got := m.Prompt(100, Parts{}); got < 100 || got > 200 {

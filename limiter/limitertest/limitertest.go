@@ -47,6 +47,8 @@ func Cases() []Case {
 		{"first come, first served", firstComeFirstServed},
 		{"an earlier place goes first", earlierPlace},
 		{"a call that may not wait", maxWait},
+		{"a call that waited is estimated again", estimatedAgain},
+		{"a new estimate that cannot be", estimatedTooLarge},
 		{"a deadline that cannot be met", deadlineAhead},
 		{"a call that is late gives way", givesWay},
 		{"a late call starts as a trial", trial},

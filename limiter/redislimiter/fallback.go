@@ -98,6 +98,9 @@ func (l *Limiter) admitBy(ctx context.Context, s *standIn, w *waiter) error {
 	case err != nil:
 		return err
 	}
+	if w.attempt == 1 {
+		p.tokens, w.tokens = local.Tokens(), local.Tokens() // it may have been estimated again
+	}
 	p.local, s.calls[p.id] = local, p
 	l.grant(w)
 	s.let.add(p.sent, 1)

@@ -61,7 +61,7 @@ func (l *Limiter) setLimit(limit limiter.Limit) {
 	const forever = 1_000_000 // minutes
 	l.recent.span = time.Minute * time.Duration(min(forever, max(1, (limit.TokenBurst+limit.TokensPerMinute-1)/limit.TokensPerMinute)))
 	for _, w := range append(byOrder(nil), l.queue.waiters...) {
-		if w.tokens > limit.TokenBurst {
+		if w.tokens > limit.TokenBurst && !w.estimate.ask() {
 			l.refuse(w, &limiter.TooLargeError{Tokens: w.tokens, Capacity: limit.TokenBurst})
 		}
 	}
@@ -112,6 +112,7 @@ func (l *Limiter) Acquire(ctx context.Context, call limiter.Call) (limiter.Admis
 func (l *Limiter) admit(ctx context.Context, p *Permit, call limiter.Call) (err error) {
 	defer l.mu.Unlock()
 	w := &waiter{permit: p, call: call, tokens: call.Tokens(), deadline: deadlineOf(ctx, call), attempt: p.attempt + 1, since: time.Now()}
+	w.estimate = newEstimate(w.since, call)
 	for {
 		if s := l.fallback(); s != nil {
 			if err = l.admitBy(ctx, s, w); errors.Is(err, errBack) {
@@ -142,10 +143,7 @@ func (l *Limiter) await(ctx context.Context, w *waiter) error {
 		l.wake()
 	}
 	l.mu.Unlock()
-	select {
-	case <-w.ready:
-	case <-ctx.Done():
-	}
+	l.watch(ctx, w)
 	l.mu.Lock()
 	if !w.over {
 		l.refuse(w, l.waitError(ctx, w.tokens, time.Since(w.since)))

@@ -17,6 +17,7 @@ type waiter struct {
 	deadline time.Time // zero: the call never gives way
 	attempt  int
 	since    time.Time
+	estimate *estimate // nil: the call keeps the estimate that it came with
 
 	asked   bool      // Redis may know of it
 	askedAt time.Time // first, since the latest answer

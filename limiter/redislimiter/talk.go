@@ -48,6 +48,9 @@ func (l *Limiter) talk() {
 		l.mu.Lock()
 		w, away := l.punctual(), !l.away.IsZero()
 		l.withdraw(w)
+		if w != nil && w.isStale() {
+			w = nil // its goroutine wakes this one when it has a new estimate
+		}
 		if l.closed || w == nil && len(l.news) == 0 && !away {
 			l.talking = false
 			l.mu.Unlock()
@@ -128,6 +131,8 @@ func (l *Limiter) answered(w *waiter, r reply, err error) time.Duration {
 		if l.next = 0; l.queue.head() != nil {
 			l.next = l.last + 1
 		}
+	case r.status == "large" && w.estimate.ask(): // the limit is lower than it was
+		w.askedAt = time.Time{}
 	case r.status == "large":
 		l.refuse(w, &limiter.TooLargeError{Tokens: w.tokens, Capacity: int(r.value)})
 	case l.isLate(w):
