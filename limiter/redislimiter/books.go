@@ -21,9 +21,9 @@ type books struct {
 	limit                limiter.Limit // in force, with its defaults filled in
 	configured           configured
 	learned              learned
-	used, foreign        float64       // tokens, by the latest reply
-	left                 float64       // tokens, by the latest reply
-	resume               time.Time     // end of the latest pause
+	used, foreign        float64   // tokens, by the latest reply
+	left                 float64   // tokens, by the latest reply
+	resume               time.Time // end of the latest pause
 	recent               recent
 	live                 map[string]*Permit // calls in flight, by their ids
 	told                 int                // how much news

@@ -92,7 +92,7 @@ func TestScriptLearnsCaution(t *testing.T) {
 	held(50 + 350) // half, and 3.5 calls
 	l.op("refused", "a:1", 0, 1, 1, 1, 0, 1)
 	l.op("observe", -1, 10_000, -1, 0) // others have used nothing, though
-	held(50 + 13 + 350)         // a quarter of the rest
+	held(50 + 13 + 350)                // a quarter of the rest
 	for range 5 {
 		l.op("refused", "a:1", 0, 1, 1, 1, 0, 1)
 		l.op("observe", -1, 10_000, -1, 0)
