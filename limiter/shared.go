@@ -52,12 +52,9 @@ type Learned struct {
 // RefusedRequest is a request that the server refused with a 429.
 type RefusedRequest struct {
 	Refusal
-	Sent    time.Time // when the request was sent
-	Resumed time.Time // when the latest pause ended that a refusal had begun before; zero: there was none
-
-	// TokensUsed is how many tokens were used in the window before, and TokensLimit how many may
-	// be.
-	TokensUsed, TokensLimit int
+	Sent       time.Time // when the request was sent
+	Resumed    time.Time // when the latest pause ended that a refusal had begun before; zero: there was none
+	TokensUsed int       // in the minute before, or in the window of a larger TokenBurst
 }
 
 // NewLearner returns a learner that has learned nothing yet, or a [*LimitError].
@@ -136,7 +133,7 @@ func (l *Learner) Observed(at time.Time, used, byOthers int) {
 // Refused reports that the server refused a request.
 func (l *Learner) Refused(at time.Time, r RefusedRequest) {
 	l.at(at)
-	l.guard.tokens.used, l.guard.tokens.limit = r.TokensUsed, r.TokensLimit
+	l.guard.tokens.used = r.TokensUsed
 	l.applyIf(l.learner.refused(l.now(), r.Sent, r.Resumed, r.Refusal))
 	l.learner.paused(l.now(), l.now().Sub(r.Sent), r.Refusal)
 }

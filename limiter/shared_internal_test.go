@@ -3,20 +3,20 @@ package limiter
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 // A mirror is a limiter in the process, and a Learner that is told of the same events. The Learner's
 // state is stored and restored after each.
 type mirror struct {
-	*rapid.T
+	*testing.T
 	*Limiter
+	*rand.Rand
 	config  LearnerConfig
 	learner *Learner
 	permits []*Permit
@@ -46,7 +46,7 @@ func (m *mirror) event(tell func(*Learner)) {
 		{&m.learner.learner.requests, &m.Limiter.learner.requests}, {&m.learner.learner.tokens, &m.Limiter.learner.tokens},
 	} {
 		if got, want := searches[0].state(), searches[1].state(); got != want {
-			m.Fatalf("the search is at %+v, want %+v", got, want)
+			m.Errorf("the search is at %+v, want %+v", got, want)
 		}
 	}
 	in := m.learner.Learned()
@@ -54,19 +54,21 @@ func (m *mirror) event(tell func(*Learner)) {
 	requests, tokens := m.Limiter.learner.sources()
 	want := Learned{m.limit, requests, tokens, m.budget.guard.spacing, m.Limiter.learner.trial, in.ExtraJitter}
 	if in != want {
-		m.Fatalf("learned %+v, want %+v", in, want)
+		m.Errorf("learned %+v, want %+v", in, want)
 	}
 }
 
-// acquire sends a request, and says so a little later.
+// acquire sends a request, if that is possible soon.
 func (m *mirror) acquire(tokens int) {
-	p, err := m.Acquire(context.Background(), tokens)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	p, err := m.Acquire(ctx, tokens)
 	if err != nil {
-		m.Fatal(err)
+		return // it waits for the calls in flight
 	}
 	sent := p.sent
 	m.event(func(l *Learner) { l.Sent(sent) })
-	if rapid.Bool().Draw(m.T, "resent") {
+	if m.IntN(2) == 0 {
 		time.Sleep(time.Millisecond)
 		p.Sent()
 		m.event(func(l *Learner) { l.Resent(p.sent, sent) })
@@ -79,7 +81,7 @@ func (m *mirror) refuse(p *Permit, r Refusal) {
 	p.Refused(r)
 	g := m.budget.guard
 	m.event(func(l *Learner) {
-		l.Refused(time.Now(), RefusedRequest{r, p.sent, resumed, g.tokens.used, g.tokens.limit})
+		l.Refused(time.Now(), RefusedRequest{r, p.sent, resumed, g.tokens.used})
 	})
 }
 
@@ -94,72 +96,76 @@ func (m *mirror) observe(s ServerState) {
 	})
 }
 
+// one returns one of the given values.
+func one[V any](r *rand.Rand, of ...V) V { return of[r.IntN(len(of))] }
+
+// step does something at random, or lets time pass.
+func (m *mirror) step(bad int) {
+	time.Sleep(one(m.Rand, 0, 20*time.Millisecond, time.Second))
+	if len(m.permits) == 0 {
+		m.acquire(m.IntN(2000))
+		return
+	}
+	p := m.permits[0]
+	switch m.IntN(10 + bad) {
+	case 0:
+		m.refuse(p, Refusal{
+			RetryAfter: one(m.Rand, 0, time.Second, 2*time.Second), Requests: m.IntN(2) == 0, Tokens: m.IntN(4) == 0,
+		})
+		p.Settle(0)
+	case 1:
+		p.Cancel()
+		m.event(func(l *Learner) { l.Unsent(p.sent) })
+	case 2:
+		remaining := m.IntN(20_000)
+		state := ServerState{RemainingTokens: &remaining}
+		if limit := one(m.Rand, 0, 20_000, 1_000_000); limit > 0 {
+			state.LimitTokens = &limit
+		}
+		m.observe(state)
+		return
+	case 3, 4, 5, 6:
+		used := 1 + m.IntN(2000)
+		p.Settle(used)
+		m.event(func(l *Learner) { l.Settled(time.Now(), used) })
+	default:
+		if len(m.permits) < 4 {
+			m.acquire(m.IntN(2000))
+		}
+		return
+	}
+	m.permits = m.permits[1:]
+}
+
 // A Learner learns what a limiter in the process learns, from the same events, wherever its state was
 // stored in between.
 func TestLearnerIsTheLimiters(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		synctest.Test(t, func(*testing.T) {
-			limit := Limit{RequestsPerSecond: rapid.SampledFrom([]float64{0.5, 1, 5, 30}).Draw(r, "rps"), TokensPerMinute: 60_000}.WithDefaults()
-			options := []Option{Guarded(50 * time.Millisecond)}
-			climbs := rapid.Bool().Draw(r, "climbs")
-			if climbs {
+	for seed := range uint64(100) {
+		synctest.Test(t, func(t *testing.T) {
+			m := &mirror{T: t, Rand: rand.New(rand.NewPCG(seed, 0))}
+			m.config = LearnerConfig{
+				Limit: Limit{RequestsPerSecond: one(m.Rand, 0.5, 1, 5, 30), TokensPerMinute: one(m.Rand, 6_000, 60_000)}.WithDefaults(),
+				Since: time.Now(), Climbs: m.IntN(2) == 0, Jitter: 50 * time.Millisecond,
+			}
+			options := []Option{Guarded(m.config.Jitter)}
+			if m.config.Climbs {
 				options = append(options, LearnLimits())
 			}
-			l, err := New(limit, options...)
-			if err != nil {
-				r.Fatal(err)
+			var err error
+			if m.Limiter, err = New(m.config.Limit, options...); err != nil {
+				t.Fatal(err)
 			}
-			m := &mirror{T: r, Limiter: l, config: LearnerConfig{Limit: limit, Since: time.Now(), Climbs: climbs, Jitter: 50 * time.Millisecond}}
 			if m.learner, err = NewLearner(m.config); err != nil {
-				r.Fatal(err)
+				t.Fatal(err)
 			}
-			refusal := rapid.Custom(func(r *rapid.T) Refusal {
-				return Refusal{
-					RetryAfter: rapid.SampledFrom([]time.Duration{0, time.Second, 2 * time.Second}).Draw(r, "retry after"),
-					Requests:   rapid.Bool().Draw(r, "requests"),
-					Tokens:     rapid.IntRange(0, 4).Draw(r, "tokens") == 0,
+			bad := m.IntN(8)
+			for range 300 {
+				if m.step(bad); t.Failed() {
+					t.Fatalf("with seed %d", seed)
 				}
-			})
-			bad := rapid.IntRange(1, 8).Draw(r, "one in so many is refused")
-			for range rapid.IntRange(1, 300).Draw(r, "steps") {
-				time.Sleep(rapid.SampledFrom([]time.Duration{0, 20 * time.Millisecond, time.Second}).Draw(r, "pause"))
-				if len(m.permits) == 0 {
-					m.acquire(rapid.IntRange(0, 2000).Draw(r, "tokens"))
-					continue
-				}
-				p := m.permits[0]
-				switch op := rapid.IntRange(0, 9+bad).Draw(r, "op"); op {
-				case 0:
-					m.refuse(p, refusal.Draw(r, "refusal"))
-					p.Settle(0)
-					m.permits = m.permits[1:]
-				case 1:
-					p.Cancel()
-					m.event(func(l *Learner) { l.Unsent(p.sent) })
-					m.permits = m.permits[1:]
-				case 2:
-					remaining := rapid.IntRange(0, 20_000).Draw(r, "remaining")
-					state := ServerState{RemainingTokens: &remaining}
-					if limit := rapid.SampledFrom([]int{0, 20_000, 1_000_000}).Draw(r, "limit"); limit > 0 {
-						state.LimitTokens = &limit
-					}
-					m.observe(state)
-				case 3, 4, 5, 6:
-					used := rapid.IntRange(1, 2000).Draw(r, "used")
-					p.Settle(used)
-					m.event(func(l *Learner) { l.Settled(time.Now(), used) })
-					m.permits = m.permits[1:]
-				default:
-					if len(m.permits) < 4 {
-						m.acquire(rapid.IntRange(0, 2000).Draw(r, "tokens"))
-					}
-				}
-			}
-			for _, p := range m.permits {
-				p.Settle(0)
 			}
 		})
-	})
+	}
 }
 
 // Without a state a learner goes on from the rates that are known.

@@ -232,7 +232,7 @@ end
 --   u <time> <tokens>        a call has ended
 --   h <time> <limit>         a header names the limit of tokens
 --   o <time> <used> <others> a header shows what others have used
---   r <time> <sent> <resumed> <retry after> <requests> <tokens> <used> <limit>  refused
+--   r <time> <sent> <resumed> <retry after> <requests> <tokens> <used>  refused
 --   f                        the rates have to be put in force again
 -- If nobody learns, there is no room for more: then what comes is not learned from.
 local function teach(urgent, kind, ...)

@@ -91,7 +91,7 @@ func (l *Limiter) learn(r reply) (n news, learns bool) {
 // A lesson is an event that is learned from, as books.lua writes it: its kind, and numbers.
 type lesson struct {
 	kind    string
-	numbers [8]float64
+	numbers [7]float64
 }
 
 // newLesson leaves out what is not a number: nobody writes that.
@@ -127,7 +127,7 @@ func (l lesson) teach(to *limiter.Learner) {
 		to.Observed(l.time(0), l.int(1), l.int(2))
 	case "r":
 		to.Refused(l.time(0), limiter.RefusedRequest{
-			Sent: l.time(1), Resumed: l.time(2), TokensUsed: l.int(6), TokensLimit: l.int(7),
+			Sent: l.time(1), Resumed: l.time(2), TokensUsed: l.int(6),
 			Refusal: limiter.Refusal{RetryAfter: micros(l.numbers[3]), Requests: l.numbers[4] == 1, Tokens: l.numbers[5] == 1},
 		})
 	}

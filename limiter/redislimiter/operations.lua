@@ -185,7 +185,7 @@ function ops.refused(id, requests, tokens, shortest, longest, draw, retry_after)
     observe(-1, 0, -1)
   end
   local p = permit(id)
-  if p and p.sent > 0 then teach(true, 'r', now, p.sent, s.resume, retry_after, requests, tokens, s.tu, T.limit) end
+  if p and p.sent > 0 then teach(true, 'r', now, p.sent, s.resume, retry_after, requests, tokens, s.tu) end
   if retry_after > 0 then
     s.paused = math.max(s.paused, now + retry_after)
   elseif not p or p.sent >= s.resume then
