@@ -12,14 +12,22 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
 
-// Against a real server where there is one.
-func TestConformance(t *testing.T) {
-	client := newClient(t)
-	limitertest.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
-		t.Helper()
-		return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond}), limit)
-	})
+// conforms checks limiters in the Redis of a client: those that learn limits up to the configured ones,
+// and those that go beyond them.
+func conforms(t *testing.T, client redis.UniversalClient) {
+	t.Helper()
+	open := func(learnLimits bool) limitertest.Open {
+		return func(t *testing.T, limit limiter.Limit) limiter.Backend {
+			t.Helper()
+			return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond, LearnLimits: learnLimits}), limit)
+		}
+	}
+	limitertest.Run(t, open(false), append(limitertest.Cases(), limitertest.Learning()...)...)
+	limitertest.Run(t, open(true), limitertest.Climbing()...)
 }
+
+// Against a real server where there is one.
+func TestConformance(t *testing.T) { conforms(t, newClient(t)) }
 
 // The stand-in, which the tests of the script rely on, is good for the same.
 func TestConformanceOfTheStandIn(t *testing.T) {
@@ -28,8 +36,5 @@ func TestConformanceOfTheStandIn(t *testing.T) {
 	}
 	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	limitertest.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
-		t.Helper()
-		return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond}), limit)
-	})
+	conforms(t, client)
 }
