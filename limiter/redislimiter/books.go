@@ -209,7 +209,7 @@ func (l *Limiter) ask(op string, epoch int64, tells []news, args ...any) (reply,
 	if err != nil || r.status == "join" {
 		return r, err
 	}
-	lesson, learns := l.learn(r)
+	lesson, learns := learn(r, c.Jitter)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard, l.acknowledged = time.Now(), l.number

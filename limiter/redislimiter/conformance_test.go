@@ -1,7 +1,10 @@
 package redislimiter_test
 
 import (
+	"context"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -29,12 +32,32 @@ func conforms(t *testing.T, client redis.UniversalClient) {
 // Against a real server where there is one.
 func TestConformance(t *testing.T) { conforms(t, newClient(t)) }
 
-// The stand-in, which the tests of the script rely on, is good for the same.
+// The stand-in, which the tests of the script rely on, is good for the same, in virtual time.
 func TestConformanceOfTheStandIn(t *testing.T) {
-	if shared == "" {
-		t.Skip("TestConformance ran against it")
+	check := func(cases []limitertest.Case, learnLimits bool) {
+		for _, c := range cases {
+			t.Run(c.Name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client := dial(t, miniredis.NewMiniRedis())
+					c.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
+						t.Helper()
+						return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond, LearnLimits: learnLimits}), limit)
+					})
+				})
+			})
+		}
 	}
-	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
+	check(append(limitertest.Cases(), limitertest.Learning()...), false)
+	check(limitertest.Climbing(), true)
+}
+
+// dial returns a client that reaches a server without a network, so that both can be in a bubble.
+func dial(t testing.TB, server *miniredis.Miniredis) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{
+		Addr:   "127.0.0.1:1", // not a name: a bubble has no resolver
+		Dialer: func(context.Context, string, string) (net.Conn, error) { return server.Dial() },
+	})
 	t.Cleanup(func() { _ = client.Close() })
-	conforms(t, client)
+	return client
 }

@@ -51,14 +51,14 @@ const mostLessons = 2000
 
 // learn learns from what happened to the requests of all processes, if Redis has this one do that. It returns
 // what Redis is to be told of it.
-func (l *Limiter) learn(r reply) (n news, learns bool) {
+func learn(r reply, jitter time.Duration) (n news, learns bool) {
 	in := r.lessons
 	if len(in.text) == 0 {
 		return news{}, false
 	}
 	learner, err := limiter.NewLearner(limiter.LearnerConfig{
 		Limit: r.configured.limit, Since: in.since, Climbs: r.configured.climbs,
-		Jitter: l.store.config.Jitter, ExtraJitter: in.extraJitter,
+		Jitter: jitter, ExtraJitter: in.extraJitter,
 	})
 	if err != nil {
 		return news{}, false // there is no valid limit yet

@@ -2,14 +2,12 @@ package redislimiter_test
 
 import (
 	"context"
-	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
@@ -84,12 +82,7 @@ func inFleet(t *testing.T, processes int, limit limiter.Limit, config redislimit
 // add starts a process.
 func (f *fleet) add() limiter.Backend {
 	f.Helper()
-	client := redis.NewClient(&redis.Options{
-		Addr:   "127.0.0.1:1", // not a name: no resolver in the bubble
-		Dialer: func(context.Context, string, string) (net.Conn, error) { return f.redis.Dial() },
-	})
-	f.Cleanup(func() { _ = client.Close() })
-	store, err := redislimiter.Open(context.Background(), client, f.config)
+	store, err := redislimiter.Open(context.Background(), dial(f, f.redis), f.config)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type ledger struct {
 	number, latest int // of commands: of this, and of the latest that was answered
 	told           int
 	lease          time.Duration
+	calls          int // that a test has numbered
 }
 
 const (
