@@ -2,6 +2,7 @@ package redislimiter
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -251,6 +252,7 @@ func TestScriptJoinsWithWhatIsLearned(t *testing.T) {
 	l.client.FlushAll(context.Background())
 	l.epoch, l.latest, l.number, l.told = 0, 0, 0, 0
 	l.join(0, ten) // a process that has learned nothing comes first
+	l.op("settle", "new:1", 1, 1)
 	if r := bring("q", old.epoch); r.limit != lower || r.learned != in {
 		t.Errorf("after another: %+v", r)
 	}
@@ -261,6 +263,59 @@ func TestScriptJoinsWithWhatIsLearned(t *testing.T) {
 	if n := l.client.LLen(context.Background(), l.keys[7]).Val(); n != 0 {
 		t.Errorf("%d lessons are left", n)
 	}
+}
+
+// Redis says of each request when it was sent, when it was sent late, and that it was not sent.
+func TestScriptTeaches(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	at := func(d time.Duration) string { return strconv.FormatInt(l.now.Add(d).UnixMicro(), 10) }
+	want := []string{"", "s " + at(0), "s " + at(time.Second), "m " + at(2*time.Second) + " " + at(0), "n " + at(time.Second), "u " + at(2*time.Second) + " 7"}
+	l.grant("a:1", 10)
+	l.pass(time.Second)
+	l.grant("a:2", 0)
+	l.pass(time.Second)
+	l.op("sent", "a:1")
+	l.op("unsent", "a:2")
+	l.op("cancel", "a:2")
+	l.op("settle", "a:1", 7, 10)
+	l.op("settle", "a:1", 0, 10)
+	l.op("observe", -1, 500, 600, 0)
+	l.op("observe", -1, 500, 600, 1)
+	want = append(want, "o "+at(0)+" 7 93", "h "+at(0)+" 600", "o "+at(0)+" 7 93")
+	l.op("refused", "gone:1", 1, 0, 1, 1, 0, time.Second.Microseconds()) // nobody knows when it was sent
+	l.pass(time.Second)
+	l.grant("b:1", 0)
+	l.pass(time.Millisecond)
+	l.op("refused", "b:1", 1, 0, 1, 1, 0, 5000)
+	want = append(want, "s "+at(-time.Millisecond), "r "+at(0)+" "+at(-time.Millisecond)+" "+at(-time.Millisecond)+" 5000 1 0 7")
+	got := l.client.LRange(context.Background(), l.keys[7], 0, -1).Val()
+	if !slices.Equal(got, want) {
+		t.Errorf("lessons\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// If the learned rate explains refusals, they have not shown more jitter.
+func TestScriptForgetsJitter(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.learn(l.refused(1))
+	r := l.refused(1)
+	if r.lessons.extraJitter < testJitter {
+		t.Fatalf("the extra jitter is %v", r.lessons.extraJitter)
+	}
+	l.learn(r)
+	if r := l.op("state"); r.lessons.extraJitter != 0 {
+		t.Errorf("the extra jitter is %v", r.lessons.extraJitter)
+	}
+}
+
+// A request that was sent late at a learned rate keeps the next one waiting from then on.
+func TestScriptSpreadsLateRequests(t *testing.T) {
+	l := newLedger(t, miniredis.RunT(t), ten)
+	l.learned(ten.WithDefaults(), learned{spacing: 80 * time.Millisecond, requestsFrom: 2}, 0)
+	l.grant("a:1", 0)
+	l.pass(50 * time.Millisecond)
+	l.op("sent", "a:1")
+	l.waits(0, 80*time.Millisecond)
 }
 
 // The backoff without Retry-After begins anew after a success that was sent after the pause before.

@@ -21,10 +21,9 @@ function ops.join(used, paused, left, limit_at, rps, tpm, rburst, tburst, climbs
   if lost then s.epoch = math.max(now, epoch + 1, (stored.epoch or 0) + 1) end
   if not whole or limit_at > s.limit_at then
     set_limit(limit_at, rps, tpm, rburst, tburst, climbs)
-  elseif lost then
-    relearn()
   end
-  if s.rfrom + s.tfrom == 0 and rfrom + tfrom > 0 and s.ln == 0 and is_configured(rps, tpm, rburst, tburst) then
+  if s.rfrom + s.tfrom == 0 and rfrom + tfrom > 0 and is_configured(rps, tpm, rburst, tburst) then
+    relearn()
     s.rfrom, s.tfrom = rfrom, tfrom
     set_rates(lrps, ltpm, lrburst, ltburst, spacing)
   end
