@@ -39,8 +39,8 @@ type Config struct {
 	Patience time.Duration
 
 	// LearnLimits makes the configured limits a beginning instead of a ceiling: see
-	// [limiter.LearnLimits]. Default: false, only limits below the configured ones are
-	// learned.
+	// [limiter.LearnLimits]. Of processes that differ, the latest to begin decides.
+	// Default: false, only limits below the configured ones are learned.
 	LearnLimits bool
 
 	// Fallback is the share of each limit within which this process goes on by itself

@@ -30,7 +30,10 @@ func conforms(t *testing.T, client redis.UniversalClient) {
 }
 
 // Against a real server where there is one.
-func TestConformance(t *testing.T) { conforms(t, newClient(t)) }
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	conforms(t, newClient(t))
+}
 
 // The stand-in, which the tests of the script rely on, is good for the same, in virtual time.
 func TestConformanceOfTheStandIn(t *testing.T) {

@@ -135,6 +135,7 @@ func busy(rps float64) limiter.Limit {
 // Processes that share a limit that is too high find the server's together, and one that begins
 // adopts it.
 func TestFleetLearnsLowerRate(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		server *enforcer
 		mute   bool
@@ -144,6 +145,7 @@ func TestFleetLearnsLowerRate(t *testing.T) {
 		"half, fixed, mute":     {&enforcer{window: 2 * time.Second, most: 1, fixed: true}, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inFleet(t, 3, busy(c.rps), redislimiter.Config{}, func(f *fleet) {
 				const settled, end, more = 2 * time.Minute, 5 * time.Minute, 6 * time.Minute
 				f.keepBusy(c.server, 3, end, c.mute)
@@ -172,6 +174,7 @@ func TestFleetLearnsLowerRate(t *testing.T) {
 
 // With LearnLimits processes that each use a third of the rate raise it together.
 func TestFleetLearnsHigherRate(t *testing.T) {
+	t.Parallel()
 	server := &enforcer{window: time.Second, most: 6}
 	inFleet(t, 3, busy(1), redislimiter.Config{LearnLimits: true}, func(f *fleet) {
 		const settled, end = 2 * time.Minute, 4 * time.Minute
