@@ -33,7 +33,9 @@ type LearnerConfig struct {
 type Learned struct {
 	// Limit is the limit to put in force. Its TokenBurst may be lower than the one before, which
 	// should be kept for the calls that wait.
-	Limit                    Limit
+	Limit Limit
+
+	// RequestsFrom and TokensFrom say where the rates of Limit come from.
 	RequestsFrom, TokensFrom Source
 
 	// Spacing is the least time between two requests at a learned rate, because the burst that
