@@ -225,7 +225,7 @@ local function release(id, p)
   redis.call('ZREM', LEASES, id)
 end
 
--- Adds a lesson, urgent or not: its kind, and its times and numbers.
+-- Adds a lesson: its kind, and its times and numbers.
 --   s <time>                 a request was sent
 --   m <time> <before>        it left only now
 --   n <sent>                 it was not sent
@@ -235,16 +235,14 @@ end
 --   r <time> <sent> <resumed> <retry after> <requests> <tokens> <used>  refused
 --   f                        the rates have to be put in force again
 -- If nobody learns, there is no room for more: then what comes is not learned from.
-local function teach(urgent, kind, ...)
+local function teach(lesson, urgent)
   if s.ln > MOST_LESSONS then return end
   if s.ln == 0 then
     redis.call('RPUSH', LESSONS, '')
     s.ln = 1
   end
   if s.ln == 1 then s.lesson_at = now end
-  local words = { kind }
-  for _, n in ipairs({ ... }) do words[#words + 1] = text(n) end
-  redis.call('RPUSH', LESSONS, table.concat(words, ' '))
+  redis.call('RPUSH', LESSONS, lesson)
   s.ln = s.ln + 1
   if urgent then s.urgent = s.lesson + s.ln - 1 end
 end
@@ -263,7 +261,7 @@ local function unsend(p)
   s.r = s.r + 1
   if p.sent + R.span > now then put(R, p.sent, -1) end
   if s.latest == p.sent then s.latest = s.latest - s.spacing end
-  teach(false, 'n', p.sent)
+  teach('n ' .. text(p.sent))
   p.sent = 0
 end
 
@@ -274,7 +272,7 @@ local function resend(id, p)
   local before = p.sent
   p.sent = put(R, slot(R), 1)
   s.latest = p.sent
-  teach(false, 'm', p.sent, before)
+  teach('m ' .. text(p.sent) .. ' ' .. text(before))
   keep(id, p)
 end
 
@@ -323,7 +321,7 @@ local function upgrade()
     if s.lesson_epoch ~= s.epoch or redis.call('LLEN', LESSONS) ~= s.ln then relearn() end
   elseif s.base_at and is_configured(s.rps, s.tpm, s.rburst, s.tburst) and s.lesson_epoch == s.epoch then
     s.limit_at = s.base_at
-    teach(true, 'f')
+    teach('f', true)
   else
     set_limit(s.limit_at, s.rps, s.tpm, s.rburst, s.tburst, s.climbs or 0)
   end

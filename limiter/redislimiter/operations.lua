@@ -114,7 +114,7 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   s.r, s.t = s.r - 1, s.t - tokens
   local sent = put(R, slot(R), 1)
   s.latest = sent
-  teach(false, 's', sent)
+  teach('s ' .. text(sent))
   if s.alone > 0 then -- it is the first after a pause: others follow when it is known whether that was long enough
     s.paused, s.alone = math.max(s.paused, now + s.alone), 0
   end
@@ -129,7 +129,7 @@ end
 
 -- Ends a call. One whose lease had run out counts with its estimate already.
 function ops.settle(id, actual, estimate)
-  if actual > 0 then teach(false, 'u', now, actual) end
+  if actual > 0 then teach('u ' .. text(now) .. ' ' .. text(actual)) end
   local p = permit(id)
   if not p then return use(math.max(0, actual - estimate)) end
   release(id, p)
@@ -184,7 +184,9 @@ function ops.refused(id, requests, tokens, shortest, longest, draw, retry_after)
     observe(-1, 0, -1)
   end
   local p = permit(id)
-  if p and p.sent > 0 then teach(true, 'r', now, p.sent, s.resume, retry_after, requests, tokens, s.tu) end
+  if p and p.sent > 0 then
+    teach(table.concat({ 'r', text(now), text(p.sent), text(s.resume), text(retry_after), requests, tokens, text(s.tu) }, ' '), true)
+  end
   if retry_after > 0 then
     s.paused = math.max(s.paused, now + retry_after)
   elseif not p or p.sent >= s.resume then
@@ -202,9 +204,9 @@ function ops.pause(d) s.paused = math.max(s.paused, now + d) end
 
 -- What the server said in headers; less than 0 if nothing. The limit is taught if it is news.
 function ops.observe(requests, tokens, limit, news)
-  if news == 1 then teach(true, 'h', now, limit) end
+  if news == 1 then teach('h ' .. text(now) .. ' ' .. text(limit), true) end
   observe(requests, tokens, limit)
-  if tokens >= 0 and s.foreign > 0 then teach(false, 'o', now, s.tu, s.foreign) end
+  if tokens >= 0 and s.foreign > 0 then teach(table.concat({ 'o', text(now), text(s.tu), text(s.foreign) }, ' ')) end
 end
 
 -- What was used without these books.
