@@ -10,9 +10,17 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	for name, options := range map[string][]limiter.Option{"bare": nil, "guarded": {limiter.Guarded(time.Millisecond)}} {
-		factory := limiter.InProcess(options...)
-		for _, c := range limitertest.Cases() {
+	guarded := limiter.Guarded(time.Millisecond)
+	for name, kind := range map[string]struct {
+		options []limiter.Option
+		more    []limitertest.Case
+	}{
+		"bare":    {nil, nil},
+		"guarded": {[]limiter.Option{guarded}, limitertest.Learning()},
+		"climbs":  {[]limiter.Option{guarded, limiter.LearnLimits()}, limitertest.Climbing()},
+	} {
+		factory := limiter.InProcess(kind.options...)
+		for _, c := range append(limitertest.Cases(), kind.more...) {
 			t.Run(name+"/"+c.Name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					c.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {

@@ -51,7 +51,7 @@
 //   - [Limiter.Observe] when the server said what remains.
 //   - [Limiter.SetLimit] when the limit itself changed.
 //   - [Group] when models have limits of their own.
-//   - [Backend] when limits may be shared with other processes.
+//   - [Backend] when limits may be shared with other processes, and [Learner] for one that learns them.
 //
 // One timer per limiter wakes the queue when the next call can start. Whatever
 // changes the balance (a settlement, a cancelled call, the server's word, a

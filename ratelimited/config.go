@@ -78,7 +78,8 @@ type Config struct {
 	// requests are refused: a few in half an hour. Streams have no headers; a program that only
 	// streams learns both limits from refusals. Each model that is not in Limits has a limiter of
 	// its own, up to 64 models; further ones share one. Without LearnLimits, the client learns limits
-	// below the configured ones. BareBuckets and Limiter must not be set beside it. Default: false.
+	// below the configured ones. BareBuckets must not be set beside it, nor Limiter, which has a
+	// LearnLimits of its own if limits are shared through Redis. Default: false.
 	LearnLimits bool
 
 	// Limiter makes the limiter of each model, where it is not to be one in this
@@ -212,7 +213,7 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Limiter != nil && c.BareBuckets:
 		return c, &ConfigError{Field: "BareBuckets", Value: true, Rule: "must not be set beside Limiter, which counts in its own way"}
 	case c.Limiter != nil && c.LearnLimits:
-		return c, &ConfigError{Field: "LearnLimits", Value: true, Rule: "must not be set beside Limiter, which counts in its own way"}
+		return c, &ConfigError{Field: "LearnLimits", Value: true, Rule: "must not be set beside Limiter, which has its own: redislimiter.Config.LearnLimits"}
 	case c.Limiter != nil && c.Classes != nil:
 		return c, &ConfigError{Field: "Classes", Value: c.Classes, Rule: "must not be set beside Limiter, which has its own"}
 	case c.Limiter != nil && c.MaxInFlight != 0:

@@ -2,7 +2,9 @@
 // it promises, as testing/fstest does for file systems:
 //
 //	func TestConformance(t *testing.T) {
-//		limitertest.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend { … })
+//		open := func(t *testing.T, limit limiter.Limit) limiter.Backend { … }
+//		limitertest.Run(t, open)
+//		limitertest.Run(t, open, limitertest.Learning()...) // if it learns limits
 //	}
 //
 // The cases take time only where a limit says so. They assert no more of it than
@@ -30,15 +32,19 @@ type Case struct {
 	Run  func(t *testing.T, open Open) // fails the test where the promise is broken
 }
 
-// Run runs all cases.
-func Run(t *testing.T, open Open) {
+// Run runs the given cases; [Cases] if none is given.
+func Run(t *testing.T, open Open, cases ...Case) {
 	t.Helper()
-	for _, c := range Cases() {
+	if len(cases) == 0 {
+		cases = Cases()
+	}
+	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) { c.Run(t, open) })
 	}
 }
 
-// Cases returns all cases.
+// Cases returns the cases for all limiters. Those that learn limits have further ones:
+// [Learning] or [Climbing].
 func Cases() []Case {
 	return []Case{
 		{"the limit of requests is kept", requestsAreLimited},

@@ -18,11 +18,12 @@ type books struct {
 	number, acknowledged int64 // of the latest command, and of the latest that was answered
 	heard                time.Time
 	roundTrip            time.Duration // of the latest command that was answered
-	limit                limiter.Limit // with its defaults filled in
-	limitAt              int64         // when it was set, by the clock of Redis
-	used, foreign        float64       // tokens, by the latest reply
-	left                 float64       // tokens, by the latest reply
-	resume               time.Time     // end of the latest pause
+	limit                limiter.Limit // in force, with its defaults filled in
+	configured           configured
+	learned              learned
+	used, foreign        float64   // tokens, by the latest reply
+	left                 float64   // tokens, by the latest reply
+	resume               time.Time // end of the latest pause
 	recent               recent
 	live                 map[string]*Permit // calls in flight, by their ids
 	told                 int                // how much news
@@ -35,11 +36,13 @@ type reply struct {
 	value            float64
 	order            int64
 	epoch            int64
-	limitAt          int64
 	limit            limiter.Limit
 	used, foreign    float64
 	paused           time.Duration
 	requests, tokens float64 // available
+	configured       configured
+	learned          learned
+	lessons          lessons
 }
 
 // answer is the value of a reply, as a duration.
@@ -52,25 +55,36 @@ func parse(text []string) (r reply, err error) {
 	if len(text) == 1 && text[0] == "join" {
 		return reply{status: text[0]}, nil
 	}
-	if len(text) != 14 {
+	var n [24]float64
+	if len(text) < 1+len(n) {
 		return reply{}, fmt.Errorf("the script returned %q", text)
 	}
-	var n [13]float64
 	for i := range n {
 		if n[i], err = strconv.ParseFloat(text[i+1], 64); err != nil {
 			return reply{}, err
 		}
 	}
 	return reply{
-		status: text[0], value: n[0], order: int64(n[1]), epoch: int64(n[2]), limitAt: int64(n[3]),
-		limit:    limiter.Limit{RequestsPerSecond: n[4], TokensPerMinute: int(n[5]), RequestBurst: n[6], TokenBurst: int(n[7])},
-		used:     n[8],
-		foreign:  n[9],
-		paused:   micros(n[10]),
-		requests: n[11],
-		tokens:   n[12],
+		status: text[0], value: n[0], order: int64(n[1]), epoch: int64(n[2]),
+		limit:      limitOf(n[4:8]),
+		used:       n[8],
+		foreign:    n[9],
+		paused:     micros(n[10]),
+		requests:   n[11],
+		tokens:     n[12],
+		configured: configured{at: int64(n[3]), limit: limitOf(n[13:17]), climbs: n[17] == 1},
+		learned:    learned{spacing: micros(n[18]), requestsFrom: int(n[19]), tokensFrom: int(n[20])},
+		lessons:    lessons{since: clock(n[21]), after: int64(n[22]), extraJitter: micros(n[23]), text: text[1+len(n):]},
 	}, nil
 }
+
+// limitOf is the inverse of limitArgs.
+func limitOf(n []float64) limiter.Limit {
+	return limiter.Limit{RequestsPerSecond: n[0], TokensPerMinute: int(n[1]), RequestBurst: n[2], TokenBurst: int(n[3])}
+}
+
+// clock is a time of Redis.
+func clock(micros float64) time.Time { return time.UnixMicro(int64(micros)) }
 
 // forgetting is how long a process that has nothing in flight remembers books: less
 // than they are kept, so that those it finds missing were lost.
@@ -148,6 +162,9 @@ func (l *Limiter) run(known int, op string, args ...any) (reply, error) {
 		l.mu.Lock()
 		if time.Since(l.heard) > forgetting && len(l.live) == 0 && len(l.news) == 0 {
 			l.epoch = 0
+			if l.away.IsZero() {
+				l.forget() // nobody has used it: others may know better by now
+			}
 		}
 		epoch, tells := l.epoch, l.news[:known-l.told]
 		l.mu.Unlock()
@@ -192,6 +209,7 @@ func (l *Limiter) ask(op string, epoch int64, tells []news, args ...any) (reply,
 	if err != nil || r.status == "join" {
 		return r, err
 	}
+	lesson, learns := learn(r, c.Jitter)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard, l.acknowledged = time.Now(), l.number
@@ -201,12 +219,16 @@ func (l *Limiter) ask(op string, epoch int64, tells []news, args ...any) (reply,
 	for _, n := range tells {
 		l.taken(n)
 	}
-	l.epoch, l.limitAt, l.used, l.foreign, l.left = r.epoch, r.limitAt, r.used, r.foreign, r.tokens
+	l.epoch, l.used, l.foreign, l.left = r.epoch, r.used, r.foreign, r.tokens
+	l.configured, l.learned = r.configured, r.learned
 	if r.paused > 0 {
 		l.resume = later(l.resume, l.heard.Add(r.paused))
 	}
 	if l.limit != r.limit {
 		l.setLimit(r.limit)
+	}
+	if learns {
+		l.tell(lesson)
 	}
 	return r, nil
 }
@@ -223,7 +245,7 @@ func later(a, b time.Time) time.Time {
 func (l *Limiter) join(epoch int64) error {
 	l.mu.Lock()
 	now := time.Now()
-	limit := append([]any{l.limitAt}, limitArgs(l.limit)...)
+	limit := append(l.configured.args(), l.learned.args(l.limit)...)
 	args := append([]any{l.recent.sum(now), max(0, l.resume.Sub(now)).Microseconds(), l.left}, limit...)
 	permits := leases(maps.Values(l.live)) // Those that have ended too: Redis is told of the end later.
 	l.mu.Unlock()

@@ -16,6 +16,8 @@
 --   7 processes a hash of the number of each process's latest command, how much news it
 --              has told, which epoch it has joined, and the time: "<number> <taken> <epoch>
 --              <time>"
+--   8 lessons  a list: the state of the learner (limiter.Learner, JSON), and what has
+--              happened since that it has to learn from, oldest first: see teach
 -- ARGV: the operation; the epoch of the books that the caller knows, and the number of
 --   its latest command that was answered; jitter, lease, the process, the number of this
 --   command, how much news it has told before and how much it tells now, that news; and
@@ -27,8 +29,15 @@
 -- key that was evicted is noticed. So is a clock that has run far back, and that Redis
 -- does not know of a command that it has answered: it has lost what came after. Then
 -- there is a new epoch, which every process has to join with its books.
+--
+-- The state has a version. Books without one are of version 1, which knows no lessons: a
+-- script that finds such books adds what they lack. Its rates and bursts (rps, tpm,
+-- rburst, tburst) are those in force, so that processes of version 1 keep to what the
+-- others learn; what is configured is beside them (crps and so on), and belongs to the
+-- limit of the time base_at. A later version must leave the meaning of all that as it is, or
+-- use other keys; a script leaves what it does not know as it is.
 
-local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES = unpack(KEYS)
+local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES, LESSONS = unpack(KEYS)
 local op, epoch, answered = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local jitter, lease = tonumber(ARGV[4]), tonumber(ARGV[5])
 local name, number, told, telling = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -45,6 +54,10 @@ local FORGIVEN = 16
 -- how long books are kept that nobody uses; how far the clock may run back; and the
 -- longest time that is reckoned with, which is for ever.
 local JOINING, IDLE, BACK, LONGEST = 0.4, 3600e6, 10e6, 1e15
+-- How many lessons there are at most; how many, and how old, the first of them is when a
+-- process is to learn from them; and for how long no other process is given them then.
+local MOST_LESSONS, MANY_LESSONS, OLD_LESSON, LEARNING_LEASE = 2000, 500, 1e6, 1e6
+local VERSION, MAX_TOKENS = 2, 1e12
 
 local s, stored = {}, {} -- the state, and as Redis has it
 local read = redis.call('HGETALL', STATE)
@@ -76,8 +89,8 @@ local function text(n) return string.format(n % 1 == 0 and math.abs(n) < 9e15 an
 local T, R
 local function extra() return s.extra * math.max(0, s.extra_at + JITTER_WEAR - now) / JITTER_WEAR end
 local function measure()
-  local requests, tokens = math.floor(s.rburst), math.max(s.tpm, s.tburst)
-  T = { key = TOKENS, count = 'tn', used = 'tu', limit = tokens, span = math.min(LONGEST, math.ceil(60e6 * tokens / s.tpm)) }
+  local requests, tokens = math.floor(s.rburst), math.min(MAX_TOKENS, math.floor(s.tpm * s.minutes + 0.5))
+  T = { key = TOKENS, count = 'tn', used = 'tu', limit = tokens, span = math.min(LONGEST, math.ceil(60e6 * s.minutes)) }
   R = { key = REQUESTS, count = 'rn', used = 'ru', limit = requests,
     span = math.min(LONGEST, math.ceil(1e6 * requests / s.rps + jitter + extra())) }
 end
@@ -156,6 +169,7 @@ end
 -- How long until that much fits all of it: pause, buckets and windows.
 local function wait(requests, tokens, horizon)
   local d = math.max(0, s.paused - now)
+  if s.spacing > 0 then d = math.max(d, s.latest + requests * s.spacing - now) end
   d = math.max(d, bucket_wait(s.r, requests, s.rps), window_wait(R, math.min(requests, R.limit), horizon))
   if tokens > 0 then
     d = math.max(d, bucket_wait(s.t, tokens, s.tpm / 60),
@@ -211,11 +225,43 @@ local function release(id, p)
   redis.call('ZREM', LEASES, id)
 end
 
+-- Adds a lesson: its kind, and its times and numbers.
+--   s <time>                 a request was sent
+--   m <time> <before>        it left only now
+--   n <sent>                 it was not sent
+--   u <time> <tokens>        a call has ended
+--   h <time> <limit>         a header names the limit of tokens
+--   o <time> <used> <others> a header shows what others have used
+--   r <time> <sent> <resumed> <retry after> <requests> <tokens> <used>  refused
+--   f                        the rates have to be put in force again
+-- If nobody learns, there is no room for more: then what comes is not learned from.
+local function teach(lesson, urgent)
+  if s.ln > MOST_LESSONS then return end
+  if s.ln == 0 then
+    redis.call('RPUSH', LESSONS, '')
+    s.ln = 1
+  end
+  if s.ln == 1 then s.lesson_at = now end
+  redis.call('RPUSH', LESSONS, lesson)
+  s.ln = s.ln + 1
+  if urgent then s.urgent = s.lesson + s.ln - 1 end
+end
+
+-- Forgets what the rates in force were learned from. Lessons are counted on, so that what
+-- somebody has learned from those before is known to be of before.
+local function relearn()
+  redis.call('DEL', LESSONS)
+  s.lesson = math.max(now, (s.lesson or 0) + MOST_LESSONS + 1)
+  s.ln, s.lesson_at, s.urgent, s.taught, s.lesson_epoch = 0, 0, 0, 0, s.epoch
+end
+
 -- Takes back the permit's latest request, once, if it is in its window still.
 local function unsend(p)
   if p.sent == 0 then return end
   s.r = s.r + 1
   if p.sent + R.span > now then put(R, p.sent, -1) end
+  if s.latest == p.sent then s.latest = s.latest - s.spacing end
+  teach('n ' .. text(p.sent))
   p.sent = 0
 end
 
@@ -223,7 +269,10 @@ end
 local function resend(id, p)
   if p.sent == 0 then return end
   if p.sent + R.span > now then put(R, p.sent, -1) end
+  local before = p.sent
   p.sent = put(R, slot(R), 1)
+  s.latest = p.sent
+  teach('m ' .. text(p.sent) .. ' ' .. text(before))
   keep(id, p)
 end
 
@@ -241,14 +290,48 @@ local function each_ticket(f)
   end
 end
 
-local function set_limit(at, rps, tpm, rburst, tburst)
-  s.limit_at, s.rps, s.tpm, s.rburst, s.tburst = at, rps, tpm, rburst, tburst
+-- Puts rates in force, and the time between two requests.
+local function set_rates(rps, tpm, rburst, tburst, spacing)
+  s.rps, s.tpm, s.rburst, s.tburst, s.spacing = rps, tpm, rburst, tburst, spacing
   s.r, s.t = math.min(s.r, rburst), math.min(s.t, tburst)
   measure()
   s.square = math.min(s.square, (LARGE * T.limit) ^ 2)
 end
 
-local function observe(requests, tokens)
+-- Puts a limit in force that was configured at the given time, and forgets what was learned.
+local function set_limit(at, rps, tpm, rburst, tburst, climbs)
+  s.limit_at, s.base_at, s.since = at, at, now
+  s.crps, s.ctpm, s.crburst, s.ctburst, s.climbs = rps, tpm, rburst, tburst, climbs
+  s.minutes = math.max(1, tburst / tpm)
+  s.rfrom, s.tfrom, s.alone = 0, 0, 0
+  relearn()
+  set_rates(rps, tpm, rburst, tburst, 0)
+end
+
+local function is_configured(rps, tpm, rburst, tburst)
+  return s.crps == rps and s.ctpm == tpm and s.crburst == rburst and s.ctburst == tburst
+end
+
+-- Sees to what a process of version 1 has done, which knows of nothing that was learned: it
+-- has made the books, or this epoch of them, or has set the limit. If that is the one that was
+-- configured already, the next process to learn puts back in force what was learned.
+local function upgrade()
+  if not s.version then s.version, s.latest, s.resumed = VERSION, 0, s.resume end
+  if s.base_at == s.limit_at then
+    if s.lesson_epoch ~= s.epoch or redis.call('LLEN', LESSONS) ~= s.ln then relearn() end
+  elseif s.base_at and is_configured(s.rps, s.tpm, s.rburst, s.tburst) and s.lesson_epoch == s.epoch then
+    s.limit_at = s.base_at
+    teach('f', true)
+  else
+    set_limit(s.limit_at, s.rps, s.tpm, s.rburst, s.tburst, s.climbs or 0)
+  end
+end
+
+-- What the server said is left, and how many tokens it allows in a minute; less than 0 if it
+-- said nothing.
+local function observe(requests, tokens, limit)
   if requests >= 0 then s.r = math.min(s.r, requests) end
-  if tokens >= 0 then s.foreign, s.foreign_at = math.max(0, s.tpm - tokens - s.tu), now end
+  if tokens < 0 then return end
+  local tpm = limit > 0 and math.min(limit, s.tpm) or s.tpm
+  s.foreign, s.foreign_at = math.max(0, tpm - tokens - s.tu), now
 end

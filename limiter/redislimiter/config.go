@@ -38,6 +38,11 @@ type Config struct {
 	// a millisecond. Default: 5 s.
 	Patience time.Duration
 
+	// LearnLimits makes the configured limits a beginning instead of a ceiling: see
+	// [limiter.LearnLimits]. Of processes that differ, the latest to begin decides.
+	// Default: false, only limits below the configured ones are learned.
+	LearnLimits bool
+
 	// Fallback is the share of each limit within which this process goes on by itself
 	// while Redis is away, in place of failing: above 0, at most 1. The shares of all
 	// processes should add up to 1 or less. A call that needs more tokens than the

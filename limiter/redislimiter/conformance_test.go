@@ -1,7 +1,10 @@
 package redislimiter_test
 
 import (
+	"context"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -12,24 +15,52 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
 
-// Against a real server where there is one.
-func TestConformance(t *testing.T) {
-	client := newClient(t)
-	limitertest.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
-		t.Helper()
-		return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond}), limit)
-	})
+// conforms checks limiters in the Redis of a client: those that learn limits up to the configured ones,
+// and those that go beyond them.
+func conforms(t *testing.T, client redis.UniversalClient) {
+	t.Helper()
+	open := func(learnLimits bool) limitertest.Open {
+		return func(t *testing.T, limit limiter.Limit) limiter.Backend {
+			t.Helper()
+			return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond, LearnLimits: learnLimits}), limit)
+		}
+	}
+	limitertest.Run(t, open(false), append(limitertest.Cases(), limitertest.Learning()...)...)
+	limitertest.Run(t, open(true), limitertest.Climbing()...)
 }
 
-// The stand-in, which the tests of the script rely on, is good for the same.
+// Against a real server where there is one.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	conforms(t, newClient(t))
+}
+
+// The stand-in, which the tests of the script rely on, is good for the same, in virtual time.
 func TestConformanceOfTheStandIn(t *testing.T) {
-	if shared == "" {
-		t.Skip("TestConformance ran against it")
+	check := func(cases []limitertest.Case, learnLimits bool) {
+		for _, c := range cases {
+			t.Run(c.Name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client := dial(t, miniredis.NewMiniRedis())
+					c.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
+						t.Helper()
+						return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond, LearnLimits: learnLimits}), limit)
+					})
+				})
+			})
+		}
 	}
-	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
-	t.Cleanup(func() { _ = client.Close() })
-	limitertest.Run(t, func(t *testing.T, limit limiter.Limit) limiter.Backend {
-		t.Helper()
-		return newLimiter(t, openStore(t, client, redislimiter.Config{Jitter: time.Millisecond}), limit)
+	check(append(limitertest.Cases(), limitertest.Learning()...), false)
+	check(limitertest.Climbing(), true)
+}
+
+// dial returns a client that reaches a server without a network, so that both can be in a bubble.
+func dial(t testing.TB, server *miniredis.Miniredis) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{
+		Addr:   "127.0.0.1:1", // not a name: a bubble has no resolver
+		Dialer: func(context.Context, string, string) (net.Conn, error) { return server.Dial() },
 	})
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }

@@ -77,11 +77,11 @@ func (l *Limiter) giveWay(w *waiter) {
 }
 
 // punctual returns the head of the queue, after those ahead of it that are late have given way. A late one
-// that is due as a trial stays. It requires that l.mu is held.
+// that is due as a trial stays, unless Redis is away and no call can start. It requires that l.mu is held.
 func (l *Limiter) punctual() *waiter {
 	for {
 		w := l.queue.head()
-		if w == nil || !l.isLate(w) || l.isTrialDue() {
+		if w == nil || !l.isLate(w) || l.away.IsZero() && l.isTrialDue() {
 			return w
 		}
 		l.giveWay(w)

@@ -19,12 +19,25 @@
 //
 // # How it works
 //
-// The books of a model are seven keys of one hash slot, changed only by one Lua
+// The books of a model are eight keys of one hash slot, changed only by one Lua
 // script (books.lua and operations.lua). They are those of a guarded limiter in the
 // process, see [limiter.Guarded]: two buckets, the windows, the share of what is in
 // flight (half, since others hear later that a call has ended), what was learned from
 // refusals, pauses, and the server's word on what others use; so what one process
 // learns all know. Time is that of Redis.
+//
+// Limits are learned from the requests of all processes together, by the rules of a
+// guarded limiter in the process. The script keeps a list of what happened to requests, in
+// the order in which Redis was told: what was sent, settled and refused, and what headers
+// say. It hands the list to one process at a time, in the reply to whatever that has asked:
+// at once after a refusal or a new limit in a header, else once a second or for 500
+// entries. That process works out the rates (see [limiter.Learner]) and tells them with its
+// next command, together with the state of the learner. They are in force for all
+// processes from then on, and count only if nobody else has learned from the same entries:
+// so refusals in several processes in the same moment lower a rate once. A process that
+// begins adopts what is learned if its configured limit is the one that the books have;
+// another limit, or SetLimit, begins anew. Not shared are estimates of calls, and how long
+// calls take: each client learns those.
 //
 // A process has one command under way for each model. It tells what has happened since
 // the last, in order, and then asks for the call that is to start next: so a call costs
@@ -50,6 +63,8 @@
 // Redis is asked for it. Each process decides that by itself. When the call comes, the process
 // counts the requests of its own calls that are ahead. At the head of its queue the call gives way
 // when less than its duration is left, and its turn goes to the next call, whatever that needs.
+// While Redis is away, calls that wait give way too, up to [Config.Timeout] later; the
+// fallback decides for those that it admits, at the rates of its share.
 //
 // # When something breaks
 //
@@ -67,13 +82,18 @@
 //     settlements, refusals, and the calls that were admitted without it. With a
 //     Patience shorter than the bucket of requests takes to fill, some more requests may
 //     go out when it is lost. The fallback does not hear of what the calls that Redis
-//     admitted used beyond their estimates.
+//     admitted used beyond their estimates. Its share is one of the limit in force, learned
+//     or configured. It lowers its rates as any guarded limiter does, and raises them up to
+//     that share. When Redis is back, the rates that were in force before are in force
+//     again: refusals that the fallback met with are not told, headers are with the next
+//     response.
 //   - It lost the books, or some of them (a restart without persistence, an old
 //     snapshot, a replica that lagged, an evicted key): a process notices that its own
 //     commands were lost, and begins a new epoch. For 0.4 leases nobody starts, while
 //     every process that has used something in the last minute brings that, which
-//     counts for another minute, its calls in flight, pause, debt and limit. What was
-//     learned from refusals is lost. So calls may start later than need be for that
+//     counts for another minute, its calls in flight, pause, debt and limit, with the rates
+//     that were learned. What these were learned from is lost, and so is the jitter that
+//     refusals have shown. So calls may start later than need be for that
 //     long, and none too early, unless a process brings its books later than that; or
 //     a new process comes before any old one: it cannot know, and may start calls until
 //     an old one speaks up, in a third of a lease at most.
@@ -81,12 +101,16 @@
 //     time stands still; after more there is a new epoch, as above. If it jumps ahead,
 //     what was used is forgotten so much too early: let the servers keep time by NTP.
 //   - It forgot the script: go-redis sends it again.
+//   - Processes of an older version are beside those of this one: they keep to the rates
+//     that the others learn, with a longer window for tokens. Their requests are not learned
+//     from. One that begins sets its limit, which changes nothing if it is the configured one.
 //
 // go-redis logs to standard error what fails meanwhile; redis.SetLogger changes that.
 //
 // Give the limits a Redis that does not evict: maxmemory-policy noeviction, with memory
-// to spare. The books of a model take some tens of kilobytes, and are gone an hour after
-// their last use.
+// to spare. The books of a model take some tens of kilobytes, 100 at most for what is to be
+// learned among them. They are gone an hour after their last use, and what was learned with
+// them: a process that has not used them for half an hour has forgotten that too.
 //
 // # What it costs
 //

@@ -14,6 +14,7 @@ import (
 // limiter that it stands in for.
 type standIn struct {
 	*limiter.Limiter
+	share  float64
 	ctx    context.Context // of its waits
 	cancel context.CancelCauseFunc
 	calls  map[string]*Permit // in flight, whose latest request it admitted
@@ -48,7 +49,7 @@ func (l *Limiter) newStandIn(share float64) *standIn {
 	if err != nil {
 		panic(err) // a share of a valid limit is valid
 	}
-	s := &standIn{Limiter: in, calls: map[string]*Permit{}}
+	s := &standIn{Limiter: in, share: share, calls: map[string]*Permit{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.used.span = l.recent.span
 	s.let.span = time.Duration(min(limit.RequestBurst/limit.RequestsPerSecond, 1e6)*float64(time.Second)) + c.Jitter
@@ -61,6 +62,22 @@ func (l *Limiter) newStandIn(share float64) *standIn {
 	in.Observe(limiter.ServerState{RemainingRequests: &requests, RemainingTokens: &tokens})
 	in.Pause(l.resume)
 	return s
+}
+
+// partOf returns the part of what the server says that is about the share of the limit.
+func (s *standIn) partOf(state limiter.ServerState) limiter.ServerState {
+	part := func(n *int) *int {
+		if n == nil {
+			return nil
+		}
+		some := int(float64(*n) * s.share)
+		if *n > 0 {
+			some = max(1, some)
+		}
+		return &some
+	}
+	state.LimitTokens, state.RemainingTokens = part(state.LimitTokens), part(state.RemainingTokens)
+	return state
 }
 
 // admitBy has s admit w. It requires that l.mu is held, which it releases while it

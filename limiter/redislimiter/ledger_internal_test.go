@@ -27,6 +27,7 @@ type ledger struct {
 	number, latest int // of commands: of this, and of the latest that was answered
 	told           int
 	lease          time.Duration
+	calls          int // that a test has numbered
 }
 
 const (
@@ -34,7 +35,7 @@ const (
 	testLease  = 10 * time.Second
 )
 
-var keyNames = []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes"}
+var keyNames = []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes", "lessons"}
 
 func newLedger(t testing.TB, server *miniredis.Miniredis, limit limiter.Limit) *ledger {
 	t.Helper()
@@ -105,8 +106,20 @@ func (l *ledger) join(used int, limit limiter.Limit, permits ...any) reply {
 // joinWith joins with a pause, what was left, and the time of the limit too.
 func (l *ledger) joinWith(used int, paused time.Duration, left float64, limitAt int64, limit limiter.Limit, permits ...any) reply {
 	l.Helper()
-	args := append([]any{used, paused.Microseconds(), left, limitAt}, limitArgs(limit.WithDefaults())...)
+	args := joinArgs(used, paused, left, configured{at: limitAt, limit: limit.WithDefaults()})
 	return l.raw("join", l.epoch, append(args, permits...)...)
+}
+
+// joinArgs are those of a process that has learned nothing.
+func joinArgs(used int, paused time.Duration, left float64, c configured) []any {
+	args := append([]any{used, paused.Microseconds(), left}, c.args()...)
+	return append(args, learned{}.args(c.limit)...)
+}
+
+// limit configures a limit.
+func (l *ledger) limit(limit limiter.Limit) reply {
+	l.Helper()
+	return l.op("limit", append(limitArgs(limit.WithDefaults()), 0)...)
 }
 
 // ask asks for a call, as process id of a backlog.

@@ -42,15 +42,17 @@ type Limiter struct {
 	unsent               int64
 	counters             limiter.Counters
 	server               limiter.ServerState
+	named                named // by the server
 }
 
 func newLimiter(s *Store, model string, limit limiter.Limit) *Limiter {
 	l := &Limiter{store: s, wakeup: make(chan struct{}, 1)}
 	l.live = map[string]*Permit{}
-	for _, key := range []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes"} {
+	for _, key := range []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes", "lessons"} {
 		l.keys = append(l.keys, "{"+s.config.Prefix+":"+url.QueryEscape(model)+"}:"+key)
 	}
-	l.setLimit(limit.WithDefaults())
+	l.configured = configured{limit: limit.WithDefaults(), climbs: s.config.LearnLimits}
+	l.setLimit(l.configured.limit)
 	return l
 }
 
@@ -261,9 +263,14 @@ func (l *Limiter) Observe(s limiter.ServerState) {
 	l.server = s
 	if !l.away.IsZero() {
 		if in := l.fallback(); in != nil {
-			in.Observe(s)
+			in.Observe(in.partOf(s))
 		}
 		return
+	}
+	perMinute, limit, isNews := l.limit.TokensPerMinute, -1, false
+	if tokens >= 0 && s.LimitTokens != nil {
+		limit = *s.LimitTokens
+		perMinute, isNews = min(perMinute, limit), l.isNews(limit)
 	}
 	if requests == 0 && l.limit.RequestBurst < 2 {
 		requests = 1 // what is left of a minute does not empty a bucket of one
@@ -271,30 +278,36 @@ func (l *Limiter) Observe(s limiter.ServerState) {
 	if float64(requests) >= l.limit.RequestBurst {
 		requests = -1
 	}
-	if l.foreign == 0 && l.limit.TokensPerMinute-tokens <= int(l.used)+l.untold() {
+	if l.foreign == 0 && perMinute-tokens <= int(l.used)+l.untold() {
 		tokens = -1
 	}
-	if requests >= 0 || tokens >= 0 {
-		l.tell(news{op: "observe", args: []any{requests, tokens}})
+	if requests >= 0 || tokens >= 0 || isNews {
+		l.tell(news{op: "observe", args: []any{requests, tokens, limit, flag(isNews)}})
 	}
 }
 
 // Limit implements [limiter.Backend]: it returns the limit in force, which another
-// process may have set, as of the latest reply.
+// process may have set or learned, as of the latest reply.
 func (l *Limiter) Limit() limiter.Limit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.limit
 }
 
-// SetLimit implements [limiter.Backend], for every process. Beside a
+// SetLimit implements [limiter.Backend], for every process: what was learned is
+// forgotten. Beside a
 // [*limiter.LimitError] it may return an [*UnavailableError]: if only the reply was
 // lost, the limit has changed all the same, which Limit shows when Redis is back.
 func (l *Limiter) SetLimit(limit limiter.Limit) error {
+	return l.set("limit", limit)
+}
+
+// set has Redis carry out an operation that sets the limit.
+func (l *Limiter) set(op string, limit limiter.Limit) error {
 	if err := limit.Validate(); err != nil {
 		return err
 	}
-	if _, err := l.do("limit", limitArgs(limit.WithDefaults())...); err != nil {
+	if _, err := l.do(op, append(limitArgs(limit.WithDefaults()), flag(l.store.config.LearnLimits))...); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -318,7 +331,8 @@ func (l *Limiter) Snapshot() limiter.Snapshot {
 		s = in.Snapshot()
 	}
 	s.Limit, s.HeldTokens, s.InFlight = l.limit, l.heldTokens, l.inFlight
-	s.Configured, s.RequestsFrom, s.TokensFrom = l.limit, limiter.FromConfiguration, limiter.FromConfiguration
+	s.Configured = l.configured.limit
+	s.RequestsFrom, s.TokensFrom = l.learned.sources()
 	s.Waiting += len(l.queue.waiters)
 	s.Server, s.Unsent, s.Counters = l.server, l.unsent, l.counters
 	return s

@@ -2,6 +2,7 @@ package redislimiter
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,6 +26,9 @@ func (n news) text() string {
 		b.WriteString(" " + n.id)
 	}
 	for _, arg := range n.args {
+		if f, ok := arg.(float64); ok {
+			arg = strconv.FormatFloat(f, 'f', -1, 64) // not every Lua reads 1e+06
+		}
 		fmt.Fprintf(&b, " %v", arg)
 	}
 	if !n.until.IsZero() {

@@ -7,20 +7,26 @@ local ops = {}
 -- Registers a process in the books, and makes them if there are none. One that knew
 -- another epoch brings what it used in the last minute, counted as used now, its calls in
 -- flight, its pause and its debt: nobody knows more of what was lost. Of the limits that
--- processes know the one that was set last is in force. Nobody starts while the others
--- have the time to bring theirs.
-function ops.join(used, paused, left, limit_at, rps, tpm, rburst, tburst, ...)
+-- processes know the one that was set last is in force, at the rates that were learned if
+-- somebody knows them. Nobody starts while the others have the time to bring theirs.
+function ops.join(used, paused, left, limit_at, rps, tpm, rburst, tburst, climbs, lrps, ltpm, lrburst, ltburst, spacing, rfrom, tfrom, ...)
   local incident = epoch > 0 and (lost or s.young == 1) or lost and s.epoch
   if not whole then
     redis.call('DEL', TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES)
     s = { at = now, r = rburst, t = tburst, order = 1, number = 0, pn = 0, cn = 0, tn = 0, tu = 0, rn = 0, ru = 0,
       small = 0, large = 0, square = 0, caution = 0, caution_at = 0, extra = 0, extra_at = 0, extended = 0,
-      foreign = 0, foreign_at = 0, paused = 0, resume = 0, refusals = 0, young = 1, limit_at = 0 }
-    set_limit(limit_at, rps, tpm, rburst, tburst)
-  elseif limit_at > s.limit_at then
-    set_limit(limit_at, rps, tpm, rburst, tburst)
+      foreign = 0, foreign_at = 0, paused = 0, resume = 0, refusals = 0, young = 1, limit_at = 0,
+      version = math.max(VERSION, stored.version or 0), latest = 0, resumed = 0, lesson = stored.lesson or 0 }
   end
   if lost then s.epoch = math.max(now, epoch + 1, (stored.epoch or 0) + 1) end
+  if not whole or limit_at > s.limit_at then
+    set_limit(limit_at, rps, tpm, rburst, tburst, climbs)
+  end
+  if s.rfrom + s.tfrom == 0 and rfrom + tfrom > 0 and is_configured(rps, tpm, rburst, tburst) then
+    relearn()
+    s.rfrom, s.tfrom = rfrom, tfrom
+    set_rates(lrps, ltpm, lrburst, ltburst, spacing)
+  end
   if incident then
     s.young = 0
     s.paused = math.max(s.paused, now + JOINING * lease)
@@ -44,6 +50,24 @@ function ops.adopt(id, tokens)
 end
 
 function ops.limit(...) set_limit(now, ...) end
+
+-- A process begins: what was learned stays if the limit is the one that is configured.
+function ops.configure(rps, tpm, rburst, tburst, climbs)
+  if s.climbs ~= climbs or not is_configured(rps, tpm, rburst, tburst) then ops.limit(rps, tpm, rburst, tburst, climbs) end
+end
+
+-- What a process has learned from so many lessons after the given one: rates, and the state
+-- of the learner. It counts if nobody has learned from the same lessons before.
+function ops.learned(lesson, lessons, rps, tpm, rburst, tburst, spacing, rfrom, tfrom, alone, explained, learner)
+  if lesson ~= s.lesson then return end
+  redis.call('LTRIM', LESSONS, lessons + 1, -1)
+  redis.call('LPUSH', LESSONS, learner)
+  s.lesson, s.ln, s.taught = s.lesson + lessons, math.max(1, s.ln - lessons), 0
+  s.rfrom, s.tfrom = rfrom, tfrom
+  if alone > 0 and s.paused > now then s.alone = alone end
+  if explained == 1 then s.extra = 0 end -- the rate explains the refusals
+  set_rates(rps, tpm, rburst, math.max(tburst, s.tburst), spacing) -- no call that waits becomes too large
+end
 
 -- Grants one request and the tokens if they fit beside all that is due to others
 -- before; otherwise keeps a ticket, and says when to ask again. The permit exists
@@ -89,6 +113,11 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   redis.call('HDEL', TICKETS, id)
   s.r, s.t = s.r - 1, s.t - tokens
   local sent = put(R, slot(R), 1)
+  s.latest = sent
+  teach('s ' .. text(sent))
+  if s.alone > 0 then -- it is the first after a pause: others follow when it is known whether that was long enough
+    s.paused, s.alone = math.max(s.paused, now + s.alone), 0
+  end
   if p then
     p.sent, p.attempt, p.before = sent, attempt, p.sent
     keep(id, p)
@@ -100,6 +129,7 @@ end
 
 -- Ends a call. One whose lease had run out counts with its estimate already.
 function ops.settle(id, actual, estimate)
+  if actual > 0 then teach('u ' .. text(now) .. ' ' .. text(actual)) end
   local p = permit(id)
   if not p then return use(math.max(0, actual - estimate)) end
   release(id, p)
@@ -108,7 +138,7 @@ function ops.settle(id, actual, estimate)
   if p.tokens > 0 and p.large == 0 and actual <= LARGE * T.limit then
     s.square = s.square + LEARNING * (actual * actual - s.square)
   end
-  if p.sent >= s.resume then s.refusals = 0 end
+  if p.sent >= s.resumed then s.refusals = 0 end
 end
 
 -- Ends a call as if it had never been.
@@ -151,9 +181,12 @@ function ops.refused(id, requests, tokens, shortest, longest, draw, retry_after)
   if requests == 1 then s.extra, s.extra_at = math.min((MOST_JITTER - 1) * jitter, extra() + jitter), now end
   if tokens == 1 then
     if s.tu + foreign() < T.limit then s.caution, s.caution_at = math.min(1, caution() + CAUTION_STEP), now end
-    observe(-1, 0)
+    observe(-1, 0, -1)
   end
   local p = permit(id)
+  if p and p.sent > 0 then
+    teach(table.concat({ 'r', text(now), text(p.sent), text(s.resume), text(retry_after), requests, tokens, text(s.tu) }, ' '), true)
+  end
   if retry_after > 0 then
     s.paused = math.max(s.paused, now + retry_after)
   elseif not p or p.sent >= s.resume then
@@ -161,11 +194,20 @@ function ops.refused(id, requests, tokens, shortest, longest, draw, retry_after)
     local ceiling = math.max(shortest, math.min(longest, shortest * 2 ^ math.min(s.refusals, 30)))
     s.paused = math.max(s.paused, now + math.ceil(shortest + draw * (ceiling - shortest)))
   end
+  -- Calls that were sent after the pause before this one end the row of refusals: with
+  -- replies of seconds, the next refusal comes before any call ends that was sent after this one.
+  if not p or p.sent >= s.resume then s.resumed = s.refusals > 1 and s.resume or s.paused end
   s.resume = s.paused
 end
 
 function ops.pause(d) s.paused = math.max(s.paused, now + d) end
-function ops.observe(requests, tokens) observe(requests, tokens) end
+
+-- What the server said in headers; less than 0 if nothing. The limit is taught if it is news.
+function ops.observe(requests, tokens, limit, news)
+  if news == 1 then teach('h ' .. text(now) .. ' ' .. text(limit), true) end
+  observe(requests, tokens, limit)
+  if tokens >= 0 and s.foreign > 0 then teach(table.concat({ 'o', text(now), text(s.tu), text(s.foreign) }, ' ')) end
+end
 
 -- What was used without these books.
 function ops.charge(requests, tokens)
@@ -194,6 +236,7 @@ function ops.state() end
 local function value_of(word) return tonumber(word) or word end
 
 if whole then
+  upgrade()
   measure()
   local d = now - s.at -- what was given back beyond what a bucket holds is lost here
   s.r, s.t = math.min(s.rburst, s.r + d * s.rps / 1e6), math.min(s.tburst, s.t + d * s.tpm / 60e6)
@@ -240,6 +283,15 @@ end
 redis.call('HSET', PROCESSES, name, table.concat(
   { text(number), text(math.max(taken, told + telling)), text(s.epoch), text(now) }, ' '))
 
+-- What there is to learn goes to one process at a time, with whatever it has asked: at once if
+-- it is urgent, else when there is enough of it.
+local lessons, pending = {}, s.ln - 1
+if s.version == VERSION and now >= s.taught
+  and (s.urgent > s.lesson or pending >= MANY_LESSONS or pending > 0 and now >= s.lesson_at + OLD_LESSON) then
+  s.taught = now + LEARNING_LEASE
+  lessons = redis.call('LRANGE', LESSONS, 0, -1)
+end
+
 local write = {}
 for field, n in pairs(s) do
   if n ~= stored[field] then
@@ -250,6 +302,10 @@ end
 if #write > 0 then redis.call('HSET', STATE, unpack(write)) end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, text(math.ceil((IDLE + T.span + R.span) / 1e3))) end
 
-return { status or 'ok', text(value or 0), text(order or 0), text(s.epoch), text(s.limit_at),
+local answer = { status or 'ok', text(value or 0), text(order or 0), text(s.epoch), text(s.limit_at),
   text(s.rps), text(s.tpm), text(s.rburst), text(s.tburst), text(s.tu), text(s.foreign), text(math.max(0, s.paused - now)),
-  text(math.min(s.r, R.limit - s.ru)), text(math.min(s.t, T.limit - s.tu - held() - foreign())) }
+  text(math.min(s.r, R.limit - s.ru)), text(math.min(s.t, T.limit - s.tu - held() - foreign())),
+  text(s.crps), text(s.ctpm), text(s.crburst), text(s.ctburst), text(s.climbs), text(s.spacing), text(s.rfrom), text(s.tfrom),
+  text(s.since), text(s.lesson), text(math.ceil(extra())) }
+for _, lesson in ipairs(lessons) do answer[#answer + 1] = lesson end
+return answer

@@ -91,11 +91,11 @@ func TestScriptLearnsCaution(t *testing.T) {
 	}
 	held(50 + 350) // half, and 3.5 calls
 	l.op("refused", "a:1", 0, 1, 1, 1, 0, 1)
-	l.op("observe", -1, 10_000) // others have used nothing, though
-	held(50 + 13 + 350)         // a quarter of the rest
+	l.op("observe", -1, 10_000, -1, 0) // others have used nothing, though
+	held(50 + 13 + 350)                // a quarter of the rest
 	for range 5 {
 		l.op("refused", "a:1", 0, 1, 1, 1, 0, 1)
-		l.op("observe", -1, 10_000)
+		l.op("observe", -1, 10_000, -1, 0)
 	}
 	held(100 + 350)
 	for range 200 {
@@ -145,7 +145,7 @@ func TestScriptPauses(t *testing.T) {
 // What others use is kept free, for half a minute, and then less and less.
 func TestScriptBelievesTheServer(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
-	l.op("observe", 4, 100)
+	l.op("observe", 4, 100, -1, 0)
 	l.available(4, 100)
 	l.pass(30 * time.Second)
 	l.available(10, 100)
@@ -158,17 +158,17 @@ func TestScriptBelievesTheServer(t *testing.T) {
 func TestScriptSetsLimits(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
 	half := limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 300}.WithDefaults()
-	if r := l.op("limit", limitArgs(half)...); r.limit != half {
+	if r := l.limit(half); r.limit != half {
 		t.Errorf("limit %+v, want %+v", r.limit, half)
 	}
 	l.available(5, 300)
-	l.op("limit", limitArgs(ten.WithDefaults())...)
+	l.limit(ten)
 	l.available(5, 300) // room that is added starts empty
 	if r := l.ask("a:1", 0, 601, 1); r.status != "large" || r.value != 600 {
 		t.Errorf("%q %v, want large 600", r.status, r.value)
 	}
 	odd := limiter.Limit{RequestsPerSecond: 1.0 / 3, TokensPerMinute: 7, RequestBurst: math.Pi, TokenBurst: limiter.MaxTokens}
-	if r := l.op("limit", limitArgs(odd)...); r.limit != odd {
+	if r := l.limit(odd); r.limit != odd {
 		t.Errorf("limit %+v, want %+v", r.limit, odd)
 	}
 }

@@ -216,7 +216,7 @@ func TestScriptNoticesWhatIsLost(t *testing.T) {
 			l.op("settle", "a:2", 200, 100)
 			epoch, latest := l.epoch, l.latest
 			switch name {
-			case "tickets":
+			case "tickets", "lessons":
 				l.ask("b:1", 0, 600, 1)
 				l.client.Del(ctx, l.keys[i])
 				l.op("state") // they are made anew, and nothing else is lost
@@ -325,15 +325,15 @@ func TestScriptJoinsWithMore(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
 	half := limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 300}.WithDefaults()
 	l.pass(time.Second)
-	before := l.op("limit", limitArgs(half)...)
-	if before.limitAt != l.now.UnixMicro() {
-		t.Errorf("the limit is of %d, want %d", before.limitAt, l.now.UnixMicro())
+	before := l.limit(half)
+	if before.configured.at != l.now.UnixMicro() {
+		t.Errorf("the limit is of %d, want %d", before.configured.at, l.now.UnixMicro())
 	}
 	l.client.FlushAll(context.Background())
-	l.joinWith(0, 0, 0, before.limitAt-1, ten)
+	l.joinWith(0, 0, 0, before.configured.at-1, ten)
 	l.epoch = before.epoch // another process that was there
 	l.number++
-	args := append([]any{0, time.Hour.Microseconds(), -50.0, before.limitAt}, limitArgs(half)...)
+	args := joinArgs(0, time.Hour, -50, before.configured)
 	if got := l.send("q", 1, 0, nil, "join", l.epoch, args...); got[0] != "ok" {
 		t.Fatalf("it is answered %q", got)
 	}
@@ -350,7 +350,7 @@ func TestScriptNewProcessComesFirst(t *testing.T) {
 	l.grant("a:1", 100)
 	epoch := l.epoch
 	l.client.FlushAll(context.Background())
-	join := append([]any{0, 0, 0, 0}, limitArgs(ten.WithDefaults())...)
+	join := joinArgs(0, 0, 0, configured{limit: ten.WithDefaults()})
 	if got := l.send("new", 1, 0, nil, "join", 0, join...); got[0] != "ok" {
 		t.Fatalf("it is answered %q", got)
 	}

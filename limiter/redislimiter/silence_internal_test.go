@@ -89,7 +89,7 @@ func TestSilenceAfterAnEmptyRestart(t *testing.T) {
 		}
 		l.join(200, ten, "a:1", 100)
 		l.pass(later)
-		join := append([]any{50, 0, 0, 0}, limitArgs(ten.WithDefaults())...)
+		join := joinArgs(50, 0, 0, configured{limit: ten.WithDefaults()})
 		if got := l.send("b", 1, 0, nil, "join", epoch, join...); got[0] != "ok" {
 			t.Fatalf("the other process joins: %q", got)
 		}

@@ -69,8 +69,9 @@ func (s *Store) Close() {
 	s.goroutines.Wait()
 }
 
-// Limiter returns the limiter of a model, whose limit becomes the given one, for
-// every process: the latest to say so decides. It is a [limiter.Factory]. The error
+// Limiter returns the limiter of a model, whose configured limit becomes the given one,
+// for every process: the latest to say so decides. What others have learned stays in force
+// if it is their configured limit too. It is a [limiter.Factory]. The error
 // is a [*limiter.LimitError] if the limit is not valid, and else an
 // [*UnavailableError].
 func (s *Store) Limiter(model string, limit limiter.Limit) (limiter.Backend, error) {
@@ -88,7 +89,7 @@ func (s *Store) Limiter(model string, limit limiter.Limit) (limiter.Backend, err
 		s.limiters[model] = l
 	}
 	s.mu.Unlock()
-	if err := l.SetLimit(limit); err != nil {
+	if err := l.set("configure", limit); err != nil {
 		return nil, err
 	}
 	return l, nil
