@@ -132,12 +132,15 @@ regenerate: ## report what changed, then trim, generate and test, all in one: UP
 generate: ## run oapi-codegen: generated/ and internal/server/ from openapi/openapi.yaml
 	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o generated/api.gen.go openapi/openapi.yaml
 	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o internal/server/server.gen.go openapi/openapi.yaml
+	go run ./openapi/comments generated/api.gen.go internal/server/server.gen.go
+	go build ./generated ./internal/server
 
 .PHONY: check-generated
 check-generated: ## fail where a fresh run of the generator differs from what is there
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o "$$fresh/api.gen.go" openapi/openapi.yaml; \
 	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o "$$fresh/server.gen.go" openapi/openapi.yaml; \
+	go run ./openapi/comments "$$fresh/api.gen.go" "$$fresh/server.gen.go"; \
 	diff -u generated/api.gen.go "$$fresh/api.gen.go" && diff -u internal/server/server.gen.go "$$fresh/server.gen.go" || \
 		{ echo "make check-generated: what is generated is out of date: run make generate"; exit 1; }; \
 	echo "what is generated is up to date"

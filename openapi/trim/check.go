@@ -61,7 +61,7 @@ func checkOperation(where string, op *yaml.Node, fail failFunc) {
 	}
 	for key := range pairs(op) {
 		switch key {
-		case "operationId", "tags", "summary", "description", "deprecated", "parameters", "requestBody", "responses":
+		case "operationId", "tags", "summary", "description", "externalDocs", "deprecated", "parameters", "requestBody", "responses":
 		default:
 			if !strings.HasPrefix(key, "x-") {
 				fail("%s: %q would be lost", where, key)

@@ -86,7 +86,12 @@ func selectOperations(doc *yaml.Node) error {
 			if !isMethod(key) {
 				return true // what belongs to the whole path, for check to judge
 			}
-			return slices.ContainsFunc(elements(value(op, "tags")), func(t *yaml.Node) bool { return slices.Contains(tags, t.Value) })
+			tagged := elements(value(op, "tags"))
+			ours := slices.IndexFunc(tagged, func(t *yaml.Node) bool { return slices.Contains(tags, t.Value) })
+			if ours >= 0 {
+				documented(op, tagged[ours].Value)
+			}
+			return ours >= 0
 		})
 		return slices.ContainsFunc(keys(item), isMethod)
 	})
@@ -103,6 +108,13 @@ func selectOperations(doc *yaml.Node) error {
 	}
 	set(doc, "tags", &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: names})
 	return nil
+}
+
+// documented points an operation to the vendor's page about it. The fragment is the id that
+// the operation has upstream; the overlay gives it another one.
+func documented(op *yaml.Node, tag string) {
+	page := "https://docs.mistral.ai/api/endpoint/" + strings.ReplaceAll(tag, ".", "/") + "#operation-" + text(value(op, "operationId"))
+	set(op, "externalDocs", &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{scalar("url"), scalar(page)}})
 }
 
 func isMethod(key string) bool {
