@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 UPSTREAM ?=
+DATE ?=
 FUZZTIME ?= 60s
 FUZZTIME_OTHERS ?= 10s
 MINUTES ?= 3
@@ -106,9 +107,9 @@ lint: ## vet, and golangci-lint built by the go command
 		(cd $$module && go vet ./... && $(GOLANGCI_LINT) run --config "$(CURDIR)/.golangci.yml" ./...); done
 
 .PHONY: openapi
-openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path
+openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path, and its DATE
 	@test -n "$(UPSTREAM)" || { echo "make openapi: say where Mistral's full OpenAPI document is: make openapi UPSTREAM=path/to/openapi.yaml"; exit 2; }
-	go run ./openapi/trim -upstream "$(UPSTREAM)" -overlay openapi/overlay.yaml -o openapi/openapi.yaml
+	go run ./openapi/trim -upstream "$(UPSTREAM)" -date "$(DATE)" -overlay openapi/overlay.yaml -o openapi/openapi.yaml
 
 # The program is built first: "go run" would turn each of its exit statuses into 1. make turns all but 0 into 2.
 .PHONY: spec-diff
