@@ -151,8 +151,16 @@ check-modules: ## fail where go.mod or go.sum is not tidy
 	go mod tidy -diff
 	@set -e; for module in $(NESTED); do go -C $$module mod tidy -diff; done
 
+.PHONY: check-api
+check-api: ## fail where the exported API breaks callers and CHANGELOG.md does not say so
+	go run ./internal/apicheck
+
+.PHONY: api-baseline
+api-baseline: ## make the exported API as it is what make check-api compares with: at each release
+	go run ./internal/apicheck -write
+
 .PHONY: ci
-ci: test interop lint check-generated check-modules fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, fuzz, soak, examples
+ci: test interop lint check-generated check-modules check-api fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, check-api, fuzz, soak, examples
 
 .DEFAULT:
 	@echo "make: there is no target $@: make help lists them"; exit 2
