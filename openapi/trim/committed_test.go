@@ -100,7 +100,7 @@ func TestCommittedDocument(t *testing.T) {
 			}
 			return content
 		}
-		r, err := Trim(read("upstream.yaml"), read("overlay.yaml"), "")
+		r, err := Trim(read("upstream.yaml"), read("overlay.yaml"), into(t), "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,6 +32,7 @@ func main() {
 	flag.StringVar(&in.upstream, "upstream", "", "path to Mistral's full OpenAPI document, or to upstream.yaml (required)")
 	flag.StringVar(&in.overlay, "overlay", "openapi/overlay.yaml", "path to the overlay")
 	flag.StringVar(&in.out, "o", "openapi/openapi.yaml", "path of the document to write; UPSTREAM and upstream.yaml go beside it")
+	flag.StringVar(&in.into, "package", "generated", "path of the Go package that the document is generated into")
 	flag.StringVar(&in.date, "date", "", "date of Mistral's document, such as 2026-08-13 (default the date of the file)")
 	flag.Parse()
 	if in.upstream == "" || flag.NArg() > 0 {
@@ -45,7 +46,7 @@ func main() {
 }
 
 // inputs are what a run is told.
-type inputs struct{ upstream, overlay, out, date string }
+type inputs struct{ upstream, overlay, out, into, date string }
 
 func run(in inputs, warnings io.Writer) error {
 	full, err := os.ReadFile(in.upstream)
@@ -65,7 +66,11 @@ func run(in inputs, warnings io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r, err := Trim(full, overlay, date)
+	into, err := readPackage(in.into)
+	if err != nil {
+		return err
+	}
+	r, err := Trim(full, overlay, into, date)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func TestOrigin(t *testing.T) {
 	}
 	trim := func(from, date string) string {
 		t.Helper()
-		if err := run(inputs{upstream: from, overlay: "testdata/overlay.yaml", out: out, date: date}, io.Discard); err != nil {
+		if err := run(inputs{upstream: from, overlay: "testdata/overlay.yaml", into: "../../generated", out: out, date: date}, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		written, err := os.ReadFile(filepath.Join(dir, "UPSTREAM"))
@@ -62,7 +62,7 @@ func TestOrigin(t *testing.T) {
 	if have := trim(upstream, ""); have != "2026-05-06" {
 		t.Errorf("another document is dated %s, want the time of its file", have)
 	}
-	err := run(inputs{upstream: upstream, overlay: "testdata/overlay.yaml", out: out, date: "13 August"}, io.Discard)
+	err := run(inputs{upstream: upstream, overlay: "testdata/overlay.yaml", into: "../../generated", out: out, date: "13 August"}, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "13 August") {
 		t.Errorf("a date in another form gives %v", err)
 	}
@@ -71,21 +71,21 @@ func TestOrigin(t *testing.T) {
 // The kept part makes the same document as the whole, and has no prose of the vendor's.
 func TestKeptPart(t *testing.T) {
 	t.Parallel()
-	whole, err := Trim([]byte(upstreamText), []byte(overlayText), "2026-01-02")
+	whole, err := Trim([]byte(upstreamText), []byte(overlayText), into(t), "2026-01-02")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if bytes.Contains(whole.kept, []byte("rose of the vendor")) || bytes.Contains(whole.kept, []byte("speakeasy")) || bytes.Contains(whole.kept, []byte("Chat")) {
 		t.Errorf("the kept part has more than is used:\n%s", whole.kept)
 	}
-	part, err := Trim(whole.kept, []byte(overlayText), "")
+	part, err := Trim(whole.kept, []byte(overlayText), into(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(part.document, whole.document) || !bytes.Equal(part.kept, whole.kept) {
 		t.Errorf("the kept part makes\n%s\nwant\n%s", part.document, whole.document)
 	}
-	reworded, err := Trim([]byte(doctor(t, upstreamText, "title: Stream,", "title: Streaming,")), []byte(overlayText), "2026-01-02")
+	reworded, err := Trim([]byte(doctor(t, upstreamText, "title: Stream,", "title: Streaming,")), []byte(overlayText), into(t), "2026-01-02")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,14 +21,16 @@ type result struct {
 	document []byte // the document for the generator
 }
 
-// Trim makes the committed document out of Mistral's full one and the overlay. The date is
-// that of the vendor's document; a kept part has its own.
-func Trim(upstream, overlayText []byte, date string) (*result, error) {
+// Trim makes the committed document out of Mistral's full one and the overlay, for the Go
+// package that it is generated into. The date is that of the vendor's document; a kept part
+// has its own.
+func Trim(upstream, overlayText []byte, into *goPackage, date string) (*result, error) {
 	doc, err := parse(upstream)
 	if err != nil {
 		return nil, err
 	}
 	r := &result{origin: originOf(doc, upstream, date)}
+	var renamed map[string]string
 
 	steps := []struct {
 		name string
@@ -41,10 +43,10 @@ func Trim(upstream, overlayText []byte, date string) (*result, error) {
 		{"folding #stream paths", foldStreams},
 		{"removing unreachable components", prune},
 		{"applying the overlay", func(doc *yaml.Node) error { return applyOverlay(doc, overlayText) }},
-		{"renaming schemas", renameSchemas},
+		{"renaming schemas", func(doc *yaml.Node) (err error) { renamed, err = renameSchemas(doc); return err }},
 		{"naming shared unions", nameUnions},
 		{"removing unreachable components", prune},
-		{"checking the result", check},
+		{"checking the result", func(doc *yaml.Node) error { return check(doc, into, renamed) }},
 	}
 	for _, step := range steps {
 		if err := step.do(doc); err != nil {
@@ -281,8 +283,9 @@ func onlyDescribed(n *yaml.Node) bool {
 }
 
 // renameSchemas carries out the overlay's x-rename: an overlay cannot rename a
-// key together with the references to it.
-func renameSchemas(doc *yaml.Node) error {
+// key together with the references to it. It returns the old names by the new ones.
+func renameSchemas(doc *yaml.Node) (old map[string]string, err error) {
+	old = map[string]string{}
 	schemas := get(doc, "components", "schemas")
 	names := map[string]string{}
 	for i := 0; i < len(schemas.Content); i += 2 {
@@ -292,9 +295,9 @@ func renameSchemas(doc *yaml.Node) error {
 			continue
 		}
 		if value(schemas, to) != nil {
-			return fmt.Errorf("%s cannot be renamed to %s: there is one already", key.Value, to)
+			return nil, fmt.Errorf("%s cannot be renamed to %s: there is one already", key.Value, to)
 		}
-		names[key.Value] = to
+		names[key.Value], old[to] = to, key.Value
 		key.Value = to
 		filter(schema, func(key string, _ *yaml.Node) bool { return key != "x-rename" })
 	}
@@ -303,7 +306,7 @@ func renameSchemas(doc *yaml.Node) error {
 			n.Value = schemaPrefix + names[name]
 		}
 	})
-	return nil
+	return old, nil
 }
 
 // leading are the keys that a reader looks for first.
