@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 UPSTREAM ?=
+DATE ?=
 FUZZTIME ?= 60s
 FUZZTIME_OTHERS ?= 10s
 MINUTES ?= 3
@@ -106,9 +107,9 @@ lint: ## vet, and golangci-lint built by the go command
 		(cd $$module && go vet ./... && $(GOLANGCI_LINT) run --config "$(CURDIR)/.golangci.yml" ./...); done
 
 .PHONY: openapi
-openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path
+openapi: ## make openapi/openapi.yaml from the vendor's full document: UPSTREAM=path, and its DATE
 	@test -n "$(UPSTREAM)" || { echo "make openapi: say where Mistral's full OpenAPI document is: make openapi UPSTREAM=path/to/openapi.yaml"; exit 2; }
-	go run ./openapi/trim -upstream "$(UPSTREAM)" -overlay openapi/overlay.yaml -o openapi/openapi.yaml
+	go run ./openapi/trim -upstream "$(UPSTREAM)" -date "$(DATE)" -overlay openapi/overlay.yaml -o openapi/openapi.yaml
 
 # The program is built first: "go run" would turn each of its exit statuses into 1. make turns all but 0 into 2.
 .PHONY: spec-diff
@@ -132,12 +133,15 @@ regenerate: ## report what changed, then trim, generate and test, all in one: UP
 generate: ## run oapi-codegen: generated/ and internal/server/ from openapi/openapi.yaml
 	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o generated/api.gen.go openapi/openapi.yaml
 	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o internal/server/server.gen.go openapi/openapi.yaml
+	go run ./openapi/comments generated/api.gen.go internal/server/server.gen.go
+	go build ./generated ./internal/server
 
 .PHONY: check-generated
 check-generated: ## fail where a fresh run of the generator differs from what is there
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(OAPI_CODEGEN) -config generated/client.cfg.yaml -o "$$fresh/api.gen.go" openapi/openapi.yaml; \
 	$(OAPI_CODEGEN) -config generated/server.cfg.yaml -o "$$fresh/server.gen.go" openapi/openapi.yaml; \
+	go run ./openapi/comments "$$fresh/api.gen.go" "$$fresh/server.gen.go"; \
 	diff -u generated/api.gen.go "$$fresh/api.gen.go" && diff -u internal/server/server.gen.go "$$fresh/server.gen.go" || \
 		{ echo "make check-generated: what is generated is out of date: run make generate"; exit 1; }; \
 	echo "what is generated is up to date"
@@ -147,8 +151,16 @@ check-modules: ## fail where go.mod or go.sum is not tidy
 	go mod tidy -diff
 	@set -e; for module in $(NESTED); do go -C $$module mod tidy -diff; done
 
+.PHONY: check-api
+check-api: ## fail where the exported API breaks callers and CHANGELOG.md does not say so
+	go run ./internal/apicheck
+
+.PHONY: api-baseline
+api-baseline: ## make the exported API as it is what make check-api compares with: at each release
+	go run ./internal/apicheck -write
+
 .PHONY: ci
-ci: test interop lint check-generated check-modules fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, fuzz, soak, examples
+ci: test interop lint check-generated check-modules check-api fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, check-api, fuzz, soak, examples
 
 .DEFAULT:
 	@echo "make: there is no target $@: make help lists them"; exit 2

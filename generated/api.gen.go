@@ -6,23 +6,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
-
-	"github.com/oapi-codegen/runtime"
 )
 
-// Defines values for ConfirmationStatus.
+// The values of ConfirmationStatus.
 const (
 	ConfirmationStatusAllowed ConfirmationStatus = "allowed"
 	ConfirmationStatusDenied  ConfirmationStatus = "denied"
 	ConfirmationStatusPending ConfirmationStatus = "pending"
 )
 
-// Defines values for ContentChunkType.
+// The values of ContentChunkType.
 const (
 	ContentChunkTypeDocumentURL   ContentChunkType = "document_url"
 	ContentChunkTypeImageURL      ContentChunkType = "image_url"
@@ -33,7 +28,7 @@ const (
 	ContentChunkTypeToolReference ContentChunkType = "tool_reference"
 )
 
-// Defines values for EntryType.
+// The values of EntryType.
 const (
 	EntryTypeAgentHandoff   EntryType = "agent.handoff"
 	EntryTypeFunctionCall   EntryType = "function.call"
@@ -43,32 +38,32 @@ const (
 	EntryTypeToolExecution  EntryType = "tool.execution"
 )
 
-// Defines values for HandoffExecution.
+// The values of HandoffExecution.
 const (
 	HandoffExecutionClient HandoffExecution = "client"
 	HandoffExecutionServer HandoffExecution = "server"
 )
 
-// Defines values for ImageDetail.
+// The values of ImageDetail.
 const (
 	ImageDetailAuto ImageDetail = "auto"
 	ImageDetailHigh ImageDetail = "high"
 	ImageDetailLow  ImageDetail = "low"
 )
 
-// Defines values for MessageRole.
+// The values of MessageRole.
 const (
 	MessageRoleAssistant MessageRole = "assistant"
 	MessageRoleUser      MessageRole = "user"
 )
 
-// Defines values for ModerationLLMAction.
+// The values of ModerationLLMAction.
 const (
 	ModerationLLMActionBlock ModerationLLMAction = "block"
 	ModerationLLMActionNone  ModerationLLMAction = "none"
 )
 
-// Defines values for ReasoningEffort.
+// The values of ReasoningEffort.
 const (
 	ReasoningEffortHigh    ReasoningEffort = "high"
 	ReasoningEffortLow     ReasoningEffort = "low"
@@ -78,21 +73,21 @@ const (
 	ReasoningEffortXhigh   ReasoningEffort = "xhigh"
 )
 
-// Defines values for RequestSource.
+// The values of RequestSource.
 const (
 	RequestSourceAPI            RequestSource = "api"
 	RequestSourceAgentBuilderV1 RequestSource = "agent_builder_v1"
 	RequestSourcePlayground     RequestSource = "playground"
 )
 
-// Defines values for ResponseFormats.
+// The values of ResponseFormats.
 const (
 	ResponseFormatsJSONObject ResponseFormats = "json_object"
 	ResponseFormatsJSONSchema ResponseFormats = "json_schema"
 	ResponseFormatsText       ResponseFormats = "text"
 )
 
-// Defines values for StreamEventType.
+// The values of StreamEventType.
 const (
 	StreamEventTypeAgentHandoffDone            StreamEventType = "agent.handoff.done"
 	StreamEventTypeAgentHandoffStarted         StreamEventType = "agent.handoff.started"
@@ -106,7 +101,7 @@ const (
 	StreamEventTypeToolExecutionStarted        StreamEventType = "tool.execution.started"
 )
 
-// Defines values for ToolChoiceEnum.
+// The values of ToolChoiceEnum.
 const (
 	ToolChoiceEnumAny      ToolChoiceEnum = "any"
 	ToolChoiceEnumAuto     ToolChoiceEnum = "auto"
@@ -114,13 +109,13 @@ const (
 	ToolChoiceEnumRequired ToolChoiceEnum = "required"
 )
 
-// Defines values for ToolConfirmation.
+// The values of ToolConfirmation.
 const (
 	ToolConfirmationAllow ToolConfirmation = "allow"
 	ToolConfirmationDeny  ToolConfirmation = "deny"
 )
 
-// Defines values for ToolType.
+// The values of ToolType.
 const (
 	ToolTypeCodeInterpreter  ToolType = "code_interpreter"
 	ToolTypeConnector        ToolType = "connector"
@@ -131,12 +126,12 @@ const (
 	ToolTypeWebSearchPremium ToolType = "web_search_premium"
 )
 
-// APIKeyAuth An API key that a connector authenticates with.
+// APIKeyAuth is an API key that a connector authenticates with.
 type APIKeyAuth struct {
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type string `json:"type,omitempty,omitzero"`
 
-	// Value The API key.
+	// The API key.
 	Value string `json:"value" print:"redacted"`
 }
 
@@ -149,65 +144,65 @@ func (v *APIKeyAuth) UnmarshalJSON(data []byte) error { return unmarshal(data, v
 // String returns abbreviated JSON with secrets redacted.
 func (v APIKeyAuth) String() string { return printed(&v) }
 
-// Agent A model set up with instructions, tools and settings, in one of its versions.
+// Agent is a model set up with instructions, tools and settings, in one of its versions.
 type Agent struct {
 	source source
 
-	// CompletionArgs Settings of how the model generates.
+	// Settings of how the model generates.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at"`
 
-	// DeploymentChat Whether the agent is deployed to the chat application; the service may leave it out.
+	// Whether the agent is deployed to the chat application; the service may leave it out.
 	DeploymentChat bool `json:"deployment_chat"`
 
-	// Description What the agent is for; other agents go by it when they hand over.
+	// What the agent is for; other agents go by it when they hand over.
 	Description string `json:"description,omitempty,omitzero"`
 
-	// Guardrails Moderations to apply.
+	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// Handoffs Ids of the agents it may hand a conversation to; at least one when set.
+	// Ids of the agents it may hand a conversation to; at least one when set.
 	Handoffs []string `json:"handoffs,omitempty,omitzero"`
 
-	// ID Id of the agent.
+	// Id of the agent.
 	ID string `json:"id"`
 
-	// Instructions What the model is told to be and do, before everything else it reads.
+	// What the model is told to be and do, before everything else it reads.
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
-	// Metadata Data of the caller's own, kept beside the object.
+	// Data of the caller's own, kept beside the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
-	// Model Name of the model.
+	// Name of the model.
 	Model string `json:"model"`
 
-	// Name Name of the agent.
+	// Name of the agent.
 	Name string `json:"name"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// OwnerID Id of the agent's owner.
+	// Id of the agent's owner.
 	OwnerID string `json:"owner_id,omitempty,omitzero"`
 
-	// Source Where the agent was made; the service may leave it out.
+	// Where the agent was made; the service may leave it out.
 	Source string `json:"source"`
 
-	// Tools Tools the model may use.
+	// Tools the model may use.
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 
-	// UpdatedAt Time of the last change.
+	// Time of the last change.
 	UpdatedAt Timestamp `json:"updated_at"`
 
-	// Version Number of this version; the service may send 0.
+	// Number of this version; the service may send 0.
 	Version int `json:"version"`
 
-	// VersionMessage A note on this version, up to 500 characters.
+	// A note on this version, up to 500 characters.
 	VersionMessage string `json:"version_message,omitempty,omitzero"`
 
-	// Versions Numbers of all versions; the service may leave it out.
+	// Numbers of all versions; the service may leave it out.
 	Versions []int `json:"versions"`
 }
 
@@ -230,20 +225,20 @@ func (v Agent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *Agent) origin() *source { return &v.source }
 
-// AgentAliasResponse An alias of an agent and the version it stands for.
+// AgentAliasResponse is an alias of an agent and the version it stands for.
 type AgentAliasResponse struct {
 	source source
 
-	// Alias The alias.
+	// The alias.
 	Alias string `json:"alias"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at"`
 
-	// UpdatedAt Time of the last change.
+	// Time of the last change.
 	UpdatedAt Timestamp `json:"updated_at"`
 
-	// Version Number of the version it stands for.
+	// Number of the version it stands for.
 	Version int `json:"version"`
 }
 
@@ -266,26 +261,26 @@ func (v AgentAliasResponse) Mismatches() []Mismatch { return v.source.mismatches
 
 func (v *AgentAliasResponse) origin() *source { return &v.source }
 
-// AgentHandoffDoneEvent The event that a handoff has reached the next agent.
+// AgentHandoffDoneEvent is the event that a handoff has reached the next agent.
 type AgentHandoffDoneEvent struct {
 	source source
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry that the event belongs to.
+	// Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// NextAgentID Id of the agent that takes over.
+	// Id of the agent that takes over.
 	NextAgentID string `json:"next_agent_id"`
 
-	// NextAgentName Name of the agent that takes over.
+	// Name of the agent that takes over.
 	NextAgentName string `json:"next_agent_name"`
 
-	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output among those of the response, from 0; the events of one output share it.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -308,33 +303,33 @@ func (v AgentHandoffDoneEvent) Mismatches() []Mismatch { return v.source.mismatc
 
 func (v *AgentHandoffDoneEvent) origin() *source { return &v.source }
 
-// AgentHandoffEntry A handoff of the conversation from one agent to another.
+// AgentHandoffEntry is a handoff of the conversation from one agent to another.
 type AgentHandoffEntry struct {
-	// CompletedAt Time of completion; null until then.
+	// Time of completion; null until then.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry.
+	// Id of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// NextAgentID Id of the agent that takes over.
+	// Id of the agent that takes over.
 	NextAgentID string `json:"next_agent_id"`
 
-	// NextAgentName Name of the agent that takes over.
+	// Name of the agent that takes over.
 	NextAgentName string `json:"next_agent_name"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// PreviousAgentID Id of the agent that hands over.
+	// Id of the agent that hands over.
 	PreviousAgentID string `json:"previous_agent_id"`
 
-	// PreviousAgentName Name of the agent that hands over.
+	// Name of the agent that hands over.
 	PreviousAgentName string `json:"previous_agent_name"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -347,26 +342,26 @@ func (v *AgentHandoffEntry) UnmarshalJSON(data []byte) error { return unmarshal(
 // String returns abbreviated JSON with secrets redacted.
 func (v AgentHandoffEntry) String() string { return printed(&v) }
 
-// AgentHandoffStartedEvent The event that an agent begins to hand the conversation to another.
+// AgentHandoffStartedEvent is the event that an agent begins to hand the conversation to another.
 type AgentHandoffStartedEvent struct {
 	source source
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry that the event belongs to.
+	// Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output among those of the response, from 0; the events of one output share it.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// PreviousAgentID Id of the agent that hands over.
+	// Id of the agent that hands over.
 	PreviousAgentID string `json:"previous_agent_id"`
 
-	// PreviousAgentName Name of the agent that hands over.
+	// Name of the agent that hands over.
 	PreviousAgentName string `json:"previous_agent_name"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -389,17 +384,17 @@ func (v AgentHandoffStartedEvent) Mismatches() []Mismatch { return v.source.mism
 
 func (v *AgentHandoffStartedEvent) origin() *source { return &v.source }
 
-// AgentListPage A page of agents and the token of the next one.
+// AgentListPage is a page of agents and the token of the next one.
 type AgentListPage struct {
 	source source
 
-	// Data The agents of the page.
+	// The agents of the page.
 	Data []Agent `json:"data"`
 
-	// NextPageToken Token of the next page; unset on the last one.
+	// Token of the next page; unset on the last one.
 	NextPageToken string `json:"next_page_token,omitempty,omitzero"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 }
 
@@ -422,24 +417,25 @@ func (v AgentListPage) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *AgentListPage) origin() *source { return &v.source }
 
-// AppendConversationRequest A request to add inputs to a stored conversation and run it on.
+// AppendConversationRequest is a request to add inputs to a stored conversation and run it on.
 type AppendConversationRequest struct {
-	// CompletionArgs Settings of how the model generates.
+	// Settings of how the model generates.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// HandoffExecution Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	// Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// Inputs What to add to the conversation: a text, which stands for one user message, or entries.
+	// What to add to the conversation: a text, which stands for one user message, or entries.
 	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
 
-	// Store Whether the service keeps the conversation, so that it can be read and appended to; true by default.
+	// Whether the service keeps the conversation, so that it can be read and appended to; true by
+	// default.
 	Store *bool `json:"store,omitempty"`
 
-	// Stream Whether to respond with server-sent events instead of one JSON object; false by default.
+	// Whether to respond with server-sent events instead of one JSON object; false by default.
 	Stream bool `json:"stream,omitempty,omitzero"`
 
-	// ToolConfirmations Answers to the calls of the response before that need confirmation.
+	// Answers to the calls of the response before that need confirmation.
 	ToolConfirmations []ToolCallConfirmation `json:"tool_confirmations,omitempty,omitzero"`
 }
 
@@ -452,12 +448,12 @@ func (v *AppendConversationRequest) UnmarshalJSON(data []byte) error { return un
 // String returns abbreviated JSON with secrets redacted.
 func (v AppendConversationRequest) String() string { return printed(&v) }
 
-// CodeInterpreterTool The built-in tool that lets the model run code in a sandbox.
+// CodeInterpreterTool is the built-in tool that lets the model run code in a sandbox.
 type CodeInterpreterTool struct {
-	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -470,39 +466,39 @@ func (v *CodeInterpreterTool) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v CodeInterpreterTool) String() string { return printed(&v) }
 
-// CompletionArgs Settings of how the model generates; an unset one is left to the agent or the model.
+// CompletionArgs is a set of generation settings; an unset one is left to the agent or the model.
 type CompletionArgs struct {
-	// FrequencyPenalty How much tokens are avoided the more often they have occurred, from -2 to 2.
+	// How much tokens are avoided the more often they have occurred, from -2 to 2.
 	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty"`
 
-	// MaxTokens Most tokens that the reply may have, 0 or more.
+	// Most tokens that the reply may have, 0 or more.
 	MaxTokens *int `json:"max_tokens,omitempty"`
 
-	// Prediction Text that the reply is expected to contain.
+	// Text that the reply is expected to contain.
 	Prediction Prediction `json:"prediction,omitempty,omitzero"`
 
-	// PresencePenalty How much tokens that have occurred are avoided, however often they did, from -2 to 2.
+	// How much tokens that have occurred are avoided, however often they did, from -2 to 2.
 	PresencePenalty *float64 `json:"presence_penalty,omitempty"`
 
-	// RandomSeed Seed of the random choice, 0 or more; the same seed gives the same reply where possible.
+	// Seed of the random choice, 0 or more; the same seed gives the same reply where possible.
 	RandomSeed *int `json:"random_seed,omitempty"`
 
-	// ReasoningEffort How long a reasoning model thinks before it replies.
+	// How long a reasoning model thinks before it replies.
 	ReasoningEffort ReasoningEffort `json:"reasoning_effort,omitempty,omitzero"`
 
-	// ResponseFormat Form that the reply must have.
+	// Form that the reply must have.
 	ResponseFormat ResponseFormat `json:"response_format,omitempty,omitzero"`
 
-	// Stop A text, or a list of texts, at which generation stops.
+	// A text, or a list of texts, at which generation stops.
 	Stop CompletionArgsStop `json:"stop,omitempty,omitzero"`
 
-	// Temperature Randomness of the choice of tokens, from 0 to 1; lower is more predictable.
+	// Randomness of the choice of tokens, from 0 to 1; lower is more predictable.
 	Temperature *float64 `json:"temperature,omitempty"`
 
-	// ToolChoice Whether the model calls tools; auto by default.
+	// Whether the model calls tools; auto by default.
 	ToolChoice ToolChoiceEnum `json:"tool_choice,omitempty,omitzero"`
 
-	// TopP Share of the probability that tokens are chosen from, likeliest first, from 0 to 1.
+	// Share of the probability that tokens are chosen from, likeliest first, from 0 to 1.
 	TopP *float64 `json:"top_p,omitempty"`
 }
 
@@ -515,10 +511,10 @@ func (v *CompletionArgs) UnmarshalJSON(data []byte) error { return unmarshal(dat
 // String returns abbreviated JSON with secrets redacted.
 func (v CompletionArgs) String() string { return printed(&v) }
 
-// ConfirmationStatus Where a call that needs confirmation stands.
+// ConfirmationStatus is the state of a call that needs confirmation.
 type ConfirmationStatus string
 
-// ConnectorAuth How a connector authenticates, told apart by `type`.
+// ConnectorAuth is the credentials of a connector; their `type` names the kind.
 //
 // The zero value holds nothing and is marshaled as null.
 type ConnectorAuth struct {
@@ -526,7 +522,7 @@ type ConnectorAuth struct {
 	raw   string
 }
 
-// ContentChunk One piece of a message's content, told apart by `type`.
+// ContentChunk is one piece of a message's content; its `type` names the kind.
 //
 // The zero value holds nothing and is marshaled as null.
 type ContentChunk struct {
@@ -534,53 +530,53 @@ type ContentChunk struct {
 	raw   string
 }
 
-// ContentChunkType The kinds of content chunk.
+// ContentChunkType is the kind of a content chunk.
 type ContentChunkType string
 
-// Conversation A conversation bound to a model or to an agent; the other of the two is unset.
+// Conversation is a conversation bound to a model or to an agent; the other of the two is unset.
 type Conversation struct {
 	source source
 
-	// AgentID Id of the agent; unset when the conversation is bound to a model.
+	// Id of the agent; unset when the conversation is bound to a model.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// AgentVersion Number or alias of the agent's version; unset means the current one.
+	// Number or alias of the agent's version; unset means the current one.
 	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
 
-	// CompletionArgs Settings of how the model generates.
+	// Settings of how the model generates.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at"`
 
-	// Description What the conversation is about.
+	// What the conversation is about.
 	Description string `json:"description,omitempty,omitzero"`
 
-	// Guardrails Moderations to apply.
+	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// ID Id of the conversation.
+	// Id of the conversation.
 	ID string `json:"id"`
 
-	// Instructions What the model is told to be and do, before everything else it reads.
+	// What the model is told to be and do, before everything else it reads.
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
-	// Metadata Data of the caller's own, kept beside the object.
+	// Data of the caller's own, kept beside the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
-	// Model Name of the model; unset when the conversation is bound to an agent.
+	// Name of the model; unset when the conversation is bound to an agent.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Name Name of the conversation.
+	// Name of the conversation.
 	Name string `json:"name,omitempty,omitzero"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Tools Tools the model may use.
+	// Tools the model may use.
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 
-	// UpdatedAt Time of the last change.
+	// Time of the last change.
 	UpdatedAt Timestamp `json:"updated_at"`
 }
 
@@ -603,17 +599,17 @@ func (v Conversation) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *Conversation) origin() *source { return &v.source }
 
-// ConversationHistory All entries of a conversation, in the order they were added.
+// ConversationHistory is the list of all entries of a conversation, in the order they were added.
 type ConversationHistory struct {
 	source source
 
-	// ConversationID Id of the conversation.
+	// Id of the conversation.
 	ConversationID string `json:"conversation_id"`
 
-	// Entries The entries, oldest first.
+	// The entries, oldest first.
 	Entries []Entry `json:"entries"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 }
 
@@ -636,17 +632,18 @@ func (v ConversationHistory) Mismatches() []Mismatch { return v.source.mismatche
 
 func (v *ConversationHistory) origin() *source { return &v.source }
 
-// ConversationMessages All messages of a conversation, in the order they were added.
+// ConversationMessages is the list of all messages of a conversation, in the order they were
+// added.
 type ConversationMessages struct {
 	source source
 
-	// ConversationID Id of the conversation.
+	// Id of the conversation.
 	ConversationID string `json:"conversation_id"`
 
-	// Messages The messages, oldest first.
+	// The messages, oldest first.
 	Messages []Entry `json:"messages"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 }
 
@@ -669,23 +666,24 @@ func (v ConversationMessages) Mismatches() []Mismatch { return v.source.mismatch
 
 func (v *ConversationMessages) origin() *source { return &v.source }
 
-// ConversationResponse What one call added to a conversation, and what that used.
+// ConversationResponse is the response of a call that runs a model: the new entries and their
+// usage.
 type ConversationResponse struct {
 	source source
 
-	// ConversationID Id of the conversation.
+	// Id of the conversation.
 	ConversationID string `json:"conversation_id"`
 
-	// Guardrails What the guardrails found, in the service's own form; null or absent without guardrails.
+	// What the guardrails found, in the service's own form; null or absent without guardrails.
 	Guardrails []JSON `json:"guardrails,omitempty,omitzero"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Outputs The entries the call produced: messages, tool executions, function calls and handoffs, in order.
+	// The entries the call produced: messages, tool executions, function calls and handoffs, in order.
 	Outputs []Entry `json:"outputs"`
 
-	// Usage The tokens that the call used.
+	// The tokens that the call used.
 	Usage ConversationUsageInfo `json:"usage"`
 }
 
@@ -708,24 +706,25 @@ func (v ConversationResponse) Mismatches() []Mismatch { return v.source.mismatch
 
 func (v *ConversationResponse) origin() *source { return &v.source }
 
-// ConversationUsageInfo The tokens one call used; a count that the service leaves out or gives as null is 0.
+// ConversationUsageInfo is the token usage of one call; a count that the service omits or sends as
+// null is 0.
 type ConversationUsageInfo struct {
-	// CompletionTokens Tokens the model wrote.
+	// Tokens the model wrote.
 	CompletionTokens int `json:"completion_tokens,omitempty,omitzero"`
 
-	// ConnectorTokens Tokens that tools run by the service added, such as search results.
+	// Tokens that tools run by the service added, such as search results.
 	ConnectorTokens int `json:"connector_tokens,omitempty,omitzero"`
 
-	// Connectors Number of uses of each tool run by the service, by its name.
+	// Number of uses of each tool run by the service, by its name.
 	Connectors map[string]int `json:"connectors,omitempty,omitzero"`
 
-	// NumCachedTokens Tokens of the prompt that the service had cached.
+	// Tokens of the prompt that the service had cached.
 	NumCachedTokens int `json:"num_cached_tokens,omitempty,omitzero"`
 
-	// PromptTokens Tokens the model read: inputs, instructions, tools and stored history.
+	// Tokens the model read: inputs, instructions, tools and stored history.
 	PromptTokens int `json:"prompt_tokens,omitempty,omitzero"`
 
-	// TotalTokens All tokens of the call, those of connectors included.
+	// All tokens of the call, those of connectors included.
 	TotalTokens int `json:"total_tokens,omitempty,omitzero"`
 }
 
@@ -738,36 +737,36 @@ func (v *ConversationUsageInfo) UnmarshalJSON(data []byte) error { return unmars
 // String returns abbreviated JSON with secrets redacted.
 func (v ConversationUsageInfo) String() string { return printed(&v) }
 
-// CreateAgentRequest A request to create an agent.
+// CreateAgentRequest is a request to create an agent.
 type CreateAgentRequest struct {
-	// CompletionArgs Settings of how the model generates.
+	// Settings of how the model generates.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// Description What the agent is for; other agents go by it when they hand over.
+	// What the agent is for; other agents go by it when they hand over.
 	Description string `json:"description,omitempty,omitzero"`
 
-	// Guardrails Moderations to apply.
+	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// Handoffs Ids of the agents it may hand a conversation to; at least one when set.
+	// Ids of the agents it may hand a conversation to; at least one when set.
 	Handoffs []string `json:"handoffs,omitempty,omitzero"`
 
-	// Instructions What the model is told to be and do, before everything else it reads.
+	// What the model is told to be and do, before everything else it reads.
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
-	// Metadata Data of the caller's own, kept beside the object.
+	// Data of the caller's own, kept beside the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
-	// Model Name of the model.
+	// Name of the model.
 	Model string `json:"model"`
 
-	// Name Name of the agent.
+	// Name of the agent.
 	Name string `json:"name"`
 
-	// Tools Tools the model may use.
+	// Tools the model may use.
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 
-	// VersionMessage A note on this version, up to 500 characters.
+	// A note on this version, up to 500 characters.
 	VersionMessage string `json:"version_message,omitempty,omitzero"`
 }
 
@@ -780,18 +779,18 @@ func (v *CreateAgentRequest) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v CreateAgentRequest) String() string { return printed(&v) }
 
-// CustomConnector A connector set up in the account, used as a tool.
+// CustomConnector is a connector set up in the account, used as a tool.
 type CustomConnector struct {
-	// Authorization How the connector authenticates; unset when it needs nothing from the caller.
+	// How the connector authenticates; unset when it needs nothing from the caller.
 	Authorization ConnectorAuth `json:"authorization,omitempty,omitzero"`
 
-	// ConnectorID Id of the connector.
+	// Id of the connector.
 	ConnectorID string `json:"connector_id"`
 
-	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -804,15 +803,15 @@ func (v *CustomConnector) UnmarshalJSON(data []byte) error { return unmarshal(da
 // String returns abbreviated JSON with secrets redacted.
 func (v CustomConnector) String() string { return printed(&v) }
 
-// DocumentLibraryTool The built-in tool that lets the model search document libraries.
+// DocumentLibraryTool is the built-in tool that lets the model search document libraries.
 type DocumentLibraryTool struct {
-	// LibraryIDs Ids of the libraries to search, at least one.
+	// Ids of the libraries to search, at least one.
 	LibraryIDs []string `json:"library_ids,omitzero"`
 
-	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -825,15 +824,15 @@ func (v *DocumentLibraryTool) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v DocumentLibraryTool) String() string { return printed(&v) }
 
-// DocumentURLChunk A document, by its URL.
+// DocumentURLChunk is a document, by its URL.
 type DocumentURLChunk struct {
-	// DocumentName File name of the document.
+	// File name of the document.
 	DocumentName string `json:"document_name,omitempty,omitzero"`
 
-	// DocumentURL URL of the document.
+	// URL of the document.
 	DocumentURL string `json:"document_url"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -846,7 +845,7 @@ func (v *DocumentURLChunk) UnmarshalJSON(data []byte) error { return unmarshal(d
 // String returns abbreviated JSON with secrets redacted.
 func (v DocumentURLChunk) String() string { return printed(&v) }
 
-// Entry One entry of a conversation, told apart by `type`.
+// Entry is one entry of a conversation; its `type` names the kind.
 //
 // The zero value holds nothing and is marshaled as null.
 type Entry struct {
@@ -854,21 +853,21 @@ type Entry struct {
 	raw   string
 }
 
-// EntryType The kinds of conversation entry.
+// EntryType is the kind of a conversation entry.
 type EntryType string
 
-// Function A function that the caller carries out when the model calls it.
+// Function is a function that the caller carries out when the model calls it.
 type Function struct {
-	// Description What the function does and when to call it, for the model to read; empty by default.
+	// What the function does and when to call it, for the model to read; empty by default.
 	Description string `json:"description,omitempty,omitzero"`
 
-	// Name Name of the function, which its calls repeat.
+	// Name of the function, which its calls repeat.
 	Name string `json:"name"`
 
-	// Parameters JSON Schema of the arguments.
+	// JSON Schema of the arguments.
 	Parameters JSON `json:"parameters" unset:"{'type':'object','properties':{}}"`
 
-	// Strict Whether the arguments must fit the schema exactly; false by default.
+	// Whether the arguments must fit the schema exactly; false by default.
 	Strict bool `json:"strict,omitempty,omitzero"`
 }
 
@@ -881,39 +880,40 @@ func (v *Function) UnmarshalJSON(data []byte) error { return unmarshal(data, v) 
 // String returns abbreviated JSON with secrets redacted.
 func (v Function) String() string { return printed(&v) }
 
-// FunctionCallEntry A call of a function by the model, to be answered with a FunctionResultEntry.
+// FunctionCallEntry is a call of a function by the model, to be answered with a
+// FunctionResultEntry.
 type FunctionCallEntry struct {
-	// AgentID Id of the agent that produced the entry; unset without an agent.
+	// Id of the agent that produced the entry; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Arguments The arguments: JSON text, or the object itself.
+	// The arguments: JSON text, or the object itself.
 	Arguments FunctionCallEntryArguments `json:"arguments"`
 
-	// CompletedAt Time of completion; null until then.
+	// Time of completion; null until then.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// ConfirmationStatus Where the call stands when it needs confirmation; unset when it needs none.
+	// Where the call stands when it needs confirmation; unset when it needs none.
 	ConfirmationStatus ConfirmationStatus `json:"confirmation_status,omitempty,omitzero"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry.
+	// Id of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// Model Name of the model that produced the entry.
+	// Name of the model that produced the entry.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Name Name of the function to call.
+	// Name of the function to call.
 	Name string `json:"name"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// ToolCallID Id of the call, which its result and its confirmation repeat.
+	// Id of the call, which its result and its confirmation repeat.
 	ToolCallID string `json:"tool_call_id"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -926,38 +926,39 @@ func (v *FunctionCallEntry) UnmarshalJSON(data []byte) error { return unmarshal(
 // String returns abbreviated JSON with secrets redacted.
 func (v FunctionCallEntry) String() string { return printed(&v) }
 
-// FunctionCallEvent The next piece of a function call; the deltas of one call share its id.
+// FunctionCallEvent is the next piece of a function call; the deltas of one call share its id.
 type FunctionCallEvent struct {
 	source source
 
-	// AgentID Id of the agent that produces the output; unset without an agent.
+	// Id of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Arguments The next piece of the arguments' JSON text, "" in the first delta; the pieces of all deltas make the whole.
+	// The next piece of the arguments' JSON text, "" in the first delta; the pieces of all deltas make
+	// the whole.
 	Arguments string `json:"arguments"`
 
-	// ConfirmationStatus Where the call stands when it needs confirmation; unset when it needs none.
+	// Where the call stands when it needs confirmation; unset when it needs none.
 	ConfirmationStatus ConfirmationStatus `json:"confirmation_status,omitempty,omitzero"`
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry that the event belongs to.
+	// Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// Model Name of the model that produces the output.
+	// Name of the model that produces the output.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Name Name of the function to call.
+	// Name of the function to call.
 	Name string `json:"name"`
 
-	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output among those of the response, from 0; the events of one output share it.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// ToolCallID Id of the call, which its result and its confirmation repeat.
+	// Id of the call, which its result and its confirmation repeat.
 	ToolCallID string `json:"tool_call_id"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -980,27 +981,27 @@ func (v FunctionCallEvent) Mismatches() []Mismatch { return v.source.mismatches(
 
 func (v *FunctionCallEvent) origin() *source { return &v.source }
 
-// FunctionResultEntry The caller's result of a function call.
+// FunctionResultEntry is the caller's result of a function call.
 type FunctionResultEntry struct {
-	// CompletedAt Time of completion; null until then.
+	// Time of completion; null until then.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry.
+	// Id of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Result The result, as text for the model to read.
+	// The result, as text for the model to read.
 	Result string `json:"result"`
 
-	// ToolCallID Id of the call that this is the result of.
+	// Id of the call that this is the result of.
 	ToolCallID string `json:"tool_call_id"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -1013,12 +1014,12 @@ func (v *FunctionResultEntry) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v FunctionResultEntry) String() string { return printed(&v) }
 
-// FunctionTool A tool that is a function of the caller's own.
+// FunctionTool is a tool that is a function of the caller's own.
 type FunctionTool struct {
-	// Function The function.
+	// The function.
 	Function Function `json:"function"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -1031,15 +1032,15 @@ func (v *FunctionTool) UnmarshalJSON(data []byte) error { return unmarshal(data,
 // String returns abbreviated JSON with secrets redacted.
 func (v FunctionTool) String() string { return printed(&v) }
 
-// GuardrailConfig A moderation of what goes into the model and what comes out of it.
+// GuardrailConfig is a moderation of what goes into the model and what comes out of it.
 type GuardrailConfig struct {
-	// BlockOnError Whether a failure of the moderation itself blocks the call, with status 403; false by default.
+	// Whether a failure of the moderation itself blocks the call, with status 403; false by default.
 	BlockOnError bool `json:"block_on_error,omitempty,omitzero"`
 
-	// ModerationLLMV1 The first moderation model, and how it is applied.
+	// The first moderation model, and how it is applied.
 	ModerationLLMV1 ModerationLLMV1Config `json:"moderation_llm_v1,omitempty,omitzero"`
 
-	// ModerationLLMV2 The second moderation model, and how it is applied.
+	// The second moderation model, and how it is applied.
 	ModerationLLMV2 ModerationLLMV2Config `json:"moderation_llm_v2,omitempty,omitzero"`
 }
 
@@ -1052,9 +1053,9 @@ func (v *GuardrailConfig) UnmarshalJSON(data []byte) error { return unmarshal(da
 // String returns abbreviated JSON with secrets redacted.
 func (v GuardrailConfig) String() string { return printed(&v) }
 
-// HTTPValidationError The body of a 422 response.
+// HTTPValidationError is the body of a 422 response.
 type HTTPValidationError struct {
-	// Detail What is wrong with the request.
+	// What is wrong with the request.
 	Detail []ValidationError `json:"detail,omitempty,omitzero"`
 }
 
@@ -1067,18 +1068,18 @@ func (v *HTTPValidationError) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v HTTPValidationError) String() string { return printed(&v) }
 
-// HandoffExecution Who carries out a handoff between agents.
+// HandoffExecution is the side that carries out handoffs between agents.
 type HandoffExecution string
 
-// ImageDetail How closely the model looks at an image.
+// ImageDetail is the level of detail at which the model looks at an image.
 type ImageDetail string
 
-// ImageGenerationTool The built-in tool that lets the model make images.
+// ImageGenerationTool is the built-in tool that lets the model make images.
 type ImageGenerationTool struct {
-	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -1091,12 +1092,12 @@ func (v *ImageGenerationTool) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v ImageGenerationTool) String() string { return printed(&v) }
 
-// ImageURL An image by its URL, and how closely to look at it.
+// ImageURL is an image by its URL, and how closely to look at it.
 type ImageURL struct {
-	// Detail How closely the model looks at the image.
+	// How closely the model looks at the image.
 	Detail ImageDetail `json:"detail,omitempty,omitzero"`
 
-	// URL URL of the image; a `data:` URL holds the image itself, in base64.
+	// URL of the image; a `data:` URL holds the image itself, in base64.
 	URL string `json:"url"`
 }
 
@@ -1109,12 +1110,12 @@ func (v *ImageURL) UnmarshalJSON(data []byte) error { return unmarshal(data, v) 
 // String returns abbreviated JSON with secrets redacted.
 func (v ImageURL) String() string { return printed(&v) }
 
-// ImageURLChunk An image, by its URL.
+// ImageURLChunk is an image, by its URL.
 type ImageURLChunk struct {
-	// ImageURL URL of the image, alone or with a level of detail.
+	// URL of the image, alone or with a level of detail.
 	ImageURL ImageURL `json:"image_url"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -1127,18 +1128,18 @@ func (v *ImageURLChunk) UnmarshalJSON(data []byte) error { return unmarshal(data
 // String returns abbreviated JSON with secrets redacted.
 func (v ImageURLChunk) String() string { return printed(&v) }
 
-// JSONSchema A named JSON Schema that the reply must fit.
+// JSONSchema is a named JSON Schema that the reply must fit.
 type JSONSchema struct {
-	// Description What the schema stands for, for the model to read.
+	// What the schema stands for, for the model to read.
 	Description string `json:"description,omitempty,omitzero"`
 
-	// Name Name of the schema.
+	// Name of the schema.
 	Name string `json:"name"`
 
-	// Schema The JSON Schema.
+	// The JSON Schema.
 	Schema JSON `json:"schema,omitzero"`
 
-	// Strict Whether the reply must fit the schema exactly; false by default.
+	// Whether the reply must fit the schema exactly; false by default.
 	Strict bool `json:"strict,omitempty,omitzero"`
 }
 
@@ -1151,30 +1152,31 @@ func (v *JSONSchema) UnmarshalJSON(data []byte) error { return unmarshal(data, v
 // String returns abbreviated JSON with secrets redacted.
 func (v JSONSchema) String() string { return printed(&v) }
 
-// MessageInputEntry A message given to the model.
+// MessageInputEntry is a message given to the model.
 type MessageInputEntry struct {
-	// CompletedAt Time of completion; null until then.
+	// Time of completion; null until then.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// Content The message: a text or a list of chunks.
+	// The message: a text or a list of chunks.
 	Content MessageContent `json:"content"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry.
+	// Id of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Prefix Whether this message of the assistant is the beginning of the reply, for the model to go on from; false by default.
+	// Whether this message of the assistant is the beginning of the reply, for the model to go on
+	// from; false by default.
 	Prefix bool `json:"prefix,omitempty,omitzero"`
 
-	// Role Who wrote the message.
+	// Who wrote the message.
 	Role MessageRole `json:"role"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -1187,33 +1189,33 @@ func (v *MessageInputEntry) UnmarshalJSON(data []byte) error { return unmarshal(
 // String returns abbreviated JSON with secrets redacted.
 func (v MessageInputEntry) String() string { return printed(&v) }
 
-// MessageOutputEntry A message that the model wrote.
+// MessageOutputEntry is a message that the model wrote.
 type MessageOutputEntry struct {
-	// AgentID Id of the agent that produced the entry; unset without an agent.
+	// Id of the agent that produced the entry; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// CompletedAt Time of completion; null until then.
+	// Time of completion; null until then.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// Content The message: a text or a list of chunks.
+	// The message: a text or a list of chunks.
 	Content MessageContent `json:"content"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry.
+	// Id of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// Model Name of the model that produced the entry.
+	// Name of the model that produced the entry.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Role Who wrote the message.
+	// Who wrote the message.
 	Role MessageRole `json:"role,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -1226,35 +1228,36 @@ func (v *MessageOutputEntry) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v MessageOutputEntry) String() string { return printed(&v) }
 
-// MessageOutputEvent The next piece of a message; the deltas of one message share its id.
+// MessageOutputEvent is the next piece of a message; the deltas of one message share its id.
 type MessageOutputEvent struct {
 	source source
 
-	// AgentID Id of the agent that produces the output; unset without an agent.
+	// Id of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Content The next piece: a text or one chunk.
+	// The next piece: a text or one chunk.
 	Content MessageContent `json:"content"`
 
-	// ContentIndex Position of the chunk within the message, from 0; it grows by one when thinking gives way to the reply.
+	// Position of the chunk within the message, from 0; it grows by one when thinking gives way to the
+	// reply.
 	ContentIndex int `json:"content_index,omitempty,omitzero"`
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// ID Id of the entry that the event belongs to.
+	// Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// Model Name of the model that produces the output.
+	// Name of the model that produces the output.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output among those of the response, from 0; the events of one output share it.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// Role Who wrote the message.
+	// Who wrote the message.
 	Role MessageRole `json:"role,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1277,42 +1280,43 @@ func (v MessageOutputEvent) Mismatches() []Mismatch { return v.source.mismatches
 
 func (v *MessageOutputEvent) origin() *source { return &v.source }
 
-// MessageRole Who wrote a message.
+// MessageRole is the author of a message.
 type MessageRole string
 
-// MetadataDict Data of the caller's own, kept beside an object: any JSON values by name.
+// MetadataDict is free-form data of the caller's, kept beside an object: JSON values by name.
 type MetadataDict = map[string]any
 
-// ModerationLLMAction What follows when a score reaches its threshold.
+// ModerationLLMAction is the action taken when a score reaches its threshold.
 type ModerationLLMAction string
 
-// ModerationLLMV1CategoryThresholds Thresholds for the categories of the first moderation model; an unset one is the service's own.
+// ModerationLLMV1CategoryThresholds is the set of thresholds for the categories of the first
+// moderation model; an unset one is the service's own.
 type ModerationLLMV1CategoryThresholds struct {
-	// DangerousAndCriminalContent Threshold for dangerous and criminal content.
+	// Threshold for dangerous and criminal content.
 	DangerousAndCriminalContent *float64 `json:"dangerous_and_criminal_content,omitempty"`
 
-	// Financial Threshold for financial advice.
+	// Threshold for financial advice.
 	Financial *float64 `json:"financial,omitempty"`
 
-	// HateAndDiscrimination Threshold for hate and discrimination.
+	// Threshold for hate and discrimination.
 	HateAndDiscrimination *float64 `json:"hate_and_discrimination,omitempty"`
 
-	// Health Threshold for medical advice.
+	// Threshold for medical advice.
 	Health *float64 `json:"health,omitempty"`
 
-	// Law Threshold for legal advice.
+	// Threshold for legal advice.
 	Law *float64 `json:"law,omitempty"`
 
-	// PII Threshold for personal data.
+	// Threshold for personal data.
 	PII *float64 `json:"pii,omitempty"`
 
-	// Selfharm Threshold for self-harm.
+	// Threshold for self-harm.
 	Selfharm *float64 `json:"selfharm,omitempty"`
 
-	// Sexual Threshold for sexual content.
+	// Threshold for sexual content.
 	Sexual *float64 `json:"sexual,omitempty"`
 
-	// ViolenceAndThreats Threshold for violence and threats.
+	// Threshold for violence and threats.
 	ViolenceAndThreats *float64 `json:"violence_and_threats,omitempty"`
 }
 
@@ -1327,18 +1331,18 @@ func (v *ModerationLLMV1CategoryThresholds) UnmarshalJSON(data []byte) error {
 // String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV1CategoryThresholds) String() string { return printed(&v) }
 
-// ModerationLLMV1Config How the first moderation model is applied.
+// ModerationLLMV1Config is the configuration of the first moderation model.
 type ModerationLLMV1Config struct {
-	// Action What follows when a score reaches its threshold; none by default.
+	// What follows when a score reaches its threshold; none by default.
 	Action ModerationLLMAction `json:"action,omitempty,omitzero"`
 
-	// CustomCategoryThresholds Thresholds that replace the service's own, by category.
+	// Thresholds that replace the service's own, by category.
 	CustomCategoryThresholds ModerationLLMV1CategoryThresholds `json:"custom_category_thresholds,omitempty,omitzero"`
 
-	// IgnoreOtherCategories Whether only the categories with a custom threshold count; false by default.
+	// Whether only the categories with a custom threshold count; false by default.
 	IgnoreOtherCategories bool `json:"ignore_other_categories,omitempty,omitzero"`
 
-	// ModelName Name of the moderation model, seldom set; mistral-moderation-2411 by default.
+	// Name of the moderation model, seldom set; mistral-moderation-2411 by default.
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
@@ -1351,39 +1355,40 @@ func (v *ModerationLLMV1Config) UnmarshalJSON(data []byte) error { return unmars
 // String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV1Config) String() string { return printed(&v) }
 
-// ModerationLLMV2CategoryThresholds Thresholds for the categories of the second moderation model; an unset one is the service's own.
+// ModerationLLMV2CategoryThresholds is the set of thresholds for the categories of the second
+// moderation model; an unset one is the service's own.
 type ModerationLLMV2CategoryThresholds struct {
-	// Criminal Threshold for criminal content.
+	// Threshold for criminal content.
 	Criminal *float64 `json:"criminal,omitempty"`
 
-	// Dangerous Threshold for dangerous content.
+	// Threshold for dangerous content.
 	Dangerous *float64 `json:"dangerous,omitempty"`
 
-	// Financial Threshold for financial advice.
+	// Threshold for financial advice.
 	Financial *float64 `json:"financial,omitempty"`
 
-	// HateAndDiscrimination Threshold for hate and discrimination.
+	// Threshold for hate and discrimination.
 	HateAndDiscrimination *float64 `json:"hate_and_discrimination,omitempty"`
 
-	// Health Threshold for medical advice.
+	// Threshold for medical advice.
 	Health *float64 `json:"health,omitempty"`
 
-	// Jailbreaking Threshold for attempts to talk the model out of its rules.
+	// Threshold for attempts to talk the model out of its rules.
 	Jailbreaking *float64 `json:"jailbreaking,omitempty"`
 
-	// Law Threshold for legal advice.
+	// Threshold for legal advice.
 	Law *float64 `json:"law,omitempty"`
 
-	// PII Threshold for personal data.
+	// Threshold for personal data.
 	PII *float64 `json:"pii,omitempty"`
 
-	// Selfharm Threshold for self-harm.
+	// Threshold for self-harm.
 	Selfharm *float64 `json:"selfharm,omitempty"`
 
-	// Sexual Threshold for sexual content.
+	// Threshold for sexual content.
 	Sexual *float64 `json:"sexual,omitempty"`
 
-	// ViolenceAndThreats Threshold for violence and threats.
+	// Threshold for violence and threats.
 	ViolenceAndThreats *float64 `json:"violence_and_threats,omitempty"`
 }
 
@@ -1398,18 +1403,18 @@ func (v *ModerationLLMV2CategoryThresholds) UnmarshalJSON(data []byte) error {
 // String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV2CategoryThresholds) String() string { return printed(&v) }
 
-// ModerationLLMV2Config How the second moderation model is applied.
+// ModerationLLMV2Config is the configuration of the second moderation model.
 type ModerationLLMV2Config struct {
-	// Action What follows when a score reaches its threshold; none by default.
+	// What follows when a score reaches its threshold; none by default.
 	Action ModerationLLMAction `json:"action,omitempty,omitzero"`
 
-	// CustomCategoryThresholds Thresholds that replace the service's own, by category.
+	// Thresholds that replace the service's own, by category.
 	CustomCategoryThresholds ModerationLLMV2CategoryThresholds `json:"custom_category_thresholds,omitempty,omitzero"`
 
-	// IgnoreOtherCategories Whether only the categories with a custom threshold count; false by default.
+	// Whether only the categories with a custom threshold count; false by default.
 	IgnoreOtherCategories bool `json:"ignore_other_categories,omitempty,omitzero"`
 
-	// ModelName Name of the moderation model, seldom set; mistral-moderation-2603 by default.
+	// Name of the moderation model, seldom set; mistral-moderation-2603 by default.
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
@@ -1422,12 +1427,12 @@ func (v *ModerationLLMV2Config) UnmarshalJSON(data []byte) error { return unmars
 // String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV2Config) String() string { return printed(&v) }
 
-// OAuth2TokenAuth An OAuth 2 access token that a connector authenticates with.
+// OAuth2TokenAuth is an OAuth 2 access token that a connector authenticates with.
 type OAuth2TokenAuth struct {
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type string `json:"type,omitempty,omitzero"`
 
-	// Value The access token.
+	// The access token.
 	Value string `json:"value" print:"redacted"`
 }
 
@@ -1440,12 +1445,13 @@ func (v *OAuth2TokenAuth) UnmarshalJSON(data []byte) error { return unmarshal(da
 // String returns abbreviated JSON with secrets redacted.
 func (v OAuth2TokenAuth) String() string { return printed(&v) }
 
-// Prediction Text that the reply is expected to contain, which makes generation faster where it does.
+// Prediction is the text that the reply is expected to contain, which makes generation faster
+// where it does.
 type Prediction struct {
-	// Content The expected text; empty by default.
+	// The expected text; empty by default.
 	Content string `json:"content,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type string `json:"type,omitempty,omitzero"`
 }
 
@@ -1458,15 +1464,16 @@ func (v *Prediction) UnmarshalJSON(data []byte) error { return unmarshal(data, v
 // String returns abbreviated JSON with secrets redacted.
 func (v Prediction) String() string { return printed(&v) }
 
-// ReasoningEffort How long a reasoning model thinks before it replies; not every model knows every level.
+// ReasoningEffort is the effort that a reasoning model spends before it replies; not every model
+// supports every level.
 type ReasoningEffort string
 
-// ReferenceChunk References to the sources of the text before it.
+// ReferenceChunk is a list of references to the sources of the text before it.
 type ReferenceChunk struct {
-	// ReferenceIDs Ids of the references, numbers or texts.
+	// Ids of the references, numbers or texts.
 	ReferenceIDs []StringOrInteger `json:"reference_ids,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -1479,20 +1486,20 @@ func (v *ReferenceChunk) UnmarshalJSON(data []byte) error { return unmarshal(dat
 // String returns abbreviated JSON with secrets redacted.
 func (v ReferenceChunk) String() string { return printed(&v) }
 
-// RequestSource The places an agent can be made in.
+// RequestSource is the place an agent was made in.
 type RequestSource string
 
-// ResponseDoneEvent The last event of a complete stream; it carries the usage.
+// ResponseDoneEvent is the last event of a complete stream; it carries the usage.
 type ResponseDoneEvent struct {
 	source source
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 
-	// Usage The tokens that the call used.
+	// The tokens that the call used.
 	Usage ConversationUsageInfo `json:"usage"`
 }
 
@@ -1515,20 +1522,20 @@ func (v ResponseDoneEvent) Mismatches() []Mismatch { return v.source.mismatches(
 
 func (v *ResponseDoneEvent) origin() *source { return &v.source }
 
-// ResponseErrorEvent The event that the response failed on the way; it ends the stream.
+// ResponseErrorEvent is the event that the response failed on the way; it ends the stream.
 type ResponseErrorEvent struct {
 	source source
 
-	// Code Number of the error.
+	// Number of the error.
 	Code int `json:"code"`
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Message What went wrong.
+	// What went wrong.
 	Message string `json:"message"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1551,12 +1558,12 @@ func (v ResponseErrorEvent) Mismatches() []Mismatch { return v.source.mismatches
 
 func (v *ResponseErrorEvent) origin() *source { return &v.source }
 
-// ResponseFormat The form that the model's reply must have.
+// ResponseFormat is the form that the model's reply must have.
 type ResponseFormat struct {
-	// JSONSchema Schema that the reply must fit, when the type is json_schema.
+	// Schema that the reply must fit, when the type is json_schema.
 	JSONSchema JSONSchema `json:"json_schema,omitempty,omitzero"`
 
-	// Type Kind of form; text by default.
+	// Kind of form; text by default.
 	Type ResponseFormats `json:"type,omitempty,omitzero"`
 }
 
@@ -1569,20 +1576,21 @@ func (v *ResponseFormat) UnmarshalJSON(data []byte) error { return unmarshal(dat
 // String returns abbreviated JSON with secrets redacted.
 func (v ResponseFormat) String() string { return printed(&v) }
 
-// ResponseFormats The forms of reply: free text, any JSON object (to be asked for in the prompt too), or JSON that fits a schema.
+// ResponseFormats is the form of a reply: free text, any JSON object (to be asked for in the
+// prompt too), or JSON that fits a schema.
 type ResponseFormats string
 
-// ResponseStartedEvent The first event of a stream; it carries the conversation's id.
+// ResponseStartedEvent is the first event of a stream; it carries the conversation's id.
 type ResponseStartedEvent struct {
 	source source
 
-	// ConversationID Id of the conversation.
+	// Id of the conversation.
 	ConversationID string `json:"conversation_id"`
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1605,33 +1613,35 @@ func (v ResponseStartedEvent) Mismatches() []Mismatch { return v.source.mismatch
 
 func (v *ResponseStartedEvent) origin() *source { return &v.source }
 
-// RestartConversationRequest A request to make a new conversation out of the beginning of a stored one.
+// RestartConversationRequest is a request to make a new conversation out of the beginning of a
+// stored one.
 type RestartConversationRequest struct {
-	// AgentVersion Number or alias of the agent's version; unset means the current one.
+	// Number or alias of the agent's version; unset means the current one.
 	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
 
-	// CompletionArgs Settings of how the model generates.
+	// Settings of how the model generates.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// FromEntryID Id of the entry to restart from; the entries after it are not taken over.
+	// Id of the entry to restart from; the entries after it are not taken over.
 	FromEntryID string `json:"from_entry_id"`
 
-	// Guardrails Moderations to apply.
+	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// HandoffExecution Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	// Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// Inputs What to add to the conversation: a text, which stands for one user message, or entries.
+	// What to add to the conversation: a text, which stands for one user message, or entries.
 	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
 
-	// Metadata Data of the caller's own, kept beside the object.
+	// Data of the caller's own, kept beside the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
-	// Store Whether the service keeps the conversation, so that it can be read and appended to; true by default.
+	// Whether the service keeps the conversation, so that it can be read and appended to; true by
+	// default.
 	Store *bool `json:"store,omitempty"`
 
-	// Stream Whether to respond with server-sent events instead of one JSON object; false by default.
+	// Whether to respond with server-sent events instead of one JSON object; false by default.
 	Stream bool `json:"stream,omitempty,omitzero"`
 }
 
@@ -1644,48 +1654,49 @@ func (v *RestartConversationRequest) UnmarshalJSON(data []byte) error { return u
 // String returns abbreviated JSON with secrets redacted.
 func (v RestartConversationRequest) String() string { return printed(&v) }
 
-// StartConversationRequest A request to start a conversation with a model or an agent.
+// StartConversationRequest is a request to start a conversation with a model or an agent.
 type StartConversationRequest struct {
-	// AgentID Id of the agent to run; set this or `model`.
+	// Id of the agent to run; set this or `model`.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// AgentVersion Number or alias of the agent's version; unset means the current one.
+	// Number or alias of the agent's version; unset means the current one.
 	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
 
-	// CompletionArgs Settings of how the model generates.
+	// Settings of how the model generates.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// Description What the conversation is about.
+	// What the conversation is about.
 	Description string `json:"description,omitempty,omitzero"`
 
-	// Guardrails Moderations to apply.
+	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// HandoffExecution Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	// Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// Inputs What to add to the conversation: a text, which stands for one user message, or entries.
+	// What to add to the conversation: a text, which stands for one user message, or entries.
 	Inputs ConversationInputs `json:"inputs"`
 
-	// Instructions What the model is told to be and do, before everything else it reads.
+	// What the model is told to be and do, before everything else it reads.
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
-	// Metadata Data of the caller's own, kept beside the object.
+	// Data of the caller's own, kept beside the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
-	// Model Name of the model to run; set this or `agent_id`.
+	// Name of the model to run; set this or `agent_id`.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Name Name of the conversation.
+	// Name of the conversation.
 	Name string `json:"name,omitempty,omitzero"`
 
-	// Store Whether the service keeps the conversation, so that it can be read and appended to; true by default.
+	// Whether the service keeps the conversation, so that it can be read and appended to; true by
+	// default.
 	Store *bool `json:"store,omitempty"`
 
-	// Stream Whether to respond with server-sent events instead of one JSON object; false by default.
+	// Whether to respond with server-sent events instead of one JSON object; false by default.
 	Stream bool `json:"stream,omitempty,omitzero"`
 
-	// Tools Tools the model may use.
+	// Tools the model may use.
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 }
 
@@ -1698,7 +1709,7 @@ func (v *StartConversationRequest) UnmarshalJSON(data []byte) error { return unm
 // String returns abbreviated JSON with secrets redacted.
 func (v StartConversationRequest) String() string { return printed(&v) }
 
-// StreamEvent The data of one server-sent event, told apart by `type`.
+// StreamEvent is the data of one server-sent event; its `type` names the kind.
 //
 // The zero value holds nothing and is marshaled as null.
 type StreamEvent struct {
@@ -1706,15 +1717,15 @@ type StreamEvent struct {
 	raw   string
 }
 
-// StreamEventType The kinds of stream event.
+// StreamEventType is the kind of a stream event.
 type StreamEventType string
 
-// TextChunk A piece of text.
+// TextChunk is a piece of text.
 type TextChunk struct {
-	// Text The text.
+	// The text.
 	Text string `json:"text"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -1727,18 +1738,18 @@ func (v *TextChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v)
 // String returns abbreviated JSON with secrets redacted.
 func (v TextChunk) String() string { return printed(&v) }
 
-// ThinkChunk A piece of the model's thinking, set apart from its reply.
+// ThinkChunk is a piece of the model's thinking, set apart from its reply.
 type ThinkChunk struct {
-	// Closed Whether the thinking is complete, true by default; in a stream it is true in every delta.
+	// Whether the thinking is complete, true by default; in a stream it is true in every delta.
 	Closed *bool `json:"closed,omitempty"`
 
-	// Signature Signature that lets the thinking be given back in a later call.
+	// Signature that lets the thinking be given back in a later call.
 	Signature string `json:"signature,omitempty,omitzero"`
 
-	// Thinking The thinking: text and the references it draws on.
+	// The thinking: text and the references it draws on.
 	Thinking []ContentChunk `json:"thinking,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -1751,7 +1762,7 @@ func (v *ThinkChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v
 // String returns abbreviated JSON with secrets redacted.
 func (v ThinkChunk) String() string { return printed(&v) }
 
-// Tool A tool the model may use, told apart by `type`.
+// Tool is a tool the model may use; its `type` names the kind.
 //
 // The zero value holds nothing and is marshaled as null.
 type Tool struct {
@@ -1759,12 +1770,12 @@ type Tool struct {
 	raw   string
 }
 
-// ToolCallConfirmation The caller's answer to one call that needs confirmation.
+// ToolCallConfirmation is the caller's answer to one call that needs confirmation.
 type ToolCallConfirmation struct {
-	// Confirmation Whether the call may go ahead.
+	// Whether the call may go ahead.
 	Confirmation ToolConfirmation `json:"confirmation"`
 
-	// ToolCallID Id of the call that this is the answer to.
+	// Id of the call that this is the answer to.
 	ToolCallID string `json:"tool_call_id"`
 }
 
@@ -1777,18 +1788,20 @@ func (v *ToolCallConfirmation) UnmarshalJSON(data []byte) error { return unmarsh
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolCallConfirmation) String() string { return printed(&v) }
 
-// ToolChoiceEnum Whether the model calls tools: as it sees fit (auto), never (none), or in any case (any and required alike).
+// ToolChoiceEnum is the rule for tool calls: as the model sees fit (auto), never (none), or in any
+// case (any and required alike).
 type ToolChoiceEnum string
 
-// ToolConfiguration Which functions of a tool the model may call, and which of them need confirmation.
+// ToolConfiguration is the selection of a tool's functions that the model may call, and of those
+// that need confirmation.
 type ToolConfiguration struct {
-	// Exclude Names of the functions that the model may not call.
+	// Names of the functions that the model may not call.
 	Exclude []string `json:"exclude,omitempty,omitzero"`
 
-	// Include Names of the functions that the model may call; unset means all.
+	// Names of the functions that the model may call; unset means all.
 	Include []string `json:"include,omitempty,omitzero"`
 
-	// RequiresConfirmation Names of the functions that are called only after the caller allows it.
+	// Names of the functions that are called only after the caller allows it.
 	RequiresConfirmation []string `json:"requires_confirmation,omitempty,omitzero"`
 }
 
@@ -1801,32 +1814,33 @@ func (v *ToolConfiguration) UnmarshalJSON(data []byte) error { return unmarshal(
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolConfiguration) String() string { return printed(&v) }
 
-// ToolConfirmation The caller's answer to a call that needs confirmation.
+// ToolConfirmation is the caller's answer to a call that needs confirmation.
 type ToolConfirmation string
 
-// ToolExecutionDeltaEvent The next piece of a tool execution's arguments; the service may add an undeclared `function`.
+// ToolExecutionDeltaEvent is the next piece of a tool execution's arguments; the service may add
+// an undeclared `function`.
 type ToolExecutionDeltaEvent struct {
 	source source
 
-	// Arguments The next piece of the arguments' JSON text.
+	// The next piece of the arguments' JSON text.
 	Arguments string `json:"arguments"`
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Function Name of the tool's function that was run.
+	// Name of the tool's function that was run.
 	Function string `json:"function,omitempty,omitzero"`
 
-	// ID Id of the entry that the event belongs to.
+	// Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// Name Name of the tool that is run.
+	// Name of the tool that is run.
 	Name string `json:"name"`
 
-	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output among those of the response, from 0; the events of one output share it.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1849,29 +1863,30 @@ func (v ToolExecutionDeltaEvent) Mismatches() []Mismatch { return v.source.misma
 
 func (v *ToolExecutionDeltaEvent) origin() *source { return &v.source }
 
-// ToolExecutionDoneEvent The event that a tool execution has ended; the service may add an undeclared `function`.
+// ToolExecutionDoneEvent is the event that a tool execution has ended; the service may add an
+// undeclared `function`.
 type ToolExecutionDoneEvent struct {
 	source source
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Function Name of the tool's function that was run.
+	// Name of the tool's function that was run.
 	Function string `json:"function,omitempty,omitzero"`
 
-	// ID Id of the entry that the event belongs to.
+	// Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// Info What the tool reports about its run, in a form of its own.
+	// What the tool reports about its run, in a form of its own.
 	Info JSON `json:"info,omitempty,omitzero"`
 
-	// Name Name of the tool that is run.
+	// Name of the tool that is run.
 	Name string `json:"name"`
 
-	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output among those of the response, from 0; the events of one output share it.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1894,39 +1909,40 @@ func (v ToolExecutionDoneEvent) Mismatches() []Mismatch { return v.source.mismat
 
 func (v *ToolExecutionDoneEvent) origin() *source { return &v.source }
 
-// ToolExecutionEntry A run of a tool by the service, which may leave out `arguments` and add an undeclared `function`.
+// ToolExecutionEntry is a run of a tool by the service, which may leave out `arguments` and add an
+// undeclared `function`.
 type ToolExecutionEntry struct {
-	// AgentID Id of the agent that produced the entry; unset without an agent.
+	// Id of the agent that produced the entry; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Arguments The arguments, as JSON text; the service may leave it out.
+	// The arguments, as JSON text; the service may leave it out.
 	Arguments string `json:"arguments"`
 
-	// CompletedAt Time of completion; null until then.
+	// Time of completion; null until then.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// CreatedAt Time of creation.
+	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Function Name of the tool's function that was run.
+	// Name of the tool's function that was run.
 	Function string `json:"function,omitempty,omitzero"`
 
-	// ID Id of the entry.
+	// Id of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// Info What the tool reports about its run, in a form of its own.
+	// What the tool reports about its run, in a form of its own.
 	Info JSON `json:"info,omitempty,omitzero"`
 
-	// Model Name of the model that produced the entry.
+	// Name of the model that produced the entry.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Name Name of the tool that was run.
+	// Name of the tool that was run.
 	Name string `json:"name"`
 
-	// Object The fixed name of the kind of object; it need not be set.
+	// The fixed name of the kind of object; it need not be set.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -1939,38 +1955,40 @@ func (v *ToolExecutionEntry) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolExecutionEntry) String() string { return printed(&v) }
 
-// ToolExecutionInfo Free-form facts about a tool execution; its `result` is a list of chunks, a JSON text or missing, as the tool has it.
+// ToolExecutionInfo is free-form information about a tool execution; its `result` is a list of
+// chunks, a JSON text or missing, as the tool has it.
 type ToolExecutionInfo = map[string]any
 
-// ToolExecutionStartedEvent The event that a tool execution begins; the service may add an undeclared `function`.
+// ToolExecutionStartedEvent is the event that a tool execution begins; the service may add an
+// undeclared `function`.
 type ToolExecutionStartedEvent struct {
 	source source
 
-	// AgentID Id of the agent that produces the output; unset without an agent.
+	// Id of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Arguments The first piece of the arguments' JSON text, often "".
+	// The first piece of the arguments' JSON text, often "".
 	Arguments string `json:"arguments"`
 
-	// CreatedAt Time of the event.
+	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Function Name of the tool's function that was run.
+	// Name of the tool's function that was run.
 	Function string `json:"function,omitempty,omitzero"`
 
-	// ID Id of the entry that the event belongs to.
+	// Id of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// Model Name of the model that produces the output.
+	// Name of the model that produces the output.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Name Name of the tool that is run.
+	// Name of the tool that is run.
 	Name string `json:"name"`
 
-	// OutputIndex Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output among those of the response, from 0; the events of one output share it.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1993,21 +2011,21 @@ func (v ToolExecutionStartedEvent) Mismatches() []Mismatch { return v.source.mis
 
 func (v *ToolExecutionStartedEvent) origin() *source { return &v.source }
 
-// ToolFileChunk A file that a tool made, such as an image.
+// ToolFileChunk is a file that a tool made, such as an image.
 type ToolFileChunk struct {
-	// FileID Id of the file, under which it can be downloaded.
+	// Id of the file, under which it can be downloaded.
 	FileID string `json:"file_id"`
 
-	// FileName Name of the file.
+	// Name of the file.
 	FileName string `json:"file_name,omitempty,omitzero"`
 
-	// FileType Type of the file.
+	// Type of the file.
 	FileType string `json:"file_type,omitempty,omitzero"`
 
-	// Tool Name of the tool that made the file.
+	// Name of the tool that made the file.
 	Tool string `json:"tool"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -2020,27 +2038,27 @@ func (v *ToolFileChunk) UnmarshalJSON(data []byte) error { return unmarshal(data
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolFileChunk) String() string { return printed(&v) }
 
-// ToolReferenceChunk A source that a tool found; the service may add an undeclared `source`.
+// ToolReferenceChunk is a source that a tool found; the service may add an undeclared `source`.
 type ToolReferenceChunk struct {
-	// Description What the source says or is about.
+	// What the source says or is about.
 	Description string `json:"description,omitempty,omitzero"`
 
-	// Favicon URL of the source's icon.
+	// URL of the source's icon.
 	Favicon string `json:"favicon,omitempty,omitzero"`
 
-	// Source Name of the source that the tool used.
+	// Name of the source that the tool used.
 	Source string `json:"source,omitempty,omitzero"`
 
-	// Title Title of the source.
+	// Title of the source.
 	Title string `json:"title"`
 
-	// Tool Name of the tool that found the source.
+	// Name of the tool that found the source.
 	Tool string `json:"tool"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 
-	// URL URL of the source.
+	// URL of the source.
 	URL string `json:"url,omitempty,omitzero"`
 }
 
@@ -2053,42 +2071,43 @@ func (v *ToolReferenceChunk) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolReferenceChunk) String() string { return printed(&v) }
 
-// ToolType The kinds of tool.
+// ToolType is the kind of a tool.
 type ToolType string
 
-// UpdateAgentRequest A request to change an agent, which makes a new version of it; unset fields keep their values.
+// UpdateAgentRequest is a request to change an agent, which makes a new version of it; unset
+// fields keep their values.
 type UpdateAgentRequest struct {
-	// CompletionArgs Settings of how the model generates.
+	// Settings of how the model generates.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// DeploymentChat Whether the agent is deployed to the chat application.
+	// Whether the agent is deployed to the chat application.
 	DeploymentChat *bool `json:"deployment_chat,omitempty"`
 
-	// Description What the agent is for; other agents go by it when they hand over.
+	// What the agent is for; other agents go by it when they hand over.
 	Description *string `json:"description,omitempty"`
 
-	// Guardrails Moderations to apply.
+	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitzero"`
 
-	// Handoffs Ids of the agents it may hand a conversation to; at least one when set.
+	// Ids of the agents it may hand a conversation to; at least one when set.
 	Handoffs []string `json:"handoffs,omitzero"`
 
-	// Instructions What the model is told to be and do, before everything else it reads.
+	// What the model is told to be and do, before everything else it reads.
 	Instructions *string `json:"instructions,omitempty"`
 
-	// Metadata Data of the caller's own, kept beside the object.
+	// Data of the caller's own, kept beside the object.
 	Metadata JSON `json:"metadata,omitzero"`
 
-	// Model Name of the model.
+	// Name of the model.
 	Model *string `json:"model,omitempty"`
 
-	// Name Name of the agent.
+	// Name of the agent.
 	Name *string `json:"name,omitempty"`
 
-	// Tools Tools the model may use.
+	// Tools the model may use.
 	Tools []Tool `json:"tools,omitzero"`
 
-	// VersionMessage A note on this version, up to 500 characters.
+	// A note on this version, up to 500 characters.
 	VersionMessage *string `json:"version_message,omitempty"`
 }
 
@@ -2101,21 +2120,21 @@ func (v *UpdateAgentRequest) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v UpdateAgentRequest) String() string { return printed(&v) }
 
-// ValidationError One thing that is wrong with a request.
+// ValidationError is one thing that is wrong with a request.
 type ValidationError struct {
-	// Ctx Further facts about the error.
+	// Further facts about the error.
 	Ctx JSON `json:"ctx,omitempty,omitzero"`
 
-	// Input The value that was refused.
+	// The value that was refused.
 	Input JSON `json:"input,omitempty,omitzero"`
 
-	// Loc Path to the value that is wrong: names and list positions, from the outside in.
+	// Path to the value that is wrong: names and list positions, from the outside in.
 	Loc []StringOrInteger `json:"loc"`
 
-	// Msg What is wrong, in words.
+	// What is wrong, in words.
 	Msg string `json:"msg"`
 
-	// Type What is wrong, as a fixed identifier.
+	// What is wrong, as a fixed identifier.
 	Type string `json:"type"`
 }
 
@@ -2128,12 +2147,13 @@ func (v *ValidationError) UnmarshalJSON(data []byte) error { return unmarshal(da
 // String returns abbreviated JSON with secrets redacted.
 func (v ValidationError) String() string { return printed(&v) }
 
-// WebSearchPremiumTool The built-in tool that lets the model search the web, news agencies included.
+// WebSearchPremiumTool is the built-in tool that lets the model search the web, news agencies
+// included.
 type WebSearchPremiumTool struct {
-	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -2146,12 +2166,12 @@ func (v *WebSearchPremiumTool) UnmarshalJSON(data []byte) error { return unmarsh
 // String returns abbreviated JSON with secrets redacted.
 func (v WebSearchPremiumTool) String() string { return printed(&v) }
 
-// WebSearchTool The built-in tool that lets the model search the web.
+// WebSearchTool is the built-in tool that lets the model search the web.
 type WebSearchTool struct {
-	// ToolConfiguration Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Which functions of the tool may be called, and which need confirmation; unset allows all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// Type The fixed value that tells this kind from the others; it need not be set.
+	// The fixed value that tells this kind from the others; it need not be set.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -2164,122 +2184,108 @@ func (v *WebSearchTool) UnmarshalJSON(data []byte) error { return unmarshal(data
 // String returns abbreviated JSON with secrets redacted.
 func (v WebSearchTool) String() string { return printed(&v) }
 
-// ListAgentsParams defines parameters for ListAgents.
+// ListAgentsParams are the parameters of ListAgents.
 type ListAgentsParams struct {
-	// Page Number of the page, counted from 0; 0 by default.
+	// Number of the page, counted from 0; 0 by default.
 	Page *int `form:"page,omitempty" json:"page,omitempty"`
 
-	// PageSize Agents on a page, from 1 to 1000; 20 by default.
+	// Agents on a page, from 1 to 1000; 20 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 
-	// DeploymentChat Whether an agent must be deployed to the chat application or must not be; unset lists both.
+	// Whether an agent must be deployed to the chat application or must not be; unset lists both.
 	DeploymentChat *bool `form:"deployment_chat,omitempty" json:"deployment_chat,omitempty"`
 
-	// Sources Places an agent may have been made in, one parameter each; unset lists all.
+	// Places an agent may have been made in, one parameter each; unset lists all.
 	Sources *[]RequestSource `form:"sources,omitempty" json:"sources,omitempty"`
 
-	// Name Name that an agent must have.
+	// Name that an agent must have.
 	Name *string `form:"name,omitempty" json:"name,omitempty"`
 
-	// Search Text to search the names and ids of agents for.
+	// Text to search the names and ids of agents for.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
-	// ID Id that an agent must have.
+	// Id that an agent must have.
 	ID *string `form:"id,omitempty" json:"id,omitempty"`
 
-	// Metadata Metadata that an agent must carry, sent as one JSON object.
+	// Metadata that an agent must carry, sent as one JSON object.
 	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
 }
 
-// ListAgentPagesParams defines parameters for ListAgentPages.
+// ListAgentPagesParams are the parameters of ListAgentPages.
 type ListAgentPagesParams struct {
-	// PageSize Agents on a page, from 1 to 1000; 20 by default.
+	// Agents on a page, from 1 to 1000; 20 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 
-	// DeploymentChat Whether an agent must be deployed to the chat application or must not be; unset lists both.
+	// Whether an agent must be deployed to the chat application or must not be; unset lists both.
 	DeploymentChat *bool `form:"deployment_chat,omitempty" json:"deployment_chat,omitempty"`
 
-	// Sources Places an agent may have been made in, one parameter each; unset lists all.
+	// Places an agent may have been made in, one parameter each; unset lists all.
 	Sources *[]RequestSource `form:"sources,omitempty" json:"sources,omitempty"`
 
-	// Name Name that an agent must have.
+	// Name that an agent must have.
 	Name *string `form:"name,omitempty" json:"name,omitempty"`
 
-	// Search Text to search the names and ids of agents for.
+	// Text to search the names and ids of agents for.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
-	// ID Id that an agent must have.
+	// Id that an agent must have.
 	ID *string `form:"id,omitempty" json:"id,omitempty"`
 
-	// Metadata Metadata that an agent must carry, sent as one JSON object.
+	// Metadata that an agent must carry, sent as one JSON object.
 	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
 
-	// PageToken Token of the page, from `next_page_token` of the page before it; unset returns the first page.
+	// Token of the page, from `next_page_token` of the page before it; unset returns the first page.
 	PageToken *string `form:"page_token,omitempty" json:"page_token,omitempty"`
 }
 
-// GetAgentParams defines parameters for GetAgent.
+// GetAgentParams are the parameters of GetAgent.
 type GetAgentParams struct {
-	// AgentVersion Number or alias of the version to return; unset returns the current one.
+	// Number or alias of the version to return; unset returns the current one.
 	AgentVersion *StringOrInteger `form:"agent_version,omitempty" json:"agent_version,omitempty"`
 }
 
-// DeleteAgentVersionAliasParams defines parameters for DeleteAgentVersionAlias.
+// DeleteAgentVersionAliasParams are the parameters of DeleteAgentVersionAlias.
 type DeleteAgentVersionAliasParams struct {
-	// Alias The alias to delete.
+	// The alias to delete.
 	Alias string `form:"alias" json:"alias"`
 }
 
-// CreateAgentVersionAliasParams defines parameters for CreateAgentVersionAlias.
+// CreateAgentVersionAliasParams are the parameters of CreateAgentVersionAlias.
 type CreateAgentVersionAliasParams struct {
-	// Alias The alias, 1 to 64 characters: lower-case letters, digits, `-` and `_`, beginning with a letter and ending with a letter or a digit.
+	// The alias, 1 to 64 characters: lower-case letters, digits, `-` and `_`, beginning with a letter
+	// and ending with a letter or a digit.
 	Alias string `form:"alias" json:"alias"`
 
-	// Version Number of the version to point at.
+	// Number of the version to point at.
 	Version int `form:"version" json:"version"`
 }
 
-// UpdateAgentVersionParams defines parameters for UpdateAgentVersion.
+// UpdateAgentVersionParams are the parameters of UpdateAgentVersion.
 type UpdateAgentVersionParams struct {
-	// Version Number of the version to switch to.
+	// Number of the version to switch to.
 	Version int `form:"version" json:"version"`
 }
 
-// ListAgentVersionsParams defines parameters for ListAgentVersions.
+// ListAgentVersionsParams are the parameters of ListAgentVersions.
 type ListAgentVersionsParams struct {
-	// Page Number of the page, counted from 0; 0 by default.
+	// Number of the page, counted from 0; 0 by default.
 	Page *int `form:"page,omitempty" json:"page,omitempty"`
 
-	// PageSize Versions on a page, from 1 to 100; 20 by default.
+	// Versions on a page, from 1 to 100; 20 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
 
-// ListConversationsParams defines parameters for ListConversations.
+// ListConversationsParams are the parameters of ListConversations.
 type ListConversationsParams struct {
-	// Page Number of the page, counted from 0; 0 by default.
+	// Number of the page, counted from 0; 0 by default.
 	Page *int `form:"page,omitempty" json:"page,omitempty"`
 
-	// PageSize Conversations on a page; 100 by default.
+	// Conversations on a page; 100 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 
-	// Metadata Metadata that a conversation must carry, sent as one JSON object.
+	// Metadata that a conversation must carry, sent as one JSON object.
 	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
 }
-
-// CreateAgentJSONRequestBody defines body for CreateAgent for application/json ContentType.
-type CreateAgentJSONRequestBody = CreateAgentRequest
-
-// UpdateAgentJSONRequestBody defines body for UpdateAgent for application/json ContentType.
-type UpdateAgentJSONRequestBody = UpdateAgentRequest
-
-// StartConversationJSONRequestBody defines body for StartConversation for application/json ContentType.
-type StartConversationJSONRequestBody = StartConversationRequest
-
-// AppendConversationJSONRequestBody defines body for AppendConversation for application/json ContentType.
-type AppendConversationJSONRequestBody = AppendConversationRequest
-
-// RestartConversationJSONRequestBody defines body for RestartConversation for application/json ContentType.
-type RestartConversationJSONRequestBody = RestartConversationRequest
 
 // ConnectorAuthVariant is one of [APIKeyAuth], [OAuth2TokenAuth] or [UnknownConnectorAuth].
 type ConnectorAuthVariant interface {
@@ -2361,7 +2367,8 @@ var connectorAuthUnion = union[ConnectorAuthVariant]{
 	},
 }
 
-// ContentChunkVariant is one of [DocumentURLChunk], [ImageURLChunk], [ReferenceChunk], [TextChunk], [ThinkChunk], [ToolFileChunk], [ToolReferenceChunk] or [UnknownContentChunk].
+// ContentChunkVariant is one of [DocumentURLChunk], [ImageURLChunk], [ReferenceChunk],
+// [TextChunk], [ThinkChunk], [ToolFileChunk], [ToolReferenceChunk] or [UnknownContentChunk].
 type ContentChunkVariant interface {
 	// asContentChunk is the variant with its type set.
 	asContentChunk() ContentChunkVariant
@@ -2471,7 +2478,8 @@ var contentChunkUnion = union[ContentChunkVariant]{
 	},
 }
 
-// EntryVariant is one of [AgentHandoffEntry], [FunctionCallEntry], [FunctionResultEntry], [MessageInputEntry], [MessageOutputEntry], [ToolExecutionEntry] or [UnknownEntry].
+// EntryVariant is one of [AgentHandoffEntry], [FunctionCallEntry], [FunctionResultEntry],
+// [MessageInputEntry], [MessageOutputEntry], [ToolExecutionEntry] or [UnknownEntry].
 type EntryVariant interface {
 	// asEntry is the variant with its type set.
 	asEntry() EntryVariant
@@ -2573,7 +2581,10 @@ var entryUnion = union[EntryVariant]{
 	unknown: func(name string, raw json.RawMessage) EntryVariant { return UnknownEntry{Type: name, Raw: raw} },
 }
 
-// StreamEventVariant is one of [AgentHandoffDoneEvent], [AgentHandoffStartedEvent], [ResponseDoneEvent], [ResponseErrorEvent], [ResponseStartedEvent], [FunctionCallEvent], [MessageOutputEvent], [ToolExecutionDeltaEvent], [ToolExecutionDoneEvent], [ToolExecutionStartedEvent] or [UnknownStreamEvent].
+// StreamEventVariant is one of [AgentHandoffDoneEvent], [AgentHandoffStartedEvent],
+// [ResponseDoneEvent], [ResponseErrorEvent], [ResponseStartedEvent], [FunctionCallEvent],
+// [MessageOutputEvent], [ToolExecutionDeltaEvent], [ToolExecutionDoneEvent],
+// [ToolExecutionStartedEvent] or [UnknownStreamEvent].
 type StreamEventVariant interface {
 	// asStreamEvent is the variant with its type set.
 	asStreamEvent() StreamEventVariant
@@ -2701,7 +2712,8 @@ var streamEventUnion = union[StreamEventVariant]{
 	},
 }
 
-// ToolVariant is one of [CodeInterpreterTool], [CustomConnector], [DocumentLibraryTool], [FunctionTool], [ImageGenerationTool], [WebSearchTool], [WebSearchPremiumTool] or [UnknownTool].
+// ToolVariant is one of [CodeInterpreterTool], [CustomConnector], [DocumentLibraryTool],
+// [FunctionTool], [ImageGenerationTool], [WebSearchTool], [WebSearchPremiumTool] or [UnknownTool].
 type ToolVariant interface {
 	// asTool is the variant with its type set.
 	asTool() ToolVariant
@@ -2809,1605 +2821,388 @@ var toolUnion = union[ToolVariant]{
 	unknown: func(name string, raw json.RawMessage) ToolVariant { return UnknownTool{Type: name, Raw: raw} },
 }
 
-// RequestEditorFn is the function signature for the RequestEditor callback function
-type RequestEditorFn func(ctx context.Context, req *http.Request) error
-
-// Doer performs HTTP requests.
+// ListAgents lists agents by page number.
 //
-// The standard http.Client implements this interface.
-type HttpRequestDoer interface {
-	Do(req *http.Request) (*http.Response, error)
-}
-
-// Client which conforms to the OpenAPI3 specification for this service.
-type Client struct {
-	// The endpoint of the server conforming to this interface, with scheme,
-	// https://api.deepmap.com for example. This can contain a path relative
-	// to the server, such as https://api.deepmap.com/dev-test, and all the
-	// paths in the swagger spec will be appended to the server.
-	Server string
-
-	// Doer for performing requests, typically a *http.Client with any
-	// customized settings, such as certificate chains.
-	Client HttpRequestDoer
-
-	// A list of callbacks for modifying requests which are generated before sending over
-	// the network.
-	RequestEditors []RequestEditorFn
-}
-
-// ClientOption allows setting custom parameters during construction
-type ClientOption func(*Client) error
-
-// Creates a new Client, with reasonable defaults
-func NewClient(server string, opts ...ClientOption) (*Client, error) {
-	// create a client with sane default values
-	client := Client{
-		Server: server,
-	}
-	// mutate client and add all optional params
-	for _, o := range opts {
-		if err := o(&client); err != nil {
-			return nil, err
+// Returns one page, in order of creation, and ignores how agents are shared. Filters that are set
+// must all hold.
+//
+// The request is GET /v1/agents.
+//
+// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
+func (c *Client) ListAgents(ctx context.Context, params *ListAgentsParams) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/agents"}
+	if params != nil {
+		if params.Page != nil {
+			req.queryParameter("form", true, "page", *params.Page)
+		}
+		if params.PageSize != nil {
+			req.queryParameter("form", true, "page_size", *params.PageSize)
+		}
+		if params.DeploymentChat != nil {
+			req.queryParameter("form", true, "deployment_chat", *params.DeploymentChat)
+		}
+		if params.Sources != nil {
+			req.queryParameter("form", true, "sources", *params.Sources)
+		}
+		if params.Name != nil {
+			req.queryParameter("form", true, "name", *params.Name)
+		}
+		if params.Search != nil {
+			req.queryParameter("form", true, "search", *params.Search)
+		}
+		if params.ID != nil {
+			req.queryParameter("form", true, "id", *params.ID)
+		}
+		if params.Metadata != nil {
+			req.jsonParameter("metadata", *params.Metadata)
 		}
 	}
-	// ensure the server URL always has a trailing slash
-	if !strings.HasSuffix(client.Server, "/") {
-		client.Server += "/"
-	}
-	// create httpClient, if not already present
-	if client.Client == nil {
-		client.Client = &http.Client{}
-	}
-	return &client, nil
+	return c.send(ctx, req, "", nil)
 }
 
-// WithHTTPClient allows overriding the default Doer, which is
-// automatically created using http.Client. This is useful for tests.
-func WithHTTPClient(doer HttpRequestDoer) ClientOption {
-	return func(c *Client) error {
-		c.Client = doer
-		return nil
-	}
-}
-
-// WithRequestEditorFn allows setting up a callback function, which will be
-// called right before sending the request. This can be used to mutate the request.
-func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
-	return func(c *Client) error {
-		c.RequestEditors = append(c.RequestEditors, fn)
-		return nil
-	}
-}
-
-// The interface specification for the client above.
-type ClientInterface interface {
-
-	// ListAgents Lists agents by page number
-	//
-	// Returns one page, in order of creation, and ignores how agents are shared. Filters that are set must all hold.
-	//
-	// Corresponds with GET /v1/agents (the `ListAgents` operationId).
-	//
-	// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
-	ListAgents(ctx context.Context, params *ListAgentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateAgentWithBody Creates an agent
-	//
-	// Stores a model with instructions, tools and settings under a new id, as the agent's first version.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /v1/agents (the `CreateAgent` operationId).
-	CreateAgentWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateAgent Creates an agent
-	//
-	// Stores a model with instructions, tools and settings under a new id, as the agent's first version.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /v1/agents (the `CreateAgent` operationId).
-	CreateAgent(ctx context.Context, body CreateAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListAgentPages Lists agents by page token
-	//
-	// Returns one page of the agents that the caller may see, and the token of the next page. Filters that are set must all hold; pass the same ones with each token.
-	//
-	// Corresponds with GET /v1/agents/pages (the `ListAgentPages` operationId).
-	ListAgentPages(ctx context.Context, params *ListAgentPagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DeleteAgent Deletes an agent
-	//
-	// Deletes the agent itself, not one of its versions. It cannot be undone.
-	//
-	// Corresponds with DELETE /v1/agents/{agent_id} (the `DeleteAgent` operationId).
-	DeleteAgent(ctx context.Context, agentID string, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetAgent Returns an agent
-	//
-	// Returns the agent's current version, or the one that `agent_version` names.
-	//
-	// Corresponds with GET /v1/agents/{agent_id} (the `GetAgent` operationId).
-	GetAgent(ctx context.Context, agentID string, params *GetAgentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateAgentWithBody Updates an agent
-	//
-	// Stores the changes as a new version of the agent. Fields that are left out keep their values.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId).
-	UpdateAgentWithBody(ctx context.Context, agentID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateAgent Updates an agent
-	//
-	// Stores the changes as a new version of the agent. Fields that are left out keep their values.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId).
-	UpdateAgent(ctx context.Context, agentID string, body UpdateAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DeleteAgentVersionAlias Deletes an alias of an agent
-	//
-	// Deletes the alias alone; the version it stood for remains.
-	//
-	// Corresponds with DELETE /v1/agents/{agent_id}/aliases (the `DeleteAgentVersionAlias` operationId).
-	DeleteAgentVersionAlias(ctx context.Context, agentID string, params *DeleteAgentVersionAliasParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListAgentVersionAliases Lists the aliases of an agent
-	//
-	// Returns all aliases at once, without paging.
-	//
-	// Corresponds with GET /v1/agents/{agent_id}/aliases (the `ListAgentVersionAliases` operationId).
-	ListAgentVersionAliases(ctx context.Context, agentID string, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateAgentVersionAlias Creates or moves an alias of an agent's version
-	//
-	// Points the alias at a version; an alias that exists already is moved to it. Aliases are unique within an agent. Everything is in the query, the request has no body.
-	//
-	// Corresponds with PUT /v1/agents/{agent_id}/aliases (the `CreateAgentVersionAlias` operationId).
-	CreateAgentVersionAlias(ctx context.Context, agentID string, params *CreateAgentVersionAliasParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateAgentVersion Switches an agent to one of its versions
-	//
-	// Makes an existing version the current one. Everything is in the query, the request has no body.
-	//
-	// Corresponds with PATCH /v1/agents/{agent_id}/version (the `UpdateAgentVersion` operationId).
-	UpdateAgentVersion(ctx context.Context, agentID string, params *UpdateAgentVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListAgentVersions Lists the versions of an agent
-	//
-	// Returns one page of versions, each with the whole agent. A page shorter than `page_size` is the last one.
-	//
-	// Corresponds with GET /v1/agents/{agent_id}/versions (the `ListAgentVersions` operationId).
-	ListAgentVersions(ctx context.Context, agentID string, params *ListAgentVersionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetAgentVersion Returns one version of an agent
-	//
-	// Corresponds with GET /v1/agents/{agent_id}/versions/{version} (the `GetAgentVersion` operationId).
-	GetAgentVersion(ctx context.Context, agentID string, version string, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListConversations Lists the stored conversations
-	//
-	// Returns one page, in order of creation. There is no total count; a page shorter than `page_size` is the last one.
-	//
-	// Corresponds with GET /v1/conversations (the `ListConversations` operationId).
-	ListConversations(ctx context.Context, params *ListConversationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// StartConversationWithBody Starts a conversation
-	//
-	// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service keeps the conversation, to be appended to under its id.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /v1/conversations (the `StartConversation` operationId).
-	StartConversationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// StartConversation Starts a conversation
-	//
-	// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service keeps the conversation, to be appended to under its id.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /v1/conversations (the `StartConversation` operationId).
-	StartConversation(ctx context.Context, body StartConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DeleteConversation Deletes a conversation
-	//
-	// Deletes the conversation together with its entries. It cannot be undone.
-	//
-	// Corresponds with DELETE /v1/conversations/{conversation_id} (the `DeleteConversation` operationId).
-	DeleteConversation(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetConversation Returns a conversation
-	//
-	// Returns what the conversation is bound to and how it is set up, without its entries.
-	//
-	// Corresponds with GET /v1/conversations/{conversation_id} (the `GetConversation` operationId).
-	GetConversation(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// AppendConversationWithBody Appends to a conversation
-	//
-	// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored history again, so its tokens count in every call. Only the new outputs are returned.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId).
-	AppendConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// AppendConversation Appends to a conversation
-	//
-	// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored history again, so its tokens count in every call. Only the new outputs are returned.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId).
-	AppendConversation(ctx context.Context, conversationID string, body AppendConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetConversationHistory Returns every entry of a conversation
-	//
-	// Returns messages, calls, results, tool executions and handoffs in the order they were added, without paging.
-	//
-	// Corresponds with GET /v1/conversations/{conversation_id}/history (the `GetConversationHistory` operationId).
-	GetConversationHistory(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetConversationMessages Returns the messages of a conversation
-	//
-	// Returns the entries that are messages, of the user and of the assistant, in the order they were added, without paging.
-	//
-	// Corresponds with GET /v1/conversations/{conversation_id}/messages (the `GetConversationMessages` operationId).
-	GetConversationMessages(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RestartConversationWithBody Restarts a conversation from one of its entries
-	//
-	// Makes a new conversation, with an id of its own, out of the stored history up to `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The model reads the history that was taken over, so its tokens count.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId).
-	RestartConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RestartConversation Restarts a conversation from one of its entries
-	//
-	// Makes a new conversation, with an id of its own, out of the stored history up to `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The model reads the history that was taken over, so its tokens count.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId).
-	RestartConversation(ctx context.Context, conversationID string, body RestartConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-}
-
-// ListAgents Lists agents by page number
+// CreateAgentWithBody creates an agent, with any content.
 //
-// Returns one page, in order of creation, and ignores how agents are shared. Filters that are set must all hold.
+// Stores a model with instructions, tools and settings under a new id, as the agent's first
+// version.
 //
-// Corresponds with GET /v1/agents (the `ListAgents` operationId).
-// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
-func (c *Client) ListAgents(ctx context.Context, params *ListAgentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListAgentsRequest(c.Server, params)
+// The request is POST /v1/agents.
+func (c *Client) CreateAgentWithBody(ctx context.Context, contentType string, body io.Reader) (*http.Response, error) {
+	req := request{method: http.MethodPost, path: "/v1/agents"}
+	return c.send(ctx, req, contentType, body)
+}
+
+// CreateAgent creates an agent.
+//
+// Stores a model with instructions, tools and settings under a new id, as the agent's first
+// version.
+//
+// The request is POST /v1/agents.
+func (c *Client) CreateAgent(ctx context.Context, body CreateAgentRequest) (*http.Response, error) {
+	content, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.CreateAgentWithBody(ctx, "application/json", bytes.NewReader(content))
 }
 
-// CreateAgentWithBody Creates an agent
+// ListAgentPages lists agents by page token.
 //
-// Stores a model with instructions, tools and settings under a new id, as the agent's first version.
+// Returns one page of the agents that the caller may see, and the token of the next page. Filters
+// that are set must all hold; pass the same ones with each token.
 //
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /v1/agents (the `CreateAgent` operationId).
-func (c *Client) CreateAgentWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAgentRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
+// The request is GET /v1/agents/pages.
+func (c *Client) ListAgentPages(ctx context.Context, params *ListAgentPagesParams) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/agents/pages"}
+	if params != nil {
+		if params.PageSize != nil {
+			req.queryParameter("form", true, "page_size", *params.PageSize)
+		}
+		if params.DeploymentChat != nil {
+			req.queryParameter("form", true, "deployment_chat", *params.DeploymentChat)
+		}
+		if params.Sources != nil {
+			req.queryParameter("form", true, "sources", *params.Sources)
+		}
+		if params.Name != nil {
+			req.queryParameter("form", true, "name", *params.Name)
+		}
+		if params.Search != nil {
+			req.queryParameter("form", true, "search", *params.Search)
+		}
+		if params.ID != nil {
+			req.queryParameter("form", true, "id", *params.ID)
+		}
+		if params.Metadata != nil {
+			req.jsonParameter("metadata", *params.Metadata)
+		}
+		if params.PageToken != nil {
+			req.queryParameter("form", true, "page_token", *params.PageToken)
+		}
 	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, "", nil)
 }
 
-// CreateAgent Creates an agent
-//
-// Stores a model with instructions, tools and settings under a new id, as the agent's first version.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /v1/agents (the `CreateAgent` operationId).
-func (c *Client) CreateAgent(ctx context.Context, body CreateAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAgentRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ListAgentPages Lists agents by page token
-//
-// Returns one page of the agents that the caller may see, and the token of the next page. Filters that are set must all hold; pass the same ones with each token.
-//
-// Corresponds with GET /v1/agents/pages (the `ListAgentPages` operationId).
-func (c *Client) ListAgentPages(ctx context.Context, params *ListAgentPagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListAgentPagesRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DeleteAgent Deletes an agent
+// DeleteAgent deletes an agent.
 //
 // Deletes the agent itself, not one of its versions. It cannot be undone.
 //
-// Corresponds with DELETE /v1/agents/{agent_id} (the `DeleteAgent` operationId).
-func (c *Client) DeleteAgent(ctx context.Context, agentID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteAgentRequest(c.Server, agentID)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+// The request is DELETE /v1/agents/{agent_id}.
+func (c *Client) DeleteAgent(ctx context.Context, agentID string) (*http.Response, error) {
+	req := request{method: http.MethodDelete, path: "/v1/agents/{agent_id}"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	return c.send(ctx, req, "", nil)
 }
 
-// GetAgent Returns an agent
+// GetAgent returns an agent.
 //
 // Returns the agent's current version, or the one that `agent_version` names.
 //
-// Corresponds with GET /v1/agents/{agent_id} (the `GetAgent` operationId).
-func (c *Client) GetAgent(ctx context.Context, agentID string, params *GetAgentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetAgentRequest(c.Server, agentID, params)
-	if err != nil {
-		return nil, err
+// The request is GET /v1/agents/{agent_id}.
+func (c *Client) GetAgent(ctx context.Context, agentID string, params *GetAgentParams) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/agents/{agent_id}"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	if params != nil {
+		if params.AgentVersion != nil {
+			req.queryParameter("form", true, "agent_version", *params.AgentVersion)
+		}
 	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, "", nil)
 }
 
-// UpdateAgentWithBody Updates an agent
+// UpdateAgentWithBody updates an agent, with any content.
 //
 // Stores the changes as a new version of the agent. Fields that are left out keep their values.
 //
-// Takes any type of body and a specified content type.
-//
-// Corresponds with PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId).
-func (c *Client) UpdateAgentWithBody(ctx context.Context, agentID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateAgentRequestWithBody(c.Server, agentID, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+// The request is PATCH /v1/agents/{agent_id}.
+func (c *Client) UpdateAgentWithBody(ctx context.Context, agentID string, contentType string, body io.Reader) (*http.Response, error) {
+	req := request{method: http.MethodPatch, path: "/v1/agents/{agent_id}"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	return c.send(ctx, req, contentType, body)
 }
 
-// UpdateAgent Updates an agent
+// UpdateAgent updates an agent.
 //
 // Stores the changes as a new version of the agent. Fields that are left out keep their values.
 //
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PATCH /v1/agents/{agent_id} (the `UpdateAgent` operationId).
-func (c *Client) UpdateAgent(ctx context.Context, agentID string, body UpdateAgentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateAgentRequest(c.Server, agentID, body)
+// The request is PATCH /v1/agents/{agent_id}.
+func (c *Client) UpdateAgent(ctx context.Context, agentID string, body UpdateAgentRequest) (*http.Response, error) {
+	content, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.UpdateAgentWithBody(ctx, agentID, "application/json", bytes.NewReader(content))
 }
 
-// DeleteAgentVersionAlias Deletes an alias of an agent
+// DeleteAgentVersionAlias deletes an alias of an agent.
 //
 // Deletes the alias alone; the version it stood for remains.
 //
-// Corresponds with DELETE /v1/agents/{agent_id}/aliases (the `DeleteAgentVersionAlias` operationId).
-func (c *Client) DeleteAgentVersionAlias(ctx context.Context, agentID string, params *DeleteAgentVersionAliasParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteAgentVersionAliasRequest(c.Server, agentID, params)
-	if err != nil {
-		return nil, err
+// The request is DELETE /v1/agents/{agent_id}/aliases.
+func (c *Client) DeleteAgentVersionAlias(ctx context.Context, agentID string, params *DeleteAgentVersionAliasParams) (*http.Response, error) {
+	req := request{method: http.MethodDelete, path: "/v1/agents/{agent_id}/aliases"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	if params != nil {
+		req.queryParameter("form", true, "alias", params.Alias)
 	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, "", nil)
 }
 
-// ListAgentVersionAliases Lists the aliases of an agent
+// ListAgentVersionAliases lists the aliases of an agent.
 //
 // Returns all aliases at once, without paging.
 //
-// Corresponds with GET /v1/agents/{agent_id}/aliases (the `ListAgentVersionAliases` operationId).
-func (c *Client) ListAgentVersionAliases(ctx context.Context, agentID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListAgentVersionAliasesRequest(c.Server, agentID)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+// The request is GET /v1/agents/{agent_id}/aliases.
+func (c *Client) ListAgentVersionAliases(ctx context.Context, agentID string) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/agents/{agent_id}/aliases"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	return c.send(ctx, req, "", nil)
 }
 
-// CreateAgentVersionAlias Creates or moves an alias of an agent's version
+// CreateAgentVersionAlias creates or moves an alias of an agent's version.
 //
-// Points the alias at a version; an alias that exists already is moved to it. Aliases are unique within an agent. Everything is in the query, the request has no body.
+// Points the alias at a version; an alias that exists already is moved to it. Aliases are unique
+// within an agent. Everything is in the query, the request has no body.
 //
-// Corresponds with PUT /v1/agents/{agent_id}/aliases (the `CreateAgentVersionAlias` operationId).
-func (c *Client) CreateAgentVersionAlias(ctx context.Context, agentID string, params *CreateAgentVersionAliasParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAgentVersionAliasRequest(c.Server, agentID, params)
-	if err != nil {
-		return nil, err
+// The request is PUT /v1/agents/{agent_id}/aliases.
+func (c *Client) CreateAgentVersionAlias(ctx context.Context, agentID string, params *CreateAgentVersionAliasParams) (*http.Response, error) {
+	req := request{method: http.MethodPut, path: "/v1/agents/{agent_id}/aliases"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	if params != nil {
+		req.queryParameter("form", true, "alias", params.Alias)
+		req.queryParameter("form", true, "version", params.Version)
 	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, "", nil)
 }
 
-// UpdateAgentVersion Switches an agent to one of its versions
+// UpdateAgentVersion switches an agent to one of its versions.
 //
 // Makes an existing version the current one. Everything is in the query, the request has no body.
 //
-// Corresponds with PATCH /v1/agents/{agent_id}/version (the `UpdateAgentVersion` operationId).
-func (c *Client) UpdateAgentVersion(ctx context.Context, agentID string, params *UpdateAgentVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateAgentVersionRequest(c.Server, agentID, params)
+// The request is PATCH /v1/agents/{agent_id}/version.
+func (c *Client) UpdateAgentVersion(ctx context.Context, agentID string, params *UpdateAgentVersionParams) (*http.Response, error) {
+	req := request{method: http.MethodPatch, path: "/v1/agents/{agent_id}/version"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	if params != nil {
+		req.queryParameter("form", true, "version", params.Version)
+	}
+	return c.send(ctx, req, "", nil)
+}
+
+// ListAgentVersions lists the versions of an agent.
+//
+// Returns one page of versions, each with the whole agent. A page shorter than `page_size` is the
+// last one.
+//
+// The request is GET /v1/agents/{agent_id}/versions.
+func (c *Client) ListAgentVersions(ctx context.Context, agentID string, params *ListAgentVersionsParams) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/agents/{agent_id}/versions"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	if params != nil {
+		if params.Page != nil {
+			req.queryParameter("form", true, "page", *params.Page)
+		}
+		if params.PageSize != nil {
+			req.queryParameter("form", true, "page_size", *params.PageSize)
+		}
+	}
+	return c.send(ctx, req, "", nil)
+}
+
+// GetAgentVersion returns one version of an agent.
+//
+// The request is GET /v1/agents/{agent_id}/versions/{version}.
+func (c *Client) GetAgentVersion(ctx context.Context, agentID string, version string) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/agents/{agent_id}/versions/{version}"}
+	req.pathParameter("simple", false, "agent_id", agentID)
+	req.pathParameter("simple", false, "version", version)
+	return c.send(ctx, req, "", nil)
+}
+
+// ListConversations lists the stored conversations.
+//
+// Returns one page, in order of creation. There is no total count; a page shorter than `page_size`
+// is the last one.
+//
+// The request is GET /v1/conversations.
+func (c *Client) ListConversations(ctx context.Context, params *ListConversationsParams) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/conversations"}
+	if params != nil {
+		if params.Page != nil {
+			req.queryParameter("form", true, "page", *params.Page)
+		}
+		if params.PageSize != nil {
+			req.queryParameter("form", true, "page_size", *params.PageSize)
+		}
+		if params.Metadata != nil {
+			req.jsonParameter("metadata", *params.Metadata)
+		}
+	}
+	return c.send(ctx, req, "", nil)
+}
+
+// StartConversationWithBody starts a conversation, with any content.
+//
+// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what
+// that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service
+// keeps the conversation, to be appended to under its id.
+//
+// The request is POST /v1/conversations.
+func (c *Client) StartConversationWithBody(ctx context.Context, contentType string, body io.Reader) (*http.Response, error) {
+	req := request{method: http.MethodPost, path: "/v1/conversations"}
+	return c.send(ctx, req, contentType, body)
+}
+
+// StartConversation starts a conversation.
+//
+// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what
+// that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service
+// keeps the conversation, to be appended to under its id.
+//
+// The request is POST /v1/conversations.
+func (c *Client) StartConversation(ctx context.Context, body StartConversationRequest) (*http.Response, error) {
+	content, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.StartConversationWithBody(ctx, "application/json", bytes.NewReader(content))
 }
 
-// ListAgentVersions Lists the versions of an agent
-//
-// Returns one page of versions, each with the whole agent. A page shorter than `page_size` is the last one.
-//
-// Corresponds with GET /v1/agents/{agent_id}/versions (the `ListAgentVersions` operationId).
-func (c *Client) ListAgentVersions(ctx context.Context, agentID string, params *ListAgentVersionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListAgentVersionsRequest(c.Server, agentID, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetAgentVersion Returns one version of an agent
-//
-// Corresponds with GET /v1/agents/{agent_id}/versions/{version} (the `GetAgentVersion` operationId).
-func (c *Client) GetAgentVersion(ctx context.Context, agentID string, version string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetAgentVersionRequest(c.Server, agentID, version)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ListConversations Lists the stored conversations
-//
-// Returns one page, in order of creation. There is no total count; a page shorter than `page_size` is the last one.
-//
-// Corresponds with GET /v1/conversations (the `ListConversations` operationId).
-func (c *Client) ListConversations(ctx context.Context, params *ListConversationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListConversationsRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// StartConversationWithBody Starts a conversation
-//
-// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service keeps the conversation, to be appended to under its id.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /v1/conversations (the `StartConversation` operationId).
-func (c *Client) StartConversationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewStartConversationRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// StartConversation Starts a conversation
-//
-// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service keeps the conversation, to be appended to under its id.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /v1/conversations (the `StartConversation` operationId).
-func (c *Client) StartConversation(ctx context.Context, body StartConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewStartConversationRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DeleteConversation Deletes a conversation
+// DeleteConversation deletes a conversation.
 //
 // Deletes the conversation together with its entries. It cannot be undone.
 //
-// Corresponds with DELETE /v1/conversations/{conversation_id} (the `DeleteConversation` operationId).
-func (c *Client) DeleteConversation(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteConversationRequest(c.Server, conversationID)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+// The request is DELETE /v1/conversations/{conversation_id}.
+func (c *Client) DeleteConversation(ctx context.Context, conversationID string) (*http.Response, error) {
+	req := request{method: http.MethodDelete, path: "/v1/conversations/{conversation_id}"}
+	req.pathParameter("simple", false, "conversation_id", conversationID)
+	return c.send(ctx, req, "", nil)
 }
 
-// GetConversation Returns a conversation
+// GetConversation returns a conversation.
 //
 // Returns what the conversation is bound to and how it is set up, without its entries.
 //
-// Corresponds with GET /v1/conversations/{conversation_id} (the `GetConversation` operationId).
-func (c *Client) GetConversation(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetConversationRequest(c.Server, conversationID)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+// The request is GET /v1/conversations/{conversation_id}.
+func (c *Client) GetConversation(ctx context.Context, conversationID string) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/conversations/{conversation_id}"}
+	req.pathParameter("simple", false, "conversation_id", conversationID)
+	return c.send(ctx, req, "", nil)
 }
 
-// AppendConversationWithBody Appends to a conversation
+// AppendConversationWithBody appends to a conversation, with any content.
 //
-// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored history again, so its tokens count in every call. Only the new outputs are returned.
+// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored
+// history again, so its tokens count in every call. Only the new outputs are returned.
 //
-// Takes any type of body and a specified content type.
+// The request is POST /v1/conversations/{conversation_id}.
+func (c *Client) AppendConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader) (*http.Response, error) {
+	req := request{method: http.MethodPost, path: "/v1/conversations/{conversation_id}"}
+	req.pathParameter("simple", false, "conversation_id", conversationID)
+	return c.send(ctx, req, contentType, body)
+}
+
+// AppendConversation appends to a conversation.
 //
-// Corresponds with POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId).
-func (c *Client) AppendConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAppendConversationRequestWithBody(c.Server, conversationID, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// AppendConversation Appends to a conversation
+// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored
+// history again, so its tokens count in every call. Only the new outputs are returned.
 //
-// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored history again, so its tokens count in every call. Only the new outputs are returned.
+// The request is POST /v1/conversations/{conversation_id}.
+func (c *Client) AppendConversation(ctx context.Context, conversationID string, body AppendConversationRequest) (*http.Response, error) {
+	content, err := body.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return c.AppendConversationWithBody(ctx, conversationID, "application/json", bytes.NewReader(content))
+}
+
+// GetConversationHistory returns every entry of a conversation.
 //
-// Takes a body of the `application/json` content type.
+// Returns messages, calls, results, tool executions and handoffs in the order they were added,
+// without paging.
 //
-// Corresponds with POST /v1/conversations/{conversation_id} (the `AppendConversation` operationId).
-func (c *Client) AppendConversation(ctx context.Context, conversationID string, body AppendConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAppendConversationRequest(c.Server, conversationID, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+// The request is GET /v1/conversations/{conversation_id}/history.
+func (c *Client) GetConversationHistory(ctx context.Context, conversationID string) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/conversations/{conversation_id}/history"}
+	req.pathParameter("simple", false, "conversation_id", conversationID)
+	return c.send(ctx, req, "", nil)
 }
 
-// GetConversationHistory Returns every entry of a conversation
+// GetConversationMessages returns the messages of a conversation.
 //
-// Returns messages, calls, results, tool executions and handoffs in the order they were added, without paging.
+// Returns the entries that are messages, of the user and of the assistant, in the order they were
+// added, without paging.
 //
-// Corresponds with GET /v1/conversations/{conversation_id}/history (the `GetConversationHistory` operationId).
-func (c *Client) GetConversationHistory(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetConversationHistoryRequest(c.Server, conversationID)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+// The request is GET /v1/conversations/{conversation_id}/messages.
+func (c *Client) GetConversationMessages(ctx context.Context, conversationID string) (*http.Response, error) {
+	req := request{method: http.MethodGet, path: "/v1/conversations/{conversation_id}/messages"}
+	req.pathParameter("simple", false, "conversation_id", conversationID)
+	return c.send(ctx, req, "", nil)
 }
 
-// GetConversationMessages Returns the messages of a conversation
+// RestartConversationWithBody restarts a conversation from one of its entries, with any content.
 //
-// Returns the entries that are messages, of the user and of the assistant, in the order they were added, without paging.
+// Makes a new conversation, with an id of its own, out of the stored history up to
+// `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The
+// model reads the history that was taken over, so its tokens count.
 //
-// Corresponds with GET /v1/conversations/{conversation_id}/messages (the `GetConversationMessages` operationId).
-func (c *Client) GetConversationMessages(ctx context.Context, conversationID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetConversationMessagesRequest(c.Server, conversationID)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+// The request is POST /v1/conversations/{conversation_id}/restart.
+func (c *Client) RestartConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader) (*http.Response, error) {
+	req := request{method: http.MethodPost, path: "/v1/conversations/{conversation_id}/restart"}
+	req.pathParameter("simple", false, "conversation_id", conversationID)
+	return c.send(ctx, req, contentType, body)
 }
 
-// RestartConversationWithBody Restarts a conversation from one of its entries
+// RestartConversation restarts a conversation from one of its entries.
 //
-// Makes a new conversation, with an id of its own, out of the stored history up to `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The model reads the history that was taken over, so its tokens count.
+// Makes a new conversation, with an id of its own, out of the stored history up to
+// `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The
+// model reads the history that was taken over, so its tokens count.
 //
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId).
-func (c *Client) RestartConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRestartConversationRequestWithBody(c.Server, conversationID, contentType, body)
+// The request is POST /v1/conversations/{conversation_id}/restart.
+func (c *Client) RestartConversation(ctx context.Context, conversationID string, body RestartConversationRequest) (*http.Response, error) {
+	content, err := body.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.RestartConversationWithBody(ctx, conversationID, "application/json", bytes.NewReader(content))
 }
-
-// RestartConversation Restarts a conversation from one of its entries
-//
-// Makes a new conversation, with an id of its own, out of the stored history up to `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The model reads the history that was taken over, so its tokens count.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /v1/conversations/{conversation_id}/restart (the `RestartConversation` operationId).
-func (c *Client) RestartConversation(ctx context.Context, conversationID string, body RestartConversationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRestartConversationRequest(c.Server, conversationID, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// NewListAgentsRequest constructs an http.Request for the ListAgents method
-func NewListAgentsRequest(server string, params *ListAgentsParams) (*http.Request, error) {
-
-	target := strings.TrimSuffix(server, "/") + "/v1/agents"
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := url.Values{}
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.Page != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page", *params.Page, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.PageSize != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.DeploymentChat != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "deployment_chat", *params.DeploymentChat, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Sources != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sources", *params.Sources, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Name != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Search != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.ID != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Metadata != nil {
-
-			if queryParamBuf, err := json.Marshal(*params.Metadata); err != nil {
-				return nil, err
-			} else {
-				queryValues.Add("metadata", string(queryParamBuf))
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		if len(rawQueryFragments) > 0 {
-			target += "?" + strings.Join(rawQueryFragments, "&")
-		}
-	}
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewCreateAgentRequest calls the generic CreateAgent builder with application/json body
-func NewCreateAgentRequest(server string, body CreateAgentJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := body.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewCreateAgentRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewCreateAgentRequestWithBody constructs an http.Request for the CreateAgent method, with any body, and a specified content type
-func NewCreateAgentRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-
-	target := strings.TrimSuffix(server, "/") + "/v1/agents"
-
-	req, err := http.NewRequest(http.MethodPost, target, body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-	return req, nil
-}
-
-// NewListAgentPagesRequest constructs an http.Request for the ListAgentPages method
-func NewListAgentPagesRequest(server string, params *ListAgentPagesParams) (*http.Request, error) {
-
-	target := strings.TrimSuffix(server, "/") + "/v1/agents/pages"
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := url.Values{}
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.PageSize != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.DeploymentChat != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "deployment_chat", *params.DeploymentChat, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Sources != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sources", *params.Sources, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Name != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Search != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.ID != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Metadata != nil {
-
-			if queryParamBuf, err := json.Marshal(*params.Metadata); err != nil {
-				return nil, err
-			} else {
-				queryValues.Add("metadata", string(queryParamBuf))
-			}
-
-		}
-
-		if params.PageToken != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_token", *params.PageToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		if len(rawQueryFragments) > 0 {
-			target += "?" + strings.Join(rawQueryFragments, "&")
-		}
-	}
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewDeleteAgentRequest constructs an http.Request for the DeleteAgent method
-func NewDeleteAgentRequest(server string, agentID string) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s", pathParam0)
-
-	req, err := http.NewRequest(http.MethodDelete, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetAgentRequest constructs an http.Request for the GetAgent method
-func NewGetAgentRequest(server string, agentID string, params *GetAgentParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s", pathParam0)
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := url.Values{}
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.AgentVersion != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "agent_version", *params.AgentVersion, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		if len(rawQueryFragments) > 0 {
-			target += "?" + strings.Join(rawQueryFragments, "&")
-		}
-	}
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewUpdateAgentRequest calls the generic UpdateAgent builder with application/json body
-func NewUpdateAgentRequest(server string, agentID string, body UpdateAgentJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := body.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewUpdateAgentRequestWithBody(server, agentID, "application/json", bodyReader)
-}
-
-// NewUpdateAgentRequestWithBody constructs an http.Request for the UpdateAgent method, with any body, and a specified content type
-func NewUpdateAgentRequestWithBody(server string, agentID string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s", pathParam0)
-
-	req, err := http.NewRequest(http.MethodPatch, target, body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-	return req, nil
-}
-
-// NewDeleteAgentVersionAliasRequest constructs an http.Request for the DeleteAgentVersionAlias method
-func NewDeleteAgentVersionAliasRequest(server string, agentID string, params *DeleteAgentVersionAliasParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := url.Values{}
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "alias", params.Alias, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		if len(rawQueryFragments) > 0 {
-			target += "?" + strings.Join(rawQueryFragments, "&")
-		}
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewListAgentVersionAliasesRequest constructs an http.Request for the ListAgentVersionAliases method
-func NewListAgentVersionAliasesRequest(server string, agentID string) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewCreateAgentVersionAliasRequest constructs an http.Request for the CreateAgentVersionAlias method
-func NewCreateAgentVersionAliasRequest(server string, agentID string, params *CreateAgentVersionAliasParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/aliases", pathParam0)
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := url.Values{}
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "alias", params.Alias, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		if len(rawQueryFragments) > 0 {
-			target += "?" + strings.Join(rawQueryFragments, "&")
-		}
-	}
-
-	req, err := http.NewRequest(http.MethodPut, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewUpdateAgentVersionRequest constructs an http.Request for the UpdateAgentVersion method
-func NewUpdateAgentVersionRequest(server string, agentID string, params *UpdateAgentVersionParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/version", pathParam0)
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := url.Values{}
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		if len(rawQueryFragments) > 0 {
-			target += "?" + strings.Join(rawQueryFragments, "&")
-		}
-	}
-
-	req, err := http.NewRequest(http.MethodPatch, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewListAgentVersionsRequest constructs an http.Request for the ListAgentVersions method
-func NewListAgentVersionsRequest(server string, agentID string, params *ListAgentVersionsParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/versions", pathParam0)
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := url.Values{}
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.Page != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page", *params.Page, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.PageSize != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		if len(rawQueryFragments) > 0 {
-			target += "?" + strings.Join(rawQueryFragments, "&")
-		}
-	}
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetAgentVersionRequest constructs an http.Request for the GetAgentVersion method
-func NewGetAgentVersionRequest(server string, agentID string, version string) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "agent_id", agentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	var pathParam1 string
-
-	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "version", version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/agents/%s/versions/%s", pathParam0, pathParam1)
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewListConversationsRequest constructs an http.Request for the ListConversations method
-func NewListConversationsRequest(server string, params *ListConversationsParams) (*http.Request, error) {
-
-	target := strings.TrimSuffix(server, "/") + "/v1/conversations"
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := url.Values{}
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.Page != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page", *params.Page, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.PageSize != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Metadata != nil {
-
-			if queryParamBuf, err := json.Marshal(*params.Metadata); err != nil {
-				return nil, err
-			} else {
-				queryValues.Add("metadata", string(queryParamBuf))
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		if len(rawQueryFragments) > 0 {
-			target += "?" + strings.Join(rawQueryFragments, "&")
-		}
-	}
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewStartConversationRequest calls the generic StartConversation builder with application/json body
-func NewStartConversationRequest(server string, body StartConversationJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := body.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewStartConversationRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewStartConversationRequestWithBody constructs an http.Request for the StartConversation method, with any body, and a specified content type
-func NewStartConversationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-
-	target := strings.TrimSuffix(server, "/") + "/v1/conversations"
-
-	req, err := http.NewRequest(http.MethodPost, target, body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-	return req, nil
-}
-
-// NewDeleteConversationRequest constructs an http.Request for the DeleteConversation method
-func NewDeleteConversationRequest(server string, conversationID string) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "conversation_id", conversationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s", pathParam0)
-
-	req, err := http.NewRequest(http.MethodDelete, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetConversationRequest constructs an http.Request for the GetConversation method
-func NewGetConversationRequest(server string, conversationID string) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "conversation_id", conversationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s", pathParam0)
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewAppendConversationRequest calls the generic AppendConversation builder with application/json body
-func NewAppendConversationRequest(server string, conversationID string, body AppendConversationJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := body.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewAppendConversationRequestWithBody(server, conversationID, "application/json", bodyReader)
-}
-
-// NewAppendConversationRequestWithBody constructs an http.Request for the AppendConversation method, with any body, and a specified content type
-func NewAppendConversationRequestWithBody(server string, conversationID string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "conversation_id", conversationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s", pathParam0)
-
-	req, err := http.NewRequest(http.MethodPost, target, body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-	return req, nil
-}
-
-// NewGetConversationHistoryRequest constructs an http.Request for the GetConversationHistory method
-func NewGetConversationHistoryRequest(server string, conversationID string) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "conversation_id", conversationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s/history", pathParam0)
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetConversationMessagesRequest constructs an http.Request for the GetConversationMessages method
-func NewGetConversationMessagesRequest(server string, conversationID string) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "conversation_id", conversationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s/messages", pathParam0)
-
-	req, err := http.NewRequest(http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewRestartConversationRequest calls the generic RestartConversation builder with application/json body
-func NewRestartConversationRequest(server string, conversationID string, body RestartConversationJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := body.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewRestartConversationRequestWithBody(server, conversationID, "application/json", bodyReader)
-}
-
-// NewRestartConversationRequestWithBody constructs an http.Request for the RestartConversation method, with any body, and a specified content type
-func NewRestartConversationRequestWithBody(server string, conversationID string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "conversation_id", conversationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	target := strings.TrimSuffix(server, "/") + fmt.Sprintf("/v1/conversations/%s/restart", pathParam0)
-
-	req, err := http.NewRequest(http.MethodPost, target, body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-	return req, nil
-}
-
-func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
-	for _, r := range c.RequestEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	for _, r := range additionalEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// There are no WithResponse methods: package ratelimited reads the responses.

@@ -4,6 +4,8 @@ import "strings"
 
 // MessageContent is the content of a message: a text or a list of chunks. In a
 // stream, a delta's content is a text or one chunk. The zero value is unset.
+//
+//openapi:holds MessageContent string array object
 type MessageContent struct {
 	text   string
 	chunks []ContentChunk
@@ -105,6 +107,8 @@ func (c *MessageContent) readJSON(v value) {
 
 // ConversationInputs is what a call adds to a conversation: either a text, which
 // stands for one user message, or a list of entries. The zero value is unset.
+//
+//openapi:holds ConversationInputs string array
 type ConversationInputs struct {
 	text    string
 	entries []Entry

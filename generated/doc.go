@@ -27,6 +27,5 @@
 // than unset, and so are all parameters of queries. Nothing that is unset is sent;
 // of the lists and maps of [UpdateAgentRequest], those that are nil.
 //
-// The functions NewXRequest, and [Client], send what they are told at once: no
-// limit is kept there.
+// [Client] sends requests without rate limiting or retries.
 package generated

@@ -20,6 +20,8 @@ import (
 //
 // In a response it is a [JSONText], which holds the received text. Sending it back preserves
 // digits and the order of properties. [DecodeJSON] decodes it.
+//
+//openapi:holds JSON string integer number boolean array object
 type JSON = any
 
 // JSONText is JSON text that is encoded unchanged. Empty text is encoded as null.

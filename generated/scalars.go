@@ -9,9 +9,12 @@ import (
 )
 
 // This file and content.go are written by hand: the types that the OpenAPI document
-// declares as a scalar or another type.
+// declares as a scalar or another type. A directive "openapi:holds" says which types of
+// JSON a type can hold; openapi/trim refuses a schema that allows others.
 
 // CompletionArgsStop is the list of stop sequences.
+//
+//openapi:holds CompletionArgsStop string array
 type CompletionArgsStop []string
 
 // UnmarshalJSON decodes a list or a single string.
@@ -31,6 +34,8 @@ func (s *CompletionArgsStop) readJSON(v value) {
 //	err := json.Unmarshal([]byte(call.Arguments), &arguments)
 //
 // A decoded call without arguments has "{}".
+//
+//openapi:holds FunctionCallEntryArguments string object
 type FunctionCallEntryArguments string
 
 // UnmarshalJSON decodes a string that holds JSON text, or the object itself.
@@ -55,6 +60,8 @@ func (e *FunctionCallEntry) readJSON(v value) {
 
 // StringOrInteger is a value that is a string or an integer in JSON. It is encoded as an
 // integer if it is a decimal integer ("3"), otherwise as a string.
+//
+//openapi:holds StringOrInteger string integer
 type StringOrInteger string
 
 // MarshalJSON encodes an integer or a string.
@@ -85,6 +92,8 @@ func (s *StringOrInteger) readJSON(v value) {
 }
 
 // readJSON decodes an object or a bare URL string.
+//
+//openapi:holds ImageURL string object
 func (u *ImageURL) readJSON(v value) {
 	if url, ok := v.string(); ok {
 		u.URL = url
@@ -96,6 +105,8 @@ func (u *ImageURL) readJSON(v value) {
 
 // Timestamp is a time in RFC 3339 form. Decoding also accepts a space instead of T, lower
 // case, zones such as +0000, missing seconds, and a missing zone (UTC).
+//
+//openapi:holds Timestamp string
 type Timestamp struct{ time.Time }
 
 // UnmarshalJSON decodes a string. A value that is not a time sets the zero time.

@@ -13,6 +13,8 @@ import (
 type Agents struct{ client *Client }
 
 // Create makes an agent. Model and Name must be set.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_create
 func (s *Agents) Create(ctx context.Context, request generated.CreateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.Create",
@@ -26,6 +28,8 @@ func (s *Agents) Create(ctx context.Context, request generated.CreateAgentReques
 
 // Get returns an agent, in its current version unless params names another one
 // by its number or alias.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_get
 func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAgentParams, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.Get",
@@ -38,6 +42,8 @@ func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAg
 
 // List returns one page of the account's agents. Page counts from 0. The API
 // calls this operation deprecated: [Agents.ListPages] shows shared agents too.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_list
 func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, options ...CallOption) ([]generated.Agent, error) {
 	params.Sources = notEmpty(params.Sources)
 	return complete[[]generated.Agent](ctx, s.owner(), operation{
@@ -51,6 +57,8 @@ func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, op
 
 // ListPages returns one page of the agents that the caller may see. Pass its
 // NextPageToken as PageToken for the next one; the last page has none.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_list_pages
 func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesParams, options ...CallOption) (*generated.AgentListPage, error) {
 	params.Sources = notEmpty(params.Sources)
 	return complete[*generated.AgentListPage](ctx, s.owner(), operation{
@@ -65,6 +73,8 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 // Update changes the fields that are set and makes a new version of the agent.
 // Tools, Guardrails and Metadata that are nil stay as they are; empty ones,
 // []generated.Tool{} for example, take away what the agent has.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_update
 func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.Update",
@@ -77,6 +87,8 @@ func (s *Agents) Update(ctx context.Context, agentID string, request generated.U
 }
 
 // Delete deletes an agent with all its versions. It cannot be undone.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_delete
 func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.owner(), operation{
 		name:    "Agents.Delete",
@@ -89,6 +101,8 @@ func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOpti
 }
 
 // UpdateVersion makes another version of an agent its current one, and returns that.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_update_version
 func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.UpdateVersion",
@@ -100,6 +114,8 @@ func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int,
 }
 
 // ListVersions returns one page of an agent's versions. Page counts from 0.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_list_versions
 func (s *Agents) ListVersions(ctx context.Context, agentID string, params generated.ListAgentVersionsParams, options ...CallOption) ([]generated.Agent, error) {
 	return complete[[]generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.ListVersions",
@@ -111,6 +127,8 @@ func (s *Agents) ListVersions(ctx context.Context, agentID string, params genera
 }
 
 // GetVersion returns one version of an agent, by its number in decimal or its alias.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_get_version
 func (s *Agents) GetVersion(ctx context.Context, agentID, version string, options ...CallOption) (*generated.Agent, error) {
 	return complete[*generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.GetVersion",
@@ -123,6 +141,8 @@ func (s *Agents) GetVersion(ctx context.Context, agentID, version string, option
 
 // CreateVersionAlias names a version of an agent, or moves an alias to it. An alias
 // is unique within its agent.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_create_or_update_alias
 func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, version int, options ...CallOption) (*generated.AgentAliasResponse, error) {
 	return complete[*generated.AgentAliasResponse](ctx, s.owner(), operation{
 		name:    "Agents.CreateVersionAlias",
@@ -134,6 +154,8 @@ func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, 
 }
 
 // ListVersionAliases returns the aliases of an agent's versions.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_list_version_aliases
 func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options ...CallOption) ([]generated.AgentAliasResponse, error) {
 	return complete[[]generated.AgentAliasResponse](ctx, s.owner(), operation{
 		name:    "Agents.ListVersionAliases",
@@ -145,6 +167,8 @@ func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options
 }
 
 // DeleteVersionAlias deletes an alias; the version it named stays.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_delete_alias
 func (s *Agents) DeleteVersionAlias(ctx context.Context, agentID, alias string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.owner(), operation{
 		name:    "Agents.DeleteVersionAlias",

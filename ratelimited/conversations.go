@@ -19,6 +19,8 @@ type Conversations struct{ client *Client }
 
 // Start starts a conversation with a model or an agent and returns the reply.
 // Either Model or AgentID must be set, and Inputs. Stream is set by the client.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_start
 func (s *Conversations) Start(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
 	return complete[*generated.ConversationResponse](ctx, s.owner(), startOperation(request, false), options)
 }
@@ -27,6 +29,8 @@ func (s *Conversations) Start(ctx context.Context, request generated.StartConver
 // returns when the first of them has come; until then the call may be tried again. The
 // context bounds the whole stream. Range over [Stream.Events], or close the stream: one
 // that is left alone holds its connection and its tokens until the context ends.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_start_stream
 func (s *Conversations) StartStream(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*Stream, error) {
 	return openStream(ctx, s.owner(), startOperation(request, true), options)
 }
@@ -50,12 +54,16 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 // Append continues a conversation and returns the reply. Inputs must be set, or
 // ToolConfirmations. The model reads the whole stored conversation again, so its
 // tokens count in every call.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_append
 func (s *Conversations) Append(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
 	return complete[*generated.ConversationResponse](ctx, s.owner(), appendOperation(conversationID, request, false), options)
 }
 
 // AppendStream is [Conversations.Append] with the reply as a stream of events, as
 // [Conversations.StartStream] has it.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_append_stream
 func (s *Conversations) AppendStream(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*Stream, error) {
 	return openStream(ctx, s.owner(), appendOperation(conversationID, request, true), options)
 }
@@ -80,12 +88,16 @@ func appendOperation(conversationID string, request generated.AppendConversation
 // Restart starts a new conversation from an entry of another one and returns
 // the reply. FromEntryID must be set: the new one has what came until then, that entry
 // included, and Inputs, if any. The other one stays as it is.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_restart
 func (s *Conversations) Restart(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
 	return complete[*generated.ConversationResponse](ctx, s.owner(), restartOperation(conversationID, request, false), options)
 }
 
 // RestartStream is [Conversations.Restart] with the reply as a stream of events, as
 // [Conversations.StartStream] has it.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_restart_stream
 func (s *Conversations) RestartStream(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*Stream, error) {
 	return openStream(ctx, s.owner(), restartOperation(conversationID, request, true), options)
 }
@@ -115,6 +127,8 @@ func streamName(name string, stream bool) string {
 }
 
 // Get returns a conversation's attributes.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_get
 func (s *Conversations) Get(ctx context.Context, conversationID string, options ...CallOption) (*generated.Conversation, error) {
 	return complete[*generated.Conversation](ctx, s.owner(), operation{
 		name:    "Conversations.Get",
@@ -127,6 +141,8 @@ func (s *Conversations) Get(ctx context.Context, conversationID string, options 
 
 // GetHistory returns all entries of a conversation, oldest first: messages, function
 // calls and their results, runs of tools, handoffs.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_history
 func (s *Conversations) GetHistory(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationHistory, error) {
 	return complete[*generated.ConversationHistory](ctx, s.owner(), operation{
 		name:    "Conversations.GetHistory",
@@ -138,6 +154,8 @@ func (s *Conversations) GetHistory(ctx context.Context, conversationID string, o
 }
 
 // GetMessages returns the messages of a conversation alone, oldest first.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_messages
 func (s *Conversations) GetMessages(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationMessages, error) {
 	return complete[*generated.ConversationMessages](ctx, s.owner(), operation{
 		name:    "Conversations.GetMessages",
@@ -149,6 +167,8 @@ func (s *Conversations) GetMessages(ctx context.Context, conversationID string, 
 }
 
 // List returns one page of the account's conversations. Page counts from 0.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_list
 func (s *Conversations) List(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) ([]generated.Conversation, error) {
 	return complete[[]generated.Conversation](ctx, s.owner(), operation{
 		name:    "Conversations.List",
@@ -160,6 +180,8 @@ func (s *Conversations) List(ctx context.Context, params generated.ListConversat
 }
 
 // Delete deletes a conversation. It cannot be undone.
+//
+// Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_delete
 func (s *Conversations) Delete(ctx context.Context, conversationID string, options ...CallOption) error {
 	_, err := complete[nothing](ctx, s.owner(), operation{
 		name:    "Conversations.Delete",

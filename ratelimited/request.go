@@ -46,7 +46,7 @@ func (f *flight) build() error {
 // instead of sending it.
 type requestKeeper flight
 
-// Do implements [generated.HttpRequestDoer].
+// Do implements [generated.Doer].
 func (f *requestKeeper) Do(req *http.Request) (*http.Response, error) {
 	f.request = req
 	return nil, errNotSent

@@ -14,66 +14,66 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// ListAgents Lists agents by page number
+	// ListAgents lists agents by page number
 	// (GET /v1/agents)
 	//
 	// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
 	ListAgents(w http.ResponseWriter, r *http.Request, params ListAgentsParams)
-	// CreateAgent Creates an agent
+	// CreateAgent creates an agent
 	// (POST /v1/agents)
 	CreateAgent(w http.ResponseWriter, r *http.Request)
-	// ListAgentPages Lists agents by page token
+	// ListAgentPages lists agents by page token
 	// (GET /v1/agents/pages)
 	ListAgentPages(w http.ResponseWriter, r *http.Request, params ListAgentPagesParams)
-	// DeleteAgent Deletes an agent
+	// DeleteAgent deletes an agent
 	// (DELETE /v1/agents/{agent_id})
 	DeleteAgent(w http.ResponseWriter, r *http.Request, agentID string)
-	// GetAgent Returns an agent
+	// GetAgent returns an agent
 	// (GET /v1/agents/{agent_id})
 	GetAgent(w http.ResponseWriter, r *http.Request, agentID string, params GetAgentParams)
-	// UpdateAgent Updates an agent
+	// UpdateAgent updates an agent
 	// (PATCH /v1/agents/{agent_id})
 	UpdateAgent(w http.ResponseWriter, r *http.Request, agentID string)
-	// DeleteAgentVersionAlias Deletes an alias of an agent
+	// DeleteAgentVersionAlias deletes an alias of an agent
 	// (DELETE /v1/agents/{agent_id}/aliases)
 	DeleteAgentVersionAlias(w http.ResponseWriter, r *http.Request, agentID string, params DeleteAgentVersionAliasParams)
-	// ListAgentVersionAliases Lists the aliases of an agent
+	// ListAgentVersionAliases lists the aliases of an agent
 	// (GET /v1/agents/{agent_id}/aliases)
 	ListAgentVersionAliases(w http.ResponseWriter, r *http.Request, agentID string)
-	// CreateAgentVersionAlias Creates or moves an alias of an agent's version
+	// CreateAgentVersionAlias creates or moves an alias of an agent's version
 	// (PUT /v1/agents/{agent_id}/aliases)
 	CreateAgentVersionAlias(w http.ResponseWriter, r *http.Request, agentID string, params CreateAgentVersionAliasParams)
-	// UpdateAgentVersion Switches an agent to one of its versions
+	// UpdateAgentVersion switches an agent to one of its versions
 	// (PATCH /v1/agents/{agent_id}/version)
 	UpdateAgentVersion(w http.ResponseWriter, r *http.Request, agentID string, params UpdateAgentVersionParams)
-	// ListAgentVersions Lists the versions of an agent
+	// ListAgentVersions lists the versions of an agent
 	// (GET /v1/agents/{agent_id}/versions)
 	ListAgentVersions(w http.ResponseWriter, r *http.Request, agentID string, params ListAgentVersionsParams)
-	// GetAgentVersion Returns one version of an agent
+	// GetAgentVersion returns one version of an agent
 	// (GET /v1/agents/{agent_id}/versions/{version})
 	GetAgentVersion(w http.ResponseWriter, r *http.Request, agentID string, version string)
-	// ListConversations Lists the stored conversations
+	// ListConversations lists the stored conversations
 	// (GET /v1/conversations)
 	ListConversations(w http.ResponseWriter, r *http.Request, params ListConversationsParams)
-	// StartConversation Starts a conversation
+	// StartConversation starts a conversation
 	// (POST /v1/conversations)
 	StartConversation(w http.ResponseWriter, r *http.Request)
-	// DeleteConversation Deletes a conversation
+	// DeleteConversation deletes a conversation
 	// (DELETE /v1/conversations/{conversation_id})
 	DeleteConversation(w http.ResponseWriter, r *http.Request, conversationID string)
-	// GetConversation Returns a conversation
+	// GetConversation returns a conversation
 	// (GET /v1/conversations/{conversation_id})
 	GetConversation(w http.ResponseWriter, r *http.Request, conversationID string)
-	// AppendConversation Appends to a conversation
+	// AppendConversation appends to a conversation
 	// (POST /v1/conversations/{conversation_id})
 	AppendConversation(w http.ResponseWriter, r *http.Request, conversationID string)
-	// GetConversationHistory Returns every entry of a conversation
+	// GetConversationHistory returns every entry of a conversation
 	// (GET /v1/conversations/{conversation_id}/history)
 	GetConversationHistory(w http.ResponseWriter, r *http.Request, conversationID string)
-	// GetConversationMessages Returns the messages of a conversation
+	// GetConversationMessages returns the messages of a conversation
 	// (GET /v1/conversations/{conversation_id}/messages)
 	GetConversationMessages(w http.ResponseWriter, r *http.Request, conversationID string)
-	// RestartConversation Restarts a conversation from one of its entries
+	// RestartConversation restarts a conversation from one of its entries
 	// (POST /v1/conversations/{conversation_id}/restart)
 	RestartConversation(w http.ResponseWriter, r *http.Request, conversationID string)
 }
@@ -1020,7 +1020,8 @@ type StdHTTPServerOptions struct {
 	ErrorHandlerFunc func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// HandlerFromMux creates http.Handler with routing matching OpenAPI spec based on the provided mux.
+// HandlerFromMux creates http.Handler with routing matching OpenAPI spec based on the provided
+// mux.
 func HandlerFromMux(si ServerInterface, m ServeMux) http.Handler {
 	return HandlerWithOptions(si, StdHTTPServerOptions{
 		BaseRouter: m,

@@ -70,11 +70,14 @@ func compareComponents(committed, fresh *yaml.Node, renamed map[string]string) [
 // uncovered says where the documents differ in a component or an operation of
 // which oasdiff has nothing to say: a keyword for which it has no rule. Whether
 // that breaks a client is not known, so it is taken to.
-func uncovered(findings []finding, committed, fresh *yaml.Node) []change {
+func uncovered(findings []finding, docs *documents) []change {
+	committed, fresh := docs.committed, docs.fresh
 	said := map[string]bool{}
 	var properties []string // of which something is said, nobody knows in which component
 	for _, f := range findings {
-		said[f.component(committed, fresh)] = true
+		for name := range strings.SplitSeq(docs.component(f), " and ") {
+			said[name] = true
+		}
 		said[strings.ToLower(f.Operation)+" "+f.Path] = true
 		if f.placeless() {
 			for _, name := range quoted.FindAllString(f.Text, -1) {
@@ -105,10 +108,8 @@ func uncovered(findings []finding, committed, fresh *yaml.Node) []change {
 			}
 		}
 	}
-	for _, key := range []string{"servers", "security"} {
-		if a, b := get(committed, key), get(fresh, key); a != b {
-			note(key, key+" of the document", a, b)
-		}
+	if a, b := get(committed, "servers"), get(fresh, "servers"); a != b {
+		note("servers", "servers of the document", a, b)
 	}
 	return changes
 }
@@ -152,7 +153,7 @@ func aside(path, name string) bool {
 		return false
 	}
 	return strings.HasPrefix(name, "x-") ||
-		slices.Contains([]string{"description", "summary", "title", "example", "examples", "operationId", "tags"}, name)
+		slices.Contains([]string{"description", "summary", "title", "example", "examples", "externalDocs", "operationId", "tags"}, name)
 }
 
 func at(list []*yaml.Node, i int) *yaml.Node {

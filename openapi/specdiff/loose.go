@@ -21,6 +21,7 @@ func writeLoose(upstream, committed *yaml.Node, overlayText []byte, out string) 
 		tags = append(tags, text(get(tag, "name")))
 	}
 	selectTagged(upstream, tags)
+	dropProse(upstream)
 	foldStreams(upstream)
 	prune(upstream)
 	if err := applyLoosely(upstream, overlayText); err != nil {

@@ -19,7 +19,12 @@
 // its lines are put together, as one change of a schema shows in every operation
 // that uses it; components that have come, gone or changed their name are named,
 // as their names are those of Go types; and a difference that no rule covers is
-// reported by its place.
+// reported by its place. What oasdiff takes for several changes is said as one: a
+// path parameter of another name, a further way to authenticate.
+//
+// The first lines name the two documents of the vendor's, by the file UPSTREAM. The
+// document here has words of its own, so the vendor's are compared by the fingerprints in
+// upstream.yaml; their changes are listed and are not counted as changes.
 //
 // The exit status is 0 without changes, 1 with some and 2 when the comparison
 // cannot be made. Note that "go run" turns each failure into 1.
@@ -33,6 +38,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // The exit statuses.
@@ -110,6 +116,14 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
+	origins, err := readOrigins(in)
+	if err != nil {
+		return nil, err
+	}
+	reworded, err := compareWording(in, upstream)
+	if err != nil {
+		return nil, err
+	}
 	loose := len(fit.misfits) > 0
 	if loose {
 		if err := writeLoose(upstream, committed, overlayText, trimmed); err != nil {
@@ -121,7 +135,8 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 		return nil, err
 	}
 	renamed := renames(committed, fresh)
-	if len(renamed) > 0 {
+	moved := restoreParameters(committed, fresh)
+	if len(renamed) > 0 || len(moved) > 0 {
 		restoreNames(fresh, renamed)
 		if err := writeDocument(trimmed, fresh); err != nil {
 			return nil, err
@@ -131,6 +146,7 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 			return nil, err
 		}
 	}
+	security := compareSecurity(committed, fresh)
 	found, err := oasdiff(ctx, in.repo, in.committed, trimmed)
 	if err != nil {
 		return nil, err
@@ -138,9 +154,13 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 	if loose {
 		found = withoutLoose(found)
 	}
-	changes := append(merge(found, committed, fresh), compareComponents(committed, fresh, renamed)...)
+	docs := newDocuments(committed, fresh)
+	changes := slices.Concat(merge(found, docs), compareComponents(committed, fresh, renamed), moved, security)
 	if !loose {
-		changes = append(changes, uncovered(found, committed, fresh)...)
+		changes = append(changes, uncovered(found, docs)...)
 	}
-	return newReport(fit, changes), nil
+	r := newReport(fit, changes)
+	r.origins = origins
+	r.wording = reworded
+	return r, nil
 }

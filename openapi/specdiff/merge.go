@@ -5,8 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"gopkg.in/yaml.v3"
 )
 
 // breakingLevel is oasdiff's level of what may break a client; the level above
@@ -17,7 +15,7 @@ var quoted = regexp.MustCompile("`[^`]*`")
 
 // merge makes one change of all findings that say the same of one place of the
 // documents. A schema is one place, however many operations lead to it.
-func merge(findings []finding, committed, fresh *yaml.Node) []change {
+func merge(findings []finding, docs *documents) []change {
 	type group struct {
 		finding
 		component  string
@@ -28,7 +26,7 @@ func merge(findings []finding, committed, fresh *yaml.Node) []change {
 	for _, f := range findings {
 		f.Text = relative(f.Text)
 		key := fmt.Sprint(f.ID, f.Level, lineOf(f.Base), lineOf(f.Revision), quoted.ReplaceAllStringFunc(f.Text, lastName))
-		component := f.component(committed, fresh)
+		component := docs.component(f)
 		if component == "" && !f.placeless() {
 			key += f.Operation + f.Path
 		}
@@ -99,27 +97,4 @@ func lineOf(s *source) int {
 		return 0
 	}
 	return s.Line
-}
-
-// component names the schema that a finding stands in; empty when it stands in
-// an operation.
-func (f finding) component(committed, fresh *yaml.Node) string {
-	if f.Path == "" {
-		return ""
-	}
-	if name := componentAt(fresh, lineOf(f.Revision)); name != "" {
-		return name
-	}
-	return componentAt(committed, lineOf(f.Base))
-}
-
-func componentAt(doc *yaml.Node, line int) string {
-	schemas := get(doc, "components", "schemas")
-	found := ""
-	for i := 0; schemas != nil && i < len(schemas.Content); i += 2 {
-		if schemas.Content[i].Line <= line {
-			found = schemas.Content[i].Value
-		}
-	}
-	return found
 }

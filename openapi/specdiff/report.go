@@ -24,8 +24,10 @@ func (c change) String() string {
 
 // report is what is said about an upstream document.
 type report struct {
+	origins string // which documents are compared
 	fit     fit
 	changes []change
+	wording []string // places of which the vendor says the same in other words
 }
 
 func newReport(f fit, changes []change) *report {
@@ -38,19 +40,18 @@ func newReport(f fit, changes []change) *report {
 		}
 		return cmp.Or(cmp.Compare(a.where, b.where), cmp.Compare(a.what, b.what))
 	})
-	return &report{f, slices.Compact(changes)}
+	return &report{fit: f, changes: slices.Compact(changes)}
 }
 
+// empty reports whether there is nothing to do: the vendor's words are not in the document.
 func (r *report) empty() bool {
 	return len(r.changes) == 0 && len(r.fit.misfits) == 0 && len(r.fit.gaps) == 0
 }
 
 // String has one line for each thing that is said, and a last one with counts.
 func (r *report) String() string {
-	if r.empty() {
-		return "no changes\n"
-	}
 	var b strings.Builder
+	b.WriteString(r.origins)
 	breaking := 0
 	for _, c := range r.changes {
 		if c.breaking {
@@ -64,12 +65,26 @@ func (r *report) String() string {
 	for _, gap := range r.fit.gaps {
 		fmt.Fprintf(&b, "overlay lacks words: %s\n", gap)
 	}
+	for _, place := range r.wording {
+		fmt.Fprintf(&b, "description only: %s\n", place)
+	}
+	if r.empty() {
+		b.WriteString("no changes")
+		if n := len(r.wording); n > 0 {
+			fmt.Fprintf(&b, " but of descriptions: %d", n)
+		}
+		b.WriteString("\n")
+		return b.String()
+	}
 	fmt.Fprintf(&b, "%d breaking, %d not breaking", breaking, len(r.changes)-breaking)
 	if n := len(r.fit.misfits); n > 0 {
 		fmt.Fprintf(&b, "; what the overlay does not fit: %d", n)
 	}
 	if n := len(r.fit.gaps); n > 0 {
 		fmt.Fprintf(&b, "; what it lacks words for: %d", n)
+	}
+	if n := len(r.wording); n > 0 {
+		fmt.Fprintf(&b, "; of descriptions only: %d", n)
 	}
 	b.WriteString("\n")
 	return b.String()

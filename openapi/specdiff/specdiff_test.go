@@ -32,6 +32,15 @@ func write(t *testing.T, path, content string) string {
 	return path
 }
 
+// cutLines cuts a text after its first lines.
+func cutLines(text string, count int) (first, rest string, ok bool) {
+	lines := strings.SplitAfterN(text, "\n", count+1)
+	if len(lines) <= count {
+		return text, "", false
+	}
+	return strings.Join(lines[:count], ""), lines[count], true
+}
+
 // committed trims the test document: what the doctored ones are compared with.
 func committed(t *testing.T) string {
 	t.Helper()
@@ -53,7 +62,52 @@ func TestReport(t *testing.T) {
 		want     string
 	}{
 		{name: "no change", want: "no changes"},
-		{name: "words alone", upstream: []string{"The vendor's words.", "Other words of the vendor."}, want: "no changes"},
+		{name: "words alone", upstream: []string{"The vendor's words.", "Other words of the vendor."}, want: "description only: POST /v1/conversations responses 200: another description\n" +
+			"description only: POST /v1/conversations#stream responses 200: another description\n" +
+			"description only: GET /v1/agents responses 200: another description\n" +
+			"description only: GET /v1/agents/{id} responses 200: another description\n" +
+			"description only: Agent.id: another description\n" +
+			"no changes but of descriptions: 5"},
+		{name: "words that are new or gone", upstream: []string{"        id: {type: string, description: The vendor's words.}", "        id: {type: string}", "title: Vendor", "title: Vendor, description: All of it"},
+			want: "description only: info: a new description\n" +
+				"description only: Agent.id: no description any more\n" +
+				"no changes but of descriptions: 2"},
+		{name: "an extension", upstream: []string{"      operationId: api_agents\n", "      operationId: api_agents\n      x-kind: list\n", "mode: {type: string,", "mode: {x-go-type: int, type: string,"}, want: "no changes"},
+		{name: "a new optional field that is a reference", upstream: []string{agentName, agentName + "        usage: {$ref: '#/components/schemas/Usage'}\n"},
+			want: "not breaking: GET /v1/agents and GET /v1/agents/{id}: added the optional property `usage` to the response with the `200` status (Agent)\n" +
+				"0 breaking, 1 not breaking"},
+		{name: "two new optional fields that are references", upstream: []string{agentName, agentName + "        cost: {$ref: '#/components/schemas/Usage'}\n",
+			handoff, handoff + "        cost: {$ref: '#/components/schemas/Usage'}\n"},
+			want: "not breaking: GET /v1/agents and GET /v1/agents/{id}: added the optional property `cost` to the response with the `200` status (Agent)\n" +
+				"not breaking: POST /v1/conversations: added the new optional request property `cost` (StartRequest)\n" +
+				"overlay lacks words: property Agent.cost has no description\n" +
+				"overlay lacks words: property StartRequest.cost has no description\n" +
+				"0 breaking, 2 not breaking; what it lacks words for: 2"},
+		{name: "a removed field that is a reference", upstream: []string{"        usage: {$ref: '#/components/schemas/Usage'}\n", "        spent: {$ref: '#/components/schemas/Usage'}\n"},
+			want: "breaking: POST /v1/conversations: removed the optional property `usage` from the response with the `200` status (Reply)\n" +
+				"not breaking: POST /v1/conversations: added the optional property `spent` to the response with the `200` status (Reply)\n" +
+				"overlay lacks words: property Reply.spent has no description\n" +
+				"1 breaking, 1 not breaking; what it lacks words for: 1"},
+		{name: "a path parameter of another name", upstream: []string{"/v1/agents/{id}", "/v1/agents/{agent}", "{name: id, in: path,", "{name: agent, in: path,"},
+			want: "not breaking: GET /v1/agents/{id}: the path parameter `id` is now called `agent`\n" +
+				"overlay does not fit: nothing is at $.paths['/v1/agents/{id}'].get\n" +
+				"overlay does not fit: nothing is at $.paths['/v1/agents/{id}'].get.parameters.*\n" +
+				"0 breaking, 1 not breaking; what the overlay does not fit: 2"},
+		{name: "a second security scheme", upstream: []string{"security: [{Key: []}]", "security: [{Key: []}, {Token: []}]", "    Key: {type: http, scheme: bearer}\n", "    Key: {type: http, scheme: bearer}\n    Token: {type: apiKey, in: header, name: X-Token}\n"},
+			want: "not breaking: security of the document: `Token` (apiKey header X-Token) is accepted now\n" +
+				"0 breaking, 1 not breaking"},
+		{name: "a second security scheme that is required, too", upstream: []string{"security: [{Key: []}]", "security: [{Key: [], Token: []}]", "    Key: {type: http, scheme: bearer}\n", "    Key: {type: http, scheme: bearer}\n    Token: {type: apiKey, in: header, name: X-Token}\n"},
+			want: "breaking: security of the document: `Key` (http bearer) is not accepted any more\n" +
+				"not breaking: security of the document: `Key` (http bearer) with `Token` (apiKey header X-Token) is accepted now\n" +
+				"1 breaking, 1 not breaking"},
+		{name: "another security scheme", upstream: []string{"security: [{Key: []}]", "security: [{Token: []}]", "    Key: {type: http, scheme: bearer}\n", "    Token: {type: http, scheme: bearer}\n"},
+			want: "breaking: security of the document: `Key` (http bearer) is not accepted any more\n" +
+				"not breaking: security of the document: `Token` (http bearer) is accepted now\n" +
+				"1 breaking, 1 not breaking"},
+		{name: "a security scheme of another kind", upstream: []string{"    Key: {type: http, scheme: bearer}\n", "    Key: {type: apiKey, in: header, name: X-Key}\n"},
+			want: "breaking: security of the document: `Key` (http bearer) is not accepted any more\n" +
+				"not breaking: security of the document: `Key` (apiKey header X-Key) is accepted now\n" +
+				"1 breaking, 1 not breaking"},
 		{name: "a new optional field", upstream: []string{agentName, agentName + "        colour: {type: string}\n"},
 			want: "not breaking: GET /v1/agents and GET /v1/agents/{id}: added the optional property `colour` to the response with the `200` status (Agent)\n" +
 				"overlay lacks words: property Agent.colour has no description\n" +
@@ -176,11 +230,15 @@ func TestReport(t *testing.T) {
 				t.Fatalf("standard error: %s", &stderr)
 			}
 			want := strings.TrimSpace(test.want)
-			if got := strings.TrimSpace(stdout.String()); got != want {
+			origins, got, _ := cutLines(strings.TrimSpace(stdout.String()), 2)
+			if !strings.HasPrefix(origins, "committed: made from upstream of date: ") || !strings.Contains(origins, "\nupstream: ") {
+				t.Errorf("the report begins with %q", origins)
+			}
+			if got != want {
 				t.Errorf("have\n%s\nwant\n%s", got, want)
 			}
 			wantStatus := changed
-			if want == "no changes" {
+			if strings.Contains(want, "no changes") {
 				wantStatus = same
 			}
 			if status != wantStatus {

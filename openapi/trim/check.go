@@ -14,8 +14,8 @@ import (
 type failFunc func(format string, args ...any)
 
 // check refuses a document from which the generated client would silently lose
-// something.
-func check(doc *yaml.Node) error {
+// something, or of which no code could be made.
+func check(doc *yaml.Node, into *goPackage, upstream map[string]string) error {
 	schemas := get(doc, "components", "schemas")
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -50,6 +50,8 @@ func check(doc *yaml.Node) error {
 			}
 		}
 	}
+	c := checker{goPackage: into, schemas: schemas, upstream: upstream, fail: fail}
+	c.document(doc)
 	return errors.Join(errs...)
 }
 
@@ -61,7 +63,7 @@ func checkOperation(where string, op *yaml.Node, fail failFunc) {
 	}
 	for key := range pairs(op) {
 		switch key {
-		case "operationId", "tags", "summary", "description", "deprecated", "parameters", "requestBody", "responses":
+		case "operationId", "tags", "summary", "description", "externalDocs", "deprecated", "parameters", "requestBody", "responses":
 		default:
 			if !strings.HasPrefix(key, "x-") {
 				fail("%s: %q would be lost", where, key)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +88,27 @@ func TestCommittedDocument(t *testing.T) {
 		}
 		if len(have) != len(want) || count != 23 {
 			t.Errorf("have %d operations in %d groups, want 23 in %d", count, len(have), len(want))
+		}
+	})
+
+	t.Run("is made from upstream.yaml and overlay.yaml", func(t *testing.T) {
+		t.Parallel()
+		read := func(name string) []byte {
+			content, err := os.ReadFile("../" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return content
+		}
+		r, err := Trim(read("upstream.yaml"), read("overlay.yaml"), into(t), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(r.document, openapi.Document()) {
+			t.Error("openapi.yaml is out of date: make openapi UPSTREAM=openapi/upstream.yaml")
+		}
+		if r.origin.String() != string(read("UPSTREAM")) {
+			t.Errorf("UPSTREAM is %q, want %q", read("UPSTREAM"), r.origin)
 		}
 	})
 

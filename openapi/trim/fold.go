@@ -47,7 +47,7 @@ func foldStreams(doc *yaml.Node) error {
 func foldStream(schemas, plain, stream *yaml.Node) error {
 	for key, v := range pairs(stream) {
 		switch key {
-		case "operationId", "requestBody", "responses":
+		case "operationId", "externalDocs", "requestBody", "responses":
 		default:
 			if !equal(v, value(plain, key)) {
 				return fmt.Errorf("%q differs from the plain operation's and would be lost", key)

@@ -111,6 +111,25 @@ func scalar(s string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 }
 
+// mapping makes a mapping of keys and their texts.
+func mapping(keysAndTexts ...string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	for _, s := range keysAndTexts {
+		n.Content = append(n.Content, scalar(s))
+	}
+	return n
+}
+
+// clone copies a node and everything below it.
+func clone(n *yaml.Node) *yaml.Node {
+	copied := *n
+	copied.Content = make([]*yaml.Node, len(n.Content))
+	for i, child := range n.Content {
+		copied.Content[i] = clone(child)
+	}
+	return &copied
+}
+
 const schemaPrefix = "#/components/schemas/"
 
 func reference(name string) *yaml.Node {

@@ -14,8 +14,56 @@ import (
 // tags names the two groups of operations this module covers.
 var tags = []string{"beta.conversations", "beta.agents"}
 
-// Trim makes the committed document out of Mistral's full one and the overlay.
-func Trim(upstream, overlayText []byte) ([]byte, error) {
+// A result is what Trim makes of a vendor's document.
+type result struct {
+	origin   origin
+	kept     []byte // the part that is used, as it is before the overlay: see keep
+	document []byte // the document for the generator
+}
+
+// Trim makes the committed document out of Mistral's full one and the overlay, for the Go
+// package that it is generated into. The date is that of the vendor's document; a kept part
+// has its own.
+func Trim(upstream, overlayText []byte, into *goPackage, date string) (*result, error) {
+	doc, err := parse(upstream)
+	if err != nil {
+		return nil, err
+	}
+	r := &result{origin: originOf(doc, upstream, date)}
+	var renamed map[string]string
+
+	steps := []struct {
+		name string
+		do   func(*yaml.Node) error
+	}{
+		{"selecting operations", selectOperations},
+		{"keeping what is used", func(doc *yaml.Node) (err error) { r.kept, err = keep(doc, r.origin); return err }},
+		{"dropping upstream prose", func(doc *yaml.Node) error { dropProse(doc, false); return nil }},
+		{"linking the vendor's pages", linkPages},
+		{"folding #stream paths", foldStreams},
+		{"removing unreachable components", prune},
+		{"applying the overlay", func(doc *yaml.Node) error { return applyOverlay(doc, overlayText) }},
+		{"renaming schemas", func(doc *yaml.Node) (err error) { renamed, err = renameSchemas(doc); return err }},
+		{"naming shared unions", nameUnions},
+		{"removing unreachable components", prune},
+		{"checking the result", func(doc *yaml.Node) error { return check(doc, into, renamed) }},
+	}
+	for _, step := range steps {
+		if err := step.do(doc); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+
+	r.origin.writeTo(doc)
+	sortPairs(get(doc, "components", "schemas"), func(name string, _ *yaml.Node) string { return name })
+	tidy(doc)
+	doc.HeadComment = "# Made by openapi/trim from Mistral's OpenAPI document and overlay.yaml. Do not edit."
+	r.document, err = encode(doc)
+	return r, err
+}
+
+// parse reads a vendor's document and returns its root.
+func parse(upstream []byte) (*yaml.Node, error) {
 	var file yaml.Node
 	if err := yaml.Unmarshal(upstream, &file); err != nil {
 		return nil, fmt.Errorf("reading the upstream document: %w", err)
@@ -27,33 +75,11 @@ func Trim(upstream, overlayText []byte) ([]byte, error) {
 	if get(doc, "components", "schemas") == nil {
 		return nil, errors.New("the upstream document has no components.schemas")
 	}
-	if err := refuseAliases(doc); err != nil {
-		return nil, err
-	}
+	doc.Content[0].HeadComment = "" // of the file, which the result replaces
+	return doc, refuseAliases(doc)
+}
 
-	steps := []struct {
-		name string
-		do   func(*yaml.Node) error
-	}{
-		{"selecting operations", selectOperations},
-		{"dropping upstream prose", func(doc *yaml.Node) error { dropProse(doc, false); return nil }},
-		{"folding #stream paths", foldStreams},
-		{"removing unreachable components", prune},
-		{"applying the overlay", func(doc *yaml.Node) error { return applyOverlay(doc, overlayText) }},
-		{"renaming schemas", renameSchemas},
-		{"naming shared unions", nameUnions},
-		{"removing unreachable components", prune},
-		{"checking the result", check},
-	}
-	for _, step := range steps {
-		if err := step.do(doc); err != nil {
-			return nil, fmt.Errorf("%s: %w", step.name, err)
-		}
-	}
-
-	sortPairs(get(doc, "components", "schemas"), func(name string, _ *yaml.Node) string { return name })
-	tidy(doc)
-	doc.HeadComment = "# Made by openapi/trim from Mistral's OpenAPI document and overlay.yaml. Do not edit."
+func encode(doc *yaml.Node) ([]byte, error) {
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
@@ -86,7 +112,7 @@ func selectOperations(doc *yaml.Node) error {
 			if !isMethod(key) {
 				return true // what belongs to the whole path, for check to judge
 			}
-			return slices.ContainsFunc(elements(value(op, "tags")), func(t *yaml.Node) bool { return slices.Contains(tags, t.Value) })
+			return tagOf(op) != ""
 		})
 		return slices.ContainsFunc(keys(item), isMethod)
 	})
@@ -105,6 +131,30 @@ func selectOperations(doc *yaml.Node) error {
 	return nil
 }
 
+// tagOf returns the tag of ours that an operation has.
+func tagOf(op *yaml.Node) string {
+	for _, tag := range elements(value(op, "tags")) {
+		if slices.Contains(tags, tag.Value) {
+			return tag.Value
+		}
+	}
+	return ""
+}
+
+// linkPages points each operation to the vendor's page about it. The fragment is the id that
+// the operation has upstream; the overlay gives it another one.
+func linkPages(doc *yaml.Node) error {
+	for _, item := range pairs(get(doc, "paths")) {
+		for method, op := range pairs(item) {
+			if isMethod(method) {
+				page := "https://docs.mistral.ai/api/endpoint/" + strings.ReplaceAll(tagOf(op), ".", "/") + "#operation-" + text(value(op, "operationId"))
+				set(op, "externalDocs", mapping("url", page))
+			}
+		}
+	}
+	return nil
+}
+
 func isMethod(key string) bool {
 	return slices.Contains([]string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}, key)
 }
@@ -116,23 +166,31 @@ var namesBelow = []string{"properties", "patternProperties", "$defs", "schemas",
 // dataBelow are the keywords whose value is data, not schema.
 var dataBelow = []string{"default", "const", "enum", "examples", "example"}
 
+// isProse reports whether a keyword is for people to read.
+func isProse(key string) bool {
+	return slices.Contains([]string{"description", "summary", "title", "example", "examples", "externalDocs"}, key)
+}
+
+// dropProse removes what is for people to read, and the vendor's extensions: what they say
+// is for other generators.
 func dropProse(n *yaml.Node, names bool) {
+	keywords(n, names, func(schema *yaml.Node) {
+		filter(schema, func(key string, _ *yaml.Node) bool { return !isProse(key) && !strings.HasPrefix(key, "x-") })
+	})
+}
+
+// keywords visits each mapping whose keys are keywords of OpenAPI: neither names nor data.
+func keywords(n *yaml.Node, names bool, visit func(*yaml.Node)) {
 	if n.Kind == yaml.MappingNode && !names {
-		filter(n, func(key string, _ *yaml.Node) bool {
-			prose := slices.Contains([]string{"description", "summary", "title", "example", "examples"}, key)
-			return !prose && !strings.HasPrefix(key, "x-speakeasy-")
-		})
+		visit(n)
 	}
-	if n.Kind == yaml.SequenceNode {
-		for _, v := range n.Content {
-			dropProse(v, false)
-		}
+	for _, v := range elements(n) {
+		keywords(v, false, visit)
 	}
 	for key, v := range pairs(n) {
-		if !names && slices.Contains(dataBelow, key) {
-			continue
+		if names || !slices.Contains(dataBelow, key) {
+			keywords(v, !names && slices.Contains(namesBelow, key), visit)
 		}
-		dropProse(v, !names && slices.Contains(namesBelow, key))
 	}
 }
 
@@ -225,8 +283,9 @@ func onlyDescribed(n *yaml.Node) bool {
 }
 
 // renameSchemas carries out the overlay's x-rename: an overlay cannot rename a
-// key together with the references to it.
-func renameSchemas(doc *yaml.Node) error {
+// key together with the references to it. It returns the old names by the new ones.
+func renameSchemas(doc *yaml.Node) (old map[string]string, err error) {
+	old = map[string]string{}
 	schemas := get(doc, "components", "schemas")
 	names := map[string]string{}
 	for i := 0; i < len(schemas.Content); i += 2 {
@@ -236,9 +295,9 @@ func renameSchemas(doc *yaml.Node) error {
 			continue
 		}
 		if value(schemas, to) != nil {
-			return fmt.Errorf("%s cannot be renamed to %s: there is one already", key.Value, to)
+			return nil, fmt.Errorf("%s cannot be renamed to %s: there is one already", key.Value, to)
 		}
-		names[key.Value] = to
+		names[key.Value], old[to] = to, key.Value
 		key.Value = to
 		filter(schema, func(key string, _ *yaml.Node) bool { return key != "x-rename" })
 	}
@@ -247,7 +306,7 @@ func renameSchemas(doc *yaml.Node) error {
 			n.Value = schemaPrefix + names[name]
 		}
 	})
-	return nil
+	return old, nil
 }
 
 // leading are the keys that a reader looks for first.

@@ -5,8 +5,10 @@ import (
 	_ "embed"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -31,18 +33,37 @@ func doctor(t *testing.T, document string, oldNew ...string) string {
 	return document
 }
 
-// trimmed trims the test documents and returns the root of the result.
-func trimmed(t *testing.T, upstream string) *yaml.Node {
+// into returns the package that documents are generated into.
+func into(t *testing.T) *goPackage {
 	t.Helper()
-	out, err := Trim([]byte(upstream), []byte(overlayText))
+	p, err := readGenerated()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// readGenerated reads it once: the generator keeps its configuration in variables.
+var readGenerated = sync.OnceValues(func() (*goPackage, error) { return readPackage("../../generated") })
+
+// trimmed trims the test documents and returns the root of the result.
+func trimmed(t *testing.T, upstream string) *yaml.Node {
+	t.Helper()
 	var doc yaml.Node
-	if err := yaml.Unmarshal(out, &doc); err != nil {
+	if err := yaml.Unmarshal(trimmedText(t, upstream), &doc); err != nil {
 		t.Fatal(err)
 	}
 	return doc.Content[0]
+}
+
+// trimmedText trims the test documents.
+func trimmedText(t *testing.T, upstream string) []byte {
+	t.Helper()
+	r, err := Trim([]byte(upstream), []byte(overlayText), into(t), "2026-01-02")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.document
 }
 
 // wantYAML compares a node with YAML text, as data.
@@ -105,10 +126,25 @@ properties:
   level: {enum: [{summary: kept}, {summary: also kept}]}
   handoff: {anyOf: [{type: string, enum: [client, server]}, {type: 'null'}], x-go-type: Handoff}`)
 	})
+	t.Run("drops the vendor's extensions and nothing that is called like one", func(t *testing.T) {
+		t.Parallel()
+		doc := trimmed(t, doctor(t, upstreamText, "      operationId: api_agents\n", "      operationId: api_agents\n      x-kind: list\n",
+			"      properties: {id: {type: string}, history:", "      x-order: [id]\n      properties: {id: {type: string, x-go-type: Id}, x-id: {type: string}, history:",
+			"{type: string, example: Prose of the vendor.}", "{type: object, default: {x-kind: kept}}"))
+		wantKeys(t, "the operation", get(doc, "paths", "/v1/agents", "get"), "operationId", "tags", "deprecated", "responses", "externalDocs")
+		wantYAML(t, "the agent", get(doc, "components", "schemas", "Agent"),
+			"{type: object, properties: {id: {type: string}, x-id: {type: string}, history: {type: array, items: {$ref: '#/components/schemas/Remark'}}}}")
+		wantYAML(t, "the example", get(doc, "components", "schemas", "StartRequest", "properties", "example"), "{type: object, default: {x-kind: kept}}")
+	})
+	t.Run("links the vendor's page about an operation", func(t *testing.T) {
+		t.Parallel()
+		wantYAML(t, "the link", get(doc, "paths", "/v1/conversations", "post", "externalDocs"),
+			"{url: 'https://docs.mistral.ai/api/endpoint/beta/conversations#operation-api_start'}")
+	})
 	t.Run("keeps the components that are reached", func(t *testing.T) {
 		t.Parallel()
-		wantKeys(t, "schemas", schemas, "Agent", "ByAgent", "ByModel", "Call", "Conversation", "DoneEvent", "Entry", "EntryType", "Entry_", "Failure",
-			"Frame", "Handoff", "Message", "Response", "StartRequest", "StartedEvent", "StreamEvent", "StreamEventType")
+		wantKeys(t, "schemas", schemas, "Agent", "ByAgent", "ByModel", "Call", "Conversation", "DoneEvent", "Entry", "EntryType", "Failure",
+			"Frame", "Handoff", "Message", "Remark", "Response", "StartRequest", "StartedEvent", "StreamEvent", "StreamEventType")
 		wantKeys(t, "security schemes", get(doc, "components", "securitySchemes"), "Key")
 		wantKeys(t, "components", get(doc, "components"), "securitySchemes", "schemas")
 	})
@@ -130,16 +166,9 @@ properties:
 
 func TestTrimIsDeterministic(t *testing.T) {
 	t.Parallel()
-	first, err := Trim([]byte(upstreamText), []byte(overlayText))
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := trimmedText(t, upstreamText)
 	for range 5 {
-		again, err := Trim([]byte(upstreamText), []byte(overlayText))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(first, again) {
+		if !bytes.Equal(first, trimmedText(t, upstreamText)) {
 			t.Fatal("two runs give different documents")
 		}
 	}
@@ -149,15 +178,9 @@ func TestTrimIsDeterministic(t *testing.T) {
 func TestTrimIgnoresProse(t *testing.T) {
 	t.Parallel()
 	reworded := doctor(t, upstreamText, "Prose of the vendor.", "Reworded prose of the vendor.", "title: Stream,", "title: Streaming,")
-	before, err := Trim([]byte(upstreamText), []byte(overlayText))
-	if err != nil {
-		t.Fatal(err)
-	}
-	after, err := Trim([]byte(reworded), []byte(overlayText))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(before, after) {
+	withoutOrigin := regexp.MustCompile(`(?m)^    sha256: .*$`)
+	before := withoutOrigin.ReplaceAll(trimmedText(t, upstreamText), nil)
+	if !bytes.Equal(before, withoutOrigin.ReplaceAll(trimmedText(t, reworded), nil)) {
 		t.Error("the result depends on upstream's prose")
 	}
 }
@@ -267,8 +290,8 @@ func TestTrimRefuses(t *testing.T) {
 
 		{
 			name:     "a reference to nowhere",
-			upstream: []string{"    Entry_:\n", "    Entry__:\n"},
-			want:     []string{"/properties/history/items", `"Entry_", which does not exist`},
+			upstream: []string{"    Remark:\n", "    Remarks:\n"},
+			want:     []string{"/properties/history/items", `"Remark", which does not exist`},
 		},
 		{
 			name:     "a reference to another kind of component",
@@ -344,7 +367,7 @@ func TestTrimRefuses(t *testing.T) {
 
 		{
 			name: "a union that no named one equals",
-			upstream: []string{"items: {$ref: '#/components/schemas/Entry_'}",
+			upstream: []string{"items: {$ref: '#/components/schemas/Remark'}",
 				"items: {anyOf: [{$ref: '#/components/schemas/Message'}, {$ref: '#/components/schemas/Result'}]}"},
 			want: []string{"/components/schemas/Agent/properties/history/items is a union that no named component equals"},
 		},
@@ -368,6 +391,81 @@ func TestTrimRefuses(t *testing.T) {
 			name:     "a record that has outgrown the merged one",
 			upstream: []string{"agent: {type: string}", "agent: {type: string}, colour: {type: string}"},
 			want:     []string{"may have the property colour of ByAgent, which Conversation lacks"},
+		},
+
+		{
+			name:     "a choice between scalars",
+			upstream: []string{"choice: {$ref: '#/components/schemas/Choice'}", "choice: {type: string}", "arguments: {type: string}", "arguments: {anyOf: [{type: string}, {type: integer}, {type: 'null'}]}"},
+			want: []string{"/components/schemas/Call/properties/arguments is a choice between string and integer",
+				`{target: "$.components.schemas.Call.properties.arguments", update: {x-go-type: StringOrInteger}}`},
+		},
+		{
+			name:     "a choice between scalars in a list of a renamed schema",
+			upstream: []string{"        stream: {type: boolean, title: Stream, default: false}\n", "        stream: {type: boolean}\n        marks: {type: array, items: {oneOf: [{type: boolean}, {type: string}]}}\n"},
+			want: []string{"/components/schemas/StartRequest/properties/marks/items is a choice between boolean and string",
+				`{target: "$.components.schemas.RequestBase.properties.marks.items", update: {x-go-type: JSON}}`},
+		},
+		{
+			name:     "a choice between an object and a text",
+			upstream: []string{"arguments: {type: string}", "arguments: {anyOf: [{$ref: '#/components/schemas/Agent'}, {type: string}]}"},
+			want:     []string{"/components/schemas/Call/properties/arguments is a choice between object and string", "update: {x-go-type: JSON}"},
+		},
+		{
+			name:     "a Go type that does not exist",
+			upstream: []string{"content: {type: string}", "content: {type: string}, mood: {type: string}"},
+			overlay:  []string{"content: {description: The text.}", "content: {description: The text.}, mood: {x-go-type: Mood}"},
+			want:     []string{"/components/schemas/Message/properties/mood has the Go type Mood, which does not exist"},
+		},
+		{
+			name:     "a type beyond the hand-written one",
+			upstream: []string{"content: {type: string}", "content: {type: string}, mood: {anyOf: [{type: string}, {type: integer}, {type: boolean}]}"},
+			overlay:  []string{"content: {description: The text.}", "content: {description: The text.}, mood: {x-go-type: StringOrInteger}"},
+			want:     []string{"/components/schemas/Message/properties/mood may be boolean, which StringOrInteger cannot hold", "update: {x-go-type: JSON}"},
+		},
+		{
+			name:     "an object in place of an enum",
+			upstream: []string{"handoff: {anyOf: [{type: string, enum: [client, server]}, {type: 'null'}], title: Handoff}", "handoff: {type: object}"},
+			want:     []string{"/components/schemas/StartRequest/properties/handoff may be object, which Handoff cannot hold"},
+		},
+		{
+			name:     "the name of a hand-written type",
+			upstream: []string{"    Remark:\n", "    Timestamp:\n", "schemas/Remark", "schemas/Timestamp"},
+			want:     []string{"/components/schemas/Timestamp has the Go name Timestamp, which is a hand-written name", `{target: "$.components.schemas.Timestamp", update: {x-rename: …}}`},
+		},
+		{
+			name:     "the name of something made for a union",
+			upstream: []string{"    Remark:\n", "    UnknownEntry:\n", "schemas/Remark", "schemas/UnknownEntry"},
+			want:     []string{"/components/schemas/UnknownEntry has the Go name UnknownEntry, which is made for the union Entry"},
+		},
+		{
+			name:     "two properties with one Go name",
+			upstream: []string{"properties: {id: {type: string}, agent: {type: string}}", "properties: {id: {type: string}, agent: {type: string}}\n    Twice:\n      type: object\n      properties: {maxTurns: {type: integer}, max_turns: {type: integer}}", "items: {$ref: '#/components/schemas/Remark'}", "items: {$ref: '#/components/schemas/Twice'}"},
+			want:     []string{"/components/schemas/Twice/properties/max_turns has the Go name MaxTurns, which is that of the property maxTurns", "update: {x-go-name: …}"},
+		},
+		{
+			name:     "a property with the name of a method",
+			upstream: []string{"arguments: {type: string}", "arguments: {type: string}, string: {type: string}"},
+			want:     []string{"/components/schemas/Call/properties/string has the Go name String, which is a method"},
+		},
+		{
+			name:     "properties and any others",
+			upstream: []string{"properties: {type: {type: string, enum: [call]}, arguments: {type: string}}", "properties: {type: {type: string, enum: [call]}, arguments: {type: string}}\n      additionalProperties: true"},
+			want:     []string{"/components/schemas/Call/additionalProperties stands beside properties", `{target: "$.components.schemas.Call.additionalProperties", remove: true}`},
+		},
+		{
+			name:     "a schema that holds itself",
+			upstream: []string{"arguments: {type: string}", "arguments: {$ref: '#/components/schemas/Call'}"},
+			want:     []string{"/components/schemas/Call/properties/arguments leads back to Call", "update: {x-go-type-skip-optional-pointer: false}"},
+		},
+		{
+			name:     "a header parameter",
+			upstream: []string{agentsID, agentsID + "      parameters: [{name: X-Page, in: header, schema: {type: integer}}]\n"},
+			want:     []string{"is a parameter in the header, which the client cannot send", `$.paths['/v1/agents'].get.parameters[?@.name=='X-Page']`},
+		},
+		{
+			name:     "a request body without a name",
+			upstream: []string{agentsID, agentsID + "      requestBody: {content: {application/json: {schema: {type: array, items: {type: string}}}}}\n"},
+			want:     []string{"/paths/~1v1~1agents/get/requestBody/content/application~1json/schema is not a component with properties"},
 		},
 
 		{
@@ -404,7 +502,7 @@ func TestTrimRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Trim([]byte(doctor(t, upstreamText, test.upstream...)), []byte(doctor(t, overlayText, test.overlay...)))
+			_, err := Trim([]byte(doctor(t, upstreamText, test.upstream...)), []byte(doctor(t, overlayText, test.overlay...)), into(t), "")
 			if err == nil {
 				t.Fatalf("no error, want one with %q", test.want)
 			}
@@ -470,7 +568,7 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "openapi.yaml")
 	var warnings bytes.Buffer
-	if err := run("testdata/upstream.yaml", "testdata/overlay.yaml", out, &warnings); err != nil {
+	if err := run(inputs{upstream: "testdata/upstream.yaml", overlay: "testdata/overlay.yaml", into: "../../generated", out: out, date: "2026-01-02"}, &warnings); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"warning: operation ListAgents has no summary", "warning: property Agent.id has no description"} {
@@ -490,7 +588,7 @@ func TestRun(t *testing.T) {
 	}
 
 	untouched := filepath.Join(dir, "untouched.yaml")
-	if err := run("testdata/overlay.yaml", "testdata/overlay.yaml", untouched, &warnings); err == nil {
+	if err := run(inputs{upstream: "testdata/overlay.yaml", overlay: "testdata/overlay.yaml", into: "../../generated", out: untouched}, &warnings); err == nil {
 		t.Error("no error for a document that is not OpenAPI")
 	}
 	if _, err := os.Stat(untouched); err == nil {

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// documents are the two that are compared, and what differs in the components of both.
+type documents struct {
+	committed, fresh *yaml.Node
+	differences      map[string][]string // by component
+}
+
+func newDocuments(committed, fresh *yaml.Node) *documents {
+	d := &documents{committed: committed, fresh: fresh, differences: map[string][]string{}}
+	after := get(fresh, "components", "schemas")
+	for name, schema := range pairs(get(committed, "components", "schemas")) {
+		if other := get(after, name); other != nil {
+			d.differences[name] = differences(schema, other, "")
+		}
+	}
+	return d
+}
+
+// component names the schema that a finding stands in; empty when it stands in an operation.
+//
+// oasdiff says on which line the changed value is. The value of a property that is a plain
+// reference is another component, so a component that differs in a property of the name in
+// the finding's text comes before the one that the line is in.
+func (d *documents) component(f finding) string {
+	if f.Path == "" || f.placeless() {
+		return ""
+	}
+	name := componentAt(d.fresh, lineOf(f.Revision))
+	if name == "" {
+		name = componentAt(d.committed, lineOf(f.Base))
+	}
+	if name == "" {
+		return ""
+	}
+	var differ []string
+	for _, quote := range quoted.FindAllString(f.Text, -1) {
+		property := "properties/" + strings.Trim(lastName(quote), "`")
+		for component, differences := range d.differences {
+			if slices.ContainsFunc(differences, func(difference string) bool { return isBelow(difference, property) }) {
+				differ = append(differ, component)
+			}
+		}
+	}
+	if len(differ) == 0 || slices.Contains(differ, name) {
+		return name
+	}
+	reached := reachedFrom(d.fresh, get(d.fresh, "paths", f.Path, strings.ToLower(f.Operation)))
+	differ = slices.DeleteFunc(differ, func(component string) bool { return !reached[component] })
+	if len(differ) == 0 {
+		return name
+	}
+	slices.Sort(differ)
+	return strings.Join(slices.Compact(differ), " and ")
+}
+
+// isBelow reports whether a difference is of a property or something below it.
+func isBelow(difference, property string) bool {
+	place, _, _ := strings.Cut(difference, " ")
+	return strings.HasSuffix(place, property) || strings.Contains(place, property+"/")
+}
+
+// reachedFrom lists the components that a node refers to, by way of others as well.
+func reachedFrom(doc, n *yaml.Node) map[string]bool {
+	schemas := get(doc, "components", "schemas")
+	reached := map[string]bool{}
+	var reach func(n *yaml.Node)
+	reach = func(n *yaml.Node) {
+		walk(n, "", func(_ string, n *yaml.Node) {
+			if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && !reached[name] {
+				reached[name] = true
+				reach(get(schemas, name))
+			}
+		})
+	}
+	reach(n)
+	return reached
+}
+
+func componentAt(doc *yaml.Node, line int) string {
+	schemas := get(doc, "components", "schemas")
+	found := ""
+	for i := 0; schemas != nil && i < len(schemas.Content); i += 2 {
+		if schemas.Content[i].Line <= line {
+			found = schemas.Content[i].Value
+		}
+	}
+	return found
+}

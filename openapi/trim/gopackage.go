@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/oapi-codegen/oapi-codegen/v2/pkg/codegen"
+	"gopkg.in/yaml.v3"
+)
+
+// A goPackage is what a document is generated into: its hand-written files, and how the
+// generator is configured.
+type goPackage struct {
+	declared map[string]bool     // names at the top level of the hand-written files
+	methods  map[string][]string // hand-written methods, by type
+	holds    map[string][]string // the types of JSON that a hand-written type can hold
+	excluded map[string]bool     // schemas that the generator makes no type of
+}
+
+// readPackage reads the package in dir.
+func readPackage(dir string) (*goPackage, error) {
+	p := &goPackage{declared: map[string]bool{}, methods: map[string][]string{}, holds: map[string][]string{}, excluded: map[string]bool{}}
+	if err := p.configure(filepath.Join(dir, "client.cfg.yaml")); err != nil {
+		return nil, err
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".gen.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		p.read(file)
+	}
+	return p, nil
+}
+
+// configure reads the generator's configuration. The generator names things by it from the
+// first document on, so it is given an empty one.
+func (p *goPackage) configure(name string) error {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var config codegen.Configuration
+	if err := yaml.Unmarshal(content, &config); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for _, schema := range config.OutputOptions.ExcludeSchemas {
+		p.excluded[schema] = true
+	}
+	config.OutputOptions.UserTemplates = nil
+	empty := &openapi3.T{OpenAPI: "3.1.0", Info: &openapi3.Info{}, Paths: openapi3.NewPaths()}
+	if _, err := codegen.Generate(empty, config); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func (p *goPackage) read(file *ast.File) {
+	for _, group := range file.Comments {
+		for _, comment := range group.List {
+			if words, ok := strings.CutPrefix(comment.Text, "//openapi:holds "); ok {
+				fields := strings.Fields(words)
+				p.holds[fields[0]] = fields[1:]
+			}
+		}
+	}
+	for _, decl := range file.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil {
+				p.declared[d.Name.Name] = true
+				continue
+			}
+			receiver := d.Recv.List[0].Type
+			if star, ok := receiver.(*ast.StarExpr); ok {
+				receiver = star.X
+			}
+			if name, ok := receiver.(*ast.Ident); ok {
+				p.methods[name.Name] = append(p.methods[name.Name], d.Name.Name)
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				switch s := spec.(type) {
+				case *ast.TypeSpec:
+					p.declared[s.Name.Name] = true
+				case *ast.ValueSpec:
+					for _, name := range s.Names {
+						p.declared[name.Name] = true
+					}
+				}
+			}
+		}
+	}
+}
+
+// goName is the name that the generator gives to something: of its own where x-go-name has one.
+func goName(name string, schema *yaml.Node) string {
+	if own := text(value(schema, "x-go-name")); own != "" {
+		return own
+	}
+	return codegen.SchemaNameToTypeName(name)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// kinds lists the types of JSON that a schema allows, null aside; none if it allows any.
+func kinds(schemas, schema *yaml.Node) []string {
+	return kindsOf(schemas, schema, nil)
+}
+
+func kindsOf(schemas, schema *yaml.Node, within []*yaml.Node) []string {
+	if schema == nil || slices.Contains(within, schema) {
+		return nil
+	}
+	within = append(slices.Clone(within), schema)
+	if name, ok := referenced(schema); ok {
+		return kindsOf(schemas, value(schemas, name), within)
+	}
+	var all []string
+	add := func(kind string) {
+		if kind != "null" && !slices.Contains(all, kind) {
+			all = append(all, kind)
+		}
+	}
+	switch declared := value(schema, "type"); {
+	case declared != nil && declared.Kind == yaml.ScalarNode:
+		add(declared.Value)
+		return all
+	case declared != nil:
+		for _, kind := range values(declared) {
+			add(kind)
+		}
+		return all
+	}
+	if options := alternatives(schema); len(options) > 0 {
+		for _, option := range options {
+			of := kindsOf(schemas, option, within)
+			if len(of) == 0 && !isNull(option) {
+				return nil
+			}
+			for _, kind := range of {
+				add(kind)
+			}
+		}
+		return all
+	}
+	for _, part := range elements(value(schema, "allOf")) {
+		for _, kind := range kindsOf(schemas, part, within) {
+			add(kind)
+		}
+	}
+	fixed := elements(value(schema, "enum"))
+	if constant := value(schema, "const"); constant != nil {
+		fixed = append(slices.Clone(fixed), constant)
+	}
+	for _, v := range fixed {
+		add(kindOfValue(v))
+	}
+	if value(schema, "properties") != nil {
+		add("object")
+	}
+	if value(schema, "items") != nil {
+		add("array")
+	}
+	return all
+}
+
+// isNull reports whether a schema allows null alone.
+func isNull(schema *yaml.Node) bool {
+	constant := value(schema, "const")
+	return text(value(schema, "type")) == "null" || constant != nil && kindOfValue(constant) == "null"
+}
+
+func kindOfValue(v *yaml.Node) string {
+	switch {
+	case v.Kind == yaml.MappingNode:
+		return "object"
+	case v.Kind == yaml.SequenceNode:
+		return "array"
+	}
+	switch v.ShortTag() {
+	case "!!int":
+		return "integer"
+	case "!!float":
+		return "number"
+	case "!!bool":
+		return "boolean"
+	case "!!null":
+		return "null"
+	}
+	return "string"
+}
+
+// choices lists what a schema chooses between, null aside.
+func choices(schema *yaml.Node) []*yaml.Node {
+	return slices.DeleteFunc(alternatives(schema), isNull)
+}
+
+// room lists the types of JSON that a Go type can hold; ok is false if there is no such type.
+func (c *checker) room(goType string) (kinds []string, ok bool) {
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		_, ok := c.room(goType[2:])
+		return []string{"array"}, ok
+	case strings.HasPrefix(goType, "map[string]"):
+		return []string{"object"}, true
+	case c.goPackage.holds[goType] != nil:
+		return c.goPackage.holds[goType], true
+	case goType == "any":
+		return everything, true
+	}
+	if scalar, ok := map[string][]string{
+		"string": {"string"}, "bool": {"boolean"}, "int": {"integer"}, "int64": {"integer"}, "float64": {"integer", "number"},
+	}[goType]; ok {
+		return scalar, true
+	}
+	for name, schema := range pairs(c.schemas) {
+		if goName(name, schema) != goType || c.goPackage.excluded[name] {
+			continue
+		}
+		if of := kindsOf(c.schemas, schema, nil); len(of) > 0 {
+			return of, true
+		}
+		return everything, true
+	}
+	return nil, c.goPackage.declared[goType]
+}
+
+var everything = []string{"string", "integer", "number", "boolean", "array", "object"}
