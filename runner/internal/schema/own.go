@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
 // A member is one of an object's.
@@ -65,7 +67,7 @@ func (m *maker) own(t reflect.Type, path, at string) (object, bool, error) {
 			return nil, false, nil
 		}
 		var err error
-		if text, err = Encode(schemaer.JSONSchema()); err != nil {
+		if text, err = generated.EncodeJSON(schemaer.JSONSchema()); err != nil {
 			_, err = m.fail(path, "the JSONSchema method of %v returns no JSON: %v", t, err)
 			return nil, false, err
 		}
@@ -84,18 +86,6 @@ func (m *maker) own(t reflect.Type, path, at string) (object, bool, error) {
 		made = object{}
 	}
 	return made, true, nil
-}
-
-// Encode returns a schema that is given as JSON text (string, []byte, json.RawMessage) or as a
-// value that JSON can express.
-func Encode(schema any) (json.RawMessage, error) {
-	switch s := schema.(type) {
-	case string:
-		return json.RawMessage(s), nil
-	case []byte:
-		return s, nil
-	}
-	return json.Marshal(schema)
 }
 
 // moved returns a value as part of another one: references that begin with # lead to the same

@@ -1,0 +1,2 @@
+// Package runner runs models with functions.
+package runner
