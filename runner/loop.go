@@ -48,7 +48,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 	operation := "Runner." + l.first.name()
 	l.result, l.inARow, l.began = new(Result), map[string]int{}, time.Now()
 	if l.runner == nil || l.runner.client == nil {
-		return l.failed(StageRequest, &ConfigError{Field: "Runner", Rule: "must be made with runner.New"})
+		return l.failed(StageRequest, errNoRunner)
 	}
 	if ctx == nil {
 		return l.failed(StageRequest, &ratelimited.RequestError{Operation: operation, Field: "ctx", Rule: "must be a context, such as context.Background()"})

@@ -24,28 +24,28 @@ func TestRun(t *testing.T) {
 	model := inTurn(calls("weather#a", `{"city":"Paris"}`), say("It is <fine>."))
 	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
 		seen := make(chan runner.Call, 1)
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(t, "weather", func(ctx context.Context, in location) (weather, error) {
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "weather", func(ctx context.Context, in location) (weather, error) {
 			call, _ := runner.CallFrom(ctx)
 			seen <- call
 			return weather{in.City, "<&>", 21}, nil
 		})}})
 		result, err := r.Start(w.Context(), ask("Weather in Paris?"))
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		if got := result.OutputText(); got != "It is <fine>." || len(result.Turns) != 2 || result.Calls != 1 || result.FailedCalls != 0 {
-			t.Errorf("%q after %d turns, %d calls", got, len(result.Turns), result.Calls)
+			w.Errorf("%q after %d turns, %d calls", got, len(result.Turns), result.Calls)
 		}
 		if call := <-seen; call != (runner.Call{Name: "weather", ID: "a", Turn: 1, ConversationID: result.ConversationID}) {
-			t.Errorf("the function was told %+v", call)
+			w.Errorf("the function was told %+v", call)
 		}
 		requests := w.requests()
 		const definition = `"tools":[{"function":{"description":"Does weather.","name":"weather","parameters":{"type":"object","properties":{"city":{"type":"string","description":"name of the city"}},"required":["city"],"additionalProperties":false},"strict":true},"type":"function"}]`
 		if len(requests) != 2 || !strings.Contains(requests[0], definition) || strings.Contains(requests[1], "tools") {
-			t.Errorf("requests are\n%s", strings.Join(requests, "\n"))
+			w.Errorf("requests are\n%s", strings.Join(requests, "\n"))
 		}
 		if !strings.Contains(requests[1], `"result":"{\"city\":\"Paris\",\"sky\":\"<&>\",\"high\":21}","tool_call_id":"a"`) {
-			t.Errorf("the second request is %s", requests[1])
+			w.Errorf("the second request is %s", requests[1])
 		}
 		w.wantResults(result.ConversationID)
 	})
@@ -72,18 +72,18 @@ func TestFormsOfArguments(t *testing.T) {
 		model := inTurn(calls("place#a", c.arguments), say("done"))
 		in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
 			called := 0
-			r := w.runner(runner.Config{Tools: []*runner.Tool{tool(t, "place", func(_ context.Context, in location) (string, error) { called++; return in.City, nil })}})
+			r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "place", func(_ context.Context, in location) (string, error) { called++; return in.City, nil })}})
 			if _, err := r.Start(w.Context(), ask("?")); err != nil {
-				t.Fatal(err)
+				w.Fatal(err)
 			}
-			byID, _ := results(t, w.requests()[1])
+			byID, _ := results(w, w.requests()[1])
 			told := byID["a"]
 			if isBad := strings.HasPrefix(c.told, "-"); called == 1 == isBad || isBad && !strings.HasPrefix(told, "The arguments are not valid:\n"+c.told) || !isBad && told != c.told {
-				t.Errorf("%s: called %d times, the model is told %q, want %q", c.arguments, called, told, c.told)
+				w.Errorf("%s: called %d times, the model is told %q, want %q", c.arguments, called, told, c.told)
 			}
 			for _, word := range []string{"json:", "struct", "runner", "schema", "Go "} {
 				if strings.Contains(told, word) {
-					t.Errorf("%s: the model is told %q", c.arguments, told)
+					w.Errorf("%s: the model is told %q", c.arguments, told)
 				}
 			}
 		})
@@ -106,22 +106,22 @@ func TestExactArguments(t *testing.T) {
 			return string(arguments), nil
 		})
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		r := w.runner(runner.Config{Tools: []*runner.Tool{
 			raw,
-			tool(t, "exact", func(_ context.Context, in *exact) (struct{}, error) { got = *in; return struct{}{}, nil }),
-			tool(t, "none", func(context.Context, struct{}) (string, error) { none.Add(1); return "", nil }),
+			tool(w, "exact", func(_ context.Context, in *exact) (struct{}, error) { got = *in; return struct{}{}, nil }),
+			tool(w, "none", func(context.Context, struct{}) (string, error) { none.Add(1); return "", nil }),
 		}})
 		if _, err := r.Start(w.Context(), ask("?")); err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		if got.N != 9007199254740993 || !slices.Equal(got.Deep, []int{3, 3}) || none.Load() != 3 {
-			t.Errorf("got %+v, %d calls without arguments", got, none.Load())
+			w.Errorf("got %+v, %d calls without arguments", got, none.Load())
 		}
-		byID, ids := results(t, w.requests()[1])
+		byID, ids := results(w, w.requests()[1])
 		if byID["a"] != "ok" || byID["b"] != `{"b":1.0,"a":"<"}` || byID["c"] != "" || !slices.Equal(ids, []string{"a", "b", "c", "d", "e"}) {
-			t.Errorf("results are %q of %q", byID, ids)
+			w.Errorf("results are %q of %q", byID, ids)
 		}
 	})
 }
@@ -168,29 +168,29 @@ func TestFailures(t *testing.T) {
 		}
 		in(t, settings{emulator: emulator.Config{Model: model}, client: ratelimited.Config{Observer: observer}}, func(w *world) {
 			r := w.runner(runner.Config{Tools: []*runner.Tool{
-				tool(t, "f", c.function, runner.WithTimeout(50*time.Millisecond)),
-				tool(t, "fine", func(context.Context, struct{}) (*int, error) { return nil, nil }),
+				tool(w, "f", c.function, runner.WithTimeout(50*time.Millisecond)),
+				tool(w, "fine", func(context.Context, struct{}) (*int, error) { return nil, nil }),
 			}})
 			result, err := r.Start(w.Context(), ask("?"))
 			if err != nil || result.Calls != 2 || result.FailedCalls != 1 {
-				t.Fatalf("%s: %+v, %v", name, result, err)
+				w.Fatalf("%s: %+v, %v", name, result, err)
 			}
-			byID, _ := results(t, w.requests()[1])
+			byID, _ := results(w, w.requests()[1])
 			if byID["a"] != c.told || byID["b"] != "null" {
-				t.Errorf("%s: the model is told %q", name, byID)
+				w.Errorf("%s: the model is told %q", name, byID)
 			}
 			failure := result.Turns[0].Calls[0].Failure
 			if failure.Stage != c.stage || failure.ID != "a" || failure.Turn != 1 || strings.Contains(failure.Error(), "hunter2") {
-				t.Errorf("%s: %v", name, failure)
+				w.Errorf("%s: %v", name, failure)
 			}
 			if name == "error" && !errors.Is(failure, secret) {
-				t.Errorf("the function's error is lost: %v", failure.Err)
+				w.Errorf("the function's error is lost: %v", failure.Err)
 			}
 			if strings.Contains(strings.Join(w.requests(), ""), "hunter2") {
-				t.Errorf("%s: the function's error is in a request", name)
+				w.Errorf("%s: the function's error is in a request", name)
 			}
 			if len(ended) != 1 || ended[0] == nil || strings.Contains(fmt.Sprintf("%v", ended[0]), "secret") {
-				t.Errorf("%s: the observer was told of %v", name, ended)
+				w.Errorf("%s: the observer was told of %v", name, ended)
 			}
 		})
 	}
@@ -201,17 +201,17 @@ func TestUnknownFunction(t *testing.T) {
 	model := inTurn(calls("a#1", "{}", "ghost#2", "{}"), say("done"))
 	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
 		f := func(context.Context, struct{}) (string, error) { return "yes", nil }
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(t, "a", f), tool(t, "b", f)}})
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "a", f), tool(w, "b", f)}})
 		result, err := r.Start(w.Context(), ask("?"))
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
-		byID, ids := results(t, w.requests()[1])
+		byID, ids := results(w, w.requests()[1])
 		if !slices.Equal(ids, []string{"1", "2"}) || byID["1"] != "yes" || byID["2"] != `There is no function "ghost". The functions are: a, b.` {
-			t.Errorf("results are %q", byID)
+			w.Errorf("results are %q", byID)
 		}
 		if result.Turns[0].Calls[1].Failure.Stage != runner.StageLookup {
-			t.Errorf("the failure is %v", result.Turns[0].Calls[1].Failure)
+			w.Errorf("the failure is %v", result.Turns[0].Calls[1].Failure)
 		}
 	})
 }
@@ -225,13 +225,13 @@ func TestErrorText(t *testing.T) {
 		model := inTurn(calls("f#a", "{}"), say("done"))
 		in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
 			r := w.runner(runner.Config{ErrorText: hook, Tools: []*runner.Tool{
-				tool(t, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("why") }),
+				tool(w, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("why") }),
 			}})
 			if _, err := r.Start(w.Context(), ask("?")); err != nil {
-				t.Fatal(err)
+				w.Fatal(err)
 			}
-			if byID, _ := results(t, w.requests()[1]); byID["a"] != name {
-				t.Errorf("the model is told %q, want %q", byID["a"], name)
+			if byID, _ := results(w, w.requests()[1]); byID["a"] != name {
+				w.Errorf("the model is told %q, want %q", byID["a"], name)
 			}
 		})
 	}
@@ -245,10 +245,10 @@ func TestTextBesideCalls(t *testing.T) {
 	reply.Entries = append([]generated.Entry{text("One moment.")}, reply.Entries...)
 	in(t, settings{emulator: emulator.Config{Model: inTurn(reply, say("Done."))}}, func(w *world) {
 		var called atomic.Int64
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(t, "f", func(context.Context, struct{}) (string, error) { called.Add(1); return "", nil })}})
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { called.Add(1); return "", nil })}})
 		result, err := r.Start(w.Context(), ask("?"))
 		if err != nil || result.OutputText() != "Done." || called.Load() != 2 {
-			t.Fatalf("%v, %v, called %d times", result, err, called.Load())
+			w.Fatalf("%v, %v, called %d times", result, err, called.Load())
 		}
 		var texts []string
 		for _, entry := range result.Entries() {
@@ -257,10 +257,10 @@ func TestTextBesideCalls(t *testing.T) {
 			}
 		}
 		if !slices.Equal(texts, []string{"One moment.", "Done."}) {
-			t.Errorf("the entries have the texts %q", texts)
+			w.Errorf("the entries have the texts %q", texts)
 		}
-		if _, ids := results(t, w.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) {
-			t.Errorf("results of %q", ids)
+		if _, ids := results(w, w.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) {
+			w.Errorf("results of %q", ids)
 		}
 	})
 }
@@ -271,7 +271,7 @@ func TestEmptyAnswer(t *testing.T) {
 	in(t, settings{emulator: emulator.Config{Model: inTurn(say(""))}}, func(w *world) {
 		result, err := w.runner(runner.Config{}).Start(w.Context(), ask("?"))
 		if err != nil || result.OutputText() != "" || len(result.Turns) != 1 {
-			t.Errorf("%+v, %v", result, err)
+			w.Errorf("%+v, %v", result, err)
 		}
 	})
 }
