@@ -118,7 +118,7 @@ const (
 
 // LimitError is the end of a run that used up one of its [Limits]. It matches [ErrLimit].
 type LimitError struct {
-	Limit     Limit
+	Limit     Limit   // which of the limits
 	Max, Used int64   // in nanoseconds for LimitTime, that is a [time.Duration]
 	Result    *Result // the latest response included, whose calls were not carried out
 }
@@ -140,7 +140,7 @@ type ToolError struct {
 	Name     string   // of the function; "" for names that are not those of functions
 	Failures int      // in a row
 	Last     *Failure // the latest
-	Result   *Result
+	Result   *Result  // the turn included
 }
 
 // Error names the function, and the stage in which it failed last.

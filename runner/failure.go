@@ -17,7 +17,7 @@ type Finding struct {
 // Failure is a function call that failed. The model is told Text and goes on.
 type Failure struct {
 	Call
-	Stage    Stage
+	Stage    Stage         // in which the call failed
 	Text     string        // what the model is told: nothing of Err, unless by [Explain]
 	Findings []Finding     // about the arguments, at most 10
 	Err      error         // the function's own error, or what found the failure; nil for bad arguments

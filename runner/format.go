@@ -162,21 +162,20 @@ func typeName(t reflect.Type) string {
 func decodeAs[T any](f *format, response *generated.ConversationResponse, maxTokens *int) (value T, failure *OutputError) {
 	text := answerOf(response)
 	failure = &OutputError{Text: text}
-	inner := unfenced(text)
+	v, err := schema.Parse([]byte(unfenced(text)))
+	if err != nil {
+		failure.classify(err, response, maxTokens)
+		return value, failure
+	}
 	var findings []schema.Finding
-	var err error
 	if f.wrapped {
 		var whole struct {
 			Value T `json:"value"`
 		}
-		findings, err = f.schema.Decode([]byte(inner), &whole)
+		findings = f.schema.Decode(v, &whole)
 		value = whole.Value
 	} else {
-		findings, err = f.schema.Decode([]byte(inner), &value)
-	}
-	if err != nil {
-		failure.classify(err, response, maxTokens)
-		return value, failure
+		findings = f.schema.Decode(v, &value)
 	}
 	if len(findings) > 0 {
 		failure.Kind, failure.Findings = OutputInvalid, findingsOf(findings)
@@ -250,12 +249,12 @@ const (
 // OutputError is the end of a run whose answer is not a value of the type, also after repairs.
 // OutputTruncated is, of any run, the end in a call whose arguments max_tokens cut off.
 type OutputError struct {
-	Kind     OutputKind
-	Text     string    // the answer as it came
-	Findings []Finding // at most 10
-	Attempts int       // answers that were no better, this one included
-	Result   *Result   // nil from DecodeAs
-	Err      error     // of the type's Validate
+	Kind     OutputKind // what is wrong
+	Text     string     // the answer as it came
+	Findings []Finding  // at most 10
+	Attempts int        // answers that were no better, this one included
+	Result   *Result    // nil from DecodeAs
+	Err      error      // of the type's Validate
 }
 
 // Error says what is wrong. It has nothing of the answer.

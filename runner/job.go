@@ -43,8 +43,12 @@ func (j *job) start(ctx context.Context, done chan<- finish) {
 	})
 	go func() {
 		var text string
-		failure := j.failure(StagePanic, textFailed, errGoexit)
+		var failure *Failure
+		returned := false
 		defer func() { // also if the function ends the goroutine
+			if !returned {
+				failure = j.failure(StagePanic, textFailed, errGoexit)
+			}
 			defer cancel()
 			took := time.Since(began)
 			timer.Stop()
@@ -67,6 +71,7 @@ func (j *job) start(ctx context.Context, done chan<- finish) {
 			}
 		}()
 		text, failure = j.run(observed)
+		returned = true
 	}()
 }
 

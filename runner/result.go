@@ -32,10 +32,10 @@ const (
 // Outcome is a function call of the model's and what became of it.
 type Outcome struct {
 	Call
-	Status   Status
-	Result   string   // what the model is told, if Status is StatusDone or StatusFailed
-	Failure  *Failure // if Status is StatusFailed
-	Duration time.Duration
+	Status   Status        // what became of it
+	Result   string        // what the model is told, if Status is StatusDone or StatusFailed
+	Failure  *Failure      // if Status is StatusFailed
+	Duration time.Duration // from its start, until it ended or was left behind
 }
 
 // isAnswered reports whether there is something to tell the model.
@@ -45,9 +45,9 @@ func (o Outcome) isAnswered() bool {
 
 // Turn is one response of a run and its function calls.
 type Turn struct {
-	Number   int // from 1
-	Response *generated.ConversationResponse
-	Calls    []Outcome // in the order of the response; each tool_call_id once
+	Number   int                             // from 1
+	Response *generated.ConversationResponse // put together from the events if it was streamed
+	Calls    []Outcome                       // in the order of the response; each tool_call_id once
 }
 
 // results returns what the model is told of the calls, in their order.
@@ -156,7 +156,7 @@ const (
 
 // Pending is an entry of a response that the caller has to answer.
 type Pending struct {
-	Reason PendingReason
+	Reason PendingReason   // why the run cannot go on
 	Entry  generated.Entry // a [generated.FunctionCallEntry] or [generated.AgentHandoffEntry]
 }
 
@@ -166,7 +166,7 @@ type Pending struct {
 // their results, [Result.Unsent], together with the answers.
 type PendingError struct {
 	Pending []Pending // in the order of the response
-	Result  *Result
+	Result  *Result   // the response included
 }
 
 // Error says how much is pending, and why.

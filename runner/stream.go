@@ -23,7 +23,7 @@ type (
 	TurnStarted struct{}
 	// TurnEnded comes when the response is whole.
 	TurnEnded struct {
-		Response *generated.ConversationResponse
+		Response *generated.ConversationResponse // put together from the events
 	}
 	// ToolStarted comes before a function is called.
 	ToolStarted struct{ Call }
@@ -31,7 +31,9 @@ type (
 	// mind what you log.
 	ToolFinished struct{ Outcome }
 	// Finished is the last event of a run that has an answer.
-	Finished struct{ Result *Result }
+	Finished struct {
+		Result *Result // what Start returns
+	}
 )
 
 // Run is a run whose responses are streamed. Nothing happens before [Run.Events] is ranged over.

@@ -156,19 +156,15 @@ func (t *Tool) Definition() generated.Tool {
 // decode checks arguments, and decodes them unless target is nil.
 func decode(s *schema.Schema, arguments []byte, target any) []schema.Finding {
 	v, err := schema.Parse(arguments)
-	if err != nil {
+	switch {
+	case err != nil:
 		return []schema.Finding{{Rule: err.Error()}}
-	}
-	if v.Kind() != '{' {
+	case v.Kind() != '{':
 		return []schema.Finding{{Rule: "must be a JSON object"}}
+	case target == nil:
+		return s.Check(v)
 	}
-	var findings []schema.Finding
-	if target == nil {
-		findings, _ = s.Check(arguments)
-		return findings
-	}
-	findings, _ = s.Decode(arguments, target)
-	return findings
+	return s.Decode(v, target)
 }
 
 // argumentsOf returns the arguments of a call as a JSON object where they are unset.

@@ -6,35 +6,26 @@ import (
 	"strings"
 )
 
-// Check parses text and checks it. The error is a [*ParseError]; findings are at most ten.
-func (s *Schema) Check(text []byte) ([]Finding, error) {
-	_, findings, err := s.check(text)
-	return findings, err
-}
-
-// Decode is [Schema.Check], and decodes text that fits into what target points to. A number
-// such as 3.0 is decoded into an integer as 3 where the schema asks for an integer.
-func (s *Schema) Decode(text []byte, target any) ([]Finding, error) {
-	text, findings, err := s.check(text)
-	if err != nil || len(findings) > 0 {
-		return findings, err
-	}
-	return undecodable(json.Unmarshal(text, target)), nil
-}
-
-// check returns the text with its integers as Go reads them.
-func (s *Schema) check(text []byte) ([]byte, []Finding, error) {
-	v, err := Parse(text)
-	if err != nil {
-		return nil, nil, err
-	}
+// Check returns what of a value breaks the schema: at most ten findings.
+func (s *Schema) Check(v Value) []Finding {
 	var c check
 	c.value(s.root, v, "")
-	return edited(text, c.whole), c.findings, nil
+	return c.findings
+}
+
+// Decode is [Schema.Check] of a value that [Parse] returned, and decodes one that fits into what
+// target points to. A number such as 3.0 is decoded into an integer as 3 where the schema asks
+// for an integer.
+func (s *Schema) Decode(v Value, target any) []Finding {
+	var c check
+	if c.value(s.root, v, ""); len(c.findings) > 0 {
+		return c.findings
+	}
+	return undecodable(json.Unmarshal([]byte(edited(v.source, c.whole)), target))
 }
 
 // edited applies edits, of which several may be of the same part.
-func edited(text []byte, edits []edit) []byte {
+func edited(text string, edits []edit) string {
 	if len(edits) == 0 {
 		return text
 	}
@@ -52,7 +43,7 @@ func edited(text []byte, edits []edit) []byte {
 		out = append(out, text[i])
 		i++
 	}
-	return out
+	return string(out)
 }
 
 // undecodable says in words for a model why text that fits its schema was not decoded: it has

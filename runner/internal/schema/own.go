@@ -147,11 +147,11 @@ func misfit(made object, text []byte) string {
 	if err != nil {
 		return "" // a reference to what is around: it is compiled with that
 	}
-	findings, err := s.Check(text)
-	switch {
-	case err != nil:
+	v, err := Parse(text)
+	if err != nil {
 		return err.Error()
-	case len(findings) > 0:
+	}
+	if findings := s.Check(v); len(findings) > 0 {
 		return findings[0].String()
 	}
 	return ""

@@ -243,13 +243,31 @@ func TestFieldsAreThoseOfEncodingJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if findings, err := s.Check(text); err != nil || len(findings) > 0 {
+		if findings, err := check(s.Schema, text); err != nil || len(findings) > 0 {
 			t.Errorf("%T: %s does not fit %s: %v %v", value, text, s.Text(), findings, err)
 		}
 	}
 }
 
-func compile(t *testing.T, text string) *schema.Schema {
+// check parses and checks a text.
+func check(s *schema.Schema, text []byte) ([]schema.Finding, error) {
+	v, err := schema.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return s.Check(v), nil
+}
+
+// decode parses and decodes a text.
+func decode(s *schema.Schema, text string, target any) ([]schema.Finding, error) {
+	v, err := schema.Parse([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	return s.Decode(v, target), nil
+}
+
+func compile(t testing.TB, text string) *schema.Schema {
 	t.Helper()
 	s, err := schema.Compile([]byte(text))
 	if err != nil {
@@ -315,7 +333,7 @@ func TestFindings(t *testing.T) {
 			t.Errorf("%s: %v", c.schema, err)
 			continue
 		}
-		findings, err := s.Check([]byte(c.text))
+		findings, err := check(s, []byte(c.text))
 		var all []string
 		for _, f := range findings {
 			all = append(all, f.String())
@@ -333,7 +351,7 @@ func TestFindings(t *testing.T) {
 func TestFindingsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := compile(t, `{"type":"object","properties":{"a":{"type":"array","items":{"type":"integer"}}}}`)
-	findings, err := s.Check([]byte(`{"a":[` + strings.TrimSuffix(strings.Repeat(`"`+strings.Repeat("x", 5000)+`",`, 50), ",") + `]}`))
+	findings, err := check(s, []byte(`{"a":[`+strings.TrimSuffix(strings.Repeat(`"`+strings.Repeat("x", 5000)+`",`, 50), ",")+`]}`))
 	if err != nil || len(findings) != 10 || len(schema.Text(findings)) > 2100 {
 		t.Errorf("%d findings, %d bytes, %v", len(findings), len(schema.Text(findings)), err)
 	}
@@ -352,7 +370,7 @@ func TestDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got in
-	findings, err := s.Decode([]byte(`{"n": 9007199254740993, "list": [3.0, 3e0, 12E1, -0.0], "raw": {"b": 1.0, "a": "<"}, "u": 18446744073709551615}`), &got)
+	findings, err := decode(s.Schema, `{"n": 9007199254740993, "list": [3.0, 3e0, 12E1, -0.0], "raw": {"b": 1.0, "a": "<"}, "u": 18446744073709551615}`, &got)
 	if err != nil || len(findings) > 0 || got.N != 9007199254740993 || !slices.Equal(got.List, []int{3, 3, 120, 0}) || string(got.Raw) != `{"b": 1.0, "a": "<"}` || got.U != 1<<64-1 {
 		t.Errorf("%+v, %v, %v", got, findings, err)
 	}
@@ -362,9 +380,38 @@ func TestDecode(t *testing.T) {
 		`{"n":0,"list":[],"raw":1,"u":18446744073709551616}`: "/u: must be at most 18446744073709551615",
 		`{"n":0,"list":null,"raw":1,"u":0}`:                  "/list: must be of type array, got null",
 	} {
-		findings, err := s.Decode([]byte(text), new(in))
+		findings, err := decode(s.Schema, text, new(in))
 		if err != nil || len(findings) != 1 || !strings.HasPrefix(findings[0].String(), want) {
 			t.Errorf("%s: %v, %v, want %s", text, findings, err, want)
 		}
 	}
+}
+
+// FuzzParse compares values with those of encoding/json.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{`{"a":[1,"\u00e9\\",true,null,-0.5e+3],"":{}}`, ` [ ] `, `"ü\""`, `{"a":1,"a":2}`, `[1,]`, `nul`, `{"a"`, `1 2`, "\"\xff\""} {
+		f.Add(text)
+	}
+	any := compile(f, `{}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := schema.Parse([]byte(text))
+		if (err == nil) != json.Valid([]byte(text)) {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if err != nil {
+			return
+		}
+		var got, want interface{}
+		if findings := any.Decode(v, &got); len(findings) > 0 {
+			t.Skip() // a number beyond float64
+		}
+		if err := json.Unmarshal([]byte(text), &want); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %v and %v, %v", text, got, want, err)
+		}
+		if s, err := schema.Compile([]byte(`{"enum":[` + text + `]}`)); err == nil {
+			if findings := s.Check(v); len(findings) > 0 {
+				t.Errorf("%q does not equal itself: %v", text, findings)
+			}
+		}
+	})
 }

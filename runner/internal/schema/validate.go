@@ -101,7 +101,12 @@ func (c *check) value(n *node, v Value, at string) {
 		return
 	}
 	c.depth++
-	defer func() { c.depth-- }()
+	c.keywords(n, v, at)
+	c.depth--
+}
+
+// keywords checks a value against each keyword of a schema.
+func (c *check) keywords(n *node, v Value, at string) {
 	if n.never {
 		c.add(at, "must not be there")
 		return

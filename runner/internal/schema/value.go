@@ -17,6 +17,7 @@ type Value struct {
 	names      []string // of an object's members, also if one occurs twice
 	items      []Value  // an object's or an array's
 	start, end int      // in the parsed text
+	source     string   // the parsed text, if this is the whole value
 }
 
 // A ParseError reports text that is not one JSON value.
@@ -45,8 +46,19 @@ func (e *ParseError) Error() string {
 }
 
 // Parse reads text that is one JSON value, at most 10,000 levels deep. The error is a
-// [*ParseError].
+// [*ParseError]. The value refers to the text.
 func Parse(text []byte) (Value, error) {
+	if !json.Valid(text) {
+		return Value{}, parseError(text)
+	}
+	p := parser{text: string(text)}
+	v := p.value()
+	v.source = p.text
+	return v, nil
+}
+
+// parseError says why text is not one JSON value.
+func parseError(text []byte) error {
 	var raw json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&raw); err != nil {
@@ -54,50 +66,83 @@ func Parse(text []byte) (Value, error) {
 		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 			failure.offset = syntax.Offset
 		}
-		return Value{}, failure
+		return failure
 	}
-	if len(bytes.TrimSpace(text[decoder.InputOffset():])) > 0 {
-		return Value{}, &ParseError{Followed: raw[0] == '{', offset: decoder.InputOffset()}
-	}
-	p := parser{json.NewDecoder(bytes.NewReader(text))}
-	p.UseNumber()
-	return p.value(), nil
+	return &ParseError{Followed: raw[0] == '{', offset: decoder.InputOffset()}
 }
 
-// A parser reads tokens of text that is known to be JSON.
-type parser struct{ *json.Decoder }
-
-func (p parser) value() Value {
-	token, err := p.Token()
-	if err != nil {
-		panic(err) // the text is JSON
-	}
-	return p.valueOf(token)
+// A parser reads text that is known to be JSON.
+type parser struct {
+	text string
+	at   int
 }
 
-func (p parser) valueOf(token json.Token) Value {
-	v := Value{end: int(p.InputOffset())}
-	switch t := token.(type) {
-	case json.Delim:
-		v.kind, v.start = byte(t), v.end-1
-		for p.More() {
+// next returns the next byte that is not white space, and stays before it.
+func (p *parser) next() byte {
+	for p.text[p.at] == ' ' || p.text[p.at] == '\n' || p.text[p.at] == '\t' || p.text[p.at] == '\r' {
+		p.at++
+	}
+	return p.text[p.at]
+}
+
+func (p *parser) value() Value {
+	v := Value{kind: p.next(), start: p.at}
+	switch v.kind {
+	case '{', '[':
+		p.at++
+		for p.next() != '}' && p.next() != ']' {
+			if p.next() == ',' {
+				p.at++
+			}
 			if v.kind == '{' {
-				v.names = append(v.names, p.value().text)
+				p.next()
+				v.names = append(v.names, p.string())
+				p.next()
+				p.at++ // the colon
 			}
 			v.items = append(v.items, p.value())
 		}
-		_, _ = p.Token() // the end of it, which is there
-		v.end = int(p.InputOffset())
-	case string:
-		v.kind, v.text = '"', t
-	case json.Number:
-		v.kind, v.text, v.start = '0', string(t), v.end-len(t)
-	case bool:
-		v.kind, v.text = 't', fmt.Sprint(t)
+		p.at++
+	case '"':
+		v.text = p.string()
 	default:
-		v.kind, v.text = 'n', "null"
+		end := strings.IndexAny(p.text[p.at:], " \n\t\r,]}")
+		if end < 0 {
+			end = len(p.text) - p.at
+		}
+		v.text = p.text[p.at : p.at+end]
+		p.at += end
+		switch v.kind {
+		case 't', 'f':
+			v.kind = 't'
+		case 'n':
+		default:
+			v.kind = '0'
+		}
 	}
+	v.end = p.at
 	return v
+}
+
+// string reads a string that begins here.
+func (p *parser) string() string {
+	start := p.at
+	isPlain := true
+	for p.at++; p.text[p.at] != '"'; p.at++ {
+		if c := p.text[p.at]; c == '\\' || c >= utf8.RuneSelf {
+			isPlain = false
+			if c == '\\' {
+				p.at++
+			}
+		}
+	}
+	p.at++
+	if isPlain {
+		return p.text[start+1 : p.at-1]
+	}
+	var decoded string
+	_ = json.Unmarshal([]byte(p.text[start:p.at]), &decoded) // it is a string
+	return decoded
 }
 
 // Kind returns '{', '[', '"', '0' for numbers, 't' for booleans or 'n' for null.
@@ -201,5 +246,10 @@ func cut(text string, most int) string {
 
 // pointer adds a name or index to a JSON pointer.
 func pointer(at, name string) string {
-	return at + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	if strings.ContainsAny(name, "~/") {
+		name = pointerEscapes.Replace(name)
+	}
+	return at + "/" + name
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
