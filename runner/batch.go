@@ -150,6 +150,7 @@ func (l *loop) count(turn *Turn) {
 			if l.exhausted == nil && l.inARow[name] >= l.runner.config.Limits.FailuresInARow {
 				l.exhausted = &ToolError{Name: name, Failures: l.inARow[name], Last: o.Failure, Result: l.result}
 			}
+		default: // it has no result
 		}
 	}
 }

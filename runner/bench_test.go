@@ -23,7 +23,7 @@ func BenchmarkRun(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	client, err := ratelimited.New(ratelimited.Config{
 		APIKey: secretKey, BaseURL: server.URL(), RequestsPerSecond: 1e6, TokensPerMinute: 1e9, BareBuckets: true,
 	})

@@ -63,7 +63,8 @@ func TestParallelIsBounded(t *testing.T) {
 		count := func(isAlone bool) func() {
 			return func() {
 				n := running.Add(1)
-				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				for m := most.Load(); n > m; m = most.Load() {
+					most.CompareAndSwap(m, n)
 				}
 				if isAlone && n > 1 {
 					together.Store(true)

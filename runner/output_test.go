@@ -32,11 +32,9 @@ type invoice struct {
 
 const goodInvoice = `{"reasoning":"it says so","number":"A-7","items":[{"name":"pen","price":1.5}]}`
 
-func decode[T any](text string, options ...runner.FormatOption) (T, error) {
-	return runner.DecodeAs[T](&generated.ConversationResponse{Outputs: []generated.Entry{text_(text)}}, options...)
+func decode[T any](answer string, options ...runner.FormatOption) (T, error) {
+	return runner.DecodeAs[T](&generated.ConversationResponse{Outputs: []generated.Entry{text(answer)}}, options...)
 }
-
-func text_(s string) generated.Entry { return text(s) }
 
 func TestFormat(t *testing.T) {
 	t.Parallel()

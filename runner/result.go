@@ -119,7 +119,7 @@ func answerOf(response *generated.ConversationResponse) string {
 	return ""
 }
 
-// add sums up usage. It reports whether there was any.
+// add sums up usage.
 func (r *Result) add(u generated.ConversationUsageInfo) {
 	if u.TotalTokens == 0 {
 		r.UnknownUsage++
@@ -135,13 +135,6 @@ func (r *Result) add(u generated.ConversationUsageInfo) {
 		}
 		r.Usage.Connectors[name] += n
 	}
-}
-
-// snapshot returns a copy that later turns do not change.
-func (r *Result) snapshot() *Result {
-	c := *r
-	c.Turns = slices.Clone(r.Turns)
-	return &c
 }
 
 // PendingReason says why a run cannot go on by itself.

@@ -147,7 +147,7 @@ func TestFailures(t *testing.T) {
 			return nil, fmt.Errorf("x: %w", runner.Explain("Try again.", nil))
 		}, "Try again.", runner.StageExecution},
 		"panic":       {func(context.Context, struct{}) (any, error) { panic(secret) }, "The function failed.", runner.StagePanic},
-		"nil":         {func(context.Context, struct{}) (any, error) { var m map[string]int; m["a"] = 1; return nil, nil }, "The function failed.", runner.StagePanic},
+		"nil":         {func(context.Context, struct{}) (any, error) { var p *int; return *p, nil }, "The function failed.", runner.StagePanic},
 		"Goexit":      {func(context.Context, struct{}) (any, error) { runtime.Goexit(); return nil, nil }, "The function failed.", runner.StagePanic},
 		"NaN":         {func(context.Context, struct{}) (any, error) { return math.NaN(), nil }, "The function failed.", runner.StageOutput},
 		"channel":     {func(context.Context, struct{}) (any, error) { return make(chan int), nil }, "The function failed.", runner.StageOutput},

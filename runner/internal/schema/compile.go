@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"net/url"
@@ -362,9 +361,4 @@ func (n *node) closed(seen map[*node]bool) bool {
 		}
 	}
 	return n.others != nil && n.others.never && len(n.patterns) == 0
-}
-
-// compact returns text without white space between tokens.
-func compact(text []byte) json.RawMessage {
-	return encoded(json.RawMessage(text))
 }

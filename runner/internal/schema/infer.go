@@ -175,8 +175,9 @@ func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
 			return object{}, nil
 		}
 		return m.fail(path, "%v is an interface with methods, which has no JSON form", t)
+	default: // channels, functions, complex numbers
+		return m.fail(path, "%v has no JSON form", t)
 	}
-	return m.fail(path, "%v has no JSON form", t)
 }
 
 func (m *maker) list(t reflect.Type, path, at string, made object) (object, error) {

@@ -223,8 +223,7 @@ func TestFieldsAreThoseOfEncodingJSON(t *testing.T) {
 		inner
 		Other
 		X int `json:"E"`
-		Y int `json:"a\"b"`
-		z int
+		Y int `json:"ä,omitempty"`
 	}
 	type Twice struct {
 		L struct{ inner }
@@ -392,7 +391,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{`{"a":[1,"\u00e9\\",true,null,-0.5e+3],"":{}}`, ` [ ] `, `"ü\""`, `{"a":1,"a":2}`, `[1,]`, `nul`, `{"a"`, `1 2`, "\"\xff\""} {
 		f.Add(text)
 	}
-	any := compile(f, `{}`)
+	open := compile(f, `{}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		v, err := schema.Parse([]byte(text))
 		if (err == nil) != json.Valid([]byte(text)) {
@@ -401,8 +400,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var got, want interface{}
-		if findings := any.Decode(v, &got); len(findings) > 0 {
+		var got, want any
+		if findings := open.Decode(v, &got); len(findings) > 0 {
 			t.Skip() // a number beyond float64
 		}
 		if err := json.Unmarshal([]byte(text), &want); err != nil || !reflect.DeepEqual(got, want) {

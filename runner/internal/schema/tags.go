@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"regexp"
 	"slices"
@@ -83,9 +84,11 @@ func (k keyword) value(made object, text string) (value any, rule string) {
 		}
 		value = json.RawMessage(text)
 	}
-	if s, err := Compile(encoded(made.with(k.name, value))); err != nil {
-		return nil, err.(*Error).Rule
-	} else if rule := s.root.contradiction(); rule != "" {
+	s, err := Compile(encoded(made.with(k.name, value)))
+	if invalid := (*Error)(nil); errors.As(err, &invalid) {
+		return nil, invalid.Rule
+	}
+	if rule := s.root.contradiction(); rule != "" {
 		return nil, rule
 	}
 	if k.name == "minimum" || k.name == "maximum" {
