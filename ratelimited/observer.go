@@ -28,6 +28,9 @@ import (
 // Acquired, a [Held] when its wait is over, and no Retrying. The call that notices the
 // beginning or the end of an outage has an [OutageBegan] or an [OutageEnded].
 //
+// Operations that [Client.Observe] reports, such as the runs of package runner, have an Ended
+// alone.
+//
 // Events hold figures and codes, never contents and never the key. Those of a stream
 // end when it is closed.
 //

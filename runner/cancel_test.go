@@ -196,6 +196,9 @@ func TestRunsThatCannotBegin(t *testing.T) {
 		if _, err := new(runner.Runner).Start(w.Context(), ask("?")); !errors.As(err, new(*runner.ConfigError)) {
 			w.Errorf("without a runner: %v", err)
 		}
+		if err := last(new(runner.Run)); !errors.As(err, new(*runner.ConfigError)) || new(runner.Run).Result() != nil {
+			w.Errorf("without a run: %v", err)
+		}
 		if _, err := r.Start(w.Context(), ask("")); !errors.Is(err, ratelimited.ErrInvalid) {
 			w.Errorf("without inputs: %v", err)
 		}

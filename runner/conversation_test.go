@@ -112,6 +112,21 @@ func TestStoreFalse(t *testing.T) {
 	})
 }
 
+// A tool that needs confirmations needs a stored conversation.
+func TestStoreFalseWithConfirmations(t *testing.T) {
+	t.Parallel()
+	in(t, settings{}, func(w *world) {
+		request := ask("?")
+		request.Store = ratelimited.Ptr(false)
+		request.Tools = []generated.Tool{generated.NewTool(generated.WebSearchTool{ToolConfiguration: generated.ToolConfiguration{RequiresConfirmation: []string{"web_search"}}})}
+		_, err := w.runner(runner.Config{}).Start(w.Context(), request)
+		var invalid *ratelimited.RequestError
+		if !errors.As(err, &invalid) || invalid.Field != "tools[0].tool_configuration.requires_confirmation" || len(w.requests()) != 0 {
+			w.Errorf("%v after %d requests", err, len(w.requests()))
+		}
+	})
+}
+
 // Of a stored conversation to which an append is not to be kept, the append is made again.
 func TestAppendStoreFalse(t *testing.T) {
 	t.Parallel()

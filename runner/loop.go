@@ -72,7 +72,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 		return l.failed(StageRequest, ErrBusy)
 	}
 	l.first = l.first.copied()
-	if err := l.first.withTools(l.runner.tools, l.runner.definitions); err != nil {
+	if err := cmp.Or(l.first.withTools(l.runner.tools, l.runner.definitions), l.first.checkConfirmations()); err != nil {
 		return l.failed(StageRequest, err)
 	}
 	return l.turns()

@@ -3,6 +3,7 @@ package runner
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -106,6 +107,29 @@ func (q *query) withTools(tools map[string]*Tool, definitions []generated.Tool) 
 		}
 	}
 	q.start.Tools = slices.Concat(q.start.Tools, definitions)
+	return nil
+}
+
+// checkConfirmations refuses tools of the service that need confirmations where the API keeps
+// nothing: only Append has confirmations.
+func (q *query) checkConfirmations() error {
+	if q.start == nil || q.isStored() {
+		return nil
+	}
+	for i, tool := range q.start.Tools {
+		var has struct {
+			Configuration struct {
+				Names []string `json:"requires_confirmation"`
+			} `json:"tool_configuration"`
+		}
+		text, err := json.Marshal(tool)
+		if err == nil && json.Unmarshal(text, &has) == nil && len(has.Configuration.Names) > 0 {
+			return &ratelimited.RequestError{
+				Operation: "Runner.Start", Field: fmt.Sprintf("tools[%d].tool_configuration.requires_confirmation", i), Value: has.Configuration.Names,
+				Rule: "must not be set where store is false: confirmations are for stored conversations",
+			}
+		}
+	}
 	return nil
 }
 

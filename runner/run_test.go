@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -237,11 +239,38 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-// A text beside calls is kept and is not the answer; a call that is there twice runs once, and
-// the same call with two ids twice.
+// Arguments may be an object on the wire. A call that is there twice runs once, and the same call
+// with two ids twice.
+func TestCallsOnTheWire(t *testing.T) {
+	t.Parallel()
+	const (
+		head  = `{"object":"conversation.response","conversation_id":"conv_1","usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2},"outputs":[`
+		first = `{"type":"function.call","id":"fc_1","name":"place","tool_call_id":"a","arguments":{"city":"Paris"}}`
+		again = `{"type":"function.call","id":"fc_2","name":"place","tool_call_id":"b","arguments":{"city":"Paris"}}`
+	)
+	var n atomic.Int64
+	answers := []string{head + first + "," + first + "," + again + "]}", head + `{"type":"message.output","content":"done"}]}`}
+	intercept := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answers[n.Add(1)-1])
+	}
+	in(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(w *world) {
+		var called atomic.Int64
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "place", func(_ context.Context, in location) (string, error) { called.Add(1); return in.City, nil })}})
+		result, err := r.Start(w.Context(), ask("?"))
+		if err != nil || result.OutputText() != "done" || called.Load() != 2 || result.Calls != 2 {
+			w.Fatalf("%v, %v, called %d times", result, err, called.Load())
+		}
+		if byID, ids := results(w, w.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) || byID["a"] != "Paris" {
+			w.Errorf("results %q of %q", byID, ids)
+		}
+	})
+}
+
+// A text beside calls is kept and is not the answer.
 func TestTextBesideCalls(t *testing.T) {
 	t.Parallel()
-	reply := calls("f#a", "{}", "f#a", "{}", "f#b", "{}")
+	reply := calls("f#a", "{}", "f#b", "{}")
 	reply.Entries = append([]generated.Entry{text("One moment.")}, reply.Entries...)
 	in(t, settings{emulator: emulator.Config{Model: inTurn(reply, say("Done."))}}, func(w *world) {
 		var called atomic.Int64

@@ -109,7 +109,7 @@ func New(client *ratelimited.Client, config Config) (*Runner, error) {
 	r := &Runner{client: client, config: config, tools: map[string]*Tool{}, busy: map[string]bool{}}
 	r.config.Options = slices.Clone(config.Options)
 	for i, tool := range config.Tools {
-		if tool == nil {
+		if tool == nil || tool.parameters == nil {
 			return nil, &ConfigError{Field: fmt.Sprintf("Tools[%d]", i), Rule: "must be a tool that NewTool or RawTool has made"}
 		}
 		if r.tools[tool.Name()] != nil {

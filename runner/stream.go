@@ -63,6 +63,9 @@ func (r *Runner) stream(ctx context.Context, first *query) *Run {
 	return &Run{loop: &loop{runner: r, first: first, result: new(Result)}, ctx: ctx}
 }
 
+// errNoRun is the error of a Run that no method of a Runner made.
+var errNoRun = &ConfigError{Field: "Run", Rule: "must come from StartStream, AppendStream or RestartStream"}
+
 // errRanged is the error of a second loop over a run's events.
 var errRanged = errors.New("runner: the events of a run can be ranged over once")
 
@@ -75,6 +78,10 @@ var errRanged = errors.New("runner: the events of a run can be ranged over once"
 // [Config.Grace] says, and [Run.Result] has what there is.
 func (r *Run) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
+		if r == nil || r.loop == nil {
+			yield(Event{}, errNoRun)
+			return
+		}
 		if r.ranged {
 			yield(Event{}, errRanged)
 			return
@@ -109,5 +116,10 @@ func (r *Run) TextDeltas() iter.Seq2[string, error] {
 	}
 }
 
-// Result returns what there is of the run.
-func (r *Run) Result() *Result { return r.loop.result }
+// Result returns what there is of the run; it is empty before [Run.Events] is ranged over.
+func (r *Run) Result() *Result {
+	if r == nil || r.loop == nil {
+		return nil
+	}
+	return r.loop.result
+}

@@ -108,6 +108,7 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	}{
 		{runner.Config{Tools: []*runner.Tool{one, tool(t, "b", nothing), two}}, "one", "Tools[2].name", []string{"Tools[0]"}},
 		{runner.Config{Tools: []*runner.Tool{nil}}, "", "Tools[0]", nil},
+		{runner.Config{Tools: []*runner.Tool{{}}}, "", "Tools[0]", nil},
 		{runner.Config{Limits: runner.Limits{Turns: -1}}, "", "Limits.Turns", []string{"-1"}},
 		{runner.Config{Limits: runner.Limits{Time: 5}}, "", "Limits.Time", []string{"1ms"}},
 		{runner.Config{Grace: -1}, "", "Grace", nil},

@@ -25,7 +25,7 @@ func (f Finding) String() string {
 
 const (
 	// maxFindings bounds the findings of one check, and their bytes for a model.
-	maxFindings, maxFindingsText = 10, 2 << 10
+	maxFindings, maxFindingsText = 10, 2000
 	// maxSteps bounds the work of one check: a schema of a few bytes that refers to itself could
 	// take for ever. maxDepth bounds the stack.
 	maxSteps, maxDepth = 1 << 20, 20_000
