@@ -35,7 +35,7 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		if got := result.OutputText(); got != "It is <fine>." || len(result.Turns) != 2 || result.Calls != 1 || result.FailedCalls != 0 {
+		if got := result.OutputText(); got != "It is <fine>." || len(result.Turns) != 2 || result.Calls != 1 || result.FailedCalls != 0 || len(result.Unsent) != 0 {
 			w.Errorf("%q after %d turns, %d calls", got, len(result.Turns), result.Calls)
 		}
 		if call := <-seen; call != (runner.Call{Name: "weather", ID: "a", Turn: 1, ConversationID: result.ConversationID}) {

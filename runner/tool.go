@@ -119,7 +119,7 @@ func RawTool(definition generated.Function, f func(context.Context, json.RawMess
 		if findings := decode(parameters, arguments, nil); len(findings) > 0 {
 			return nil, findings
 		}
-		return func(ctx context.Context) (any, error) { return f(ctx, slices.Clone(arguments)) }, nil
+		return func(ctx context.Context) (any, error) { return f(ctx, arguments) }, nil
 	})
 }
 

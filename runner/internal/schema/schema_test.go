@@ -225,6 +225,10 @@ func TestFieldsAreThoseOfEncodingJSON(t *testing.T) {
 		X int `json:"E"`
 		Y int `json:"ä,omitempty"`
 	}
+	type (
+		Left  struct{ inner }
+		Right struct{ inner }
+	)
 	type Twice struct {
 		L struct{ inner }
 		both
@@ -233,7 +237,13 @@ func TestFieldsAreThoseOfEncodingJSON(t *testing.T) {
 	for _, value := range []any{both{}, Twice{}, struct {
 		*Other
 		F any `json:"f,omitempty"`
-	}{Other: &Other{}, F: 1}} {
+	}{Other: &Other{}, F: 1}, struct {
+		Left
+		Right
+	}{}, struct {
+		X int `json:"V"`
+		V int
+	}{}} {
 		text, err := json.Marshal(value)
 		if err != nil {
 			t.Fatal(err)
