@@ -113,7 +113,7 @@ const (
 	LimitToolCalls Limit = "tool calls"
 	LimitTokens    Limit = "tokens"
 	LimitTime      Limit = "time"
-	LimitHandoffs  Limit = "handoffs"
+	LimitHandoffs  Limit = "handoffs" // 16 in a run
 )
 
 // LimitError is the end of a run that used up one of its [Limits]. It matches [ErrLimit].

@@ -18,7 +18,7 @@ type Finding struct {
 type Failure struct {
 	Call
 	Stage    Stage         // in which the call failed
-	Text     string        // what the model is told: nothing of Err, unless by [Explain]
+	Text     string        // what the model is told, unless [Config.ErrorText] has another; of Err only what [Explain] has
 	Findings []Finding     // about the arguments, at most 10
 	Err      error         // the function's own error, or what found the failure; nil for bad arguments
 	Stack    []byte        // of a panic, at most 64 KiB

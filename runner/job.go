@@ -127,7 +127,7 @@ func (j *job) failure(stage Stage, text string, err error) *Failure {
 func (r *Runner) unknownFunction(name string) string {
 	const most = 2 << 10
 	if len(r.tools) == 0 {
-		return fmt.Sprintf("There is no function %q: there are none.", cut(name, maxShown))
+		return fmt.Sprintf("There is no function %q.", cut(name, maxShown))
 	}
 	var names strings.Builder
 	for i, d := range r.config.Tools {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -75,9 +76,9 @@ type Result struct {
 	// Calls counts the function calls that were carried out, FailedCalls those among them that
 	// failed.
 	Calls, FailedCalls int
-	// Unsent are results of functions that the API has not been sent, because the run ended: they
-	// have to be the inputs of the next [Runner.Append], together with those of the calls that
-	// are still without one.
+	// Unsent are results of functions that were not sent, because the run ended, or whose response
+	// did not come. They have to be the inputs of the next [Runner.Append], together with results
+	// of the calls that have none.
 	Unsent []generated.Entry
 }
 
@@ -169,7 +170,7 @@ func (e *PendingError) Error() string {
 	}
 	text := "runner: pending: " + string(e.Pending[0].Reason)
 	if call, ok := e.Pending[0].Entry.Value().(generated.FunctionCallEntry); ok {
-		text += " of " + cut(call.Name, maxShown)
+		text += fmt.Sprintf(" of %q", cut(call.Name, maxShown))
 	}
 	if len(e.Pending) > 1 {
 		text += " and others"

@@ -11,7 +11,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Limits bound a run. Zero fields have their defaults; negative ones are errors.
+// Limits bound a run. Zero fields have their defaults; negative ones are errors. Handoffs between
+// agents have a bound that is fixed: 16 in a run.
 type Limits struct {
 	// Turns is the number of responses, 20 by default.
 	Turns int
@@ -21,8 +22,8 @@ type Limits struct {
 	// Tokens is the sum of all responses' usage after which no request follows: the last one may
 	// exceed it. Unlimited by default.
 	Tokens int
-	// Time is how long a run may take, its waits for the limiter included; at least 1 ms.
-	// Unlimited by default.
+	// Time is how long a run may take, its waits for the limiter included; at least 1 ms. A run
+	// ends earlier if its next call would not end in time. Unlimited by default.
 	Time time.Duration
 
 	// Parallel is how many functions of one response run at once, 8 by default.

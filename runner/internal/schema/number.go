@@ -47,7 +47,7 @@ func canonical(text string) string {
 func wholeNumber(text string) (string, bool) {
 	negative, digits, exponent, ok := decimal(text)
 	switch {
-	case !ok || exponent < 0 || exponent > maxExponent:
+	case !ok || exponent < 0 || exponent+len(digits) > maxExponent:
 		return "", false
 	case digits == "":
 		return "0", true

@@ -229,6 +229,9 @@ func (c *check) string(n *node, v Value, at string) {
 func (c *check) array(n *node, v Value, at string) {
 	c.counted(n.minItems, n.maxItems, len(v.items), "items", at)
 	for i, item := range v.items {
+		if c.steps > maxSteps {
+			c.tire(at)
+		}
 		if c.full {
 			return
 		}
