@@ -8,7 +8,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// AgentTools says how the function tools of an agent differ from those of a runner, by name.
+// AgentTools lists the function tools in which an agent differs from a runner, by name.
 type AgentTools struct {
 	Missing   []string // the runner has them, the agent does not
 	Different []string // description, parameters or strict differ
@@ -26,8 +26,7 @@ func (r *Runner) CheckAgent(ctx context.Context, agentID string) (AgentTools, er
 }
 
 // UpdateAgent gives an agent the runner's tools that are missing or different, as a new version
-// of it, and leaves everything else as it is: other tools, surplus functions among them, and
-// all other settings. If nothing is missing or different, nothing is sent. It returns what
+// of it. It does not change other tools, surplus functions included, or any other setting. If nothing is missing or different, nothing is sent. It returns what
 // [Runner.CheckAgent] does before the update. No run updates an agent by itself.
 func (r *Runner) UpdateAgent(ctx context.Context, agentID string) (AgentTools, error) {
 	agent, found, err := r.compareAgent(ctx, agentID)

@@ -12,10 +12,10 @@
 // # Functions
 //
 // [NewTool] makes the schema of the parameters from a Go type, and checks arguments against it
-// before the function runs. [RawTool] takes a schema. A model that gets arguments wrong, calls a
-// function that there is not, or hits an error is told so and may try again; what a Go error says
-// is told only where [Explain] says what. Calls of one response run at once, and their results go
-// out in one request. A panic is a failed call.
+// before the function runs. [RawTool] takes a schema. A model that sends wrong arguments, calls an
+// unknown function, or gets an error is told so and may try again. The text of a Go error is not
+// sent to the model: [Explain] sets what is. Calls of one response run at once, and their results
+// are sent in one request. A panic is a failed call.
 //
 // # Schemas
 //
@@ -49,6 +49,6 @@
 //
 // # Typed answers
 //
-// [StartAs] and [AppendAs] ask for a Go type and have an answer repaired that is none. [Format]
-// and [DecodeAs] are their parts, for streams.
+// [StartAs] and [AppendAs] ask for a value of a Go type, and ask again if the answer is not one.
+// [Format] and [DecodeAs] are their parts, for streams.
 package runner

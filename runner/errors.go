@@ -74,7 +74,7 @@ type Stage string
 // an error, and in one of the others because of a function.
 const (
 	StageRequest   Stage = "request"   // waiting for the limiter, sending, receiving
-	StageLookup    Stage = "lookup"    // the name is not that of a function
+	StageLookup    Stage = "lookup"    // the function is unknown
 	StageArguments Stage = "arguments" // they do not fit the schema
 	StageExecution Stage = "execution" // the function returned an error
 	StageTimeout   Stage = "timeout"   // the function took too long
@@ -82,8 +82,8 @@ const (
 	StageOutput    Stage = "output"    // its result has no JSON, or is too large
 )
 
-// RunError is the end of a run for which there is no type of its own: a request that failed
-// for good, a context that ended, [Abort], [ErrStopped].
+// RunError is the end of a run that has no more specific type: a request that failed for good, a
+// context that ended, [Abort], [ErrStopped].
 type RunError struct {
 	Turn   int     // the turn that failed, from 1
 	Stage  Stage   // StageRequest, or where the run was when it ended
@@ -137,7 +137,7 @@ func (e *LimitError) Is(target error) bool { return target == ErrLimit }
 // ToolError is the end of a run in which a function failed too often in a row, see
 // [Limits.FailuresInARow].
 type ToolError struct {
-	Name     string   // of the function; "" for names that are not those of functions
+	Name     string   // of the function; "" for unknown functions
 	Failures int      // in a row
 	Last     *Failure // the latest
 	Result   *Result  // the turn included
@@ -146,7 +146,7 @@ type ToolError struct {
 // Error names the function, and the stage in which it failed last.
 func (e *ToolError) Error() string {
 	if e.Name == "" {
-		return fmt.Sprintf("runner: %d calls in a row of functions that there are not", e.Failures)
+		return fmt.Sprintf("runner: %d calls of unknown functions in a row", e.Failures)
 	}
 	return fmt.Sprintf("runner: function %q failed %d times in a row, at last in stage %s", e.Name, e.Failures, e.Last.Stage)
 }

@@ -15,8 +15,8 @@ import (
 // Format returns the response format that asks for a T: its JSON Schema, by the rules of
 // [NewTool], in strict mode. The model fills the fields in their order.
 //
-// The service takes objects alone. A T that is none, such as a slice, a number or a map, is asked
-// for as the property "value" of one, and a pointer too. A field with an open part (any, a map)
+// The service accepts only objects. A T that is not a struct, such as a slice, a number, a map or
+// a pointer, is asked for as the property "value" of an object. A field with an open part (any, a map)
 // cannot be strict: [Loose] or [SchemaOf] says what to do. A T that is itself a map is sent
 // without strict mode.
 //
@@ -240,7 +240,7 @@ type OutputKind string
 
 // What may be wrong with an answer.
 const (
-	OutputEmpty     OutputKind = "empty"     // there is no text
+	OutputEmpty     OutputKind = "empty"     // it has no text
 	OutputNotJSON   OutputKind = "not JSON"  // such as a refusal in prose
 	OutputTruncated OutputKind = "truncated" // it ends inside a value, as max_tokens had it
 	OutputInvalid   OutputKind = "invalid"   // it is JSON that breaks the schema, or that Validate refuses

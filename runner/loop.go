@@ -29,7 +29,7 @@ type loop struct {
 	entered   string // the conversation that the run is in
 	result    *Result
 	handoffs  int
-	inARow    map[string]int // failures, by name; "" for names that there are not
+	inARow    map[string]int // failures, by name; "" for unknown functions
 	exhausted *ToolError     // a function has failed too often
 }
 
@@ -43,7 +43,7 @@ var (
 	errLeft = errors.New("runner: the loop over the events was left")
 )
 
-// run takes a run to its end. The result is there whatever the end is.
+// run takes a run to its end. It sets the result in any case.
 func (l *loop) run(ctx context.Context) (err error) {
 	operation := "Runner." + l.first.name()
 	l.result, l.inARow, l.began = new(Result), map[string]int{}, time.Now()

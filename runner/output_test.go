@@ -183,7 +183,7 @@ func TestAnswersThatAreNoValues(t *testing.T) {
 		`{"from":1,"t`:                        {runner.OutputTruncated, ""},
 		"```json\n{\"from\":1,":               {runner.OutputTruncated, ""},
 		`{"from":1}`:                          {runner.OutputInvalid, "/to: is required, but missing"},
-		`{"from":1,"to":2,"x":3}`:             {runner.OutputInvalid, "/x: is not a property that there is: from, to"},
+		`{"from":1,"to":2,"x":3}`:             {runner.OutputInvalid, "/x: is not a known property; known are: from, to"},
 		`{"From":1,"to":2}`:                   {runner.OutputInvalid, "/from: is required, but missing"},
 		`{"from":9223372036854775808,"to":1}`: {runner.OutputInvalid, "/from: must be at most 9223372036854775807"},
 		`[1]`:                                 {runner.OutputInvalid, "must be of type object, got an array of 1 items"},

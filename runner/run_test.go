@@ -65,7 +65,7 @@ func TestFormsOfArguments(t *testing.T) {
 		{`"{}"`, "- must be a JSON object"},
 		{`{} {}`, "- must be one JSON value, but something follows it"},
 		{`{"city":NaN}`, "- must be JSON, but the text is not"},
-		{`{"location":"Paris"}`, "- /city: is required, but missing\n- /location: is not a property that there is: city"},
+		{`{"location":"Paris"}`, "- /city: is required, but missing\n- /location: is not a known property; known are: city"},
 		{`{"City":"Paris"}`, "- /city: is required, but missing"},
 		{`{"city":7}`, "- /city: must be of type string, got 7"},
 		{``, "- /city: is required, but missing"},

@@ -29,7 +29,7 @@ type Limits struct {
 	// Parallel is how many functions of one response run at once, 8 by default.
 	Parallel int
 	// FailuresInARow is how many calls of one name may fail in a row, the last one ending the run;
-	// 3 by default. Calls of names that there are not count together.
+	// 3 by default. Calls of unknown functions count together.
 	FailuresInARow int
 	// ResultBytes bounds what a model is told of one call, 1 MiB by default. A larger result is a
 	// failure.
@@ -143,8 +143,8 @@ func (r *Runner) Definitions() []generated.Tool {
 //
 // With Store set to false, the API keeps nothing, and each turn sends everything again.
 //
-// The final answer is the only end with a nil error. Any other is an [Error], which has what
-// there is: a [*RunError], [*LimitError], [*ToolError] or [*PendingError].
+// The final answer is the only end with a nil error. Any other is an [Error] with the [Result] so
+// far: a [*RunError], [*LimitError], [*ToolError], [*PendingError] or [*OutputError].
 func (r *Runner) Start(ctx context.Context, request generated.StartConversationRequest) (*Result, error) {
 	return r.run(ctx, &query{start: &request})
 }
@@ -159,7 +159,7 @@ func (r *Runner) Append(ctx context.Context, conversationID string, request gene
 }
 
 // Restart starts a new conversation from an entry of another, see [ratelimited.Conversations],
-// and continues it as [Runner.Append] does. The other one stays as it is.
+// and continues it as [Runner.Append] does. The other one does not change.
 func (r *Runner) Restart(ctx context.Context, conversationID string, request generated.RestartConversationRequest) (*Result, error) {
 	return r.run(ctx, &query{id: conversationID, restart: &request})
 }

@@ -75,7 +75,7 @@ var errRanged = errors.New("runner: the events of a run can be ranged over once"
 //
 // An error comes last, alone and once: what [Runner.Start] returns. Leaving the loop ends the
 // run: the stream is closed and settled, functions are cancelled and waited for as
-// [Config.Grace] says, and [Run.Result] has what there is.
+// [Config.Grace] says, and [Run.Result] has the result so far.
 func (r *Run) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if r == nil || r.loop == nil {
@@ -116,7 +116,7 @@ func (r *Run) TextDeltas() iter.Seq2[string, error] {
 	}
 }
 
-// Result returns what there is of the run; it is empty before [Run.Events] is ranged over.
+// Result returns the result so far. It is empty before [Run.Events] is ranged over.
 func (r *Run) Result() *Result {
 	if r == nil || r.loop == nil {
 		return nil

@@ -89,7 +89,7 @@ func NewTool[In, Out any](name, description string, f func(context.Context, In) 
 // RawTool makes a tool of a definition and a function that is given the arguments as the model
 // wrote them, a JSON object that fits the definition's Parameters, and returns what the model
 // is told. Parameters is a JSON Schema of objects, as [generated.JSON] allows it; unset, any
-// object fits. Strict is sent as it is. Otherwise it is as [NewTool] says.
+// object fits. Strict is sent unchanged. Everything else is as for [NewTool].
 //
 // If f is nil, calls are left to the caller: the run ends with a [*PendingError].
 func RawTool(definition generated.Function, f func(context.Context, json.RawMessage) (string, error), options ...ToolOption) (*Tool, error) {

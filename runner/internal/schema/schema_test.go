@@ -172,6 +172,9 @@ func TestTypesWithoutSchema(t *testing.T) {
 			N int `enum:"1,two"`
 		}](), []string{"In.N", "enum"}},
 		{reflect.TypeFor[struct {
+			T time.Time `format:"date"`
+		}](), []string{"In.T", "the type has a format"}},
+		{reflect.TypeFor[struct {
 			S string `pattern:"("`
 		}](), []string{"In.S", "pattern", "regular expression"}},
 		{reflect.TypeFor[struct {
@@ -299,7 +302,7 @@ func TestFindings(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ schema, text, want string }{
 		{`{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}`, `{"City":"Paris"}`,
-			"/city: is required, but missing; /City: is not a property that there is: city"},
+			"/city: is required, but missing; /City: is not a known property; known are: city"},
 		{`{"type":"integer"}`, `3.0`, ""},
 		{`{"type":"integer"}`, `3e0`, ""},
 		{`{"type":"integer"}`, `3.5`, "must be of type integer, got 3.5"},
@@ -322,16 +325,16 @@ func TestFindings(t *testing.T) {
 		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `{"a":1}`, "/b: is required, but missing"},
 		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `{}`, "/c: is required, but missing"},
 		{`{"$defs":{"n":{"type":"object","properties":{"next":{"$ref":"#/$defs/n"}},"additionalProperties":false}},"$ref":"#/$defs/n"}`, `{"next":{"next":{"x":1}}}`,
-			"/next/next/x: is not a property that there is: next"},
+			"/next/next/x: is not a known property; known are: next"},
 		{`{"$ref":"#"}`, `1`, "must be simpler: checking it takes too long"},
 		{`{"anyOf":[{"$ref":"#"},{"$ref":"#"}]}`, `1`, "simpler"},
 		{`{"patternProperties":{"^x-":{"type":"string"}},"additionalProperties":false,"propertyNames":{"maxLength":4}}`, `{"x-a":1,"y":2,"x-long":""}`,
-			"/x-a: must be of type string, got 1; /y: is not a property that there is; /x-long: must have at most 4 characters, got 6"},
+			"/x-a: must be of type string, got 1; /y: is not a known property; /x-long: must have at most 4 characters, got 6"},
 		{`{"type":"array","uniqueItems":true}`, "[" + numbers(20_000) + "]", "must be simpler: checking it takes too long"},
 		{`{"dependentRequired":{"a":["b"]}}`, `{"a":1}`, `/b: is required beside "a", but missing`},
 		{`{"multipleOf":0.1}`, `0.3`, ""},
 		{`{"properties":{"a/b":{"type":"string"}}}`, `{"a/b":1}`, "/a~1b: must be of type string, got 1"},
-		{`false`, `1`, "must not be there"},
+		{`false`, `1`, "must be absent"},
 		{`{"type":"object"}`, `{"a":1} {}`, "must be one JSON value, but something follows it"},
 		{`{"type":"object"}`, `{"a":`, "must be a whole JSON value, but the text ends inside it"},
 		{`{"type":"object"}`, ``, "must be a JSON value, got nothing"},

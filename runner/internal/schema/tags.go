@@ -67,6 +67,9 @@ func tagged(f reflect.StructField, made object, path string, isNullable bool) (o
 // value returns the value of a keyword, or the rule that its text breaks.
 func (k keyword) value(made object, text string) (value any, rule string) {
 	kind, _ := made.get("type").(string)
+	if k.name == "format" && made.get("format") != nil {
+		return nil, "must not be set: the type has a format"
+	}
 	if !slices.Contains(k.types, kind) {
 		return nil, "applies to " + strings.Join(k.types, " or ") + ", which the field is not"
 	}

@@ -108,7 +108,7 @@ func (c *check) value(n *node, v Value, at string) {
 // keywords checks a value against each keyword of a schema.
 func (c *check) keywords(n *node, v Value, at string) {
 	if n.never {
-		c.add(at, "must not be there")
+		c.add(at, "must be absent")
 		return
 	}
 	if n.ref != nil {
@@ -303,13 +303,13 @@ func (c *check) member(n *node, name string, v Value, at string) {
 func unknownProperty(properties []property) string {
 	const most = 20
 	if len(properties) == 0 || len(properties) > most {
-		return "is not a property that there is"
+		return "is not a known property"
 	}
 	names := make([]string, len(properties))
 	for i, p := range properties {
 		names[i] = p.name
 	}
-	return "is not a property that there is: " + strings.Join(names, ", ")
+	return "is not a known property; known are: " + strings.Join(names, ", ")
 }
 
 // combined checks the keywords that combine schemas.
