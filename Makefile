@@ -66,7 +66,7 @@ bench: ## run the benchmarks; "x-…" is the ratio to the baseline of the same r
 
 # The targets for what comes from outside: streams, events, headers, error bodies,
 # configurations, ids and URLs. All others have FUZZTIME_OTHERS.
-OUTSIDE = FuzzDecoder FuzzDecode FuzzRetryAfter FuzzServerState FuzzAPIError FuzzMismatch FuzzUnmarshal FuzzNew FuzzPath FuzzHTTP
+OUTSIDE = FuzzDecoder FuzzDecode FuzzRetryAfter FuzzServerState FuzzAPIError FuzzMismatch FuzzUnmarshal FuzzNew FuzzParse FuzzPath FuzzHTTP
 
 # When the time is up while a worker is at an input, the go command may fail with "context deadline exceeded" and write no
 # input (golang/go#75804). Such a run is repeated; an input that hangs fails each time.

@@ -20,6 +20,15 @@ import (
 // examples are what each prints, line by line: of each line a part at least, as a
 // regular expression, in this order, with other lines between them or not.
 var examples = map[string][]string{
+	"agent": {
+		`^user: +A day in Lyon`,
+		`^turn 1: weather …$`, `^turn 1: trains …$`,
+		`^turn 1: (weather: sunny, 24 °C in Lyon|trains: \["TGV 6607","TGV 6611"\])$`,
+		`^turn 2: price: The arguments are not valid:$`, `^- /class: must be one of 1, 2, got 3$`,
+		`^turn 3: price: {"euros":45,"train":"TGV 6607"}$`,
+		`^It will be sunny, 24 °C\. TGV 6607 has seats for 45 euros\.$`,
+		`^4 turns, 4 calls of functions, [1-9][0-9]* tokens$`,
+	},
 	"agents": {
 		`^created Greeter, version 0$`,
 		`^updated Greeter, version 1$`,
@@ -46,11 +55,10 @@ var examples = map[string][]string{
 		`^web_search +PASS( +[1-9][0-9]*){3}$`,
 		`^all +5 of 5( +[1-9][0-9]*){3}$`,
 	},
-	"functions": {
-		`^user: +How many Swiss francs are 250 euros\?$`,
-		`^call: +exchange_rate\({"from":"EUR","to":"CHF"}\) = 0\.94$`,
-		`^call: +multiply\({"a":250,"b":0\.94}\) = 235$`,
-		`^model: 250 euros are 235 Swiss francs\.$`,
+	"extract": {
+		`^B-1042 +Bäckerei Morgenrot +2026-03-14 +2 items +16\.60 EUR +2 answers$`,
+		`^CW-77 +Cloudworks +2026-04-01 +2 items +30\.50 USD +1 answers$`,
+		`^T-9 +Taxi Zentral Zürich +2026-05-02 +2 items +65\.00 CHF +1 answers$`,
 	},
 	"quickstart": {
 		`^> What is 2\+2\?$`, `^4$`, `^  \[[1-9][0-9]* prompt \+ 1 completion = [1-9][0-9]* tokens\]$`,

@@ -28,6 +28,9 @@ import (
 // Acquired, a [Held] when its wait is over, and no Retrying. The call that notices the
 // beginning or the end of an outage has an [OutageBegan] or an [OutageEnded].
 //
+// Operations that [Client.Observe] reports, such as the runs of package runner, have an Ended
+// alone.
+//
 // Events hold figures and codes, never contents and never the key. Those of a stream
 // end when it is closed.
 //
@@ -160,16 +163,34 @@ func (e Ended) record() (string, []slog.Attr) {
 }
 
 // watch asks the observer whether it wants to hear of the call.
-func (f *flight) watch() {
-	observer := f.client.config.Observer
-	if observer == nil {
-		return
+func (f *flight) watch() { f.ctx, f.hear = f.client.observe(f.ctx, f.op.name) }
+
+// observe returns the context that an operation goes on with, and the function that is told of
+// its events; nil if nobody wants to hear of them.
+func (c *Client) observe(ctx context.Context, operation string) (context.Context, func(CallEvent)) {
+	if c.config.Observer == nil {
+		return ctx, nil
 	}
-	ctx, hear := observer(f.ctx, f.op.name)
-	if ctx != nil {
-		f.ctx = ctx
+	observed, hear := c.config.Observer(ctx, operation)
+	if observed == nil {
+		observed = ctx
 	}
-	f.hear = hear
+	return observed, hear
+}
+
+// Observe reports an operation that consists of calls to [Config.Observer], such as a run of
+// package runner, under a name of the caller's. It returns the context for its calls, and the
+// function to give its events to: at the end, one [Ended]. Without an observer, the function
+// does nothing.
+func (c *Client) Observe(ctx context.Context, operation string) (context.Context, func(CallEvent)) {
+	var hear func(CallEvent)
+	if c.check() == nil {
+		ctx, hear = c.observe(ctx, operation)
+	}
+	if hear == nil {
+		hear = func(CallEvent) {}
+	}
+	return ctx, hear
 }
 
 // watched reports whether anybody may hear what the call tells.

@@ -19,6 +19,7 @@ import (
 var given = map[string]string{
 	"generated/doc.go":     "var entry generated.Entry",
 	"generated/scalars.go": "var call generated.FunctionCallEntry\nvar arguments map[string]any",
+	"runner/doc.go":        "type Weather struct{ Sky string }",
 	"sse/doc.go":           "var response *http.Response",
 	"sse/decode.go":        "var event sse.Event",
 	"limiter/doc.go": "var l *limiter.Limiter\nvar estimate int\nvar neverReachedServer func(error) bool\n" +

@@ -1,0 +1,168 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A finish is what became of a job that was started.
+type finish struct {
+	*job
+	text     string
+	failure  *Failure
+	duration time.Duration
+}
+
+// carryOut carries out the calls of a response, as many at once as the limit allows, in their
+// order. It returns when all have ended, or the run has. Their results are unsent then. The
+// events come from the run's own goroutine.
+func (l *loop) carryOut(turn *Turn, jobs []*job) error {
+	b := batch{loop: l, turn: turn, jobs: jobs, done: make(chan finish, len(jobs))}
+	b.run()
+	l.result.Unsent = turn.results()
+	l.count(turn)
+	switch {
+	case b.aborted != nil:
+		return &RunError{Turn: turn.Number, Stage: StageExecution, Result: l.result, Err: b.aborted, hidden: true}
+	case l.ctx.Err() != nil:
+		return l.failed(StageExecution, contextError(l.ctx))
+	case l.exhausted != nil:
+		return l.exhausted
+	}
+	return nil
+}
+
+// A batch is the calls of one response.
+type batch struct {
+	*loop
+	turn    *Turn
+	jobs    []*job
+	done    chan finish // has room for all: nobody who sends waits
+	started int         // jobs, in their order
+	running int
+	alone   bool  // the one that runs is sequential
+	aborted error // a function has ended the run
+}
+
+func (b *batch) run() {
+	over := b.ctx.Done()
+	var grace <-chan time.Time
+	for {
+		b.start()
+		if b.running == 0 {
+			return
+		}
+		select {
+		case f := <-b.done:
+			b.take(f)
+		case <-over:
+			over = nil
+			timer := time.NewTimer(b.runner.config.Grace)
+			defer timer.Stop()
+			grace = timer.C
+		case <-grace:
+			grace = nil
+			b.abandon()
+		}
+	}
+}
+
+// start starts as many jobs as may run now.
+func (b *batch) start() {
+	for b.started < len(b.jobs) && b.aborted == nil && b.ctx.Err() == nil {
+		j := b.jobs[b.started]
+		sequential := j.tool != nil && j.tool.sequential
+		if b.running >= b.runner.config.Limits.Parallel || b.running > 0 && (sequential || b.alone) {
+			return
+		}
+		if b.tell(b.turn.Number, ToolStarted{Call: j.Call}); b.left {
+			return
+		}
+		b.started++
+		b.running++
+		b.alone = sequential
+		j.start(b.ctx, b.done)
+	}
+}
+
+// take enters what became of a job.
+func (b *batch) take(f finish) {
+	b.running--
+	o := &b.turn.Calls[f.at]
+	o.Duration = f.duration
+	switch {
+	case f.failure == nil:
+		o.Status, o.Result = StatusDone, f.text
+	case b.ctx.Err() != nil && f.failure.Stage == StageExecution:
+		o.Status = StatusInterrupted
+	default:
+		o.Status, o.Failure, o.Result = StatusFailed, f.failure, b.told(f.failure)
+		if b.aborted == nil {
+			b.aborted = f.failure.abortion()
+		}
+	}
+	b.tell(b.turn.Number, ToolFinished{Outcome: *o})
+}
+
+// abandon leaves behind what still runs.
+func (b *batch) abandon() {
+	for _, j := range b.jobs[:b.started] {
+		if j.claim() {
+			b.running--
+			b.turn.Calls[j.at].Status = StatusInterrupted
+			b.tell(b.turn.Number, ToolFinished{Outcome: b.turn.Calls[j.at]})
+		}
+	}
+}
+
+// told returns what the model is told of a failure.
+func (l *loop) told(f *Failure) (text string) {
+	text = f.Text
+	if hook := l.runner.config.ErrorText; hook != nil {
+		defer func() {
+			if recover() != nil {
+				text = f.Text
+			}
+		}()
+		if replaced := hook(*f); replaced != "" {
+			text = replaced
+		}
+	}
+	return cut(text, l.runner.config.Limits.ResultBytes)
+}
+
+// count adds the calls of a turn to those of the run, and counts failures in a row.
+func (l *loop) count(turn *Turn) {
+	for _, o := range turn.Calls {
+		name := o.Name
+		if l.runner.tools[name] == nil {
+			name = ""
+		}
+		switch o.Status {
+		case StatusDone:
+			l.result.Calls++
+			l.inARow[name] = 0
+		case StatusFailed:
+			l.result.Calls++
+			l.result.FailedCalls++
+			l.inARow[name]++
+			if l.exhausted == nil && l.inARow[name] >= l.runner.config.Limits.FailuresInARow {
+				l.exhausted = &ToolError{Name: name, Failures: l.inARow[name], Last: o.Failure, Result: l.result}
+			}
+		default: // it has no result
+		}
+	}
+}
+
+// errToolTimeout is the cause of a function's context that ended because of its timeout.
+var errToolTimeout = errors.New("runner: the function's time is over")
+
+type callKey struct{}
+
+// CallFrom returns which call a function is carrying out, from its context. An observer of the
+// operation "Runner.Tool" is given such a context, too.
+func CallFrom(ctx context.Context) (Call, bool) {
+	call, ok := ctx.Value(callKey{}).(Call)
+	return call, ok
+}

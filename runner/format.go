@@ -1,0 +1,297 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
+)
+
+// Format returns the response format that asks for a T: its JSON Schema, by the rules of
+// [NewTool], in strict mode. The model fills the fields in their order.
+//
+// The service accepts only objects. A T that is not a struct, such as a slice, a number, a map or
+// a pointer, is asked for as the property "value" of an object. A field with an open part (any, a map)
+// cannot be strict: [Loose] or [SchemaOf] says what to do. A T that is itself a map is sent
+// without strict mode.
+//
+// Use it with streams, which [StartAs] does not have: set
+// [generated.CompletionArgs].ResponseFormat, and decode with [DecodeAs]. The error is a
+// [*ConfigError].
+func Format[T any](options ...FormatOption) (generated.ResponseFormat, error) {
+	f, err := formatOf(reflect.TypeFor[T](), options)
+	if err != nil {
+		return generated.ResponseFormat{}, err
+	}
+	return f.response, nil
+}
+
+// DecodeAs decodes the answer of a response that was asked for with [Format] and the same
+// options. The answer is the last message's text, without thoughts; one markdown fence around
+// it is taken off. Names are exact, unknown properties and values that break the schema are
+// findings, and a method Validate() error of T is asked last. The error is an [*OutputError] or
+// a [*ConfigError].
+func DecodeAs[T any](response *generated.ConversationResponse, options ...FormatOption) (T, error) {
+	var value T
+	f, err := formatOf(reflect.TypeFor[T](), options)
+	if err != nil {
+		return value, err
+	}
+	value, failure := decodeAs[T](f, response, nil)
+	if failure != nil {
+		failure.Attempts = 1
+		return *new(T), failure
+	}
+	return value, nil
+}
+
+// StartAs is [Runner.Start] with an answer that is a T: the request's response format is
+// [Format] of T, which must not be set, and the answer is decoded as [DecodeAs] says. An answer
+// that is not a T is repaired: the model is told what is wrong with it and asked again, without
+// tools, as often as [Repairs] says; each time is a turn. The last failure is an [*OutputError].
+func StartAs[T any](ctx context.Context, r *Runner, request generated.StartConversationRequest, options ...FormatOption) (T, *Result, error) {
+	return runAs[T](ctx, r, &query{start: &request}, options)
+}
+
+// AppendAs is [Runner.Append] with an answer that is a T, as [StartAs] has it.
+func AppendAs[T any](ctx context.Context, r *Runner, conversationID string, request generated.AppendConversationRequest, options ...FormatOption) (T, *Result, error) {
+	return runAs[T](ctx, r, &query{id: conversationID, extend: &request}, options)
+}
+
+func runAs[T any](ctx context.Context, r *Runner, first *query, options []FormatOption) (T, *Result, error) {
+	var value T
+	f, err := formatOf(reflect.TypeFor[T](), options)
+	if err != nil {
+		return value, nil, err
+	}
+	l := &loop{runner: r, first: first, result: new(Result)}
+	format := &first.fields().args.ResponseFormat
+	if *format != (generated.ResponseFormat{}) {
+		return value, nil, l.failed(StageRequest, &ratelimited.RequestError{
+			Operation: "Runner." + first.name(), Field: "completion_args.response_format", Value: format.Type, Rule: "must not be set: it is that of the type",
+		})
+	}
+	*format = f.response
+	attempts := 0
+	l.check = func(t Turn, maxTokens *int) (*OutputError, []generated.Entry) {
+		var failure *OutputError
+		if value, failure = decodeAs[T](f, t.Response, maxTokens); failure == nil {
+			return nil, nil
+		}
+		attempts++
+		failure.Attempts = attempts
+		if attempts > f.repairs || failure.Kind != OutputNotJSON && failure.Kind != OutputInvalid {
+			return failure, nil
+		}
+		return failure, []generated.Entry{ratelimited.User(failure.repair())}
+	}
+	if err := l.run(ctx); err != nil {
+		return *new(T), nil, err
+	}
+	return value, l.result, nil
+}
+
+// A format is what is asked for, and how the answer is read.
+type format struct {
+	response generated.ResponseFormat
+	schema   *schema.Schema
+	wrapped  bool
+	repairs  int
+}
+
+func formatOf(t reflect.Type, options []FormatOption) (*format, error) {
+	o, err := formatOptionsOf(options)
+	if err != nil {
+		return nil, err
+	}
+	name := typeName(t)
+	o.Wrap = t.Kind() != reflect.Struct
+	made, err := schemaOf(t, name, o.schemaOptions)
+	if err == nil && !o.Wrap && !made.IsObject() { // a struct that is a text, or has a schema of its own
+		o.Wrap = true
+		made, err = schemaOf(t, name, o.schemaOptions)
+	}
+	if err != nil {
+		return nil, typeError("", err)
+	}
+	isOpen := len(made.Open) > 0 || !made.IsClosed()
+	if isOpen && !o.loose && t.Kind() != reflect.Map {
+		path := name
+		if len(made.Open) > 0 {
+			path = made.Open[0]
+		}
+		return nil, &ConfigError{Field: path, Rule: "must not be open (any, a map) in strict mode: use Loose, or give its type a schema with SchemaOf"}
+	}
+	return &format{
+		schema: made.Schema, wrapped: o.Wrap, repairs: o.repairs,
+		response: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{
+			Name: name, Description: o.description, Schema: generated.JSONText(made.Text()), Strict: !o.loose && !isOpen,
+		}},
+	}, nil
+}
+
+var (
+	packagePath = regexp.MustCompile(`[^\[\],*]*[./]`)
+	localType   = regexp.MustCompile(`·[0-9]+`)
+	notInName   = regexp.MustCompile(`[^a-zA-Z0-9_-]+`)
+)
+
+// typeName returns the name that a type's schema has: Page_Item for Page[Item], and "answer" for
+// types without a name of their own.
+func typeName(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.PkgPath() == "" {
+		return "answer"
+	}
+	name := localType.ReplaceAllString(packagePath.ReplaceAllString(t.Name(), ""), "")
+	name = strings.Trim(notInName.ReplaceAllString(name, "_"), "_")
+	if name == "" {
+		return "answer"
+	}
+	return name[:min(len(name), 64)]
+}
+
+// decodeAs decodes and checks an answer.
+func decodeAs[T any](f *format, response *generated.ConversationResponse, maxTokens *int) (value T, failure *OutputError) {
+	text := answerOf(response)
+	failure = &OutputError{Text: text}
+	v, err := schema.Parse([]byte(unfenced(text)))
+	if err != nil {
+		failure.classify(err, response, maxTokens)
+		return value, failure
+	}
+	var findings []schema.Finding
+	if f.wrapped {
+		var whole struct {
+			Value T `json:"value"`
+		}
+		findings = f.schema.Decode(v, &whole)
+		value = whole.Value
+	} else {
+		findings = f.schema.Decode(v, &value)
+	}
+	if len(findings) > 0 {
+		failure.Kind, failure.Findings = OutputInvalid, findingsOf(findings)
+		return value, failure
+	}
+	if err := validate(&value); err != nil {
+		failure.Kind, failure.Err = OutputInvalid, err
+		failure.Findings = []Finding{{Rule: explanation(err, "is not accepted")}}
+		return value, failure
+	}
+	return value, nil
+}
+
+// validate asks the value itself.
+func validate[T any](value *T) error {
+	if v, ok := any(*value).(interface{ Validate() error }); ok && !isNil(*value) {
+		return v.Validate()
+	}
+	if v, ok := any(value).(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
+
+// unfenced takes off the markdown fence around a text.
+func unfenced(text string) string {
+	text = strings.TrimSpace(text)
+	inner, ok := strings.CutPrefix(text, "```")
+	if !ok {
+		return text
+	}
+	language, inner, ok := strings.Cut(inner, "\n")
+	if !ok || strings.ContainsAny(language, "{`") {
+		return text
+	}
+	return strings.TrimSpace(strings.TrimSuffix(strings.TrimRight(inner, " \t\r\n"), "```"))
+}
+
+// isAtLimit reports whether a response has as many tokens as it may.
+func isAtLimit(response *generated.ConversationResponse, maxTokens *int) bool {
+	return maxTokens != nil && response.Usage.CompletionTokens >= *maxTokens
+}
+
+// endsInside reports whether the arguments of a call in a response end inside a JSON value.
+func endsInside(response *generated.ConversationResponse) bool {
+	for _, call := range response.FunctionCalls() {
+		_, err := schema.Parse(argumentsOf(call))
+		if parse, ok := err.(*schema.ParseError); ok && parse.Truncated { //nolint:errorlint // Parse returns this type itself.
+			return true
+		}
+	}
+	return false
+}
+
+// OutputKind says what is wrong with an answer.
+type OutputKind string
+
+// What may be wrong with an answer.
+const (
+	OutputEmpty     OutputKind = "empty"     // it has no text
+	OutputNotJSON   OutputKind = "not JSON"  // such as a refusal in prose
+	OutputTruncated OutputKind = "truncated" // it ends inside a value, as max_tokens had it
+	OutputInvalid   OutputKind = "invalid"   // it is JSON that breaks the schema, or that Validate refuses
+)
+
+// OutputError is the end of a run whose answer is not a value of the type, also after repairs.
+// OutputTruncated is, of any run, the end in a call whose arguments max_tokens cut off.
+type OutputError struct {
+	Kind     OutputKind // what is wrong
+	Text     string     // the answer as it came
+	Findings []Finding  // at most 10
+	Attempts int        // answers that were no better, this one included
+	Result   *Result    // nil from DecodeAs
+	Err      error      // of the type's Validate
+}
+
+// Error says what is wrong. It has nothing of the answer.
+func (e *OutputError) Error() string {
+	text := "runner: the answer is " + string(e.Kind)
+	if e.Attempts > 1 {
+		text += fmt.Sprintf(" (%d attempts)", e.Attempts)
+	}
+	return text
+}
+
+// Unwrap returns Err.
+func (e *OutputError) Unwrap() error { return e.Err }
+
+// classify enters what is wrong with an answer that is not one JSON value.
+func (e *OutputError) classify(err error, response *generated.ConversationResponse, maxTokens *int) {
+	parse, ok := err.(*schema.ParseError) //nolint:errorlint // Parse returns this type itself.
+	e.Findings = []Finding{{Rule: err.Error()}}
+	switch {
+	case !ok:
+		e.Kind = OutputInvalid
+	case parse.Empty:
+		e.Kind = OutputEmpty
+	case parse.Truncated && (maxTokens == nil || isAtLimit(response, maxTokens)):
+		e.Kind = OutputTruncated
+	case parse.Followed:
+		e.Kind = OutputInvalid
+	default:
+		e.Kind = OutputNotJSON
+	}
+}
+
+// repair is what the model is asked for in place of the answer.
+func (e *OutputError) repair() string {
+	found := make([]schema.Finding, len(e.Findings))
+	for i, f := range e.Findings {
+		found[i] = schema.Finding(f)
+	}
+	return "The answer does not have the form that was asked for:\n" + schema.Text(found) + "\nAnswer again, with the whole JSON value and nothing else."
+}

@@ -1,0 +1,295 @@
+package schema
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// A TypeError reports a type that has no schema.
+type TypeError struct {
+	Path string // of the field, such as "In.Filter.Done"
+	Rule string // what is wrong, and what would be right
+}
+
+// Error returns path and rule.
+func (e *TypeError) Error() string { return e.Path + ": " + e.Rule }
+
+// Options change what [Of] makes.
+type Options struct {
+	// Types are schemas of types, in place of those that would be made. Text in them that begins
+	// with "#" after $ref counts from the type's own schema.
+	Types map[reflect.Type]json.RawMessage
+	// AllRequired makes every property required; one that would not be may be null.
+	AllRequired bool
+	// Wrap makes the schema of an object whose only property "value" has the type.
+	Wrap bool
+}
+
+// A Type is the schema of a Go type.
+type Type struct {
+	*Schema
+
+	// Open are the paths of the parts that take any value, or properties of any name.
+	Open []string
+}
+
+// Of makes the schema of a type. Root is what errors call it. A field's description is in its
+// tag "jsonschema"; the tags enum, minimum, maximum, minLength, maxLength, minItems, maxItems,
+// pattern and format add these keywords. The error is a [*TypeError].
+func Of(t reflect.Type, root string, options Options) (*Type, error) {
+	m := maker{options: options, integers: map[string]reflect.Kind{}}
+	var made object
+	var err error
+	if options.Wrap {
+		if made, err = m.schema(t, root, "/properties/value"); err == nil {
+			made = structure([]member{{"value", made}}, []string{"value"})
+		}
+	} else {
+		made, err = m.schema(t, root, "")
+	}
+	if err != nil {
+		return nil, err
+	}
+	text := encoded(made)
+	v, _ := Parse(text)
+	c := compiler{root: v, nodes: map[string]*node{}}
+	s := &Schema{text: string(text), root: c.node(v, "")}
+	if c.err != nil {
+		return nil, &TypeError{root, c.err.Error()}
+	}
+	for at, kind := range m.integers { // Go has bounds that need not be sent
+		c.nodes[at].bound(kind)
+	}
+	return &Type{Schema: s, Open: m.open}, nil
+}
+
+func (n *node) bound(kind reflect.Kind) {
+	if n.minimum == nil {
+		n.minimum = new(big.Rat).SetInt64(math.MinInt64)
+	}
+	if n.maximum == nil {
+		n.maximum = new(big.Rat).SetInt64(math.MaxInt64)
+		if kind == reflect.Uint || kind == reflect.Uint64 || kind == reflect.Uintptr {
+			n.maximum.SetUint64(math.MaxUint64)
+		}
+	}
+}
+
+// A maker makes one schema.
+type maker struct {
+	options  Options
+	open     []string
+	around   []step                  // types that the current one is part of
+	integers map[string]reflect.Kind // of 64 bits, by pointer
+}
+
+// A step is a type and the field of it that is being looked at.
+type step struct {
+	reflect.Type
+	field string
+}
+
+func (m *maker) fail(path, format string, args ...any) (object, error) {
+	return nil, &TypeError{path, fmt.Sprintf(format, args...)}
+}
+
+// schema makes the schema of a type at a place: the path of fields, and the JSON pointer.
+func (m *maker) schema(t reflect.Type, path, at string) (object, error) {
+	if t.Kind() == reflect.Pointer {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		inner, err := m.schema(t, path, at+"/anyOf/0")
+		return nullable(inner), err
+	}
+	made, err := m.plain(t, path, at)
+	if err != nil {
+		return nil, err
+	}
+	return m.enumerated(t, made, path)
+}
+
+// plain makes a schema without the values of an enumeration.
+func (m *maker) plain(t reflect.Type, path, at string) (object, error) {
+	if own, ok, err := m.own(t, path, at); ok || err != nil {
+		return own, err
+	}
+	switch t {
+	case reflect.TypeFor[time.Time]():
+		return object{{"type", "string"}, {"format", "date-time"}}, nil
+	case reflect.TypeFor[big.Int]():
+		return object{{"type", "integer"}}, nil
+	case reflect.TypeFor[json.RawMessage]():
+		m.open = append(m.open, path)
+		return object{}, nil
+	case reflect.TypeFor[time.Duration]():
+		return m.fail(path, "time.Duration is a number of nanoseconds in JSON, which no model means: use a type of its own, or give it a schema")
+	case reflect.TypeFor[json.Number]():
+		return m.fail(path, "json.Number is not supported: use float64, int64 or json.RawMessage")
+	}
+	if text, err := m.marshalers(t, path); text || err != nil {
+		return object{{"type", "string"}}, err
+	}
+	return m.kind(t, path, at)
+}
+
+func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
+	switch t.Kind() {
+	case reflect.String:
+		return object{{"type", "string"}}, nil
+	case reflect.Bool:
+		return object{{"type", "boolean"}}, nil
+	case reflect.Float32, reflect.Float64:
+		return object{{"type", "number"}}, nil
+	case reflect.Int8, reflect.Int16, reflect.Int32:
+		most := int64(1)<<(t.Bits()-1) - 1
+		return object{{"type", "integer"}, {"minimum", -most - 1}, {"maximum", most}}, nil
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return object{{"type", "integer"}, {"minimum", 0}, {"maximum", uint64(1)<<t.Bits() - 1}}, nil
+	case reflect.Int, reflect.Int64:
+		m.integers[at] = t.Kind()
+		return object{{"type", "integer"}}, nil
+	case reflect.Uint, reflect.Uint64, reflect.Uintptr:
+		m.integers[at] = t.Kind()
+		return object{{"type", "integer"}, {"minimum", 0}}, nil
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return object{{"type", "string"}, {"contentEncoding", "base64"}}, nil
+		}
+		return m.list(t, path, at, object{{"type", "array"}})
+	case reflect.Array:
+		return m.list(t, path, at, object{{"type", "array"}, {"minItems", t.Len()}, {"maxItems", t.Len()}})
+	case reflect.Map:
+		return m.table(t, path, at)
+	case reflect.Struct:
+		return m.structure(t, path, at)
+	case reflect.Interface:
+		if t.NumMethod() == 0 {
+			m.open = append(m.open, path)
+			return object{}, nil
+		}
+		return m.fail(path, "%v is an interface with methods, which has no JSON form", t)
+	default: // channels, functions, complex numbers
+		return m.fail(path, "%v has no JSON form", t)
+	}
+}
+
+func (m *maker) list(t reflect.Type, path, at string, made object) (object, error) {
+	items, err := m.part(t, "", t.Elem(), path, at+"/items")
+	return append(made, member{"items", items}), err
+}
+
+func (m *maker) table(t reflect.Type, path, at string) (object, error) {
+	if t.Key().Kind() != reflect.String && !reflect.PointerTo(t.Key()).Implements(textUnmarshaler) {
+		return m.fail(path, "%v has keys that are not strings, which is not supported", t)
+	}
+	m.open = append(m.open, path)
+	values, err := m.part(t, "", t.Elem(), path, at+"/additionalProperties")
+	return object{{"type", "object"}, {"additionalProperties", values}}, err
+}
+
+func (m *maker) structure(t reflect.Type, path, at string) (object, error) {
+	var properties object
+	required := []string{}
+	for _, f := range fieldsOf(t) {
+		inside := path + "." + f.Name
+		switch {
+		case f.has("string"):
+			return m.fail(inside, `the json tag's option "string" is not supported`)
+		case f.embedded:
+			return m.fail(inside, "is in a struct embedded by a pointer to an unexported type, which encoding/json cannot decode")
+		}
+		where := pointer(at+"/properties", f.name)
+		optional := f.has("omitempty") || f.has("omitzero")
+		forceNull := optional && m.options.AllRequired && f.Type.Kind() != reflect.Pointer
+		if forceNull {
+			where += "/anyOf/0"
+		}
+		made, err := m.part(t, f.Name, f.Type, inside, where)
+		if err != nil {
+			return nil, err
+		}
+		if forceNull {
+			made = nullable(made)
+		}
+		if made, err = tagged(f.StructField, made, inside, forceNull || f.Type.Kind() == reflect.Pointer); err != nil {
+			return nil, err
+		}
+		properties = append(properties, member{f.name, made})
+		if !optional || m.options.AllRequired {
+			required = append(required, f.name)
+		}
+	}
+	return structure(properties, required), nil
+}
+
+func structure(properties object, required []string) object {
+	made := object{{"type", "object"}, {"properties", properties}}
+	if len(required) > 0 {
+		made = append(made, member{"required", required})
+	}
+	return append(made, member{"additionalProperties", false})
+}
+
+func nullable(made object) object {
+	return object{{"anyOf", []any{made, object{{"type", "null"}}}}}
+}
+
+// part makes the schema of what a type has inside: in a field, or as its elements.
+func (m *maker) part(t reflect.Type, fieldName string, inner reflect.Type, path, at string) (object, error) {
+	m.around = append(m.around, step{t, fieldName})
+	defer func() { m.around = m.around[:len(m.around)-1] }()
+	base := inner
+	for base.Kind() == reflect.Pointer {
+		base = base.Elem()
+	}
+	if base.Name() != "" {
+		for i, s := range m.around {
+			if s.Type != base {
+				continue
+			}
+			var b strings.Builder
+			for _, s := range m.around[i:] {
+				if name := s.Name(); name != "" {
+					b.WriteString(name + " → ")
+				}
+				if s.field != "" {
+					b.WriteString(s.field + " → ")
+				}
+			}
+			return m.fail(path, "type %v is recursive (%s%s): give it a schema, by a method JSONSchema() any or runner.SchemaOf", base, b.String(), base.Name())
+		}
+	}
+	return m.schema(inner, path, at)
+}
+
+var (
+	textMarshaler   = reflect.TypeFor[encoding.TextMarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	jsonMarshaler   = reflect.TypeFor[json.Marshaler]()
+	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+)
+
+// marshalers reports whether a type is a text in JSON, by methods of its own. Any other form
+// that a type gives itself has to come with a schema.
+func (m *maker) marshalers(t reflect.Type, path string) (isText bool, err error) {
+	if t.Kind() == reflect.Interface {
+		return false, nil
+	}
+	p := reflect.PointerTo(t)
+	switch {
+	case p.Implements(jsonMarshaler) || p.Implements(jsonUnmarshaler):
+		_, err = m.fail(path, "%v makes JSON of its own (MarshalJSON, UnmarshalJSON): give it a schema, by a method JSONSchema() any or runner.SchemaOf", t)
+		return false, err
+	case p.Implements(textMarshaler) != p.Implements(textUnmarshaler):
+		_, err = m.fail(path, "%v has one of MarshalText and UnmarshalText: it needs both, or a schema", t)
+		return false, err
+	}
+	return p.Implements(textUnmarshaler), nil
+}

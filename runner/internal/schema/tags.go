@@ -1,0 +1,136 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A keyword is one that a field's tag adds to its schema.
+type keyword struct {
+	name  string
+	types []string // that it applies to
+}
+
+var tagKeywords = []keyword{
+	{"enum", []string{"string", "integer", "number"}},
+	{"minimum", []string{"integer", "number"}},
+	{"maximum", []string{"integer", "number"}},
+	{"minLength", []string{"string"}},
+	{"maxLength", []string{"string"}},
+	{"pattern", []string{"string"}},
+	{"format", []string{"string"}},
+	{"minItems", []string{"array"}},
+	{"maxItems", []string{"array"}},
+}
+
+// reserved matches tags that other packages give a meaning, such as "required,enum=a".
+var reserved = regexp.MustCompile(`^[^ \t\n]*=`)
+
+// tagged adds what the tags of a field say to its schema.
+func tagged(f reflect.StructField, made object, path string, isNullable bool) (object, error) {
+	inner := made
+	if parts, ok := made.get("anyOf").([]any); ok && isNullable {
+		inner, _ = parts[0].(object) // nullable has made it
+	}
+	for _, k := range tagKeywords {
+		text, ok := f.Tag.Lookup(k.name)
+		if !ok {
+			continue
+		}
+		value, rule := k.value(inner, text)
+		if rule != "" {
+			return nil, &TypeError{path, errTag(k.name, text, rule)}
+		}
+		inner = inner.with(k.name, value)
+	}
+	if isNullable {
+		made = nullable(inner)
+	} else {
+		made = inner
+	}
+	description, ok := f.Tag.Lookup("jsonschema")
+	switch {
+	case !ok:
+		return made, nil
+	case strings.TrimSpace(description) == "":
+		return nil, &TypeError{path, errTag("jsonschema", description, "must not be empty: it is the field's description")}
+	case reserved.MatchString(description):
+		return nil, &TypeError{path, errTag("jsonschema", description, "must be a description: bounds and the like have tags of their own")}
+	}
+	return made.with("description", description), nil
+}
+
+// value returns the value of a keyword, or the rule that its text breaks.
+func (k keyword) value(made object, text string) (value any, rule string) {
+	kind, _ := made.get("type").(string)
+	if k.name == "format" && made.get("format") != nil {
+		return nil, "must not be set: the type has a format"
+	}
+	if !slices.Contains(k.types, kind) {
+		return nil, "applies to " + strings.Join(k.types, " or ") + ", which the field is not"
+	}
+	switch k.name {
+	case "enum":
+		return enumOf(made, kind, text)
+	case "pattern", "format":
+		value = text
+		if text == "" {
+			return nil, "must not be empty"
+		}
+	default:
+		if v, err := Parse([]byte(text)); err != nil || v.kind != '0' {
+			return nil, "must be a number"
+		}
+		value = json.RawMessage(text)
+	}
+	s, err := Compile(encoded(made.with(k.name, value)))
+	if invalid := (*Error)(nil); errors.As(err, &invalid) {
+		return nil, invalid.Rule
+	}
+	if rule := s.root.contradiction(); rule != "" {
+		return nil, rule
+	}
+	if k.name == "minimum" || k.name == "maximum" {
+		if finding := misfit(made, []byte(text)); finding != "" {
+			return nil, finding
+		}
+	}
+	return value, ""
+}
+
+// contradiction returns the rule that two bounds break together.
+func (n *node) contradiction() string {
+	for _, pair := range [][2]*int{{n.minLength, n.maxLength}, {n.minItems, n.maxItems}} {
+		if pair[0] != nil && pair[1] != nil && *pair[0] > *pair[1] {
+			return "must leave room between the least and the most"
+		}
+	}
+	if n.minimum != nil && n.maximum != nil && n.minimum.Cmp(n.maximum) > 0 {
+		return "must leave room between minimum and maximum"
+	}
+	return ""
+}
+
+// enumOf reads a list of values with commas between them.
+func enumOf(made object, kind, text string) (any, string) {
+	var values []any
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			return nil, "must be values with commas between them"
+		}
+		value := json.RawMessage(part)
+		if kind == "string" {
+			value = encoded(part)
+		}
+		if finding := misfit(made, value); finding != "" {
+			return nil, finding
+		}
+		values = append(values, value)
+	}
+	return values, ""
+}

@@ -1,0 +1,382 @@
+package schema
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Finding is a value that does not fit a schema.
+type Finding struct {
+	Pointer string // JSON pointer of the value (RFC 6901); "" for the whole
+	Rule    string // what it has to be, and what it was
+}
+
+// String returns pointer and rule.
+func (f Finding) String() string {
+	if f.Pointer == "" {
+		return f.Rule
+	}
+	return f.Pointer + ": " + f.Rule
+}
+
+const (
+	// maxFindings bounds the findings of one check, and their bytes for a model.
+	maxFindings, maxFindingsText = 10, 2000
+	// maxSteps bounds the work of one check: a schema of a few bytes that refers to itself could
+	// take for ever. maxDepth bounds the stack.
+	maxSteps, maxDepth = 1 << 20, 20_000
+)
+
+// Text returns the findings as lines for a model, at most 2 KiB.
+func Text(findings []Finding) string {
+	var b strings.Builder
+	for i, f := range findings {
+		line := "- " + f.String() + "\n"
+		if b.Len()+len(line) > maxFindingsText {
+			fmt.Fprintf(&b, "- and %d more", len(findings)-i)
+			break
+		}
+		b.WriteString(line)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// A check is one walk through a value.
+type check struct {
+	findings []Finding
+	whole    []edit // integers that are not written as Go reads them
+	steps    int
+	depth    int
+	full     bool // no more findings
+	tired    bool // the work was too much
+}
+
+// An edit replaces a part of a text.
+type edit struct {
+	start, end int
+	text       string
+}
+
+func (c *check) add(at, rule string) {
+	if c.full {
+		return
+	}
+	if len(c.findings) == maxFindings {
+		c.full = true
+		return
+	}
+	c.findings = append(c.findings, Finding{Pointer: cut(at, 200), Rule: rule})
+}
+
+// tire ends a check.
+func (c *check) tire(at string) {
+	if !c.tired {
+		c.add(at, "must be simpler: checking it takes too long")
+	}
+	c.tired, c.full = true, true
+}
+
+// fits reports whether a value fits a schema, on the side.
+func (c *check) fits(n *node, v Value, at string) (*check, bool) {
+	side := &check{steps: c.steps, depth: c.depth}
+	side.value(n, v, at)
+	c.steps = side.steps
+	if side.tired {
+		c.tire(at)
+	}
+	return side, len(side.findings) == 0
+}
+
+func (c *check) value(n *node, v Value, at string) {
+	c.steps++
+	if c.steps > maxSteps || c.depth > maxDepth {
+		c.tire(at)
+		return
+	}
+	if c.full {
+		return
+	}
+	c.depth++
+	c.keywords(n, v, at)
+	c.depth--
+}
+
+// keywords checks a value against each keyword of a schema.
+func (c *check) keywords(n *node, v Value, at string) {
+	if n.never {
+		c.add(at, "must be absent")
+		return
+	}
+	if n.ref != nil {
+		c.value(n.ref, v, at)
+	}
+	if !c.typed(n, v, at) {
+		return
+	}
+	if n.values != nil && !slices.ContainsFunc(n.values, v.equal) {
+		c.add(at, "must be "+oneOf(n.values)+", got "+v.shown())
+	}
+	switch v.kind {
+	case '0':
+		c.number(n, v, at)
+	case '"':
+		c.string(n, v, at)
+	case '[':
+		c.array(n, v, at)
+	case '{':
+		c.object(n, v, at)
+	}
+	c.combined(n, v, at)
+}
+
+// typed checks the type, and notes integers that Go would not read as they are written.
+func (c *check) typed(n *node, v Value, at string) bool {
+	if n.types == nil {
+		return true
+	}
+	is := v.typeName()
+	fits := slices.Contains(n.types, is) || is == "integer" && slices.Contains(n.types, "number")
+	if !fits {
+		c.add(at, "must be of type "+strings.Join(n.types, " or ")+", got "+v.shown())
+		return false
+	}
+	if is == "integer" && !slices.Contains(n.types, "number") {
+		if text, _ := wholeNumber(v.text); text != v.text {
+			c.whole = append(c.whole, edit{v.start, v.end, text})
+		}
+	}
+	return true
+}
+
+func oneOf(values []Value) string {
+	const most = 20
+	shown := make([]string, 0, most)
+	for _, v := range values[:min(len(values), most)] {
+		shown = append(shown, v.shown())
+	}
+	if len(values) == 1 {
+		return shown[0]
+	}
+	return "one of " + strings.Join(shown, ", ") + map[bool]string{true: ", …"}[len(values) > most]
+}
+
+func (c *check) number(n *node, v Value, at string) {
+	if n.minimum == nil && n.maximum == nil && n.above == nil && n.below == nil && n.multiple == nil {
+		return
+	}
+	r, ok := rational(v.text)
+	if !ok {
+		c.add(at, "must be a number with less than 1,000 digits, got "+v.shown())
+		return
+	}
+	for _, bound := range []struct {
+		rat    *big.Rat
+		rule   string
+		breaks bool
+	}{
+		{n.minimum, "at least", n.minimum != nil && r.Cmp(n.minimum) < 0},
+		{n.maximum, "at most", n.maximum != nil && r.Cmp(n.maximum) > 0},
+		{n.above, "above", n.above != nil && r.Cmp(n.above) <= 0},
+		{n.below, "below", n.below != nil && r.Cmp(n.below) >= 0},
+		{n.multiple, "a multiple of", n.multiple != nil && !new(big.Rat).Quo(r, orOne(n.multiple)).IsInt()},
+	} {
+		if bound.breaks {
+			c.add(at, "must be "+bound.rule+" "+numeral(bound.rat)+", got "+v.shown())
+		}
+	}
+}
+
+func orOne(r *big.Rat) *big.Rat {
+	if r == nil {
+		return big.NewRat(1, 1)
+	}
+	return r
+}
+
+// numeral writes a bound in decimal.
+func numeral(r *big.Rat) string {
+	if r.IsInt() {
+		return r.Num().String()
+	}
+	f, _ := r.Float64()
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+// counted checks a number of things.
+func (c *check) counted(least, most *int, count int, things, at string) {
+	if least != nil && count < *least {
+		c.add(at, fmt.Sprintf("must have at least %d %s, got %d", *least, things, count))
+	}
+	if most != nil && count > *most {
+		c.add(at, fmt.Sprintf("must have at most %d %s, got %d", *most, things, count))
+	}
+}
+
+func (c *check) string(n *node, v Value, at string) {
+	c.counted(n.minLength, n.maxLength, utf8.RuneCountInString(v.text), "characters", at)
+	if n.pattern != nil && !n.pattern.MatchString(v.text) {
+		c.add(at, fmt.Sprintf("must match the pattern %s, got %s", cut(n.pattern.String(), 200), v.shown()))
+	}
+	if rule := formatRule(n.format, n.encoding, v.text); rule != "" {
+		c.add(at, "must be "+rule+", got "+v.shown())
+	}
+}
+
+func (c *check) array(n *node, v Value, at string) {
+	c.counted(n.minItems, n.maxItems, len(v.items), "items", at)
+	for i, item := range v.items {
+		if c.steps > maxSteps {
+			c.tire(at)
+		}
+		if c.full {
+			return
+		}
+		part := n.rest
+		if i < len(n.prefix) {
+			part = n.prefix[i]
+		}
+		if part != nil {
+			c.value(part, item, pointer(at, strconv.Itoa(i)))
+		}
+		if n.unique && !c.full && slices.ContainsFunc(v.items[:i], func(w Value) bool { c.steps++; return item.equal(w) }) {
+			c.add(pointer(at, strconv.Itoa(i)), "must differ from the items before it")
+		}
+	}
+}
+
+func (c *check) object(n *node, v Value, at string) {
+	c.counted(n.minProperties, n.maxProperties, len(v.items), "properties", at)
+	for _, name := range n.required {
+		if _, ok := v.member(name); !ok {
+			c.add(pointer(at, name), "is required, but missing")
+		}
+	}
+	for i, name := range v.names {
+		if c.full {
+			return
+		}
+		c.member(n, name, v.items[i], pointer(at, name))
+	}
+	for name, needed := range n.dependent {
+		if _, ok := v.member(name); !ok {
+			continue
+		}
+		for _, other := range needed {
+			if _, ok := v.member(other); !ok {
+				c.add(pointer(at, other), fmt.Sprintf("is required beside %q, but missing", name))
+			}
+		}
+	}
+}
+
+func (c *check) member(n *node, name string, v Value, at string) {
+	known := false
+	for _, p := range n.properties {
+		if p.name == name {
+			c.value(p.node, v, at)
+			known = true
+		}
+	}
+	for _, p := range n.patterns {
+		if p.MatchString(name) {
+			c.value(p.node, v, at)
+			known = true
+		}
+	}
+	if n.names != nil {
+		c.value(n.names, Value{kind: '"', text: name}, at)
+	}
+	switch {
+	case known || n.others == nil:
+	case n.others.never:
+		c.add(at, unknownProperty(n.properties))
+	default:
+		c.value(n.others, v, at)
+	}
+}
+
+// unknownProperty names those that there are.
+func unknownProperty(properties []property) string {
+	const most = 20
+	if len(properties) == 0 || len(properties) > most {
+		return "is not a known property"
+	}
+	names := make([]string, len(properties))
+	for i, p := range properties {
+		names[i] = p.name
+	}
+	return "is not a known property; known are: " + strings.Join(names, ", ")
+}
+
+// combined checks the keywords that combine schemas.
+func (c *check) combined(n *node, v Value, at string) {
+	for _, part := range n.all {
+		c.value(part, v, at)
+	}
+	if n.anyOf != nil {
+		c.choose(n.anyOf, v, at, false)
+	}
+	if n.oneOf != nil {
+		c.choose(n.oneOf, v, at, true)
+	}
+	if n.not != nil {
+		if _, fits := c.fits(n.not, v, at); fits {
+			c.add(at, "has a form that is excluded, got "+v.shown())
+		}
+	}
+	if n.when != nil {
+		part := n.els
+		if _, fits := c.fits(n.when, v, at); fits {
+			part = n.then
+		}
+		if part != nil {
+			c.value(part, v, at)
+		}
+	}
+}
+
+// choose checks a value against alternatives. If only one of them has the type of the value,
+// what it finds is reported, as that is what was meant.
+func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
+	var meant *check
+	candidates, fitting := 0, 0
+	for _, part := range parts {
+		side, fits := c.fits(part, v, at)
+		if fits {
+			if fitting++; fitting == 1 {
+				c.whole = append(c.whole, side.whole...)
+			}
+			if !onlyOne {
+				return
+			}
+			continue
+		}
+		if part.types == nil || slices.Contains(part.types, v.typeName()) || len(side.findings) > 0 && side.findings[0].Pointer != at {
+			candidates++
+			meant = side
+		}
+	}
+	switch {
+	case fitting == 1:
+	case fitting > 1:
+		c.add(at, "must have exactly one of its forms, but has "+strconv.Itoa(fitting))
+	case candidates == 1:
+		for _, f := range meant.findings {
+			c.add(f.Pointer, f.Rule)
+		}
+	default:
+		var types []string
+		for _, part := range parts {
+			types = append(types, part.types...)
+		}
+		if len(types) > 0 && candidates == 0 {
+			c.add(at, "must be of type "+strings.Join(types, " or ")+", got "+v.shown())
+			return
+		}
+		c.add(at, fmt.Sprintf("must have one of its %d forms, got %s", len(parts), v.shown()))
+	}
+}

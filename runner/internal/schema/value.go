@@ -1,0 +1,255 @@
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Value is a JSON value. It keeps the order of an object's members and the text of numbers.
+type Value struct {
+	kind       byte     // '{', '[', '"', '0', 't' for booleans, 'n'
+	text       string   // of a number or boolean, or a string decoded
+	names      []string // of an object's members, also if one occurs twice
+	items      []Value  // an object's or an array's
+	start, end int      // in the parsed text
+	source     string   // the parsed text, if this is the whole value
+}
+
+// A ParseError reports text that is not one JSON value.
+type ParseError struct {
+	// Truncated reports whether the text ends inside a value.
+	Truncated bool
+	// Followed reports whether a whole object came first, and then something else.
+	Followed bool
+	// Empty reports whether there is nothing but white space.
+	Empty bool
+
+	offset int64
+}
+
+// Error says what is wrong in words for a model: it has none of Go's.
+func (e *ParseError) Error() string {
+	switch {
+	case e.Empty:
+		return "must be a JSON value, got nothing"
+	case e.Truncated:
+		return "must be a whole JSON value, but the text ends inside it"
+	case e.Followed:
+		return "must be one JSON value, but something follows it"
+	}
+	return fmt.Sprintf("must be JSON, but the text is not, near offset %d", e.offset)
+}
+
+// Parse reads text that is one JSON value, at most 10,000 levels deep. The error is a
+// [*ParseError]. The value refers to the text.
+func Parse(text []byte) (Value, error) {
+	if !json.Valid(text) {
+		return Value{}, parseError(text)
+	}
+	p := parser{text: string(text)}
+	v := p.value()
+	v.source = p.text
+	return v, nil
+}
+
+// parseError says why text is not one JSON value.
+func parseError(text []byte) error {
+	var raw json.RawMessage
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&raw); err != nil {
+		failure := &ParseError{Empty: err == io.EOF, Truncated: err == io.ErrUnexpectedEOF}
+		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+			failure.offset = syntax.Offset
+		}
+		return failure
+	}
+	return &ParseError{Followed: raw[0] == '{', offset: decoder.InputOffset()}
+}
+
+// A parser reads text that is known to be JSON.
+type parser struct {
+	text string
+	at   int
+}
+
+// next returns the next byte that is not white space, and stays before it.
+func (p *parser) next() byte {
+	for p.text[p.at] == ' ' || p.text[p.at] == '\n' || p.text[p.at] == '\t' || p.text[p.at] == '\r' {
+		p.at++
+	}
+	return p.text[p.at]
+}
+
+func (p *parser) value() Value {
+	v := Value{kind: p.next(), start: p.at}
+	switch v.kind {
+	case '{', '[':
+		p.at++
+		for p.next() != '}' && p.next() != ']' {
+			if p.next() == ',' {
+				p.at++
+			}
+			if v.kind == '{' {
+				p.next()
+				v.names = append(v.names, p.string())
+				p.next()
+				p.at++ // the colon
+			}
+			v.items = append(v.items, p.value())
+		}
+		p.at++
+	case '"':
+		v.text = p.string()
+	default:
+		end := strings.IndexAny(p.text[p.at:], " \n\t\r,]}")
+		if end < 0 {
+			end = len(p.text) - p.at
+		}
+		v.text = p.text[p.at : p.at+end]
+		p.at += end
+		switch v.kind {
+		case 't', 'f':
+			v.kind = 't'
+		case 'n':
+		default:
+			v.kind = '0'
+		}
+	}
+	v.end = p.at
+	return v
+}
+
+// string reads a string that begins here.
+func (p *parser) string() string {
+	start := p.at
+	isPlain := true
+	for p.at++; p.text[p.at] != '"'; p.at++ {
+		if c := p.text[p.at]; c == '\\' || c >= utf8.RuneSelf {
+			isPlain = false
+			if c == '\\' {
+				p.at++
+			}
+		}
+	}
+	p.at++
+	if isPlain {
+		return p.text[start+1 : p.at-1]
+	}
+	var decoded string
+	_ = json.Unmarshal([]byte(p.text[start:p.at]), &decoded) // it is a string
+	return decoded
+}
+
+// Kind returns '{', '[', '"', '0' for numbers, 't' for booleans or 'n' for null.
+func (v Value) Kind() byte { return v.kind }
+
+// member returns the last member of a name.
+func (v Value) member(name string) (Value, bool) {
+	for i := len(v.names) - 1; i >= 0; i-- {
+		if v.names[i] == name {
+			return v.items[i], true
+		}
+	}
+	return Value{}, false
+}
+
+// typeName returns the type as JSON Schema calls it; "integer" for a number that is one.
+func (v Value) typeName() string {
+	switch v.kind {
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case '"':
+		return "string"
+	case 't':
+		return "boolean"
+	case 'n':
+		return "null"
+	}
+	if _, ok := wholeNumber(v.text); ok {
+		return "integer"
+	}
+	return "number"
+}
+
+// shown returns the value, or its kind, for a finding.
+func (v Value) shown() string {
+	const most = 60
+	switch v.kind {
+	case '{':
+		return "an object"
+	case '[':
+		return fmt.Sprintf("an array of %d items", len(v.items))
+	case '"':
+		if len(v.text) > most {
+			return string(encoded(cut(v.text, most) + "…"))
+		}
+		return string(encoded(v.text))
+	}
+	return cut(v.text, most)
+}
+
+// equal reports whether two values are the same: numbers by value, objects in any order.
+func (v Value) equal(w Value) bool {
+	if v.kind != w.kind || len(v.items) != len(w.items) {
+		return false
+	}
+	switch v.kind {
+	case '0':
+		return canonical(v.text) == canonical(w.text)
+	case '{':
+		for _, name := range v.names {
+			a, _ := v.member(name)
+			if b, ok := w.member(name); !ok || !a.equal(b) {
+				return false
+			}
+		}
+		return true
+	case '[':
+		for i := range v.items {
+			if !v.items[i].equal(w.items[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	return v.text == w.text
+}
+
+// encoded is json.Marshal without escapes for HTML. The value must be one that JSON has.
+func encoded(v any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		panic(err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// cut returns the beginning of a text, at most most bytes of whole characters.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
+}
+
+// pointer adds a name or index to a JSON pointer.
+func pointer(at, name string) string {
+	if strings.ContainsAny(name, "~/") {
+		name = pointerEscapes.Replace(name)
+	}
+	return at + "/" + name
+}
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")

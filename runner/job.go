@@ -1,0 +1,155 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
+)
+
+// A job is one call to carry out.
+type job struct {
+	Call
+	at        int // in the turn's calls
+	tool      *Tool
+	arguments []byte
+	runner    *Runner
+	claimed   atomic.Bool
+}
+
+// claim reports whether what became of the job is still open, and the caller's to say.
+func (j *job) claim() bool { return j.claimed.CompareAndSwap(false, true) }
+
+// start runs the job in a goroutine of its own. What becomes of it is sent once: when the
+// function returns, or when its time is over. If it returns later, only the observer is told.
+func (j *job) start(ctx context.Context, done chan<- finish) {
+	timeout := defaultToolTimeout
+	if j.tool != nil {
+		timeout = j.tool.timeout
+	}
+	observed, end := j.runner.observe(context.WithValue(ctx, callKey{}, j.Call), "Runner.Tool")
+	observed, cancel := context.WithTimeoutCause(observed, timeout, errToolTimeout)
+	began := time.Now()
+	timer := time.AfterFunc(timeout, func() {
+		if j.claim() {
+			done <- finish{j, "", j.failure(StageTimeout, textTimeout, context.DeadlineExceeded), timeout}
+		}
+	})
+	go func() {
+		var text string
+		var failure *Failure
+		returned := false
+		defer func() { // also if the function ends the goroutine
+			if !returned {
+				failure = j.failure(StagePanic, textFailed, errGoexit)
+			}
+			defer cancel()
+			took := time.Since(began)
+			timer.Stop()
+			if failure != nil && failure.Stage == StageExecution && context.Cause(observed) == errToolTimeout {
+				failure = j.failure(StageTimeout, explanation(failure.Err, textTimeout), failure.Err)
+			}
+			isFirst := j.claim()
+			if !isFirst && context.Cause(observed) == errToolTimeout {
+				late := *j.failure(StageTimeout, textTimeout, context.DeadlineExceeded)
+				late.Late = took - timeout
+				failure = &late
+			}
+			if failure == nil {
+				end(nil, 1)
+			} else {
+				end(failure, 1)
+			}
+			if isFirst {
+				done <- finish{j, text, failure, took}
+			}
+		}()
+		text, failure = j.run(observed)
+		returned = true
+	}()
+}
+
+var errGoexit = errors.New("runner: the function ended its goroutine")
+
+// run carries out the call, from its arguments to its result.
+func (j *job) run(ctx context.Context) (text string, failure *Failure) {
+	defer func() {
+		if p := recover(); p != nil {
+			failure = j.failure(StagePanic, textFailed, fmt.Errorf("runner: panic: %v", p))
+			if err, ok := p.(error); ok {
+				failure.Err = fmt.Errorf("runner: panic: %w", err)
+			}
+			failure.Stack = debug.Stack()
+			failure.Stack = failure.Stack[:min(len(failure.Stack), maxStack)]
+		}
+	}()
+	if j.tool == nil {
+		return "", j.failure(StageLookup, j.runner.unknownFunction(j.Name), nil)
+	}
+	var call func(context.Context) (any, error)
+	var findings []schema.Finding
+	if j.tool.prepare != nil {
+		call, findings = j.tool.prepare(j.arguments)
+	} else {
+		findings = decode(j.tool.parameters, j.arguments, nil)
+	}
+	if len(findings) > 0 {
+		failure := j.failure(StageArguments, "The arguments are not valid:\n"+schema.Text(findings), nil)
+		failure.Findings = findingsOf(findings)
+		return "", failure
+	}
+	result, err := call(ctx)
+	if err != nil {
+		return "", j.failure(StageExecution, explanation(err, textFailed), err)
+	}
+	if text, err = encode(result); err != nil {
+		return "", j.failure(StageOutput, textFailed, err)
+	}
+	if most := j.runner.config.Limits.ResultBytes; len(text) > most {
+		return "", j.failure(StageOutput, textFailed, fmt.Errorf("runner: the result has %d bytes, must have at most %d", len(text), most))
+	}
+	return text, nil
+}
+
+const maxStack = 64 << 10
+
+func (j *job) failure(stage Stage, text string, err error) *Failure {
+	return &Failure{Call: j.Call, Stage: stage, Text: text, Err: err}
+}
+
+// unknownFunction tells a model which functions there are.
+func (r *Runner) unknownFunction(name string) string {
+	const most = 2 << 10
+	if len(r.tools) == 0 {
+		return fmt.Sprintf("There is no function %q.", cut(name, maxShown))
+	}
+	var names strings.Builder
+	for i, d := range r.config.Tools {
+		if i > 0 {
+			names.WriteString(", ")
+		}
+		if names.Len() > most {
+			names.WriteString("…")
+			break
+		}
+		names.WriteString(d.Name())
+	}
+	return fmt.Sprintf("There is no function %q. The functions are: %s.", cut(name, maxShown), names.String())
+}
+
+// cut returns the beginning of a text, at most most bytes of whole characters.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
+}

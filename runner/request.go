@@ -1,0 +1,180 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// A query is what one turn sends: one of three kinds, which is a copy of the caller's.
+type query struct {
+	start   *generated.StartConversationRequest
+	extend  *generated.AppendConversationRequest
+	restart *generated.RestartConversationRequest
+	id      string // of the conversation, for the latter two
+}
+
+// name is that of the operation.
+func (q *query) name() string {
+	switch {
+	case q.start != nil:
+		return "Start"
+	case q.extend != nil:
+		return "Append"
+	}
+	return "Restart"
+}
+
+// fields are those that all kinds have.
+type fields struct {
+	inputs  *generated.ConversationInputs
+	args    *generated.CompletionArgs
+	store   *bool
+	handoff generated.HandoffExecution
+}
+
+func (q *query) fields() fields {
+	switch {
+	case q.start != nil:
+		return fields{&q.start.Inputs, &q.start.CompletionArgs, q.start.Store, q.start.HandoffExecution}
+	case q.extend != nil:
+		return fields{&q.extend.Inputs, &q.extend.CompletionArgs, q.extend.Store, q.extend.HandoffExecution}
+	}
+	return fields{&q.restart.Inputs, &q.restart.CompletionArgs, q.restart.Store, q.restart.HandoffExecution}
+}
+
+func (q *query) isStored() bool { return q.fields().store == nil || *q.fields().store }
+
+// copied returns a request that can be changed.
+func (q *query) copied() *query {
+	c := *q
+	switch {
+	case q.start != nil:
+		start := *q.start
+		c.start = &start
+	case q.extend != nil:
+		extend := *q.extend
+		c.extend = &extend
+	default:
+		restart := *q.restart
+		c.restart = &restart
+	}
+	return &c
+}
+
+// send makes the call, and returns the whole response.
+func (q *query) send(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*generated.ConversationResponse, error) {
+	switch {
+	case q.start != nil:
+		return c.Start(ctx, *q.start, options...)
+	case q.extend != nil:
+		return c.Append(ctx, q.id, *q.extend, options...)
+	}
+	return c.Restart(ctx, q.id, *q.restart, options...)
+}
+
+// open is send with the response as a stream.
+func (q *query) open(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*ratelimited.Stream, error) {
+	switch {
+	case q.start != nil:
+		return c.StartStream(ctx, *q.start, options...)
+	case q.extend != nil:
+		return c.AppendStream(ctx, q.id, *q.extend, options...)
+	}
+	return c.RestartStream(ctx, q.id, *q.restart, options...)
+}
+
+// withTools adds the runner's tools to a request that starts a conversation with a model.
+func (q *query) withTools(tools map[string]*Tool, definitions []generated.Tool) error {
+	if q.start == nil || q.start.AgentID != "" {
+		return nil
+	}
+	for i, tool := range q.start.Tools {
+		f, ok := tool.Value().(generated.FunctionTool)
+		if ok && tools[f.Function.Name] != nil {
+			at := slices.IndexFunc(definitions, func(t generated.Tool) bool {
+				return t.Value().(generated.FunctionTool).Function.Name == f.Function.Name
+			})
+			return &ratelimited.RequestError{
+				Operation: "Runner.Start", Field: fmt.Sprintf("tools[%d].function.name", i), Value: f.Function.Name,
+				Rule: fmt.Sprintf("must be unique: Config.Tools[%d] of the runner has it, too", at),
+			}
+		}
+	}
+	q.start.Tools = slices.Concat(q.start.Tools, definitions)
+	return nil
+}
+
+// checkConfirmations refuses tools of the service that need confirmations where the API keeps
+// nothing: only Append has confirmations.
+func (q *query) checkConfirmations() error {
+	if q.start == nil || q.isStored() {
+		return nil
+	}
+	for i, tool := range q.start.Tools {
+		var has struct {
+			Configuration struct {
+				Names []string `json:"requires_confirmation"`
+			} `json:"tool_configuration"`
+		}
+		text, err := json.Marshal(tool)
+		if err == nil && json.Unmarshal(text, &has) == nil && len(has.Configuration.Names) > 0 {
+			return &ratelimited.RequestError{
+				Operation: "Runner.Start", Field: fmt.Sprintf("tools[%d].tool_configuration.requires_confirmation", i), Value: has.Configuration.Names,
+				Rule: "must not be set where store is false: confirmations are for stored conversations",
+			}
+		}
+	}
+	return nil
+}
+
+// next returns the request of the turn after a response, with new inputs. The arguments are
+// those of the run's first request but for the choice of tools, which is "" to keep it.
+//
+// The API remembers the arguments of Start alone. Of a conversation that it does not keep, the
+// same request is made again, with all entries since.
+func (q *query) next(first *query, response *generated.ConversationResponse, inputs []generated.Entry, choice generated.ToolChoiceEnum) *query {
+	of := first.fields()
+	args := *of.args
+	if args.ToolChoice == generated.ToolChoiceEnumAny || args.ToolChoice == generated.ToolChoiceEnumRequired {
+		args.ToolChoice = generated.ToolChoiceEnumAuto
+	}
+	if choice != "" {
+		args.ToolChoice = choice
+	}
+	if !q.isStored() {
+		c := q.copied()
+		all := slices.Concat(entriesOf(*q.fields().inputs), response.Outputs, inputs)
+		*c.fields().inputs, *c.fields().args = generated.NewEntryInputs(all), args
+		c.followHandoff(response.Outputs)
+		return c
+	}
+	if first.start != nil && args.ToolChoice == of.args.ToolChoice {
+		args = generated.CompletionArgs{}
+	}
+	return &query{id: cmp.Or(response.ConversationID, q.id), extend: &generated.AppendConversationRequest{
+		Inputs: generated.NewEntryInputs(inputs), CompletionArgs: args, Store: of.store, HandoffExecution: of.handoff,
+	}}
+}
+
+// followHandoff goes on with the agent that the latest handoff names.
+func (q *query) followHandoff(outputs []generated.Entry) {
+	for _, output := range outputs {
+		if h, ok := output.Value().(generated.AgentHandoffEntry); ok && q.start != nil && q.start.AgentID != "" && h.NextAgentID != "" {
+			q.start.AgentID, q.start.AgentVersion = h.NextAgentID, ""
+		}
+	}
+}
+
+// entriesOf returns inputs as entries: a text stands for a message of the user.
+func entriesOf(inputs generated.ConversationInputs) []generated.Entry {
+	if text, ok := inputs.Text(); ok {
+		return []generated.Entry{ratelimited.User(text)}
+	}
+	return inputs.Entries()
+}

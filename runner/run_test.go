@@ -1,0 +1,306 @@
+package runner_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
+)
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	model := inTurn(calls("weather#a", `{"city":"Paris"}`), say("It is <fine>."))
+	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+		seen := make(chan runner.Call, 1)
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "weather", func(ctx context.Context, in location) (weather, error) {
+			call, _ := runner.CallFrom(ctx)
+			seen <- call
+			return weather{in.City, "<&>", 21}, nil
+		})}})
+		result, err := r.Start(w.Context(), ask("Weather in Paris?"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		if got := result.OutputText(); got != "It is <fine>." || len(result.Turns) != 2 || result.Calls != 1 || result.FailedCalls != 0 || len(result.Unsent) != 0 {
+			w.Errorf("%q after %d turns, %d calls", got, len(result.Turns), result.Calls)
+		}
+		if call := <-seen; call != (runner.Call{Name: "weather", ID: "a", Turn: 1, ConversationID: result.ConversationID}) {
+			w.Errorf("the function was told %+v", call)
+		}
+		requests := w.requests()
+		const definition = `"tools":[{"function":{"description":"Does weather.","name":"weather","parameters":{"type":"object","properties":{"city":{"type":"string","description":"name of the city"}},"required":["city"],"additionalProperties":false},"strict":true},"type":"function"}]`
+		if len(requests) != 2 || !strings.Contains(requests[0], definition) || strings.Contains(requests[1], "tools") {
+			w.Errorf("requests are\n%s", strings.Join(requests, "\n"))
+		}
+		if !strings.Contains(requests[1], `"result":"{\"city\":\"Paris\",\"sky\":\"<&>\",\"high\":21}","tool_call_id":"a"`) {
+			w.Errorf("the second request is %s", requests[1])
+		}
+		w.wantResults(result.ConversationID)
+	})
+}
+
+// A call's arguments are one JSON object, whatever form they have on the wire.
+func TestFormsOfArguments(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ arguments, told string }{
+		{`{"city":"Paris"}`, "Paris"},
+		{" {\"city\" : \"Paris\"}\n", "Paris"},
+		{`{`, "- must be a whole JSON value, but the text ends inside it"},
+		{`[]`, "- must be a JSON object"},
+		{`42`, "- must be a JSON object"},
+		{`"{}"`, "- must be a JSON object"},
+		{`{} {}`, "- must be one JSON value, but something follows it"},
+		{`{"city":NaN}`, "- must be JSON, but the text is not"},
+		{`{"location":"Paris"}`, "- /city: is required, but missing\n- /location: is not a known property; known are: city"},
+		{`{"City":"Paris"}`, "- /city: is required, but missing"},
+		{`{"city":7}`, "- /city: must be of type string, got 7"},
+		{``, "- /city: is required, but missing"},
+		{`null`, "- /city: is required, but missing"},
+	} {
+		model := inTurn(calls("place#a", c.arguments), say("done"))
+		in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+			called := 0
+			r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "place", func(_ context.Context, in location) (string, error) { called++; return in.City, nil })}})
+			if _, err := r.Start(w.Context(), ask("?")); err != nil {
+				w.Fatal(err)
+			}
+			byID, _ := results(w, w.requests()[1])
+			told := byID["a"]
+			if isBad := strings.HasPrefix(c.told, "-"); called == 1 == isBad || isBad && !strings.HasPrefix(told, "The arguments are not valid:\n"+c.told) || !isBad && told != c.told {
+				w.Errorf("%s: called %d times, the model is told %q, want %q", c.arguments, called, told, c.told)
+			}
+			for _, word := range []string{"json:", "struct", "runner", "schema", "Go "} {
+				if strings.Contains(told, word) {
+					w.Errorf("%s: the model is told %q", c.arguments, told)
+				}
+			}
+		})
+	}
+}
+
+// What a function gets is exact, and of a function without parameters any form of nothing is good.
+func TestExactArguments(t *testing.T) {
+	t.Parallel()
+	type exact struct {
+		N    int64   `json:"n"`
+		Deep []int   `json:"deep"`
+		F    float64 `json:"f"`
+	}
+	model := inTurn(calls("exact#a", `{"n":9007199254740993,"deep":[3.0,3e0],"f":0.5}`, "raw#b", `{"b":1.0,"a":"<"}`, "none#c", "", "none#d", "null", "none#e", " {} "), say("done"))
+	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+		var got exact
+		var none atomic.Int64
+		raw, err := runner.RawTool(generated.Function{Name: "raw", Description: "Takes anything."}, func(_ context.Context, arguments json.RawMessage) (string, error) {
+			return string(arguments), nil
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
+		r := w.runner(runner.Config{Tools: []*runner.Tool{
+			raw,
+			tool(w, "exact", func(_ context.Context, in *exact) (struct{}, error) { got = *in; return struct{}{}, nil }),
+			tool(w, "none", func(context.Context, struct{}) (string, error) { none.Add(1); return "", nil }),
+		}})
+		if _, err := r.Start(w.Context(), ask("?")); err != nil {
+			w.Fatal(err)
+		}
+		if got.N != 9007199254740993 || !slices.Equal(got.Deep, []int{3, 3}) || none.Load() != 3 {
+			w.Errorf("got %+v, %d calls without arguments", got, none.Load())
+		}
+		byID, ids := results(w, w.requests()[1])
+		if byID["a"] != "ok" || byID["b"] != `{"b":1.0,"a":"<"}` || byID["c"] != "" || !slices.Equal(ids, []string{"a", "b", "c", "d", "e"}) {
+			w.Errorf("results are %q of %q", byID, ids)
+		}
+	})
+}
+
+type failing struct{}
+
+func (failing) MarshalJSON() ([]byte, error) { return nil, errors.New("secret of MarshalJSON") }
+
+// What goes wrong in a function is told by a fixed text, and the run goes on.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	secret := errors.New("dial tcp 10.0.0.3: password=hunter2")
+	for name, c := range map[string]struct {
+		function func(ctx context.Context, _ struct{}) (any, error)
+		told     string
+		stage    runner.Stage
+	}{
+		"error": {func(context.Context, struct{}) (any, error) { return nil, secret }, "The function failed.", runner.StageExecution},
+		"explained": {func(context.Context, struct{}) (any, error) {
+			return nil, runner.Explain("No such city; try a larger one.", secret)
+		}, "No such city; try a larger one.", runner.StageExecution},
+		"wrapped": {func(context.Context, struct{}) (any, error) {
+			return nil, fmt.Errorf("x: %w", runner.Explain("Try again.", nil))
+		}, "Try again.", runner.StageExecution},
+		"panic":       {func(context.Context, struct{}) (any, error) { panic(secret) }, "The function failed.", runner.StagePanic},
+		"nil":         {func(context.Context, struct{}) (any, error) { var p *int; return *p, nil }, "The function failed.", runner.StagePanic},
+		"Goexit":      {func(context.Context, struct{}) (any, error) { runtime.Goexit(); return nil, nil }, "The function failed.", runner.StagePanic},
+		"NaN":         {func(context.Context, struct{}) (any, error) { return math.NaN(), nil }, "The function failed.", runner.StageOutput},
+		"channel":     {func(context.Context, struct{}) (any, error) { return make(chan int), nil }, "The function failed.", runner.StageOutput},
+		"MarshalJSON": {func(context.Context, struct{}) (any, error) { return failing{}, nil }, "The function failed.", runner.StageOutput},
+		"too large":   {func(context.Context, struct{}) (any, error) { return strings.Repeat("x", 2<<20), nil }, "The function failed.", runner.StageOutput},
+		"heeds": {func(ctx context.Context, _ struct{}) (any, error) { <-ctx.Done(); return nil, ctx.Err() },
+			"The function took too long and was stopped.", runner.StageTimeout},
+	} {
+		model := inTurn(calls("f#a", "{}", "fine#b", "{}"), say("done"))
+		var ended []error
+		observer := func(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
+			call, _ := runner.CallFrom(ctx)
+			return ctx, func(event ratelimited.CallEvent) {
+				if e, ok := event.(ratelimited.Ended); ok && operation == "Runner.Tool" && call.Name == "f" {
+					ended = append(ended, e.Err)
+				}
+			}
+		}
+		in(t, settings{emulator: emulator.Config{Model: model}, client: ratelimited.Config{Observer: observer}}, func(w *world) {
+			r := w.runner(runner.Config{Tools: []*runner.Tool{
+				tool(w, "f", c.function, runner.WithTimeout(50*time.Millisecond)),
+				tool(w, "fine", func(context.Context, struct{}) (*int, error) { return nil, nil }),
+			}})
+			result, err := r.Start(w.Context(), ask("?"))
+			if err != nil || result.Calls != 2 || result.FailedCalls != 1 {
+				w.Fatalf("%s: %+v, %v", name, result, err)
+			}
+			byID, _ := results(w, w.requests()[1])
+			if byID["a"] != c.told || byID["b"] != "null" {
+				w.Errorf("%s: the model is told %q", name, byID)
+			}
+			failure := result.Turns[0].Calls[0].Failure
+			if failure.Stage != c.stage || failure.ID != "a" || failure.Turn != 1 || strings.Contains(failure.Error(), "hunter2") {
+				w.Errorf("%s: %v", name, failure)
+			}
+			if name == "error" && !errors.Is(failure, secret) {
+				w.Errorf("the function's error is lost: %v", failure.Err)
+			}
+			if strings.Contains(strings.Join(w.requests(), ""), "hunter2") {
+				w.Errorf("%s: the function's error is in a request", name)
+			}
+			if len(ended) != 1 || ended[0] == nil || strings.Contains(fmt.Sprintf("%v", ended[0]), "secret") {
+				w.Errorf("%s: the observer was told of %v", name, ended)
+			}
+		})
+	}
+}
+
+func TestUnknownFunction(t *testing.T) {
+	t.Parallel()
+	model := inTurn(calls("a#1", "{}", "ghost#2", "{}"), say("done"))
+	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+		f := func(context.Context, struct{}) (string, error) { return "yes", nil }
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "a", f), tool(w, "b", f)}})
+		result, err := r.Start(w.Context(), ask("?"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		byID, ids := results(w, w.requests()[1])
+		if !slices.Equal(ids, []string{"1", "2"}) || byID["1"] != "yes" || byID["2"] != `There is no function "ghost". The functions are: a, b.` {
+			w.Errorf("results are %q", byID)
+		}
+		if result.Turns[0].Calls[1].Failure.Stage != runner.StageLookup {
+			w.Errorf("the failure is %v", result.Turns[0].Calls[1].Failure)
+		}
+	})
+}
+
+func TestErrorText(t *testing.T) {
+	t.Parallel()
+	for name, hook := range map[string]func(runner.Failure) string{
+		"Fehler: execution":    func(f runner.Failure) string { return "Fehler: " + string(f.Stage) },
+		"The function failed.": func(runner.Failure) string { panic("hook") },
+	} {
+		model := inTurn(calls("f#a", "{}"), say("done"))
+		in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+			r := w.runner(runner.Config{ErrorText: hook, Tools: []*runner.Tool{
+				tool(w, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("why") }),
+			}})
+			if _, err := r.Start(w.Context(), ask("?")); err != nil {
+				w.Fatal(err)
+			}
+			if byID, _ := results(w, w.requests()[1]); byID["a"] != name {
+				w.Errorf("the model is told %q, want %q", byID["a"], name)
+			}
+		})
+	}
+}
+
+// Arguments may be an object on the wire. A call that is there twice runs once, and the same call
+// with two ids twice.
+func TestCallsOnTheWire(t *testing.T) {
+	t.Parallel()
+	const (
+		head  = `{"object":"conversation.response","conversation_id":"conv_1","usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2},"outputs":[`
+		first = `{"type":"function.call","id":"fc_1","name":"place","tool_call_id":"a","arguments":{"city":"Paris"}}`
+		again = `{"type":"function.call","id":"fc_2","name":"place","tool_call_id":"b","arguments":{"city":"Paris"}}`
+	)
+	var n atomic.Int64
+	answers := []string{head + first + "," + first + "," + again + "]}", head + `{"type":"message.output","content":"done"}]}`}
+	intercept := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answers[n.Add(1)-1])
+	}
+	in(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(w *world) {
+		var called atomic.Int64
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "place", func(_ context.Context, in location) (string, error) { called.Add(1); return in.City, nil })}})
+		result, err := r.Start(w.Context(), ask("?"))
+		if err != nil || result.OutputText() != "done" || called.Load() != 2 || result.Calls != 2 {
+			w.Fatalf("%v, %v, called %d times", result, err, called.Load())
+		}
+		if byID, ids := results(w, w.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) || byID["a"] != "Paris" {
+			w.Errorf("results %q of %q", byID, ids)
+		}
+	})
+}
+
+// A text beside calls is kept and is not the answer.
+func TestTextBesideCalls(t *testing.T) {
+	t.Parallel()
+	reply := calls("f#a", "{}", "f#b", "{}")
+	reply.Entries = append([]generated.Entry{text("One moment.")}, reply.Entries...)
+	in(t, settings{emulator: emulator.Config{Model: inTurn(reply, say("Done."))}}, func(w *world) {
+		var called atomic.Int64
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { called.Add(1); return "", nil })}})
+		result, err := r.Start(w.Context(), ask("?"))
+		if err != nil || result.OutputText() != "Done." || called.Load() != 2 {
+			w.Fatalf("%v, %v, called %d times", result, err, called.Load())
+		}
+		var texts []string
+		for _, entry := range result.Entries() {
+			if m, ok := entry.Value().(generated.MessageOutputEntry); ok {
+				texts = append(texts, m.Content.Text())
+			}
+		}
+		if !slices.Equal(texts, []string{"One moment.", "Done."}) {
+			w.Errorf("the entries have the texts %q", texts)
+		}
+		if _, ids := results(w, w.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) {
+			w.Errorf("results of %q", ids)
+		}
+	})
+}
+
+// An empty answer is an answer.
+func TestEmptyAnswer(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(say(""))}}, func(w *world) {
+		result, err := w.runner(runner.Config{}).Start(w.Context(), ask("?"))
+		if err != nil || result.OutputText() != "" || len(result.Turns) != 1 {
+			w.Errorf("%+v, %v", result, err)
+		}
+	})
+}
