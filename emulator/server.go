@@ -30,14 +30,17 @@ func Listen(address string, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	door, err := openDoor(address)
+	if err := checkFaults(cfg.Faults, new(listener)); err != nil {
+		return nil, err
+	}
+	l, err := openListener(address)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
-		Emulator: newEmulator(cfg, door),
-		url:      "http://" + reachable(door.Addr()),
+		Emulator: newEmulator(cfg, l),
+		url:      "http://" + reachable(l.Addr()),
 		served:   make(chan struct{}),
 		cancel:   cancel,
 	}
@@ -45,7 +48,7 @@ func Listen(address string, cfg Config) (*Server, error) {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	go func() {
 		defer close(s.served)
-		_ = s.http.Serve(door) // It always ends with an error: that it was closed.
+		_ = s.http.Serve(l) // It always ends with an error: that it was closed.
 	}()
 	return s, nil
 }
