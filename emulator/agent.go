@@ -13,7 +13,11 @@ import (
 // CreateAgent creates an agent, in its version 0.
 func (e api) CreateAgent(_ http.ResponseWriter, r *http.Request) {
 	var request generated.CreateAgentRequest
-	if c, ok := e.manage(r, decode(r, &request)); ok {
+	refused := decode(r, &request)
+	if refused == nil {
+		refused = e.checkRequest(request.Model, request.Tools, request.CompletionArgs)
+	}
+	if c, ok := e.manage(r, refused); ok {
 		e.answer(c, e.store.CreateAgent(request, wire.KeptMemory(c.body)), nil)
 	}
 }
@@ -41,6 +45,13 @@ func (e api) UpdateAgent(_ http.ResponseWriter, r *http.Request, id string) {
 	refused := decode(r, &request)
 	if refused == nil {
 		refused = found(e.store.Agent(id, ""))
+	}
+	if refused == nil {
+		model := ""
+		if request.Model != nil {
+			model = *request.Model
+		}
+		refused = e.checkRequest(model, request.Tools, request.CompletionArgs)
 	}
 	if c, ok := e.manage(r, refused); ok {
 		view, missing := e.store.UpdateAgent(id, request, wire.KeptMemory(c.body))

@@ -47,6 +47,10 @@ type Config struct {
 	// context ends when the client leaves.
 	Model func(ctx context.Context, p Prompt) Reply
 
+	// Models are the names of the models that there are; requests for others get 400. Empty
+	// allows any.
+	Models []string
+
 	// Faults are what goes wrong, and when. [Emulator.SetFaults] changes them while the
 	// emulator runs.
 	Faults []Fault

@@ -32,6 +32,10 @@ func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
 		e.fail(c, wire.ValueError("either model or agent_id must be set, and not both", "body"))
 		return
 	}
+	if refused := e.checkRequest(request.Model, request.Tools, request.CompletionArgs); refused != nil {
+		e.fail(c, refused)
+		return
+	}
 	e.execute(c, run{
 		conversation: state.NewConversation(request, wire.KeptMemory(c.body)), isNew: true, store: request.Store == nil || *request.Store,
 	}, request.Inputs, generated.CompletionArgs{}, request.HandoffExecution)
@@ -94,15 +98,28 @@ func decode(r *http.Request, into any) *wire.Failure {
 
 // prepare completes a run with its settings and its entries.
 func (e *Emulator) prepare(run *run, in generated.ConversationInputs, args generated.CompletionArgs) (refused *wire.Failure) {
-	base, refused := e.store.Settings(run.conversation)
+	if refused = e.checkRequest("", nil, args); refused != nil {
+		return refused
+	}
+	inputs := state.Inputs(in)
+	base, refused := e.store.Settings(run.conversation, inputs)
 	if refused != nil {
 		return refused
 	}
 	if run.History, refused = state.Confirm(run.conversation.Entries, run.Confirmations); refused != nil {
 		return refused
 	}
+	if !run.isNew {
+		refused = state.CheckAppend(run.History, inputs, run.Confirmations)
+	}
+	if refused == nil {
+		refused = state.CheckInputs(run.History, inputs)
+	}
+	if refused != nil {
+		return refused
+	}
 	run.ConversationID, run.Settings = run.conversation.View.ID, base.Over(state.Settings{Args: args})
-	run.Inputs = state.Inputs(in, base.Author)
+	run.Inputs = base.StampAll(inputs)
 	return run.conversation.Full(len(run.Inputs), run.bytes)
 }
 

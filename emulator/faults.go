@@ -118,7 +118,7 @@ func (e *Emulator) modelOf(c *call, request runRequest) string {
 		if err != nil || missing != nil {
 			return NoModel
 		}
-		settings, _ := e.store.Settings(conversation) // Without them the name is "".
+		settings, _ := e.store.Settings(conversation, nil) // Without them the name is "".
 		return settings.Model
 	case request.AgentID == "":
 		return request.Model

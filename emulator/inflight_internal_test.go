@@ -82,7 +82,7 @@ func TestKeptMemory(t *testing.T) { //nolint:paralleltest // It measures what th
 		"short":   {22_000, MaxKeptBytes, `{"model":"m","inputs":"x"}`},
 		"text":    {50, 8 << 20, `{"model":"m","inputs":"` + strings.Repeat("x", 512<<10) + `"}`},
 		"entries": {20, 8 << 20, `{"model":"m","inputs":[` + list(2000, `{"role":"user","content":""}`) + `]}`},
-		"results": {20, 8 << 20, `{"model":"m","inputs":[` + list(2000, `{"type":"function.result","tool_call_id":"","result":""}`) + `]}`},
+		"runs":    {20, 8 << 20, `{"model":"m","inputs":[` + list(2000, `{"type":"tool.execution","name":"","arguments":""}`) + `]}`},
 		"chunks":  {20, 8 << 20, `{"model":"m","inputs":[{"role":"user","content":[` + list(5000, `{"type":"text","text":""}`) + `]}]}`},
 		"tools":   {20, 8 << 20, `{"model":"m","inputs":"x","tools":[` + list(5000, `{"type":"web_search"}`) + `]}`},
 		"stops":   {20, 8 << 20, `{"model":"m","inputs":"x","completion_args":{"stop":[` + list(10_000, `""`) + `]}}`},

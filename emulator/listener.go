@@ -9,8 +9,9 @@ import (
 
 // listener can be shut for a while: the system refuses connections then.
 type listener struct {
-	addr net.Addr
-	host string // of the address that was asked for
+	addr   net.Addr
+	host   string // of the address that was asked for
+	listen func(address string) (net.Listener, error)
 
 	mu       sync.Mutex
 	listener net.Listener  // nil while it is shut
@@ -20,13 +21,13 @@ type listener struct {
 	closed   bool
 }
 
-func openListener(address string) (*listener, error) {
+func openListener(listen func(address string) (net.Listener, error), address string) (*listener, error) {
 	opened, err := listen(address)
 	if err != nil {
 		return nil, err
 	}
 	host, _, _ := net.SplitHostPort(address) // It has been listened on.
-	return &listener{addr: opened.Addr(), host: host, listener: opened}, nil
+	return &listener{addr: opened.Addr(), host: host, listen: listen, listener: opened}, nil
 }
 
 // names returns the names by which the address, if it is one address, is known.
@@ -41,7 +42,7 @@ func (l *listener) names() []string {
 	return []string{l.host, addr.IP.String()}
 }
 
-func listen(address string) (net.Listener, error) {
+func listenTCP(address string) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 }
 
@@ -105,7 +106,7 @@ func (l *listener) open() {
 	if l.closed || l.listener != nil || time.Now().Before(l.until) {
 		return
 	}
-	listener, err := listen(l.addr.String())
+	listener, err := l.listen(l.addr.String())
 	if err != nil {
 		l.timer = time.AfterFunc(busy, l.open)
 		return

@@ -32,7 +32,7 @@ func (d *listener) accepted() <-chan error {
 
 func TestListener(t *testing.T) {
 	t.Parallel()
-	d, err := openListener("127.0.0.1:0")
+	d, err := openListener(listenTCP, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestListener(t *testing.T) {
 func TestListenerCloses(t *testing.T) {
 	t.Parallel()
 	for _, shut := range []bool{false, true} {
-		d, err := openListener("127.0.0.1:0")
+		d, err := openListener(listenTCP, "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,6 +28,7 @@ Examples:
   mistral-emulator                                  no limits, any key that is not empty
   mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
   mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
+  mistral-emulator -model mistral-large-latest -model mistral-small-latest
   mistral-emulator -script replies.yaml -faults faults.yaml -seed 7
   mistral-emulator -latency 300ms -token-delay 20ms -retry-after -chat-headers
   mistral-emulator -addr 127.0.0.1:0 -key secret -control=false

@@ -51,11 +51,14 @@ import (
 // schemas have been looked at, and lists have at most 1,000 items, texts 65,536
 // characters. The work ends with the context.
 func Default(ctx context.Context, p Prompt) Reply {
+	resumed := resume(p)
 	if text, ok := resultText(p); ok {
-		return formatted(ctx, p, text)
+		reply := formatted(ctx, p, text)
+		reply.Entries = resumed
+		return reply
 	}
-	if entries, ok := resume(p); ok {
-		return Reply{Entries: entries}
+	if len(resumed) > 0 {
+		return Reply{Entries: resumed}
 	}
 	if entries, ok, err := functionCall(ctx, p); ok || err != nil {
 		return Reply{Entries: entries, Err: err}
@@ -68,7 +71,8 @@ func Default(ctx context.Context, p Prompt) Reply {
 	return formatted(ctx, p, answer(p))
 }
 
-// resultText quotes the results of functions, when those are what the call adds.
+// resultText quotes the results of functions, when those are what the call adds, or what the
+// history ends with if it adds nothing.
 func resultText(p Prompt) (string, bool) {
 	names := map[string]string{}
 	for _, entry := range slices.Concat(p.History, p.Inputs) {
@@ -77,7 +81,11 @@ func resultText(p Prompt) (string, bool) {
 		}
 	}
 	var sentences []string
-	for _, entry := range slices.Backward(p.Inputs) {
+	last := p.Inputs
+	if len(last) == 0 {
+		last = p.History
+	}
+	for _, entry := range slices.Backward(last) {
 		result, ok := entry.Value().(generated.FunctionResultEntry)
 		if !ok {
 			break

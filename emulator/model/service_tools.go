@@ -135,7 +135,7 @@ func useConnector(id string) func(Prompt, string) (arguments, info map[string]an
 
 // resume goes on from the calls that were just allowed or denied: it runs those that
 // were allowed and says which were not.
-func resume(p Prompt) ([]generated.Entry, bool) {
+func resume(p Prompt) []generated.Entry {
 	var entries []generated.Entry
 	var denied []string
 	for _, c := range p.Confirmations {
@@ -156,7 +156,7 @@ func resume(p Prompt) ([]generated.Entry, bool) {
 			Content: generated.NewTextContent("I was not allowed to use " + strings.Join(denied, " and ") + "."),
 		}))
 	}
-	return entries, entries != nil
+	return entries
 }
 
 func confirmedCall(history []generated.Entry, id string) generated.FunctionCallEntry {

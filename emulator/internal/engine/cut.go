@@ -7,8 +7,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// limitOutputs cuts the messages among the outputs at the first of the stop texts and
-// when together they have max_tokens.
+// limitOutputs cuts messages at the first of the stop texts, and messages and the arguments
+// of calls when together they have max_tokens. It drops calls behind those.
 func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []generated.Entry {
 	if args.MaxTokens == nil && len(args.Stop) == 0 {
 		return outputs
@@ -17,19 +17,45 @@ func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []ge
 	if args.MaxTokens != nil {
 		c.left = *args.MaxTokens
 	}
-	for i, output := range outputs {
-		if m, ok := output.Value().(generated.MessageOutputEntry); ok {
-			m.Content = c.content(m.Content)
-			outputs[i] = generated.NewEntry(m)
+	var kept []generated.Entry
+	for _, output := range outputs {
+		switch v := output.Value().(type) {
+		case generated.MessageOutputEntry:
+			v.Content = c.content(v.Content)
+			output = generated.NewEntry(v)
+		case generated.FunctionCallEntry:
+			if c.left == 0 || c.done {
+				continue // The model does not get to it.
+			}
+			arguments := c.arguments(v)
+			if arguments == "" && v.Arguments != "" {
+				continue
+			}
+			v.Arguments = generated.FunctionCallEntryArguments(arguments)
+			output = generated.NewEntry(v)
 		}
+		kept = append(kept, output)
 	}
-	return outputs
+	return kept
 }
 
 type cutter struct {
 	stop []string
 	left int // tokens; below 0 without a limit
 	done bool
+}
+
+// arguments cuts those of a call, whose name counts too; stop texts do not apply to them.
+func (c *cutter) arguments(call generated.FunctionCallEntry) string {
+	arguments := string(call.Arguments)
+	if c.left < 0 {
+		return arguments
+	}
+	c.left = max(0, c.left-wire.CountTokens(call.Name))
+	cut := wire.CutTokens(arguments, c.left)
+	c.left -= wire.CountTokens(cut)
+	c.done = len(cut) < len(arguments)
+	return cut
 }
 
 func (c *cutter) content(content generated.MessageContent) generated.MessageContent {

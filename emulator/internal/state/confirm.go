@@ -33,7 +33,7 @@ func mark(entries []generated.Entry, c generated.ToolCallConfirmation) bool {
 		if c.Confirmation == generated.ToolConfirmationDeny {
 			call.ConfirmationStatus = generated.ConfirmationStatusDenied
 		}
-		entries[i] = generated.NewEntry(call)
+		entries[i] = callEntry(call)
 		return true
 	}
 	return false

@@ -9,16 +9,24 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Inputs returns the entries that a call adds.
-func Inputs(in generated.ConversationInputs, from Author) []generated.Entry {
+// Inputs returns the entries that a call adds, as they came.
+func Inputs(in generated.ConversationInputs) []generated.Entry {
 	if text, ok := in.Text(); ok {
-		return []generated.Entry{from.Stamp(generated.NewEntry(generated.MessageInputEntry{
+		return []generated.Entry{generated.NewEntry(generated.MessageInputEntry{
 			Role: generated.MessageRoleUser, Content: generated.NewTextContent(text),
-		}))}
+		})}
 	}
 	entries := make([]generated.Entry, len(in.Entries()))
 	for i, entry := range in.Entries() {
-		entries[i] = from.Stamp(typed(entry))
+		entries[i] = typed(entry)
+	}
+	return entries
+}
+
+// StampAll stamps each of the entries, in place, and returns them.
+func (a Author) StampAll(entries []generated.Entry) []generated.Entry {
+	for i, entry := range entries {
+		entries[i] = a.Stamp(entry)
 	}
 	return entries
 }
@@ -66,7 +74,7 @@ func (a Author) Stamp(entry generated.Entry) generated.Entry {
 		}
 		value = v
 	case generated.FunctionCallEntry:
-		v.ToolCallID = cmp.Or(v.ToolCallID, wire.NewID(wire.ToolCallID))
+		v.ToolCallID = cmp.Or(v.ToolCallID, wire.NewToolCallID())
 		value = v
 	case generated.AgentHandoffEntry:
 		if v.PreviousAgentID == "" {
@@ -76,7 +84,8 @@ func (a Author) Stamp(entry generated.Entry) generated.Entry {
 	}
 	now := wire.Now()
 	return edited(generated.NewEntry(value), func(field reflect.Value, name string) any {
-		if !field.IsZero() {
+		_, call := value.(generated.FunctionCallEntry)
+		if !field.IsZero() || call && name == "CompletedAt" {
 			return nil
 		}
 		return map[string]any{
@@ -90,7 +99,7 @@ func (a Author) Stamp(entry generated.Entry) generated.Entry {
 // end.
 func Completed(entry generated.Entry, created generated.Timestamp, whole bool) generated.Entry {
 	var completed generated.Timestamp
-	if whole {
+	if _, call := entry.Value().(generated.FunctionCallEntry); whole && !call {
 		completed = wire.Now()
 	}
 	return edited(entry, func(_ reflect.Value, name string) any {
@@ -112,7 +121,25 @@ func edited(entry generated.Entry, edit func(field reflect.Value, name string) a
 			v.Field(i).Set(reflect.ValueOf(value))
 		}
 	}
+	if call, ok := v.Interface().(generated.FunctionCallEntry); ok {
+		return callEntry(call)
+	}
 	return generated.NewEntry(v.Interface().(generated.EntryVariant)) //nolint:forcetypeassert // It was one.
+}
+
+// callEntry returns a call as an entry. A call without an end has completed_at null, as the
+// service has it; the generated type would omit it.
+func callEntry(call generated.FunctionCallEntry) generated.Entry {
+	entry := generated.NewEntry(call)
+	if !call.CompletedAt.IsZero() {
+		return entry
+	}
+	text := wire.Encode(entry)
+	var withNull generated.Entry // keeps the text
+	if err := json.Unmarshal(append(text[:len(text)-1], `,"completed_at":null}`...), &withNull); err != nil {
+		return entry
+	}
+	return withNull
 }
 
 // idOf returns the id of an entry; "" for one of an unknown type.

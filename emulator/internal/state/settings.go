@@ -48,12 +48,13 @@ func (s Settings) Over(other Settings) Settings {
 }
 
 // Settings returns what a conversation with these entries runs with now: its own on top of
-// its agent's, or those of the agent that it was last handed to, if that still exists.
-func (s *Store) Settings(c Conversation) (Settings, *wire.Failure) {
+// its agent's, or those of the agent that its entries, or the inputs of a call, last hand
+// over to, if that still exists.
+func (s *Store) Settings(c Conversation, inputs []generated.Entry) (Settings, *wire.Failure) {
 	if c.View.AgentID == "" {
 		return c.Own, nil
 	}
-	for _, entry := range slices.Backward(c.Entries) {
+	for _, entry := range slices.Backward(slices.Concat(c.Entries, inputs)) {
 		if h, ok := entry.Value().(generated.AgentHandoffEntry); ok {
 			if agent, missing := s.Agent(h.NextAgentID, ""); missing == nil {
 				return AgentSettings(agent), nil

@@ -86,7 +86,11 @@ func newBounded[T sized](limit, maxBytes int) bounded[T] {
 func (b *bounded[T]) add(id string, value T) {
 	i := &item[T]{id: id, value: value}
 	b.byID[id] = i
-	b.order = append(b.order, i)
+	at := len(b.order) // Ids sort by age; a call that began earlier may end later.
+	for at > 0 && b.order[at-1].id > id {
+		at--
+	}
+	b.order = slices.Insert(b.order, at, i)
 	b.update(id)
 }
 

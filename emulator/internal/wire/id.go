@@ -22,9 +22,20 @@ const (
 	ToolExecutionID  = "tool_exec_"
 	HandoffID        = "handoff_"
 	AgentID          = "ag_"
-	ToolCallID       = "call_"
 	FileID           = "file_"
 )
+
+// NewToolCallID returns a new tool_call_id: nine letters and digits, as the service has
+// them.
+func NewToolCallID() string {
+	const length, digits = 9, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	b := make([]byte, length)
+	_, _ = rand.Read(b) // It never fails: see crypto/rand.
+	for i := range b {
+		b[i] = digits[int(b[i])%len(digits)]
+	}
+	return string(b)
+}
 
 // OwnerID is the owner of all agents. The emulator has one account.
 const OwnerID = "00000000-0000-4000-8000-000000000001"
