@@ -20,6 +20,32 @@ type Error = model.Error
 // and without intelligence. [model.Default] lists what it answers to which prompt.
 func DefaultModel(ctx context.Context, p Prompt) Reply { return model.Default(ctx, p) }
 
+// Step is one reply of a script; see [model.Step].
+type Step = model.Step
+
+// Call is a function call of a [Step]; see [model.Call].
+type Call = model.Call
+
+// Rule answers the requests that fit its conditions; see [model.Rule].
+type Rule = model.Rule
+
+// Turn is a [Step] or a [Rule].
+type Turn = model.Turn
+
+// Script is a model that answers by steps and rules; see [model.Script]. Its Reply method is
+// a [Config.Model].
+type Script = model.Script
+
+// Say returns a step that is a message.
+func Say(text string) Step { return model.Say(text) }
+
+// Calls returns a step that calls functions, all in one reply.
+func Calls(calls ...Call) Step { return model.Calls(calls...) }
+
+// NewScript returns a script of steps, which answer one request each in their order, and
+// rules; see [model.NewScript].
+func NewScript(turns ...Turn) *Script { return model.NewScript(turns...) }
+
 // ParseScript returns a [Config.Model] that answers by rules, in YAML or JSON; see
 // [model.ParseScript].
 func ParseScript(data []byte) (func(context.Context, Prompt) Reply, error) {

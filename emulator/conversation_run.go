@@ -169,7 +169,7 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 		e.stream(c, run.ConversationID, result, settle)
 		return
 	}
-	if e.engine.Generate(ctx, result.Outputs) != nil {
+	if result.Generate(ctx) != nil {
 		return
 	}
 	open()

@@ -71,15 +71,21 @@ func Default(ctx context.Context, p Prompt) Reply {
 	return formatted(ctx, p, answer(p))
 }
 
-// resultText quotes the results of functions, when those are what the call adds, or what the
-// history ends with if it adds nothing.
-func resultText(p Prompt) (string, bool) {
+// callNames returns the names of the functions that were called, by tool_call_id.
+func callNames(p Prompt) map[string]string {
 	names := map[string]string{}
 	for _, entry := range slices.Concat(p.History, p.Inputs) {
 		if call, ok := entry.Value().(generated.FunctionCallEntry); ok {
 			names[call.ToolCallID] = call.Name
 		}
 	}
+	return names
+}
+
+// resultText quotes the results of functions, when those are what the call adds, or what the
+// history ends with if it adds nothing.
+func resultText(p Prompt) (string, bool) {
+	names := callNames(p)
 	var sentences []string
 	last := p.Inputs
 	if len(last) == 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
@@ -14,8 +15,11 @@ import (
 // Prompt is all that a model reads. It shares values with the emulator, such as entries and
 // tools: a model must not modify them.
 type Prompt struct {
-	// Model is the name of the model; Agent the id of the agent, "" without one.
-	Model, Agent string
+	// Conversation is the id of the conversation.
+	Conversation string
+	// Model is the name of the model; Agent and AgentName are the id and the name of the agent,
+	// "" without one.
+	Model, Agent, AgentName string
 	// Instructions, Tools and Args are those of the request, on top of those of the
 	// conversation, on top of those of the agent.
 	Instructions string
@@ -58,6 +62,8 @@ type Reply struct {
 	Entries []generated.Entry
 	// Usage, when set, is reported and charged in place of what was counted.
 	Usage *generated.ConversationUsageInfo
+	// Pace, when set, is the time between two deltas, in place of the emulator's.
+	Pace time.Duration
 	// Err makes the call fail: an [*Error] as it says, any other with status 500. A
 	// stream sends text and entries first, and then the error as its last event; without
 	// any it fails as a plain call does. What fails before an output is charged nothing.

@@ -1,204 +1,259 @@
 package model
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
-	"time"
+	"slices"
+	"strings"
+	"sync"
 
-	"go.yaml.in/yaml/v4"
-
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/strictyaml"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// ParseScript makes a [Config.Model] of a script, in YAML or JSON:
-//
-//	rules:
-//	  - match: (?i)weather          # a regular expression on the user's last message
-//	    model: mistral-small-latest # optional: the rule is for this model alone
-//	    call: {name: get_weather, arguments: {city: Paris}}
-//	  - match: weather
-//	    result: rain                # a regular expression on a function's result
-//	    reply: Take an umbrella.
-//	  - match: ^slow
-//	    delay: 2s
-//	    reply: Here I am.
-//	  - match: ^fail
-//	    error: {status: 503, message: busy, header: {Retry-After: "1"}}
-//
-// The first rule that matches answers. A rule without match matches any message. One
-// with result is for calls that add the result of a function, one without for those
-// that do not: so a rule that calls a function is not asked about its result. What no
-// rule matches goes to [Default], and so does what matches a rule that has a delay
-// alone, after the delay.
-//
-// A rule has at least one of reply (the text of a message), call, error and delay.
-// With several, the message comes before the call, and a stream sends both before the
-// error. Arguments are an object, or a text to be sent as it is, as JSON or not; none
-// are {}. An error's status is from 400 to 599; it has message, the text of the
-// service's error object, or body, which replaces that object, and header. A delay is
-// as "300ms".
-//
-// An error of ParseScript names the rule, counted from 1, the field, its value and its
-// line.
-func ParseScript(data []byte) (func(context.Context, Prompt) Reply, error) {
-	var file struct {
-		Rules script `yaml:"rules" item:"rule"`
-	}
-	if err := strictyaml.Decode(data, "script", "", &file); err != nil {
-		return nil, err
-	}
-	if len(file.Rules) == 0 {
-		return nil, errors.New("script: rules: must have at least one rule")
-	}
-	return file.Rules.answer, nil
+// Turn is a part of a [Script]: a [Step] or a [Rule].
+type Turn interface{ rule() Rule }
+
+// Rule answers the requests that fit all of its conditions. A rule without Result and
+// Function is for requests that add no result of a function.
+type Rule struct {
+	// Match is a regular expression on the user's last message; nil fits any.
+	Match *regexp.Regexp `yaml:"match"`
+	// Model and Agent are the name of the model, and the name or id of the agent; "" fits any.
+	Model string `yaml:"model"`
+	Agent string `yaml:"agent"`
+	// Turn is the number of the request in its conversation, from 1; 0 fits any.
+	Turn int `yaml:"turn"`
+	// Function is the name of a function whose result the request adds; Result is a regular
+	// expression on its result, or, without Function, on the last result.
+	Function string         `yaml:"function"`
+	Result   *regexp.Regexp `yaml:"result"`
+	// Times is how often the rule answers at most; 0 is no bound.
+	Times int `yaml:"times"`
+
+	// Step is the reply. Then are the replies to the next requests of the same conversation,
+	// whatever they are; they come before all rules.
+	Step Step   `yaml:"-"`
+	Then []Step `yaml:"-"`
+
+	inOrder bool // a bare step, which fits any request and is used once
 }
 
-// script is the rules in their order.
-type script []rule
+func (s Step) rule() Rule { return Rule{Step: s, Times: 1, inOrder: true} }
+func (r Rule) rule() Rule { return r }
 
-type rule struct {
-	Match  *regexp.Regexp `yaml:"match"`  // nil for any
-	Result *regexp.Regexp `yaml:"result"` // nil for calls that add none
-	Model  string         `yaml:"model"`  // "" for any
+// Script is a model that answers by rules. It is safe for concurrent use. Make one with
+// [NewScript].
+type Script struct {
+	lenient bool // what no rule fits goes to Default
+	rules   []*scriptRule
 
-	Reply string        `yaml:"reply"`
-	Call  *scriptCall   `yaml:"call"`
-	Error *scriptError  `yaml:"error"`
-	Delay time.Duration `yaml:"delay"`
+	mu     sync.Mutex
+	next   map[string]position // of conversations in the midst of a rule
+	misses []error
 }
 
-// Validate implements [strictyaml.Validator].
-func (r *rule) Validate() error {
-	if r.Reply == "" && r.Call == nil && r.Error == nil && r.Delay == 0 {
-		return errors.New("must have a reply, call, error or delay")
+type scriptRule struct {
+	Rule
+	uses []int // of each step
+}
+
+// position is the next step of a rule.
+type position struct {
+	rule *scriptRule
+	step int
+}
+
+// NewScript returns a script of steps and rules. Steps answer one request each, in their
+// order, whatever the requests are; the first rule that fits answers before them. A request
+// that nothing fits gets 400, with the nearest rule and why it does not fit. It panics for a
+// step whose calls make no sense.
+func NewScript(turns ...Turn) *Script {
+	s := &Script{next: map[string]position{}}
+	for i, turn := range turns {
+		r := turn.rule()
+		for _, step := range append([]Step{r.Step}, r.Then...) {
+			if err := step.validate(); err != nil {
+				panic(fmt.Errorf("emulator: script: turn %d: %w", i+1, err))
+			}
+		}
+		s.rules = append(s.rules, &scriptRule{r, make([]int, 1+len(r.Then))})
 	}
-	return nil
+	slices.SortStableFunc(s.rules, func(a, b *scriptRule) int { // rules before steps
+		return map[bool]int{true: 1}[a.inOrder] - map[bool]int{true: 1}[b.inOrder]
+	})
+	return s
 }
 
-type scriptCall struct {
-	Name      string          `yaml:"name"`
-	Arguments scriptArguments `yaml:"arguments"`
-}
-
-// Validate implements [strictyaml.Validator].
-func (c *scriptCall) Validate() error {
-	if c.Name == "" {
-		return errors.New("must have a name")
+// Reply is the model that the script makes, for [Config.Model] of package emulator.
+func (s *Script) Reply(ctx context.Context, p Prompt) Reply {
+	step, err := s.take(p)
+	if err != nil {
+		return Reply{Err: err}
 	}
-	return nil
+	if wire.Sleep(ctx, step.Delay) != nil {
+		return Reply{Err: context.Cause(ctx)} // Nobody is there to read it.
+	}
+	if step.isEmpty() {
+		return Default(ctx, p)
+	}
+	return step.reply(p)
 }
 
-// scriptArguments are a mapping, which is sent as JSON, or a text, which is sent as it is.
-type scriptArguments string
+// take returns the step for a prompt and notes its use.
+func (s *Script) take(p Prompt) (Step, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.next[p.Conversation]; ok {
+		s.use(p, at)
+		return at.rule.Then[at.step-1], nil
+	}
+	var nearest *scriptRule
+	var least int
+	var why []string
+	for _, r := range s.rules {
+		reasons := r.mismatches(p)
+		if len(reasons) == 0 {
+			s.use(p, position{r, 0})
+			return r.Step, nil
+		}
+		distance := 2 * len(reasons)
+		if r.Match != nil && r.Match.MatchString(p.Text()) {
+			distance -= 3 // What the message says counts most.
+		}
+		if nearest == nil || distance < least {
+			nearest, least, why = r, distance, reasons
+		}
+	}
+	if s.lenient {
+		return Step{}, nil
+	}
+	miss := fmt.Sprintf("script: nothing fits %q (model %s, turn %d)", wire.Short(p.Text()), p.Model, p.turn())
+	if nearest != nil {
+		miss += fmt.Sprintf("; the nearest is %s: %s", s.name(nearest, 0), strings.Join(why, ", "))
+	}
+	const most = 100
+	if len(s.misses) < most {
+		s.misses = append(s.misses, errors.New(miss))
+	}
+	return Step{}, &Error{Status: http.StatusBadRequest, Message: miss}
+}
 
-// UnmarshalNode implements [strictyaml.Unmarshaler].
-func (a *scriptArguments) UnmarshalNode(node *strictyaml.Node) error {
-	if node.Kind == yaml.ScalarNode && node.Tag == "!!str" {
-		*a = scriptArguments(node.Value)
+// use counts a step and goes to the next.
+func (s *Script) use(p Prompt, at position) {
+	at.rule.uses[at.step]++
+	const most = 10_000 // conversations that are in the midst of a rule; more begin anew
+	if at.step < len(at.rule.Then) && (len(s.next) < most || s.next[p.Conversation].rule != nil) {
+		s.next[p.Conversation] = position{at.rule, at.step + 1}
+	} else {
+		delete(s.next, p.Conversation)
+	}
+}
+
+// name names a step of a rule, by its place in the script.
+func (s *Script) name(r *scriptRule, step int) string {
+	kind, n := "rule", 0
+	if r.inOrder {
+		kind = "step"
+	}
+	for _, other := range s.rules {
+		if other.inOrder == r.inOrder {
+			n++
+		}
+		if other == r {
+			break
+		}
+	}
+	if step > 0 {
+		return fmt.Sprintf("%s %d, then %d (%v)", kind, n, step, r.Then[step-1])
+	}
+	return fmt.Sprintf("%s %d (%v)", kind, n, r.Step)
+}
+
+// Check reports the steps that were never used, and the requests that nothing fitted.
+func (s *Script) Check() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	problems := slices.Clone(s.misses)
+	for _, r := range s.rules {
+		for step, uses := range r.uses {
+			if uses == 0 {
+				problems = append(problems, fmt.Errorf("script: %s was never used", s.name(r, step)))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// mismatches returns why a rule does not fit a prompt; nil if it does.
+func (r *scriptRule) mismatches(p Prompt) (reasons []string) {
+	not := func(fits bool, format string, args ...any) {
+		if !fits {
+			reasons = append(reasons, fmt.Sprintf(format, args...))
+		}
+	}
+	not(r.Times == 0 || r.uses[0] < r.Times, "it has been used %d times", r.uses[0])
+	if r.inOrder {
+		return reasons
+	}
+	not(r.Match == nil || r.Match.MatchString(p.Text()), "match %q does not match", r.Match)
+	not(r.Model == "" || r.Model == p.Model, "it is for model %s", r.Model)
+	not(r.Agent == "" || r.Agent == p.Agent || r.Agent == p.AgentName, "it is for agent %s, not %q", r.Agent, p.AgentName)
+	not(r.Turn == 0 || r.Turn == p.turn(), "it is for turn %d", r.Turn)
+	results := resultsOf(p)
+	switch {
+	case r.Function != "":
+		result, ok := results[r.Function]
+		not(ok, "no result of %s was added", r.Function)
+		not(!ok || r.Result == nil || r.Result.MatchString(result), "result %q does not match %q", r.Result, wire.Short(result))
+	case r.Result != nil:
+		result, ok := results[""]
+		not(ok, "no result was added")
+		not(!ok || r.Result.MatchString(result), "result %q does not match %q", r.Result, wire.Short(result))
+	default:
+		not(len(results) == 0, "a result was added")
+	}
+	return reasons
+}
+
+// resultsOf returns the results of functions that a request adds, by the names of the
+// functions, and the last one by "".
+func resultsOf(p Prompt) map[string]string {
+	names := callNames(p)
+	results := map[string]string{}
+	for _, input := range p.Inputs {
+		if v, ok := input.Value().(generated.FunctionResultEntry); ok {
+			results[names[v.ToolCallID]], results[""] = v.Result, v.Result
+		} else {
+			delete(results, "") // It does not end with a result.
+		}
+	}
+	if _, ok := results[""]; !ok {
 		return nil
 	}
-	var value map[string]any
-	if node.Kind != yaml.MappingNode {
-		return strictyaml.Wrong(node, "a mapping or a text")
-	}
-	if err := node.Decode(&value); err != nil {
-		return err
-	}
-	data, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("cannot be JSON: %w", err)
-	}
-	*a = scriptArguments(data)
-	return nil
+	return results
 }
 
-type scriptError struct {
-	Status  int               `yaml:"status"`
-	Message string            `yaml:"message"`
-	Body    string            `yaml:"body"`
-	Header  map[string]string `yaml:"header"`
-}
-
-// Validate implements [strictyaml.Validator].
-func (e *scriptError) Validate() error {
-	if e.Status == 0 {
-		return errors.New("must have a status")
-	}
-	if e.Status < 400 || e.Status > 599 {
-		return fmt.Errorf("status: must be from 400 to 599, got %d", e.Status)
-	}
-	for name, value := range e.Header {
-		if err := wire.CheckHeader(name, value); err != nil {
-			return err
+// turn returns the number of the request in its conversation, from 1.
+func (p Prompt) turn() int {
+	n, input := 0, false
+	for _, entry := range p.History {
+		was := input
+		switch entry.Value().(type) {
+		case generated.MessageInputEntry, generated.FunctionResultEntry:
+			input = true
+		default:
+			input = false
+		}
+		if input && !was {
+			n++
 		}
 	}
-	return nil
-}
-
-func (e *scriptError) failure() *Error {
-	failure := &Error{Status: e.Status, Message: e.Message, Body: e.Body, Header: http.Header{}}
-	for name, value := range e.Header {
-		failure.Header.Set(name, value)
+	if len(p.Inputs) > 0 && !input || len(p.Confirmations) > 0 || n == 0 {
+		n++
 	}
-	return failure
-}
-
-// answer is the model that a script makes.
-func (s script) answer(ctx context.Context, p Prompt) Reply {
-	for _, r := range s {
-		if !r.matches(p) {
-			continue
-		}
-		if wire.Sleep(ctx, r.Delay) != nil {
-			return Reply{Err: context.Cause(ctx)} // Nobody is there to read it.
-		}
-		if r.Reply != "" || r.Call != nil || r.Error != nil {
-			return r.says()
-		}
-		break
-	}
-	return Default(ctx, p)
-}
-
-func (r rule) matches(p Prompt) bool {
-	if r.Model != "" && r.Model != p.Model {
-		return false
-	}
-	result, has := lastResult(p)
-	if has != (r.Result != nil) || has && !r.Result.MatchString(result) {
-		return false
-	}
-	return r.Match == nil || r.Match.MatchString(p.Text())
-}
-
-// lastResult returns the result of a function with which a call's inputs end.
-func lastResult(p Prompt) (string, bool) {
-	if len(p.Inputs) == 0 {
-		return "", false
-	}
-	v, ok := p.Inputs[len(p.Inputs)-1].Value().(generated.FunctionResultEntry)
-	return v.Result, ok
-}
-
-func (r rule) says() Reply {
-	var reply Reply
-	if r.Reply != "" {
-		reply.Entries = append(reply.Entries, message(generated.NewTextContent(r.Reply)))
-	}
-	if r.Call != nil {
-		reply.Entries = append(reply.Entries, generated.NewEntry(generated.FunctionCallEntry{
-			Name: r.Call.Name, Arguments: generated.FunctionCallEntryArguments(cmp.Or(r.Call.Arguments, "{}")),
-		}))
-	}
-	if r.Error != nil {
-		reply.Err = r.Error.failure()
-	}
-	return reply
+	return n
 }

@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	"emulator/internal/engine":     {"emulator/internal/quota", "emulator/internal/state", "emulator/internal/wire", "emulator/model", "generated"},
 	"emulator/internal/inject":     {"emulator/fault", "emulator/internal/quota", "emulator/internal/wire"},
 	"internal/nearest":             {},
+	"emulatortest":                 {"contract", "emulator", "generated", "internal/memnet", "ratelimited"},
 	"contract":                     {"openapi"},
 	"internal/estimate":            {},
 	"internal/faultproxy":          {},

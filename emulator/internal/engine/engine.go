@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -43,17 +44,18 @@ type Result struct {
 	Outputs []generated.Entry
 	Usage   generated.ConversationUsageInfo // as counted, or as the model says
 	Err     error                           // after the outputs
+	Pace    time.Duration                   // between two deltas
 	prompt  int                             // tokens, as counted
 }
 
 // Run has the model answer, and goes on with the agent that it hands over to, unless the
 // caller does.
 func (e *Engine) Run(ctx context.Context, call Call) Result {
-	var result Result
+	result := Result{Pace: e.TokenDelay}
 	s, history, inputs, confirmations := call.Settings, call.History, call.Inputs, call.Confirmations
 	for range 1 + maxHandoffs {
 		p := model.Prompt{
-			Model: s.Model, Agent: s.Agent, Instructions: s.Instructions, Tools: s.Tools, Args: s.Args,
+			Conversation: call.ConversationID, Model: s.Model, Agent: s.Agent, AgentName: s.Name, Instructions: s.Instructions, Tools: s.Tools, Args: s.Args,
 			Handoffs: e.Store.Successors(s), History: history, Inputs: inputs, Confirmations: confirmations,
 		}
 		reply := e.Model(ctx, p)
@@ -93,6 +95,7 @@ func (r *Result) add(reply model.Reply, p model.Prompt, outputs []generated.Entr
 	}
 	r.Outputs = append(r.Outputs, outputs...)
 	r.Err = reply.Err
+	r.Pace = cmp.Or(reply.Pace, r.Pace)
 	r.prompt += prompt
 	r.Usage.PromptTokens += usage.PromptTokens
 	r.Usage.CompletionTokens += usage.CompletionTokens

@@ -27,7 +27,7 @@ func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, se
 		for s := range steps(r.Outputs[i], i) {
 			if s.delta {
 				err = wire.Sleep(ctx, delay)
-				delay = e.TokenDelay
+				delay = r.Pace
 			}
 			if err == nil && s.event != nil {
 				err = send(s.event)
@@ -57,17 +57,17 @@ func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, se
 	_ = send(generated.ResponseDoneEvent{Usage: r.Usage})
 }
 
-// Generate takes the time that a stream of outputs takes, for a plain response.
-func (e *Engine) Generate(ctx context.Context, outputs []generated.Entry) error {
+// Generate takes the time that a stream of the result takes, for a plain response.
+func (r Result) Generate(ctx context.Context) error {
 	var d time.Duration
-	for i, output := range outputs {
+	for i, output := range r.Outputs {
 		for s := range steps(output, i) {
 			if s.delta {
-				d += e.TokenDelay
+				d += r.Pace
 			}
 		}
 	}
-	return wire.Sleep(ctx, d-e.TokenDelay) // There is none before the first delta.
+	return wire.Sleep(ctx, d-r.Pace) // There is none before the first delta.
 }
 
 // step is one event of an output.

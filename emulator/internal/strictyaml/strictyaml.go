@@ -147,9 +147,8 @@ func readStruct(node *Node, path string, v reflect.Value) error {
 	}
 	fields := map[string]reflect.StructField{}
 	var names []string
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" && name != "-" {
+	for _, f := range reflect.VisibleFields(v.Type()) { // those of embedded structs too
+		if name := f.Tag.Get("yaml"); name != "" && name != "-" {
 			fields[name] = f
 			names = append(names, name)
 		}
