@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
 // access decides by the Host, Origin and Sec-Fetch-Site of a request whether a web page
@@ -50,19 +52,19 @@ func validateAccess(cfg Config) error {
 // lists may be of another site.
 func (a access) check(r *http.Request) string {
 	if !a.allowsHost(r) {
-		return fmt.Sprintf("Host %q is not allowed: use 127.0.0.1 or localhost, or add the name to Config.AllowedHosts (-allow-host of mistral-emulator)", short(r.Host))
+		return fmt.Sprintf("Host %q is not allowed: use 127.0.0.1 or localhost, or add the name to Config.AllowedHosts (-allow-host of mistral-emulator)", wire.Short(r.Host))
 	}
 	listed := false
 	for _, origin := range r.Header["Origin"] {
 		known := slices.ContainsFunc(a.origins, func(o string) bool { return strings.EqualFold(o, origin) })
 		if !known && !strings.EqualFold(origin, "http://"+r.Host) && !strings.EqualFold(origin, "https://"+r.Host) {
-			return fmt.Sprintf("Origin %q is not allowed: add it to Config.AllowedOrigins (-allow-origin of mistral-emulator)", short(origin))
+			return fmt.Sprintf("Origin %q is not allowed: add it to Config.AllowedOrigins (-allow-origin of mistral-emulator)", wire.Short(origin))
 		}
 		listed = listed || known
 	}
 	for _, site := range r.Header["Sec-Fetch-Site"] {
 		if site != "same-origin" && site != "none" && !listed {
-			return fmt.Sprintf("Sec-Fetch-Site %q is not allowed: add the page's origin to Config.AllowedOrigins (-allow-origin of mistral-emulator)", short(site))
+			return fmt.Sprintf("Sec-Fetch-Site %q is not allowed: add the page's origin to Config.AllowedOrigins (-allow-origin of mistral-emulator)", wire.Short(site))
 		}
 	}
 	return ""
@@ -101,12 +103,3 @@ func hostName(host string) string {
 
 // canonicalName returns a name in lower case, without the dot that ends an absolute one.
 func canonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
-
-// short returns the start of a text that a client has sent.
-func short(text string) string {
-	const limit = 100
-	if len(text) > limit {
-		return strings.ToValidUTF8(text[:limit], "") + "…"
-	}
-	return text
-}

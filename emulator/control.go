@@ -5,23 +5,11 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
 const controlPath = "/_emulator/"
-
-// Reset makes an emulator as new: it forgets what it keeps, what it has counted and
-// what it has seen, and the faults are those of [Config.Faults] again. A request that is
-// being served is not disturbed; what it stores is gone, what it uses counts anew.
-func (e *Emulator) Reset() {
-	if e.isZero() {
-		return
-	}
-	e.store.reset()
-	e.gate.reset()
-	e.journal.reset()
-	e.plan.set(e.cfg.Faults)
-}
 
 // serveControl serves what is below controlPath. Nothing of it is counted, recorded,
 // limited or struck by faults.
@@ -29,7 +17,7 @@ func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	c := control{e: e, w: w}
 	if e.isKey != nil { // An emulator that has a key is not for everybody to look at.
 		if refused := e.authorize(r); refused != nil {
-			c.reply(refused.status, refused.body)
+			c.reply(refused.Status, refused.Body)
 			return
 		}
 	}
@@ -62,7 +50,7 @@ type control struct {
 func (c control) reply(status int, body any) {
 	text, ok := body.(string)
 	if !ok {
-		text = string(encode(body))
+		text = string(wire.Encode(body))
 	}
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(status)
@@ -73,33 +61,16 @@ func (c control) refuse(status int, why string) {
 	c.reply(status, map[string]string{"detail": why})
 }
 
-// controlState is what GET state answers.
-type controlState struct {
-	Stats         Stats         `json:"stats"`
-	Limits        controlLimits `json:"limits"`
-	Conversations int           `json:"conversations"`
-	Agents        int           `json:"agents"`
-	Faults        int           `json:"faults"`
-}
-
-type controlLimits struct {
-	Limit
-	Mode   Mode            `json:"mode"`
-	Models map[string]left `json:"models"`
-}
-
 func (c control) state() {
-	cfg := c.e.cfg
-	state := controlState{
-		Stats: c.e.Stats(),
-		Limits: controlLimits{
-			Limit: Limit{RequestsPerSecond: cfg.RequestsPerSecond, TokensPerMinute: cfg.TokensPerMinute},
-			Mode:  cfg.Mode, Models: c.e.gate.left(time.Now()),
+	cfg, counts := c.e.cfg, c.e.store.Counts()
+	c.reply(http.StatusOK, map[string]any{
+		"stats": c.e.Stats(),
+		"limits": map[string]any{
+			"requests_per_second": cfg.RequestsPerSecond, "tokens_per_minute": cfg.TokensPerMinute, "mode": cfg.Mode, "models": c.e.quota.Left(),
 		},
-		Faults: len(c.e.Faults()),
-	}
-	state.Conversations, state.Agents = c.e.store.counts()
-	c.reply(http.StatusOK, state)
+		"conversations": counts.Conversations, "conversation_bytes": counts.ConversationBytes,
+		"agents": counts.Agents, "agent_bytes": counts.AgentBytes, "faults": len(c.e.Faults()),
+	})
 }
 
 func (c control) setFaults(r *http.Request) {
@@ -135,7 +106,7 @@ func (c control) requests(r *http.Request) {
 	c.w.WriteHeader(http.StatusOK)
 	before := "["
 	for _, recorded := range list[max(0, len(list)-last):] { // One by one: together they are large.
-		if _, err := io.WriteString(c.w, before+string(encode(recorded))); err != nil {
+		if _, err := io.WriteString(c.w, before+string(wire.Encode(recorded))); err != nil {
 			return
 		}
 		before = ","

@@ -73,8 +73,8 @@ func TestControlFaults(t *testing.T) {
 		}
 	}
 	faults(http.MethodGet, "", 200, usual)
-	faults(http.MethodPut, `[{"kind":"nonsense"}]`, 422, `fault 1: Kind is \"nonsense\"`)
-	faults(http.MethodPut, `{}`, 422, "want a list")
+	faults(http.MethodPut, `[{"kind":"nonsense"}]`, 422, `fault 1: Kind: unknown kind \"nonsense\"`)
+	faults(http.MethodPut, `{}`, 422, "must be a list")
 	faults(http.MethodPut, strings.Repeat(" ", 2<<20), 400, "too large")
 	faults(http.MethodGet, "", 200, usual)
 	faults(http.MethodPut, other, 200, other)

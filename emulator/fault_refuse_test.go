@@ -68,7 +68,7 @@ func TestRefusalEnds(t *testing.T) {
 // TestRefusalNeedsAListener has emulators that cannot refuse anybody.
 func TestRefusalNeedsAListener(t *testing.T) {
 	t.Parallel()
-	const want = `emulator: Faults[0]: Kind is "refuse": want another, or an emulator that listens itself (Start, Listen)`
+	const want = `emulator: Faults[0]: Kind: must not be "refuse", because only an emulator that listens itself (Start, Listen) can refuse connections`
 	fault := emulator.Fault{Kind: emulator.FaultRefuse, Delay: time.Second}
 	if err := emulator.New(emulator.Config{}).SetFaults(fault); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error is %v, want %s", err, want)

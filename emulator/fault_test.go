@@ -228,27 +228,27 @@ func TestFaultsAreValidated(t *testing.T) {
 	t.Parallel()
 	const busy = emulator.FaultUnavailable
 	for want, fault := range map[string]emulator.Fault{
-		`Kind is "": want one of 401, 402, 403-guardrail, `: {},
-		`Kind is "503"`: {Kind: "503"},
-		`Operation is "Start": want the name of an operation`: {Kind: busy, Operation: "Start"},
-		`Operation is "GetAgentStream"`:                       {Kind: busy, Operation: "GetAgentStream"},
-		`Operation is "LOOK /v1/agents": want a method of`:    {Kind: busy, Operation: "LOOK /v1/agents"},
-		`Operation is "/v1/[": want a pattern: syntax error`:  {Kind: busy, Operation: "/v1/["},
-		"Nth is -1":   {Kind: busy, Nth: -1},
-		"Times is -2": {Kind: busy, Times: -2},
-		"Nth is 1 and Every is 2: want one of them":                  {Kind: busy, Nth: 1, Every: 2},
-		"Probability is 1.5":                                         {Kind: busy, Probability: 1.5},
-		"Probability is NaN":                                         {Kind: busy, Probability: math.NaN()},
-		"Delay is -1ns":                                              {Kind: busy, Delay: -1},
-		"Delay is 0s: want more for kind drip":                       {Kind: emulator.FaultDrip},
-		"Events is 1: kind 503-text has no use for it":               {Kind: busy, Events: 1},
-		"Bytes is 1: kind 503-text has no use for it":                {Kind: busy, Bytes: 1},
-		"Bytes is 268435457: want at most 268435456":                 {Kind: emulator.FaultOversize, Bytes: emulator.MaxFaultBytes + 1},
-		`Fields is ["a"]: kind 503-text has no use for it`:           {Kind: busy, Fields: []string{"a"}},
-		`Header is "a b": want the name of a header`:                 {Kind: busy, Header: map[string]string{"a b": ""}},
-		`Header["A"] is "\n": want no control characters`:            {Kind: busy, Header: map[string]string{"A": "\n"}},
-		`Header is "content-length": want none that the server sets`: {Kind: busy, Header: map[string]string{"content-length": "1"}},
-		`Header is "A": kind reset has no use for it`:                {Kind: emulator.FaultReset, Header: map[string]string{"A": "1"}},
+		`Kind: unknown kind ""; must be one of 401, 402, 403-guardrail, `:                           {},
+		`Kind: unknown kind "503"`:                                                                  {Kind: "503"},
+		`Operation: must be the name of an operation`:                                               {Kind: busy, Operation: "Start"},
+		`Operation: must be the name of an operation (`:                                             {Kind: busy, Operation: "GetAgentStream"},
+		`Operation: must be of a method among GET, POST, PUT, PATCH, DELETE, got "LOOK /v1/agents"`: {Kind: busy, Operation: "LOOK /v1/agents"},
+		`Operation: must be a pattern of a path: syntax error in pattern, got "/v1/["`:              {Kind: busy, Operation: "/v1/["},
+		"Nth: must be 0 or more, got -1":                                                            {Kind: busy, Nth: -1},
+		"Times: must be 0 or more, got -2":                                                          {Kind: busy, Times: -2},
+		"Nth: must be 0 if Every is set, got 1 with Every 2":                                        {Kind: busy, Nth: 1, Every: 2},
+		"Probability: must be a number from 0 to 1, got 1.5":                                        {Kind: busy, Probability: 1.5},
+		"Probability: must be a number from 0 to 1, got NaN":                                        {Kind: busy, Probability: math.NaN()},
+		"Delay: must be 0 or more, got -1ns":                                                        {Kind: busy, Delay: -1},
+		"Delay: must be more than 0 for kind drip, got 0s":                                          {Kind: emulator.FaultDrip},
+		"Events: must not be set for kind 503-text, got 1":                                          {Kind: busy, Events: 1},
+		"Bytes: must not be set for kind 503-text, got 1":                                           {Kind: busy, Bytes: 1},
+		"Bytes: must be at most 268435456, got 268435457":                                           {Kind: emulator.FaultOversize, Bytes: emulator.MaxFaultBytes + 1},
+		`Fields: must not be set for kind 503-text, got ["a"]`:                                      {Kind: busy, Fields: []string{"a"}},
+		`header: must be the name of a header field, got "a b"`:                                     {Kind: busy, Header: map[string]string{"a b": ""}},
+		`header "A": must have no control characters, got "\n"`:                                     {Kind: busy, Header: map[string]string{"A": "\n"}},
+		`header: must be one that the server does not set, got "content-length"`:                    {Kind: busy, Header: map[string]string{"content-length": "1"}},
+		`Header: must not be set for kind reset, got "A"`:                                           {Kind: emulator.FaultReset, Header: map[string]string{"A": "1"}},
 	} {
 		e := emulator.New(emulator.Config{})
 		if err := e.SetFaults(emulator.Fault{Kind: busy}, fault); err == nil || !strings.Contains(err.Error(), "emulator: Faults[1]: "+want) {
@@ -275,7 +275,7 @@ func TestParseFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `[{"kind":"503-text","operation":"StartConversation","nth":2,"times":3,"probability":0.5,"delay":"300ms","header":{"Retry-After":"1"}},` +
+	const want = `[{"kind":"503-text","operation":"StartConversation","nth":2,"times":3,"probability":0.5,"header":{"Retry-After":"1"},"delay":"300ms"},` +
 		`{"kind":"oversize","every":4,"events":5,"bytes":6},{"kind":"missing-fields","fields":["usage"]},{"kind":"429","header":{"Retry-After":"2"}}]`
 	if got := encoded(t, list); got != want {
 		t.Errorf("faults are %s, want %s", got, want)
@@ -285,15 +285,15 @@ func TestParseFaults(t *testing.T) {
 		t.Errorf("read again they are %+v, %v", again, err)
 	}
 	for text, want := range map[string]string{
-		"kind: reset":                       "faults is a mapping: want a list (line 1)",
-		"- {kind: reset, nht: 1}":           "fault 1: nht is unknown: want bytes, delay, ",
-		"- {kind: reset, delay: soon}":      `fault 1: delay is "soon": want a time above 0, as "300ms" (line 1)`,
-		"- {kind: reset, delay: 3}":         `fault 1: delay is "3": want a time`,
-		"- {kind: reset}\n- {nth: x}":       `fault 2: nth is "x": want a whole number (line 2)`,
-		"- {kind: resett}":                  `fault 1: Kind is "resett": want one of`,
-		"- {kind: reset, operation: Start}": "want the name of an operation (AppendConversation, ",
-		"- reset":                           `fault 1 is "reset": want a mapping`,
-		"- {kind: reset}\n---\n- {kind: x":  "more behind its document",
+		"kind: reset":                       "faults: must be a list, got a mapping (line 1)",
+		"- {kind: reset, nht: 1}":           `fault 1: unknown field "nht" (did you mean "nth"?): must be one of kind, operation, `,
+		"- {kind: reset, delay: soon}":      `fault 1: delay: must be a time above 0, as "300ms", got "soon" (line 1)`,
+		"- {kind: reset, delay: 3}":         `fault 1: delay: must be a time above 0`,
+		"- {kind: reset}\n- {nth: x}":       `fault 2: nth: must be a whole number, got "x" (line 2)`,
+		"- {kind: resett}":                  `fault 1: Kind: unknown kind "resett" (did you mean "reset"?); must be one of 401`,
+		"- {kind: reset, operation: Start}": "must be the name of an operation (AppendConversation, ",
+		"- reset":                           `fault 1: must be a mapping, got "reset"`,
+		"- {kind: reset}\n---\n- {kind: x":  "expected ',' or '}' (line 3)",
 	} {
 		if _, err := emulator.ParseFaults([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error is %v, want %s", text, err, want)

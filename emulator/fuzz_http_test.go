@@ -55,7 +55,7 @@ var requestsOf = map[string]valid{
 	"StartConversation": {"POST", "/v1/conversations", `{"model":"m","inputs":[{"type":"message.input","role":"user","content":[{"type":"text","text":"What is the weather?"},{"type":"image_url","image_url":"https://example.com/a.png"}]},` +
 		`{"type":"message.output","content":"ok"},{"role":"user","content":"weather"}],"instructions":"Be brief","tools":` + everyTool + `,"completion_args":{"max_tokens":50,"temperature":0.5,"stop":["x"],"tool_choice":"auto"},` +
 		`"metadata":{"a":1},"name":"n","description":"d","store":true,"handoff_execution":"server","guardrails":[{"block_on_error":true}]}`},
-	"StartConversation, structured": {"POST", "/v1/conversations", `{"model":"m","inputs":"Say 7","completion_args":{"response_format":{"type":"json_schema","json_schema":{"name":"s","strict":true,"schema":{"type":"object","required":["a","b"],` +
+	"StartConversation, structured": {"POST", "/v1/conversations", `{"model":"m","inputs":"Say 7","completion_args":{"response_format":{"type":"json_schema","json_schema":{"name":"s","strict":true,"schema":{"type":"object","additionalProperties":false,"required":["a","b"],` +
 		`"properties":{"a":{"anyOf":[{"type":"integer","minimum":3},{"type":"null"}]},"b":{"type":"string","minLength":5,"pattern":"^(ab)+$"},"c":{"allOf":[{"$ref":"#"},{"required":["a"]}]}}}}}}}`},
 	"StartConversationStream":   {"POST", "/v1/conversations", `{"agent_id":"AGENT","inputs":"Count to 3","stream":true}`},
 	"AppendConversation":        {"POST", "/v1/conversations/CONV", `{"inputs":"search the news","completion_args":{"max_tokens":5},"store":true,"handoff_execution":"client"}`},

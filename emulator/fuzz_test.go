@@ -16,7 +16,7 @@ func FuzzServeHTTP(f *testing.F) {
 	const c, a = "/v1/conversations", "/v1/agents"
 	for _, seed := range [][3]string{
 		{http.MethodPost, c, `{"model":"m","inputs":"What is 2+2?","stream":true}`},
-		{http.MethodPost, c, `{"model":"m","inputs":[{"type":"function.result","tool_call_id":"x","result":"1"}],"completion_args":{"max_tokens":1,"stop":"a"}}`},
+		{http.MethodPost, c, `{"model":"m","inputs":[{"type":"function.call","tool_call_id":"x","name":"f","arguments":"{}"},{"type":"function.result","tool_call_id":"x","result":"1"}],"completion_args":{"max_tokens":1,"stop":"a"}}`},
 		{http.MethodPost, c, `{"model":"m","inputs":"weather","tools":[{"type":"function","function":{"name":"weather","parameters":{"properties":{"a":true,"b":{"type":["array"],"items":{"enum":[null]}}}}}}]}`},
 		{http.MethodPost, c, `{"model":"m","inputs":"x","tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"a":true,"a":{}}}}}]}`},
 		{http.MethodPost, c, `{"model":"m","inputs":"search","tools":[{"type":"web_search"}],"stream":true}`},

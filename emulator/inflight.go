@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"runtime"
 	"sync"
 )
@@ -24,10 +23,6 @@ func newInFlight() *inFlight {
 		maxRequests: MaxInFlight, maxBytes: MaxInFlightBytes, checks: make(chan struct{}, min(maxChecks, runtime.GOMAXPROCS(0))),
 	}
 }
-
-// maxValues is the most values in the content of a request: reporting what is wrong with
-// all of them takes kilobytes for each.
-const maxValues = 1 << 16
 
 // check runs a check of a request against the document, which for a large one that is
 // wrong takes much memory. Therefore few run at one time. It returns false for a client that has
@@ -80,10 +75,7 @@ func (s *share) hold(bytes int) bool {
 	return true
 }
 
-var (
-	errBusy     = detail(http.StatusServiceUnavailable, "The emulator is serving as many requests, or as many bytes of them, as it can")
-	errBusyRead = errors.New("too many bytes are in flight")
-)
+var errBusyRead = errors.New("too many bytes are in flight")
 
 // heldBody is the content of a request that holds as many bytes as are read.
 type heldBody struct {
@@ -97,35 +89,4 @@ func (b heldBody) Read(p []byte) (int, error) {
 		return 0, errBusyRead
 	}
 	return n, err
-}
-
-// memoryOf returns about how much memory JSON takes when it is decoded: its bytes, and
-// those of the Go value that each element and each member becomes.
-func memoryOf(text []byte) int {
-	const value = 80
-	return len(text) + value*valuesIn(text)
-}
-
-// valuesIn returns about how many values there are in JSON.
-func valuesIn(text []byte) int {
-	values, inString, escaped := 0, false, false
-	for _, c := range text {
-		switch {
-		case escaped:
-			escaped = false
-		case inString && c == '\\':
-			escaped = true
-		case c == '"':
-			inString = !inString
-		case !inString && (c == ',' || c == '{' || c == '['):
-			values++
-		}
-	}
-	return values
-}
-
-// keptMemory is that of a request whose contents are kept: ids and times are added.
-func keptMemory(text []byte) int {
-	const added = 2 << 10
-	return added + memoryOf(text)
 }

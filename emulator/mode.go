@@ -9,10 +9,9 @@ const (
 	// TokenBucket holds one second's requests (at least one) and one minute's tokens,
 	// full at first, and refills continuously.
 	TokenBucket Mode = iota
-	// FixedWindow allows so many requests and tokens in each window of time, windows
-	// being counted from the start of the emulator: tokens in a minute; requests, where
-	// RPS is whole, in a second, and else the whole part of RPS (at least 1) in as long
-	// as they take: 1.2 is one in 0.833 s, 0.5 is one in 2 s.
+	// FixedWindow counts in windows of time from the start of the emulator: tokens in a
+	// minute; requests in a second if RPS is whole, and else its whole part (at least 1) in
+	// the time that those take: 1.2 is one in 0.833 s, 0.5 is one in 2 s.
 	FixedWindow
 	// SlidingWindow allows as much as FixedWindow, in any window of that length.
 	SlidingWindow

@@ -26,18 +26,26 @@ type Server struct {
 func Start(cfg Config) (*Server, error) { return Listen("127.0.0.1:0", cfg) }
 
 // Listen starts an emulator on an address of the form "host:port".
-func Listen(address string, cfg Config) (*Server, error) {
+func Listen(address string, cfg Config) (*Server, error) { return Serve(listenTCP, address, cfg) }
+
+// Serve starts an emulator on a listener of the caller's, such as one of connections in
+// memory. The emulator calls listen with the address, and, when [FaultRefuse] has closed the
+// listener for a while, with the address of the first listener.
+func Serve(listen func(address string) (net.Listener, error), address string, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	door, err := openDoor(address)
+	if err := checkFaults(cfg.Faults, new(listener)); err != nil {
+		return nil, err
+	}
+	l, err := openListener(listen, address)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
-		Emulator: newEmulator(cfg, door),
-		url:      "http://" + reachable(door.Addr()),
+		Emulator: newEmulator(cfg, l),
+		url:      "http://" + reachable(l.Addr()),
 		served:   make(chan struct{}),
 		cancel:   cancel,
 	}
@@ -45,7 +53,7 @@ func Listen(address string, cfg Config) (*Server, error) {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	go func() {
 		defer close(s.served)
-		_ = s.http.Serve(door) // It always ends with an error: that it was closed.
+		_ = s.http.Serve(l) // It always ends with an error: that it was closed.
 	}()
 	return s, nil
 }

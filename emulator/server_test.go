@@ -25,13 +25,13 @@ func TestConfigIsValidated(t *testing.T) {
 		"TokensPerMinute is -2":                                     {TokensPerMinute: -2},
 		`Limits["m"]: TokensPerMinute is -3`:                        {Limits: map[string]emulator.Limit{"m": {TokensPerMinute: -3}}},
 		`ToolLimits["web_search"]: PerMinute is 1 and PerDay is -4`: {ToolLimits: map[string]emulator.ToolLimit{"web_search": {PerMinute: 1, PerDay: -4}}},
-		"Mode is 9":                          {Mode: 9},
-		"Latency is -1s":                     {Latency: -time.Second},
-		"TokenDelay is -1ns: want 0 or more": {TokenDelay: -1},
-		`AllowedHosts[1] is "emulator:80"`:   {AllowedHosts: []string{"::1", "emulator:80"}},
-		`AllowedHosts[0] is ""`:              {AllowedHosts: []string{""}},
-		`AllowedOrigins[0] is "localhost"`:   {AllowedOrigins: []string{"localhost"}},
-		`AllowedOrigins[0] is "http://a/"`:   {AllowedOrigins: []string{"http://a/"}},
+		"Mode is 9":                             {Mode: 9},
+		"Latency is -1s":                        {Latency: -time.Second},
+		"TokenDelay is -1ns: must be 0 or more": {TokenDelay: -1},
+		`AllowedHosts[1] is "emulator:80"`:      {AllowedHosts: []string{"::1", "emulator:80"}},
+		`AllowedHosts[0] is ""`:                 {AllowedHosts: []string{""}},
+		`AllowedOrigins[0] is "localhost"`:      {AllowedOrigins: []string{"localhost"}},
+		`AllowedOrigins[0] is "http://a/"`:      {AllowedOrigins: []string{"http://a/"}},
 	} {
 		server, err := emulator.Start(cfg)
 		if err == nil {

@@ -66,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.IntVar(&cfg.TokensPerMinute, "tpm", 0, "`tokens` per minute of each model (default no limit)")
 	flags.Func("limit", "limits of one model, as `model=rps/tpm`, 0 for no limit; may be given several times", limitFlag(&cfg.Limits, parseLimit))
 	flags.Func("tool-limit", "runs of one of the service's tools, as `tool=minute/day`, 0 for no limit; may be given several times", limitFlag(&cfg.ToolLimits, parseToolLimit))
+	flags.Func("model", "`name` of a model that there is, others get 400; may be given several times (default any)", listFlag(&cfg.Models))
 	flags.TextVar(&cfg.Mode, "mode", emulator.TokenBucket, "`mode` in which limits count: token-bucket, fixed-window or sliding-window")
 	flags.DurationVar(&cfg.Latency, "latency", 0, "`time` before each reply, as 300ms (default none)")
 	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "`time` between the deltas of a stream, as 20ms; a plain reply takes as long as its stream (default none)")

@@ -210,8 +210,8 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"extra"}, nil, `want flags only, have "extra"`},
 		{[]string{"-rps", "-1"}, nil, "RequestsPerSecond is -1"},
 		{[]string{"-addr", "nowhere:at:all"}, nil, "address"},
-		{[]string{"-script", bad}, nil, "bad.yaml: script: rule 1: want a reply"},
-		{[]string{"-faults", bad}, nil, "bad.yaml: faults is a mapping: want a list"},
+		{[]string{"-script", bad}, nil, "bad.yaml: script: rule 1: must have a reply"},
+		{[]string{"-faults", bad}, nil, "bad.yaml: faults: must be a list, got a mapping (line 1)"},
 		{[]string{"-script", bad + "x"}, os.ErrNotExist, "bad.yamlx"},
 		{[]string{"-faults", bad + "x"}, os.ErrNotExist, "bad.yamlx"},
 	} {

@@ -28,6 +28,7 @@ Examples:
   mistral-emulator                                  no limits, any key that is not empty
   mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
   mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
+  mistral-emulator -model mistral-large-latest -model mistral-small-latest
   mistral-emulator -script replies.yaml -faults faults.yaml -seed 7
   mistral-emulator -latency 300ms -token-delay 20ms -retry-after -chat-headers
   mistral-emulator -addr 127.0.0.1:0 -key secret -control=false
@@ -36,16 +37,17 @@ Examples:
 `
 
 const scripts = `
-A script (-script) has the model answer by rules. The first that matches the user's
-last message answers; what none matches goes to the built-in model. A rule has one
-or more of reply, call, error and delay, and may be for one model, or for the result
-of a function, alone:
+A script (-script) has the model answer by rules. The first whose conditions (match,
+model, agent, turn, function, result) fit answers; what none fits goes to the built-in
+model, or with "strict: true" gets 400. A rule has one or more of reply, thought, call,
+calls, runs, handoff, error and delay, and "then" for the turns that follow:
 `
 
 const sampleScript = `rules:
   - {match: "(?i)weather", call: {name: get_weather, arguments: {city: Paris}}}
   - {match: weather, result: rain, reply: Take an umbrella.}
   - {match: "^slow", model: mistral-small-latest, delay: 2s, reply: Here I am.}
+  - {match: "^book", calls: [{name: flight}, {name: hotel}], then: [{reply: Booked.}]}
   - {match: "^fail", error: {status: 503, message: busy, header: {Retry-After: "1"}}}
 `
 

@@ -18,7 +18,7 @@ var scenarios = []scenario{
 	{name: "choices", play: choices, alone: item{valueKind, "sent /components/schemas/ReasoningEffort/enum (xhigh)"}},
 	{name: "conversations", play: conversations, alone: item{replyKind, "DeleteConversation 204"}},
 	{name: "conversations with an agent", play: conversationsWithAnAgent, alone: item{memberKind, "sent /components/schemas/RestartConversationRequest/properties/agent_version/anyOf/1 (integer)"}},
-	{name: "entries", play: entries, alone: item{memberKind, "sent /components/schemas/Entry/anyOf/2 (FunctionResultEntry)"}},
+	{name: "entries", play: entries, alone: item{propertyKind, "sent /components/schemas/MessageInputEntry/properties/prefix"}},
 	{name: "outputs", play: outputs, config: emulator.Config{Model: everything}, alone: item{eventKind, "conversation.response.error"}},
 	{name: "built-in tools", play: builtInTools, alone: item{valueKind, "sent /components/schemas/ToolCallConfirmation/properties/confirmation/enum (deny)"}},
 	{name: "handoffs", play: handoffs, alone: item{valueKind, "sent /components/schemas/RestartConversationRequest/properties/handoff_execution/enum (client)"}},

@@ -43,6 +43,7 @@ func configured() generated.ToolConfiguration {
 func weatherSchema() map[string]any {
 	return map[string]any{
 		"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}, "required": []any{"city"},
+		"additionalProperties": false,
 	}
 }
 

@@ -41,7 +41,8 @@ func (s *stage) send(through *http.Client, method, path, body string) (int, stri
 func otherForms(s *stage) {
 	status, body := s.send(s.http, http.MethodPost, "/v1/conversations", `{"model":"m","completion_args":{"stop":"END"},"inputs":[
 		{"type":"message.input","role":"user","content":[{"type":"image_url","image_url":"https://example.com/a.png"}]},
-		{"type":"function.call","tool_call_id":"call_1","name":"get_weather","arguments":{"city":"Paris"}}]}`)
+		{"type":"function.call","tool_call_id":"call_1","name":"get_weather","arguments":{"city":"Paris"}},
+		{"type":"function.result","tool_call_id":"call_1","result":"rain"}]}`)
 	same(s, "the status of "+body, status, http.StatusOK)
 	stored := got(s.Conversations.List(s.Context(), generated.ListConversationsParams{})).on(s)[0].ID
 	for _, id := range []string{stored, "conv_1"} {

@@ -6,6 +6,7 @@ package memnet
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -56,6 +57,37 @@ func (s *Server) Close() {
 	// Close reports what closing the listener says, which is nothing.
 	_ = s.http.Close()
 	s.serving.Wait()
+}
+
+// Network is a network of one address, 127.0.0.1:80, at which one server at a time listens.
+// The zero value is ready to use.
+type Network struct {
+	mu       sync.Mutex
+	listener *listener
+}
+
+// Listen returns a listener at the address.
+func (n *Network) Listen(string) (net.Listener, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.listener = &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	return n.listener, nil
+}
+
+// Dial connects to the server, whatever the address. It is refused while none listens.
+func (n *Network) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	n.mu.Lock()
+	l := n.listener
+	n.mu.Unlock()
+	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: l.Addr(), Err: syscall.ECONNREFUSED}
+	if l == nil {
+		return nil, refused
+	}
+	conn, err := l.dial(ctx)
+	if errors.Is(err, net.ErrClosed) {
+		return nil, refused
+	}
+	return conn, err
 }
 
 type listener struct {
@@ -119,9 +151,4 @@ func (l *listener) Close() error {
 	return nil
 }
 
-func (l *listener) Addr() net.Addr { return addr{} }
-
-type addr struct{}
-
-func (addr) Network() string { return "mem" }
-func (addr) String() string  { return "mem" }
+func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }

@@ -1,0 +1,200 @@
+package emulator
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/engine"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/state"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// run is one call of a model and what is kept of it.
+type run struct {
+	engine.Call
+	conversation state.Conversation // with the entries before the call
+	isNew        bool               // the call starts the conversation
+	store        bool
+	bytes        int // of the request, if the conversation does not count them yet
+}
+
+// StartConversation starts a conversation with a model or an agent.
+func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
+	c := callOf(r)
+	var request generated.StartConversationRequest
+	if refused := decode(r, &request); refused != nil {
+		e.fail(c, refused)
+		return
+	}
+	c.record.setOperation(c.operation.ID, request.Stream)
+	if (request.Model == "") == (request.AgentID == "") {
+		e.fail(c, wire.ValueError("either model or agent_id must be set, and not both", "body"))
+		return
+	}
+	if refused := e.checkRequest(request.Model, request.Tools, request.CompletionArgs); refused != nil {
+		e.fail(c, refused)
+		return
+	}
+	e.execute(c, run{
+		conversation: state.NewConversation(request, wire.KeptMemory(c.body)), isNew: true, store: request.Store == nil || *request.Store,
+	}, request.Inputs, generated.CompletionArgs{}, request.HandoffExecution)
+}
+
+// AppendConversation adds to a conversation.
+func (e api) AppendConversation(_ http.ResponseWriter, r *http.Request, id string) {
+	c := callOf(r)
+	var request generated.AppendConversationRequest
+	refused := decode(r, &request)
+	if refused != nil {
+		e.fail(c, refused)
+		return
+	}
+	c.record.setOperation(c.operation.ID, request.Stream)
+	run := run{store: request.Store == nil || *request.Store, bytes: wire.KeptMemory(c.body)}
+	run.Confirmations = request.ToolConfirmations
+	if run.conversation, refused = e.store.Conversation(id); refused != nil {
+		e.fail(c, refused)
+		return
+	}
+	e.execute(c, run, request.Inputs, request.CompletionArgs, request.HandoffExecution)
+}
+
+// RestartConversation starts a new conversation with the entries of another, up to
+// one of them and including it.
+func (e api) RestartConversation(_ http.ResponseWriter, r *http.Request, id string) {
+	c := callOf(r)
+	var request generated.RestartConversationRequest
+	refused := decode(r, &request)
+	if refused != nil {
+		e.fail(c, refused)
+		return
+	}
+	c.record.setOperation(c.operation.ID, request.Stream)
+	old, refused := e.store.Conversation(id)
+	run := run{isNew: true, store: request.Store == nil || *request.Store}
+	if refused == nil {
+		run.conversation, refused = old.Restarted(request, wire.KeptMemory(c.body))
+	}
+	if refused != nil {
+		e.fail(c, refused)
+		return
+	}
+	e.execute(c, run, request.Inputs, request.CompletionArgs, request.HandoffExecution)
+}
+
+// decode reads content that fits the document. Free-form values keep their digits and the
+// order of their properties.
+func decode(r *http.Request, into any) *wire.Failure {
+	unread, err := generated.Unmarshal(wire.WithoutDuplicates(callOf(r).body), into)
+	switch {
+	case err != nil:
+		return wire.Unprocessable(err)
+	case len(unread) > 0:
+		return wire.Unreadable(unread[0])
+	}
+	return nil
+}
+
+// prepare completes a run with its settings and its entries.
+func (e *Emulator) prepare(run *run, in generated.ConversationInputs, args generated.CompletionArgs) (refused *wire.Failure) {
+	if refused = e.checkRequest("", nil, args); refused != nil {
+		return refused
+	}
+	inputs := state.Inputs(in)
+	base, refused := e.store.Settings(run.conversation, inputs)
+	if refused != nil {
+		return refused
+	}
+	if run.History, refused = state.Confirm(run.conversation.Entries, run.Confirmations); refused != nil {
+		return refused
+	}
+	if !run.isNew {
+		refused = state.CheckAppend(run.History, inputs, run.Confirmations)
+	}
+	if refused == nil {
+		refused = state.CheckInputs(run.History, inputs)
+	}
+	if refused != nil {
+		return refused
+	}
+	run.ConversationID, run.Settings = run.conversation.View.ID, base.Over(state.Settings{Args: args})
+	run.Inputs = base.StampAll(inputs)
+	return run.conversation.Full(len(run.Inputs), run.bytes)
+}
+
+// execute prepares and admits a call, runs it and responds.
+func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, args generated.CompletionArgs, by generated.HandoffExecution) {
+	ctx := c.r.Context()
+	run.ClientHandoffs = by == generated.HandoffExecutionClient
+	if refused := e.prepare(&run, in, args); refused != nil {
+		e.fail(c, refused)
+		return
+	}
+	if !e.admit(c, run.Settings.Model, run.Settings.Tools) || wire.Sleep(ctx, e.cfg.Latency) != nil {
+		return
+	}
+	verdict, blocked := engine.Moderate(run.Settings.Guardrails, run.Inputs)
+	if blocked {
+		e.fail(c, wire.GuardrailBlock(verdict))
+		return
+	}
+	result := e.engine.Run(ctx, run.Call)
+	if ctx.Err() != nil {
+		return
+	}
+	if result.Err != nil && (!c.record.stream || len(result.Outputs) == 0) {
+		e.fail(c, engine.Failure(result.Err))
+		return
+	}
+	bytes := wire.Memory(wire.Encode(result.Outputs))
+	if !c.held.hold(bytes) {
+		e.fail(c, errBusy)
+		return
+	}
+	open := func() { // when it is known that there are outputs
+		if run.isNew && run.store {
+			e.store.AddConversation(run.conversation)
+		}
+	}
+	settle := func(outputs []generated.Entry, usage generated.ConversationUsageInfo) {
+		e.quota.Charge(c.record.Model, usage.TotalTokens, usage.Connectors)
+		e.journal.charge(c.record, usage.TotalTokens)
+		if run.store {
+			e.store.Extend(run.ConversationID, run.Confirmations, slices.Concat(run.Inputs, outputs), run.bytes+bytes)
+		}
+	}
+	if c.record.stream {
+		open()
+		e.stream(c, run.ConversationID, result, settle)
+		return
+	}
+	if result.Generate(ctx) != nil {
+		return
+	}
+	open()
+	settle(result.Outputs, result.Usage)
+	e.limitHeaders(c)
+	e.answer(c, wire.Response(generated.ConversationResponse{
+		Object: "conversation.response", ConversationID: run.ConversationID, Guardrails: verdict,
+		Outputs: result.Outputs, Usage: result.Usage,
+	}), nil)
+}
+
+// stream responds with events. The call is settled with what was sent; the last event
+// reports the usage.
+func (e *Emulator) stream(c *call, conversationID string, result engine.Result, settle func([]generated.Entry, generated.ConversationUsageInfo)) {
+	header := c.w.Header()
+	header.Set("Content-Type", "text/event-stream; charset=utf-8")
+	header.Set("Cache-Control", "no-cache")
+	if c.spec != nil {
+		e.violations(c.spec.CheckResponse(http.StatusOK, header, nil))
+	}
+	begun := c.begin(http.StatusOK)
+	e.engine.Stream(c.r.Context(), conversationID, result, func(event any) error {
+		if !begun {
+			return http.ErrAbortHandler // A fault has cut the connection.
+		}
+		return e.sendEvent(c, event)
+	}, settle)
+}

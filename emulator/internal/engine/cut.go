@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// limitOutputs cuts messages at the first of the stop texts, and messages and the arguments
+// of calls when together they have max_tokens. It drops calls behind those.
+func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []generated.Entry {
+	if args.MaxTokens == nil && len(args.Stop) == 0 {
+		return outputs
+	}
+	c := cutter{stop: args.Stop, left: -1}
+	if args.MaxTokens != nil {
+		c.left = *args.MaxTokens
+	}
+	var kept []generated.Entry
+	for _, output := range outputs {
+		switch v := output.Value().(type) {
+		case generated.MessageOutputEntry:
+			v.Content = c.content(v.Content)
+			output = generated.NewEntry(v)
+		case generated.FunctionCallEntry:
+			if c.left == 0 || c.done {
+				continue // The model does not get to it.
+			}
+			arguments := c.arguments(v)
+			if arguments == "" && v.Arguments != "" {
+				continue
+			}
+			v.Arguments = generated.FunctionCallEntryArguments(arguments)
+			output = generated.NewEntry(v)
+		}
+		kept = append(kept, output)
+	}
+	return kept
+}
+
+type cutter struct {
+	stop []string
+	left int // tokens; below 0 without a limit
+	done bool
+}
+
+// arguments cuts those of a call, whose name counts too; stop texts do not apply to them.
+func (c *cutter) arguments(call generated.FunctionCallEntry) string {
+	arguments := string(call.Arguments)
+	if c.left < 0 {
+		return arguments
+	}
+	c.left = max(0, c.left-wire.CountTokens(call.Name))
+	cut := wire.CutTokens(arguments, c.left)
+	c.left -= wire.CountTokens(cut)
+	c.done = len(cut) < len(arguments)
+	return cut
+}
+
+func (c *cutter) content(content generated.MessageContent) generated.MessageContent {
+	if text, ok := content.PlainText(); ok {
+		return generated.NewTextContent(c.text(text))
+	}
+	var chunks []generated.ContentChunk
+	for _, chunk := range content.Chunks() {
+		if c.done {
+			break
+		}
+		if text, ok := chunk.Value().(generated.TextChunk); ok {
+			text.Text = c.text(text.Text)
+			chunk = generated.NewContentChunk(text)
+		}
+		chunks = append(chunks, chunk)
+	}
+	return generated.NewChunkContent(chunks...)
+}
+
+func (c *cutter) text(text string) string {
+	if c.done {
+		return ""
+	}
+	for _, stop := range c.stop {
+		if at := strings.Index(text, stop); at >= 0 && stop != "" {
+			text, c.done = text[:at], true
+		}
+	}
+	if c.left < 0 {
+		return text
+	}
+	cut := wire.CutTokens(text, c.left)
+	c.left -= wire.CountTokens(cut)
+	c.done = c.done || len(cut) < len(text)
+	return cut
+}

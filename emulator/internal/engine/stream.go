@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/state"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/model"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// Stream sends a result as events, one by one. It calls settle before the last event, which
+// reports the usage, or when send fails: with the outputs that were sent and their usage.
+func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, send func(event any) error,
+	settle func(sent []generated.Entry, usage generated.ConversationUsageInfo),
+) {
+	err := send(generated.ResponseStartedEvent{ConversationID: conversationID})
+	var sent []generated.Entry
+	var delay time.Duration // none before the first delta
+	for i := 0; i < len(r.Outputs) && err == nil; i++ {
+		created := wire.Now()
+		var part func() generated.EntryVariant
+		for s := range steps(r.Outputs[i], i) {
+			if s.delta {
+				err = wire.Sleep(ctx, delay)
+				delay = r.Pace
+			}
+			if err == nil && s.event != nil {
+				err = send(s.event)
+			}
+			if err != nil {
+				break
+			}
+			part = s.sent
+		}
+		if part != nil {
+			sent = append(sent, state.Completed(generated.NewEntry(part()), created, err == nil))
+		}
+	}
+	if err != nil {
+		settle(sent, usageOf(r.prompt, sent))
+		return
+	}
+	settle(sent, r.Usage)
+	if r.Err != nil {
+		event := generated.ResponseErrorEvent{Code: http.StatusInternalServerError, Message: r.Err.Error()}
+		if own := (*model.Error)(nil); errors.As(r.Err, &own) {
+			event.Code, event.Message = own.Status, own.Message
+		}
+		_ = send(event) // It is the last event either way.
+		return
+	}
+	_ = send(generated.ResponseDoneEvent{Usage: r.Usage})
+}
+
+// Generate takes the time that a stream of the result takes, for a plain response.
+func (r Result) Generate(ctx context.Context) error {
+	var d time.Duration
+	for i, output := range r.Outputs {
+		for s := range steps(output, i) {
+			if s.delta {
+				d += r.Pace
+			}
+		}
+	}
+	return wire.Sleep(ctx, d-r.Pace) // There is none before the first delta.
+}
+
+// step is one event of an output.
+type step struct {
+	event any  // nil for an entry that no event can express
+	delta bool // whether the event is one of those that take TokenDelay
+	// sent returns what of the output has been sent with this event; nil for nothing.
+	sent func() generated.EntryVariant
+}
+
+// steps yields the events of the output at an index.
+func steps(output generated.Entry, index int) iter.Seq[step] {
+	switch v := output.Value().(type) {
+	case generated.MessageOutputEntry:
+		return messageSteps(v, index)
+	case generated.FunctionCallEntry:
+		return callSteps(v, index)
+	case generated.ToolExecutionEntry:
+		return toolSteps(v, index)
+	case generated.AgentHandoffEntry:
+		return handoffSteps(v, index)
+	default:
+		return func(yield func(step) bool) { yield(step{sent: output.Value}) }
+	}
+}
+
+// messageSteps yields a text word by word, and other content chunk by chunk.
+func messageSteps(m generated.MessageOutputEntry, index int) iter.Seq[step] {
+	delta := func(at int, content generated.MessageContent, sent func() generated.MessageContent) step {
+		return step{generated.MessageOutputEvent{
+			ID: m.ID, Model: m.Model, AgentID: m.AgentID, Role: generated.MessageRoleAssistant, Content: content,
+			OutputIndex: index, ContentIndex: at,
+		}, true, func() generated.EntryVariant {
+			m.Content = sent()
+			return m
+		}}
+	}
+	return func(yield func(step) bool) {
+		if text, ok := m.Content.PlainText(); ok {
+			for part, sent := range growing(text) {
+				if !yield(delta(0, generated.NewTextContent(part), func() generated.MessageContent { return generated.NewTextContent(sent) })) {
+					return
+				}
+			}
+			return
+		}
+		chunks := m.Content.Chunks()
+		for i, chunk := range chunks {
+			with := func(last generated.ContentChunk) func() generated.MessageContent {
+				return func() generated.MessageContent {
+					return generated.NewChunkContent(append(chunks[:i:i], last)...)
+				}
+			}
+			text, ok := chunk.Value().(generated.TextChunk)
+			if !ok {
+				if !yield(delta(i, generated.NewDeltaContent(chunk), with(chunk))) {
+					return
+				}
+				continue
+			}
+			for part, sent := range growing(text.Text) {
+				if !yield(delta(i, generated.NewTextContent(part), with(generated.NewContentChunk(generated.TextChunk{Text: sent})))) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// growing yields the words of a text, each with the text up to it and including it; an
+// empty text is one word.
+func growing(text string) iter.Seq2[string, string] {
+	return func(yield func(part, sent string) bool) {
+		if text == "" {
+			yield("", "")
+			return
+		}
+		end := 0
+		for word := range wire.Words(text) {
+			end += len(word)
+			if !yield(word, text[:end]) {
+				return
+			}
+		}
+	}
+}
+
+// callSteps yields a call, its arguments after an empty first delta.
+func callSteps(call generated.FunctionCallEntry, index int) iter.Seq[step] {
+	return func(yield func(step) bool) {
+		delta := func(part, sent string) bool {
+			return yield(step{generated.FunctionCallEvent{
+				ID: call.ID, Model: call.Model, AgentID: call.AgentID, Name: call.Name,
+				ToolCallID: call.ToolCallID, Arguments: part, ConfirmationStatus: call.ConfirmationStatus, OutputIndex: index,
+			}, true, func() generated.EntryVariant {
+				call.Arguments = generated.FunctionCallEntryArguments(sent)
+				return call
+			}})
+		}
+		arguments := string(call.Arguments)
+		if !delta("", "") || arguments == "" {
+			return
+		}
+		for part, sent := range growing(arguments) {
+			if !delta(part, sent) {
+				return
+			}
+		}
+	}
+}
+
+func toolSteps(run generated.ToolExecutionEntry, index int) iter.Seq[step] {
+	return func(yield func(step) bool) {
+		begun := func() generated.EntryVariant {
+			run.Info = nil
+			return run
+		}
+		_ = yield(step{generated.ToolExecutionStartedEvent{
+			ID: run.ID, Model: run.Model, AgentID: run.AgentID, Name: run.Name, Function: run.Function, OutputIndex: index,
+		}, false, begun}) && (run.Arguments == "" || yield(step{generated.ToolExecutionDeltaEvent{
+			ID: run.ID, Name: run.Name, Function: run.Function, Arguments: run.Arguments, OutputIndex: index,
+		}, true, begun})) && yield(step{generated.ToolExecutionDoneEvent{
+			ID: run.ID, Name: run.Name, Function: run.Function, Info: run.Info, OutputIndex: index,
+		}, false, func() generated.EntryVariant { return run }})
+	}
+}
+
+func handoffSteps(h generated.AgentHandoffEntry, index int) iter.Seq[step] {
+	return func(yield func(step) bool) {
+		_ = yield(step{generated.AgentHandoffStartedEvent{
+			ID: h.ID, PreviousAgentID: h.PreviousAgentID, PreviousAgentName: h.PreviousAgentName, OutputIndex: index,
+		}, false, nil}) && yield(step{generated.AgentHandoffDoneEvent{
+			ID: h.ID, NextAgentID: h.NextAgentID, NextAgentName: h.NextAgentName, OutputIndex: index,
+		}, false, func() generated.EntryVariant { return h }})
+	}
+}

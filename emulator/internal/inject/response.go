@@ -1,0 +1,106 @@
+package inject
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/fault"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/quota"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
+)
+
+// response is the response of a kind, and what it counts as, if as a refusal.
+type response struct {
+	failure *wire.Failure
+	refusal *quota.Refusal
+}
+
+var responses = map[fault.Kind]response{
+	fault.Unauthorized: {failure: wire.ErrUnauthorized},
+	fault.Payment: {failure: wire.APIError(http.StatusPaymentRequired,
+		"No payment method is set up for this organization", "payment_required", "1910")},
+	fault.Forbidden: {failure: wire.GuardrailBlock([]any{map[string]any{
+		"type": "moderation_llm_v1", "categories": []string{"dangerous_and_criminal_content"}, "blocked": true,
+	}})},
+	fault.RateLimit:    {wire.ErrRequestLimit, new(quota.Refusal)},
+	fault.TokenLimit:   {wire.ErrTokenLimit.With("X-Ratelimit-Remaining-Tokens-Minute", "0"), &quota.Refusal{Tokens: true}},
+	fault.RequestLimit: {tooMany(map[string]string{"message": "Requests rate limit exceeded"}), new(quota.Refusal)},
+	fault.ToolLimit: {
+		wire.ErrToolLimit("web_search").With("X-Ratelimit-Remaining-Web-Search-Minute", "0"), &quota.Refusal{Tool: "web_search"},
+	},
+	fault.Capacity: {tooMany(map[string]any{
+		"object": "error", "message": "Service tier capacity exceeded for this model.", "type": "invalid_request_error",
+		"param": nil, "code": nil, "raw_status_code": http.StatusTooManyRequests,
+	}), new(quota.Refusal)},
+	fault.Quota: {wire.ErrTokenLimit.With("X-Ratelimit-Limit-Tokens-Minute", "0").
+		With("X-Ratelimit-Remaining-Tokens-Minute", "0"), &quota.Refusal{Tokens: true}},
+	fault.Internal: {failure: wire.APIError(http.StatusInternalServerError, "Internal server error", "internal_server_error", "3000")},
+	fault.BadGateway: {failure: (&wire.Failure{
+		Status: http.StatusBadGateway,
+		Body:   "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>\r\n",
+	}).With("Content-Type", "text/html")},
+	fault.Unavailable: {failure: (&wire.Failure{
+		Status: http.StatusServiceUnavailable, Body: "no healthy upstream",
+	}).With("Content-Type", "text/plain")},
+	fault.GatewayTimeout: {failure: &wire.Failure{
+		Status: http.StatusGatewayTimeout, Body: map[string]string{"message": "The upstream server is timing out"},
+	}},
+}
+
+func tooMany(body any) *wire.Failure {
+	return &wire.Failure{Status: http.StatusTooManyRequests, Body: body}
+}
+
+// Response returns the response that replaces that of the call, and what it counts as, if
+// as a refusal; nil if the kind has no status of its own.
+func (s *Injection) Response() (*wire.Failure, *quota.Refusal) {
+	r := responses[s.Kind]
+	for name, value := range s.Header {
+		r.failure = r.failure.With(name, value)
+	}
+	return r.failure, r.refusal
+}
+
+// Writer returns the writer through which the response goes.
+func (s *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.ResponseWriter {
+	if s.Is(fault.Drip) {
+		return &slowWriter{ResponseWriter: w, ctx: ctx, fault: s.Fault}
+	}
+	return w
+}
+
+// slowWriter is the writer of [fault.Drip].
+type slowWriter struct {
+	http.ResponseWriter
+	ctx   context.Context //nolint:containedctx // A Write has none.
+	fault fault.Fault
+	begun bool
+}
+
+// Unwrap is for [http.ResponseController].
+func (d *slowWriter) Unwrap() http.ResponseWriter { return d.ResponseWriter }
+
+// Write sends and flushes piece by piece.
+func (d *slowWriter) Write(p []byte) (int, error) {
+	size := cmp.Or(d.fault.Bytes, 1)
+	written := 0
+	for written < len(p) {
+		if d.begun {
+			if err := wire.Sleep(d.ctx, d.fault.Delay); err != nil {
+				return written, err
+			}
+		}
+		d.begun = true
+		n, err := d.ResponseWriter.Write(p[written:min(written+size, len(p))])
+		written += n
+		if err == nil {
+			err = http.NewResponseController(d.ResponseWriter).Flush()
+		}
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return written, err
+		}
+	}
+	return written, nil
+}

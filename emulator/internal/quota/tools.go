@@ -1,0 +1,49 @@
+package quota
+
+import (
+	"slices"
+	"time"
+)
+
+// toolCounter is the count of one tool in one window.
+type toolCounter struct {
+	counter
+	tool   string
+	window string // as headers name it
+	limit  int
+}
+
+func newToolCounters(cfg Config, start time.Time) []toolCounter {
+	var list []toolCounter
+	for tool, limit := range cfg.Tools {
+		if n := limit.PerMinute; n > 0 {
+			list = append(list, toolCounter{newCounter(cfg.Mode, windowRate(n, time.Minute), start), tool, "minute", n})
+		}
+		if n := limit.PerDay; n > 0 {
+			list = append(list, toolCounter{newCounter(cfg.Mode, windowRate(n, 24*time.Hour), start), tool, "day", n})
+		}
+	}
+	return list
+}
+
+func (c toolCounter) among(tools []string) bool { return slices.Contains(tools, c.tool) }
+
+// toolRefusal refuses a call that has a tool of which no run is left.
+func (l *Limiter) toolRefusal(tools []string, now time.Time) *Refusal {
+	for _, c := range l.tools {
+		if !c.among(tools) {
+			continue
+		}
+		if wait := c.wait(now); wait > 0 {
+			return &Refusal{Tool: c.tool, Wait: wait}
+		}
+	}
+	return nil
+}
+
+// CheckTools refuses a call in progress that goes on with these tools.
+func (l *Limiter) CheckTools(tools []string) *Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.toolRefusal(tools, time.Now())
+}

@@ -1,0 +1,137 @@
+package schema
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
+)
+
+// formats has a value of each format that JSON Schema names.
+var formats = map[string]string{
+	"date-time": "2026-01-02T03:04:05Z", "date": "2026-01-02", "time": "03:04:05Z", "duration": "P1D",
+	"email": "someone@example.com", "idn-email": "someone@example.com",
+	"hostname": "example.com", "idn-hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
+	"uri": "https://example.com/", "uri-reference": "/page", "iri": "https://example.com/", "iri-reference": "/page",
+	"uri-template": "https://example.com/{id}", "uuid": "00000000-0000-4000-8000-000000000000",
+	"json-pointer": "/one", "relative-json-pointer": "0", "regex": "^one$",
+}
+
+// mostText is the most characters that are made up, perSchema how many of those that
+// must be cost as much as one more schema.
+const (
+	mostText  = 1 << 16
+	perSchema = 100
+)
+
+// string makes up a text.
+func (v generator) string(schema *object, name string, at *place) string {
+	if format, ok := schema.get("format").(string); ok && formats[format] != "" {
+		return formats[format]
+	}
+	least := int(min(numberOf(schema, "minLength", 0), mostText))
+	most := int(min(numberOf(schema, "maxLength", mostText), mostText))
+	v.schemas -= least / perSchema
+	if !v.spend(at, max(0, least)) {
+		return ""
+	}
+	text := v.hints.about(name)
+	if v.variant > 0 {
+		text = strconv.Itoa(v.variant+1) + " " + text
+	}
+	if source, ok := schema.get("pattern").(string); ok {
+		if fitting, ok := v.matching(source, least, most, text, at.in("pattern")); ok {
+			return fitting
+		}
+	}
+	text = fitted(text, least, most)
+	v.spend(at, len(text))
+	return text
+}
+
+// fitted cuts a text, or repeats it, to a length.
+func fitted(text string, least, most int) string {
+	if n := utf8.RuneCountInString(text); n < least {
+		if text == "" {
+			text, n = "x", 1
+		}
+		text = strings.Repeat(text, least/n+1)
+		most = min(most, least)
+	}
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:max(0, most)])
+	}
+	return text
+}
+
+// visible returns a rune of a class, which is pairs of the first and last of ranges: a
+// letter or digit if it has one.
+func visible(class []rune) rune {
+	best := 'x'
+	for i := len(class) - 2; i >= 0; i -= 2 {
+		if class[i] >= '!' || i == 0 && best == 'x' {
+			best = class[i]
+		}
+	}
+	for _, want := range "-_A0a" {
+		for i := 0; i+1 < len(class); i += 2 {
+			if class[i] <= want && want <= class[i+1] {
+				best = want
+			}
+		}
+	}
+	return best
+}
+
+var (
+	number     = regexp.MustCompile(`-?[0-9]+(?:\.[0-9]+)?`)
+	quotedRule = regexp.MustCompile(`["“']([^"”']+)["”']`)
+	properRule = regexp.MustCompile(`[^.!?\s]\s+(\p{Lu}[\p{L}'-]*(?:\s+\p{Lu}[\p{L}'-]*)*)`)
+)
+
+// hints are what a prompt has to offer to all the values that are made up for it.
+type hints struct {
+	lower          string // the prompt in lower case
+	words          []string
+	numbers        []float64
+	quoted, proper string // the first; "" for none
+	excerpt        string
+}
+
+// newHints reads the start of a prompt.
+func newHints(text string) *hints {
+	const most, mostWords = 4 << 10, 100
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
+	}
+	h := &hints{lower: strings.ToLower(text), excerpt: wire.Excerpt(text)}
+	h.words = strings.Fields(text)
+	h.words = h.words[:min(len(h.words), mostWords)]
+	for _, found := range number.FindAllString(text, mostWords) {
+		if x, err := strconv.ParseFloat(found, 64); err == nil {
+			h.numbers = append(h.numbers, x)
+		}
+	}
+	if m := quotedRule.FindStringSubmatch(text); m != nil {
+		h.quoted = m[1]
+	}
+	if m := properRule.FindStringSubmatch(text); m != nil {
+		h.proper = m[1]
+	}
+	return h
+}
+
+// about takes what is quoted, else a name within a sentence ("Paris"), else the start of
+// the text.
+func (h *hints) about(name string) string {
+	switch {
+	case h.quoted != "":
+		return h.quoted
+	case h.proper != "" && !strings.Contains(strings.ToLower(name), "query"):
+		return h.proper
+	default:
+		return h.excerpt
+	}
+}

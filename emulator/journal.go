@@ -1,0 +1,154 @@
+package emulator
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/quota"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
+)
+
+// record is what is recorded of a request that is being served.
+type record struct {
+	Recorded
+	key    string // that the request carried
+	bodies bool   // whether its body is recorded
+	stream bool
+}
+
+func newRecord(r *http.Request, bodies bool) *record {
+	rec := &record{key: keyOf(r), bodies: bodies}
+	rec.Recorded = Recorded{
+		Method: wire.Truncate(r.Method, MaxRecordedText), Path: wire.Truncate(rec.redact(r.URL.Path), MaxRecordedText),
+		Query: wire.Truncate(rec.redact(r.URL.RawQuery), MaxRecordedText), Arrived: time.Now(),
+	}
+	return rec
+}
+
+// minRedacted is the length of a key from which on it is looked for in a request: a shorter
+// one may be a word.
+const minRedacted = 8
+
+// redact takes the key out of a text.
+func (rec *record) redact(text string) string {
+	if len(rec.key) < minRedacted {
+		return text
+	}
+	return strings.NewReplacer(rec.key, "[key]", url.QueryEscape(rec.key), "[key]").Replace(text)
+}
+
+func (rec *record) setBody(body []byte) {
+	if rec.bodies {
+		rec.Body = wire.Truncate(rec.redact(string(body[:min(len(body), MaxRecordedBody+len(rec.key))])), MaxRecordedBody)
+	}
+}
+
+// setOperation notes the operation; a streamed one has a name of its own.
+func (rec *record) setOperation(id string, stream bool) {
+	rec.Operation, rec.stream = id, stream
+	if stream {
+		rec.Operation += "Stream"
+	}
+}
+
+// journal keeps the statistics and the requests.
+type journal struct {
+	mu       sync.Mutex
+	stats    Stats
+	requests []Recorded // a ring once it is full
+	next     int
+}
+
+func newJournal() *journal {
+	return &journal{stats: newStats()}
+}
+
+func newStats() Stats {
+	return Stats{
+		Operations: map[string]int{}, Statuses: map[int]int{}, Faults: map[FaultKind]int{}, Models: map[string]ModelStats{},
+	}
+}
+
+// reset forgets all but the requests that are being served.
+func (j *journal) reset() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fresh := newStats()
+	fresh.InFlight, fresh.MaxInFlight = j.stats.InFlight, j.stats.InFlight
+	j.stats, j.requests, j.next = fresh, nil, 0
+}
+
+func (j *journal) begin() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.Requests++
+	j.stats.InFlight++
+	j.stats.MaxInFlight = max(j.stats.MaxInFlight, j.stats.InFlight)
+}
+
+// limits notes what the limits say, at once: a test may ask while the call runs.
+func (j *journal) limits(rec *record, model string, refused *quota.Refusal) {
+	rec.Model, rec.Admitted = model, refused == nil
+	j.change(model, func(m *ModelStats) {
+		m.Requests++
+		switch {
+		case refused == nil:
+			m.Admitted++
+		case refused.Tokens:
+			m.RefusedTokens++
+		case refused.Tool != "":
+			m.RefusedTools++
+		default:
+			m.RefusedRequests++
+		}
+	})
+}
+
+// charge notes the tokens that a call used.
+func (j *journal) charge(rec *record, tokens int) {
+	rec.Tokens = tokens
+	j.change(rec.Model, func(m *ModelStats) { m.Tokens += tokens })
+}
+
+// change changes the statistics of a model. It bounds the names, as package quota does.
+func (j *journal) change(model string, do func(*ModelStats)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, ok := j.stats.Models[model]; !ok && len(j.stats.Models) >= quota.MaxModels && model != NoModel {
+		model = quota.OtherModels
+	}
+	m := j.stats.Models[model]
+	do(&m)
+	j.stats.Models[model] = m
+}
+
+func (j *journal) fault(kind FaultKind) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.Faults[kind]++
+}
+
+func (j *journal) end(rec *record, status int) {
+	rec.Status, rec.Done = status, time.Now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.InFlight--
+	j.stats.Statuses[status]++
+	if rec.Operation != "" {
+		j.stats.Operations[rec.Operation]++
+	}
+	at := len(j.requests)
+	if at < MaxRecorded {
+		j.requests = append(j.requests, rec.Recorded)
+	} else {
+		at = j.next
+		j.requests[at] = rec.Recorded
+		j.next = (at + 1) % MaxRecorded
+	}
+	if old := (at + MaxRecorded - MaxRecordedBodies) % MaxRecorded; old < len(j.requests) {
+		j.requests[old].Body = ""
+	}
+}

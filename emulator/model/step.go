@@ -1,0 +1,200 @@
+package model
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// Step is one reply of a script: what is set of it, in the order of the fields. A step that
+// is only a delay, or empty, has the reply of [Default].
+type Step struct {
+	// Runs are executions of the service's tools.
+	Runs []Run `yaml:"runs" item:"run"`
+	// Thought and Reply are a message.
+	Thought string `yaml:"thought"`
+	Reply   string `yaml:"reply"`
+	// Calls are function calls, all in one reply.
+	Calls []Call `yaml:"calls" item:"call"`
+	// Handoff is the name or the id of the agent to hand over to. The request says who
+	// carries it out, the service or the client.
+	Handoff string `yaml:"handoff"`
+	// Err ends the reply: an [*Error] as it says; see [Reply].
+	Err error `yaml:"-"`
+
+	// Usage replaces the usage that is counted.
+	Usage *Usage `yaml:"usage"`
+	// Delay is the time before the reply; Pace that between two deltas of it, in place of the
+	// emulator's.
+	Delay time.Duration `yaml:"delay"`
+	Pace  time.Duration `yaml:"pace"`
+}
+
+// Call is a function call of a [Step].
+type Call struct {
+	Name string `yaml:"name"`
+	// Arguments are an object, or a text that is sent as it is, as JSON or not; nil is {}.
+	Arguments any `yaml:"arguments"`
+	// Pending calls wait for a confirmation.
+	Pending bool `yaml:"pending"`
+	// ID is the tool_call_id; "" is a new one.
+	ID string `yaml:"id"`
+}
+
+// Run is an execution of a tool of the service, such as web_search.
+type Run struct {
+	Name string `yaml:"name"`
+	// Arguments are as those of a [Call]. Info is what the tool found.
+	Arguments any            `yaml:"arguments"`
+	Info      map[string]any `yaml:"info"`
+}
+
+// Usage is the tokens of a [Step]; Total is the sum of the others where it is 0.
+type Usage struct {
+	Prompt     int `yaml:"prompt"`
+	Completion int `yaml:"completion"`
+	Total      int `yaml:"total"`
+}
+
+// Say returns a step that is a message.
+func Say(text string) Step { return Step{Reply: text} }
+
+// Calls returns a step that calls functions.
+func Calls(calls ...Call) Step { return Step{Calls: calls} }
+
+// Validate reports a call without a name, or arguments that are not an object or a text.
+func (c Call) Validate() error { return validate(c.Name, c.Arguments) }
+
+// Validate is that of [Call].
+func (r Run) Validate() error { return validate(r.Name, r.Arguments) }
+
+func validate(name string, arguments any) error {
+	if name == "" {
+		return errors.New("must have a name")
+	}
+	_, err := argumentsText(arguments)
+	return err
+}
+
+// argumentsText returns arguments as they are sent.
+func argumentsText(arguments any) (string, error) {
+	if arguments == nil {
+		return "{}", nil
+	}
+	if text, ok := arguments.(string); ok {
+		return text, nil
+	}
+	data, err := json.Marshal(arguments)
+	if err != nil {
+		return "", fmt.Errorf("arguments: cannot be JSON: %w", err)
+	}
+	if !strings.HasPrefix(string(data), "{") {
+		return "", fmt.Errorf("arguments: must be an object or a text, got %s", wire.Short(string(data)))
+	}
+	return string(data), nil
+}
+
+// validate reports a call or a run that makes no sense.
+func (s Step) validate() error {
+	for _, call := range s.Calls {
+		if err := call.Validate(); err != nil {
+			return fmt.Errorf("call %q: %w", call.Name, err)
+		}
+	}
+	for _, run := range s.Runs {
+		if err := run.Validate(); err != nil {
+			return fmt.Errorf("run %q: %w", run.Name, err)
+		}
+	}
+	return nil
+}
+
+// isEmpty reports whether a step has no reply.
+func (s Step) isEmpty() bool {
+	return s.Reply == "" && s.Thought == "" && s.Handoff == "" && s.Err == nil && len(s.Calls)+len(s.Runs) == 0
+}
+
+// String describes a step in a few words.
+func (s Step) String() string {
+	var words []string
+	for _, run := range s.Runs {
+		words = append(words, "runs "+run.Name)
+	}
+	if s.Reply != "" {
+		words = append(words, fmt.Sprintf("says %q", wire.Short(s.Reply)))
+	}
+	for _, call := range s.Calls {
+		words = append(words, "calls "+call.Name)
+	}
+	if s.Handoff != "" {
+		words = append(words, "hands over to "+s.Handoff)
+	}
+	if s.Err != nil {
+		words = append(words, "fails: "+s.Err.Error())
+	}
+	return cmp.Or(strings.Join(words, ", "), "has the reply of the default model")
+}
+
+// reply returns the reply for a prompt.
+func (s Step) reply(p Prompt) Reply {
+	reply := Reply{Err: s.Err, Pace: s.Pace}
+	if own := (*Error)(nil); errors.As(s.Err, &own) {
+		failure := *own // Each reply has its own, with its header.
+		failure.Header = own.Header.Clone()
+		reply.Err = &failure
+	}
+	for _, run := range s.Runs {
+		arguments, _ := argumentsText(run.Arguments) // It is validated.
+		entry := generated.ToolExecutionEntry{Name: run.Name, Function: run.Name, Arguments: arguments}
+		if run.Info != nil {
+			entry.Info = run.Info
+		}
+		reply.Entries = append(reply.Entries, generated.NewEntry(entry))
+	}
+	text := generated.NewContentChunk(generated.TextChunk{Text: s.Reply})
+	switch {
+	case s.Thought != "" && s.Reply != "":
+		reply.Entries = append(reply.Entries, message(generated.NewChunkContent(thought(s.Thought), text)))
+	case s.Thought != "":
+		reply.Entries = append(reply.Entries, message(generated.NewChunkContent(thought(s.Thought))))
+	case s.Reply != "":
+		reply.Entries = append(reply.Entries, message(generated.NewTextContent(s.Reply)))
+	}
+	for _, call := range s.Calls {
+		arguments, _ := argumentsText(call.Arguments)
+		entry := generated.FunctionCallEntry{
+			Name: call.Name, ToolCallID: call.ID, Arguments: generated.FunctionCallEntryArguments(arguments),
+		}
+		if call.Pending {
+			entry.ConfirmationStatus = generated.ConfirmationStatusPending
+		}
+		reply.Entries = append(reply.Entries, generated.NewEntry(entry))
+	}
+	if s.Handoff != "" {
+		next := generated.AgentHandoffEntry{NextAgentID: s.Handoff, NextAgentName: s.Handoff}
+		for _, agent := range p.Handoffs {
+			if agent.ID == s.Handoff || agent.Name == s.Handoff {
+				next.NextAgentID, next.NextAgentName = agent.ID, agent.Name
+			}
+		}
+		reply.Entries = append(reply.Entries, generated.NewEntry(next))
+	}
+	if u := s.Usage; u != nil {
+		reply.Usage = &generated.ConversationUsageInfo{
+			PromptTokens: u.Prompt, CompletionTokens: u.Completion, TotalTokens: cmp.Or(u.Total, u.Prompt+u.Completion),
+		}
+	}
+	return reply
+}
+
+func thought(text string) generated.ContentChunk {
+	return generated.NewContentChunk(generated.ThinkChunk{
+		Thinking: []generated.ContentChunk{generated.NewContentChunk(generated.TextChunk{Text: text})},
+	})
+}

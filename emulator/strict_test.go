@@ -1,0 +1,238 @@
+package emulator_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// callTwo is a model that calls two functions, and talks about anything but "call".
+func callTwo(ctx context.Context, p emulator.Prompt) emulator.Reply {
+	if p.Text() != "call" || len(p.History) > 0 {
+		return emulator.DefaultModel(ctx, p)
+	}
+	return emulator.Reply{Text: "One moment.", Entries: []generated.Entry{
+		generated.NewEntry(generated.FunctionCallEntry{Name: "f", ToolCallID: "aaaaaaaaa", Arguments: `{"n": 1}`}),
+		generated.NewEntry(generated.FunctionCallEntry{Name: "g", ToolCallID: "bbbbbbbbb", Arguments: "{}"}),
+	}}
+}
+
+func result(id string) string {
+	return fmt.Sprintf(`{"type":"function.result","tool_call_id":%q,"result":"1"}`, id)
+}
+
+// TestMissingResults appends to a conversation in which two calls are open.
+func TestMissingResults(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: callTwo})
+	both := result("aaaaaaaaa") + "," + result("bbbbbbbbb")
+	for inputs, want := range map[string]struct {
+		status     int
+		code, says string
+	}{
+		`"hello"`: {400, "3001", "function results are still missing: aaaaaaaaa, bbbbbbbbb"},
+		`[]`:      {400, "3001", "function results are still missing: aaaaaaaaa, bbbbbbbbb"},
+		`[{"type":"message.input","role":"user","content":"hello"},` + both + `]`: {400, "3001", "still missing"},
+		`[` + result("aaaaaaaaa") + `]`:                                           {400, "3230", "Not the same number of function calls and responses"},
+		`[` + both + "," + result("ccccccccc") + `]`:                              {400, "3230", "Not the same number"},
+		`[` + result("aaaaaaaaa") + "," + result("ccccccccc") + `]`:               {400, "3001", "Unknown tool_call_ids: ccccccccc"},
+		`[` + result("aaaaaaaaa") + "," + result("aaaaaaaaa") + `]`:               {400, "3001", "already have a result: aaaaaaaaa"},
+		`[` + both + `]`: {200, "", "The result of g is: 1"},
+		`[` + both + `,{"type":"message.input","role":"user","content":"Say thanks"}]`: {200, "", "thanks"},
+	} {
+		c := a.start("call")
+		got := a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":`+inputs+`}`)
+		if got.status != want.status || !strings.Contains(got.body, want.says) || !strings.Contains(got.body, `"code":"`+want.code) && want.code != "" {
+			t.Errorf("%s: %d %s, want %+v", inputs, got.status, got.body, want)
+		}
+		if n := a.Stats().Models[model].Admitted; want.status == 200 && n == 0 {
+			t.Error("nothing was admitted")
+		}
+		if want.status == 200 { // What was answered is not open any more.
+			a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":[`+both+`]}`).want(400)
+			a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":"Say bye"}`).want(200)
+		}
+	}
+}
+
+// TestResultsOfNothing has results in a conversation without calls, or in a new one, and
+// nothing to append.
+func TestResultsOfNothing(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{})
+	c := a.start("Say hi")
+	call := `{"type":"function.call","tool_call_id":"call_1","name":"f","arguments":"{}"},`
+	for body, want := range map[string]string{
+		`POST /v1/conversations/ID {"inputs":[` + result("x") + `]}`:                             "Unknown tool_call_ids: x",
+		`POST /v1/conversations/ID {"inputs":[]}`:                                                "Cannot append an empty list",
+		`POST /v1/conversations/ID {}`:                                                           "Cannot append an empty list",
+		`POST /v1/conversations {"model":"m","inputs":[` + result("x") + `]}`:                    "Unknown tool_call_ids: x",
+		`POST /v1/conversations {"model":"m","inputs":[` + strings.TrimSuffix(call, ",") + `]}`:  "still missing: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + call + call + result("call_1") + `]}`: "Not the same number",
+	} {
+		method, rest, _ := strings.Cut(body, " ")
+		path, content, _ := strings.Cut(rest, " ")
+		if got := a.do(method, strings.Replace(path, "ID", c.ConversationID, 1), content).want(400); !strings.Contains(got.body, want) {
+			t.Errorf("%s: %s, want %s", body, got.body, want)
+		}
+	}
+	a.do(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":[`+call+result("call_1")+`]}`).want(200)
+}
+
+// TestBadDefinitions has tools, formats and models that the service does not take.
+func TestBadDefinitions(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Models: []string{"m"}})
+	function := func(name, schema string) string {
+		return `{"type":"function","function":{"name":"` + name + `","parameters":` + schema + `}}`
+	}
+	tools := func(list ...string) string {
+		return `{"model":"m","name":"n","inputs":"x","tools":[` + strings.Join(list, ",") + `]}`
+	}
+	format := func(strict bool, schema string) string {
+		return fmt.Sprintf(`{"model":"m","name":"n","inputs":"x","completion_args":{"response_format":{"type":"json_schema","json_schema":{"name":"s","strict":%t,"schema":%s}}}}`, strict, schema)
+	}
+	closed := `{"type":"object","properties":{"a":{"type":"array","items":{"$ref":"#/$defs/b"}}},"additionalProperties":false,"$defs":{"b":{"enum":[1]}}}`
+	for body, want := range map[string]string{
+		tools(function("get weather", `{}`)):                           "Function name was get weather but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.",
+		tools(function(strings.Repeat("x", 65), `{}`)):                 "maximum length of 64",
+		tools(function("", `{}`)):                                      "Function name was  but",
+		tools(function("f", `{}`), function("f", `{}`)):                "Function name f is used by more than one tool",
+		tools(function("f", `{"type":"strng"}`)):                       "Invalid schema: /tools/0/function/parameters/type: value must be one of 'array'",
+		tools(function("f", `{"properties":{"a/b":7}}`)):               "/tools/0/function/parameters/properties/a~1b: got number, want boolean or object",
+		format(false, `{"required":"a"}`):                              "/completion_args/response_format/json_schema/schema/required: got string, want array",
+		format(true, `{"type":"object"}`):                              "schema: strict mode needs additionalProperties: false",
+		format(true, strings.Replace(closed, `{"enum":[1]}`, `{}`, 1)): "schema/$defs/b: strict mode needs a type",
+		format(true, `{"type":"array"}`):                               "schema: strict mode needs items",
+		tools(function("a-b_C9", `{}`), function("g", `{}`)):           "",
+		format(true, closed):                                           "",
+		format(false, `{"type":"object"}`):                             "",
+		`{"model":"other","name":"n","inputs":"x"}`:                    `"message":"Invalid model: other","type":"invalid_model","param":null,"code":"1500"`,
+	} {
+		for path, drop := range map[string]string{"/v1/conversations": `"name":"n",`, "/v1/agents": `"inputs":"x",`} {
+			content := strings.Replace(strings.Replace(body, drop, "", 1), `"inputs":"x"}`, `"inputs":"x"}`, 1)
+			if path == "/v1/agents" {
+				content = strings.Replace(strings.Replace(body, `,"inputs":"x"`, "", 1), `"inputs":"x",`, "", 1)
+			}
+			status := 400
+			if want == "" {
+				status = 200
+			}
+			if got := a.do(http.MethodPost, path, content).want(status); !strings.Contains(strings.ReplaceAll(got.body, `\"`, `"`), want) {
+				t.Errorf("%s %s: %s, want %s", path, content, got.body, want)
+			}
+		}
+	}
+	agent := read[generated.Agent](a.do(http.MethodPost, "/v1/agents", `{"model":"m","name":"n"}`))
+	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, `{"model":"other"}`).want(400)
+	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, tools(function("f!", `{}`))[:1]+`"tools":[`+function("f!", `{}`)+`]}`).want(400)
+}
+
+// TestCallsOnTheWire has calls as the service sends them: nine letters and digits, no end,
+// arguments that max_tokens cuts.
+func TestCallsOnTheWire(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: func(context.Context, emulator.Prompt) emulator.Reply {
+		call := generated.NewEntry(generated.FunctionCallEntry{Name: "f", Arguments: `{"a": 1, "b": 2}`})
+		return emulator.Reply{Entries: []generated.Entry{call, call}}
+	}})
+	id := regexp.MustCompile(`"tool_call_id":"[a-zA-Z0-9]{9}"`)
+	for args, want := range map[string]string{
+		``:                                    `"arguments":"{\"a\": 1, \"b\": 2}"`,
+		`,"completion_args":{"max_tokens":3}`: `"arguments":"{\"a\":"`,
+		`,"completion_args":{"max_tokens":1}`: "",
+	} {
+		for _, stream := range []bool{false, true} {
+			body := a.do(http.MethodPost, "/v1/conversations", fmt.Sprintf(`{"model":"m","inputs":"x","stream":%t%s}`, stream, args)).want(200).body
+			_, conversation, _ := strings.Cut(body, `"conversation_id":"`)
+			conversation, _, _ = strings.Cut(conversation, `"`)
+			history := a.do(http.MethodGet, "/v1/conversations/"+conversation+"/history", "").body
+			calls := map[string]int{"": 2}[args] // With max_tokens the model does not get to the second, or to none.
+			if strings.Contains(args, "3") {
+				calls = 1
+			}
+			if !strings.Contains(history, want) || strings.Count(history, `"function.call"`) != calls || strings.Count(history, `"completed_at":null`) != calls || len(id.FindAllString(history, -1)) != calls {
+				t.Errorf("%s, stream %t: %s, want %s", args, stream, history, want)
+			}
+		}
+	}
+}
+
+// TestListsAreByCreation ends calls in another order than they began.
+func TestListsAreByCreation(t *testing.T) {
+	t.Parallel()
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		if p.Text() == "first" {
+			close(begun)
+			<-goOn
+		}
+		return emulator.Reply{Text: "ok"}
+	}})
+	first := make(chan string)
+	go func() { first <- a.start("first").ConversationID }()
+	<-begun
+	second := a.start("second").ConversationID
+	close(goOn)
+	want := []string{second, <-first}
+	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
+	if len(list) != 2 || list[0].ID != want[0] || list[1].ID != want[1] {
+		t.Errorf("list is %v, want %v", list, want)
+	}
+}
+
+// TestReplayedHandoff starts a conversation with the entries of another that was handed over.
+func TestReplayedHandoff(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		return emulator.Reply{Text: "I am " + p.Agent}
+	}})
+	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front"}))
+	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
+	body := fmt.Sprintf(`{"agent_id":%q,"inputs":[{"type":"message.input","role":"user","content":"Help"},`+
+		`{"type":"agent.handoff","previous_agent_id":%[1]q,"previous_agent_name":"front","next_agent_id":%[2]q,"next_agent_name":"expert"}]}`, front.ID, expert.ID)
+	c := read[generated.ConversationResponse](a.do(http.MethodPost, "/v1/conversations", body))
+	if got := textOf(c.Outputs); got != "I am "+expert.ID {
+		t.Errorf("%q, want the expert %s", got, expert.ID)
+	}
+	history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
+	handoff, _ := history.Entries[1].Value().(generated.AgentHandoffEntry)
+	restarted := read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID+"/restart",
+		generated.RestartConversationRequest{FromEntryID: handoff.ID, Inputs: generated.NewTextInputs("And now?")}))
+	if got := textOf(restarted.Outputs); got != "I am "+expert.ID {
+		t.Errorf("restarted: %q, want the expert", got)
+	}
+}
+
+// TestConfirmationsWithResults confirms one call and answers the other in one append.
+func TestConfirmationsWithResults(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: func(ctx context.Context, p emulator.Prompt) emulator.Reply {
+		if len(p.History) > 0 {
+			return emulator.DefaultModel(ctx, p)
+		}
+		return emulator.Reply{Entries: []generated.Entry{
+			generated.NewEntry(generated.FunctionCallEntry{Name: "f", ToolCallID: "aaaaaaaaa", Arguments: "{}"}),
+			generated.NewEntry(generated.FunctionCallEntry{
+				Name: "web_search", ToolCallID: "bbbbbbbbb", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+			}),
+		}}
+	}})
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
+	path := "/v1/conversations/" + c.ConversationID
+	a.post(path, allow("bbbbbbbbb")).want(400) // The result is missing.
+	request := allow("bbbbbbbbb")
+	request.Inputs = generated.NewEntryInputs([]generated.Entry{
+		generated.NewEntry(generated.FunctionResultEntry{ToolCallID: "aaaaaaaaa", Result: "one"}),
+	})
+	outputs := read[generated.ConversationResponse](a.post(path, request)).Outputs
+	if run, _ := outputs[0].Value().(generated.ToolExecutionEntry); run.Name != "web_search" || !strings.Contains(textOf(outputs), "The result of f is: one") {
+		t.Errorf("outputs are %s", encoded(t, outputs))
+	}
+}

@@ -1,0 +1,124 @@
+package emulatortest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// The bounds of what is printed of a test that fails.
+const (
+	maxExchanges = 50
+	maxContent   = 4 << 10
+)
+
+// recorder keeps the last exchanges, the first bytes of each.
+type recorder struct {
+	base http.RoundTripper
+	key  string
+
+	mu        sync.Mutex
+	count     int
+	exchanges []*exchange
+}
+
+// exchange is a request and what came of it.
+type exchange struct {
+	mu                sync.Mutex
+	method, path      string
+	request, response bytes.Buffer
+	outcome           string // a status or an error; "" while there is none
+}
+
+// capture is a body whose first bytes are kept.
+type capture struct {
+	io.ReadCloser
+	exchange *exchange
+	into     *bytes.Buffer
+}
+
+// Read reads and keeps.
+func (c capture) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.exchange.mu.Lock()
+	defer c.exchange.mu.Unlock()
+	c.into.Write(p[:min(n, maxContent-c.into.Len())])
+	return n, err
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
+	x := &exchange{method: request.Method, path: request.URL.RequestURI()}
+	r.mu.Lock()
+	r.count++
+	r.exchanges = append(r.exchanges[max(0, len(r.exchanges)-maxExchanges+1):], x)
+	r.mu.Unlock()
+	if request.Body != nil {
+		request = request.Clone(request.Context())
+		request.Body = capture{request.Body, x, &x.request}
+	}
+	response, err := r.base.RoundTrip(request)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err != nil {
+		x.outcome = err.Error()
+		return nil, err
+	}
+	x.outcome = response.Status
+	response.Body = capture{response.Body, x, &x.response}
+	return response, nil
+}
+
+// String returns the exchanges, without the key.
+func (r *recorder) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d requests were sent; the last %d:\n", r.count, len(r.exchanges))
+	for _, x := range r.exchanges {
+		x.mu.Lock()
+		fmt.Fprintf(&b, "→ %s %s %s\n← %s %s\n", x.method, x.path, &x.request, x.outcome, strings.TrimSpace(x.response.String()))
+		x.mu.Unlock()
+	}
+	if r.key == "" {
+		return b.String()
+	}
+	return strings.ReplaceAll(b.String(), r.key, "[key]")
+}
+
+// Request is a request body that [Requests] can return.
+type Request interface {
+	generated.StartConversationRequest | generated.AppendConversationRequest | generated.RestartConversationRequest |
+		generated.CreateAgentRequest | generated.UpdateAgentRequest
+}
+
+// Requests returns the requests of one type that the server has served, in order of arrival,
+// those that it refused included. Of each, at most [emulator.MaxRecordedBody] bytes are
+// recorded; a longer one is an error of the test.
+func Requests[T Request](t interface {
+	Helper()
+	Errorf(format string, args ...any)
+}, server *emulator.Server,
+) []T {
+	t.Helper()
+	operation := strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%T", *new(T)), "generated."), "Request")
+	var list []T
+	for _, recorded := range server.Requests() {
+		if recorded.Body == "" || strings.TrimSuffix(recorded.Operation, "Stream") != operation {
+			continue
+		}
+		var request T
+		if _, err := generated.Unmarshal([]byte(recorded.Body), &request); err != nil {
+			t.Errorf("request %s is not recorded in full: %v", recorded.RequestID, err)
+			continue
+		}
+		list = append(list, request)
+	}
+	return list
+}
