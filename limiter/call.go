@@ -22,7 +22,7 @@ type Call struct {
 	// runs in the goroutine that waits, without a lock of the limiter: it may take a Snapshot,
 	// for example. It must return at once and not acquire, because until it returns the
 	// limiter admits no call that comes later. A new estimate that can never fit ends the wait with
-	// a [*TooLargeError].
+	// a [*TooLargeError]. One that differs by at most an eighth may be ignored.
 	Estimate func() (prompt, reply int)
 
 	// Place is the call's position in line. The zero Place stands for [PlaceOf] the

@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
@@ -10,11 +11,11 @@ import (
 // at once, or soon, keeps the estimate that it came with.
 const freshness = time.Second
 
-// slightRise is the share by which the estimate of a call at the head of the queue does not rise
+// slight is the share by which the estimate of a call at the head of the queue does not change
 // once it is known when the call can start. What may pass the call was chosen by its former
 // estimate, and estimates change by some percent all the time: a call of most of a minute's tokens
 // would be put off by one rise after the other, while the tokens that wait for it are unused.
-const slightRise = 1.0 / 8
+const slight = 1.0 / 8
 
 // errEstimate ends a wait whose Estimate did not return. Only other goroutines can see it: the one
 // that waited panics, or exits.
@@ -82,7 +83,8 @@ func (l *Limiter) revise(w *waiter, call Call, err error) {
 	} else {
 		w.estimate.at, w.estimate.stale = now, false
 		c := l.budget.cost(call)
-		if n := w.cost.tokens; w.promised.IsZero() || c.tokens < n || float64(c.tokens) > (1+slightRise)*float64(n) {
+		change := math.Abs(float64(c.tokens - w.cost.tokens))
+		if w.promised.IsZero() || change > slight*float64(w.cost.tokens) {
 			w.estimate.call, w.cost, w.permit.cost = call, c, c
 		}
 	}
