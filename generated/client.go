@@ -35,12 +35,12 @@ type request struct {
 }
 
 // pathParameter replaces {name} in the path. An encoded value contains no braces.
-func (r *request) pathParameter(style string, explode bool, name string, value any) {
+func (r *request) pathParameter(style string, explode bool, name string, value any) { //nolint:unparam // the document says the style
 	r.path = strings.Replace(r.path, "{"+name+"}", r.styled(runtime.ParamLocationPath, style, explode, name, value), 1)
 }
 
 // queryParameter adds a parameter to the query. An empty list adds nothing.
-func (r *request) queryParameter(style string, explode bool, name string, value any) {
+func (r *request) queryParameter(style string, explode bool, name string, value any) { //nolint:unparam // as above
 	if text := r.styled(runtime.ParamLocationQuery, style, explode, name, value); text != "" {
 		r.query = append(r.query, text)
 	}

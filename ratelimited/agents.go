@@ -50,7 +50,7 @@ func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, op
 		name:    "Agents.List",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 1000)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
-			return api.ListAgents(ctx, &params)
+			return api.ListAgents(ctx, &params) //nolint:staticcheck // the API deprecates it and has it still
 		},
 	}, options)
 }

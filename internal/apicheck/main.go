@@ -125,7 +125,7 @@ var internal = regexp.MustCompile(`(?m)^Ignoring internal package .*\n`)
 
 // run runs the go command in dir.
 func run(ctx context.Context, dir string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, "go", args...)
+	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are from above
 	command.Dir = dir
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr

@@ -152,9 +152,10 @@ func (c *checker) fits(place []string, schema *yaml.Node, goType string, room []
 	}
 	var beyond []string
 	for _, kind := range of {
-		if !slices.Contains(room, kind) && !(kind == "integer" && slices.Contains(room, "number")) {
-			beyond = append(beyond, kind)
+		if slices.Contains(room, kind) || kind == "integer" && slices.Contains(room, "number") {
+			continue
 		}
+		beyond = append(beyond, kind)
 	}
 	if len(beyond) > 0 {
 		c.refuse(place, "update: {x-go-type: "+c.suggest(schema)+"}", "may be %s, which %s cannot hold", join(beyond), goType)

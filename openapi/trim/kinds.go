@@ -76,10 +76,10 @@ func isNull(schema *yaml.Node) bool {
 }
 
 func kindOfValue(v *yaml.Node) string {
-	switch {
-	case v.Kind == yaml.MappingNode:
+	switch v.Kind { //nolint:exhaustive // the other kinds are scalars
+	case yaml.MappingNode:
 		return "object"
-	case v.Kind == yaml.SequenceNode:
+	case yaml.SequenceNode:
 		return "array"
 	}
 	switch v.ShortTag() {
