@@ -90,6 +90,7 @@ const (
 	FaultUnavailable       = fault.Unavailable
 	FaultGatewayTimeout    = fault.GatewayTimeout
 	FaultSlowHeaders       = fault.SlowHeaders
+	FaultLostReply         = fault.LostReply
 	FaultDrip              = fault.Drip
 	FaultResetAfterHeaders = fault.ResetAfterHeaders
 	FaultContentType       = fault.ContentType

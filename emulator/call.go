@@ -45,6 +45,10 @@ func (c *call) in(ctx context.Context) context.Context { return context.WithValu
 
 // begin sends the head of a response, and reports whether its content may follow.
 func (c *call) begin(status int) bool {
+	if c.fault.Is(fault.LostReply) {
+		c.response.cut(true)
+		return false
+	}
 	if c.fault.Is(fault.ContentType) && c.w.Header().Get("Content-Type") != "" {
 		c.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	}

@@ -3,6 +3,7 @@ package emulator
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -36,12 +37,16 @@ type Config struct {
 	// requests, and, of a call that was admitted, x-ratelimit-tokens-query-cost.
 	ChatHeaders bool
 
-	// Latency is the time from the admission of a call to its response.
-	Latency time.Duration
+	// Latency is the time from the admission of a call to its response. With LatencySpread it
+	// is the mean: the time of each call lies up to so much below or above, by Seed.
+	Latency       time.Duration
+	LatencySpread time.Duration
 	// TokenDelay is the time between two deltas of a stream, a word or so each. A plain
 	// response takes as long as a stream of the same. A client that leaves before is charged
 	// nothing.
 	TokenDelay time.Duration
+	// TokensPerSecond, in place of TokenDelay, makes that the time of a delta's tokens.
+	TokensPerSecond float64
 
 	// Model replaces [DefaultModel]. It may be called from many goroutines at once. The
 	// context ends when the client leaves.
@@ -54,7 +59,7 @@ type Config struct {
 	// Faults are what goes wrong, and when. [Emulator.SetFaults] changes them while the
 	// emulator runs.
 	Faults []Fault
-	// Seed decides which requests have faults with a probability.
+	// Seed decides which requests have faults with a probability, and the latency of each.
 	Seed uint64
 
 	// Control adds an endpoint, /_emulator/, by which clients in any language inspect and
@@ -140,6 +145,12 @@ func (c Config) validate() error {
 	switch {
 	case c.Latency < 0:
 		return fmt.Errorf("emulator: Latency is %s: must be 0 or more", c.Latency)
+	case c.LatencySpread < 0 || c.LatencySpread > c.Latency:
+		return fmt.Errorf("emulator: LatencySpread is %s: must be from 0 to Latency, which is %s", c.LatencySpread, c.Latency)
+	case math.IsNaN(c.TokensPerSecond) || math.IsInf(c.TokensPerSecond, 0) || c.TokensPerSecond < 0 || 0 < c.TokensPerSecond && c.TokensPerSecond < 1e-3:
+		return fmt.Errorf("emulator: TokensPerSecond is %v: must be 0 or a number from 0.001", c.TokensPerSecond)
+	case c.TokensPerSecond > 0 && c.TokenDelay > 0:
+		return fmt.Errorf("emulator: TokensPerSecond is %v: must be 0 if TokenDelay is set", c.TokensPerSecond)
 	case c.TokenDelay < 0:
 		return fmt.Errorf("emulator: TokenDelay is %s: must be 0 or more", c.TokenDelay)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/fault"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/engine"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/state"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
@@ -131,7 +132,7 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 		e.fail(c, refused)
 		return
 	}
-	if !e.admit(c, run.Settings.Model, run.Settings.Tools) || wire.Sleep(ctx, e.cfg.Latency) != nil {
+	if !e.admit(c, run.Settings.Model, run.Settings.Tools) || e.wait(c) != nil {
 		return
 	}
 	verdict, blocked := engine.Moderate(run.Settings.Guardrails, run.Inputs)
@@ -189,6 +190,11 @@ func (e *Emulator) stream(c *call, conversationID string, result engine.Result, 
 	header.Set("Cache-Control", "no-cache")
 	if c.spec != nil {
 		e.violations(c.spec.CheckResponse(http.StatusOK, header, nil))
+	}
+	if c.fault.Is(fault.LostReply) { // As if the stream were at its end.
+		settle(result.Outputs, result.Usage)
+		c.begin(http.StatusOK)
+		return
 	}
 	begun := c.begin(http.StatusOK)
 	e.engine.Stream(c.r.Context(), conversationID, result, func(event any) error {

@@ -63,7 +63,7 @@ func newEmulator(cfg Config, l *listener) *Emulator {
 		inFlight: newInFlight(),
 		listener: l,
 	}
-	e.engine = engine.Engine{Model: cfg.Model, Store: e.store, Quota: e.quota, TokenDelay: cfg.TokenDelay}
+	e.engine = engine.Engine{Model: cfg.Model, Store: e.store, Quota: e.quota, TokenDelay: cfg.TokenDelay, TokensPerSecond: cfg.TokensPerSecond}
 	e.routes = server.HandlerWithOptions(api{e}, server.StdHTTPServerOptions{
 		ErrorHandlerFunc: func(_ http.ResponseWriter, r *http.Request, err error) {
 			e.fail(callOf(r), wire.Unprocessable(err))

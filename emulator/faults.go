@@ -58,7 +58,7 @@ func (e *Emulator) inject(c *call) bool {
 		_ = json.Unmarshal(c.body, &request) // What cannot be read is refused soon, unless it has a fault.
 	}
 	c.fault = e.faults.Pick(fault.Call{
-		Operation: c.operation.ID, Stream: request.Stream, Method: c.r.Method, Path: c.r.URL.EscapedPath(),
+		Operation: c.operation.ID, Stream: request.Stream, Model: e.modelOf(c, request), Method: c.r.Method, Path: c.r.URL.EscapedPath(),
 	})
 	if c.fault == nil {
 		return false

@@ -16,6 +16,7 @@ type record struct {
 	Recorded
 	key    string // that the request carried
 	bodies bool   // whether its body is recorded
+	number int    // of the request, from 1
 	stream bool
 }
 
@@ -81,10 +82,11 @@ func (j *journal) reset() {
 	j.stats, j.requests, j.next = fresh, nil, 0
 }
 
-func (j *journal) begin() {
+func (j *journal) begin(rec *record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.stats.Requests++
+	rec.number = j.stats.Requests
 	j.stats.InFlight++
 	j.stats.MaxInFlight = max(j.stats.MaxInFlight, j.stats.InFlight)
 }

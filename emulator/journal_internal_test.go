@@ -10,7 +10,7 @@ func TestOldBodiesAreForgotten(t *testing.T) {
 		if i == MaxRecordedBodies+1 && e.bodies() != MaxRecordedBodies {
 			t.Errorf("%d of %d requests have a body, want %d", e.bodies(), i, MaxRecordedBodies)
 		}
-		e.journal.begin()
+		e.journal.begin(new(record))
 		e.journal.end(&record{Recorded: Recorded{Body: "x"}}, 200)
 	}
 	list := e.Requests()

@@ -1,6 +1,9 @@
 package emulator
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Mode is a way to count requests and tokens.
 type Mode uint8
@@ -38,5 +41,5 @@ func (m *Mode) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("mode %q: want token-bucket, fixed-window or sliding-window", text)
+	return errors.New("must be token-bucket, fixed-window or sliding-window")
 }

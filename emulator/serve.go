@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
@@ -47,7 +48,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{response: &response{ResponseWriter: w}, record: newRecord(r, e.cfg.Control), held: held}
-	e.journal.begin()
+	e.journal.begin(c.record)
 	defer func() { e.journal.end(c.record, c.response.status) }()
 	r = r.WithContext(c.in(r.Context()))
 	next := http.HandlerFunc(e.serve)
@@ -209,7 +210,13 @@ func (e *Emulator) manage(r *http.Request, refused *wire.Failure) (*call, bool) 
 		e.fail(c, refused)
 		return c, false
 	}
-	return c, e.admit(c, NoModel, nil) && wire.Sleep(r.Context(), e.cfg.Latency) == nil
+	return c, e.admit(c, NoModel, nil) && e.wait(c) == nil
+}
+
+// wait takes the latency of a call.
+func (e *Emulator) wait(c *call) error {
+	spread := 2*wire.Sample(e.cfg.Seed, MaxFaults, c.record.number) - 1 // Faults have the numbers below.
+	return wire.Sleep(c.r.Context(), e.cfg.Latency+time.Duration(spread*float64(e.cfg.LatencySpread)))
 }
 
 // found returns only whether there is something.

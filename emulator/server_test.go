@@ -28,10 +28,13 @@ func TestConfigIsValidated(t *testing.T) {
 		"Mode is 9":                             {Mode: 9},
 		"Latency is -1s":                        {Latency: -time.Second},
 		"TokenDelay is -1ns: must be 0 or more": {TokenDelay: -1},
-		`AllowedHosts[1] is "emulator:80"`:      {AllowedHosts: []string{"::1", "emulator:80"}},
-		`AllowedHosts[0] is ""`:                 {AllowedHosts: []string{""}},
-		`AllowedOrigins[0] is "localhost"`:      {AllowedOrigins: []string{"localhost"}},
-		`AllowedOrigins[0] is "http://a/"`:      {AllowedOrigins: []string{"http://a/"}},
+		"LatencySpread is 2s: must be from 0 to Latency, which is 1s": {Latency: time.Second, LatencySpread: 2 * time.Second},
+		"TokensPerSecond is -1: must be 0":                            {TokensPerSecond: -1},
+		"TokensPerSecond is 5: must be 0 if TokenDelay is set":        {TokensPerSecond: 5, TokenDelay: time.Second},
+		`AllowedHosts[1] is "emulator:80"`:                            {AllowedHosts: []string{"::1", "emulator:80"}},
+		`AllowedHosts[0] is ""`:                                       {AllowedHosts: []string{""}},
+		`AllowedOrigins[0] is "localhost"`:                            {AllowedOrigins: []string{"localhost"}},
+		`AllowedOrigins[0] is "http://a/"`:                            {AllowedOrigins: []string{"http://a/"}},
 	} {
 		server, err := emulator.Start(cfg)
 		if err == nil {

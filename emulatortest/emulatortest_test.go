@@ -162,3 +162,44 @@ func TestScriptIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A reply that is lost has been carried out: the append that the client repeats is there
+// twice.
+func TestLostReply(t *testing.T) {
+	t.Parallel()
+	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
+		conversations := client.Beta.Conversations
+		started, err := conversations.Start(t.Context(), say("hi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := started.ConversationID
+		more := generated.AppendConversationRequest{Inputs: ratelimited.Text("Say more")}
+		for i, call := range []func() error{
+			func() error { _, err := conversations.Append(t.Context(), id, more); return err },
+			func() error {
+				stream, err := conversations.AppendStream(t.Context(), id, more)
+				if err == nil {
+					for _, failed := range stream.Events() {
+						err = errors.Join(err, failed)
+					}
+				}
+				return err
+			},
+		} {
+			if err := server.SetFaults(emulator.Fault{Kind: emulator.FaultLostReply, Times: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if err := call(); err != nil {
+				t.Fatal(err)
+			}
+			history, err := conversations.GetHistory(t.Context(), id)
+			if want := 2 + 4*(i+1); err != nil || len(history.Entries) != want {
+				t.Errorf("%d entries, %v, want %d", len(history.Entries), err, want)
+			}
+		}
+		if s := server.Stats(); s.Total().Admitted != 1+4+2 || s.Statuses[0] != 2 || s.Models["mistral-small-latest"].Tokens == 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

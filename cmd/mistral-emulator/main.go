@@ -25,10 +25,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,7 +41,7 @@ func main() {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
-		os.Exit(2) // The flag package has said what is wrong.
+		os.Exit(2) // run has printed what is wrong.
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "mistral-emulator:", err)
 		os.Exit(1)
@@ -58,22 +57,23 @@ const grace = 5 * time.Second
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var cfg emulator.Config
 	flags := flag.NewFlagSet("mistral-emulator", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {} // an error is easier to see without it
+	flags.SetOutput(io.Discard) // Errors are put in other words: see flagError.
 	addr := flags.String("addr", "127.0.0.1:8585", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&cfg.APIKey, "key", "", "API `key` that requests must carry (default any)")
-	flags.Float64Var(&cfg.RequestsPerSecond, "rps", 0, "`requests` per second of each model; fractions are fine (default no limit)")
-	flags.IntVar(&cfg.TokensPerMinute, "tpm", 0, "`tokens` per minute of each model (default no limit)")
+	flags.Func("rps", "`requests` per second of each model; fractions are fine (default no limit)", number(&cfg.RequestsPerSecond))
+	flags.Func("tpm", "`tokens` per minute of each model (default no limit)", whole(&cfg.TokensPerMinute))
 	flags.Func("limit", "limits of one model, as `model=rps/tpm`, 0 for no limit; may be given several times", limitFlag(&cfg.Limits, parseLimit))
 	flags.Func("tool-limit", "runs of one of the service's tools, as `tool=minute/day`, 0 for no limit; may be given several times", limitFlag(&cfg.ToolLimits, parseToolLimit))
 	flags.Func("model", "`name` of a model that there is, others get 400; may be given several times (default any)", listFlag(&cfg.Models))
 	flags.TextVar(&cfg.Mode, "mode", emulator.TokenBucket, "`mode` in which limits count: token-bucket, fixed-window or sliding-window")
-	flags.DurationVar(&cfg.Latency, "latency", 0, "`time` before each reply, as 300ms (default none)")
-	flags.DurationVar(&cfg.TokenDelay, "token-delay", 0, "`time` between the deltas of a stream, as 20ms; a plain reply takes as long as its stream (default none)")
-	flags.BoolVar(&cfg.Control, "control", true, "serve /_emulator/, to look at the emulator and direct it; with -key it needs the key")
+	flags.Func("latency", "`time` before each response, as 300ms (default none)", duration(&cfg.Latency))
+	flags.Func("latency-spread", "`time` by which the latency of a call is less or more, by -seed (default none)", duration(&cfg.LatencySpread))
+	flags.Func("token-delay", "`time` between the deltas of a stream, as 20ms; a plain response takes as long as its stream (default none)", duration(&cfg.TokenDelay))
+	flags.Func("tokens-per-second", "`tokens` per second that a model writes, in place of -token-delay (default no bound)", number(&cfg.TokensPerSecond))
+	flags.BoolVar(&cfg.Control, "control", true, "serve /_emulator/, to inspect and control the emulator; with -key it needs the key")
 	flags.Func("allow-host", "`name` that requests may have as Host, beside localhost and -addr; \"*\" is any; may be given several times", listFlag(&cfg.AllowedHosts))
 	flags.Func("allow-origin", "`origin` of web pages that may send requests, as http://localhost:3000; may be given several times", listFlag(&cfg.AllowedOrigins))
-	flags.Uint64Var(&cfg.Seed, "seed", 0, "`number` that decides which requests are struck by faults with a probability")
+	flags.Func("seed", "`number` that decides which requests have faults with a probability, and the latency of each (default 0)", seed(&cfg.Seed))
 	script := flags.String("script", "", "`file` with rules for what the model answers, YAML or JSON (default the built-in model)")
 	faults := flags.String("faults", "", "`file` with what goes wrong, and when, YAML or JSON (default nothing)")
 	flags.BoolVar(&cfg.RetryAfter, "retry-after", false, "send Retry-After with a 429, which the real API does not")
@@ -84,16 +84,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			usage(flags)
 			return err
 		}
-		_, _ = fmt.Fprintln(stderr, "mistral-emulator -help lists the flags, with examples")
+		_, _ = fmt.Fprintf(stderr, "mistral-emulator: %v\nmistral-emulator -help lists the flags, with examples\n", flagError(flags, err))
 		return errUsage
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("want flags only, have %q", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if err := readFiles(&cfg, *script, *faults); err != nil {
 		return err
 	}
 	server, err := emulator.Listen(*addr, cfg)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		host, _, _ := net.SplitHostPort(*addr) // It has been tried.
+		return fmt.Errorf("%w; -addr %s takes a free port", err, net.JoinHostPort(host, "0"))
+	}
 	if err != nil {
 		return err
 	}
@@ -118,52 +122,6 @@ curl %[1]s/v1/conversations \
 		return err
 	}
 	return nil // What took longer has been cut off.
-}
-
-// listFlag adds each value to a list.
-func listFlag(into *[]string) func(string) error {
-	return func(text string) error {
-		*into = append(*into, text)
-		return nil
-	}
-}
-
-// limitFlag reads "name=a/b" into a map.
-func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) func(string) error {
-	return func(text string) error {
-		name, values, named := strings.Cut(text, "=")
-		first, second, parted := strings.Cut(values, "/")
-		if !named || !parted || name == "" {
-			return errors.New("want a name, =, and two numbers with a / between them")
-		}
-		limit, err := parse(first, second)
-		if err != nil {
-			return err
-		}
-		if *into == nil {
-			*into = map[string]T{}
-		}
-		(*into)[name] = limit
-		return nil
-	}
-}
-
-func parseLimit(rps, tpm string) (emulator.Limit, error) {
-	r, errR := strconv.ParseFloat(rps, 64)
-	t, errT := strconv.Atoi(tpm)
-	if errR != nil || errT != nil {
-		return emulator.Limit{}, fmt.Errorf("want requests per second and a whole number of tokens, as 0.08/50000, have %s/%s", rps, tpm)
-	}
-	return emulator.Limit{RequestsPerSecond: r, TokensPerMinute: t}, nil
-}
-
-func parseToolLimit(minute, day string) (emulator.ToolLimit, error) {
-	m, errM := strconv.Atoi(minute)
-	d, errD := strconv.Atoi(day)
-	if errM != nil || errD != nil {
-		return emulator.ToolLimit{}, fmt.Errorf("want two whole numbers, as 5/100, have %s/%s", minute, day)
-	}
-	return emulator.ToolLimit{PerMinute: m, PerDay: d}, nil
 }
 
 // readFiles reads the script and the faults; "" is no file.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -195,20 +196,36 @@ func TestExamplesOfHelpServe(t *testing.T) {
 
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	taken := listener.Addr().String()
 	bad := file(t, "bad.yaml", "rules: [{match: x}]")
 	for _, test := range []struct {
 		args []string
 		err  error
 		says string
 	}{
-		{[]string{"-nonsense"}, errUsage, "flag provided but not defined: -nonsense\nmistral-emulator -help lists"},
-		{[]string{"-mode", "guess"}, errUsage, "guess"},
-		{[]string{"-limit", "m=fast/1"}, errUsage, `want requests per second and a whole number of tokens, as 0.08/50000, have fast/1`},
-		{[]string{"-limit", "1/1"}, errUsage, "want a name"},
-		{[]string{"-tool-limit", "web_search=1"}, errUsage, "want a name"},
-		{[]string{"-tool-limit", "web_search=-1/1"}, nil, `ToolLimits["web_search"]: PerMinute is -1`},
-		{[]string{"extra"}, nil, `want flags only, have "extra"`},
-		{[]string{"-rps", "-1"}, nil, "RequestsPerSecond is -1"},
+		{[]string{"-nonsense"}, errUsage, "mistral-emulator: unknown flag -nonsense\nmistral-emulator -help lists"},
+		{[]string{"-latncy", "1s"}, errUsage, `unknown flag -latncy (did you mean "-latency"?)`},
+		{[]string{"-rps", "x"}, errUsage, `mistral-emulator: -rps: must be a positive number, got "x"`},
+		{[]string{"-rps", "-1"}, errUsage, `-rps: must be a positive number, got "-1"`},
+		{[]string{"-rps", "NaN"}, errUsage, `-rps: must be a positive number, got "NaN"`},
+		{[]string{"-tpm", "1.5"}, errUsage, `-tpm: must be a positive whole number, got "1.5"`},
+		{[]string{"-seed", "-7"}, errUsage, `-seed: must be a positive whole number, got "-7"`},
+		{[]string{"-latency", "fast"}, errUsage, `-latency: must be a time such as 300ms or 2s, got "fast"`},
+		{[]string{"-control=maybe"}, errUsage, `-control: must be true or false, got "maybe"`},
+		{[]string{"-mode", "guess"}, errUsage, `-mode: must be token-bucket, fixed-window or sliding-window, got "guess"`},
+		{[]string{"-rps"}, errUsage, "-rps: must have a value"},
+		{[]string{"-limit", "m=fast/1"}, errUsage, `-limit: must have requests per second and a whole number of tokens, as model=0.08/50000, got "m=fast/1"`},
+		{[]string{"-limit", "1/1"}, errUsage, "must be a name"},
+		{[]string{"-tool-limit", "web_search=1"}, errUsage, "must be a name"},
+		{[]string{"-tool-limit", "web_search=-1/1"}, errUsage, `-tool-limit: must have two positive whole numbers, as web_search=5/100, got "web_search=-1/1"`},
+		{[]string{"extra"}, nil, `unexpected argument "extra"`},
+		{[]string{"-latency-spread", "1s"}, nil, "LatencySpread is 1s: must be from 0 to Latency"},
+		{[]string{"-addr", taken}, nil, "address already in use; -addr 127.0.0.1:0 takes a free port"},
 		{[]string{"-addr", "nowhere:at:all"}, nil, "address"},
 		{[]string{"-script", bad}, nil, "bad.yaml: script: rule 1: must have a reply"},
 		{[]string{"-faults", bad}, nil, "bad.yaml: faults: must be a list, got a mapping (line 1)"},

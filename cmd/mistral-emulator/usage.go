@@ -31,6 +31,7 @@ Examples:
   mistral-emulator -model mistral-large-latest -model mistral-small-latest
   mistral-emulator -script replies.yaml -faults faults.yaml -seed 7
   mistral-emulator -latency 300ms -token-delay 20ms -retry-after -chat-headers
+  mistral-emulator -latency 800ms -latency-spread 300ms -tokens-per-second 60
   mistral-emulator -addr 127.0.0.1:0 -key secret -control=false
   mistral-emulator -addr 0.0.0.0:8585 -allow-host emulator     in a container
   mistral-emulator -allow-origin http://localhost:3000         for a web page's requests
@@ -52,8 +53,8 @@ const sampleScript = `rules:
 `
 
 const faults = `
-Faults (-faults) strike the requests of an operation, or all, that nth, every, times
-and probability leave; the first in the list that may. Some have a delay, events,
+Faults (-faults) are injected into the requests that operation, model, nth, every, times
+and probability leave; the first in the list that matches. Some have a delay, events,
 bytes, fields or a header; refuse has a delay, for which the port is closed:
 `
 

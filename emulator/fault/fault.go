@@ -13,7 +13,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nearest"
 )
 
-// Fault is injected into requests that match Operation, Nth, Every, Times and Probability,
+// Fault is injected into requests that match Operation, Model, Nth, Every, Times and Probability,
 // all of those that are set; into every request if none is. The other fields say what goes
 // wrong.
 //
@@ -31,7 +31,9 @@ type Fault struct {
 	// method and path in which * or {name} is one segment: "POST /v1/conversations/*";
 	// without the method, any. "" is every operation.
 	Operation string `yaml:"operation" json:"operation,omitempty"`
-	// Nth is the number of the one request, among those that match Operation, from 1; 0 is
+	// Model is the model that the call runs; "" is any, and calls without one.
+	Model string `yaml:"model" json:"model,omitempty"`
+	// Nth is the number of the one request, among those that match Operation and Model, from 1; 0 is
 	// any. Requests count whether or not they have another fault.
 	Nth int `yaml:"nth" json:"nth,omitempty"`
 	// Every injects the fault into every n-th of these requests: 3 is the third, the sixth

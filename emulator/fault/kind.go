@@ -62,6 +62,9 @@ const (
 const (
 	// SlowHeaders lets Delay pass and does nothing else.
 	SlowHeaders Kind = "slow-headers"
+	// LostReply lets the call run to its end, charged and stored, and resets the connection
+	// before any of the response. Repeated, the call runs twice.
+	LostReply Kind = "lost-reply"
 	// Drip sends the reply in pieces of Bytes, with Delay between two of them.
 	Drip Kind = "drip"
 	// ResetAfterHeaders resets the connection when the head of the reply is sent.
@@ -147,7 +150,7 @@ var kinds = map[Kind]traits{
 	RequestLimit: status, ToolLimit: status, Capacity: status, Quota: status, Internal: status,
 	BadGateway: status, Unavailable: status, GatewayTimeout: status,
 
-	SlowHeaders: {waits: true}, Drip: {waits: true},
+	SlowHeaders: {waits: true}, Drip: {waits: true}, LostReply: {},
 	ResetAfterHeaders: {}, ContentType: {}, UnknownFields: {}, MissingFields: {},
 	Oversize: {events: true}, Truncated: {only: plainCall},
 

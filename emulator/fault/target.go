@@ -15,6 +15,7 @@ import (
 type Call struct {
 	Operation    string // the operationId
 	Stream       bool   // whether the call asks for a stream
+	Model        string // that it runs; "" for none
 	Method, Path string // the path as it was sent
 }
 
@@ -31,7 +32,9 @@ func (f Fault) Matcher() (func(Call) bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(c Call) bool { return f.Kind.Matches(c.Stream) && matches(c) }, nil
+	return func(c Call) bool {
+		return f.Kind.Matches(c.Stream) && (f.Model == "" || f.Model == c.Model) && matches(c)
+	}, nil
 }
 
 func operationMatcher(text string) (func(Call) bool, error) {

@@ -38,7 +38,7 @@ type Step struct {
 
 // Call is a function call of a [Step].
 type Call struct {
-	Name string `yaml:"name"`
+	Name string `yaml:"name"` // of the function
 	// Arguments are an object, or a text that is sent as it is, as JSON or not; nil is {}.
 	Arguments any `yaml:"arguments"`
 	// Pending calls wait for a confirmation.
@@ -49,7 +49,7 @@ type Call struct {
 
 // Run is an execution of a tool of the service, such as web_search.
 type Run struct {
-	Name string `yaml:"name"`
+	Name string `yaml:"name"` // of the tool
 	// Arguments are as those of a [Call]. Info is what the tool found.
 	Arguments any            `yaml:"arguments"`
 	Info      map[string]any `yaml:"info"`
@@ -57,9 +57,9 @@ type Run struct {
 
 // Usage is the tokens of a [Step]; Total is the sum of the others where it is 0.
 type Usage struct {
-	Prompt     int `yaml:"prompt"`
-	Completion int `yaml:"completion"`
-	Total      int `yaml:"total"`
+	Prompt     int `yaml:"prompt"`     // what the model read
+	Completion int `yaml:"completion"` // what it wrote
+	Total      int `yaml:"total"`      // what is charged
 }
 
 // Say returns a step that is a message.

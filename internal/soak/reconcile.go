@@ -146,7 +146,7 @@ func isSuccess(status int) bool { return status >= 200 && status <= 299 }
 
 // cutting are the faults for which a client may have no reply.
 var cutting = []emulator.FaultKind{
-	emulator.FaultClose, emulator.FaultReset, emulator.FaultStall, emulator.FaultResetAfterHeaders,
+	emulator.FaultClose, emulator.FaultReset, emulator.FaultStall, emulator.FaultResetAfterHeaders, emulator.FaultLostReply,
 	emulator.FaultResetStream, emulator.FaultStallStream,
 }
 

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -27,6 +26,8 @@ type Engine struct {
 	Quota *quota.Limiter
 	// TokenDelay is the time between two deltas.
 	TokenDelay time.Duration
+	// TokensPerSecond, where it is not 0, replaces TokenDelay.
+	TokensPerSecond float64
 }
 
 // Call is one call of a model.
@@ -44,14 +45,15 @@ type Result struct {
 	Outputs []generated.Entry
 	Usage   generated.ConversationUsageInfo // as counted, or as the model says
 	Err     error                           // after the outputs
-	Pace    time.Duration                   // between two deltas
+	Pace    time.Duration                   // between two deltas; with rate, 0
+	rate    float64                         // tokens per second; 0 for none
 	prompt  int                             // tokens, as counted
 }
 
 // Run has the model answer, and goes on with the agent that it hands over to, unless the
 // caller does.
 func (e *Engine) Run(ctx context.Context, call Call) Result {
-	result := Result{Pace: e.TokenDelay}
+	result := Result{Pace: e.TokenDelay, rate: e.TokensPerSecond}
 	s, history, inputs, confirmations := call.Settings, call.History, call.Inputs, call.Confirmations
 	for range 1 + maxHandoffs {
 		p := model.Prompt{
@@ -95,7 +97,9 @@ func (r *Result) add(reply model.Reply, p model.Prompt, outputs []generated.Entr
 	}
 	r.Outputs = append(r.Outputs, outputs...)
 	r.Err = reply.Err
-	r.Pace = cmp.Or(reply.Pace, r.Pace)
+	if reply.Pace > 0 {
+		r.Pace, r.rate = reply.Pace, 0
+	}
 	r.prompt += prompt
 	r.Usage.PromptTokens += usage.PromptTokens
 	r.Usage.CompletionTokens += usage.CompletionTokens

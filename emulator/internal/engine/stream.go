@@ -20,15 +20,15 @@ func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, se
 ) {
 	err := send(generated.ResponseStartedEvent{ConversationID: conversationID})
 	var sent []generated.Entry
-	var delay time.Duration // none before the first delta
+	first := true
 	for i := 0; i < len(r.Outputs) && err == nil; i++ {
 		created := wire.Now()
 		var part func() generated.EntryVariant
 		for s := range steps(r.Outputs[i], i) {
-			if s.delta {
-				err = wire.Sleep(ctx, delay)
-				delay = r.Pace
+			if s.delta && !first {
+				err = wire.Sleep(ctx, r.delay(s))
 			}
+			first = first && !s.delta
 			if err == nil && s.event != nil {
 				err = send(s.event)
 			}
@@ -60,14 +60,31 @@ func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, se
 // Generate takes the time that a stream of the result takes, for a plain response.
 func (r Result) Generate(ctx context.Context) error {
 	var d time.Duration
+	first := true
 	for i, output := range r.Outputs {
 		for s := range steps(output, i) {
-			if s.delta {
-				d += r.Pace
+			if s.delta && !first {
+				d += r.delay(s)
 			}
+			first = first && !s.delta
 		}
 	}
-	return wire.Sleep(ctx, d-r.Pace) // There is none before the first delta.
+	return wire.Sleep(ctx, d)
+}
+
+// delay returns the time before a delta that is not the first.
+func (r Result) delay(s step) time.Duration {
+	if r.rate == 0 {
+		return r.Pace
+	}
+	tokens := 1
+	switch event := s.event.(type) {
+	case generated.MessageOutputEvent:
+		tokens = countContent(event.Content)
+	case generated.FunctionCallEvent:
+		tokens = wire.CountTokens(event.Arguments)
+	}
+	return time.Duration(float64(tokens) / r.rate * float64(time.Second))
 }
 
 // step is one event of an output.

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/fault"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
 // Plan decides which requests have which fault. It is safe for concurrent use.
@@ -75,7 +76,7 @@ func (p *Plan) Pick(call fault.Call) *Injection {
 			continue
 		}
 		f.seen++
-		if hit == nil && f.due() && (f.Probability == 0 || sample(p.seed, i, f.seen) < f.Probability) {
+		if hit == nil && f.due() && (f.Probability == 0 || wire.Sample(p.seed, i, f.seen) < f.Probability) {
 			hit = f
 		}
 	}
@@ -89,20 +90,6 @@ func (p *Plan) Pick(call fault.Call) *Injection {
 // due reports whether the request seen last is one to inject the fault into, chance apart.
 func (f *planned) due() bool {
 	return (f.Nth == 0 || f.seen == f.Nth) && (f.Every == 0 || f.seen%f.Every == 0) && (f.Times == 0 || f.injected < f.Times)
-}
-
-// sample returns a number from 0 up to 1, without 1, that depends on its arguments alone.
-func sample(seed uint64, fault, request int) float64 {
-	x := splitmix64(splitmix64(seed+uint64(fault)) + uint64(request)) //nolint:gosec // Neither is negative.
-	return float64(x>>11) / (1 << 53)
-}
-
-// splitmix64 is the step of that generator, by Sebastiano Vigna.
-func splitmix64(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 func clone(f fault.Fault) fault.Fault {

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nearest"
+)
+
+var (
+	invalidValue = regexp.MustCompile(`^invalid (?:boolean )?value "((?s:.*))" for (?:flag )?-([a-z-]+): (.*)$`)
+	undefined    = regexp.MustCompile(`^flag provided but not defined: -(.*)$`)
+	noValue      = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
+)
+
+// flagError puts an error of package flag in plain words: the flag, the rule, the value.
+func flagError(flags *flag.FlagSet, err error) error {
+	text := err.Error()
+	if m := invalidValue.FindStringSubmatch(text); m != nil {
+		rule := m[3]
+		if rule == "parse error" || strings.HasPrefix(rule, "strconv.") {
+			rule = "must be true or false" // The other flags have rules of their own.
+		}
+		return fmt.Errorf("-%s: %s, got %q", m[2], rule, m[1])
+	}
+	if m := noValue.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("-%s: must have a value", m[1])
+	}
+	if m := undefined.FindStringSubmatch(text); m != nil {
+		var names []string
+		flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+		return fmt.Errorf("unknown flag -%s%s", m[1], strings.Replace(nearest.Hint(m[1], names), `"`, `"-`, 1))
+	}
+	return err
+}
+
+func number(into *float64) func(string) error {
+	return func(text string) error {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(n >= 0) || math.IsInf(n, 0) {
+			return errors.New("must be a positive number")
+		}
+		*into = n
+		return nil
+	}
+}
+
+func whole(into *int) func(string) error {
+	return func(text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return errors.New("must be a positive whole number")
+		}
+		*into = n
+		return nil
+	}
+}
+
+func seed(into *uint64) func(string) error {
+	return func(text string) error {
+		n, err := strconv.ParseUint(text, 0, 64)
+		if err != nil {
+			return errors.New("must be a positive whole number")
+		}
+		*into = n
+		return nil
+	}
+}
+
+func duration(into *time.Duration) func(string) error {
+	return func(text string) error {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return errors.New("must be a time such as 300ms or 2s")
+		}
+		*into = d
+		return nil
+	}
+}
+
+// listFlag adds each value to a list.
+func listFlag(into *[]string) func(string) error {
+	return func(text string) error {
+		*into = append(*into, text)
+		return nil
+	}
+}
+
+// limitFlag reads "name=a/b" into a map.
+func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) func(string) error {
+	return func(text string) error {
+		name, values, named := strings.Cut(text, "=")
+		first, second, parted := strings.Cut(values, "/")
+		if !named || !parted || name == "" {
+			return errors.New("must be a name, =, and two numbers with a / between them")
+		}
+		limit, err := parse(first, second)
+		if err != nil {
+			return err
+		}
+		if *into == nil {
+			*into = map[string]T{}
+		}
+		(*into)[name] = limit
+		return nil
+	}
+}
+
+func parseLimit(rps, tpm string) (l emulator.Limit, err error) {
+	if number(&l.RequestsPerSecond)(rps) != nil || whole(&l.TokensPerMinute)(tpm) != nil {
+		return l, errors.New("must have requests per second and a whole number of tokens, as model=0.08/50000")
+	}
+	return l, nil
+}
+
+func parseToolLimit(minute, day string) (l emulator.ToolLimit, err error) {
+	if whole(&l.PerMinute)(minute) != nil || whole(&l.PerDay)(day) != nil {
+		return l, errors.New("must have two positive whole numbers, as web_search=5/100")
+	}
+	return l, nil
+}
