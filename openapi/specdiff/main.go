@@ -53,7 +53,7 @@ func main() {
 }
 
 // inputs are the files that a comparison reads, and the module it runs trim in.
-type inputs struct{ upstream, overlay, committed, repo string }
+type inputs struct{ upstream, overlay, committed, repo, programs string }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var in inputs
@@ -63,6 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&in.upstream, "upstream", "", "path to Mistral's full OpenAPI document (required)")
 	flags.StringVar(&in.overlay, "overlay", "", "path to the overlay (default openapi/overlay.yaml in the repository)")
 	flags.StringVar(&in.committed, "committed", "", "path to the document to compare with (default openapi/openapi.yaml in the repository)")
+	flags.StringVar(&in.programs, "programs", "", "directory of the programs trim and oasdiff (default the go command makes them)")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return same
@@ -147,7 +148,7 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 		}
 	}
 	security := compareSecurity(committed, fresh)
-	found, err := oasdiff(ctx, in.repo, in.committed, trimmed)
+	found, err := oasdiff(ctx, in, trimmed)
 	if err != nil {
 		return nil, err
 	}

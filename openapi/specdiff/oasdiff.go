@@ -34,18 +34,22 @@ var notOurs = map[string]bool{
 	"api-schema-removed":     true, // see compareComponents
 }
 
-// oasdiff lists how the second document differs from the first.
-func oasdiff(ctx context.Context, repo, base, revision string) ([]finding, error) {
-	arguments := []string{"tool", "-modfile=oasdiff.mod", "oasdiff", "changelog", "--format", "json", "--severity-levels", "severity.txt"}
-	for _, path := range []string{base, revision} {
+// oasdiff lists how a document differs from the committed one.
+func oasdiff(ctx context.Context, in inputs, revision string) ([]finding, error) {
+	program := []string{"go", "tool", "-modfile=oasdiff.mod", "oasdiff"}
+	if in.programs != "" {
+		program = []string{filepath.Join(in.programs, "oasdiff")}
+	}
+	arguments := append(program[1:], "changelog", "--format", "json", "--severity-levels", "severity.txt")
+	for _, path := range []string{in.committed, revision} {
 		absolute, err := filepath.Abs(path)
 		if err != nil {
 			return nil, err
 		}
 		arguments = append(arguments, absolute)
 	}
-	command := exec.CommandContext(ctx, "go", arguments...)
-	command.Dir = filepath.Join(repo, "openapi", "specdiff") // with oasdiff.mod and severity.txt
+	command := exec.CommandContext(ctx, program[0], arguments...)
+	command.Dir = filepath.Join(in.repo, "openapi", "specdiff") // with oasdiff.mod and severity.txt
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {

@@ -263,7 +263,7 @@ const (
 // A document that the committed one is compared with unchanged shows no change.
 func TestCommittedDocumentIsReadable(t *testing.T) {
 	t.Parallel()
-	found, err := oasdiff(t.Context(), "../..", "../openapi.yaml", "../openapi.yaml")
+	found, err := oasdiff(t.Context(), inputs{repo: "../..", committed: "../openapi.yaml"}, "../openapi.yaml")
 	if err != nil || len(found) > 0 {
 		t.Errorf("have %v and %v, want neither a change nor an error", found, err)
 	}

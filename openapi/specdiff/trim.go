@@ -28,7 +28,11 @@ var (
 
 // trim runs openapi/trim, which writes its document to out if the overlay fits.
 func trim(ctx context.Context, in inputs, out string) (fit, error) {
-	arguments := []string{"run", "./openapi/trim"}
+	program := []string{"go", "run", "./openapi/trim"}
+	if in.programs != "" {
+		program = []string{filepath.Join(in.programs, "trim")}
+	}
+	var arguments []string
 	for _, file := range []struct{ name, path string }{{"-upstream", in.upstream}, {"-overlay", in.overlay}, {"-o", out}} {
 		absolute, err := filepath.Abs(file.path)
 		if err != nil {
@@ -36,7 +40,7 @@ func trim(ctx context.Context, in inputs, out string) (fit, error) {
 		}
 		arguments = append(arguments, file.name, absolute)
 	}
-	command := exec.CommandContext(ctx, "go", arguments...)
+	command := exec.CommandContext(ctx, program[0], append(program[1:], arguments...)...)
 	command.Dir = in.repo
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
