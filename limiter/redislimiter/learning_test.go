@@ -137,17 +137,18 @@ func busy(rps float64) limiter.Limit {
 func TestFleetLearnsLowerRate(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		server *enforcer
-		mute   bool
-		rps    float64
+		server    *enforcer
+		mute      bool
+		rps       float64
+		processes int
 	}{
-		"four of five, sliding": {&enforcer{window: time.Second, most: 4}, false, 5},
-		"half, fixed, mute":     {&enforcer{window: 2 * time.Second, most: 1, fixed: true}, true, 1},
+		"four of five, sliding": {&enforcer{window: time.Second, most: 4}, false, 5, 3},
+		"half, fixed, mute":     {&enforcer{window: 2 * time.Second, most: 1, fixed: true}, true, 1, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inFleet(t, 3, busy(c.rps), redislimiter.Config{}, func(f *fleet) {
-				const settled, end, more = 2 * time.Minute, 5 * time.Minute, 6 * time.Minute
+			inFleet(t, c.processes, busy(c.rps), redislimiter.Config{}, func(f *fleet) {
+				const settled, end, more = 90 * time.Second, 4 * time.Minute, 5 * time.Minute
 				f.keepBusy(c.server, 3, end, c.mute)
 				if used := c.server.share(settled, end); used < 0.85 {
 					f.Errorf("%.0f%% of the server's rate are used, want 85%%", 100*used)
@@ -177,7 +178,7 @@ func TestFleetLearnsHigherRate(t *testing.T) {
 	t.Parallel()
 	server := &enforcer{window: time.Second, most: 6}
 	inFleet(t, 3, busy(1), redislimiter.Config{LearnLimits: true}, func(f *fleet) {
-		const settled, end = 2 * time.Minute, 4 * time.Minute
+		const settled, end = 90 * time.Second, 3 * time.Minute
 		f.keepBusy(server, 3, end, false)
 		if used := server.share(settled, end); used < 0.85 {
 			f.Errorf("%.0f%% of the server's rate are used, want 85%%", 100*used)
