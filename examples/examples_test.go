@@ -15,6 +15,7 @@ import (
 	// Of these the examples are made: a change of theirs makes the result of a test stale.
 	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
 // examples are what each prints, line by line: of each line a part at least, as a

@@ -87,29 +87,41 @@ func TestStoreFalse(t *testing.T) {
 	t.Parallel()
 	reply := calls("f#a", "{}", "f#b", "{}")
 	reply.Entries = append([]generated.Entry{text("One moment.")}, reply.Entries...)
-	in(t, settings{emulator: emulator.Config{Model: inTurn(reply, say("done"))}}, func(w *world) {
-		request := ask("Both, please.")
-		request.Store, request.Instructions = ratelimited.Ptr(false), "Be brief."
-		result, err := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}}).Start(w.Context(), request)
-		if err != nil || result.OutputText() != "done" || result.ConversationID != "" {
-			w.Fatalf("%+v, %v", result, err)
-		}
-		first, second := decoded(w, w.requests()[0]), decoded(w, w.requests()[1])
-		var types []string
-		for _, entry := range second["inputs"].([]any) {
-			types = append(types, entry.(map[string]any)["type"].(string))
-		}
-		if want := []string{"message.input", "message.output", "function.call", "function.call", "function.result", "function.result"}; !slices.Equal(types, want) {
-			w.Errorf("the inputs are %q, want %q", types, want)
-		}
-		delete(first, "inputs")
-		delete(second, "inputs")
-		a, _ := json.Marshal(first)
-		b, _ := json.Marshal(second)
-		if string(a) != string(b) {
-			w.Errorf("the requests are\n%s\n%s", a, b)
-		}
-	})
+	for _, streamed := range []bool{false, true} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(reply, say("done"))}}, func(w *world) { testStoreFalse(w, streamed) })
+	}
+}
+
+func testStoreFalse(w *world, streamed bool) {
+	w.Helper()
+	request := ask("Both, please.")
+	request.Store, request.Instructions = ratelimited.Ptr(false), "Be brief."
+	r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}})
+	var result *runner.Result
+	var err error
+	if run := r.StartStream(w.Context(), request); streamed {
+		err, result = last(run), run.Result()
+	} else {
+		result, err = r.Start(w.Context(), request)
+	}
+	if err != nil || result.OutputText() != "done" || result.ConversationID != "" {
+		w.Fatalf("%+v, %v", result, err)
+	}
+	first, second := decoded(w, w.requests()[0]), decoded(w, w.requests()[1])
+	var types []string
+	for _, entry := range second["inputs"].([]any) {
+		types = append(types, entry.(map[string]any)["type"].(string))
+	}
+	if want := []string{"message.input", "message.output", "function.call", "function.call", "function.result", "function.result"}; !slices.Equal(types, want) {
+		w.Errorf("the inputs are %q, want %q", types, want)
+	}
+	delete(first, "inputs")
+	delete(second, "inputs")
+	a, _ := json.Marshal(first)
+	b, _ := json.Marshal(second)
+	if string(a) != string(b) {
+		w.Errorf("the requests are\n%s\n%s", a, b)
+	}
 }
 
 // A tool that needs confirmations needs a stored conversation.

@@ -193,21 +193,17 @@ type schemaKey struct {
 	wrap, allRequired bool
 }
 
-var schemas sync.Map // of *schema.Type, by schemaKey
+var schemas sync.Map // of func() (*schema.Type, error), by schemaKey
 
-// schemaOf makes the schema of a type, once for all uses without types' schemas of the caller's.
+// schemaOf makes the schema of a type, once in the process unless it has schemas of [SchemaOf].
 func schemaOf(t reflect.Type, root string, o schemaOptions) (*schema.Type, error) {
 	if o.Types != nil {
 		return schema.Of(t, root, o.Options)
 	}
 	key := schemaKey{t, root, o.Wrap, o.AllRequired}
-	if made, ok := schemas.Load(key); ok {
-		return made.(*schema.Type), nil
+	made, ok := schemas.Load(key)
+	if !ok {
+		made, _ = schemas.LoadOrStore(key, sync.OnceValues(func() (*schema.Type, error) { return schema.Of(t, root, o.Options) }))
 	}
-	made, err := schema.Of(t, root, o.Options)
-	if err != nil {
-		return nil, err
-	}
-	first, _ := schemas.LoadOrStore(key, made)
-	return first.(*schema.Type), nil
+	return made.(func() (*schema.Type, error))()
 }
