@@ -75,6 +75,7 @@ func (e *Emulator) sendEvent(c *call, event any) error {
 		return err
 	}
 	name, data := wire.Event(event)
+	data = e.completer.event(c.operation, data)
 	if c.spec != nil {
 		e.violations(contract.Default().CheckEvent(string(name), data))
 	}

@@ -29,6 +29,8 @@ type Emulator struct {
 	journal  *journal
 	inFlight *inFlight
 	listener *listener // nil for a handler
+
+	completer *completer
 }
 
 // New returns an emulator. It panics when a field of the configuration makes no
@@ -62,6 +64,8 @@ func newEmulator(cfg Config, l *listener) *Emulator {
 		journal:  newJournal(),
 		inFlight: newInFlight(),
 		listener: l,
+
+		completer: defaultCompleter(),
 	}
 	e.engine = engine.Engine{Model: cfg.Model, Store: e.store, Quota: e.quota, TokenDelay: cfg.TokenDelay, TokensPerSecond: cfg.TokensPerSecond}
 	e.routes = server.HandlerWithOptions(api{e}, server.StdHTTPServerOptions{

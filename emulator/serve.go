@@ -252,6 +252,9 @@ func (e *Emulator) reply(c *call, status int, body any) {
 		data = []byte(body)
 	default:
 		data = wire.Encode(body)
+		if status == http.StatusOK {
+			data = e.completer.response(c.operation, data)
+		}
 	}
 	header := c.w.Header()
 	if body != nil && header.Get("Content-Type") == "" { // An Error may have one.

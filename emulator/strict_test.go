@@ -83,6 +83,8 @@ func TestResultsOfNothing(t *testing.T) {
 		}
 	}
 	a.do(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":[`+call+result("call_1")+`]}`).want(200)
+	allowed := `{"type":"function.call","tool_call_id":"call_2","name":"f","arguments":"{}","confirmation_status":"allowed"},`
+	a.do(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":[`+call+allowed+result("call_2")+","+result("call_1")+`]}`).want(200)
 }
 
 // TestBadDefinitions has tools, formats and models that the service does not take.

@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"runner/internal/schema":      {"generated"},
 	"emulator": {
 		"contract", "emulator/fault", "emulator/internal/engine", "emulator/internal/inject", "emulator/internal/quota",
-		"emulator/internal/schema", "emulator/internal/state", "emulator/internal/wire", "emulator/model", "generated", "internal/server",
+		"emulator/internal/schema", "emulator/internal/state", "emulator/internal/wire", "emulator/model", "generated", "internal/server", "openapi",
 	},
 	"emulator/fault":               {"contract", "emulator/internal/strictyaml", "emulator/internal/wire", "internal/nearest"},
 	"emulator/model":               {"emulator/internal/schema", "emulator/internal/strictyaml", "emulator/internal/wire", "generated"},

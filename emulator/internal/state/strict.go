@@ -54,13 +54,20 @@ func CheckInputs(history, inputs []generated.Entry) *wire.Failure {
 		c.add(entry)
 	}
 	results, missing := 0, len(c.open)
+	confirmed := slices.Clone(c.confirmed) // Their results may come, and need not.
 	for _, input := range inputs {
 		switch v := input.Value().(type) {
 		case generated.FunctionResultEntry:
-			results++
+			if !slices.Contains(confirmed, v.ToolCallID) {
+				results++
+			}
 		case generated.FunctionCallEntry:
-			if v.ConfirmationStatus == "" {
+			switch v.ConfirmationStatus {
+			case "":
 				missing++
+			case generated.ConfirmationStatusPending:
+			default:
+				confirmed = append(confirmed, v.ToolCallID)
 			}
 		}
 	}
