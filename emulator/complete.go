@@ -64,6 +64,9 @@ func (c *completer) response(op *contract.Operation, data []byte) []byte {
 
 // event completes the data of an event of an operation.
 func (c *completer) event(op *contract.Operation, data []byte) []byte {
+	if len(c.unknown) == 0 {
+		return data
+	}
 	_, event := c.follow(c.content(op, "text/event-stream"))
 	return c.complete(member(member(event, "properties"), "data"), data)
 }

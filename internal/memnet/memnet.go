@@ -23,7 +23,7 @@ type Server struct {
 
 // Start serves handler until Close.
 func Start(handler http.Handler) *Server {
-	s := &Server{listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})}}
+	s := &Server{listener: &listener{addr: memAddr{}, conns: make(chan net.Conn), closed: make(chan struct{})}}
 	s.http.Handler = handler
 	s.serving.Go(func() {
 		// Serve ends with ErrServerClosed, by Close.
@@ -70,7 +70,7 @@ type Network struct {
 func (n *Network) Listen(string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.listener = &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	n.listener = &listener{addr: tcpAddr, conns: make(chan net.Conn), closed: make(chan struct{})}
 	return n.listener, nil
 }
 
@@ -79,7 +79,7 @@ func (n *Network) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listener
 	n.mu.Unlock()
-	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: l.Addr(), Err: syscall.ECONNREFUSED}
+	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: tcpAddr, Err: syscall.ECONNREFUSED}
 	if l == nil {
 		return nil, refused
 	}
@@ -91,6 +91,7 @@ func (n *Network) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 type listener struct {
+	addr   net.Addr
 	conns  chan net.Conn
 	once   sync.Once
 	closed chan struct{}
@@ -151,4 +152,12 @@ func (l *listener) Close() error {
 	return nil
 }
 
-func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
+func (l *listener) Addr() net.Addr { return l.addr }
+
+// memAddr is the address of a [Server], tcpAddr that of a [Network].
+type memAddr struct{}
+
+func (memAddr) Network() string { return "mem" }
+func (memAddr) String() string  { return "mem" }
+
+var tcpAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}
