@@ -19,9 +19,12 @@ const (
 const (
 	interactiveWeight = 9
 	batchWeight       = 1
+)
 
-	MinWeight = 1e-6 // the least weight of a class
-	MaxWeight = 1e6  // the largest one
+// The weights that a class may have.
+const (
+	MinWeight = 1e-6 // at least
+	MaxWeight = 1e6  // at most
 )
 
 // Classes adds classes to those that every limiter knows, or changes their weights: from [MinWeight] to

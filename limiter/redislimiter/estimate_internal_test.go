@@ -29,7 +29,8 @@ func TestEstimateWhileAnAnswerIsMissing(t *testing.T) {
 	}
 	<-w.estimate.asks
 	w.askedAt, w.estimate.at = time.Time{}, time.Now().Add(-freshness)
-	if !w.isStale() || !w.isStale() || len(w.estimate.asks) != 1 {
+	first, second := w.isStale(), w.isStale()
+	if !first || !second || len(w.estimate.asks) != 1 {
 		t.Error("a call whose answer has come is to be estimated again, and asked once")
 	}
 	l.revise(w, again, nil)

@@ -87,8 +87,9 @@ func compareSecurity(committed, fresh *yaml.Node) []change {
 
 // requirements names the ways to authenticate.
 func requirements(doc *yaml.Node) []string {
-	var all []string
-	for _, requirement := range elements(get(doc, "security")) {
+	security := elements(get(doc, "security"))
+	all := make([]string, 0, len(security))
+	for _, requirement := range security {
 		var schemes []string
 		for name, scopes := range pairs(requirement) {
 			scheme := get(doc, "components", "securitySchemes", name)

@@ -40,7 +40,7 @@ func trim(ctx context.Context, in inputs, out string) (fit, error) {
 		}
 		arguments = append(arguments, file.name, absolute)
 	}
-	command := exec.CommandContext(ctx, program[0], append(program[1:], arguments...)...)
+	command := exec.CommandContext(ctx, program[0], append(program[1:], arguments...)...) //nolint:gosec // the program is the caller's, or the go command
 	command.Dir = in.repo
 	var stderr bytes.Buffer
 	command.Stderr = &stderr

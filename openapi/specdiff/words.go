@@ -83,27 +83,30 @@ func wording(kept, upstream *yaml.Node) []string {
 
 // readable names a place as people do: by its operation, or by its component and property.
 func readable(path []string) string {
-	rest := path
-	var name string
+	var name strings.Builder
+	var rest []string
 	switch {
 	case len(path) == 0:
 		return "document"
 	case path[0] == "paths" && len(path) > 2:
-		name, rest = strings.ToUpper(path[2])+" "+path[1], path[3:]
+		name.WriteString(strings.ToUpper(path[2]) + " " + path[1])
+		rest = path[3:]
 	case path[0] == "components" && len(path) > 2:
-		name, rest = path[2], path[3:]
+		name.WriteString(path[2])
+		rest = path[3:]
 	default:
-		name, rest = path[0], path[1:]
+		name.WriteString(path[0])
+		rest = path[1:]
 	}
 	for i := 0; i < len(rest); i++ {
+		between := " "
 		if rest[i] == "properties" && i+1 < len(rest) {
+			between = "."
 			i++
-			name += "." + rest[i]
-			continue
 		}
-		name += " " + rest[i]
+		name.WriteString(between + rest[i])
 	}
-	return name
+	return name.String()
 }
 
 // fingerprint is the beginning of the SHA-256 of a value, as openapi/trim writes it.
