@@ -49,7 +49,7 @@ func oasdiff(ctx context.Context, in inputs, revision string) ([]finding, error)
 		arguments = append(arguments, absolute)
 	}
 	command := exec.CommandContext(ctx, program[0], arguments...) //nolint:gosec // the program is the caller's, or the go command
-	command.Dir = filepath.Join(in.repo, "openapi", "specdiff") // with oasdiff.mod and severity.txt
+	command.Dir = filepath.Join(in.repo, "openapi", "specdiff")   // with oasdiff.mod and severity.txt
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
