@@ -30,7 +30,7 @@ type Call struct {
 	Place Place
 
 	// Class is whose turn the call takes: [Interactive], which "" stands for, [Batch], or one of
-	// [Classes].
+	// [Classes]. The module limiter/redislimiter ignores it.
 	Class string
 
 	// MaxWait refuses the call at once, with [ErrWouldWait], if it is expected to wait for
@@ -43,7 +43,7 @@ type Call struct {
 	MaxQueue int
 
 	// OnQueue is told where the call waits: when it begins to wait, and when that has changed, at most once
-	// a second. It is called in the goroutine that waits, without locks, and should return soon: the
+	// a second; by the module limiter/redislimiter only when it begins. It is called in the goroutine that waits, without locks, and should return soon: the
 	// call does not start before that. If nil, nobody is told.
 	OnQueue func(QueueStatus)
 

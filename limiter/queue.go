@@ -32,10 +32,8 @@ const (
 // in proportion to its weight, first come, first served within the class. What a call uses
 // of the account is the time in which the limit allows as much: that of one request or of its tokens, whichever
 // is longer; of its estimate at first, and of what it used once it is settled. A class that nobody waits in leaves its
-// share to the others, and gets no more than its share later. With [redislimiter] the shares are those
-// of one process.
-//
-// [redislimiter]: https://pkg.go.dev/github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter
+// share to the others, and gets no more than its share later. Calls that share a
+// limit through a Redis take turns whatever their classes are.
 func Classes(weights map[string]float64) Option {
 	weights = maps.Clone(weights)
 	return func(l *Limiter) {

@@ -21,7 +21,8 @@ type classKey struct{}
 // WithClass has all calls that are made with the context be of a class: [Interactive], which calls are
 // without it, [Batch], or one of [Config.Classes]. While calls of several classes wait, each class gets a share
 // of the account in proportion to its weight, first come, first served within the class: interactive calls
-// get nine tenths beside a batch. What a class does not need, others use.
+// get nine tenths beside a batch. What a class does not need, others use. Where [Config.Limiter] is a Redis, calls take
+// turns whatever their classes are.
 //
 // A call of an unknown class fails with a [*ConfigError].
 func WithClass(ctx context.Context, class string) context.Context {

@@ -137,6 +137,45 @@ func maxWait(t *testing.T, open Open) {
 	p.Settle(0)
 }
 
+func maxQueue(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	p := b.acquire(1000)
+	first := b.waiting(context.Background(), 900)
+	_, err := b.Acquire(context.Background(), limiter.Call{Prompt: 100, MaxQueue: 1})
+	b.is(err, limiter.ErrQueueFull)
+	var wait *limiter.WaitError
+	if !errors.As(err, &wait) || wait.Position != 2 {
+		t.Errorf("error %v, want a WaitError of position 2", err)
+	}
+	second := b.start(func() (limiter.Admission, error) {
+		return b.Acquire(context.Background(), limiter.Call{Prompt: 100, MaxQueue: 2})
+	})
+	p.Settle(0)
+	first.admitted().Settle(0)
+	second.admitted().Settle(0)
+}
+
+func onQueue(t *testing.T, open Open) {
+	b := newBench(t, open, scarce)
+	p := b.acquire(1000)
+	var told []limiter.QueueStatus
+	call := func(tokens int) *call {
+		return b.start(func() (limiter.Admission, error) {
+			return b.Acquire(context.Background(), limiter.Call{Prompt: tokens, OnQueue: func(s limiter.QueueStatus) { told = append(told, s) }})
+		})
+	}
+	first := call(900)
+	p.Settle(0)
+	first.admitted().Settle(0)
+	if len(told) == 0 || told[0].Position != 1 || told[0].Expected < time.Second {
+		t.Errorf("a call that waits is told %v", told)
+	}
+	b.eventually("the tokens are back", func() bool { return b.WaitTime(1000) == 0 })
+	before := len(told)
+	call(1000).admitted().Settle(0)
+	equal(b, "what a call is told that starts at once", len(told), before)
+}
+
 // tooLarge also covers the other arguments that Acquire refuses.
 func tooLarge(t *testing.T, open Open) {
 	b := newBench(t, open, scarce)

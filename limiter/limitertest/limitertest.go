@@ -55,6 +55,8 @@ func Cases() []Case {
 		{"a call that may not wait", maxWait},
 		{"a call that waited is estimated again", estimatedAgain},
 		{"a new estimate that cannot be", estimatedTooLarge},
+		{"a full queue", maxQueue},
+		{"a call is told where it waits", onQueue},
 		{"a deadline that cannot be met", deadlineAhead},
 		{"a call that is late gives way", givesWay},
 		{"a late call starts as a trial", trial},

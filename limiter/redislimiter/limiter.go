@@ -90,10 +90,19 @@ func (l *Limiter) Acquire(ctx context.Context, call limiter.Call) (limiter.Admis
 		l.mu.Unlock()
 		return nil, &limiter.TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
-	if position := len(l.queue.waiters) + 1; call.MaxWait != 0 {
+	position := len(l.queue.waiters) + 1
+	if call.MaxQueue > 0 && position > call.MaxQueue {
 		l.mu.Unlock()
-		if d := l.WaitTime(tokens); d > max(0, call.MaxWait) {
+		return nil, &limiter.WaitError{Tokens: tokens, Err: limiter.ErrQueueFull, Cause: limiter.ErrQueueFull, Position: position}
+	}
+	if call.MaxWait != 0 || call.OnQueue != nil {
+		l.mu.Unlock()
+		d := l.WaitTime(tokens)
+		if call.MaxWait != 0 && d > max(0, call.MaxWait) {
 			return nil, &limiter.WaitError{Tokens: tokens, Err: limiter.ErrWouldWait, Cause: limiter.ErrWouldWait, Expected: d, Position: position}
+		}
+		if d > 0 && call.OnQueue != nil {
+			call.OnQueue(limiter.QueueStatus{Position: position, Expected: d})
 		}
 		l.mu.Lock()
 	}
