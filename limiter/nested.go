@@ -51,8 +51,19 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 	if call, err = call.WithDefaults(ctx); err != nil {
 		return nil, err
 	}
+	if waiting := int(n.waiting.Load()); call.MaxQueue > 0 && waiting >= call.MaxQueue {
+		n.abandoned.Add(1)
+		return nil, newQueueFull(call.Tokens(), waiting)
+	}
+	call.MaxQueue = 0
 	p := &nestedPermit{limiter: n}
 	defer p.wait()(&err)
+	admitted := false
+	defer func() {
+		if !admitted { // also if a function of the call panics
+			p.giveBack()
+		}
+	}()
 	if n.mayFit(call) {
 		if p.shared, err = n.shared.Acquire(ctx, call); err != nil {
 			return nil, err
@@ -63,22 +74,33 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 		now := call
 		now.MaxWait = NoWait
 		if p.tokens, err = n.tokens.Acquire(ctx, now); err == nil {
+			admitted = true
 			return p, nil
 		}
 		if call.MaxWait > 0 {
 			call.MaxWait = max(1, call.MaxWait-p.shared.Waited())
 		}
-		p.shared.Cancel()
+		p.giveBack()
 	}
 	if p.tokens, err = n.tokens.Acquire(ctx, call); err != nil {
 		return nil, err
 	}
 	call.MaxWait = 0
 	if p.shared, err = n.shared.Acquire(ctx, call); err != nil {
-		p.tokens.Cancel()
 		return nil, err
 	}
+	admitted = true
 	return p, nil
+}
+
+// giveBack cancels what the call has so far.
+func (p *nestedPermit) giveBack() {
+	for _, half := range []*Admission{&p.shared, &p.tokens} {
+		if *half != nil {
+			(*half).Cancel()
+			*half = nil
+		}
+	}
 }
 
 // mayFit reports whether the model's tokens suffice for the call, and within its MaxWait.

@@ -287,3 +287,34 @@ func TestNestedPermit(t *testing.T) {
 		}
 	})
 }
+
+// A function of a call that panics leaves nothing behind, wherever the call waits then.
+func TestNestedPanics(t *testing.T) {
+	for name, call := range map[string]limiter.Call{
+		"Estimate": {Prompt: 1000, Estimate: func() (int, int) { panic("no") }},
+		"OnQueue":  {Prompt: 1000, OnQueue: func(limiter.QueueStatus) { panic("no") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := shared(t)
+				says(g, "m", 6000)
+				m := g.For("m")
+				p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 6000})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.Settle(6000)
+				func() {
+					defer func() { equal(t, "panic", recover(), any("no")) }()
+					_, err := m.Acquire(t.Context(), call)
+					t.Errorf("the call returns %v", err)
+				}()
+				for model, s := range g.Snapshot() {
+					if s.InFlight != 0 || s.Waiting != 0 || s.HeldTokens != 0 {
+						t.Errorf("limiter %q: %v", model, s)
+					}
+				}
+			})
+		})
+	}
+}
