@@ -39,7 +39,8 @@ type Call struct {
 	MaxWait time.Duration
 
 	// MaxQueue refuses the call at once, with [ErrQueueFull], if it would have to wait and that many
-	// calls of its class wait already. 0 or less: any number.
+	// calls of its class wait already; by the module limiter/redislimiter, that many calls of the process. 0 or
+	// less: any number.
 	MaxQueue int
 
 	// OnQueue is told where the call waits: when it begins to wait, and when that has changed, at most once

@@ -93,8 +93,8 @@ type Config struct {
 	// [Batch] of weight 1, or changes those weights: see [WithClass]. Must not be set beside Limiter. Default: none.
 	Classes map[string]float64
 
-	// MaxQueue is how many calls of a class may wait for a model's limit; further ones fail at once with
-	// [ErrQueueFull]. Calls that an outage holds do not count, nor do calls that come back to their places. At least 0.
+	// MaxQueue is how many calls of a class may wait for a model's limit (with limiter/redislimiter: all calls of the
+	// process); further ones fail at once with [ErrQueueFull]. Calls that an outage holds do not count, nor do calls that come back to their places. At least 0.
 	// Default: 0, any number.
 	MaxQueue int
 
@@ -215,9 +215,9 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Limiter != nil && c.LearnLimits:
 		return c, &ConfigError{Field: "LearnLimits", Value: true, Rule: "must not be set beside Limiter, which has its own: redislimiter.Config.LearnLimits"}
 	case c.Limiter != nil && c.Classes != nil:
-		return c, &ConfigError{Field: "Classes", Value: c.Classes, Rule: "must not be set beside Limiter, which has its own"}
+		return c, &ConfigError{Field: "Classes", Value: c.Classes, Rule: "must not be set beside Limiter: limiter/redislimiter ignores classes, and other factories take limiter.Classes"}
 	case c.Limiter != nil && c.MaxInFlight != 0:
-		return c, &ConfigError{Field: "MaxInFlight", Value: c.MaxInFlight, Rule: "must not be set beside Limiter, which has its own"}
+		return c, &ConfigError{Field: "MaxInFlight", Value: c.MaxInFlight, Rule: "must not be set beside Limiter: limiter/redislimiter has no such bound, and other factories take limiter.MaxInFlight"}
 	case c.MaxInFlight < 0:
 		return c, &ConfigError{Field: "MaxInFlight", Value: c.MaxInFlight, Rule: "must be at least 1, or 0 for any number"}
 	case c.MaxQueue < 0:

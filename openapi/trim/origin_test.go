@@ -15,7 +15,6 @@ import (
 // The SHA-256 of testdata/upstream.yaml is that of its bytes; the date is what the tool is
 // told, then what UPSTREAM says of the same document, then the time of the file.
 func TestOrigin(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	upstream, out := filepath.Join(dir, "vendor.yaml"), filepath.Join(dir, "openapi.yaml")
 	write := func(content string) {
@@ -70,7 +69,6 @@ func TestOrigin(t *testing.T) {
 
 // The kept part makes the same document as the whole, and has no prose of the vendor's.
 func TestKeptPart(t *testing.T) {
-	t.Parallel()
 	whole, err := Trim([]byte(upstreamText), []byte(overlayText), into(t), "2026-01-02")
 	if err != nil {
 		t.Fatal(err)

@@ -87,17 +87,14 @@ func wantKeys(t *testing.T, what string, n *yaml.Node, want ...string) {
 }
 
 func TestTrim(t *testing.T) {
-	t.Parallel()
 	doc := trimmed(t, upstreamText)
 	schemas := get(doc, "components", "schemas")
 
 	t.Run("keeps the operations with our tags alone", func(t *testing.T) {
-		t.Parallel()
 		wantKeys(t, "paths", get(doc, "paths"), "/v1/conversations", "/v1/conversations/{conversation_id}", "/v1/agents")
 		wantYAML(t, "tags", get(doc, "tags"), "[{name: beta.conversations}, {name: beta.agents}]")
 	})
 	t.Run("folds #stream into its plain twin", func(t *testing.T) {
-		t.Parallel()
 		start := get(doc, "paths", "/v1/conversations", "post")
 		wantYAML(t, "request body", get(start, "requestBody"),
 			"{required: true, content: {application/json: {schema: {$ref: '#/components/schemas/StartRequest'}}}}")
@@ -106,7 +103,6 @@ application/json: {schema: {$ref: '#/components/schemas/Response'}}
 text/event-stream: {schema: {$ref: '#/components/schemas/Frame'}}`)
 	})
 	t.Run("drops prose and nothing that is called like it", func(t *testing.T) {
-		t.Parallel()
 		walk(doc, "", func(pointer string, n *yaml.Node) {
 			if strings.Contains(n.Value, "rose of the vendor") {
 				t.Errorf("%s: %s", pointer, n.Value)
@@ -127,7 +123,6 @@ properties:
   handoff: {anyOf: [{type: string, enum: [client, server]}, {type: 'null'}], x-go-type: Handoff}`)
 	})
 	t.Run("drops the vendor's extensions and nothing that is called like one", func(t *testing.T) {
-		t.Parallel()
 		doc := trimmed(t, doctor(t, upstreamText, "      operationId: api_agents\n", "      operationId: api_agents\n      x-kind: list\n",
 			"      properties: {id: {type: string}, history:", "      x-order: [id]\n      properties: {id: {type: string, x-go-type: Id}, x-id: {type: string}, history:",
 			"{type: string, example: Prose of the vendor.}", "{type: object, default: {x-kind: kept}}"))
@@ -137,35 +132,29 @@ properties:
 		wantYAML(t, "the example", get(doc, "components", "schemas", "StartRequest", "properties", "example"), "{type: object, default: {x-kind: kept}}")
 	})
 	t.Run("links the vendor's page about an operation", func(t *testing.T) {
-		t.Parallel()
 		wantYAML(t, "the link", get(doc, "paths", "/v1/conversations", "post", "externalDocs"),
 			"{url: 'https://docs.mistral.ai/api/endpoint/beta/conversations#operation-api_start'}")
 	})
 	t.Run("keeps the components that are reached", func(t *testing.T) {
-		t.Parallel()
 		wantKeys(t, "schemas", schemas, "Agent", "ByAgent", "ByModel", "Call", "Conversation", "DoneEvent", "Entry", "EntryType", "Failure",
 			"Frame", "Handoff", "Message", "Remark", "Response", "StartRequest", "StartedEvent", "StreamEvent", "StreamEventType")
 		wantKeys(t, "security schemes", get(doc, "components", "securitySchemes"), "Key")
 		wantKeys(t, "components", get(doc, "components"), "securitySchemes", "schemas")
 	})
 	t.Run("names shared unions and keeps what the overlay says of their uses", func(t *testing.T) {
-		t.Parallel()
 		wantYAML(t, "the data of a frame", get(schemas, "Frame", "properties", "data"),
 			"{$ref: '#/components/schemas/StreamEvent', description: What happened.}")
 	})
 	t.Run("renames a schema with the references to it", func(t *testing.T) {
-		t.Parallel()
 		wantYAML(t, "the event of a frame", get(schemas, "Frame", "properties", "event"), "{$ref: '#/components/schemas/StreamEventType'}")
 		wantYAML(t, "the renamed schema", get(schemas, "StreamEventType"), "{type: string, enum: [started, done]}")
 	})
 	t.Run("lets the overlay describe a property that upstream gives no type", func(t *testing.T) {
-		t.Parallel()
 		wantYAML(t, "the property", get(schemas, "Failure", "properties", "input"), "{description: What was refused.}")
 	})
 }
 
 func TestTrimIsDeterministic(t *testing.T) {
-	t.Parallel()
 	first := trimmedText(t, upstreamText)
 	for range 5 {
 		if !bytes.Equal(first, trimmedText(t, upstreamText)) {
@@ -176,7 +165,6 @@ func TestTrimIsDeterministic(t *testing.T) {
 
 // Prose that upstream rewords must not show in the result at all.
 func TestTrimIgnoresProse(t *testing.T) {
-	t.Parallel()
 	reworded := doctor(t, upstreamText, "Prose of the vendor.", "Reworded prose of the vendor.", "title: Stream,", "title: Streaming,")
 	withoutOrigin := regexp.MustCompile(`(?m)^    sha256: .*$`)
 	before := withoutOrigin.ReplaceAll(trimmedText(t, upstreamText), nil)
@@ -188,7 +176,6 @@ func TestTrimIgnoresProse(t *testing.T) {
 // Each case doctors a document that trims well, as upstream or a slip in the
 // overlay might.
 func TestTrimRefuses(t *testing.T) {
-	t.Parallel()
 	const (
 		streamBody   = "schema: {$ref: '#/components/schemas/StreamRequest'}"
 		streamReply  = "content: {text/event-stream: {schema: {$ref: '#/components/schemas/Frame'}}}"
@@ -501,7 +488,6 @@ func TestTrimRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
 			_, err := Trim([]byte(doctor(t, upstreamText, test.upstream...)), []byte(doctor(t, overlayText, test.overlay...)), into(t), "")
 			if err == nil {
 				t.Fatalf("no error, want one with %q", test.want)
@@ -516,7 +502,6 @@ func TestTrimRefuses(t *testing.T) {
 }
 
 func TestUndescribed(t *testing.T) {
-	t.Parallel()
 	const described = `
 tags: [{name: beta.agents, description: D.}]
 paths:
@@ -547,7 +532,6 @@ components:
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
 			gaps, err := undescribed([]byte(doctor(t, described, test.old, test.new)))
 			if err != nil {
 				t.Fatal(err)
@@ -564,7 +548,6 @@ components:
 
 // A run writes the document and names what lacks a description, which is no error.
 func TestRun(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	out := filepath.Join(dir, "openapi.yaml")
 	var warnings bytes.Buffer
