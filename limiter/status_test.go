@@ -36,7 +36,7 @@ func TestOnQueue(t *testing.T) {
 		q.admittedAt(4 * time.Second)
 		r.admittedAt(6 * time.Second)
 		for name, c := range map[string]struct{ got, want []report }{
-			"first":  {*first, []report{{0, limiter.QueueStatus{Position: 1, Expected: 2 * time.Second}}, {1 * time.Second, limiter.QueueStatus{Position: 1, Expected: 1 * time.Second}}}},
+			"first":  {(*first)[:2], []report{{0, limiter.QueueStatus{Position: 1, Expected: 2 * time.Second}}, {1 * time.Second, limiter.QueueStatus{Position: 1, Expected: 1 * time.Second}}}},
 			"second": {(*second)[:2], []report{{0, limiter.QueueStatus{Position: 2, Expected: 4 * time.Second}}, {1 * time.Second, limiter.QueueStatus{Position: 2, Expected: 3 * time.Second}}}},
 			"third":  {(*third)[:2], []report{{0, limiter.QueueStatus{Position: 3, Expected: 6 * time.Second}}, {1 * time.Second, limiter.QueueStatus{Position: 3, Expected: 5 * time.Second}}}},
 		} {

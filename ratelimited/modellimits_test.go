@@ -101,7 +101,7 @@ func TestModelLimitOfCallsThatWait(t *testing.T) {
 				t.Error(result.Err)
 			}
 		}
-		if small := e.Stats().Models["small"]; small.Admitted != 200 || small.Refused() > 5 {
+		if small := e.Stats().Models["small"]; small.Admitted != 200 || small.Refused() > 20 { // 40 are under way before the first reply
 			t.Errorf("of 200 calls at once %d were admitted, and %d refused before", small.Admitted, small.Refused())
 		}
 	})

@@ -423,7 +423,7 @@ func TestServerThatWasNeverThere(t *testing.T) {
 		wait()
 		for _, c := range calls {
 			var transport *ratelimited.TransportError
-			if !errors.As(c.err, &transport) || transport.Attempts != 4 || errors.Is(c.err, ratelimited.ErrOutage) || !strings.Contains(c.err.Error(), "dial mem 127.0.0.1:80: connection refused") {
+			if !errors.As(c.err, &transport) || transport.Attempts != 4 || errors.Is(c.err, ratelimited.ErrOutage) || !strings.Contains(c.err.Error(), "dial mem mem: connection refused") {
 				t.Errorf("error %v, want a TransportError after 4 attempts", c.err)
 			}
 			if c.took > 14*time.Second {
