@@ -119,6 +119,7 @@ func (e *Emulator) prepare(run *run, in generated.ConversationInputs, args gener
 	if refused != nil {
 		return refused
 	}
+	run.Turn = run.conversation.Turns + 1
 	run.ConversationID, run.Settings = run.conversation.View.ID, base.Over(state.Settings{Args: args})
 	run.Inputs = base.StampAll(inputs)
 	return run.conversation.Full(len(run.Inputs), run.bytes)
@@ -192,6 +193,9 @@ func (e *Emulator) stream(c *call, conversationID string, result engine.Result, 
 		e.violations(c.spec.CheckResponse(http.StatusOK, header, nil))
 	}
 	if c.fault.Is(fault.LostReply) { // As if the stream were at its end.
+		if result.Generate(c.r.Context()) != nil {
+			return
+		}
 		settle(result.Outputs, result.Usage)
 		c.begin(http.StatusOK)
 		return

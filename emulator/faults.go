@@ -118,6 +118,9 @@ func (e *Emulator) modelOf(c *call, request runRequest) string {
 		if err != nil || missing != nil {
 			return NoModel
 		}
+		if request.Version != "" && conversation.View.AgentID != "" {
+			conversation.View.AgentVersion = request.Version
+		}
 		settings, _ := e.store.Settings(conversation, nil) // Without them the name is "".
 		return settings.Model
 	case request.AgentID == "":

@@ -18,6 +18,7 @@ type record struct {
 	bodies bool   // whether its body is recorded
 	number int    // of the request, from 1
 	stream bool
+	ended  bool // it is in the journal
 }
 
 func newRecord(r *http.Request, bodies bool) *record {
@@ -133,7 +134,13 @@ func (j *journal) fault(kind FaultKind) {
 	j.stats.Faults[kind]++
 }
 
+// end keeps the record of a request, once: before the client has all of the response, so that
+// a test that has it finds the request.
 func (j *journal) end(rec *record, status int) {
+	if rec.ended {
+		return
+	}
+	rec.ended = true
 	rec.Status, rec.Done = status, time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()

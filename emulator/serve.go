@@ -268,6 +268,9 @@ func (e *Emulator) reply(c *call, status int, body any) {
 		header.Set("Content-Length", strconv.Itoa(len(data)))
 	}
 	if c.begin(status) {
+		if c.fault == nil {
+			e.journal.end(c.record, c.response.status)
+		}
 		_, _ = c.w.Write(data) //nolint:gosec // What a client sent comes back as JSON or text. One that has gone needs no response.
 	}
 }

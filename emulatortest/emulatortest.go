@@ -98,6 +98,9 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 	for _, option := range options {
 		option(&s)
 	}
+	if s.server.APIKey != "" && s.client.APIKey == Key {
+		s.client.APIKey = s.server.APIKey
+	}
 	if s.script != nil {
 		s.server.Model = s.script.Reply
 	}
@@ -122,6 +125,7 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 	}
 	t.Cleanup(func() {
 		client.Close()
+		exchanges.closeBodies()
 		transport.CloseIdleConnections()
 		if err := server.Close(); err != nil {
 			t.Error(err)

@@ -23,7 +23,7 @@ const backfillDepth = 32
 func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 	g := l.budget.guard
 	head := l.queue.head()
-	if g == nil || head.cost.tokens == 0 || head.due.isPressing(now) {
+	if g == nil || l.isFull() || head.cost.tokens == 0 || head.due.isPressing(now) {
 		return nil, Never
 	}
 	if d := l.paused(now); d > 0 {
@@ -46,7 +46,7 @@ func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 		if w.cost.tokens <= spare {
 			d := l.budget.wait(now, w.cost)
 			if d == 0 && wait >= g.requests.span {
-				if w.estimate.isStale(now) {
+				if w.isStale(now) {
 					return nil, Never // its goroutine goes on
 				}
 				return w, 0

@@ -275,7 +275,7 @@ func TestRetryIsNotOvertakenByAnHeir(t *testing.T) {
 		retry := b.goRetry(context.Background(), p)
 		heir := b.goAcquire(context.Background(), 100)
 		b.until(time.Minute)
-		head.gaveWayAt(9*second, 16*second, 19*second)
+		head.gaveWayAt(10*second, 15*second, 19*second)
 		retry.admittedAt(10 * second)
 		heir.admittedAt(20 * second)
 	})

@@ -44,6 +44,12 @@ func (e *estimate) isStale(now time.Time) bool {
 	return e != nil && (e.stale || now.Sub(e.at) >= freshness && e.ask())
 }
 
+// isStale reports whether the call must be estimated again before it is admitted, and asks for that. A call whose
+// caller is being told where it waits keeps its estimate: nobody knows how long that takes.
+func (w *waiter) isStale(now time.Time) bool {
+	return (w.watch == nil || !w.watch.telling) && w.estimate.isStale(now)
+}
+
 // ask has the goroutine of the waiter estimate the call again. It reports whether that is possible.
 func (e *estimate) ask() bool {
 	if e == nil {
@@ -84,7 +90,7 @@ func (l *Limiter) revise(w *waiter, call Call, err error) {
 		w.estimate.at, w.estimate.stale = now, false
 		c := l.budget.cost(call)
 		change := math.Abs(float64(c.tokens - w.cost.tokens))
-		if w.promised.IsZero() || change > slight*float64(w.cost.tokens) {
+		if w.promised.IsZero() || w.cost.tokens > l.limit.TokenBurst || change > slight*float64(w.cost.tokens) {
 			w.estimate.call, w.cost, w.permit.cost = call, c, c
 		}
 	}

@@ -96,7 +96,7 @@ func (g *Group) Observe(model string, s ServerState) {
 	if _, tokens := s.Remaining(); tokens >= 0 && s.LimitTokens != nil {
 		switch n, isNested := l.(*nested); {
 		case isNested:
-			n.name(min(*s.LimitTokens, g.defaultLimit().TokensPerMinute))
+			g.rename(model, n, min(*s.LimitTokens, g.defaultLimit().TokensPerMinute))
 		case l == g.def && *s.LimitTokens < g.defaultLimit().TokensPerMinute:
 			if l = g.nest(model, *s.LimitTokens); l == g.def {
 				s.LimitTokens, s.RemainingTokens = nil, nil // they are not those of all models
@@ -121,15 +121,36 @@ func (g *Group) nest(model string, perMinute int) Backend {
 	if model == "" || l != g.def {
 		return l
 	}
+	g.mu.RLock()
+	full := g.unclaimed == 0
+	g.mu.RUnlock()
+	if full {
+		return l
+	}
 	n, err := newNested(g.def, g.factory, model, perMinute)
+	if err != nil {
+		return l
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err != nil || g.unclaimed == 0 {
+	if g.unclaimed == 0 {
 		return l
 	}
 	g.unclaimed--
 	g.byModel[model] = n
 	return n
+}
+
+// rename changes the token limit of a nested limiter, unless Set has replaced that.
+func (g *Group) rename(model string, n *nested, perMinute int) {
+	if n.named.Load() == int64(perMinute) {
+		return
+	}
+	g.setting.Lock()
+	defer g.setting.Unlock()
+	if g.For(model) == n {
+		n.name(perMinute)
+	}
 }
 
 // Set changes the limit of a model, or the default for "", which [Group.Separate] has given to several

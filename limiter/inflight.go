@@ -17,6 +17,10 @@ type flights struct {
 	most    int       // configured; 0: any number
 	learned int       // 0: nothing
 	at      time.Time // when that was learned, or changed
+
+	// The latest incident: when it began, how many were in flight, and how many of them were refused.
+	begun           time.Time
+	active, refused int
 }
 
 // limit returns how many calls may be in flight, 0 for any number.
@@ -27,9 +31,14 @@ func (f *flights) limit() int {
 	return f.most
 }
 
-// refuse learns from a refusal while so many calls are in flight, the refused one among them.
-func (f *flights) refuse(now time.Time, active int) {
-	f.learned, f.at = max(1, active-1), now
+// refuse learns from the refusal of a call that was sent at the given time, while so many calls are in flight, the refused
+// one among them: the server accepts those that it does not refuse.
+func (f *flights) refuse(now, sent time.Time, active int) {
+	if !sent.Before(f.begun) {
+		f.begun, f.active, f.refused = now, active, 0
+	}
+	f.refused++
+	f.learned, f.at = max(1, f.active-f.refused), now
 }
 
 // settle learns from a call that has ended while so many were in flight.
@@ -40,9 +49,9 @@ func (f *flights) settle(now time.Time, active int) {
 	}
 }
 
-// active returns how many calls are in flight, without those that wait to be retried. It requires that l.mu is
+// active returns how many calls are in flight, without those that wait to be retried, here or for another limiter. It requires that l.mu is
 // held.
-func (l *Limiter) active() int { return l.inFlight - l.queue.retries }
+func (l *Limiter) active() int { return l.inFlight - l.queue.retries.len - l.resting }
 
 // isFull reports whether no call may start before one in flight has ended. It requires that l.mu is
 // held.

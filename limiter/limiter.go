@@ -45,6 +45,7 @@ type Limiter struct {
 
 	flights    flights
 	inFlight   int   // permits neither settled nor cancelled
+	resting    int   // of them, those that wait for another limiter to be retried
 	heldTokens int   // their tokens
 	unsent     int64 // requests that were given back
 	counters   Counters
@@ -261,7 +262,7 @@ func (l *Limiter) paused(now time.Time) time.Duration {
 func (l *Limiter) pump(now time.Time) {
 	for l.queue.len > 0 {
 		w := l.queue.head()
-		if w.estimate.isStale(now) {
+		if w.isStale(now) {
 			l.arm(now, Never) // its goroutine goes on
 			return
 		}

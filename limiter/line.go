@@ -17,7 +17,7 @@ type waiter struct {
 	due      *deadline // nil: the call never gives way
 	watch    *watch    // nil: nobody wants to know where it waits
 	promoted bool      // it was made the head although others have an earlier place
-	retries  bool      // it waits for a further attempt of a call in flight
+	line     *line     // in which it waits
 
 	ready chan struct{} // closed when the wait is over
 	over  bool          // ready is closed

@@ -24,6 +24,9 @@ func newNested(shared Backend, factory Factory, model string, perMinute int) (*n
 	if err != nil {
 		return nil, err
 	}
+	if l, ok := tokens.(inProcess); ok {
+		l.flights.most = 0 // the shared one bounds them
+	}
 	n := &nested{shared: shared, tokens: tokens}
 	n.named.Store(int64(perMinute))
 	return n, nil
@@ -85,7 +88,7 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 	if p.tokens, err = n.tokens.Acquire(ctx, call); err != nil {
 		return nil, err
 	}
-	call.MaxWait = 0
+	call.MaxWait = min(0, call.MaxWait) // a call that may not wait at all may not wait here either
 	if p.shared, err = n.shared.Acquire(ctx, call); err != nil {
 		return nil, err
 	}
@@ -200,7 +203,7 @@ func (p *nestedPermit) Unsent() {
 
 // Refused implements [Admission]. A refusal for want of the model's tokens pauses that model alone.
 func (p *nestedPermit) Refused(r Refusal) time.Duration {
-	if r.Tokens || !r.Requests && p.limiter.isUsedUp() {
+	if r.Tokens || !r.Requests && !r.Concurrent && p.limiter.isUsedUp() {
 		return p.tokens.Refused(r)
 	}
 	return p.shared.Refused(r)
@@ -216,13 +219,22 @@ func (n *nested) isUsedUp() bool {
 // Retry implements [Admission].
 func (p *nestedPermit) Retry(ctx context.Context) (err error) {
 	defer p.wait()(&err)
-	if err := p.tokens.Retry(ctx); err != nil {
+	if err := p.retryTokens(ctx); err != nil {
 		return err
 	}
 	if err = p.shared.Retry(ctx); err != nil {
 		p.tokens.Unsent()
 	}
 	return err
+}
+
+// retryTokens waits for the model. Meanwhile the call is not in flight for the shared limiter.
+func (p *nestedPermit) retryTokens(ctx context.Context) error {
+	if shared, ok := p.shared.(*Permit); ok {
+		shared.rest(true)
+		defer shared.rest(false)
+	}
+	return p.tokens.Retry(ctx)
 }
 
 // Settle implements [Admission].

@@ -22,6 +22,7 @@ type Permit struct {
 	unsent   bool      // the latest request was given back
 	admitted bool
 	finished bool
+	resting  bool // it waits for another limiter to be retried
 }
 
 // Tokens returns how many tokens were acquired.
@@ -159,6 +160,9 @@ func (p *Permit) finish() bool {
 	}
 	p.finished = true
 	l := p.limiter
+	if p.resting {
+		l.resting--
+	}
 	l.inFlight--
 	l.heldTokens -= p.cost.tokens
 	if p.waiter != nil {
@@ -169,8 +173,8 @@ func (p *Permit) finish() bool {
 }
 
 // Retry waits for one more request, for a further attempt of the same call. The
-// tokens are held already. A retry waits in the place of its call, so it does not
-// queue behind calls that came later.
+// tokens are held already. Retries go before all calls that hold no permit, of whatever class, and among
+// themselves in the places of their calls.
 //
 // It returns a [*WaitError] when ctx is done, and leaves the permit as it was;
 // [ErrFinished] if the permit is or gets settled or cancelled; and [ErrRetrying]
@@ -197,4 +201,20 @@ func (p *Permit) Retry(ctx context.Context) error {
 	again := p.cost
 	again.tokens = 0 // they are held
 	return l.admit(ctx, p, again, Call{})
+}
+
+// rest says that the call waits for another limiter to be retried, or no longer: meanwhile it is not in flight.
+func (p *Permit) rest(resting bool) {
+	l := p.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.finished || p.resting == resting {
+		return
+	}
+	if p.resting = resting; resting {
+		l.resting++
+	} else {
+		l.resting--
+	}
+	l.pump(time.Now())
 }

@@ -74,7 +74,7 @@ func (c *class) use(seconds float64) { c.clock += seconds / c.weight }
 type queue struct {
 	classes []*class // by weight, the largest first
 	len     int
-	retries int     // of those that wait, further attempts
+	retries line    // further attempts of calls in flight, which wait for a request only: they go first
 	clock   float64 // of the class that was served last, before that
 }
 
@@ -138,8 +138,11 @@ func (q *queue) next() (next *class) {
 
 // head returns the call that is served next, nil if nobody waits.
 func (q *queue) head() *waiter {
-	if q.len == 0 {
+	switch {
+	case q.len == 0:
 		return nil
+	case q.retries.head != nil:
+		return q.retries.head
 	}
 	return q.next().head
 }
@@ -158,21 +161,19 @@ func (q *queue) enter(c *class) {
 }
 
 func (q *queue) push(w *waiter) {
-	c := w.permit.class
-	q.enter(c)
-	c.push(w)
 	q.len++
-	if w.retries = w.permit.admitted; w.retries {
-		q.retries++
+	if w.permit.admitted {
+		w.line = &q.retries
+	} else {
+		q.enter(w.permit.class)
+		w.line = &w.permit.class.line
 	}
+	w.line.push(w)
 }
 
 func (q *queue) remove(w *waiter) {
-	w.permit.class.remove(w)
+	w.line.remove(w)
 	q.len--
-	if w.retries {
-		q.retries--
-	}
 }
 
 // serve counts a call as served that uses so many seconds of the account.
@@ -189,6 +190,11 @@ func (q *queue) inOrder(seconds func(cost) float64) func(yield func(*waiter) boo
 			*class
 			next  *waiter
 			clock float64
+		}
+		for w := q.retries.head; w != nil; w = w.next {
+			if !yield(w) {
+				return
+			}
 		}
 		var all [4]turn
 		turns := all[:0]
@@ -213,7 +219,7 @@ func (q *queue) inOrder(seconds func(cost) float64) func(yield func(*waiter) boo
 	}
 }
 
-// behind yields the calls that wait behind the head: first those of its class.
+// behind yields the calls that wait behind the head: first those of its line.
 func (q *queue) behind(head *waiter) func(yield func(*waiter) bool) {
 	return func(yield func(*waiter) bool) {
 		for w := head.next; w != nil; w = w.next {
@@ -222,7 +228,7 @@ func (q *queue) behind(head *waiter) func(yield func(*waiter) bool) {
 			}
 		}
 		for _, c := range q.classes {
-			if c == head.permit.class {
+			if &c.line == head.line {
 				continue
 			}
 			for w := c.head; w != nil; w = w.next {

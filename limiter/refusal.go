@@ -40,7 +40,7 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 	now := time.Now()
 	switch g := l.budget.guard; {
 	case r.Concurrent:
-		l.flights.refuse(now, l.active())
+		l.flights.refuse(now, p.sent, l.active())
 	case g != nil:
 		t := g.at(now)
 		g.refused(t, r)

@@ -33,6 +33,7 @@ func (l *Limiter) SetLimit(limit Limit) error {
 	now := time.Now()
 	l.limit = limit.WithDefaults()
 	l.budget.setLimit(now, l.limit)
+	l.flights.learned = 0
 	if l.learner != nil {
 		l.learner = newLearner(l.budget.guard, l.limit, l.climbs)
 	}

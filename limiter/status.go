@@ -31,6 +31,7 @@ type watch struct {
 	latest   QueueStatus
 	forecast time.Duration // at first: for how long the call would wait
 	news     chan struct{} // has a value when latest has changed
+	telling  bool          // the caller is being told
 }
 
 func newWatch(c Call) *watch {
@@ -121,16 +122,19 @@ func (l *Limiter) hindsight(w *waiter, waited time.Duration) {
 func (l *Limiter) tell(w *waiter) {
 	l.mu.Lock()
 	status, over := w.watch.latest, w.over
+	w.watch.telling = !over
 	l.mu.Unlock()
 	if over {
 		return
 	}
 	told := false
 	defer func() {
+		l.mu.Lock()
+		w.watch.telling = false
 		if told {
+			l.mu.Unlock()
 			return
 		}
-		l.mu.Lock()
 		granted := w.over && w.err == nil
 		if !w.over {
 			l.refuse(w, errStatus)

@@ -131,19 +131,18 @@ func (f *flight) acquire() error {
 		if err != nil {
 			return f.failedToWait(err)
 		}
-		f.queued = true
-		if !f.aim() {
-			f.permit = permit
-			break
+		f.permit, f.queued = permit, true
+		f.guess.total = permit.Tokens()
+		f.guess.prompt = min(f.guess.prompt, f.guess.total)
+		f.ended.Store(false)
+		if f.watched() {
+			f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
 		}
-		permit.Cancel()
+		if !f.aim() {
+			return nil
+		}
+		f.giveBack()
 	}
-	f.guess.total = f.permit.Tokens()
-	f.ended.Store(false)
-	if f.watched() {
-		f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: f.permit.Waited()})
-	}
-	return nil
 }
 
 // failedToWait is the call's error for one of its limiter; nil for none. A call that

@@ -91,7 +91,7 @@ func (f *flight) giveBack() {
 		f.permit.Cancel()
 	}
 	if f.watched() {
-		f.tell(Settled{Estimated: f.guess.total, Lost: f.lost, Cancelled: !f.reached})
+		f.tell(Settled{Estimated: f.permit.Tokens(), Lost: f.lost, Cancelled: !f.reached})
 	}
 	f.permit, f.reached, f.lost = nil, false, 0
 }

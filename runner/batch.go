@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -154,9 +153,6 @@ func (l *loop) count(turn *Turn) {
 		}
 	}
 }
-
-// errToolTimeout is the cause of a function's context that ended because of its timeout.
-var errToolTimeout = errors.New("runner: the function's time is over")
 
 type callKey struct{}
 

@@ -83,7 +83,7 @@ func (e *aborted) Unwrap() error { return e.err }
 // abortion returns the error that a function has ended the run with; nil if it has not.
 func (f *Failure) abortion() error {
 	var e *aborted
-	if f == nil || !errors.As(f.Err, &e) {
+	if f == nil || f.Stage == StagePanic || !errors.As(f.Err, &e) { // what was thrown may throw again
 		return nil
 	}
 	return e.err

@@ -34,7 +34,8 @@ func (j *job) start(ctx context.Context, done chan<- finish) {
 		timeout = j.tool.timeout
 	}
 	observed, end := j.runner.observe(context.WithValue(ctx, callKey{}, j.Call), "Runner.Tool")
-	observed, cancel := context.WithTimeoutCause(observed, timeout, errToolTimeout)
+	timeIsOver := errors.New("runner: the function's time is over") // of this call: functions may have runs of their own
+	observed, cancel := context.WithTimeoutCause(observed, timeout, timeIsOver)
 	began := time.Now()
 	timer := time.AfterFunc(timeout, func() {
 		if j.claim() {
@@ -52,11 +53,11 @@ func (j *job) start(ctx context.Context, done chan<- finish) {
 			defer cancel()
 			took := time.Since(began)
 			timer.Stop()
-			if failure != nil && failure.Stage == StageExecution && context.Cause(observed) == errToolTimeout {
+			if failure != nil && failure.Stage == StageExecution && context.Cause(observed) == timeIsOver {
 				failure = j.failure(StageTimeout, explanation(failure.Err, textTimeout), failure.Err)
 			}
 			isFirst := j.claim()
-			if !isFirst && context.Cause(observed) == errToolTimeout {
+			if !isFirst && context.Cause(observed) == timeIsOver {
 				late := *j.failure(StageTimeout, textTimeout, context.DeadlineExceeded)
 				late.Late = took - timeout
 				failure = &late

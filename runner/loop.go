@@ -26,6 +26,7 @@ type loop struct {
 	cancel    context.CancelCauseFunc
 	began     time.Time
 	ownsTime  bool   // the context's deadline is Limits.Time
+	timeOver  error  // the cause when Limits.Time ends this run: not that of a run around it
 	entered   string // the conversation that the run is in
 	result    *Result
 	handoffs  int
@@ -37,11 +38,11 @@ type loop struct {
 // for an answer that is right, or not to be repaired.
 type check func(t Turn, maxTokens *int) (*OutputError, []generated.Entry)
 
-// Causes of a context that the run itself ends.
-var (
-	errTime = errors.New("runner: the run's time is over")
-	errLeft = errors.New("runner: the loop over the events was left")
-)
+// errLeft is the cause of a context that the run itself ends.
+var errLeft = errors.New("runner: the loop over the events was left")
+
+// errPanicked is what the observer is told of a run in which code of the caller's has panicked.
+var errPanicked = errors.New("runner: the run panicked")
 
 // run takes a run to its end. It sets the result in any case.
 func (l *loop) run(ctx context.Context) (err error) {
@@ -61,7 +62,8 @@ func (l *loop) run(ctx context.Context) (err error) {
 	if limit := l.runner.config.Limits.Time; limit > 0 {
 		deadline, ok := ctx.Deadline()
 		l.ownsTime = !ok || time.Now().Add(limit).Before(deadline)
-		timed, cancel := context.WithTimeoutCause(ctx, limit, errTime)
+		l.timeOver = errors.New("runner: the run's time is over")
+		timed, cancel := context.WithTimeoutCause(ctx, limit, l.timeOver)
 		defer cancel()
 		ctx = timed
 	}
@@ -75,6 +77,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 	if err := cmp.Or(l.first.withTools(l.runner.tools, l.runner.definitions), l.first.checkConfirmations()); err != nil {
 		return l.failed(StageRequest, err)
 	}
+	err = errPanicked // unless it returns: for the observer
 	return l.turns()
 }
 
@@ -119,7 +122,7 @@ func (l *loop) ask(q *query) (*Turn, error) {
 	}
 	response, err := l.respond(q, number)
 	if err != nil {
-		if mayBeCharged(err) {
+		if l.left || mayBeCharged(err) {
 			l.result.UnknownUsage++
 		}
 		return nil, l.failed(StageRequest, err)
@@ -281,7 +284,7 @@ func (l *loop) isOutOfTime(err error) bool {
 	if l.ctx == nil {
 		return false
 	}
-	return context.Cause(l.ctx) == errTime ||
+	return l.timeOver != nil && context.Cause(l.ctx) == l.timeOver ||
 		l.ownsTime && errors.Is(err, ratelimited.ErrWouldWait) && errors.Is(err, context.DeadlineExceeded)
 }
 

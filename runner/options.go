@@ -126,6 +126,9 @@ func AllRequired() SchemaOption {
 func SchemaOf[T any](s generated.JSON) SchemaOption {
 	return schemaOption(func(o *schemaOptions) error {
 		t := reflect.TypeFor[T]()
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem() // its place may be null beside that
+		}
 		text, err := generated.EncodeJSON(s)
 		if err == nil && text == nil {
 			err = errors.New("it is not set")

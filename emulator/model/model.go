@@ -17,6 +17,8 @@ import (
 type Prompt struct {
 	// Conversation is the id of the conversation.
 	Conversation string
+	// Turn is the number of the request in the conversation, from 1.
+	Turn int
 	// Model is the name of the model; Agent and AgentName are the id and the name of the agent,
 	// "" without one.
 	Model, Agent, AgentName string

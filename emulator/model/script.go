@@ -98,7 +98,10 @@ func (s *Script) Reply(ctx context.Context, p Prompt) Reply {
 		return Reply{Err: context.Cause(ctx)} // Nobody is there to read it.
 	}
 	if step.isEmpty() {
-		return Default(ctx, p)
+		reply := Default(ctx, p)
+		own := step.reply(p)
+		reply.Usage, reply.Pace = own.Usage, own.Pace
+		return reply
 	}
 	return step.reply(p)
 }
@@ -131,7 +134,7 @@ func (s *Script) take(p Prompt) (Step, error) {
 	if s.lenient {
 		return Step{}, nil
 	}
-	miss := fmt.Sprintf("script: nothing fits %q (model %s, turn %d)", wire.Short(p.Text()), p.Model, p.turn())
+	miss := fmt.Sprintf("script: nothing fits %q (model %s, turn %d)", wire.Short(p.Text()), p.Model, p.Turn)
 	if nearest != nil {
 		miss += fmt.Sprintf("; the nearest is %s: %s", s.name(nearest, 0), strings.Join(why, ", "))
 	}
@@ -202,7 +205,7 @@ func (r *scriptRule) mismatches(p Prompt) (reasons []string) {
 	not(r.Match == nil || r.Match.MatchString(p.Text()), "match %q does not match", r.Match)
 	not(r.Model == "" || r.Model == p.Model, "it is for model %s", r.Model)
 	not(r.Agent == "" || r.Agent == p.Agent || r.Agent == p.AgentName, "it is for agent %s, not %q", r.Agent, p.AgentName)
-	not(r.Turn == 0 || r.Turn == p.turn(), "it is for turn %d", r.Turn)
+	not(r.Turn == 0 || r.Turn == p.Turn, "it is for turn %d", r.Turn)
 	results := resultsOf(p)
 	switch {
 	case r.Function != "":
@@ -235,25 +238,4 @@ func resultsOf(p Prompt) map[string]string {
 		return nil
 	}
 	return results
-}
-
-// turn returns the number of the request in its conversation, from 1.
-func (p Prompt) turn() int {
-	n, input := 0, false
-	for _, entry := range p.History {
-		was := input
-		switch entry.Value().(type) {
-		case generated.MessageInputEntry, generated.FunctionResultEntry:
-			input = true
-		default:
-			input = false
-		}
-		if input && !was {
-			n++
-		}
-	}
-	if len(p.Inputs) > 0 && !input || len(p.Confirmations) > 0 || n == 0 {
-		n++
-	}
-	return n
 }

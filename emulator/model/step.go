@@ -62,6 +62,14 @@ type Usage struct {
 	Total      int `yaml:"total"`      // what is charged
 }
 
+// Validate reports negative tokens.
+func (u Usage) Validate() error {
+	if u.Prompt < 0 || u.Completion < 0 || u.Total < 0 {
+		return fmt.Errorf("must be 0 or more tokens, got %+v", u)
+	}
+	return nil
+}
+
 // Say returns a step that is a message.
 func Say(text string) Step { return Step{Reply: text} }
 
@@ -110,6 +118,14 @@ func (s Step) validate() error {
 	for _, run := range s.Runs {
 		if err := run.Validate(); err != nil {
 			return fmt.Errorf("run %q: %w", run.Name, err)
+		}
+	}
+	if own := (*Error)(nil); errors.As(s.Err, &own) && (own.Status < 400 || own.Status > 599) {
+		return fmt.Errorf("error: status: must be from 400 to 599, got %d", own.Status)
+	}
+	if s.Usage != nil {
+		if err := s.Usage.Validate(); err != nil {
+			return fmt.Errorf("usage: %w", err)
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ func TestSpansAndMetrics(t *testing.T) {
 	}
 	for _, want := range []string{
 		"span mistral.Conversations.Start: Unset",
-		"acquired model=mistral-small-latest tokens=508",
+		"acquired model=mistral-small-latest tokens=4104",
 		"span mistral.Conversations.AppendStream: Unset",
 		"attempted http.response.status_code=503",
 		"retrying wait_seconds=0.01",

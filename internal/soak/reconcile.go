@@ -195,12 +195,8 @@ func (r *reconciliation) reached(permit int) (n int) {
 // permits checks how the permits ended.
 func (r *reconciliation) permits() {
 	var paid end // of all settlements
-	estimate := r.estimates[0]
-	for i := range r.estimates {
+	for i := range r.estimates { // a call that is admitted again is estimated again
 		r.totals.estimates += r.estimates[i]
-		if r.estimates[i] != estimate {
-			r.find("was admitted with %d tokens and then with %d", estimate, r.estimates[i])
-		}
 		permit, ended := i+1, 0
 		for _, e := range r.ends {
 			if e.permit != permit {
@@ -229,20 +225,20 @@ func (r *reconciliation) permits() {
 	if n := len(r.attempts); n > 0 && isSuccess(r.attempts[n-1].status) && (!r.stream || r.opened) {
 		last, hasLast = r.answered[r.attempts[n-1].requestID]
 	}
-	costly := 0 // attempts that cost their estimate
-	for _, a := range r.attempts {
-		if a.reached && (a.status == 0 || isSuccess(a.status)) {
+	costly, lost := 0, 0 // attempts that cost their estimate, and those
+	for i, a := range r.attempts {
+		if a.reached && (a.status == 0 || isSuccess(a.status)) && !(hasLast && i == len(r.attempts)-1) {
 			costly++
+			lost += r.estimates[a.permit-1]
 		}
 	}
 	if hasLast {
-		costly--
-		r.last(estimate, paid.used, last)
+		r.last(r.estimates[len(r.estimates)-1], paid.used, last)
 	} else if paid.used != 0 {
 		r.find("paid %d tokens for no reply", paid.used)
 	}
-	if paid.lost != costly*estimate {
-		r.find("paid %d tokens for %d lost replies, at %d each", paid.lost, costly, estimate)
+	if paid.lost != lost {
+		r.find("paid %d tokens for %d lost replies, want %d", paid.lost, costly, lost)
 	}
 	r.totals.lost.add(part{n: costly, client: paid.lost})
 	for _, request := range r.requests {

@@ -121,7 +121,6 @@ func TestReconcileFinds(t *testing.T) {
 		harm func(*call)
 	}{
 		{"no type of ours", plain, func(c *call) { c.err = errors.New("oh") }},
-		{"was admitted with 100 tokens and then with 7", plain, func(c *call) { c.estimates = append(c.estimates, 7) }},
 		{"was not admitted", plain, func(c *call) { c.estimates = nil }},
 		{"was not admitted", waited, func(c *call) { c.ends = []end{{}} }},
 		{"a permit ended 0 times", plain, func(c *call) { c.ends = nil }},

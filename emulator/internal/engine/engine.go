@@ -33,6 +33,7 @@ type Engine struct {
 // Call is one call of a model.
 type Call struct {
 	ConversationID string
+	Turn           int // the number of the request in the conversation, from 1
 	Settings       state.Settings
 	History        []generated.Entry
 	Inputs         []generated.Entry
@@ -57,7 +58,7 @@ func (e *Engine) Run(ctx context.Context, call Call) Result {
 	s, history, inputs, confirmations := call.Settings, call.History, call.Inputs, call.Confirmations
 	for range 1 + maxHandoffs {
 		p := model.Prompt{
-			Conversation: call.ConversationID, Model: s.Model, Agent: s.Agent, AgentName: s.Name, Instructions: s.Instructions, Tools: s.Tools, Args: s.Args,
+			Conversation: call.ConversationID, Turn: call.Turn, Model: s.Model, Agent: s.Agent, AgentName: s.Name, Instructions: s.Instructions, Tools: s.Tools, Args: s.Args,
 			Handoffs: e.Store.Successors(s), History: history, Inputs: inputs, Confirmations: confirmations,
 		}
 		reply := e.Model(ctx, p)
@@ -93,7 +94,10 @@ func (r *Result) add(reply model.Reply, p model.Prompt, outputs []generated.Entr
 	usage := usageOf(prompt, outputs)
 	usage.NumCachedTokens = countEntries(p.History)
 	if reply.Usage != nil {
-		usage = *reply.Usage
+		connectors := usage.Connectors
+		if usage = *reply.Usage; usage.Connectors == nil {
+			usage.Connectors = connectors // They ran, whatever they cost.
+		}
 	}
 	r.Outputs = append(r.Outputs, outputs...)
 	r.Err = reply.Err

@@ -57,27 +57,32 @@ func CheckStrict(schema generated.JSON, pointer string) error {
 }
 
 // constraints are the keywords of which a closed schema has one.
-var constraints = []string{"type", "enum", "const", "$ref", "anyOf", "oneOf", "allOf", "properties"}
+var constraints = []string{"type", "enum", "const", "$ref", "anyOf", "oneOf", "properties"}
 
 func checkClosed(value any, pointer string) error {
 	schema, ok := value.(*object)
+	all, _ := schema.get("allOf").([]any)
+	if ok && !slices.ContainsFunc(constraints, schema.has) && slices.ContainsFunc(all, func(one any) bool { return checkClosed(one, "") == nil }) {
+		return nil // One part closes the whole.
+	}
 	if !ok || !slices.ContainsFunc(constraints, schema.has) {
 		return fmt.Errorf("%s: strict mode needs a type", pointer)
 	}
-	if (typeOf(schema) == "object" || schema.has("properties")) && schema.get("additionalProperties") != false {
+	types, _ := schema.get("type").([]any)
+	if (typeOf(schema) == "object" || slices.Contains(types, any("object")) || schema.has("properties")) && schema.get("additionalProperties") != false {
 		return fmt.Errorf("%s: strict mode needs additionalProperties: false", pointer)
 	}
-	if typeOf(schema) == "array" && !schema.has("items") && !schema.has("prefixItems") {
+	if (typeOf(schema) == "array" || slices.Contains(types, any("array"))) && !schema.has("items") && !schema.has("prefixItems") {
 		return fmt.Errorf("%s: strict mode needs items", pointer)
 	}
 	parts := &object{values: map[string]any{}} // by pointer
-	for _, keyword := range []string{"properties", "$defs", "definitions"} {
+	for _, keyword := range []string{"properties", "patternProperties", "$defs", "definitions"} {
 		inner, _ := schema.get(keyword).(*object)
 		for _, name := range inner.each() {
 			parts.set(keyword+"/"+pointerEscape.Replace(name), inner.get(name))
 		}
 	}
-	if items, ok := schema.get("items").(*object); ok {
+	if items := schema.get("items"); schema.has("items") && items != false {
 		parts.set("items", items)
 	}
 	for _, keyword := range []string{"anyOf", "oneOf", "prefixItems"} {

@@ -13,6 +13,7 @@ type Conversation struct {
 	View    generated.Conversation // what GET returns
 	Own     Settings               // those of its requests, without its agent's
 	Entries []generated.Entry
+	Turns   int // requests that were answered
 	Bytes   int // of the requests that made it and of its outputs
 }
 
@@ -44,7 +45,7 @@ func (c Conversation) Restarted(request generated.RestartConversationRequest, by
 	if last < 0 {
 		return Conversation{}, wire.ErrNoEntry
 	}
-	c.Entries, c.Bytes = slices.Clip(c.Entries[:last+1]), c.Bytes+bytes
+	c.Entries, c.Turns, c.Bytes = slices.Clip(c.Entries[:last+1]), 0, c.Bytes+bytes
 	if request.Metadata != nil {
 		c.View.Metadata = request.Metadata
 	}
@@ -117,6 +118,7 @@ func (s *Store) Extend(id string, confirmations []generated.ToolCallConfirmation
 	c.Entries = append(c.Entries, added...)
 	c.View.UpdatedAt = wire.Now()
 	c.Bytes += bytes
+	c.Turns++
 	s.conversations.update(id)
 }
 

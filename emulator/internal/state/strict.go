@@ -84,9 +84,12 @@ func CheckInputs(history, inputs []generated.Entry) *wire.Failure {
 			default:
 				return wire.BadRequest("Unknown tool_call_ids: "+v.ToolCallID, codeMissing)
 			}
-		case generated.MessageInputEntry:
-			if refused := c.missing(); refused != nil {
-				return refused
+		case generated.FunctionCallEntry:
+		default: // A new conversation may have text between calls, an append not.
+			if _, message := input.Value().(generated.MessageInputEntry); message || len(history) > 0 {
+				if refused := c.missing(); refused != nil {
+					return refused
+				}
 			}
 		}
 		c.add(input)

@@ -44,6 +44,10 @@ func Decode(data []byte, name, item string, into any) error {
 	}
 	if err == nil {
 		if err = decoder.Decode(new(yaml.Node)); errors.Is(err, io.EOF) {
+			// Without aliases there are fewer nodes than bytes.
+			if left := 1<<16 + len(data); !expands(&document, &left) {
+				return fmt.Errorf("%s: its aliases make it too large", name)
+			}
 			return read(document.Content[0], name, item, reflect.ValueOf(into).Elem())
 		}
 		if err == nil {
@@ -57,6 +61,23 @@ func Decode(data []byte, name, item string, into any) error {
 	// The parser names the line after the last one where the file ends too early.
 	lines := bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n")) + 1
 	return fmt.Errorf("%s: %s (line %d)", name, at.Message, max(1, min(at.Mark.Line, lines)))
+}
+
+// expands counts down the nodes, those of an alias as often as it is used, and reports whether
+// there are no more.
+func expands(node *Node, left *int) bool {
+	if *left--; *left < 0 {
+		return false
+	}
+	if node.Kind == yaml.AliasNode {
+		return expands(node.Alias, left)
+	}
+	for _, inner := range node.Content {
+		if !expands(inner, left) {
+			return false
+		}
+	}
+	return true
 }
 
 // Wrong returns an error that quotes a value and says what it must be.
@@ -117,6 +138,9 @@ func read(node *Node, path, item string, v reflect.Value) error {
 		v.SetString(node.Value)
 	default:
 		if err := node.Decode(v.Addr().Interface()); err != nil {
+			if kind == reflect.Interface {
+				return wrap(path, node, err)
+			}
 			want := map[reflect.Kind]string{
 				reflect.Int: "a whole number", reflect.Float64: "a number", reflect.Bool: "true or false", reflect.Map: "names and texts",
 			}[kind]

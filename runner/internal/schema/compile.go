@@ -44,6 +44,7 @@ type node struct {
 
 	pattern          *regexp.Regexp
 	format, encoding string
+	text             func(string) error // UnmarshalText of a Go type
 
 	all, anyOf, oneOf    []*node
 	not, when, then, els *node

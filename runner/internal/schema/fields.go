@@ -85,7 +85,7 @@ func fieldOf(sf reflect.StructField, index []int) (f field, inner reflect.Type, 
 	if name == "" {
 		f.name = sf.Name
 	}
-	return f, nil, sf.IsExported()
+	return f, nil, sf.IsExported() || isEmbedded && sf.Type.Kind() == reflect.Struct
 }
 
 // isName reports whether encoding/json takes a name from a tag.

@@ -43,7 +43,7 @@ type Type struct {
 // tag "jsonschema"; the tags enum, minimum, maximum, minLength, maxLength, minItems, maxItems,
 // pattern and format add these keywords. The error is a [*TypeError].
 func Of(t reflect.Type, root string, options Options) (*Type, error) {
-	m := maker{options: options, integers: map[string]reflect.Kind{}}
+	m := maker{options: options, integers: map[string]reflect.Kind{}, texts: map[string]reflect.Type{}}
 	var made object
 	var err error
 	if options.Wrap {
@@ -66,6 +66,11 @@ func Of(t reflect.Type, root string, options Options) (*Type, error) {
 	for at, kind := range m.integers { // Go has bounds that need not be sent
 		c.nodes[at].bound(kind)
 	}
+	for at, t := range m.texts {
+		c.nodes[at].text = func(text string) error {
+			return reflect.New(t).Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
+		}
+	}
 	return &Type{Schema: s, Open: m.open}, nil
 }
 
@@ -87,6 +92,7 @@ type maker struct {
 	open     []string
 	around   []step                  // types that the current one is part of
 	integers map[string]reflect.Kind // of 64 bits, by pointer
+	texts    map[string]reflect.Type // with UnmarshalText, by pointer
 }
 
 // A step is a type and the field of it that is being looked at.
@@ -102,9 +108,11 @@ func (m *maker) fail(path, format string, args ...any) (object, error) {
 // schema makes the schema of a type at a place: the path of fields, and the JSON pointer.
 func (m *maker) schema(t reflect.Type, path, at string) (object, error) {
 	if t.Kind() == reflect.Pointer {
-		for t.Kind() == reflect.Pointer {
-			t = t.Elem()
+		base, ok := pointed(t)
+		if !ok {
+			return m.fail(path, "%v is a pointer to itself, which has no JSON form", t)
 		}
+		t = base
 		inner, err := m.schema(t, path, at+"/anyOf/0")
 		return nullable(inner), err
 	}
@@ -113,6 +121,17 @@ func (m *maker) schema(t reflect.Type, path, at string) (object, error) {
 		return nil, err
 	}
 	return m.enumerated(t, made, path)
+}
+
+// pointed returns what a pointer, or one to a pointer, leads to; false for type P *P.
+func pointed(t reflect.Type) (reflect.Type, bool) {
+	for range 100 {
+		if t.Kind() != reflect.Pointer {
+			return t, true
+		}
+		t = t.Elem()
+	}
+	return t, false
 }
 
 // plain makes a schema without the values of an enumeration.
@@ -134,6 +153,7 @@ func (m *maker) plain(t reflect.Type, path, at string) (object, error) {
 		return m.fail(path, "json.Number is not supported: use float64, int64 or json.RawMessage")
 	}
 	if text, err := m.marshalers(t, path); text || err != nil {
+		m.texts[at] = t
 		return object{{"type", "string"}}, err
 	}
 	return m.kind(t, path, at)
@@ -245,10 +265,7 @@ func nullable(made object) object {
 func (m *maker) part(t reflect.Type, fieldName string, inner reflect.Type, path, at string) (object, error) {
 	m.around = append(m.around, step{t, fieldName})
 	defer func() { m.around = m.around[:len(m.around)-1] }()
-	base := inner
-	for base.Kind() == reflect.Pointer {
-		base = base.Elem()
-	}
+	base, _ := pointed(inner)
 	if base.Name() != "" {
 		for i, s := range m.around {
 			if s.Type != base {

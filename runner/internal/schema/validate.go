@@ -37,6 +37,10 @@ func Text(findings []Finding) string {
 	for i, f := range findings {
 		line := "- " + f.String() + "\n"
 		if b.Len()+len(line) > maxFindingsText {
+			if i == 0 { // half of it says more than nothing
+				b.WriteString(cut(line, maxFindingsText-len("…\n")) + "…\n")
+				continue
+			}
 			fmt.Fprintf(&b, "- and %d more", len(findings)-i)
 			break
 		}
@@ -221,6 +225,9 @@ func (c *check) string(n *node, v Value, at string) {
 	if n.pattern != nil && !n.pattern.MatchString(v.text) {
 		c.add(at, fmt.Sprintf("must match the pattern %s, got %s", cut(n.pattern.String(), 200), v.shown()))
 	}
+	if n.text != nil && n.text(v.text) != nil {
+		c.add(at, "does not have the form that is expected there, got "+v.shown())
+	}
 	if rule := formatRule(n.format, n.encoding, v.text); rule != "" {
 		c.add(at, "must be "+rule+", got "+v.shown())
 	}
@@ -255,10 +262,15 @@ func (c *check) object(n *node, v Value, at string) {
 			c.add(pointer(at, name), "is required, but missing")
 		}
 	}
+	seen := make(map[string]bool, len(v.names))
 	for i, name := range v.names {
 		if c.full {
 			return
 		}
+		if seen[name] { // encoding/json would mix the two
+			c.add(pointer(at, name), "must be there once")
+		}
+		seen[name] = true
 		c.member(n, name, v.items[i], pointer(at, name))
 	}
 	for name, needed := range n.dependent {
