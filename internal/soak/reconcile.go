@@ -194,7 +194,7 @@ func (r *reconciliation) reached(permit int) (n int) {
 
 // permits checks how the permits ended.
 func (r *reconciliation) permits() {
-	var paid end // of all settlements
+	var paid end                 // of all settlements
 	for i := range r.estimates { // a call that is admitted again is estimated again
 		r.totals.estimates += r.estimates[i]
 		permit, ended := i+1, 0
@@ -227,7 +227,7 @@ func (r *reconciliation) permits() {
 	}
 	costly, lost := 0, 0 // attempts that cost their estimate, and those
 	for i, a := range r.attempts {
-		if a.reached && (a.status == 0 || isSuccess(a.status)) && !(hasLast && i == len(r.attempts)-1) {
+		if a.reached && (a.status == 0 || isSuccess(a.status)) && (!hasLast || i < len(r.attempts)-1) {
 			costly++
 			lost += r.estimates[a.permit-1]
 		}
