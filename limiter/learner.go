@@ -56,6 +56,7 @@ type learner struct {
 	sends       sends
 	window      int // requests that a window of the server may hold: those of the highest rate so far
 	othersUntil time.Duration
+	oursUntil   time.Duration // what was used elsewhere before is this client's, see nested
 
 	trial    time.Duration // how long the next request goes alone; 0: others may follow
 	promised bool          // the server said when it would accept that request
@@ -179,12 +180,15 @@ func (l *learner) header(now time.Time, limit int) (changed bool) {
 }
 
 // observed takes back what refusals have taught if the guard has just seen in a header that others
-// use the account. It reports whether the limit has changed.
+// use the account, and not this client with another limiter. It reports whether the limit has changed.
 func (l *learner) observed(now time.Time) (changed bool) {
 	if l == nil || float64(l.guard.foreign) <= foreignShare*float64(l.guard.tokens.used) {
 		return false
 	}
 	t := l.guard.at(now)
+	if t < l.oursUntil {
+		return false
+	}
 	l.othersUntil = max(l.othersUntil, t+headerMemory)
 	return l.requests.restore(t)
 }

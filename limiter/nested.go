@@ -26,6 +26,9 @@ func newNested(shared Backend, factory Factory, model string, perMinute int) (*n
 	}
 	if l, ok := tokens.(inProcess); ok {
 		l.flights.most = 0 // the shared one bounds them
+		if l.learner != nil {
+			l.learner.oursUntil = longestWindow // calls that the shared one admitted alone
+		}
 	}
 	n := &nested{shared: shared, tokens: tokens}
 	n.named.Store(int64(perMinute))

@@ -32,12 +32,13 @@ func unequal(mode emulator.Mode) emulator.Config {
 
 var equalLimits = ratelimited.Config{RequestsPerSecond: 20, TokensPerMinute: 120_000}
 
-// onEmulator runs a test in a bubble, against an emulator.
+// onEmulator runs a test in a bubble, against an emulator at the end of a wire of 20 ms: without
+// any, the first request after a pause would not go alone.
 func onEmulator(t *testing.T, config ratelimited.Config, server emulator.Config, test func(*testing.T, *ratelimited.Client, *emulator.Emulator)) {
 	t.Helper()
 	server.OnViolation = func(err error) { t.Errorf("the emulator sends %v", err) }
 	var e *emulator.Emulator
-	inBubble(t, config, func(w http.ResponseWriter, r *http.Request) { e.ServeHTTP(w, r) }, func(t *testing.T, client *ratelimited.Client) {
+	inBubble(t, config, func(w http.ResponseWriter, r *http.Request) { time.Sleep(20 * time.Millisecond); e.ServeHTTP(w, r) }, func(t *testing.T, client *ratelimited.Client) {
 		e = emulator.New(server) // its counts begin with the bubble's clock
 		test(t, client, e)
 	})
