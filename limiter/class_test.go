@@ -196,3 +196,47 @@ func TestClassesInOrder(t *testing.T) {
 		}
 	})
 }
+
+// A call that is tried again holds tokens: it never waits behind a call that waits for these.
+func TestRetriesGoFirst(t *testing.T) {
+	for name, ahead := range map[string]func(b *bench, early context.Context) *pending{
+		"a call of another class": func(b *bench, _ context.Context) *pending { return b.goAcquire(b.Context(), 50_000) },
+		"a call of an earlier run": func(b *bench, early context.Context) *pending {
+			return b.goDo(func() (*limiter.Permit, error) {
+				return b.AcquireCall(early, limiter.Call{Prompt: 50_000, Class: limiter.Batch})
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+				early := limiter.WithPlace(b.Context())
+				limiter.PlaceOf(early)
+				var permits []*limiter.Permit
+				for range 20 {
+					p, err := b.AcquireCall(b.Context(), limiter.Call{Prompt: 2900, Class: limiter.Batch})
+					if err != nil {
+						b.Fatal(err)
+					}
+					permits = append(permits, p)
+				}
+				large := ahead(b, early)
+				var retries []*pending
+				for _, p := range permits {
+					p.Refused(limiter.Refusal{Requests: true, RetryAfter: time.Second})
+					retries = append(retries, b.goRetry(b.Context(), p))
+				}
+				b.until(time.Minute)
+				for i, retry := range retries {
+					if retry.over.Load() == nil {
+						b.Fatalf("retry %d still waits: %v", i, b.Snapshot())
+					}
+					permits[i].Settle(0)
+				}
+				b.until(3 * time.Minute)
+				if large.over.Load() == nil {
+					b.Errorf("the large call still waits: %v", b.Snapshot())
+				}
+			}, guarded)
+		})
+	}
+}

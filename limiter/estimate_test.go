@@ -311,3 +311,28 @@ func (p *pending) isTooLarge() {
 		p.b.Errorf("the call is %+v, want a TooLargeError at 0", o)
 	}
 }
+
+// A slight change of the estimate counts if the bucket could not hold what was estimated before.
+func TestEstimateThatALowerLimitCuts(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *bench) {
+		b.use(30_000)
+		b.until(5 * time.Second)
+		head := b.goDo(func() (*limiter.Permit, error) {
+			return b.AcquireCall(b.Context(), limiter.Call{Prompt: 60_000, Estimate: func() (int, int) { return b.Limit().TokenBurst, 0 }})
+		})
+		next := b.goAcquire(b.Context(), 10)
+		b.until(8 * time.Second)
+		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 55_000}); err != nil {
+			b.Fatal(err)
+		}
+		b.until(time.Hour)
+		if head.over.Load() == nil {
+			b.Fatalf("the head still waits: %v", b.Snapshot())
+		}
+		head.over.Load().permit.Settle(0)
+		b.until(2 * time.Hour)
+		if next.over.Load() == nil {
+			b.Errorf("the next call still waits: %v", b.Snapshot())
+		}
+	}, guarded)
+}

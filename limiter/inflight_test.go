@@ -3,6 +3,7 @@ package limiter_test
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
@@ -101,4 +102,50 @@ func TestWaitForAPlace(t *testing.T) {
 		equal(b, "wait of the second", b.WaitTime(1), 10*time.Second)
 		equal(b, "waiting", b.Snapshot().Waiting, 1)
 	}, limiter.MaxInFlight(2), guarded)
+}
+
+// Calls that pass the head of the queue keep to the bound too.
+func TestMaxInFlightOfThoseWhoPass(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *bench) {
+		b.use(30_000)
+		p := b.acquire(1)
+		b.until(5 * time.Second)
+		b.goAcquire(b.Context(), 50_000)
+		for range 5 {
+			b.goAcquire(b.Context(), 10)
+		}
+		b.until(20 * time.Second)
+		equal(b, "in flight", b.Snapshot().InFlight, 1)
+		equal(b, "waiting", b.Snapshot().Waiting, 6)
+		p.Settle(1)
+	}, guarded, limiter.MaxInFlight(1))
+}
+
+// One incident lowers the calls in flight by those that were refused, and a new limit forgets that.
+func TestConcurrencyOfAnIncident(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+		var permits []*limiter.Permit
+		for range 40 {
+			permits = append(permits, b.acquire(1))
+		}
+		for _, p := range permits[:30] {
+			p.Refused(limiter.Refusal{Concurrent: true, RetryAfter: time.Second})
+			b.goRetry(b.Context(), p)
+		}
+		b.until(30 * time.Second)
+		equal(b, "retries that wait for ten calls", b.Snapshot().Waiting, 30)
+		for _, p := range permits[30:] {
+			p.Settle(1)
+		}
+		synctest.Wait()
+		equal(b, "retries that wait for ten others", b.Snapshot().Waiting, 20)
+		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}); err != nil {
+			b.Fatal(err)
+		}
+		synctest.Wait()
+		equal(b, "retries that wait after that", b.Snapshot().Waiting, 0)
+		for _, p := range permits[:30] {
+			p.Settle(1)
+		}
+	})
 }

@@ -318,3 +318,89 @@ func TestNestedPanics(t *testing.T) {
 		})
 	}
 }
+
+// While a call waits out the pause of its model, it is not in flight for the others.
+func TestNestedMaxInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, err := limiter.NewGroup(limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, nil, limiter.InProcess(guarded, limiter.MaxInFlight(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		says(g, "m", 6000)
+		acquire := func(model string, tokens int) limiter.Admission {
+			p, err := g.For(model).Acquire(t.Context(), limiter.Call{Prompt: tokens})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		acquire("m", 3000).Settle(3000)
+		small := acquire("m", 10)
+		var all sync.WaitGroup
+		all.Go(func() {
+			p, err := g.For("m").Acquire(t.Context(), limiter.Call{Prompt: 5000})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			p.Settle(5000)
+		})
+		synctest.Wait()
+		small.Refused(limiter.Refusal{Tokens: true, RetryAfter: 70 * time.Second})
+		all.Go(func() {
+			if err := small.Retry(t.Context()); err != nil {
+				t.Error(err)
+			}
+			small.Settle(10)
+		})
+		synctest.Wait()
+		began := time.Now()
+		acquire("other", 10).Settle(10)
+		equal(t, "another model waits", time.Since(began), 0)
+		all.Wait()
+	})
+}
+
+// A call that may not wait does not, whichever limiter would have it wait.
+func TestNestedNoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := shared(t)
+		says(g, "m", 6000)
+		m := g.For("m")
+		p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 3000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Settle(3000)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = m.Acquire(ctx, limiter.Call{Prompt: 5000, Class: limiter.Batch}) }() // until the end of the test
+		synctest.Wait()
+		g.For("").Pause(time.Now().Add(time.Minute))
+		began := time.Now()
+		if _, err := m.Acquire(t.Context(), limiter.Call{Prompt: 10, MaxWait: limiter.NoWait}); !errors.Is(err, limiter.ErrWouldWait) || time.Since(began) > 0 {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// A refusal because of the number of calls in flight is about all models.
+func TestNestedConcurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := shared(t)
+		says(g, "m", 6000)
+		m := g.For("m")
+		for _, tokens := range []int{5990, 1} {
+			p, err := m.Acquire(t.Context(), limiter.Call{Prompt: tokens})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tokens == 1 {
+				p.Refused(limiter.Refusal{Concurrent: true, RetryAfter: time.Second})
+			}
+			p.Settle(tokens)
+		}
+		equal(t, "the others are paused", g.For("").Snapshot().PausedUntil.IsZero(), false)
+	})
+}

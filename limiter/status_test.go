@@ -155,3 +155,24 @@ func TestSnapshotString(t *testing.T) {
 		p.Settle(1)
 	})
 }
+
+// A function that does not return keeps its own call from starting, and no other.
+func TestSlowOnQueue(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+		b.acquire(1).Settle(1)
+		block := make(chan struct{})
+		slow := b.goDo(func() (*limiter.Permit, error) {
+			return b.AcquireCall(b.Context(), limiter.Call{
+				Class: limiter.Batch, Prompt: 1, Estimate: func() (int, int) { return 1, 0 }, OnQueue: func(limiter.QueueStatus) { <-block },
+			})
+		})
+		b.until(5 * time.Second)
+		other := b.goAcquire(b.Context(), 1)
+		b.until(time.Minute)
+		other.admittedAt(5 * time.Second)
+		slow.waiting()
+		close(block)
+		synctest.Wait()
+		slow.admittedAt(time.Minute)
+	})
+}
