@@ -143,7 +143,7 @@ func codeUnit(s string) rune {
 // arguments returns the arguments of a call: the text in a string, or the text of an object
 // or a list.
 func (v value) arguments() (text string, ok bool) {
-	if c := v.kind(); c != '"' && c != 'n' {
+	if c := v.kind(); c == '{' || c == '[' {
 		return v.d.kept(v.text()), true
 	}
 	return v.string()
