@@ -43,24 +43,24 @@ type report struct {
 
 // An evidence is what reports say about charging on arrival.
 type evidence struct {
-	closer  float64 // mean of how much closer to the server's count the count on arrival was
-	apart   float64 // mean of how far apart both counts were
-	reports int
+	Closer  float64 `json:"closer,omitempty"` // mean of how much closer to the server's count the count on arrival was
+	Apart   float64 `json:"apart,omitempty"`  // mean of how far apart both counts were
+	Reports int     `json:"reports,omitempty"`
 }
 
 // add adds one report.
 func (e *evidence) add(closer, apart float64) {
-	e.closer += learning * (closer - e.closer)
-	e.apart += learning * (apart - e.apart)
-	e.reports++
+	e.Closer += learning * (closer - e.Closer)
+	e.Apart += learning * (apart - e.Apart)
+	e.Reports++
 }
 
 // share returns how strong the evidence is, between -1 and 1; 0 for too few reports.
 func (e *evidence) share() float64 {
-	if e.reports < minReports {
+	if e.Reports < minReports {
 		return 0
 	}
-	return e.closer / e.apart
+	return e.Closer / e.Apart
 }
 
 // windows returns the window that counts prompts on arrival, and the one that counts them at the end.

@@ -26,7 +26,7 @@ func newBucket(perSecond float64, capacity int) bucket {
 }
 
 // take removes n units, which need not be there: the balance may fall below
-// zero, and by more than the capacity.
+// zero, and by more than the capacity. A negative n puts units back.
 func (b *bucket) take(now time.Time, n int) {
 	if n > b.capacity {
 		// ReserveN refuses more than the burst. Raising the burst for a moment
@@ -51,6 +51,11 @@ func (b *bucket) lower(now time.Time, balance float64) {
 	if surplus := math.Ceil(b.lim.TokensAt(now) - balance); surplus > 0 {
 		b.take(now, int(surplus))
 	}
+}
+
+// setBalance changes the balance to the given one, rounded down to a whole unit, and to the capacity at most.
+func (b *bucket) setBalance(now time.Time, balance float64) {
+	b.take(now, int(math.Ceil(b.lim.TokensAt(now)-min(balance, float64(b.capacity)))))
 }
 
 // set changes rate and capacity. The balance stays as it is, cut to the new

@@ -208,15 +208,21 @@ func (g *Group) Snapshot() map[string]Snapshot {
 	if g == nil || g.def == nil {
 		return nil
 	}
-	g.mu.RLock()
-	limiters := maps.Clone(g.byModel)
-	g.mu.RUnlock()
-	m := make(map[string]Snapshot, len(limiters)+1)
-	m[""] = g.def.Snapshot()
-	for model, l := range limiters {
+	all := g.backends()
+	m := make(map[string]Snapshot, len(all))
+	for model, l := range all {
 		m[model] = l.Snapshot()
 	}
 	return m
+}
+
+// backends returns every limiter by model, the default as "".
+func (g *Group) backends() map[string]Backend {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	all := maps.Clone(g.byModel)
+	all[""] = g.def
+	return all
 }
 
 func modelError(model string, err error) error {

@@ -13,8 +13,8 @@ const learnerVersion = 1
 
 // learnerState is a [Learner] as it is stored. Durations are in nanoseconds since its epoch.
 type learnerState struct {
-	Version  int           `json:"version"`
-	Latest   time.Duration `json:"latest"`
+	Version  int           `json:"version,omitempty"` // of a [Learner]; a [Group] has one for all
+	Latest   time.Duration `json:"latest,omitempty"`
 	Requests searchState   `json:"requests"`
 	Tokens   searchState   `json:"tokens"`
 
@@ -56,16 +56,8 @@ type spanState [2]time.Duration
 // MarshalText returns the learner's state, at most 4 KiB of JSON without spaces. What is in its
 // configuration is not part of it.
 func (l *Learner) MarshalText() ([]byte, error) {
-	in := l.learner
-	s := learnerState{
-		Version: learnerVersion, Latest: l.latest, Requests: in.requests.state(), Tokens: in.tokens.state(),
-		Named: in.named, NamedUntil: in.namedUntil,
-		Above: spanState{in.sends.above.length, in.sends.above.until}, Below: spanState{in.sends.below.length, in.sends.below.until}, Window: in.window, OthersUntil: in.othersUntil,
-		Trial: in.trial, Promised: in.promised, Waited: in.waited, Broken: in.broken,
-	}
-	for i := range in.sends.count {
-		s.Sends = append(s.Sends, in.sends.times[in.sends.count-1-i])
-	}
+	s := l.learner.state()
+	s.Version, s.Latest = learnerVersion, l.latest
 	return json.Marshal(s)
 }
 
@@ -79,22 +71,44 @@ func (l *Learner) UnmarshalText(text []byte) error {
 	if s.Version != learnerVersion {
 		return fmt.Errorf("limiter: learner's state: version %d is not known: must be %d", s.Version, learnerVersion)
 	}
-	in := l.learner
-	if err := cmp.Or(in.requests.check("requests", s.Requests), in.tokens.check("tokens", s.Tokens)); err != nil {
+	if err := s.check(l.learner.requests.most, l.learner.tokens.most); err != nil {
 		return err
 	}
-	in.requests.restoreState(s.Requests)
-	in.tokens.restoreState(s.Tokens)
-	in.named, in.namedUntil = s.Named, s.NamedUntil
-	in.sends = sends{above: span{s.Above[0], s.Above[1]}, below: span{s.Below[0], s.Below[1]}}
-	for _, at := range s.Sends {
-		in.sends.push(at)
-	}
-	in.window, in.othersUntil = s.Window, s.OthersUntil
-	in.trial, in.promised, in.waited, in.broken = s.Trial, s.Promised, s.Waited, s.Broken
+	l.learner.restoreState(s)
 	l.latest = s.Latest
 	l.apply()
 	return nil
+}
+
+func (l *learner) state() learnerState {
+	s := learnerState{
+		Requests: l.requests.state(), Tokens: l.tokens.state(),
+		Named: l.named, NamedUntil: l.namedUntil,
+		Above: spanState{l.sends.above.length, l.sends.above.until}, Below: spanState{l.sends.below.length, l.sends.below.until}, Window: l.window, OthersUntil: l.othersUntil,
+		Trial: l.trial, Promised: l.promised, Waited: l.waited, Broken: l.broken,
+	}
+	for i := range l.sends.count {
+		s.Sends = append(s.Sends, l.sends.times[l.sends.count-1-i])
+	}
+	return s
+}
+
+// check returns an error for a state that no learner up to the given rates can have, in requests and in
+// tokens per second.
+func (s learnerState) check(maxRequests, maxTokens float64) error {
+	return cmp.Or(s.Requests.check("requests", maxRequests), s.Tokens.check("tokens", maxTokens))
+}
+
+func (l *learner) restoreState(s learnerState) {
+	l.requests.restoreState(s.Requests)
+	l.tokens.restoreState(s.Tokens)
+	l.named, l.namedUntil = s.Named, s.NamedUntil
+	l.sends = sends{above: span{s.Above[0], s.Above[1]}, below: span{s.Below[0], s.Below[1]}}
+	for _, at := range s.Sends {
+		l.sends.push(at)
+	}
+	l.window, l.othersUntil = s.Window, s.OthersUntil
+	l.trial, l.promised, l.waited, l.broken = s.Trial, s.Promised, s.Waited, s.Broken
 }
 
 func (s *search) state() searchState {
@@ -105,15 +119,15 @@ func (s *search) state() searchState {
 }
 
 func (s *search) restoreState(from searchState) {
-	s.rate, s.good, s.bad, s.till, s.step, s.base = from.Rate, from.Good, infinite(from.Bad), from.Till, from.Step, from.Base
+	s.rate, s.good, s.bad, s.till, s.step, s.base = min(from.Rate, s.most), from.Good, infinite(from.Bad), from.Till, from.Step, from.Base
 	s.from, s.refused, s.latest, s.bound = from.From, from.Refused, from.Latest, infinite(from.Bound)
 	s.since, s.used, s.clean = from.Since, from.Used, from.Clean
 }
 
-// check returns an error for a state that this search cannot have.
-func (s *search) check(name string, from searchState) error {
-	if r := from.Rate; !(r > 0 && r <= s.most) || from.Step <= 0 {
-		return fmt.Errorf("limiter: learner's state: rate of %s is %v: must be above 0 and at most %v", name, r, s.most)
+// check returns an error for a state that no search up to a given rate can have.
+func (s searchState) check(name string, most float64) error {
+	if !(s.Rate > 0 && s.Rate <= most) || s.Step <= 0 {
+		return fmt.Errorf("limiter: learner's state: rate of %s is %v: must be above 0 and at most %v", name, s.Rate, most)
 	}
 	return nil
 }

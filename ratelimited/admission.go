@@ -87,6 +87,7 @@ func (f *flight) admit() error {
 		}
 		mayBeSent := f.client.calls.send(f)
 		if mayBeSent && f.gate.Enter() {
+			f.client.state.touch()
 			return nil
 		}
 		f.client.calls.wait(f)

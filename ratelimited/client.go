@@ -35,6 +35,7 @@ type Client struct {
 	calls    *calls
 	host     string // scheme and authority of the API
 	memory   memory
+	state    *keeper // nil without Config.StateFile
 	logger   *slog.Logger
 
 	// http2 says that the latest response came over HTTP/2, or that the first one is likely to.
@@ -51,7 +52,8 @@ type Beta struct {
 	Agents        *Agents        // twelve
 }
 
-// New makes a client. It sends nothing; the error is a [*ConfigError].
+// New makes a client. It sends nothing; the error is a [*ConfigError]. A client with a
+// [Config.StateFile] must be closed before another one with the same file can be made.
 func New(config Config) (*Client, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -89,6 +91,9 @@ func New(config Config) (*Client, error) {
 	c.sharesConnections = ok && transport.MaxConnsPerHost > 0
 	c.server = serverOf(config.BaseURL)
 	c.Beta = Beta{Conversations: &Conversations{client: c}, Agents: &Agents{client: c}}
+	if c.state, err = openState(config.StateFile, c.host, c.limits, c.memory, c.logger); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -141,9 +146,11 @@ const maxReplyHead = 1 << 20
 
 // Close closes idle connections, also those of a transport that came with
 // [Config.HTTPClient]. Calls under way are not disturbed, and the client may go on
-// being used. To end calls too, use [Client.Shutdown].
+// being used. To end calls too, use [Client.Shutdown]. Close writes [Config.StateFile] for the last
+// time, and unlocks it.
 func (c *Client) Close() {
 	if c.check() == nil {
+		c.state.close()
 		c.http.CloseIdleConnections()
 	}
 }

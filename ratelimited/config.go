@@ -99,6 +99,16 @@ type Config struct {
 	// minute. Must not be set beside Limiter. At least 0. Default: 0, any number.
 	MaxInFlight int
 
+	// StateFile is the path of a file that keeps what the client has used and learned, so that a process
+	// that starts a second after another one goes on from there: the balances of its limits, learned limits,
+	// the lengths of responses, and the durations of calls. The file contains no key and no text of requests or responses. The
+	// client writes it at most once a second, and for the last time in [Client.Close] and [Client.Shutdown]. If a process is
+	// killed, the next one counts what the last second may have used as used. One client at a time may use
+	// the file. A file that cannot be read, or that is of another server, is ignored with a record at warn
+	// level, and so are failures to write. With Limiter, the file keeps only what is learned of calls.
+	// Default: none, all limits are unused at first.
+	StateFile string
+
 	// Jitter is how much closer together two calls may arrive at the server than
 	// they were sent. It widens the pace: 50 ms cost 5 % of one request a second,
 	// and 0.4 % of one in twelve. It is of no use with BareBuckets. Must be above 0

@@ -62,6 +62,17 @@ func (m *lru[V]) update(key string, change func(*V)) {
 	change(&element.Value.(*lruEntry[V]).value)
 }
 
+// all returns the values by their keys.
+func (m *lru[V]) all() map[string]V {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make(map[string]V, len(m.byKey))
+	for key, element := range m.byKey {
+		all[key] = element.Value.(*lruEntry[V]).value
+	}
+	return all
+}
+
 func (m *lru[V]) forget(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -90,6 +90,7 @@ func (f *flight) giveBack() {
 	} else {
 		f.permit.Cancel()
 	}
+	f.client.state.touch()
 	if f.watched() {
 		f.tell(Settled{Estimated: f.permit.Tokens(), Lost: f.lost, Cancelled: !f.reached})
 	}
@@ -101,6 +102,7 @@ func (f *flight) giveBack() {
 // failures brought of that was taken when it came: it is old by now.
 func (f *flight) conclude(used int) {
 	f.permit.Settle(f.lost + used)
+	f.client.state.touch()
 	if f.watched() {
 		f.tell(Settled{Estimated: f.guess.total, Used: used, Lost: f.lost})
 	}

@@ -18,7 +18,7 @@ const ourPath = "github.com/mistral-ratelimit/mistral-ratelimit-go/"
 // packages are what a block may use without importing it, by the names that it
 // uses them by.
 var packages = map[string]string{
-	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "json": "encoding/json", "log": "log", "os": "os", "signal": "os/signal",
+	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "json": "encoding/json", "log": "log", "os": "os", "filepath": "path/filepath", "signal": "os/signal",
 	"slog": "log/slog", "synctest": "testing/synctest", "testing": "testing", "time": "time",
 	"contract": ourPath + "contract", "emulator": ourPath + "emulator", "emulatortest": ourPath + "emulatortest", "generated": ourPath + "generated", "limiter": ourPath + "limiter",
 	"limitertest": ourPath + "limiter/limitertest", "ratelimited": ourPath + "ratelimited", "runner": ourPath + "runner", "sse": ourPath + "sse", "tokens": ourPath + "tokens",

@@ -33,12 +33,14 @@ var allowed = map[string][]string{
 	"sse":                 {"generated"},
 	"tokens":              {"generated"},
 	"ratelimited": {
-		"generated", "internal/estimate", "limiter", "ratelimited/internal/outage", "ratelimited/internal/retry", "sse", "tokens",
+		"generated", "internal/estimate", "limiter", "ratelimited/internal/outage", "ratelimited/internal/retry",
+		"ratelimited/internal/statefile", "sse", "tokens",
 	},
-	"ratelimited/internal/outage": {"limiter"},
-	"ratelimited/internal/retry":  {"limiter"},
-	"runner":                      {"generated", "limiter", "ratelimited", "runner/internal/schema"},
-	"runner/internal/schema":      {"generated"},
+	"ratelimited/internal/outage":    {"limiter"},
+	"ratelimited/internal/retry":     {"limiter"},
+	"ratelimited/internal/statefile": {},
+	"runner":                         {"generated", "limiter", "ratelimited", "runner/internal/schema"},
+	"runner/internal/schema":         {"generated"},
 	"emulator": {
 		"contract", "emulator/fault", "emulator/internal/engine", "emulator/internal/inject", "emulator/internal/quota",
 		"emulator/internal/schema", "emulator/internal/state", "emulator/internal/wire", "emulator/model", "generated", "internal/server", "openapi",
@@ -92,11 +94,13 @@ func TestConsumersBuildNoTools(t *testing.T) {
 	want := []string{
 		"github.com/apapsch/go-jsonmerge/v2",
 		"github.com/dlclark/regexp2",
+		"github.com/gofrs/flock",
 		"github.com/google/uuid",
 		module,
 		"github.com/oapi-codegen/runtime",
 		"github.com/pkoukk/tiktoken-go",
 		"github.com/pkoukk/tiktoken-go-loader",
+		"golang.org/x/sys",
 		"golang.org/x/time",
 	}
 	for _, room := range []string{"ratelimited", "runner"} {

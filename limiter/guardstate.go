@@ -1,0 +1,137 @@
+package limiter
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// guardState is a [guard] as it is saved. Times are since its epoch.
+type guardState struct {
+	Now      time.Duration `json:"now"`
+	Latest   time.Duration `json:"latest,omitempty"`
+	Requests []useState    `json:"requests,omitempty"`
+	Early    []useState    `json:"early,omitempty"` // tokens: prompts on arrival
+	Late     []useState    `json:"late,omitempty"`  // tokens: prompts at the end
+
+	Arrival bool     `json:"arrival,omitempty"`
+	More    evidence `json:"more,omitzero"`
+	Less    evidence `json:"less,omitzero"`
+
+	Extra       time.Duration `json:"extra,omitempty"`
+	ExtraFrom   time.Duration `json:"extraFrom,omitempty"`
+	Caution     float64       `json:"caution,omitempty"`
+	CautionFrom time.Duration `json:"cautionFrom,omitempty"`
+	Surprised   time.Duration `json:"surprised,omitempty"`
+
+	Square   float64       `json:"square,omitempty"`
+	Actual   float64       `json:"actual,omitempty"`
+	Expected float64       `json:"expected,omitempty"`
+	Took     time.Duration `json:"took,omitempty"`
+
+	Foreign     int           `json:"foreign,omitempty"`
+	ForeignFrom time.Duration `json:"foreignFrom,omitempty"`
+}
+
+// useState is a use as it is saved: from, to, and units.
+type useState [3]int64
+
+// save returns the guard's state. What is in flight, and what comes in addition, counts as used.
+func (g *guard) save(now time.Duration, coming cost) *guardState {
+	countEarly, countLate := g.windows()
+	requests, early, late := g.requests.clone(), countEarly.clone(), countLate.clone()
+	for _, add := range []struct {
+		*window
+		n int
+	}{{&requests, coming.requests}, {&early, g.small + g.large - g.prompts - g.largePrompts + coming.tokens}, {&late, g.small + g.large + coming.tokens}} {
+		if add.n > 0 { // else it would make the latest use later
+			add.add(now, add.n)
+		}
+	}
+	return &guardState{
+		Now: now, Latest: g.latest, Requests: requests.save(), Early: early.save(), Late: late.save(),
+		Arrival: g.arrival, More: g.more, Less: g.less,
+		Extra: g.extra, ExtraFrom: g.extraFrom, Caution: g.caution, CautionFrom: g.cautionFrom, Surprised: g.surprised,
+		Square: g.square, Actual: g.actual, Expected: g.expected, Took: g.took,
+		Foreign: g.foreign, ForeignFrom: g.foreignFrom,
+	}
+}
+
+// restore has a new guard go on from a state that was saved the given time ago.
+func (g *guard) restore(now time.Time, s guardState, elapsed time.Duration) {
+	g.epoch = now.Add(-s.Now - min(elapsed, maxAge))
+	g.latest = s.Latest
+	g.requests.restore(s.Requests)
+	if g.arrival != s.Arrival {
+		g.change()
+	}
+	early, late := g.windows()
+	early.restore(s.Early)
+	late.restore(s.Late)
+	g.more, g.less = s.More, s.Less
+	g.extra, g.extraFrom = min((mostJitter-1)*g.jitter, s.Extra), s.ExtraFrom
+	g.caution, g.cautionFrom, g.surprised = min(1, s.Caution), s.CautionFrom, s.Surprised
+	g.square = min(s.Square, math.Pow(largeShare*float64(g.tokens.limit), 2))
+	g.actual, g.expected, g.took = s.Actual, s.Expected, s.Took
+	g.foreign, g.foreignFrom = min(MaxTokens, s.Foreign), s.ForeignFrom
+	g.at(now)
+}
+
+// maxAge bounds how old a state is taken to be: times since an epoch stay far from their bound.
+const maxAge = 100 * 365 * 24 * time.Hour
+
+// check returns an error for a state that no guard can have.
+func (s guardState) check() error {
+	if s.Now < 0 || s.Now > maxAge {
+		return fmt.Errorf("now is %v: must be at least 0 and at most %v", s.Now, maxAge)
+	}
+	for name, uses := range map[string][]useState{"requests": s.Requests, "early": s.Early, "late": s.Late} {
+		if len(uses) > 2*windowEntries {
+			return fmt.Errorf("%s has %d entries: must have at most %d", name, len(uses), 2*windowEntries)
+		}
+		last := int64(0)
+		for i, u := range uses {
+			if u[0] < last || u[1] < u[0] || u[1] > int64(s.Now) || u[2] < 0 || u[2] > MaxTokens {
+				return fmt.Errorf("%s[%d] is %v: must be two times in order, no later than now, and a number of units", name, i, u)
+			}
+			last = u[1]
+		}
+	}
+	for name, v := range map[string]float64{
+		"extra": float64(s.Extra), "caution": s.Caution, "square": s.Square, "actual": s.Actual, "expected": s.Expected, "took": float64(s.Took), "foreign": float64(s.Foreign),
+	} {
+		if v < 0 {
+			return fmt.Errorf("%s is %v: must be at least 0", name, v)
+		}
+	}
+	for name, at := range map[string]time.Duration{
+		"latest": s.Latest, "extraFrom": s.ExtraFrom, "cautionFrom": s.CautionFrom, "surprised": s.Surprised, "foreignFrom": s.ForeignFrom,
+	} {
+		if at > s.Now || at < -maxAge {
+			return fmt.Errorf("%s is %v: must be no later than now, which is %v", name, at, s.Now)
+		}
+	}
+	return nil
+}
+
+func (w *window) save() []useState {
+	uses := make([]useState, 0, w.count)
+	for i := range w.count {
+		if u := w.at(i); u.n > 0 {
+			uses = append(uses, useState{int64(u.from), int64(u.to), int64(u.n)})
+		}
+	}
+	return uses
+}
+
+// restore fills an empty window.
+func (w *window) restore(uses []useState) {
+	for _, u := range uses {
+		if w.count == len(w.uses) {
+			w.grow()
+		}
+		w.count++
+		*w.at(w.count - 1) = use{time.Duration(u[0]), time.Duration(u[1]), int(u[2])}
+		w.used += int(u[2])
+	}
+}

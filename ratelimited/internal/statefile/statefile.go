@@ -1,0 +1,123 @@
+// Package statefile keeps a small JSON value in a file that one process at a time may use.
+package statefile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// version is the version of the file's form. What is in Content has versions of its own.
+const version = 1
+
+// maxSize is how many bytes of a file are read.
+const maxSize = 64 << 20
+
+// ErrLocked is returned by [Open] for a file that is in use, by this process or another one.
+var ErrLocked = errors.New("the file is in use")
+
+// A File is a locked file. It is not safe for concurrent use.
+type File struct {
+	path string
+	lock *flock.Flock
+}
+
+// contents is what a file holds. Sum shows whether Content is complete and unchanged.
+type contents struct {
+	Version int             `json:"version"`
+	Sum     string          `json:"sum"` // SHA-256 of Content, in hexadecimal
+	Content json.RawMessage `json:"content"`
+}
+
+// Open locks the file of the given path, by another file whose name ends in .lock and which stays. The
+// lock ends with Close, or with the process. Missing folders are made. The file itself need not exist.
+func Open(path string) (*File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err == nil && !locked {
+		err = ErrLocked
+	}
+	if err == nil {
+		if info, statErr := os.Stat(path); statErr == nil && !info.Mode().IsRegular() {
+			err = &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &File{path, lock}, nil
+}
+
+// Read decodes what was written last. It reports false if nothing was. An error says why the file
+// is of no use; value may then be changed in part.
+func (f *File) Read(value any) (found bool, err error) {
+	file, err := os.Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	if err != nil {
+		return false, err
+	}
+	var c contents
+	switch err := json.Unmarshal(text, &c); {
+	case len(text) > maxSize:
+		return false, fmt.Errorf("larger than %d bytes", maxSize)
+	case err != nil:
+		return false, err
+	case c.Version != version:
+		return false, fmt.Errorf("version is %d: must be %d", c.Version, version)
+	case c.Sum != sum(c.Content):
+		return false, errors.New("changed or incomplete: the checksum is wrong")
+	}
+	return true, json.Unmarshal(c.Content, value)
+}
+
+// Write replaces the file by one with the given value, all of it or nothing.
+func (f *File) Write(value any) (err error) {
+	content, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(contents{version, sum(content), content})
+	if err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*.tmp") // for the owner alone
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(file.Name()))
+		}
+	}()
+	_, err = file.Write(append(text, '\n'))
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), f.path)
+}
+
+// Close unlocks the file.
+func (f *File) Close() error { return f.lock.Close() }
+
+func sum(content []byte) string {
+	s := sha256.Sum256(content)
+	return hex.EncodeToString(s[:])
+}
