@@ -47,6 +47,12 @@ var examples = map[string][]string{
 		`^errgroup: 3 \+ 4 is 7, 3 \* 4 is 12$`,
 		`^limiter: +53 calls admitted, `,
 	},
+	"chatserver": {
+		`^The chat is at http://127\.0\.0\.1:[0-9]+$`,
+		`^person +5 has left$`,
+		`^person +9 reads "You said \\"I am person 9\.\\", and this is the emulator's answer to that\." \(was number [5-9], about [2-6] s\)$`,
+		`^Shutting down\.$`,
+	},
 	"comprehensive": {
 		`^ +prompt +completion +total$`,
 		`^basic +PASS +[1-9][0-9]* +1 +[1-9][0-9]*$`,

@@ -2,25 +2,16 @@
 package interop_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
-	"errors"
-	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nodetest"
 )
 
 // These three say which client in which version, and what is done with it.
@@ -87,8 +78,8 @@ var operations = []string{
 // The client is told the URL and nothing else; it must not see that this is not the
 // service.
 func TestOfficialClient(t *testing.T) {
-	node, npm := tools(t)
-	dir := install(t, npm)
+	node := nodetest.Node(t, 18)
+	dir := nodetest.Install(t, "interop", manifest, lock)
 
 	server, err := emulator.Start(emulator.Config{
 		APIKey: "interop-key",
@@ -105,7 +96,7 @@ func TestOfficialClient(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Close() })
 
-	out, err := run(t, dir, time.Minute, script, node, "--input-type=module", "-", server.URL())
+	out, err := nodetest.Run(t, dir, time.Minute, script, node, "--input-type=module", "-", server.URL())
 	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 	for i, name := range steps {
 		t.Run(name, func(t *testing.T) {
@@ -161,102 +152,4 @@ func model(ctx context.Context, p emulator.Prompt) emulator.Reply {
 	default:
 		return emulator.DefaultModel(ctx, p)
 	}
-}
-
-// oldest is the first major version of Node.js that has all that the client builds on.
-const oldest = 18
-
-var majorVersion = regexp.MustCompile(`^v([0-9]+)\.`)
-
-// tools returns where node and npm are. Without them there is nothing to test.
-func tools(t *testing.T) (node, npm string) {
-	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skipf("There is no node on the PATH: install Node.js %d or later, with npm, to have Mistral's own client tried against the emulator.", oldest)
-	}
-	npm, err = exec.LookPath("npm")
-	if err != nil {
-		t.Skip("There is no npm on the PATH, though there is a node: install npm to have Mistral's own client tried against the emulator.")
-	}
-	version, err := run(t, t.TempDir(), time.Minute, nil, node, "--version")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := majorVersion.FindStringSubmatch(version)
-	if found == nil {
-		t.Fatalf("node --version says %q", version)
-	}
-	if major, err := strconv.Atoi(found[1]); err == nil && major < oldest {
-		t.Skipf("The node on the PATH is %s: install Node.js %d or later to have Mistral's own client tried against the emulator.",
-			strings.TrimSpace(version), oldest)
-	}
-	return node, npm
-}
-
-// install returns a directory from which the client can be imported. It is kept in the
-// user's cache, by what the two files say; another run of this test may be at it too.
-func install(t *testing.T, npm string) string {
-	t.Helper()
-	hash := sha256.New()
-	hash.Write(manifest)
-	hash.Write(lock)
-	parent := cache(t)
-	dir := filepath.Join(parent, hex.EncodeToString(hash.Sum(nil))[:16])
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "@mistralai", "mistralai", "package.json")); err == nil {
-		return dir
-	}
-
-	fresh, err := os.MkdirTemp(parent, "new-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(fresh) })
-	for name, data := range map[string][]byte{"package.json": manifest, "package-lock.json": lock} {
-		if err := os.WriteFile(filepath.Join(fresh, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := run(t, fresh, 5*time.Minute, nil, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"); err != nil {
-		t.Fatalf("the client could not be installed, for which npm needs its registry once: %v", err)
-	}
-	if err := os.Rename(fresh, dir); err != nil {
-		t.Logf("%s is used, and not kept: %v", fresh, err) // As when another run was quicker.
-		return fresh
-	}
-	return dir
-}
-
-// cache is a directory in the user's cache; where that cannot be, nothing is kept.
-func cache(t *testing.T) string {
-	t.Helper()
-	dir, err := os.UserCacheDir()
-	if err == nil {
-		dir = filepath.Join(dir, "mistral-ratelimit-go", "interop")
-		err = os.MkdirAll(dir, 0o755)
-	}
-	if err != nil {
-		t.Logf("the client is installed anew each time: %v", err)
-		return t.TempDir()
-	}
-	return dir
-}
-
-// run returns what a command prints; its error has what it complains of.
-func run(t *testing.T, dir string, most time.Duration, input []byte, name string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), most)
-	defer cancel()
-	var out, complaints bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, bytes.NewReader(input), &out, &complaints
-	cmd.WaitDelay = 5 * time.Second
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		err = errors.Join(err, fmt.Errorf("it took more than %v", most))
-	}
-	if err != nil {
-		err = fmt.Errorf("%s %s: %w\n%s", filepath.Base(name), strings.Join(args, " "), err, complaints.Bytes())
-	}
-	return out.String(), err
 }
