@@ -36,8 +36,7 @@ type Call struct {
 	Turn           int // the number of the request in the conversation, from 1
 	Settings       state.Settings
 	History        []generated.Entry
-	Inputs         []generated.Entry
-	Confirmations  []generated.ToolCallConfirmation
+	state.Addition
 	ClientHandoffs bool // the caller carries handoffs out
 }
 

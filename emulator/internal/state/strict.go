@@ -45,10 +45,10 @@ func (c *calls) add(entry generated.Entry) {
 	}
 }
 
-// CheckInputs refuses inputs that do not fit the entries before them, in which the calls
+// checkInputs refuses inputs that do not fit the entries before them, in which the calls
 // that are confirmed are marked: other inputs while results are missing, results of calls
 // that there are not or that have one, and more or fewer results than calls.
-func CheckInputs(history, inputs []generated.Entry) *wire.Failure {
+func checkInputs(history, inputs []generated.Entry) *wire.Failure {
 	var c calls
 	for _, entry := range history {
 		c.add(entry)
@@ -109,9 +109,9 @@ func (c *calls) missing() *wire.Failure {
 	return wire.BadRequest("Cannot append other inputs while function results are still missing: "+strings.Join(ids, ", "), codeMissing)
 }
 
-// CheckAppend refuses to append nothing, unless the last entry is a handoff that the caller
-// has carried out, or results or confirmations are missing, which CheckInputs reports.
-func CheckAppend(history, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation) *wire.Failure {
+// checkAppend refuses to append nothing, unless the last entry is a handoff that the caller
+// has carried out, or results or confirmations are missing, which checkInputs reports.
+func checkAppend(history, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation) *wire.Failure {
 	if len(inputs) > 0 || len(confirmations) > 0 {
 		return nil
 	}
