@@ -2,10 +2,10 @@ package emulator
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/schema"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/state"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
@@ -29,8 +29,6 @@ func (e *Emulator) checkRequest(model string, tools []generated.Tool, args gener
 	return invalidSchema(err)
 }
 
-var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-
 func checkFunctions(tools []generated.Tool) *wire.Failure {
 	seen := map[string]bool{}
 	for i, tool := range tools {
@@ -39,8 +37,8 @@ func checkFunctions(tools []generated.Tool) *wire.Failure {
 			continue
 		}
 		name := f.Function.Name
-		if !functionName.MatchString(name) {
-			return wire.BadRequest(fmt.Sprintf("Function name was %s but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.", wire.Short(name)), "3000")
+		if refused := state.CheckFunctionName(name); refused != nil {
+			return refused
 		}
 		if seen[name] {
 			return wire.BadRequest(fmt.Sprintf("Function name %s is used by more than one tool", name), "3000")

@@ -68,13 +68,22 @@ func TestResultsOfNothing(t *testing.T) {
 	a := start(t, emulator.Config{})
 	c := a.start("Say hi")
 	call := `{"type":"function.call","tool_call_id":"call_1","name":"f","arguments":"{}"},`
+	other := strings.Replace(call, "call_1", "call_2", 1)
+	denied := strings.Replace(call, `"{}"`, `"{}","confirmation_status":"denied"`, 1)
+	waits := strings.Replace(denied, "denied", "pending", 1)
 	for body, want := range map[string]string{
-		`POST /v1/conversations/ID {"inputs":[` + result("x") + `]}`:                             "Unknown tool_call_ids: x",
-		`POST /v1/conversations/ID {"inputs":[]}`:                                                "Cannot append an empty list",
-		`POST /v1/conversations/ID {}`:                                                           "Cannot append an empty list",
-		`POST /v1/conversations {"model":"m","inputs":[` + result("x") + `]}`:                    "Unknown tool_call_ids: x",
-		`POST /v1/conversations {"model":"m","inputs":[` + strings.TrimSuffix(call, ",") + `]}`:  "still missing: call_1",
-		`POST /v1/conversations {"model":"m","inputs":[` + call + call + result("call_1") + `]}`: "Not the same number",
+		`POST /v1/conversations/ID {"inputs":[` + result("x") + `]}`:                                                          "Unknown tool_call_ids: x",
+		`POST /v1/conversations/ID {"inputs":[]}`:                                                                             "Cannot append an empty list",
+		`POST /v1/conversations/ID {}`:                                                                                        "Cannot append an empty list",
+		`POST /v1/conversations {"model":"m","inputs":[` + result("x") + `]}`:                                                 "Unknown tool_call_ids: x",
+		`POST /v1/conversations {"model":"m","inputs":[` + strings.TrimSuffix(call, ",") + `]}`:                               "still missing: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + call + other + result("call_1") + `]}`:                             "Not the same number",
+		`POST /v1/conversations {"model":"m","inputs":[` + call + call + result("call_1") + "," + result("call_1") + `]}`:     "Tool calls have the same tool_call_id: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + call + result("call_1") + "," + call + result("call_1") + `]}`:     "Tool calls have the same tool_call_id: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + denied + denied + result("call_1") + `]}`:                          "the same tool_call_id",
+		`POST /v1/conversations {"model":"m","inputs":[` + denied + result("call_1") + `]}`:                                   "Tool calls were denied: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + waits + result("call_1") + `]}`:                                    "Tool calls wait for a confirmation: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + strings.Replace(call, `"f"`, `"f g"`, 1) + result("call_1") + `]}`: "Function name was f g but",
 	} {
 		method, rest, _ := strings.Cut(body, " ")
 		path, content, _ := strings.Cut(rest, " ")
@@ -236,5 +245,24 @@ func TestConfirmationsWithResults(t *testing.T) {
 	outputs := read[generated.ConversationResponse](a.post(path, request)).Outputs
 	if run, _ := outputs[0].Value().(generated.ToolExecutionEntry); run.Name != "web_search" || !strings.Contains(textOf(outputs), "The result of f is: one") {
 		t.Errorf("outputs are %s", encoded(t, outputs))
+	}
+}
+
+// TestResultOfADeniedCall answers a call that the user has denied, in the append that denies
+// it and in one behind that.
+func TestResultOfADeniedCall(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: twoCalls})
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
+	path := "/v1/conversations/" + c.ConversationID
+	deny := `{"tool_confirmations":[{"tool_call_id":"call_a","confirmation":"deny"}],"inputs":[`
+	for _, body := range []string{deny + result("call_a") + `]}`, deny + `]}`, `{"inputs":[` + result("call_a") + `]}`} {
+		want := 400
+		if body == deny+`]}` {
+			want = 200
+		}
+		if got := a.do(http.MethodPost, path, body).want(want); want == 400 && !strings.Contains(got.body, `"message":"Tool calls were denied: call_a"`) {
+			t.Errorf("%s: %s", body, got.body)
+		}
 	}
 }
