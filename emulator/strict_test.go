@@ -111,20 +111,26 @@ func TestBadDefinitions(t *testing.T) {
 	}
 	closed := `{"type":"object","properties":{"a":{"type":"array","items":{"$ref":"#/$defs/b"}}},"additionalProperties":false,"$defs":{"b":{"enum":[1]}}}`
 	for body, want := range map[string]string{
-		tools(function("get weather", `{}`)):                           "Function name was get weather but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.",
-		tools(function(strings.Repeat("x", 65), `{}`)):                 "maximum length of 64",
-		tools(function("", `{}`)):                                      "Function name was  but",
-		tools(function("f", `{}`), function("f", `{}`)):                "Function name f is used by more than one tool",
-		tools(function("f", `{"type":"strng"}`)):                       "Invalid schema: /tools/0/function/parameters/type: value must be one of 'array'",
-		tools(function("f", `{"properties":{"a/b":7}}`)):               "/tools/0/function/parameters/properties/a~1b: got number, want boolean or object",
-		format(false, `{"required":"a"}`):                              "/completion_args/response_format/json_schema/schema/required: got string, want array",
-		format(true, `{"type":"object"}`):                              "schema: strict mode needs additionalProperties: false",
-		format(true, strings.Replace(closed, `{"enum":[1]}`, `{}`, 1)): "schema/$defs/b: strict mode needs a type",
-		format(true, `{"type":"array"}`):                               "schema: strict mode needs items",
-		tools(function("a-b_C9", `{}`), function("g", `{}`)):           "",
-		format(true, closed):                                           "",
-		format(false, `{"type":"object"}`):                             "",
-		`{"model":"other","name":"n","inputs":"x"}`:                    `"message":"Invalid model: other","type":"invalid_model","param":null,"code":"1500"`,
+		tools(function("get weather", `{}`)):                              "Function name was get weather but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.",
+		tools(function(strings.Repeat("x", 65), `{}`)):                    "maximum length of 64",
+		tools(function("", `{}`)):                                         "Function name was  but",
+		tools(function("f", `{}`), function("f", `{}`)):                   "Function name f is used by more than one tool",
+		tools(function("f", `{"type":"strng"}`)):                          "Invalid schema: /tools/0/function/parameters/type: value must be one of 'array'",
+		tools(function("f", `{"properties":{"a/b":7}}`)):                  "/tools/0/function/parameters/properties/a~1b: got number, want boolean or object",
+		format(false, `{"required":"a"}`):                                 "/completion_args/response_format/json_schema/schema/required: got string, want array",
+		tools(function("f", `{"properties":{"a":{"$ref":"#/$defs/a"}}}`)): `/tools/0/function/parameters: $ref "#/$defs/a" refers to nothing`,
+		tools(function("f", `{}`), function("g", `{"pattern":"("}`)):      `/tools/1/function/parameters/pattern: must be a regular expression, got "("`,
+		format(false, `{"$ref":"https://example.com"}`):                   `schema: $ref "https://example.com" refers to another document`,
+		format(true, `{"pattern":"[","type":"string"}`):                   `schema/pattern: must be a regular expression, got "["`,
+		strings.Replace(format(false, `{}`), `"s"`, `"a b"`, 1):           "Schema name was a b but must be a-z",
+		strings.Replace(format(false, `{}`), `"s"`, `""`, 1):              "Schema name was  but must be a-z",
+		format(true, `{"type":"object"}`):                                 "schema: strict mode needs additionalProperties: false",
+		format(true, strings.Replace(closed, `{"enum":[1]}`, `{}`, 1)):    "schema/$defs/b: strict mode needs a type",
+		format(true, `{"type":"array"}`):                                  "schema: strict mode needs items",
+		tools(function("a-b_C9", `{}`), function("g", `{}`)):              "",
+		format(true, closed):                                              "",
+		format(false, `{"type":"object"}`):                                "",
+		`{"model":"other","name":"n","inputs":"x"}`:                       `"message":"Invalid model: other","type":"invalid_model","param":null,"code":"1500"`,
 	} {
 		for path, drop := range map[string]string{"/v1/conversations": `"name":"n",`, "/v1/agents": `"inputs":"x",`} {
 			content := strings.Replace(strings.Replace(body, drop, "", 1), `"inputs":"x"}`, `"inputs":"x"}`, 1)
@@ -141,6 +147,30 @@ func TestBadDefinitions(t *testing.T) {
 		}
 	}
 	agent := read[generated.Agent](a.do(http.MethodPost, "/v1/agents", `{"model":"m","name":"n"}`))
+	conversation := a.do(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"x"}`)
+	id := read[generated.ConversationResponse](conversation).ConversationID
+	for format, want := range map[string]string{
+		`{"type":"json_schema"}`:                                              "json_schema must be set if the type is json_schema",
+		`{"type":"json_schema","json_schema":null}`:                           "json_schema must be set if the type is json_schema",
+		`{"type":"text","json_schema":{"name":"s","schema":{}}}`:              "json_schema must be set if the type is json_schema, and only then",
+		`{"json_schema":{"name":"s","schema":{}}}`:                            "and only then",
+		`{"type":"json_schema","json_schema":{"name":"s"}}`:                   `"schema"],"msg":"Field required"`,
+		`{"type":"json_schema","json_schema":{"schema":{}}}`:                  `"name"],"msg":"Field required"`,
+		`{"type":"json_schema","json_schema":{"name":"s","schema":null}}`:     `"schema"],"msg":"Input should be a valid dictionary`,
+		`{"type":"json_schema","json_schema":{"name":7,"schema":{}}}`:         `"name"],"msg":"Input should be a valid string"`,
+		`{"type":"json_schema","json_schema":{"name":"s","schema":{},"x":1}}`: `Extra inputs are not permitted`,
+	} {
+		args := `"completion_args":{"response_format":` + format + `}}`
+		for _, request := range []string{
+			`POST /v1/conversations {"model":"m","inputs":"x",`, `POST /v1/conversations/` + id + ` {"inputs":"x",`,
+			`POST /v1/agents {"model":"m","name":"n",`, `PATCH /v1/agents/` + agent.ID + ` {`,
+		} {
+			parts := strings.SplitN(request, " ", 3)
+			if got := a.unchecked().do(parts[0], parts[1], parts[2]+args).want(422); !strings.Contains(got.body, want) {
+				t.Errorf("%s%s: %s, want %s", request, args, got.body, want)
+			}
+		}
+	}
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, `{"model":"other"}`).want(400)
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, tools(function("f!", `{}`))[:1]+`"tools":[`+function("f!", `{}`)+`]}`).want(400)
 }

@@ -93,7 +93,7 @@ func checkInputs(history, inputs []generated.Entry) *wire.Failure {
 		case generated.FunctionResultEntry:
 			refused = c.checkResult(v.ToolCallID)
 		case generated.FunctionCallEntry:
-			if refused = CheckFunctionName(v.Name); refused == nil && c.by[v.ToolCallID] != unknown {
+			if refused = CheckName("Function", v.Name); refused == nil && c.by[v.ToolCallID] != unknown {
 				refused = wire.BadRequest("Tool calls have the same tool_call_id: "+v.ToolCallID, codeMissing)
 			}
 		case generated.MessageInputEntry:
@@ -153,14 +153,14 @@ func (c *calls) checkResult(id string) *wire.Failure {
 	return wire.BadRequest(says+": "+wire.Short(id), codeMissing)
 }
 
-var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+var name = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
-// CheckFunctionName refuses the name of a function that the service does not take.
-func CheckFunctionName(name string) *wire.Failure {
-	if functionName.MatchString(name) {
+// CheckName refuses the name of a function or a schema that the service does not take.
+func CheckName(kind, text string) *wire.Failure {
+	if name.MatchString(text) {
 		return nil
 	}
-	return wire.BadRequest(fmt.Sprintf("Function name was %s but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.", wire.Short(name)), "3000")
+	return wire.BadRequest(fmt.Sprintf("%s name was %s but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.", kind, wire.Short(text)), "3000")
 }
 
 // missing refuses other inputs while results or confirmations are missing.
