@@ -167,6 +167,43 @@ func TestScriptIsValidated(t *testing.T) {
 	}
 }
 
+// What YAML takes for a date, a number in another base or a truth is sent as it was written.
+func TestScriptKeepsTexts(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: scripted(t, `
+rules:
+  - {match: ^0x10, agent: 007, reply: never}
+  - {match: ^date, reply: 2024-01-02}
+  - {match: ^yes, reply: yes}
+  - {match: ^number, reply: 1_000}
+  - match: ^call
+    call:
+      name: f
+      id: 000000007
+      arguments: {day: 2024-01-02, at: 2024-01-02T10:00:00Z, zip: 01234, hex: 0x10, oct: 0o17, many: 1_000, half: 1_0.5, sign: +1, ok: yes, off: off, 2024-01-02: -7, 1: 1.5e3, on: true, inner: [{y: 2024-01-02}]}
+  - {match: ^run, runs: [{name: web_search, info: {day: 2024-01-02, zip: 01234, n: 1}}]}
+  - {match: ^error, error: {status: 500, message: 0x10, header: {Retry-After: 0010, X-Day: 2024-01-02, X-Yes: yes}}}
+`)})
+	for text, want := range map[string]string{"date": "2024-01-02", "yes": "yes", "number": "1_000"} {
+		if got := textOf(a.start(text).Outputs); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	c := a.start("call")
+	call := c.FunctionCalls()[0]
+	const want = `{"1":1500,"2024-01-02":-7,"at":"2024-01-02T10:00:00Z","day":"2024-01-02","half":"1_0.5","hex":"0x10","inner":[{"y":"2024-01-02"}],"many":"1_000","oct":"0o17","off":"off","ok":"yes","on":true,"sign":"+1","zip":"01234"}`
+	if string(call.Arguments) != want || call.ToolCallID != "000000007" {
+		t.Errorf("call %s has %s, want %s", call.ToolCallID, call.Arguments, want)
+	}
+	if got := encoded(t, a.start("run").Outputs); !strings.Contains(got, `"info":{"day":"2024-01-02","n":1,"zip":"01234"}`) {
+		t.Errorf("outputs are %s", got)
+	}
+	got := a.post("/v1/conversations", textRequest("error")).want(500)
+	if h := got.header; h.Get("Retry-After") != "0010" || h.Get("X-Day") != "2024-01-02" || h.Get("X-Yes") != "yes" || !strings.Contains(got.body, `"0x10"`) {
+		t.Errorf("error is %v %s", got.header, got.body)
+	}
+}
+
 // TestScriptIsJSONToo reads the same in the other form.
 func TestScriptIsJSONToo(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ import (
 //	  - match: ^book
 //	    reply: One moment.
 //	    calls: [{name: book_flight}, {name: web_search, pending: true}]
-//	    then:                       # the next requests of the conversation
+//	    then:                       # the next replies in the conversation
 //	      - {thought: It is booked., reply: Done., usage: {prompt: 20, completion: 5}}
 //	      - {handoff: billing}
 //	  - match: ^slow
@@ -34,15 +34,17 @@ import (
 //
 // The first rule that fits answers. One with result or function is for requests that add
 // the result of a function, one without for those that do not: so a rule that calls a
-// function is not asked about its result. The steps of "then" answer the next requests of
-// the conversation, whatever they are. What no rule fits goes to [Default], or, with
+// function is not asked about its result. The steps of "then" are the next replies in the
+// conversation, whatever is asked; see [Rule]. What no rule fits goes to [Default], or, with
 // "strict: true" beside the rules, gets 400 with the nearest rule; so does [Default] answer
 // after a rule that has a delay alone.
 //
 // A rule, and a step of "then", has at least one of reply, thought, call or calls, runs
 // (executions of the service's tools, with name, arguments and info), handoff, error and
 // delay. With several, the message comes before the calls, and a stream sends both before the
-// error. Arguments are an object, or a text to be sent as it is. An error's status is from 400
+// error. Arguments are an object, or a text to be sent as it is. In
+// arguments and info a date is a text, as is a whole number that JSON would write in another
+// way, such as 01234 or 0x10. An error's status is from 400
 // to 599; it has message, the text of the service's error object, or body, which replaces that
 // object, and header. A delay is as "300ms".
 //

@@ -22,8 +22,8 @@ type Step struct {
 	Reply   string `yaml:"reply"`
 	// Calls are function calls, all in one reply.
 	Calls []Call `yaml:"calls" item:"call"`
-	// Handoff is the name or the id of the agent to hand over to. The request says who
-	// carries it out, the service or the client.
+	// Handoff is the name or the id of the agent to hand over to, one to which the current
+	// agent may. The request says who carries it out, the service or the client.
 	Handoff string `yaml:"handoff"`
 	// Err ends the reply: an [*Error] as it says; see [Reply].
 	Err error `yaml:"-"`
@@ -192,14 +192,8 @@ func (s Step) reply(p Prompt) Reply {
 		}
 		reply.Entries = append(reply.Entries, generated.NewEntry(entry))
 	}
-	if s.Handoff != "" {
-		next := generated.AgentHandoffEntry{NextAgentID: s.Handoff, NextAgentName: s.Handoff}
-		for _, agent := range p.Handoffs {
-			if agent.ID == s.Handoff || agent.Name == s.Handoff {
-				next.NextAgentID, next.NextAgentName = agent.ID, agent.Name
-			}
-		}
-		reply.Entries = append(reply.Entries, generated.NewEntry(next))
+	if next, ok := s.successor(p); ok && s.Handoff != "" {
+		reply.Entries = append(reply.Entries, generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: next.ID, NextAgentName: next.Name}))
 	}
 	if u := s.Usage; u != nil {
 		reply.Usage = &generated.ConversationUsageInfo{
@@ -207,6 +201,26 @@ func (s Step) reply(p Prompt) Reply {
 		}
 	}
 	return reply
+}
+
+// successor returns the agent that a step hands over to; ok if it has none, or one to which
+// the agent of the prompt may hand over.
+func (s Step) successor(p Prompt) (agent generated.Agent, ok bool) {
+	for _, agent := range p.Handoffs {
+		if agent.ID == s.Handoff || agent.Name == s.Handoff {
+			return agent, true
+		}
+	}
+	return generated.Agent{}, s.Handoff == ""
+}
+
+// namesOf returns the names of agents.
+func namesOf(agents []generated.Agent) []string {
+	names := make([]string, len(agents))
+	for i, agent := range agents {
+		names[i] = agent.Name
+	}
+	return names
 }
 
 func thought(text string) generated.ContentChunk {

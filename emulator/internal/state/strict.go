@@ -128,10 +128,9 @@ func checkCount(before *calls, inputs []generated.Entry) *wire.Failure {
 				results++
 			}
 		case generated.FunctionCallEntry:
-			switch standing(v) {
-			case open:
+			if where := standing(v); where == open {
 				missing++
-			case confirmed:
+			} else if where == confirmed {
 				optional[v.ToolCallID] = true
 			}
 		}
