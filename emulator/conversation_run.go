@@ -31,7 +31,11 @@ func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
 		e.fail(c, wire.ValueError("either model or agent_id must be set, and not both", "body"))
 		return
 	}
-	if refused := e.checkRequest(request.Model, request.Tools, request.CompletionArgs); refused != nil {
+	var model *string
+	if request.Model != "" {
+		model = &request.Model
+	}
+	if refused := e.checkRequest(model, request.Tools, request.CompletionArgs); refused != nil {
 		e.fail(c, refused)
 		return
 	}
@@ -98,7 +102,7 @@ func decode(r *http.Request, into any) *wire.Failure {
 
 // prepare completes a run with its settings and its entries.
 func (e *Emulator) prepare(run *run, in generated.ConversationInputs, args generated.CompletionArgs) (refused *wire.Failure) {
-	if refused = e.checkRequest("", nil, args); refused != nil {
+	if refused = e.checkRequest(nil, nil, args); refused != nil {
 		return refused
 	}
 	inputs := state.Inputs(in)

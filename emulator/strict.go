@@ -12,10 +12,10 @@ import (
 
 // checkRequest refuses what the document allows and the service does not: unknown models,
 // function names and schemas that are none, and formats that strict mode cannot take. model
-// is "" if the request sets none.
-func (e *Emulator) checkRequest(model string, tools []generated.Tool, args generated.CompletionArgs) *wire.Failure {
-	if model != "" && len(e.cfg.Models) > 0 && !slices.Contains(e.cfg.Models, model) {
-		return wire.APIError(400, "Invalid model: "+wire.Short(model), "invalid_model", "1500")
+// is nil if the request sets none.
+func (e *Emulator) checkRequest(model *string, tools []generated.Tool, args generated.CompletionArgs) *wire.Failure {
+	if model != nil && (*model == "" || len(e.cfg.Models) > 0 && !slices.Contains(e.cfg.Models, *model)) {
+		return wire.APIError(400, "Invalid model: "+wire.Short(*model), "invalid_model", "1500")
 	}
 	var schemas schema.Checker
 	if refused := checkFunctions(tools, &schemas); refused != nil {

@@ -172,6 +172,8 @@ func TestBadDefinitions(t *testing.T) {
 		}
 	}
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, `{"model":"other"}`).want(400)
+	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, `{"model":""}`).want(400)
+	a.do(http.MethodPost, "/v1/agents", `{"model":"","name":"n"}`).want(400)
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, tools(function("f!", `{}`))[:1]+`"tools":[`+function("f!", `{}`)+`]}`).want(400)
 }
 
@@ -241,6 +243,16 @@ func TestReplayedHandoff(t *testing.T) {
 	c := read[generated.ConversationResponse](a.do(http.MethodPost, "/v1/conversations", body))
 	if got := textOf(c.Outputs); got != "I am "+expert.ID {
 		t.Errorf("%q, want the expert %s", got, expert.ID)
+	}
+	for _, path := range []string{"/v1/conversations", "/v1/conversations/" + c.ConversationID} {
+		content := strings.Replace(body, expert.ID, "ag_none", 1)
+		if path != "/v1/conversations" {
+			_, content, _ = strings.Cut(content, ",")
+			content = "{" + content
+		}
+		if got := a.do(http.MethodPost, path, content).want(404); !strings.Contains(got.body, "Agent not found") {
+			t.Errorf("a handoff to nobody: %s", got.body)
+		}
 	}
 	history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
 	handoff, _ := history.Entries[1].Value().(generated.AgentHandoffEntry)
