@@ -130,12 +130,32 @@ func TestScriptInGo(t *testing.T) {
 	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `nothing fits "z" (model mistral-small-latest, turn 1); none of the 3 steps is left; the nearest is rule 1 (fails: broken): no result of f was added`) {
 		t.Errorf("Check returns %v", err)
 	}
-	defer func() {
-		if r := recover(); r == nil || !strings.Contains(r.(error).Error(), `turn 2: call "f": arguments: must be an object or a text, got 7`) {
-			t.Errorf("it panics with %v", r)
-		}
-	}()
-	emulator.NewScript(emulator.Say("a"), emulator.Calls(emulator.Call{Name: "f", Arguments: 7}))
+}
+
+// What a script cannot mean panics where the script is made.
+func TestScriptPanics(t *testing.T) {
+	t.Parallel()
+	call := emulator.Call{Name: "f", ID: "aaaaaaaaa"}
+	for want, turn := range map[string]emulator.Turn{
+		`turn 2: call "f": arguments: must be an object or a text, got 7`:     emulator.Calls(emulator.Call{Name: "f", Arguments: 7}),
+		`turn 2: call "": must have a name`:                                   emulator.Calls(emulator.Call{}),
+		`turn 2: call "f": id: must be used once, got "aaaaaaaaa" twice`:      emulator.Calls(call, call),
+		`turn 2: must be a Step or a Rule, got nil`:                           nil,
+		`turn 2: turn and times must be 0 or more, got 0 and -1`:              emulator.Rule{Times: -1, Step: emulator.Say("a")},
+		`turn 2: delay and pace: must be 0 or more, got -1s and 0s`:           emulator.Step{Delay: -time.Second},
+		`turn 2: error: status: must be from 400 to 599, got 0`:               emulator.Rule{Step: emulator.Step{Err: &emulator.Error{}}},
+		`turn 2: usage: must be 0 or more tokens, got {Prompt:-1 Completion:`: emulator.Rule{Then: []emulator.Step{{Usage: &emulator.Usage{Prompt: -1}}}},
+		`turn 2: run "": must have a name`:                                    emulator.Step{Runs: []emulator.Run{{}}},
+	} {
+		func() {
+			defer func() {
+				if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), "emulator: script: "+want) {
+					t.Errorf("it panics with %v, want %s", err, want)
+				}
+			}()
+			emulator.NewScript(emulator.Say("a"), turn)
+		}()
+	}
 }
 
 // Pace is the time between two deltas, of a plain reply too.

@@ -75,6 +75,14 @@ type position struct {
 // startKey is the key of the conversations that start with the message of a prompt.
 func startKey(p Prompt) string { return fmt.Sprintf("start %x", sha256.Sum256([]byte(p.Text()))) }
 
+// checkCounts reports a negative number.
+func (r Rule) checkCounts() error {
+	if r.Turn < 0 || r.Times < 0 {
+		return fmt.Errorf("turn and times must be 0 or more, got %d and %d", r.Turn, r.Times)
+	}
+	return nil
+}
+
 // steps returns the first step and those of Then.
 func (r *scriptRule) steps() []Step { return append([]Step{r.Step}, r.Then...) }
 
@@ -86,7 +94,13 @@ func (r *scriptRule) steps() []Step { return append([]Step{r.Step}, r.Then...) }
 func NewScript(turns ...Turn) *Script {
 	s := &Script{next: map[string]*position{}}
 	for i, turn := range turns {
+		if turn == nil {
+			panic(fmt.Errorf("emulator: script: turn %d: must be a Step or a Rule, got nil", i+1))
+		}
 		r := turn.rule()
+		if err := r.checkCounts(); err != nil {
+			panic(fmt.Errorf("emulator: script: turn %d: %w", i+1, err))
+		}
 		for _, step := range (&scriptRule{Rule: r}).steps() {
 			if err := step.validate(); err != nil {
 				panic(fmt.Errorf("emulator: script: turn %d: %w", i+1, err))

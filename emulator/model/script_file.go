@@ -83,8 +83,8 @@ type fileRule struct {
 
 // Validate implements [strictyaml.Validator].
 func (r *fileRule) Validate() error {
-	if r.Turn < 0 || r.Times < 0 {
-		return fmt.Errorf("turn and times must be 0 or more, got %d and %d", r.Turn, r.Times)
+	if err := r.checkCounts(); err != nil {
+		return err
 	}
 	return r.fileStep.Validate()
 }

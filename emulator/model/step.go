@@ -110,7 +110,12 @@ func argumentsText(arguments any) (string, error) {
 
 // validate reports a call or a run that makes no sense.
 func (s Step) validate() error {
+	ids := map[string]bool{"": false}
 	for _, call := range s.Calls {
+		if ids[call.ID] {
+			return fmt.Errorf("call %q: id: must be used once, got %q twice", call.Name, call.ID)
+		}
+		ids[call.ID] = call.ID != ""
 		if err := call.Validate(); err != nil {
 			return fmt.Errorf("call %q: %w", call.Name, err)
 		}
@@ -122,6 +127,9 @@ func (s Step) validate() error {
 	}
 	if own := (*Error)(nil); errors.As(s.Err, &own) && (own.Status < 400 || own.Status > 599) {
 		return fmt.Errorf("error: status: must be from 400 to 599, got %d", own.Status)
+	}
+	if s.Delay < 0 || s.Pace < 0 {
+		return fmt.Errorf("delay and pace: must be 0 or more, got %s and %s", s.Delay, s.Pace)
 	}
 	if s.Usage != nil {
 		if err := s.Usage.Validate(); err != nil {
