@@ -141,25 +141,30 @@ func TestScriptIsValidated(t *testing.T) {
 		"rules: [{reply: a}, {match: a}]": "script: rule 2: must have a reply, thought, call, calls, runs, handoff, error or delay (line 1)",
 		"rules:\n- reply: a\n  macth: b":  `script: rule 1: unknown field "macth" (did you mean "match"?): must be one of match, model, agent, turn, function, result, times, `,
 		"rules:\n- reply: a\n reply: b":   "script: did not find expected key (line 3)",
-		"rules:\n- reply: a\n\n- reply: \"b\n- reply: c\n":      "script: found unexpected end of stream (line 5)",
-		"rules:\n- reply: a\n  reply: b":                        `script: rule 1: field "reply" is there twice (line 3)`,
-		"rules: [{match: (, reply: a}]":                         `script: rule 1: match: must be a regular expression, got "(": error parsing regexp: missing closing )`,
-		"rules: [{reply: [a]}]":                                 "script: rule 1: reply: must be a text, got a list",
-		"rules: [{reply: ''}]":                                  `script: rule 1: reply: must be a text, got ""`,
-		"rules: [{model: {}, reply: a}]":                        "script: rule 1: model: must be a text, got a mapping",
-		"rules: [{delay: soon}]":                                `script: rule 1: delay: must be a time above 0, as "300ms", got "soon"`,
-		"rules: [{delay: -1s}]":                                 `script: rule 1: delay: must be a time above 0, as "300ms", got "-1s"`,
-		"rules: [{call: f}]":                                    `script: rule 1: call: must be a mapping, got "f"`,
-		"rules: [{call: {}}]":                                   "script: rule 1: call: must have a name",
-		"rules: [{call: {name: f, arguments: [1]}}]":            "script: rule 1: call: arguments: must be an object or a text, got [1]",
-		"rules: [{call: {name: f, arguments: 1}}]":              "script: rule 1: call: arguments: must be an object or a text, got 1",
-		"rules: [{call: {name: f, arguments: {a: .nan}}}]":      "script: rule 1: call: arguments: cannot be JSON",
-		"rules: [{call: {name: f, args: {}}}]":                  `script: rule 1: call: unknown field "args": must be one of name, arguments, pending, id`,
-		"rules: [{error: {message: a}}]":                        "script: rule 1: error: must have a status",
-		"rules: [{error: {status: 200}}]":                       `script: rule 1: error: status: must be from 400 to 599, got 200`,
-		"rules: [{error: {status: x}}]":                         `script: rule 1: error: status: must be a whole number, got "x"`,
-		"rules: [{error: {status: 500, header: 7}}]":            `script: rule 1: error: header: must be names and texts, got "7"`,
-		"rules: [{error: {status: 500, header: {'a b': '7'}}}]": `script: rule 1: error: header: must be the name of a header field, got "a b"`,
+		"rules:\n- reply: a\n\n- reply: \"b\n- reply: c\n":       "script: found unexpected end of stream (line 5)",
+		"rules:\n- reply: a\n  reply: b":                         `script: rule 1: field "reply" is there twice (line 3)`,
+		"rules: [{match: (, reply: a}]":                          `script: rule 1: match: must be a regular expression, got "(": error parsing regexp: missing closing )`,
+		"rules: [{reply: [a]}]":                                  "script: rule 1: reply: must be a text, got a list",
+		"rules: [{reply: ''}]":                                   `script: rule 1: reply: must be a text, got ""`,
+		"rules: [{model: {}, reply: a}]":                         "script: rule 1: model: must be a text, got a mapping",
+		"rules: [{delay: soon}]":                                 `script: rule 1: delay: must be a time above 0, as "300ms", got "soon"`,
+		"rules: [{delay: -1s}]":                                  `script: rule 1: delay: must be a time above 0, as "300ms", got "-1s"`,
+		"rules: [{call: f}]":                                     `script: rule 1: call: must be a mapping, got "f"`,
+		"rules: [{call: {}}]":                                    "script: rule 1: call: must have a name",
+		"rules: [{call: {name: f, arguments: [1]}}]":             "script: rule 1: call: arguments: must be an object or a text, got [1]",
+		"rules: [{call: {name: f, arguments: 1}}]":               "script: rule 1: call: arguments: must be an object or a text, got 1",
+		"rules: [{call: {name: f, arguments: {a: .nan}}}]":       "script: rule 1: call: arguments: cannot be JSON",
+		"rules: [{call: {name: f, args: {}}}]":                   `script: rule 1: call: unknown field "args": must be one of name, arguments, pending, id`,
+		"rules: [{match: ~, reply: a}]":                          `script: rule 1: match: must be a regular expression, got "~"`,
+		"rules: [{calls: [{name: f, id: x}, {name: f, id: x}]}]": `script: rule 1: call "f": id: must be used once, got "x" twice (line 1)`,
+		"rules: [{reply: a, then: [{call: {name: f, id: x}, calls: [{name: g, id: x}]}]}]": `script: rule 1: then 1: call "g": id: must be used once, got "x" twice (line 1)`,
+		"rules: [{runs: [{name: f, info: {a: .nan}}]}]":                                    `script: rule 1: run 1: info: cannot be JSON`,
+		"rules: [{error: {status: 500, header: {A: b, a: c}}}]":                            `script: rule 1: error: header "A": is there twice (line 1)`,
+		"rules: [{error: {message: a}}]":                                                   "script: rule 1: error: must have a status",
+		"rules: [{error: {status: 200}}]":                                                  `script: rule 1: error: status: must be from 400 to 599, got 200`,
+		"rules: [{error: {status: x}}]":                                                    `script: rule 1: error: status: must be a whole number, got "x"`,
+		"rules: [{error: {status: 500, header: 7}}]":                                       `script: rule 1: error: header: must be names and texts, got "7"`,
+		"rules: [{error: {status: 500, header: {'a b': '7'}}}]":                            `script: rule 1: error: header: must be the name of a header field, got "a b"`,
 	} {
 		if _, err := emulator.ParseScript([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error is %v, want %s", text, err, want)
@@ -217,6 +222,7 @@ func TestScriptIsJSONToo(t *testing.T) {
 func FuzzParseScript(f *testing.F) {
 	f.Add(rules)
 	f.Add("rules: [{reply: &x a, match: *x}]")
+	f.Add("rules: [{calls: [{name: f, id: x}, {name: f, id: x}], usage: {prompt: 1}, runs: [{name: w, info: {a: 2024-01-02}}]}]")
 	f.Add("rules: &r [{call: {name: f, arguments: {1: 2, ~: [*r]}}}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		model, err := emulator.ParseScript([]byte(text))

@@ -100,7 +100,7 @@ func (s *fileStep) Validate() error {
 	if s.isEmpty() && s.Call == nil && s.Error == nil && s.Delay == 0 {
 		return errors.New("must have a reply, thought, call, calls, runs, handoff, error or delay")
 	}
-	return nil
+	return s.step().validate()
 }
 
 func (s fileStep) step() Step {
@@ -133,7 +133,13 @@ func (e *fileError) Validate() error {
 	if e.Status < 400 || e.Status > 599 {
 		return fmt.Errorf("status: must be from 400 to 599, got %d", e.Status)
 	}
+	seen := map[string]bool{}
 	for name, value := range e.Header {
+		canonical := http.CanonicalHeaderKey(name)
+		if seen[canonical] {
+			return fmt.Errorf("header %q: is there twice", canonical)
+		}
+		seen[canonical] = true
 		if err := wire.CheckHeader(name, value); err != nil {
 			return err
 		}

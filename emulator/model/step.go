@@ -79,8 +79,13 @@ func Calls(calls ...Call) Step { return Step{Calls: calls} }
 // Validate reports a call without a name, or arguments that are not an object or a text.
 func (c Call) Validate() error { return validate(c.Name, c.Arguments) }
 
-// Validate is that of [Call].
-func (r Run) Validate() error { return validate(r.Name, r.Arguments) }
+// Validate is that of [Call], and reports an Info that cannot be JSON.
+func (r Run) Validate() error {
+	if _, err := json.Marshal(r.Info); err != nil {
+		return fmt.Errorf("info: cannot be JSON: %w", err)
+	}
+	return validate(r.Name, r.Arguments)
+}
 
 func validate(name string, arguments any) error {
 	if name == "" {

@@ -116,7 +116,7 @@ func read(node *Node, path, item string, v reflect.Value) error {
 		}
 		v.SetInt(int64(d))
 	case v.Type() == patternType:
-		if node.Kind != yaml.ScalarNode || node.Value == "" {
+		if node.Kind != yaml.ScalarNode || node.Tag == "!!null" || node.Value == "" {
 			return wrap(path, node, Wrong(node, "a regular expression"))
 		}
 		pattern, err := regexp.Compile(node.Value)
