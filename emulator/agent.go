@@ -15,7 +15,7 @@ func (e api) CreateAgent(_ http.ResponseWriter, r *http.Request) {
 	var request generated.CreateAgentRequest
 	refused := decode(r, &request)
 	if refused == nil {
-		refused = e.checkRequest(request.Model, request.Tools, request.CompletionArgs)
+		refused = e.checkRequest(&request.Model, request.Tools, request.CompletionArgs)
 	}
 	if c, ok := e.manage(r, refused); ok {
 		e.answer(c, e.store.CreateAgent(request, wire.KeptMemory(c.body)), nil)
@@ -47,11 +47,7 @@ func (e api) UpdateAgent(_ http.ResponseWriter, r *http.Request, id string) {
 		refused = found(e.store.Agent(id, ""))
 	}
 	if refused == nil {
-		model := ""
-		if request.Model != nil {
-			model = *request.Model
-		}
-		refused = e.checkRequest(model, request.Tools, request.CompletionArgs)
+		refused = e.checkRequest(request.Model, request.Tools, request.CompletionArgs)
 	}
 	if c, ok := e.manage(r, refused); ok {
 		view, missing := e.store.UpdateAgent(id, request, wire.KeptMemory(c.body))

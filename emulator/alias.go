@@ -26,6 +26,12 @@ type Step = model.Step
 // Call is a function call of a [Step]; see [model.Call].
 type Call = model.Call
 
+// Run is an execution of a tool of the service in a [Step]; see [model.Run].
+type Run = model.Run
+
+// Usage is the tokens of a [Step]; see [model.Usage].
+type Usage = model.Usage
+
 // Rule answers the requests that fit its conditions; see [model.Rule].
 type Rule = model.Rule
 
@@ -42,7 +48,7 @@ func Say(text string) Step { return model.Say(text) }
 // Calls returns a step that calls functions, all in one reply.
 func Calls(calls ...Call) Step { return model.Calls(calls...) }
 
-// NewScript returns a script of steps, which answer one request each in their order, and
+// NewScript returns a script of steps, which are the model's replies in their order, and
 // rules; see [model.NewScript].
 func NewScript(turns ...Turn) *Script { return model.NewScript(turns...) }
 

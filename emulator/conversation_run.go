@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/fault"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/engine"
@@ -15,7 +14,6 @@ import (
 type run struct {
 	engine.Call
 	conversation state.Conversation // with the entries before the call
-	isNew        bool               // the call starts the conversation
 	store        bool
 	bytes        int // of the request, if the conversation does not count them yet
 }
@@ -33,13 +31,17 @@ func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
 		e.fail(c, wire.ValueError("either model or agent_id must be set, and not both", "body"))
 		return
 	}
-	if refused := e.checkRequest(request.Model, request.Tools, request.CompletionArgs); refused != nil {
+	var model *string
+	if request.Model != "" {
+		model = &request.Model
+	}
+	if refused := e.checkRequest(model, request.Tools, request.CompletionArgs); refused != nil {
 		e.fail(c, refused)
 		return
 	}
-	e.execute(c, run{
-		conversation: state.NewConversation(request, wire.KeptMemory(c.body)), isNew: true, store: request.Store == nil || *request.Store,
-	}, request.Inputs, generated.CompletionArgs{}, request.HandoffExecution)
+	run := run{conversation: state.NewConversation(request, wire.KeptMemory(c.body)), store: request.Store == nil || *request.Store}
+	run.First = true
+	e.execute(c, run, request.Inputs, generated.CompletionArgs{}, request.HandoffExecution)
 }
 
 // AppendConversation adds to a conversation.
@@ -73,7 +75,8 @@ func (e api) RestartConversation(_ http.ResponseWriter, r *http.Request, id stri
 	}
 	c.record.setOperation(c.operation.ID, request.Stream)
 	old, refused := e.store.Conversation(id)
-	run := run{isNew: true, store: request.Store == nil || *request.Store}
+	run := run{store: request.Store == nil || *request.Store}
+	run.First = true
 	if refused == nil {
 		run.conversation, refused = old.Restarted(request, wire.KeptMemory(c.body))
 	}
@@ -99,7 +102,7 @@ func decode(r *http.Request, into any) *wire.Failure {
 
 // prepare completes a run with its settings and its entries.
 func (e *Emulator) prepare(run *run, in generated.ConversationInputs, args generated.CompletionArgs) (refused *wire.Failure) {
-	if refused = e.checkRequest("", nil, args); refused != nil {
+	if refused = e.checkRequest(nil, nil, args); refused != nil {
 		return refused
 	}
 	inputs := state.Inputs(in)
@@ -107,22 +110,13 @@ func (e *Emulator) prepare(run *run, in generated.ConversationInputs, args gener
 	if refused != nil {
 		return refused
 	}
-	if run.History, refused = state.Confirm(run.conversation.Entries, run.Confirmations); refused != nil {
-		return refused
-	}
-	if !run.isNew {
-		refused = state.CheckAppend(run.History, inputs, run.Confirmations)
-	}
-	if refused == nil {
-		refused = state.CheckInputs(run.History, inputs)
-	}
-	if refused != nil {
+	run.Inputs = base.StampAll(inputs)
+	if run.History, refused = run.conversation.Admit(run.Addition, run.bytes); refused != nil {
 		return refused
 	}
 	run.Turn = run.conversation.Turns + 1
 	run.ConversationID, run.Settings = run.conversation.View.ID, base.Over(state.Settings{Args: args})
-	run.Inputs = base.StampAll(inputs)
-	return run.conversation.Full(len(run.Inputs), run.bytes)
+	return nil
 }
 
 // execute prepares and admits a call, runs it and responds.
@@ -155,16 +149,17 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 		return
 	}
 	open := func() { // when it is known that there are outputs
-		if run.isNew && run.store {
+		if run.First && run.store {
 			e.store.AddConversation(run.conversation)
 		}
 	}
-	settle := func(outputs []generated.Entry, usage generated.ConversationUsageInfo) {
+	settle := func(outputs []generated.Entry, usage generated.ConversationUsageInfo) (refused *wire.Failure) {
 		e.quota.Charge(c.record.Model, usage.TotalTokens, usage.Connectors)
 		e.journal.charge(c.record, usage.TotalTokens)
 		if run.store {
-			e.store.Extend(run.ConversationID, run.Confirmations, slices.Concat(run.Inputs, outputs), run.bytes+bytes)
+			refused = e.store.Extend(run.ConversationID, run.Addition, outputs, run.bytes+bytes)
 		}
+		return refused
 	}
 	if c.record.stream {
 		open()
@@ -175,7 +170,10 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 		return
 	}
 	open()
-	settle(result.Outputs, result.Usage)
+	if refused := settle(result.Outputs, result.Usage); refused != nil {
+		e.fail(c, refused)
+		return
+	}
 	e.limitHeaders(c)
 	e.answer(c, wire.Response(generated.ConversationResponse{
 		Object: "conversation.response", ConversationID: run.ConversationID, Guardrails: verdict,
@@ -185,7 +183,7 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 
 // stream responds with events. The call is settled with what was sent; the last event
 // reports the usage.
-func (e *Emulator) stream(c *call, conversationID string, result engine.Result, settle func([]generated.Entry, generated.ConversationUsageInfo)) {
+func (e *Emulator) stream(c *call, conversationID string, result engine.Result, settle engine.Settle) {
 	header := c.w.Header()
 	header.Set("Content-Type", "text/event-stream; charset=utf-8")
 	header.Set("Cache-Control", "no-cache")

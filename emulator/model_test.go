@@ -167,3 +167,31 @@ func TestModelOfOnesOwn(t *testing.T) {
 		t.Errorf("conversations are %s, want none of those that failed", body)
 	}
 }
+
+// What a model of the caller's cannot mean fails its call, and says why.
+func TestRepliesAreChecked(t *testing.T) {
+	t.Parallel()
+	entries := func(v generated.EntryVariant) emulator.Reply {
+		return emulator.Reply{Entries: []generated.Entry{generated.NewEntry(v)}}
+	}
+	for want, bad := range map[string]emulator.Reply{
+		"Err: Status: must be from 200 to 599, got 0":                             {Err: &emulator.Error{}},
+		"Err: Status: must be from 200 to 599, got 1000":                          {Err: fmt.Errorf("busy: %w", &emulator.Error{Status: 1000})},
+		"Err: must not be a nil *Error":                                           {Err: (*emulator.Error)(nil)},
+		"Entries[0]: must be an output, got <nil>":                                {Entries: make([]generated.Entry, 1)},
+		"Entries[0]: must be an output, got generated.MessageInputEntry":          entries(generated.MessageInputEntry{}),
+		"Entries[0]: must be an output, got generated.FunctionResultEntry":        entries(generated.FunctionResultEntry{}),
+		"Entries[0]: must be JSON: json: error calling MarshalJSON":               entries(generated.ToolExecutionEntry{Name: "web_search", Info: make(chan int)}),
+		"Entries[0]: must be JSON: json: error calling MarshalJSON for type gene": entries(generated.UnknownEntry{Type: "x", Raw: []byte("{")}),
+		"Usage: must be 0 or more tokens, got {":                                  {Text: "x", Usage: &generated.ConversationUsageInfo{TotalTokens: -1}},
+	} {
+		a := start(t, emulator.Config{Model: func(context.Context, emulator.Prompt) emulator.Reply { return bad }})
+		for _, stream := range []bool{false, true} {
+			request := textRequest("x")
+			request.Stream = stream
+			if got := a.post("/v1/conversations", request).want(500); !strings.Contains(got.body, "emulator: model: reply."+want) {
+				t.Errorf("%s, want %s", got.body, want)
+			}
+		}
+	}
+}

@@ -141,29 +141,71 @@ func TestScriptIsValidated(t *testing.T) {
 		"rules: [{reply: a}, {match: a}]": "script: rule 2: must have a reply, thought, call, calls, runs, handoff, error or delay (line 1)",
 		"rules:\n- reply: a\n  macth: b":  `script: rule 1: unknown field "macth" (did you mean "match"?): must be one of match, model, agent, turn, function, result, times, `,
 		"rules:\n- reply: a\n reply: b":   "script: did not find expected key (line 3)",
-		"rules:\n- reply: a\n\n- reply: \"b\n- reply: c\n":      "script: found unexpected end of stream (line 5)",
-		"rules:\n- reply: a\n  reply: b":                        `script: rule 1: field "reply" is there twice (line 3)`,
-		"rules: [{match: (, reply: a}]":                         `script: rule 1: match: must be a regular expression, got "(": error parsing regexp: missing closing )`,
-		"rules: [{reply: [a]}]":                                 "script: rule 1: reply: must be a text, got a list",
-		"rules: [{reply: ''}]":                                  `script: rule 1: reply: must be a text, got ""`,
-		"rules: [{model: {}, reply: a}]":                        "script: rule 1: model: must be a text, got a mapping",
-		"rules: [{delay: soon}]":                                `script: rule 1: delay: must be a time above 0, as "300ms", got "soon"`,
-		"rules: [{delay: -1s}]":                                 `script: rule 1: delay: must be a time above 0, as "300ms", got "-1s"`,
-		"rules: [{call: f}]":                                    `script: rule 1: call: must be a mapping, got "f"`,
-		"rules: [{call: {}}]":                                   "script: rule 1: call: must have a name",
-		"rules: [{call: {name: f, arguments: [1]}}]":            "script: rule 1: call: arguments: must be an object or a text, got [1]",
-		"rules: [{call: {name: f, arguments: 1}}]":              "script: rule 1: call: arguments: must be an object or a text, got 1",
-		"rules: [{call: {name: f, arguments: {a: .nan}}}]":      "script: rule 1: call: arguments: cannot be JSON",
-		"rules: [{call: {name: f, args: {}}}]":                  `script: rule 1: call: unknown field "args": must be one of name, arguments, pending, id`,
-		"rules: [{error: {message: a}}]":                        "script: rule 1: error: must have a status",
-		"rules: [{error: {status: 200}}]":                       `script: rule 1: error: status: must be from 400 to 599, got 200`,
-		"rules: [{error: {status: x}}]":                         `script: rule 1: error: status: must be a whole number, got "x"`,
-		"rules: [{error: {status: 500, header: 7}}]":            `script: rule 1: error: header: must be names and texts, got "7"`,
-		"rules: [{error: {status: 500, header: {'a b': '7'}}}]": `script: rule 1: error: header: must be the name of a header field, got "a b"`,
+		"rules:\n- reply: a\n\n- reply: \"b\n- reply: c\n":       "script: found unexpected end of stream (line 5)",
+		"rules:\n- reply: a\n  reply: b":                         `script: rule 1: field "reply" is there twice (line 3)`,
+		"rules: [{match: (, reply: a}]":                          `script: rule 1: match: must be a regular expression, got "(": error parsing regexp: missing closing )`,
+		"rules: [{reply: [a]}]":                                  "script: rule 1: reply: must be a text, got a list",
+		"rules: [{reply: ''}]":                                   `script: rule 1: reply: must be a text, got ""`,
+		"rules: [{model: {}, reply: a}]":                         "script: rule 1: model: must be a text, got a mapping",
+		"rules: [{delay: soon}]":                                 `script: rule 1: delay: must be a time above 0, as "300ms", got "soon"`,
+		"rules: [{delay: -1s}]":                                  `script: rule 1: delay: must be a time above 0, as "300ms", got "-1s"`,
+		"rules: [{call: f}]":                                     `script: rule 1: call: must be a mapping, got "f"`,
+		"rules: [{call: {}}]":                                    "script: rule 1: call: must have a name",
+		"rules: [{call: {name: f, arguments: [1]}}]":             "script: rule 1: call: arguments: must be an object or a text, got [1]",
+		"rules: [{call: {name: f, arguments: 1}}]":               "script: rule 1: call: arguments: must be an object or a text, got 1",
+		"rules: [{call: {name: f, arguments: {a: .nan}}}]":       "script: rule 1: call: arguments: cannot be JSON",
+		"rules: [{call: {name: f, args: {}}}]":                   `script: rule 1: call: unknown field "args": must be one of name, arguments, pending, id`,
+		"rules: [{match: ~, reply: a}]":                          `script: rule 1: match: must be a regular expression, got "~"`,
+		"rules: [{calls: [{name: f, id: x}, {name: f, id: x}]}]": `script: rule 1: call "f": id: must be used once, got "x" twice (line 1)`,
+		"rules: [{reply: a, then: [{call: {name: f, id: x}, calls: [{name: g, id: x}]}]}]": `script: rule 1: then 1: call "g": id: must be used once, got "x" twice (line 1)`,
+		"rules: [{runs: [{name: f, info: {a: .nan}}]}]":                                    `script: rule 1: run 1: info: cannot be JSON`,
+		"rules: [{error: {status: 500, header: {A: b, a: c}}}]":                            `script: rule 1: error: header "A": is there twice (line 1)`,
+		"rules: [{error: {message: a}}]":                                                   "script: rule 1: error: must have a status",
+		"rules: [{error: {status: 200}}]":                                                  `script: rule 1: error: status: must be from 400 to 599, got 200`,
+		"rules: [{error: {status: x}}]":                                                    `script: rule 1: error: status: must be a whole number, got "x"`,
+		"rules: [{error: {status: 500, header: 7}}]":                                       `script: rule 1: error: header: must be names and texts, got "7"`,
+		"rules: [{error: {status: 500, header: {'a b': '7'}}}]":                            `script: rule 1: error: header: must be the name of a header field, got "a b"`,
 	} {
 		if _, err := emulator.ParseScript([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error is %v, want %s", text, err, want)
 		}
+	}
+}
+
+// What YAML takes for a date, a number in another base or a truth is sent as it was written.
+func TestScriptKeepsTexts(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: scripted(t, `
+rules:
+  - {match: ^0x10, agent: 007, reply: never}
+  - {match: ^date, reply: 2024-01-02}
+  - {match: ^yes, reply: yes}
+  - {match: ^number, reply: 1_000}
+  - match: ^call
+    call:
+      name: f
+      id: 000000007
+      arguments: {day: 2024-01-02, at: 2024-01-02T10:00:00Z, zip: 01234, hex: 0x10, oct: 0o17, many: 1_000, half: 1_0.5, sign: +1, ok: yes, off: off, 2024-01-02: -7, 1: 1.5e3, on: true, inner: [{y: 2024-01-02}]}
+  - {match: ^run, runs: [{name: web_search, info: {day: 2024-01-02, zip: 01234, n: 1}}]}
+  - {match: ^error, error: {status: 500, message: 0x10, header: {Retry-After: 0010, X-Day: 2024-01-02, X-Yes: yes}}}
+`)})
+	for text, want := range map[string]string{"date": "2024-01-02", "yes": "yes", "number": "1_000"} {
+		if got := textOf(a.start(text).Outputs); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	c := a.start("call")
+	call := c.FunctionCalls()[0]
+	const want = `{"1":1500,"2024-01-02":-7,"at":"2024-01-02T10:00:00Z","day":"2024-01-02","half":"1_0.5","hex":"0x10","inner":[{"y":"2024-01-02"}],"many":"1_000","oct":"0o17","off":"off","ok":"yes","on":true,"sign":"+1","zip":"01234"}`
+	if string(call.Arguments) != want || call.ToolCallID != "000000007" {
+		t.Errorf("call %s has %s, want %s", call.ToolCallID, call.Arguments, want)
+	}
+	if got := encoded(t, a.start("run").Outputs); !strings.Contains(got, `"info":{"day":"2024-01-02","n":1,"zip":"01234"}`) {
+		t.Errorf("outputs are %s", got)
+	}
+	got := a.post("/v1/conversations", textRequest("error")).want(500)
+	if h := got.header; h.Get("Retry-After") != "0010" || h.Get("X-Day") != "2024-01-02" || h.Get("X-Yes") != "yes" || !strings.Contains(got.body, `"0x10"`) {
+		t.Errorf("error is %v %s", got.header, got.body)
 	}
 }
 
@@ -180,6 +222,7 @@ func TestScriptIsJSONToo(t *testing.T) {
 func FuzzParseScript(f *testing.F) {
 	f.Add(rules)
 	f.Add("rules: [{reply: &x a, match: *x}]")
+	f.Add("rules: [{calls: [{name: f, id: x}, {name: f, id: x}], usage: {prompt: 1}, runs: [{name: w, info: {a: 2024-01-02}}]}]")
 	f.Add("rules: &r [{call: {name: f, arguments: {1: 2, ~: [*r]}}}]")
 	f.Fuzz(func(t *testing.T, text string) {
 		model, err := emulator.ParseScript([]byte(text))

@@ -76,7 +76,7 @@ func TestOneConversationIsBoundedInBytes(t *testing.T) {
 	history := e.send(t.Context(), http.MethodGet, "/v1/conversations/"+id+"/history", "")
 	_, entry, _ := strings.Cut(history.Body.String(), `"id":"`)
 	entry, _, _ = strings.Cut(entry, `"`)
-	e.store.Extend(id, nil, nil, MaxKeptBytes-20-bytes)
+	e.store.Extend(id, state.Addition{First: true}, nil, MaxKeptBytes-20-bytes)
 	for path, body := range map[string]string{"": `{"inputs":"Hello"}`, "/restart": fmt.Sprintf(`{"inputs":"Hello","from_entry_id":%q}`, entry)} {
 		e.ask(t, http.MethodPost, "/v1/conversations/"+id+path, body, http.StatusBadRequest)
 	}

@@ -2,36 +2,50 @@ package emulator
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/schema"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/state"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
 // checkRequest refuses what the document allows and the service does not: unknown models,
 // function names and schemas that are none, and formats that strict mode cannot take. model
-// is "" if the request sets none.
-func (e *Emulator) checkRequest(model string, tools []generated.Tool, args generated.CompletionArgs) *wire.Failure {
-	if model != "" && len(e.cfg.Models) > 0 && !slices.Contains(e.cfg.Models, model) {
-		return wire.APIError(400, "Invalid model: "+wire.Short(model), "invalid_model", "1500")
+// is nil if the request sets none.
+func (e *Emulator) checkRequest(model *string, tools []generated.Tool, args generated.CompletionArgs) *wire.Failure {
+	if model != nil && (*model == "" || len(e.cfg.Models) > 0 && !slices.Contains(e.cfg.Models, *model)) {
+		return wire.APIError(400, "Invalid model: "+wire.Short(*model), "invalid_model", "1500")
 	}
-	if refused := checkFunctions(tools); refused != nil {
+	var schemas schema.Checker
+	if refused := checkFunctions(tools, &schemas); refused != nil {
 		return refused
 	}
-	format := args.ResponseFormat.JSONSchema
+	return checkFormat(args.ResponseFormat, &schemas)
+}
+
+// checkFormat refuses a json_schema without its type, the type without a json_schema, and one
+// with a bad name or schema.
+func checkFormat(format generated.ResponseFormat, schemas *schema.Checker) *wire.Failure {
+	given := format.JSONSchema
+	isSet := given.Name != "" || given.Description != "" || !generated.IsUnset(given.Schema) || given.Strict
+	if chosen := format.Type == generated.ResponseFormatsJSONSchema; !chosen && !isSet {
+		return nil
+	} else if chosen != isSet {
+		return wire.ValueError("json_schema must be set if the type is json_schema, and only then", "body", "completion_args", "response_format")
+	}
+	if refused := state.CheckName("Schema", given.Name); refused != nil {
+		return refused
+	}
 	const place = "/completion_args/response_format/json_schema/schema"
-	err := schema.Check(format.Schema, place)
-	if err == nil && format.Strict && !generated.IsUnset(format.Schema) {
-		err = schema.CheckStrict(format.Schema, place)
+	err := schemas.Check(given.Schema, place)
+	if err == nil && given.Strict {
+		err = schema.CheckStrict(given.Schema, place)
 	}
 	return invalidSchema(err)
 }
 
-var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-
-func checkFunctions(tools []generated.Tool) *wire.Failure {
+func checkFunctions(tools []generated.Tool, schemas *schema.Checker) *wire.Failure {
 	seen := map[string]bool{}
 	for i, tool := range tools {
 		f, ok := tool.Value().(generated.FunctionTool)
@@ -39,14 +53,14 @@ func checkFunctions(tools []generated.Tool) *wire.Failure {
 			continue
 		}
 		name := f.Function.Name
-		if !functionName.MatchString(name) {
-			return wire.BadRequest(fmt.Sprintf("Function name was %s but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.", wire.Short(name)), "3000")
+		if refused := state.CheckName("Function", name); refused != nil {
+			return refused
 		}
 		if seen[name] {
 			return wire.BadRequest(fmt.Sprintf("Function name %s is used by more than one tool", name), "3000")
 		}
 		seen[name] = true
-		if refused := invalidSchema(schema.Check(f.Function.Parameters, fmt.Sprintf("/tools/%d/function/parameters", i))); refused != nil {
+		if refused := invalidSchema(schemas.Check(f.Function.Parameters, fmt.Sprintf("/tools/%d/function/parameters", i))); refused != nil {
 			return refused
 		}
 	}

@@ -68,13 +68,22 @@ func TestResultsOfNothing(t *testing.T) {
 	a := start(t, emulator.Config{})
 	c := a.start("Say hi")
 	call := `{"type":"function.call","tool_call_id":"call_1","name":"f","arguments":"{}"},`
+	other := strings.Replace(call, "call_1", "call_2", 1)
+	denied := strings.Replace(call, `"{}"`, `"{}","confirmation_status":"denied"`, 1)
+	waits := strings.Replace(denied, "denied", "pending", 1)
 	for body, want := range map[string]string{
-		`POST /v1/conversations/ID {"inputs":[` + result("x") + `]}`:                             "Unknown tool_call_ids: x",
-		`POST /v1/conversations/ID {"inputs":[]}`:                                                "Cannot append an empty list",
-		`POST /v1/conversations/ID {}`:                                                           "Cannot append an empty list",
-		`POST /v1/conversations {"model":"m","inputs":[` + result("x") + `]}`:                    "Unknown tool_call_ids: x",
-		`POST /v1/conversations {"model":"m","inputs":[` + strings.TrimSuffix(call, ",") + `]}`:  "still missing: call_1",
-		`POST /v1/conversations {"model":"m","inputs":[` + call + call + result("call_1") + `]}`: "Not the same number",
+		`POST /v1/conversations/ID {"inputs":[` + result("x") + `]}`:                                                          "Unknown tool_call_ids: x",
+		`POST /v1/conversations/ID {"inputs":[]}`:                                                                             "Cannot append an empty list",
+		`POST /v1/conversations/ID {}`:                                                                                        "Cannot append an empty list",
+		`POST /v1/conversations {"model":"m","inputs":[` + result("x") + `]}`:                                                 "Unknown tool_call_ids: x",
+		`POST /v1/conversations {"model":"m","inputs":[` + strings.TrimSuffix(call, ",") + `]}`:                               "still missing: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + call + other + result("call_1") + `]}`:                             "Not the same number",
+		`POST /v1/conversations {"model":"m","inputs":[` + call + call + result("call_1") + "," + result("call_1") + `]}`:     "Tool calls have the same tool_call_id: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + call + result("call_1") + "," + call + result("call_1") + `]}`:     "Tool calls have the same tool_call_id: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + denied + denied + result("call_1") + `]}`:                          "the same tool_call_id",
+		`POST /v1/conversations {"model":"m","inputs":[` + denied + result("call_1") + `]}`:                                   "Tool calls were denied: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + waits + result("call_1") + `]}`:                                    "Tool calls wait for a confirmation: call_1",
+		`POST /v1/conversations {"model":"m","inputs":[` + strings.Replace(call, `"f"`, `"f g"`, 1) + result("call_1") + `]}`: "Function name was f g but",
 	} {
 		method, rest, _ := strings.Cut(body, " ")
 		path, content, _ := strings.Cut(rest, " ")
@@ -102,20 +111,26 @@ func TestBadDefinitions(t *testing.T) {
 	}
 	closed := `{"type":"object","properties":{"a":{"type":"array","items":{"$ref":"#/$defs/b"}}},"additionalProperties":false,"$defs":{"b":{"enum":[1]}}}`
 	for body, want := range map[string]string{
-		tools(function("get weather", `{}`)):                           "Function name was get weather but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.",
-		tools(function(strings.Repeat("x", 65), `{}`)):                 "maximum length of 64",
-		tools(function("", `{}`)):                                      "Function name was  but",
-		tools(function("f", `{}`), function("f", `{}`)):                "Function name f is used by more than one tool",
-		tools(function("f", `{"type":"strng"}`)):                       "Invalid schema: /tools/0/function/parameters/type: value must be one of 'array'",
-		tools(function("f", `{"properties":{"a/b":7}}`)):               "/tools/0/function/parameters/properties/a~1b: got number, want boolean or object",
-		format(false, `{"required":"a"}`):                              "/completion_args/response_format/json_schema/schema/required: got string, want array",
-		format(true, `{"type":"object"}`):                              "schema: strict mode needs additionalProperties: false",
-		format(true, strings.Replace(closed, `{"enum":[1]}`, `{}`, 1)): "schema/$defs/b: strict mode needs a type",
-		format(true, `{"type":"array"}`):                               "schema: strict mode needs items",
-		tools(function("a-b_C9", `{}`), function("g", `{}`)):           "",
-		format(true, closed):                                           "",
-		format(false, `{"type":"object"}`):                             "",
-		`{"model":"other","name":"n","inputs":"x"}`:                    `"message":"Invalid model: other","type":"invalid_model","param":null,"code":"1500"`,
+		tools(function("get weather", `{}`)):                              "Function name was get weather but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.",
+		tools(function(strings.Repeat("x", 65), `{}`)):                    "maximum length of 64",
+		tools(function("", `{}`)):                                         "Function name was  but",
+		tools(function("f", `{}`), function("f", `{}`)):                   "Function name f is used by more than one tool",
+		tools(function("f", `{"type":"strng"}`)):                          "Invalid schema: /tools/0/function/parameters/type: value must be one of 'array'",
+		tools(function("f", `{"properties":{"a/b":7}}`)):                  "/tools/0/function/parameters/properties/a~1b: got number, want boolean or object",
+		format(false, `{"required":"a"}`):                                 "/completion_args/response_format/json_schema/schema/required: got string, want array",
+		tools(function("f", `{"properties":{"a":{"$ref":"#/$defs/a"}}}`)): `/tools/0/function/parameters: $ref "#/$defs/a" refers to nothing`,
+		tools(function("f", `{}`), function("g", `{"pattern":"("}`)):      `/tools/1/function/parameters/pattern: must be a regular expression, got "("`,
+		format(false, `{"$ref":"https://example.com"}`):                   `schema: $ref "https://example.com" refers to another document`,
+		format(true, `{"pattern":"[","type":"string"}`):                   `schema/pattern: must be a regular expression, got "["`,
+		strings.Replace(format(false, `{}`), `"s"`, `"a b"`, 1):           "Schema name was a b but must be a-z",
+		strings.Replace(format(false, `{}`), `"s"`, `""`, 1):              "Schema name was  but must be a-z",
+		format(true, `{"type":"object"}`):                                 "schema: strict mode needs additionalProperties: false",
+		format(true, strings.Replace(closed, `{"enum":[1]}`, `{}`, 1)):    "schema/$defs/b: strict mode needs a type",
+		format(true, `{"type":"array"}`):                                  "schema: strict mode needs items",
+		tools(function("a-b_C9", `{}`), function("g", `{}`)):              "",
+		format(true, closed):                                              "",
+		format(false, `{"type":"object"}`):                                "",
+		`{"model":"other","name":"n","inputs":"x"}`:                       `"message":"Invalid model: other","type":"invalid_model","param":null,"code":"1500"`,
 	} {
 		for path, drop := range map[string]string{"/v1/conversations": `"name":"n",`, "/v1/agents": `"inputs":"x",`} {
 			content := strings.Replace(strings.Replace(body, drop, "", 1), `"inputs":"x"}`, `"inputs":"x"}`, 1)
@@ -132,7 +147,33 @@ func TestBadDefinitions(t *testing.T) {
 		}
 	}
 	agent := read[generated.Agent](a.do(http.MethodPost, "/v1/agents", `{"model":"m","name":"n"}`))
+	conversation := a.do(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"x"}`)
+	id := read[generated.ConversationResponse](conversation).ConversationID
+	for format, want := range map[string]string{
+		`{"type":"json_schema"}`:                                              "json_schema must be set if the type is json_schema",
+		`{"type":"json_schema","json_schema":null}`:                           "json_schema must be set if the type is json_schema",
+		`{"type":"text","json_schema":{"name":"s","schema":{}}}`:              "json_schema must be set if the type is json_schema, and only then",
+		`{"json_schema":{"name":"s","schema":{}}}`:                            "and only then",
+		`{"type":"json_schema","json_schema":{"name":"s"}}`:                   `"schema"],"msg":"Field required"`,
+		`{"type":"json_schema","json_schema":{"schema":{}}}`:                  `"name"],"msg":"Field required"`,
+		`{"type":"json_schema","json_schema":{"name":"s","schema":null}}`:     `"schema"],"msg":"Input should be a valid dictionary`,
+		`{"type":"json_schema","json_schema":{"name":7,"schema":{}}}`:         `"name"],"msg":"Input should be a valid string"`,
+		`{"type":"json_schema","json_schema":{"name":"s","schema":{},"x":1}}`: `Extra inputs are not permitted`,
+	} {
+		args := `"completion_args":{"response_format":` + format + `}}`
+		for _, request := range []string{
+			`POST /v1/conversations {"model":"m","inputs":"x",`, `POST /v1/conversations/` + id + ` {"inputs":"x",`,
+			`POST /v1/agents {"model":"m","name":"n",`, `PATCH /v1/agents/` + agent.ID + ` {`,
+		} {
+			parts := strings.SplitN(request, " ", 3)
+			if got := a.unchecked().do(parts[0], parts[1], parts[2]+args).want(422); !strings.Contains(got.body, want) {
+				t.Errorf("%s%s: %s, want %s", request, args, got.body, want)
+			}
+		}
+	}
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, `{"model":"other"}`).want(400)
+	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, `{"model":""}`).want(400)
+	a.do(http.MethodPost, "/v1/agents", `{"model":"","name":"n"}`).want(400)
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, tools(function("f!", `{}`))[:1]+`"tools":[`+function("f!", `{}`)+`]}`).want(400)
 }
 
@@ -203,6 +244,16 @@ func TestReplayedHandoff(t *testing.T) {
 	if got := textOf(c.Outputs); got != "I am "+expert.ID {
 		t.Errorf("%q, want the expert %s", got, expert.ID)
 	}
+	for _, path := range []string{"/v1/conversations", "/v1/conversations/" + c.ConversationID} {
+		content := strings.Replace(body, expert.ID, "ag_none", 1)
+		if path != "/v1/conversations" {
+			_, content, _ = strings.Cut(content, ",")
+			content = "{" + content
+		}
+		if got := a.do(http.MethodPost, path, content).want(404); !strings.Contains(got.body, "Agent not found") {
+			t.Errorf("a handoff to nobody: %s", got.body)
+		}
+	}
 	history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
 	handoff, _ := history.Entries[1].Value().(generated.AgentHandoffEntry)
 	restarted := read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID+"/restart",
@@ -236,5 +287,24 @@ func TestConfirmationsWithResults(t *testing.T) {
 	outputs := read[generated.ConversationResponse](a.post(path, request)).Outputs
 	if run, _ := outputs[0].Value().(generated.ToolExecutionEntry); run.Name != "web_search" || !strings.Contains(textOf(outputs), "The result of f is: one") {
 		t.Errorf("outputs are %s", encoded(t, outputs))
+	}
+}
+
+// TestResultOfADeniedCall answers a call that the user has denied, in the append that denies
+// it and in one behind that.
+func TestResultOfADeniedCall(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: twoCalls})
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
+	path := "/v1/conversations/" + c.ConversationID
+	deny := `{"tool_confirmations":[{"tool_call_id":"call_a","confirmation":"deny"}],"inputs":[`
+	for _, body := range []string{deny + result("call_a") + `]}`, deny + `]}`, `{"inputs":[` + result("call_a") + `]}`} {
+		want := 400
+		if body == deny+`]}` {
+			want = 200
+		}
+		if got := a.do(http.MethodPost, path, body).want(want); want == 400 && !strings.Contains(got.body, `"message":"Tool calls were denied: call_a"`) {
+			t.Errorf("%s: %s", body, got.body)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"regexp"
@@ -52,7 +53,7 @@ func TestScriptTurns(t *testing.T) {
 	}
 	a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("anything")}).want(503)
 	refused := a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("anything")}).want(400)
-	if !strings.Contains(refused.body, `nothing fits \"anything\" (model mistral-small-latest, turn 3); the nearest is rule 1 (says \"One moment.\", calls book, calls web_search): match \"^book\" does not match`) {
+	if !strings.Contains(refused.body, `nothing fits \"anything\" (model mistral-small-latest, turn 3); none of the 3 steps of rule 1 (says \"One moment.\", calls book, calls web_search) is left in this conversation; the nearest is rule 1 (says \"One moment.\", calls book, calls web_search): match \"^book\" does not match`) {
 		t.Errorf("at the end of the sequence: %s", refused.body)
 	}
 	c = a.start("book again") // From the beginning, in another conversation.
@@ -74,7 +75,7 @@ func TestScriptConditions(t *testing.T) {
 		t.Errorf("the second turn: %q", got)
 	}
 	a.start("once")
-	if refused := a.post("/v1/conversations", textRequest("once")).want(400); !strings.Contains(refused.body, "it has been used 1 times") {
+	if refused := a.post("/v1/conversations", textRequest("once")).want(400); !strings.Contains(refused.body, "it has been used 1 of 1 times") {
 		t.Errorf("used up: %s", refused.body)
 	}
 	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
@@ -126,15 +127,35 @@ func TestScriptInGo(t *testing.T) {
 	}
 	a.start("y")
 	a.post("/v1/conversations", textRequest("z")).want(400)
-	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `nothing fits "z" (model mistral-small-latest, turn 1); the nearest is rule 1 (fails: broken): no result of f was added`) {
+	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `nothing fits "z" (model mistral-small-latest, turn 1); none of the 3 steps is left; the nearest is rule 1 (fails: broken): no result of f was added`) {
 		t.Errorf("Check returns %v", err)
 	}
-	defer func() {
-		if r := recover(); r == nil || !strings.Contains(r.(error).Error(), `turn 2: call "f": arguments: must be an object or a text, got 7`) {
-			t.Errorf("it panics with %v", r)
-		}
-	}()
-	emulator.NewScript(emulator.Say("a"), emulator.Calls(emulator.Call{Name: "f", Arguments: 7}))
+}
+
+// What a script cannot mean panics where the script is made.
+func TestScriptPanics(t *testing.T) {
+	t.Parallel()
+	call := emulator.Call{Name: "f", ID: "aaaaaaaaa"}
+	for want, turn := range map[string]emulator.Turn{
+		`turn 2: call "f": arguments: must be an object or a text, got 7`:     emulator.Calls(emulator.Call{Name: "f", Arguments: 7}),
+		`turn 2: call "": must have a name`:                                   emulator.Calls(emulator.Call{}),
+		`turn 2: call "f": id: must be used once, got "aaaaaaaaa" twice`:      emulator.Calls(call, call),
+		`turn 2: must be a Step or a Rule, got nil`:                           nil,
+		`turn 2: turn and times must be 0 or more, got 0 and -1`:              emulator.Rule{Times: -1, Step: emulator.Say("a")},
+		`turn 2: delay and pace: must be 0 or more, got -1s and 0s`:           emulator.Step{Delay: -time.Second},
+		`turn 2: error: status: must be from 400 to 599, got 0`:               emulator.Rule{Step: emulator.Step{Err: &emulator.Error{}}},
+		`turn 2: usage: must be 0 or more tokens, got {Prompt:-1 Completion:`: emulator.Rule{Then: []emulator.Step{{Usage: &emulator.Usage{Prompt: -1}}}},
+		`turn 2: run "": must have a name`:                                    emulator.Step{Runs: []emulator.Run{{}}},
+	} {
+		func() {
+			defer func() {
+				if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), "emulator: script: "+want) {
+					t.Errorf("it panics with %v, want %s", err, want)
+				}
+			}()
+			emulator.NewScript(emulator.Say("a"), turn)
+		}()
+	}
 }
 
 // Pace is the time between two deltas, of a plain reply too.
@@ -142,7 +163,10 @@ func TestScriptPace(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{`{"model":"m","inputs":"x"}`, `{"model":"m","inputs":"x","stream":true}`} {
 		synctest.Test(t, func(t *testing.T) {
-			step := emulator.Step{Reply: "one two three", Delay: time.Minute, Pace: time.Second}
+			step := emulator.Step{
+				Runs: []emulator.Run{}, Usage: &emulator.Usage{Prompt: 1}, // so the types have names here
+				Reply: "one two three", Delay: time.Minute, Pace: time.Second,
+			}
 			e := emulator.New(emulator.Config{Model: emulator.NewScript(step).Reply, TokenDelay: time.Hour})
 			began := time.Now()
 			direct(context.Background(), e, http.MethodPost, "/v1/conversations", body)
@@ -150,5 +174,80 @@ func TestScriptPace(t *testing.T) {
 				t.Errorf("%s took %s", body, took)
 			}
 		})
+	}
+}
+
+// A start that fails leaves no conversation: the next one with the same message goes on.
+func TestScriptGoesOnAfterAFailedStart(t *testing.T) {
+	t.Parallel()
+	const rules = `
+strict: true
+rules:
+  - {match: ^busy, error: {status: 503}, then: [{error: {status: 500}}, {reply: hello}, {reply: again}]}
+  - {match: ^half, reply: So, error: {status: 503}, then: [{reply: hello}]}
+  - {match: ^help, agent: front, handoff: expert, then: [{error: {status: 503}}, {reply: hello}]}
+`
+	a := start(t, emulator.Config{Model: scripted(t, rules)})
+	for range 2 { // The second conversation is as the first.
+		a.post("/v1/conversations", textRequest("busy")).want(503)
+		a.post("/v1/conversations", textRequest("busy, but otherwise")).want(503) // another message
+		a.post("/v1/conversations", textRequest("busy")).want(500)
+		c := a.start("busy")
+		more := a.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("busy")})
+		if next := textOf(read[generated.ConversationResponse](more).Outputs); c.OutputText() != "hello" || next != "again" {
+			t.Errorf("%q, %q", c.OutputText(), next)
+		}
+		a.post("/v1/conversations", textRequest("busy, but otherwise")).want(500)
+		a.start("busy, but otherwise")
+	}
+	request := textRequest("half")
+	request.Stream = true
+	list := events(t, a.post("/v1/conversations", request).want(http.StatusOK).body)
+	var started generated.ResponseStartedEvent
+	if err := json.Unmarshal(list[0].data, &started); err != nil {
+		t.Fatal(err)
+	}
+	more := a.post("/v1/conversations/"+started.ConversationID, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("on")})
+	if got := textOf(read[generated.ConversationResponse](more).Outputs); got != "hello" { // The stream has left one.
+		t.Errorf("behind a stream that failed: %q", got)
+	}
+	a.post("/v1/conversations", textRequest("half")).want(503) // A conversation of its own.
+
+	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
+	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front", Handoffs: []string{expert.ID}}))
+	help := generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("help")}
+	a.post("/v1/conversations", help).want(503)
+	if c := read[generated.ConversationResponse](a.post("/v1/conversations", help)); c.OutputText() != "hello" {
+		t.Errorf("behind a handoff: %s", encoded(t, c))
+	}
+}
+
+// A handoff goes to an agent to which the current one may hand over, by its name or id.
+func TestScriptHandsOverToNobody(t *testing.T) {
+	t.Parallel()
+	script := emulator.NewScript(
+		emulator.Step{Handoff: "exprt"}, emulator.Step{Handoff: "ag_none"}, emulator.Step{Handoff: "front"}, emulator.Step{Handoff: "expert"}, emulator.Step{Handoff: "expert"},
+		emulator.Say("hello"),
+	)
+	a := start(t, emulator.Config{Model: script.Reply})
+	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
+	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front", Handoffs: []string{expert.ID}}))
+	for _, want := range []string{
+		`script: step 1 (hands over to exprt): the agent \"front\" may not hand over to it: must be one of [\"expert\"]`,
+		"step 2 (hands over to ag_none)", "step 3 (hands over to front)",
+	} {
+		request := generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("help")}
+		if got := a.post("/v1/conversations", request).want(400); !strings.Contains(got.body, want) {
+			t.Errorf("%s, want %s", got.body, want)
+		}
+	}
+	if got := a.post("/v1/conversations", textRequest("no agent")).want(400); !strings.Contains(got.body, `the agent \"\" may not hand over to it: must be one of []`) {
+		t.Errorf("without an agent: %s", got.body)
+	}
+	if c := read[generated.ConversationResponse](a.post("/v1/conversations", generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("x")})); c.OutputText() != "hello" {
+		t.Errorf("with one: %s", encoded(t, c))
+	}
+	if err := script.Check(); err == nil || !strings.Contains(err.Error(), "hands over to exprt") {
+		t.Errorf("Check returns %v", err)
 	}
 }

@@ -17,7 +17,9 @@
 package emulatortest
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"testing"
@@ -27,6 +29,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
@@ -44,20 +47,23 @@ type settings struct {
 	script    *emulator.Script
 }
 
-// WithServer sets the emulator's configuration, except for OnViolation and Control. Its
-// limits are those of the client, too, unless [WithClient] sets others.
+// WithServer sets the emulator's configuration. Its limits, except for that of [emulator.NoModel],
+// and its API key are those of the client, too, unless [WithClient] sets others. Control is always on, and what OnViolation is
+// called with is an error of the test, too.
 func WithServer(cfg emulator.Config) Option {
 	return func(s *settings) { s.server = cfg }
 }
 
-// WithClient changes the client's configuration.
+// WithClient changes the client's configuration, which has only the API key and the delays of
+// retries set. BaseURL and HTTPClient lead to the emulator and must not be set.
 func WithClient(change func(*ratelimited.Config)) Option {
 	return func(s *settings) { change(&s.client) }
 }
 
-// WithScript has the emulator's model answer by a script: each step answers one request, in
-// their order, but for those that a rule fits. A step or rule that is never used fails the
-// test, as does a request that nothing fits.
+// WithScript has the emulator's model answer by a script: each step is one reply, in their
+// order, but where a rule fits; see [emulator.NewScript]. A step or rule that is never used
+// fails the test, as does a request that nothing fits. The Model of [WithServer] must not be
+// set beside it.
 func WithScript(turns ...emulator.Turn) Option {
 	return func(s *settings) { s.script = emulator.NewScript(turns...) }
 }
@@ -98,6 +104,12 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 	for _, option := range options {
 		option(&s)
 	}
+	switch {
+	case s.client.BaseURL != "" || s.client.HTTPClient != nil:
+		t.Fatal("emulatortest: WithClient: BaseURL and HTTPClient must not be set: they lead to the emulator")
+	case s.script != nil && s.server.Model != nil:
+		t.Fatal("emulatortest: WithScript: must not be used with a Model of WithServer")
+	}
 	if s.server.APIKey != "" && s.client.APIKey == Key {
 		s.client.APIKey = s.server.APIKey
 	}
@@ -105,7 +117,13 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 		s.server.Model = s.script.Reply
 	}
 	s.server.Control = true // which records the bodies of requests
-	s.server.OnViolation = func(err error) { t.Errorf("the emulator sends %v", err) }
+	report := s.server.OnViolation
+	s.server.OnViolation = func(err error) {
+		t.Errorf("the emulator sends %v", err)
+		if report != nil {
+			report(err)
+		}
+	}
 	server, err := serve(s.server)
 	if err != nil {
 		t.Fatal(err)
@@ -142,18 +160,23 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 	return client, server
 }
 
-// limits gives the client the limits of the emulator, and practically none where that has
-// none.
+// limits gives the client the limits of the emulator, those of single models too, where it has
+// none. Where the emulator has none, they are practically none.
 func limits(s *settings) {
 	const requests, tokens = 1_000_000, 1_000_000_000_000
-	if s.client.RequestsPerSecond == 0 {
-		if s.client.RequestsPerSecond = s.server.RequestsPerSecond; s.client.RequestsPerSecond == 0 {
-			s.client.RequestsPerSecond = requests
+	s.client.RequestsPerSecond = cmp.Or(s.client.RequestsPerSecond, s.server.RequestsPerSecond, requests)
+	s.client.TokensPerMinute = cmp.Or(s.client.TokensPerMinute, s.server.TokensPerMinute, tokens)
+	all := maps.Clone(s.client.Limits) // It is the test's.
+	for model, limit := range s.server.Limits {
+		if _, set := all[model]; set || model == emulator.NoModel {
+			continue // The client has one limit for the calls that run no model: the default.
+		}
+		if all == nil {
+			all = map[string]limiter.Limit{}
+		}
+		all[model] = limiter.Limit{
+			RequestsPerSecond: cmp.Or(limit.RequestsPerSecond, requests), TokensPerMinute: cmp.Or(limit.TokensPerMinute, tokens),
 		}
 	}
-	if s.client.TokensPerMinute == 0 {
-		if s.client.TokensPerMinute = s.server.TokensPerMinute; s.client.TokensPerMinute == 0 {
-			s.client.TokensPerMinute = tokens
-		}
-	}
+	s.client.Limits = all
 }

@@ -3,6 +3,8 @@ package emulatortest_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulatortest"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
@@ -108,6 +111,10 @@ func (f *failing) Helper()           {}
 func (f *failing) Cleanup(do func()) { f.cleanups = append(f.cleanups, do) }
 func (f *failing) Failed() bool      { return f.failed }
 func (f *failing) Log(args ...any)   { _, _ = fmt.Fprintln(&f.log, args...) }
+func (f *failing) Fatal(args ...any) {
+	f.Log(args...)
+	runtime.Goexit()
+}
 func (f *failing) Errorf(format string, args ...any) {
 	f.failed = true
 	_, _ = fmt.Fprintf(&f.log, format+"\n", args...)
@@ -154,7 +161,7 @@ func TestScriptIsChecked(t *testing.T) {
 		f.cleanups[len(f.cleanups)-1-i]()
 	}
 	for _, want := range []string{
-		`script: nothing fits "Say hello" (model mistral-small-latest, turn 1); the nearest is rule 1 (says "a"): it is for model other`,
+		`script: nothing fits "Say hello" (model mistral-small-latest, turn 1); none of the 1 steps is left; the nearest is rule 1 (says "a"): it is for model other`,
 		`script: rule 1 (says "a") was never used`,
 	} {
 		if !strings.Contains(f.log.String(), want) {
@@ -202,4 +209,51 @@ func TestLostReply(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// The limit of one model in the emulator is the client's limit for that model, unless the test
+// sets another.
+func TestLimitsOfOneModel(t *testing.T) {
+	t.Parallel()
+	server := emulator.Config{Mode: emulator.SlidingWindow, Limits: map[string]emulator.Limit{
+		"mistral-small-latest": {RequestsPerSecond: 0.5}, emulator.NoModel: {RequestsPerSecond: 100},
+	}}
+	for want, option := range map[time.Duration]emulatortest.Option{
+		8 * time.Second: emulatortest.WithClient(func(*ratelimited.Config) {}),
+		40 * time.Second: emulatortest.WithClient(func(c *ratelimited.Config) {
+			c.Limits = map[string]limiter.Limit{"mistral-small-latest": {RequestsPerSecond: 0.1, TokensPerMinute: 1000}}
+		}),
+	} {
+		emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
+			began := time.Now()
+			for range 5 {
+				if _, err := client.Beta.Conversations.Start(t.Context(), say("hi")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if took := time.Since(began).Round(2 * time.Second); took != want || server.Stats().Total().Refused() > 0 {
+				t.Errorf("five calls took %s, want %s: %+v", took, want, server.Stats().Total())
+			}
+		}, emulatortest.WithServer(server), option)
+	}
+}
+
+// What the options cannot change is refused.
+func TestOptionsThatContradict(t *testing.T) {
+	t.Parallel()
+	for want, options := range map[string][]emulatortest.Option{
+		"BaseURL and HTTPClient must not be set": {emulatortest.WithClient(func(c *ratelimited.Config) { c.HTTPClient = http.DefaultClient })},
+		"must not be used with a Model":          {emulatortest.WithScript(emulator.Say("a")), emulatortest.WithServer(emulator.Config{Model: emulator.DefaultModel})},
+	} {
+		f := &failing{TB: t}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			emulatortest.New(f, options...)
+		}()
+		<-ended
+		if !strings.Contains(f.log.String(), want) {
+			t.Errorf("it says %q, want %q", &f.log, want)
+		}
+	}
 }

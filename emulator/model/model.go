@@ -56,7 +56,8 @@ func (p Prompt) Text() string {
 
 // Reply is what a model makes of a prompt. The emulator fills in what is unset of the
 // entries (id, times, model, agent), cuts messages by max_tokens and stop, and counts
-// the usage.
+// the usage. A reply that no service could send, such as one with an input among its entries
+// or a status of 99, fails the call with status 500 and the reason.
 type Reply struct {
 	// Text is a message, added to Entries; "" adds none, unless there are no entries.
 	Text string

@@ -1,7 +1,9 @@
 package model
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,8 +36,10 @@ type Rule struct {
 	// Times is how often the rule answers at most; 0 is no bound.
 	Times int `yaml:"times"`
 
-	// Step is the reply. Then are the replies to the next requests of the same conversation,
-	// whatever they are; they come before all rules.
+	// Step is the reply. Then are the next replies in the same conversation, whatever is asked;
+	// they come before all rules. After an error in the first request of a conversation, of
+	// which the service keeps nothing, they go on with the next one that starts with the same
+	// message.
 	Step Step   `yaml:"-"`
 	Then []Step `yaml:"-"`
 
@@ -52,7 +56,7 @@ type Script struct {
 	rules   []*scriptRule
 
 	mu     sync.Mutex
-	next   map[string]position // of conversations in the midst of a rule
+	next   map[string]*position // of conversations in the midst of a rule, and behind it
 	misses []error
 }
 
@@ -61,21 +65,43 @@ type scriptRule struct {
 	uses []int // of each step
 }
 
-// position is the next step of a rule.
+// position is the next step of a rule, from 1; behind the last at its end.
 type position struct {
 	rule *scriptRule
 	step int
+	keys []string // of the map: the conversation, and for a start that failed its startKey
 }
 
-// NewScript returns a script of steps and rules. Steps answer one request each, in their
-// order, whatever the requests are; the first rule that fits answers before them. A request
-// that nothing fits gets 400, with the nearest rule and why it does not fit. It panics for a
-// step whose calls make no sense.
+// startKey is the key of the conversations that start with the message of a prompt.
+func startKey(p Prompt) string { return fmt.Sprintf("start %x", sha256.Sum256([]byte(p.Text()))) }
+
+// checkCounts reports a negative number.
+func (r Rule) checkCounts() error {
+	if r.Turn < 0 || r.Times < 0 {
+		return fmt.Errorf("turn and times must be 0 or more, got %d and %d", r.Turn, r.Times)
+	}
+	return nil
+}
+
+// steps returns the first step and those of Then.
+func (r *scriptRule) steps() []Step { return append([]Step{r.Step}, r.Then...) }
+
+// NewScript returns a script of steps and rules. Each step is one reply of the model, in their
+// order, whatever is asked; the first rule that fits answers before them. A request takes one
+// step, and one more for each handoff that the service carries out. A request that nothing fits
+// gets 400, with the nearest rule and why it does not fit, as does a handoff to an agent to
+// which the current one may not hand over. It panics for a step whose calls make no sense.
 func NewScript(turns ...Turn) *Script {
-	s := &Script{next: map[string]position{}}
+	s := &Script{next: map[string]*position{}}
 	for i, turn := range turns {
+		if turn == nil {
+			panic(fmt.Errorf("emulator: script: turn %d: must be a Step or a Rule, got nil", i+1))
+		}
 		r := turn.rule()
-		for _, step := range append([]Step{r.Step}, r.Then...) {
+		if err := r.checkCounts(); err != nil {
+			panic(fmt.Errorf("emulator: script: turn %d: %w", i+1, err))
+		}
+		for _, step := range (&scriptRule{Rule: r}).steps() {
 			if err := step.validate(); err != nil {
 				panic(fmt.Errorf("emulator: script: turn %d: %w", i+1, err))
 			}
@@ -110,49 +136,90 @@ func (s *Script) Reply(ctx context.Context, p Prompt) Reply {
 func (s *Script) take(p Prompt) (Step, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at, ok := s.next[p.Conversation]; ok {
-		s.use(p, at)
-		return at.rule.Then[at.step-1], nil
+	at, why := s.find(p)
+	if at == nil && s.lenient {
+		return Step{}, nil
+	}
+	if at == nil {
+		return Step{}, s.miss(fmt.Sprintf("nothing fits %q (model %s, turn %d)%s", wire.Short(p.Text()), p.Model, p.Turn, why))
+	}
+	s.use(p, at)
+	step := at.rule.steps()[at.step]
+	if _, ok := step.successor(p); !ok {
+		return Step{}, s.miss(fmt.Sprintf("%s: the agent %q may not hand over to it: must be one of %q", s.name(at.rule, at.step), cmp.Or(p.AgentName, p.Agent), namesOf(p.Handoffs)))
+	}
+	return step, nil
+}
+
+// miss notes, for Check, a request that the script cannot answer.
+func (s *Script) miss(text string) error {
+	const most = 100
+	if len(s.misses) < most {
+		s.misses = append(s.misses, errors.New("script: "+text))
+	}
+	return &Error{Status: http.StatusBadRequest, Message: "script: " + text}
+}
+
+// find returns the step that answers a prompt. Without one, why says what comes nearest.
+func (s *Script) find(p Prompt) (at *position, why string) {
+	at = s.next[p.Conversation]
+	if at == nil && p.Turn == 1 {
+		at = s.next[startKey(p)]
+	}
+	if at != nil && at.step <= len(at.rule.Then) {
+		return at, ""
 	}
 	var nearest *scriptRule
-	var least int
-	var why []string
+	var least, steps int
+	var reasons []string
 	for _, r := range s.rules {
-		reasons := r.mismatches(p)
-		if len(reasons) == 0 {
-			s.use(p, position{r, 0})
-			return r.Step, nil
+		mismatches := r.mismatches(p)
+		if len(mismatches) == 0 {
+			return &position{rule: r, keys: []string{p.Conversation}}, ""
 		}
-		distance := 2 * len(reasons)
+		if r.inOrder {
+			steps++ // It is used up, as it would fit otherwise.
+			continue
+		}
+		distance := 2 * len(mismatches)
 		if r.Match != nil && r.Match.MatchString(p.Text()) {
 			distance -= 3 // What the message says counts most.
 		}
 		if nearest == nil || distance < least {
-			nearest, least, why = r, distance, reasons
+			nearest, least, reasons = r, distance, mismatches
 		}
 	}
-	if s.lenient {
-		return Step{}, nil
+	if at != nil {
+		why += fmt.Sprintf("; none of the %d steps of %s is left in this conversation", 1+len(at.rule.Then), s.name(at.rule, 0))
 	}
-	miss := fmt.Sprintf("script: nothing fits %q (model %s, turn %d)", wire.Short(p.Text()), p.Model, p.Turn)
+	if steps > 0 {
+		why += fmt.Sprintf("; none of the %d steps is left", steps)
+	}
 	if nearest != nil {
-		miss += fmt.Sprintf("; the nearest is %s: %s", s.name(nearest, 0), strings.Join(why, ", "))
+		why += fmt.Sprintf("; the nearest is %s: %s", s.name(nearest, 0), strings.Join(reasons, ", "))
 	}
-	const most = 100
-	if len(s.misses) < most {
-		s.misses = append(s.misses, errors.New(miss))
-	}
-	return Step{}, &Error{Status: http.StatusBadRequest, Message: miss}
+	return nil, why
 }
 
 // use counts a step and goes to the next.
-func (s *Script) use(p Prompt, at position) {
+func (s *Script) use(p Prompt, at *position) {
 	at.rule.uses[at.step]++
-	const most = 10_000 // conversations that are in the midst of a rule; more begin anew
-	if at.step < len(at.rule.Then) && (len(s.next) < most || s.next[p.Conversation].rule != nil) {
-		s.next[p.Conversation] = position{at.rule, at.step + 1}
-	} else {
-		delete(s.next, p.Conversation)
+	for _, key := range at.keys {
+		delete(s.next, key)
+	}
+	next := &position{rule: at.rule, step: at.step + 1, keys: []string{p.Conversation}}
+	most := 10_000 // conversations; more begin anew
+	if next.step > len(at.rule.Then) {
+		most = 1_000 // It is for the message of a miss alone.
+	}
+	if len(at.rule.Then) == 0 || len(s.next) >= most {
+		return
+	}
+	if at.rule.steps()[at.step].Err != nil && p.Turn == 1 {
+		next.keys = append(next.keys, startKey(p))
+	}
+	for _, key := range next.keys {
+		s.next[key] = next
 	}
 }
 
@@ -198,7 +265,7 @@ func (r *scriptRule) mismatches(p Prompt) (reasons []string) {
 			reasons = append(reasons, fmt.Sprintf(format, args...))
 		}
 	}
-	not(r.Times == 0 || r.uses[0] < r.Times, "it has been used %d times", r.uses[0])
+	not(r.Times == 0 || r.uses[0] < r.Times, "it has been used %d of %d times", r.uses[0], r.Times)
 	if r.inOrder {
 		return reasons
 	}

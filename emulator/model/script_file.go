@@ -22,7 +22,7 @@ import (
 //	  - match: ^book
 //	    reply: One moment.
 //	    calls: [{name: book_flight}, {name: web_search, pending: true}]
-//	    then:                       # the next requests of the conversation
+//	    then:                       # the next replies in the conversation
 //	      - {thought: It is booked., reply: Done., usage: {prompt: 20, completion: 5}}
 //	      - {handoff: billing}
 //	  - match: ^slow
@@ -34,15 +34,17 @@ import (
 //
 // The first rule that fits answers. One with result or function is for requests that add
 // the result of a function, one without for those that do not: so a rule that calls a
-// function is not asked about its result. The steps of "then" answer the next requests of
-// the conversation, whatever they are. What no rule fits goes to [Default], or, with
+// function is not asked about its result. The steps of "then" are the next replies in the
+// conversation, whatever is asked; see [Rule]. What no rule fits goes to [Default], or, with
 // "strict: true" beside the rules, gets 400 with the nearest rule; so does [Default] answer
 // after a rule that has a delay alone.
 //
 // A rule, and a step of "then", has at least one of reply, thought, call or calls, runs
 // (executions of the service's tools, with name, arguments and info), handoff, error and
 // delay. With several, the message comes before the calls, and a stream sends both before the
-// error. Arguments are an object, or a text to be sent as it is. An error's status is from 400
+// error. Arguments are an object, or a text to be sent as it is. In
+// arguments and info a date is a text, as is a whole number that JSON would write in another
+// way, such as 01234 or 0x10. An error's status is from 400
 // to 599; it has message, the text of the service's error object, or body, which replaces that
 // object, and header. A delay is as "300ms".
 //
@@ -81,8 +83,8 @@ type fileRule struct {
 
 // Validate implements [strictyaml.Validator].
 func (r *fileRule) Validate() error {
-	if r.Turn < 0 || r.Times < 0 {
-		return fmt.Errorf("turn and times must be 0 or more, got %d and %d", r.Turn, r.Times)
+	if err := r.checkCounts(); err != nil {
+		return err
 	}
 	return r.fileStep.Validate()
 }
@@ -98,7 +100,7 @@ func (s *fileStep) Validate() error {
 	if s.isEmpty() && s.Call == nil && s.Error == nil && s.Delay == 0 {
 		return errors.New("must have a reply, thought, call, calls, runs, handoff, error or delay")
 	}
-	return nil
+	return s.step().validate()
 }
 
 func (s fileStep) step() Step {
@@ -131,7 +133,13 @@ func (e *fileError) Validate() error {
 	if e.Status < 400 || e.Status > 599 {
 		return fmt.Errorf("status: must be from 400 to 599, got %d", e.Status)
 	}
+	seen := map[string]bool{}
 	for name, value := range e.Header {
+		canonical := http.CanonicalHeaderKey(name)
+		if seen[canonical] {
+			return fmt.Errorf("header %q: is there twice", canonical)
+		}
+		seen[canonical] = true
 		if err := wire.CheckHeader(name, value); err != nil {
 			return err
 		}

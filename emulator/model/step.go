@@ -22,8 +22,8 @@ type Step struct {
 	Reply   string `yaml:"reply"`
 	// Calls are function calls, all in one reply.
 	Calls []Call `yaml:"calls" item:"call"`
-	// Handoff is the name or the id of the agent to hand over to. The request says who
-	// carries it out, the service or the client.
+	// Handoff is the name or the id of the agent to hand over to, one to which the current
+	// agent may. The request says who carries it out, the service or the client.
 	Handoff string `yaml:"handoff"`
 	// Err ends the reply: an [*Error] as it says; see [Reply].
 	Err error `yaml:"-"`
@@ -79,8 +79,13 @@ func Calls(calls ...Call) Step { return Step{Calls: calls} }
 // Validate reports a call without a name, or arguments that are not an object or a text.
 func (c Call) Validate() error { return validate(c.Name, c.Arguments) }
 
-// Validate is that of [Call].
-func (r Run) Validate() error { return validate(r.Name, r.Arguments) }
+// Validate is that of [Call], and reports an Info that cannot be JSON.
+func (r Run) Validate() error {
+	if _, err := json.Marshal(r.Info); err != nil {
+		return fmt.Errorf("info: cannot be JSON: %w", err)
+	}
+	return validate(r.Name, r.Arguments)
+}
 
 func validate(name string, arguments any) error {
 	if name == "" {
@@ -110,7 +115,12 @@ func argumentsText(arguments any) (string, error) {
 
 // validate reports a call or a run that makes no sense.
 func (s Step) validate() error {
+	ids := map[string]bool{"": false}
 	for _, call := range s.Calls {
+		if ids[call.ID] {
+			return fmt.Errorf("call %q: id: must be used once, got %q twice", call.Name, call.ID)
+		}
+		ids[call.ID] = call.ID != ""
 		if err := call.Validate(); err != nil {
 			return fmt.Errorf("call %q: %w", call.Name, err)
 		}
@@ -122,6 +132,9 @@ func (s Step) validate() error {
 	}
 	if own := (*Error)(nil); errors.As(s.Err, &own) && (own.Status < 400 || own.Status > 599) {
 		return fmt.Errorf("error: status: must be from 400 to 599, got %d", own.Status)
+	}
+	if s.Delay < 0 || s.Pace < 0 {
+		return fmt.Errorf("delay and pace: must be 0 or more, got %s and %s", s.Delay, s.Pace)
 	}
 	if s.Usage != nil {
 		if err := s.Usage.Validate(); err != nil {
@@ -192,14 +205,8 @@ func (s Step) reply(p Prompt) Reply {
 		}
 		reply.Entries = append(reply.Entries, generated.NewEntry(entry))
 	}
-	if s.Handoff != "" {
-		next := generated.AgentHandoffEntry{NextAgentID: s.Handoff, NextAgentName: s.Handoff}
-		for _, agent := range p.Handoffs {
-			if agent.ID == s.Handoff || agent.Name == s.Handoff {
-				next.NextAgentID, next.NextAgentName = agent.ID, agent.Name
-			}
-		}
-		reply.Entries = append(reply.Entries, generated.NewEntry(next))
+	if next, ok := s.successor(p); ok && s.Handoff != "" {
+		reply.Entries = append(reply.Entries, generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: next.ID, NextAgentName: next.Name}))
 	}
 	if u := s.Usage; u != nil {
 		reply.Usage = &generated.ConversationUsageInfo{
@@ -207,6 +214,26 @@ func (s Step) reply(p Prompt) Reply {
 		}
 	}
 	return reply
+}
+
+// successor returns the agent that a step hands over to; ok if it has none, or one to which
+// the agent of the prompt may hand over.
+func (s Step) successor(p Prompt) (agent generated.Agent, ok bool) {
+	for _, agent := range p.Handoffs {
+		if agent.ID == s.Handoff || agent.Name == s.Handoff {
+			return agent, true
+		}
+	}
+	return generated.Agent{}, s.Handoff == ""
+}
+
+// namesOf returns the names of agents.
+func namesOf(agents []generated.Agent) []string {
+	names := make([]string, len(agents))
+	for i, agent := range agents {
+		names[i] = agent.Name
+	}
+	return names
 }
 
 func thought(text string) generated.ContentChunk {

@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 	"emulator/internal/engine":     {"emulator/internal/quota", "emulator/internal/state", "emulator/internal/wire", "emulator/model", "generated"},
 	"emulator/internal/inject":     {"emulator/fault", "emulator/internal/quota", "emulator/internal/wire"},
 	"internal/nearest":             {},
-	"emulatortest":                 {"contract", "emulator", "generated", "internal/memnet", "ratelimited"},
+	"emulatortest":                 {"contract", "emulator", "generated", "internal/memnet", "limiter", "ratelimited"},
 	"contract":                     {"openapi"},
 	"internal/estimate":            {},
 	"internal/faultproxy":          {},

@@ -36,8 +36,7 @@ type Call struct {
 	Turn           int // the number of the request in the conversation, from 1
 	Settings       state.Settings
 	History        []generated.Entry
-	Inputs         []generated.Entry
-	Confirmations  []generated.ToolCallConfirmation
+	state.Addition
 	ClientHandoffs bool // the caller carries handoffs out
 }
 
@@ -61,7 +60,7 @@ func (e *Engine) Run(ctx context.Context, call Call) Result {
 			Conversation: call.ConversationID, Turn: call.Turn, Model: s.Model, Agent: s.Agent, AgentName: s.Name, Instructions: s.Instructions, Tools: s.Tools, Args: s.Args,
 			Handoffs: e.Store.Successors(s), History: history, Inputs: inputs, Confirmations: confirmations,
 		}
-		reply := e.Model(ctx, p)
+		reply := checked(e.Model(ctx, p))
 		outputs := limitOutputs(reply.Outputs(), p.Args)
 		for i, output := range outputs {
 			outputs[i] = s.Stamp(output)

@@ -13,11 +13,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
+// Settle charges and keeps outputs. It refuses those that do not fit the conversation any
+// more.
+type Settle func(outputs []generated.Entry, usage generated.ConversationUsageInfo) *wire.Failure
+
 // Stream sends a result as events, one by one. It calls settle before the last event, which
 // reports the usage, or when send fails: with the outputs that were sent and their usage.
-func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, send func(event any) error,
-	settle func(sent []generated.Entry, usage generated.ConversationUsageInfo),
-) {
+func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, send func(event any) error, settle Settle) {
 	err := send(generated.ResponseStartedEvent{ConversationID: conversationID})
 	var sent []generated.Entry
 	first := true
@@ -42,10 +44,13 @@ func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, se
 		}
 	}
 	if err != nil {
-		settle(sent, usageOf(r.prompt, sent))
+		_ = settle(sent, usageOf(r.prompt, sent)) // Nobody is there to read a refusal.
 		return
 	}
-	settle(sent, r.Usage)
+	if refused := settle(sent, r.Usage); refused != nil {
+		_ = send(generated.ResponseErrorEvent{Code: refused.Status, Message: refused.Message()}) // It is the last event either way.
+		return
+	}
 	if r.Err != nil {
 		event := generated.ResponseErrorEvent{Code: http.StatusInternalServerError, Message: r.Err.Error()}
 		if own := (*model.Error)(nil); errors.As(r.Err, &own) {

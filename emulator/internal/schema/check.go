@@ -1,49 +1,60 @@
 package schema
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-var metaschema = sync.OnceValue(func() *jsonschema.Schema {
-	return jsonschema.NewCompiler().MustCompile("https://json-schema.org/draft/2020-12/schema")
-})
+// Checker checks the schemas of one request. Compiling takes more time than there are bytes, so
+// it looks into at most maxChecked of them; what is beyond passes.
+type Checker struct{ checked int }
 
-// Check reports where a value is not a JSON Schema (draft 2020-12): a JSON pointer, below
-// that of the schema, and the reason. It does not look into one that is larger than a
-// response may be made of; see [JSON].
-func Check(schema generated.JSON, pointer string) error {
+const (
+	maxChecked = 128 << 10
+	maxDepth   = 200 // of the JSON
+)
+
+// Check reports where a value is not a JSON Schema (draft 2020-12), has a pattern that is
+// not a regular expression, or refers to what is not in it: a JSON pointer, below that of the
+// schema, and the reason.
+func (c *Checker) Check(schema generated.JSON, pointer string) error {
 	source, err := generated.EncodeJSON(schema)
-	if err != nil || len(source) > maxSchemaBytes || len(source) == 0 {
+	if c.checked += len(source); err != nil || c.checked > maxChecked || len(source) == 0 {
 		return err
 	}
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(string(source)))
 	if err != nil {
 		return err
 	}
-	var invalid *jsonschema.ValidationError
-	if !errors.As(metaschema().Validate(value), &invalid) {
-		return nil
+	if deeper(value, maxDepth) {
+		return fmt.Errorf("%s: must be nested at most %d deep", pointer, maxDepth)
 	}
-	for len(invalid.Causes) > 0 {
-		invalid = invalid.Causes[0]
+	return compile(value, pointer)
+}
+
+// deeper reports whether a value is nested more than so deep.
+func deeper(value any, most int) bool {
+	if most < 0 {
+		return true
 	}
-	at := strings.Builder{}
-	for _, token := range invalid.InstanceLocation {
-		at.WriteString("/" + pointerEscape.Replace(wire.Short(token)))
+	inner := func(value any) bool { return deeper(value, most-1) }
+	switch v := value.(type) {
+	case []any:
+		return slices.ContainsFunc(v, inner)
+	case map[string]any:
+		for _, value := range v {
+			if inner(value) {
+				return true
+			}
+		}
 	}
-	return fmt.Errorf("%s%s: %s", pointer, &at, invalid.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
+	return false
 }
 
 // CheckStrict reports the first part of a schema that strict mode cannot take: one that

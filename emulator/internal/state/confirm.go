@@ -7,9 +7,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Confirm returns the entries with the confirmed calls marked. It refuses a confirmation
+// confirm returns the entries with the confirmed calls marked. It refuses a confirmation
 // of a call that does not wait for one.
-func Confirm(entries []generated.Entry, confirmations []generated.ToolCallConfirmation) ([]generated.Entry, *wire.Failure) {
+func confirm(entries []generated.Entry, confirmations []generated.ToolCallConfirmation) ([]generated.Entry, *wire.Failure) {
 	if len(confirmations) == 0 {
 		return entries, nil
 	}

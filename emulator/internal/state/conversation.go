@@ -68,9 +68,9 @@ func (c *Conversation) stamp() {
 	c.View.Object, c.View.ID, c.View.CreatedAt, c.View.UpdatedAt = "conversation", wire.NewID(wire.ConversationID), now, now
 }
 
-// Full refuses to add entries to a conversation that is long enough, or would have too many
+// full refuses to add entries to a conversation that is long enough, or would have too many
 // bytes.
-func (c Conversation) Full(added, bytes int) *wire.Failure {
+func (c Conversation) full(added, bytes int) *wire.Failure {
 	switch {
 	case len(c.Entries)+added >= MaxEntries:
 		return wire.BadRequest(fmt.Sprintf("Conversation has reached %d entries", MaxEntries), "3051")
@@ -100,26 +100,49 @@ func (s *Store) AddConversation(c Conversation) {
 	s.conversations.add(c.View.ID, &c)
 }
 
-// Extend marks the calls that were confirmed and adds entries of so many bytes to a
-// conversation, unless it is gone by now.
-func (s *Store) Extend(id string, confirmations []generated.ToolCallConfirmation, added []generated.Entry, bytes int) {
+// Addition is what a call adds to a conversation, besides its outputs.
+type Addition struct {
+	Inputs        []generated.Entry
+	Confirmations []generated.ToolCallConfirmation
+	First         bool // The call starts the conversation, and so may add nothing.
+}
+
+// Admit returns the entries of the conversation with the confirmed calls marked. It refuses
+// an addition that does not fit them, or for which there is no room.
+func (c Conversation) Admit(a Addition, bytes int) ([]generated.Entry, *wire.Failure) {
+	history, refused := confirm(c.Entries, a.Confirmations)
+	if refused == nil && !a.First {
+		refused = checkAppend(history, a.Inputs, a.Confirmations)
+	}
+	if refused == nil {
+		refused = checkInputs(history, a.Inputs)
+	}
+	if refused == nil {
+		refused = c.full(len(a.Inputs), bytes)
+	}
+	return history, refused
+}
+
+// Extend adds what a call added, and its outputs, of so many bytes together, to a
+// conversation, unless that is gone by now. It checks the addition again: other calls may
+// have changed the conversation since [Conversation.Admit].
+func (s *Store) Extend(id string, a Addition, outputs []generated.Entry, bytes int) *wire.Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, ok := s.conversations.get(id)
 	if !ok {
-		return
+		return nil
 	}
-	if len(confirmations) > 0 {
-		c.Entries = slices.Clone(c.Entries) // Others read those.
+	history, refused := c.Admit(a, 0) // The outputs are there, however large they are.
+	if refused != nil {
+		return refused
 	}
-	for _, confirmation := range confirmations {
-		mark(c.Entries, confirmation) // Another call may have marked it meanwhile.
-	}
-	c.Entries = append(c.Entries, added...)
+	c.Entries = append(append(history, a.Inputs...), outputs...)
 	c.View.UpdatedAt = wire.Now()
 	c.Bytes += bytes
 	c.Turns++
 	s.conversations.update(id)
+	return nil
 }
 
 // Conversations returns one page of the conversations whose metadata has all of a filter,

@@ -54,10 +54,11 @@ func (s *Store) Settings(c Conversation, inputs []generated.Entry) (Settings, *w
 	if c.View.AgentID == "" {
 		return c.Own, nil
 	}
-	for _, entry := range slices.Backward(slices.Concat(c.Entries, inputs)) {
+	for i, entry := range slices.Backward(slices.Concat(c.Entries, inputs)) {
 		if h, ok := entry.Value().(generated.AgentHandoffEntry); ok {
-			if agent, missing := s.Agent(h.NextAgentID, ""); missing == nil {
-				return AgentSettings(agent), nil
+			agent, missing := s.Agent(h.NextAgentID, "")
+			if missing == nil || i >= len(c.Entries) {
+				return AgentSettings(agent), missing
 			}
 			break
 		}

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,111 +17,167 @@ const (
 	codeOrder   = "3230"
 )
 
-// calls are the function calls of a list of entries, in order, by their tool_call_id.
+// call is where a function call stands.
+type call int
+
+const (
+	unknown   call = iota
+	open           // its result is missing
+	pending        // it waits for a confirmation
+	confirmed      // its result may come, and need not
+	denied
+	answered
+)
+
+// calls are the function calls of a list of entries, by their tool_call_id.
 type calls struct {
-	open      []string // whose results are missing
-	pending   []string // that wait for a confirmation
-	confirmed []string // whose results may come
-	answered  []string
+	order []string
+	by    map[string]call
+}
+
+func callsOf(entries []generated.Entry) *calls {
+	c := &calls{by: map[string]call{}}
+	for _, entry := range entries {
+		c.add(entry)
+	}
+	return c
 }
 
 func (c *calls) add(entry generated.Entry) {
 	switch v := entry.Value().(type) {
 	case generated.FunctionCallEntry:
-		switch v.ConfirmationStatus {
-		case "":
-			c.open = append(c.open, v.ToolCallID)
-		case generated.ConfirmationStatusPending:
-			c.pending = append(c.pending, v.ToolCallID)
-		default:
-			c.confirmed = append(c.confirmed, v.ToolCallID)
+		if c.by[v.ToolCallID] == unknown {
+			c.order = append(c.order, v.ToolCallID)
 		}
+		c.by[v.ToolCallID] = standing(v)
 	case generated.FunctionResultEntry:
-		c.answered = append(c.answered, v.ToolCallID)
-		for _, list := range []*[]string{&c.open, &c.confirmed} {
-			if i := slices.Index(*list, v.ToolCallID); i >= 0 {
-				*list = slices.Delete(*list, i, i+1)
-				break
-			}
-		}
+		c.by[v.ToolCallID] = answered
 	}
 }
 
-// CheckInputs refuses inputs that do not fit the entries before them, in which the calls
-// that are confirmed are marked: other inputs while results are missing, results of calls
-// that there are not or that have one, and more or fewer results than calls.
-func CheckInputs(history, inputs []generated.Entry) *wire.Failure {
-	var c calls
-	for _, entry := range history {
-		c.add(entry)
+func standing(v generated.FunctionCallEntry) call {
+	switch v.ConfirmationStatus {
+	case "":
+		return open
+	case generated.ConfirmationStatusPending:
+		return pending
+	case generated.ConfirmationStatusDenied:
+		return denied
+	default:
+		return confirmed
 	}
-	results, missing := 0, len(c.open)
-	confirmed := slices.Clone(c.confirmed) // Their results may come, and need not.
+}
+
+// are returns the calls that stand where one of these says, in order.
+func (c *calls) are(where ...call) (ids []string) {
+	for _, id := range c.order {
+		if slices.Contains(where, c.by[id]) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// checkInputs refuses inputs that do not fit the entries before them, in which the calls
+// that are confirmed are marked: other inputs while results are missing, results of calls
+// that there are not, that were denied or that have one, more or fewer results than calls,
+// and calls with the id of another or a name that no function can have.
+func checkInputs(history, inputs []generated.Entry) *wire.Failure {
+	c := callsOf(history)
+	if refused := checkCount(c, inputs); refused != nil {
+		return refused
+	}
+	for _, input := range inputs {
+		var refused *wire.Failure
+		switch v := input.Value().(type) {
+		case generated.FunctionResultEntry:
+			refused = c.checkResult(v.ToolCallID)
+		case generated.FunctionCallEntry:
+			if refused = CheckName("Function", v.Name); refused == nil && c.by[v.ToolCallID] != unknown {
+				refused = wire.BadRequest("Tool calls have the same tool_call_id: "+v.ToolCallID, codeMissing)
+			}
+		case generated.MessageInputEntry:
+			refused = c.missing()
+		default: // A new conversation may have what the model did between calls, an append not.
+			if len(history) > 0 {
+				refused = c.missing()
+			}
+		}
+		if refused != nil {
+			return refused
+		}
+		c.add(input)
+	}
+	if len(c.are(open)) > 0 {
+		return c.missing()
+	}
+	return nil
+}
+
+// checkCount refuses more or fewer results than calls.
+func checkCount(before *calls, inputs []generated.Entry) *wire.Failure {
+	results, missing := 0, len(before.are(open))
+	optional := map[string]bool{}
+	for _, id := range before.are(confirmed) {
+		optional[id] = true
+	}
 	for _, input := range inputs {
 		switch v := input.Value().(type) {
 		case generated.FunctionResultEntry:
-			if !slices.Contains(confirmed, v.ToolCallID) {
+			if !optional[v.ToolCallID] {
 				results++
 			}
 		case generated.FunctionCallEntry:
-			switch v.ConfirmationStatus {
-			case "":
+			if where := standing(v); where == open {
 				missing++
-			case generated.ConfirmationStatusPending:
-			default:
-				confirmed = append(confirmed, v.ToolCallID)
+			} else if where == confirmed {
+				optional[v.ToolCallID] = true
 			}
 		}
 	}
 	if results > 0 && missing > 0 && results != missing {
 		return wire.APIError(400, "Not the same number of function calls and responses", "invalid_request_message_order", codeOrder)
 	}
-	for _, input := range inputs {
-		switch v := input.Value().(type) {
-		case generated.FunctionResultEntry:
-			switch {
-			case slices.Contains(c.open, v.ToolCallID), slices.Contains(c.confirmed, v.ToolCallID):
-			case slices.Contains(c.answered, v.ToolCallID):
-				return wire.BadRequest("Tool calls already have a result: "+v.ToolCallID, codeMissing)
-			default:
-				return wire.BadRequest("Unknown tool_call_ids: "+v.ToolCallID, codeMissing)
-			}
-		case generated.FunctionCallEntry:
-		default: // A new conversation may have text between calls, an append not.
-			if _, message := input.Value().(generated.MessageInputEntry); message || len(history) > 0 {
-				if refused := c.missing(); refused != nil {
-					return refused
-				}
-			}
-		}
-		c.add(input)
-	}
-	if len(c.open) > 0 {
-		return c.missing()
-	}
 	return nil
+}
+
+// checkResult refuses a result that no call has room for.
+func (c *calls) checkResult(id string) *wire.Failure {
+	says := map[call]string{
+		unknown: "Unknown tool_call_ids", answered: "Tool calls already have a result", denied: "Tool calls were denied", pending: "Tool calls wait for a confirmation",
+	}[c.by[id]]
+	if says == "" {
+		return nil
+	}
+	return wire.BadRequest(says+": "+wire.Short(id), codeMissing)
+}
+
+var name = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+// CheckName refuses the name of a function or a schema that the service does not take.
+func CheckName(kind, text string) *wire.Failure {
+	if name.MatchString(text) {
+		return nil
+	}
+	return wire.BadRequest(fmt.Sprintf("%s name was %s but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.", kind, wire.Short(text)), "3000")
 }
 
 // missing refuses other inputs while results or confirmations are missing.
 func (c *calls) missing() *wire.Failure {
-	ids := slices.Concat(c.open, c.pending)
+	ids := c.are(open, pending)
 	if len(ids) == 0 {
 		return nil
 	}
 	return wire.BadRequest("Cannot append other inputs while function results are still missing: "+strings.Join(ids, ", "), codeMissing)
 }
 
-// CheckAppend refuses to append nothing, unless the last entry is a handoff that the caller
-// has carried out, or results or confirmations are missing, which CheckInputs reports.
-func CheckAppend(history, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation) *wire.Failure {
+// checkAppend refuses to append nothing, unless the last entry is a handoff that the caller
+// has carried out, or results or confirmations are missing, which checkInputs reports.
+func checkAppend(history, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation) *wire.Failure {
 	if len(inputs) > 0 || len(confirmations) > 0 {
 		return nil
 	}
-	var c calls
-	for _, entry := range history {
-		c.add(entry)
-	}
-	if refused := c.missing(); refused != nil {
+	if refused := callsOf(history).missing(); refused != nil {
 		return refused
 	}
 	if len(history) > 0 {

@@ -116,7 +116,7 @@ func read(node *Node, path, item string, v reflect.Value) error {
 		}
 		v.SetInt(int64(d))
 	case v.Type() == patternType:
-		if node.Kind != yaml.ScalarNode || node.Value == "" {
+		if node.Kind != yaml.ScalarNode || node.Tag == "!!null" || node.Value == "" {
 			return wrap(path, node, Wrong(node, "a regular expression"))
 		}
 		pattern, err := regexp.Compile(node.Value)
@@ -137,6 +137,9 @@ func read(node *Node, path, item string, v reflect.Value) error {
 		}
 		v.SetString(node.Value)
 	default:
+		if kind == reflect.Interface || kind == reflect.Map {
+			asJSON(node)
+		}
 		if err := node.Decode(v.Addr().Interface()); err != nil {
 			if kind == reflect.Interface {
 				return wrap(path, node, err)
@@ -148,6 +151,27 @@ func read(node *Node, path, item string, v reflect.Value) error {
 		}
 	}
 	return nil
+}
+
+// integer is a whole number as JSON writes it.
+var integer = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+
+// asJSON makes the values below a node those that JSON has: a date is a text, as are whole
+// numbers that JSON would write in another way, such as 01234, 0x10 and 1_000, and all names.
+func asJSON(node *Node) {
+	const text = "!!str"
+	if node.Tag == "!!timestamp" || node.Tag == "!!int" && !integer.MatchString(node.Value) || node.Tag == "!!float" && strings.Contains(node.Value, "_") {
+		node.Tag = text
+	}
+	for i, inner := range node.Content {
+		if node.Kind == yaml.MappingNode && i%2 == 0 && inner.Kind == yaml.ScalarNode && inner.Tag != "!!merge" {
+			inner.Tag = text
+		}
+		asJSON(inner)
+	}
+	if node.Alias != nil {
+		asJSON(node.Alias)
+	}
 }
 
 func readList(node *Node, path, item string, v reflect.Value) error {

@@ -24,6 +24,14 @@ func (f *Failure) With(name, value string) *Failure {
 	return &more
 }
 
+// Message returns what a failure says, for an event.
+func (f *Failure) Message() string {
+	if object, ok := f.Body.(ErrorObject); ok {
+		return object.Message
+	}
+	return string(Encode(f.Body))
+}
+
 // ErrorObject is the form of the errors that the platform reports.
 type ErrorObject struct {
 	Object        string  `json:"object"`

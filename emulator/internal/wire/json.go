@@ -10,8 +10,8 @@ import (
 )
 
 // Encode writes JSON as the service does: in one line, with <, > and & unescaped. It
-// panics for a value that JSON cannot express, which only a model of the caller's can return:
-// a mistake in a test, which must not pass for a response.
+// panics for a value that JSON cannot express, which a model's reply has none of: see package
+// engine.
 func Encode(value any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

@@ -1,0 +1,74 @@
+package emulator_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// TestConcurrentAppends has two appends that both fit when they come, and of which the second
+// no longer fits when it ends: its refusal is a response, or the last event of its stream.
+func TestConcurrentAppends(t *testing.T) {
+	t.Parallel()
+	handOver := generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: "ag_x", NextAgentName: "x"})
+	pending := generated.NewEntry(generated.FunctionCallEntry{
+		Name: "web_search", ToolCallID: "aaaaaaaaa", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+	})
+	open := generated.NewEntry(generated.FunctionCallEntry{Name: "f", ToolCallID: "aaaaaaaaa", Arguments: "{}"})
+	said := generated.NewEntry(generated.MessageOutputEntry{Content: generated.NewTextContent("ok")})
+	for name, test := range map[string]struct {
+		first, then generated.Entry // what the model does at first, and in both appends
+		content     string          // of both appends
+		says        string
+	}{
+		"the same result":       {open, said, `{"inputs":[` + result("aaaaaaaaa") + `]}`, "already have a result: aaaaaaaaa"},
+		"the same confirmation": {pending, said, `{"tool_confirmations":[{"tool_call_id":"aaaaaaaaa","confirmation":"deny"}]}`, "no call of that tool_call_id waits for a confirmation"},
+		"nothing, twice":        {handOver, said, `{"inputs":[]}`, "Cannot append an empty list"},
+		"text behind a call":    {said, open, `{"inputs":"go on"}`, "still missing: aaaaaaaaa"},
+	} {
+		for _, stream := range []bool{false, true} {
+			both := sync.WaitGroup{}
+			both.Add(2)
+			a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
+				if p.Turn == 1 {
+					return emulator.Reply{Entries: []generated.Entry{test.first}}
+				}
+				both.Done()
+				both.Wait() // Now both have been checked, and neither is kept.
+				return emulator.Reply{Entries: []generated.Entry{test.then}}
+			}})
+			request := requests()["search"]
+			request.HandoffExecution = generated.HandoffExecutionClient
+			c := read[generated.ConversationResponse](a.post("/v1/conversations", request))
+			content := test.content
+			if stream {
+				content = strings.TrimSuffix(content, "}") + `,"stream":true}`
+			}
+			replies := make(chan reply, 2)
+			for range 2 {
+				go func() { replies <- a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, content) }()
+			}
+			refused := 0
+			for range 2 {
+				got := <-replies
+				if !strings.Contains(got.body, test.says) {
+					continue
+				}
+				refused++
+				if stream != (got.status == http.StatusOK) || stream != strings.Contains(got.body, "event: conversation.response.error") {
+					t.Errorf("%s, stream %t: %d %s", name, stream, got.status, got.body)
+				}
+			}
+			history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
+			inputs := strings.Count(encoded(t, history), `"type":"`+map[bool]string{true: "message.input", false: "function.result"}[name == "text behind a call"])
+			if refused != 1 || name == "the same result" && inputs != 1 || name == "text behind a call" && inputs != 2 {
+				t.Errorf("%s, stream %t: %d were refused; history is %s", name, stream, refused, encoded(t, history))
+			}
+		}
+	}
+}
