@@ -39,6 +39,9 @@ var (
 var challenges = []challenge{
 	{"wide sizes", plainKinds, scenario{limits: tpmLimits, work: wideCalls}},
 	{"wide sizes, strict", []string{"strict"}, scenario{limits: tpmLimits, work: wideCalls}},
+	{"wide sizes, 2 classes", plainKinds, scenario{limits: tpmLimits, newStrategy: newClasses, work: workload{callers: 32, next: ofTwoClasses(anyWide)}}},
+	{"small", plainKinds, scenario{limits: tpmLimits, work: manySmall}},
+	{"small, 2 classes", plainKinds, scenario{limits: tpmLimits, newStrategy: newClasses, work: workload{callers: 32, next: ofTwoClasses(anySmall)}}},
 	{"replies of 30-60 s", serverKinds, scenario{limits: tpmLimits, work: slowCalls}},
 	{"replies of 133 s", serverKinds, scenario{limits: tpmLimits, work: longCalls}},
 	{"small at RPS 20", serverKinds, scenario{limits: limits{rps: 20, tpm: 100_000}, work: workload{callers: 100, next: anySmall}}},
@@ -69,6 +72,15 @@ func learning(actual limits, callers uint64) challenge {
 	return challenge{fmt.Sprintf("learned %v, %v", actual.rps, actual.tpm), plainKinds, scenario{
 		limits: rpsLimits, actual: actual, after: 3 * time.Minute, newStrategy: newLearning, work: workload{callers: callers, next: anySmall},
 	}}
+}
+
+// ofTwoClasses has every other caller in class b, the rest in class a.
+func ofTwoClasses(next func(*rand.Rand, limits, uint64, int) call) func(*rand.Rand, limits, uint64, int) call {
+	return func(r *rand.Rand, l limits, caller uint64, i int) call {
+		c := next(r, l, caller, i)
+		c.class = []string{"a", "b"}[caller%2]
+		return c
+	}
 }
 
 // anyWide has sizes of a wide range, 3,400 tokens on average.

@@ -20,7 +20,7 @@ func TestOptions(t *testing.T) {
 		{"-only uniform|cold", 3, 2, 0, 5, 5, ""},
 		{"-limits tpm -o x.svg", 1, 7, 0, 5, 5, "x.svg"},
 		{"-servers ^(bucket|fixed)$", 3, 7, 0, 2, 5, ""},
-		{"-challenges -only ^wide", 3, 0, 2, 5, 5, ""},
+		{"-challenges -only ^wide", 3, 0, 3, 5, 5, ""},
 	} {
 		o, err := parse(strings.Fields(test.args), io.Discard)
 		if err != nil || len(o.limits) != test.limits || len(o.workloads) != test.workloads || len(o.challenges) != test.challenges ||

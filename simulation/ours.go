@@ -26,6 +26,11 @@ func newDefault(l limits) strategy { return newClient(l, 3) }
 // newLearning has the limits as a beginning.
 func newLearning(l limits) strategy { return newClient(l, 3, limiter.LearnLimits()) }
 
+// newClasses shares the limits between two classes.
+func newClasses(l limits) strategy {
+	return newClient(l, 3, limiter.Classes(map[string]float64{"a": 1, "b": 4}))
+}
+
 func newClient(l limits, retries int, options ...limiter.Option) strategy {
 	limit := limiter.Limit{RequestsPerSecond: l.rps, TokensPerMinute: l.tpm}
 	guarded, err := limiter.New(limit, append(options, limiter.Guarded(limiter.DefaultJitter))...)
@@ -39,7 +44,7 @@ func newClient(l limits, retries int, options ...limiter.Option) strategy {
 const maxOutage = 5 * time.Minute
 
 func (o *ours) do(ctx context.Context, e *errand) reply {
-	call := limiter.Call{Estimate: func() (prompt, reply int) { return o.estimate(e) }}
+	call := limiter.Call{Class: e.class, Estimate: func() (prompt, reply int) { return o.estimate(e) }}
 	call.Prompt, call.Reply = call.Estimate()
 	call.Duration, call.MinDuration = o.model.Duration()
 	permit, err := o.limiter.AcquireCall(ctx, call)

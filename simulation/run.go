@@ -152,6 +152,7 @@ func (r *run) do(random *rand.Rand, c call, history int) *errand {
 		reply:     c.completion,
 		maxTokens: c.maxTokens,
 		takes:     c.takes,
+		class:     c.class,
 		asked:     r.world.now(),
 		ctx:       context.Background(),
 	}

@@ -36,6 +36,7 @@ type errand struct {
 	reply     int // really
 	maxTokens int // that the request allows the reply; 0: it does not say
 	takes     time.Duration
+	class     string
 	ctx       context.Context // ends an attempt
 
 	asked time.Duration

@@ -12,6 +12,7 @@ type call struct {
 	maxTokens          int           // that the caller sets for the reply; 0: nothing
 	takes              time.Duration // from sending to the end of the reply; 0: as replyTime says
 	continues          bool          // the conversation of the caller's call before
+	class              string        // empty: the default
 }
 
 // A workload is what callers do. Each makes its calls one after the other; those
