@@ -66,7 +66,7 @@ bench: ## run the benchmarks; "x-…" is the ratio to the baseline of the same r
 
 # The targets for what comes from outside: streams, events, headers, error bodies,
 # configurations, ids and URLs. All others have FUZZTIME_OTHERS.
-OUTSIDE = FuzzDecoder FuzzDecode FuzzRetryAfter FuzzServerState FuzzAPIError FuzzMismatch FuzzUnmarshal FuzzNew FuzzParse FuzzPath FuzzHTTP
+OUTSIDE = FuzzDecoder FuzzDecode FuzzRetryAfter FuzzServerState FuzzAPIError FuzzMismatch FuzzUnmarshal FuzzNew FuzzParse FuzzPath FuzzHTTP FuzzRestore
 
 # When the time is up while a worker is at an input, the go command may fail with "context deadline exceeded" and write no
 # input (golang/go#75804). Such a run is repeated; an input that hangs fails each time.
@@ -160,7 +160,10 @@ api-baseline: ## make the exported API as it is what make check-api compares wit
 	go run ./internal/apicheck -write
 
 .PHONY: ci
-ci: test interop lint check-generated check-modules check-api fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, check-api, fuzz, soak, examples
+ci: test interop lint check-generated check-modules check-api ## what CI runs: test, interop, lint, check-generated, check-modules, check-api, fuzz for 20 s a target, soak, examples
+	$(MAKE) fuzz FUZZTIME=20s FUZZTIME_OTHERS=5s
+	$(MAKE) soak
+	$(MAKE) examples
 
 .DEFAULT:
 	@echo "make: there is no target $@: make help lists them"; exit 2

@@ -73,7 +73,8 @@ type Config struct {
 	// its first response, and finds its request limit by sending faster while calls wait, until
 	// requests are refused: a few in half an hour. Streams have no headers; a program that only
 	// streams learns both limits from refusals. Each model that is not in Limits has a limiter of
-	// its own, up to 64 models; further ones share one. Without LearnLimits, the client learns limits
+	// its own, up to 64 models; further ones share one. A call that is larger than TokensPerMinute fails until a
+	// response names a higher limit. Without LearnLimits, the client learns limits
 	// below the configured ones. BareBuckets must not be set beside it, nor Limiter, which has a
 	// LearnLimits of its own if limits are shared through Redis. Default: false.
 	LearnLimits bool
