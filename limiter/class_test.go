@@ -240,3 +240,33 @@ func TestRetriesGoFirst(t *testing.T) {
 		})
 	}
 }
+
+// A class gets back at most what its calls were counted as, also if the limit is lower by then.
+func TestClassHasNoCreditFromALowerLimit(t *testing.T) {
+	for name, end := range map[string]func(*limiter.Permit){
+		"cancelled": (*limiter.Permit).Cancel, "settled": func(p *limiter.Permit) { p.Settle(0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6_000_000, RequestBurst: 100}, func(b *bench) {
+				var permits []*limiter.Permit
+				for range 100 {
+					permits = append(permits, b.acquire(10_000)) // 0.1 s of the account
+				}
+				low := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000, RequestBurst: 1, TokenBurst: 60_000} // now 10 s
+				if err := b.SetLimit(low); err != nil {
+					b.Fatal(err)
+				}
+				time.AfterFunc(time.Second, func() { // while calls wait
+					for _, p := range permits {
+						end(p)
+					}
+				})
+				people, batch := &crowd{callers: 200, tokens: small}, &crowd{class: limiter.Batch, callers: 30, tokens: small}
+				b.work(10*time.Minute, people, batch)
+				if share := batch.used / (people.used + batch.used); share < 0.09 {
+					b.Errorf("the batch has %.3f of the account, want 0.1", share)
+				}
+			})
+		})
+	}
+}
