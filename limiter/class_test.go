@@ -8,10 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
@@ -137,64 +134,6 @@ func TestUnknownClass(t *testing.T) {
 			t.Errorf("classes %v are accepted: %v", weights, l.Limit())
 		}
 	}
-}
-
-// Every call of every class starts, in the order in which those of its class came.
-func TestClassesInOrder(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		type call struct {
-			class   string
-			arrives time.Duration
-			takes   time.Duration
-			tokens  int
-			unsent  bool
-		}
-		calls := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) call {
-			return call{
-				rapid.SampledFrom([]string{limiter.Interactive, limiter.Batch, "a", "b"}).Draw(r, "class"),
-				time.Duration(rapid.IntRange(0, 20_000).Draw(r, "arrives")) * ms, time.Duration(rapid.IntRange(0, 5000).Draw(r, "takes")) * ms,
-				rapid.IntRange(0, 1000).Draw(r, "tokens"), rapid.IntRange(0, 9).Draw(r, "unsent") == 0,
-			}
-		}), 1, 60).Draw(r, "calls")
-		slices.SortStableFunc(calls, func(a, b call) int { return int(a.arrives - b.arrives) })
-		starts := make([]time.Duration, len(calls)) // or 0, if one does not start; the first starts at 1 ns or later
-		var end limiter.Snapshot
-		inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 10_000, TokenBurst: 1000}, func(b *bench) {
-			var all sync.WaitGroup
-			for i, c := range calls {
-				b.until(c.arrives + 1)
-				all.Go(func() {
-					p, err := b.AcquireCall(b.Context(), limiter.Call{Prompt: c.tokens, Class: c.class})
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					starts[i] = b.now()
-					if c.unsent {
-						p.Unsent()
-						if err := p.Retry(b.Context()); err != nil {
-							b.Error(err)
-						}
-					}
-					time.Sleep(c.takes)
-					p.Settle(c.tokens / 2)
-				})
-				synctest.Wait()
-			}
-			all.Wait()
-			end = b.Snapshot()
-		}, limiter.Classes(map[string]float64{"a": 1, "b": 100}))
-		latest := map[string]time.Duration{}
-		for i, c := range calls {
-			if starts[i] < max(1, latest[c.class]) {
-				r.Errorf("call %d of class %q starts at %v, after one at %v", i, c.class, starts[i], latest[c.class])
-			}
-			latest[c.class] = starts[i]
-		}
-		if end.Waiting != 0 || end.InFlight != 0 || end.HeldTokens != 0 {
-			r.Errorf("%+v", end)
-		}
-	})
 }
 
 // A call that is tried again holds tokens: it never waits behind a call that waits for these.
