@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"net/http"
@@ -51,7 +52,7 @@ func TestBrowserThatDoesNotRead(t *testing.T) {
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := <-served; err != http.ErrServerClosed { //nolint:errorlint // exactly this one
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
 	}, slow...)
@@ -85,7 +86,9 @@ func TestTerminated(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.HasPrefix(lines.Text(), "The chat is at ") {
+	serves := false
+	for !serves && lines.Scan() {
+		serves = strings.HasPrefix(lines.Text(), "The chat is at ")
 	}
 	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
