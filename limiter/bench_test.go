@@ -110,6 +110,61 @@ func BenchmarkHandOver(b *testing.B) {
 	}
 }
 
+// The hand-over among 10,000 callers in three classes, against as many in one. The ratio of the two is reported; both
+// work in turns, so that a machine that is busy with something else slows both.
+func BenchmarkClasses(b *testing.B) {
+	const callers, turn = 10_000, 20_000
+	one := []string{limiter.Interactive}
+	three := []string{limiter.Interactive, limiter.Batch, "night"}
+	for _, kind := range kinds {
+		b.Run(kind.name, func(b *testing.B) {
+			took := map[int]time.Duration{}
+			b.ReportAllocs()
+			for range b.N {
+				for _, classes := range [][]string{one, three} {
+					took[len(classes)] += handOver(b, callers, turn, classes, kind.options)
+				}
+			}
+			b.ReportMetric(float64(took[3])/float64(took[1]), "ratio")
+			b.ReportMetric(float64(took[3])/float64(b.N*turn), "ns/call")
+		})
+	}
+}
+
+// handOver returns how long it takes to hand the whole bucket over n times among callers of the given classes.
+func handOver(b *testing.B, callers, n int, classes []string, options []limiter.Option) time.Duration {
+	b.Helper()
+	l, err := limiter.New(limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 1, TokenBurst: 1_000_000},
+		append([]limiter.Option{limiter.Classes(map[string]float64{"night": 0.1})}, options...)...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	first, err := l.Acquire(context.Background(), 1_000_000)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range callers {
+		all.Go(func() {
+			for range n / callers {
+				p, err := l.AcquireCall(context.Background(), limiter.Call{Prompt: 1_000_000, Class: classes[i%len(classes)]})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				p.Settle(0)
+			}
+		})
+	}
+	for l.Snapshot().Waiting < callers {
+		runtime.Gosched()
+	}
+	began := time.Now()
+	first.Settle(0)
+	all.Wait()
+	return time.Since(began)
+}
+
 // A queue that does not move: what one more that joins and leaves costs, what a
 // forecast costs, and how much memory a waiter takes: of the heap, beyond its
 // goroutine, and its stack.

@@ -8,10 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
@@ -139,64 +136,6 @@ func TestUnknownClass(t *testing.T) {
 	}
 }
 
-// Every call of every class starts, in the order in which those of its class came.
-func TestClassesInOrder(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		type call struct {
-			class   string
-			arrives time.Duration
-			takes   time.Duration
-			tokens  int
-			unsent  bool
-		}
-		calls := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) call {
-			return call{
-				rapid.SampledFrom([]string{limiter.Interactive, limiter.Batch, "a", "b"}).Draw(r, "class"),
-				time.Duration(rapid.IntRange(0, 20_000).Draw(r, "arrives")) * ms, time.Duration(rapid.IntRange(0, 5000).Draw(r, "takes")) * ms,
-				rapid.IntRange(0, 1000).Draw(r, "tokens"), rapid.IntRange(0, 9).Draw(r, "unsent") == 0,
-			}
-		}), 1, 60).Draw(r, "calls")
-		slices.SortStableFunc(calls, func(a, b call) int { return int(a.arrives - b.arrives) })
-		starts := make([]time.Duration, len(calls)) // or 0, if one does not start; the first starts at 1 ns or later
-		var end limiter.Snapshot
-		inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 10_000, TokenBurst: 1000}, func(b *bench) {
-			var all sync.WaitGroup
-			for i, c := range calls {
-				b.until(c.arrives + 1)
-				all.Go(func() {
-					p, err := b.AcquireCall(b.Context(), limiter.Call{Prompt: c.tokens, Class: c.class})
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					starts[i] = b.now()
-					if c.unsent {
-						p.Unsent()
-						if err := p.Retry(b.Context()); err != nil {
-							b.Error(err)
-						}
-					}
-					time.Sleep(c.takes)
-					p.Settle(c.tokens / 2)
-				})
-				synctest.Wait()
-			}
-			all.Wait()
-			end = b.Snapshot()
-		}, limiter.Classes(map[string]float64{"a": 1, "b": 100}))
-		latest := map[string]time.Duration{}
-		for i, c := range calls {
-			if starts[i] < max(1, latest[c.class]) {
-				r.Errorf("call %d of class %q starts at %v, after one at %v", i, c.class, starts[i], latest[c.class])
-			}
-			latest[c.class] = starts[i]
-		}
-		if end.Waiting != 0 || end.InFlight != 0 || end.HeldTokens != 0 {
-			r.Errorf("%+v", end)
-		}
-	})
-}
-
 // A call that is tried again holds tokens: it never waits behind a call that waits for these.
 func TestRetriesGoFirst(t *testing.T) {
 	for name, ahead := range map[string]func(b *bench, early context.Context) *pending{
@@ -237,6 +176,36 @@ func TestRetriesGoFirst(t *testing.T) {
 					b.Errorf("the large call still waits: %v", b.Snapshot())
 				}
 			}, guarded)
+		})
+	}
+}
+
+// A class gets back at most what its calls were counted as, also if the limit is lower by then.
+func TestClassHasNoCreditFromALowerLimit(t *testing.T) {
+	for name, end := range map[string]func(*limiter.Permit){
+		"cancelled": (*limiter.Permit).Cancel, "settled": func(p *limiter.Permit) { p.Settle(0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6_000_000, RequestBurst: 100}, func(b *bench) {
+				var permits []*limiter.Permit
+				for range 100 {
+					permits = append(permits, b.acquire(10_000)) // 0.1 s of the account
+				}
+				low := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000, RequestBurst: 1, TokenBurst: 60_000} // now 10 s
+				if err := b.SetLimit(low); err != nil {
+					b.Fatal(err)
+				}
+				time.AfterFunc(time.Second, func() { // while calls wait
+					for _, p := range permits {
+						end(p)
+					}
+				})
+				people, batch := &crowd{callers: 200, tokens: small}, &crowd{class: limiter.Batch, callers: 30, tokens: small}
+				b.work(10*time.Minute, people, batch)
+				if share := batch.used / (people.used + batch.used); share < 0.09 {
+					b.Errorf("the batch has %.3f of the account, want 0.1", share)
+				}
+			})
 		})
 	}
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // WaitTime returns how long a call of the given number of tokens would wait if
-// it was acquired now, behind those who wait already, provided that nothing
-// else happens meanwhile. If the call must wait for calls in flight to end, WaitTime
+// it was acquired now, of class [Interactive] and behind those who wait already, provided that nothing
+// else happens meanwhile. Calls of other classes count as far as they would start before. If the call must wait for calls in flight to end, WaitTime
 // assumes that they take as long as recent calls did on average, or a minute if none has
 // been settled. WaitTime takes nothing. The answer is [Never] for more
 // tokens than the bucket can hold, and that of a call of 0 tokens for a
@@ -24,12 +24,17 @@ func (l *Limiter) WaitTime(tokens int) time.Duration {
 	if tokens > l.limit.TokenBurst {
 		return Never
 	}
-	f, _ := l.forecast(time.Now(), nil)
-	f.start(l.budget.cost(Call{Prompt: max(0, tokens)}))
+	class := l.queue.class(Interactive)
+	w := &waiter{permit: &Permit{class: class, place: Place{math.MaxUint64}}, cost: l.budget.cost(Call{Prompt: max(0, tokens)})}
+	clock := class.clock
+	l.queue.push(w)
+	f, _ := l.forecast(time.Now(), w)
+	l.queue.remove(w)
+	class.clock = clock
 	return f.passed
 }
 
-// forecast plays the queue through, up to the given waiter, or all of it for nil, and returns
+// forecast plays the queue through, up to the given waiter, and returns
 // how many calls it has played. It requires that l.mu is held.
 func (l *Limiter) forecast(now time.Time, last *waiter) (f *forecast, played int) {
 	f = l.newForecast(now)

@@ -166,13 +166,15 @@ func (g *Group) Set(model string, limit Limit) error {
 		return g.setDefault(limit)
 	}
 	l := g.For(model)
-	if n, isNested := l.(*nested); isNested {
-		l = n.tokens // from now on the limit of the model is this one alone
-	}
 	var err error
-	if l != g.def {
+	switch n, isNested := l.(*nested); {
+	case isNested:
+		if err = n.SetLimit(limit); err == nil {
+			l = n.alone()
+		}
+	case l != g.def:
 		err = l.SetLimit(limit)
-	} else {
+	default:
 		l, err = g.factory.make(model, limit)
 	}
 	if err != nil {

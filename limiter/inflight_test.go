@@ -1,6 +1,7 @@
 package limiter_test
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -146,6 +147,29 @@ func TestConcurrencyOfAnIncident(t *testing.T) {
 		equal(b, "retries that wait after that", b.Snapshot().Waiting, 0)
 		for _, p := range permits[:30] {
 			p.Settle(1)
+		}
+	})
+}
+
+// A model of which the server has named a limit, and which then gets a limit of its own, has the bound too.
+func TestMaxInFlightAfterSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}
+		g, err := limiter.NewGroup(limit, nil, limiter.InProcess(limiter.MaxInFlight(2)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		says(g, "m", 6000)
+		if err := g.Set("m", limit); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := g.For("m").Acquire(t.Context(), limiter.Call{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := g.For("m").Acquire(t.Context(), limiter.Call{MaxWait: limiter.NoWait}); !errors.Is(err, limiter.ErrWouldWait) {
+			t.Errorf("error of a third call: %v", err)
 		}
 	})
 }

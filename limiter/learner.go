@@ -60,7 +60,8 @@ type learner struct {
 
 	trial    time.Duration // how long the next request goes alone; 0: others may follow
 	promised bool          // the server said when it would accept that request
-	waited   time.Duration // when the latest such request was sent; 0: none
+	promise  time.Duration // when the latest request was sent that the server refused with such a promise
+	waited   time.Duration // when the latest request was sent that waited for that; 0: none
 	broken   int           // how many in a row of them were refused
 }
 
@@ -235,20 +236,23 @@ func (l *learner) bound(sent time.Duration, r Refusal) float64 {
 }
 
 // showOthers reports whether a refusal shows that others use the account. A server that this
-// client uses alone accepts a request that has waited for as long as Retry-After said.
+// client uses alone accepts a request that has waited for as long as Retry-After said, unless it has accepted
+// another one meanwhile: one that was under way when the server promised that.
 func (l *learner) showOthers(now, sent time.Duration, r Refusal) bool {
+	tolerance := 2 * l.guard.jitter
 	if l.waited > 0 && r.Requests {
-		if sent == l.waited {
+		isBroken := sent == l.waited
+		l.waited = 0
+		if isBroken && sent-l.promise+tolerance <= l.sends.sinceAccepted(sent) {
 			l.broken++
-		} else {
+			if l.broken < maxBroken {
+				return true
+			}
+		} else if !isBroken {
 			l.broken = 0
 		}
-		l.waited = 0
-		if l.broken > 0 && l.broken < maxBroken {
-			return true
-		}
 	}
-	return l.sends.showOthers(now, 2*l.guard.jitter)
+	return l.sends.showOthers(now, tolerance)
 }
 
 // isOfTokens reports whether a refusal is taken to be one of the token limit: if it names that, or
@@ -273,7 +277,14 @@ func (l *learner) isOfTokens(now time.Duration, r Refusal, full bool, sincePause
 // paused has the next request go alone, after a pause that began because of a request that took
 // the given time.
 func (l *learner) paused(now time.Time, roundTrip time.Duration, r Refusal) {
-	if l != nil && l.guard.at(now) >= l.othersUntil {
+	if l == nil {
+		return
+	}
+	t := l.guard.at(now)
+	if r.RetryAfter > 0 {
+		l.promise = max(l.promise, t-roundTrip)
+	}
+	if t >= l.othersUntil {
 		l.trial = min(maxTrial, 2*roundTrip)
 		l.promised = r.RetryAfter > 0
 	}

@@ -291,6 +291,9 @@ func TestLearnedLimitsAreBounded(t *testing.T) {
 			if s.InFlight != 0 || s.Waiting != 0 || s.Admitted != s.Settled {
 				r.Fatalf("%+v", s)
 			}
+			if refused, all := len(server.refused), len(server.refused)+len(server.accepted); refused > max(40, all/10) {
+				r.Fatalf("%d of %d requests are refused", refused, all)
+			}
 		}, guarded)
 	})
 }
@@ -469,6 +472,18 @@ func TestWaitTimeOfSpreadRequests(t *testing.T) {
 		b.until(b.now() + time.Minute)
 		if last.over.Load() == nil || next.over.Load() == nil || (next.over.Load().at-want).Abs() > ms {
 			b.Errorf("admitted at %v, WaitTime said %v", next.over.Load().at, want)
+		}
+	}, guarded)
+}
+
+// A request that was under way when the server promised to accept another one after Retry-After may take that one's
+// turn. Then it is not others who use the account, and the limiter learns.
+func TestOwnRequestBreaksPromise(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+		server := &enforcer{window: 1151843904, most: 1, fixed: true}
+		b.keepBusy(server, 11, 10*time.Minute, false)
+		if n := len(server.refused); n > 30 {
+			b.Errorf("%d of %d requests are refused", n, n+len(server.accepted))
 		}
 	}, guarded)
 }

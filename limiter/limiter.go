@@ -214,7 +214,7 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error
 	case call.MaxWait != 0 || w.watch != nil:
 		f, position := l.forecast(now, w)
 		expected := l.expect(f.passed)
-		l.foresee(w, position, f.passed)
+		l.foresee(now, w, position, f.passed)
 		if call.MaxWait != 0 && expected > call.MaxWait {
 			l.refuse(w, newWouldWait(c.tokens, expected, position))
 			l.pump(now)
@@ -331,8 +331,13 @@ func (l *Limiter) grant(now time.Time, p *Permit, c cost) {
 		l.budget.recall(p.sent, c) // the attempt before
 	}
 	l.budget.take(now, c)
+	if seconds := l.limit.seconds(c); !p.admitted {
+		p.counted = seconds
+		l.queue.serve(p.class, seconds)
+	} else if !p.unsent { // otherwise its request is counted already
+		l.queue.serve(p.class, seconds)
+	}
 	p.sent, p.unsent = now, false
-	l.queue.serve(p.class, l.limit.seconds(c))
 	alone, changed := l.learner.sent(now)
 	l.pause(now, now.Add(alone))
 	if changed {

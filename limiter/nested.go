@@ -12,6 +12,7 @@ import (
 type nested struct {
 	shared, tokens Backend
 	named          atomic.Int64 // limit of tokens, in a minute
+	mostInFlight   int          // that tokens would have alone
 
 	// Of the model's calls and retries, for whichever of the two they wait.
 	waiting, abandoned atomic.Int64
@@ -24,13 +25,13 @@ func newNested(shared Backend, factory Factory, model string, perMinute int) (*n
 	if err != nil {
 		return nil, err
 	}
+	n := &nested{shared: shared, tokens: tokens}
 	if l, ok := tokens.(inProcess); ok {
-		l.flights.most = 0 // the shared one bounds them
+		n.mostInFlight, l.flights.most = l.flights.most, 0 // the shared one bounds them
 		if l.learner != nil {
 			l.learner.oursUntil = longestWindow // calls that the shared one admitted alone
 		}
 	}
-	n := &nested{shared: shared, tokens: tokens}
 	n.named.Store(int64(perMinute))
 	return n, nil
 }
@@ -38,6 +39,16 @@ func newNested(shared Backend, factory Factory, model string, perMinute int) (*n
 // tokensOnly returns a limit of the given tokens per minute, and of as many requests as there can be.
 func tokensOnly(perMinute int) Limit {
 	return Limit{RequestsPerSecond: MaxRequests, TokensPerMinute: perMinute}
+}
+
+// alone returns the limiter of the model's tokens, which shares nothing from now on.
+func (n *nested) alone() Backend {
+	if l, ok := n.tokens.(inProcess); ok {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.flights.most = n.mostInFlight
+	}
+	return n.tokens
 }
 
 // name changes the limit of tokens.

@@ -20,6 +20,7 @@ type Permit struct {
 	waited   time.Duration
 	sent     time.Time // when the latest request was admitted, or sent
 	unsent   bool      // the latest request was given back
+	counted  float64   // seconds of the account that the class is counted as having used for it
 	admitted bool
 	finished bool
 	resting  bool // it waits for another limiter to be retried
@@ -74,7 +75,7 @@ func (p *Permit) Settle(actual int) {
 		c.prompt = 0 // it was taken back
 	}
 	l.budget.settle(now, c, actual, now.Sub(p.sent))
-	p.class.use(l.limit.seconds(cost{requests: 1, tokens: actual}) - l.limit.seconds(p.cost))
+	p.class.use(l.limit.seconds(cost{requests: 1, tokens: actual}) - p.counted)
 	l.flights.settle(now, l.active()+1)
 	if l.learner.settled(now, actual) {
 		l.apply(now)
@@ -100,7 +101,7 @@ func (p *Permit) Cancel() {
 	l.counters.Cancelled++
 	l.counters.TokensRefunded += int64(p.cost.tokens)
 	l.budget.cancel(now, p.cost)
-	p.class.use(-l.limit.seconds(p.cost))
+	p.class.use(-p.counted)
 	p.unsend(now)
 	l.pump(now)
 }

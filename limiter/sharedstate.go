@@ -29,6 +29,7 @@ type learnerState struct {
 
 	Trial    time.Duration `json:"trial,omitempty"`
 	Promised bool          `json:"promised,omitempty"`
+	Promise  time.Duration `json:"promise,omitempty"`
 	Waited   time.Duration `json:"waited,omitempty"`
 	Broken   int           `json:"broken,omitempty"`
 }
@@ -85,7 +86,7 @@ func (l *learner) state() learnerState {
 		Requests: l.requests.state(), Tokens: l.tokens.state(),
 		Named: l.named, NamedUntil: l.namedUntil,
 		Above: spanState{l.sends.above.length, l.sends.above.until}, Below: spanState{l.sends.below.length, l.sends.below.until}, Window: l.window, OthersUntil: l.othersUntil,
-		Trial: l.trial, Promised: l.promised, Waited: l.waited, Broken: l.broken,
+		Trial: l.trial, Promised: l.promised, Promise: l.promise, Waited: l.waited, Broken: l.broken,
 	}
 	for i := range l.sends.count {
 		s.Sends = append(s.Sends, l.sends.times[l.sends.count-1-i])
@@ -108,7 +109,7 @@ func (l *learner) restoreState(s learnerState) {
 		l.sends.push(at)
 	}
 	l.window, l.othersUntil = s.Window, s.OthersUntil
-	l.trial, l.promised, l.waited, l.broken = s.Trial, s.Promised, s.Waited, s.Broken
+	l.trial, l.promised, l.promise, l.waited, l.broken = s.Trial, s.Promised, s.Promise, s.Waited, s.Broken
 }
 
 func (s *search) state() searchState {

@@ -100,11 +100,10 @@ func (g *Group) restored(model string, s limiterState) *Limiter {
 		}
 		b = g.nest(model, s.Named)
 	}
-	n, isNested := b.(*nested)
-	if isNested {
+	if n, isNested := b.(*nested); isNested {
 		b = n.tokens
 	}
-	if l, ok := b.(inProcess); ok && isNested == (s.Named > 0) {
+	if l, ok := b.(inProcess); ok {
 		return l.Limiter
 	}
 	return nil

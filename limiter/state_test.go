@@ -214,6 +214,44 @@ func TestRestoreForAnotherConfiguration(t *testing.T) {
 	})
 }
 
+// A model of which the server had named a limit, and that has a limit of its own now, has used what it had used.
+func TestRestoreForLimitOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, separate := range []bool{false, true} {
+			saved := saveable(t, false, limiter.Guarded(limiter.DefaultJitter))
+			says(saved, "a", 30_000)
+			p, err := saved.For("a").Acquire(t.Context(), limiter.Call{Prompt: 20_000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Settle(20_000)
+			state, err := saved.Save(0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			own := limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 50_000}
+			byModel := map[string]limiter.Limit{"a": own}
+			if separate {
+				byModel = nil
+			}
+			restored, err := limiter.NewGroup(own, byModel, limiter.InProcess(limiter.Guarded(limiter.DefaultJitter)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if separate {
+				restored.Separate()
+			}
+			if err := restored.Restore(state); err != nil {
+				t.Fatal(err)
+			}
+			s := restored.Snapshot()["a"]
+			equal(t, "tokens left", s.AvailableTokens, 10_000) // of 30,000: room that is added starts empty
+			equal(t, "requests left", s.AvailableRequests, 4)
+			equal(t, "limit in force", s.Limit.TokensPerMinute, 50_000)
+		}
+	})
+}
+
 func TestRestoreOfWhatCannotBe(t *testing.T) {
 	g := saveable(t, false, limiter.Guarded(limiter.DefaultJitter))
 	const valid = `"configured":{"RequestsPerSecond":10,"TokensPerMinute":60000}`

@@ -32,6 +32,7 @@ type watch struct {
 	forecast time.Duration // at first: for how long the call would wait
 	news     chan struct{} // has a value when latest has changed
 	telling  bool          // the caller is being told
+	at       time.Time     // when latest was set
 }
 
 func newWatch(c Call) *watch {
@@ -41,12 +42,12 @@ func newWatch(c Call) *watch {
 	return &watch{onQueue: c.OnQueue, news: make(chan struct{}, 1)}
 }
 
-// set notes where the call waits now.
-func (h *watch) set(s QueueStatus) {
-	if h == nil || s == h.latest {
+// set notes where the call waits now, unless that was noted less than statusInterval ago.
+func (h *watch) set(now time.Time, s QueueStatus) {
+	if h == nil || s == h.latest || now.Sub(h.at) < statusInterval {
 		return
 	}
-	h.latest = s
+	h.latest, h.at = s, now
 	select {
 	case h.news <- struct{}{}:
 	default: // the caller has not heard of the one before yet
@@ -78,9 +79,9 @@ func (l *Limiter) await(ctx context.Context, w *waiter) bool {
 }
 
 // foresee notes where a call that has just come waits. It requires that l.mu is held.
-func (l *Limiter) foresee(w *waiter, position int, d time.Duration) {
+func (l *Limiter) foresee(now time.Time, w *waiter, position int, d time.Duration) {
 	if w.watch != nil {
-		w.watch.set(QueueStatus{position, l.expect(d)})
+		w.watch.set(now, QueueStatus{position, l.expect(d)})
 		w.watch.forecast = d
 	}
 }
@@ -172,11 +173,12 @@ func (l *Limiter) tellAll() {
 	if l.watching == 0 {
 		return // the timer was stopped too late
 	}
-	f, position := l.newForecast(time.Now()), 0
+	now := time.Now()
+	f, position := l.newForecast(now), 0
 	for w := range l.queue.inOrder(l.limit.seconds) {
 		f.start(w.cost)
 		position++
-		w.watch.set(QueueStatus{position, l.expect(f.passed)})
+		w.watch.set(now, QueueStatus{position, l.expect(f.passed)})
 	}
 	l.status.Reset(statusInterval)
 }

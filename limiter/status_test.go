@@ -57,6 +57,39 @@ func TestOnQueue(t *testing.T) {
 	})
 }
 
+// A call that comes just before the others are told is told with them a second later.
+func TestOnQueueTellsAtMostOnceASecond(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: plenty}, func(b *bench) {
+		b.use(1)
+		var all []*[]report
+		for i := range 10 {
+			told, _ := b.goWatch(limiter.Call{Prompt: 1})
+			all = append(all, told)
+			b.until(time.Duration(i+1) * 300 * ms)
+		}
+		slow := new([]report)
+		b.goDo(func() (*limiter.Permit, error) {
+			return b.AcquireCall(context.Background(), limiter.Call{Prompt: 1, OnQueue: func(s limiter.QueueStatus) {
+				*slow = append(*slow, report{b.now(), s})
+				time.Sleep(700 * ms)
+			}})
+		})
+		b.until(2 * time.Minute)
+		for i, told := range append(all, slow) {
+			if len(*told) < 10 {
+				b.Errorf("call %d is told %d times", i, len(*told))
+			}
+			for j := 1; j < len(*told); j++ {
+				if d := (*told)[j].at - (*told)[j-1].at; d < time.Second {
+					b.Fatalf("call %d is told again after %v: %v", i, d, *told)
+				} else if d > 2*time.Second {
+					b.Fatalf("call %d is told again only after %v: %v", i, d, *told)
+				}
+			}
+		}
+	})
+}
+
 // Forty callers who come at once are told forty positions.
 func TestPositionsOfThoseWhoComeAtOnce(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {

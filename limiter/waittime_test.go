@@ -84,3 +84,24 @@ func TestWaitTimeIsThatOfTheQueue(t *testing.T) {
 		})
 	}
 }
+
+// The wait of a call that somebody waits for is not that of a batch.
+func TestWaitTimeBesideBatch(t *testing.T) {
+	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+		b.use(1)
+		for range 100 {
+			b.goDo(func() (*limiter.Permit, error) {
+				return b.AcquireCall(b.Context(), limiter.Call{Prompt: 1, Class: limiter.Batch})
+			})
+		}
+		before := b.Snapshot()
+		for range 3 {
+			equal(b, "wait", b.WaitTime(1), 2*time.Second) // behind one of the batch, which has used nothing
+		}
+		equal(b, "waiting", b.Snapshot().Waiting, before.Waiting)
+		p := b.goAcquire(b.Context(), 1)
+		b.until(2 * time.Second)
+		p.admittedAt(2 * time.Second)
+		b.until(3 * time.Minute)
+	})
+}

@@ -156,7 +156,7 @@ func (c *Client) Close() {
 }
 
 // WaitTime returns how long a call to the given model that uses the given number
-// of tokens would wait if it was made now, behind those who wait already. If the call
+// of tokens would wait if it was made now, of class [Interactive] and behind those who wait already. If the call
 // must wait for calls in flight to end, the result is an estimate: see
 // [limiter.Limiter.WaitTime]. WaitTime takes nothing, and does not count outages. The empty model is any that shares the
 // default limit. The answer

@@ -101,8 +101,8 @@ func (f *flight) giveBack() {
 // used. Then comes what the server says, which counts this call. What streams and
 // failures brought of that was taken when it came: it is old by now.
 func (f *flight) conclude(used int) {
+	defer f.client.state.touch() // with what the server says
 	f.permit.Settle(f.lost + used)
-	f.client.state.touch()
 	if f.watched() {
 		f.tell(Settled{Estimated: f.guess.total, Used: used, Lost: f.lost})
 	}

@@ -122,11 +122,13 @@ func (k *keeper) write(ahead time.Duration) {
 	k.failed = err != nil
 }
 
-// close writes the file for the last time and unlocks it.
+// close writes the file for the last time and unlocks it. When it returns, the file is unlocked, whoever has done that.
 func (k *keeper) close() {
 	if k == nil {
 		return
 	}
+	k.writing.Lock()
+	defer k.writing.Unlock()
 	k.mu.Lock()
 	closed := k.closed
 	k.closed = true
@@ -137,8 +139,6 @@ func (k *keeper) close() {
 	if closed {
 		return
 	}
-	k.writing.Lock()
-	defer k.writing.Unlock()
 	k.write(0)
 	if err := k.file.Close(); err != nil {
 		k.warn("the state file cannot be unlocked", err)

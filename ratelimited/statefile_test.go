@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -232,6 +233,54 @@ func TestStateFileThatCannotBeUsed(t *testing.T) {
 	if logs.Len() > 0 {
 		t.Error(logs.String())
 	}
+}
+
+// When Close returns, the file is free, also if another goroutine has closed the client at the same time.
+func TestStateFileClosedTwiceAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	var logs strings.Builder
+	for range 100 {
+		client := newClient(t, stateConfig(path, &logs))
+		var closing sync.WaitGroup
+		begun := make(chan struct{})
+		closing.Go(func() {
+			close(begun)
+			client.Close()
+		})
+		<-begun
+		if err := client.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		next, err := ratelimited.New(stateConfig(path, &logs))
+		closing.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Close()
+	}
+	if logs.Len() > 0 {
+		t.Error(logs.String())
+	}
+}
+
+// What the server says with a response is in the file although no further call follows.
+func TestStateFileHasTheLastWord(t *testing.T) {
+	config := ratelimited.Config{StateFile: filepath.Join(t.TempDir(), "state")}
+	config.Observer = func(ctx context.Context, _ string) (context.Context, func(ratelimited.CallEvent)) {
+		return ctx, func(ratelimited.CallEvent) { time.Sleep(2 * time.Second) }
+	}
+	limit := with(ok, "X-Ratelimit-Limit-Tokens-Minute", "20000", "X-Ratelimit-Remaining-Tokens-Minute", "19000")
+	inBubble(t, config, limit, func(t *testing.T, client *ratelimited.Client) {
+		if _, err := start(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		text, err := os.ReadFile(config.StateFile) // a process that is killed now leaves that
+		if err != nil || !strings.Contains(string(text), `"named":20000`) {
+			t.Errorf("%v: %s", err, text)
+		}
+		client.Close()
+	})
 }
 
 // While the file cannot be written, calls go on, and one record says so.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log"
 	"net/http"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
@@ -103,6 +104,10 @@ func explain(err error) string {
 	return "Something went wrong. Please try again."
 }
 
+// maxSend is how long a browser may take to receive an event. One that does not read must not keep a call from ending, and
+// so others from starting: net/http ends the context of a request whose response cannot be written.
+const maxSend = 10 * time.Second
+
 // events writes the events of one response.
 type events struct {
 	w        http.ResponseWriter
@@ -114,6 +119,7 @@ func (e *events) send(v event) {
 	if err != nil {
 		return
 	}
+	_ = e.response.SetWriteDeadline(time.Now().Add(maxSend)) // no error comes from a server of net/http
 	if _, err = e.w.Write([]byte("data: " + string(data) + "\n\n")); err == nil {
 		_ = e.response.Flush() // the browser may have left
 	}

@@ -1,6 +1,6 @@
 // Command chatserver is a web chat for many people who share one small quota. Each of them sees their place in the
 // queue ("You are number 12, about 6 s to go"), and then the response as it comes. Who closes the page gives up their
-// place, and an interrupt lets the responses under way end before the program does.
+// place, and an interrupt or SIGTERM lets the responses under way end before the program does.
 //
 //	go run ./examples/chatserver -addr localhost:8080
 //
@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
@@ -35,7 +36,8 @@ func main() {
 	log.SetFlags(0)
 	addr := flag.String("addr", "", "serve browsers at this address, such as localhost:8080, until an interrupt")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := run(ctx, *addr)
 	stop()
 	if err != nil {
