@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -23,7 +24,11 @@ func (l *loop) carryOut(turn *Turn, jobs []*job) error {
 	l.count(turn)
 	switch {
 	case b.aborted != nil:
-		return &RunError{Turn: turn.Number, Stage: StageExecution, Result: l.result, Err: b.aborted, hidden: true}
+		err := b.aborted
+		if l.ctx.Err() != nil {
+			err = errors.Join(err, contextError(l.ctx))
+		}
+		return &RunError{Turn: turn.Number, Stage: StageExecution, Result: l.result, Err: err, hidden: true}
 	case l.ctx.Err() != nil:
 		return l.failed(StageExecution, contextError(l.ctx))
 	case l.exhausted != nil:
@@ -93,7 +98,7 @@ func (b *batch) take(f finish) {
 	switch {
 	case f.failure == nil:
 		o.Status, o.Result = StatusDone, f.text
-	case b.ctx.Err() != nil && f.failure.Stage == StageExecution:
+	case b.ctx.Err() != nil && f.failure.Stage == StageExecution && f.failure.abortion() == nil:
 		o.Status = StatusInterrupted
 	default:
 		o.Status, o.Failure, o.Result = StatusFailed, f.failure, b.told(f.failure)

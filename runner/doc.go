@@ -29,12 +29,13 @@
 //   - any and [encoding/json.RawMessage] take any value. They and maps are open parts, which the
 //     service's strict mode does not have.
 //   - A type with a method Enum that returns a slice, as func (Unit) Enum() []Unit, has these
-//     values, wherever it occurs. One with a method JSONSchema() any has that schema: JSON text,
+//     values, wherever it occurs, as a key of a map too. One with a method JSONSchema() any has that schema: JSON text,
 //     or a value to be encoded. [SchemaOf] gives a type a schema from outside.
 //   - The tag jsonschema is a field's description. The tags enum (values with commas between
 //     them), minimum, maximum, minLength, maxLength, minItems, maxItems, pattern (of package
 //     regexp) and format add these keywords. Formats that are checked: date-time, date, time,
 //     email, uri, uuid, ipv4, ipv6.
+//   - Values are nested at most 500 levels deep.
 //
 // Not supported, and refused with the path of the field: [time.Duration] (give it a schema),
 // [encoding/json.Number], the json option "string", maps with keys that are neither strings nor

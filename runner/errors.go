@@ -119,7 +119,7 @@ const (
 // LimitError is the end of a run that used up one of its [Limits]. It matches [ErrLimit].
 type LimitError struct {
 	Limit     Limit   // which of the limits
-	Max, Used int64   // in nanoseconds for LimitTime, that is a [time.Duration]
+	Max, Used int64   // in nanoseconds for LimitTime, that is a [time.Duration]; for LimitTokens with the inputs of a request that was not sent
 	Result    *Result // the latest response included, whose calls were not carried out
 }
 

@@ -168,25 +168,46 @@ func decodeAs[T any](f *format, response *generated.ConversationResponse, maxTok
 		return value, failure
 	}
 	var findings []schema.Finding
-	if f.wrapped {
-		var whole struct {
-			Value T `json:"value"`
+	err = guarded(func() error { // methods of the type
+		findings = decodeInto(f, v, &value)
+		if len(findings) > 0 {
+			return nil
 		}
-		findings = f.schema.Decode(v, &whole)
-		value = whole.Value
-	} else {
-		findings = f.schema.Decode(v, &value)
-	}
+		return validate(&value)
+	})
 	if len(findings) > 0 {
 		failure.Kind, failure.Findings = OutputInvalid, findingsOf(findings)
 		return value, failure
 	}
-	if err := validate(&value); err != nil {
+	if err != nil {
 		failure.Kind, failure.Err = OutputInvalid, err
 		failure.Findings = []Finding{{Rule: explanation(err, "is not accepted")}}
 		return value, failure
 	}
 	return value, nil
+}
+
+// decodeInto checks and decodes a value.
+func decodeInto[T any](f *format, v schema.Value, value *T) []schema.Finding {
+	if !f.wrapped {
+		return f.schema.Decode(v, value)
+	}
+	var whole struct {
+		Value T `json:"value"`
+	}
+	findings := f.schema.Decode(v, &whole)
+	*value = whole.Value
+	return findings
+}
+
+// guarded calls code of the caller's, whose panics become errors.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("runner: panic: %v", p)
+		}
+	}()
+	return f()
 }
 
 // validate asks the value itself.
@@ -254,7 +275,7 @@ type OutputError struct {
 	Findings []Finding  // at most 10
 	Attempts int        // answers that were no better, this one included
 	Result   *Result    // nil from DecodeAs
-	Err      error      // of the type's Validate
+	Err      error      // of the type's Validate, or a panic of one of its methods
 }
 
 // Error says what is wrong. It has nothing of the answer.
@@ -280,7 +301,7 @@ func (e *OutputError) classify(err error, response *generated.ConversationRespon
 		e.Kind = OutputEmpty
 	case parse.Truncated && (maxTokens == nil || isAtLimit(response, maxTokens)):
 		e.Kind = OutputTruncated
-	case parse.Followed:
+	case parse.Followed, parse.Deep:
 		e.Kind = OutputInvalid
 	default:
 		e.Kind = OutputNotJSON

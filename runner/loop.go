@@ -89,6 +89,9 @@ func (l *loop) turns() error {
 			return err
 		}
 		jobs, pending := l.sort(turn)
+		if err := l.judge(turn, len(jobs)); err != nil {
+			return err
+		}
 		if len(jobs)+len(pending) == 0 {
 			repair, err := l.answered(*turn)
 			if repair == nil {
@@ -96,9 +99,6 @@ func (l *loop) turns() error {
 			}
 			request = request.next(l.first, turn.Response, repair, generated.ToolChoiceEnumNone)
 			continue
-		}
-		if err := l.judge(turn, len(jobs)); err != nil {
-			return err
 		}
 		if err := l.carryOut(turn, jobs); err != nil {
 			return err
@@ -120,6 +120,9 @@ func (l *loop) ask(q *query) (*Turn, error) {
 	if l.ctx.Err() != nil {
 		return nil, l.failed(StageRequest, contextError(l.ctx))
 	}
+	if err := l.afford(q); err != nil {
+		return nil, err
+	}
 	response, err := l.respond(q, number)
 	if err != nil {
 		if l.left || mayBeCharged(err) {
@@ -132,10 +135,7 @@ func (l *loop) ask(q *query) (*Turn, error) {
 	l.result.add(response.Usage)
 	switch {
 	case q.isStored():
-		l.result.ConversationID = cmp.Or(response.ConversationID, q.id)
-		if l.entered == "" {
-			l.enter(l.result.ConversationID)
-		}
+		l.inConversation(cmp.Or(response.ConversationID, q.id))
 	case q.extend != nil:
 		l.result.ConversationID = q.id
 	}
@@ -157,6 +157,9 @@ func (l *loop) respond(q *query, number int) (*generated.ConversationResponse, e
 		if err != nil {
 			return nil, err
 		}
+		if started, ok := event.(generated.ResponseStartedEvent); ok && q.isStored() {
+			l.inConversation(started.ConversationID)
+		}
 		if l.tell(number, event); l.left {
 			return nil, contextError(l.ctx) // leaving the loop closes the stream
 		}
@@ -171,6 +174,17 @@ func (l *loop) tell(turn int, value any) {
 	}
 	l.left = true
 	l.cancel(errLeft)
+}
+
+// inConversation notes the conversation that the run goes on in.
+func (l *loop) inConversation(id string) {
+	if id == "" {
+		return
+	}
+	l.result.ConversationID = id
+	if l.entered == "" {
+		l.enter(id)
+	}
 }
 
 // enter takes a conversation for this run, until it ends.
@@ -241,6 +255,16 @@ func (l *loop) judge(turn *Turn, calls int) error {
 		if limit.isOver {
 			return &LimitError{Limit: limit.name, Max: int64(limit.max), Used: int64(limit.used), Result: l.result}
 		}
+	}
+	return nil
+}
+
+// afford returns the error of a run whose next request would use more tokens than are left: at
+// least those of its inputs, of which one has four bytes.
+func (l *loop) afford(q *query) error {
+	limit, used := l.runner.config.Limits.Tokens, l.result.Usage.TotalTokens
+	if expected := used + sizeOf(*q.fields().inputs)/4; limit > 0 && expected > limit {
+		return &LimitError{Limit: LimitTokens, Max: int64(limit), Used: int64(expected), Result: l.result}
 	}
 	return nil
 }

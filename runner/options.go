@@ -129,7 +129,7 @@ func SchemaOf[T any](s generated.JSON) SchemaOption {
 		if t.Kind() == reflect.Pointer {
 			t = t.Elem() // its place may be null beside that
 		}
-		text, err := generated.EncodeJSON(s)
+		text, err := schema.Encode(s)
 		if err == nil && text == nil {
 			err = errors.New("it is not set")
 		}

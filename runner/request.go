@@ -171,6 +171,24 @@ func (q *query) followHandoff(outputs []generated.Entry) {
 	}
 }
 
+// sizeOf returns how many bytes of text inputs have.
+func sizeOf(inputs generated.ConversationInputs) int {
+	bytes := 0
+	for _, entry := range entriesOf(inputs) {
+		switch e := entry.Value().(type) {
+		case generated.MessageInputEntry:
+			bytes += len(e.Content.Text())
+		case generated.MessageOutputEntry:
+			bytes += len(e.Content.Text())
+		case generated.FunctionCallEntry:
+			bytes += len(e.Arguments)
+		case generated.FunctionResultEntry:
+			bytes += len(e.Result)
+		}
+	}
+	return bytes
+}
+
 // entriesOf returns inputs as entries: a text stands for a message of the user.
 func entriesOf(inputs generated.ConversationInputs) []generated.Entry {
 	if text, ok := inputs.Text(); ok {

@@ -20,7 +20,8 @@ type Limits struct {
 	// than are left runs none of them. Unlimited by default.
 	ToolCalls int
 	// Tokens is the sum of all responses' usage after which no request follows: the last one may
-	// exceed it. Unlimited by default.
+	// exceed it. A request whose inputs alone would exceed it, at four bytes a token, is not sent.
+	// Unlimited by default.
 	Tokens int
 	// Time is how long a run may take, its waits for the limiter included; at least 1 ms. A run
 	// ends earlier if its next call would not end in time. Unlimited by default.

@@ -97,7 +97,7 @@ func RawTool(definition generated.Function, f func(context.Context, json.RawMess
 	if err != nil {
 		return nil, err
 	}
-	text, err := generated.EncodeJSON(definition.Parameters)
+	text, err := schema.Encode(definition.Parameters)
 	if err != nil {
 		return nil, &ConfigError{Tool: definition.Name, Field: "Parameters", Rule: "must be a JSON Schema: " + err.Error(), Err: err}
 	}
