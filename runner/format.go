@@ -64,36 +64,39 @@ func AppendAs[T any](ctx context.Context, r *Runner, conversationID string, requ
 }
 
 func runAs[T any](ctx context.Context, r *Runner, first *query, options []FormatOption) (T, *Result, error) {
-	var value T
+	var none T
 	f, err := formatOf(reflect.TypeFor[T](), options)
 	if err != nil {
-		return value, nil, err
+		return none, nil, err
 	}
-	l := &loop{runner: r, first: first, result: new(Result)}
+	l := r.newLoop(first)
 	format := &first.fields().args.ResponseFormat
 	if *format != (generated.ResponseFormat{}) {
-		return value, nil, l.failed(StageRequest, &ratelimited.RequestError{
+		return none, nil, l.failed(StageRequest, &ratelimited.RequestError{
 			Operation: "Runner." + first.name(), Field: "completion_args.response_format", Value: format.Type, Rule: "must not be set: it is that of the type",
 		})
 	}
 	*format = f.response
-	attempts := 0
+	return valueOf[T](ctx, l, f)
+}
+
+// valueOf takes a run to its end, which is a value of a type.
+func valueOf[T any](ctx context.Context, l *loop, f *format) (value T, result *Result, err error) {
 	l.check = func(t Turn, maxTokens *int) (*OutputError, []generated.Entry) {
 		var failure *OutputError
 		if value, failure = decodeAs[T](f, t.Response, maxTokens); failure == nil {
 			return nil, nil
 		}
-		attempts++
-		failure.Attempts = attempts
-		if attempts > f.repairs || failure.Kind != OutputNotJSON && failure.Kind != OutputInvalid {
+		failure.Attempts = l.repairs + 1
+		if l.repairs >= f.repairs || failure.Kind != OutputNotJSON && failure.Kind != OutputInvalid {
 			return failure, nil
 		}
 		return failure, []generated.Entry{ratelimited.User(failure.repair())}
 	}
-	if err := l.run(ctx); err != nil {
+	if result, err = l.resultOf(ctx); err != nil {
 		return *new(T), nil, err
 	}
-	return value, l.result, nil
+	return value, result, nil
 }
 
 // A format is what is asked for, and how the answer is read.

@@ -1,0 +1,188 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
+)
+
+// maxResends is how often a run sends a request again that has not arrived.
+const maxResends = 3
+
+// fetch returns the response to the request that is due. Where the service may have carried out
+// an earlier attempt, the conversation's history says what became of that, before the request
+// is sent again: its inputs are never appended twice.
+func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
+	var failure error
+	for resends := 0; ; resends++ {
+		if l.ctx.Err() != nil {
+			return nil, contextError(l.ctx)
+		}
+		if _, ok := l.anchor(); ok && l.isLost {
+			response, err := l.lookUp()
+			if err != nil && failure != nil {
+				err = fmt.Errorf("%w: %w", failure, err)
+			}
+			if response != nil || err != nil {
+				return response, err
+			}
+		}
+		if failure != nil {
+			l.result.UnknownUsage++
+		}
+		response, err := l.respond(number)
+		if err == nil {
+			return response, nil
+		}
+		l.isLost = l.query.isStored() && errors.Is(err, ratelimited.ErrUnconfirmed)
+		_, canLookUp := l.anchor()
+		var reported *ratelimited.StreamError // by the service: it has not lost the response
+		isReported := errors.As(err, &reported) && reported.Code != 0
+		if !l.isLost || !canLookUp || isReported || l.ctx.Err() != nil || resends == maxResends {
+			return nil, err
+		}
+		failure = err
+	}
+}
+
+// respond makes one request, and returns the whole response, of a stream after its last event.
+func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
+	conversations, options := l.runner.client.Beta.Conversations, l.runner.config.Options
+	if _, ok := l.anchor(); ok {
+		options = append(slices.Clip(options), ratelimited.AtMostOnce())
+	}
+	if l.emit == nil {
+		response, err := l.query.send(l.ctx, conversations, options)
+		if err == nil && l.restarted {
+			l.tell(number, TurnRestarted{ConversationID: response.ConversationID})
+		}
+		return response, err
+	}
+	stream, err := l.query.open(l.ctx, conversations, options)
+	if err != nil {
+		return nil, err
+	}
+	for event, err := range stream.Events() {
+		if err != nil {
+			return nil, err
+		}
+		if started, ok := event.(generated.ResponseStartedEvent); ok && l.query.isStored() {
+			l.inConversation(started.ConversationID)
+			if l.restarted {
+				l.tell(number, TurnRestarted{ConversationID: started.ConversationID})
+			}
+		}
+		if l.tell(number, event); l.left {
+			return nil, fmt.Errorf("%w: %w", ratelimited.ErrUnconfirmed, contextError(l.ctx)) // leaving the loop closes the stream
+		}
+	}
+	return stream.Response(), nil
+}
+
+// An anchor is a place in a conversation: the entry after which the inputs of the request that
+// is due are, if it was carried out. An entry "" is the beginning.
+type anchor struct{ conversationID, entryID string }
+
+// anchor returns where the history says what became of the request that is due. There is no
+// such place in a conversation that the service does not keep, or whose id or earlier entries
+// are unknown.
+func (l *loop) anchor() (anchor, bool) {
+	q, id := l.query, l.result.ConversationID
+	switch {
+	case !q.isStored():
+	case q.start != nil:
+		return anchor{id, ""}, id != ""
+	case q.restart != nil:
+		return anchor{id, q.restart.FromEntryID}, id != "" && id != q.id
+	case len(l.result.Turns) > 0:
+		outputs := l.latest().Response.Outputs
+		if len(outputs) == 0 {
+			break
+		}
+		entry := idOf(outputs[len(outputs)-1])
+		return anchor{q.id, entry}, entry != ""
+	}
+	return anchor{}, false
+}
+
+// lookUp reads the history to find out what became of a request whose response was lost. It
+// returns the response if that is there, and nil if the request is to be sent: again, if it has
+// not arrived, or another one that asks anew, if a part of the response is missing.
+func (l *loop) lookUp() (*generated.ConversationResponse, error) {
+	at, _ := l.anchor()
+	history, err := l.runner.client.Beta.Conversations.GetHistory(l.ctx, at.conversationID, l.runner.config.Options...)
+	if err != nil {
+		return nil, fmt.Errorf("runner: the history could not be read: %w", err)
+	}
+	entries := history.Entries
+	if at.entryID != "" {
+		i := slices.IndexFunc(entries, func(e generated.Entry) bool { return idOf(e) == at.entryID })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: the history does not have entry %q", ErrResponseLost, cut(at.entryID, maxShown))
+		}
+		entries = entries[i+1:]
+	}
+	if len(entries) == 0 {
+		l.isLost = false
+		return nil, nil
+	}
+	inputs := entriesOf(*l.query.fields().inputs)
+	if len(entries) < len(inputs) || !haveResults(entries[:len(inputs)], inputs) {
+		return nil, fmt.Errorf("%w: the history has other entries in place of the inputs", ErrResponseLost)
+	}
+	outputs := entries[len(inputs):]
+	if isWhole(outputs) {
+		return &generated.ConversationResponse{Object: "conversation.response", ConversationID: at.conversationID, Outputs: outputs}, nil
+	}
+	if !l.runner.config.RestartLost {
+		return nil, fmt.Errorf("%w: the history has the inputs and no whole response", ErrResponseLost)
+	}
+	from := at.entryID
+	if len(inputs) > 0 {
+		from = idOf(entries[len(inputs)-1])
+	}
+	l.query, l.isLost, l.restarted = l.query.anew(l.first, at.conversationID, from), false, true
+	return nil, nil
+}
+
+// haveResults reports whether entries have the results of functions that inputs have.
+func haveResults(entries, inputs []generated.Entry) bool {
+	for i, input := range inputs {
+		want, ok := input.Value().(generated.FunctionResultEntry)
+		if !ok {
+			continue
+		}
+		got, ok := entries[i].Value().(generated.FunctionResultEntry)
+		if !ok || got.ToolCallID != want.ToolCallID {
+			return false
+		}
+	}
+	return true
+}
+
+// isWhole reports whether entries of a history are a whole response. One that was broken off
+// has no time of completion, and calls never have one: their arguments are whole.
+func isWhole(outputs []generated.Entry) bool {
+	for _, output := range outputs {
+		isWhole := true
+		switch e := output.Value().(type) {
+		case generated.MessageOutputEntry:
+			isWhole = !e.CompletedAt.IsZero()
+		case generated.ToolExecutionEntry:
+			isWhole = !e.CompletedAt.IsZero()
+		case generated.AgentHandoffEntry:
+			isWhole = !e.CompletedAt.IsZero()
+		case generated.FunctionCallEntry:
+			_, err := schema.Parse([]byte(e.Arguments))
+			isWhole = err == nil
+		}
+		if !isWhole {
+			return false
+		}
+	}
+	return len(outputs) > 0
+}
