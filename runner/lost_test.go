@@ -1,0 +1,217 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
+)
+
+func (w *world) setFaults(faults ...emulator.Fault) {
+	w.Helper()
+	if err := w.emulator.SetFaults(faults...); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// Results whose response was lost are never appended twice: the history has the response, or
+// it does not have the results and they are sent again.
+func TestLostResponse(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind    emulator.FaultKind
+		appends int // requests
+	}{
+		{emulator.FaultLostReply, 1}, {emulator.FaultTruncated, 1}, {emulator.FaultResetAfterHeaders, 1},
+		{emulator.FaultClose, 2}, {emulator.FaultReset, 2}, {emulator.FaultBadGateway, 2}, {emulator.FaultGatewayTimeout, 2},
+		{emulator.FaultUnavailable, 2}, {emulator.FaultTokenLimit, 2},
+	} {
+		for _, streamed := range []bool{false, true} {
+			if streamed && (c.kind == emulator.FaultTruncated || c.kind == emulator.FaultResetAfterHeaders) {
+				continue
+			}
+			in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`, "f#b", `{"city":"B"}`), say("done"), say("twice"))}}, func(w *world) {
+				w.setFaults(emulator.Fault{Kind: c.kind, Operation: map[bool]string{false: "AppendConversation", true: "AppendConversationStream"}[streamed], Times: 1})
+				var count counter
+				r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
+				var result *runner.Result
+				var err error
+				if streamed {
+					run := r.StartStream(w.Context(), ask("?"))
+					err, result = last(run), run.Result()
+				} else {
+					result, err = r.Start(w.Context(), ask("?"))
+				}
+				if err != nil || result.OutputText() != "done" || count.Load() != 2 || len(result.Turns) != 2 || result.Unsent != nil {
+					w.Fatalf("%s, streamed %v: %v, %d calls", c.kind, streamed, err, count.Load())
+				}
+				appends := len(w.requests()) - 1
+				unconfirmed := c.kind != emulator.FaultUnavailable && c.kind != emulator.FaultTokenLimit
+				if want := c.appends; appends != want || (result.UnknownUsage == 1) != unconfirmed {
+					w.Errorf("%s, streamed %v: %d appends, want %d; %d of unknown usage", c.kind, streamed, appends, want, result.UnknownUsage)
+				}
+				w.wantResults(result.ConversationID)
+			})
+		}
+	}
+}
+
+// breakStream breaks the stream of the next append after so many events.
+func breakStream(w *world, events int) {
+	w.setFaults(emulator.Fault{Kind: emulator.FaultResetStream, Operation: "AppendConversationStream", Events: events, Times: 1})
+}
+
+// Of a stream that breaks, the history has a part of the response. It is asked for anew in
+// another conversation if the caller says so; otherwise the run ends, and can be resumed so.
+func TestBrokenResponse(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("one two three four"), say("again"))}}, func(w *world) {
+			breakStream(w, 3)
+			var count counter
+			config := runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, RestartLost: restart}
+			run := w.runner(config).StartStream(w.Context(), ask("?"))
+			var got []string
+			var err error
+			for event, failed := range run.Events() {
+				switch e := event.Value.(type) {
+				case runner.TurnRestarted:
+					got = append(got, fmt.Sprint(event.Turn, " restarted"))
+					if e.ConversationID == "" || run.Result().ConversationID != e.ConversationID {
+						w.Errorf("the new conversation is %q", e.ConversationID)
+					}
+				case runner.TurnStarted:
+					got = append(got, fmt.Sprint(event.Turn, " started"))
+				}
+				err = failed
+			}
+			if !restart {
+				var failed *runner.RunError
+				if !errors.As(err, &failed) || !errors.Is(err, runner.ErrResponseLost) || !errors.As(err, new(*ratelimited.StreamError)) || len(failed.Result.Unsent) != 1 {
+					w.Fatalf("%v", err)
+				}
+				if _, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); !errors.Is(err, runner.ErrResponseLost) || len(w.requests()) != 2 {
+					w.Errorf("%v", err)
+				}
+				w.wantResults(failed.Result.ConversationID)
+				config.RestartLost = true
+				result, err := w.runner(config).Resume(w.Context(), written(w, failed.State))
+				if err != nil || result.OutputText() != "again" || result.ConversationID == failed.Result.ConversationID || count.Load() != 1 {
+					w.Errorf("%v, %+v", err, result)
+				}
+				w.wantResults(result.ConversationID)
+				return
+			}
+			if strings.Join(got, ", ") != "1 started, 2 started, 2 restarted" || err != nil || run.Result().OutputText() != "again" || count.Load() != 1 {
+				w.Errorf("%v, events are %q", err, got)
+			}
+			w.wantResults(run.Result().ConversationID)
+		})
+	}
+}
+
+// A call whose arguments were broken off is not a whole response.
+func TestBrokenCall(t *testing.T) {
+	t.Parallel()
+	for events := 1; events <= 4; events++ {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), calls("f#b", `{"city":"New York"}`), say("done"))}}, func(w *world) {
+			breakStream(w, events)
+			var count counter
+			run := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, RestartLost: true}).StartStream(w.Context(), ask("?"))
+			if err := last(run); err != nil || run.Result().OutputText() != "done" {
+				w.Errorf("%d events: %v", events, err)
+			}
+			if count.Load() > 2 {
+				w.Errorf("%d events: %d calls, at last of %v", events, count.Load(), count.last.Load())
+			}
+		})
+	}
+}
+
+// A run whose context ends while a request is under way does not know what became of it; Resume
+// looks it up.
+func TestCancelledRequest(t *testing.T) {
+	t.Parallel()
+	for after, requests := range map[time.Duration]int{500 * time.Millisecond: 3, 2 * time.Second: 2} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("done"))}}, func(w *world) {
+			var count counter
+			ctx, cancel := context.WithCancel(w.Context())
+			r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(_ context.Context, in location) (string, error) {
+				count.Add(1)
+				fault := emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: time.Second}
+				if after > time.Second {
+					fault.Kind, fault.Bytes = emulator.FaultDrip, 10 // the call has run
+				}
+				w.setFaults(fault)
+				time.AfterFunc(after, cancel)
+				return in.City, nil
+			})}})
+			_, err := r.Start(ctx, ask("?"))
+			if !errors.Is(err, context.Canceled) || runner.StateOf(err) == nil {
+				w.Fatalf("after %v: %v", after, err)
+			}
+			result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
+			if err != nil || result.OutputText() != "done" || count.Load() != 1 || len(w.requests()) != requests {
+				w.Errorf("after %v: %v, %d requests", after, err, len(w.requests()))
+			}
+			w.wantResults(result.ConversationID)
+		})
+	}
+}
+
+// A conversation that somebody else has gone on in meanwhile is not gone on in.
+func TestLostResponseAndOtherEntries(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("more"))}}, func(w *world) {
+		var count counter
+		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, Stop: func(runner.Turn) bool { return true }})
+		_, err := r.Start(w.Context(), ask("?"))
+		id := runner.ResultOf(err).ConversationID
+		other := generated.AppendConversationRequest{Inputs: ratelimited.Entries(ratelimited.FunctionResult("a", "mine"))}
+		if _, err := w.client.Beta.Conversations.Append(w.Context(), id, other); err != nil {
+			w.Fatal(err)
+		}
+		if _, err := r.Resume(w.Context(), runner.StateOf(err)); !errors.Is(err, ratelimited.ErrInvalid) || len(w.requests()) != 3 {
+			w.Errorf("%v", err)
+		}
+	})
+}
+
+// A history that cannot be read ends the run, and the state says that the request may have
+// been carried out.
+func TestHistoryThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	var isDown atomic.Bool
+	intercept := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if isDown.Load() && r.Method == http.MethodGet {
+			http.Error(w, `{"detail":"no"}`, http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
+		isDown.Store(true)
+		w.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Times: 1})
+		var count counter
+		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
+		_, err := r.Start(w.Context(), ask("?"))
+		if !errors.Is(err, ratelimited.ErrForbidden) || !errors.Is(err, ratelimited.ErrUnconfirmed) {
+			w.Fatalf("%v", err)
+		}
+		isDown.Store(false)
+		result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
+		if err != nil || result.OutputText() != "done" || len(w.requests()) != 2 || count.Load() != 1 {
+			w.Errorf("%v after %d requests", err, len(w.requests()))
+		}
+		w.wantResults(result.ConversationID)
+	})
+}
