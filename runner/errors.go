@@ -27,7 +27,7 @@ var (
 // function's error says, arguments or results; [errors.As] and [errors.Is] reach the causes.
 type Error interface {
 	error
-	end() (*Result, *State)
+	partial() *Result
 }
 
 // ResultOf returns what there was of a run when it ended with err; nil if err is not the end of
@@ -37,20 +37,21 @@ func ResultOf(err error) *Result {
 	if !errors.As(err, &e) {
 		return nil
 	}
-	result, _ := e.end()
-	return result
+	return e.partial()
 }
 
 // StateOf returns what [Runner.Resume] goes on from after a run that ended with err; nil if
 // there is nothing to go on from, as after an [*OutputError]. Every other [Error] has it in its
 // field State, too.
 func StateOf(err error) *State {
-	var e Error
+	var e interface {
+		Error
+		resumption() *State
+	}
 	if !errors.As(err, &e) {
 		return nil
 	}
-	_, state := e.end()
-	return state
+	return e.resumption()
 }
 
 // ConfigError reports a tool, a response format or a [Config] that breaks a rule.
@@ -180,8 +181,13 @@ func (e *ToolError) Unwrap() error {
 	return e.Last
 }
 
-func (e *RunError) end() (*Result, *State)     { return e.Result, e.State }
-func (e *LimitError) end() (*Result, *State)   { return e.Result, e.State }
-func (e *ToolError) end() (*Result, *State)    { return e.Result, e.State }
-func (e *PendingError) end() (*Result, *State) { return e.Result, e.State }
-func (e *OutputError) end() (*Result, *State)  { return e.Result, nil }
+func (e *RunError) partial() *Result     { return e.Result }
+func (e *LimitError) partial() *Result   { return e.Result }
+func (e *ToolError) partial() *Result    { return e.Result }
+func (e *PendingError) partial() *Result { return e.Result }
+func (e *OutputError) partial() *Result  { return e.Result }
+
+func (e *RunError) resumption() *State     { return e.State }
+func (e *LimitError) resumption() *State   { return e.State }
+func (e *ToolError) resumption() *State    { return e.State }
+func (e *PendingError) resumption() *State { return e.State }

@@ -274,7 +274,7 @@ func TestDecide(t *testing.T) {
 	run(t, func(context.Context, []runner.Pending) ([]runner.Answer, error) {
 		return []runner.Answer{runner.Allow("a")}, nil
 	}, func(w *world, bookings *counter, _ *runner.Result, err error) {
-		wantPending(w, err, "b approval")
+		_ = wantPending(w, err, "b approval")
 		if bookings.Load() != 1 || bookings.last.Load() != "Rome" {
 			w.Errorf("%d bookings", bookings.Load())
 		}
