@@ -94,12 +94,12 @@ func (l *loop) reason(j *job, call *Outcome) PendingReason {
 	switch {
 	case call.decided.approved || j.tool == nil || wasInterrupted && j.tool.idempotent:
 		return ""
-	case wasInterrupted:
-		call.decided.reason = PendingInterrupted
-		return PendingInterrupted
 	case call.Status == StatusPending:
 	case len(decode(j.tool.parameters, j.arguments, nil)) > 0:
 		return ""
+	case wasInterrupted:
+		call.decided.reason = PendingInterrupted
+		return PendingInterrupted
 	case j.tool.prepare == nil:
 		call.decided.reason = PendingCall
 	case j.needsApproval(l.ctx):

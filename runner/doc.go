@@ -48,6 +48,12 @@
 // a [*LimitError], a [*ToolError], a [*PendingError], an [*OutputError], or a [*RunError] that
 // wraps the client's error, the context's, or the function's own.
 //
+// All but an OutputError have a [State], which is JSON: [Runner.Resume] goes on from it, also in
+// another process. What a run may not do by itself is [Pending]: calls of tools with
+// [NeedsApproval] or without a function, calls that the service carries out after a
+// confirmation, handoffs, and functions that were interrupted. [Config.Decide] answers in place,
+// an [Answer] of Resume later.
+//
 // # Typed answers
 //
 // [StartAs] and [AppendAs] ask for a value of a Go type, and ask again if the answer is not one.

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,6 +33,9 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 			}
 		}
 		if failure != nil {
+			if errors.Is(failure, context.DeadlineExceeded) { // it would take as long again
+				return nil, failure
+			}
 			l.result.UnknownUsage++
 		}
 		response, err := l.respond(number)

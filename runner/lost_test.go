@@ -215,3 +215,21 @@ func TestHistoryThatCannotBeRead(t *testing.T) {
 		w.wantResults(result.ConversationID)
 	})
 }
+
+// A request that timed out is not sent again: the model would take as long. Resume looks it up.
+func TestTimedOutRequest(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Latency: time.Second}}, func(w *world) {
+		var count counter
+		w.setFaults(emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: 10 * time.Second})
+		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, Options: []ratelimited.CallOption{ratelimited.WithTimeout(2 * time.Second)}})
+		_, err := r.Start(w.Context(), ask("?"))
+		if !errors.Is(err, context.DeadlineExceeded) || len(w.requests()) != 2 {
+			w.Fatalf("%v after %d requests", err, len(w.requests()))
+		}
+		result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
+		if err != nil || result.OutputText() != "done" || len(w.requests()) != 3 || count.Load() != 1 {
+			w.Errorf("%v after %d requests", err, len(w.requests()))
+		}
+	})
+}

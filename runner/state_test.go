@@ -366,3 +366,70 @@ func TestStatesOfAllVersions(t *testing.T) {
 		})
 	}
 }
+
+// A state can be taken at each event, for a program that ends there: what has begun may have had
+// effects.
+func TestStateAtEachEvent(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"ms":10}`, "f#b", `{"ms":5}`), say("done"))}}, func(w *world) {
+		run := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil)}}).StartStream(w.Context(), ask("?"))
+		var got []string
+		for event, err := range run.Events() {
+			if err != nil {
+				w.Fatal(err)
+			}
+			if _, ok := event.Value.(generated.StreamEventVariant); ok {
+				continue
+			}
+			var state struct {
+				Due, Lost bool
+				Turns     []struct {
+					Calls []struct{ Status runner.Status }
+				}
+			}
+			text, err := json.Marshal(written(w, run.State()))
+			if err != nil || json.Unmarshal(text, &state) != nil {
+				w.Fatalf("%v: %s", err, text)
+			}
+			line := strings.TrimPrefix(fmt.Sprintf("%T", event.Value), "runner.")
+			if state.Due {
+				line += fmt.Sprint(" due, lost ", state.Lost)
+			}
+			for _, turn := range state.Turns[:min(1, len(state.Turns))] {
+				line += fmt.Sprint(" ", turn.Calls)
+			}
+			got = append(got, line)
+		}
+		want := []string{
+			"TurnStarted due, lost true", "TurnEnded [{not started} {not started}]", "ToolStarted [{interrupted} {not started}]",
+			"ToolStarted [{interrupted} {interrupted}]", "ToolFinished [{interrupted} {done}]", "ToolFinished [{done} {done}]",
+			"TurnStarted due, lost true [{done} {done}]", "TurnEnded [{done} {done}]", "Finished [{done} {done}]",
+		}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			w.Errorf("states are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		result, err := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil)}}).Resume(w.Context(), run.State())
+		if err != nil || result.OutputText() != "done" || len(w.requests()) != 2 {
+			w.Errorf("a run that has an answer: %v, %d requests", err, len(w.requests()))
+		}
+	})
+}
+
+// A second run in the conversation of a state is refused.
+func TestResumeOfABusyConversation(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"ms":10}`), say("done"))}}, func(w *world) {
+		r := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil)}})
+		run := r.StartStream(w.Context(), ask("?"))
+		for event, err := range run.Events() {
+			if err != nil {
+				w.Fatal(err)
+			}
+			if _, ok := event.Value.(runner.ToolStarted); ok {
+				if _, err := r.Resume(w.Context(), run.State()); !errors.Is(err, runner.ErrBusy) {
+					w.Errorf("%v", err)
+				}
+			}
+		}
+	})
+}
