@@ -46,11 +46,25 @@ func (t Turn) isAnswer() bool {
 // agenda returns what is left to do of a turn: calls to carry out, and entries that the caller
 // has to answer, both in the order of the response.
 func (l *loop) agenda(turn *Turn) (jobs []*job, pending []Pending) {
+	pending = l.pending(turn, func(call *Outcome, entry generated.FunctionCallEntry) PendingReason {
+		j := l.job(turn, call, entry)
+		reason := l.reason(j, call)
+		if reason == "" {
+			jobs = append(jobs, j)
+		}
+		return reason
+	})
+	return jobs, pending
+}
+
+// pending returns the entries of a turn that the caller has to answer. Of calls without a result
+// the function says why, or "".
+func (p *progress) pending(turn *Turn, reasonOf func(*Outcome, generated.FunctionCallEntry) PendingReason) (pending []Pending) {
 	outputs, seen := turn.Response.Outputs, map[string]bool{}
 	for i, output := range outputs {
 		switch entry := output.Value().(type) {
 		case generated.AgentHandoffEntry:
-			if i == len(outputs)-1 && !l.isFollowed {
+			if i == len(outputs)-1 && !p.isFollowed {
 				pending = append(pending, Pending{entry.ID, PendingHandoff, output, entry.PreviousAgentID})
 			}
 		case generated.FunctionCallEntry:
@@ -61,22 +75,19 @@ func (l *loop) agenda(turn *Turn) (jobs []*job, pending []Pending) {
 			reason := PendingReason("")
 			switch call := turn.call(entry.ToolCallID); {
 			case entry.ConfirmationStatus == generated.ConfirmationStatusPending:
-				if l.confirmed[entry.ToolCallID] == "" {
+				if p.confirmed[entry.ToolCallID] == "" {
 					reason = PendingConfirmation
 				}
 			case entry.ConfirmationStatus != "" || call == nil || call.isAnswered():
 			default:
-				j := l.job(turn, call, entry)
-				if reason = l.reason(j, call); reason == "" {
-					jobs = append(jobs, j)
-				}
+				reason = reasonOf(call, entry)
 			}
 			if reason != "" {
 				pending = append(pending, Pending{entry.ToolCallID, reason, output, entry.AgentID})
 			}
 		}
 	}
-	return jobs, pending
+	return pending
 }
 
 // job returns the call to carry out.

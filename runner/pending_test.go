@@ -56,6 +56,9 @@ func wantPending(t testing.TB, err error, want ...string) *runner.PendingError {
 		t.Fatalf("%v, want %q to be pending", err, want)
 	}
 	var got []string
+	if open := pending.State.Pending(); fmt.Sprint(open) != fmt.Sprint(pending.Pending) {
+		t.Errorf("the state has %v pending, the error %v", open, pending.Pending)
+	}
 	for _, p := range pending.Pending {
 		got = append(got, fmt.Sprintf("%s %s", p.ID, p.Reason))
 	}

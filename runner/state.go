@@ -257,6 +257,27 @@ func (d turnData) turn(i int, conversationID string) (Turn, error) {
 	return turn, nil
 }
 
+// Pending returns what was pending when the run ended, for [Runner.Resume]. Calls that were
+// not started may need approval, too.
+func (s *State) Pending() []Pending {
+	if s == nil {
+		return nil
+	}
+	p, err := s.progress()
+	if err != nil || p.isDue {
+		return nil
+	}
+	return p.pending(&p.result.Turns[len(p.result.Turns)-1], func(call *Outcome, _ generated.FunctionCallEntry) PendingReason {
+		switch call.Status {
+		case StatusInterrupted:
+			return PendingInterrupted
+		case StatusPending:
+			return call.decided.reason
+		}
+		return ""
+	})
+}
+
 // sendsTools reports whether a run that goes on from the state sends tools.
 func (s *State) sendsTools() bool {
 	q := s.data.Request

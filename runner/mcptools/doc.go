@@ -1,0 +1,34 @@
+// Package mcptools makes the tools of a server of the Model Context Protocol (MCP) tools of a
+// run:
+//
+//	session, err := mcp.NewClient(&mcp.Implementation{Name: "mine"}, nil).Connect(ctx, transport, nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer session.Close()
+//	tools, err := mcptools.Tools(ctx, session, mcptools.Prefix("files_"))
+//	if err != nil {
+//		return err
+//	}
+//	r, err := runner.New(client, runner.Config{Tools: tools})
+//
+// The session is the caller's, who opens and closes it. Its tools are those that the server has
+// when Tools is called: a list that changes counts from the next call of Tools.
+//
+// # Calls
+//
+// A name keeps letters, digits, _ and -; any other character becomes _. The server's schema is sent
+// as it is, and arguments are checked against it before the server is called. It is strict if it
+// has no open part. The properties of the schema are in alphabetical order, because the SDK for
+// MCP does not keep theirs.
+//
+// The model is told the text parts of a result with line breaks between them. Of images, audio
+// and resources it is told the kind. A result that has structured content alone is told as JSON.
+// The text of a result with isError is told as that of a failed call. If the connection fails, or
+// the server reports an error of the protocol, the model is told "The function failed.".
+//
+// # Trust
+//
+// Names, descriptions and results are the server's and reach the model. What the server says of
+// its tools, such as that one only reads, is a hint: [Options] decides which need approval.
+package mcptools
