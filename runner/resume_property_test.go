@@ -215,7 +215,7 @@ func (p play) part(w *world, e *effects, s stop, state []byte, given []runner.An
 				break
 			}
 			_, isOfTheAPI := event.Value.(generated.StreamEventVariant)
-			if events++; s.how == "crash" && events > s.n && !(isOfTheAPI && p.isStored) {
+			if events++; s.how == "crash" && events > s.n && (!isOfTheAPI || !p.isStored) {
 				next, err = json.Marshal(run.State())
 				return nil, next, nil, err
 			}

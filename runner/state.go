@@ -273,8 +273,9 @@ func (s *State) Pending() []Pending {
 			return PendingInterrupted
 		case StatusPending:
 			return call.decided.reason
+		default:
+			return ""
 		}
-		return ""
 	})
 }
 

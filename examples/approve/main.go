@@ -83,7 +83,7 @@ func demonstrate(ctx context.Context) (err error) {
 	file := filepath.Join(folder, "trip.json")
 	for _, step := range []string{"-ask", "-allow"} {
 		fmt.Println("$ approve", step, "trip.json")
-		command := exec.CommandContext(ctx, program, step, file)
+		command := exec.CommandContext(ctx, program, step, file) //nolint:gosec // This program itself.
 		command.Env, command.Stdout, command.Stderr = environment, os.Stdout, os.Stderr
 		if err := command.Run(); err != nil {
 			return err

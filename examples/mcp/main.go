@@ -93,7 +93,7 @@ func run(ctx context.Context, command []string) (err error) {
 		}
 		command = []string{program, "-serve"}
 	}
-	transport := &mcp.CommandTransport{Command: exec.CommandContext(ctx, command[0], command[1:]...)}
+	transport := &mcp.CommandTransport{Command: exec.CommandContext(ctx, command[0], command[1:]...)} //nolint:gosec // What the user names, or this program.
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "example", Version: "1"}, nil).Connect(ctx, transport, nil)
 	if err != nil {
 		return err

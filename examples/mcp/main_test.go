@@ -15,7 +15,7 @@ func TestProgram(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	command := exec.CommandContext(t.Context(), program) //nolint:gosec // The program that was built.
+	command := exec.CommandContext(t.Context(), program)
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "MISTRAL_API_KEY=") {
 			command.Env = append(command.Env, variable)

@@ -41,14 +41,14 @@ const program = "node_modules/@modelcontextprotocol/server-everything/dist/index
 
 func TestOverStdio(t *testing.T) {
 	node, dir := install(t)
-	test(t, &mcp.CommandTransport{Command: exec.Command(node, filepath.Join(dir, program), "stdio")}) //nolint:gosec // The server that was installed.
+	test(t, &mcp.CommandTransport{Command: exec.Command(node, filepath.Join(dir, program), "stdio")})
 }
 
 func TestOverHTTP(t *testing.T) {
 	node, dir := install(t)
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
-	server := exec.CommandContext(t.Context(), node, filepath.Join(dir, program), "streamableHttp") //nolint:gosec // The server that was installed.
+	server := exec.CommandContext(t.Context(), node, filepath.Join(dir, program), "streamableHttp")
 	server.Env = append(os.Environ(), "PORT="+port)
 	server.WaitDelay = 5 * time.Second
 	if err := server.Start(); err != nil {
@@ -139,7 +139,7 @@ func install(t *testing.T) (node, dir string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline") //nolint:gosec // It is found on the PATH.
+	command := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	command.Dir, command.WaitDelay = fresh, 5*time.Second
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("the server could not be installed, for which npm needs its registry once: %v\n%s", err, out)
