@@ -6,6 +6,7 @@ DATE ?=
 FUZZTIME ?= 60s
 FUZZTIME_OTHERS ?= 10s
 MINUTES ?= 3
+OUT ?=
 SEED ?= 1
 GOLANGCI_LINT_VERSION = v2.15.0
 
@@ -95,6 +96,10 @@ examples: ## run every example against the emulator
 	@set -e; for example in examples/*/; do echo "== $$example"; \
 		if [ "$$example" = examples/shared/ ] && [ -z "$(HAVE_REDIS)" ]; then echo "not run: it needs a Redis (apt-get install redis-server)"; continue; fi; \
 		env -u MISTRAL_API_KEY go -C "$$example" run . </dev/null; done
+
+.PHONY: live
+live: ## ask the real API what its documentation leaves open: about 25 small calls, with MISTRAL_API_KEY; exchanges in OUT
+	go run ./internal/live -o "$(OUT)"
 
 .PHONY: pictures
 pictures: ## draw docs/bucket.svg, the two token buckets at work

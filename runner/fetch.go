@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
@@ -113,33 +114,38 @@ func (l *loop) anchor() (anchor, bool) {
 	return anchor{}, false
 }
 
+// pauses are those before the history is read again, in which the service may come to an end.
+var pauses = []time.Duration{time.Second, 2 * time.Second}
+
 // lookUp reads the history to find out what became of a request whose response was lost. It
 // returns the response if that is there, and nil if the request is to be sent: again, if it has
 // not arrived, or another one that asks anew, if a part of the response is missing.
 func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 	at, _ := l.anchor()
-	history, err := l.runner.client.Beta.Conversations.GetHistory(l.ctx, at.conversationID, l.runner.config.Options...)
-	if err != nil {
-		return nil, fmt.Errorf("runner: the history could not be read: %w", err)
-	}
-	entries := history.Entries
-	if at.entryID != "" {
-		i := slices.IndexFunc(entries, func(e generated.Entry) bool { return idOf(e) == at.entryID })
-		if i < 0 {
-			return nil, fmt.Errorf("%w: the history does not have entry %q", ErrResponseLost, cut(at.entryID, maxShown))
+	inputs := entriesOf(*l.query.fields().inputs)
+	var entries []generated.Entry
+	for i := 0; ; i++ {
+		var err error
+		if entries, err = l.entriesAfter(at); err != nil {
+			return nil, err
 		}
-		entries = entries[i+1:]
+		if i == len(pauses) || len(entries) > len(inputs) && isWhole(entries[len(inputs):]) {
+			break
+		}
+		select {
+		case <-time.After(pauses[i]):
+		case <-l.ctx.Done():
+			return nil, contextError(l.ctx)
+		}
 	}
 	if len(entries) == 0 {
 		l.isLost = false
 		return nil, nil
 	}
-	inputs := entriesOf(*l.query.fields().inputs)
 	if len(entries) < len(inputs) || !haveResults(entries[:len(inputs)], inputs) {
 		return nil, fmt.Errorf("%w: the history has other entries in place of the inputs", ErrResponseLost)
 	}
-	outputs := entries[len(inputs):]
-	if isWhole(outputs) {
+	if outputs := entries[len(inputs):]; isWhole(outputs) {
 		return &generated.ConversationResponse{Object: "conversation.response", ConversationID: at.conversationID, Outputs: outputs}, nil
 	}
 	if !l.runner.config.RestartLost {
@@ -151,6 +157,22 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 	}
 	l.query, l.isLost, l.restarted = l.query.anew(l.first, at.conversationID, from), false, true
 	return nil, nil
+}
+
+// entriesAfter returns what a conversation has after an anchor.
+func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
+	history, err := l.runner.client.Beta.Conversations.GetHistory(l.ctx, at.conversationID, l.runner.config.Options...)
+	if err != nil {
+		return nil, fmt.Errorf("runner: the history could not be read: %w", err)
+	}
+	if at.entryID == "" {
+		return history.Entries, nil
+	}
+	i := slices.IndexFunc(history.Entries, func(e generated.Entry) bool { return idOf(e) == at.entryID })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: the history does not have entry %q", ErrResponseLost, cut(at.entryID, maxShown))
+	}
+	return history.Entries[i+1:], nil
 }
 
 // haveResults reports whether entries have the results of functions that inputs have.

@@ -1,11 +1,15 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -230,6 +234,41 @@ func TestTimedOutRequest(t *testing.T) {
 		result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
 		if err != nil || result.OutputText() != "done" || len(w.requests()) != 3 || count.Load() != 1 {
 			w.Errorf("%v after %d requests", err, len(w.requests()))
+		}
+	})
+}
+
+// The service may be at a request still when its connection is lost: the history is read again
+// before the request is sent again.
+func TestResponseAfterALostConnection(t *testing.T) {
+	t.Parallel()
+	var work sync.WaitGroup
+	intercept := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !strings.HasPrefix(r.URL.Path, "/v1/conversations/") || r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		later := r.Clone(context.WithoutCancel(r.Context()))
+		work.Go(func() {
+			time.Sleep(1500 * time.Millisecond)
+			later.Body = io.NopCloser(bytes.NewReader(body))
+			next.ServeHTTP(httptest.NewRecorder(), later)
+		})
+		panic(http.ErrAbortHandler)
+	}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("twice")), Intercept: intercept}}, func(w *world) {
+		defer work.Wait()
+		var count counter
+		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
+		var result *runner.Result
+		var err error
+		took := elapsed(func() { result, err = r.Start(w.Context(), ask("?")) })
+		if err != nil || result.OutputText() != "done" || len(w.requests()) != 2 || took != 3*time.Second {
+			w.Errorf("after %v: %v, %d requests", took, err, len(w.requests()))
 		}
 	})
 }

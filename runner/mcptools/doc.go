@@ -1,6 +1,7 @@
 // Package mcptools makes the tools of a server of the Model Context Protocol (MCP) tools of a
 // run:
 //
+//	transport := &mcp.StreamableClientTransport{Endpoint: "https://mcp.example.com"}
 //	session, err := mcp.NewClient(&mcp.Implementation{Name: "mine"}, nil).Connect(ctx, transport, nil)
 //	if err != nil {
 //		return err
