@@ -61,11 +61,7 @@ func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
 		options = append(slices.Clip(options), ratelimited.AtMostOnce())
 	}
 	if l.emit == nil {
-		response, err := l.query.send(l.ctx, conversations, options)
-		if err == nil && l.restarted {
-			l.tell(number, TurnRestarted{ConversationID: response.ConversationID})
-		}
-		return response, err
+		return l.query.send(l.ctx, conversations, options)
 	}
 	stream, err := l.query.open(l.ctx, conversations, options)
 	if err != nil {
@@ -88,9 +84,13 @@ func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
 	return stream.Response(), nil
 }
 
-// An anchor is a place in a conversation: the entry after which the inputs of the request that
-// is due are, if it was carried out. An entry "" is the beginning.
-type anchor struct{ conversationID, entryID string }
+// An anchor is a place in a conversation: where the inputs of the request that is due are, if it
+// was carried out.
+type anchor struct {
+	conversationID string
+	entryID        string // the entry before; "" for the beginning
+	resultOf       string // the tool_call_id of the first of the inputs, where no entry before is known
+}
 
 // anchor returns where the history says what became of the request that is due. There is no
 // such place in a conversation that the service does not keep, or whose id or earlier entries
@@ -100,16 +100,21 @@ func (l *loop) anchor() (anchor, bool) {
 	switch {
 	case !q.isStored():
 	case q.start != nil:
-		return anchor{id, ""}, id != ""
+		return anchor{conversationID: id}, id != ""
 	case q.restart != nil:
-		return anchor{id, q.restart.FromEntryID}, id != "" && id != q.id
+		return anchor{conversationID: id, entryID: q.restart.FromEntryID}, id != "" && id != q.id
 	case len(l.result.Turns) > 0:
 		outputs := l.latest().Response.Outputs
 		if len(outputs) == 0 {
 			break
 		}
 		entry := idOf(outputs[len(outputs)-1])
-		return anchor{q.id, entry}, entry != ""
+		return anchor{conversationID: q.id, entryID: entry}, entry != ""
+	default: // an append of the caller's
+		if inputs := q.extend.Inputs.Entries(); len(inputs) > 0 {
+			result, ok := inputs[0].Value().(generated.FunctionResultEntry)
+			return anchor{conversationID: q.id, resultOf: result.ToolCallID}, ok
+		}
 	}
 	return anchor{}, false
 }
@@ -165,7 +170,17 @@ func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("runner: the history could not be read: %w", err)
 	}
-	if at.entryID == "" {
+	switch {
+	case at.resultOf != "":
+		i := slices.IndexFunc(history.Entries, func(e generated.Entry) bool {
+			result, ok := e.Value().(generated.FunctionResultEntry)
+			return ok && result.ToolCallID == at.resultOf
+		})
+		if i < 0 {
+			return nil, nil
+		}
+		return history.Entries[i:], nil
+	case at.entryID == "":
 		return history.Entries, nil
 	}
 	i := slices.IndexFunc(history.Entries, func(e generated.Entry) bool { return idOf(e) == at.entryID })

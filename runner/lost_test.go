@@ -272,3 +272,23 @@ func TestResponseAfterALostConnection(t *testing.T) {
 		}
 	})
 }
+
+// Results that the caller appends are not appended twice either.
+func TestLostResponseToTheCallersResults(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []emulator.FaultKind{emulator.FaultLostReply, emulator.FaultClose} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("twice"))}}, func(w *world) {
+			started, err := w.client.Beta.Conversations.Start(w.Context(), ask("?"))
+			if err != nil {
+				w.Fatal(err)
+			}
+			w.setFaults(emulator.Fault{Kind: kind, Operation: "AppendConversation", Times: 1})
+			inputs := ratelimited.Entries(ratelimited.FunctionResult("a", "mine"))
+			result, err := w.runner(runner.Config{}).Append(w.Context(), started.ConversationID, generated.AppendConversationRequest{Inputs: inputs})
+			if err != nil || result.OutputText() != "done" {
+				w.Errorf("%s: %v", kind, err)
+			}
+			w.wantResults(started.ConversationID)
+		})
+	}
+}

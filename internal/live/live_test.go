@@ -52,7 +52,7 @@ func TestAgainstTheEmulator(t *testing.T) {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(filepath.Join(folder, file.Name())) //nolint:gosec // A file of the test.
+		text, err := os.ReadFile(filepath.Join(folder, file.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}

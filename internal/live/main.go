@@ -61,7 +61,7 @@ func run(ctx context.Context, out io.Writer, s settings) (err error) {
 		if err != nil {
 			return err
 		}
-		defer server.Close()
+		defer func() { _ = server.Close() }()
 		config.APIKey, config.BaseURL, config.RequestsPerSecond = "no-key-needed", server.URL(), 100
 		_, _ = fmt.Fprintln(out, "Asking the embedded emulator: MISTRAL_API_KEY is not set.")
 	}

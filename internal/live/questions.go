@@ -53,7 +53,7 @@ type lab struct {
 // clean deletes what was made.
 func (l *lab) clean(ctx context.Context) error {
 	l.recorder.name("clean")
-	var errs []error
+	errs := make([]error, 0, len(l.conversations)+len(l.agents))
 	for _, id := range l.conversations {
 		errs = append(errs, l.client.Beta.Conversations.Delete(ctx, id))
 	}
@@ -101,7 +101,7 @@ func (l *lab) note(response *generated.ConversationResponse, err error) (*genera
 
 // kinds returns the types of entries.
 func kinds(entries []generated.Entry) string {
-	var list []string
+	list := make([]string, 0, len(entries))
 	for _, entry := range entries {
 		var kind struct {
 			Type   string `json:"type"`
@@ -156,7 +156,7 @@ func oneByOne(ctx context.Context, l *lab) (string, error) {
 	}
 	l.called = response
 	if len(l.results) < 2 {
-		return fmt.Sprintf("not seen: the response has %s", kinds(response.Outputs)), nil
+		return "not seen: the response has " + kinds(response.Outputs), nil
 	}
 	return outcome(l.append(ctx, response.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Entries(l.results[0])})), nil
 }
