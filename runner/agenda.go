@@ -103,16 +103,18 @@ func (l *loop) job(turn *Turn, call *Outcome, entry generated.FunctionCallEntry)
 func (l *loop) reason(j *job, call *Outcome) PendingReason {
 	wasInterrupted := call.Status == StatusInterrupted || call.Status == StatusFailed
 	switch {
-	case call.decided.approved || j.tool == nil || wasInterrupted && j.tool.idempotent:
+	case j.tool == nil:
 		return ""
 	case call.Status == StatusPending:
 	case len(decode(j.tool.parameters, j.arguments, nil)) > 0:
 		return ""
+	case j.tool.prepare == nil:
+		call.decided.reason = PendingCall
+	case call.decided.approved || wasInterrupted && j.tool.idempotent:
+		return ""
 	case wasInterrupted:
 		call.decided.reason = PendingInterrupted
 		return PendingInterrupted
-	case j.tool.prepare == nil:
-		call.decided.reason = PendingCall
 	case j.needsApproval(l.ctx):
 		call.decided.reason = PendingApproval
 	default:

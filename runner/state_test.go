@@ -192,6 +192,12 @@ func TestResumeWithOtherTools(t *testing.T) {
 				w.Errorf("%v", err)
 			}
 		}
+		own, err := runner.RawTool(generated.Function{Name: "f", Description: "Answered by the caller."}, nil)
+		if err != nil {
+			w.Fatal(err)
+		}
+		_, err = w.runner(runner.Config{AcceptChangedTools: true, Tools: []*runner.Tool{own}}).Resume(w.Context(), state, runner.Allow("a"))
+		_ = wantPending(w, err, "a call") // it has no function any more
 		result, err := w.runner(runner.Config{AcceptChangedTools: true, Tools: []*runner.Tool{other}}).Resume(w.Context(), state, runner.Allow("a"))
 		if byID, _ := results(w, w.requests()[1]); err != nil || result.OutputText() != "done" || byID["a"] != "other" {
 			w.Errorf("%v, %q", err, byID)

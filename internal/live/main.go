@@ -1,11 +1,11 @@
 // Command live asks the real API what its documentation leaves open, and how the account is
 // charged:
 //
-//	MISTRAL_API_KEY=… go run ./internal/live -o exchanges
+//	go run ./internal/live -o exchanges
 //
-// It makes about 20 small calls, prints a report, and writes each exchange to a file without the
+// With MISTRAL_API_KEY set it makes about 25 small calls, prints a report, and writes each exchange to a file without the
 // key: together they are a record of the service's behaviour to test against. It deletes the
-// conversations and agents that it makes. Without a key it asks the emulator, whose answers are
+// conversations and agents that it makes. Without the key it asks the emulator, whose answers are
 // what this module takes for right.
 package main
 
