@@ -35,6 +35,7 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 		}
 		if failure != nil {
 			if errors.Is(failure, context.DeadlineExceeded) { // it would take as long again
+				l.isLost = true
 				return nil, failure
 			}
 			l.result.UnknownUsage++
@@ -45,9 +46,9 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 		}
 		l.isLost = l.query.isStored() && errors.Is(err, ratelimited.ErrUnconfirmed)
 		_, canLookUp := l.anchor()
-		var reported *ratelimited.StreamError // by the service: it has not lost the response
-		isReported := errors.As(err, &reported) && reported.Code != 0
-		if !l.isLost || !canLookUp || isReported || l.ctx.Err() != nil || resends == maxResends {
+		var reported *ratelimited.StreamError
+		l.hasFailed = l.isLost && errors.As(err, &reported) && reported.Code != 0
+		if !l.isLost || !canLookUp || l.hasFailed && !l.runner.config.RestartLost || l.ctx.Err() != nil || resends == maxResends {
 			return nil, err
 		}
 		failure = err
@@ -134,7 +135,7 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 		if entries, err = l.entriesAfter(at); err != nil {
 			return nil, err
 		}
-		if i == len(pauses) || len(entries) > len(inputs) && isWhole(entries[len(inputs):]) {
+		if i == len(pauses) || l.hasFailed || len(entries) > len(inputs) && isWhole(entries[len(inputs):]) {
 			break
 		}
 		select {
@@ -150,7 +151,7 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 	if len(entries) < len(inputs) || !haveResults(entries[:len(inputs)], inputs) {
 		return nil, fmt.Errorf("%w: the history has other entries in place of the inputs", ErrResponseLost)
 	}
-	if outputs := entries[len(inputs):]; isWhole(outputs) {
+	if outputs := entries[len(inputs):]; isWhole(outputs) && !l.hasFailed {
 		return &generated.ConversationResponse{Object: "conversation.response", ConversationID: at.conversationID, Outputs: outputs}, nil
 	}
 	if !l.runner.config.RestartLost {
@@ -160,7 +161,8 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 	if len(inputs) > 0 {
 		from = idOf(entries[len(inputs)-1])
 	}
-	l.query, l.isLost, l.restarted = l.query.anew(l.first, at.conversationID, from), false, true
+	l.query = l.query.anew(l.first, at.conversationID, from)
+	l.isLost, l.hasFailed, l.restarted = false, false, true
 	return nil, nil
 }
 

@@ -44,6 +44,7 @@ type progress struct {
 	query     *query           // the latest request
 	isDue     bool             // there is no response to it
 	isLost    bool             // the service may have carried it out
+	hasFailed bool             // the service has begun its response, and then reported an error
 	restarted bool             // it asks anew for a response that was lost
 
 	result   *Result
@@ -164,7 +165,7 @@ func (l *loop) ask() error {
 		}
 		return l.failed(StageRequest, err)
 	}
-	l.isDue, l.isLost, l.restarted, l.isFollowed = false, false, false, false
+	l.isDue, l.isLost, l.hasFailed, l.restarted, l.isFollowed = false, false, false, false, false
 	clear(l.confirmed)
 	switch {
 	case l.query.isStored():

@@ -292,3 +292,25 @@ func TestLostResponseToTheCallersResults(t *testing.T) {
 		})
 	}
 }
+
+// A response in which the service reports an error is not an answer, whatever the history has.
+func TestErrorWithinAStream(t *testing.T) {
+	t.Parallel()
+	broken := emulator.Reply{Text: "So far", Err: &emulator.Error{Status: http.StatusServiceUnavailable, Message: "the model has gone away"}}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), broken, say("done"))}}, func(w *world) {
+		var count counter
+		config := runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}}
+		err := last(w.runner(config).StartStream(w.Context(), ask("?")))
+		var failed *runner.RunError
+		if !errors.As(err, &failed) || !errors.As(err, new(*ratelimited.StreamError)) || len(w.requests()) != 2 {
+			w.Fatalf("%v after %d requests", err, len(w.requests()))
+		}
+		if result, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); !errors.Is(err, runner.ErrResponseLost) {
+			w.Errorf("%v, %v", result, err)
+		}
+		config.RestartLost = true
+		if result, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); err != nil || result.OutputText() != "done" || count.Load() != 1 {
+			w.Errorf("%v, %v", result, err)
+		}
+	})
+}

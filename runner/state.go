@@ -42,6 +42,7 @@ type stateData struct {
 	Request        queryData                       `json:"request"`
 	IsDue          bool                            `json:"due,omitempty"`
 	IsLost         bool                            `json:"lost,omitempty"`
+	HasFailed      bool                            `json:"failed,omitempty"`
 	IsRestarted    bool                            `json:"restarted,omitempty"`
 	ConversationID string                          `json:"conversation_id,omitempty"`
 	Turns          []turnData                      `json:"turns,omitempty"`
@@ -111,7 +112,7 @@ func (l *loop) state() *State {
 	s := &State{data: stateData{
 		Version: stateVersion, Fingerprints: map[string]string{},
 		First: dataOf(l.first, false), Request: dataOf(l.query, l.isDue || !l.query.isStored()),
-		IsDue: l.isDue, IsLost: l.isDue && (l.isLost || l.isSending && l.query.isStored()), IsRestarted: l.restarted,
+		IsDue: l.isDue, IsLost: l.isDue && (l.isLost || l.isSending && l.query.isStored()), HasFailed: l.hasFailed, IsRestarted: l.restarted,
 		ConversationID: l.result.ConversationID, Usage: l.result.Usage, UnknownUsage: l.result.UnknownUsage,
 		Calls: l.result.Calls, FailedCalls: l.result.FailedCalls, Handoffs: l.handoffs, Repairs: l.repairs,
 		InARow: maps.Clone(l.inARow), Confirmed: maps.Clone(l.confirmed), IsFollowed: l.isFollowed,
@@ -187,7 +188,7 @@ func (s *State) progress() (progress, error) {
 		return progress{}, &StateError{Field: "version", Value: d.Version, Rule: fmt.Sprintf("must be %d", stateVersion)}
 	}
 	p := progress{
-		first: d.First.query(), query: d.Request.query(), own: s.Tools, isDue: d.IsDue, isLost: d.IsLost, restarted: d.IsRestarted,
+		first: d.First.query(), query: d.Request.query(), own: s.Tools, isDue: d.IsDue, isLost: d.IsLost, hasFailed: d.HasFailed, restarted: d.IsRestarted,
 		handoffs: d.Handoffs, repairs: d.Repairs, inARow: maps.Clone(d.InARow), confirmed: maps.Clone(d.Confirmed), isFollowed: d.IsFollowed,
 		result: &Result{ConversationID: d.ConversationID, Usage: d.Usage, UnknownUsage: d.UnknownUsage, Calls: d.Calls, FailedCalls: d.FailedCalls},
 	}
