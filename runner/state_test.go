@@ -439,3 +439,68 @@ func TestResumeOfABusyConversation(t *testing.T) {
 		}
 	})
 }
+
+// Limits count on over a resume.
+func TestLimitsCountOn(t *testing.T) {
+	t.Parallel()
+	two := calls("f", `{"city":"A"}`, "f", `{"city":"B"}`)
+	two.Usage = &generated.ConversationUsageInfo{PromptTokens: 40, CompletionTokens: 10, TotalTokens: 50}
+	for name, c := range map[string]struct {
+		limits runner.Limits
+		limit  runner.Limit
+		used   int64
+	}{
+		"turns":  {runner.Limits{Turns: 3}, runner.LimitTurns, 3},
+		"calls":  {runner.Limits{ToolCalls: 5}, runner.LimitToolCalls, 4},
+		"tokens": {runner.Limits{Tokens: 150}, runner.LimitTokens, 150},
+	} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(two)}}, func(w *world) {
+			var count counter
+			config := runner.Config{Limits: c.limits, Tools: []*runner.Tool{count.tool(w, "f")}}
+			stopping := config
+			stopping.Stop = func(runner.Turn) bool { return true }
+			_, err := w.runner(stopping).Start(w.Context(), ask("?"))
+			_, err = w.runner(config).Resume(w.Context(), written(w, runner.StateOf(err)))
+			var limit *runner.LimitError
+			if !errors.As(err, &limit) || limit.Limit != c.limit || limit.Used != c.used || len(limit.Result.Turns) != 3 || count.Load() != 4 {
+				w.Errorf("%s: %v after %d calls", name, err, count.Load())
+			}
+		})
+	}
+}
+
+// Failures in a row count on, too.
+func TestFailuresCountOn(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", "{}"))}}, func(w *world) {
+		stop := true
+		r := w.runner(runner.Config{
+			Stop:  func(runner.Turn) bool { return stop },
+			Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("no") })},
+		})
+		_, err := r.Start(w.Context(), ask("?"))
+		stop = false
+		_, err = r.Resume(w.Context(), written(w, runner.StateOf(err)))
+		var failed *runner.ToolError
+		if !errors.As(err, &failed) || failed.Failures != 3 || len(failed.Result.Turns) != 3 || failed.State == nil {
+			w.Errorf("%v", err)
+		}
+	})
+}
+
+// Options of the configuration go with every request of a run.
+func TestOptionsOfEveryRequest(t *testing.T) {
+	t.Parallel()
+	var headers []string
+	intercept := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		headers = append(headers, r.Header.Get("X-Team"))
+		next.ServeHTTP(w, r)
+	}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
+		var count counter
+		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, Options: []ratelimited.CallOption{ratelimited.WithHeader("X-Team", "red")}})
+		if _, err := r.Start(w.Context(), ask("?")); err != nil || strings.Join(headers, " ") != "red red" {
+			w.Errorf("%v, headers %q", err, headers)
+		}
+	})
+}
