@@ -39,6 +39,9 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 				return nil, failure
 			}
 			l.result.UnknownUsage++
+			if !l.restarted {
+				l.tell(number, TurnRestarted{ConversationID: l.result.ConversationID})
+			}
 		}
 		response, err := l.respond(number)
 		if err == nil {

@@ -49,9 +49,18 @@ func TestLostResponse(t *testing.T) {
 				r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
 				var result *runner.Result
 				var err error
+				restarts := 0
 				if streamed {
 					run := r.StartStream(w.Context(), ask("?"))
-					err, result = last(run), run.Result()
+					for event, failed := range run.Events() {
+						if err = failed; err != nil {
+							break
+						}
+						if e, ok := event.Value.(runner.TurnRestarted); ok && e.ConversationID == run.Result().ConversationID {
+							restarts++
+						}
+					}
+					result = run.Result()
 				} else {
 					result, err = r.Start(w.Context(), ask("?"))
 				}
@@ -60,6 +69,9 @@ func TestLostResponse(t *testing.T) {
 				}
 				appends := len(w.requests()) - 1
 				unconfirmed := c.kind != emulator.FaultUnavailable && c.kind != emulator.FaultTokenLimit
+				if want := map[bool]int{true: 1}[streamed && unconfirmed && c.appends > 1]; restarts != want {
+					w.Errorf("%s: %d events of a turn that begins anew, want %d", c.kind, restarts, want)
+				}
 				if want := c.appends; appends != want || (result.UnknownUsage == 1) != unconfirmed {
 					w.Errorf("%s, streamed %v: %d appends, want %d; %d of unknown usage", c.kind, streamed, appends, want, result.UnknownUsage)
 				}

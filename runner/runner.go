@@ -79,7 +79,7 @@ type Config struct {
 // A run keeps its place in the client's queue: its first call waits behind those that came
 // before, its later calls go ahead of all that came after the first. While functions run it
 // holds neither a request nor tokens. What a run does is reported to the client's
-// [ratelimited.Config.Observer]: the run as an operation "Runner.Start" (or Append, Restart)
+// [ratelimited.Config.Observer]: the run as an operation "Runner.Start" (or Append, Restart, Resume)
 // with its number of turns as attempts, each function call as "Runner.Tool", whose context has
 // the [Call] and whose error is a [*Failure]. Calls of the API are reported inside the run.
 type Runner struct {

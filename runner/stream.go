@@ -22,10 +22,11 @@ type Event struct {
 type (
 	// TurnStarted comes before a request waits for the limiter.
 	TurnStarted struct{}
-	// TurnRestarted comes when a turn begins anew in a new conversation, because its response was
-	// lost: see [Config.RestartLost]. Events of the turn that came before are void.
+	// TurnRestarted comes when a turn begins anew, because its response was lost: the request is sent
+	// again as it had not arrived, or another one asks anew in a new conversation, see
+	// [Config.RestartLost]. Events of the turn that came before are void.
 	TurnRestarted struct {
-		ConversationID string // of the new conversation
+		ConversationID string // a new one, or that of the run
 	}
 	// TurnEnded comes when the response is whole.
 	TurnEnded struct {

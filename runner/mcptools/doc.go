@@ -20,8 +20,8 @@
 //
 // A name keeps letters, digits, _ and -; any other character becomes _. The server's schema is sent
 // as it is, and arguments are checked against it before the server is called. It is strict if it
-// has no open part. The properties of the schema are in alphabetical order, because the SDK for
-// MCP does not keep theirs.
+// has no open part. Its properties are in alphabetical order, and numbers beyond 2^53 are rounded,
+// because the SDK for MCP does not keep them as they came.
 //
 // The model is told the text parts of a result with line breaks between them. Of images, audio
 // and resources it is told the kind. A result that has structured content alone is told as JSON.
