@@ -187,17 +187,47 @@ func TestCancelledRequest(t *testing.T) {
 // A conversation that somebody else has gone on in meanwhile is not gone on in.
 func TestLostResponseAndOtherEntries(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("more"))}}, func(w *world) {
-		var count counter
-		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, Stop: func(runner.Turn) bool { return true }})
-		_, err := r.Start(w.Context(), ask("?"))
-		id := runner.ResultOf(err).ConversationID
-		other := generated.AppendConversationRequest{Inputs: ratelimited.Entries(ratelimited.FunctionResult("a", "mine"))}
-		if _, err := w.client.Beta.Conversations.Append(w.Context(), id, other); err != nil {
-			w.Fatal(err)
+	for name, entries := range map[string]string{
+		"another result":  `{"type":"function.result","tool_call_id":"x","result":"mine"},{"type":"message.output","content":"done","completed_at":"2026-01-01T00:00:00Z"}`,
+		"another message": `{"type":"message.input","role":"user","content":"And?"},{"type":"message.output","content":"done","completed_at":"2026-01-01T00:00:00Z"}`,
+		"no such entry":   "",
+	} {
+		var call atomic.Value
+		intercept := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Method != http.MethodGet {
+				next.ServeHTTP(w, r)
+				return
+			}
+			before := fmt.Sprintf(`{"type":"function.call","id":%q,"tool_call_id":"a","name":"f","arguments":"{}"},`, call.Load())
+			if entries == "" {
+				before = ""
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"object":"conversation.history","conversation_id":"c","entries":[`+before+entries+`]}`)
 		}
-		if _, err := r.Resume(w.Context(), runner.StateOf(err)); !errors.Is(err, ratelimited.ErrInvalid) || len(w.requests()) != 3 {
-			w.Errorf("%v", err)
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
+			w.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Times: 1})
+			var count counter
+			r := w.runner(runner.Config{RestartLost: true, Tools: []*runner.Tool{count.tool(w, "f")}, Stop: func(turn runner.Turn) bool {
+				call.Store(turn.Response.FunctionCalls()[0].ID)
+				return false
+			}})
+			if _, err := r.Start(w.Context(), ask("?")); !errors.Is(err, runner.ErrResponseLost) || !errors.Is(err, ratelimited.ErrUnconfirmed) || len(w.requests()) != 2 {
+				w.Errorf("%s: %v after %d requests", name, err, len(w.requests()))
+			}
+		})
+	}
+}
+
+// A request that never arrives is sent again three times.
+func TestRequestThatNeverArrives(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"))}, client: ratelimited.Config{MaxOutage: -1}}, func(w *world) {
+		w.setFaults(emulator.Fault{Kind: emulator.FaultClose, Operation: "AppendConversation"})
+		var count counter
+		_, err := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}}).Start(w.Context(), ask("?"))
+		if !errors.Is(err, ratelimited.ErrUnconfirmed) || len(w.requests()) != 5 || runner.ResultOf(err).UnknownUsage != 4 || count.Load() != 1 {
+			w.Errorf("%v after %d requests, %d of unknown usage", err, len(w.requests()), runner.ResultOf(err).UnknownUsage)
 		}
 	})
 }

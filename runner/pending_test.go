@@ -387,15 +387,65 @@ func TestEndlessFollowing(t *testing.T) {
 	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
 		agent := w.agent(generated.CreateAgentRequest{Name: "A"})
 		id.Store(agent.ID)
+		followed := 0
 		follow := func(_ context.Context, pending []runner.Pending) ([]runner.Answer, error) {
+			followed++
 			return []runner.Answer{runner.Follow(pending[0].ID)}, nil
 		}
-		_, err := w.runner(runner.Config{Decide: follow, Limits: runner.Limits{Turns: 50}}).Start(w.Context(), generated.StartConversationRequest{
-			AgentID: agent.ID, Inputs: ratelimited.Text("?"), HandoffExecution: generated.HandoffExecutionClient,
-		})
+		request := generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?"), HandoffExecution: generated.HandoffExecutionClient}
+		config := runner.Config{Decide: follow, Limits: runner.Limits{Turns: 50}}
+		_, err := w.runner(config).Start(w.Context(), request)
 		var limit *runner.LimitError
-		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || limit.Max != 16 || len(w.requests()) != 17 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || limit.Max != 16 || len(w.requests()) != 17 || followed != 16 {
+			w.Errorf("%v after %d requests and %d answers", err, len(w.requests()), followed)
+		}
+		// So it does over resumes.
+		config.Decide = nil
+		_, err = w.runner(config).Start(w.Context(), request)
+		for followed = 0; followed < 20 && !errors.As(err, &limit); followed++ {
+			pending := runner.StateOf(err).Pending()
+			_, err = w.runner(config).Resume(w.Context(), written(w, runner.StateOf(err)), runner.Follow(pending[0].ID))
+			limit = nil
+		}
+		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || followed != 16 {
+			w.Errorf("%v after %d resumes", err, followed)
+		}
+	})
+}
+
+// An answer is for one response: the same id in the next one is pending again.
+func TestSameIDsInTwoTurns(t *testing.T) {
+	t.Parallel()
+	pending := emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
+		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+	})}}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(pending, pending, say("done"))}}, func(w *world) {
+		r := w.runner(runner.Config{})
+		_, err := r.Start(w.Context(), ask("?"))
+		_, err = r.Resume(w.Context(), wantPending(w, err, "s confirmation").State, runner.Allow("s"))
+		state := wantPending(w, err, "s confirmation").State
+		if result, err := r.Resume(w.Context(), state, runner.Deny("s", "")); err != nil || result.OutputText() != "done" || !strings.Contains(w.requests()[2], `"deny"`) {
+			w.Errorf("%v, requests are %s", err, w.requests())
+		}
+	})
+}
+
+// A conversation that is not kept has no confirmations: the service's refusal is the run's end.
+func TestConfirmationOfACallThatIsNotKept(t *testing.T) {
+	t.Parallel()
+	pending := emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
+		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+	})}}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(say("Hello."), pending, say("done"))}}, func(w *world) {
+		r := w.runner(runner.Config{})
+		first, err := r.Start(w.Context(), ask("Hello!"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		_, err = r.Append(w.Context(), first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("Search!"), Store: ratelimited.Ptr(false)})
+		_, err = r.Resume(w.Context(), wantPending(w, err, "s confirmation").State, runner.Allow("s"))
+		if !errors.Is(err, ratelimited.ErrInvalid) || !strings.Contains(w.requests()[2], `"tool_confirmations":[{"confirmation":"allow","tool_call_id":"s"}]`) {
+			w.Errorf("%v, requests are %s", err, w.requests())
 		}
 	})
 }

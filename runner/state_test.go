@@ -173,6 +173,26 @@ func TestResumeAs(t *testing.T) {
 	})
 }
 
+// A repair whose request failed is still the one repair.
+func TestResumeOfARepair(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(say("no"), say("no again"))}}, func(w *world) {
+		if err := w.emulator.SetFaults(emulator.Fault{Kind: emulator.FaultForbidden, Operation: "AppendConversation", Times: 1}); err != nil {
+			w.Fatal(err)
+		}
+		r := w.runner(runner.Config{})
+		_, _, err := runner.StartAs[int](w.Context(), r, ask("?"))
+		if !errors.Is(err, ratelimited.ErrForbidden) || runner.StateOf(err) == nil {
+			w.Fatalf("%v", err)
+		}
+		var wrong *runner.OutputError
+		_, _, err = runner.ResumeAs[int](w.Context(), r, written(w, runner.StateOf(err)), nil)
+		if sent := w.requests(); !errors.As(err, &wrong) || wrong.Attempts != 2 || len(sent) != 3 || sent[1] != sent[2] {
+			w.Errorf("%v, requests are %s", err, sent)
+		}
+	})
+}
+
 // Tools that are missing or have changed are errors, unless they are accepted.
 func TestResumeWithOtherTools(t *testing.T) {
 	t.Parallel()
