@@ -3,6 +3,7 @@ package runner_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -272,6 +273,9 @@ func TestTimedOutRequest(t *testing.T) {
 		_, err := r.Start(w.Context(), ask("?"))
 		if !errors.Is(err, context.DeadlineExceeded) || len(w.requests()) != 2 {
 			w.Fatalf("%v after %d requests", err, len(w.requests()))
+		}
+		if text, _ := json.Marshal(runner.StateOf(err)); !strings.Contains(string(text), `"lost":true`) {
+			w.Errorf("the state is %s", text)
 		}
 		result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
 		if err != nil || result.OutputText() != "done" || len(w.requests()) != 3 || count.Load() != 1 {

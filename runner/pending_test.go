@@ -449,3 +449,33 @@ func TestConfirmationOfACallThatIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+// A response whose calls are more than are left runs none of them, and nobody is asked.
+func TestLimitsBeforeApproval(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]runner.Limits{"turns": {Turns: 1}, "calls": {ToolCalls: 1}} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("lookup#a", `{"city":"Rome"}`, "book#b", `{"city":"Rome"}`), say("done"))}}, func(w *world) {
+			var lookups, bookings counter
+			config := runner.Config{Limits: limits, Tools: []*runner.Tool{lookups.tool(w, "lookup"), bookings.tool(w, "book", runner.NeedsApproval(nil))}}
+			_, err := w.runner(config).Start(w.Context(), ask("?"))
+			var limit *runner.LimitError
+			if !errors.As(err, &limit) || lookups.Load() != 0 {
+				w.Fatalf("%s: %v after %d lookups", name, err, lookups.Load())
+			}
+			config.Limits = runner.Limits{}
+			_, err = w.runner(config).Resume(w.Context(), written(w, limit.State))
+			state := wantPending(w, err, "b approval").State
+			if result, err := w.runner(config).Resume(w.Context(), state, runner.Allow("b")); err != nil || result.OutputText() != "done" || lookups.Load() != 1 || bookings.Load() != 1 {
+				w.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	// A single call that only needs approval counts, too.
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("book#b", `{"city":"Rome"}`))}}, func(w *world) {
+		var bookings counter
+		r := w.runner(runner.Config{Limits: runner.Limits{Turns: 1}, Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}})
+		if _, err := r.Start(w.Context(), ask("?")); !errors.Is(err, runner.ErrLimit) {
+			w.Errorf("%v", err)
+		}
+	})
+}
