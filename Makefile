@@ -6,12 +6,13 @@ DATE ?=
 FUZZTIME ?= 60s
 FUZZTIME_OTHERS ?= 10s
 MINUTES ?= 3
+OUT ?=
 SEED ?= 1
 GOLANGCI_LINT_VERSION = v2.15.0
 
 OAPI_CODEGEN = go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
 # Modules of their own, so that the SDK's users do not inherit what they need.
-NESTED = simulation openapi/specdiff limiter/redislimiter examples/shared examples/observability
+NESTED = simulation openapi/specdiff limiter/redislimiter runner/mcptools examples/shared examples/observability examples/mcp
 
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
@@ -47,9 +48,10 @@ ifeq (,$(REDIS_SERVER))
 endif
 
 .PHONY: interop
-interop: ## have Mistral's own TypeScript client use the emulator, where Node.js is
+interop: ## have Mistral's TypeScript client use the emulator, and a run the reference server of MCP, where Node.js is
 	$(needs_c)
 	go test -race -count=1 -v ./emulator/interop
+	go -C runner/mcptools test -race -count=1 -v ./interop
 
 .PHONY: simulate
 simulate: ## run the limiter against simulated servers: a table, and simulation/chart.svg
@@ -94,6 +96,10 @@ examples: ## run every example against the emulator
 	@set -e; for example in examples/*/; do echo "== $$example"; \
 		if [ "$$example" = examples/shared/ ] && [ -z "$(HAVE_REDIS)" ]; then echo "not run: it needs a Redis (apt-get install redis-server)"; continue; fi; \
 		env -u MISTRAL_API_KEY go -C "$$example" run . </dev/null; done
+
+.PHONY: live
+live: ## ask the real API what its documentation leaves open: about 25 small calls, with MISTRAL_API_KEY; exchanges in OUT
+	go run ./internal/live -o "$(OUT)"
 
 .PHONY: pictures
 pictures: ## draw docs/bucket.svg, the two token buckets at work

@@ -9,6 +9,9 @@
 //     requests per second and tokens per minute, taken together.
 //   - [github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter], a module of its
 //     own, shares one account's limits between processes.
+//   - [github.com/mistral-ratelimit/mistral-ratelimit-go/runner] carries out the functions that a
+//     model calls; [github.com/mistral-ratelimit/mistral-ratelimit-go/runner/mcptools], a module of
+//     its own, takes them from servers of MCP.
 //   - [github.com/mistral-ratelimit/mistral-ratelimit-go/sse] decodes server-sent events.
 //   - [github.com/mistral-ratelimit/mistral-ratelimit-go/tokens] counts tokens offline.
 //   - [github.com/mistral-ratelimit/mistral-ratelimit-go/emulator] is the API on your own machine,

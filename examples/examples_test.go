@@ -40,6 +40,11 @@ var examples = map[string][]string{
 		`^it has 2 versions and 1 alias$`,
 		`^deleted, and gone$`,
 	},
+	"approve": {
+		`^\$ approve -ask trip\.json$`, `^to approve: book\({"train":"TGV 6607"}\)$`,
+		`^\$ approve -allow trip\.json$`, `^booked: TGV 6607$`, `^model: Done: seat 12 in TGV 6607\.$`,
+		`^3 turns, 2 calls of functions, [1-9][0-9]* tokens, in both runs of the program$`,
+	},
 	"async": {
 		`^10 of 50 calls have ended$`, `^20 of `, `^30 of `, `^40 of `, `^50 of 50 calls have ended$`, // a bar, in a terminal
 		`^Gather: +50 of 50 answers are right$`,

@@ -47,6 +47,12 @@ func checkNotEmpty(field, value string) *RequestError {
 	return nil
 }
 
+// isEmpty reports whether inputs are a list without entries.
+func isEmpty(inputs generated.ConversationInputs) bool {
+	_, isText := inputs.Text()
+	return !inputs.IsZero() && !isText && len(inputs.Entries()) == 0
+}
+
 // checkInputs refuses inputs that are unset or have nothing in them.
 func checkInputs(inputs generated.ConversationInputs) *RequestError {
 	if inputs.IsZero() {

@@ -13,7 +13,7 @@ import (
 //
 // A call that asks a model for a reply may be carried out twice if the
 // connection breaks before the reply came and it is tried again; pass
-// [WithMaxRetries](0) where that matters. An id that the API does not know is an
+// [AtMostOnce] where that matters. An id that the API does not know is an
 // [ErrNotFound].
 type Conversations struct{ client *Client }
 
@@ -52,7 +52,8 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 }
 
 // Append continues a conversation and returns the reply. Inputs must be set, or
-// ToolConfirmations. The model reads the whole stored conversation again, so its
+// ToolConfirmations. Entries() without an entry goes on after a handoff that the caller was given
+// to carry out. The model reads the whole stored conversation again, so its
 // tokens count in every call.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_append
@@ -71,7 +72,7 @@ func (s *Conversations) AppendStream(ctx context.Context, conversationID string,
 func appendOperation(conversationID string, request generated.AppendConversationRequest, stream bool) operation {
 	request.Stream = stream
 	invalid := checkID("conversation_id", conversationID)
-	if invalid == nil && (!request.Inputs.IsZero() || len(request.ToolConfirmations) == 0) {
+	if invalid == nil && !isEmpty(request.Inputs) && (!request.Inputs.IsZero() || len(request.ToolConfirmations) == 0) {
 		invalid = checkInputs(request.Inputs)
 	}
 	return operation{

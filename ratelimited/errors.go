@@ -338,6 +338,7 @@ type TransportError struct {
 	Earlier []error
 
 	permanent bool // it would come again
+	reached   bool // the server may have received the request
 }
 
 // Error is one line: request, what happened, and the number of attempts.

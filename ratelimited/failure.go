@@ -128,6 +128,7 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 func (f *flight) transportError(err error) error {
 	e := &TransportError{
 		Method: f.request.Method, Path: f.request.URL.Path, Attempts: f.attempts, Earlier: slices.Clip(f.earlier), Err: err, permanent: isPermanent(err),
+		reached: f.latest.arrived,
 	}
 	var sending *url.Error
 	switch {

@@ -26,6 +26,7 @@ type callOptions struct {
 	maxWait       time.Duration // as limiter.Call has it
 	onQueue       func(QueueStatus)
 	responseInto  **http.Response
+	atMostOnce    bool
 }
 
 // WithTimeout replaces [Config.Timeout] for the call. At least a millisecond.
@@ -44,6 +45,17 @@ func WithMaxRetries(n int) CallOption {
 			return &ConfigError{Field: "WithMaxRetries", Value: n, Rule: "must be 0 to 100, or NoRetries"}
 		}
 		o.maxRetries = n
+		return nil
+	}
+}
+
+// AtMostOnce stops retries of the call as soon as the server may have carried it out: the call then
+// fails with an error that matches [ErrUnconfirmed]. Failures before that, such as a 429 or a
+// refused connection, are retried. Without it, an append whose response was lost is sent again, and
+// the conversation has its inputs twice.
+func AtMostOnce() CallOption {
+	return func(o *callOptions) error {
+		o.atMostOnce = true
 		return nil
 	}
 }

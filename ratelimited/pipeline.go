@@ -188,8 +188,8 @@ func (f *flight) attempt() error {
 	f.reached, f.lost = true, lost+f.guess.total
 	resp, err := f.client.http.Do(f.newRequest(a.ctx))
 	if err != nil {
-		failure := f.transportError(err)
 		a.arrived, a.late = a.reached(err, f.client.http.Transport), a.timedOut() || isTimeout(err)
+		failure := f.transportError(err)
 		a.end()
 		if a.arrived {
 			f.sent++

@@ -64,6 +64,9 @@ func (f *flight) probeAfter(failure error) time.Duration {
 // wait that the context's deadline would cut short is not begun.
 func (f *flight) prepareRetry(failure error) error {
 	f.failure = failure
+	if f.options.atMostOnce && errors.Is(failure, ErrUnconfirmed) {
+		return failure
+	}
 	stale := f.isStale()
 	again, wait := stale, time.Duration(0)
 	if stale {

@@ -17,6 +17,11 @@ var (
 	// does not match.
 	ErrRetryable = errors.New("mistral: may succeed later")
 
+	// ErrUnconfirmed matches failures after which the server may have carried out the call: the request
+	// was sent, and its response did not come whole. The status codes 502, 504, 520 and 524 come from
+	// gateways that waited for the server. See [AtMostOnce].
+	ErrUnconfirmed = errors.New("mistral: the server may have carried out the call")
+
 	// ErrOutage matches an [*OutageError]: an outage of the server, or of one model,
 	// lasts longer than [Config.MaxOutage].
 	ErrOutage = errors.New("mistral: the server is down")
@@ -47,6 +52,8 @@ func (e *APIError) Is(target error) bool {
 		return false
 	case target == ErrRetryable:
 		return retry.IsTransient(e.status()) && !e.hopeless
+	case target == ErrUnconfirmed:
+		return e.StatusCode < http.StatusMultipleChoices || retry.IsUnconfirmed(e.StatusCode)
 	}
 	return isKind(target, e.status())
 }
@@ -70,8 +77,11 @@ func isKind(target error, status int) bool {
 	return false
 }
 
-// Is makes [errors.Is] find ErrRetryable where the failure may pass.
-func (e *TransportError) Is(target error) bool { return target == ErrRetryable && !e.permanent }
+// Is makes [errors.Is] find ErrRetryable where the failure may pass, and ErrUnconfirmed where the
+// request may have reached the server.
+func (e *TransportError) Is(target error) bool {
+	return target == ErrRetryable && !e.permanent || target == ErrUnconfirmed && e.reached
+}
 
 // Is makes [errors.Is] find ErrOutage and ErrRetryable.
 func (e *OutageError) Is(target error) bool { return target == ErrOutage || target == ErrRetryable }
@@ -80,8 +90,11 @@ func (e *OutageError) Is(target error) bool { return target == ErrOutage || targ
 func (e *LimiterError) Is(target error) bool { return target == ErrRetryable }
 
 // Is makes [errors.Is] find the kind of the failure: that of the API's error event, by
-// its code or its words, or ErrRetryable where the connection broke.
+// its code or its words, or ErrRetryable where the connection broke. All are ErrUnconfirmed.
 func (e *StreamError) Is(target error) bool {
+	if target == ErrUnconfirmed {
+		return true
+	}
 	status := e.status
 	if status == 0 {
 		status = meaningOfCode(e.Code)

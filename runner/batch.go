@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -20,13 +21,18 @@ func (l *loop) carryOut(turn *Turn, jobs []*job) error {
 	b := batch{loop: l, turn: turn, jobs: jobs, done: make(chan finish, len(jobs))}
 	b.run()
 	l.result.Unsent = turn.results()
-	l.count(turn)
+	l.count(jobs)
 	switch {
 	case b.aborted != nil:
-		return &RunError{Turn: turn.Number, Stage: StageExecution, Result: l.result, Err: b.aborted, hidden: true}
+		err := b.aborted
+		if l.ctx.Err() != nil {
+			err = errors.Join(err, contextError(l.ctx))
+		}
+		return &RunError{Turn: turn.Number, Stage: StageExecution, Result: l.result, State: l.state(), Err: err, hidden: true}
 	case l.ctx.Err() != nil:
 		return l.failed(StageExecution, contextError(l.ctx))
 	case l.exhausted != nil:
+		l.exhausted.State = l.state()
 		return l.exhausted
 	}
 	return nil
@@ -75,9 +81,13 @@ func (b *batch) start() {
 		if b.running >= b.runner.config.Limits.Parallel || b.running > 0 && (sequential || b.alone) {
 			return
 		}
+		decided := &j.outcome().decided
+		decided.isRunning = true // for a State that is taken meanwhile
 		if b.tell(b.turn.Number, ToolStarted{Call: j.Call}); b.left {
+			decided.isRunning = false
 			return
 		}
+		decided.approved = false
 		b.started++
 		b.running++
 		b.alone = sequential
@@ -88,12 +98,12 @@ func (b *batch) start() {
 // take enters what became of a job.
 func (b *batch) take(f finish) {
 	b.running--
-	o := &b.turn.Calls[f.at]
-	o.Duration = f.duration
+	o := f.outcome()
+	o.Duration, o.decided.isRunning = f.duration, false
 	switch {
 	case f.failure == nil:
 		o.Status, o.Result = StatusDone, f.text
-	case b.ctx.Err() != nil && f.failure.Stage == StageExecution:
+	case b.ctx.Err() != nil && f.failure.Stage == StageExecution && f.failure.abortion() == nil:
 		o.Status = StatusInterrupted
 	default:
 		o.Status, o.Failure, o.Result = StatusFailed, f.failure, b.told(f.failure)
@@ -109,8 +119,9 @@ func (b *batch) abandon() {
 	for _, j := range b.jobs[:b.started] {
 		if j.claim() {
 			b.running--
-			b.turn.Calls[j.at].Status = StatusInterrupted
-			b.tell(b.turn.Number, ToolFinished{Outcome: b.turn.Calls[j.at]})
+			o := j.outcome()
+			o.Status, o.decided.isRunning = StatusInterrupted, false
+			b.tell(b.turn.Number, ToolFinished{Outcome: *o})
 		}
 	}
 }
@@ -131,10 +142,10 @@ func (l *loop) told(f *Failure) (text string) {
 	return cut(text, l.runner.config.Limits.ResultBytes)
 }
 
-// count adds the calls of a turn to those of the run, and counts failures in a row.
-func (l *loop) count(turn *Turn) {
-	for _, o := range turn.Calls {
-		name := o.Name
+// count adds calls that were carried out to those of the run, and counts failures in a row.
+func (l *loop) count(jobs []*job) {
+	for _, j := range jobs {
+		o, name := j.outcome(), j.Name
 		if l.runner.tools[name] == nil {
 			name = ""
 		}

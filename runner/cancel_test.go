@@ -137,7 +137,7 @@ func TestRequestsThatFail(t *testing.T) {
 			http.Error(w, `{"message":"Requests rate limit exceeded"}`, http.StatusTooManyRequests)
 		}, ratelimited.ErrRateLimited, 5, 0},
 		"403": {func(w http.ResponseWriter) { http.Error(w, `{"detail":"blocked"}`, http.StatusForbidden) }, ratelimited.ErrForbidden, 2, 0},
-		"cut": {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, ratelimited.ErrRetryable, 6, 1},
+		"cut": {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, ratelimited.ErrUnconfirmed, 2, 1},
 	} {
 		var n atomic.Int64
 		intercept := func(w http.ResponseWriter, r *http.Request, next http.Handler) {

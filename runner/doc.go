@@ -29,12 +29,13 @@
 //   - any and [encoding/json.RawMessage] take any value. They and maps are open parts, which the
 //     service's strict mode does not have.
 //   - A type with a method Enum that returns a slice, as func (Unit) Enum() []Unit, has these
-//     values, wherever it occurs. One with a method JSONSchema() any has that schema: JSON text,
+//     values, wherever it occurs, as a key of a map too. One with a method JSONSchema() any has that schema: JSON text,
 //     or a value to be encoded. [SchemaOf] gives a type a schema from outside.
 //   - The tag jsonschema is a field's description. The tags enum (values with commas between
 //     them), minimum, maximum, minLength, maxLength, minItems, maxItems, pattern (of package
 //     regexp) and format add these keywords. Formats that are checked: date-time, date, time,
 //     email, uri, uuid, ipv4, ipv6.
+//   - Values are nested at most 500 levels deep.
 //
 // Not supported, and refused with the path of the field: [time.Duration] (give it a schema),
 // [encoding/json.Number], the json option "string", maps with keys that are neither strings nor
@@ -46,6 +47,12 @@
 // The answer is the only end with a nil error. Any other is an [Error], with the [Result] so far:
 // a [*LimitError], a [*ToolError], a [*PendingError], an [*OutputError], or a [*RunError] that
 // wraps the client's error, the context's, or the function's own.
+//
+// All but an OutputError have a [State], which is JSON: [Runner.Resume] goes on from it, also in
+// another process. What a run may not do by itself is [Pending]: calls of tools with
+// [NeedsApproval] or without a function, calls that the service carries out after a
+// confirmation, handoffs, and functions that were interrupted. [Config.Decide] answers in place,
+// an [Answer] of Resume later.
 //
 // # Typed answers
 //

@@ -15,6 +15,10 @@ var (
 	// ErrBusy is the cause of a run that was refused because another run of the same
 	// [Runner] is in its conversation.
 	ErrBusy = errors.New("runner: another run is in this conversation")
+	// ErrResponseLost is the cause of a run that was sent a response which did not come whole. The
+	// conversation has the inputs of the request; they are not appended again. See
+	// [Config.RestartLost].
+	ErrResponseLost = errors.New("runner: the response was lost")
 	// ErrAborted is the cause of a run that a function ended with [Abort] and a nil error.
 	ErrAborted = errors.New("runner: a function ended the run")
 )
@@ -34,6 +38,20 @@ func ResultOf(err error) *Result {
 		return nil
 	}
 	return e.partial()
+}
+
+// StateOf returns what [Runner.Resume] goes on from after a run that ended with err; nil if
+// there is nothing to go on from, as after an [*OutputError]. Every other [Error] has it in its
+// field State, too.
+func StateOf(err error) *State {
+	var e interface {
+		Error
+		resumption() *State
+	}
+	if !errors.As(err, &e) {
+		return nil
+	}
+	return e.resumption()
 }
 
 // ConfigError reports a tool, a response format or a [Config] that breaks a rule.
@@ -76,6 +94,7 @@ const (
 	StageRequest   Stage = "request"   // waiting for the limiter, sending, receiving
 	StageLookup    Stage = "lookup"    // the function is unknown
 	StageArguments Stage = "arguments" // they do not fit the schema
+	StageApproval  Stage = "approval"  // [Config.Decide] returned an error, or an answer does not fit
 	StageExecution Stage = "execution" // the function returned an error
 	StageTimeout   Stage = "timeout"   // the function took too long
 	StagePanic     Stage = "panic"     // the function panicked, or ended its goroutine
@@ -88,6 +107,7 @@ type RunError struct {
 	Turn   int     // the turn that failed, from 1
 	Stage  Stage   // StageRequest, or where the run was when it ended
 	Result *Result // of the turns before; see [Result.Unsent]
+	State  *State  // to go on from; nil if nothing had begun
 	Err    error   // the cause: the client's error, the context's, or the function's own
 
 	hidden bool // the cause may be of a function and is not printed
@@ -119,8 +139,9 @@ const (
 // LimitError is the end of a run that used up one of its [Limits]. It matches [ErrLimit].
 type LimitError struct {
 	Limit     Limit   // which of the limits
-	Max, Used int64   // in nanoseconds for LimitTime, that is a [time.Duration]
+	Max, Used int64   // in nanoseconds for LimitTime, that is a [time.Duration]; for LimitTokens with the inputs of a request that was not sent
 	Result    *Result // the latest response included, whose calls were not carried out
+	State     *State  // to go on from, with higher limits
 }
 
 // Error names the limit, its bound and what was used.
@@ -141,6 +162,7 @@ type ToolError struct {
 	Failures int      // in a row
 	Last     *Failure // the latest
 	Result   *Result  // the turn included
+	State    *State   // to go on from: the model is told of the failure
 }
 
 // Error names the function, and the stage in which it failed last.
@@ -164,3 +186,8 @@ func (e *LimitError) partial() *Result   { return e.Result }
 func (e *ToolError) partial() *Result    { return e.Result }
 func (e *PendingError) partial() *Result { return e.Result }
 func (e *OutputError) partial() *Result  { return e.Result }
+
+func (e *RunError) resumption() *State     { return e.State }
+func (e *LimitError) resumption() *State   { return e.State }
+func (e *ToolError) resumption() *State    { return e.State }
+func (e *PendingError) resumption() *State { return e.State }

@@ -150,3 +150,48 @@ func ExampleExplain() {
 	// runner: limit reached: turns: 2 of 2 true
 	// There are seats 1 to 40.
 }
+
+// A call that needs a person's yes ends the run; any process goes on from its state.
+func ExampleRunner_Resume() {
+	client, disconnect := connect(calls("pay#p1", `{"euros":45}`), say("Paid."))
+	defer disconnect()
+
+	pay, err := runner.NewTool("pay", "Pays an amount.", func(_ context.Context, in struct {
+		Euros int `json:"euros" minimum:"1"`
+	}) (string, error) {
+		return fmt.Sprintf("%d euros are paid", in.Euros), nil
+	}, runner.NeedsApproval(nil))
+	if err != nil {
+		log.Fatal(err)
+	}
+	r, err := runner.New(client, runner.Config{Tools: []*runner.Tool{pay}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	_, err = r.Start(ctx, generated.StartConversationRequest{Model: "mistral-small-latest", Inputs: ratelimited.Text("Pay the bill.")})
+	text, failed := json.Marshal(runner.StateOf(err)) // to be kept until somebody has decided
+	if failed != nil {
+		log.Fatal(failed)
+	}
+	fmt.Println(err)
+
+	state := new(runner.State)
+	if err := json.Unmarshal(text, state); err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range state.Pending() {
+		fmt.Println(p.ID, p.Reason)
+	}
+	result, err := r.Resume(ctx, state, runner.AllowWith("p1", json.RawMessage(`{"euros":40}`)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.Turns[0].Calls[0].Result)
+	fmt.Println(result.OutputText())
+	// Output:
+	// runner: pending: approval of "pay"
+	// p1 approval
+	// 40 euros are paid
+	// Paid.
+}

@@ -64,36 +64,39 @@ func AppendAs[T any](ctx context.Context, r *Runner, conversationID string, requ
 }
 
 func runAs[T any](ctx context.Context, r *Runner, first *query, options []FormatOption) (T, *Result, error) {
-	var value T
+	var none T
 	f, err := formatOf(reflect.TypeFor[T](), options)
 	if err != nil {
-		return value, nil, err
+		return none, nil, err
 	}
-	l := &loop{runner: r, first: first, result: new(Result)}
+	l := r.newLoop(first)
 	format := &first.fields().args.ResponseFormat
 	if *format != (generated.ResponseFormat{}) {
-		return value, nil, l.failed(StageRequest, &ratelimited.RequestError{
+		return none, nil, l.failed(StageRequest, &ratelimited.RequestError{
 			Operation: "Runner." + first.name(), Field: "completion_args.response_format", Value: format.Type, Rule: "must not be set: it is that of the type",
 		})
 	}
 	*format = f.response
-	attempts := 0
+	return valueOf[T](ctx, l, f)
+}
+
+// valueOf takes a run to its end, which is a value of a type.
+func valueOf[T any](ctx context.Context, l *loop, f *format) (value T, result *Result, err error) {
 	l.check = func(t Turn, maxTokens *int) (*OutputError, []generated.Entry) {
 		var failure *OutputError
 		if value, failure = decodeAs[T](f, t.Response, maxTokens); failure == nil {
 			return nil, nil
 		}
-		attempts++
-		failure.Attempts = attempts
-		if attempts > f.repairs || failure.Kind != OutputNotJSON && failure.Kind != OutputInvalid {
+		failure.Attempts = l.repairs + 1
+		if l.repairs >= f.repairs || failure.Kind != OutputNotJSON && failure.Kind != OutputInvalid {
 			return failure, nil
 		}
 		return failure, []generated.Entry{ratelimited.User(failure.repair())}
 	}
-	if err := l.run(ctx); err != nil {
+	if result, err = l.resultOf(ctx); err != nil {
 		return *new(T), nil, err
 	}
-	return value, l.result, nil
+	return value, result, nil
 }
 
 // A format is what is asked for, and how the answer is read.
@@ -168,25 +171,46 @@ func decodeAs[T any](f *format, response *generated.ConversationResponse, maxTok
 		return value, failure
 	}
 	var findings []schema.Finding
-	if f.wrapped {
-		var whole struct {
-			Value T `json:"value"`
+	err = guarded(func() error { // methods of the type
+		findings = decodeInto(f, v, &value)
+		if len(findings) > 0 {
+			return nil
 		}
-		findings = f.schema.Decode(v, &whole)
-		value = whole.Value
-	} else {
-		findings = f.schema.Decode(v, &value)
-	}
+		return validate(&value)
+	})
 	if len(findings) > 0 {
 		failure.Kind, failure.Findings = OutputInvalid, findingsOf(findings)
 		return value, failure
 	}
-	if err := validate(&value); err != nil {
+	if err != nil {
 		failure.Kind, failure.Err = OutputInvalid, err
 		failure.Findings = []Finding{{Rule: explanation(err, "is not accepted")}}
 		return value, failure
 	}
 	return value, nil
+}
+
+// decodeInto checks and decodes a value.
+func decodeInto[T any](f *format, v schema.Value, value *T) []schema.Finding {
+	if !f.wrapped {
+		return f.schema.Decode(v, value)
+	}
+	var whole struct {
+		Value T `json:"value"`
+	}
+	findings := f.schema.Decode(v, &whole)
+	*value = whole.Value
+	return findings
+}
+
+// guarded calls code of the caller's, whose panics become errors.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("runner: panic: %v", p)
+		}
+	}()
+	return f()
 }
 
 // validate asks the value itself.
@@ -254,7 +278,7 @@ type OutputError struct {
 	Findings []Finding  // at most 10
 	Attempts int        // answers that were no better, this one included
 	Result   *Result    // nil from DecodeAs
-	Err      error      // of the type's Validate
+	Err      error      // of the type's Validate, or a panic of one of its methods
 }
 
 // Error says what is wrong. It has nothing of the answer.
@@ -280,7 +304,7 @@ func (e *OutputError) classify(err error, response *generated.ConversationRespon
 		e.Kind = OutputEmpty
 	case parse.Truncated && (maxTokens == nil || isAtLimit(response, maxTokens)):
 		e.Kind = OutputTruncated
-	case parse.Followed:
+	case parse.Followed, parse.Deep:
 		e.Kind = OutputInvalid
 	default:
 		e.Kind = OutputNotJSON

@@ -16,12 +16,14 @@ import (
 // A job is one call to carry out.
 type job struct {
 	Call
-	at        int // in the turn's calls
+	turn      *Turn
 	tool      *Tool
 	arguments []byte
 	runner    *Runner
 	claimed   atomic.Bool
 }
+
+func (j *job) outcome() *Outcome { return j.turn.call(j.ID) }
 
 // claim reports whether what became of the job is still open, and the caller's to say.
 func (j *job) claim() bool { return j.claimed.CompareAndSwap(false, true) }

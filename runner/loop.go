@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
@@ -13,11 +13,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A loop is one run.
+// A loop is one run, from its beginning or from a [State].
 type loop struct {
 	runner *Runner
-	first  *query // with the runner's tools
-	check  check  // nil: any answer is right
+	name   string   // of the operation, such as "Start"
+	resume *State   // nil: from the beginning
+	answer []Answer // to what is pending in that
+	check  check    // nil: any answer is right
 
 	emit func(Event) bool // nil: responses are not streamed
 	left bool             // the consumer of events has gone
@@ -25,13 +27,34 @@ type loop struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	began     time.Time
-	ownsTime  bool   // the context's deadline is Limits.Time
-	timeOver  error  // the cause when Limits.Time ends this run: not that of a run around it
-	entered   string // the conversation that the run is in
-	result    *Result
-	handoffs  int
-	inARow    map[string]int // failures, by name; "" for unknown functions
-	exhausted *ToolError     // a function has failed too often
+	ownsTime  bool       // the context's deadline is Limits.Time
+	timeOver  error      // the cause when Limits.Time ends this run: not that of a run around it
+	entered   []string   // the conversations that the run is in
+	exhausted *ToolError // a function has failed too often
+	hasBegun  bool       // there is something to go on from
+	isSending bool       // a request is under way
+
+	progress
+}
+
+// A progress is how far a run has come. A [State] has it.
+type progress struct {
+	first     *query           // the run's own request, with the runner's tools
+	own       []generated.Tool // the tools of that request that are not the runner's
+	query     *query           // the latest request
+	isDue     bool             // there is no response to it
+	isLost    bool             // the service may have carried it out
+	hasFailed bool             // the service has begun its response, and then reported an error
+	restarted bool             // it asks anew for a response that was lost
+
+	result   *Result
+	handoffs int
+	repairs  int            // answers that were asked for again
+	inARow   map[string]int // failures, by name; "" for unknown functions
+
+	// What the caller has said of the latest response.
+	confirmed  map[string]generated.ToolConfirmation // by tool_call_id
+	isFollowed bool                                  // its handoff
 }
 
 // A check returns what is wrong with an answer, and what to ask for to have it repaired; nil
@@ -44,10 +67,15 @@ var errLeft = errors.New("runner: the loop over the events was left")
 // errPanicked is what the observer is told of a run in which code of the caller's has panicked.
 var errPanicked = errors.New("runner: the run panicked")
 
+// newLoop returns a run that begins with a request.
+func (r *Runner) newLoop(first *query) *loop {
+	return &loop{runner: r, name: first.name(), progress: progress{first: first, result: new(Result)}}
+}
+
 // run takes a run to its end. It sets the result in any case.
 func (l *loop) run(ctx context.Context) (err error) {
-	operation := "Runner." + l.first.name()
-	l.result, l.inARow, l.began = new(Result), map[string]int{}, time.Now()
+	operation := "Runner." + l.name
+	l.began = time.Now()
 	if l.runner == nil || l.runner.client == nil {
 		return l.failed(StageRequest, errNoRunner)
 	}
@@ -69,99 +97,169 @@ func (l *loop) run(ctx context.Context) (err error) {
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	defer l.cancel(nil)
-	defer func() { l.runner.leave(l.entered) }()
-	if l.first.extend != nil && !l.enter(l.first.id) {
-		return l.failed(StageRequest, ErrBusy)
+	defer func() {
+		for _, id := range l.entered {
+			l.runner.leave(id)
+		}
+	}()
+	begin := l.begin
+	if l.resume != nil {
+		begin = l.restore
 	}
-	l.first = l.first.copied()
-	if err := cmp.Or(l.first.withTools(l.runner.tools, l.runner.definitions), l.first.checkConfirmations()); err != nil {
-		return l.failed(StageRequest, err)
+	if stage, err := begin(); err != nil {
+		return l.failed(stage, err)
 	}
 	err = errPanicked // unless it returns: for the observer
 	return l.turns()
 }
 
+// begin prepares the first request of a run.
+func (l *loop) begin() (Stage, error) {
+	if l.first.extend != nil && !l.enter(l.first.id) {
+		return StageRequest, ErrBusy
+	}
+	l.first = l.first.copied()
+	if l.first.start != nil {
+		l.own = l.first.start.Tools
+	}
+	if err := cmp.Or(l.first.withTools(l.runner.tools, l.runner.definitions), l.first.checkConfirmations()); err != nil {
+		return StageRequest, err
+	}
+	l.query, l.isDue, l.hasBegun = l.first, true, true
+	l.inARow, l.confirmed = map[string]int{}, map[string]generated.ToolConfirmation{}
+	return "", nil
+}
+
 // turns asks for responses until one is the answer.
 func (l *loop) turns() error {
-	for request := l.first; ; {
-		turn, err := l.ask(request)
-		if err != nil {
-			return err
-		}
-		jobs, pending := l.sort(turn)
-		if len(jobs)+len(pending) == 0 {
-			repair, err := l.answered(*turn)
-			if repair == nil {
+	for {
+		if l.isDue {
+			if err := l.ask(); err != nil {
 				return err
 			}
-			request = request.next(l.first, turn.Response, repair, generated.ToolChoiceEnumNone)
-			continue
 		}
-		if err := l.judge(turn, len(jobs)); err != nil {
+		if isAnswer, err := l.settle(l.latest()); isAnswer || err != nil {
 			return err
 		}
-		if err := l.carryOut(turn, jobs); err != nil {
-			return err
-		}
-		if len(pending) > 0 {
-			return &PendingError{Pending: pending, Result: l.result}
-		}
-		if stop := l.runner.config.Stop; stop != nil && stop(*turn) {
-			return l.failed(StageExecution, ErrStopped)
-		}
-		request = request.next(l.first, turn.Response, l.result.Unsent, "")
 	}
 }
 
-// ask makes one request. On success the results that it has are no longer unsent.
-func (l *loop) ask(q *query) (*Turn, error) {
+func (l *loop) latest() *Turn { return &l.result.Turns[len(l.result.Turns)-1] }
+
+// ask makes the request that is due. On success the results that it has are no longer unsent.
+func (l *loop) ask() error {
 	number := len(l.result.Turns) + 1
-	l.tell(number, TurnStarted{})
-	if l.ctx.Err() != nil {
-		return nil, l.failed(StageRequest, contextError(l.ctx))
+	if limit := l.runner.config.Limits.Turns; number > limit {
+		return l.limited(LimitTurns, int64(limit), int64(number-1))
 	}
-	response, err := l.respond(q, number)
+	if err := l.afford(); err != nil {
+		return err
+	}
+	l.isSending = true
+	l.tell(number, TurnStarted{})
+	response, err := l.fetch(number)
+	l.isSending = false
 	if err != nil {
-		if l.left || mayBeCharged(err) {
+		if errors.Is(err, ratelimited.ErrUnconfirmed) {
 			l.result.UnknownUsage++
 		}
-		return nil, l.failed(StageRequest, err)
+		return l.failed(StageRequest, err)
+	}
+	l.isDue, l.isLost, l.hasFailed, l.restarted, l.isFollowed = false, false, false, false, false
+	clear(l.confirmed)
+	switch {
+	case l.query.isStored():
+		l.inConversation(cmp.Or(response.ConversationID, l.query.id))
+	case l.query.extend != nil:
+		l.result.ConversationID = l.query.id
 	}
 	l.result.Unsent = nil
-	l.result.Turns = append(l.result.Turns, Turn{Number: number, Response: response})
+	l.result.Turns = append(l.result.Turns, Turn{Number: number, Response: response, Calls: callsOf(response, number, l.result.ConversationID)})
 	l.result.add(response.Usage)
-	switch {
-	case q.isStored():
-		l.result.ConversationID = cmp.Or(response.ConversationID, q.id)
-		if l.entered == "" {
-			l.enter(l.result.ConversationID)
-		}
-	case q.extend != nil:
-		l.result.ConversationID = q.id
-	}
+	n, _ := handoffsOf(response)
+	l.handoffs += n
 	l.tell(number, TurnEnded{Response: response})
-	return &l.result.Turns[number-1], nil
+	return nil
 }
 
-// respond returns the whole response, of a stream after its last event.
-func (l *loop) respond(q *query, number int) (*generated.ConversationResponse, error) {
-	conversations, options := l.runner.client.Beta.Conversations, l.runner.config.Options
-	if l.emit == nil {
-		return q.send(l.ctx, conversations, options)
+// settle does what a response asks for, and makes the next request. It reports whether the
+// response was the answer instead.
+func (l *loop) settle(turn *Turn) (isAnswer bool, err error) {
+	if turn.isAnswer() {
+		if err := l.judge(turn, nil, nil); err != nil {
+			return true, err
+		}
+		return l.answered(*turn)
 	}
-	stream, err := q.open(l.ctx, conversations, options)
-	if err != nil {
-		return nil, err
+	if err := l.carryOutAll(turn); err != nil {
+		return false, err
 	}
-	for event, err := range stream.Events() {
+	l.next(turn, l.result.Unsent, "")
+	if stop := l.runner.config.Stop; stop != nil && stop(*turn) {
+		return false, l.failed(StageExecution, ErrStopped)
+	}
+	return false, nil
+}
+
+// next makes the request that follows a turn.
+func (l *loop) next(turn *Turn, inputs []generated.Entry, choice generated.ToolChoiceEnum) {
+	var confirmations []generated.ToolCallConfirmation
+	for _, call := range turn.Response.FunctionCalls() {
+		if answer := l.confirmed[call.ToolCallID]; answer != "" {
+			confirmations = append(confirmations, generated.ToolCallConfirmation{ToolCallID: call.ToolCallID, Confirmation: answer})
+		}
+	}
+	l.query, l.isDue = l.query.next(l.first, turn.Response, inputs, confirmations, choice), true
+}
+
+// carryOutAll carries out all calls of a turn, and those that the caller allows. What is then
+// left for the caller ends the run.
+func (l *loop) carryOutAll(turn *Turn) error {
+	decide := l.runner.config.Decide
+	for {
+		jobs, pending := l.agenda(turn)
+		if err := l.judge(turn, jobs, pending); err != nil {
+			return err
+		}
+		if err := l.carryOut(turn, jobs); err != nil || len(pending) == 0 {
+			return err
+		}
+		for _, p := range pending {
+			l.tell(turn.Number, CallPending{p})
+		}
+		if l.ctx.Err() != nil {
+			return l.failed(StageApproval, contextError(l.ctx))
+		}
+		if decide == nil {
+			return &PendingError{Pending: pending, Result: l.result, State: l.state()}
+		}
+		answers, err := decide(l.ctx, slices.Clone(pending))
+		if err == nil {
+			err = l.apply(turn, pending, answers)
+		}
 		if err != nil {
-			return nil, err
+			return l.failed(StageApproval, err)
 		}
-		if l.tell(number, event); l.left {
-			return nil, contextError(l.ctx) // leaving the loop closes the stream
-		}
+		decide = nil // it is asked once
 	}
-	return stream.Response(), nil
+}
+
+// answered checks the answer. If that is to be repaired, the request for it is due.
+func (l *loop) answered(turn Turn) (isRight bool, err error) {
+	if l.check == nil {
+		return true, nil
+	}
+	failure, repair := l.check(turn, l.first.fields().args.MaxTokens)
+	if failure == nil {
+		return true, nil
+	}
+	if repair == nil || turn.Number >= l.runner.config.Limits.Turns || l.isOutOfTokens() {
+		failure.Result = l.result
+		return true, failure
+	}
+	l.repairs++
+	l.next(&turn, repair, generated.ToolChoiceEnumNone)
+	return false, nil
 }
 
 // tell emits an event. When the consumer has gone, the run's context ends.
@@ -173,6 +271,17 @@ func (l *loop) tell(turn int, value any) {
 	l.cancel(errLeft)
 }
 
+// inConversation notes the conversation that the run goes on in.
+func (l *loop) inConversation(id string) {
+	if id == "" {
+		return
+	}
+	l.result.ConversationID = id
+	if !slices.Contains(l.entered, id) {
+		l.enter(id)
+	}
+}
+
 // enter takes a conversation for this run, until it ends.
 func (l *loop) enter(conversationID string) bool {
 	if conversationID == "" {
@@ -181,66 +290,16 @@ func (l *loop) enter(conversationID string) bool {
 	if !l.runner.enter(conversationID) {
 		return false
 	}
-	l.entered = conversationID
+	l.entered = append(l.entered, conversationID)
 	return true
 }
 
-// sort returns the calls of a response that are to be carried out, and the entries that the
-// caller has to answer. It enters both in the turn, each tool_call_id once.
-func (l *loop) sort(turn *Turn) (jobs []*job, pending []Pending) {
-	seen := map[string]bool{}
-	outputs := turn.Response.Outputs
-	for i, output := range outputs {
-		switch entry := output.Value().(type) {
-		case generated.AgentHandoffEntry:
-			l.handoffs++
-			if i == len(outputs)-1 {
-				pending = append(pending, Pending{PendingHandoff, output})
-			}
-		case generated.FunctionCallEntry:
-			if entry.ConfirmationStatus == generated.ConfirmationStatusPending {
-				pending = append(pending, Pending{PendingConfirmation, output})
-			}
-			if entry.ConfirmationStatus != "" || seen[entry.ToolCallID] {
-				continue // it is the service's to carry out, or there twice
-			}
-			seen[entry.ToolCallID] = true
-			outcome := Outcome{Status: StatusNotStarted, Call: Call{
-				Name: entry.Name, ID: entry.ToolCallID, Turn: turn.Number, ConversationID: l.result.ConversationID, AgentID: entry.AgentID,
-			}}
-			j := &job{Call: outcome.Call, at: len(turn.Calls), tool: l.runner.tools[entry.Name], arguments: argumentsOf(entry), runner: l.runner}
-			if j.tool != nil && j.tool.prepare == nil && len(decode(j.tool.parameters, j.arguments, nil)) == 0 {
-				pending = append(pending, Pending{PendingCall, output})
-				outcome.Status = StatusPending
-			} else {
-				jobs = append(jobs, j)
-			}
-			turn.Calls = append(turn.Calls, outcome)
-		}
-	}
-	return jobs, pending
-}
-
-// judge returns the error of a run that may not carry out its calls: no function runs whose
-// result could not be sent.
-func (l *loop) judge(turn *Turn, calls int) error {
-	limits, used := l.runner.config.Limits, l.result
-	if isAtLimit(turn.Response, l.first.fields().args.MaxTokens) && endsInside(turn.Response) {
-		return &OutputError{Kind: OutputTruncated, Attempts: 1, Result: l.result}
-	}
-	for _, limit := range []struct {
-		name      Limit
-		max, used int
-		isOver    bool
-	}{
-		{LimitHandoffs, maxHandoffs, l.handoffs, l.handoffs > maxHandoffs},
-		{LimitTurns, limits.Turns, turn.Number, calls > 0 && turn.Number >= limits.Turns},
-		{LimitToolCalls, limits.ToolCalls, used.Calls, limits.ToolCalls > 0 && used.Calls+calls > limits.ToolCalls},
-		{LimitTokens, limits.Tokens, used.Usage.TotalTokens, calls > 0 && l.isOutOfTokens()},
-	} {
-		if limit.isOver {
-			return &LimitError{Limit: limit.name, Max: int64(limit.max), Used: int64(limit.used), Result: l.result}
-		}
+// afford returns the error of a run whose next request would use more tokens than are left: at
+// least those of its inputs, of which one has four bytes.
+func (l *loop) afford() error {
+	limit, used := l.runner.config.Limits.Tokens, l.result.Usage.TotalTokens
+	if expected := used + sizeOf(*l.query.fields().inputs)/4; limit > 0 && expected > limit {
+		return l.limited(LimitTokens, int64(limit), int64(expected))
 	}
 	return nil
 }
@@ -250,33 +309,21 @@ func (l *loop) isOutOfTokens() bool {
 	return limit > 0 && l.result.Usage.TotalTokens >= limit
 }
 
-// answered checks the answer. It returns what to ask for if that is to be repaired, and the
-// limits allow it.
-func (l *loop) answered(turn Turn) ([]generated.Entry, error) {
-	if l.check == nil {
-		return nil, nil
-	}
-	failure, repair := l.check(turn, l.first.fields().args.MaxTokens)
-	if failure == nil {
-		return nil, nil
-	}
-	failure.Result = l.result
-	if turn.Number >= l.runner.config.Limits.Turns || l.isOutOfTokens() {
-		repair = nil
-	}
-	return repair, failure
+// limited returns the error of a run that has reached a limit.
+func (l *loop) limited(limit Limit, most, used int64) error {
+	return &LimitError{Limit: limit, Max: most, Used: used, Result: l.result, State: l.state()}
 }
 
 // failed returns the error of a run that ended because of err.
 func (l *loop) failed(stage Stage, err error) error {
 	if l.isOutOfTime(err) {
-		return &LimitError{Limit: LimitTime, Max: int64(l.runner.config.Limits.Time), Used: int64(time.Since(l.began)), Result: l.result}
+		return l.limited(LimitTime, int64(l.runner.config.Limits.Time), int64(time.Since(l.began)))
 	}
 	turn := len(l.result.Turns)
 	if stage == StageRequest {
 		turn++
 	}
-	return &RunError{Turn: turn, Stage: stage, Result: l.result, Err: err}
+	return &RunError{Turn: turn, Stage: stage, Result: l.result, State: l.state(), Err: err}
 }
 
 // isOutOfTime reports whether the run's own time is over, or too short for the next call.
@@ -286,13 +333,6 @@ func (l *loop) isOutOfTime(err error) bool {
 	}
 	return l.timeOver != nil && context.Cause(l.ctx) == l.timeOver ||
 		l.ownsTime && errors.Is(err, ratelimited.ErrWouldWait) && errors.Is(err, context.DeadlineExceeded)
-}
-
-// mayBeCharged reports whether a request that failed may have used tokens.
-func mayBeCharged(err error) bool {
-	var api *ratelimited.APIError
-	return errors.As(err, new(*ratelimited.TransportError)) || errors.As(err, new(*ratelimited.StreamError)) ||
-		errors.As(err, &api) && api.StatusCode < http.StatusMultipleChoices
 }
 
 // contextError returns why a context ended, with its cause.

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// ToolOption changes a tool: [WithTimeout], [Sequential], or a [SchemaOption].
+// ToolOption changes a tool: [WithTimeout], [Sequential], [NeedsApproval], [Idempotent], or a
+// [SchemaOption].
 type ToolOption interface{ applyTool(*toolOptions) error }
 
 // FormatOption changes a response format: [Describe], [Repairs], or a [SchemaOption].
@@ -30,6 +32,8 @@ type toolOptions struct {
 	schemaOptions
 	timeout    time.Duration
 	sequential bool
+	approval   func(context.Context, json.RawMessage) bool // nil: none is needed
+	idempotent bool
 }
 
 type formatOptions struct {
@@ -76,6 +80,30 @@ func WithTimeout(d time.Duration) ToolOption {
 func Sequential() ToolOption {
 	return toolOption(func(o *toolOptions) error {
 		o.sequential = true
+		return nil
+	})
+}
+
+// NeedsApproval leaves calls of the tool to [Config.Decide], or to the caller by a
+// [*PendingError], before they run: those of which when returns true, all of them if it is nil.
+// It is given arguments that fit the schema, in a context that has the [Call]. A panic means
+// true. It is called from the run's goroutine, of a call that was not carried out after
+// [Runner.Resume] again.
+func NeedsApproval(when func(ctx context.Context, arguments json.RawMessage) bool) ToolOption {
+	if when == nil {
+		when = func(context.Context, json.RawMessage) bool { return true }
+	}
+	return toolOption(func(o *toolOptions) error {
+		o.approval = when
+		return nil
+	})
+}
+
+// Idempotent says that a call may be carried out twice. If its function had begun when a run
+// ended, [Runner.Resume] calls it again. Without it, such a call is [PendingInterrupted].
+func Idempotent() ToolOption {
+	return toolOption(func(o *toolOptions) error {
+		o.idempotent = true
 		return nil
 	})
 }
@@ -129,7 +157,7 @@ func SchemaOf[T any](s generated.JSON) SchemaOption {
 		if t.Kind() == reflect.Pointer {
 			t = t.Elem() // its place may be null beside that
 		}
-		text, err := generated.EncodeJSON(s)
+		text, err := schema.Encode(s)
 		if err == nil && text == nil {
 			err = errors.New("it is not set")
 		}

@@ -138,12 +138,9 @@ func (q *query) checkConfirmations() error {
 //
 // The API remembers the arguments of Start alone. Of a conversation that it does not keep, the
 // same request is made again, with all entries since.
-func (q *query) next(first *query, response *generated.ConversationResponse, inputs []generated.Entry, choice generated.ToolChoiceEnum) *query {
+func (q *query) next(first *query, response *generated.ConversationResponse, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation, choice generated.ToolChoiceEnum) *query {
 	of := first.fields()
-	args := *of.args
-	if args.ToolChoice == generated.ToolChoiceEnumAny || args.ToolChoice == generated.ToolChoiceEnumRequired {
-		args.ToolChoice = generated.ToolChoiceEnumAuto
-	}
+	args := first.laterArgs()
 	if choice != "" {
 		args.ToolChoice = choice
 	}
@@ -151,15 +148,60 @@ func (q *query) next(first *query, response *generated.ConversationResponse, inp
 		c := q.copied()
 		all := slices.Concat(entriesOf(*q.fields().inputs), response.Outputs, inputs)
 		*c.fields().inputs, *c.fields().args = generated.NewEntryInputs(all), args
+		if c.extend != nil {
+			c.extend.ToolConfirmations = confirmations
+		}
 		c.followHandoff(response.Outputs)
 		return c
 	}
 	if first.start != nil && args.ToolChoice == of.args.ToolChoice {
 		args = generated.CompletionArgs{}
 	}
-	return &query{id: cmp.Or(response.ConversationID, q.id), extend: &generated.AppendConversationRequest{
-		Inputs: generated.NewEntryInputs(inputs), CompletionArgs: args, Store: of.store, HandoffExecution: of.handoff,
+	extend := &generated.AppendConversationRequest{CompletionArgs: args, Store: of.store, HandoffExecution: of.handoff, ToolConfirmations: confirmations}
+	if len(inputs) > 0 || len(confirmations) == 0 { // an empty list goes on after a handoff
+		extend.Inputs = generated.NewEntryInputs(inputs)
+	}
+	return &query{id: cmp.Or(response.ConversationID, q.id), extend: extend}
+}
+
+// laterArgs returns the arguments of the requests after the first one.
+func (q *query) laterArgs() generated.CompletionArgs {
+	args := *q.fields().args
+	if args.ToolChoice == generated.ToolChoiceEnumAny || args.ToolChoice == generated.ToolChoiceEnumRequired {
+		args.ToolChoice = generated.ToolChoiceEnumAuto
+	}
+	return args
+}
+
+// anew returns the request that asks again for a response that was lost, in a new conversation
+// from an entry on.
+func (q *query) anew(first *query, conversationID, entryID string) *query {
+	of, args := first.fields(), first.laterArgs()
+	if choice := q.fields().args.ToolChoice; choice != "" {
+		args.ToolChoice = choice
+	}
+	return &query{id: conversationID, restart: &generated.RestartConversationRequest{
+		FromEntryID: entryID, CompletionArgs: args, Store: of.store, HandoffExecution: of.handoff,
 	}}
+}
+
+// idOf returns the id of an entry; "" where it has none.
+func idOf(entry generated.Entry) string {
+	switch e := entry.Value().(type) {
+	case generated.MessageInputEntry:
+		return e.ID
+	case generated.MessageOutputEntry:
+		return e.ID
+	case generated.FunctionCallEntry:
+		return e.ID
+	case generated.FunctionResultEntry:
+		return e.ID
+	case generated.ToolExecutionEntry:
+		return e.ID
+	case generated.AgentHandoffEntry:
+		return e.ID
+	}
+	return ""
 }
 
 // followHandoff goes on with the agent that the latest handoff names.
@@ -169,6 +211,24 @@ func (q *query) followHandoff(outputs []generated.Entry) {
 			q.start.AgentID, q.start.AgentVersion = h.NextAgentID, ""
 		}
 	}
+}
+
+// sizeOf returns how many bytes of text inputs have.
+func sizeOf(inputs generated.ConversationInputs) int {
+	bytes := 0
+	for _, entry := range entriesOf(inputs) {
+		switch e := entry.Value().(type) {
+		case generated.MessageInputEntry:
+			bytes += len(e.Content.Text())
+		case generated.MessageOutputEntry:
+			bytes += len(e.Content.Text())
+		case generated.FunctionCallEntry:
+			bytes += len(e.Arguments)
+		case generated.FunctionResultEntry:
+			bytes += len(e.Result)
+		}
+	}
+	return bytes
 }
 
 // entriesOf returns inputs as entries: a text stands for a message of the user.

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -28,20 +27,31 @@ const (
 	StatusInterrupted Status = "interrupted" // the run ended meanwhile; the function may have had effects
 	StatusNotStarted  Status = "not started" // the run ended before
 	StatusPending     Status = "pending"     // it is left to the caller: see [PendingError]
+	StatusDenied      Status = "denied"      // the caller has answered with [Deny]
 )
 
 // Outcome is a function call of the model's and what became of it.
 type Outcome struct {
 	Call
 	Status   Status        // what became of it
-	Result   string        // what the model is told, if Status is StatusDone or StatusFailed
+	Result   string        // what the model is told, if Status is StatusDone, StatusFailed or StatusDenied
 	Failure  *Failure      // if Status is StatusFailed
 	Duration time.Duration // from its start, until it ended or was left behind
+
+	decided decision
+}
+
+// A decision is what is known of a call beside its outcome.
+type decision struct {
+	reason    PendingReason // why it is pending
+	approved  bool          // the caller has allowed it, or no approval is needed
+	arguments string        // in place of the model's; "" for those
+	isRunning bool          // its function has been started
 }
 
 // isAnswered reports whether there is something to tell the model.
 func (o Outcome) isAnswered() bool {
-	return o.Status == StatusDone || o.Status == StatusFailed && o.Failure.abortion() == nil
+	return o.Status == StatusDone || o.Status == StatusDenied || o.Status == StatusFailed && o.Failure.abortion() == nil
 }
 
 // Turn is one response of a run and its function calls.
@@ -49,6 +59,15 @@ type Turn struct {
 	Number   int                             // from 1
 	Response *generated.ConversationResponse // put together from the events if it was streamed
 	Calls    []Outcome                       // in the order of the response; each tool_call_id once
+}
+
+// call returns the call of an id; nil if there is none.
+func (t Turn) call(id string) *Outcome {
+	i := slices.IndexFunc(t.Calls, func(o Outcome) bool { return o.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &t.Calls[i]
 }
 
 // results returns what the model is told of the calls, in their order.
@@ -77,8 +96,8 @@ type Result struct {
 	// failed.
 	Calls, FailedCalls int
 	// Unsent are results of functions that were not sent, because the run ended, or whose response
-	// did not come. They have to be the inputs of the next [Runner.Append], together with results
-	// of the calls that have none.
+	// did not come. [Runner.Resume] sends them. Without it, they have to be the inputs of the next
+	// [Runner.Append], together with results of the calls that have none.
 	Unsent []generated.Entry
 }
 
@@ -136,44 +155,4 @@ func (r *Result) add(u generated.ConversationUsageInfo) {
 		}
 		r.Usage.Connectors[name] += n
 	}
-}
-
-// PendingReason says why a run cannot go on by itself.
-type PendingReason string
-
-// What a run may wait for.
-const (
-	PendingCall         PendingReason = "call"         // of a tool without a function
-	PendingConfirmation PendingReason = "confirmation" // of a call that the service carries out
-	PendingHandoff      PendingReason = "handoff"      // to another agent, by the caller
-)
-
-// Pending is an entry of a response that the caller has to answer.
-type Pending struct {
-	Reason PendingReason   // why the run cannot go on
-	Entry  generated.Entry // a [generated.FunctionCallEntry] or [generated.AgentHandoffEntry]
-}
-
-// PendingError is the end of a run whose latest response needs the caller: calls of tools
-// without a function, confirmations of the service's calls, a handoff with handoff_execution
-// "client". All other calls of the response have been carried out. To go on, give [Runner.Append]
-// their results, [Result.Unsent], together with the answers.
-type PendingError struct {
-	Pending []Pending // in the order of the response
-	Result  *Result   // the response included
-}
-
-// Error says how much is pending, and why.
-func (e *PendingError) Error() string {
-	if len(e.Pending) == 0 {
-		return "runner: pending"
-	}
-	text := "runner: pending: " + string(e.Pending[0].Reason)
-	if call, ok := e.Pending[0].Entry.Value().(generated.FunctionCallEntry); ok {
-		text += fmt.Sprintf(" of %q", cut(call.Name, maxShown))
-	}
-	if len(e.Pending) > 1 {
-		text += " and others"
-	}
-	return text
 }

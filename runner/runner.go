@@ -20,7 +20,8 @@ type Limits struct {
 	// than are left runs none of them. Unlimited by default.
 	ToolCalls int
 	// Tokens is the sum of all responses' usage after which no request follows: the last one may
-	// exceed it. Unlimited by default.
+	// exceed it. A request whose inputs alone would exceed it, at four bytes a token, is not sent.
+	// Unlimited by default.
 	Tokens int
 	// Time is how long a run may take, its waits for the limiter included; at least 1 ms. A run
 	// ends earlier if its next call would not end in time. Unlimited by default.
@@ -48,13 +49,26 @@ type Config struct {
 	// Grace is how long a run that ends early waits for functions that are running, 5 s by
 	// default. Their contexts end at once.
 	Grace time.Duration
+	// Decide, when set, answers what is pending of a response in place, after all else of it has
+	// been carried out: calls that need approval, those of tools without a function, the service's
+	// own that need confirmation, handoffs to carry out. What it leaves open ends the run with a
+	// [*PendingError], as everything pending does without it. An error ends the run with a
+	// [*RunError]. It is called from many goroutines at once, as runs are.
+	Decide func(context.Context, []Pending) ([]Answer, error)
 	// Stop, when set, is asked after the functions of a turn have run and before their results
-	// are sent. True ends the run with [ErrStopped]; the results are in [Result.Unsent]. It is
+	// are sent. True ends the run with [ErrStopped]; [Runner.Resume] sends the results. It is
 	// called from many goroutines at once, as runs are.
 	Stop func(Turn) bool
 	// ErrorText, when set, returns what the model is told of a failed call, in place of the
 	// failure's Text; "" keeps that. It is called from many goroutines at once.
 	ErrorText func(Failure) string
+	// RestartLost has a run go on in a new conversation where a response was lost and the
+	// conversation has its inputs: a [Runner.Restart] from the last of them, which asks anew. Without
+	// it, such a run ends with [ErrResponseLost].
+	RestartLost bool
+	// AcceptChangedTools has [Runner.Resume] go on with tools that have changed, or are not there
+	// any more, since the state was made.
+	AcceptChangedTools bool
 	// Options are those of every call that a run makes.
 	Options []ratelimited.CallOption
 }
@@ -65,7 +79,7 @@ type Config struct {
 // A run keeps its place in the client's queue: its first call waits behind those that came
 // before, its later calls go ahead of all that came after the first. While functions run it
 // holds neither a request nor tokens. What a run does is reported to the client's
-// [ratelimited.Config.Observer]: the run as an operation "Runner.Start" (or Append, Restart)
+// [ratelimited.Config.Observer]: the run as an operation "Runner.Start" (or Append, Restart, Resume)
 // with its number of turns as attempts, each function call as "Runner.Tool", whose context has
 // the [Call] and whose error is a [*Failure]. Calls of the API are reported inside the run.
 type Runner struct {
@@ -165,7 +179,11 @@ func (r *Runner) Restart(ctx context.Context, conversationID string, request gen
 }
 
 func (r *Runner) run(ctx context.Context, first *query) (*Result, error) {
-	l := &loop{runner: r, first: first}
+	return r.newLoop(first).resultOf(ctx)
+}
+
+// resultOf takes a run to its end.
+func (l *loop) resultOf(ctx context.Context) (*Result, error) {
 	if err := l.run(ctx); err != nil {
 		return nil, err
 	}

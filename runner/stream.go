@@ -13,7 +13,8 @@ type Event struct {
 	// Turn is the response that the event belongs to, from 1.
 	Turn int
 	// Value is an event of the API, as [generated.MessageOutputEvent], or one of the run:
-	// [TurnStarted], [TurnEnded], [ToolStarted], [ToolFinished] and [Finished].
+	// [TurnStarted], [TurnRestarted], [TurnEnded], [ToolStarted], [ToolFinished], [CallPending] and
+	// [Finished].
 	Value any
 }
 
@@ -21,6 +22,12 @@ type Event struct {
 type (
 	// TurnStarted comes before a request waits for the limiter.
 	TurnStarted struct{}
+	// TurnRestarted comes when a turn begins anew, because its response was lost: the request is sent
+	// again as it had not arrived, or another one asks anew in a new conversation, see
+	// [Config.RestartLost]. Events of the turn that came before are void.
+	TurnRestarted struct {
+		ConversationID string // a new one, or that of the run
+	}
 	// TurnEnded comes when the response is whole.
 	TurnEnded struct {
 		Response *generated.ConversationResponse // put together from the events
@@ -30,6 +37,8 @@ type (
 	// ToolFinished comes when a function has returned, or was left behind. It has the result, so
 	// mind what you log.
 	ToolFinished struct{ Outcome }
+	// CallPending comes when something is left to [Config.Decide] or to the caller.
+	CallPending struct{ Pending }
 	// Finished is the last event of a run that has an answer.
 	Finished struct {
 		Result *Result // what Start returns
@@ -60,7 +69,7 @@ func (r *Runner) RestartStream(ctx context.Context, conversationID string, reque
 }
 
 func (r *Runner) stream(ctx context.Context, first *query) *Run {
-	return &Run{loop: &loop{runner: r, first: first, result: new(Result)}, ctx: ctx}
+	return &Run{loop: r.newLoop(first), ctx: ctx}
 }
 
 // errNoRun is the error of a Run that no method of a Runner made.
@@ -122,4 +131,15 @@ func (r *Run) Result() *Result {
 		return nil
 	}
 	return r.loop.result
+}
+
+// State returns what [Runner.Resume] would go on from if the run ended here; nil before it has
+// begun. It may be called at each event, to be kept for a program that ends without warning: a
+// call whose function has begun is interrupted in it, and a request that is under way may have
+// been carried out.
+func (r *Run) State() *State {
+	if r == nil || r.loop == nil {
+		return nil
+	}
+	return r.loop.state()
 }

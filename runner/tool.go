@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
@@ -20,8 +19,7 @@ import (
 type Tool struct {
 	definition generated.Function
 	parameters *schema.Schema
-	timeout    time.Duration
-	sequential bool
+	toolOptions
 
 	// prepare decodes arguments that are a JSON object, and returns the call to make, or what
 	// is wrong with the arguments. It is nil if calls are left to the caller.
@@ -91,13 +89,13 @@ func NewTool[In, Out any](name, description string, f func(context.Context, In) 
 // is told. Parameters is a JSON Schema of objects, as [generated.JSON] allows it; unset, any
 // object fits. Strict is sent unchanged. Everything else is as for [NewTool].
 //
-// If f is nil, calls are left to the caller: the run ends with a [*PendingError].
+// If f is nil, calls are left to [Config.Decide], or to the caller by a [*PendingError].
 func RawTool(definition generated.Function, f func(context.Context, json.RawMessage) (string, error), options ...ToolOption) (*Tool, error) {
 	o, err := toolOptionsOf(definition.Name, options)
 	if err != nil {
 		return nil, err
 	}
-	text, err := generated.EncodeJSON(definition.Parameters)
+	text, err := schema.Encode(definition.Parameters)
 	if err != nil {
 		return nil, &ConfigError{Tool: definition.Name, Field: "Parameters", Rule: "must be a JSON Schema: " + err.Error(), Err: err}
 	}
@@ -133,7 +131,7 @@ func newTool(definition generated.Function, parameters *schema.Schema, o toolOpt
 	case strings.TrimSpace(definition.Description) == "":
 		return nil, &ConfigError{Tool: definition.Name, Field: "description", Value: definition.Description, Rule: "must not be blank: the model goes by it"}
 	}
-	return &Tool{definition: definition, parameters: parameters, timeout: o.timeout, sequential: o.sequential, prepare: prepare}, nil
+	return &Tool{definition: definition, parameters: parameters, toolOptions: o, prepare: prepare}, nil
 }
 
 // Name returns the name by which the model calls the tool.

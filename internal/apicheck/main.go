@@ -29,7 +29,7 @@ import (
 const apidiff = "golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4"
 
 // modules are the directories of the modules that others import.
-var modules = []string{".", "limiter/redislimiter"}
+var modules = []string{".", "limiter/redislimiter", "runner/mcptools"}
 
 func main() {
 	write := flag.Bool("write", false, "write the baseline instead of comparing with it")

@@ -23,6 +23,7 @@ var packages = map[string]string{
 	"contract": ourPath + "contract", "emulator": ourPath + "emulator", "emulatortest": ourPath + "emulatortest", "generated": ourPath + "generated", "limiter": ourPath + "limiter",
 	"limitertest": ourPath + "limiter/limitertest", "ratelimited": ourPath + "ratelimited", "runner": ourPath + "runner", "sse": ourPath + "sse", "tokens": ourPath + "tokens",
 	"redis": "github.com/redis/go-redis/v9", "redislimiter": ourPath + "limiter/redislimiter",
+	"mcp": "github.com/modelcontextprotocol/go-sdk/mcp", "mcptools": ourPath + "runner/mcptools",
 }
 
 var (
@@ -72,7 +73,7 @@ func source(document, given string, s snippet) string {
 
 // compile builds the Go blocks of documents, and returns how many there are and
 // what the compiler says. The go command sees them as packages of this module, or
-// of the one that has Redis, where none are.
+// of those that have Redis and MCP, where none are.
 func compile(t *testing.T, all ...document) (int, string) {
 	t.Helper()
 	root, err := filepath.Abs(module)
@@ -92,6 +93,9 @@ func compile(t *testing.T, all ...document) (int, string) {
 			in := root
 			if strings.Contains(s.code, "redislimiter.") {
 				in = filepath.Join(root, "examples", "shared")
+			}
+			if strings.Contains(s.code, "mcptools.") {
+				in = filepath.Join(root, "examples", "mcp")
 			}
 			name := fmt.Sprintf("block%d", count)
 			file := filepath.Join(temporary, name+".go")

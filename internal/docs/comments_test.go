@@ -258,7 +258,7 @@ func TestEveryExportedNameHasAComment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"contract", "emulator", "generated", "limiter", "limiter/redislimiter", "openapi", "ratelimited", "runner", "sse", "tokens"} {
+	for _, dir := range []string{"contract", "emulator", "generated", "limiter", "limiter/redislimiter", "openapi", "ratelimited", "runner", "runner/mcptools", "sse", "tokens"} {
 		if !slices.Contains(dirs, dir) {
 			t.Errorf("%s is not among the packages %q", dir, dirs)
 		}

@@ -13,6 +13,16 @@ func IsTransient(status int) bool {
 	return IsOutage(status)
 }
 
+// IsUnconfirmed reports whether a response of that status code comes from a gateway that had no
+// response of the server behind it, which may have carried out the request.
+func IsUnconfirmed(status int) bool {
+	switch status {
+	case http.StatusBadGateway, http.StatusGatewayTimeout, 520, 524:
+		return true
+	}
+	return false
+}
+
 // IsOutage reports whether a response of that status code says that the server
 // cannot be reached or cannot work, rather than that one request failed. It comes
 // from a gateway in front of the server, or from a server that is overloaded.

@@ -210,8 +210,38 @@ func (m *maker) table(t reflect.Type, path, at string) (object, error) {
 		return m.fail(path, "%v has keys that are not strings, which is not supported", t)
 	}
 	m.open = append(m.open, path)
+	made := object{{"type", "object"}}
+	names, err := m.names(t.Key(), path, at+"/propertyNames")
+	if err != nil {
+		return nil, err
+	}
+	if names != nil {
+		made = append(made, member{"propertyNames", names})
+	}
 	values, err := m.part(t, "", t.Elem(), path, at+"/additionalProperties")
-	return object{{"type", "object"}, {"additionalProperties", values}}, err
+	return append(made, member{"additionalProperties", values}), err
+}
+
+// names makes the schema of a map's keys; nil if any text is one.
+func (m *maker) names(t reflect.Type, path, at string) (object, error) {
+	path += "[key]"
+	open := len(m.open)
+	names, hasOwn, err := m.own(t, path, at)
+	m.open = m.open[:open] // the map is open already
+	if err != nil {
+		return nil, err
+	}
+	if !hasOwn {
+		names = object{{"type", "string"}}
+	}
+	if kind, ok := names.get("type").(string); ok && kind != "string" {
+		return m.fail(path, "the schema of %v is of type %s, and a key is a string", t, kind)
+	}
+	names, err = m.enumerated(t, names, path)
+	if err == nil && !hasOwn && names.get("enum") == nil {
+		return nil, nil
+	}
+	return names, err
 }
 
 func (m *maker) structure(t reflect.Type, path, at string) (object, error) {

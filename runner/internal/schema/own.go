@@ -69,7 +69,7 @@ func (m *maker) own(t reflect.Type, path, at string) (object, bool, error) {
 			return nil, false, nil
 		}
 		var err error
-		if text, err = generated.EncodeJSON(schemaer.JSONSchema()); err != nil {
+		if text, err = guarded(func() (json.RawMessage, error) { return generated.EncodeJSON(schemaer.JSONSchema()) }); err != nil {
 			_, err = m.fail(path, "the JSONSchema method of %v returns no JSON: %v", t, err)
 			return nil, false, err
 		}
@@ -88,6 +88,22 @@ func (m *maker) own(t reflect.Type, path, at string) (object, bool, error) {
 		made = object{}
 	}
 	return made, true, nil
+}
+
+// guarded calls code of the caller's, whose panics become errors.
+func guarded[T any](f func() (T, error)) (result T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panics: %v", p)
+		}
+	}()
+	return f()
+}
+
+// Encode returns a free-form value as JSON; nil if it is not set. Of a value that panics it
+// returns an error.
+func Encode(value generated.JSON) (json.RawMessage, error) {
+	return guarded(func() (json.RawMessage, error) { return generated.EncodeJSON(value) })
 }
 
 // declares reports whether a type has a method of its own: not one of an embedded field, which
@@ -142,13 +158,16 @@ func (m *maker) enumerated(t reflect.Type, made object, path string) (object, er
 	if !method.IsValid() || method.Type().NumIn() != 0 || method.Type().NumOut() != 1 || method.Type().Out(0).Kind() != reflect.Slice {
 		return made, nil
 	}
-	list := method.Call(nil)[0]
+	list, err := guarded(func() (reflect.Value, error) { return method.Call(nil)[0], nil })
+	if err != nil {
+		return m.fail(path, "the Enum method of %v lists no values: %v", t, err)
+	}
 	if list.Len() == 0 {
 		return m.fail(path, "the Enum method of %v lists no values", t)
 	}
 	values := make([]any, list.Len())
 	for i := range values {
-		text, err := json.Marshal(list.Index(i).Interface())
+		text, err := guarded(func() ([]byte, error) { return json.Marshal(list.Index(i).Interface()) })
 		if err != nil {
 			return m.fail(path, "the Enum method of %v lists a value without JSON: %v", t, err)
 		}

@@ -2,8 +2,11 @@ package schema_test
 
 import (
 	"encoding/json"
+	"errors"
 	"math/big"
+	"net/netip"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +30,23 @@ type ownNode struct {
 	Kids []ownNode `json:"kids"`
 }
 
+type namedKey string
+
+func (namedKey) JSONSchema() any { return `{"type":"string","pattern":"^k"}` }
+
+// X has methods that types which embed it do not have of their own.
+type X struct {
+	V int `json:"v"`
+}
+
+func (X) JSONSchema() any { return `{"type":"string"}` }
+func (X) Enum() []string  { return []string{"x"} }
+
+type promotes struct {
+	*X `json:"-"`
+	N  int `json:"n"`
+}
+
 func (ownNode) JSONSchema() any {
 	return `{"type":"object","properties":{"name":{"type":"string"},"kids":{"type":"array","items":{"$ref":"#"}}},"required":["name","kids"],"additionalProperties":false}`
 }
@@ -43,6 +63,24 @@ type city struct{ text string }
 
 func (c city) MarshalText() ([]byte, error)  { return []byte(c.text), nil }
 func (c *city) UnmarshalText(b []byte) error { c.text = string(b); return nil }
+
+type (
+	countedKey     string
+	badEnum        string
+	badSchema      struct{}
+	badSchemaValue struct{}
+	badValues      string
+	panicking      struct{}
+	selfPointer    *selfPointer
+)
+
+func (countedKey) JSONSchema() any     { return `{"type":"integer"}` }
+func (badEnum) Enum() []badEnum        { panic("no list") }
+func (badSchema) JSONSchema() any      { panic("no schema") }
+func (badSchemaValue) JSONSchema() any { return panicking{} }
+func (badValues) Enum() []panicking    { return make([]panicking, 1) }
+
+func (panicking) MarshalJSON() ([]byte, error) { panic("no JSON") }
 
 type marshals struct{}
 
@@ -125,6 +163,26 @@ func TestSchemasOfTypes(t *testing.T) {
 		}](t, schema.Options{}), object(`"root":{"type":"object","properties":{"name":{"type":"string"},"kids":{"type":"array","items":{"$ref":"#/properties/root"}}},"required":["name","kids"],"additionalProperties":false}`, `"root"`)},
 		"schema by type": {of[struct{ D time.Duration }](t, schema.Options{Types: map[reflect.Type]json.RawMessage{reflect.TypeFor[time.Duration](): json.RawMessage(`{"type":"integer","minimum":1}`)}}),
 			object(`"D":{"type":"integer","minimum":1}`, `"D"`)},
+		"enumerated keys": {of[map[unit]int](t, schema.Options{}), `{"type":"object","propertyNames":{"type":"string","enum":["celsius","fahrenheit"]},"additionalProperties":{"type":"integer"}}`},
+		"described keys": {of[struct{ M map[namedKey]int }](t, schema.Options{}),
+			object(`"M":{"type":"object","propertyNames":{"type":"string","pattern":"^k"},"additionalProperties":{"type":"integer"}}`, `"M"`)},
+		"keys that are texts": {of[map[city]int](t, schema.Options{}), `{"type":"object","additionalProperties":{"type":"integer"}}`},
+		"bounds beyond int64": {of[struct {
+			U uint64  `json:"u" maximum:"18446744073709551615"`
+			F float64 `json:"f" maximum:"99999999999999999999"`
+			I int64   `json:"i" minimum:"-9223372036854775808"`
+		}](t, schema.Options{}), object(`"u":{"type":"integer","minimum":0,"maximum":18446744073709551615},"f":{"type":"number","maximum":99999999999999999999},`+
+			`"i":{"type":"integer","minimum":-9223372036854775808}`, `"u","f","i"`)},
+		"promoted methods": {of[struct {
+			A promotes    `json:"a"`
+			B struct{ X } `json:"b"`
+		}](t, schema.Options{}), object(`"a":`+object(`"n":`+integer, `"n"`)+`,"b":`+object(`"v":`+integer, `"v"`), `"a","b"`)},
+		"named embedded": {of[struct {
+			base `json:"base"`
+		}](t, schema.Options{}), object(`"base":`+object(`"id":{"type":"string"},"name":{"type":"string"}`, `"id","name"`), `"base"`)},
+		"pointer escapes": {of[struct {
+			Root ownNode `json:"a%2Fb"`
+		}](t, schema.Options{}), object(`"a%2Fb":{"type":"object","properties":{"name":{"type":"string"},"kids":{"type":"array","items":{"$ref":"#/properties/a%252Fb"}}},"required":["name","kids"],"additionalProperties":false}`, `"a%2Fb"`)},
 		"map": {of[map[string]float64](t, schema.Options{}), `{"type":"object","additionalProperties":{"type":"number"}}`},
 	} {
 		if c.got != c.want {
@@ -147,6 +205,37 @@ func TestTypesWithoutSchema(t *testing.T) {
 		{reflect.TypeFor[struct{ C *complex64 }](), []string{"In.C", "complex64"}},
 		{reflect.TypeFor[struct{ M map[struct{ X int }]string }](), []string{"In.M", "keys"}},
 		{reflect.TypeFor[struct{ M map[int]string }](), []string{"In.M", "keys"}},
+		{reflect.TypeFor[struct{ M map[countedKey]string }](), []string{"In.M[key]", "countedKey", "type integer"}},
+		{reflect.TypeFor[struct{ M map[badEnum]string }](), []string{"In.M[key]", "badEnum", "panics: no list"}},
+		{reflect.TypeFor[struct{ E []badEnum }](), []string{"In.E", "Enum method of schema_test.badEnum", "panics: no list"}},
+		{reflect.TypeFor[struct{ S badSchema }](), []string{"In.S", "JSONSchema method of schema_test.badSchema", "panics: no schema"}},
+		{reflect.TypeFor[struct{ S *badSchemaValue }](), []string{"In.S", "JSONSchema method of schema_test.badSchemaValue", "panics: no JSON"}},
+		{reflect.TypeFor[struct{ E badValues }](), []string{"In.E", "Enum method of schema_test.badValues", "panics: no JSON"}},
+		{reflect.TypeFor[struct{ P *selfPointer }](), []string{"In.P", "pointer to itself"}},
+		{reflect.TypeFor[struct {
+			N int64 `minimum:"99999999999999999999"`
+		}](), []string{"In.N", "minimum", "99999999999999999999", "int64 can have"}},
+		{reflect.TypeFor[struct {
+			N *int `maximum:"-9223372036854775809"`
+		}](), []string{"In.N", "maximum", "int can have"}},
+		{reflect.TypeFor[struct {
+			N uint64 `maximum:"18446744073709551616"`
+		}](), []string{"In.N", "maximum", "uint64 can have"}},
+		{reflect.TypeFor[struct {
+			N int64 `enum:"1,99999999999999999999"`
+		}](), []string{"In.N", "enum", "int64 can have"}},
+		{reflect.TypeFor[struct {
+			F float64 `maximum:"1e400"`
+		}](), []string{"In.F", "maximum", "float64 can have"}},
+		{reflect.TypeFor[struct {
+			F float32 `minimum:"1e39"`
+		}](), []string{"In.F", "minimum", "float32 can have"}},
+		{reflect.TypeFor[struct {
+			F float64 `minimum:"1e2000"`
+		}](), []string{"In.F", "minimum", "number"}},
+		{reflect.TypeFor[struct {
+			S string `maxLength:"99999999999999999999"`
+		}](), []string{"In.S", "maxLength", "whole number"}},
 		{reflect.TypeFor[struct{ D time.Duration }](), []string{"In.D", "nanoseconds"}},
 		{reflect.TypeFor[struct{ N json.Number }](), []string{"In.N", "json.Number"}},
 		{reflect.TypeFor[struct{ M marshals }](), []string{"In.M", "marshals", "JSONSchema"}},
@@ -339,7 +428,10 @@ func TestFindings(t *testing.T) {
 		{`{"type":"object"}`, `{"a":`, "must be a whole JSON value, but the text ends inside it"},
 		{`{"type":"object"}`, ``, "must be a JSON value, got nothing"},
 		{`{"type":"number"}`, `NaN`, "must be JSON, but the text is not, near offset 1"},
-		{`{}`, strings.Repeat("[", 20_000), "must be JSON"},
+		{`{}`, strings.Repeat("[", 20_000), "must be nested at most 500 levels deep"},
+		{`{}`, strings.Repeat(`{"a":`, 501) + "1" + strings.Repeat("}", 501), "must be nested at most 500 levels deep"},
+		{`{}`, strings.Repeat("[", 500) + strings.Repeat("]", 500), ""},
+		{`{}`, `["` + strings.Repeat(`[\"`, 1000) + `"]`, ""},
 		{`{"type":"strnig"}`, ``, "schema"},
 		{`{"$ref":"https://example.com/x"}`, ``, "schema"},
 		{`{"minLength":-1}`, ``, "schema"},
@@ -380,6 +472,67 @@ func TestFindingsAreBounded(t *testing.T) {
 	}
 }
 
+// A finding that is larger than the text may be is cut, not left out.
+func TestLongFinding(t *testing.T) {
+	t.Parallel()
+	text := schema.Text([]schema.Finding{{Pointer: "/a", Rule: strings.Repeat("long ", 1000)}, {Pointer: "/b", Rule: "short"}})
+	if !strings.HasPrefix(text, "- /a: long") || len(text) > 2100 || !strings.HasSuffix(text, "and 1 more") {
+		t.Errorf("%d bytes: %.40s … %.20s", len(text), text, text[len(text)-20:])
+	}
+}
+
+// A check of a value takes memory in proportion to its text, however it is nested and named.
+func TestMemoryOfNestedValues(t *testing.T) {
+	s := compile(t, `{"type":"object","properties":{"a":{"$ref":"#/$defs/any"}},"$defs":{"any":{"items":{"$ref":"#/$defs/any"},"additionalProperties":{"$ref":"#/$defs/any"}}}}`)
+	name := strings.Repeat("n", 1000)
+	for _, text := range []string{
+		`{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + "}",
+		`{"a":` + strings.Repeat("[", 490) + strings.Repeat("]", 490) + "}",
+		`{"a":` + strings.Repeat(`{"`+name+`":`, 490) + "1" + strings.Repeat("}", 490) + "}",
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = check(s, []byte(text))
+		runtime.ReadMemStats(&after)
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(20*len(text)+1<<20); got > most {
+			t.Errorf("%d bytes of text: %d bytes, want at most %d", len(text), got, most)
+		}
+	}
+}
+
+// What encoding/json would mix up or refuse is found before.
+func TestFindingsOfDecoding(t *testing.T) {
+	t.Parallel()
+	type in struct {
+		Name string       `json:"name"`
+		IP   netip.Addr   `json:"ip"`
+		M    map[unit]int `json:"m"`
+		P    *pair        `json:"p,omitempty"`
+	}
+	s, err := schema.Of(reflect.TypeFor[in](), "In", schema.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		`{"name":"a","ip":"1.1.1.1","m":{"celsius":1}}`:           "",
+		`{"name":"a","name":"b","ip":"1.1.1.1","m":{}}`:           "/name: must be there once",
+		`{"name":"a","ip":"here","m":{}}`:                         `/ip: does not have the form that is expected there, got "here"`,
+		`{"name":"a","ip":"1.1.1.1","m":{"kelvin":1}}`:            `/m/kelvin: must be one of "celsius", "fahrenheit", got "kelvin"`,
+		`{"name":"a","ip":"1.1.1.1","m":{},"p":{"A":1,"A":null}}`: "/p/A: must be there once",
+	} {
+		findings, err := decode(s.Schema, text, new(in))
+		got := ""
+		if len(findings) > 0 {
+			got = findings[0].String()
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %s", text, findings, err, want)
+		}
+	}
+}
+
+type pair struct{ A *int }
+
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	type in struct {
@@ -418,6 +571,9 @@ func FuzzParse(f *testing.F) {
 	open := compile(f, `{}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		v, err := schema.Parse([]byte(text))
+		if parse := (*schema.ParseError)(nil); errors.As(err, &parse) && parse.Deep {
+			t.Skip()
+		}
 		if (err == nil) != json.Valid([]byte(text)) {
 			t.Fatalf("%q: %v", text, err)
 		}

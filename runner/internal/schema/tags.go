@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -41,7 +42,7 @@ func tagged(f reflect.StructField, made object, path string, isNullable bool) (o
 		if !ok {
 			continue
 		}
-		value, rule := k.value(inner, text)
+		value, rule := k.value(f.Type, inner, text)
 		if rule != "" {
 			return nil, &TypeError{path, errTag(k.name, text, rule)}
 		}
@@ -65,7 +66,7 @@ func tagged(f reflect.StructField, made object, path string, isNullable bool) (o
 }
 
 // value returns the value of a keyword, or the rule that its text breaks.
-func (k keyword) value(made object, text string) (value any, rule string) {
+func (k keyword) value(t reflect.Type, made object, text string) (value any, rule string) {
 	kind, _ := made.get("type").(string)
 	if k.name == "format" && made.get("format") != nil {
 		return nil, "must not be set: the type has a format"
@@ -75,7 +76,7 @@ func (k keyword) value(made object, text string) (value any, rule string) {
 	}
 	switch k.name {
 	case "enum":
-		return enumOf(made, kind, text)
+		return enumOf(t, made, kind, text)
 	case "pattern", "format":
 		value = text
 		if text == "" {
@@ -98,8 +99,29 @@ func (k keyword) value(made object, text string) (value any, rule string) {
 		if finding := misfit(made, []byte(text)); finding != "" {
 			return nil, finding
 		}
+		if !holds(t, text) {
+			return nil, "must be a value that " + t.String() + " can have"
+		}
 	}
 	return value, ""
+}
+
+// holds reports whether a Go number can have the value of a JSON number.
+func holds(t reflect.Type, text string) bool {
+	t, _ = pointed(t)
+	whole, _ := wholeNumber(text)
+	switch v := reflect.New(t).Elem(); {
+	case v.CanInt():
+		n, err := strconv.ParseInt(whole, 10, 64)
+		return err == nil && !v.OverflowInt(n)
+	case v.CanUint():
+		n, err := strconv.ParseUint(whole, 10, 64)
+		return err == nil && !v.OverflowUint(n)
+	case v.CanFloat():
+		_, err := strconv.ParseFloat(text, t.Bits())
+		return err == nil
+	}
+	return true
 }
 
 // contradiction returns the rule that two bounds break together.
@@ -116,7 +138,7 @@ func (n *node) contradiction() string {
 }
 
 // enumOf reads a list of values with commas between them.
-func enumOf(made object, kind, text string) (any, string) {
+func enumOf(t reflect.Type, made object, kind, text string) (any, string) {
 	var values []any
 	for part := range strings.SplitSeq(text, ",") {
 		part = strings.TrimSpace(part)
@@ -129,6 +151,9 @@ func enumOf(made object, kind, text string) (any, string) {
 		}
 		if finding := misfit(made, value); finding != "" {
 			return nil, finding
+		}
+		if !holds(t, string(value)) {
+			return nil, "must be values that " + t.String() + " can have"
 		}
 		values = append(values, value)
 	}

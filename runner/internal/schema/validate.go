@@ -27,8 +27,8 @@ const (
 	// maxFindings bounds the findings of one check, and their bytes for a model.
 	maxFindings, maxFindingsText = 10, 2000
 	// maxSteps bounds the work of one check: a schema of a few bytes that refers to itself could
-	// take for ever. maxDepth bounds the stack.
-	maxSteps, maxDepth = 1 << 20, 20_000
+	// take for ever. maxStack bounds the stack.
+	maxSteps, maxStack = 1 << 20, 20_000
 )
 
 // Text returns the findings as lines for a model, at most 2 KiB.
@@ -73,7 +73,7 @@ func (c *check) add(at, rule string) {
 		c.full = true
 		return
 	}
-	c.findings = append(c.findings, Finding{Pointer: cut(at, 200), Rule: rule})
+	c.findings = append(c.findings, Finding{Pointer: cut(at, maxPointer), Rule: rule})
 }
 
 // tire ends a check.
@@ -97,7 +97,7 @@ func (c *check) fits(n *node, v Value, at string) (*check, bool) {
 
 func (c *check) value(n *node, v Value, at string) {
 	c.steps++
-	if c.steps > maxSteps || c.depth > maxDepth {
+	if c.steps > maxSteps || c.depth > maxStack {
 		c.tire(at)
 		return
 	}
@@ -247,10 +247,10 @@ func (c *check) array(n *node, v Value, at string) {
 			part = n.prefix[i]
 		}
 		if part != nil {
-			c.value(part, item, pointer(at, strconv.Itoa(i)))
+			c.value(part, item, inside(at, strconv.Itoa(i)))
 		}
 		if n.unique && !c.full && slices.ContainsFunc(v.items[:i], func(w Value) bool { c.steps++; return item.equal(w) }) {
-			c.add(pointer(at, strconv.Itoa(i)), "must differ from the items before it")
+			c.add(inside(at, strconv.Itoa(i)), "must differ from the items before it")
 		}
 	}
 }
@@ -259,7 +259,7 @@ func (c *check) object(n *node, v Value, at string) {
 	c.counted(n.minProperties, n.maxProperties, len(v.items), "properties", at)
 	for _, name := range n.required {
 		if _, ok := v.member(name); !ok {
-			c.add(pointer(at, name), "is required, but missing")
+			c.add(inside(at, name), "is required, but missing")
 		}
 	}
 	seen := make(map[string]bool, len(v.names))
@@ -268,10 +268,10 @@ func (c *check) object(n *node, v Value, at string) {
 			return
 		}
 		if seen[name] { // encoding/json would mix the two
-			c.add(pointer(at, name), "must be there once")
+			c.add(inside(at, name), "must be there once")
 		}
 		seen[name] = true
-		c.member(n, name, v.items[i], pointer(at, name))
+		c.member(n, name, v.items[i], inside(at, name))
 	}
 	for name, needed := range n.dependent {
 		if _, ok := v.member(name); !ok {
@@ -279,7 +279,7 @@ func (c *check) object(n *node, v Value, at string) {
 		}
 		for _, other := range needed {
 			if _, ok := v.member(other); !ok {
-				c.add(pointer(at, other), fmt.Sprintf("is required beside %q, but missing", name))
+				c.add(inside(at, other), fmt.Sprintf("is required beside %q, but missing", name))
 			}
 		}
 	}

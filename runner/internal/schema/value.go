@@ -28,6 +28,8 @@ type ParseError struct {
 	Followed bool
 	// Empty reports whether there is nothing but white space.
 	Empty bool
+	// Deep reports whether the value is nested too deeply.
+	Deep bool
 
 	offset int64
 }
@@ -37,6 +39,8 @@ func (e *ParseError) Error() string {
 	switch {
 	case e.Empty:
 		return "must be a JSON value, got nothing"
+	case e.Deep:
+		return fmt.Sprintf("must be nested at most %d levels deep", maxDepth)
 	case e.Truncated:
 		return "must be a whole JSON value, but the text ends inside it"
 	case e.Followed:
@@ -45,9 +49,15 @@ func (e *ParseError) Error() string {
 	return fmt.Sprintf("must be JSON, but the text is not, near offset %d", e.offset)
 }
 
-// Parse reads text that is one JSON value, at most 10,000 levels deep. The error is a
+// maxDepth bounds how deeply values are nested: each level takes stack, and time.
+const maxDepth = 500
+
+// Parse reads text that is one JSON value, at most 500 levels deep. The error is a
 // [*ParseError]. The value refers to the text.
 func Parse(text []byte) (Value, error) {
+	if isDeep(text) {
+		return Value{}, &ParseError{Deep: true}
+	}
 	if !json.Valid(text) {
 		return Value{}, parseError(text)
 	}
@@ -55,6 +65,27 @@ func Parse(text []byte) (Value, error) {
 	v := p.value()
 	v.source = p.text
 	return v, nil
+}
+
+// isDeep reports whether a text nests arrays and objects too deeply, if it is JSON.
+func isDeep(text []byte) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			inString = !inString
+		case c == '\\' && inString:
+			i++
+		case inString:
+		case c == '[' || c == '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
 }
 
 // parseError says why text is not one JSON value.
@@ -243,6 +274,17 @@ func cut(text string, most int) string {
 	}
 	return text[:most]
 }
+
+// inside is [pointer] of a value's part for a finding, which shows the first 200 bytes.
+func inside(at, name string) string {
+	if len(at) > maxPointer {
+		return at
+	}
+	return pointer(at, name)
+}
+
+// maxPointer bounds the JSON pointer of a finding.
+const maxPointer = 200
 
 // pointer adds a name or index to a JSON pointer.
 func pointer(at, name string) string {

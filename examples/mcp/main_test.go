@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The program runs to its end without a key, with a server of its own.
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "mcp")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	command := exec.CommandContext(t.Context(), program)
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "MISTRAL_API_KEY=") {
+			command.Env = append(command.Env, variable)
+		}
+	}
+	out, err := command.CombinedOutput()
+	want := `Talking to the embedded emulator: MISTRAL_API_KEY is not set.
+approved: library_lend
+turn 1: library_find: there are books about ships alone
+turn 2: library_find: Moby-Dick
+turn 3: library_lend: lent: Moby-Dick
+model: Here is Moby-Dick.
+`
+	if err != nil || string(out) != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
+	}
+}

@@ -1,0 +1,404 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// A question is one that the documentation leaves open. Its name is the number in the list of
+// what is not clear on the wire.
+type question struct {
+	name, text string
+	ask        func(context.Context, *lab) (string, error)
+}
+
+var questions = []question{
+	{"9 response", "properties of a response, and of one that max_tokens cuts", properties},
+	{"4 one by one", "may results be appended one by one?", oneByOne},
+	{"10 twice", "the same results appended again", twice},
+	{"13 restart", "restart without inputs from a function.result", restart},
+	{"6 foreign ids", "function.call and function.result as inputs, not stored", foreignIDs},
+	{"7 format and tools", "are calls made beside a response_format?", formatAndTools},
+	{"8 strict", "strict mode with an optional property and a recursive reference", strict},
+	{"5 arguments", "completion_args of an append: replaced, merged, for one call?", arguments},
+	{"2 beside an agent", "tools and instructions beside agent_id", besideAgent},
+	{"1 handoff", "how a handoff of the client goes on", handoff},
+	{"3 confirmations", "a call that needs confirmation beside one that does not", confirmations},
+	{"13 broken stream", "the history after a stream that was left", brokenStream},
+	{"charging", "tokens remaining before, within and after a stream", charging},
+}
+
+// A lab is what the questions share.
+type lab struct {
+	client   *ratelimited.Client
+	recorder *recorder
+	model    string
+
+	conversations []string // to be deleted
+	agents        []string
+	called        *generated.ConversationResponse // a response with calls of two functions
+	results       []generated.Entry               // of these calls
+}
+
+// clean deletes what was made.
+func (l *lab) clean(ctx context.Context) error {
+	l.recorder.name("clean")
+	errs := make([]error, 0, len(l.conversations)+len(l.agents))
+	for _, id := range l.conversations {
+		errs = append(errs, l.client.Beta.Conversations.Delete(ctx, id))
+	}
+	for _, id := range l.agents {
+		errs = append(errs, l.client.Beta.Agents.Delete(ctx, id))
+	}
+	return errors.Join(errs...)
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func function(name string) generated.Tool {
+	return generated.NewTool(generated.FunctionTool{Function: generated.Function{
+		Name: name, Description: "Returns the " + name + " of a city.",
+		Parameters: `{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}`,
+	}})
+}
+
+// start asks the model, for few tokens.
+func (l *lab) start(ctx context.Context, text string, change func(*generated.StartConversationRequest)) (*generated.ConversationResponse, error) {
+	request := generated.StartConversationRequest{
+		Model: l.model, Inputs: ratelimited.Text(text), CompletionArgs: generated.CompletionArgs{MaxTokens: ptr(100), Temperature: ptr(0.0)},
+	}
+	if change != nil {
+		change(&request)
+	}
+	response, err := l.client.Beta.Conversations.Start(ctx, request, ratelimited.AtMostOnce())
+	if request.Store != nil && !*request.Store {
+		return response, err
+	}
+	return l.note(response, err)
+}
+
+func (l *lab) append(ctx context.Context, id string, request generated.AppendConversationRequest) (*generated.ConversationResponse, error) {
+	return l.note(l.client.Beta.Conversations.Append(ctx, id, request, ratelimited.AtMostOnce()))
+}
+
+// note remembers a conversation, to be deleted.
+func (l *lab) note(response *generated.ConversationResponse, err error) (*generated.ConversationResponse, error) {
+	if err == nil && response.ConversationID != "" && !slices.Contains(l.conversations, response.ConversationID) {
+		l.conversations = append(l.conversations, response.ConversationID)
+	}
+	return response, err
+}
+
+// kinds returns the types of entries.
+func kinds(entries []generated.Entry) string {
+	list := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		var kind struct {
+			Type   string `json:"type"`
+			Status string `json:"confirmation_status"`
+		}
+		text, _ := json.Marshal(entry)
+		_ = json.Unmarshal(text, &kind)
+		if kind.Status != "" {
+			kind.Type += " (" + kind.Status + ")"
+		}
+		list = append(list, kind.Type)
+	}
+	if len(list) == 0 {
+		return "nothing"
+	}
+	return strings.Join(list, ", ")
+}
+
+// outcome says what became of a request.
+func outcome(response *generated.ConversationResponse, err error) string {
+	var api *ratelimited.APIError
+	switch {
+	case errors.As(err, &api):
+		return fmt.Sprintf("refused: %d, code %s: %s", api.StatusCode, api.Code, api.Message)
+	case err != nil:
+		return "failed: " + err.Error()
+	}
+	return "taken: " + kinds(response.Outputs)
+}
+
+func properties(ctx context.Context, l *lab) (string, error) {
+	response, err := l.start(ctx, "Count from 1 to 50.", func(r *generated.StartConversationRequest) { r.CompletionArgs.MaxTokens = ptr(5) })
+	if err != nil {
+		return "", err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(response.Raw(), &members); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s; %d completion tokens of 5", strings.Join(slices.Sorted(maps.Keys(members)), ", "), response.Usage.CompletionTokens), nil
+}
+
+func oneByOne(ctx context.Context, l *lab) (string, error) {
+	response, err := l.start(ctx, "What are the weather and the time in Paris? Call both functions at once.", func(r *generated.StartConversationRequest) {
+		r.Tools, r.CompletionArgs.ToolChoice = []generated.Tool{function("weather"), function("time")}, generated.ToolChoiceEnumAny
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, call := range response.FunctionCalls() {
+		l.results = append(l.results, ratelimited.FunctionResult(call.ToolCallID, "fine"))
+	}
+	l.called = response
+	if len(l.results) < 2 {
+		return "not seen: the response has " + kinds(response.Outputs), nil
+	}
+	return outcome(l.append(ctx, response.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Entries(l.results[0])})), nil
+}
+
+func twice(ctx context.Context, l *lab) (string, error) {
+	if len(l.results) == 0 {
+		return "not seen: no function was called", nil
+	}
+	request := generated.AppendConversationRequest{Inputs: ratelimited.Entries(l.results...)}
+	first := outcome(l.append(ctx, l.called.ConversationID, request))
+	return "once " + first + "; twice " + outcome(l.append(ctx, l.called.ConversationID, request)), nil
+}
+
+func restart(ctx context.Context, l *lab) (string, error) {
+	if l.called == nil {
+		return "not seen: there is no conversation with results", nil
+	}
+	history, err := l.client.Beta.Conversations.GetHistory(ctx, l.called.ConversationID)
+	if err != nil {
+		return "", err
+	}
+	from := ""
+	for _, entry := range history.Entries {
+		if result, ok := entry.Value().(generated.FunctionResultEntry); ok {
+			from = result.ID
+		}
+	}
+	if from == "" {
+		return "not seen: the history has " + kinds(history.Entries), nil
+	}
+	request := generated.RestartConversationRequest{FromEntryID: from, CompletionArgs: generated.CompletionArgs{MaxTokens: ptr(50)}}
+	return outcome(l.note(l.client.Beta.Conversations.Restart(ctx, l.called.ConversationID, request, ratelimited.AtMostOnce()))), nil
+}
+
+func foreignIDs(ctx context.Context, l *lab) (string, error) {
+	return outcome(l.start(ctx, "", func(r *generated.StartConversationRequest) {
+		r.Store, r.Tools = ptr(false), []generated.Tool{function("weather")}
+		r.Inputs = ratelimited.Entries(
+			ratelimited.User("How is the weather in Paris?"), generated.NewEntry(generated.MessageOutputEntry{Role: generated.MessageRoleAssistant, Content: generated.NewTextContent("One moment.")}),
+			generated.NewEntry(generated.FunctionCallEntry{Name: "weather", ToolCallID: "abcdefghi", Arguments: `{"city":"Paris"}`}),
+			ratelimited.FunctionResult("abcdefghi", "sunny"),
+		)
+	})), nil
+}
+
+func format(schema string) generated.ResponseFormat {
+	return generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Name: "answer", Schema: generated.JSONText(schema), Strict: true}}
+}
+
+func formatAndTools(ctx context.Context, l *lab) (string, error) {
+	return outcome(l.start(ctx, "How is the weather in Paris? Call the function.", func(r *generated.StartConversationRequest) {
+		r.Tools = []generated.Tool{function("weather")}
+		r.CompletionArgs.ResponseFormat = format(`{"type":"object","properties":{"sky":{"type":"string"}},"required":["sky"],"additionalProperties":false}`)
+	})), nil
+}
+
+func strict(ctx context.Context, l *lab) (string, error) {
+	ask := func(schema string) string {
+		return outcome(l.start(ctx, "Name a parent and a child.", func(r *generated.StartConversationRequest) { r.CompletionArgs.ResponseFormat = format(schema) }))
+	}
+	return "optional " + ask(`{"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer","minimum":0}},"required":["name"],"additionalProperties":false}`) +
+		"; recursive " + ask(`{"$defs":{"node":{"type":"object","properties":{"name":{"type":"string"},"kids":{"type":"array","items":{"$ref":"#/$defs/node"}}},"required":["name","kids"],"additionalProperties":false}},"$ref":"#/$defs/node"}`), nil
+}
+
+func arguments(ctx context.Context, l *lab) (string, error) {
+	response, err := l.start(ctx, "Say hi.", func(r *generated.StartConversationRequest) {
+		r.CompletionArgs = generated.CompletionArgs{MaxTokens: ptr(5)}
+	})
+	if err != nil {
+		return "", err
+	}
+	var tokens []string
+	for _, args := range []generated.CompletionArgs{{Temperature: ptr(0.0)}, {MaxTokens: ptr(20)}, {}} {
+		response, err := l.append(ctx, response.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("Count from 1 to 15, with spaces."), CompletionArgs: args})
+		if err != nil {
+			return "", err
+		}
+		tokens = append(tokens, strconv.Itoa(response.Usage.CompletionTokens))
+	}
+	return fmt.Sprintf("after a start with max_tokens 5: %s completion tokens with temperature alone, %s with max_tokens 20, %s with nothing", tokens[0], tokens[1], tokens[2]), nil
+}
+
+func (l *lab) agent(ctx context.Context, request generated.CreateAgentRequest) (string, error) {
+	request.Model, request.CompletionArgs = l.model, generated.CompletionArgs{MaxTokens: ptr(60), Temperature: ptr(0.0)}
+	agent, err := l.client.Beta.Agents.Create(ctx, request)
+	if err != nil {
+		return "", err
+	}
+	l.agents = append(l.agents, agent.ID)
+	return agent.ID, nil
+}
+
+func besideAgent(ctx context.Context, l *lab) (string, error) {
+	id, err := l.agent(ctx, generated.CreateAgentRequest{Name: "live-beside", Instructions: "End each answer with the word red.", Tools: []generated.Tool{function("weather")}})
+	if err != nil {
+		return "", err
+	}
+	return outcome(l.note(l.client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		AgentID: id, Inputs: ratelimited.Text("What time is it in Paris? Call a function if there is one."),
+		Tools: []generated.Tool{function("time")}, Instructions: "End each answer with the word blue.",
+	}, ratelimited.AtMostOnce()))), nil
+}
+
+func handoff(ctx context.Context, l *lab) (string, error) {
+	next, err := l.agent(ctx, generated.CreateAgentRequest{Name: "live-maths", Description: "Knows maths.", Instructions: "Answer with a number."})
+	if err != nil {
+		return "", err
+	}
+	front, err := l.agent(ctx, generated.CreateAgentRequest{Name: "live-front", Instructions: "Hand over each question about maths.", Handoffs: []string{next}})
+	if err != nil {
+		return "", err
+	}
+	response, err := l.note(l.client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
+		AgentID: front, Inputs: ratelimited.Text("hand over: what is 6 times 7?"), HandoffExecution: generated.HandoffExecutionClient,
+	}, ratelimited.AtMostOnce()))
+	if err != nil || len(response.Outputs) == 0 {
+		return "", err
+	}
+	last := response.Outputs[len(response.Outputs)-1]
+	if _, ok := last.Value().(generated.AgentHandoffEntry); !ok {
+		return "not seen: the response has " + kinds(response.Outputs), nil
+	}
+	empty := generated.AppendConversationRequest{Inputs: ratelimited.Entries(), HandoffExecution: generated.HandoffExecutionClient}
+	answer := "empty append " + outcome(l.append(ctx, response.ConversationID, empty))
+	if strings.HasPrefix(answer, "empty append refused") {
+		empty.Inputs = ratelimited.Entries(last)
+		answer += "; append of the entry " + outcome(l.append(ctx, response.ConversationID, empty))
+	}
+	return answer, nil
+}
+
+func confirmations(ctx context.Context, l *lab) (string, error) {
+	response, err := l.start(ctx, "Search the web for the time in Paris, and call the function for the weather there, at once.", func(r *generated.StartConversationRequest) {
+		search := generated.WebSearchTool{ToolConfiguration: generated.ToolConfiguration{RequiresConfirmation: []string{"web_search"}}}
+		r.Tools = []generated.Tool{generated.NewTool(search), function("weather")}
+	})
+	if err != nil {
+		return "", err
+	}
+	next, results := generated.AppendConversationRequest{}, []generated.Entry(nil)
+	for _, call := range response.FunctionCalls() {
+		if call.ConfirmationStatus == generated.ConfirmationStatusPending {
+			next.ToolConfirmations = append(next.ToolConfirmations, generated.ToolCallConfirmation{ToolCallID: call.ToolCallID, Confirmation: generated.ToolConfirmationDeny})
+			continue
+		}
+		results = append(results, ratelimited.FunctionResult(call.ToolCallID, "sunny"))
+	}
+	answer := kinds(response.Outputs)
+	if len(next.ToolConfirmations) == 0 {
+		return "not seen: the response has " + answer, nil
+	}
+	if len(results) > 0 {
+		next.Inputs = ratelimited.Entries(results...)
+	}
+	return answer + "; then, in one append, " + outcome(l.append(ctx, response.ConversationID, next)), nil
+}
+
+func brokenStream(ctx context.Context, l *lab) (string, error) {
+	stream, err := l.client.Beta.Conversations.StartStream(ctx, generated.StartConversationRequest{
+		Model: l.model, Inputs: ratelimited.Text("Count from 1 to 40, with spaces."), CompletionArgs: generated.CompletionArgs{MaxTokens: ptr(100)},
+	})
+	if err != nil {
+		return "", err
+	}
+	seen := 0
+	for event, err := range stream.Events() {
+		if err != nil {
+			return "", err
+		}
+		if _, ok := event.(generated.MessageOutputEvent); ok {
+			if seen++; seen == 2 {
+				break
+			}
+		}
+	}
+	id := stream.ConversationID()
+	if id == "" {
+		return "not seen: the stream has no conversation id", nil
+	}
+	l.conversations = append(l.conversations, id)
+	history, err := l.client.Beta.Conversations.GetHistory(ctx, id)
+	for i := 0; i < 20 && err == nil && len(history.Entries) == 0; i++ { // the service may be at it still
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+		history, err = l.client.Beta.Conversations.GetHistory(ctx, id)
+	}
+	if err != nil {
+		return "", err
+	}
+	var texts []string
+	for _, entry := range history.Entries {
+		if m, ok := entry.Value().(generated.MessageOutputEntry); ok {
+			texts = append(texts, fmt.Sprintf("%d bytes, completed %v", len(m.Content.Text()), !m.CompletedAt.IsZero()))
+		}
+	}
+	return fmt.Sprintf("left after %d deltas: %s (%s)", seen, kinds(history.Entries), strings.Join(texts, "; ")), nil
+}
+
+func charging(ctx context.Context, l *lab) (string, error) {
+	probe := func() (string, error) {
+		_, err := l.start(ctx, "Say hi.", func(r *generated.StartConversationRequest) { r.CompletionArgs.MaxTokens = ptr(1) })
+		return l.recorder.latestLimits(), err
+	}
+	before, err := probe()
+	if err != nil {
+		return "", err
+	}
+	stream, err := l.client.Beta.Conversations.StartStream(ctx, generated.StartConversationRequest{
+		Model: l.model, Inputs: ratelimited.Text("Repeat this text: " + strings.Repeat("all the ships of the world ", 100)),
+		CompletionArgs: generated.CompletionArgs{MaxTokens: ptr(400)},
+	})
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = stream.Close() }()
+	within := ""
+	for event, err := range stream.Events() {
+		if err != nil {
+			return "", err
+		}
+		if _, ok := event.(generated.MessageOutputEvent); ok && within == "" {
+			if within, err = probe(); err != nil {
+				return "", err
+			}
+		}
+	}
+	if id := stream.ConversationID(); id != "" {
+		l.conversations = append(l.conversations, id)
+	}
+	after, err := probe()
+	if err != nil {
+		return "", err
+	}
+	used := 0
+	if usage := stream.Usage(); usage != nil {
+		used = usage.TotalTokens
+	}
+	if before == "" {
+		return "not seen: no header says what remains", nil
+	}
+	return fmt.Sprintf("%s before, %s within, %s after a stream of %d tokens: charged on arrival if it is missing within, at the end if after", before, within, after, used), nil
+}

@@ -1,0 +1,169 @@
+package runner
+
+import (
+	"context"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+)
+
+// callsOf returns the function calls of a response that are not the service's to carry out,
+// each tool_call_id once.
+func callsOf(response *generated.ConversationResponse, turn int, conversationID string) (calls []Outcome) {
+	seen := map[string]bool{}
+	for _, entry := range response.FunctionCalls() {
+		if entry.ConfirmationStatus != "" || seen[entry.ToolCallID] {
+			continue
+		}
+		seen[entry.ToolCallID] = true
+		calls = append(calls, Outcome{Status: StatusNotStarted, Call: Call{
+			Name: entry.Name, ID: entry.ToolCallID, Turn: turn, ConversationID: conversationID, AgentID: entry.AgentID,
+		}})
+	}
+	return calls
+}
+
+// handoffsOf counts the handoffs of a response; isLast if it ends with one.
+func handoffsOf(response *generated.ConversationResponse) (n int, isLast bool) {
+	for _, output := range response.Outputs {
+		if _, isLast = output.Value().(generated.AgentHandoffEntry); isLast {
+			n++
+		}
+	}
+	return n, isLast
+}
+
+// isAnswer reports whether a response asks for nothing: no call, confirmation or handoff.
+func (t Turn) isAnswer() bool {
+	for _, call := range t.Response.FunctionCalls() {
+		if call.ConfirmationStatus == "" || call.ConfirmationStatus == generated.ConfirmationStatusPending {
+			return false
+		}
+	}
+	_, endsWithHandoff := handoffsOf(t.Response)
+	return !endsWithHandoff
+}
+
+// agenda returns what is left to do of a turn: calls to carry out, and entries that the caller
+// has to answer, both in the order of the response.
+func (l *loop) agenda(turn *Turn) (jobs []*job, pending []Pending) {
+	pending = l.pending(turn, func(call *Outcome, entry generated.FunctionCallEntry) PendingReason {
+		j := l.job(turn, call, entry)
+		reason := l.reason(j, call)
+		if reason == "" {
+			jobs = append(jobs, j)
+		}
+		return reason
+	})
+	return jobs, pending
+}
+
+// pending returns the entries of a turn that the caller has to answer. Of calls without a result
+// the function says why, or "".
+func (p *progress) pending(turn *Turn, reasonOf func(*Outcome, generated.FunctionCallEntry) PendingReason) (pending []Pending) {
+	outputs, seen := turn.Response.Outputs, map[string]bool{}
+	for i, output := range outputs {
+		switch entry := output.Value().(type) {
+		case generated.AgentHandoffEntry:
+			if i == len(outputs)-1 && !p.isFollowed {
+				pending = append(pending, Pending{entry.ID, PendingHandoff, output, entry.PreviousAgentID})
+			}
+		case generated.FunctionCallEntry:
+			if seen[entry.ToolCallID] {
+				continue
+			}
+			seen[entry.ToolCallID] = true
+			reason := PendingReason("")
+			switch call := turn.call(entry.ToolCallID); {
+			case entry.ConfirmationStatus == generated.ConfirmationStatusPending:
+				if p.confirmed[entry.ToolCallID] == "" {
+					reason = PendingConfirmation
+				}
+			case entry.ConfirmationStatus != "" || call == nil || call.isAnswered():
+			default:
+				reason = reasonOf(call, entry)
+			}
+			if reason != "" {
+				pending = append(pending, Pending{entry.ToolCallID, reason, output, entry.AgentID})
+			}
+		}
+	}
+	return pending
+}
+
+// job returns the call to carry out.
+func (l *loop) job(turn *Turn, call *Outcome, entry generated.FunctionCallEntry) *job {
+	if call.decided.arguments != "" {
+		entry.Arguments = generated.FunctionCallEntryArguments(call.decided.arguments)
+	}
+	return &job{Call: call.Call, turn: turn, tool: l.runner.tools[entry.Name], arguments: argumentsOf(entry), runner: l.runner}
+}
+
+// reason returns why a call is not carried out yet, and enters it in the outcome; "" if it is.
+// Arguments that are not valid are the model's to correct, and no human's to approve.
+func (l *loop) reason(j *job, call *Outcome) PendingReason {
+	wasInterrupted := call.Status == StatusInterrupted || call.Status == StatusFailed
+	switch {
+	case j.tool == nil:
+		return ""
+	case call.Status == StatusPending:
+	case len(decode(j.tool.parameters, j.arguments, nil)) > 0:
+		return ""
+	case j.tool.prepare == nil:
+		call.decided.reason = PendingCall
+	case call.decided.approved || wasInterrupted && j.tool.idempotent:
+		return ""
+	case wasInterrupted:
+		call.decided.reason = PendingInterrupted
+		return PendingInterrupted
+	case j.needsApproval(l.ctx):
+		call.decided.reason = PendingApproval
+	default:
+		call.decided.approved = true
+		return ""
+	}
+	call.Status = StatusPending
+	return call.decided.reason
+}
+
+// needsApproval asks the tool. One that panics means yes.
+func (j *job) needsApproval(ctx context.Context) (needed bool) {
+	if j.tool.approval == nil {
+		return false
+	}
+	defer func() {
+		if recover() != nil {
+			needed = true
+		}
+	}()
+	return j.tool.approval(context.WithValue(ctx, callKey{}, j.Call), j.arguments)
+}
+
+// judge returns the error of a run that may not carry out its calls: no function runs whose
+// result could not be sent.
+func (l *loop) judge(turn *Turn, jobs []*job, pending []Pending) error {
+	limits, used := l.runner.config.Limits, l.result
+	if isAtLimit(turn.Response, l.first.fields().args.MaxTokens) && endsInside(turn.Response) {
+		return &OutputError{Kind: OutputTruncated, Attempts: 1, Result: l.result}
+	}
+	calls := len(jobs)
+	for _, p := range pending {
+		if p.Reason == PendingApproval || p.Reason == PendingInterrupted {
+			calls++
+		}
+	}
+	for _, limit := range []struct {
+		name      Limit
+		max, used int
+		isOver    bool
+	}{
+		{LimitHandoffs, maxHandoffs, l.handoffs, l.handoffs > maxHandoffs},
+		{LimitTurns, limits.Turns, turn.Number, calls > 0 && turn.Number >= limits.Turns},
+		{LimitToolCalls, limits.ToolCalls, used.Calls, calls > 0 && limits.ToolCalls > 0 && used.Calls+calls > limits.ToolCalls},
+		{LimitTokens, limits.Tokens, used.Usage.TotalTokens, calls > 0 && l.isOutOfTokens()},
+	} {
+		if limit.isOver {
+			return l.limited(limit.name, int64(limit.max), int64(limit.used))
+		}
+	}
+	return nil
+}

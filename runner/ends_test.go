@@ -1,0 +1,263 @@
+package runner_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
+)
+
+// A function that aborts is the reason that the run ends, also if the context has ended.
+func TestAbortAfterTheContextHasEnded(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("the disk is full")
+	for name, limits := range map[string]runner.Limits{"cancelled": {}, "out of time": {Time: time.Second}} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", "{}"))}}, func(w *world) {
+			r := w.runner(runner.Config{Limits: limits, Tools: []*runner.Tool{tool(w, "f", func(ctx context.Context, _ struct{}) (string, error) {
+				<-ctx.Done()
+				return "", runner.Abort(cause)
+			})}})
+			ctx, cancel := context.WithCancel(w.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, err := r.Start(ctx, ask("?"))
+			var failed *runner.RunError
+			if !errors.As(err, &failed) || !errors.Is(err, cause) || !errors.Is(err, ctx.Err()) && limits.Time == 0 {
+				w.Errorf("%s: %v", name, err)
+			}
+			if got := strings.Join(statuses(failed.Result.Turns[0]), ", "); got != "f: failed" {
+				w.Errorf("%s: calls are %s", name, got)
+			}
+		})
+	}
+}
+
+// What a function throws does not end the run, whatever it is.
+func TestThrownAbort(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", "{}"), say("done"))}}, func(w *world) {
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) {
+			panic(runner.Abort(errors.New("x")))
+		})}})
+		result, err := r.Start(w.Context(), ask("?"))
+		if err != nil || result.Turns[0].Calls[0].Failure.Stage != runner.StagePanic {
+			w.Errorf("%+v, %v", result, err)
+		}
+	})
+}
+
+// The time of a run within a function is its own, and so is that of the function.
+func TestRunsWithinFunctions(t *testing.T) {
+	t.Parallel()
+	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		switch {
+		case strings.HasPrefix(p.Text(), "inner"):
+			return calls("slow", `{"ms":60000}`)
+		case len(p.History) == 0:
+			return calls("ask", "{}")
+		}
+		return say("done")
+	}
+	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+		inner := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "slow", nil)}})
+		var innerErr error
+		outer := func(limits runner.Limits, options ...runner.ToolOption) error {
+			_, err := w.runner(runner.Config{Limits: limits, Tools: []*runner.Tool{tool(w, "ask", func(ctx context.Context, _ struct{}) (string, error) {
+				_, innerErr = inner.Start(ctx, ask("inner"))
+				return "", innerErr
+			}, options...)}}).Start(w.Context(), ask("outer"))
+			return err
+		}
+		var limit *runner.LimitError
+		if err := outer(runner.Limits{Time: time.Second}); !errors.As(err, &limit) || limit.Limit != runner.LimitTime {
+			w.Errorf("the outer run ends with %v", err)
+		}
+		if errors.Is(innerErr, runner.ErrLimit) || !errors.As(innerErr, new(*runner.RunError)) {
+			w.Errorf("the time of the outer run is the inner run's limit: %v", innerErr)
+		}
+		// The timeout of the function around is not that of the function within.
+		if err := outer(runner.Limits{}, runner.WithTimeout(time.Second)); err != nil {
+			w.Error(err)
+		}
+		if status := runner.ResultOf(innerErr).Turns[0].Calls[0].Status; status != runner.StatusInterrupted {
+			w.Errorf("the inner call is %s", status)
+		}
+	})
+}
+
+// A request whose inputs alone would exceed the tokens that are left is not sent.
+func TestTokensOfTheNextRequest(t *testing.T) {
+	t.Parallel()
+	reply := calls("f", "{}")
+	reply.Usage = &generated.ConversationUsageInfo{PromptTokens: 50, CompletionTokens: 10, TotalTokens: 60}
+	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		if len(p.History) == 0 {
+			return reply
+		}
+		return emulator.Reply{Text: "done", Usage: &generated.ConversationUsageInfo{TotalTokens: 10}}
+	}
+	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+		for size, want := range map[int]int64{100: 0, 400: 160} {
+			before := len(w.requests())
+			r := w.runner(runner.Config{Limits: runner.Limits{Tokens: 150}, Tools: []*runner.Tool{
+				tool(w, "f", func(context.Context, struct{}) (string, error) { return strings.Repeat("x", size), nil }),
+			}})
+			_, err := r.Start(w.Context(), ask("?"))
+			if want == 0 {
+				if err != nil {
+					w.Errorf("%d bytes: %v", size, err)
+				}
+				continue
+			}
+			var limit *runner.LimitError
+			if !errors.As(err, &limit) || limit.Limit != runner.LimitTokens || limit.Used != want || len(limit.Result.Unsent) != 1 || len(w.requests()) != before+1 {
+				w.Errorf("%d bytes: %v after %d requests", size, err, len(w.requests())-before)
+			}
+		}
+		before := len(w.requests())
+		r := w.runner(runner.Config{Limits: runner.Limits{Tokens: 150}})
+		if _, err := r.Start(w.Context(), ask(strings.Repeat("x", 604))); !errors.Is(err, runner.ErrLimit) || len(w.requests()) != before {
+			w.Errorf("%v after %d requests", err, len(w.requests())-before)
+		}
+	})
+}
+
+// The conversation is known as soon as a stream has said which it is.
+func TestConversationOfABrokenStream(t *testing.T) {
+	t.Parallel()
+	intercept := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		events(`{"type":"conversation.response.started","conversation_id":"conv_1"}`, `{"type":"message.output.delta","id":"m_1","content":"Hel"}`)(w)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	for _, store := range []*bool{nil, ratelimited.Ptr(false)} {
+		in(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(w *world) {
+			request, want := ask("?"), "conv_1"
+			if request.Store = store; store != nil {
+				want = ""
+			}
+			run := w.runner(runner.Config{}).StartStream(w.Context(), request)
+			err := last(run)
+			if got := runner.ResultOf(err).ConversationID; got != want || run.Result().ConversationID != want {
+				w.Errorf("%v: the conversation is %q, want %q", err, got, want)
+			}
+		})
+	}
+}
+
+// More than 16 handoffs end a run, also with an answer behind them.
+func TestManyHandoffsAndAnAnswer(t *testing.T) {
+	t.Parallel()
+	for n, isOver := range map[int]bool{16: false, 17: true} {
+		reply := emulator.Reply{}
+		for i := range n {
+			reply.Entries = append(reply.Entries, generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: fmt.Sprint("ag_", i)}))
+		}
+		reply.Entries = append(reply.Entries, text("done"))
+		in(t, settings{emulator: emulator.Config{Model: inTurn(reply)}}, func(w *world) {
+			agent := w.agent(generated.CreateAgentRequest{Name: "A"})
+			_, err := w.runner(runner.Config{}).Start(w.Context(), generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?")})
+			var limit *runner.LimitError
+			if errors.As(err, &limit) != isOver || isOver && (limit.Limit != runner.LimitHandoffs || limit.Used != 17 || limit.Max != 16) {
+				w.Errorf("%d handoffs: %v", n, err)
+			}
+		})
+	}
+}
+
+// Usage of a response that was not read to its end is unknown.
+func TestUsageOfAStreamThatWasLeft(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(say("one two three"))}}, func(w *world) {
+		run := w.runner(runner.Config{}).StartStream(w.Context(), ask("?"))
+		for event, err := range run.Events() {
+			if err != nil {
+				w.Error(err)
+			}
+			if _, ok := event.Value.(generated.MessageOutputEvent); ok {
+				break
+			}
+		}
+		if run.Result().UnknownUsage != 1 {
+			w.Errorf("%+v", run.Result())
+		}
+	})
+}
+
+// The observer is told of each run's end, also of one in which the caller's code panics.
+func TestObserverOfARunThatPanics(t *testing.T) {
+	t.Parallel()
+	var ends atomic.Int64
+	observer := func(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
+		return ctx, func(event ratelimited.CallEvent) {
+			if e, ok := event.(ratelimited.Ended); ok && operation == "Runner.Start" && e.Err != nil {
+				ends.Add(1)
+			}
+		}
+	}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", "{}"))}, client: ratelimited.Config{Observer: observer}}, func(w *world) {
+		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}, Stop: func(runner.Turn) bool { panic("stop") }})
+		func() {
+			defer func() {
+				if recover() == nil {
+					w.Error("the panic of Stop is lost")
+				}
+			}()
+			_, _ = r.Start(w.Context(), ask("?"))
+		}()
+		if ends.Load() != 1 {
+			w.Errorf("the observer was told of %d ends", ends.Load())
+		}
+	})
+}
+
+type unstable struct {
+	N int `json:"n"`
+}
+
+func (u unstable) Validate() error {
+	if u.N == 1 {
+		panic("one")
+	}
+	return nil
+}
+
+// A method of a type that panics is an answer that is refused: the response stays reachable.
+func TestPanicsOfTypes(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(say(`{"n":1}`), say(`{"n":2}`))}}, func(w *world) {
+		value, result, err := runner.StartAs[unstable](w.Context(), w.runner(runner.Config{}), ask("?"))
+		if err != nil || value.N != 2 || len(result.Turns) != 2 {
+			w.Errorf("%+v, %v", value, err)
+		}
+	})
+	_, err := runner.NewTool("f", "Does.", nothing, runner.SchemaOf[tree](badJSON{}))
+	wantConfigError(t, err, "f", "SchemaOf[runner_test.tree]", "panics: no JSON")
+	_, err = runner.RawTool(generated.Function{Name: "f", Description: "Does.", Parameters: badJSON{}}, nil)
+	wantConfigError(t, err, "f", "Parameters", "panics: no JSON")
+	_, err = runner.NewTool("f", "Does.", func(context.Context, struct{ In badSchema }) (string, error) { return "", nil })
+	wantConfigError(t, err, "f", "In.In", "badSchema", "panics: no schema")
+	_, err = runner.Format[badSchema]()
+	wantConfigError(t, err, "", "badSchema", "panics: no schema")
+	made, err := runner.NewTool("f", "Does.", func(context.Context, struct{ Root *tree }) (string, error) { return "", nil }, runner.SchemaOf[*tree](`{"type":"object"}`))
+	if text, _ := json.Marshal(made.Definition()); err != nil || !strings.Contains(string(text), `"anyOf":[{"type":"object"},{"type":"null"}]`) {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+type (
+	badJSON   struct{}
+	badSchema struct{}
+)
+
+func (badJSON) MarshalJSON() ([]byte, error) { panic("no JSON") }
+func (badSchema) JSONSchema() any            { panic("no schema") }

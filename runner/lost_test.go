@@ -1,0 +1,362 @@
+package runner_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
+)
+
+func (w *world) setFaults(faults ...emulator.Fault) {
+	w.Helper()
+	if err := w.emulator.SetFaults(faults...); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// Results whose response was lost are never appended twice: the history has the response, or
+// it does not have the results and they are sent again.
+func TestLostResponse(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind    emulator.FaultKind
+		appends int // requests
+	}{
+		{emulator.FaultLostReply, 1}, {emulator.FaultTruncated, 1}, {emulator.FaultResetAfterHeaders, 1},
+		{emulator.FaultClose, 2}, {emulator.FaultReset, 2}, {emulator.FaultBadGateway, 2}, {emulator.FaultGatewayTimeout, 2},
+		{emulator.FaultUnavailable, 2}, {emulator.FaultTokenLimit, 2},
+	} {
+		for _, streamed := range []bool{false, true} {
+			if streamed && (c.kind == emulator.FaultTruncated || c.kind == emulator.FaultResetAfterHeaders) {
+				continue
+			}
+			in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`, "f#b", `{"city":"B"}`), say("done"), say("twice"))}}, func(w *world) {
+				w.setFaults(emulator.Fault{Kind: c.kind, Operation: map[bool]string{false: "AppendConversation", true: "AppendConversationStream"}[streamed], Times: 1})
+				var count counter
+				r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
+				var result *runner.Result
+				var err error
+				restarts := 0
+				if streamed {
+					run := r.StartStream(w.Context(), ask("?"))
+					for event, failed := range run.Events() {
+						if err = failed; err != nil {
+							break
+						}
+						if e, ok := event.Value.(runner.TurnRestarted); ok && e.ConversationID == run.Result().ConversationID {
+							restarts++
+						}
+					}
+					result = run.Result()
+				} else {
+					result, err = r.Start(w.Context(), ask("?"))
+				}
+				if err != nil || result.OutputText() != "done" || count.Load() != 2 || len(result.Turns) != 2 || result.Unsent != nil {
+					w.Fatalf("%s, streamed %v: %v, %d calls", c.kind, streamed, err, count.Load())
+				}
+				appends := len(w.requests()) - 1
+				unconfirmed := c.kind != emulator.FaultUnavailable && c.kind != emulator.FaultTokenLimit
+				if want := map[bool]int{true: 1}[streamed && unconfirmed && c.appends > 1]; restarts != want {
+					w.Errorf("%s: %d events of a turn that begins anew, want %d", c.kind, restarts, want)
+				}
+				if want := c.appends; appends != want || (result.UnknownUsage == 1) != unconfirmed {
+					w.Errorf("%s, streamed %v: %d appends, want %d; %d of unknown usage", c.kind, streamed, appends, want, result.UnknownUsage)
+				}
+				w.wantResults(result.ConversationID)
+			})
+		}
+	}
+}
+
+// breakStream breaks the stream of the next append after so many events.
+func breakStream(w *world, events int) {
+	w.setFaults(emulator.Fault{Kind: emulator.FaultResetStream, Operation: "AppendConversationStream", Events: events, Times: 1})
+}
+
+// Of a stream that breaks, the history has a part of the response. It is asked for anew in
+// another conversation if the caller says so; otherwise the run ends, and can be resumed so.
+func TestBrokenResponse(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("one two three four"), say("again"))}}, func(w *world) {
+			breakStream(w, 3)
+			var count counter
+			config := runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, RestartLost: restart}
+			run := w.runner(config).StartStream(w.Context(), ask("?"))
+			var got []string
+			var err error
+			for event, failed := range run.Events() {
+				switch e := event.Value.(type) {
+				case runner.TurnRestarted:
+					got = append(got, fmt.Sprint(event.Turn, " restarted"))
+					if e.ConversationID == "" || run.Result().ConversationID != e.ConversationID {
+						w.Errorf("the new conversation is %q", e.ConversationID)
+					}
+				case runner.TurnStarted:
+					got = append(got, fmt.Sprint(event.Turn, " started"))
+				}
+				err = failed
+			}
+			if !restart {
+				var failed *runner.RunError
+				if !errors.As(err, &failed) || !errors.Is(err, runner.ErrResponseLost) || !errors.As(err, new(*ratelimited.StreamError)) || len(failed.Result.Unsent) != 1 {
+					w.Fatalf("%v", err)
+				}
+				if _, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); !errors.Is(err, runner.ErrResponseLost) || len(w.requests()) != 2 {
+					w.Errorf("%v", err)
+				}
+				w.wantResults(failed.Result.ConversationID)
+				config.RestartLost = true
+				result, err := w.runner(config).Resume(w.Context(), written(w, failed.State))
+				if err != nil || result.OutputText() != "again" || result.ConversationID == failed.Result.ConversationID || count.Load() != 1 {
+					w.Errorf("%v, %+v", err, result)
+				}
+				w.wantResults(result.ConversationID)
+				return
+			}
+			if strings.Join(got, ", ") != "1 started, 2 started, 2 restarted" || err != nil || run.Result().OutputText() != "again" || count.Load() != 1 {
+				w.Errorf("%v, events are %q", err, got)
+			}
+			w.wantResults(run.Result().ConversationID)
+		})
+	}
+}
+
+// A call whose arguments were broken off is not a whole response.
+func TestBrokenCall(t *testing.T) {
+	t.Parallel()
+	for events := 1; events <= 4; events++ {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), calls("f#b", `{"city":"New York"}`), say("done"))}}, func(w *world) {
+			breakStream(w, events)
+			var count counter
+			run := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, RestartLost: true}).StartStream(w.Context(), ask("?"))
+			if err := last(run); err != nil || run.Result().OutputText() != "done" {
+				w.Errorf("%d events: %v", events, err)
+			}
+			if count.Load() > 2 {
+				w.Errorf("%d events: %d calls, at last of %v", events, count.Load(), count.last.Load())
+			}
+		})
+	}
+}
+
+// A run whose context ends while a request is under way does not know what became of it; Resume
+// looks it up.
+func TestCancelledRequest(t *testing.T) {
+	t.Parallel()
+	for after, requests := range map[time.Duration]int{500 * time.Millisecond: 3, 2 * time.Second: 2} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("done"))}}, func(w *world) {
+			var count counter
+			ctx, cancel := context.WithCancel(w.Context())
+			r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(_ context.Context, in location) (string, error) {
+				count.Add(1)
+				fault := emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: time.Second}
+				if after > time.Second {
+					fault.Kind, fault.Bytes = emulator.FaultDrip, 10 // the call has run
+				}
+				w.setFaults(fault)
+				time.AfterFunc(after, cancel)
+				return in.City, nil
+			})}})
+			_, err := r.Start(ctx, ask("?"))
+			if !errors.Is(err, context.Canceled) || runner.StateOf(err) == nil {
+				w.Fatalf("after %v: %v", after, err)
+			}
+			result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
+			if err != nil || result.OutputText() != "done" || count.Load() != 1 || len(w.requests()) != requests {
+				w.Errorf("after %v: %v, %d requests", after, err, len(w.requests()))
+			}
+			w.wantResults(result.ConversationID)
+		})
+	}
+}
+
+// A conversation that somebody else has gone on in meanwhile is not gone on in.
+func TestLostResponseAndOtherEntries(t *testing.T) {
+	t.Parallel()
+	for name, entries := range map[string]string{
+		"another result":  `{"type":"function.result","tool_call_id":"x","result":"mine"},{"type":"message.output","content":"done","completed_at":"2026-01-01T00:00:00Z"}`,
+		"another message": `{"type":"message.input","role":"user","content":"And?"},{"type":"message.output","content":"done","completed_at":"2026-01-01T00:00:00Z"}`,
+		"no such entry":   "",
+	} {
+		var call atomic.Value
+		intercept := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Method != http.MethodGet {
+				next.ServeHTTP(w, r)
+				return
+			}
+			before := fmt.Sprintf(`{"type":"function.call","id":%q,"tool_call_id":"a","name":"f","arguments":"{}"},`, call.Load())
+			if entries == "" {
+				before = ""
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"object":"conversation.history","conversation_id":"c","entries":[`+before+entries+`]}`)
+		}
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
+			w.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Times: 1})
+			var count counter
+			r := w.runner(runner.Config{RestartLost: true, Tools: []*runner.Tool{count.tool(w, "f")}, Stop: func(turn runner.Turn) bool {
+				call.Store(turn.Response.FunctionCalls()[0].ID)
+				return false
+			}})
+			if _, err := r.Start(w.Context(), ask("?")); !errors.Is(err, runner.ErrResponseLost) || !errors.Is(err, ratelimited.ErrUnconfirmed) || len(w.requests()) != 2 {
+				w.Errorf("%s: %v after %d requests", name, err, len(w.requests()))
+			}
+		})
+	}
+}
+
+// A request that never arrives is sent again three times.
+func TestRequestThatNeverArrives(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"))}, client: ratelimited.Config{MaxOutage: -1}}, func(w *world) {
+		w.setFaults(emulator.Fault{Kind: emulator.FaultClose, Operation: "AppendConversation"})
+		var count counter
+		_, err := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}}).Start(w.Context(), ask("?"))
+		if !errors.Is(err, ratelimited.ErrUnconfirmed) || len(w.requests()) != 5 || runner.ResultOf(err).UnknownUsage != 4 || count.Load() != 1 {
+			w.Errorf("%v after %d requests, %d of unknown usage", err, len(w.requests()), runner.ResultOf(err).UnknownUsage)
+		}
+	})
+}
+
+// A history that cannot be read ends the run, and the state says that the request may have
+// been carried out.
+func TestHistoryThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	var isDown atomic.Bool
+	intercept := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if isDown.Load() && r.Method == http.MethodGet {
+			http.Error(w, `{"detail":"no"}`, http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
+		isDown.Store(true)
+		w.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Times: 1})
+		var count counter
+		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
+		_, err := r.Start(w.Context(), ask("?"))
+		if !errors.Is(err, ratelimited.ErrForbidden) || !errors.Is(err, ratelimited.ErrUnconfirmed) {
+			w.Fatalf("%v", err)
+		}
+		isDown.Store(false)
+		result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
+		if err != nil || result.OutputText() != "done" || len(w.requests()) != 2 || count.Load() != 1 {
+			w.Errorf("%v after %d requests", err, len(w.requests()))
+		}
+		w.wantResults(result.ConversationID)
+	})
+}
+
+// A request that timed out is not sent again: the model would take as long. Resume looks it up.
+func TestTimedOutRequest(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Latency: time.Second}}, func(w *world) {
+		var count counter
+		w.setFaults(emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: 10 * time.Second})
+		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, Options: []ratelimited.CallOption{ratelimited.WithTimeout(2 * time.Second)}})
+		_, err := r.Start(w.Context(), ask("?"))
+		if !errors.Is(err, context.DeadlineExceeded) || len(w.requests()) != 2 {
+			w.Fatalf("%v after %d requests", err, len(w.requests()))
+		}
+		if text, _ := json.Marshal(runner.StateOf(err)); !strings.Contains(string(text), `"lost":true`) {
+			w.Errorf("the state is %s", text)
+		}
+		result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
+		if err != nil || result.OutputText() != "done" || len(w.requests()) != 3 || count.Load() != 1 {
+			w.Errorf("%v after %d requests", err, len(w.requests()))
+		}
+	})
+}
+
+// The service may be at a request still when its connection is lost: the history is read again
+// before the request is sent again.
+func TestResponseAfterALostConnection(t *testing.T) {
+	t.Parallel()
+	var work sync.WaitGroup
+	intercept := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !strings.HasPrefix(r.URL.Path, "/v1/conversations/") || r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		later := r.Clone(context.WithoutCancel(r.Context()))
+		work.Go(func() {
+			time.Sleep(1500 * time.Millisecond)
+			later.Body = io.NopCloser(bytes.NewReader(body))
+			next.ServeHTTP(httptest.NewRecorder(), later)
+		})
+		panic(http.ErrAbortHandler)
+	}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("twice")), Intercept: intercept}}, func(w *world) {
+		defer work.Wait()
+		var count counter
+		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
+		var result *runner.Result
+		var err error
+		took := elapsed(func() { result, err = r.Start(w.Context(), ask("?")) })
+		if err != nil || result.OutputText() != "done" || len(w.requests()) != 2 || took != 3*time.Second {
+			w.Errorf("after %v: %v, %d requests", took, err, len(w.requests()))
+		}
+	})
+}
+
+// Results that the caller appends are not appended twice either.
+func TestLostResponseToTheCallersResults(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []emulator.FaultKind{emulator.FaultLostReply, emulator.FaultClose} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("twice"))}}, func(w *world) {
+			started, err := w.client.Beta.Conversations.Start(w.Context(), ask("?"))
+			if err != nil {
+				w.Fatal(err)
+			}
+			w.setFaults(emulator.Fault{Kind: kind, Operation: "AppendConversation", Times: 1})
+			inputs := ratelimited.Entries(ratelimited.FunctionResult("a", "mine"))
+			result, err := w.runner(runner.Config{}).Append(w.Context(), started.ConversationID, generated.AppendConversationRequest{Inputs: inputs})
+			if err != nil || result.OutputText() != "done" {
+				w.Errorf("%s: %v", kind, err)
+			}
+			w.wantResults(started.ConversationID)
+		})
+	}
+}
+
+// A response in which the service reports an error is not an answer, whatever the history has.
+func TestErrorWithinAStream(t *testing.T) {
+	t.Parallel()
+	broken := emulator.Reply{Text: "So far", Err: &emulator.Error{Status: http.StatusServiceUnavailable, Message: "the model has gone away"}}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), broken, say("done"))}}, func(w *world) {
+		var count counter
+		config := runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}}
+		err := last(w.runner(config).StartStream(w.Context(), ask("?")))
+		var failed *runner.RunError
+		if !errors.As(err, &failed) || !errors.As(err, new(*ratelimited.StreamError)) || len(w.requests()) != 2 {
+			w.Fatalf("%v after %d requests", err, len(w.requests()))
+		}
+		if result, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); !errors.Is(err, runner.ErrResponseLost) {
+			w.Errorf("%v, %v", result, err)
+		}
+		config.RestartLost = true
+		if result, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); err != nil || result.OutputText() != "done" || count.Load() != 1 {
+			w.Errorf("%v, %v", result, err)
+		}
+	})
+}

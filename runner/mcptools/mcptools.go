@@ -1,0 +1,184 @@
+package mcptools
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
+)
+
+// Option changes what [Tools] makes: [Prefix], [Include], [Exclude] or [Options].
+type Option func(*settings)
+
+type settings struct {
+	prefix           string
+	include, exclude []string
+	options          []func(*mcp.Tool) []runner.ToolOption
+}
+
+// Prefix puts a text before the name of each tool, so that the tools of several servers differ.
+func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
+
+// Include takes the tools of these names alone, as the server calls them.
+func Include(names ...string) Option {
+	return func(s *settings) { s.include = append(s.include, names...) }
+}
+
+// Exclude leaves out the tools of these names, as the server calls them.
+func Exclude(names ...string) Option {
+	return func(s *settings) { s.exclude = append(s.exclude, names...) }
+}
+
+// Options has a function return the options of each tool, such as [runner.NeedsApproval] for
+// those that change something. The annotations of a tool are the server's word.
+func Options(of func(tool *mcp.Tool) []runner.ToolOption) Option {
+	return func(s *settings) { s.options = append(s.options, of) }
+}
+
+// Tools returns the tools of a session, all pages of the list, as tools of a run. The order is
+// that of the server.
+//
+// The error is that of the session, or a [*runner.ConfigError]: a tool whose name or schema is
+// not valid, two tools of one name, or a name of an option that no tool has.
+func Tools(ctx context.Context, session *mcp.ClientSession, options ...Option) ([]*runner.Tool, error) {
+	if session == nil {
+		return nil, &runner.ConfigError{Field: "session", Rule: "must be a session that mcp.Client.Connect has returned"}
+	}
+	var s settings
+	for i, option := range options {
+		if option == nil {
+			return nil, &runner.ConfigError{Field: fmt.Sprintf("options[%d]", i), Rule: "must be an Option, got nil"}
+		}
+		option(&s)
+	}
+	var tools []*runner.Tool
+	var found []string
+	servers := map[string]string{} // the server's name of a tool, by its name here
+	for tool, err := range session.Tools(ctx, nil) {
+		if err != nil {
+			return nil, fmt.Errorf("mcptools: the tools could not be listed: %w", err)
+		}
+		found = append(found, tool.Name)
+		if len(s.include) > 0 && !slices.Contains(s.include, tool.Name) || slices.Contains(s.exclude, tool.Name) {
+			continue
+		}
+		made, err := s.tool(session, tool)
+		if err != nil {
+			return nil, err
+		}
+		if other, ok := servers[made.Name()]; ok {
+			return nil, &runner.ConfigError{Tool: made.Name(), Field: "name", Value: tool.Name, Rule: fmt.Sprintf("must be unique: the server's tool %q has it, too", other)}
+		}
+		servers[made.Name()] = tool.Name
+		tools = append(tools, made)
+	}
+	for _, name := range slices.Concat(s.include, s.exclude) {
+		if !slices.Contains(found, name) {
+			return nil, &runner.ConfigError{Tool: name, Field: "Include, Exclude", Value: name, Rule: "must be a tool of the server, which are " + strings.Join(found, ", ")}
+		}
+	}
+	return tools, nil
+}
+
+// tool makes a tool of a run.
+func (s *settings) tool(session *mcp.ClientSession, tool *mcp.Tool) (*runner.Tool, error) {
+	name := s.prefix + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
+			return r
+		}
+		return '_'
+	}, tool.Name)
+	text, err := json.Marshal(tool.InputSchema)
+	if err != nil {
+		return nil, &runner.ConfigError{Tool: name, Field: "inputSchema", Rule: "must be a JSON Schema: " + err.Error(), Err: err}
+	}
+	isClosed := false
+	if parameters, err := schema.Compile(text); err == nil {
+		if !parameters.IsObject() {
+			return nil, &runner.ConfigError{Tool: name, Field: "inputSchema", Value: string(text), Rule: `must be a JSON Schema of type "object"`}
+		}
+		isClosed = parameters.IsClosed()
+	}
+	var options []runner.ToolOption
+	for _, of := range s.options {
+		options = append(options, of(tool)...)
+	}
+	definition := generated.Function{Name: name, Description: describe(tool), Parameters: json.RawMessage(text), Strict: isClosed}
+	serverName := tool.Name
+	return runner.RawTool(definition, func(ctx context.Context, arguments json.RawMessage) (string, error) {
+		result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: serverName, Arguments: arguments})
+		if err != nil {
+			return "", fmt.Errorf("mcptools: call of %q: %w", serverName, err)
+		}
+		return told(result)
+	}, options...)
+}
+
+// describe returns what the model is told of a tool: the first that the server has of
+// description, title and name.
+func describe(tool *mcp.Tool) string {
+	texts := []string{tool.Description, tool.Title}
+	if tool.Annotations != nil {
+		texts = append(texts, tool.Annotations.Title)
+	}
+	for _, text := range texts {
+		if strings.TrimSpace(text) != "" {
+			return text
+		}
+	}
+	return tool.Name
+}
+
+// errInput is the error of a call that the server answers with questions.
+var errInput = errors.New("mcptools: the server asks for input, which is not supported")
+
+// told returns what the model is told of a result.
+func told(result *mcp.CallToolResult) (string, error) {
+	if len(result.InputRequests) > 0 {
+		return "", errInput
+	}
+	parts := make([]string, len(result.Content))
+	for i, content := range result.Content {
+		parts[i] = textOf(content)
+	}
+	text := strings.Join(parts, "\n")
+	if len(parts) == 0 && result.StructuredContent != nil {
+		structured, err := json.Marshal(result.StructuredContent)
+		if err != nil {
+			return "", fmt.Errorf("mcptools: the structured content has no JSON: %w", err)
+		}
+		text = string(structured)
+	}
+	if result.IsError {
+		return "", runner.Explain(text, nil)
+	}
+	return text, nil
+}
+
+// textOf returns a text as it is, and a note of what is not a text.
+func textOf(content mcp.Content) string {
+	switch c := content.(type) {
+	case *mcp.TextContent:
+		return c.Text
+	case *mcp.ImageContent:
+		return fmt.Sprintf("[image, %s, %d bytes]", c.MIMEType, len(c.Data))
+	case *mcp.AudioContent:
+		return fmt.Sprintf("[audio, %s, %d bytes]", c.MIMEType, len(c.Data))
+	case *mcp.ResourceLink:
+		return fmt.Sprintf("[link to resource %s]", c.URI)
+	case *mcp.EmbeddedResource:
+		if c.Resource == nil {
+			return "[resource]"
+		}
+		return fmt.Sprintf("[resource %s]", c.Resource.URI)
+	}
+	return "[content of an unknown kind]"
+}

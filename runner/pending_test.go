@@ -1,0 +1,481 @@
+package runner_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
+)
+
+// A counter counts what a tool that returns its city does.
+type counter struct {
+	atomic.Int64
+	last atomic.Value
+}
+
+func (c *counter) tool(t testing.TB, name string, options ...runner.ToolOption) *runner.Tool {
+	t.Helper()
+	return tool(t, name, func(_ context.Context, in location) (string, error) {
+		c.Add(1)
+		c.last.Store(in.City)
+		return name + " " + in.City, nil
+	}, options...)
+}
+
+// written returns a state as another process reads it.
+func written(t testing.TB, state *runner.State) *runner.State {
+	t.Helper()
+	text, err := json.Marshal(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := new(runner.State)
+	if err := json.Unmarshal(text, read); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	again, err := json.Marshal(read)
+	if err != nil || string(again) != string(text) {
+		t.Errorf("%v, a state is written as\n%s\nand then as\n%s", err, text, again)
+	}
+	return read
+}
+
+func wantPending(t testing.TB, err error, want ...string) *runner.PendingError {
+	t.Helper()
+	var pending *runner.PendingError
+	if !errors.As(err, &pending) {
+		t.Fatalf("%v, want %q to be pending", err, want)
+	}
+	var got []string
+	if open := pending.State.Pending(); fmt.Sprint(open) != fmt.Sprint(pending.Pending) {
+		t.Errorf("the state has %v pending, the error %v", open, pending.Pending)
+	}
+	for _, p := range pending.Pending {
+		got = append(got, fmt.Sprintf("%s %s", p.ID, p.Reason))
+	}
+	if strings.Join(got, ", ") != strings.Join(want, ", ") || pending.State == nil || runner.StateOf(err) != pending.State || pending.Result == nil {
+		t.Fatalf("%q is pending, want %q", got, want)
+	}
+	return pending
+}
+
+// A call that needs approval waits for it; what is beside it runs once.
+func TestApproval(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer runner.Answer
+		result string
+		booked int64
+	}{
+		"allowed":            {runner.Allow("b"), "book Rome", 1},
+		"denied":             {runner.Deny("b", "too dear"), "too dear", 0},
+		"denied in silence":  {runner.Deny("b", ""), "The call was denied.", 0},
+		"with other":         {runner.AllowWith("b", json.RawMessage(`{"city":"Oslo"}`)), "book Oslo", 1},
+		"answered in person": {runner.Reply("b", "I have been there."), "I have been there.", 0},
+	} {
+		for _, streamed := range []bool{false, true} {
+			model := inTurn(calls("lookup#a", `{"city":"Rome"}`, "book#b", `{"city":"Rome"}`), say("done"))
+			in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+				var lookups, bookings counter
+				config := runner.Config{Tools: []*runner.Tool{lookups.tool(w, "lookup"), bookings.tool(w, "book", runner.NeedsApproval(nil))}}
+				_, err := w.runner(config).Start(w.Context(), ask("?"))
+				pending := wantPending(w, err, "b approval")
+				if call := pending.Pending[0].Entry.Value().(generated.FunctionCallEntry); call.Arguments != `{"city":"Rome"}` || len(w.requests()) != 1 || lookups.Load() != 1 || bookings.Load() != 0 {
+					w.Fatalf("%s: %v after %d requests, %d lookups and %d bookings", name, call, len(w.requests()), lookups.Load(), bookings.Load())
+				}
+				state := written(w, pending.State)
+				var result *runner.Result
+				if fresh := w.runner(config); streamed {
+					run := fresh.ResumeStream(w.Context(), state, c.answer)
+					err, result = last(run), run.Result()
+				} else {
+					result, err = fresh.Resume(w.Context(), state, c.answer)
+				}
+				if err != nil || result.OutputText() != "done" || len(result.Turns) != 2 || lookups.Load() != 1 || bookings.Load() != c.booked {
+					w.Fatalf("%s: %+v, %v, %d lookups, %d bookings", name, result, err, lookups.Load(), bookings.Load())
+				}
+				byID, ids := results(w, w.requests()[1])
+				if fmt.Sprint(ids) != "[a b]" || byID["a"] != "lookup Rome" || byID["b"] != c.result {
+					w.Errorf("%s: results %q of %q", name, byID, ids)
+				}
+				if sum := result.Turns[0].Response.Usage.TotalTokens + result.Turns[1].Response.Usage.TotalTokens; result.Usage.TotalTokens != sum || result.Calls != 1+int(c.booked) {
+					w.Errorf("%s: usage %d of %d, %d calls", name, result.Usage.TotalTokens, sum, result.Calls)
+				}
+				w.wantResults(result.ConversationID)
+			})
+		}
+	}
+}
+
+// The predicate is asked of calls whose arguments are valid. One that panics means yes.
+func TestApprovalByPredicate(t *testing.T) {
+	t.Parallel()
+	model := inTurn(calls("book#a", `{"city":"Rome"}`, "book#b", `{"city":"boom"}`, "book#c", `{"town":"Rome"}`, "book#d", `{"city":"Bern"}`), say("done"))
+	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+		var bookings counter
+		var asked []string
+		r := w.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(func(ctx context.Context, arguments json.RawMessage) bool {
+			call, _ := runner.CallFrom(ctx)
+			asked = append(asked, call.ID+string(arguments))
+			if strings.Contains(string(arguments), "boom") {
+				panic("boom")
+			}
+			return strings.Contains(string(arguments), "Rome")
+		}))}})
+		_, err := r.Start(w.Context(), ask("?"))
+		pending := wantPending(w, err, "a approval", "b approval")
+		if got := strings.Join(statuses(pending.Result.Turns[0]), ", "); got != "book: pending, book: pending, book: failed, book: done" || bookings.Load() != 1 {
+			w.Errorf("calls are %s", got)
+		}
+		if got := strings.Join(asked, " "); got != `a{"city":"Rome"} b{"city":"boom"} d{"city":"Bern"}` {
+			w.Errorf("the predicate was asked of %s", got)
+		}
+	})
+}
+
+// Answers that do not fit are errors, and nothing is run or sent.
+func TestAnswersThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	reply := calls("book#a", `{"city":"Rome"}`, "own#b", "{}")
+	reply.Entries = append(reply.Entries, generated.NewEntry(generated.FunctionCallEntry{
+		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+	}))
+	in(t, settings{emulator: emulator.Config{Model: inTurn(reply, say("done"))}}, func(w *world) {
+		own, err := runner.RawTool(generated.Function{Name: "own", Description: "Answered by the caller."}, nil)
+		if err != nil {
+			w.Fatal(err)
+		}
+		var bookings counter
+		r := w.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil)), own}})
+		_, err = r.Start(w.Context(), ask("?"))
+		pending := wantPending(w, err, "a approval", "b call", "s confirmation")
+		if call, _ := pending.Pending[2].Entry.Value().(generated.FunctionCallEntry); call.Name != "web_search" {
+			w.Errorf("%+v", pending.Pending[2])
+		}
+		for _, c := range []struct {
+			answers []runner.Answer
+			id      string
+			word    string
+		}{
+			{[]runner.Answer{runner.Allow("a"), runner.Allow("x")}, "x", "nothing of that id is pending"},
+			{[]runner.Answer{runner.Allow("a"), runner.Deny("a", "")}, "a", "once"},
+			{[]runner.Answer{runner.Allow("a"), runner.Follow("a")}, "a", "Follow"},
+			{[]runner.Answer{runner.Allow("a"), runner.Allow("b")}, "b", "Allow"},
+			{[]runner.Answer{runner.AllowWith("b", json.RawMessage(`{}`))}, "b", "AllowWith"},
+			{[]runner.Answer{runner.AllowWith("s", json.RawMessage(`{}`)), runner.Allow("a")}, "s", "AllowWith"},
+			{[]runner.Answer{runner.Reply("s", "found")}, "s", "Reply"},
+			{[]runner.Answer{runner.Reply("b", strings.Repeat("x", 2<<20))}, "b", "1048576"},
+			{[]runner.Answer{runner.AllowWith("a", json.RawMessage(`{"city":"Rome","seats":2}`))}, "a", "/seats: is not a known property"},
+			{[]runner.Answer{runner.AllowWith("a", json.RawMessage(`{`))}, "a", "the text ends inside it"},
+			{[]runner.Answer{{}}, "", "nothing of that id is pending"},
+		} {
+			_, err := r.Resume(w.Context(), pending.State, c.answers...)
+			var misfit *runner.AnswerError
+			var failed *runner.RunError
+			if !errors.As(err, &misfit) || misfit.ID != c.id || !strings.Contains(err.Error(), c.word) || !errors.As(err, &failed) || failed.Stage != runner.StageApproval || failed.State == nil {
+				w.Errorf("%v, want an error about %q with %q", err, c.id, c.word)
+			}
+			if bookings.Load() != 0 || len(w.requests()) != 1 {
+				w.Fatalf("%d bookings, %d requests", bookings.Load(), len(w.requests()))
+			}
+		}
+		// Some are answered: they are carried out, and nothing is sent before the rest is.
+		_, err = r.Resume(w.Context(), pending.State, runner.Allow("a"))
+		pending = wantPending(w, err, "b call", "s confirmation")
+		_, err = r.Resume(w.Context(), written(w, pending.State), runner.Deny("s", "no"))
+		pending = wantPending(w, err, "b call")
+		if bookings.Load() != 1 || len(w.requests()) != 1 {
+			w.Fatalf("%d bookings, %d requests", bookings.Load(), len(w.requests()))
+		}
+		result, err := r.Resume(w.Context(), written(w, pending.State), runner.Reply("b", "42"))
+		if err != nil || result.OutputText() != "done" || bookings.Load() != 1 {
+			w.Fatalf("%v, %d bookings", err, bookings.Load())
+		}
+		if sent := w.requests()[1]; !strings.Contains(sent, `"tool_confirmations":[{"confirmation":"deny","tool_call_id":"s"}]`) {
+			w.Errorf("the request is %s", sent)
+		}
+		if byID, ids := results(w, w.requests()[1]); fmt.Sprint(ids) != "[a b]" || byID["b"] != "42" {
+			w.Errorf("results are %q", byID)
+		}
+		if _, err := r.Resume(w.Context(), nil); !errors.As(err, new(*runner.StateError)) {
+			w.Errorf("without a state: %v", err)
+		}
+	})
+}
+
+// The service's own calls are confirmed by a request without inputs, plain and streamed.
+func TestConfirmations(t *testing.T) {
+	t.Parallel()
+	search := generated.NewTool(generated.WebSearchTool{ToolConfiguration: generated.ToolConfiguration{RequiresConfirmation: []string{"web_search"}}})
+	for _, streamed := range []bool{false, true} {
+		for _, allowed := range []bool{false, true} {
+			in(t, settings{}, func(w *world) {
+				r := w.runner(runner.Config{})
+				request := ask("Search the web for tides")
+				request.Tools = []generated.Tool{search}
+				var err error
+				if streamed {
+					err = last(r.StartStream(w.Context(), request))
+				} else {
+					_, err = r.Start(w.Context(), request)
+				}
+				var pending *runner.PendingError
+				if !errors.As(err, &pending) || len(pending.Pending) != 1 || pending.Pending[0].Reason != runner.PendingConfirmation {
+					w.Fatalf("%v", err)
+				}
+				id, answer, want := pending.Pending[0].ID, runner.Deny(pending.Pending[0].ID, ""), "deny"
+				if allowed {
+					answer, want = runner.Allow(id), "allow"
+				}
+				result, err := r.Resume(w.Context(), written(w, pending.State), answer)
+				if err != nil || result.OutputText() == "" {
+					w.Fatalf("%v", err)
+				}
+				if got := w.requests()[1]; got != `{"tool_confirmations":[{"confirmation":"`+want+`","tool_call_id":"`+id+`"}]}` {
+					w.Errorf("the request is %s", got)
+				}
+				if _, ran := result.Turns[1].Response.Outputs[0].Value().(generated.ToolExecutionEntry); ran != allowed {
+					w.Errorf("outputs are %v", result.Turns[1].Response.Outputs)
+				}
+			})
+		}
+	}
+}
+
+// Decide answers in place, once a response; what it leaves open ends the run.
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	twoBookings := calls("book#a", `{"city":"Rome"}`, "book#b", `{"city":"Oslo"}`)
+	run := func(t *testing.T, decide func(context.Context, []runner.Pending) ([]runner.Answer, error), test func(w *world, bookings *counter, result *runner.Result, err error)) {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(twoBookings, say("done"))}}, func(w *world) {
+			var bookings counter
+			r := w.runner(runner.Config{Decide: decide, Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}})
+			result, err := r.Start(w.Context(), ask("?"))
+			test(w, &bookings, result, err)
+		})
+	}
+	allowAll := func(_ context.Context, pending []runner.Pending) (answers []runner.Answer, err error) {
+		for _, p := range pending {
+			answers = append(answers, runner.Allow(p.ID))
+		}
+		return answers, nil
+	}
+	run(t, allowAll, func(w *world, bookings *counter, result *runner.Result, err error) {
+		if err != nil || result.OutputText() != "done" || bookings.Load() != 2 {
+			w.Errorf("%v, %d bookings", err, bookings.Load())
+		}
+	})
+	run(t, func(context.Context, []runner.Pending) ([]runner.Answer, error) {
+		return []runner.Answer{runner.Allow("a")}, nil
+	}, func(w *world, bookings *counter, _ *runner.Result, err error) {
+		_ = wantPending(w, err, "b approval")
+		if bookings.Load() != 1 || bookings.last.Load() != "Rome" {
+			w.Errorf("%d bookings", bookings.Load())
+		}
+	})
+	cause := errors.New("nobody is in")
+	run(t, func(context.Context, []runner.Pending) ([]runner.Answer, error) { return nil, cause }, func(w *world, bookings *counter, _ *runner.Result, err error) {
+		var failed *runner.RunError
+		if !errors.As(err, &failed) || !errors.Is(err, cause) || failed.Stage != runner.StageApproval || failed.State == nil || bookings.Load() != 0 {
+			w.Errorf("%v, %d bookings", err, bookings.Load())
+		}
+		fresh := w.runner(runner.Config{Decide: allowAll, Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}})
+		if result, err := fresh.Resume(w.Context(), written(w, failed.State)); err != nil || result.OutputText() != "done" || bookings.Load() != 2 {
+			w.Errorf("%v, %d bookings", err, bookings.Load())
+		}
+	})
+	run(t, func(context.Context, []runner.Pending) ([]runner.Answer, error) {
+		return []runner.Answer{runner.Allow("x")}, nil
+	}, func(w *world, bookings *counter, _ *runner.Result, err error) {
+		if !errors.As(err, new(*runner.AnswerError)) || bookings.Load() != 0 {
+			w.Errorf("%v, %d bookings", err, bookings.Load())
+		}
+	})
+	run(t, func(ctx context.Context, _ []runner.Pending) ([]runner.Answer, error) {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, func(w *world, _ *counter, _ *runner.Result, err error) {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("%v", err)
+		}
+	})
+}
+
+// Events say what is pending.
+func TestEventsOfWhatIsPending(t *testing.T) {
+	t.Parallel()
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("book#a", `{"city":"Rome"}`))}}, func(w *world) {
+		var bookings counter
+		run := w.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}}).StartStream(w.Context(), ask("?"))
+		if run.State() != nil {
+			w.Error("a run that has not begun has a state")
+		}
+		var got []string
+		for event, err := range run.Events() {
+			if err != nil {
+				got = append(got, fmt.Sprintf("%T", err))
+			} else if p, ok := event.Value.(runner.CallPending); ok {
+				got = append(got, fmt.Sprintf("%d %s %s", event.Turn, p.ID, p.Reason))
+			}
+		}
+		if strings.Join(got, ", ") != "1 a approval, *runner.PendingError" {
+			w.Errorf("events are %q", got)
+		}
+		if _, err := w.runner(runner.Config{}).Resume(w.Context(), run.State()); !errors.As(err, new(*runner.StateError)) {
+			w.Errorf("%v", err)
+		}
+	})
+}
+
+// A handoff that the caller carries out goes on with an append of nothing.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	var maths atomic.Value
+	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		if p.AgentName == "front" {
+			return emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: maths.Load().(string), NextAgentName: "maths"})}}
+		}
+		return say("42")
+	}
+	for _, store := range []*bool{nil, ratelimited.Ptr(false)} {
+		in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+			next := w.agent(generated.CreateAgentRequest{Name: "maths"})
+			first := w.agent(generated.CreateAgentRequest{Name: "front", Handoffs: []string{next.ID}})
+			maths.Store(next.ID)
+			r := w.runner(runner.Config{})
+			_, err := r.Start(w.Context(), generated.StartConversationRequest{
+				AgentID: first.ID, Inputs: ratelimited.Text("6 by 7?"), HandoffExecution: generated.HandoffExecutionClient, Store: store,
+			})
+			var pending *runner.PendingError
+			if !errors.As(err, &pending) || pending.Pending[0].Reason != runner.PendingHandoff || pending.Pending[0].AgentID != first.ID {
+				w.Fatalf("%v", err)
+			}
+			id := pending.Pending[0].ID
+			if _, err := r.Resume(w.Context(), pending.State, runner.Allow(id)); !errors.As(err, new(*runner.AnswerError)) {
+				w.Errorf("%v", err)
+			}
+			result, err := r.Resume(w.Context(), written(w, pending.State), runner.Follow(id))
+			if err != nil || result.OutputText() != "42" {
+				w.Fatalf("%+v, %v", result, err)
+			}
+			sent := w.requests()[1]
+			if store == nil && sent != `{"handoff_execution":"client","inputs":[]}` || store != nil && decoded(w, sent)["agent_id"] != next.ID {
+				w.Errorf("the request is %s", sent)
+			}
+		})
+	}
+}
+
+// Each handoff that is followed counts.
+func TestEndlessFollowing(t *testing.T) {
+	t.Parallel()
+	var id atomic.Value
+	model := func(context.Context, emulator.Prompt) emulator.Reply {
+		return emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: id.Load().(string)})}}
+	}
+	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+		agent := w.agent(generated.CreateAgentRequest{Name: "A"})
+		id.Store(agent.ID)
+		followed := 0
+		follow := func(_ context.Context, pending []runner.Pending) ([]runner.Answer, error) {
+			followed++
+			return []runner.Answer{runner.Follow(pending[0].ID)}, nil
+		}
+		request := generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?"), HandoffExecution: generated.HandoffExecutionClient}
+		config := runner.Config{Decide: follow, Limits: runner.Limits{Turns: 50}}
+		_, err := w.runner(config).Start(w.Context(), request)
+		var limit *runner.LimitError
+		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || limit.Max != 16 || len(w.requests()) != 17 || followed != 16 {
+			w.Errorf("%v after %d requests and %d answers", err, len(w.requests()), followed)
+		}
+		// So it does over resumes.
+		config.Decide = nil
+		_, err = w.runner(config).Start(w.Context(), request)
+		for followed = 0; followed < 20 && !errors.As(err, &limit); followed++ {
+			pending := runner.StateOf(err).Pending()
+			_, err = w.runner(config).Resume(w.Context(), written(w, runner.StateOf(err)), runner.Follow(pending[0].ID))
+			limit = nil
+		}
+		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || followed != 16 {
+			w.Errorf("%v after %d resumes", err, followed)
+		}
+	})
+}
+
+// An answer is for one response: the same id in the next one is pending again.
+func TestSameIDsInTwoTurns(t *testing.T) {
+	t.Parallel()
+	pending := emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
+		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+	})}}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(pending, pending, say("done"))}}, func(w *world) {
+		r := w.runner(runner.Config{})
+		_, err := r.Start(w.Context(), ask("?"))
+		_, err = r.Resume(w.Context(), wantPending(w, err, "s confirmation").State, runner.Allow("s"))
+		state := wantPending(w, err, "s confirmation").State
+		if result, err := r.Resume(w.Context(), state, runner.Deny("s", "")); err != nil || result.OutputText() != "done" || !strings.Contains(w.requests()[2], `"deny"`) {
+			w.Errorf("%v, requests are %s", err, w.requests())
+		}
+	})
+}
+
+// A conversation that is not kept has no confirmations: the service's refusal is the run's end.
+func TestConfirmationOfACallThatIsNotKept(t *testing.T) {
+	t.Parallel()
+	pending := emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
+		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+	})}}
+	in(t, settings{emulator: emulator.Config{Model: inTurn(say("Hello."), pending, say("done"))}}, func(w *world) {
+		r := w.runner(runner.Config{})
+		first, err := r.Start(w.Context(), ask("Hello!"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		_, err = r.Append(w.Context(), first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("Search!"), Store: ratelimited.Ptr(false)})
+		_, err = r.Resume(w.Context(), wantPending(w, err, "s confirmation").State, runner.Allow("s"))
+		if !errors.Is(err, ratelimited.ErrInvalid) || !strings.Contains(w.requests()[2], `"tool_confirmations":[{"confirmation":"allow","tool_call_id":"s"}]`) {
+			w.Errorf("%v, requests are %s", err, w.requests())
+		}
+	})
+}
+
+// A response whose calls are more than are left runs none of them, and nobody is asked.
+func TestLimitsBeforeApproval(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]runner.Limits{"turns": {Turns: 1}, "calls": {ToolCalls: 1}} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("lookup#a", `{"city":"Rome"}`, "book#b", `{"city":"Rome"}`), say("done"))}}, func(w *world) {
+			var lookups, bookings counter
+			config := runner.Config{Limits: limits, Tools: []*runner.Tool{lookups.tool(w, "lookup"), bookings.tool(w, "book", runner.NeedsApproval(nil))}}
+			_, err := w.runner(config).Start(w.Context(), ask("?"))
+			var limit *runner.LimitError
+			if !errors.As(err, &limit) || lookups.Load() != 0 {
+				w.Fatalf("%s: %v after %d lookups", name, err, lookups.Load())
+			}
+			config.Limits = runner.Limits{}
+			_, err = w.runner(config).Resume(w.Context(), written(w, limit.State))
+			state := wantPending(w, err, "b approval").State
+			if result, err := w.runner(config).Resume(w.Context(), state, runner.Allow("b")); err != nil || result.OutputText() != "done" || lookups.Load() != 1 || bookings.Load() != 1 {
+				w.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	// A single call that only needs approval counts, too.
+	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("book#b", `{"city":"Rome"}`))}}, func(w *world) {
+		var bookings counter
+		r := w.runner(runner.Config{Limits: runner.Limits{Turns: 1}, Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}})
+		if _, err := r.Start(w.Context(), ask("?")); !errors.Is(err, runner.ErrLimit) {
+			w.Errorf("%v", err)
+		}
+	})
+}
