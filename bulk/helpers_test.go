@@ -115,7 +115,9 @@ func mustRun(t testing.TB, client *ratelimited.Client, path string, source bulk.
 }
 
 // jsonl returns a source of lines.
-func jsonl(lines ...string) bulk.Source { return bulk.JSONL(strings.NewReader(strings.Join(lines, "\n"))) }
+func jsonl(lines ...string) bulk.Source {
+	return bulk.JSONL(strings.NewReader(strings.Join(lines, "\n")))
+}
 
 // prompts returns a source of n rows: "Say word 1" and so on.
 func prompts(n int) bulk.Source {

@@ -14,13 +14,13 @@ const (
 
 // An entry is what is known of a row.
 type entry struct {
-	id     [15]byte // of the digest of its id
+	id     [12]byte // of the digest of its id, beside the number of its shard
+	asked  [7]byte  // of the digest of its request in the output
 	status status
-	asked  [8]byte // of the digest of its request in the output
-	line   uint32  // in the input of this run; 0: not seen yet
+	line   uint32 // in the input of this run; 0: not seen yet
 }
 
-// An index is a set of rows, of 28 bytes each. It is a hash table of its own, because a Go map of the
+// An index is a set of rows, of 24 bytes each. It is a hash table of its own, because a Go map of the
 // same rows takes twice the memory, and a million rows are to fit into 100 MB with the garbage that
 // is collected meanwhile. It consists of shards so that little is copied at a time.
 type index struct {
@@ -30,14 +30,14 @@ type index struct {
 
 // maxLoad is how full a shard gets, and growth by how much it grows then.
 const (
-	maxLoad = 0.8
-	growth  = 1.25
+	maxLoad = 0.85
+	growth  = 1.2
 )
 
 // at returns the entry of a row, which it adds if there is none. The entry is valid until the next
 // call; the caller sets its status or its line.
 func (x *index) at(id digest) *entry {
-	n := id[15]
+	n := id[len(id)-1]
 	if float64(x.used[n]) >= maxLoad*float64(len(x.shards[n])) {
 		old := x.shards[n]
 		x.shards[n] = make([]entry, int(growth*float64(len(old)))+8)
@@ -47,9 +47,9 @@ func (x *index) at(id digest) *entry {
 			}
 		}
 	}
-	e := find(x.shards[n], [15]byte(id[:]))
+	e := find(x.shards[n], idOf(id))
 	if e.isFree() {
-		e.id = [15]byte(id[:])
+		e.id = idOf(id)
 		x.used[n]++
 	}
 	return e
@@ -57,11 +57,11 @@ func (x *index) at(id digest) *entry {
 
 // get returns the entry of a row; nil if there is none.
 func (x *index) get(id digest) *entry {
-	shard := x.shards[id[15]]
+	shard := x.shards[id[len(id)-1]]
 	if len(shard) == 0 {
 		return nil
 	}
-	if e := find(shard, [15]byte(id[:])); !e.isFree() {
+	if e := find(shard, idOf(id)); !e.isFree() {
 		return e
 	}
 	return nil
@@ -83,7 +83,7 @@ func (x *index) forget() {
 }
 
 // find returns the entry of an id, or the free one where it belongs.
-func find(shard []entry, id [15]byte) *entry {
+func find(shard []entry, id [12]byte) *entry {
 	i := int(binary.LittleEndian.Uint64(id[:]) % uint64(len(shard)))
 	for !shard[i].isFree() && shard[i].id != id {
 		if i++; i == len(shard) {
@@ -93,4 +93,6 @@ func find(shard []entry, id [15]byte) *entry {
 	return &shard[i]
 }
 
-func (e *entry) isFree() bool { return e.status == statusNew && e.line == 0 }
+func idOf(id digest) [12]byte    { return [12]byte(id[:12]) }
+func askedOf(sum digest) [7]byte { return [7]byte(sum[:7]) }
+func (e *entry) isFree() bool    { return e.status == statusNew && e.line == 0 }

@@ -31,13 +31,14 @@ func (j *job) customID() *string {
 }
 
 // newJob returns the job of a row.
-func newJob(row Row, o *Options) job {
-	j := job{id: row.ID, numbered: row.numbered, mark: mark{Version: version, Line: row.Line}}
+func newJob(row *Row, o *Options) *job {
+	j := &job{id: row.ID, numbered: row.numbered, mark: mark{Version: version, Line: row.Line}}
 	if row.Err != nil {
 		return j.invalid(row.sum, row.Err)
 	}
 	hasFormat := row.Request.CompletionArgs.ResponseFormat.Type != ""
-	j.request = withDefaults(row.Request, o.Defaults)
+	j.request = row.Request
+	setDefaults(&j.request, &o.Defaults)
 	text, err := j.request.MarshalJSON()
 	if err == nil && hasFormat && !generated.IsUnset(o.Schema) {
 		err = errors.New("the row has a response format: must not be beside Options.Schema")
@@ -52,7 +53,7 @@ func newJob(row Row, o *Options) job {
 
 // invalid returns the job of a row that cannot be sent. It is identified by its line, because its id
 // may be missing, or that of another row.
-func (j job) invalid(sum digest, err error) job {
+func (j *job) invalid(sum digest, err error) *job {
 	j.err = fmt.Errorf("line %d: %w", j.mark.Line, err)
 	j.key, j.asked = lineKey(j.mark.Line), sum
 	j.mark.Request, j.mark.Row = "", sum.String()
@@ -85,7 +86,7 @@ func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 
 // A todo is a job, and what the output has of it.
 type todo struct {
-	job
+	*job
 	claim claim
 }
 
@@ -93,9 +94,9 @@ type todo struct {
 const maxAhead, maxAheadBytes = 1000, 32 << 20
 
 // own yields the jobs of a source whose output the journal is, or else an error before the first.
-func (j *Journal) own(source Source, o *Options) iter.Seq2[job, error] {
-	return func(yield func(job, error) bool) {
-		var ahead []job
+func (j *Journal) own(source Source, o *Options) iter.Seq2[*job, error] {
+	return func(yield func(*job, error) bool) {
+		var ahead []*job
 		var bytes int64
 		isOwn := j.Done() == 0 // nothing is lost if the output has no response
 		flush := func() bool {
@@ -109,11 +110,11 @@ func (j *Journal) own(source Source, o *Options) iter.Seq2[job, error] {
 		}
 		for row, err := range source {
 			if err != nil {
-				yield(job{}, err)
+				yield(nil, err)
 				return
 			}
-			next := newJob(row, o)
-			if isOwn = isOwn || j.has(&next); isOwn {
+			next := newJob(&row, o)
+			if isOwn = isOwn || j.has(next); isOwn {
 				if !flush() || !yield(next, nil) {
 					return
 				}
@@ -132,7 +133,7 @@ func (j *Journal) own(source Source, o *Options) iter.Seq2[job, error] {
 			flush()
 			return
 		}
-		yield(job{}, fmt.Errorf("%w: %s has %d responses, and the first %d rows of the input are not in it as they are: must be another output",
+		yield(nil, fmt.Errorf("%w: %s has %d responses, and the first %d rows of the input are not in it as they are: must be another output",
 			ErrOtherInput, j.path, j.Done(), len(ahead)))
 	}
 }

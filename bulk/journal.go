@@ -105,7 +105,7 @@ func (j *Journal) add(l *resultLine) error {
 	e := j.index.at(key)
 	j.counts[e.status]--
 	j.counts[s]++
-	e.status, e.asked = s, [8]byte(asked[:])
+	e.status, e.asked = s, askedOf(asked)
 	if s == statusDone {
 		j.usage.add(l.Mark)
 	}
@@ -128,7 +128,7 @@ func (j *Journal) claim(key, asked digest, line int) (c claim) {
 		return claim{twice: int(e.line)}
 	}
 	e.line = uint32(line)
-	if e.status != statusNew && e.asked != [8]byte(asked[:]) {
+	if e.status != statusNew && e.asked != askedOf(asked) {
 		return claim{changed: true}
 	}
 	return claim{status: e.status}
@@ -145,7 +145,7 @@ func (j *Journal) statusOf(key digest, asked *digest) status {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := j.index.get(key)
-	if e == nil || asked != nil && e.asked != [8]byte(asked[:]) {
+	if e == nil || asked != nil && e.asked != askedOf(*asked) {
 		return statusNew
 	}
 	return e.status

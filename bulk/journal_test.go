@@ -55,13 +55,13 @@ func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	const mark = `"bulk":{"version":1,"line":1,"request":"00000000000000000000000000000000"}`
 	for text, want := range map[string]string{
-		"Dear diary":          `line 1: not written by package bulk: must be a JSON object with the property "bulk": invalid character 'D'`,
-		"Dear diary,\ntoday":  "line 1: not written by package bulk",
-		`{"custom_id":"a"}`:   "line 1: not written by package bulk",
-		"{}\n":                "line 1: not written by package bulk",
-		"{" + mark + "}\n":    "line 1: not written by package bulk",
-		`{"custom_id":"a",` + strings.Replace(mark, "1", "2", 1) + "}\n":                                 "line 1: the version of the format is 2: must be 1",
-		`{"custom_id":"a",` + strings.Replace(mark, "00", "xy", 1) + "}\n":                               `line 1: the digest is "xy00`,
+		"Dear diary":         `line 1: not written by package bulk: must be a JSON object with the property "bulk": invalid character 'D'`,
+		"Dear diary,\ntoday": "line 1: not written by package bulk",
+		`{"custom_id":"a"}`:  "line 1: not written by package bulk",
+		"{}\n":               "line 1: not written by package bulk",
+		"{" + mark + "}\n":   "line 1: not written by package bulk",
+		`{"custom_id":"a",` + strings.Replace(mark, "1", "2", 1) + "}\n":                                        "line 1: the version of the format is 2: must be 1",
+		`{"custom_id":"a",` + strings.Replace(mark, "00", "xy", 1) + "}\n":                                      `line 1: the digest is "xy00`,
 		`{"custom_id":"a",` + mark + "}\n" + `{"custom_id":"b","bu` + "\n" + `{"custom_id":"a",` + mark + "}\n": "line 2: not written by package bulk",
 	} {
 		path := output(t)

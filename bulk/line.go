@@ -98,8 +98,8 @@ func (l *resultLine) row() (key, asked digest, s status, err error) {
 }
 
 // idKey identifies a row by its id, lineKey one that has no id of its own by its line.
-func idKey(id string) digest     { return sumOf([]byte("id " + id)) }
-func lineKey(line int) digest    { return sumOf([]byte("line " + strconv.Itoa(line))) }
+func idKey(id string) digest    { return sumOf([]byte("id " + id)) }
+func lineKey(line int) digest   { return sumOf([]byte("line " + strconv.Itoa(line))) }
 func (d digest) String() string { return hex.EncodeToString(d[:]) }
 
 // failedLine returns the line of a row that failed. It has the API's response, or the answer that

@@ -18,10 +18,10 @@ type Forecast struct {
 	Changed int // rows to be sent whose request was another one in the output
 	Calls   int // rows to be sent
 
-	Counted  int           // tokens of their prompts, by the client's vocabulary
-	Tokens   Range[int]    // that they are expected to use, prompts and replies
+	Counted  int                  // tokens of their prompts, by the client's vocabulary
+	Tokens   Range[int]           // that they are expected to use, prompts and replies
 	Duration Range[time.Duration] // from now until the last response
-	Replies  int           // how many replies the length of the others is expected from; 0 if it is a guess
+	Replies  int                  // how many replies the length of the others is expected from; 0 if it is a guess
 
 	// LimitedBy is "requests" or "tokens", whichever limit decides how long the job takes, and these
 	// are the limits: those that the client keeps to at present.
@@ -171,7 +171,9 @@ func (p *planner) forecast() *Forecast {
 		p.Tokens.Low += tokens.Low
 		p.Tokens.Expected += tokens.Expected
 		p.Tokens.High += tokens.High
-		take := func(tokens int) time.Duration { return p.client.Forecast(model, l.calls, ceil(tokens, l.calls)) + p.took }
+		take := func(tokens int) time.Duration {
+			return p.client.Forecast(model, l.calls, ceil(tokens, l.calls)) + p.took
+		}
 		if d := take(tokens.Expected); d >= p.Duration.Expected {
 			p.Duration = Range[time.Duration]{take(tokens.Low), d, take(tokens.High)}
 			p.LimitedBy = limitedBy(d, take(0))

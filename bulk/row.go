@@ -171,22 +171,20 @@ func shortened(value []byte) string {
 	return string(bytes.ToValidUTF8(value[:most], nil)) + "…"
 }
 
-// withDefaults returns the request of a row, with what it does not set from the defaults. A row that
-// names a model or an agent gets neither from them.
-func withDefaults(request, defaults generated.StartConversationRequest) generated.StartConversationRequest {
-	if request.Model != "" || request.AgentID != "" {
-		defaults.Model, defaults.AgentID, defaults.AgentVersion = "", "", ""
+// setDefaults sets what a request does not set. A request that names a model or an agent gets neither.
+func setDefaults(request, defaults *generated.StartConversationRequest) {
+	hasModel, model, agent, version := request.Model != "" || request.AgentID != "", request.Model, request.AgentID, request.AgentVersion
+	fill(reflect.ValueOf(request).Elem(), reflect.ValueOf(defaults).Elem())
+	fill(reflect.ValueOf(&request.CompletionArgs).Elem(), reflect.ValueOf(&defaults.CompletionArgs).Elem())
+	if request.Stream = false; hasModel {
+		request.Model, request.AgentID, request.AgentVersion = model, agent, version
 	}
-	fill(reflect.ValueOf(&request).Elem(), reflect.ValueOf(defaults))
-	fill(reflect.ValueOf(&request.CompletionArgs).Elem(), reflect.ValueOf(defaults.CompletionArgs))
-	request.Stream = false
-	return request
 }
 
 // fill sets the fields of a struct that have their zero values.
 func fill(into, from reflect.Value) {
 	for i := range into.NumField() {
-		if field := into.Field(i); field.IsZero() {
+		if field := into.Field(i); field.IsZero() && !from.Field(i).IsZero() {
 			field.Set(from.Field(i))
 		}
 	}

@@ -18,9 +18,9 @@ import (
 
 const (
 	// maxInFlight bounds the bytes of the requests in flight and of those that wait for the limiter.
-	// Each counts as minWeight at least, so there are at most 1,024.
+	// Each counts as minWeight at least, so there are at most 512.
 	maxInFlight = 64 << 20
-	minWeight   = maxInFlight / 1024
+	minWeight   = maxInFlight / 512
 
 	// maxAgain bounds the bytes of the requests that are kept for the end of the job, each with
 	// minAgain at least. Further ones become error rows at once.
@@ -64,7 +64,7 @@ type run struct {
 
 	mu        sync.Mutex
 	summary   Summary
-	again     []job // to be sent again at the end
+	again     []*job // to be sent again at the end
 	againSize int64
 	unwritten []*resultLine // results that could not be written
 	hopeless  int           // rows that failed for good before one succeeded
@@ -168,7 +168,7 @@ func (r *run) summarize(change func(*Summary)) {
 }
 
 // send starts a job as soon as there is room for it. It reports false if the run stops before.
-func (r *run) send(j job) bool {
+func (r *run) send(j *job) bool {
 	if n := r.options.MaxRows; n > 0 && !j.last && r.sent >= n {
 		r.summarize(func(s *Summary) { s.Stopped = StoppedMaxRows })
 		return false
@@ -194,7 +194,7 @@ func (r *run) send(j job) bool {
 		defer r.room.Release(weight)
 		defer r.atWork.Add(-1)
 		for {
-			result, err := r.call(j.request)
+			result, err := r.call(&j.request)
 			if r.conclude(j, result, err) {
 				break
 			}
@@ -221,9 +221,9 @@ type result struct {
 }
 
 // call makes the calls of a row: one, or several if an answer does not fit the schema.
-func (r *run) call(request generated.StartConversationRequest) (*result, error) {
+func (r *run) call(request *generated.StartConversationRequest) (*result, error) {
 	if r.format == nil {
-		response, err := r.client.Beta.Conversations.Start(r.ctx, request, ratelimited.WithStop(r.stop))
+		response, err := r.client.Beta.Conversations.Start(r.ctx, *request, ratelimited.WithStop(r.stop))
 		if err != nil {
 			return nil, err
 		}
@@ -232,8 +232,9 @@ func (r *run) call(request generated.StartConversationRequest) (*result, error) 
 		}
 		return &result{response.Raw(), response.Usage}, nil
 	}
-	request.CompletionArgs.ResponseFormat = generated.ResponseFormat{} // StartAs sets the same one
-	object, run, err := runner.StartAs[answer](r.ctx, r.runner, request, r.format...)
+	plain := *request
+	plain.CompletionArgs.ResponseFormat = generated.ResponseFormat{} // StartAs sets the same one
+	object, run, err := runner.StartAs[answer](r.ctx, r.runner, plain, r.format...)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +250,7 @@ func (r *run) call(request generated.StartConversationRequest) (*result, error) 
 
 // conclude writes what became of a job. It reports false if the job has to be sent again after a
 // pause.
-func (r *run) conclude(j job, done *result, err error) bool {
+func (r *run) conclude(j *job, done *result, err error) bool {
 	verdict := r.judge(err)
 	if verdict == verdictHold {
 		return false
@@ -282,7 +283,7 @@ func (r *run) conclude(j job, done *result, err error) bool {
 }
 
 // keep keeps a job for the end, if it was not sent again before and there is room for it.
-func (r *run) keep(j job) bool {
+func (r *run) keep(j *job) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	size := max(j.weight, minAgain)

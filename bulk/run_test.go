@@ -384,7 +384,7 @@ func TestStops(t *testing.T) {
 			time.AfterFunc(34500*time.Millisecond, func() { close(stop) })
 			o.Stop = stop
 		}, bulk.StoppedByCaller, 4, 39*time.Second + 150*time.Millisecond},
-		"rows":   {func(o *bulk.Options) { o.MaxRows = 3 }, bulk.StoppedMaxRows, 3, 29*time.Second + 100*time.Millisecond},
+		"rows": {func(o *bulk.Options) { o.MaxRows = 3 }, bulk.StoppedMaxRows, 3, 29*time.Second + 100*time.Millisecond},
 		"budget": {func(o *bulk.Options) { // of rows that use 10 tokens each
 			o.TokenBudget, o.Defaults.CompletionArgs.MaxTokens = 42, ratelimited.Ptr(5)
 		}, bulk.StoppedBudget, 3, 0},
@@ -498,8 +498,11 @@ func TestInvalidArguments(t *testing.T) {
 		"the client is nil": func() error { _, err := bulk.Run(t.Context(), nil, prompts(1), j, options); return err },
 		"the source is nil": func() error { _, err := bulk.Run(t.Context(), client, nil, j, options); return err },
 		"journal is closed": func() error { _, err := bulk.Run(t.Context(), client, prompts(1), nil, options); return err },
-		"is closed: open":   func() error { _, err := bulk.Run(t.Context(), client, prompts(1), new(bulk.Journal), options); return err },
-		"source is nil:":    func() error { _, err := bulk.Plan(t.Context(), client, nil, options); return err },
+		"is closed: open": func() error {
+			_, err := bulk.Run(t.Context(), client, prompts(1), new(bulk.Journal), options)
+			return err
+		},
+		"source is nil:": func() error { _, err := bulk.Plan(t.Context(), client, nil, options); return err },
 	} {
 		if err := call(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
