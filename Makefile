@@ -99,6 +99,11 @@ examples: ## run every example against the emulator
 pictures: ## draw docs/bucket.svg, the two token buckets at work
 	go run ./examples/visualize -o docs/bucket.svg
 
+.PHONY: cross
+cross: ## build everything for Windows and macOS
+	@set -e; for system in windows darwin; do for module in . $(NESTED); do echo "== $$system $$module"; \
+		GOOS=$$system go -C $$module build -o /dev/null ./...; done; done
+
 .PHONY: lint
 lint: ## vet, and golangci-lint built by the go command
 	go vet ./...
@@ -160,7 +165,7 @@ api-baseline: ## make the exported API as it is what make check-api compares wit
 	go run ./internal/apicheck -write
 
 .PHONY: ci
-ci: test interop lint check-generated check-modules check-api fuzz soak examples ## what CI runs: test, interop, lint, check-generated, check-modules, check-api, fuzz, soak, examples
+ci: test interop lint cross check-generated check-modules check-api fuzz soak examples ## what CI runs: test, interop, lint, cross, check-generated, check-modules, check-api, fuzz, soak, examples
 
 .DEFAULT:
 	@echo "make: there is no target $@: make help lists them"; exit 2

@@ -64,9 +64,7 @@ func (j *job) invalid(sum digest, err error) *job {
 // another one is invalid.
 func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 	return func(yield func(todo, error) bool) {
-		j.mu.Lock()
-		j.index.forget()
-		j.mu.Unlock()
+		j.forget()
 		for next, err := range j.own(source, o) {
 			if err != nil {
 				yield(todo{}, err)

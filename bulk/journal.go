@@ -22,6 +22,7 @@ type Journal struct {
 	size    int64 // of the file, without what a failed write has left
 	torn    bool  // a failed write has left something
 	unsaved bool  // something was written since the file was synced
+	claimed bool  // the index has rows of an earlier input
 	counts  [statusAgain + 1]int
 	usage   usage
 }
@@ -110,6 +111,16 @@ func (j *Journal) add(l *resultLine) error {
 		j.usage.add(l.Mark)
 	}
 	return nil
+}
+
+// forget notes that an input begins: none of its rows has been seen.
+func (j *Journal) forget() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.claimed {
+		j.index.forget()
+	}
+	j.claimed = true
 }
 
 // A claim is what the output and the input so far say of a row.

@@ -64,18 +64,28 @@ func (r *tinyRows) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// memory returns what the program has of the system's memory, in bytes.
-func memory() uint64 {
-	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(samples)
-	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
+// A usage is the most memory that a program has used, in MB, and its processor time.
+type usage struct{ total, live float64 }
+
+// watch returns options that note the memory used.
+func (u *usage) watch() bulk.Options {
+	o := options
+	o.Progress = func(bulk.Progress) {
+		samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/gc/heap/live:bytes"}}
+		metrics.Read(samples)
+		u.total = max(u.total, float64(samples[0].Value.Uint64()-samples[1].Value.Uint64())/1e6)
+		u.live = max(u.live, float64(samples[2].Value.Uint64())/1e6)
+	}
+	return o
 }
 
-// watched returns options that note the most memory used.
-func watched(most *uint64) bulk.Options {
-	o := options
-	o.Progress = func(bulk.Progress) { *most = max(*most, memory()) }
-	return o
+// processorTime returns the seconds that the program has used of all processors, the garbage collector
+// included.
+func processorTime() float64 {
+	samples := []metrics.Sample{{Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
+	runtime.GC() // which updates them
+	metrics.Read(samples)
+	return samples[0].Value.Float64() - samples[1].Value.Float64()
 }
 
 // The rows that are done take a few bytes each, and those that are read none.
@@ -107,24 +117,29 @@ func BenchmarkMillion(b *testing.B) { benchmarkRows(b, 1_000_000) }
 
 func BenchmarkHundredThousand(b *testing.B) { benchmarkRows(b, 100_000) }
 
+// benchmarkRows reports the rows per second, and those that two processors would do if nothing else
+// ran beside.
 func benchmarkRows(b *testing.B, rows int) {
 	for b.Loop() {
 		client := stubClient(b)
 		path := output(b)
-		var most uint64
-		first := watched(&most)
+		var used usage
+		first := used.watch()
 		first.MaxRows = rows / 10 * 9
+		before := processorTime()
 		summary := mustRun(b, client, path, bulk.JSONL(&tinyRows{n: rows}), first)
 		b.ReportMetric(float64(summary.Done)/summary.Duration.Seconds(), "rows/s")
+		b.ReportMetric(1e6*(processorTime()-before)/float64(summary.Done), "µs-cpu/row")
 		began := time.Now()
 		j := open(b, path)
 		b.ReportMetric(time.Since(began).Seconds(), "s-open")
-		resumed, err := bulk.Run(b.Context(), client, bulk.JSONL(&tinyRows{n: rows}), j, watched(&most))
+		resumed, err := bulk.Run(b.Context(), client, bulk.JSONL(&tinyRows{n: rows}), j, used.watch())
 		if err != nil || resumed.Done != rows/10 || resumed.Already != rows/10*9 {
 			b.Fatal(fmt.Sprintf("%+v", resumed), err)
 		}
 		b.ReportMetric(resumed.Duration.Seconds(), "s-resume")
-		b.ReportMetric(float64(most)/1e6, "MB")
+		b.ReportMetric(used.total, "MB")
+		b.ReportMetric(used.live, "MB-live")
 		_ = j.Close()
 	}
 }

@@ -23,15 +23,17 @@ type Forecast struct {
 	Duration Range[time.Duration] // from now until the last response
 	Replies  int                  // how many replies the length of the others is expected from; 0 if it is a guess
 
-	// LimitedBy is "requests" or "tokens", whichever limit decides how long the job takes, and these
-	// are the limits: those that the client keeps to at present.
-	LimitedBy         string
-	RequestsPerSecond float64
-	TokensPerMinute   int
+	LimitedBy         string  // "requests" or "tokens", whichever limit decides how long the job takes
+	RequestsPerSecond float64 // the limits that the client keeps to at present
+	TokensPerMinute   int     // likewise
 }
 
 // A Range is a figure that is not known exactly.
-type Range[T int | time.Duration] struct{ Low, Expected, High T }
+type Range[T int | time.Duration] struct {
+	Low      T // less is unlikely
+	Expected T // the mean
+	High     T // more is unlikely
+}
 
 // Plan reads an input and returns what [Run] has to do, and how long that takes at the client's
 // limits if nobody else uses them. It sends nothing. How long replies are, and how many tokens

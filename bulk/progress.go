@@ -20,11 +20,10 @@ type Progress struct {
 	RowsPerMinute   int // rows that got a response in the last minute
 	TokensPerMinute int // and their tokens
 
-	// The limits that the client keeps to at present, of the model that most calls wait for, and
-	// which of them decides how long the rest takes: "requests", "tokens" or "" if that is unknown.
+	// The limits that the client keeps to at present, of the model that most calls wait for.
 	RequestLimit float64 // per second
 	TokenLimit   int     // per minute
-	LimitedBy    string
+	LimitedBy    string  // which of them decides how long the rest takes: "requests", "tokens" or "" if that is unknown
 
 	// RowsLeft is how many rows are to be sent, and Left how long that is expected to take by what the
 	// responses so far have used. Both are -1 without Options.Forecast.

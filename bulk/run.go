@@ -299,7 +299,7 @@ func (r *run) keep(j *job) bool {
 // settings are to blame.
 func (r *run) isHopeless(err error) bool {
 	done := r.journal.Done()
-	if !errors.As(err, new(*ratelimited.APIError)) {
+	if !errors.As(err, new(*ratelimited.APIError)) && !errors.Is(err, ratelimited.ErrInvalid) || errors.Is(err, ratelimited.ErrTooLarge) {
 		return false
 	}
 	r.mu.Lock()

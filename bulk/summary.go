@@ -12,10 +12,10 @@ type Summary struct {
 	Left          int // rows that were read, and are left for the next run
 
 	PromptTokens     int // of the rows done, as the API reported them
-	CompletionTokens int
+	CompletionTokens int // likewise
 
-	Duration time.Duration
-	Stopped  Stop // why the run ended before the end of the input; "" if it did not
+	Duration time.Duration // of the run
+	Stopped  Stop          // why the run ended before the end of the input; "" if it did not
 }
 
 // Stop is why a run ended before the end of the input.
