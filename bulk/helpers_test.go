@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,7 +136,7 @@ func prompt(id, text string) bulk.Row {
 // all reads a source.
 func all(t *testing.T, source bulk.Source) (rows []bulk.Row) {
 	t.Helper()
-	for row, err := range iter.Seq2[bulk.Row, error](source) {
+	for row, err := range source {
 		if err != nil {
 			t.Fatal(err)
 		}

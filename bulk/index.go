@@ -84,11 +84,10 @@ func (x *index) forget() {
 
 // find returns the entry of an id, or the free one where it belongs.
 func find(shard []entry, id [12]byte) *entry {
-	i := int(binary.LittleEndian.Uint64(id[:]) % uint64(len(shard)))
+	n := uint64(len(shard))
+	i := binary.LittleEndian.Uint64(id[:]) % n
 	for !shard[i].isFree() && shard[i].id != id {
-		if i++; i == len(shard) {
-			i = 0
-		}
+		i = (i + 1) % n
 	}
 	return &shard[i]
 }

@@ -138,7 +138,7 @@ func (j *Journal) claim(key, asked digest, line int) (c claim) {
 	if e.line != 0 {
 		return claim{twice: int(e.line)}
 	}
-	e.line = uint32(line)
+	e.line = uint32(line) //nolint:gosec // an input of 2^32 rows does not fit into memory
 	if e.status != statusNew && e.asked != askedOf(asked) {
 		return claim{changed: true}
 	}
@@ -251,13 +251,16 @@ func (j *Journal) count(s status) int {
 // Close saves the file and unlocks it. Closing it again does nothing.
 func (j *Journal) Close() error {
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	file := j.file
-	j.file = nil
-	j.mu.Unlock()
-	if file == nil {
+	if j.file = nil; file == nil {
 		return nil
 	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+	var err error
+	if j.unsaved {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
 		return j.failed(err)
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 // openLocked opens a file for appending, which it creates if there is none, and locks it against
 // other processes until it is closed. Whoever reads the file is not kept from it.
 func openLocked(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666) //nolint:gosec // the umask decides who may read it
 	if err != nil {
 		return nil, err
 	}

@@ -238,14 +238,14 @@ func (r *run) call(request *generated.StartConversationRequest) (*result, error)
 	if err != nil {
 		return nil, err
 	}
-	body := object.RawMessage
 	switch r.options.Output {
-	case OutputResponse:
-		body = run.Turns[len(run.Turns)-1].Response.Raw()
+	case OutputObject:
+		return &result{object.RawMessage, run.Usage}, nil
 	case OutputText:
-		body = quoted(run.OutputText())
+		return &result{quoted(run.OutputText()), run.Usage}, nil
+	default:
+		return &result{run.Turns[len(run.Turns)-1].Response.Raw(), run.Usage}, nil
 	}
-	return &result{body, run.Usage}, nil
 }
 
 // conclude writes what became of a job. It reports false if the job has to be sent again after a

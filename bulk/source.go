@@ -47,7 +47,7 @@ const maxLine = 64 << 20
 // An id may be a number. Other properties beside these are ignored; unknown properties of a body make
 // an error row. Empty lines, a byte order mark and CRLF are allowed.
 func JSONL(r io.Reader) Source {
-	return rowsOf(r, func(number int, text []byte) Row { return parseRow(text) })
+	return rowsOf(r, func(_ int, text []byte) Row { return parseRow(text) })
 }
 
 // Lines returns a row for each line of a text that is not empty: the line is the prompt, and its

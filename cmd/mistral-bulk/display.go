@@ -31,7 +31,7 @@ func newDisplay(c *command) *display {
 	if c.options.Forecast != nil {
 		d.total = c.options.Forecast.Calls
 	}
-	if file, ok := c.streams.err.(*os.File); ok && !c.json && term.IsTerminal(int(file.Fd())) {
+	if file, ok := c.err.(*os.File); ok && !c.json && term.IsTerminal(int(file.Fd())) {
 		d.terminal = file
 		d.bar = progressbar.NewOptions(d.total, progressbar.OptionSetWriter(file), progressbar.OptionSetWidth(20), progressbar.OptionShowCount(),
 			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false), progressbar.OptionShowDescriptionAtLineEnd(),
@@ -56,7 +56,7 @@ func (d *display) progress(p bulk.Progress) {
 		if d.total >= 0 {
 			of = fmt.Sprintf(" of %d", d.total)
 		}
-		_, _ = fmt.Fprintf(d.command.streams.err, "%v: %d%s rows, %s\n", p.Duration.Round(time.Second), p.Done+p.Failed, of, progressText(p, d.command.options.Forecast))
+		_, _ = fmt.Fprintf(d.command.err, "%v: %d%s rows, %s\n", p.Duration.Round(time.Second), p.Done+p.Failed, of, progressText(p, d.command.options.Forecast))
 	}
 }
 
@@ -73,7 +73,7 @@ func (d *display) fitting(text string) string {
 func (d *display) end() {
 	if d.bar != nil {
 		_ = d.bar.Exit()
-		_, _ = fmt.Fprintln(d.command.streams.err)
+		_, _ = fmt.Fprintln(d.command.err)
 	}
 }
 
@@ -135,9 +135,9 @@ func (c *command) showPlan(f *bulk.Forecast) {
 			fmt.Fprint(&b, "; the limits will be learned")
 		}
 	}
-	to := c.streams.err
+	to := c.err
 	if c.plan {
-		to = c.streams.out
+		to = c.out
 	}
 	_, _ = fmt.Fprintln(to, b.String())
 }
@@ -168,13 +168,13 @@ func (c *command) showSummary(s *bulk.Summary, err error) {
 	if s.Stopped != "" && err == nil {
 		fmt.Fprintf(&b, "\nStopped before the end (%s): the same command goes on", s.Stopped)
 	}
-	_, _ = fmt.Fprintln(c.streams.out, b.String())
+	_, _ = fmt.Fprintln(c.out, b.String())
 }
 
 // printJSON prints a line: {"plan": {…}}.
 func (c *command) printJSON(event string, value any) {
 	text, err := json.Marshal(map[string]any{event: value})
 	if err == nil {
-		_, _ = fmt.Fprintf(c.streams.out, "%s\n", text)
+		_, _ = fmt.Fprintf(c.out, "%s\n", text)
 	}
 }

@@ -68,7 +68,7 @@ func (f folder) mistralBulk(input string, args ...string) (status int, out, err 
 func (s *safe) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.Buffer.String()
+	return s.String()
 }
 
 func (f folder) output() string { return filepath.Join(f.path, "out.jsonl") }
