@@ -105,6 +105,11 @@ live: ## ask the real API what its documentation leaves open: about 25 small cal
 pictures: ## draw docs/bucket.svg, the two token buckets at work
 	go run ./examples/visualize -o docs/bucket.svg
 
+.PHONY: cross
+cross: ## build everything for Windows and macOS
+	@set -e; for system in windows darwin; do for module in . $(NESTED); do echo "== $$system $$module"; \
+		GOOS=$$system go -C $$module build -o /dev/null ./...; done; done
+
 .PHONY: lint
 lint: ## vet, and golangci-lint built by the go command
 	go vet ./...
@@ -166,7 +171,7 @@ api-baseline: ## make the exported API as it is what make check-api compares wit
 	go run ./internal/apicheck -write
 
 .PHONY: ci
-ci: test interop lint check-generated check-modules check-api ## what CI runs: test, interop, lint, check-generated, check-modules, check-api, fuzz for 20 s a target, soak, examples
+ci: test interop lint cross check-generated check-modules check-api ## what CI runs: test, interop, lint, cross, check-generated, check-modules, check-api, fuzz for 20 s a target, soak, examples
 	$(MAKE) fuzz FUZZTIME=20s FUZZTIME_OTHERS=5s
 	$(MAKE) soak
 	$(MAKE) examples

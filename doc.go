@@ -3,6 +3,8 @@
 //
 //   - [github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited] is the client: all 23
 //     operations, each with rate limiting, retries and settlement of what it used.
+//   - [github.com/mistral-ratelimit/mistral-ratelimit-go/bulk] sends many prompts through a small
+//     quota; [github.com/mistral-ratelimit/mistral-ratelimit-go/cmd/mistral-bulk] is its command.
 //   - [github.com/mistral-ratelimit/mistral-ratelimit-go/generated] has the types of requests,
 //     responses and stream events, made from the OpenAPI document.
 //   - [github.com/mistral-ratelimit/mistral-ratelimit-go/limiter] is the rate limiter by itself:

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	// Of these the examples are made: a change of theirs makes the result of a test stale.
+	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
 	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 	_ "github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
@@ -51,6 +52,13 @@ var examples = map[string][]string{
 		`^Async: +12 \* 12 is 144$`,
 		`^errgroup: 3 \+ 4 is 7, 3 \* 4 is 12$`,
 		`^limiter: +53 calls admitted, `,
+	},
+	"bulk": {
+		`^Plan: 8 rows to send, 0 done; [1-9][0-9]* tokens of prompts; requests decide, about `,
+		`^Run: 8 done, 0 failed, 0 done before, stopped: "max rows"$`,
+		`^Plan: 12 rows to send, 8 done; [1-9][0-9]* tokens of prompts; requests decide, about `,
+		`^Run: 12 done, 0 failed, 8 done before, stopped: ""$`,
+		`^The output has 20 lines, such as$`, `^{"custom_id":"[0-9]+","bulk":{.*"body":{"mood":"(good|bad|mixed)"}},"error":null}$`,
 	},
 	"chatserver": {
 		`^The chat is at http://127\.0\.0\.1:[0-9]+$`,

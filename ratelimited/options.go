@@ -1,6 +1,7 @@
 package ratelimited
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type callOptions struct {
 	onQueue       func(QueueStatus)
 	responseInto  **http.Response
 	atMostOnce    bool
+	stop          context.Context
 }
 
 // WithTimeout replaces [Config.Timeout] for the call. At least a millisecond.
@@ -150,6 +152,21 @@ func OnQueue(told func(QueueStatus)) CallOption {
 			return &ConfigError{Field: "OnQueue", Value: nil, Rule: "must not be nil"}
 		}
 		o.onQueue = told
+		return nil
+	}
+}
+
+// WithStop ends the call when ctx ends, unless its request is in flight. A call that waits for the
+// limiter, for the end of an outage or for its next attempt fails with an error that wraps the cause
+// of ctx. A request in flight is left to end, and is not repeated if it fails. So a program that
+// stops loses no response that it has paid for. [Client.Shutdown] does the same for all calls. Must
+// not be nil.
+func WithStop(ctx context.Context) CallOption {
+	return func(o *callOptions) error {
+		if ctx == nil {
+			return &ConfigError{Field: "WithStop", Value: nil, Rule: contextRule}
+		}
+		o.stop = ctx
 		return nil
 	}
 }

@@ -48,6 +48,8 @@ type flight struct {
 	ctx     context.Context // the caller's, or what the observer made of it, which Shutdown can cancel
 	cancel  context.CancelCauseFunc
 	sending bool            // or sent; guarded by the mutex of the client's calls
+	stopped error           // why WithStop has ended the call; guarded likewise
+	unwatch func() bool     // ends the watch of WithStop's context; nil without one
 	hear    func(CallEvent) // nil: nobody does
 	began   time.Time
 	api     generated.Client // makes the request

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 )
 
@@ -32,6 +33,10 @@ var (
 
 	// ErrQueueFull matches a [*WaitError] of a call that found [Config.MaxQueue] calls waiting.
 	ErrQueueFull = errors.New("mistral: too many calls wait")
+
+	// ErrTooLarge matches a call that alone is larger than the limit of tokens, by the client's
+	// limit or the server's: other calls may succeed.
+	ErrTooLarge = errors.New("mistral: the call alone is larger than the limit")
 
 	// ErrShuttingDown matches calls that were not sent, or were cancelled, because of
 	// [Client.Shutdown].
@@ -105,5 +110,12 @@ func (e *StreamError) Is(target error) bool {
 	return isKind(target, status)
 }
 
-// Is makes [errors.Is] find ErrInvalid.
-func (e *RequestError) Is(target error) bool { return target == ErrInvalid }
+// Is makes [errors.Is] find ErrInvalid, and ErrTooLarge where that is the reason.
+func (e *RequestError) Is(target error) bool {
+	return target == ErrInvalid || target == ErrTooLarge && errors.As(e.Err, new(*limiter.TooLargeError))
+}
+
+// Is makes [errors.Is] find ErrTooLarge, and the kinds of an [APIError].
+func (e *RateLimitError) Is(target error) bool {
+	return target == ErrTooLarge && e.Reason == retry.ReasonTooLarge || e.APIError.Is(target)
+}

@@ -70,13 +70,28 @@ func (c *calls) begin(f *flight) error {
 	}
 	f.ctx, f.cancel = ctx, cancel
 	c.active[f] = struct{}{}
+	if stop := f.options.stop; stop != nil {
+		f.unwatch = context.AfterFunc(stop, func() { c.stop(f, context.Cause(stop)) })
+	}
 	return nil
+}
+
+// stop ends a call that is not being sent, and keeps another one from being sent again.
+func (c *calls) stop(f *flight, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.stopped = cause; !f.sending {
+		f.cancel(cause)
+	}
 }
 
 // end removes a call, if begin has added it.
 func (c *calls) end(f *flight) {
 	if f.cancel == nil {
 		return
+	}
+	if f.unwatch != nil {
+		f.unwatch()
 	}
 	f.cancel(nil)
 	c.mu.Lock()
@@ -96,20 +111,23 @@ func (c *calls) endIfEmpty() {
 	}
 }
 
-// send notes that a call is being sent, which Shutdown lets it be. It reports false in a
-// shutdown: then the call has been cancelled.
+// send notes that a call is being sent, which Shutdown and WithStop let it be. It reports false
+// in a shutdown and for a call that was stopped.
 func (c *calls) send(f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.sending = !c.refusing
+	f.sending = !c.refusing && f.stopped == nil
 	return f.sending
 }
 
-// wait notes that a call is not being sent, and cancels it in a shutdown.
+// wait notes that a call is not being sent, and cancels it in a shutdown or if it was stopped.
 func (c *calls) wait(f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.sending = false
+	if f.stopped != nil {
+		f.cancel(f.stopped)
+	}
 	if c.refusing {
 		f.cancel(ErrShuttingDown)
 	}

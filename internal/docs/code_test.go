@@ -20,7 +20,7 @@ const ourPath = "github.com/mistral-ratelimit/mistral-ratelimit-go/"
 var packages = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "json": "encoding/json", "log": "log", "os": "os", "filepath": "path/filepath", "signal": "os/signal",
 	"slog": "log/slog", "synctest": "testing/synctest", "testing": "testing", "time": "time",
-	"contract": ourPath + "contract", "emulator": ourPath + "emulator", "emulatortest": ourPath + "emulatortest", "generated": ourPath + "generated", "limiter": ourPath + "limiter",
+	"bulk": ourPath + "bulk", "contract": ourPath + "contract", "emulator": ourPath + "emulator", "emulatortest": ourPath + "emulatortest", "generated": ourPath + "generated", "limiter": ourPath + "limiter",
 	"limitertest": ourPath + "limiter/limitertest", "ratelimited": ourPath + "ratelimited", "runner": ourPath + "runner", "sse": ourPath + "sse", "tokens": ourPath + "tokens",
 	"redis": "github.com/redis/go-redis/v9", "redislimiter": ourPath + "limiter/redislimiter",
 	"mcp": "github.com/modelcontextprotocol/go-sdk/mcp", "mcptools": ourPath + "runner/mcptools",

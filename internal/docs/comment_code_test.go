@@ -17,6 +17,7 @@ import (
 
 // given is what the code in a file's comments has at hand, beside what README's has.
 var given = map[string]string{
+	"bulk/doc.go":          "var file *os.File",
 	"generated/doc.go":     "var entry generated.Entry",
 	"generated/scalars.go": "var call generated.FunctionCallEntry\nvar arguments map[string]any",
 	"runner/doc.go":        "type Weather struct{ Sky string }",
@@ -44,6 +45,8 @@ func language(name, code string) string {
 		return "sh"
 	case strings.HasPrefix(code, "rules:\n"):
 		return "yaml"
+	case strings.HasPrefix(code, `{"`): // a line of a file
+		return "text"
 	case other != "" && strings.HasPrefix(code, other):
 		return "text"
 	}

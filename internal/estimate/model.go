@@ -141,6 +141,16 @@ func (m *Model) Reply(bound, limit int) int {
 	return min(int(unknown), bound)
 }
 
+// MeanReply returns the mean of the latest replies, and how many they are: at most 64.
+func (m *Model) MeanReply() (mean float64, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, reply := range m.latest {
+		mean += float64(reply) / float64(len(m.latest))
+	}
+	return mean, len(m.latest)
+}
+
 // upperQuartile returns that of the latest replies, and whether enough were seen.
 func (m *Model) upperQuartile() (n int, known bool) {
 	if len(m.sorted) < enough {

@@ -39,6 +39,10 @@ type Response struct {
 	Prompt, Estimate    int    // tokens of the call: those that were counted, and all that it is expected to use
 }
 
+// ReasonTooLarge is the reason of a call that no account of this size admits. Other reasons hold for
+// all calls.
+const ReasonTooLarge = "this call alone is larger than the account's limit of tokens a minute"
+
 // ReadRefusal reads a response with status 429.
 func ReadRefusal(response Response, now time.Time) Refusal {
 	r := Refusal{RetryAfter: After(response.Header, now), LimitType: limitType(response.Header, response.Message)}
@@ -110,7 +114,7 @@ func (r Response) permanent(limitType string) string {
 	case is(s.LimitTokens, 0), is(s.LimitRequests, 0):
 		return "the account's limit is 0: its plan does not have this model"
 	case s.LimitTokens != nil && tooLarge(*s.LimitTokens):
-		return "this call alone is larger than the account's limit of tokens a minute"
+		return ReasonTooLarge
 	case usedUp("Day"):
 		return "the day's limit is used up"
 	case usedUp("Month"):

@@ -1,0 +1,157 @@
+package bulk_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulatortest"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// Beside it: 400 rows of a wide range of sizes at 5 requests a second and 100,000 tokens a minute, by
+// Run, by Gather with the same client, and in the way of OpenAI's cookbook. Run with -v for the table.
+func TestBeside(t *testing.T) {
+	const perSecond, perMinute, maxTokens = 5, 100_000, 4096
+	rows := heavyRows(400)
+	for i := range rows {
+		rows[i].Request.Model, rows[i].Request.Store = "m", ratelimited.Ptr(false)
+		rows[i].Request.CompletionArgs.MaxTokens = ratelimited.Ptr(maxTokens)
+	}
+	start := func(client *ratelimited.Client) func(context.Context, bulk.Row) (*generated.ConversationResponse, error) {
+		return func(ctx context.Context, row bulk.Row) (*generated.ConversationResponse, error) {
+			return client.Beta.Conversations.Start(ctx, row.Request)
+		}
+	}
+	measure := func(name string, work func(t *testing.T, client *ratelimited.Client) (done int), change ...func(*ratelimited.Config)) (took time.Duration, refused int) {
+		emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
+			begin := time.Now()
+			done := work(t, client)
+			took, refused = time.Since(begin), server.Stats().Total().Refused()
+			used := float64(server.Stats().Total().Tokens) / took.Minutes() / perMinute
+			t.Logf("%-40s %4d done in %8v, %3.0f%% of the tokens, %4d times 429", name, done, took.Round(time.Second), 100*used, refused)
+		}, emulatortest.WithClient(func(c *ratelimited.Config) {
+			c.Timeout, c.RequestsPerSecond, c.TokensPerMinute = 5*time.Minute, perSecond, perMinute
+			for _, f := range change {
+				f(c)
+			}
+		}), emulatortest.WithServer(emulator.Config{
+			RequestsPerSecond: perSecond, TokensPerMinute: perMinute, Mode: emulator.SlidingWindow, Model: longReplies,
+			Latency: 2 * time.Second, TokensPerSecond: 100,
+		}))
+		return took, refused
+	}
+	unlimited := func(c *ratelimited.Config) {
+		c.RequestsPerSecond, c.TokensPerMinute, c.MaxRetries = 1_000_000, 1_000_000_000, ratelimited.NoRetries
+	}
+
+	took, refused := measure("bulk.Run", func(t *testing.T, client *ratelimited.Client) int {
+		return mustRun(t, client, output(t), bulk.Rows(func(yield func(bulk.Row) bool) {
+			for _, row := range rows {
+				if !yield(row) {
+					return
+				}
+			}
+		}), bulk.Options{}).Done
+	})
+	if refused != 0 {
+		t.Errorf("Run: %d requests were refused", refused)
+	}
+	gathered, refused := measure("ratelimited.Gather", func(t *testing.T, client *ratelimited.Client) (done int) {
+		for _, r := range ratelimited.Gather(t.Context(), rows, start(client)) {
+			if r.Err == nil {
+				done++
+			}
+		}
+		return done
+	})
+	if refused != 0 || took > gathered+gathered/10 {
+		t.Errorf("Gather took %v and Run %v; %d requests were refused", gathered, took, refused)
+	}
+	reserving, _ := measure("cookbook, max_tokens reserved", func(t *testing.T, client *ratelimited.Client) int {
+		return cookbook(t, rows, perSecond, perMinute, maxTokens, start(client))
+	}, unlimited)
+	if took > reserving {
+		t.Errorf("Run took %v, longer than %v", took, reserving)
+	}
+	_, refused = measure("cookbook, replies of 500 expected", func(t *testing.T, client *ratelimited.Client) int {
+		return cookbook(t, rows, perSecond, perMinute, 500, start(client))
+	}, unlimited)
+	if refused == 0 {
+		t.Error("calls with estimates that are too low were not refused")
+	}
+}
+
+// cookbook makes calls in the way of api_request_parallel_processor.py: two capacities that refill, from
+// which a call takes an estimate that is never corrected; after a 429 a pause of 15 s, and the call
+// again, up to five times. It returns how many calls have succeeded.
+func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, reply float64,
+	call func(context.Context, bulk.Row) (*generated.ConversationResponse, error),
+) int {
+	t.Helper()
+	const pause, attempts = 15 * time.Second, 5
+	type request struct{ row, attempts int }
+	var mu sync.Mutex
+	var again []request
+	var refused time.Time
+	var done, busy atomic.Int64
+	requests, tokens, updated := perSecond*60, perMinute, time.Now()
+	for next := 0; ; {
+		mu.Lock()
+		var r request
+		switch {
+		case len(again) > 0:
+			r, again = again[0], again[1:]
+		case next < len(rows):
+			r = request{next, attempts}
+			next++
+		}
+		mu.Unlock()
+		if r.attempts == 0 {
+			if busy.Load() == 0 {
+				return int(done.Load())
+			}
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		text, _ := rows[r.row].Request.Inputs.Text()
+		need := float64(len(text))/5 + reply
+		for {
+			mu.Lock()
+			wait := time.Until(refused.Add(pause))
+			mu.Unlock()
+			now := time.Now()
+			requests = min(perSecond*60, requests+perSecond*now.Sub(updated).Seconds())
+			tokens = min(perMinute, tokens+perMinute/60*now.Sub(updated).Seconds())
+			if updated = now; wait <= 0 && requests >= 1 && tokens >= need {
+				break
+			}
+			time.Sleep(max(wait, 10*time.Millisecond))
+		}
+		requests, tokens = requests-1, tokens-need
+		busy.Add(1)
+		go func() {
+			defer busy.Add(-1)
+			_, err := call(t.Context(), rows[r.row])
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				done.Add(1)
+			case errors.Is(err, ratelimited.ErrRateLimited):
+				refused = time.Now()
+				fallthrough
+			default:
+				if r.attempts--; r.attempts > 0 {
+					again = append(again, r)
+				}
+			}
+		}()
+	}
+}

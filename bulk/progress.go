@@ -1,0 +1,156 @@
+package bulk
+
+import (
+	"sync"
+	"time"
+)
+
+// Progress is how far a run is.
+type Progress struct {
+	Summary // so far; Stopped only at the end
+
+	InFlight int // rows that were sent
+	Waiting  int // rows that wait for the limiter
+	Held     int // rows that wait for the end of an outage, beside those that the client holds
+
+	// Outage says what is down and why, and OutageSince since when; both are zero without an outage.
+	Outage      string
+	OutageSince time.Time
+
+	RowsPerMinute   int // rows that got a response in the last minute
+	TokensPerMinute int // and their tokens
+
+	// The limits that the client keeps to at present, of the model that most calls wait for.
+	RequestLimit float64 // per second
+	TokenLimit   int     // per minute
+	LimitedBy    string  // which of them decides how long the rest takes: "requests", "tokens" or "" if that is unknown
+
+	// RowsLeft is how many rows are to be sent, and Left how long that is expected to take by what the
+	// responses so far have used. Both are -1 without Options.Forecast.
+	RowsLeft int
+	Left     time.Duration
+}
+
+// tick saves the journal, reports the progress and looks whether to stop, each second until finished
+// is closed. Then it closes ticked.
+func (r *run) tick(finished <-chan struct{}, ticked chan<- struct{}) {
+	defer close(ticked)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	stop := r.options.Stop
+	for {
+		select {
+		case <-finished:
+			return
+		case <-stop:
+			r.halt(errStopped)
+			stop = nil
+		case <-ticker.C:
+			if err := r.journal.sync(); err != nil {
+				r.halt(err)
+			}
+			if r.options.Progress != nil {
+				r.options.Progress(r.progress())
+			}
+		}
+	}
+}
+
+func (r *run) progress() Progress {
+	p := Progress{RowsLeft: -1, Left: -1}
+	r.mu.Lock()
+	p.Summary = r.summary
+	r.mu.Unlock()
+	p.Duration = time.Since(r.meter.began)
+	p.RowsPerMinute, p.TokensPerMinute = r.meter.lastMinute()
+	model, busiest := "", -1
+	for name, s := range r.client.Snapshot() {
+		p.Waiting += s.Waiting
+		if n := s.Waiting + s.InFlight; n > busiest {
+			model, busiest = name, n
+			p.RequestLimit, p.TokenLimit = s.Limit.RequestsPerSecond, s.Limit.TokensPerMinute
+		}
+		if !s.OutageSince.IsZero() && (p.OutageSince.IsZero() || s.OutageSince.Before(p.OutageSince)) {
+			p.OutageSince, p.Outage = s.OutageSince, s.OutageCause
+		}
+	}
+	atWork := int(r.atWork.Load())
+	p.Held = int(r.held.Load())
+	p.Waiting = min(p.Waiting, max(0, atWork-p.Held)) // others may use the client, too
+	p.InFlight = max(0, atWork-p.Held-p.Waiting)
+	if f := r.options.Forecast; f != nil {
+		r.expect(&p, f, model)
+	}
+	return p
+}
+
+// expect says how long the rest takes.
+func (r *run) expect(p *Progress, f *Forecast, model string) {
+	r.meter.mu.Lock()
+	concluded, counted := r.meter.concluded, r.meter.counted
+	r.meter.mu.Unlock()
+	p.RowsLeft, p.Left = max(0, f.Calls-concluded), 0
+	if p.RowsLeft == 0 {
+		return
+	}
+	tokens := float64(f.Tokens.Expected) / float64(f.Calls)
+	if u := r.journal.used(); u.isEnough() {
+		tokens = u.ratio()*float64(max(0, f.Counted-counted))/float64(p.RowsLeft) + u.mean()
+	}
+	p.Left = r.client.Forecast(model, p.RowsLeft, int(tokens+0.5))
+	p.LimitedBy = limitedBy(p.Left, r.client.Forecast(model, p.RowsLeft, 0))
+}
+
+// A meter measures the pace of a run.
+type meter struct {
+	began time.Time
+
+	mu        sync.Mutex
+	seconds   [60]second
+	concluded int // rows that were to be sent and have a line
+	counted   int // tokens of their prompts
+}
+
+// A second is what ended in one second of the run.
+type second struct {
+	number       int64
+	rows, tokens int
+}
+
+// add counts a line of the output.
+func (m *meter) add(line *mark, isDone bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if line.Row == "" {
+		m.concluded++
+		m.counted += line.Counted
+	}
+	if !isDone {
+		return
+	}
+	now := int64(time.Since(m.began) / time.Second)
+	s := &m.seconds[now%int64(len(m.seconds))]
+	if s.number != now {
+		*s = second{number: now}
+	}
+	s.rows++
+	s.tokens += line.Prompt + line.Completion
+}
+
+// lastMinute returns what ended in the last minute, or since the beginning in proportion to that.
+func (m *meter) lastMinute() (rows, tokens int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	passed := time.Since(m.began)
+	for _, s := range m.seconds {
+		if int64(passed/time.Second)-s.number < int64(len(m.seconds)) {
+			rows += s.rows
+			tokens += s.tokens
+		}
+	}
+	if passed > 0 && passed < time.Minute {
+		share := float64(time.Minute) / float64(passed)
+		rows, tokens = int(float64(rows)*share), int(float64(tokens)*share)
+	}
+	return rows, tokens
+}

@@ -1,0 +1,371 @@
+package bulk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
+)
+
+const (
+	// maxInFlight bounds the bytes of the requests in flight and of those that wait for the limiter.
+	// Each counts as minWeight at least, so there are at most 512.
+	maxInFlight = 64 << 20
+	minWeight   = maxInFlight / 512
+
+	// maxAgain bounds the bytes of the requests that are kept for the end of the job, each with
+	// minAgain at least. Further ones become error rows at once.
+	maxAgain, minAgain = 32 << 20, 4 << 10
+
+	// holdPause is how long a row waits before it is sent again in an outage. The client itself finds
+	// out when that is over.
+	holdPause = 5 * time.Second
+
+	// maxHopeless is how many rows may fail for good before one succeeds. Then the settings are wrong.
+	maxHopeless = 20
+)
+
+// Why Run has stopped before the end of its input, as the cause of a context.
+var (
+	errStopped  = errors.New("bulk: stopped")
+	errDeadline = errors.New("bulk: deadline")
+)
+
+// A run is one call of Run.
+type run struct {
+	client  *ratelimited.Client
+	journal *Journal
+	options Options
+	runner  *runner.Runner
+	format  []runner.FormatOption // nil without a schema
+
+	ctx     context.Context // its end cancels the calls in flight
+	stop    context.Context // its end lets them finish
+	halt    context.CancelCauseFunc
+	room    *semaphore.Weighted
+	jobs    sync.WaitGroup
+	reached atomic.Bool // the server has responded
+	sent    int         // rows, by feed alone
+	atEnd   bool        // feed has come to the end of the input
+	budget  *budget
+
+	atWork, held atomic.Int64 // rows that are sent, or wait to be; of these, those that wait for the end of an outage
+
+	meter meter
+
+	mu        sync.Mutex
+	summary   Summary
+	again     []*job // to be sent again at the end
+	againSize int64
+	unwritten []*resultLine // results that could not be written
+	hopeless  int           // rows that failed for good before one succeeded
+}
+
+// Run sends the rows of an input that the journal does not have, and writes their results to it. It
+// reads the input as needed, and returns when all rows are done, when Options stops it, or when no
+// further row could succeed. Its calls are of the class [ratelimited.Batch].
+//
+// The error is nil if Run has come to the end of the input, also if rows have failed, and if Options
+// stopped it: see [Summary.Stopped]. Otherwise it wraps the failure that ended the job: of the API, of
+// reading or of writing, or the end of ctx. If results could not be written, it says how many. The summary is
+// nil only for invalid arguments.
+func Run(ctx context.Context, client *ratelimited.Client, source Source, journal *Journal, options Options) (*Summary, error) {
+	r, err := newRun(client, source, journal, options)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	r.ctx = ratelimited.WithClass(ctx, ratelimited.Batch)
+	r.stop, r.halt = context.WithCancelCause(ctx)
+	defer r.halt(nil)
+	if !options.Deadline.IsZero() {
+		var cancel context.CancelFunc
+		r.stop, cancel = context.WithDeadlineCause(r.stop, options.Deadline, errDeadline)
+		defer cancel()
+	}
+	if r.format != nil {
+		if r.runner, err = runner.New(client, runner.Config{Options: []ratelimited.CallOption{ratelimited.WithStop(r.stop)}}); err != nil {
+			return nil, err
+		}
+	}
+	r.meter.began = began
+	finished, ticked := make(chan struct{}), make(chan struct{})
+	go r.tick(finished, ticked)
+
+	err = r.feed(source)
+	r.jobs.Wait()
+	r.sendAgain()
+	r.jobs.Wait()
+	close(finished)
+	<-ticked
+
+	err = r.end(err)
+	if r.summary.Duration = time.Since(began); options.Progress != nil {
+		options.Progress(r.progress())
+	}
+	summary := r.summary
+	return &summary, err
+}
+
+func newRun(client *ratelimited.Client, source Source, journal *Journal, options Options) (*run, error) {
+	if err := options.check(client); err != nil {
+		return nil, err
+	}
+	switch {
+	case source == nil:
+		return nil, errNoSource
+	case journal == nil || !journal.isOpen():
+		return nil, errClosed
+	}
+	format, err := options.prepare()
+	if err != nil {
+		return nil, err
+	}
+	return &run{
+		client: client, journal: journal, options: options, format: format,
+		room: semaphore.NewWeighted(maxInFlight), budget: newBudget(options.TokenBudget),
+	}, nil
+}
+
+// feed sends each row of the source that is not done. It returns when all are sent or the run
+// stops, or with the error of the source.
+func (r *run) feed(source Source) error {
+	for next, err := range r.journal.jobs(source, &r.options) {
+		if err != nil || r.stop.Err() != nil {
+			return err
+		}
+		r.summarize(func(s *Summary) { s.Rows++ })
+		switch {
+		case next.claim.status == statusDone:
+			r.summarize(func(s *Summary) { s.Already++ })
+		case next.claim.status == statusFailed:
+			r.summarize(func(s *Summary) { s.AlreadyFailed++ })
+		case next.err != nil:
+			r.record(failedLine(next.customID(), next.mark, next.err, false), statusFailed)
+		case !r.send(next.job):
+			r.summarize(func(s *Summary) { s.Left++ })
+			return nil
+		}
+	}
+	r.atEnd = true
+	return nil
+}
+
+// summarize changes the summary.
+func (r *run) summarize(change func(*Summary)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.summary)
+}
+
+// send starts a job as soon as there is room for it. It reports false if the run stops before.
+func (r *run) send(j *job) bool {
+	if n := r.options.MaxRows; n > 0 && !j.last && r.sent >= n {
+		r.summarize(func(s *Summary) { s.Stopped = StoppedMaxRows })
+		return false
+	}
+	estimate, err := r.client.Estimate(j.request)
+	if err != nil { // the call would fail in the same way
+		return r.conclude(j, nil, err)
+	}
+	j.mark.Counted, j.tokens = estimate.Counted, estimate.Prompt+estimate.Reply
+	if !r.budget.reserve(r.stop, j.tokens) {
+		if r.stop.Err() == nil {
+			r.summarize(func(s *Summary) { s.Stopped = StoppedBudget })
+		}
+		return false
+	}
+	weight := min(max(j.weight, minWeight), maxInFlight)
+	if r.room.Acquire(r.stop, weight) != nil {
+		return false
+	}
+	r.sent++
+	r.atWork.Add(1)
+	r.jobs.Go(func() {
+		defer r.room.Release(weight)
+		defer r.atWork.Add(-1)
+		for {
+			result, err := r.call(&j.request)
+			if r.conclude(j, result, err) {
+				break
+			}
+			r.pause()
+		}
+	})
+	return true
+}
+
+// sendAgain sends the rows again whose failures may pass.
+func (r *run) sendAgain() {
+	for i, j := range r.again {
+		if j.last = true; r.stop.Err() != nil || !r.send(j) {
+			r.summarize(func(s *Summary) { s.Left += len(r.again) - i })
+			return
+		}
+	}
+}
+
+// A result is a response, and what the output has of it.
+type result struct {
+	body  json.RawMessage
+	usage generated.ConversationUsageInfo
+}
+
+// call makes the calls of a row: one, or several if an answer does not fit the schema.
+func (r *run) call(request *generated.StartConversationRequest) (*result, error) {
+	if r.format == nil {
+		response, err := r.client.Beta.Conversations.Start(r.ctx, *request, ratelimited.WithStop(r.stop))
+		if err != nil {
+			return nil, err
+		}
+		if r.options.Output == OutputText {
+			return &result{quoted(response.OutputText()), response.Usage}, nil
+		}
+		return &result{response.Raw(), response.Usage}, nil
+	}
+	plain := *request
+	plain.CompletionArgs.ResponseFormat = generated.ResponseFormat{} // StartAs sets the same one
+	object, run, err := runner.StartAs[answer](r.ctx, r.runner, plain, r.format...)
+	if err != nil {
+		return nil, err
+	}
+	switch r.options.Output {
+	case OutputObject:
+		return &result{object.RawMessage, run.Usage}, nil
+	case OutputText:
+		return &result{quoted(run.OutputText()), run.Usage}, nil
+	default:
+		return &result{run.Turns[len(run.Turns)-1].Response.Raw(), run.Usage}, nil
+	}
+}
+
+// conclude writes what became of a job. It reports false if the job has to be sent again after a
+// pause.
+func (r *run) conclude(j *job, done *result, err error) bool {
+	verdict := r.judge(err)
+	if verdict == verdictHold {
+		return false
+	}
+	used := 0
+	if verdict == verdictDone {
+		used = max(done.usage.TotalTokens, done.usage.PromptTokens+done.usage.CompletionTokens)
+	}
+	r.budget.settle(j.tokens, used)
+	switch verdict {
+	case verdictDone:
+		j.mark.Prompt, j.mark.Completion = done.usage.PromptTokens, used-done.usage.PromptTokens
+		r.record(&resultLine{CustomID: &j.id, Mark: &j.mark, Response: &response{StatusCode: 200, Body: done.body}}, statusDone)
+	case verdictRow:
+		r.record(failedLine(&j.id, j.mark, err, false), statusFailed)
+		if r.isHopeless(err) {
+			r.halt(fmt.Errorf("bulk: the first %d rows have failed, the last one with: %w", maxHopeless, err))
+		}
+	case verdictAgain:
+		if !r.keep(j) {
+			r.record(failedLine(&j.id, j.mark, err, true), statusAgain)
+		}
+	case verdictStop:
+		r.halt(fmt.Errorf("bulk: line %d: no other row would succeed: %w", j.mark.Line, err))
+		fallthrough
+	default:
+		r.summarize(func(s *Summary) { s.Left++ })
+	}
+	return true
+}
+
+// keep keeps a job for the end, if it was not sent again before and there is room for it.
+func (r *run) keep(j *job) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	size := max(j.weight, minAgain)
+	if j.last || r.againSize+size > maxAgain {
+		return false
+	}
+	r.again = append(r.again, j)
+	r.againSize += size
+	return true
+}
+
+// isHopeless reports whether so many rows have been refused before the first success that the
+// settings are to blame.
+func (r *run) isHopeless(err error) bool {
+	done := r.journal.Done()
+	if !errors.As(err, new(*ratelimited.APIError)) && !errors.Is(err, ratelimited.ErrInvalid) || errors.Is(err, ratelimited.ErrTooLarge) {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hopeless++
+	return done == 0 && r.hopeless >= maxHopeless
+}
+
+// pause waits before a row is sent again.
+func (r *run) pause() {
+	r.held.Add(1)
+	defer r.held.Add(-1)
+	select {
+	case <-r.stop.Done():
+	case <-time.After(holdPause):
+	}
+}
+
+// record writes a line. If that fails, the run stops, and the line is tried again at its end.
+func (r *run) record(l *resultLine, s status) {
+	err := r.journal.write(l)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.unwritten = append(r.unwritten, l)
+		r.halt(err)
+		return
+	}
+	r.written(l, s)
+}
+
+// written requires that r.mu is held.
+func (r *run) written(l *resultLine, s status) {
+	if s == statusDone {
+		r.summary.Done++
+	} else {
+		r.summary.Failed++
+	}
+	r.summary.PromptTokens += l.Mark.Prompt
+	r.summary.CompletionTokens += l.Mark.Completion
+	r.meter.add(l.Mark, s == statusDone)
+}
+
+// end writes what could not be written before, saves the journal, and returns the error of the run.
+func (r *run) end(err error) error {
+	var lost error
+	for i, l := range r.unwritten {
+		if lost = r.journal.write(l); lost != nil {
+			lost = fmt.Errorf("bulk: %d results could not be written, and their rows will be sent again: %w", len(r.unwritten)-i, lost)
+			r.summary.Left += len(r.unwritten) - i
+			break
+		}
+		_, _, s, _ := l.row()
+		r.written(l, s)
+	}
+	cause := context.Cause(r.stop)
+	isClean := errors.Is(cause, errDeadline) || errors.Is(cause, errStopped)
+	switch {
+	case cause == nil && err == nil, isClean && r.atEnd && r.summary.Left == 0:
+	case errors.Is(cause, errDeadline):
+		r.summary.Stopped = StoppedDeadline
+	case isClean:
+		r.summary.Stopped = StoppedByCaller
+	default:
+		r.summary.Stopped = StoppedByError
+		err = errors.Join(err, cause)
+	}
+	return errors.Join(err, lost, r.journal.sync())
+}

@@ -1,0 +1,182 @@
+package bulk
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// A Row is one request of a job.
+type Row struct {
+	// ID is the row's custom_id in the output. It must be unique within the input.
+	ID string
+	// Line is the position of the row in its source, from 1. [Rows] sets it where it is 0.
+	Line int
+	// Request is the request. Fields that it does not set have the values of [Options.Defaults].
+	Request generated.StartConversationRequest
+	// Err reports why the row cannot be sent. Such a row becomes an error row.
+	Err error
+
+	sum      digest // of the text of a row with Err
+	numbered bool   // ID is the number of the line
+}
+
+// A Source yields the rows of an input in their order. It is read once, as needed. An error ends it:
+// the input itself cannot be read. An invalid row is not an error of the source: see [Row.Err].
+type Source = iter.Seq2[Row, error]
+
+// maxLine bounds the length of a line, in bytes. A longer line becomes an error row.
+const maxLine = 64 << 20
+
+// JSONL returns the rows of a file with a JSON object on each line, either
+//
+//	{"custom_id": "a", "body": {"model": "mistral-small-latest", "inputs": "Hello!"}}
+//
+// as the vendor's batch files have them, with a [generated.StartConversationRequest] as the body, or
+//
+//	{"id": "a", "prompt": "Hello!"}
+//
+// An id may be a number. Other properties beside these are ignored; unknown properties of a body make
+// an error row. Empty lines, a byte order mark and CRLF are allowed.
+func JSONL(r io.Reader) Source {
+	return rowsOf(r, func(_ int, text []byte) Row { return parseRow(text) })
+}
+
+// Lines returns a row for each line of a text that is not empty: the line is the prompt, and its
+// number, from 1, the ID.
+func Lines(r io.Reader) Source {
+	return rowsOf(r, func(number int, text []byte) Row {
+		return Row{ID: strconv.Itoa(number), numbered: true, Request: generated.StartConversationRequest{Inputs: ratelimited.Text(string(text))}}
+	})
+}
+
+// Rows returns the rows of an iterator.
+func Rows(seq iter.Seq[Row]) Source {
+	return func(yield func(Row, error) bool) {
+		if seq == nil {
+			yield(Row{}, errors.New("bulk: Rows: the iterator is nil"))
+			return
+		}
+		line := 0
+		for row := range seq {
+			line++
+			if row.Line == 0 {
+				row.Line = line
+			}
+			switch {
+			case row.Err != nil:
+				row.sum = sumOf([]byte(row.ID + "\x00" + row.Err.Error()))
+			case row.ID == "":
+				row.Err = errors.New("the ID is missing: must be set")
+			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// rowsOf returns a row for each line that is not empty. The text that parse is given is valid until
+// it returns.
+func rowsOf(r io.Reader, parse func(number int, text []byte) Row) Source {
+	return func(yield func(Row, error) bool) {
+		for line, err := range linesOf(r) {
+			if err != nil {
+				yield(Row{}, fmt.Errorf("bulk: reading line %d: %w", line.number, err))
+				return
+			}
+			if len(bytes.TrimSpace(line.text)) == 0 && line.err == nil {
+				continue
+			}
+			row := Row{Err: line.err}
+			switch {
+			case row.Err != nil:
+			case !utf8.Valid(line.text):
+				row.Err = errors.New("the line is not valid UTF-8")
+			default:
+				row = parse(line.number, line.text)
+			}
+			if row.Line = line.number; row.Err != nil {
+				row.sum = sumOf(line.text)
+			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A textLine is a line of a text, without its end.
+type textLine struct {
+	number int
+	text   []byte // valid until the next line is read
+	size   int64  // in bytes, with its end
+	ended  bool   // it had an end
+	err    error  // it is too long, and text is its beginning
+}
+
+var (
+	errUTF16   = errors.New("the text is UTF-16: must be UTF-8")
+	errTooLong = fmt.Errorf("the line is too long: must be at most %d MiB", maxLine>>20)
+)
+
+// linesOf yields the lines of a text.
+func linesOf(r io.Reader) iter.Seq2[textLine, error] {
+	return func(yield func(textLine, error) bool) {
+		if r == nil {
+			yield(textLine{number: 1}, errors.New("the reader is nil"))
+			return
+		}
+		in := bufio.NewReaderSize(r, 64<<10)
+		var line textLine
+		for err := error(nil); err == nil; {
+			if cap(line.text) > 1<<20 {
+				line.text = nil // of a line that was unusually long
+			}
+			line = textLine{number: line.number + 1, text: line.text[:0]}
+			err = line.read(in)
+			switch {
+			case err != nil && err != io.EOF:
+				yield(line, err)
+				return
+			case line.size == 0:
+				return
+			}
+			line.ended = err == nil
+			line.text = bytes.TrimRight(line.text, "\r\n")
+			if line.number == 1 {
+				if bytes.HasPrefix(line.text, []byte("\xff\xfe")) || bytes.HasPrefix(line.text, []byte("\xfe\xff")) {
+					yield(line, errUTF16)
+					return
+				}
+				line.text = bytes.TrimPrefix(line.text, []byte("\ufeff"))
+			}
+			if !yield(line, nil) {
+				return
+			}
+		}
+	}
+}
+
+// read reads the next line with its end, as far as it is not too long.
+func (l *textLine) read(in *bufio.Reader) error {
+	for {
+		part, err := in.ReadSlice('\n')
+		if l.size += int64(len(part)); l.size <= maxLine {
+			l.text = append(l.text, part...)
+		} else {
+			l.err = errTooLong
+		}
+		if err != bufio.ErrBufferFull {
+			return err
+		}
+	}
+}

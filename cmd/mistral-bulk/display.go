@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
+)
+
+// lineInterval is how often a line is printed where there is no terminal.
+const lineInterval = 10 * time.Second
+
+// A display shows the progress: as a bar on a terminal, otherwise in lines.
+type display struct {
+	command *command
+	total   int           // rows to be sent; -1 if that is unknown
+	latest  time.Duration // when a line was printed
+
+	terminal *os.File
+	bar      *progressbar.ProgressBar // nil without a terminal
+}
+
+func newDisplay(c *command) *display {
+	d := &display{command: c, total: -1}
+	if c.options.Forecast != nil {
+		d.total = c.options.Forecast.Calls
+	}
+	if file, ok := c.err.(*os.File); ok && !c.json && term.IsTerminal(int(file.Fd())) {
+		d.terminal = file
+		d.bar = progressbar.NewOptions(d.total, progressbar.OptionSetWriter(file), progressbar.OptionSetWidth(20), progressbar.OptionShowCount(),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false), progressbar.OptionShowDescriptionAtLineEnd(),
+			progressbar.OptionSetRenderBlankState(true), progressbar.OptionUseANSICodes(true))
+	}
+	return d
+}
+
+// progress is called each second.
+func (d *display) progress(p bulk.Progress) {
+	switch {
+	case d.bar != nil:
+		d.bar.Describe(d.fitting(progressText(p, d.command.options.Forecast)))
+		_ = d.bar.Set(min(p.Done+p.Failed, max(d.total, 1))) // it says that the terminal is gone
+	case p.Duration-d.latest < lineInterval:
+	case d.command.json:
+		d.latest = p.Duration
+		d.command.printJSON("progress", p)
+	default:
+		d.latest = p.Duration
+		of := ""
+		if d.total >= 0 {
+			of = fmt.Sprintf(" of %d", d.total)
+		}
+		_, _ = fmt.Fprintf(d.command.err, "%v: %d%s rows, %s\n", p.Duration.Round(time.Second), p.Done+p.Failed, of, progressText(p, d.command.options.Forecast))
+	}
+}
+
+// fitting returns as much of a text as has room beside the bar.
+func (d *display) fitting(text string) string {
+	const barAndCount = 52
+	width, _, err := term.GetSize(int(d.terminal.Fd()))
+	if room := max(10, width-barAndCount); err == nil && len(text) > room {
+		return strings.ToValidUTF8(text[:room-1], "") + "…"
+	}
+	return text
+}
+
+func (d *display) end() {
+	if d.bar != nil {
+		_ = d.bar.Exit()
+		_, _ = fmt.Fprintln(d.command.err)
+	}
+}
+
+// progressText says how far a job is.
+func progressText(p bulk.Progress, plan *bulk.Forecast) string {
+	if p.Outage != "" {
+		return fmt.Sprintf("waiting for the end of an outage since %s: %s", p.OutageSince.Format(time.TimeOnly), p.Outage)
+	}
+	var parts []string
+	if p.Left >= 0 {
+		left := "left " + rounded(p.Left)
+		if plan != nil {
+			left += " (plan " + rounded(max(0, plan.Duration.Expected-p.Duration)) + ")"
+		}
+		parts = append(parts, left)
+	}
+	parts = append(parts, fmt.Sprintf("%d failed", p.Failed), fmt.Sprintf("%d in flight", p.InFlight), fmt.Sprintf("%d waiting", p.Waiting),
+		fmt.Sprintf("%d rows/min", p.RowsPerMinute), fmt.Sprintf("%d of %d tokens/min", p.TokensPerMinute, p.TokenLimit))
+	if p.LimitedBy != "" {
+		parts = append(parts, p.LimitedBy+" decide")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func rounded(d time.Duration) string {
+	switch {
+	case d >= 100*365*24*time.Hour:
+		return "forever"
+	case d >= time.Hour:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	}
+	return d.Round(time.Second).String()
+}
+
+func (c *command) showPlan(f *bulk.Forecast) {
+	if c.json {
+		c.printJSON("plan", f)
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d rows: %d to send", f.Rows, f.Calls)
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{f.Changed, "of them changed"}, {f.Done, "done"}, {f.Failed, "failed before"}, {f.Invalid, "invalid"}} {
+		if part.n > 0 {
+			fmt.Fprintf(&b, ", %d %s", part.n, part.what)
+		}
+	}
+	if f.Calls > 0 {
+		basis := "replies are a guess"
+		if f.Replies > 0 {
+			basis = fmt.Sprintf("by %d replies", f.Replies)
+		}
+		fmt.Fprintf(&b, "\n%d tokens of prompts, about %d in all (%d to %d, %s)", f.Counted, f.Tokens.Expected, f.Tokens.Low, f.Tokens.High, basis)
+		fmt.Fprintf(&b, "\nabout %s (%s to %s) at %v requests a second and %d tokens a minute: %s decide",
+			rounded(f.Duration.Expected), rounded(f.Duration.Low), rounded(f.Duration.High), f.RequestsPerSecond, f.TokensPerMinute, f.LimitedBy)
+		if c.client.LearnLimits {
+			fmt.Fprint(&b, "; the limits will be learned")
+		}
+	}
+	to := c.err
+	if c.plan {
+		to = c.out
+	}
+	_, _ = fmt.Fprintln(to, b.String())
+}
+
+func (c *command) showSummary(s *bulk.Summary, err error) {
+	if c.json {
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		c.printJSON("summary", struct {
+			*bulk.Summary
+			Error string `json:",omitempty"`
+		}{s, text})
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d done, %d failed", s.Done, s.Failed)
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{s.Already, "done before"}, {s.AlreadyFailed, "failed before"}, {s.Left, "left of the rows read"}} {
+		if part.n > 0 {
+			fmt.Fprintf(&b, ", %d %s", part.n, part.what)
+		}
+	}
+	fmt.Fprintf(&b, ", in %s; %d tokens of prompts and %d of replies", rounded(s.Duration), s.PromptTokens, s.CompletionTokens)
+	if s.Stopped != "" && err == nil {
+		fmt.Fprintf(&b, "\nStopped before the end (%s): the same command goes on", s.Stopped)
+	}
+	_, _ = fmt.Fprintln(c.out, b.String())
+}
+
+// printJSON prints a line: {"plan": {…}}.
+func (c *command) printJSON(event string, value any) {
+	text, err := json.Marshal(map[string]any{event: value})
+	if err == nil {
+		_, _ = fmt.Fprintf(c.out, "%s\n", text)
+	}
+}

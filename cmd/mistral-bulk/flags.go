@@ -1,0 +1,241 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nearest"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+)
+
+// A command is what the arguments ask for.
+type command struct {
+	streams
+	input, output               string // input "-" is the standard input
+	lines, plan, json, emulator bool
+	client                      ratelimited.Config
+	options                     bulk.Options
+}
+
+// flagSet returns the options of the command, which set fields of c.
+func flagSet(c *command) *flag.FlagSet {
+	flags := flag.NewFlagSet("mistral-bulk", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // errors are put in other words: see flagError
+	rows := &c.options.Defaults
+	flags.StringVar(&c.output, "o", "", "`file` of the results, which is also the journal: run the command again to go on")
+	flags.StringVar(&rows.Model, "model", "", "`name` of the model, for rows that name neither a model nor an agent")
+	flags.StringVar(&rows.AgentID, "agent", "", "`id` of the agent, in place of -model")
+	flags.Func("instructions", "`text` of the instructions, or @file", text(&rows.Instructions))
+	flags.Func("max-tokens", "`tokens` that a reply may have at most (default any number)", pointer(&rows.CompletionArgs.MaxTokens, whole))
+	flags.Func("temperature", "`number` from 0 to 1 (default that of the model)", pointer(&rows.CompletionArgs.Temperature, number))
+	store := false
+	rows.Store = &store
+	flags.BoolVar(&store, "store", false, "have the API keep the conversations")
+	flags.Func("schema", "`file` with a JSON Schema that each answer must fit; the results are the objects", schema(&c.options))
+	flags.Func("body", "what the results have: response (all of it), text, or object with -schema", body(&c.options.Output))
+	flags.Func("format", "`format` of the input: jsonl or lines (default lines for names that end in .txt)", format(&c.lines))
+	flags.Func("rps", "`requests` per second of the account; fractions are fine (default learned)", number(&c.client.RequestsPerSecond))
+	flags.Func("tpm", "`tokens` per minute of the account (default learned)", whole(&c.client.TokensPerMinute))
+	flags.Func("timeout", "`time` that one request may take (default 5m)", duration(&c.client.Timeout))
+	flags.StringVar(&c.client.BaseURL, "base-url", "", "`address` of the API, without /v1 (default https://api.mistral.ai)")
+	flags.BoolVar(&c.emulator, "emulator", false, "try it with the embedded emulator: no key, no network, limits of -rps and -tpm")
+	flags.BoolVar(&c.plan, "plan", false, "show what there is to do and how long it takes, and send nothing")
+	flags.Func("deadline", "`time` at which to stop, as 3h from now or 2026-10-31T08:00:00Z", deadline(&c.options.Deadline))
+	flags.Func("budget-tokens", "`tokens` that this run may use", whole(&c.options.TokenBudget))
+	flags.Func("max-rows", "`rows` that this run may send", whole(&c.options.MaxRows))
+	flags.BoolVar(&c.json, "json", false, "print plan, progress and summary as lines of JSON")
+	return flags
+}
+
+// parse reads the arguments. Options may follow the input.
+func parse(args []string) (*command, error) {
+	c := &command{client: ratelimited.Config{Timeout: 5 * time.Minute}}
+	flags := flagSet(c)
+	var inputs []string
+	for len(args) > 0 {
+		if err := flags.Parse(args); err != nil {
+			if !errors.Is(err, flag.ErrHelp) {
+				err = flagError(flags, err)
+			}
+			return nil, err
+		}
+		if args = flags.Args(); len(args) > 0 {
+			inputs, args = append(inputs, args[0]), args[1:]
+		}
+	}
+	switch isSet := func(name string) (set bool) {
+		flags.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+		return set
+	}; {
+	case len(inputs) == 0:
+		return nil, errors.New(`no input: name a file, or "-" for the standard input`)
+	case len(inputs) > 1:
+		return nil, fmt.Errorf("unexpected argument %q: one input is allowed", inputs[1])
+	case c.output == "" && !c.plan:
+		return nil, errors.New("-o: must have the name of the output")
+	case c.options.Defaults.Model != "" && c.options.Defaults.AgentID != "":
+		return nil, errors.New("-agent: must not be given beside -model")
+	case c.emulator && c.client.BaseURL != "":
+		return nil, errors.New("-emulator: must not be given beside -base-url")
+	case c.options.Output == bulk.OutputObject && c.options.Schema == nil:
+		return nil, errors.New("-body: object needs -schema")
+	case c.options.Schema != nil && !isSet("body"):
+		c.options.Output = bulk.OutputObject
+		fallthrough
+	default:
+		c.input = inputs[0]
+		if !isSet("format") {
+			c.lines = strings.EqualFold(filepath.Ext(c.input), ".txt")
+		}
+		c.client.LearnLimits = !isSet("rps") || !isSet("tpm")
+	}
+	if c.input != "-" && c.output != "" && sameFile(c.input, c.output) {
+		return nil, fmt.Errorf("-o: %q is the input, too: must be another file", c.output)
+	}
+	return c, nil
+}
+
+func sameFile(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
+
+var (
+	invalidValue = regexp.MustCompile(`^invalid (?:boolean )?value "((?s:.*))" for (?:flag )?-([a-z-]+): (.*)$`)
+	undefined    = regexp.MustCompile(`^flag provided but not defined: -(.*)$`)
+	noValue      = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
+)
+
+// flagError puts an error of package flag in plain words: the flag, the rule, the value.
+func flagError(flags *flag.FlagSet, err error) error {
+	text := err.Error()
+	if m := invalidValue.FindStringSubmatch(text); m != nil {
+		rule := m[3]
+		if rule == "parse error" || strings.HasPrefix(rule, "strconv.") {
+			rule = "must be true or false" // the other flags have rules of their own
+		}
+		return fmt.Errorf("-%s: %s, got %q", m[2], rule, m[1])
+	}
+	if m := noValue.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("-%s: must have a value", m[1])
+	}
+	if m := undefined.FindStringSubmatch(text); m != nil {
+		var names []string
+		flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+		return fmt.Errorf("unknown flag -%s%s", m[1], strings.Replace(nearest.Hint(m[1], names), `"`, `"-`, 1))
+	}
+	return err
+}
+
+func number(into *float64) func(string) error {
+	return func(text string) error {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(n >= 0) || math.IsInf(n, 0) {
+			return errors.New("must be a positive number")
+		}
+		*into = n
+		return nil
+	}
+}
+
+func whole(into *int) func(string) error {
+	return func(text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return errors.New("must be a positive whole number")
+		}
+		*into = n
+		return nil
+	}
+}
+
+// pointer sets a field that is nil unless it is given.
+func pointer[T any](into **T, parse func(*T) func(string) error) func(string) error {
+	return func(text string) error {
+		*into = new(T)
+		return parse(*into)(text)
+	}
+}
+
+func duration(into *time.Duration) func(string) error {
+	return func(text string) error {
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 {
+			return errors.New("must be a time such as 90s or 5m")
+		}
+		*into = d
+		return nil
+	}
+}
+
+func deadline(into *time.Time) func(string) error {
+	return func(text string) error {
+		var fromNow time.Duration
+		if duration(&fromNow)(text) == nil {
+			*into = time.Now().Add(fromNow)
+			return nil
+		}
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return errors.New("must be a time such as 3h or 2026-10-31T08:00:00Z")
+		}
+		*into = at
+		return nil
+	}
+}
+
+func text(into *string) func(string) error {
+	return func(text string) error {
+		name, isFile := strings.CutPrefix(text, "@")
+		if *into = text; !isFile {
+			return nil
+		}
+		content, err := os.ReadFile(name)
+		*into = string(content)
+		return err
+	}
+}
+
+func schema(into *bulk.Options) func(string) error {
+	return func(name string) error {
+		content, err := os.ReadFile(name)
+		into.Schema = generated.JSONText(content)
+		return err
+	}
+}
+
+func body(into *bulk.Output) func(string) error {
+	return func(text string) error {
+		outputs := map[string]bulk.Output{"response": bulk.OutputResponse, "text": bulk.OutputText, "object": bulk.OutputObject}
+		output, ok := outputs[text]
+		if !ok {
+			return errors.New("must be response, text or object")
+		}
+		*into = output
+		return nil
+	}
+}
+
+func format(into *bool) func(string) error {
+	return func(text string) error {
+		if *into = text == "lines"; !*into && text != "jsonl" {
+			return errors.New("must be jsonl or lines")
+		}
+		return nil
+	}
+}
