@@ -20,12 +20,14 @@ import (
 // Calls of all classes, with bounds of every kind, that panic, leave and are refused: each ends, and none leaves anything.
 func TestClassesAmongFaults(t *testing.T) {
 	for name, configure := range map[string]func(*ratelimited.Config){
-		"a shared limit":  func(*ratelimited.Config) {},
-		"learned limits":  func(c *ratelimited.Config) { c.LearnLimits = true },
-		"named limits":    func(c *ratelimited.Config) { c.TokensPerMinute = 1_000_000 },
-		"few in flight":   func(c *ratelimited.Config) { c.MaxInFlight = 2 },
-		"buckets alone":   func(c *ratelimited.Config) { c.BareBuckets = true },
-		"limits by model": func(c *ratelimited.Config) { c.Limits = map[string]limiter.Limit{"m": {RequestsPerSecond: 3, TokensPerMinute: 40_000}} },
+		"a shared limit": func(*ratelimited.Config) {},
+		"learned limits": func(c *ratelimited.Config) { c.LearnLimits = true },
+		"named limits":   func(c *ratelimited.Config) { c.TokensPerMinute = 1_000_000 },
+		"few in flight":  func(c *ratelimited.Config) { c.MaxInFlight = 2 },
+		"buckets alone":  func(c *ratelimited.Config) { c.BareBuckets = true },
+		"limits by model": func(c *ratelimited.Config) {
+			c.Limits = map[string]limiter.Limit{"m": {RequestsPerSecond: 3, TokensPerMinute: 40_000}}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := ratelimited.Config{
