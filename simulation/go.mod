@@ -1,6 +1,6 @@
 module github.com/mistral-ratelimit/mistral-ratelimit-go/simulation
 
-go 1.26.0
+go 1.25.0
 
 require github.com/mistral-ratelimit/mistral-ratelimit-go v0.0.0
 

@@ -3,6 +3,7 @@
 package rooms_test
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -109,6 +110,30 @@ func TestConsumersBuildNoTools(t *testing.T) {
 		got := list(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", module+"/"+room)
 		if !slices.Equal(got, want) {
 			t.Errorf("a consumer of %s builds\n%s\nwant\n%s", room, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+// Each module needs no later version of Go than the oldest that is tested. A new version of a dependency may raise it
+// unnoticed.
+func TestGoVersion(t *testing.T) {
+	t.Parallel()
+	const oldest = "1.25.0"
+	out, err := exec.CommandContext(t.Context(), "git", "-C", "../..", "ls-files", "*go.mod").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := strings.Fields(string(out))
+	if len(files) < 7 {
+		t.Fatalf("the modules are %q", files)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "\ngo "+oldest+"\n") {
+			t.Errorf("%s needs another version of Go than %s", file, oldest)
 		}
 	}
 }
