@@ -53,12 +53,16 @@ func OpenJournal(path string) (*Journal, error) {
 	return j, nil
 }
 
+// maxResult bounds the length of a line of an output, in bytes. The client reads responses of up to
+// 64 MiB.
+const maxResult = 256 << 20
+
 // load reads the file, and cuts off what a crash has left of its last line.
 func (j *Journal) load() error {
 	if info, err := j.file.Stat(); err != nil || !info.Mode().IsRegular() {
 		return errors.Join(err, errors.New("must be a file"))
 	}
-	for line, err := range linesOf(j.file) {
+	for line, err := range linesOf(j.file, maxResult) {
 		if err == nil {
 			err = line.err
 		}

@@ -90,7 +90,7 @@ func processorTime() float64 {
 
 // The rows that are done take a few bytes each, and those that are read none.
 func TestMemoryOfManyRows(t *testing.T) {
-	const rows = 30_000
+	const rows = 10_000
 	client := stubClient(t)
 	path := output(t)
 	summary := mustRun(t, client, path, bulk.JSONL(&tinyRows{n: rows}), options)

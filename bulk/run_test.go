@@ -304,7 +304,7 @@ func TestFatalFailures(t *testing.T) {
 			if err == nil || test.kind != nil && !errors.Is(err, test.kind) || !strings.Contains(err.Error(), "no other row would succeed") {
 				t.Errorf("error %v", err)
 			}
-			if summary.Stopped != bulk.StoppedByError || summary.Failed != 0 || summary.Left == 0 || requests.Load() > 5 {
+			if summary.Stopped != bulk.StoppedByError || summary.Failed != 0 || summary.Left == 0 || requests.Load() > 50 {
 				t.Errorf("%d requests, %+v", requests.Load(), summary)
 			}
 			failing.Store(false)
@@ -323,7 +323,7 @@ func TestWrongSettings(t *testing.T) {
 	client, server := emulatortest.New(t, emulatortest.WithServer(emulator.Config{Models: []string{"mistral-large-latest"}}),
 		emulatortest.WithClient(func(c *ratelimited.Config) { c.MaxInFlight = 2 }))
 	path := output(t)
-	summary, err := run(t, client, path, prompts(500), options)
+	summary, err := run(t, client, path, prompts(300), options)
 	if err == nil || !strings.Contains(err.Error(), "the first 20 rows have failed, the last one with: ") || !errors.Is(err, ratelimited.ErrInvalid) {
 		t.Errorf("error %v", err)
 	}
@@ -333,7 +333,7 @@ func TestWrongSettings(t *testing.T) {
 	// An output without responses belongs to any input.
 	o := options
 	o.Defaults.Model = "mistral-large-latest"
-	wantSummary(t, mustRun(t, client, path, prompts(500), o), bulk.Summary{Rows: 500, Done: 500})
+	wantSummary(t, mustRun(t, client, path, prompts(300), o), bulk.Summary{Rows: 300, Done: 300})
 }
 
 // A row that is too large for the limit fails, and others do not.

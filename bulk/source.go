@@ -33,8 +33,8 @@ type Row struct {
 // the input itself cannot be read. An invalid row is not an error of the source: see [Row.Err].
 type Source = iter.Seq2[Row, error]
 
-// maxLine bounds the length of a line, in bytes. A longer line becomes an error row.
-const maxLine = 64 << 20
+// maxLine bounds the length of a line of an input, in bytes. A longer line becomes an error row.
+const maxLine = 32 << 20
 
 // JSONL returns the rows of a file with a JSON object on each line, either
 //
@@ -88,7 +88,7 @@ func Rows(seq iter.Seq[Row]) Source {
 // it returns.
 func rowsOf(r io.Reader, parse func(number int, text []byte) Row) Source {
 	return func(yield func(Row, error) bool) {
-		for line, err := range linesOf(r) {
+		for line, err := range linesOf(r, maxLine) {
 			if err != nil {
 				yield(Row{}, fmt.Errorf("bulk: reading line %d: %w", line.number, err))
 				return
@@ -123,13 +123,10 @@ type textLine struct {
 	err    error  // it is too long, and text is its beginning
 }
 
-var (
-	errUTF16   = errors.New("the text is UTF-16: must be UTF-8")
-	errTooLong = fmt.Errorf("the line is too long: must be at most %d MiB", maxLine>>20)
-)
+var errUTF16 = errors.New("the text is UTF-16: must be UTF-8")
 
-// linesOf yields the lines of a text.
-func linesOf(r io.Reader) iter.Seq2[textLine, error] {
+// linesOf yields the lines of a text, of up to most bytes each.
+func linesOf(r io.Reader, most int64) iter.Seq2[textLine, error] {
 	return func(yield func(textLine, error) bool) {
 		if r == nil {
 			yield(textLine{number: 1}, errors.New("the reader is nil"))
@@ -142,7 +139,7 @@ func linesOf(r io.Reader) iter.Seq2[textLine, error] {
 				line.text = nil // of a line that was unusually long
 			}
 			line = textLine{number: line.number + 1, text: line.text[:0]}
-			err = line.read(in)
+			err = line.read(in, most)
 			switch {
 			case err != nil && err != io.EOF:
 				yield(line, err)
@@ -167,13 +164,13 @@ func linesOf(r io.Reader) iter.Seq2[textLine, error] {
 }
 
 // read reads the next line with its end, as far as it is not too long.
-func (l *textLine) read(in *bufio.Reader) error {
+func (l *textLine) read(in *bufio.Reader, most int64) error {
 	for {
 		part, err := in.ReadSlice('\n')
-		if l.size += int64(len(part)); l.size <= maxLine {
+		if l.size += int64(len(part)); l.size <= most {
 			l.text = append(l.text, part...)
 		} else {
-			l.err = errTooLong
+			l.err = fmt.Errorf("the line is too long: must be at most %d MiB", most>>20)
 		}
 		if err != bufio.ErrBufferFull {
 			return err

@@ -58,10 +58,10 @@ func TestJSONL(t *testing.T) {
 	}
 }
 
-// Numbers of lines count empty ones, and a line may be as long as it likes, up to 64 MiB.
+// Numbers of lines count empty ones, and a line may be as long as it likes, up to 32 MiB.
 func TestLines(t *testing.T) {
 	t.Parallel()
-	long, tooLong := strings.Repeat("x", 20<<20), strings.Repeat("y", 65<<20)
+	long, tooLong := strings.Repeat("x", 5<<20), strings.Repeat("y", 33<<20)
 	rows := all(t, bulk.Lines(strings.NewReader("\ufeffone\r\n\r\n   \n two \n"+long+"\n"+tooLong+"\nlast")))
 	for i, want := range []struct {
 		id, text string
@@ -75,7 +75,7 @@ func TestLines(t *testing.T) {
 			t.Errorf("line %d: %v", want.line, rows[i].Err)
 		}
 	}
-	if len(rows) != 5 || rows[3].Err.Error() != "the line is too long: must be at most 64 MiB" {
+	if len(rows) != 5 || rows[3].Err.Error() != "the line is too long: must be at most 32 MiB" {
 		t.Errorf("%d rows, %v", len(rows), rows[3].Err)
 	}
 }
