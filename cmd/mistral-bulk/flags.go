@@ -49,6 +49,7 @@ func flagSet(c *command) *flag.FlagSet {
 	flags.Func("tpm", "`tokens` per minute of the account (default learned)", whole(&c.client.TokensPerMinute))
 	flags.Func("timeout", "`time` that one request may take (default 5m)", duration(&c.client.Timeout))
 	flags.StringVar(&c.client.BaseURL, "base-url", "", "`address` of the API, without /v1 (default https://api.mistral.ai)")
+	flags.StringVar(&c.client.StateFile, "state", "", "`file` that keeps balances and learned limits between runs, or none (default one for each key, in the user's cache)")
 	flags.BoolVar(&c.emulator, "emulator", false, "try it with the embedded emulator: no key, no network, limits of -rps and -tpm")
 	flags.BoolVar(&c.plan, "plan", false, "show what there is to do and how long it takes, and send nothing")
 	flags.Func("deadline", "`time` at which to stop, as 3h from now or 2026-10-31T08:00:00Z", deadline(&c.options.Deadline))

@@ -14,7 +14,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,6 +24,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -100,7 +103,10 @@ func (c *command) run(ctx context.Context) (status int, err error) {
 			return 0, err
 		}
 		defer func() { _ = server.Close() }()
-		c.client.BaseURL, c.client.APIKey = server.URL(), "no-key-needed"
+		c.client.BaseURL, c.client.APIKey, c.client.StateFile = server.URL(), "no-key-needed", noState
+	}
+	if c.client.StateFile, err = stateFile(c.client); err != nil {
+		return 0, err
 	}
 	client, err := ratelimited.New(c.client)
 	if err != nil {
@@ -146,6 +152,27 @@ func (c *command) run(ctx context.Context) (status int, err error) {
 		return statusSomeFailed, nil
 	}
 	return statusDone, nil
+}
+
+// noState is the -state of a run without a state file.
+const noState = "none"
+
+// stateFile returns the path of the client's state file, by default one for each server and key: accounts have limits of
+// their own. A plan goes on from that too.
+func stateFile(client ratelimited.Config) (string, error) {
+	switch client.StateFile {
+	case noState:
+		return "", nil
+	case "":
+	default:
+		return client.StateFile, nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("-state: %w: name a file, or none", err)
+	}
+	account := sha256.Sum256([]byte(client.BaseURL + " " + cmp.Or(client.APIKey, os.Getenv("MISTRAL_API_KEY"))))
+	return filepath.Join(dir, "mistral-bulk", fmt.Sprintf("state-%x.json", account[:4])), nil
 }
 
 // journal opens the output. A plan makes no file.

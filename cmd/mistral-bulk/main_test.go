@@ -17,6 +17,7 @@ import (
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
 // A folder is where a test runs the command.
@@ -61,6 +62,9 @@ func (s *safe) Write(p []byte) (int, error) {
 func (f folder) mistralBulk(input string, args ...string) (status int, out, err string) {
 	f.t.Helper()
 	var stdout, stderr safe
+	if !slices.Contains(args, "-state") {
+		args = append([]string{"-state", "none"}, args...) // not the user's
+	}
 	status = run(args, streams{strings.NewReader(input), &stdout, &stderr}, make(chan os.Signal))
 	return status, stdout.String(), stderr.String()
 }
@@ -158,6 +162,41 @@ func TestOptions(t *testing.T) {
 }
 
 // With -json each line of the output is an object.
+// The state of one run is where the next one begins. By default each key has its own.
+func TestState(t *testing.T) {
+	server, err := emulator.Start(emulator.Config{RequestsPerSecond: 20, TokensPerMinute: 30_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	t.Setenv("MISTRAL_API_KEY", "a-secret-key")
+	f := newFolder(t)
+	state := filepath.Join(f.path, "cache", "state.json")
+	args := []string{"-state", state, "-rps", "20", "-tpm", "60000", "-base-url", server.URL(), "-model", "m"}
+	if status, _, message := f.mistralBulk("", append(args, "-o", f.output(), f.rows(3))...); status != 0 {
+		t.Fatalf("status %d: %s", status, message)
+	}
+	text, err := os.ReadFile(state)
+	if err != nil || !strings.Contains(string(text), `"named":30000`) || strings.Contains(string(text), "a-secret-key") {
+		t.Errorf("the state is %s, %v", text, err)
+	}
+	if status, _, message := f.mistralBulk("", append(args, "-state", f.path, "-o", f.output(), f.rows(3))...); status != statusError || !strings.Contains(message, "not a regular file") {
+		t.Errorf("status %d: %s", status, message)
+	}
+
+	names := map[string]bool{}
+	for _, c := range []ratelimited.Config{{}, {APIKey: "another-key"}, {BaseURL: "http://127.0.0.1:1"}, {APIKey: "a-secret-key"}} {
+		name, err := stateFile(c)
+		if err != nil || !strings.Contains(name, "mistral-bulk") || strings.Contains(name, "key") {
+			t.Errorf("%q, %v", name, err)
+		}
+		names[name] = true
+	}
+	if len(names) != 3 {
+		t.Errorf("the files are %v", names)
+	}
+}
+
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t)
@@ -202,7 +241,7 @@ func TestInterrupts(t *testing.T) {
 		var stdout, stderr safe
 		status := make(chan int)
 		go func() {
-			status <- run([]string{"-base-url", server.URL(), "-rps", "0.01", "-tpm", "1000000", "-model", "m", "-o", f.output(), f.rows(5)},
+			status <- run([]string{"-base-url", server.URL(), "-state", "none", "-rps", "0.01", "-tpm", "1000000", "-model", "m", "-o", f.output(), f.rows(5)},
 				streams{strings.NewReader(""), &stdout, &stderr}, interrupts)
 		}()
 		<-called

@@ -32,7 +32,7 @@ Examples:
   mistral-bulk -model mistral-small-latest -schema invoice.json -temperature 0 -o out.jsonl in.jsonl
   mistral-bulk -agent ag_123 -store -max-tokens 500 -timeout 90s -o out.jsonl in.jsonl
   mistral-bulk -model mistral-small-latest -deadline 3h -budget-tokens 2000000 -max-rows 1000 -o out.jsonl in.jsonl
-  mistral-bulk -base-url http://127.0.0.1:8585 -model mistral-small-latest -json -o out.jsonl in.jsonl
+  mistral-bulk -base-url http://127.0.0.1:8585 -state none -model mistral-small-latest -json -o out.jsonl in.jsonl
   cat in.txt | mistral-bulk -format lines -model mistral-small-latest -o out.jsonl -
 `
 
