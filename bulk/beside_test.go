@@ -117,7 +117,7 @@ func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, reply float64
 			if busy.Load() == 0 {
 				return int(done.Load())
 			}
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(time.Second)
 			continue
 		}
 		text, _ := rows[r.row].Request.Inputs.Text()
@@ -132,7 +132,8 @@ func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, reply float64
 			if updated = now; wait <= 0 && requests >= 1 && tokens >= need {
 				break
 			}
-			time.Sleep(max(wait, 10*time.Millisecond))
+			missing := max((1-requests)/perSecond, (need-tokens)/(perMinute/60)) // the original looks a thousand times a second
+			time.Sleep(max(wait, time.Millisecond, time.Duration(missing*float64(time.Second))))
 		}
 		requests, tokens = requests-1, tokens-need
 		busy.Add(1)
