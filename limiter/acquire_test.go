@@ -53,7 +53,7 @@ func TestNoDrift(t *testing.T) {
 	}
 }
 
-// RPS 3 is an admission every 333 333 333.3 ns. None may come a nanosecond
+// RPS 3 is an admission every 333,333,333.3 ns. None may come a nanosecond
 // early, or a server that counts as exactly would refuse it.
 func TestNeverEarly(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: plenty, RequestBurst: 1}, func(b *bench) {
@@ -121,7 +121,7 @@ func TestBothOrNeither(t *testing.T) {
 func TestFIFOWithLargeHead(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
 		b.acquire(50_000)
-		large := b.goAcquire(b.Context(), 40_000) // 10 000 are left: 30 s
+		large := b.goAcquire(b.Context(), 40_000) // 10,000 are left: 30 s
 		small := b.goAcquire(b.Context(), 10)     // would fit at once
 		free := b.goAcquire(b.Context(), 0)
 		b.until(29 * time.Second)
@@ -190,7 +190,7 @@ func TestCancelLeavesNoTraceAndWakesTheNext(t *testing.T) {
 		}
 		equal(b, "text", large.over.Load().err.Error(), "limiter: gave up after 10s of waiting for 1 request and 50000 tokens: no longer needed")
 		small.admittedAt(10 * time.Second)
-		next.admittedAt(21 * time.Second) // 21 000 refilled by then, as if the large one had never been
+		next.admittedAt(21 * time.Second) // 21,000 refilled by then, as if the large one had never been
 		s := b.Snapshot()
 		equal(b, "waiting", s.Waiting, 0)
 		equal(b, "held", s.HeldTokens, 81_000)

@@ -13,7 +13,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A large call waits for the 50 000 of the beginning to leave the window, at
+// A large call waits for the 50,000 of the beginning to leave the window, at
 // 60 s. What is too little for it until then is used by smaller ones, and it
 // starts no later for that.
 func TestSmallCallPassesALargeHead(t *testing.T) {
@@ -27,7 +27,7 @@ func TestSmallCallPassesALargeHead(t *testing.T) {
 					b.until(2 * time.Second)
 					b.use(1000)
 					equal(b, "first", b.now(), 2*time.Second)
-					next := b.goAcquire(b.Context(), 9500) // 51 000 are used: not yet
+					next := b.goAcquire(b.Context(), 9500) // 51,000 are used: not yet
 					b.until(4 * time.Second)
 					b.use(1000) // passes both
 					equal(b, "second", b.now(), 4*time.Second)
@@ -103,7 +103,7 @@ func TestOnlyWhatIsToSparePasses(t *testing.T) {
 		"beside what others use by then": {minute60k, func(b *bench) {
 			b.use(30_000)
 			b.until(at(20))
-			b.remain(20_000) // others have used 10 000, of which two thirds count at 60 s
+			b.remain(20_000) // others have used 10,000, of which two thirds count at 60 s
 			b.until(at(21))
 		}, 45_000, 60_000 - 45_000 - 6667},
 		"what the bucket has by then": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 20_000}, func(b *bench) {

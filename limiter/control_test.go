@@ -79,7 +79,7 @@ func TestSetLimitTakesEffectOnWaiters(t *testing.T) {
 		b.until(11 * time.Second)
 		w.waiting()
 		b.until(time.Minute)
-		w.admittedAt(12 * time.Second) // 10 000 of the old rate, 20 000 of the new
+		w.admittedAt(12 * time.Second) // 10,000 of the old rate, 20,000 of the new
 	})
 }
 
@@ -156,7 +156,7 @@ func TestObserve(t *testing.T) {
 	n := func(i int) *int { return &i }
 	for name, c := range map[string]struct {
 		state            limiter.ServerState
-		requests, tokens float64 // available; before: 98 and 48 000, with 1 and 10 000 in flight
+		requests, tokens float64 // available; before: 98 and 48,000, with 1 and 10,000 in flight
 	}{
 		"nothing":              {limiter.ServerState{}, 98, 48_000},
 		"negative":             {limiter.ServerState{RemainingRequests: n(-1), RemainingTokens: n(-1)}, 98, 48_000},

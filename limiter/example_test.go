@@ -95,7 +95,7 @@ func ExampleLimiter_Observe() {
 	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
 	limit, left := 60_000, 1000 // x-ratelimit-limit-tokens-minute, x-ratelimit-remaining-tokens-minute
 	l.Observe(limiter.ServerState{LimitTokens: &limit, RemainingTokens: &left})
-	fmt.Println(l.WaitTime(31_000).Round(5 * time.Second)) // 30 000 more at 1000 a second
+	fmt.Println(l.WaitTime(31_000).Round(5 * time.Second)) // 30,000 more at 1000 a second
 	// Output: 30s
 }
 

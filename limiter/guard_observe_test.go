@@ -14,7 +14,7 @@ func TestGuardedObserve(t *testing.T) {
 		b.use(10_000)
 		b.until(20 * time.Second) // the bucket is full again
 		b.room(50_000)
-		b.remain(45_000) // 10 000 of the 15 000 were used here
+		b.remain(45_000) // 10,000 of the 15,000 were used here
 		b.room(45_000)
 		b.remain(20_000)
 		b.room(20_000)

@@ -71,7 +71,7 @@ func TestGuardedAvailableRequests(t *testing.T) {
 	}, guarded)
 }
 
-// A bare limiter lets 20 000 more pass every 20 s after the first minute's worth
+// A bare limiter lets 20,000 more pass every 20 s after the first minute's worth
 // was used at once.
 func TestGuardedTokenTiming(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -14,7 +14,7 @@ func TestGuardedWakes(t *testing.T) {
 	const then = 5*time.Second + 78
 	type state struct {
 		*bench
-		permit *limiter.Permit // 40 000 in flight, large
+		permit *limiter.Permit // 40,000 in flight, large
 		leave  func()          // makes the head leave
 		head   *pending
 		behind *pending
@@ -33,14 +33,14 @@ func TestGuardedWakes(t *testing.T) {
 		"a call that was cancelled": {60_000, 0, func(s state) { s.permit.Cancel() },
 			then, 0},
 		"a refund for two": {20_000, 25_000, func(s state) { s.permit.Settle(10_000) },
-			then, then}, // 25 000 are held for the first of them
+			then, then}, // 25,000 are held for the first of them
 		"a refund for one": {20_000, 25_001, func(s state) { s.permit.Settle(10_000) },
 			then, then + time.Minute},
 		"the head leaves": {60_000, 10_000, func(s state) { s.leave() },
 			0, then},
 		"the head leaves, and the next does not fit either": {60_000, 10_001, func(s state) { s.leave() },
 			0, 0},
-		// The bucket has 20 000 and 1000 for every second, then 2000.
+		// The bucket has 20,000 and 1000 for every second, then 2000.
 		"a higher limit": {30_000, 0, func(s state) {
 			if err := s.SetLimit(limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 120_000}); err != nil {
 				s.Fatal(err)

@@ -16,7 +16,7 @@ var minute60k = limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}
 func TestSettle(t *testing.T) {
 	for name, c := range map[string]struct {
 		actual    int
-		available float64 // of 60 000, after a call that held 10 000
+		available float64 // of 60,000, after a call that held 10,000
 		settled   int64
 		refunded  int64
 		charged   int64

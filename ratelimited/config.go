@@ -59,7 +59,7 @@ type Config struct {
 	RequestsPerSecond float64
 
 	// TokensPerMinute is the account's limit, prompt and reply together. Must be
-	// above 0 and at most 10^12. Default: 500 000.
+	// above 0 and at most 10^12. Default: 500,000.
 	TokensPerMinute int
 
 	// Limits holds the models that have limits of their own, by the name that
@@ -111,8 +111,8 @@ type Config struct {
 	StateFile string
 
 	// Jitter is how much closer together two calls may arrive at the server than
-	// they were sent. It widens the pace: 50 ms cost 5 % of one request a second,
-	// and 0.4 % of one in twelve. It is of no use with BareBuckets. Must be above 0
+	// they were sent. It widens the pace: 50 ms cost 5% of one request a second,
+	// and 0.4% of one in twelve. It is of no use with BareBuckets. Must be above 0
 	// and at most a minute. Default: 50 ms.
 	Jitter time.Duration
 

@@ -1,6 +1,6 @@
 // Command simulation measures the limiter against servers that count in
 // different ways, beside what programs do that have none. It is where the
-// figures and the chart of the README come from: somebody ran it, no CI does.
+// figures and the chart of docs/limits.md come from: somebody ran it, no CI does.
 //
 //	go run . -seeds 5 -o chart.svg
 //

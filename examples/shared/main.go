@@ -13,8 +13,8 @@
 //
 // A run of two minutes or more in which nothing is broken on purpose is judged: the exit
 // status is 1, with the reason, if a call failed or was refused with a 429, if less than
-// 95 % of the limit that decides was used, or if the calls of a process differ from the
-// mean by more than 10 %. There have to be callers enough to use the limit, and a machine
+// 95% of the limit that decides was used, or if the calls of a process differ from the
+// mean by more than 10%. There have to be callers enough to use the limit, and a machine
 // that is not busy: on one that is, calls arrive closer together than they were sent.
 package main
 

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// limit is what an account might allow. The buckets hold 1.2 requests and 30 000 tokens,
+// limit is what an account might allow. The buckets hold 1.2 requests and 30,000 tokens,
 // and are full at first.
 var limit = limiter.Limit{RequestsPerSecond: 1.2, TokensPerMinute: 30_000}
 

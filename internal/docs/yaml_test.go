@@ -65,12 +65,12 @@ func TestYAML(t *testing.T) {
 	for _, d := range ours(t) {
 		report(t, unreadable(d))
 		for _, s := range d.snippets {
-			if d.path == "README.md" && s.lang == "yaml" {
+			if d.path == "docs/testing.md" && s.lang == "yaml" {
 				count++
 			}
 		}
 	}
 	if count < 2 {
-		t.Errorf("README.md has %d blocks of YAML, want the script and the faults", count)
+		t.Errorf("docs/testing.md has %d blocks of YAML, want the script and the faults", count)
 	}
 }

@@ -75,7 +75,7 @@ func TestIsCut(t *testing.T) {
 func TestRatio(t *testing.T) {
 	for name, c := range map[string]struct {
 		calls [][2]int // counted and actual
-		want  int      // of 10 000 counted
+		want  int      // of 10,000 counted
 	}{
 		// 187.5 of the two hundred are left.
 		"once":                        {[][2]int{{800, 1300}}, 15_063},        // (1300 + 187.5) / (800 + 187.5)

@@ -115,10 +115,10 @@
 // # What it costs
 //
 // On one machine with 2 cores: 0.25 ms a call that nobody delays, two commands, which is
-// what two PINGs take; 30 to 35 commands a second with 10 000 callers waiting for 20
-// calls a second; with 8 processes of 50 callers, 95.8 % of the requests and 99.2 to
-// 99.6 % of the tokens in two minutes, without a 429, no process farther from the mean
-// than 2.3 %. go test -bench . and make shared in the repository measure that.
+// what two PINGs take; 30 to 35 commands a second with 10,000 callers waiting for 20
+// calls a second; with 8 processes of 50 callers, 95.8% of the requests and 99.2 to
+// 99.6% of the tokens in two minutes, without a 429, no process farther from the mean
+// than 2.3%. go test -bench . and make shared in the repository measure that.
 //
 // Tested with Redis 7.0: alone, as a Cluster of one, and with a Sentinel that replaces it.
 package redislimiter
