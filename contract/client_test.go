@@ -61,7 +61,7 @@ func TestPackageTestingIsNotLinked(t *testing.T) {
 			t.Error("testing is linked")
 		}
 		if rest, ok := strings.CutPrefix(dep, ours); ok && rest != "openapi" && rest != "contract" {
-			t.Errorf("imports %s: the judge shares no code with what it judges", rest)
+			t.Errorf("imports %s: the validator shares no code with what it validates", rest)
 		}
 	}
 }

@@ -17,12 +17,11 @@
 //
 //	contract: StartConversation: body /completion_args/temperature: type: want number or null, have "hot"
 //
-// [Transport] is the same for programs that are no tests. Nothing is altered, held
+// [Transport] is the same for programs that are not tests. Nothing is altered, held
 // back or retried on the way. The document is compiled once; an exchange then takes a
 // third of a millisecond, an event a sixth of that.
 //
-// The package knows nothing of our client and shares no code with it: it is the
-// judge, and the document is the law.
+// The package is independent of the client that it validates: they share no code.
 //
 // A strict contract ([Default]) also refuses what the document is silent about:
 // properties beside those a schema names, query parameters and bodies that an

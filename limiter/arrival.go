@@ -98,8 +98,8 @@ func (g *guard) recall(sent time.Duration, c cost) {
 	}
 }
 
-// unsend takes back an attempt that was counted as sent at the given time.
-func (g *guard) unsend(at time.Duration, c cost) {
+// returnRequest takes back an attempt that was counted as sent at the given time.
+func (g *guard) returnRequest(at time.Duration, c cost) {
 	g.requests.remove(at, 1)
 	if g.latest == at {
 		g.latest -= g.spacing
@@ -168,7 +168,7 @@ func (c *charging) supports() float64 { return min(c.more.share(), c.less.share(
 func (g *guard) change() {
 	g.arrival = !g.arrival
 	g.tokens, g.other = g.other, g.tokens
-	g.caution, g.surprised = 0, 0 // the way of charging explains the refusals
+	g.caution, g.unexplainedAt = 0, 0 // the way of charging explains the refusals
 }
 
 // explainsRefusal reports whether a refusal that names the token limit shows that prompts are charged on

@@ -89,7 +89,7 @@ func (g *guard) spare(now time.Duration, head cost, others time.Duration) (token
 	wait = max(others, g.tokenWait(now, head.tokens, inFlight))
 	if wait == Never {
 		largest := 0
-		for _, n := range g.larges {
+		for _, n := range g.largeInFlight {
 			largest = max(largest, n)
 		}
 		return room + largest, g.tokens.span, false

@@ -183,7 +183,7 @@ func TestOnlyWhatIsToSparePasses(t *testing.T) {
 	}
 }
 
-// Many small ones share what is to spare: 5000, less the surprise of 350 that
+// Many small ones share what is to spare: 5000, less the headroom of 350 that
 // calls of that size may be.
 func TestSpareIsUsedUp(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {

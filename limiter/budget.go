@@ -120,18 +120,18 @@ func (b *budget) cancel(now time.Time, c cost) {
 	}
 }
 
-// unsend takes back an attempt of c that was taken at the given time and never sent.
-func (b *budget) unsend(now, taken time.Time, c cost) {
+// returnRequest takes back an attempt of c that was taken at the given time and never sent.
+func (b *budget) returnRequest(now, taken time.Time, c cost) {
 	b.requests.give(now, requestUnits)
 	if g := b.guard; g != nil {
-		g.unsend(g.at(taken), c)
+		g.returnRequest(g.at(taken), c)
 	}
 }
 
 // resend counts an attempt of c that was taken at the given time as sent only now.
 func (b *budget) resend(now, taken time.Time, c cost) {
 	if g := b.guard; g != nil {
-		g.unsend(g.at(taken), c)
+		g.returnRequest(g.at(taken), c)
 		g.send(g.at(now))
 		g.charge(g.at(now), c)
 	}

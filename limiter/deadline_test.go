@@ -249,12 +249,12 @@ func TestTurnIsHandedOver(t *testing.T) {
 		first := b.goCall(16*second, large) // until 9 s, when there are 900 tokens
 		small := b.goAcquire(context.Background(), 1999)
 		late := b.goCall(18*second, large)
-		heir := b.goCall(time.Minute, limiter.Call{Prompt: 2000, Duration: 10 * second})
+		promoted := b.goCall(time.Minute, limiter.Call{Prompt: 2000, Duration: 10 * second})
 		b.until(9 * second)
 		first.gaveWayAt(9*second, 7*second, 10*second)
 		late.waiting()
 		b.until(time.Minute)
-		heir.admittedAt(20 * second)
+		promoted.admittedAt(20 * second)
 		late.failedAt(18*second, context.DeadlineExceeded) // its turn had not come
 		small.admittedAt(39990 * ms)
 		equal(b, "overtaken", b.Snapshot().Overtaken, 1)
@@ -273,11 +273,11 @@ func TestRetryIsNotOvertakenByAnHeir(t *testing.T) {
 			return b.AcquireCall(ctx, limiter.Call{Prompt: 100, Duration: 19 * second, Place: early})
 		})
 		retry := b.goRetry(context.Background(), p)
-		heir := b.goAcquire(context.Background(), 100)
+		promoted := b.goAcquire(context.Background(), 100)
 		b.until(time.Minute)
 		head.gaveWayAt(10*second, 15*second, 19*second)
 		retry.admittedAt(10 * second)
-		heir.admittedAt(20 * second)
+		promoted.admittedAt(20 * second)
 	})
 }
 

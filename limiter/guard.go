@@ -87,15 +87,15 @@ type guard struct {
 	spacing time.Duration // 0: as they come
 	latest  time.Duration // when a request was sent
 
-	small, large int   // tokens of the calls in flight
-	count        int   // of calls in flight that are not large
-	larges       []int // of each large call in flight
+	small, large  int   // tokens of the calls in flight
+	count         int   // of calls in flight that are not large
+	largeInFlight []int // of each large call in flight
 
 	// How much of what is in flight has been charged already: 0 for nothing, as
 	// by a server that charges at the end, 1 for all of it. Learned at cautionFrom.
-	caution     float64
-	cautionFrom time.Duration
-	surprised   time.Duration // when a refusal came that the guard cannot explain; 0: never
+	caution       float64
+	cautionFrom   time.Duration
+	unexplainedAt time.Duration // when a refusal came that the guard cannot explain; 0: never
 
 	// Learned of calls that are not large: the mean square of their sizes, and
 	// the means of what they used and of what they were expected to use.
@@ -243,7 +243,7 @@ func (g *guard) take(now time.Duration, c cost) {
 	case c.tokens == 0:
 	case c.large:
 		g.large += c.tokens
-		g.larges = append(g.larges, c.tokens)
+		g.largeInFlight = append(g.largeInFlight, c.tokens)
 	default:
 		if g.square == 0 { // the first: all that is known of sizes
 			g.square = float64(c.tokens) * float64(c.tokens)
@@ -269,11 +269,11 @@ func (g *guard) release(c cost) {
 		return
 	}
 	g.large -= c.tokens
-	for i, n := range g.larges {
+	for i, n := range g.largeInFlight {
 		if n == c.tokens {
-			last := len(g.larges) - 1
-			g.larges[i] = g.larges[last]
-			g.larges = g.larges[:last]
+			last := len(g.largeInFlight) - 1
+			g.largeInFlight[i] = g.largeInFlight[last]
+			g.largeInFlight = g.largeInFlight[:last]
 			return
 		}
 	}
@@ -335,15 +335,15 @@ func (g *guard) refused(now time.Duration, r Refusal) {
 // unexplained learns from a refusal that names the token limit while tokens were left. A single one may be a
 // mistake of the server, or somebody else's burst.
 func (g *guard) unexplained(now time.Duration) {
-	since := now - g.surprised
+	since := now - g.unexplainedAt
 	switch {
-	case g.surprised > 0 && since < incident:
+	case g.unexplainedAt > 0 && since < incident:
 		return
-	case g.surprised > 0 && since < cautionWear:
+	case g.unexplainedAt > 0 && since < cautionWear:
 		g.caution = min(1, g.cautionAt(now)+cautionStep)
 		g.cautionFrom = now
 	}
-	g.surprised = max(1, now)
+	g.unexplainedAt = max(1, now)
 }
 
 // cautionAt returns the caution that was learned, as far as it has not worn off.
@@ -365,7 +365,7 @@ func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Du
 	copied := *g
 	f = &copied
 	f.requests, f.tokens, f.other = g.requests.clone(), g.tokens.clone(), window{}
-	f.small, f.large, f.count, f.larges = 0, 0, 0, nil
+	f.small, f.large, f.count, f.largeInFlight = 0, 0, 0, nil
 	small, large := g.due()
 	used, held = small+large, g.held(now)
 	f.tokens.limit += max(0, used-held)

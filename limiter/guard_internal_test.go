@@ -94,7 +94,7 @@ func TestForecastChangesNothing(t *testing.T) {
 	f.take(2*time.Second, large)
 	f.settle(2*time.Second, 2*time.Second, large, 300)
 	f.take(2*time.Second, small)
-	if g.held(0) != before.held(0) || g.tokens.used != 0 || g.requests.used != 2 || len(g.larges) != 1 || g.larges[0] != 300 ||
+	if g.held(0) != before.held(0) || g.tokens.used != 0 || g.requests.used != 2 || len(g.largeInFlight) != 1 || g.largeInFlight[0] != 300 ||
 		g.requests.at(0).n != 2 {
 		t.Errorf("guard is %+v, was %+v", *g, before)
 	}

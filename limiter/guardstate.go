@@ -18,11 +18,11 @@ type guardState struct {
 	More    evidence `json:"more,omitzero"`
 	Less    evidence `json:"less,omitzero"`
 
-	Extra       time.Duration `json:"extra,omitempty"`
-	ExtraFrom   time.Duration `json:"extraFrom,omitempty"`
-	Caution     float64       `json:"caution,omitempty"`
-	CautionFrom time.Duration `json:"cautionFrom,omitempty"`
-	Surprised   time.Duration `json:"surprised,omitempty"`
+	Extra         time.Duration `json:"extra,omitempty"`
+	ExtraFrom     time.Duration `json:"extraFrom,omitempty"`
+	Caution       float64       `json:"caution,omitempty"`
+	CautionFrom   time.Duration `json:"cautionFrom,omitempty"`
+	UnexplainedAt time.Duration `json:"unexplainedAt,omitempty"`
 
 	Square   float64       `json:"square,omitempty"`
 	Actual   float64       `json:"actual,omitempty"`
@@ -51,7 +51,7 @@ func (g *guard) save(now time.Duration, coming cost) *guardState {
 	return &guardState{
 		Now: now, Latest: g.latest, Requests: requests.save(), Early: early.save(), Late: late.save(),
 		Arrival: g.arrival, More: g.more, Less: g.less,
-		Extra: g.extra, ExtraFrom: g.extraFrom, Caution: g.caution, CautionFrom: g.cautionFrom, Surprised: g.surprised,
+		Extra: g.extra, ExtraFrom: g.extraFrom, Caution: g.caution, CautionFrom: g.cautionFrom, UnexplainedAt: g.unexplainedAt,
 		Square: g.square, Actual: g.actual, Expected: g.expected, Took: g.took,
 		Foreign: g.foreign, ForeignFrom: g.foreignFrom,
 	}
@@ -70,7 +70,7 @@ func (g *guard) restore(now time.Time, s guardState, elapsed time.Duration) {
 	late.restore(s.Late)
 	g.more, g.less = s.More, s.Less
 	g.extra, g.extraFrom = min((mostJitter-1)*g.jitter, s.Extra), s.ExtraFrom
-	g.caution, g.cautionFrom, g.surprised = min(1, s.Caution), s.CautionFrom, s.Surprised
+	g.caution, g.cautionFrom, g.unexplainedAt = min(1, s.Caution), s.CautionFrom, s.UnexplainedAt
 	g.square = min(s.Square, math.Pow(largeShare*float64(g.tokens.limit), 2))
 	g.actual, g.expected, g.took = s.Actual, s.Expected, s.Took
 	g.foreign, g.foreignFrom = min(MaxTokens, s.Foreign), s.ForeignFrom
@@ -105,7 +105,7 @@ func (s guardState) check() error {
 		}
 	}
 	for name, at := range map[string]time.Duration{
-		"latest": s.Latest, "extraFrom": s.ExtraFrom, "cautionFrom": s.CautionFrom, "surprised": s.Surprised, "foreignFrom": s.ForeignFrom,
+		"latest": s.Latest, "extraFrom": s.ExtraFrom, "cautionFrom": s.CautionFrom, "unexplainedAt": s.UnexplainedAt, "foreignFrom": s.ForeignFrom,
 	} {
 		if at > s.Now || at < -maxAge {
 			return fmt.Errorf("%s is %v: must be no later than now, which is %v", name, at, s.Now)

@@ -28,9 +28,9 @@ func TestQueue(t *testing.T) {
 			want = slices.Insert(want, at, w)
 			if i%5 == 4 {
 				at := rapid.IntRange(0, len(want)-1).Draw(t, "promote")
-				heir := want[at]
-				q.promote(heir)
-				want = slices.Insert(slices.Delete(want, at, at+1), 0, heir)
+				promoted := want[at]
+				q.promote(promoted)
+				want = slices.Insert(slices.Delete(want, at, at+1), 0, promoted)
 			}
 			if i%3 == 2 {
 				at := rapid.IntRange(0, len(want)-1).Draw(t, "remove")

@@ -102,7 +102,7 @@ func (p *Permit) Cancel() {
 	l.counters.TokensRefunded += int64(p.cost.tokens)
 	l.budget.cancel(now, p.cost)
 	p.class.use(-p.counted)
-	p.unsend(now)
+	p.returnRequest(now)
 	l.pump(now)
 }
 
@@ -138,18 +138,18 @@ func (p *Permit) Unsent() {
 		return
 	}
 	now := time.Now()
-	p.unsend(now)
+	p.returnRequest(now)
 	l.pump(now)
 }
 
-// unsend gives back the latest request, once. It requires that the limiter's
+// returnRequest gives back the latest request, once. It requires that the limiter's
 // mutex is held.
-func (p *Permit) unsend(now time.Time) {
+func (p *Permit) returnRequest(now time.Time) {
 	if !p.unsent {
 		p.unsent = true
 		p.limiter.unsent++
 		p.limiter.learner.unsent(p.sent)
-		p.limiter.budget.unsend(now, p.sent, p.cost)
+		p.limiter.budget.returnRequest(now, p.sent, p.cost)
 	}
 }
 

@@ -223,9 +223,9 @@ type APIError struct {
 	// For a stream that begins with an error it is a [*StreamError].
 	Err error
 
-	hopeless bool   // it would come again
-	meaning  int    // status code that an error inside a success stands for; 0 for any other
-	inside   string // status code that the content names
+	permanent bool   // it would come again
+	meaning   int    // status code that an error inside a success stands for; 0 for any other
+	inside    string // status code that the content names
 }
 
 // FieldError is one finding of the API's validation.

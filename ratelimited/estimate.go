@@ -127,9 +127,9 @@ func (f *flight) estimateAgain() (prompt, reply int) {
 	return f.guess.prompt, f.guess.total - f.guess.prompt
 }
 
-// incredible is how many times the capacity of the token bucket a reply may say
-// that it used. More is taken for a mistake: it would stop all calls for longer.
-const incredible = 10
+// maxPlausibleUsage bounds the reported usage, as a multiple of the token bucket's capacity. Larger values
+// are ignored, because they would stop all calls for longer.
+const maxPlausibleUsage = 10
 
 // learn takes what a reply reports as used, and returns how many tokens that is
 // for the limiter. A reply without figures, or with one that cannot be, keeps the
@@ -137,7 +137,7 @@ const incredible = 10
 func (f *flight) learn(conversationID string, usage generated.ConversationUsageInfo) int {
 	prompt, reply := max(0, usage.PromptTokens), max(0, usage.CompletionTokens)
 	used := max(usage.TotalTokens, int(min(float64(prompt)+float64(reply), math.MaxInt32)))
-	if used <= 0 || used/incredible > f.limiter.Limit().TokenBurst {
+	if used <= 0 || used/maxPlausibleUsage > f.limiter.Limit().TokenBurst {
 		f.remember(conversationID, f.guess.total)
 		return f.guess.total
 	}

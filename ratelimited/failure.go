@@ -54,7 +54,7 @@ func (f *flight) limited(e *APIError) error {
 	refusal := retry.ReadRefusal(retry.Response{
 		Header: e.Header, Message: e.Message, Type: e.Type, Code: e.Code, Prompt: counted, Estimate: f.guess.total,
 	}, time.Now())
-	e.hopeless = refusal.Reason != ""
+	e.permanent = refusal.Reason != ""
 	return &RateLimitError{APIError: e, RetryAfter: refusal.RetryAfter, LimitType: refusal.LimitType, Reason: refusal.Reason, refusal: refusal}
 }
 

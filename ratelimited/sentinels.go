@@ -56,7 +56,7 @@ func (e *APIError) Is(target error) bool {
 	case e == nil:
 		return false
 	case target == ErrRetryable:
-		return retry.IsTransient(e.status()) && !e.hopeless
+		return retry.IsTransient(e.status()) && !e.permanent
 	case target == ErrUnconfirmed:
 		return e.StatusCode < http.StatusMultipleChoices || retry.IsUnconfirmed(e.StatusCode)
 	}

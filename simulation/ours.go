@@ -43,7 +43,7 @@ func newClient(l limits, retries int, options ...limiter.Option) strategy {
 // maxOutage is how long refusals do not count as retries.
 const maxOutage = 5 * time.Minute
 
-func (o *ours) do(ctx context.Context, e *errand) reply {
+func (o *ours) do(ctx context.Context, e *request) reply {
 	call := limiter.Call{Class: e.class, Estimate: func() (prompt, reply int) { return o.estimate(e) }}
 	call.Prompt, call.Reply = call.Estimate()
 	call.Duration, call.MinDuration = o.model.Duration()
@@ -94,7 +94,7 @@ func (o *ours) do(ctx context.Context, e *errand) reply {
 }
 
 // estimate returns how many tokens a call is expected to use, as by now.
-func (o *ours) estimate(e *errand) (prompt, reply int) {
+func (o *ours) estimate(e *request) (prompt, reply int) {
 	limit := o.limiter.Limit().TokenBurst
 	prompt = min(limit, e.history+o.model.Prompt(e.counted, estimate.Parts{}))
 	bound := estimate.Unbounded

@@ -40,15 +40,15 @@ func (u *usage) add(tokens int) {
 func (r *run) outcome() outcome {
 	o := outcome{
 		goodput:    r.goodput(),
-		asked:      len(r.errands),
+		asked:      len(r.requests),
 		refused:    r.world.server.refused,
-		inversions: inversions(r.errands),
-		fairness:   fairness(r.errands),
+		inversions: inversions(r.requests),
+		fairness:   fairness(r.requests),
 	}
 	if l := r.truth(); r.length > 0 {
 		o.theirs = max(float64(r.foreign.calls)/(l.rps*r.length.Seconds()), float64(r.foreign.tokens)/(l.tokensPerSecond()*r.length.Seconds()))
 	}
-	for _, e := range r.errands {
+	for _, e := range r.requests {
 		switch {
 		case e.fate == lost:
 			o.lost++
@@ -60,7 +60,7 @@ func (r *run) outcome() outcome {
 }
 
 // inTime reports whether a call was completed before the end of the run.
-func (r *run) inTime(e *errand) bool {
+func (r *run) inTime(e *request) bool {
 	return e.fate == done && (r.finite() || e.ended <= r.length)
 }
 
@@ -75,7 +75,7 @@ func (r *run) inTime(e *errand) bool {
 func (r *run) goodput() float64 {
 	var completed, offered usage
 	var last time.Duration
-	for _, e := range r.errands {
+	for _, e := range r.requests {
 		offered.add(e.tokens())
 		if r.inTime(e) && e.ended >= r.after {
 			completed.add(e.tokens())
@@ -98,17 +98,17 @@ func (r *run) goodput() float64 {
 
 // fairness returns the success rate of the largest quarter of calls over that of the
 // smallest; 1 if none of these succeeded.
-func fairness(errands []*errand) float64 {
-	bySize := slices.SortedFunc(slices.Values(errands), func(a, b *errand) int { return a.tokens() - b.tokens() })
+func fairness(requests []*request) float64 {
+	bySize := slices.SortedFunc(slices.Values(requests), func(a, b *request) int { return a.tokens() - b.tokens() })
 	quarter := len(bySize) / 4
-	rate := func(errands []*errand) float64 {
+	rate := func(requests []*request) float64 {
 		n := 0
-		for _, e := range errands {
+		for _, e := range requests {
 			if e.fate == done {
 				n++
 			}
 		}
-		return float64(n) / float64(max(1, len(errands)))
+		return float64(n) / float64(max(1, len(requests)))
 	}
 	small, large := rate(bySize[:quarter]), rate(bySize[len(bySize)-quarter:])
 	if small == 0 {
@@ -118,11 +118,11 @@ func fairness(errands []*errand) float64 {
 }
 
 // inversions counts the calls that went ahead of one that had been asked for
-// earlier. The errands come in the order in which they were asked for.
-func inversions(errands []*errand) (n int) {
+// earlier. The requests come in the order in which they were asked for.
+func inversions(requests []*request) (n int) {
 	var latest, latestOfInstant time.Duration // of those asked for before the present instant, and in it
 	instant := time.Duration(-1)
-	for _, e := range errands {
+	for _, e := range requests {
 		if e.asked > instant {
 			instant = e.asked
 			latest = max(latest, latestOfInstant)
@@ -137,7 +137,7 @@ func inversions(errands []*errand) (n int) {
 
 // waitedUntil is when a call was sent for good, or left the queue: given up, or cut
 // short by the end of the run.
-func (e *errand) waitedUntil() time.Duration {
+func (e *request) waitedUntil() time.Duration {
 	if e.fate == done {
 		return e.sent
 	}

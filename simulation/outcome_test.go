@@ -11,37 +11,37 @@ func TestGoodput(t *testing.T) {
 	l := limits{rps: 1, tpm: 600} // 10 tokens a second
 	closed := workload{}
 	for _, test := range []struct {
-		name    string
-		work    workload
-		foreign usage
-		errands []*errand
-		want    float64
+		name     string
+		work     workload
+		foreign  usage
+		requests []*request
+		want     float64
 	}{
 		{"nothing", closed, usage{}, nil, 0},
-		{"tokens bind", closed, usage{}, []*errand{
+		{"tokens bind", closed, usage{}, []*request{
 			{prompt: 30, reply: 20, fate: done, ended: 5 * second},
 			{prompt: 20, reply: 10, fate: done, ended: 10 * second},
 			{prompt: 99, reply: 99, fate: done, ended: 11 * second}, // too late
 			{prompt: 99, reply: 99, fate: lost, ended: 5 * second},
 			{prompt: 99, reply: 99},
 		}, 80.0 / 100},
-		{"requests bind", closed, usage{}, []*errand{
+		{"requests bind", closed, usage{}, []*request{
 			{prompt: 1, reply: 1, fate: done, ended: second},
 			{prompt: 1, reply: 1, fate: done, ended: second},
 		}, 2.0 / 10},
-		{"finite", workload{calls: 1}, usage{}, []*errand{
+		{"finite", workload{calls: 1}, usage{}, []*request{
 			{prompt: 30, reply: 20, fate: done, ended: 5 * second},
 			{prompt: 20, reply: 10, fate: done, ended: 16 * second},
 		}, 80.0 / 160},
-		{"shared", workload{foreign: 0.5}, usage{calls: 5, tokens: 60}, []*errand{
+		{"shared", workload{foreign: 0.5}, usage{calls: 5, tokens: 60}, []*request{
 			{prompt: 10, reply: 10, fate: done, ended: second},
 		}, 20.0 / 40},
-		{"open", workload{open: 0.7}, usage{}, []*errand{
+		{"open", workload{open: 0.7}, usage{}, []*request{
 			{prompt: 10, reply: 10, fate: done, ended: second},
 			{prompt: 20, reply: 40, fate: lost, ended: second},
 		}, 20.0 / 80},
 	} {
-		r := &run{scenario: scenario{limits: l, work: test.work, length: 10 * second}, errands: test.errands, foreign: test.foreign}
+		r := &run{scenario: scenario{limits: l, work: test.work, length: 10 * second}, requests: test.requests, foreign: test.foreign}
 		if got := r.goodput(); math.Abs(got-test.want) > 1e-12 {
 			t.Errorf("%s: goodput %v, want %v", test.name, got, test.want)
 		}
@@ -49,21 +49,21 @@ func TestGoodput(t *testing.T) {
 }
 
 func TestInversions(t *testing.T) {
-	sent := func(asked, at int) *errand { return &errand{asked: ms(asked), sent: ms(at), fate: done} }
+	sent := func(asked, at int) *request { return &request{asked: ms(asked), sent: ms(at), fate: done} }
 	for _, test := range []struct {
-		name    string
-		errands []*errand
-		want    int
+		name     string
+		requests []*request
+		want     int
 	}{
-		{"in order", []*errand{sent(0, 0), sent(1, 5), sent(2, 5), sent(3, 6)}, 0},
-		{"one ahead of two", []*errand{sent(0, 9), sent(1, 8), sent(2, 3)}, 2},
-		{"of the same instant", []*errand{sent(1, 9), sent(1, 3), sent(1, 5)}, 0},
-		{"after them", []*errand{sent(1, 3), sent(1, 9), sent(2, 5)}, 1},
-		{"ahead of one that still waits", []*errand{{asked: 0, ended: ms(6)}, sent(1, 5)}, 1},
-		{"behind one that the end of the run cut short", []*errand{{asked: 0, ended: ms(5)}, sent(1, 5)}, 0},
-		{"ahead of one before it gave up", []*errand{{asked: 0, fate: lost, ended: ms(6)}, sent(1, 5), sent(1, 6)}, 1},
+		{"in order", []*request{sent(0, 0), sent(1, 5), sent(2, 5), sent(3, 6)}, 0},
+		{"one ahead of two", []*request{sent(0, 9), sent(1, 8), sent(2, 3)}, 2},
+		{"of the same instant", []*request{sent(1, 9), sent(1, 3), sent(1, 5)}, 0},
+		{"after them", []*request{sent(1, 3), sent(1, 9), sent(2, 5)}, 1},
+		{"ahead of one that still waits", []*request{{asked: 0, ended: ms(6)}, sent(1, 5)}, 1},
+		{"behind one that the end of the run cut short", []*request{{asked: 0, ended: ms(5)}, sent(1, 5)}, 0},
+		{"ahead of one before it gave up", []*request{{asked: 0, fate: lost, ended: ms(6)}, sent(1, 5), sent(1, 6)}, 1},
 	} {
-		if got := inversions(test.errands); got != test.want {
+		if got := inversions(test.requests); got != test.want {
 			t.Errorf("%s: %d, want %d", test.name, got, test.want)
 		}
 	}

@@ -23,7 +23,7 @@ func newPacing(l limits) strategy {
 	}
 }
 
-func (p *pacing) do(ctx context.Context, e *errand) reply {
+func (p *pacing) do(ctx context.Context, e *request) reply {
 	// The tokens first: a call that then waits for them would come later than its
 	// request was paid for, and together with others.
 	tokens := min(e.history+e.counted+e.maxTokens, p.tokens.Burst())

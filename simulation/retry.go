@@ -12,7 +12,7 @@ const patience = 10
 
 func newRetrying(limits) strategy { return retrying{} }
 
-func (retrying) do(ctx context.Context, e *errand) reply {
+func (retrying) do(ctx context.Context, e *request) reply {
 	for retry := 0; ; retry++ {
 		r := e.send()
 		if r.ok || retry == patience || !backoff(ctx, e.world, retry, r.retryAfter) {

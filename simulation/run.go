@@ -34,9 +34,9 @@ type run struct {
 	ctx      context.Context // done when the time is over
 	wg       sync.WaitGroup
 
-	mu      sync.Mutex
-	errands []*errand // in the order in which they were asked for
-	foreign usage     // of others
+	mu       sync.Mutex
+	requests []*request // in the order in which they were asked for
+	foreign  usage      // of others
 }
 
 // truth is what the server allows.
@@ -128,7 +128,7 @@ func (r *run) impose(i uint64) {
 // compete is a call of somebody else, who backs off when refused.
 func (r *run) compete(i uint64) {
 	c := heavy(stream(r.seed, firstOther+i))
-	e := &errand{world: r.world, prompt: c.prompt, reply: c.completion, ctx: context.Background()}
+	e := &request{world: r.world, prompt: c.prompt, reply: c.completion, ctx: context.Background()}
 	if last := (retrying{}).do(r.ctx, e); last.ok {
 		r.addForeign(e.tokens())
 	}
@@ -143,8 +143,8 @@ func (r *run) addForeign(tokens int) {
 }
 
 // do carries out a call and notes what became of it.
-func (r *run) do(random *rand.Rand, c call, history int) *errand {
-	e := &errand{
+func (r *run) do(random *rand.Rand, c call, history int) *request {
+	e := &request{
 		world:     r.world,
 		counted:   int(float64(c.prompt) * (0.8 + 0.4*random.Float64())),
 		history:   history,
@@ -164,7 +164,7 @@ func (r *run) do(random *rand.Rand, c call, history int) *errand {
 		e.ctx = ctx
 	}
 	r.mu.Lock()
-	r.errands = append(r.errands, e)
+	r.requests = append(r.requests, e)
 	r.mu.Unlock()
 
 	last := r.strategy.do(ctx, e)

@@ -69,7 +69,7 @@ type recorder struct {
 	calls []string
 }
 
-func (r *recorder) do(_ context.Context, e *errand) reply {
+func (r *recorder) do(_ context.Context, e *request) reply {
 	r.mu.Lock()
 	r.calls = append(r.calls, fmt.Sprint(e.asked, e.prompt, e.reply, e.counted))
 	r.mu.Unlock()
@@ -127,7 +127,7 @@ func TestConversationsGrow(t *testing.T) {
 // growth notes what each turn of a conversation continues, and loses the third.
 type growth struct{ histories, totals []int }
 
-func (g *growth) do(_ context.Context, e *errand) reply {
+func (g *growth) do(_ context.Context, e *request) reply {
 	g.histories = append(g.histories, e.history)
 	g.totals = append(g.totals, e.tokens())
 	return reply{verdict: verdict{ok: len(g.totals) != 3}}

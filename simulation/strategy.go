@@ -9,7 +9,7 @@ import (
 type strategy interface {
 	// do carries out a call and returns the last reply to it. It may give up, the
 	// reply then being a refusal or none, and does so when ctx is done.
-	do(ctx context.Context, e *errand) reply
+	do(ctx context.Context, e *request) reply
 }
 
 // A contender is a strategy with its name, and what the chart calls it.
@@ -25,9 +25,9 @@ var contenders = []contender{
 	{"retry", "retries only", newRetrying},
 }
 
-// An errand is a call on its way: what the client knows of it, what becomes of
+// An request is a call on its way: what the client knows of it, what becomes of
 // it, and the means to send it.
-type errand struct {
+type request struct {
 	world *world
 
 	counted   int // tokens of the prompt as the client counts them, without history
@@ -45,7 +45,7 @@ type errand struct {
 	fate  fate
 }
 
-// fate is what became of an errand.
+// fate is what became of an request.
 type fate int
 
 const (
@@ -55,7 +55,7 @@ const (
 )
 
 // send makes one attempt.
-func (e *errand) send() reply {
+func (e *request) send() reply {
 	e.sent = e.world.now()
 	takes := e.takes
 	if takes == 0 {
@@ -65,4 +65,4 @@ func (e *errand) send() reply {
 }
 
 // tokens is what the call uses.
-func (e *errand) tokens() int { return e.prompt + e.reply }
+func (e *request) tokens() int { return e.prompt + e.reply }

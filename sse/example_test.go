@@ -35,8 +35,8 @@ func ExampleDecode() {
 	body := strings.NewReader(`event: message.output.delta
 data: {"type":"message.output.delta","id":"msg_1","model":"m","content":"Hello"}
 
-event: conversation.surprise
-data: {"type":"conversation.surprise","size":3}
+event: conversation.novelty
+data: {"type":"conversation.novelty","size":3}
 
 `)
 	for frame, err := range sse.NewDecoder(body).Frames() {
@@ -56,7 +56,7 @@ data: {"type":"conversation.surprise","size":3}
 	}
 	// Output:
 	// text: Hello
-	// conversation.surprise: {"type":"conversation.surprise","size":3}
+	// conversation.novelty: {"type":"conversation.novelty","size":3}
 }
 
 func ExampleDecoder_maxFrameSize() {

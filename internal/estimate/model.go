@@ -53,7 +53,7 @@ const (
 	priceStep  = 1.0 / 4  // weight of the latest call in a price
 	maxPrice   = 1 << 20  // tokens of one part
 
-	prudence = 200.0 // tokens that are taken to have been counted rightly before the first
+	priorWeight = 200.0 // tokens that are taken to have been counted rightly before the first
 )
 
 // A Kind is a kind of parts of a prompt whose tokens cannot be counted.
@@ -195,7 +195,7 @@ func (m *Model) Learn(counted int, parts Parts, actual, reply int) {
 		m.learnPrices(parts, float64(actual)-float64(counted)*m.ratio())
 	case counted > 0:
 		if m.counted == 0 {
-			m.actual, m.counted = prudence, prudence
+			m.actual, m.counted = priorWeight, priorWeight
 		}
 		share := min(1, mostWeight/float64(counted))
 		m.counted = m.counted*(1-weight) + share*float64(counted)

@@ -9,10 +9,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A standIn admits calls while Redis is away, within a share of the limit. Each time
+// A fallbackLimiter admits calls while Redis is away, within a share of the limit. Each time
 // that Redis is lost there is a new one. Its fields are guarded by the mutex of the
 // limiter that it stands in for.
-type standIn struct {
+type fallbackLimiter struct {
 	*limiter.Limiter
 	share  float64
 	ctx    context.Context // of its waits
@@ -26,20 +26,20 @@ var errBack = errors.New("the server is back")
 
 // fallback returns what stands in for Redis, if calls are to go on without that. It
 // requires that l.mu is held.
-func (l *Limiter) fallback() *standIn {
+func (l *Limiter) fallback() *fallbackLimiter {
 	share := l.store.config.Fallback
 	if share == 0 || l.closing || !l.isDown() {
 		return nil
 	}
-	if l.standIn == nil {
-		l.standIn = l.newStandIn(share)
+	if l.inFallback == nil {
+		l.inFallback = l.newFallbackLimiter(share)
 	}
-	return l.standIn
+	return l.inFallback
 }
 
-// newStandIn begins where the books were when they were last heard of: with its share of
+// newFallbackLimiter begins where the books were when they were last heard of: with its share of
 // the tokens that were left then, with no request to spare, and paused if they were.
-func (l *Limiter) newStandIn(share float64) *standIn {
+func (l *Limiter) newFallbackLimiter(share float64) *fallbackLimiter {
 	c, limit := &l.store.config, l.limit
 	part := func(n int) int { return max(1, int(float64(n)*share)) }
 	in, err := limiter.New(limiter.Limit{
@@ -49,7 +49,7 @@ func (l *Limiter) newStandIn(share float64) *standIn {
 	if err != nil {
 		panic(err) // a share of a valid limit is valid
 	}
-	s := &standIn{Limiter: in, share: share, calls: map[string]*Permit{}}
+	s := &fallbackLimiter{Limiter: in, share: share, calls: map[string]*Permit{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.used.span = l.recent.span
 	s.let.span = time.Duration(min(limit.RequestBurst/limit.RequestsPerSecond, 1e6)*float64(time.Second)) + c.Jitter
@@ -65,7 +65,7 @@ func (l *Limiter) newStandIn(share float64) *standIn {
 }
 
 // partOf returns the part of what the server says that is about the share of the limit.
-func (s *standIn) partOf(state limiter.ServerState) limiter.ServerState {
+func (s *fallbackLimiter) partOf(state limiter.ServerState) limiter.ServerState {
 	part := func(n *int) *int {
 		if n == nil {
 			return nil
@@ -82,7 +82,7 @@ func (s *standIn) partOf(state limiter.ServerState) limiter.ServerState {
 
 // admitBy has s admit w. It requires that l.mu is held, which it releases while it
 // waits. Its error is errBack if Redis has come back meanwhile.
-func (l *Limiter) admitBy(ctx context.Context, s *standIn, w *waiter) error {
+func (l *Limiter) admitBy(ctx context.Context, s *fallbackLimiter, w *waiter) error {
 	p := w.permit
 	local := p.local
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -125,7 +125,7 @@ func (l *Limiter) admitBy(ctx context.Context, s *standIn, w *waiter) error {
 }
 
 // ended takes note of the end of a call and of what it used that Redis does not know.
-func (s *standIn) ended(id string, used int) {
+func (s *fallbackLimiter) ended(id string, used int) {
 	delete(s.calls, id)
 	s.used.add(time.Now(), used)
 }
@@ -134,11 +134,11 @@ func (s *standIn) ended(id string, used int) {
 // missed before anybody asks them. It requires that l.mu is held.
 func (l *Limiter) back() {
 	l.away, l.trouble = time.Time{}, nil
-	s := l.standIn
+	s := l.inFallback
 	if s == nil {
 		return
 	}
-	l.standIn = nil
+	l.inFallback = nil
 	s.cancel(errBack)
 	now := time.Now()
 	if let, used := s.let.sum(now), s.used.sum(now); let > 0 || used > 0 {

@@ -32,11 +32,11 @@ type Limiter struct {
 	trial      time.Time // when a call started that had too little time
 	last, next int64     // order of the latest call, and of the next: 0 if it is to have the others'
 
-	away    time.Time // since when Redis is; zero if it is not
-	trouble error     // why
-	standIn *standIn  // in place of Redis; nil while that is there
-	closing bool      // no call starts any more
-	closed  bool      // nothing is told any more
+	away       time.Time        // since when Redis is; zero if it is not
+	trouble    error            // why
+	inFallback *fallbackLimiter // in place of Redis; nil while that is there
+	closing    bool             // no call starts any more
+	closed     bool             // nothing is told any more
 
 	inFlight, heldTokens int
 	unsent               int64
@@ -200,8 +200,8 @@ func (l *Limiter) close() {
 	l.mu.Lock()
 	l.closing = true
 	l.refuseAll()
-	if l.standIn != nil {
-		l.standIn.cancel(errClosed)
+	if l.inFallback != nil {
+		l.inFallback.cancel(errClosed)
 	}
 	silent := len(l.news) == 0
 	l.mu.Unlock()
@@ -255,8 +255,8 @@ func (l *Limiter) pause(until time.Time) {
 		return
 	}
 	l.resume = later(l.resume, until)
-	if l.standIn != nil {
-		l.standIn.Pause(until) // Redis is told when it is back
+	if l.inFallback != nil {
+		l.inFallback.Pause(until) // Redis is told when it is back
 	} else {
 		l.tell(news{op: "pause", until: until})
 	}
@@ -287,7 +287,7 @@ func (l *Limiter) Observe(s limiter.ServerState) {
 	if float64(requests) >= l.limit.RequestBurst {
 		requests = -1
 	}
-	if l.foreign == 0 && perMinute-tokens <= int(l.used)+l.untold() {
+	if l.foreign == 0 && perMinute-tokens <= int(l.used)+l.unacknowledged() {
 		tokens = -1
 	}
 	if requests >= 0 || tokens >= 0 || isNews {

@@ -58,9 +58,9 @@ func (l *Limiter) taken(n news) {
 	}
 }
 
-// untold is how many tokens were used that Redis has not been told of. It requires that
+// unacknowledged is how many tokens were used that Redis has not been told of. It requires that
 // l.mu is held.
-func (l *Limiter) untold() (sum int) {
+func (l *Limiter) unacknowledged() (sum int) {
 	for _, n := range l.news {
 		if n.op == "settle" {
 			sum += n.args[0].(int)

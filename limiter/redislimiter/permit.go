@@ -56,7 +56,7 @@ func (p *Permit) Settle(actual int) {
 	}
 	if p.local != nil {
 		p.local.Settle(actual)
-		l.standIn.ended(p.id, actual)
+		l.inFallback.ended(p.id, actual)
 	}
 }
 
@@ -75,7 +75,7 @@ func (p *Permit) Cancel() {
 	}
 	if p.local != nil {
 		p.local.Cancel()
-		l.standIn.ended(p.id, 0)
+		l.inFallback.ended(p.id, 0)
 	}
 	switch {
 	case l.live[p.id] == nil:

@@ -92,7 +92,7 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 	}
 	if name, ok := referenced(schema); ok {
 		if c.goPackage.excluded[name] && !c.goPackage.declared[goName(name, nil)] {
-			c.refuse(place, "update: {x-go-type: "+c.standIn(name)+"}", "refers to %s, of which no Go type is made", name)
+			c.refuse(place, "update: {x-go-type: "+c.placeholderType(name)+"}", "refers to %s, of which no Go type is made", name)
 		}
 		return
 	}
@@ -177,8 +177,8 @@ func (c *checker) suggest(schema *yaml.Node) string {
 	return "JSON"
 }
 
-// standIn names the Go type that other places have in place of a component.
-func (c *checker) standIn(component string) string {
+// placeholderType names the Go type that other places have in place of a component.
+func (c *checker) placeholderType(component string) string {
 	found := c.suggest(value(c.schemas, component))
 	for _, root := range c.roots {
 		walk(root, "", func(_ string, n *yaml.Node) {
