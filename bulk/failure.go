@@ -40,7 +40,7 @@ func (r *run) judge(err error) verdict {
 	case r.ctx.Err() != nil:
 		return verdictLeft
 	case errors.As(err, &transport) && (!errors.Is(err, ratelimited.ErrRetryable) || !r.reached.Load() && !errors.Is(err, context.DeadlineExceeded)):
-		return verdictStop // there is no such server, it has no valid certificate, or the network is down
+		return verdictStop // the server does not exist, it has no valid certificate, or the network is down
 	case !errors.Is(err, ratelimited.ErrRetryable) && !errors.Is(err, ratelimited.ErrQueueFull) && !errors.Is(err, context.Canceled):
 		return verdictRow
 	case r.stop.Err() != nil:

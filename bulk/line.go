@@ -133,6 +133,6 @@ func quoted(text string) json.RawMessage {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // of a string there is no error
+	_ = encoder.Encode(text) // a string has no error
 	return bytes.TrimSpace(b.Bytes())
 }

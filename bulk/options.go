@@ -26,7 +26,7 @@ type Options struct {
 
 	// MaxRows, TokenBudget and Deadline stop Run: after so many rows were sent, before the tokens of
 	// the calls exceed so many (by their estimates, so one call may exceed it), and at a time. Zero
-	// values are no bounds. Rows in flight are finished.
+	// values are not bounds. Rows in flight are finished.
 	MaxRows     int
 	TokenBudget int
 	Deadline    time.Time

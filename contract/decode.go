@@ -86,7 +86,7 @@ func (d *decoder) object() (any, error) {
 		}
 		key, ok := token.(string)
 		if !ok {
-			return nil, fmt.Errorf("%v is no key", token)
+			return nil, fmt.Errorf("%v is not a key", token)
 		}
 		d.path = append(d.path, key)
 		value, err := d.value()

@@ -34,7 +34,7 @@ func ExampleOperation_CheckResponse() {
 	// GetConversationHistory: response /conversation_id: required: property is missing
 }
 
-// A program that is no test has its client's traffic checked and goes on, whatever is
+// A program that is not a test has its client's traffic checked and goes on, whatever is
 // found. Here the server leaves out what it has to send.
 func ExampleTransport() {
 	server, err := emulator.Start(emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultMissingFields, Fields: []string{"usage"}}}})

@@ -24,7 +24,7 @@ func TestViolationsReadWell(t *testing.T) {
 			[]string{p + `/inputs/0/type: enum: want one of "message.input", "message.output", "function.result", "function.call", "tool.execution", "agent.handoff", have "message"`}},
 		"entry of no type at all": {`{"inputs":[{"type":5,"role":"user","content":"x"}]}`,
 			[]string{p + `/inputs/0/type: type: want string, have 5`}},
-		"entry is no object": {`{"inputs":["hi"]}`, []string{p + `/inputs/0: type: want object, have "hi"`}},
+		"entry is not an object": {`{"inputs":["hi"]}`, []string{p + `/inputs/0: type: want object, have "hi"`}},
 		"inputs neither string nor list": {`{"inputs":{"a":1}}`,
 			[]string{p + `/inputs: type: want string or array, have {"a":1}`}},
 		"chunk two unions down": {`{"inputs":[{"type":"message.input","role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"u","detail":"huge"}}]}]}`,

@@ -33,7 +33,7 @@ func parseTemplate(path string) ([]segment, error) {
 
 // Route finds the operation of a method and a path as it is on the wire, so that a
 // slash within a parameter (%2F) does not part it. Text in a template goes before a
-// parameter: /v1/agents/pages is no agent. No parameter is empty.
+// parameter: /v1/agents/pages is not an agent. No parameter is empty.
 func (c *Contract) Route(method, escapedPath string) (*Operation, bool) {
 	op, _ := c.route(method, escapedPath)
 	return op, op != nil

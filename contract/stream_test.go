@@ -111,7 +111,7 @@ func TestStreamThatBreaks(t *testing.T) {
 	}
 }
 
-// Where the document has no stream, an event stream is no answer, and an undescribed
+// Where the document has no stream, an event stream is not an answer, and an undescribed
 // error that comes as one is nobody's business.
 func TestStreamWhereNoneIsDeclared(t *testing.T) {
 	t.Parallel()

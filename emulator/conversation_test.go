@@ -71,7 +71,7 @@ func TestHistory(t *testing.T) {
 			texts = append(texts, "model: "+v.Content.Text())
 		}
 		if !idRule.MatchString(id) || seen[id] {
-			t.Errorf("id %q is no new id", id)
+			t.Errorf("id %q is not a new id", id)
 		}
 		seen[id] = true
 		if _, offset := created.Zone(); offset != 0 || created.Before(began) || completed.Before(created.Time) {

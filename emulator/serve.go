@@ -177,7 +177,7 @@ func (e *Emulator) unrouted(r *http.Request) *wire.Failure {
 }
 
 // admit asks the limits; it responds to the request itself, and returns false, when the
-// answer is no.
+// answer is "no".
 func (e *Emulator) admit(c *call, model string, tools []generated.Tool) bool {
 	c.tools = wire.ServiceTools(tools)
 	refused := e.quota.Admit(e.counted(model), c.tools, c.record.Arrived)

@@ -33,7 +33,7 @@ func TestServerEndsConnections(t *testing.T) {
 	const head = "POST /v1/conversations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\nContent-Type: application/json\r\n"
 	for _, test := range []struct {
 		name, sends string
-		status      int // 0 is no response
+		status      int // 0: no response
 		after       time.Duration
 	}{
 		{"nothing", "", 0, headerTimeout},

@@ -55,7 +55,7 @@ type Admission interface {
 }
 
 // ErrUnavailable is wrapped by the errors of a backend that cannot reach its
-// books. A call that fails so was not admitted: without books there is no limit
+// books. A call that fails so was not admitted: without shared state no limit can be kept
 // to keep to. It may succeed later.
 var ErrUnavailable = errors.New("limiter: not available")
 

@@ -30,7 +30,7 @@ type Group struct {
 
 // NewGroup returns a group of limiters, which factory makes: those that Set adds
 // later too. The errors name the model, and wrap a [*LimitError] where its limit is
-// not valid. "" is no model: its limit is def.
+// not valid. "" does not name a model: its limit is def.
 func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, error) {
 	d, err := factory.make("", def)
 	if err != nil {

@@ -446,7 +446,7 @@ func TestNamedTokenLimitIsKept(t *testing.T) {
 	}, guarded, limiter.LearnLimits())
 }
 
-// With a large jitter the guard lets less pass than the learned rate, which is no reason not to raise it.
+// With a large jitter the guard lets less pass than the learned rate, which is not a reason not to raise it.
 func TestClimbsBackWithLargeJitter(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
 		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)

@@ -20,7 +20,7 @@ const Never = time.Duration(math.MaxInt64)
 type Limiter struct {
 	mu      sync.Mutex // never held by anybody who waits
 	limit   Limit      // in force, with its defaults filled in
-	climbs  bool       // the configured limit is no ceiling
+	climbs  bool       // the configured limit is not a ceiling
 	learner *learner   // nil: the limit is the configured one
 	budget  budget
 	queue   queue

@@ -44,7 +44,7 @@ func (s ServerState) String() string {
 // what is in flight, because the server may not have counted those calls yet. It
 // never raises a balance, because what the server last counted is older than
 // what was taken here since. A guarded limiter counts as the server does: requests
-// when they arrive, so that those in flight are no reason to lower anything (and what
+// when they arrive, so that those in flight are not a reason to lower anything (and what
 // is left of a minute does not empty a bucket of one request), and
 // tokens when they are used: it takes what is missing there beyond its own count
 // as used by others, until the next word, for a minute at most.

@@ -465,7 +465,7 @@ func TestManyGoroutines(t *testing.T) {
 			}
 			// In no interval may more be taken, less what was given back, than
 			// the capacity and the refill. Every interval that begins with an
-			// event is tried; a charge beyond the estimate is no admission and
+			// event is tried; a charge beyond the estimate is not an admission and
 			// may exceed it.
 			for i := range events {
 				var requests, tokens float64

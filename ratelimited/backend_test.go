@@ -130,7 +130,7 @@ func TestLimiterThatIsAway(t *testing.T) {
 		_, err = start(context.Background(), client)
 		var api *ratelimited.APIError
 		if !errors.As(err, &api) || api.StatusCode != 503 || !errors.Is(err, errBooks) {
-			t.Errorf("error %v, want the 503 and why there is no retry", err)
+			t.Errorf("error %v, want the 503 and why it is not retried", err)
 		}
 		if requests != 1 {
 			t.Errorf("%d requests were sent, want 1", requests)

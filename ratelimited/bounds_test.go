@@ -230,7 +230,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = other.Close() }() // its error is no part of the test
+	defer func() { _ = other.Close() }() // its error is not part of the test
 	requests, status, to := 0, 0, ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests++

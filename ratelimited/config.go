@@ -65,7 +65,7 @@ type Config struct {
 	// Limits holds the models that have limits of their own, by the name that
 	// requests give. All other models, and calls that have none, share the limit
 	// made of RequestsPerSecond and TokensPerMinute. Each needs both figures: here
-	// zero is no default.
+	// zero does not mean the default.
 	Limits map[string]limiter.Limit
 
 	// LearnLimits makes the configured limits a beginning instead of a ceiling, for accounts

@@ -36,7 +36,7 @@ func wantOneLine(t *testing.T, err error, most int) {
 }
 
 // nasty is what a server might send to spoil a log: line ends, control characters,
-// directions, and bytes that are no UTF-8.
+// directions, and bytes that are not UTF-8.
 const nasty = "a\nb\r\nc\td\x00e\x1b[31mf\u2028g\u2029h\u0085i\u202ej\ufeffk\u200bl\xff\xfem"
 
 // quoted is a text as JSON has it, which escapes no more than it must.

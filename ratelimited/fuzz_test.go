@@ -89,7 +89,7 @@ func wantLine(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()
 	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 || !utf8.ValidString(text) {
-		t.Errorf("the error is no line: %q", text)
+		t.Errorf("the error is not a line: %q", text)
 	}
 }
 

@@ -40,20 +40,20 @@ func FuzzAPIError(f *testing.F) {
 		for _, err := range []error{call.apiError(body, nil), call.unusable(body, errors.New("is of no use:\n"+contentType))} {
 			text := err.Error()
 			if i := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || !utf8.ValidString(text) || len(text) > 10_000 {
-				t.Errorf("%d bytes that are no line for a log: %q", len(text), text)
+				t.Errorf("%d bytes that are not a line for a log: %q", len(text), text)
 			}
 			if !strings.HasPrefix(text, "mistral: POST ") {
 				t.Errorf("the error does not say what failed: %q", text)
 			}
 			var api *APIError
 			if !errors.As(err, &api) || len(api.Body) > maxErrorBody {
-				t.Fatalf("%T is no APIError, or keeps too much", err)
+				t.Fatalf("%T is not an APIError, or keeps too much", err)
 			}
 			if bytes.Contains(bytes.ToLower(api.Body), []byte(strings.ToLower(key))) {
 				t.Errorf("the body shows the key: %q", api.Body)
 			}
 			shown := []string{api.Message, api.Type, api.Code, api.Param}
-			if !strings.Contains(id+path+contentType, "sk-") { // these are no part of the body
+			if !strings.Contains(id+path+contentType, "sk-") { // these are not part of the body
 				shown = append(shown, text)
 			}
 			for _, finding := range api.Fields {

@@ -149,7 +149,7 @@ func TestObserver(t *testing.T) {
 }
 
 // What the limiter never admitted has its end alone, and what was not sent is
-// cancelled; bad input is no call at all.
+// cancelled; bad input does not make a call.
 func TestObserverOfWhatIsNotSent(t *testing.T) {
 	var w witness
 	config := ratelimited.Config{RequestsPerSecond: 0.01, TokensPerMinute: 1000, MaxRetries: ratelimited.NoRetries, Observer: w.observe}

@@ -12,7 +12,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A gateway's words for a 429 are no name of a tool: everybody waits.
+// A gateway's words for a 429 do not name a tool: everybody waits.
 func TestWordsOfGateways(t *testing.T) {
 	for _, message := range []string{"API rate limit exceeded", "Your rate limit has been reached", "Global rate limit exceeded"} {
 		t.Run(message, func(t *testing.T) {

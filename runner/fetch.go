@@ -96,8 +96,8 @@ type anchor struct {
 	resultOf       string // the tool_call_id of the first of the inputs, where no entry before is known
 }
 
-// anchor returns where the history says what became of the request that is due. There is no
-// such place in a conversation that the service does not keep, or whose id or earlier entries
+// anchor returns where the history says what became of the request that is due. It has no
+// such place for a conversation that the service does not keep, or whose id or earlier entries
 // are unknown.
 func (l *loop) anchor() (anchor, bool) {
 	q, id := l.query, l.result.ConversationID

@@ -130,7 +130,7 @@ func (j *job) failure(stage Stage, text string, err error) *Failure {
 func (r *Runner) unknownFunction(name string) string {
 	const most = 2 << 10
 	if len(r.tools) == 0 {
-		return fmt.Sprintf("There is no function %q.", cut(name, maxShown))
+		return fmt.Sprintf("Unknown function %q.", cut(name, maxShown))
 	}
 	var names strings.Builder
 	for i, d := range r.config.Tools {
@@ -143,7 +143,7 @@ func (r *Runner) unknownFunction(name string) string {
 		}
 		names.WriteString(d.Name())
 	}
-	return fmt.Sprintf("There is no function %q. The functions are: %s.", cut(name, maxShown), names.String())
+	return fmt.Sprintf("Unknown function %q. The functions are: %s.", cut(name, maxShown), names.String())
 }
 
 // cut returns the beginning of a text, at most most bytes of whole characters.

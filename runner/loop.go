@@ -42,7 +42,7 @@ type progress struct {
 	first     *query           // the run's own request, with the runner's tools
 	own       []generated.Tool // the tools of that request that are not the runner's
 	query     *query           // the latest request
-	isDue     bool             // there is no response to it
+	isDue     bool             // no response to it has come
 	isLost    bool             // the service may have carried it out
 	hasFailed bool             // the service has begun its response, and then reported an error
 	restarted bool             // it asks anew for a response that was lost

@@ -83,7 +83,7 @@ func TestNamesOfFormats(t *testing.T) {
 	}
 }
 
-// What is no object is asked for as the property of one, and given back as it is.
+// What is not an object is asked for as the property of one, and given back as it is.
 func TestWrappedFormats(t *testing.T) {
 	t.Parallel()
 	wantWrapped[[]string](t, `["a"]`, []string{"a"}, true)
@@ -273,7 +273,7 @@ func TestAppendAs(t *testing.T) {
 	})
 }
 
-// An answer that is no value is asked for again, without tools, and with what is wrong with it.
+// An answer that is not a value is asked for again, without tools, and with what is wrong with it.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []bool{true, false} {

@@ -110,7 +110,7 @@ func (r *Result) Response() *generated.ConversationResponse {
 }
 
 // OutputText returns the answer: the text of the last message of the latest response, without
-// thoughts. Texts beside function calls, and of earlier turns and agents, are no part of it.
+// thoughts. Texts beside function calls, and of earlier turns and agents, are not part of it.
 func (r *Result) OutputText() string { return answerOf(r.Response()) }
 
 // Entries returns what the responses and the functions have added to the conversation, in

@@ -209,7 +209,7 @@ func TestUnknownFunction(t *testing.T) {
 			w.Fatal(err)
 		}
 		byID, ids := results(w, w.requests()[1])
-		if !slices.Equal(ids, []string{"1", "2"}) || byID["1"] != "yes" || byID["2"] != `There is no function "ghost". The functions are: a, b.` {
+		if !slices.Equal(ids, []string{"1", "2"}) || byID["1"] != "yes" || byID["2"] != `Unknown function "ghost". The functions are: a, b.` {
 			w.Errorf("results are %q", byID)
 		}
 		if result.Turns[0].Calls[1].Failure.Stage != runner.StageLookup {

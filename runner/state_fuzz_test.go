@@ -17,7 +17,7 @@ import (
 type offline struct{}
 
 func (offline) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, errors.New("there is no network")
+	return nil, errors.New("the network is down")
 }
 
 // FuzzState reads any text as a state: it is refused with a typed error, or it is one that is

@@ -57,7 +57,7 @@ func TestTableHasEveryCell(t *testing.T) {
 				}
 				for _, cell := range cells {
 					if !number.MatchString(cell) {
-						t.Errorf("%v, %s, %s: %q is no number", l, work.name, c.name, cell)
+						t.Errorf("%v, %s, %s: %q is not a number", l, work.name, c.name, cell)
 					}
 				}
 				name = ""

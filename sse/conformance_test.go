@@ -82,7 +82,7 @@ var conformance = []struct {
 	{"comment alone in its block", "data: a\n\n: ping\n\ndata: b\n\n", []frame{{Data: "a"}, {Data: "b"}}},
 	{"comment does not end an event", "data: a\n: c\n", nil},
 	{"many comments", strings.Repeat(":x\r", 100) + "data: a\n\n", []frame{{Data: "a"}}},
-	{"space before a colon is no comment", " : c\ndata: a\n\n", []frame{{Data: "a"}}},
+	{"space before a colon is not a comment", " : c\ndata: a\n\n", []frame{{Data: "a"}}},
 
 	// Colons and spaces.
 	{"no space", "data:a\n\n", []frame{{Data: "a"}}},

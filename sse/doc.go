@@ -20,6 +20,6 @@
 //
 // [Decode] then makes a frame the generated type of its event. The client of package
 // ratelimited does both; use this package for streams that come another way, and skip
-// the frames with "[DONE]" for data that other services send last: they are no events
+// the frames with "[DONE]" for data that other services send last: they are not events
 // of this API, and Decode fails on them.
 package sse

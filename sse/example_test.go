@@ -30,7 +30,7 @@ data: {"type":"conversation.response.done"}
 	// conversation.response.done {"type":"conversation.response.done"}
 }
 
-// An event of a type that this version does not know is no error.
+// An event of a type that this version does not know is not an error.
 func ExampleDecode() {
 	body := strings.NewReader(`event: message.output.delta
 data: {"type":"message.output.delta","id":"msg_1","model":"m","content":"Hello"}

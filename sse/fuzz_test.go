@@ -126,7 +126,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if !json.Valid(data) {
-			t.Errorf("%q %q is no JSON, and is decoded as %#v", name, data, event)
+			t.Errorf("%q %q is not JSON, and is decoded as %#v", name, data, event)
 		}
 		var object map[string]json.RawMessage
 		isObject := json.Unmarshal(data, &object) == nil && object != nil

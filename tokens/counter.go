@@ -76,7 +76,7 @@ func (c *Counter) Text(s string) int {
 }
 
 // Load loads the vocabulary, unless that was done before, and reports whether it
-// can be used. There is no need to call it: Text loads by itself. Load is for a
+// can be used. Calling it is not necessary: Text loads by itself. Load is for a
 // program that wants to pay for loading at its start, not in its first call. An
 // error means that the program was built with a damaged vocabulary.
 func (c *Counter) Load() error {

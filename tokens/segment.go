@@ -27,7 +27,7 @@ func segmentEnd(s string, limit int) int {
 			return i
 		}
 	}
-	return limit // not UTF-8: there is no rune to split
+	return limit // not UTF-8: no rune is split
 }
 
 // boundary reports whether every encoding ends a piece at s[i], so that counting

@@ -13,7 +13,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
 )
 
-// lineInterval is how often a line is printed where there is no terminal.
+// lineInterval is how often a line is printed outside of a terminal.
 const lineInterval = 10 * time.Second
 
 // A display shows the progress: as a bar on a terminal, otherwise in lines.

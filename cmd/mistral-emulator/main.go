@@ -124,7 +124,7 @@ curl %[1]s/v1/conversations \
 	return nil // What took longer has been cut off.
 }
 
-// readFiles reads the script and the faults; "" is no file.
+// readFiles reads the script and the faults; "": no file.
 func readFiles(cfg *emulator.Config, script, faults string) error {
 	if script != "" {
 		data, err := os.ReadFile(script)

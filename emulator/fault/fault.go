@@ -39,7 +39,7 @@ type Fault struct {
 	// Every injects the fault into every n-th of these requests: 3 is the third, the sixth
 	// and so on; 0 is each.
 	Every int `yaml:"every" json:"every,omitempty"`
-	// Times is how often the fault is injected at most; 0 is no bound.
+	// Times is how often the fault is injected at most; 0 means no bound.
 	Times int `yaml:"times" json:"times,omitempty"`
 	// Probability is the chance of each request that the conditions above leave, from 0
 	// to 1; 0 is certain. The emulator's seed decides: the same seed decides the same for the

@@ -92,7 +92,7 @@ const (
 	ResetStream Kind = "reset-mid-stream"
 	// StallStream sends nothing more, until the client leaves.
 	StallStream Kind = "stall-mid-stream"
-	// MalformedEvent puts in an event whose data are no JSON.
+	// MalformedEvent puts in an event whose data are not JSON.
 	MalformedEvent Kind = "malformed-event"
 	// UnknownEvent puts in an event of a type that the document has not.
 	UnknownEvent Kind = "unknown-event"

@@ -59,7 +59,7 @@ func (p Prompt) Text() string {
 // the usage. A reply that no service could send, such as one with an input among its entries
 // or a status of 99, fails the call with status 500 and the reason.
 type Reply struct {
-	// Text is a message, added to Entries; "" adds none, unless there are no entries.
+	// Text is a message, added to Entries; "" adds none, unless Entries is empty.
 	Text string
 	// Entries are the outputs: messages, tool executions, function calls, handoffs.
 	Entries []generated.Entry

@@ -33,7 +33,7 @@ type Rule struct {
 	// expression on its result, or, without Function, on the last result.
 	Function string         `yaml:"function"`
 	Result   *regexp.Regexp `yaml:"result"`
-	// Times is how often the rule answers at most; 0 is no bound.
+	// Times is how often the rule answers at most; 0 means no bound.
 	Times int `yaml:"times"`
 
 	// Step is the reply. Then are the next replies in the same conversation, whatever is asked;

@@ -77,7 +77,7 @@ func run(ctx context.Context) error {
 			Store:          ratelimited.Ptr(false), // nothing to delete
 		})
 	}
-	if err := new(tokens.Counter).Load(); err != nil { // takes a moment, which is no wait for the limiter
+	if err := new(tokens.Counter).Load(); err != nil { // takes a moment, which is not a wait for the limiter
 		return err
 	}
 	for range sequential {

@@ -85,7 +85,7 @@ func compareAll(ctx context.Context) error {
 // incompatible lists the incompatible changes of a module, commands aside.
 func incompatible(ctx context.Context, dir string) ([]change, error) {
 	if _, err := os.Stat(baseline(dir)); err != nil {
-		return nil, fmt.Errorf("there is no baseline: make api-baseline: %w", err)
+		return nil, fmt.Errorf("the baseline is missing: make api-baseline: %w", err)
 	}
 	path, err := modulePath(ctx, dir)
 	if err != nil {

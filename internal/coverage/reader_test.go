@@ -151,7 +151,7 @@ func TestWalk(t *testing.T) {
 	doc := parse(t, small)
 	schema := doc.root.child("components").child("schemas").child("Dog")
 	if err := (walker{doc, marks{}, sent}).walk(schema, decoded(t, `{"toys":{"ball":"red"}}`)); err == nil {
-		t.Error("what is of no member of a union is no error")
+		t.Error("what is of no member of a union is not an error")
 	}
 }
 
@@ -192,7 +192,7 @@ func TestWalkTakesTheFirstMember(t *testing.T) {
 		wantNames(t, strings.Join(test.values, "&"), w.marks.list(), test.want...)
 	}
 	if err := (walker{doc, marks{}, sent}).parameter(operations[0].parameters[2], []string{"c"}); err == nil {
-		t.Error("a value that the document does not accept is no error")
+		t.Error("a value that the document does not accept is not an error")
 	}
 }
 

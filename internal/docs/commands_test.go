@@ -59,7 +59,7 @@ func deadLine(root fs.FS, line string, targets []string) []string {
 		case "make":
 			for _, word := range words[1:] {
 				if !strings.HasPrefix(word, "-") && !assignment.MatchString(word) && !slices.Contains(targets, word) {
-					dead = append(dead, fmt.Sprintf("make %s: there is no such target", word))
+					dead = append(dead, fmt.Sprintf("make %s: no such target", word))
 				}
 			}
 		case "go":
@@ -69,7 +69,7 @@ func deadLine(root fs.FS, line string, targets []string) []string {
 	return dead
 }
 
-// deadGo finds what is no package of the arguments of a go command. To "go run"
+// deadGo finds what is not a package of the arguments of a go command. To "go run"
 // only its first is one; what follows is for the program.
 func deadGo(root fs.FS, dir string, words []string) []string {
 	if len(words) > 2 && words[0] == "-C" {
@@ -84,9 +84,9 @@ func deadGo(root fs.FS, dir string, words []string) []string {
 		entries, err := fs.ReadDir(root, name)
 		switch {
 		case err != nil:
-			dead = append(dead, fmt.Sprintf("go %s %s: there is no directory %s", words[0], word, name))
+			dead = append(dead, fmt.Sprintf("go %s %s: no directory %s", words[0], word, name))
 		case words[0] == "run" && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return isProgram(root, path.Join(name, e.Name())) }):
-			dead = append(dead, fmt.Sprintf("go run %s: %s is no program", word, name))
+			dead = append(dead, fmt.Sprintf("go run %s: %s is not a program", word, name))
 		}
 		if words[0] == "run" {
 			break
@@ -120,13 +120,13 @@ func TestDeadCommandsAreFound(t *testing.T) {
 		"sub/deep/it/doc.go": {Data: []byte("package main")},
 	}
 	wantFindings(t, deadCommands(root, documents(t, root)[0], []string{"help", "test"}),
-		"README.md:6: go run .: lib is no program",
-		"README.md:7: go run ./gone: there is no directory gone",
-		"README.md:7: make all: there is no such target",
-		"README.md:8: go run ./lib: lib is no program",
-		"README.md:9: go test ./lost: there is no directory lost",
-		"README.md:2: make nothing: there is no such target",
-		"README.md:15: go run .: sub is no program",
+		"README.md:6: go run .: lib is not a program",
+		"README.md:7: go run ./gone: no directory gone",
+		"README.md:7: make all: no such target",
+		"README.md:8: go run ./lib: lib is not a program",
+		"README.md:9: go test ./lost: no directory lost",
+		"README.md:2: make nothing: no such target",
+		"README.md:15: go run .: sub is not a program",
 	)
 }
 

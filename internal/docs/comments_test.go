@@ -192,7 +192,7 @@ type T[A any] struct {
 	Behind int // is
 	Neither, Nor int
 	hidden int
-	//nolint:some // a directive is no comment
+	//nolint:some // a directive is not a comment
 	Directive int
 	Inner struct { Deep int } // is
 	Call func(x struct{ P int }) // is

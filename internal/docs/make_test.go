@@ -92,7 +92,7 @@ func TestMakeSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ target, environment, says string }{
 		{"help", "PATH=" + t.TempDir(), "go is not on the PATH: install Go"},
-		{"nonsense", "X=", "there is no target nonsense: make help lists them"},
+		{"nonsense", "X=", "no target nonsense: make help lists them"},
 		{"openapi", "UPSTREAM=", "make openapi UPSTREAM=path/to/openapi.yaml"},
 		{"spec-diff", "UPSTREAM=", "make spec-diff UPSTREAM=path/to/openapi.yaml"},
 		{"regenerate", "UPSTREAM=", "make regenerate UPSTREAM=path/to/openapi.yaml"},
@@ -109,7 +109,7 @@ func TestMakeSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// An address of a Redis is no program of one: most tests that need the program skip
+// An address of a Redis is not a program of one: most tests that need the program skip
 // without a word, as the go command shows nothing of what passes.
 func TestMakeSaysWhatIsNotTested(t *testing.T) {
 	t.Parallel()

@@ -194,7 +194,7 @@ func TestReply(t *testing.T) {
 		"four":                   {[]int{4, 3, 2, 1}, 3},
 		"five":                   {[]int{5, 4, 3, 2, 1}, 4},
 		"one is far too long":    {[]int{1, 1, 1, 1, 1, 1, 1, 1, 1, 100_000}, 1},
-		"nothing is no reply":    {[]int{0, 7, 0, 7, 7, 0}, 7},
+		"nothing is not a reply": {[]int{0, 7, 0, 7, 7, 0}, 7},
 		"nor is less":            {[]int{-100, 7, 7, 7}, 7},
 		"nothing but no replies": {[]int{0, -1, 0, -1}, 4096},
 	} {

@@ -77,7 +77,7 @@ func twice(ctx context.Context, l *lab) (string, error) {
 
 func restart(ctx context.Context, l *lab) (string, error) {
 	if l.called == nil {
-		return "not seen: there is no conversation with results", nil
+		return "not seen: no conversation has results", nil
 	}
 	history, err := l.client.Beta.Conversations.GetHistory(ctx, l.called.ConversationID)
 	if err != nil {

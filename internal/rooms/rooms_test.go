@@ -25,7 +25,7 @@ func list(t *testing.T, args ...string) []string {
 	return slices.Compact(lines)
 }
 
-// allowed has the packages of this module that each package may import. There is no cycle
+// allowed has the packages of this module that each package may import. They have no cycle
 // among them, so that imports point in one direction.
 var allowed = map[string][]string{
 	"openapi":             {},

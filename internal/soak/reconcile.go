@@ -79,7 +79,7 @@ func (r *reconciliation) find(format string, args ...any) {
 //   - What the client settled is the usage that the reply told, if it came to its end,
 //     and that is what the emulator charged; what was received (for a stream), or the
 //     estimate, if the reply broke off; and the estimate once more for each attempt whose
-//     reply was lost. A reply that is no success costs nothing, on both sides.
+//     reply was lost. A reply that is not a success costs nothing, on both sides.
 func reconcile(c *call, timeout time.Duration) (totals, []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

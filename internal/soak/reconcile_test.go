@@ -157,7 +157,7 @@ func TestReconcileFinds(t *testing.T) {
 	}
 }
 
-// What has a reason is no finding.
+// What has a reason is not a finding.
 func TestReconcileExcuses(t *testing.T) {
 	t.Parallel()
 	for name, excuse := range map[string]func(*call){

@@ -61,7 +61,7 @@ func learn(r reply, jitter time.Duration) (n news, learns bool) {
 		Jitter: jitter, ExtraJitter: in.extraJitter,
 	})
 	if err != nil {
-		return news{}, false // there is no valid limit yet
+		return news{}, false // no limit is valid yet
 	}
 	state, events := in.text[0], in.text[1:]
 	if state == "" || learner.UnmarshalText([]byte(state)) != nil {

@@ -187,7 +187,7 @@ func (l *ledger) learned(limit limiter.Limit, in learned, alone time.Duration) r
 // The first request after a pause goes alone.
 func TestScriptSendsOneAlone(t *testing.T) {
 	l := newLedger(t, miniredis.RunT(t), ten)
-	l.learned(ten.WithDefaults(), learned{}, time.Second) // there is no pause
+	l.learned(ten.WithDefaults(), learned{}, time.Second) // nothing pauses
 	l.grant("a:1", 0)
 	l.grant("a:1", 0)
 	l.op("pause", 5e6)

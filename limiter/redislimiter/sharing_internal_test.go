@@ -124,7 +124,7 @@ func TestScriptReservesForTheOldest(t *testing.T) {
 	l.op("settle", "x:1", 500, 500)
 	large := l.ask("a:1", 0, 800, 1)
 	if large.status != "wait" {
-		t.Fatal("there are no 800 tokens")
+		t.Fatal("800 tokens are missing")
 	}
 	if r := l.ask("b:1", 0, 10, 1); r.status != "wait" {
 		t.Error("a call passes the oldest, which waits for tokens")

@@ -160,7 +160,7 @@ func TestIdleProcessBringsItsBooks(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if _, err := busy.Acquire(ctx, limiter.Call{Prompt: 500}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want that there are no 500 tokens", err)
+		t.Errorf("error %v, want that 500 tokens are missing", err)
 	}
 	if !isAvailable(busy, 80, 100)() {
 		t.Errorf("%v tokens are available, want 1000 - 900 - 10", busy.Snapshot().AvailableTokens)

@@ -114,7 +114,7 @@ func uncovered(findings []finding, docs *documents) []change {
 	return changes
 }
 
-// differences lists where two nodes differ as data. Prose and extensions are no
+// differences lists where two nodes differ as data. Prose and extensions are not
 // part of the API; the order of keys and of a list of names says nothing.
 func differences(a, b *yaml.Node, path string) []string {
 	if a == nil || b == nil || a.Kind != b.Kind || a.Kind == yaml.ScalarNode {

@@ -90,7 +90,7 @@ func inWords(line string) []string {
 	}
 	for _, v := range listed {
 		if !slices.Contains(mapped, v) {
-			words = append(words, fmt.Sprintf("%s lists %q, which is no discriminator value of %s", m[1], v, m[3]))
+			words = append(words, fmt.Sprintf("%s lists %q, which is not a discriminator value of %s", m[1], v, m[3]))
 		}
 	}
 	return words

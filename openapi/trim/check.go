@@ -110,7 +110,7 @@ func checkDiscriminator(schemas *yaml.Node, pointer string, union *yaml.Node, fa
 			fail("%s: discriminator value %q leads to %s, whose %s is fixed to %q", pointer, tag, name, property, fixed)
 		}
 		if !slices.Contains(members, name) {
-			fail("%s: discriminator value %q leads to %s, which is no member", pointer, tag, name)
+			fail("%s: discriminator value %q leads to %s, which is not a member", pointer, tag, name)
 		}
 	}
 	for _, name := range members {
@@ -153,7 +153,7 @@ func checkGoType(schemas *yaml.Node, pointer string, schema *yaml.Node, fail fai
 	for _, alternative := range append(alternatives(schema), schema) {
 		if name, ok := referenced(alternative); ok && name != goType {
 			if isUnion(target) && !slices.Contains(members, name) {
-				fail("%s may be %s, which is no member of %s", pointer, name, goType)
+				fail("%s may be %s, which is not a member of %s", pointer, name, goType)
 			}
 			for property := range pairs(get(schemas, name, "properties")) {
 				if properties := value(target, "properties"); properties != nil && value(properties, property) == nil {

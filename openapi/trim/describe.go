@@ -7,8 +7,8 @@ import (
 )
 
 // undescribed names everything in a document that lacks words of ours: a tag, an
-// operation, its parameters and responses, a schema, a property. That is no
-// error in a run, as a field that upstream adds must not hold up the rest.
+// operation, its parameters and responses, a schema, a property. A run does
+// not fail for it, because a field that upstream adds must not hold up the rest.
 func undescribed(document []byte) ([]string, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(document, &doc); err != nil {

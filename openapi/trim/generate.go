@@ -110,10 +110,10 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 		}
 		return // another check names a union that is not a component
 	case len(options) > 1 && len(of) == 1:
-		c.refuse(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between schemas of the type %s, for which there is no Go type", of[0])
+		c.refuse(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between schemas of the type %s, for which no Go type exists", of[0])
 		return
 	case len(options) > 1 || len(of) > 1:
-		c.refuse(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between %s, for which there is no Go type", cmp.Or(join(of), "anything"))
+		c.refuse(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between %s, for which no Go type exists", cmp.Or(join(of), "anything"))
 		return
 	case len(options) == 1:
 		keyword := "anyOf"

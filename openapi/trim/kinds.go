@@ -100,7 +100,7 @@ func choices(schema *yaml.Node) []*yaml.Node {
 	return slices.DeleteFunc(alternatives(schema), isNull)
 }
 
-// room lists the types of JSON that a Go type can hold; ok is false if there is no such type.
+// room lists the types of JSON that a Go type can hold; ok is false if no such type exists.
 func (c *checker) room(goType string) (kinds []string, ok bool) {
 	switch {
 	case strings.HasPrefix(goType, "[]"):

@@ -322,7 +322,7 @@ func TestTrimRefuses(t *testing.T) {
 		{
 			name:     "a discriminator value without a member",
 			upstream: []string{doneMapping, doneMapping + "              failed: '#/components/schemas/Message'\n"},
-			want:     []string{"/components/schemas/StreamEvent", `value "failed" leads to Message, which is no member`},
+			want:     []string{"/components/schemas/StreamEvent", `value "failed" leads to Message, which is not a member`},
 		},
 		{
 			name:     "a member without a discriminator value",
@@ -367,7 +367,7 @@ func TestTrimRefuses(t *testing.T) {
 			name: "a narrow union that has outgrown the shared one",
 			upstream: []string{"            anyOf:\n              - $ref: '#/components/schemas/Call'\n    Message:",
 				"            anyOf:\n              - $ref: '#/components/schemas/Call'\n              - $ref: '#/components/schemas/Result'\n    Message:"},
-			want: []string{"/components/schemas/Response/properties/outputs/items may be Result, which is no member of Entry"},
+			want: []string{"/components/schemas/Response/properties/outputs/items may be Result, which is not a member of Entry"},
 		},
 		{
 			name:     "an enum that has outgrown the named one",
@@ -546,7 +546,7 @@ components:
 	}
 }
 
-// A run writes the document and names what lacks a description, which is no error.
+// A run writes the document and names what lacks a description, which is not an error.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "openapi.yaml")

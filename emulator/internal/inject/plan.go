@@ -59,7 +59,7 @@ func (p *Plan) Faults() []fault.Fault {
 	return list
 }
 
-// Empty reports whether there are no faults.
+// Empty reports whether no fault is left.
 func (p *Plan) Empty() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -108,7 +108,7 @@ type Addition struct {
 }
 
 // Admit returns the entries of the conversation with the confirmed calls marked. It refuses
-// an addition that does not fit them, or for which there is no room.
+// an addition that does not match them, or is too large.
 func (c Conversation) Admit(a Addition, bytes int) ([]generated.Entry, *wire.Failure) {
 	history, refused := confirm(c.Entries, a.Confirmations)
 	if refused == nil && !a.First {
@@ -146,7 +146,7 @@ func (s *Store) Extend(id string, a Addition, outputs []generated.Entry, bytes i
 }
 
 // Conversations returns one page of the conversations whose metadata has all of a filter,
-// newest first; nil is no filter.
+// newest first; nil: all.
 func (s *Store) Conversations(filter *map[string]any, page Page) []generated.Conversation {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -107,11 +107,11 @@ func install(t *testing.T) (node, dir string) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("There is no node on the PATH: install Node.js 20 or later, with npm, to have the reference server of MCP tried.")
+		t.Skip("node is not on the PATH: install Node.js 20 or later, with npm, to have the reference server of MCP tried.")
 	}
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		t.Skip("There is no npm on the PATH, though there is a node: install npm to have the reference server of MCP tried.")
+		t.Skip("npm is not on the PATH: install npm to have the reference server of MCP tried.")
 	}
 	parent, err := os.UserCacheDir()
 	if err == nil {
