@@ -40,8 +40,8 @@ demo: ## ask, continue and stream a conversation: no key needed
 .PHONY: test
 test: ## run every test, with the race detector
 	$(needs_c)
-	go test -race -shuffle=on ./...
-	@set -e; for module in $(NESTED); do echo "== $$module"; go -C $$module test -race -shuffle=on ./...; done
+	go test -race -shuffle=on -timeout 20m ./...
+	@set -e; for module in $(NESTED); do echo "== $$module"; go -C $$module test -race -shuffle=on -timeout 20m ./...; done
 ifeq (,$(REDIS_SERVER))
 	@echo "make test: NOT TESTED: what limiter/redislimiter does when Redis hangs, restarts, fails over or is a Cluster, and examples/shared$(if $(REDIS_URL),,; and nothing against a real Redis, as REDIS_URL is not set either)"
 	@echo "make test: they need a redis-server or valkey-server on the PATH (apt-get install redis-server, or brew install redis)"

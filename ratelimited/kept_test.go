@@ -19,7 +19,7 @@ func TestLongNamesAreNotRemembered(t *testing.T) {
 	number := 0
 	handler := func(w http.ResponseWriter, _ *http.Request) {
 		number++
-		long := fmt.Sprintf("%04d", number) + strings.Repeat("x", 1<<20)
+		long := fmt.Sprintf("%04d", number) + strings.Repeat("x", 1<<18)
 		answer(w, 200, strings.ReplaceAll(`{"id":"LONG","agent_id":"LONG","model":"LONG","conversation_id":"LONG","outputs":[{"type":"message.output","content":"x","agent_id":"LONG","model":"LONG"}],"usage":{"total_tokens":30}}`, "LONG", long))
 	}
 	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {

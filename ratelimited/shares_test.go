@@ -30,12 +30,13 @@ func sized(mode emulator.Mode) emulator.Config {
 	}
 }
 
-// saturate has forty callers of each class call for twenty minutes, and returns what each class has used in the last ten: the
-// time in which the limits allow as much.
-// In the first ten the client learns how long responses are, and classes that got more than their share give it back.
-func saturate(t *testing.T, client *ratelimited.Client, classes []string, size func(*rand.Rand) int, warm func()) (used map[string]float64) {
+// saturate has forty callers of each class call until ten minutes after the given time, and returns what each class has used
+// in these ten minutes: the time in which the limits allow as much. Before, the client learns how long responses are, and
+// classes that got more than their share give it back.
+func saturate(t *testing.T, client *ratelimited.Client, classes []string, size func(*rand.Rand) int, before time.Duration, warm func()) (used map[string]float64) {
 	t.Helper()
-	begin, end := time.Now().Add(10*time.Minute), time.Now().Add(20*time.Minute)
+	begin := time.Now().Add(before)
+	end := begin.Add(10 * time.Minute)
 	used = map[string]float64{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -70,17 +71,20 @@ func saturate(t *testing.T, client *ratelimited.Client, classes []string, size f
 // While calls of two classes wait, each class gets its share, whatever the sizes and the server, and no request is
 // refused.
 func TestSharesOfClasses(t *testing.T) {
-	for name, size := range map[string]func(*rand.Rand) int{
-		"small": func(*rand.Rand) int { return 100 },
-		"large": func(*rand.Rand) int { return 4000 },
-		"mixed": func(r *rand.Rand) int { return int(min(6000, 20*math.Exp(1.2*r.NormFloat64()+3))) },
+	for name, test := range map[string]struct {
+		before time.Duration
+		size   func(*rand.Rand) int
+	}{
+		"small": {time.Minute, func(*rand.Rand) int { return 100 }},
+		"large": {10 * time.Minute, func(*rand.Rand) int { return 4000 }},
+		"mixed": {10 * time.Minute, func(r *rand.Rand) int { return int(min(3000, 20*math.Exp(1.2*r.NormFloat64()+3))) }},
 	} {
 		for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {
 			t.Run(fmt.Sprintf("%s/%v", name, mode), func(t *testing.T) {
 				config := ratelimited.Config{RequestsPerSecond: 5, TokensPerMinute: 100_000, Classes: map[string]float64{"a": 1, "b": 4}}
 				onEmulator(t, config, sized(mode), func(t *testing.T, client *ratelimited.Client, e *emulator.Emulator) {
 					before := 0
-					used := saturate(t, client, []string{"a", "b"}, size, func() { before = e.Stats().Models["m"].Refused() })
+					used := saturate(t, client, []string{"a", "b"}, test.size, test.before, func() { before = e.Stats().Models["m"].Refused() })
 					if n := e.Stats().Models["m"].Refused() - before; n > 0 {
 						t.Errorf("%d requests are refused", n)
 					}

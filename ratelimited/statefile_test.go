@@ -75,7 +75,7 @@ func TestRestartUnderLoad(t *testing.T) {
 						if end == "without a file" {
 							config.StateFile = ""
 						}
-						runs := 100300 * time.Millisecond
+						runs := 70300 * time.Millisecond
 						if end == "killed at once" {
 							runs = 2700 * time.Millisecond
 						}
