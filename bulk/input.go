@@ -64,7 +64,11 @@ func (j *job) invalid(sum digest, err error) *job {
 // another one is invalid.
 func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 	return func(yield func(todo, error) bool) {
-		j.forget()
+		if !j.begin() {
+			yield(todo{}, errInUse)
+			return
+		}
+		defer j.end()
 		for next, err := range j.own(source, o) {
 			if err != nil {
 				yield(todo{}, err)
