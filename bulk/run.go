@@ -140,7 +140,10 @@ func newRun(client *ratelimited.Client, source Source, journal *Journal, options
 // stops, or with the error of the source.
 func (r *run) feed(source Source) error {
 	for next, err := range r.journal.jobs(source, &r.options) {
-		if err != nil || r.stop.Err() != nil {
+		if r.isStopped() { // a source may have been closed for that, so its error does not matter
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		r.summarize(func(s *Summary) { s.Rows++ })
@@ -158,6 +161,19 @@ func (r *run) feed(source Source) error {
 	}
 	r.atEnd = true
 	return nil
+}
+
+// isStopped reports whether no further row may be sent.
+func (r *run) isStopped() bool {
+	select {
+	case <-r.options.Stop:
+		r.halt(errStopped)
+	default:
+		if at := r.options.Deadline; !at.IsZero() && !time.Now().Before(at) {
+			r.halt(errDeadline)
+		}
+	}
+	return r.stop.Err() != nil
 }
 
 // summarize changes the summary.
@@ -251,13 +267,15 @@ func (r *run) call(request *generated.StartConversationRequest) (*result, error)
 // conclude writes what became of a job. It reports false if the job has to be sent again after a
 // pause.
 func (r *run) conclude(j *job, done *result, err error) bool {
-	verdict := r.judge(err)
-	if verdict == verdictHold {
-		return false
+	verdict, used := r.judge(err), 0
+	if err == nil {
+		used = tokensOf(done.usage)
+	} else if run := runner.ResultOf(err); run != nil { // its answers were paid for
+		used = tokensOf(run.Usage)
 	}
-	used := 0
-	if verdict == verdictDone {
-		used = max(done.usage.TotalTokens, done.usage.PromptTokens+done.usage.CompletionTokens)
+	if verdict == verdictHold {
+		r.budget.settle(0, used)
+		return false
 	}
 	r.budget.settle(j.tokens, used)
 	switch verdict {
@@ -280,6 +298,10 @@ func (r *run) conclude(j *job, done *result, err error) bool {
 		r.summarize(func(s *Summary) { s.Left++ })
 	}
 	return true
+}
+
+func tokensOf(usage generated.ConversationUsageInfo) int {
+	return max(usage.TotalTokens, usage.PromptTokens+usage.CompletionTokens)
 }
 
 // keep keeps a job for the end, if it was not sent again before and there is room for it.

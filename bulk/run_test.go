@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -420,6 +421,46 @@ func TestStops(t *testing.T) {
 				}
 			}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 0.1, Latency: 9 * time.Second}))
 		})
+	}
+}
+
+// Answers that do not fit the schema count toward the budget: they are paid for.
+func TestBudgetOfAnswersThatDoNotFit(t *testing.T) {
+	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
+		o := options
+		o.TokenBudget, o.Defaults.CompletionArgs.MaxTokens = 2000, ratelimited.Ptr(100)
+		o.Schema = map[string]any{"type": "object"}
+		summary := mustRun(t, client, output(t), prompts(200), o)
+		used := server.Stats().Models["mistral-small-latest"].Tokens
+		if summary.Stopped != bulk.StoppedBudget || summary.Failed < 2 || used > 4*o.TokenBudget { // of calls that were sent before the first one ended
+			t.Errorf("%d tokens were used of %d: %+v", used, o.TokenBudget, summary)
+		}
+	}, emulatortest.WithServer(emulator.Config{
+		RequestsPerSecond: 1,
+		Model: func(context.Context, emulator.Prompt) emulator.Reply {
+			return emulator.Reply{Text: strings.Repeat("word ", 60)}
+		},
+	}))
+}
+
+// A source that is closed because the run stops is not an input that cannot be read.
+func TestStopClosesTheSource(t *testing.T) {
+	t.Parallel()
+	client, _ := emulatortest.New(t)
+	for range 20 {
+		stop := make(chan struct{})
+		o := options
+		o.Stop = stop
+		pipe, into := io.Pipe()
+		go func() {
+			_, _ = io.WriteString(into, `{"id":"a","prompt":"Say a"}`+"\n"+`{"id":"b",`)
+			close(stop)
+			_ = into.CloseWithError(errors.New("closed"))
+		}()
+		summary := mustRun(t, client, output(t), bulk.JSONL(pipe), o)
+		if summary.Stopped != bulk.StoppedByCaller || summary.Failed != 0 {
+			t.Errorf("%+v", summary)
+		}
 	}
 }
 
