@@ -284,13 +284,12 @@ func (r *run) conclude(j *job, done *result, err error) bool {
 		r.record(&resultLine{CustomID: &j.id, Mark: &j.mark, Response: &response{StatusCode: 200, Body: done.body}}, statusDone)
 	case verdictRow:
 		r.record(failedLine(&j.id, j.mark, err, false), statusFailed)
-		if r.isHopeless(err) {
-			r.halt(fmt.Errorf("bulk: the first %d rows have failed, the last one with: %w", maxHopeless, err))
-		}
+		r.haltIfHopeless(err)
 	case verdictAgain:
 		if !r.keep(j) {
 			r.record(failedLine(&j.id, j.mark, err, true), statusAgain)
 		}
+		r.haltIfHopeless(err)
 	case verdictStop:
 		r.halt(fmt.Errorf("bulk: line %d: no other row would succeed: %w", j.mark.Line, err))
 		fallthrough
@@ -317,17 +316,19 @@ func (r *run) keep(j *job) bool {
 	return true
 }
 
-// isHopeless reports whether so many rows have been refused before the first success that the
+// haltIfHopeless ends the run if so many rows have been refused before the first success that the
 // settings are to blame.
-func (r *run) isHopeless(err error) bool {
+func (r *run) haltIfHopeless(err error) {
 	done := r.journal.Done()
-	if !errors.As(err, new(*ratelimited.APIError)) && !errors.Is(err, ratelimited.ErrInvalid) || errors.Is(err, ratelimited.ErrTooLarge) {
-		return false
+	isRefusal := errors.As(err, new(*ratelimited.APIError)) || errors.Is(err, ratelimited.ErrInvalid)
+	if !isRefusal || errors.Is(err, ratelimited.ErrTooLarge) || errors.Is(err, ratelimited.ErrRetryable) {
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hopeless++
-	return done == 0 && r.hopeless >= maxHopeless
+	if r.hopeless++; done == 0 && r.hopeless >= maxHopeless {
+		r.halt(fmt.Errorf("bulk: the first %d rows have failed, the last one with: %w", maxHopeless, err))
+	}
 }
 
 // pause waits before a row is sent again.

@@ -267,6 +267,38 @@ func TestTransientFailures(t *testing.T) {
 	})
 }
 
+// A response of status 200 that breaks off is a failure that may pass. If all responses are like that, the
+// server is not the API.
+func TestUnreadableResponses(t *testing.T) {
+	for _, kind := range []emulator.FaultKind{emulator.FaultTruncated, emulator.FaultResetAfterHeaders} {
+		emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
+			path := output(t)
+			setFault := func(n int) {
+				if err := server.SetFaults(emulator.Fault{Kind: kind, Times: n}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			setFault(1)
+			wantSummary(t, mustRun(t, client, path, prompts(3), options), bulk.Summary{Rows: 3, Done: 3})
+
+			path = output(t)
+			setFault(2)
+			wantSummary(t, mustRun(t, client, path, prompts(1), options), bulk.Summary{Rows: 1, Failed: 1})
+			if l := read(t, path)[0]; l.Error == nil || !l.Error.Retryable {
+				t.Errorf("%s: the line is %+v", kind, l)
+			}
+			wantSummary(t, mustRun(t, client, path, prompts(1), options), bulk.Summary{Rows: 1, Done: 1})
+
+			setFault(0)
+			before := server.Stats().Requests
+			_, err := run(t, client, output(t), prompts(300), options)
+			if n := server.Stats().Requests - before; err == nil || !strings.Contains(err.Error(), "the first 20 rows have failed") || n > 30 {
+				t.Errorf("%s: %d requests, %v", kind, n, err)
+			}
+		}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 1}), emulatortest.Unchecked())
+	}
+}
+
 // What all rows would share stops the job at once, and the next run does them.
 func TestFatalFailures(t *testing.T) {
 	t.Parallel()

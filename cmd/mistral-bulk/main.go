@@ -109,6 +109,9 @@ func (c *command) run(ctx context.Context) (status int, err error) {
 		return 0, err
 	}
 	client, err := ratelimited.New(c.client)
+	if config := (*ratelimited.ConfigError)(nil); errors.As(err, &config) && config.Field == "StateFile" {
+		err = fmt.Errorf("%w; -state names another file, or none", err)
+	}
 	if err != nil {
 		return 0, err
 	}

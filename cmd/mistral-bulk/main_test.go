@@ -162,7 +162,6 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// With -json each line of the output is an object.
 // The state of one run is where the next one begins. By default each key has its own.
 func TestState(t *testing.T) {
 	server, err := emulator.Start(emulator.Config{RequestsPerSecond: 20, TokensPerMinute: 30_000})
@@ -185,6 +184,15 @@ func TestState(t *testing.T) {
 		t.Errorf("status %d: %s", status, message)
 	}
 
+	client, err := ratelimited.New(ratelimited.Config{StateFile: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, message := f.mistralBulk("", append(args, "-o", f.output(), f.rows(3))...); status != statusError || !strings.HasSuffix(message, "; -state names another file, or none\n") {
+		t.Errorf("beside another client: status %d: %s", status, message)
+	}
+	client.Close()
+
 	names := map[string]bool{}
 	for _, c := range []ratelimited.Config{{}, {APIKey: "another-key"}, {BaseURL: "http://127.0.0.1:1"}, {APIKey: "a-secret-key"}} {
 		name, err := stateFile(c)
@@ -198,6 +206,7 @@ func TestState(t *testing.T) {
 	}
 }
 
+// With -json each line of the output is an object.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t)
