@@ -26,7 +26,8 @@ func TestJSONL(t *testing.T) {
 		"CRLF":                     {`{"id":"a","prompt":"x"}` + "\r\n\r\n", "a", `{"inputs":"x"}`},
 
 		"broken JSON":           {`{"id":"a","prompt":`, "", "the line is not a row: unexpected end of JSON input"},
-		"not an object":         {`7`, "", "the line is not a row: json: cannot unmarshal number"},
+		"not an object":         {`7`, "", "the line is not a row: must be a JSON object, got a JSON number"},
+		"number as prompt":      {`{"prompt":7,"id":"a"}`, "a", "prompt must be a string, got a JSON number"},
 		"not UTF-8":             {"{\"id\":\"a\",\"prompt\":\"\xff\"}", "", "the line is not valid UTF-8"},
 		"no id":                 {`{"prompt":"x"}`, "", "custom_id is missing"},
 		"empty id":              {`{"id":"","prompt":"x"}`, "", `custom_id is "": must not be empty`},
