@@ -41,7 +41,8 @@ func (r *run) judge(err error) verdict {
 		return verdictLeft
 	case errors.As(err, &transport) && (!errors.Is(err, ratelimited.ErrRetryable) || !r.reached.Load() && !errors.Is(err, context.DeadlineExceeded)):
 		return verdictStop // the server does not exist, it has no valid certificate, or the network is down
-	case !errors.Is(err, ratelimited.ErrRetryable) && !errors.Is(err, ratelimited.ErrQueueFull) && !errors.Is(err, context.Canceled):
+	case !errors.Is(err, ratelimited.ErrRetryable) && !errors.Is(err, ratelimited.ErrQueueFull) && !errors.Is(err, context.Canceled) &&
+		!errors.Is(err, ratelimited.ErrUnconfirmed): // a response of status 200 that breaks off
 		return verdictRow
 	case r.stop.Err() != nil:
 		return verdictLeft

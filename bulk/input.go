@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
@@ -64,7 +65,11 @@ func (j *job) invalid(sum digest, err error) *job {
 // another one is invalid.
 func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 	return func(yield func(todo, error) bool) {
-		j.forget()
+		if !j.begin() {
+			yield(todo{}, errInUse)
+			return
+		}
+		defer j.end()
 		for next, err := range j.own(source, o) {
 			if err != nil {
 				yield(todo{}, err)
@@ -72,7 +77,7 @@ func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 			}
 			c := j.claim(next.key, next.asked, next.mark.Line)
 			if c.twice != 0 {
-				next = next.invalid(next.asked, fmt.Errorf("custom_id %q is that of line %d, too: must be unique", next.id, c.twice))
+				next = next.invalid(next.asked, fmt.Errorf("custom_id %s is that of line %d, too: must be unique", shortened([]byte(strconv.Quote(next.id))), c.twice))
 				c = j.claim(next.key, next.asked, next.mark.Line)
 			}
 			if !yield(todo{next, c}, nil) {

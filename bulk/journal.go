@@ -12,7 +12,8 @@ import (
 
 // A Journal is the output of a job: a file with a line for each row that has a result. The line is
 // written when the row is done, so the file says what is left to do. [OpenJournal] opens one. A
-// Journal is safe for concurrent use, by one [Run] at a time.
+// Journal is safe for concurrent use, but one [Run] or [Plan] at a time reads an input for it; another
+// one returns an error.
 type Journal struct {
 	path string
 	file *os.File // nil when it is closed
@@ -23,6 +24,7 @@ type Journal struct {
 	torn    bool  // a failed write has left something
 	unsaved bool  // something was written since the file was synced
 	claimed bool  // the index has rows of an earlier input
+	inUse   bool  // an input is being read
 	counts  [statusAgain + 1]int
 	usage   usage
 }
@@ -30,6 +32,7 @@ type Journal struct {
 var (
 	errLocked   = errors.New("in use by another process")
 	errReplaced = errors.New("the file was removed or replaced meanwhile")
+	errInUse    = errors.New("bulk: the journal is in use: must be used by one Run or Plan at a time")
 	errClosed   = errors.New("bulk: the journal is closed: open it with OpenJournal")
 
 	// ErrOtherInput matches the error of [Plan] and [Run] for an output that has the results of another
@@ -117,14 +120,26 @@ func (j *Journal) add(l *resultLine) error {
 	return nil
 }
 
-// forget notes that an input begins: none of its rows has been seen.
-func (j *Journal) forget() {
+// begin notes that an input begins: none of its rows has been seen. It reports false while another one
+// is being read.
+func (j *Journal) begin() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.inUse {
+		return false
+	}
 	if j.claimed {
 		j.index.forget()
 	}
-	j.claimed = true
+	j.claimed, j.inUse = true, true
+	return true
+}
+
+// end notes that an input has been read.
+func (j *Journal) end() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.inUse = false
 }
 
 // A claim is what the output and the input so far say of a row.

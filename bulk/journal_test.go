@@ -2,6 +2,8 @@ package bulk_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulatortest"
 )
 
@@ -152,5 +155,58 @@ func TestOutputIsRemoved(t *testing.T) {
 	summary, err := bulk.Run(t.Context(), client, prompts(3), j, options)
 	if err == nil || !strings.Contains(err.Error(), "the file was removed or replaced meanwhile") {
 		t.Errorf("%+v, %v", summary, err)
+	}
+}
+
+// An answer nested as deep as JSON may be fits into a line that can be read again.
+func TestDeepAnswer(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("[", 9_999) + strings.Repeat("]", 9_999)
+	client, server := emulatortest.New(t, emulatortest.WithServer(emulator.Config{
+		Model: func(context.Context, emulator.Prompt) emulator.Reply { return emulator.Reply{Text: deep} },
+	}))
+	o := options
+	o.Schema = map[string]any{"type": "object"}
+	path := output(t)
+	wantSummary(t, mustRun(t, client, path, prompts(1), o), bulk.Summary{Rows: 1, Failed: 1})
+	var body string
+	if err := json.Unmarshal(read(t, path)[0].Response.Body, &body); err != nil || body != deep {
+		t.Errorf("the body is %.20q, %v", body, err)
+	}
+	wantSummary(t, mustRun(t, client, path, prompts(1), o), bulk.Summary{Rows: 1, AlreadyFailed: 1})
+	if n := server.Stats().Requests; n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+}
+
+// While an input is read for a journal, neither Plan nor Run reads another one for it: rows of one would
+// be taken for duplicates of the other's.
+func TestJournalInUse(t *testing.T) {
+	t.Parallel()
+	client, _ := emulatortest.New(t)
+	path := output(t)
+	j := open(t, path)
+	o := options
+	o.Journal = j
+	source := bulk.Rows(func(yield func(bulk.Row) bool) {
+		if !yield(prompt("row-1", "Say word 1")) {
+			return
+		}
+		const want = "bulk: the journal is in use: must be used by one Run or Plan at a time"
+		if _, err := bulk.Plan(t.Context(), client, prompts(3), o); err == nil || err.Error() != want {
+			t.Errorf("Plan: %v, want %s", err, want)
+		}
+		if _, err := bulk.Run(t.Context(), client, prompts(3), j, options); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("Run: %v, want %s", err, want)
+		}
+		yield(prompt("row-2", "Say word 2"))
+	})
+	summary, err := bulk.Run(t.Context(), client, source, j, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSummary(t, summary, bulk.Summary{Rows: 2, Done: 2})
+	if _, err := bulk.Plan(t.Context(), client, prompts(3), o); err != nil {
+		t.Error(err)
 	}
 }

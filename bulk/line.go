@@ -48,12 +48,19 @@ type errorField struct {
 	Retryable bool   `json:"retryable,omitempty"` // the row is sent again when the job is resumed
 }
 
-// encode returns the line with its end. A body that has line ends loses them.
+// encode returns the line with its end. A body that has line ends loses them. A body that is too deep
+// for the line to be read again becomes a string.
 func (l *resultLine) encode() ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(l); err != nil {
+	err := encoder.Encode(l)
+	if err == nil && l.Response != nil && !json.Valid(b.Bytes()) {
+		b.Reset()
+		l.Response.Body = quoted(string(l.Response.Body))
+		err = encoder.Encode(l)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("bulk: encode the result of line %d: %w", l.Mark.Line, err)
 	}
 	return b.Bytes(), nil

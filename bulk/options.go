@@ -25,14 +25,16 @@ type Options struct {
 	Output Output
 
 	// MaxRows, TokenBudget and Deadline stop Run: after so many rows were sent, before the tokens of
-	// the calls exceed so many (by their estimates, so one call may exceed it), and at a time. Zero
-	// values are not bounds. Rows in flight are finished.
+	// the calls exceed so many, and at a time. Zero values are not bounds. Rows in flight are finished.
+	// The budget reserves the estimate of a row's first call: it may be exceeded by the error of the
+	// estimates, and by second calls for answers that do not fit Schema.
 	MaxRows     int
 	TokenBudget int
 	Deadline    time.Time
 
 	// Stop, when it is closed, stops Run in the same way. The end of Run's context instead cancels
-	// the calls in flight, whose results are lost.
+	// the calls in flight, whose results are lost. Run cannot return while its source waits for input: a
+	// program that reads from a pipe closes that, too, also at Deadline. The error that follows is ignored.
 	Stop <-chan struct{}
 
 	// Progress is called each second while Run works, and once when it has ended, by one goroutine at

@@ -31,7 +31,12 @@ func parseRow(text []byte) (row Row) {
 		Body     json.RawMessage `json:"body"`
 		Prompt   *string         `json:"prompt"`
 	}
-	if err := json.Unmarshal(text, &fields); err != nil {
+	var mismatch *json.UnmarshalTypeError
+	switch err := json.Unmarshal(text, &fields); {
+	case errors.As(err, &mismatch) && mismatch.Field != "": // the prompt's: the others take any value
+	case mismatch != nil:
+		return Row{Err: fmt.Errorf("the line is not a row: must be a JSON object, got a JSON %s", mismatch.Value)}
+	case err != nil:
 		return Row{Err: fmt.Errorf("the line is not a row: %w", err)}
 	}
 	if fields.CustomID == nil {
@@ -40,6 +45,8 @@ func parseRow(text []byte) (row Row) {
 	hasBody := len(fields.Body) > 0 && string(fields.Body) != "null"
 	switch row.ID, row.Err = parseID(fields.CustomID); {
 	case row.Err != nil:
+	case mismatch != nil:
+		row.Err = fmt.Errorf("prompt must be a string, got a JSON %s", mismatch.Value)
 	case hasBody && fields.Prompt != nil:
 		row.Err = errors.New("the row has a body and a prompt: must have one of them")
 	case hasBody:

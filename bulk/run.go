@@ -140,7 +140,10 @@ func newRun(client *ratelimited.Client, source Source, journal *Journal, options
 // stops, or with the error of the source.
 func (r *run) feed(source Source) error {
 	for next, err := range r.journal.jobs(source, &r.options) {
-		if err != nil || r.stop.Err() != nil {
+		if r.isStopped() { // a source may have been closed for that, so its error does not matter
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		r.summarize(func(s *Summary) { s.Rows++ })
@@ -158,6 +161,19 @@ func (r *run) feed(source Source) error {
 	}
 	r.atEnd = true
 	return nil
+}
+
+// isStopped reports whether no further row may be sent.
+func (r *run) isStopped() bool {
+	select {
+	case <-r.options.Stop:
+		r.halt(errStopped)
+	default:
+		if at := r.options.Deadline; !at.IsZero() && !time.Now().Before(at) {
+			r.halt(errDeadline)
+		}
+	}
+	return r.stop.Err() != nil
 }
 
 // summarize changes the summary.
@@ -251,13 +267,15 @@ func (r *run) call(request *generated.StartConversationRequest) (*result, error)
 // conclude writes what became of a job. It reports false if the job has to be sent again after a
 // pause.
 func (r *run) conclude(j *job, done *result, err error) bool {
-	verdict := r.judge(err)
-	if verdict == verdictHold {
-		return false
+	verdict, used := r.judge(err), 0
+	if err == nil {
+		used = tokensOf(done.usage)
+	} else if run := runner.ResultOf(err); run != nil { // its answers were paid for
+		used = tokensOf(run.Usage)
 	}
-	used := 0
-	if verdict == verdictDone {
-		used = max(done.usage.TotalTokens, done.usage.PromptTokens+done.usage.CompletionTokens)
+	if verdict == verdictHold {
+		r.budget.settle(0, used)
+		return false
 	}
 	r.budget.settle(j.tokens, used)
 	switch verdict {
@@ -266,13 +284,12 @@ func (r *run) conclude(j *job, done *result, err error) bool {
 		r.record(&resultLine{CustomID: &j.id, Mark: &j.mark, Response: &response{StatusCode: 200, Body: done.body}}, statusDone)
 	case verdictRow:
 		r.record(failedLine(&j.id, j.mark, err, false), statusFailed)
-		if r.isHopeless(err) {
-			r.halt(fmt.Errorf("bulk: the first %d rows have failed, the last one with: %w", maxHopeless, err))
-		}
+		r.haltIfHopeless(err)
 	case verdictAgain:
 		if !r.keep(j) {
 			r.record(failedLine(&j.id, j.mark, err, true), statusAgain)
 		}
+		r.haltIfHopeless(err)
 	case verdictStop:
 		r.halt(fmt.Errorf("bulk: line %d: no other row would succeed: %w", j.mark.Line, err))
 		fallthrough
@@ -280,6 +297,10 @@ func (r *run) conclude(j *job, done *result, err error) bool {
 		r.summarize(func(s *Summary) { s.Left++ })
 	}
 	return true
+}
+
+func tokensOf(usage generated.ConversationUsageInfo) int {
+	return max(usage.TotalTokens, usage.PromptTokens+usage.CompletionTokens)
 }
 
 // keep keeps a job for the end, if it was not sent again before and there is room for it.
@@ -295,17 +316,19 @@ func (r *run) keep(j *job) bool {
 	return true
 }
 
-// isHopeless reports whether so many rows have been refused before the first success that the
+// haltIfHopeless ends the run if so many rows have been refused before the first success that the
 // settings are to blame.
-func (r *run) isHopeless(err error) bool {
+func (r *run) haltIfHopeless(err error) {
 	done := r.journal.Done()
-	if !errors.As(err, new(*ratelimited.APIError)) && !errors.Is(err, ratelimited.ErrInvalid) || errors.Is(err, ratelimited.ErrTooLarge) {
-		return false
+	isRefusal := errors.As(err, new(*ratelimited.APIError)) || errors.Is(err, ratelimited.ErrInvalid)
+	if !isRefusal || errors.Is(err, ratelimited.ErrTooLarge) || errors.Is(err, ratelimited.ErrRetryable) {
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hopeless++
-	return done == 0 && r.hopeless >= maxHopeless
+	if r.hopeless++; done == 0 && r.hopeless >= maxHopeless {
+		r.halt(fmt.Errorf("bulk: the first %d rows have failed, the last one with: %w", maxHopeless, err))
+	}
 }
 
 // pause waits before a row is sent again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -266,6 +267,38 @@ func TestTransientFailures(t *testing.T) {
 	})
 }
 
+// A response of status 200 that breaks off is a failure that may pass. If all responses are like that, the
+// server is not the API.
+func TestUnreadableResponses(t *testing.T) {
+	for _, kind := range []emulator.FaultKind{emulator.FaultTruncated, emulator.FaultResetAfterHeaders} {
+		emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
+			path := output(t)
+			setFault := func(n int) {
+				if err := server.SetFaults(emulator.Fault{Kind: kind, Times: n}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			setFault(1)
+			wantSummary(t, mustRun(t, client, path, prompts(3), options), bulk.Summary{Rows: 3, Done: 3})
+
+			path = output(t)
+			setFault(2)
+			wantSummary(t, mustRun(t, client, path, prompts(1), options), bulk.Summary{Rows: 1, Failed: 1})
+			if l := read(t, path)[0]; l.Error == nil || !l.Error.Retryable {
+				t.Errorf("%s: the line is %+v", kind, l)
+			}
+			wantSummary(t, mustRun(t, client, path, prompts(1), options), bulk.Summary{Rows: 1, Done: 1})
+
+			setFault(0)
+			before := server.Stats().Requests
+			_, err := run(t, client, output(t), prompts(300), options)
+			if n := server.Stats().Requests - before; err == nil || !strings.Contains(err.Error(), "the first 20 rows have failed") || n > 30 {
+				t.Errorf("%s: %d requests, %v", kind, n, err)
+			}
+		}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 1}), emulatortest.Unchecked())
+	}
+}
+
 // What all rows would share stops the job at once, and the next run does them.
 func TestFatalFailures(t *testing.T) {
 	t.Parallel()
@@ -420,6 +453,46 @@ func TestStops(t *testing.T) {
 				}
 			}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 0.1, Latency: 9 * time.Second}))
 		})
+	}
+}
+
+// Answers that do not fit the schema count toward the budget: they are paid for.
+func TestBudgetOfAnswersThatDoNotFit(t *testing.T) {
+	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
+		o := options
+		o.TokenBudget, o.Defaults.CompletionArgs.MaxTokens = 2000, ratelimited.Ptr(100)
+		o.Schema = map[string]any{"type": "object"}
+		summary := mustRun(t, client, output(t), prompts(200), o)
+		used := server.Stats().Models["mistral-small-latest"].Tokens
+		if summary.Stopped != bulk.StoppedBudget || summary.Failed < 2 || used > 4*o.TokenBudget { // of calls that were sent before the first one ended
+			t.Errorf("%d tokens were used of %d: %+v", used, o.TokenBudget, summary)
+		}
+	}, emulatortest.WithServer(emulator.Config{
+		RequestsPerSecond: 1,
+		Model: func(context.Context, emulator.Prompt) emulator.Reply {
+			return emulator.Reply{Text: strings.Repeat("word ", 60)}
+		},
+	}))
+}
+
+// A source that is closed because the run stops is not an input that cannot be read.
+func TestStopClosesTheSource(t *testing.T) {
+	t.Parallel()
+	client, _ := emulatortest.New(t)
+	for range 20 {
+		stop := make(chan struct{})
+		o := options
+		o.Stop = stop
+		pipe, into := io.Pipe()
+		go func() {
+			_, _ = io.WriteString(into, `{"id":"a","prompt":"Say a"}`+"\n"+`{"id":"b",`)
+			close(stop)
+			_ = into.CloseWithError(errors.New("closed"))
+		}()
+		summary := mustRun(t, client, output(t), bulk.JSONL(pipe), o)
+		if summary.Stopped != bulk.StoppedByCaller || summary.Failed != 0 {
+			t.Errorf("%+v", summary)
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 // A Row is one request of a job.
 type Row struct {
-	// ID is the row's custom_id in the output. It must be unique within the input.
+	// ID is the row's custom_id in the output. It must be valid UTF-8, and unique within the input.
 	ID string
 	// Line is the position of the row in its source, from 1. [Rows] sets it where it is 0.
 	Line int
@@ -73,9 +73,13 @@ func Rows(seq iter.Seq[Row]) Source {
 			}
 			switch {
 			case row.Err != nil:
-				row.sum = sumOf([]byte(row.ID + "\x00" + row.Err.Error()))
 			case row.ID == "":
 				row.Err = errors.New("the ID is missing: must be set")
+			case !utf8.ValidString(row.ID): // the output would have another one
+				row.Err = fmt.Errorf("the ID is %s: must be valid UTF-8", shortened([]byte(strconv.Quote(row.ID))))
+			}
+			if row.Err != nil {
+				row.sum = sumOf([]byte(row.ID + "\x00" + row.Err.Error()))
 			}
 			if !yield(row, nil) {
 				return

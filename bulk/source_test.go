@@ -7,6 +7,7 @@ import (
 	"testing/iotest"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulatortest"
 )
 
 func TestJSONL(t *testing.T) {
@@ -25,7 +26,8 @@ func TestJSONL(t *testing.T) {
 		"CRLF":                     {`{"id":"a","prompt":"x"}` + "\r\n\r\n", "a", `{"inputs":"x"}`},
 
 		"broken JSON":           {`{"id":"a","prompt":`, "", "the line is not a row: unexpected end of JSON input"},
-		"not an object":         {`7`, "", "the line is not a row: json: cannot unmarshal number"},
+		"not an object":         {`7`, "", "the line is not a row: must be a JSON object, got a JSON number"},
+		"number as prompt":      {`{"prompt":7,"id":"a"}`, "a", "prompt must be a string, got a JSON number"},
 		"not UTF-8":             {"{\"id\":\"a\",\"prompt\":\"\xff\"}", "", "the line is not valid UTF-8"},
 		"no id":                 {`{"prompt":"x"}`, "", "custom_id is missing"},
 		"empty id":              {`{"id":"","prompt":"x"}`, "", `custom_id is "": must not be empty`},
@@ -99,6 +101,26 @@ func TestUnreadableInput(t *testing.T) {
 		}
 		if got == nil || got.Error() != test.want {
 			t.Errorf("%s: %v, want %s", name, got, test.want)
+		}
+	}
+}
+
+// An ID that the output could not have as it is makes an error row, once.
+func TestRowsWithBadIDs(t *testing.T) {
+	t.Parallel()
+	client, server := emulatortest.New(t)
+	path := output(t)
+	rows := bulk.Rows(func(yield func(bulk.Row) bool) {
+		_ = yield(prompt("a\xff", "Say a")) && yield(prompt("", "Say b")) && yield(prompt("c\n\x00\u2028", "Say c"))
+	})
+	wantSummary(t, mustRun(t, client, path, rows, options), bulk.Summary{Rows: 3, Done: 1, Failed: 2})
+	wantSummary(t, mustRun(t, client, path, rows, options), bulk.Summary{Rows: 3, Already: 1, AlreadyFailed: 2})
+	if n := server.Stats().Requests; n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+	for _, l := range read(t, path) {
+		if l.Bulk.Line == 1 && (l.Error == nil || l.Error.Message != `line 1: the ID is "a\xff": must be valid UTF-8`) {
+			t.Errorf("the line is %+v", l.Error)
 		}
 	}
 }

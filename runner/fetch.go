@@ -177,14 +177,26 @@ func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
 	}
 	switch {
 	case at.resultOf != "":
-		i := slices.IndexFunc(history.Entries, func(e generated.Entry) bool {
-			result, ok := e.Value().(generated.FunctionResultEntry)
-			return ok && result.ToolCallID == at.resultOf
-		})
-		if i < 0 {
+		calls, first := 0, -1
+		for i, entry := range history.Entries {
+			switch e := entry.Value().(type) {
+			case generated.FunctionCallEntry:
+				if e.ToolCallID == at.resultOf {
+					calls++
+				}
+			case generated.FunctionResultEntry:
+				if e.ToolCallID == at.resultOf && first < 0 {
+					first = i
+				}
+			}
+		}
+		switch {
+		case calls > 1: // a result may be of an earlier one
+			return nil, fmt.Errorf("%w: the history has %d calls of the id %q", ErrResponseLost, calls, cut(at.resultOf, maxShown))
+		case first < 0:
 			return nil, nil
 		}
-		return history.Entries[i:], nil
+		return history.Entries[first:], nil
 	case at.entryID == "":
 		return history.Entries, nil
 	}

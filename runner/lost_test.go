@@ -339,6 +339,29 @@ func TestLostResponseToTheCallersResults(t *testing.T) {
 	}
 }
 
+// Where several calls of a conversation have one id, the history does not say which of them a result is of.
+func TestLostResponseToOneOfSeveralCallsOfOneID(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []emulator.FaultKind{emulator.FaultLostReply, emulator.FaultClose} {
+		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), calls("f#a", `{"city":"B"}`), say("done"), say("twice"))}}, func(w *world) {
+			started, err := w.client.Beta.Conversations.Start(w.Context(), ask("?"))
+			if err != nil {
+				w.Fatal(err)
+			}
+			inputs := ratelimited.Entries(ratelimited.FunctionResult("a", "mine"))
+			request := generated.AppendConversationRequest{Inputs: inputs}
+			if _, err := w.client.Beta.Conversations.Append(w.Context(), started.ConversationID, request); err != nil {
+				w.Fatal(err)
+			}
+			w.setFaults(emulator.Fault{Kind: kind, Operation: "AppendConversation", Times: 1})
+			result, err := w.runner(runner.Config{}).Append(w.Context(), started.ConversationID, request)
+			if !errors.Is(err, runner.ErrResponseLost) {
+				w.Errorf("%s: %+v, %v", kind, result, err)
+			}
+		})
+	}
+}
+
 // A response in which the service reports an error is not an answer, whatever the history has.
 func TestErrorWithinAStream(t *testing.T) {
 	t.Parallel()

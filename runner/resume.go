@@ -19,8 +19,9 @@ import (
 // otherwise nothing is run or sent, and the error wraps an [*AnswerError] or a [*StateError].
 //
 // Limits go on counting, except Time. If the service may have carried out the latest request, the
-// conversation's history is read before it is sent again. Resuming the same state twice runs its
-// functions twice.
+// conversation's history is read before it is sent again; not if that was the run's first request and
+// has no results of functions, which is sent again as the client does. Resuming the same state twice
+// runs its functions twice.
 func (r *Runner) Resume(ctx context.Context, state *State, answers ...Answer) (*Result, error) {
 	return r.resumed(state, answers).resultOf(ctx)
 }

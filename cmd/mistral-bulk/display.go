@@ -19,7 +19,7 @@ const lineInterval = 10 * time.Second
 // A display shows the progress: as a bar on a terminal, otherwise in lines.
 type display struct {
 	command *command
-	total   int           // rows to be sent; -1 if that is unknown
+	total   int           // rows that will have a new line in the output; -1 if that is unknown
 	latest  time.Duration // when a line was printed
 
 	terminal *os.File
@@ -29,7 +29,7 @@ type display struct {
 func newDisplay(c *command) *display {
 	d := &display{command: c, total: -1}
 	if c.options.Forecast != nil {
-		d.total = c.options.Forecast.Calls
+		d.total = c.options.Forecast.Calls + c.options.Forecast.Invalid
 	}
 	if file, ok := c.err.(*os.File); ok && !c.json && term.IsTerminal(int(file.Fd())) {
 		d.terminal = file
@@ -45,7 +45,11 @@ func (d *display) progress(p bulk.Progress) {
 	switch {
 	case d.bar != nil:
 		d.bar.Describe(d.fitting(progressText(p, d.command.options.Forecast)))
-		_ = d.bar.Set(min(p.Done+p.Failed, max(d.total, 1))) // it says that the terminal is gone
+		n := p.Done + p.Failed
+		if d.total >= 0 { // the bar allows no more
+			n = min(n, max(d.total, 1))
+		}
+		_ = d.bar.Set(n) // it says that the terminal is gone
 	case p.Duration-d.latest < lineInterval:
 	case d.command.json:
 		d.latest = p.Duration

@@ -104,16 +104,31 @@ func parse(args []string) (*command, error) {
 	if c.input != "-" && c.output != "" && sameFile(c.input, c.output) {
 		return nil, fmt.Errorf("-o: %q is the input, too: must be another file", c.output)
 	}
+	if state := c.client.StateFile; state != "" && state != noState { // the client replaces it, whatever it has
+		switch {
+		case c.input != "-" && sameFile(state, c.input):
+			return nil, fmt.Errorf("-state: %q is the input, too: must be another file", state)
+		case c.output != "" && sameFile(state, c.output):
+			return nil, fmt.Errorf("-state: %q is the output, too: must be another file", state)
+		}
+	}
 	return c, nil
 }
 
 func sameFile(a, b string) bool {
 	first, err := os.Stat(a)
-	if err != nil {
-		return false
+	second, err2 := os.Stat(b)
+	if err != nil || err2 != nil { // files that do not exist have only their names
+		return absolute(a) == absolute(b)
 	}
-	second, err := os.Stat(b)
-	return err == nil && os.SameFile(first, second)
+	return os.SameFile(first, second)
+}
+
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return filepath.Clean(path)
 }
 
 var (

@@ -109,6 +109,9 @@ func (c *command) run(ctx context.Context) (status int, err error) {
 		return 0, err
 	}
 	client, err := ratelimited.New(c.client)
+	if config := (*ratelimited.ConfigError)(nil); errors.As(err, &config) && config.Field == "StateFile" {
+		err = fmt.Errorf("%w; -state names another file, or none", err)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -121,7 +124,7 @@ func (c *command) run(ctx context.Context) (status int, err error) {
 		defer func() { err = errors.Join(err, journal.Close()) }()
 	}
 	c.options.Journal = journal
-	if c.plan || c.input != "-" { // what comes from another program can be read once
+	if c.plan || isFile(c.input) {
 		if c.options.Forecast, err = c.forecast(ctx, client); err != nil {
 			return 0, err
 		}
@@ -186,6 +189,12 @@ func (c *command) journal() (*bulk.Journal, error) {
 	return bulk.OpenJournal(c.output)
 }
 
+// isFile reports whether an input can be read twice. What comes from another program can be read once.
+func isFile(input string) bool {
+	info, err := os.Stat(input)
+	return input != "-" && err == nil && info.Mode().IsRegular()
+}
+
 // source opens the input.
 func (c *command) source() (source bulk.Source, done func(), err error) {
 	reader, done := c.in, func() {}
@@ -196,11 +205,38 @@ func (c *command) source() (source bulk.Source, done func(), err error) {
 		}
 		reader, done = file, func() { _ = file.Close() }
 	}
+	if !isFile(c.input) {
+		reader, done = c.interruptible(reader)
+	}
 	if c.lines {
 		return bulk.Lines(reader), done, nil
 	}
 	return bulk.JSONL(reader), done, nil
 }
+
+// interruptible returns a reader that fails when the job is to stop, also while r waits for input, and
+// a function that ends it.
+func (c *command) interruptible(r io.Reader) (_ io.Reader, end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	if at := c.options.Deadline; !at.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, at)
+	}
+	pipe, into := io.Pipe()
+	go func() {
+		_, err := io.Copy(into, r)
+		_ = into.CloseWithError(err)
+	}()
+	go func() {
+		select {
+		case <-c.options.Stop:
+		case <-ctx.Done():
+		}
+		_ = pipe.CloseWithError(errInterrupted)
+	}()
+	return pipe, cancel
+}
+
+var errInterrupted = errors.New("interrupted")
 
 func (c *command) forecast(ctx context.Context, client *ratelimited.Client) (*bulk.Forecast, error) {
 	source, done, err := c.source()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -161,7 +162,6 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// With -json each line of the output is an object.
 // The state of one run is where the next one begins. By default each key has its own.
 func TestState(t *testing.T) {
 	server, err := emulator.Start(emulator.Config{RequestsPerSecond: 20, TokensPerMinute: 30_000})
@@ -184,6 +184,15 @@ func TestState(t *testing.T) {
 		t.Errorf("status %d: %s", status, message)
 	}
 
+	client, err := ratelimited.New(ratelimited.Config{StateFile: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, message := f.mistralBulk("", append(args, "-o", f.output(), f.rows(3))...); status != statusError || !strings.HasSuffix(message, "; -state names another file, or none\n") {
+		t.Errorf("beside another client: status %d: %s", status, message)
+	}
+	client.Close()
+
 	names := map[string]bool{}
 	for _, c := range []ratelimited.Config{{}, {APIKey: "another-key"}, {BaseURL: "http://127.0.0.1:1"}, {APIKey: "a-secret-key"}} {
 		name, err := stateFile(c)
@@ -197,6 +206,7 @@ func TestState(t *testing.T) {
 	}
 }
 
+// With -json each line of the output is an object.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	f := newFolder(t)
@@ -264,6 +274,55 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
+// An input that waits for more does not keep the command from ending.
+func TestStopWithoutInput(t *testing.T) {
+	t.Parallel()
+	for _, byDeadline := range []bool{false, true} {
+		f := newFolder(t)
+		args := []string{"-emulator", "-state", "none", "-rps", "500", "-tpm", "1000000", "-model", "m", "-o", f.output(), "-"}
+		if byDeadline {
+			args = append([]string{"-deadline", "50ms"}, args...)
+		}
+		input, into := io.Pipe()
+		t.Cleanup(func() { _ = into.Close() })
+		interrupts := make(chan os.Signal)
+		var stdout, stderr safe
+		status := make(chan int)
+		go func() { status <- run(args, streams{input, &stdout, &stderr}, interrupts) }()
+		if !byDeadline {
+			_, _ = io.WriteString(into, "{\"id\": \"a\", \"prompt\": \"Say a\"}\n{\"id\": \"b\",")
+			interrupts <- os.Interrupt
+		}
+		if got := <-status; got != statusStopped {
+			t.Errorf("status %d, %s%s", got, stdout.text(), stderr.text())
+		}
+		if len(f.lines()) > 1 {
+			t.Errorf("the output has %d lines", len(f.lines()))
+		}
+	}
+}
+
+// An input that can be read once, such as a pipe with a name, is read once.
+func TestPipe(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
+	name := fmt.Sprintf("/dev/fd/%d", reader.Fd())
+	if _, err := os.Stat(name); err != nil {
+		t.Skip("this system does not have ", name)
+	}
+	_, _ = io.WriteString(writer, "{\"id\": \"a\", \"prompt\": \"Say a\"}\n")
+	_ = writer.Close()
+	f := newFolder(t)
+	status, _, errors := f.mistralBulk("", "-emulator", "-rps", "500", "-tpm", "1000000", "-model", "m", "-o", f.output(), name)
+	if status != statusDone || len(f.lines()) != 1 {
+		t.Errorf("status %d, %d lines, %s", status, len(f.lines()), errors)
+	}
+}
+
 func TestBadArguments(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "")
 	f := newFolder(t)
@@ -277,6 +336,8 @@ func TestBadArguments(t *testing.T) {
 		{[]string{in}, statusUsage, "-o: must have the name of the output"},
 		{[]string{"-o", "out", in, "more"}, statusUsage, `unexpected argument "more": one input is allowed`},
 		{[]string{"-o", in, in}, statusUsage, "is the input, too: must be another file"},
+		{[]string{"-state", in, "-o", f.output(), in}, statusUsage, "in.jsonl\" is the input, too: must be another file"},
+		{[]string{"-state", f.path + "/./out.jsonl", "-o", f.output(), in}, statusUsage, "out.jsonl\" is the output, too: must be another file"},
 		{[]string{"-modell", "m", in}, statusUsage, `unknown flag -modell (did you mean "-model"?)`},
 		{[]string{"-rps", "fast", in}, statusUsage, `-rps: must be a positive number, got "fast"`},
 		{[]string{"-tpm", "1.5", in}, statusUsage, `-tpm: must be a positive whole number, got "1.5"`},

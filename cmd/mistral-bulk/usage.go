@@ -45,7 +45,8 @@ With -format lines each line is a prompt, and its number the id.
 Output, a line for each row, in the order in which they end:
   {"custom_id":"a","bulk":{…},"response":{"status_code":200,"body":{…}},"error":null}
 With -body text the body is the text of the answer, with -schema the object. "bulk" says
-what was sent: a row whose prompt or settings have changed is sent again.
+what was sent: a row that has changed is sent again. After a change of settings that all rows
+share, such as -model, use another output.
 
 An interrupt (Ctrl-C) lets the calls in flight end, a second one cancels them.
 Exit status: 0 all rows have a response, 1 some have failed, 2 wrong option, 3 stopped

@@ -109,6 +109,9 @@ func (s *settings) tool(session *mcp.ClientSession, tool *mcp.Tool) (*runner.Too
 	}
 	var options []runner.ToolOption
 	for _, of := range s.options {
+		if of == nil {
+			return nil, &runner.ConfigError{Field: "Options", Rule: "must have a function, got nil"}
+		}
 		options = append(options, of(tool)...)
 	}
 	definition := generated.Function{Name: name, Description: describe(tool), Parameters: json.RawMessage(text), Strict: isClosed}

@@ -224,6 +224,7 @@ func TestToolsThatAreRefused(t *testing.T) {
 			{session, []mcptools.Option{mcptools.Prefix(strings.Repeat("x", 60))}, []string{"1 to 64"}},
 			{session, []mcptools.Option{mcptools.Prefix("ü")}, []string{"1 to 64"}},
 			{session, []mcptools.Option{nil}, []string{"options[0]"}},
+			{session, []mcptools.Option{mcptools.Options(nil)}, []string{"Options", "must have a function"}},
 			{clash, nil, []string{`"a.b"`, `"a_b"`, "unique"}},
 			{nil, nil, []string{"session"}},
 		} {
