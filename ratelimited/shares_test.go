@@ -24,7 +24,7 @@ func sized(mode emulator.Mode) emulator.Config {
 			if err != nil {
 				return emulator.Reply{Err: &emulator.Error{Status: 400, Message: err.Error()}}
 			}
-			time.Sleep(time.Duration((0.5 + rand.Float64()) * float64(tokens) / 200 * float64(time.Second))) //nolint:gosec // no secret
+			time.Sleep(time.Duration((0.5 + rand.Float64()) * float64(tokens) / 200 * float64(time.Second)))
 			return emulator.Reply{Text: "Hi.", Usage: &generated.ConversationUsageInfo{PromptTokens: 1, CompletionTokens: tokens - 1, TotalTokens: tokens}}
 		},
 	}
@@ -46,7 +46,7 @@ func saturate(t *testing.T, client *ratelimited.Client, classes []string, size f
 	})
 	for i := range 40 * len(classes) {
 		all.Go(func() {
-			class, random := classes[i%len(classes)], rand.New(rand.NewPCG(1, uint64(i))) //nolint:gosec // the same each time
+			class, random := classes[i%len(classes)], rand.New(rand.NewPCG(1, uint64(i)))
 			ctx := ratelimited.WithClass(t.Context(), class)
 			for time.Now().Before(end) {
 				tokens := size(random)
