@@ -105,8 +105,8 @@ type Config struct {
 	// the lengths of responses, and the durations of calls. The file contains no key and no text of requests or responses. The
 	// client writes it at most once a second, and for the last time in [Client.Close] and [Client.Shutdown]. If a process is
 	// killed, the next one counts what the last second may have used as used. One client at a time may use
-	// the file. A file that cannot be read, or that is of another server, is ignored with a record at warn
-	// level, and so are failures to write. With Limiter, the file keeps only what is learned of calls.
+	// the file. A file that cannot be read, or that is of another server, is renamed to a name that ends in .unread and
+	// ignored, with a record at warn level. Failures to write are recorded too. With Limiter, the file keeps only what is learned of calls.
 	// Default: none, all limits are unused at first.
 	StateFile string
 

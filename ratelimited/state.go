@@ -60,7 +60,7 @@ func openState(path, host string, limits *limiter.Group, memory memory, logger *
 	}
 	k := &keeper{host: host, limits: limits, memory: memory, logger: logger, file: file}
 	if err := k.load(); err != nil {
-		k.warn("the state file is ignored", err)
+		k.warn("the state file is ignored", errors.Join(err, file.SetAside())) // the file may be something else
 	}
 	return k, nil
 }

@@ -175,6 +175,9 @@ func TestStateFileThatCannotBeRead(t *testing.T) {
 				t.Errorf("the client begins with %v", s)
 			}
 			client.Close()
+			if aside, err := os.ReadFile(path + ".unread"); c.want != "" && (err != nil || string(aside) != c.text) {
+				t.Errorf("the file that is set aside has %q, %v", aside, err)
+			}
 			if record := logs.String(); c.want == "" && record != "" || !strings.Contains(record, c.want) || c.want != "" && !strings.Contains(record, "the state file is ignored") {
 				t.Errorf("the record is %q, want one with %q", record, c.want)
 			}

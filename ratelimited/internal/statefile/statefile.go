@@ -119,6 +119,9 @@ func (f *File) Write(value any) (err error) {
 	return os.Rename(draft, f.path)
 }
 
+// SetAside renames the file, so that the next Write does not replace what is in it: its name then ends in .unread.
+func (f *File) SetAside() error { return os.Rename(f.path, f.path+".unread") }
+
 // Close unlocks the file.
 func (f *File) Close() error { return f.lock.Close() }
 
