@@ -23,7 +23,7 @@ func TestPersonBesideBatch(t *testing.T) {
 		t.Run(fmt.Sprint(mode), func(t *testing.T) {
 			server := emulator.Config{RequestsPerSecond: 5, TokensPerMinute: 1_000_000, Mode: mode, Latency: time.Second}
 			onEmulator(t, ratelimited.Config{RequestsPerSecond: 5, TokensPerMinute: 1_000_000}, server, func(t *testing.T, client *ratelimited.Client, e *emulator.Emulator) {
-				end := time.Now().Add(10 * time.Minute)
+				end := time.Now().Add(5 * time.Minute)
 				var all sync.WaitGroup
 				all.Go(func() {
 					batch := ratelimited.WithClass(t.Context(), ratelimited.Batch)
@@ -51,7 +51,7 @@ func TestPersonBesideBatch(t *testing.T) {
 					t.Errorf("19 of 20 calls of the person wait for up to %v", wait)
 				}
 				stats := e.Stats().Models["m"]
-				if stats.Refused() > 0 || stats.Admitted < 5*600*94/100 {
+				if stats.Refused() > 0 || stats.Admitted < 5*300*94/100 {
 					t.Errorf("%d requests are admitted, %d refused", stats.Admitted, stats.Refused())
 				}
 			})
