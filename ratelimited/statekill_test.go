@@ -74,6 +74,12 @@ func TestStateOfKilledProcess(t *testing.T) {
 			t.Fatalf("the process prints %q, want %q: %v", line, want, err)
 		}
 	}
+	for _, err := os.Stat(path); err != nil; _, err = os.Stat(path) { // the first call does not wait until it is written
+		time.Sleep(time.Millisecond)
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
 	var invalid *ratelimited.ConfigError
 	if _, err := ratelimited.New(config); !errors.As(err, &invalid) || invalid.Field != "StateFile" {
 		t.Errorf("while the other process uses the file: %v", err)
