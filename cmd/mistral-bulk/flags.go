@@ -5,17 +5,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nearest"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/plainflag"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
@@ -31,21 +29,21 @@ type command struct {
 // flagSet returns the options of the command, which set fields of c.
 func flagSet(c *command) *flag.FlagSet {
 	flags := flag.NewFlagSet("mistral-bulk", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors are put in other words: see flagError
+	flags.SetOutput(io.Discard) // errors are put in other words: see plainflag.Error
 	rows := &c.options.Defaults
 	flags.StringVar(&c.output, "o", "", "`file` of the results, which is also the journal: run the command again to go on")
 	flags.StringVar(&rows.Model, "model", "", "`name` of the model, for rows that name neither a model nor an agent")
 	flags.StringVar(&rows.AgentID, "agent", "", "`id` of the agent, in place of -model")
 	flags.Func("instructions", "`text` of the instructions, or @file", text(&rows.Instructions))
 	flags.Func("max-tokens", "`tokens` that a reply may have at most (default any number)", pointer(&rows.CompletionArgs.MaxTokens, whole))
-	flags.Func("temperature", "`number` from 0 to 1 (default that of the model)", pointer(&rows.CompletionArgs.Temperature, number))
+	flags.Func("temperature", "`number` from 0 to 1 (default that of the model)", pointer(&rows.CompletionArgs.Temperature, plainflag.Number))
 	store := false
 	rows.Store = &store
 	flags.BoolVar(&store, "store", false, "have the API keep the conversations")
 	flags.Func("schema", "`file` with a JSON Schema that each answer must fit; the results are the objects", schema(&c.options))
 	flags.Func("body", "what the results have: response (all of it), text, or object with -schema", body(&c.options.Output))
 	flags.Func("format", "`format` of the input: jsonl or lines (default lines for names that end in .txt)", format(&c.lines))
-	flags.Func("rps", "`requests` per second of the account; fractions are fine (default learned)", number(&c.client.RequestsPerSecond))
+	flags.Func("rps", "`requests` per second of the account; fractions are fine (default learned)", plainflag.Number(&c.client.RequestsPerSecond))
 	flags.Func("tpm", "`tokens` per minute of the account (default learned)", whole(&c.client.TokensPerMinute))
 	flags.Func("timeout", "`time` that one request may take (default 5m)", duration(&c.client.Timeout))
 	flags.StringVar(&c.client.BaseURL, "base-url", "", "`address` of the API, without /v1 (default https://api.mistral.ai)")
@@ -67,7 +65,7 @@ func parse(args []string) (*command, error) {
 	for len(args) > 0 {
 		if err := flags.Parse(args); err != nil {
 			if !errors.Is(err, flag.ErrHelp) {
-				err = flagError(flags, err)
+				err = plainflag.Error(flags, err)
 			}
 			return nil, err
 		}
@@ -129,44 +127,6 @@ func absolute(path string) string {
 		return full
 	}
 	return filepath.Clean(path)
-}
-
-var (
-	invalidValue = regexp.MustCompile(`^invalid (?:boolean )?value "((?s:.*))" for (?:flag )?-([a-z-]+): (.*)$`)
-	undefined    = regexp.MustCompile(`^flag provided but not defined: -(.*)$`)
-	noValue      = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
-)
-
-// flagError puts an error of package flag in plain words: the flag, the rule, the value.
-func flagError(flags *flag.FlagSet, err error) error {
-	text := err.Error()
-	if m := invalidValue.FindStringSubmatch(text); m != nil {
-		rule := m[3]
-		if rule == "parse error" || strings.HasPrefix(rule, "strconv.") {
-			rule = "must be true or false" // the other flags have rules of their own
-		}
-		return fmt.Errorf("-%s: %s, got %q", m[2], rule, m[1])
-	}
-	if m := noValue.FindStringSubmatch(text); m != nil {
-		return fmt.Errorf("-%s: must have a value", m[1])
-	}
-	if m := undefined.FindStringSubmatch(text); m != nil {
-		var names []string
-		flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
-		return fmt.Errorf("unknown flag -%s%s", m[1], strings.Replace(nearest.Hint(m[1], names), `"`, `"-`, 1))
-	}
-	return err
-}
-
-func number(into *float64) func(string) error {
-	return func(text string) error {
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(n >= 0) || math.IsInf(n, 0) {
-			return errors.New("must be a positive number")
-		}
-		*into = n
-		return nil
-	}
 }
 
 func whole(into *int) func(string) error {

@@ -2,55 +2,13 @@ package main
 
 import (
 	"errors"
-	"flag"
-	"fmt"
-	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
-	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nearest"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/plainflag"
 )
-
-var (
-	invalidValue = regexp.MustCompile(`^invalid (?:boolean )?value "((?s:.*))" for (?:flag )?-([a-z-]+): (.*)$`)
-	undefined    = regexp.MustCompile(`^flag provided but not defined: -(.*)$`)
-	noValue      = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
-)
-
-// flagError puts an error of package flag in plain words: the flag, the rule, the value.
-func flagError(flags *flag.FlagSet, err error) error {
-	text := err.Error()
-	if m := invalidValue.FindStringSubmatch(text); m != nil {
-		rule := m[3]
-		if rule == "parse error" || strings.HasPrefix(rule, "strconv.") {
-			rule = "must be true or false" // The other flags have rules of their own.
-		}
-		return fmt.Errorf("-%s: %s, got %q", m[2], rule, m[1])
-	}
-	if m := noValue.FindStringSubmatch(text); m != nil {
-		return fmt.Errorf("-%s: must have a value", m[1])
-	}
-	if m := undefined.FindStringSubmatch(text); m != nil {
-		var names []string
-		flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
-		return fmt.Errorf("unknown flag -%s%s", m[1], strings.Replace(nearest.Hint(m[1], names), `"`, `"-`, 1))
-	}
-	return err
-}
-
-func number(into *float64) func(string) error {
-	return func(text string) error {
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(n >= 0) || math.IsInf(n, 0) {
-			return errors.New("must be a positive number")
-		}
-		*into = n
-		return nil
-	}
-}
 
 func whole(into *int) func(string) error {
 	return func(text string) error {
@@ -114,7 +72,7 @@ func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) fu
 }
 
 func parseLimit(rps, tpm string) (l emulator.Limit, err error) {
-	if number(&l.RequestsPerSecond)(rps) != nil || whole(&l.TokensPerMinute)(tpm) != nil {
+	if plainflag.Number(&l.RequestsPerSecond)(rps) != nil || whole(&l.TokensPerMinute)(tpm) != nil {
 		return l, errors.New("must have requests per second and a whole number of tokens, as model=0.08/50000")
 	}
 	return l, nil

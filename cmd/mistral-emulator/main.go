@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/plainflag"
 )
 
 func main() {
@@ -57,10 +58,10 @@ const grace = 5 * time.Second
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var cfg emulator.Config
 	flags := flag.NewFlagSet("mistral-emulator", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // Errors are put in other words: see flagError.
+	flags.SetOutput(io.Discard) // Errors are put in other words: see plainflag.Error.
 	addr := flags.String("addr", "127.0.0.1:8585", "`address` to listen on; port 0 takes a free one")
 	flags.StringVar(&cfg.APIKey, "key", "", "API `key` that requests must carry (default any)")
-	flags.Func("rps", "`requests` per second of each model; fractions are fine (default no limit)", number(&cfg.RequestsPerSecond))
+	flags.Func("rps", "`requests` per second of each model; fractions are fine (default no limit)", plainflag.Number(&cfg.RequestsPerSecond))
 	flags.Func("tpm", "`tokens` per minute of each model (default no limit)", whole(&cfg.TokensPerMinute))
 	flags.Func("limit", "limits of one model, as `model=rps/tpm`, 0 for no limit; may be given several times", limitFlag(&cfg.Limits, parseLimit))
 	flags.Func("tool-limit", "runs of one of the service's tools, as `tool=minute/day`, 0 for no limit; may be given several times", limitFlag(&cfg.ToolLimits, parseToolLimit))
@@ -69,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.Func("latency", "`time` before each response, as 300ms (default none)", duration(&cfg.Latency))
 	flags.Func("latency-spread", "`time` by which the latency of a call is less or more, by -seed (default none)", duration(&cfg.LatencySpread))
 	flags.Func("token-delay", "`time` between the deltas of a stream, as 20ms; a plain response takes as long as its stream (default none)", duration(&cfg.TokenDelay))
-	flags.Func("tokens-per-second", "`tokens` per second that a model writes, in place of -token-delay (default no bound)", number(&cfg.TokensPerSecond))
+	flags.Func("tokens-per-second", "`tokens` per second that a model writes, in place of -token-delay (default no bound)", plainflag.Number(&cfg.TokensPerSecond))
 	flags.BoolVar(&cfg.Control, "control", true, "serve /_emulator/, to inspect and control the emulator; with -key it needs the key")
 	flags.Func("allow-host", "`name` that requests may have as Host, beside localhost and -addr; \"*\" is any; may be given several times", listFlag(&cfg.AllowedHosts))
 	flags.Func("allow-origin", "`origin` of web pages that may send requests, as http://localhost:3000; may be given several times", listFlag(&cfg.AllowedOrigins))
@@ -84,7 +85,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			usage(flags)
 			return err
 		}
-		_, _ = fmt.Fprintf(stderr, "mistral-emulator: %v\nmistral-emulator -help lists the flags, with examples\n", flagError(flags, err))
+		_, _ = fmt.Fprintf(stderr, "mistral-emulator: %v\nmistral-emulator -help lists the flags, with examples\n", plainflag.Error(flags, err))
 		return errUsage
 	}
 	if flags.NArg() > 0 {

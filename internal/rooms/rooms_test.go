@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"emulator/internal/strictyaml": {"internal/nearest"},
 	"emulator/internal/engine":     {"emulator/internal/quota", "emulator/internal/state", "emulator/internal/wire", "emulator/model", "generated"},
 	"emulator/internal/inject":     {"emulator/fault", "emulator/internal/quota", "emulator/internal/wire"},
+	"internal/plainflag":           {"internal/nearest"},
 	"internal/nearest":             {},
 	"emulatortest":                 {"contract", "emulator", "generated", "internal/memnet", "limiter", "ratelimited"},
 	"contract":                     {"openapi"},

@@ -1,0 +1,53 @@
+// Package plainflag puts the errors of package flag in plain words, for commands.
+package plainflag
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nearest"
+)
+
+var (
+	invalidValue = regexp.MustCompile(`^invalid (?:boolean )?value "((?s:.*))" for (?:flag )?-([a-z-]+): (.*)$`)
+	undefined    = regexp.MustCompile(`^flag provided but not defined: -(.*)$`)
+	noValue      = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
+)
+
+// Error returns an error of flags in plain words: the flag, the rule, the value. For an unknown flag it names the nearest one.
+func Error(flags *flag.FlagSet, err error) error {
+	text := err.Error()
+	if m := invalidValue.FindStringSubmatch(text); m != nil {
+		rule := m[3]
+		if rule == "parse error" || strings.HasPrefix(rule, "strconv.") {
+			rule = "must be true or false" // the other flags have rules of their own
+		}
+		return fmt.Errorf("-%s: %s, got %q", m[2], rule, m[1])
+	}
+	if m := noValue.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("-%s: must have a value", m[1])
+	}
+	if m := undefined.FindStringSubmatch(text); m != nil {
+		var names []string
+		flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+		return fmt.Errorf("unknown flag -%s%s", m[1], strings.Replace(nearest.Hint(m[1], names), `"`, `"-`, 1))
+	}
+	return err
+}
+
+// Number returns a function for [flag.Func] that sets a finite number of at least 0.
+func Number(into *float64) func(string) error {
+	return func(text string) error {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(n >= 0) || math.IsInf(n, 0) {
+			return errors.New("must be a positive number")
+		}
+		*into = n
+		return nil
+	}
+}
