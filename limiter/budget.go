@@ -192,6 +192,9 @@ func (b *budget) available(now time.Time) (requests, tokens float64) {
 		g.requests.expire(t)
 		g.tokens.expire(t)
 		requests = min(requests, float64(g.requests.limit-g.requests.used))
+		if since := t - g.latest; since < g.spacing {
+			requests = min(requests, float64(since)/float64(g.spacing))
+		}
 		tokens = min(tokens, float64(g.tokens.limit-g.tokens.used-g.held(t)-g.foreignAt(t)))
 	}
 	return requests, tokens

@@ -252,7 +252,7 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 	if limiter.ChargesOnArrival(k.Limiter) {
 		used = within(k.early, at, span+k.jitter) - again
 	}
-	if withTokens && float64(used)+held+last > float64(most) {
+	if withTokens && float64(used)+held+last > float64(most)+1e-6 { // which float64 rounds
 		return fmt.Errorf("%d tokens used in %v, %v held for %d calls, more than %d", used, span, held+last, len(group), most)
 	}
 	return nil

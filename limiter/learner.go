@@ -97,9 +97,17 @@ func newLearner(g *guard, configured Limit, climbs bool) *learner {
 func (l *learner) limit() Limit {
 	in := l.configured
 	in.RequestsPerSecond = l.requests.rate
-	in.RequestBurst = min(MaxRequests, max(1, in.RequestBurst*l.requests.rate/l.configured.RequestsPerSecond))
+	burst := min(MaxRequests, max(1, in.RequestBurst*l.requests.rate/l.configured.RequestsPerSecond))
+	if burst < in.RequestBurst {
+		// A guard counts whole requests. If it counted fewer than this in a shorter window, it
+		// could exceed the configured limit with the rate below the configured one.
+		burst = min(math.Ceil(burst), math.Floor(in.RequestBurst))
+	}
+	in.RequestBurst = burst
 	in.TokensPerMinute = max(1, int(math.Round(60*l.tokens.rate)))
-	in.TokenBurst = max(in.TokenBurst, in.TokensPerMinute)
+	if raise := 60 * l.tokens.rate / float64(l.configured.TokensPerMinute); raise > 1 {
+		in.TokenBurst = int(min(MaxTokens, math.Round(raise*float64(in.TokenBurst))))
+	}
 	return in
 }
 

@@ -487,3 +487,32 @@ func TestOwnRequestBreaksPromise(t *testing.T) {
 		}
 	}, guarded)
 }
+
+// A rate that was learned from refusals changes no capacity that was configured, keeps the
+// configured limit, too, and the snapshot shows how it spaces requests.
+func TestLearnedRateKeepsConfiguredLimit(t *testing.T) {
+	configured := limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 600, RequestBurst: 4, TokenBurst: 100}
+	inBubble(t, configured, func(b *bench) {
+		first := b.acquire(0)
+		b.acquire(0)
+		b.acquire(0)
+		equal(t, "pause after the first refusal", first.Refused(limiter.Refusal{}), time.Second)
+		second := b.acquire(0)
+		waits := b.goAcquire(b.Context(), 0)
+		b.until(5 * time.Second)
+		second.Refused(limiter.Refusal{})
+		learned := configured
+		learned.RequestsPerSecond = 0.8 * configured.RequestsPerSecond
+		equal(t, "limit after the second refusal", b.Limit(), learned)
+
+		next := b.goAcquire(b.Context(), 0)
+		b.until(62_501 * ms) // 4 requests at the learned rate
+		waits.admittedAt(62_500 * ms)
+		next.waiting()
+		if n := b.Snapshot().AvailableRequests; n > 0.01 {
+			t.Errorf("%v requests are available although the next one has to keep its distance", n)
+		}
+		b.until(80 * time.Second)
+		next.admittedAt(75 * time.Second)
+	}, limiter.Guarded(0), limiter.Backoff(func(int) time.Duration { return time.Second }))
+}

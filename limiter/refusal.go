@@ -67,8 +67,9 @@ func (p *Permit) Refused(r Refusal) time.Duration {
 	}
 	l.resume = l.pausedUntil
 	l.learner.paused(now, now.Sub(p.sent), r)
+	pause := max(0, l.paused(now)) // before a call that starts now pauses the others
 	l.pump(now)
-	return max(0, l.paused(now))
+	return pause
 }
 
 // Backoff makes a limiter pause, after the n-th refusal in a row of which the
