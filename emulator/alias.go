@@ -97,7 +97,7 @@ const (
 	FaultGatewayTimeout    = fault.GatewayTimeout
 	FaultSlowHeaders       = fault.SlowHeaders
 	FaultLostReply         = fault.LostReply
-	FaultDrip              = fault.Drip
+	FaultSlowBody          = fault.SlowBody
 	FaultResetAfterHeaders = fault.ResetAfterHeaders
 	FaultContentType       = fault.ContentType
 	FaultUnknownFields     = fault.UnknownFields

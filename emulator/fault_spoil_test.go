@@ -201,7 +201,7 @@ func TestNothingToSpoil(t *testing.T) {
 			continue
 		}
 		fault := emulator.Fault{Kind: kind}
-		if kind == emulator.FaultDrip || kind == emulator.FaultSlowHeaders {
+		if kind == emulator.FaultSlowBody || kind == emulator.FaultSlowHeaders {
 			fault.Delay = 1
 		}
 		a := start(t, emulator.Config{})

@@ -240,7 +240,7 @@ func TestFaultsAreValidated(t *testing.T) {
 		"Probability: must be a number from 0 to 1, got 1.5":                                        {Kind: busy, Probability: 1.5},
 		"Probability: must be a number from 0 to 1, got NaN":                                        {Kind: busy, Probability: math.NaN()},
 		"Delay: must be 0 or more, got -1ns":                                                        {Kind: busy, Delay: -1},
-		"Delay: must be more than 0 for kind drip, got 0s":                                          {Kind: emulator.FaultDrip},
+		"Delay: must be more than 0 for kind slow-body, got 0s":                                     {Kind: emulator.FaultSlowBody},
 		"Events: must not be set for kind 503-text, got 1":                                          {Kind: busy, Events: 1},
 		"Bytes: must not be set for kind 503-text, got 1":                                           {Kind: busy, Bytes: 1},
 		"Bytes: must be at most 268435456, got 268435457":                                           {Kind: emulator.FaultOversize, Bytes: emulator.MaxFaultBytes + 1},

@@ -23,8 +23,8 @@ func TestSlowFaults(t *testing.T) {
 	}{
 		{emulator.Fault{Kind: emulator.FaultSlowHeaders, Delay: 3 * time.Second}, 3 * time.Second, 3 * time.Second},
 		{emulator.Fault{Kind: emulator.FaultUnavailable, Delay: time.Minute}, time.Minute, time.Minute},
-		{emulator.Fault{Kind: emulator.FaultDrip, Delay: time.Second}, 0, time.Second}, // The body is two bytes.
-		{emulator.Fault{Kind: emulator.FaultDrip, Delay: time.Second, Bytes: 2}, 0, 0},
+		{emulator.Fault{Kind: emulator.FaultSlowBody, Delay: time.Second}, 0, time.Second}, // The body is two bytes.
+		{emulator.Fault{Kind: emulator.FaultSlowBody, Delay: time.Second, Bytes: 2}, 0, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			server := memnet.Start(emulator.New(emulator.Config{Faults: []emulator.Fault{test.fault}}))

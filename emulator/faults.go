@@ -68,7 +68,7 @@ func (e *Emulator) inject(c *call) bool {
 	e.journal.fault(c.fault.Kind)
 	ctx := c.r.Context()
 	switch c.fault.Kind {
-	case fault.Drip:
+	case fault.SlowBody:
 		c.w = c.fault.Writer(ctx, c.w)
 	case fault.Refuse:
 		e.listener.shut(c.fault.Delay) // First, so that a client that sees the end finds it so.

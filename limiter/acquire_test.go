@@ -72,7 +72,7 @@ func TestTokensBurstThenSteady(t *testing.T) {
 			p := b.acquire(20_000)
 			equal(b, "admission", b.now(), want*time.Second)
 			if i >= 3 {
-				equal(b, "Waited", p.Waited(), 20*time.Second)
+				equal(b, "Waited", p.WaitDuration(), 20*time.Second)
 			}
 			p.Settle(20_000)
 		}
@@ -185,7 +185,7 @@ func TestCancelLeavesNoTraceAndWakesTheNext(t *testing.T) {
 		large.failedAt(10*time.Second, context.Canceled)
 		large.failedAt(10*time.Second, reason)
 		var waitError *limiter.WaitError
-		if !errors.As(large.over.Load().err, &waitError) || waitError.Tokens != 50_000 || waitError.Waited != 10*time.Second {
+		if !errors.As(large.over.Load().err, &waitError) || waitError.Tokens != 50_000 || waitError.WaitDuration != 10*time.Second {
 			b.Errorf("error %#v, want a WaitError for 50000 tokens after 10 s", large.over.Load().err)
 		}
 		equal(b, "text", large.over.Load().err.Error(), "limiter: gave up after 10s of waiting for 1 request and 50000 tokens: no longer needed")

@@ -76,7 +76,7 @@ func TestReportsOutweighARefusal(t *testing.T) {
 		for range 10 {
 			g.take(0, cost{requests: 1, tokens: 1000, prompt: 1000})
 		}
-		g.refused(time.Second, Refusal{Tokens: true})
+		g.refused(time.Second, Throttle{Tokens: true})
 		if g.arrival == contradicted {
 			t.Errorf("charged on arrival: %v, contradicted by reports: %v", g.arrival, contradicted)
 		}
@@ -136,11 +136,11 @@ func TestPromptOfAttempts(t *testing.T) {
 		check("retried", call.Prompt)
 		p.Sent()
 		check("sent", call.Prompt)
-		p.Unsent()
+		p.ReturnRequest()
 		check("not sent", 0)
 		retry()
 		check("retried after that", call.Prompt)
-		p.Unsent()
+		p.ReturnRequest()
 		p.Settle(0)
 		check("settled", 0)
 	}

@@ -174,7 +174,7 @@ func (load arrivalLoad) call(b *bench, server *chargingServer, random *rand.Rand
 		if ok {
 			break
 		}
-		p.Refused(limiter.Refusal{RetryAfter: retryAfter, Tokens: true})
+		p.Throttled(limiter.Throttle{RetryAfter: retryAfter, Tokens: true})
 		if err := p.Retry(context.Background()); err != nil {
 			b.Error(err)
 			return

@@ -37,14 +37,14 @@ type Backend interface {
 type Admission interface {
 	// Tokens is [Permit.Tokens].
 	Tokens() int
-	// Waited is [Permit.Waited].
-	Waited() time.Duration
+	// WaitDuration is [Permit.WaitDuration].
+	WaitDuration() time.Duration
 	// Sent is [Permit.Sent].
 	Sent()
-	// Unsent is [Permit.Unsent].
-	Unsent()
-	// Refused is [Permit.Refused].
-	Refused(r Refusal) time.Duration
+	// ReturnRequest is [Permit.ReturnRequest].
+	ReturnRequest()
+	// Throttled is [Permit.Throttled].
+	Throttled(r Throttle) time.Duration
 	// Retry is [Permit.Retry]. Beside the errors named there, it fails with one that
 	// wraps [ErrUnavailable] where the books cannot be reached.
 	Retry(ctx context.Context) error

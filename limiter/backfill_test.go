@@ -31,13 +31,13 @@ func TestSmallCallPassesALargeHead(t *testing.T) {
 					b.until(4 * time.Second)
 					b.use(1000) // passes both
 					equal(b, "second", b.now(), 4*time.Second)
-					equal(b, "overtaken", b.Snapshot().Overtaken, 2)
+					equal(b, "overtaken", b.Snapshot().Backfilled, 2)
 					b.until(61 * time.Second)
 					next.waiting()
 					head.over.Load().permit.Settle(40_000)
 					b.until(2 * time.Minute)
 					next.admittedAt(61 * time.Second)
-					equal(b, "overtaken", b.Snapshot().Overtaken, 2)
+					equal(b, "overtaken", b.Snapshot().Backfilled, 2)
 				}
 				b.until(2 * time.Minute)
 				head.admittedAt(time.Minute)
@@ -58,7 +58,7 @@ func TestNobodyPassesInABareLimiter(t *testing.T) {
 		head.admittedAt(30 * time.Second)
 		small.admittedAt(30*time.Second + 100*ms)
 		none.admittedAt(30*time.Second + 100*ms)
-		equal(b, "overtaken", b.Snapshot().Overtaken, 0)
+		equal(b, "overtaken", b.Snapshot().Backfilled, 0)
 	})
 }
 
@@ -81,7 +81,7 @@ func TestGuardedFirstComeFirstServed(t *testing.T) {
 		for i, want := range []time.Duration{0, 60, 60, 120, 120, 180} {
 			calls[i].admittedAt(want * time.Second)
 		}
-		equal(b, "overtaken", b.Snapshot().Overtaken, 0)
+		equal(b, "overtaken", b.Snapshot().Backfilled, 0)
 	}, guarded)
 }
 
@@ -227,7 +227,7 @@ func TestPassingNeedsARequestToSpare(t *testing.T) {
 		second.admittedAt(11*time.Second + 50*ms)
 		third.admittedAt(58*time.Second + 950*ms)
 		fourth.admittedAt(61*time.Second + 50*ms)
-		equal(b, "overtaken", b.Snapshot().Overtaken, 3)
+		equal(b, "overtaken", b.Snapshot().Backfilled, 3)
 	}, guarded)
 }
 
@@ -281,7 +281,7 @@ func TestNobodyPassesAHeadWithoutTokens(t *testing.T) {
 		b.until(time.Minute)
 		head.admittedAt(12550 * ms)
 		call.admittedAt(25100 * ms)
-		equal(b, "overtaken", b.Snapshot().Overtaken, 0)
+		equal(b, "overtaken", b.Snapshot().Backfilled, 0)
 	}, guarded)
 }
 
@@ -335,7 +335,7 @@ func TestLargeCallIsNotStarved(t *testing.T) {
 			}
 			time.Sleep(arrives)
 			p := b.acquire(large)
-			waited = p.Waited()
+			waited = p.WaitDuration()
 			p.Settle(large)
 			close(over)
 		}, guarded)

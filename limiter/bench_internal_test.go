@@ -45,7 +45,7 @@ func BenchmarkFullWindow(b *testing.B) {
 				}
 				p.Settle(0)
 			}
-			if n := l.Snapshot().Overtaken; n == 0 {
+			if n := l.Snapshot().Backfilled; n == 0 {
 				b.Error("nobody passed")
 			}
 		})

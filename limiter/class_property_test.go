@@ -31,8 +31,8 @@ const (
 	fateLess
 	fateMore
 	fateCancel
-	fateUnsent  // then retried
-	fateRefused // then retried
+	fateReturned // then retried
+	fateRefused  // then retried
 	fates
 )
 
@@ -84,12 +84,12 @@ func (b *bench) play(calls []classCall) {
 			}
 			time.Sleep(c.takes)
 			switch c.fate {
-			case fateUnsent:
-				p.Unsent()
+			case fateReturned:
+				p.ReturnRequest()
 			case fateRefused:
-				p.Refused(limiter.Refusal{Requests: true, RetryAfter: time.Second})
+				p.Throttled(limiter.Throttle{Requests: true, RetryAfter: time.Second})
 			}
-			if c.fate >= fateUnsent {
+			if c.fate >= fateReturned {
 				if err := p.Retry(context.Background()); err != nil {
 					b.Errorf("retry of call %d: %v", i, err)
 				}

@@ -49,7 +49,7 @@ func (b *bench) work(end time.Duration, crowds ...*crowd) {
 					c.mu.Lock()
 					c.calls++
 					c.used += max(1/limit.RequestsPerSecond, 60*float64(actual)/float64(limit.TokensPerMinute))
-					c.waits = append(c.waits, p.Waited())
+					c.waits = append(c.waits, p.WaitDuration())
 					c.mu.Unlock()
 				}
 			})
@@ -161,7 +161,7 @@ func TestRetriesGoFirst(t *testing.T) {
 				large := ahead(b, early)
 				var retries []*pending
 				for _, p := range permits {
-					p.Refused(limiter.Refusal{Requests: true, RetryAfter: time.Second})
+					p.Throttled(limiter.Throttle{Requests: true, RetryAfter: time.Second})
 					retries = append(retries, b.goRetry(b.Context(), p))
 				}
 				b.until(time.Minute)

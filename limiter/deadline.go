@@ -113,7 +113,7 @@ func (l *Limiter) giveWay(now time.Time, w *waiter, d time.Duration) bool {
 		return false
 	}
 	l.refuse(w, &WaitError{
-		Tokens: w.cost.tokens, Waited: now.Sub(w.since), Left: due.left(now), Duration: due.duration,
+		Tokens: w.cost.tokens, WaitDuration: now.Sub(w.since), Left: due.left(now), Duration: due.duration,
 		Err: ErrWouldWait, Cause: context.DeadlineExceeded,
 	})
 	if isHead && d > l.wait(now, cost{requests: 1}) { // it waits for tokens

@@ -109,7 +109,7 @@ func TestGivesWayAtTheHead(t *testing.T) {
 		enough.admittedAt(2 * second)
 		// It becomes the head at 2 s.
 		wait := late.gaveWayAt(2*second, 6*second, 7*second)
-		equal(b, "waited", wait.Waited, 2*second)
+		equal(b, "waited", wait.WaitDuration, 2*second)
 		equal(b, "position", wait.Position, 0)
 		equal(b, "error", wait.Error(), "limiter: gave up after 2s of waiting for 1 request and 100 tokens: the deadline is in 6s, and such calls take 7s")
 		last.admittedAt(3 * second)
@@ -257,7 +257,7 @@ func TestTurnIsHandedOver(t *testing.T) {
 		promoted.admittedAt(20 * second)
 		late.failedAt(18*second, context.DeadlineExceeded) // its turn had not come
 		small.admittedAt(39990 * ms)
-		equal(b, "overtaken", b.Snapshot().Overtaken, 1)
+		equal(b, "overtaken", b.Snapshot().Backfilled, 1)
 	})
 }
 

@@ -42,9 +42,9 @@
 //   - [Limiter.AcquireCall] where calls keep a [Place] in line: after they returned a
 //     permit, or in several limiters. [WithPlace] has all calls of a run share one. Also
 //     where a call may not wait for long, or has a deadline and a known duration.
-//   - [Permit.Refused] when the server refused it with a 429.
+//   - [Permit.Throttled] when the server refused it with a 429.
 //   - [Permit.Retry] before every further attempt of the same call, also when the
-//     last one did reach nobody: [Permit.Unsent] gives its request back first.
+//     last one did reach nobody: [Permit.ReturnRequest] gives its request back first.
 //   - [Permit.Sent] when a request had to wait for a connection after its admission.
 //   - [Limiter.WaitTime] to ask how long a call would wait, taking nothing.
 //   - [Limiter.Pause] when nobody is to start before a given time.

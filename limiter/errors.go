@@ -62,11 +62,11 @@ func (e *TooLargeError) Error() string {
 // ctx.Err() and context.Cause(ctx); or ErrWouldWait, and context.DeadlineExceeded where a
 // deadline is the reason.
 type WaitError struct {
-	Tokens int           // tokens waited for, beside one request; 0 for a retry
-	Waited time.Duration // how long; 0 if the context was done before
-	Paused time.Duration // how much longer a pause would have lasted; 0 without one
-	Err    error         // ctx.Err(), or ErrWouldWait
-	Cause  error         // context.Cause(ctx), ErrWouldWait or context.DeadlineExceeded
+	Tokens       int           // tokens waited for, beside one request; 0 for a retry
+	WaitDuration time.Duration // how long; 0 if the context was done before
+	Paused       time.Duration // how much longer a pause would have lasted; 0 without one
+	Err          error         // ctx.Err(), or ErrWouldWait
+	Cause        error         // context.Cause(ctx), ErrWouldWait or context.DeadlineExceeded
 
 	// Expected is how long the call would have waited, at least if a deadline is the reason,
 	// and Position its position in the queue, from 1. Both are set with ErrWouldWait if the call
@@ -96,7 +96,7 @@ func (e *WaitError) Error() string {
 			e.Tokens, e.Expected, e.Position, cause)
 	}
 	return fmt.Sprintf("limiter: gave up after %v of waiting for 1 request and %d tokens: %s",
-		e.Waited, e.Tokens, cause)
+		e.WaitDuration, e.Tokens, cause)
 }
 
 // Unwrap makes errors.Is find the context's error and its cause.
@@ -113,5 +113,5 @@ func newQueueFull(tokens, waiting int) *WaitError {
 }
 
 func newWaitError(ctx context.Context, tokens int, waited time.Duration) *WaitError {
-	return &WaitError{Tokens: tokens, Waited: waited, Err: ctx.Err(), Cause: context.Cause(ctx)}
+	return &WaitError{Tokens: tokens, WaitDuration: waited, Err: ctx.Err(), Cause: context.Cause(ctx)}
 }

@@ -60,14 +60,14 @@ func ExamplePermit_Retry() {
 	ctx := context.Background()
 	permit, _ := l.Acquire(ctx, 1000)
 	// ... the server answers 429 with "Retry-After: 0.02".
-	pause := permit.Refused(limiter.Refusal{RetryAfter: 20 * time.Millisecond})
+	pause := permit.Throttled(limiter.Throttle{RetryAfter: 20 * time.Millisecond})
 	if err := permit.Retry(ctx); err != nil {
 		fmt.Println(err)
 		return
 	}
 	// ... and now with a reply.
 	permit.Settle(800)
-	fmt.Println(pause > 0, permit.Waited() > 0, l.Snapshot().Retried)
+	fmt.Println(pause > 0, permit.WaitDuration() > 0, l.Snapshot().Retried)
 	// Output: true true 1
 }
 

@@ -58,9 +58,9 @@ func TestForetoldWaits(t *testing.T) {
 										b.Error(err)
 										return
 									}
-									if told != nil && b.now() > 5*time.Minute && p.Waited() > time.Second {
+									if told != nil && b.now() > 5*time.Minute && p.WaitDuration() > time.Second {
 										mu.Lock()
-										errors = append(errors, math.Abs(told.Expected.Seconds()/p.Waited().Seconds()-1))
+										errors = append(errors, math.Abs(told.Expected.Seconds()/p.WaitDuration().Seconds()-1))
 										mu.Unlock()
 									}
 									time.Sleep(500*time.Millisecond + time.Duration(actual)*time.Second/150)

@@ -314,7 +314,7 @@ func (g *guard) callTime() time.Duration {
 // closer together than was allowed for. One for want of tokens, when there were
 // some left by the guard's own count, says that the server had charged for calls
 // in flight.
-func (g *guard) refused(now time.Duration, r Refusal) {
+func (g *guard) refused(now time.Duration, r Throttle) {
 	if r.Requests {
 		g.extra = min((mostJitter-1)*g.jitter, g.extraAt(now)+g.jitter)
 		g.extraFrom = now

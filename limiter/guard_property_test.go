@@ -26,7 +26,7 @@ const (
 	guardedAcquireDue // with a duration
 	guardedSettle
 	guardedCancel
-	guardedUnsent
+	guardedReturned
 	guardedSent
 	guardedRetry
 	guardedRefused
@@ -44,7 +44,7 @@ type guardedOp struct {
 	of      int
 	span    time.Duration
 	takes   time.Duration // duration of a call with a deadline
-	refusal limiter.Refusal
+	refusal limiter.Throttle
 	limit   limiter.Limit
 }
 
@@ -63,7 +63,7 @@ func drawGuardedOps(t *rapid.T) []guardedOp {
 		case guardedAcquireDue:
 			o.takes = time.Duration(rapid.SampledFrom([]int{1, 900, 4000, 15_000, 100_000}).Draw(t, "takes")) * ms
 		case guardedRefused:
-			o.refusal = limiter.Refusal{Requests: rapid.Bool().Draw(t, "requests"), Tokens: rapid.Bool().Draw(t, "tokens")}
+			o.refusal = limiter.Throttle{Requests: rapid.Bool().Draw(t, "requests"), Tokens: rapid.Bool().Draw(t, "tokens")}
 			if rapid.Bool().Draw(t, "retry after") {
 				o.refusal.RetryAfter = o.span
 			}
@@ -272,7 +272,7 @@ func (k *guardedBooks) late(c *guardedCall, o *outcome) error {
 		return fmt.Errorf("call %d gave way with %w", c.id, o.err)
 	case wait.Left != left || left < 0:
 		return fmt.Errorf("call %d gave way with %v left, and says %w", c.id, left, o.err)
-	case wait.Position > 0 && (wait.Waited != 0 || wait.Duration != c.least || left-wait.Expected >= max(1, c.least)),
+	case wait.Position > 0 && (wait.WaitDuration != 0 || wait.Duration != c.least || left-wait.Expected >= max(1, c.least)),
 		wait.Position == 0 && (wait.Duration != c.duration || left >= c.duration):
 		return fmt.Errorf("call %d, which takes %v and %v at least, gave way with %v left: %w", c.id, c.duration, c.least, left, o.err)
 	}
@@ -411,8 +411,8 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 		c.request.back, c.charged.back = true, true
 		k.cancelled++
 		k.refunded += int64(c.tokens)
-	case guardedUnsent:
-		c.permit.Unsent()
+	case guardedReturned:
+		c.permit.ReturnRequest()
 		c.request.back, c.charged.back = true, true
 	case guardedSent:
 		c.permit.Sent()
@@ -425,7 +425,7 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 		context.AfterFunc(retry, cancel)
 		c.wait = k.goRetry(retry, c.permit)
 	case guardedRefused:
-		d := c.permit.Refused(o.refusal)
+		d := c.permit.Throttled(o.refusal)
 		if d < o.refusal.RetryAfter || d < 0 {
 			return fmt.Errorf("refused for %v, paused for %v", o.refusal.RetryAfter, d)
 		}
@@ -574,9 +574,9 @@ func TestGuardedManyGoroutines(t *testing.T) {
 							case 0:
 								p.Sent()
 							case 1:
-								p.Unsent()
+								p.ReturnRequest()
 							case 2:
-								p.Refused(limiter.Refusal{RetryAfter: ms(3000), Requests: random.Intn(2) == 0, Tokens: random.Intn(4) == 0})
+								p.Throttled(limiter.Throttle{RetryAfter: ms(3000), Requests: random.Intn(2) == 0, Tokens: random.Intn(4) == 0})
 							case 3:
 								_ = p.Retry(ctx)
 							case 4:

@@ -38,8 +38,8 @@ func TestLargeCallIsNotStarvedByUnderestimates(t *testing.T) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if p.Waited() > 2*time.Minute {
-			b.Errorf("it waited %v", p.Waited())
+		if p.WaitDuration() > 2*time.Minute {
+			b.Errorf("it waited %v", p.WaitDuration())
 		}
 		p.Settle(50_000)
 	}, guarded)
@@ -61,7 +61,7 @@ func TestPauseEndLetsSmallCallsPass(t *testing.T) {
 // Looking at a limiter changes nothing.
 func TestSnapshotForgetsNoRequest(t *testing.T) {
 	inBubble(t, onePerSecond, func(b *bench) {
-		b.acquire(0).Refused(limiter.Refusal{Requests: true, RetryAfter: 1}) // the window is 1.1 s now
+		b.acquire(0).Throttled(limiter.Throttle{Requests: true, RetryAfter: 1}) // the window is 1.1 s now
 		b.until(1060 * ms)
 		b.Snapshot()
 		b.use(0)

@@ -105,13 +105,13 @@ func TestGuardedWakesOnNews(t *testing.T) {
 }
 
 // A request that never left lets the next call start at once.
-func TestUnsentWakesHead(t *testing.T) {
+func TestReturnedRequestWakesHead(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000}, func(b *bench) {
 		p := b.acquire(1)
 		w := b.goAcquire(b.Context(), 1)
 		b.until(4 * time.Second)
 		w.waiting()
-		p.Unsent()
+		p.ReturnRequest()
 		b.until(time.Minute)
 		w.admittedAt(4 * time.Second)
 	}, guarded)
@@ -144,7 +144,7 @@ func TestCautionWearsOffForThoseWhoWait(t *testing.T) {
 		}
 		for range 2 {
 			b.until(b.now() + time.Minute)
-			held[0].Refused(limiter.Refusal{RetryAfter: time.Second, Tokens: true})
+			held[0].Throttled(limiter.Throttle{RetryAfter: time.Second, Tokens: true})
 		}
 		b.until(3 * time.Minute)
 		head := b.goAcquire(context.Background(), 50_000) // 0.4 of 80,000 are held, and room for some that end

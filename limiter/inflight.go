@@ -7,7 +7,7 @@ const concurrencyWear = time.Minute
 
 // MaxInFlight bounds how many calls are in flight at a time: from their admission until they are settled or
 // cancelled, but for those that wait to be retried. 0 or less: any number. A limiter learns a lower
-// number from a [Refusal] that says so, and tries one more each minute while that is reached.
+// number from a [Throttle] that says so, and tries one more each minute while that is reached.
 func MaxInFlight(n int) Option {
 	return func(l *Limiter) { l.flights.most = max(0, n) }
 }

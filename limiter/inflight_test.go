@@ -45,7 +45,7 @@ func (b *bench) occupy(s *concurrent, workers int, end time.Duration) {
 			for b.now() < end {
 				p := b.acquire(1)
 				for !s.enter() {
-					p.Refused(limiter.Refusal{Concurrent: true})
+					p.Throttled(limiter.Throttle{Concurrent: true})
 					if err := p.Retry(b.Context()); err != nil {
 						b.Error(err)
 					}
@@ -130,7 +130,7 @@ func TestConcurrencyOfAnIncident(t *testing.T) {
 			permits = append(permits, b.acquire(1))
 		}
 		for _, p := range permits[:30] {
-			p.Refused(limiter.Refusal{Concurrent: true, RetryAfter: time.Second})
+			p.Throttled(limiter.Throttle{Concurrent: true, RetryAfter: time.Second})
 			b.goRetry(b.Context(), p)
 		}
 		b.until(30 * time.Second)

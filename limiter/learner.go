@@ -204,7 +204,7 @@ func (l *learner) observed(now time.Time) (changed bool) {
 
 // refused learns from the refusal of a request that was sent at the given time, where the latest
 // pause ended at resumed. It reports whether the limit has changed.
-func (l *learner) refused(now, sentAt, resumedAt time.Time, r Refusal) (changed bool) {
+func (l *learner) refused(now, sentAt, resumedAt time.Time, r Throttle) (changed bool) {
 	if l == nil {
 		return false
 	}
@@ -235,7 +235,7 @@ func (l *learner) refused(now, sentAt, resumedAt time.Time, r Refusal) (changed 
 // bound returns a rate that the server does not exceed, infinite if nothing is known. A server that
 // accepts one request at a time accepts the next one when Retry-After has passed, which is rounded
 // up to a second.
-func (l *learner) bound(sent time.Duration, r Refusal) float64 {
+func (l *learner) bound(sent time.Duration, r Throttle) float64 {
 	since := l.sends.sinceAccepted(sent)
 	if l.requests.rate >= 2 || since > longestWindow || r.RetryAfter <= time.Second || r.RetryAfter > longestWindow {
 		return math.Inf(1)
@@ -246,7 +246,7 @@ func (l *learner) bound(sent time.Duration, r Refusal) float64 {
 // showOthers reports whether a refusal shows that others use the account. A server that this
 // client uses alone accepts a request that has waited for as long as Retry-After said, unless it has accepted
 // another one meanwhile: one that was under way when the server promised that.
-func (l *learner) showOthers(now, sent time.Duration, r Refusal) bool {
+func (l *learner) showOthers(now, sent time.Duration, r Throttle) bool {
 	tolerance := 2 * l.guard.jitter
 	if l.waited > 0 && r.Requests {
 		isBroken := sent == l.waited
@@ -267,7 +267,7 @@ func (l *learner) showOthers(now, sent time.Duration, r Refusal) bool {
 // names none, and much of that limit is used. Then the search that is probing has exceeded its
 // limit. If neither is probing, a token limit that is exceeded refuses requests again as soon as
 // they are sent after a pause.
-func (l *learner) isOfTokens(now time.Duration, r Refusal, full bool, sincePause time.Duration) bool {
+func (l *learner) isOfTokens(now time.Duration, r Throttle, full bool, sincePause time.Duration) bool {
 	switch {
 	case r.Tokens || r.Requests:
 		return r.Tokens
@@ -284,7 +284,7 @@ func (l *learner) isOfTokens(now time.Duration, r Refusal, full bool, sincePause
 
 // paused has the next request go alone, after a pause that began because of a request that took
 // the given time.
-func (l *learner) paused(now time.Time, roundTrip time.Duration, r Refusal) {
+func (l *learner) paused(now time.Time, roundTrip time.Duration, r Throttle) {
 	if l == nil {
 		return
 	}

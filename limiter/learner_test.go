@@ -74,12 +74,12 @@ func (b *bench) keepBusy(e *enforcer, workers int, end time.Duration, mute bool)
 					if e.accept(b.now()) {
 						break
 					}
-					refusal := limiter.Refusal{Requests: !mute}
+					refusal := limiter.Throttle{Requests: !mute}
 					if !mute {
 						refusal.RetryAfter = e.room(b.now()).Truncate(time.Second) + time.Second
 					}
 					time.Sleep(30 * time.Millisecond)
-					p.Refused(refusal)
+					p.Throttled(refusal)
 					if err := p.Retry(context.Background()); err != nil {
 						b.Errorf("at %v: Retry: %v", b.now(), err)
 					}
@@ -212,7 +212,7 @@ func TestLearnsTokenLimitFromRefusals(t *testing.T) {
 
 // A server that refuses everything for minutes has not lowered its limits.
 func TestRefusingEverythingTeachesNothing(t *testing.T) {
-	for _, refusal := range []limiter.Refusal{{}, {Requests: true}, {Requests: true, RetryAfter: time.Second}} {
+	for _, refusal := range []limiter.Throttle{{}, {Requests: true}, {Requests: true, RetryAfter: time.Second}} {
 		inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
 			works := enforcer{window: time.Second, most: 5}
 			b.keepBusy(&works, 8, time.Minute, true)
@@ -221,7 +221,7 @@ func TestRefusingEverythingTeachesNothing(t *testing.T) {
 				b.until(b.now() + ms)
 				p.Sent()
 				b.until(b.now() + 50*ms)
-				p.Refused(refusal)
+				p.Throttled(refusal)
 				if err := p.Retry(b.Context()); err != nil {
 					b.Fatal(err)
 				}
@@ -245,7 +245,7 @@ func TestOthersTeachNothing(t *testing.T) {
 				b.until(b.now() + ms)
 				p.Sent()
 				b.until(b.now() + 50*ms)
-				p.Refused(limiter.Refusal{Requests: true, RetryAfter: time.Second})
+				p.Throttled(limiter.Throttle{Requests: true, RetryAfter: time.Second})
 				if err := p.Retry(b.Context()); err != nil {
 					b.Fatal(err)
 				}
@@ -264,7 +264,7 @@ func TestOthersInHeadersTeachNothing(t *testing.T) {
 			b.use(100)
 			b.name(60_000, 30_000)
 			p := b.acquire(10)
-			p.Refused(limiter.Refusal{Requests: true})
+			p.Throttled(limiter.Throttle{Requests: true})
 			p.Settle(0)
 		}
 		equal(b, "limit", b.Limit(), b.Snapshot().Configured)
@@ -332,12 +332,12 @@ func TestLearnLimits(t *testing.T) {
 
 // Requests that were not sent do not count as accepted: in an outage they would show that others
 // use the account.
-func TestUnsentTeachesNothing(t *testing.T) {
+func TestReturnedRequestTeachesNothing(t *testing.T) {
 	server := &enforcer{window: 2 * time.Second, most: 1}
 	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
 		for range 20 {
 			p := b.acquire(10)
-			p.Unsent()
+			p.ReturnRequest()
 			p.Cancel()
 		}
 		b.keepBusy(server, 4, 5*time.Minute, true)
@@ -370,17 +370,17 @@ func TestSlowRefusal(t *testing.T) {
 		for range 10 {
 			b.use(10)
 		}
-		r := limiter.Refusal{Requests: true, RetryAfter: 1100 * ms}
+		r := limiter.Throttle{Requests: true, RetryAfter: 1100 * ms}
 		p := b.acquire(10)
 		b.until(b.now() + 50*ms)
-		p.Refused(r)
+		p.Throttled(r)
 		p.Settle(0)
 		b.use(10)
 		slow := b.acquire(10)
 		for range 3 {
 			b.use(10)
 		}
-		slow.Refused(r)
+		slow.Throttled(r)
 		slow.Settle(0)
 		if err := b.Limit().Validate(); err != nil {
 			b.Error(err)
@@ -397,7 +397,7 @@ func (b *bench) refuseTokens() {
 		b.use(3000)
 	}
 	b.until(b.now() + time.Second)
-	p.Refused(limiter.Refusal{Tokens: true, RetryAfter: time.Second})
+	p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: time.Second})
 	p.Settle(0)
 }
 
@@ -409,7 +409,7 @@ func (b *bench) cutRequests() {
 		}
 		p := b.acquire(1)
 		b.until(b.now() + 50*ms)
-		p.Refused(limiter.Refusal{Requests: true})
+		p.Throttled(limiter.Throttle{Requests: true})
 		p.Settle(0)
 	}
 }
@@ -496,11 +496,11 @@ func TestLearnedRateKeepsConfiguredLimit(t *testing.T) {
 		first := b.acquire(0)
 		b.acquire(0)
 		b.acquire(0)
-		equal(t, "pause after the first refusal", first.Refused(limiter.Refusal{}), time.Second)
+		equal(t, "pause after the first refusal", first.Throttled(limiter.Throttle{}), time.Second)
 		second := b.acquire(0)
 		waits := b.goAcquire(b.Context(), 0)
 		b.until(5 * time.Second)
-		second.Refused(limiter.Refusal{})
+		second.Throttled(limiter.Throttle{})
 		learned := configured
 		learned.RequestsPerSecond = 0.8 * configured.RequestsPerSecond
 		equal(t, "limit after the second refusal", b.Limit(), learned)

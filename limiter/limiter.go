@@ -281,7 +281,7 @@ func (l *Limiter) pump(now time.Time) {
 			}
 		}
 		if d > 0 || w.promoted {
-			l.counters.Overtaken++
+			l.counters.Backfilled++
 		}
 		waited := now.Sub(w.since)
 		w.permit.waited += waited

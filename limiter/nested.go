@@ -95,7 +95,7 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 			return p, nil
 		}
 		if call.MaxWait > 0 {
-			call.MaxWait = max(1, call.MaxWait-p.shared.Waited())
+			call.MaxWait = max(1, call.MaxWait-p.shared.WaitDuration())
 		}
 		p.giveBack()
 	}
@@ -200,8 +200,8 @@ func (p *nestedPermit) wait() (end func(*error)) {
 	}
 }
 
-// Waited implements [Admission].
-func (p *nestedPermit) Waited() time.Duration { return time.Duration(p.waited.Load()) }
+// WaitDuration implements [Admission].
+func (p *nestedPermit) WaitDuration() time.Duration { return time.Duration(p.waited.Load()) }
 
 // Sent implements [Admission].
 func (p *nestedPermit) Sent() {
@@ -209,18 +209,18 @@ func (p *nestedPermit) Sent() {
 	p.tokens.Sent()
 }
 
-// Unsent implements [Admission].
-func (p *nestedPermit) Unsent() {
-	p.shared.Unsent()
-	p.tokens.Unsent()
+// ReturnRequest implements [Admission].
+func (p *nestedPermit) ReturnRequest() {
+	p.shared.ReturnRequest()
+	p.tokens.ReturnRequest()
 }
 
-// Refused implements [Admission]. A refusal for want of the model's tokens pauses that model alone.
-func (p *nestedPermit) Refused(r Refusal) time.Duration {
+// Throttled implements [Admission]. A refusal for want of the model's tokens pauses that model alone.
+func (p *nestedPermit) Throttled(r Throttle) time.Duration {
 	if r.Tokens || !r.Requests && !r.Concurrent && p.limiter.isUsedUp() {
-		return p.tokens.Refused(r)
+		return p.tokens.Throttled(r)
 	}
-	return p.shared.Refused(r)
+	return p.shared.Throttled(r)
 }
 
 // isUsedUp reports whether so much of the model's tokens is used that a refusal that names no limit
@@ -237,7 +237,7 @@ func (p *nestedPermit) Retry(ctx context.Context) (err error) {
 		return err
 	}
 	if err = p.shared.Retry(ctx); err != nil {
-		p.tokens.Unsent()
+		p.tokens.ReturnRequest()
 	}
 	return err
 }

@@ -118,15 +118,15 @@ func TestNestedRefusesAtOnce(t *testing.T) {
 // A refusal for want of a model's tokens pauses that model, every other one pauses all.
 func TestNestedRefusals(t *testing.T) {
 	for name, test := range map[string]struct {
-		refusal limiter.Refusal
+		refusal limiter.Throttle
 		use     int // tokens before
 		pauses  bool
 	}{
-		"tokens":                         {limiter.Refusal{RetryAfter: time.Second, Tokens: true}, 0, false},
-		"requests":                       {limiter.Refusal{RetryAfter: time.Second, Requests: true}, 0, true},
-		"neither":                        {limiter.Refusal{RetryAfter: time.Second}, 0, true},
-		"neither, when little was left":  {limiter.Refusal{RetryAfter: time.Second}, 5000, false},
-		"requests, when little was left": {limiter.Refusal{RetryAfter: time.Second, Requests: true}, 5000, true},
+		"tokens":                         {limiter.Throttle{RetryAfter: time.Second, Tokens: true}, 0, false},
+		"requests":                       {limiter.Throttle{RetryAfter: time.Second, Requests: true}, 0, true},
+		"neither":                        {limiter.Throttle{RetryAfter: time.Second}, 0, true},
+		"neither, when little was left":  {limiter.Throttle{RetryAfter: time.Second}, 5000, false},
+		"requests, when little was left": {limiter.Throttle{RetryAfter: time.Second, Requests: true}, 5000, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestNestedRefusals(t *testing.T) {
 					}
 					before.Settle(test.use)
 				}
-				if wait := p.Refused(test.refusal); wait < time.Second {
+				if wait := p.Throttled(test.refusal); wait < time.Second {
 					t.Errorf("the pause lasts %v", wait)
 				}
 				equal(t, "others wait", g.For("").WaitTime(1) > 0, test.pauses)
@@ -152,7 +152,7 @@ func TestNestedRefusals(t *testing.T) {
 				if err := p.Retry(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				equal(t, "the retry waited", p.Waited() >= time.Second && time.Since(began) >= time.Second, true)
+				equal(t, "the retry waited", p.WaitDuration() >= time.Second && time.Since(began) >= time.Second, true)
 				p.Settle(10)
 				equal(t, "in flight", g.For("").Snapshot().InFlight+m.Snapshot().InFlight, 0)
 			})
@@ -188,13 +188,13 @@ func TestNestedBalance(t *testing.T) {
 						p.Cancel()
 						return
 					case 1:
-						p.Unsent()
+						p.ReturnRequest()
 						if p.Retry(ctx) != nil {
 							p.Cancel()
 							return
 						}
 					case 2:
-						p.Refused(limiter.Refusal{Tokens: used%2 == 0})
+						p.Throttled(limiter.Throttle{Tokens: used%2 == 0})
 						_ = p.Retry(ctx) // if the context ends, the call has failed
 					}
 					p.Settle(used)
@@ -273,15 +273,15 @@ func TestNestedPermit(t *testing.T) {
 		}
 		equal(t, "wait after ten requests that left now", g.For("").WaitTime(1), time.Second+limiter.DefaultJitter)
 
-		permits[0].Unsent()
-		equal(t, "requests of all that were given back", g.Snapshot()[""].Unsent, 1)
+		permits[0].ReturnRequest()
+		equal(t, "requests of all that were given back", g.Snapshot()[""].ReturnedRequests, 1)
 		g.For("").Pause(time.Now().Add(time.Minute))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := permits[0].Retry(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v of a retry that has a second, want one of its deadline", err)
 		}
-		equal(t, "requests of the model that were given back", m.Snapshot().Unsent, 2)
+		equal(t, "requests of the model that were given back", m.Snapshot().ReturnedRequests, 2)
 		for _, p := range permits {
 			p.Settle(10)
 		}
@@ -346,7 +346,7 @@ func TestNestedMaxInFlight(t *testing.T) {
 			p.Settle(5000)
 		})
 		synctest.Wait()
-		small.Refused(limiter.Refusal{Tokens: true, RetryAfter: 70 * time.Second})
+		small.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 70 * time.Second})
 		all.Go(func() {
 			if err := small.Retry(t.Context()); err != nil {
 				t.Error(err)
@@ -397,7 +397,7 @@ func TestNestedConcurrency(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tokens == 1 {
-				p.Refused(limiter.Refusal{Concurrent: true, RetryAfter: time.Second})
+				p.Throttled(limiter.Throttle{Concurrent: true, RetryAfter: time.Second})
 			}
 			p.Settle(tokens)
 		}

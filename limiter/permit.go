@@ -37,8 +37,8 @@ func (p *Permit) Tokens() int {
 // isZero reports whether no limiter has granted the permit.
 func (p *Permit) isZero() bool { return p == nil || p.limiter == nil }
 
-// Waited returns how long Acquire, and every Retry that succeeded, waited.
-func (p *Permit) Waited() time.Duration {
+// WaitDuration returns how long Acquire, and every Retry that succeeded, waited.
+func (p *Permit) WaitDuration() time.Duration {
 	if p.isZero() {
 		return 0
 	}
@@ -85,7 +85,7 @@ func (p *Permit) Settle(actual int) {
 
 // Cancel ends a call that never reached the server: its request and all its
 // tokens go back. After Retry it is the last attempt's request alone that goes
-// back, since the attempts before it did reach the server, unless [Permit.Unsent]
+// back, since the attempts before it did reach the server, unless [Permit.ReturnRequest]
 // said otherwise.
 func (p *Permit) Cancel() {
 	if p.isZero() {
@@ -125,9 +125,9 @@ func (p *Permit) Sent() {
 	p.sent = now
 }
 
-// Unsent says that the latest request never left, because there was no
+// ReturnRequest says that the latest request never left, because there was no
 // connection, say. It goes back; the permit keeps its tokens for a [Permit.Retry].
-func (p *Permit) Unsent() {
+func (p *Permit) ReturnRequest() {
 	if p.isZero() {
 		return
 	}

@@ -101,7 +101,7 @@ func TestRefundWakesHead(t *testing.T) {
 				b.until(3*time.Second + 77)
 				first.admittedAt(3*time.Second + 77)
 				second.admittedAt(3*time.Second + 77)
-				equal(b, "Waited", second.over.Load().permit.Waited(), 3*time.Second+77)
+				equal(b, "Waited", second.over.Load().permit.WaitDuration(), 3*time.Second+77)
 				equal(b, "TotalWait", b.Snapshot().TotalWait, 2*(3*time.Second+77))
 			})
 		})
@@ -186,7 +186,7 @@ func TestRetryOrder(t *testing.T) {
 		r3.admittedAt(3 * time.Second)
 		newcomer.admittedAt(4 * time.Second)
 		later.admittedAt(5 * time.Second)
-		equal(b, "Waited", p2.Waited(), 1900*time.Millisecond)
+		equal(b, "Waited", p2.WaitDuration(), 1900*time.Millisecond)
 		s := b.Snapshot()
 		equal(b, "admitted", s.Admitted, 5)
 		equal(b, "retried", s.Retried, 3)
@@ -240,7 +240,7 @@ func TestRetryGivenUpLeavesThePermitAsItWas(t *testing.T) {
 		if err := p.Retry(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("error %v at entry, want a missed deadline", err)
 		}
-		equal(b, "Waited", p.Waited(), 0)
+		equal(b, "Waited", p.WaitDuration(), 0)
 		equal(b, "held", b.Snapshot().HeldTokens, 6000)
 		p.Settle(6000)
 		b.available(0.3, 300)

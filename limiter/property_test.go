@@ -445,7 +445,7 @@ func TestManyGoroutines(t *testing.T) {
 						log(1, 0)
 						time.Sleep(j.hold)
 					}
-					waited.Add(int64(p.Waited()))
+					waited.Add(int64(p.WaitDuration()))
 					// Logged first, because others are admitted by it.
 					if j.cancel {
 						log(-1, -j.tokens)

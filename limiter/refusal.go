@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Refusal is what the server said when it refused a call with a 429.
-type Refusal struct {
+// Throttle is what the server said when it refused a call with a 429.
+type Throttle struct {
 	// RetryAfter is how long it asked to wait; 0 if it did not say.
 	RetryAfter time.Duration
 
@@ -17,7 +17,7 @@ type Refusal struct {
 	Concurrent bool
 }
 
-// Refused says that the server refused the latest request, and pauses the whole
+// Throttled says that the server refused the latest request, and pauses the whole
 // limiter, because a refusal is about the account and not about one call: until
 // RetryAfter has passed, or else by the limiter's backoff. It returns how long
 // the pause lasts from now. [Permit.Retry] then waits for its end, ahead of those
@@ -30,7 +30,7 @@ type Refusal struct {
 // refusal comes before any call that was sent after the latest pause has ended.
 //
 // A guarded limiter also learns from a refusal: see [Guarded].
-func (p *Permit) Refused(r Refusal) time.Duration {
+func (p *Permit) Throttled(r Throttle) time.Duration {
 	if p.isZero() {
 		return 0
 	}

@@ -33,7 +33,7 @@ func TestRetryAfter(t *testing.T) {
 				p := b.acquire(1)
 				before := b.goAcquire(b.Context(), 1)
 				b.until(200 * ms)
-				equal(b, "pause", p.Refused(limiter.Refusal{RetryAfter: 7500 * ms}), 7500*ms)
+				equal(b, "pause", p.Throttled(limiter.Throttle{RetryAfter: 7500 * ms}), 7500*ms)
 				equal(b, "PausedUntil", b.Snapshot().PausedUntil.Sub(b.start), 7700*ms)
 				after := b.goAcquire(b.Context(), 1)
 				retry := b.goRetry(b.Context(), p)
@@ -50,7 +50,7 @@ func TestRetryAfterExtendsAndNeverShortens(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {
 		p := b.acquire(1)
 		for _, c := range [][2]time.Duration{{5, 5}, {2, 5}, {9, 9}, {-1, 9}} { // asked, and how long the pause is
-			equal(b, "pause", p.Refused(limiter.Refusal{RetryAfter: c[0] * time.Second}), c[1]*time.Second)
+			equal(b, "pause", p.Throttled(limiter.Throttle{RetryAfter: c[0] * time.Second}), c[1]*time.Second)
 		}
 		b.until(10 * time.Second)
 		equal(b, "PausedUntil", b.Snapshot().PausedUntil, time.Time{})
@@ -62,7 +62,7 @@ func TestNoStampedeAfterARefusal(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
 		p := b.acquire(1)
 		var waiting []*pending
-		p.Refused(limiter.Refusal{RetryAfter: 10 * time.Second})
+		p.Throttled(limiter.Throttle{RetryAfter: 10 * time.Second})
 		for range 20 {
 			waiting = append(waiting, b.goAcquire(b.Context(), 1))
 		}
@@ -83,13 +83,13 @@ func TestBackoffGrowsAndStartsAnew(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {
 		p := b.acquire(1)
 		for i := range time.Duration(4) {
-			equal(b, "pause", p.Refused(limiter.Refusal{}), (i+1)*time.Second)
+			equal(b, "pause", p.Throttled(limiter.Throttle{}), (i+1)*time.Second)
 			b.retry(p)
 			equal(b, "retry", b.now(), (i+1)*(i+2)/2*time.Second)
 		}
 		p.Settle(1) // the last retry was sent after the latest pause
 		p = b.acquire(1)
-		equal(b, "pause after a success", p.Refused(limiter.Refusal{}), time.Second)
+		equal(b, "pause after a success", p.Throttled(limiter.Throttle{}), time.Second)
 		if want := []int{1, 2, 3, 4, 1}; !slices.Equal(n, want) {
 			b.Errorf("backoff of %v, want %v", n, want)
 		}
@@ -105,19 +105,19 @@ func TestOneIncidentCountsOnce(t *testing.T) {
 		for range 6 {
 			p = append(p, b.acquire(1))
 		}
-		equal(b, "first", p[0].Refused(limiter.Refusal{}), time.Second)
+		equal(b, "first", p[0].Throttled(limiter.Throttle{}), time.Second)
 		b.until(300 * ms)
-		equal(b, "second", p[1].Refused(limiter.Refusal{}), 700*ms)
-		equal(b, "with Retry-After", p[2].Refused(limiter.Refusal{RetryAfter: 2 * time.Second}), 2*time.Second)
+		equal(b, "second", p[1].Throttled(limiter.Throttle{}), 700*ms)
+		equal(b, "with Retry-After", p[2].Throttled(limiter.Throttle{RetryAfter: 2 * time.Second}), 2*time.Second)
 		b.until(2300 * ms) // the pause is over
-		equal(b, "late", p[3].Refused(limiter.Refusal{}), 0)
+		equal(b, "late", p[3].Throttled(limiter.Throttle{}), 0)
 		p[4].Settle(1) // sent before the pause: no sign that the server takes calls again
 		b.retry(p[0])
-		equal(b, "after the pause", p[0].Refused(limiter.Refusal{}), 2*time.Second)
+		equal(b, "after the pause", p[0].Throttled(limiter.Throttle{}), 2*time.Second)
 		b.retry(p[0])
 		p[0].Cancel() // nor is this
 		last := b.acquire(1)
-		equal(b, "after another", last.Refused(limiter.Refusal{}), 3*time.Second)
+		equal(b, "after another", last.Throttled(limiter.Throttle{}), 3*time.Second)
 		if want := []int{1, 2, 3}; !slices.Equal(n, want) {
 			b.Errorf("backoff of %v, want %v", n, want)
 		}
@@ -129,11 +129,11 @@ func TestIncidentWithRetryAfterCountsOnce(t *testing.T) {
 	var n []int
 	inBubble(t, minute60k, func(b *bench) {
 		first, second := b.acquire(1), b.acquire(1)
-		first.Refused(limiter.Refusal{RetryAfter: 2 * time.Second})
+		first.Throttled(limiter.Throttle{RetryAfter: 2 * time.Second})
 		b.until(3 * time.Second)
-		equal(b, "late", second.Refused(limiter.Refusal{}), 0)
+		equal(b, "late", second.Throttled(limiter.Throttle{}), 0)
 		b.retry(second)
-		equal(b, "after the pause", second.Refused(limiter.Refusal{}), time.Second)
+		equal(b, "after the pause", second.Throttled(limiter.Throttle{}), time.Second)
 	}, counted(&n))
 }
 
@@ -142,10 +142,10 @@ func TestIncidentCountsFromTheSending(t *testing.T) {
 	var n []int
 	inBubble(t, minute60k, func(b *bench) {
 		p, slow := b.acquire(1), b.acquire(1)
-		p.Refused(limiter.Refusal{})
+		p.Throttled(limiter.Throttle{})
 		b.until(2 * time.Second)
 		slow.Sent()
-		equal(b, "pause", slow.Refused(limiter.Refusal{}), 2*time.Second)
+		equal(b, "pause", slow.Throttled(limiter.Throttle{}), 2*time.Second)
 	}, counted(&n))
 }
 
@@ -156,7 +156,7 @@ func TestDefaultBackoff(t *testing.T) {
 		p := b.acquire(1)
 		longest := time.Duration(0)
 		for i := range 200 {
-			pause := p.Refused(limiter.Refusal{})
+			pause := p.Throttled(limiter.Throttle{})
 			if most := time.Second << min(i+1, 5); pause < time.Second || pause > most {
 				b.Errorf("pause %d is %v, want 1 s to %v", i+1, pause, most)
 			}
@@ -172,10 +172,10 @@ func TestDefaultBackoff(t *testing.T) {
 // Each refusal for want of requests adds the jitter once more, up to five times,
 // and what was added wears off within ten minutes.
 func TestLearnedJitter(t *testing.T) {
-	requests := limiter.Refusal{Requests: true, RetryAfter: 1}
+	requests := limiter.Throttle{Requests: true, RetryAfter: 1}
 	for name, c := range map[string]struct {
 		at      []time.Duration // of the refusals
-		refusal limiter.Refusal
+		refusal limiter.Throttle
 		jitter  time.Duration
 		extra   time.Duration // after the last of them
 	}{
@@ -185,15 +185,15 @@ func TestLearnedJitter(t *testing.T) {
 		"half worn off by then":  {[]time.Duration{0, 5 * time.Minute}, requests, 50 * ms, 75 * ms},
 		"all worn off by then":   {[]time.Duration{0, time.Hour}, requests, 50 * ms, 50 * ms},
 		"none to add":            {make([]time.Duration, 9), requests, 0, 0},
-		"not for want of tokens": {make([]time.Duration, 9), limiter.Refusal{Tokens: true, RetryAfter: 1}, 50 * ms, 0},
-		"nor of nobody knows":    {make([]time.Duration, 9), limiter.Refusal{RetryAfter: 1}, 50 * ms, 0},
+		"not for want of tokens": {make([]time.Duration, 9), limiter.Throttle{Tokens: true, RetryAfter: 1}, 50 * ms, 0},
+		"nor of nobody knows":    {make([]time.Duration, 9), limiter.Throttle{RetryAfter: 1}, 50 * ms, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
 				p := b.acquire(0)
 				for _, at := range c.at {
 					b.until(at)
-					p.Refused(c.refusal)
+					p.Throttled(c.refusal)
 				}
 				learned := b.now()
 				for _, after := range []time.Duration{5 * time.Second, 5 * time.Minute, 599 * time.Second, 11 * time.Minute, time.Hour} {
@@ -223,11 +223,11 @@ func TestCaution(t *testing.T) {
 		held := func(caution float64) int { return int(math.Ceil((0.2+0.8*caution)*20_000 + 3500)) }
 		for i, caution := range []float64{0, 0.25, 0.5, 0.75, 1, 1} {
 			b.until(time.Duration(2+i) * time.Minute)
-			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 			b.room(12_000 - held(caution)) // others have used four fifths, as far as is known
-			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 			b.room(12_000 - held(caution))
-			p.Refused(limiter.Refusal{Requests: true, RetryAfter: 1})
+			p.Throttled(limiter.Throttle{Requests: true, RetryAfter: 1})
 			b.remain(60_000)
 			b.room(60_000 - held(caution))
 		}
@@ -243,7 +243,7 @@ func TestCautionWearsOff(t *testing.T) {
 		}
 		refusedAt := func(d time.Duration) {
 			b.until(d)
-			p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 			b.remain(60_000)
 		}
 		held := func(d time.Duration, caution float64) {
@@ -272,7 +272,7 @@ func TestExplainedRefusalTeachesNoCaution(t *testing.T) {
 		b.acquire(1000).Settle(59_000)
 		p := b.acquire(1000)
 		b.remain(0) // others have used the last 1000
-		p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 		b.until(3 * time.Minute)
 		b.room(60_000 - 200 - 3500)
 	}, guarded)
@@ -283,7 +283,7 @@ func TestExplainedRefusalTeachesNoCaution(t *testing.T) {
 func TestRefusalForWantOfTokensLeavesLittle(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {
 		p := b.acquire(1000)
-		p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 2 * time.Second})
+		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 2 * time.Second})
 		p.Cancel()
 		none := b.goAcquire(b.Context(), 0)
 		w := b.goAcquire(b.Context(), 50_000)
@@ -297,7 +297,7 @@ func TestRefusalForWantOfTokensLeavesLittle(t *testing.T) {
 func TestStrayRefusal(t *testing.T) {
 	inBubble(t, minute60k, func(b *bench) {
 		p := b.acquire(1000)
-		p.Refused(limiter.Refusal{Tokens: true, RetryAfter: 1})
+		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 		p.Settle(0)
 		cost := 0.0 // seconds of the quota
 		for i := range time.Duration(600) {

@@ -64,27 +64,27 @@ func TestSentWithoutGuard(t *testing.T) {
 }
 
 // A request that never left is given back once; the permit keeps its tokens.
-func TestUnsent(t *testing.T) {
+func TestReturnRequest(t *testing.T) {
 	for name, options := range map[string][]limiter.Option{"bare": nil, "guarded": {limiter.Guarded(0)}} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *bench) {
 				p := b.acquire(1000)
 				b.acquire(0)
 				equal(b, "requests", b.Snapshot().AvailableRequests, 1)
-				p.Unsent()
+				p.ReturnRequest()
 				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
-				p.Unsent()
+				p.ReturnRequest()
 				p.Sent() // it never was
 				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
 				equal(b, "held", b.Snapshot().HeldTokens, 1000)
 
 				b.retry(p)
 				equal(b, "requests", b.Snapshot().AvailableRequests, 1)
-				p.Unsent() // the second attempt is another request
+				p.ReturnRequest() // the second attempt is another request
 				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
 				p.Cancel() // and gives nothing twice
 				b.available(2, 60_000)
-				p.Unsent()
+				p.ReturnRequest()
 				p.Sent()
 				b.available(2, 60_000)
 			}, options...)
@@ -98,7 +98,7 @@ func TestSentTooLate(t *testing.T) {
 		before func(*limiter.Permit)
 		next   time.Duration
 	}{
-		"unsent":    {(*limiter.Permit).Unsent, 500 * ms},
+		"unsent":    {(*limiter.Permit).ReturnRequest, 500 * ms},
 		"cancelled": {(*limiter.Permit).Cancel, 500 * ms},
 		"settled":   {func(p *limiter.Permit) { p.Settle(1) }, 1050 * ms},
 	} {
@@ -117,11 +117,11 @@ func TestSentTooLate(t *testing.T) {
 
 // A call that was sent and failed, and whose retry never left: one request stays
 // spent.
-func TestCancelAfterRetryThatWasUnsent(t *testing.T) {
+func TestCancelAfterReturnedRetry(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *bench) {
 		p := b.acquire(1000)
 		b.retry(p)
-		p.Unsent()
+		p.ReturnRequest()
 		p.Cancel()
 		b.available(2, 60_000)
 	}, guarded)
@@ -140,7 +140,7 @@ func TestCancelAfterSent(t *testing.T) {
 	}, guarded)
 }
 
-func TestSentAndUnsentAfterTheEnd(t *testing.T) {
+func TestSentAndReturnRequestAfterTheEnd(t *testing.T) {
 	for name, end := range map[string]func(*limiter.Permit){
 		"Settle": func(p *limiter.Permit) { p.Settle(500) },
 		"Cancel": (*limiter.Permit).Cancel,
@@ -152,7 +152,7 @@ func TestSentAndUnsentAfterTheEnd(t *testing.T) {
 				b.until(300 * ms)
 				before := b.Snapshot()
 				p.Sent()
-				p.Unsent()
+				p.ReturnRequest()
 				equal(b, "state", b.Snapshot(), before)
 			}, guarded)
 		})
@@ -160,13 +160,13 @@ func TestSentAndUnsentAfterTheEnd(t *testing.T) {
 }
 
 // While a retry waits, the latest request is neither sent nor given back.
-func TestSentAndUnsentWhileRetrying(t *testing.T) {
+func TestSentAndReturnRequestWhileRetrying(t *testing.T) {
 	inBubble(t, onePerSecond, func(b *bench) {
 		p := b.acquire(1000)
 		retry := b.goRetry(b.Context(), p)
 		b.until(300 * ms)
 		p.Sent()
-		p.Unsent()
+		p.ReturnRequest()
 		b.until(time.Minute)
 		retry.admittedAt(1050 * ms)
 	}, guarded)
@@ -174,20 +174,20 @@ func TestSentAndUnsentWhileRetrying(t *testing.T) {
 
 // From many goroutines at once: the request is given back once, whoever comes
 // first.
-func TestConcurrentSentAndUnsent(t *testing.T) {
+func TestConcurrentSentAndReturnRequest(t *testing.T) {
 	inBubble(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 60_000, RequestBurst: 10}, func(b *bench) {
 		b.acquire(30_000) // so that nothing reaches the capacity
 		p := b.acquire(1000)
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(p.Sent)
-			wg.Go(p.Unsent)
+			wg.Go(p.ReturnRequest)
 		}
 		wg.Wait()
 		equal(b, "requests", b.Snapshot().AvailableRequests, 9)
 		for range 20 {
 			wg.Go(p.Sent)
-			wg.Go(p.Unsent)
+			wg.Go(p.ReturnRequest)
 			wg.Go(p.Cancel)
 			wg.Go(func() { p.Settle(1000) })
 		}

@@ -51,9 +51,9 @@ type Learned struct {
 	ExtraJitter time.Duration
 }
 
-// RefusedRequest is a request that the server refused with a 429.
-type RefusedRequest struct {
-	Refusal
+// ThrottledRequest is a request that the server refused with a 429.
+type ThrottledRequest struct {
+	Throttle
 	Sent       time.Time // when the request was sent
 	Resumed    time.Time // when the latest pause ended that a refusal had begun before; zero: there was none
 	TokensUsed int       // in the minute before, or in the window of a larger TokenBurst
@@ -108,8 +108,8 @@ func (l *Learner) Resent(at, before time.Time) {
 	l.learner.resent(l.now(), before)
 }
 
-// Unsent takes a request back that was reported as sent at the given time.
-func (l *Learner) Unsent(sent time.Time) { l.learner.unsent(sent) }
+// ReturnRequest takes a request back that was reported as sent at the given time.
+func (l *Learner) ReturnRequest(sent time.Time) { l.learner.unsent(sent) }
 
 // Settled reports that a call has ended that used the given number of tokens.
 func (l *Learner) Settled(at time.Time, tokens int) {
@@ -132,12 +132,12 @@ func (l *Learner) Observed(at time.Time, used, byOthers int) {
 	l.applyIf(l.learner.observed(l.now()))
 }
 
-// Refused reports that the server refused a request.
-func (l *Learner) Refused(at time.Time, r RefusedRequest) {
+// Throttled reports that the server refused a request.
+func (l *Learner) Throttled(at time.Time, r ThrottledRequest) {
 	l.at(at)
 	l.guard.tokens.used = r.TokensUsed
-	l.applyIf(l.learner.refused(l.now(), r.Sent, r.Resumed, r.Refusal))
-	l.learner.paused(l.now(), l.now().Sub(r.Sent), r.Refusal)
+	l.applyIf(l.learner.refused(l.now(), r.Sent, r.Resumed, r.Throttle))
+	l.learner.paused(l.now(), l.now().Sub(r.Sent), r.Throttle)
 }
 
 // Learned returns what was learned so far.

@@ -76,12 +76,12 @@ func (m *mirror) acquire(tokens int) {
 	m.permits = append(m.permits, p)
 }
 
-func (m *mirror) refuse(p *Permit, r Refusal) {
+func (m *mirror) refuse(p *Permit, r Throttle) {
 	resumed := m.resume
-	p.Refused(r)
+	p.Throttled(r)
 	g := m.budget.guard
 	m.event(func(l *Learner) {
-		l.Refused(time.Now(), RefusedRequest{r, p.sent, resumed, g.tokens.used})
+		l.Throttled(time.Now(), ThrottledRequest{r, p.sent, resumed, g.tokens.used})
 	})
 }
 
@@ -109,13 +109,13 @@ func (m *mirror) step(bad int) {
 	p := m.permits[0]
 	switch m.IntN(10 + bad) {
 	case 0:
-		m.refuse(p, Refusal{
+		m.refuse(p, Throttle{
 			RetryAfter: one(m.Rand, 0, time.Second, 2*time.Second), Requests: m.IntN(2) == 0, Tokens: m.IntN(4) == 0,
 		})
 		p.Settle(0)
 	case 1:
 		p.Cancel()
-		m.event(func(l *Learner) { l.Unsent(p.sent) })
+		m.event(func(l *Learner) { l.ReturnRequest(p.sent) })
 	case 2:
 		remaining := m.IntN(20_000)
 		state := ServerState{RemainingTokens: &remaining}

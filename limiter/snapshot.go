@@ -29,9 +29,9 @@ type Snapshot struct {
 	// depends on calls in flight.
 	NextStart time.Time
 
-	// Unsent is how many requests were given back so far, because they were not sent:
-	// Admitted + Retried - Unsent requests were, or are about to be.
-	Unsent int64
+	// ReturnedRequests is how many requests were given back so far, because they were not sent:
+	// Admitted + Retried - ReturnedRequests requests were, or are about to be.
+	ReturnedRequests int64
 
 	PausedUntil time.Time // zero if not paused
 
@@ -54,12 +54,12 @@ type Snapshot struct {
 // admitted calls = TokensSettled + TokensRefunded - TokensCharged +
 // Snapshot.HeldTokens.
 type Counters struct {
-	Admitted  int64 // permits: a call that an outage has held gets another one
-	Retried   int64 // further attempts with the same permit
-	Settled   int64 // permits
-	Cancelled int64 // permits of which nothing was sent
-	Abandoned int64 // waits that ended without an admission
-	Overtaken int64 // admissions ahead of a call that had come before
+	Admitted   int64 // permits: a call that an outage has held gets another one
+	Retried    int64 // further attempts with the same permit
+	Settled    int64 // permits
+	Cancelled  int64 // permits of which nothing was sent
+	Abandoned  int64 // waits that ended without an admission
+	Backfilled int64 // admissions ahead of a call that had come before
 
 	TokensSettled  int64 // used, according to Settle
 	TokensRefunded int64 // held but not used, whether or not the bucket had room
@@ -85,7 +85,7 @@ func (l *Limiter) Snapshot() Snapshot {
 		HeldTokens:        l.heldTokens,
 		InFlight:          l.inFlight,
 		Waiting:           l.queue.len,
-		Unsent:            l.unsent,
+		ReturnedRequests:  l.unsent,
 		Server:            l.server,
 		Counters:          l.counters,
 	}

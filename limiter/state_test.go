@@ -87,7 +87,7 @@ type step struct {
 	tokens      int
 	takes       time.Duration
 	reply       int
-	refusal     limiter.Refusal
+	refusal     limiter.Throttle
 	limit, left int
 }
 
@@ -97,7 +97,7 @@ func drawStep(r *rapid.T) step {
 		tokens:  rapid.SampledFrom([]int{0, 10, 500, 2000, 6000}).Draw(r, "tokens"),
 		takes:   drawPause(r) / 10,
 		reply:   rapid.IntRange(0, 5).Draw(r, "reply"),
-		refusal: limiter.Refusal{Requests: rapid.Bool().Draw(r, "requests"), Tokens: rapid.Bool().Draw(r, "of tokens")},
+		refusal: limiter.Throttle{Requests: rapid.Bool().Draw(r, "requests"), Tokens: rapid.Bool().Draw(r, "of tokens")},
 		limit:   rapid.SampledFrom([]int{3000, 60_000, 90_000}).Draw(r, "limit"),
 		left:    rapid.IntRange(0, 3000).Draw(r, "left"),
 	}
@@ -113,10 +113,10 @@ func (s step) happen(t *testing.T, g *limiter.Group) {
 	time.Sleep(s.takes)
 	switch s.reply {
 	case 0:
-		p.Refused(s.refusal)
+		p.Throttled(s.refusal)
 		p.Settle(0)
 	case 1:
-		p.Unsent()
+		p.ReturnRequest()
 		p.Cancel()
 	case 2:
 		p.Settle(2 * s.tokens)
@@ -301,7 +301,7 @@ func fixture(t *testing.T) *limiter.Group {
 		}
 		time.Sleep(100 * ms)
 		if i%2 == 1 {
-			p.Refused(limiter.Refusal{Requests: true})
+			p.Throttled(limiter.Throttle{Requests: true})
 		}
 		p.Settle(0)
 	}

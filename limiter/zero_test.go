@@ -50,17 +50,17 @@ func TestNilArguments(t *testing.T) {
 	if err := p.Retry(none); err == nil || !strings.Contains(err.Error(), "context") {
 		t.Errorf("Retry without a context returns %v", err)
 	}
-	if d := p.Refused(limiter.Refusal{}); d < time.Second {
+	if d := p.Throttled(limiter.Throttle{}); d < time.Second {
 		t.Errorf("the default backoff pauses for %v", d)
 	}
 	p.Settle(1)
 	for _, p := range []*limiter.Permit{nil, {}} {
 		p.Sent()
-		p.Unsent()
+		p.ReturnRequest()
 		p.Cancel()
 		p.Settle(1)
 		equal(t, "Retry", p.Retry(t.Context()), limiter.ErrFinished)
-		equal(t, "the rest", p.Waited()+p.Refused(limiter.Refusal{})+time.Duration(p.Tokens()), 0)
+		equal(t, "the rest", p.WaitDuration()+p.Throttled(limiter.Throttle{})+time.Duration(p.Tokens()), 0)
 	}
 	for _, g := range []*limiter.Group{nil, {}} {
 		if err := g.Set("", limit); err == nil || !strings.Contains(err.Error(), "NewGroup") {

@@ -76,7 +76,7 @@ func (f *flight) admit() error {
 		if held {
 			f.estimate() // what was learned before the outage began counts
 			if f.watched() {
-				f.tell(Held{Waited: time.Since(began)})
+				f.tell(Held{WaitDuration: time.Since(began)})
 			}
 		}
 		if err != nil {
@@ -91,7 +91,7 @@ func (f *flight) admit() error {
 			return nil
 		}
 		f.client.calls.wait(f)
-		f.permit.Unsent()
+		f.permit.ReturnRequest()
 		f.giveBack()
 		if !mayBeSent {
 			return f.failedToWait(ErrShuttingDown)
@@ -137,7 +137,7 @@ func (f *flight) acquire() error {
 		f.guess.prompt = min(f.guess.prompt, f.guess.total)
 		f.ended.Store(false)
 		if f.watched() {
-			f.tell(Acquired{Model: f.model, Tokens: f.guess.total, Waited: permit.Waited()})
+			f.tell(Acquired{Model: f.model, Tokens: f.guess.total, WaitDuration: permit.WaitDuration()})
 		}
 		if !f.aim() {
 			return nil
@@ -169,7 +169,7 @@ func (f *flight) failedToWait(err error) error {
 		}
 		failure := &WaitError{
 			Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total,
-			Waited: waited.Waited, Paused: waited.Paused, Expected: waited.Expected, Position: waited.Position,
+			WaitDuration: waited.WaitDuration, Paused: waited.Paused, Expected: waited.Expected, Position: waited.Position,
 			Left: waited.Left, Duration: waited.Duration, Err: ErrWouldWait,
 		}
 		switch {
@@ -195,7 +195,7 @@ func (f *flight) takeAgain(ctx context.Context) error {
 		return err
 	}
 	if !f.client.calls.send(f) {
-		f.permit.Unsent()
+		f.permit.ReturnRequest()
 		return ErrShuttingDown
 	}
 	return nil

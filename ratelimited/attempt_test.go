@@ -381,7 +381,7 @@ func TestNothingIsWaitedForInVain(t *testing.T) {
 	}{
 		"context ended": {ended, plain, func(err error) bool {
 			var wait *ratelimited.WaitError
-			return errors.As(err, &wait) && wait.Waited == 0 && errors.Is(err, context.Canceled) && errors.Is(err, reason)
+			return errors.As(err, &wait) && wait.WaitDuration == 0 && errors.Is(err, context.Canceled) && errors.Is(err, reason)
 		}},
 		"no context": {none, plain, func(err error) bool {
 			var request *ratelimited.RequestError
@@ -457,7 +457,7 @@ func TestContextEndsInTheQueue(t *testing.T) {
 				if !errors.As(err, &wait) || !errors.As(err, &ours) {
 					t.Fatalf("error is %v (%T), want a *WaitError", err, err)
 				}
-				if wait.Operation != "Conversations.Start" || wait.Waited != 300*time.Millisecond || wait.Tokens == 0 {
+				if wait.Operation != "Conversations.Start" || wait.WaitDuration != 300*time.Millisecond || wait.Tokens == 0 {
 					t.Errorf("error has %+v", *wait)
 				}
 				for _, want := range test.want {

@@ -52,7 +52,7 @@ func TestDeadlinesUnderOverload(t *testing.T) {
 				case err == nil:
 					useful.Add(1)
 				case errors.As(err, &wait):
-					waited.Add(int64(wait.Waited))
+					waited.Add(int64(wait.WaitDuration))
 				default:
 					cutOff.Add(1)
 				}

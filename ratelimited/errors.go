@@ -83,14 +83,14 @@ func (e *TokenCountError) Unwrap() error { return e.Err }
 // the limiter, or it gave way. A call gives way if its context's deadline leaves too little time for
 // it (see [limiter.Call.Duration]), or because of [WithMaxWait]. It took nothing.
 type WaitError struct {
-	Operation string        // such as "Conversations.Start"
-	Model     string        // whose limit it waited for; "" for the one that models share
-	Limit     limiter.Limit // that limit; zero if it did not wait
-	Tokens    int           // waited for, beside a request
-	Waited    time.Duration // how long
-	Paused    time.Duration // how much longer a 429 would have kept it; 0 without one
-	Outage    error         // what was down and why, if it waited for the end of an outage, not for the limiter
-	Err       error         // the context's error and its cause, ErrShuttingDown, ErrWouldWait or ErrQueueFull
+	Operation    string        // such as "Conversations.Start"
+	Model        string        // whose limit it waited for; "" for the one that models share
+	Limit        limiter.Limit // that limit; zero if it did not wait
+	Tokens       int           // waited for, beside a request
+	WaitDuration time.Duration // how long
+	Paused       time.Duration // how much longer a 429 would have kept it; 0 without one
+	Outage       error         // what was down and why, if it waited for the end of an outage, not for the limiter
+	Err          error         // the context's error and its cause, ErrShuttingDown, ErrWouldWait or ErrQueueFull
 
 	// Expected is how long the call would have waited, at least if a deadline is the reason, and
 	// Position its position in the queue, from 1. They are set if the call was refused with
@@ -111,13 +111,13 @@ func (e *WaitError) Error() string {
 		return fmt.Sprintf("mistral: %s: not sent: %v", e.Operation, e.Err)
 	}
 	if e.Outage != nil {
-		return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for the end of an outage: %v (%v)", e.Operation, e.Waited.Round(time.Millisecond), e.Err, e.Outage)
+		return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for the end of an outage: %v (%v)", e.Operation, e.WaitDuration.Round(time.Millisecond), e.Err, e.Outage)
 	}
 	if errors.Is(e.Err, ErrQueueFull) {
 		return fmt.Sprintf("mistral: %s: not sent: %d calls wait already, as many as Config.MaxQueue allows: %v", e.Operation, e.Position-1, e.Err)
 	}
 	var b strings.Builder
-	what := "gave up after waiting " + e.Waited.Round(time.Millisecond).String()
+	what := "gave up after waiting " + e.WaitDuration.Round(time.Millisecond).String()
 	if e.Position > 0 {
 		what = fmt.Sprintf("expected to wait %v, at position %d of the queue,", e.Expected.Round(time.Millisecond), e.Position)
 	}
@@ -205,9 +205,9 @@ type APIError struct {
 	StatusCode   int    // of the reply
 	Attempts     int    // how many requests were sent, this one included
 
-	// Earlier has the failures of the attempts before, oldest first. [errors.Is] and
+	// PreviousErrors has the failures of the attempts before, oldest first. [errors.Is] and
 	// [errors.As] do not look into it: a call is what its last attempt was.
-	Earlier []error
+	PreviousErrors []error
 
 	Code    string       // the API's own code, such as "1300"; a number is written in decimal
 	Type    string       // such as "rate_limited"
@@ -307,7 +307,7 @@ type RateLimitError struct {
 	// that; empty when the limit may pass.
 	Reason string
 
-	refusal retry.Refusal
+	refusal retry.Throttle
 }
 
 // Error is that of the [APIError], with Reason and RetryAfter if there are any.
@@ -334,8 +334,8 @@ type TransportError struct {
 	Attempts     int    // how many requests were sent, this one included
 	Err          error  // that of net/http
 
-	// Earlier has the failures of the attempts before, as [APIError.Earlier].
-	Earlier []error
+	// PreviousErrors has the failures of the attempts before, as [APIError.PreviousErrors].
+	PreviousErrors []error
 
 	permanent bool // it would come again
 	reached   bool // the server may have received the request

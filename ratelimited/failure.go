@@ -24,7 +24,7 @@ func (f *flight) apiError(body []byte, err error) error {
 	resp := f.latest.resp
 	e := newAPIError(f.request.Method, f.request.URL.Path, resp, f.client.secret.head(body, maxErrorBody))
 	f.client.secret.clean(e)
-	e.Attempts, e.Earlier = f.attempts, slices.Clip(f.earlier)
+	e.Attempts, e.PreviousErrors = f.attempts, slices.Clip(f.earlier)
 	if err != nil && f.ctx.Err() != nil {
 		e.Err = contextError(f.ctx)
 	}
@@ -35,7 +35,7 @@ func (f *flight) apiError(body []byte, err error) error {
 // it, which err reports too.
 func (f *flight) errorInside(body []byte, err error) error {
 	e := newAPIError(f.request.Method, f.request.URL.Path, f.latest.resp, f.client.secret.head(body, maxErrorBody))
-	e.Attempts, e.Earlier, e.Err = f.attempts, slices.Clip(f.earlier), f.client.secret.cause(err)
+	e.Attempts, e.PreviousErrors, e.Err = f.attempts, slices.Clip(f.earlier), f.client.secret.cause(err)
 	e.meaning = e.meaningInside()
 	f.client.secret.clean(e)
 	return f.limited(e)
@@ -62,7 +62,7 @@ func (f *flight) limited(e *APIError) error {
 func (f *flight) unusable(body []byte, err error) error {
 	resp := f.latest.resp
 	e := &APIError{
-		Method: f.request.Method, Path: f.request.URL.Path, StatusCode: resp.StatusCode, Attempts: f.attempts, Earlier: slices.Clip(f.earlier),
+		Method: f.request.Method, Path: f.request.URL.Path, StatusCode: resp.StatusCode, Attempts: f.attempts, PreviousErrors: slices.Clip(f.earlier),
 		RequestID: requestID(resp.Header), Header: resp.Header,
 		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
 	}
@@ -127,7 +127,7 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 // error of.
 func (f *flight) transportError(err error) error {
 	e := &TransportError{
-		Method: f.request.Method, Path: f.request.URL.Path, Attempts: f.attempts, Earlier: slices.Clip(f.earlier), Err: err, permanent: isPermanent(err),
+		Method: f.request.Method, Path: f.request.URL.Path, Attempts: f.attempts, PreviousErrors: slices.Clip(f.earlier), Err: err, permanent: isPermanent(err),
 		reached: f.latest.arrived,
 	}
 	var sending *url.Error

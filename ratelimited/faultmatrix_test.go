@@ -225,10 +225,10 @@ func afflictions() []affliction {
 			note: "for too long", fault: emulator.Fault{Kind: emulator.FaultSlowHeaders, Delay: 61 * time.Second}, lost: true, takes: time.Minute,
 		}),
 		everywhere(fine, affliction{
-			fault: emulator.Fault{Kind: emulator.FaultDrip, Delay: 10 * time.Millisecond, Bytes: 7}, whole: true, takes: time.Minute,
+			fault: emulator.Fault{Kind: emulator.FaultSlowBody, Delay: 10 * time.Millisecond, Bytes: 7}, whole: true, takes: time.Minute,
 		}),
 		{ // The timeout is that of the whole reply; of a stream, that of the silence.
-			note: "for too long", fault: emulator.Fault{Kind: emulator.FaultDrip, Delay: 59 * time.Second, Bytes: 20},
+			note: "for too long", fault: emulator.Fault{Kind: emulator.FaultSlowBody, Delay: 59 * time.Second, Bytes: 20},
 			reply: final(aTransportError(true, context.DeadlineExceeded)), empty: fine, stream: fine, takes: 24 * time.Hour,
 		},
 		{fault: kind(emulator.FaultResetAfterHeaders), reply: unusable, empty: fine, stream: cut, lost: true},

@@ -47,9 +47,9 @@ type CallEvent interface {
 
 // Acquired says that the limiter has admitted the call.
 type Acquired struct {
-	Model  string        // whose limit it counts against; "" if it has none or is not known
-	Tokens int           // the estimate
-	Waited time.Duration // for the limiter
+	Model        string        // whose limit it counts against; "" if it has none or is not known
+	Tokens       int           // the estimate
+	WaitDuration time.Duration // for the limiter
 }
 
 // Attempted says what became of a request: the head of its reply, or that none came.
@@ -58,7 +58,7 @@ type Attempted struct {
 	Status    int           // of the reply; 0 if none came
 	RequestID string        // that the server gave it; "" if none
 	Reached   bool          // the server may have seen it
-	Took      time.Duration // from sending it to the head of the reply, or the failure
+	Duration  time.Duration // from sending it to the head of the reply, or the failure
 }
 
 // Retrying says that another attempt will follow, if the context does not end before.
@@ -69,7 +69,7 @@ type Retrying struct {
 // Held says that the call waited for the end of an outage, or until it was its turn to
 // find out whether the server is back.
 type Held struct {
-	Waited time.Duration // without a permit
+	WaitDuration time.Duration // without a permit
 }
 
 // OutageBegan says that this call's failure has shown an outage, in which calls are
@@ -87,33 +87,33 @@ type OutageBegan struct {
 // OutageEnded says that this call has got a response that ends an outage.
 type OutageEnded struct {
 	Host, Model string        // as in [OutageBegan]
-	Took        time.Duration // since the first failure
+	Duration    time.Duration // since the first failure
 }
 
 // Settled says what the call counts as in the limiter.
 type Settled struct {
-	Estimated int  // tokens
-	Used      int  // tokens, as reported or, where they were not, as received or estimated
-	Lost      int  // tokens of attempts that may have been carried out though no reply came
-	Cancelled bool // the server saw nothing of the call: request and tokens are given back
+	Estimated         int  // tokens
+	Used              int  // tokens, as reported or, where they were not, as received or estimated
+	UnconfirmedTokens int  // tokens of attempts that may have been carried out though no reply came
+	Cancelled         bool // the server saw nothing of the call: request and tokens are given back
 }
 
 // Ended is the last of a call.
 type Ended struct {
 	Err      error         // what the caller gets; nil for a success, and for a stream that the caller left
 	Attempts int           // how many requests were sent
-	Took     time.Duration // from the call's beginning, its wait for the limiter included
+	Duration time.Duration // from the call's beginning, its wait for the limiter included
 }
 
 func (e Acquired) record() (string, []slog.Attr) {
-	return "acquired", []slog.Attr{slog.Int("tokens", e.Tokens), slog.Duration("waited", e.Waited)}
+	return "acquired", []slog.Attr{slog.Int("tokens", e.Tokens), slog.Duration("waited", e.WaitDuration)}
 }
 
 func (e Attempted) record() (string, []slog.Attr) {
 	if e.Status == 0 {
-		return "no reply", []slog.Attr{slog.Bool("reached", e.Reached), slog.Duration("took", e.Took)}
+		return "no reply", []slog.Attr{slog.Bool("reached", e.Reached), slog.Duration("took", e.Duration)}
 	}
-	return "reply", []slog.Attr{slog.Int("status", e.Status), slog.String("request_id", oneLine(e.RequestID)), slog.Duration("took", e.Took)}
+	return "reply", []slog.Attr{slog.Int("status", e.Status), slog.String("request_id", oneLine(e.RequestID)), slog.Duration("took", e.Duration)}
 }
 
 func (e Retrying) record() (string, []slog.Attr) {
@@ -121,7 +121,7 @@ func (e Retrying) record() (string, []slog.Attr) {
 }
 
 func (e Held) record() (string, []slog.Attr) {
-	return "held", []slog.Attr{slog.Duration("waited", e.Waited)}
+	return "held", []slog.Attr{slog.Duration("waited", e.WaitDuration)}
 }
 
 func (e OutageBegan) record() (string, []slog.Attr) {
@@ -148,18 +148,18 @@ func causeOf(err error) string {
 }
 
 func (e OutageEnded) record() (string, []slog.Attr) {
-	return "outage ended", []slog.Attr{slog.String("host", e.Host), slog.String("model", e.Model), slog.Duration("took", e.Took)}
+	return "outage ended", []slog.Attr{slog.String("host", e.Host), slog.String("model", e.Model), slog.Duration("took", e.Duration)}
 }
 
 func (e Settled) record() (string, []slog.Attr) {
 	if e.Cancelled {
 		return "cancelled", []slog.Attr{slog.Int("estimated", e.Estimated)}
 	}
-	return "settled", []slog.Attr{slog.Int("estimated", e.Estimated), slog.Int("used", e.Used), slog.Int("lost", e.Lost)}
+	return "settled", []slog.Attr{slog.Int("estimated", e.Estimated), slog.Int("used", e.Used), slog.Int("lost", e.UnconfirmedTokens)}
 }
 
 func (e Ended) record() (string, []slog.Attr) {
-	return "ended", []slog.Attr{slog.Bool("ok", e.Err == nil), slog.Duration("took", e.Took)}
+	return "ended", []slog.Attr{slog.Bool("ok", e.Err == nil), slog.Duration("took", e.Duration)}
 }
 
 // watch asks the observer whether it wants to hear of the call.
@@ -230,6 +230,6 @@ var errUnfinished = errors.New("mistral: the call did not end: what it called pa
 func (f *flight) finish(err error) {
 	defer f.client.calls.end(f)
 	if f.watched() {
-		f.tell(Ended{Err: err, Attempts: f.attempts, Took: time.Since(f.began)})
+		f.tell(Ended{Err: err, Attempts: f.attempts, Duration: time.Since(f.began)})
 	}
 }

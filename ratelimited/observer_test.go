@@ -49,15 +49,15 @@ func (w *witness) heard(t *testing.T) string {
 	for _, event := range w.calls[0] {
 		switch e := event.(type) {
 		case ratelimited.Acquired:
-			parts = append(parts, fmt.Sprintf("acquired %s %d %v", e.Model, e.Tokens, e.Waited))
+			parts = append(parts, fmt.Sprintf("acquired %s %d %v", e.Model, e.Tokens, e.WaitDuration))
 		case ratelimited.Attempted:
-			parts = append(parts, fmt.Sprintf("attempt %d %d %s %v %v", e.Number, e.Status, e.RequestID, e.Reached, e.Took))
+			parts = append(parts, fmt.Sprintf("attempt %d %d %s %v %v", e.Number, e.Status, e.RequestID, e.Reached, e.Duration))
 		case ratelimited.Retrying:
 			parts = append(parts, fmt.Sprintf("retrying %v", e.Wait))
 		case ratelimited.Settled:
-			parts = append(parts, fmt.Sprintf("settled %d %d %d %v", e.Estimated, e.Used, e.Lost, e.Cancelled))
+			parts = append(parts, fmt.Sprintf("settled %d %d %d %v", e.Estimated, e.Used, e.UnconfirmedTokens, e.Cancelled))
 		case ratelimited.Ended:
-			parts = append(parts, fmt.Sprintf("ended %v %d %v", kindOf(e.Err), e.Attempts, e.Took))
+			parts = append(parts, fmt.Sprintf("ended %v %d %v", kindOf(e.Err), e.Attempts, e.Duration))
 		}
 	}
 	return strings.Join(parts, "; ")
@@ -171,7 +171,7 @@ func TestObserverOfWhatIsNotSent(t *testing.T) {
 		var ends []string
 		for _, events := range w.calls {
 			e, _ := events[len(events)-1].(ratelimited.Ended)
-			ends = append(ends, fmt.Sprintf("%d events, %s, %v", len(events), kindOf(e.Err), e.Took))
+			ends = append(ends, fmt.Sprintf("%d events, %s, %v", len(events), kindOf(e.Err), e.Duration))
 		}
 		want := []string{"1 events, *ratelimited.RequestError, 0s", "4 events, well, 0s", "1 events, *ratelimited.WaitError, 1s"}
 		if !slices.Equal(ends, want) {

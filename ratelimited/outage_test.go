@@ -701,7 +701,7 @@ func TestContextEndsBeforeSending(t *testing.T) {
 		ctx, cancel = context.WithCancel(t.Context())
 		_, err := start(ctx, client)
 		s := snapshot(client)
-		if !errors.Is(err, context.Canceled) || requests.Load() != 0 || s.Admitted+s.Retried-s.Unsent != 0 || s.TokensSettled != 0 {
+		if !errors.Is(err, context.Canceled) || requests.Load() != 0 || s.Admitted+s.Retried-s.ReturnedRequests != 0 || s.TokensSettled != 0 {
 			t.Errorf("%v after %d requests, with %d tokens settled and %+v", err, requests.Load(), s.TokensSettled, s)
 		}
 	})

@@ -90,7 +90,7 @@ func TestNothingQueuedIsLostOverSockets(t *testing.T) {
 			if charged := int64(api.Stats().Total().Tokens); s.TokensSettled < charged {
 				t.Errorf("%d tokens are settled, the server charged %d", s.TokensSettled, charged)
 			}
-			if sent := s.Admitted + s.Retried - s.Unsent; name != "port closed" && sent != int64(api.Stats().Requests) {
+			if sent := s.Admitted + s.Retried - s.ReturnedRequests; name != "port closed" && sent != int64(api.Stats().Requests) {
 				t.Errorf("%d requests were sent by the limiter's count, %d arrived", sent, api.Stats().Requests)
 			}
 			wantNoPermits(t, client)

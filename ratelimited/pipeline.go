@@ -197,10 +197,10 @@ func (f *flight) attempt() error {
 			f.sent++
 		} else {
 			f.reached, f.lost = reached, lost
-			f.permit.Unsent()
+			f.permit.ReturnRequest()
 		}
 		if f.watched() {
-			f.tell(Attempted{Number: f.attempts, Reached: a.arrived, Took: time.Since(a.began)})
+			f.tell(Attempted{Number: f.attempts, Reached: a.arrived, Duration: time.Since(a.began)})
 		}
 		if !f.isStale() {
 			f.report(f.transportOutcome(err), failure)
@@ -219,7 +219,7 @@ func (f *flight) attempt() error {
 	}
 	if f.watched() {
 		f.tell(Attempted{
-			Number: f.attempts, Status: resp.StatusCode, RequestID: f.client.secret.text(requestID(resp.Header)), Reached: true, Took: time.Since(a.began),
+			Number: f.attempts, Status: resp.StatusCode, RequestID: f.client.secret.text(requestID(resp.Header)), Reached: true, Duration: time.Since(a.began),
 		})
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {

@@ -40,7 +40,7 @@ func (f *flight) report(outcome outage.Outcome, failure error) {
 		f.tell(OutageBegan{Host: o.Host, Model: o.Model, Err: o.Cause})
 	}
 	for _, o := range change.Ended {
-		f.tell(OutageEnded{Host: o.Host, Model: o.Model, Took: time.Since(o.Since)})
+		f.tell(OutageEnded{Host: o.Host, Model: o.Model, Duration: time.Since(o.Since)})
 	}
 }
 
@@ -117,7 +117,7 @@ func (f *flight) decide(failure error) (again bool, wait time.Duration) {
 		// What the server says of its limits comes after the refusal: the limiter
 		// learns from what it did not know.
 		defer f.observe(limited.Header)
-		shown.Refusal = &limited.refusal
+		shown.Throttle = &limited.refusal
 	case errors.As(failure, &api):
 		shown.RetryAfter = retry.After(api.Header, time.Now())
 	}
@@ -141,11 +141,11 @@ func (f *flight) decide(failure error) (again bool, wait time.Duration) {
 // pause pauses all calls that share the limit of a refused one: what the server
 // refuses to one it would refuse to the next. The refused call waits with them, in its
 // place. Only when that takes longer than an outage may do its retries count.
-func (f *flight) pause(decision retry.Decision, refusal retry.Refusal) (again bool, wait time.Duration) {
+func (f *flight) pause(decision retry.Decision, refusal retry.Throttle) (again bool, wait time.Duration) {
 	if refusal.LimitType == retry.LimitTokens && f.isMoved() {
 		decision.Wait = 0 // its model's limiter did not admit it
 	} else {
-		wait = f.permit.Refused(limiter.Refusal{
+		wait = f.permit.Throttled(limiter.Throttle{
 			RetryAfter: decision.Wait,
 			Requests:   refusal.LimitType == retry.LimitRequests,
 			Tokens:     refusal.LimitType == retry.LimitTokens,
@@ -259,7 +259,7 @@ func (f *flight) outageError(err error, waited time.Duration) error {
 		return f.gaveUp(contextError(f.ctx))
 	}
 	held := &WaitError{
-		Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total, Waited: waited, Err: ErrWouldWait,
+		Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total, WaitDuration: waited, Err: ErrWouldWait,
 	}
 	if f.ctx.Err() != nil {
 		held.Err = contextError(f.ctx)

@@ -312,17 +312,17 @@ func TestEarlierAttempts(t *testing.T) {
 	inBubble(t, ratelimited.Config{RequestsPerSecond: 100}, handler, func(t *testing.T, client *ratelimited.Client) {
 		_, err := start(t.Context(), client)
 		var last *ratelimited.APIError
-		if !errors.As(err, &last) || last.Attempts != 4 || len(last.Earlier) != 3 || errors.Is(err, ratelimited.ErrRetryable) {
+		if !errors.As(err, &last) || last.Attempts != 4 || len(last.PreviousErrors) != 3 || errors.Is(err, ratelimited.ErrRetryable) {
 			t.Fatalf("error is %v with %+v", err, last)
 		}
 		var transport *ratelimited.TransportError
 		var limited *ratelimited.RateLimitError
 		var first *ratelimited.APIError
-		if !errors.As(last.Earlier[0], &first) || first.StatusCode != 503 || len(first.Earlier) != 0 || !errors.As(last.Earlier[1], &transport) || !errors.As(last.Earlier[2], &limited) {
-			t.Errorf("earlier attempts failed with %v", last.Earlier)
+		if !errors.As(last.PreviousErrors[0], &first) || first.StatusCode != 503 || len(first.PreviousErrors) != 0 || !errors.As(last.PreviousErrors[1], &transport) || !errors.As(last.PreviousErrors[2], &limited) {
+			t.Errorf("earlier attempts failed with %v", last.PreviousErrors)
 		}
-		if len(limited.Earlier) != 2 || limited.Earlier[0] != error(first) {
-			t.Errorf("those before the third failed with %v", limited.Earlier)
+		if len(limited.PreviousErrors) != 2 || limited.PreviousErrors[0] != error(first) {
+			t.Errorf("those before the third failed with %v", limited.PreviousErrors)
 		}
 	})
 }

@@ -92,7 +92,7 @@ func (f *flight) giveBack() {
 	}
 	f.client.state.touch()
 	if f.watched() {
-		f.tell(Settled{Estimated: f.permit.Tokens(), Lost: f.lost, Cancelled: !f.reached})
+		f.tell(Settled{Estimated: f.permit.Tokens(), UnconfirmedTokens: f.lost, Cancelled: !f.reached})
 	}
 	f.permit, f.reached, f.lost = nil, false, 0
 }
@@ -104,7 +104,7 @@ func (f *flight) conclude(used int) {
 	defer f.client.state.touch() // with what the server says
 	f.permit.Settle(f.lost + used)
 	if f.watched() {
-		f.tell(Settled{Estimated: f.guess.total, Used: used, Lost: f.lost})
+		f.tell(Settled{Estimated: f.guess.total, Used: used, UnconfirmedTokens: f.lost})
 	}
 	if f.latest.good {
 		f.observe(f.latest.resp.Header)

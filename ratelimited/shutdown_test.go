@@ -127,7 +127,7 @@ func TestShutdownCancels(t *testing.T) {
 		for i, call := range w.calls {
 			settled := 0
 			for _, event := range call {
-				if s, ok := event.(ratelimited.Settled); ok && !s.Cancelled && s.Used+s.Lost > 0 {
+				if s, ok := event.(ratelimited.Settled); ok && !s.Cancelled && s.Used+s.UnconfirmedTokens > 0 {
 					settled++
 				}
 			}

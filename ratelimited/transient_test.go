@@ -104,8 +104,8 @@ func TestRefusalsDoNotCount(t *testing.T) {
 		var err error
 		took := elapsed(func() { _, err = start(t.Context(), client) })
 		var limited *ratelimited.RateLimitError
-		if !errors.As(err, &limited) || took != ratelimited.DefaultMaxOutage+3*time.Second || len(limited.Earlier) > 8 {
-			t.Errorf("after %v and with %d earlier failures: %v", took, len(limited.Earlier), err)
+		if !errors.As(err, &limited) || took != ratelimited.DefaultMaxOutage+3*time.Second || len(limited.PreviousErrors) > 8 {
+			t.Errorf("after %v and with %d earlier failures: %v", took, len(limited.PreviousErrors), err)
 		}
 	})
 	config := fast

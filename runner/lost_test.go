@@ -166,7 +166,7 @@ func TestCancelledRequest(t *testing.T) {
 				count.Add(1)
 				fault := emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: time.Second}
 				if after > time.Second {
-					fault.Kind, fault.Bytes = emulator.FaultDrip, 10 // the call has run
+					fault.Kind, fault.Bytes = emulator.FaultSlowBody, 10 // the call has run
 				}
 				w.setFaults(fault)
 				time.AfterFunc(after, cancel)

@@ -217,6 +217,6 @@ func (r *Runner) observe(ctx context.Context, operation string) (observed contex
 	}()
 	return observed, func(err error, attempts int) {
 		defer func() { _ = recover() }()
-		tell(ratelimited.Ended{Err: err, Attempts: attempts, Took: time.Since(began)})
+		tell(ratelimited.Ended{Err: err, Attempts: attempts, Duration: time.Since(began)})
 	}
 }

@@ -293,7 +293,7 @@ func TestObserver(t *testing.T) {
 		}
 		return context.WithValue(ctx, key{}, name), func(event ratelimited.CallEvent) {
 			if e, ok := event.(ratelimited.Ended); ok {
-				log = append(log, fmt.Sprintf("end %s: %v, %d, %v", name, e.Err, e.Attempts, e.Took))
+				log = append(log, fmt.Sprintf("end %s: %v, %d, %v", name, e.Err, e.Attempts, e.Duration))
 			}
 		}
 	}

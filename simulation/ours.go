@@ -76,7 +76,7 @@ func (o *ours) do(ctx context.Context, e *request) reply {
 			permit.Settle(permit.Tokens())
 			return r
 		}
-		wait := permit.Refused(limiter.Refusal{RetryAfter: r.retryAfter, Tokens: r.noTokens, Requests: !r.noTokens && !e.world.mute})
+		wait := permit.Throttled(limiter.Throttle{RetryAfter: r.retryAfter, Tokens: r.noTokens, Requests: !r.noTokens && !e.world.mute})
 		if refused.IsZero() {
 			refused = time.Now()
 		}

@@ -52,7 +52,7 @@ func TestInversionsAgreeWithTheLimiter(t *testing.T) {
 				return used
 			},
 		})
-		overtaken := int(used.limiter.Snapshot().Overtaken)
+		overtaken := int(used.limiter.Snapshot().Backfilled)
 		t.Logf("%s: %d measured, %d counted by the limiter", name, o.inversions, overtaken)
 		if o.inversions > overtaken {
 			t.Errorf("%s: measured %d, the limiter counted %d", name, o.inversions, overtaken)

@@ -47,13 +47,13 @@ type Fault struct {
 	Probability float64 `yaml:"probability" json:"probability,omitempty"`
 
 	// Delay is how long a request waits before the fault; 0 is not at all. Of
-	// [Drip] it is the time between two pieces, of [Refuse] the time for which
+	// [SlowBody] it is the time between two pieces, of [Refuse] the time for which
 	// connections are refused.
 	Delay time.Duration `yaml:"delay" json:"-"`
 	// Events is how many events of a stream are sent before a fault of an event. A stream
 	// that has no more events than that is left alone, and counts as having had the fault.
 	Events int `yaml:"events" json:"events,omitempty"`
-	// Bytes is the size of a piece of [Drip], 1 by default, and how many bytes
+	// Bytes is the size of a piece of [SlowBody], 1 by default, and how many bytes
 	// [Oversize] adds, 64 MiB by default; at most 256 MiB.
 	Bytes int `yaml:"bytes" json:"bytes,omitempty"`
 	// Fields names the properties that [MissingFields] leaves out, at any depth;
@@ -97,7 +97,7 @@ func (f Fault) Validate() error {
 		return invalid("Delay", f.Delay, fmt.Sprintf("more than 0 for kind %s", f.Kind))
 	case f.Events > 0 && !kind.events:
 		return f.unused("Events", f.Events)
-	case f.Bytes > 0 && f.Kind != Drip && f.Kind != Oversize:
+	case f.Bytes > 0 && f.Kind != SlowBody && f.Kind != Oversize:
 		return f.unused("Bytes", f.Bytes)
 	case f.Bytes > MaxBytes:
 		return invalid("Bytes", f.Bytes, fmt.Sprintf("at most %d", MaxBytes))

@@ -65,8 +65,8 @@ const (
 	// LostReply lets the call run to its end, charged and stored, and resets the connection
 	// before any of the response. Repeated, the call runs twice.
 	LostReply Kind = "lost-reply"
-	// Drip sends the reply in pieces of Bytes, with Delay between two of them.
-	Drip Kind = "drip"
+	// SlowBody sends the reply in pieces of Bytes, with Delay between two of them.
+	SlowBody Kind = "slow-body"
 	// ResetAfterHeaders resets the connection when the head of the reply is sent.
 	ResetAfterHeaders Kind = "reset-after-headers"
 	// ContentType calls the reply text/html, its body being what it was.
@@ -150,7 +150,7 @@ var kinds = map[Kind]traits{
 	RequestLimit: status, ToolLimit: status, Capacity: status, Quota: status, Internal: status,
 	BadGateway: status, Unavailable: status, GatewayTimeout: status,
 
-	SlowHeaders: {waits: true}, Drip: {waits: true}, LostReply: {},
+	SlowHeaders: {waits: true}, SlowBody: {waits: true}, LostReply: {},
 	ResetAfterHeaders: {}, ContentType: {}, UnknownFields: {}, MissingFields: {},
 	Oversize: {events: true}, Truncated: {only: plainCall},
 

@@ -27,11 +27,11 @@ func metrics(registry prometheus.Registerer) ratelimited.Observer {
 		return ctx, func(event ratelimited.CallEvent) {
 			switch e := event.(type) {
 			case ratelimited.Acquired:
-				waited.WithLabelValues(operation).Add(e.Waited.Seconds())
+				waited.WithLabelValues(operation).Add(e.WaitDuration.Seconds())
 			case ratelimited.Attempted:
 				attempts.WithLabelValues(operation, strconv.Itoa(e.Status)).Inc()
 			case ratelimited.Held:
-				held.WithLabelValues(operation).Add(e.Waited.Seconds())
+				held.WithLabelValues(operation).Add(e.WaitDuration.Seconds())
 			case ratelimited.OutageBegan:
 				outages.WithLabelValues(e.Host, e.Model).Inc()
 			case ratelimited.Settled:
@@ -39,7 +39,7 @@ func metrics(registry prometheus.Registerer) ratelimited.Observer {
 					return
 				}
 				tokens.WithLabelValues(operation, "estimated").Add(float64(e.Estimated))
-				tokens.WithLabelValues(operation, "used").Add(float64(e.Used + e.Lost))
+				tokens.WithLabelValues(operation, "used").Add(float64(e.Used + e.UnconfirmedTokens))
 			case ratelimited.Ended:
 				calls.WithLabelValues(operation, strconv.FormatBool(e.Err == nil)).Inc()
 			}

@@ -20,18 +20,18 @@ func tracing(tracer trace.Tracer) ratelimited.Observer {
 			switch e := event.(type) {
 			case ratelimited.Acquired:
 				span.AddEvent("acquired", trace.WithAttributes(
-					attribute.String("model", e.Model), attribute.Int("tokens", e.Tokens), attribute.Float64("waited_seconds", e.Waited.Seconds())))
+					attribute.String("model", e.Model), attribute.Int("tokens", e.Tokens), attribute.Float64("waited_seconds", e.WaitDuration.Seconds())))
 			case ratelimited.Attempted:
 				span.AddEvent("attempted", trace.WithAttributes(
 					attribute.Int("http.response.status_code", e.Status), attribute.String("request_id", e.RequestID)))
 			case ratelimited.Retrying:
 				span.AddEvent("retrying", trace.WithAttributes(attribute.Float64("wait_seconds", e.Wait.Seconds())))
 			case ratelimited.Held:
-				span.AddEvent("held", trace.WithAttributes(attribute.Float64("waited_seconds", e.Waited.Seconds())))
+				span.AddEvent("held", trace.WithAttributes(attribute.Float64("waited_seconds", e.WaitDuration.Seconds())))
 			case ratelimited.OutageBegan:
 				span.AddEvent("outage began", trace.WithAttributes(attribute.String("host", e.Host), attribute.String("model", e.Model)))
 			case ratelimited.OutageEnded:
-				span.AddEvent("outage ended", trace.WithAttributes(attribute.Float64("outage_seconds", e.Took.Seconds())))
+				span.AddEvent("outage ended", trace.WithAttributes(attribute.Float64("outage_seconds", e.Duration.Seconds())))
 			case ratelimited.Settled:
 				span.SetAttributes(attribute.Int("tokens.estimated", e.Estimated), attribute.Int("tokens.used", e.Used))
 			case ratelimited.Ended:

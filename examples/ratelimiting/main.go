@@ -115,7 +115,7 @@ func (t *timetable) observe(ctx context.Context, _ string) (context.Context, fun
 	return ctx, func(event ratelimited.CallEvent) {
 		switch e := event.(type) {
 		case ratelimited.Acquired:
-			c.start, c.wait = time.Now(), e.Waited
+			c.start, c.wait = time.Now(), e.WaitDuration
 		case ratelimited.Attempted:
 			if e.Status == http.StatusTooManyRequests {
 				c.refused++

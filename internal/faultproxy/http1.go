@@ -132,8 +132,8 @@ func (p *Proxy) respond(client *net.TCPConn, fault Fault, head []byte, content i
 		if !p.wait(time.Duration(fault.N) * time.Millisecond) {
 			return false
 		}
-	case Drip:
-		return p.drip(client, raw, fault.N+1)
+	case SlowBody:
+		return p.sendSlowly(client, raw, fault.N+1)
 	case ResetResponse:
 		reset(client)
 		return false
@@ -166,8 +166,8 @@ func (p *Proxy) respond(client *net.TCPConn, fault Fault, head []byte, content i
 	return err == nil
 }
 
-// drip forwards a response in pieces of the given number of bytes.
-func (p *Proxy) drip(client io.Writer, raw io.Reader, piece int) bool {
+// sendSlowly forwards a response in pieces of the given number of bytes.
+func (p *Proxy) sendSlowly(client io.Writer, raw io.Reader, piece int) bool {
 	buffer := make([]byte, piece)
 	for {
 		n, err := io.ReadFull(raw, buffer)

@@ -25,7 +25,7 @@ func TestPass(t *testing.T) {
 
 // A connection carries several requests, each with a fault of its own.
 func TestKeptConnection(t *testing.T) {
-	f := setUp(t, Fault{Kind: Pass}, Fault{Kind: Latency, N: 1}, Fault{Kind: Drip, N: 6}, Fault{Kind: CloseResponse, N: 10})
+	f := setUp(t, Fault{Kind: Pass}, Fault{Kind: Latency, N: 1}, Fault{Kind: SlowBody, N: 6}, Fault{Kind: CloseResponse, N: 10})
 	conn := f.dial(t)
 	var all bytes.Buffer
 	for i := range 4 {
@@ -39,7 +39,7 @@ func TestKeptConnection(t *testing.T) {
 		t.Error(err)
 	}
 	list := f.Requests()
-	for i, kind := range []Kind{Pass, Latency, Drip, CloseResponse} {
+	for i, kind := range []Kind{Pass, Latency, SlowBody, CloseResponse} {
 		if want := (Request{Call: CallID(i), Kind: kind, Whole: true}); len(list) != 4 || list[i] != want {
 			t.Errorf("recorded %+v, want request %d to be %+v", list, i, want)
 		}
@@ -157,13 +157,13 @@ func TestGiantHeader(t *testing.T) {
 	}
 }
 
-// A drip sends a piece, waits and sends the next.
-func TestDripWaits(t *testing.T) {
+// A slow body sends a piece, waits and sends the next.
+func TestSlowBodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &Proxy{ctx: t.Context()}
 		begin := time.Now()
 		var pieces pieces
-		if !p.drip(&pieces, strings.NewReader("abcdefgh"), 3) {
+		if !p.sendSlowly(&pieces, strings.NewReader("abcdefgh"), 3) {
 			t.Error("the connection cannot go on")
 		}
 		if got := fmt.Sprint(pieces, time.Since(begin)); got != "[abc def gh] 2ms" {

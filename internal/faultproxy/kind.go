@@ -9,7 +9,7 @@ type Kind string
 const (
 	Pass           Kind = "pass"                // No fault.
 	Latency        Kind = "latency"             // The response waits N ms.
-	Drip           Kind = "drip"                // The response arrives in pieces of N+1 bytes, one per ms.
+	SlowBody       Kind = "slow-body"           // The response arrives in pieces of N+1 bytes, one per ms.
 	ResetRequest   Kind = "reset in request"    // A TCP reset after N+1 bytes of the request, or after all of it.
 	ResetResponse  Kind = "reset in response"   // A TCP reset after N bytes of the response, or after all of it.
 	CloseResponse  Kind = "close in response"   // The same, with an orderly close.
@@ -50,7 +50,7 @@ type choice struct {
 // Half of the requests have no fault, so that calls succeed and make what others use. The
 // gzip bomb is rare because it takes seconds with the race detector.
 var http1Choices = []choice{
-	{Pass, 120, 1}, {Latency, 8, 50}, {Drip, 8, 64},
+	{Pass, 120, 1}, {Latency, 8, 50}, {SlowBody, 8, 64},
 	{ResetRequest, 12, 600}, {ResetResponse, 16, 1500}, {CloseResponse, 8, 1500}, {HalfClose, 8, 1500},
 	{Duplicate, 8, 1500}, {BadChunk, 8, len(badChunks)}, {Interim, 8, 200}, {EndlessInterim, 3, 1}, {GiantHeader, 8, 512},
 	{LongLength, 6, 500}, {ShortLength, 6, 500}, {BadLength, 6, len(badLengths)}, {GzipBomb, 1, 1}, {Trailers, 8, len(trailers)},

@@ -153,7 +153,7 @@ func faults() []emulator.Fault {
 			f.Probability /= 10
 		case emulator.FaultSlowHeaders:
 			f.Delay = 200 * time.Millisecond
-		case emulator.FaultDrip:
+		case emulator.FaultSlowBody:
 			f.Delay, f.Bytes = time.Millisecond, 64
 		case emulator.FaultOversize:
 			f.Bytes = 64 << 10
@@ -235,7 +235,7 @@ func (a *account) balance() {
 		books.Retried += s.Retried
 		books.Settled += s.Settled
 		books.Cancelled += s.Cancelled
-		books.Unsent += s.Unsent
+		books.ReturnedRequests += s.ReturnedRequests
 		books.TokensSettled += s.TokensSettled
 		books.TokensRefunded += s.TokensRefunded
 		books.TokensCharged += s.TokensCharged
@@ -256,7 +256,7 @@ func (a *account) balance() {
 		{"calls that they settled, and those of the calls", int(books.Settled), t.settled},
 		{"calls that they cancelled, and those of the calls", int(books.Cancelled), t.cancelled},
 		{"admitted calls, and those settled or cancelled", int(books.Admitted), int(books.Settled + books.Cancelled)},
-		{"requests that they admitted and that were sent, and those of the calls", int(books.Admitted + books.Retried - books.Unsent), t.sent},
+		{"requests that they admitted and that were sent, and those of the calls", int(books.Admitted + books.Retried - books.ReturnedRequests), t.sent},
 		{"tokens that they settled, and those of the calls", int(books.TokensSettled), t.clientTokens()},
 		{"tokens that they took and gave back, and the estimates", int(books.TokensSettled + books.TokensRefunded - books.TokensCharged), t.estimates},
 		{"requests in the emulator's statistics and in its record", stats.Requests, t.requests},

@@ -69,7 +69,7 @@ func (c *wireCall) receive(event ratelimited.CallEvent) {
 		}
 	case ratelimited.Settled:
 		s.settled++
-		s.used, s.lost = s.used+e.Used, s.lost+e.Lost
+		s.used, s.lost = s.used+e.Used, s.lost+e.UnconfirmedTokens
 	case ratelimited.Ended:
 		s.ended++
 		s.err = e.Err

@@ -43,14 +43,14 @@ func (w *wire) check(requests []faultproxy.Request) {
 		}
 		books.Admitted += s.Admitted
 		books.Retried += s.Retried
-		books.Unsent += s.Unsent
+		books.ReturnedRequests += s.ReturnedRequests
 		books.Settled += s.Settled
 		books.Cancelled += s.Cancelled
 		books.TokensSettled += s.TokensSettled
 		books.TokensRefunded += s.TokensRefunded
 		books.TokensCharged += s.TokensCharged
 	}
-	sent := int(books.Admitted + books.Retried - books.Unsent)
+	sent := int(books.Admitted + books.Retried - books.ReturnedRequests)
 	again := sum.conns - (sum.attempts - sum.unsent)
 	if missing := sent - len(requests); missing < 0 || missing > sum.silent+again {
 		w.ledger.find("the limiter admitted %d requests, %d arrived; %d attempts had no response, and net/http took %d more connections",

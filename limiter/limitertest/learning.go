@@ -42,13 +42,13 @@ func (b *bench) name(limit, remaining int) {
 }
 
 // refuse has the server accept some requests, and refuse one.
-func (b *bench) refuse(r limiter.Refusal) {
+func (b *bench) refuse(r limiter.Throttle) {
 	b.Helper()
 	for range 5 {
 		b.acquire(0).Settle(0)
 	}
 	p := b.acquire(0)
-	p.Refused(r)
+	p.Throttled(r)
 	p.Settle(0)
 }
 
@@ -89,7 +89,7 @@ func headerLowers(t *testing.T, open Open) {
 
 func refusalsLowerRequests(t *testing.T, open Open) {
 	b := newBench(t, open, ample)
-	b.refuse(limiter.Refusal{Requests: true, RetryAfter: soon})
+	b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
 	b.acquire(0).Settle(0)
 	b.learned("one refusal lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 	rate := b.lowered()
@@ -106,18 +106,18 @@ func refusalsLowerRequests(t *testing.T, open Open) {
 // lowered has the server refuse requests until the rate is lowered, which it returns.
 func (b *bench) lowered() float64 {
 	b.Helper()
-	b.refuse(limiter.Refusal{Requests: true, RetryAfter: soon})
-	b.refuse(limiter.Refusal{Requests: true, RetryAfter: soon})
+	b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
+	b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
 	is := func(l limiter.Limit) bool { return l.RequestsPerSecond < 50 }
 	return b.learned("the rate is lowered", is, limiter.FromRefusals, limiter.FromConfiguration).RequestsPerSecond
 }
 
 func refusalsLowerTokens(t *testing.T, open Open) {
 	b := newBench(t, open, ample)
-	b.refuse(limiter.Refusal{Tokens: true, RetryAfter: soon})
+	b.refuse(limiter.Throttle{Tokens: true, RetryAfter: soon})
 	b.acquire(0).Settle(0)
 	b.learned("one refusal lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
-	b.refuse(limiter.Refusal{Tokens: true, RetryAfter: soon})
+	b.refuse(limiter.Throttle{Tokens: true, RetryAfter: soon})
 	is := func(l limiter.Limit) bool { return l.TokensPerMinute < ample.TokensPerMinute }
 	b.learned("the rate is lowered", is, limiter.FromConfiguration, limiter.FromRefusals)
 }
@@ -148,7 +148,7 @@ func othersTeachNothing(t *testing.T, open Open) {
 	b.acquire(1000).Settle(1000)
 	b.name(ample.TokensPerMinute, ample.TokensPerMinute/2)
 	for range 4 {
-		b.refuse(limiter.Refusal{Requests: true, RetryAfter: soon})
+		b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
 	}
 	b.acquire(0).Settle(0)
 	b.learned("nothing is lowered", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
@@ -164,7 +164,7 @@ func newLimitForgets(t *testing.T, open Open) {
 	}
 	b.learned("the new limit is in force", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 	equal(b, "configured", b.Snapshot().Configured, ample.WithDefaults())
-	b.refuse(limiter.Refusal{Requests: true, RetryAfter: soon})
+	b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
 	b.acquire(0).Settle(0)
 	b.learned("one refusal lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 }

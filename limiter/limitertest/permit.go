@@ -65,7 +65,7 @@ func endsOnce(t *testing.T, open Open) {
 			end(p)
 		}
 		p.Sent()
-		p.Unsent()
+		p.ReturnRequest()
 		after := b.Snapshot()
 		equal(b, name+": counters", after.Counters, before.Counters)
 		equal(b, name+": ended", after.Settled+after.Cancelled, 1)
@@ -83,15 +83,15 @@ func unsentOnce(t *testing.T, open Open) {
 	b.acquire(0)
 	p := b.acquire(100)
 	b.available(1, 900)
-	p.Unsent()
+	p.ReturnRequest()
 	b.available(2, 900)
-	p.Unsent()
+	p.ReturnRequest()
 	p.Sent()
 	b.available(2, 900)
 	p.Cancel()
 	b.available(2, 1000)
 	b.acquire(0).Cancel()
-	equal(b, "requests that were not sent", b.Snapshot().Unsent, 2)
+	equal(b, "requests that were not sent", b.Snapshot().ReturnedRequests, 2)
 }
 
 func retryTakesARequest(t *testing.T, open Open) {
@@ -191,7 +191,7 @@ func booksBalance(t *testing.T, open Open) {
 			case 0:
 				p.Cancel()
 			case 1:
-				p.Unsent()
+				p.ReturnRequest()
 				_ = p.Retry(ctx) // it may be too late
 				p.Settle(2 * tokens)
 			default:

@@ -38,7 +38,7 @@ func refusal(t *testing.T, open Open) {
 	b := newBench(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 60_000})
 	p := b.acquire(1)
 	b.takes(200*time.Millisecond, "a Retry-After of 200 ms", func() {
-		if d := p.Refused(limiter.Refusal{RetryAfter: 200 * time.Millisecond}); d <= 0 || d > 200*time.Millisecond {
+		if d := p.Throttled(limiter.Throttle{RetryAfter: 200 * time.Millisecond}); d <= 0 || d > 200*time.Millisecond {
 			t.Errorf("the pause lasts %v", d)
 		}
 		b.acquire(1).Settle(1)
@@ -46,7 +46,7 @@ func refusal(t *testing.T, open Open) {
 	if err := p.Retry(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if d := p.Refused(limiter.Refusal{}); d <= 0 {
+	if d := p.Throttled(limiter.Throttle{}); d <= 0 {
 		t.Errorf("the pause lasts %v, where the server does not say how long", d)
 	}
 	if b.Snapshot().PausedUntil.IsZero() {

@@ -72,7 +72,7 @@ func (l *Limiter) isLate(w *waiter) bool {
 // giveWay has a waiter that is late give way. It requires that l.mu is held.
 func (l *Limiter) giveWay(w *waiter) {
 	err := tooLate(w.call, time.Until(w.deadline), w.call.Duration)
-	err.Waited = time.Since(w.since)
+	err.WaitDuration = time.Since(w.since)
 	l.refuse(w, err)
 }
 

@@ -50,7 +50,7 @@ func TestNewsCountsOnce(t *testing.T) {
 	}
 	over.Settle(170)
 	under.Settle(30)
-	unsent.Unsent()
+	unsent.ReturnRequest()
 	unsent.Settle(0)
 	cancelled.Cancel()
 	retried.Settle(100)
@@ -78,7 +78,7 @@ func TestRefusalWhileRedisHangs(t *testing.T) {
 	other := newLimiter(t, openStore(t, s.client(t), config), slow)
 	p := acquire(t, l, 10)
 	s.hang(t)
-	if d := p.Refused(limiter.Refusal{RetryAfter: time.Hour}); d < time.Hour {
+	if d := p.Throttled(limiter.Throttle{RetryAfter: time.Hour}); d < time.Hour {
 		t.Errorf("the pause lasts %v", d)
 	}
 	s.goOn(t)
@@ -260,7 +260,7 @@ func TestGivingUpLeavesNothing(t *testing.T) {
 				ctx, cancel := context.WithTimeout(context.Background(), rand.N(time.Millisecond))
 				if p, err := l.Acquire(ctx, limiter.Call{Prompt: 100}); err == nil {
 					_ = p.Retry(ctx) // it may be too late
-					p.Unsent()
+					p.ReturnRequest()
 					p.Settle(0)
 				}
 				cancel()

@@ -118,7 +118,7 @@ func (l lesson) teach(to *limiter.Learner) {
 	case "m":
 		to.Resent(l.time(0), l.time(1))
 	case "n":
-		to.Unsent(l.time(0))
+		to.ReturnRequest(l.time(0))
 	case "u":
 		to.Settled(l.time(0), l.int(1))
 	case "h":
@@ -126,9 +126,9 @@ func (l lesson) teach(to *limiter.Learner) {
 	case "o":
 		to.Observed(l.time(0), l.int(1), l.int(2))
 	case "r":
-		to.Refused(l.time(0), limiter.RefusedRequest{
+		to.Throttled(l.time(0), limiter.ThrottledRequest{
 			Sent: l.time(1), Resumed: l.time(2), TokensUsed: l.int(6),
-			Refusal: limiter.Refusal{RetryAfter: micros(l.numbers[3]), Requests: l.numbers[4] == 1, Tokens: l.numbers[5] == 1},
+			Throttle: limiter.Throttle{RetryAfter: micros(l.numbers[3]), Requests: l.numbers[4] == 1, Tokens: l.numbers[5] == 1},
 		})
 	}
 }

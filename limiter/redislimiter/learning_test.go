@@ -109,11 +109,11 @@ func (f *fleet) keepBusy(e *enforcer, workers int, end time.Duration, mute bool)
 						break
 					}
 					time.Sleep(30 * time.Millisecond)
-					r := limiter.Refusal{Requests: !mute}
+					r := limiter.Throttle{Requests: !mute}
 					if !mute {
 						r.RetryAfter = time.Second
 					}
-					p.Refused(r)
+					p.Throttled(r)
 					if err := p.Retry(context.Background()); err != nil {
 						f.Errorf("at %v: Retry: %v", f.now(), err)
 						return
@@ -202,7 +202,7 @@ func (f *fleet) lower() limiter.Limit {
 			acquire(f, l, 1).Settle(1)
 		}
 		p := acquire(f, l, 1)
-		p.Refused(limiter.Refusal{Requests: true, RetryAfter: time.Second})
+		p.Throttled(limiter.Throttle{Requests: true, RetryAfter: time.Second})
 		p.Settle(0)
 	}
 	half := 500_000

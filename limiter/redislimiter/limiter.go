@@ -165,7 +165,7 @@ func (l *Limiter) await(ctx context.Context, w *waiter) error {
 // waitError requires that l.mu is held.
 func (l *Limiter) waitError(ctx context.Context, tokens int, waited time.Duration) error {
 	paused := max(0, time.Until(l.resume))
-	return &limiter.WaitError{Tokens: tokens, Waited: waited, Paused: paused, Err: ctx.Err(), Cause: context.Cause(ctx)}
+	return &limiter.WaitError{Tokens: tokens, WaitDuration: waited, Paused: paused, Err: ctx.Err(), Cause: context.Cause(ctx)}
 }
 
 // refuse ends a wait without an admission. It requires that l.mu is held.
@@ -343,6 +343,6 @@ func (l *Limiter) Snapshot() limiter.Snapshot {
 	s.Configured = l.configured.limit
 	s.RequestsFrom, s.TokensFrom = l.learned.sources()
 	s.Waiting += len(l.queue.waiters)
-	s.Server, s.Unsent, s.Counters = l.server, l.unsent, l.counters
+	s.Server, s.ReturnedRequests, s.Counters = l.server, l.unsent, l.counters
 	return s
 }

@@ -142,7 +142,7 @@ func oneCall(l limiter.Backend) (requests, tokens int) {
 	for range rand.IntN(4) {
 		switch rand.IntN(3) {
 		case 0:
-			p.Unsent()
+			p.ReturnRequest()
 			sent = 0
 		case 1:
 			if p.Retry(ctx) == nil {

@@ -29,8 +29,8 @@ type Permit struct {
 // Tokens implements [limiter.Admission].
 func (p *Permit) Tokens() int { return p.tokens }
 
-// Waited implements [limiter.Admission].
-func (p *Permit) Waited() time.Duration {
+// WaitDuration implements [limiter.Admission].
+func (p *Permit) WaitDuration() time.Duration {
 	p.limiter.mu.Lock()
 	defer p.limiter.mu.Unlock()
 	return p.waited
@@ -119,8 +119,8 @@ func (p *Permit) Sent() {
 	}
 }
 
-// Unsent implements [limiter.Admission].
-func (p *Permit) Unsent() {
+// ReturnRequest implements [limiter.Admission].
+func (p *Permit) ReturnRequest() {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,21 +130,21 @@ func (p *Permit) Unsent() {
 	p.unsent = true
 	l.unsent++
 	if p.local != nil {
-		p.local.Unsent()
+		p.local.ReturnRequest()
 	} else {
 		l.tell(news{op: "unsent", id: p.id})
 	}
 }
 
-// Refused implements [limiter.Admission]: it pauses every process. If Redis is away,
+// Throttled implements [limiter.Admission]: it pauses every process. If Redis is away,
 // those of other processes hear of it when this one can tell.
-func (p *Permit) Refused(r limiter.Refusal) time.Duration {
+func (p *Permit) Throttled(r limiter.Throttle) time.Duration {
 	l := p.limiter
 	c := &l.store.config
 	l.mu.Lock()
 	if p.local != nil {
 		defer l.mu.Unlock()
-		d := p.local.Refused(r)
+		d := p.local.Throttled(r)
 		l.resume = later(l.resume, time.Now().Add(d))
 		return d
 	}

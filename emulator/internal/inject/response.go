@@ -65,13 +65,13 @@ func (s *Injection) Response() (*wire.Failure, *quota.Refusal) {
 
 // Writer returns the writer through which the response goes.
 func (s *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.ResponseWriter {
-	if s.Is(fault.Drip) {
+	if s.Is(fault.SlowBody) {
 		return &slowWriter{ResponseWriter: w, ctx: ctx, fault: s.Fault}
 	}
 	return w
 }
 
-// slowWriter is the writer of [fault.Drip].
+// slowWriter is the writer of [fault.SlowBody].
 type slowWriter struct {
 	http.ResponseWriter
 	ctx   context.Context //nolint:containedctx // A Write has none.

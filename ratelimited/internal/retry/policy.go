@@ -22,7 +22,7 @@ type Failure struct {
 	Number     int           // of the attempt; 1 is the first
 	Transient  bool          // another attempt may succeed
 	RetryAfter time.Duration // as the server asks; 0 if it does not
-	Refusal    *Refusal      // of a 429; nil otherwise
+	Throttle   *Throttle     // of a 429; nil otherwise
 }
 
 // A Decision says what follows a failed attempt.
@@ -38,7 +38,7 @@ type Decision struct {
 func (p Policy) Decide(f Failure) Decision {
 	d := Decision{Wait: f.RetryAfter, Stop: !f.Transient}
 	longest := p.MaxDelay
-	if r := f.Refusal; r != nil {
+	if r := f.Throttle; r != nil {
 		d.Wait, d.Shared = r.RetryAfter, r.Shared
 		if r.Reason != "" {
 			return Decision{Stop: true}

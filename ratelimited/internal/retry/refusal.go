@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What a 429 may be about. Other values of [Refusal.LimitType] are names of tools.
+// What a 429 may be about. Other values of [Throttle.LimitType] are names of tools.
 const (
 	LimitRequests = "requests"
 	LimitTokens   = "tokens"
@@ -24,8 +24,8 @@ const (
 	OneLimit              // all calls that share the rate limit
 )
 
-// A Refusal is what a response with status 429 says.
-type Refusal struct {
+// A Throttle is what a response with status 429 says.
+type Throttle struct {
 	RetryAfter time.Duration // 0 if the server does not say
 	LimitType  string        // [LimitRequests], [LimitTokens], the name of a tool, or "" if the server does not say
 	Reason     string        // why no later attempt can succeed; "" if one may
@@ -44,8 +44,8 @@ type Response struct {
 const ReasonTooLarge = "this call alone is larger than the account's limit of tokens a minute"
 
 // ReadRefusal reads a response with status 429.
-func ReadRefusal(response Response, now time.Time) Refusal {
-	r := Refusal{RetryAfter: After(response.Header, now), LimitType: limitType(response.Header, response.Message)}
+func ReadRefusal(response Response, now time.Time) Throttle {
+	r := Throttle{RetryAfter: After(response.Header, now), LimitType: limitType(response.Header, response.Message)}
 	r.Reason = response.permanent(r.LimitType)
 	switch {
 	case r.Reason != "":

@@ -21,48 +21,48 @@ func TestReadRefusal(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		response Response
-		want     Refusal
+		want     Throttle
 	}{
-		"tokens":               {Response{Message: "Token rate limit reached."}, Refusal{LimitType: "tokens", Shared: OneLimit}},
-		"requests":             {Response{Message: "Requests rate limit exceeded"}, Refusal{LimitType: "requests", Shared: OneLimit}},
-		"monthly tokens":       {Response{Message: "Monthly token rate limit reached."}, Refusal{LimitType: "tokens", Shared: OneLimit}},
-		"no limit":             {Response{Message: "Rate limit exceeded", Type: "rate_limited", Code: "1300"}, Refusal{Shared: OneLimit}},
-		"no message":           {Response{}, Refusal{Shared: OneLimit}},
-		"a gateway":            {Response{Message: "API rate limit exceeded"}, Refusal{Shared: OneLimit}},
-		"politely":             {Response{Message: "Your rate limit has been reached"}, Refusal{Shared: OneLimit}},
-		"a tool":               {Response{Message: "web_search rate limit reached."}, Refusal{LimitType: "web_search"}},
-		"a tool of tomorrow":   {Response{Message: "mcp_connector rate limit reached."}, Refusal{LimitType: "mcp_connector"}},
-		"another of them":      {Response{Message: "The canvas rate limit reached."}, Refusal{LimitType: "canvas"}},
-		"no requests left":     {Response{Message: "Rate limit exceeded", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Refusal{LimitType: "requests", Shared: OneLimit}},
-		"no tokens left":       {Response{Message: "Rate limit exceeded", Header: limit("2000", "0")}, Refusal{LimitType: "tokens", Shared: OneLimit}},
-		"the message decides":  {Response{Message: "Token rate limit reached.", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Refusal{LimitType: "tokens", Shared: OneLimit}},
-		"overload, by message": {Response{Message: "Service tier capacity exceeded for this model.", Type: "invalid_request_error"}, Refusal{Shared: OneModel}},
-		"overload, by code":    {Response{Message: "Later.", Code: "3505"}, Refusal{Shared: OneModel}},
-		"overload, by type":    {Response{Message: "Later.", Type: "service_tier_capacity_exceeded"}, Refusal{Shared: OneModel}},
-		"not in the plan":      {Response{Message: "Service tier capacity exceeded for this model.", Header: limit("0", "0")}, Refusal{LimitType: "tokens", Reason: "the account's limit is 0: its plan does not have this model"}},
+		"tokens":               {Response{Message: "Token rate limit reached."}, Throttle{LimitType: "tokens", Shared: OneLimit}},
+		"requests":             {Response{Message: "Requests rate limit exceeded"}, Throttle{LimitType: "requests", Shared: OneLimit}},
+		"monthly tokens":       {Response{Message: "Monthly token rate limit reached."}, Throttle{LimitType: "tokens", Shared: OneLimit}},
+		"no limit":             {Response{Message: "Rate limit exceeded", Type: "rate_limited", Code: "1300"}, Throttle{Shared: OneLimit}},
+		"no message":           {Response{}, Throttle{Shared: OneLimit}},
+		"a gateway":            {Response{Message: "API rate limit exceeded"}, Throttle{Shared: OneLimit}},
+		"politely":             {Response{Message: "Your rate limit has been reached"}, Throttle{Shared: OneLimit}},
+		"a tool":               {Response{Message: "web_search rate limit reached."}, Throttle{LimitType: "web_search"}},
+		"a tool of tomorrow":   {Response{Message: "mcp_connector rate limit reached."}, Throttle{LimitType: "mcp_connector"}},
+		"another of them":      {Response{Message: "The canvas rate limit reached."}, Throttle{LimitType: "canvas"}},
+		"no requests left":     {Response{Message: "Rate limit exceeded", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Throttle{LimitType: "requests", Shared: OneLimit}},
+		"no tokens left":       {Response{Message: "Rate limit exceeded", Header: limit("2000", "0")}, Throttle{LimitType: "tokens", Shared: OneLimit}},
+		"the message decides":  {Response{Message: "Token rate limit reached.", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Throttle{LimitType: "tokens", Shared: OneLimit}},
+		"overload, by message": {Response{Message: "Service tier capacity exceeded for this model.", Type: "invalid_request_error"}, Throttle{Shared: OneModel}},
+		"overload, by code":    {Response{Message: "Later.", Code: "3505"}, Throttle{Shared: OneModel}},
+		"overload, by type":    {Response{Message: "Later.", Type: "service_tier_capacity_exceeded"}, Throttle{Shared: OneModel}},
+		"not in the plan":      {Response{Message: "Service tier capacity exceeded for this model.", Header: limit("0", "0")}, Throttle{LimitType: "tokens", Reason: "the account's limit is 0: its plan does not have this model"}},
 		"larger than the limit, whatever the words": {
-			Response{Message: "Rate limit exceeded", Code: "1300", Header: limit("2000", "2000"), Prompt: 100, Estimate: 5000}, Refusal{Reason: tooLarge},
+			Response{Message: "Rate limit exceeded", Code: "1300", Header: limit("2000", "2000"), Prompt: 100, Estimate: 5000}, Throttle{Reason: tooLarge},
 		},
 		"a prompt larger than the limit": {
-			Response{Message: "Rate limit exceeded", Header: limit("2000", "1500"), Prompt: 2001, Estimate: 2500}, Refusal{Reason: tooLarge},
+			Response{Message: "Rate limit exceeded", Header: limit("2000", "1500"), Prompt: 2001, Estimate: 2500}, Throttle{Reason: tooLarge},
 		},
 		"a reply that may be shorter": {
-			Response{Message: "Rate limit exceeded", Header: limit("2000", "1500"), Prompt: 100, Estimate: 2500}, Refusal{Shared: OneLimit},
+			Response{Message: "Rate limit exceeded", Header: limit("2000", "1500"), Prompt: 100, Estimate: 2500}, Throttle{Shared: OneLimit},
 		},
 		"smaller than the limit": {
-			Response{Message: "Rate limit exceeded", Header: limit("2000", "2000"), Prompt: 100, Estimate: 2000}, Refusal{Shared: OneLimit},
+			Response{Message: "Rate limit exceeded", Header: limit("2000", "2000"), Prompt: 100, Estimate: 2000}, Throttle{Shared: OneLimit},
 		},
 		"tokens, and none used": {
-			Response{Message: "Token rate limit reached.", Header: limit("2000", "2000"), Prompt: 10, Estimate: 20}, Refusal{LimitType: "tokens", Reason: tooLarge},
+			Response{Message: "Token rate limit reached.", Header: limit("2000", "2000"), Prompt: 10, Estimate: 20}, Throttle{LimitType: "tokens", Reason: tooLarge},
 		},
 		"too many requests, and a large call": {
-			Response{Message: "Requests rate limit exceeded", Header: limit("2000", "2000"), Prompt: 5000, Estimate: 5000}, Refusal{LimitType: "requests", Shared: OneLimit},
+			Response{Message: "Requests rate limit exceeded", Header: limit("2000", "2000"), Prompt: 5000, Estimate: 5000}, Throttle{LimitType: "requests", Shared: OneLimit},
 		},
 		"a day of a tool": {
 			Response{Message: "web_search rate limit reached.", Header: headers("x-ratelimit-remaining-web-search-day", "0")},
-			Refusal{LimitType: "web_search", Reason: "the day's limit is used up"},
+			Throttle{LimitType: "web_search", Reason: "the day's limit is used up"},
 		},
-		"a wait": {Response{Header: headers("Retry-After", "7")}, Refusal{RetryAfter: 7 * time.Second, Shared: OneLimit}},
+		"a wait": {Response{Header: headers("Retry-After", "7")}, Throttle{RetryAfter: 7 * time.Second, Shared: OneLimit}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := ReadRefusal(test.response, time.Now()); got != test.want {
@@ -74,7 +74,7 @@ func TestReadRefusal(t *testing.T) {
 
 func TestDecide(t *testing.T) {
 	policy := Policy{BaseDelay: time.Second, MaxDelay: time.Second} // its backoff is a second
-	refusal := func(shared Scope, after time.Duration) *Refusal { return &Refusal{Shared: shared, RetryAfter: after} }
+	refusal := func(shared Scope, after time.Duration) *Throttle { return &Throttle{Shared: shared, RetryAfter: after} }
 	for name, test := range map[string]struct {
 		failure Failure
 		want    Decision
@@ -83,12 +83,12 @@ func TestDecide(t *testing.T) {
 		"transient":                  {Failure{Transient: true}, Decision{Wait: time.Second}},
 		"asked to wait":              {Failure{Transient: true, RetryAfter: time.Second}, Decision{Wait: time.Second}},
 		"asked to wait too long":     {Failure{Transient: true, RetryAfter: 2 * time.Second}, Decision{Wait: time.Second, Stop: true}},
-		"a tool's limit":             {Failure{Transient: true, Refusal: refusal(OneCall, 0)}, Decision{Wait: time.Second}},
-		"an overloaded model":        {Failure{Transient: true, Refusal: refusal(OneModel, 0)}, Decision{Wait: time.Second, Shared: OneModel}},
-		"a limit":                    {Failure{Transient: true, Refusal: refusal(OneLimit, 0)}, Decision{Shared: OneLimit}},
-		"a limit, and a wait":        {Failure{Transient: true, Refusal: refusal(OneLimit, Window)}, Decision{Wait: Window, Shared: OneLimit}},
-		"a limit, and a longer wait": {Failure{Transient: true, Refusal: refusal(OneLimit, Window+1)}, Decision{Wait: Window, Shared: OneLimit, Stop: true}},
-		"a limit that is 0":          {Failure{Refusal: &Refusal{Reason: "0"}}, Decision{Stop: true}},
+		"a tool's limit":             {Failure{Transient: true, Throttle: refusal(OneCall, 0)}, Decision{Wait: time.Second}},
+		"an overloaded model":        {Failure{Transient: true, Throttle: refusal(OneModel, 0)}, Decision{Wait: time.Second, Shared: OneModel}},
+		"a limit":                    {Failure{Transient: true, Throttle: refusal(OneLimit, 0)}, Decision{Shared: OneLimit}},
+		"a limit, and a wait":        {Failure{Transient: true, Throttle: refusal(OneLimit, Window)}, Decision{Wait: Window, Shared: OneLimit}},
+		"a limit, and a longer wait": {Failure{Transient: true, Throttle: refusal(OneLimit, Window+1)}, Decision{Wait: Window, Shared: OneLimit, Stop: true}},
+		"a limit that is 0":          {Failure{Throttle: &Throttle{Reason: "0"}}, Decision{Stop: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.failure.Number = 1
