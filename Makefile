@@ -89,7 +89,7 @@ fuzz: ## fuzz what comes from outside for FUZZTIME (60s) a target, the rest for 
 .PHONY: soak
 soak: ## 2,000 calls through a fault proxy, then 500 callers under changing limits for MINUTES (3): does all accounting agree?
 	$(needs_c)
-	go run -race ./internal/soak -minutes $(MINUTES) -seed $(SEED)
+	go run -race ./internal/cmd/soak -minutes $(MINUTES) -seed $(SEED)
 
 .PHONY: examples
 examples: ## run every example against the emulator
@@ -99,7 +99,7 @@ examples: ## run every example against the emulator
 
 .PHONY: live
 live: ## ask the real API what its documentation leaves open: about 25 small calls, with MISTRAL_API_KEY; exchanges in OUT
-	go run ./internal/live -o "$(OUT)"
+	go run ./internal/cmd/live -o "$(OUT)"
 
 .PHONY: pictures
 pictures: ## draw docs/bucket.svg, the two token buckets at work
@@ -164,11 +164,11 @@ check-modules: ## fail where go.mod or go.sum is not tidy
 
 .PHONY: check-api
 check-api: ## fail where the exported API breaks callers and CHANGELOG.md does not say so
-	go run ./internal/apicheck
+	go run ./internal/cmd/apicheck
 
 .PHONY: api-baseline
 api-baseline: ## make the exported API as it is what make check-api compares with: at each release
-	go run ./internal/apicheck -write
+	go run ./internal/cmd/apicheck -write
 
 .PHONY: ci
 ci: test interop lint cross check-generated check-modules check-api ## what CI runs: test, interop, lint, cross, check-generated, check-modules, check-api, fuzz for 12 s a target, soak for 2 minutes, examples

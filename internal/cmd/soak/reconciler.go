@@ -11,8 +11,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A ledger holds the calls that are not reconciled yet, and sums up those that are.
-type ledger struct {
+// A reconciler holds the calls that are not reconciled yet, and sums up those that are.
+type reconciler struct {
 	timeout time.Duration // of an attempt
 
 	mu       sync.Mutex
@@ -24,35 +24,35 @@ type ledger struct {
 	found    int // more than are kept
 }
 
-func newLedger(timeout time.Duration) *ledger {
-	return &ledger{timeout: timeout, calls: map[string]*call{}, requests: map[string]*call{}, ends: map[string]int{}}
+func newReconciler(timeout time.Duration) *reconciler {
+	return &reconciler{timeout: timeout, calls: map[string]*call{}, requests: map[string]*call{}, ends: map[string]int{}}
 }
 
 // mostFindings is how many findings are kept to be printed.
 const mostFindings = 20
 
-func (l *ledger) find(format string, args ...any) {
+func (l *reconciler) find(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.add(fmt.Sprintf(format, args...))
 }
 
 // add requires that l.mu is held.
-func (l *ledger) add(findings ...string) {
+func (l *reconciler) add(findings ...string) {
 	l.found += len(findings)
 	l.findings = append(l.findings, findings...)
 	l.findings = l.findings[:min(len(l.findings), mostFindings)]
 }
 
 // open begins a call.
-func (l *ledger) open(c *call) {
+func (l *reconciler) open(c *call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls[c.id] = c
 }
 
 // returned ends a call, for the goroutine that made it.
-func (l *ledger) returned(c *call, err error, ctxEnded bool) {
+func (l *reconciler) returned(c *call, err error, ctxEnded bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.mu.Lock()
@@ -88,7 +88,7 @@ func endOf(err error) string {
 }
 
 // intercept is the emulator's hook: it notes which call a request is of.
-func (l *ledger) intercept(w http.ResponseWriter, r *http.Request, next http.Handler) {
+func (l *reconciler) intercept(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	id := r.Header.Get(callHeader)
 	l.mu.Lock()
 	c := l.calls[id]
@@ -109,7 +109,7 @@ func (l *ledger) intercept(w http.ResponseWriter, r *http.Request, next http.Han
 
 // collect takes from the emulator's record what is new in it. It has to be called
 // before [emulator.MaxRecorded] more requests have been served.
-func (l *ledger) collect(record []emulator.Recorded) {
+func (l *reconciler) collect(record []emulator.Recorded) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, request := range record {
@@ -129,7 +129,7 @@ const lateness = 20 * time.Second
 
 // reconcile sums up the calls that are over; at last, when nothing can arrive any
 // more, all.
-func (l *ledger) reconcile(atLast bool) {
+func (l *reconciler) reconcile(atLast bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()

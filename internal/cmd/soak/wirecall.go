@@ -42,7 +42,7 @@ func (c *wireCall) events() wireEvents {
 func (w *wire) observe(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
 	c, ok := ctx.Value(callKey{}).(*wireCall)
 	if !ok {
-		w.ledger.find("the observer was called for %s with a context of no call", operation)
+		w.reconciler.find("the observer was called for %s with a context of no call", operation)
 		return ctx, nil
 	}
 	c.mu.Lock()
@@ -130,21 +130,21 @@ func (w *wire) call(worker *worker, n int) *wireCall {
 	shut := w.shut.Load()
 	err := op.call(ctx, worker, &c.call, ratelimited.WithHeader(callHeader, c.id), ratelimited.WithTokenEstimate(w.given))
 	if err != nil {
-		w.ledger.findKey("an error", err.Error())
+		w.reconciler.findKey("an error", err.Error())
 	}
 	if !c.stream {
 		if end := c.events(); end.began > 0 && end.err != err { // the observer receives the error itself
-			w.ledger.find("%s %s: returned the error %v, the observer received %v", c.operation, c.id, err, end.err)
+			w.reconciler.find("%s %s: returned the error %v, the observer received %v", c.operation, c.id, err, end.err)
 		}
 	}
 	if e := c.events(); shut && e.began > 0 && (!errors.Is(err, ratelimited.ErrShuttingDown) || e.attempts > 0) {
-		w.ledger.find("%s %s: %d attempts after Shutdown has returned, error %v", c.operation, c.id, e.attempts, err)
+		w.reconciler.find("%s %s: %d attempts after Shutdown has returned, error %v", c.operation, c.id, e.attempts, err)
 	}
 	c.err = err
 	return c
 }
 
-func (l *ledger) findKey(where, text string) {
+func (l *reconciler) findKey(where, text string) {
 	if strings.Contains(text, wireKey) {
 		l.find("the key is in %s: %s", where, text)
 	}

@@ -22,14 +22,14 @@ import (
 // An account is one emulator, one client, and the callers that share it.
 type account struct {
 	plan
-	server    *emulator.Server
-	client    *ratelimited.Client
-	transport *http.Transport
-	beta      ratelimited.Beta
-	ledger    *ledger
-	pool      *pool
-	counter   *tokens.Counter
-	down      atomic.Bool // no connection can be made
+	server     *emulator.Server
+	client     *ratelimited.Client
+	transport  *http.Transport
+	beta       ratelimited.Beta
+	reconciler *reconciler
+	pool       *pool
+	counter    *tokens.Counter
+	down       atomic.Bool // no connection can be made
 }
 
 // A plan says how an account's client and server count.
@@ -72,7 +72,7 @@ const attemptTimeout = 5 * time.Second
 
 // open starts an account.
 func open(p plan, seed uint64) (*account, error) {
-	a := &account{plan: p, ledger: newLedger(attemptTimeout), pool: newPool()}
+	a := &account{plan: p, reconciler: newReconciler(attemptTimeout), pool: newPool()}
 	var err error
 	if a.counter, err = tokens.NewCounter(tokens.DefaultEncoding); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func open(p plan, seed uint64) (*account, error) {
 		RequestsPerSecond: modelRPS, TokensPerMinute: modelTPM, Mode: p.mode,
 		Limits:  map[string]emulator.Limit{emulator.NoModel: {RequestsPerSecond: managedRPS}},
 		Latency: 10 * time.Millisecond, TokenDelay: time.Millisecond,
-		Faults: faults(), Seed: seed, Intercept: a.ledger.intercept,
+		Faults: faults(), Seed: seed, Intercept: a.reconciler.intercept,
 	})
 	if err != nil {
 		return nil, err
@@ -178,8 +178,8 @@ func (a *account) run(ctx context.Context, workers int, seed uint64) {
 	all.Go(func() { a.blackouts(ctx, rand.New(rand.NewPCG(seed, math.MaxUint64-1))) })
 	all.Go(func() {
 		for wait(ctx, 2*time.Second) {
-			a.ledger.collect(a.server.Requests())
-			a.ledger.reconcile(false)
+			a.reconciler.collect(a.server.Requests())
+			a.reconciler.reconcile(false)
 		}
 	})
 	all.Wait()
@@ -192,7 +192,7 @@ func (a *account) turn(ctx context.Context, random *rand.Rand) {
 		model := names[random.IntN(len(names))]
 		limit := a.limit(model, least+(a.most-least)*random.Float64())
 		if err := a.client.SetLimit(model, limit); err != nil {
-			a.ledger.find("SetLimit(%q, %+v): %v", model, limit, err)
+			a.reconciler.find("SetLimit(%q, %+v): %v", model, limit, err)
 		}
 	}
 }
@@ -212,24 +212,24 @@ func (a *account) close() {
 	a.client.Close()
 	a.transport.CloseIdleConnections()
 	if err := a.server.Close(); err != nil {
-		a.ledger.find("closing the emulator: %v", err)
+		a.reconciler.find("closing the emulator: %v", err)
 	}
-	a.ledger.collect(a.server.Requests())
-	a.ledger.reconcile(true)
+	a.reconciler.collect(a.server.Requests())
+	a.reconciler.reconcile(true)
 	a.balance()
 }
 
 // balance sets the sums of the calls against the totals of the client's limiters and of
 // the emulator.
 func (a *account) balance() {
-	t := a.ledger.totals
+	t := a.reconciler.totals
 	var books limiter.Snapshot
 	for model, s := range a.client.Snapshot() {
 		if s.AvailableRequests > s.Limit.RequestBurst+1e-6 || s.AvailableTokens > float64(s.Limit.TokenBurst) {
-			a.ledger.find("limiter %q has %v requests and %v tokens, more than it can hold: %+v", model, s.AvailableRequests, s.AvailableTokens, s.Limit)
+			a.reconciler.find("limiter %q has %v requests and %v tokens, more than it can hold: %+v", model, s.AvailableRequests, s.AvailableTokens, s.Limit)
 		}
 		if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 {
-			a.ledger.find("limiter %q: %d calls in flight with %d tokens, %d waiting, after all calls have ended", model, s.InFlight, s.HeldTokens, s.Waiting)
+			a.reconciler.find("limiter %q: %d calls in flight with %d tokens, %d waiting, after all calls have ended", model, s.InFlight, s.HeldTokens, s.Waiting)
 		}
 		books.Admitted += s.Admitted
 		books.Retried += s.Retried
@@ -267,15 +267,15 @@ func (a *account) balance() {
 		{"tokens of whole replies by the client and by the emulator", t.whole.client, t.whole.server},
 	} {
 		if same.got != same.want {
-			a.ledger.find("%s: %d and %d", same.what, same.got, same.want)
+			a.reconciler.find("%s: %d and %d", same.what, same.got, same.want)
 		}
 	}
 	for _, op := range operations {
 		if stats.Operations[op.name] == 0 {
-			a.ledger.find("no request for %s was made", op.name)
+			a.reconciler.find("no request for %s was made", op.name)
 		}
 	}
 	if share := float64(struck) / float64(max(1, stats.Requests)); math.Abs(share-faultShare) > 0.05 {
-		a.ledger.find("%.0f %% of the requests were struck by a fault, want about %.0f %%", 100*share, 100*faultShare)
+		a.reconciler.find("%.0f %% of the requests were struck by a fault, want about %.0f %%", 100*share, 100*faultShare)
 	}
 }

@@ -24,7 +24,7 @@ func (w *wire) check(requests []faultproxy.Request) {
 			unknown++
 		}
 		if r.Call == "" && r.Whole {
-			w.ledger.find("a request without a call arrived")
+			w.reconciler.find("a request without a call arrived")
 		}
 	}
 	known := unknown
@@ -39,7 +39,7 @@ func (w *wire) check(requests []faultproxy.Request) {
 	var books limiter.Snapshot
 	for model, s := range w.client.Snapshot() {
 		if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 {
-			w.ledger.find("limiter %q: %d calls in flight with %d tokens, %d waiting, after all calls have ended", model, s.InFlight, s.HeldTokens, s.Waiting)
+			w.reconciler.find("limiter %q: %d calls in flight with %d tokens, %d waiting, after all calls have ended", model, s.InFlight, s.HeldTokens, s.Waiting)
 		}
 		books.Admitted += s.Admitted
 		books.Retried += s.Retried
@@ -53,7 +53,7 @@ func (w *wire) check(requests []faultproxy.Request) {
 	sent := int(books.Admitted + books.Retried - books.ReturnedRequests)
 	again := sum.conns - (sum.attempts - sum.unsent)
 	if missing := sent - len(requests); missing < 0 || missing > sum.silent+again {
-		w.ledger.find("the limiter admitted %d requests, %d arrived; %d attempts had no response, and net/http took %d more connections",
+		w.reconciler.find("the limiter admitted %d requests, %d arrived; %d attempts had no response, and net/http took %d more connections",
 			sent, len(requests), sum.silent, again)
 	}
 	for _, same := range []struct {
@@ -68,7 +68,7 @@ func (w *wire) check(requests []faultproxy.Request) {
 		{"requests that arrived and those of the calls", len(requests), known},
 	} {
 		if same.got != same.want {
-			w.ledger.find("%s: %d and %d", same.what, same.got, same.want)
+			w.reconciler.find("%s: %d and %d", same.what, same.got, same.want)
 		}
 	}
 }
@@ -79,22 +79,22 @@ func (w *wire) checkCall(c *wireCall, e wireEvents, arrived int) {
 	switch {
 	case e.began == 0: // It was refused before, such as for an id that is not valid.
 		if e != (wireEvents{}) || arrived > 0 || c.err == nil {
-			w.ledger.find("%s: %d requests of a call that the observer was not called for: %+v", at, arrived, e)
+			w.reconciler.find("%s: %d requests of a call that the observer was not called for: %+v", at, arrived, e)
 		}
 		return
 	case e.began != 1 || e.ended != 1:
-		w.ledger.find("%s: began %d times and ended %d times", at, e.began, e.ended)
+		w.reconciler.find("%s: began %d times and ended %d times", at, e.began, e.ended)
 	case e.acquired != e.settled:
-		w.ledger.find("%s: %d permits ended %d times", at, e.acquired, e.settled)
+		w.reconciler.find("%s: %d permits ended %d times", at, e.acquired, e.settled)
 	}
 	if endOf(c.err) == fmt.Sprintf("%T", c.err) {
-		w.ledger.find("%s: ended with an error of an unknown type: %v", at, c.err)
+		w.reconciler.find("%s: ended with an error of an unknown type: %v", at, c.err)
 	}
 	if arrived > e.conns {
-		w.ledger.find("%s: %d requests arrived, %d connections were taken", at, arrived, e.conns)
+		w.reconciler.find("%s: %d requests arrived, %d connections were taken", at, arrived, e.conns)
 	}
 	if e.err != nil {
-		w.ledger.findKey("an error", e.err.Error())
+		w.reconciler.findKey("an error", e.err.Error())
 	}
 }
 

@@ -99,9 +99,9 @@ func TestWireFinds(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if kept := (keyFinder{newLedger(0)}); true {
+	if kept := (keyFinder{newReconciler(0)}); true {
 		_, _ = kept.Write([]byte("key=" + wireKey))
-		if len(kept.ledger.findings) != 1 {
+		if len(kept.reconciler.findings) != 1 {
 			t.Error("the key in a log is not found")
 		}
 	}

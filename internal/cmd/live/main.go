@@ -1,7 +1,7 @@
 // Command live asks the real API what its documentation leaves open, and how the account is
 // charged:
 //
-//	go run ./internal/live -o exchanges
+//	go run ./internal/cmd/live -o exchanges
 //
 // With MISTRAL_API_KEY set it makes about 25 small calls, prints a report, and writes each exchange to a file without the
 // key: together they are a record of the service's behaviour to test against. It deletes the

@@ -1,6 +1,6 @@
-// Package rooms checks the plan of the house: which package may import which,
+// Package archtest_test checks which package may import which,
 // and what a program that imports one of them has to build.
-package rooms_test
+package archtest_test
 
 import (
 	"os"
@@ -67,13 +67,13 @@ var allowed = map[string][]string{
 }
 
 func TestImportsPointDownwards(t *testing.T) {
-	for room, allowed := range allowed {
-		t.Run(room, func(t *testing.T) {
+	for importer, allowed := range allowed {
+		t.Run(importer, func(t *testing.T) {
 			t.Parallel()
-			for _, imported := range list(t, "-f", `{{join .Imports "\n"}}`, module+"/"+room) {
-				name, ours := strings.CutPrefix(imported, module+"/")
-				if ours && !slices.Contains(allowed, name) {
-					t.Errorf("%s imports %s; it may import %v of this module", room, name, allowed)
+			for _, path := range list(t, "-f", `{{join .Imports "\n"}}`, module+"/"+importer) {
+				imported, ours := strings.CutPrefix(path, module+"/")
+				if ours && !slices.Contains(allowed, imported) {
+					t.Errorf("%s imports %s; it may import %v of this module", importer, imported, allowed)
 				}
 			}
 		})
@@ -107,11 +107,11 @@ func TestConsumersBuildNoTools(t *testing.T) {
 		"golang.org/x/sys",
 		"golang.org/x/time",
 	}
-	for room, more := range map[string][]string{"ratelimited": nil, "runner": nil, "bulk": {"golang.org/x/sync"}} {
+	for name, more := range map[string][]string{"ratelimited": nil, "runner": nil, "bulk": {"golang.org/x/sync"}} {
 		want := slices.Sorted(slices.Values(slices.Concat(want, more)))
-		got := list(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", module+"/"+room)
+		got := list(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", module+"/"+name)
 		if !slices.Equal(got, want) {
-			t.Errorf("a consumer of %s builds\n%s\nwant\n%s", room, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			t.Errorf("a consumer of %s builds\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
 }

@@ -1,8 +1,8 @@
 // Command apicheck compares the exported API of this module, and of the modules in it that
 // others import, with the committed baseline:
 //
-//	go run ./internal/apicheck          # what make check-api does
-//	go run ./internal/apicheck -write   # what make api-baseline does
+//	go run ./internal/cmd/apicheck          # what make check-api does
+//	go run ./internal/cmd/apicheck -write   # what make api-baseline does
 //
 // An incompatible change is allowed when the changelog tells the callers: the symbol stands as
 // code in a bold text under Unreleased, as in "**`generated.NewClient` is gone**". A star at the
@@ -108,7 +108,7 @@ func baseline(dir string) string {
 	if dir == "." {
 		name = "root"
 	}
-	absolute, err := filepath.Abs(filepath.Join("internal", "apicheck", "baseline", name+".api"))
+	absolute, err := filepath.Abs(filepath.Join("internal", "cmd", "apicheck", "baseline", name+".api"))
 	if err != nil {
 		return name
 	}

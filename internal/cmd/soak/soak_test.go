@@ -36,9 +36,9 @@ func TestListener(t *testing.T) {
 }
 
 // A call is reconciled when all three are done with it, and not before.
-func TestLedger(t *testing.T) {
+func TestReconciler(t *testing.T) {
 	t.Parallel()
-	l := newLedger(timeout)
+	l := newReconciler(timeout)
 	c := plain()
 	requests := c.requests
 	c.requests = nil
@@ -66,8 +66,8 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// serve lets a request of a call pass the ledger's hook.
-func serve(l *ledger, call, id string) {
+// serve lets a request of a call pass the reconciler's hook.
+func serve(l *reconciler, call, id string) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set(callHeader, call)
 	l.intercept(httptest.NewRecorder(), r, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -75,19 +75,19 @@ func serve(l *ledger, call, id string) {
 	}))
 }
 
-func TestLedgerFinds(t *testing.T) {
+func TestReconcilerFinds(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		want string
-		harm func(*ledger, *call)
+		harm func(*reconciler, *call)
 	}{
-		{"returned twice", func(l *ledger, c *call) { l.returned(c, nil, false) }},
-		{`a request of call "7-7" arrived`, func(l *ledger, _ *call) { serve(l, "7-7", "x") }},
-		{"1 of its requests are not in the record", func(l *ledger, c *call) { serve(l, c.id, "x") }},
-		{"returned: false", func(_ *ledger, c *call) { c.returned = time.Time{} }},
-		{"no type of ours", func(_ *ledger, c *call) { c.err = errors.New("oh") }},
+		{"returned twice", func(l *reconciler, c *call) { l.returned(c, nil, false) }},
+		{`a request of call "7-7" arrived`, func(l *reconciler, _ *call) { serve(l, "7-7", "x") }},
+		{"1 of its requests are not in the record", func(l *reconciler, c *call) { serve(l, c.id, "x") }},
+		{"returned: false", func(_ *reconciler, c *call) { c.returned = time.Time{} }},
+		{"no type of ours", func(_ *reconciler, c *call) { c.err = errors.New("oh") }},
 	} {
-		l := newLedger(timeout)
+		l := newReconciler(timeout)
 		c := plain()
 		l.open(c)
 		l.returned(c, nil, false)
@@ -97,7 +97,7 @@ func TestLedgerFinds(t *testing.T) {
 			t.Errorf("found %q, want %q", got, test.want)
 		}
 	}
-	l := newLedger(timeout)
+	l := newReconciler(timeout)
 	for range mostFindings + 5 {
 		l.find("x")
 	}
@@ -125,16 +125,16 @@ func TestFlat(t *testing.T) {
 	level, rising := []float64{5, 50, 50, 55, 52, 50}, []float64{5, 50, 60, 70, 80, 90}
 	many := []float64{10, 600, 610, 590, 600, 620}
 	for _, test := range []struct {
-		vitals vitals
-		want   string
+		resourceStats resourceStats
+		want          string
 	}{
-		{vitals{level, many}, ""},
-		{vitals{rising, many}, "65.0 MiB of heap became 85.0"},
-		{vitals{level, []float64{10, 600, 700, 800, 900, 1000}}, "750.0 goroutines became 950.0"},
-		{vitals{level[:2], many[:2]}, "2 samples"},
+		{resourceStats{level, many}, ""},
+		{resourceStats{rising, many}, "65.0 MiB of heap became 85.0"},
+		{resourceStats{level, []float64{10, 600, 700, 800, 900, 1000}}, "750.0 goroutines became 950.0"},
+		{resourceStats{level[:2], many[:2]}, "2 samples"},
 	} {
-		if got := strings.Join(test.vitals.flat(), "\n"); (test.want == "") != (got == "") || !strings.Contains(got, test.want) {
-			t.Errorf("%v: %q, want %q", test.vitals, got, test.want)
+		if got := strings.Join(test.resourceStats.flat(), "\n"); (test.want == "") != (got == "") || !strings.Contains(got, test.want) {
+			t.Errorf("%v: %q, want %q", test.resourceStats, got, test.want)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // report is a table of what was done.
-func report(accounts []*account, v *vitals) string {
+func report(accounts []*account, v *resourceStats) string {
 	var b strings.Builder
 	row := func(name string, cell func(*account) string) {
 		fmt.Fprintf(&b, "%-40s", name)
@@ -23,27 +23,27 @@ func report(accounts []*account, v *vitals) string {
 	}
 	tokens := func(name string, p func(totals) part) {
 		row(name, func(a *account) string {
-			q := p(a.ledger.totals)
+			q := p(a.reconciler.totals)
 			return fmt.Sprintf("%d: %d = %d", q.n, q.client, q.server)
 		})
 	}
 	row("", func(a *account) string { return a.name })
-	number("calls", func(a *account) int { return a.ledger.totals.calls })
+	number("calls", func(a *account) int { return a.reconciler.totals.calls })
 	ends := map[string]bool{}
 	for _, a := range accounts {
-		for kind := range a.ledger.ends {
+		for kind := range a.reconciler.ends {
 			ends[kind] = true
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(ends)) {
-		number("ended with "+kind, func(a *account) int { return a.ledger.ends[kind] })
+		number("ended with "+kind, func(a *account) int { return a.reconciler.ends[kind] })
 	}
-	number("admitted", func(a *account) int { return a.ledger.totals.admitted })
-	number("settled", func(a *account) int { return a.ledger.totals.settled })
-	number("cancelled", func(a *account) int { return a.ledger.totals.cancelled })
-	number("attempts", func(a *account) int { return a.ledger.totals.attempts })
-	number("written again by net/http, with a permit", func(a *account) int { return a.ledger.totals.resent })
-	number("never arrived", func(a *account) int { return a.ledger.totals.unarrived })
+	number("admitted", func(a *account) int { return a.reconciler.totals.admitted })
+	number("settled", func(a *account) int { return a.reconciler.totals.settled })
+	number("cancelled", func(a *account) int { return a.reconciler.totals.cancelled })
+	number("attempts", func(a *account) int { return a.reconciler.totals.attempts })
+	number("written again by net/http, with a permit", func(a *account) int { return a.reconciler.totals.resent })
+	number("never arrived", func(a *account) int { return a.reconciler.totals.unarrived })
 	number("requests at the emulator", func(a *account) int { return a.server.Stats().Requests })
 	row("struck by a fault", func(a *account) string {
 		n := 0
@@ -56,10 +56,10 @@ func report(accounts []*account, v *vitals) string {
 	number("429s that were faults", func(a *account) int { return a.server.Stats().Total().Refused() - a.violations() })
 	number("429s that were not", (*account).violations)
 	tokens("whole replies: tokens settled = charged", func(t totals) part { return t.whole })
-	row("broken replies: tokens settled, charged", func(a *account) string { return a.ledger.totals.broken.String() })
-	row("lost replies: tokens settled, charged", func(a *account) string { return a.ledger.totals.lost.String() })
+	row("broken replies: tokens settled, charged", func(a *account) string { return a.reconciler.totals.broken.String() })
+	row("lost replies: tokens settled, charged", func(a *account) string { return a.reconciler.totals.lost.String() })
 	row("all tokens: client, emulator", func(a *account) string {
-		return fmt.Sprintf("%d, %d", a.ledger.totals.clientTokens(), a.server.Stats().Total().Tokens)
+		return fmt.Sprintf("%d, %d", a.reconciler.totals.clientTokens(), a.server.Stats().Total().Tokens)
 	})
 	fmt.Fprintf(&b, "heap after a collection, MiB: %s\ngoroutines: %s\n", numbers("%.1f", v.heap), numbers("%.0f", v.goroutines))
 	return b.String()
@@ -67,10 +67,10 @@ func report(accounts []*account, v *vitals) string {
 
 // findings are the account's, as far as they were kept.
 func (a *account) findings() (findings []string) {
-	for _, finding := range a.ledger.findings {
+	for _, finding := range a.reconciler.findings {
 		findings = append(findings, a.name+": "+finding)
 	}
-	if more := a.ledger.found - len(a.ledger.findings); more > 0 {
+	if more := a.reconciler.found - len(a.reconciler.findings); more > 0 {
 		findings = append(findings, fmt.Sprintf("%s: and %d more", a.name, more))
 	}
 	return findings

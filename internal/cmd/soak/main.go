@@ -69,7 +69,7 @@ func soak(length time.Duration, seed uint64) (findings []string, err error) {
 		accounts = append(accounts, a)
 		all.Go(func() { a.run(ctx, workers/len(plans), seed+uint64(i)) }) //nolint:gosec // i is not negative
 	}
-	var v vitals
+	var v resourceStats
 	for wait(ctx, length/16) {
 		v.measure()
 	}

@@ -28,14 +28,14 @@ func (w *worker) run(ctx context.Context) {
 		w.calls++
 		op := pickOperation(w.random)
 		c := &call{id: fmt.Sprintf("%d-%d", w.number, w.calls), operation: op.name}
-		w.ledger.open(c)
+		w.reconciler.open(c)
 		ctx, cancel := w.bound(c.in(ctx))
 		options := []ratelimited.CallOption{ratelimited.WithHeader(callHeader, c.id)}
 		if w.given > 0 {
 			options = append(options, ratelimited.WithTokenEstimate(w.given))
 		}
 		err := op.call(ctx, w, c, options...)
-		w.ledger.returned(c, err, ctx.Err() != nil)
+		w.reconciler.returned(c, err, ctx.Err() != nil)
 		cancel()
 	}
 }
@@ -139,7 +139,7 @@ func (w *worker) read(c *call, stream *ratelimited.Stream, events int) (failure 
 	last := false
 	for event, err := range stream.Events() {
 		if failure != nil || last {
-			w.ledger.find("%s %s: its stream goes on after its end", c.operation, c.id)
+			w.reconciler.find("%s %s: its stream goes on after its end", c.operation, c.id)
 		}
 		if failure = err; err != nil {
 			continue
@@ -150,7 +150,7 @@ func (w *worker) read(c *call, stream *ratelimited.Stream, events int) (failure 
 		}
 	}
 	if failure == nil && !last && stream.Usage() == nil {
-		w.ledger.find("%s %s: its stream ended without a last event or an error", c.operation, c.id)
+		w.reconciler.find("%s %s: its stream ended without a last event or an error", c.operation, c.id)
 	}
 	return failure
 }

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Vitals are what the process used, time and again.
-type vitals struct {
+// resourceStats are what the process used, time and again.
+type resourceStats struct {
 	heap       []float64 // MiB in use after a collection
 	goroutines []float64
 }
 
 // measure collects garbage and adds what is left.
-func (v *vitals) measure() {
+func (v *resourceStats) measure() {
 	runtime.GC()
 	runtime.GC() // what a pool gave up in the first
 	var m runtime.MemStats
@@ -25,7 +25,7 @@ func (v *vitals) measure() {
 // flat says what has grown. The last third of the run is compared with the one before:
 // the first is for what is filled once, such as connections and caches. A tenth is what
 // chance makes of it; beside that, the emulator fills its record of the last requests.
-func (v *vitals) flat() (findings []string) {
+func (v *resourceStats) flat() (findings []string) {
 	for _, x := range []struct {
 		what    string
 		samples []float64

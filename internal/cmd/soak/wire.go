@@ -54,7 +54,7 @@ const (
 // calls.
 type wire struct {
 	leg
-	*account  // What the operations use: client, beta, pool, ledger and counter.
+	*account  // What the operations use: client, beta, pool, reconciler and counter.
 	proxy     *faultproxy.Proxy
 	server    *http.Server
 	transport *http.Transport
@@ -75,7 +75,7 @@ func soakWire(seed uint64) (findings []string, err error) {
 			return nil, err
 		}
 		// net/http logs what a server sends without having been asked.
-		log.SetOutput(keyFinder{w.ledger})
+		log.SetOutput(keyFinder{w.reconciler})
 		begin := time.Now()
 		w.run(seed)
 		w.end()
@@ -97,7 +97,7 @@ func soakWire(seed uint64) (findings []string, err error) {
 // openWire starts an emulator, a proxy in front of it and a client of the proxy.
 func openWire(leg leg, seed uint64) (*wire, error) {
 	w := &wire{leg: leg, made: make([]*wireCall, leg.calls)}
-	w.account = &account{plan: plan{name: "wire phase, " + leg.name, given: 400}, ledger: newLedger(wireTimeout), pool: newPool()}
+	w.account = &account{plan: plan{name: "wire phase, " + leg.name, given: 400}, reconciler: newReconciler(wireTimeout), pool: newPool()}
 	var err error
 	if w.counter, err = tokens.NewCounter(tokens.DefaultEncoding); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func openWire(leg leg, seed uint64) (*wire, error) {
 	}
 	w.client, err = ratelimited.New(ratelimited.Config{
 		APIKey: wireKey, BaseURL: w.proxy.URL(), HTTPClient: &http.Client{Transport: w.transport},
-		Logger: slog.New(slog.NewTextHandler(keyFinder{w.ledger}, &slog.HandlerOptions{Level: slog.LevelDebug})), Observer: w.observe,
+		Logger: slog.New(slog.NewTextHandler(keyFinder{w.reconciler}, &slog.HandlerOptions{Level: slog.LevelDebug})), Observer: w.observe,
 		RequestsPerSecond: 2000, TokensPerMinute: unlimited,
 		BaseDelay: 2 * time.Millisecond, MaxDelay: 20 * time.Millisecond, Timeout: wireTimeout, StreamIdleTimeout: wireTimeout, MaxOutage: wireTimeout,
 	})
@@ -163,7 +163,7 @@ func (w *wire) shutDown() {
 	ctx, cancel := context.WithTimeout(context.Background(), wirePatience)
 	defer cancel()
 	if err := w.client.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		w.ledger.find("Shutdown: %v", err)
+		w.reconciler.find("Shutdown: %v", err)
 	}
 	w.shut.Store(true)
 }
@@ -174,7 +174,7 @@ func (w *wire) end() {
 	w.transport.CloseIdleConnections()
 	w.proxy.Close()
 	if err := w.server.Close(); err != nil {
-		w.ledger.find("closing the server: %v", err)
+		w.reconciler.find("closing the server: %v", err)
 	}
 	w.check(w.proxy.Requests())
 }
@@ -197,11 +197,11 @@ func (w *wire) awaitEnds() {
 }
 
 // A keyFinder is a log that must not hold the key.
-type keyFinder struct{ ledger *ledger }
+type keyFinder struct{ reconciler *reconciler }
 
 // Write implements [io.Writer].
 func (k keyFinder) Write(p []byte) (int, error) {
-	k.ledger.findKey("the log", string(p))
+	k.reconciler.findKey("the log", string(p))
 	return len(p), nil
 }
 
