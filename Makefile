@@ -102,8 +102,8 @@ live: ## ask the real API what its documentation leaves open: about 25 small cal
 	go run ./internal/cmd/live -o "$(OUT)"
 
 .PHONY: pictures
-pictures: ## draw docs/bucket.svg, the two token buckets at work
-	go run ./examples/visualize -o docs/bucket.svg
+pictures: ## draw docs/bucket.svg and docs/terminal.svg, the two token buckets at work
+	go run ./examples/visualize -o docs/bucket.svg -terminal docs/terminal.svg
 
 .PHONY: cross
 cross: ## build everything for Windows and macOS

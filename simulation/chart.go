@@ -1,106 +1,202 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"image/color"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/text"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/svg"
 )
 
-// Sizes of the chart, which is as wide as a README shows it.
+// Sizes of the chart, which is as wide as a page on GitHub shows it.
 const (
-	chartWidth   = 640 * vg.Length(1)
-	panelHeight  = 158 * vg.Length(1)
-	headerHeight = 66 * vg.Length(1)
-	margin       = 12 * vg.Length(1)
+	chartWidth   = 760
+	headerHeight = 84
+	panelTop     = 34  // of a panel's title
+	panelHeight  = 132 // of its bars
+	panelBottom  = 34  // of the names below
+	left, right  = 52, 748
+	barWidth     = 34
 )
 
-// colours of the contenders, in their order: one stands out.
-var colours = []color.Color{
-	color.RGBA{R: 0x1f, G: 0x6f, B: 0xc5, A: 0xff},
-	color.RGBA{R: 0xe3, G: 0x9a, B: 0x2d, A: 0xff},
-	color.RGBA{R: 0xa3, G: 0xa8, B: 0xb0, A: 0xff},
+// fills are the colors of the contenders, in their order.
+var fills = []svg.Color{svg.Blue, svg.Orange, svg.Idle}
+
+// counting names how each kind of server counts.
+var counting = map[string]string{
+	"bucket": "token bucket", "fixed": "fixed window", "sliding": "sliding window",
+	"strict": "sliding window, prompts on arrival", "observed": "sliding minute",
 }
 
-var (
-	ink  = color.Gray{Y: 0x22}
-	pale = color.Gray{Y: 0xe2}
-)
+// A measure is what a panel of the chart shows.
+type measure struct {
+	title     string
+	value     func(total) float64
+	label     func(float64) string
+	scale     func(float64) float64 // from the value to the height
+	ticks     []float64
+	max       float64 // value at the top of the panel; higher bars are cut off below their label
+	reference float64 // value of a line across the panel; 0: none
+	meaning   string  // of that line
+}
 
-// drawChart writes the chart of some workloads at the same limits: a panel for
-// each of the measures, on average over the plain kinds of servers.
+var measures = []measure{
+	{
+		title: "Requests that were refused with a 429 (logarithmic scale)",
+		value: func(t total) float64 { return float64(t.refused) / float64(t.runs) },
+		label: rounded,
+		scale: func(v float64) float64 { return math.Log10(1 + v) },
+		ticks: []float64{0, 10, 100, 1000, 10_000},
+		max:   30_000,
+	},
+	{
+		title:     "Completed work, in % of what the limits allow",
+		value:     func(t total) float64 { return 100 * t.goodput },
+		label:     rounded,
+		scale:     func(v float64) float64 { return v },
+		ticks:     []float64{0, 50, 100},
+		max:       150,
+		reference: 100,
+		meaning:   "100%; a server that accepted more did not enforce its limit exactly",
+	},
+	{
+		title: "Calls that failed after all retries, in %",
+		value: func(t total) float64 { return 100 * t.share(t.lost) },
+		label: func(v float64) string { return inPercent(v / 100) },
+		scale: func(v float64) float64 { return v },
+		ticks: []float64{0, 10, 20, 30},
+		max:   38,
+	},
+}
+
+func rounded(v float64) string {
+	if v > 0 && v < 0.5 {
+		return "<1"
+	}
+	return grouped(v)
+}
+
+// grouped writes a whole number below a million, with a comma before its thousands.
+func grouped(v float64) string {
+	n := int(math.Round(v))
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+}
+
+// drawChart writes a chart of some workloads under the same limits to a file: a panel for each measure, with the means
+// over the plain kinds of servers.
 func drawChart(path string, groups []group) error {
-	height := headerHeight + vg.Length(len(measures))*panelHeight + 2*margin
-	format := strings.TrimPrefix(filepath.Ext(path), ".")
-	canvas, err := draw.NewFormattedCanvas(chartWidth, height, format)
-	if err != nil {
-		return err
+	if filepath.Ext(path) != ".svg" {
+		return fmt.Errorf("-o: the name must end in .svg, got %q", path)
 	}
-	c := draw.New(canvas)
-	c.SetColor(color.White)
-	c.Fill(c.Path())
-	c = draw.Crop(c, margin, -margin, margin, -margin)
+	height := headerHeight + len(measures)*(panelTop+panelHeight+panelBottom)
+	c := svg.New(chartWidth, height, "Refused requests, completed work and failed calls of three ways to keep a rate limit", describe(groups))
 	drawHeader(c, groups[0])
-
-	panels := make([][]*plot.Plot, len(measures))
 	for i, m := range measures {
-		panels[i] = []*plot.Plot{newPanel(m, groups)}
+		p := panel{measure: m, top: float64(headerHeight + i*(panelTop+panelHeight+panelBottom) + panelTop)}
+		p.draw(c, groups)
 	}
-	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadY: margin}
-	for i, row := range plot.Align(panels, tiles, draw.Crop(c, 0, 0, 0, -headerHeight)) {
-		panels[i][0].Draw(row[0])
-	}
-	return save(path, canvas)
+	return os.WriteFile(path, c.Bytes(), 0o644)
 }
 
-// save writes the chart, with fonts named for SVG viewers that lack the one it
-// was measured by. Arial has the same widths.
-func save(path string, canvas vg.CanvasWriterTo) error {
-	var b bytes.Buffer
-	if _, err := canvas.WriteTo(&b); err != nil {
-		return err
+// describe returns the values of the chart as a text, for people who cannot see it.
+func describe(groups []group) string {
+	var b strings.Builder
+	for _, m := range measures {
+		fmt.Fprintf(&b, "%s. ", m.title)
+		for _, g := range groups {
+			values := make([]string, len(contenders))
+			for i, contender := range contenders {
+				values[i] = contender.caption + " " + m.label(g.value(m, i))
+			}
+			fmt.Fprintf(&b, "%s: %s. ", g.work.caption, strings.Join(values, ", "))
+		}
 	}
-	family := []byte("font-family:Liberation Sans;")
-	fallbacks := []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
-	return os.WriteFile(path, bytes.ReplaceAll(b.Bytes(), family, fallbacks), 0o644)
+	return strings.TrimSpace(b.String())
 }
 
-// drawHeader writes what the chart is about, and which colour is whose.
-func drawHeader(c draw.Canvas, g group) {
-	x, y := c.Min.X, c.Max.Y
-	c.FillText(style(14), vg.Point{X: x, Y: y}, fmt.Sprintf("Half an hour at %v", g.limits))
+// value returns what a contender achieved, by a measure.
+func (g group) value(m measure, contender int) float64 {
+	return m.value(totalOf(plainCells(g.rows[contender])...))
+}
+
+// drawHeader writes what the chart is about, and which color stands for which contender.
+func drawHeader(c *svg.Picture, g group) {
 	cells := plainCells(g.rows[0])
 	servers := make([]string, len(cells))
 	for i, cell := range cells {
-		servers[i] = cell.server
+		servers[i] = counting[cell.server]
 	}
-	c.FillText(style(9), vg.Point{X: x, Y: y - 20}, fmt.Sprintf(
-		"Simulated (make simulate). Means over the servers %s, each with the seeds 1 to %d",
-		strings.Join(servers, ", "), len(cells[0].outcomes)))
-	y -= 40
+	c.Text(svg.At(16, 28), svg.Start, svg.Bold(17, svg.Ink), fmt.Sprintf("Half an hour at %v requests/s and %s tokens/min", g.limits.rps, grouped(float64(g.limits.tpm))))
+	c.Text(svg.At(16, 48), svg.Start, svg.Regular(11, svg.Muted), fmt.Sprintf(
+		"Simulated (make simulate). Means over servers that count by %s, each with %d seeds.", strings.Join(servers, ", "), len(cells[0].outcomes)))
+	x := 16.0
 	for i, contender := range contenders {
-		c.SetColor(colours[i])
-		c.Fill(vg.Rectangle{Min: vg.Point{X: x, Y: y - 11}, Max: vg.Point{X: x + 11, Y: y}}.Path())
-		c.FillText(style(11), vg.Point{X: x + 16, Y: y}, contender.caption)
-		x += 16 + style(11).Width(contender.caption) + 24
+		c.Polygon(fills[i], svg.Rectangle(x, 60, x+12, 72)...)
+		c.Text(svg.At(x+18, 70), svg.Start, svg.Regular(12, svg.Ink), contender.caption)
+		x += 44 + 6.2*float64(len(contender.caption))
 	}
 }
 
-// style is that of text which hangs from its point.
-func style(size vg.Length) text.Style {
-	return text.Style{
-		Color:   ink,
-		Font:    font.From(font.Font{Typeface: "Liberation", Variant: "Sans"}, size),
-		XAlign:  draw.XLeft,
-		YAlign:  draw.YTop,
-		Handler: plot.DefaultTextHandler,
+// A panel is the part of the chart that shows one measure.
+type panel struct {
+	measure
+	top float64
+}
+
+func (p panel) y(v float64) float64 {
+	return p.top + panelHeight*(1-p.scale(min(v, p.max))/p.scale(p.max))
+}
+
+// draw draws a group of bars for each workload, a bar for each contender, with its value above it.
+func (p panel) draw(c *svg.Picture, groups []group) {
+	c.Text(svg.At(left, p.top-16), svg.Start, svg.Bold(12, svg.Ink), p.title)
+	for _, v := range p.ticks {
+		c.Line(svg.Faint, 1, svg.At(left, p.y(v)), svg.At(right, p.y(v)))
+		c.Text(svg.At(left-6, p.y(v)+3.5), svg.End, svg.Regular(10, svg.Muted), grouped(v))
 	}
+	width := float64(right-left) / float64(len(groups))
+	for i, g := range groups {
+		middle := left + (float64(i)+0.5)*width
+		for n := range contenders {
+			p.bar(c, middle+(float64(n)-float64(len(contenders)-1)/2)*(barWidth+3), fills[n], g.value(p.measure, n))
+		}
+		c.Text(svg.At(middle, p.top+panelHeight+16), svg.Middle, svg.Regular(11, svg.Ink), g.work.caption)
+	}
+	if p.reference > 0 {
+		c.DashedLine(svg.Ink, 1.5, svg.At(left, p.y(p.reference)), svg.At(right, p.y(p.reference)))
+		c.Text(svg.At(right, p.top-16), svg.End, svg.Regular(10, svg.Muted), "dashed: "+p.meaning)
+	}
+}
+
+// bar draws one bar. A value of 0 is a green mark on the axis, so that nobody takes it for a bar that is missing.
+func (p panel) bar(c *svg.Picture, middle float64, fill svg.Color, v float64) {
+	top, look := p.y(v), svg.Regular(10, svg.Ink)
+	if v == 0 {
+		top, fill, look = p.y(0)-3, svg.Green, svg.Bold(11, svg.Green)
+	}
+	c.Polygon(fill, svg.Rectangle(middle-barWidth/2, top, middle+barWidth/2, p.y(0))...)
+	at := svg.At(middle, top-4)
+	if p.reference > 0 { // out of the way of its line
+		at.Y = p.y(0) - 6
+		if fill != svg.Idle {
+			look.Color = svg.Paper
+		}
+	}
+	c.Text(at, svg.Middle, look, p.label(v))
+}
+
+// plainCells returns the cells of the servers that enforce the published limits, or all cells if no such server was run.
+func plainCells(r row) []cell {
+	plain := slices.DeleteFunc(slices.Clone(r.cells), func(c cell) bool { return !slices.Contains(plainKinds, c.server) })
+	if len(plain) == 0 {
+		return r.cells
+	}
+	return plain
 }

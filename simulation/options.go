@@ -28,7 +28,7 @@ func parse(args []string, w io.Writer) (options, error) {
 	flags := flag.NewFlagSet("simulation", flag.ContinueOnError)
 	flags.SetOutput(w)
 	flags.Uint64Var(&o.seeds, "seeds", 5, "runs of each scenario, at least 1")
-	flags.StringVar(&o.chart, "o", "", "where to write the chart, .svg or .png (default chart.svg, or none if something is left out)")
+	flags.StringVar(&o.chart, "o", "", "`file` to write the chart to, .svg (default chart.svg, or none if something is left out)")
 	untuned := flags.Bool("challenges", false, "run the default configuration in scenarios that it was not tuned for, and nothing else")
 	only := flags.String("only", "", "workloads, or challenges, to run, a regular `expression`")
 	limit := flags.String("limits", "", "limits to run (tpm, rps, slow), a regular `expression`")

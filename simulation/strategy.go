@@ -21,7 +21,7 @@ type contender struct {
 
 var contenders = []contender{
 	{"limiter", "this limiter", newOurs},
-	{"pacing", "two x/time/rate limiters", newPacing},
+	{"pacing", "two limiters of golang.org/x/time/rate", newPacing},
 	{"retry", "retries only", newRetrying},
 }
 

@@ -39,9 +39,9 @@ const (
 
 var workloads = []workload{
 	{name: "uniform", callers: 32, next: anySmall, caption: "small calls"},
-	{name: "heavy", callers: 48, next: anyHeavy, caption: "heavy-tailed sizes"},
-	{name: "big", callers: 32, next: bigAmongSmall, caption: "big among small"},
-	{name: "cold", callers: 1000, calls: 1, next: anySmall, caption: "1000 calls at once"},
+	{name: "heavy", callers: 48, next: anyHeavy, caption: "sizes that vary widely"},
+	{name: "big", callers: 32, next: bigAmongSmall, caption: "large among small"},
+	{name: "cold", callers: 1000, calls: 1, next: anySmall, caption: "1,000 calls at once"},
 	{name: "turns", callers: 32, next: turn, caption: "conversations"},
 	{name: "shared", callers: 48, foreign: 0.5, next: anyHeavy},
 	{name: "70%", open: 0.7, mean: heavyMean, next: anyHeavy},

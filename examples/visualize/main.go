@@ -4,7 +4,8 @@
 //
 //	go run ./examples/visualize                # live, in a terminal, in ten seconds
 //	go run ./examples/visualize | cat          # the outcome, at once
-//	go run ./examples/visualize -o bucket.svg  # a picture, at once; or bucket.png
+//	go run ./examples/visualize -o bucket.svg  # a chart, at once
+//	go run ./examples/visualize -terminal terminal.svg  # an animation of the terminal, at once
 //
 // It needs no key, no server and no network: it asks the limiter alone, package
 // limiter, which any program may use for calls of its own. What is shown at once was
@@ -22,30 +23,40 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	output := flag.String("o", "", "a file to draw a picture into, .svg or .png")
+	chart := flag.String("o", "", "`file` to write a chart to, .svg")
+	animation := flag.String("terminal", "", "`file` to write an animation of the terminal to, .svg")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *output); err != nil {
+	if err := run(ctx, *chart, *animation); err != nil {
 		log.Fatalln("visualize:", err)
 	}
 }
 
-func run(ctx context.Context, output string) error {
+func run(ctx context.Context, chart, animation string) error {
 	r, err := newRecording()
 	if err != nil {
 		return err
 	}
-	if output == "" && isTerminal(os.Stdout) {
+	if chart == "" && animation == "" && isTerminal(os.Stdout) {
 		return r.live(ctx, os.Stdout)
 	}
 	if err := inVirtualTime(r.record); err != nil {
 		return err
 	}
-	if output != "" {
-		return r.draw(output)
+	if chart != "" {
+		if err := r.draw(chart); err != nil {
+			return fmt.Errorf("-o %w", err)
+		}
 	}
-	_, err = fmt.Print(r.frame())
+	if animation != "" {
+		if err := r.animate(animation); err != nil {
+			return fmt.Errorf("-terminal %w", err)
+		}
+	}
+	if chart == "" && animation == "" {
+		_, err = fmt.Print(r.frame())
+	}
 	return err
 }
 

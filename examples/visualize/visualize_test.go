@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/xml"
-	"image"
-	"image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -46,9 +44,9 @@ func TestTimes(t *testing.T) {
 		{2_333_333, "a request"},
 		{3_166_667, "a request"},
 		{4_000_000, "a request"},
-		{5_000_000, "tokens"}, // 6 667 were there at 4.333 s, and 500 come back a second
-		{6_000_000, "tokens"}, // the sixth call gives 4 000 back
-		{8_000_000, "tokens"}, // the eighth gives 4 500 back
+		{5_000_000, "tokens"}, // 6,667 were there at 4.333 s, and 500 come back a second
+		{6_000_000, "tokens"}, // the sixth call gives 4,000 back
+		{8_000_000, "tokens"}, // the eighth gives 4,500 back
 	}
 	if len(r.calls) != len(want) {
 		t.Fatalf("%d calls, want %d", len(r.calls), len(want))
@@ -131,21 +129,23 @@ func TestSVG(t *testing.T) {
 	if err := recorded(t).draw(file); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := readFile(t, file)
 	var picture struct {
-		XMLName xml.Name `xml:"http://www.w3.org/2000/svg svg"`
-		Texts   []string `xml:"text"`
+		XMLName     xml.Name `xml:"http://www.w3.org/2000/svg svg"`
+		Title       string   `xml:"title"`
+		Description string   `xml:"desc"`
+		Texts       []string `xml:"text"`
 	}
 	if err := xml.Unmarshal(data, &picture); err != nil {
-		t.Fatalf("no SVG: %v", err)
+		t.Fatal(err)
+	}
+	if picture.Title == "" || picture.Description == "" {
+		t.Error("the title or the description is missing")
 	}
 	for _, want := range []string{
-		"Requests in the bucket, and when the calls start (s)", "seconds since the calls came", "it waits", // axes and legend
+		"Requests in the bucket; when calls start, in seconds", "seconds since the calls arrived", "it waits", // axes and legend
 		"0.000", "0.667", "1.500", "2.333", "3.167", "4.000", "5.000", "6.000", "8.000", // starts
-		"+5 000", "+4 000", "+4 500", "+3 000", "−1 000", // settlements
+		"+5,000", "+4,000", "+4,500", "+3,000", "−1,000", // settlements
 	} {
 		if !slices.Contains(picture.Texts, want) {
 			t.Errorf("no text %q", want)
@@ -154,60 +154,68 @@ func TestSVG(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		return // others may add and multiply in one step, and round in another way
 	}
-	committed, err := os.ReadFile(filepath.Join("..", "..", "docs", "bucket.svg"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(data, committed) {
+	if !bytes.Equal(data, readFile(t, filepath.Join("..", "..", "docs", "bucket.svg"))) {
 		t.Error("docs/bucket.svg is not what the program draws: run make pictures")
 	}
 }
 
-func TestPNG(t *testing.T) {
+func TestTerminal(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "bucket.png")
-	if err := recorded(t).draw(file); err != nil {
+	r := recorded(t)
+	file := filepath.Join(t.TempDir(), "terminal.svg")
+	if err := r.animate(file); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(file)
-	if err != nil {
+	var picture struct {
+		Lines []struct {
+			Display string `xml:"display,attr"`
+			Animate *struct {
+				Values   string `xml:"values,attr"`
+				KeyTimes string `xml:"keyTimes,attr"`
+			} `xml:"animate"`
+			Spans []string `xml:"tspan"`
+		} `xml:"text"`
+	}
+	data := readFile(t, file)
+	if err := xml.Unmarshal(data, &picture); err != nil {
 		t.Fatal(err)
 	}
-	picture, err := png.Decode(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := picture.Bounds(), image.Rect(0, 0, scale*width, scale*height); got != want {
-		t.Fatalf("it measures %v, want %v", got, want)
-	}
-	// A tenth of a second after they came, the first call is on its way and the last
-	// waits; so it does a tenth before the eighth second, and not a tenth after.
-	for _, probe := range []struct {
-		at   time.Duration
-		row  float64
-		want image.Image
-	}{
-		{100 * time.Millisecond, 0, image.NewUniform(blue)},
-		{100 * time.Millisecond, 8, image.NewUniform(wait)},
-		{7980 * time.Millisecond, 8, image.NewUniform(wait)},
-		{8020 * time.Millisecond, 8, image.NewUniform(blue)},
-		{9900 * time.Millisecond, 0, image.NewUniform(white)},
-	} {
-		y := 440 + 18*probe.row + 2
-		got := picture.At(int(scale*x(probe.at)), int(scale*y))
-		r, g, b, _ := got.RGBA()
-		wantR, wantG, wantB, _ := probe.want.At(0, 0).RGBA()
-		if r != wantR || g != wantG || b != wantB {
-			t.Errorf("at %v, row %v: the colour is %v, want %v", probe.at, probe.row+1, got, probe.want.At(0, 0))
+	// At the end, the lines of the last frame are visible, and no others.
+	var visible []string
+	for _, line := range picture.Lines {
+		if line.Display == "inline" {
+			visible = append(visible, strings.Join(line.Spans, ""))
 		}
+		if line.Animate != nil && strings.Count(line.Animate.Values, ";") != strings.Count(line.Animate.KeyTimes, ";") {
+			t.Errorf("values %q have the times %q", line.Animate.Values, line.Animate.KeyTimes)
+		}
+	}
+	slices.Sort(visible)
+	want := slices.DeleteFunc(strings.Split(r.frame(), "\n"), func(s string) bool { return s == "" })
+	want = append(want, "$ go run ./examples/visualize")
+	slices.Sort(want)
+	if !slices.Equal(visible, want) {
+		t.Errorf("at the end\n%s\nis visible, want\n%s", strings.Join(visible, "\n"), strings.Join(want, "\n"))
+	}
+	if runtime.GOARCH == "amd64" && !bytes.Equal(data, readFile(t, filepath.Join("..", "..", "docs", "terminal.svg"))) {
+		t.Error("docs/terminal.svg is not what the program draws: run make pictures")
 	}
 }
 
-func TestDrawRefusesOtherKinds(t *testing.T) {
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestOtherFormats(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "bucket.gif")
-	if err := recorded(t).draw(file); err == nil || !strings.Contains(err.Error(), ".svg or .png") {
-		t.Errorf("error %v, want one that names the kinds", err)
+	if err := recorded(t).draw(file); err == nil || !strings.Contains(err.Error(), ".svg") {
+		t.Errorf("error %v, want one that names the format", err)
 	}
 }
 
