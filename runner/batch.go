@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A finish is what became of a job that was started.
+// A finish is the result of a job that was started.
 type finish struct {
 	*job
 	text     string
@@ -14,9 +14,9 @@ type finish struct {
 	duration time.Duration
 }
 
-// carryOut carries out the calls of a response, as many at once as the limit allows, in their
-// order. It returns when all have ended, or the run has. Their results are unsent then. The
-// events come from the run's own goroutine.
+// carryOut executes the calls of a response in their order, within the limit for concurrent calls.
+// It returns when all calls have ended or the run has. Afterwards their results are unsent. The
+// run's own goroutine emits all events.
 func (l *loop) carryOut(turn *Turn, jobs []*job) error {
 	b := batch{loop: l, turn: turn, jobs: jobs, done: make(chan finish, len(jobs))}
 	b.run()
@@ -43,11 +43,11 @@ type batch struct {
 	*loop
 	turn    *Turn
 	jobs    []*job
-	done    chan finish // has room for all: nobody who sends waits
-	started int         // jobs, in their order
+	done    chan finish // buffered for all jobs, so that senders never wait
+	started int         // the number of started jobs
 	running int
-	alone   bool  // the one that runs is sequential
-	aborted error // a function has ended the run
+	alone   bool  // whether the running job is sequential
+	aborted error // the error of a function that ended the run with Abort
 }
 
 func (b *batch) run() {
@@ -82,7 +82,7 @@ func (b *batch) start() {
 			return
 		}
 		decided := &j.outcome().decided
-		decided.isRunning = true // for a State that is taken meanwhile
+		decided.isRunning = true // the consumer may take a State during the event
 		if b.tell(b.turn.Number, ToolStarted{Call: j.Call}); b.left {
 			decided.isRunning = false
 			return
@@ -95,7 +95,7 @@ func (b *batch) start() {
 	}
 }
 
-// take enters what became of a job.
+// take records the result of a job.
 func (b *batch) take(f finish) {
 	b.running--
 	o := f.outcome()
@@ -114,7 +114,7 @@ func (b *batch) take(f finish) {
 	b.tell(b.turn.Number, ToolFinished{Outcome: *o})
 }
 
-// abandon leaves behind what still runs.
+// abandon marks all running jobs as interrupted and stops waiting for them.
 func (b *batch) abandon() {
 	for _, j := range b.jobs[:b.started] {
 		if j.claim() {
@@ -126,7 +126,7 @@ func (b *batch) abandon() {
 	}
 }
 
-// told returns what the model is told of a failure.
+// told returns the text that the model receives for a failure.
 func (l *loop) told(f *Failure) (text string) {
 	text = f.Text
 	if hook := l.runner.config.ErrorText; hook != nil {
@@ -142,7 +142,7 @@ func (l *loop) told(f *Failure) (text string) {
 	return cut(text, l.runner.config.Limits.ResultBytes)
 }
 
-// count adds calls that were carried out to those of the run, and counts failures in a row.
+// count adds the executed calls to the totals of the run, and counts consecutive failures.
 func (l *loop) count(jobs []*job) {
 	for _, j := range jobs {
 		o, name := j.outcome(), j.Name
@@ -160,15 +160,15 @@ func (l *loop) count(jobs []*job) {
 			if l.exhausted == nil && l.inARow[name] >= l.runner.config.Limits.FailuresInARow {
 				l.exhausted = &ToolError{Name: name, Failures: l.inARow[name], Last: o.Failure, Result: l.result}
 			}
-		default: // it has no result
+		default: // not executed, or interrupted
 		}
 	}
 }
 
 type callKey struct{}
 
-// CallFrom returns which call a function is carrying out, from its context. An observer of the
-// operation "Runner.Tool" is given such a context, too.
+// CallFrom returns the call that a function is executing, from the context of the function. The
+// context that an observer receives for "Runner.Tool" holds the call, too.
 func CallFrom(ctx context.Context) (Call, bool) {
 	call, ok := ctx.Value(callKey{}).(Call)
 	return call, ok

@@ -12,12 +12,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// maxResends is how often a run sends a request again that has not arrived.
+// maxResends is how often a run resends a request that did not arrive.
 const maxResends = 3
 
-// fetch returns the response to the request that is due. Where the service may have carried out
-// an earlier attempt, the conversation's history says what became of that, before the request
-// is sent again: its inputs are never appended twice.
+// fetch returns the response to the request that is due. If the service may have executed an
+// earlier attempt, fetch reads the conversation's history before it resends the request. So it
+// never appends the inputs twice.
 func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 	var failure error
 	for resends := 0; ; resends++ {
@@ -34,7 +34,7 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 			}
 		}
 		if failure != nil {
-			if errors.Is(failure, context.DeadlineExceeded) { // it would take as long again
+			if errors.Is(failure, context.DeadlineExceeded) { // another attempt would probably take as long
 				l.isLost = true
 				return nil, failure
 			}
@@ -58,7 +58,7 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 	}
 }
 
-// respond makes one request, and returns the whole response, of a stream after its last event.
+// respond sends one request and returns the complete response; for a stream, after its last event.
 func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
 	conversations, options := l.runner.client.Beta.Conversations, l.runner.config.Options
 	if _, ok := l.anchor(); ok {
@@ -82,23 +82,23 @@ func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
 			}
 		}
 		if l.tell(number, event); l.left {
-			return nil, fmt.Errorf("%w: %w", ratelimited.ErrUnconfirmed, contextError(l.ctx)) // leaving the loop closes the stream
+			return nil, fmt.Errorf("%w: %w", ratelimited.ErrUnconfirmed, contextError(l.ctx)) // exiting the loop closes the stream
 		}
 	}
 	return stream.Response(), nil
 }
 
-// An anchor is a place in a conversation: where the inputs of the request that is due are, if it
-// was carried out.
+// An anchor is the position in a conversation where the inputs of the request are, if the service
+// executed it.
 type anchor struct {
 	conversationID string
-	entryID        string // the entry before; "" for the beginning
-	resultOf       string // the tool_call_id of the first of the inputs, where no entry before is known
+	entryID        string // the entry before the inputs; "" at the beginning
+	resultOf       string // the tool_call_id of the first input, if the entry before is unknown
 }
 
-// anchor returns where the history says what became of the request that is due. It has no
-// such place for a conversation that the service does not keep, or whose id or earlier entries
-// are unknown.
+// anchor returns the position of the inputs of the request in the history. It reports false if the
+// service does not keep the conversation, or if the conversation's ID or earlier entries are
+// unknown.
 func (l *loop) anchor() (anchor, bool) {
 	q, id := l.query, l.result.ConversationID
 	switch {
@@ -114,7 +114,7 @@ func (l *loop) anchor() (anchor, bool) {
 		}
 		entry := idOf(outputs[len(outputs)-1])
 		return anchor{conversationID: q.id, entryID: entry}, entry != ""
-	default: // an append of the caller's
+	default: // the caller's Append
 		if inputs := q.extend.Inputs.Entries(); len(inputs) > 0 {
 			result, ok := inputs[0].Value().(generated.FunctionResultEntry)
 			return anchor{conversationID: q.id, resultOf: result.ToolCallID}, ok
@@ -123,12 +123,14 @@ func (l *loop) anchor() (anchor, bool) {
 	return anchor{}, false
 }
 
-// pauses are those before the history is read again, in which the service may come to an end.
+// pauses are the waits before the history is read again. The service may still be writing the
+// response.
 var pauses = []time.Duration{time.Second, 2 * time.Second}
 
-// lookUp reads the history to find out what became of a request whose response was lost. It
-// returns the response if that is there, and nil if the request is to be sent: again, if it has
-// not arrived, or another one that asks anew, if a part of the response is missing.
+// lookUp reads the history to find out whether a request was executed whose response was lost. It
+// returns the response if the history has it. Otherwise it returns nil, and a request has to be
+// sent: the same one if it did not arrive, or one that restarts the conversation if the history has
+// only a part of the response.
 func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 	at, _ := l.anchor()
 	inputs := entriesOf(*l.query.fields().inputs)
@@ -152,13 +154,13 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 		return nil, nil
 	}
 	if len(entries) < len(inputs) || !haveResults(entries[:len(inputs)], inputs) {
-		return nil, fmt.Errorf("%w: the history has other entries in place of the inputs", ErrResponseLost)
+		return nil, fmt.Errorf("%w: the history has other entries at the position of the inputs", ErrResponseLost)
 	}
 	if outputs := entries[len(inputs):]; isWhole(outputs) && !l.hasFailed {
 		return &generated.ConversationResponse{Object: "conversation.response", ConversationID: at.conversationID, Outputs: outputs}, nil
 	}
 	if !l.runner.config.RestartLost {
-		return nil, fmt.Errorf("%w: the history has the inputs and no whole response", ErrResponseLost)
+		return nil, fmt.Errorf("%w: the history has the inputs but no complete response", ErrResponseLost)
 	}
 	from := at.entryID
 	if len(inputs) > 0 {
@@ -169,11 +171,11 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 	return nil, nil
 }
 
-// entriesAfter returns what a conversation has after an anchor.
+// entriesAfter returns the entries of a conversation from the inputs on.
 func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
 	history, err := l.runner.client.Beta.Conversations.GetHistory(l.ctx, at.conversationID, l.runner.config.Options...)
 	if err != nil {
-		return nil, fmt.Errorf("runner: the history could not be read: %w", err)
+		return nil, fmt.Errorf("runner: cannot read the history: %w", err)
 	}
 	switch {
 	case at.resultOf != "":
@@ -191,8 +193,8 @@ func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
 			}
 		}
 		switch {
-		case calls > 1: // a result may be of an earlier one
-			return nil, fmt.Errorf("%w: the history has %d calls of the id %q", ErrResponseLost, calls, cut(at.resultOf, maxShown))
+		case calls > 1: // the result may belong to an earlier call
+			return nil, fmt.Errorf("%w: the history has %d calls with the ID %q", ErrResponseLost, calls, cut(at.resultOf, maxShown))
 		case first < 0:
 			return nil, nil
 		}
@@ -202,12 +204,13 @@ func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
 	}
 	i := slices.IndexFunc(history.Entries, func(e generated.Entry) bool { return idOf(e) == at.entryID })
 	if i < 0 {
-		return nil, fmt.Errorf("%w: the history does not have entry %q", ErrResponseLost, cut(at.entryID, maxShown))
+		return nil, fmt.Errorf("%w: the history does not contain entry %q", ErrResponseLost, cut(at.entryID, maxShown))
 	}
 	return history.Entries[i+1:], nil
 }
 
-// haveResults reports whether entries have the results of functions that inputs have.
+// haveResults reports whether entries contain the function results of inputs, at the same
+// positions.
 func haveResults(entries, inputs []generated.Entry) bool {
 	for i, input := range inputs {
 		want, ok := input.Value().(generated.FunctionResultEntry)
@@ -222,8 +225,8 @@ func haveResults(entries, inputs []generated.Entry) bool {
 	return true
 }
 
-// isWhole reports whether entries of a history are a whole response. One that was broken off
-// has no time of completion, and calls never have one: their arguments are whole.
+// isWhole reports whether entries of a history are a complete response. An entry that was cut off
+// has no completion time. Function calls never have one; they are complete if their arguments are.
 func isWhole(outputs []generated.Entry) bool {
 	for _, output := range outputs {
 		isWhole := true

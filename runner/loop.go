@@ -16,55 +16,55 @@ import (
 // A loop is one run, from its beginning or from a [State].
 type loop struct {
 	runner *Runner
-	name   string   // of the operation, such as "Start"
-	resume *State   // nil: from the beginning
-	answer []Answer // to what is pending in that
-	check  check    // nil: any answer is right
+	name   string   // the operation, such as "Start"
+	resume *State   // the state to continue from; nil for a new run
+	answer []Answer // the answers to the pending entries of that state
+	check  check    // nil to accept any answer
 
-	emit func(Event) bool // nil: responses are not streamed
-	left bool             // the consumer of events has gone
+	emit func(Event) bool // nil if responses are not streamed
+	left bool             // whether the consumer of the events has stopped
 
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	began     time.Time
-	ownsTime  bool       // the context's deadline is Limits.Time
-	timeOver  error      // the cause when Limits.Time ends this run: not that of a run around it
-	entered   []string   // the conversations that the run is in
-	exhausted *ToolError // a function has failed too often
-	hasBegun  bool       // there is something to go on from
-	isSending bool       // a request is under way
+	ownsTime  bool       // whether Limits.Time sets the context's deadline
+	timeOver  error      // the cause when Limits.Time ends this run, distinct from an enclosing run's
+	entered   []string   // the conversations that the run has marked as busy
+	exhausted *ToolError // the error of a function that failed too often
+	hasBegun  bool       // whether the run can be resumed
+	isSending bool       // whether a request is in flight
 
 	progress
 }
 
-// A progress is how far a run has come. A [State] has it.
+// A progress is the part of a run that a [State] stores.
 type progress struct {
-	first     *query           // the run's own request, with the runner's tools
+	first     *query           // the request of the caller, with the runner's tools
 	own       []generated.Tool // the tools of that request that are not the runner's
 	query     *query           // the latest request
-	isDue     bool             // no response to it has come
-	isLost    bool             // the service may have carried it out
-	hasFailed bool             // the service has begun its response, and then reported an error
-	restarted bool             // it asks anew for a response that was lost
+	isDue     bool             // whether the latest request has no response yet
+	isLost    bool             // whether the service may have executed the latest request
+	hasFailed bool             // whether the service began a response and then reported an error
+	restarted bool             // whether the latest request asks again for a lost response
 
 	result   *Result
 	handoffs int
-	repairs  int            // answers that were asked for again
-	inARow   map[string]int // failures, by name; "" for unknown functions
+	repairs  int            // the number of repair requests
+	inARow   map[string]int // consecutive failures by name; "" for unknown functions
 
-	// What the caller has said of the latest response.
+	// The caller's answers to the latest response.
 	confirmed  map[string]generated.ToolConfirmation // by tool_call_id
-	isFollowed bool                                  // its handoff
+	isFollowed bool                                  // whether the caller followed its handoff
 }
 
-// A check returns what is wrong with an answer, and what to ask for to have it repaired; nil
-// for an answer that is right, or not to be repaired.
+// A check validates an answer. It returns nil if the answer is accepted. Otherwise it returns the
+// error and the inputs of a repair request; without inputs, the answer is not repaired.
 type check func(t Turn, maxTokens *int) (*OutputError, []generated.Entry)
 
-// errLeft is the cause of a context that the run itself ends.
-var errLeft = errors.New("runner: the loop over the events was left")
+// errLeft is the cause of the run's context after the consumer of the events has stopped.
+var errLeft = errors.New("runner: the loop over the events ended early")
 
-// errPanicked is what the observer is told of a run in which code of the caller's has panicked.
+// errPanicked is the error that the observer receives if code of the caller panics during a run.
 var errPanicked = errors.New("runner: the run panicked")
 
 // newLoop returns a run that begins with a request.
@@ -72,7 +72,7 @@ func (r *Runner) newLoop(first *query) *loop {
 	return &loop{runner: r, name: first.name(), progress: progress{first: first, result: new(Result)}}
 }
 
-// run takes a run to its end. It sets the result in any case.
+// run executes the run. It sets l.result in any case.
 func (l *loop) run(ctx context.Context) (err error) {
 	operation := "Runner." + l.name
 	l.began = time.Now()
@@ -90,7 +90,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 	if limit := l.runner.config.Limits.Time; limit > 0 {
 		deadline, ok := ctx.Deadline()
 		l.ownsTime = !ok || time.Now().Add(limit).Before(deadline)
-		l.timeOver = errors.New("runner: the run's time is over")
+		l.timeOver = errors.New("runner: Limits.Time exceeded")
 		timed, cancel := context.WithTimeoutCause(ctx, limit, l.timeOver)
 		defer cancel()
 		ctx = timed
@@ -109,7 +109,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 	if stage, err := begin(); err != nil {
 		return l.failed(stage, err)
 	}
-	err = errPanicked // unless it returns: for the observer
+	err = errPanicked // the error for the observer unless turns returns
 	return l.turns()
 }
 
@@ -130,7 +130,7 @@ func (l *loop) begin() (Stage, error) {
 	return "", nil
 }
 
-// turns asks for responses until one is the answer.
+// turns sends requests until a response is the answer.
 func (l *loop) turns() error {
 	for {
 		if l.isDue {
@@ -146,7 +146,7 @@ func (l *loop) turns() error {
 
 func (l *loop) latest() *Turn { return &l.result.Turns[len(l.result.Turns)-1] }
 
-// ask makes the request that is due. On success the results that it has are no longer unsent.
+// ask sends the request that is due. On success, the results in it are no longer unsent.
 func (l *loop) ask() error {
 	number := len(l.result.Turns) + 1
 	if limit := l.runner.config.Limits.Turns; number > limit {
@@ -182,7 +182,7 @@ func (l *loop) ask() error {
 	return nil
 }
 
-// settle does what a response asks for, and makes the next request. It reports whether the
+// settle executes the calls of a response and prepares the next request. It reports whether the
 // response was the answer instead.
 func (l *loop) settle(turn *Turn) (isAnswer bool, err error) {
 	if turn.isAnswer() {
@@ -201,7 +201,7 @@ func (l *loop) settle(turn *Turn) (isAnswer bool, err error) {
 	return false, nil
 }
 
-// next makes the request that follows a turn.
+// next prepares the request that follows a turn.
 func (l *loop) next(turn *Turn, inputs []generated.Entry, choice generated.ToolChoiceEnum) {
 	var confirmations []generated.ToolCallConfirmation
 	for _, call := range turn.Response.FunctionCalls() {
@@ -212,8 +212,8 @@ func (l *loop) next(turn *Turn, inputs []generated.Entry, choice generated.ToolC
 	l.query, l.isDue = l.query.next(l.first, turn.Response, inputs, confirmations, choice), true
 }
 
-// carryOutAll carries out all calls of a turn, and those that the caller allows. What is then
-// left for the caller ends the run.
+// carryOutAll executes all calls of a turn, including the calls that the caller allows. The run
+// ends if entries are still pending afterwards.
 func (l *loop) carryOutAll(turn *Turn) error {
 	decide := l.runner.config.Decide
 	for {
@@ -240,11 +240,11 @@ func (l *loop) carryOutAll(turn *Turn) error {
 		if err != nil {
 			return l.failed(StageApproval, err)
 		}
-		decide = nil // it is asked once
+		decide = nil // Decide is called once per response
 	}
 }
 
-// answered checks the answer. If that is to be repaired, the request for it is due.
+// answered checks the answer. If the answer needs a repair, it prepares the repair request.
 func (l *loop) answered(turn Turn) (isRight bool, err error) {
 	if l.check == nil {
 		return true, nil
@@ -262,7 +262,7 @@ func (l *loop) answered(turn Turn) (isRight bool, err error) {
 	return false, nil
 }
 
-// tell emits an event. When the consumer has gone, the run's context ends.
+// tell emits an event. If the consumer has stopped, it ends the context of the run.
 func (l *loop) tell(turn int, value any) {
 	if l.emit == nil || l.left || l.emit(Event{Turn: turn, Value: value}) {
 		return
@@ -271,7 +271,7 @@ func (l *loop) tell(turn int, value any) {
 	l.cancel(errLeft)
 }
 
-// inConversation notes the conversation that the run goes on in.
+// inConversation sets the conversation in which the run continues.
 func (l *loop) inConversation(id string) {
 	if id == "" {
 		return
@@ -282,7 +282,7 @@ func (l *loop) inConversation(id string) {
 	}
 }
 
-// enter takes a conversation for this run, until it ends.
+// enter marks a conversation as busy until the run ends.
 func (l *loop) enter(conversationID string) bool {
 	if conversationID == "" {
 		return true
@@ -294,8 +294,8 @@ func (l *loop) enter(conversationID string) bool {
 	return true
 }
 
-// afford returns the error of a run whose next request would use more tokens than are left: at
-// least those of its inputs, of which one has four bytes.
+// afford returns an error if the inputs of the next request alone exceed the remaining tokens, at
+// four bytes per token.
 func (l *loop) afford() error {
 	limit, used := l.runner.config.Limits.Tokens, l.result.Usage.TotalTokens
 	if expected := used + sizeOf(*l.query.fields().inputs)/4; limit > 0 && expected > limit {
@@ -309,7 +309,7 @@ func (l *loop) isOutOfTokens() bool {
 	return limit > 0 && l.result.Usage.TotalTokens >= limit
 }
 
-// limited returns the error of a run that has reached a limit.
+// limited returns the error of a run that reached a limit.
 func (l *loop) limited(limit Limit, most, used int64) error {
 	return &LimitError{Limit: limit, Max: most, Used: used, Result: l.result, State: l.state()}
 }
@@ -326,7 +326,7 @@ func (l *loop) failed(stage Stage, err error) error {
 	return &RunError{Turn: turn, Stage: stage, Result: l.result, State: l.state(), Err: err}
 }
 
-// isOutOfTime reports whether the run's own time is over, or too short for the next call.
+// isOutOfTime reports whether the run's own time is over or too short for the next call.
 func (l *loop) isOutOfTime(err error) bool {
 	if l.ctx == nil {
 		return false
@@ -335,7 +335,7 @@ func (l *loop) isOutOfTime(err error) bool {
 		l.ownsTime && errors.Is(err, ratelimited.ErrWouldWait) && errors.Is(err, context.DeadlineExceeded)
 }
 
-// contextError returns why a context ended, with its cause.
+// contextError returns the error of a context together with its cause.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {

@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// A Finding is a value that does not fit a schema.
+// A Finding is a value that breaks a schema.
 type Finding struct {
-	Pointer string // JSON pointer of the value (RFC 6901); "" for the whole
-	Rule    string // what it has to be, and what it was
+	Pointer string // the JSON pointer of the value (RFC 6901); "" for the whole value
+	Rule    string // the rule and the actual value
 }
 
-// String returns pointer and rule.
+// String returns the pointer and the rule.
 func (f Finding) String() string {
 	if f.Pointer == "" {
 		return f.Rule
@@ -24,10 +24,10 @@ func (f Finding) String() string {
 }
 
 const (
-	// maxFindings bounds the findings of one check, and their bytes for a model.
+	// maxFindings bounds the findings of one check, and maxFindingsText the bytes of their text.
 	maxFindings, maxFindingsText = 10, 2000
-	// maxSteps bounds the work of one check: a schema of a few bytes that refers to itself could
-	// take for ever. maxStack bounds the stack.
+	// maxSteps bounds the work of one check, because a small schema that refers to itself could
+	// take forever. maxStack bounds the depth of recursion.
 	maxSteps, maxStack = 1 << 20, 20_000
 )
 
@@ -37,7 +37,7 @@ func Text(findings []Finding) string {
 	for i, f := range findings {
 		line := "- " + f.String() + "\n"
 		if b.Len()+len(line) > maxFindingsText {
-			if i == 0 { // half of it says more than nothing
+			if i == 0 { // show at least the beginning of the first finding
 				b.WriteString(cut(line, maxFindingsText-len("…\n")) + "…\n")
 				continue
 			}
@@ -49,14 +49,14 @@ func Text(findings []Finding) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// A check is one walk through a value.
+// A check is one validation of a value.
 type check struct {
 	findings []Finding
-	whole    []edit // integers that are not written as Go reads them
+	whole    []edit // integers that need another notation for Go
 	steps    int
 	depth    int
-	full     bool // no more findings
-	tired    bool // the work was too much
+	full     bool // whether further findings are dropped
+	tired    bool // whether the check exceeded its bounds
 }
 
 // An edit replaces a part of a text.
@@ -76,7 +76,7 @@ func (c *check) add(at, rule string) {
 	c.findings = append(c.findings, Finding{Pointer: cut(at, maxPointer), Rule: rule})
 }
 
-// tire ends a check.
+// tire ends a check that exceeds its bounds.
 func (c *check) tire(at string) {
 	if !c.tired {
 		c.add(at, "must be simpler: checking it takes too long")
@@ -84,7 +84,7 @@ func (c *check) tire(at string) {
 	c.tired, c.full = true, true
 }
 
-// fits reports whether a value fits a schema, on the side.
+// fits reports whether a value matches a schema. It does not add findings to c.
 func (c *check) fits(n *node, v Value, at string) (*check, bool) {
 	side := &check{steps: c.steps, depth: c.depth}
 	side.value(n, v, at)
@@ -137,7 +137,7 @@ func (c *check) keywords(n *node, v Value, at string) {
 	c.combined(n, v, at)
 }
 
-// typed checks the type, and notes integers that Go would not read as they are written.
+// typed checks the type of a value. It also records integers in a notation that Go does not decode.
 func (c *check) typed(n *node, v Value, at string) bool {
 	if n.types == nil {
 		return true
@@ -174,7 +174,7 @@ func (c *check) number(n *node, v Value, at string) {
 	}
 	r, ok := rational(v.text)
 	if !ok {
-		c.add(at, "must be a number with less than 1,000 digits, got "+v.shown())
+		c.add(at, "must be a number with fewer than 1,000 digits, got "+v.shown())
 		return
 	}
 	for _, bound := range []struct {
@@ -201,7 +201,7 @@ func orOne(r *big.Rat) *big.Rat {
 	return r
 }
 
-// numeral writes a bound in decimal.
+// numeral formats a bound as a decimal number.
 func numeral(r *big.Rat) string {
 	if r.IsInt() {
 		return r.Num().String()
@@ -210,7 +210,7 @@ func numeral(r *big.Rat) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// counted checks a number of things.
+// counted checks a count against its bounds.
 func (c *check) counted(least, most *int, count int, things, at string) {
 	if least != nil && count < *least {
 		c.add(at, fmt.Sprintf("must have at least %d %s, got %d", *least, things, count))
@@ -226,7 +226,7 @@ func (c *check) string(n *node, v Value, at string) {
 		c.add(at, fmt.Sprintf("must match the pattern %s, got %s", cut(n.pattern.String(), 200), v.shown()))
 	}
 	if n.text != nil && n.text(v.text) != nil {
-		c.add(at, "does not have the form that is expected there, got "+v.shown())
+		c.add(at, "does not have the expected form, got "+v.shown())
 	}
 	if rule := formatRule(n.format, n.encoding, v.text); rule != "" {
 		c.add(at, "must be "+rule+", got "+v.shown())
@@ -267,8 +267,8 @@ func (c *check) object(n *node, v Value, at string) {
 		if c.full {
 			return
 		}
-		if seen[name] { // encoding/json would mix the two
-			c.add(inside(at, name), "must be there once")
+		if seen[name] { // encoding/json would merge the two values
+			c.add(inside(at, name), "must occur only once")
 		}
 		seen[name] = true
 		c.member(n, name, v.items[i], inside(at, name))
@@ -279,7 +279,7 @@ func (c *check) object(n *node, v Value, at string) {
 		}
 		for _, other := range needed {
 			if _, ok := v.member(other); !ok {
-				c.add(inside(at, other), fmt.Sprintf("is required beside %q, but missing", name))
+				c.add(inside(at, other), fmt.Sprintf("is required together with %q, but missing", name))
 			}
 		}
 	}
@@ -311,7 +311,7 @@ func (c *check) member(n *node, name string, v Value, at string) {
 	}
 }
 
-// unknownProperty names those that there are.
+// unknownProperty returns the finding of an unknown property, with the names of the known ones.
 func unknownProperty(properties []property) string {
 	const most = 20
 	if len(properties) == 0 || len(properties) > most {
@@ -321,7 +321,7 @@ func unknownProperty(properties []property) string {
 	for i, p := range properties {
 		names[i] = p.name
 	}
-	return "is not a known property; known are: " + strings.Join(names, ", ")
+	return "is not a known property; the known properties are: " + strings.Join(names, ", ")
 }
 
 // combined checks the keywords that combine schemas.
@@ -337,7 +337,7 @@ func (c *check) combined(n *node, v Value, at string) {
 	}
 	if n.not != nil {
 		if _, fits := c.fits(n.not, v, at); fits {
-			c.add(at, "has a form that is excluded, got "+v.shown())
+			c.add(at, "must not have the excluded form, got "+v.shown())
 		}
 	}
 	if n.when != nil {
@@ -351,8 +351,8 @@ func (c *check) combined(n *node, v Value, at string) {
 	}
 }
 
-// choose checks a value against alternatives. If only one of them has the type of the value,
-// what it finds is reported, as that is what was meant.
+// choose checks a value against alternatives. If exactly one alternative has the type of the value,
+// its findings are reported, because it is probably the intended one.
 func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
 	var meant *check
 	candidates, fitting := 0, 0
@@ -375,7 +375,7 @@ func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
 	switch {
 	case fitting == 1:
 	case fitting > 1:
-		c.add(at, "must have exactly one of its forms, but has "+strconv.Itoa(fitting))
+		c.add(at, "must match exactly one of its forms, but matches "+strconv.Itoa(fitting))
 	case candidates == 1:
 		for _, f := range meant.findings {
 			c.add(f.Pointer, f.Rule)
@@ -389,6 +389,6 @@ func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
 			c.add(at, "must be of type "+strings.Join(types, " or ")+", got "+v.shown())
 			return
 		}
-		c.add(at, fmt.Sprintf("must have one of its %d forms, got %s", len(parts), v.shown()))
+		c.add(at, fmt.Sprintf("must match one of its %d forms, got %s", len(parts), v.shown()))
 	}
 }
