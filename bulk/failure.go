@@ -8,19 +8,19 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A verdict is what follows a call.
+// A verdict is the action that follows a call.
 type verdict int
 
 const (
 	verdictDone  verdict = iota
-	verdictRow           // the row has failed for good
-	verdictAgain         // the row may succeed later: at the end of the job
-	verdictHold          // it may succeed soon, and so may all others: the row waits
-	verdictLeft          // the run has stopped before the row was done
+	verdictRow           // the row failed permanently
+	verdictAgain         // temporary failure: send the row again at the end of the job
+	verdictHold          // outage: send the row again after a pause
+	verdictLeft          // the run stopped before the row was done
 	verdictStop          // all other rows would fail, too
 )
 
-// judge returns what follows a call.
+// judge returns the action that follows a call.
 func (r *run) judge(err error) verdict {
 	var config *ratelimited.ConfigError
 	var api *ratelimited.APIError
@@ -40,9 +40,9 @@ func (r *run) judge(err error) verdict {
 	case r.ctx.Err() != nil:
 		return verdictLeft
 	case errors.As(err, &transport) && (!errors.Is(err, ratelimited.ErrRetryable) || !r.reached.Load() && !errors.Is(err, context.DeadlineExceeded)):
-		return verdictStop // the server does not exist, it has no valid certificate, or the network is down
+		return verdictStop // wrong address, invalid certificate, or no network
 	case !errors.Is(err, ratelimited.ErrRetryable) && !errors.Is(err, ratelimited.ErrQueueFull) && !errors.Is(err, context.Canceled) &&
-		!errors.Is(err, ratelimited.ErrUnconfirmed): // a response of status 200 that breaks off
+		!errors.Is(err, ratelimited.ErrUnconfirmed): // includes a broken response with status 200
 		return verdictRow
 	case r.stop.Err() != nil:
 		return verdictLeft
