@@ -9,15 +9,15 @@ const (
 	statusNew    status = iota // the output does not have the row
 	statusDone                 // the row has a response
 	statusFailed               // the row failed permanently
-	statusAgain                // the row failed temporarily
+	statusRetry                // the row failed temporarily
 )
 
 // An entry is the record of a row.
 type entry struct {
-	id     [12]byte // the first bytes of the digest of the row's ID
-	asked  [7]byte  // the first bytes of the digest of the request in the output
-	status status
-	line   uint32 // the line in this run's input; 0 if not read yet
+	id            [12]byte // the first bytes of the digest of the row's ID
+	requestDigest [7]byte  // the first bytes of the digest of the request in the output
+	status        status
+	line          uint32 // the line in this run's input; 0 if not read yet
 }
 
 // An index is a set of rows with 24 bytes each. It is a custom hash table because a Go map would
@@ -48,9 +48,9 @@ func (x *index) at(id digest) *entry {
 			}
 		}
 	}
-	e := find(x.shards[n], idOf(id))
+	e := find(x.shards[n], idPrefix(id))
 	if e.isFree() {
-		e.id = idOf(id)
+		e.id = idPrefix(id)
 		x.used[n]++
 	}
 	return e
@@ -62,7 +62,7 @@ func (x *index) get(id digest) *entry {
 	if len(shard) == 0 {
 		return nil
 	}
-	if e := find(shard, idOf(id)); !e.isFree() {
+	if e := find(shard, idPrefix(id)); !e.isFree() {
 		return e
 	}
 	return nil
@@ -93,6 +93,6 @@ func find(shard []entry, id [12]byte) *entry {
 	return &shard[i]
 }
 
-func idOf(id digest) [12]byte    { return [12]byte(id[:12]) }
-func askedOf(sum digest) [7]byte { return [7]byte(sum[:7]) }
-func (e *entry) isFree() bool    { return e.status == statusNew && e.line == 0 }
+func idPrefix(id digest) [12]byte      { return [12]byte(id[:12]) }
+func requestPrefix(sum digest) [7]byte { return [7]byte(sum[:7]) }
+func (e *entry) isFree() bool          { return e.status == statusNew && e.line == 0 }

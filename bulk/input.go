@@ -11,14 +11,14 @@ import (
 
 // A job is a row with its request and the digests that identify both.
 type job struct {
-	mark       mark
-	id         string
-	key, asked digest
-	request    generated.StartConversationRequest
-	weight     int64 // bytes of the request
-	err        error // the reason why the row cannot be sent
-	tokens     int   // the estimated usage
-	last       bool  // whether the row failed before and is sent again
+	mark               mark
+	id                 string
+	key, requestDigest digest
+	request            generated.StartConversationRequest
+	weight             int64 // bytes of the request
+	err                error // the reason why the row cannot be sent
+	tokens             int   // the estimated usage
+	isRetry            bool  // whether the row failed before and is sent again
 
 	numbered bool // whether the ID is the line number
 }
@@ -47,8 +47,8 @@ func newJob(row *Row, o *Options) *job {
 	if err != nil {
 		return j.invalid(sumOf([]byte(err.Error())), err)
 	}
-	j.weight, j.key, j.asked = int64(len(text)), idKey(j.id), sumOf(text)
-	j.mark.Request = j.asked.String()
+	j.weight, j.key, j.requestDigest = int64(len(text)), idKey(j.id), sumOf(text)
+	j.mark.Request = j.requestDigest.String()
 	return j
 }
 
@@ -56,7 +56,7 @@ func newJob(row *Row, o *Options) *job {
 // may be missing or a duplicate.
 func (j *job) invalid(sum digest, err error) *job {
 	j.err = fmt.Errorf("line %d: %w", j.mark.Line, err)
-	j.key, j.asked = lineKey(j.mark.Line), sum
+	j.key, j.requestDigest = lineKey(j.mark.Line), sum
 	j.mark.Request, j.mark.Row = "", sum.String()
 	return j
 }
@@ -70,15 +70,15 @@ func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 			return
 		}
 		defer j.end()
-		for next, err := range j.own(source, o) {
+		for next, err := range j.matchingJobs(source, o) {
 			if err != nil {
 				yield(todo{}, err)
 				return
 			}
-			c := j.claim(next.key, next.asked, next.mark.Line)
-			if c.twice != 0 {
-				next = next.invalid(next.asked, fmt.Errorf("custom_id %s is the same as in line %d: must be unique", shortened([]byte(strconv.Quote(next.id))), c.twice))
-				c = j.claim(next.key, next.asked, next.mark.Line)
+			c := j.claim(next.key, next.requestDigest, next.mark.Line)
+			if c.duplicateOf != 0 {
+				next = next.invalid(next.requestDigest, fmt.Errorf("custom_id %s is the same as in line %d: must be unique", shortened([]byte(strconv.Quote(next.id))), c.duplicateOf))
+				c = j.claim(next.key, next.requestDigest, next.mark.Line)
 			}
 			if !yield(todo{next, c}, nil) {
 				return
@@ -97,13 +97,13 @@ type todo struct {
 // belongs to the input.
 const maxAhead, maxAheadBytes = 1000, 32 << 20
 
-// own yields the jobs of a source. If the journal belongs to another input, it yields only an
+// matchingJobs yields the jobs of a source. If the journal belongs to another input, it yields only an
 // error.
-func (j *Journal) own(source Source, o *Options) iter.Seq2[*job, error] {
+func (j *Journal) matchingJobs(source Source, o *Options) iter.Seq2[*job, error] {
 	return func(yield func(*job, error) bool) {
 		var ahead []*job
 		var bytes int64
-		isOwn := j.Done() == 0 // an output without responses may be used for any input
+		isMatching := j.Done() == 0 // an output without responses may be used for any input
 		flush := func() bool {
 			for _, a := range ahead {
 				if !yield(a, nil) {
@@ -119,7 +119,7 @@ func (j *Journal) own(source Source, o *Options) iter.Seq2[*job, error] {
 				return
 			}
 			next := newJob(&row, o)
-			if isOwn = isOwn || j.has(next); isOwn {
+			if isMatching = isMatching || j.has(next); isMatching {
 				if !flush() || !yield(next, nil) {
 					return
 				}
@@ -130,7 +130,7 @@ func (j *Journal) own(source Source, o *Options) iter.Seq2[*job, error] {
 				break
 			}
 		}
-		if isOwn || len(ahead) == 0 {
+		if isMatching || len(ahead) == 0 {
 			return
 		}
 		// An input of one row with a changed request is still the same input.

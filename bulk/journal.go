@@ -26,7 +26,7 @@ type Journal struct {
 	unsaved bool  // whether the file was written since the last sync
 	claimed bool  // whether the index has lines of an earlier input
 	inUse   bool  // whether an input is being read
-	counts  [statusAgain + 1]int
+	counts  [statusRetry + 1]int
 	usage   usage
 }
 
@@ -107,14 +107,14 @@ func isTorn(text []byte) bool {
 
 // add records the state of a row.
 func (j *Journal) add(l *resultLine) error {
-	key, asked, s, err := l.row()
+	key, requestDigest, s, err := l.row()
 	if err != nil {
 		return err
 	}
 	e := j.index.at(key)
 	j.counts[e.status]--
 	j.counts[s]++
-	e.status, e.asked = s, askedOf(asked)
+	e.status, e.requestDigest = s, requestPrefix(requestDigest)
 	if s == statusDone {
 		j.usage.add(l.Mark)
 	}
@@ -144,21 +144,21 @@ func (j *Journal) end() {
 
 // A claim is the state of a row in the output and in the input so far.
 type claim struct {
-	status  status
-	changed bool // whether the output has the result of another request
-	twice   int  // the earlier line with the same ID, or 0
+	status      status
+	changed     bool // whether the output has the result of another request
+	duplicateOf int  // the earlier line with the same ID, or 0
 }
 
 // claim records that a row is in the input and returns its state.
-func (j *Journal) claim(key, asked digest, line int) (c claim) {
+func (j *Journal) claim(key, requestDigest digest, line int) (c claim) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := j.index.at(key)
 	if e.line != 0 {
-		return claim{twice: int(e.line)}
+		return claim{duplicateOf: int(e.line)}
 	}
 	e.line = uint32(line) //nolint:gosec // an input of 2^32 rows does not fit into memory
-	if e.status != statusNew && e.asked != askedOf(asked) {
+	if e.status != statusNew && e.requestDigest != requestPrefix(requestDigest) {
 		return claim{changed: true}
 	}
 	return claim{status: e.status}
@@ -168,15 +168,15 @@ func (j *Journal) claim(key, asked digest, line int) (c claim) {
 func (j *Journal) hasID(key digest) bool { return j.statusOf(key, nil) != statusNew }
 
 // has reports whether the output has a row with the same request.
-func (j *Journal) has(next *job) bool { return j.statusOf(next.key, &next.asked) != statusNew }
+func (j *Journal) has(next *job) bool { return j.statusOf(next.key, &next.requestDigest) != statusNew }
 
 // statusOf returns the status of a row in the output. If asked is not nil, it only considers a row
 // with this request.
-func (j *Journal) statusOf(key digest, asked *digest) status {
+func (j *Journal) statusOf(key digest, requestDigest *digest) status {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := j.index.get(key)
-	if e == nil || asked != nil && e.asked != askedOf(*asked) {
+	if e == nil || requestDigest != nil && e.requestDigest != requestPrefix(*requestDigest) {
 		return statusNew
 	}
 	return e.status
@@ -247,7 +247,7 @@ func (j *Journal) Done() int { return j.count(statusDone) }
 
 // Failed returns the number of failed rows. It includes rows that failed temporarily, which are
 // sent again when the job continues.
-func (j *Journal) Failed() int { return j.count(statusFailed) + j.count(statusAgain) }
+func (j *Journal) Failed() int { return j.count(statusFailed) + j.count(statusRetry) }
 
 // used returns the usage of the responses.
 func (j *Journal) used() usage {

@@ -66,27 +66,27 @@ func (l *resultLine) encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// errForeign reports a line that this package did not write.
-var errForeign = errors.New(`not written by package bulk: must be a JSON object with the property "bulk"`)
+// errNotBulk reports a line that this package did not write.
+var errNotBulk = errors.New(`not written by package bulk: must be a JSON object with the property "bulk"`)
 
 // parseLine parses a line of an output.
 func parseLine(text []byte) (*resultLine, error) {
 	var l resultLine
 	switch err := json.Unmarshal(text, &l); {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errForeign, err)
+		return nil, fmt.Errorf("%w: %w", errNotBulk, err)
 	case l.Mark == nil:
-		return nil, errForeign
+		return nil, errNotBulk
 	case l.Mark.Version != version:
 		return nil, fmt.Errorf("the format version is %d: must be %d", l.Mark.Version, version)
 	case (l.Mark.Request == "") == (l.Mark.Row == "") || l.Mark.Row == "" && l.CustomID == nil:
-		return nil, errForeign
+		return nil, errNotBulk
 	}
 	return &l, nil
 }
 
 // row returns the key of the row, the digest of its request, and its status.
-func (l *resultLine) row() (key, asked digest, s status, err error) {
+func (l *resultLine) row() (key, requestDigest digest, s status, err error) {
 	sum := l.Mark.Request
 	switch {
 	case l.Mark.Row != "":
@@ -94,14 +94,14 @@ func (l *resultLine) row() (key, asked digest, s status, err error) {
 	case l.Error == nil:
 		key, s = idKey(*l.CustomID), statusDone
 	case l.Error.Retryable:
-		key, s = idKey(*l.CustomID), statusAgain
+		key, s = idKey(*l.CustomID), statusRetry
 	default:
 		key, s = idKey(*l.CustomID), statusFailed
 	}
-	if n, err := hex.Decode(asked[:], []byte(sum)); err != nil || n != len(asked) {
-		return key, asked, s, fmt.Errorf("the digest is %q: must have %d hexadecimal digits", sum, 2*len(asked))
+	if n, err := hex.Decode(requestDigest[:], []byte(sum)); err != nil || n != len(requestDigest) {
+		return key, requestDigest, s, fmt.Errorf("the digest is %q: must have %d hexadecimal digits", sum, 2*len(requestDigest))
 	}
-	return key, asked, s, nil
+	return key, requestDigest, s, nil
 }
 
 // idKey identifies a row by its ID. lineKey identifies a row without a valid ID by its line.

@@ -89,22 +89,22 @@ var errNoSource = errors.New("bulk: the source is nil: must be made with JSONL, 
 // A planner adds up the calls of a job.
 type planner struct {
 	Forecast
-	client *ratelimited.Client
-	usage  usage
-	models map[string]*load
-	took   time.Duration // the duration of a call
+	client       *ratelimited.Client
+	usage        usage
+	models       map[string]*load
+	callDuration time.Duration // the duration of a call
 }
 
 // A load is the calls of a model and their estimated tokens.
 type load struct {
-	calls         int
-	prompt, reply float64
-	most          float64 // upper estimate of the response tokens without past responses
-	replies       int     // responses that the client has observed
+	calls              int
+	prompt, completion float64
+	maxReply           float64 // upper estimate of the response tokens without past responses
+	replies            int     // responses that the client has observed
 }
 
-// longReply bounds the estimated tokens of a response without past responses.
-const longReply = 4096
+// maxUnknownReply bounds the estimated tokens of a response without past responses.
+const maxUnknownReply = 4096
 
 func (p *planner) add(next todo) {
 	e, err := p.client.Estimate(next.request)
@@ -117,12 +117,12 @@ func (p *planner) add(next todo) {
 		p.Changed++
 	}
 	p.Counted += e.Counted
-	p.took = max(p.took, e.Duration)
+	p.callDuration = max(p.callDuration, e.Duration)
 	model := next.request.Model
 	if p.models[model] == nil {
 		p.models[model] = new(load)
 	}
-	bound := longReply
+	bound := maxUnknownReply
 	if n := next.request.CompletionArgs.MaxTokens; n != nil {
 		bound = max(0, *n)
 	}
@@ -133,23 +133,23 @@ func (p *planner) add(next todo) {
 	l := p.models[model]
 	l.calls++
 	l.prompt += prompt
-	l.reply += reply
-	l.most += float64(min(bound, longReply))
+	l.completion += reply
+	l.maxReply += float64(min(bound, maxUnknownReply))
 	l.replies = e.Replies
 }
 
 // tokens estimates the usage of the calls.
 func (p *planner) tokens(l *load) (r Range[int]) {
-	low, high := 0.8*l.prompt+0.1*l.reply, 1.25*l.prompt+max(l.most, l.reply)
+	low, high := 0.8*l.prompt+0.1*l.completion, 1.25*l.prompt+max(l.maxReply, l.completion)
 	if n, spread := p.usage.n, p.usage.spread(); p.usage.isEnough() || l.replies >= enoughReplies {
 		if !p.usage.isEnough() {
 			n, spread = l.replies, 1
 		}
 		off := min(1, 2*spread/math.Sqrt(float64(n)))
-		low, high = 0.98*l.prompt+(1-off)*l.reply, 1.02*l.prompt+(1+off)*l.reply
+		low, high = 0.98*l.prompt+(1-off)*l.completion, 1.02*l.prompt+(1+off)*l.completion
 		p.Replies = n
 	}
-	return Range[int]{int(low), int(l.prompt + l.reply), int(high)}
+	return Range[int]{int(low), int(l.prompt + l.completion), int(high)}
 }
 
 // forecast estimates the duration of the calls. Models with their own limits are used concurrently.
@@ -158,7 +158,7 @@ func (p *planner) forecast() *Forecast {
 	snapshots := p.client.Snapshot()
 	limits := map[string]*load{}
 	for model, l := range p.models {
-		if _, own := snapshots[model]; !own {
+		if _, hasOwnLimit := snapshots[model]; !hasOwnLimit {
 			model = ""
 		}
 		if limits[model] == nil {
@@ -167,8 +167,8 @@ func (p *planner) forecast() *Forecast {
 		sum := limits[model]
 		sum.calls += l.calls
 		sum.prompt += l.prompt
-		sum.reply += l.reply
-		sum.most += l.most
+		sum.completion += l.completion
+		sum.maxReply += l.maxReply
 		sum.replies = max(sum.replies, l.replies)
 	}
 	for model, l := range limits {
@@ -177,7 +177,7 @@ func (p *planner) forecast() *Forecast {
 		p.Tokens.Expected += tokens.Expected
 		p.Tokens.High += tokens.High
 		take := func(tokens int) time.Duration {
-			return p.client.Forecast(model, l.calls, ceil(tokens, l.calls)) + p.took
+			return p.client.Forecast(model, l.calls, ceil(tokens, l.calls)) + p.callDuration
 		}
 		if d := take(tokens.Expected); d >= p.Duration.Expected {
 			p.Duration = Range[time.Duration]{take(tokens.Low), d, take(tokens.High)}
@@ -202,8 +202,8 @@ func limitedBy(d, withoutTokens time.Duration) string {
 
 // A usage adds up the usage of the responses in an output.
 type usage struct {
-	n                               int
-	counted, prompt, reply, squares float64
+	n                                    int
+	counted, prompt, completion, squares float64
 }
 
 const enoughReplies = 3
@@ -216,17 +216,17 @@ func (u *usage) add(m *mark) {
 	u.n++
 	u.counted += float64(m.Counted)
 	u.prompt += float64(m.Prompt)
-	u.reply += reply
+	u.completion += reply
 	u.squares += reply * reply
 }
 
 func (u *usage) isEnough() bool { return u.n >= enoughReplies && u.counted > 0 }
 func (u *usage) ratio() float64 { return u.prompt / u.counted }
-func (u *usage) mean() float64  { return u.reply / float64(u.n) }
+func (u *usage) mean() float64  { return u.completion / float64(u.n) }
 
 // spread returns the standard deviation of the response tokens, relative to their mean.
 func (u *usage) spread() float64 {
-	if u.reply == 0 {
+	if u.completion == 0 {
 		return 0
 	}
 	mean := u.mean()

@@ -62,8 +62,8 @@ func (r *run) progress() Progress {
 	r.mu.Lock()
 	p.Summary = r.summary
 	r.mu.Unlock()
-	p.Duration = time.Since(r.meter.began)
-	p.RowsPerMinute, p.TokensPerMinute = r.meter.lastMinute()
+	p.Duration = time.Since(r.throughput.began)
+	p.RowsPerMinute, p.TokensPerMinute = r.throughput.lastMinute()
 	model, busiest := "", -1
 	for name, s := range r.client.Snapshot() {
 		p.Waiting += s.Waiting
@@ -75,10 +75,10 @@ func (r *run) progress() Progress {
 			p.OutageSince, p.Outage = s.OutageSince, s.OutageCause
 		}
 	}
-	atWork := int(r.atWork.Load())
+	active := int(r.active.Load())
 	p.Held = int(r.held.Load())
-	p.Waiting = min(p.Waiting, max(0, atWork-p.Held)) // other callers may use the client, too
-	p.InFlight = max(0, atWork-p.Held-p.Waiting)
+	p.Waiting = min(p.Waiting, max(0, active-p.Held)) // other callers may use the client, too
+	p.InFlight = max(0, active-p.Held-p.Waiting)
 	if f := r.options.Forecast; f != nil {
 		r.expect(&p, f, model)
 	}
@@ -87,10 +87,10 @@ func (r *run) progress() Progress {
 
 // expect estimates the time for the remaining rows.
 func (r *run) expect(p *Progress, f *Forecast, model string) {
-	r.meter.mu.Lock()
-	concluded, counted := r.meter.concluded, r.meter.counted
-	r.meter.mu.Unlock()
-	p.RowsLeft, p.Left = max(0, f.Calls-concluded), 0
+	r.throughput.mu.Lock()
+	finished, counted := r.throughput.finished, r.throughput.counted
+	r.throughput.mu.Unlock()
+	p.RowsLeft, p.Left = max(0, f.Calls-finished), 0
 	if p.RowsLeft == 0 {
 		return
 	}
@@ -102,14 +102,14 @@ func (r *run) expect(p *Progress, f *Forecast, model string) {
 	p.LimitedBy = limitedBy(p.Left, r.client.Forecast(model, p.RowsLeft, 0))
 }
 
-// A meter measures the throughput of a run.
-type meter struct {
+// A throughput measures the throughput of a run.
+type throughput struct {
 	began time.Time
 
-	mu        sync.Mutex
-	seconds   [60]second
-	concluded int // rows with a valid request that have a line
-	counted   int // tokens of their prompts
+	mu       sync.Mutex
+	seconds  [60]second
+	finished int // rows with a valid request that have a line
+	counted  int // tokens of their prompts
 }
 
 // A second is the responses of one second of the run.
@@ -119,11 +119,11 @@ type second struct {
 }
 
 // add counts a line of the output.
-func (m *meter) add(line *mark, isDone bool) {
+func (m *throughput) add(line *mark, isDone bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if line.Row == "" {
-		m.concluded++
+		m.finished++
 		m.counted += line.Counted
 	}
 	if !isDone {
@@ -139,7 +139,7 @@ func (m *meter) add(line *mark, isDone bool) {
 }
 
 // lastMinute returns the responses of the last minute. In the first minute it extrapolates.
-func (m *meter) lastMinute() (rows, tokens int) {
+func (m *throughput) lastMinute() (rows, tokens int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	passed := time.Since(m.began)

@@ -94,21 +94,21 @@ func parseBody(body []byte) (request generated.StartConversationRequest, err err
 	if err := errors.Join(json.Unmarshal(body, &given), json.Unmarshal(encoded, &sent)); err != nil {
 		return request, fmt.Errorf("body: %w", err)
 	}
-	if pointer := unsent(given, sent, ""); pointer != "" {
+	if pointer := droppedProperty(given, sent, ""); pointer != "" {
 		return request, fmt.Errorf("body: unknown property %s%s", pointer, hint(pointer))
 	}
 	return request, nil
 }
 
-// unsent returns the JSON pointer of a property that the encoded request does not have, or "". It
+// droppedProperty returns the JSON pointer of a property that the encoded request does not have, or "". It
 // ignores properties with empty values.
-func unsent(given, sent any, pointer string) string {
+func droppedProperty(given, sent any, pointer string) string {
 	switch given := given.(type) {
 	case map[string]any:
 		sent, _ := sent.(map[string]any)
 		for name, value := range given {
 			at := pointer + "/" + name
-			if found := unsent(value, sent[name], at); found != "" {
+			if found := droppedProperty(value, sent[name], at); found != "" {
 				return found
 			}
 			if _, ok := sent[name]; !ok && !isEmpty(value) {
@@ -119,7 +119,7 @@ func unsent(given, sent any, pointer string) string {
 		sent, _ := sent.([]any)
 		for i, value := range given {
 			if i < len(sent) {
-				if found := unsent(value, sent[i], fmt.Sprintf("%s/%d", pointer, i)); found != "" {
+				if found := droppedProperty(value, sent[i], fmt.Sprintf("%s/%d", pointer, i)); found != "" {
 					return found
 				}
 			}
@@ -171,11 +171,11 @@ func hint(pointer string) string {
 
 // shortened returns the beginning of a JSON value, for an error.
 func shortened(value []byte) string {
-	const most = 40
-	if len(value) <= most {
+	const maxBytes = 40
+	if len(value) <= maxBytes {
 		return string(value)
 	}
-	return string(bytes.ToValidUTF8(value[:most], nil)) + "…"
+	return string(bytes.ToValidUTF8(value[:maxBytes], nil)) + "…"
 }
 
 // setDefaults sets the unset fields of a request. A request that names a model or an agent gets

@@ -22,18 +22,18 @@ const (
 	maxInFlight = 64 << 20
 	minWeight   = maxInFlight / 512
 
-	// maxAgain bounds the bytes of the requests that are kept for the end of the job. Each request
+	// maxRetryBytes bounds the bytes of the requests that are kept for the end of the job. Each request
 	// counts as at least minAgain bytes. If the space is used up, a row that failed temporarily
 	// becomes an error row at once.
-	maxAgain, minAgain = 32 << 20, 4 << 10
+	maxRetryBytes, minRetrySize = 32 << 20, 4 << 10
 
 	// holdPause is the pause before a row is sent again in an outage. The client itself detects the
 	// end of the outage.
 	holdPause = 5 * time.Second
 
-	// maxHopeless is the number of rows that may fail before the first success. If more fail, the
+	// maxRejected is the number of rows that may fail before the first success. If more fail, the
 	// settings are probably wrong.
-	maxHopeless = 20
+	maxRejected = 20
 )
 
 // The reasons why Run stopped before the end of its input, as causes of a context.
@@ -50,26 +50,26 @@ type run struct {
 	runner  *runner.Runner
 	format  []runner.FormatOption // nil without a schema
 
-	ctx     context.Context // its end cancels the calls in flight
-	stop    context.Context // its end stops new calls; calls in flight are finished
-	halt    context.CancelCauseFunc
-	room    *semaphore.Weighted
-	jobs    sync.WaitGroup
-	reached atomic.Bool // whether the server has responded
-	sent    int         // rows sent; used only by feed
-	atEnd   bool        // whether feed has read the whole input
-	budget  *budget
+	ctx           context.Context // its end cancels the calls in flight
+	stop          context.Context // its end stops new calls; calls in flight are finished
+	halt          context.CancelCauseFunc
+	inFlightBytes *semaphore.Weighted
+	jobs          sync.WaitGroup
+	reached       atomic.Bool // whether the server has responded
+	sent          int         // rows sent; used only by feed
+	atEnd         bool        // whether feed has read the whole input
+	budget        *budget
 
-	atWork, held atomic.Int64 // rows with an active goroutine; those of them that pause in an outage
+	active, held atomic.Int64 // rows with an active goroutine; those of them that pause in an outage
 
-	meter meter
+	throughput throughput
 
-	mu        sync.Mutex
-	summary   Summary
-	again     []*job // to be sent again at the end
-	againSize int64
-	unwritten []*resultLine // results that could not be written
-	hopeless  int           // rows that failed permanently before the first success
+	mu         sync.Mutex
+	summary    Summary
+	retries    []*job // to be sent again at the end
+	retryBytes int64
+	unwritten  []*resultLine // results that could not be written
+	rejected   int           // rows that failed permanently before the first success
 }
 
 // Run sends the rows of an input that are not done in the journal, and writes their results to the
@@ -99,13 +99,13 @@ func Run(ctx context.Context, client *ratelimited.Client, source Source, journal
 			return nil, err
 		}
 	}
-	r.meter.began = began
+	r.throughput.began = began
 	finished, ticked := make(chan struct{}), make(chan struct{})
 	go r.tick(finished, ticked)
 
 	err = r.feed(source)
 	r.jobs.Wait()
-	r.sendAgain()
+	r.sendRetries()
 	r.jobs.Wait()
 	close(finished)
 	<-ticked
@@ -134,7 +134,7 @@ func newRun(client *ratelimited.Client, source Source, journal *Journal, options
 	}
 	return &run{
 		client: client, journal: journal, options: options, format: format,
-		room: semaphore.NewWeighted(maxInFlight), budget: newBudget(options.TokenBudget),
+		inFlightBytes: semaphore.NewWeighted(maxInFlight), budget: newBudget(options.TokenBudget),
 	}, nil
 }
 
@@ -187,13 +187,13 @@ func (r *run) summarize(change func(*Summary)) {
 
 // send starts a job as soon as the bounds allow it. It reports false if the run stops first.
 func (r *run) send(j *job) bool {
-	if n := r.options.MaxRows; n > 0 && !j.last && r.sent >= n {
+	if n := r.options.MaxRows; n > 0 && !j.isRetry && r.sent >= n {
 		r.summarize(func(s *Summary) { s.Stopped = StoppedMaxRows })
 		return false
 	}
 	estimate, err := r.client.Estimate(j.request)
 	if err != nil { // the call would fail in the same way
-		return r.conclude(j, nil, err)
+		return r.finish(j, nil, err)
 	}
 	j.mark.Counted, j.tokens = estimate.Counted, estimate.Prompt+estimate.Reply
 	if !r.budget.reserve(r.stop, j.tokens) {
@@ -203,17 +203,17 @@ func (r *run) send(j *job) bool {
 		return false
 	}
 	weight := min(max(j.weight, minWeight), maxInFlight)
-	if r.room.Acquire(r.stop, weight) != nil {
+	if r.inFlightBytes.Acquire(r.stop, weight) != nil {
 		return false
 	}
 	r.sent++
-	r.atWork.Add(1)
+	r.active.Add(1)
 	r.jobs.Go(func() {
-		defer r.room.Release(weight)
-		defer r.atWork.Add(-1)
+		defer r.inFlightBytes.Release(weight)
+		defer r.active.Add(-1)
 		for {
 			result, err := r.call(&j.request)
-			if r.conclude(j, result, err) {
+			if r.finish(j, result, err) {
 				break
 			}
 			r.pause()
@@ -222,11 +222,11 @@ func (r *run) send(j *job) bool {
 	return true
 }
 
-// sendAgain sends the rows again that failed temporarily.
-func (r *run) sendAgain() {
-	for i, j := range r.again {
-		if j.last = true; r.stop.Err() != nil || !r.send(j) {
-			r.summarize(func(s *Summary) { s.Left += len(r.again) - i })
+// sendRetries sends the rows again that failed temporarily.
+func (r *run) sendRetries() {
+	for i, j := range r.retries {
+		if j.isRetry = true; r.stop.Err() != nil || !r.send(j) {
+			r.summarize(func(s *Summary) { s.Left += len(r.retries) - i })
 			return
 		}
 	}
@@ -266,33 +266,33 @@ func (r *run) call(request *generated.StartConversationRequest) (*result, error)
 	}
 }
 
-// conclude records the result of a job. It reports false if the job has to be sent again after a
+// finish records the result of a job. It reports false if the job has to be sent again after a
 // pause.
-func (r *run) conclude(j *job, done *result, err error) bool {
-	verdict, used := r.judge(err), 0
+func (r *run) finish(j *job, done *result, err error) bool {
+	next, used := r.classify(err), 0
 	if err == nil {
 		used = tokensOf(done.usage)
 	} else if run := runner.ResultOf(err); run != nil { // its answers were billed
 		used = tokensOf(run.Usage)
 	}
-	if verdict == verdictHold {
+	if next == actionHold {
 		r.budget.settle(0, used)
 		return false
 	}
 	r.budget.settle(j.tokens, used)
-	switch verdict {
-	case verdictDone:
+	switch next {
+	case actionDone:
 		j.mark.Prompt, j.mark.Completion = done.usage.PromptTokens, used-done.usage.PromptTokens
 		r.record(&resultLine{CustomID: &j.id, Mark: &j.mark, Response: &response{StatusCode: 200, Body: done.body}}, statusDone)
-	case verdictRow:
+	case actionFail:
 		r.record(failedLine(&j.id, j.mark, err, false), statusFailed)
-		r.haltIfHopeless(err)
-	case verdictAgain:
-		if !r.keep(j) {
-			r.record(failedLine(&j.id, j.mark, err, true), statusAgain)
+		r.haltIfAllRejected(err)
+	case actionRetryLater:
+		if !r.keepForRetry(j) {
+			r.record(failedLine(&j.id, j.mark, err, true), statusRetry)
 		}
-		r.haltIfHopeless(err)
-	case verdictStop:
+		r.haltIfAllRejected(err)
+	case actionStop:
 		r.halt(fmt.Errorf("bulk: line %d: all other rows would fail, too: %w", j.mark.Line, err))
 		fallthrough
 	default:
@@ -305,23 +305,23 @@ func tokensOf(usage generated.ConversationUsageInfo) int {
 	return max(usage.TotalTokens, usage.PromptTokens+usage.CompletionTokens)
 }
 
-// keep keeps a job for the end of the run. It reports false if the job was already sent again or if
+// keepForRetry keeps a job for the end of the run. It reports false if the job was already sent again or if
 // the space is used up.
-func (r *run) keep(j *job) bool {
+func (r *run) keepForRetry(j *job) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	size := max(j.weight, minAgain)
-	if j.last || r.againSize+size > maxAgain {
+	size := max(j.weight, minRetrySize)
+	if j.isRetry || r.retryBytes+size > maxRetryBytes {
 		return false
 	}
-	r.again = append(r.again, j)
-	r.againSize += size
+	r.retries = append(r.retries, j)
+	r.retryBytes += size
 	return true
 }
 
-// haltIfHopeless ends the run if the API rejected many rows before the first success, because the
+// haltIfAllRejected ends the run if the API rejected many rows before the first success, because the
 // settings are probably wrong.
-func (r *run) haltIfHopeless(err error) {
+func (r *run) haltIfAllRejected(err error) {
 	done := r.journal.Done()
 	isRefusal := errors.As(err, new(*ratelimited.APIError)) || errors.Is(err, ratelimited.ErrInvalid)
 	if !isRefusal || errors.Is(err, ratelimited.ErrTooLarge) || errors.Is(err, ratelimited.ErrRetryable) {
@@ -329,8 +329,8 @@ func (r *run) haltIfHopeless(err error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hopeless++; done == 0 && r.hopeless >= maxHopeless {
-		r.halt(fmt.Errorf("bulk: %d rows failed before the first success: check the settings: %w", maxHopeless, err))
+	if r.rejected++; done == 0 && r.rejected >= maxRejected {
+		r.halt(fmt.Errorf("bulk: %d rows failed before the first success: check the settings: %w", maxRejected, err))
 	}
 }
 
@@ -366,7 +366,7 @@ func (r *run) written(l *resultLine, s status) {
 	}
 	r.summary.PromptTokens += l.Mark.Prompt
 	r.summary.CompletionTokens += l.Mark.Completion
-	r.meter.add(l.Mark, s == statusDone)
+	r.throughput.add(l.Mark, s == statusDone)
 }
 
 // end writes the lines that could not be written before, syncs the journal, and returns the error

@@ -133,7 +133,7 @@ type textLine struct {
 var errUTF16 = errors.New("the text is UTF-16: must be UTF-8")
 
 // linesOf yields the lines of a text, of up to most bytes each.
-func linesOf(r io.Reader, most int64) iter.Seq2[textLine, error] {
+func linesOf(r io.Reader, maxSize int64) iter.Seq2[textLine, error] {
 	return func(yield func(textLine, error) bool) {
 		if r == nil {
 			yield(textLine{number: 1}, errors.New("the reader is nil"))
@@ -146,7 +146,7 @@ func linesOf(r io.Reader, most int64) iter.Seq2[textLine, error] {
 				line.text = nil // release the buffer of an unusually long line
 			}
 			line = textLine{number: line.number + 1, text: line.text[:0]}
-			err = line.read(in, most)
+			err = line.read(in, maxSize)
 			switch {
 			case err != nil && err != io.EOF:
 				yield(line, err)
@@ -171,13 +171,13 @@ func linesOf(r io.Reader, most int64) iter.Seq2[textLine, error] {
 }
 
 // read reads the next line with its line break, up to the maximum length.
-func (l *textLine) read(in *bufio.Reader, most int64) error {
+func (l *textLine) read(in *bufio.Reader, maxSize int64) error {
 	for {
 		part, err := in.ReadSlice('\n')
-		if l.size += int64(len(part)); l.size <= most {
+		if l.size += int64(len(part)); l.size <= maxSize {
 			l.text = append(l.text, part...)
 		} else {
-			l.err = fmt.Errorf("the line is too long: must be at most %d MiB", most>>20)
+			l.err = fmt.Errorf("the line is too long: must be at most %d MiB", maxSize>>20)
 		}
 		if err != bufio.ErrBufferFull {
 			return err

@@ -42,8 +42,10 @@ func BenchmarkRun(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for i, run := range []func() error{
-			func() error { return bareLoop(b.Context(), client, ask("Weather in Paris?"), definitions, func() {}) },
-			func() error { _, err := r.Start(b.Context(), ask("Weather in Paris?")); return err },
+			func() error {
+				return bareLoop(b.Context(), client, userRequest("Weather in Paris?"), definitions, func() {})
+			},
+			func() error { _, err := r.Start(b.Context(), userRequest("Weather in Paris?")); return err },
 		} {
 			began := time.Now()
 			if err := run(); err != nil {

@@ -26,7 +26,7 @@ var (
 // arguments or results of functions. [errors.As] and [errors.Is] reach the causes.
 type Error interface {
 	error
-	partial() *Result
+	partialResult() *Result
 }
 
 // ResultOf returns the partial result of a run that ended with err. It returns nil if err is not an
@@ -36,7 +36,7 @@ func ResultOf(err error) *Result {
 	if !errors.As(err, &e) {
 		return nil
 	}
-	return e.partial()
+	return e.partialResult()
 }
 
 // StateOf returns the state from which [Runner.Resume] can continue a run that ended with err. It
@@ -45,12 +45,12 @@ func ResultOf(err error) *Result {
 func StateOf(err error) *State {
 	var e interface {
 		Error
-		resumption() *State
+		resumeState() *State
 	}
 	if !errors.As(err, &e) {
 		return nil
 	}
-	return e.resumption()
+	return e.resumeState()
 }
 
 // ConfigError reports an invalid tool, response format or [Config].
@@ -182,13 +182,13 @@ func (e *ToolError) Unwrap() error {
 	return e.Last
 }
 
-func (e *RunError) partial() *Result     { return e.Result }
-func (e *LimitError) partial() *Result   { return e.Result }
-func (e *ToolError) partial() *Result    { return e.Result }
-func (e *PendingError) partial() *Result { return e.Result }
-func (e *OutputError) partial() *Result  { return e.Result }
+func (e *RunError) partialResult() *Result     { return e.Result }
+func (e *LimitError) partialResult() *Result   { return e.Result }
+func (e *ToolError) partialResult() *Result    { return e.Result }
+func (e *PendingError) partialResult() *Result { return e.Result }
+func (e *OutputError) partialResult() *Result  { return e.Result }
 
-func (e *RunError) resumption() *State     { return e.State }
-func (e *LimitError) resumption() *State   { return e.State }
-func (e *ToolError) resumption() *State    { return e.State }
-func (e *PendingError) resumption() *State { return e.State }
+func (e *RunError) resumeState() *State     { return e.State }
+func (e *LimitError) resumeState() *State   { return e.State }
+func (e *ToolError) resumeState() *State    { return e.State }
+func (e *PendingError) resumeState() *State { return e.State }

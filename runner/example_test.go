@@ -15,7 +15,7 @@ import (
 
 // connect returns a client of an emulator whose model gives these replies in turn.
 func connect(replies ...emulator.Reply) (client *ratelimited.Client, disconnect func()) {
-	server, err := emulator.Start(emulator.Config{Model: inTurn(replies...)})
+	server, err := emulator.Start(emulator.Config{Model: replySequence(replies...)})
 	if err != nil {
 		log.Fatal(err)
 	}

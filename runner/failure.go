@@ -81,8 +81,8 @@ type aborted struct{ err error }
 func (e *aborted) Error() string { return "runner: run aborted: " + e.err.Error() }
 func (e *aborted) Unwrap() error { return e.err }
 
-// abortion returns the error with which a function aborted the run, or nil.
-func (f *Failure) abortion() error {
+// abortCause returns the error with which a function aborted the run, or nil.
+func (f *Failure) abortCause() error {
 	var e *aborted
 	if f == nil || f.Stage == StagePanic || !errors.As(f.Err, &e) { // methods of a panic's value may panic, too
 		return nil

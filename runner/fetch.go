@@ -24,7 +24,7 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 		if l.ctx.Err() != nil {
 			return nil, contextError(l.ctx)
 		}
-		if _, ok := l.anchor(); ok && l.isLost {
+		if _, ok := l.inputPosition(); ok && l.isLost {
 			response, err := l.lookUp()
 			if err != nil && failure != nil {
 				err = fmt.Errorf("%w: %w", failure, err)
@@ -40,15 +40,15 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 			}
 			l.result.UnknownUsage++
 			if !l.restarted {
-				l.tell(number, TurnRestarted{ConversationID: l.result.ConversationID})
+				l.notify(number, TurnRestarted{ConversationID: l.result.ConversationID})
 			}
 		}
-		response, err := l.respond(number)
+		response, err := l.sendOnce(number)
 		if err == nil {
 			return response, nil
 		}
-		l.isLost = l.query.isStored() && errors.Is(err, ratelimited.ErrUnconfirmed)
-		_, canLookUp := l.anchor()
+		l.isLost = l.request.isStored() && errors.Is(err, ratelimited.ErrUnconfirmed)
+		_, canLookUp := l.inputPosition()
 		var reported *ratelimited.StreamError
 		l.hasFailed = l.isLost && errors.As(err, &reported) && reported.Code != 0
 		if !l.isLost || !canLookUp || l.hasFailed && !l.runner.config.RestartLost || l.ctx.Err() != nil || resends == maxResends {
@@ -58,16 +58,16 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 	}
 }
 
-// respond sends one request and returns the complete response; for a stream, after its last event.
-func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
+// sendOnce sends one request and returns the complete response; for a stream, after its last event.
+func (l *loop) sendOnce(number int) (*generated.ConversationResponse, error) {
 	conversations, options := l.runner.client.Beta.Conversations, l.runner.config.Options
-	if _, ok := l.anchor(); ok {
+	if _, ok := l.inputPosition(); ok {
 		options = append(slices.Clip(options), ratelimited.AtMostOnce())
 	}
 	if l.emit == nil {
-		return l.query.send(l.ctx, conversations, options)
+		return l.request.send(l.ctx, conversations, options)
 	}
-	stream, err := l.query.open(l.ctx, conversations, options)
+	stream, err := l.request.open(l.ctx, conversations, options)
 	if err != nil {
 		return nil, err
 	}
@@ -75,52 +75,52 @@ func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
 		if err != nil {
 			return nil, err
 		}
-		if started, ok := event.(generated.ResponseStartedEvent); ok && l.query.isStored() {
+		if started, ok := event.(generated.ResponseStartedEvent); ok && l.request.isStored() {
 			l.inConversation(started.ConversationID)
 			if l.restarted {
-				l.tell(number, TurnRestarted{ConversationID: started.ConversationID})
+				l.notify(number, TurnRestarted{ConversationID: started.ConversationID})
 			}
 		}
-		if l.tell(number, event); l.left {
+		if l.notify(number, event); l.consumerStopped {
 			return nil, fmt.Errorf("%w: %w", ratelimited.ErrUnconfirmed, contextError(l.ctx)) // exiting the loop closes the stream
 		}
 	}
 	return stream.Response(), nil
 }
 
-// An anchor is the position in a conversation where the inputs of the request are, if the service
+// A position is the position in a conversation where the inputs of the request are, if the service
 // executed it.
-type anchor struct {
+type position struct {
 	conversationID string
 	entryID        string // the entry before the inputs; "" at the beginning
 	resultOf       string // the tool_call_id of the first input, if the entry before is unknown
 }
 
-// anchor returns the position of the inputs of the request in the history. It reports false if the
+// inputPosition returns the position of the inputs of the request in the history. It reports false if the
 // service does not keep the conversation, or if the conversation's ID or earlier entries are
 // unknown.
-func (l *loop) anchor() (anchor, bool) {
-	q, id := l.query, l.result.ConversationID
+func (l *loop) inputPosition() (position, bool) {
+	q, id := l.request, l.result.ConversationID
 	switch {
 	case !q.isStored():
 	case q.start != nil:
-		return anchor{conversationID: id}, id != ""
+		return position{conversationID: id}, id != ""
 	case q.restart != nil:
-		return anchor{conversationID: id, entryID: q.restart.FromEntryID}, id != "" && id != q.id
+		return position{conversationID: id, entryID: q.restart.FromEntryID}, id != "" && id != q.id
 	case len(l.result.Turns) > 0:
 		outputs := l.latest().Response.Outputs
 		if len(outputs) == 0 {
 			break
 		}
 		entry := idOf(outputs[len(outputs)-1])
-		return anchor{conversationID: q.id, entryID: entry}, entry != ""
+		return position{conversationID: q.id, entryID: entry}, entry != ""
 	default: // the caller's Append
-		if inputs := q.extend.Inputs.Entries(); len(inputs) > 0 {
+		if inputs := q.append.Inputs.Entries(); len(inputs) > 0 {
 			result, ok := inputs[0].Value().(generated.FunctionResultEntry)
-			return anchor{conversationID: q.id, resultOf: result.ToolCallID}, ok
+			return position{conversationID: q.id, resultOf: result.ToolCallID}, ok
 		}
 	}
-	return anchor{}, false
+	return position{}, false
 }
 
 // pauses are the waits before the history is read again. The service may still be writing the
@@ -132,15 +132,15 @@ var pauses = []time.Duration{time.Second, 2 * time.Second}
 // sent: the same one if it did not arrive, or one that restarts the conversation if the history has
 // only a part of the response.
 func (l *loop) lookUp() (*generated.ConversationResponse, error) {
-	at, _ := l.anchor()
-	inputs := entriesOf(*l.query.fields().inputs)
+	at, _ := l.inputPosition()
+	inputs := entriesOf(*l.request.fields().inputs)
 	var entries []generated.Entry
 	for i := 0; ; i++ {
 		var err error
 		if entries, err = l.entriesAfter(at); err != nil {
 			return nil, err
 		}
-		if i == len(pauses) || l.hasFailed || len(entries) > len(inputs) && isWhole(entries[len(inputs):]) {
+		if i == len(pauses) || l.hasFailed || len(entries) > len(inputs) && isComplete(entries[len(inputs):]) {
 			break
 		}
 		select {
@@ -156,7 +156,7 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 	if len(entries) < len(inputs) || !haveResults(entries[:len(inputs)], inputs) {
 		return nil, fmt.Errorf("%w: the history has other entries at the position of the inputs", ErrResponseLost)
 	}
-	if outputs := entries[len(inputs):]; isWhole(outputs) && !l.hasFailed {
+	if outputs := entries[len(inputs):]; isComplete(outputs) && !l.hasFailed {
 		return &generated.ConversationResponse{Object: "conversation.response", ConversationID: at.conversationID, Outputs: outputs}, nil
 	}
 	if !l.runner.config.RestartLost {
@@ -166,13 +166,13 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 	if len(inputs) > 0 {
 		from = idOf(entries[len(inputs)-1])
 	}
-	l.query = l.query.anew(l.first, at.conversationID, from)
+	l.request = l.request.restartFrom(l.first, at.conversationID, from)
 	l.isLost, l.hasFailed, l.restarted = false, false, true
 	return nil, nil
 }
 
 // entriesAfter returns the entries of a conversation from the inputs on.
-func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
+func (l *loop) entriesAfter(at position) ([]generated.Entry, error) {
 	history, err := l.runner.client.Beta.Conversations.GetHistory(l.ctx, at.conversationID, l.runner.config.Options...)
 	if err != nil {
 		return nil, fmt.Errorf("runner: cannot read the history: %w", err)
@@ -225,23 +225,23 @@ func haveResults(entries, inputs []generated.Entry) bool {
 	return true
 }
 
-// isWhole reports whether entries of a history are a complete response. An entry that was cut off
+// isComplete reports whether entries of a history are a complete response. An entry that was cut off
 // has no completion time. Function calls never have one; they are complete if their arguments are.
-func isWhole(outputs []generated.Entry) bool {
+func isComplete(outputs []generated.Entry) bool {
 	for _, output := range outputs {
-		isWhole := true
+		isComplete := true
 		switch e := output.Value().(type) {
 		case generated.MessageOutputEntry:
-			isWhole = !e.CompletedAt.IsZero()
+			isComplete = !e.CompletedAt.IsZero()
 		case generated.ToolExecutionEntry:
-			isWhole = !e.CompletedAt.IsZero()
+			isComplete = !e.CompletedAt.IsZero()
 		case generated.AgentHandoffEntry:
-			isWhole = !e.CompletedAt.IsZero()
+			isComplete = !e.CompletedAt.IsZero()
 		case generated.FunctionCallEntry:
 			_, err := schema.Parse([]byte(e.Arguments))
-			isWhole = err == nil
+			isComplete = err == nil
 		}
-		if !isWhole {
+		if !isComplete {
 			return false
 		}
 	}

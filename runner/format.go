@@ -59,15 +59,15 @@ func DecodeAs[T any](response *generated.ConversationResponse, options ...Format
 // often as [Repairs] allows. Each repair is a turn. If the last answer is not a T either, the error
 // is an [*OutputError].
 func StartAs[T any](ctx context.Context, r *Runner, request generated.StartConversationRequest, options ...FormatOption) (T, *Result, error) {
-	return runAs[T](ctx, r, &query{start: &request}, options)
+	return runAs[T](ctx, r, &turnRequest{start: &request}, options)
 }
 
 // AppendAs is like [Runner.Append], with a T as the answer. See [StartAs].
 func AppendAs[T any](ctx context.Context, r *Runner, conversationID string, request generated.AppendConversationRequest, options ...FormatOption) (T, *Result, error) {
-	return runAs[T](ctx, r, &query{id: conversationID, extend: &request}, options)
+	return runAs[T](ctx, r, &turnRequest{id: conversationID, append: &request}, options)
 }
 
-func runAs[T any](ctx context.Context, r *Runner, first *query, options []FormatOption) (T, *Result, error) {
+func runAs[T any](ctx context.Context, r *Runner, first *turnRequest, options []FormatOption) (T, *Result, error) {
 	var none T
 	f, err := formatOf(reflect.TypeFor[T](), options)
 	if err != nil {
@@ -76,7 +76,7 @@ func runAs[T any](ctx context.Context, r *Runner, first *query, options []Format
 	l := r.newLoop(first)
 	format := &first.fields().args.ResponseFormat
 	if *format != (generated.ResponseFormat{}) {
-		return none, nil, l.failed(StageRequest, &ratelimited.RequestError{
+		return none, nil, l.runError(StageRequest, &ratelimited.RequestError{
 			Operation: "Runner." + first.name(), Field: "completion_args.response_format", Value: format.Type, Rule: "must not be set: the type determines it",
 		})
 	}
@@ -86,7 +86,7 @@ func runAs[T any](ctx context.Context, r *Runner, first *query, options []Format
 
 // valueOf executes a run whose answer is a value of a type.
 func valueOf[T any](ctx context.Context, l *loop, f *format) (value T, result *Result, err error) {
-	l.check = func(t Turn, maxTokens *int) (*OutputError, []generated.Entry) {
+	l.checkOutput = func(t Turn, maxTokens *int) (*OutputError, []generated.Entry) {
 		var failure *OutputError
 		if value, failure = decodeAs[T](f, t.Response, maxTokens); failure == nil {
 			return nil, nil
@@ -169,13 +169,13 @@ func typeName(t reflect.Type) string {
 func decodeAs[T any](f *format, response *generated.ConversationResponse, maxTokens *int) (value T, failure *OutputError) {
 	text := answerOf(response)
 	failure = &OutputError{Text: text}
-	v, err := schema.Parse([]byte(unfenced(text)))
+	v, err := schema.Parse([]byte(trimFence(text)))
 	if err != nil {
 		failure.classify(err, response, maxTokens)
 		return value, failure
 	}
 	var findings []schema.Finding
-	err = guarded(func() error { // calls methods of T
+	err = recoverPanics(func() error { // calls methods of T
 		findings = decodeInto(f, v, &value)
 		if len(findings) > 0 {
 			return nil
@@ -207,8 +207,8 @@ func decodeInto[T any](f *format, v schema.Value, value *T) []schema.Finding {
 	return findings
 }
 
-// guarded calls a function of the caller and returns its panic as an error.
-func guarded(f func() error) (err error) {
+// recoverPanics calls a function of the caller and returns its panic as an error.
+func recoverPanics(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("runner: panic: %v", p)
@@ -233,8 +233,8 @@ func isNil(v any) bool {
 	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-// unfenced removes an enclosing Markdown code fence.
-func unfenced(text string) string {
+// trimFence removes an enclosing Markdown code fence.
+func trimFence(text string) string {
 	text = strings.TrimSpace(text)
 	inner, ok := strings.CutPrefix(text, "```")
 	if !ok {
@@ -247,13 +247,13 @@ func unfenced(text string) string {
 	return strings.TrimSpace(strings.TrimSuffix(strings.TrimRight(inner, " \t\r\n"), "```"))
 }
 
-// isAtLimit reports whether a response used all of max_tokens.
-func isAtLimit(response *generated.ConversationResponse, maxTokens *int) bool {
+// isAtMaxTokens reports whether a response used all of max_tokens.
+func isAtMaxTokens(response *generated.ConversationResponse, maxTokens *int) bool {
 	return maxTokens != nil && response.Usage.CompletionTokens >= *maxTokens
 }
 
-// endsInside reports whether the arguments of a call end inside a JSON value.
-func endsInside(response *generated.ConversationResponse) bool {
+// hasTruncatedCall reports whether the arguments of a call end inside a JSON value.
+func hasTruncatedCall(response *generated.ConversationResponse) bool {
 	for _, call := range response.FunctionCalls() {
 		_, err := schema.Parse(argumentsOf(call))
 		if parse, ok := err.(*schema.ParseError); ok && parse.Truncated { //nolint:errorlint // Parse returns this type itself.
@@ -307,7 +307,7 @@ func (e *OutputError) classify(err error, response *generated.ConversationRespon
 		e.Kind = OutputInvalid
 	case parse.Empty:
 		e.Kind = OutputEmpty
-	case parse.Truncated && (maxTokens == nil || isAtLimit(response, maxTokens)):
+	case parse.Truncated && (maxTokens == nil || isAtMaxTokens(response, maxTokens)):
 		e.Kind = OutputTruncated
 	case parse.Followed, parse.Deep:
 		e.Kind = OutputInvalid

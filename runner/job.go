@@ -30,7 +30,7 @@ func (j *job) claim() bool { return j.claimed.CompareAndSwap(false, true) }
 
 // start runs the job in a new goroutine. It sends one result: when the function returns, or at its
 // timeout. If the function returns later, only the observer is notified.
-func (j *job) start(ctx context.Context, done chan<- finish) {
+func (j *job) start(ctx context.Context, done chan<- jobResult) {
 	timeout := defaultToolTimeout
 	if j.tool != nil {
 		timeout = j.tool.timeout
@@ -41,7 +41,7 @@ func (j *job) start(ctx context.Context, done chan<- finish) {
 	began := time.Now()
 	timer := time.AfterFunc(timeout, func() {
 		if j.claim() {
-			done <- finish{j, "", j.failure(StageTimeout, textTimeout, context.DeadlineExceeded), timeout}
+			done <- jobResult{j, "", j.failure(StageTimeout, textTimeout, context.DeadlineExceeded), timeout}
 		}
 	})
 	go func() {
@@ -70,7 +70,7 @@ func (j *job) start(ctx context.Context, done chan<- finish) {
 				end(failure, 1)
 			}
 			if isFirst {
-				done <- finish{j, text, failure, took}
+				done <- jobResult{j, text, failure, took}
 			}
 		}()
 		text, failure = j.run(observed)
@@ -114,8 +114,8 @@ func (j *job) run(ctx context.Context) (text string, failure *Failure) {
 	if text, err = encode(result); err != nil {
 		return "", j.failure(StageOutput, textFailed, err)
 	}
-	if most := j.runner.config.Limits.ResultBytes; len(text) > most {
-		return "", j.failure(StageOutput, textFailed, fmt.Errorf("runner: the result is too large: must have at most %d bytes, got %d", most, len(text)))
+	if maxBytes := j.runner.config.Limits.ResultBytes; len(text) > maxBytes {
+		return "", j.failure(StageOutput, textFailed, fmt.Errorf("runner: the result is too large: must have at most %d bytes, got %d", maxBytes, len(text)))
 	}
 	return text, nil
 }
@@ -128,7 +128,7 @@ func (j *job) failure(stage Stage, text string, err error) *Failure {
 
 // unknownFunction returns the text that lists the known functions for the model.
 func (r *Runner) unknownFunction(name string) string {
-	const most = 2 << 10
+	const maxLength = 2 << 10
 	if len(r.tools) == 0 {
 		return fmt.Sprintf("Unknown function %q.", cut(name, maxShown))
 	}
@@ -137,7 +137,7 @@ func (r *Runner) unknownFunction(name string) string {
 		if i > 0 {
 			names.WriteString(", ")
 		}
-		if names.Len() > most {
+		if names.Len() > maxLength {
 			names.WriteString("…")
 			break
 		}
@@ -147,12 +147,12 @@ func (r *Runner) unknownFunction(name string) string {
 }
 
 // cut returns the beginning of a text, at most most bytes without splitting a character.
-func cut(text string, most int) string {
-	if len(text) <= most {
+func cut(text string, maxBytes int) string {
+	if len(text) <= maxBytes {
 		return text
 	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
+	for maxBytes > 0 && !utf8.RuneStart(text[maxBytes]) {
+		maxBytes--
 	}
-	return text[:most]
+	return text[:maxBytes]
 }

@@ -183,7 +183,7 @@ func toolOptionsOf(name string, options []ToolOption) (toolOptions, error) {
 			return o, &ConfigError{Tool: name, Field: fmt.Sprintf("options[%d]", i), Rule: "must be a ToolOption, got nil"}
 		}
 		if err := option.applyTool(&o); err != nil {
-			return o, named(name, err)
+			return o, withTool(name, err)
 		}
 	}
 	return o, nil
@@ -202,8 +202,8 @@ func formatOptionsOf(options []FormatOption) (formatOptions, error) {
 	return o, nil
 }
 
-// named sets the tool of a ConfigError.
-func named(tool string, err error) error {
+// withTool sets the tool of a ConfigError.
+func withTool(tool string, err error) error {
 	var config *ConfigError
 	if errors.As(err, &config) {
 		config.Tool = tool

@@ -233,21 +233,21 @@ func TestAnswerOfChunks(t *testing.T) {
 
 func TestStartAs(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", "{}"), say(goodInvoice))}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}})
-		request := ask("?")
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say(goodInvoice))}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing)}})
+		request := userRequest("?")
 		request.CompletionArgs.MaxTokens = ratelimited.Ptr(500)
-		value, result, err := runner.StartAs[invoice](w.Context(), r, request)
+		value, result, err := runner.StartAs[invoice](env.Context(), r, request)
 		if err != nil || value.Number != "A-7" || len(result.Turns) != 2 || result.OutputText() != goodInvoice {
-			w.Fatalf("%+v, %+v, %v", value, result, err)
+			env.Fatalf("%+v, %+v, %v", value, result, err)
 		}
-		args := decoded(w, w.requests()[0])["completion_args"].(map[string]any)
+		args := decoded(env, env.requests()[0])["completion_args"].(map[string]any)
 		if args["max_tokens"] != 500.0 || args["response_format"].(map[string]any)["type"] != "json_schema" || request.CompletionArgs.ResponseFormat.Type != "" {
-			w.Errorf("the request is %s", w.requests()[0])
+			env.Errorf("the request is %s", env.requests()[0])
 		}
 		request.CompletionArgs.ResponseFormat.Type = generated.ResponseFormatsJSONObject
-		if _, _, err := runner.StartAs[invoice](w.Context(), r, request); !errors.Is(err, ratelimited.ErrInvalid) || len(w.requests()) != 2 {
-			w.Errorf("%v", err)
+		if _, _, err := runner.StartAs[invoice](env.Context(), r, request); !errors.Is(err, ratelimited.ErrInvalid) || len(env.requests()) != 2 {
+			env.Errorf("%v", err)
 		}
 	})
 }
@@ -255,19 +255,19 @@ func TestStartAs(t *testing.T) {
 // The format goes with every turn of a run that continues a conversation.
 func TestAppendAs(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say("Hello."), calls("f#a", "{}"), say(`{"value":[1,2]}`))}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}})
-		first, err := r.Start(w.Context(), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("Hello."), calls("f#a", "{}"), say(`{"value":[1,2]}`))}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing)}})
+		first, err := r.Start(env.Context(), userRequest("?"))
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
-		value, _, err := runner.AppendAs[[]int](w.Context(), r, first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("And?")})
+		value, _, err := runner.AppendAs[[]int](env.Context(), r, first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("And?")})
 		if err != nil || !slices.Equal(value, []int{1, 2}) {
-			w.Errorf("%v, %v", value, err)
+			env.Errorf("%v, %v", value, err)
 		}
-		for _, body := range w.requests()[1:] {
+		for _, body := range env.requests()[1:] {
 			if !strings.Contains(body, `"response_format":{"json_schema":{"name":"answer"`) {
-				w.Errorf("the request is %s", body)
+				env.Errorf("the request is %s", body)
 			}
 		}
 	})
@@ -277,24 +277,24 @@ func TestAppendAs(t *testing.T) {
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []bool{true, false} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(say(`{"from":"x"}`), say(`{"from":1,"to":2}`))}}, func(w *world) {
-			request := ask("?")
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(`{"from":"x"}`), say(`{"from":1,"to":2}`))}}, func(env *environment) {
+			request := userRequest("?")
 			request.Store = &stored
 			request.CompletionArgs.ToolChoice = generated.ToolChoiceEnumRequired
-			value, result, err := runner.StartAs[checked](w.Context(), w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}}), request)
+			value, result, err := runner.StartAs[checked](env.Context(), env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing)}}), request)
 			if err != nil || value != (checked{1, 2}) || len(result.Turns) != 2 || result.Usage.TotalTokens != result.Turns[0].Response.Usage.TotalTokens+result.Turns[1].Response.Usage.TotalTokens {
-				w.Fatalf("%v, %+v, %v", value, result, err)
+				env.Fatalf("%v, %+v, %v", value, result, err)
 			}
-			sent := decoded(w, w.requests()[1])
+			sent := decoded(env, env.requests()[1])
 			args := sent["completion_args"].(map[string]any)
 			if args["tool_choice"] != "none" || args["response_format"] == nil {
-				w.Errorf("the arguments are %v", args)
+				env.Errorf("the arguments are %v", args)
 			}
 			inputs := sent["inputs"].([]any)
 			message := inputs[len(inputs)-1].(map[string]any)
 			want := "The answer does not have the form that was asked for:\n- /to: is required, but missing\n- /from: must be of type integer, got \"x\"\nAnswer again, with the whole JSON value and nothing else."
 			if message["content"] != want || message["role"] != "user" {
-				w.Errorf("the last input is %v", message)
+				env.Errorf("the last input is %v", message)
 			}
 		})
 	}
@@ -320,14 +320,14 @@ func TestRepairsThatFail(t *testing.T) {
 		"no tokens":     {[]emulator.Reply{say(secret)}, nil, runner.Limits{Tokens: 1}, runner.OutputInvalid, 1, secret},
 		"truncated":     {[]emulator.Reply{say(`{"from":1,`)}, nil, runner.Limits{}, runner.OutputTruncated, 1, `{"from":1,`},
 	} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(c.replies...)}}, func(w *world) {
-			_, _, err := runner.StartAs[checked](w.Context(), w.runner(runner.Config{Limits: c.limits}), ask("?"), c.options...)
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(c.replies...)}}, func(env *environment) {
+			_, _, err := runner.StartAs[checked](env.Context(), env.runner(runner.Config{Limits: c.limits}), userRequest("?"), c.options...)
 			var failure *runner.OutputError
-			if !errors.As(err, &failure) || failure.Kind != c.kind || failure.Attempts != c.attempts || failure.Text != c.text || len(w.requests()) != c.attempts || len(failure.Result.Turns) != c.attempts {
-				w.Errorf("%s: %+v after %d requests", name, failure, len(w.requests()))
+			if !errors.As(err, &failure) || failure.Kind != c.kind || failure.Attempts != c.attempts || failure.Text != c.text || len(env.requests()) != c.attempts || len(failure.Result.Turns) != c.attempts {
+				env.Errorf("%s: %+v after %d requests", name, failure, len(env.requests()))
 			}
 			if strings.Contains(err.Error(), "the answer's") {
-				w.Errorf("%s: %v", name, err)
+				env.Errorf("%s: %v", name, err)
 			}
 		})
 	}
@@ -339,27 +339,27 @@ func TestTruncated(t *testing.T) {
 	for maxTokens, want := range map[int]runner.OutputKind{10: runner.OutputTruncated, 100: runner.OutputNotJSON} {
 		reply := say(`{"from":1,`)
 		reply.Usage = &generated.ConversationUsageInfo{PromptTokens: 1, CompletionTokens: 10, TotalTokens: 11}
-		in(t, settings{emulator: emulator.Config{Model: inTurn(reply)}}, func(w *world) {
-			request := ask("?")
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(reply)}}, func(env *environment) {
+			request := userRequest("?")
 			request.CompletionArgs.MaxTokens = &maxTokens
-			_, _, err := runner.StartAs[checked](w.Context(), w.runner(runner.Config{}), request, runner.Repairs(0))
+			_, _, err := runner.StartAs[checked](env.Context(), env.runner(runner.Config{}), request, runner.Repairs(0))
 			var failure *runner.OutputError
 			if !errors.As(err, &failure) || failure.Kind != want {
-				w.Errorf("max_tokens %d: %v, want %s", maxTokens, err, want)
+				env.Errorf("max_tokens %d: %v, want %s", maxTokens, err, want)
 			}
 		})
 	}
 	// Calls that max_tokens cut off are not carried out, none of them.
 	reply := calls("f#a", "{}", "f#b", `{"x`)
 	reply.Usage = &generated.ConversationUsageInfo{PromptTokens: 1, CompletionTokens: 10, TotalTokens: 11}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(reply)}}, func(w *world) {
-		request := ask("?")
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(reply)}}, func(env *environment) {
+		request := userRequest("?")
 		request.CompletionArgs.MaxTokens = ratelimited.Ptr(10)
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { w.Error("f has run"); return "", nil })}})
-		_, err := r.Start(w.Context(), request)
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { env.Error("f has run"); return "", nil })}})
+		_, err := r.Start(env.Context(), request)
 		var failure *runner.OutputError
-		if !errors.As(err, &failure) || failure.Kind != runner.OutputTruncated || len(w.requests()) != 1 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+		if !errors.As(err, &failure) || failure.Kind != runner.OutputTruncated || len(env.requests()) != 1 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 	})
 }
@@ -367,10 +367,10 @@ func TestTruncated(t *testing.T) {
 // A guardrail's refusal is the client's error.
 func TestGuardrail(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(emulator.Reply{Err: &emulator.Error{Status: 403, Message: "blocked"}})}}, func(w *world) {
-		_, _, err := runner.StartAs[checked](w.Context(), w.runner(runner.Config{}), ask("?"))
-		if !errors.Is(err, ratelimited.ErrForbidden) || errors.As(err, new(*runner.OutputError)) || len(w.requests()) != 1 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(emulator.Reply{Err: &emulator.Error{Status: 403, Message: "blocked"}})}}, func(env *environment) {
+		_, _, err := runner.StartAs[checked](env.Context(), env.runner(runner.Config{}), userRequest("?"))
+		if !errors.Is(err, ratelimited.ErrForbidden) || errors.As(err, new(*runner.OutputError)) || len(env.requests()) != 1 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 	})
 }
@@ -378,24 +378,24 @@ func TestGuardrail(t *testing.T) {
 // A streamed answer is decoded when it is whole.
 func TestStreamedAnswer(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say(goodInvoice))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(goodInvoice))}}, func(env *environment) {
 		format, err := runner.Format[invoice]()
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
-		request := ask("?")
+		request := userRequest("?")
 		request.CompletionArgs.ResponseFormat = format
-		run := w.runner(runner.Config{}).StartStream(w.Context(), request)
+		run := env.runner(runner.Config{}).StartStream(env.Context(), request)
 		var all string
 		for delta, err := range run.TextDeltas() {
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 			all += delta
 		}
 		value, err := runner.DecodeAs[invoice](run.Result().Response())
 		if err != nil || value.Number != "A-7" || all != goodInvoice {
-			w.Errorf("%+v, %v, %q", value, err, all)
+			env.Errorf("%+v, %v, %q", value, err, all)
 		}
 	})
 }
@@ -403,15 +403,15 @@ func TestStreamedAnswer(t *testing.T) {
 // The emulator's own model fills the schema of a type.
 func TestInventedAnswer(t *testing.T) {
 	t.Parallel()
-	in(t, settings{}, func(w *world) {
+	inSynctest(t, settings{}, func(env *environment) {
 		type all struct {
 			Items map[string]item `json:"items"`
 			When  time.Time       `json:"when"`
 			Page  *page[int8]     `json:"page"`
 		}
-		value, _, err := runner.StartAs[all](w.Context(), w.runner(runner.Config{}), ask("Fill it."), runner.Loose())
+		value, _, err := runner.StartAs[all](env.Context(), env.runner(runner.Config{}), userRequest("Fill it."), runner.Loose())
 		if err != nil || value.When.IsZero() {
-			w.Errorf("%+v, %v", value, err)
+			env.Errorf("%+v, %v", value, err)
 		}
 		_ = maps.Clone(value.Items)
 	})

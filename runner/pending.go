@@ -111,8 +111,8 @@ func (e *AnswerError) Error() string {
 	return fmt.Sprintf("runner: answer to %q: %s", cut(e.ID, maxShown), e.Rule)
 }
 
-// takes maps each reason to its valid answers.
-var takes = map[PendingReason][]answerKind{
+// validAnswers maps each reason to its valid answers.
+var validAnswers = map[PendingReason][]answerKind{
 	PendingApproval:     {answerAllow, answerAllowWith, answerDeny, answerReply},
 	PendingInterrupted:  {answerAllow, answerAllowWith, answerDeny, answerReply},
 	PendingCall:         {answerDeny, answerReply},
@@ -128,7 +128,7 @@ func (l *loop) apply(turn *Turn, pending []Pending, answers []Answer) error {
 	}
 	seen := make(map[string]bool, len(answers))
 	for _, a := range answers {
-		if rule := l.misfit(turn, open[a.id], a); rule != "" {
+		if rule := l.answerRule(turn, open[a.id], a); rule != "" {
 			return &AnswerError{a.id, rule}
 		}
 		if seen[a.id] {
@@ -137,7 +137,7 @@ func (l *loop) apply(turn *Turn, pending []Pending, answers []Answer) error {
 		seen[a.id] = true
 	}
 	for _, a := range answers {
-		l.enterAnswer(turn.call(a.id), open[a.id], a)
+		l.applyAnswer(turn.call(a.id), open[a.id], a)
 	}
 	if turn != nil {
 		l.result.Unsent = turn.results()
@@ -145,9 +145,9 @@ func (l *loop) apply(turn *Turn, pending []Pending, answers []Answer) error {
 	return nil
 }
 
-// misfit returns the rule that an answer breaks, or "".
-func (l *loop) misfit(turn *Turn, reason PendingReason, a Answer) string {
-	kinds, ok := takes[reason]
+// answerRule returns the rule that an answer breaks, or "".
+func (l *loop) answerRule(turn *Turn, reason PendingReason, a Answer) string {
+	kinds, ok := validAnswers[reason]
 	if !ok {
 		return "must be the ID of a pending entry"
 	}
@@ -158,8 +158,8 @@ func (l *loop) misfit(turn *Turn, reason PendingReason, a Answer) string {
 	if !fits {
 		return fmt.Sprintf("must be one of %v for reason %q, got %s", kinds, reason, a.kind)
 	}
-	if most := l.runner.config.Limits.ResultBytes; len(a.text) > most {
-		return fmt.Sprintf("must have at most %d bytes, got %d", most, len(a.text))
+	if maxBytes := l.runner.config.Limits.ResultBytes; len(a.text) > maxBytes {
+		return fmt.Sprintf("must have at most %d bytes, got %d", maxBytes, len(a.text))
 	}
 	if a.kind == answerAllowWith {
 		tool := l.runner.tools[turn.call(a.id).Name]
@@ -170,8 +170,8 @@ func (l *loop) misfit(turn *Turn, reason PendingReason, a Answer) string {
 	return ""
 }
 
-// enterAnswer applies a valid answer.
-func (l *loop) enterAnswer(call *Outcome, reason PendingReason, a Answer) {
+// applyAnswer applies a valid answer.
+func (l *loop) applyAnswer(call *Outcome, reason PendingReason, a Answer) {
 	switch {
 	case reason == PendingHandoff:
 		l.isFollowed = true

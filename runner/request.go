@@ -11,20 +11,20 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A query is the request of one turn: a copy of one of the caller's three kinds.
-type query struct {
+// A turnRequest is the request of one turn: a copy of one of the caller's three kinds.
+type turnRequest struct {
 	start   *generated.StartConversationRequest
-	extend  *generated.AppendConversationRequest
+	append  *generated.AppendConversationRequest
 	restart *generated.RestartConversationRequest
 	id      string // the conversation, for Append and Restart
 }
 
 // name returns the name of the operation.
-func (q *query) name() string {
+func (q *turnRequest) name() string {
 	switch {
 	case q.start != nil:
 		return "Start"
-	case q.extend != nil:
+	case q.append != nil:
 		return "Append"
 	}
 	return "Restart"
@@ -38,28 +38,28 @@ type fields struct {
 	handoff generated.HandoffExecution
 }
 
-func (q *query) fields() fields {
+func (q *turnRequest) fields() fields {
 	switch {
 	case q.start != nil:
 		return fields{&q.start.Inputs, &q.start.CompletionArgs, q.start.Store, q.start.HandoffExecution}
-	case q.extend != nil:
-		return fields{&q.extend.Inputs, &q.extend.CompletionArgs, q.extend.Store, q.extend.HandoffExecution}
+	case q.append != nil:
+		return fields{&q.append.Inputs, &q.append.CompletionArgs, q.append.Store, q.append.HandoffExecution}
 	}
 	return fields{&q.restart.Inputs, &q.restart.CompletionArgs, q.restart.Store, q.restart.HandoffExecution}
 }
 
-func (q *query) isStored() bool { return q.fields().store == nil || *q.fields().store }
+func (q *turnRequest) isStored() bool { return q.fields().store == nil || *q.fields().store }
 
-// copied returns a shallow copy of the request.
-func (q *query) copied() *query {
+// clone returns a shallow copy of the request.
+func (q *turnRequest) clone() *turnRequest {
 	c := *q
 	switch {
 	case q.start != nil:
 		start := *q.start
 		c.start = &start
-	case q.extend != nil:
-		extend := *q.extend
-		c.extend = &extend
+	case q.append != nil:
+		extend := *q.append
+		c.append = &extend
 	default:
 		restart := *q.restart
 		c.restart = &restart
@@ -68,29 +68,29 @@ func (q *query) copied() *query {
 }
 
 // send sends the request and returns the complete response.
-func (q *query) send(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*generated.ConversationResponse, error) {
+func (q *turnRequest) send(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*generated.ConversationResponse, error) {
 	switch {
 	case q.start != nil:
 		return c.Start(ctx, *q.start, options...)
-	case q.extend != nil:
-		return c.Append(ctx, q.id, *q.extend, options...)
+	case q.append != nil:
+		return c.Append(ctx, q.id, *q.append, options...)
 	}
 	return c.Restart(ctx, q.id, *q.restart, options...)
 }
 
 // open sends the request and returns the response as a stream.
-func (q *query) open(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*ratelimited.Stream, error) {
+func (q *turnRequest) open(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*ratelimited.Stream, error) {
 	switch {
 	case q.start != nil:
 		return c.StartStream(ctx, *q.start, options...)
-	case q.extend != nil:
-		return c.AppendStream(ctx, q.id, *q.extend, options...)
+	case q.append != nil:
+		return c.AppendStream(ctx, q.id, *q.append, options...)
 	}
 	return c.RestartStream(ctx, q.id, *q.restart, options...)
 }
 
 // withTools adds the runner's tools to a request that starts a conversation with a model.
-func (q *query) withTools(tools map[string]*Tool, definitions []generated.Tool) error {
+func (q *turnRequest) withTools(tools map[string]*Tool, definitions []generated.Tool) error {
 	if q.start == nil || q.start.AgentID != "" {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (q *query) withTools(tools map[string]*Tool, definitions []generated.Tool) 
 
 // checkConfirmations rejects connector tools that need confirmations if the API does not keep the
 // conversation: only Append can send confirmations.
-func (q *query) checkConfirmations() error {
+func (q *turnRequest) checkConfirmations() error {
 	if q.start == nil || q.isStored() {
 		return nil
 	}
@@ -138,18 +138,18 @@ func (q *query) checkConfirmations() error {
 //
 // The API remembers only the arguments of Start. If it does not keep the conversation, the request
 // is the previous one with all later entries added.
-func (q *query) next(first *query, response *generated.ConversationResponse, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation, choice generated.ToolChoiceEnum) *query {
+func (q *turnRequest) next(first *turnRequest, response *generated.ConversationResponse, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation, choice generated.ToolChoiceEnum) *turnRequest {
 	of := first.fields()
 	args := first.laterArgs()
 	if choice != "" {
 		args.ToolChoice = choice
 	}
 	if !q.isStored() {
-		c := q.copied()
+		c := q.clone()
 		all := slices.Concat(entriesOf(*q.fields().inputs), response.Outputs, inputs)
 		*c.fields().inputs, *c.fields().args = generated.NewEntryInputs(all), args
-		if c.extend != nil {
-			c.extend.ToolConfirmations = confirmations
+		if c.append != nil {
+			c.append.ToolConfirmations = confirmations
 		}
 		c.followHandoff(response.Outputs)
 		return c
@@ -161,11 +161,11 @@ func (q *query) next(first *query, response *generated.ConversationResponse, inp
 	if len(inputs) > 0 || len(confirmations) == 0 { // an empty list continues after a handoff
 		extend.Inputs = generated.NewEntryInputs(inputs)
 	}
-	return &query{id: cmp.Or(response.ConversationID, q.id), extend: extend}
+	return &turnRequest{id: cmp.Or(response.ConversationID, q.id), append: extend}
 }
 
 // laterArgs returns the completion arguments of all requests after the first one.
-func (q *query) laterArgs() generated.CompletionArgs {
+func (q *turnRequest) laterArgs() generated.CompletionArgs {
 	args := *q.fields().args
 	if args.ToolChoice == generated.ToolChoiceEnumAny || args.ToolChoice == generated.ToolChoiceEnumRequired {
 		args.ToolChoice = generated.ToolChoiceEnumAuto
@@ -173,14 +173,14 @@ func (q *query) laterArgs() generated.CompletionArgs {
 	return args
 }
 
-// anew returns the request that asks again for a lost response, in a new conversation that starts
+// restartFrom returns the request that asks again for a lost response, in a new conversation that starts
 // after an entry.
-func (q *query) anew(first *query, conversationID, entryID string) *query {
+func (q *turnRequest) restartFrom(first *turnRequest, conversationID, entryID string) *turnRequest {
 	of, args := first.fields(), first.laterArgs()
 	if choice := q.fields().args.ToolChoice; choice != "" {
 		args.ToolChoice = choice
 	}
-	return &query{id: conversationID, restart: &generated.RestartConversationRequest{
+	return &turnRequest{id: conversationID, restart: &generated.RestartConversationRequest{
 		FromEntryID: entryID, CompletionArgs: args, Store: of.store, HandoffExecution: of.handoff,
 	}}
 }
@@ -205,7 +205,7 @@ func idOf(entry generated.Entry) string {
 }
 
 // followHandoff sets the agent that the latest handoff names.
-func (q *query) followHandoff(outputs []generated.Entry) {
+func (q *turnRequest) followHandoff(outputs []generated.Entry) {
 	for _, output := range outputs {
 		if h, ok := output.Value().(generated.AgentHandoffEntry); ok && q.start != nil && q.start.AgentID != "" && h.NextAgentID != "" {
 			q.start.AgentID, q.start.AgentVersion = h.NextAgentID, ""

@@ -51,7 +51,7 @@ type decision struct {
 
 // isAnswered reports whether the call has a result for the model.
 func (o Outcome) isAnswered() bool {
-	return o.Status == StatusDone || o.Status == StatusDenied || o.Status == StatusFailed && o.Failure.abortion() == nil
+	return o.Status == StatusDone || o.Status == StatusDenied || o.Status == StatusFailed && o.Failure.abortCause() == nil
 }
 
 // Turn is one response of a run and its function calls.

@@ -41,7 +41,7 @@ func ResumeAs[T any](ctx context.Context, r *Runner, state *State, answers []Ans
 	}
 	l := r.resumed(state, answers)
 	if state != nil && !isSameFormat(state, f.response) {
-		return none, nil, l.failed(StageRequest, &StateError{Field: "response_format", Rule: fmt.Sprintf("must be the format of %v", reflect.TypeFor[T]())})
+		return none, nil, l.runError(StageRequest, &StateError{Field: "response_format", Rule: fmt.Sprintf("must be the format of %v", reflect.TypeFor[T]())})
 	}
 	return valueOf[T](ctx, l, f)
 }
@@ -50,7 +50,7 @@ func (r *Runner) resumed(state *State, answers []Answer) *loop {
 	if state == nil {
 		state = new(State) // restore reports that it is invalid
 	}
-	return &loop{runner: r, name: "Resume", resume: state, answer: slices.Clone(answers), progress: progress{result: new(Result)}}
+	return &loop{runner: r, name: "Resume", resume: state, answers: slices.Clone(answers), progress: progress{result: new(Result)}}
 }
 
 // restore continues a run from its state.
@@ -64,13 +64,13 @@ func (l *loop) restore() (Stage, error) {
 	}
 	l.progress, l.hasBegun = progress, true
 	conversation := l.result.ConversationID
-	if conversation == "" && l.first.extend != nil {
+	if conversation == "" && l.first.append != nil {
 		conversation = l.first.id
 	}
-	if !l.enter(conversation) {
+	if !l.markBusy(conversation) {
 		return StageRequest, ErrBusy
 	}
-	for _, q := range []*query{l.first, l.query} {
+	for _, q := range []*turnRequest{l.first, l.request} {
 		if err := q.withTools(l.runner.tools, l.runner.definitions); err != nil {
 			return StageRequest, err
 		}
@@ -79,9 +79,9 @@ func (l *loop) restore() (Stage, error) {
 	var pending []Pending
 	if !l.isDue {
 		turn = l.latest()
-		_, pending = l.agenda(turn)
+		_, pending = l.unfinished(turn)
 	}
-	return StageApproval, l.apply(turn, pending, l.answer)
+	return StageApproval, l.apply(turn, pending, l.answers)
 }
 
 // check compares the runner's tools with those of the state.

@@ -141,7 +141,7 @@ type record struct {
 
 // perform plays a script to its end.
 func perform(t *testing.T, p play) (done record, failure error) {
-	in(t, settings{emulator: emulator.Config{Model: p.reply, Latency: 2 * time.Millisecond}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: p.reply, Latency: 2 * time.Millisecond}}, func(env *environment) {
 		e := &effects{begun: map[string]int{}}
 		var state []byte
 		var pending []runner.Pending
@@ -152,14 +152,14 @@ func perform(t *testing.T, p play) (done record, failure error) {
 			}
 			var result *runner.Result
 			var err error
-			result, state, pending, err = p.part(w, e, s, state, answers(pending))
+			result, state, pending, err = p.part(env, e, s, state, answers(pending))
 			if err != nil {
 				failure = fmt.Errorf("part %d (%+v): %w", i, s, err)
 				return
 			}
 			if result != nil {
 				done = record{text: result.OutputText(), turns: len(result.Turns), begun: e.begun}
-				done.requests, done.history = w.sent(), historyOf(result)
+				done.requests, done.history = env.sent(), historyOf(result)
 				return
 			}
 			if i > len(p.stops)+3*len(p.turns)+3 {
@@ -173,12 +173,12 @@ func perform(t *testing.T, p play) (done record, failure error) {
 
 // part runs until the stop or the end, in a process of its own. It returns the result, or the state as
 // it was written.
-func (p play) part(w *world, e *effects, s stop, state []byte, given []runner.Answer) (result *runner.Result, next []byte, pending []runner.Pending, err error) {
+func (p play) part(env *environment, e *effects, s stop, state []byte, given []runner.Answer) (result *runner.Result, next []byte, pending []runner.Pending, err error) {
 	defer synctest.Wait() // nothing of the process is left
-	config := runner.Config{Tools: e.tools(w), Grace: time.Second}
-	ctx, cancel := context.WithCancel(w.Context())
+	config := runner.Config{Tools: e.tools(env), Grace: time.Second}
+	ctx, cancel := context.WithCancel(env.Context())
 	defer cancel()
-	w.setFaults()
+	env.setFaults()
 	switch s.how {
 	case "cancel":
 		time.AfterFunc(time.Duration(s.n)*time.Millisecond/2+time.Microsecond, cancel) // within a request, or a function
@@ -189,14 +189,14 @@ func (p play) part(w *world, e *effects, s stop, state []byte, given []runner.An
 	case "stop":
 		config.Stop = func(runner.Turn) bool { return true }
 	case "lost":
-		w.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Nth: 1 + s.n%2}, emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversationStream", Nth: 1 + s.n%2})
+		env.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Nth: 1 + s.n%2}, emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversationStream", Nth: 1 + s.n%2})
 	case "closed":
-		w.setFaults(emulator.Fault{Kind: emulator.FaultClose, Operation: "POST /v1/conversations*", Nth: 1 + s.n%3})
+		env.setFaults(emulator.Fault{Kind: emulator.FaultClose, Operation: "POST /v1/conversations*", Nth: 1 + s.n%3})
 	case "refused":
-		w.setFaults(emulator.Fault{Kind: emulator.FaultForbidden, Operation: "POST /v1/conversations*", Nth: 1 + s.n%3})
+		env.setFaults(emulator.Fault{Kind: emulator.FaultForbidden, Operation: "POST /v1/conversations*", Nth: 1 + s.n%3})
 	}
-	r := w.runner(config)
-	request := ask("Go!")
+	r := env.runner(config)
+	request := userRequest("Go!")
 	request.Store = ratelimited.Ptr(p.isStored)
 	start := func() (*runner.Result, error) { return r.Start(ctx, request) }
 	stream := func() *runner.Run { return r.StartStream(ctx, request) }
@@ -238,9 +238,9 @@ func (p play) part(w *world, e *effects, s stop, state []byte, given []runner.An
 }
 
 // sent returns the requests, each once, without what differs from run to run.
-func (w *world) sent() (list []string) {
-	for _, body := range w.requests() {
-		sent := decoded(w, body)
+func (env *environment) sent() (list []string) {
+	for _, body := range env.requests() {
+		sent := decoded(env, body)
 		delete(sent, "stream")
 		if tools, ok := sent["tools"]; ok {
 			sent["tools"] = crc32.ChecksumIEEE(fmt.Append(nil, tools))

@@ -164,7 +164,7 @@ func (r *Runner) Definitions() []generated.Tool {
 // The error is nil only if the model answered. Every other error is an [Error] and holds the
 // [Result] so far: a [*RunError], [*LimitError], [*ToolError], [*PendingError] or [*OutputError].
 func (r *Runner) Start(ctx context.Context, request generated.StartConversationRequest) (*Result, error) {
-	return r.run(ctx, &query{start: &request})
+	return r.run(ctx, &turnRequest{start: &request})
 }
 
 // Append continues a conversation as [Runner.Start] does. It sends no tools: the conversation or
@@ -173,16 +173,16 @@ func (r *Runner) Start(ctx context.Context, request generated.StartConversationR
 //
 // Append fails with [ErrBusy] if another run of this runner is in the same conversation.
 func (r *Runner) Append(ctx context.Context, conversationID string, request generated.AppendConversationRequest) (*Result, error) {
-	return r.run(ctx, &query{id: conversationID, extend: &request})
+	return r.run(ctx, &turnRequest{id: conversationID, append: &request})
 }
 
 // Restart starts a new conversation from an entry of an existing one and continues it as
 // [Runner.Append] does. The existing conversation does not change. See [ratelimited.Conversations].
 func (r *Runner) Restart(ctx context.Context, conversationID string, request generated.RestartConversationRequest) (*Result, error) {
-	return r.run(ctx, &query{id: conversationID, restart: &request})
+	return r.run(ctx, &turnRequest{id: conversationID, restart: &request})
 }
 
-func (r *Runner) run(ctx context.Context, first *query) (*Result, error) {
+func (r *Runner) run(ctx context.Context, first *turnRequest) (*Result, error) {
 	return r.newLoop(first).resultOf(ctx)
 }
 
@@ -194,8 +194,8 @@ func (l *loop) resultOf(ctx context.Context) (*Result, error) {
 	return l.result, nil
 }
 
-// enter marks a conversation as having an active run. It reports false if it already has one.
-func (r *Runner) enter(conversationID string) bool {
+// markBusy marks a conversation as having an active run. It reports false if it already has one.
+func (r *Runner) markBusy(conversationID string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.busy[conversationID] {
@@ -205,8 +205,8 @@ func (r *Runner) enter(conversationID string) bool {
 	return true
 }
 
-// leave removes the mark that enter has set.
-func (r *Runner) leave(conversationID string) {
+// clearBusy removes the mark that enter has set.
+func (r *Runner) clearBusy(conversationID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.busy, conversationID)
@@ -215,14 +215,14 @@ func (r *Runner) leave(conversationID string) {
 // observe reports the start of an operation to the client's observer. The returned function reports
 // its end.
 func (r *Runner) observe(ctx context.Context, operation string) (observed context.Context, end func(error, int)) {
-	began, tell := time.Now(), func(ratelimited.CallEvent) {}
+	began, notify := time.Now(), func(ratelimited.CallEvent) {}
 	observed = ctx
 	func() {
 		defer func() { _ = recover() }() // a panic in the observer must not end the run
-		observed, tell = r.client.Observe(ctx, operation)
+		observed, notify = r.client.Observe(ctx, operation)
 	}()
 	return observed, func(err error, attempts int) {
 		defer func() { _ = recover() }()
-		tell(ratelimited.Ended{Err: err, Attempts: attempts, Duration: time.Since(began)})
+		notify(ratelimited.Ended{Err: err, Attempts: attempts, Duration: time.Since(began)})
 	}
 }

@@ -111,17 +111,17 @@ func (l *loop) state() *State {
 	}
 	s := &State{data: stateData{
 		Version: stateVersion, Fingerprints: map[string]string{},
-		First: dataOf(l.first, false), Request: dataOf(l.query, l.isDue || !l.query.isStored()),
-		IsDue: l.isDue, IsLost: l.isDue && (l.isLost || l.isSending && l.query.isStored()), HasFailed: l.hasFailed, IsRestarted: l.restarted,
+		First: dataOf(l.first, false), Request: dataOf(l.request, l.isDue || !l.request.isStored()),
+		IsDue: l.isDue, IsLost: l.isDue && (l.isLost || l.isSending && l.request.isStored()), HasFailed: l.hasFailed, IsRestarted: l.restarted,
 		ConversationID: l.result.ConversationID, Usage: l.result.Usage, UnknownUsage: l.result.UnknownUsage,
 		Calls: l.result.Calls, FailedCalls: l.result.FailedCalls, Handoffs: l.handoffs, Repairs: l.repairs,
-		InARow: maps.Clone(l.inARow), Confirmed: maps.Clone(l.confirmed), IsFollowed: l.isFollowed,
+		InARow: maps.Clone(l.failuresInARow), Confirmed: maps.Clone(l.confirmed), IsFollowed: l.isFollowed,
 	}}
 	s.data.Usage.Connectors = maps.Clone(l.result.Usage.Connectors)
 	for name, tool := range l.runner.tools {
 		s.data.Fingerprints[name] = fingerprint(tool)
 	}
-	for i, tool := range l.own {
+	for i, tool := range l.callerTools {
 		tool, isAuthorized := withoutAuthorization(tool)
 		if isAuthorized {
 			s.data.Authorized = append(s.data.Authorized, i)
@@ -155,22 +155,22 @@ func (o Outcome) data() callData {
 }
 
 // dataOf returns the stored form of a request.
-func dataOf(q *query, withInputs bool) queryData {
-	c := q.copied()
+func dataOf(q *turnRequest, withInputs bool) queryData {
+	c := q.clone()
 	if !withInputs {
 		*c.fields().inputs = generated.ConversationInputs{}
 	}
 	if c.start != nil {
 		c.start.Tools = nil
 	}
-	return queryData{Start: c.start, Append: c.extend, Restart: c.restart, ConversationID: c.id}
+	return queryData{Start: c.start, Append: c.append, Restart: c.restart, ConversationID: c.id}
 }
 
 // query is the reverse of dataOf. It returns nil unless the data has exactly one request.
-func (d queryData) query() *query {
-	q := &query{start: d.Start, extend: d.Append, restart: d.Restart, id: d.ConversationID}
+func (d queryData) query() *turnRequest {
+	q := &turnRequest{start: d.Start, append: d.Append, restart: d.Restart, id: d.ConversationID}
 	kinds := 0
-	for _, has := range []bool{q.start != nil, q.extend != nil, q.restart != nil} {
+	for _, has := range []bool{q.start != nil, q.append != nil, q.restart != nil} {
 		if has {
 			kinds++
 		}
@@ -178,7 +178,7 @@ func (d queryData) query() *query {
 	if kinds != 1 || q.start == nil && q.id == "" {
 		return nil
 	}
-	return q.copied()
+	return q.clone()
 }
 
 // progress returns the progress of the stored run. The error is a [*StateError].
@@ -188,28 +188,28 @@ func (s *State) progress() (progress, error) {
 		return progress{}, &StateError{Field: "version", Value: d.Version, Rule: fmt.Sprintf("must be %d", stateVersion)}
 	}
 	p := progress{
-		first: d.First.query(), query: d.Request.query(), own: s.Tools, isDue: d.IsDue, isLost: d.IsLost, hasFailed: d.HasFailed, restarted: d.IsRestarted,
-		handoffs: d.Handoffs, repairs: d.Repairs, inARow: maps.Clone(d.InARow), confirmed: maps.Clone(d.Confirmed), isFollowed: d.IsFollowed,
+		first: d.First.query(), request: d.Request.query(), callerTools: s.Tools, isDue: d.IsDue, isLost: d.IsLost, hasFailed: d.HasFailed, restarted: d.IsRestarted,
+		handoffs: d.Handoffs, repairs: d.Repairs, failuresInARow: maps.Clone(d.InARow), confirmed: maps.Clone(d.Confirmed), isFollowed: d.IsFollowed,
 		result: &Result{ConversationID: d.ConversationID, Usage: d.Usage, UnknownUsage: d.UnknownUsage, Calls: d.Calls, FailedCalls: d.FailedCalls},
 	}
 	p.result.Usage.Connectors = maps.Clone(d.Usage.Connectors)
 	switch {
 	case p.first == nil:
 		return p, &StateError{Field: "first", Rule: "must have one request"}
-	case p.query == nil:
+	case p.request == nil:
 		return p, &StateError{Field: "request", Rule: "must have one request"}
 	case !d.IsDue && len(d.Turns) == 0:
 		return p, &StateError{Field: "turns", Rule: "must not be empty: no request is due"}
 	case min(d.UnknownUsage, d.Calls, d.FailedCalls, d.Handoffs, d.Repairs, d.Usage.TotalTokens) < 0:
 		return p, &StateError{Field: "calls, usage", Rule: "must not be negative"}
 	}
-	if p.inARow == nil {
-		p.inARow = map[string]int{}
+	if p.failuresInARow == nil {
+		p.failuresInARow = map[string]int{}
 	}
 	if p.confirmed == nil {
 		p.confirmed = map[string]generated.ToolConfirmation{}
 	}
-	for _, q := range []*query{p.first, p.query} {
+	for _, q := range []*turnRequest{p.first, p.request} {
 		if q.start != nil {
 			q.start.Tools = slices.Clip(s.Tools)
 		}
@@ -246,7 +246,7 @@ func (d turnData) turn(i int, conversationID string) (Turn, error) {
 		if !slices.Contains([]Status{StatusDone, StatusFailed, StatusInterrupted, StatusNotStarted, StatusPending, StatusDenied}, c.Status) {
 			return turn, &StateError{Field: field + ".status", Value: c.Status, Rule: "must be a status of a call"}
 		}
-		if _, ok := takes[c.Reason]; !ok && c.Status == StatusPending {
+		if _, ok := validAnswers[c.Reason]; !ok && c.Status == StatusPending {
 			return turn, &StateError{Field: field + ".reason", Value: c.Reason, Rule: "must be a valid pending reason"}
 		}
 		o.Status, o.Result, o.Duration = c.Status, c.Result, c.Duration

@@ -55,20 +55,20 @@ type Run struct {
 
 // StartStream is like [Runner.Start], with streamed responses.
 func (r *Runner) StartStream(ctx context.Context, request generated.StartConversationRequest) *Run {
-	return r.stream(ctx, &query{start: &request})
+	return r.stream(ctx, &turnRequest{start: &request})
 }
 
 // AppendStream is like [Runner.Append], with streamed responses.
 func (r *Runner) AppendStream(ctx context.Context, conversationID string, request generated.AppendConversationRequest) *Run {
-	return r.stream(ctx, &query{id: conversationID, extend: &request})
+	return r.stream(ctx, &turnRequest{id: conversationID, append: &request})
 }
 
 // RestartStream is like [Runner.Restart], with streamed responses.
 func (r *Runner) RestartStream(ctx context.Context, conversationID string, request generated.RestartConversationRequest) *Run {
-	return r.stream(ctx, &query{id: conversationID, restart: &request})
+	return r.stream(ctx, &turnRequest{id: conversationID, restart: &request})
 }
 
-func (r *Runner) stream(ctx context.Context, first *query) *Run {
+func (r *Runner) stream(ctx context.Context, first *turnRequest) *Run {
 	return &Run{loop: r.newLoop(first), ctx: ctx}
 }
 
@@ -100,7 +100,7 @@ func (r *Run) Events() iter.Seq2[Event, error] {
 		l.emit = func(e Event) bool { return yield(e, nil) }
 		err := l.run(r.ctx)
 		switch turn := len(l.result.Turns); {
-		case l.left:
+		case l.consumerStopped:
 		case err != nil:
 			yield(Event{Turn: turn}, err)
 		default:

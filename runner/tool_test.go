@@ -123,21 +123,21 @@ func TestConfigsThatAreRefused(t *testing.T) {
 // A tool of the request's own may not have the name of one of the runner's.
 func TestToolsOfTheRequest(t *testing.T) {
 	t.Parallel()
-	in(t, settings{}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "a", nothing), tool(w, "b", nothing)}})
-		request := ask("?")
-		request.Tools = []generated.Tool{generated.NewTool(generated.WebSearchTool{}), tool(w, "b", nothing).Definition()}
-		_, err := r.Start(w.Context(), request)
+	inSynctest(t, settings{}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "a", nothing), tool(env, "b", nothing)}})
+		request := userRequest("?")
+		request.Tools = []generated.Tool{generated.NewTool(generated.WebSearchTool{}), tool(env, "b", nothing).Definition()}
+		_, err := r.Start(env.Context(), request)
 		var invalid *ratelimited.RequestError
-		if !errors.As(err, &invalid) || invalid.Field != "tools[1].function.name" || !strings.Contains(err.Error(), "Config.Tools[1]") || len(w.requests()) != 0 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+		if !errors.As(err, &invalid) || invalid.Field != "tools[1].function.name" || !strings.Contains(err.Error(), "Config.Tools[1]") || len(env.requests()) != 0 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 		request.Tools = request.Tools[:1:1]
-		if _, err := r.Start(w.Context(), request); err != nil || len(request.Tools) != 1 {
-			w.Errorf("%v, the request has %d tools", err, len(request.Tools))
+		if _, err := r.Start(env.Context(), request); err != nil || len(request.Tools) != 1 {
+			env.Errorf("%v, the request has %d tools", err, len(request.Tools))
 		}
-		if body := w.requests()[0]; !strings.Contains(body, `"tools":[{"type":"web_search"},{"function":{"description":"Does a."`) {
-			w.Errorf("the request is %s", body)
+		if body := env.requests()[0]; !strings.Contains(body, `"tools":[{"type":"web_search"},{"function":{"description":"Does a."`) {
+			env.Errorf("the request is %s", body)
 		}
 	})
 }
@@ -214,8 +214,8 @@ func TestManyRunsOfOneRunner(t *testing.T) {
 		}
 		return say(`{"value":[1,2]}`)
 	}
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(_ context.Context, in struct {
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(_ context.Context, in struct {
 			N int `json:"n"`
 		}) (int, error) {
 			return in.N, nil
@@ -223,8 +223,8 @@ func TestManyRunsOfOneRunner(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 64 {
 			wg.Go(func() {
-				if list, _, err := runner.StartAs[[]int](w.Context(), r, ask("?")); err != nil || len(list) != 2 {
-					w.Errorf("%v, %v", list, err)
+				if list, _, err := runner.StartAs[[]int](env.Context(), r, userRequest("?")); err != nil || len(list) != 2 {
+					env.Errorf("%v, %v", list, err)
 				}
 			})
 		}

@@ -44,7 +44,7 @@ func newDisplay(c *command) *display {
 func (d *display) progress(p bulk.Progress) {
 	switch {
 	case d.bar != nil:
-		d.bar.Describe(d.fitting(progressText(p, d.command.options.Forecast)))
+		d.bar.Describe(d.shortened(progressText(p, d.command.options.Forecast)))
 		n := p.Done + p.Failed
 		if d.total >= 0 { // the bar rejects larger values
 			n = min(n, max(d.total, 1))
@@ -64,8 +64,8 @@ func (d *display) progress(p bulk.Progress) {
 	}
 }
 
-// fitting shortens a text to the space next to the bar.
-func (d *display) fitting(text string) string {
+// shortened shortens a text to the space next to the bar.
+func (d *display) shortened(text string) string {
 	const barAndCount = 52
 	width, _, err := term.GetSize(int(d.terminal.Fd()))
 	if room := max(10, width-barAndCount); err == nil && len(text) > room {

@@ -35,7 +35,7 @@ func flagSet(c *command) *flag.FlagSet {
 	flags.StringVar(&rows.Model, "model", "", "`name` of the model for rows without a model or an agent")
 	flags.StringVar(&rows.AgentID, "agent", "", "`ID` of the agent for rows without a model or an agent; not together with -model")
 	flags.Func("instructions", "`text` of the instructions, or @ and a file name", text(&rows.Instructions))
-	flags.Func("max-tokens", "maximum number of completion `tokens` of a response (default unlimited)", pointer(&rows.CompletionArgs.MaxTokens, whole))
+	flags.Func("max-tokens", "maximum number of completion `tokens` of a response (default unlimited)", pointer(&rows.CompletionArgs.MaxTokens, positiveInt))
 	flags.Func("temperature", "sampling temperature, a `number` from 0 to 1 (default set by the model)", pointer(&rows.CompletionArgs.Temperature, plainflag.Number))
 	store := false
 	rows.Store = &store
@@ -44,15 +44,15 @@ func flagSet(c *command) *flag.FlagSet {
 	flags.Func("body", "`part` of the response in the results: response (all of it), text, or object (with -schema)", body(&c.options.Output))
 	flags.Func("format", "`format` of the input: jsonl or lines (default lines for .txt files, otherwise jsonl)", format(&c.lines))
 	flags.Func("rps", "rate limit of the account in `requests` per second, such as 1.2 (default learned)", plainflag.Number(&c.client.RequestsPerSecond))
-	flags.Func("tpm", "rate limit of the account in `tokens` per minute (default learned)", whole(&c.client.TokensPerMinute))
+	flags.Func("tpm", "rate limit of the account in `tokens` per minute (default learned)", positiveInt(&c.client.TokensPerMinute))
 	flags.Func("timeout", "timeout of one HTTP request, a `duration` such as 90s (default 5m)", duration(&c.client.Timeout))
 	flags.StringVar(&c.client.BaseURL, "base-url", "", "`URL` of the API, without /v1 (default https://api.mistral.ai)")
 	flags.StringVar(&c.client.StateFile, "state", "", "`file` that keeps balances and learned limits between runs, or none (default one file per API key in the user's cache directory)")
 	flags.BoolVar(&c.emulator, "emulator", false, "use the embedded emulator, without an API key or a network; -rps and -tpm set its limits")
 	flags.BoolVar(&c.plan, "plan", false, "print the number of rows to send and the estimated duration, and send nothing")
 	flags.Func("deadline", "`time` to stop at: a duration from now such as 3h, or a time such as 2026-10-31T08:00:00Z", deadline(&c.options.Deadline))
-	flags.Func("budget-tokens", "maximum number of `tokens` to use in this run", whole(&c.options.TokenBudget))
-	flags.Func("max-rows", "maximum number of `rows` to send in this run", whole(&c.options.MaxRows))
+	flags.Func("budget-tokens", "maximum number of `tokens` to use in this run", positiveInt(&c.options.TokenBudget))
+	flags.Func("max-rows", "maximum number of `rows` to send in this run", positiveInt(&c.options.MaxRows))
 	flags.BoolVar(&c.json, "json", false, "print the plan, the progress and the summary as JSON lines")
 	return flags
 }
@@ -129,7 +129,7 @@ func absolute(path string) string {
 	return filepath.Clean(path)
 }
 
-func whole(into *int) func(string) error {
+func positiveInt(into *int) func(string) error {
 	return func(text string) error {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {

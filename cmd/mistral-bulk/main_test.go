@@ -21,15 +21,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A folder is the directory in which a test runs the command.
-type folder struct {
+// A testDir is the directory in which a test runs the command.
+type testDir struct {
 	t    *testing.T
 	path string
 }
 
-func newFolder(t *testing.T) folder { return folder{t, t.TempDir()} }
+func newTestDir(t *testing.T) testDir { return testDir{t, t.TempDir()} }
 
-func (f folder) file(name, text string) string {
+func (f testDir) file(name, text string) string {
 	f.t.Helper()
 	path := filepath.Join(f.path, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -38,7 +38,7 @@ func (f folder) file(name, text string) string {
 	return path
 }
 
-func (f folder) rows(n int) string {
+func (f testDir) rows(n int) string {
 	f.t.Helper()
 	var b strings.Builder
 	for i := range n {
@@ -47,22 +47,22 @@ func (f folder) rows(n int) string {
 	return f.file("in.jsonl", b.String())
 }
 
-// A safe is a buffer that is safe for concurrent use.
-type safe struct {
+// A syncBuffer is a buffer that is safe for concurrent use.
+type syncBuffer struct {
 	mu sync.Mutex
 	bytes.Buffer
 }
 
-func (s *safe) Write(p []byte) (int, error) {
+func (s *syncBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.Buffer.Write(p)
 }
 
 // mistralBulk runs the command and returns its exit status and its output.
-func (f folder) mistralBulk(input string, args ...string) (status int, out, err string) {
+func (f testDir) mistralBulk(input string, args ...string) (status int, out, err string) {
 	f.t.Helper()
-	var stdout, stderr safe
+	var stdout, stderr syncBuffer
 	if !slices.Contains(args, "-state") {
 		args = append([]string{"-state", "none"}, args...) // do not use the user's state file
 	}
@@ -70,15 +70,15 @@ func (f folder) mistralBulk(input string, args ...string) (status int, out, err 
 	return status, stdout.String(), stderr.String()
 }
 
-func (s *safe) text() string {
+func (s *syncBuffer) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.String()
 }
 
-func (f folder) output() string { return filepath.Join(f.path, "out.jsonl") }
+func (f testDir) output() string { return filepath.Join(f.path, "out.jsonl") }
 
-func (f folder) lines() (lines []string) {
+func (f testDir) lines() (lines []string) {
 	f.t.Helper()
 	text, err := os.ReadFile(f.output())
 	if err != nil {
@@ -93,7 +93,7 @@ func (f folder) lines() (lines []string) {
 // The command executes a job in two parts, with a plan before each.
 func TestJob(t *testing.T) {
 	t.Parallel()
-	f := newFolder(t)
+	f := newTestDir(t)
 	base := []string{"-emulator", "-rps", "500", "-tpm", "1000000", "-model", "mistral-small-latest", "-o", f.output(), f.rows(20)}
 	step := func(want int, out, err string, args ...string) {
 		t.Helper()
@@ -129,7 +129,7 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
-	f := newFolder(t)
+	f := newTestDir(t)
 	schema := f.file("schema.json", `{"type":"object","properties":{"word":{"type":"string"}},"required":["word"],"additionalProperties":false}`)
 	rules := f.file("rules.txt", "Be brief.")
 	prompts := f.file("in.txt", "One\n\nTwo\n")
@@ -170,7 +170,7 @@ func TestState(t *testing.T) {
 	}
 	defer func() { _ = server.Close() }()
 	t.Setenv("MISTRAL_API_KEY", "a-secret-key")
-	f := newFolder(t)
+	f := newTestDir(t)
 	state := filepath.Join(f.path, "cache", "state.json")
 	args := []string{"-state", state, "-rps", "20", "-tpm", "60000", "-base-url", server.URL(), "-model", "m"}
 	if status, _, message := f.mistralBulk("", append(args, "-o", f.output(), f.rows(3))...); status != 0 {
@@ -209,7 +209,7 @@ func TestState(t *testing.T) {
 // With -json each printed line is a JSON object.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	f := newFolder(t)
+	f := newTestDir(t)
 	status, out, errors := f.mistralBulk("", "-json", "-emulator", "-rps", "500", "-tpm", "1000000", "-model", "m", "-o", f.output(), f.rows(3))
 	var events []string
 	for line := range strings.Lines(out) {
@@ -246,9 +246,9 @@ func TestInterrupts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := newFolder(t)
+		f := newTestDir(t)
 		interrupts := make(chan os.Signal)
-		var stdout, stderr safe
+		var stdout, stderr syncBuffer
 		status := make(chan int)
 		go func() {
 			status <- run([]string{"-base-url", server.URL(), "-state", "none", "-rps", "0.01", "-tpm", "1000000", "-model", "m", "-o", f.output(), f.rows(5)},
@@ -278,7 +278,7 @@ func TestInterrupts(t *testing.T) {
 func TestStopWithoutInput(t *testing.T) {
 	t.Parallel()
 	for _, byDeadline := range []bool{false, true} {
-		f := newFolder(t)
+		f := newTestDir(t)
 		args := []string{"-emulator", "-state", "none", "-rps", "500", "-tpm", "1000000", "-model", "m", "-o", f.output(), "-"}
 		if byDeadline {
 			args = append([]string{"-deadline", "50ms"}, args...)
@@ -286,7 +286,7 @@ func TestStopWithoutInput(t *testing.T) {
 		input, into := io.Pipe()
 		t.Cleanup(func() { _ = into.Close() })
 		interrupts := make(chan os.Signal)
-		var stdout, stderr safe
+		var stdout, stderr syncBuffer
 		status := make(chan int)
 		go func() { status <- run(args, streams{input, &stdout, &stderr}, interrupts) }()
 		if !byDeadline {
@@ -316,7 +316,7 @@ func TestPipe(t *testing.T) {
 	}
 	_, _ = io.WriteString(writer, "{\"id\": \"a\", \"prompt\": \"Say a\"}\n")
 	_ = writer.Close()
-	f := newFolder(t)
+	f := newTestDir(t)
 	status, _, errors := f.mistralBulk("", "-emulator", "-rps", "500", "-tpm", "1000000", "-model", "m", "-o", f.output(), name)
 	if status != statusDone || len(f.lines()) != 1 {
 		t.Errorf("status %d, %d lines, %s", status, len(f.lines()), errors)
@@ -325,7 +325,7 @@ func TestPipe(t *testing.T) {
 
 func TestBadArguments(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "")
-	f := newFolder(t)
+	f := newTestDir(t)
 	in := f.rows(1)
 	for _, test := range []struct {
 		args   []string
@@ -369,7 +369,7 @@ func TestBadArguments(t *testing.T) {
 // The examples of the help text are valid and use all flags.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	f := newFolder(t)
+	f := newTestDir(t)
 	status, help, errors := f.mistralBulk("", "-help")
 	if status != statusDone || errors != "" {
 		t.Fatalf("status %d, %s", status, errors)

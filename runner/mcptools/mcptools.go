@@ -122,7 +122,7 @@ func (s *settings) tool(session *mcp.ClientSession, tool *mcp.Tool) (*runner.Too
 		if err != nil {
 			return "", fmt.Errorf("mcptools: call of %q: %w", serverName, err)
 		}
-		return told(result)
+		return resultText(result)
 	}, options...)
 }
 
@@ -143,8 +143,8 @@ func describe(tool *mcp.Tool) string {
 // errInput is the error of a call to which the server responds with input requests.
 var errInput = errors.New("mcptools: the server requested input, which is not supported")
 
-// told returns the text that the model receives for a result.
-func told(result *mcp.CallToolResult) (string, error) {
+// resultText returns the text that the model receives for a result.
+func resultText(result *mcp.CallToolResult) (string, error) {
 	if len(result.InputRequests) > 0 {
 		return "", errInput
 	}

@@ -26,18 +26,18 @@ type node struct {
 	values []Value  // the values of enum or const; nil for any value
 	ref    *node
 
-	properties []property
-	required   []string
-	patterns   []pattern
-	others     *node // additionalProperties
-	names      *node // propertyNames
-	dependent  map[string][]string
+	properties    []property
+	required      []string
+	patterns      []pattern
+	additional    *node // additionalProperties
+	propertyNames *node // propertyNames
+	dependent     map[string][]string
 
 	prefix []*node // prefixItems
-	rest   *node   // items
+	items  *node   // items
 	unique bool
 
-	minimum, maximum, above, below, multiple *big.Rat // above and below are exclusive
+	minimum, maximum, exclusiveMinimum, exclusiveMaximum, multiple *big.Rat // above and below are exclusive
 
 	minLength, maxLength, minItems, maxItems, minProperties, maxProperties *int
 
@@ -45,8 +45,8 @@ type node struct {
 	format, encoding string
 	text             func(string) error // UnmarshalText of a Go type
 
-	all, anyOf, oneOf    []*node
-	not, when, then, els *node
+	allOf, anyOf, oneOf             []*node
+	not, ifNode, thenNode, elseNode *node
 }
 
 type property struct {
@@ -116,8 +116,8 @@ func (c *compiler) node(v Value, at string) *node {
 		for i, name := range v.names {
 			c.keyword(n, name, v.items[i], pointer(at, name))
 		}
-		if n.els != nil || n.then != nil {
-			n.when, _ = c.optional(v, "if", at)
+		if n.elseNode != nil || n.thenNode != nil {
+			n.ifNode, _ = c.optional(v, "if", at)
 		}
 	}
 	return n
@@ -160,15 +160,15 @@ func (c *compiler) keyword(n *node, name string, v Value, at string) {
 			n.dependent[name] = c.strings(v.items[i], pointer(at, name))
 		}
 	case "additionalProperties":
-		n.others = c.node(v, at)
+		n.additional = c.node(v, at)
 	case "propertyNames":
-		n.names = c.node(v, at)
+		n.propertyNames = c.node(v, at)
 	case "items":
 		if v.kind == '[' { // the form before draft 2020-12
 			n.prefix = c.list(v, at)
 			return
 		}
-		n.rest = c.node(v, at)
+		n.items = c.node(v, at)
 	case "prefixItems":
 		n.prefix = c.list(v, at)
 	case "uniqueItems":
@@ -180,7 +180,7 @@ func (c *compiler) keyword(n *node, name string, v Value, at string) {
 	case "contentEncoding":
 		n.encoding = v.text
 	case "allOf":
-		n.all = c.list(v, at)
+		n.allOf = c.list(v, at)
 	case "anyOf":
 		n.anyOf = c.list(v, at)
 	case "oneOf":
@@ -188,9 +188,9 @@ func (c *compiler) keyword(n *node, name string, v Value, at string) {
 	case "not":
 		n.not = c.node(v, at)
 	case "then":
-		n.then = c.node(v, at)
+		n.thenNode = c.node(v, at)
 	case "else":
-		n.els = c.node(v, at)
+		n.elseNode = c.node(v, at)
 	default:
 		c.bound(n, name, v, at)
 	}
@@ -199,7 +199,7 @@ func (c *compiler) keyword(n *node, name string, v Value, at string) {
 // bound compiles the keywords with numeric values.
 func (c *compiler) bound(n *node, name string, v Value, at string) {
 	if number := map[string]**big.Rat{
-		"minimum": &n.minimum, "maximum": &n.maximum, "exclusiveMinimum": &n.above, "exclusiveMaximum": &n.below, "multipleOf": &n.multiple,
+		"minimum": &n.minimum, "maximum": &n.maximum, "exclusiveMinimum": &n.exclusiveMinimum, "exclusiveMaximum": &n.exclusiveMaximum, "multipleOf": &n.multiple,
 	}[name]; number != nil {
 		value, ok := rational(v.text)
 		if v.kind != '0' || !ok || name == "multipleOf" && value.Sign() <= 0 {
@@ -336,7 +336,7 @@ func (n *node) closed(seen map[*node]bool) bool {
 		return true
 	}
 	seen[n] = true
-	for _, list := range [][]*node{n.anyOf, n.oneOf, n.all} {
+	for _, list := range [][]*node{n.anyOf, n.oneOf, n.allOf} {
 		for _, part := range list {
 			if !part.closed(seen) {
 				return false
@@ -344,13 +344,13 @@ func (n *node) closed(seen map[*node]bool) bool {
 		}
 	}
 	switch {
-	case n.never || n.values != nil || len(n.anyOf)+len(n.oneOf)+len(n.all) > 0:
+	case n.never || n.values != nil || len(n.anyOf)+len(n.oneOf)+len(n.allOf) > 0:
 		return true
 	case n.ref != nil:
 		return n.ref.closed(seen)
 	case n.types == nil:
 		return false
-	case slices.Contains(n.types, "array") && (n.rest == nil || !n.rest.closed(seen)):
+	case slices.Contains(n.types, "array") && (n.items == nil || !n.items.closed(seen)):
 		return false
 	case !slices.Contains(n.types, "object"):
 		return true
@@ -360,5 +360,5 @@ func (n *node) closed(seen map[*node]bool) bool {
 			return false
 		}
 	}
-	return n.others != nil && n.others.never && len(n.patterns) == 0
+	return n.additional != nil && n.additional.never && len(n.patterns) == 0
 }

@@ -21,11 +21,11 @@ func (s *Schema) Decode(v Value, target any) []Finding {
 	if c.value(s.root, v, ""); len(c.findings) > 0 {
 		return c.findings
 	}
-	return undecodable(json.Unmarshal([]byte(edited(v.source, c.whole)), target))
+	return decodeFindings(json.Unmarshal([]byte(applyEdits(v.source, c.integers)), target))
 }
 
-// edited applies edits to a text. Several edits may have the same position; they are equal.
-func edited(text string, edits []edit) string {
+// applyEdits applies edits to a text. Several edits may have the same position; they are equal.
+func applyEdits(text string, edits []edit) string {
 	if len(edits) == 0 {
 		return text
 	}
@@ -46,9 +46,9 @@ func edited(text string, edits []edit) string {
 	return string(out)
 }
 
-// undecodable explains, for a model, why valid text was not decoded: a number does not fit into its
+// decodeFindings explains, for a model, why valid text was not decoded: a number does not fit into its
 // field, or a caller's type rejects a text.
-func undecodable(err error) []Finding {
+func decodeFindings(err error) []Finding {
 	if err == nil {
 		return nil
 	}

@@ -42,7 +42,7 @@ type Type struct {
 // the description of a field. The tags enum, minimum, maximum, minLength, maxLength, minItems,
 // maxItems, pattern and format add these keywords. The error is a [*TypeError].
 func Of(t reflect.Type, root string, options Options) (*Type, error) {
-	m := maker{options: options, integers: map[string]reflect.Kind{}, texts: map[string]reflect.Type{}}
+	m := deriver{options: options, integers: map[string]reflect.Kind{}, texts: map[string]reflect.Type{}}
 	var made object
 	var err error
 	if options.Wrap {
@@ -85,13 +85,13 @@ func (n *node) bound(kind reflect.Kind) {
 	}
 }
 
-// A maker derives one schema.
-type maker struct {
-	options  Options
-	open     []string
-	around   []step                  // the enclosing types
-	integers map[string]reflect.Kind // 64-bit integers, by pointer
-	texts    map[string]reflect.Type // types with UnmarshalText, by pointer
+// A deriver derives one schema.
+type deriver struct {
+	options   Options
+	open      []string
+	enclosing []step                  // the enclosing types
+	integers  map[string]reflect.Kind // 64-bit integers, by pointer
+	texts     map[string]reflect.Type // types with UnmarshalText, by pointer
 }
 
 // A step is an enclosing type and its current field.
@@ -100,15 +100,15 @@ type step struct {
 	field string
 }
 
-func (m *maker) fail(path, format string, args ...any) (object, error) {
+func (m *deriver) fail(path, format string, args ...any) (object, error) {
 	return nil, &TypeError{path, fmt.Sprintf(format, args...)}
 }
 
 // schema returns the schema of a type at a position, given as the path of fields and as a JSON
 // pointer.
-func (m *maker) schema(t reflect.Type, path, at string) (object, error) {
+func (m *deriver) schema(t reflect.Type, path, at string) (object, error) {
 	if t.Kind() == reflect.Pointer {
-		base, ok := pointed(t)
+		base, ok := dereferenced(t)
 		if !ok {
 			return m.fail(path, "%v is a pointer to itself, which cannot be encoded as JSON", t)
 		}
@@ -120,12 +120,12 @@ func (m *maker) schema(t reflect.Type, path, at string) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.enumerated(t, made, path)
+	return m.withEnum(t, made, path)
 }
 
-// pointed returns the type that a pointer refers to, through any number of pointers. It reports
+// dereferenced returns the type that a pointer refers to, through any number of pointers. It reports
 // false for type P *P.
-func pointed(t reflect.Type) (reflect.Type, bool) {
+func dereferenced(t reflect.Type) (reflect.Type, bool) {
 	for range 100 {
 		if t.Kind() != reflect.Pointer {
 			return t, true
@@ -136,8 +136,8 @@ func pointed(t reflect.Type) (reflect.Type, bool) {
 }
 
 // plain returns a schema without the values of Enum.
-func (m *maker) plain(t reflect.Type, path, at string) (object, error) {
-	if own, ok, err := m.own(t, path, at); ok || err != nil {
+func (m *deriver) plain(t reflect.Type, path, at string) (object, error) {
+	if own, ok, err := m.explicit(t, path, at); ok || err != nil {
 		return own, err
 	}
 	switch t {
@@ -160,7 +160,7 @@ func (m *maker) plain(t reflect.Type, path, at string) (object, error) {
 	return m.kind(t, path, at)
 }
 
-func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
+func (m *deriver) kind(t reflect.Type, path, at string) (object, error) {
 	switch t.Kind() {
 	case reflect.String:
 		return object{{"type", "string"}}, nil
@@ -169,8 +169,8 @@ func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
 	case reflect.Float32, reflect.Float64:
 		return object{{"type", "number"}}, nil
 	case reflect.Int8, reflect.Int16, reflect.Int32:
-		most := int64(1)<<(t.Bits()-1) - 1
-		return object{{"type", "integer"}, {"minimum", -most - 1}, {"maximum", most}}, nil
+		maximum := int64(1)<<(t.Bits()-1) - 1
+		return object{{"type", "integer"}, {"minimum", -maximum - 1}, {"maximum", maximum}}, nil
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		return object{{"type", "integer"}, {"minimum", 0}, {"maximum", uint64(1)<<t.Bits() - 1}}, nil
 	case reflect.Int, reflect.Int64:
@@ -187,7 +187,7 @@ func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
 	case reflect.Array:
 		return m.list(t, path, at, object{{"type", "array"}, {"minItems", t.Len()}, {"maxItems", t.Len()}})
 	case reflect.Map:
-		return m.table(t, path, at)
+		return m.mapType(t, path, at)
 	case reflect.Struct:
 		return m.structure(t, path, at)
 	case reflect.Interface:
@@ -201,12 +201,12 @@ func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
 	}
 }
 
-func (m *maker) list(t reflect.Type, path, at string, made object) (object, error) {
-	items, err := m.part(t, "", t.Elem(), path, at+"/items")
+func (m *deriver) list(t reflect.Type, path, at string, made object) (object, error) {
+	items, err := m.inner(t, "", t.Elem(), path, at+"/items")
 	return append(made, member{"items", items}), err
 }
 
-func (m *maker) table(t reflect.Type, path, at string) (object, error) {
+func (m *deriver) mapType(t reflect.Type, path, at string) (object, error) {
 	if t.Key().Kind() != reflect.String && !reflect.PointerTo(t.Key()).Implements(textUnmarshaler) {
 		return m.fail(path, "%v has keys that are not strings, which are not supported", t)
 	}
@@ -219,15 +219,15 @@ func (m *maker) table(t reflect.Type, path, at string) (object, error) {
 	if names != nil {
 		made = append(made, member{"propertyNames", names})
 	}
-	values, err := m.part(t, "", t.Elem(), path, at+"/additionalProperties")
+	values, err := m.inner(t, "", t.Elem(), path, at+"/additionalProperties")
 	return append(made, member{"additionalProperties", values}), err
 }
 
 // names returns the schema of a map's keys, or nil if every string is valid.
-func (m *maker) names(t reflect.Type, path, at string) (object, error) {
+func (m *deriver) names(t reflect.Type, path, at string) (object, error) {
 	path += "[key]"
 	open := len(m.open)
-	names, hasOwn, err := m.own(t, path, at)
+	names, hasOwn, err := m.explicit(t, path, at)
 	m.open = m.open[:open] // the map is already open
 	if err != nil {
 		return nil, err
@@ -238,14 +238,14 @@ func (m *maker) names(t reflect.Type, path, at string) (object, error) {
 	if kind, ok := names.get("type").(string); ok && kind != "string" {
 		return m.fail(path, "the schema of %v has the type %s: keys must be strings", t, kind)
 	}
-	names, err = m.enumerated(t, names, path)
+	names, err = m.withEnum(t, names, path)
 	if err == nil && !hasOwn && names.get("enum") == nil {
 		return nil, nil
 	}
 	return names, err
 }
 
-func (m *maker) structure(t reflect.Type, path, at string) (object, error) {
+func (m *deriver) structure(t reflect.Type, path, at string) (object, error) {
 	var properties object
 	required := []string{}
 	for _, f := range fieldsOf(t) {
@@ -262,14 +262,14 @@ func (m *maker) structure(t reflect.Type, path, at string) (object, error) {
 		if forceNull {
 			where += "/anyOf/0"
 		}
-		made, err := m.part(t, f.Name, f.Type, inside, where)
+		made, err := m.inner(t, f.Name, f.Type, inside, where)
 		if err != nil {
 			return nil, err
 		}
 		if forceNull {
 			made = nullable(made)
 		}
-		if made, err = tagged(f.StructField, made, inside, forceNull || f.Type.Kind() == reflect.Pointer); err != nil {
+		if made, err = withTags(f.StructField, made, inside, forceNull || f.Type.Kind() == reflect.Pointer); err != nil {
 			return nil, err
 		}
 		properties = append(properties, member{f.name, made})
@@ -292,18 +292,18 @@ func nullable(made object) object {
 	return object{{"anyOf", []any{made, object{{"type", "null"}}}}}
 }
 
-// part returns the schema of a field or of the elements of a type.
-func (m *maker) part(t reflect.Type, fieldName string, inner reflect.Type, path, at string) (object, error) {
-	m.around = append(m.around, step{t, fieldName})
-	defer func() { m.around = m.around[:len(m.around)-1] }()
-	base, _ := pointed(inner)
+// inner returns the schema of a field or of the elements of a type.
+func (m *deriver) inner(t reflect.Type, fieldName string, inner reflect.Type, path, at string) (object, error) {
+	m.enclosing = append(m.enclosing, step{t, fieldName})
+	defer func() { m.enclosing = m.enclosing[:len(m.enclosing)-1] }()
+	base, _ := dereferenced(inner)
 	if base.Name() != "" {
-		for i, s := range m.around {
+		for i, s := range m.enclosing {
 			if s.Type != base {
 				continue
 			}
 			var b strings.Builder
-			for _, s := range m.around[i:] {
+			for _, s := range m.enclosing[i:] {
 				if name := s.Name(); name != "" {
 					b.WriteString(name + " → ")
 				}
@@ -326,7 +326,7 @@ var (
 
 // marshalers reports whether a type encodes itself as text in JSON. A type that encodes itself in
 // another way needs an explicit schema.
-func (m *maker) marshalers(t reflect.Type, path string) (isText bool, err error) {
+func (m *deriver) marshalers(t reflect.Type, path string) (isText bool, err error) {
 	if t.Kind() == reflect.Interface {
 		return false, nil
 	}

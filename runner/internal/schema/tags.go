@@ -31,8 +31,8 @@ var tagKeywords = []keyword{
 // reserved matches descriptions in the syntax of other packages, such as "required,enum=a".
 var reserved = regexp.MustCompile(`^[^ \t\n]*=`)
 
-// tagged adds the tags of a field to its schema.
-func tagged(f reflect.StructField, made object, path string, isNullable bool) (object, error) {
+// withTags adds the tags of a field to its schema.
+func withTags(f reflect.StructField, made object, path string, isNullable bool) (object, error) {
 	inner := made
 	if parts, ok := made.get("anyOf").([]any); ok && isNullable {
 		inner, _ = parts[0].(object) // nullable made this schema
@@ -96,19 +96,19 @@ func (k keyword) value(t reflect.Type, made object, text string) (value any, rul
 		return nil, rule
 	}
 	if k.name == "minimum" || k.name == "maximum" {
-		if finding := misfit(made, []byte(text)); finding != "" {
+		if finding := brokenRule(made, []byte(text)); finding != "" {
 			return nil, finding
 		}
-		if !holds(t, text) {
+		if !canRepresent(t, text) {
 			return nil, "must be a value that " + t.String() + " can represent"
 		}
 	}
 	return value, ""
 }
 
-// holds reports whether a Go number type can represent a JSON number.
-func holds(t reflect.Type, text string) bool {
-	t, _ = pointed(t)
+// canRepresent reports whether a Go number type can represent a JSON number.
+func canRepresent(t reflect.Type, text string) bool {
+	t, _ = dereferenced(t)
 	whole, _ := wholeNumber(text)
 	switch v := reflect.New(t).Elem(); {
 	case v.CanInt():
@@ -149,10 +149,10 @@ func enumOf(t reflect.Type, made object, kind, text string) (any, string) {
 		if kind == "string" {
 			value = encoded(part)
 		}
-		if finding := misfit(made, value); finding != "" {
+		if finding := brokenRule(made, value); finding != "" {
 			return nil, finding
 		}
-		if !holds(t, string(value)) {
+		if !canRepresent(t, string(value)) {
 			return nil, "must be values that " + t.String() + " can represent"
 		}
 		values = append(values, value)

@@ -52,11 +52,11 @@ func Text(findings []Finding) string {
 // A check is one validation of a value.
 type check struct {
 	findings []Finding
-	whole    []edit // integers that need another notation for Go
+	integers []edit // integers that need another notation for Go
 	steps    int
 	depth    int
 	full     bool // whether further findings are dropped
-	tired    bool // whether the check exceeded its bounds
+	exceeded bool // whether the check exceeded its bounds
 }
 
 // An edit replaces a part of a text.
@@ -76,12 +76,12 @@ func (c *check) add(at, rule string) {
 	c.findings = append(c.findings, Finding{Pointer: cut(at, maxPointer), Rule: rule})
 }
 
-// tire ends a check that exceeds its bounds.
-func (c *check) tire(at string) {
-	if !c.tired {
+// exceed ends a check that exceeds its bounds.
+func (c *check) exceed(at string) {
+	if !c.exceeded {
 		c.add(at, "must be simpler: checking it takes too long")
 	}
-	c.tired, c.full = true, true
+	c.exceeded, c.full = true, true
 }
 
 // fits reports whether a value matches a schema. It does not add findings to c.
@@ -89,8 +89,8 @@ func (c *check) fits(n *node, v Value, at string) (*check, bool) {
 	side := &check{steps: c.steps, depth: c.depth}
 	side.value(n, v, at)
 	c.steps = side.steps
-	if side.tired {
-		c.tire(at)
+	if side.exceeded {
+		c.exceed(at)
 	}
 	return side, len(side.findings) == 0
 }
@@ -98,7 +98,7 @@ func (c *check) fits(n *node, v Value, at string) (*check, bool) {
 func (c *check) value(n *node, v Value, at string) {
 	c.steps++
 	if c.steps > maxSteps || c.depth > maxStack {
-		c.tire(at)
+		c.exceed(at)
 		return
 	}
 	if c.full {
@@ -150,26 +150,26 @@ func (c *check) typed(n *node, v Value, at string) bool {
 	}
 	if is == "integer" && !slices.Contains(n.types, "number") {
 		if text, _ := wholeNumber(v.text); text != v.text {
-			c.whole = append(c.whole, edit{v.start, v.end, text})
+			c.integers = append(c.integers, edit{v.start, v.end, text})
 		}
 	}
 	return true
 }
 
 func oneOf(values []Value) string {
-	const most = 20
-	shown := make([]string, 0, most)
-	for _, v := range values[:min(len(values), most)] {
+	const maxShown = 20
+	shown := make([]string, 0, maxShown)
+	for _, v := range values[:min(len(values), maxShown)] {
 		shown = append(shown, v.shown())
 	}
 	if len(values) == 1 {
 		return shown[0]
 	}
-	return "one of " + strings.Join(shown, ", ") + map[bool]string{true: ", …"}[len(values) > most]
+	return "one of " + strings.Join(shown, ", ") + map[bool]string{true: ", …"}[len(values) > maxShown]
 }
 
 func (c *check) number(n *node, v Value, at string) {
-	if n.minimum == nil && n.maximum == nil && n.above == nil && n.below == nil && n.multiple == nil {
+	if n.minimum == nil && n.maximum == nil && n.exclusiveMinimum == nil && n.exclusiveMaximum == nil && n.multiple == nil {
 		return
 	}
 	r, ok := rational(v.text)
@@ -184,8 +184,8 @@ func (c *check) number(n *node, v Value, at string) {
 	}{
 		{n.minimum, "at least", n.minimum != nil && r.Cmp(n.minimum) < 0},
 		{n.maximum, "at most", n.maximum != nil && r.Cmp(n.maximum) > 0},
-		{n.above, "above", n.above != nil && r.Cmp(n.above) <= 0},
-		{n.below, "below", n.below != nil && r.Cmp(n.below) >= 0},
+		{n.exclusiveMinimum, "above", n.exclusiveMinimum != nil && r.Cmp(n.exclusiveMinimum) <= 0},
+		{n.exclusiveMaximum, "below", n.exclusiveMaximum != nil && r.Cmp(n.exclusiveMaximum) >= 0},
 		{n.multiple, "a multiple of", n.multiple != nil && !new(big.Rat).Quo(r, orOne(n.multiple)).IsInt()},
 	} {
 		if bound.breaks {
@@ -210,18 +210,18 @@ func numeral(r *big.Rat) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// counted checks a count against its bounds.
-func (c *check) counted(least, most *int, count int, things, at string) {
-	if least != nil && count < *least {
-		c.add(at, fmt.Sprintf("must have at least %d %s, got %d", *least, things, count))
+// countBetween checks a count against its bounds.
+func (c *check) countBetween(minCount, maxCount *int, count int, unit, at string) {
+	if minCount != nil && count < *minCount {
+		c.add(at, fmt.Sprintf("must have at least %d %s, got %d", *minCount, unit, count))
 	}
-	if most != nil && count > *most {
-		c.add(at, fmt.Sprintf("must have at most %d %s, got %d", *most, things, count))
+	if maxCount != nil && count > *maxCount {
+		c.add(at, fmt.Sprintf("must have at most %d %s, got %d", *maxCount, unit, count))
 	}
 }
 
 func (c *check) string(n *node, v Value, at string) {
-	c.counted(n.minLength, n.maxLength, utf8.RuneCountInString(v.text), "characters", at)
+	c.countBetween(n.minLength, n.maxLength, utf8.RuneCountInString(v.text), "characters", at)
 	if n.pattern != nil && !n.pattern.MatchString(v.text) {
 		c.add(at, fmt.Sprintf("must match the pattern %s, got %s", cut(n.pattern.String(), 200), v.shown()))
 	}
@@ -234,15 +234,15 @@ func (c *check) string(n *node, v Value, at string) {
 }
 
 func (c *check) array(n *node, v Value, at string) {
-	c.counted(n.minItems, n.maxItems, len(v.items), "items", at)
+	c.countBetween(n.minItems, n.maxItems, len(v.items), "items", at)
 	for i, item := range v.items {
 		if c.steps > maxSteps {
-			c.tire(at)
+			c.exceed(at)
 		}
 		if c.full {
 			return
 		}
-		part := n.rest
+		part := n.items
 		if i < len(n.prefix) {
 			part = n.prefix[i]
 		}
@@ -256,7 +256,7 @@ func (c *check) array(n *node, v Value, at string) {
 }
 
 func (c *check) object(n *node, v Value, at string) {
-	c.counted(n.minProperties, n.maxProperties, len(v.items), "properties", at)
+	c.countBetween(n.minProperties, n.maxProperties, len(v.items), "properties", at)
 	for _, name := range n.required {
 		if _, ok := v.member(name); !ok {
 			c.add(inside(at, name), "is required, but missing")
@@ -299,22 +299,22 @@ func (c *check) member(n *node, name string, v Value, at string) {
 			known = true
 		}
 	}
-	if n.names != nil {
-		c.value(n.names, Value{kind: '"', text: name}, at)
+	if n.propertyNames != nil {
+		c.value(n.propertyNames, Value{kind: '"', text: name}, at)
 	}
 	switch {
-	case known || n.others == nil:
-	case n.others.never:
+	case known || n.additional == nil:
+	case n.additional.never:
 		c.add(at, unknownProperty(n.properties))
 	default:
-		c.value(n.others, v, at)
+		c.value(n.additional, v, at)
 	}
 }
 
 // unknownProperty returns the finding of an unknown property, with the names of the known ones.
 func unknownProperty(properties []property) string {
-	const most = 20
-	if len(properties) == 0 || len(properties) > most {
+	const maxShown = 20
+	if len(properties) == 0 || len(properties) > maxShown {
 		return "is not a known property"
 	}
 	names := make([]string, len(properties))
@@ -326,7 +326,7 @@ func unknownProperty(properties []property) string {
 
 // combined checks the keywords that combine schemas.
 func (c *check) combined(n *node, v Value, at string) {
-	for _, part := range n.all {
+	for _, part := range n.allOf {
 		c.value(part, v, at)
 	}
 	if n.anyOf != nil {
@@ -340,10 +340,10 @@ func (c *check) combined(n *node, v Value, at string) {
 			c.add(at, "must not have the excluded form, got "+v.shown())
 		}
 	}
-	if n.when != nil {
-		part := n.els
-		if _, fits := c.fits(n.when, v, at); fits {
-			part = n.then
+	if n.ifNode != nil {
+		part := n.elseNode
+		if _, fits := c.fits(n.ifNode, v, at); fits {
+			part = n.thenNode
 		}
 		if part != nil {
 			c.value(part, v, at)
@@ -360,7 +360,7 @@ func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
 		side, fits := c.fits(part, v, at)
 		if fits {
 			if fitting++; fitting == 1 {
-				c.whole = append(c.whole, side.whole...)
+				c.integers = append(c.integers, side.integers...)
 			}
 			if !onlyOne {
 				return

@@ -211,19 +211,19 @@ func (v Value) typeName() string {
 
 // shown returns the value, or its kind, for a finding.
 func (v Value) shown() string {
-	const most = 60
+	const maxBytes = 60
 	switch v.kind {
 	case '{':
 		return "an object"
 	case '[':
 		return fmt.Sprintf("an array of %d items", len(v.items))
 	case '"':
-		if len(v.text) > most {
-			return string(encoded(cut(v.text, most) + "…"))
+		if len(v.text) > maxBytes {
+			return string(encoded(cut(v.text, maxBytes) + "…"))
 		}
 		return string(encoded(v.text))
 	}
-	return cut(v.text, most)
+	return cut(v.text, maxBytes)
 }
 
 // equal reports whether two values are equal. Numbers are compared by value, and objects without
@@ -266,14 +266,14 @@ func encoded(v any) []byte {
 }
 
 // cut returns the beginning of a text, at most most bytes without splitting a character.
-func cut(text string, most int) string {
-	if len(text) <= most {
+func cut(text string, maxBytes int) string {
+	if len(text) <= maxBytes {
 		return text
 	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
+	for maxBytes > 0 && !utf8.RuneStart(text[maxBytes]) {
+		maxBytes--
 	}
-	return text[:most]
+	return text[:maxBytes]
 }
 
 // inside returns the [pointer] of a part, for a finding. It does not extend pointers beyond

@@ -44,9 +44,9 @@ func (t Turn) isAnswer() bool {
 	return !endsWithHandoff
 }
 
-// agenda returns the unfinished entries of a turn: the calls to execute and the entries that the
+// unfinished returns the unfinished entries of a turn: the calls to execute and the entries that the
 // caller has to answer. Both are in the order of the response.
-func (l *loop) agenda(turn *Turn) (jobs []*job, pending []Pending) {
+func (l *loop) unfinished(turn *Turn) (jobs []*job, pending []Pending) {
 	pending = l.pending(turn, func(call *Outcome, entry generated.FunctionCallEntry) PendingReason {
 		j := l.job(turn, call, entry)
 		reason := l.reason(j, call)
@@ -140,11 +140,11 @@ func (j *job) needsApproval(ctx context.Context) (needed bool) {
 	return j.tool.approval(context.WithValue(ctx, callKey{}, j.Call), j.arguments)
 }
 
-// judge returns an error if the run must not execute its calls. No function runs whose result could
+// checkLimits returns an error if the run must not execute its calls. No function runs whose result could
 // not be sent.
-func (l *loop) judge(turn *Turn, jobs []*job, pending []Pending) error {
+func (l *loop) checkLimits(turn *Turn, jobs []*job, pending []Pending) error {
 	limits, used := l.runner.config.Limits, l.result
-	if isAtLimit(turn.Response, l.first.fields().args.MaxTokens) && endsInside(turn.Response) {
+	if isAtMaxTokens(turn.Response, l.first.fields().args.MaxTokens) && hasTruncatedCall(turn.Response) {
 		return &OutputError{Kind: OutputTruncated, Attempts: 1, Result: l.result}
 	}
 	calls := len(jobs)
@@ -164,7 +164,7 @@ func (l *loop) judge(turn *Turn, jobs []*job, pending []Pending) error {
 		{LimitTokens, limits.Tokens, used.Usage.TotalTokens, calls > 0 && l.isOutOfTokens()},
 	} {
 		if limit.isOver {
-			return l.limited(limit.name, int64(limit.max), int64(limit.used))
+			return l.limitError(limit.name, int64(limit.max), int64(limit.used))
 		}
 	}
 	return nil
