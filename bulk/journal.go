@@ -170,7 +170,7 @@ func (j *Journal) hasID(key digest) bool { return j.statusOf(key, nil) != status
 // has reports whether the output has a row with the same request.
 func (j *Journal) has(next *job) bool { return j.statusOf(next.key, &next.requestDigest) != statusNew }
 
-// statusOf returns the status of a row in the output. If asked is not nil, it only considers a row
+// statusOf returns the status of a row in the output. If requestDigest is not nil, it only considers a row
 // with this request.
 func (j *Journal) statusOf(key digest, requestDigest *digest) status {
 	j.mu.Lock()

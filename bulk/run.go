@@ -23,7 +23,7 @@ const (
 	minWeight   = maxInFlight / 512
 
 	// maxRetryBytes bounds the bytes of the requests that are kept for the end of the job. Each request
-	// counts as at least minAgain bytes. If the space is used up, a row that failed temporarily
+	// counts as at least minRetrySize bytes. If the space is used up, a row that failed temporarily
 	// becomes an error row at once.
 	maxRetryBytes, minRetrySize = 32 << 20, 4 << 10
 

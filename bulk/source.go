@@ -136,7 +136,7 @@ var errUTF16 = errors.New("the text is UTF-16: must be UTF-8")
 func linesOf(r io.Reader, maxSize int64) iter.Seq2[textLine, error] {
 	return func(yield func(textLine, error) bool) {
 		if r == nil {
-			yield(textLine{number: 1}, errors.New("the reader is nil"))
+			yield(textLine{number: 1}, errors.New("the reader is nil: must be set"))
 			return
 		}
 		in := bufio.NewReaderSize(r, 64<<10)
