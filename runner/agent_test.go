@@ -24,7 +24,7 @@ func (env *environment) agent(request generated.CreateAgentRequest) *generated.A
 	return agent
 }
 
-// An agent is run with the tools it has, and never updated.
+// A run of an agent uses the agent's tools and never updates the agent.
 func TestAgent(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say("done"))}}, func(env *environment) {
@@ -61,7 +61,8 @@ func TestAgent(t *testing.T) {
 	})
 }
 
-// Agents that the service hands over between are one turn; a call is of the agent that made it.
+// Handoffs that the service executes are part of one turn. A call belongs to the agent that made
+// it.
 func TestHandoffs(t *testing.T) {
 	t.Parallel()
 	var front, maths atomic.Value
@@ -105,7 +106,7 @@ func TestHandoffs(t *testing.T) {
 			env.Errorf("%+v", handoff)
 		}
 
-		// A run that nothing is kept of goes on with the agent that it was handed to.
+		// A run that is not stored continues with the agent of the handoff.
 		request.HandoffExecution, request.Store = "", ratelimited.Ptr(false)
 		before := len(env.requests())
 		if result, err := r.Start(env.Context(), request); err != nil || result.OutputText() != "42" {

@@ -11,9 +11,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// BenchmarkRun compares a run of two turns and one function call with the bare calls of the API
-// that it makes, both over loopback to an emulator that answers at once. The two alternate;
-// x-bare is the ratio of their median times.
+// BenchmarkRun compares a run of two turns and one function call with the same API calls without
+// the runner. Both use loopback to an emulator that responds at once, and they alternate. The
+// metric x-bare is the ratio of their median times.
 func BenchmarkRun(b *testing.B) {
 	server, err := emulator.Start(emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
 		if len(p.History) > 0 {

@@ -24,13 +24,13 @@ func statuses(turn runner.Turn) (list []string) {
 	return list
 }
 
-// A run that is cancelled returns at once, with what there is.
+// A canceled run returns at once with the partial result.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("a", `{"ms":100}`, "b", `{"ms":9000}`, "c", `{"ms":0}`))}}, func(env *environment) {
-		r := env.runner(runner.Config{Limits: runner.Limits{Parallel: 1}, Tools: []*runner.Tool{sleeper(env, "a", nil), sleeper(env, "b", nil), sleeper(env, "c", func() { env.Error("c has begun") })}})
+		r := env.runner(runner.Config{Limits: runner.Limits{Parallel: 1}, Tools: []*runner.Tool{sleeper(env, "a", nil), sleeper(env, "b", nil), sleeper(env, "c", func() { env.Error("c was called") })}})
 		ctx, cancel := context.WithCancelCause(env.Context())
-		cause := errors.New("the user has left")
+		cause := errors.New("the user closed the page")
 		time.AfterFunc(time.Second, func() { cancel(cause) })
 		var err error
 		took := elapsed(func() { _, err = r.Start(ctx, userRequest("?")) })
@@ -44,7 +44,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// A function that takes no notice of anything is left behind after the grace.
+// A run does not wait longer than Grace for a function that ignores its context.
 func TestCancelOfAFunctionThatIgnoresIt(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("a", "{}", "b", `{"ms":10}`))}}, func(env *environment) {
@@ -66,7 +66,7 @@ func TestCancelOfAFunctionThatIgnoresIt(t *testing.T) {
 	})
 }
 
-// A function that outlives its timeout is left behind; its end is reported once.
+// A run does not wait for a function after its timeout. The end of the function is reported once.
 func TestLateFunction(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -90,14 +90,14 @@ func TestLateFunction(t *testing.T) {
 			env.Errorf("after %v: %v", took, err)
 		}
 		if byID, _ := results(env, env.requests()[1]); byID["a"] != "The function took too long and was stopped." {
-			env.Errorf("the model is told %q", byID["a"])
+			env.Errorf("the model received %q", byID["a"])
 		}
 		time.Sleep(time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
 		var failure *runner.Failure
 		if len(ended) != 1 || !errors.As(ended[0], &failure) || failure.Stage != runner.StageTimeout || failure.Late != 10*time.Second-50*time.Millisecond {
-			env.Errorf("the observer was told of %v", ended)
+			env.Errorf("the observer received %v", ended)
 		}
 		if len(env.requests()) != 2 {
 			env.Errorf("%d requests", len(env.requests()))
@@ -111,7 +111,7 @@ func TestAbort(t *testing.T) {
 		cause := errors.New("password=hunter2")
 		r := env.runner(runner.Config{Limits: runner.Limits{Parallel: 2}, Tools: []*runner.Tool{
 			tool(env, "a", func(context.Context, struct{}) (string, error) { return "", runner.Abort(fmt.Errorf("x: %w", cause)) }), sleeper(env, "b", nil),
-			tool(env, "c", func(context.Context, struct{}) (string, error) { env.Error("c has begun"); return "", nil }),
+			tool(env, "c", func(context.Context, struct{}) (string, error) { env.Error("c was called"); return "", nil }),
 		}})
 		_, err := r.Start(env.Context(), userRequest("?"))
 		var aborted *runner.RunError
@@ -124,7 +124,7 @@ func TestAbort(t *testing.T) {
 	})
 }
 
-// A request that fails for good ends the run; no function runs again.
+// A request that fails permanently ends the run. No function runs again.
 func TestRequestsThatFail(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -165,7 +165,7 @@ func TestRequestsThatFail(t *testing.T) {
 	}
 }
 
-// A history that does not fit into the bucket any more cannot be sent.
+// A history that no longer fits into the bucket cannot be sent.
 func TestHistoryBeyondTheBucket(t *testing.T) {
 	t.Parallel()
 	s := settings{
@@ -185,7 +185,7 @@ func TestHistoryBeyondTheBucket(t *testing.T) {
 	})
 }
 
-// A run on a client that is shut down fails, and so does one without a context or a runner.
+// A run fails on a client that is shut down, without a context and without a runner.
 func TestRunsThatCannotBegin(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{}, func(env *environment) {

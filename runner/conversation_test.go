@@ -14,7 +14,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// decoded is a request's body.
+// decoded returns the decoded body of a request.
 func decoded(t testing.TB, body string) map[string]any {
 	t.Helper()
 	var request map[string]any
@@ -24,7 +24,8 @@ func decoded(t testing.TB, body string) map[string]any {
 	return request
 }
 
-// A run that continues a conversation sends no tools, and its arguments with every turn.
+// A run that continues a conversation sends no tools, and sends its completion arguments with every
+// turn.
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	model := replySequence(say("Hello."), calls("f#a", "{}"), calls("f#b", "{}"), say("done"))
@@ -45,7 +46,7 @@ func TestAppend(t *testing.T) {
 			env.Fatalf("%+v, %v", result, err)
 		}
 		if request.CompletionArgs.ToolChoice != generated.ToolChoiceEnumRequired {
-			env.Error("the caller's request has changed")
+			env.Error("the run changed the caller's request")
 		}
 		for i, body := range env.requests()[1:] {
 			sent := decoded(env, body)
@@ -59,7 +60,8 @@ func TestAppend(t *testing.T) {
 	})
 }
 
-// The arguments of Start are remembered, and sent again only to change the choice of tools.
+// The API remembers the arguments of Start. The run sends them again only to change the tool
+// choice.
 func TestArgumentsOfStart(t *testing.T) {
 	t.Parallel()
 	for choice, later := range map[generated.ToolChoiceEnum]any{"": nil, generated.ToolChoiceEnumAuto: nil, generated.ToolChoiceEnumAny: "auto", generated.ToolChoiceEnumRequired: "auto"} {
@@ -82,7 +84,7 @@ func TestArgumentsOfStart(t *testing.T) {
 	}
 }
 
-// A run that the API keeps nothing of sends everything again.
+// A run that the API does not store sends all entries again.
 func TestStoreFalse(t *testing.T) {
 	t.Parallel()
 	reply := calls("f#a", "{}", "f#b", "{}")
@@ -139,7 +141,8 @@ func TestStoreFalseWithConfirmations(t *testing.T) {
 	})
 }
 
-// Of a stored conversation to which an append is not to be kept, the append is made again.
+// If the appends to a stored conversation are not stored, each turn sends the first append again
+// with all entries.
 func TestAppendStoreFalse(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("Hello."), calls("f#a", "{}"), say("done"))}}, func(env *environment) {
@@ -162,7 +165,7 @@ func TestAppendStoreFalse(t *testing.T) {
 	})
 }
 
-// Inputs of all types arrive, in order.
+// Inputs of all types arrive in order.
 func TestTypedInputs(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("own#a", "{}"), say("done"))}}, func(env *environment) {
@@ -186,7 +189,7 @@ func TestTypedInputs(t *testing.T) {
 	})
 }
 
-// Calls beside one that the caller has to answer are carried out, and their results kept.
+// Calls next to a pending one are executed, and their results are kept.
 func TestPending(t *testing.T) {
 	t.Parallel()
 	reply := calls("f#a", "{}", "own#b", `{"n":1}`, "own#c", `{}`)
@@ -226,7 +229,7 @@ func last(run *runner.Run) (err error) {
 	return err
 }
 
-// A run can be restarted from before a bad turn.
+// A conversation can be restarted from before a bad turn.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("first"), say("bad"), calls("f", "{}"), say("good"))}}, func(env *environment) {
@@ -251,7 +254,7 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// Of two runs in one conversation the second is refused.
+// The second of two concurrent runs in one conversation is rejected.
 func TestTwoRunsInOneConversation(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("Hello."), calls("f", "{}"), say("done"))}}, func(env *environment) {
@@ -269,7 +272,7 @@ func TestTwoRunsInOneConversation(t *testing.T) {
 			env.Fatal(err)
 		}
 		id = first.ConversationID
-		for range 2 { // and it is free again
+		for range 2 { // afterwards the conversation is not busy
 			if _, err := r.Append(env.Context(), id, request); err != nil || len(env.requests()) > 4 {
 				env.Errorf("%v after %d requests", err, len(env.requests()))
 			}

@@ -17,7 +17,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A function that aborts is the reason that the run ends, also if the context has ended.
+// A function that aborts is the cause of the end of the run, even if the context has ended.
 func TestAbortAfterTheContextHasEnded(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("the disk is full")
@@ -41,8 +41,8 @@ func TestAbortAfterTheContextHasEnded(t *testing.T) {
 	}
 }
 
-// What a function throws does not end the run, whatever it is.
-func TestThrownAbort(t *testing.T) {
+// A panic with any value does not end the run.
+func TestPanicWithAbort(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say("done"))}}, func(env *environment) {
 		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) {
@@ -55,7 +55,7 @@ func TestThrownAbort(t *testing.T) {
 	})
 }
 
-// The time of a run within a function is its own, and so is that of the function.
+// A run inside a function has its own time limit, and so has the function.
 func TestRunsWithinFunctions(t *testing.T) {
 	t.Parallel()
 	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
@@ -82,9 +82,9 @@ func TestRunsWithinFunctions(t *testing.T) {
 			env.Errorf("the outer run ends with %v", err)
 		}
 		if errors.Is(innerErr, runner.ErrLimit) || !errors.As(innerErr, new(*runner.RunError)) {
-			env.Errorf("the time of the outer run is the inner run's limit: %v", innerErr)
+			env.Errorf("the inner run reports the time limit of the outer run: %v", innerErr)
 		}
-		// The timeout of the function around is not that of the function within.
+		// The timeout of the outer function does not count as a timeout of the inner function.
 		if err := outer(runner.Limits{}, runner.WithTimeout(time.Second)); err != nil {
 			env.Error(err)
 		}
@@ -94,7 +94,7 @@ func TestRunsWithinFunctions(t *testing.T) {
 	})
 }
 
-// A request whose inputs alone would exceed the tokens that are left is not sent.
+// A request is not sent if its inputs alone would exceed the remaining tokens.
 func TestTokensOfTheNextRequest(t *testing.T) {
 	t.Parallel()
 	reply := calls("f", "{}")
@@ -131,7 +131,7 @@ func TestTokensOfTheNextRequest(t *testing.T) {
 	})
 }
 
-// The conversation is known as soon as a stream has said which it is.
+// The result contains the conversation as soon as a stream has reported its ID.
 func TestConversationOfABrokenStream(t *testing.T) {
 	t.Parallel()
 	intercept := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
@@ -154,7 +154,7 @@ func TestConversationOfABrokenStream(t *testing.T) {
 	}
 }
 
-// More than 16 handoffs end a run, also with an answer behind them.
+// More than 16 handoffs end a run, even if an answer follows them.
 func TestManyHandoffsAndAnAnswer(t *testing.T) {
 	t.Parallel()
 	for n, isOver := range map[int]bool{16: false, 17: true} {
@@ -174,8 +174,8 @@ func TestManyHandoffsAndAnAnswer(t *testing.T) {
 	}
 }
 
-// Usage of a response that was not read to its end is unknown.
-func TestUsageOfAStreamThatWasLeft(t *testing.T) {
+// The usage of a response that was not read to its end is unknown.
+func TestUsageOfAnUnfinishedStream(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("one two three"))}}, func(env *environment) {
 		run := env.runner(runner.Config{}).StartStream(env.Context(), userRequest("?"))
@@ -193,7 +193,7 @@ func TestUsageOfAStreamThatWasLeft(t *testing.T) {
 	})
 }
 
-// The observer is told of each run's end, also of one in which the caller's code panics.
+// The observer receives the end of each run, even if code of the caller panics.
 func TestObserverOfARunThatPanics(t *testing.T) {
 	t.Parallel()
 	var ends atomic.Int64
@@ -209,13 +209,13 @@ func TestObserverOfARunThatPanics(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					env.Error("the panic of Stop is lost")
+					env.Error("the panic of Stop was not propagated")
 				}
 			}()
 			_, _ = r.Start(env.Context(), userRequest("?"))
 		}()
 		if ends.Load() != 1 {
-			env.Errorf("the observer was told of %d ends", ends.Load())
+			env.Errorf("the observer received %d ends", ends.Load())
 		}
 	})
 }
@@ -231,7 +231,7 @@ func (u unstable) Validate() error {
 	return nil
 }
 
-// A method of a type that panics is an answer that is refused: the response stays reachable.
+// If a method of a type panics, the answer is rejected, and the response stays available.
 func TestPanicsOfTypes(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(`{"n":1}`), say(`{"n":2}`))}}, func(env *environment) {
@@ -241,13 +241,13 @@ func TestPanicsOfTypes(t *testing.T) {
 		}
 	})
 	_, err := runner.NewTool("f", "Does.", nothing, runner.SchemaOf[tree](badJSON{}))
-	wantConfigError(t, err, "f", "SchemaOf[runner_test.tree]", "panics: no JSON")
+	wantConfigError(t, err, "f", "SchemaOf[runner_test.tree]", "panic: no JSON")
 	_, err = runner.RawTool(generated.Function{Name: "f", Description: "Does.", Parameters: badJSON{}}, nil)
-	wantConfigError(t, err, "f", "Parameters", "panics: no JSON")
+	wantConfigError(t, err, "f", "Parameters", "panic: no JSON")
 	_, err = runner.NewTool("f", "Does.", func(context.Context, struct{ In badSchema }) (string, error) { return "", nil })
-	wantConfigError(t, err, "f", "In.In", "badSchema", "panics: no schema")
+	wantConfigError(t, err, "f", "In.In", "badSchema", "panic: no schema")
 	_, err = runner.Format[badSchema]()
-	wantConfigError(t, err, "", "badSchema", "panics: no schema")
+	wantConfigError(t, err, "", "badSchema", "panic: no schema")
 	made, err := runner.NewTool("f", "Does.", func(context.Context, struct{ Root *tree }) (string, error) { return "", nil }, runner.SchemaOf[*tree](`{"type":"object"}`))
 	if text, _ := json.Marshal(made.Definition()); err != nil || !strings.Contains(string(text), `"anyOf":[{"type":"object"},{"type":"null"}]`) {
 		t.Errorf("%s, %v", text, err)

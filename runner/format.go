@@ -322,5 +322,5 @@ func (e *OutputError) repair() string {
 	for i, f := range e.Findings {
 		found[i] = schema.Finding(f)
 	}
-	return "The answer does not have the form that was asked for:\n" + schema.Text(found) + "\nAnswer again, with the whole JSON value and nothing else."
+	return "The answer does not have the requested format:\n" + schema.Text(found) + "\nAnswer again with the complete JSON value and nothing else."
 }

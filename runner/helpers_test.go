@@ -25,17 +25,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// secretKey is the key of every client in the tests.
+// secretKey is the API key of every client in the tests.
 const secretKey = "sk-THE-SECRET-KEY"
 
-// An environment is an emulator, and a client of it, in virtual time.
+// An environment is an emulator and its client, in virtual time.
 type environment struct {
 	*testing.T
 	client   *ratelimited.Client
 	emulator *emulator.Emulator
 
 	mu     sync.Mutex
-	bodies []string // of requests to conversations, in order
+	bodies []string // the bodies of requests to conversations, in order
 	times  []time.Duration
 	began  time.Time
 }
@@ -45,18 +45,18 @@ type settings struct {
 	client   ratelimited.Config
 }
 
-// inSynctest runs a test in virtual time. Requests and responses have to keep to the API's document,
-// and no permit may be left over.
+// inSynctest runs a test in virtual time. It checks all requests and responses against the API's
+// specification, and that no permit is left.
 func inSynctest(t *testing.T, s settings, test func(env *environment)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		env := &environment{T: t, began: time.Now()}
 		s.emulator.OnViolation = func(err error) { t.Error(err) }
-		own := s.emulator.Intercept
+		intercept := s.emulator.Intercept
 		s.emulator.Intercept = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 			env.record(r)
-			if own != nil {
-				own(rw, r, next)
+			if intercept != nil {
+				intercept(rw, r, next)
 				return
 			}
 			next.ServeHTTP(rw, r)
@@ -82,7 +82,7 @@ func inSynctest(t *testing.T, s settings, test func(env *environment)) {
 	})
 }
 
-// record checks a request, and keeps its body.
+// record checks a request and keeps its body.
 func (env *environment) record(r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -100,7 +100,7 @@ func (env *environment) record(r *http.Request) {
 	}
 }
 
-// requests returns the bodies of requests so far.
+// requests returns the bodies of the requests so far.
 func (env *environment) requests() []string {
 	env.mu.Lock()
 	defer env.mu.Unlock()
@@ -116,14 +116,15 @@ func (env *environment) runner(config runner.Config) *runner.Runner {
 	return r
 }
 
-// elapsed returns how long f takes.
+// elapsed returns the duration of f.
 func elapsed(f func()) time.Duration {
 	began := time.Now()
 	f()
 	return time.Since(began)
 }
 
-// A model answers the n-th call with the n-th reply, and all others with the last.
+// replySequence returns a model that answers the n-th call with the n-th reply, and later calls
+// with the last one.
 func replySequence(replies ...emulator.Reply) func(context.Context, emulator.Prompt) emulator.Reply {
 	var n atomic.Int64
 	return func(context.Context, emulator.Prompt) emulator.Reply {
@@ -136,8 +137,8 @@ func replySequence(replies ...emulator.Reply) func(context.Context, emulator.Pro
 
 func say(text string) emulator.Reply { return emulator.Reply{Text: text} }
 
-// calls is a reply of function calls: names and arguments in turn. Their ids are call_1 and so
-// on, unless a name has one, as in "weather#id".
+// calls returns a reply of function calls: names and arguments in turn. Their IDs are call_1 and so
+// on, unless a name contains an ID, as in "weather#id".
 func calls(namesAndArguments ...string) emulator.Reply {
 	var reply emulator.Reply
 	for i := 0; i < len(namesAndArguments); i += 2 {
@@ -162,13 +163,13 @@ func tool[In, Out any](t testing.TB, name string, f func(context.Context, In) (O
 	return made
 }
 
-// userRequest is a request.
+// userRequest returns a request with a text.
 func userRequest(question string) generated.StartConversationRequest {
 	return generated.StartConversationRequest{Model: "mistral-small-latest", Inputs: ratelimited.Text(question)}
 }
 
-// results returns the function results in a request's inputs, by tool_call_id, and their ids in
-// order.
+// results returns the function results in the inputs of a request, by tool_call_id, and their IDs
+// in order.
 func results(t testing.TB, body string) (byID map[string]string, ids []string) {
 	t.Helper()
 	var request struct {
@@ -195,7 +196,7 @@ func results(t testing.TB, body string) (byID map[string]string, ids []string) {
 	return byID, ids
 }
 
-// wantResult checks that each call in the history of a conversation has one result.
+// wantResults checks that each call in the history of a conversation has one result.
 func (env *environment) wantResults(conversationID string) {
 	env.Helper()
 	history, err := env.client.Beta.Conversations.GetHistory(env.Context(), conversationID)

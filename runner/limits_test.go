@@ -16,7 +16,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// sleeper returns a tool that takes as long as it is told to.
+// sleeper returns a tool that takes as long as its argument says.
 func sleeper(t testing.TB, name string, before func(), options ...runner.ToolOption) *runner.Tool {
 	return tool(t, name, func(ctx context.Context, in struct {
 		MS int `json:"ms"`
@@ -33,7 +33,7 @@ func sleeper(t testing.TB, name string, before func(), options ...runner.ToolOpt
 	}, options...)
 }
 
-// Calls of one response run at once, and their results go out together, in their order.
+// The calls of one response run concurrently, and one request sends their results in order.
 func TestParallelCalls(t *testing.T) {
 	t.Parallel()
 	model := replySequence(calls("a#1", `{"ms":300}`, "b#2", `{"ms":100}`, "c#3", `{"ms":200}`), say("done"))
@@ -86,7 +86,7 @@ func TestParallelIsBounded(t *testing.T) {
 			}
 		})
 		if most.Load() != 2 || together.Load() || took != 500*time.Millisecond {
-			env.Errorf("at most %d at once, sequential beside others %v, took %v", most.Load(), together.Load(), took)
+			env.Errorf("at most %d concurrently, sequential together with others %v, took %v", most.Load(), together.Load(), took)
 		}
 	})
 }
@@ -134,7 +134,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// The time of a run is a limit of its own, also where the client sees that it is too short.
+// The time of a run is a separate limit, even if the client detects in advance that it is too
+// short.
 func TestTimeLimit(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", `{"ms":10000}`), say("done"))}}, func(env *environment) {
@@ -157,13 +158,13 @@ func TestTimeLimit(t *testing.T) {
 		}
 		var limit *runner.LimitError
 		if _, err := r.Start(env.Context(), userRequest("?")); !errors.As(err, &limit) || limit.Limit != runner.LimitTime {
-			env.Errorf("%v, want a limit of time", err)
+			env.Errorf("%v, want the time limit", err)
 		}
-		// A deadline of the caller's is the caller's.
+		// A deadline of the caller is not a limit of the run.
 		ctx, cancel := context.WithTimeout(env.Context(), time.Second)
 		defer cancel()
 		if _, err := r.Start(ctx, userRequest("?")); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, runner.ErrLimit) {
-			env.Errorf("%v, want a deadline that passed", err)
+			env.Errorf("%v, want an exceeded deadline", err)
 		}
 	})
 }
@@ -179,10 +180,10 @@ func TestFailuresInARow(t *testing.T) {
 			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 		if strings.Contains(err.Error(), "hunter2") {
-			env.Errorf("the error has the function's: %v", err)
+			env.Errorf("the error contains the function's error: %v", err)
 		}
 	})
-	// Ten failures, each but one followed by a success of the same name, are not in a row.
+	// Two failures followed by a success of the same function are not three failures in a row.
 	var replies []emulator.Reply
 	for range 9 {
 		replies = append(replies, calls("f", `{"ok":false}`), calls("f", `{"ok":false}`), calls("f", `{"ok":true}`), calls("g", `{}`))
@@ -203,7 +204,7 @@ func TestFailuresInARow(t *testing.T) {
 			env.Errorf("%+v, %v", result, err)
 		}
 	})
-	// Names that there are not count together.
+	// Calls of unknown functions are counted together.
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("x", "{}"), calls("y", "{}", "z", "{}"), say("done"))}}, func(env *environment) {
 		var failed *runner.ToolError
 		if _, err := env.runner(runner.Config{}).Start(env.Context(), userRequest("?")); !errors.As(err, &failed) || failed.Name != "" || failed.Last.Stage != runner.StageLookup {
@@ -224,7 +225,7 @@ func TestStop(t *testing.T) {
 		if !errors.Is(err, runner.ErrStopped) || !errors.As(err, &stopped) || stopped.Turn != 2 || len(env.requests()) != 2 || len(stopped.Result.Unsent) != 1 {
 			env.Fatalf("%v after %d requests", err, len(env.requests()))
 		}
-		// What is there goes on as if nothing had stopped it.
+		// The caller can continue the conversation with the unsent results.
 		result, err := r.Append(env.Context(), stopped.Result.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Entries(stopped.Result.Unsent...)})
 		if err != nil || result.OutputText() != "done" {
 			env.Errorf("%v, %v", result, err)

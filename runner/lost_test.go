@@ -28,7 +28,7 @@ func (env *environment) setFaults(faults ...emulator.Fault) {
 	}
 }
 
-// Results whose response was lost are never appended twice: the history has the response, or
+// Results whose response was lost are never appended twice. Either the history has the response, or
 // it does not have the results and they are sent again.
 func TestLostResponse(t *testing.T) {
 	t.Parallel()
@@ -71,10 +71,10 @@ func TestLostResponse(t *testing.T) {
 				appends := len(env.requests()) - 1
 				unconfirmed := c.kind != emulator.FaultUnavailable && c.kind != emulator.FaultTokenLimit
 				if want := map[bool]int{true: 1}[streamed && unconfirmed && c.appends > 1]; restarts != want {
-					env.Errorf("%s: %d events of a turn that begins anew, want %d", c.kind, restarts, want)
+					env.Errorf("%s: %d TurnRestarted events, want %d", c.kind, restarts, want)
 				}
 				if want := c.appends; appends != want || (result.UnknownUsage == 1) != unconfirmed {
-					env.Errorf("%s, streamed %v: %d appends, want %d; %d of unknown usage", c.kind, streamed, appends, want, result.UnknownUsage)
+					env.Errorf("%s, streamed %v: %d appends, want %d; %d with unknown usage", c.kind, streamed, appends, want, result.UnknownUsage)
 				}
 				env.wantResults(result.ConversationID)
 			})
@@ -82,13 +82,14 @@ func TestLostResponse(t *testing.T) {
 	}
 }
 
-// breakStream breaks the stream of the next append after so many events.
+// breakStream breaks the stream of the next append after a number of events.
 func breakStream(env *environment, events int) {
 	env.setFaults(emulator.Fault{Kind: emulator.FaultResetStream, Operation: "AppendConversationStream", Events: events, Times: 1})
 }
 
-// Of a stream that breaks, the history has a part of the response. It is asked for anew in
-// another conversation if the caller says so; otherwise the run ends, and can be resumed so.
+// If a stream breaks, the history has a part of the response. With RestartLost, the run requests
+// the response again in a new conversation. Otherwise the run ends, and can be resumed with
+// RestartLost.
 func TestBrokenResponse(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
@@ -136,7 +137,7 @@ func TestBrokenResponse(t *testing.T) {
 	}
 }
 
-// A call whose arguments were broken off is not a whole response.
+// A call whose arguments were cut off is not a complete response.
 func TestBrokenCall(t *testing.T) {
 	t.Parallel()
 	for events := 1; events <= 4; events++ {
@@ -148,14 +149,14 @@ func TestBrokenCall(t *testing.T) {
 				env.Errorf("%d events: %v", events, err)
 			}
 			if count.Load() > 2 {
-				env.Errorf("%d events: %d calls, at last of %v", events, count.Load(), count.last.Load())
+				env.Errorf("%d events: %d calls, the last one for %v", events, count.Load(), count.last.Load())
 			}
 		})
 	}
 }
 
-// A run whose context ends while a request is under way does not know what became of it; Resume
-// looks it up.
+// If the context ends during a request, the run does not know whether the service executed it.
+// Resume reads the history.
 func TestCancelledRequest(t *testing.T) {
 	t.Parallel()
 	for after, requests := range map[time.Duration]int{500 * time.Millisecond: 3, 2 * time.Second: 2} {
@@ -166,7 +167,7 @@ func TestCancelledRequest(t *testing.T) {
 				count.Add(1)
 				fault := emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: time.Second}
 				if after > time.Second {
-					fault.Kind, fault.Bytes = emulator.FaultSlowBody, 10 // the call has run
+					fault.Kind, fault.Bytes = emulator.FaultSlowBody, 10 // the service has executed the call
 				}
 				env.setFaults(fault)
 				time.AfterFunc(after, cancel)
@@ -185,7 +186,7 @@ func TestCancelledRequest(t *testing.T) {
 	}
 }
 
-// A conversation that somebody else has gone on in meanwhile is not gone on in.
+// A run does not continue a conversation to which somebody else has added entries.
 func TestLostResponseAndOtherEntries(t *testing.T) {
 	t.Parallel()
 	for name, entries := range map[string]string{
@@ -220,7 +221,7 @@ func TestLostResponseAndOtherEntries(t *testing.T) {
 	}
 }
 
-// A request that never arrives is sent again three times.
+// A request that never arrives is resent three times.
 func TestRequestThatNeverArrives(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done"))}, client: ratelimited.Config{MaxOutage: -1}}, func(env *environment) {
@@ -228,13 +229,13 @@ func TestRequestThatNeverArrives(t *testing.T) {
 		var count counter
 		_, err := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}}).Start(env.Context(), userRequest("?"))
 		if !errors.Is(err, ratelimited.ErrUnconfirmed) || len(env.requests()) != 5 || runner.ResultOf(err).UnknownUsage != 4 || count.Load() != 1 {
-			env.Errorf("%v after %d requests, %d of unknown usage", err, len(env.requests()), runner.ResultOf(err).UnknownUsage)
+			env.Errorf("%v after %d requests, %d with unknown usage", err, len(env.requests()), runner.ResultOf(err).UnknownUsage)
 		}
 	})
 }
 
-// A history that cannot be read ends the run, and the state says that the request may have
-// been carried out.
+// If the history cannot be read, the run ends. The state records that the request may have been
+// executed.
 func TestHistoryThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	var isDown atomic.Bool
@@ -263,7 +264,8 @@ func TestHistoryThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// A request that timed out is not sent again: the model would take as long. Resume looks it up.
+// A request that timed out is not sent again, because the model would probably take as long. Resume
+// reads the history.
 func TestTimedOutRequest(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done")), Latency: time.Second}}, func(env *environment) {
@@ -284,8 +286,8 @@ func TestTimedOutRequest(t *testing.T) {
 	})
 }
 
-// The service may be at a request still when its connection is lost: the history is read again
-// before the request is sent again.
+// The service may still execute a request after its connection is lost. The run reads the history
+// again before it resends the request.
 func TestResponseAfterALostConnection(t *testing.T) {
 	t.Parallel()
 	var work sync.WaitGroup
@@ -339,7 +341,8 @@ func TestLostResponseToTheCallersResults(t *testing.T) {
 	}
 }
 
-// Where several calls of a conversation have one id, the history does not say which of them a result is of.
+// If several calls of a conversation have the same ID, the history does not show which one a result
+// belongs to.
 func TestLostResponseToOneOfSeveralCallsOfOneID(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []emulator.FaultKind{emulator.FaultLostReply, emulator.FaultClose} {
@@ -362,10 +365,11 @@ func TestLostResponseToOneOfSeveralCallsOfOneID(t *testing.T) {
 	}
 }
 
-// A response in which the service reports an error is not an answer, whatever the history has.
+// A response in which the service reports an error is not an answer, even if the history has
+// entries of it.
 func TestErrorWithinAStream(t *testing.T) {
 	t.Parallel()
-	broken := emulator.Reply{Text: "So far", Err: &emulator.Error{Status: http.StatusServiceUnavailable, Message: "the model has gone away"}}
+	broken := emulator.Reply{Text: "So far", Err: &emulator.Error{Status: http.StatusServiceUnavailable, Message: "the model is unavailable"}}
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), broken, say("done"))}}, func(env *environment) {
 		var count counter
 		config := runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}}

@@ -83,7 +83,7 @@ func TestNamesOfFormats(t *testing.T) {
 	}
 }
 
-// What is not an object is asked for as the property of one, and given back as it is.
+// A value that is not an object is requested as a property of an object and returned unwrapped.
 func TestWrappedFormats(t *testing.T) {
 	t.Parallel()
 	wantWrapped[[]string](t, `["a"]`, []string{"a"}, true)
@@ -121,7 +121,7 @@ func TestOptionalFields(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := decode[optional](`{"a":null,"b":1}`); err == nil {
-		t.Error("null is taken for a number")
+		t.Error("null is accepted as a number")
 	}
 	format, err := runner.Format[optional](runner.AllRequired())
 	if wire, _ := json.Marshal(format); err != nil || !strings.Contains(string(wire), `"required":["a","b"]`) {
@@ -167,7 +167,7 @@ func (c *checked) Validate() error {
 	return nil
 }
 
-func TestAnswersThatAreNoValues(t *testing.T) {
+func TestInvalidAnswers(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]struct {
 		kind    runner.OutputKind
@@ -183,7 +183,7 @@ func TestAnswersThatAreNoValues(t *testing.T) {
 		`{"from":1,"t`:                        {runner.OutputTruncated, ""},
 		"```json\n{\"from\":1,":               {runner.OutputTruncated, ""},
 		`{"from":1}`:                          {runner.OutputInvalid, "/to: is required, but missing"},
-		`{"from":1,"to":2,"x":3}`:             {runner.OutputInvalid, "/x: is not a known property; known are: from, to"},
+		`{"from":1,"to":2,"x":3}`:             {runner.OutputInvalid, "/x: is not a known property; the known properties are: from, to"},
 		`{"From":1,"to":2}`:                   {runner.OutputInvalid, "/from: is required, but missing"},
 		`{"from":9223372036854775808,"to":1}`: {runner.OutputInvalid, "/from: must be at most 9223372036854775807"},
 		`[1]`:                                 {runner.OutputInvalid, "must be of type object, got an array of 1 items"},
@@ -209,11 +209,11 @@ func TestAnswersThatAreNoValues(t *testing.T) {
 		}
 	}
 	if _, err := runner.DecodeAs[checked](nil); err == nil {
-		t.Error("no response is an answer")
+		t.Error("a nil response is accepted")
 	}
 }
 
-// The answer is the last message alone: its texts joined, without thoughts.
+// The answer is only the last message: its texts joined, without thinking content.
 func TestAnswerOfChunks(t *testing.T) {
 	t.Parallel()
 	chunk := generated.NewContentChunk
@@ -252,7 +252,7 @@ func TestStartAs(t *testing.T) {
 	})
 }
 
-// The format goes with every turn of a run that continues a conversation.
+// A run that continues a conversation sends the format with every turn.
 func TestAppendAs(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("Hello."), calls("f#a", "{}"), say(`{"value":[1,2]}`))}}, func(env *environment) {
@@ -273,7 +273,8 @@ func TestAppendAs(t *testing.T) {
 	})
 }
 
-// An answer that is not a value is asked for again, without tools, and with what is wrong with it.
+// If an answer is not a value of the type, the model is asked again, without tools, with the
+// findings.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []bool{true, false} {
@@ -292,7 +293,7 @@ func TestRepair(t *testing.T) {
 			}
 			inputs := sent["inputs"].([]any)
 			message := inputs[len(inputs)-1].(map[string]any)
-			want := "The answer does not have the form that was asked for:\n- /to: is required, but missing\n- /from: must be of type integer, got \"x\"\nAnswer again, with the whole JSON value and nothing else."
+			want := "The answer does not have the requested format:\n- /to: is required, but missing\n- /from: must be of type integer, got \"x\"\nAnswer again with the complete JSON value and nothing else."
 			if message["content"] != want || message["role"] != "user" {
 				env.Errorf("the last input is %v", message)
 			}
@@ -333,7 +334,7 @@ func TestRepairsThatFail(t *testing.T) {
 	}
 }
 
-// Whether an answer is truncated the completion tokens decide, where max_tokens is known.
+// If max_tokens is set, the completion tokens decide whether an answer is truncated.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	for maxTokens, want := range map[int]runner.OutputKind{10: runner.OutputTruncated, 100: runner.OutputNotJSON} {
@@ -349,13 +350,13 @@ func TestTruncated(t *testing.T) {
 			}
 		})
 	}
-	// Calls that max_tokens cut off are not carried out, none of them.
+	// If max_tokens cut off a call, none of the calls is executed.
 	reply := calls("f#a", "{}", "f#b", `{"x`)
 	reply.Usage = &generated.ConversationUsageInfo{PromptTokens: 1, CompletionTokens: 10, TotalTokens: 11}
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(reply)}}, func(env *environment) {
 		request := userRequest("?")
 		request.CompletionArgs.MaxTokens = ratelimited.Ptr(10)
-		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { env.Error("f has run"); return "", nil })}})
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { env.Error("f was called"); return "", nil })}})
 		_, err := r.Start(env.Context(), request)
 		var failure *runner.OutputError
 		if !errors.As(err, &failure) || failure.Kind != runner.OutputTruncated || len(env.requests()) != 1 {
@@ -364,7 +365,7 @@ func TestTruncated(t *testing.T) {
 	})
 }
 
-// A guardrail's refusal is the client's error.
+// The rejection of a guardrail is an error of the client.
 func TestGuardrail(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(emulator.Reply{Err: &emulator.Error{Status: 403, Message: "blocked"}})}}, func(env *environment) {
@@ -375,7 +376,7 @@ func TestGuardrail(t *testing.T) {
 	})
 }
 
-// A streamed answer is decoded when it is whole.
+// A streamed answer is decoded when it is complete.
 func TestStreamedAnswer(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(goodInvoice))}}, func(env *environment) {
@@ -400,8 +401,8 @@ func TestStreamedAnswer(t *testing.T) {
 	})
 }
 
-// The emulator's own model fills the schema of a type.
-func TestInventedAnswer(t *testing.T) {
+// The emulator's default model generates an answer that matches the schema of a type.
+func TestAnswerOfDefaultModel(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{}, func(env *environment) {
 		type all struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A counter counts what a tool that returns its city does.
+// A counter counts the calls of a tool that returns its city.
 type counter struct {
 	atomic.Int64
 	last atomic.Value
@@ -31,7 +31,7 @@ func (c *counter) tool(t testing.TB, name string, options ...runner.ToolOption) 
 	}, options...)
 }
 
-// written returns a state as another process reads it.
+// written encodes a state and decodes it, as another process would.
 func written(t testing.TB, state *runner.State) *runner.State {
 	t.Helper()
 	text, err := json.Marshal(state)
@@ -44,7 +44,7 @@ func written(t testing.TB, state *runner.State) *runner.State {
 	}
 	again, err := json.Marshal(read)
 	if err != nil || string(again) != string(text) {
-		t.Errorf("%v, a state is written as\n%s\nand then as\n%s", err, text, again)
+		t.Errorf("%v, a state is encoded as\n%s\nand then as\n%s", err, text, again)
 	}
 	return read
 }
@@ -53,22 +53,22 @@ func wantPending(t testing.TB, err error, want ...string) *runner.PendingError {
 	t.Helper()
 	var pending *runner.PendingError
 	if !errors.As(err, &pending) {
-		t.Fatalf("%v, want %q to be pending", err, want)
+		t.Fatalf("%v, want the pending entries %q", err, want)
 	}
 	var got []string
 	if open := pending.State.Pending(); fmt.Sprint(open) != fmt.Sprint(pending.Pending) {
-		t.Errorf("the state has %v pending, the error %v", open, pending.Pending)
+		t.Errorf("the state has the pending entries %v, the error %v", open, pending.Pending)
 	}
 	for _, p := range pending.Pending {
 		got = append(got, fmt.Sprintf("%s %s", p.ID, p.Reason))
 	}
 	if strings.Join(got, ", ") != strings.Join(want, ", ") || pending.State == nil || runner.StateOf(err) != pending.State || pending.Result == nil {
-		t.Fatalf("%q is pending, want %q", got, want)
+		t.Fatalf("pending entries %q, want %q", got, want)
 	}
 	return pending
 }
 
-// A call that needs approval waits for it; what is beside it runs once.
+// A call that needs approval waits for it. The other calls run once.
 func TestApproval(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -76,11 +76,11 @@ func TestApproval(t *testing.T) {
 		result string
 		booked int64
 	}{
-		"allowed":            {runner.Allow("b"), "book Rome", 1},
-		"denied":             {runner.Deny("b", "too dear"), "too dear", 0},
-		"denied in silence":  {runner.Deny("b", ""), "The call was denied.", 0},
-		"with other":         {runner.AllowWith("b", json.RawMessage(`{"city":"Oslo"}`)), "book Oslo", 1},
-		"answered in person": {runner.Reply("b", "I have been there."), "I have been there.", 0},
+		"allowed":                {runner.Allow("b"), "book Rome", 1},
+		"denied":                 {runner.Deny("b", "too dear"), "too dear", 0},
+		"denied without text":    {runner.Deny("b", ""), "The call was denied.", 0},
+		"other arguments":        {runner.AllowWith("b", json.RawMessage(`{"city":"Oslo"}`)), "book Oslo", 1},
+		"answered by the caller": {runner.Reply("b", "I have been there."), "I have been there.", 0},
 	} {
 		for _, streamed := range []bool{false, true} {
 			model := replySequence(calls("lookup#a", `{"city":"Rome"}`, "book#b", `{"city":"Rome"}`), say("done"))
@@ -116,16 +116,16 @@ func TestApproval(t *testing.T) {
 	}
 }
 
-// The predicate is asked of calls whose arguments are valid. One that panics means yes.
+// The predicate receives only calls with valid arguments. A panic counts as true.
 func TestApprovalByPredicate(t *testing.T) {
 	t.Parallel()
 	model := replySequence(calls("book#a", `{"city":"Rome"}`, "book#b", `{"city":"boom"}`, "book#c", `{"town":"Rome"}`, "book#d", `{"city":"Bern"}`), say("done"))
 	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 		var bookings counter
-		var asked []string
+		var received []string
 		r := env.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(env, "book", runner.NeedsApproval(func(ctx context.Context, arguments json.RawMessage) bool {
 			call, _ := runner.CallFrom(ctx)
-			asked = append(asked, call.ID+string(arguments))
+			received = append(received, call.ID+string(arguments))
 			if strings.Contains(string(arguments), "boom") {
 				panic("boom")
 			}
@@ -136,14 +136,14 @@ func TestApprovalByPredicate(t *testing.T) {
 		if got := strings.Join(statuses(pending.Result.Turns[0]), ", "); got != "book: pending, book: pending, book: failed, book: done" || bookings.Load() != 1 {
 			env.Errorf("calls are %s", got)
 		}
-		if got := strings.Join(asked, " "); got != `a{"city":"Rome"} b{"city":"boom"} d{"city":"Bern"}` {
-			env.Errorf("the predicate was asked of %s", got)
+		if got := strings.Join(received, " "); got != `a{"city":"Rome"} b{"city":"boom"} d{"city":"Bern"}` {
+			env.Errorf("the predicate received %s", got)
 		}
 	})
 }
 
-// Answers that do not fit are errors, and nothing is run or sent.
-func TestAnswersThatDoNotFit(t *testing.T) {
+// Answers that do not match are errors. No function runs and no request is sent.
+func TestAnswersThatDoNotMatch(t *testing.T) {
 	t.Parallel()
 	reply := calls("book#a", `{"city":"Rome"}`, "own#b", "{}")
 	reply.Entries = append(reply.Entries, generated.NewEntry(generated.FunctionCallEntry{
@@ -166,7 +166,7 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 			id      string
 			word    string
 		}{
-			{[]runner.Answer{runner.Allow("a"), runner.Allow("x")}, "x", "nothing of that id is pending"},
+			{[]runner.Answer{runner.Allow("a"), runner.Allow("x")}, "x", "must be the ID of a pending entry"},
 			{[]runner.Answer{runner.Allow("a"), runner.Deny("a", "")}, "a", "once"},
 			{[]runner.Answer{runner.Allow("a"), runner.Follow("a")}, "a", "Follow"},
 			{[]runner.Answer{runner.Allow("a"), runner.Allow("b")}, "b", "Allow"},
@@ -176,19 +176,19 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 			{[]runner.Answer{runner.Reply("b", strings.Repeat("x", 2<<20))}, "b", "1048576"},
 			{[]runner.Answer{runner.AllowWith("a", json.RawMessage(`{"city":"Rome","seats":2}`))}, "a", "/seats: is not a known property"},
 			{[]runner.Answer{runner.AllowWith("a", json.RawMessage(`{`))}, "a", "the text ends inside it"},
-			{[]runner.Answer{{}}, "", "nothing of that id is pending"},
+			{[]runner.Answer{{}}, "", "must be the ID of a pending entry"},
 		} {
 			_, err := r.Resume(env.Context(), pending.State, c.answers...)
-			var misfit *runner.AnswerError
+			var invalid *runner.AnswerError
 			var failed *runner.RunError
-			if !errors.As(err, &misfit) || misfit.ID != c.id || !strings.Contains(err.Error(), c.word) || !errors.As(err, &failed) || failed.Stage != runner.StageApproval || failed.State == nil {
+			if !errors.As(err, &invalid) || invalid.ID != c.id || !strings.Contains(err.Error(), c.word) || !errors.As(err, &failed) || failed.Stage != runner.StageApproval || failed.State == nil {
 				env.Errorf("%v, want an error about %q with %q", err, c.id, c.word)
 			}
 			if bookings.Load() != 0 || len(env.requests()) != 1 {
 				env.Fatalf("%d bookings, %d requests", bookings.Load(), len(env.requests()))
 			}
 		}
-		// Some are answered: they are carried out, and nothing is sent before the rest is.
+		// Answered calls are executed, but nothing is sent until all entries are answered.
 		_, err = r.Resume(env.Context(), pending.State, runner.Allow("a"))
 		pending = wantPending(env, err, "b call", "s confirmation")
 		_, err = r.Resume(env.Context(), written(env, pending.State), runner.Deny("s", "no"))
@@ -212,7 +212,8 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 	})
 }
 
-// The service's own calls are confirmed by a request without inputs, plain and streamed.
+// The caller confirms the service's own calls with a request without inputs, with and without
+// streaming.
 func TestConfirmations(t *testing.T) {
 	t.Parallel()
 	search := generated.NewTool(generated.WebSearchTool{ToolConfiguration: generated.ToolConfiguration{RequiresConfirmation: []string{"web_search"}}})
@@ -251,7 +252,7 @@ func TestConfirmations(t *testing.T) {
 	}
 }
 
-// Decide answers in place, once a response; what it leaves open ends the run.
+// Decide answers during the run, once per response. Unanswered entries end the run.
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	twoBookings := calls("book#a", `{"city":"Rome"}`, "book#b", `{"city":"Oslo"}`)
@@ -312,8 +313,8 @@ func TestDecide(t *testing.T) {
 	})
 }
 
-// Events say what is pending.
-func TestEventsOfWhatIsPending(t *testing.T) {
+// Events report the pending entries.
+func TestEventsOfPendingEntries(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("book#a", `{"city":"Rome"}`))}}, func(env *environment) {
 		var bookings counter
@@ -338,7 +339,7 @@ func TestEventsOfWhatIsPending(t *testing.T) {
 	})
 }
 
-// A handoff that the caller carries out goes on with an append of nothing.
+// The run continues a handoff that the caller executes with an empty append.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	var maths atomic.Value
@@ -377,7 +378,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// Each handoff that is followed counts.
+// Each followed handoff counts toward the limit.
 func TestEndlessFollowing(t *testing.T) {
 	t.Parallel()
 	var id atomic.Value
@@ -399,7 +400,7 @@ func TestEndlessFollowing(t *testing.T) {
 		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || limit.Max != 16 || len(env.requests()) != 17 || followed != 16 {
 			env.Errorf("%v after %d requests and %d answers", err, len(env.requests()), followed)
 		}
-		// So it does over resumes.
+		// The count continues over resumes.
 		config.Decide = nil
 		_, err = env.runner(config).Start(env.Context(), request)
 		for followed = 0; followed < 20 && !errors.As(err, &limit); followed++ {
@@ -413,7 +414,7 @@ func TestEndlessFollowing(t *testing.T) {
 	})
 }
 
-// An answer is for one response: the same id in the next one is pending again.
+// An answer is valid for one response. The same ID in the next response is pending again.
 func TestSameIDsInTwoTurns(t *testing.T) {
 	t.Parallel()
 	pending := emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
@@ -430,8 +431,9 @@ func TestSameIDsInTwoTurns(t *testing.T) {
 	})
 }
 
-// A conversation that is not kept has no confirmations: the service's refusal is the run's end.
-func TestConfirmationOfACallThatIsNotKept(t *testing.T) {
+// A conversation that is not stored does not support confirmations. The error of the service ends
+// the run.
+func TestConfirmationWithoutStoredConversation(t *testing.T) {
 	t.Parallel()
 	pending := emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
 		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
@@ -450,7 +452,8 @@ func TestConfirmationOfACallThatIsNotKept(t *testing.T) {
 	})
 }
 
-// A response whose calls are more than are left runs none of them, and nobody is asked.
+// If a response has more calls than the limit allows, none of them runs, and no approval is
+// requested.
 func TestLimitsBeforeApproval(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]runner.Limits{"turns": {Turns: 1}, "calls": {ToolCalls: 1}} {
@@ -470,7 +473,7 @@ func TestLimitsBeforeApproval(t *testing.T) {
 			}
 		})
 	}
-	// A single call that only needs approval counts, too.
+	// A single call that waits for approval counts, too.
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("book#b", `{"city":"Rome"}`))}}, func(env *environment) {
 		var bookings counter
 		r := env.runner(runner.Config{Limits: runner.Limits{Turns: 1}, Tools: []*runner.Tool{bookings.tool(env, "book", runner.NeedsApproval(nil))}})

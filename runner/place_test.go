@@ -14,7 +14,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A run that was there first goes on first, and holds nothing while its function runs.
+// A run that began first continues first, and holds nothing while its function runs.
 func TestPlaceOfARun(t *testing.T) {
 	t.Parallel()
 	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
@@ -54,9 +54,9 @@ func TestPlaceOfARun(t *testing.T) {
 	})
 }
 
-// A hundred runs of three turns, against a server that counts by sliding windows: nothing is
-// refused; with places they end in the order in which they began, and sooner on average than
-// where each turn waits behind everybody.
+// A hundred runs of three turns use a server with sliding windows. No request is throttled. With
+// places, the runs end in the order in which they began, and on average earlier than without
+// places.
 func TestManyRuns(t *testing.T) {
 	t.Parallel()
 	const runs, turns = 100, 3
@@ -100,8 +100,8 @@ func TestManyRuns(t *testing.T) {
 					}
 				}
 			}
-			if refused := env.emulator.Stats().Total().Refused(); refused != 0 || len(env.requests()) != runs*turns {
-				env.Errorf("%d of %d requests were refused", refused, len(env.requests()))
+			if throttled := env.emulator.Stats().Total().Refused(); throttled != 0 || len(env.requests()) != runs*turns {
+				env.Errorf("%d of %d requests were throttled", throttled, len(env.requests()))
 			}
 			env.Logf("places %v: the last run ended after %v, a run took %v on average, %d of %d pairs ended in the other order",
 				withPlaces, slices.Max(ends).Round(100*time.Millisecond), mean.Round(100*time.Millisecond), inversions, runs*(runs-1)/2)
@@ -115,7 +115,7 @@ func TestManyRuns(t *testing.T) {
 	}
 }
 
-// bareLoop is the loop that a program without the runner has.
+// bareLoop is the loop of a program without the runner.
 func bareLoop(ctx context.Context, client *ratelimited.Client, request generated.StartConversationRequest, tools []generated.Tool, f func()) error {
 	request.Tools = tools
 	response, err := client.Beta.Conversations.Start(ctx, request)

@@ -39,7 +39,7 @@ func TestRun(t *testing.T) {
 			env.Errorf("%q after %d turns, %d calls", got, len(result.Turns), result.Calls)
 		}
 		if call := <-seen; call != (runner.Call{Name: "weather", ID: "a", Turn: 1, ConversationID: result.ConversationID}) {
-			env.Errorf("the function was told %+v", call)
+			env.Errorf("the function's call is %+v", call)
 		}
 		requests := env.requests()
 		const definition = `"tools":[{"function":{"description":"Does weather.","name":"weather","parameters":{"type":"object","properties":{"city":{"type":"string","description":"name of the city"}},"required":["city"],"additionalProperties":false},"strict":true},"type":"function"}]`
@@ -53,19 +53,19 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// A call's arguments are one JSON object, whatever form they have on the wire.
+// The arguments of a call are one JSON object, in any encoding.
 func TestFormsOfArguments(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ arguments, told string }{
+	for _, c := range []struct{ arguments, want string }{
 		{`{"city":"Paris"}`, "Paris"},
 		{" {\"city\" : \"Paris\"}\n", "Paris"},
-		{`{`, "- must be a whole JSON value, but the text ends inside it"},
+		{`{`, "- must be a complete JSON value, but the text ends inside it"},
 		{`[]`, "- must be a JSON object"},
 		{`42`, "- must be a JSON object"},
 		{`"{}"`, "- must be a JSON object"},
-		{`{} {}`, "- must be one JSON value, but something follows it"},
-		{`{"city":NaN}`, "- must be JSON, but the text is not"},
-		{`{"location":"Paris"}`, "- /city: is required, but missing\n- /location: is not a known property; known are: city"},
+		{`{} {}`, "- must be one JSON value, but other text follows it"},
+		{`{"city":NaN}`, "- must be valid JSON, but is invalid"},
+		{`{"location":"Paris"}`, "- /city: is required, but missing\n- /location: is not a known property; the known properties are: city"},
 		{`{"City":"Paris"}`, "- /city: is required, but missing"},
 		{`{"city":7}`, "- /city: must be of type string, got 7"},
 		{``, "- /city: is required, but missing"},
@@ -79,20 +79,21 @@ func TestFormsOfArguments(t *testing.T) {
 				env.Fatal(err)
 			}
 			byID, _ := results(env, env.requests()[1])
-			told := byID["a"]
-			if isBad := strings.HasPrefix(c.told, "-"); called == 1 == isBad || isBad && !strings.HasPrefix(told, "The arguments are not valid:\n"+c.told) || !isBad && told != c.told {
-				env.Errorf("%s: called %d times, the model is told %q, want %q", c.arguments, called, told, c.told)
+			received := byID["a"]
+			if isBad := strings.HasPrefix(c.want, "-"); called == 1 == isBad || isBad && !strings.HasPrefix(received, "The arguments are not valid:\n"+c.want) || !isBad && received != c.want {
+				env.Errorf("%s: called %d times, the model received %q, want %q", c.arguments, called, received, c.want)
 			}
 			for _, word := range []string{"json:", "struct", "runner", "schema", "Go "} {
-				if strings.Contains(told, word) {
-					env.Errorf("%s: the model is told %q", c.arguments, told)
+				if strings.Contains(received, word) {
+					env.Errorf("%s: the model received %q", c.arguments, received)
 				}
 			}
 		})
 	}
 }
 
-// What a function gets is exact, and of a function without parameters any form of nothing is good.
+// A function receives exact arguments. A function without parameters accepts every form of empty
+// arguments.
 func TestExactArguments(t *testing.T) {
 	t.Parallel()
 	type exact struct {
@@ -132,13 +133,13 @@ type failing struct{}
 
 func (failing) MarshalJSON() ([]byte, error) { return nil, errors.New("secret of MarshalJSON") }
 
-// What goes wrong in a function is told by a fixed text, and the run goes on.
+// For a failed call the model receives a fixed text, and the run continues.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("dial tcp 10.0.0.3: password=hunter2")
 	for name, c := range map[string]struct {
 		function func(ctx context.Context, _ struct{}) (any, error)
-		told     string
+		want     string
 		stage    runner.Stage
 	}{
 		"error": {func(context.Context, struct{}) (any, error) { return nil, secret }, "The function failed.", runner.StageExecution},
@@ -178,21 +179,21 @@ func TestFailures(t *testing.T) {
 				env.Fatalf("%s: %+v, %v", name, result, err)
 			}
 			byID, _ := results(env, env.requests()[1])
-			if byID["a"] != c.told || byID["b"] != "null" {
-				env.Errorf("%s: the model is told %q", name, byID)
+			if byID["a"] != c.want || byID["b"] != "null" {
+				env.Errorf("%s: the model received %q", name, byID)
 			}
 			failure := result.Turns[0].Calls[0].Failure
 			if failure.Stage != c.stage || failure.ID != "a" || failure.Turn != 1 || strings.Contains(failure.Error(), "hunter2") {
 				env.Errorf("%s: %v", name, failure)
 			}
 			if name == "error" && !errors.Is(failure, secret) {
-				env.Errorf("the function's error is lost: %v", failure.Err)
+				env.Errorf("the failure does not wrap the function's error: %v", failure.Err)
 			}
 			if strings.Contains(strings.Join(env.requests(), ""), "hunter2") {
 				env.Errorf("%s: the function's error is in a request", name)
 			}
 			if len(ended) != 1 || ended[0] == nil || strings.Contains(fmt.Sprintf("%v", ended[0]), "secret") {
-				env.Errorf("%s: the observer was told of %v", name, ended)
+				env.Errorf("%s: the observer received %v", name, ended)
 			}
 		})
 	}
@@ -233,14 +234,14 @@ func TestErrorText(t *testing.T) {
 				env.Fatal(err)
 			}
 			if byID, _ := results(env, env.requests()[1]); byID["a"] != name {
-				env.Errorf("the model is told %q, want %q", byID["a"], name)
+				env.Errorf("the model received %q, want %q", byID["a"], name)
 			}
 		})
 	}
 }
 
-// Arguments may be an object on the wire. A call that is there twice runs once, and the same call
-// with two ids twice.
+// Arguments may be an object in the JSON. A call that occurs twice runs once, and two calls with
+// different IDs run twice.
 func TestCallsOnTheWire(t *testing.T) {
 	t.Parallel()
 	const (
@@ -267,8 +268,8 @@ func TestCallsOnTheWire(t *testing.T) {
 	})
 }
 
-// A text beside calls is kept and is not the answer.
-func TestTextBesideCalls(t *testing.T) {
+// A text next to calls is kept, but is not the answer.
+func TestTextNextToCalls(t *testing.T) {
 	t.Parallel()
 	reply := calls("f#a", "{}", "f#b", "{}")
 	reply.Entries = append([]generated.Entry{text("One moment.")}, reply.Entries...)
@@ -294,7 +295,7 @@ func TestTextBesideCalls(t *testing.T) {
 	})
 }
 
-// An empty answer is an answer.
+// An empty answer is a valid answer.
 func TestEmptyAnswer(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(""))}}, func(env *environment) {

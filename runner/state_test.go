@@ -18,7 +18,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A limit leaves a state; with higher limits the very calls are carried out that were not.
+// A run that reached a limit has a state. With higher limits, Resume executes the calls that were
+// not executed.
 func TestResumeAfterALimit(t *testing.T) {
 	t.Parallel()
 	big := calls("f#a", `{"city":"A"}`, "f#b", `{"city":"B"}`)
@@ -50,8 +51,8 @@ func TestResumeAfterALimit(t *testing.T) {
 	}
 }
 
-// Of the calls of a run that was cancelled, those that had not begun are carried out, those
-// that had are pending or, if they may be repeated, carried out again.
+// After a cancellation, Resume executes the calls that had not begun. Calls that had begun are
+// pending, or executed again if they are idempotent.
 func TestResumeAfterACancel(t *testing.T) {
 	t.Parallel()
 	model := replySequence(calls("a", `{"ms":100}`, "b#b", `{"ms":9000}`, "again", `{"ms":9000}`, "c", `{"ms":0}`), say("done"))
@@ -82,7 +83,7 @@ func TestResumeAfterACancel(t *testing.T) {
 	})
 }
 
-// A function that has ended the run is the caller's to decide about.
+// The caller decides about a function that aborted the run.
 func TestResumeAfterAnAbort(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say("done"))}}, func(env *environment) {
@@ -95,7 +96,7 @@ func TestResumeAfterAnAbort(t *testing.T) {
 		})}})
 		_, err := r.Start(env.Context(), userRequest("?"))
 		if text, _ := json.Marshal(runner.StateOf(err)); strings.Contains(string(text), "hunter2") {
-			env.Errorf("the state has the function's error: %s", text)
+			env.Errorf("the state contains the function's error: %s", text)
 		}
 		_, err = r.Resume(env.Context(), written(env, runner.StateOf(err)))
 		pending := wantPending(env, err, "a interrupted")
@@ -106,7 +107,7 @@ func TestResumeAfterAnAbort(t *testing.T) {
 	})
 }
 
-// A run that was stopped, or whose request failed for good, goes on with the same request; no
+// A run that was stopped, or whose request failed permanently, continues with the same request. No
 // function runs again.
 func TestResumeAfterAFailedRequest(t *testing.T) {
 	t.Parallel()
@@ -150,7 +151,7 @@ func TestResumeAfterAFailedRequest(t *testing.T) {
 	}
 }
 
-// A typed run goes on as one, and its attempts count on.
+// A typed run continues as a typed run, and its attempts continue to count.
 func TestResumeAs(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say("no"), say(`{"value":3}`), calls("f#a", "{}"), say("no"), say("no"))}}, func(env *environment) {
@@ -173,7 +174,7 @@ func TestResumeAs(t *testing.T) {
 	})
 }
 
-// A repair whose request failed is still the one repair.
+// A repair whose request failed still counts as the one repair.
 func TestResumeOfARepair(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("no"), say("no again"))}}, func(env *environment) {
@@ -193,7 +194,7 @@ func TestResumeOfARepair(t *testing.T) {
 	})
 }
 
-// Tools that are missing or have changed are errors, unless they are accepted.
+// Missing or changed tools are errors, unless AcceptChangedTools is set.
 func TestResumeWithOtherTools(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done"))}}, func(env *environment) {
@@ -217,7 +218,7 @@ func TestResumeWithOtherTools(t *testing.T) {
 			env.Fatal(err)
 		}
 		_, err = env.runner(runner.Config{AcceptChangedTools: true, Tools: []*runner.Tool{own}}).Resume(env.Context(), state, runner.Allow("a"))
-		_ = wantPending(env, err, "a call") // it has no function any more
+		_ = wantPending(env, err, "a call") // the tool no longer has a function
 		result, err := env.runner(runner.Config{AcceptChangedTools: true, Tools: []*runner.Tool{other}}).Resume(env.Context(), state, runner.Allow("a"))
 		if byID, _ := results(env, env.requests()[1]); err != nil || result.OutputText() != "done" || byID["a"] != "other" {
 			env.Errorf("%v, %q", err, byID)
@@ -225,7 +226,7 @@ func TestResumeWithOtherTools(t *testing.T) {
 	})
 }
 
-// A state has no key, no header field and no authorization of a connector.
+// A state does not contain API keys, header fields or the authorization of connectors.
 func TestSecretsInStates(t *testing.T) {
 	t.Parallel()
 	connector := func(authorization generated.ConnectorAuth) generated.Tool {
@@ -269,7 +270,7 @@ func TestSecretsInStates(t *testing.T) {
 	}
 }
 
-// States that are of another version or damaged are typed errors, and nothing is sent.
+// A state of another version or a damaged state is a typed error, and nothing is sent.
 func TestDamagedStates(t *testing.T) {
 	t.Parallel()
 	whole, err := os.ReadFile("testdata/state-v1.json")
@@ -313,7 +314,7 @@ func TestDamagedStates(t *testing.T) {
 	}
 }
 
-// fixtureRun is a run that ends with what the fixture has. Its ids are always the same.
+// fixtureRun executes a run that ends with the state of the fixture. Its IDs are always the same.
 func fixtureRun(t *testing.T, test func(env *environment, r *runner.Runner, request generated.StartConversationRequest)) {
 	t.Helper()
 	responses := []string{
@@ -344,7 +345,7 @@ func fixtureRun(t *testing.T, test func(env *environment, r *runner.Runner, requ
 	})
 }
 
-// The state of this version is the fixture; RUNNER_FIXTURE=write writes it.
+// The state of this version equals the fixture. RUNNER_FIXTURE=write writes the fixture.
 func TestFixtureOfThisVersion(t *testing.T) {
 	t.Parallel()
 	fixtureRun(t, func(env *environment, r *runner.Runner, request generated.StartConversationRequest) {
@@ -366,7 +367,7 @@ func TestFixtureOfThisVersion(t *testing.T) {
 	})
 }
 
-// A state of every version goes on, with the requests as if it had never stopped.
+// States of all versions can be resumed, with the same requests as an uninterrupted run.
 func TestStatesOfAllVersions(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"testdata/state-v1.json"} {
@@ -393,8 +394,8 @@ func TestStatesOfAllVersions(t *testing.T) {
 	}
 }
 
-// A state can be taken at each event, for a program that ends there: what has begun may have had
-// effects.
+// A state can be taken at each event, for a program that ends there. A call that has begun may have
+// had effects.
 func TestStateAtEachEvent(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"ms":10}`, "f#b", `{"ms":5}`), say("done"))}}, func(env *environment) {
@@ -436,12 +437,12 @@ func TestStateAtEachEvent(t *testing.T) {
 		}
 		result, err := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "f", nil)}}).Resume(env.Context(), run.State())
 		if err != nil || result.OutputText() != "done" || len(env.requests()) != 2 {
-			env.Errorf("a run that has an answer: %v, %d requests", err, len(env.requests()))
+			env.Errorf("resuming a run with an answer: %v, %d requests", err, len(env.requests()))
 		}
 	})
 }
 
-// A second run in the conversation of a state is refused.
+// Resume is rejected if another run is in the conversation of the state.
 func TestResumeOfABusyConversation(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"ms":10}`), say("done"))}}, func(env *environment) {
@@ -460,8 +461,8 @@ func TestResumeOfABusyConversation(t *testing.T) {
 	})
 }
 
-// Limits count on over a resume.
-func TestLimitsCountOn(t *testing.T) {
+// Limits continue to count after a resume.
+func TestLimitsContinueAfterResume(t *testing.T) {
 	t.Parallel()
 	two := calls("f", `{"city":"A"}`, "f", `{"city":"B"}`)
 	two.Usage = &generated.ConversationUsageInfo{PromptTokens: 40, CompletionTokens: 10, TotalTokens: 50}
@@ -489,8 +490,8 @@ func TestLimitsCountOn(t *testing.T) {
 	}
 }
 
-// Failures in a row count on, too.
-func TestFailuresCountOn(t *testing.T) {
+// Consecutive failures continue to count, too.
+func TestFailuresContinueAfterResume(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", "{}"))}}, func(env *environment) {
 		stop := true
@@ -508,7 +509,7 @@ func TestFailuresCountOn(t *testing.T) {
 	})
 }
 
-// Options of the configuration go with every request of a run.
+// The options of the configuration apply to every request of a run.
 func TestOptionsOfEveryRequest(t *testing.T) {
 	t.Parallel()
 	var headers []string

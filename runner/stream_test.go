@@ -19,7 +19,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// kinds are the events of a run, those of the API as one.
+// kinds returns the events of a run. Consecutive events of the API are combined.
 func kinds(env *environment, run *runner.Run) (list []string, err error) {
 	env.Helper()
 	for event, err := range run.Events() {
@@ -94,7 +94,7 @@ func TestTextDeltas(t *testing.T) {
 	})
 }
 
-// A plain run and a streamed one of the same script are the same.
+// A plain run and a streamed run of the same script are equal.
 func TestPlainAndStreamedRuns(t *testing.T) {
 	t.Parallel()
 	beside := calls("f#a", `{"ms":10}`, "g#b", "{}")
@@ -165,7 +165,7 @@ func TestPlainAndStreamedRuns(t *testing.T) {
 	}
 }
 
-// events is a stream of the API.
+// events returns a handler that streams events of the API.
 func events(list ...string) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -179,7 +179,8 @@ func events(list ...string) func(http.ResponseWriter) {
 	}
 }
 
-// Arguments may come in pieces, those of several calls mixed, and the name with the first alone.
+// Arguments may arrive in parts, and the parts of several calls may alternate. Only the first part
+// has the name.
 func TestCallsInPieces(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
@@ -219,8 +220,8 @@ func TestCallsInPieces(t *testing.T) {
 	})
 }
 
-// A stream that breaks ends the run; the events that came are not taken back, and no function
-// runs on a part of a response.
+// A broken stream ends the run. Events already yielded remain, and no function runs on a partial
+// response.
 func TestBrokenStream(t *testing.T) {
 	t.Parallel()
 	intercept := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
@@ -230,7 +231,7 @@ func TestBrokenStream(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}
 	inSynctest(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(env *environment) {
-		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { env.Error("f has run"); return "", nil })}})
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { env.Error("f was called"); return "", nil })}})
 		run := r.StartStream(env.Context(), userRequest("?"))
 		got, err := kinds(env, run)
 		var failed *runner.RunError
@@ -240,8 +241,8 @@ func TestBrokenStream(t *testing.T) {
 	})
 }
 
-// Leaving the loop ends the run, wherever it is.
-func TestLeavingTheLoop(t *testing.T) {
+// Exiting the loop at any event ends the run.
+func TestExitingTheLoop(t *testing.T) {
 	t.Parallel()
 	isTool := func(value any) bool { _, ok := value.(runner.ToolStarted); return ok }
 	for name, c := range map[string]struct {
@@ -275,8 +276,8 @@ func TestLeavingTheLoop(t *testing.T) {
 	}
 }
 
-// The client's observer is told of runs, their calls and their functions, once each, inside one
-// another, and of no contents. Its panics do not end the run.
+// The client's observer receives each run, call and function once, correctly nested and without
+// content. Its panics do not end the run.
 func TestObserver(t *testing.T) {
 	t.Parallel()
 	type key struct{}
@@ -325,6 +326,6 @@ func TestObserver(t *testing.T) {
 		"end /Runner.Start: <nil>, 4, 0s",
 	}
 	if !slices.Equal(log, want) {
-		t.Errorf("the observer was told\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
+		t.Errorf("the observer received\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 func nothing(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }
 
-// wantConfigError checks an error of construction and what it names.
+// wantConfigError checks a ConfigError and the words in its text.
 func wantConfigError(t *testing.T, err error, tool, field string, words ...string) {
 	t.Helper()
 	var config *runner.ConfigError
@@ -48,7 +48,7 @@ func TestNamesOfTools(t *testing.T) {
 	}
 	for _, name := range []string{"web_search", "code_interpreter"} {
 		_, err := runner.NewTool(name, "Does.", nothing)
-		wantConfigError(t, err, name, "name", "tool of the service")
+		wantConfigError(t, err, name, "name", "built-in tool of the service")
 	}
 }
 
@@ -56,7 +56,7 @@ type tree struct {
 	Kids []tree `json:"kids"`
 }
 
-func TestToolsThatAreRefused(t *testing.T) {
+func TestInvalidTools(t *testing.T) {
 	t.Parallel()
 	_, err := runner.NewTool("f", " \n", nothing)
 	wantConfigError(t, err, "f", "description", "blank")
@@ -93,7 +93,7 @@ func TestToolsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestConfigsThatAreRefused(t *testing.T) {
+func TestInvalidConfigs(t *testing.T) {
 	t.Parallel()
 	client, err := ratelimited.New(ratelimited.Config{APIKey: secretKey})
 	if err != nil {
@@ -120,7 +120,7 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	wantConfigError(t, err, "", "client")
 }
 
-// A tool of the request's own may not have the name of one of the runner's.
+// A tool of the request must not have the name of a runner's tool.
 func TestToolsOfTheRequest(t *testing.T) {
 	t.Parallel()
 	inSynctest(t, settings{}, func(env *environment) {
@@ -174,11 +174,11 @@ func TestDefinitions(t *testing.T) {
 	before, _ := json.Marshal(raw.Definition())
 	parameters["type"] = "array"
 	if after, _ := json.Marshal(raw.Definition()); !bytes.Equal(before, after) {
-		t.Errorf("the definition has changed to %s", after)
+		t.Errorf("the definition changed to %s", after)
 	}
 }
 
-// One shared type with other descriptions in two tools leaks none from one to the other.
+// Two tools that share a type do not share its descriptions.
 func TestSharedTypes(t *testing.T) {
 	t.Parallel()
 	type shared struct {
@@ -205,7 +205,7 @@ func TestSharedTypes(t *testing.T) {
 	}
 }
 
-// Schemas are made once, from any number of goroutines.
+// Each schema is made once, from any number of goroutines.
 func TestManyRunsOfOneRunner(t *testing.T) {
 	t.Parallel()
 	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
