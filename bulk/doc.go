@@ -36,6 +36,6 @@
 // an error row. A failure that affects all rows, such as an invalid key, ends the job. During an
 // outage the job waits until the outage ends.
 //
-// Memory use does not depend on the number of waiting rows. At most 64 MiB of requests are in
+// Memory use does not depend on the number of remaining rows. At most 64 MiB of requests are in
 // flight or wait for the limiter. A million finished rows need about 40 MB.
 package bulk

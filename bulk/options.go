@@ -19,8 +19,8 @@ type Options struct {
 	Defaults generated.StartConversationRequest
 
 	// The JSON Schema of every answer, as JSON text or as a value to be encoded as JSON. The model
-	// is asked for such an answer. If its answer does not match, it is asked once more. The default
-	// is no schema.
+	// is asked for such an answer. If its answer does not match, it is asked once more. Without a
+	// schema, answers are not checked.
 	Schema generated.JSON
 
 	// The part of a response that is the body in the output. The default is the complete response.

@@ -31,7 +31,7 @@ const (
 	// end of the outage.
 	holdPause = 5 * time.Second
 
-	// maxRejected is the number of rows that may fail before the first success. If more fail, the
+	// maxRejected is the number of rejected rows that ends a run without a success. Then the
 	// settings are probably wrong.
 	maxRejected = 20
 )
@@ -69,7 +69,7 @@ type run struct {
 	retries    []*job // to be sent again at the end
 	retryBytes int64
 	unwritten  []*resultLine // results that could not be written
-	rejected   int           // rows that failed permanently before the first success
+	rejected   int           // rows that the API rejected
 }
 
 // Run sends the rows of an input that are not done in the journal, and writes their results to the

@@ -105,7 +105,7 @@ const (
 type RunError struct {
 	Turn   int     // the turn that failed, from 1
 	Stage  Stage   // the stage in which the run ended
-	Result *Result // the turns before; see [Result.Unsent]
+	Result *Result // the result so far; see [Result.Unsent]
 	State  *State  // the state to resume from; nil if the run had not begun
 	Err    error   // the cause: the error of the client, the context or the function
 

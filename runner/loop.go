@@ -146,7 +146,7 @@ func (l *loop) turns() error {
 
 func (l *loop) latest() *Turn { return &l.result.Turns[len(l.result.Turns)-1] }
 
-// sendRequest sends the request that is due. On success, the results in it are no longer unsent.
+// sendRequest sends the request that is due. On success it clears the unsent results.
 func (l *loop) sendRequest() error {
 	number := len(l.result.Turns) + 1
 	if limit := l.runner.config.Limits.Turns; number > limit {

@@ -23,7 +23,7 @@ const (
 	PendingInterrupted PendingReason = "interrupted"
 	// PendingConfirmation is a call that the service executes: [Allow] or [Deny].
 	PendingConfirmation PendingReason = "confirmation"
-	// PendingHandoff is a handoff to another agent that the caller executes: [Follow].
+	// PendingHandoff is a handoff that the caller executes: [Follow].
 	PendingHandoff PendingReason = "handoff"
 )
 

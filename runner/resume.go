@@ -19,9 +19,9 @@ import (
 // [*AnswerError] or a [*StateError].
 //
 // All limits except Time continue to count. If the service may have executed the latest request,
-// Resume reads the conversation's history before it sends the request again. The exception is the
-// first request of a run without function results, which is sent again as the client would retry
-// it. Resuming the same state twice runs its functions twice.
+// Resume reads the conversation's history before it sends the request again. It does not read
+// the history if this is the run's first request and has no function results. It then sends the
+// request again, as the client would. Resuming the same state twice runs its functions twice.
 func (r *Runner) Resume(ctx context.Context, state *State, answers ...Answer) (*Result, error) {
 	return r.resumed(state, answers).resultOf(ctx)
 }

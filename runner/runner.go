@@ -21,8 +21,8 @@ type Limits struct {
 	ToolCalls int
 	// The token limit, compared with the sum of the usage of all responses. Unlimited by default.
 	// Once the sum reaches the limit, the run sends no further request, so the last response may
-	// exceed the limit. A request is not sent either if its inputs alone would exceed the limit, at
-	// four bytes per token.
+	// exceed the limit. The run also does not send a request whose inputs alone would exceed the
+	// limit, at four bytes per token.
 	Tokens int
 	// The maximum duration of a run, including its waits for the limiter. It is unlimited by
 	// default and must be at least 1 ms. A run ends early if its next call could not end in time.
@@ -51,11 +51,11 @@ type Config struct {
 	// of the functions end at once.
 	Grace time.Duration
 	// An optional function that answers the pending entries of a response during the run: calls
-	// that need approval, calls of tools without a function, service calls that need confirmation,
-	// and handoffs. The run calls it once per response, after it has executed all other calls. If
-	// entries stay unanswered, the run ends with a [*PendingError], as it does without Decide. If
-	// Decide returns an error, the run ends with a [*RunError]. Concurrent runs call it
-	// concurrently.
+	// that need approval, calls of tools without a function, calls that the service executes after
+	// a confirmation, and handoffs. The run calls it once per response, after it has executed all
+	// other calls. If entries stay unanswered, the run ends with a [*PendingError], as it does
+	// without Decide. If Decide returns an error, the run ends with a [*RunError]. Concurrent runs
+	// call it concurrently.
 	Decide func(context.Context, []Pending) ([]Answer, error)
 	// An optional function that the run calls after the functions of a turn and before it sends
 	// their results. If it returns true, the run ends with [ErrStopped], and [Runner.Resume] sends

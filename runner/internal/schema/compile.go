@@ -29,15 +29,15 @@ type node struct {
 	properties    []property
 	required      []string
 	patterns      []pattern
-	additional    *node // additionalProperties
-	propertyNames *node // propertyNames
+	additional    *node
+	propertyNames *node
 	dependent     map[string][]string
 
 	prefix []*node // prefixItems
-	items  *node   // items
+	items  *node
 	unique bool
 
-	minimum, maximum, exclusiveMinimum, exclusiveMaximum, multiple *big.Rat // above and below are exclusive
+	minimum, maximum, exclusiveMinimum, exclusiveMaximum, multiple *big.Rat
 
 	minLength, maxLength, minItems, maxItems, minProperties, maxProperties *int
 

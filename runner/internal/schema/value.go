@@ -13,7 +13,7 @@ import (
 // A Value is a JSON value. It preserves the order of an object's members and the text of numbers.
 type Value struct {
 	kind       byte     // '{', '[', '"', '0' for numbers, 't' for booleans, 'n' for null
-	text       string   // of a number or boolean, or a string decoded
+	text       string   // the text of a number or boolean, or a decoded string
 	names      []string // the names of an object's members, including duplicates
 	items      []Value  // the values of an object or array
 	start, end int      // the position in the parsed text
@@ -104,7 +104,7 @@ func parseError(text []byte) error {
 
 // A parser parses valid JSON.
 type parser struct {
-	text string // the text of a number or boolean, or a decoded string
+	text string
 	at   int
 }
 
