@@ -99,12 +99,12 @@ type planner struct {
 type load struct {
 	calls              int
 	prompt, completion float64
-	maxReply           float64 // upper estimate of the response tokens without past responses
-	replies            int     // responses that the client has observed
+	maxCompletion      float64 // upper estimate of the response tokens without past responses
+	responses          int     // responses that the client has observed
 }
 
-// maxUnknownReply bounds the estimated tokens of a response without past responses.
-const maxUnknownReply = 4096
+// maxUnknownCompletion bounds the estimated tokens of a response without past responses.
+const maxUnknownCompletion = 4096
 
 func (p *planner) add(next todo) {
 	e, err := p.client.Estimate(next.request)
@@ -122,28 +122,28 @@ func (p *planner) add(next todo) {
 	if p.models[model] == nil {
 		p.models[model] = new(load)
 	}
-	bound := maxUnknownReply
+	bound := maxUnknownCompletion
 	if n := next.request.CompletionArgs.MaxTokens; n != nil {
 		bound = max(0, *n)
 	}
-	prompt, reply := float64(e.Prompt), float64(e.Reply)
+	prompt, completion := float64(e.Prompt), float64(e.Reply)
 	if p.usage.isEnough() {
-		prompt, reply = p.usage.ratio()*float64(e.Counted), min(p.usage.mean(), float64(bound))
+		prompt, completion = p.usage.ratio()*float64(e.Counted), min(p.usage.mean(), float64(bound))
 	}
 	l := p.models[model]
 	l.calls++
 	l.prompt += prompt
-	l.completion += reply
-	l.maxReply += float64(min(bound, maxUnknownReply))
-	l.replies = e.Replies
+	l.completion += completion
+	l.maxCompletion += float64(min(bound, maxUnknownCompletion))
+	l.responses = e.Replies
 }
 
 // tokens estimates the usage of the calls.
 func (p *planner) tokens(l *load) (r Range[int]) {
-	low, high := 0.8*l.prompt+0.1*l.completion, 1.25*l.prompt+max(l.maxReply, l.completion)
-	if n, spread := p.usage.n, p.usage.spread(); p.usage.isEnough() || l.replies >= enoughReplies {
+	low, high := 0.8*l.prompt+0.1*l.completion, 1.25*l.prompt+max(l.maxCompletion, l.completion)
+	if n, spread := p.usage.n, p.usage.spread(); p.usage.isEnough() || l.responses >= enoughResponses {
 		if !p.usage.isEnough() {
-			n, spread = l.replies, 1
+			n, spread = l.responses, 1
 		}
 		off := min(1, 2*spread/math.Sqrt(float64(n)))
 		low, high = 0.98*l.prompt+(1-off)*l.completion, 1.02*l.prompt+(1+off)*l.completion
@@ -168,8 +168,8 @@ func (p *planner) forecast() *Forecast {
 		sum.calls += l.calls
 		sum.prompt += l.prompt
 		sum.completion += l.completion
-		sum.maxReply += l.maxReply
-		sum.replies = max(sum.replies, l.replies)
+		sum.maxCompletion += l.maxCompletion
+		sum.responses = max(sum.responses, l.responses)
 	}
 	for model, l := range limits {
 		tokens := p.tokens(l)
@@ -206,21 +206,21 @@ type usage struct {
 	counted, prompt, completion, squares float64
 }
 
-const enoughReplies = 3
+const enoughResponses = 3
 
 func (u *usage) add(m *mark) {
 	if m.Prompt+m.Completion == 0 {
 		return // the API did not report the usage
 	}
-	reply := float64(m.Completion)
+	completion := float64(m.Completion)
 	u.n++
 	u.counted += float64(m.Counted)
 	u.prompt += float64(m.Prompt)
-	u.completion += reply
-	u.squares += reply * reply
+	u.completion += completion
+	u.squares += completion * completion
 }
 
-func (u *usage) isEnough() bool { return u.n >= enoughReplies && u.counted > 0 }
+func (u *usage) isEnough() bool { return u.n >= enoughResponses && u.counted > 0 }
 func (u *usage) ratio() float64 { return u.prompt / u.counted }
 func (u *usage) mean() float64  { return u.completion / float64(u.n) }
 
