@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// A budget is what calls may use, in tokens.
+// A budget is the token budget of a run.
 type budget struct {
-	max int // 0: any number
+	max int // 0 for no limit
 
 	mu             sync.Mutex
 	used, reserved int
-	freed          chan struct{} // has a value when something was settled
+	freed          chan struct{} // receives a value when a reservation is settled
 }
 
 func newBudget(tokens int) *budget { return &budget{max: tokens, freed: make(chan struct{}, 1)} }
 
-// reserve waits until a call fits the budget beside the calls under way, and reserves what it is
-// expected to use. It reports false if the call does not fit, or if ctx ends before. One goroutine
-// at a time may call it.
+// reserve waits until the estimated tokens of a call fit into the budget together with the calls in
+// flight, and reserves them. It reports false if they do not fit, or if ctx ends first. Only one
+// goroutine at a time may call it.
 func (b *budget) reserve(ctx context.Context, tokens int) bool {
 	for {
 		b.mu.Lock()
@@ -38,7 +38,7 @@ func (b *budget) reserve(ctx context.Context, tokens int) bool {
 	}
 }
 
-// settle replaces what was reserved for a call by what it used.
+// settle replaces the reservation of a call with its usage.
 func (b *budget) settle(reserved, used int) {
 	b.mu.Lock()
 	b.reserved -= reserved

@@ -23,11 +23,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// What a child process is told in its environment.
+// The environment variables of a child process.
 const (
 	childServer = "BULK_TEST_SERVER"
 	childOutput = "BULK_TEST_OUTPUT"
-	childLimit  = "BULK_TEST_LIMIT" // of the size of files, in bytes
+	childLimit  = "BULK_TEST_LIMIT" // maximum size of files, in bytes
 )
 
 func TestMain(m *testing.M) {
@@ -50,7 +50,7 @@ func child(server, path string) error {
 		if _, err := fmt.Sscan(text, &bytes); err != nil {
 			return err
 		}
-		signal.Ignore(syscall.SIGXFSZ) // then a write beyond the limit fails, as on a disk that is full
+		signal.Ignore(syscall.SIGXFSZ) // makes a write beyond the limit fail, as on a full disk
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: bytes}); err != nil {
 			return err
 		}
@@ -87,8 +87,8 @@ func startChild(t *testing.T, server, path string, environment ...string) (*exec
 	return command, &text
 }
 
-// A job that is killed twenty times does each row exactly once, and makes no call again that was not
-// in flight when it was killed.
+// A job that is killed twenty times executes each row exactly once. It repeats only calls that were
+// in flight at a kill.
 func TestKill(t *testing.T) {
 	const kills = 20
 	called := make(chan struct{}, 10*childRows)
@@ -105,7 +105,7 @@ func TestKill(t *testing.T) {
 	for kill := 0; ; kill++ {
 		command, text := startChild(t, server.URL(), path)
 		if kill < kills {
-			// It is killed after it has made so many calls, and at any moment of them.
+			// Kill the process after a random number of calls, at a random moment of a call.
 			for range 1 + r.IntN(2*childRows/kills-10) {
 				<-called
 			}
@@ -138,14 +138,14 @@ func TestKill(t *testing.T) {
 				lines[id] = true
 			}
 		}
-		for server.Stats().InFlight > 0 { // the server has not noticed yet
+		for server.Stats().InFlight > 0 { // the server has not noticed the kill yet
 			runtime.Gosched()
 		}
 		for len(called) > 0 {
 			<-called
 		}
 		unwritten := server.Stats().Requests - len(lines) - repeated
-		if unwritten > 2*maxInFlight { // some responses may have come that were not written yet
+		if unwritten > 2*maxInFlight { // some responses may have arrived that were not written yet
 			t.Errorf("after kill %d, %d calls have no line; at most %d were in flight", kill, unwritten, maxInFlight)
 		}
 		repeated += unwritten
@@ -162,16 +162,17 @@ func TestKill(t *testing.T) {
 	if len(calls) != childRows {
 		t.Errorf("%d rows were sent, want %d", len(calls), childRows)
 	}
-	t.Logf("%d kills: %d calls for %d rows, %d of them again", kills, server.Stats().Requests, childRows, repeated)
+	t.Logf("%d kills: %d calls for %d rows, %d of them repeated", kills, server.Stats().Requests, childRows, repeated)
 	if repeated > kills*maxInFlight {
-		t.Errorf("%d calls were made again, want %d at most", repeated, kills*maxInFlight)
+		t.Errorf("%d calls were repeated, want at most %d", repeated, kills*maxInFlight)
 	}
 	if n := server.Stats().Requests; n != childRows+repeated {
-		t.Errorf("%d calls were made, want %d and %d again", n, childRows, repeated)
+		t.Errorf("%d calls were made, want %d and %d repeated", n, childRows, repeated)
 	}
 }
 
-// A full disk stops the job with an error, what is written stays whole, and the next run goes on.
+// A full disk stops the job with an error. The written lines stay intact, and the next run
+// continues.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	client, server := emulatortest.New(t)
@@ -179,10 +180,10 @@ func TestFullDisk(t *testing.T) {
 	const size = 20_000
 	command, text := startChild(t, server.URL(), path, fmt.Sprintf("%s=%d", childLimit, size))
 	err := command.Wait()
-	if want := "write " + path + ": file too large"; err == nil || !strings.Contains(text.String(), want) || !strings.Contains(text.String(), "results could not be written") {
+	if want := "write " + path + ": file too large"; err == nil || !strings.Contains(text.String(), want) || !strings.Contains(text.String(), "bulk: cannot write ") {
 		t.Fatalf("%v, %s; want %s", err, text, want)
 	}
-	written := read(t, path) // it has no torn line
+	written := read(t, path) // fails if a line is incomplete
 	info, err := os.Stat(path)
 	if err != nil || info.Size() > size || info.Size() < size/2 || len(written) < 10 {
 		t.Errorf("%d lines in %v, %v", len(written), info, err)
@@ -192,12 +193,12 @@ func TestFullDisk(t *testing.T) {
 	byID(t, path)
 }
 
-// An output that nobody may write is refused before anything is sent.
+// OpenJournal rejects an output that is not writable, so nothing is sent.
 func TestReadOnlyOutput(t *testing.T) {
 	t.Parallel()
 	const path = "/proc/version"
 	if _, err := os.Stat(path); err != nil {
-		t.Skip("this system does not have a file that nobody may write, root included: ", err)
+		t.Skip("this system does not have a file that is read-only for root, too: ", err)
 	}
 	if _, err := bulk.OpenJournal(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v", err)

@@ -1,6 +1,6 @@
-// Package bulk sends many requests through a small quota: it says beforehand how long that takes,
-// sends them at the pace that the limits allow, shows how far it is, and loses nothing if it is
-// stopped, however that happens.
+// Package bulk sends many requests through a small quota. It estimates the duration of a job, sends
+// the requests at the pace that the limits allow, and reports progress. After an interruption, a
+// job continues where it stopped.
 //
 //	journal, err := bulk.OpenJournal("out.jsonl")
 //	defer journal.Close()
@@ -10,30 +10,32 @@
 //
 // # Input and output
 //
-// [JSONL] reads the vendor's batch files and files of prompts, [Lines] plain text, and [Rows] takes
-// rows from the program. The output has a line for each row, in the order in which they end, as batch
-// results have it:
+// [JSONL] reads the vendor's batch files and files of prompts. [Lines] reads plain text. [Rows]
+// takes rows from the program. The output has one line per row, in the order of completion and in
+// the format of batch results:
 //
 //	{"custom_id":"a","bulk":{…},"response":{"status_code":200,"body":{…}},"error":null}
 //
-// The property "bulk" identifies the row and what was sent for it: do not remove it. A row that failed
-// has an error with a message, and the API's response if there was one.
+// The property "bulk" identifies the row and its request. Do not remove it. A failed row has an
+// error with a message, and the API's response if the API sent one.
 //
 // # The output is the journal
 //
-// Each line is written in one piece when its row is done, and the system saves the file each second.
-// Run a job again with the same input and output, after a crash or a deadline, and it goes on: rows
-// that have a response, and rows that failed for good, are not sent again. Rows whose request has changed are, and
-// rows whose failure may pass; then the output has two lines of the same custom_id, of which
-// the last one counts. A killed process has lost the responses of the calls in flight alone. Those are made
-// again, because the API has no idempotency key.
+// [Run] writes each line when its row is done, in a single write, and syncs the file to disk every
+// second. To continue a job after a crash or a deadline, run it again with the same input and
+// output. Rows with a response and rows that failed permanently are not sent again. Rows that
+// failed temporarily and rows with a changed request are sent again. The output then has two lines
+// with the same custom_id, and the last one is valid.
+//
+// If the process is killed, only the responses of the calls in flight are lost. These calls are
+// made again, because the API does not support idempotency keys.
 //
 // # Failures
 //
-// A row whose failure may pass is sent again at the end of the job, and becomes an error row if it
-// fails again. A failure that all rows would share, such as an invalid key, ends the job. During an
-// outage the job waits, for as long as it lasts.
+// A row that fails temporarily is sent again at the end of the job. If it fails again, it becomes
+// an error row. A failure that affects all rows, such as an invalid key, ends the job. During an
+// outage the job waits until the outage ends.
 //
-// Memory does not grow with the rows that wait: at most 64 MiB of requests are in flight or wait for
-// the limiter, and a million rows that are done take about 40 MB.
+// Memory use does not depend on the number of remaining rows. At most 64 MiB of requests are in
+// flight or wait for the limiter. A million finished rows need about 40 MB.
 package bulk

@@ -8,20 +8,20 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A verdict is what follows a call.
-type verdict int
+// An action is the action that follows a call.
+type action int
 
 const (
-	verdictDone  verdict = iota
-	verdictRow           // the row has failed for good
-	verdictAgain         // the row may succeed later: at the end of the job
-	verdictHold          // it may succeed soon, and so may all others: the row waits
-	verdictLeft          // the run has stopped before the row was done
-	verdictStop          // all other rows would fail, too
+	actionDone       action = iota
+	actionFail              // the row failed permanently
+	actionRetryLater        // temporary failure: send the row again at the end of the job
+	actionHold              // outage: send the row again after a pause
+	actionLeave             // the run stopped before the row was done
+	actionStop              // all other rows would fail, too
 )
 
-// judge returns what follows a call.
-func (r *run) judge(err error) verdict {
+// classify returns the action that follows a call.
+func (r *run) classify(err error) action {
 	var config *ratelimited.ConfigError
 	var api *ratelimited.APIError
 	var limited *ratelimited.RateLimitError
@@ -32,22 +32,22 @@ func (r *run) judge(err error) verdict {
 	}
 	switch {
 	case err == nil:
-		return verdictDone
+		return actionDone
 	case errors.Is(err, ratelimited.ErrShuttingDown), errors.As(err, &config), errors.Is(err, ratelimited.ErrUnauthorized),
 		isAPI && api.StatusCode == http.StatusPaymentRequired,
 		errors.As(err, &limited) && limited.Reason != "" && !errors.Is(err, ratelimited.ErrTooLarge):
-		return verdictStop
+		return actionStop
 	case r.ctx.Err() != nil:
-		return verdictLeft
+		return actionLeave
 	case errors.As(err, &transport) && (!errors.Is(err, ratelimited.ErrRetryable) || !r.reached.Load() && !errors.Is(err, context.DeadlineExceeded)):
-		return verdictStop // the server does not exist, it has no valid certificate, or the network is down
+		return actionStop // wrong address, invalid certificate, or no network
 	case !errors.Is(err, ratelimited.ErrRetryable) && !errors.Is(err, ratelimited.ErrQueueFull) && !errors.Is(err, context.Canceled) &&
-		!errors.Is(err, ratelimited.ErrUnconfirmed): // a response of status 200 that breaks off
-		return verdictRow
+		!errors.Is(err, ratelimited.ErrUnconfirmed): // includes a broken response with status 200
+		return actionFail
 	case r.stop.Err() != nil:
-		return verdictLeft
+		return actionLeave
 	case errors.Is(err, ratelimited.ErrOutage), errors.Is(err, ratelimited.ErrQueueFull), errors.As(err, new(*ratelimited.LimiterError)):
-		return verdictHold
+		return actionHold
 	}
-	return verdictAgain
+	return actionRetryLater
 }

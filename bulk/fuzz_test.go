@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
 )
 
-// Whatever the input is, each row has a request that can be encoded, or an error.
+// For any input, each row has a request that can be encoded, or an error.
 func FuzzInput(f *testing.F) {
 	for _, text := range []string{
 		`{"id":"a","prompt":"x"}`, `{"custom_id":1,"body":{"model":"m","inputs":[{"role":"user","content":"x"}],"stream":true}}`, "\ufeff{}\r\n\n[]",
@@ -36,7 +36,7 @@ func FuzzInput(f *testing.F) {
 	})
 }
 
-// Whatever an output holds, it is opened or refused, and loses nothing but a torn last line.
+// OpenJournal opens or rejects any output. It removes nothing except an incomplete last line.
 func FuzzOutput(f *testing.F) {
 	whole, err := os.ReadFile("testdata/version1.jsonl")
 	if err != nil {
@@ -64,7 +64,7 @@ func FuzzOutput(f *testing.F) {
 		isCut := failed == nil && bytes.Equal(got, kept)
 		isEnded := failed == nil && bytes.Equal(got, append(bytes.Clone(text), '\n'))
 		if !bytes.Equal(got, text) && !isCut && !isEnded {
-			t.Fatalf("%q has become %q, %v", text, got, failed)
+			t.Fatalf("%q became %q, %v", text, got, failed)
 		}
 	})
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// options are those of most tests.
+// options are the options of most tests.
 var options = bulk.Options{Defaults: generated.StartConversationRequest{Model: "mistral-small-latest", Store: ratelimited.Ptr(false)}}
 
-// A line is what the tests read of a line of an output.
+// A line is the part of an output line that the tests check.
 type line struct {
 	CustomID *string `json:"custom_id"`
 	Bulk     struct {
@@ -36,7 +36,7 @@ type line struct {
 	} `json:"error"`
 }
 
-// id returns the custom_id, or the line if there is none.
+// id returns the custom_id, or the line number without one.
 func (l line) id() string {
 	if l.CustomID == nil {
 		return fmt.Sprintf("line %d", l.Bulk.Line)
@@ -67,7 +67,7 @@ func read(t testing.TB, path string) (lines []line) {
 	return lines
 }
 
-// byID returns the lines of an output by their ids, and reports ids that occur twice.
+// byID returns the lines of an output by ID, and reports duplicates.
 func byID(t testing.TB, path string) map[string]line {
 	t.Helper()
 	lines := map[string]line{}
@@ -92,7 +92,7 @@ func open(t testing.TB, path string) *bulk.Journal {
 	return j
 }
 
-// run runs a job over an output and closes that.
+// run runs a job with an output and closes the output.
 func run(t testing.TB, client *ratelimited.Client, path string, source bulk.Source, o bulk.Options) (*bulk.Summary, error) {
 	t.Helper()
 	j := open(t, path)
@@ -103,7 +103,7 @@ func run(t testing.TB, client *ratelimited.Client, path string, source bulk.Sour
 	return summary, err
 }
 
-// mustRun is run for a job that comes to its end.
+// mustRun is like run, but fails the test on an error.
 func mustRun(t testing.TB, client *ratelimited.Client, path string, source bulk.Source, o bulk.Options) *bulk.Summary {
 	t.Helper()
 	summary, err := run(t, client, path, source, o)
@@ -145,11 +145,11 @@ func all(t *testing.T, source bulk.Source) (rows []bulk.Row) {
 	return rows
 }
 
-// answerOf returns the text of a response in an output.
+// answerOf returns the text of the answer in an output line.
 func answerOf(t *testing.T, l line) string {
 	t.Helper()
 	if l.Response == nil || l.Error != nil {
-		t.Errorf("%s has failed: %+v", l.id(), l.Error)
+		t.Errorf("%s failed: %+v", l.id(), l.Error)
 		return ""
 	}
 	var response generated.ConversationResponse

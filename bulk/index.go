@@ -2,27 +2,27 @@ package bulk
 
 import "encoding/binary"
 
-// A status is what has become of a row.
+// A status is the state of a row in the output.
 type status uint8
 
 const (
-	statusNew    status = iota // the output does not have it
-	statusDone                 // it has a response
-	statusFailed               // it has failed for good
-	statusAgain                // it has failed, and may succeed later
+	statusNew    status = iota // the output does not have the row
+	statusDone                 // the row has a response
+	statusFailed               // the row failed permanently
+	statusRetry                // the row failed temporarily
 )
 
-// An entry is what is known of a row.
+// An entry is the record of a row.
 type entry struct {
-	id     [12]byte // of the digest of its id, beside the number of its shard
-	asked  [7]byte  // of the digest of its request in the output
-	status status
-	line   uint32 // in the input of this run; 0: not seen yet
+	id            [12]byte // the first bytes of the digest of the row's ID
+	requestDigest [7]byte  // the first bytes of the digest of the request in the output
+	status        status
+	line          uint32 // the line in this run's input; 0 if not read yet
 }
 
-// An index is a set of rows, of 24 bytes each. It is a hash table of its own, because a Go map of the
-// same rows takes twice the memory, and a million rows are to fit into 100 MB with the garbage that
-// is collected meanwhile. It consists of shards so that little is copied at a time.
+// An index is a set of rows with 24 bytes each. It is a custom hash table because a Go map would
+// need twice the memory, and a million rows must fit into 100 MB including garbage. It is split
+// into shards to limit the size of a single copy.
 type index struct {
 	shards [256][]entry // linear probing; an entry without status and line is free
 	used   [256]int
@@ -30,12 +30,13 @@ type index struct {
 
 // maxLoad is how full a shard gets, and growth by how much it grows then.
 const (
+	// maxLoad is the maximum load factor of a shard. growth is the factor by which it grows.
 	maxLoad = 0.85
 	growth  = 1.2
 )
 
-// at returns the entry of a row, which it adds if there is none. The entry is valid until the next
-// call; the caller sets its status or its line.
+// at returns the entry of a row and adds it if necessary. The entry is valid until the next call.
+// The caller must set its status or its line.
 func (x *index) at(id digest) *entry {
 	n := id[len(id)-1]
 	if float64(x.used[n]) >= maxLoad*float64(len(x.shards[n])) {
@@ -47,27 +48,27 @@ func (x *index) at(id digest) *entry {
 			}
 		}
 	}
-	e := find(x.shards[n], idOf(id))
+	e := find(x.shards[n], idPrefix(id))
 	if e.isFree() {
-		e.id = idOf(id)
+		e.id = idPrefix(id)
 		x.used[n]++
 	}
 	return e
 }
 
-// get returns the entry of a row; nil if there is none.
+// get returns the entry of a row, or nil.
 func (x *index) get(id digest) *entry {
 	shard := x.shards[id[len(id)-1]]
 	if len(shard) == 0 {
 		return nil
 	}
-	if e := find(shard, idOf(id)); !e.isFree() {
+	if e := find(shard, idPrefix(id)); !e.isFree() {
 		return e
 	}
 	return nil
 }
 
-// forget makes the index one of which no line has been seen, and keeps what the output has.
+// forget removes the lines of an earlier input and keeps the rows of the output.
 func (x *index) forget() {
 	for n, shard := range x.shards {
 		x.used[n] = 0
@@ -82,7 +83,7 @@ func (x *index) forget() {
 	}
 }
 
-// find returns the entry of an id, or the free one where it belongs.
+// find returns the entry of an ID, or the free entry for it.
 func find(shard []entry, id [12]byte) *entry {
 	n := uint64(len(shard))
 	i := binary.LittleEndian.Uint64(id[:]) % n
@@ -92,6 +93,6 @@ func find(shard []entry, id [12]byte) *entry {
 	return &shard[i]
 }
 
-func idOf(id digest) [12]byte    { return [12]byte(id[:12]) }
-func askedOf(sum digest) [7]byte { return [7]byte(sum[:7]) }
-func (e *entry) isFree() bool    { return e.status == statusNew && e.line == 0 }
+func idPrefix(id digest) [12]byte      { return [12]byte(id[:12]) }
+func requestPrefix(sum digest) [7]byte { return [7]byte(sum[:7]) }
+func (e *entry) isFree() bool          { return e.status == statusNew && e.line == 0 }

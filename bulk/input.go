@@ -9,21 +9,21 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// A job is a row with its request, and what identifies both.
+// A job is a row with its request and the digests that identify both.
 type job struct {
-	mark       mark
-	id         string
-	key, asked digest
-	request    generated.StartConversationRequest
-	weight     int64 // bytes of the request
-	err        error // why the row cannot be sent
-	tokens     int   // that it is expected to use
-	last       bool  // it was sent before, and has failed
+	mark               mark
+	id                 string
+	key, requestDigest digest
+	request            generated.StartConversationRequest
+	weight             int64 // bytes of the request
+	err                error // the reason why the row cannot be sent
+	tokens             int   // the estimated usage
+	isRetry            bool  // whether the row failed before and is sent again
 
-	numbered bool // the id is the number of the line
+	numbered bool // whether the ID is the line number
 }
 
-// customID returns the id for the output; nil if there is none.
+// customID returns the ID for the output, or nil.
 func (j *job) customID() *string {
 	if j.id == "" {
 		return nil
@@ -42,27 +42,27 @@ func newJob(row *Row, o *Options) *job {
 	setDefaults(&j.request, &o.Defaults)
 	text, err := j.request.MarshalJSON()
 	if err == nil && hasFormat && !generated.IsUnset(o.Schema) {
-		err = errors.New("the row has a response format: must not be beside Options.Schema")
+		err = errors.New("the row has a response format: must not be set together with Options.Schema")
 	}
 	if err != nil {
 		return j.invalid(sumOf([]byte(err.Error())), err)
 	}
-	j.weight, j.key, j.asked = int64(len(text)), idKey(j.id), sumOf(text)
-	j.mark.Request = j.asked.String()
+	j.weight, j.key, j.requestDigest = int64(len(text)), idKey(j.id), sumOf(text)
+	j.mark.Request = j.requestDigest.String()
 	return j
 }
 
-// invalid returns the job of a row that cannot be sent. It is identified by its line, because its id
-// may be missing, or that of another row.
+// invalid returns the job of a row that cannot be sent. Its key is the line number, because the ID
+// may be missing or a duplicate.
 func (j *job) invalid(sum digest, err error) *job {
 	j.err = fmt.Errorf("line %d: %w", j.mark.Line, err)
-	j.key, j.asked = lineKey(j.mark.Line), sum
+	j.key, j.requestDigest = lineKey(j.mark.Line), sum
 	j.mark.Request, j.mark.Row = "", sum.String()
 	return j
 }
 
-// jobs yields a job for each row of the source, and what the output has of it. A row with the id of
-// another one is invalid.
+// jobs yields a job for each row of the source, with its state in the output. A row with a
+// duplicate ID is invalid.
 func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 	return func(yield func(todo, error) bool) {
 		if !j.begin() {
@@ -70,15 +70,15 @@ func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 			return
 		}
 		defer j.end()
-		for next, err := range j.own(source, o) {
+		for next, err := range j.matchingJobs(source, o) {
 			if err != nil {
 				yield(todo{}, err)
 				return
 			}
-			c := j.claim(next.key, next.asked, next.mark.Line)
-			if c.twice != 0 {
-				next = next.invalid(next.asked, fmt.Errorf("custom_id %s is that of line %d, too: must be unique", shortened([]byte(strconv.Quote(next.id))), c.twice))
-				c = j.claim(next.key, next.asked, next.mark.Line)
+			c := j.claim(next.key, next.requestDigest, next.mark.Line)
+			if c.duplicateOf != 0 {
+				next = next.invalid(next.requestDigest, fmt.Errorf("custom_id %s is the same as in line %d: must be unique", shortened([]byte(strconv.Quote(next.id))), c.duplicateOf))
+				c = j.claim(next.key, next.requestDigest, next.mark.Line)
 			}
 			if !yield(todo{next, c}, nil) {
 				return
@@ -87,21 +87,23 @@ func (j *Journal) jobs(source Source, o *Options) iter.Seq2[todo, error] {
 	}
 }
 
-// A todo is a job, and what the output has of it.
+// A todo is a job and the state of its row in the output.
 type todo struct {
 	*job
 	claim claim
 }
 
-// Rows that are read ahead to find out whether the output is that of the input, and their bytes.
+// maxAhead and maxAheadBytes bound the rows that are read ahead to find out whether the output
+// belongs to the input.
 const maxAhead, maxAheadBytes = 1000, 32 << 20
 
-// own yields the jobs of a source whose output the journal is, or else an error before the first.
-func (j *Journal) own(source Source, o *Options) iter.Seq2[*job, error] {
+// matchingJobs yields the jobs of a source. If the journal belongs to another input, it yields only an
+// error.
+func (j *Journal) matchingJobs(source Source, o *Options) iter.Seq2[*job, error] {
 	return func(yield func(*job, error) bool) {
 		var ahead []*job
 		var bytes int64
-		isOwn := j.Done() == 0 // nothing is lost if the output has no response
+		isMatching := j.Done() == 0 // an output without responses may be used for any input
 		flush := func() bool {
 			for _, a := range ahead {
 				if !yield(a, nil) {
@@ -117,7 +119,7 @@ func (j *Journal) own(source Source, o *Options) iter.Seq2[*job, error] {
 				return
 			}
 			next := newJob(&row, o)
-			if isOwn = isOwn || j.has(next); isOwn {
+			if isMatching = isMatching || j.has(next); isMatching {
 				if !flush() || !yield(next, nil) {
 					return
 				}
@@ -128,15 +130,15 @@ func (j *Journal) own(source Source, o *Options) iter.Seq2[*job, error] {
 				break
 			}
 		}
-		if isOwn || len(ahead) == 0 {
+		if isMatching || len(ahead) == 0 {
 			return
 		}
-		// A single row that has changed is still the same input.
+		// An input of one row with a changed request is still the same input.
 		if len(ahead) == 1 && !ahead[0].numbered && j.hasID(ahead[0].key) {
 			flush()
 			return
 		}
-		yield(nil, fmt.Errorf("%w: %s has %d responses, and the first %d rows of the input are not in it as they are: must be another output",
+		yield(nil, fmt.Errorf("%w: %s has %d responses, but none for the first %d rows of the input: must be another output",
 			ErrOtherInput, j.path, j.Done(), len(ahead)))
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"sync"
 )
 
-// A Journal is the output of a job: a file with a line for each row that has a result. The line is
-// written when the row is done, so the file says what is left to do. [OpenJournal] opens one. A
-// Journal is safe for concurrent use, but one [Run] or [Plan] at a time reads an input for it; another
+// A Journal is the output of a job: a file with a line for each finished row. A job uses it to find
+// out which rows remain. Create it with [OpenJournal].
+//
+// A Journal is safe for concurrent use, but only one [Run] or [Plan] at a time may use it. Another
 // one returns an error.
 type Journal struct {
 	path string
@@ -20,30 +21,30 @@ type Journal struct {
 
 	mu      sync.Mutex
 	index   index
-	size    int64 // of the file, without what a failed write has left
-	torn    bool  // a failed write has left something
-	unsaved bool  // something was written since the file was synced
-	claimed bool  // the index has rows of an earlier input
-	inUse   bool  // an input is being read
-	counts  [statusAgain + 1]int
+	size    int64 // the size of the complete lines, in bytes
+	torn    bool  // whether a failed write left an incomplete line
+	unsaved bool  // whether the file was written since the last sync
+	claimed bool  // whether the index has lines of an earlier input
+	inUse   bool  // whether an input is being read
+	counts  [statusRetry + 1]int
 	usage   usage
 }
 
 var (
 	errLocked   = errors.New("in use by another process")
-	errReplaced = errors.New("the file was removed or replaced meanwhile")
-	errInUse    = errors.New("bulk: the journal is in use: must be used by one Run or Plan at a time")
-	errClosed   = errors.New("bulk: the journal is closed: open it with OpenJournal")
+	errReplaced = errors.New("the file was removed or replaced while it was open")
+	errInUse    = errors.New("bulk: the journal is in use: must be used by only one Run or Plan at a time")
+	errClosed   = errors.New("bulk: the journal is closed: must be opened with OpenJournal")
 
-	// ErrOtherInput matches the error of [Plan] and [Run] for an output that has the results of another
-	// input: none of the input's first 1,000 rows is in it.
+	// ErrOtherInput matches the error of [Plan] and [Run] if the output belongs to another input:
+	// it has responses, but none of the first 1,000 rows of the input is in it.
 	ErrOtherInput = errors.New("bulk: the output belongs to another input")
 )
 
-// OpenJournal opens an output, or creates an empty one, and reads which rows it has. A last line
-// that a crash has cut off is removed. The file is locked against other processes until
-// [Journal.Close]; programs may read it meanwhile. A file that this package has not written is
-// refused, and stays as it is.
+// OpenJournal opens an output, or creates an empty one, and reads the state of its rows. It removes
+// an incomplete last line that a crash left. It locks the file against other processes until
+// [Journal.Close]; other programs can still read it. It rejects a file that this package did not
+// write and does not change it.
 func OpenJournal(path string) (*Journal, error) {
 	file, err := openLocked(path)
 	if err != nil {
@@ -60,7 +61,7 @@ func OpenJournal(path string) (*Journal, error) {
 // 64 MiB.
 const maxResult = 256 << 20
 
-// load reads the file, and cuts off what a crash has left of its last line.
+// load reads the file and removes an incomplete last line.
 func (j *Journal) load() error {
 	if info, err := j.file.Stat(); err != nil || !info.Mode().IsRegular() {
 		return errors.Join(err, errors.New("must be a file"))
@@ -84,7 +85,7 @@ func (j *Journal) load() error {
 				return fmt.Errorf("line %d: %w", line.number, err)
 			}
 		}
-		if j.size += line.size; !line.ended { // the end alone is missing
+		if j.size += line.size; !line.ended { // only the line break is missing
 			n, err := j.file.WriteString("\n")
 			j.size += int64(n)
 			return err
@@ -94,8 +95,8 @@ func (j *Journal) load() error {
 	return err
 }
 
-// isTorn reports whether a text may be the beginning of a line of an output. Some file systems leave
-// zeros after a crash.
+// isTorn reports whether a text may be the beginning of a line of an output. Some file systems
+// leave zeros after a crash.
 func isTorn(text []byte) bool {
 	const begin = `{"custom_id":`
 	if json.Valid(text) {
@@ -104,24 +105,23 @@ func isTorn(text []byte) bool {
 	return bytes.HasPrefix(text, []byte(begin)) || bytes.HasPrefix([]byte(begin), text) || len(bytes.Trim(text, "\x00")) == 0
 }
 
-// add notes what became of a row.
+// add records the state of a row.
 func (j *Journal) add(l *resultLine) error {
-	key, asked, s, err := l.row()
+	key, requestDigest, s, err := l.row()
 	if err != nil {
 		return err
 	}
 	e := j.index.at(key)
 	j.counts[e.status]--
 	j.counts[s]++
-	e.status, e.asked = s, askedOf(asked)
+	e.status, e.requestDigest = s, requestPrefix(requestDigest)
 	if s == statusDone {
 		j.usage.add(l.Mark)
 	}
 	return nil
 }
 
-// begin notes that an input begins: none of its rows has been seen. It reports false while another one
-// is being read.
+// begin starts reading an input. It reports false if another input is being read.
 func (j *Journal) begin() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -135,53 +135,54 @@ func (j *Journal) begin() bool {
 	return true
 }
 
-// end notes that an input has been read.
+// end ends reading an input.
 func (j *Journal) end() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.inUse = false
 }
 
-// A claim is what the output and the input so far say of a row.
+// A claim is the state of a row in the output and in the input so far.
 type claim struct {
-	status  status
-	changed bool // the output has the result of another request
-	twice   int  // the line that has the same id; 0: none
+	status      status
+	changed     bool // whether the output has the result of another request
+	duplicateOf int  // the earlier line with the same ID, or 0
 }
 
-// claim notes that a row is in the input.
-func (j *Journal) claim(key, asked digest, line int) (c claim) {
+// claim records that a row is in the input and returns its state.
+func (j *Journal) claim(key, requestDigest digest, line int) (c claim) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := j.index.at(key)
 	if e.line != 0 {
-		return claim{twice: int(e.line)}
+		return claim{duplicateOf: int(e.line)}
 	}
 	e.line = uint32(line) //nolint:gosec // an input of 2^32 rows does not fit into memory
-	if e.status != statusNew && e.asked != askedOf(asked) {
+	if e.status != statusNew && e.requestDigest != requestPrefix(requestDigest) {
 		return claim{changed: true}
 	}
 	return claim{status: e.status}
 }
 
-// hasID reports whether the output has a row.
+// hasID reports whether the output has a row with a key.
 func (j *Journal) hasID(key digest) bool { return j.statusOf(key, nil) != statusNew }
 
-// has reports whether the output has a row as it is.
-func (j *Journal) has(next *job) bool { return j.statusOf(next.key, &next.asked) != statusNew }
+// has reports whether the output has a row with the same request.
+func (j *Journal) has(next *job) bool { return j.statusOf(next.key, &next.requestDigest) != statusNew }
 
-// statusOf returns what the output has of a row, or only of a row as it was sent.
-func (j *Journal) statusOf(key digest, asked *digest) status {
+// statusOf returns the status of a row in the output. If requestDigest is not nil, it only considers a row
+// with this request.
+func (j *Journal) statusOf(key digest, requestDigest *digest) status {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := j.index.get(key)
-	if e == nil || asked != nil && e.asked != askedOf(*asked) {
+	if e == nil || requestDigest != nil && e.requestDigest != requestPrefix(*requestDigest) {
 		return statusNew
 	}
 	return e.status
 }
 
-// write appends a line, in one piece.
+// write appends a line with a single write.
 func (j *Journal) write(l *resultLine) error {
 	text, err := l.encode()
 	if err != nil {
@@ -206,7 +207,7 @@ func (j *Journal) write(l *resultLine) error {
 	return j.add(l)
 }
 
-// truncate removes what a failed write or a crash has left.
+// truncate removes the incomplete line that a failed write or a crash left.
 func (j *Journal) truncate() error {
 	if err := j.file.Truncate(j.size); err != nil {
 		return err
@@ -216,7 +217,7 @@ func (j *Journal) truncate() error {
 	return err
 }
 
-// sync has the system save the file, and notices if the file is no longer where it was.
+// sync syncs the file to disk, and returns an error if the file was removed or replaced.
 func (j *Journal) sync() error {
 	j.mu.Lock()
 	file, unsaved := j.file, j.unsaved
@@ -241,14 +242,14 @@ func (j *Journal) sync() error {
 
 func (j *Journal) failed(err error) error { return fmt.Errorf("bulk: write %s: %w", j.path, err) }
 
-// Done returns how many rows have a response.
+// Done returns the number of rows with a response.
 func (j *Journal) Done() int { return j.count(statusDone) }
 
-// Failed returns how many rows have failed. Of those, the ones whose failure may pass are sent again
-// when the job is resumed.
-func (j *Journal) Failed() int { return j.count(statusFailed) + j.count(statusAgain) }
+// Failed returns the number of failed rows. It includes rows that failed temporarily, which are
+// sent again when the job continues.
+func (j *Journal) Failed() int { return j.count(statusFailed) + j.count(statusRetry) }
 
-// used returns what the responses used.
+// used returns the usage of the responses.
 func (j *Journal) used() usage {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -267,7 +268,7 @@ func (j *Journal) count(s status) int {
 	return j.counts[s]
 }
 
-// Close saves the file and unlocks it. Closing it again does nothing.
+// Close syncs the file to disk, closes it and releases the lock. Further calls do nothing.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

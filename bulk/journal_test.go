@@ -17,7 +17,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulatortest"
 )
 
-// Wherever a crash has cut the last line, the rows before it are kept and it alone is sent again.
+// Wherever a crash cut off the last line, the rows before it are kept, and only the last row is
+// sent again.
 func TestTornLine(t *testing.T) {
 	t.Parallel()
 	client, server := emulatortest.New(t)
@@ -38,7 +39,7 @@ func TestTornLine(t *testing.T) {
 			t.Errorf("cut at %d of %d: %d requests, want 1", cut, len(whole), n)
 		}
 	}
-	for name, text := range map[string][]byte{"only the end is missing": whole[:len(whole)-1], "nothing is missing": whole, "and an empty line": append(bytes.Clone(whole), '\n')} {
+	for name, text := range map[string][]byte{"without the line break": whole[:len(whole)-1], "complete": whole, "with an empty line": append(bytes.Clone(whole), '\n')} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -53,8 +54,8 @@ func TestTornLine(t *testing.T) {
 	wantSummary(t, mustRun(t, client, path, prompts(3), options), bulk.Summary{Rows: 3, Done: 1, Already: 2})
 }
 
-// A file that is not an output stays as it is.
-func TestForeignFiles(t *testing.T) {
+// OpenJournal does not change a file that is not an output.
+func TestFilesThatAreNotOutputs(t *testing.T) {
 	t.Parallel()
 	const mark = `"bulk":{"version":1,"line":1,"request":"00000000000000000000000000000000"}`
 	for text, want := range map[string]string{
@@ -63,7 +64,7 @@ func TestForeignFiles(t *testing.T) {
 		`{"custom_id":"a"}`:  "line 1: not written by package bulk",
 		"{}\n":               "line 1: not written by package bulk",
 		"{" + mark + "}\n":   "line 1: not written by package bulk",
-		`{"custom_id":"a",` + strings.Replace(mark, "1", "2", 1) + "}\n":                                        "line 1: the version of the format is 2: must be 1",
+		`{"custom_id":"a",` + strings.Replace(mark, "1", "2", 1) + "}\n":                                        "line 1: the format version is 2: must be 1",
 		`{"custom_id":"a",` + strings.Replace(mark, "00", "xy", 1) + "}\n":                                      `line 1: the digest is "xy00`,
 		`{"custom_id":"a",` + mark + "}\n" + `{"custom_id":"b","bu` + "\n" + `{"custom_id":"a",` + mark + "}\n": "line 2: not written by package bulk",
 	} {
@@ -76,12 +77,12 @@ func TestForeignFiles(t *testing.T) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 		if got, err := os.ReadFile(path); err != nil || string(got) != text {
-			t.Errorf("%q has become %q, %v", text, got, err)
+			t.Errorf("%q became %q, %v", text, got, err)
 		}
 	}
 }
 
-// The output of version 1 of the format is read by every later version.
+// Every later version reads the output format of version 1.
 func TestOutputOfVersion1(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/version1.jsonl")
@@ -108,7 +109,7 @@ func TestLock(t *testing.T) {
 	path := output(t)
 	j := open(t, path)
 	if _, err := bulk.OpenJournal(path); err == nil || !strings.HasSuffix(err.Error(), path+": in use by another process") {
-		t.Errorf("a second one: %v", err)
+		t.Errorf("a second journal: %v", err)
 	}
 	if _, err := os.ReadFile(path); err != nil {
 		t.Errorf("a reader: %v", err)
@@ -118,7 +119,7 @@ func TestLock(t *testing.T) {
 	}
 	open(t, path)
 	if names, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); err != nil || len(names) != 1 {
-		t.Errorf("there are %v, %v", names, err)
+		t.Errorf("the directory contains %v, %v", names, err)
 	}
 }
 
@@ -135,7 +136,7 @@ func TestOutputsThatCannotBeOpened(t *testing.T) {
 		readOnly: fs.ErrPermission,
 	} {
 		if path == readOnly && (os.Getuid() == 0 || runtime.GOOS == "windows") {
-			continue // the superuser may write everything: see TestReadOnlyFileSystem
+			continue // the superuser may write everything: see TestReadOnlyOutput
 		}
 		if _, err := bulk.OpenJournal(path); err == nil || want != nil && !errors.Is(err, want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want %v", path, err, want)
@@ -143,7 +144,8 @@ func TestOutputsThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// An output that is removed or replaced while it is written ends the job: its results would be lost.
+// If the output is removed or replaced during a job, the job ends, because its results would be
+// lost.
 func TestOutputIsRemoved(t *testing.T) {
 	t.Parallel()
 	client, _ := emulatortest.New(t)
@@ -153,12 +155,12 @@ func TestOutputIsRemoved(t *testing.T) {
 		t.Skip("this system does not remove files in use:", err)
 	}
 	summary, err := bulk.Run(t.Context(), client, prompts(3), j, options)
-	if err == nil || !strings.Contains(err.Error(), "the file was removed or replaced meanwhile") {
+	if err == nil || !strings.Contains(err.Error(), "the file was removed or replaced while it was open") {
 		t.Errorf("%+v, %v", summary, err)
 	}
 }
 
-// An answer nested as deep as JSON may be fits into a line that can be read again.
+// An answer with the maximum nesting of JSON is written as a line that can be read again.
 func TestDeepAnswer(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("[", 9_999) + strings.Repeat("]", 9_999)
@@ -179,8 +181,8 @@ func TestDeepAnswer(t *testing.T) {
 	}
 }
 
-// While an input is read for a journal, neither Plan nor Run reads another one for it: rows of one would
-// be taken for duplicates of the other's.
+// While an input is read for a journal, neither Plan nor Run reads another input for it. Otherwise
+// rows of one input would count as duplicates of the other's.
 func TestJournalInUse(t *testing.T) {
 	t.Parallel()
 	client, _ := emulatortest.New(t)
@@ -192,7 +194,7 @@ func TestJournalInUse(t *testing.T) {
 		if !yield(prompt("row-1", "Say word 1")) {
 			return
 		}
-		const want = "bulk: the journal is in use: must be used by one Run or Plan at a time"
+		const want = "bulk: the journal is in use: must be used by only one Run or Plan at a time"
 		if _, err := bulk.Plan(t.Context(), client, prompts(3), o); err == nil || err.Error() != want {
 			t.Errorf("Plan: %v, want %s", err, want)
 		}

@@ -12,27 +12,27 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// version is that of the output's format.
+// version is the version of the output's format.
 const version = 1
 
-// A resultLine is a line of the output: a result as the vendor's batch results have it, and a mark.
+// A resultLine is a line of the output: a batch result of the vendor's format and a mark.
 type resultLine struct {
-	CustomID *string     `json:"custom_id"` // null if the row's could not be read
+	CustomID *string     `json:"custom_id"` // null if the row's ID could not be read
 	Mark     *mark       `json:"bulk"`
-	Response *response   `json:"response"` // null without one
+	Response *response   `json:"response"` // null without a response
 	Error    *errorField `json:"error"`    // null for a success
 }
 
-// A mark says which row a line is the result of.
+// A mark identifies the row of a line.
 type mark struct {
 	Version int `json:"version"`
-	Line    int `json:"line"` // in the input
+	Line    int `json:"line"` // the line in the input
 
-	// One of these has a digest: Request that of the request, Row that of an invalid row.
+	// Either Request is the digest of the request, or Row is the digest of an invalid row.
 	Request string `json:"request,omitempty"`
 	Row     string `json:"row,omitempty"`
 
-	// Tokens of the prompt as counted, and as reported.
+	// The tokens of the prompt as counted by the client, and the tokens that the API reported.
 	Counted    int `json:"counted_tokens,omitempty"`
 	Prompt     int `json:"prompt_tokens,omitempty"`
 	Completion int `json:"completion_tokens,omitempty"`
@@ -45,11 +45,11 @@ type response struct {
 
 type errorField struct {
 	Message   string `json:"message"`
-	Retryable bool   `json:"retryable,omitempty"` // the row is sent again when the job is resumed
+	Retryable bool   `json:"retryable,omitempty"` // whether the row is sent again when the job continues
 }
 
-// encode returns the line with its end. A body that has line ends loses them. A body that is too deep
-// for the line to be read again becomes a string.
+// encode returns the line with a line break. It removes line breaks from the body. If the body is
+// nested too deeply to be read again, it becomes a string.
 func (l *resultLine) encode() ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -66,27 +66,27 @@ func (l *resultLine) encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// errForeign reports a line that this package has not written.
-var errForeign = errors.New(`not written by package bulk: must be a JSON object with the property "bulk"`)
+// errNotBulk reports a line that this package did not write.
+var errNotBulk = errors.New(`not written by package bulk: must be a JSON object with the property "bulk"`)
 
-// parseLine reads a line of an output.
+// parseLine parses a line of an output.
 func parseLine(text []byte) (*resultLine, error) {
 	var l resultLine
 	switch err := json.Unmarshal(text, &l); {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errForeign, err)
+		return nil, fmt.Errorf("%w: %w", errNotBulk, err)
 	case l.Mark == nil:
-		return nil, errForeign
+		return nil, errNotBulk
 	case l.Mark.Version != version:
-		return nil, fmt.Errorf("the version of the format is %d: must be %d", l.Mark.Version, version)
+		return nil, fmt.Errorf("the format version is %d: must be %d", l.Mark.Version, version)
 	case (l.Mark.Request == "") == (l.Mark.Row == "") || l.Mark.Row == "" && l.CustomID == nil:
-		return nil, errForeign
+		return nil, errNotBulk
 	}
 	return &l, nil
 }
 
-// row returns the key of the line's row, what was sent for it, and what became of it.
-func (l *resultLine) row() (key, asked digest, s status, err error) {
+// row returns the key of the row, the digest of its request, and its status.
+func (l *resultLine) row() (key, requestDigest digest, s status, err error) {
 	sum := l.Mark.Request
 	switch {
 	case l.Mark.Row != "":
@@ -94,23 +94,23 @@ func (l *resultLine) row() (key, asked digest, s status, err error) {
 	case l.Error == nil:
 		key, s = idKey(*l.CustomID), statusDone
 	case l.Error.Retryable:
-		key, s = idKey(*l.CustomID), statusAgain
+		key, s = idKey(*l.CustomID), statusRetry
 	default:
 		key, s = idKey(*l.CustomID), statusFailed
 	}
-	if n, err := hex.Decode(asked[:], []byte(sum)); err != nil || n != len(asked) {
-		return key, asked, s, fmt.Errorf("the digest is %q: must be %d hexadecimal digits", sum, 2*len(asked))
+	if n, err := hex.Decode(requestDigest[:], []byte(sum)); err != nil || n != len(requestDigest) {
+		return key, requestDigest, s, fmt.Errorf("the digest is %q: must have %d hexadecimal digits", sum, 2*len(requestDigest))
 	}
-	return key, asked, s, nil
+	return key, requestDigest, s, nil
 }
 
-// idKey identifies a row by its id, lineKey one that has no id of its own by its line.
+// idKey identifies a row by its ID. lineKey identifies a row without a valid ID by its line.
 func idKey(id string) digest    { return sumOf([]byte("id " + id)) }
 func lineKey(line int) digest   { return sumOf([]byte("line " + strconv.Itoa(line))) }
 func (d digest) String() string { return hex.EncodeToString(d[:]) }
 
-// failedLine returns the line of a row that failed. It has the API's response, or the answer that
-// does not fit the schema.
+// failedLine returns the line of a failed row. It contains the API's response, or the answer that
+// does not match the schema.
 func failedLine(id *string, m mark, err error, retryable bool) *resultLine {
 	l := &resultLine{CustomID: id, Mark: &m, Error: &errorField{Message: err.Error(), Retryable: retryable}}
 	var api *ratelimited.APIError
@@ -118,7 +118,7 @@ func failedLine(id *string, m mark, err error, retryable bool) *resultLine {
 	switch {
 	case errors.As(err, &api):
 		l.Response = &response{StatusCode: api.StatusCode, Body: jsonOf(api.Body)}
-	case errors.As(err, &output): // the answer was paid for
+	case errors.As(err, &output): // keep the answer, because its tokens were billed
 		l.Response = &response{StatusCode: 200, Body: jsonOf([]byte(output.Text))}
 		for _, finding := range output.Findings {
 			l.Error.Message += fmt.Sprintf("; %s: %s", finding.Pointer, finding.Rule)
@@ -127,7 +127,7 @@ func failedLine(id *string, m mark, err error, retryable bool) *resultLine {
 	return l
 }
 
-// jsonOf returns a text as JSON: as it is, or as a string if it is not JSON.
+// jsonOf returns a text unchanged if it is JSON, and otherwise as a JSON string.
 func jsonOf(text []byte) json.RawMessage {
 	if json.Valid(text) {
 		return text
@@ -140,6 +140,6 @@ func quoted(text string) json.RawMessage {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // a string has no error
+	_ = encoder.Encode(text) // encoding a string cannot fail
 	return bytes.TrimSpace(b.Bytes())
 }

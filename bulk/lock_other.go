@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// openLocked refuses to open a file: this system has no lock that this package knows.
+// openLocked returns an error, because this package does not support file locks on this system.
 func openLocked(path string) (*os.File, error) {
 	return nil, &os.PathError{Op: "lock", Path: path, Err: errors.ErrUnsupported}
 }

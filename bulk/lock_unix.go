@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// openLocked opens a file for appending, which it creates if there is none, and locks it against
-// other processes until it is closed. Whoever reads the file is not kept from it.
+// openLocked opens or creates a file for appending, and locks it against other processes until it
+// is closed. Other programs can still read the file.
 func openLocked(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666) //nolint:gosec // the umask decides who may read it
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666) //nolint:gosec // the umask sets the permissions
 	if err != nil {
 		return nil, err
 	}

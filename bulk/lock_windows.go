@@ -8,8 +8,8 @@ import (
 
 const errorSharingViolation syscall.Errno = 32
 
-// openLocked opens a file for writing, which it creates if there is none, and shares it with readers
-// alone until it is closed.
+// openLocked opens or creates a file for writing. Until the file is closed, other processes can
+// only read it.
 func openLocked(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {

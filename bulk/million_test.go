@@ -18,7 +18,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// stub answers every request with the same response, as fast as can be.
+// stub responds to every request with the same response, as fast as possible.
 type stub struct{}
 
 const stubResponse = `{"object":"conversation.response","conversation_id":"conv_0199a1b2c3d4","outputs":[{"object":"entry",` +
@@ -48,7 +48,7 @@ func stubClient(t testing.TB) *ratelimited.Client {
 	return client
 }
 
-// tinyRows is a JSONL file of n rows, made as it is read.
+// tinyRows is a JSONL file of n rows, generated while it is read.
 type tinyRows struct {
 	n, next int
 	buffer  []byte
@@ -67,10 +67,10 @@ func (r *tinyRows) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A usage is the most memory that a program has used, in MB.
+// A usage is the peak memory of the process, in MB.
 type usage struct{ total, live float64 }
 
-// watch returns options that note the memory used.
+// watch returns options that record the used memory.
 func (u *usage) watch() bulk.Options {
 	o := options
 	o.Progress = func(bulk.Progress) {
@@ -82,7 +82,7 @@ func (u *usage) watch() bulk.Options {
 	return o
 }
 
-// processorTime returns the seconds of all processors that the program has used.
+// processorTime returns the CPU time of the process, in seconds.
 func processorTime(b *testing.B) float64 {
 	b.Helper()
 	var used syscall.Rusage
@@ -92,7 +92,7 @@ func processorTime(b *testing.B) float64 {
 	return float64(used.Utime.Sec+used.Stime.Sec) + float64(used.Utime.Usec+used.Stime.Usec)/1e6
 }
 
-// The rows that are done take a few bytes each, and those that are read none.
+// Rows that are done use a few bytes each. Rows that were only read use none.
 func TestMemoryOfManyRows(t *testing.T) {
 	const rows = 10_000
 	client := stubClient(t)
@@ -108,7 +108,7 @@ func TestMemoryOfManyRows(t *testing.T) {
 	before := live()
 	j := open(t, path)
 	if perRow := float64(live()-before) / rows; perRow > 45 {
-		t.Errorf("a row that is done takes %.0f bytes, want 45 at most", perRow)
+		t.Errorf("a finished row uses %.0f bytes, want at most 45", perRow)
 	}
 	if j.Done() != rows {
 		t.Errorf("%d rows are done", j.Done())
@@ -116,13 +116,14 @@ func TestMemoryOfManyRows(t *testing.T) {
 	runtime.KeepAlive(j)
 }
 
-// A million rows, and resumption over 900,000 of them. Run it with -benchtime 1x.
+// BenchmarkMillion sends a million rows, and resumes after 900,000 of them. Run it with -benchtime
+// 1x.
 func BenchmarkMillion(b *testing.B) { benchmarkRows(b, 1_000_000) }
 
 func BenchmarkHundredThousand(b *testing.B) { benchmarkRows(b, 100_000) }
 
-// benchmarkRows reports the rows per second, which depend on what else the machine does, and the
-// processor time of a row, which does not.
+// benchmarkRows reports the rows per second, which depend on the load of the machine, and the CPU
+// time per row, which does not.
 func benchmarkRows(b *testing.B, rows int) {
 	for b.Loop() {
 		client := stubClient(b)

@@ -11,66 +11,75 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// Options are the settings of a job. The zero value sends the rows as they are until the input ends.
+// Options configure a job. With the zero value, Run sends all rows unchanged.
 type Options struct {
-	// Defaults has what rows do not set: the model, instructions, completion arguments and so on. A
-	// row that names a model or an agent gets neither from here. Inputs must not be set.
+	// The values for fields that a row does not set, such as the model, instructions and completion
+	// arguments. A row that names a model or an agent gets neither of them from Defaults.
+	// Defaults.Inputs must not be set.
 	Defaults generated.StartConversationRequest
 
-	// Schema is a JSON Schema that each answer must fit, as JSON text or a value to be encoded. The
-	// model is asked for it, and asked once more for an answer that does not fit. Default: none.
+	// The JSON Schema of every answer, as JSON text or as a value to be encoded as JSON. The model
+	// is asked for such an answer. If its answer does not match, it is asked once more. Without a
+	// schema, answers are not checked.
 	Schema generated.JSON
 
-	// Output is what the output has as the body of a response. Default: the whole response.
+	// The part of a response that is the body in the output. The default is the complete response.
 	Output Output
 
-	// MaxRows, TokenBudget and Deadline stop Run: after so many rows were sent, before the tokens of
-	// the calls exceed so many, and at a time. Zero values are not bounds. Rows in flight are finished.
-	// The budget reserves the estimate of a row's first call: it may be exceeded by the error of the
-	// estimates, and by second calls for answers that do not fit Schema.
+	// MaxRows, TokenBudget and Deadline stop Run: after it sent MaxRows rows, before the calls use
+	// more than TokenBudget tokens, and at the time Deadline. Zero values set no limit. Rows in
+	// flight are finished.
+	//
+	// The budget reserves the estimated usage of a row's first call. So the usage may exceed the
+	// budget by the error of the estimates, and by the second calls for answers that do not match
+	// Schema.
 	MaxRows     int
 	TokenBudget int
 	Deadline    time.Time
 
-	// Stop, when it is closed, stops Run in the same way. The end of Run's context instead cancels
-	// the calls in flight, whose results are lost. Run cannot return while its source waits for input: a
-	// program that reads from a pipe closes that, too, also at Deadline. The error that follows is ignored.
+	// An optional channel. Run stops when it is closed, after the rows in flight are finished. In
+	// contrast, canceling the context of Run cancels the calls in flight, and their results are
+	// lost.
+	//
+	// Run cannot return while its source waits for input. A program that reads from a pipe must
+	// also close the pipe, for a Deadline as well. Run ignores the resulting read error.
 	Stop <-chan struct{}
 
-	// Progress is called each second while Run works, and once when it has ended, by one goroutine at
-	// a time. It should return soon.
+	// An optional function that Run calls every second and once at its end, never concurrently. It
+	// should return soon.
 	Progress func(Progress)
 
-	// Forecast is what Plan returned for the same input, if it was asked: then Run knows how many rows
-	// there are, and Progress.Left is set.
+	// An optional result of Plan for the same input. With it, Run knows the number of rows and sets
+	// Progress.Left.
 	Forecast *Forecast
 
-	// Journal is the output whose rows Plan counts as done. Run ignores it: it is given one.
+	// The output whose finished rows Plan takes into account. Run ignores it, because the journal
+	// is a parameter of Run.
 	Journal *Journal
 }
 
-// Output is what the output has as the body of a response.
+// Output selects the part of a response that is the body in the output.
 type Output string
 
-// The bodies of responses.
+// The bodies in the output.
 const (
-	OutputResponse Output = ""       // the response, as the API sent it
+	OutputResponse Output = ""       // the response as the API sent it
 	OutputText     Output = "text"   // the text of the answer, as a JSON string
-	OutputObject   Output = "object" // the object that fits [Options.Schema]
+	OutputObject   Output = "object" // the object that matches [Options.Schema]
 )
 
-// check refuses options that are of no use.
+// check rejects invalid options.
 func (o *Options) check(client *ratelimited.Client) error {
 	if client == nil {
-		return errors.New("bulk: the client is nil: make it with ratelimited.New")
+		return errors.New("bulk: the client is nil: must be made with ratelimited.New")
 	}
 	switch {
 	case !o.Defaults.Inputs.IsZero():
-		return errors.New("bulk: Options.Defaults.Inputs is set: must be left to the rows")
+		return errors.New("bulk: Options.Defaults.Inputs is set: must be set in the rows")
 	case o.Output != OutputResponse && o.Output != OutputText && o.Output != OutputObject:
 		return fmt.Errorf("bulk: Options.Output is %q: must be OutputResponse, OutputText or OutputObject", o.Output)
 	case o.Output == OutputObject && generated.IsUnset(o.Schema):
-		return errors.New("bulk: Options.Output is OutputObject: must not be without Options.Schema")
+		return errors.New("bulk: Options.Output is OutputObject: must be set together with Options.Schema")
 	case o.MaxRows < 0:
 		return fmt.Errorf("bulk: Options.MaxRows is %d: must not be negative", o.MaxRows)
 	case o.TokenBudget < 0:
@@ -79,21 +88,21 @@ func (o *Options) check(client *ratelimited.Client) error {
 	return nil
 }
 
-// An answer is the type of the answers that fit Options.Schema.
+// An answer is the Go type of answers that match Options.Schema.
 type answer struct{ json.RawMessage }
 
-// prepare sets the response format of the schema, and returns how answers are read; nil without a
-// schema.
+// prepare sets the response format of the schema. It returns the options for decoding answers, or
+// nil without a schema.
 func (o *Options) prepare() (format []runner.FormatOption, err error) {
 	if generated.IsUnset(o.Schema) {
 		return nil, nil
 	}
 	if o.Defaults.CompletionArgs.ResponseFormat.Type != "" {
-		return nil, errors.New("bulk: Options.Schema is set: must not be beside a response format in Options.Defaults")
+		return nil, errors.New("bulk: Options.Schema is set: must not be set together with a response format in Options.Defaults")
 	}
 	format = []runner.FormatOption{runner.SchemaOf[answer](o.Schema)}
 	response, err := runner.Format[answer](format...)
-	if err != nil { // strict mode does not have open schemas
+	if err != nil { // strict mode does not support open schemas
 		format = append(format, runner.Loose())
 		response, err = runner.Format[answer](format...)
 	}

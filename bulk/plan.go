@@ -9,37 +9,40 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A Forecast is what is left to do of a job, and what that is expected to take.
+// A Forecast describes the remaining work of a job and its estimated cost.
 type Forecast struct {
-	Rows    int // of the input
-	Done    int // rows that the output has a response of
-	Failed  int // rows that the output has a failure of that does not pass
+	Rows    int // rows of the input
+	Done    int // rows with a response in the output
+	Failed  int // rows that failed permanently, according to the output
 	Invalid int // rows that cannot be sent
-	Changed int // rows to be sent whose request was another one in the output
-	Calls   int // rows to be sent
+	Changed int // rows to send whose request differs from the one in the output
+	Calls   int // rows to send
 
-	Counted  int                  // tokens of their prompts, by the client's vocabulary
-	Tokens   Range[int]           // that they are expected to use, prompts and replies
-	Duration Range[time.Duration] // from now until the last response
-	Replies  int                  // how many replies the length of the others is expected from; 0 if it is a guess
+	Counted  int                  // tokens of the prompts to send, as counted by the client
+	Tokens   Range[int]           // estimated usage of these rows, prompts and responses
+	Duration Range[time.Duration] // estimated time until the last response
+	Replies  int                  // past responses that the estimate is based on; 0 if it is based on defaults
 
-	LimitedBy         string  // "requests" or "tokens", whichever limit decides how long the job takes
-	RequestsPerSecond float64 // the limits that the client keeps to at present
-	TokensPerMinute   int     // likewise
+	LimitedBy         string  // "requests" or "tokens": the limit that determines the duration
+	RequestsPerSecond float64 // current limit of the client
+	TokensPerMinute   int     // current limit of the client
 }
 
-// A Range is a figure that is not known exactly.
+// A Range is an estimate with bounds.
 type Range[T int | time.Duration] struct {
-	Low      T // less is unlikely
-	Expected T // the mean
-	High     T // more is unlikely
+	Low      T // a low estimate; smaller values are unlikely
+	Expected T // the expected value
+	High     T // a high estimate; larger values are unlikely
 }
 
-// Plan reads an input and returns what [Run] has to do, and how long that takes at the client's
-// limits if nobody else uses them. It sends nothing. How long replies are, and how many tokens
-// prompts really have, it expects from the responses in Options.Journal, if that has three or more, or
-// else from what the client has learned. Plan reads all of the input, or the rows that Options.MaxRows allows to be sent;
-// Run needs a source that begins anew.
+// Plan reads an input and estimates the work of [Run]: the rows to send, their tokens, and the
+// duration at the client's limits if nobody else uses them. It sends nothing.
+//
+// The estimate of tokens is based on the responses in Options.Journal if it has at least three.
+// Otherwise it is based on the usage that the client has observed.
+//
+// Plan reads the input to its end, or until Options.MaxRows rows to send. Run needs a new source
+// that starts at the beginning.
 func Plan(ctx context.Context, client *ratelimited.Client, source Source, options Options) (*Forecast, error) {
 	if err := options.check(client); err != nil {
 		return nil, err
@@ -81,27 +84,27 @@ func Plan(ctx context.Context, client *ratelimited.Client, source Source, option
 	return p.forecast(), nil
 }
 
-var errNoSource = errors.New("bulk: the source is nil: must be JSONL(…), Lines(…) or Rows(…)")
+var errNoSource = errors.New("bulk: the source is nil: must be made with JSONL, Lines or Rows")
 
 // A planner adds up the calls of a job.
 type planner struct {
 	Forecast
-	client *ratelimited.Client
-	usage  usage
-	models map[string]*load
-	took   time.Duration // of a call
+	client       *ratelimited.Client
+	usage        usage
+	models       map[string]*load
+	callDuration time.Duration // the duration of a call
 }
 
-// A load is the calls of a model, and the tokens that they are expected to use.
+// A load is the calls of a model and their estimated tokens.
 type load struct {
-	calls         int
-	prompt, reply float64
-	most          float64 // of the replies, if nothing is known of them
-	replies       int     // that the client has seen
+	calls              int
+	prompt, completion float64
+	maxCompletion      float64 // upper estimate of the response tokens without past responses
+	responses          int     // responses that the client has observed
 }
 
-// longReply is how many tokens an unknown reply is expected to have at most.
-const longReply = 4096
+// maxUnknownCompletion bounds the estimated tokens of a response without past responses.
+const maxUnknownCompletion = 4096
 
 func (p *planner) add(next todo) {
 	e, err := p.client.Estimate(next.request)
@@ -114,48 +117,48 @@ func (p *planner) add(next todo) {
 		p.Changed++
 	}
 	p.Counted += e.Counted
-	p.took = max(p.took, e.Duration)
+	p.callDuration = max(p.callDuration, e.Duration)
 	model := next.request.Model
 	if p.models[model] == nil {
 		p.models[model] = new(load)
 	}
-	bound := longReply
+	bound := maxUnknownCompletion
 	if n := next.request.CompletionArgs.MaxTokens; n != nil {
 		bound = max(0, *n)
 	}
-	prompt, reply := float64(e.Prompt), float64(e.Reply)
+	prompt, completion := float64(e.Prompt), float64(e.Reply)
 	if p.usage.isEnough() {
-		prompt, reply = p.usage.ratio()*float64(e.Counted), min(p.usage.mean(), float64(bound))
+		prompt, completion = p.usage.ratio()*float64(e.Counted), min(p.usage.mean(), float64(bound))
 	}
 	l := p.models[model]
 	l.calls++
 	l.prompt += prompt
-	l.reply += reply
-	l.most += float64(min(bound, longReply))
-	l.replies = e.Replies
+	l.completion += completion
+	l.maxCompletion += float64(min(bound, maxUnknownCompletion))
+	l.responses = e.Replies
 }
 
-// tokens returns what the calls are expected to use.
+// tokens estimates the usage of the calls.
 func (p *planner) tokens(l *load) (r Range[int]) {
-	low, high := 0.8*l.prompt+0.1*l.reply, 1.25*l.prompt+max(l.most, l.reply)
-	if n, spread := p.usage.n, p.usage.spread(); p.usage.isEnough() || l.replies >= enoughReplies {
+	low, high := 0.8*l.prompt+0.1*l.completion, 1.25*l.prompt+max(l.maxCompletion, l.completion)
+	if n, spread := p.usage.n, p.usage.spread(); p.usage.isEnough() || l.responses >= enoughResponses {
 		if !p.usage.isEnough() {
-			n, spread = l.replies, 1
+			n, spread = l.responses, 1
 		}
 		off := min(1, 2*spread/math.Sqrt(float64(n)))
-		low, high = 0.98*l.prompt+(1-off)*l.reply, 1.02*l.prompt+(1+off)*l.reply
+		low, high = 0.98*l.prompt+(1-off)*l.completion, 1.02*l.prompt+(1+off)*l.completion
 		p.Replies = n
 	}
-	return Range[int]{int(low), int(l.prompt + l.reply), int(high)}
+	return Range[int]{int(low), int(l.prompt + l.completion), int(high)}
 }
 
-// forecast returns how long the calls take: models that have limits of their own at the same time, and
-// all others, which share one, after each other.
+// forecast estimates the duration of the calls. Models with their own limits are used concurrently.
+// All other models share one limit.
 func (p *planner) forecast() *Forecast {
 	snapshots := p.client.Snapshot()
 	limits := map[string]*load{}
 	for model, l := range p.models {
-		if _, own := snapshots[model]; !own {
+		if _, hasOwnLimit := snapshots[model]; !hasOwnLimit {
 			model = ""
 		}
 		if limits[model] == nil {
@@ -164,9 +167,9 @@ func (p *planner) forecast() *Forecast {
 		sum := limits[model]
 		sum.calls += l.calls
 		sum.prompt += l.prompt
-		sum.reply += l.reply
-		sum.most += l.most
-		sum.replies = max(sum.replies, l.replies)
+		sum.completion += l.completion
+		sum.maxCompletion += l.maxCompletion
+		sum.responses = max(sum.responses, l.responses)
 	}
 	for model, l := range limits {
 		tokens := p.tokens(l)
@@ -174,7 +177,7 @@ func (p *planner) forecast() *Forecast {
 		p.Tokens.Expected += tokens.Expected
 		p.Tokens.High += tokens.High
 		take := func(tokens int) time.Duration {
-			return p.client.Forecast(model, l.calls, ceil(tokens, l.calls)) + p.took
+			return p.client.Forecast(model, l.calls, ceil(tokens, l.calls)) + p.callDuration
 		}
 		if d := take(tokens.Expected); d >= p.Duration.Expected {
 			p.Duration = Range[time.Duration]{take(tokens.Low), d, take(tokens.High)}
@@ -188,8 +191,8 @@ func (p *planner) forecast() *Forecast {
 
 func ceil(n, by int) int { return (n + by - 1) / by }
 
-// limitedBy returns which limit decides, of calls that take longer than they would without tokens or
-// not.
+// limitedBy returns the limit that determines a duration, by comparison with the duration without
+// tokens.
 func limitedBy(d, withoutTokens time.Duration) string {
 	if float64(d) > 1.02*float64(withoutTokens) {
 		return "tokens"
@@ -197,33 +200,33 @@ func limitedBy(d, withoutTokens time.Duration) string {
 	return "requests"
 }
 
-// A usage adds up what the responses of an output used.
+// A usage adds up the usage of the responses in an output.
 type usage struct {
-	n                               int
-	counted, prompt, reply, squares float64
+	n                                    int
+	counted, prompt, completion, squares float64
 }
 
-const enoughReplies = 3
+const enoughResponses = 3
 
 func (u *usage) add(m *mark) {
 	if m.Prompt+m.Completion == 0 {
-		return // it was not reported
+		return // the API did not report the usage
 	}
-	reply := float64(m.Completion)
+	completion := float64(m.Completion)
 	u.n++
 	u.counted += float64(m.Counted)
 	u.prompt += float64(m.Prompt)
-	u.reply += reply
-	u.squares += reply * reply
+	u.completion += completion
+	u.squares += completion * completion
 }
 
-func (u *usage) isEnough() bool { return u.n >= enoughReplies && u.counted > 0 }
+func (u *usage) isEnough() bool { return u.n >= enoughResponses && u.counted > 0 }
 func (u *usage) ratio() float64 { return u.prompt / u.counted }
-func (u *usage) mean() float64  { return u.reply / float64(u.n) }
+func (u *usage) mean() float64  { return u.completion / float64(u.n) }
 
-// spread returns the standard deviation of the replies, as a share of their mean.
+// spread returns the standard deviation of the response tokens, relative to their mean.
 func (u *usage) spread() float64 {
-	if u.reply == 0 {
+	if u.completion == 0 {
 		return 0
 	}
 	mean := u.mean()

@@ -33,7 +33,7 @@ func TestPlanCounts(t *testing.T) {
 	}
 	f := plan(t, client, jsonl(input...), options)
 	if f.Rows != 5 || f.Calls != 3 || f.Invalid != 2 || f.Done+f.Failed+f.Changed != 0 || f.Replies != 0 {
-		t.Errorf("at first: %+v", f)
+		t.Errorf("before the run: %+v", f)
 	}
 	mustRun(t, client, path, jsonl(input[:3]...), options)
 	requests := server.Stats().Requests
@@ -46,28 +46,28 @@ func TestPlanCounts(t *testing.T) {
 	}
 	o.MaxRows = 1
 	if f = plan(t, client, jsonl(input...), o); f.Calls != 1 {
-		t.Errorf("of one row: %+v", f)
+		t.Errorf("with MaxRows 1: %+v", f)
 	}
 	if n := server.Stats().Requests; n != requests {
-		t.Errorf("Plan has sent %d requests", n-requests)
+		t.Errorf("Plan sent %d requests", n-requests)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := bulk.Plan(ctx, client, jsonl(input...), o); err == nil {
-		t.Error("Plan does not heed its context")
+		t.Error("Plan ignores its context")
 	}
 }
 
-// within reports a value that is off what was expected by more than a share of it.
-func within(t *testing.T, what string, got, want, share float64) {
+// within reports a value that differs from the expected one by more than a share.
+func within(t *testing.T, name string, got, want, share float64) {
 	t.Helper()
 	if math.Abs(got/want-1) > share {
-		t.Errorf("%s: %.4g, want %.4g within %v%%", what, got, want, 100*share)
+		t.Errorf("%s: %.4g, want %.4g within %v%%", name, got, want, 100*share)
 	}
-	t.Logf("%s: %.4g, %+.1f%% of %.4g", what, got, 100*(got/want-1), want)
+	t.Logf("%s: %.4g, %+.1f%% of %.4g", name, got, 100*(got/want-1), want)
 }
 
-func TestRequestsDecide(t *testing.T) {
+func TestRequestLimitDecides(t *testing.T) {
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
 		f := plan(t, client, prompts(500), options)
 		o := options
@@ -82,11 +82,11 @@ func TestRequestsDecide(t *testing.T) {
 		wantSummary(t, summary, bulk.Summary{Rows: 500, Done: 500})
 		within(t, "duration in seconds", summary.Duration.Seconds(), f.Duration.Expected.Seconds(), 0.05)
 		if n := server.Stats().Total().Refused(); n != 0 || f.LimitedBy != "requests" || f.RequestsPerSecond != 5 || f.Calls != 500 {
-			t.Errorf("%d requests were refused; %+v", n, f)
+			t.Errorf("%d requests were throttled; %+v", n, f)
 		}
-		within(t, "half of the job, in seconds", half.Duration.Seconds()+half.Left.Seconds(), summary.Duration.Seconds(), 0.05)
+		within(t, "estimated duration at half of the job, in seconds", half.Duration.Seconds()+half.Left.Seconds(), summary.Duration.Seconds(), 0.05)
 		if half.RowsLeft > 250 || half.LimitedBy != "requests" || half.RowsPerMinute < 250 || half.RowsPerMinute > 320 || half.RequestLimit != 5 {
-			t.Errorf("in the middle: %+v", half)
+			t.Errorf("at half of the job: %+v", half)
 		}
 		if half.InFlight < 2 || half.InFlight > 10 || half.Waiting < 200 {
 			t.Errorf("%d calls are in flight and %d wait", half.InFlight, half.Waiting)
@@ -94,28 +94,28 @@ func TestRequestsDecide(t *testing.T) {
 	}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 5, Mode: emulator.SlidingWindow, Latency: 800 * time.Millisecond}))
 }
 
-// heavyRows are rows with a wide range of sizes, in any order; the emulator's model replies with as
-// many words as they ask for.
+// heavyRows returns rows of various sizes in random order. The model longResponses returns as many
+// words as they ask for.
 func heavyRows(n int) (rows []bulk.Row) {
 	r := rand.New(rand.NewPCG(7, 7))
-	size := func(median, sigma, least, most float64) int {
-		return int(min(most, max(least, median*math.Exp(sigma*r.NormFloat64()))))
+	size := func(median, sigma, lowest, highest float64) int {
+		return int(min(highest, max(lowest, median*math.Exp(sigma*r.NormFloat64()))))
 	}
 	for i := range n {
-		words, reply := size(300, 1.1, 10, 10_000), size(250, 1, 5, 4000)
-		rows = append(rows, prompt(fmt.Sprintf("row-%d", i), fmt.Sprintf("%d %s", reply, strings.Repeat("word ", words))))
+		words, response := size(300, 1.1, 10, 10_000), size(250, 1, 5, 4000)
+		rows = append(rows, prompt(fmt.Sprintf("row-%d", i), fmt.Sprintf("%d %s", response, strings.Repeat("word ", words))))
 	}
 	return rows
 }
 
-// longReplies is a model that replies with as many words as the prompt begins with.
-func longReplies(_ context.Context, p emulator.Prompt) emulator.Reply {
+// longResponses is a model that returns as many words as the number at the beginning of the prompt.
+func longResponses(_ context.Context, p emulator.Prompt) emulator.Reply {
 	var n int
 	_, _ = fmt.Sscan(p.Text(), &n)
 	return emulator.Reply{Text: strings.Repeat("word ", n)}
 }
 
-func TestTokensDecide(t *testing.T) {
+func TestTokenLimitDecides(t *testing.T) {
 	const perMinute = 100_000
 	rows := heavyRows(2000)
 	source := func() bulk.Source {
@@ -139,10 +139,10 @@ func TestTokensDecide(t *testing.T) {
 		o.Forecast = plan(t, client, source(), o)
 		f := o.Forecast
 		t.Logf("before: %+v", before)
-		t.Logf("after 100 replies: %+v", f)
+		t.Logf("after 100 responses: %+v", f)
 		o.Progress = func(p bulk.Progress) {
 			if p.Done >= 950 && p.Done < 960 {
-				t.Logf("%v passed, %v left, %d in flight, %d waiting, %d tokens a minute", p.Duration, p.Left, p.InFlight, p.Waiting, p.TokensPerMinute)
+				t.Logf("%v passed, %v left, %d in flight, %d waiting, %d tokens/min", p.Duration, p.Left, p.InFlight, p.Waiting, p.TokensPerMinute)
 			}
 		}
 		begin := server.Stats().Total().Tokens
@@ -165,12 +165,12 @@ func TestTokensDecide(t *testing.T) {
 			{float64(before.Tokens.Low), float64(before.Tokens.Expected), float64(before.Tokens.High), float64(server.Stats().Total().Tokens)},
 		} {
 			if !(r.low < r.expected && r.expected < r.high && r.low < r.got && r.got < r.high) {
-				t.Errorf("%.4g is not in the range from %.4g by %.4g to %.4g", r.got, r.low, r.expected, r.high)
+				t.Errorf("%.4g is not in the range %.4g to %.4g (expected %.4g)", r.got, r.low, r.high, r.expected)
 			}
 		}
-		t.Logf("%d of %d requests were refused", server.Stats().Total().Refused(), server.Stats().Requests)
+		t.Logf("%d of %d requests were throttled", server.Stats().Total().Refused(), server.Stats().Requests)
 	}, emulatortest.WithClient(func(c *ratelimited.Config) { c.Timeout = 5 * time.Minute }), emulatortest.WithServer(emulator.Config{
-		RequestsPerSecond: 20, TokensPerMinute: perMinute, Mode: emulator.SlidingWindow, Model: longReplies,
+		RequestsPerSecond: 20, TokensPerMinute: perMinute, Mode: emulator.SlidingWindow, Model: longResponses,
 		Latency: 2 * time.Second, TokensPerSecond: 100,
 	}))
 }

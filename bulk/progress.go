@@ -5,34 +5,35 @@ import (
 	"time"
 )
 
-// Progress is how far a run is.
+// Progress is the state of a run.
 type Progress struct {
-	Summary // so far; Stopped only at the end
+	Summary // the summary so far; Stopped is set only at the end
 
-	InFlight int // rows that were sent
+	InFlight int // rows in flight
 	Waiting  int // rows that wait for the limiter
-	Held     int // rows that wait for the end of an outage, beside those that the client holds
+	Held     int // rows that Run holds during an outage, in addition to those in Waiting
 
-	// Outage says what is down and why, and OutageSince since when; both are zero without an outage.
+	// Outage is the cause of the current outage, and OutageSince its start. Both are zero without
+	// an outage.
 	Outage      string
 	OutageSince time.Time
 
-	RowsPerMinute   int // rows that got a response in the last minute
-	TokensPerMinute int // and their tokens
+	RowsPerMinute   int // responses of the last minute
+	TokensPerMinute int // tokens of these responses
 
-	// The limits that the client keeps to at present, of the model that most calls wait for.
-	RequestLimit float64 // per second
-	TokenLimit   int     // per minute
-	LimitedBy    string  // which of them decides how long the rest takes: "requests", "tokens" or "" if that is unknown
+	// The current limits of the client, for the model with the most calls.
+	RequestLimit float64 // requests per second
+	TokenLimit   int     // tokens per minute
+	LimitedBy    string  // the limit that determines Left: "requests", "tokens", or "" if unknown
 
-	// RowsLeft is how many rows are to be sent, and Left how long that is expected to take by what the
-	// responses so far have used. Both are -1 without Options.Forecast.
+	// RowsLeft is the number of rows still to be sent. Left is the estimated time for them, based
+	// on the usage of the responses so far. Both are -1 without Options.Forecast.
 	RowsLeft int
 	Left     time.Duration
 }
 
-// tick saves the journal, reports the progress and looks whether to stop, each second until finished
-// is closed. Then it closes ticked.
+// tick syncs the journal and reports the progress every second, and stops the run when Options.Stop
+// is closed. It returns when finished is closed, and then closes ticked.
 func (r *run) tick(finished <-chan struct{}, ticked chan<- struct{}) {
 	defer close(ticked)
 	ticker := time.NewTicker(time.Second)
@@ -61,8 +62,8 @@ func (r *run) progress() Progress {
 	r.mu.Lock()
 	p.Summary = r.summary
 	r.mu.Unlock()
-	p.Duration = time.Since(r.meter.began)
-	p.RowsPerMinute, p.TokensPerMinute = r.meter.lastMinute()
+	p.Duration = time.Since(r.throughput.began)
+	p.RowsPerMinute, p.TokensPerMinute = r.throughput.lastMinute()
 	model, busiest := "", -1
 	for name, s := range r.client.Snapshot() {
 		p.Waiting += s.Waiting
@@ -74,22 +75,22 @@ func (r *run) progress() Progress {
 			p.OutageSince, p.Outage = s.OutageSince, s.OutageCause
 		}
 	}
-	atWork := int(r.atWork.Load())
+	active := int(r.active.Load())
 	p.Held = int(r.held.Load())
-	p.Waiting = min(p.Waiting, max(0, atWork-p.Held)) // others may use the client, too
-	p.InFlight = max(0, atWork-p.Held-p.Waiting)
+	p.Waiting = min(p.Waiting, max(0, active-p.Held)) // other callers may use the client, too
+	p.InFlight = max(0, active-p.Held-p.Waiting)
 	if f := r.options.Forecast; f != nil {
 		r.expect(&p, f, model)
 	}
 	return p
 }
 
-// expect says how long the rest takes.
+// expect estimates the time for the remaining rows.
 func (r *run) expect(p *Progress, f *Forecast, model string) {
-	r.meter.mu.Lock()
-	concluded, counted := r.meter.concluded, r.meter.counted
-	r.meter.mu.Unlock()
-	p.RowsLeft, p.Left = max(0, f.Calls-concluded), 0
+	r.throughput.mu.Lock()
+	finished, counted := r.throughput.finished, r.throughput.counted
+	r.throughput.mu.Unlock()
+	p.RowsLeft, p.Left = max(0, f.Calls-finished), 0
 	if p.RowsLeft == 0 {
 		return
 	}
@@ -101,28 +102,28 @@ func (r *run) expect(p *Progress, f *Forecast, model string) {
 	p.LimitedBy = limitedBy(p.Left, r.client.Forecast(model, p.RowsLeft, 0))
 }
 
-// A meter measures the pace of a run.
-type meter struct {
+// A throughput measures the throughput of a run.
+type throughput struct {
 	began time.Time
 
-	mu        sync.Mutex
-	seconds   [60]second
-	concluded int // rows that were to be sent and have a line
-	counted   int // tokens of their prompts
+	mu       sync.Mutex
+	seconds  [60]second
+	finished int // rows with a valid request that have a line
+	counted  int // tokens of their prompts
 }
 
-// A second is what ended in one second of the run.
+// A second is the responses of one second of the run.
 type second struct {
 	number       int64
 	rows, tokens int
 }
 
 // add counts a line of the output.
-func (m *meter) add(line *mark, isDone bool) {
+func (m *throughput) add(line *mark, isDone bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if line.Row == "" {
-		m.concluded++
+		m.finished++
 		m.counted += line.Counted
 	}
 	if !isDone {
@@ -137,8 +138,8 @@ func (m *meter) add(line *mark, isDone bool) {
 	s.tokens += line.Prompt + line.Completion
 }
 
-// lastMinute returns what ended in the last minute, or since the beginning in proportion to that.
-func (m *meter) lastMinute() (rows, tokens int) {
+// lastMinute returns the responses of the last minute. In the first minute it extrapolates.
+func (m *throughput) lastMinute() (rows, tokens int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	passed := time.Since(m.began)

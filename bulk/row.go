@@ -23,7 +23,7 @@ func sumOf(text []byte) digest {
 	return digest(sum[:len(digest{})])
 }
 
-// parseRow reads a row of a JSONL file.
+// parseRow parses a row of a JSONL file.
 func parseRow(text []byte) (row Row) {
 	var fields struct {
 		CustomID json.RawMessage `json:"custom_id"`
@@ -33,7 +33,7 @@ func parseRow(text []byte) (row Row) {
 	}
 	var mismatch *json.UnmarshalTypeError
 	switch err := json.Unmarshal(text, &fields); {
-	case errors.As(err, &mismatch) && mismatch.Field != "": // the prompt's: the others take any value
+	case errors.As(err, &mismatch) && mismatch.Field != "": // only the prompt has a fixed type
 	case mismatch != nil:
 		return Row{Err: fmt.Errorf("the line is not a row: must be a JSON object, got a JSON %s", mismatch.Value)}
 	case err != nil:
@@ -48,7 +48,7 @@ func parseRow(text []byte) (row Row) {
 	case mismatch != nil:
 		row.Err = fmt.Errorf("prompt must be a string, got a JSON %s", mismatch.Value)
 	case hasBody && fields.Prompt != nil:
-		row.Err = errors.New("the row has a body and a prompt: must have one of them")
+		row.Err = errors.New("the row has a body and a prompt: must have only one of them")
 	case hasBody:
 		row.Request, row.Err = parseBody(fields.Body)
 	case fields.Prompt == nil:
@@ -59,7 +59,7 @@ func parseRow(text []byte) (row Row) {
 	return row
 }
 
-// parseID returns the text of an id, which is a string or a number.
+// parseID returns the text of an ID, which is a string or a number.
 func parseID(id json.RawMessage) (text string, err error) {
 	var number json.Number
 	switch {
@@ -75,7 +75,7 @@ func parseID(id json.RawMessage) (text string, err error) {
 	return text, nil
 }
 
-// parseBody reads a request, and refuses what would not be sent as it is written.
+// parseBody parses a request. It rejects a body that would not be sent unchanged.
 func parseBody(body []byte) (request generated.StartConversationRequest, err error) {
 	mismatches, err := generated.Unmarshal(body, &request)
 	switch {
@@ -94,21 +94,21 @@ func parseBody(body []byte) (request generated.StartConversationRequest, err err
 	if err := errors.Join(json.Unmarshal(body, &given), json.Unmarshal(encoded, &sent)); err != nil {
 		return request, fmt.Errorf("body: %w", err)
 	}
-	if pointer := unsent(given, sent, ""); pointer != "" {
+	if pointer := droppedProperty(given, sent, ""); pointer != "" {
 		return request, fmt.Errorf("body: unknown property %s%s", pointer, hint(pointer))
 	}
 	return request, nil
 }
 
-// unsent returns the JSON pointer of a property that a request would not have when it is sent; ""
-// if there is none. Properties with empty values do not count.
-func unsent(given, sent any, pointer string) string {
+// droppedProperty returns the JSON pointer of a property that the encoded request does not have, or "". It
+// ignores properties with empty values.
+func droppedProperty(given, sent any, pointer string) string {
 	switch given := given.(type) {
 	case map[string]any:
 		sent, _ := sent.(map[string]any)
 		for name, value := range given {
 			at := pointer + "/" + name
-			if found := unsent(value, sent[name], at); found != "" {
+			if found := droppedProperty(value, sent[name], at); found != "" {
 				return found
 			}
 			if _, ok := sent[name]; !ok && !isEmpty(value) {
@@ -119,7 +119,7 @@ func unsent(given, sent any, pointer string) string {
 		sent, _ := sent.([]any)
 		for i, value := range given {
 			if i < len(sent) {
-				if found := unsent(value, sent[i], fmt.Sprintf("%s/%d", pointer, i)); found != "" {
+				if found := droppedProperty(value, sent[i], fmt.Sprintf("%s/%d", pointer, i)); found != "" {
 					return found
 				}
 			}
@@ -153,12 +153,12 @@ func namesOf(t reflect.Type) (names []string) {
 	return names
 }
 
-// hint says what a property of a body should probably be.
+// hint returns a suggestion for an unknown property of a body.
 func hint(pointer string) string {
 	name := pointer[strings.LastIndex(pointer, "/")+1:]
 	switch {
 	case pointer == "/messages":
-		return " (of chat completions; conversations have inputs)"
+		return " (a property of chat completions: use inputs)"
 	case pointer == "/"+name && slices.Contains(argsNames, name):
 		return ` (did you mean "completion_args/` + name + `"?)`
 	case pointer == "/"+name:
@@ -171,14 +171,15 @@ func hint(pointer string) string {
 
 // shortened returns the beginning of a JSON value, for an error.
 func shortened(value []byte) string {
-	const most = 40
-	if len(value) <= most {
+	const maxBytes = 40
+	if len(value) <= maxBytes {
 		return string(value)
 	}
-	return string(bytes.ToValidUTF8(value[:most], nil)) + "…"
+	return string(bytes.ToValidUTF8(value[:maxBytes], nil)) + "…"
 }
 
-// setDefaults sets what a request does not set. A request that names a model or an agent gets neither.
+// setDefaults sets the unset fields of a request. A request that names a model or an agent gets
+// neither of them.
 func setDefaults(request, defaults *generated.StartConversationRequest) {
 	hasModel, model, agent, version := request.Model != "" || request.AgentID != "", request.Model, request.AgentID, request.AgentVersion
 	fill(reflect.ValueOf(request).Elem(), reflect.ValueOf(defaults).Elem())
@@ -188,7 +189,7 @@ func setDefaults(request, defaults *generated.StartConversationRequest) {
 	}
 }
 
-// fill sets the fields of a struct that have their zero values.
+// fill sets the zero fields of a struct.
 func fill(into, from reflect.Value) {
 	for i := range into.NumField() {
 		if field := into.Field(i); field.IsZero() && !from.Field(i).IsZero() {

@@ -17,24 +17,26 @@ import (
 )
 
 const (
-	// maxInFlight bounds the bytes of the requests in flight and of those that wait for the limiter.
-	// Each counts as minWeight at least, so there are at most 512.
+	// maxInFlight bounds the bytes of all requests in flight and of those that wait for the
+	// limiter. Each request counts as at least minWeight bytes, so there are at most 512.
 	maxInFlight = 64 << 20
 	minWeight   = maxInFlight / 512
 
-	// maxAgain bounds the bytes of the requests that are kept for the end of the job, each with
-	// minAgain at least. Further ones become error rows at once.
-	maxAgain, minAgain = 32 << 20, 4 << 10
+	// maxRetryBytes bounds the bytes of the requests that are kept for the end of the job. Each request
+	// counts as at least minRetrySize bytes. If the space is used up, a row that failed temporarily
+	// becomes an error row at once.
+	maxRetryBytes, minRetrySize = 32 << 20, 4 << 10
 
-	// holdPause is how long a row waits before it is sent again in an outage. The client itself finds
-	// out when that is over.
+	// holdPause is the pause before a row is sent again in an outage. The client itself detects the
+	// end of the outage.
 	holdPause = 5 * time.Second
 
-	// maxHopeless is how many rows may fail for good before one succeeds. Then the settings are wrong.
-	maxHopeless = 20
+	// maxRejected is the number of rejected rows that ends a run without a success. Then the
+	// settings are probably wrong.
+	maxRejected = 20
 )
 
-// Why Run has stopped before the end of its input, as the cause of a context.
+// The reasons why Run stopped before the end of its input, as causes of a context.
 var (
 	errStopped  = errors.New("bulk: stopped")
 	errDeadline = errors.New("bulk: deadline")
@@ -48,36 +50,36 @@ type run struct {
 	runner  *runner.Runner
 	format  []runner.FormatOption // nil without a schema
 
-	ctx     context.Context // its end cancels the calls in flight
-	stop    context.Context // its end lets them finish
-	halt    context.CancelCauseFunc
-	room    *semaphore.Weighted
-	jobs    sync.WaitGroup
-	reached atomic.Bool // the server has responded
-	sent    int         // rows, by feed alone
-	atEnd   bool        // feed has come to the end of the input
-	budget  *budget
+	ctx           context.Context // its end cancels the calls in flight
+	stop          context.Context // its end stops new calls; calls in flight are finished
+	halt          context.CancelCauseFunc
+	inFlightBytes *semaphore.Weighted
+	jobs          sync.WaitGroup
+	reached       atomic.Bool // whether the server has responded
+	sent          int         // rows sent; used only by feed
+	atEnd         bool        // whether feed has read the whole input
+	budget        *budget
 
-	atWork, held atomic.Int64 // rows that are sent, or wait to be; of these, those that wait for the end of an outage
+	active, held atomic.Int64 // rows with an active goroutine; those of them that pause in an outage
 
-	meter meter
+	throughput throughput
 
-	mu        sync.Mutex
-	summary   Summary
-	again     []*job // to be sent again at the end
-	againSize int64
-	unwritten []*resultLine // results that could not be written
-	hopeless  int           // rows that failed for good before one succeeded
+	mu         sync.Mutex
+	summary    Summary
+	retries    []*job // to be sent again at the end
+	retryBytes int64
+	unwritten  []*resultLine // results that could not be written
+	rejected   int           // rows that the API rejected
 }
 
-// Run sends the rows of an input that the journal does not have, and writes their results to it. It
-// reads the input as needed, and returns when all rows are done, when Options stops it, or when no
-// further row could succeed. Its calls are of the class [ratelimited.Batch].
+// Run sends the rows of an input that are not done in the journal, and writes their results to the
+// journal. It reads the input as needed. It returns when all rows are done, when Options stop it,
+// or when no other row could succeed. Its calls have the class [ratelimited.Batch].
 //
-// The error is nil if Run has come to the end of the input, also if rows have failed, and if Options
-// stopped it: see [Summary.Stopped]. Otherwise it wraps the failure that ended the job: of the API, of
-// reading or of writing, or the end of ctx. If results could not be written, it says how many. The summary is
-// nil only for invalid arguments.
+// The error is nil if Run reached the end of the input, even if rows failed, and if Options stopped
+// it: see [Summary.Stopped]. Otherwise it wraps the failure that ended the job: an error of the
+// API, of reading, of writing, or of ctx. If results could not be written, the error contains their
+// number. The summary is nil only for invalid arguments.
 func Run(ctx context.Context, client *ratelimited.Client, source Source, journal *Journal, options Options) (*Summary, error) {
 	r, err := newRun(client, source, journal, options)
 	if err != nil {
@@ -97,13 +99,13 @@ func Run(ctx context.Context, client *ratelimited.Client, source Source, journal
 			return nil, err
 		}
 	}
-	r.meter.began = began
+	r.throughput.began = began
 	finished, ticked := make(chan struct{}), make(chan struct{})
 	go r.tick(finished, ticked)
 
 	err = r.feed(source)
 	r.jobs.Wait()
-	r.sendAgain()
+	r.sendRetries()
 	r.jobs.Wait()
 	close(finished)
 	<-ticked
@@ -132,15 +134,15 @@ func newRun(client *ratelimited.Client, source Source, journal *Journal, options
 	}
 	return &run{
 		client: client, journal: journal, options: options, format: format,
-		room: semaphore.NewWeighted(maxInFlight), budget: newBudget(options.TokenBudget),
+		inFlightBytes: semaphore.NewWeighted(maxInFlight), budget: newBudget(options.TokenBudget),
 	}, nil
 }
 
-// feed sends each row of the source that is not done. It returns when all are sent or the run
-// stops, or with the error of the source.
+// feed sends every row of the source that is not done. It returns when all rows are sent, when the
+// run stops, or with the error of the source.
 func (r *run) feed(source Source) error {
 	for next, err := range r.journal.jobs(source, &r.options) {
-		if r.isStopped() { // a source may have been closed for that, so its error does not matter
+		if r.isStopped() { // the caller may have closed the source to stop the run, so ignore its error
 			return nil
 		}
 		if err != nil {
@@ -163,7 +165,7 @@ func (r *run) feed(source Source) error {
 	return nil
 }
 
-// isStopped reports whether no further row may be sent.
+// isStopped reports whether the run must not send further rows.
 func (r *run) isStopped() bool {
 	select {
 	case <-r.options.Stop:
@@ -176,22 +178,22 @@ func (r *run) isStopped() bool {
 	return r.stop.Err() != nil
 }
 
-// summarize changes the summary.
+// summarize changes the summary while it holds r.mu.
 func (r *run) summarize(change func(*Summary)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change(&r.summary)
 }
 
-// send starts a job as soon as there is room for it. It reports false if the run stops before.
+// send starts a job as soon as the bounds allow it. It reports false if the run stops first.
 func (r *run) send(j *job) bool {
-	if n := r.options.MaxRows; n > 0 && !j.last && r.sent >= n {
+	if n := r.options.MaxRows; n > 0 && !j.isRetry && r.sent >= n {
 		r.summarize(func(s *Summary) { s.Stopped = StoppedMaxRows })
 		return false
 	}
 	estimate, err := r.client.Estimate(j.request)
 	if err != nil { // the call would fail in the same way
-		return r.conclude(j, nil, err)
+		return r.finish(j, nil, err)
 	}
 	j.mark.Counted, j.tokens = estimate.Counted, estimate.Prompt+estimate.Reply
 	if !r.budget.reserve(r.stop, j.tokens) {
@@ -201,17 +203,17 @@ func (r *run) send(j *job) bool {
 		return false
 	}
 	weight := min(max(j.weight, minWeight), maxInFlight)
-	if r.room.Acquire(r.stop, weight) != nil {
+	if r.inFlightBytes.Acquire(r.stop, weight) != nil {
 		return false
 	}
 	r.sent++
-	r.atWork.Add(1)
+	r.active.Add(1)
 	r.jobs.Go(func() {
-		defer r.room.Release(weight)
-		defer r.atWork.Add(-1)
+		defer r.inFlightBytes.Release(weight)
+		defer r.active.Add(-1)
 		for {
 			result, err := r.call(&j.request)
-			if r.conclude(j, result, err) {
+			if r.finish(j, result, err) {
 				break
 			}
 			r.pause()
@@ -220,23 +222,23 @@ func (r *run) send(j *job) bool {
 	return true
 }
 
-// sendAgain sends the rows again whose failures may pass.
-func (r *run) sendAgain() {
-	for i, j := range r.again {
-		if j.last = true; r.stop.Err() != nil || !r.send(j) {
-			r.summarize(func(s *Summary) { s.Left += len(r.again) - i })
+// sendRetries sends the rows again that failed temporarily.
+func (r *run) sendRetries() {
+	for i, j := range r.retries {
+		if j.isRetry = true; r.stop.Err() != nil || !r.send(j) {
+			r.summarize(func(s *Summary) { s.Left += len(r.retries) - i })
 			return
 		}
 	}
 }
 
-// A result is a response, and what the output has of it.
+// A result is the body for the output and the usage of a response.
 type result struct {
 	body  json.RawMessage
 	usage generated.ConversationUsageInfo
 }
 
-// call makes the calls of a row: one, or several if an answer does not fit the schema.
+// call makes the calls of a row. It makes several calls if an answer does not match the schema.
 func (r *run) call(request *generated.StartConversationRequest) (*result, error) {
 	if r.format == nil {
 		response, err := r.client.Beta.Conversations.Start(r.ctx, *request, ratelimited.WithStop(r.stop))
@@ -249,7 +251,7 @@ func (r *run) call(request *generated.StartConversationRequest) (*result, error)
 		return &result{response.Raw(), response.Usage}, nil
 	}
 	plain := *request
-	plain.CompletionArgs.ResponseFormat = generated.ResponseFormat{} // StartAs sets the same one
+	plain.CompletionArgs.ResponseFormat = generated.ResponseFormat{} // StartAs sets the same format
 	object, run, err := runner.StartAs[answer](r.ctx, r.runner, plain, r.format...)
 	if err != nil {
 		return nil, err
@@ -264,34 +266,34 @@ func (r *run) call(request *generated.StartConversationRequest) (*result, error)
 	}
 }
 
-// conclude writes what became of a job. It reports false if the job has to be sent again after a
+// finish records the result of a job. It reports false if the job has to be sent again after a
 // pause.
-func (r *run) conclude(j *job, done *result, err error) bool {
-	verdict, used := r.judge(err), 0
+func (r *run) finish(j *job, done *result, err error) bool {
+	next, used := r.classify(err), 0
 	if err == nil {
 		used = tokensOf(done.usage)
-	} else if run := runner.ResultOf(err); run != nil { // its answers were paid for
+	} else if run := runner.ResultOf(err); run != nil { // its answers were billed
 		used = tokensOf(run.Usage)
 	}
-	if verdict == verdictHold {
+	if next == actionHold {
 		r.budget.settle(0, used)
 		return false
 	}
 	r.budget.settle(j.tokens, used)
-	switch verdict {
-	case verdictDone:
+	switch next {
+	case actionDone:
 		j.mark.Prompt, j.mark.Completion = done.usage.PromptTokens, used-done.usage.PromptTokens
 		r.record(&resultLine{CustomID: &j.id, Mark: &j.mark, Response: &response{StatusCode: 200, Body: done.body}}, statusDone)
-	case verdictRow:
+	case actionFail:
 		r.record(failedLine(&j.id, j.mark, err, false), statusFailed)
-		r.haltIfHopeless(err)
-	case verdictAgain:
-		if !r.keep(j) {
-			r.record(failedLine(&j.id, j.mark, err, true), statusAgain)
+		r.haltIfAllRejected(err)
+	case actionRetryLater:
+		if !r.keepForRetry(j) {
+			r.record(failedLine(&j.id, j.mark, err, true), statusRetry)
 		}
-		r.haltIfHopeless(err)
-	case verdictStop:
-		r.halt(fmt.Errorf("bulk: line %d: no other row would succeed: %w", j.mark.Line, err))
+		r.haltIfAllRejected(err)
+	case actionStop:
+		r.halt(fmt.Errorf("bulk: line %d: all other rows would fail, too: %w", j.mark.Line, err))
 		fallthrough
 	default:
 		r.summarize(func(s *Summary) { s.Left++ })
@@ -303,22 +305,23 @@ func tokensOf(usage generated.ConversationUsageInfo) int {
 	return max(usage.TotalTokens, usage.PromptTokens+usage.CompletionTokens)
 }
 
-// keep keeps a job for the end, if it was not sent again before and there is room for it.
-func (r *run) keep(j *job) bool {
+// keepForRetry keeps a job for the end of the run. It reports false if the job was already sent again or if
+// the space is used up.
+func (r *run) keepForRetry(j *job) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	size := max(j.weight, minAgain)
-	if j.last || r.againSize+size > maxAgain {
+	size := max(j.weight, minRetrySize)
+	if j.isRetry || r.retryBytes+size > maxRetryBytes {
 		return false
 	}
-	r.again = append(r.again, j)
-	r.againSize += size
+	r.retries = append(r.retries, j)
+	r.retryBytes += size
 	return true
 }
 
-// haltIfHopeless ends the run if so many rows have been refused before the first success that the
-// settings are to blame.
-func (r *run) haltIfHopeless(err error) {
+// haltIfAllRejected ends the run if the API rejected many rows before the first success, because the
+// settings are probably wrong.
+func (r *run) haltIfAllRejected(err error) {
 	done := r.journal.Done()
 	isRefusal := errors.As(err, new(*ratelimited.APIError)) || errors.Is(err, ratelimited.ErrInvalid)
 	if !isRefusal || errors.Is(err, ratelimited.ErrTooLarge) || errors.Is(err, ratelimited.ErrRetryable) {
@@ -326,12 +329,12 @@ func (r *run) haltIfHopeless(err error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.hopeless++; done == 0 && r.hopeless >= maxHopeless {
-		r.halt(fmt.Errorf("bulk: the first %d rows have failed, the last one with: %w", maxHopeless, err))
+	if r.rejected++; done == 0 && r.rejected >= maxRejected {
+		r.halt(fmt.Errorf("bulk: %d rows failed before the first success: check the settings: %w", maxRejected, err))
 	}
 }
 
-// pause waits before a row is sent again.
+// pause waits before a row is sent again in an outage.
 func (r *run) pause() {
 	r.held.Add(1)
 	defer r.held.Add(-1)
@@ -341,7 +344,7 @@ func (r *run) pause() {
 	}
 }
 
-// record writes a line. If that fails, the run stops, and the line is tried again at its end.
+// record writes a line. If this fails, it stops the run, and the line is written again at the end.
 func (r *run) record(l *resultLine, s status) {
 	err := r.journal.write(l)
 	r.mu.Lock()
@@ -354,7 +357,7 @@ func (r *run) record(l *resultLine, s status) {
 	r.written(l, s)
 }
 
-// written requires that r.mu is held.
+// written counts a line. The caller holds r.mu.
 func (r *run) written(l *resultLine, s status) {
 	if s == statusDone {
 		r.summary.Done++
@@ -363,15 +366,16 @@ func (r *run) written(l *resultLine, s status) {
 	}
 	r.summary.PromptTokens += l.Mark.Prompt
 	r.summary.CompletionTokens += l.Mark.Completion
-	r.meter.add(l.Mark, s == statusDone)
+	r.throughput.add(l.Mark, s == statusDone)
 }
 
-// end writes what could not be written before, saves the journal, and returns the error of the run.
+// end writes the lines that could not be written before, syncs the journal, and returns the error
+// of the run.
 func (r *run) end(err error) error {
 	var lost error
 	for i, l := range r.unwritten {
 		if lost = r.journal.write(l); lost != nil {
-			lost = fmt.Errorf("bulk: %d results could not be written, and their rows will be sent again: %w", len(r.unwritten)-i, lost)
+			lost = fmt.Errorf("bulk: cannot write %d results, whose rows will be sent again: %w", len(r.unwritten)-i, lost)
 			r.summary.Left += len(r.unwritten) - i
 			break
 		}

@@ -23,7 +23,7 @@ import (
 func wantSummary(t *testing.T, got *bulk.Summary, want bulk.Summary) {
 	t.Helper()
 	if got == nil {
-		t.Fatal("there is no summary")
+		t.Fatal("the summary is nil")
 	}
 	compared := *got
 	compared.Duration, compared.PromptTokens, compared.CompletionTokens = 0, 0, 0
@@ -32,7 +32,7 @@ func wantSummary(t *testing.T, got *bulk.Summary, want bulk.Summary) {
 	}
 }
 
-// Each kind of row has one line; a second run of the same input sends nothing and writes nothing.
+// Each kind of row gets one line. A second run of the same input sends nothing and writes nothing.
 func TestRunAndResume(t *testing.T) {
 	t.Parallel()
 	client, server := emulatortest.New(t)
@@ -58,7 +58,7 @@ func TestRunAndResume(t *testing.T) {
 	}
 	for id, want := range map[string]string{
 		"line 4 4": "line 4: the line is not a row: unexpected end of JSON input",
-		"short 5":  `line 5: custom_id "short" is that of line 2, too: must be unique`,
+		"short 5":  `line 5: custom_id "short" is the same as in line 2: must be unique`,
 		"empty 6":  "mistral: Conversations.Start: inputs is",
 	} {
 		if l := lines[id]; l.Error == nil || !strings.HasPrefix(l.Error.Message, want) || l.Error.Retryable || l.Response != nil {
@@ -76,15 +76,15 @@ func TestRunAndResume(t *testing.T) {
 	wantSummary(t, mustRun(t, client, path, jsonl(input...), options), bulk.Summary{Rows: 5, Already: 2, AlreadyFailed: 3})
 	after, err := os.ReadFile(path)
 	if err != nil || string(after) != string(before) || server.Stats().Requests != requests {
-		t.Errorf("the second run has sent %d requests and written %d bytes, %v", server.Stats().Requests-requests, len(after)-len(before), err)
+		t.Errorf("the second run sent %d requests and wrote %d bytes, %v", server.Stats().Requests-requests, len(after)-len(before), err)
 	}
 
-	// A row that has changed is sent again, one that is new is sent, and the others are not.
+	// A changed row is sent again, a new row is sent, and other rows are not sent.
 	input[1] = `{"id": "short", "prompt": "Say changed"}`
 	input = append(input, `{"id": "new", "prompt": "Say new"}`)
 	wantSummary(t, mustRun(t, client, path, jsonl(input...), options), bulk.Summary{Rows: 6, Done: 2, Already: 1, AlreadyFailed: 3})
 	if n := server.Stats().Requests - requests; n != 2 {
-		t.Errorf("the third run has sent %d requests, want 2", n)
+		t.Errorf("the third run sent %d requests, want 2", n)
 	}
 	last := map[string]string{}
 	for _, l := range read(t, path) {
@@ -121,7 +121,7 @@ func TestOtherInput(t *testing.T) {
 		"other ids":            {jsonl(`{"id": "x", "prompt": "Say x"}`), options},
 		"plain lines":          {bulk.Lines(strings.NewReader("Say 1\nSay 2\n")), options},
 		"other settings":       {prompts(3), changed},
-		"a thousand and fewer": {prompts2(5000), options},
+		"more than 1,000 rows": {otherPrompts(5000), options},
 	} {
 		summary, err := run(t, client, path, other.source, other.o)
 		if !errors.Is(err, bulk.ErrOtherInput) || summary.Done != 0 || summary.Stopped != bulk.StoppedByError || len(read(t, path)) != 3 {
@@ -143,8 +143,8 @@ func TestOtherInput(t *testing.T) {
 	wantSummary(t, mustRun(t, client, path, jsonl(`{"id": "x", "prompt": "Say y"}`), options), bulk.Summary{Rows: 1, Done: 1})
 }
 
-// prompts2 are other rows than those of prompts.
-func prompts2(n int) bulk.Source {
+// otherPrompts returns a source of n rows with other IDs than those of prompts.
+func otherPrompts(n int) bulk.Source {
 	return bulk.Rows(func(yield func(bulk.Row) bool) {
 		for i := range n {
 			if !yield(prompt(fmt.Sprintf("other-%d", i), "Say other")) {
@@ -154,7 +154,7 @@ func prompts2(n int) bulk.Source {
 	})
 }
 
-// The rows' own settings come first, and a row with an agent gets no model.
+// The settings of a row take precedence over Defaults. A row with an agent gets no model.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	client, server := emulatortest.New(t)
@@ -194,7 +194,7 @@ func TestOutputs(t *testing.T) {
 		output bulk.Output
 		schema generated.JSON
 		reply  string
-		want   string // the body, or its beginning
+		want   string // the beginning of the body
 	}{
 		{"response", bulk.OutputResponse, nil, "Hi <b>", `{"conversation_id":"conv_`},
 		{"text", bulk.OutputText, nil, "Hi <b>", `"Hi <b>"`},
@@ -220,8 +220,9 @@ func TestOutputs(t *testing.T) {
 	}
 }
 
-// An answer that does not fit is asked for again, and fails the row if it does not fit then.
-func TestAnswerDoesNotFit(t *testing.T) {
+// An answer that does not match the schema is requested once more. If the second answer does not match either, the row
+// fails.
+func TestAnswerDoesNotMatch(t *testing.T) {
 	t.Parallel()
 	client, _ := emulatortest.New(t, emulatortest.WithScript(
 		emulator.Say("no JSON"), emulator.Say(`{"word": "hi"}`), emulator.Say("no JSON"), emulator.Say(`{"word": 7}`),
@@ -241,7 +242,8 @@ func TestAnswerDoesNotFit(t *testing.T) {
 	}
 }
 
-// Failures that may pass are tried at the end; if they do not pass, the next run tries them again.
+// Rows that fail temporarily are sent again at the end. If they fail again, the next run sends them
+// again.
 func TestTransientFailures(t *testing.T) {
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
 		path := output(t)
@@ -267,8 +269,8 @@ func TestTransientFailures(t *testing.T) {
 	})
 }
 
-// A response of status 200 that breaks off is a failure that may pass. If all responses are like that, the
-// server is not the API.
+// A response with status 200 that ends early is a temporary failure. If all responses are like
+// this, the server is not the API, and the job ends.
 func TestUnreadableResponses(t *testing.T) {
 	for _, kind := range []emulator.FaultKind{emulator.FaultTruncated, emulator.FaultResetAfterHeaders} {
 		emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
@@ -292,20 +294,20 @@ func TestUnreadableResponses(t *testing.T) {
 			setFault(0)
 			before := server.Stats().Requests
 			_, err := run(t, client, output(t), prompts(300), options)
-			if n := server.Stats().Requests - before; err == nil || !strings.Contains(err.Error(), "the first 20 rows have failed") || n > 30 {
+			if n := server.Stats().Requests - before; err == nil || !strings.Contains(err.Error(), "20 rows failed before the first success") || n > 30 {
 				t.Errorf("%s: %d requests, %v", kind, n, err)
 			}
 		}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 1}), emulatortest.Unchecked())
 	}
 }
 
-// What all rows would share stops the job at once, and the next run does them.
+// A failure that affects all rows stops the job at once. The next run sends the rows.
 func TestFatalFailures(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		status int
 		body   string
-		header string // of the remaining tokens, with a limit of as many
+		header string // the token limit and the remaining tokens
 		kind   error
 	}{
 		"key":     {http.StatusUnauthorized, `{"detail":"Unauthorized"}`, "", ratelimited.ErrUnauthorized},
@@ -334,7 +336,7 @@ func TestFatalFailures(t *testing.T) {
 			}), emulatortest.WithClient(func(c *ratelimited.Config) { c.MaxInFlight = 2 }))
 			path := output(t)
 			summary, err := run(t, client, path, prompts(300), options)
-			if err == nil || test.kind != nil && !errors.Is(err, test.kind) || !strings.Contains(err.Error(), "no other row would succeed") {
+			if err == nil || test.kind != nil && !errors.Is(err, test.kind) || !strings.Contains(err.Error(), "all other rows would fail, too") {
 				t.Errorf("error %v", err)
 			}
 			if summary.Stopped != bulk.StoppedByError || summary.Failed != 0 || summary.Left == 0 || requests.Load() > 50 {
@@ -350,14 +352,15 @@ func TestFatalFailures(t *testing.T) {
 	}
 }
 
-// Rows that all fail for good are not sent to the last: the settings are wrong.
+// If the first rows fail permanently, the job ends before it sends all rows, because the settings
+// are wrong.
 func TestWrongSettings(t *testing.T) {
 	t.Parallel()
 	client, server := emulatortest.New(t, emulatortest.WithServer(emulator.Config{Models: []string{"mistral-large-latest"}}),
 		emulatortest.WithClient(func(c *ratelimited.Config) { c.MaxInFlight = 2 }))
 	path := output(t)
 	summary, err := run(t, client, path, prompts(300), options)
-	if err == nil || !strings.Contains(err.Error(), "the first 20 rows have failed, the last one with: ") || !errors.Is(err, ratelimited.ErrInvalid) {
+	if err == nil || !strings.Contains(err.Error(), "20 rows failed before the first success: check the settings: ") || !errors.Is(err, ratelimited.ErrInvalid) {
 		t.Errorf("error %v", err)
 	}
 	if n := server.Stats().Requests; n < 20 || n > 200 || summary.Stopped != bulk.StoppedByError {
@@ -369,7 +372,7 @@ func TestWrongSettings(t *testing.T) {
 	wantSummary(t, mustRun(t, client, path, prompts(300), o), bulk.Summary{Rows: 300, Done: 300})
 }
 
-// A row that is too large for the limit fails, and others do not.
+// A row that is larger than the token limit fails. Other rows do not.
 func TestRowLargerThanTheLimit(t *testing.T) {
 	t.Parallel()
 	client, _ := emulatortest.New(t, emulatortest.WithClient(func(c *ratelimited.Config) { c.TokensPerMinute = 50_000 }))
@@ -383,7 +386,7 @@ func TestRowLargerThanTheLimit(t *testing.T) {
 	}
 }
 
-// The end of the context cancels what is in flight, and the next run does it.
+// The end of the context cancels the calls in flight. The next run makes them again.
 func TestCancel(t *testing.T) {
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, _ *emulator.Server) {
 		path := output(t)
@@ -403,7 +406,7 @@ func TestCancel(t *testing.T) {
 	}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 0.1, Latency: 9 * time.Second}))
 }
 
-// Each way to stop lets calls in flight end, and leaves the rest to the next run.
+// Every kind of stop waits for the calls in flight. The next run sends the other rows.
 func TestStops(t *testing.T) {
 	for name, test := range map[string]struct {
 		set   func(o *bulk.Options)
@@ -418,7 +421,7 @@ func TestStops(t *testing.T) {
 			o.Stop = stop
 		}, bulk.StoppedByCaller, 4, 39*time.Second + 150*time.Millisecond},
 		"rows": {func(o *bulk.Options) { o.MaxRows = 3 }, bulk.StoppedMaxRows, 3, 29*time.Second + 100*time.Millisecond},
-		"budget": {func(o *bulk.Options) { // of rows that use 10 tokens each
+		"budget": {func(o *bulk.Options) { // each row uses 10 tokens
 			o.TokenBudget, o.Defaults.CompletionArgs.MaxTokens = 42, ratelimited.Ptr(5)
 		}, bulk.StoppedBudget, 3, 0},
 		"at the end": {func(o *bulk.Options) {
@@ -456,15 +459,15 @@ func TestStops(t *testing.T) {
 	}
 }
 
-// Answers that do not fit the schema count toward the budget: they are paid for.
-func TestBudgetOfAnswersThatDoNotFit(t *testing.T) {
+// Answers that do not match the schema count toward the budget, because their tokens are billed.
+func TestBudgetOfAnswersThatDoNotMatch(t *testing.T) {
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
 		o := options
 		o.TokenBudget, o.Defaults.CompletionArgs.MaxTokens = 2000, ratelimited.Ptr(100)
 		o.Schema = map[string]any{"type": "object"}
 		summary := mustRun(t, client, output(t), prompts(200), o)
 		used := server.Stats().Models["mistral-small-latest"].Tokens
-		if summary.Stopped != bulk.StoppedBudget || summary.Failed < 2 || used > 4*o.TokenBudget { // of calls that were sent before the first one ended
+		if summary.Stopped != bulk.StoppedBudget || summary.Failed < 2 || used > 4*o.TokenBudget { // calls that were sent before the first one ended may exceed the budget
 			t.Errorf("%d tokens were used of %d: %+v", used, o.TokenBudget, summary)
 		}
 	}, emulatortest.WithServer(emulator.Config{
@@ -475,7 +478,7 @@ func TestBudgetOfAnswersThatDoNotFit(t *testing.T) {
 	}))
 }
 
-// A source that is closed because the run stops is not an input that cannot be read.
+// If the caller closes the source to stop the run, the read error is ignored.
 func TestStopClosesTheSource(t *testing.T) {
 	t.Parallel()
 	client, _ := emulatortest.New(t)
@@ -496,7 +499,8 @@ func TestStopClosesTheSource(t *testing.T) {
 	}
 }
 
-// An outage is waited for, longer than the client does by itself, and shown; no row fails for it.
+// A job waits for the end of an outage, longer than the client itself does, and reports it. No row
+// fails.
 func TestOutage(t *testing.T) {
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
 		path := output(t)
@@ -526,7 +530,7 @@ func TestOutage(t *testing.T) {
 	}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 1}))
 }
 
-// A server that never answers is not an outage: its address may be wrong.
+// A server that never responds is not an outage, because its address may be wrong.
 func TestNoServer(t *testing.T) {
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
 		if err := server.Close(); err != nil {
@@ -550,13 +554,13 @@ func TestInvalidArguments(t *testing.T) {
 		return o
 	}
 	for want, o := range map[string]bulk.Options{
-		"Options.Defaults.Inputs is set":     with(func(o *bulk.Options) { o.Defaults.Inputs = ratelimited.Text("x") }),
-		`Options.Output is "json"`:           with(func(o *bulk.Options) { o.Output = "json" }),
-		"must not be without Options.Schema": with(func(o *bulk.Options) { o.Output = bulk.OutputObject }),
-		"Options.MaxRows is -1":              with(func(o *bulk.Options) { o.MaxRows = -1 }),
-		"Options.TokenBudget is -1":          with(func(o *bulk.Options) { o.TokenBudget = -1 }),
-		"Options.Schema: runner: SchemaOf":   with(func(o *bulk.Options) { o.Schema = "nonsense" }),
-		"must not be beside a response form": with(func(o *bulk.Options) {
+		"Options.Defaults.Inputs is set":           with(func(o *bulk.Options) { o.Defaults.Inputs = ratelimited.Text("x") }),
+		`Options.Output is "json"`:                 with(func(o *bulk.Options) { o.Output = "json" }),
+		"must be set together with Options.Schema": with(func(o *bulk.Options) { o.Output = bulk.OutputObject }),
+		"Options.MaxRows is -1":                    with(func(o *bulk.Options) { o.MaxRows = -1 }),
+		"Options.TokenBudget is -1":                with(func(o *bulk.Options) { o.TokenBudget = -1 }),
+		"Options.Schema: runner: SchemaOf":         with(func(o *bulk.Options) { o.Schema = "nonsense" }),
+		"set together with a response form": with(func(o *bulk.Options) {
 			o.Schema, o.Defaults.CompletionArgs.ResponseFormat.Type = `{"type":"object"}`, generated.ResponseFormatsJSONObject
 		}),
 	} {
@@ -571,7 +575,7 @@ func TestInvalidArguments(t *testing.T) {
 		"the client is nil": func() error { _, err := bulk.Run(t.Context(), nil, prompts(1), j, options); return err },
 		"the source is nil": func() error { _, err := bulk.Run(t.Context(), client, nil, j, options); return err },
 		"journal is closed": func() error { _, err := bulk.Run(t.Context(), client, prompts(1), nil, options); return err },
-		"is closed: open": func() error {
+		"is closed: must": func() error {
 			_, err := bulk.Run(t.Context(), client, prompts(1), new(bulk.Journal), options)
 			return err
 		},

@@ -16,42 +16,45 @@ import (
 
 // A Row is one request of a job.
 type Row struct {
-	// ID is the row's custom_id in the output. It must be valid UTF-8, and unique within the input.
+	// The custom_id of the row in the output. It must be valid UTF-8 and unique within the input.
 	ID string
-	// Line is the position of the row in its source, from 1. [Rows] sets it where it is 0.
+	// The position of the row in its source, from 1. [Rows] sets it if it is 0.
 	Line int
-	// Request is the request. Fields that it does not set have the values of [Options.Defaults].
+	// The request. Unset fields get the values of [Options.Defaults].
 	Request generated.StartConversationRequest
-	// Err reports why the row cannot be sent. Such a row becomes an error row.
+	// The reason why the row cannot be sent. A row with an Err becomes an error row.
 	Err error
 
-	sum      digest // of the text of a row with Err
-	numbered bool   // ID is the number of the line
+	sum      digest // digest of the text of a row with Err
+	numbered bool   // whether ID is the line number
 }
 
-// A Source yields the rows of an input in their order. It is read once, as needed. An error ends it:
-// the input itself cannot be read. An invalid row is not an error of the source: see [Row.Err].
+// A Source yields the rows of an input in order. Run and Plan read it once, as needed. An error
+// ends the source and means that the input cannot be read. An invalid row is not an error of the
+// source: see [Row.Err].
 type Source = iter.Seq2[Row, error]
 
 // maxLine bounds the length of a line of an input, in bytes. A longer line becomes an error row.
 const maxLine = 32 << 20
 
-// JSONL returns the rows of a file with a JSON object on each line, either
+// JSONL returns the rows of a JSONL file. Each line is a JSON object in one of two forms. The first
+// form is that of the vendor's batch files, with a [generated.StartConversationRequest] as the
+// body:
 //
 //	{"custom_id": "a", "body": {"model": "mistral-small-latest", "inputs": "Hello!"}}
 //
-// as the vendor's batch files have them, with a [generated.StartConversationRequest] as the body, or
+// The second form has a prompt:
 //
 //	{"id": "a", "prompt": "Hello!"}
 //
-// An id may be a number. Other properties beside these are ignored; unknown properties of a body make
-// an error row. Empty lines, a byte order mark and CRLF are allowed.
+// An ID may be a number. JSONL ignores other properties of the object. Unknown properties of a body
+// make an error row. Empty lines, a byte order mark and CRLF are allowed.
 func JSONL(r io.Reader) Source {
 	return rowsOf(r, func(_ int, text []byte) Row { return parseRow(text) })
 }
 
-// Lines returns a row for each line of a text that is not empty: the line is the prompt, and its
-// number, from 1, the ID.
+// Lines returns a row for each nonempty line of a text. The line is the prompt, and the line
+// number, from 1, is the ID.
 func Lines(r io.Reader) Source {
 	return rowsOf(r, func(number int, text []byte) Row {
 		return Row{ID: strconv.Itoa(number), numbered: true, Request: generated.StartConversationRequest{Inputs: ratelimited.Text(string(text))}}
@@ -62,7 +65,7 @@ func Lines(r io.Reader) Source {
 func Rows(seq iter.Seq[Row]) Source {
 	return func(yield func(Row, error) bool) {
 		if seq == nil {
-			yield(Row{}, errors.New("bulk: Rows: the iterator is nil"))
+			yield(Row{}, errors.New("bulk: Rows: the iterator is nil: must be set"))
 			return
 		}
 		line := 0
@@ -75,7 +78,7 @@ func Rows(seq iter.Seq[Row]) Source {
 			case row.Err != nil:
 			case row.ID == "":
 				row.Err = errors.New("the ID is missing: must be set")
-			case !utf8.ValidString(row.ID): // the output would have another one
+			case !utf8.ValidString(row.ID): // JSON would change the ID
 				row.Err = fmt.Errorf("the ID is %s: must be valid UTF-8", shortened([]byte(strconv.Quote(row.ID))))
 			}
 			if row.Err != nil {
@@ -88,8 +91,8 @@ func Rows(seq iter.Seq[Row]) Source {
 	}
 }
 
-// rowsOf returns a row for each line that is not empty. The text that parse is given is valid until
-// it returns.
+// rowsOf returns a row for each nonempty line. The text passed to parse is valid until parse
+// returns.
 func rowsOf(r io.Reader, parse func(number int, text []byte) Row) Source {
 	return func(yield func(Row, error) bool) {
 		for line, err := range linesOf(r, maxLine) {
@@ -118,32 +121,32 @@ func rowsOf(r io.Reader, parse func(number int, text []byte) Row) Source {
 	}
 }
 
-// A textLine is a line of a text, without its end.
+// A textLine is a line of a text, without its line break.
 type textLine struct {
 	number int
 	text   []byte // valid until the next line is read
-	size   int64  // in bytes, with its end
-	ended  bool   // it had an end
-	err    error  // it is too long, and text is its beginning
+	size   int64  // bytes, including the line break
+	ended  bool   // whether the line has a line break
+	err    error  // set if the line is too long; text is its beginning then
 }
 
 var errUTF16 = errors.New("the text is UTF-16: must be UTF-8")
 
 // linesOf yields the lines of a text, of up to most bytes each.
-func linesOf(r io.Reader, most int64) iter.Seq2[textLine, error] {
+func linesOf(r io.Reader, maxSize int64) iter.Seq2[textLine, error] {
 	return func(yield func(textLine, error) bool) {
 		if r == nil {
-			yield(textLine{number: 1}, errors.New("the reader is nil"))
+			yield(textLine{number: 1}, errors.New("the reader is nil: must be set"))
 			return
 		}
 		in := bufio.NewReaderSize(r, 64<<10)
 		var line textLine
 		for err := error(nil); err == nil; {
 			if cap(line.text) > 1<<20 {
-				line.text = nil // of a line that was unusually long
+				line.text = nil // release the buffer of an unusually long line
 			}
 			line = textLine{number: line.number + 1, text: line.text[:0]}
-			err = line.read(in, most)
+			err = line.read(in, maxSize)
 			switch {
 			case err != nil && err != io.EOF:
 				yield(line, err)
@@ -167,14 +170,14 @@ func linesOf(r io.Reader, most int64) iter.Seq2[textLine, error] {
 	}
 }
 
-// read reads the next line with its end, as far as it is not too long.
-func (l *textLine) read(in *bufio.Reader, most int64) error {
+// read reads the next line with its line break, up to the maximum length.
+func (l *textLine) read(in *bufio.Reader, maxSize int64) error {
 	for {
 		part, err := in.ReadSlice('\n')
-		if l.size += int64(len(part)); l.size <= most {
+		if l.size += int64(len(part)); l.size <= maxSize {
 			l.text = append(l.text, part...)
 		} else {
-			l.err = fmt.Errorf("the line is too long: must be at most %d MiB", most>>20)
+			l.err = fmt.Errorf("the line is too long: must be at most %d MiB", maxSize>>20)
 		}
 		if err != bufio.ErrBufferFull {
 			return err

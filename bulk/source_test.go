@@ -15,7 +15,7 @@ func TestJSONL(t *testing.T) {
 	for name, test := range map[string]struct {
 		text    string
 		id      string
-		request string // as JSON, or the error
+		request string // the JSON of the request, or the error
 	}{
 		"prompt":                   {`{"id": "a", "prompt": "Hello!"}`, "a", `{"inputs":"Hello!"}`},
 		"number as id":             {`{"id": 12, "prompt": "Hello!"}`, "12", `{"inputs":"Hello!"}`},
@@ -32,13 +32,13 @@ func TestJSONL(t *testing.T) {
 		"no id":                 {`{"prompt":"x"}`, "", "custom_id is missing"},
 		"empty id":              {`{"id":"","prompt":"x"}`, "", `custom_id is "": must not be empty`},
 		"list as id":            {`{"id":[1],"prompt":"x"}`, "", "custom_id is [1]: must be a string or a number"},
-		"nothing to send":       {`{"id":"a","promt":"x"}`, "a", "the row has neither a body nor a prompt"},
+		"no body or prompt":     {`{"id":"a","promt":"x"}`, "a", "the row has neither a body nor a prompt"},
 		"body and prompt":       {`{"id":"a","prompt":"x","body":{}}`, "a", "the row has a body and a prompt"},
 		"text as body":          {`{"id":"a","body":"x"}`, "a", `body`},
 		"wrong type":            {`{"id":"a","body":{"inputs":"x","completion_args":{"temperature":"hot"}}}`, "a", `body: "/completion_args/temperature": "hot"`},
 		"misspelled property":   {`{"id":"a","body":{"inputs":"x","instuctions":"y"}}`, "a", `body: unknown property /instuctions (did you mean "instructions"?)`},
-		"of chat completions":   {`{"id":"a","body":{"messages":[{"role":"user","content":"x"}]}}`, "a", "body: unknown property /messages (of chat completions; conversations have inputs)"},
-		"one level too high":    {`{"id":"a","body":{"inputs":"x","max_tokens":5}}`, "a", `body: unknown property /max_tokens (did you mean "completion_args/max_tokens"?)`},
+		"chat completions":      {`{"id":"a","body":{"messages":[{"role":"user","content":"x"}]}}`, "a", "body: unknown property /messages (a property of chat completions: use inputs)"},
+		"wrong level":           {`{"id":"a","body":{"inputs":"x","max_tokens":5}}`, "a", `body: unknown property /max_tokens (did you mean "completion_args/max_tokens"?)`},
 		"unknown deep property": {`{"id":"a","body":{"inputs":"x","completion_args":{"max_token":5}}}`, "a", `body: unknown property /completion_args/max_token (did you mean "max_tokens"?)`},
 	} {
 		rows := all(t, jsonl(test.text))
@@ -60,7 +60,7 @@ func TestJSONL(t *testing.T) {
 	}
 }
 
-// Numbers of lines count empty ones, and a line may be as long as it likes, up to 32 MiB.
+// Empty lines count toward line numbers. A line may be up to 32 MiB long.
 func TestLines(t *testing.T) {
 	t.Parallel()
 	long, tooLong := strings.Repeat("x", 5<<20), strings.Repeat("y", 33<<20)
@@ -82,7 +82,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// An input that cannot be read is an error, and not a short input.
+// An input that cannot be read is an error, not a short input.
 func TestUnreadableInput(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
@@ -92,8 +92,8 @@ func TestUnreadableInput(t *testing.T) {
 	}{
 		"reader":      {bulk.Lines(iotest.ErrReader(broken)), "bulk: reading line 1: broken"},
 		"UTF-16":      {bulk.JSONL(strings.NewReader("\xff\xfe{\x00")), "bulk: reading line 1: the text is UTF-16: must be UTF-8"},
-		"no reader":   {bulk.JSONL(nil), "bulk: reading line 1: the reader is nil"},
-		"no iterator": {bulk.Rows(nil), "bulk: Rows: the iterator is nil"},
+		"no reader":   {bulk.JSONL(nil), "bulk: reading line 1: the reader is nil: must be set"},
+		"no iterator": {bulk.Rows(nil), "bulk: Rows: the iterator is nil: must be set"},
 	} {
 		var got error
 		for _, err := range test.source {
@@ -105,7 +105,7 @@ func TestUnreadableInput(t *testing.T) {
 	}
 }
 
-// An ID that the output could not have as it is makes an error row, once.
+// An ID that cannot be written unchanged makes one error row.
 func TestRowsWithBadIDs(t *testing.T) {
 	t.Parallel()
 	client, server := emulatortest.New(t)

@@ -2,32 +2,32 @@ package bulk
 
 import "time"
 
-// A Summary is what a run did.
+// A Summary is the result of a run.
 type Summary struct {
-	Rows          int // read from the input
-	Done          int // rows that have got a response
-	Failed        int // rows that have become error rows, those included that could not be read
-	Already       int // rows that the output had a response of before
-	AlreadyFailed int // rows that the output had a failure of that does not pass
-	Left          int // rows that were read, and are left for the next run
+	Rows          int // rows read from the input
+	Done          int // rows that received a response
+	Failed        int // rows that became error rows, including invalid rows
+	Already       int // rows that already had a response in the output
+	AlreadyFailed int // rows that had already failed permanently
+	Left          int // rows that were read but remain for the next run
 
-	PromptTokens     int // of the rows done, as the API reported them
-	CompletionTokens int // likewise
+	PromptTokens     int // prompt tokens of the rows in Done, as the API reported them
+	CompletionTokens int // completion tokens of these rows
 
-	Duration time.Duration // of the run
-	Stopped  Stop          // why the run ended before the end of the input; "" if it did not
+	Duration time.Duration // duration of the run
+	Stopped  Stop          // the reason why the run ended before the end of the input, or ""
 }
 
-// Stop is why a run ended before the end of the input.
+// Stop is the reason why a run ended before the end of the input.
 type Stop string
 
-// Why a run may stop.
+// The reasons why a run ends early.
 const (
 	StoppedMaxRows  Stop = "max rows" // [Options.MaxRows]
 	StoppedBudget   Stop = "budget"   // [Options.TokenBudget]
 	StoppedDeadline Stop = "deadline" // [Options.Deadline]
 	StoppedByCaller Stop = "stopped"  // [Options.Stop]
-	StoppedByError  Stop = "error"    // see the error of Run
+	StoppedByError  Stop = "error"    // the error that Run returned
 )
 
 // IsComplete reports whether all rows of the input have a response.

@@ -8,26 +8,27 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// AgentTools lists the function tools in which an agent differs from a runner, by name.
+// AgentTools lists the names of the function tools in which an agent differs from a runner.
 type AgentTools struct {
-	Missing   []string // the runner has them, the agent does not
-	Different []string // description, parameters or strict differ
-	Surplus   []string // the agent has them, the runner does not: calls of them fail
+	Missing   []string // tools of the runner that the agent does not have
+	Different []string // tools with another description, parameters or strict
+	Surplus   []string // tools of the agent that the runner does not have; calls of them fail
 }
 
-// IsEqual reports whether the agent can call the runner's functions as they are, and no others.
+// IsEqual reports whether the agent has exactly the runner's functions.
 func (a AgentTools) IsEqual() bool { return len(a.Missing)+len(a.Different)+len(a.Surplus) == 0 }
 
-// CheckAgent compares an agent's function tools with the runner's. It changes nothing. The
-// error is the client's.
+// CheckAgent compares an agent's function tools with the runner's. It changes nothing. The error is
+// that of the client.
 func (r *Runner) CheckAgent(ctx context.Context, agentID string) (AgentTools, error) {
 	_, found, err := r.compareAgent(ctx, agentID)
 	return found, err
 }
 
-// UpdateAgent gives an agent the runner's tools that are missing or different, as a new version
-// of it. It does not change other tools, surplus functions included, or any other setting. If nothing is missing or different, nothing is sent. It returns what
-// [Runner.CheckAgent] does before the update. No run updates an agent by itself.
+// UpdateAgent sets the runner's tools that are missing in an agent or different there, as a new
+// version of the agent. It does not change other tools, other settings or surplus functions. If
+// nothing is missing or different, it sends no update. It returns the differences before the
+// update, as [Runner.CheckAgent] does. A run never updates an agent.
 func (r *Runner) UpdateAgent(ctx context.Context, agentID string) (AgentTools, error) {
 	agent, found, err := r.compareAgent(ctx, agentID)
 	if err != nil || len(found.Missing)+len(found.Different) == 0 {
@@ -76,16 +77,16 @@ func (r *Runner) compareAgent(ctx context.Context, agentID string) (*generated.A
 	return agent, found, nil
 }
 
-// errNoRunner is the error of a method of a Runner that New did not make.
+// errNoRunner is the error of a Runner that was not made with New.
 var errNoRunner = &ConfigError{Field: "Runner", Rule: "must be made with runner.New"}
 
-// functionOf returns the function of a tool; one without a name if the tool is another.
+// functionOf returns the function of a tool, or a zero Function for another kind of tool.
 func functionOf(t generated.Tool) generated.Function {
 	f, _ := t.Value().(generated.FunctionTool)
 	return f.Function
 }
 
-// isSameFunction compares what a model is told, whatever the order of properties.
+// isSameFunction compares two definitions. The order of properties does not matter.
 func isSameFunction(a, b generated.Function) bool {
 	var schemas [2]any
 	for i, f := range []generated.Function{a, b} {

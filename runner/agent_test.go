@@ -14,54 +14,55 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-func (w *world) agent(request generated.CreateAgentRequest) *generated.Agent {
-	w.Helper()
+func (env *environment) agent(request generated.CreateAgentRequest) *generated.Agent {
+	env.Helper()
 	request.Model = "mistral-small-latest"
-	agent, err := w.client.Beta.Agents.Create(w.Context(), request)
+	agent, err := env.client.Beta.Agents.Create(env.Context(), request)
 	if err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 	return agent
 }
 
-// An agent is run with the tools it has, and never updated.
+// A run of an agent uses the agent's tools and never updates the agent.
 func TestAgent(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", "{}"), say("done"))}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing), tool(w, "g", nothing)}})
-		agent := w.agent(generated.CreateAgentRequest{Name: "A", Tools: append(r.Definitions()[:1:1], generated.NewTool(generated.WebSearchTool{}), tool(w, "h", nothing).Definition())})
-		result, err := r.Start(w.Context(), generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?")})
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say("done"))}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing), tool(env, "g", nothing)}})
+		agent := env.agent(generated.CreateAgentRequest{Name: "A", Tools: append(r.Definitions()[:1:1], generated.NewTool(generated.WebSearchTool{}), tool(env, "h", nothing).Definition())})
+		result, err := r.Start(env.Context(), generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?")})
 		if err != nil || result.OutputText() != "done" || result.Turns[0].Calls[0].AgentID != agent.ID {
-			w.Fatalf("%+v, %v", result, err)
+			env.Fatalf("%+v, %v", result, err)
 		}
-		if strings.Contains(strings.Join(w.requests(), ""), `"tools"`) {
-			w.Errorf("requests are %s", w.requests())
+		if strings.Contains(strings.Join(env.requests(), ""), `"tools"`) {
+			env.Errorf("requests are %s", env.requests())
 		}
-		found, err := r.CheckAgent(w.Context(), agent.ID)
+		found, err := r.CheckAgent(env.Context(), agent.ID)
 		if err != nil || !slices.Equal(found.Missing, []string{"g"}) || !slices.Equal(found.Surplus, []string{"h"}) || found.Different != nil || found.IsEqual() {
-			w.Errorf("%+v, %v", found, err)
+			env.Errorf("%+v, %v", found, err)
 		}
-		other := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, location) (string, error) { return "", nil })}})
-		if found, err := other.UpdateAgent(w.Context(), agent.ID); err != nil || !slices.Equal(found.Different, []string{"f"}) {
-			w.Errorf("%+v, %v", found, err)
+		other := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, location) (string, error) { return "", nil })}})
+		if found, err := other.UpdateAgent(env.Context(), agent.ID); err != nil || !slices.Equal(found.Different, []string{"f"}) {
+			env.Errorf("%+v, %v", found, err)
 		}
-		updated, err := w.client.Beta.Agents.Get(w.Context(), agent.ID, generated.GetAgentParams{})
+		updated, err := env.client.Beta.Agents.Get(env.Context(), agent.ID, generated.GetAgentParams{})
 		if err != nil || len(updated.Tools) != 3 || updated.Version != 1 || updated.Name != "A" || !strings.Contains(updated.Tools[0].String(), "name of the city") {
-			w.Errorf("the agent is %v, %v", updated, err)
+			env.Errorf("the agent is %v, %v", updated, err)
 		}
-		if _, err := other.UpdateAgent(w.Context(), agent.ID); err != nil {
-			w.Error(err)
+		if _, err := other.UpdateAgent(env.Context(), agent.ID); err != nil {
+			env.Error(err)
 		}
-		if again, err := w.client.Beta.Agents.Get(w.Context(), agent.ID, generated.GetAgentParams{}); err != nil || again.Version != 1 {
-			w.Errorf("version %d, %v", again.Version, err)
+		if again, err := env.client.Beta.Agents.Get(env.Context(), agent.ID, generated.GetAgentParams{}); err != nil || again.Version != 1 {
+			env.Errorf("version %d, %v", again.Version, err)
 		}
-		if _, err := r.CheckAgent(w.Context(), "ag_none"); !errors.Is(err, ratelimited.ErrNotFound) {
-			w.Errorf("%v", err)
+		if _, err := r.CheckAgent(env.Context(), "ag_none"); !errors.Is(err, ratelimited.ErrNotFound) {
+			env.Errorf("%v", err)
 		}
 	})
 }
 
-// Agents that the service hands over between are one turn; a call is of the agent that made it.
+// Handoffs that the service executes are part of one turn. A call belongs to the agent that made
+// it.
 func TestHandoffs(t *testing.T) {
 	t.Parallel()
 	var front, maths atomic.Value
@@ -74,45 +75,45 @@ func TestHandoffs(t *testing.T) {
 		}
 		return say("42")
 	}
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "multiply", func(_ context.Context, in struct {
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "multiply", func(_ context.Context, in struct {
 			A int `json:"a"`
 			B int `json:"b"`
 		}) (int, error) {
 			return in.A * in.B, nil
 		})}})
-		next := w.agent(generated.CreateAgentRequest{Name: "maths", Tools: r.Definitions()})
-		first := w.agent(generated.CreateAgentRequest{Name: "front", Handoffs: []string{next.ID}})
+		next := env.agent(generated.CreateAgentRequest{Name: "maths", Tools: r.Definitions()})
+		first := env.agent(generated.CreateAgentRequest{Name: "front", Handoffs: []string{next.ID}})
 		front.Store(first.ID)
 		maths.Store(next.ID)
 		request := generated.StartConversationRequest{AgentID: first.ID, Inputs: ratelimited.Text("6 by 7?")}
-		result, err := r.Start(w.Context(), request)
+		result, err := r.Start(env.Context(), request)
 		if err != nil || result.OutputText() != "42" || len(result.Turns) != 2 || result.Turns[0].Calls[0].AgentID != next.ID {
-			w.Fatalf("%+v, %v", result, err)
+			env.Fatalf("%+v, %v", result, err)
 		}
 		if _, ok := result.Entries()[0].Value().(generated.AgentHandoffEntry); !ok {
-			w.Errorf("entries are %v", result.Entries())
+			env.Errorf("entries are %v", result.Entries())
 		}
-		w.wantResults(result.ConversationID)
+		env.wantResults(result.ConversationID)
 
 		request.HandoffExecution = generated.HandoffExecutionClient
-		_, err = r.Start(w.Context(), request)
+		_, err = r.Start(env.Context(), request)
 		var pending *runner.PendingError
 		if !errors.As(err, &pending) || pending.Pending[0].Reason != runner.PendingHandoff {
-			w.Fatalf("%v", err)
+			env.Fatalf("%v", err)
 		}
 		if handoff := pending.Pending[0].Entry.Value().(generated.AgentHandoffEntry); handoff.PreviousAgentID != first.ID || handoff.NextAgentID != next.ID {
-			w.Errorf("%+v", handoff)
+			env.Errorf("%+v", handoff)
 		}
 
-		// A run that nothing is kept of goes on with the agent that it was handed to.
+		// A run that is not stored continues with the agent of the handoff.
 		request.HandoffExecution, request.Store = "", ratelimited.Ptr(false)
-		before := len(w.requests())
-		if result, err := r.Start(w.Context(), request); err != nil || result.OutputText() != "42" {
-			w.Fatalf("%+v, %v", result, err)
+		before := len(env.requests())
+		if result, err := r.Start(env.Context(), request); err != nil || result.OutputText() != "42" {
+			env.Fatalf("%+v, %v", result, err)
 		}
-		if sent := decoded(w, w.requests()[before+1]); sent["agent_id"] != next.ID {
-			w.Errorf("the last request is %s", w.requests()[before+1])
+		if sent := decoded(env, env.requests()[before+1]); sent["agent_id"] != next.ID {
+			env.Errorf("the last request is %s", env.requests()[before+1])
 		}
 	})
 }
@@ -123,13 +124,13 @@ func TestEndlessHandoffs(t *testing.T) {
 	model := func(context.Context, emulator.Prompt) emulator.Reply {
 		return emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: id.Load().(string)})}}
 	}
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-		agent := w.agent(generated.CreateAgentRequest{Name: "A"})
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+		agent := env.agent(generated.CreateAgentRequest{Name: "A"})
 		id.Store(agent.ID)
-		_, err := w.runner(runner.Config{}).Start(w.Context(), generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?")})
+		_, err := env.runner(runner.Config{}).Start(env.Context(), generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?")})
 		var limit *runner.LimitError
 		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || limit.Max != 16 {
-			w.Errorf("%v", err)
+			env.Errorf("%v", err)
 		}
 	})
 }

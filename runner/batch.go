@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// A finish is what became of a job that was started.
-type finish struct {
+// A jobResult is the result of a job that was started.
+type jobResult struct {
 	*job
 	text     string
 	failure  *Failure
 	duration time.Duration
 }
 
-// carryOut carries out the calls of a response, as many at once as the limit allows, in their
-// order. It returns when all have ended, or the run has. Their results are unsent then. The
-// events come from the run's own goroutine.
-func (l *loop) carryOut(turn *Turn, jobs []*job) error {
-	b := batch{loop: l, turn: turn, jobs: jobs, done: make(chan finish, len(jobs))}
+// executeCalls executes the calls of a response in their order, within the limit for concurrent calls.
+// It returns when all calls have ended or the run has. Afterwards their results are unsent. The
+// run's own goroutine emits all events.
+func (l *loop) executeCalls(turn *Turn, jobs []*job) error {
+	b := batch{loop: l, turn: turn, jobs: jobs, done: make(chan jobResult, len(jobs))}
 	b.run()
 	l.result.Unsent = turn.results()
 	l.count(jobs)
@@ -30,10 +30,10 @@ func (l *loop) carryOut(turn *Turn, jobs []*job) error {
 		}
 		return &RunError{Turn: turn.Number, Stage: StageExecution, Result: l.result, State: l.state(), Err: err, hidden: true}
 	case l.ctx.Err() != nil:
-		return l.failed(StageExecution, contextError(l.ctx))
-	case l.exhausted != nil:
-		l.exhausted.State = l.state()
-		return l.exhausted
+		return l.runError(StageExecution, contextError(l.ctx))
+	case l.toolError != nil:
+		l.toolError.State = l.state()
+		return l.toolError
 	}
 	return nil
 }
@@ -41,13 +41,13 @@ func (l *loop) carryOut(turn *Turn, jobs []*job) error {
 // A batch is the calls of one response.
 type batch struct {
 	*loop
-	turn    *Turn
-	jobs    []*job
-	done    chan finish // has room for all: nobody who sends waits
-	started int         // jobs, in their order
-	running int
-	alone   bool  // the one that runs is sequential
-	aborted error // a function has ended the run
+	turn         *Turn
+	jobs         []*job
+	done         chan jobResult // buffered for all jobs, so that senders never wait
+	started      int            // the number of started jobs
+	running      int
+	isSequential bool  // whether the running job is sequential
+	aborted      error // the error of a function that ended the run with Abort
 }
 
 func (b *batch) run() {
@@ -60,7 +60,7 @@ func (b *batch) run() {
 		}
 		select {
 		case f := <-b.done:
-			b.take(f)
+			b.record(f)
 		case <-over:
 			over = nil
 			timer := time.NewTimer(b.runner.config.Grace)
@@ -78,56 +78,56 @@ func (b *batch) start() {
 	for b.started < len(b.jobs) && b.aborted == nil && b.ctx.Err() == nil {
 		j := b.jobs[b.started]
 		sequential := j.tool != nil && j.tool.sequential
-		if b.running >= b.runner.config.Limits.Parallel || b.running > 0 && (sequential || b.alone) {
+		if b.running >= b.runner.config.Limits.Parallel || b.running > 0 && (sequential || b.isSequential) {
 			return
 		}
 		decided := &j.outcome().decided
-		decided.isRunning = true // for a State that is taken meanwhile
-		if b.tell(b.turn.Number, ToolStarted{Call: j.Call}); b.left {
+		decided.isRunning = true // the consumer may take a State during the event
+		if b.notify(b.turn.Number, ToolStarted{Call: j.Call}); b.consumerStopped {
 			decided.isRunning = false
 			return
 		}
 		decided.approved = false
 		b.started++
 		b.running++
-		b.alone = sequential
+		b.isSequential = sequential
 		j.start(b.ctx, b.done)
 	}
 }
 
-// take enters what became of a job.
-func (b *batch) take(f finish) {
+// record records the result of a job.
+func (b *batch) record(f jobResult) {
 	b.running--
 	o := f.outcome()
 	o.Duration, o.decided.isRunning = f.duration, false
 	switch {
 	case f.failure == nil:
 		o.Status, o.Result = StatusDone, f.text
-	case b.ctx.Err() != nil && f.failure.Stage == StageExecution && f.failure.abortion() == nil:
+	case b.ctx.Err() != nil && f.failure.Stage == StageExecution && f.failure.abortCause() == nil:
 		o.Status = StatusInterrupted
 	default:
-		o.Status, o.Failure, o.Result = StatusFailed, f.failure, b.told(f.failure)
+		o.Status, o.Failure, o.Result = StatusFailed, f.failure, b.failureText(f.failure)
 		if b.aborted == nil {
-			b.aborted = f.failure.abortion()
+			b.aborted = f.failure.abortCause()
 		}
 	}
-	b.tell(b.turn.Number, ToolFinished{Outcome: *o})
+	b.notify(b.turn.Number, ToolFinished{Outcome: *o})
 }
 
-// abandon leaves behind what still runs.
+// abandon marks all running jobs as interrupted and stops waiting for them.
 func (b *batch) abandon() {
 	for _, j := range b.jobs[:b.started] {
 		if j.claim() {
 			b.running--
 			o := j.outcome()
 			o.Status, o.decided.isRunning = StatusInterrupted, false
-			b.tell(b.turn.Number, ToolFinished{Outcome: *o})
+			b.notify(b.turn.Number, ToolFinished{Outcome: *o})
 		}
 	}
 }
 
-// told returns what the model is told of a failure.
-func (l *loop) told(f *Failure) (text string) {
+// failureText returns the text that the model receives for a failure.
+func (l *loop) failureText(f *Failure) (text string) {
 	text = f.Text
 	if hook := l.runner.config.ErrorText; hook != nil {
 		defer func() {
@@ -142,7 +142,7 @@ func (l *loop) told(f *Failure) (text string) {
 	return cut(text, l.runner.config.Limits.ResultBytes)
 }
 
-// count adds calls that were carried out to those of the run, and counts failures in a row.
+// count adds the executed calls to the totals of the run, and counts consecutive failures.
 func (l *loop) count(jobs []*job) {
 	for _, j := range jobs {
 		o, name := j.outcome(), j.Name
@@ -152,23 +152,23 @@ func (l *loop) count(jobs []*job) {
 		switch o.Status {
 		case StatusDone:
 			l.result.Calls++
-			l.inARow[name] = 0
+			l.failuresInARow[name] = 0
 		case StatusFailed:
 			l.result.Calls++
 			l.result.FailedCalls++
-			l.inARow[name]++
-			if l.exhausted == nil && l.inARow[name] >= l.runner.config.Limits.FailuresInARow {
-				l.exhausted = &ToolError{Name: name, Failures: l.inARow[name], Last: o.Failure, Result: l.result}
+			l.failuresInARow[name]++
+			if l.toolError == nil && l.failuresInARow[name] >= l.runner.config.Limits.FailuresInARow {
+				l.toolError = &ToolError{Name: name, Failures: l.failuresInARow[name], Last: o.Failure, Result: l.result}
 			}
-		default: // it has no result
+		default: // not executed, or interrupted
 		}
 	}
 }
 
 type callKey struct{}
 
-// CallFrom returns which call a function is carrying out, from its context. An observer of the
-// operation "Runner.Tool" is given such a context, too.
+// CallFrom returns the call that a function is executing, from the context of the function. The
+// context that an observer receives for "Runner.Tool" holds the call, too.
 func CallFrom(ctx context.Context) (Call, bool) {
 	call, ok := ctx.Value(callKey{}).(Call)
 	return call, ok

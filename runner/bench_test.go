@@ -11,9 +11,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// BenchmarkRun compares a run of two turns and one function call with the bare calls of the API
-// that it makes, both over loopback to an emulator that answers at once. The two alternate;
-// x-bare is the ratio of their median times.
+// BenchmarkRun compares a run of two turns and one function call with the same API calls without
+// the runner. Both use loopback to an emulator that responds at once, and they alternate. The
+// metric x-bare is the ratio of their median times.
 func BenchmarkRun(b *testing.B) {
 	server, err := emulator.Start(emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
 		if len(p.History) > 0 {
@@ -42,8 +42,10 @@ func BenchmarkRun(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for i, run := range []func() error{
-			func() error { return bareLoop(b.Context(), client, ask("Weather in Paris?"), definitions, func() {}) },
-			func() error { _, err := r.Start(b.Context(), ask("Weather in Paris?")); return err },
+			func() error {
+				return bareLoop(b.Context(), client, userRequest("Weather in Paris?"), definitions, func() {})
+			},
+			func() error { _, err := r.Start(b.Context(), userRequest("Weather in Paris?")); return err },
 		} {
 			began := time.Now()
 			if err := run(); err != nil {

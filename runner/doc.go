@@ -1,6 +1,6 @@
-// Package runner runs models with functions: it carries out the function calls of a response,
-// sends their results, and goes on until the model answers, with text or with a value of a Go
-// type. It stands on package ratelimited, whose limits, retries and errors are those of a run.
+// Package runner runs a model with tools. It calls the functions that a response requests, sends
+// their results, and repeats until the model answers with text or with a value of a Go type. It
+// builds on package ratelimited and uses the client's limits, retries and errors.
 //
 //	weather, err := runner.NewTool("weather", "Current weather in a city.", func(ctx context.Context, in struct {
 //		City string `json:"city" jsonschema:"name of the city"`
@@ -11,51 +11,64 @@
 //
 // # Functions
 //
-// [NewTool] makes the schema of the parameters from a Go type, and checks arguments against it
-// before the function runs. [RawTool] takes a schema. A model that sends wrong arguments, calls an
-// unknown function, or gets an error is told so and may try again. The text of a Go error is not
-// sent to the model: [Explain] sets what is. Calls of one response run at once, and their results
-// are sent in one request. A panic is a failed call.
+// [NewTool] derives the schema of the parameters from a Go type and validates the arguments before
+// it calls the function. [RawTool] takes a schema instead. If the arguments are invalid, the
+// function is unknown or the function fails, the model receives an error text and may try again.
+// The text of a Go error is not sent to the model; [Explain] sets the text to send. The calls of
+// one response run concurrently, and one request sends all their results. A function that panics
+// has failed.
 //
 // # Schemas
 //
-// A schema has the names, the order and the rules of encoding/json:
+// Schemas follow encoding/json in the names, the order and the rules of fields:
 //
-//   - Fields with omitempty or omitzero are not required, all others are. Unknown properties are
-//     refused, and names are exact.
-//   - A pointer may be null. A slice may not; an array has exactly its length.
-//   - Sized integers have their bounds, unsigned ones a minimum of 0. []byte is base64 text,
-//     [time.Time] a date-time, and a type with MarshalText and UnmarshalText a string.
-//   - any and [encoding/json.RawMessage] take any value. They and maps are open parts, which the
-//     service's strict mode does not have.
-//   - A type with a method Enum that returns a slice, as func (Unit) Enum() []Unit, has these
-//     values, wherever it occurs, as a key of a map too. One with a method JSONSchema() any has that schema: JSON text,
-//     or a value to be encoded. [SchemaOf] gives a type a schema from outside.
-//   - The tag jsonschema is a field's description. The tags enum (values with commas between
-//     them), minimum, maximum, minLength, maxLength, minItems, maxItems, pattern (of package
-//     regexp) and format add these keywords. Formats that are checked: date-time, date, time,
-//     email, uri, uuid, ipv4, ipv6.
-//   - Values are nested at most 500 levels deep.
+//   - Fields with omitempty or omitzero are optional. All other fields are required. Unknown
+//     properties are rejected, and names must match exactly.
+//   - A pointer may be null. A slice may not be null. An array must have exactly its length.
+//   - Sized integers have the bounds of their type. Unsigned integers have a minimum of 0. []byte
+//     is base64 text, [time.Time] is a date-time, and a type with MarshalText and UnmarshalText is
+//     a string.
+//   - any and [encoding/json.RawMessage] accept any value. These types and maps are open parts,
+//     which the service's strict mode does not support.
+//   - A type with a method Enum that returns a slice, such as func (Unit) Enum() []Unit, accepts
+//     only these values. This also applies to map keys.
+//   - A type with a method JSONSchema() any has the schema that the method returns: JSON text, or a
+//     value to be encoded as JSON. [SchemaOf] sets the schema of a type from outside.
+//   - The tag jsonschema is the description of a field. The tags enum, minimum, maximum, minLength,
+//     maxLength, minItems, maxItems, pattern and format add the keywords of the same names. The
+//     values of enum are separated by commas. A pattern has the syntax of package regexp. The
+//     checked formats are date-time, date, time, email, uri, uuid, ipv4 and ipv6.
+//   - Values may be nested at most 500 levels deep.
 //
-// Not supported, and refused with the path of the field: [time.Duration] (give it a schema),
-// [encoding/json.Number], the json option "string", maps with keys that are neither strings nor
-// texts, interfaces with methods, channels, functions, complex numbers, types with MarshalJSON
-// and recursive types, both unless they have a schema of their own.
+// Unsupported types are rejected with the path of the field: [encoding/json.Number], interfaces
+// with methods, channels, functions, complex numbers, maps whose keys are neither strings nor
+// texts, and fields with the json option "string". [time.Duration], types with MarshalJSON and
+// recursive types are rejected unless they have an explicit schema.
 //
-// # Ends of a run
+// # Errors
 //
-// The answer is the only end with a nil error. Any other is an [Error], with the [Result] so far:
-// a [*LimitError], a [*ToolError], a [*PendingError], an [*OutputError], or a [*RunError] that
-// wraps the client's error, the context's, or the function's own.
+// A run returns a nil error only if the model answered. Every other error is an [Error] and holds
+// the [Result] so far: a [*LimitError], a [*ToolError], a [*PendingError], an [*OutputError], or a
+// [*RunError], which wraps the error of the client, the context or the function.
 //
-// All but an OutputError have a [State], which is JSON: [Runner.Resume] goes on from it, also in
-// another process. What a run may not do by itself is [Pending]: calls of tools with
-// [NeedsApproval] or without a function, calls that the service carries out after a
-// confirmation, handoffs, and functions that were interrupted. [Config.Decide] answers in place,
-// an [Answer] of Resume later.
+// Every error except an OutputError also holds a [State]. A state can be stored as JSON.
+// [Runner.Resume] continues the run from it, in the same process or in another one.
+//
+// # Pending entries
+//
+// A run does not decide everything itself. It leaves these entries of a response to the caller, as
+// [Pending]:
+//
+//   - calls of tools with [NeedsApproval], and calls of tools without a function;
+//   - calls that the service executes after a confirmation;
+//   - handoffs to other agents;
+//   - function calls that were interrupted.
+//
+// [Config.Decide] answers them during the run. Otherwise the run ends, and the caller passes each
+// [Answer] to [Runner.Resume].
 //
 // # Typed answers
 //
-// [StartAs] and [AppendAs] ask for a value of a Go type, and ask again if the answer is not one.
-// [Format] and [DecodeAs] are their parts, for streams.
+// [StartAs] and [AppendAs] request a value of a Go type, and ask the model again if its answer is
+// not such a value. For streams, use [Format] and [DecodeAs].
 package runner

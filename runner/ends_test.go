@@ -17,45 +17,45 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A function that aborts is the reason that the run ends, also if the context has ended.
+// A function that aborts is the cause of the end of the run, even if the context has ended.
 func TestAbortAfterTheContextHasEnded(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("the disk is full")
 	for name, limits := range map[string]runner.Limits{"cancelled": {}, "out of time": {Time: time.Second}} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", "{}"))}}, func(w *world) {
-			r := w.runner(runner.Config{Limits: limits, Tools: []*runner.Tool{tool(w, "f", func(ctx context.Context, _ struct{}) (string, error) {
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", "{}"))}}, func(env *environment) {
+			r := env.runner(runner.Config{Limits: limits, Tools: []*runner.Tool{tool(env, "f", func(ctx context.Context, _ struct{}) (string, error) {
 				<-ctx.Done()
 				return "", runner.Abort(cause)
 			})}})
-			ctx, cancel := context.WithCancel(w.Context())
+			ctx, cancel := context.WithCancel(env.Context())
 			time.AfterFunc(time.Second, cancel)
-			_, err := r.Start(ctx, ask("?"))
+			_, err := r.Start(ctx, userRequest("?"))
 			var failed *runner.RunError
 			if !errors.As(err, &failed) || !errors.Is(err, cause) || !errors.Is(err, ctx.Err()) && limits.Time == 0 {
-				w.Errorf("%s: %v", name, err)
+				env.Errorf("%s: %v", name, err)
 			}
 			if got := strings.Join(statuses(failed.Result.Turns[0]), ", "); got != "f: failed" {
-				w.Errorf("%s: calls are %s", name, got)
+				env.Errorf("%s: calls are %s", name, got)
 			}
 		})
 	}
 }
 
-// What a function throws does not end the run, whatever it is.
-func TestThrownAbort(t *testing.T) {
+// A panic with any value does not end the run.
+func TestPanicWithAbort(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", "{}"), say("done"))}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say("done"))}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) {
 			panic(runner.Abort(errors.New("x")))
 		})}})
-		result, err := r.Start(w.Context(), ask("?"))
+		result, err := r.Start(env.Context(), userRequest("?"))
 		if err != nil || result.Turns[0].Calls[0].Failure.Stage != runner.StagePanic {
-			w.Errorf("%+v, %v", result, err)
+			env.Errorf("%+v, %v", result, err)
 		}
 	})
 }
 
-// The time of a run within a function is its own, and so is that of the function.
+// A run inside a function has its own time limit, and so has the function.
 func TestRunsWithinFunctions(t *testing.T) {
 	t.Parallel()
 	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
@@ -67,34 +67,34 @@ func TestRunsWithinFunctions(t *testing.T) {
 		}
 		return say("done")
 	}
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-		inner := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "slow", nil)}})
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+		inner := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "slow", nil)}})
 		var innerErr error
 		outer := func(limits runner.Limits, options ...runner.ToolOption) error {
-			_, err := w.runner(runner.Config{Limits: limits, Tools: []*runner.Tool{tool(w, "ask", func(ctx context.Context, _ struct{}) (string, error) {
-				_, innerErr = inner.Start(ctx, ask("inner"))
+			_, err := env.runner(runner.Config{Limits: limits, Tools: []*runner.Tool{tool(env, "ask", func(ctx context.Context, _ struct{}) (string, error) {
+				_, innerErr = inner.Start(ctx, userRequest("inner"))
 				return "", innerErr
-			}, options...)}}).Start(w.Context(), ask("outer"))
+			}, options...)}}).Start(env.Context(), userRequest("outer"))
 			return err
 		}
 		var limit *runner.LimitError
 		if err := outer(runner.Limits{Time: time.Second}); !errors.As(err, &limit) || limit.Limit != runner.LimitTime {
-			w.Errorf("the outer run ends with %v", err)
+			env.Errorf("the outer run ends with %v", err)
 		}
 		if errors.Is(innerErr, runner.ErrLimit) || !errors.As(innerErr, new(*runner.RunError)) {
-			w.Errorf("the time of the outer run is the inner run's limit: %v", innerErr)
+			env.Errorf("the inner run reports the time limit of the outer run: %v", innerErr)
 		}
-		// The timeout of the function around is not that of the function within.
+		// The timeout of the outer function does not count as a timeout of the inner function.
 		if err := outer(runner.Limits{}, runner.WithTimeout(time.Second)); err != nil {
-			w.Error(err)
+			env.Error(err)
 		}
 		if status := runner.ResultOf(innerErr).Turns[0].Calls[0].Status; status != runner.StatusInterrupted {
-			w.Errorf("the inner call is %s", status)
+			env.Errorf("the inner call is %s", status)
 		}
 	})
 }
 
-// A request whose inputs alone would exceed the tokens that are left is not sent.
+// A request is not sent if its inputs alone would exceed the remaining tokens.
 func TestTokensOfTheNextRequest(t *testing.T) {
 	t.Parallel()
 	reply := calls("f", "{}")
@@ -105,33 +105,33 @@ func TestTokensOfTheNextRequest(t *testing.T) {
 		}
 		return emulator.Reply{Text: "done", Usage: &generated.ConversationUsageInfo{TotalTokens: 10}}
 	}
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 		for size, want := range map[int]int64{100: 0, 400: 160} {
-			before := len(w.requests())
-			r := w.runner(runner.Config{Limits: runner.Limits{Tokens: 150}, Tools: []*runner.Tool{
-				tool(w, "f", func(context.Context, struct{}) (string, error) { return strings.Repeat("x", size), nil }),
+			before := len(env.requests())
+			r := env.runner(runner.Config{Limits: runner.Limits{Tokens: 150}, Tools: []*runner.Tool{
+				tool(env, "f", func(context.Context, struct{}) (string, error) { return strings.Repeat("x", size), nil }),
 			}})
-			_, err := r.Start(w.Context(), ask("?"))
+			_, err := r.Start(env.Context(), userRequest("?"))
 			if want == 0 {
 				if err != nil {
-					w.Errorf("%d bytes: %v", size, err)
+					env.Errorf("%d bytes: %v", size, err)
 				}
 				continue
 			}
 			var limit *runner.LimitError
-			if !errors.As(err, &limit) || limit.Limit != runner.LimitTokens || limit.Used != want || len(limit.Result.Unsent) != 1 || len(w.requests()) != before+1 {
-				w.Errorf("%d bytes: %v after %d requests", size, err, len(w.requests())-before)
+			if !errors.As(err, &limit) || limit.Limit != runner.LimitTokens || limit.Used != want || len(limit.Result.Unsent) != 1 || len(env.requests()) != before+1 {
+				env.Errorf("%d bytes: %v after %d requests", size, err, len(env.requests())-before)
 			}
 		}
-		before := len(w.requests())
-		r := w.runner(runner.Config{Limits: runner.Limits{Tokens: 150}})
-		if _, err := r.Start(w.Context(), ask(strings.Repeat("x", 604))); !errors.Is(err, runner.ErrLimit) || len(w.requests()) != before {
-			w.Errorf("%v after %d requests", err, len(w.requests())-before)
+		before := len(env.requests())
+		r := env.runner(runner.Config{Limits: runner.Limits{Tokens: 150}})
+		if _, err := r.Start(env.Context(), userRequest(strings.Repeat("x", 604))); !errors.Is(err, runner.ErrLimit) || len(env.requests()) != before {
+			env.Errorf("%v after %d requests", err, len(env.requests())-before)
 		}
 	})
 }
 
-// The conversation is known as soon as a stream has said which it is.
+// The result contains the conversation as soon as a stream has reported its ID.
 func TestConversationOfABrokenStream(t *testing.T) {
 	t.Parallel()
 	intercept := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
@@ -140,21 +140,21 @@ func TestConversationOfABrokenStream(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}
 	for _, store := range []*bool{nil, ratelimited.Ptr(false)} {
-		in(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(w *world) {
-			request, want := ask("?"), "conv_1"
+		inSynctest(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(env *environment) {
+			request, want := userRequest("?"), "conv_1"
 			if request.Store = store; store != nil {
 				want = ""
 			}
-			run := w.runner(runner.Config{}).StartStream(w.Context(), request)
+			run := env.runner(runner.Config{}).StartStream(env.Context(), request)
 			err := last(run)
 			if got := runner.ResultOf(err).ConversationID; got != want || run.Result().ConversationID != want {
-				w.Errorf("%v: the conversation is %q, want %q", err, got, want)
+				env.Errorf("%v: the conversation is %q, want %q", err, got, want)
 			}
 		})
 	}
 }
 
-// More than 16 handoffs end a run, also with an answer behind them.
+// More than 16 handoffs end a run, even if an answer follows them.
 func TestManyHandoffsAndAnAnswer(t *testing.T) {
 	t.Parallel()
 	for n, isOver := range map[int]bool{16: false, 17: true} {
@@ -163,37 +163,37 @@ func TestManyHandoffsAndAnAnswer(t *testing.T) {
 			reply.Entries = append(reply.Entries, generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: fmt.Sprint("ag_", i)}))
 		}
 		reply.Entries = append(reply.Entries, text("done"))
-		in(t, settings{emulator: emulator.Config{Model: inTurn(reply)}}, func(w *world) {
-			agent := w.agent(generated.CreateAgentRequest{Name: "A"})
-			_, err := w.runner(runner.Config{}).Start(w.Context(), generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?")})
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(reply)}}, func(env *environment) {
+			agent := env.agent(generated.CreateAgentRequest{Name: "A"})
+			_, err := env.runner(runner.Config{}).Start(env.Context(), generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?")})
 			var limit *runner.LimitError
 			if errors.As(err, &limit) != isOver || isOver && (limit.Limit != runner.LimitHandoffs || limit.Used != 17 || limit.Max != 16) {
-				w.Errorf("%d handoffs: %v", n, err)
+				env.Errorf("%d handoffs: %v", n, err)
 			}
 		})
 	}
 }
 
-// Usage of a response that was not read to its end is unknown.
-func TestUsageOfAStreamThatWasLeft(t *testing.T) {
+// The usage of a response that was not read to its end is unknown.
+func TestUsageOfAnUnfinishedStream(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say("one two three"))}}, func(w *world) {
-		run := w.runner(runner.Config{}).StartStream(w.Context(), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("one two three"))}}, func(env *environment) {
+		run := env.runner(runner.Config{}).StartStream(env.Context(), userRequest("?"))
 		for event, err := range run.Events() {
 			if err != nil {
-				w.Error(err)
+				env.Error(err)
 			}
 			if _, ok := event.Value.(generated.MessageOutputEvent); ok {
 				break
 			}
 		}
 		if run.Result().UnknownUsage != 1 {
-			w.Errorf("%+v", run.Result())
+			env.Errorf("%+v", run.Result())
 		}
 	})
 }
 
-// The observer is told of each run's end, also of one in which the caller's code panics.
+// The observer receives the end of each run, even if code of the caller panics.
 func TestObserverOfARunThatPanics(t *testing.T) {
 	t.Parallel()
 	var ends atomic.Int64
@@ -204,18 +204,18 @@ func TestObserverOfARunThatPanics(t *testing.T) {
 			}
 		}
 	}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", "{}"))}, client: ratelimited.Config{Observer: observer}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}, Stop: func(runner.Turn) bool { panic("stop") }})
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", "{}"))}, client: ratelimited.Config{Observer: observer}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing)}, Stop: func(runner.Turn) bool { panic("stop") }})
 		func() {
 			defer func() {
 				if recover() == nil {
-					w.Error("the panic of Stop is lost")
+					env.Error("the panic of Stop was not propagated")
 				}
 			}()
-			_, _ = r.Start(w.Context(), ask("?"))
+			_, _ = r.Start(env.Context(), userRequest("?"))
 		}()
 		if ends.Load() != 1 {
-			w.Errorf("the observer was told of %d ends", ends.Load())
+			env.Errorf("the observer received %d ends", ends.Load())
 		}
 	})
 }
@@ -231,23 +231,23 @@ func (u unstable) Validate() error {
 	return nil
 }
 
-// A method of a type that panics is an answer that is refused: the response stays reachable.
+// If a method of a type panics, the answer is rejected, and the response stays available.
 func TestPanicsOfTypes(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say(`{"n":1}`), say(`{"n":2}`))}}, func(w *world) {
-		value, result, err := runner.StartAs[unstable](w.Context(), w.runner(runner.Config{}), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(`{"n":1}`), say(`{"n":2}`))}}, func(env *environment) {
+		value, result, err := runner.StartAs[unstable](env.Context(), env.runner(runner.Config{}), userRequest("?"))
 		if err != nil || value.N != 2 || len(result.Turns) != 2 {
-			w.Errorf("%+v, %v", value, err)
+			env.Errorf("%+v, %v", value, err)
 		}
 	})
 	_, err := runner.NewTool("f", "Does.", nothing, runner.SchemaOf[tree](badJSON{}))
-	wantConfigError(t, err, "f", "SchemaOf[runner_test.tree]", "panics: no JSON")
+	wantConfigError(t, err, "f", "SchemaOf[runner_test.tree]", "panic: no JSON")
 	_, err = runner.RawTool(generated.Function{Name: "f", Description: "Does.", Parameters: badJSON{}}, nil)
-	wantConfigError(t, err, "f", "Parameters", "panics: no JSON")
+	wantConfigError(t, err, "f", "Parameters", "panic: no JSON")
 	_, err = runner.NewTool("f", "Does.", func(context.Context, struct{ In badSchema }) (string, error) { return "", nil })
-	wantConfigError(t, err, "f", "In.In", "badSchema", "panics: no schema")
+	wantConfigError(t, err, "f", "In.In", "badSchema", "panic: no schema")
 	_, err = runner.Format[badSchema]()
-	wantConfigError(t, err, "", "badSchema", "panics: no schema")
+	wantConfigError(t, err, "", "badSchema", "panic: no schema")
 	made, err := runner.NewTool("f", "Does.", func(context.Context, struct{ Root *tree }) (string, error) { return "", nil }, runner.SchemaOf[*tree](`{"type":"object"}`))
 	if text, _ := json.Marshal(made.Definition()); err != nil || !strings.Contains(string(text), `"anyOf":[{"type":"object"},{"type":"null"}]`) {
 		t.Errorf("%s, %v", text, err)

@@ -6,64 +6,63 @@ import (
 	"time"
 )
 
-// Kinds of ends, for [errors.Is].
+// Errors for [errors.Is].
 var (
 	// ErrLimit matches a [*LimitError].
 	ErrLimit = errors.New("runner: limit reached")
 	// ErrStopped is the cause of a run that [Config.Stop] ended.
 	ErrStopped = errors.New("runner: stopped by Config.Stop")
-	// ErrBusy is the cause of a run that was refused because another run of the same
-	// [Runner] is in its conversation.
+	// ErrBusy is the cause if another run of the same [Runner] is in the conversation.
 	ErrBusy = errors.New("runner: another run is in this conversation")
-	// ErrResponseLost is the cause of a run that was sent a response which did not come whole. The
-	// conversation has the inputs of the request; they are not appended again. See
+	// ErrResponseLost is the cause if a response did not arrive completely and cannot be recovered.
+	// The conversation has the inputs of the request, so the run does not append them again. See
 	// [Config.RestartLost].
 	ErrResponseLost = errors.New("runner: the response was lost")
 	// ErrAborted is the cause of a run that a function ended with [Abort] and a nil error.
 	ErrAborted = errors.New("runner: a function ended the run")
 )
 
-// Error is implemented by every error that ends a run. None of their texts has what a
-// function's error says, arguments or results; [errors.As] and [errors.Is] reach the causes.
+// Error is implemented by every error that ends a run. The error texts never contain the errors,
+// arguments or results of functions. [errors.As] and [errors.Is] reach the causes.
 type Error interface {
 	error
-	partial() *Result
+	partialResult() *Result
 }
 
-// ResultOf returns what there was of a run when it ended with err; nil if err is not the end of
-// a run. Every [Error] has it in its field Result, too.
+// ResultOf returns the partial result of a run that ended with err. It returns nil if err is not an
+// [Error]. Every Error also has this value in its field Result.
 func ResultOf(err error) *Result {
 	var e Error
 	if !errors.As(err, &e) {
 		return nil
 	}
-	return e.partial()
+	return e.partialResult()
 }
 
-// StateOf returns what [Runner.Resume] goes on from after a run that ended with err; nil if
-// there is nothing to go on from, as after an [*OutputError]. Every other [Error] has it in its
-// field State, too.
+// StateOf returns the state from which [Runner.Resume] can continue a run that ended with err. It
+// returns nil if the run cannot be resumed, for example after an [*OutputError]. Every other
+// [Error] also has this value in its field State.
 func StateOf(err error) *State {
 	var e interface {
 		Error
-		resumption() *State
+		resumeState() *State
 	}
 	if !errors.As(err, &e) {
 		return nil
 	}
-	return e.resumption()
+	return e.resumeState()
 }
 
-// ConfigError reports a tool, a response format or a [Config] that breaks a rule.
+// ConfigError reports an invalid tool, response format or [Config].
 type ConfigError struct {
-	Tool  string // name of the tool; "" if it is not about one
-	Field string // such as "name", "In.Filter.Done" or "Limits.Turns"
-	Value any    // what it was set to
-	Rule  string // what it has to be
-	Err   error  // what found it, if anything
+	Tool  string // the name of the tool; "" if the error is not about a tool
+	Field string // the field, such as "name", "In.Filter.Done" or "Limits.Turns"
+	Value any    // the invalid value
+	Rule  string // the rule that the value breaks
+	Err   error  // the underlying error, or nil
 }
 
-// Error names the tool, the field, its value and the rule.
+// Error returns the tool, the field, its value and the rule.
 func (e *ConfigError) Error() string {
 	where := e.Field
 	if e.Tool != "" {
@@ -82,38 +81,38 @@ func (e *ConfigError) Error() string {
 // Unwrap returns Err.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// maxShown bounds a text from outside in an error.
+// maxShown bounds the bytes of a quoted external text in an error.
 const maxShown = 100
 
-// Stage is a step of a call or a run.
+// Stage is a step of a call or of a run.
 type Stage string
 
-// The stages of a call, in their order. A run fails in StageRequest if the API's response is
-// an error, and in one of the others because of a function.
+// The stages of a call, in order. The stage of a run is StageRequest if a request failed, and
+// another one if a function or an answer failed.
 const (
-	StageRequest   Stage = "request"   // waiting for the limiter, sending, receiving
+	StageRequest   Stage = "request"   // waiting for the limiter, sending or receiving
 	StageLookup    Stage = "lookup"    // the function is unknown
-	StageArguments Stage = "arguments" // they do not fit the schema
-	StageApproval  Stage = "approval"  // [Config.Decide] returned an error, or an answer does not fit
+	StageArguments Stage = "arguments" // the arguments do not match the schema
+	StageApproval  Stage = "approval"  // [Config.Decide] returned an error, or an answer does not match
 	StageExecution Stage = "execution" // the function returned an error
 	StageTimeout   Stage = "timeout"   // the function took too long
-	StagePanic     Stage = "panic"     // the function panicked, or ended its goroutine
-	StageOutput    Stage = "output"    // its result has no JSON, or is too large
+	StagePanic     Stage = "panic"     // the function panicked or ended its goroutine
+	StageOutput    Stage = "output"    // the result cannot be encoded as JSON or is too large
 )
 
-// RunError is the end of a run that has no more specific type: a request that failed for good, a
-// context that ended, [Abort], [ErrStopped].
+// RunError reports the end of a run for any reason without a more specific type: a request that
+// failed permanently, a context that ended, [Abort] or [ErrStopped].
 type RunError struct {
 	Turn   int     // the turn that failed, from 1
-	Stage  Stage   // StageRequest, or where the run was when it ended
-	Result *Result // of the turns before; see [Result.Unsent]
-	State  *State  // to go on from; nil if nothing had begun
-	Err    error   // the cause: the client's error, the context's, or the function's own
+	Stage  Stage   // the stage in which the run ended
+	Result *Result // the result so far; see [Result.Unsent]
+	State  *State  // the state to resume from; nil if the run had not begun
+	Err    error   // the cause: the error of the client, the context or the function
 
-	hidden bool // the cause may be of a function and is not printed
+	hidden bool // whether the cause may be a function's error and must not be printed
 }
 
-// Error says in which turn the run ended, and why.
+// Error returns the turn and the reason.
 func (e *RunError) Error() string {
 	if e.hidden {
 		return fmt.Sprintf("runner: turn %d: a function ended the run", e.Turn)
@@ -124,10 +123,10 @@ func (e *RunError) Error() string {
 // Unwrap returns Err.
 func (e *RunError) Unwrap() error { return e.Err }
 
-// Limit names one of the bounds of [Limits].
+// Limit is the name of a limit of a run.
 type Limit string
 
-// What a run may use up.
+// The limits of a run: those of [Limits], and the fixed one of handoffs.
 const (
 	LimitTurns     Limit = "turns"
 	LimitToolCalls Limit = "tool calls"
@@ -136,15 +135,17 @@ const (
 	LimitHandoffs  Limit = "handoffs" // 16 in a run
 )
 
-// LimitError is the end of a run that used up one of its [Limits]. It matches [ErrLimit].
+// LimitError reports a run that reached one of its [Limits]. It matches [ErrLimit].
 type LimitError struct {
-	Limit     Limit   // which of the limits
-	Max, Used int64   // in nanoseconds for LimitTime, that is a [time.Duration]; for LimitTokens with the inputs of a request that was not sent
-	Result    *Result // the latest response included, whose calls were not carried out
-	State     *State  // to go on from, with higher limits
+	Limit Limit // the limit
+	// Max is the limit, and Used is the usage. Both are in nanoseconds for LimitTime, as in
+	// [time.Duration]. For LimitTokens, Used includes the inputs of a request that was not sent.
+	Max, Used int64
+	Result    *Result // includes the latest response, whose calls were not executed
+	State     *State  // the state to resume from with higher limits
 }
 
-// Error names the limit, its bound and what was used.
+// Error returns the limit, its maximum and the usage.
 func (e *LimitError) Error() string {
 	if e.Limit == LimitTime {
 		return fmt.Sprintf("runner: limit reached: time: %v of %v", time.Duration(e.Used).Round(time.Millisecond), time.Duration(e.Max))
@@ -152,25 +153,25 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("runner: limit reached: %s: %d of %d", e.Limit, e.Used, e.Max)
 }
 
-// Is makes [errors.Is] find ErrLimit.
+// Is reports whether target is ErrLimit.
 func (e *LimitError) Is(target error) bool { return target == ErrLimit }
 
-// ToolError is the end of a run in which a function failed too often in a row, see
+// ToolError reports a run in which a function failed too often in a row: see
 // [Limits.FailuresInARow].
 type ToolError struct {
-	Name     string   // of the function; "" for unknown functions
-	Failures int      // in a row
-	Last     *Failure // the latest
-	Result   *Result  // the turn included
-	State    *State   // to go on from: the model is told of the failure
+	Name     string   // the name of the function; "" for unknown functions
+	Failures int      // the number of consecutive failures
+	Last     *Failure // the latest failure
+	Result   *Result  // includes the turn of the failure
+	State    *State   // the state to resume from; the model receives the failure
 }
 
-// Error names the function, and the stage in which it failed last.
+// Error returns the function and the stage of its latest failure.
 func (e *ToolError) Error() string {
 	if e.Name == "" {
 		return fmt.Sprintf("runner: %d calls of unknown functions in a row", e.Failures)
 	}
-	return fmt.Sprintf("runner: function %q failed %d times in a row, at last in stage %s", e.Name, e.Failures, e.Last.Stage)
+	return fmt.Sprintf("runner: function %q failed %d times in a row, most recently in stage %s", e.Name, e.Failures, e.Last.Stage)
 }
 
 // Unwrap returns Last.
@@ -181,13 +182,13 @@ func (e *ToolError) Unwrap() error {
 	return e.Last
 }
 
-func (e *RunError) partial() *Result     { return e.Result }
-func (e *LimitError) partial() *Result   { return e.Result }
-func (e *ToolError) partial() *Result    { return e.Result }
-func (e *PendingError) partial() *Result { return e.Result }
-func (e *OutputError) partial() *Result  { return e.Result }
+func (e *RunError) partialResult() *Result     { return e.Result }
+func (e *LimitError) partialResult() *Result   { return e.Result }
+func (e *ToolError) partialResult() *Result    { return e.Result }
+func (e *PendingError) partialResult() *Result { return e.Result }
+func (e *OutputError) partialResult() *Result  { return e.Result }
 
-func (e *RunError) resumption() *State     { return e.State }
-func (e *LimitError) resumption() *State   { return e.State }
-func (e *ToolError) resumption() *State    { return e.State }
-func (e *PendingError) resumption() *State { return e.State }
+func (e *RunError) resumeState() *State     { return e.State }
+func (e *LimitError) resumeState() *State   { return e.State }
+func (e *ToolError) resumeState() *State    { return e.State }
+func (e *PendingError) resumeState() *State { return e.State }

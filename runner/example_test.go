@@ -13,9 +13,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// connect returns a client of an emulator whose model gives these replies in turn.
+// connect returns a client of an emulator whose model returns these replies in order.
 func connect(replies ...emulator.Reply) (client *ratelimited.Client, disconnect func()) {
-	server, err := emulator.Start(emulator.Config{Model: inTurn(replies...)})
+	server, err := emulator.Start(emulator.Config{Model: replySequence(replies...)})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func connect(replies ...emulator.Reply) (client *ratelimited.Client, disconnect 
 	}
 }
 
-// Three functions, and a loop over what happens.
+// A run with three functions, and a loop over its events.
 func Example() {
 	client, disconnect := connect(calls("now", "{}", "add", `{"a":2,"b":3}`), calls("greet", `{"name":"Ada"}`), say("It is noon, 2+3 is 5. Hello, Ada!"))
 	defer disconnect()
@@ -71,7 +71,7 @@ func Example() {
 	// It is noon, 2+3 is 5. Hello, Ada!
 }
 
-// A struct that a model fills in, and that is checked.
+// A model fills a struct, which is validated.
 func ExampleStartAs() {
 	client, disconnect := connect(say(`{"name":"pen","price":-1}`), say(`{"name":"pen","price":1.5}`))
 	defer disconnect()
@@ -93,7 +93,7 @@ func ExampleStartAs() {
 	// Output: pen 1.5 after 2 answers
 }
 
-// A function whose arguments are not decoded, with a schema by hand.
+// A function with undecoded arguments and an explicit schema.
 func ExampleRawTool() {
 	echo, err := runner.RawTool(generated.Function{
 		Name: "echo", Description: "Returns its arguments.", Parameters: `{"type":"object","properties":{"n":{"type":"integer","minimum":1}},"required":["n"]}`,
@@ -124,7 +124,7 @@ func ExampleRawTool() {
 	// done {"n":1}
 }
 
-// What the model is told of an error, and how a run ends.
+// The model receives the text of an error, and the run reaches a limit.
 func ExampleExplain() {
 	book, err := runner.NewTool("book", "Books a seat.", func(_ context.Context, in struct {
 		Seat int `json:"seat"`
@@ -151,7 +151,7 @@ func ExampleExplain() {
 	// There are seats 1 to 40.
 }
 
-// A call that needs a person's yes ends the run; any process goes on from its state.
+// A call that needs a person's approval ends the run. Any process can resume it from its state.
 func ExampleRunner_Resume() {
 	client, disconnect := connect(calls("pay#p1", `{"euros":45}`), say("Paid."))
 	defer disconnect()
@@ -170,7 +170,7 @@ func ExampleRunner_Resume() {
 	}
 	ctx := context.Background()
 	_, err = r.Start(ctx, generated.StartConversationRequest{Model: "mistral-small-latest", Inputs: ratelimited.Text("Pay the bill.")})
-	text, failed := json.Marshal(runner.StateOf(err)) // to be kept until somebody has decided
+	text, failed := json.Marshal(runner.StateOf(err)) // store this until somebody decides
 	if failed != nil {
 		log.Fatal(failed)
 	}

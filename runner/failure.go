@@ -10,22 +10,22 @@ import (
 
 // Finding is a value that breaks a rule of its schema.
 type Finding struct {
-	Pointer string // JSON pointer (RFC 6901) of the value; "" for the whole
-	Rule    string // what it has to be, and what it was
+	Pointer string // the JSON pointer of the value (RFC 6901); "" for the whole value
+	Rule    string // the rule and the actual value
 }
 
-// Failure is a function call that failed. The model is told Text and goes on.
+// Failure is a function call that failed. The model receives Text, and the run continues.
 type Failure struct {
 	Call
-	Stage    Stage         // in which the call failed
-	Text     string        // what the model is told, unless [Config.ErrorText] has another; of Err only what [Explain] has
-	Findings []Finding     // about the arguments, at most 10
-	Err      error         // the function's own error, or what found the failure; nil for bad arguments
-	Stack    []byte        // of a panic, at most 64 KiB
-	Late     time.Duration // of a function that returned after its timeout: by how long
+	Stage    Stage         // the stage in which the call failed
+	Text     string        // the text for the model, before [Config.ErrorText]; from Err, only the text of [Explain]
+	Findings []Finding     // findings about the arguments, at most 10
+	Err      error         // the error of the function, or the underlying error; nil for invalid arguments
+	Stack    []byte        // the stack of a panic, at most 64 KiB
+	Late     time.Duration // how long after its timeout the function returned
 }
 
-// Error names the function and the stage. It has nothing of Err.
+// Error returns the function and the stage, without the text of Err.
 func (f *Failure) Error() string {
 	return fmt.Sprintf("runner: function %q failed in stage %s", cut(f.Name, maxShown), f.Stage)
 }
@@ -33,14 +33,14 @@ func (f *Failure) Error() string {
 // Unwrap returns Err.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// What the model is told of failures.
+// The texts that the model receives for failures.
 const (
 	textFailed  = "The function failed."
 	textTimeout = "The function took too long and was stopped."
 )
 
-// Explain returns an error for a function to return, whose text the model is told, alone, in
-// place of "The function failed.". The cause err is for the application and may be nil.
+// Explain returns an error for a function to return. The model receives only its text, in place of
+// "The function failed.". The cause err is for the application. It may be nil.
 func Explain(text string, err error) error { return &explained{text, err} }
 
 type explained struct {
@@ -57,7 +57,7 @@ func (e *explained) Error() string {
 
 func (e *explained) Unwrap() error { return e.err }
 
-// explanation returns the text that an error carries for the model, or the default.
+// explanation returns the text that an error has for the model, or otherwise.
 func explanation(err error, otherwise string) string {
 	var e *explained
 	if errors.As(err, &e) && e.text != "" {
@@ -66,8 +66,9 @@ func explanation(err error, otherwise string) string {
 	return otherwise
 }
 
-// Abort returns an error for a function to return that ends the run with a [*RunError]. The
-// calls beside it that have begun end first, and their results are in [Result.Unsent].
+// Abort returns an error for a function to return. The error ends the run with a [*RunError]. The
+// run first waits for the other calls of the response that have begun. Their results are in
+// [Result.Unsent].
 func Abort(err error) error {
 	if err == nil {
 		err = ErrAborted
@@ -80,16 +81,16 @@ type aborted struct{ err error }
 func (e *aborted) Error() string { return "runner: run aborted: " + e.err.Error() }
 func (e *aborted) Unwrap() error { return e.err }
 
-// abortion returns the error that a function has ended the run with; nil if it has not.
-func (f *Failure) abortion() error {
+// abortCause returns the error with which a function aborted the run, or nil.
+func (f *Failure) abortCause() error {
 	var e *aborted
-	if f == nil || f.Stage == StagePanic || !errors.As(f.Err, &e) { // what was thrown may throw again
+	if f == nil || f.Stage == StagePanic || !errors.As(f.Err, &e) { // methods of a panic's value may panic, too
 		return nil
 	}
 	return e.err
 }
 
-// findingsOf makes the package's own findings.
+// findingsOf converts findings of package schema.
 func findingsOf(found []schema.Finding) []Finding {
 	findings := make([]Finding, len(found))
 	for i, f := range found {

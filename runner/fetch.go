@@ -12,19 +12,19 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// maxResends is how often a run sends a request again that has not arrived.
+// maxResends is how often a run resends a request that did not arrive.
 const maxResends = 3
 
-// fetch returns the response to the request that is due. Where the service may have carried out
-// an earlier attempt, the conversation's history says what became of that, before the request
-// is sent again: its inputs are never appended twice.
+// fetch returns the response to the request that is due. If the service may have executed an
+// earlier attempt, fetch reads the conversation's history before it resends the request. So it
+// never appends the inputs twice.
 func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 	var failure error
 	for resends := 0; ; resends++ {
 		if l.ctx.Err() != nil {
 			return nil, contextError(l.ctx)
 		}
-		if _, ok := l.anchor(); ok && l.isLost {
+		if _, ok := l.inputPosition(); ok && l.isLost {
 			response, err := l.lookUp()
 			if err != nil && failure != nil {
 				err = fmt.Errorf("%w: %w", failure, err)
@@ -34,21 +34,21 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 			}
 		}
 		if failure != nil {
-			if errors.Is(failure, context.DeadlineExceeded) { // it would take as long again
+			if errors.Is(failure, context.DeadlineExceeded) { // another attempt would probably take as long
 				l.isLost = true
 				return nil, failure
 			}
 			l.result.UnknownUsage++
 			if !l.restarted {
-				l.tell(number, TurnRestarted{ConversationID: l.result.ConversationID})
+				l.notify(number, TurnRestarted{ConversationID: l.result.ConversationID})
 			}
 		}
-		response, err := l.respond(number)
+		response, err := l.sendOnce(number)
 		if err == nil {
 			return response, nil
 		}
-		l.isLost = l.query.isStored() && errors.Is(err, ratelimited.ErrUnconfirmed)
-		_, canLookUp := l.anchor()
+		l.isLost = l.request.isStored() && errors.Is(err, ratelimited.ErrUnconfirmed)
+		_, canLookUp := l.inputPosition()
 		var reported *ratelimited.StreamError
 		l.hasFailed = l.isLost && errors.As(err, &reported) && reported.Code != 0
 		if !l.isLost || !canLookUp || l.hasFailed && !l.runner.config.RestartLost || l.ctx.Err() != nil || resends == maxResends {
@@ -58,16 +58,16 @@ func (l *loop) fetch(number int) (*generated.ConversationResponse, error) {
 	}
 }
 
-// respond makes one request, and returns the whole response, of a stream after its last event.
-func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
+// sendOnce sends one request and returns the complete response; for a stream, after its last event.
+func (l *loop) sendOnce(number int) (*generated.ConversationResponse, error) {
 	conversations, options := l.runner.client.Beta.Conversations, l.runner.config.Options
-	if _, ok := l.anchor(); ok {
+	if _, ok := l.inputPosition(); ok {
 		options = append(slices.Clip(options), ratelimited.AtMostOnce())
 	}
 	if l.emit == nil {
-		return l.query.send(l.ctx, conversations, options)
+		return l.request.send(l.ctx, conversations, options)
 	}
-	stream, err := l.query.open(l.ctx, conversations, options)
+	stream, err := l.request.open(l.ctx, conversations, options)
 	if err != nil {
 		return nil, err
 	}
@@ -75,70 +75,72 @@ func (l *loop) respond(number int) (*generated.ConversationResponse, error) {
 		if err != nil {
 			return nil, err
 		}
-		if started, ok := event.(generated.ResponseStartedEvent); ok && l.query.isStored() {
+		if started, ok := event.(generated.ResponseStartedEvent); ok && l.request.isStored() {
 			l.inConversation(started.ConversationID)
 			if l.restarted {
-				l.tell(number, TurnRestarted{ConversationID: started.ConversationID})
+				l.notify(number, TurnRestarted{ConversationID: started.ConversationID})
 			}
 		}
-		if l.tell(number, event); l.left {
-			return nil, fmt.Errorf("%w: %w", ratelimited.ErrUnconfirmed, contextError(l.ctx)) // leaving the loop closes the stream
+		if l.notify(number, event); l.consumerStopped {
+			return nil, fmt.Errorf("%w: %w", ratelimited.ErrUnconfirmed, contextError(l.ctx)) // exiting the loop closes the stream
 		}
 	}
 	return stream.Response(), nil
 }
 
-// An anchor is a place in a conversation: where the inputs of the request that is due are, if it
-// was carried out.
-type anchor struct {
+// A position is the position in a conversation where the inputs of the request are, if the service
+// executed it.
+type position struct {
 	conversationID string
-	entryID        string // the entry before; "" for the beginning
-	resultOf       string // the tool_call_id of the first of the inputs, where no entry before is known
+	entryID        string // the entry before the inputs; "" at the beginning
+	resultOf       string // the tool_call_id of the first input, if the entry before is unknown
 }
 
-// anchor returns where the history says what became of the request that is due. It has no
-// such place for a conversation that the service does not keep, or whose id or earlier entries
-// are unknown.
-func (l *loop) anchor() (anchor, bool) {
-	q, id := l.query, l.result.ConversationID
+// inputPosition returns the position of the inputs of the request in the history. It reports false if the
+// service does not keep the conversation, or if the conversation's ID or earlier entries are
+// unknown.
+func (l *loop) inputPosition() (position, bool) {
+	q, id := l.request, l.result.ConversationID
 	switch {
 	case !q.isStored():
 	case q.start != nil:
-		return anchor{conversationID: id}, id != ""
+		return position{conversationID: id}, id != ""
 	case q.restart != nil:
-		return anchor{conversationID: id, entryID: q.restart.FromEntryID}, id != "" && id != q.id
+		return position{conversationID: id, entryID: q.restart.FromEntryID}, id != "" && id != q.id
 	case len(l.result.Turns) > 0:
 		outputs := l.latest().Response.Outputs
 		if len(outputs) == 0 {
 			break
 		}
 		entry := idOf(outputs[len(outputs)-1])
-		return anchor{conversationID: q.id, entryID: entry}, entry != ""
-	default: // an append of the caller's
-		if inputs := q.extend.Inputs.Entries(); len(inputs) > 0 {
+		return position{conversationID: q.id, entryID: entry}, entry != ""
+	default: // the caller's Append
+		if inputs := q.append.Inputs.Entries(); len(inputs) > 0 {
 			result, ok := inputs[0].Value().(generated.FunctionResultEntry)
-			return anchor{conversationID: q.id, resultOf: result.ToolCallID}, ok
+			return position{conversationID: q.id, resultOf: result.ToolCallID}, ok
 		}
 	}
-	return anchor{}, false
+	return position{}, false
 }
 
-// pauses are those before the history is read again, in which the service may come to an end.
+// pauses are the waits before the history is read again. The service may still be writing the
+// response.
 var pauses = []time.Duration{time.Second, 2 * time.Second}
 
-// lookUp reads the history to find out what became of a request whose response was lost. It
-// returns the response if that is there, and nil if the request is to be sent: again, if it has
-// not arrived, or another one that asks anew, if a part of the response is missing.
+// lookUp reads the history to find out whether a request was executed whose response was lost. It
+// returns the response if the history has it. Otherwise it returns nil, and a request has to be
+// sent: the same one if it did not arrive, or one that restarts the conversation if the history has
+// only a part of the response.
 func (l *loop) lookUp() (*generated.ConversationResponse, error) {
-	at, _ := l.anchor()
-	inputs := entriesOf(*l.query.fields().inputs)
+	at, _ := l.inputPosition()
+	inputs := entriesOf(*l.request.fields().inputs)
 	var entries []generated.Entry
 	for i := 0; ; i++ {
 		var err error
 		if entries, err = l.entriesAfter(at); err != nil {
 			return nil, err
 		}
-		if i == len(pauses) || l.hasFailed || len(entries) > len(inputs) && isWhole(entries[len(inputs):]) {
+		if i == len(pauses) || l.hasFailed || len(entries) > len(inputs) && isComplete(entries[len(inputs):]) {
 			break
 		}
 		select {
@@ -152,28 +154,28 @@ func (l *loop) lookUp() (*generated.ConversationResponse, error) {
 		return nil, nil
 	}
 	if len(entries) < len(inputs) || !haveResults(entries[:len(inputs)], inputs) {
-		return nil, fmt.Errorf("%w: the history has other entries in place of the inputs", ErrResponseLost)
+		return nil, fmt.Errorf("%w: the history has other entries at the position of the inputs", ErrResponseLost)
 	}
-	if outputs := entries[len(inputs):]; isWhole(outputs) && !l.hasFailed {
+	if outputs := entries[len(inputs):]; isComplete(outputs) && !l.hasFailed {
 		return &generated.ConversationResponse{Object: "conversation.response", ConversationID: at.conversationID, Outputs: outputs}, nil
 	}
 	if !l.runner.config.RestartLost {
-		return nil, fmt.Errorf("%w: the history has the inputs and no whole response", ErrResponseLost)
+		return nil, fmt.Errorf("%w: the history has the inputs but no complete response", ErrResponseLost)
 	}
 	from := at.entryID
 	if len(inputs) > 0 {
 		from = idOf(entries[len(inputs)-1])
 	}
-	l.query = l.query.anew(l.first, at.conversationID, from)
+	l.request = l.request.restartFrom(l.first, at.conversationID, from)
 	l.isLost, l.hasFailed, l.restarted = false, false, true
 	return nil, nil
 }
 
-// entriesAfter returns what a conversation has after an anchor.
-func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
+// entriesAfter returns the entries of a conversation from the inputs on.
+func (l *loop) entriesAfter(at position) ([]generated.Entry, error) {
 	history, err := l.runner.client.Beta.Conversations.GetHistory(l.ctx, at.conversationID, l.runner.config.Options...)
 	if err != nil {
-		return nil, fmt.Errorf("runner: the history could not be read: %w", err)
+		return nil, fmt.Errorf("runner: cannot read the history: %w", err)
 	}
 	switch {
 	case at.resultOf != "":
@@ -191,8 +193,8 @@ func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
 			}
 		}
 		switch {
-		case calls > 1: // a result may be of an earlier one
-			return nil, fmt.Errorf("%w: the history has %d calls of the id %q", ErrResponseLost, calls, cut(at.resultOf, maxShown))
+		case calls > 1: // the result may belong to an earlier call
+			return nil, fmt.Errorf("%w: the history has %d calls with the ID %q", ErrResponseLost, calls, cut(at.resultOf, maxShown))
 		case first < 0:
 			return nil, nil
 		}
@@ -202,12 +204,13 @@ func (l *loop) entriesAfter(at anchor) ([]generated.Entry, error) {
 	}
 	i := slices.IndexFunc(history.Entries, func(e generated.Entry) bool { return idOf(e) == at.entryID })
 	if i < 0 {
-		return nil, fmt.Errorf("%w: the history does not have entry %q", ErrResponseLost, cut(at.entryID, maxShown))
+		return nil, fmt.Errorf("%w: the history does not contain entry %q", ErrResponseLost, cut(at.entryID, maxShown))
 	}
 	return history.Entries[i+1:], nil
 }
 
-// haveResults reports whether entries have the results of functions that inputs have.
+// haveResults reports whether entries contain the function results of inputs, at the same
+// positions.
 func haveResults(entries, inputs []generated.Entry) bool {
 	for i, input := range inputs {
 		want, ok := input.Value().(generated.FunctionResultEntry)
@@ -222,23 +225,23 @@ func haveResults(entries, inputs []generated.Entry) bool {
 	return true
 }
 
-// isWhole reports whether entries of a history are a whole response. One that was broken off
-// has no time of completion, and calls never have one: their arguments are whole.
-func isWhole(outputs []generated.Entry) bool {
+// isComplete reports whether entries of a history are a complete response. An entry that was cut off
+// has no completion time. Function calls never have one; they are complete if their arguments are.
+func isComplete(outputs []generated.Entry) bool {
 	for _, output := range outputs {
-		isWhole := true
+		isComplete := true
 		switch e := output.Value().(type) {
 		case generated.MessageOutputEntry:
-			isWhole = !e.CompletedAt.IsZero()
+			isComplete = !e.CompletedAt.IsZero()
 		case generated.ToolExecutionEntry:
-			isWhole = !e.CompletedAt.IsZero()
+			isComplete = !e.CompletedAt.IsZero()
 		case generated.AgentHandoffEntry:
-			isWhole = !e.CompletedAt.IsZero()
+			isComplete = !e.CompletedAt.IsZero()
 		case generated.FunctionCallEntry:
 			_, err := schema.Parse([]byte(e.Arguments))
-			isWhole = err == nil
+			isComplete = err == nil
 		}
-		if !isWhole {
+		if !isComplete {
 			return false
 		}
 	}

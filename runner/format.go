@@ -12,16 +12,16 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// Format returns the response format that asks for a T: its JSON Schema, by the rules of
-// [NewTool], in strict mode. The model fills the fields in their order.
+// Format returns the response format for a T: the JSON Schema of T in strict mode, by the rules of
+// [NewTool]. The model fills the fields in their order.
 //
-// The service accepts only objects. A T that is not a struct, such as a slice, a number, a map or
-// a pointer, is asked for as the property "value" of an object. A field with an open part (any, a map)
-// cannot be strict: [Loose] or [SchemaOf] says what to do. A T that is itself a map is sent
-// without strict mode.
+// The service accepts only objects. So a T that is not a struct, such as a slice, a number, a map
+// or a pointer, becomes the property "value" of an object. Strict mode does not support a field
+// with an open part (any, a map): use [Loose] or [SchemaOf]. If T itself is a map, strict mode is
+// off.
 //
-// Use it with streams, which [StartAs] does not have: set
-// [generated.CompletionArgs].ResponseFormat, and decode with [DecodeAs]. The error is a
+// Use Format for streams, because [StartAs] does not stream: set
+// [generated.CompletionArgs].ResponseFormat, and decode the answer with [DecodeAs]. The error is a
 // [*ConfigError].
 func Format[T any](options ...FormatOption) (generated.ResponseFormat, error) {
 	f, err := formatOf(reflect.TypeFor[T](), options)
@@ -31,11 +31,13 @@ func Format[T any](options ...FormatOption) (generated.ResponseFormat, error) {
 	return f.response, nil
 }
 
-// DecodeAs decodes the answer of a response that was asked for with [Format] and the same
-// options. The answer is the last message's text, without thoughts; one markdown fence around
-// it is taken off. Names are exact, unknown properties and values that break the schema are
-// findings, and a method Validate() error of T is asked last. The error is an [*OutputError] or
-// a [*ConfigError].
+// DecodeAs decodes the answer of a response that was requested with [Format] and the same options.
+// The answer is the text of the last message, without thinking content and without an enclosing
+// Markdown code fence.
+//
+// Names must match exactly. Unknown properties and values that break the schema are findings. If T
+// has a method Validate() error, DecodeAs calls it last. The error is an [*OutputError] or a
+// [*ConfigError].
 func DecodeAs[T any](response *generated.ConversationResponse, options ...FormatOption) (T, error) {
 	var value T
 	f, err := formatOf(reflect.TypeFor[T](), options)
@@ -50,20 +52,22 @@ func DecodeAs[T any](response *generated.ConversationResponse, options ...Format
 	return value, nil
 }
 
-// StartAs is [Runner.Start] with an answer that is a T: the request's response format is
-// [Format] of T, which must not be set, and the answer is decoded as [DecodeAs] says. An answer
-// that is not a T is repaired: the model is told what is wrong with it and asked again, without
-// tools, as often as [Repairs] says; each time is a turn. The last failure is an [*OutputError].
+// StartAs is like [Runner.Start], with a T as the answer. It sets the request's response format to
+// the [Format] of T, which the caller must not set, and decodes the answer as [DecodeAs] does.
+//
+// If the answer is not a T, the model receives the findings and is asked again, without tools, as
+// often as [Repairs] allows. Each repair is a turn. If the last answer is not a T either, the error
+// is an [*OutputError].
 func StartAs[T any](ctx context.Context, r *Runner, request generated.StartConversationRequest, options ...FormatOption) (T, *Result, error) {
-	return runAs[T](ctx, r, &query{start: &request}, options)
+	return runAs[T](ctx, r, &turnRequest{start: &request}, options)
 }
 
-// AppendAs is [Runner.Append] with an answer that is a T, as [StartAs] has it.
+// AppendAs is like [Runner.Append], with a T as the answer. See [StartAs].
 func AppendAs[T any](ctx context.Context, r *Runner, conversationID string, request generated.AppendConversationRequest, options ...FormatOption) (T, *Result, error) {
-	return runAs[T](ctx, r, &query{id: conversationID, extend: &request}, options)
+	return runAs[T](ctx, r, &turnRequest{id: conversationID, append: &request}, options)
 }
 
-func runAs[T any](ctx context.Context, r *Runner, first *query, options []FormatOption) (T, *Result, error) {
+func runAs[T any](ctx context.Context, r *Runner, first *turnRequest, options []FormatOption) (T, *Result, error) {
 	var none T
 	f, err := formatOf(reflect.TypeFor[T](), options)
 	if err != nil {
@@ -72,17 +76,17 @@ func runAs[T any](ctx context.Context, r *Runner, first *query, options []Format
 	l := r.newLoop(first)
 	format := &first.fields().args.ResponseFormat
 	if *format != (generated.ResponseFormat{}) {
-		return none, nil, l.failed(StageRequest, &ratelimited.RequestError{
-			Operation: "Runner." + first.name(), Field: "completion_args.response_format", Value: format.Type, Rule: "must not be set: it is that of the type",
+		return none, nil, l.runError(StageRequest, &ratelimited.RequestError{
+			Operation: "Runner." + first.name(), Field: "completion_args.response_format", Value: format.Type, Rule: "must not be set: the type determines it",
 		})
 	}
 	*format = f.response
 	return valueOf[T](ctx, l, f)
 }
 
-// valueOf takes a run to its end, which is a value of a type.
+// valueOf executes a run whose answer is a value of a type.
 func valueOf[T any](ctx context.Context, l *loop, f *format) (value T, result *Result, err error) {
-	l.check = func(t Turn, maxTokens *int) (*OutputError, []generated.Entry) {
+	l.checkOutput = func(t Turn, maxTokens *int) (*OutputError, []generated.Entry) {
 		var failure *OutputError
 		if value, failure = decodeAs[T](f, t.Response, maxTokens); failure == nil {
 			return nil, nil
@@ -99,7 +103,7 @@ func valueOf[T any](ctx context.Context, l *loop, f *format) (value T, result *R
 	return value, result, nil
 }
 
-// A format is what is asked for, and how the answer is read.
+// A format is a response format and the way to decode the answer.
 type format struct {
 	response generated.ResponseFormat
 	schema   *schema.Schema
@@ -115,7 +119,7 @@ func formatOf(t reflect.Type, options []FormatOption) (*format, error) {
 	name := typeName(t)
 	o.Wrap = t.Kind() != reflect.Struct
 	made, err := schemaOf(t, name, o.schemaOptions)
-	if err == nil && !o.Wrap && !made.IsObject() { // a struct that is a text, or has a schema of its own
+	if err == nil && !o.Wrap && !made.IsObject() { // a struct that is encoded as text, or has an explicit schema
 		o.Wrap = true
 		made, err = schemaOf(t, name, o.schemaOptions)
 	}
@@ -144,8 +148,8 @@ var (
 	notInName   = regexp.MustCompile(`[^a-zA-Z0-9_-]+`)
 )
 
-// typeName returns the name that a type's schema has: Page_Item for Page[Item], and "answer" for
-// types without a name of their own.
+// typeName returns the name of a type's schema, such as Page_Item for Page[Item]. For unnamed types
+// it returns "answer".
 func typeName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -161,17 +165,17 @@ func typeName(t reflect.Type) string {
 	return name[:min(len(name), 64)]
 }
 
-// decodeAs decodes and checks an answer.
+// decodeAs decodes and validates an answer.
 func decodeAs[T any](f *format, response *generated.ConversationResponse, maxTokens *int) (value T, failure *OutputError) {
 	text := answerOf(response)
 	failure = &OutputError{Text: text}
-	v, err := schema.Parse([]byte(unfenced(text)))
+	v, err := schema.Parse([]byte(trimFence(text)))
 	if err != nil {
 		failure.classify(err, response, maxTokens)
 		return value, failure
 	}
 	var findings []schema.Finding
-	err = guarded(func() error { // methods of the type
+	err = recoverPanics(func() error { // calls methods of T
 		findings = decodeInto(f, v, &value)
 		if len(findings) > 0 {
 			return nil
@@ -190,7 +194,7 @@ func decodeAs[T any](f *format, response *generated.ConversationResponse, maxTok
 	return value, nil
 }
 
-// decodeInto checks and decodes a value.
+// decodeInto validates and decodes a value.
 func decodeInto[T any](f *format, v schema.Value, value *T) []schema.Finding {
 	if !f.wrapped {
 		return f.schema.Decode(v, value)
@@ -203,8 +207,8 @@ func decodeInto[T any](f *format, v schema.Value, value *T) []schema.Finding {
 	return findings
 }
 
-// guarded calls code of the caller's, whose panics become errors.
-func guarded(f func() error) (err error) {
+// recoverPanics calls a function of the caller and returns its panic as an error.
+func recoverPanics(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("runner: panic: %v", p)
@@ -213,7 +217,7 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-// validate asks the value itself.
+// validate calls the method Validate of a value, if it has one.
 func validate[T any](value *T) error {
 	if v, ok := any(*value).(interface{ Validate() error }); ok && !isNil(*value) {
 		return v.Validate()
@@ -229,8 +233,8 @@ func isNil(v any) bool {
 	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-// unfenced takes off the markdown fence around a text.
-func unfenced(text string) string {
+// trimFence removes an enclosing Markdown code fence.
+func trimFence(text string) string {
 	text = strings.TrimSpace(text)
 	inner, ok := strings.CutPrefix(text, "```")
 	if !ok {
@@ -243,13 +247,13 @@ func unfenced(text string) string {
 	return strings.TrimSpace(strings.TrimSuffix(strings.TrimRight(inner, " \t\r\n"), "```"))
 }
 
-// isAtLimit reports whether a response has as many tokens as it may.
-func isAtLimit(response *generated.ConversationResponse, maxTokens *int) bool {
+// isAtMaxTokens reports whether a response used all of max_tokens.
+func isAtMaxTokens(response *generated.ConversationResponse, maxTokens *int) bool {
 	return maxTokens != nil && response.Usage.CompletionTokens >= *maxTokens
 }
 
-// endsInside reports whether the arguments of a call in a response end inside a JSON value.
-func endsInside(response *generated.ConversationResponse) bool {
+// hasTruncatedCall reports whether the arguments of a call end inside a JSON value.
+func hasTruncatedCall(response *generated.ConversationResponse) bool {
 	for _, call := range response.FunctionCalls() {
 		_, err := schema.Parse(argumentsOf(call))
 		if parse, ok := err.(*schema.ParseError); ok && parse.Truncated { //nolint:errorlint // Parse returns this type itself.
@@ -259,29 +263,30 @@ func endsInside(response *generated.ConversationResponse) bool {
 	return false
 }
 
-// OutputKind says what is wrong with an answer.
+// OutputKind classifies an invalid answer.
 type OutputKind string
 
-// What may be wrong with an answer.
+// The kinds of invalid answers.
 const (
-	OutputEmpty     OutputKind = "empty"     // it has no text
-	OutputNotJSON   OutputKind = "not JSON"  // such as a refusal in prose
-	OutputTruncated OutputKind = "truncated" // it ends inside a value, as max_tokens had it
-	OutputInvalid   OutputKind = "invalid"   // it is JSON that breaks the schema, or that Validate refuses
+	OutputEmpty     OutputKind = "empty"     // the answer has no text
+	OutputNotJSON   OutputKind = "not JSON"  // the answer is not JSON, such as a refusal in prose
+	OutputTruncated OutputKind = "truncated" // the answer ends inside a value, because of max_tokens
+	OutputInvalid   OutputKind = "invalid"   // the answer is JSON, but breaks the schema or fails Validate
 )
 
-// OutputError is the end of a run whose answer is not a value of the type, also after repairs.
-// OutputTruncated is, of any run, the end in a call whose arguments max_tokens cut off.
+// OutputError reports an answer that is not a value of the type, after all repairs. In every run,
+// an OutputError with OutputTruncated also reports a function call whose arguments were cut off by
+// max_tokens.
 type OutputError struct {
-	Kind     OutputKind // what is wrong
-	Text     string     // the answer as it came
+	Kind     OutputKind // the kind of error
+	Text     string     // the answer as received
 	Findings []Finding  // at most 10
-	Attempts int        // answers that were no better, this one included
+	Attempts int        // the number of invalid answers, including this one
 	Result   *Result    // nil from DecodeAs
-	Err      error      // of the type's Validate, or a panic of one of its methods
+	Err      error      // the error of Validate, or a panic in a method of the type
 }
 
-// Error says what is wrong. It has nothing of the answer.
+// Error returns the kind of error. It does not contain the answer.
 func (e *OutputError) Error() string {
 	text := "runner: the answer is " + string(e.Kind)
 	if e.Attempts > 1 {
@@ -293,7 +298,7 @@ func (e *OutputError) Error() string {
 // Unwrap returns Err.
 func (e *OutputError) Unwrap() error { return e.Err }
 
-// classify enters what is wrong with an answer that is not one JSON value.
+// classify sets the kind and the findings of an answer that is not one JSON value.
 func (e *OutputError) classify(err error, response *generated.ConversationResponse, maxTokens *int) {
 	parse, ok := err.(*schema.ParseError) //nolint:errorlint // Parse returns this type itself.
 	e.Findings = []Finding{{Rule: err.Error()}}
@@ -302,7 +307,7 @@ func (e *OutputError) classify(err error, response *generated.ConversationRespon
 		e.Kind = OutputInvalid
 	case parse.Empty:
 		e.Kind = OutputEmpty
-	case parse.Truncated && (maxTokens == nil || isAtLimit(response, maxTokens)):
+	case parse.Truncated && (maxTokens == nil || isAtMaxTokens(response, maxTokens)):
 		e.Kind = OutputTruncated
 	case parse.Followed, parse.Deep:
 		e.Kind = OutputInvalid
@@ -311,11 +316,11 @@ func (e *OutputError) classify(err error, response *generated.ConversationRespon
 	}
 }
 
-// repair is what the model is asked for in place of the answer.
+// repair returns the message that asks the model for a valid answer.
 func (e *OutputError) repair() string {
 	found := make([]schema.Finding, len(e.Findings))
 	for i, f := range e.Findings {
 		found[i] = schema.Finding(f)
 	}
-	return "The answer does not have the form that was asked for:\n" + schema.Text(found) + "\nAnswer again, with the whole JSON value and nothing else."
+	return "The answer does not have the requested format:\n" + schema.Text(found) + "\nAnswer again with the complete JSON value and nothing else."
 }

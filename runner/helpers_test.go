@@ -25,17 +25,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// secretKey is the key of every client in the tests.
+// secretKey is the API key of every client in the tests.
 const secretKey = "sk-THE-SECRET-KEY"
 
-// A world is an emulator, and a client of it, in virtual time.
-type world struct {
+// An environment is an emulator and its client, in virtual time.
+type environment struct {
 	*testing.T
 	client   *ratelimited.Client
 	emulator *emulator.Emulator
 
 	mu     sync.Mutex
-	bodies []string // of requests to conversations, in order
+	bodies []string // the bodies of requests to conversations, in order
 	times  []time.Duration
 	began  time.Time
 }
@@ -45,36 +45,36 @@ type settings struct {
 	client   ratelimited.Config
 }
 
-// in runs a test in virtual time. Requests and responses have to keep to the API's document,
-// and no permit may be left over.
-func in(t *testing.T, s settings, test func(w *world)) {
+// inSynctest runs a test in virtual time. It checks all requests and responses against the API's
+// specification, and that no permit is left.
+func inSynctest(t *testing.T, s settings, test func(env *environment)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, began: time.Now()}
+		env := &environment{T: t, began: time.Now()}
 		s.emulator.OnViolation = func(err error) { t.Error(err) }
-		own := s.emulator.Intercept
+		intercept := s.emulator.Intercept
 		s.emulator.Intercept = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
-			w.record(r)
-			if own != nil {
-				own(rw, r, next)
+			env.record(r)
+			if intercept != nil {
+				intercept(rw, r, next)
 				return
 			}
 			next.ServeHTTP(rw, r)
 		}
-		w.emulator = emulator.New(s.emulator)
-		server := memnet.Start(w.emulator)
+		env.emulator = emulator.New(s.emulator)
+		server := memnet.Start(env.emulator)
 		defer server.Close()
 		s.client.APIKey, s.client.BaseURL, s.client.HTTPClient = secretKey, server.URL(), server.Client()
 		if s.client.RequestsPerSecond == 0 {
 			s.client.RequestsPerSecond, s.client.TokensPerMinute, s.client.BareBuckets = 1000, 100_000_000, true
 		}
 		var err error
-		if w.client, err = ratelimited.New(s.client); err != nil {
+		if env.client, err = ratelimited.New(s.client); err != nil {
 			t.Fatal(err)
 		}
-		test(w)
+		test(env)
 		synctest.Wait()
-		for model, snapshot := range w.client.Snapshot() {
+		for model, snapshot := range env.client.Snapshot() {
 			if snapshot.InFlight != 0 || snapshot.HeldTokens != 0 || snapshot.Waiting != 0 {
 				t.Errorf("limiter %q: %d permits with %d tokens in flight and %d waiting", model, snapshot.InFlight, snapshot.HeldTokens, snapshot.Waiting)
 			}
@@ -82,49 +82,50 @@ func in(t *testing.T, s settings, test func(w *world)) {
 	})
 }
 
-// record checks a request, and keeps its body.
-func (w *world) record(r *http.Request) {
+// record checks a request and keeps its body.
+func (env *environment) record(r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if _, violations := contract.Default().CheckRequest(r, body); len(violations) > 0 {
-		w.Errorf("%s: %v", body, violations)
+		env.Errorf("%s: %v", body, violations)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	env.mu.Lock()
+	defer env.mu.Unlock()
 	if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/v1/conversations") {
-		w.bodies = append(w.bodies, string(body))
-		w.times = append(w.times, time.Since(w.began))
+		env.bodies = append(env.bodies, string(body))
+		env.times = append(env.times, time.Since(env.began))
 	}
 }
 
-// requests returns the bodies of requests so far.
-func (w *world) requests() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return append([]string(nil), w.bodies...)
+// requests returns the bodies of the requests so far.
+func (env *environment) requests() []string {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	return append([]string(nil), env.bodies...)
 }
 
-func (w *world) runner(config runner.Config) *runner.Runner {
-	w.Helper()
-	r, err := runner.New(w.client, config)
+func (env *environment) runner(config runner.Config) *runner.Runner {
+	env.Helper()
+	r, err := runner.New(env.client, config)
 	if err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 	return r
 }
 
-// elapsed returns how long f takes.
+// elapsed returns the duration of f.
 func elapsed(f func()) time.Duration {
 	began := time.Now()
 	f()
 	return time.Since(began)
 }
 
-// A model answers the n-th call with the n-th reply, and all others with the last.
-func inTurn(replies ...emulator.Reply) func(context.Context, emulator.Prompt) emulator.Reply {
+// replySequence returns a model that answers the n-th call with the n-th reply, and later calls
+// with the last one.
+func replySequence(replies ...emulator.Reply) func(context.Context, emulator.Prompt) emulator.Reply {
 	var n atomic.Int64
 	return func(context.Context, emulator.Prompt) emulator.Reply {
 		i := min(int(n.Add(1)), len(replies)) - 1
@@ -136,8 +137,8 @@ func inTurn(replies ...emulator.Reply) func(context.Context, emulator.Prompt) em
 
 func say(text string) emulator.Reply { return emulator.Reply{Text: text} }
 
-// calls is a reply of function calls: names and arguments in turn. Their ids are call_1 and so
-// on, unless a name has one, as in "weather#id".
+// calls returns a reply of function calls: names and arguments in turn. Their IDs are call_1 and so
+// on, unless a name contains an ID, as in "weather#id".
 func calls(namesAndArguments ...string) emulator.Reply {
 	var reply emulator.Reply
 	for i := 0; i < len(namesAndArguments); i += 2 {
@@ -162,13 +163,13 @@ func tool[In, Out any](t testing.TB, name string, f func(context.Context, In) (O
 	return made
 }
 
-// ask is a request.
-func ask(question string) generated.StartConversationRequest {
+// userRequest returns a request with a text.
+func userRequest(question string) generated.StartConversationRequest {
 	return generated.StartConversationRequest{Model: "mistral-small-latest", Inputs: ratelimited.Text(question)}
 }
 
-// results returns the function results in a request's inputs, by tool_call_id, and their ids in
-// order.
+// results returns the function results in the inputs of a request, by tool_call_id, and their IDs
+// in order.
 func results(t testing.TB, body string) (byID map[string]string, ids []string) {
 	t.Helper()
 	var request struct {
@@ -195,12 +196,12 @@ func results(t testing.TB, body string) (byID map[string]string, ids []string) {
 	return byID, ids
 }
 
-// wantResult checks that each call in the history of a conversation has one result.
-func (w *world) wantResults(conversationID string) {
-	w.Helper()
-	history, err := w.client.Beta.Conversations.GetHistory(w.Context(), conversationID)
+// wantResults checks that each call in the history of a conversation has one result.
+func (env *environment) wantResults(conversationID string) {
+	env.Helper()
+	history, err := env.client.Beta.Conversations.GetHistory(env.Context(), conversationID)
 	if err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 	count := map[string]int{}
 	for _, entry := range history.Entries {
@@ -213,7 +214,7 @@ func (w *world) wantResults(conversationID string) {
 	}
 	for id, n := range count {
 		if n != 1 {
-			w.Errorf("call %s has %d results, want 1", id, n)
+			env.Errorf("call %s has %d results, want 1", id, n)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// A job is one call to carry out.
+// A job is one call to execute.
 type job struct {
 	Call
 	turn      *Turn
@@ -25,30 +25,30 @@ type job struct {
 
 func (j *job) outcome() *Outcome { return j.turn.call(j.ID) }
 
-// claim reports whether what became of the job is still open, and the caller's to say.
+// claim reports whether the caller is the first to decide the outcome of the job.
 func (j *job) claim() bool { return j.claimed.CompareAndSwap(false, true) }
 
-// start runs the job in a goroutine of its own. What becomes of it is sent once: when the
-// function returns, or when its time is over. If it returns later, only the observer is told.
-func (j *job) start(ctx context.Context, done chan<- finish) {
+// start runs the job in a new goroutine. It sends one result: when the function returns, or at its
+// timeout. If the function returns later, only the observer is notified.
+func (j *job) start(ctx context.Context, done chan<- jobResult) {
 	timeout := defaultToolTimeout
 	if j.tool != nil {
 		timeout = j.tool.timeout
 	}
 	observed, end := j.runner.observe(context.WithValue(ctx, callKey{}, j.Call), "Runner.Tool")
-	timeIsOver := errors.New("runner: the function's time is over") // of this call: functions may have runs of their own
+	timeIsOver := errors.New("runner: function timeout") // unique to this call, because a function may start another run
 	observed, cancel := context.WithTimeoutCause(observed, timeout, timeIsOver)
 	began := time.Now()
 	timer := time.AfterFunc(timeout, func() {
 		if j.claim() {
-			done <- finish{j, "", j.failure(StageTimeout, textTimeout, context.DeadlineExceeded), timeout}
+			done <- jobResult{j, "", j.failure(StageTimeout, textTimeout, context.DeadlineExceeded), timeout}
 		}
 	})
 	go func() {
 		var text string
 		var failure *Failure
 		returned := false
-		defer func() { // also if the function ends the goroutine
+		defer func() { // runs also if the function calls runtime.Goexit
 			if !returned {
 				failure = j.failure(StagePanic, textFailed, errGoexit)
 			}
@@ -70,7 +70,7 @@ func (j *job) start(ctx context.Context, done chan<- finish) {
 				end(failure, 1)
 			}
 			if isFirst {
-				done <- finish{j, text, failure, took}
+				done <- jobResult{j, text, failure, took}
 			}
 		}()
 		text, failure = j.run(observed)
@@ -80,7 +80,7 @@ func (j *job) start(ctx context.Context, done chan<- finish) {
 
 var errGoexit = errors.New("runner: the function ended its goroutine")
 
-// run carries out the call, from its arguments to its result.
+// run executes the call, from its arguments to its result.
 func (j *job) run(ctx context.Context) (text string, failure *Failure) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -114,8 +114,8 @@ func (j *job) run(ctx context.Context) (text string, failure *Failure) {
 	if text, err = encode(result); err != nil {
 		return "", j.failure(StageOutput, textFailed, err)
 	}
-	if most := j.runner.config.Limits.ResultBytes; len(text) > most {
-		return "", j.failure(StageOutput, textFailed, fmt.Errorf("runner: the result has %d bytes, must have at most %d", len(text), most))
+	if maxBytes := j.runner.config.Limits.ResultBytes; len(text) > maxBytes {
+		return "", j.failure(StageOutput, textFailed, fmt.Errorf("runner: the result is too large: must have at most %d bytes, got %d", maxBytes, len(text)))
 	}
 	return text, nil
 }
@@ -126,9 +126,9 @@ func (j *job) failure(stage Stage, text string, err error) *Failure {
 	return &Failure{Call: j.Call, Stage: stage, Text: text, Err: err}
 }
 
-// unknownFunction tells a model which functions there are.
+// unknownFunction returns the text that lists the known functions for the model.
 func (r *Runner) unknownFunction(name string) string {
-	const most = 2 << 10
+	const maxLength = 2 << 10
 	if len(r.tools) == 0 {
 		return fmt.Sprintf("Unknown function %q.", cut(name, maxShown))
 	}
@@ -137,7 +137,7 @@ func (r *Runner) unknownFunction(name string) string {
 		if i > 0 {
 			names.WriteString(", ")
 		}
-		if names.Len() > most {
+		if names.Len() > maxLength {
 			names.WriteString("…")
 			break
 		}
@@ -146,13 +146,13 @@ func (r *Runner) unknownFunction(name string) string {
 	return fmt.Sprintf("Unknown function %q. The functions are: %s.", cut(name, maxShown), names.String())
 }
 
-// cut returns the beginning of a text, at most most bytes of whole characters.
-func cut(text string, most int) string {
-	if len(text) <= most {
+// cut returns the beginning of a text, at most most bytes without splitting a character.
+func cut(text string, maxBytes int) string {
+	if len(text) <= maxBytes {
 		return text
 	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
+	for maxBytes > 0 && !utf8.RuneStart(text[maxBytes]) {
+		maxBytes--
 	}
-	return text[:most]
+	return text[:maxBytes]
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// sleeper returns a tool that takes as long as it is told to.
+// sleeper returns a tool that takes as long as its argument says.
 func sleeper(t testing.TB, name string, before func(), options ...runner.ToolOption) *runner.Tool {
 	return tool(t, name, func(ctx context.Context, in struct {
 		MS int `json:"ms"`
@@ -33,19 +33,19 @@ func sleeper(t testing.TB, name string, before func(), options ...runner.ToolOpt
 	}, options...)
 }
 
-// Calls of one response run at once, and their results go out together, in their order.
+// The calls of one response run concurrently, and one request sends their results in order.
 func TestParallelCalls(t *testing.T) {
 	t.Parallel()
-	model := inTurn(calls("a#1", `{"ms":300}`, "b#2", `{"ms":100}`, "c#3", `{"ms":200}`), say("done"))
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "a", nil), sleeper(w, "b", nil), sleeper(w, "c", nil)}})
+	model := replySequence(calls("a#1", `{"ms":300}`, "b#2", `{"ms":100}`, "c#3", `{"ms":200}`), say("done"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "a", nil), sleeper(env, "b", nil), sleeper(env, "c", nil)}})
 		var err error
-		if took := elapsed(func() { _, err = r.Start(w.Context(), ask("?")) }); err != nil || took != 300*time.Millisecond {
-			w.Errorf("took %v, %v, want 300 ms", took, err)
+		if took := elapsed(func() { _, err = r.Start(env.Context(), userRequest("?")) }); err != nil || took != 300*time.Millisecond {
+			env.Errorf("took %v, %v, want 300 ms", took, err)
 		}
-		byID, ids := results(w, w.requests()[1])
+		byID, ids := results(env, env.requests()[1])
 		if want := []string{"1", "2", "3"}; !reflect.DeepEqual(ids, want) || byID["1"] != "a" || byID["3"] != "c" {
-			w.Errorf("results %q of %q, want %q", byID, ids, want)
+			env.Errorf("results %q of %q, want %q", byID, ids, want)
 		}
 	})
 }
@@ -57,7 +57,7 @@ func TestParallelIsBounded(t *testing.T) {
 		names = append(names, "free", `{"ms":100}`)
 	}
 	names = append(names, "alone", `{"ms":100}`, "free", `{"ms":100}`, "free", `{"ms":100}`)
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls(names...), say("done"))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls(names...), say("done"))}}, func(env *environment) {
 		var running, most atomic.Int64
 		var together atomic.Bool
 		count := func(isAlone bool) func() {
@@ -77,16 +77,16 @@ func TestParallelIsBounded(t *testing.T) {
 				})
 			}
 		}
-		r := w.runner(runner.Config{Limits: runner.Limits{Parallel: 2}, Tools: []*runner.Tool{
-			sleeper(w, "free", count(false)), sleeper(w, "alone", count(true), runner.Sequential()),
+		r := env.runner(runner.Config{Limits: runner.Limits{Parallel: 2}, Tools: []*runner.Tool{
+			sleeper(env, "free", count(false)), sleeper(env, "alone", count(true), runner.Sequential()),
 		}})
 		took := elapsed(func() {
-			if _, err := r.Start(w.Context(), ask("?")); err != nil {
-				w.Fatal(err)
+			if _, err := r.Start(env.Context(), userRequest("?")); err != nil {
+				env.Fatal(err)
 			}
 		})
 		if most.Load() != 2 || together.Load() || took != 500*time.Millisecond {
-			w.Errorf("at most %d at once, sequential beside others %v, took %v", most.Load(), together.Load(), took)
+			env.Errorf("at most %d concurrently, sequential together with others %v, took %v", most.Load(), together.Load(), took)
 		}
 	})
 }
@@ -111,85 +111,86 @@ func TestLimits(t *testing.T) {
 		"calls":         {[]emulator.Reply{calls("f", "{}", "f", "{}")}, runner.Limits{ToolCalls: 3}, runner.LimitToolCalls, 3, 2, 2, 2},
 		"tokens":        {[]emulator.Reply{usage(calls("f", "{}"), 60)}, runner.Limits{Tokens: 100}, runner.LimitTokens, 100, 120, 2, 1},
 	} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(c.model...)}}, func(w *world) {
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(c.model...)}}, func(env *environment) {
 			var called atomic.Int64
-			r := w.runner(runner.Config{Limits: c.limits, Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { called.Add(1); return "", nil })}})
-			result, err := r.Start(w.Context(), ask("?"))
+			r := env.runner(runner.Config{Limits: c.limits, Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { called.Add(1); return "", nil })}})
+			result, err := r.Start(env.Context(), userRequest("?"))
 			var limit *runner.LimitError
 			if !errors.As(err, &limit) || !errors.Is(err, runner.ErrLimit) || result != nil {
-				w.Fatalf("%s: %v, %v", name, result, err)
+				env.Fatalf("%s: %v, %v", name, result, err)
 			}
-			if limit.Limit != c.limit || limit.Max != c.max || limit.Used != c.used || called.Load() != c.called || len(w.requests()) != c.requests {
-				w.Errorf("%s: %v after %d requests and %d calls", name, limit, len(w.requests()), called.Load())
+			if limit.Limit != c.limit || limit.Max != c.max || limit.Used != c.used || called.Load() != c.called || len(env.requests()) != c.requests {
+				env.Errorf("%s: %v after %d requests and %d calls", name, limit, len(env.requests()), called.Load())
 			}
 			if last := limit.Result.Response(); len(last.FunctionCalls()) == 0 || len(limit.Result.Turns) != c.requests || runner.ResultOf(err) != limit.Result {
-				w.Errorf("%s: the result has %d turns", name, len(limit.Result.Turns))
+				env.Errorf("%s: the result has %d turns", name, len(limit.Result.Turns))
 			}
 			for _, o := range limit.Result.Turns[c.requests-1].Calls {
 				if o.Status != runner.StatusNotStarted {
-					w.Errorf("%s: a call of the last response is %s", name, o.Status)
+					env.Errorf("%s: a call of the last response is %s", name, o.Status)
 				}
 			}
 		})
 	}
 }
 
-// The time of a run is a limit of its own, also where the client sees that it is too short.
+// The time of a run is a separate limit, even if the client detects in advance that it is too
+// short.
 func TestTimeLimit(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", `{"ms":10000}`), say("done"))}}, func(w *world) {
-		r := w.runner(runner.Config{Limits: runner.Limits{Time: 2 * time.Second}, Tools: []*runner.Tool{sleeper(w, "f", nil)}})
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", `{"ms":10000}`), say("done"))}}, func(env *environment) {
+		r := env.runner(runner.Config{Limits: runner.Limits{Time: 2 * time.Second}, Tools: []*runner.Tool{sleeper(env, "f", nil)}})
 		var err error
-		took := elapsed(func() { _, err = r.Start(w.Context(), ask("?")) })
+		took := elapsed(func() { _, err = r.Start(env.Context(), userRequest("?")) })
 		var limit *runner.LimitError
 		if !errors.As(err, &limit) || limit.Limit != runner.LimitTime || time.Duration(limit.Max) != 2*time.Second || took != 2*time.Second || errors.Is(err, context.DeadlineExceeded) {
-			w.Errorf("after %v: %v", took, err)
+			env.Errorf("after %v: %v", took, err)
 		}
 		if status := limit.Result.Turns[0].Calls[0].Status; status != runner.StatusInterrupted {
-			w.Errorf("the call is %s", status)
+			env.Errorf("the call is %s", status)
 		}
 	})
 	slow := settings{emulator: emulator.Config{Latency: time.Second}, client: ratelimited.Config{RequestsPerSecond: 0.1, TokensPerMinute: 1_000_000, BareBuckets: true}}
-	in(t, slow, func(w *world) {
-		r := w.runner(runner.Config{Limits: runner.Limits{Time: 5 * time.Second}})
-		if _, err := r.Start(w.Context(), ask("?")); err != nil {
-			w.Fatal(err)
+	inSynctest(t, slow, func(env *environment) {
+		r := env.runner(runner.Config{Limits: runner.Limits{Time: 5 * time.Second}})
+		if _, err := r.Start(env.Context(), userRequest("?")); err != nil {
+			env.Fatal(err)
 		}
 		var limit *runner.LimitError
-		if _, err := r.Start(w.Context(), ask("?")); !errors.As(err, &limit) || limit.Limit != runner.LimitTime {
-			w.Errorf("%v, want a limit of time", err)
+		if _, err := r.Start(env.Context(), userRequest("?")); !errors.As(err, &limit) || limit.Limit != runner.LimitTime {
+			env.Errorf("%v, want the time limit", err)
 		}
-		// A deadline of the caller's is the caller's.
-		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		// A deadline of the caller is not a limit of the run.
+		ctx, cancel := context.WithTimeout(env.Context(), time.Second)
 		defer cancel()
-		if _, err := r.Start(ctx, ask("?")); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, runner.ErrLimit) {
-			w.Errorf("%v, want a deadline that passed", err)
+		if _, err := r.Start(ctx, userRequest("?")); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, runner.ErrLimit) {
+			env.Errorf("%v, want an exceeded deadline", err)
 		}
 	})
 }
 
 func TestFailuresInARow(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", "{}"))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", "{}"))}}, func(env *environment) {
 		cause := errors.New("password=hunter2")
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { return "", cause })}})
-		_, err := r.Start(w.Context(), ask("?"))
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { return "", cause })}})
+		_, err := r.Start(env.Context(), userRequest("?"))
 		var failed *runner.ToolError
-		if !errors.As(err, &failed) || failed.Name != "f" || failed.Failures != 3 || !errors.Is(err, cause) || len(w.requests()) != 3 || len(failed.Result.Unsent) != 1 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+		if !errors.As(err, &failed) || failed.Name != "f" || failed.Failures != 3 || !errors.Is(err, cause) || len(env.requests()) != 3 || len(failed.Result.Unsent) != 1 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 		if strings.Contains(err.Error(), "hunter2") {
-			w.Errorf("the error has the function's: %v", err)
+			env.Errorf("the error contains the function's error: %v", err)
 		}
 	})
-	// Ten failures, each but one followed by a success of the same name, are not in a row.
+	// Two failures followed by a success of the same function are not three failures in a row.
 	var replies []emulator.Reply
 	for range 9 {
 		replies = append(replies, calls("f", `{"ok":false}`), calls("f", `{"ok":false}`), calls("f", `{"ok":true}`), calls("g", `{}`))
 	}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(append(replies, say("done"))...)}}, func(w *world) {
-		r := w.runner(runner.Config{Limits: runner.Limits{Turns: 100}, Tools: []*runner.Tool{
-			tool(w, "f", func(_ context.Context, in struct {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(append(replies, say("done"))...)}}, func(env *environment) {
+		r := env.runner(runner.Config{Limits: runner.Limits{Turns: 100}, Tools: []*runner.Tool{
+			tool(env, "f", func(_ context.Context, in struct {
 				OK bool `json:"ok"`
 			}) (string, error) {
 				if !in.OK {
@@ -197,39 +198,39 @@ func TestFailuresInARow(t *testing.T) {
 				}
 				return "", nil
 			}),
-			tool(w, "g", func(context.Context, struct{}) (string, error) { return "", nil }),
+			tool(env, "g", func(context.Context, struct{}) (string, error) { return "", nil }),
 		}})
-		if result, err := r.Start(w.Context(), ask("?")); err != nil || result.FailedCalls != 18 {
-			w.Errorf("%+v, %v", result, err)
+		if result, err := r.Start(env.Context(), userRequest("?")); err != nil || result.FailedCalls != 18 {
+			env.Errorf("%+v, %v", result, err)
 		}
 	})
-	// Names that there are not count together.
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("x", "{}"), calls("y", "{}", "z", "{}"), say("done"))}}, func(w *world) {
+	// Calls of unknown functions are counted together.
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("x", "{}"), calls("y", "{}", "z", "{}"), say("done"))}}, func(env *environment) {
 		var failed *runner.ToolError
-		if _, err := w.runner(runner.Config{}).Start(w.Context(), ask("?")); !errors.As(err, &failed) || failed.Name != "" || failed.Last.Stage != runner.StageLookup {
-			w.Errorf("%v", err)
+		if _, err := env.runner(runner.Config{}).Start(env.Context(), userRequest("?")); !errors.As(err, &failed) || failed.Name != "" || failed.Last.Stage != runner.StageLookup {
+			env.Errorf("%v", err)
 		}
 	})
 }
 
 func TestStop(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", "{}"), calls("f#b", "{}"), say("done"))}}, func(w *world) {
-		r := w.runner(runner.Config{
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), calls("f#b", "{}"), say("done"))}}, func(env *environment) {
+		r := env.runner(runner.Config{
 			Stop:  func(turn runner.Turn) bool { return turn.Number == 2 && turn.Calls[0].Status == runner.StatusDone },
-			Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { return "x", nil })},
+			Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { return "x", nil })},
 		})
-		_, err := r.Start(w.Context(), ask("?"))
+		_, err := r.Start(env.Context(), userRequest("?"))
 		var stopped *runner.RunError
-		if !errors.Is(err, runner.ErrStopped) || !errors.As(err, &stopped) || stopped.Turn != 2 || len(w.requests()) != 2 || len(stopped.Result.Unsent) != 1 {
-			w.Fatalf("%v after %d requests", err, len(w.requests()))
+		if !errors.Is(err, runner.ErrStopped) || !errors.As(err, &stopped) || stopped.Turn != 2 || len(env.requests()) != 2 || len(stopped.Result.Unsent) != 1 {
+			env.Fatalf("%v after %d requests", err, len(env.requests()))
 		}
-		// What is there goes on as if nothing had stopped it.
-		result, err := r.Append(w.Context(), stopped.Result.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Entries(stopped.Result.Unsent...)})
+		// The caller can continue the conversation with the unsent results.
+		result, err := r.Append(env.Context(), stopped.Result.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Entries(stopped.Result.Unsent...)})
 		if err != nil || result.OutputText() != "done" {
-			w.Errorf("%v, %v", result, err)
+			env.Errorf("%v, %v", result, err)
 		}
-		w.wantResults(result.ConversationID)
+		env.wantResults(result.ConversationID)
 	})
 }
 
@@ -238,11 +239,11 @@ func TestUsage(t *testing.T) {
 	first, second := calls("f", "{}"), say("done")
 	first.Usage = &generated.ConversationUsageInfo{PromptTokens: 10, CompletionTokens: 2, TotalTokens: 15, ConnectorTokens: 3, NumCachedTokens: 1, Connectors: map[string]int{"web_search": 1}}
 	second.Usage = &generated.ConversationUsageInfo{PromptTokens: 20, CompletionTokens: 4, TotalTokens: 27, ConnectorTokens: 3, NumCachedTokens: 10, Connectors: map[string]int{"web_search": 2, "code_interpreter": 1}}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(first, second)}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("x") })}})
-		result, err := r.Start(w.Context(), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(first, second)}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("x") })}})
+		result, err := r.Start(env.Context(), userRequest("?"))
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
 		want := generated.ConversationUsageInfo{
 			PromptTokens: 30, CompletionTokens: 6, TotalTokens: 42, ConnectorTokens: 6, NumCachedTokens: 11,
@@ -250,7 +251,7 @@ func TestUsage(t *testing.T) {
 		}
 		if !reflect.DeepEqual(result.Usage, want) || len(result.Turns) != 2 || result.Calls != 1 || result.FailedCalls != 1 || result.UnknownUsage != 0 {
 			text, _ := json.Marshal(result.Usage)
-			w.Errorf("usage %s, %+v", text, result)
+			env.Errorf("usage %s, %+v", text, result)
 		}
 	})
 }

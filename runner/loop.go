@@ -15,72 +15,72 @@ import (
 
 // A loop is one run, from its beginning or from a [State].
 type loop struct {
-	runner *Runner
-	name   string   // of the operation, such as "Start"
-	resume *State   // nil: from the beginning
-	answer []Answer // to what is pending in that
-	check  check    // nil: any answer is right
+	runner      *Runner
+	name        string      // the operation, such as "Start"
+	resume      *State      // the state to continue from; nil for a new run
+	answers     []Answer    // the answers to the pending entries of that state
+	checkOutput outputCheck // nil to accept any answer
 
-	emit func(Event) bool // nil: responses are not streamed
-	left bool             // the consumer of events has gone
+	emit            func(Event) bool // nil if responses are not streamed
+	consumerStopped bool             // whether the consumer of the events has stopped
 
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
-	began     time.Time
-	ownsTime  bool       // the context's deadline is Limits.Time
-	timeOver  error      // the cause when Limits.Time ends this run: not that of a run around it
-	entered   []string   // the conversations that the run is in
-	exhausted *ToolError // a function has failed too often
-	hasBegun  bool       // there is something to go on from
-	isSending bool       // a request is under way
+	ctx            context.Context
+	cancel         context.CancelCauseFunc
+	began          time.Time
+	hasOwnDeadline bool       // whether Limits.Time sets the context's deadline
+	timeLimitCause error      // the cause when Limits.Time ends this run, distinct from an enclosing run's
+	conversations  []string   // the conversations that the run has marked as busy
+	toolError      *ToolError // the error of a function that failed too often
+	hasBegun       bool       // whether the run can be resumed
+	isSending      bool       // whether a request is in flight
 
 	progress
 }
 
-// A progress is how far a run has come. A [State] has it.
+// A progress is the part of a run that a [State] stores.
 type progress struct {
-	first     *query           // the run's own request, with the runner's tools
-	own       []generated.Tool // the tools of that request that are not the runner's
-	query     *query           // the latest request
-	isDue     bool             // no response to it has come
-	isLost    bool             // the service may have carried it out
-	hasFailed bool             // the service has begun its response, and then reported an error
-	restarted bool             // it asks anew for a response that was lost
+	first       *turnRequest     // the request of the caller, with the runner's tools
+	callerTools []generated.Tool // the tools of that request that are not the runner's
+	request     *turnRequest     // the latest request
+	isDue       bool             // whether the latest request has no response yet
+	isLost      bool             // whether the service may have executed the latest request
+	hasFailed   bool             // whether the service began a response and then reported an error
+	restarted   bool             // whether the latest request asks again for a lost response
 
-	result   *Result
-	handoffs int
-	repairs  int            // answers that were asked for again
-	inARow   map[string]int // failures, by name; "" for unknown functions
+	result         *Result
+	handoffs       int
+	repairs        int            // the number of repair requests
+	failuresInARow map[string]int // consecutive failures by name; "" for unknown functions
 
-	// What the caller has said of the latest response.
+	// The caller's answers to the latest response.
 	confirmed  map[string]generated.ToolConfirmation // by tool_call_id
-	isFollowed bool                                  // its handoff
+	isFollowed bool                                  // whether the caller followed its handoff
 }
 
-// A check returns what is wrong with an answer, and what to ask for to have it repaired; nil
-// for an answer that is right, or not to be repaired.
-type check func(t Turn, maxTokens *int) (*OutputError, []generated.Entry)
+// An outputCheck validates an answer. It returns nil if the answer is accepted. Otherwise it returns the
+// error and the inputs of a repair request; without inputs, the answer is not repaired.
+type outputCheck func(t Turn, maxTokens *int) (*OutputError, []generated.Entry)
 
-// errLeft is the cause of a context that the run itself ends.
-var errLeft = errors.New("runner: the loop over the events was left")
+// errConsumerStopped is the cause of the run's context after the consumer of the events has stopped.
+var errConsumerStopped = errors.New("runner: the loop over the events ended early")
 
-// errPanicked is what the observer is told of a run in which code of the caller's has panicked.
+// errPanicked is the error that the observer receives if code of the caller panics during a run.
 var errPanicked = errors.New("runner: the run panicked")
 
 // newLoop returns a run that begins with a request.
-func (r *Runner) newLoop(first *query) *loop {
+func (r *Runner) newLoop(first *turnRequest) *loop {
 	return &loop{runner: r, name: first.name(), progress: progress{first: first, result: new(Result)}}
 }
 
-// run takes a run to its end. It sets the result in any case.
+// run executes the run. It sets l.result in any case.
 func (l *loop) run(ctx context.Context) (err error) {
 	operation := "Runner." + l.name
 	l.began = time.Now()
 	if l.runner == nil || l.runner.client == nil {
-		return l.failed(StageRequest, errNoRunner)
+		return l.runError(StageRequest, errNoRunner)
 	}
 	if ctx == nil {
-		return l.failed(StageRequest, &ratelimited.RequestError{Operation: operation, Field: "ctx", Rule: "must be a context, such as context.Background()"})
+		return l.runError(StageRequest, &ratelimited.RequestError{Operation: operation, Field: "ctx", Rule: "must be a context, such as context.Background()"})
 	}
 	if l.emit != nil {
 		operation += "Stream"
@@ -89,17 +89,17 @@ func (l *loop) run(ctx context.Context) (err error) {
 	defer func() { end(err, len(l.result.Turns)) }()
 	if limit := l.runner.config.Limits.Time; limit > 0 {
 		deadline, ok := ctx.Deadline()
-		l.ownsTime = !ok || time.Now().Add(limit).Before(deadline)
-		l.timeOver = errors.New("runner: the run's time is over")
-		timed, cancel := context.WithTimeoutCause(ctx, limit, l.timeOver)
+		l.hasOwnDeadline = !ok || time.Now().Add(limit).Before(deadline)
+		l.timeLimitCause = errors.New("runner: Limits.Time exceeded")
+		timed, cancel := context.WithTimeoutCause(ctx, limit, l.timeLimitCause)
 		defer cancel()
 		ctx = timed
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	defer l.cancel(nil)
 	defer func() {
-		for _, id := range l.entered {
-			l.runner.leave(id)
+		for _, id := range l.conversations {
+			l.runner.clearBusy(id)
 		}
 	}()
 	begin := l.begin
@@ -107,38 +107,38 @@ func (l *loop) run(ctx context.Context) (err error) {
 		begin = l.restore
 	}
 	if stage, err := begin(); err != nil {
-		return l.failed(stage, err)
+		return l.runError(stage, err)
 	}
-	err = errPanicked // unless it returns: for the observer
+	err = errPanicked // the error for the observer unless turns returns
 	return l.turns()
 }
 
 // begin prepares the first request of a run.
 func (l *loop) begin() (Stage, error) {
-	if l.first.extend != nil && !l.enter(l.first.id) {
+	if l.first.append != nil && !l.markBusy(l.first.id) {
 		return StageRequest, ErrBusy
 	}
-	l.first = l.first.copied()
+	l.first = l.first.clone()
 	if l.first.start != nil {
-		l.own = l.first.start.Tools
+		l.callerTools = l.first.start.Tools
 	}
 	if err := cmp.Or(l.first.withTools(l.runner.tools, l.runner.definitions), l.first.checkConfirmations()); err != nil {
 		return StageRequest, err
 	}
-	l.query, l.isDue, l.hasBegun = l.first, true, true
-	l.inARow, l.confirmed = map[string]int{}, map[string]generated.ToolConfirmation{}
+	l.request, l.isDue, l.hasBegun = l.first, true, true
+	l.failuresInARow, l.confirmed = map[string]int{}, map[string]generated.ToolConfirmation{}
 	return "", nil
 }
 
-// turns asks for responses until one is the answer.
+// turns sends requests until a response is the answer.
 func (l *loop) turns() error {
 	for {
 		if l.isDue {
-			if err := l.ask(); err != nil {
+			if err := l.sendRequest(); err != nil {
 				return err
 			}
 		}
-		if isAnswer, err := l.settle(l.latest()); isAnswer || err != nil {
+		if isAnswer, err := l.processTurn(l.latest()); isAnswer || err != nil {
 			return err
 		}
 	}
@@ -146,62 +146,62 @@ func (l *loop) turns() error {
 
 func (l *loop) latest() *Turn { return &l.result.Turns[len(l.result.Turns)-1] }
 
-// ask makes the request that is due. On success the results that it has are no longer unsent.
-func (l *loop) ask() error {
+// sendRequest sends the request that is due. On success it clears the unsent results.
+func (l *loop) sendRequest() error {
 	number := len(l.result.Turns) + 1
 	if limit := l.runner.config.Limits.Turns; number > limit {
-		return l.limited(LimitTurns, int64(limit), int64(number-1))
+		return l.limitError(LimitTurns, int64(limit), int64(number-1))
 	}
-	if err := l.afford(); err != nil {
+	if err := l.checkTokens(); err != nil {
 		return err
 	}
 	l.isSending = true
-	l.tell(number, TurnStarted{})
+	l.notify(number, TurnStarted{})
 	response, err := l.fetch(number)
 	l.isSending = false
 	if err != nil {
 		if errors.Is(err, ratelimited.ErrUnconfirmed) {
 			l.result.UnknownUsage++
 		}
-		return l.failed(StageRequest, err)
+		return l.runError(StageRequest, err)
 	}
 	l.isDue, l.isLost, l.hasFailed, l.restarted, l.isFollowed = false, false, false, false, false
 	clear(l.confirmed)
 	switch {
-	case l.query.isStored():
-		l.inConversation(cmp.Or(response.ConversationID, l.query.id))
-	case l.query.extend != nil:
-		l.result.ConversationID = l.query.id
+	case l.request.isStored():
+		l.inConversation(cmp.Or(response.ConversationID, l.request.id))
+	case l.request.append != nil:
+		l.result.ConversationID = l.request.id
 	}
 	l.result.Unsent = nil
 	l.result.Turns = append(l.result.Turns, Turn{Number: number, Response: response, Calls: callsOf(response, number, l.result.ConversationID)})
 	l.result.add(response.Usage)
 	n, _ := handoffsOf(response)
 	l.handoffs += n
-	l.tell(number, TurnEnded{Response: response})
+	l.notify(number, TurnEnded{Response: response})
 	return nil
 }
 
-// settle does what a response asks for, and makes the next request. It reports whether the
+// processTurn executes the calls of a response and prepares the next request. It reports whether the
 // response was the answer instead.
-func (l *loop) settle(turn *Turn) (isAnswer bool, err error) {
+func (l *loop) processTurn(turn *Turn) (isAnswer bool, err error) {
 	if turn.isAnswer() {
-		if err := l.judge(turn, nil, nil); err != nil {
+		if err := l.checkLimits(turn, nil, nil); err != nil {
 			return true, err
 		}
-		return l.answered(*turn)
+		return l.checkAnswer(*turn)
 	}
-	if err := l.carryOutAll(turn); err != nil {
+	if err := l.executeAll(turn); err != nil {
 		return false, err
 	}
 	l.next(turn, l.result.Unsent, "")
 	if stop := l.runner.config.Stop; stop != nil && stop(*turn) {
-		return false, l.failed(StageExecution, ErrStopped)
+		return false, l.runError(StageExecution, ErrStopped)
 	}
 	return false, nil
 }
 
-// next makes the request that follows a turn.
+// next prepares the request that follows a turn.
 func (l *loop) next(turn *Turn, inputs []generated.Entry, choice generated.ToolChoiceEnum) {
 	var confirmations []generated.ToolCallConfirmation
 	for _, call := range turn.Response.FunctionCalls() {
@@ -209,26 +209,26 @@ func (l *loop) next(turn *Turn, inputs []generated.Entry, choice generated.ToolC
 			confirmations = append(confirmations, generated.ToolCallConfirmation{ToolCallID: call.ToolCallID, Confirmation: answer})
 		}
 	}
-	l.query, l.isDue = l.query.next(l.first, turn.Response, inputs, confirmations, choice), true
+	l.request, l.isDue = l.request.next(l.first, turn.Response, inputs, confirmations, choice), true
 }
 
-// carryOutAll carries out all calls of a turn, and those that the caller allows. What is then
-// left for the caller ends the run.
-func (l *loop) carryOutAll(turn *Turn) error {
+// executeAll executes all calls of a turn, including the calls that the caller allows. The run
+// ends if entries are still pending afterwards.
+func (l *loop) executeAll(turn *Turn) error {
 	decide := l.runner.config.Decide
 	for {
-		jobs, pending := l.agenda(turn)
-		if err := l.judge(turn, jobs, pending); err != nil {
+		jobs, pending := l.unfinished(turn)
+		if err := l.checkLimits(turn, jobs, pending); err != nil {
 			return err
 		}
-		if err := l.carryOut(turn, jobs); err != nil || len(pending) == 0 {
+		if err := l.executeCalls(turn, jobs); err != nil || len(pending) == 0 {
 			return err
 		}
 		for _, p := range pending {
-			l.tell(turn.Number, CallPending{p})
+			l.notify(turn.Number, CallPending{p})
 		}
 		if l.ctx.Err() != nil {
-			return l.failed(StageApproval, contextError(l.ctx))
+			return l.runError(StageApproval, contextError(l.ctx))
 		}
 		if decide == nil {
 			return &PendingError{Pending: pending, Result: l.result, State: l.state()}
@@ -238,18 +238,18 @@ func (l *loop) carryOutAll(turn *Turn) error {
 			err = l.apply(turn, pending, answers)
 		}
 		if err != nil {
-			return l.failed(StageApproval, err)
+			return l.runError(StageApproval, err)
 		}
-		decide = nil // it is asked once
+		decide = nil // Decide is called once per response
 	}
 }
 
-// answered checks the answer. If that is to be repaired, the request for it is due.
-func (l *loop) answered(turn Turn) (isRight bool, err error) {
-	if l.check == nil {
+// checkAnswer checks the answer. If the answer needs a repair, it prepares the repair request.
+func (l *loop) checkAnswer(turn Turn) (isRight bool, err error) {
+	if l.checkOutput == nil {
 		return true, nil
 	}
-	failure, repair := l.check(turn, l.first.fields().args.MaxTokens)
+	failure, repair := l.checkOutput(turn, l.first.fields().args.MaxTokens)
 	if failure == nil {
 		return true, nil
 	}
@@ -262,44 +262,44 @@ func (l *loop) answered(turn Turn) (isRight bool, err error) {
 	return false, nil
 }
 
-// tell emits an event. When the consumer has gone, the run's context ends.
-func (l *loop) tell(turn int, value any) {
-	if l.emit == nil || l.left || l.emit(Event{Turn: turn, Value: value}) {
+// notify emits an event. If the consumer has stopped, it ends the context of the run.
+func (l *loop) notify(turn int, value any) {
+	if l.emit == nil || l.consumerStopped || l.emit(Event{Turn: turn, Value: value}) {
 		return
 	}
-	l.left = true
-	l.cancel(errLeft)
+	l.consumerStopped = true
+	l.cancel(errConsumerStopped)
 }
 
-// inConversation notes the conversation that the run goes on in.
+// inConversation sets the conversation in which the run continues.
 func (l *loop) inConversation(id string) {
 	if id == "" {
 		return
 	}
 	l.result.ConversationID = id
-	if !slices.Contains(l.entered, id) {
-		l.enter(id)
+	if !slices.Contains(l.conversations, id) {
+		l.markBusy(id)
 	}
 }
 
-// enter takes a conversation for this run, until it ends.
-func (l *loop) enter(conversationID string) bool {
+// markBusy marks a conversation as busy until the run ends.
+func (l *loop) markBusy(conversationID string) bool {
 	if conversationID == "" {
 		return true
 	}
-	if !l.runner.enter(conversationID) {
+	if !l.runner.markBusy(conversationID) {
 		return false
 	}
-	l.entered = append(l.entered, conversationID)
+	l.conversations = append(l.conversations, conversationID)
 	return true
 }
 
-// afford returns the error of a run whose next request would use more tokens than are left: at
-// least those of its inputs, of which one has four bytes.
-func (l *loop) afford() error {
+// checkTokens returns an error if the inputs of the next request alone exceed the remaining tokens, at
+// four bytes per token.
+func (l *loop) checkTokens() error {
 	limit, used := l.runner.config.Limits.Tokens, l.result.Usage.TotalTokens
-	if expected := used + sizeOf(*l.query.fields().inputs)/4; limit > 0 && expected > limit {
-		return l.limited(LimitTokens, int64(limit), int64(expected))
+	if expected := used + sizeOf(*l.request.fields().inputs)/4; limit > 0 && expected > limit {
+		return l.limitError(LimitTokens, int64(limit), int64(expected))
 	}
 	return nil
 }
@@ -309,15 +309,15 @@ func (l *loop) isOutOfTokens() bool {
 	return limit > 0 && l.result.Usage.TotalTokens >= limit
 }
 
-// limited returns the error of a run that has reached a limit.
-func (l *loop) limited(limit Limit, most, used int64) error {
-	return &LimitError{Limit: limit, Max: most, Used: used, Result: l.result, State: l.state()}
+// limitError returns the error of a run that reached a limit.
+func (l *loop) limitError(limit Limit, maximum, used int64) error {
+	return &LimitError{Limit: limit, Max: maximum, Used: used, Result: l.result, State: l.state()}
 }
 
-// failed returns the error of a run that ended because of err.
-func (l *loop) failed(stage Stage, err error) error {
+// runError returns the error of a run that ended because of err.
+func (l *loop) runError(stage Stage, err error) error {
 	if l.isOutOfTime(err) {
-		return l.limited(LimitTime, int64(l.runner.config.Limits.Time), int64(time.Since(l.began)))
+		return l.limitError(LimitTime, int64(l.runner.config.Limits.Time), int64(time.Since(l.began)))
 	}
 	turn := len(l.result.Turns)
 	if stage == StageRequest {
@@ -326,16 +326,16 @@ func (l *loop) failed(stage Stage, err error) error {
 	return &RunError{Turn: turn, Stage: stage, Result: l.result, State: l.state(), Err: err}
 }
 
-// isOutOfTime reports whether the run's own time is over, or too short for the next call.
+// isOutOfTime reports whether the run's own time is over or too short for the next call.
 func (l *loop) isOutOfTime(err error) bool {
 	if l.ctx == nil {
 		return false
 	}
-	return l.timeOver != nil && context.Cause(l.ctx) == l.timeOver ||
-		l.ownsTime && errors.Is(err, ratelimited.ErrWouldWait) && errors.Is(err, context.DeadlineExceeded)
+	return l.timeLimitCause != nil && context.Cause(l.ctx) == l.timeLimitCause ||
+		l.hasOwnDeadline && errors.Is(err, ratelimited.ErrWouldWait) && errors.Is(err, context.DeadlineExceeded)
 }
 
-// contextError returns why a context ended, with its cause.
+// contextError returns the error of a context together with its cause.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) {

@@ -21,14 +21,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-func (w *world) setFaults(faults ...emulator.Fault) {
-	w.Helper()
-	if err := w.emulator.SetFaults(faults...); err != nil {
-		w.Fatal(err)
+func (env *environment) setFaults(faults ...emulator.Fault) {
+	env.Helper()
+	if err := env.emulator.SetFaults(faults...); err != nil {
+		env.Fatal(err)
 	}
 }
 
-// Results whose response was lost are never appended twice: the history has the response, or
+// Results whose response was lost are never appended twice. Either the history has the response, or
 // it does not have the results and they are sent again.
 func TestLostResponse(t *testing.T) {
 	t.Parallel()
@@ -44,15 +44,15 @@ func TestLostResponse(t *testing.T) {
 			if streamed && (c.kind == emulator.FaultTruncated || c.kind == emulator.FaultResetAfterHeaders) {
 				continue
 			}
-			in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`, "f#b", `{"city":"B"}`), say("done"), say("twice"))}}, func(w *world) {
-				w.setFaults(emulator.Fault{Kind: c.kind, Operation: map[bool]string{false: "AppendConversation", true: "AppendConversationStream"}[streamed], Times: 1})
+			inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`, "f#b", `{"city":"B"}`), say("done"), say("twice"))}}, func(env *environment) {
+				env.setFaults(emulator.Fault{Kind: c.kind, Operation: map[bool]string{false: "AppendConversation", true: "AppendConversationStream"}[streamed], Times: 1})
 				var count counter
-				r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
+				r := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}})
 				var result *runner.Result
 				var err error
 				restarts := 0
 				if streamed {
-					run := r.StartStream(w.Context(), ask("?"))
+					run := r.StartStream(env.Context(), userRequest("?"))
 					for event, failed := range run.Events() {
 						if err = failed; err != nil {
 							break
@@ -63,40 +63,41 @@ func TestLostResponse(t *testing.T) {
 					}
 					result = run.Result()
 				} else {
-					result, err = r.Start(w.Context(), ask("?"))
+					result, err = r.Start(env.Context(), userRequest("?"))
 				}
 				if err != nil || result.OutputText() != "done" || count.Load() != 2 || len(result.Turns) != 2 || result.Unsent != nil {
-					w.Fatalf("%s, streamed %v: %v, %d calls", c.kind, streamed, err, count.Load())
+					env.Fatalf("%s, streamed %v: %v, %d calls", c.kind, streamed, err, count.Load())
 				}
-				appends := len(w.requests()) - 1
+				appends := len(env.requests()) - 1
 				unconfirmed := c.kind != emulator.FaultUnavailable && c.kind != emulator.FaultTokenLimit
 				if want := map[bool]int{true: 1}[streamed && unconfirmed && c.appends > 1]; restarts != want {
-					w.Errorf("%s: %d events of a turn that begins anew, want %d", c.kind, restarts, want)
+					env.Errorf("%s: %d TurnRestarted events, want %d", c.kind, restarts, want)
 				}
 				if want := c.appends; appends != want || (result.UnknownUsage == 1) != unconfirmed {
-					w.Errorf("%s, streamed %v: %d appends, want %d; %d of unknown usage", c.kind, streamed, appends, want, result.UnknownUsage)
+					env.Errorf("%s, streamed %v: %d appends, want %d; %d with unknown usage", c.kind, streamed, appends, want, result.UnknownUsage)
 				}
-				w.wantResults(result.ConversationID)
+				env.wantResults(result.ConversationID)
 			})
 		}
 	}
 }
 
-// breakStream breaks the stream of the next append after so many events.
-func breakStream(w *world, events int) {
-	w.setFaults(emulator.Fault{Kind: emulator.FaultResetStream, Operation: "AppendConversationStream", Events: events, Times: 1})
+// breakStream breaks the stream of the next append after a number of events.
+func breakStream(env *environment, events int) {
+	env.setFaults(emulator.Fault{Kind: emulator.FaultResetStream, Operation: "AppendConversationStream", Events: events, Times: 1})
 }
 
-// Of a stream that breaks, the history has a part of the response. It is asked for anew in
-// another conversation if the caller says so; otherwise the run ends, and can be resumed so.
+// If a stream breaks, the history has a part of the response. With RestartLost, the run requests
+// the response again in a new conversation. Otherwise the run ends, and can be resumed with
+// RestartLost.
 func TestBrokenResponse(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("one two three four"), say("again"))}}, func(w *world) {
-			breakStream(w, 3)
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("one two three four"), say("again"))}}, func(env *environment) {
+			breakStream(env, 3)
 			var count counter
-			config := runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, RestartLost: restart}
-			run := w.runner(config).StartStream(w.Context(), ask("?"))
+			config := runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}, RestartLost: restart}
+			run := env.runner(config).StartStream(env.Context(), userRequest("?"))
 			var got []string
 			var err error
 			for event, failed := range run.Events() {
@@ -104,7 +105,7 @@ func TestBrokenResponse(t *testing.T) {
 				case runner.TurnRestarted:
 					got = append(got, fmt.Sprint(event.Turn, " restarted"))
 					if e.ConversationID == "" || run.Result().ConversationID != e.ConversationID {
-						w.Errorf("the new conversation is %q", e.ConversationID)
+						env.Errorf("the new conversation is %q", e.ConversationID)
 					}
 				case runner.TurnStarted:
 					got = append(got, fmt.Sprint(event.Turn, " started"))
@@ -114,78 +115,78 @@ func TestBrokenResponse(t *testing.T) {
 			if !restart {
 				var failed *runner.RunError
 				if !errors.As(err, &failed) || !errors.Is(err, runner.ErrResponseLost) || !errors.As(err, new(*ratelimited.StreamError)) || len(failed.Result.Unsent) != 1 {
-					w.Fatalf("%v", err)
+					env.Fatalf("%v", err)
 				}
-				if _, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); !errors.Is(err, runner.ErrResponseLost) || len(w.requests()) != 2 {
-					w.Errorf("%v", err)
+				if _, err := env.runner(config).Resume(env.Context(), written(env, failed.State)); !errors.Is(err, runner.ErrResponseLost) || len(env.requests()) != 2 {
+					env.Errorf("%v", err)
 				}
-				w.wantResults(failed.Result.ConversationID)
+				env.wantResults(failed.Result.ConversationID)
 				config.RestartLost = true
-				result, err := w.runner(config).Resume(w.Context(), written(w, failed.State))
+				result, err := env.runner(config).Resume(env.Context(), written(env, failed.State))
 				if err != nil || result.OutputText() != "again" || result.ConversationID == failed.Result.ConversationID || count.Load() != 1 {
-					w.Errorf("%v, %+v", err, result)
+					env.Errorf("%v, %+v", err, result)
 				}
-				w.wantResults(result.ConversationID)
+				env.wantResults(result.ConversationID)
 				return
 			}
 			if strings.Join(got, ", ") != "1 started, 2 started, 2 restarted" || err != nil || run.Result().OutputText() != "again" || count.Load() != 1 {
-				w.Errorf("%v, events are %q", err, got)
+				env.Errorf("%v, events are %q", err, got)
 			}
-			w.wantResults(run.Result().ConversationID)
+			env.wantResults(run.Result().ConversationID)
 		})
 	}
 }
 
-// A call whose arguments were broken off is not a whole response.
+// A call whose arguments were cut off is not a complete response.
 func TestBrokenCall(t *testing.T) {
 	t.Parallel()
 	for events := 1; events <= 4; events++ {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), calls("f#b", `{"city":"New York"}`), say("done"))}}, func(w *world) {
-			breakStream(w, events)
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), calls("f#b", `{"city":"New York"}`), say("done"))}}, func(env *environment) {
+			breakStream(env, events)
 			var count counter
-			run := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, RestartLost: true}).StartStream(w.Context(), ask("?"))
+			run := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}, RestartLost: true}).StartStream(env.Context(), userRequest("?"))
 			if err := last(run); err != nil || run.Result().OutputText() != "done" {
-				w.Errorf("%d events: %v", events, err)
+				env.Errorf("%d events: %v", events, err)
 			}
 			if count.Load() > 2 {
-				w.Errorf("%d events: %d calls, at last of %v", events, count.Load(), count.last.Load())
+				env.Errorf("%d events: %d calls, the last one for %v", events, count.Load(), count.last.Load())
 			}
 		})
 	}
 }
 
-// A run whose context ends while a request is under way does not know what became of it; Resume
-// looks it up.
+// If the context ends during a request, the run does not know whether the service executed it.
+// Resume reads the history.
 func TestCancelledRequest(t *testing.T) {
 	t.Parallel()
 	for after, requests := range map[time.Duration]int{500 * time.Millisecond: 3, 2 * time.Second: 2} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("done"))}}, func(w *world) {
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done"), say("done"))}}, func(env *environment) {
 			var count counter
-			ctx, cancel := context.WithCancel(w.Context())
-			r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(_ context.Context, in location) (string, error) {
+			ctx, cancel := context.WithCancel(env.Context())
+			r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(_ context.Context, in location) (string, error) {
 				count.Add(1)
 				fault := emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: time.Second}
 				if after > time.Second {
-					fault.Kind, fault.Bytes = emulator.FaultSlowBody, 10 // the call has run
+					fault.Kind, fault.Bytes = emulator.FaultSlowBody, 10 // the service has executed the call
 				}
-				w.setFaults(fault)
+				env.setFaults(fault)
 				time.AfterFunc(after, cancel)
 				return in.City, nil
 			})}})
-			_, err := r.Start(ctx, ask("?"))
+			_, err := r.Start(ctx, userRequest("?"))
 			if !errors.Is(err, context.Canceled) || runner.StateOf(err) == nil {
-				w.Fatalf("after %v: %v", after, err)
+				env.Fatalf("after %v: %v", after, err)
 			}
-			result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
-			if err != nil || result.OutputText() != "done" || count.Load() != 1 || len(w.requests()) != requests {
-				w.Errorf("after %v: %v, %d requests", after, err, len(w.requests()))
+			result, err := r.Resume(env.Context(), written(env, runner.StateOf(err)))
+			if err != nil || result.OutputText() != "done" || count.Load() != 1 || len(env.requests()) != requests {
+				env.Errorf("after %v: %v, %d requests", after, err, len(env.requests()))
 			}
-			w.wantResults(result.ConversationID)
+			env.wantResults(result.ConversationID)
 		})
 	}
 }
 
-// A conversation that somebody else has gone on in meanwhile is not gone on in.
+// A run does not continue a conversation to which somebody else has added entries.
 func TestLostResponseAndOtherEntries(t *testing.T) {
 	t.Parallel()
 	for name, entries := range map[string]string{
@@ -206,35 +207,35 @@ func TestLostResponseAndOtherEntries(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"object":"conversation.history","conversation_id":"c","entries":[`+before+entries+`]}`)
 		}
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
-			w.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Times: 1})
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(env *environment) {
+			env.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Times: 1})
 			var count counter
-			r := w.runner(runner.Config{RestartLost: true, Tools: []*runner.Tool{count.tool(w, "f")}, Stop: func(turn runner.Turn) bool {
+			r := env.runner(runner.Config{RestartLost: true, Tools: []*runner.Tool{count.tool(env, "f")}, Stop: func(turn runner.Turn) bool {
 				call.Store(turn.Response.FunctionCalls()[0].ID)
 				return false
 			}})
-			if _, err := r.Start(w.Context(), ask("?")); !errors.Is(err, runner.ErrResponseLost) || !errors.Is(err, ratelimited.ErrUnconfirmed) || len(w.requests()) != 2 {
-				w.Errorf("%s: %v after %d requests", name, err, len(w.requests()))
+			if _, err := r.Start(env.Context(), userRequest("?")); !errors.Is(err, runner.ErrResponseLost) || !errors.Is(err, ratelimited.ErrUnconfirmed) || len(env.requests()) != 2 {
+				env.Errorf("%s: %v after %d requests", name, err, len(env.requests()))
 			}
 		})
 	}
 }
 
-// A request that never arrives is sent again three times.
+// A request that never arrives is resent three times.
 func TestRequestThatNeverArrives(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"))}, client: ratelimited.Config{MaxOutage: -1}}, func(w *world) {
-		w.setFaults(emulator.Fault{Kind: emulator.FaultClose, Operation: "AppendConversation"})
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done"))}, client: ratelimited.Config{MaxOutage: -1}}, func(env *environment) {
+		env.setFaults(emulator.Fault{Kind: emulator.FaultClose, Operation: "AppendConversation"})
 		var count counter
-		_, err := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}}).Start(w.Context(), ask("?"))
-		if !errors.Is(err, ratelimited.ErrUnconfirmed) || len(w.requests()) != 5 || runner.ResultOf(err).UnknownUsage != 4 || count.Load() != 1 {
-			w.Errorf("%v after %d requests, %d of unknown usage", err, len(w.requests()), runner.ResultOf(err).UnknownUsage)
+		_, err := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}}).Start(env.Context(), userRequest("?"))
+		if !errors.Is(err, ratelimited.ErrUnconfirmed) || len(env.requests()) != 5 || runner.ResultOf(err).UnknownUsage != 4 || count.Load() != 1 {
+			env.Errorf("%v after %d requests, %d with unknown usage", err, len(env.requests()), runner.ResultOf(err).UnknownUsage)
 		}
 	})
 }
 
-// A history that cannot be read ends the run, and the state says that the request may have
-// been carried out.
+// If the history cannot be read, the run ends. The state records that the request may have been
+// executed.
 func TestHistoryThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	var isDown atomic.Bool
@@ -245,47 +246,48 @@ func TestHistoryThatCannotBeRead(t *testing.T) {
 		}
 		next.ServeHTTP(w, r)
 	}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(env *environment) {
 		isDown.Store(true)
-		w.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Times: 1})
+		env.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Times: 1})
 		var count counter
-		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
-		_, err := r.Start(w.Context(), ask("?"))
+		r := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}})
+		_, err := r.Start(env.Context(), userRequest("?"))
 		if !errors.Is(err, ratelimited.ErrForbidden) || !errors.Is(err, ratelimited.ErrUnconfirmed) {
-			w.Fatalf("%v", err)
+			env.Fatalf("%v", err)
 		}
 		isDown.Store(false)
-		result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
-		if err != nil || result.OutputText() != "done" || len(w.requests()) != 2 || count.Load() != 1 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+		result, err := r.Resume(env.Context(), written(env, runner.StateOf(err)))
+		if err != nil || result.OutputText() != "done" || len(env.requests()) != 2 || count.Load() != 1 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
-		w.wantResults(result.ConversationID)
+		env.wantResults(result.ConversationID)
 	})
 }
 
-// A request that timed out is not sent again: the model would take as long. Resume looks it up.
+// A request that timed out is not sent again, because the model would probably take as long. Resume
+// reads the history.
 func TestTimedOutRequest(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Latency: time.Second}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done")), Latency: time.Second}}, func(env *environment) {
 		var count counter
-		w.setFaults(emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: 10 * time.Second})
-		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, Options: []ratelimited.CallOption{ratelimited.WithTimeout(2 * time.Second)}})
-		_, err := r.Start(w.Context(), ask("?"))
-		if !errors.Is(err, context.DeadlineExceeded) || len(w.requests()) != 2 {
-			w.Fatalf("%v after %d requests", err, len(w.requests()))
+		env.setFaults(emulator.Fault{Kind: emulator.FaultSlowHeaders, Operation: "AppendConversation", Times: 1, Delay: 10 * time.Second})
+		r := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}, Options: []ratelimited.CallOption{ratelimited.WithTimeout(2 * time.Second)}})
+		_, err := r.Start(env.Context(), userRequest("?"))
+		if !errors.Is(err, context.DeadlineExceeded) || len(env.requests()) != 2 {
+			env.Fatalf("%v after %d requests", err, len(env.requests()))
 		}
 		if text, _ := json.Marshal(runner.StateOf(err)); !strings.Contains(string(text), `"lost":true`) {
-			w.Errorf("the state is %s", text)
+			env.Errorf("the state is %s", text)
 		}
-		result, err := r.Resume(w.Context(), written(w, runner.StateOf(err)))
-		if err != nil || result.OutputText() != "done" || len(w.requests()) != 3 || count.Load() != 1 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+		result, err := r.Resume(env.Context(), written(env, runner.StateOf(err)))
+		if err != nil || result.OutputText() != "done" || len(env.requests()) != 3 || count.Load() != 1 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 	})
 }
 
-// The service may be at a request still when its connection is lost: the history is read again
-// before the request is sent again.
+// The service may still execute a request after its connection is lost. The run reads the history
+// again before it resends the request.
 func TestResponseAfterALostConnection(t *testing.T) {
 	t.Parallel()
 	var work sync.WaitGroup
@@ -306,15 +308,15 @@ func TestResponseAfterALostConnection(t *testing.T) {
 		})
 		panic(http.ErrAbortHandler)
 	}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("twice")), Intercept: intercept}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done"), say("twice")), Intercept: intercept}}, func(env *environment) {
 		defer work.Wait()
 		var count counter
-		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}})
+		r := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}})
 		var result *runner.Result
 		var err error
-		took := elapsed(func() { result, err = r.Start(w.Context(), ask("?")) })
-		if err != nil || result.OutputText() != "done" || len(w.requests()) != 2 || took != 3*time.Second {
-			w.Errorf("after %v: %v, %d requests", took, err, len(w.requests()))
+		took := elapsed(func() { result, err = r.Start(env.Context(), userRequest("?")) })
+		if err != nil || result.OutputText() != "done" || len(env.requests()) != 2 || took != 3*time.Second {
+			env.Errorf("after %v: %v, %d requests", took, err, len(env.requests()))
 		}
 	})
 }
@@ -323,63 +325,65 @@ func TestResponseAfterALostConnection(t *testing.T) {
 func TestLostResponseToTheCallersResults(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []emulator.FaultKind{emulator.FaultLostReply, emulator.FaultClose} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"), say("twice"))}}, func(w *world) {
-			started, err := w.client.Beta.Conversations.Start(w.Context(), ask("?"))
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done"), say("twice"))}}, func(env *environment) {
+			started, err := env.client.Beta.Conversations.Start(env.Context(), userRequest("?"))
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
-			w.setFaults(emulator.Fault{Kind: kind, Operation: "AppendConversation", Times: 1})
+			env.setFaults(emulator.Fault{Kind: kind, Operation: "AppendConversation", Times: 1})
 			inputs := ratelimited.Entries(ratelimited.FunctionResult("a", "mine"))
-			result, err := w.runner(runner.Config{}).Append(w.Context(), started.ConversationID, generated.AppendConversationRequest{Inputs: inputs})
+			result, err := env.runner(runner.Config{}).Append(env.Context(), started.ConversationID, generated.AppendConversationRequest{Inputs: inputs})
 			if err != nil || result.OutputText() != "done" {
-				w.Errorf("%s: %v", kind, err)
+				env.Errorf("%s: %v", kind, err)
 			}
-			w.wantResults(started.ConversationID)
+			env.wantResults(started.ConversationID)
 		})
 	}
 }
 
-// Where several calls of a conversation have one id, the history does not say which of them a result is of.
+// If several calls of a conversation have the same ID, the history does not show which one a result
+// belongs to.
 func TestLostResponseToOneOfSeveralCallsOfOneID(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []emulator.FaultKind{emulator.FaultLostReply, emulator.FaultClose} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), calls("f#a", `{"city":"B"}`), say("done"), say("twice"))}}, func(w *world) {
-			started, err := w.client.Beta.Conversations.Start(w.Context(), ask("?"))
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), calls("f#a", `{"city":"B"}`), say("done"), say("twice"))}}, func(env *environment) {
+			started, err := env.client.Beta.Conversations.Start(env.Context(), userRequest("?"))
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 			inputs := ratelimited.Entries(ratelimited.FunctionResult("a", "mine"))
 			request := generated.AppendConversationRequest{Inputs: inputs}
-			if _, err := w.client.Beta.Conversations.Append(w.Context(), started.ConversationID, request); err != nil {
-				w.Fatal(err)
+			if _, err := env.client.Beta.Conversations.Append(env.Context(), started.ConversationID, request); err != nil {
+				env.Fatal(err)
 			}
-			w.setFaults(emulator.Fault{Kind: kind, Operation: "AppendConversation", Times: 1})
-			result, err := w.runner(runner.Config{}).Append(w.Context(), started.ConversationID, request)
+			env.setFaults(emulator.Fault{Kind: kind, Operation: "AppendConversation", Times: 1})
+			result, err := env.runner(runner.Config{}).Append(env.Context(), started.ConversationID, request)
 			if !errors.Is(err, runner.ErrResponseLost) {
-				w.Errorf("%s: %+v, %v", kind, result, err)
+				env.Errorf("%s: %+v, %v", kind, result, err)
 			}
 		})
 	}
 }
 
-// A response in which the service reports an error is not an answer, whatever the history has.
+// A response in which the service reports an error is not an answer, even if the history has
+// entries of it.
 func TestErrorWithinAStream(t *testing.T) {
 	t.Parallel()
-	broken := emulator.Reply{Text: "So far", Err: &emulator.Error{Status: http.StatusServiceUnavailable, Message: "the model has gone away"}}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), broken, say("done"))}}, func(w *world) {
+	broken := emulator.Reply{Text: "So far", Err: &emulator.Error{Status: http.StatusServiceUnavailable, Message: "the model is unavailable"}}
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), broken, say("done"))}}, func(env *environment) {
 		var count counter
-		config := runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}}
-		err := last(w.runner(config).StartStream(w.Context(), ask("?")))
+		config := runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}}
+		err := last(env.runner(config).StartStream(env.Context(), userRequest("?")))
 		var failed *runner.RunError
-		if !errors.As(err, &failed) || !errors.As(err, new(*ratelimited.StreamError)) || len(w.requests()) != 2 {
-			w.Fatalf("%v after %d requests", err, len(w.requests()))
+		if !errors.As(err, &failed) || !errors.As(err, new(*ratelimited.StreamError)) || len(env.requests()) != 2 {
+			env.Fatalf("%v after %d requests", err, len(env.requests()))
 		}
-		if result, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); !errors.Is(err, runner.ErrResponseLost) {
-			w.Errorf("%v, %v", result, err)
+		if result, err := env.runner(config).Resume(env.Context(), written(env, failed.State)); !errors.Is(err, runner.ErrResponseLost) {
+			env.Errorf("%v, %v", result, err)
 		}
 		config.RestartLost = true
-		if result, err := w.runner(config).Resume(w.Context(), written(w, failed.State)); err != nil || result.OutputText() != "done" || count.Load() != 1 {
-			w.Errorf("%v, %v", result, err)
+		if result, err := env.runner(config).Resume(env.Context(), written(env, failed.State)); err != nil || result.OutputText() != "done" || count.Load() != 1 {
+			env.Errorf("%v, %v", result, err)
 		}
 	})
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// ToolOption changes a tool: [WithTimeout], [Sequential], [NeedsApproval], [Idempotent], or a
+// ToolOption configures a tool: [WithTimeout], [Sequential], [NeedsApproval], [Idempotent], or a
 // [SchemaOption].
 type ToolOption interface{ applyTool(*toolOptions) error }
 
-// FormatOption changes a response format: [Describe], [Repairs], or a [SchemaOption].
+// FormatOption configures a response format: [Describe], [Repairs], or a [SchemaOption].
 type FormatOption interface{ applyFormat(*formatOptions) error }
 
-// SchemaOption changes how the schema of a type is made: [Loose], [AllRequired] or [SchemaOf].
-// It is a [ToolOption] and a [FormatOption].
+// SchemaOption configures the schema of a type: [Loose], [AllRequired] or [SchemaOf]. It is both a
+// [ToolOption] and a [FormatOption].
 type SchemaOption interface {
 	ToolOption
 	FormatOption
@@ -32,7 +32,7 @@ type toolOptions struct {
 	schemaOptions
 	timeout    time.Duration
 	sequential bool
-	approval   func(context.Context, json.RawMessage) bool // nil: none is needed
+	approval   func(context.Context, json.RawMessage) bool // nil if calls need no approval
 	idempotent bool
 }
 
@@ -60,12 +60,12 @@ type schemaOption func(*schemaOptions) error
 func (f schemaOption) applyTool(o *toolOptions) error     { return f(&o.schemaOptions) }
 func (f schemaOption) applyFormat(o *formatOptions) error { return f(&o.schemaOptions) }
 
-// defaultToolTimeout is how long a function may take.
+// defaultToolTimeout bounds a call of a function without [WithTimeout].
 const defaultToolTimeout = 60 * time.Second
 
-// WithTimeout bounds a call of the function, 60 s by default, at least 1 ms. Then its context
-// ends and the model is told that it took too long. A function that goes on regardless is left
-// behind: its result is dropped.
+// WithTimeout limits the duration of a function call. The default is 60 s, the minimum 1 ms. After
+// the timeout, the context of the function ends and the model receives an error text. If the
+// function keeps running, the run does not wait for it and ignores its result.
 func WithTimeout(d time.Duration) ToolOption {
 	return toolOption(func(o *toolOptions) error {
 		if d < time.Millisecond {
@@ -76,7 +76,7 @@ func WithTimeout(d time.Duration) ToolOption {
 	})
 }
 
-// Sequential makes a tool run alone: no other call of the same response runs at the same time.
+// Sequential makes a tool run alone: no other call of the same response runs concurrently.
 func Sequential() ToolOption {
 	return toolOption(func(o *toolOptions) error {
 		o.sequential = true
@@ -84,11 +84,12 @@ func Sequential() ToolOption {
 	})
 }
 
-// NeedsApproval leaves calls of the tool to [Config.Decide], or to the caller by a
-// [*PendingError], before they run: those of which when returns true, all of them if it is nil.
-// It is given arguments that fit the schema, in a context that has the [Call]. A panic means
-// true. It is called from the run's goroutine, of a call that was not carried out after
-// [Runner.Resume] again.
+// NeedsApproval makes calls of the tool wait for approval by [Config.Decide], or by the caller
+// after a [*PendingError]. A call needs approval if when is nil or returns true.
+//
+// The function when receives arguments that match the schema, and a context that holds the [Call].
+// A panic counts as true. The run's goroutine calls it, and calls it again after [Runner.Resume] if
+// the call was not executed before.
 func NeedsApproval(when func(ctx context.Context, arguments json.RawMessage) bool) ToolOption {
 	if when == nil {
 		when = func(context.Context, json.RawMessage) bool { return true }
@@ -99,8 +100,9 @@ func NeedsApproval(when func(ctx context.Context, arguments json.RawMessage) boo
 	})
 }
 
-// Idempotent says that a call may be carried out twice. If its function had begun when a run
-// ended, [Runner.Resume] calls it again. Without it, such a call is [PendingInterrupted].
+// Idempotent declares that a call may be executed twice. If a run ended while the function was
+// running, [Runner.Resume] calls it again. Without this option, such a call is
+// [PendingInterrupted].
 func Idempotent() ToolOption {
 	return toolOption(func(o *toolOptions) error {
 		o.idempotent = true
@@ -108,7 +110,7 @@ func Idempotent() ToolOption {
 	})
 }
 
-// Describe sets the description of a response format, which the model reads.
+// Describe sets the description of a response format, which is sent to the model.
 func Describe(text string) FormatOption {
 	return formatOption(func(o *formatOptions) error {
 		o.description = text
@@ -116,8 +118,8 @@ func Describe(text string) FormatOption {
 	})
 }
 
-// Repairs bounds how often the model is asked again for an answer that is not what was asked
-// for: 0 to 3, 1 by default. Each time is a turn.
+// Repairs limits how often the model is asked to correct an answer that does not match the format:
+// 0 to 3 times, 1 by default. Each repair is a turn.
 func Repairs(n int) FormatOption {
 	return formatOption(func(o *formatOptions) error {
 		if n < 0 || n > maxRepairs {
@@ -130,8 +132,8 @@ func Repairs(n int) FormatOption {
 
 const maxRepairs, defaultRepairs = 3, 1
 
-// Loose gives up the service's strict mode, which a schema with open parts (any, maps) cannot
-// have: "strict" is sent as false. A tool whose schema has open parts is loose by itself.
+// Loose disables the service's strict mode, which does not support schemas with open parts (any,
+// maps): "strict" is sent as false. A tool whose schema has open parts is always loose.
 func Loose() SchemaOption {
 	return schemaOption(func(o *schemaOptions) error {
 		o.loose = true
@@ -139,8 +141,8 @@ func Loose() SchemaOption {
 	})
 }
 
-// AllRequired makes fields with omitempty or omitzero required, too. They may be null instead,
-// which is decoded as the zero value.
+// AllRequired makes fields with omitempty or omitzero required, too. These fields may be null
+// instead; null is decoded as the zero value.
 func AllRequired() SchemaOption {
 	return schemaOption(func(o *schemaOptions) error {
 		o.AllRequired = true
@@ -148,18 +150,19 @@ func AllRequired() SchemaOption {
 	})
 }
 
-// SchemaOf sets the schema of type T, wherever it occurs: for types that encode themselves and
-// recursive ones. The schema is JSON text or a value that is encoded as JSON; a $ref that begins
-// with # counts from this schema. A method JSONSchema() any of T does the same for every tool.
+// SchemaOf sets the schema of type T wherever T occurs. It is meant for recursive types and for
+// types that encode themselves. The schema is JSON text or a value to be encoded as JSON. A $ref
+// that begins with # is relative to this schema. A method JSONSchema() any of T has the same effect
+// in every tool.
 func SchemaOf[T any](s generated.JSON) SchemaOption {
 	return schemaOption(func(o *schemaOptions) error {
 		t := reflect.TypeFor[T]()
 		if t.Kind() == reflect.Pointer {
-			t = t.Elem() // its place may be null beside that
+			t = t.Elem() // a pointer may also be null
 		}
 		text, err := schema.Encode(s)
 		if err == nil && text == nil {
-			err = errors.New("it is not set")
+			err = errors.New("it is nil")
 		}
 		if err != nil {
 			return &ConfigError{Field: fmt.Sprintf("SchemaOf[%v]", t), Rule: "must be a JSON Schema: " + err.Error(), Err: err}
@@ -180,7 +183,7 @@ func toolOptionsOf(name string, options []ToolOption) (toolOptions, error) {
 			return o, &ConfigError{Tool: name, Field: fmt.Sprintf("options[%d]", i), Rule: "must be a ToolOption, got nil"}
 		}
 		if err := option.applyTool(&o); err != nil {
-			return o, named(name, err)
+			return o, withTool(name, err)
 		}
 	}
 	return o, nil
@@ -199,8 +202,8 @@ func formatOptionsOf(options []FormatOption) (formatOptions, error) {
 	return o, nil
 }
 
-// named sets the tool of an error.
-func named(tool string, err error) error {
+// withTool sets the tool of a ConfigError.
+func withTool(tool string, err error) error {
 	var config *ConfigError
 	if errors.As(err, &config) {
 		config.Tool = tool
@@ -208,7 +211,7 @@ func named(tool string, err error) error {
 	return err
 }
 
-// typeError reports a type without a schema.
+// typeError returns the error of a type that has no schema.
 func typeError(tool string, err error) error {
 	failure := &ConfigError{Tool: tool, Field: "In", Rule: err.Error(), Err: err}
 	var of *schema.TypeError
@@ -226,7 +229,8 @@ type schemaKey struct {
 
 var schemas sync.Map // of func() (*schema.Type, error), by schemaKey
 
-// schemaOf makes the schema of a type, once in the process unless it has schemas of [SchemaOf].
+// schemaOf returns the schema of a type. Schemas are cached for the life of the process, except
+// with [SchemaOf].
 func schemaOf(t reflect.Type, root string, o schemaOptions) (*schema.Type, error) {
 	if o.Types != nil {
 		return schema.Of(t, root, o.Options)

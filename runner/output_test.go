@@ -83,7 +83,7 @@ func TestNamesOfFormats(t *testing.T) {
 	}
 }
 
-// What is not an object is asked for as the property of one, and given back as it is.
+// A value that is not an object is requested as a property of an object and returned unwrapped.
 func TestWrappedFormats(t *testing.T) {
 	t.Parallel()
 	wantWrapped[[]string](t, `["a"]`, []string{"a"}, true)
@@ -121,7 +121,7 @@ func TestOptionalFields(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := decode[optional](`{"a":null,"b":1}`); err == nil {
-		t.Error("null is taken for a number")
+		t.Error("null is accepted as a number")
 	}
 	format, err := runner.Format[optional](runner.AllRequired())
 	if wire, _ := json.Marshal(format); err != nil || !strings.Contains(string(wire), `"required":["a","b"]`) {
@@ -167,7 +167,7 @@ func (c *checked) Validate() error {
 	return nil
 }
 
-func TestAnswersThatAreNoValues(t *testing.T) {
+func TestInvalidAnswers(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]struct {
 		kind    runner.OutputKind
@@ -183,7 +183,7 @@ func TestAnswersThatAreNoValues(t *testing.T) {
 		`{"from":1,"t`:                        {runner.OutputTruncated, ""},
 		"```json\n{\"from\":1,":               {runner.OutputTruncated, ""},
 		`{"from":1}`:                          {runner.OutputInvalid, "/to: is required, but missing"},
-		`{"from":1,"to":2,"x":3}`:             {runner.OutputInvalid, "/x: is not a known property; known are: from, to"},
+		`{"from":1,"to":2,"x":3}`:             {runner.OutputInvalid, "/x: is not a known property; the known properties are: from, to"},
 		`{"From":1,"to":2}`:                   {runner.OutputInvalid, "/from: is required, but missing"},
 		`{"from":9223372036854775808,"to":1}`: {runner.OutputInvalid, "/from: must be at most 9223372036854775807"},
 		`[1]`:                                 {runner.OutputInvalid, "must be of type object, got an array of 1 items"},
@@ -209,11 +209,11 @@ func TestAnswersThatAreNoValues(t *testing.T) {
 		}
 	}
 	if _, err := runner.DecodeAs[checked](nil); err == nil {
-		t.Error("no response is an answer")
+		t.Error("a nil response is accepted")
 	}
 }
 
-// The answer is the last message alone: its texts joined, without thoughts.
+// The answer is only the last message: its texts joined, without thinking content.
 func TestAnswerOfChunks(t *testing.T) {
 	t.Parallel()
 	chunk := generated.NewContentChunk
@@ -233,68 +233,69 @@ func TestAnswerOfChunks(t *testing.T) {
 
 func TestStartAs(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", "{}"), say(goodInvoice))}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}})
-		request := ask("?")
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say(goodInvoice))}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing)}})
+		request := userRequest("?")
 		request.CompletionArgs.MaxTokens = ratelimited.Ptr(500)
-		value, result, err := runner.StartAs[invoice](w.Context(), r, request)
+		value, result, err := runner.StartAs[invoice](env.Context(), r, request)
 		if err != nil || value.Number != "A-7" || len(result.Turns) != 2 || result.OutputText() != goodInvoice {
-			w.Fatalf("%+v, %+v, %v", value, result, err)
+			env.Fatalf("%+v, %+v, %v", value, result, err)
 		}
-		args := decoded(w, w.requests()[0])["completion_args"].(map[string]any)
+		args := decoded(env, env.requests()[0])["completion_args"].(map[string]any)
 		if args["max_tokens"] != 500.0 || args["response_format"].(map[string]any)["type"] != "json_schema" || request.CompletionArgs.ResponseFormat.Type != "" {
-			w.Errorf("the request is %s", w.requests()[0])
+			env.Errorf("the request is %s", env.requests()[0])
 		}
 		request.CompletionArgs.ResponseFormat.Type = generated.ResponseFormatsJSONObject
-		if _, _, err := runner.StartAs[invoice](w.Context(), r, request); !errors.Is(err, ratelimited.ErrInvalid) || len(w.requests()) != 2 {
-			w.Errorf("%v", err)
+		if _, _, err := runner.StartAs[invoice](env.Context(), r, request); !errors.Is(err, ratelimited.ErrInvalid) || len(env.requests()) != 2 {
+			env.Errorf("%v", err)
 		}
 	})
 }
 
-// The format goes with every turn of a run that continues a conversation.
+// A run that continues a conversation sends the format with every turn.
 func TestAppendAs(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say("Hello."), calls("f#a", "{}"), say(`{"value":[1,2]}`))}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}})
-		first, err := r.Start(w.Context(), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("Hello."), calls("f#a", "{}"), say(`{"value":[1,2]}`))}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing)}})
+		first, err := r.Start(env.Context(), userRequest("?"))
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
-		value, _, err := runner.AppendAs[[]int](w.Context(), r, first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("And?")})
+		value, _, err := runner.AppendAs[[]int](env.Context(), r, first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("And?")})
 		if err != nil || !slices.Equal(value, []int{1, 2}) {
-			w.Errorf("%v, %v", value, err)
+			env.Errorf("%v, %v", value, err)
 		}
-		for _, body := range w.requests()[1:] {
+		for _, body := range env.requests()[1:] {
 			if !strings.Contains(body, `"response_format":{"json_schema":{"name":"answer"`) {
-				w.Errorf("the request is %s", body)
+				env.Errorf("the request is %s", body)
 			}
 		}
 	})
 }
 
-// An answer that is not a value is asked for again, without tools, and with what is wrong with it.
+// If an answer is not a value of the type, the model is asked again, without tools, with the
+// findings.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []bool{true, false} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(say(`{"from":"x"}`), say(`{"from":1,"to":2}`))}}, func(w *world) {
-			request := ask("?")
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(`{"from":"x"}`), say(`{"from":1,"to":2}`))}}, func(env *environment) {
+			request := userRequest("?")
 			request.Store = &stored
 			request.CompletionArgs.ToolChoice = generated.ToolChoiceEnumRequired
-			value, result, err := runner.StartAs[checked](w.Context(), w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}}), request)
+			value, result, err := runner.StartAs[checked](env.Context(), env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing)}}), request)
 			if err != nil || value != (checked{1, 2}) || len(result.Turns) != 2 || result.Usage.TotalTokens != result.Turns[0].Response.Usage.TotalTokens+result.Turns[1].Response.Usage.TotalTokens {
-				w.Fatalf("%v, %+v, %v", value, result, err)
+				env.Fatalf("%v, %+v, %v", value, result, err)
 			}
-			sent := decoded(w, w.requests()[1])
+			sent := decoded(env, env.requests()[1])
 			args := sent["completion_args"].(map[string]any)
 			if args["tool_choice"] != "none" || args["response_format"] == nil {
-				w.Errorf("the arguments are %v", args)
+				env.Errorf("the arguments are %v", args)
 			}
 			inputs := sent["inputs"].([]any)
 			message := inputs[len(inputs)-1].(map[string]any)
-			want := "The answer does not have the form that was asked for:\n- /to: is required, but missing\n- /from: must be of type integer, got \"x\"\nAnswer again, with the whole JSON value and nothing else."
+			want := "The answer does not have the requested format:\n- /to: is required, but missing\n- /from: must be of type integer, got \"x\"\nAnswer again with the complete JSON value and nothing else."
 			if message["content"] != want || message["role"] != "user" {
-				w.Errorf("the last input is %v", message)
+				env.Errorf("the last input is %v", message)
 			}
 		})
 	}
@@ -320,98 +321,98 @@ func TestRepairsThatFail(t *testing.T) {
 		"no tokens":     {[]emulator.Reply{say(secret)}, nil, runner.Limits{Tokens: 1}, runner.OutputInvalid, 1, secret},
 		"truncated":     {[]emulator.Reply{say(`{"from":1,`)}, nil, runner.Limits{}, runner.OutputTruncated, 1, `{"from":1,`},
 	} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(c.replies...)}}, func(w *world) {
-			_, _, err := runner.StartAs[checked](w.Context(), w.runner(runner.Config{Limits: c.limits}), ask("?"), c.options...)
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(c.replies...)}}, func(env *environment) {
+			_, _, err := runner.StartAs[checked](env.Context(), env.runner(runner.Config{Limits: c.limits}), userRequest("?"), c.options...)
 			var failure *runner.OutputError
-			if !errors.As(err, &failure) || failure.Kind != c.kind || failure.Attempts != c.attempts || failure.Text != c.text || len(w.requests()) != c.attempts || len(failure.Result.Turns) != c.attempts {
-				w.Errorf("%s: %+v after %d requests", name, failure, len(w.requests()))
+			if !errors.As(err, &failure) || failure.Kind != c.kind || failure.Attempts != c.attempts || failure.Text != c.text || len(env.requests()) != c.attempts || len(failure.Result.Turns) != c.attempts {
+				env.Errorf("%s: %+v after %d requests", name, failure, len(env.requests()))
 			}
 			if strings.Contains(err.Error(), "the answer's") {
-				w.Errorf("%s: %v", name, err)
+				env.Errorf("%s: %v", name, err)
 			}
 		})
 	}
 }
 
-// Whether an answer is truncated the completion tokens decide, where max_tokens is known.
+// If max_tokens is set, the completion tokens decide whether an answer is truncated.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	for maxTokens, want := range map[int]runner.OutputKind{10: runner.OutputTruncated, 100: runner.OutputNotJSON} {
 		reply := say(`{"from":1,`)
 		reply.Usage = &generated.ConversationUsageInfo{PromptTokens: 1, CompletionTokens: 10, TotalTokens: 11}
-		in(t, settings{emulator: emulator.Config{Model: inTurn(reply)}}, func(w *world) {
-			request := ask("?")
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(reply)}}, func(env *environment) {
+			request := userRequest("?")
 			request.CompletionArgs.MaxTokens = &maxTokens
-			_, _, err := runner.StartAs[checked](w.Context(), w.runner(runner.Config{}), request, runner.Repairs(0))
+			_, _, err := runner.StartAs[checked](env.Context(), env.runner(runner.Config{}), request, runner.Repairs(0))
 			var failure *runner.OutputError
 			if !errors.As(err, &failure) || failure.Kind != want {
-				w.Errorf("max_tokens %d: %v, want %s", maxTokens, err, want)
+				env.Errorf("max_tokens %d: %v, want %s", maxTokens, err, want)
 			}
 		})
 	}
-	// Calls that max_tokens cut off are not carried out, none of them.
+	// If max_tokens cut off a call, none of the calls is executed.
 	reply := calls("f#a", "{}", "f#b", `{"x`)
 	reply.Usage = &generated.ConversationUsageInfo{PromptTokens: 1, CompletionTokens: 10, TotalTokens: 11}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(reply)}}, func(w *world) {
-		request := ask("?")
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(reply)}}, func(env *environment) {
+		request := userRequest("?")
 		request.CompletionArgs.MaxTokens = ratelimited.Ptr(10)
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { w.Error("f has run"); return "", nil })}})
-		_, err := r.Start(w.Context(), request)
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { env.Error("f was called"); return "", nil })}})
+		_, err := r.Start(env.Context(), request)
 		var failure *runner.OutputError
-		if !errors.As(err, &failure) || failure.Kind != runner.OutputTruncated || len(w.requests()) != 1 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+		if !errors.As(err, &failure) || failure.Kind != runner.OutputTruncated || len(env.requests()) != 1 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 	})
 }
 
-// A guardrail's refusal is the client's error.
+// The rejection of a guardrail is an error of the client.
 func TestGuardrail(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(emulator.Reply{Err: &emulator.Error{Status: 403, Message: "blocked"}})}}, func(w *world) {
-		_, _, err := runner.StartAs[checked](w.Context(), w.runner(runner.Config{}), ask("?"))
-		if !errors.Is(err, ratelimited.ErrForbidden) || errors.As(err, new(*runner.OutputError)) || len(w.requests()) != 1 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(emulator.Reply{Err: &emulator.Error{Status: 403, Message: "blocked"}})}}, func(env *environment) {
+		_, _, err := runner.StartAs[checked](env.Context(), env.runner(runner.Config{}), userRequest("?"))
+		if !errors.Is(err, ratelimited.ErrForbidden) || errors.As(err, new(*runner.OutputError)) || len(env.requests()) != 1 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 	})
 }
 
-// A streamed answer is decoded when it is whole.
+// A streamed answer is decoded when it is complete.
 func TestStreamedAnswer(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say(goodInvoice))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(goodInvoice))}}, func(env *environment) {
 		format, err := runner.Format[invoice]()
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
-		request := ask("?")
+		request := userRequest("?")
 		request.CompletionArgs.ResponseFormat = format
-		run := w.runner(runner.Config{}).StartStream(w.Context(), request)
+		run := env.runner(runner.Config{}).StartStream(env.Context(), request)
 		var all string
 		for delta, err := range run.TextDeltas() {
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 			all += delta
 		}
 		value, err := runner.DecodeAs[invoice](run.Result().Response())
 		if err != nil || value.Number != "A-7" || all != goodInvoice {
-			w.Errorf("%+v, %v, %q", value, err, all)
+			env.Errorf("%+v, %v, %q", value, err, all)
 		}
 	})
 }
 
-// The emulator's own model fills the schema of a type.
-func TestInventedAnswer(t *testing.T) {
+// The emulator's default model generates an answer that matches the schema of a type.
+func TestAnswerOfDefaultModel(t *testing.T) {
 	t.Parallel()
-	in(t, settings{}, func(w *world) {
+	inSynctest(t, settings{}, func(env *environment) {
 		type all struct {
 			Items map[string]item `json:"items"`
 			When  time.Time       `json:"when"`
 			Page  *page[int8]     `json:"page"`
 		}
-		value, _, err := runner.StartAs[all](w.Context(), w.runner(runner.Config{}), ask("Fill it."), runner.Loose())
+		value, _, err := runner.StartAs[all](env.Context(), env.runner(runner.Config{}), userRequest("Fill it."), runner.Loose())
 		if err != nil || value.When.IsZero() {
-			w.Errorf("%+v, %v", value, err)
+			env.Errorf("%+v, %v", value, err)
 		}
 		_ = maps.Clone(value.Items)
 	})

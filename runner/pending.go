@@ -8,42 +8,43 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// PendingReason says why a run cannot go on by itself.
+// PendingReason is the reason why the caller has to answer an entry.
 type PendingReason string
 
-// What a run may wait for, and the answers that it takes.
+// The reasons, and the answers that are valid for each.
 const (
 	// PendingApproval is a call of a tool with [NeedsApproval]: [Allow], [AllowWith], [Deny] or [Reply].
 	PendingApproval PendingReason = "approval"
 	// PendingCall is a call of a tool without a function: [Reply] or [Deny].
 	PendingCall PendingReason = "call"
-	// PendingInterrupted is a call whose function had begun when the run ended, or that ended the
-	// run with [Abort]. It may have had effects: [Allow] and [AllowWith] run it again, [Reply] and
-	// [Deny] do not.
+	// PendingInterrupted is a call whose function was running when the run ended, or that ended the
+	// run with [Abort]. The function may have had effects. [Allow] and [AllowWith] run it again;
+	// [Reply] and [Deny] do not.
 	PendingInterrupted PendingReason = "interrupted"
-	// PendingConfirmation is a call that the service carries out: [Allow] or [Deny].
+	// PendingConfirmation is a call that the service executes: [Allow] or [Deny].
 	PendingConfirmation PendingReason = "confirmation"
-	// PendingHandoff is a handoff to another agent, by the caller: [Follow].
+	// PendingHandoff is a handoff that the caller executes: [Follow].
 	PendingHandoff PendingReason = "handoff"
 )
 
 // Pending is an entry of a response that the caller has to answer.
 type Pending struct {
-	ID      string          // what an [Answer] names: the call's tool_call_id, or the id of the handoff's entry
-	Reason  PendingReason   // why the run cannot go on
+	ID      string          // the ID for the [Answer]: the tool_call_id of a call, or the entry ID of a handoff
+	Reason  PendingReason   // why the caller has to answer
 	Entry   generated.Entry // a [generated.FunctionCallEntry] or [generated.AgentHandoffEntry]
-	AgentID string          // of the agent that wrote it; "" without one
+	AgentID string          // the agent that wrote the entry; "" without an agent
 }
 
-// PendingError is the end of a run whose latest response needs the caller. All other calls of
-// the response have been carried out. [Runner.Resume] goes on with the State and the answers.
+// PendingError reports a run whose latest response has entries that the caller has to answer. All
+// other calls of the response were executed. [Runner.Resume] continues with the State and the
+// answers.
 type PendingError struct {
-	Pending []Pending // in the order of the response
-	Result  *Result   // the response included
-	State   *State    // to go on from
+	Pending []Pending // the entries in the order of the response
+	Result  *Result   // includes the latest response
+	State   *State    // the state to resume from
 }
 
-// Error says how much is pending, and why.
+// Error returns the first reason and the number of other entries.
 func (e *PendingError) Error() string {
 	if len(e.Pending) == 0 {
 		return "runner: pending"
@@ -58,7 +59,7 @@ func (e *PendingError) Error() string {
 	return text
 }
 
-// Answer is what the caller says of something that is [Pending]: [Allow], [AllowWith], [Deny],
+// Answer is the caller's answer to a [Pending] entry. Create it with [Allow], [AllowWith], [Deny],
 // [Reply] or [Follow].
 type Answer struct {
 	kind      answerKind
@@ -76,40 +77,42 @@ const (
 	answerFollow    answerKind = "Follow"
 )
 
-// Allow has a call carried out, by its function or by the service.
+// Allow approves a call: the runner calls the function, or the service executes its own call.
 func Allow(id string) Answer { return Answer{kind: answerAllow, id: id} }
 
-// AllowWith has a function called with these arguments in place of the model's: a JSON object,
-// which is checked as the model's are. The service's calls do not take it.
+// AllowWith approves a function call with other arguments than the model's. They are a JSON object
+// and are validated in the same way. It is not valid for calls that the service executes.
 func AllowWith(id string, arguments json.RawMessage) Answer {
 	return Answer{kind: answerAllowWith, id: id, arguments: arguments}
 }
 
-// Deny refuses a call. The model is told the text; "" stands for "The call was denied.". The API
-// takes no text for the service's own calls.
+// Deny rejects a call. The model receives the text; "" means "The call was denied.". The API
+// accepts no text for calls that the service executes.
 func Deny(id, text string) Answer { return Answer{kind: answerDeny, id: id, text: text} }
 
-// Reply answers a call with a result, which the model is told as it is. No function runs.
+// Reply answers a call with a result, which the model receives unchanged. The function is not
+// called.
 func Reply(id, result string) Answer { return Answer{kind: answerReply, id: id, text: result} }
 
-// Follow goes on with the agent that a handoff names.
+// Follow continues with the agent that a handoff names.
 func Follow(id string) Answer { return Answer{kind: answerFollow, id: id} }
 
 const textDenied = "The call was denied."
 
-// AnswerError reports an [Answer] that does not fit what is pending. Nothing was run or sent.
+// AnswerError reports an [Answer] that does not match the pending entries. The runner has neither
+// called a function nor sent a request.
 type AnswerError struct {
-	ID   string // that the answer names
-	Rule string // what is wrong with it
+	ID   string // the ID of the answer
+	Rule string // the rule that the answer breaks
 }
 
-// Error names the id and what is wrong.
+// Error returns the ID and the rule.
 func (e *AnswerError) Error() string {
 	return fmt.Sprintf("runner: answer to %q: %s", cut(e.ID, maxShown), e.Rule)
 }
 
-// takes has the answers that each reason takes.
-var takes = map[PendingReason][]answerKind{
+// validAnswers maps each reason to its valid answers.
+var validAnswers = map[PendingReason][]answerKind{
 	PendingApproval:     {answerAllow, answerAllowWith, answerDeny, answerReply},
 	PendingInterrupted:  {answerAllow, answerAllowWith, answerDeny, answerReply},
 	PendingCall:         {answerDeny, answerReply},
@@ -117,7 +120,7 @@ var takes = map[PendingReason][]answerKind{
 	PendingHandoff:      {answerFollow},
 }
 
-// apply enters answers in a turn, all of them or, with an error, none.
+// apply applies all answers to a turn, or none if one of them is invalid.
 func (l *loop) apply(turn *Turn, pending []Pending, answers []Answer) error {
 	open := make(map[string]PendingReason, len(pending))
 	for _, p := range pending {
@@ -125,16 +128,16 @@ func (l *loop) apply(turn *Turn, pending []Pending, answers []Answer) error {
 	}
 	seen := make(map[string]bool, len(answers))
 	for _, a := range answers {
-		if rule := l.misfit(turn, open[a.id], a); rule != "" {
+		if rule := l.answerRule(turn, open[a.id], a); rule != "" {
 			return &AnswerError{a.id, rule}
 		}
 		if seen[a.id] {
-			return &AnswerError{a.id, "must be there once"}
+			return &AnswerError{a.id, "must be given once"}
 		}
 		seen[a.id] = true
 	}
 	for _, a := range answers {
-		l.enterAnswer(turn.call(a.id), open[a.id], a)
+		l.applyAnswer(turn.call(a.id), open[a.id], a)
 	}
 	if turn != nil {
 		l.result.Unsent = turn.results()
@@ -142,33 +145,33 @@ func (l *loop) apply(turn *Turn, pending []Pending, answers []Answer) error {
 	return nil
 }
 
-// misfit returns why an answer cannot be taken; "" if it can.
-func (l *loop) misfit(turn *Turn, reason PendingReason, a Answer) string {
-	kinds, ok := takes[reason]
+// answerRule returns the rule that an answer breaks, or "".
+func (l *loop) answerRule(turn *Turn, reason PendingReason, a Answer) string {
+	kinds, ok := validAnswers[reason]
 	if !ok {
-		return "nothing of that id is pending"
+		return "must be the ID of a pending entry"
 	}
 	fits := false
 	for _, kind := range kinds {
 		fits = fits || kind == a.kind
 	}
 	if !fits {
-		return fmt.Sprintf("must be one of %v, got %s: what is pending is of reason %s", kinds, a.kind, reason)
+		return fmt.Sprintf("must be one of %v for reason %q, got %s", kinds, reason, a.kind)
 	}
-	if most := l.runner.config.Limits.ResultBytes; len(a.text) > most {
-		return fmt.Sprintf("must have at most %d bytes, got %d", most, len(a.text))
+	if maxBytes := l.runner.config.Limits.ResultBytes; len(a.text) > maxBytes {
+		return fmt.Sprintf("must have at most %d bytes, got %d", maxBytes, len(a.text))
 	}
 	if a.kind == answerAllowWith {
 		tool := l.runner.tools[turn.call(a.id).Name]
 		if findings := decode(tool.parameters, a.arguments, nil); len(findings) > 0 {
-			return "the arguments are not valid: " + schema.Text(findings)
+			return "arguments: " + schema.Text(findings)
 		}
 	}
 	return ""
 }
 
-// enterAnswer notes an answer that fits.
-func (l *loop) enterAnswer(call *Outcome, reason PendingReason, a Answer) {
+// applyAnswer applies a valid answer.
+func (l *loop) applyAnswer(call *Outcome, reason PendingReason, a Answer) {
 	switch {
 	case reason == PendingHandoff:
 		l.isFollowed = true

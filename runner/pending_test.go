@@ -16,7 +16,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A counter counts what a tool that returns its city does.
+// A counter counts the calls of a tool that returns its city.
 type counter struct {
 	atomic.Int64
 	last atomic.Value
@@ -31,7 +31,7 @@ func (c *counter) tool(t testing.TB, name string, options ...runner.ToolOption) 
 	}, options...)
 }
 
-// written returns a state as another process reads it.
+// written encodes a state and decodes it, as another process would.
 func written(t testing.TB, state *runner.State) *runner.State {
 	t.Helper()
 	text, err := json.Marshal(state)
@@ -44,7 +44,7 @@ func written(t testing.TB, state *runner.State) *runner.State {
 	}
 	again, err := json.Marshal(read)
 	if err != nil || string(again) != string(text) {
-		t.Errorf("%v, a state is written as\n%s\nand then as\n%s", err, text, again)
+		t.Errorf("%v, a state is encoded as\n%s\nand then as\n%s", err, text, again)
 	}
 	return read
 }
@@ -53,22 +53,22 @@ func wantPending(t testing.TB, err error, want ...string) *runner.PendingError {
 	t.Helper()
 	var pending *runner.PendingError
 	if !errors.As(err, &pending) {
-		t.Fatalf("%v, want %q to be pending", err, want)
+		t.Fatalf("%v, want the pending entries %q", err, want)
 	}
 	var got []string
 	if open := pending.State.Pending(); fmt.Sprint(open) != fmt.Sprint(pending.Pending) {
-		t.Errorf("the state has %v pending, the error %v", open, pending.Pending)
+		t.Errorf("the state has the pending entries %v, the error %v", open, pending.Pending)
 	}
 	for _, p := range pending.Pending {
 		got = append(got, fmt.Sprintf("%s %s", p.ID, p.Reason))
 	}
 	if strings.Join(got, ", ") != strings.Join(want, ", ") || pending.State == nil || runner.StateOf(err) != pending.State || pending.Result == nil {
-		t.Fatalf("%q is pending, want %q", got, want)
+		t.Fatalf("pending entries %q, want %q", got, want)
 	}
 	return pending
 }
 
-// A call that needs approval waits for it; what is beside it runs once.
+// A call that needs approval waits for it. The other calls run once.
 func TestApproval(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -76,97 +76,97 @@ func TestApproval(t *testing.T) {
 		result string
 		booked int64
 	}{
-		"allowed":            {runner.Allow("b"), "book Rome", 1},
-		"denied":             {runner.Deny("b", "too dear"), "too dear", 0},
-		"denied in silence":  {runner.Deny("b", ""), "The call was denied.", 0},
-		"with other":         {runner.AllowWith("b", json.RawMessage(`{"city":"Oslo"}`)), "book Oslo", 1},
-		"answered in person": {runner.Reply("b", "I have been there."), "I have been there.", 0},
+		"allowed":                {runner.Allow("b"), "book Rome", 1},
+		"denied":                 {runner.Deny("b", "too dear"), "too dear", 0},
+		"denied without text":    {runner.Deny("b", ""), "The call was denied.", 0},
+		"other arguments":        {runner.AllowWith("b", json.RawMessage(`{"city":"Oslo"}`)), "book Oslo", 1},
+		"answered by the caller": {runner.Reply("b", "I have been there."), "I have been there.", 0},
 	} {
 		for _, streamed := range []bool{false, true} {
-			model := inTurn(calls("lookup#a", `{"city":"Rome"}`, "book#b", `{"city":"Rome"}`), say("done"))
-			in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+			model := replySequence(calls("lookup#a", `{"city":"Rome"}`, "book#b", `{"city":"Rome"}`), say("done"))
+			inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 				var lookups, bookings counter
-				config := runner.Config{Tools: []*runner.Tool{lookups.tool(w, "lookup"), bookings.tool(w, "book", runner.NeedsApproval(nil))}}
-				_, err := w.runner(config).Start(w.Context(), ask("?"))
-				pending := wantPending(w, err, "b approval")
-				if call := pending.Pending[0].Entry.Value().(generated.FunctionCallEntry); call.Arguments != `{"city":"Rome"}` || len(w.requests()) != 1 || lookups.Load() != 1 || bookings.Load() != 0 {
-					w.Fatalf("%s: %v after %d requests, %d lookups and %d bookings", name, call, len(w.requests()), lookups.Load(), bookings.Load())
+				config := runner.Config{Tools: []*runner.Tool{lookups.tool(env, "lookup"), bookings.tool(env, "book", runner.NeedsApproval(nil))}}
+				_, err := env.runner(config).Start(env.Context(), userRequest("?"))
+				pending := wantPending(env, err, "b approval")
+				if call := pending.Pending[0].Entry.Value().(generated.FunctionCallEntry); call.Arguments != `{"city":"Rome"}` || len(env.requests()) != 1 || lookups.Load() != 1 || bookings.Load() != 0 {
+					env.Fatalf("%s: %v after %d requests, %d lookups and %d bookings", name, call, len(env.requests()), lookups.Load(), bookings.Load())
 				}
-				state := written(w, pending.State)
+				state := written(env, pending.State)
 				var result *runner.Result
-				if fresh := w.runner(config); streamed {
-					run := fresh.ResumeStream(w.Context(), state, c.answer)
+				if fresh := env.runner(config); streamed {
+					run := fresh.ResumeStream(env.Context(), state, c.answer)
 					err, result = last(run), run.Result()
 				} else {
-					result, err = fresh.Resume(w.Context(), state, c.answer)
+					result, err = fresh.Resume(env.Context(), state, c.answer)
 				}
 				if err != nil || result.OutputText() != "done" || len(result.Turns) != 2 || lookups.Load() != 1 || bookings.Load() != c.booked {
-					w.Fatalf("%s: %+v, %v, %d lookups, %d bookings", name, result, err, lookups.Load(), bookings.Load())
+					env.Fatalf("%s: %+v, %v, %d lookups, %d bookings", name, result, err, lookups.Load(), bookings.Load())
 				}
-				byID, ids := results(w, w.requests()[1])
+				byID, ids := results(env, env.requests()[1])
 				if fmt.Sprint(ids) != "[a b]" || byID["a"] != "lookup Rome" || byID["b"] != c.result {
-					w.Errorf("%s: results %q of %q", name, byID, ids)
+					env.Errorf("%s: results %q of %q", name, byID, ids)
 				}
 				if sum := result.Turns[0].Response.Usage.TotalTokens + result.Turns[1].Response.Usage.TotalTokens; result.Usage.TotalTokens != sum || result.Calls != 1+int(c.booked) {
-					w.Errorf("%s: usage %d of %d, %d calls", name, result.Usage.TotalTokens, sum, result.Calls)
+					env.Errorf("%s: usage %d of %d, %d calls", name, result.Usage.TotalTokens, sum, result.Calls)
 				}
-				w.wantResults(result.ConversationID)
+				env.wantResults(result.ConversationID)
 			})
 		}
 	}
 }
 
-// The predicate is asked of calls whose arguments are valid. One that panics means yes.
+// The predicate receives only calls with valid arguments. A panic counts as true.
 func TestApprovalByPredicate(t *testing.T) {
 	t.Parallel()
-	model := inTurn(calls("book#a", `{"city":"Rome"}`, "book#b", `{"city":"boom"}`, "book#c", `{"town":"Rome"}`, "book#d", `{"city":"Bern"}`), say("done"))
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+	model := replySequence(calls("book#a", `{"city":"Rome"}`, "book#b", `{"city":"boom"}`, "book#c", `{"town":"Rome"}`, "book#d", `{"city":"Bern"}`), say("done"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 		var bookings counter
-		var asked []string
-		r := w.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(func(ctx context.Context, arguments json.RawMessage) bool {
+		var received []string
+		r := env.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(env, "book", runner.NeedsApproval(func(ctx context.Context, arguments json.RawMessage) bool {
 			call, _ := runner.CallFrom(ctx)
-			asked = append(asked, call.ID+string(arguments))
+			received = append(received, call.ID+string(arguments))
 			if strings.Contains(string(arguments), "boom") {
 				panic("boom")
 			}
 			return strings.Contains(string(arguments), "Rome")
 		}))}})
-		_, err := r.Start(w.Context(), ask("?"))
-		pending := wantPending(w, err, "a approval", "b approval")
+		_, err := r.Start(env.Context(), userRequest("?"))
+		pending := wantPending(env, err, "a approval", "b approval")
 		if got := strings.Join(statuses(pending.Result.Turns[0]), ", "); got != "book: pending, book: pending, book: failed, book: done" || bookings.Load() != 1 {
-			w.Errorf("calls are %s", got)
+			env.Errorf("calls are %s", got)
 		}
-		if got := strings.Join(asked, " "); got != `a{"city":"Rome"} b{"city":"boom"} d{"city":"Bern"}` {
-			w.Errorf("the predicate was asked of %s", got)
+		if got := strings.Join(received, " "); got != `a{"city":"Rome"} b{"city":"boom"} d{"city":"Bern"}` {
+			env.Errorf("the predicate received %s", got)
 		}
 	})
 }
 
-// Answers that do not fit are errors, and nothing is run or sent.
-func TestAnswersThatDoNotFit(t *testing.T) {
+// Answers that do not match are errors. No function runs and no request is sent.
+func TestAnswersThatDoNotMatch(t *testing.T) {
 	t.Parallel()
 	reply := calls("book#a", `{"city":"Rome"}`, "own#b", "{}")
 	reply.Entries = append(reply.Entries, generated.NewEntry(generated.FunctionCallEntry{
 		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
 	}))
-	in(t, settings{emulator: emulator.Config{Model: inTurn(reply, say("done"))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(reply, say("done"))}}, func(env *environment) {
 		own, err := runner.RawTool(generated.Function{Name: "own", Description: "Answered by the caller."}, nil)
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
 		var bookings counter
-		r := w.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil)), own}})
-		_, err = r.Start(w.Context(), ask("?"))
-		pending := wantPending(w, err, "a approval", "b call", "s confirmation")
+		r := env.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(env, "book", runner.NeedsApproval(nil)), own}})
+		_, err = r.Start(env.Context(), userRequest("?"))
+		pending := wantPending(env, err, "a approval", "b call", "s confirmation")
 		if call, _ := pending.Pending[2].Entry.Value().(generated.FunctionCallEntry); call.Name != "web_search" {
-			w.Errorf("%+v", pending.Pending[2])
+			env.Errorf("%+v", pending.Pending[2])
 		}
 		for _, c := range []struct {
 			answers []runner.Answer
 			id      string
 			word    string
 		}{
-			{[]runner.Answer{runner.Allow("a"), runner.Allow("x")}, "x", "nothing of that id is pending"},
+			{[]runner.Answer{runner.Allow("a"), runner.Allow("x")}, "x", "must be the ID of a pending entry"},
 			{[]runner.Answer{runner.Allow("a"), runner.Deny("a", "")}, "a", "once"},
 			{[]runner.Answer{runner.Allow("a"), runner.Follow("a")}, "a", "Follow"},
 			{[]runner.Answer{runner.Allow("a"), runner.Allow("b")}, "b", "Allow"},
@@ -176,91 +176,92 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 			{[]runner.Answer{runner.Reply("b", strings.Repeat("x", 2<<20))}, "b", "1048576"},
 			{[]runner.Answer{runner.AllowWith("a", json.RawMessage(`{"city":"Rome","seats":2}`))}, "a", "/seats: is not a known property"},
 			{[]runner.Answer{runner.AllowWith("a", json.RawMessage(`{`))}, "a", "the text ends inside it"},
-			{[]runner.Answer{{}}, "", "nothing of that id is pending"},
+			{[]runner.Answer{{}}, "", "must be the ID of a pending entry"},
 		} {
-			_, err := r.Resume(w.Context(), pending.State, c.answers...)
-			var misfit *runner.AnswerError
+			_, err := r.Resume(env.Context(), pending.State, c.answers...)
+			var invalid *runner.AnswerError
 			var failed *runner.RunError
-			if !errors.As(err, &misfit) || misfit.ID != c.id || !strings.Contains(err.Error(), c.word) || !errors.As(err, &failed) || failed.Stage != runner.StageApproval || failed.State == nil {
-				w.Errorf("%v, want an error about %q with %q", err, c.id, c.word)
+			if !errors.As(err, &invalid) || invalid.ID != c.id || !strings.Contains(err.Error(), c.word) || !errors.As(err, &failed) || failed.Stage != runner.StageApproval || failed.State == nil {
+				env.Errorf("%v, want an error about %q with %q", err, c.id, c.word)
 			}
-			if bookings.Load() != 0 || len(w.requests()) != 1 {
-				w.Fatalf("%d bookings, %d requests", bookings.Load(), len(w.requests()))
+			if bookings.Load() != 0 || len(env.requests()) != 1 {
+				env.Fatalf("%d bookings, %d requests", bookings.Load(), len(env.requests()))
 			}
 		}
-		// Some are answered: they are carried out, and nothing is sent before the rest is.
-		_, err = r.Resume(w.Context(), pending.State, runner.Allow("a"))
-		pending = wantPending(w, err, "b call", "s confirmation")
-		_, err = r.Resume(w.Context(), written(w, pending.State), runner.Deny("s", "no"))
-		pending = wantPending(w, err, "b call")
-		if bookings.Load() != 1 || len(w.requests()) != 1 {
-			w.Fatalf("%d bookings, %d requests", bookings.Load(), len(w.requests()))
+		// Answered calls are executed, but nothing is sent until all entries are answered.
+		_, err = r.Resume(env.Context(), pending.State, runner.Allow("a"))
+		pending = wantPending(env, err, "b call", "s confirmation")
+		_, err = r.Resume(env.Context(), written(env, pending.State), runner.Deny("s", "no"))
+		pending = wantPending(env, err, "b call")
+		if bookings.Load() != 1 || len(env.requests()) != 1 {
+			env.Fatalf("%d bookings, %d requests", bookings.Load(), len(env.requests()))
 		}
-		result, err := r.Resume(w.Context(), written(w, pending.State), runner.Reply("b", "42"))
+		result, err := r.Resume(env.Context(), written(env, pending.State), runner.Reply("b", "42"))
 		if err != nil || result.OutputText() != "done" || bookings.Load() != 1 {
-			w.Fatalf("%v, %d bookings", err, bookings.Load())
+			env.Fatalf("%v, %d bookings", err, bookings.Load())
 		}
-		if sent := w.requests()[1]; !strings.Contains(sent, `"tool_confirmations":[{"confirmation":"deny","tool_call_id":"s"}]`) {
-			w.Errorf("the request is %s", sent)
+		if sent := env.requests()[1]; !strings.Contains(sent, `"tool_confirmations":[{"confirmation":"deny","tool_call_id":"s"}]`) {
+			env.Errorf("the request is %s", sent)
 		}
-		if byID, ids := results(w, w.requests()[1]); fmt.Sprint(ids) != "[a b]" || byID["b"] != "42" {
-			w.Errorf("results are %q", byID)
+		if byID, ids := results(env, env.requests()[1]); fmt.Sprint(ids) != "[a b]" || byID["b"] != "42" {
+			env.Errorf("results are %q", byID)
 		}
-		if _, err := r.Resume(w.Context(), nil); !errors.As(err, new(*runner.StateError)) {
-			w.Errorf("without a state: %v", err)
+		if _, err := r.Resume(env.Context(), nil); !errors.As(err, new(*runner.StateError)) {
+			env.Errorf("without a state: %v", err)
 		}
 	})
 }
 
-// The service's own calls are confirmed by a request without inputs, plain and streamed.
+// The caller confirms the service's own calls with a request without inputs, with and without
+// streaming.
 func TestConfirmations(t *testing.T) {
 	t.Parallel()
 	search := generated.NewTool(generated.WebSearchTool{ToolConfiguration: generated.ToolConfiguration{RequiresConfirmation: []string{"web_search"}}})
 	for _, streamed := range []bool{false, true} {
 		for _, allowed := range []bool{false, true} {
-			in(t, settings{}, func(w *world) {
-				r := w.runner(runner.Config{})
-				request := ask("Search the web for tides")
+			inSynctest(t, settings{}, func(env *environment) {
+				r := env.runner(runner.Config{})
+				request := userRequest("Search the web for tides")
 				request.Tools = []generated.Tool{search}
 				var err error
 				if streamed {
-					err = last(r.StartStream(w.Context(), request))
+					err = last(r.StartStream(env.Context(), request))
 				} else {
-					_, err = r.Start(w.Context(), request)
+					_, err = r.Start(env.Context(), request)
 				}
 				var pending *runner.PendingError
 				if !errors.As(err, &pending) || len(pending.Pending) != 1 || pending.Pending[0].Reason != runner.PendingConfirmation {
-					w.Fatalf("%v", err)
+					env.Fatalf("%v", err)
 				}
 				id, answer, want := pending.Pending[0].ID, runner.Deny(pending.Pending[0].ID, ""), "deny"
 				if allowed {
 					answer, want = runner.Allow(id), "allow"
 				}
-				result, err := r.Resume(w.Context(), written(w, pending.State), answer)
+				result, err := r.Resume(env.Context(), written(env, pending.State), answer)
 				if err != nil || result.OutputText() == "" {
-					w.Fatalf("%v", err)
+					env.Fatalf("%v", err)
 				}
-				if got := w.requests()[1]; got != `{"tool_confirmations":[{"confirmation":"`+want+`","tool_call_id":"`+id+`"}]}` {
-					w.Errorf("the request is %s", got)
+				if got := env.requests()[1]; got != `{"tool_confirmations":[{"confirmation":"`+want+`","tool_call_id":"`+id+`"}]}` {
+					env.Errorf("the request is %s", got)
 				}
 				if _, ran := result.Turns[1].Response.Outputs[0].Value().(generated.ToolExecutionEntry); ran != allowed {
-					w.Errorf("outputs are %v", result.Turns[1].Response.Outputs)
+					env.Errorf("outputs are %v", result.Turns[1].Response.Outputs)
 				}
 			})
 		}
 	}
 }
 
-// Decide answers in place, once a response; what it leaves open ends the run.
+// Decide answers during the run, once per response. Unanswered entries end the run.
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	twoBookings := calls("book#a", `{"city":"Rome"}`, "book#b", `{"city":"Oslo"}`)
-	run := func(t *testing.T, decide func(context.Context, []runner.Pending) ([]runner.Answer, error), test func(w *world, bookings *counter, result *runner.Result, err error)) {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(twoBookings, say("done"))}}, func(w *world) {
+	run := func(t *testing.T, decide func(context.Context, []runner.Pending) ([]runner.Answer, error), test func(env *environment, bookings *counter, result *runner.Result, err error)) {
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(twoBookings, say("done"))}}, func(env *environment) {
 			var bookings counter
-			r := w.runner(runner.Config{Decide: decide, Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}})
-			result, err := r.Start(w.Context(), ask("?"))
-			test(w, &bookings, result, err)
+			r := env.runner(runner.Config{Decide: decide, Tools: []*runner.Tool{bookings.tool(env, "book", runner.NeedsApproval(nil))}})
+			result, err := r.Start(env.Context(), userRequest("?"))
+			test(env, &bookings, result, err)
 		})
 	}
 	allowAll := func(_ context.Context, pending []runner.Pending) (answers []runner.Answer, err error) {
@@ -269,35 +270,35 @@ func TestDecide(t *testing.T) {
 		}
 		return answers, nil
 	}
-	run(t, allowAll, func(w *world, bookings *counter, result *runner.Result, err error) {
+	run(t, allowAll, func(env *environment, bookings *counter, result *runner.Result, err error) {
 		if err != nil || result.OutputText() != "done" || bookings.Load() != 2 {
-			w.Errorf("%v, %d bookings", err, bookings.Load())
+			env.Errorf("%v, %d bookings", err, bookings.Load())
 		}
 	})
 	run(t, func(context.Context, []runner.Pending) ([]runner.Answer, error) {
 		return []runner.Answer{runner.Allow("a")}, nil
-	}, func(w *world, bookings *counter, _ *runner.Result, err error) {
-		_ = wantPending(w, err, "b approval")
+	}, func(env *environment, bookings *counter, _ *runner.Result, err error) {
+		_ = wantPending(env, err, "b approval")
 		if bookings.Load() != 1 || bookings.last.Load() != "Rome" {
-			w.Errorf("%d bookings", bookings.Load())
+			env.Errorf("%d bookings", bookings.Load())
 		}
 	})
 	cause := errors.New("nobody is in")
-	run(t, func(context.Context, []runner.Pending) ([]runner.Answer, error) { return nil, cause }, func(w *world, bookings *counter, _ *runner.Result, err error) {
+	run(t, func(context.Context, []runner.Pending) ([]runner.Answer, error) { return nil, cause }, func(env *environment, bookings *counter, _ *runner.Result, err error) {
 		var failed *runner.RunError
 		if !errors.As(err, &failed) || !errors.Is(err, cause) || failed.Stage != runner.StageApproval || failed.State == nil || bookings.Load() != 0 {
-			w.Errorf("%v, %d bookings", err, bookings.Load())
+			env.Errorf("%v, %d bookings", err, bookings.Load())
 		}
-		fresh := w.runner(runner.Config{Decide: allowAll, Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}})
-		if result, err := fresh.Resume(w.Context(), written(w, failed.State)); err != nil || result.OutputText() != "done" || bookings.Load() != 2 {
-			w.Errorf("%v, %d bookings", err, bookings.Load())
+		fresh := env.runner(runner.Config{Decide: allowAll, Tools: []*runner.Tool{bookings.tool(env, "book", runner.NeedsApproval(nil))}})
+		if result, err := fresh.Resume(env.Context(), written(env, failed.State)); err != nil || result.OutputText() != "done" || bookings.Load() != 2 {
+			env.Errorf("%v, %d bookings", err, bookings.Load())
 		}
 	})
 	run(t, func(context.Context, []runner.Pending) ([]runner.Answer, error) {
 		return []runner.Answer{runner.Allow("x")}, nil
-	}, func(w *world, bookings *counter, _ *runner.Result, err error) {
+	}, func(env *environment, bookings *counter, _ *runner.Result, err error) {
 		if !errors.As(err, new(*runner.AnswerError)) || bookings.Load() != 0 {
-			w.Errorf("%v, %d bookings", err, bookings.Load())
+			env.Errorf("%v, %d bookings", err, bookings.Load())
 		}
 	})
 	run(t, func(ctx context.Context, _ []runner.Pending) ([]runner.Answer, error) {
@@ -305,21 +306,21 @@ func TestDecide(t *testing.T) {
 		defer cancel()
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}, func(w *world, _ *counter, _ *runner.Result, err error) {
+	}, func(env *environment, _ *counter, _ *runner.Result, err error) {
 		if !errors.Is(err, context.DeadlineExceeded) {
-			w.Errorf("%v", err)
+			env.Errorf("%v", err)
 		}
 	})
 }
 
-// Events say what is pending.
-func TestEventsOfWhatIsPending(t *testing.T) {
+// Events report the pending entries.
+func TestEventsOfPendingEntries(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("book#a", `{"city":"Rome"}`))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("book#a", `{"city":"Rome"}`))}}, func(env *environment) {
 		var bookings counter
-		run := w.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}}).StartStream(w.Context(), ask("?"))
+		run := env.runner(runner.Config{Tools: []*runner.Tool{bookings.tool(env, "book", runner.NeedsApproval(nil))}}).StartStream(env.Context(), userRequest("?"))
 		if run.State() != nil {
-			w.Error("a run that has not begun has a state")
+			env.Error("a run that has not begun has a state")
 		}
 		var got []string
 		for event, err := range run.Events() {
@@ -330,15 +331,15 @@ func TestEventsOfWhatIsPending(t *testing.T) {
 			}
 		}
 		if strings.Join(got, ", ") != "1 a approval, *runner.PendingError" {
-			w.Errorf("events are %q", got)
+			env.Errorf("events are %q", got)
 		}
-		if _, err := w.runner(runner.Config{}).Resume(w.Context(), run.State()); !errors.As(err, new(*runner.StateError)) {
-			w.Errorf("%v", err)
+		if _, err := env.runner(runner.Config{}).Resume(env.Context(), run.State()); !errors.As(err, new(*runner.StateError)) {
+			env.Errorf("%v", err)
 		}
 	})
 }
 
-// A handoff that the caller carries out goes on with an append of nothing.
+// The run continues a handoff that the caller executes with an empty append.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	var maths atomic.Value
@@ -349,43 +350,43 @@ func TestFollow(t *testing.T) {
 		return say("42")
 	}
 	for _, store := range []*bool{nil, ratelimited.Ptr(false)} {
-		in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-			next := w.agent(generated.CreateAgentRequest{Name: "maths"})
-			first := w.agent(generated.CreateAgentRequest{Name: "front", Handoffs: []string{next.ID}})
+		inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+			next := env.agent(generated.CreateAgentRequest{Name: "maths"})
+			first := env.agent(generated.CreateAgentRequest{Name: "front", Handoffs: []string{next.ID}})
 			maths.Store(next.ID)
-			r := w.runner(runner.Config{})
-			_, err := r.Start(w.Context(), generated.StartConversationRequest{
+			r := env.runner(runner.Config{})
+			_, err := r.Start(env.Context(), generated.StartConversationRequest{
 				AgentID: first.ID, Inputs: ratelimited.Text("6 by 7?"), HandoffExecution: generated.HandoffExecutionClient, Store: store,
 			})
 			var pending *runner.PendingError
 			if !errors.As(err, &pending) || pending.Pending[0].Reason != runner.PendingHandoff || pending.Pending[0].AgentID != first.ID {
-				w.Fatalf("%v", err)
+				env.Fatalf("%v", err)
 			}
 			id := pending.Pending[0].ID
-			if _, err := r.Resume(w.Context(), pending.State, runner.Allow(id)); !errors.As(err, new(*runner.AnswerError)) {
-				w.Errorf("%v", err)
+			if _, err := r.Resume(env.Context(), pending.State, runner.Allow(id)); !errors.As(err, new(*runner.AnswerError)) {
+				env.Errorf("%v", err)
 			}
-			result, err := r.Resume(w.Context(), written(w, pending.State), runner.Follow(id))
+			result, err := r.Resume(env.Context(), written(env, pending.State), runner.Follow(id))
 			if err != nil || result.OutputText() != "42" {
-				w.Fatalf("%+v, %v", result, err)
+				env.Fatalf("%+v, %v", result, err)
 			}
-			sent := w.requests()[1]
-			if store == nil && sent != `{"handoff_execution":"client","inputs":[]}` || store != nil && decoded(w, sent)["agent_id"] != next.ID {
-				w.Errorf("the request is %s", sent)
+			sent := env.requests()[1]
+			if store == nil && sent != `{"handoff_execution":"client","inputs":[]}` || store != nil && decoded(env, sent)["agent_id"] != next.ID {
+				env.Errorf("the request is %s", sent)
 			}
 		})
 	}
 }
 
-// Each handoff that is followed counts.
+// Each followed handoff counts toward the limit.
 func TestEndlessFollowing(t *testing.T) {
 	t.Parallel()
 	var id atomic.Value
 	model := func(context.Context, emulator.Prompt) emulator.Reply {
 		return emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: id.Load().(string)})}}
 	}
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-		agent := w.agent(generated.CreateAgentRequest{Name: "A"})
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+		agent := env.agent(generated.CreateAgentRequest{Name: "A"})
 		id.Store(agent.ID)
 		followed := 0
 		follow := func(_ context.Context, pending []runner.Pending) ([]runner.Answer, error) {
@@ -394,88 +395,90 @@ func TestEndlessFollowing(t *testing.T) {
 		}
 		request := generated.StartConversationRequest{AgentID: agent.ID, Inputs: ratelimited.Text("?"), HandoffExecution: generated.HandoffExecutionClient}
 		config := runner.Config{Decide: follow, Limits: runner.Limits{Turns: 50}}
-		_, err := w.runner(config).Start(w.Context(), request)
+		_, err := env.runner(config).Start(env.Context(), request)
 		var limit *runner.LimitError
-		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || limit.Max != 16 || len(w.requests()) != 17 || followed != 16 {
-			w.Errorf("%v after %d requests and %d answers", err, len(w.requests()), followed)
+		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || limit.Max != 16 || len(env.requests()) != 17 || followed != 16 {
+			env.Errorf("%v after %d requests and %d answers", err, len(env.requests()), followed)
 		}
-		// So it does over resumes.
+		// The count continues over resumes.
 		config.Decide = nil
-		_, err = w.runner(config).Start(w.Context(), request)
+		_, err = env.runner(config).Start(env.Context(), request)
 		for followed = 0; followed < 20 && !errors.As(err, &limit); followed++ {
 			pending := runner.StateOf(err).Pending()
-			_, err = w.runner(config).Resume(w.Context(), written(w, runner.StateOf(err)), runner.Follow(pending[0].ID))
+			_, err = env.runner(config).Resume(env.Context(), written(env, runner.StateOf(err)), runner.Follow(pending[0].ID))
 			limit = nil
 		}
 		if !errors.As(err, &limit) || limit.Limit != runner.LimitHandoffs || followed != 16 {
-			w.Errorf("%v after %d resumes", err, followed)
+			env.Errorf("%v after %d resumes", err, followed)
 		}
 	})
 }
 
-// An answer is for one response: the same id in the next one is pending again.
+// An answer is valid for one response. The same ID in the next response is pending again.
 func TestSameIDsInTwoTurns(t *testing.T) {
 	t.Parallel()
 	pending := emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
 		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
 	})}}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(pending, pending, say("done"))}}, func(w *world) {
-		r := w.runner(runner.Config{})
-		_, err := r.Start(w.Context(), ask("?"))
-		_, err = r.Resume(w.Context(), wantPending(w, err, "s confirmation").State, runner.Allow("s"))
-		state := wantPending(w, err, "s confirmation").State
-		if result, err := r.Resume(w.Context(), state, runner.Deny("s", "")); err != nil || result.OutputText() != "done" || !strings.Contains(w.requests()[2], `"deny"`) {
-			w.Errorf("%v, requests are %s", err, w.requests())
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(pending, pending, say("done"))}}, func(env *environment) {
+		r := env.runner(runner.Config{})
+		_, err := r.Start(env.Context(), userRequest("?"))
+		_, err = r.Resume(env.Context(), wantPending(env, err, "s confirmation").State, runner.Allow("s"))
+		state := wantPending(env, err, "s confirmation").State
+		if result, err := r.Resume(env.Context(), state, runner.Deny("s", "")); err != nil || result.OutputText() != "done" || !strings.Contains(env.requests()[2], `"deny"`) {
+			env.Errorf("%v, requests are %s", err, env.requests())
 		}
 	})
 }
 
-// A conversation that is not kept has no confirmations: the service's refusal is the run's end.
-func TestConfirmationOfACallThatIsNotKept(t *testing.T) {
+// A conversation that is not stored does not support confirmations. The error of the service ends
+// the run.
+func TestConfirmationWithoutStoredConversation(t *testing.T) {
 	t.Parallel()
 	pending := emulator.Reply{Entries: []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
 		Name: "web_search", ToolCallID: "s", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
 	})}}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say("Hello."), pending, say("done"))}}, func(w *world) {
-		r := w.runner(runner.Config{})
-		first, err := r.Start(w.Context(), ask("Hello!"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("Hello."), pending, say("done"))}}, func(env *environment) {
+		r := env.runner(runner.Config{})
+		first, err := r.Start(env.Context(), userRequest("Hello!"))
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
-		_, err = r.Append(w.Context(), first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("Search!"), Store: ratelimited.Ptr(false)})
-		_, err = r.Resume(w.Context(), wantPending(w, err, "s confirmation").State, runner.Allow("s"))
-		if !errors.Is(err, ratelimited.ErrInvalid) || !strings.Contains(w.requests()[2], `"tool_confirmations":[{"confirmation":"allow","tool_call_id":"s"}]`) {
-			w.Errorf("%v, requests are %s", err, w.requests())
+		_, err = r.Append(env.Context(), first.ConversationID, generated.AppendConversationRequest{Inputs: ratelimited.Text("Search!"), Store: ratelimited.Ptr(false)})
+		_, err = r.Resume(env.Context(), wantPending(env, err, "s confirmation").State, runner.Allow("s"))
+		if !errors.Is(err, ratelimited.ErrInvalid) || !strings.Contains(env.requests()[2], `"tool_confirmations":[{"confirmation":"allow","tool_call_id":"s"}]`) {
+			env.Errorf("%v, requests are %s", err, env.requests())
 		}
 	})
 }
 
-// A response whose calls are more than are left runs none of them, and nobody is asked.
+// If a response has more calls than the limit allows, none of them runs, and no approval is
+// requested.
 func TestLimitsBeforeApproval(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string]runner.Limits{"turns": {Turns: 1}, "calls": {ToolCalls: 1}} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("lookup#a", `{"city":"Rome"}`, "book#b", `{"city":"Rome"}`), say("done"))}}, func(w *world) {
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("lookup#a", `{"city":"Rome"}`, "book#b", `{"city":"Rome"}`), say("done"))}}, func(env *environment) {
 			var lookups, bookings counter
-			config := runner.Config{Limits: limits, Tools: []*runner.Tool{lookups.tool(w, "lookup"), bookings.tool(w, "book", runner.NeedsApproval(nil))}}
-			_, err := w.runner(config).Start(w.Context(), ask("?"))
+			config := runner.Config{Limits: limits, Tools: []*runner.Tool{lookups.tool(env, "lookup"), bookings.tool(env, "book", runner.NeedsApproval(nil))}}
+			_, err := env.runner(config).Start(env.Context(), userRequest("?"))
 			var limit *runner.LimitError
 			if !errors.As(err, &limit) || lookups.Load() != 0 {
-				w.Fatalf("%s: %v after %d lookups", name, err, lookups.Load())
+				env.Fatalf("%s: %v after %d lookups", name, err, lookups.Load())
 			}
 			config.Limits = runner.Limits{}
-			_, err = w.runner(config).Resume(w.Context(), written(w, limit.State))
-			state := wantPending(w, err, "b approval").State
-			if result, err := w.runner(config).Resume(w.Context(), state, runner.Allow("b")); err != nil || result.OutputText() != "done" || lookups.Load() != 1 || bookings.Load() != 1 {
-				w.Errorf("%s: %v", name, err)
+			_, err = env.runner(config).Resume(env.Context(), written(env, limit.State))
+			state := wantPending(env, err, "b approval").State
+			if result, err := env.runner(config).Resume(env.Context(), state, runner.Allow("b")); err != nil || result.OutputText() != "done" || lookups.Load() != 1 || bookings.Load() != 1 {
+				env.Errorf("%s: %v", name, err)
 			}
 		})
 	}
-	// A single call that only needs approval counts, too.
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("book#b", `{"city":"Rome"}`))}}, func(w *world) {
+	// A single call that waits for approval counts, too.
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("book#b", `{"city":"Rome"}`))}}, func(env *environment) {
 		var bookings counter
-		r := w.runner(runner.Config{Limits: runner.Limits{Turns: 1}, Tools: []*runner.Tool{bookings.tool(w, "book", runner.NeedsApproval(nil))}})
-		if _, err := r.Start(w.Context(), ask("?")); !errors.Is(err, runner.ErrLimit) {
-			w.Errorf("%v", err)
+		r := env.runner(runner.Config{Limits: runner.Limits{Turns: 1}, Tools: []*runner.Tool{bookings.tool(env, "book", runner.NeedsApproval(nil))}})
+		if _, err := r.Start(env.Context(), userRequest("?")); !errors.Is(err, runner.ErrLimit) {
+			env.Errorf("%v", err)
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A run that was there first goes on first, and holds nothing while its function runs.
+// A run that began first continues first, and holds nothing while its function runs.
 func TestPlaceOfARun(t *testing.T) {
 	t.Parallel()
 	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
@@ -24,39 +24,39 @@ func TestPlaceOfARun(t *testing.T) {
 		return say("done")
 	}
 	s := settings{emulator: emulator.Config{Model: model}, client: ratelimited.Config{RequestsPerSecond: 1, TokensPerMinute: 1_000_000, BareBuckets: true}}
-	in(t, s, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", func() {
-			if held := w.client.Snapshot()[""]; held.InFlight != 0 || held.HeldTokens != 0 {
-				w.Errorf("the run holds %d permits and %d tokens while its function runs", held.InFlight, held.HeldTokens)
+	inSynctest(t, s, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "f", func() {
+			if held := env.client.Snapshot()[""]; held.InFlight != 0 || held.HeldTokens != 0 {
+				env.Errorf("the run holds %d permits and %d tokens while its function runs", held.InFlight, held.HeldTokens)
 			}
 		})}})
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if _, err := r.Start(w.Context(), ask("run")); err != nil {
-				w.Error(err)
+			if _, err := r.Start(env.Context(), userRequest("run")); err != nil {
+				env.Error(err)
 			}
 		})
 		time.Sleep(100 * time.Millisecond)
 		for range 20 {
 			wg.Go(func() {
-				if _, err := w.client.Beta.Conversations.Start(w.Context(), ask("call")); err != nil {
-					w.Error(err)
+				if _, err := env.client.Beta.Conversations.Start(env.Context(), userRequest("call")); err != nil {
+					env.Error(err)
 				}
 			})
 		}
 		wg.Wait()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		at := slices.IndexFunc(w.bodies, func(body string) bool { return decoded(w, body)["model"] == nil })
-		if at != 6 || w.times[at] != 6*time.Second {
-			w.Errorf("the run's second request was number %d, at %v, want number 6 at 6 s", at, w.times[at])
+		env.mu.Lock()
+		defer env.mu.Unlock()
+		at := slices.IndexFunc(env.bodies, func(body string) bool { return decoded(env, body)["model"] == nil })
+		if at != 6 || env.times[at] != 6*time.Second {
+			env.Errorf("the run's second request was number %d, at %v, want number 6 at 6 s", at, env.times[at])
 		}
 	})
 }
 
-// A hundred runs of three turns, against a server that counts by sliding windows: nothing is
-// refused; with places they end in the order in which they began, and sooner on average than
-// where each turn waits behind everybody.
+// A hundred runs of three turns use a server with sliding windows. No request is throttled. With
+// places, the runs end in the order in which they began, and on average earlier than without
+// places.
 func TestManyRuns(t *testing.T) {
 	t.Parallel()
 	const runs, turns = 100, 3
@@ -71,23 +71,23 @@ func TestManyRuns(t *testing.T) {
 			emulator: emulator.Config{Model: model, RequestsPerSecond: 5, Mode: emulator.SlidingWindow, Latency: 500 * time.Millisecond},
 			client:   ratelimited.Config{RequestsPerSecond: 5, TokensPerMinute: 10_000_000},
 		}
-		in(t, s, func(w *world) {
-			f := sleeper(w, "f", nil)
-			r := w.runner(runner.Config{Tools: []*runner.Tool{f}})
+		inSynctest(t, s, func(env *environment) {
+			f := sleeper(env, "f", nil)
+			r := env.runner(runner.Config{Tools: []*runner.Tool{f}})
 			ends := make([]time.Duration, runs)
 			var wg sync.WaitGroup
 			for i := range runs {
 				wg.Go(func() {
 					var err error
 					if withPlaces {
-						_, err = r.Start(w.Context(), ask(fmt.Sprint(i)))
+						_, err = r.Start(env.Context(), userRequest(fmt.Sprint(i)))
 					} else {
-						err = bareLoop(w.Context(), w.client, ask(fmt.Sprint(i)), r.Definitions(), func() { time.Sleep(time.Second) })
+						err = bareLoop(env.Context(), env.client, userRequest(fmt.Sprint(i)), r.Definitions(), func() { time.Sleep(time.Second) })
 					}
 					if err != nil {
-						w.Error(err)
+						env.Error(err)
 					}
-					ends[i] = time.Since(w.began)
+					ends[i] = time.Since(env.began)
 				})
 				time.Sleep(time.Millisecond)
 			}
@@ -100,10 +100,10 @@ func TestManyRuns(t *testing.T) {
 					}
 				}
 			}
-			if refused := w.emulator.Stats().Total().Refused(); refused != 0 || len(w.requests()) != runs*turns {
-				w.Errorf("%d of %d requests were refused", refused, len(w.requests()))
+			if throttled := env.emulator.Stats().Total().Refused(); throttled != 0 || len(env.requests()) != runs*turns {
+				env.Errorf("%d of %d requests were throttled", throttled, len(env.requests()))
 			}
-			w.Logf("places %v: the last run ended after %v, a run took %v on average, %d of %d pairs ended in the other order",
+			env.Logf("places %v: the last run ended after %v, a run took %v on average, %d of %d pairs ended in the other order",
 				withPlaces, slices.Max(ends).Round(100*time.Millisecond), mean.Round(100*time.Millisecond), inversions, runs*(runs-1)/2)
 		})
 		return mean, inversions
@@ -115,7 +115,7 @@ func TestManyRuns(t *testing.T) {
 	}
 }
 
-// bareLoop is the loop that a program without the runner has.
+// bareLoop is the loop of a program without the runner.
 func bareLoop(ctx context.Context, client *ratelimited.Client, request generated.StartConversationRequest, tools []generated.Tool, f func()) error {
 	request.Tools = tools
 	response, err := client.Beta.Conversations.Start(ctx, request)

@@ -11,26 +11,26 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A query is what one turn sends: one of three kinds, which is a copy of the caller's.
-type query struct {
+// A turnRequest is the request of one turn: a copy of one of the caller's three kinds.
+type turnRequest struct {
 	start   *generated.StartConversationRequest
-	extend  *generated.AppendConversationRequest
+	append  *generated.AppendConversationRequest
 	restart *generated.RestartConversationRequest
-	id      string // of the conversation, for the latter two
+	id      string // the conversation, for Append and Restart
 }
 
-// name is that of the operation.
-func (q *query) name() string {
+// name returns the name of the operation.
+func (q *turnRequest) name() string {
 	switch {
 	case q.start != nil:
 		return "Start"
-	case q.extend != nil:
+	case q.append != nil:
 		return "Append"
 	}
 	return "Restart"
 }
 
-// fields are those that all kinds have.
+// fields holds the fields that all kinds of requests have.
 type fields struct {
 	inputs  *generated.ConversationInputs
 	args    *generated.CompletionArgs
@@ -38,28 +38,28 @@ type fields struct {
 	handoff generated.HandoffExecution
 }
 
-func (q *query) fields() fields {
+func (q *turnRequest) fields() fields {
 	switch {
 	case q.start != nil:
 		return fields{&q.start.Inputs, &q.start.CompletionArgs, q.start.Store, q.start.HandoffExecution}
-	case q.extend != nil:
-		return fields{&q.extend.Inputs, &q.extend.CompletionArgs, q.extend.Store, q.extend.HandoffExecution}
+	case q.append != nil:
+		return fields{&q.append.Inputs, &q.append.CompletionArgs, q.append.Store, q.append.HandoffExecution}
 	}
 	return fields{&q.restart.Inputs, &q.restart.CompletionArgs, q.restart.Store, q.restart.HandoffExecution}
 }
 
-func (q *query) isStored() bool { return q.fields().store == nil || *q.fields().store }
+func (q *turnRequest) isStored() bool { return q.fields().store == nil || *q.fields().store }
 
-// copied returns a request that can be changed.
-func (q *query) copied() *query {
+// clone returns a shallow copy of the request.
+func (q *turnRequest) clone() *turnRequest {
 	c := *q
 	switch {
 	case q.start != nil:
 		start := *q.start
 		c.start = &start
-	case q.extend != nil:
-		extend := *q.extend
-		c.extend = &extend
+	case q.append != nil:
+		extend := *q.append
+		c.append = &extend
 	default:
 		restart := *q.restart
 		c.restart = &restart
@@ -67,30 +67,30 @@ func (q *query) copied() *query {
 	return &c
 }
 
-// send makes the call, and returns the whole response.
-func (q *query) send(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*generated.ConversationResponse, error) {
+// send sends the request and returns the complete response.
+func (q *turnRequest) send(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*generated.ConversationResponse, error) {
 	switch {
 	case q.start != nil:
 		return c.Start(ctx, *q.start, options...)
-	case q.extend != nil:
-		return c.Append(ctx, q.id, *q.extend, options...)
+	case q.append != nil:
+		return c.Append(ctx, q.id, *q.append, options...)
 	}
 	return c.Restart(ctx, q.id, *q.restart, options...)
 }
 
-// open is send with the response as a stream.
-func (q *query) open(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*ratelimited.Stream, error) {
+// open sends the request and returns the response as a stream.
+func (q *turnRequest) open(ctx context.Context, c *ratelimited.Conversations, options []ratelimited.CallOption) (*ratelimited.Stream, error) {
 	switch {
 	case q.start != nil:
 		return c.StartStream(ctx, *q.start, options...)
-	case q.extend != nil:
-		return c.AppendStream(ctx, q.id, *q.extend, options...)
+	case q.append != nil:
+		return c.AppendStream(ctx, q.id, *q.append, options...)
 	}
 	return c.RestartStream(ctx, q.id, *q.restart, options...)
 }
 
 // withTools adds the runner's tools to a request that starts a conversation with a model.
-func (q *query) withTools(tools map[string]*Tool, definitions []generated.Tool) error {
+func (q *turnRequest) withTools(tools map[string]*Tool, definitions []generated.Tool) error {
 	if q.start == nil || q.start.AgentID != "" {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (q *query) withTools(tools map[string]*Tool, definitions []generated.Tool) 
 			})
 			return &ratelimited.RequestError{
 				Operation: "Runner.Start", Field: fmt.Sprintf("tools[%d].function.name", i), Value: f.Function.Name,
-				Rule: fmt.Sprintf("must be unique: Config.Tools[%d] of the runner has it, too", at),
+				Rule: fmt.Sprintf("must be unique: Config.Tools[%d] of the runner has the same name", at),
 			}
 		}
 	}
@@ -110,9 +110,9 @@ func (q *query) withTools(tools map[string]*Tool, definitions []generated.Tool) 
 	return nil
 }
 
-// checkConfirmations refuses tools of the service that need confirmations where the API keeps
-// nothing: only Append has confirmations.
-func (q *query) checkConfirmations() error {
+// checkConfirmations rejects connector tools that need confirmations if the API does not keep the
+// conversation: only Append can send confirmations.
+func (q *turnRequest) checkConfirmations() error {
 	if q.start == nil || q.isStored() {
 		return nil
 	}
@@ -126,30 +126,30 @@ func (q *query) checkConfirmations() error {
 		if err == nil && json.Unmarshal(text, &has) == nil && len(has.Configuration.Names) > 0 {
 			return &ratelimited.RequestError{
 				Operation: "Runner.Start", Field: fmt.Sprintf("tools[%d].tool_configuration.requires_confirmation", i), Value: has.Configuration.Names,
-				Rule: "must not be set where store is false: confirmations are for stored conversations",
+				Rule: "must not be set if store is false: confirmations need a stored conversation",
 			}
 		}
 	}
 	return nil
 }
 
-// next returns the request of the turn after a response, with new inputs. The arguments are
-// those of the run's first request but for the choice of tools, which is "" to keep it.
+// next returns the request that follows a response, with new inputs. Its completion arguments are
+// those of the run's first request. A non-empty choice replaces their tool choice.
 //
-// The API remembers the arguments of Start alone. Of a conversation that it does not keep, the
-// same request is made again, with all entries since.
-func (q *query) next(first *query, response *generated.ConversationResponse, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation, choice generated.ToolChoiceEnum) *query {
+// The API remembers only the arguments of Start. If it does not keep the conversation, the request
+// is the previous one with all later entries added.
+func (q *turnRequest) next(first *turnRequest, response *generated.ConversationResponse, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation, choice generated.ToolChoiceEnum) *turnRequest {
 	of := first.fields()
 	args := first.laterArgs()
 	if choice != "" {
 		args.ToolChoice = choice
 	}
 	if !q.isStored() {
-		c := q.copied()
+		c := q.clone()
 		all := slices.Concat(entriesOf(*q.fields().inputs), response.Outputs, inputs)
 		*c.fields().inputs, *c.fields().args = generated.NewEntryInputs(all), args
-		if c.extend != nil {
-			c.extend.ToolConfirmations = confirmations
+		if c.append != nil {
+			c.append.ToolConfirmations = confirmations
 		}
 		c.followHandoff(response.Outputs)
 		return c
@@ -158,14 +158,14 @@ func (q *query) next(first *query, response *generated.ConversationResponse, inp
 		args = generated.CompletionArgs{}
 	}
 	extend := &generated.AppendConversationRequest{CompletionArgs: args, Store: of.store, HandoffExecution: of.handoff, ToolConfirmations: confirmations}
-	if len(inputs) > 0 || len(confirmations) == 0 { // an empty list goes on after a handoff
+	if len(inputs) > 0 || len(confirmations) == 0 { // an empty list continues after a handoff
 		extend.Inputs = generated.NewEntryInputs(inputs)
 	}
-	return &query{id: cmp.Or(response.ConversationID, q.id), extend: extend}
+	return &turnRequest{id: cmp.Or(response.ConversationID, q.id), append: extend}
 }
 
-// laterArgs returns the arguments of the requests after the first one.
-func (q *query) laterArgs() generated.CompletionArgs {
+// laterArgs returns the completion arguments of all requests after the first one.
+func (q *turnRequest) laterArgs() generated.CompletionArgs {
 	args := *q.fields().args
 	if args.ToolChoice == generated.ToolChoiceEnumAny || args.ToolChoice == generated.ToolChoiceEnumRequired {
 		args.ToolChoice = generated.ToolChoiceEnumAuto
@@ -173,19 +173,19 @@ func (q *query) laterArgs() generated.CompletionArgs {
 	return args
 }
 
-// anew returns the request that asks again for a response that was lost, in a new conversation
-// from an entry on.
-func (q *query) anew(first *query, conversationID, entryID string) *query {
+// restartFrom returns the request that asks again for a lost response, in a new conversation that starts
+// after an entry.
+func (q *turnRequest) restartFrom(first *turnRequest, conversationID, entryID string) *turnRequest {
 	of, args := first.fields(), first.laterArgs()
 	if choice := q.fields().args.ToolChoice; choice != "" {
 		args.ToolChoice = choice
 	}
-	return &query{id: conversationID, restart: &generated.RestartConversationRequest{
+	return &turnRequest{id: conversationID, restart: &generated.RestartConversationRequest{
 		FromEntryID: entryID, CompletionArgs: args, Store: of.store, HandoffExecution: of.handoff,
 	}}
 }
 
-// idOf returns the id of an entry; "" where it has none.
+// idOf returns the ID of an entry, or "".
 func idOf(entry generated.Entry) string {
 	switch e := entry.Value().(type) {
 	case generated.MessageInputEntry:
@@ -204,8 +204,8 @@ func idOf(entry generated.Entry) string {
 	return ""
 }
 
-// followHandoff goes on with the agent that the latest handoff names.
-func (q *query) followHandoff(outputs []generated.Entry) {
+// followHandoff sets the agent that the latest handoff names.
+func (q *turnRequest) followHandoff(outputs []generated.Entry) {
 	for _, output := range outputs {
 		if h, ok := output.Value().(generated.AgentHandoffEntry); ok && q.start != nil && q.start.AgentID != "" && h.NextAgentID != "" {
 			q.start.AgentID, q.start.AgentVersion = h.NextAgentID, ""
@@ -213,7 +213,7 @@ func (q *query) followHandoff(outputs []generated.Entry) {
 	}
 }
 
-// sizeOf returns how many bytes of text inputs have.
+// sizeOf returns the number of bytes of text in inputs.
 func sizeOf(inputs generated.ConversationInputs) int {
 	bytes := 0
 	for _, entry := range entriesOf(inputs) {
@@ -231,7 +231,7 @@ func sizeOf(inputs generated.ConversationInputs) int {
 	return bytes
 }
 
-// entriesOf returns inputs as entries: a text stands for a message of the user.
+// entriesOf returns inputs as entries. A text becomes a user message.
 func entriesOf(inputs generated.ConversationInputs) []generated.Entry {
 	if text, ok := inputs.Text(); ok {
 		return []generated.Entry{ratelimited.User(text)}

@@ -8,60 +8,60 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Call says which function call something is about.
+// Call identifies a function call.
 type Call struct {
-	Name           string // of the function
-	ID             string // the call's tool_call_id
-	Turn           int    // of the response that has the call, from 1
+	Name           string // the name of the function
+	ID             string // the tool_call_id
+	Turn           int    // the number of the response with the call, from 1
 	ConversationID string // "" if the API does not keep the conversation
-	AgentID        string // of the agent that called; "" without one
+	AgentID        string // the calling agent; "" without an agent
 }
 
-// Status says what became of a function call.
+// Status is the state of a function call.
 type Status string
 
-// What became of a call.
+// The states of a function call.
 const (
 	StatusDone        Status = "done"        // the function returned a result
-	StatusFailed      Status = "failed"      // see [Outcome.Failure]
-	StatusInterrupted Status = "interrupted" // the run ended meanwhile; the function may have had effects
-	StatusNotStarted  Status = "not started" // the run ended before
-	StatusPending     Status = "pending"     // it is left to the caller: see [PendingError]
-	StatusDenied      Status = "denied"      // the caller has answered with [Deny]
+	StatusFailed      Status = "failed"      // the call failed: see [Outcome.Failure]
+	StatusInterrupted Status = "interrupted" // the run ended during the call; the function may have had effects
+	StatusNotStarted  Status = "not started" // the run ended before the call
+	StatusPending     Status = "pending"     // the caller has to answer: see [PendingError]
+	StatusDenied      Status = "denied"      // the caller answered with [Deny]
 )
 
-// Outcome is a function call of the model's and what became of it.
+// Outcome is a function call and its result.
 type Outcome struct {
 	Call
-	Status   Status        // what became of it
-	Result   string        // what the model is told, if Status is StatusDone, StatusFailed or StatusDenied
-	Failure  *Failure      // if Status is StatusFailed
-	Duration time.Duration // from its start, until it ended or was left behind
+	Status   Status        // the state of the call
+	Result   string        // the text for the model, if Status is StatusDone, StatusFailed or StatusDenied
+	Failure  *Failure      // the failure, if Status is StatusFailed
+	Duration time.Duration // the time from the start of the call until it ended or the run stopped waiting
 
 	decided decision
 }
 
-// A decision is what is known of a call beside its outcome.
+// A decision holds the private state of a call.
 type decision struct {
-	reason    PendingReason // why it is pending
-	approved  bool          // the caller has allowed it, or no approval is needed
-	arguments string        // in place of the model's; "" for those
-	isRunning bool          // its function has been started
+	reason    PendingReason // why the call is pending
+	approved  bool          // whether the call is approved or needs no approval
+	arguments string        // replacement of the model's arguments; "" to keep them
+	isRunning bool          // whether the function has started
 }
 
-// isAnswered reports whether there is something to tell the model.
+// isAnswered reports whether the call has a result for the model.
 func (o Outcome) isAnswered() bool {
-	return o.Status == StatusDone || o.Status == StatusDenied || o.Status == StatusFailed && o.Failure.abortion() == nil
+	return o.Status == StatusDone || o.Status == StatusDenied || o.Status == StatusFailed && o.Failure.abortCause() == nil
 }
 
 // Turn is one response of a run and its function calls.
 type Turn struct {
-	Number   int                             // from 1
-	Response *generated.ConversationResponse // put together from the events if it was streamed
-	Calls    []Outcome                       // in the order of the response; each tool_call_id once
+	Number   int                             // the number of the turn, from 1
+	Response *generated.ConversationResponse // the response; assembled from the events if it was streamed
+	Calls    []Outcome                       // the calls in the order of the response, each tool_call_id once
 }
 
-// call returns the call of an id; nil if there is none.
+// call returns the call with an ID, or nil.
 func (t Turn) call(id string) *Outcome {
 	i := slices.IndexFunc(t.Calls, func(o Outcome) bool { return o.ID == id })
 	if i < 0 {
@@ -70,7 +70,7 @@ func (t Turn) call(id string) *Outcome {
 	return &t.Calls[i]
 }
 
-// results returns what the model is told of the calls, in their order.
+// results returns the results for the model, in the order of the calls.
 func (t Turn) results() []generated.Entry {
 	var results []generated.Entry
 	for _, o := range t.Calls {
@@ -81,27 +81,26 @@ func (t Turn) results() []generated.Entry {
 	return results
 }
 
-// Result is what a run came to.
+// Result is the result of a run.
 type Result struct {
-	// ConversationID is where to go on with [Runner.Append]; "" if the API keeps nothing.
+	// The conversation to continue with [Runner.Append]; "" if the API does not keep it.
 	ConversationID string
-	// Turns are all responses, oldest first. Their entries have the ids that [Runner.Restart]
-	// goes on from.
+	// All responses, oldest first. [Runner.Restart] accepts the IDs of their entries.
 	Turns []Turn
-	// Usage is the sum of all responses' usage, connectors by name.
+	// The sum of the usage of all responses, with connectors by name.
 	Usage generated.ConversationUsageInfo
-	// UnknownUsage counts requests whose response never came whole, or came without usage.
+	// The number of requests without a complete response or without usage.
 	UnknownUsage int
-	// Calls counts the function calls that were carried out, FailedCalls those among them that
+	// Calls is the number of executed function calls. FailedCalls is the number of these calls that
 	// failed.
 	Calls, FailedCalls int
-	// Unsent are results of functions that were not sent, because the run ended, or whose response
-	// did not come. [Runner.Resume] sends them. Without it, they have to be the inputs of the next
-	// [Runner.Append], together with results of the calls that have none.
+	// The results of functions that were not sent, because the run ended or a response was lost.
+	// [Runner.Resume] sends them. Without Resume, they must be inputs of the next [Runner.Append],
+	// together with results for the calls that were not executed.
 	Unsent []generated.Entry
 }
 
-// Response returns the latest response; nil if there is none.
+// Response returns the latest response, or nil.
 func (r *Result) Response() *generated.ConversationResponse {
 	if r == nil || len(r.Turns) == 0 {
 		return nil
@@ -110,11 +109,12 @@ func (r *Result) Response() *generated.ConversationResponse {
 }
 
 // OutputText returns the answer: the text of the last message of the latest response, without
-// thoughts. Texts beside function calls, and of earlier turns and agents, are not part of it.
+// thinking content. It does not include texts next to function calls, or texts of earlier turns and
+// agents.
 func (r *Result) OutputText() string { return answerOf(r.Response()) }
 
-// Entries returns what the responses and the functions have added to the conversation, in
-// order: outputs and results, those in Unsent included.
+// Entries returns the outputs and function results that the run added to the conversation, in
+// order. It includes the results in Unsent.
 func (r *Result) Entries() []generated.Entry {
 	if r == nil {
 		return nil
@@ -126,7 +126,7 @@ func (r *Result) Entries() []generated.Entry {
 	return entries
 }
 
-// answerOf returns the text of a response's last message.
+// answerOf returns the text of the last message of a response.
 func answerOf(response *generated.ConversationResponse) string {
 	if response == nil {
 		return ""
@@ -139,7 +139,7 @@ func answerOf(response *generated.ConversationResponse) string {
 	return ""
 }
 
-// add sums up usage.
+// add adds the usage of a response.
 func (r *Result) add(u generated.ConversationUsageInfo) {
 	if u.TotalTokens == 0 {
 		r.UnknownUsage++

@@ -22,24 +22,24 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A play is a script, and how its run is disturbed.
-type play struct {
+// A scenario is a script of function calls and the interruptions of its run.
+type scenario struct {
 	turns    [][]string // the calls of each turn: names of functions
 	isStored bool
 	stops    []stop
 }
 
-// A stop is what ends a part of a run.
+// A stop is an interruption that ends a part of a run.
 type stop struct {
 	how      string
-	n        int  // at the n-th event or after n ms, or a limit
-	streamed bool // the part is
+	n        int  // the number of events or ms before the stop, or a limit
+	streamed bool // whether the part is streamed
 }
 
-func plays() *rapid.Generator[play] {
-	return rapid.Custom(func(r *rapid.T) play {
-		p := play{isStored: rapid.IntRange(0, 3).Draw(r, "stored") > 0}
-		names := []string{"once", "once", "again", "gated", "alone", "own", "bad", "ghost"}
+func scenarios() *rapid.Generator[scenario] {
+	return rapid.Custom(func(r *rapid.T) scenario {
+		p := scenario{isStored: rapid.IntRange(0, 3).Draw(r, "stored") > 0}
+		names := []string{"once", "once", "again", "gated", "alone", "own", "bad", "unknown"}
 		if p.isStored {
 			names = append(names, "server")
 		}
@@ -48,7 +48,7 @@ func plays() *rapid.Generator[play] {
 		}
 		p.stops = rapid.SliceOfN(rapid.Custom(func(r *rapid.T) stop {
 			return stop{
-				how:      rapid.SampledFrom([]string{"cancel", "crash", "crash", "turns", "calls", "stop", "lost", "closed", "refused"}).Draw(r, "how"),
+				how:      rapid.SampledFrom([]string{"cancel", "crash", "crash", "turns", "calls", "stop", "lost", "closed", "forbidden"}).Draw(r, "how"),
 				n:        rapid.IntRange(0, 40).Draw(r, "n"),
 				streamed: rapid.Bool().Draw(r, "streamed"),
 			}
@@ -57,8 +57,9 @@ func plays() *rapid.Generator[play] {
 	})
 }
 
-// reply is the model: its n-th reply has the calls of the n-th turn, whose ids say so.
-func (p play) reply(_ context.Context, prompt emulator.Prompt) emulator.Reply {
+// reply is the model. Its n-th reply has the calls of the n-th turn, with IDs that contain the
+// turn.
+func (p scenario) reply(_ context.Context, prompt emulator.Prompt) emulator.Reply {
 	answered := -1
 	for _, entry := range slices.Concat(prompt.History, prompt.Inputs) {
 		if call, ok := entry.Value().(generated.FunctionCallEntry); ok {
@@ -83,13 +84,13 @@ func (p play) reply(_ context.Context, prompt emulator.Prompt) emulator.Reply {
 	return reply
 }
 
-// effects are what the functions have done, by tool_call_id.
+// effects counts the executions of functions, by tool_call_id.
 type effects struct {
 	mu    sync.Mutex
 	begun map[string]int
 }
 
-// tools are those of one process. All have the effects.
+// tools returns the tools of one process. All processes share the effects.
 func (e *effects) tools(t testing.TB) []*runner.Tool {
 	t.Helper()
 	f := func(ctx context.Context, in struct {
@@ -117,7 +118,7 @@ func (e *effects) tools(t testing.TB) []*runner.Tool {
 
 func resultOf(id string) string { return "result of " + id }
 
-// answers are the caller's, who knows what an interrupted function has done.
+// answers returns the caller's answers. The caller knows the results of interrupted functions.
 func answers(pending []runner.Pending) (list []runner.Answer) {
 	for _, p := range pending {
 		switch p.Reason {
@@ -130,7 +131,7 @@ func answers(pending []runner.Pending) (list []runner.Answer) {
 	return list
 }
 
-// A record is what a run has done.
+// A record is the outcome of a run.
 type record struct {
 	requests []string
 	history  []string
@@ -139,9 +140,9 @@ type record struct {
 	begun    map[string]int
 }
 
-// perform plays a script to its end.
-func perform(t *testing.T, p play) (done record, failure error) {
-	in(t, settings{emulator: emulator.Config{Model: p.reply, Latency: 2 * time.Millisecond}}, func(w *world) {
+// perform executes a scenario to its end.
+func runScenario(t *testing.T, p scenario) (done record, failure error) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: p.reply, Latency: 2 * time.Millisecond}}, func(env *environment) {
 		e := &effects{begun: map[string]int{}}
 		var state []byte
 		var pending []runner.Pending
@@ -152,18 +153,18 @@ func perform(t *testing.T, p play) (done record, failure error) {
 			}
 			var result *runner.Result
 			var err error
-			result, state, pending, err = p.part(w, e, s, state, answers(pending))
+			result, state, pending, err = p.part(env, e, s, state, answers(pending))
 			if err != nil {
 				failure = fmt.Errorf("part %d (%+v): %w", i, s, err)
 				return
 			}
 			if result != nil {
 				done = record{text: result.OutputText(), turns: len(result.Turns), begun: e.begun}
-				done.requests, done.history = w.sent(), historyOf(result)
+				done.requests, done.history = env.sent(), historyOf(result)
 				return
 			}
 			if i > len(p.stops)+3*len(p.turns)+3 {
-				failure = errors.New("the run does not come to its end")
+				failure = errors.New("the run does not end")
 				return
 			}
 		}
@@ -171,17 +172,17 @@ func perform(t *testing.T, p play) (done record, failure error) {
 	return done, failure
 }
 
-// part runs until the stop or the end, in a process of its own. It returns the result, or the state as
-// it was written.
-func (p play) part(w *world, e *effects, s stop, state []byte, given []runner.Answer) (result *runner.Result, next []byte, pending []runner.Pending, err error) {
-	defer synctest.Wait() // nothing of the process is left
-	config := runner.Config{Tools: e.tools(w), Grace: time.Second}
-	ctx, cancel := context.WithCancel(w.Context())
+// part runs until the stop or the end, as a separate process. It returns the result, or the encoded
+// state.
+func (p scenario) part(env *environment, e *effects, s stop, state []byte, given []runner.Answer) (result *runner.Result, next []byte, pending []runner.Pending, err error) {
+	defer synctest.Wait() // wait for all goroutines of the process
+	config := runner.Config{Tools: e.tools(env), Grace: time.Second}
+	ctx, cancel := context.WithCancel(env.Context())
 	defer cancel()
-	w.setFaults()
+	env.setFaults()
 	switch s.how {
 	case "cancel":
-		time.AfterFunc(time.Duration(s.n)*time.Millisecond/2+time.Microsecond, cancel) // within a request, or a function
+		time.AfterFunc(time.Duration(s.n)*time.Millisecond/2+time.Microsecond, cancel) // during a request or a function
 	case "turns":
 		config.Limits.Turns = 1 + s.n%3
 	case "calls":
@@ -189,14 +190,14 @@ func (p play) part(w *world, e *effects, s stop, state []byte, given []runner.An
 	case "stop":
 		config.Stop = func(runner.Turn) bool { return true }
 	case "lost":
-		w.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Nth: 1 + s.n%2}, emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversationStream", Nth: 1 + s.n%2})
+		env.setFaults(emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversation", Nth: 1 + s.n%2}, emulator.Fault{Kind: emulator.FaultLostReply, Operation: "AppendConversationStream", Nth: 1 + s.n%2})
 	case "closed":
-		w.setFaults(emulator.Fault{Kind: emulator.FaultClose, Operation: "POST /v1/conversations*", Nth: 1 + s.n%3})
-	case "refused":
-		w.setFaults(emulator.Fault{Kind: emulator.FaultForbidden, Operation: "POST /v1/conversations*", Nth: 1 + s.n%3})
+		env.setFaults(emulator.Fault{Kind: emulator.FaultClose, Operation: "POST /v1/conversations*", Nth: 1 + s.n%3})
+	case "forbidden":
+		env.setFaults(emulator.Fault{Kind: emulator.FaultForbidden, Operation: "POST /v1/conversations*", Nth: 1 + s.n%3})
 	}
-	r := w.runner(config)
-	request := ask("Go!")
+	r := env.runner(config)
+	request := userRequest("Go!")
 	request.Store = ratelimited.Ptr(p.isStored)
 	start := func() (*runner.Result, error) { return r.Start(ctx, request) }
 	stream := func() *runner.Run { return r.StartStream(ctx, request) }
@@ -237,10 +238,10 @@ func (p play) part(w *world, e *effects, s stop, state []byte, given []runner.An
 	return nil, next, pending, err
 }
 
-// sent returns the requests, each once, without what differs from run to run.
-func (w *world) sent() (list []string) {
-	for _, body := range w.requests() {
-		sent := decoded(w, body)
+// sent returns the requests without repetitions and without the parts that differ between runs.
+func (env *environment) sent() (list []string) {
+	for _, body := range env.requests() {
+		sent := decoded(env, body)
 		delete(sent, "stream")
 		if tools, ok := sent["tools"]; ok {
 			sent["tools"] = crc32.ChecksumIEEE(fmt.Append(nil, tools))
@@ -276,18 +277,17 @@ func historyOf(result *runner.Result) (list []string) {
 	return list
 }
 
-// A run that is stopped anywhere, and resumed by another process from what was written, makes
-// the requests and has the result of one that was not. No function runs twice, except those
-// that may.
-func TestResumedRunsAreAsUndisturbedOnes(t *testing.T) {
+// A run that is stopped anywhere and resumed by another process makes the same requests and has the
+// same result as an uninterrupted run. No function runs twice, except idempotent ones.
+func TestResumedRunsEqualUninterruptedRuns(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		p := plays().Draw(r, "play")
-		want, err := perform(t, play{turns: p.turns, isStored: p.isStored})
+		p := scenarios().Draw(r, "scenario")
+		want, err := runScenario(t, scenario{turns: p.turns, isStored: p.isStored})
 		if err != nil {
-			r.Fatalf("undisturbed: %v", err)
+			r.Fatalf("uninterrupted: %v", err)
 		}
-		got, err := perform(t, p)
+		got, err := runScenario(t, p)
 		if err != nil {
 			r.Fatalf("%v", err)
 		}

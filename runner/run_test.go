@@ -23,76 +23,77 @@ import (
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	model := inTurn(calls("weather#a", `{"city":"Paris"}`), say("It is <fine>."))
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+	model := replySequence(calls("weather#a", `{"city":"Paris"}`), say("It is <fine>."))
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 		seen := make(chan runner.Call, 1)
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "weather", func(ctx context.Context, in location) (weather, error) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "weather", func(ctx context.Context, in location) (weather, error) {
 			call, _ := runner.CallFrom(ctx)
 			seen <- call
 			return weather{in.City, "<&>", 21}, nil
 		})}})
-		result, err := r.Start(w.Context(), ask("Weather in Paris?"))
+		result, err := r.Start(env.Context(), userRequest("Weather in Paris?"))
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
 		if got := result.OutputText(); got != "It is <fine>." || len(result.Turns) != 2 || result.Calls != 1 || result.FailedCalls != 0 || len(result.Unsent) != 0 {
-			w.Errorf("%q after %d turns, %d calls", got, len(result.Turns), result.Calls)
+			env.Errorf("%q after %d turns, %d calls", got, len(result.Turns), result.Calls)
 		}
 		if call := <-seen; call != (runner.Call{Name: "weather", ID: "a", Turn: 1, ConversationID: result.ConversationID}) {
-			w.Errorf("the function was told %+v", call)
+			env.Errorf("the function's call is %+v", call)
 		}
-		requests := w.requests()
+		requests := env.requests()
 		const definition = `"tools":[{"function":{"description":"Does weather.","name":"weather","parameters":{"type":"object","properties":{"city":{"type":"string","description":"name of the city"}},"required":["city"],"additionalProperties":false},"strict":true},"type":"function"}]`
 		if len(requests) != 2 || !strings.Contains(requests[0], definition) || strings.Contains(requests[1], "tools") {
-			w.Errorf("requests are\n%s", strings.Join(requests, "\n"))
+			env.Errorf("requests are\n%s", strings.Join(requests, "\n"))
 		}
 		if !strings.Contains(requests[1], `"result":"{\"city\":\"Paris\",\"sky\":\"<&>\",\"high\":21}","tool_call_id":"a"`) {
-			w.Errorf("the second request is %s", requests[1])
+			env.Errorf("the second request is %s", requests[1])
 		}
-		w.wantResults(result.ConversationID)
+		env.wantResults(result.ConversationID)
 	})
 }
 
-// A call's arguments are one JSON object, whatever form they have on the wire.
+// The arguments of a call are one JSON object, in any encoding.
 func TestFormsOfArguments(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ arguments, told string }{
+	for _, c := range []struct{ arguments, want string }{
 		{`{"city":"Paris"}`, "Paris"},
 		{" {\"city\" : \"Paris\"}\n", "Paris"},
-		{`{`, "- must be a whole JSON value, but the text ends inside it"},
+		{`{`, "- must be a complete JSON value, but the text ends inside it"},
 		{`[]`, "- must be a JSON object"},
 		{`42`, "- must be a JSON object"},
 		{`"{}"`, "- must be a JSON object"},
-		{`{} {}`, "- must be one JSON value, but something follows it"},
-		{`{"city":NaN}`, "- must be JSON, but the text is not"},
-		{`{"location":"Paris"}`, "- /city: is required, but missing\n- /location: is not a known property; known are: city"},
+		{`{} {}`, "- must be one JSON value, but other text follows it"},
+		{`{"city":NaN}`, "- must be valid JSON, but is invalid"},
+		{`{"location":"Paris"}`, "- /city: is required, but missing\n- /location: is not a known property; the known properties are: city"},
 		{`{"City":"Paris"}`, "- /city: is required, but missing"},
 		{`{"city":7}`, "- /city: must be of type string, got 7"},
 		{``, "- /city: is required, but missing"},
 		{`null`, "- /city: is required, but missing"},
 	} {
-		model := inTurn(calls("place#a", c.arguments), say("done"))
-		in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+		model := replySequence(calls("place#a", c.arguments), say("done"))
+		inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 			called := 0
-			r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "place", func(_ context.Context, in location) (string, error) { called++; return in.City, nil })}})
-			if _, err := r.Start(w.Context(), ask("?")); err != nil {
-				w.Fatal(err)
+			r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "place", func(_ context.Context, in location) (string, error) { called++; return in.City, nil })}})
+			if _, err := r.Start(env.Context(), userRequest("?")); err != nil {
+				env.Fatal(err)
 			}
-			byID, _ := results(w, w.requests()[1])
-			told := byID["a"]
-			if isBad := strings.HasPrefix(c.told, "-"); called == 1 == isBad || isBad && !strings.HasPrefix(told, "The arguments are not valid:\n"+c.told) || !isBad && told != c.told {
-				w.Errorf("%s: called %d times, the model is told %q, want %q", c.arguments, called, told, c.told)
+			byID, _ := results(env, env.requests()[1])
+			received := byID["a"]
+			if isBad := strings.HasPrefix(c.want, "-"); called == 1 == isBad || isBad && !strings.HasPrefix(received, "The arguments are not valid:\n"+c.want) || !isBad && received != c.want {
+				env.Errorf("%s: called %d times, the model received %q, want %q", c.arguments, called, received, c.want)
 			}
 			for _, word := range []string{"json:", "struct", "runner", "schema", "Go "} {
-				if strings.Contains(told, word) {
-					w.Errorf("%s: the model is told %q", c.arguments, told)
+				if strings.Contains(received, word) {
+					env.Errorf("%s: the model received %q", c.arguments, received)
 				}
 			}
 		})
 	}
 }
 
-// What a function gets is exact, and of a function without parameters any form of nothing is good.
+// A function receives exact arguments. A function without parameters accepts every form of empty
+// arguments.
 func TestExactArguments(t *testing.T) {
 	t.Parallel()
 	type exact struct {
@@ -100,30 +101,30 @@ func TestExactArguments(t *testing.T) {
 		Deep []int   `json:"deep"`
 		F    float64 `json:"f"`
 	}
-	model := inTurn(calls("exact#a", `{"n":9007199254740993,"deep":[3.0,3e0],"f":0.5}`, "raw#b", `{"b":1.0,"a":"<"}`, "none#c", "", "none#d", "null", "none#e", " {} "), say("done"))
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+	model := replySequence(calls("exact#a", `{"n":9007199254740993,"deep":[3.0,3e0],"f":0.5}`, "raw#b", `{"b":1.0,"a":"<"}`, "none#c", "", "none#d", "null", "none#e", " {} "), say("done"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 		var got exact
 		var none atomic.Int64
 		raw, err := runner.RawTool(generated.Function{Name: "raw", Description: "Takes anything."}, func(_ context.Context, arguments json.RawMessage) (string, error) {
 			return string(arguments), nil
 		})
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
-		r := w.runner(runner.Config{Tools: []*runner.Tool{
+		r := env.runner(runner.Config{Tools: []*runner.Tool{
 			raw,
-			tool(w, "exact", func(_ context.Context, in *exact) (struct{}, error) { got = *in; return struct{}{}, nil }),
-			tool(w, "none", func(context.Context, struct{}) (string, error) { none.Add(1); return "", nil }),
+			tool(env, "exact", func(_ context.Context, in *exact) (struct{}, error) { got = *in; return struct{}{}, nil }),
+			tool(env, "none", func(context.Context, struct{}) (string, error) { none.Add(1); return "", nil }),
 		}})
-		if _, err := r.Start(w.Context(), ask("?")); err != nil {
-			w.Fatal(err)
+		if _, err := r.Start(env.Context(), userRequest("?")); err != nil {
+			env.Fatal(err)
 		}
 		if got.N != 9007199254740993 || !slices.Equal(got.Deep, []int{3, 3}) || none.Load() != 3 {
-			w.Errorf("got %+v, %d calls without arguments", got, none.Load())
+			env.Errorf("got %+v, %d calls without arguments", got, none.Load())
 		}
-		byID, ids := results(w, w.requests()[1])
+		byID, ids := results(env, env.requests()[1])
 		if byID["a"] != "ok" || byID["b"] != `{"b":1.0,"a":"<"}` || byID["c"] != "" || !slices.Equal(ids, []string{"a", "b", "c", "d", "e"}) {
-			w.Errorf("results are %q of %q", byID, ids)
+			env.Errorf("results are %q of %q", byID, ids)
 		}
 	})
 }
@@ -132,13 +133,13 @@ type failing struct{}
 
 func (failing) MarshalJSON() ([]byte, error) { return nil, errors.New("secret of MarshalJSON") }
 
-// What goes wrong in a function is told by a fixed text, and the run goes on.
+// For a failed call the model receives a fixed text, and the run continues.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("dial tcp 10.0.0.3: password=hunter2")
 	for name, c := range map[string]struct {
 		function func(ctx context.Context, _ struct{}) (any, error)
-		told     string
+		want     string
 		stage    runner.Stage
 	}{
 		"error": {func(context.Context, struct{}) (any, error) { return nil, secret }, "The function failed.", runner.StageExecution},
@@ -158,7 +159,7 @@ func TestFailures(t *testing.T) {
 		"heeds": {func(ctx context.Context, _ struct{}) (any, error) { <-ctx.Done(); return nil, ctx.Err() },
 			"The function took too long and was stopped.", runner.StageTimeout},
 	} {
-		model := inTurn(calls("f#a", "{}", "fine#b", "{}"), say("done"))
+		model := replySequence(calls("f#a", "{}", "fine#b", "{}"), say("done"))
 		var ended []error
 		observer := func(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
 			call, _ := runner.CallFrom(ctx)
@@ -168,31 +169,31 @@ func TestFailures(t *testing.T) {
 				}
 			}
 		}
-		in(t, settings{emulator: emulator.Config{Model: model}, client: ratelimited.Config{Observer: observer}}, func(w *world) {
-			r := w.runner(runner.Config{Tools: []*runner.Tool{
-				tool(w, "f", c.function, runner.WithTimeout(50*time.Millisecond)),
-				tool(w, "fine", func(context.Context, struct{}) (*int, error) { return nil, nil }),
+		inSynctest(t, settings{emulator: emulator.Config{Model: model}, client: ratelimited.Config{Observer: observer}}, func(env *environment) {
+			r := env.runner(runner.Config{Tools: []*runner.Tool{
+				tool(env, "f", c.function, runner.WithTimeout(50*time.Millisecond)),
+				tool(env, "fine", func(context.Context, struct{}) (*int, error) { return nil, nil }),
 			}})
-			result, err := r.Start(w.Context(), ask("?"))
+			result, err := r.Start(env.Context(), userRequest("?"))
 			if err != nil || result.Calls != 2 || result.FailedCalls != 1 {
-				w.Fatalf("%s: %+v, %v", name, result, err)
+				env.Fatalf("%s: %+v, %v", name, result, err)
 			}
-			byID, _ := results(w, w.requests()[1])
-			if byID["a"] != c.told || byID["b"] != "null" {
-				w.Errorf("%s: the model is told %q", name, byID)
+			byID, _ := results(env, env.requests()[1])
+			if byID["a"] != c.want || byID["b"] != "null" {
+				env.Errorf("%s: the model received %q", name, byID)
 			}
 			failure := result.Turns[0].Calls[0].Failure
 			if failure.Stage != c.stage || failure.ID != "a" || failure.Turn != 1 || strings.Contains(failure.Error(), "hunter2") {
-				w.Errorf("%s: %v", name, failure)
+				env.Errorf("%s: %v", name, failure)
 			}
 			if name == "error" && !errors.Is(failure, secret) {
-				w.Errorf("the function's error is lost: %v", failure.Err)
+				env.Errorf("the failure does not wrap the function's error: %v", failure.Err)
 			}
-			if strings.Contains(strings.Join(w.requests(), ""), "hunter2") {
-				w.Errorf("%s: the function's error is in a request", name)
+			if strings.Contains(strings.Join(env.requests(), ""), "hunter2") {
+				env.Errorf("%s: the function's error is in a request", name)
 			}
 			if len(ended) != 1 || ended[0] == nil || strings.Contains(fmt.Sprintf("%v", ended[0]), "secret") {
-				w.Errorf("%s: the observer was told of %v", name, ended)
+				env.Errorf("%s: the observer received %v", name, ended)
 			}
 		})
 	}
@@ -200,20 +201,20 @@ func TestFailures(t *testing.T) {
 
 func TestUnknownFunction(t *testing.T) {
 	t.Parallel()
-	model := inTurn(calls("a#1", "{}", "ghost#2", "{}"), say("done"))
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+	model := replySequence(calls("a#1", "{}", "ghost#2", "{}"), say("done"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 		f := func(context.Context, struct{}) (string, error) { return "yes", nil }
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "a", f), tool(w, "b", f)}})
-		result, err := r.Start(w.Context(), ask("?"))
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "a", f), tool(env, "b", f)}})
+		result, err := r.Start(env.Context(), userRequest("?"))
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
-		byID, ids := results(w, w.requests()[1])
+		byID, ids := results(env, env.requests()[1])
 		if !slices.Equal(ids, []string{"1", "2"}) || byID["1"] != "yes" || byID["2"] != `Unknown function "ghost". The functions are: a, b.` {
-			w.Errorf("results are %q", byID)
+			env.Errorf("results are %q", byID)
 		}
 		if result.Turns[0].Calls[1].Failure.Stage != runner.StageLookup {
-			w.Errorf("the failure is %v", result.Turns[0].Calls[1].Failure)
+			env.Errorf("the failure is %v", result.Turns[0].Calls[1].Failure)
 		}
 	})
 }
@@ -224,23 +225,23 @@ func TestErrorText(t *testing.T) {
 		"Fehler: execution":    func(f runner.Failure) string { return "Fehler: " + string(f.Stage) },
 		"The function failed.": func(runner.Failure) string { panic("hook") },
 	} {
-		model := inTurn(calls("f#a", "{}"), say("done"))
-		in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-			r := w.runner(runner.Config{ErrorText: hook, Tools: []*runner.Tool{
-				tool(w, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("why") }),
+		model := replySequence(calls("f#a", "{}"), say("done"))
+		inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+			r := env.runner(runner.Config{ErrorText: hook, Tools: []*runner.Tool{
+				tool(env, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("why") }),
 			}})
-			if _, err := r.Start(w.Context(), ask("?")); err != nil {
-				w.Fatal(err)
+			if _, err := r.Start(env.Context(), userRequest("?")); err != nil {
+				env.Fatal(err)
 			}
-			if byID, _ := results(w, w.requests()[1]); byID["a"] != name {
-				w.Errorf("the model is told %q, want %q", byID["a"], name)
+			if byID, _ := results(env, env.requests()[1]); byID["a"] != name {
+				env.Errorf("the model received %q, want %q", byID["a"], name)
 			}
 		})
 	}
 }
 
-// Arguments may be an object on the wire. A call that is there twice runs once, and the same call
-// with two ids twice.
+// Arguments may be an object in the JSON. A call that occurs twice runs once, and two calls with
+// different IDs run twice.
 func TestCallsOnTheWire(t *testing.T) {
 	t.Parallel()
 	const (
@@ -254,30 +255,30 @@ func TestCallsOnTheWire(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, answers[n.Add(1)-1])
 	}
-	in(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(env *environment) {
 		var called atomic.Int64
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "place", func(_ context.Context, in location) (string, error) { called.Add(1); return in.City, nil })}})
-		result, err := r.Start(w.Context(), ask("?"))
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "place", func(_ context.Context, in location) (string, error) { called.Add(1); return in.City, nil })}})
+		result, err := r.Start(env.Context(), userRequest("?"))
 		if err != nil || result.OutputText() != "done" || called.Load() != 2 || result.Calls != 2 {
-			w.Fatalf("%v, %v, called %d times", result, err, called.Load())
+			env.Fatalf("%v, %v, called %d times", result, err, called.Load())
 		}
-		if byID, ids := results(w, w.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) || byID["a"] != "Paris" {
-			w.Errorf("results %q of %q", byID, ids)
+		if byID, ids := results(env, env.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) || byID["a"] != "Paris" {
+			env.Errorf("results %q of %q", byID, ids)
 		}
 	})
 }
 
-// A text beside calls is kept and is not the answer.
-func TestTextBesideCalls(t *testing.T) {
+// A text next to calls is kept, but is not the answer.
+func TestTextNextToCalls(t *testing.T) {
 	t.Parallel()
 	reply := calls("f#a", "{}", "f#b", "{}")
 	reply.Entries = append([]generated.Entry{text("One moment.")}, reply.Entries...)
-	in(t, settings{emulator: emulator.Config{Model: inTurn(reply, say("Done."))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(reply, say("Done."))}}, func(env *environment) {
 		var called atomic.Int64
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { called.Add(1); return "", nil })}})
-		result, err := r.Start(w.Context(), ask("?"))
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { called.Add(1); return "", nil })}})
+		result, err := r.Start(env.Context(), userRequest("?"))
 		if err != nil || result.OutputText() != "Done." || called.Load() != 2 {
-			w.Fatalf("%v, %v, called %d times", result, err, called.Load())
+			env.Fatalf("%v, %v, called %d times", result, err, called.Load())
 		}
 		var texts []string
 		for _, entry := range result.Entries() {
@@ -286,21 +287,21 @@ func TestTextBesideCalls(t *testing.T) {
 			}
 		}
 		if !slices.Equal(texts, []string{"One moment.", "Done."}) {
-			w.Errorf("the entries have the texts %q", texts)
+			env.Errorf("the entries have the texts %q", texts)
 		}
-		if _, ids := results(w, w.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) {
-			w.Errorf("results of %q", ids)
+		if _, ids := results(env, env.requests()[1]); !slices.Equal(ids, []string{"a", "b"}) {
+			env.Errorf("results of %q", ids)
 		}
 	})
 }
 
-// An empty answer is an answer.
+// An empty answer is a valid answer.
 func TestEmptyAnswer(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say(""))}}, func(w *world) {
-		result, err := w.runner(runner.Config{}).Start(w.Context(), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say(""))}}, func(env *environment) {
+		result, err := env.runner(runner.Config{}).Start(env.Context(), userRequest("?"))
 		if err != nil || result.OutputText() != "" || len(result.Turns) != 1 {
-			w.Errorf("%+v, %v", result, err)
+			env.Errorf("%+v, %v", result, err)
 		}
 	})
 }

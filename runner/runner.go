@@ -11,77 +11,80 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Limits bound a run. Zero fields have their defaults; negative ones are errors. Handoffs between
-// agents have a bound that is fixed: 16 in a run.
+// Limits bounds a run. A zero field has its default; a negative field is an error. Handoffs between
+// agents have a fixed limit of 16 in a run.
 type Limits struct {
-	// Turns is the number of responses, 20 by default.
+	// The maximum number of responses, 20 by default.
 	Turns int
-	// ToolCalls is the number of function calls that are carried out. A response with more calls
-	// than are left runs none of them. Unlimited by default.
+	// The maximum number of function calls, unlimited by default. If a response has more calls than
+	// are left, none of them is executed.
 	ToolCalls int
-	// Tokens is the sum of all responses' usage after which no request follows: the last one may
-	// exceed it. A request whose inputs alone would exceed it, at four bytes a token, is not sent.
-	// Unlimited by default.
+	// The token limit, compared with the sum of the usage of all responses. Unlimited by default.
+	// Once the sum reaches the limit, the run sends no further request, so the last response may
+	// exceed the limit. The run also does not send a request whose inputs alone would exceed the
+	// limit, at four bytes per token.
 	Tokens int
-	// Time is how long a run may take, its waits for the limiter included; at least 1 ms. A run
-	// ends earlier if its next call would not end in time. Unlimited by default.
+	// The maximum duration of a run, including its waits for the limiter. It is unlimited by
+	// default and must be at least 1 ms. A run ends early if its next call could not end in time.
 	Time time.Duration
 
-	// Parallel is how many functions of one response run at once, 8 by default.
+	// The maximum number of functions of one response that run concurrently, 8 by default.
 	Parallel int
-	// FailuresInARow is how many calls of one name may fail in a row, the last one ending the run;
-	// 3 by default. Calls of unknown functions count together.
+	// The number of consecutive failures of one function that ends the run, 3 by default. Calls of
+	// unknown functions are counted together.
 	FailuresInARow int
-	// ResultBytes bounds what a model is told of one call, 1 MiB by default. A larger result is a
-	// failure.
+	// The maximum size of the text that the model receives for one call, 1 MiB by default. A larger
+	// result counts as a failure.
 	ResultBytes int
 }
 
-// maxHandoffs is how many handoffs a run may have.
+// maxHandoffs is the maximum number of handoffs in a run.
 const maxHandoffs = 16
 
-// Config says what a [Runner] does. New copies what it needs of it.
+// Config configures a [Runner]. New copies it.
 type Config struct {
-	// Tools are the functions that models may call.
+	// The functions that models may call.
 	Tools []*Tool
-	// Limits bound each run.
+	// The limits of each run.
 	Limits Limits
-	// Grace is how long a run that ends early waits for functions that are running, 5 s by
-	// default. Their contexts end at once.
+	// The time that a run that ends early waits for running functions, 5 s by default. The contexts
+	// of the functions end at once.
 	Grace time.Duration
-	// Decide, when set, answers what is pending of a response in place, after all else of it has
-	// been carried out: calls that need approval, those of tools without a function, the service's
-	// own that need confirmation, handoffs to carry out. What it leaves open ends the run with a
-	// [*PendingError], as everything pending does without it. An error ends the run with a
-	// [*RunError]. It is called from many goroutines at once, as runs are.
+	// An optional function that answers the pending entries of a response during the run: calls
+	// that need approval, calls of tools without a function, calls that the service executes after
+	// a confirmation, and handoffs. The run calls it once per response, after it has executed all
+	// other calls. If entries stay unanswered, the run ends with a [*PendingError], as it does
+	// without Decide. If Decide returns an error, the run ends with a [*RunError]. Concurrent runs
+	// call it concurrently.
 	Decide func(context.Context, []Pending) ([]Answer, error)
-	// Stop, when set, is asked after the functions of a turn have run and before their results
-	// are sent. True ends the run with [ErrStopped]; [Runner.Resume] sends the results. It is
-	// called from many goroutines at once, as runs are.
+	// An optional function that the run calls after the functions of a turn and before it sends
+	// their results. If it returns true, the run ends with [ErrStopped], and [Runner.Resume] sends
+	// the results. Concurrent runs call it concurrently.
 	Stop func(Turn) bool
-	// ErrorText, when set, returns what the model is told of a failed call, in place of the
-	// failure's Text; "" keeps that. It is called from many goroutines at once.
+	// An optional function that replaces the text that the model receives for a failed call. If it
+	// returns "", the model receives [Failure.Text]. It may be called concurrently.
 	ErrorText func(Failure) string
-	// RestartLost has a run go on in a new conversation where a response was lost and the
-	// conversation has its inputs: a [Runner.Restart] from the last of them, which asks anew. Without
-	// it, such a run ends with [ErrResponseLost].
+	// Whether a run continues in a new conversation if a response was lost and the conversation has
+	// the inputs of its request. The run then calls [Runner.Restart] from the last of these inputs,
+	// which requests the response again. If false, such a run ends with [ErrResponseLost].
 	RestartLost bool
-	// AcceptChangedTools has [Runner.Resume] go on with tools that have changed, or are not there
-	// any more, since the state was made.
+	// Whether [Runner.Resume] accepts a state whose tools have since been changed or removed.
 	AcceptChangedTools bool
-	// Options are those of every call that a run makes.
+	// The options of every call that a run makes.
 	Options []ratelimited.CallOption
 }
 
-// Runner runs models with functions. Make one with [New] and share it: it is immutable, and any
-// number of goroutines may use it.
+// Runner runs models with tools. Create one with [New]. It is immutable and safe for concurrent
+// use.
 //
-// A run keeps its place in the client's queue: its first call waits behind those that came
-// before, its later calls go ahead of all that came after the first. While functions run it
-// holds neither a request nor tokens. What a run does is reported to the client's
-// [ratelimited.Config.Observer]: the run as an operation "Runner.Start" (or Append, Restart, Resume)
-// with its number of turns as attempts, each function call as "Runner.Tool", whose context has
-// the [Call] and whose error is a [*Failure]. Calls of the API are reported inside the run.
+// A run keeps its place in the client's queue: its first call waits behind earlier calls, and its
+// later calls go ahead of every call that arrived after the first one. While functions run, the run
+// holds neither a request nor tokens.
+//
+// A run reports two kinds of operations to the client's [ratelimited.Config.Observer]. The run
+// itself is the operation "Runner.Start" (or Append, Restart, Resume), with the number of turns as
+// attempts. Each function call is the operation "Runner.Tool"; its context holds the [Call], and
+// its error is a [*Failure]. The calls of the API are reported within the run.
 type Runner struct {
 	client      *ratelimited.Client
 	config      Config
@@ -89,13 +92,13 @@ type Runner struct {
 	definitions []generated.Tool
 
 	mu   sync.Mutex
-	busy map[string]bool // conversations that a run is in
+	busy map[string]bool // conversations with an active run
 }
 
-// New makes a runner. It sends nothing; the error is a [*ConfigError].
+// New returns a runner. It sends nothing. The error is a [*ConfigError].
 func New(client *ratelimited.Client, config Config) (*Runner, error) {
 	if client == nil {
-		return nil, &ConfigError{Field: "client", Rule: "must be a client that ratelimited.New has made"}
+		return nil, &ConfigError{Field: "client", Rule: "must be a client made with ratelimited.New"}
 	}
 	for _, field := range []struct {
 		name  string
@@ -125,11 +128,11 @@ func New(client *ratelimited.Client, config Config) (*Runner, error) {
 	r.config.Options = slices.Clone(config.Options)
 	for i, tool := range config.Tools {
 		if tool == nil || tool.parameters == nil {
-			return nil, &ConfigError{Field: fmt.Sprintf("Tools[%d]", i), Rule: "must be a tool that NewTool or RawTool has made"}
+			return nil, &ConfigError{Field: fmt.Sprintf("Tools[%d]", i), Rule: "must be a tool made with NewTool or RawTool"}
 		}
 		if r.tools[tool.Name()] != nil {
 			first := slices.IndexFunc(config.Tools, func(t *Tool) bool { return t.Name() == tool.Name() })
-			return nil, &ConfigError{Tool: tool.Name(), Field: fmt.Sprintf("Tools[%d].name", i), Value: tool.Name(), Rule: fmt.Sprintf("must be unique: Tools[%d] has it, too", first)}
+			return nil, &ConfigError{Tool: tool.Name(), Field: fmt.Sprintf("Tools[%d].name", i), Value: tool.Name(), Rule: fmt.Sprintf("must be unique: Tools[%d] has the same name", first)}
 		}
 		r.tools[tool.Name()] = tool
 		r.definitions = append(r.definitions, tool.Definition())
@@ -138,9 +141,9 @@ func New(client *ratelimited.Client, config Config) (*Runner, error) {
 	return r, nil
 }
 
-// Definitions returns the tools as [generated.CreateAgentRequest] and
-// [generated.StartConversationRequest] have them. The same tools give the same definitions, to
-// the byte, in every process.
+// Definitions returns the tools for a [generated.CreateAgentRequest] or a
+// [generated.StartConversationRequest]. The same tools have byte-identical definitions in every
+// process.
 func (r *Runner) Definitions() []generated.Tool {
 	if r == nil {
 		return nil
@@ -148,41 +151,42 @@ func (r *Runner) Definitions() []generated.Tool {
 	return slices.Clone(r.definitions)
 }
 
-// Start starts a conversation and goes on until the model answers: functions that a response
-// calls are carried out, and their results are sent, as often as the [Limits] allow.
+// Start starts a conversation and continues it until the model answers. It executes the functions
+// that a response calls and sends their results, within the [Limits].
 //
-// If the request names a model, the runner's tools are added to those of the request. An agent
-// has tools of its own, and none are sent: create it with [Runner.Definitions]. A tool_choice of
-// "any" or "required" is for the first response; later requests have "auto".
+// If the request names a model, the runner's tools are added to the tools of the request. If it
+// names an agent, no tools are sent, because an agent has its own: create it with
+// [Runner.Definitions]. A tool_choice of "any" or "required" applies to the first response; later
+// requests use "auto".
 //
-// With Store set to false, the API keeps nothing, and each turn sends everything again.
+// If Store is false, the API does not keep the conversation, and each turn sends all entries again.
 //
-// The final answer is the only end with a nil error. Any other is an [Error] with the [Result] so
-// far: a [*RunError], [*LimitError], [*ToolError], [*PendingError] or [*OutputError].
+// The error is nil only if the model answered. Every other error is an [Error] and holds the
+// [Result] so far: a [*RunError], [*LimitError], [*ToolError], [*PendingError] or [*OutputError].
 func (r *Runner) Start(ctx context.Context, request generated.StartConversationRequest) (*Result, error) {
-	return r.run(ctx, &query{start: &request})
+	return r.run(ctx, &turnRequest{start: &request})
 }
 
-// Append continues a conversation as [Runner.Start] starts one. Its tools are those that the
-// conversation or agent has: none can be sent. CompletionArgs, which the API applies to one call
-// alone, are sent with every turn, and so are HandoffExecution and Store.
+// Append continues a conversation as [Runner.Start] does. It sends no tools: the conversation or
+// the agent has them. The API applies CompletionArgs to a single call, so the run sends them with
+// every turn, and HandoffExecution and Store as well.
 //
-// A second run in a conversation that this runner is in is refused with [ErrBusy].
+// Append fails with [ErrBusy] if another run of this runner is in the same conversation.
 func (r *Runner) Append(ctx context.Context, conversationID string, request generated.AppendConversationRequest) (*Result, error) {
-	return r.run(ctx, &query{id: conversationID, extend: &request})
+	return r.run(ctx, &turnRequest{id: conversationID, append: &request})
 }
 
-// Restart starts a new conversation from an entry of another, see [ratelimited.Conversations],
-// and continues it as [Runner.Append] does. The other one does not change.
+// Restart starts a new conversation from an entry of an existing one and continues it as
+// [Runner.Append] does. The existing conversation does not change. See [ratelimited.Conversations].
 func (r *Runner) Restart(ctx context.Context, conversationID string, request generated.RestartConversationRequest) (*Result, error) {
-	return r.run(ctx, &query{id: conversationID, restart: &request})
+	return r.run(ctx, &turnRequest{id: conversationID, restart: &request})
 }
 
-func (r *Runner) run(ctx context.Context, first *query) (*Result, error) {
+func (r *Runner) run(ctx context.Context, first *turnRequest) (*Result, error) {
 	return r.newLoop(first).resultOf(ctx)
 }
 
-// resultOf takes a run to its end.
+// resultOf executes the run and returns its result.
 func (l *loop) resultOf(ctx context.Context) (*Result, error) {
 	if err := l.run(ctx); err != nil {
 		return nil, err
@@ -190,8 +194,8 @@ func (l *loop) resultOf(ctx context.Context) (*Result, error) {
 	return l.result, nil
 }
 
-// enter takes a conversation for a run; false if another one has it.
-func (r *Runner) enter(conversationID string) bool {
+// markBusy marks a conversation as having an active run. It reports false if it already has one.
+func (r *Runner) markBusy(conversationID string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.busy[conversationID] {
@@ -201,22 +205,24 @@ func (r *Runner) enter(conversationID string) bool {
 	return true
 }
 
-func (r *Runner) leave(conversationID string) {
+// clearBusy removes the mark that enter has set.
+func (r *Runner) clearBusy(conversationID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.busy, conversationID)
 }
 
-// observe reports an operation to the client's observer. The function reports its end.
+// observe reports the start of an operation to the client's observer. The returned function reports
+// its end.
 func (r *Runner) observe(ctx context.Context, operation string) (observed context.Context, end func(error, int)) {
-	began, tell := time.Now(), func(ratelimited.CallEvent) {}
+	began, notify := time.Now(), func(ratelimited.CallEvent) {}
 	observed = ctx
 	func() {
-		defer func() { _ = recover() }() // a panic of the observer does not end the run
-		observed, tell = r.client.Observe(ctx, operation)
+		defer func() { _ = recover() }() // a panic in the observer must not end the run
+		observed, notify = r.client.Observe(ctx, operation)
 	}()
 	return observed, func(err error, attempts int) {
 		defer func() { _ = recover() }()
-		tell(ratelimited.Ended{Err: err, Attempts: attempts, Duration: time.Since(began)})
+		notify(ratelimited.Ended{Err: err, Attempts: attempts, Duration: time.Since(began)})
 	}
 }

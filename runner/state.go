@@ -12,32 +12,32 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// State is a run that has not come to its end, for [Runner.Resume]. It is JSON, to be kept
-// anywhere and read by another process, also by one of a later version of this package.
+// State is a run that can be resumed with [Runner.Resume]. It can be stored as JSON and read by
+// another process, also with a later version of this package.
 //
-// It holds the responses so far, the results that were not sent and the settings of the
-// requests. It holds no API key, no header field and no authorization of a connector. It has to
-// come from a store that nobody else can write to: approvals in it are believed.
+// It contains the responses so far, the results that were not sent, and the settings of the
+// requests. It does not contain API keys, header fields or the authorization of connectors. Keep it
+// in a store that nobody else can write to, because Resume trusts the approvals in it.
 //
-// A State does not change; any number of goroutines may use it.
+// A State is immutable and safe for concurrent use.
 type State struct {
-	// Tools are those of the request that the runner does not have, such as web_search. The
-	// authorization of connectors is not kept: set it again before a Resume that sends them, which
-	// is one without an answer to the first request, or one of a conversation that is not stored.
+	// The tools of the request that are not the runner's, such as web_search. The state does not
+	// contain the authorization of connectors. Set it again before a Resume that sends these tools.
+	// Resume sends them if the first request has no response, or if the conversation is not stored.
 	Tools []generated.Tool
 
 	data stateData
 }
 
-// stateVersion is the version of [stateData].
+// stateVersion is the version of the format of [stateData].
 const stateVersion = 1
 
-// stateData is the JSON of a state. Fixtures of all versions are in testdata.
+// stateData is the JSON form of a state. Examples of all versions are in testdata.
 type stateData struct {
 	Version        int                             `json:"version"`
-	Fingerprints   map[string]string               `json:"fingerprints,omitempty"` // SHA-256 of tools' definitions, by name
+	Fingerprints   map[string]string               `json:"fingerprints,omitempty"` // SHA-256 of the tools' definitions, by name
 	Tools          []generated.Tool                `json:"tools,omitempty"`
-	Authorized     []int                           `json:"authorized,omitempty"` // tools whose authorization is left out
+	Authorized     []int                           `json:"authorized,omitempty"` // indexes of tools whose authorization was removed
 	First          queryData                       `json:"first"`
 	Request        queryData                       `json:"request"`
 	IsDue          bool                            `json:"due,omitempty"`
@@ -58,7 +58,7 @@ type stateData struct {
 	IsFollowed bool                                  `json:"followed,omitempty"`
 }
 
-// queryData is a [query]: one of three requests, of Start without tools.
+// queryData is the JSON form of a [query]. A Start request has no tools.
 type queryData struct {
 	Start          *generated.StartConversationRequest   `json:"start,omitempty"`
 	Append         *generated.AppendConversationRequest  `json:"append,omitempty"`
@@ -75,8 +75,8 @@ type callData struct {
 	ID        string        `json:"id"`
 	Status    Status        `json:"status"`
 	Result    string        `json:"result,omitempty"`
-	Duration  time.Duration `json:"duration,omitempty"` // ns
-	Stage     Stage         `json:"stage,omitempty"`    // of the failure
+	Duration  time.Duration `json:"duration,omitempty"` // in ns
+	Stage     Stage         `json:"stage,omitempty"`    // the stage of the failure
 	Text      string        `json:"text,omitempty"`
 	Findings  []Finding     `json:"findings,omitempty"`
 	Reason    PendingReason `json:"reason,omitempty"`
@@ -84,16 +84,16 @@ type callData struct {
 	Arguments string        `json:"arguments,omitempty"`
 }
 
-// StateError reports a [State] that cannot be resumed: of an unknown version, damaged, or made
-// with other tools than the runner's.
+// StateError reports a [State] that cannot be resumed: its version is unknown, it is damaged, or
+// the runner's tools differ from it.
 type StateError struct {
-	Field string // such as "version", "turns[0].calls[1].status" or "tools"
-	Value any    // what it is
-	Rule  string // what it has to be
-	Err   error  // what found it, if anything
+	Field string // the field, such as "version", "turns[0].calls[1].status" or "tools"
+	Value any    // the invalid value
+	Rule  string // the rule that the value breaks
+	Err   error  // the underlying error, or nil
 }
 
-// Error names the field, its value and the rule.
+// Error returns the field, its value and the rule.
 func (e *StateError) Error() string {
 	if e.Value == nil {
 		return fmt.Sprintf("runner: state: %s %s", e.Field, e.Rule)
@@ -104,24 +104,24 @@ func (e *StateError) Error() string {
 // Unwrap returns Err.
 func (e *StateError) Unwrap() error { return e.Err }
 
-// state returns what a run can go on from; nil before it has begun.
+// state returns the current state of the run, or nil before the run has begun.
 func (l *loop) state() *State {
 	if !l.hasBegun {
 		return nil
 	}
 	s := &State{data: stateData{
 		Version: stateVersion, Fingerprints: map[string]string{},
-		First: dataOf(l.first, false), Request: dataOf(l.query, l.isDue || !l.query.isStored()),
-		IsDue: l.isDue, IsLost: l.isDue && (l.isLost || l.isSending && l.query.isStored()), HasFailed: l.hasFailed, IsRestarted: l.restarted,
+		First: dataOf(l.first, false), Request: dataOf(l.request, l.isDue || !l.request.isStored()),
+		IsDue: l.isDue, IsLost: l.isDue && (l.isLost || l.isSending && l.request.isStored()), HasFailed: l.hasFailed, IsRestarted: l.restarted,
 		ConversationID: l.result.ConversationID, Usage: l.result.Usage, UnknownUsage: l.result.UnknownUsage,
 		Calls: l.result.Calls, FailedCalls: l.result.FailedCalls, Handoffs: l.handoffs, Repairs: l.repairs,
-		InARow: maps.Clone(l.inARow), Confirmed: maps.Clone(l.confirmed), IsFollowed: l.isFollowed,
+		InARow: maps.Clone(l.failuresInARow), Confirmed: maps.Clone(l.confirmed), IsFollowed: l.isFollowed,
 	}}
 	s.data.Usage.Connectors = maps.Clone(l.result.Usage.Connectors)
 	for name, tool := range l.runner.tools {
 		s.data.Fingerprints[name] = fingerprint(tool)
 	}
-	for i, tool := range l.own {
+	for i, tool := range l.callerTools {
 		tool, isAuthorized := withoutAuthorization(tool)
 		if isAuthorized {
 			s.data.Authorized = append(s.data.Authorized, i)
@@ -138,8 +138,8 @@ func (l *loop) state() *State {
 	return s
 }
 
-// data returns what a state has of a call. One that is running, or that has ended the run, may
-// have had effects.
+// data returns the stored form of a call. A call that is running, or that aborted the run, may have
+// had effects and becomes interrupted.
 func (o Outcome) data() callData {
 	c := callData{
 		ID: o.ID, Status: o.Status, Result: o.Result, Duration: o.Duration,
@@ -154,23 +154,23 @@ func (o Outcome) data() callData {
 	return c
 }
 
-// dataOf returns what a state has of a request.
-func dataOf(q *query, withInputs bool) queryData {
-	c := q.copied()
+// dataOf returns the stored form of a request.
+func dataOf(q *turnRequest, withInputs bool) queryData {
+	c := q.clone()
 	if !withInputs {
 		*c.fields().inputs = generated.ConversationInputs{}
 	}
 	if c.start != nil {
 		c.start.Tools = nil
 	}
-	return queryData{Start: c.start, Append: c.extend, Restart: c.restart, ConversationID: c.id}
+	return queryData{Start: c.start, Append: c.append, Restart: c.restart, ConversationID: c.id}
 }
 
-// query is the reverse of dataOf; nil if there is not exactly one request.
-func (d queryData) query() *query {
-	q := &query{start: d.Start, extend: d.Append, restart: d.Restart, id: d.ConversationID}
+// query is the reverse of dataOf. It returns nil unless the data has exactly one request.
+func (d queryData) query() *turnRequest {
+	q := &turnRequest{start: d.Start, append: d.Append, restart: d.Restart, id: d.ConversationID}
 	kinds := 0
-	for _, has := range []bool{q.start != nil, q.extend != nil, q.restart != nil} {
+	for _, has := range []bool{q.start != nil, q.append != nil, q.restart != nil} {
 		if has {
 			kinds++
 		}
@@ -178,38 +178,38 @@ func (d queryData) query() *query {
 	if kinds != 1 || q.start == nil && q.id == "" {
 		return nil
 	}
-	return q.copied()
+	return q.clone()
 }
 
-// progress returns the run that a state is of. The error is a [*StateError].
+// progress returns the progress of the stored run. The error is a [*StateError].
 func (s *State) progress() (progress, error) {
 	d := s.data
 	if d.Version != stateVersion {
 		return progress{}, &StateError{Field: "version", Value: d.Version, Rule: fmt.Sprintf("must be %d", stateVersion)}
 	}
 	p := progress{
-		first: d.First.query(), query: d.Request.query(), own: s.Tools, isDue: d.IsDue, isLost: d.IsLost, hasFailed: d.HasFailed, restarted: d.IsRestarted,
-		handoffs: d.Handoffs, repairs: d.Repairs, inARow: maps.Clone(d.InARow), confirmed: maps.Clone(d.Confirmed), isFollowed: d.IsFollowed,
+		first: d.First.query(), request: d.Request.query(), callerTools: s.Tools, isDue: d.IsDue, isLost: d.IsLost, hasFailed: d.HasFailed, restarted: d.IsRestarted,
+		handoffs: d.Handoffs, repairs: d.Repairs, failuresInARow: maps.Clone(d.InARow), confirmed: maps.Clone(d.Confirmed), isFollowed: d.IsFollowed,
 		result: &Result{ConversationID: d.ConversationID, Usage: d.Usage, UnknownUsage: d.UnknownUsage, Calls: d.Calls, FailedCalls: d.FailedCalls},
 	}
 	p.result.Usage.Connectors = maps.Clone(d.Usage.Connectors)
 	switch {
 	case p.first == nil:
-		return p, &StateError{Field: "first", Rule: "must have a request"}
-	case p.query == nil:
-		return p, &StateError{Field: "request", Rule: "must have a request"}
+		return p, &StateError{Field: "first", Rule: "must have one request"}
+	case p.request == nil:
+		return p, &StateError{Field: "request", Rule: "must have one request"}
 	case !d.IsDue && len(d.Turns) == 0:
-		return p, &StateError{Field: "turns", Rule: "must have a response: no request is due"}
+		return p, &StateError{Field: "turns", Rule: "must not be empty: no request is due"}
 	case min(d.UnknownUsage, d.Calls, d.FailedCalls, d.Handoffs, d.Repairs, d.Usage.TotalTokens) < 0:
 		return p, &StateError{Field: "calls, usage", Rule: "must not be negative"}
 	}
-	if p.inARow == nil {
-		p.inARow = map[string]int{}
+	if p.failuresInARow == nil {
+		p.failuresInARow = map[string]int{}
 	}
 	if p.confirmed == nil {
 		p.confirmed = map[string]generated.ToolConfirmation{}
 	}
-	for _, q := range []*query{p.first, p.query} {
+	for _, q := range []*turnRequest{p.first, p.request} {
 		if q.start != nil {
 			q.start.Tools = slices.Clip(s.Tools)
 		}
@@ -235,19 +235,19 @@ func (d turnData) turn(i int, conversationID string) (Turn, error) {
 	}
 	turn := Turn{Number: i + 1, Response: d.Response, Calls: callsOf(d.Response, i+1, conversationID)}
 	if len(turn.Calls) != len(d.Calls) {
-		return turn, &StateError{Field: field + ".calls", Rule: fmt.Sprintf("must be those of the response: %d, got %d", len(turn.Calls), len(d.Calls))}
+		return turn, &StateError{Field: field + ".calls", Rule: fmt.Sprintf("must have the %d calls of the response, got %d", len(turn.Calls), len(d.Calls))}
 	}
 	for k, c := range d.Calls {
 		o := &turn.Calls[k]
 		field := fmt.Sprintf("%s.calls[%d]", field, k)
 		if c.ID != o.ID {
-			return turn, &StateError{Field: field + ".id", Value: c.ID, Rule: "must be that of the response's call"}
+			return turn, &StateError{Field: field + ".id", Value: c.ID, Rule: "must be the ID of the response's call"}
 		}
 		if !slices.Contains([]Status{StatusDone, StatusFailed, StatusInterrupted, StatusNotStarted, StatusPending, StatusDenied}, c.Status) {
 			return turn, &StateError{Field: field + ".status", Value: c.Status, Rule: "must be a status of a call"}
 		}
-		if _, ok := takes[c.Reason]; !ok && c.Status == StatusPending {
-			return turn, &StateError{Field: field + ".reason", Value: c.Reason, Rule: "must be a reason to be pending"}
+		if _, ok := validAnswers[c.Reason]; !ok && c.Status == StatusPending {
+			return turn, &StateError{Field: field + ".reason", Value: c.Reason, Rule: "must be a valid pending reason"}
 		}
 		o.Status, o.Result, o.Duration = c.Status, c.Result, c.Duration
 		o.decided = decision{reason: c.Reason, approved: c.Approved, arguments: c.Arguments}
@@ -258,8 +258,8 @@ func (d turnData) turn(i int, conversationID string) (Turn, error) {
 	return turn, nil
 }
 
-// Pending returns what was pending when the run ended, for [Runner.Resume]. Calls that were
-// not started may need approval, too.
+// Pending returns the entries that the caller has to answer in [Runner.Resume]. Calls that were not
+// started are not included, although they may need approval, too.
 func (s *State) Pending() []Pending {
 	if s == nil {
 		return nil
@@ -280,7 +280,7 @@ func (s *State) Pending() []Pending {
 	})
 }
 
-// sendsTools reports whether a run that goes on from the state sends tools.
+// sendsTools reports whether a run that is resumed from the state sends tools.
 func (s *State) sendsTools() bool {
 	q := s.data.Request
 	return q.Start != nil && (s.data.IsDue || q.Start.Store != nil && !*q.Start.Store)
@@ -299,20 +299,20 @@ func (s *State) MarshalJSON() ([]byte, error) {
 	return json.Marshal(d)
 }
 
-// UnmarshalJSON reads a state of any version that there was. The error is a [*StateError].
+// UnmarshalJSON decodes a state of any released version. The error is a [*StateError].
 func (s *State) UnmarshalJSON(data []byte) error {
 	var version struct {
 		Version *int `json:"version"`
 	}
 	if err := json.Unmarshal(data, &version); err != nil || version.Version == nil {
-		return &StateError{Field: "version", Rule: "must be a number: this is not a state", Err: err}
+		return &StateError{Field: "version", Rule: "must be a number: the JSON is not a state", Err: err}
 	}
 	if *version.Version != stateVersion {
 		return &StateError{Field: "version", Value: *version.Version, Rule: fmt.Sprintf("must be %d", stateVersion)}
 	}
 	var d stateData
 	if err := json.Unmarshal(data, &d); err != nil {
-		return &StateError{Field: "state", Rule: "must be as it was written", Err: err}
+		return &StateError{Field: "state", Rule: "must be unchanged JSON of a State", Err: err}
 	}
 	read := State{Tools: d.Tools, data: d}
 	read.data.Tools = nil
@@ -323,7 +323,7 @@ func (s *State) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// withoutAuthorization returns a tool without its authorization, and whether it has one.
+// withoutAuthorization returns a tool without its authorization, and whether the tool had one.
 func withoutAuthorization(tool generated.Tool) (stripped generated.Tool, had bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(encodedJSON(tool), &members) != nil || members["authorization"] == nil {
@@ -336,13 +336,13 @@ func withoutAuthorization(tool generated.Tool) (stripped generated.Tool, had boo
 	return stripped, true
 }
 
-// fingerprint tells a tool from another one.
+// fingerprint returns a hash that identifies the definition of a tool.
 func fingerprint(t *Tool) string {
 	sum := sha256.Sum256(encodedJSON(t.Definition()))
 	return hex.EncodeToString(sum[:])
 }
 
-// encodedJSON is json.Marshal of a value that has JSON; nil of any other.
+// encodedJSON returns a value as JSON, or nil if it cannot be encoded.
 func encodedJSON(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {

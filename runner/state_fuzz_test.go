@@ -20,8 +20,8 @@ func (offline) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("the network is down")
 }
 
-// FuzzState reads any text as a state: it is refused with a typed error, or it is one that is
-// written as it was read and can be resumed, without a panic.
+// FuzzState reads any text as a state. The text is rejected with a typed error, or it can be
+// encoded again unchanged and resumed without a panic.
 func FuzzState(f *testing.F) {
 	for _, name := range []string{"testdata/state-v1.json"} {
 		text, err := os.ReadFile(name)
@@ -62,7 +62,7 @@ func FuzzState(f *testing.F) {
 			answers = append(answers, runner.Allow(p.ID))
 		}
 		if result, err := r.Resume(ctx, state, answers...); err == nil && result == nil {
-			t.Errorf("%q: no result and no error", text)
+			t.Errorf("%q: neither a result nor an error", text)
 		}
 		written, err := json.Marshal(state)
 		if err != nil {
@@ -70,10 +70,10 @@ func FuzzState(f *testing.F) {
 		}
 		again := new(runner.State)
 		if err := json.Unmarshal(written, again); err != nil {
-			t.Fatalf("%q is written as %s: %v", text, written, err)
+			t.Fatalf("%q is encoded as %s: %v", text, written, err)
 		}
 		if twice, err := json.Marshal(again); err != nil || string(twice) != string(written) {
-			t.Errorf("%s is written as %s, %v", written, twice, err)
+			t.Errorf("%s is encoded as %s, %v", written, twice, err)
 		}
 	})
 }

@@ -18,95 +18,96 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// A limit leaves a state; with higher limits the very calls are carried out that were not.
+// A run that reached a limit has a state. With higher limits, Resume executes the calls that were
+// not executed.
 func TestResumeAfterALimit(t *testing.T) {
 	t.Parallel()
 	big := calls("f#a", `{"city":"A"}`, "f#b", `{"city":"B"}`)
 	big.Usage = &generated.ConversationUsageInfo{PromptTokens: 90, CompletionTokens: 10, TotalTokens: 100}
 	for name, limits := range map[string]runner.Limits{"turns": {Turns: 1}, "calls": {ToolCalls: 1}, "tokens": {Tokens: 100}} {
 		for _, store := range []*bool{nil, ratelimited.Ptr(false)} {
-			in(t, settings{emulator: emulator.Config{Model: inTurn(big, say("done"))}}, func(w *world) {
+			inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(big, say("done"))}}, func(env *environment) {
 				var count counter
-				tools := []*runner.Tool{count.tool(w, "f")}
-				request := ask("?")
+				tools := []*runner.Tool{count.tool(env, "f")}
+				request := userRequest("?")
 				request.Store = store
-				_, err := w.runner(runner.Config{Limits: limits, Tools: tools}).Start(w.Context(), request)
+				_, err := env.runner(runner.Config{Limits: limits, Tools: tools}).Start(env.Context(), request)
 				var limit *runner.LimitError
 				if !errors.As(err, &limit) || limit.State == nil || count.Load() != 0 {
-					w.Fatalf("%s: %v", name, err)
+					env.Fatalf("%s: %v", name, err)
 				}
-				if _, err := w.runner(runner.Config{Limits: limits, Tools: tools}).Resume(w.Context(), limit.State); !errors.Is(err, runner.ErrLimit) || count.Load() != 0 {
-					w.Errorf("%s: with the same limits: %v", name, err)
+				if _, err := env.runner(runner.Config{Limits: limits, Tools: tools}).Resume(env.Context(), limit.State); !errors.Is(err, runner.ErrLimit) || count.Load() != 0 {
+					env.Errorf("%s: with the same limits: %v", name, err)
 				}
-				result, err := w.runner(runner.Config{Tools: tools}).Resume(w.Context(), written(w, limit.State))
-				if err != nil || result.OutputText() != "done" || count.Load() != 2 || result.Calls != 2 || len(w.requests()) != 2 {
-					w.Errorf("%s: %v, %d calls", name, err, count.Load())
+				result, err := env.runner(runner.Config{Tools: tools}).Resume(env.Context(), written(env, limit.State))
+				if err != nil || result.OutputText() != "done" || count.Load() != 2 || result.Calls != 2 || len(env.requests()) != 2 {
+					env.Errorf("%s: %v, %d calls", name, err, count.Load())
 				}
-				if byID, _ := results(w, w.requests()[1]); byID["b"] != "f B" {
-					w.Errorf("%s: results are %q", name, byID)
+				if byID, _ := results(env, env.requests()[1]); byID["b"] != "f B" {
+					env.Errorf("%s: results are %q", name, byID)
 				}
 			})
 		}
 	}
 }
 
-// Of the calls of a run that was cancelled, those that had not begun are carried out, those
-// that had are pending or, if they may be repeated, carried out again.
+// After a cancellation, Resume executes the calls that had not begun. Calls that had begun are
+// pending, or executed again if they are idempotent.
 func TestResumeAfterACancel(t *testing.T) {
 	t.Parallel()
-	model := inTurn(calls("a", `{"ms":100}`, "b#b", `{"ms":9000}`, "again", `{"ms":9000}`, "c", `{"ms":0}`), say("done"))
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
+	model := replySequence(calls("a", `{"ms":100}`, "b#b", `{"ms":9000}`, "again", `{"ms":9000}`, "c", `{"ms":0}`), say("done"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
 		var n [4]atomic.Int64
-		r := w.runner(runner.Config{Limits: runner.Limits{Parallel: 2}, Tools: []*runner.Tool{
-			sleeper(w, "a", func() { n[0].Add(1) }), sleeper(w, "b", func() { n[1].Add(1) }),
-			sleeper(w, "again", func() { n[2].Add(1) }, runner.Idempotent()), sleeper(w, "c", func() { n[3].Add(1) }),
+		r := env.runner(runner.Config{Limits: runner.Limits{Parallel: 2}, Tools: []*runner.Tool{
+			sleeper(env, "a", func() { n[0].Add(1) }), sleeper(env, "b", func() { n[1].Add(1) }),
+			sleeper(env, "again", func() { n[2].Add(1) }, runner.Idempotent()), sleeper(env, "c", func() { n[3].Add(1) }),
 		}})
-		ctx, cancel := context.WithCancel(w.Context())
+		ctx, cancel := context.WithCancel(env.Context())
 		time.AfterFunc(time.Second, cancel)
-		_, err := r.Start(ctx, ask("?"))
+		_, err := r.Start(ctx, userRequest("?"))
 		if got := strings.Join(statuses(runner.ResultOf(err).Turns[0]), ", "); got != "a: done, b: interrupted, again: interrupted, c: not started" {
-			w.Fatalf("%v: calls are %s", err, got)
+			env.Fatalf("%v: calls are %s", err, got)
 		}
-		_, err = r.Resume(w.Context(), written(w, runner.StateOf(err)))
-		pending := wantPending(w, err, "b interrupted")
-		if n[0].Load() != 1 || n[1].Load() != 1 || n[2].Load() != 2 || n[3].Load() != 1 || len(w.requests()) != 1 {
-			w.Errorf("calls: %v", &n)
+		_, err = r.Resume(env.Context(), written(env, runner.StateOf(err)))
+		pending := wantPending(env, err, "b interrupted")
+		if n[0].Load() != 1 || n[1].Load() != 1 || n[2].Load() != 2 || n[3].Load() != 1 || len(env.requests()) != 1 {
+			env.Errorf("calls: %v", &n)
 		}
-		result, err := r.Resume(w.Context(), written(w, pending.State), runner.Reply("b", "it was done"))
+		result, err := r.Resume(env.Context(), written(env, pending.State), runner.Reply("b", "it was done"))
 		if err != nil || result.OutputText() != "done" || n[1].Load() != 1 {
-			w.Errorf("%v", err)
+			env.Errorf("%v", err)
 		}
-		if byID, _ := results(w, w.requests()[1]); byID["b"] != "it was done" || len(byID) != 4 {
-			w.Errorf("results are %q", byID)
+		if byID, _ := results(env, env.requests()[1]); byID["b"] != "it was done" || len(byID) != 4 {
+			env.Errorf("results are %q", byID)
 		}
 	})
 }
 
-// A function that has ended the run is the caller's to decide about.
+// The caller decides about a function that aborted the run.
 func TestResumeAfterAnAbort(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", "{}"), say("done"))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say("done"))}}, func(env *environment) {
 		fail := true
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) {
 			if fail {
 				return "", runner.Abort(errors.New("hunter2"))
 			}
 			return "fine", nil
 		})}})
-		_, err := r.Start(w.Context(), ask("?"))
+		_, err := r.Start(env.Context(), userRequest("?"))
 		if text, _ := json.Marshal(runner.StateOf(err)); strings.Contains(string(text), "hunter2") {
-			w.Errorf("the state has the function's error: %s", text)
+			env.Errorf("the state contains the function's error: %s", text)
 		}
-		_, err = r.Resume(w.Context(), written(w, runner.StateOf(err)))
-		pending := wantPending(w, err, "a interrupted")
+		_, err = r.Resume(env.Context(), written(env, runner.StateOf(err)))
+		pending := wantPending(env, err, "a interrupted")
 		fail = false
-		if result, err := r.Resume(w.Context(), pending.State, runner.Allow("a")); err != nil || result.OutputText() != "done" {
-			w.Errorf("%v", err)
+		if result, err := r.Resume(env.Context(), pending.State, runner.Allow("a")); err != nil || result.OutputText() != "done" {
+			env.Errorf("%v", err)
 		}
 	})
 }
 
-// A run that was stopped, or whose request failed for good, goes on with the same request; no
+// A run that was stopped, or whose request failed permanently, continues with the same request. No
 // function runs again.
 func TestResumeAfterAFailedRequest(t *testing.T) {
 	t.Parallel()
@@ -120,112 +121,112 @@ func TestResumeAfterAFailedRequest(t *testing.T) {
 	}
 	for _, at := range []string{"first request", "second request", "stop"} {
 		for _, store := range []*bool{nil, ratelimited.Ptr(false)} {
-			in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
+			inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(env *environment) {
 				var count counter
 				failing.Store(at == "first request")
-				request := ask("?")
+				request := userRequest("?")
 				request.Store, request.Tools = store, []generated.Tool{generated.NewTool(generated.WebSearchTool{})}
-				config := runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}}
+				config := runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}}
 				stopping := config
 				stopping.Stop = func(runner.Turn) bool {
 					failing.Store(at == "second request")
 					return at == "stop"
 				}
-				_, err := w.runner(stopping).Start(w.Context(), request)
+				_, err := env.runner(stopping).Start(env.Context(), request)
 				var failed *runner.RunError
 				if !errors.As(err, &failed) || failed.State == nil || errors.Is(err, runner.ErrStopped) != (at == "stop") {
-					w.Fatalf("%s: %v", at, err)
+					env.Fatalf("%s: %v", at, err)
 				}
 				failing.Store(false)
-				result, err := w.runner(config).Resume(w.Context(), written(w, failed.State))
+				result, err := env.runner(config).Resume(env.Context(), written(env, failed.State))
 				if err != nil || result.OutputText() != "done" || count.Load() != 1 || len(result.Turns) != 2 {
-					w.Fatalf("%s: %v, %d calls", at, err, count.Load())
+					env.Fatalf("%s: %v, %d calls", at, err, count.Load())
 				}
-				sent := w.requests()
+				sent := env.requests()
 				if last := len(sent) - 1; at == "second request" && sent[last] != sent[last-1] || at == "first request" && sent[0] != sent[1] {
-					w.Errorf("%s: the requests are\n%s", at, strings.Join(sent, "\n"))
+					env.Errorf("%s: the requests are\n%s", at, strings.Join(sent, "\n"))
 				}
 			})
 		}
 	}
 }
 
-// A typed run goes on as one, and its attempts count on.
+// A typed run continues as a typed run, and its attempts continue to count.
 func TestResumeAs(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", "{}"), say("no"), say(`{"value":3}`), calls("f#a", "{}"), say("no"), say("no"))}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing, runner.NeedsApproval(nil))}})
-		_, _, err := runner.StartAs[int](w.Context(), r, ask("?"))
-		pending := wantPending(w, err, "a approval")
-		if _, _, err := runner.ResumeAs[string](w.Context(), r, pending.State, []runner.Answer{runner.Allow("a")}); !errors.As(err, new(*runner.StateError)) || len(w.requests()) != 1 {
-			w.Errorf("as another type: %v", err)
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", "{}"), say("no"), say(`{"value":3}`), calls("f#a", "{}"), say("no"), say("no"))}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing, runner.NeedsApproval(nil))}})
+		_, _, err := runner.StartAs[int](env.Context(), r, userRequest("?"))
+		pending := wantPending(env, err, "a approval")
+		if _, _, err := runner.ResumeAs[string](env.Context(), r, pending.State, []runner.Answer{runner.Allow("a")}); !errors.As(err, new(*runner.StateError)) || len(env.requests()) != 1 {
+			env.Errorf("as another type: %v", err)
 		}
-		n, result, err := runner.ResumeAs[int](w.Context(), r, written(w, pending.State), []runner.Answer{runner.Allow("a")})
+		n, result, err := runner.ResumeAs[int](env.Context(), r, written(env, pending.State), []runner.Answer{runner.Allow("a")})
 		if err != nil || n != 3 || len(result.Turns) != 3 {
-			w.Errorf("%d, %v", n, err)
+			env.Errorf("%d, %v", n, err)
 		}
-		_, _, err = runner.StartAs[int](w.Context(), r, ask("?"))
-		pending = wantPending(w, err, "a approval")
+		_, _, err = runner.StartAs[int](env.Context(), r, userRequest("?"))
+		pending = wantPending(env, err, "a approval")
 		var wrong *runner.OutputError
-		if _, _, err = runner.ResumeAs[int](w.Context(), r, pending.State, []runner.Answer{runner.Allow("a")}); !errors.As(err, &wrong) || wrong.Attempts != 2 || runner.StateOf(err) != nil {
-			w.Errorf("%v", err)
+		if _, _, err = runner.ResumeAs[int](env.Context(), r, pending.State, []runner.Answer{runner.Allow("a")}); !errors.As(err, &wrong) || wrong.Attempts != 2 || runner.StateOf(err) != nil {
+			env.Errorf("%v", err)
 		}
 	})
 }
 
-// A repair whose request failed is still the one repair.
+// A repair whose request failed still counts as the one repair.
 func TestResumeOfARepair(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(say("no"), say("no again"))}}, func(w *world) {
-		if err := w.emulator.SetFaults(emulator.Fault{Kind: emulator.FaultForbidden, Operation: "AppendConversation", Times: 1}); err != nil {
-			w.Fatal(err)
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(say("no"), say("no again"))}}, func(env *environment) {
+		if err := env.emulator.SetFaults(emulator.Fault{Kind: emulator.FaultForbidden, Operation: "AppendConversation", Times: 1}); err != nil {
+			env.Fatal(err)
 		}
-		r := w.runner(runner.Config{})
-		_, _, err := runner.StartAs[int](w.Context(), r, ask("?"))
+		r := env.runner(runner.Config{})
+		_, _, err := runner.StartAs[int](env.Context(), r, userRequest("?"))
 		if !errors.Is(err, ratelimited.ErrForbidden) || runner.StateOf(err) == nil {
-			w.Fatalf("%v", err)
+			env.Fatalf("%v", err)
 		}
 		var wrong *runner.OutputError
-		_, _, err = runner.ResumeAs[int](w.Context(), r, written(w, runner.StateOf(err)), nil)
-		if sent := w.requests(); !errors.As(err, &wrong) || wrong.Attempts != 2 || len(sent) != 3 || sent[1] != sent[2] {
-			w.Errorf("%v, requests are %s", err, sent)
+		_, _, err = runner.ResumeAs[int](env.Context(), r, written(env, runner.StateOf(err)), nil)
+		if sent := env.requests(); !errors.As(err, &wrong) || wrong.Attempts != 2 || len(sent) != 3 || sent[1] != sent[2] {
+			env.Errorf("%v, requests are %s", err, sent)
 		}
 	})
 }
 
-// Tools that are missing or have changed are errors, unless they are accepted.
+// Missing or changed tools are errors, unless AcceptChangedTools is set.
 func TestResumeWithOtherTools(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done"))}}, func(env *environment) {
 		var count counter
-		other := tool(w, "f", func(context.Context, struct {
+		other := tool(env, "f", func(context.Context, struct {
 			City string `json:"city"`
 		}) (string, error) {
 			return "other", nil
 		})
-		_, err := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f", runner.NeedsApproval(nil)), count.tool(w, "g")}}).Start(w.Context(), ask("?"))
+		_, err := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f", runner.NeedsApproval(nil)), count.tool(env, "g")}}).Start(env.Context(), userRequest("?"))
 		state := runner.StateOf(err)
-		for _, tools := range [][]*runner.Tool{{count.tool(w, "f")}, {other, count.tool(w, "g")}} {
+		for _, tools := range [][]*runner.Tool{{count.tool(env, "f")}, {other, count.tool(env, "g")}} {
 			var changed *runner.StateError
-			_, err := w.runner(runner.Config{Tools: tools}).Resume(w.Context(), state, runner.Allow("a"))
-			if name := map[bool]string{true: "g", false: "f"}[len(tools) == 1]; !errors.As(err, &changed) || changed.Field != "tools" || changed.Value != name || count.Load() != 0 || len(w.requests()) != 1 {
-				w.Errorf("%v", err)
+			_, err := env.runner(runner.Config{Tools: tools}).Resume(env.Context(), state, runner.Allow("a"))
+			if name := map[bool]string{true: "g", false: "f"}[len(tools) == 1]; !errors.As(err, &changed) || changed.Field != "tools" || changed.Value != name || count.Load() != 0 || len(env.requests()) != 1 {
+				env.Errorf("%v", err)
 			}
 		}
 		own, err := runner.RawTool(generated.Function{Name: "f", Description: "Answered by the caller."}, nil)
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
-		_, err = w.runner(runner.Config{AcceptChangedTools: true, Tools: []*runner.Tool{own}}).Resume(w.Context(), state, runner.Allow("a"))
-		_ = wantPending(w, err, "a call") // it has no function any more
-		result, err := w.runner(runner.Config{AcceptChangedTools: true, Tools: []*runner.Tool{other}}).Resume(w.Context(), state, runner.Allow("a"))
-		if byID, _ := results(w, w.requests()[1]); err != nil || result.OutputText() != "done" || byID["a"] != "other" {
-			w.Errorf("%v, %q", err, byID)
+		_, err = env.runner(runner.Config{AcceptChangedTools: true, Tools: []*runner.Tool{own}}).Resume(env.Context(), state, runner.Allow("a"))
+		_ = wantPending(env, err, "a call") // the tool no longer has a function
+		result, err := env.runner(runner.Config{AcceptChangedTools: true, Tools: []*runner.Tool{other}}).Resume(env.Context(), state, runner.Allow("a"))
+		if byID, _ := results(env, env.requests()[1]); err != nil || result.OutputText() != "done" || byID["a"] != "other" {
+			env.Errorf("%v, %q", err, byID)
 		}
 	})
 }
 
-// A state has no key, no header field and no authorization of a connector.
+// A state does not contain API keys, header fields or the authorization of connectors.
 func TestSecretsInStates(t *testing.T) {
 	t.Parallel()
 	connector := func(authorization generated.ConnectorAuth) generated.Tool {
@@ -233,43 +234,43 @@ func TestSecretsInStates(t *testing.T) {
 	}
 	secret := generated.NewConnectorAuth(generated.APIKeyAuth{Value: "connector-secret"})
 	for _, store := range []*bool{nil, ratelimited.Ptr(false)} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"city":"A"}`), say("done"))}}, func(w *world) {
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"city":"A"}`), say("done"))}}, func(env *environment) {
 			var count counter
-			request := ask("?")
+			request := userRequest("?")
 			request.Store, request.Tools = store, []generated.Tool{generated.NewTool(generated.WebSearchTool{}), connector(secret)}
-			r := w.runner(runner.Config{
-				Tools:   []*runner.Tool{count.tool(w, "f", runner.NeedsApproval(nil))},
+			r := env.runner(runner.Config{
+				Tools:   []*runner.Tool{count.tool(env, "f", runner.NeedsApproval(nil))},
 				Options: []ratelimited.CallOption{ratelimited.WithHeader("X-Team", "header-secret")},
 			})
-			_, err := r.Start(w.Context(), request)
+			_, err := r.Start(env.Context(), request)
 			state := runner.StateOf(err)
 			text, _ := json.Marshal(state)
 			for _, shown := range []string{string(text), fmt.Sprintf("%+v", state), fmt.Sprintf("%#v", err)} {
 				for _, secret := range []string{secretKey, "header-secret", "connector-secret"} {
 					if strings.Contains(shown, secret) {
-						w.Errorf("%s is in %s", secret, shown)
+						env.Errorf("%s is in %s", secret, shown)
 					}
 				}
 			}
-			state = written(w, state)
+			state = written(env, state)
 			if store != nil {
 				var missing *runner.StateError
-				if _, err := r.Resume(w.Context(), state, runner.Allow("a")); !errors.As(err, &missing) || missing.Field != "Tools[1].authorization" || count.Load() != 0 {
-					w.Errorf("%v", err)
+				if _, err := r.Resume(env.Context(), state, runner.Allow("a")); !errors.As(err, &missing) || missing.Field != "Tools[1].authorization" || count.Load() != 0 {
+					env.Errorf("%v", err)
 				}
 				state.Tools[1] = connector(secret)
 			}
-			if result, err := r.Resume(w.Context(), state, runner.Allow("a")); err != nil || result.OutputText() != "done" {
-				w.Fatalf("%v", err)
+			if result, err := r.Resume(env.Context(), state, runner.Allow("a")); err != nil || result.OutputText() != "done" {
+				env.Fatalf("%v", err)
 			}
-			if first, second := decoded(w, w.requests()[0]), decoded(w, w.requests()[1]); store != nil && fmt.Sprint(first["tools"]) != fmt.Sprint(second["tools"]) {
-				w.Errorf("the tools are\n%v\n%v", first["tools"], second["tools"])
+			if first, second := decoded(env, env.requests()[0]), decoded(env, env.requests()[1]); store != nil && fmt.Sprint(first["tools"]) != fmt.Sprint(second["tools"]) {
+				env.Errorf("the tools are\n%v\n%v", first["tools"], second["tools"])
 			}
 		})
 	}
 }
 
-// States that are of another version or damaged are typed errors, and nothing is sent.
+// A state of another version or a damaged state is a typed error, and nothing is sent.
 func TestDamagedStates(t *testing.T) {
 	t.Parallel()
 	whole, err := os.ReadFile("testdata/state-v1.json")
@@ -313,8 +314,8 @@ func TestDamagedStates(t *testing.T) {
 	}
 }
 
-// fixtureRun is a run that ends with what the fixture has. Its ids are always the same.
-func fixtureRun(t *testing.T, test func(w *world, r *runner.Runner, request generated.StartConversationRequest)) {
+// fixtureRun executes a run that ends with the state of the fixture. Its IDs are always the same.
+func fixtureRun(t *testing.T, test func(env *environment, r *runner.Runner, request generated.StartConversationRequest)) {
 	t.Helper()
 	responses := []string{
 		`{"object":"conversation.response","conversation_id":"conv_1","usage":{"prompt_tokens":40,"completion_tokens":20,"total_tokens":60,"connectors":{"web_search":1}},"outputs":[` +
@@ -331,78 +332,78 @@ func fixtureRun(t *testing.T, test func(w *world, r *runner.Runner, request gene
 		_, _ = w.Write([]byte(responses[min(strings.Count(r.URL.Path, "conv_1"), 1)]))
 		n.Add(1)
 	}
-	in(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{
-			tool(w, "lookup", func(_ context.Context, in location) (string, error) { return "found " + in.City, nil }),
-			tool(w, "book", func(_ context.Context, in location) (string, error) { return "booked " + in.City, nil }, runner.NeedsApproval(nil)),
+	inSynctest(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{
+			tool(env, "lookup", func(_ context.Context, in location) (string, error) { return "found " + in.City, nil }),
+			tool(env, "book", func(_ context.Context, in location) (string, error) { return "booked " + in.City, nil }, runner.NeedsApproval(nil)),
 		}})
-		request := ask("A trip, please.")
+		request := userRequest("A trip, please.")
 		request.CompletionArgs.ToolChoice = generated.ToolChoiceEnumAny
 		request.CompletionArgs.MaxTokens = ratelimited.Ptr(100)
 		request.Tools = []generated.Tool{generated.NewTool(generated.WebSearchTool{ToolConfiguration: generated.ToolConfiguration{RequiresConfirmation: []string{"web_search"}}})}
-		test(w, r, request)
+		test(env, r, request)
 	})
 }
 
-// The state of this version is the fixture; RUNNER_FIXTURE=write writes it.
+// The state of this version equals the fixture. RUNNER_FIXTURE=write writes the fixture.
 func TestFixtureOfThisVersion(t *testing.T) {
 	t.Parallel()
-	fixtureRun(t, func(w *world, r *runner.Runner, request generated.StartConversationRequest) {
-		_, err := r.Start(w.Context(), request)
-		pending := wantPending(w, err, "call_book approval", "call_search confirmation")
+	fixtureRun(t, func(env *environment, r *runner.Runner, request generated.StartConversationRequest) {
+		_, err := r.Start(env.Context(), request)
+		pending := wantPending(env, err, "call_book approval", "call_search confirmation")
 		text, err := json.MarshalIndent(pending.State, "", "  ")
 		if err != nil {
-			w.Fatal(err)
+			env.Fatal(err)
 		}
 		const name = "testdata/state-v1.json"
 		if os.Getenv("RUNNER_FIXTURE") == "write" {
 			if err := os.WriteFile(name, append(text, '\n'), 0o600); err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 		}
 		if want, err := os.ReadFile(name); err != nil || string(want) != string(text)+"\n" {
-			w.Errorf("%v, the state is\n%s\nwant\n%s", err, text, want)
+			env.Errorf("%v, the state is\n%s\nwant\n%s", err, text, want)
 		}
 	})
 }
 
-// A state of every version goes on, with the requests as if it had never stopped.
+// States of all versions can be resumed, with the same requests as an uninterrupted run.
 func TestStatesOfAllVersions(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"testdata/state-v1.json"} {
-		fixtureRun(t, func(w *world, r *runner.Runner, _ generated.StartConversationRequest) {
+		fixtureRun(t, func(env *environment, r *runner.Runner, _ generated.StartConversationRequest) {
 			text, err := os.ReadFile(name)
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 			state := new(runner.State)
 			if err := json.Unmarshal(text, state); err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
-			result, err := r.Resume(w.Context(), state, runner.Allow("call_book"), runner.Deny("call_search", ""))
+			result, err := r.Resume(env.Context(), state, runner.Allow("call_book"), runner.Deny("call_search", ""))
 			if err != nil || result.OutputText() != "Booked." || result.Usage.TotalTokens != 145 || result.Usage.Connectors["web_search"] != 1 || result.Calls != 2 || len(result.Turns) != 2 {
-				w.Fatalf("%s: %+v, %v", name, result, err)
+				env.Fatalf("%s: %+v, %v", name, result, err)
 			}
 			const want = `{"completion_args":{"max_tokens":100,"tool_choice":"auto"},"inputs":[` +
 				`{"result":"found Rome","tool_call_id":"call_lookup","type":"function.result"},{"result":"booked Rome","tool_call_id":"call_book","type":"function.result"}],` +
 				`"tool_confirmations":[{"confirmation":"deny","tool_call_id":"call_search"}]}`
-			if got := w.requests()[0]; got != want {
-				w.Errorf("%s: the request is\n%s\nwant\n%s", name, got, want)
+			if got := env.requests()[0]; got != want {
+				env.Errorf("%s: the request is\n%s\nwant\n%s", name, got, want)
 			}
 		})
 	}
 }
 
-// A state can be taken at each event, for a program that ends there: what has begun may have had
-// effects.
+// A state can be taken at each event, for a program that ends there. A call that has begun may have
+// had effects.
 func TestStateAtEachEvent(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"ms":10}`, "f#b", `{"ms":5}`), say("done"))}}, func(w *world) {
-		run := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil)}}).StartStream(w.Context(), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"ms":10}`, "f#b", `{"ms":5}`), say("done"))}}, func(env *environment) {
+		run := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "f", nil)}}).StartStream(env.Context(), userRequest("?"))
 		var got []string
 		for event, err := range run.Events() {
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 			if _, ok := event.Value.(generated.StreamEventVariant); ok {
 				continue
@@ -413,9 +414,9 @@ func TestStateAtEachEvent(t *testing.T) {
 					Calls []struct{ Status runner.Status }
 				}
 			}
-			text, err := json.Marshal(written(w, run.State()))
+			text, err := json.Marshal(written(env, run.State()))
 			if err != nil || json.Unmarshal(text, &state) != nil {
-				w.Fatalf("%v: %s", err, text)
+				env.Fatalf("%v: %s", err, text)
 			}
 			line := strings.TrimPrefix(fmt.Sprintf("%T", event.Value), "runner.")
 			if state.Due {
@@ -432,36 +433,36 @@ func TestStateAtEachEvent(t *testing.T) {
 			"TurnStarted due, lost true [{done} {done}]", "TurnEnded [{done} {done}]", "Finished [{done} {done}]",
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
-			w.Errorf("states are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			env.Errorf("states are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		result, err := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil)}}).Resume(w.Context(), run.State())
-		if err != nil || result.OutputText() != "done" || len(w.requests()) != 2 {
-			w.Errorf("a run that has an answer: %v, %d requests", err, len(w.requests()))
+		result, err := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "f", nil)}}).Resume(env.Context(), run.State())
+		if err != nil || result.OutputText() != "done" || len(env.requests()) != 2 {
+			env.Errorf("resuming a run with an answer: %v, %d requests", err, len(env.requests()))
 		}
 	})
 }
 
-// A second run in the conversation of a state is refused.
+// Resume is rejected if another run is in the conversation of the state.
 func TestResumeOfABusyConversation(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"ms":10}`), say("done"))}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil)}})
-		run := r.StartStream(w.Context(), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"ms":10}`), say("done"))}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "f", nil)}})
+		run := r.StartStream(env.Context(), userRequest("?"))
 		for event, err := range run.Events() {
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 			if _, ok := event.Value.(runner.ToolStarted); ok {
-				if _, err := r.Resume(w.Context(), run.State()); !errors.Is(err, runner.ErrBusy) {
-					w.Errorf("%v", err)
+				if _, err := r.Resume(env.Context(), run.State()); !errors.Is(err, runner.ErrBusy) {
+					env.Errorf("%v", err)
 				}
 			}
 		}
 	})
 }
 
-// Limits count on over a resume.
-func TestLimitsCountOn(t *testing.T) {
+// Limits continue to count after a resume.
+func TestLimitsContinueAfterResume(t *testing.T) {
 	t.Parallel()
 	two := calls("f", `{"city":"A"}`, "f", `{"city":"B"}`)
 	two.Usage = &generated.ConversationUsageInfo{PromptTokens: 40, CompletionTokens: 10, TotalTokens: 50}
@@ -474,41 +475,41 @@ func TestLimitsCountOn(t *testing.T) {
 		"calls":  {runner.Limits{ToolCalls: 5}, runner.LimitToolCalls, 4},
 		"tokens": {runner.Limits{Tokens: 150}, runner.LimitTokens, 150},
 	} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(two)}}, func(w *world) {
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(two)}}, func(env *environment) {
 			var count counter
-			config := runner.Config{Limits: c.limits, Tools: []*runner.Tool{count.tool(w, "f")}}
+			config := runner.Config{Limits: c.limits, Tools: []*runner.Tool{count.tool(env, "f")}}
 			stopping := config
 			stopping.Stop = func(runner.Turn) bool { return true }
-			_, err := w.runner(stopping).Start(w.Context(), ask("?"))
-			_, err = w.runner(config).Resume(w.Context(), written(w, runner.StateOf(err)))
+			_, err := env.runner(stopping).Start(env.Context(), userRequest("?"))
+			_, err = env.runner(config).Resume(env.Context(), written(env, runner.StateOf(err)))
 			var limit *runner.LimitError
 			if !errors.As(err, &limit) || limit.Limit != c.limit || limit.Used != c.used || len(limit.Result.Turns) != 3 || count.Load() != 4 {
-				w.Errorf("%s: %v after %d calls", name, err, count.Load())
+				env.Errorf("%s: %v after %d calls", name, err, count.Load())
 			}
 		})
 	}
 }
 
-// Failures in a row count on, too.
-func TestFailuresCountOn(t *testing.T) {
+// Consecutive failures continue to count, too.
+func TestFailuresContinueAfterResume(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", "{}"))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", "{}"))}}, func(env *environment) {
 		stop := true
-		r := w.runner(runner.Config{
+		r := env.runner(runner.Config{
 			Stop:  func(runner.Turn) bool { return stop },
-			Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("no") })},
+			Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { return "", errors.New("no") })},
 		})
-		_, err := r.Start(w.Context(), ask("?"))
+		_, err := r.Start(env.Context(), userRequest("?"))
 		stop = false
-		_, err = r.Resume(w.Context(), written(w, runner.StateOf(err)))
+		_, err = r.Resume(env.Context(), written(env, runner.StateOf(err)))
 		var failed *runner.ToolError
 		if !errors.As(err, &failed) || failed.Failures != 3 || len(failed.Result.Turns) != 3 || failed.State == nil {
-			w.Errorf("%v", err)
+			env.Errorf("%v", err)
 		}
 	})
 }
 
-// Options of the configuration go with every request of a run.
+// The options of the configuration apply to every request of a run.
 func TestOptionsOfEveryRequest(t *testing.T) {
 	t.Parallel()
 	var headers []string
@@ -516,11 +517,11 @@ func TestOptionsOfEveryRequest(t *testing.T) {
 		headers = append(headers, r.Header.Get("X-Team"))
 		next.ServeHTTP(w, r)
 	}
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", `{"city":"A"}`), say("done")), Intercept: intercept}}, func(env *environment) {
 		var count counter
-		r := w.runner(runner.Config{Tools: []*runner.Tool{count.tool(w, "f")}, Options: []ratelimited.CallOption{ratelimited.WithHeader("X-Team", "red")}})
-		if _, err := r.Start(w.Context(), ask("?")); err != nil || strings.Join(headers, " ") != "red red" {
-			w.Errorf("%v, headers %q", err, headers)
+		r := env.runner(runner.Config{Tools: []*runner.Tool{count.tool(env, "f")}, Options: []ratelimited.CallOption{ratelimited.WithHeader("X-Team", "red")}})
+		if _, err := r.Start(env.Context(), userRequest("?")); err != nil || strings.Join(headers, " ") != "red red" {
+			env.Errorf("%v, headers %q", err, headers)
 		}
 	})
 }

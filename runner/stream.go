@@ -8,83 +8,83 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Event is something that happened in a run.
+// Event is an event of a streamed run.
 type Event struct {
-	// Turn is the response that the event belongs to, from 1.
+	// The number of the turn that the event belongs to, from 1.
 	Turn int
-	// Value is an event of the API, as [generated.MessageOutputEvent], or one of the run:
-	// [TurnStarted], [TurnRestarted], [TurnEnded], [ToolStarted], [ToolFinished], [CallPending] and
+	// An event of the API, such as [generated.MessageOutputEvent], or an event of the run:
+	// [TurnStarted], [TurnRestarted], [TurnEnded], [ToolStarted], [ToolFinished], [CallPending] or
 	// [Finished].
 	Value any
 }
 
-// The run's own events.
+// The events of a run.
 type (
-	// TurnStarted comes before a request waits for the limiter.
+	// TurnStarted is emitted before a request waits for the limiter.
 	TurnStarted struct{}
-	// TurnRestarted comes when a turn begins anew, because its response was lost: the request is sent
-	// again as it had not arrived, or another one asks anew in a new conversation, see
-	// [Config.RestartLost]. Events of the turn that came before are void.
+	// TurnRestarted is emitted when a turn starts again because its response was lost. The run
+	// resends a request that did not arrive, or restarts the conversation: see
+	// [Config.RestartLost]. Discard all earlier events of the turn.
 	TurnRestarted struct {
-		ConversationID string // a new one, or that of the run
+		ConversationID string // the conversation of the run, or a new one
 	}
-	// TurnEnded comes when the response is whole.
+	// TurnEnded is emitted when the response is complete.
 	TurnEnded struct {
-		Response *generated.ConversationResponse // put together from the events
+		Response *generated.ConversationResponse // assembled from the events
 	}
-	// ToolStarted comes before a function is called.
+	// ToolStarted is emitted before a function is called.
 	ToolStarted struct{ Call }
-	// ToolFinished comes when a function has returned, or was left behind. It has the result, so
-	// mind what you log.
+	// ToolFinished is emitted when a function has returned, or when the run stops waiting for it.
+	// It contains the result, so be careful with logging it.
 	ToolFinished struct{ Outcome }
-	// CallPending comes when something is left to [Config.Decide] or to the caller.
+	// CallPending is emitted for each entry that [Config.Decide] or the caller has to answer.
 	CallPending struct{ Pending }
 	// Finished is the last event of a run that has an answer.
 	Finished struct {
-		Result *Result // what Start returns
+		Result *Result // the result that Start returns
 	}
 )
 
-// Run is a run whose responses are streamed. Nothing happens before [Run.Events] is ranged over.
-// Its methods are for one goroutine.
+// Run is a run with streamed responses. It starts when [Run.Events] is ranged over. Its methods
+// must be called from one goroutine.
 type Run struct {
 	loop   *loop
 	ctx    context.Context
 	ranged bool
 }
 
-// StartStream is [Runner.Start] with the responses as streams.
+// StartStream is like [Runner.Start], with streamed responses.
 func (r *Runner) StartStream(ctx context.Context, request generated.StartConversationRequest) *Run {
-	return r.stream(ctx, &query{start: &request})
+	return r.stream(ctx, &turnRequest{start: &request})
 }
 
-// AppendStream is [Runner.Append] with the responses as streams.
+// AppendStream is like [Runner.Append], with streamed responses.
 func (r *Runner) AppendStream(ctx context.Context, conversationID string, request generated.AppendConversationRequest) *Run {
-	return r.stream(ctx, &query{id: conversationID, extend: &request})
+	return r.stream(ctx, &turnRequest{id: conversationID, append: &request})
 }
 
-// RestartStream is [Runner.Restart] with the responses as streams.
+// RestartStream is like [Runner.Restart], with streamed responses.
 func (r *Runner) RestartStream(ctx context.Context, conversationID string, request generated.RestartConversationRequest) *Run {
-	return r.stream(ctx, &query{id: conversationID, restart: &request})
+	return r.stream(ctx, &turnRequest{id: conversationID, restart: &request})
 }
 
-func (r *Runner) stream(ctx context.Context, first *query) *Run {
+func (r *Runner) stream(ctx context.Context, first *turnRequest) *Run {
 	return &Run{loop: r.newLoop(first), ctx: ctx}
 }
 
-// errNoRun is the error of a Run that no method of a Runner made.
-var errNoRun = &ConfigError{Field: "Run", Rule: "must come from StartStream, AppendStream or RestartStream"}
+// errNoRun is the error of a Run that was not made by a Runner.
+var errNoRun = &ConfigError{Field: "Run", Rule: "must be made with StartStream, AppendStream or RestartStream"}
 
-// errRanged is the error of a second loop over a run's events.
-var errRanged = errors.New("runner: the events of a run can be ranged over once")
+// errRanged is the error of a second loop over the events of a run.
+var errRanged = errors.New("runner: Run.Events: must be ranged over only once")
 
-// Events carries out the run and yields its events as they happen: the API's events of every
-// turn, unknown ones included, and the run's own. Functions are called when a response is
-// whole; while they run, and while the loop's body does, the run waits for the body.
+// Events executes the run and yields its events as they happen: the API's events of every turn,
+// including unknown ones, and the run's own events. The run calls functions when a response is
+// complete. The run waits while the body of the loop executes, also while functions run.
 //
-// An error comes last, alone and once: what [Runner.Start] returns. Leaving the loop ends the
-// run: the stream is closed and settled, functions are cancelled and waited for as
-// [Config.Grace] says, and [Run.Result] has the result so far.
+// An error is yielded once, as the last element. It is the error that [Runner.Start] would return.
+// Exiting the loop ends the run: it closes the stream and records its usage, cancels the functions,
+// and waits for them up to [Config.Grace]. Then [Run.Result] returns the result so far.
 func (r *Run) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if r == nil || r.loop == nil {
@@ -100,7 +100,7 @@ func (r *Run) Events() iter.Seq2[Event, error] {
 		l.emit = func(e Event) bool { return yield(e, nil) }
 		err := l.run(r.ctx)
 		switch turn := len(l.result.Turns); {
-		case l.left:
+		case l.consumerStopped:
 		case err != nil:
 			yield(Event{Turn: turn}, err)
 		default:
@@ -109,7 +109,7 @@ func (r *Run) Events() iter.Seq2[Event, error] {
 	}
 }
 
-// TextDeltas yields the text of the model's messages as it comes, of all turns. It skips other
+// TextDeltas yields the text of the model's messages as it arrives, of all turns. It skips other
 // events and otherwise behaves like [Run.Events].
 func (r *Run) TextDeltas() iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
@@ -133,10 +133,10 @@ func (r *Run) Result() *Result {
 	return r.loop.result
 }
 
-// State returns what [Runner.Resume] would go on from if the run ended here; nil before it has
-// begun. It may be called at each event, to be kept for a program that ends without warning: a
-// call whose function has begun is interrupted in it, and a request that is under way may have
-// been carried out.
+// State returns the state from which [Runner.Resume] could continue if the run ended now. It is nil
+// before the run has begun. Call it at each event and store the result, if the program may end
+// without warning. In the state, a running function call is interrupted, and a request in flight
+// may have been executed.
 func (r *Run) State() *State {
 	if r == nil || r.loop == nil {
 		return nil

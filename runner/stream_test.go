@@ -19,9 +19,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// kinds are the events of a run, those of the API as one.
-func kinds(w *world, run *runner.Run) (list []string, err error) {
-	w.Helper()
+// kinds returns the events of a run. Consecutive events of the API are combined.
+func kinds(env *environment, run *runner.Run) (list []string, err error) {
+	env.Helper()
 	for event, err := range run.Events() {
 		if err != nil {
 			return list, err
@@ -41,7 +41,7 @@ func kinds(w *world, run *runner.Run) (list []string, err error) {
 		case generated.StreamEventVariant:
 			name = "API"
 		default:
-			w.Errorf("event %T", e)
+			env.Errorf("event %T", e)
 		}
 		name = fmt.Sprintf("%d %s", event.Turn, name)
 		if len(list) == 0 || list[len(list)-1] != name {
@@ -53,48 +53,48 @@ func kinds(w *world, run *runner.Run) (list []string, err error) {
 
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	model := inTurn(calls("f#a", `{"ms":200}`, "f#b", `{"ms":100}`), say("All is done."))
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil)}})
-		run := r.StartStream(w.Context(), ask("?"))
-		if got := run.Result(); got == nil || len(got.Turns) != 0 || len(w.requests()) != 0 {
-			w.Errorf("before the loop: %+v", got)
+	model := replySequence(calls("f#a", `{"ms":200}`, "f#b", `{"ms":100}`), say("All is done."))
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "f", nil)}})
+		run := r.StartStream(env.Context(), userRequest("?"))
+		if got := run.Result(); got == nil || len(got.Turns) != 0 || len(env.requests()) != 0 {
+			env.Errorf("before the loop: %+v", got)
 		}
-		got, err := kinds(w, run)
+		got, err := kinds(env, run)
 		want := []string{
 			"1 TurnStarted", "1 API", "1 TurnEnded of 2 outputs", "1 ToolStarted a", "1 ToolStarted b", "1 ToolFinished b done", "1 ToolFinished a done",
 			"2 TurnStarted", "2 API", "2 TurnEnded of 1 outputs", "2 Finished All is done.",
 		}
 		if err != nil || !slices.Equal(got, want) {
-			w.Errorf("%v, events are\n%s\nwant\n%s", err, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			env.Errorf("%v, events are\n%s\nwant\n%s", err, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 		if last(run) == nil {
-			w.Error("the events can be ranged over twice")
+			env.Error("the events can be ranged over twice")
 		}
 		if result := run.Result(); result.OutputText() != "All is done." {
-			w.Errorf("%+v", result)
+			env.Errorf("%+v", result)
 		}
-		w.wantResults(run.Result().ConversationID)
+		env.wantResults(run.Result().ConversationID)
 	})
 }
 
 func TestTextDeltas(t *testing.T) {
 	t.Parallel()
-	in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f", "{}"), say("All is done."))}}, func(w *world) {
+	inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f", "{}"), say("All is done."))}}, func(env *environment) {
 		var all []string
-		for delta, err := range w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", nothing)}}).StartStream(w.Context(), ask("?")).TextDeltas() {
+		for delta, err := range env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", nothing)}}).StartStream(env.Context(), userRequest("?")).TextDeltas() {
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 			all = append(all, delta)
 		}
 		if len(all) < 2 || strings.Join(all, "") != "All is done." {
-			w.Errorf("%q", all)
+			env.Errorf("%q", all)
 		}
 	})
 }
 
-// A plain run and a streamed one of the same script are the same.
+// A plain run and a streamed run of the same script are equal.
 func TestPlainAndStreamedRuns(t *testing.T) {
 	t.Parallel()
 	beside := calls("f#a", `{"ms":10}`, "g#b", "{}")
@@ -120,24 +120,24 @@ func TestPlainAndStreamedRuns(t *testing.T) {
 		}
 		outcomes := map[bool]outcome{}
 		for _, streamed := range []bool{false, true} {
-			in(t, settings{emulator: emulator.Config{Model: inTurn(replies...)}}, func(w *world) {
-				r := w.runner(runner.Config{Limits: runner.Limits{Turns: 4}, Tools: []*runner.Tool{
-					sleeper(w, "f", nil), tool(w, "g", nothing), tool(w, "h", func(context.Context, struct{}) (string, error) { return "", errors.New("x") }),
+			inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(replies...)}}, func(env *environment) {
+				r := env.runner(runner.Config{Limits: runner.Limits{Turns: 4}, Tools: []*runner.Tool{
+					sleeper(env, "f", nil), tool(env, "g", nothing), tool(env, "h", func(context.Context, struct{}) (string, error) { return "", errors.New("x") }),
 				}})
 				var o outcome
 				var result *runner.Result
 				var err error
 				if streamed {
-					run := r.StartStream(w.Context(), ask("?"))
+					run := r.StartStream(env.Context(), userRequest("?"))
 					err, result = last(run), run.Result()
-				} else if result, err = r.Start(w.Context(), ask("?")); err != nil {
+				} else if result, err = r.Start(env.Context(), userRequest("?")); err != nil {
 					result = runner.ResultOf(err)
 				}
 				if err != nil {
 					o.err = fmt.Sprintf("%T", err)
 				}
-				for _, body := range w.requests() {
-					sent := decoded(w, body)
+				for _, body := range env.requests() {
+					sent := decoded(env, body)
 					delete(sent, "stream")
 					text, _ := json.Marshal(sent)
 					o.bodies = append(o.bodies, string(text))
@@ -165,7 +165,7 @@ func TestPlainAndStreamedRuns(t *testing.T) {
 	}
 }
 
-// events is a stream of the API.
+// events returns a handler that streams events of the API.
 func events(list ...string) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -179,7 +179,8 @@ func events(list ...string) func(http.ResponseWriter) {
 	}
 }
 
-// Arguments may come in pieces, those of several calls mixed, and the name with the first alone.
+// Arguments may arrive in parts, and the parts of several calls may alternate. Only the first part
+// has the name.
 func TestCallsInPieces(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
@@ -196,31 +197,31 @@ func TestCallsInPieces(t *testing.T) {
 			`{"type":"message.output.delta","id":"m_1","content":"done"}`, `{"type":"conversation.response.done"}`),
 	}
 	intercept := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { answers[n.Add(1)-1](w) }
-	in(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil), tool(w, "g", nothing)}})
-		run := r.StartStream(w.Context(), ask("?"))
+	inSynctest(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "f", nil), tool(env, "g", nothing)}})
+		run := r.StartStream(env.Context(), userRequest("?"))
 		unknown := 0
 		for event, err := range run.Events() {
 			if err != nil {
-				w.Fatal(err)
+				env.Fatal(err)
 			}
 			if e, ok := event.Value.(generated.UnknownStreamEvent); ok && e.Type == "conversation.response.unheard_of" {
 				unknown++
 			}
 		}
 		result := run.Result()
-		byID, ids := results(w, w.requests()[1])
+		byID, ids := results(env, env.requests()[1])
 		if !slices.Equal(ids, []string{"a", "b"}) || byID["a"] != "f" || byID["b"] != "ok" || unknown != 1 || result.OutputText() != "done" {
-			w.Errorf("results %q, %d unknown events, %q", byID, unknown, result.OutputText())
+			env.Errorf("results %q, %d unknown events, %q", byID, unknown, result.OutputText())
 		}
 		if result.Usage.TotalTokens != 9 || result.UnknownUsage != 1 {
-			w.Errorf("usage %+v, %d unknown", result.Usage, result.UnknownUsage)
+			env.Errorf("usage %+v, %d unknown", result.Usage, result.UnknownUsage)
 		}
 	})
 }
 
-// A stream that breaks ends the run; the events that came are not taken back, and no function
-// runs on a part of a response.
+// A broken stream ends the run. Events already yielded remain, and no function runs on a partial
+// response.
 func TestBrokenStream(t *testing.T) {
 	t.Parallel()
 	intercept := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
@@ -229,19 +230,19 @@ func TestBrokenStream(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
-	in(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(context.Context, struct{}) (string, error) { w.Error("f has run"); return "", nil })}})
-		run := r.StartStream(w.Context(), ask("?"))
-		got, err := kinds(w, run)
+	inSynctest(t, settings{emulator: emulator.Config{Intercept: intercept}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(context.Context, struct{}) (string, error) { env.Error("f was called"); return "", nil })}})
+		run := r.StartStream(env.Context(), userRequest("?"))
+		got, err := kinds(env, run)
 		var failed *runner.RunError
 		if !errors.As(err, &failed) || !errors.As(err, new(*ratelimited.StreamError)) || !slices.Equal(got, []string{"1 TurnStarted", "1 API"}) || run.Result().UnknownUsage != 1 {
-			w.Errorf("%v, events are %q", err, got)
+			env.Errorf("%v, events are %q", err, got)
 		}
 	})
 }
 
-// Leaving the loop ends the run, wherever it is.
-func TestLeavingTheLoop(t *testing.T) {
+// Exiting the loop at any event ends the run.
+func TestExitingTheLoop(t *testing.T) {
 	t.Parallel()
 	isTool := func(value any) bool { _, ok := value.(runner.ToolStarted); return ok }
 	for name, c := range map[string]struct {
@@ -254,11 +255,11 @@ func TestLeavingTheLoop(t *testing.T) {
 		"before a function":  {isTool, runner.StatusNotStarted},
 		"after a function":   {func(v any) bool { _, ok := v.(runner.ToolFinished); return ok }, runner.StatusDone},
 	} {
-		in(t, settings{emulator: emulator.Config{Model: inTurn(calls("f#a", `{"ms":10}`, "f#b", `{"ms":5000}`)), TokenDelay: time.Millisecond}}, func(w *world) {
-			run := w.runner(runner.Config{Tools: []*runner.Tool{sleeper(w, "f", nil)}}).StartStream(w.Context(), ask("?"))
+		inSynctest(t, settings{emulator: emulator.Config{Model: replySequence(calls("f#a", `{"ms":10}`, "f#b", `{"ms":5000}`)), TokenDelay: time.Millisecond}}, func(env *environment) {
+			run := env.runner(runner.Config{Tools: []*runner.Tool{sleeper(env, "f", nil)}}).StartStream(env.Context(), userRequest("?"))
 			for event, err := range run.Events() {
 				if err != nil {
-					w.Errorf("%s: %v", name, err)
+					env.Errorf("%s: %v", name, err)
 				}
 				if c.leave(event.Value) {
 					break
@@ -266,17 +267,17 @@ func TestLeavingTheLoop(t *testing.T) {
 			}
 			result := run.Result()
 			if c.status == "" && len(result.Turns) != 0 || c.status != "" && result.Turns[0].Calls[0].Status != c.status {
-				w.Errorf("%s: %+v", name, result)
+				env.Errorf("%s: %+v", name, result)
 			}
-			if len(w.requests()) > 1 || time.Since(w.began) > time.Second {
-				w.Errorf("%s: %d requests, after %v", name, len(w.requests()), time.Since(w.began))
+			if len(env.requests()) > 1 || time.Since(env.began) > time.Second {
+				env.Errorf("%s: %d requests, after %v", name, len(env.requests()), time.Since(env.began))
 			}
 		})
 	}
 }
 
-// The client's observer is told of runs, their calls and their functions, once each, inside one
-// another, and of no contents. Its panics do not end the run.
+// The client's observer receives each run, call and function once, correctly nested and without
+// content. Its panics do not end the run.
 func TestObserver(t *testing.T) {
 	t.Parallel()
 	type key struct{}
@@ -297,21 +298,21 @@ func TestObserver(t *testing.T) {
 			}
 		}
 	}
-	model := inTurn(calls("good#a", `{"ms":10}`), calls("bad#b", "{}"), calls("panics#c", "{}"), say("done"))
-	in(t, settings{emulator: emulator.Config{Model: model}, client: ratelimited.Config{Observer: observer}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{
-			tool(w, "good", func(ctx context.Context, _ struct {
+	model := replySequence(calls("good#a", `{"ms":10}`), calls("bad#b", "{}"), calls("panics#c", "{}"), say("done"))
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}, client: ratelimited.Config{Observer: observer}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{
+			tool(env, "good", func(ctx context.Context, _ struct {
 				MS int `json:"ms"`
 			}) (string, error) {
 				if ctx.Value(key{}) != "/Runner.Start/Runner.Tool good a" {
-					w.Errorf("the function's context has %v", ctx.Value(key{}))
+					env.Errorf("the function's context has %v", ctx.Value(key{}))
 				}
 				return "secret result", nil
 			}),
-			tool(w, "bad", func(context.Context, struct{}) (string, error) { return "", errors.New("secret error") }), tool(w, "panics", nothing),
+			tool(env, "bad", func(context.Context, struct{}) (string, error) { return "", errors.New("secret error") }), tool(env, "panics", nothing),
 		}})
-		if _, err := r.Start(w.Context(), ask("secret question")); err != nil {
-			w.Fatal(err)
+		if _, err := r.Start(env.Context(), userRequest("secret question")); err != nil {
+			env.Fatal(err)
 		}
 	})
 	want := []string{
@@ -325,6 +326,6 @@ func TestObserver(t *testing.T) {
 		"end /Runner.Start: <nil>, 4, 0s",
 	}
 	if !slices.Equal(log, want) {
-		t.Errorf("the observer was told\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
+		t.Errorf("the observer received\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
 	}
 }

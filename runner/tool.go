@@ -14,19 +14,19 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// Tool is a function that a model may call. It is immutable; its function is called from many
-// goroutines at once, in one run (see [Sequential]) and in several.
+// Tool is a function that a model may call. It is immutable. Its function may be called
+// concurrently, within one run (see [Sequential]) and across runs.
 type Tool struct {
 	definition generated.Function
 	parameters *schema.Schema
 	toolOptions
 
-	// prepare decodes arguments that are a JSON object, and returns the call to make, or what
-	// is wrong with the arguments. It is nil if calls are left to the caller.
+	// prepare decodes arguments that are a JSON object. It returns the call to make, or the
+	// findings about the arguments. It is nil if the caller answers the calls.
 	prepare func(arguments []byte) (func(context.Context) (any, error), []schema.Finding)
 }
 
-// toolName matches names that the service accepts.
+// toolName matches the names that the service accepts.
 var toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
 // builtins are the names of the service's own tools.
@@ -35,18 +35,19 @@ var builtins = []string{
 	string(generated.ToolTypeFunction), string(generated.ToolTypeImageGeneration), string(generated.ToolTypeWebSearch), string(generated.ToolTypeWebSearchPremium),
 }
 
-// NewTool makes a tool of a function. The model calls it by name (1 to 64 letters, digits, _
-// and -), and reads its description and the schema of In to know when and how.
+// NewTool returns a tool that calls a function. The model sees the name (1 to 64 letters, digits, _
+// and -), the description and the schema of In.
 //
-// In is a struct or a pointer to one, or a map with string keys. Its schema follows the rules
-// of encoding/json: see the package comment. Arguments that break it do not reach f: the model
-// is told what is wrong with them, and may try again.
+// In is a struct, a pointer to a struct, or a map with string keys. Its schema follows the rules of
+// encoding/json: see the package comment. If the arguments do not match the schema, f is not
+// called. The model receives the findings and may try again.
 //
-// The model is told what f returns: a string and a [json.RawMessage] as they are, struct{} as
-// "ok", any other value as JSON. If f returns an error, the model is told "The function
-// failed." and nothing of the error: see [Explain] and [Abort]. The same is told of a panic.
-// The context that f is given ends with the run, and after [WithTimeout]; [CallFrom] returns
-// which call it is.
+// The model receives the result of f: a string or a [json.RawMessage] unchanged, struct{} as "ok",
+// and any other value as JSON. If f returns an error or panics, the model receives "The function
+// failed." without the text of the error: see [Explain] and [Abort].
+//
+// The context of f ends with the run, and after [WithTimeout]. [CallFrom] returns the call from
+// this context.
 //
 // The error is a [*ConfigError].
 func NewTool[In, Out any](name, description string, f func(context.Context, In) (Out, error), options ...ToolOption) (*Tool, error) {
@@ -56,10 +57,10 @@ func NewTool[In, Out any](name, description string, f func(context.Context, In) 
 	}
 	t := reflect.TypeFor[In]()
 	if t == reflect.TypeFor[json.RawMessage]() {
-		return nil, &ConfigError{Tool: name, Field: "In", Value: t, Rule: "must be a struct, or a map with string keys; RawTool takes arguments as they are, with a schema of yours"}
+		return nil, &ConfigError{Tool: name, Field: "In", Value: t, Rule: "must be a struct, or a map with string keys; use RawTool for undecoded arguments and your own schema"}
 	}
 	if f == nil {
-		return nil, &ConfigError{Tool: name, Field: "f", Rule: "must be a function; RawTool declares one that the caller answers"}
+		return nil, &ConfigError{Tool: name, Field: "f", Rule: "must be a function; use RawTool for calls that the caller answers"}
 	}
 	base := t
 	if base.Kind() == reflect.Pointer {
@@ -84,12 +85,13 @@ func NewTool[In, Out any](name, description string, f func(context.Context, In) 
 	})
 }
 
-// RawTool makes a tool of a definition and a function that is given the arguments as the model
-// wrote them, a JSON object that fits the definition's Parameters, and returns what the model
-// is told. Parameters is a JSON Schema of objects, as [generated.JSON] allows it; unset, any
-// object fits. Strict is sent unchanged. Everything else is as for [NewTool].
+// RawTool returns a tool with an explicit definition. The function f receives the arguments as the
+// model wrote them: a JSON object that matches the definition's Parameters. It returns the text for
+// the model. Parameters is a JSON Schema of type "object", in any form of [generated.JSON]; if it
+// is unset, every object matches. Strict is sent unchanged. Otherwise RawTool behaves like
+// [NewTool].
 //
-// If f is nil, calls are left to [Config.Decide], or to the caller by a [*PendingError].
+// If f is nil, [Config.Decide] answers the calls, or the caller after a [*PendingError].
 func RawTool(definition generated.Function, f func(context.Context, json.RawMessage) (string, error), options ...ToolOption) (*Tool, error) {
 	o, err := toolOptionsOf(definition.Name, options)
 	if err != nil {
@@ -107,7 +109,7 @@ func RawTool(definition generated.Function, f func(context.Context, json.RawMess
 		return nil, &ConfigError{Tool: definition.Name, Field: "Parameters", Rule: "must be a JSON Schema: " + err.Error(), Err: err}
 	}
 	if bytes.TrimSpace(text)[0] != '{' {
-		return nil, &ConfigError{Tool: definition.Name, Field: "Parameters", Value: string(text), Rule: "must be a JSON Schema of objects"}
+		return nil, &ConfigError{Tool: definition.Name, Field: "Parameters", Value: string(text), Rule: `must be a JSON Schema of type "object"`}
 	}
 	definition.Parameters = generated.JSONText(text)
 	if f == nil {
@@ -127,14 +129,14 @@ func newTool(definition generated.Function, parameters *schema.Schema, o toolOpt
 	case !toolName.MatchString(definition.Name):
 		return nil, &ConfigError{Tool: definition.Name, Field: "name", Value: definition.Name, Rule: nameRule}
 	case slices.Contains(builtins, definition.Name):
-		return nil, &ConfigError{Tool: definition.Name, Field: "name", Value: definition.Name, Rule: "must not be the name of a tool of the service"}
+		return nil, &ConfigError{Tool: definition.Name, Field: "name", Value: definition.Name, Rule: "must not be the name of a built-in tool of the service"}
 	case strings.TrimSpace(definition.Description) == "":
-		return nil, &ConfigError{Tool: definition.Name, Field: "description", Value: definition.Description, Rule: "must not be blank: the model goes by it"}
+		return nil, &ConfigError{Tool: definition.Name, Field: "description", Value: definition.Description, Rule: "must not be blank: the model decides by it when to call the tool"}
 	}
 	return &Tool{definition: definition, parameters: parameters, toolOptions: o, prepare: prepare}, nil
 }
 
-// Name returns the name by which the model calls the tool.
+// Name returns the name of the tool.
 func (t *Tool) Name() string {
 	if t == nil {
 		return ""
@@ -142,8 +144,8 @@ func (t *Tool) Name() string {
 	return t.definition.Name
 }
 
-// Definition returns what the model is told of the tool. The same tool has the same definition,
-// to the byte, in every process.
+// Definition returns the definition that is sent to the model. The same tool has a byte-identical
+// definition in every process.
 func (t *Tool) Definition() generated.Tool {
 	if t == nil {
 		return generated.Tool{}
@@ -151,7 +153,7 @@ func (t *Tool) Definition() generated.Tool {
 	return generated.NewTool(generated.FunctionTool{Function: t.definition})
 }
 
-// decode checks arguments, and decodes them unless target is nil.
+// decode validates arguments, and decodes them unless target is nil.
 func decode(s *schema.Schema, arguments []byte, target any) []schema.Finding {
 	v, err := schema.Parse(arguments)
 	switch {
@@ -165,7 +167,7 @@ func decode(s *schema.Schema, arguments []byte, target any) []schema.Finding {
 	return s.Decode(v, target)
 }
 
-// argumentsOf returns the arguments of a call as a JSON object where they are unset.
+// argumentsOf returns the arguments of a call, or {} if they are unset.
 func argumentsOf(call generated.FunctionCallEntry) []byte {
 	text := bytes.TrimSpace([]byte(call.Arguments))
 	if len(text) == 0 || string(text) == "null" {
@@ -174,7 +176,7 @@ func argumentsOf(call generated.FunctionCallEntry) []byte {
 	return text
 }
 
-// encode returns what the model is told of a function's result.
+// encode returns the text that the model receives for a function's result.
 func encode(result any) (string, error) {
 	switch r := result.(type) {
 	case string:
@@ -188,7 +190,7 @@ func encode(result any) (string, error) {
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(result); err != nil {
-		return "", fmt.Errorf("runner: the result has no JSON: %w", err)
+		return "", fmt.Errorf("runner: cannot encode the result as JSON: %w", err)
 	}
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }

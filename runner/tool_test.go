@@ -18,7 +18,7 @@ import (
 
 func nothing(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil }
 
-// wantConfigError checks an error of construction and what it names.
+// wantConfigError checks a ConfigError and the words in its text.
 func wantConfigError(t *testing.T, err error, tool, field string, words ...string) {
 	t.Helper()
 	var config *runner.ConfigError
@@ -48,7 +48,7 @@ func TestNamesOfTools(t *testing.T) {
 	}
 	for _, name := range []string{"web_search", "code_interpreter"} {
 		_, err := runner.NewTool(name, "Does.", nothing)
-		wantConfigError(t, err, name, "name", "tool of the service")
+		wantConfigError(t, err, name, "name", "built-in tool of the service")
 	}
 }
 
@@ -56,7 +56,7 @@ type tree struct {
 	Kids []tree `json:"kids"`
 }
 
-func TestToolsThatAreRefused(t *testing.T) {
+func TestInvalidTools(t *testing.T) {
 	t.Parallel()
 	_, err := runner.NewTool("f", " \n", nothing)
 	wantConfigError(t, err, "f", "description", "blank")
@@ -93,7 +93,7 @@ func TestToolsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestConfigsThatAreRefused(t *testing.T) {
+func TestInvalidConfigs(t *testing.T) {
 	t.Parallel()
 	client, err := ratelimited.New(ratelimited.Config{APIKey: secretKey})
 	if err != nil {
@@ -120,24 +120,24 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	wantConfigError(t, err, "", "client")
 }
 
-// A tool of the request's own may not have the name of one of the runner's.
+// A tool of the request must not have the name of a runner's tool.
 func TestToolsOfTheRequest(t *testing.T) {
 	t.Parallel()
-	in(t, settings{}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "a", nothing), tool(w, "b", nothing)}})
-		request := ask("?")
-		request.Tools = []generated.Tool{generated.NewTool(generated.WebSearchTool{}), tool(w, "b", nothing).Definition()}
-		_, err := r.Start(w.Context(), request)
+	inSynctest(t, settings{}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "a", nothing), tool(env, "b", nothing)}})
+		request := userRequest("?")
+		request.Tools = []generated.Tool{generated.NewTool(generated.WebSearchTool{}), tool(env, "b", nothing).Definition()}
+		_, err := r.Start(env.Context(), request)
 		var invalid *ratelimited.RequestError
-		if !errors.As(err, &invalid) || invalid.Field != "tools[1].function.name" || !strings.Contains(err.Error(), "Config.Tools[1]") || len(w.requests()) != 0 {
-			w.Errorf("%v after %d requests", err, len(w.requests()))
+		if !errors.As(err, &invalid) || invalid.Field != "tools[1].function.name" || !strings.Contains(err.Error(), "Config.Tools[1]") || len(env.requests()) != 0 {
+			env.Errorf("%v after %d requests", err, len(env.requests()))
 		}
 		request.Tools = request.Tools[:1:1]
-		if _, err := r.Start(w.Context(), request); err != nil || len(request.Tools) != 1 {
-			w.Errorf("%v, the request has %d tools", err, len(request.Tools))
+		if _, err := r.Start(env.Context(), request); err != nil || len(request.Tools) != 1 {
+			env.Errorf("%v, the request has %d tools", err, len(request.Tools))
 		}
-		if body := w.requests()[0]; !strings.Contains(body, `"tools":[{"type":"web_search"},{"function":{"description":"Does a."`) {
-			w.Errorf("the request is %s", body)
+		if body := env.requests()[0]; !strings.Contains(body, `"tools":[{"type":"web_search"},{"function":{"description":"Does a."`) {
+			env.Errorf("the request is %s", body)
 		}
 	})
 }
@@ -174,11 +174,11 @@ func TestDefinitions(t *testing.T) {
 	before, _ := json.Marshal(raw.Definition())
 	parameters["type"] = "array"
 	if after, _ := json.Marshal(raw.Definition()); !bytes.Equal(before, after) {
-		t.Errorf("the definition has changed to %s", after)
+		t.Errorf("the definition changed to %s", after)
 	}
 }
 
-// One shared type with other descriptions in two tools leaks none from one to the other.
+// Two tools that share a type do not share its descriptions.
 func TestSharedTypes(t *testing.T) {
 	t.Parallel()
 	type shared struct {
@@ -205,7 +205,7 @@ func TestSharedTypes(t *testing.T) {
 	}
 }
 
-// Schemas are made once, from any number of goroutines.
+// Each schema is made once, from any number of goroutines.
 func TestManyRunsOfOneRunner(t *testing.T) {
 	t.Parallel()
 	model := func(_ context.Context, p emulator.Prompt) emulator.Reply {
@@ -214,8 +214,8 @@ func TestManyRunsOfOneRunner(t *testing.T) {
 		}
 		return say(`{"value":[1,2]}`)
 	}
-	in(t, settings{emulator: emulator.Config{Model: model}}, func(w *world) {
-		r := w.runner(runner.Config{Tools: []*runner.Tool{tool(w, "f", func(_ context.Context, in struct {
+	inSynctest(t, settings{emulator: emulator.Config{Model: model}}, func(env *environment) {
+		r := env.runner(runner.Config{Tools: []*runner.Tool{tool(env, "f", func(_ context.Context, in struct {
 			N int `json:"n"`
 		}) (int, error) {
 			return in.N, nil
@@ -223,8 +223,8 @@ func TestManyRunsOfOneRunner(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 64 {
 			wg.Go(func() {
-				if list, _, err := runner.StartAs[[]int](w.Context(), r, ask("?")); err != nil || len(list) != 2 {
-					w.Errorf("%v, %v", list, err)
+				if list, _, err := runner.StartAs[[]int](env.Context(), r, userRequest("?")); err != nil || len(list) != 2 {
+					env.Errorf("%v, %v", list, err)
 				}
 			})
 		}

@@ -13,17 +13,17 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
 )
 
-// lineInterval is how often a line is printed outside of a terminal.
+// lineInterval is the interval between progress lines outside of a terminal.
 const lineInterval = 10 * time.Second
 
-// A display shows the progress: as a bar on a terminal, otherwise in lines.
+// A display shows the progress: as a bar on a terminal, and otherwise as lines.
 type display struct {
 	command *command
-	total   int           // rows that will have a new line in the output; -1 if that is unknown
-	latest  time.Duration // when a line was printed
+	total   int           // rows that will get a new line in the output; -1 if unknown
+	latest  time.Duration // when the latest line was printed
 
 	terminal *os.File
-	bar      *progressbar.ProgressBar // nil without a terminal
+	bar      *progressbar.ProgressBar // nil outside of a terminal
 }
 
 func newDisplay(c *command) *display {
@@ -40,16 +40,16 @@ func newDisplay(c *command) *display {
 	return d
 }
 
-// progress is called each second.
+// progress shows the progress. bulk.Run calls it every second.
 func (d *display) progress(p bulk.Progress) {
 	switch {
 	case d.bar != nil:
-		d.bar.Describe(d.fitting(progressText(p, d.command.options.Forecast)))
+		d.bar.Describe(d.shortened(progressText(p, d.command.options.Forecast)))
 		n := p.Done + p.Failed
-		if d.total >= 0 { // the bar allows no more
+		if d.total >= 0 { // the bar rejects larger values
 			n = min(n, max(d.total, 1))
 		}
-		_ = d.bar.Set(n) // it says that the terminal is gone
+		_ = d.bar.Set(n) // fails only if the terminal is closed
 	case p.Duration-d.latest < lineInterval:
 	case d.command.json:
 		d.latest = p.Duration
@@ -64,8 +64,8 @@ func (d *display) progress(p bulk.Progress) {
 	}
 }
 
-// fitting returns as much of a text as has room beside the bar.
-func (d *display) fitting(text string) string {
+// shortened shortens a text to the space next to the bar.
+func (d *display) shortened(text string) string {
 	const barAndCount = 52
 	width, _, err := term.GetSize(int(d.terminal.Fd()))
 	if room := max(10, width-barAndCount); err == nil && len(text) > room {
@@ -81,23 +81,23 @@ func (d *display) end() {
 	}
 }
 
-// progressText says how far a job is.
+// progressText describes the progress of a job.
 func progressText(p bulk.Progress, plan *bulk.Forecast) string {
 	if p.Outage != "" {
-		return fmt.Sprintf("waiting for the end of an outage since %s: %s", p.OutageSince.Format(time.TimeOnly), p.Outage)
+		return fmt.Sprintf("waiting for the end of an outage that began at %s: %s", p.OutageSince.Format(time.TimeOnly), p.Outage)
 	}
 	var parts []string
 	if p.Left >= 0 {
-		left := "left " + rounded(p.Left)
+		left := rounded(p.Left) + " left"
 		if plan != nil {
-			left += " (plan " + rounded(max(0, plan.Duration.Expected-p.Duration)) + ")"
+			left += " (planned " + rounded(max(0, plan.Duration.Expected-p.Duration)) + ")"
 		}
 		parts = append(parts, left)
 	}
 	parts = append(parts, fmt.Sprintf("%d failed", p.Failed), fmt.Sprintf("%d in flight", p.InFlight), fmt.Sprintf("%d waiting", p.Waiting),
 		fmt.Sprintf("%d rows/min", p.RowsPerMinute), fmt.Sprintf("%d of %d tokens/min", p.TokensPerMinute, p.TokenLimit))
 	if p.LimitedBy != "" {
-		parts = append(parts, p.LimitedBy+" decide")
+		parts = append(parts, "limited by "+p.LimitedBy)
 	}
 	return strings.Join(parts, ", ")
 }
@@ -122,18 +122,18 @@ func (c *command) showPlan(f *bulk.Forecast) {
 	for _, part := range []struct {
 		n    int
 		what string
-	}{{f.Changed, "of them changed"}, {f.Done, "done"}, {f.Failed, "failed before"}, {f.Invalid, "invalid"}} {
+	}{{f.Changed, "of them changed"}, {f.Done, "done"}, {f.Failed, "failed"}, {f.Invalid, "invalid"}} {
 		if part.n > 0 {
 			fmt.Fprintf(&b, ", %d %s", part.n, part.what)
 		}
 	}
 	if f.Calls > 0 {
-		basis := "replies are a guess"
+		basis := "the length of responses is not known yet"
 		if f.Replies > 0 {
-			basis = fmt.Sprintf("by %d replies", f.Replies)
+			basis = fmt.Sprintf("based on %d responses", f.Replies)
 		}
-		fmt.Fprintf(&b, "\n%d tokens of prompts, about %d in all (%d to %d, %s)", f.Counted, f.Tokens.Expected, f.Tokens.Low, f.Tokens.High, basis)
-		fmt.Fprintf(&b, "\nabout %s (%s to %s) at %v requests a second and %d tokens a minute: %s decide",
+		fmt.Fprintf(&b, "\nTokens: about %d (%d to %d), %d of them in prompts; %s", f.Tokens.Expected, f.Tokens.Low, f.Tokens.High, f.Counted, basis)
+		fmt.Fprintf(&b, "\nDuration: about %s (%s to %s) at %v requests/s and %d tokens/min, limited by %s",
 			rounded(f.Duration.Expected), rounded(f.Duration.Low), rounded(f.Duration.High), f.RequestsPerSecond, f.TokensPerMinute, f.LimitedBy)
 		if c.client.LearnLimits {
 			fmt.Fprint(&b, "; the limits will be learned")
@@ -163,19 +163,19 @@ func (c *command) showSummary(s *bulk.Summary, err error) {
 	for _, part := range []struct {
 		n    int
 		what string
-	}{{s.Already, "done before"}, {s.AlreadyFailed, "failed before"}, {s.Left, "left of the rows read"}} {
+	}{{s.Already, "already done"}, {s.AlreadyFailed, "already failed"}, {s.Left, "read but not sent"}} {
 		if part.n > 0 {
 			fmt.Fprintf(&b, ", %d %s", part.n, part.what)
 		}
 	}
-	fmt.Fprintf(&b, ", in %s; %d tokens of prompts and %d of replies", rounded(s.Duration), s.PromptTokens, s.CompletionTokens)
+	fmt.Fprintf(&b, ", in %s; %d prompt tokens and %d completion tokens", rounded(s.Duration), s.PromptTokens, s.CompletionTokens)
 	if s.Stopped != "" && err == nil {
-		fmt.Fprintf(&b, "\nStopped before the end (%s): the same command goes on", s.Stopped)
+		fmt.Fprintf(&b, "\nStopped before the end (%s); run the same command again to continue", s.Stopped)
 	}
 	_, _ = fmt.Fprintln(c.out, b.String())
 }
 
-// printJSON prints a line: {"plan": {…}}.
+// printJSON prints an event as a line of JSON, such as {"plan": {…}}.
 func (c *command) printJSON(event string, value any) {
 	text, err := json.Marshal(map[string]any{event: value})
 	if err == nil {

@@ -17,47 +17,47 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A command is what the arguments ask for.
+// A command holds the parsed arguments.
 type command struct {
 	streams
-	input, output               string // input "-" is the standard input
+	input, output               string // the input "-" is the standard input
 	lines, plan, json, emulator bool
 	client                      ratelimited.Config
 	options                     bulk.Options
 }
 
-// flagSet returns the options of the command, which set fields of c.
+// flagSet returns the flags of the command, which set fields of c.
 func flagSet(c *command) *flag.FlagSet {
 	flags := flag.NewFlagSet("mistral-bulk", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors are put in other words: see plainflag.Error
+	flags.SetOutput(io.Discard) // parse reports errors with plainflag.Error
 	rows := &c.options.Defaults
-	flags.StringVar(&c.output, "o", "", "`file` of the results, which is also the journal: run the command again to go on")
-	flags.StringVar(&rows.Model, "model", "", "`name` of the model, for rows that name neither a model nor an agent")
-	flags.StringVar(&rows.AgentID, "agent", "", "`id` of the agent, in place of -model")
-	flags.Func("instructions", "`text` of the instructions, or @file", text(&rows.Instructions))
-	flags.Func("max-tokens", "`tokens` that a reply may have at most (default any number)", pointer(&rows.CompletionArgs.MaxTokens, whole))
-	flags.Func("temperature", "`number` from 0 to 1 (default that of the model)", pointer(&rows.CompletionArgs.Temperature, plainflag.Number))
+	flags.StringVar(&c.output, "o", "", "output `file`, which is also the journal: run the same command again to continue")
+	flags.StringVar(&rows.Model, "model", "", "`name` of the model for rows without a model or an agent")
+	flags.StringVar(&rows.AgentID, "agent", "", "`ID` of the agent for rows without a model or an agent; not together with -model")
+	flags.Func("instructions", "`text` of the instructions, or @ and a file name", text(&rows.Instructions))
+	flags.Func("max-tokens", "maximum number of completion `tokens` of a response (default unlimited)", pointer(&rows.CompletionArgs.MaxTokens, positiveInt))
+	flags.Func("temperature", "sampling temperature, a `number` from 0 to 1 (default set by the model)", pointer(&rows.CompletionArgs.Temperature, plainflag.Number))
 	store := false
 	rows.Store = &store
-	flags.BoolVar(&store, "store", false, "have the API keep the conversations")
-	flags.Func("schema", "`file` with a JSON Schema that each answer must fit; the results are the objects", schema(&c.options))
-	flags.Func("body", "what the results have: response (all of it), text, or object with -schema", body(&c.options.Output))
-	flags.Func("format", "`format` of the input: jsonl or lines (default lines for names that end in .txt)", format(&c.lines))
-	flags.Func("rps", "`requests` per second of the account; fractions are fine (default learned)", plainflag.Number(&c.client.RequestsPerSecond))
-	flags.Func("tpm", "`tokens` per minute of the account (default learned)", whole(&c.client.TokensPerMinute))
-	flags.Func("timeout", "`time` that one request may take (default 5m)", duration(&c.client.Timeout))
-	flags.StringVar(&c.client.BaseURL, "base-url", "", "`address` of the API, without /v1 (default https://api.mistral.ai)")
-	flags.StringVar(&c.client.StateFile, "state", "", "`file` that keeps balances and learned limits between runs, or none (default one for each key, in the user's cache)")
-	flags.BoolVar(&c.emulator, "emulator", false, "try it with the embedded emulator: no key, no network, limits of -rps and -tpm")
-	flags.BoolVar(&c.plan, "plan", false, "show what there is to do and how long it takes, and send nothing")
-	flags.Func("deadline", "`time` at which to stop, as 3h from now or 2026-10-31T08:00:00Z", deadline(&c.options.Deadline))
-	flags.Func("budget-tokens", "`tokens` that this run may use", whole(&c.options.TokenBudget))
-	flags.Func("max-rows", "`rows` that this run may send", whole(&c.options.MaxRows))
-	flags.BoolVar(&c.json, "json", false, "print plan, progress and summary as lines of JSON")
+	flags.BoolVar(&store, "store", false, "have the API store the conversations")
+	flags.Func("schema", "`file` with a JSON Schema for each answer; the results are the JSON objects", schema(&c.options))
+	flags.Func("body", "`part` of the response in the results: response (all of it), text, or object (with -schema)", body(&c.options.Output))
+	flags.Func("format", "`format` of the input: jsonl or lines (default lines for .txt files, otherwise jsonl)", format(&c.lines))
+	flags.Func("rps", "rate limit of the account in `requests` per second, such as 1.2 (default learned)", plainflag.Number(&c.client.RequestsPerSecond))
+	flags.Func("tpm", "rate limit of the account in `tokens` per minute (default learned)", positiveInt(&c.client.TokensPerMinute))
+	flags.Func("timeout", "timeout of one HTTP request, a `duration` such as 90s (default 5m)", duration(&c.client.Timeout))
+	flags.StringVar(&c.client.BaseURL, "base-url", "", "`URL` of the API, without /v1 (default https://api.mistral.ai)")
+	flags.StringVar(&c.client.StateFile, "state", "", "`file` that keeps balances and learned limits between runs, or none (default one file per API key in the user's cache directory)")
+	flags.BoolVar(&c.emulator, "emulator", false, "use the embedded emulator, without an API key or a network; -rps and -tpm set its limits")
+	flags.BoolVar(&c.plan, "plan", false, "print the number of rows to send and the estimated duration, and send nothing")
+	flags.Func("deadline", "`time` to stop at: a duration from now such as 3h, or a time such as 2026-10-31T08:00:00Z", deadline(&c.options.Deadline))
+	flags.Func("budget-tokens", "maximum number of `tokens` to use in this run", positiveInt(&c.options.TokenBudget))
+	flags.Func("max-rows", "maximum number of `rows` to send in this run", positiveInt(&c.options.MaxRows))
+	flags.BoolVar(&c.json, "json", false, "print the plan, the progress and the summary as JSON lines")
 	return flags
 }
 
-// parse reads the arguments. Options may follow the input.
+// parse parses the arguments. Flags may follow the input.
 func parse(args []string) (*command, error) {
 	c := &command{client: ratelimited.Config{Timeout: 5 * time.Minute}}
 	flags := flagSet(c)
@@ -78,17 +78,17 @@ func parse(args []string) (*command, error) {
 		return set
 	}; {
 	case len(inputs) == 0:
-		return nil, errors.New(`no input: name a file, or "-" for the standard input`)
+		return nil, errors.New(`no input: must be a file, or "-" for standard input`)
 	case len(inputs) > 1:
-		return nil, fmt.Errorf("unexpected argument %q: one input is allowed", inputs[1])
+		return nil, fmt.Errorf("unexpected argument %q: must be only one input", inputs[1])
 	case c.output == "" && !c.plan:
-		return nil, errors.New("-o: must have the name of the output")
+		return nil, errors.New("-o: must be the name of the output file")
 	case c.options.Defaults.Model != "" && c.options.Defaults.AgentID != "":
-		return nil, errors.New("-agent: must not be given beside -model")
+		return nil, errors.New("-agent: must not be set together with -model")
 	case c.emulator && c.client.BaseURL != "":
-		return nil, errors.New("-emulator: must not be given beside -base-url")
+		return nil, errors.New("-emulator: must not be set together with -base-url")
 	case c.options.Output == bulk.OutputObject && c.options.Schema == nil:
-		return nil, errors.New("-body: object needs -schema")
+		return nil, errors.New("-body: object must be used with -schema")
 	case c.options.Schema != nil && !isSet("body"):
 		c.options.Output = bulk.OutputObject
 		fallthrough
@@ -100,14 +100,14 @@ func parse(args []string) (*command, error) {
 		c.client.LearnLimits = !isSet("rps") || !isSet("tpm")
 	}
 	if c.input != "-" && c.output != "" && sameFile(c.input, c.output) {
-		return nil, fmt.Errorf("-o: %q is the input, too: must be another file", c.output)
+		return nil, fmt.Errorf("-o: %q is also the input: must be another file", c.output)
 	}
-	if state := c.client.StateFile; state != "" && state != noState { // the client replaces it, whatever it has
+	if state := c.client.StateFile; state != "" && state != noState { // the client overwrites this file
 		switch {
 		case c.input != "-" && sameFile(state, c.input):
-			return nil, fmt.Errorf("-state: %q is the input, too: must be another file", state)
+			return nil, fmt.Errorf("-state: %q is also the input: must be another file", state)
 		case c.output != "" && sameFile(state, c.output):
-			return nil, fmt.Errorf("-state: %q is the output, too: must be another file", state)
+			return nil, fmt.Errorf("-state: %q is also the output: must be another file", state)
 		}
 	}
 	return c, nil
@@ -116,7 +116,7 @@ func parse(args []string) (*command, error) {
 func sameFile(a, b string) bool {
 	first, err := os.Stat(a)
 	second, err2 := os.Stat(b)
-	if err != nil || err2 != nil { // files that do not exist have only their names
+	if err != nil || err2 != nil { // at least one file does not exist, so compare the names
 		return absolute(a) == absolute(b)
 	}
 	return os.SameFile(first, second)
@@ -129,7 +129,7 @@ func absolute(path string) string {
 	return filepath.Clean(path)
 }
 
-func whole(into *int) func(string) error {
+func positiveInt(into *int) func(string) error {
 	return func(text string) error {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
@@ -140,7 +140,7 @@ func whole(into *int) func(string) error {
 	}
 }
 
-// pointer sets a field that is nil unless it is given.
+// pointer sets a pointer field when the flag is set.
 func pointer[T any](into **T, parse func(*T) func(string) error) func(string) error {
 	return func(text string) error {
 		*into = new(T)
@@ -152,7 +152,7 @@ func duration(into *time.Duration) func(string) error {
 	return func(text string) error {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {
-			return errors.New("must be a time such as 90s or 5m")
+			return errors.New("must be a duration such as 90s or 5m")
 		}
 		*into = d
 		return nil
@@ -168,7 +168,7 @@ func deadline(into *time.Time) func(string) error {
 		}
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return errors.New("must be a time such as 3h or 2026-10-31T08:00:00Z")
+			return errors.New("must be a duration such as 3h or a time such as 2026-10-31T08:00:00Z")
 		}
 		*into = at
 		return nil

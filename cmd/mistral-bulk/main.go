@@ -1,16 +1,18 @@
-// Command mistral-bulk sends many prompts through a small quota, and goes on where it stopped. See
-// package bulk.
+// Command mistral-bulk sends a file of prompts to Mistral's Conversations API within the rate
+// limits of an account. After an interruption, the same command continues the job. See package
+// bulk.
 //
 //	go run ./cmd/mistral-bulk -model mistral-small-latest -o out.jsonl in.jsonl
 //	go run ./cmd/mistral-bulk -plan -model mistral-small-latest -o out.jsonl in.jsonl
 //	go run ./cmd/mistral-bulk -emulator -model mistral-small-latest -o out.jsonl in.jsonl
 //
-// The key comes from the environment variable MISTRAL_API_KEY; with -emulator none is needed. The
-// option -help lists all options, with examples.
+// The API key is read from the environment variable MISTRAL_API_KEY. With -emulator no key is
+// needed. The option -help lists all options, with examples.
 //
-// Exit status: 0 if all rows have a response, 1 if some have failed, 2 for a wrong option, 3 if it
-// stopped before the end (an interrupt, -deadline, -budget-tokens, -max-rows), and 4 after an error
-// that ended the job, such as an invalid key. After 1, 3 and 4 the same command goes on.
+// The exit status is 0 if all rows have a response, 1 if some rows failed, and 2 if an option is
+// invalid. It is 3 if the job stopped before the end, because of an interrupt, -deadline,
+// -budget-tokens or -max-rows. It is 4 if an error ended the job, such as an invalid key. After 1,
+// 3 and 4 the same command continues the job.
 package main
 
 import (
@@ -44,20 +46,20 @@ const (
 )
 
 func main() {
-	debug.SetGCPercent(50) // a million rows that are done are to fit into 100 MB
+	debug.SetGCPercent(50) // keeps a million finished rows within 100 MB
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}, interrupts))
 }
 
-// streams are those of the process.
+// streams are the standard streams of the process.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// run carries out the command and returns its exit status. The first interrupt lets calls in flight
-// end, the second one cancels them.
+// run executes the command and returns its exit status. After the first interrupt, it waits for the
+// calls in flight. The second interrupt cancels them.
 func run(args []string, s streams, interrupts <-chan os.Signal) int {
 	c, err := parse(args)
 	switch {
@@ -65,7 +67,7 @@ func run(args []string, s streams, interrupts <-chan os.Signal) int {
 		usage(s.out)
 		return statusDone
 	case err != nil:
-		_, _ = fmt.Fprintf(s.err, "mistral-bulk: %v\nmistral-bulk -help lists the options, with examples\n", err)
+		_, _ = fmt.Fprintf(s.err, "mistral-bulk: %v\nRun mistral-bulk -help for options and examples.\n", err)
 		return statusUsage
 	}
 	c.streams = s
@@ -75,7 +77,7 @@ func run(args []string, s streams, interrupts <-chan os.Signal) int {
 	go func() {
 		select {
 		case <-interrupts:
-			_, _ = fmt.Fprintln(s.err, "\nStopping when the calls in flight have ended; interrupt again to cancel them")
+			_, _ = fmt.Fprintln(s.err, "\nStopping after the calls in flight; interrupt again to cancel them")
 			close(stop)
 		case <-ctx.Done():
 			return
@@ -95,7 +97,7 @@ func run(args []string, s streams, interrupts <-chan os.Signal) int {
 	return status
 }
 
-// run carries out the job.
+// run executes the job.
 func (c *command) run(ctx context.Context) (status int, err error) {
 	if c.emulator {
 		server, err := emulator.Start(c.emulatorConfig())
@@ -110,7 +112,7 @@ func (c *command) run(ctx context.Context) (status int, err error) {
 	}
 	client, err := ratelimited.New(c.client)
 	if config := (*ratelimited.ConfigError)(nil); errors.As(err, &config) && config.Field == "StateFile" {
-		err = fmt.Errorf("%w; -state names another file, or none", err)
+		err = fmt.Errorf("%w; set another file, or none, with -state", err)
 	}
 	if err != nil {
 		return 0, err
@@ -157,11 +159,11 @@ func (c *command) run(ctx context.Context) (status int, err error) {
 	return statusDone, nil
 }
 
-// noState is the -state of a run without a state file.
+// noState is the value of -state that disables the state file.
 const noState = "none"
 
-// stateFile returns the path of the client's state file, by default one for each server and key: accounts have limits of
-// their own. A plan goes on from that too.
+// stateFile returns the path of the client's state file. The default is one file for each server
+// and API key, because each account has its own limits. A plan uses it, too.
 func stateFile(client ratelimited.Config) (string, error) {
 	switch client.StateFile {
 	case noState:
@@ -172,16 +174,16 @@ func stateFile(client ratelimited.Config) (string, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("-state: %w: name a file, or none", err)
+		return "", fmt.Errorf("-state: %w: must be a file or none", err)
 	}
 	account := sha256.Sum256([]byte(client.BaseURL + " " + cmp.Or(client.APIKey, os.Getenv("MISTRAL_API_KEY"))))
 	return filepath.Join(dir, "mistral-bulk", fmt.Sprintf("state-%x.json", account[:4])), nil
 }
 
-// journal opens the output. A plan makes no file.
+// journal opens the output. With -plan it does not create a file.
 func (c *command) journal() (*bulk.Journal, error) {
 	if c.plan {
-		_, err := os.Stat(c.output) //nolint:gosec // a command reads the files it is told to
+		_, err := os.Stat(c.output) //nolint:gosec // the user chooses the files
 		if c.output == "" || errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
@@ -189,9 +191,9 @@ func (c *command) journal() (*bulk.Journal, error) {
 	return bulk.OpenJournal(c.output)
 }
 
-// isFile reports whether an input can be read twice. What comes from another program can be read once.
+// isFile reports whether an input is a regular file, which can be read twice.
 func isFile(input string) bool {
-	info, err := os.Stat(input) //nolint:gosec // a command reads the files it is told to
+	info, err := os.Stat(input) //nolint:gosec // the user chooses the files
 	return input != "-" && err == nil && info.Mode().IsRegular()
 }
 
@@ -199,7 +201,7 @@ func isFile(input string) bool {
 func (c *command) source() (source bulk.Source, done func(), err error) {
 	reader, done := c.in, func() {}
 	if c.input != "-" {
-		file, err := os.Open(c.input) //nolint:gosec // a command reads the files it is told to
+		file, err := os.Open(c.input) //nolint:gosec // the user chooses the files
 		if err != nil {
 			return nil, nil, err
 		}
@@ -214,8 +216,8 @@ func (c *command) source() (source bulk.Source, done func(), err error) {
 	return bulk.JSONL(reader), done, nil
 }
 
-// interruptible returns a reader that fails when the job is to stop, also while r waits for input, and
-// a function that ends it.
+// interruptible returns a reader that fails when the job has to stop, even while r waits for input.
+// The function end releases it.
 func (c *command) interruptible(r io.Reader) (_ io.Reader, end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	if at := c.options.Deadline; !at.IsZero() {
@@ -247,8 +249,8 @@ func (c *command) forecast(ctx context.Context, client *ratelimited.Client) (*bu
 	return bulk.Plan(ctx, client, source, c.options)
 }
 
-// emulatorConfig returns an emulator with the limits that the client is given, or those of a small
-// account.
+// emulatorConfig returns the configuration of the emulator, with the limits of the client or those
+// of a small account.
 func (c *command) emulatorConfig() emulator.Config {
 	config := emulator.Config{
 		RequestsPerSecond: c.client.RequestsPerSecond, TokensPerMinute: c.client.TokensPerMinute,

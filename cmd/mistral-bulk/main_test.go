@@ -21,15 +21,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A folder is where a test runs the command.
-type folder struct {
+// A testDir is the directory in which a test runs the command.
+type testDir struct {
 	t    *testing.T
 	path string
 }
 
-func newFolder(t *testing.T) folder { return folder{t, t.TempDir()} }
+func newTestDir(t *testing.T) testDir { return testDir{t, t.TempDir()} }
 
-func (f folder) file(name, text string) string {
+func (f testDir) file(name, text string) string {
 	f.t.Helper()
 	path := filepath.Join(f.path, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -38,7 +38,7 @@ func (f folder) file(name, text string) string {
 	return path
 }
 
-func (f folder) rows(n int) string {
+func (f testDir) rows(n int) string {
 	f.t.Helper()
 	var b strings.Builder
 	for i := range n {
@@ -47,38 +47,38 @@ func (f folder) rows(n int) string {
 	return f.file("in.jsonl", b.String())
 }
 
-// A safe is a buffer that several goroutines write to.
-type safe struct {
+// A syncBuffer is a buffer that is safe for concurrent use.
+type syncBuffer struct {
 	mu sync.Mutex
 	bytes.Buffer
 }
 
-func (s *safe) Write(p []byte) (int, error) {
+func (s *syncBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.Buffer.Write(p)
 }
 
-// mistralBulk runs the command and returns its exit status and what it prints.
-func (f folder) mistralBulk(input string, args ...string) (status int, out, err string) {
+// mistralBulk runs the command and returns its exit status and its output.
+func (f testDir) mistralBulk(input string, args ...string) (status int, out, err string) {
 	f.t.Helper()
-	var stdout, stderr safe
+	var stdout, stderr syncBuffer
 	if !slices.Contains(args, "-state") {
-		args = append([]string{"-state", "none"}, args...) // not the user's
+		args = append([]string{"-state", "none"}, args...) // do not use the user's state file
 	}
 	status = run(args, streams{strings.NewReader(input), &stdout, &stderr}, make(chan os.Signal))
 	return status, stdout.String(), stderr.String()
 }
 
-func (s *safe) text() string {
+func (s *syncBuffer) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.String()
 }
 
-func (f folder) output() string { return filepath.Join(f.path, "out.jsonl") }
+func (f testDir) output() string { return filepath.Join(f.path, "out.jsonl") }
 
-func (f folder) lines() (lines []string) {
+func (f testDir) lines() (lines []string) {
 	f.t.Helper()
 	text, err := os.ReadFile(f.output())
 	if err != nil {
@@ -90,10 +90,10 @@ func (f folder) lines() (lines []string) {
 	return lines
 }
 
-// The command does a job in two parts, and plans each.
+// The command executes a job in two parts, with a plan before each.
 func TestJob(t *testing.T) {
 	t.Parallel()
-	f := newFolder(t)
+	f := newTestDir(t)
 	base := []string{"-emulator", "-rps", "500", "-tpm", "1000000", "-model", "mistral-small-latest", "-o", f.output(), f.rows(20)}
 	step := func(want int, out, err string, args ...string) {
 		t.Helper()
@@ -102,21 +102,21 @@ func TestJob(t *testing.T) {
 			t.Errorf("%v: status %d, %s, %s; want %d, %s, %s", args, status, gotOut, gotErr, want, out, err)
 		}
 	}
-	step(statusDone, `^20 rows: 20 to send\n200 tokens of prompts, about \d+ in all .*replies are a guess.*\nabout .* decide\n$`, "^$", "-plan")
+	step(statusDone, `^20 rows: 20 to send\nTokens: about \d+ \(.*\), 200 of them in prompts; the length of responses is not known yet\nDuration: about .*, limited by requests\n$`, "^$", "-plan")
 	if _, err := os.Stat(f.output()); err == nil {
-		t.Error("a plan has made the output")
+		t.Error("a plan created the output")
 	}
-	step(statusStopped, `^8 done, 0 failed, 1 left of the rows read, in .*\nStopped before the end \(max rows\): the same command goes on\n$`, "^20 rows|^8 rows", "-max-rows", "8")
-	step(statusDone, `^20 rows: 12 to send, 8 done\n.*by 8 replies`, "^$", "-plan")
-	step(statusDone, `^12 done, 0 failed, 8 done before, in `, "")
+	step(statusStopped, `^8 done, 0 failed, 1 read but not sent, in .*\nStopped before the end \(max rows\); run the same command again to continue\n$`, "^20 rows|^8 rows", "-max-rows", "8")
+	step(statusDone, `^20 rows: 12 to send, 8 done\n.*based on 8 responses`, "^$", "-plan")
+	step(statusDone, `^12 done, 0 failed, 8 already done, in `, "")
 	if n := len(f.lines()); n != 20 {
 		t.Errorf("the output has %d lines, want 20", n)
 	}
 	f.file("in.jsonl", `{"id": "row-1", "prompt": "Say word 1"}`+"\nbroken\n")
-	step(statusSomeFailed, `^0 done, 1 failed, 1 done before, in `, "")
+	step(statusSomeFailed, `^0 done, 1 failed, 1 already done, in `, "")
 }
 
-// The options are those of the requests, and the results what is asked for.
+// The flags set the options of the requests and the content of the results.
 func TestOptions(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "a-key-of-the-test")
 	server, err := emulator.Start(emulator.Config{Control: true, Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
@@ -129,7 +129,7 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
-	f := newFolder(t)
+	f := newTestDir(t)
 	schema := f.file("schema.json", `{"type":"object","properties":{"word":{"type":"string"}},"required":["word"],"additionalProperties":false}`)
 	rules := f.file("rules.txt", "Be brief.")
 	prompts := f.file("in.txt", "One\n\nTwo\n")
@@ -162,7 +162,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// The state of one run is where the next one begins. By default each key has its own.
+// A run continues with the state of the previous one. By default each API key has its own state file.
 func TestState(t *testing.T) {
 	server, err := emulator.Start(emulator.Config{RequestsPerSecond: 20, TokensPerMinute: 30_000})
 	if err != nil {
@@ -170,7 +170,7 @@ func TestState(t *testing.T) {
 	}
 	defer func() { _ = server.Close() }()
 	t.Setenv("MISTRAL_API_KEY", "a-secret-key")
-	f := newFolder(t)
+	f := newTestDir(t)
 	state := filepath.Join(f.path, "cache", "state.json")
 	args := []string{"-state", state, "-rps", "20", "-tpm", "60000", "-base-url", server.URL(), "-model", "m"}
 	if status, _, message := f.mistralBulk("", append(args, "-o", f.output(), f.rows(3))...); status != 0 {
@@ -188,8 +188,8 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, _, message := f.mistralBulk("", append(args, "-o", f.output(), f.rows(3))...); status != statusError || !strings.HasSuffix(message, "; -state names another file, or none\n") {
-		t.Errorf("beside another client: status %d: %s", status, message)
+	if status, _, message := f.mistralBulk("", append(args, "-o", f.output(), f.rows(3))...); status != statusError || !strings.HasSuffix(message, "; set another file, or none, with -state\n") {
+		t.Errorf("while another client uses the file: status %d: %s", status, message)
 	}
 	client.Close()
 
@@ -206,10 +206,10 @@ func TestState(t *testing.T) {
 	}
 }
 
-// With -json each line of the output is an object.
+// With -json each printed line is a JSON object.
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	f := newFolder(t)
+	f := newTestDir(t)
 	status, out, errors := f.mistralBulk("", "-json", "-emulator", "-rps", "500", "-tpm", "1000000", "-model", "m", "-o", f.output(), f.rows(3))
 	var events []string
 	for line := range strings.Lines(out) {
@@ -226,7 +226,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// The first interrupt lets calls in flight end, the second one cancels them.
+// After the first interrupt, the calls in flight are finished. The second interrupt cancels them.
 func TestInterrupts(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "a-key-of-the-test")
 	for n, want := range map[int]struct {
@@ -246,9 +246,9 @@ func TestInterrupts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := newFolder(t)
+		f := newTestDir(t)
 		interrupts := make(chan os.Signal)
-		var stdout, stderr safe
+		var stdout, stderr syncBuffer
 		status := make(chan int)
 		go func() {
 			status <- run([]string{"-base-url", server.URL(), "-state", "none", "-rps", "0.01", "-tpm", "1000000", "-model", "m", "-o", f.output(), f.rows(5)},
@@ -262,7 +262,7 @@ func TestInterrupts(t *testing.T) {
 			for !strings.Contains(stderr.text(), "interrupt again") {
 				runtime.Gosched()
 			}
-			<-time.After(1500 * time.Millisecond) // the job looks each second
+			<-time.After(1500 * time.Millisecond) // the job checks for a stop every second
 			close(release)
 		}
 		if got := <-status; got != want.status || !strings.Contains(stdout.text()+stderr.text(), want.text) || len(f.lines()) != want.lines {
@@ -274,11 +274,11 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
-// An input that waits for more does not keep the command from ending.
+// The command stops even while its input waits for data.
 func TestStopWithoutInput(t *testing.T) {
 	t.Parallel()
 	for _, byDeadline := range []bool{false, true} {
-		f := newFolder(t)
+		f := newTestDir(t)
 		args := []string{"-emulator", "-state", "none", "-rps", "500", "-tpm", "1000000", "-model", "m", "-o", f.output(), "-"}
 		if byDeadline {
 			args = append([]string{"-deadline", "50ms"}, args...)
@@ -286,7 +286,7 @@ func TestStopWithoutInput(t *testing.T) {
 		input, into := io.Pipe()
 		t.Cleanup(func() { _ = into.Close() })
 		interrupts := make(chan os.Signal)
-		var stdout, stderr safe
+		var stdout, stderr syncBuffer
 		status := make(chan int)
 		go func() { status <- run(args, streams{input, &stdout, &stderr}, interrupts) }()
 		if !byDeadline {
@@ -302,7 +302,7 @@ func TestStopWithoutInput(t *testing.T) {
 	}
 }
 
-// An input that can be read once, such as a pipe with a name, is read once.
+// An input that can be read only once, such as a named pipe, is read once.
 func TestPipe(t *testing.T) {
 	t.Parallel()
 	reader, writer, err := os.Pipe()
@@ -316,7 +316,7 @@ func TestPipe(t *testing.T) {
 	}
 	_, _ = io.WriteString(writer, "{\"id\": \"a\", \"prompt\": \"Say a\"}\n")
 	_ = writer.Close()
-	f := newFolder(t)
+	f := newTestDir(t)
 	status, _, errors := f.mistralBulk("", "-emulator", "-rps", "500", "-tpm", "1000000", "-model", "m", "-o", f.output(), name)
 	if status != statusDone || len(f.lines()) != 1 {
 		t.Errorf("status %d, %d lines, %s", status, len(f.lines()), errors)
@@ -325,34 +325,34 @@ func TestPipe(t *testing.T) {
 
 func TestBadArguments(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "")
-	f := newFolder(t)
+	f := newTestDir(t)
 	in := f.rows(1)
 	for _, test := range []struct {
 		args   []string
 		status int
-		says   string
+		want   string
 	}{
-		{nil, statusUsage, `mistral-bulk: no input: name a file, or "-" for the standard input`},
-		{[]string{in}, statusUsage, "-o: must have the name of the output"},
-		{[]string{"-o", "out", in, "more"}, statusUsage, `unexpected argument "more": one input is allowed`},
-		{[]string{"-o", in, in}, statusUsage, "is the input, too: must be another file"},
-		{[]string{"-state", in, "-o", f.output(), in}, statusUsage, "in.jsonl\" is the input, too: must be another file"},
-		{[]string{"-state", f.path + "/./out.jsonl", "-o", f.output(), in}, statusUsage, "out.jsonl\" is the output, too: must be another file"},
+		{nil, statusUsage, `mistral-bulk: no input: must be a file, or "-" for standard input`},
+		{[]string{in}, statusUsage, "-o: must be the name of the output file"},
+		{[]string{"-o", "out", in, "more"}, statusUsage, `unexpected argument "more": must be only one input`},
+		{[]string{"-o", in, in}, statusUsage, "is also the input: must be another file"},
+		{[]string{"-state", in, "-o", f.output(), in}, statusUsage, "in.jsonl\" is also the input: must be another file"},
+		{[]string{"-state", f.path + "/./out.jsonl", "-o", f.output(), in}, statusUsage, "out.jsonl\" is also the output: must be another file"},
 		{[]string{"-modell", "m", in}, statusUsage, `unknown flag -modell (did you mean "-model"?)`},
 		{[]string{"-rps", "fast", in}, statusUsage, `-rps: must be a positive number, got "fast"`},
 		{[]string{"-tpm", "1.5", in}, statusUsage, `-tpm: must be a positive whole number, got "1.5"`},
 		{[]string{"-max-rows", "0", in}, statusUsage, `-max-rows: must be a positive whole number, got "0"`},
 		{[]string{"-max-tokens", "-1", in}, statusUsage, `-max-tokens: must be a positive whole number, got "-1"`},
 		{[]string{"-temperature", "hot", in}, statusUsage, `-temperature: must be a positive number, got "hot"`},
-		{[]string{"-deadline", "soon", in}, statusUsage, `-deadline: must be a time such as 3h or 2026-10-31T08:00:00Z, got "soon"`},
-		{[]string{"-timeout", "0", in}, statusUsage, `-timeout: must be a time such as 90s or 5m, got "0"`},
+		{[]string{"-deadline", "soon", in}, statusUsage, `-deadline: must be a duration such as 3h or a time such as 2026-10-31T08:00:00Z, got "soon"`},
+		{[]string{"-timeout", "0", in}, statusUsage, `-timeout: must be a duration such as 90s or 5m, got "0"`},
 		{[]string{"-body", "json", in}, statusUsage, `-body: must be response, text or object, got "json"`},
-		{[]string{"-body", "object", "-o", "out", in}, statusUsage, "-body: object needs -schema"},
+		{[]string{"-body", "object", "-o", "out", in}, statusUsage, "-body: object must be used with -schema"},
 		{[]string{"-format", "csv", in}, statusUsage, `-format: must be jsonl or lines, got "csv"`},
 		{[]string{"-schema", "none.json", in}, statusUsage, "-schema: open none.json: no such file or directory"},
 		{[]string{"-instructions", "@none.txt", in}, statusUsage, "-instructions: open none.txt"},
-		{[]string{"-model", "m", "-agent", "a", "-o", "out", in}, statusUsage, "-agent: must not be given beside -model"},
-		{[]string{"-emulator", "-base-url", "x", "-o", "out", in}, statusUsage, "-emulator: must not be given beside -base-url"},
+		{[]string{"-model", "m", "-agent", "a", "-o", "out", in}, statusUsage, "-agent: must not be set together with -model"},
+		{[]string{"-emulator", "-base-url", "x", "-o", "out", in}, statusUsage, "-emulator: must not be set together with -base-url"},
 		{[]string{"-o"}, statusUsage, "-o: must have a value"},
 		{[]string{"-emulator", "-o", filepath.Join(f.path, "none", "out"), in}, statusError, "no such file or directory"},
 		{[]string{"-emulator", "-o", f.output(), in + "x"}, statusError, "in.jsonlx: no such file or directory"},
@@ -360,16 +360,16 @@ func TestBadArguments(t *testing.T) {
 		{[]string{"-emulator", "-schema", f.file("broken.json", "{"), "-o", f.output(), in}, statusError, "Options.Schema"},
 	} {
 		status, out, errors := f.mistralBulk("", test.args...)
-		if status != test.status || !strings.Contains(errors, test.says) || out != "" {
-			t.Errorf("%v: status %d, %s%s; want %d, %s", test.args, status, out, errors, test.status, test.says)
+		if status != test.status || !strings.Contains(errors, test.want) || out != "" {
+			t.Errorf("%v: status %d, %s%s; want %d, %s", test.args, status, out, errors, test.status, test.want)
 		}
 	}
 }
 
-// The examples of the help parse, and use all options.
+// The examples of the help text are valid and use all flags.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	f := newFolder(t)
+	f := newTestDir(t)
 	status, help, errors := f.mistralBulk("", "-help")
 	if status != statusDone || errors != "" {
 		t.Fatalf("status %d, %s", status, errors)
@@ -407,11 +407,11 @@ func TestProgressText(t *testing.T) {
 		Summary: bulk.Summary{Done: 10, Failed: 2, Duration: time.Minute}, InFlight: 3, Waiting: 4, RowsPerMinute: 5, TokensPerMinute: 600, TokenLimit: 1000,
 		LimitedBy: "tokens", Left: 90 * time.Second,
 	}
-	if got, want := progressText(p, plan), "left 1m30s (plan 1h59m), 2 failed, 3 in flight, 4 waiting, 5 rows/min, 600 of 1000 tokens/min, tokens decide"; got != want {
+	if got, want := progressText(p, plan), "1m30s left (planned 1h59m), 2 failed, 3 in flight, 4 waiting, 5 rows/min, 600 of 1000 tokens/min, limited by tokens"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	p.Outage, p.OutageSince = "https://api: 503", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	if got, want := progressText(p, plan), "waiting for the end of an outage since 03:04:05: https://api: 503"; got != want {
+	if got, want := progressText(p, plan), "waiting for the end of an outage that began at 03:04:05: https://api: 503"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// usage says all that a user of the command needs.
+// usage prints the help text.
 func usage(out io.Writer) {
 	_, _ = fmt.Fprint(out, introduction+examples+"\nOptions:\n")
 	flags := flagSet(new(command))
@@ -15,18 +15,19 @@ func usage(out io.Writer) {
 }
 
 const introduction = `Usage: mistral-bulk [options] input
-       go run ./cmd/mistral-bulk [options] input     in a copy of the module
+       go run ./cmd/mistral-bulk [options] input     in a clone of the repository
 
-Sends each row of the input to Mistral's Conversations API at the pace of the account's
-limits, and writes the results to the output. Killed, interrupted or stopped, it goes on
-with the same command. The key comes from MISTRAL_API_KEY.
+Sends each row of the input to Mistral's Conversations API, within the rate limits of the
+account, and writes the results to the output. To continue a job that was interrupted,
+killed or stopped, run the same command again. The API key is read from the environment
+variable MISTRAL_API_KEY.
 `
 
 const examples = `
 Examples:
   mistral-bulk -model mistral-small-latest -o out.jsonl in.jsonl
-  mistral-bulk -plan -model mistral-small-latest -o out.jsonl in.jsonl       how long will it take?
-  mistral-bulk -emulator -model mistral-small-latest -o out.jsonl in.jsonl   without a key
+  mistral-bulk -plan -model mistral-small-latest -o out.jsonl in.jsonl       estimate the duration
+  mistral-bulk -emulator -model mistral-small-latest -o out.jsonl in.jsonl   without an API key
   mistral-bulk -rps 1.2 -tpm 100000 -model mistral-small-latest -o out.jsonl in.jsonl
   mistral-bulk -model mistral-small-latest -instructions @rules.txt -body text -o out.jsonl in.txt
   mistral-bulk -model mistral-small-latest -schema invoice.json -temperature 0 -o out.jsonl in.jsonl
@@ -37,19 +38,27 @@ Examples:
 `
 
 const formats = `
-Input (-format jsonl), a row on each line; the body is that of POST /v1/conversations:
+Input with -format jsonl: one JSON object per line. The body is that of POST /v1/conversations:
   {"custom_id": "a", "body": {"model": "mistral-small-latest", "inputs": "Hello!"}}
   {"id": "b", "prompt": "Hello!"}
-With -format lines each line is a prompt, and its number the id.
+Input with -format lines: one prompt per line. The line number is the ID.
 
-Output, a line for each row, in the order in which they end:
+Output: one line per row, in the order of completion:
   {"custom_id":"a","bulk":{…},"response":{"status_code":200,"body":{…}},"error":null}
-With -body text the body is the text of the answer, with -schema the object. "bulk" says
-what was sent: a row that has changed is sent again. After a change of settings that all rows
-share, such as -model, use another output.
+With -body text, the body is the text of the answer. With -schema, it is the JSON object.
+The property "bulk" identifies the request, so that a changed row is sent again. After a
+change of a setting for all rows, such as -model, use another output.
 
-An interrupt (Ctrl-C) lets the calls in flight end, a second one cancels them.
-Exit status: 0 all rows have a response, 1 some have failed, 2 wrong option, 3 stopped
-before the end, 4 an error ended the job. After 1, 3 and 4 the same command goes on.
-More: docs/bulk.md
+After the first interrupt (Ctrl-C), the command waits for the calls in flight and stops.
+The second interrupt cancels these calls.
+
+Exit status:
+  0  all rows have a response
+  1  some rows failed
+  2  an option is invalid
+  3  the job stopped before the end
+  4  an error ended the job
+After 1, 3 and 4, run the same command again to continue.
+
+See docs/bulk.md for more.
 `

@@ -1,5 +1,5 @@
-// Package mcptools makes the tools of a server of the Model Context Protocol (MCP) tools of a
-// run:
+// Package mcptools converts the tools of a Model Context Protocol (MCP) server into tools of
+// package runner:
 //
 //	transport := &mcp.StreamableClientTransport{Endpoint: "https://mcp.example.com"}
 //	session, err := mcp.NewClient(&mcp.Implementation{Name: "mine"}, nil).Connect(ctx, transport, nil)
@@ -13,23 +13,25 @@
 //	}
 //	r, err := runner.New(client, runner.Config{Tools: tools})
 //
-// The session is the caller's, who opens and closes it. Its tools are those that the server has
-// when Tools is called: a list that changes counts from the next call of Tools.
+// The caller opens and closes the session. Tools lists the server's tools once. If the list
+// changes, call Tools again.
 //
 // # Calls
 //
-// A name keeps letters, digits, _ and -; any other character becomes _. The server's schema is sent
-// as it is, and arguments are checked against it before the server is called. It is strict if it
-// has no open part. Its properties are in alphabetical order, and numbers beyond 2^53 are rounded,
-// because the SDK for MCP does not keep them as they came.
+// A tool name keeps letters, digits, _ and -. Any other character becomes _. The model receives the
+// server's schema unchanged, and the runner validates arguments against it before it calls the
+// server. Strict mode is on if the schema has no open part. The SDK for MCP does not preserve JSON
+// text: properties are in alphabetical order, and numbers above 2^53 are rounded.
 //
-// The model is told the text parts of a result with line breaks between them. Of images, audio
-// and resources it is told the kind. A result that has structured content alone is told as JSON.
-// The text of a result with isError is told as that of a failed call. If the connection fails, or
-// the server reports an error of the protocol, the model is told "The function failed.".
+// The model receives the text parts of a result, separated by line breaks. For images, audio and
+// resources it receives a short description. If a result has only structured content, the model
+// receives it as JSON. If a result has isError set, its text becomes the text of a failed call. If
+// the connection fails or the server returns a protocol error, the model receives "The function
+// failed.".
 //
 // # Trust
 //
-// Names, descriptions and results are the server's and reach the model. What the server says of
-// its tools, such as that one only reads, is a hint: [Options] decides which need approval.
+// Names, descriptions and results come from the server and reach the model. The server's
+// annotations, such as readOnlyHint, are not trustworthy. Use [Options] to decide which tools need
+// approval.
 package mcptools

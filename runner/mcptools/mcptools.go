@@ -15,7 +15,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/internal/schema"
 )
 
-// Option changes what [Tools] makes: [Prefix], [Include], [Exclude] or [Options].
+// Option configures [Tools]: [Prefix], [Include], [Exclude] or [Options].
 type Option func(*settings)
 
 type settings struct {
@@ -24,33 +24,34 @@ type settings struct {
 	options          []func(*mcp.Tool) []runner.ToolOption
 }
 
-// Prefix puts a text before the name of each tool, so that the tools of several servers differ.
+// Prefix adds a prefix to the name of each tool, to distinguish the tools of several servers.
 func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
 
-// Include takes the tools of these names alone, as the server calls them.
+// Include selects only the tools with these names, as the server names them.
 func Include(names ...string) Option {
 	return func(s *settings) { s.include = append(s.include, names...) }
 }
 
-// Exclude leaves out the tools of these names, as the server calls them.
+// Exclude omits the tools with these names, as the server names them.
 func Exclude(names ...string) Option {
 	return func(s *settings) { s.exclude = append(s.exclude, names...) }
 }
 
-// Options has a function return the options of each tool, such as [runner.NeedsApproval] for
-// those that change something. The annotations of a tool are the server's word.
+// Options sets a function that returns the options of each tool, such as [runner.NeedsApproval] for
+// tools that change something. The function should not trust the annotations of a tool, because the
+// server sets them.
 func Options(of func(tool *mcp.Tool) []runner.ToolOption) Option {
 	return func(s *settings) { s.options = append(s.options, of) }
 }
 
-// Tools returns the tools of a session, all pages of the list, as tools of a run. The order is
-// that of the server.
+// Tools returns all tools of a session as tools for a run, in the order of the server. It reads all
+// pages of the list.
 //
-// The error is that of the session, or a [*runner.ConfigError]: a tool whose name or schema is
-// not valid, two tools of one name, or a name of an option that no tool has.
+// The error is that of the session, or a [*runner.ConfigError] if a name or a schema is invalid, if
+// two tools have the same name, or if [Include] or [Exclude] names an unknown tool.
 func Tools(ctx context.Context, session *mcp.ClientSession, options ...Option) ([]*runner.Tool, error) {
 	if session == nil {
-		return nil, &runner.ConfigError{Field: "session", Rule: "must be a session that mcp.Client.Connect has returned"}
+		return nil, &runner.ConfigError{Field: "session", Rule: "must be a session returned by mcp.Client.Connect"}
 	}
 	var s settings
 	for i, option := range options {
@@ -61,10 +62,10 @@ func Tools(ctx context.Context, session *mcp.ClientSession, options ...Option) (
 	}
 	var tools []*runner.Tool
 	var found []string
-	servers := map[string]string{} // the server's name of a tool, by its name here
+	servers := map[string]string{} // the server's tool names, by runner name
 	for tool, err := range session.Tools(ctx, nil) {
 		if err != nil {
-			return nil, fmt.Errorf("mcptools: the tools could not be listed: %w", err)
+			return nil, fmt.Errorf("mcptools: cannot list the tools: %w", err)
 		}
 		found = append(found, tool.Name)
 		if len(s.include) > 0 && !slices.Contains(s.include, tool.Name) || slices.Contains(s.exclude, tool.Name) {
@@ -75,20 +76,20 @@ func Tools(ctx context.Context, session *mcp.ClientSession, options ...Option) (
 			return nil, err
 		}
 		if other, ok := servers[made.Name()]; ok {
-			return nil, &runner.ConfigError{Tool: made.Name(), Field: "name", Value: tool.Name, Rule: fmt.Sprintf("must be unique: the server's tool %q has it, too", other)}
+			return nil, &runner.ConfigError{Tool: made.Name(), Field: "name", Value: tool.Name, Rule: fmt.Sprintf("must be unique: the server's tool %q has the same name", other)}
 		}
 		servers[made.Name()] = tool.Name
 		tools = append(tools, made)
 	}
 	for _, name := range slices.Concat(s.include, s.exclude) {
 		if !slices.Contains(found, name) {
-			return nil, &runner.ConfigError{Tool: name, Field: "Include, Exclude", Value: name, Rule: "must be a tool of the server, which are " + strings.Join(found, ", ")}
+			return nil, &runner.ConfigError{Tool: name, Field: "Include, Exclude", Value: name, Rule: "must be a tool of the server: " + strings.Join(found, ", ")}
 		}
 	}
 	return tools, nil
 }
 
-// tool makes a tool of a run.
+// tool converts one tool.
 func (s *settings) tool(session *mcp.ClientSession, tool *mcp.Tool) (*runner.Tool, error) {
 	name := s.prefix + strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
@@ -110,7 +111,7 @@ func (s *settings) tool(session *mcp.ClientSession, tool *mcp.Tool) (*runner.Too
 	var options []runner.ToolOption
 	for _, of := range s.options {
 		if of == nil {
-			return nil, &runner.ConfigError{Field: "Options", Rule: "must have a function, got nil"}
+			return nil, &runner.ConfigError{Field: "Options", Rule: "must be a function, got nil"}
 		}
 		options = append(options, of(tool)...)
 	}
@@ -121,12 +122,11 @@ func (s *settings) tool(session *mcp.ClientSession, tool *mcp.Tool) (*runner.Too
 		if err != nil {
 			return "", fmt.Errorf("mcptools: call of %q: %w", serverName, err)
 		}
-		return told(result)
+		return resultText(result)
 	}, options...)
 }
 
-// describe returns what the model is told of a tool: the first that the server has of
-// description, title and name.
+// describe returns the first nonblank text of a tool's description, title and name.
 func describe(tool *mcp.Tool) string {
 	texts := []string{tool.Description, tool.Title}
 	if tool.Annotations != nil {
@@ -140,11 +140,11 @@ func describe(tool *mcp.Tool) string {
 	return tool.Name
 }
 
-// errInput is the error of a call that the server answers with questions.
-var errInput = errors.New("mcptools: the server asks for input, which is not supported")
+// errInput is the error of a call to which the server responds with input requests.
+var errInput = errors.New("mcptools: the server requested input, which is not supported")
 
-// told returns what the model is told of a result.
-func told(result *mcp.CallToolResult) (string, error) {
+// resultText returns the text that the model receives for a result.
+func resultText(result *mcp.CallToolResult) (string, error) {
 	if len(result.InputRequests) > 0 {
 		return "", errInput
 	}
@@ -156,7 +156,7 @@ func told(result *mcp.CallToolResult) (string, error) {
 	if len(parts) == 0 && result.StructuredContent != nil {
 		structured, err := json.Marshal(result.StructuredContent)
 		if err != nil {
-			return "", fmt.Errorf("mcptools: the structured content has no JSON: %w", err)
+			return "", fmt.Errorf("mcptools: cannot encode the structured content as JSON: %w", err)
 		}
 		text = string(structured)
 	}
@@ -166,7 +166,7 @@ func told(result *mcp.CallToolResult) (string, error) {
 	return text, nil
 }
 
-// textOf returns a text as it is, and a note of what is not a text.
+// textOf returns a text unchanged, and a short description of other content.
 func textOf(content mcp.Content) string {
 	switch c := content.(type) {
 	case *mcp.TextContent:

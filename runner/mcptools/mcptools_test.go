@@ -24,7 +24,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/mcptools"
 )
 
-// isServer has the test binary be a server over its standard input and output.
+// isServer is an environment variable that makes the test binary an MCP server on its standard
+// input and output.
 const isServer = "MCPTOOLS_TEST_SERVER"
 
 func TestMain(m *testing.M) {
@@ -42,7 +43,7 @@ type place struct {
 	City string `json:"city"`
 }
 
-// server is a real one, with tools of all kinds on pages of three.
+// server returns an MCP server with various tools, on pages of three.
 func server() *mcp.Server {
 	s := mcp.NewServer(&mcp.Implementation{Name: "travel", Version: "1"}, &mcp.ServerOptions{PageSize: 3})
 	text := func(texts ...string) []mcp.Content {
@@ -81,7 +82,7 @@ func server() *mcp.Server {
 	return s
 }
 
-// sessions are one over standard input and output and one over HTTP.
+// sessions runs a test with two sessions: one over standard input and output, one over HTTP.
 func sessions(t *testing.T, test func(t *testing.T, session *mcp.ClientSession)) {
 	t.Helper()
 	for name, transport := range map[string]func(t *testing.T) mcp.Transport{
@@ -115,7 +116,7 @@ func connect(t *testing.T, transport mcp.Transport) *mcp.ClientSession {
 	return session
 }
 
-// run has the emulator's model make calls, and returns what the model was told of each.
+// run makes the emulator's model call tools, and returns the results that the model received.
 func run(t *testing.T, tools []*runner.Tool, calls ...emulator.Call) ([]string, *runner.Result, error) {
 	t.Helper()
 	client, server := emulatortest.New(t, emulatortest.WithScript(emulator.Calls(calls...), emulator.Say("done")))
@@ -127,18 +128,18 @@ func run(t *testing.T, tools []*runner.Tool, calls ...emulator.Call) ([]string, 
 	if err != nil {
 		return nil, nil, err
 	}
-	var told []string
+	var received []string
 	for _, request := range emulatortest.Requests[generated.AppendConversationRequest](t, server) {
 		for _, entry := range request.Inputs.Entries() {
 			if result, ok := entry.Value().(generated.FunctionResultEntry); ok {
-				told = append(told, result.Result)
+				received = append(received, result.Result)
 			}
 		}
 	}
-	return told, result, nil
+	return received, result, nil
 }
 
-// The tools of all pages are those of a run, and their results what the model is told.
+// The tools of all pages become tools of a run. The model receives their results.
 func TestTools(t *testing.T) {
 	sessions(t, func(t *testing.T, session *mcp.ClientSession) {
 		tools, err := mcptools.Tools(t.Context(), session, mcptools.Prefix("travel_"), mcptools.Exclude("wait"))
@@ -152,7 +153,7 @@ func TestTools(t *testing.T) {
 		if got := strings.Join(names, " "); got != "travel_book_seat travel_measure travel_picture travel_weather travel_web_search" {
 			t.Fatalf("the tools are %s", got)
 		}
-		told, result, err := run(t, tools,
+		received, result, err := run(t, tools,
 			emulator.Call{Name: "travel_weather", Arguments: map[string]any{"city": "Rome"}},
 			emulator.Call{Name: "travel_book_seat", Arguments: map[string]any{"city": "Rome"}},
 			emulator.Call{Name: "travel_picture", Arguments: map[string]any{"city": "Rome"}},
@@ -167,8 +168,8 @@ func TestTools(t *testing.T) {
 			"sunny\nin Rome", "no seats on Mondays", "Here:\n[image, image/png, 5 bytes]\n[audio, audio/wav, 1 bytes]\n[link to resource file:///a]\n[resource file:///b]",
 			`{"got":"{\"n\":9007199254740993}"}`, "The function failed.", "/city: is required, but missing",
 		} {
-			if !strings.Contains(strings.ReplaceAll(told[i], `: 9`, `:9`), want) || strings.Contains(told[i], "hunter2") {
-				t.Errorf("result %d is %q, want %q", i, told[i], want)
+			if !strings.Contains(strings.ReplaceAll(received[i], `: 9`, `:9`), want) || strings.Contains(received[i], "hunter2") {
+				t.Errorf("result %d is %q, want %q", i, received[i], want)
 			}
 		}
 		if result.OutputText() != "done" || result.Calls != 6 || result.FailedCalls != 3 {
@@ -177,7 +178,7 @@ func TestTools(t *testing.T) {
 	})
 }
 
-// What the server says of a tool is sent as it is, strict where it can be.
+// The definition of a tool is sent unchanged, in strict mode if possible.
 func TestDefinitions(t *testing.T) {
 	sessions(t, func(t *testing.T, session *mcp.ClientSession) {
 		tools, err := mcptools.Tools(t.Context(), session, mcptools.Include("weather", "measure", "book.seat"))
@@ -201,8 +202,8 @@ func TestDefinitions(t *testing.T) {
 	})
 }
 
-// Names that the service, another tool or an option does not fit are errors.
-func TestToolsThatAreRefused(t *testing.T) {
+// Invalid names, duplicate names and unknown names in options are errors.
+func TestInvalidTools(t *testing.T) {
 	two := mcp.NewServer(&mcp.Implementation{Name: "two", Version: "1"}, nil)
 	for _, name := range []string{"a.b", "a_b"} {
 		two.AddTool(&mcp.Tool{Name: name, InputSchema: json.RawMessage(`{"type":"object"}`)}, nil)
@@ -218,13 +219,13 @@ func TestToolsThatAreRefused(t *testing.T) {
 			options []mcptools.Option
 			words   []string
 		}{
-			{session, nil, []string{"web_search", "name of a tool of the service"}},
+			{session, nil, []string{"web_search", "name of a built-in tool of the service"}},
 			{session, []mcptools.Option{mcptools.Include("wether")}, []string{`"wether"`, "weather"}},
 			{session, []mcptools.Option{mcptools.Prefix("p_"), mcptools.Exclude("sleep")}, []string{`"sleep"`, "wait"}},
 			{session, []mcptools.Option{mcptools.Prefix(strings.Repeat("x", 60))}, []string{"1 to 64"}},
 			{session, []mcptools.Option{mcptools.Prefix("ü")}, []string{"1 to 64"}},
 			{session, []mcptools.Option{nil}, []string{"options[0]"}},
-			{session, []mcptools.Option{mcptools.Options(nil)}, []string{"Options", "must have a function"}},
+			{session, []mcptools.Option{mcptools.Options(nil)}, []string{"Options", "must be a function"}},
 			{clash, nil, []string{`"a.b"`, `"a_b"`, "unique"}},
 			{nil, nil, []string{"session"}},
 		} {
@@ -251,7 +252,7 @@ func TestToolsThatAreRefused(t *testing.T) {
 	})
 }
 
-// Options of a tool are the caller's: approval, timeouts.
+// The caller sets the options of a tool, such as approval and timeouts.
 func TestOptions(t *testing.T) {
 	sessions(t, func(t *testing.T, session *mcp.ClientSession) {
 		tools, err := mcptools.Tools(t.Context(), session, mcptools.Include("weather", "wait"), mcptools.Options(func(tool *mcp.Tool) []runner.ToolOption {
@@ -281,7 +282,7 @@ func TestOptions(t *testing.T) {
 	})
 }
 
-// A connection that is closed fails each call, and the run goes on.
+// If the connection is closed, each call fails, and the run continues.
 func TestClosedConnection(t *testing.T) {
 	sessions(t, func(t *testing.T, session *mcp.ClientSession) {
 		tools, err := mcptools.Tools(t.Context(), session, mcptools.Include("weather"))
@@ -291,14 +292,14 @@ func TestClosedConnection(t *testing.T) {
 		if err := session.Close(); err != nil {
 			t.Fatal(err)
 		}
-		told, result, err := run(t, tools, emulator.Call{Name: "weather", Arguments: map[string]any{"city": "Rome"}}, emulator.Call{Name: "weather", Arguments: map[string]any{"city": "Oslo"}})
-		if err != nil || result.OutputText() != "done" || strings.Join(told, "|") != "The function failed.|The function failed." {
-			t.Errorf("%q, %v", told, err)
+		received, result, err := run(t, tools, emulator.Call{Name: "weather", Arguments: map[string]any{"city": "Rome"}}, emulator.Call{Name: "weather", Arguments: map[string]any{"city": "Oslo"}})
+		if err != nil || result.OutputText() != "done" || strings.Join(received, "|") != "The function failed.|The function failed." {
+			t.Errorf("%q, %v", received, err)
 		}
 		if failure := result.Turns[0].Calls[0].Failure; failure.Err == nil {
 			t.Errorf("%+v", failure)
 		}
-		if _, err := mcptools.Tools(t.Context(), session); err == nil || !strings.Contains(err.Error(), "could not be listed") {
+		if _, err := mcptools.Tools(t.Context(), session); err == nil || !strings.Contains(err.Error(), "cannot list the tools") {
 			t.Errorf("%v", err)
 		}
 	})

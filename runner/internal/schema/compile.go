@@ -10,35 +10,34 @@ import (
 	"strings"
 )
 
-// A Schema is a JSON Schema that values can be checked against. It is immutable and safe for
-// concurrent use.
+// A Schema is a compiled JSON Schema. It is immutable and safe for concurrent use.
 type Schema struct {
 	text string
 	root *node
 }
 
-// Text returns the JSON text that the schema was made of.
+// Text returns the JSON text of the schema.
 func (s *Schema) Text() string { return s.text }
 
-// A node is a schema or a part of one.
+// A node is a schema or a subschema.
 type node struct {
-	never  bool     // the schema false
-	types  []string // nil: any
-	values []Value  // of enum or const; nil: any
+	never  bool     // whether this is the schema false
+	types  []string // nil for any type
+	values []Value  // the values of enum or const; nil for any value
 	ref    *node
 
-	properties []property
-	required   []string
-	patterns   []pattern
-	others     *node // additionalProperties
-	names      *node // propertyNames
-	dependent  map[string][]string
+	properties    []property
+	required      []string
+	patterns      []pattern
+	additional    *node
+	propertyNames *node
+	dependent     map[string][]string
 
 	prefix []*node // prefixItems
-	rest   *node   // items
+	items  *node
 	unique bool
 
-	minimum, maximum, above, below, multiple *big.Rat // above and below are exclusive
+	minimum, maximum, exclusiveMinimum, exclusiveMaximum, multiple *big.Rat
 
 	minLength, maxLength, minItems, maxItems, minProperties, maxProperties *int
 
@@ -46,8 +45,8 @@ type node struct {
 	format, encoding string
 	text             func(string) error // UnmarshalText of a Go type
 
-	all, anyOf, oneOf    []*node
-	not, when, then, els *node
+	allOf, anyOf, oneOf             []*node
+	not, ifNode, thenNode, elseNode *node
 }
 
 type property struct {
@@ -60,10 +59,10 @@ type pattern struct {
 	*node
 }
 
-// An Error reports a schema that is not valid.
+// An Error reports an invalid schema.
 type Error struct {
-	Pointer string // JSON pointer of the part at fault; "" for the whole
-	Rule    string // what it has to be
+	Pointer string // the JSON pointer of the invalid part; "" for the whole schema
+	Rule    string // the rule that the part breaks
 }
 
 // Error returns the pointer and the rule.
@@ -74,9 +73,9 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%q %s", e.Pointer, e.Rule)
 }
 
-// Compile reads a schema. Patterns are regular expressions of package regexp. Formats that are
-// checked are date-time, date, time, email, uri, uuid, ipv4 and ipv6. References must lead to
-// a part of the schema, as "#/$defs/name". The error is an [*Error].
+// Compile compiles a schema. Patterns have the syntax of package regexp. The checked formats are
+// date-time, date, time, email, uri, uuid, ipv4 and ipv6. References must lead to a part of the
+// schema, as "#/$defs/name" does. The error is an [*Error].
 func Compile(text []byte) (*Schema, error) {
 	v, err := Parse(text)
 	if err != nil {
@@ -93,7 +92,7 @@ func Compile(text []byte) (*Schema, error) {
 type compiler struct {
 	root  Value
 	nodes map[string]*node // by pointer
-	err   *Error           // the first
+	err   *Error           // the first error
 }
 
 func (c *compiler) fail(at, rule string) {
@@ -117,8 +116,8 @@ func (c *compiler) node(v Value, at string) *node {
 		for i, name := range v.names {
 			c.keyword(n, name, v.items[i], pointer(at, name))
 		}
-		if n.els != nil || n.then != nil {
-			n.when, _ = c.optional(v, "if", at)
+		if n.elseNode != nil || n.thenNode != nil {
+			n.ifNode, _ = c.optional(v, "if", at)
 		}
 	}
 	return n
@@ -161,15 +160,15 @@ func (c *compiler) keyword(n *node, name string, v Value, at string) {
 			n.dependent[name] = c.strings(v.items[i], pointer(at, name))
 		}
 	case "additionalProperties":
-		n.others = c.node(v, at)
+		n.additional = c.node(v, at)
 	case "propertyNames":
-		n.names = c.node(v, at)
+		n.propertyNames = c.node(v, at)
 	case "items":
-		if v.kind == '[' { // as before draft 2020-12
+		if v.kind == '[' { // the form before draft 2020-12
 			n.prefix = c.list(v, at)
 			return
 		}
-		n.rest = c.node(v, at)
+		n.items = c.node(v, at)
 	case "prefixItems":
 		n.prefix = c.list(v, at)
 	case "uniqueItems":
@@ -181,7 +180,7 @@ func (c *compiler) keyword(n *node, name string, v Value, at string) {
 	case "contentEncoding":
 		n.encoding = v.text
 	case "allOf":
-		n.all = c.list(v, at)
+		n.allOf = c.list(v, at)
 	case "anyOf":
 		n.anyOf = c.list(v, at)
 	case "oneOf":
@@ -189,22 +188,22 @@ func (c *compiler) keyword(n *node, name string, v Value, at string) {
 	case "not":
 		n.not = c.node(v, at)
 	case "then":
-		n.then = c.node(v, at)
+		n.thenNode = c.node(v, at)
 	case "else":
-		n.els = c.node(v, at)
+		n.elseNode = c.node(v, at)
 	default:
 		c.bound(n, name, v, at)
 	}
 }
 
-// bound reads the keywords whose values are numbers.
+// bound compiles the keywords with numeric values.
 func (c *compiler) bound(n *node, name string, v Value, at string) {
 	if number := map[string]**big.Rat{
-		"minimum": &n.minimum, "maximum": &n.maximum, "exclusiveMinimum": &n.above, "exclusiveMaximum": &n.below, "multipleOf": &n.multiple,
+		"minimum": &n.minimum, "maximum": &n.maximum, "exclusiveMinimum": &n.exclusiveMinimum, "exclusiveMaximum": &n.exclusiveMaximum, "multipleOf": &n.multiple,
 	}[name]; number != nil {
 		value, ok := rational(v.text)
 		if v.kind != '0' || !ok || name == "multipleOf" && value.Sign() <= 0 {
-			c.fail(at, "must be a number"+map[bool]string{true: " above 0"}[name == "multipleOf"]+", got "+v.shown())
+			c.fail(at, "must be a number"+map[bool]string{true: " greater than 0"}[name == "multipleOf"]+", got "+v.shown())
 			return
 		}
 		*number = value
@@ -216,7 +215,7 @@ func (c *compiler) bound(n *node, name string, v Value, at string) {
 		whole, ok := wholeNumber(v.text)
 		value, err := strconv.Atoi(whole)
 		if v.kind != '0' || !ok || err != nil || value < 0 {
-			c.fail(at, "must be a whole number from 0, got "+v.shown())
+			c.fail(at, "must be a non-negative integer, got "+v.shown())
 			return
 		}
 		*count = &value
@@ -278,24 +277,24 @@ func (c *compiler) list(v Value, at string) []*node {
 func (c *compiler) regexp(text, at string) *regexp.Regexp {
 	compiled, err := regexp.Compile(text)
 	if err != nil {
-		c.fail(at, fmt.Sprintf("must be a regular expression (RE2, as package regexp has it), got %q", cut(text, 100)))
+		c.fail(at, fmt.Sprintf("must be a regular expression (RE2 syntax), got %q", cut(text, 100)))
 	}
 	return compiled
 }
 
-// reference returns the node that a $ref leads to.
+// reference returns the node that a $ref refers to.
 func (c *compiler) reference(v Value, at string) *node {
 	fragment, local := strings.CutPrefix(v.text, "#")
 	path, err := url.PathUnescape(fragment)
 	target, ok := c.root.at(path)
 	if !local || err != nil || !ok {
-		c.fail(at, fmt.Sprintf("must lead to a part of the schema, as \"#/$defs/name\", got %q", cut(v.text, 100)))
+		c.fail(at, fmt.Sprintf("must refer to a part of the schema, such as \"#/$defs/name\", got %q", cut(v.text, 100)))
 		return nil
 	}
 	return c.node(target, path)
 }
 
-// at returns the value that a JSON pointer leads to.
+// at returns the value that a JSON pointer refers to.
 func (v Value) at(path string) (Value, bool) {
 	if path == "" {
 		return v, true
@@ -325,11 +324,11 @@ func (v Value) at(path string) (Value, bool) {
 	return v, true
 }
 
-// IsObject reports whether the schema is one of objects, as the parameters of a function are.
+// IsObject reports whether the schema has the type "object", as the parameters of a function must.
 func (s *Schema) IsObject() bool { return slices.Equal(s.root.types, []string{"object"}) }
 
-// IsClosed reports whether the schema says of every value what it is: no part takes any value,
-// and no object has properties without names. The service's strict mode needs that.
+// IsClosed reports whether every part of the schema restricts its values: no part accepts any
+// value, and no object accepts properties of any name. The service's strict mode requires this.
 func (s *Schema) IsClosed() bool { return s.root.closed(map[*node]bool{}) }
 
 func (n *node) closed(seen map[*node]bool) bool {
@@ -337,7 +336,7 @@ func (n *node) closed(seen map[*node]bool) bool {
 		return true
 	}
 	seen[n] = true
-	for _, list := range [][]*node{n.anyOf, n.oneOf, n.all} {
+	for _, list := range [][]*node{n.anyOf, n.oneOf, n.allOf} {
 		for _, part := range list {
 			if !part.closed(seen) {
 				return false
@@ -345,13 +344,13 @@ func (n *node) closed(seen map[*node]bool) bool {
 		}
 	}
 	switch {
-	case n.never || n.values != nil || len(n.anyOf)+len(n.oneOf)+len(n.all) > 0:
+	case n.never || n.values != nil || len(n.anyOf)+len(n.oneOf)+len(n.allOf) > 0:
 		return true
 	case n.ref != nil:
 		return n.ref.closed(seen)
 	case n.types == nil:
 		return false
-	case slices.Contains(n.types, "array") && (n.rest == nil || !n.rest.closed(seen)):
+	case slices.Contains(n.types, "array") && (n.items == nil || !n.items.closed(seen)):
 		return false
 	case !slices.Contains(n.types, "object"):
 		return true
@@ -361,5 +360,5 @@ func (n *node) closed(seen map[*node]bool) bool {
 			return false
 		}
 	}
-	return n.others != nil && n.others.never && len(n.patterns) == 0
+	return n.additional != nil && n.additional.never && len(n.patterns) == 0
 }

@@ -6,26 +6,26 @@ import (
 	"strings"
 )
 
-// Check returns what of a value breaks the schema: at most ten findings.
+// Check returns the parts of a value that break the schema, at most ten.
 func (s *Schema) Check(v Value) []Finding {
 	var c check
 	c.value(s.root, v, "")
 	return c.findings
 }
 
-// Decode is [Schema.Check] of a value that [Parse] returned, and decodes one that fits into what
-// target points to. A number such as 3.0 is decoded into an integer as 3 where the schema asks
-// for an integer.
+// Decode validates a value that [Parse] returned, as [Schema.Check] does. If the value is valid,
+// Decode stores it in the variable that target points to. If the schema requires an integer, a
+// number such as 3.0 is decoded as 3.
 func (s *Schema) Decode(v Value, target any) []Finding {
 	var c check
 	if c.value(s.root, v, ""); len(c.findings) > 0 {
 		return c.findings
 	}
-	return undecodable(json.Unmarshal([]byte(edited(v.source, c.whole)), target))
+	return decodeFindings(json.Unmarshal([]byte(applyEdits(v.source, c.integers)), target))
 }
 
-// edited applies edits, of which several may be of the same part.
-func edited(text string, edits []edit) string {
+// applyEdits applies edits to a text. Several edits may have the same position; they are equal.
+func applyEdits(text string, edits []edit) string {
 	if len(edits) == 0 {
 		return text
 	}
@@ -46,15 +46,15 @@ func edited(text string, edits []edit) string {
 	return string(out)
 }
 
-// undecodable says in words for a model why text that fits its schema was not decoded: it has
-// a number that its field cannot hold, or a text that a type of the caller's refuses.
-func undecodable(err error) []Finding {
+// decodeFindings explains, for a model, why valid text was not decoded: a number does not fit into its
+// field, or a caller's type rejects a text.
+func decodeFindings(err error) []Finding {
 	if err == nil {
 		return nil
 	}
 	var mismatch *json.UnmarshalTypeError
 	if !errors.As(err, &mismatch) {
-		return []Finding{{Rule: "a text in it does not have the form that is expected there"}}
+		return []Finding{{Rule: "contains a text that does not have the expected form"}}
 	}
 	at := ""
 	if mismatch.Field != "" {

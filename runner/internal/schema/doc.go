@@ -1,11 +1,11 @@
-// Package schema makes JSON Schemas of Go types and checks JSON text against schemas.
+// Package schema derives JSON Schemas from Go types and validates JSON text.
 //
-// [Of] makes the schema of a type, as text whose properties have the order of the fields.
-// [Compile] reads a schema, its own or a caller's. [Schema.Decode] checks JSON text, reports
-// every value that does not fit by its JSON pointer (RFC 6901), and decodes text that fits.
-// Numbers are compared exactly.
+// [Of] returns the schema of a type. Its text has the properties in the order of the fields.
+// [Compile] reads a schema from JSON text. [Schema.Decode] validates a JSON value and decodes it if
+// it is valid. Otherwise it reports each invalid part with its JSON pointer (RFC 6901). Numbers are
+// compared exactly.
 //
-// Keywords are those of JSON Schema draft 2020-12. Not checked are contains, dependentSchemas,
-// unevaluatedItems, unevaluatedProperties and $dynamicRef, formats other than those of
-// [Compile], and keywords that the draft does not have.
+// The keywords are those of JSON Schema draft 2020-12. The package ignores contains,
+// dependentSchemas, unevaluatedItems, unevaluatedProperties, $dynamicRef, formats not listed at
+// [Compile], and unknown keywords.
 package schema

@@ -7,21 +7,21 @@ import (
 	"unicode"
 )
 
-// A field is a member of a struct's JSON form.
+// A field is a struct field in the JSON form of the struct.
 type field struct {
 	reflect.StructField
 	name     string
-	options  []string // of the json tag
-	tagged   bool     // the name is in the tag
+	options  []string // the options of the json tag
+	tagged   bool     // whether the tag sets the name
 	index    []int
-	embedded bool // in a struct that is embedded by a pointer to an unexported type
+	embedded bool // whether its struct is embedded through a pointer to an unexported type
 }
 
 func (f field) has(option string) bool { return slices.Contains(f.options, option) }
 
-// fieldsOf returns the members of a struct in the order of its fields, by the rules of
-// encoding/json: of fields with one name the least nested counts, then one with a name in its
-// tag, and none if there are several.
+// fieldsOf returns the JSON fields of a struct in order, by the rules of encoding/json. Of several
+// fields with one name, the least nested one is used, and then the one with a tagged name. If
+// several remain, none is used.
 func fieldsOf(t reflect.Type) []field {
 	type level struct {
 		reflect.Type
@@ -52,7 +52,7 @@ func fieldsOf(t reflect.Type) []field {
 					f.embedded = l.embedded
 					found = append(found, f)
 					if count[l.Type] > 1 {
-						found = append(found, f) // twice on one level: neither counts
+						found = append(found, f) // occurs twice at one level, so neither is used
 					}
 				}
 			}
@@ -62,8 +62,8 @@ func fieldsOf(t reflect.Type) []field {
 	return dominant(found)
 }
 
-// fieldOf reads a field's tag. The type is that of an embedded struct whose fields are
-// promoted; nil if there is none.
+// fieldOf reads the tag of a field. If the field is an embedded struct, inner is its type, because
+// its fields are promoted.
 func fieldOf(sf reflect.StructField, index []int) (f field, inner reflect.Type, ok bool) {
 	structType := sf.Type
 	if structType.Kind() == reflect.Pointer {
@@ -88,7 +88,7 @@ func fieldOf(sf reflect.StructField, index []int) (f field, inner reflect.Type, 
 	return f, nil, sf.IsExported() || isEmbedded && sf.Type.Kind() == reflect.Struct
 }
 
-// isName reports whether encoding/json takes a name from a tag.
+// isName reports whether encoding/json accepts a name in a tag.
 func isName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
@@ -111,7 +111,7 @@ func dominant(found []field) []field {
 	return list
 }
 
-// rank orders fields of one name: the less nested first, then the tagged.
+// rank compares fields of one name: the least nested first, then tagged ones.
 func rank(a, b field) int {
 	switch {
 	case len(a.index) != len(b.index):

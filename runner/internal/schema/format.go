@@ -11,7 +11,7 @@ import (
 
 var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
-// formats are those that are checked: a rule, and whether a text keeps it.
+// formats are the checked formats, each with its description and its check.
 var formats = map[string]struct {
 	rule string
 	is   func(text string) bool
@@ -30,7 +30,7 @@ func layout(form string) func(string) bool {
 	return func(text string) bool { _, err := time.Parse(form, text); return err == nil }
 }
 
-// formatRule returns the rule that a text breaks; "" if it breaks none.
+// formatRule returns the rule that a text breaks, or "".
 func formatRule(format, encoding, text string) string {
 	if f, ok := formats[format]; ok && !f.is(text) {
 		return f.rule

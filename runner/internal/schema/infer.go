@@ -11,23 +11,22 @@ import (
 	"time"
 )
 
-// A TypeError reports a type that has no schema.
+// A TypeError reports a type without a schema.
 type TypeError struct {
-	Path string // of the field, such as "In.Filter.Done"
-	Rule string // what is wrong, and what would be right
+	Path string // the path of the field, such as "In.Filter.Done"
+	Rule string // the error and its solution
 }
 
-// Error returns path and rule.
+// Error returns the path and the rule.
 func (e *TypeError) Error() string { return e.Path + ": " + e.Rule }
 
-// Options change what [Of] makes.
+// Options configure [Of].
 type Options struct {
-	// Types are schemas of types, in place of those that would be made. Text in them that begins
-	// with "#" after $ref counts from the type's own schema.
+	// Explicit schemas of types. A $ref that begins with "#" is relative to the schema of the type.
 	Types map[reflect.Type]json.RawMessage
-	// AllRequired makes every property required; one that would not be may be null.
+	// Whether all properties are required. Properties that would be optional may then be null.
 	AllRequired bool
-	// Wrap makes the schema of an object whose only property "value" has the type.
+	// Whether the schema is an object whose only property, "value", has the type.
 	Wrap bool
 }
 
@@ -35,15 +34,15 @@ type Options struct {
 type Type struct {
 	*Schema
 
-	// Open are the paths of the parts that take any value, or properties of any name.
+	// The paths of the parts that accept any value, or properties of any name.
 	Open []string
 }
 
-// Of makes the schema of a type. Root is what errors call it. A field's description is in its
-// tag "jsonschema"; the tags enum, minimum, maximum, minLength, maxLength, minItems, maxItems,
-// pattern and format add these keywords. The error is a [*TypeError].
+// Of returns the schema of a type. Errors use root as the name of the type. The tag "jsonschema" is
+// the description of a field. The tags enum, minimum, maximum, minLength, maxLength, minItems,
+// maxItems, pattern and format add these keywords. The error is a [*TypeError].
 func Of(t reflect.Type, root string, options Options) (*Type, error) {
-	m := maker{options: options, integers: map[string]reflect.Kind{}, texts: map[string]reflect.Type{}}
+	m := deriver{options: options, integers: map[string]reflect.Kind{}, texts: map[string]reflect.Type{}}
 	var made object
 	var err error
 	if options.Wrap {
@@ -63,7 +62,7 @@ func Of(t reflect.Type, root string, options Options) (*Type, error) {
 	if c.err != nil {
 		return nil, &TypeError{root, c.err.Error()}
 	}
-	for at, kind := range m.integers { // Go has bounds that need not be sent
+	for at, kind := range m.integers { // bounds of Go types that the schema's text does not contain
 		c.nodes[at].bound(kind)
 	}
 	for at, t := range m.texts {
@@ -86,31 +85,32 @@ func (n *node) bound(kind reflect.Kind) {
 	}
 }
 
-// A maker makes one schema.
-type maker struct {
-	options  Options
-	open     []string
-	around   []step                  // types that the current one is part of
-	integers map[string]reflect.Kind // of 64 bits, by pointer
-	texts    map[string]reflect.Type // with UnmarshalText, by pointer
+// A deriver derives one schema.
+type deriver struct {
+	options   Options
+	open      []string
+	enclosing []step                  // the enclosing types
+	integers  map[string]reflect.Kind // 64-bit integers, by pointer
+	texts     map[string]reflect.Type // types with UnmarshalText, by pointer
 }
 
-// A step is a type and the field of it that is being looked at.
+// A step is an enclosing type and its current field.
 type step struct {
 	reflect.Type
 	field string
 }
 
-func (m *maker) fail(path, format string, args ...any) (object, error) {
+func (m *deriver) fail(path, format string, args ...any) (object, error) {
 	return nil, &TypeError{path, fmt.Sprintf(format, args...)}
 }
 
-// schema makes the schema of a type at a place: the path of fields, and the JSON pointer.
-func (m *maker) schema(t reflect.Type, path, at string) (object, error) {
+// schema returns the schema of a type at a position, given as the path of fields and as a JSON
+// pointer.
+func (m *deriver) schema(t reflect.Type, path, at string) (object, error) {
 	if t.Kind() == reflect.Pointer {
-		base, ok := pointed(t)
+		base, ok := dereferenced(t)
 		if !ok {
-			return m.fail(path, "%v is a pointer to itself, which has no JSON form", t)
+			return m.fail(path, "%v is a pointer to itself, which cannot be encoded as JSON", t)
 		}
 		t = base
 		inner, err := m.schema(t, path, at+"/anyOf/0")
@@ -120,11 +120,12 @@ func (m *maker) schema(t reflect.Type, path, at string) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.enumerated(t, made, path)
+	return m.withEnum(t, made, path)
 }
 
-// pointed returns what a pointer, or one to a pointer, leads to; false for type P *P.
-func pointed(t reflect.Type) (reflect.Type, bool) {
+// dereferenced returns the type that a pointer refers to, through any number of pointers. It reports
+// false for type P *P.
+func dereferenced(t reflect.Type) (reflect.Type, bool) {
 	for range 100 {
 		if t.Kind() != reflect.Pointer {
 			return t, true
@@ -134,9 +135,9 @@ func pointed(t reflect.Type) (reflect.Type, bool) {
 	return t, false
 }
 
-// plain makes a schema without the values of an enumeration.
-func (m *maker) plain(t reflect.Type, path, at string) (object, error) {
-	if own, ok, err := m.own(t, path, at); ok || err != nil {
+// plain returns a schema without the values of Enum.
+func (m *deriver) plain(t reflect.Type, path, at string) (object, error) {
+	if own, ok, err := m.explicit(t, path, at); ok || err != nil {
 		return own, err
 	}
 	switch t {
@@ -148,7 +149,7 @@ func (m *maker) plain(t reflect.Type, path, at string) (object, error) {
 		m.open = append(m.open, path)
 		return object{}, nil
 	case reflect.TypeFor[time.Duration]():
-		return m.fail(path, "time.Duration is a number of nanoseconds in JSON, which no model means: use a type of its own, or give it a schema")
+		return m.fail(path, "time.Duration is a number of nanoseconds in JSON, which models do not expect: use another type or set a schema")
 	case reflect.TypeFor[json.Number]():
 		return m.fail(path, "json.Number is not supported: use float64, int64 or json.RawMessage")
 	}
@@ -159,7 +160,7 @@ func (m *maker) plain(t reflect.Type, path, at string) (object, error) {
 	return m.kind(t, path, at)
 }
 
-func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
+func (m *deriver) kind(t reflect.Type, path, at string) (object, error) {
 	switch t.Kind() {
 	case reflect.String:
 		return object{{"type", "string"}}, nil
@@ -168,8 +169,8 @@ func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
 	case reflect.Float32, reflect.Float64:
 		return object{{"type", "number"}}, nil
 	case reflect.Int8, reflect.Int16, reflect.Int32:
-		most := int64(1)<<(t.Bits()-1) - 1
-		return object{{"type", "integer"}, {"minimum", -most - 1}, {"maximum", most}}, nil
+		maximum := int64(1)<<(t.Bits()-1) - 1
+		return object{{"type", "integer"}, {"minimum", -maximum - 1}, {"maximum", maximum}}, nil
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		return object{{"type", "integer"}, {"minimum", 0}, {"maximum", uint64(1)<<t.Bits() - 1}}, nil
 	case reflect.Int, reflect.Int64:
@@ -186,7 +187,7 @@ func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
 	case reflect.Array:
 		return m.list(t, path, at, object{{"type", "array"}, {"minItems", t.Len()}, {"maxItems", t.Len()}})
 	case reflect.Map:
-		return m.table(t, path, at)
+		return m.mapType(t, path, at)
 	case reflect.Struct:
 		return m.structure(t, path, at)
 	case reflect.Interface:
@@ -194,20 +195,20 @@ func (m *maker) kind(t reflect.Type, path, at string) (object, error) {
 			m.open = append(m.open, path)
 			return object{}, nil
 		}
-		return m.fail(path, "%v is an interface with methods, which has no JSON form", t)
+		return m.fail(path, "%v is an interface with methods, which cannot be decoded from JSON", t)
 	default: // channels, functions, complex numbers
-		return m.fail(path, "%v has no JSON form", t)
+		return m.fail(path, "%v cannot be encoded as JSON", t)
 	}
 }
 
-func (m *maker) list(t reflect.Type, path, at string, made object) (object, error) {
-	items, err := m.part(t, "", t.Elem(), path, at+"/items")
+func (m *deriver) list(t reflect.Type, path, at string, made object) (object, error) {
+	items, err := m.inner(t, "", t.Elem(), path, at+"/items")
 	return append(made, member{"items", items}), err
 }
 
-func (m *maker) table(t reflect.Type, path, at string) (object, error) {
+func (m *deriver) mapType(t reflect.Type, path, at string) (object, error) {
 	if t.Key().Kind() != reflect.String && !reflect.PointerTo(t.Key()).Implements(textUnmarshaler) {
-		return m.fail(path, "%v has keys that are not strings, which is not supported", t)
+		return m.fail(path, "%v has keys that are not strings, which are not supported", t)
 	}
 	m.open = append(m.open, path)
 	made := object{{"type", "object"}}
@@ -218,16 +219,16 @@ func (m *maker) table(t reflect.Type, path, at string) (object, error) {
 	if names != nil {
 		made = append(made, member{"propertyNames", names})
 	}
-	values, err := m.part(t, "", t.Elem(), path, at+"/additionalProperties")
+	values, err := m.inner(t, "", t.Elem(), path, at+"/additionalProperties")
 	return append(made, member{"additionalProperties", values}), err
 }
 
-// names makes the schema of a map's keys; nil if any text is one.
-func (m *maker) names(t reflect.Type, path, at string) (object, error) {
+// names returns the schema of a map's keys, or nil if every string is valid.
+func (m *deriver) names(t reflect.Type, path, at string) (object, error) {
 	path += "[key]"
 	open := len(m.open)
-	names, hasOwn, err := m.own(t, path, at)
-	m.open = m.open[:open] // the map is open already
+	names, hasOwn, err := m.explicit(t, path, at)
+	m.open = m.open[:open] // the map is already open
 	if err != nil {
 		return nil, err
 	}
@@ -235,16 +236,16 @@ func (m *maker) names(t reflect.Type, path, at string) (object, error) {
 		names = object{{"type", "string"}}
 	}
 	if kind, ok := names.get("type").(string); ok && kind != "string" {
-		return m.fail(path, "the schema of %v is of type %s, and a key is a string", t, kind)
+		return m.fail(path, "the schema of %v has the type %s: keys must be strings", t, kind)
 	}
-	names, err = m.enumerated(t, names, path)
+	names, err = m.withEnum(t, names, path)
 	if err == nil && !hasOwn && names.get("enum") == nil {
 		return nil, nil
 	}
 	return names, err
 }
 
-func (m *maker) structure(t reflect.Type, path, at string) (object, error) {
+func (m *deriver) structure(t reflect.Type, path, at string) (object, error) {
 	var properties object
 	required := []string{}
 	for _, f := range fieldsOf(t) {
@@ -253,7 +254,7 @@ func (m *maker) structure(t reflect.Type, path, at string) (object, error) {
 		case f.has("string"):
 			return m.fail(inside, `the json tag's option "string" is not supported`)
 		case f.embedded:
-			return m.fail(inside, "is in a struct embedded by a pointer to an unexported type, which encoding/json cannot decode")
+			return m.fail(inside, "is in a struct embedded through a pointer to an unexported type, which encoding/json cannot decode")
 		}
 		where := pointer(at+"/properties", f.name)
 		optional := f.has("omitempty") || f.has("omitzero")
@@ -261,14 +262,14 @@ func (m *maker) structure(t reflect.Type, path, at string) (object, error) {
 		if forceNull {
 			where += "/anyOf/0"
 		}
-		made, err := m.part(t, f.Name, f.Type, inside, where)
+		made, err := m.inner(t, f.Name, f.Type, inside, where)
 		if err != nil {
 			return nil, err
 		}
 		if forceNull {
 			made = nullable(made)
 		}
-		if made, err = tagged(f.StructField, made, inside, forceNull || f.Type.Kind() == reflect.Pointer); err != nil {
+		if made, err = withTags(f.StructField, made, inside, forceNull || f.Type.Kind() == reflect.Pointer); err != nil {
 			return nil, err
 		}
 		properties = append(properties, member{f.name, made})
@@ -291,18 +292,18 @@ func nullable(made object) object {
 	return object{{"anyOf", []any{made, object{{"type", "null"}}}}}
 }
 
-// part makes the schema of what a type has inside: in a field, or as its elements.
-func (m *maker) part(t reflect.Type, fieldName string, inner reflect.Type, path, at string) (object, error) {
-	m.around = append(m.around, step{t, fieldName})
-	defer func() { m.around = m.around[:len(m.around)-1] }()
-	base, _ := pointed(inner)
+// inner returns the schema of a field or of the elements of a type.
+func (m *deriver) inner(t reflect.Type, fieldName string, inner reflect.Type, path, at string) (object, error) {
+	m.enclosing = append(m.enclosing, step{t, fieldName})
+	defer func() { m.enclosing = m.enclosing[:len(m.enclosing)-1] }()
+	base, _ := dereferenced(inner)
 	if base.Name() != "" {
-		for i, s := range m.around {
+		for i, s := range m.enclosing {
 			if s.Type != base {
 				continue
 			}
 			var b strings.Builder
-			for _, s := range m.around[i:] {
+			for _, s := range m.enclosing[i:] {
 				if name := s.Name(); name != "" {
 					b.WriteString(name + " → ")
 				}
@@ -310,7 +311,7 @@ func (m *maker) part(t reflect.Type, fieldName string, inner reflect.Type, path,
 					b.WriteString(s.field + " → ")
 				}
 			}
-			return m.fail(path, "type %v is recursive (%s%s): give it a schema, by a method JSONSchema() any or runner.SchemaOf", base, b.String(), base.Name())
+			return m.fail(path, "type %v is recursive (%s%s): set a schema with a method JSONSchema() any or with runner.SchemaOf", base, b.String(), base.Name())
 		}
 	}
 	return m.schema(inner, path, at)
@@ -323,19 +324,19 @@ var (
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
 )
 
-// marshalers reports whether a type is a text in JSON, by methods of its own. Any other form
-// that a type gives itself has to come with a schema.
-func (m *maker) marshalers(t reflect.Type, path string) (isText bool, err error) {
+// marshalers reports whether a type encodes itself as text in JSON. A type that encodes itself in
+// another way needs an explicit schema.
+func (m *deriver) marshalers(t reflect.Type, path string) (isText bool, err error) {
 	if t.Kind() == reflect.Interface {
 		return false, nil
 	}
 	p := reflect.PointerTo(t)
 	switch {
 	case p.Implements(jsonMarshaler) || p.Implements(jsonUnmarshaler):
-		_, err = m.fail(path, "%v makes JSON of its own (MarshalJSON, UnmarshalJSON): give it a schema, by a method JSONSchema() any or runner.SchemaOf", t)
+		_, err = m.fail(path, "%v has MarshalJSON or UnmarshalJSON: set a schema with a method JSONSchema() any or with runner.SchemaOf", t)
 		return false, err
 	case p.Implements(textMarshaler) != p.Implements(textUnmarshaler):
-		_, err = m.fail(path, "%v has one of MarshalText and UnmarshalText: it needs both, or a schema", t)
+		_, err = m.fail(path, "%v has only one of MarshalText and UnmarshalText: it needs both, or a schema", t)
 		return false, err
 	}
 	return p.Implements(textUnmarshaler), nil

@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// maxExponent bounds exponents of numbers that are compared: beyond it a number of a few bytes
-// would take megabytes.
+// maxExponent bounds the exponents of compared numbers. A number of a few bytes with a larger
+// exponent would need megabytes.
 const maxExponent = 1000
 
-// decimal takes a JSON number apart: its sign, its digits without zeros at either end, and the
-// exponent of the last digit. Zero has no digits. The exponent is false if it is beyond 10^9.
+// decimal splits a JSON number into its sign, its digits without leading and trailing zeros, and
+// the exponent of the last digit. The digits of zero are empty. If the exponent is beyond 10^9, ok
+// is false.
 func decimal(text string) (negative bool, digits string, exponent int, ok bool) {
 	text, negative = strings.CutPrefix(text, "-")
 	mantissa, power, _ := strings.Cut(strings.ToLower(text), "e")
@@ -34,7 +35,7 @@ func decimal(text string) (negative bool, digits string, exponent int, ok bool) 
 	return negative, trimmed, exponent, ok
 }
 
-// canonical returns the same text for numbers of the same value.
+// canonical returns the same text for numbers of equal value.
 func canonical(text string) string {
 	negative, digits, exponent, ok := decimal(text)
 	if !ok {
@@ -43,7 +44,7 @@ func canonical(text string) string {
 	return strconv.FormatBool(negative) + digits + "e" + strconv.Itoa(exponent)
 }
 
-// wholeNumber returns an integer as Go writes it, such as 3 for 3.0 and 3e0.
+// wholeNumber returns an integer in the syntax of Go, such as 3 for 3.0 and 3e0.
 func wholeNumber(text string) (string, bool) {
 	negative, digits, exponent, ok := decimal(text)
 	switch {
@@ -59,7 +60,7 @@ func wholeNumber(text string) (string, bool) {
 	return digits, true
 }
 
-// rational returns the exact value of a number that is neither huge nor tiny.
+// rational returns the exact value of a number with at most 1,000 digits.
 func rational(text string) (*big.Rat, bool) {
 	_, digits, exponent, ok := decimal(text)
 	if !ok || exponent > maxExponent || exponent < -maxExponent || len(digits) > maxExponent {

@@ -34,7 +34,7 @@ type namedKey string
 
 func (namedKey) JSONSchema() any { return `{"type":"string","pattern":"^k"}` }
 
-// X has methods that types which embed it do not have of their own.
+// X has methods that are not methods of the types that embed it.
 type X struct {
 	V int `json:"v"`
 }
@@ -95,7 +95,7 @@ func of[T any](t *testing.T, options schema.Options) string {
 	return s.Text()
 }
 
-// The texts are those that go over the wire: the order of properties counts.
+// The texts are compared as sent, including the order of properties.
 func TestSchemasOfTypes(t *testing.T) {
 	t.Parallel()
 	const integer = `{"type":"integer"}`
@@ -197,8 +197,8 @@ func TestTypesWithoutSchema(t *testing.T) {
 		typ  reflect.Type
 		want []string
 	}{
-		{reflect.TypeFor[struct{ Filter struct{ Done chan int } }](), []string{"In.Filter.Done", "chan int has no JSON form"}},
-		{reflect.TypeFor[struct{ F []func() }](), []string{"In.F", "func() has no JSON form"}},
+		{reflect.TypeFor[struct{ Filter struct{ Done chan int } }](), []string{"In.Filter.Done", "chan int cannot be encoded as JSON"}},
+		{reflect.TypeFor[struct{ F []func() }](), []string{"In.F", "func() cannot be encoded as JSON"}},
 		{reflect.TypeFor[struct {
 			W map[string]interface{ Close() }
 		}](), []string{"In.W", "interface with methods"}},
@@ -206,36 +206,36 @@ func TestTypesWithoutSchema(t *testing.T) {
 		{reflect.TypeFor[struct{ M map[struct{ X int }]string }](), []string{"In.M", "keys"}},
 		{reflect.TypeFor[struct{ M map[int]string }](), []string{"In.M", "keys"}},
 		{reflect.TypeFor[struct{ M map[countedKey]string }](), []string{"In.M[key]", "countedKey", "type integer"}},
-		{reflect.TypeFor[struct{ M map[badEnum]string }](), []string{"In.M[key]", "badEnum", "panics: no list"}},
-		{reflect.TypeFor[struct{ E []badEnum }](), []string{"In.E", "Enum method of schema_test.badEnum", "panics: no list"}},
-		{reflect.TypeFor[struct{ S badSchema }](), []string{"In.S", "JSONSchema method of schema_test.badSchema", "panics: no schema"}},
-		{reflect.TypeFor[struct{ S *badSchemaValue }](), []string{"In.S", "JSONSchema method of schema_test.badSchemaValue", "panics: no JSON"}},
-		{reflect.TypeFor[struct{ E badValues }](), []string{"In.E", "Enum method of schema_test.badValues", "panics: no JSON"}},
+		{reflect.TypeFor[struct{ M map[badEnum]string }](), []string{"In.M[key]", "badEnum", "panic: no list"}},
+		{reflect.TypeFor[struct{ E []badEnum }](), []string{"In.E", "Enum method of schema_test.badEnum", "panic: no list"}},
+		{reflect.TypeFor[struct{ S badSchema }](), []string{"In.S", "JSONSchema method of schema_test.badSchema", "panic: no schema"}},
+		{reflect.TypeFor[struct{ S *badSchemaValue }](), []string{"In.S", "JSONSchema method of schema_test.badSchemaValue", "panic: no JSON"}},
+		{reflect.TypeFor[struct{ E badValues }](), []string{"In.E", "Enum method of schema_test.badValues", "panic: no JSON"}},
 		{reflect.TypeFor[struct{ P *selfPointer }](), []string{"In.P", "pointer to itself"}},
 		{reflect.TypeFor[struct {
 			N int64 `minimum:"99999999999999999999"`
-		}](), []string{"In.N", "minimum", "99999999999999999999", "int64 can have"}},
+		}](), []string{"In.N", "minimum", "99999999999999999999", "int64 can represent"}},
 		{reflect.TypeFor[struct {
 			N *int `maximum:"-9223372036854775809"`
-		}](), []string{"In.N", "maximum", "int can have"}},
+		}](), []string{"In.N", "maximum", "int can represent"}},
 		{reflect.TypeFor[struct {
 			N uint64 `maximum:"18446744073709551616"`
-		}](), []string{"In.N", "maximum", "uint64 can have"}},
+		}](), []string{"In.N", "maximum", "uint64 can represent"}},
 		{reflect.TypeFor[struct {
 			N int64 `enum:"1,99999999999999999999"`
-		}](), []string{"In.N", "enum", "int64 can have"}},
+		}](), []string{"In.N", "enum", "int64 can represent"}},
 		{reflect.TypeFor[struct {
 			F float64 `maximum:"1e400"`
-		}](), []string{"In.F", "maximum", "float64 can have"}},
+		}](), []string{"In.F", "maximum", "float64 can represent"}},
 		{reflect.TypeFor[struct {
 			F float32 `minimum:"1e39"`
-		}](), []string{"In.F", "minimum", "float32 can have"}},
+		}](), []string{"In.F", "minimum", "float32 can represent"}},
 		{reflect.TypeFor[struct {
 			F float64 `minimum:"1e2000"`
 		}](), []string{"In.F", "minimum", "number"}},
 		{reflect.TypeFor[struct {
 			S string `maxLength:"99999999999999999999"`
-		}](), []string{"In.S", "maxLength", "whole number"}},
+		}](), []string{"In.S", "maxLength", "non-negative integer"}},
 		{reflect.TypeFor[struct{ D time.Duration }](), []string{"In.D", "nanoseconds"}},
 		{reflect.TypeFor[struct{ N json.Number }](), []string{"In.N", "json.Number"}},
 		{reflect.TypeFor[struct{ M marshals }](), []string{"In.M", "marshals", "JSONSchema"}},
@@ -262,13 +262,13 @@ func TestTypesWithoutSchema(t *testing.T) {
 		}](), []string{"In.N", "enum"}},
 		{reflect.TypeFor[struct {
 			T time.Time `format:"date"`
-		}](), []string{"In.T", "the type has a format"}},
+		}](), []string{"In.T", "the type already has a format"}},
 		{reflect.TypeFor[struct {
 			S string `pattern:"("`
 		}](), []string{"In.S", "pattern", "regular expression"}},
 		{reflect.TypeFor[struct {
 			S string `minLength:"5" maxLength:"2"`
-		}](), []string{"In.S", "room"}},
+		}](), []string{"In.S", "a minimum above the maximum"}},
 		{reflect.TypeFor[node](), []string{"In.Kids", "node → Kids → node", "SchemaOf"}},
 		{reflect.TypeFor[struct{ P *ping }](), []string{"ping → Pong → pong → Ping → ping"}},
 	} {
@@ -300,8 +300,8 @@ func TestOpenParts(t *testing.T) {
 	}
 }
 
-// The fields are those that encoding/json writes.
-func TestFieldsAreThoseOfEncodingJSON(t *testing.T) {
+// A schema has the fields that encoding/json writes.
+func TestFieldsOfEncodingJSON(t *testing.T) {
 	t.Parallel()
 	type inner struct {
 		A, B int
@@ -346,7 +346,7 @@ func TestFieldsAreThoseOfEncodingJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		if findings, err := check(s.Schema, text); err != nil || len(findings) > 0 {
-			t.Errorf("%T: %s does not fit %s: %v %v", value, text, s.Text(), findings, err)
+			t.Errorf("%T: %s does not match %s: %v %v", value, text, s.Text(), findings, err)
 		}
 	}
 }
@@ -378,7 +378,7 @@ func compile(t testing.TB, text string) *schema.Schema {
 	return s
 }
 
-// numbers are n of them with commas between them.
+// numbers returns n comma-separated numbers.
 func numbers(n int) string {
 	list := make([]string, n)
 	for i := range list {
@@ -391,13 +391,13 @@ func TestFindings(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ schema, text, want string }{
 		{`{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],"additionalProperties":false}`, `{"City":"Paris"}`,
-			"/city: is required, but missing; /City: is not a known property; known are: city"},
+			"/city: is required, but missing; /City: is not a known property; the known properties are: city"},
 		{`{"type":"integer"}`, `3.0`, ""},
 		{`{"type":"integer"}`, `3e0`, ""},
 		{`{"type":"integer"}`, `3.5`, "must be of type integer, got 3.5"},
 		{`{"type":"integer","maximum":9223372036854775807}`, `9223372036854775808`, "must be at most 9223372036854775807, got 9223372036854775808"},
 		{`{"type":"number","minimum":1e999999999}`, `1`, "schema"},
-		{`{"type":"number","minimum":1}`, `1e-999999999`, "must be a number with less than 1,000 digits, got 1e-999999999"},
+		{`{"type":"number","minimum":1}`, `1e-999999999`, "must be a number with fewer than 1,000 digits, got 1e-999999999"},
 		{`{"enum":["a",3,{"x":[1]}]}`, `{"x":[1.0]}`, ""},
 		{`{"enum":["a",3]}`, `4`, `must be one of "a", 3, got 4`},
 		{`{"const":null}`, `0`, `must be null, got 0`},
@@ -409,25 +409,25 @@ func TestFindings(t *testing.T) {
 		{`{"items":{"type":"integer"},"uniqueItems":true}`, `[1,1.0]`, "/1: must differ from the items before it"},
 		{`{"anyOf":[{"type":"object","required":["a"]},{"type":"null"}]}`, `{}`, "/a: is required, but missing"},
 		{`{"anyOf":[{"type":"string"},{"type":"null"}]}`, `1`, "must be of type string or null, got 1"},
-		{`{"oneOf":[{"minimum":1},{"maximum":5}]}`, `3`, "must have exactly one of its forms, but has 2"},
-		{`{"not":{"type":"string"}}`, `"x"`, `has a form that is excluded, got "x"`},
+		{`{"oneOf":[{"minimum":1},{"maximum":5}]}`, `3`, "must match exactly one of its forms, but matches 2"},
+		{`{"not":{"type":"string"}}`, `"x"`, `must not have the excluded form, got "x"`},
 		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `{"a":1}`, "/b: is required, but missing"},
 		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `{}`, "/c: is required, but missing"},
 		{`{"$defs":{"n":{"type":"object","properties":{"next":{"$ref":"#/$defs/n"}},"additionalProperties":false}},"$ref":"#/$defs/n"}`, `{"next":{"next":{"x":1}}}`,
-			"/next/next/x: is not a known property; known are: next"},
+			"/next/next/x: is not a known property; the known properties are: next"},
 		{`{"$ref":"#"}`, `1`, "must be simpler: checking it takes too long"},
 		{`{"anyOf":[{"$ref":"#"},{"$ref":"#"}]}`, `1`, "simpler"},
 		{`{"patternProperties":{"^x-":{"type":"string"}},"additionalProperties":false,"propertyNames":{"maxLength":4}}`, `{"x-a":1,"y":2,"x-long":""}`,
 			"/x-a: must be of type string, got 1; /y: is not a known property; /x-long: must have at most 4 characters, got 6"},
 		{`{"type":"array","uniqueItems":true}`, "[" + numbers(20_000) + "]", "must be simpler: checking it takes too long"},
-		{`{"dependentRequired":{"a":["b"]}}`, `{"a":1}`, `/b: is required beside "a", but missing`},
+		{`{"dependentRequired":{"a":["b"]}}`, `{"a":1}`, `/b: is required together with "a", but missing`},
 		{`{"multipleOf":0.1}`, `0.3`, ""},
 		{`{"properties":{"a/b":{"type":"string"}}}`, `{"a/b":1}`, "/a~1b: must be of type string, got 1"},
 		{`false`, `1`, "must be absent"},
-		{`{"type":"object"}`, `{"a":1} {}`, "must be one JSON value, but something follows it"},
-		{`{"type":"object"}`, `{"a":`, "must be a whole JSON value, but the text ends inside it"},
-		{`{"type":"object"}`, ``, "must be a JSON value, got nothing"},
-		{`{"type":"number"}`, `NaN`, "must be JSON, but the text is not, near offset 1"},
+		{`{"type":"object"}`, `{"a":1} {}`, "must be one JSON value, but other text follows it"},
+		{`{"type":"object"}`, `{"a":`, "must be a complete JSON value, but the text ends inside it"},
+		{`{"type":"object"}`, ``, "must be a JSON value, got an empty text"},
+		{`{"type":"number"}`, `NaN`, "must be valid JSON, but is invalid near offset 1"},
 		{`{}`, strings.Repeat("[", 20_000), "must be nested at most 500 levels deep"},
 		{`{}`, strings.Repeat(`{"a":`, 501) + "1" + strings.Repeat("}", 501), "must be nested at most 500 levels deep"},
 		{`{}`, strings.Repeat("[", 500) + strings.Repeat("]", 500), ""},
@@ -440,7 +440,7 @@ func TestFindings(t *testing.T) {
 		s, err := schema.Compile([]byte(c.schema))
 		if c.want == "schema" {
 			if err == nil {
-				t.Errorf("%s is taken for a schema", c.schema)
+				t.Errorf("%s is accepted as a schema", c.schema)
 			}
 			continue
 		}
@@ -472,7 +472,7 @@ func TestFindingsAreBounded(t *testing.T) {
 	}
 }
 
-// A finding that is larger than the text may be is cut, not left out.
+// A finding that exceeds the maximum text is shortened, not omitted.
 func TestLongFinding(t *testing.T) {
 	t.Parallel()
 	text := schema.Text([]schema.Finding{{Pointer: "/a", Rule: strings.Repeat("long ", 1000)}, {Pointer: "/b", Rule: "short"}})
@@ -481,7 +481,7 @@ func TestLongFinding(t *testing.T) {
 	}
 }
 
-// A check of a value takes memory in proportion to its text, however it is nested and named.
+// A check uses memory in proportion to the text, for any nesting and any names.
 func TestMemoryOfNestedValues(t *testing.T) {
 	s := compile(t, `{"type":"object","properties":{"a":{"$ref":"#/$defs/any"}},"$defs":{"any":{"items":{"$ref":"#/$defs/any"},"additionalProperties":{"$ref":"#/$defs/any"}}}}`)
 	name := strings.Repeat("n", 1000)
@@ -494,13 +494,13 @@ func TestMemoryOfNestedValues(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		_, _ = check(s, []byte(text))
 		runtime.ReadMemStats(&after)
-		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(20*len(text)+1<<20); got > most {
-			t.Errorf("%d bytes of text: %d bytes, want at most %d", len(text), got, most)
+		if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(20*len(text)+1<<20); got > limit {
+			t.Errorf("%d bytes of text: %d bytes, want at most %d", len(text), got, limit)
 		}
 	}
 }
 
-// What encoding/json would mix up or refuse is found before.
+// Values that encoding/json would merge or reject are findings.
 func TestFindingsOfDecoding(t *testing.T) {
 	t.Parallel()
 	type in struct {
@@ -515,10 +515,10 @@ func TestFindingsOfDecoding(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		`{"name":"a","ip":"1.1.1.1","m":{"celsius":1}}`:           "",
-		`{"name":"a","name":"b","ip":"1.1.1.1","m":{}}`:           "/name: must be there once",
-		`{"name":"a","ip":"here","m":{}}`:                         `/ip: does not have the form that is expected there, got "here"`,
+		`{"name":"a","name":"b","ip":"1.1.1.1","m":{}}`:           "/name: must occur only once",
+		`{"name":"a","ip":"here","m":{}}`:                         `/ip: does not have the expected form, got "here"`,
 		`{"name":"a","ip":"1.1.1.1","m":{"kelvin":1}}`:            `/m/kelvin: must be one of "celsius", "fahrenheit", got "kelvin"`,
-		`{"name":"a","ip":"1.1.1.1","m":{},"p":{"A":1,"A":null}}`: "/p/A: must be there once",
+		`{"name":"a","ip":"1.1.1.1","m":{},"p":{"A":1,"A":null}}`: "/p/A: must occur only once",
 	} {
 		findings, err := decode(s.Schema, text, new(in))
 		got := ""

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// A keyword is one that a field's tag adds to its schema.
+// A keyword is a keyword that a field's tag adds to the schema.
 type keyword struct {
 	name  string
-	types []string // that it applies to
+	types []string // the types that it applies to
 }
 
 var tagKeywords = []keyword{
@@ -28,14 +28,14 @@ var tagKeywords = []keyword{
 	{"maxItems", []string{"array"}},
 }
 
-// reserved matches tags that other packages give a meaning, such as "required,enum=a".
+// reserved matches descriptions in the syntax of other packages, such as "required,enum=a".
 var reserved = regexp.MustCompile(`^[^ \t\n]*=`)
 
-// tagged adds what the tags of a field say to its schema.
-func tagged(f reflect.StructField, made object, path string, isNullable bool) (object, error) {
+// withTags adds the tags of a field to its schema.
+func withTags(f reflect.StructField, made object, path string, isNullable bool) (object, error) {
 	inner := made
 	if parts, ok := made.get("anyOf").([]any); ok && isNullable {
-		inner, _ = parts[0].(object) // nullable has made it
+		inner, _ = parts[0].(object) // nullable made this schema
 	}
 	for _, k := range tagKeywords {
 		text, ok := f.Tag.Lookup(k.name)
@@ -60,16 +60,16 @@ func tagged(f reflect.StructField, made object, path string, isNullable bool) (o
 	case strings.TrimSpace(description) == "":
 		return nil, &TypeError{path, errTag("jsonschema", description, "must not be empty: it is the field's description")}
 	case reserved.MatchString(description):
-		return nil, &TypeError{path, errTag("jsonschema", description, "must be a description: bounds and the like have tags of their own")}
+		return nil, &TypeError{path, errTag("jsonschema", description, "must be a description: use the tags enum, minimum and so on for keywords")}
 	}
 	return made.with("description", description), nil
 }
 
-// value returns the value of a keyword, or the rule that its text breaks.
+// value returns the value of a keyword, or the rule that the text breaks.
 func (k keyword) value(t reflect.Type, made object, text string) (value any, rule string) {
 	kind, _ := made.get("type").(string)
 	if k.name == "format" && made.get("format") != nil {
-		return nil, "must not be set: the type has a format"
+		return nil, "must not be set: the type already has a format"
 	}
 	if !slices.Contains(k.types, kind) {
 		return nil, "applies to " + strings.Join(k.types, " or ") + ", which the field is not"
@@ -96,19 +96,19 @@ func (k keyword) value(t reflect.Type, made object, text string) (value any, rul
 		return nil, rule
 	}
 	if k.name == "minimum" || k.name == "maximum" {
-		if finding := misfit(made, []byte(text)); finding != "" {
+		if finding := brokenRule(made, []byte(text)); finding != "" {
 			return nil, finding
 		}
-		if !holds(t, text) {
-			return nil, "must be a value that " + t.String() + " can have"
+		if !canRepresent(t, text) {
+			return nil, "must be a value that " + t.String() + " can represent"
 		}
 	}
 	return value, ""
 }
 
-// holds reports whether a Go number can have the value of a JSON number.
-func holds(t reflect.Type, text string) bool {
-	t, _ = pointed(t)
+// canRepresent reports whether a Go number type can represent a JSON number.
+func canRepresent(t reflect.Type, text string) bool {
+	t, _ = dereferenced(t)
 	whole, _ := wholeNumber(text)
 	switch v := reflect.New(t).Elem(); {
 	case v.CanInt():
@@ -124,36 +124,36 @@ func holds(t reflect.Type, text string) bool {
 	return true
 }
 
-// contradiction returns the rule that two bounds break together.
+// contradiction returns the rule that two bounds break together, or "".
 func (n *node) contradiction() string {
 	for _, pair := range [][2]*int{{n.minLength, n.maxLength}, {n.minItems, n.maxItems}} {
 		if pair[0] != nil && pair[1] != nil && *pair[0] > *pair[1] {
-			return "must leave room between the least and the most"
+			return "must not set a minimum above the maximum"
 		}
 	}
 	if n.minimum != nil && n.maximum != nil && n.minimum.Cmp(n.maximum) > 0 {
-		return "must leave room between minimum and maximum"
+		return "must not set a minimum above the maximum"
 	}
 	return ""
 }
 
-// enumOf reads a list of values with commas between them.
+// enumOf parses a comma-separated list of values.
 func enumOf(t reflect.Type, made object, kind, text string) (any, string) {
 	var values []any
 	for part := range strings.SplitSeq(text, ",") {
 		part = strings.TrimSpace(part)
 		if part == "" {
-			return nil, "must be values with commas between them"
+			return nil, "must be comma-separated values"
 		}
 		value := json.RawMessage(part)
 		if kind == "string" {
 			value = encoded(part)
 		}
-		if finding := misfit(made, value); finding != "" {
+		if finding := brokenRule(made, value); finding != "" {
 			return nil, finding
 		}
-		if !holds(t, string(value)) {
-			return nil, "must be values that " + t.String() + " can have"
+		if !canRepresent(t, string(value)) {
+			return nil, "must be values that " + t.String() + " can represent"
 		}
 		values = append(values, value)
 	}

@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// A Finding is a value that does not fit a schema.
+// A Finding is a value that breaks a schema.
 type Finding struct {
-	Pointer string // JSON pointer of the value (RFC 6901); "" for the whole
-	Rule    string // what it has to be, and what it was
+	Pointer string // the JSON pointer of the value (RFC 6901); "" for the whole value
+	Rule    string // the rule and the actual value
 }
 
-// String returns pointer and rule.
+// String returns the pointer and the rule.
 func (f Finding) String() string {
 	if f.Pointer == "" {
 		return f.Rule
@@ -24,10 +24,10 @@ func (f Finding) String() string {
 }
 
 const (
-	// maxFindings bounds the findings of one check, and their bytes for a model.
+	// maxFindings bounds the findings of one check, and maxFindingsText the bytes of their text.
 	maxFindings, maxFindingsText = 10, 2000
-	// maxSteps bounds the work of one check: a schema of a few bytes that refers to itself could
-	// take for ever. maxStack bounds the stack.
+	// maxSteps bounds the work of one check, because a small schema that refers to itself could
+	// take forever. maxStack bounds the depth of recursion.
 	maxSteps, maxStack = 1 << 20, 20_000
 )
 
@@ -37,7 +37,7 @@ func Text(findings []Finding) string {
 	for i, f := range findings {
 		line := "- " + f.String() + "\n"
 		if b.Len()+len(line) > maxFindingsText {
-			if i == 0 { // half of it says more than nothing
+			if i == 0 { // show at least the beginning of the first finding
 				b.WriteString(cut(line, maxFindingsText-len("…\n")) + "…\n")
 				continue
 			}
@@ -49,14 +49,14 @@ func Text(findings []Finding) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// A check is one walk through a value.
+// A check is one validation of a value.
 type check struct {
 	findings []Finding
-	whole    []edit // integers that are not written as Go reads them
+	integers []edit // integers that need another notation for Go
 	steps    int
 	depth    int
-	full     bool // no more findings
-	tired    bool // the work was too much
+	full     bool // whether further findings are dropped
+	exceeded bool // whether the check exceeded its bounds
 }
 
 // An edit replaces a part of a text.
@@ -76,21 +76,21 @@ func (c *check) add(at, rule string) {
 	c.findings = append(c.findings, Finding{Pointer: cut(at, maxPointer), Rule: rule})
 }
 
-// tire ends a check.
-func (c *check) tire(at string) {
-	if !c.tired {
+// exceed ends a check that exceeds its bounds.
+func (c *check) exceed(at string) {
+	if !c.exceeded {
 		c.add(at, "must be simpler: checking it takes too long")
 	}
-	c.tired, c.full = true, true
+	c.exceeded, c.full = true, true
 }
 
-// fits reports whether a value fits a schema, on the side.
+// fits reports whether a value matches a schema. It does not add findings to c.
 func (c *check) fits(n *node, v Value, at string) (*check, bool) {
 	side := &check{steps: c.steps, depth: c.depth}
 	side.value(n, v, at)
 	c.steps = side.steps
-	if side.tired {
-		c.tire(at)
+	if side.exceeded {
+		c.exceed(at)
 	}
 	return side, len(side.findings) == 0
 }
@@ -98,7 +98,7 @@ func (c *check) fits(n *node, v Value, at string) (*check, bool) {
 func (c *check) value(n *node, v Value, at string) {
 	c.steps++
 	if c.steps > maxSteps || c.depth > maxStack {
-		c.tire(at)
+		c.exceed(at)
 		return
 	}
 	if c.full {
@@ -137,7 +137,7 @@ func (c *check) keywords(n *node, v Value, at string) {
 	c.combined(n, v, at)
 }
 
-// typed checks the type, and notes integers that Go would not read as they are written.
+// typed checks the type of a value. It also records integers in a notation that Go does not decode.
 func (c *check) typed(n *node, v Value, at string) bool {
 	if n.types == nil {
 		return true
@@ -150,31 +150,31 @@ func (c *check) typed(n *node, v Value, at string) bool {
 	}
 	if is == "integer" && !slices.Contains(n.types, "number") {
 		if text, _ := wholeNumber(v.text); text != v.text {
-			c.whole = append(c.whole, edit{v.start, v.end, text})
+			c.integers = append(c.integers, edit{v.start, v.end, text})
 		}
 	}
 	return true
 }
 
 func oneOf(values []Value) string {
-	const most = 20
-	shown := make([]string, 0, most)
-	for _, v := range values[:min(len(values), most)] {
+	const maxShown = 20
+	shown := make([]string, 0, maxShown)
+	for _, v := range values[:min(len(values), maxShown)] {
 		shown = append(shown, v.shown())
 	}
 	if len(values) == 1 {
 		return shown[0]
 	}
-	return "one of " + strings.Join(shown, ", ") + map[bool]string{true: ", …"}[len(values) > most]
+	return "one of " + strings.Join(shown, ", ") + map[bool]string{true: ", …"}[len(values) > maxShown]
 }
 
 func (c *check) number(n *node, v Value, at string) {
-	if n.minimum == nil && n.maximum == nil && n.above == nil && n.below == nil && n.multiple == nil {
+	if n.minimum == nil && n.maximum == nil && n.exclusiveMinimum == nil && n.exclusiveMaximum == nil && n.multiple == nil {
 		return
 	}
 	r, ok := rational(v.text)
 	if !ok {
-		c.add(at, "must be a number with less than 1,000 digits, got "+v.shown())
+		c.add(at, "must be a number with fewer than 1,000 digits, got "+v.shown())
 		return
 	}
 	for _, bound := range []struct {
@@ -184,8 +184,8 @@ func (c *check) number(n *node, v Value, at string) {
 	}{
 		{n.minimum, "at least", n.minimum != nil && r.Cmp(n.minimum) < 0},
 		{n.maximum, "at most", n.maximum != nil && r.Cmp(n.maximum) > 0},
-		{n.above, "above", n.above != nil && r.Cmp(n.above) <= 0},
-		{n.below, "below", n.below != nil && r.Cmp(n.below) >= 0},
+		{n.exclusiveMinimum, "above", n.exclusiveMinimum != nil && r.Cmp(n.exclusiveMinimum) <= 0},
+		{n.exclusiveMaximum, "below", n.exclusiveMaximum != nil && r.Cmp(n.exclusiveMaximum) >= 0},
 		{n.multiple, "a multiple of", n.multiple != nil && !new(big.Rat).Quo(r, orOne(n.multiple)).IsInt()},
 	} {
 		if bound.breaks {
@@ -201,7 +201,7 @@ func orOne(r *big.Rat) *big.Rat {
 	return r
 }
 
-// numeral writes a bound in decimal.
+// numeral formats a bound as a decimal number.
 func numeral(r *big.Rat) string {
 	if r.IsInt() {
 		return r.Num().String()
@@ -210,23 +210,23 @@ func numeral(r *big.Rat) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// counted checks a number of things.
-func (c *check) counted(least, most *int, count int, things, at string) {
-	if least != nil && count < *least {
-		c.add(at, fmt.Sprintf("must have at least %d %s, got %d", *least, things, count))
+// countBetween checks a count against its bounds.
+func (c *check) countBetween(minCount, maxCount *int, count int, unit, at string) {
+	if minCount != nil && count < *minCount {
+		c.add(at, fmt.Sprintf("must have at least %d %s, got %d", *minCount, unit, count))
 	}
-	if most != nil && count > *most {
-		c.add(at, fmt.Sprintf("must have at most %d %s, got %d", *most, things, count))
+	if maxCount != nil && count > *maxCount {
+		c.add(at, fmt.Sprintf("must have at most %d %s, got %d", *maxCount, unit, count))
 	}
 }
 
 func (c *check) string(n *node, v Value, at string) {
-	c.counted(n.minLength, n.maxLength, utf8.RuneCountInString(v.text), "characters", at)
+	c.countBetween(n.minLength, n.maxLength, utf8.RuneCountInString(v.text), "characters", at)
 	if n.pattern != nil && !n.pattern.MatchString(v.text) {
 		c.add(at, fmt.Sprintf("must match the pattern %s, got %s", cut(n.pattern.String(), 200), v.shown()))
 	}
 	if n.text != nil && n.text(v.text) != nil {
-		c.add(at, "does not have the form that is expected there, got "+v.shown())
+		c.add(at, "does not have the expected form, got "+v.shown())
 	}
 	if rule := formatRule(n.format, n.encoding, v.text); rule != "" {
 		c.add(at, "must be "+rule+", got "+v.shown())
@@ -234,15 +234,15 @@ func (c *check) string(n *node, v Value, at string) {
 }
 
 func (c *check) array(n *node, v Value, at string) {
-	c.counted(n.minItems, n.maxItems, len(v.items), "items", at)
+	c.countBetween(n.minItems, n.maxItems, len(v.items), "items", at)
 	for i, item := range v.items {
 		if c.steps > maxSteps {
-			c.tire(at)
+			c.exceed(at)
 		}
 		if c.full {
 			return
 		}
-		part := n.rest
+		part := n.items
 		if i < len(n.prefix) {
 			part = n.prefix[i]
 		}
@@ -256,7 +256,7 @@ func (c *check) array(n *node, v Value, at string) {
 }
 
 func (c *check) object(n *node, v Value, at string) {
-	c.counted(n.minProperties, n.maxProperties, len(v.items), "properties", at)
+	c.countBetween(n.minProperties, n.maxProperties, len(v.items), "properties", at)
 	for _, name := range n.required {
 		if _, ok := v.member(name); !ok {
 			c.add(inside(at, name), "is required, but missing")
@@ -267,8 +267,8 @@ func (c *check) object(n *node, v Value, at string) {
 		if c.full {
 			return
 		}
-		if seen[name] { // encoding/json would mix the two
-			c.add(inside(at, name), "must be there once")
+		if seen[name] { // encoding/json would merge the two values
+			c.add(inside(at, name), "must occur only once")
 		}
 		seen[name] = true
 		c.member(n, name, v.items[i], inside(at, name))
@@ -279,7 +279,7 @@ func (c *check) object(n *node, v Value, at string) {
 		}
 		for _, other := range needed {
 			if _, ok := v.member(other); !ok {
-				c.add(inside(at, other), fmt.Sprintf("is required beside %q, but missing", name))
+				c.add(inside(at, other), fmt.Sprintf("is required together with %q, but missing", name))
 			}
 		}
 	}
@@ -299,34 +299,34 @@ func (c *check) member(n *node, name string, v Value, at string) {
 			known = true
 		}
 	}
-	if n.names != nil {
-		c.value(n.names, Value{kind: '"', text: name}, at)
+	if n.propertyNames != nil {
+		c.value(n.propertyNames, Value{kind: '"', text: name}, at)
 	}
 	switch {
-	case known || n.others == nil:
-	case n.others.never:
+	case known || n.additional == nil:
+	case n.additional.never:
 		c.add(at, unknownProperty(n.properties))
 	default:
-		c.value(n.others, v, at)
+		c.value(n.additional, v, at)
 	}
 }
 
-// unknownProperty names those that there are.
+// unknownProperty returns the finding of an unknown property, with the names of the known ones.
 func unknownProperty(properties []property) string {
-	const most = 20
-	if len(properties) == 0 || len(properties) > most {
+	const maxShown = 20
+	if len(properties) == 0 || len(properties) > maxShown {
 		return "is not a known property"
 	}
 	names := make([]string, len(properties))
 	for i, p := range properties {
 		names[i] = p.name
 	}
-	return "is not a known property; known are: " + strings.Join(names, ", ")
+	return "is not a known property; the known properties are: " + strings.Join(names, ", ")
 }
 
 // combined checks the keywords that combine schemas.
 func (c *check) combined(n *node, v Value, at string) {
-	for _, part := range n.all {
+	for _, part := range n.allOf {
 		c.value(part, v, at)
 	}
 	if n.anyOf != nil {
@@ -337,13 +337,13 @@ func (c *check) combined(n *node, v Value, at string) {
 	}
 	if n.not != nil {
 		if _, fits := c.fits(n.not, v, at); fits {
-			c.add(at, "has a form that is excluded, got "+v.shown())
+			c.add(at, "must not have the excluded form, got "+v.shown())
 		}
 	}
-	if n.when != nil {
-		part := n.els
-		if _, fits := c.fits(n.when, v, at); fits {
-			part = n.then
+	if n.ifNode != nil {
+		part := n.elseNode
+		if _, fits := c.fits(n.ifNode, v, at); fits {
+			part = n.thenNode
 		}
 		if part != nil {
 			c.value(part, v, at)
@@ -351,8 +351,8 @@ func (c *check) combined(n *node, v Value, at string) {
 	}
 }
 
-// choose checks a value against alternatives. If only one of them has the type of the value,
-// what it finds is reported, as that is what was meant.
+// choose checks a value against alternatives. If exactly one alternative has the type of the value,
+// its findings are reported, because it is probably the intended one.
 func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
 	var meant *check
 	candidates, fitting := 0, 0
@@ -360,7 +360,7 @@ func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
 		side, fits := c.fits(part, v, at)
 		if fits {
 			if fitting++; fitting == 1 {
-				c.whole = append(c.whole, side.whole...)
+				c.integers = append(c.integers, side.integers...)
 			}
 			if !onlyOne {
 				return
@@ -375,7 +375,7 @@ func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
 	switch {
 	case fitting == 1:
 	case fitting > 1:
-		c.add(at, "must have exactly one of its forms, but has "+strconv.Itoa(fitting))
+		c.add(at, "must match exactly one of its forms, but matches "+strconv.Itoa(fitting))
 	case candidates == 1:
 		for _, f := range meant.findings {
 			c.add(f.Pointer, f.Rule)
@@ -389,6 +389,6 @@ func (c *check) choose(parts []*node, v Value, at string, onlyOne bool) {
 			c.add(at, "must be of type "+strings.Join(types, " or ")+", got "+v.shown())
 			return
 		}
-		c.add(at, fmt.Sprintf("must have one of its %d forms, got %s", len(parts), v.shown()))
+		c.add(at, fmt.Sprintf("must match one of its %d forms, got %s", len(parts), v.shown()))
 	}
 }

@@ -10,50 +10,50 @@ import (
 	"unicode/utf8"
 )
 
-// A Value is a JSON value. It keeps the order of an object's members and the text of numbers.
+// A Value is a JSON value. It preserves the order of an object's members and the text of numbers.
 type Value struct {
-	kind       byte     // '{', '[', '"', '0', 't' for booleans, 'n'
-	text       string   // of a number or boolean, or a string decoded
-	names      []string // of an object's members, also if one occurs twice
-	items      []Value  // an object's or an array's
-	start, end int      // in the parsed text
+	kind       byte     // '{', '[', '"', '0' for numbers, 't' for booleans, 'n' for null
+	text       string   // the text of a number or boolean, or a decoded string
+	names      []string // the names of an object's members, including duplicates
+	items      []Value  // the values of an object or array
+	start, end int      // the position in the parsed text
 	source     string   // the parsed text, if this is the whole value
 }
 
 // A ParseError reports text that is not one JSON value.
 type ParseError struct {
-	// Truncated reports whether the text ends inside a value.
+	// Whether the text ends inside a value.
 	Truncated bool
-	// Followed reports whether a whole object came first, and then something else.
+	// Whether the text is a complete object with other text after it.
 	Followed bool
-	// Empty reports whether there is nothing but white space.
+	// Whether the text is only white space.
 	Empty bool
-	// Deep reports whether the value is nested too deeply.
+	// Whether the value is nested too deeply.
 	Deep bool
 
 	offset int64
 }
 
-// Error says what is wrong in words for a model: it has none of Go's.
+// Error returns a text for a model. It does not contain error texts of Go.
 func (e *ParseError) Error() string {
 	switch {
 	case e.Empty:
-		return "must be a JSON value, got nothing"
+		return "must be a JSON value, got an empty text"
 	case e.Deep:
 		return fmt.Sprintf("must be nested at most %d levels deep", maxDepth)
 	case e.Truncated:
-		return "must be a whole JSON value, but the text ends inside it"
+		return "must be a complete JSON value, but the text ends inside it"
 	case e.Followed:
-		return "must be one JSON value, but something follows it"
+		return "must be one JSON value, but other text follows it"
 	}
-	return fmt.Sprintf("must be JSON, but the text is not, near offset %d", e.offset)
+	return fmt.Sprintf("must be valid JSON, but is invalid near offset %d", e.offset)
 }
 
-// maxDepth bounds how deeply values are nested: each level takes stack, and time.
+// maxDepth bounds the nesting of values, because each level needs stack and time.
 const maxDepth = 500
 
-// Parse reads text that is one JSON value, at most 500 levels deep. The error is a
-// [*ParseError]. The value refers to the text.
+// Parse parses one JSON value, at most 500 levels deep. The error is a [*ParseError]. The value
+// refers to a copy of the text.
 func Parse(text []byte) (Value, error) {
 	if isDeep(text) {
 		return Value{}, &ParseError{Deep: true}
@@ -67,7 +67,7 @@ func Parse(text []byte) (Value, error) {
 	return v, nil
 }
 
-// isDeep reports whether a text nests arrays and objects too deeply, if it is JSON.
+// isDeep reports whether a JSON text nests arrays and objects too deeply.
 func isDeep(text []byte) bool {
 	depth, inString := 0, false
 	for i := 0; i < len(text); i++ {
@@ -88,7 +88,7 @@ func isDeep(text []byte) bool {
 	return false
 }
 
-// parseError says why text is not one JSON value.
+// parseError returns the error of a text that is not one JSON value.
 func parseError(text []byte) error {
 	var raw json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -102,13 +102,13 @@ func parseError(text []byte) error {
 	return &ParseError{Followed: raw[0] == '{', offset: decoder.InputOffset()}
 }
 
-// A parser reads text that is known to be JSON.
+// A parser parses valid JSON.
 type parser struct {
 	text string
 	at   int
 }
 
-// next returns the next byte that is not white space, and stays before it.
+// next skips white space and returns the next byte without consuming it.
 func (p *parser) next() byte {
 	for p.text[p.at] == ' ' || p.text[p.at] == '\n' || p.text[p.at] == '\t' || p.text[p.at] == '\r' {
 		p.at++
@@ -155,7 +155,7 @@ func (p *parser) value() Value {
 	return v
 }
 
-// string reads a string that begins here.
+// string parses the string at the current position.
 func (p *parser) string() string {
 	start := p.at
 	isPlain := true
@@ -172,14 +172,14 @@ func (p *parser) string() string {
 		return p.text[start+1 : p.at-1]
 	}
 	var decoded string
-	_ = json.Unmarshal([]byte(p.text[start:p.at]), &decoded) // it is a string
+	_ = json.Unmarshal([]byte(p.text[start:p.at]), &decoded) // the text is valid, so this cannot fail
 	return decoded
 }
 
 // Kind returns '{', '[', '"', '0' for numbers, 't' for booleans or 'n' for null.
 func (v Value) Kind() byte { return v.kind }
 
-// member returns the last member of a name.
+// member returns the last member with a name.
 func (v Value) member(name string) (Value, bool) {
 	for i := len(v.names) - 1; i >= 0; i-- {
 		if v.names[i] == name {
@@ -189,7 +189,7 @@ func (v Value) member(name string) (Value, bool) {
 	return Value{}, false
 }
 
-// typeName returns the type as JSON Schema calls it; "integer" for a number that is one.
+// typeName returns the JSON Schema type of the value. It is "integer" for every integral number.
 func (v Value) typeName() string {
 	switch v.kind {
 	case '{':
@@ -211,22 +211,23 @@ func (v Value) typeName() string {
 
 // shown returns the value, or its kind, for a finding.
 func (v Value) shown() string {
-	const most = 60
+	const maxBytes = 60
 	switch v.kind {
 	case '{':
 		return "an object"
 	case '[':
 		return fmt.Sprintf("an array of %d items", len(v.items))
 	case '"':
-		if len(v.text) > most {
-			return string(encoded(cut(v.text, most) + "…"))
+		if len(v.text) > maxBytes {
+			return string(encoded(cut(v.text, maxBytes) + "…"))
 		}
 		return string(encoded(v.text))
 	}
-	return cut(v.text, most)
+	return cut(v.text, maxBytes)
 }
 
-// equal reports whether two values are the same: numbers by value, objects in any order.
+// equal reports whether two values are equal. Numbers are compared by value, and objects without
+// regard to order.
 func (v Value) equal(w Value) bool {
 	if v.kind != w.kind || len(v.items) != len(w.items) {
 		return false
@@ -253,7 +254,7 @@ func (v Value) equal(w Value) bool {
 	return v.text == w.text
 }
 
-// encoded is json.Marshal without escapes for HTML. The value must be one that JSON has.
+// encoded returns a value as JSON without HTML escapes. It panics if the value cannot be encoded.
 func encoded(v any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -264,18 +265,19 @@ func encoded(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// cut returns the beginning of a text, at most most bytes of whole characters.
-func cut(text string, most int) string {
-	if len(text) <= most {
+// cut returns the beginning of a text, at most most bytes without splitting a character.
+func cut(text string, maxBytes int) string {
+	if len(text) <= maxBytes {
 		return text
 	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
+	for maxBytes > 0 && !utf8.RuneStart(text[maxBytes]) {
+		maxBytes--
 	}
-	return text[:most]
+	return text[:maxBytes]
 }
 
-// inside is [pointer] of a value's part for a finding, which shows the first 200 bytes.
+// inside returns the [pointer] of a part, for a finding. It does not extend pointers beyond
+// maxPointer.
 func inside(at, name string) string {
 	if len(at) > maxPointer {
 		return at
@@ -283,10 +285,10 @@ func inside(at, name string) string {
 	return pointer(at, name)
 }
 
-// maxPointer bounds the JSON pointer of a finding.
+// maxPointer bounds the JSON pointer of a finding, in bytes.
 const maxPointer = 200
 
-// pointer adds a name or index to a JSON pointer.
+// pointer appends a name or an index to a JSON pointer.
 func pointer(at, name string) string {
 	if strings.ContainsAny(name, "~/") {
 		name = pointerEscapes.Replace(name)

@@ -1,4 +1,4 @@
-// Package interop_test has the reference server of MCP, written in TypeScript, serve a run.
+// Package interop_test runs tools of the MCP reference server, which is written in TypeScript.
 package interop_test
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner/mcptools"
 )
 
-// These say which server in which version.
+// The npm packages of the server and their versions.
 var (
 	//go:embed package.json
 	manifest []byte
@@ -36,7 +36,7 @@ var (
 	lock []byte
 )
 
-// program is the server in its package.
+// program is the path of the server in its directory.
 const program = "node_modules/@modelcontextprotocol/server-everything/dist/index.js"
 
 func TestOverStdio(t *testing.T) {
@@ -62,7 +62,7 @@ func TestOverHTTP(t *testing.T) {
 	test(t, &mcp.StreamableClientTransport{Endpoint: "http://" + address + "/mcp"})
 }
 
-// test has the emulator's model call tools of the server.
+// test makes the emulator's model call tools of the server.
 func test(t *testing.T, transport mcp.Transport) {
 	t.Helper()
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil).Connect(t.Context(), transport, nil)
@@ -101,17 +101,17 @@ func test(t *testing.T, transport mcp.Transport) {
 	}
 }
 
-// install returns where node is, and a directory that has the server. It is kept in the user's
-// cache by what the two files say.
+// install returns the path of node and a directory with the server. The directory is kept in the
+// user's cache, by the hash of the two files.
 func install(t *testing.T) (node, dir string) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("node is not on the PATH: install Node.js 20 or later, with npm, to have the reference server of MCP tried.")
+		t.Skip("node is not on the PATH: install Node.js 20 or later, with npm, to test with the MCP reference server")
 	}
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		t.Skip("npm is not on the PATH: install npm to have the reference server of MCP tried.")
+		t.Skip("npm is not on the PATH: install npm to test with the MCP reference server")
 	}
 	parent, err := os.UserCacheDir()
 	if err == nil {
@@ -119,7 +119,7 @@ func install(t *testing.T) (node, dir string) {
 		err = os.MkdirAll(parent, 0o750)
 	}
 	if err != nil {
-		t.Logf("the server is installed anew each time: %v", err)
+		t.Logf("the server is not cached: %v", err)
 		parent = t.TempDir()
 	}
 	hash := sha256.Sum256(append(bytes.Clone(manifest), lock...))
@@ -142,10 +142,10 @@ func install(t *testing.T) (node, dir string) {
 	command := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	command.Dir, command.WaitDelay = fresh, 5*time.Second
 	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("the server could not be installed, for which npm needs its registry once: %v\n%s", err, out)
+		t.Fatalf("cannot install the server: npm needs access to its registry once: %v\n%s", err, out)
 	}
 	if err := os.Rename(fresh, dir); err != nil {
-		t.Logf("%s is used, and not kept: %v", fresh, err) // As when another run was quicker.
+		t.Logf("%s is not cached: %v", fresh, err) // for example because another run was faster
 		return node, fresh
 	}
 	return node, dir
@@ -161,10 +161,10 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// await returns when a server answers.
+// await waits until a server responds.
 func await(t *testing.T, url string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, fmt.Errorf("%s does not answer within a minute", url))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, fmt.Errorf("%s did not respond within a minute", url))
 	defer cancel()
 	ticks := time.NewTicker(50 * time.Millisecond)
 	defer ticks.Stop()

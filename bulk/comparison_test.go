@@ -15,9 +15,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Beside it: 400 rows of a wide range of sizes at 5 requests a second and 100,000 tokens a minute, by
-// Run, by Gather with the same client, and in the way of OpenAI's cookbook. Run with -v for the table.
-func TestBeside(t *testing.T) {
+// TestComparison sends 400 rows of various sizes at 5 requests/s and 100,000 tokens/min: with Run,
+// with Gather and the same client, and with the algorithm of OpenAI's cookbook. Run it with -v for
+// the table.
+func TestComparison(t *testing.T) {
 	const perSecond, perMinute, maxTokens = 5, 100_000, 4096
 	rows := heavyRows(400)
 	for i := range rows {
@@ -29,29 +30,29 @@ func TestBeside(t *testing.T) {
 			return client.Beta.Conversations.Start(ctx, row.Request)
 		}
 	}
-	measure := func(name string, work func(t *testing.T, client *ratelimited.Client) (done int), change ...func(*ratelimited.Config)) (took time.Duration, refused int) {
+	measure := func(name string, work func(t *testing.T, client *ratelimited.Client) (done int), change ...func(*ratelimited.Config)) (took time.Duration, throttled int) {
 		emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
 			begin := time.Now()
 			done := work(t, client)
-			took, refused = time.Since(begin), server.Stats().Total().Refused()
+			took, throttled = time.Since(begin), server.Stats().Total().Refused()
 			used := float64(server.Stats().Total().Tokens) / took.Minutes() / perMinute
-			t.Logf("%-40s %4d done in %8v, %3.0f%% of the tokens, %4d times 429", name, done, took.Round(time.Second), 100*used, refused)
+			t.Logf("%-40s %4d done in %8v, %3.0f%% of the tokens, %4d responses 429", name, done, took.Round(time.Second), 100*used, throttled)
 		}, emulatortest.WithClient(func(c *ratelimited.Config) {
 			c.Timeout, c.RequestsPerSecond, c.TokensPerMinute = 5*time.Minute, perSecond, perMinute
 			for _, f := range change {
 				f(c)
 			}
 		}), emulatortest.WithServer(emulator.Config{
-			RequestsPerSecond: perSecond, TokensPerMinute: perMinute, Mode: emulator.SlidingWindow, Model: longReplies,
+			RequestsPerSecond: perSecond, TokensPerMinute: perMinute, Mode: emulator.SlidingWindow, Model: longResponses,
 			Latency: 2 * time.Second, TokensPerSecond: 100,
 		}))
-		return took, refused
+		return took, throttled
 	}
 	unlimited := func(c *ratelimited.Config) {
 		c.RequestsPerSecond, c.TokensPerMinute, c.MaxRetries = 1_000_000, 1_000_000_000, ratelimited.NoRetries
 	}
 
-	took, refused := measure("bulk.Run", func(t *testing.T, client *ratelimited.Client) int {
+	took, throttled := measure("bulk.Run", func(t *testing.T, client *ratelimited.Client) int {
 		return mustRun(t, client, output(t), bulk.Rows(func(yield func(bulk.Row) bool) {
 			for _, row := range rows {
 				if !yield(row) {
@@ -60,10 +61,10 @@ func TestBeside(t *testing.T) {
 			}
 		}), bulk.Options{}).Done
 	})
-	if refused != 0 {
-		t.Errorf("Run: %d requests were refused", refused)
+	if throttled != 0 {
+		t.Errorf("Run: %d requests were throttled", throttled)
 	}
-	gathered, refused := measure("ratelimited.Gather", func(t *testing.T, client *ratelimited.Client) (done int) {
+	gathered, throttled := measure("ratelimited.Gather", func(t *testing.T, client *ratelimited.Client) (done int) {
 		for _, r := range ratelimited.Gather(t.Context(), rows, start(client)) {
 			if r.Err == nil {
 				done++
@@ -71,8 +72,8 @@ func TestBeside(t *testing.T) {
 		}
 		return done
 	})
-	if refused != 0 || took > gathered+gathered/10 {
-		t.Errorf("Gather took %v and Run %v; %d requests were refused", gathered, took, refused)
+	if throttled != 0 || took > gathered+gathered/10 {
+		t.Errorf("Gather took %v and Run %v; %d requests were throttled", gathered, took, throttled)
 	}
 	reserving, _ := measure("cookbook, max_tokens reserved", func(t *testing.T, client *ratelimited.Client) int {
 		return cookbook(t, rows, perSecond, perMinute, maxTokens, start(client))
@@ -80,18 +81,18 @@ func TestBeside(t *testing.T) {
 	if took > reserving {
 		t.Errorf("Run took %v, longer than %v", took, reserving)
 	}
-	_, refused = measure("cookbook, replies of 500 expected", func(t *testing.T, client *ratelimited.Client) int {
+	_, throttled = measure("cookbook, 500 tokens per response", func(t *testing.T, client *ratelimited.Client) int {
 		return cookbook(t, rows, perSecond, perMinute, 500, start(client))
 	}, unlimited)
-	if refused == 0 {
-		t.Error("calls with estimates that are too low were not refused")
+	if throttled == 0 {
+		t.Error("calls with too low estimates were not throttled")
 	}
 }
 
-// cookbook makes calls in the way of api_request_parallel_processor.py: two capacities that refill, from
-// which a call takes an estimate that is never corrected; after a 429 a pause of 15 s, and the call
-// again, up to five times. It returns how many calls have succeeded.
-func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, reply float64,
+// cookbook makes calls with the algorithm of api_request_parallel_processor.py. Two capacities
+// refill, and a call takes an estimate that is never corrected. After a 429, all calls pause for 15
+// s, and the call is made again, up to five times. It returns the number of calls that succeeded.
+func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, response float64,
 	call func(context.Context, bulk.Row) (*generated.ConversationResponse, error),
 ) int {
 	t.Helper()
@@ -99,7 +100,7 @@ func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, reply float64
 	type request struct{ row, attempts int }
 	var mu sync.Mutex
 	var again []request
-	var refused time.Time
+	var throttled time.Time
 	var done, busy atomic.Int64
 	requests, tokens, updated := perSecond*60, perMinute, time.Now()
 	for next := 0; ; {
@@ -121,10 +122,10 @@ func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, reply float64
 			continue
 		}
 		text, _ := rows[r.row].Request.Inputs.Text()
-		need := float64(len(text))/5 + reply
+		need := float64(len(text))/5 + response
 		for {
 			mu.Lock()
-			wait := time.Until(refused.Add(pause))
+			wait := time.Until(throttled.Add(pause))
 			mu.Unlock()
 			now := time.Now()
 			requests = min(perSecond*60, requests+perSecond*now.Sub(updated).Seconds())
@@ -132,7 +133,7 @@ func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, reply float64
 			if updated = now; wait <= 0 && requests >= 1 && tokens >= need {
 				break
 			}
-			missing := max((1-requests)/perSecond, (need-tokens)/(perMinute/60)) // the original looks a thousand times a second
+			missing := max((1-requests)/perSecond, (need-tokens)/(perMinute/60)) // the original checks every millisecond
 			time.Sleep(max(wait, time.Millisecond, time.Duration(missing*float64(time.Second))))
 		}
 		requests, tokens = requests-1, tokens-need
@@ -146,7 +147,7 @@ func cookbook(t *testing.T, rows []bulk.Row, perSecond, perMinute, reply float64
 			case err == nil:
 				done.Add(1)
 			case errors.Is(err, ratelimited.ErrRateLimited):
-				refused = time.Now()
+				throttled = time.Now()
 				fallthrough
 			default:
 				if r.attempts--; r.attempts > 0 {

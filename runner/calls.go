@@ -6,8 +6,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// callsOf returns the function calls of a response that are not the service's to carry out,
-// each tool_call_id once.
+// callsOf returns the function calls of a response that the service does not execute itself, each
+// tool_call_id once.
 func callsOf(response *generated.ConversationResponse, turn int, conversationID string) (calls []Outcome) {
 	seen := map[string]bool{}
 	for _, entry := range response.FunctionCalls() {
@@ -22,7 +22,7 @@ func callsOf(response *generated.ConversationResponse, turn int, conversationID 
 	return calls
 }
 
-// handoffsOf counts the handoffs of a response; isLast if it ends with one.
+// handoffsOf counts the handoffs of a response. It sets isLast if the response ends with a handoff.
 func handoffsOf(response *generated.ConversationResponse) (n int, isLast bool) {
 	for _, output := range response.Outputs {
 		if _, isLast = output.Value().(generated.AgentHandoffEntry); isLast {
@@ -32,7 +32,8 @@ func handoffsOf(response *generated.ConversationResponse) (n int, isLast bool) {
 	return n, isLast
 }
 
-// isAnswer reports whether a response asks for nothing: no call, confirmation or handoff.
+// isAnswer reports whether a response needs no action: it has neither calls to execute, nor
+// confirmations to send, nor a handoff at its end.
 func (t Turn) isAnswer() bool {
 	for _, call := range t.Response.FunctionCalls() {
 		if call.ConfirmationStatus == "" || call.ConfirmationStatus == generated.ConfirmationStatusPending {
@@ -43,9 +44,9 @@ func (t Turn) isAnswer() bool {
 	return !endsWithHandoff
 }
 
-// agenda returns what is left to do of a turn: calls to carry out, and entries that the caller
-// has to answer, both in the order of the response.
-func (l *loop) agenda(turn *Turn) (jobs []*job, pending []Pending) {
+// unfinished returns the unfinished entries of a turn: the calls to execute and the entries that the
+// caller has to answer. Both are in the order of the response.
+func (l *loop) unfinished(turn *Turn) (jobs []*job, pending []Pending) {
 	pending = l.pending(turn, func(call *Outcome, entry generated.FunctionCallEntry) PendingReason {
 		j := l.job(turn, call, entry)
 		reason := l.reason(j, call)
@@ -57,8 +58,8 @@ func (l *loop) agenda(turn *Turn) (jobs []*job, pending []Pending) {
 	return jobs, pending
 }
 
-// pending returns the entries of a turn that the caller has to answer. Of calls without a result
-// the function says why, or "".
+// pending returns the entries of a turn that the caller has to answer. reasonOf returns why a call
+// without a result is pending, or "".
 func (p *progress) pending(turn *Turn, reasonOf func(*Outcome, generated.FunctionCallEntry) PendingReason) (pending []Pending) {
 	outputs, seen := turn.Response.Outputs, map[string]bool{}
 	for i, output := range outputs {
@@ -90,7 +91,7 @@ func (p *progress) pending(turn *Turn, reasonOf func(*Outcome, generated.Functio
 	return pending
 }
 
-// job returns the call to carry out.
+// job returns the job of a call.
 func (l *loop) job(turn *Turn, call *Outcome, entry generated.FunctionCallEntry) *job {
 	if call.decided.arguments != "" {
 		entry.Arguments = generated.FunctionCallEntryArguments(call.decided.arguments)
@@ -98,8 +99,9 @@ func (l *loop) job(turn *Turn, call *Outcome, entry generated.FunctionCallEntry)
 	return &job{Call: call.Call, turn: turn, tool: l.runner.tools[entry.Name], arguments: argumentsOf(entry), runner: l.runner}
 }
 
-// reason returns why a call is not carried out yet, and enters it in the outcome; "" if it is.
-// Arguments that are not valid are the model's to correct, and no human's to approve.
+// reason returns why a call is not executed yet, and records it in the outcome. It returns "" if
+// the call is executed now. A call with invalid arguments never waits for approval: the model has
+// to correct it.
 func (l *loop) reason(j *job, call *Outcome) PendingReason {
 	wasInterrupted := call.Status == StatusInterrupted || call.Status == StatusFailed
 	switch {
@@ -125,7 +127,7 @@ func (l *loop) reason(j *job, call *Outcome) PendingReason {
 	return call.decided.reason
 }
 
-// needsApproval asks the tool. One that panics means yes.
+// needsApproval calls the approval function of the tool. A panic counts as true.
 func (j *job) needsApproval(ctx context.Context) (needed bool) {
 	if j.tool.approval == nil {
 		return false
@@ -138,11 +140,11 @@ func (j *job) needsApproval(ctx context.Context) (needed bool) {
 	return j.tool.approval(context.WithValue(ctx, callKey{}, j.Call), j.arguments)
 }
 
-// judge returns the error of a run that may not carry out its calls: no function runs whose
-// result could not be sent.
-func (l *loop) judge(turn *Turn, jobs []*job, pending []Pending) error {
+// checkLimits returns an error if the run must not execute its calls. No function runs whose result could
+// not be sent.
+func (l *loop) checkLimits(turn *Turn, jobs []*job, pending []Pending) error {
 	limits, used := l.runner.config.Limits, l.result
-	if isAtLimit(turn.Response, l.first.fields().args.MaxTokens) && endsInside(turn.Response) {
+	if isAtMaxTokens(turn.Response, l.first.fields().args.MaxTokens) && hasTruncatedCall(turn.Response) {
 		return &OutputError{Kind: OutputTruncated, Attempts: 1, Result: l.result}
 	}
 	calls := len(jobs)
@@ -162,7 +164,7 @@ func (l *loop) judge(turn *Turn, jobs []*job, pending []Pending) error {
 		{LimitTokens, limits.Tokens, used.Usage.TotalTokens, calls > 0 && l.isOutOfTokens()},
 	} {
 		if limit.isOver {
-			return l.limited(limit.name, int64(limit.max), int64(limit.used))
+			return l.limitError(limit.name, int64(limit.max), int64(limit.used))
 		}
 	}
 	return nil
