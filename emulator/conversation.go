@@ -35,7 +35,7 @@ func (e api) GetConversationMessages(_ http.ResponseWriter, r *http.Request, id 
 	}
 }
 
-// ListConversations returns one page, newest first.
+// ListConversations returns one page of conversations, newest first.
 func (e api) ListConversations(_ http.ResponseWriter, r *http.Request, params generated.ListConversationsParams) {
 	page, refused := state.NewPage(params.Page, params.PageSize, 100)
 	if c, ok := e.manage(r, refused); ok {
@@ -43,7 +43,7 @@ func (e api) ListConversations(_ http.ResponseWriter, r *http.Request, params ge
 	}
 }
 
-// DeleteConversation forgets a conversation.
+// DeleteConversation deletes a conversation.
 func (e api) DeleteConversation(_ http.ResponseWriter, r *http.Request, id string) {
 	if c, ok := e.manage(r, found(e.store.Conversation(id))); ok {
 		e.answer(c, nil, e.store.DeleteConversation(id))

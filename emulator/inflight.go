@@ -8,10 +8,10 @@ import (
 	"sync"
 )
 
-// inFlight counts the requests that are being served and the memory that they hold.
+// inFlight counts the requests in flight and the memory that they use.
 type inFlight struct {
 	maxRequests, maxBytes int
-	checks                chan struct{} // holds one for each request that is being checked
+	checks                chan struct{} // a semaphore that bounds concurrent validations
 
 	mu              sync.Mutex
 	requests, bytes int
@@ -24,9 +24,9 @@ func newInFlight() *inFlight {
 	}
 }
 
-// check runs a check of a request against the document, which for a large one that is
-// wrong takes much memory. Therefore few run at one time. It returns false for a client that has
-// left before.
+// check runs the validation of a request against the document. It bounds how many run at
+// once, because validating a large invalid request needs much memory. It returns false if
+// the client disconnects while it waits.
 func (s *share) check(ctx context.Context, run func()) bool {
 	select {
 	case s.of.checks <- struct{}{}:
@@ -38,14 +38,14 @@ func (s *share) check(ctx context.Context, run func()) bool {
 	return true
 }
 
-// share is what one request holds of it. It belongs to the goroutine that serves the
-// request.
+// share is the part of inFlight that one request uses. Only the goroutine that serves the
+// request uses it.
 type share struct {
 	of    *inFlight
 	bytes int
 }
 
-// enter counts a request in; nil is that there are too many.
+// enter adds a request. It returns nil if too many requests are in flight.
 func (f *inFlight) enter() *share {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,6 +56,7 @@ func (f *inFlight) enter() *share {
 	return &share{of: f}
 }
 
+// leave removes the request and releases its bytes.
 func (s *share) leave() {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
@@ -63,7 +64,7 @@ func (s *share) leave() {
 	s.of.bytes -= s.bytes
 }
 
-// hold takes bytes until the request leaves; false is that there are not as many.
+// hold reserves bytes until leave. It returns false if they exceed the bound.
 func (s *share) hold(bytes int) bool {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
@@ -77,7 +78,7 @@ func (s *share) hold(bytes int) bool {
 
 var errBusyRead = errors.New("too many bytes are in flight")
 
-// heldBody is the content of a request that holds as many bytes as are read.
+// heldBody is the content of a request. It reserves the bytes that are read.
 type heldBody struct {
 	io.ReadCloser
 	share *share

@@ -11,14 +11,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// record is what is recorded of a request that is being served.
+// record is the entry of a request in flight.
 type record struct {
 	Recorded
-	key    string // that the request carried
-	bodies bool   // whether its body is recorded
-	number int    // of the request, from 1
+	key    string // the API key of the request
+	bodies bool   // whether to record the request's content
+	number int    // the number of the request, from 1
 	stream bool
-	ended  bool // it is in the journal
+	ended  bool // whether the record is in the journal
 }
 
 func newRecord(r *http.Request, bodies bool) *record {
@@ -30,11 +30,10 @@ func newRecord(r *http.Request, bodies bool) *record {
 	return rec
 }
 
-// minRedacted is the length of a key from which on it is looked for in a request: a shorter
-// one may be a word.
+// minRedacted is the minimum length of a key to redact. A shorter one may be a common word.
 const minRedacted = 8
 
-// redact takes the key out of a text.
+// redact replaces the key in a text.
 func (rec *record) redact(text string) string {
 	if len(rec.key) < minRedacted {
 		return text
@@ -48,7 +47,7 @@ func (rec *record) setBody(body []byte) {
 	}
 }
 
-// setOperation notes the operation; a streamed one has a name of its own.
+// setOperation records the operation. The name of a streamed operation ends in Stream.
 func (rec *record) setOperation(id string, stream bool) {
 	rec.Operation, rec.stream = id, stream
 	if stream {
@@ -56,12 +55,12 @@ func (rec *record) setOperation(id string, stream bool) {
 	}
 }
 
-// journal keeps the statistics and the requests.
+// journal holds the statistics and the last requests.
 type journal struct {
 	mu       sync.Mutex
 	stats    Stats
-	requests []Recorded // a ring once it is full
-	next     int
+	requests []Recorded // a ring buffer once it has MaxRecorded elements
+	next     int        // the index of the oldest request in a full ring buffer
 }
 
 func newJournal() *journal {
@@ -74,7 +73,7 @@ func newStats() Stats {
 	}
 }
 
-// reset forgets all but the requests that are being served.
+// reset clears the statistics and the requests, except the count of requests in flight.
 func (j *journal) reset() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -92,7 +91,8 @@ func (j *journal) begin(rec *record) {
 	j.stats.MaxInFlight = max(j.stats.MaxInFlight, j.stats.InFlight)
 }
 
-// limits notes what the limits say, at once: a test may ask while the call runs.
+// limits records the decision of the rate limits; refused is nil for an admitted request.
+// It updates the statistics immediately, because a test may read them while the call runs.
 func (j *journal) limits(rec *record, model string, refused *quota.Refusal) {
 	rec.Model, rec.Admitted = model, refused == nil
 	j.change(model, func(m *ModelStats) {
@@ -110,13 +110,14 @@ func (j *journal) limits(rec *record, model string, refused *quota.Refusal) {
 	})
 }
 
-// charge notes the tokens that a call used.
+// charge records the tokens that a call used.
 func (j *journal) charge(rec *record, tokens int) {
 	rec.Tokens = tokens
 	j.change(rec.Model, func(m *ModelStats) { m.Tokens += tokens })
 }
 
-// change changes the statistics of a model. It bounds the names, as package quota does.
+// change updates the statistics of a model. It bounds the number of names in the same way
+// as package quota.
 func (j *journal) change(model string, do func(*ModelStats)) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -134,8 +135,8 @@ func (j *journal) fault(kind FaultKind) {
 	j.stats.Faults[kind]++
 }
 
-// end keeps the record of a request, once: before the client has all of the response, so that
-// a test that has it finds the request.
+// end adds the record of a request to the log. Only the first call has an effect. The caller
+// calls it before the client has the whole response, so that a test then finds the request.
 func (j *journal) end(rec *record, status int) {
 	if rec.ended {
 		return

@@ -17,15 +17,16 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/server"
 )
 
-// api has the operations. It is not an Emulator, so that they are not in its method set.
+// api implements the operations. It is a separate type so that they are not methods of
+// Emulator.
 type api struct{ *Emulator }
 
 var _ server.ServerInterface = api{}
 
-// ServeHTTP serves one request. What [Config.AllowedHosts] and [Config.AllowedOrigins] do
-// not allow is refused first, and neither counted nor recorded. A request that did not come
-// through an [http.Server], as in a test with httptest.NewRequest, may also have the Host
-// "example.com" or one without a dot.
+// ServeHTTP serves one request. It first rejects requests that [Config.AllowedHosts] and
+// [Config.AllowedOrigins] do not allow, and neither counts nor records them. Requests that
+// did not pass through an [http.Server], such as those of httptest.NewRequest, may also have
+// the Host "example.com" or one without a dot.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.isZero() {
 		http.Error(w, errNoEmulator.Error(), http.StatusInternalServerError)
@@ -62,25 +63,25 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// maxBody is the number of bytes that the content of a request has at most, maxValues that
-// of its values: to report what is wrong with all of them takes kilobytes for each.
+// maxBody is the maximum size of a request's content in bytes. maxValues is the maximum
+// number of its JSON values; an error report needs kilobytes of memory for each value.
 const (
 	maxBody   = 32 << 20
 	maxValues = 1 << 16
 )
 
-// The failures of all operations, in the forms that were seen on the wire, the line feed
-// included.
+// The failures common to all operations. Their bodies match the responses of the real API,
+// including the line feed.
 var (
 	errInvalidKey = &wire.Failure{Status: http.StatusUnauthorized, Body: `{"detail":"Invalid API Key"}` + "\n"}
 	errUnreadable = wire.Detail(http.StatusBadRequest, "There was an error parsing the body")
-	errSlow       = wire.Detail(http.StatusBadRequest, "The request's content did not come in time")
+	errSlow       = wire.Detail(http.StatusBadRequest, "The request's content did not arrive in time")
 	errTooLarge   = wire.APIError(http.StatusRequestEntityTooLarge, "Request body is larger than 32 MiB", "invalid_request_error", "3000")
 	errTooMany    = wire.APIError(http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body has more than %d values", maxValues), "invalid_request_error", "3000")
-	errBusy       = wire.Detail(http.StatusServiceUnavailable, "The emulator is serving as many requests, or as many bytes of them, as it can")
+	errBusy       = wire.Detail(http.StatusServiceUnavailable, "The emulator has reached its maximum number or size of requests in flight")
 )
 
-// serve does what all operations have in common and passes valid requests on.
+// serve performs the steps common to all operations and routes valid requests.
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r)
 	c.w, c.r = w, r
@@ -98,7 +99,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	c.body = body
 	c.record.setBody(body)
 	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped {
-		e.fail(c, wire.ErrNotFound) // The generated routes would redirect; the service does not.
+		e.fail(c, wire.ErrNotFound) // The generated routes would redirect; the real API does not.
 		return
 	}
 	var op *contract.Operation
@@ -125,7 +126,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	e.routes.ServeHTTP(w, r)
 }
 
-// read returns the content of the request.
+// read reads the content of the request.
 func (c *call) read() ([]byte, *wire.Failure) {
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, heldBody{c.r.Body, c.held}, maxBody))
 	var large *http.MaxBytesError
@@ -144,7 +145,7 @@ func (c *call) read() ([]byte, *wire.Failure) {
 	return body, nil
 }
 
-// keyOf returns the key that a request carries, whatever the scheme.
+// keyOf returns the key that a request carries, for any authentication scheme.
 func keyOf(r *http.Request) string {
 	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(key)
@@ -162,7 +163,7 @@ func (e *Emulator) authorize(r *http.Request) *wire.Failure {
 	return nil
 }
 
-// unrouted tells an unknown path from an unknown method.
+// unrouted returns 404 for an unknown path and 405 for a method that the path does not have.
 func (e *Emulator) unrouted(r *http.Request) *wire.Failure {
 	var allowed []string
 	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
@@ -176,8 +177,7 @@ func (e *Emulator) unrouted(r *http.Request) *wire.Failure {
 	return wire.Detail(http.StatusMethodNotAllowed, "Method Not Allowed").With("Allow", strings.Join(allowed, ", "))
 }
 
-// admit asks the limits; it responds to the request itself, and returns false, when the
-// answer is "no".
+// admit applies the rate limits. If they refuse the call, it responds and returns false.
 func (e *Emulator) admit(c *call, model string, tools []generated.Tool) bool {
 	c.tools = wire.ServiceTools(tools)
 	refused := e.quota.Admit(e.counted(model), c.tools, c.record.Arrived)
@@ -194,8 +194,9 @@ func (e *Emulator) admit(c *call, model string, tools []generated.Tool) bool {
 	return false
 }
 
-// counted returns the name by which a model is counted and recorded. Clients choose the
-// names, which stay in memory.
+// counted returns the name under which a model is counted and recorded. It truncates
+// names that the configuration does not contain, because clients choose them and they stay
+// in memory.
 func (e *Emulator) counted(model string) string {
 	if _, named := e.cfg.Limits[model]; named {
 		return model
@@ -203,7 +204,8 @@ func (e *Emulator) counted(model string) string {
 	return wire.Truncate(model, MaxRecordedText)
 }
 
-// manage admits a call that runs no model, unless it is refused already.
+// manage admits a call that does not run a model, and waits for its latency. If refused is
+// set, it responds with that failure. It returns false if it has responded.
 func (e *Emulator) manage(r *http.Request, refused *wire.Failure) (*call, bool) {
 	c := callOf(r)
 	if refused != nil {
@@ -213,17 +215,17 @@ func (e *Emulator) manage(r *http.Request, refused *wire.Failure) (*call, bool) 
 	return c, e.admit(c, NoModel, nil) && e.wait(c) == nil
 }
 
-// wait takes the latency of a call.
+// wait waits for the latency of a call.
 func (e *Emulator) wait(c *call) error {
-	spread := 2*wire.Sample(e.cfg.Seed, MaxFaults, c.record.number) - 1 // Faults have the numbers below.
+	spread := 2*wire.Sample(e.cfg.Seed, MaxFaults, c.record.number) - 1 // Streams 0 to MaxFaults-1 belong to faults.
 	return wire.Sleep(c.r.Context(), e.cfg.Latency+time.Duration(spread*float64(e.cfg.LatencySpread)))
 }
 
-// found returns only whether there is something.
+// found drops the value of a lookup and returns its failure.
 func found[T any](_ T, missing *wire.Failure) *wire.Failure { return missing }
 
-// answer responds with a failure if there is one, with a body, or with neither: 204, as the
-// service does to every DELETE.
+// answer responds with the failure if refused is set, otherwise with body. A nil body is
+// status 204, which the real API returns for every DELETE.
 func (e *Emulator) answer(c *call, body any, refused *wire.Failure) {
 	switch {
 	case refused != nil:
@@ -243,7 +245,8 @@ func (e *Emulator) fail(c *call, f *wire.Failure) {
 	e.reply(c, f.Status, f.Body)
 }
 
-// reply responds with a JSON body; nil means none, a string is JSON already.
+// reply responds with a body: nil sends no content, a string is sent unchanged, and
+// other values are encoded as JSON.
 func (e *Emulator) reply(c *call, status int, body any) {
 	var data []byte
 	switch body := body.(type) {
@@ -257,7 +260,7 @@ func (e *Emulator) reply(c *call, status int, body any) {
 		}
 	}
 	header := c.w.Header()
-	if body != nil && header.Get("Content-Type") == "" { // An Error may have one.
+	if body != nil && header.Get("Content-Type") == "" { // An Error may have set it.
 		header.Set("Content-Type", "application/json")
 	}
 	if c.spec != nil {
@@ -271,7 +274,7 @@ func (e *Emulator) reply(c *call, status int, body any) {
 		if c.fault == nil {
 			e.journal.end(c.record, c.response.status)
 		}
-		_, _ = c.w.Write(data) //nolint:gosec // What a client sent comes back as JSON or text. One that has gone needs no response.
+		_, _ = c.w.Write(data) //nolint:gosec // The content is JSON or text, not HTML. An error means that the client has disconnected.
 	}
 }
 
@@ -281,8 +284,8 @@ func (e *Emulator) violations(found []contract.Violation) {
 	}
 }
 
-// limitHeaders sets the headers that the service sends with conversations that are not
-// streamed.
+// limitHeaders sets the rate limit headers, which the real API sends only with plain
+// conversation responses.
 func (e *Emulator) limitHeaders(c *call) {
 	if c.record.Model == NoModel || c.record.stream {
 		return
