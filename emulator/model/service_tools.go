@@ -11,25 +11,26 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// builtin is how the emulator runs a tool of the service. It makes up what the tool finds.
+// builtin simulates one of the service's tools. It generates the tool's results.
 type builtin struct {
-	name  string
-	asked func(prompt string) bool
-	run   func(p Prompt, text string) (arguments, info map[string]any, says []generated.ContentChunk)
+	name      string
+	requested func(prompt string) bool
+	run       func(p Prompt, text string) (arguments, info map[string]any, content []generated.ContentChunk)
 }
 
-// builtinOf returns how a tool of the service is run, and how it may be used.
+// builtinOf returns the simulation and the configuration of a tool. It returns false for a
+// function.
 func builtinOf(tool generated.Tool) (b builtin, c generated.ToolConfiguration, ok bool) {
 	name, c, ok := wire.ServiceTool(tool)
 	switch generated.ToolType(name) {
 	case generated.ToolTypeWebSearch, generated.ToolTypeWebSearchPremium:
 		b = search(name)
 	case generated.ToolTypeCodeInterpreter:
-		b = builtin{name, codeRule.MatchString, runCode}
+		b = builtin{name, codePattern.MatchString, runCode}
 	case generated.ToolTypeImageGeneration:
-		b = builtin{name, imageRule.MatchString, makeImage}
+		b = builtin{name, imagePattern.MatchString, makeImage}
 	case generated.ToolTypeDocumentLibrary:
-		b = builtin{name, libraryRule.MatchString, searchLibrary}
+		b = builtin{name, libraryPattern.MatchString, searchLibrary}
 	default:
 		b = builtin{name, func(prompt string) bool { return strings.Contains(prompt, name) }, useConnector(name)}
 	}
@@ -37,14 +38,14 @@ func builtinOf(tool generated.Tool) (b builtin, c generated.ToolConfiguration, o
 }
 
 var (
-	searchRule  = regexp.MustCompile(`(?i)\b(?:search|look up|browse|web|news|latest|online)\b`)
-	codeRule    = regexp.MustCompile(`(?i)\b(?:code|python|script|program|execute|compute)\b`)
-	imageRule   = regexp.MustCompile(`(?i)\b(?:draw|paint|image|picture|illustrat\w*)\b`)
-	libraryRule = regexp.MustCompile(`(?i)\b(?:librar(?:y|ies)|documents?|files?)\b`)
+	searchPattern  = regexp.MustCompile(`(?i)\b(?:search|look up|browse|web|news|latest|online)\b`)
+	codePattern    = regexp.MustCompile(`(?i)\b(?:code|python|script|program|execute|compute)\b`)
+	imagePattern   = regexp.MustCompile(`(?i)\b(?:draw|paint|image|picture|illustrat\w*)\b`)
+	libraryPattern = regexp.MustCompile(`(?i)\b(?:librar(?:y|ies)|documents?|files?)\b`)
 )
 
-// useTool runs the tool of the service that the prompt asks for; if that needs to be
-// confirmed, it asks for it.
+// useTool runs the first of the service's tools that the prompt requests. If the tool needs a
+// confirmation, it returns a pending call.
 func useTool(p Prompt) ([]generated.Entry, bool) {
 	if p.Args.ToolChoice == generated.ToolChoiceEnumNone {
 		return nil, false
@@ -53,7 +54,7 @@ func useTool(p Prompt) ([]generated.Entry, bool) {
 	for _, tool := range p.Tools {
 		b, c, ok := builtinOf(tool)
 		excluded := slices.Contains(c.Exclude, b.name) || c.Include != nil && !slices.Contains(c.Include, b.name)
-		if !ok || excluded || !b.asked(text) && !p.mustUseTool() {
+		if !ok || excluded || !b.requested(text) && !p.mustUseTool() {
 			continue
 		}
 		if slices.Contains(c.RequiresConfirmation, b.name) {
@@ -68,25 +69,25 @@ func useTool(p Prompt) ([]generated.Entry, bool) {
 	return nil, false
 }
 
-// use returns the run of a tool and the message about what it found.
+// use returns an execution of the tool and a message with its results.
 func (b builtin) use(p Prompt, text string) []generated.Entry {
-	arguments, info, says := b.run(p, text)
+	arguments, info, content := b.run(p, text)
 	run := generated.ToolExecutionEntry{Name: b.name, Function: b.name, Arguments: string(wire.Encode(arguments))}
 	if info != nil {
 		run.Info = info
 	}
 	return []generated.Entry{
 		generated.NewEntry(run),
-		generated.NewEntry(generated.MessageOutputEntry{Content: generated.NewChunkContent(says...)}),
+		generated.NewEntry(generated.MessageOutputEntry{Content: generated.NewChunkContent(content...)}),
 	}
 }
 
-func say(format string, values ...any) generated.ContentChunk {
+func textChunk(format string, values ...any) generated.ContentChunk {
 	return generated.NewContentChunk(generated.TextChunk{Text: fmt.Sprintf(format, values...)})
 }
 
 func search(tool string) builtin {
-	return builtin{tool, searchRule.MatchString, func(_ Prompt, text string) (arguments, info map[string]any, says []generated.ContentChunk) {
+	return builtin{tool, searchPattern.MatchString, func(_ Prompt, text string) (arguments, info map[string]any, content []generated.ContentChunk) {
 		query := wire.Excerpt(text)
 		source := generated.ToolReferenceChunk{
 			Tool: tool, Title: "About: " + query, URL: "https://example.com/search?q=" + url.QueryEscape(query),
@@ -94,47 +95,47 @@ func search(tool string) builtin {
 		}
 		result := map[string]any{"0": map[string]string{"title": source.Title, "url": source.URL, "description": source.Description}}
 		return map[string]any{"query": query}, map[string]any{"result": string(wire.Encode(result))}, []generated.ContentChunk{
-			say("This is what I found about %q", query), generated.NewContentChunk(source), say("."),
+			textChunk("This is what I found about %q", query), generated.NewContentChunk(source), textChunk("."),
 		}
 	}}
 }
 
 // runCode prints the answer to the prompt.
-func runCode(p Prompt, _ string) (arguments, info map[string]any, says []generated.ContentChunk) {
+func runCode(p Prompt, _ string) (arguments, info map[string]any, content []generated.ContentChunk) {
 	output := answer(p)
 	return map[string]any{"code": fmt.Sprintf("print(%q)", output)},
 		map[string]any{"result": []any{map[string]any{"type": "text", "text": output}}},
-		[]generated.ContentChunk{say("The code printed: %s", output)}
+		[]generated.ContentChunk{textChunk("The code printed: %s", output)}
 }
 
-func makeImage(_ Prompt, text string) (arguments, info map[string]any, says []generated.ContentChunk) {
+func makeImage(_ Prompt, text string) (arguments, info map[string]any, content []generated.ContentChunk) {
 	return map[string]any{"prompt": wire.Excerpt(text)}, nil, []generated.ContentChunk{
-		say("Here is the image: "),
+		textChunk("Here is the image: "),
 		generated.NewContentChunk(generated.ToolFileChunk{
 			Tool: string(generated.ToolTypeImageGeneration), FileID: wire.NewID(wire.FileID), FileName: "image_generated_0.png", FileType: "png",
 		}),
 	}
 }
 
-func searchLibrary(_ Prompt, text string) (arguments, info map[string]any, says []generated.ContentChunk) {
+func searchLibrary(_ Prompt, text string) (arguments, info map[string]any, content []generated.ContentChunk) {
 	query := wire.Excerpt(text)
 	return map[string]any{"query": query}, nil, []generated.ContentChunk{
-		say("The library has a document about %q", query),
+		textChunk("The library has a document about %q", query),
 		generated.NewContentChunk(generated.ToolReferenceChunk{
 			Tool: string(generated.ToolTypeDocumentLibrary), Title: "About: " + query, Description: "A document that the emulator made up.",
 		}),
-		say("."),
+		textChunk("."),
 	}
 }
 
-func useConnector(id string) func(Prompt, string) (arguments, info map[string]any, says []generated.ContentChunk) {
-	return func(_ Prompt, text string) (arguments, info map[string]any, says []generated.ContentChunk) {
-		return map[string]any{"input": wire.Excerpt(text)}, map[string]any{"result": "done"}, []generated.ContentChunk{say("%s has done it.", id)}
+func useConnector(id string) func(Prompt, string) (arguments, info map[string]any, content []generated.ContentChunk) {
+	return func(_ Prompt, text string) (arguments, info map[string]any, content []generated.ContentChunk) {
+		return map[string]any{"input": wire.Excerpt(text)}, map[string]any{"result": "done"}, []generated.ContentChunk{textChunk("%s has done it.", id)}
 	}
 }
 
-// resume goes on from the calls that were just allowed or denied: it runs those that
-// were allowed and says which were not.
+// resume continues after confirmations: it runs the allowed calls and returns a message that
+// names the denied ones.
 func resume(p Prompt) []generated.Entry {
 	var entries []generated.Entry
 	var denied []string

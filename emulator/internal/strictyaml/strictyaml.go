@@ -209,7 +209,7 @@ func readStruct(node *Node, path string, v reflect.Value) error {
 		case !ok:
 			return wrap(path, key, fmt.Errorf("unknown field %q%s: must be one of %s", key.Value, nearest.Hint(key.Value, names), strings.Join(names, ", ")))
 		case seen[key.Value]:
-			return wrap(path, key, fmt.Errorf("field %q is there twice", key.Value))
+			return wrap(path, key, fmt.Errorf("field %q: must be set once, got twice", key.Value))
 		}
 		seen[key.Value] = true
 		item := f.Tag.Get("item")
