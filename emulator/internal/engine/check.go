@@ -10,8 +10,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// checked returns a reply that can be sent: one that cannot fails with status 500 and says why.
-// Entries of unknown types pass, for tests of what a later API may have.
+// checked returns a valid reply unchanged. For an invalid one it returns an error reply with
+// status 500 and the reason. Entries of unknown types are valid, so that tests can emulate a
+// later API.
 func checked(reply model.Reply) model.Reply {
 	if err := check(reply); err != nil {
 		return model.Reply{Err: fmt.Errorf("emulator: model: %w", err)}

@@ -13,20 +13,20 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// Injection is a fault that one request has. It belongs to the goroutine that serves the
-// request. A nil Injection changes nothing.
+// Injection is the fault of one request. Only the goroutine that serves the request uses it.
+// The methods Is, Body and Event of a nil Injection change nothing.
 type Injection struct {
 	fault.Fault
-	events int // sent so far
+	events int // events sent so far
 }
 
 // Is reports whether the fault is of a kind.
 func (s *Injection) Is(kind fault.Kind) bool { return s != nil && s.Kind == kind }
 
 // ErrCut ends a stream whose connection the caller must reset.
-var ErrCut = errors.New("connection is cut")
+var ErrCut = errors.New("a fault resets the connection")
 
-// Body returns what a plain response has as its content.
+// Body returns the content of a plain response with the fault applied.
 func (s *Injection) Body(data []byte) []byte {
 	if s == nil {
 		return data
@@ -41,8 +41,8 @@ func (s *Injection) Body(data []byte) []byte {
 	}
 }
 
-// Event returns the text that is sent for one event; none, and an error, when the stream
-// ends there.
+// Event returns the text to send for an event, with the fault applied. It returns an error
+// if the fault ends the stream before the event.
 func (s *Injection) Event(ctx context.Context, name string, data []byte) (string, error) {
 	whole := frame(name, data)
 	if s == nil {
@@ -77,14 +77,14 @@ func (s *Injection) Event(ctx context.Context, name string, data []byte) (string
 	}
 }
 
-// strayLines are those of [fault.StrayLines].
+// strayLines is the text that [fault.StrayLines] inserts.
 const strayLines = ": a comment\nunheard_of: 1\nno colon\nretry: soon\nid: a\x00b\n\x00\n\uFEFFdata: {\n"
 
 func frame(name string, data []byte) string {
 	return fmt.Sprintf("event: %s\ndata: %s\n\n", name, data)
 }
 
-// alter adds and takes away properties.
+// alter adds or removes properties.
 func (s *Injection) alter(data []byte) []byte {
 	switch s.Kind {
 	case fault.UnknownFields:
@@ -105,9 +105,9 @@ func (s *Injection) alter(data []byte) []byte {
 // grow adds a large property.
 func (s *Injection) grow(data []byte) []byte {
 	size := cmp.Or(s.Bytes, 64<<20)
-	const mark = `"x_padding":"@"` // Within a text its quotes would be escaped.
+	const mark = `"x_padding":"@"` // Unique, because quotes within a string are escaped.
 	marked := eachObject(data, func(object map[string]any) { object["x_padding"] = "@" })
-	before, after, ok := bytes.Cut(marked, []byte(mark)) // Of a list, the first has it all.
+	before, after, ok := bytes.Cut(marked, []byte(mark)) // In a list, only the first object grows.
 	if !ok {
 		return data
 	}
@@ -115,8 +115,8 @@ func (s *Injection) grow(data []byte) []byte {
 	return slices.Concat(before, []byte(`"x_padding":"`), padding, []byte(`"`), after)
 }
 
-// eachObject rewrites the object that data is, or those of the list that it is. It puts one
-// into an empty list, so that the change can be seen.
+// eachObject changes the object in data, or each object of the list in data. It adds an
+// object to an empty list, so that the change is visible.
 func eachObject(data []byte, change func(map[string]any)) []byte {
 	return wire.Rewrite(data, func(value any) any {
 		switch v := value.(type) {

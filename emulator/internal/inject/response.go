@@ -11,10 +11,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// response is the response of a kind, and what it counts as, if as a refusal.
+// response is the response of a kind.
 type response struct {
 	failure *wire.Failure
-	refusal *quota.Refusal
+	refusal *quota.Refusal // the refusal to count; nil for other failures
 }
 
 var responses = map[fault.Kind]response{
@@ -53,8 +53,8 @@ func tooMany(body any) *wire.Failure {
 	return &wire.Failure{Status: http.StatusTooManyRequests, Body: body}
 }
 
-// Response returns the response that replaces that of the call, and what it counts as, if
-// as a refusal; nil if the kind has no status of its own.
+// Response returns the failure to send instead of running the call, and the refusal to
+// count, or nil. The failure is nil for kinds that do not respond with an error status.
 func (s *Injection) Response() (*wire.Failure, *quota.Refusal) {
 	r := responses[s.Kind]
 	for name, value := range s.Header {
@@ -63,7 +63,7 @@ func (s *Injection) Response() (*wire.Failure, *quota.Refusal) {
 	return r.failure, r.refusal
 }
 
-// Writer returns the writer through which the response goes.
+// Writer returns the writer for the response, with the fault applied.
 func (s *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.ResponseWriter {
 	if s.Is(fault.SlowBody) {
 		return &slowWriter{ResponseWriter: w, ctx: ctx, fault: s.Fault}
@@ -71,18 +71,18 @@ func (s *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.Resp
 	return w
 }
 
-// slowWriter is the writer of [fault.SlowBody].
+// slowWriter implements [fault.SlowBody].
 type slowWriter struct {
 	http.ResponseWriter
-	ctx   context.Context //nolint:containedctx // A Write has none.
+	ctx   context.Context //nolint:containedctx // Write has no context parameter.
 	fault fault.Fault
 	begun bool
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (d *slowWriter) Unwrap() http.ResponseWriter { return d.ResponseWriter }
 
-// Write sends and flushes piece by piece.
+// Write writes and flushes p in pieces, with the fault's delay between them.
 func (d *slowWriter) Write(p []byte) (int, error) {
 	size := cmp.Or(d.fault.Bytes, 1)
 	written := 0
