@@ -287,7 +287,7 @@ func TestParseFaults(t *testing.T) {
 	for text, want := range map[string]string{
 		"kind: reset":                       "faults: must be a list, got a mapping (line 1)",
 		"- {kind: reset, nht: 1}":           `fault 1: unknown field "nht" (did you mean "nth"?): must be one of kind, operation, `,
-		"- {kind: reset, delay: soon}":      `fault 1: delay: must be a time above 0, as "300ms", got "soon" (line 1)`,
+		"- {kind: reset, delay: soon}":      `fault 1: delay: must be a time above 0, such as "300ms", got "soon" (line 1)`,
 		"- {kind: reset, delay: 3}":         `fault 1: delay: must be a time above 0`,
 		"- {kind: reset}\n- {nth: x}":       `fault 2: nth: must be a whole number, got "x" (line 2)`,
 		"- {kind: resett}":                  `fault 1: Kind: unknown kind "resett" (did you mean "reset"?); must be one of 401`,

@@ -55,11 +55,11 @@ func Moderate(guardrails []generated.GuardrailConfig, inputs []generated.Entry) 
 	}
 	for _, g := range guardrails {
 		var kinds map[string]json.RawMessage
-		_ = json.Unmarshal(wire.Encode(g), &kinds) // It came as JSON.
+		_ = json.Unmarshal(wire.Encode(g), &kinds) // The guardrail was decoded from JSON.
 		for _, name := range slices.Sorted(maps.Keys(categories)) {
 			var m moderation
 			if json.Unmarshal(kinds[name], &m) != nil {
-				continue // It is not set.
+				continue // The guardrail does not set it.
 			}
 			found := m.find(categories[name], text.String())
 			block := len(found) > 0 && m.Action == generated.ModerationLLMActionBlock

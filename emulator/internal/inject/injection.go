@@ -21,39 +21,39 @@ type Injection struct {
 }
 
 // Is reports whether the fault is of a kind.
-func (s *Injection) Is(kind fault.Kind) bool { return s != nil && s.Kind == kind }
+func (i *Injection) Is(kind fault.Kind) bool { return i != nil && i.Kind == kind }
 
 // ErrCut ends a stream whose connection the caller must reset.
 var ErrCut = errors.New("a fault resets the connection")
 
 // Body returns the content of a plain response with the fault applied.
-func (s *Injection) Body(data []byte) []byte {
-	if s == nil {
+func (i *Injection) Body(data []byte) []byte {
+	if i == nil {
 		return data
 	}
-	switch s.Kind {
+	switch i.Kind {
 	case fault.Truncated:
 		return data[:len(data)/2]
 	case fault.Oversize:
-		return s.grow(data)
+		return i.grow(data)
 	default:
-		return s.alter(data)
+		return i.alter(data)
 	}
 }
 
 // Event returns the text to send for an event, with the fault applied. It returns an error
 // if the fault ends the stream before the event.
-func (s *Injection) Event(ctx context.Context, name string, data []byte) (string, error) {
+func (i *Injection) Event(ctx context.Context, name string, data []byte) (string, error) {
 	whole := frame(name, data)
-	if s == nil {
+	if i == nil {
 		return whole, nil
 	}
-	if whole = frame(name, s.alter(data)); s.events != s.Events {
-		s.events++
+	if whole = frame(name, i.alter(data)); i.events != i.Events {
+		i.events++
 		return whole, nil
 	}
-	s.events++
-	switch s.Kind {
+	i.events++
+	switch i.Kind {
 	case fault.StallStream:
 		<-ctx.Done()
 		return "", ctx.Err()
@@ -71,7 +71,7 @@ func (s *Injection) Event(ctx context.Context, name string, data []byte) (string
 	case fault.StrayLines:
 		return strayLines + whole, nil
 	case fault.Oversize:
-		return frame(name, s.grow(data)), nil
+		return frame(name, i.grow(data)), nil
 	default:
 		return whole, nil
 	}
@@ -85,14 +85,14 @@ func frame(name string, data []byte) string {
 }
 
 // alter adds or removes properties.
-func (s *Injection) alter(data []byte) []byte {
-	switch s.Kind {
+func (i *Injection) alter(data []byte) []byte {
+	switch i.Kind {
 	case fault.UnknownFields:
 		return eachObject(data, func(object map[string]any) {
 			object["x_unheard_of"] = map[string]any{"value": 1, "list": []any{nil, "two"}}
 		})
 	case fault.MissingFields:
-		missing := s.Fields
+		missing := i.Fields
 		if len(missing) == 0 {
 			missing = []string{"object", "created_at", "usage", "arguments", "versions", "source", "deployment_chat"}
 		}
@@ -103,8 +103,8 @@ func (s *Injection) alter(data []byte) []byte {
 }
 
 // grow adds a large property.
-func (s *Injection) grow(data []byte) []byte {
-	size := cmp.Or(s.Bytes, 64<<20)
+func (i *Injection) grow(data []byte) []byte {
+	size := cmp.Or(i.Bytes, 64<<20)
 	const mark = `"x_padding":"@"` // Unique, because quotes within a string are escaped.
 	marked := eachObject(data, func(object map[string]any) { object["x_padding"] = "@" })
 	before, after, ok := bytes.Cut(marked, []byte(mark)) // In a list, only the first object grows.
@@ -148,8 +148,8 @@ func without(value any, missing []string) any {
 			v[name] = without(inner, missing)
 		}
 	case []any:
-		for i, inner := range v {
-			v[i] = without(inner, missing)
+		for at, inner := range v {
+			v[at] = without(inner, missing)
 		}
 	}
 	return value

@@ -55,18 +55,18 @@ func tooMany(body any) *wire.Failure {
 
 // Response returns the failure to send instead of running the call, and the refusal to
 // count, or nil. The failure is nil for kinds that do not respond with an error status.
-func (s *Injection) Response() (*wire.Failure, *quota.Refusal) {
-	r := responses[s.Kind]
-	for name, value := range s.Header {
+func (i *Injection) Response() (*wire.Failure, *quota.Refusal) {
+	r := responses[i.Kind]
+	for name, value := range i.Header {
 		r.failure = r.failure.With(name, value)
 	}
 	return r.failure, r.refusal
 }
 
 // Writer returns the writer for the response, with the fault applied.
-func (s *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.ResponseWriter {
-	if s.Is(fault.SlowBody) {
-		return &slowWriter{ResponseWriter: w, ctx: ctx, fault: s.Fault}
+func (i *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.ResponseWriter {
+	if i.Is(fault.SlowBody) {
+		return &slowWriter{ResponseWriter: w, ctx: ctx, fault: i.Fault}
 	}
 	return w
 }
@@ -80,23 +80,23 @@ type slowWriter struct {
 }
 
 // Unwrap supports [http.ResponseController].
-func (d *slowWriter) Unwrap() http.ResponseWriter { return d.ResponseWriter }
+func (w *slowWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Write writes and flushes p in pieces, with the fault's delay between them.
-func (d *slowWriter) Write(p []byte) (int, error) {
-	size := cmp.Or(d.fault.Bytes, 1)
+func (w *slowWriter) Write(p []byte) (int, error) {
+	size := cmp.Or(w.fault.Bytes, 1)
 	written := 0
 	for written < len(p) {
-		if d.begun {
-			if err := wire.Sleep(d.ctx, d.fault.Delay); err != nil {
+		if w.begun {
+			if err := wire.Sleep(w.ctx, w.fault.Delay); err != nil {
 				return written, err
 			}
 		}
-		d.begun = true
-		n, err := d.ResponseWriter.Write(p[written:min(written+size, len(p))])
+		w.begun = true
+		n, err := w.ResponseWriter.Write(p[written:min(written+size, len(p))])
 		written += n
 		if err == nil {
-			err = http.NewResponseController(d.ResponseWriter).Flush()
+			err = http.NewResponseController(w.ResponseWriter).Flush()
 		}
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return written, err

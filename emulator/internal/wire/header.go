@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// CheckHeader reports a header field that a response cannot have.
+// CheckHeader returns an error for a header field that a response must not set.
 func CheckHeader(name, value string) error {
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
