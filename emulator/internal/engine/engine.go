@@ -58,7 +58,7 @@ func (e *Engine) Run(ctx context.Context, call Call) Result {
 	for range 1 + maxHandoffs {
 		p := model.Prompt{
 			Conversation: call.ConversationID, Turn: call.Turn, Model: s.Model, Agent: s.Agent, AgentName: s.Name, Instructions: s.Instructions, Tools: s.Tools, Args: s.Args,
-			Handoffs: e.Store.Successors(s), History: history, Inputs: inputs, Confirmations: confirmations,
+			Handoffs: e.Store.HandoffTargets(s), History: history, Inputs: inputs, Confirmations: confirmations,
 		}
 		reply := checked(e.Model(ctx, p))
 		outputs := limitOutputs(reply.Outputs(), p.Args)
