@@ -17,8 +17,8 @@ func (e api) CreateAgent(_ http.ResponseWriter, r *http.Request) {
 	if refused == nil {
 		refused = e.checkRequest(&request.Model, request.Tools, request.CompletionArgs)
 	}
-	if c, ok := e.manage(r, refused); ok {
-		e.answer(c, e.store.CreateAgent(request, wire.KeptMemory(c.body)), nil)
+	if c, ok := e.admitWithoutModel(r, refused); ok {
+		e.respond(c, e.store.CreateAgent(request, wire.KeptMemory(c.body)), nil)
 	}
 }
 
@@ -34,8 +34,8 @@ func (e api) GetAgent(_ http.ResponseWriter, r *http.Request, id string, params 
 // GetAgentVersion returns the version of an agent with a number or an alias.
 func (e api) GetAgentVersion(_ http.ResponseWriter, r *http.Request, id, version string) {
 	view, missing := e.store.Agent(id, version)
-	if c, ok := e.manage(r, missing); ok {
-		e.answer(c, view, nil)
+	if c, ok := e.admitWithoutModel(r, missing); ok {
+		e.respond(c, view, nil)
 	}
 }
 
@@ -44,21 +44,21 @@ func (e api) UpdateAgent(_ http.ResponseWriter, r *http.Request, id string) {
 	var request generated.UpdateAgentRequest
 	refused := decode(r, &request)
 	if refused == nil {
-		refused = found(e.store.Agent(id, ""))
+		refused = failureOf(e.store.Agent(id, ""))
 	}
 	if refused == nil {
 		refused = e.checkRequest(request.Model, request.Tools, request.CompletionArgs)
 	}
-	if c, ok := e.manage(r, refused); ok {
+	if c, ok := e.admitWithoutModel(r, refused); ok {
 		view, missing := e.store.UpdateAgent(id, request, wire.KeptMemory(c.body))
-		e.answer(c, view, missing)
+		e.respond(c, view, missing)
 	}
 }
 
 // DeleteAgent deletes an agent and all its versions.
 func (e api) DeleteAgent(_ http.ResponseWriter, r *http.Request, id string) {
-	if c, ok := e.manage(r, found(e.store.Agent(id, ""))); ok {
-		e.answer(c, nil, e.store.DeleteAgent(id))
+	if c, ok := e.admitWithoutModel(r, failureOf(e.store.Agent(id, ""))); ok {
+		e.respond(c, nil, e.store.DeleteAgent(id))
 	}
 }
 
@@ -67,8 +67,8 @@ const agentsPerPage = 20
 // ListAgents returns the page with a number, newest first.
 func (e api) ListAgents(_ http.ResponseWriter, r *http.Request, p generated.ListAgentsParams) {
 	page, refused := state.NewPage(p.Page, p.PageSize, agentsPerPage)
-	if c, ok := e.manage(r, refused); ok {
-		e.answer(c, e.store.Agents(p, "", page), nil)
+	if c, ok := e.admitWithoutModel(r, refused); ok {
+		e.respond(c, e.store.Agents(p, "", page), nil)
 	}
 }
 
@@ -84,7 +84,7 @@ func (e api) ListAgentPages(_ http.ResponseWriter, r *http.Request, p generated.
 		}
 		after = string(token)
 	}
-	c, ok := e.manage(r, refused)
+	c, ok := e.admitWithoutModel(r, refused)
 	if !ok {
 		return
 	}
@@ -93,18 +93,18 @@ func (e api) ListAgentPages(_ http.ResponseWriter, r *http.Request, p generated.
 	list := e.store.Agents(generated.ListAgentsParams{
 		DeploymentChat: p.DeploymentChat, Sources: p.Sources, Name: p.Name, Search: p.Search, ID: p.ID, Metadata: p.Metadata,
 	}, after, page)
-	reply := generated.AgentListPage{Object: "list", Data: list[:min(size, len(list))]}
+	response := generated.AgentListPage{Object: "list", Data: list[:min(size, len(list))]}
 	if len(list) > size {
-		reply.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(list[size-1].ID))
+		response.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(list[size-1].ID))
 	}
-	e.answer(c, reply, nil)
+	e.respond(c, response, nil)
 }
 
 // UpdateAgentVersion changes the current version of an agent.
 func (e api) UpdateAgentVersion(_ http.ResponseWriter, r *http.Request, id string, params generated.UpdateAgentVersionParams) {
-	if c, ok := e.manage(r, found(e.store.Agent(id, ""))); ok {
+	if c, ok := e.admitWithoutModel(r, failureOf(e.store.Agent(id, ""))); ok {
 		view, missing := e.store.SwitchVersion(id, params.Version)
-		e.answer(c, view, missing)
+		e.respond(c, view, missing)
 	}
 }
 
@@ -112,33 +112,33 @@ func (e api) UpdateAgentVersion(_ http.ResponseWriter, r *http.Request, id strin
 func (e api) ListAgentVersions(_ http.ResponseWriter, r *http.Request, id string, params generated.ListAgentVersionsParams) {
 	page, refused := state.NewPage(params.Page, params.PageSize, agentsPerPage)
 	if refused == nil {
-		refused = found(e.store.Agent(id, ""))
+		refused = failureOf(e.store.Agent(id, ""))
 	}
-	if c, ok := e.manage(r, refused); ok {
+	if c, ok := e.admitWithoutModel(r, refused); ok {
 		views, missing := e.store.Versions(id, page)
-		e.answer(c, views, missing)
+		e.respond(c, views, missing)
 	}
 }
 
 // CreateAgentVersionAlias creates an alias of a version, or moves an alias to it.
 func (e api) CreateAgentVersionAlias(_ http.ResponseWriter, r *http.Request, id string, params generated.CreateAgentVersionAliasParams) {
-	if c, ok := e.manage(r, found(e.store.Agent(id, ""))); ok {
+	if c, ok := e.admitWithoutModel(r, failureOf(e.store.Agent(id, ""))); ok {
 		alias, refused := e.store.SetAlias(id, params.Alias, params.Version)
-		e.answer(c, alias, refused)
+		e.respond(c, alias, refused)
 	}
 }
 
 // ListAgentVersionAliases returns the aliases of an agent in alphabetical order.
 func (e api) ListAgentVersionAliases(_ http.ResponseWriter, r *http.Request, id string) {
-	if c, ok := e.manage(r, found(e.store.Agent(id, ""))); ok {
+	if c, ok := e.admitWithoutModel(r, failureOf(e.store.Agent(id, ""))); ok {
 		list, missing := e.store.Aliases(id)
-		e.answer(c, list, missing)
+		e.respond(c, list, missing)
 	}
 }
 
 // DeleteAgentVersionAlias deletes an alias of an agent's version.
 func (e api) DeleteAgentVersionAlias(_ http.ResponseWriter, r *http.Request, id string, params generated.DeleteAgentVersionAliasParams) {
-	if c, ok := e.manage(r, found(e.store.Agent(id, ""))); ok {
-		e.answer(c, nil, e.store.DeleteAlias(id, params.Alias))
+	if c, ok := e.admitWithoutModel(r, failureOf(e.store.Agent(id, ""))); ok {
+		e.respond(c, nil, e.store.DeleteAlias(id, params.Alias))
 	}
 }

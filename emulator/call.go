@@ -24,9 +24,9 @@ type call struct {
 	tools     []string // the service's tools that the call may run
 	fault     *inject.Injection
 
-	response *response
-	record   *record
-	held     *share
+	response    *response
+	record      *record
+	reservation *reservation
 }
 
 type callKey struct{}
@@ -41,7 +41,9 @@ func callOf(r *http.Request) *call {
 	return c
 }
 
-func (c *call) in(ctx context.Context) context.Context { return context.WithValue(ctx, callKey{}, c) }
+func (c *call) contextWith(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
 
 // begin sends the header of a response, and reports whether the content may follow. It
 // returns false if a fault has closed the connection.

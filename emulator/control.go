@@ -17,7 +17,7 @@ func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	c := control{e: e, w: w}
 	if e.isKey != nil {
 		if refused := e.authorize(r); refused != nil {
-			c.reply(refused.Status, refused.Body)
+			c.write(refused.Status, refused.Body)
 			return
 		}
 	}
@@ -28,7 +28,7 @@ func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 		e.Reset()
 		w.WriteHeader(http.StatusNoContent)
 	case "GET " + controlPath + "faults":
-		c.reply(http.StatusOK, e.Faults())
+		c.write(http.StatusOK, e.Faults())
 	case "PUT " + controlPath + "faults":
 		c.setFaults(r)
 	case "DELETE " + controlPath + "faults":
@@ -47,7 +47,7 @@ type control struct {
 	w http.ResponseWriter
 }
 
-func (c control) reply(status int, body any) {
+func (c control) write(status int, body any) {
 	text, ok := body.(string)
 	if !ok {
 		text = string(wire.Encode(body))
@@ -58,12 +58,12 @@ func (c control) reply(status int, body any) {
 }
 
 func (c control) refuse(status int, why string) {
-	c.reply(status, map[string]string{"detail": why})
+	c.write(status, map[string]string{"detail": why})
 }
 
 func (c control) state() {
 	cfg, counts := c.e.cfg, c.e.store.Counts()
-	c.reply(http.StatusOK, map[string]any{
+	c.write(http.StatusOK, map[string]any{
 		"stats": c.e.Stats(),
 		"limits": map[string]any{
 			"requests_per_second": cfg.RequestsPerSecond, "tokens_per_minute": cfg.TokensPerMinute, "mode": cfg.Mode, "models": c.e.quota.Left(),
@@ -88,7 +88,7 @@ func (c control) setFaults(r *http.Request) {
 		c.refuse(http.StatusUnprocessableEntity, err.Error())
 		return
 	}
-	c.reply(http.StatusOK, c.e.Faults())
+	c.write(http.StatusOK, c.e.Faults())
 }
 
 // requests responds with the last recorded requests, oldest first.

@@ -144,7 +144,7 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 		return
 	}
 	bytes := wire.Memory(wire.Encode(result.Outputs))
-	if !c.held.hold(bytes) {
+	if !c.reservation.reserve(bytes) {
 		e.fail(c, errBusy)
 		return
 	}
@@ -155,7 +155,7 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 	}
 	settle := func(outputs []generated.Entry, usage generated.ConversationUsageInfo) (refused *wire.Failure) {
 		e.quota.Charge(c.record.Model, usage.TotalTokens, usage.Connectors)
-		e.journal.charge(c.record, usage.TotalTokens)
+		e.log.charge(c.record, usage.TotalTokens)
 		if run.store {
 			refused = e.store.Extend(run.ConversationID, run.Addition, outputs, run.bytes+bytes)
 		}
@@ -175,7 +175,7 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 		return
 	}
 	e.limitHeaders(c)
-	e.answer(c, wire.Response(generated.ConversationResponse{
+	e.respond(c, wire.Response(generated.ConversationResponse{
 		Object: "conversation.response", ConversationID: run.ConversationID, Guardrails: verdict,
 		Outputs: result.Outputs, Usage: result.Usage,
 	}), nil)

@@ -27,7 +27,7 @@ type Emulator struct {
 	quota    *quota.Limiter
 	engine   engine.Engine
 	faults   *inject.Plan
-	journal  *journal
+	log      *requestLog
 	inFlight *inFlight
 	listener *listener // nil for a handler
 
@@ -57,12 +57,12 @@ func newEmulator(cfg Config, l *listener) *Emulator {
 	e := &Emulator{
 		cfg:      cfg,
 		isKey:    isKey,
-		access:   newAccess(cfg, l.names()...),
+		access:   newAccess(cfg, l.hostNames()...),
 		contract: contract.Lenient(),
 		store:    state.New(MaxKeptBytes),
 		quota:    quota.New(cfg.quota()),
 		faults:   inject.NewPlan(cfg.Seed, cfg.Faults),
-		journal:  newJournal(),
+		log:      newRequestLog(),
 		inFlight: newInFlight(),
 		listener: l,
 
@@ -87,7 +87,7 @@ func (e *Emulator) Reset() {
 	}
 	e.store.Reset()
 	e.quota.Reset()
-	e.journal.reset()
+	e.log.reset()
 	e.faults.Set(e.cfg.Faults)
 }
 

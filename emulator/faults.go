@@ -65,7 +65,7 @@ func (e *Emulator) inject(c *call) bool {
 	}
 	c.record.Fault = c.fault.Kind
 	c.record.setOperation(c.operation.ID, request.Stream)
-	e.journal.fault(c.fault.Kind)
+	e.log.fault(c.fault.Kind)
 	ctx := c.r.Context()
 	switch c.fault.Kind {
 	case fault.SlowBody:
@@ -88,7 +88,7 @@ func (e *Emulator) inject(c *call) bool {
 	default:
 		failure, refusal := c.fault.Response()
 		if refusal != nil {
-			e.journal.limits(c.record, e.counted(e.modelOf(c, request)), refusal)
+			e.log.limits(c.record, e.countedName(e.modelOf(c, request)), refusal)
 		}
 		e.fail(c, failure)
 	}
@@ -136,7 +136,7 @@ var (
 )
 
 // isZero reports whether the emulator is nil or a zero value.
-func (e *Emulator) isZero() bool { return e == nil || e.journal == nil }
+func (e *Emulator) isZero() bool { return e == nil || e.log == nil }
 
 // isZero reports whether the server is nil or a zero value.
 func (s *Server) isZero() bool { return s == nil || s.http == nil }

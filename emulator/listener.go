@@ -16,7 +16,7 @@ type listener struct {
 
 	mu       sync.Mutex
 	listener net.Listener  // nil while shut
-	moved    chan struct{} // closed by open and Close
+	reopened chan struct{} // closed by open and Close
 	until    time.Time     // the time at which to open again
 	timer    *time.Timer   // calls open; nil before the first shut
 	closed   bool
@@ -31,8 +31,8 @@ func openListener(listen func(address string) (net.Listener, error), address str
 	return &listener{addr: opened.Addr(), host: host, listen: listen, listener: opened}, nil
 }
 
-// names returns the host names of the address, or nil if it stands for all interfaces.
-func (l *listener) names() []string {
+// hostNames returns the host names of the address, or nil if it stands for all interfaces.
+func (l *listener) hostNames() []string {
 	if l == nil {
 		return nil
 	}
@@ -54,13 +54,13 @@ func (l *listener) Addr() net.Addr { return l.addr }
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		l.mu.Lock()
-		listener, moved, closed := l.listener, l.moved, l.closed
+		listener, reopened, closed := l.listener, l.reopened, l.closed
 		l.mu.Unlock()
 		if closed {
 			return nil, net.ErrClosed
 		}
 		if listener == nil {
-			<-moved
+			<-reopened
 			continue
 		}
 		conn, err := listener.Accept()
@@ -85,7 +85,7 @@ func (l *listener) shut(d time.Duration) {
 	}
 	if l.listener != nil {
 		_ = l.listener.Close() // The listener is closed even on error.
-		l.listener, l.moved = nil, make(chan struct{})
+		l.listener, l.reopened = nil, make(chan struct{})
 	}
 	if until := time.Now().Add(d); until.After(l.until) {
 		l.until = until
@@ -112,7 +112,7 @@ func (l *listener) open() {
 		return
 	}
 	l.listener = listener
-	close(l.moved)
+	close(l.reopened)
 }
 
 // Close closes the listener permanently.
@@ -127,7 +127,7 @@ func (l *listener) Close() error {
 		l.timer.Stop()
 	}
 	if l.listener == nil {
-		close(l.moved)
+		close(l.reopened)
 		return nil
 	}
 	listener := l.listener

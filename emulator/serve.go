@@ -38,20 +38,20 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		control{e: e, w: w}.refuse(http.StatusForbidden, why)
 		return
 	}
-	held := e.inFlight.enter()
-	if held == nil {
-		control{e: e, w: w}.reply(errBusy.Status, errBusy.Body)
+	reservation := e.inFlight.start()
+	if reservation == nil {
+		control{e: e, w: w}.write(errBusy.Status, errBusy.Body)
 		return
 	}
-	defer held.leave()
+	defer reservation.finish()
 	if e.cfg.Control && strings.HasPrefix(r.URL.Path+"/", controlPath) {
 		e.serveControl(w, r)
 		return
 	}
-	c := &call{response: &response{ResponseWriter: w}, record: newRecord(r, e.cfg.Control), held: held}
-	e.journal.begin(c.record)
-	defer func() { e.journal.end(c.record, c.response.status) }()
-	r = r.WithContext(c.in(r.Context()))
+	c := &call{response: &response{ResponseWriter: w}, record: newRecord(r, e.cfg.Control), reservation: reservation}
+	e.log.begin(c.record)
+	defer func() { e.log.end(c.record, c.response.status) }()
+	r = r.WithContext(c.contextWith(r.Context()))
 	next := http.HandlerFunc(e.serve)
 	if e.cfg.Intercept != nil {
 		e.cfg.Intercept(c.response, r, next)
@@ -104,7 +104,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	var op *contract.Operation
 	var found []contract.Violation
-	if !c.held.check(r.Context(), func() { op, found = e.contract.CheckRequest(r, body) }) {
+	if !c.reservation.check(r.Context(), func() { op, found = e.contract.CheckRequest(r, body) }) {
 		return
 	}
 	if op == nil {
@@ -128,7 +128,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 
 // read reads the content of the request.
 func (c *call) read() ([]byte, *wire.Failure) {
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, heldBody{c.r.Body, c.held}, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, reservingBody{c.r.Body, c.reservation}, maxBody))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -139,7 +139,7 @@ func (c *call) read() ([]byte, *wire.Failure) {
 		return nil, errSlow
 	case err != nil && !errors.Is(err, errBusyRead):
 		return nil, errUnreadable
-	case err != nil || !c.held.hold(wire.Memory(body)-len(body)):
+	case err != nil || !c.reservation.reserve(wire.Memory(body)-len(body)):
 		return nil, errBusy
 	}
 	return body, nil
@@ -180,8 +180,8 @@ func (e *Emulator) unrouted(r *http.Request) *wire.Failure {
 // admit applies the rate limits. If they refuse the call, it responds and returns false.
 func (e *Emulator) admit(c *call, model string, tools []generated.Tool) bool {
 	c.tools = wire.ServiceTools(tools)
-	refused := e.quota.Admit(e.counted(model), c.tools, c.record.Arrived)
-	e.journal.limits(c.record, e.counted(model), refused)
+	refused := e.quota.Admit(e.countedName(model), c.tools, c.record.Arrived)
+	e.log.limits(c.record, e.countedName(model), refused)
 	if refused == nil {
 		return true
 	}
@@ -194,19 +194,19 @@ func (e *Emulator) admit(c *call, model string, tools []generated.Tool) bool {
 	return false
 }
 
-// counted returns the name under which a model is counted and recorded. It truncates
+// countedName returns the name under which a model is counted and recorded. It truncates
 // names that the configuration does not contain, because clients choose them and they stay
 // in memory.
-func (e *Emulator) counted(model string) string {
+func (e *Emulator) countedName(model string) string {
 	if _, named := e.cfg.Limits[model]; named {
 		return model
 	}
 	return wire.Truncate(model, MaxRecordedText)
 }
 
-// manage admits a call that does not run a model, and waits for its latency. If refused is
+// admitWithoutModel admits a call that does not run a model, and waits for its latency. If refused is
 // set, it responds with that failure. It returns false if it has responded.
-func (e *Emulator) manage(r *http.Request, refused *wire.Failure) (*call, bool) {
+func (e *Emulator) admitWithoutModel(r *http.Request, refused *wire.Failure) (*call, bool) {
 	c := callOf(r)
 	if refused != nil {
 		e.fail(c, refused)
@@ -221,19 +221,19 @@ func (e *Emulator) wait(c *call) error {
 	return wire.Sleep(c.r.Context(), e.cfg.Latency+time.Duration(spread*float64(e.cfg.LatencySpread)))
 }
 
-// found drops the value of a lookup and returns its failure.
-func found[T any](_ T, missing *wire.Failure) *wire.Failure { return missing }
+// failureOf returns the failure of a lookup.
+func failureOf[T any](_ T, missing *wire.Failure) *wire.Failure { return missing }
 
-// answer responds with the failure if refused is set, otherwise with body. A nil body is
+// respond responds with the failure if refused is set, otherwise with body. A nil body is
 // status 204, which the real API returns for every DELETE.
-func (e *Emulator) answer(c *call, body any, refused *wire.Failure) {
+func (e *Emulator) respond(c *call, body any, refused *wire.Failure) {
 	switch {
 	case refused != nil:
 		e.fail(c, refused)
 	case body == nil:
-		e.reply(c, http.StatusNoContent, nil)
+		e.write(c, http.StatusNoContent, nil)
 	default:
-		e.reply(c, http.StatusOK, body)
+		e.write(c, http.StatusOK, body)
 	}
 }
 
@@ -242,12 +242,12 @@ func (e *Emulator) fail(c *call, f *wire.Failure) {
 	for name, values := range f.Header {
 		c.w.Header()[name] = values
 	}
-	e.reply(c, f.Status, f.Body)
+	e.write(c, f.Status, f.Body)
 }
 
-// reply responds with a body: nil sends no content, a string is sent unchanged, and
+// write responds with a body: nil sends no content, a string is sent unchanged, and
 // other values are encoded as JSON.
-func (e *Emulator) reply(c *call, status int, body any) {
+func (e *Emulator) write(c *call, status int, body any) {
 	var data []byte
 	switch body := body.(type) {
 	case nil:
@@ -272,7 +272,7 @@ func (e *Emulator) reply(c *call, status int, body any) {
 	}
 	if c.begin(status) {
 		if c.fault == nil {
-			e.journal.end(c.record, c.response.status)
+			e.log.end(c.record, c.response.status)
 		}
 		_, _ = c.w.Write(data) //nolint:gosec // The content is JSON or text, not HTML. An error means that the client has disconnected.
 	}

@@ -108,9 +108,9 @@ func (e *Emulator) Stats() Stats {
 	if e.isZero() {
 		return Stats{}
 	}
-	e.journal.mu.Lock()
-	defer e.journal.mu.Unlock()
-	s := e.journal.stats
+	e.log.mu.Lock()
+	defer e.log.mu.Unlock()
+	s := e.log.stats
 	s.Operations = maps.Clone(s.Operations)
 	s.Statuses = maps.Clone(s.Statuses)
 	s.Faults = maps.Clone(s.Faults)
@@ -123,9 +123,9 @@ func (e *Emulator) Requests() []Recorded {
 	if e.isZero() {
 		return nil
 	}
-	e.journal.mu.Lock()
-	list := slices.Clone(e.journal.requests)
-	e.journal.mu.Unlock()
+	e.log.mu.Lock()
+	list := slices.Clone(e.log.requests)
+	e.log.mu.Unlock()
 	slices.SortStableFunc(list, func(a, b Recorded) int { return a.Arrived.Compare(b.Arrived) })
 	return list
 }

@@ -18,7 +18,7 @@ type record struct {
 	bodies bool   // whether to record the request's content
 	number int    // the number of the request, from 1
 	stream bool
-	ended  bool // whether the record is in the journal
+	ended  bool // whether the record is in the log
 }
 
 func newRecord(r *http.Request, bodies bool) *record {
@@ -55,16 +55,16 @@ func (rec *record) setOperation(id string, stream bool) {
 	}
 }
 
-// journal holds the statistics and the last requests.
-type journal struct {
+// requestLog holds the statistics and the last requests.
+type requestLog struct {
 	mu       sync.Mutex
 	stats    Stats
 	requests []Recorded // a ring buffer once it has MaxRecorded elements
 	next     int        // the index of the oldest request in a full ring buffer
 }
 
-func newJournal() *journal {
-	return &journal{stats: newStats()}
+func newRequestLog() *requestLog {
+	return &requestLog{stats: newStats()}
 }
 
 func newStats() Stats {
@@ -74,28 +74,28 @@ func newStats() Stats {
 }
 
 // reset clears the statistics and the requests, except the count of requests in flight.
-func (j *journal) reset() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+func (l *requestLog) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	fresh := newStats()
-	fresh.InFlight, fresh.MaxInFlight = j.stats.InFlight, j.stats.InFlight
-	j.stats, j.requests, j.next = fresh, nil, 0
+	fresh.InFlight, fresh.MaxInFlight = l.stats.InFlight, l.stats.InFlight
+	l.stats, l.requests, l.next = fresh, nil, 0
 }
 
-func (j *journal) begin(rec *record) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.stats.Requests++
-	rec.number = j.stats.Requests
-	j.stats.InFlight++
-	j.stats.MaxInFlight = max(j.stats.MaxInFlight, j.stats.InFlight)
+func (l *requestLog) begin(rec *record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.Requests++
+	rec.number = l.stats.Requests
+	l.stats.InFlight++
+	l.stats.MaxInFlight = max(l.stats.MaxInFlight, l.stats.InFlight)
 }
 
 // limits records the decision of the rate limits; refused is nil for an admitted request.
 // It updates the statistics immediately, because a test may read them while the call runs.
-func (j *journal) limits(rec *record, model string, refused *quota.Refusal) {
+func (l *requestLog) limits(rec *record, model string, refused *quota.Refusal) {
 	rec.Model, rec.Admitted = model, refused == nil
-	j.change(model, func(m *ModelStats) {
+	l.change(model, func(m *ModelStats) {
 		m.Requests++
 		switch {
 		case refused == nil:
@@ -111,54 +111,54 @@ func (j *journal) limits(rec *record, model string, refused *quota.Refusal) {
 }
 
 // charge records the tokens that a call used.
-func (j *journal) charge(rec *record, tokens int) {
+func (l *requestLog) charge(rec *record, tokens int) {
 	rec.Tokens = tokens
-	j.change(rec.Model, func(m *ModelStats) { m.Tokens += tokens })
+	l.change(rec.Model, func(m *ModelStats) { m.Tokens += tokens })
 }
 
 // change updates the statistics of a model. It bounds the number of names in the same way
 // as package quota.
-func (j *journal) change(model string, do func(*ModelStats)) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if _, ok := j.stats.Models[model]; !ok && len(j.stats.Models) >= quota.MaxModels && model != NoModel {
+func (l *requestLog) change(model string, do func(*ModelStats)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.stats.Models[model]; !ok && len(l.stats.Models) >= quota.MaxModels && model != NoModel {
 		model = quota.OtherModels
 	}
-	m := j.stats.Models[model]
+	m := l.stats.Models[model]
 	do(&m)
-	j.stats.Models[model] = m
+	l.stats.Models[model] = m
 }
 
-func (j *journal) fault(kind FaultKind) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.stats.Faults[kind]++
+func (l *requestLog) fault(kind FaultKind) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.Faults[kind]++
 }
 
 // end adds the record of a request to the log. Only the first call has an effect. The caller
 // calls it before the client has the whole response, so that a test then finds the request.
-func (j *journal) end(rec *record, status int) {
+func (l *requestLog) end(rec *record, status int) {
 	if rec.ended {
 		return
 	}
 	rec.ended = true
 	rec.Status, rec.Done = status, time.Now()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.stats.InFlight--
-	j.stats.Statuses[status]++
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.InFlight--
+	l.stats.Statuses[status]++
 	if rec.Operation != "" {
-		j.stats.Operations[rec.Operation]++
+		l.stats.Operations[rec.Operation]++
 	}
-	at := len(j.requests)
+	at := len(l.requests)
 	if at < MaxRecorded {
-		j.requests = append(j.requests, rec.Recorded)
+		l.requests = append(l.requests, rec.Recorded)
 	} else {
-		at = j.next
-		j.requests[at] = rec.Recorded
-		j.next = (at + 1) % MaxRecorded
+		at = l.next
+		l.requests[at] = rec.Recorded
+		l.next = (at + 1) % MaxRecorded
 	}
-	if old := (at + MaxRecorded - MaxRecordedBodies) % MaxRecorded; old < len(j.requests) {
-		j.requests[old].Body = ""
+	if old := (at + MaxRecorded - MaxRecordedBodies) % MaxRecorded; old < len(l.requests) {
+		l.requests[old].Body = ""
 	}
 }
