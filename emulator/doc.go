@@ -19,9 +19,9 @@
 // the request arrived.
 //
 // Responses with status 400, 401, 404, 405, 413 and 422 are not counted, unless the model
-// itself fails the call. A call is refused when no request is available. A call that runs a
-// model is also refused when no token is available. A refused call uses neither requests
-// nor tokens.
+// itself fails the call. The emulator refuses a call when no request is available, and a call
+// that runs a model also when no token is available. A refused call uses neither requests nor
+// tokens.
 //
 // The emulator charges prompt and completion tokens when the response is ready, or when
 // the stream ends. One large response can therefore overdraw the budget. [Mode] defines how
@@ -46,14 +46,14 @@
 //
 // When the last output is an agent's handoff, the next agent reads all entries and
 // continues, at most 16 times. With handoff_execution "client" the response ends at the
-// handoff. The agent to which a conversation was last handed off answers the next append.
-// All of these runs count against the model of the first agent, as one usage.
+// handoff. The next append runs the agent to which the conversation was last handed off. All
+// runs of a call count against the model of the first agent, as one usage.
 //
 // Guardrails check the messages that a call adds. Each category has trigger words: "bomb"
 // is dangerous, an email address is pii. A text that contains one scores 1; all others
 // score 0. A score that reaches its threshold (0.5 by default) blocks the call if the
-// action is to block. The response has status 403. The call uses a request but no tokens,
-// and the emulator stores nothing.
+// configured action is block. The response has status 403. The call uses a request but no
+// tokens, and the emulator does not store it.
 //
 // # Faults and control
 //

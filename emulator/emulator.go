@@ -79,8 +79,8 @@ func newEmulator(cfg Config, l *listener) *Emulator {
 
 // Reset restores the emulator's initial state. It deletes all conversations, agents,
 // counters and recorded requests, and restores the faults of [Config.Faults]. Requests in
-// flight continue. Their conversations and agents are deleted, and their usage counts
-// after the reset.
+// flight continue: data that they have stored is deleted, and tokens that they use later
+// count anew.
 func (e *Emulator) Reset() {
 	if e.isZero() {
 		return
@@ -92,7 +92,7 @@ func (e *Emulator) Reset() {
 }
 
 // redact removes the key from c. It returns a function that compares a key with the
-// removed one, or nil if c has no key.
+// removed one, or nil if the key is empty.
 func (c *Config) redact() func(string) bool {
 	key := c.APIKey
 	if key == "" {

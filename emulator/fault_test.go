@@ -246,7 +246,7 @@ func TestFaultsAreValidated(t *testing.T) {
 		"Bytes: must be at most 268435456, got 268435457":                                           {Kind: emulator.FaultOversize, Bytes: emulator.MaxFaultBytes + 1},
 		`Fields: must not be set for kind 503-text, got ["a"]`:                                      {Kind: busy, Fields: []string{"a"}},
 		`header: must be the name of a header field, got "a b"`:                                     {Kind: busy, Header: map[string]string{"a b": ""}},
-		`header "A": must have no control characters, got "\n"`:                                     {Kind: busy, Header: map[string]string{"A": "\n"}},
+		`header "A": must not contain control characters, got "\n"`:                                 {Kind: busy, Header: map[string]string{"A": "\n"}},
 		`header: must be one that the server does not set, got "content-length"`:                    {Kind: busy, Header: map[string]string{"content-length": "1"}},
 		`Header: must not be set for kind reset, got "A"`:                                           {Kind: emulator.FaultReset, Header: map[string]string{"A": "1"}},
 	} {

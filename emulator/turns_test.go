@@ -53,7 +53,7 @@ func TestScriptTurns(t *testing.T) {
 	}
 	a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("anything")}).want(503)
 	refused := a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("anything")}).want(400)
-	if !strings.Contains(refused.body, `no rule or step matches \"anything\" (model mistral-small-latest, turn 3); all steps of rule 1 (says \"One moment.\", calls book, calls web_search) have been used in this conversation; the nearest is rule 1 (says \"One moment.\", calls book, calls web_search): match \"^book\" does not match`) {
+	if !strings.Contains(refused.body, `no rule or step matches \"anything\" (model mistral-small-latest, turn 3); all steps of rule 1 (replies \"One moment.\", calls book, calls web_search) have been used in this conversation; the nearest is rule 1 (replies \"One moment.\", calls book, calls web_search): match \"^book\" does not match`) {
 		t.Errorf("at the end of the sequence: %s", refused.body)
 	}
 	c = a.start("book again") // From the beginning, in another conversation.
@@ -122,7 +122,7 @@ func TestScriptInGo(t *testing.T) {
 	if got := textOf(read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID, results("good"))).Outputs); got != "hello" {
 		t.Errorf("text is %q", got)
 	}
-	if err := script.Check(); err == nil || err.Error() != `script: step 3 (says "never") was never used` {
+	if err := script.Check(); err == nil || err.Error() != `script: step 3 (replies "never") was never used` {
 		t.Errorf("Check returns %v", err)
 	}
 	a.start("y")

@@ -17,7 +17,7 @@ func functionCall(ctx context.Context, p Prompt) (entries []generated.Entry, ok 
 		return nil, false, nil
 	}
 	text := p.Text()
-	asked := vocabulary(text)
+	words := vocabulary(text)
 	at := 0
 	var chosen *generated.Function
 	for i, tool := range p.Tools {
@@ -25,7 +25,7 @@ func functionCall(ctx context.Context, p Prompt) (entries []generated.Entry, ok 
 		if !ok {
 			continue
 		}
-		shared := shareWord(asked, f.Function.Name+" "+f.Function.Description)
+		shared := shareWord(words, f.Function.Name+" "+f.Function.Description)
 		if shared || chosen == nil && p.mustUseTool() {
 			chosen, at = &f.Function, i
 		}
@@ -93,9 +93,9 @@ func handOff(p Prompt) ([]generated.Entry, bool) {
 			break
 		}
 	}
-	asked := vocabulary(p.Text())
+	words := vocabulary(p.Text())
 	for _, next := range p.Handoffs {
-		if !slices.Contains(before, next.ID) && shareWord(asked, next.Name+" "+next.Description) {
+		if !slices.Contains(before, next.ID) && shareWord(words, next.Name+" "+next.Description) {
 			return []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: next.ID, NextAgentName: next.Name})}, true
 		}
 	}

@@ -43,7 +43,7 @@ func (p Prompt) mustUseTool() bool {
 	return p.Args.ToolChoice == generated.ToolChoiceEnumAny || p.Args.ToolChoice == generated.ToolChoiceEnumRequired
 }
 
-// Text returns the text of the user's last message, or "" if there is no message.
+// Text returns the text of the user's last message, or "" without a message.
 func (p Prompt) Text() string {
 	for _, list := range [][]generated.Entry{p.Inputs, p.History} {
 		for _, entry := range slices.Backward(list) {

@@ -127,8 +127,8 @@ func (s *Script) Reply(ctx context.Context, p Prompt) Reply {
 	}
 	if step.isEmpty() {
 		reply := Default(ctx, p)
-		own := step.reply(p)
-		reply.Usage, reply.Pace = own.Usage, own.Pace
+		scripted := step.reply(p)
+		reply.Usage, reply.Pace = scripted.Usage, scripted.Pace
 		return reply
 	}
 	return step.reply(p)
@@ -172,7 +172,7 @@ func (s *Script) find(p Prompt) (at *position, why string) {
 		return at, ""
 	}
 	var nearest *scriptRule
-	var least, steps int
+	var minDistance, steps int
 	var reasons []string
 	for _, r := range s.rules {
 		mismatches := r.mismatches(p)
@@ -187,8 +187,8 @@ func (s *Script) find(p Prompt) (at *position, why string) {
 		if r.Match != nil && r.Match.MatchString(p.Text()) {
 			distance -= 3 // A matching message counts most.
 		}
-		if nearest == nil || distance < least {
-			nearest, least, reasons = r, distance, mismatches
+		if nearest == nil || distance < minDistance {
+			nearest, minDistance, reasons = r, distance, mismatches
 		}
 	}
 	if at != nil {

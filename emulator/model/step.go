@@ -135,8 +135,8 @@ func (s Step) validate() error {
 			return fmt.Errorf("run %q: %w", run.Name, err)
 		}
 	}
-	if own := (*Error)(nil); errors.As(s.Err, &own) && (own.Status < 400 || own.Status > 599) {
-		return fmt.Errorf("error: status: must be from 400 to 599, got %d", own.Status)
+	if modelErr := (*Error)(nil); errors.As(s.Err, &modelErr) && (modelErr.Status < 400 || modelErr.Status > 599) {
+		return fmt.Errorf("error: status: must be from 400 to 599, got %d", modelErr.Status)
 	}
 	if s.Delay < 0 || s.Pace < 0 {
 		return fmt.Errorf("delay and pace: must be 0 or more, got %s and %s", s.Delay, s.Pace)
@@ -161,7 +161,7 @@ func (s Step) String() string {
 		words = append(words, "runs "+run.Name)
 	}
 	if s.Reply != "" {
-		words = append(words, fmt.Sprintf("says %q", wire.Short(s.Reply)))
+		words = append(words, fmt.Sprintf("replies %q", wire.Short(s.Reply)))
 	}
 	for _, call := range s.Calls {
 		words = append(words, "calls "+call.Name)
@@ -178,9 +178,9 @@ func (s Step) String() string {
 // reply returns the reply for a prompt.
 func (s Step) reply(p Prompt) Reply {
 	reply := Reply{Err: s.Err, Pace: s.Pace}
-	if own := (*Error)(nil); errors.As(s.Err, &own) {
-		failure := *own // A copy, because the emulator may modify its header.
-		failure.Header = own.Header.Clone()
+	if modelErr := (*Error)(nil); errors.As(s.Err, &modelErr) {
+		failure := *modelErr // A copy, because the emulator may modify its header.
+		failure.Header = modelErr.Header.Clone()
 		reply.Err = &failure
 	}
 	for _, run := range s.Runs {

@@ -18,7 +18,7 @@ func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []ge
 	if args.MaxTokens != nil {
 		c.left = *args.MaxTokens
 	}
-	var kept []generated.Entry
+	var result []generated.Entry
 	for _, output := range outputs {
 		switch v := output.Value().(type) {
 		case generated.MessageOutputEntry:
@@ -35,9 +35,9 @@ func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []ge
 			v.Arguments = generated.FunctionCallEntryArguments(arguments)
 			output = generated.NewEntry(v)
 		}
-		kept = append(kept, output)
+		result = append(result, output)
 	}
-	return kept
+	return result
 }
 
 type cutter struct {

@@ -129,14 +129,14 @@ func handoffTarget(entries []generated.Entry) (string, bool) {
 
 // Failure returns the response to an error of the model.
 func Failure(err error) *wire.Failure {
-	var own *model.Error
-	if !errors.As(err, &own) {
+	var modelErr *model.Error
+	if !errors.As(err, &modelErr) {
 		return wire.APIError(http.StatusInternalServerError, err.Error(), "internal_server_error", "3000")
 	}
-	f := wire.APIError(own.Status, own.Message, "invalid_request_error", "3000")
-	f.Header = own.Header
-	if own.Body != "" {
-		f.Body = own.Body
+	f := wire.APIError(modelErr.Status, modelErr.Message, "invalid_request_error", "3000")
+	f.Header = modelErr.Header
+	if modelErr.Body != "" {
+		f.Body = modelErr.Body
 	}
 	return f
 }

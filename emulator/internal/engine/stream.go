@@ -54,8 +54,8 @@ func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, se
 	}
 	if r.Err != nil {
 		event := generated.ResponseErrorEvent{Code: http.StatusInternalServerError, Message: r.Err.Error()}
-		if own := (*model.Error)(nil); errors.As(r.Err, &own) {
-			event.Code, event.Message = own.Status, own.Message
+		if modelErr := (*model.Error)(nil); errors.As(r.Err, &modelErr) {
+			event.Code, event.Message = modelErr.Status, modelErr.Message
 		}
 		_ = send(event) // The stream ends even if send fails.
 		return

@@ -59,7 +59,7 @@ func (p *Plan) Faults() []fault.Fault {
 	return list
 }
 
-// Empty reports whether the plan has no faults.
+// Empty reports whether the list of faults is empty.
 func (p *Plan) Empty() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

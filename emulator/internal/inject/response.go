@@ -74,7 +74,7 @@ func (i *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.Resp
 // slowWriter implements [fault.SlowBody].
 type slowWriter struct {
 	http.ResponseWriter
-	ctx   context.Context //nolint:containedctx // Write has no context parameter.
+	ctx   context.Context //nolint:containedctx // Write cannot take a context.
 	fault fault.Fault
 	begun bool
 }

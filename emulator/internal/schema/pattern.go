@@ -61,9 +61,9 @@ func sizeOf(re *syntax.Regexp) (size, runes int) {
 	return min(size, maxPatternSize+1), runes
 }
 
-// matching returns a text that matches a pattern and whose length is from least to most. It
+// matching returns a text that matches a pattern and whose length is from minLen to maxLen. It
 // tries the given text, words of the prompt and generated texts.
-func (v generator) matching(source string, least, most int, text string, at *place) (string, bool) {
+func (v generator) matching(source string, minLen, maxLen int, text string, at *place) (string, bool) {
 	p, ok := v.pattern(source, at)
 	if !ok {
 		return "", false
@@ -71,7 +71,7 @@ func (v generator) matching(source string, least, most int, text string, at *pla
 	// In the worst case a match tries each instruction at each character.
 	matches := func(text string) bool {
 		n := utf8.RuneCountInString(text)
-		return least <= n && n <= most && v.spend(at, 1+len(text)*p.size/perStep) && p.MatchString(text)
+		return minLen <= n && n <= maxLen && v.spend(at, 1+len(text)*p.size/perStep) && p.MatchString(text)
 	}
 	var found []string
 	try := func(candidates ...string) (enough bool) {
@@ -85,7 +85,7 @@ func (v generator) matching(source string, least, most int, text string, at *pla
 		}
 		return false
 	}
-	enough := try(resized(text, least, most)) || try(v.hints.words...)
+	enough := try(resized(text, minLen, maxLen)) || try(v.hints.words...)
 	last := ""
 	for repeats := 0; repeats < maxRepeats && !enough && v.err == nil; repeats++ {
 		sample := v.sample(p, repeats, at)
@@ -93,7 +93,7 @@ func (v generator) matching(source string, least, most int, text string, at *pla
 			break // The pattern contains no repetitions.
 		}
 		last = sample
-		enough = try(sample, resized(sample, least, most))
+		enough = try(sample, resized(sample, minLen, maxLen))
 	}
 	if found == nil || v.err != nil {
 		return "", false

@@ -29,10 +29,10 @@ func (v generator) string(schema *object, name string, at *place) string {
 	if format, ok := schema.get("format").(string); ok && formats[format] != "" {
 		return formats[format]
 	}
-	least := int(min(numberOf(schema, "minLength", 0), maxText))
-	most := int(min(numberOf(schema, "maxLength", maxText), maxText))
-	v.schemas -= least / perSchema
-	if !v.spend(at, max(0, least)) {
+	minLen := int(min(numberOf(schema, "minLength", 0), maxText))
+	maxLen := int(min(numberOf(schema, "maxLength", maxText), maxText))
+	v.schemas -= minLen / perSchema
+	if !v.spend(at, max(0, minLen)) {
 		return ""
 	}
 	text := v.hints.about(name)
@@ -40,26 +40,26 @@ func (v generator) string(schema *object, name string, at *place) string {
 		text = strconv.Itoa(v.variant+1) + " " + text
 	}
 	if source, ok := schema.get("pattern").(string); ok {
-		if matching, ok := v.matching(source, least, most, text, at.in("pattern")); ok {
+		if matching, ok := v.matching(source, minLen, maxLen, text, at.in("pattern")); ok {
 			return matching
 		}
 	}
-	text = resized(text, least, most)
+	text = resized(text, minLen, maxLen)
 	v.spend(at, len(text))
 	return text
 }
 
-// resized truncates or repeats a text so that its length is from least to most.
-func resized(text string, least, most int) string {
-	if n := utf8.RuneCountInString(text); n < least {
+// resized truncates or repeats a text so that its length is from minLen to maxLen.
+func resized(text string, minLen, maxLen int) string {
+	if n := utf8.RuneCountInString(text); n < minLen {
 		if text == "" {
 			text, n = "x", 1
 		}
-		text = strings.Repeat(text, least/n+1)
-		most = min(most, least)
+		text = strings.Repeat(text, minLen/n+1)
+		maxLen = min(maxLen, minLen)
 	}
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:max(0, most)])
+	if runes := []rune(text); len(runes) > maxLen {
+		return string(runes[:max(0, maxLen)])
 	}
 	return text
 }

@@ -149,7 +149,7 @@ func (v generator) object(schema *object, at *place, depth int) any {
 	result := &object{values: map[string]any{}}
 	properties, _ := schema.get("properties").(*object)
 	items, _ := schema.get("required").([]any)
-	least := countOf(schema, "minProperties", 0)
+	minProperties := countOf(schema, "minProperties", 0)
 	if !v.spend(at, properties.len()+len(items)) {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (v generator) object(schema *object, at *place, depth int) any {
 			result.set(name, v.value(property, name, to, depth+1))
 		}
 	}
-	missing := least - len(required)
+	missing := minProperties - len(required)
 	for _, name := range properties.keys() {
 		optional := len(required) == 0 && depth < minimalDepth
 		if !required[name] && !optional && missing > 0 {
@@ -185,7 +185,7 @@ func (v generator) object(schema *object, at *place, depth int) any {
 			add(name)
 		}
 	}
-	for i := 1; result.len() < least && schema.get("additionalProperties") != false && v.err == nil; i++ {
+	for i := 1; result.len() < minProperties && schema.get("additionalProperties") != false && v.err == nil; i++ {
 		add("property" + strconv.Itoa(i))
 	}
 	return result
@@ -254,9 +254,9 @@ func (v generator) number(schema *object, at *place) any {
 	}
 	v.spend(at, len(v.hints.numbers))
 	candidates := slices.Clone(v.hints.numbers)
-	least, most := max(low, above), min(high, below)
-	candidates = append(candidates, low, 1, 0, math.Ceil(least/step)*step, math.Floor(least/step)*step+step,
-		math.Floor(most/step)*step, math.Ceil(most/step)*step-step, (least+most)/2, high)
+	lower, upper := max(low, above), min(high, below)
+	candidates = append(candidates, low, 1, 0, math.Ceil(lower/step)*step, math.Floor(lower/step)*step+step,
+		math.Floor(upper/step)*step, math.Ceil(upper/step)*step-step, (lower+upper)/2, high)
 	for _, x := range candidates {
 		if !valid(x) {
 			continue

@@ -33,9 +33,9 @@ func NewPage(number, size *int, defaultSize int) (Page, *wire.Failure) {
 	return Page{min(p.Number, maxList), min(p.Size, maxList)}, nil
 }
 
-func below(name string, value int, least string) *wire.Failure {
+func below(name string, value int, minimum string) *wire.Failure {
 	return wire.Refuse(wire.FieldError{
-		Type: "greater_than_equal", Loc: []any{"query", name}, Msg: "Input should be greater than or equal to " + least, Input: value,
+		Type: "greater_than_equal", Loc: []any{"query", name}, Msg: "Input should be greater than or equal to " + minimum, Input: value,
 	})
 }
 

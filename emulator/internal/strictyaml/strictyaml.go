@@ -102,8 +102,8 @@ func read(node *Node, path, item string, v reflect.Value) error {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
-	if own, ok := v.Addr().Interface().(Unmarshaler); ok {
-		if err := own.UnmarshalNode(node); err != nil {
+	if unmarshaler, ok := v.Addr().Interface().(Unmarshaler); ok {
+		if err := unmarshaler.UnmarshalNode(node); err != nil {
 			return wrap(path, node, err)
 		}
 		return nil
@@ -220,8 +220,8 @@ func readStruct(node *Node, path string, v reflect.Value) error {
 			return err
 		}
 	}
-	if own, ok := v.Addr().Interface().(Validator); ok {
-		if err := own.Validate(); err != nil {
+	if validator, ok := v.Addr().Interface().(Validator); ok {
+		if err := validator.Validate(); err != nil {
 			return wrap(path, node, err)
 		}
 	}

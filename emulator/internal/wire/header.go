@@ -14,7 +14,7 @@ func CheckHeader(name, value string) error {
 	case !httpguts.ValidHeaderFieldName(name):
 		return fmt.Errorf("header: must be the name of a header field, got %q", name)
 	case !httpguts.ValidHeaderFieldValue(value):
-		return fmt.Errorf("header %q: must have no control characters, got %q", name, value)
+		return fmt.Errorf("header %q: must not contain control characters, got %q", name, value)
 	case slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Connection"}, http.CanonicalHeaderKey(name)):
 		return fmt.Errorf("header: must be one that the server does not set, got %q", name)
 	}
