@@ -1,5 +1,5 @@
-// Command mistral-emulator serves an emulation of Mistral's beta Conversations and
-// Agents API, limits included, for clients in any language. See package emulator.
+// Command mistral-emulator emulates Mistral's beta Conversations and Agents API, with its rate
+// limits, for clients in any language. See package emulator.
 //
 //	go run ./cmd/mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
 //	go run ./cmd/mistral-emulator -script replies.yaml -faults faults.yaml

@@ -124,7 +124,7 @@ func (k Kind) Matches(stream bool) bool {
 	return only == anyCall || (only == streamedCall) == stream
 }
 
-// traits are the properties of a kind.
+// traits is the set of properties of a kind.
 type traits struct {
 	replaces bool // the call does not run
 	status   bool // the response is an error status

@@ -72,7 +72,7 @@ type position struct {
 	keys []string // the keys in Script.next: the conversation, and the startKey of a failed start
 }
 
-// startKey is the key of the conversations that start with the message of a prompt.
+// startKey returns the key in Script.next of conversations that start with the prompt's message.
 func startKey(p Prompt) string { return fmt.Sprintf("start %x", sha256.Sum256([]byte(p.Text()))) }
 
 // checkCounts reports a negative number.

@@ -100,7 +100,7 @@ func search(tool string) builtin {
 	}}
 }
 
-// runCode prints the answer to the prompt.
+// runCode returns code that prints the reply to the prompt, and its output.
 func runCode(p Prompt, _ string) (arguments, info map[string]any, content []generated.ContentChunk) {
 	output := answer(p)
 	return map[string]any{"code": fmt.Sprintf("print(%q)", output)},
