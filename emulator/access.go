@@ -13,16 +13,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// access decides by the Host, Origin and Sec-Fetch-Site of a request whether a web page
-// of another site may have sent it. A page whose name resolves to this machine (DNS
-// rebinding) has its own name as Host; any other page has its own origin as Origin, or
-// is reported by the browser in Sec-Fetch-Site.
+// access detects requests that a web page of another site may have sent. In DNS rebinding,
+// a page whose name resolves to this machine sends its own name as Host. For any other page
+// the browser sends the page's Origin or a Sec-Fetch-Site.
 type access struct {
-	hosts   []string // canonical names; "*" is any
+	hosts   []string // canonical names; "*" allows any
 	origins []string
 }
 
-// newAccess returns the access of a configuration and of a listener's names.
+// newAccess returns the access rules of a configuration, for a listener with these names.
 func newAccess(cfg Config, names ...string) access {
 	a := access{origins: slices.Clone(cfg.AllowedOrigins)}
 	for _, name := range slices.Concat(cfg.AllowedHosts, names) {
@@ -31,7 +30,7 @@ func newAccess(cfg Config, names ...string) access {
 	return a
 }
 
-// validateAccess returns an error for names and origins that could never match.
+// validateAccess returns an error for host names and origins that cannot match any request.
 func validateAccess(cfg Config) error {
 	for i, name := range cfg.AllowedHosts {
 		_, err := netip.ParseAddr(name)
@@ -48,8 +47,8 @@ func validateAccess(cfg Config) error {
 	return nil
 }
 
-// check returns why a request is refused; "" if it is not. A page that AllowedOrigins
-// lists may be of another site.
+// check returns the reason to reject a request, or "". For an origin in AllowedOrigins it
+// ignores Sec-Fetch-Site.
 func (a access) check(r *http.Request) string {
 	if !a.allowsHost(r) {
 		return fmt.Sprintf("Host %q is not allowed: use 127.0.0.1 or localhost, or add the name to Config.AllowedHosts (-allow-host of mistral-emulator)", wire.Short(r.Host))
@@ -71,8 +70,8 @@ func (a access) check(r *http.Request) string {
 }
 
 func (a access) allowsHost(r *http.Request) bool {
-	// A test that calls ServeHTTP, without an http.Server, has no name of a server to use.
-	// It has the one of httptest.NewRequest, none, or a name that is not a domain.
+	// Without an http.Server, a test cannot know the name of the server. Its Host is that of
+	// httptest.NewRequest, empty, or not a domain.
 	if r.Context().Value(http.LocalAddrContextKey) == nil && (r.Host == "example.com" || !strings.Contains(r.Host, ".")) {
 		return true
 	}
@@ -80,7 +79,7 @@ func (a access) allowsHost(r *http.Request) bool {
 	return isLoopback(name) || slices.Contains(a.hosts, name) || slices.Contains(a.hosts, "*")
 }
 
-// isLoopback reports whether a canonical name can only mean the machine that uses it.
+// isLoopback reports whether a canonical name always refers to the local machine.
 func isLoopback(name string) bool {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
@@ -89,8 +88,8 @@ func isLoopback(name string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// hostName returns the canonical name of a Host header without its port; "" if that is
-// not a number.
+// hostName returns the canonical name of a Host header without its port, or "" if the port
+// is not a number.
 func hostName(host string) string {
 	if name, port, err := net.SplitHostPort(host); err == nil {
 		if _, err := strconv.ParseUint("0"+port, 10, 32); err != nil {
@@ -101,5 +100,5 @@ func hostName(host string) string {
 	return canonicalName(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
 }
 
-// canonicalName returns a name in lower case, without the dot that ends an absolute one.
+// canonicalName returns a name in lower case, without a final dot.
 func canonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

@@ -7,76 +7,76 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/model"
 )
 
-// Prompt is all that a model reads; see [model.Prompt].
+// Prompt is the input of a model; see [model.Prompt].
 type Prompt = model.Prompt
 
-// Reply is what a model returns for a prompt; see [model.Reply].
+// Reply is the output of a model for a prompt; see [model.Reply].
 type Reply = model.Reply
 
-// Error is a failure of a model that has a form of its own on the wire; see [model.Error].
+// Error is a failure of a model with a specific HTTP response; see [model.Error].
 type Error = model.Error
 
-// DefaultModel is the model of an emulator that has no other: a small program, deterministic
-// and without intelligence. [model.Default] lists what it answers to which prompt.
+// DefaultModel is the model that an emulator uses if [Config.Model] is nil. It is a small
+// deterministic program, not a language model. [model.Default] lists its rules.
 func DefaultModel(ctx context.Context, p Prompt) Reply { return model.Default(ctx, p) }
 
-// Step is one reply of a script; see [model.Step].
+// Step is one reply of a [Script]; see [model.Step].
 type Step = model.Step
 
 // Call is a function call of a [Step]; see [model.Call].
 type Call = model.Call
 
-// Run is an execution of a tool of the service in a [Step]; see [model.Run].
+// Run is an execution of one of the service's tools in a [Step]; see [model.Run].
 type Run = model.Run
 
-// Usage is the tokens of a [Step]; see [model.Usage].
+// Usage is the token usage of a [Step]; see [model.Usage].
 type Usage = model.Usage
 
-// Rule answers the requests that fit its conditions; see [model.Rule].
+// Rule is a reply to the requests that match its conditions; see [model.Rule].
 type Rule = model.Rule
 
 // Turn is a [Step] or a [Rule].
 type Turn = model.Turn
 
-// Script is a model that answers by steps and rules; see [model.Script]. Its Reply method is
+// Script is a model that follows steps and rules; see [model.Script]. Its Reply method is
 // a [Config.Model].
 type Script = model.Script
 
-// Say returns a step that is a message.
+// Say returns a step whose reply is a message.
 func Say(text string) Step { return model.Say(text) }
 
-// Calls returns a step that calls functions, all in one reply.
+// Calls returns a step that makes all these function calls in one reply.
 func Calls(calls ...Call) Step { return model.Calls(calls...) }
 
-// NewScript returns a script of steps, which are the model's replies in their order, and
-// rules; see [model.NewScript].
+// NewScript returns a script of steps and rules. The steps are the model's replies in
+// order; see [model.NewScript].
 func NewScript(turns ...Turn) *Script { return model.NewScript(turns...) }
 
-// ParseScript returns a [Config.Model] that answers by rules, in YAML or JSON; see
+// ParseScript returns a [Config.Model] that follows rules written in YAML or JSON; see
 // [model.ParseScript].
 func ParseScript(data []byte) (func(context.Context, Prompt) Reply, error) {
 	return model.ParseScript(data)
 }
 
-// Fault is something that goes wrong with some requests; see [fault.Fault].
+// Fault is a fault to inject into some requests; see [fault.Fault].
 type Fault = fault.Fault
 
-// FaultKind is what goes wrong; see [fault.Kind].
+// FaultKind is a kind of fault; see [fault.Kind].
 type FaultKind = fault.Kind
 
-// ParseFaults reads a list of faults, as YAML or JSON; see [fault.Parse].
+// ParseFaults parses a list of faults in YAML or JSON; see [fault.Parse].
 func ParseFaults(data []byte) ([]Fault, error) { return fault.Parse(data) }
 
-// FaultKinds returns all kinds, in alphabetical order.
+// FaultKinds returns all kinds of faults in alphabetical order.
 func FaultKinds() []FaultKind { return fault.Kinds() }
 
-// The bounds of a list of faults, and of [Fault.Bytes].
+// The maximum length of a list of faults, and the maximum of [Fault.Bytes].
 const (
 	MaxFaults     = fault.Max
 	MaxFaultBytes = fault.MaxBytes
 )
 
-// The kinds of faults; the constants of package fault describe each.
+// The kinds of faults. The constants of package fault describe them.
 const (
 	FaultClose             = fault.Close
 	FaultReset             = fault.Reset

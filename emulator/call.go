@@ -14,24 +14,24 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// call is one request that is being served. It belongs to the goroutine that serves it.
+// call is a request in flight. Only the goroutine that serves the request uses it.
 type call struct {
 	r         *http.Request
-	w         http.ResponseWriter // of Config.Intercept's choice; with a slow body, that of the fault
+	w         http.ResponseWriter // from Config.Intercept; with a slow body, from the fault
 	operation *contract.Operation // nil until known
-	spec      *contract.Operation // what responses are checked against; nil without OnViolation
+	spec      *contract.Operation // validates responses; nil without OnViolation
 	body      []byte
 	tools     []string // the service's tools that the call may run
 	fault     *inject.Injection
 
-	response *response
-	record   *record
-	held     *share // of what is in flight
+	response    *response
+	record      *record
+	reservation *reservation
 }
 
 type callKey struct{}
 
-// callOf returns the call that ServeHTTP began. It panics for a hook that replaced the
+// callOf returns the call of a request. It panics if Config.Intercept has replaced the
 // request's context.
 func callOf(r *http.Request) *call {
 	c, ok := r.Context().Value(callKey{}).(*call)
@@ -41,9 +41,12 @@ func callOf(r *http.Request) *call {
 	return c
 }
 
-func (c *call) in(ctx context.Context) context.Context { return context.WithValue(ctx, callKey{}, c) }
+func (c *call) contextWith(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
 
-// begin sends the head of a response, and reports whether its content may follow.
+// begin sends the header of a response, and reports whether the content may follow. It
+// returns false if a fault has closed the connection.
 func (c *call) begin(status int) bool {
 	if c.fault.Is(fault.LostReply) {
 		c.response.cut(true)
@@ -56,7 +59,7 @@ func (c *call) begin(status int) bool {
 	if !c.fault.Is(fault.ResetAfterHeaders) {
 		return true
 	}
-	_ = c.flush() // A client that has gone needs no head.
+	_ = c.flush() // An error means that the client has disconnected.
 	c.response.cut(true)
 	return false
 }
@@ -68,7 +71,7 @@ func (c *call) flush() error {
 	return nil
 }
 
-// sendEvent sends one event of a stream, or what a fault makes of it.
+// sendEvent sends one event of a stream, changed by the fault of the call.
 func (e *Emulator) sendEvent(c *call, event any) error {
 	ctx := c.r.Context()
 	if err := ctx.Err(); err != nil {
@@ -81,7 +84,7 @@ func (e *Emulator) sendEvent(c *call, event any) error {
 	}
 	text, err := c.fault.Event(ctx, string(name), data)
 	if errors.Is(err, inject.ErrCut) {
-		_ = c.flush() // The head may be all that there is.
+		_ = c.flush() // Only the header may have been written.
 		c.response.cut(true)
 	}
 	if err != nil {
@@ -93,15 +96,15 @@ func (e *Emulator) sendEvent(c *call, event any) error {
 	return c.flush()
 }
 
-// response is a ResponseWriter that notes the status, of the emulator's response or a
-// hook's.
+// response is a ResponseWriter that records the status. The emulator or Config.Intercept
+// sets it.
 type response struct {
 	http.ResponseWriter
 	status  int  // 0 while no response has begun
-	aborted bool // whether net/http has to cut the connection
+	aborted bool // whether ServeHTTP must have net/http close the connection
 }
 
-// WriteHeader notes the status.
+// WriteHeader records the status.
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK {
 		w.status = status
@@ -109,7 +112,7 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write notes the status when none was written.
+// Write records status 200 if WriteHeader was not called.
 func (w *response) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
@@ -117,29 +120,30 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// FlushError is for [http.ResponseController].
+// FlushError supports [http.ResponseController].
 func (w *response) FlushError() error { return http.NewResponseController(w.ResponseWriter).Flush() }
 
-// Flush and Hijack are for hooks that look for [http.Flusher] and [http.Hijacker].
+// Flush implements [http.Flusher] for Config.Intercept.
 func (w *response) Flush() { _ = w.FlushError() }
 
-// Hijack takes over the connection, where that is possible.
+// Hijack implements [http.Hijacker] for Config.Intercept. It fails if the connection does
+// not support it.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-// cut ends the connection at once, with a reset or orderly.
+// cut closes the connection immediately. If reset is true, it sends a TCP RST.
 func (w *response) cut(reset bool) {
 	conn, _, err := w.Hijack()
 	if err != nil {
-		w.aborted = true // net/http has to do it: see ServeHTTP.
+		w.aborted = true
 		return
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && reset {
-		_ = tcp.SetLinger(0) // If it fails, the connection is closed nevertheless.
+		_ = tcp.SetLinger(0) // If it fails, the connection still closes.
 	}
 	_ = conn.Close()
 }

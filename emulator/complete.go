@@ -16,17 +16,17 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi"
 )
 
-// knownProperties has the properties that the code of the emulator knows, by schema.
+// knownProperties lists the properties that the emulator's code supports, by schema.
 //
 //go:embed known.txt
 var knownProperties string
 
-// completer adds the properties of a new OpenAPI document that the code does not know to
-// responses and events, with values that fit their schemas.
+// completer adds properties to responses and events that a newer OpenAPI document has and
+// the code does not support. Their values conform to their schemas.
 type completer struct {
 	document   map[string]any
 	components map[string]any
-	unknown    map[string][]string // by schema
+	unknown    map[string][]string // unsupported properties by schema
 }
 
 var defaultCompleter = sync.OnceValue(func() *completer { return newCompleter(openapi.Document(), knownProperties) })
@@ -34,7 +34,7 @@ var defaultCompleter = sync.OnceValue(func() *completer { return newCompleter(op
 func newCompleter(document []byte, known string) *completer {
 	c := &completer{unknown: map[string][]string{}}
 	if err := yaml.Unmarshal(document, &c.document); err != nil {
-		panic(err) // It is part of the binary.
+		panic(err) // The document is embedded.
 	}
 	c.components = member(member(c.document, "components"), "schemas")
 	properties := map[string][]string{}
@@ -57,12 +57,12 @@ func member(object map[string]any, name string) map[string]any {
 	return m
 }
 
-// response completes the content of a response.
+// response completes the content of an operation's response.
 func (c *completer) response(op *contract.Operation, data []byte) []byte {
 	return c.complete(c.content(op, "application/json"), data)
 }
 
-// event completes the data of an event of an operation.
+// event completes the data of an event in an operation's stream.
 func (c *completer) event(op *contract.Operation, data []byte) []byte {
 	if len(c.unknown) == 0 {
 		return data
@@ -86,7 +86,7 @@ func (c *completer) complete(schema map[string]any, data []byte) []byte {
 	})
 }
 
-// follow returns the schema that a reference means, and its name.
+// follow resolves a reference. It returns the schema and its name.
 func (c *completer) follow(s map[string]any) (name string, _ map[string]any) {
 	for ref, ok := s["$ref"].(string); ok; ref, ok = s["$ref"].(string) {
 		name = strings.TrimPrefix(ref, "#/components/schemas/")
@@ -112,10 +112,10 @@ func (c *completer) walk(s map[string]any, value any) {
 			c.walk(member(s, "items"), item)
 		}
 	case map[string]any:
-		for property, of := range member(s, "properties") {
-			if inner, ok := v[property]; ok {
-				of, _ := of.(map[string]any)
-				c.walk(of, inner)
+		for property, inner := range member(s, "properties") {
+			if value, ok := v[property]; ok {
+				inner, _ := inner.(map[string]any)
+				c.walk(inner, value)
 			}
 		}
 		for _, property := range c.unknown[name] {
@@ -126,8 +126,8 @@ func (c *completer) walk(s map[string]any, value any) {
 	}
 }
 
-// fits reports whether a value can be one of a schema: by its kind, its type property and
-// the properties that it must have.
+// fits reports whether a value can be an instance of a schema. It compares the JSON type,
+// the type property and the required properties.
 func (c *completer) fits(s map[string]any, value any) bool {
 	_, s = c.follow(s)
 	object, isObject := value.(map[string]any)
@@ -137,7 +137,7 @@ func (c *completer) fits(s map[string]any, value any) bool {
 	}
 	required, _ := s["required"].([]any)
 	for _, name := range required {
-		if _, ok := object[name.(string)]; !ok { //nolint:forcetypeassert // It is a name.
+		if _, ok := object[name.(string)]; !ok { //nolint:forcetypeassert // Required properties are strings.
 			return false
 		}
 	}
@@ -148,7 +148,7 @@ func (c *completer) fits(s map[string]any, value any) bool {
 	return s["properties"] != nil && (object["type"] == nil || slices.Contains(names, object["type"]))
 }
 
-// value makes a value of a property.
+// value returns a value that conforms to the schema of a property.
 func (c *completer) value(name, property string) any {
 	text, err := schema.JSON(context.Background(), map[string]any{
 		"$ref": "#/components/schemas/" + name + "/properties/" + property, "components": map[string]any{"schemas": c.components},

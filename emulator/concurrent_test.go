@@ -27,7 +27,7 @@ func TestConcurrentAppends(t *testing.T) {
 		says        string
 	}{
 		"the same result":       {open, said, `{"inputs":[` + result("aaaaaaaaa") + `]}`, "already have a result: aaaaaaaaa"},
-		"the same confirmation": {pending, said, `{"tool_confirmations":[{"tool_call_id":"aaaaaaaaa","confirmation":"deny"}]}`, "no call of that tool_call_id waits for a confirmation"},
+		"the same confirmation": {pending, said, `{"tool_confirmations":[{"tool_call_id":"aaaaaaaaa","confirmation":"deny"}]}`, "must be the tool_call_id of a pending call"},
 		"nothing, twice":        {handOver, said, `{"inputs":[]}`, "Cannot append an empty list"},
 		"text behind a call":    {said, open, `{"inputs":"go on"}`, "still missing: aaaaaaaaa"},
 	} {

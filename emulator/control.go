@@ -11,13 +11,13 @@ import (
 
 const controlPath = "/_emulator/"
 
-// serveControl serves what is below controlPath. Nothing of it is counted, recorded,
-// limited or struck by faults.
+// serveControl serves the requests below controlPath. The emulator does not count, record
+// or limit them, and injects no faults into them.
 func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	c := control{e: e, w: w}
-	if e.isKey != nil { // An emulator that has a key is not for everybody to look at.
+	if e.isKey != nil {
 		if refused := e.authorize(r); refused != nil {
-			c.reply(refused.Status, refused.Body)
+			c.write(refused.Status, refused.Body)
 			return
 		}
 	}
@@ -28,42 +28,42 @@ func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 		e.Reset()
 		w.WriteHeader(http.StatusNoContent)
 	case "GET " + controlPath + "faults":
-		c.reply(http.StatusOK, e.Faults())
+		c.write(http.StatusOK, e.Faults())
 	case "PUT " + controlPath + "faults":
 		c.setFaults(r)
 	case "DELETE " + controlPath + "faults":
-		_ = e.SetFaults() // None is always a good list.
+		_ = e.SetFaults() // An empty list is always valid.
 		w.WriteHeader(http.StatusNoContent)
 	case "GET " + controlPath + "requests":
 		c.requests(r)
 	default:
-		c.refuse(http.StatusNotFound, "want GET state, POST reset, GET, PUT or DELETE faults, or GET requests, below "+controlPath)
+		c.refuse(http.StatusNotFound, "must be GET state, POST reset, GET, PUT or DELETE faults, or GET requests, below "+controlPath)
 	}
 }
 
-// control is one request to the control endpoint.
+// control is a request to the control endpoint.
 type control struct {
 	e *Emulator
 	w http.ResponseWriter
 }
 
-func (c control) reply(status int, body any) {
+func (c control) write(status int, body any) {
 	text, ok := body.(string)
 	if !ok {
 		text = string(wire.Encode(body))
 	}
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(status)
-	_, _ = io.WriteString(c.w, text) // One that has gone needs no reply.
+	_, _ = io.WriteString(c.w, text) // An error means that the client has disconnected.
 }
 
 func (c control) refuse(status int, why string) {
-	c.reply(status, map[string]string{"detail": why})
+	c.write(status, map[string]string{"detail": why})
 }
 
 func (c control) state() {
 	cfg, counts := c.e.cfg, c.e.store.Counts()
-	c.reply(http.StatusOK, map[string]any{
+	c.write(http.StatusOK, map[string]any{
 		"stats": c.e.Stats(),
 		"limits": map[string]any{
 			"requests_per_second": cfg.RequestsPerSecond, "tokens_per_minute": cfg.TokensPerMinute, "mode": cfg.Mode, "models": c.e.quota.Left(),
@@ -74,10 +74,10 @@ func (c control) state() {
 }
 
 func (c control) setFaults(r *http.Request) {
-	const most = 1 << 20
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, r.Body, most))
+	const maxBytes = 1 << 20
+	data, err := io.ReadAll(http.MaxBytesReader(c.w, r.Body, maxBytes))
 	if err != nil {
-		c.refuse(http.StatusBadRequest, "body cannot be read: "+err.Error())
+		c.refuse(http.StatusBadRequest, "cannot read the request's content: "+err.Error())
 		return
 	}
 	list, err := ParseFaults(data)
@@ -88,30 +88,30 @@ func (c control) setFaults(r *http.Request) {
 		c.refuse(http.StatusUnprocessableEntity, err.Error())
 		return
 	}
-	c.reply(http.StatusOK, c.e.Faults())
+	c.write(http.StatusOK, c.e.Faults())
 }
 
-// requests answers with the last of them, the newest at the end.
+// requests responds with the last recorded requests, oldest first.
 func (c control) requests(r *http.Request) {
 	last := 100
 	if text := r.URL.Query().Get("last"); text != "" {
 		var err error
 		if last, err = strconv.Atoi(text); err != nil || last < 1 || last > MaxRecorded {
-			c.refuse(http.StatusUnprocessableEntity, fmt.Sprintf("last is %q: want 1 to %d", text, MaxRecorded))
+			c.refuse(http.StatusUnprocessableEntity, fmt.Sprintf("last: must be from 1 to %d, got %q", MaxRecorded, text))
 			return
 		}
 	}
 	list := c.e.Requests()
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(http.StatusOK)
-	before := "["
-	for _, recorded := range list[max(0, len(list)-last):] { // One by one: together they are large.
-		if _, err := io.WriteString(c.w, before+string(wire.Encode(recorded))); err != nil {
+	separator := "["
+	for _, recorded := range list[max(0, len(list)-last):] { // Encoding all at once would need much memory.
+		if _, err := io.WriteString(c.w, separator+string(wire.Encode(recorded))); err != nil {
 			return
 		}
-		before = ","
+		separator = ","
 	}
-	if before == "[" {
+	if separator == "[" {
 		_, _ = io.WriteString(c.w, "[")
 	}
 	_, _ = io.WriteString(c.w, "]")

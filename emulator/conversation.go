@@ -10,16 +10,16 @@ import (
 // GetConversation returns a conversation.
 func (e api) GetConversation(_ http.ResponseWriter, r *http.Request, id string) {
 	conversation, missing := e.store.Conversation(id)
-	if c, ok := e.manage(r, missing); ok {
-		e.answer(c, conversation.View, nil)
+	if c, ok := e.admitWithoutModel(r, missing); ok {
+		e.respond(c, conversation.View, nil)
 	}
 }
 
 // GetConversationHistory returns all entries of a conversation.
 func (e api) GetConversationHistory(_ http.ResponseWriter, r *http.Request, id string) {
 	conversation, missing := e.store.Conversation(id)
-	if c, ok := e.manage(r, missing); ok {
-		e.answer(c, generated.ConversationHistory{
+	if c, ok := e.admitWithoutModel(r, missing); ok {
+		e.respond(c, generated.ConversationHistory{
 			Object: "conversation.history", ConversationID: id, Entries: append([]generated.Entry{}, conversation.Entries...),
 		}, nil)
 	}
@@ -28,24 +28,24 @@ func (e api) GetConversationHistory(_ http.ResponseWriter, r *http.Request, id s
 // GetConversationMessages returns the messages of a conversation.
 func (e api) GetConversationMessages(_ http.ResponseWriter, r *http.Request, id string) {
 	conversation, missing := e.store.Conversation(id)
-	if c, ok := e.manage(r, missing); ok {
-		e.answer(c, generated.ConversationMessages{
+	if c, ok := e.admitWithoutModel(r, missing); ok {
+		e.respond(c, generated.ConversationMessages{
 			Object: "conversation.messages", ConversationID: id, Messages: state.Messages(conversation.Entries),
 		}, nil)
 	}
 }
 
-// ListConversations returns one page, newest first.
+// ListConversations returns one page of conversations, newest first.
 func (e api) ListConversations(_ http.ResponseWriter, r *http.Request, params generated.ListConversationsParams) {
 	page, refused := state.NewPage(params.Page, params.PageSize, 100)
-	if c, ok := e.manage(r, refused); ok {
-		e.answer(c, e.store.Conversations(params.Metadata, page), nil)
+	if c, ok := e.admitWithoutModel(r, refused); ok {
+		e.respond(c, e.store.Conversations(params.Metadata, page), nil)
 	}
 }
 
-// DeleteConversation forgets a conversation.
+// DeleteConversation deletes a conversation.
 func (e api) DeleteConversation(_ http.ResponseWriter, r *http.Request, id string) {
-	if c, ok := e.manage(r, found(e.store.Conversation(id))); ok {
-		e.answer(c, nil, e.store.DeleteConversation(id))
+	if c, ok := e.admitWithoutModel(r, failureOf(e.store.Conversation(id))); ok {
+		e.respond(c, nil, e.store.DeleteConversation(id))
 	}
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// run is one call of a model and what is kept of it.
+// run is a call that runs a model, with the state to store.
 type run struct {
 	engine.Call
-	conversation state.Conversation // with the entries before the call
+	conversation state.Conversation // the state before the call
 	store        bool
-	bytes        int // of the request, if the conversation does not count them yet
+	bytes        int // the size of the request; 0 if conversation includes it
 }
 
 // StartConversation starts a conversation with a model or an agent.
@@ -44,7 +44,7 @@ func (e api) StartConversation(_ http.ResponseWriter, r *http.Request) {
 	e.execute(c, run, request.Inputs, generated.CompletionArgs{}, request.HandoffExecution)
 }
 
-// AppendConversation adds to a conversation.
+// AppendConversation appends entries to a conversation.
 func (e api) AppendConversation(_ http.ResponseWriter, r *http.Request, id string) {
 	c := callOf(r)
 	var request generated.AppendConversationRequest
@@ -63,8 +63,8 @@ func (e api) AppendConversation(_ http.ResponseWriter, r *http.Request, id strin
 	e.execute(c, run, request.Inputs, request.CompletionArgs, request.HandoffExecution)
 }
 
-// RestartConversation starts a new conversation with the entries of another, up to
-// one of them and including it.
+// RestartConversation starts a new conversation with the entries of another one, up to and
+// including the requested entry.
 func (e api) RestartConversation(_ http.ResponseWriter, r *http.Request, id string) {
 	c := callOf(r)
 	var request generated.RestartConversationRequest
@@ -87,8 +87,8 @@ func (e api) RestartConversation(_ http.ResponseWriter, r *http.Request, id stri
 	e.execute(c, run, request.Inputs, request.CompletionArgs, request.HandoffExecution)
 }
 
-// decode reads content that fits the document. Free-form values keep their digits and the
-// order of their properties.
+// decode decodes the content of a request that conforms to the document. Free-form values
+// keep the digits of their numbers and the order of their properties.
 func decode(r *http.Request, into any) *wire.Failure {
 	unread, err := generated.Unmarshal(wire.WithoutDuplicates(callOf(r).body), into)
 	switch {
@@ -100,7 +100,7 @@ func decode(r *http.Request, into any) *wire.Failure {
 	return nil
 }
 
-// prepare completes a run with its settings and its entries.
+// prepare adds the settings and the entries to a run.
 func (e *Emulator) prepare(run *run, in generated.ConversationInputs, args generated.CompletionArgs) (refused *wire.Failure) {
 	if refused = e.checkRequest(nil, nil, args); refused != nil {
 		return refused
@@ -144,45 +144,45 @@ func (e *Emulator) execute(c *call, run run, in generated.ConversationInputs, ar
 		return
 	}
 	bytes := wire.Memory(wire.Encode(result.Outputs))
-	if !c.held.hold(bytes) {
+	if !c.reservation.reserve(bytes) {
 		e.fail(c, errBusy)
 		return
 	}
-	open := func() { // when it is known that there are outputs
+	create := func() { // called only if the call has outputs
 		if run.First && run.store {
 			e.store.AddConversation(run.conversation)
 		}
 	}
 	settle := func(outputs []generated.Entry, usage generated.ConversationUsageInfo) (refused *wire.Failure) {
 		e.quota.Charge(c.record.Model, usage.TotalTokens, usage.Connectors)
-		e.journal.charge(c.record, usage.TotalTokens)
+		e.log.charge(c.record, usage.TotalTokens)
 		if run.store {
 			refused = e.store.Extend(run.ConversationID, run.Addition, outputs, run.bytes+bytes)
 		}
 		return refused
 	}
 	if c.record.stream {
-		open()
+		create()
 		e.stream(c, run.ConversationID, result, settle)
 		return
 	}
 	if result.Generate(ctx) != nil {
 		return
 	}
-	open()
+	create()
 	if refused := settle(result.Outputs, result.Usage); refused != nil {
 		e.fail(c, refused)
 		return
 	}
 	e.limitHeaders(c)
-	e.answer(c, wire.Response(generated.ConversationResponse{
+	e.respond(c, wire.Response(generated.ConversationResponse{
 		Object: "conversation.response", ConversationID: run.ConversationID, Guardrails: verdict,
 		Outputs: result.Outputs, Usage: result.Usage,
 	}), nil)
 }
 
-// stream responds with events. The call is settled with what was sent; the last event
-// reports the usage.
+// stream responds with events and settles the call with the entries that were sent. The
+// last event reports the usage.
 func (e *Emulator) stream(c *call, conversationID string, result engine.Result, settle engine.Settle) {
 	header := c.w.Header()
 	header.Set("Content-Type", "text/event-stream; charset=utf-8")
@@ -190,7 +190,7 @@ func (e *Emulator) stream(c *call, conversationID string, result engine.Result, 
 	if c.spec != nil {
 		e.violations(c.spec.CheckResponse(http.StatusOK, header, nil))
 	}
-	if c.fault.Is(fault.LostReply) { // As if the stream were at its end.
+	if c.fault.Is(fault.LostReply) { // The call counts as if the whole stream had been sent.
 		if result.Generate(c.r.Context()) != nil {
 			return
 		}
@@ -198,10 +198,10 @@ func (e *Emulator) stream(c *call, conversationID string, result engine.Result, 
 		c.begin(http.StatusOK)
 		return
 	}
-	begun := c.begin(http.StatusOK)
+	open := c.begin(http.StatusOK)
 	e.engine.Stream(c.r.Context(), conversationID, result, func(event any) error {
-		if !begun {
-			return http.ErrAbortHandler // A fault has cut the connection.
+		if !open {
+			return http.ErrAbortHandler // A fault has closed the connection.
 		}
 		return e.sendEvent(c, event)
 	}, settle)

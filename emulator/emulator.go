@@ -14,11 +14,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/server"
 )
 
-// Emulator is the API as an [http.Handler]. It is safe for concurrent use. Make one
-// with [New]. The zero value responds to each request with status 500 and the reason.
+// Emulator is an [http.Handler] that implements the API. It is safe for concurrent use.
+// Create one with [New]. The zero value responds to each request with status 500 and the
+// reason.
 type Emulator struct {
 	cfg      Config            // without its key
-	isKey    func(string) bool // a function, because printers do not look into one; nil accepts any key
+	isKey    func(string) bool // a function, so that printing the Emulator does not reveal the key; nil accepts any key
 	access   access
 	contract *contract.Contract
 	routes   http.Handler
@@ -26,16 +27,16 @@ type Emulator struct {
 	quota    *quota.Limiter
 	engine   engine.Engine
 	faults   *inject.Plan
-	journal  *journal
+	log      *requestLog
 	inFlight *inFlight
 	listener *listener // nil for a handler
 
 	completer *completer
 }
 
-// New returns an emulator. It panics when a field of the configuration makes no
-// sense, and for [FaultRefuse]; [Start] returns the former as an error, and can do the
-// latter.
+// New returns an emulator. It panics if the configuration is invalid or contains
+// [FaultRefuse], which needs a listener. [Start] supports [FaultRefuse], and returns an
+// error for an invalid configuration.
 func New(cfg Config) *Emulator {
 	if err := cfg.validate(); err != nil {
 		panic(err)
@@ -46,9 +47,9 @@ func New(cfg Config) *Emulator {
 	return newEmulator(cfg, nil)
 }
 
-// newEmulator is New for a configuration that is right.
+// newEmulator returns an emulator for a valid configuration. l is nil for a handler.
 func newEmulator(cfg Config, l *listener) *Emulator {
-	cfg.Faults = slices.Clone(cfg.Faults) // Reset returns to them.
+	cfg.Faults = slices.Clone(cfg.Faults) // Reset restores them.
 	if cfg.Model == nil {
 		cfg.Model = DefaultModel
 	}
@@ -56,12 +57,12 @@ func newEmulator(cfg Config, l *listener) *Emulator {
 	e := &Emulator{
 		cfg:      cfg,
 		isKey:    isKey,
-		access:   newAccess(cfg, l.names()...),
+		access:   newAccess(cfg, l.hostNames()...),
 		contract: contract.Lenient(),
 		store:    state.New(MaxKeptBytes),
 		quota:    quota.New(cfg.quota()),
 		faults:   inject.NewPlan(cfg.Seed, cfg.Faults),
-		journal:  newJournal(),
+		log:      newRequestLog(),
 		inFlight: newInFlight(),
 		listener: l,
 
@@ -76,21 +77,22 @@ func newEmulator(cfg Config, l *listener) *Emulator {
 	return e
 }
 
-// Reset makes an emulator as new: it forgets what it keeps, what it has counted and
-// what it has seen, and the faults are those of [Config.Faults] again. A request that is
-// being served is not disturbed; what it stores is gone, what it uses counts anew.
+// Reset restores the emulator's initial state. It deletes all conversations, agents,
+// counters and recorded requests, and restores the faults of [Config.Faults]. Requests in
+// flight continue: data that they have stored is deleted, and tokens that they use later
+// count anew.
 func (e *Emulator) Reset() {
 	if e.isZero() {
 		return
 	}
 	e.store.Reset()
 	e.quota.Reset()
-	e.journal.reset()
+	e.log.reset()
 	e.faults.Set(e.cfg.Faults)
 }
 
-// redact takes the key out of a Config and returns a function that compares another key
-// with it; nil if there is none.
+// redact removes the key from c. It returns a function that compares a key with the
+// removed one, or nil if the key is empty.
 func (c *Config) redact() func(string) bool {
 	key := c.APIKey
 	if key == "" {
@@ -100,25 +102,26 @@ func (c *Config) redact() func(string) bool {
 	return func(other string) bool { return other == key }
 }
 
-// printable is a Config without methods and without its key.
+// printable returns c without its key, as a type without methods.
 func (c Config) printable() any {
 	type config Config
-	_ = c.redact() // The function is not needed here.
+	_ = c.redact()
 	return config(c)
 }
 
-// Format implements [fmt.Formatter]; no verb for values prints the key. Package fmt itself
-// prints fields where a verb is wrong, as %p and, outside [fmt.Errorf], %w are: go vet reports
-// that.
+// Format implements [fmt.Formatter] and omits the key for every verb that formats values.
+// For an invalid verb, such as %p, package fmt prints the fields itself; go vet reports
+// these verbs. The verb %w is invalid outside of [fmt.Errorf].
 func (c Config) Format(f fmt.State, verb rune) {
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), c.printable())
 }
 
-// MarshalText implements [encoding.TextMarshaler], which encoding/json and
-// log/slog use; the key is not printed.
+// MarshalText implements [encoding.TextMarshaler] for encoding/json and log/slog. The
+// result does not contain the key.
 func (c Config) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "%+v", c.printable()), nil
 }
 
-// Format prints the configuration, without the key; for a [Server] too.
+// Format implements [fmt.Formatter], for a [Server] too. It prints the configuration without
+// the key.
 func (e Emulator) Format(f fmt.State, verb rune) { e.cfg.Format(f, verb) }

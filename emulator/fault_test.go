@@ -232,8 +232,8 @@ func TestFaultsAreValidated(t *testing.T) {
 		`Kind: unknown kind "503"`:                                                                  {Kind: "503"},
 		`Operation: must be the name of an operation`:                                               {Kind: busy, Operation: "Start"},
 		`Operation: must be the name of an operation (`:                                             {Kind: busy, Operation: "GetAgentStream"},
-		`Operation: must be of a method among GET, POST, PUT, PATCH, DELETE, got "LOOK /v1/agents"`: {Kind: busy, Operation: "LOOK /v1/agents"},
-		`Operation: must be a pattern of a path: syntax error in pattern, got "/v1/["`:              {Kind: busy, Operation: "/v1/["},
+		`Operation: must be a path with a method among GET, POST, PUT, PATCH, DELETE, got "LOOK /"`: {Kind: busy, Operation: "LOOK /"},
+		`Operation: must be a path pattern (syntax error in pattern), got "/v1/["`:                  {Kind: busy, Operation: "/v1/["},
 		"Nth: must be 0 or more, got -1":                                                            {Kind: busy, Nth: -1},
 		"Times: must be 0 or more, got -2":                                                          {Kind: busy, Times: -2},
 		"Nth: must be 0 if Every is set, got 1 with Every 2":                                        {Kind: busy, Nth: 1, Every: 2},
@@ -246,7 +246,7 @@ func TestFaultsAreValidated(t *testing.T) {
 		"Bytes: must be at most 268435456, got 268435457":                                           {Kind: emulator.FaultOversize, Bytes: emulator.MaxFaultBytes + 1},
 		`Fields: must not be set for kind 503-text, got ["a"]`:                                      {Kind: busy, Fields: []string{"a"}},
 		`header: must be the name of a header field, got "a b"`:                                     {Kind: busy, Header: map[string]string{"a b": ""}},
-		`header "A": must have no control characters, got "\n"`:                                     {Kind: busy, Header: map[string]string{"A": "\n"}},
+		`header "A": must not contain control characters, got "\n"`:                                 {Kind: busy, Header: map[string]string{"A": "\n"}},
 		`header: must be one that the server does not set, got "content-length"`:                    {Kind: busy, Header: map[string]string{"content-length": "1"}},
 		`Header: must not be set for kind reset, got "A"`:                                           {Kind: emulator.FaultReset, Header: map[string]string{"A": "1"}},
 	} {
@@ -287,7 +287,7 @@ func TestParseFaults(t *testing.T) {
 	for text, want := range map[string]string{
 		"kind: reset":                       "faults: must be a list, got a mapping (line 1)",
 		"- {kind: reset, nht: 1}":           `fault 1: unknown field "nht" (did you mean "nth"?): must be one of kind, operation, `,
-		"- {kind: reset, delay: soon}":      `fault 1: delay: must be a time above 0, as "300ms", got "soon" (line 1)`,
+		"- {kind: reset, delay: soon}":      `fault 1: delay: must be a time above 0, such as "300ms", got "soon" (line 1)`,
 		"- {kind: reset, delay: 3}":         `fault 1: delay: must be a time above 0`,
 		"- {kind: reset}\n- {nth: x}":       `fault 2: nth: must be a whole number, got "x" (line 2)`,
 		"- {kind: resett}":                  `fault 1: Kind: unknown kind "resett" (did you mean "reset"?); must be one of 401`,

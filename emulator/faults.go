@@ -12,7 +12,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Faults returns the faults that are in force.
+// Faults returns the faults in force.
 func (e *Emulator) Faults() []Fault {
 	if e.isZero() {
 		return nil
@@ -20,9 +20,9 @@ func (e *Emulator) Faults() []Fault {
 	return e.faults.Faults()
 }
 
-// SetFaults replaces the faults in force, for requests that come from now on; without
-// arguments it removes them. Their counts begin at 0. It changes nothing when one makes no
-// sense.
+// SetFaults replaces the faults in force for all later requests. Without arguments it
+// removes them. The counts of the new faults start at 0. If a fault is invalid, it returns
+// an error and changes nothing.
 func (e *Emulator) SetFaults(list ...Fault) error {
 	if e.isZero() {
 		return errNoEmulator
@@ -34,7 +34,7 @@ func (e *Emulator) SetFaults(list ...Fault) error {
 	return nil
 }
 
-// checkFaults reports a fault that makes no sense, or that needs a listener.
+// checkFaults reports an invalid fault, or one that needs a listener if l is nil.
 func checkFaults(list []Fault, l *listener) error {
 	if err := fault.Validate(list); err != nil {
 		return err
@@ -47,15 +47,15 @@ func checkFaults(list []Fault, l *listener) error {
 	return nil
 }
 
-// inject injects a fault into the call, if one is due, and reports whether that responds to
-// it.
+// inject injects the first matching fault into the call. It reports whether the fault
+// replaces the response.
 func (e *Emulator) inject(c *call) bool {
 	if e.faults.Empty() {
 		return false
 	}
 	var request runRequest
 	if runsModel(c.operation.ID) {
-		_ = json.Unmarshal(c.body, &request) // What cannot be read is refused soon, unless it has a fault.
+		_ = json.Unmarshal(c.body, &request) // Invalid content is rejected later, if the fault does not replace the response.
 	}
 	c.fault = e.faults.Pick(fault.Call{
 		Operation: c.operation.ID, Stream: request.Stream, Model: e.modelOf(c, request), Method: c.r.Method, Path: c.r.URL.EscapedPath(),
@@ -65,13 +65,13 @@ func (e *Emulator) inject(c *call) bool {
 	}
 	c.record.Fault = c.fault.Kind
 	c.record.setOperation(c.operation.ID, request.Stream)
-	e.journal.fault(c.fault.Kind)
+	e.log.fault(c.fault.Kind)
 	ctx := c.r.Context()
 	switch c.fault.Kind {
 	case fault.SlowBody:
 		c.w = c.fault.Writer(ctx, c.w)
 	case fault.Refuse:
-		e.listener.shut(c.fault.Delay) // First, so that a client that sees the end finds it so.
+		e.listener.shut(c.fault.Delay) // First the listener, so that a client that reconnects is refused.
 	default:
 		if wire.Sleep(ctx, c.fault.Delay) != nil {
 			return true
@@ -88,14 +88,14 @@ func (e *Emulator) inject(c *call) bool {
 	default:
 		failure, refusal := c.fault.Response()
 		if refusal != nil {
-			e.journal.limits(c.record, e.counted(e.modelOf(c, request)), refusal)
+			e.log.limits(c.record, e.countedName(e.modelOf(c, request)), refusal)
 		}
 		e.fail(c, failure)
 	}
 	return true
 }
 
-// runRequest is what the content of a call that runs a model says about it.
+// runRequest is the part of a request that identifies the model to run.
 type runRequest struct {
 	Stream  bool                      `json:"stream"`
 	Model   string                    `json:"model"`
@@ -107,13 +107,13 @@ func runsModel(operation string) bool {
 	return operation == "StartConversation" || operation == "AppendConversation" || operation == "RestartConversation"
 }
 
-// modelOf returns the model that a call would run; [NoModel] where that is unknown.
+// modelOf returns the model that a call would run, or [NoModel] if it is unknown.
 func (e *Emulator) modelOf(c *call, request runRequest) string {
 	switch {
 	case !runsModel(c.operation.ID):
 		return NoModel
 	case c.operation.ID != "StartConversation":
-		id, err := url.PathUnescape(strings.Split(c.r.URL.EscapedPath(), "/")[3]) // Behind /v1/conversations/.
+		id, err := url.PathUnescape(strings.Split(c.r.URL.EscapedPath(), "/")[3]) // The segment after /v1/conversations/.
 		conversation, missing := e.store.Conversation(id)
 		if err != nil || missing != nil {
 			return NoModel
@@ -121,12 +121,12 @@ func (e *Emulator) modelOf(c *call, request runRequest) string {
 		if request.Version != "" && conversation.View.AgentID != "" {
 			conversation.View.AgentVersion = request.Version
 		}
-		settings, _ := e.store.Settings(conversation, nil) // Without them the name is "".
+		settings, _ := e.store.Settings(conversation, nil) // On failure the model is "".
 		return settings.Model
 	case request.AgentID == "":
 		return request.Model
 	}
-	version, _ := e.store.Agent(request.AgentID, string(request.Version)) // Without one the name is "".
+	version, _ := e.store.Agent(request.AgentID, string(request.Version)) // On failure the model is "".
 	return version.Model
 }
 
@@ -135,8 +135,8 @@ var (
 	errNoServer   = errors.New("emulator: the Server is nil or a zero value: must be made with emulator.Start or Listen")
 )
 
-// isZero reports whether none of the functions that make an emulator did.
-func (e *Emulator) isZero() bool { return e == nil || e.journal == nil }
+// isZero reports whether the emulator is nil or a zero value.
+func (e *Emulator) isZero() bool { return e == nil || e.log == nil }
 
-// isZero reports whether Listen did not make the server.
+// isZero reports whether the server is nil or a zero value.
 func (s *Server) isZero() bool { return s == nil || s.http == nil }

@@ -8,10 +8,10 @@ import (
 	"sync"
 )
 
-// inFlight counts the requests that are being served and the memory that they hold.
+// inFlight counts the requests in flight and the memory that they use.
 type inFlight struct {
 	maxRequests, maxBytes int
-	checks                chan struct{} // holds one for each request that is being checked
+	checks                chan struct{} // a semaphore that bounds concurrent validations
 
 	mu              sync.Mutex
 	requests, bytes int
@@ -24,68 +24,69 @@ func newInFlight() *inFlight {
 	}
 }
 
-// check runs a check of a request against the document, which for a large one that is
-// wrong takes much memory. Therefore few run at one time. It returns false for a client that has
-// left before.
-func (s *share) check(ctx context.Context, run func()) bool {
+// check runs the validation of a request against the document. It bounds how many run at
+// once, because validating a large invalid request needs much memory. It returns false if
+// the client disconnects while it waits.
+func (r *reservation) check(ctx context.Context, run func()) bool {
 	select {
-	case s.of.checks <- struct{}{}:
+	case r.inFlight.checks <- struct{}{}:
 	case <-ctx.Done():
 		return false
 	}
-	defer func() { <-s.of.checks }()
+	defer func() { <-r.inFlight.checks }()
 	run()
 	return true
 }
 
-// share is what one request holds of it. It belongs to the goroutine that serves the
-// request.
-type share struct {
-	of    *inFlight
-	bytes int
+// reservation is the part of inFlight that one request uses. Only the goroutine that serves the
+// request uses it.
+type reservation struct {
+	inFlight *inFlight
+	bytes    int
 }
 
-// enter counts a request in; nil is that there are too many.
-func (f *inFlight) enter() *share {
+// start adds a request. It returns nil if too many requests are in flight.
+func (f *inFlight) start() *reservation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.requests >= f.maxRequests {
 		return nil
 	}
 	f.requests++
-	return &share{of: f}
+	return &reservation{inFlight: f}
 }
 
-func (s *share) leave() {
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
-	s.of.requests--
-	s.of.bytes -= s.bytes
+// finish removes the request and releases its bytes.
+func (r *reservation) finish() {
+	r.inFlight.mu.Lock()
+	defer r.inFlight.mu.Unlock()
+	r.inFlight.requests--
+	r.inFlight.bytes -= r.bytes
 }
 
-// hold takes bytes until the request leaves; false is that there are not as many.
-func (s *share) hold(bytes int) bool {
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
-	if s.of.bytes+bytes > s.of.maxBytes {
+// reserve reserves bytes until finish. It returns false if they exceed the bound.
+func (r *reservation) reserve(bytes int) bool {
+	r.inFlight.mu.Lock()
+	defer r.inFlight.mu.Unlock()
+	if r.inFlight.bytes+bytes > r.inFlight.maxBytes {
 		return false
 	}
-	s.of.bytes += bytes
-	s.bytes += bytes
+	r.inFlight.bytes += bytes
+	r.bytes += bytes
 	return true
 }
 
 var errBusyRead = errors.New("too many bytes are in flight")
 
-// heldBody is the content of a request that holds as many bytes as are read.
-type heldBody struct {
+// reservingBody is the content of a request. It reserves the bytes that are read.
+type reservingBody struct {
 	io.ReadCloser
-	share *share
+	reservation *reservation
 }
 
-func (b heldBody) Read(p []byte) (int, error) {
+func (b reservingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if !b.share.hold(n) {
+	if !b.reservation.reserve(n) {
 		return 0, errBusyRead
 	}
 	return n, err

@@ -5,13 +5,13 @@ import "testing"
 // TestOldBodiesAreForgotten keeps the requests, and of the older ones no body.
 func TestOldBodiesAreForgotten(t *testing.T) {
 	t.Parallel()
-	e := &Emulator{journal: newJournal()}
+	e := &Emulator{log: newRequestLog()}
 	for i := range MaxRecorded + 10 {
 		if i == MaxRecordedBodies+1 && e.bodies() != MaxRecordedBodies {
 			t.Errorf("%d of %d requests have a body, want %d", e.bodies(), i, MaxRecordedBodies)
 		}
-		e.journal.begin(new(record))
-		e.journal.end(&record{Recorded: Recorded{Body: "x"}}, 200)
+		e.log.begin(new(record))
+		e.log.end(&record{Recorded: Recorded{Body: "x"}}, 200)
 	}
 	list := e.Requests()
 	if e.bodies() != MaxRecordedBodies || list[len(list)-1].Body == "" || len(list) != MaxRecorded {

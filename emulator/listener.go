@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// listener can be shut for a while: the system refuses connections then.
+// listener is a net.Listener that can be closed for a time, during which the operating
+// system refuses connections.
 type listener struct {
 	addr   net.Addr
-	host   string // of the address that was asked for
+	host   string // the host of the requested address
 	listen func(address string) (net.Listener, error)
 
 	mu       sync.Mutex
-	listener net.Listener  // nil while it is shut
-	moved    chan struct{} // closed when it is no longer shut
-	until    time.Time     // it is shut
-	timer    *time.Timer   // opens it; nil before it was first shut
+	listener net.Listener  // nil while shut
+	reopened chan struct{} // closed by open and Close
+	until    time.Time     // the time at which to open again
+	timer    *time.Timer   // calls open; nil before the first shut
 	closed   bool
 }
 
@@ -26,12 +27,12 @@ func openListener(listen func(address string) (net.Listener, error), address str
 	if err != nil {
 		return nil, err
 	}
-	host, _, _ := net.SplitHostPort(address) // It has been listened on.
+	host, _, _ := net.SplitHostPort(address) // listen has accepted the address.
 	return &listener{addr: opened.Addr(), host: host, listen: listen, listener: opened}, nil
 }
 
-// names returns the names by which the address, if it is one address, is known.
-func (l *listener) names() []string {
+// hostNames returns the host names of the address, or nil if it stands for all interfaces.
+func (l *listener) hostNames() []string {
 	if l == nil {
 		return nil
 	}
@@ -46,20 +47,20 @@ func listenTCP(address string) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 }
 
-// Addr returns the address, which stays the same.
+// Addr returns the address, which does not change.
 func (l *listener) Addr() net.Addr { return l.addr }
 
-// Accept returns the next connection, of whichever listener.
+// Accept returns the next connection. While the listener is shut, it waits.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		l.mu.Lock()
-		listener, moved, closed := l.listener, l.moved, l.closed
+		listener, reopened, closed := l.listener, l.reopened, l.closed
 		l.mu.Unlock()
 		if closed {
 			return nil, net.ErrClosed
 		}
 		if listener == nil {
-			<-moved
+			<-reopened
 			continue
 		}
 		conn, err := listener.Accept()
@@ -75,31 +76,30 @@ func (l *listener) has(listener net.Listener) bool {
 	return l.listener == listener
 }
 
-// shut has the system refuse connections for a time. If it is shut for longer
-// already, it stays so.
-func (l *listener) shut(long time.Duration) {
+// shut closes the listener for a time. It does not shorten the time of an earlier call.
+func (l *listener) shut(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return
 	}
 	if l.listener != nil {
-		_ = l.listener.Close() // It is closed, whatever was wrong with it.
-		l.listener, l.moved = nil, make(chan struct{})
+		_ = l.listener.Close() // The listener is closed even on error.
+		l.listener, l.reopened = nil, make(chan struct{})
 	}
-	if until := time.Now().Add(long); until.After(l.until) {
+	if until := time.Now().Add(d); until.After(l.until) {
 		l.until = until
 		if l.timer != nil {
 			l.timer.Stop()
 		}
-		l.timer = time.AfterFunc(long, l.open)
+		l.timer = time.AfterFunc(d, l.open)
 	}
 }
 
-// busy is how long to wait when another process has taken the address meanwhile.
-const busy = 10 * time.Millisecond
+// retryInterval is the time between two attempts to listen on an address in use.
+const retryInterval = 10 * time.Millisecond
 
-// open listens again, unless it has been opened, or shut for longer, meanwhile.
+// open listens again. It does nothing if the listener is open or must stay shut.
 func (l *listener) open() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,14 +108,14 @@ func (l *listener) open() {
 	}
 	listener, err := l.listen(l.addr.String())
 	if err != nil {
-		l.timer = time.AfterFunc(busy, l.open)
+		l.timer = time.AfterFunc(retryInterval, l.open)
 		return
 	}
 	l.listener = listener
-	close(l.moved)
+	close(l.reopened)
 }
 
-// Close closes the listener for good.
+// Close closes the listener permanently.
 func (l *listener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +127,7 @@ func (l *listener) Close() error {
 		l.timer.Stop()
 	}
 	if l.listener == nil {
-		close(l.moved)
+		close(l.reopened)
 		return nil
 	}
 	listener := l.listener

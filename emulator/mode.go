@@ -5,24 +5,25 @@ import (
 	"fmt"
 )
 
-// Mode is a way to count requests and tokens.
+// Mode is the way in which the emulator counts requests and tokens.
 type Mode uint8
 
 const (
-	// TokenBucket holds one second's requests (at least one) and one minute's tokens,
-	// full at first, and refills continuously.
+	// TokenBucket uses buckets that start full and refill continuously. Their capacity is
+	// the requests of one second (at least 1) and the tokens of one minute.
 	TokenBucket Mode = iota
-	// FixedWindow counts in windows of time from the start of the emulator: tokens in a
-	// minute; requests in a second if RPS is whole, and else its whole part (at least 1) in
-	// the time that those take: 1.2 is one in 0.833 s, 0.5 is one in 2 s.
+	// FixedWindow counts in consecutive windows from the start of the emulator. The window
+	// for tokens is one minute. The window for requests is one second if the rate is a whole
+	// number. Otherwise it admits the whole part of the rate (at least 1) in the matching
+	// time: 1.2 requests/s is 1 in 0.833 s, and 0.5 requests/s is 1 in 2 s.
 	FixedWindow
-	// SlidingWindow allows as much as FixedWindow, in any window of that length.
+	// SlidingWindow admits as much as FixedWindow, but in any window of that length.
 	SlidingWindow
 )
 
 var modeNames = [...]string{TokenBucket: "token-bucket", FixedWindow: "fixed-window", SlidingWindow: "sliding-window"}
 
-// String returns the name of the mode, as "token-bucket".
+// String returns the name of the mode, such as "token-bucket".
 func (m Mode) String() string {
 	if int(m) < len(modeNames) {
 		return modeNames[m]
@@ -33,7 +34,7 @@ func (m Mode) String() string {
 // MarshalText returns the name of the mode.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText reads the name of a mode.
+// UnmarshalText parses the name of a mode.
 func (m *Mode) UnmarshalText(text []byte) error {
 	for mode, name := range modeNames {
 		if name == string(text) {

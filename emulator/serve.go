@@ -17,15 +17,16 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/server"
 )
 
-// api has the operations. It is not an Emulator, so that they are not in its method set.
+// api implements the operations. It is a separate type so that they are not methods of
+// Emulator.
 type api struct{ *Emulator }
 
 var _ server.ServerInterface = api{}
 
-// ServeHTTP serves one request. What [Config.AllowedHosts] and [Config.AllowedOrigins] do
-// not allow is refused first, and neither counted nor recorded. A request that did not come
-// through an [http.Server], as in a test with httptest.NewRequest, may also have the Host
-// "example.com" or one without a dot.
+// ServeHTTP serves one request. It first rejects requests that [Config.AllowedHosts] and
+// [Config.AllowedOrigins] do not allow, and neither counts nor records them. Requests that
+// did not pass through an [http.Server], such as those of httptest.NewRequest, may also have
+// the Host "example.com" or one without a dot.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.isZero() {
 		http.Error(w, errNoEmulator.Error(), http.StatusInternalServerError)
@@ -37,20 +38,20 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		control{e: e, w: w}.refuse(http.StatusForbidden, why)
 		return
 	}
-	held := e.inFlight.enter()
-	if held == nil {
-		control{e: e, w: w}.reply(errBusy.Status, errBusy.Body)
+	reservation := e.inFlight.start()
+	if reservation == nil {
+		control{e: e, w: w}.write(errBusy.Status, errBusy.Body)
 		return
 	}
-	defer held.leave()
+	defer reservation.finish()
 	if e.cfg.Control && strings.HasPrefix(r.URL.Path+"/", controlPath) {
 		e.serveControl(w, r)
 		return
 	}
-	c := &call{response: &response{ResponseWriter: w}, record: newRecord(r, e.cfg.Control), held: held}
-	e.journal.begin(c.record)
-	defer func() { e.journal.end(c.record, c.response.status) }()
-	r = r.WithContext(c.in(r.Context()))
+	c := &call{response: &response{ResponseWriter: w}, record: newRecord(r, e.cfg.Control), reservation: reservation}
+	e.log.begin(c.record)
+	defer func() { e.log.end(c.record, c.response.status) }()
+	r = r.WithContext(c.contextWith(r.Context()))
 	next := http.HandlerFunc(e.serve)
 	if e.cfg.Intercept != nil {
 		e.cfg.Intercept(c.response, r, next)
@@ -62,25 +63,25 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// maxBody is the number of bytes that the content of a request has at most, maxValues that
-// of its values: to report what is wrong with all of them takes kilobytes for each.
+// maxBody is the maximum size of a request's content in bytes. maxValues is the maximum
+// number of its JSON values; an error report needs kilobytes of memory for each value.
 const (
 	maxBody   = 32 << 20
 	maxValues = 1 << 16
 )
 
-// The failures of all operations, in the forms that were seen on the wire, the line feed
-// included.
+// The failures common to all operations. Their bodies match the responses of the real API,
+// including the line feed.
 var (
 	errInvalidKey = &wire.Failure{Status: http.StatusUnauthorized, Body: `{"detail":"Invalid API Key"}` + "\n"}
 	errUnreadable = wire.Detail(http.StatusBadRequest, "There was an error parsing the body")
-	errSlow       = wire.Detail(http.StatusBadRequest, "The request's content did not come in time")
+	errSlow       = wire.Detail(http.StatusBadRequest, "The request's content did not arrive in time")
 	errTooLarge   = wire.APIError(http.StatusRequestEntityTooLarge, "Request body is larger than 32 MiB", "invalid_request_error", "3000")
 	errTooMany    = wire.APIError(http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body has more than %d values", maxValues), "invalid_request_error", "3000")
-	errBusy       = wire.Detail(http.StatusServiceUnavailable, "The emulator is serving as many requests, or as many bytes of them, as it can")
+	errBusy       = wire.Detail(http.StatusServiceUnavailable, "The emulator has reached its maximum number or size of requests in flight")
 )
 
-// serve does what all operations have in common and passes valid requests on.
+// serve performs the steps common to all operations and routes valid requests.
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r)
 	c.w, c.r = w, r
@@ -98,12 +99,12 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	c.body = body
 	c.record.setBody(body)
 	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped {
-		e.fail(c, wire.ErrNotFound) // The generated routes would redirect; the service does not.
+		e.fail(c, wire.ErrNotFound) // The generated routes would redirect; the real API does not.
 		return
 	}
 	var op *contract.Operation
 	var found []contract.Violation
-	if !c.held.check(r.Context(), func() { op, found = e.contract.CheckRequest(r, body) }) {
+	if !c.reservation.check(r.Context(), func() { op, found = e.contract.CheckRequest(r, body) }) {
 		return
 	}
 	if op == nil {
@@ -125,9 +126,9 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	e.routes.ServeHTTP(w, r)
 }
 
-// read returns the content of the request.
+// read reads the content of the request.
 func (c *call) read() ([]byte, *wire.Failure) {
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, heldBody{c.r.Body, c.held}, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, reservingBody{c.r.Body, c.reservation}, maxBody))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -138,13 +139,13 @@ func (c *call) read() ([]byte, *wire.Failure) {
 		return nil, errSlow
 	case err != nil && !errors.Is(err, errBusyRead):
 		return nil, errUnreadable
-	case err != nil || !c.held.hold(wire.Memory(body)-len(body)):
+	case err != nil || !c.reservation.reserve(wire.Memory(body)-len(body)):
 		return nil, errBusy
 	}
 	return body, nil
 }
 
-// keyOf returns the key that a request carries, whatever the scheme.
+// keyOf returns the key that a request carries, for any authentication scheme.
 func keyOf(r *http.Request) string {
 	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.TrimSpace(key)
@@ -162,7 +163,7 @@ func (e *Emulator) authorize(r *http.Request) *wire.Failure {
 	return nil
 }
 
-// unrouted tells an unknown path from an unknown method.
+// unrouted returns 404 for an unknown path and 405 for a method that the path does not have.
 func (e *Emulator) unrouted(r *http.Request) *wire.Failure {
 	var allowed []string
 	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
@@ -176,12 +177,11 @@ func (e *Emulator) unrouted(r *http.Request) *wire.Failure {
 	return wire.Detail(http.StatusMethodNotAllowed, "Method Not Allowed").With("Allow", strings.Join(allowed, ", "))
 }
 
-// admit asks the limits; it responds to the request itself, and returns false, when the
-// answer is "no".
+// admit applies the rate limits. If they refuse the call, it responds and returns false.
 func (e *Emulator) admit(c *call, model string, tools []generated.Tool) bool {
 	c.tools = wire.ServiceTools(tools)
-	refused := e.quota.Admit(e.counted(model), c.tools, c.record.Arrived)
-	e.journal.limits(c.record, e.counted(model), refused)
+	refused := e.quota.Admit(e.countedName(model), c.tools, c.record.Arrived)
+	e.log.limits(c.record, e.countedName(model), refused)
 	if refused == nil {
 		return true
 	}
@@ -194,17 +194,19 @@ func (e *Emulator) admit(c *call, model string, tools []generated.Tool) bool {
 	return false
 }
 
-// counted returns the name by which a model is counted and recorded. Clients choose the
-// names, which stay in memory.
-func (e *Emulator) counted(model string) string {
+// countedName returns the name under which a model is counted and recorded. It truncates
+// names that the configuration does not contain, because clients choose them and they stay
+// in memory.
+func (e *Emulator) countedName(model string) string {
 	if _, named := e.cfg.Limits[model]; named {
 		return model
 	}
 	return wire.Truncate(model, MaxRecordedText)
 }
 
-// manage admits a call that runs no model, unless it is refused already.
-func (e *Emulator) manage(r *http.Request, refused *wire.Failure) (*call, bool) {
+// admitWithoutModel admits a call that does not run a model, and waits for its latency. If refused is
+// set, it responds with that failure. It returns false if it has responded.
+func (e *Emulator) admitWithoutModel(r *http.Request, refused *wire.Failure) (*call, bool) {
 	c := callOf(r)
 	if refused != nil {
 		e.fail(c, refused)
@@ -213,25 +215,25 @@ func (e *Emulator) manage(r *http.Request, refused *wire.Failure) (*call, bool) 
 	return c, e.admit(c, NoModel, nil) && e.wait(c) == nil
 }
 
-// wait takes the latency of a call.
+// wait waits for the latency of a call.
 func (e *Emulator) wait(c *call) error {
-	spread := 2*wire.Sample(e.cfg.Seed, MaxFaults, c.record.number) - 1 // Faults have the numbers below.
+	spread := 2*wire.Sample(e.cfg.Seed, MaxFaults, c.record.number) - 1 // Streams 0 to MaxFaults-1 belong to faults.
 	return wire.Sleep(c.r.Context(), e.cfg.Latency+time.Duration(spread*float64(e.cfg.LatencySpread)))
 }
 
-// found returns only whether there is something.
-func found[T any](_ T, missing *wire.Failure) *wire.Failure { return missing }
+// failureOf returns the failure of a lookup.
+func failureOf[T any](_ T, missing *wire.Failure) *wire.Failure { return missing }
 
-// answer responds with a failure if there is one, with a body, or with neither: 204, as the
-// service does to every DELETE.
-func (e *Emulator) answer(c *call, body any, refused *wire.Failure) {
+// respond responds with the failure if refused is set, otherwise with body. A nil body is
+// status 204, which the real API returns for every DELETE.
+func (e *Emulator) respond(c *call, body any, refused *wire.Failure) {
 	switch {
 	case refused != nil:
 		e.fail(c, refused)
 	case body == nil:
-		e.reply(c, http.StatusNoContent, nil)
+		e.write(c, http.StatusNoContent, nil)
 	default:
-		e.reply(c, http.StatusOK, body)
+		e.write(c, http.StatusOK, body)
 	}
 }
 
@@ -240,11 +242,12 @@ func (e *Emulator) fail(c *call, f *wire.Failure) {
 	for name, values := range f.Header {
 		c.w.Header()[name] = values
 	}
-	e.reply(c, f.Status, f.Body)
+	e.write(c, f.Status, f.Body)
 }
 
-// reply responds with a JSON body; nil means none, a string is JSON already.
-func (e *Emulator) reply(c *call, status int, body any) {
+// write responds with a body: nil sends no content, a string is sent unchanged, and
+// other values are encoded as JSON.
+func (e *Emulator) write(c *call, status int, body any) {
 	var data []byte
 	switch body := body.(type) {
 	case nil:
@@ -257,7 +260,7 @@ func (e *Emulator) reply(c *call, status int, body any) {
 		}
 	}
 	header := c.w.Header()
-	if body != nil && header.Get("Content-Type") == "" { // An Error may have one.
+	if body != nil && header.Get("Content-Type") == "" { // An Error may have set it.
 		header.Set("Content-Type", "application/json")
 	}
 	if c.spec != nil {
@@ -269,9 +272,9 @@ func (e *Emulator) reply(c *call, status int, body any) {
 	}
 	if c.begin(status) {
 		if c.fault == nil {
-			e.journal.end(c.record, c.response.status)
+			e.log.end(c.record, c.response.status)
 		}
-		_, _ = c.w.Write(data) //nolint:gosec // What a client sent comes back as JSON or text. One that has gone needs no response.
+		_, _ = c.w.Write(data) //nolint:gosec // The content is JSON or text, not HTML. An error means that the client has disconnected.
 	}
 }
 
@@ -281,8 +284,8 @@ func (e *Emulator) violations(found []contract.Violation) {
 	}
 }
 
-// limitHeaders sets the headers that the service sends with conversations that are not
-// streamed.
+// limitHeaders sets the rate limit headers, which the real API sends only with plain
+// conversation responses.
 func (e *Emulator) limitHeaders(c *call) {
 	if c.record.Model == NoModel || c.record.stream {
 		return

@@ -8,18 +8,19 @@ import (
 	"sync"
 )
 
-// Server is an emulator that listens.
+// Server is an emulator that listens for connections. Create one with [Start], [Listen] or
+// [Serve].
 type Server struct {
 	*Emulator
 
 	http   *http.Server
 	url    string
-	served chan struct{}      // closed when no more connections are accepted
+	served chan struct{}      // closed when the server has stopped accepting connections
 	cancel context.CancelFunc // ends all requests
 
 	mu     sync.Mutex
 	closed bool
-	calls  sync.WaitGroup
+	calls  sync.WaitGroup // requests in flight
 }
 
 // Start starts an emulator on a free port of 127.0.0.1.
@@ -28,9 +29,9 @@ func Start(cfg Config) (*Server, error) { return Listen("127.0.0.1:0", cfg) }
 // Listen starts an emulator on an address of the form "host:port".
 func Listen(address string, cfg Config) (*Server, error) { return Serve(listenTCP, address, cfg) }
 
-// Serve starts an emulator on a listener of the caller's, such as one of connections in
-// memory. The emulator calls listen with the address, and, when [FaultRefuse] has closed the
-// listener for a while, with the address of the first listener.
+// Serve starts an emulator on a custom listener, such as one for in-memory connections.
+// It calls listen with address. After [FaultRefuse] has closed the listener, it calls
+// listen again, with the address of the first listener.
 func Serve(listen func(address string) (net.Listener, error), address string, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -53,13 +54,13 @@ func Serve(listen func(address string) (net.Listener, error), address string, cf
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	go func() {
 		defer close(s.served)
-		_ = s.http.Serve(l) // It always ends with an error: that it was closed.
+		_ = s.http.Serve(l) // Its error only reports that the server was closed.
 	}()
 	return s, nil
 }
 
-// reachable is an address by which this machine reaches a listener: one that listens
-// everywhere listens on the loopback too.
+// reachable returns an address at which this machine reaches a listener. For a listener
+// on all interfaces it returns the loopback address.
 func reachable(listening net.Addr) string {
 	if addr, ok := listening.(*net.TCPAddr); ok && addr.IP.IsUnspecified() {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
@@ -67,7 +68,7 @@ func reachable(listening net.Addr) string {
 	return listening.String()
 }
 
-// URL returns where the server is, as "http://127.0.0.1:40123".
+// URL returns the base URL of the server, such as "http://127.0.0.1:40123".
 func (s *Server) URL() string {
 	if s.isZero() {
 		return ""
@@ -75,9 +76,8 @@ func (s *Server) URL() string {
 	return s.url
 }
 
-// Close stops the server: it cuts all connections and returns when no request is
-// being served any more. Calling it again does nothing. A [Config.Intercept] or
-// [Config.Model] must not call it.
+// Close closes all connections and waits until all requests have ended. Further calls have
+// no effect. [Config.Intercept] and [Config.Model] must not call Close.
 func (s *Server) Close() error {
 	if s.isZero() {
 		return errNoServer
@@ -92,8 +92,8 @@ func (s *Server) Close() error {
 	return err
 }
 
-// Shutdown stops the server when the requests that are being served have ended, or
-// cuts them off when the context ends, whose error it returns then.
+// Shutdown stops accepting connections and waits for the requests in flight. If the
+// context ends first, it closes their connections and returns the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if s.isZero() {
 		return errNoServer
@@ -109,7 +109,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		panic(http.ErrAbortHandler) // The connection was accepted and has been cut.
+		panic(http.ErrAbortHandler) // Close has already closed the connection.
 	}
 	s.calls.Add(1)
 	s.mu.Unlock()

@@ -6,44 +6,45 @@ import (
 	"time"
 )
 
-// Stats is what an emulator has seen so far.
+// Stats is the statistics of an emulator.
 type Stats struct {
-	// Requests is how many requests arrived, whatever became of them.
+	// Requests is the number of requests that arrived.
 	Requests int `json:"requests"`
-	// InFlight is how many are being served, MaxInFlight the most at one time.
+	// InFlight is the number of requests in flight, and MaxInFlight its maximum so far.
 	InFlight    int `json:"in_flight"`
 	MaxInFlight int `json:"max_in_flight"`
-	// Operations counts the requests by operation, as "StartConversation"; a streamed
-	// call by its own name, as "StartConversationStream".
+	// Operations counts the requests by operation, such as "StartConversation". Streamed
+	// calls have a separate name, such as "StartConversationStream".
 	Operations map[string]int `json:"operations"`
-	// Statuses counts the responses by status; 0 is those that never began.
+	// Statuses counts the responses by status; 0 stands for requests without a response.
 	Statuses map[int]int `json:"statuses"`
-	// Faults counts the requests that had a fault, by its kind.
+	// Faults counts the requests with an injected fault, by kind.
 	Faults map[FaultKind]int `json:"faults"`
-	// Models counts what the limits admitted and refused, and what a [Fault] of status 429
-	// refused in their place; the calls without a model are [NoModel].
+	// Models counts the requests that the rate limits admitted and refused, by model. It
+	// includes those that a [Fault] of status 429 refused. Calls without a model count under
+	// [NoModel].
 	Models map[string]ModelStats `json:"models"`
 }
 
-// ModelStats is what was admitted and refused of one model.
+// ModelStats is the statistics of one model.
 type ModelStats struct {
-	// Requests is the sum of the next four.
+	// Requests is the sum of the next four fields.
 	Requests int `json:"requests"`
-	// Admitted requests are those that the limits let pass.
+	// Admitted is the number of requests that the rate limits admitted.
 	Admitted int `json:"admitted"`
-	// RefusedRequests, RefusedTokens and RefusedTools got 429, because no request, no
-	// token or no run of a tool was left.
+	// RefusedRequests, RefusedTokens and RefusedTools are the numbers of requests refused
+	// with status 429 by the limit on requests, tokens or tool runs.
 	RefusedRequests int `json:"refused_requests"`
 	RefusedTokens   int `json:"refused_tokens"`
 	RefusedTools    int `json:"refused_tools"`
-	// Tokens is how many were used, prompts and responses.
+	// Tokens is the number of prompt and completion tokens used.
 	Tokens int `json:"tokens"`
 }
 
-// Refused is how many requests got 429.
+// Refused returns the number of requests refused with status 429.
 func (m ModelStats) Refused() int { return m.RefusedRequests + m.RefusedTokens + m.RefusedTools }
 
-// Total is the sum over all models.
+// Total returns the sum over all models.
 func (s Stats) Total() ModelStats {
 	var total ModelStats
 	for _, m := range s.Models {
@@ -57,43 +58,44 @@ func (s Stats) Total() ModelStats {
 	return total
 }
 
-// Recorded is one request that was served. It has nothing of its headers, and a key of
-// 8 characters or more is redacted wherever else the request has it.
+// Recorded is a served request. It does not contain header fields. A key of 8 characters
+// or more is redacted in the other fields.
 type Recorded struct {
-	// Method and Path are of the request, at most the first [MaxRecordedText] bytes each, as
-	// of Query and Model; the path is decoded.
+	// Method and Path are the method and the decoded path of the request. Method, Path, Query
+	// and Model are truncated to [MaxRecordedText] bytes each.
 	Method string `json:"method"`
 	Path   string `json:"path"`
-	// Query is what is behind the question mark, as it was sent.
+	// Query is the query of the URL, as sent.
 	Query string `json:"query,omitempty"`
-	// Operation is as in [Stats.Operations]; "" where the request belongs to none.
+	// Operation is a name as in [Stats.Operations]; "" for requests without an operation.
 	Operation string `json:"operation,omitempty"`
-	// Model is the model that the call ran; [NoModel] for none.
+	// Model is the model that the call ran; [NoModel] for calls without a model.
 	Model string `json:"model,omitempty"`
-	// Status is that of the response; 0 if none began.
+	// Status is the status of the response; 0 if the response was never started.
 	Status int `json:"status"`
-	// Fault is the kind of its fault; "" for none.
+	// Fault is the kind of the injected fault; "" without a fault.
 	Fault FaultKind `json:"fault,omitempty"`
-	// Body is that of the request, at most its first [MaxRecordedBody] bytes, of the
-	// last [MaxRecordedBodies] requests; "" without [Config.Control], and for what was
-	// refused before its body was read.
+	// Body is the content of the request, truncated to [MaxRecordedBody] bytes. Only the last
+	// [MaxRecordedBodies] requests have one. It is "" without [Config.Control], and for
+	// requests rejected before their content was read.
 	Body string `json:"body,omitempty"`
-	// RequestID is the mistral-correlation-id of the response, by which a client's error names
-	// the request; "" for those to which [Config.Intercept] responded.
+	// RequestID is the mistral-correlation-id of the response, which a client's error reports.
+	// It is "" if [Config.Intercept] responded.
 	RequestID string `json:"request_id,omitempty"`
-	// Admitted reports whether the limits admitted the request.
+	// Admitted reports whether the rate limits admitted the request.
 	Admitted bool `json:"admitted"`
-	// Tokens is what the call used.
+	// Tokens is the number of tokens that the call used.
 	Tokens int `json:"tokens"`
-	// Arrived and Done are when its head had been read and when it had been served.
+	// Arrived and Done are the times at which the header had been read and at which the
+	// request had been served.
 	Arrived time.Time `json:"arrived"`
 	Done    time.Time `json:"done"`
 }
 
-// MaxRecorded is the most requests that an emulator remembers, MaxRecordedBodies the
-// most bodies, MaxRecordedBody the most bytes of one; older ones are forgotten, but
-// stay in the [Stats]. Of method, path, query and model, the first MaxRecordedText bytes
-// each are recorded. All of it takes at most 150 MiB of memory.
+// MaxRecorded is the number of requests that an emulator records, and MaxRecordedBodies the
+// number of their contents. MaxRecordedBody bounds each content in bytes, and
+// MaxRecordedText each method, path, query and model. Evicted requests remain counted in
+// [Stats]. All records together use at most 150 MiB of memory.
 const (
 	MaxRecorded       = 10_000
 	MaxRecordedBodies = 1_000
@@ -101,14 +103,14 @@ const (
 	MaxRecordedText   = 2 << 10
 )
 
-// Stats returns what the emulator has seen so far.
+// Stats returns the statistics since the start or the last [Emulator.Reset].
 func (e *Emulator) Stats() Stats {
 	if e.isZero() {
 		return Stats{}
 	}
-	e.journal.mu.Lock()
-	defer e.journal.mu.Unlock()
-	s := e.journal.stats
+	e.log.mu.Lock()
+	defer e.log.mu.Unlock()
+	s := e.log.stats
 	s.Operations = maps.Clone(s.Operations)
 	s.Statuses = maps.Clone(s.Statuses)
 	s.Faults = maps.Clone(s.Faults)
@@ -116,15 +118,14 @@ func (e *Emulator) Stats() Stats {
 	return s
 }
 
-// Requests returns the last [MaxRecorded] requests that have been served, in order
-// of arrival.
+// Requests returns the last [MaxRecorded] served requests in order of arrival.
 func (e *Emulator) Requests() []Recorded {
 	if e.isZero() {
 		return nil
 	}
-	e.journal.mu.Lock()
-	list := slices.Clone(e.journal.requests)
-	e.journal.mu.Unlock()
+	e.log.mu.Lock()
+	list := slices.Clone(e.log.requests)
+	e.log.mu.Unlock()
 	slices.SortStableFunc(list, func(a, b Recorded) int { return a.Arrived.Compare(b.Arrived) })
 	return list
 }

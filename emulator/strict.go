@@ -10,9 +10,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// checkRequest refuses what the document allows and the service does not: unknown models,
-// function names and schemas that are none, and formats that strict mode cannot take. model
-// is nil if the request sets none.
+// checkRequest rejects requests that the document allows and the real API does not. They
+// contain unknown models, invalid function names or schemas, or response formats that
+// strict mode does not support. model is nil if the request does not set one.
 func (e *Emulator) checkRequest(model *string, tools []generated.Tool, args generated.CompletionArgs) *wire.Failure {
 	if model != nil && (*model == "" || len(e.cfg.Models) > 0 && !slices.Contains(e.cfg.Models, *model)) {
 		return wire.APIError(400, "Invalid model: "+wire.Short(*model), "invalid_model", "1500")
@@ -24,8 +24,8 @@ func (e *Emulator) checkRequest(model *string, tools []generated.Tool, args gene
 	return checkFormat(args.ResponseFormat, &schemas)
 }
 
-// checkFormat refuses a json_schema without its type, the type without a json_schema, and one
-// with a bad name or schema.
+// checkFormat rejects a json_schema with another type, the type json_schema without a
+// json_schema, and a json_schema with an invalid name or schema.
 func checkFormat(format generated.ResponseFormat, schemas *schema.Checker) *wire.Failure {
 	given := format.JSONSchema
 	isSet := given.Name != "" || given.Description != "" || !generated.IsUnset(given.Schema) || given.Strict

@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// How long a client may take. Each is from the last byte of progress, but for the whole
-// of a request's header and of its content.
+// The timeouts for clients. readTimeout and writeTimeout restart with each byte transferred.
 const (
-	headerTimeout  = 10 * time.Second
-	contentTimeout = time.Minute
-	readTimeout    = 10 * time.Second // for the next bytes of the content
-	writeTimeout   = time.Minute      // until the client reads on
+	headerTimeout  = 10 * time.Second // for the whole header
+	contentTimeout = time.Minute      // for the whole content
+	readTimeout    = 10 * time.Second // until the next bytes of the content
+	writeTimeout   = time.Minute      // until the client reads more of the response
 	idleTimeout    = 2 * time.Minute  // between two requests
 	maxHeaderBytes = 256 << 10
 )
 
-// newHTTPServer returns a server with the bounds on headers and on idle connections.
+// newHTTPServer returns a server with the bounds on headers and idle connections.
 func newHTTPServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 	}
 }
 
-// limitTime returns a request and its writer with the bounds on time. They apply on
-// any server, because http.Server cannot bound the content apart from a response that
-// takes long. The returned function bounds what the server reads after the handler.
+// limitTime returns w and r with the timeouts for reading and writing. They work with any
+// server: http.Server cannot bound the time for the content separately from that of a slow
+// response. The returned function bounds how long the server reads after the handler
+// returns.
 func limitTime(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request, func()) {
 	conn := http.NewResponseController(w)
 	timed := timedWriter{w, conn}
@@ -39,12 +39,12 @@ func limitTime(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *ht
 	limited.Body = body
 	return timed, &limited, func() {
 		if !body.ended {
-			_ = conn.SetReadDeadline(time.Now().Add(readTimeout)) // A writer without a connection has no deadlines.
+			_ = conn.SetReadDeadline(time.Now().Add(readTimeout)) // Fails for a writer without a connection, as in tests.
 		}
 	}
 }
 
-// timedBody is the content of a request. It fails where the client stops sending.
+// timedBody is the content of a request. Read fails if the client stops sending.
 type timedBody struct {
 	io.ReadCloser
 	conn  *http.ResponseController
@@ -61,28 +61,28 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	if deadline.After(b.until) {
 		deadline = b.until
 	}
-	_ = b.conn.SetReadDeadline(deadline) // as in limitTime
+	_ = b.conn.SetReadDeadline(deadline)
 	n, err := b.ReadCloser.Read(p)
 	b.ended = b.ended || err != nil
 	if errors.Is(err, io.EOF) {
-		// From here on the server reads to see the client leave, which a request does not bound.
+		// The server now reads only to detect that the client disconnects.
 		_ = b.conn.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }
 
-// timedWriter fails where the client reads nothing for writeTimeout.
+// timedWriter is a ResponseWriter that fails if the client reads nothing for writeTimeout.
 type timedWriter struct {
 	http.ResponseWriter
 	conn *http.ResponseController
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap supports [http.ResponseController].
 func (w timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w timedWriter) extend() { _ = w.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) }
 
-// Write writes in pieces, each of which has the whole time.
+// Write writes in pieces, with the whole writeTimeout for each.
 func (w timedWriter) Write(p []byte) (written int, err error) {
 	const piece = 64 << 10
 	for {
@@ -95,7 +95,7 @@ func (w timedWriter) Write(p []byte) (written int, err error) {
 	}
 }
 
-// FlushError is for [http.ResponseController].
+// FlushError supports [http.ResponseController].
 func (w timedWriter) FlushError() error {
 	w.extend()
 	return w.conn.Flush()

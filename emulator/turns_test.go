@@ -53,7 +53,7 @@ func TestScriptTurns(t *testing.T) {
 	}
 	a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("anything")}).want(503)
 	refused := a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("anything")}).want(400)
-	if !strings.Contains(refused.body, `nothing fits \"anything\" (model mistral-small-latest, turn 3); none of the 3 steps of rule 1 (says \"One moment.\", calls book, calls web_search) is left in this conversation; the nearest is rule 1 (says \"One moment.\", calls book, calls web_search): match \"^book\" does not match`) {
+	if !strings.Contains(refused.body, `no rule or step matches \"anything\" (model mistral-small-latest, turn 3); all steps of rule 1 (replies \"One moment.\", calls book, calls web_search) have been used in this conversation; the nearest is rule 1 (replies \"One moment.\", calls book, calls web_search): match \"^book\" does not match`) {
 		t.Errorf("at the end of the sequence: %s", refused.body)
 	}
 	c = a.start("book again") // From the beginning, in another conversation.
@@ -122,12 +122,12 @@ func TestScriptInGo(t *testing.T) {
 	if got := textOf(read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID, results("good"))).Outputs); got != "hello" {
 		t.Errorf("text is %q", got)
 	}
-	if err := script.Check(); err == nil || err.Error() != `script: step 3 (says "never") was never used` {
+	if err := script.Check(); err == nil || err.Error() != `script: step 3 (replies "never") was never used` {
 		t.Errorf("Check returns %v", err)
 	}
 	a.start("y")
 	a.post("/v1/conversations", textRequest("z")).want(400)
-	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `nothing fits "z" (model mistral-small-latest, turn 1); none of the 3 steps is left; the nearest is rule 1 (fails: broken): no result of f was added`) {
+	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `no rule or step matches "z" (model mistral-small-latest, turn 1); 3 of 3 steps have been used; the nearest is rule 1 (fails: broken): no result of f was added`) {
 		t.Errorf("Check returns %v", err)
 	}
 }
@@ -137,7 +137,7 @@ func TestScriptPanics(t *testing.T) {
 	t.Parallel()
 	call := emulator.Call{Name: "f", ID: "aaaaaaaaa"}
 	for want, turn := range map[string]emulator.Turn{
-		`turn 2: call "f": arguments: must be an object or a text, got 7`:     emulator.Calls(emulator.Call{Name: "f", Arguments: 7}),
+		`turn 2: call "f": arguments: must be an object or a string, got 7`:   emulator.Calls(emulator.Call{Name: "f", Arguments: 7}),
 		`turn 2: call "": must have a name`:                                   emulator.Calls(emulator.Call{}),
 		`turn 2: call "f": id: must be used once, got "aaaaaaaaa" twice`:      emulator.Calls(call, call),
 		`turn 2: must be a Step or a Rule, got nil`:                           nil,
@@ -233,21 +233,21 @@ func TestScriptHandsOverToNobody(t *testing.T) {
 	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
 	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front", Handoffs: []string{expert.ID}}))
 	for _, want := range []string{
-		`script: step 1 (hands over to exprt): the agent \"front\" may not hand over to it: must be one of [\"expert\"]`,
-		"step 2 (hands over to ag_none)", "step 3 (hands over to front)",
+		`script: step 1 (hands off to exprt): the agent \"front\" may not hand off to it: must be one of [\"expert\"]`,
+		"step 2 (hands off to ag_none)", "step 3 (hands off to front)",
 	} {
 		request := generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("help")}
 		if got := a.post("/v1/conversations", request).want(400); !strings.Contains(got.body, want) {
 			t.Errorf("%s, want %s", got.body, want)
 		}
 	}
-	if got := a.post("/v1/conversations", textRequest("no agent")).want(400); !strings.Contains(got.body, `the agent \"\" may not hand over to it: must be one of []`) {
+	if got := a.post("/v1/conversations", textRequest("no agent")).want(400); !strings.Contains(got.body, `the agent \"\" may not hand off to it: must be one of []`) {
 		t.Errorf("without an agent: %s", got.body)
 	}
 	if c := read[generated.ConversationResponse](a.post("/v1/conversations", generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("x")})); c.OutputText() != "hello" {
 		t.Errorf("with one: %s", encoded(t, c))
 	}
-	if err := script.Check(); err == nil || !strings.Contains(err.Error(), "hands over to exprt") {
+	if err := script.Check(); err == nil || !strings.Contains(err.Error(), "hands off to exprt") {
 		t.Errorf("Check returns %v", err)
 	}
 }

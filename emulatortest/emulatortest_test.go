@@ -161,8 +161,8 @@ func TestScriptIsChecked(t *testing.T) {
 		f.cleanups[len(f.cleanups)-1-i]()
 	}
 	for _, want := range []string{
-		`script: nothing fits "Say hello" (model mistral-small-latest, turn 1); none of the 1 steps is left; the nearest is rule 1 (says "a"): it is for model other`,
-		`script: rule 1 (says "a") was never used`,
+		`script: no rule or step matches "Say hello" (model mistral-small-latest, turn 1); 1 of 1 steps have been used; the nearest is rule 1 (replies "a"): it is for model other`,
+		`script: rule 1 (replies "a") was never used`,
 	} {
 		if !strings.Contains(f.log.String(), want) {
 			t.Errorf("%q is not in %s", want, &f.log)

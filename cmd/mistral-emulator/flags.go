@@ -10,6 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/plainflag"
 )
 
+// whole returns a function for [flag.Func] that sets a whole number of at least 0.
 func whole(into *int) func(string) error {
 	return func(text string) error {
 		n, err := strconv.Atoi(text)
@@ -43,7 +44,7 @@ func duration(into *time.Duration) func(string) error {
 	}
 }
 
-// listFlag adds each value to a list.
+// listFlag returns a function for [flag.Func] that appends each value to a list.
 func listFlag(into *[]string) func(string) error {
 	return func(text string) error {
 		*into = append(*into, text)
@@ -51,13 +52,13 @@ func listFlag(into *[]string) func(string) error {
 	}
 }
 
-// limitFlag reads "name=a/b" into a map.
+// limitFlag returns a function for [flag.Func] that parses "name=a/b" into a map.
 func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) func(string) error {
 	return func(text string) error {
-		name, values, named := strings.Cut(text, "=")
-		first, second, parted := strings.Cut(values, "/")
-		if !named || !parted || name == "" {
-			return errors.New("must be a name, =, and two numbers with a / between them")
+		name, values, hasName := strings.Cut(text, "=")
+		first, second, hasBoth := strings.Cut(values, "/")
+		if !hasName || !hasBoth || name == "" {
+			return errors.New("must be a name, =, and two numbers separated by /")
 		}
 		limit, err := parse(first, second)
 		if err != nil {
@@ -73,14 +74,14 @@ func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) fu
 
 func parseLimit(rps, tpm string) (l emulator.Limit, err error) {
 	if plainflag.Number(&l.RequestsPerSecond)(rps) != nil || whole(&l.TokensPerMinute)(tpm) != nil {
-		return l, errors.New("must have requests per second and a whole number of tokens, as model=0.08/50000")
+		return l, errors.New("must have requests per second and a whole number of tokens per minute, such as model=0.08/50000")
 	}
 	return l, nil
 }
 
 func parseToolLimit(minute, day string) (l emulator.ToolLimit, err error) {
 	if whole(&l.PerMinute)(minute) != nil || whole(&l.PerDay)(day) != nil {
-		return l, errors.New("must have two positive whole numbers, as web_search=5/100")
+		return l, errors.New("must have two positive whole numbers, such as web_search=5/100")
 	}
 	return l, nil
 }

@@ -18,11 +18,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// command is a run of the command that serves.
+// command is a running command.
 type command struct {
 	t    *testing.T
 	url  string
-	stop func() string // returns all that the command has said
+	stop func() string // interrupts the command and returns the output after its first line
 }
 
 func serve(t *testing.T, args ...string) command {
@@ -38,7 +38,7 @@ func serve(t *testing.T, args ...string) command {
 	first, err := lines.ReadString('\n')
 	url, found := strings.CutPrefix(strings.TrimSpace(first), "Listening on ")
 	if err != nil || !found {
-		t.Fatalf("it says %q, %v", first, err)
+		t.Fatalf("the first line is %q, %v", first, err)
 	}
 	rest := make(chan string, 1)
 	go func() {
@@ -48,13 +48,13 @@ func serve(t *testing.T, args ...string) command {
 	return command{t: t, url: url, stop: func() string {
 		interrupt()
 		if err := <-ended; err != nil {
-			t.Errorf("it ended with %v", err)
+			t.Errorf("the command returned %v", err)
 		}
 		return <-rest
 	}}
 }
 
-func (c command) ask(method, path, body string) (int, string) {
+func (c command) send(method, path, body string) (int, string) {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
 	if err != nil {
@@ -77,14 +77,14 @@ func (c command) ask(method, path, body string) (int, string) {
 func TestServesUntilInterrupted(t *testing.T) {
 	t.Parallel()
 	c := serve(t, "-key", "k", "-rps", "100", "-mode", "sliding-window")
-	if status, body := c.ask(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Count to 3"}`); status != http.StatusOK || !strings.Contains(body, "1 2 3") {
-		t.Errorf("reply is %d %s", status, body)
+	if status, body := c.send(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Count to 3"}`); status != http.StatusOK || !strings.Contains(body, "1 2 3") {
+		t.Errorf("response is %d %s", status, body)
 	}
-	if status, body := c.ask(http.MethodGet, "/_emulator/state", ""); status != http.StatusOK || !strings.Contains(body, `"conversations":1`) {
+	if status, body := c.send(http.MethodGet, "/_emulator/state", ""); status != http.StatusOK || !strings.Contains(body, `"conversations":1`) {
 		t.Errorf("state is %d %s", status, body)
 	}
 	if text := c.stop(); !strings.Contains(text, "curl "+c.url) || !strings.Contains(text, "Stopping") || !strings.Contains(text, c.url+"/_emulator/") {
-		t.Errorf("it says %q", text)
+		t.Errorf("output is %q", text)
 	}
 }
 
@@ -92,10 +92,10 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	c := serve(t, "-limit", "m=0.001/0", "-limit", "n=0/100", "-tool-limit", "web_search=1/2")
 	for _, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
-		if status, body := c.ask(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Hello"}`); status != want {
+		if status, body := c.send(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Hello"}`); status != want {
 			t.Errorf("model m: %d %s, want %d", status, body, want)
 		}
-		if status, body := c.ask(http.MethodPost, "/v1/conversations", `{"model":"n","inputs":"Search for it","tools":[{"type":"web_search"}]}`); status != want {
+		if status, body := c.send(http.MethodPost, "/v1/conversations", `{"model":"n","inputs":"Search for it","tools":[{"type":"web_search"}]}`); status != want {
 			t.Errorf("model n: %d %s, want %d", status, body, want)
 		}
 	}
@@ -108,15 +108,15 @@ func TestScriptAndFaults(t *testing.T) {
 	faults := file(t, "faults.json", `[{"kind": "503-text", "times": 1}, {"kind": "500", "probability": 1e-9}]`)
 	c := serve(t, "-script", script, "-faults", faults, "-seed", "7", "-control=false")
 	for _, want := range []string{"no healthy upstream", `"content":"pong"`} {
-		if _, body := c.ask(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"ping"}`); !strings.Contains(body, want) {
-			t.Errorf("reply is %s, want %s", body, want)
+		if _, body := c.send(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"ping"}`); !strings.Contains(body, want) {
+			t.Errorf("response is %s, want %s", body, want)
 		}
 	}
-	if status, body := c.ask(http.MethodGet, "/_emulator/state", ""); status != http.StatusNotFound {
-		t.Errorf("state is %d %s, want none", status, body)
+	if status, body := c.send(http.MethodGet, "/_emulator/state", ""); status != http.StatusNotFound {
+		t.Errorf("state is %d %s, want 404", status, body)
 	}
 	if text := c.stop(); strings.Contains(text, "/_emulator/") {
-		t.Errorf("it says %q", text)
+		t.Errorf("output is %q", text)
 	}
 }
 
@@ -129,7 +129,7 @@ func file(t *testing.T, name, text string) string {
 	return path
 }
 
-// help is what -help prints.
+// help returns the output of -help.
 func help(t *testing.T) string {
 	t.Helper()
 	var stdout, stderr strings.Builder
@@ -139,35 +139,34 @@ func help(t *testing.T) string {
 	return stdout.String()
 }
 
-func TestHelpHasAllKindsOfFaults(t *testing.T) {
+func TestHelpListsAllKindsOfFaults(t *testing.T) {
 	t.Parallel()
 	words := strings.Fields(help(t))
 	for _, kind := range emulator.FaultKinds() {
 		if !slices.Contains(words, string(kind)) {
-			t.Errorf("it does not name the fault %s", kind)
+			t.Errorf("the help does not list the fault %s", kind)
 		}
 	}
 }
 
-// What the help says of the control endpoint is so.
-func TestControlOfHelpAnswers(t *testing.T) {
+func TestControlRequestsOfHelpSucceed(t *testing.T) {
 	t.Parallel()
 	c := serve(t, "-key", "k")
-	calls := regexp.MustCompile(`(?m)^  ([A-Z]+) +(/_emulator/[a-z]+)`).FindAllStringSubmatch(help(t), -1)
-	if len(calls) != 6 {
-		t.Errorf("the help has %d calls, want 6", len(calls))
+	requests := regexp.MustCompile(`(?m)^  ([A-Z]+) +(/_emulator/[a-z]+)`).FindAllStringSubmatch(help(t), -1)
+	if len(requests) != 6 {
+		t.Errorf("the help lists %d requests, want 6", len(requests))
 	}
-	for _, call := range calls {
-		if status, body := c.ask(call[1], call[2], "[]"); status/100 != 2 {
-			t.Errorf("%s %s: %d %s", call[1], call[2], status, body)
+	for _, request := range requests {
+		if status, body := c.send(request[1], request[2], "[]"); status/100 != 2 {
+			t.Errorf("%s %s: %d %s", request[1], request[2], status, body)
 		}
 	}
 	c.stop()
 }
 
-// Each flag is in an example, and each example serves, with the files that the
-// help shows.
-func TestExamplesOfHelpServe(t *testing.T) {
+// TestExamplesOfHelpRun checks that the examples use every flag, and that each example
+// runs with the files that the help shows.
+func TestExamplesOfHelpRun(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{}
 	files := strings.NewReplacer("replies.yaml", file(t, "replies.yaml", sampleScript), "faults.yaml", file(t, "faults.yaml", sampleFaults))
@@ -186,11 +185,11 @@ func TestExamplesOfHelpServe(t *testing.T) {
 	}
 	for _, match := range regexp.MustCompile(`(?m)^  (-[a-z-]+)`).FindAllStringSubmatch(help(t), -1) {
 		if !used[match[1]] {
-			t.Errorf("no example has %s", match[1])
+			t.Errorf("no example uses %s", match[1])
 		}
 	}
 	if !used["-faults"] || len(used) < 10 {
-		t.Errorf("the examples have %v", used)
+		t.Errorf("the examples use %v", used)
 	}
 }
 
@@ -206,9 +205,9 @@ func TestBadFlags(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		err  error
-		says string
+		want string
 	}{
-		{[]string{"-nonsense"}, errUsage, "mistral-emulator: unknown flag -nonsense\nmistral-emulator -help lists"},
+		{[]string{"-nonsense"}, errUsage, "mistral-emulator: unknown flag -nonsense\nRun mistral-emulator -help"},
 		{[]string{"-latncy", "1s"}, errUsage, `unknown flag -latncy (did you mean "-latency"?)`},
 		{[]string{"-rps", "x"}, errUsage, `mistral-emulator: -rps: must be a positive number, got "x"`},
 		{[]string{"-rps", "-1"}, errUsage, `-rps: must be a positive number, got "-1"`},
@@ -219,13 +218,13 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"-control=maybe"}, errUsage, `-control: must be true or false, got "maybe"`},
 		{[]string{"-mode", "guess"}, errUsage, `-mode: must be token-bucket, fixed-window or sliding-window, got "guess"`},
 		{[]string{"-rps"}, errUsage, "-rps: must have a value"},
-		{[]string{"-limit", "m=fast/1"}, errUsage, `-limit: must have requests per second and a whole number of tokens, as model=0.08/50000, got "m=fast/1"`},
+		{[]string{"-limit", "m=fast/1"}, errUsage, `-limit: must have requests per second and a whole number of tokens per minute, such as model=0.08/50000, got "m=fast/1"`},
 		{[]string{"-limit", "1/1"}, errUsage, "must be a name"},
 		{[]string{"-tool-limit", "web_search=1"}, errUsage, "must be a name"},
-		{[]string{"-tool-limit", "web_search=-1/1"}, errUsage, `-tool-limit: must have two positive whole numbers, as web_search=5/100, got "web_search=-1/1"`},
+		{[]string{"-tool-limit", "web_search=-1/1"}, errUsage, `-tool-limit: must have two positive whole numbers, such as web_search=5/100, got "web_search=-1/1"`},
 		{[]string{"extra"}, nil, `unexpected argument "extra"`},
 		{[]string{"-latency-spread", "1s"}, nil, "LatencySpread is 1s: must be from 0 to Latency"},
-		{[]string{"-addr", taken}, nil, "address already in use; -addr 127.0.0.1:0 takes a free port"},
+		{[]string{"-addr", taken}, nil, "address already in use; to use a free port, set -addr 127.0.0.1:0"},
 		{[]string{"-addr", "nowhere:at:all"}, nil, "address"},
 		{[]string{"-script", bad}, nil, "bad.yaml: script: rule 1: must have a reply"},
 		{[]string{"-faults", bad}, nil, "bad.yaml: faults: must be a list, got a mapping (line 1)"},
@@ -234,8 +233,8 @@ func TestBadFlags(t *testing.T) {
 	} {
 		var stderr strings.Builder
 		err := run(t.Context(), test.args, io.Discard, &stderr)
-		if err == nil || test.err != nil && !errors.Is(err, test.err) || !strings.Contains(stderr.String()+err.Error(), test.says) {
-			t.Errorf("%v: %v, %q; want %q", test.args, err, stderr.String(), test.says)
+		if err == nil || test.err != nil && !errors.Is(err, test.err) || !strings.Contains(stderr.String()+err.Error(), test.want) {
+			t.Errorf("%v: %v, %q; want %q", test.args, err, stderr.String(), test.want)
 		}
 	}
 }

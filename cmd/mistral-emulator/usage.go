@@ -5,27 +5,30 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// usage says all that a user of the command needs, before and after the flags.
+// usage prints the help text of the command.
 func usage(flags *flag.FlagSet) {
 	_, _ = fmt.Fprint(flags.Output(), introduction+examples+"\nFlags:\n")
 	flags.PrintDefaults()
-	_, _ = fmt.Fprint(flags.Output(), scripts+indented(sampleScript)+faults+indented(sampleFaults)+"\nKinds of faults:\n"+kinds()+control+kept()+ending)
+	_, _ = fmt.Fprint(flags.Output(), scripts+indented(sampleScript)+faults+indented(sampleFaults)+"\nKinds of faults:\n"+kinds()+control+bounds()+exitStatus)
 }
 
 const introduction = `Usage: mistral-emulator [flags]
        go run ./cmd/mistral-emulator [flags]     in a copy of the module
 
-Serves an emulation of Mistral's beta Conversations and Agents API: all operations,
-streams and limits, in memory, with no account and no network. Point a client's base URL
-at the address it prints. It runs until it is interrupted.
+Emulates Mistral's beta Conversations and Agents API: all operations, streams and rate
+limits. It works in memory and needs neither an account nor a network. It prints an
+address: use it as the base URL of your client. It runs until you interrupt it.
 `
 
 const examples = `
 Examples:
-  mistral-emulator                                  no limits, any key that is not empty
+  mistral-emulator                                  without limits, with any API key
   mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
   mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
   mistral-emulator -model mistral-large-latest -model mistral-small-latest
@@ -34,14 +37,15 @@ Examples:
   mistral-emulator -latency 800ms -latency-spread 300ms -tokens-per-second 60
   mistral-emulator -addr 127.0.0.1:0 -key secret -control=false
   mistral-emulator -addr 0.0.0.0:8585 -allow-host emulator     in a container
-  mistral-emulator -allow-origin http://localhost:3000         for a web page's requests
+  mistral-emulator -allow-origin http://localhost:3000         for requests from a web page
 `
 
 const scripts = `
-A script (-script) has the model answer by rules. The first whose conditions (match,
-model, agent, turn, function, result) fit answers; what none fits goes to the built-in
-model, or with "strict: true" gets 400. A rule has one or more of reply, thought, call,
-calls, runs, handoff, error and delay, and "then" for the turns that follow:
+A script (-script) defines the model by rules. The first rule whose conditions match
+determines the reply. The conditions are match, model, agent, turn, function, result and
+times. If no rule matches, the built-in model replies, or, with "strict: true", the request
+receives status 400. A rule has one or more of reply, thought, call, calls, runs, handoff,
+error and delay, and optionally "then" with the replies to the next requests:
 `
 
 const sampleScript = `rules:
@@ -53,9 +57,10 @@ const sampleScript = `rules:
 `
 
 const faults = `
-Faults (-faults) are injected into the requests that operation, model, nth, every, times
-and probability leave; the first in the list that matches. Some have a delay, events,
-bytes, fields or a header; refuse has a delay, for which the port is closed:
+Faults (-faults) define errors to inject. Each request receives the first fault in the list
+that matches it. The conditions are operation, model, nth, every, times and probability.
+Some kinds also take a delay, events, bytes, fields or a header. The kind refuse closes the
+port for its delay:
 `
 
 const sampleFaults = `- {kind: 429-tokens, operation: StartConversation, times: 2, header: {Retry-After: "1"}}
@@ -64,33 +69,34 @@ const sampleFaults = `- {kind: 429-tokens, operation: StartConversation, times: 
 `
 
 const control = `
-While it runs (with -control), below the address it prints:
-  GET    /_emulator/state     what came and what was refused, limits and what is left
-  POST   /_emulator/reset     forgets all of that, and what is stored
-  GET    /_emulator/faults    the faults in force, as JSON
-  PUT    /_emulator/faults    others in their place: a list as above
-  DELETE /_emulator/faults    none
-  GET    /_emulator/requests  the last 100 requests; ?last=N for another number
+The control endpoint (-control), below the printed address:
+  GET    /_emulator/state     shows the requests admitted and refused, and the limits
+  POST   /_emulator/reset     restores the initial state, faults included
+  GET    /_emulator/faults    shows the faults in force, as JSON
+  PUT    /_emulator/faults    replaces the faults with a list as above
+  DELETE /_emulator/faults    removes all faults
+  GET    /_emulator/requests  shows the last 100 requests; ?last=N shows the last N
 `
 
-// kept is the most that the emulator keeps.
-func kept() string {
-	return fmt.Sprintf(`
-All is kept in memory: at most %d conversations and %d agents, each kind of at most
-%d MiB; %d versions of an agent; %d requests that were served, and the bodies of
-%d. The oldest give way. A conversation of %d entries is full. More than %d
-requests at one time, or %d MiB of them, are answered 503. A client that stops
-sending a request for 10 s, or reading a response for a minute, is cut off.
-`, emulator.MaxConversations, emulator.MaxAgents, emulator.MaxKeptBytes>>20, emulator.MaxVersions,
+// bounds returns the section about the bounds of the emulator.
+func bounds() string {
+	return message.NewPrinter(language.AmericanEnglish).Sprintf(`
+The emulator keeps all data in memory: at most %d conversations (%d MiB in total),
+%d agents (%d MiB in total), %d versions of each agent, the last %d requests,
+and the content of the last %d requests. New data evicts the oldest. A conversation has
+at most %d entries. At most %d requests or %d MiB may be in flight; further
+requests receive status 503. The emulator disconnects clients that stop sending a request
+for 10 s or stop reading a response for one minute.
+`, emulator.MaxConversations, emulator.MaxKeptBytes>>20, emulator.MaxAgents, emulator.MaxKeptBytes>>20, emulator.MaxVersions,
 		emulator.MaxRecorded, emulator.MaxRecordedBodies, emulator.MaxEntries, emulator.MaxInFlight, emulator.MaxInFlightBytes>>20)
 }
 
-const ending = `
-It ends with status 0 when it is interrupted, 1 if it cannot serve or a file is not
-right, 2 if a flag is not. More: go doc ./emulator
+const exitStatus = `
+Exit status: 0 after an interrupt, 1 if the emulator cannot listen or a file is invalid, 2
+if a flag is invalid. For more, run go doc ./emulator.
 `
 
-// kinds are all kinds of faults, in lines.
+// kinds returns the names of all kinds of faults, wrapped into lines.
 func kinds() string {
 	const width = 84
 	var b strings.Builder

@@ -1,5 +1,5 @@
-// Package fault describes what goes wrong with requests to the emulator, and when. Package
-// emulator has the same names, as emulator.Fault and emulator.FaultReset.
+// Package fault defines the faults that the emulator injects into requests. Package
+// emulator re-exports the names, for example as emulator.Fault and emulator.FaultReset.
 package fault
 
 import (
@@ -13,65 +13,67 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nearest"
 )
 
-// Fault is injected into requests that match Operation, Model, Nth, Every, Times and Probability,
-// all of those that are set; into every request if none is. The other fields say what goes
-// wrong.
+// Fault is a fault to inject into the requests that match all conditions that are set:
+// Operation, Model, Nth, Every, Times and Probability. Without conditions it matches every
+// request. The other fields define the fault.
 //
-// A request can have a fault if its key is right and it belongs to an operation, whether it
-// is well-formed or not. It has at most one: the first of the list that matches. Kinds that
-// replace the response ([Kind.Replaces]) come before the limits are checked and take nothing
-// from them; nothing is stored. With all other kinds the call runs: it is checked against the
-// limits by the time at which it arrived, charged and stored as if nothing were wrong; of a
-// stream that breaks off, what was sent.
+// The emulator can inject a fault into each request that carries a valid key and belongs
+// to an operation, even if its content is invalid. It injects at most one fault into a
+// request: the first of the list that matches.
+//
+// Kinds that replace the response ([Kind.Replaces]) take effect before the rate limits are
+// applied. Such a request uses neither requests nor tokens, and the emulator stores nothing.
+// With all other kinds the call runs: the emulator applies the limits, charges the call and
+// stores it as usual. If a stream is interrupted, it charges and stores the part that was
+// sent.
 type Fault struct {
-	// Kind is what goes wrong.
+	// Kind is the kind of fault.
 	Kind Kind `yaml:"kind" json:"kind"`
-	// Operation is an operation's name, as "AppendConversation"; with Stream behind it,
-	// as "AppendConversationStream", its streamed calls only. Or it is a pattern of
-	// method and path in which * or {name} is one segment: "POST /v1/conversations/*";
-	// without the method, any. "" is every operation.
+	// Operation is one of three: the name of an operation, such as "AppendConversation"; a
+	// name with the suffix Stream, such as "AppendConversationStream", for only its streamed
+	// calls; or a pattern of method and path, such as "POST /v1/conversations/*". In a
+	// pattern * and {name} match one segment, and the method is optional. "" matches every
+	// operation.
 	Operation string `yaml:"operation" json:"operation,omitempty"`
-	// Model is the model that the call runs; "" is any, and calls without one.
+	// Model is the model that the call runs; "" matches any model, and calls without one.
 	Model string `yaml:"model" json:"model,omitempty"`
-	// Nth is the number of the one request, among those that match Operation and Model, from 1; 0 is
-	// any. Requests count whether or not they have another fault.
+	// Nth is the number of a single request among those that match Operation and Model,
+	// from 1; 0 matches any. Requests count even if they have another fault.
 	Nth int `yaml:"nth" json:"nth,omitempty"`
-	// Every injects the fault into every n-th of these requests: 3 is the third, the sixth
-	// and so on; 0 is each.
+	// Every selects every n-th of these requests: 3 selects the third, the sixth and so on;
+	// 0 selects each.
 	Every int `yaml:"every" json:"every,omitempty"`
-	// Times is how often the fault is injected at most; 0 means no bound.
+	// Times is the maximum number of injections; 0 means unlimited.
 	Times int `yaml:"times" json:"times,omitempty"`
-	// Probability is the chance of each request that the conditions above leave, from 0
-	// to 1; 0 is certain. The emulator's seed decides: the same seed decides the same for the
-	// same requests in order of arrival.
+	// Probability is the chance, from 0 to 1, that the fault is injected into a request that
+	// meets the other conditions; 0 means always. The same seed selects the same requests, in
+	// order of arrival.
 	Probability float64 `yaml:"probability" json:"probability,omitempty"`
 
-	// Delay is how long a request waits before the fault; 0 is not at all. Of
-	// [SlowBody] it is the time between two pieces, of [Refuse] the time for which
-	// connections are refused.
+	// Delay is the time between the request and the fault. For [SlowBody] it is the time
+	// between two pieces, and for [Refuse] the time for which connections are refused.
 	Delay time.Duration `yaml:"delay" json:"-"`
-	// Events is how many events of a stream are sent before a fault of an event. A stream
-	// that has no more events than that is left alone, and counts as having had the fault.
+	// Events is the number of events sent before a fault that changes an event. A stream
+	// without further events is not changed, but counts as a request with the fault.
 	Events int `yaml:"events" json:"events,omitempty"`
-	// Bytes is the size of a piece of [SlowBody], 1 by default, and how many bytes
-	// [Oversize] adds, 64 MiB by default; at most 256 MiB.
+	// Bytes is the size of the pieces of [SlowBody] (default 1), or the number of bytes that
+	// [Oversize] adds (default 64 MiB). It is at most 256 MiB.
 	Bytes int `yaml:"bytes" json:"bytes,omitempty"`
-	// Fields names the properties that [MissingFields] leaves out, at any depth;
-	// by default object, created_at, usage, arguments, versions, source and
-	// deployment_chat.
+	// Fields lists the properties that [MissingFields] omits, at any depth. The default is
+	// object, created_at, usage, arguments, versions, source and deployment_chat.
 	Fields []string `yaml:"fields" json:"fields,omitempty"`
-	// Header is added to that of kinds that have a status of their own, as
-	// {"Retry-After": "2"}.
+	// Header is a set of additional header fields, such as {"Retry-After": "2"}, for kinds
+	// that respond with an error status.
 	Header map[string]string `yaml:"header" json:"header,omitempty"`
 }
 
 // The bounds of a list of faults.
 const (
-	Max      = 1_000     // faults
-	MaxBytes = 256 << 20 // of Fault.Bytes
+	Max      = 1_000     // number of faults
+	MaxBytes = 256 << 20 // maximum of Fault.Bytes
 )
 
-// Validate reports a field that makes no sense.
+// Validate reports an invalid field.
 func (f Fault) Validate() error {
 	kind, ok := kinds[f.Kind]
 	if !ok {
@@ -124,7 +126,7 @@ func (f Fault) unused(field string, value any) error {
 	return fmt.Errorf("%s: must not be set for kind %s, got %v", field, f.Kind, value)
 }
 
-// Validate reports a list that is too long, or the first fault that makes no sense.
+// Validate reports a list that is too long, or the first invalid fault.
 func Validate(list []Fault) error {
 	if len(list) > Max {
 		return fmt.Errorf("emulator: Faults: must be at most %d, got %d", Max, len(list))

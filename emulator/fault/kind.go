@@ -5,130 +5,135 @@ import (
 	"slices"
 )
 
-// Kind is what can go wrong; its text is what JSON has for it.
+// Kind is a kind of fault. Its text is its name in JSON and YAML.
 type Kind string
 
-// Kinds that take the place of the reply: the connection. Where the connection is not
-// the emulator's to take, as with HTTP/2, the handler panics with
-// [http.ErrAbortHandler]. Go's client sends a GET again, on its own, when a connection
-// that it used before ends so.
+// Kinds that affect the connection instead of sending a response. If the emulator cannot
+// take over the connection, as with HTTP/2, the handler panics with
+// [net/http.ErrAbortHandler]. Go's client retries a GET on its own if a reused connection
+// fails in this way.
 const (
-	// Close closes the connection, orderly, before any of the reply.
+	// Close closes the connection normally, before any part of the response.
 	Close Kind = "close"
-	// Reset resets the connection (TCP RST) before any of the reply.
+	// Reset resets the connection (TCP RST) before any part of the response.
 	Reset Kind = "reset"
-	// Stall sends nothing, and goes on so until the client leaves.
+	// Stall sends nothing until the client disconnects.
 	Stall Kind = "stall"
-	// Refuse closes the connection as Close does, and the listener too, for
-	// Delay: who connects meanwhile is refused by the system. Other connections that are
-	// open stay so. Only an emulator that listens itself ([Start], [Listen], the command)
-	// can do it; emulator.New panics and its SetFaults returns an error otherwise.
+	// Refuse closes the connection in the same way as Close, and also the listener for
+	// Delay. During this time the operating system refuses new connections. Other open
+	// connections are not affected. Only an emulator with a listener (emulator.Start,
+	// emulator.Listen, the command) supports it. For others emulator.New panics and
+	// SetFaults returns an error.
 	Refuse Kind = "refuse"
 )
 
-// Kinds that take the place of the reply: a status, in the forms that were seen on the
-// wire. Those of 429 count as refused in [Stats], as tokens, tools or requests.
+// Kinds that replace the response with an error status. Their contents match the responses of
+// the real API. Those of status 429 count in emulator.Stats as requests refused by the
+// limit on tokens, tools or requests.
 const (
 	// Unauthorized is a 401 with {"detail":"Unauthorized"}.
 	Unauthorized Kind = "401"
-	// Payment is a 402: no payment method.
+	// Payment is a 402 that reports a missing payment method.
 	Payment Kind = "402"
-	// Forbidden is the 403 of a guardrail, its error nested.
+	// Forbidden is the 403 of a guardrail, with a nested error.
 	Forbidden Kind = "403-guardrail"
-	// RateLimit is the platform's general 429, code 1300; it counts as requests.
+	// RateLimit is the platform's general 429 with code 1300. It counts as a refusal by the
+	// limit on requests.
 	RateLimit Kind = "429"
-	// TokenLimit is a 429 of tokens per minute, with none remaining in its header.
+	// TokenLimit is the 429 for tokens per minute; its header reports 0 remaining tokens.
 	TokenLimit Kind = "429-tokens"
-	// RequestLimit is a 429 of requests.
+	// RequestLimit is the 429 for requests.
 	RequestLimit Kind = "429-requests"
-	// ToolLimit is a 429 of the web search; it counts as tools.
+	// ToolLimit is the 429 for web search. It counts as a refusal by the limit on tools.
 	ToolLimit Kind = "429-web-search"
-	// Capacity is a 429 of the service tier; it counts as requests.
+	// Capacity is the 429 of the service tier. It counts as a refusal by the limit on
+	// requests.
 	Capacity Kind = "429-capacity"
-	// Quota is a 429 whose headers have a limit of 0 tokens: the model is not in the
-	// plan, and no wait will help. It counts as tokens.
+	// Quota is a 429 whose headers report a limit of 0 tokens: the plan does not include
+	// the model, so waiting does not help. It counts as a refusal by the limit on tokens.
 	Quota Kind = "429-quota"
 	// Internal is a 500 with the platform's error object.
 	Internal Kind = "500"
-	// BadGateway is a 502 with a page of HTML.
+	// BadGateway is a 502 with an HTML page.
 	BadGateway Kind = "502-html"
-	// Unavailable is a 503 in plain text.
+	// Unavailable is a 503 with plain text.
 	Unavailable Kind = "503-text"
-	// GatewayTimeout is a 504 of the gateway, with its message alone.
+	// GatewayTimeout is the 504 of the gateway, with only a message.
 	GatewayTimeout Kind = "504"
 )
 
-// Kinds that let the call run and change its response, also of a stream.
+// Kinds that let the call run and change its response, plain or streamed.
 const (
-	// SlowHeaders lets Delay pass and does nothing else.
+	// SlowHeaders delays the call by Delay.
 	SlowHeaders Kind = "slow-headers"
-	// LostReply lets the call run to its end, charged and stored, and resets the connection
-	// before any of the response. Repeated, the call runs twice.
+	// LostReply runs the whole call, charges and stores it, and then resets the connection
+	// before any part of the response. If the client retries, the call runs twice.
 	LostReply Kind = "lost-reply"
-	// SlowBody sends the reply in pieces of Bytes, with Delay between two of them.
+	// SlowBody sends the response in pieces of Bytes, with Delay between them.
 	SlowBody Kind = "slow-body"
-	// ResetAfterHeaders resets the connection when the head of the reply is sent.
+	// ResetAfterHeaders resets the connection after the header of the response.
 	ResetAfterHeaders Kind = "reset-after-headers"
-	// ContentType calls the reply text/html, its body being what it was.
+	// ContentType sends the Content-Type text/html with the original content.
 	ContentType Kind = "wrong-content-type"
-	// UnknownFields adds a property that the document has not to each object that
-	// the reply or an event is, and to those of a list.
+	// UnknownFields adds a property that the document does not define. It adds it to the
+	// response or event, or to each object of a list.
 	UnknownFields Kind = "unknown-fields"
-	// MissingFields leaves out properties, required or not.
+	// MissingFields omits properties, required or not.
 	MissingFields Kind = "missing-fields"
-	// Oversize adds a property of Bytes bytes to the reply; of a stream, to the
-	// event after Events.
+	// Oversize adds a property of Bytes bytes to the response. In a stream it adds it to the
+	// event after the first Events events.
 	Oversize Kind = "oversize"
 )
 
-// Truncated cuts the body of a plain reply in half, and says so in its length:
-// HTTP is content, JSON is not. Streams do not match it.
+// Truncated sends only the first half of a plain response, with a matching Content-Length:
+// the HTTP message is complete, but the JSON is not. It does not match streamed calls.
 const Truncated Kind = "truncated-json"
 
-// Kinds about the events of a stream; plain calls do not match them. Each strikes
-// after Events events, when the next is due.
+// Kinds that change the events of a stream, after the first Events events. They do not
+// match plain calls.
 const (
 	// ResetStream resets the connection.
 	ResetStream Kind = "reset-mid-stream"
-	// StallStream sends nothing more, until the client leaves.
+	// StallStream sends nothing more until the client disconnects.
 	StallStream Kind = "stall-mid-stream"
-	// MalformedEvent puts in an event whose data are not JSON.
+	// MalformedEvent inserts an event with invalid JSON.
 	MalformedEvent Kind = "malformed-event"
-	// UnknownEvent puts in an event of a type that the document has not.
+	// UnknownEvent inserts an event of a type that the document does not define.
 	UnknownEvent Kind = "unknown-event"
 	// DuplicateEvent sends the next event twice.
 	DuplicateEvent Kind = "duplicate-event"
-	// MissingBlankLine leaves out the blank line behind the next event, which runs
-	// into the one after it: by the rules of event streams they are one, with the data of
-	// both. The last event of a stream never ends then, and is none.
+	// MissingBlankLine omits the blank line after the next event. A conforming reader
+	// dispatches this event and the following one as one event with the data of both. It
+	// never dispatches the last event of a stream in this case.
 	MissingBlankLine Kind = "missing-blank-line"
-	// StrayLines puts into the next event, before its own, lines that the rules have a
-	// reader pass over: a comment, fields that are unknown or have no colon, a time that is
-	// no number, NUL bytes, and data behind a byte order mark, which is a mark at the
-	// beginning of a stream alone.
+	// StrayLines inserts lines at the start of the next event that a conforming reader
+	// ignores: a comment, an unknown field, a field without a colon, a retry time that is not
+	// a number, NUL bytes, and data after a byte order mark. A byte order mark is valid only at
+	// the start of a stream.
 	StrayLines Kind = "stray-lines"
 )
 
-// Replaces reports whether the fault takes the place of the response, so that the call
-// does not run; see [Fault].
+// Replaces reports whether the fault replaces the response, so that the call does not run;
+// see [Fault].
 func (k Kind) Replaces() bool { return kinds[k].replaces }
 
-// Matches reports whether the kind can be injected into streamed calls, or into others.
+// Matches reports whether the emulator can inject the kind into streamed calls, or, if
+// stream is false, into plain calls.
 func (k Kind) Matches(stream bool) bool {
 	only := kinds[k].only
 	return only == anyCall || (only == streamedCall) == stream
 }
 
-// traits are the properties of a kind.
+// traits is the set of properties of a kind.
 type traits struct {
 	replaces bool // the call does not run
 	status   bool // the response is an error status
 	only     calls
-	events   bool // Events has a meaning
+	events   bool // Events may be set
 	waits    bool // Delay must be set
 }
 
-// calls are the calls that a kind can be injected into.
+// calls is the set of calls that a kind applies to.
 type calls uint8
 
 const (
@@ -158,5 +163,5 @@ var kinds = map[Kind]traits{
 	DuplicateEvent: event, MissingBlankLine: event, StrayLines: event,
 }
 
-// Kinds returns all kinds, in alphabetical order.
+// Kinds returns all kinds in alphabetical order.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }

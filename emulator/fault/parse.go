@@ -9,8 +9,8 @@ import (
 // plain is a Fault without methods.
 type plain Fault
 
-// MarshalJSON writes the fields in lower case, without those that are zero; a delay as
-// "300ms".
+// MarshalJSON encodes the fields that are not zero, with names in lower case and the delay
+// in the form "300ms".
 func (f Fault) MarshalJSON() ([]byte, error) {
 	fields := struct {
 		plain
@@ -22,7 +22,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes, and refuses unknown fields.
+// UnmarshalJSON decodes the form that MarshalJSON writes. It rejects unknown fields.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	var read plain
 	err := strictyaml.Decode(data, "fault", "", &read)
@@ -32,14 +32,14 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// Parse reads a list of faults, as YAML or JSON:
+// Parse parses a list of faults in YAML or JSON:
 //
 //   - {kind: 503-text, operation: StartConversation, times: 2, header: {Retry-After: "1"}}
 //   - {kind: reset-mid-stream, probability: 0.1, events: 3}
 //   - {kind: slow-headers, every: 5, delay: 2s}
 //
-// The fields are those of [Fault] in lower case. An error names the fault, counted from
-// 1, the field, its value and its line.
+// The names of the fields are those of [Fault] in lower case. An error reports the number
+// of the fault, from 1, the field, its value and its line.
 func Parse(data []byte) ([]Fault, error) {
 	var list []Fault
 	if err := strictyaml.Decode(data, "faults", "fault", &list); err != nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
-// Call is a request that belongs to an operation.
+// Call identifies a request of an operation.
 type Call struct {
 	Operation    string // the operationId
-	Stream       bool   // whether the call asks for a stream
-	Model        string // that it runs; "" for none
-	Method, Path string // the path as it was sent
+	Stream       bool   // whether the call is streamed
+	Model        string // the model that the call runs, or ""
+	Method, Path string // the path in escaped form
 }
 
 var (
@@ -25,8 +25,8 @@ var (
 	parameter = regexp.MustCompile(`\{[^{}/]*\}`)
 )
 
-// Matcher returns a function that reports whether a call is one that the fault can be
-// injected into. The error reports an Operation that is unknown.
+// Matcher returns a function that reports whether the fault applies to a call. It returns
+// an error for an unknown Operation.
 func (f Fault) Matcher() (func(Call) bool, error) {
 	matches, err := operationMatcher(f.Operation)
 	if err != nil {
@@ -41,17 +41,17 @@ func operationMatcher(text string) (func(Call) bool, error) {
 	if text == "" {
 		return func(Call) bool { return true }, nil
 	}
-	method, rest, parted := strings.Cut(text, " ")
-	if !parted {
+	method, rest, hasMethod := strings.Cut(text, " ")
+	if !hasMethod {
 		method, rest = "", text
 	}
 	if strings.HasPrefix(rest, "/") {
 		pattern := parameter.ReplaceAllString(rest, "*")
 		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, invalid("Operation", strconv.Quote(text), "a pattern of a path: "+err.Error())
+			return nil, invalid("Operation", strconv.Quote(text), "a path pattern ("+err.Error()+")")
 		}
-		if parted && !slices.Contains(methods, method) {
-			return nil, invalid("Operation", strconv.Quote(text), "of a method among "+strings.Join(methods, ", "))
+		if hasMethod && !slices.Contains(methods, method) {
+			return nil, invalid("Operation", strconv.Quote(text), "a path with a method among "+strings.Join(methods, ", "))
 		}
 		return func(c Call) bool {
 			ok, err := path.Match(pattern, c.Path)
@@ -71,5 +71,5 @@ func operationMatcher(text string) (func(Call) bool, error) {
 		return func(c Call) bool { return c.Stream && c.Operation == plain }, nil
 	}
 	return nil, invalid("Operation", strconv.Quote(text),
-		"the name of an operation ("+strings.Join(names, ", ")+`; with Stream behind it, its streamed calls alone) or a pattern such as "GET /v1/agents/*"`)
+		"the name of an operation ("+strings.Join(names, ", ")+`, with the suffix Stream for only its streamed calls) or a pattern such as "GET /v1/agents/*"`)
 }

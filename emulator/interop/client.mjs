@@ -1,9 +1,8 @@
-// What a user of Mistral's own TypeScript client does with the beta Conversations and
-// Agents API, in steps. Nothing here knows of the emulator, but for the URL and for what
-// its model says.
+// This script uses Mistral's TypeScript client for the beta Conversations and Agents API, in
+// steps. Only the URL and the replies of the model are specific to the emulator.
 //
-// Each step prints one line: "name: ok", or its name and what differs. The exit status
-// is 1 when one differs.
+// Each step prints one line: its name and "ok" or the error. The exit status is 1 if a step
+// fails.
 //
 //     node --input-type=module - http://127.0.0.1:8080 < client.mjs
 
@@ -32,7 +31,7 @@ const weather = {
 // Steps
 
 await step("start", async () => {
-  const c = await known(conversations.start({ model, inputs: "Say hello" }));
+  const c = await recognized(conversations.start({ model, inputs: "Say hello" }));
   equal(c.object, "conversation.response");
   match(c.conversationId, /./);
   equal(c.outputs.length, 1);
@@ -42,12 +41,12 @@ await step("start", async () => {
   equal(message.content, "hello");
   equal(message.model, model);
   match(message.id, /./);
-  ok(message.createdAt instanceof Date && message.completedAt instanceof Date, "the message has no times");
+  ok(message.createdAt instanceof Date && message.completedAt instanceof Date, "the times of the message are not dates");
   billed(c.usage);
 });
 
 await step("start with entries and settings", async () => {
-  const c = await known(conversations.start({
+  const c = await recognized(conversations.start({
     model,
     instructions: "Be brief.",
     name: "a name",
@@ -67,7 +66,7 @@ await step("start with entries and settings", async () => {
     ],
   }));
   equal(text(c), "1 2 3 4 ");
-  const got = await known(conversations.get({ conversationId: c.conversationId }));
+  const got = await recognized(conversations.get({ conversationId: c.conversationId }));
   equal(got.id, c.conversationId);
   equal(got.model, model);
   equal(got.instructions, "Be brief.");
@@ -76,17 +75,17 @@ await step("start with entries and settings", async () => {
   deepEqual(got.metadata, { ticket: "17" });
   equal(got.completionArgs.temperature, 0.2);
   equal(got.completionArgs.maxTokens, 50);
-  ok(got.createdAt instanceof Date && got.updatedAt instanceof Date, "the conversation has no times");
+  ok(got.createdAt instanceof Date && got.updatedAt instanceof Date, "the times of the conversation are not dates");
 });
 
 await step("start without storing", async () => {
-  const c = await known(conversations.start({ model, inputs: "Say nothing is kept", store: false }));
+  const c = await recognized(conversations.start({ model, inputs: "Say nothing is kept", store: false }));
   equal(text(c), "nothing is kept");
-  refused(await failure(conversations.get({ conversationId: c.conversationId })), 404, "Conversation not found");
+  checkError(await failure(conversations.get({ conversationId: c.conversationId })), 404, "Conversation not found");
 });
 
 await step("structured output", async () => {
-  const c = await known(conversations.start({
+  const c = await recognized(conversations.start({
     model,
     inputs: "Who wrote it?",
     completionArgs: {
@@ -116,23 +115,23 @@ await step("start stream", async () => {
   deepEqual(s.kinds, ["conversation.response.started", "message.output.delta", "conversation.response.done"]);
   match(s.conversationId, /./);
   equal(s.text, "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20");
-  ok(s.deltas > 3, `the text came in ${s.deltas} pieces`);
+  ok(s.deltas > 3, `the text arrived in ${s.deltas} deltas, want more than 3`);
   billed(s.usage);
-  const { entries } = await known(conversations.getHistory({ conversationId: s.conversationId }));
+  const { entries } = await recognized(conversations.getHistory({ conversationId: s.conversationId }));
   equal(entries[1].content, s.text);
   equal(entries[1].id, s.ids[0]);
 });
 
 await step("append", async () => {
-  const c = await known(conversations.start({ model, inputs: "My name is Ada" }));
-  const more = await known(append(c.conversationId, "What is my name?"));
+  const c = await recognized(conversations.start({ model, inputs: "My name is Ada" }));
+  const more = await recognized(append(c.conversationId, "What is my name?"));
   equal(more.conversationId, c.conversationId);
   equal(text(more), "Your name is Ada.");
-  ok(more.usage.promptTokens > c.usage.promptTokens, "the history is not in the prompt");
+  ok(more.usage.promptTokens > c.usage.promptTokens, "the prompt does not include the history");
 });
 
 await step("append stream", async () => {
-  const c = await known(conversations.start({ model, inputs: "What is 6*7?" }));
+  const c = await recognized(conversations.start({ model, inputs: "What is 6*7?" }));
   const s = await collect(appendStream(c.conversationId, "Add 8 to that"));
   equal(s.conversationId, c.conversationId);
   equal(s.text, "50");
@@ -141,7 +140,7 @@ await step("append stream", async () => {
 
 await step("restart", async () => {
   const { c, from } = await twoTurns();
-  const other = await known(conversations.restart({
+  const other = await recognized(conversations.restart({
     conversationId: c.conversationId,
     conversationRestartRequest: { fromEntryId: from, inputs: "Multiply that by 3", metadata: { branch: "b" } },
   }));
@@ -163,7 +162,7 @@ await step("restart stream", async () => {
 
 await step("history", async () => {
   const { c } = await twoTurns();
-  const got = await known(conversations.getHistory({ conversationId: c.conversationId }));
+  const got = await recognized(conversations.getHistory({ conversationId: c.conversationId }));
   equal(got.object, "conversation.history");
   equal(got.conversationId, c.conversationId);
   deepEqual(got.entries.map((e) => [e.type, e.role, e.content]), [
@@ -173,38 +172,38 @@ await step("history", async () => {
     ["message.output", "assistant", "40"],
   ]);
   equal(new Set(got.entries.map((e) => e.id)).size, 4);
-  ok(got.entries.every((e) => e.createdAt instanceof Date), "an entry has no time");
+  ok(got.entries.every((e) => e.createdAt instanceof Date), "the time of an entry is not a date");
 });
 
 await step("messages", async () => {
-  const c = await known(conversations.start({ model, tools: [weather], inputs: "How is the weather?" }));
-  await known(append(c.conversationId, [result(c.outputs[0], "sun")]));
-  const got = await known(conversations.getMessages({ conversationId: c.conversationId }));
+  const c = await recognized(conversations.start({ model, tools: [weather], inputs: "How is the weather?" }));
+  await recognized(append(c.conversationId, [result(c.outputs[0], "sun")]));
+  const got = await recognized(conversations.getMessages({ conversationId: c.conversationId }));
   equal(got.object, "conversation.messages");
   deepEqual(got.messages.map((m) => m.type), ["message.input", "message.output"]);
   equal(got.messages[1].content, "The result of get_weather is: sun");
 });
 
 await step("list conversations", async () => {
-  const made = [];
+  const created = [];
   for (const n of ["one", "two", "three"]) {
-    made.push((await known(conversations.start({ model, inputs: `Say ${n}` }))).conversationId);
+    created.push((await recognized(conversations.start({ model, inputs: `Say ${n}` }))).conversationId);
   }
-  const first = await known(conversations.list({ page: 0, pageSize: 2 }));
-  const second = await known(conversations.list({ page: 1, pageSize: 2 }));
+  const first = await recognized(conversations.list({ page: 0, pageSize: 2 }));
+  const second = await recognized(conversations.list({ page: 1, pageSize: 2 }));
   equal(first.length, 2);
-  deepEqual([...first, ...second].slice(0, 3).map((c) => c.id), made.reverse());
-  ok((await known(conversations.list())).length > 3, "the default page is too small");
+  deepEqual([...first, ...second].slice(0, 3).map((c) => c.id), created.reverse());
+  ok((await recognized(conversations.list())).length > 3, "the default page is too small");
 });
 
 await step("delete conversation", async () => {
-  const { conversationId } = await known(conversations.start({ model, inputs: "Say goodbye" }));
+  const { conversationId } = await recognized(conversations.start({ model, inputs: "Say goodbye" }));
   equal(await conversations.delete({ conversationId }), undefined);
-  refused(await failure(conversations.get({ conversationId })), 404, "Conversation not found");
+  checkError(await failure(conversations.get({ conversationId })), 404, "Conversation not found");
 });
 
 await step("agent", async () => {
-  const a = await known(agents.create({
+  const a = await recognized(agents.create({
     model,
     name: "counter",
     description: "It counts.",
@@ -216,22 +215,22 @@ await step("agent", async () => {
   equal(a.object, "agent");
   equal(a.version, 0);
   deepEqual(a.versions, [0]);
-  ok(a.createdAt instanceof Date && a.updatedAt instanceof Date, "the agent has no times");
-  deepEqual(await known(agents.get({ agentId: a.id })), a);
+  ok(a.createdAt instanceof Date && a.updatedAt instanceof Date, "the times of the agent are not dates");
+  deepEqual(await recognized(agents.get({ agentId: a.id })), a);
   deepEqual(a.tools.map((t) => t.type), ["function", "web_search"]);
   equal(a.tools[0].function.name, "get_weather");
 
-  const c = await known(conversations.start({ agentId: a.id, inputs: "Count to 6" }));
+  const c = await recognized(conversations.start({ agentId: a.id, inputs: "Count to 6" }));
   equal(text(c), "1 2 3 ");
   equal(c.outputs[0].agentId, a.id);
-  equal((await known(conversations.get({ conversationId: c.conversationId }))).agentId, a.id);
+  equal((await recognized(conversations.get({ conversationId: c.conversationId }))).agentId, a.id);
   const s = await collect(appendStream(c.conversationId, "Count to 7"));
   equal(s.text, "1 2 3 ");
 });
 
 await step("agent versions", async () => {
-  const a = await known(agents.create({ model, name: "versions", completionArgs: { stop: ["5"] } }));
-  const updated = await known(agents.update({
+  const a = await recognized(agents.create({ model, name: "versions", completionArgs: { stop: ["5"] } }));
+  const updated = await recognized(agents.update({
     agentId: a.id,
     updateAgentRequest: { name: "versions again", completionArgs: { stop: ["3"] } },
   }));
@@ -239,74 +238,74 @@ await step("agent versions", async () => {
   equal(updated.version, 1);
   equal(updated.name, "versions again");
   deepEqual(updated.versions, [0, 1]);
-  deepEqual((await known(agents.listVersions({ agentId: a.id }))).map((v) => v.version), [1, 0]);
-  equal((await known(agents.getVersion({ agentId: a.id, version: "0" }))).name, "versions");
-  equal((await known(agents.get({ agentId: a.id, agentVersion: 0 }))).name, "versions");
-  equal((await known(agents.get({ agentId: a.id }))).name, "versions again");
+  deepEqual((await recognized(agents.listVersions({ agentId: a.id }))).map((v) => v.version), [1, 0]);
+  equal((await recognized(agents.getVersion({ agentId: a.id, version: "0" }))).name, "versions");
+  equal((await recognized(agents.get({ agentId: a.id, agentVersion: 0 }))).name, "versions");
+  equal((await recognized(agents.get({ agentId: a.id }))).name, "versions again");
 
-  const count = async (agentVersion) => text(await known(conversations.start({ agentId: a.id, agentVersion, inputs: "Count to 6" })));
+  const count = async (agentVersion) => text(await recognized(conversations.start({ agentId: a.id, agentVersion, inputs: "Count to 6" })));
   equal(await count(undefined), "1 2 ");
   equal(await count(0), "1 2 3 4 ");
-  equal((await known(agents.updateVersion({ agentId: a.id, version: 0 }))).version, 0);
+  equal((await recognized(agents.updateVersion({ agentId: a.id, version: 0 }))).version, 0);
   equal(await count(undefined), "1 2 3 4 ");
 });
 
 await step("agent aliases", async () => {
-  const a = await known(agents.create({ model, name: "aliases", completionArgs: { stop: ["5"] } }));
+  const a = await recognized(agents.create({ model, name: "aliases", completionArgs: { stop: ["5"] } }));
   const agentId = a.id;
-  await known(agents.update({ agentId, updateAgentRequest: { completionArgs: { stop: ["3"] } } }));
-  const made = await known(agents.createVersionAlias({ agentId, alias: "stable", version: 0 }));
-  equal(made.alias, "stable");
-  equal(made.version, 0);
-  ok(made.createdAt instanceof Date && made.updatedAt instanceof Date, "the alias has no times");
-  equal((await known(agents.getVersion({ agentId, version: "stable" }))).version, 0);
-  equal((await known(agents.get({ agentId, agentVersion: "stable" }))).version, 0);
+  await recognized(agents.update({ agentId, updateAgentRequest: { completionArgs: { stop: ["3"] } } }));
+  const created = await recognized(agents.createVersionAlias({ agentId, alias: "stable", version: 0 }));
+  equal(created.alias, "stable");
+  equal(created.version, 0);
+  ok(created.createdAt instanceof Date && created.updatedAt instanceof Date, "the times of the alias are not dates");
+  equal((await recognized(agents.getVersion({ agentId, version: "stable" }))).version, 0);
+  equal((await recognized(agents.get({ agentId, agentVersion: "stable" }))).version, 0);
 
-  const count = async () => text(await known(conversations.start({ agentId, agentVersion: "stable", inputs: "Count to 6" })));
+  const count = async () => text(await recognized(conversations.start({ agentId, agentVersion: "stable", inputs: "Count to 6" })));
   equal(await count(), "1 2 3 4 ");
-  equal((await known(agents.createVersionAlias({ agentId, alias: "stable", version: 1 }))).version, 1);
+  equal((await recognized(agents.createVersionAlias({ agentId, alias: "stable", version: 1 }))).version, 1);
   equal(await count(), "1 2 ");
-  await known(agents.createVersionAlias({ agentId, alias: "old", version: 0 }));
-  deepEqual((await known(agents.listVersionAliases({ agentId }))).map((x) => [x.alias, x.version]), [["old", 0], ["stable", 1]]);
+  await recognized(agents.createVersionAlias({ agentId, alias: "old", version: 0 }));
+  deepEqual((await recognized(agents.listVersionAliases({ agentId }))).map((x) => [x.alias, x.version]), [["old", 0], ["stable", 1]]);
   equal(await agents.deleteVersionAlias({ agentId, alias: "stable" }), undefined);
-  refused(await failure(agents.getVersion({ agentId, version: "stable" })), 404, "Agent version not found");
+  checkError(await failure(agents.getVersion({ agentId, version: "stable" })), 404, "Agent version not found");
 });
 
 await step("list agents", async () => {
-  const made = [];
+  const created = [];
   for (const n of [1, 2, 3]) {
-    made.push((await known(agents.create({ model, name: `listed ${n}`, metadata: { list: "yes" } }))).id);
+    created.push((await recognized(agents.create({ model, name: `listed ${n}`, metadata: { list: "yes" } }))).id);
   }
-  const page = await known(agents.list({ pageSize: 2, metadata: { list: "yes" } }));
+  const page = await recognized(agents.list({ pageSize: 2, metadata: { list: "yes" } }));
   equal(page.length, 2);
-  deepEqual((await known(agents.list({ name: "listed 2" }))).map((a) => a.id), [made[1]]);
-  deepEqual((await known(agents.list({ search: "listed", pageSize: 10 }))).map((a) => a.id).sort(), [...made].sort());
+  deepEqual((await recognized(agents.list({ name: "listed 2" }))).map((a) => a.id), [created[1]]);
+  deepEqual((await recognized(agents.list({ search: "listed", pageSize: 10 }))).map((a) => a.id).sort(), [...created].sort());
   const all = [];
   let pages = 0;
   for await (const { result } of await agents.listPages({ pageSize: 2, search: "listed" })) {
-    known(result);
+    recognized(result);
     pages++;
     all.push(...result.data.map((a) => a.id));
   }
   equal(pages, 2);
-  deepEqual(all.sort(), [...made].sort());
+  deepEqual(all.sort(), [...created].sort());
 });
 
 await step("delete agent", async () => {
-  const { id: agentId } = await known(agents.create({ model, name: "gone" }));
+  const { id: agentId } = await recognized(agents.create({ model, name: "gone" }));
   equal(await agents.delete({ agentId }), undefined);
-  refused(await failure(agents.get({ agentId })), 404, "Agent not found");
+  checkError(await failure(agents.get({ agentId })), 404, "Agent not found");
 });
 
 await step("function calling", async () => {
-  let c = await known(conversations.start({ model, tools: [weather], inputs: "What is the weather in Paris?" }));
+  let c = await recognized(conversations.start({ model, tools: [weather], inputs: "What is the weather in Paris?" }));
   let calls = 0;
   for (let call; (call = c.outputs.find((e) => e.type === "function.call")); calls++) {
     equal(call.name, "get_weather");
     match(call.toolCallId, /./);
     const { city } = typeof call.arguments === "string" ? JSON.parse(call.arguments) : call.arguments;
     equal(typeof city, "string");
-    c = await known(append(c.conversationId, [result(call, "21 degrees")]));
+    c = await recognized(append(c.conversationId, [result(call, "21 degrees")]));
   }
   equal(calls, 1);
   equal(text(c), "The result of get_weather is: 21 degrees");
@@ -324,18 +323,18 @@ await step("function calling stream", async () => {
 });
 
 await step("tool choice", async () => {
-  const ask = (toolChoice) => known(conversations.start({ model, tools: [weather], inputs: "Say weather", completionArgs: { toolChoice } }));
-  equal(text(await ask("none")), "weather");
-  equal((await ask("required")).outputs[0].type, "function.call");
+  const send = (toolChoice) => recognized(conversations.start({ model, tools: [weather], inputs: "Say weather", completionArgs: { toolChoice } }));
+  equal(text(await send("none")), "weather");
+  equal((await send("required")).outputs[0].type, "function.call");
 });
 
 await step("web search", async () => {
-  const c = await known(conversations.start({ model, tools: [{ type: "web_search" }], inputs: "Search the web for tides" }));
+  const c = await recognized(conversations.start({ model, tools: [{ type: "web_search" }], inputs: "Search the web for tides" }));
   deepEqual(c.outputs.map((e) => e.type), ["tool.execution", "message.output"]);
   const [run, message] = c.outputs;
   equal(run.name, "web_search");
   equal(JSON.parse(run.arguments).query, "Search the web for tides");
-  ok(run.info, "the search has no info");
+  ok(run.info, "the search does not have an info");
   cited(message.content);
   deepEqual((await history(c.conversationId)).map((e) => e.type), ["message.input", "tool.execution", "message.output"]);
 });
@@ -355,14 +354,14 @@ await step("web search stream", async () => {
 });
 
 await step("other tools of the service", async () => {
-  const ask = (type, inputs, more) => known(conversations.start({ model, tools: [{ type, ...more }], inputs }));
-  const code = await ask("code_interpreter", "Compute 6 x 7");
+  const send = (type, inputs, more) => recognized(conversations.start({ model, tools: [{ type, ...more }], inputs }));
+  const code = await send("code_interpreter", "Compute 6 x 7");
   deepEqual(code.outputs.map((e) => e.type), ["tool.execution", "message.output"]);
   equal(code.outputs[0].name, "code_interpreter");
-  const image = await ask("image_generation", "Draw a gopher");
+  const image = await send("image_generation", "Draw a gopher");
   const file = image.outputs[1].content.find((chunk) => chunk.type === "tool_file");
   match(file.fileId, /./);
-  const library = await ask("document_library", "Which document tells?", { libraryIds: ["lib"] });
+  const library = await send("document_library", "Which document tells?", { libraryIds: ["lib"] });
   equal(library.outputs[1].content.find((chunk) => chunk.type === "tool_reference").tool, "document_library");
   equal(library.usage.connectors.document_library, 1);
 });
@@ -370,12 +369,12 @@ await step("other tools of the service", async () => {
 await step("confirmation", async () => {
   const tools = [{ type: "web_search", toolConfiguration: { requiresConfirmation: ["web_search"] } }];
   for (const [confirmation, types] of [["allow", ["tool.execution", "message.output"]], ["deny", ["message.output"]]]) {
-    const c = await known(conversations.start({ model, tools, inputs: "Search for tides" }));
+    const c = await recognized(conversations.start({ model, tools, inputs: "Search for tides" }));
     equal(c.outputs.length, 1);
     const [call] = c.outputs;
     equal(call.type, "function.call");
     equal(call.confirmationStatus, "pending");
-    const next = await known(conversations.append({
+    const next = await recognized(conversations.append({
       conversationId: c.conversationId,
       conversationAppendRequest: { toolConfirmations: [{ toolCallId: call.toolCallId, confirmation }] },
     }));
@@ -384,33 +383,33 @@ await step("confirmation", async () => {
 });
 
 await step("handoff between agents", async () => {
-  const expert = await known(agents.create({ model, name: "maths", description: "answers questions about numbers" }));
-  const front = await known(agents.create({ model, name: "front", handoffs: [expert.id] }));
-  const ask = { agentId: front.id, inputs: "What about the numbers 6 x 7?" };
-  const c = await known(conversations.start(ask));
+  const expert = await recognized(agents.create({ model, name: "maths", description: "answers questions about numbers" }));
+  const front = await recognized(agents.create({ model, name: "front", handoffs: [expert.id] }));
+  const request = { agentId: front.id, inputs: "What about the numbers 6 x 7?" };
+  const c = await recognized(conversations.start(request));
   deepEqual(c.outputs.map((e) => e.type), ["agent.handoff", "message.output"]);
   equal(c.outputs[1].agentId, expert.id);
   equal(text(c), "42");
-  const mine = await known(conversations.start({ ...ask, handoffExecution: "client" }));
-  deepEqual(mine.outputs.map((e) => e.type), ["agent.handoff"]);
-  equal(text(await known(append(mine.conversationId, "Well, 6 x 7?"))), "42");
+  const clientSide = await recognized(conversations.start({ ...request, handoffExecution: "client" }));
+  deepEqual(clientSide.outputs.map((e) => e.type), ["agent.handoff"]);
+  equal(text(await recognized(append(clientSide.conversationId, "Well, 6 x 7?"))), "42");
 });
 
 await step("guardrail", async () => {
   const guardrails = [{ moderationLlmV2: { action: "block" } }];
-  const ask = (inputs) => conversations.start({ model, guardrails, inputs });
-  equal(text(await known(ask("Say hello"))), "hello");
-  const error = await failure(ask("Say bomb"));
+  const send = (inputs) => conversations.start({ model, guardrails, inputs });
+  equal(text(await recognized(send("Say hello"))), "hello");
+  const error = await failure(send("Say bomb"));
   equal(error.statusCode, 403);
   deepEqual(Object.keys(JSON.parse(error.body)).sort(), ["error", "guardrails"]);
 });
 
 await step("handoff", async () => {
-  const c = await known(conversations.start({ model, inputs: "hand over" }));
+  const c = await recognized(conversations.start({ model, inputs: "hand off" }));
   deepEqual(c.outputs.map((e) => e.type), ["agent.handoff", "message.output"]);
   equal(c.outputs[0].previousAgentName, "front desk");
   equal(c.outputs[0].nextAgentName, "workshop");
-  const s = await collect(conversations.startStream({ model, inputs: "hand over" }));
+  const s = await collect(conversations.startStream({ model, inputs: "hand off" }));
   deepEqual(s.kinds, [
     "conversation.response.started",
     "agent.handoff.started",
@@ -422,7 +421,7 @@ await step("handoff", async () => {
 });
 
 await step("thinking", async () => {
-  const c = await known(conversations.start({ model, inputs: "think" }));
+  const c = await recognized(conversations.start({ model, inputs: "think" }));
   deepEqual(c.outputs[0].content.map((chunk) => chunk.type), ["thinking", "text"]);
   equal(c.outputs[0].content[0].thinking[0].text, "A thought.");
   const s = await collect(conversations.startStream({ model, inputs: "think" }));
@@ -432,38 +431,38 @@ await step("thinking", async () => {
 });
 
 await step("429 of requests", async () => {
-  const ask = () => conversations.start({ model: "one-request", inputs: "Say once" });
-  equal(text(await known(ask())), "once");
-  const error = await failure(ask());
-  refused(error, 429, "Rate limit exceeded");
+  const send = () => conversations.start({ model: "one-request", inputs: "Say once" });
+  equal(text(await recognized(send())), "once");
+  const error = await failure(send());
+  checkError(error, 429, "Rate limit exceeded");
   const body = JSON.parse(error.body);
   equal(body.type, "rate_limited");
   equal(body.code, "1300");
 });
 
 await step("429 of tokens", async () => {
-  const ask = () => conversations.startStream({ model: "few-tokens", inputs: "Say once" });
-  equal((await collect(ask())).text, "once");
-  refused(await failure(ask()), 429, "Token rate limit reached.");
+  const send = () => conversations.startStream({ model: "few-tokens", inputs: "Say once" });
+  equal((await collect(send())).text, "once");
+  checkError(await failure(send()), 429, "Token rate limit reached.");
 });
 
 await step("429 and the client's own retries", async () => {
   const retries = { strategy: "backoff", backoff: { initialInterval: 50, maxInterval: 200, exponent: 1.5, maxElapsedTime: 20_000 } };
-  const ask = (said) => known(conversations.start({ model: "few-requests", inputs: `Say ${said}` }, { retries }));
-  deepEqual((await Promise.all([ask("1"), ask("2")])).map(text), ["1", "2"]);
+  const send = (word) => recognized(conversations.start({ model: "few-requests", inputs: `Say ${word}` }, { retries }));
+  deepEqual((await Promise.all([send("1"), send("2")])).map(text), ["1", "2"]);
 });
 
 await step("401", async () => {
-  const stranger = new Mistral({ apiKey: "wrong-key", serverURL });
-  refused(await failure(stranger.beta.conversations.start({ model, inputs: "Say no" })), 401, "Invalid API Key");
+  const other = new Mistral({ apiKey: "wrong-key", serverURL });
+  checkError(await failure(other.beta.conversations.start({ model, inputs: "Say no" })), 401, "Invalid API Key");
 });
 
 await step("404", async () => {
   const conversationId = "conv_00000000000000000000000000000000";
-  refused(await failure(append(conversationId, "Say no")), 404, "Conversation not found");
-  refused(await failure(appendStream(conversationId, "Say no")), 404, "Conversation not found");
-  refused(await failure(conversations.getHistory({ conversationId })), 404, "Conversation not found");
-  refused(await failure(agents.get({ agentId: "ag_00000000000000000000000000000000" })), 404, "Agent not found");
+  checkError(await failure(append(conversationId, "Say no")), 404, "Conversation not found");
+  checkError(await failure(appendStream(conversationId, "Say no")), 404, "Conversation not found");
+  checkError(await failure(conversations.getHistory({ conversationId })), 404, "Conversation not found");
+  checkError(await failure(agents.get({ agentId: "ag_00000000000000000000000000000000" })), 404, "Agent not found");
 });
 
 await step("422", async () => {
@@ -480,68 +479,68 @@ await step("422", async () => {
 await step("an error within a stream", async () => {
   const kinds = [];
   let last;
-  for await (const event of await conversations.startStream({ model, inputs: "break off" })) {
-    known(event);
+  for await (const event of await conversations.startStream({ model, inputs: "fail midway" })) {
+    recognized(event);
     kinds.push(event.event);
     last = event.data;
   }
   equal(kinds[0], "conversation.response.started");
-  ok(kinds.includes("message.output.delta"), `no message before the error: ${kinds}`);
+  ok(kinds.includes("message.output.delta"), `got the events ${kinds}, want a message before the error`);
   equal(last.type, "conversation.response.error");
-  equal(last.message, "the model has gone away");
+  equal(last.message, "the model is unavailable");
   equal(typeof last.code, "number");
 });
 
-await step("a stream that is left early", async () => {
+await step("a stream that is closed early", async () => {
   const s = await conversations.startStream({ model, inputs: "Count to 10000" });
   for await (const { data } of s) {
     if (data.type === "message.output.delta") break;
   }
-  equal(text(await known(conversations.start({ model, inputs: "Say next" }))), "next");
+  equal(text(await recognized(conversations.start({ model, inputs: "Say next" }))), "next");
 });
 
-// What steps share
+// Helpers
 
 async function step(name, run) {
-  let verdict = "ok";
+  let outcome = "ok";
   try {
     await run();
   } catch (error) {
-    verdict = explain(error);
+    outcome = describe(error);
     process.exitCode = 1;
   }
-  console.log(`${name}: ${verdict}`);
+  console.log(`${name}: ${outcome}`);
 }
 
-// explain says in one line what an error is about, with what the client has against a
-// reply that it refuses.
-function explain(error) {
+// describe returns an error as one line, with the client's validation error and the content of
+// the response.
+function describe(error) {
   const cause = error.cause?.message ? ` (${error.cause.message})` : "";
-  const said = typeof error.pretty === "function" ? error.pretty() : error.message + cause;
+  const message = typeof error.pretty === "function" ? error.pretty() : error.message + cause;
   const body = typeof error.body === "string" ? ` (${error.statusCode}: ${error.body.slice(0, 1000)})` : "";
-  return `${error.name}: ${said}${body}`.replace(/\s+/g, " ");
+  return `${error.name}: ${message}${body}`.replace(/\s+/g, " ");
 }
 
-// known returns a reply, or the promise of one, in which the client has understood
-// everything: it reads past what it does not know, and marks it.
-function known(reply) {
-  if (reply instanceof Promise) return reply.then(known);
-  const look = (value, path) => {
+// recognized returns a response, or a promise of one, and checks that the client recognizes
+// each value. The client accepts values of unknown types and marks them with isUnknown.
+function recognized(response) {
+  if (response instanceof Promise) return response.then(recognized);
+  const check = (value, path) => {
     if (typeof value !== "object" || value === null || value instanceof Date) return;
-    ok(value.isUnknown !== true, `the client does not know what ${path} is: ${JSON.stringify(value.raw)}`);
-    for (const [name, part] of Object.entries(value)) look(part, `${path}.${name}`);
+    ok(value.isUnknown !== true, `the client does not recognize ${path}: ${JSON.stringify(value.raw)}`);
+    for (const [name, part] of Object.entries(value)) check(part, `${path}.${name}`);
   };
-  look(reply, "the reply");
-  return reply;
+  check(response, "the response");
+  return response;
 }
 
 // collect reads a stream to its end.
 async function collect(promise) {
   const s = { kinds: [], conversationId: "", text: "", deltas: 0, ids: [], chunks: [], calls: [], usage: undefined };
   for await (const { event, data } of await promise) {
-    known(data);
+    recognized(data);
     equal(event, data.type);
-    ok(data.createdAt instanceof Date, `${event} has no time`);
+    ok(data.createdAt instanceof Date, `the time of ${event} is not a date`);
     if (s.kinds.at(-1) !== event) s.kinds.push(event);
     switch (event) {
       case "conversation.response.started":
@@ -555,7 +554,7 @@ async function collect(promise) {
         else s.chunks.push(data.content);
         break;
       case "function.call.delta": {
-        const call = s.calls.find((begun) => begun.toolCallId === data.toolCallId);
+        const call = s.calls.find((c) => c.toolCallId === data.toolCallId);
         if (call) call.arguments += data.arguments;
         else s.calls.push({ toolCallId: data.toolCallId, name: data.name, arguments: data.arguments });
         break;
@@ -568,24 +567,24 @@ async function collect(promise) {
   return s;
 }
 
-// failure returns the error that a call must end with.
+// failure returns the error of a call. It throws if the call succeeds.
 async function failure(promise) {
-  let reply;
+  let response;
   try {
-    reply = await promise;
+    response = await promise;
   } catch (error) {
     return error;
   }
-  throw new Error(`a reply instead of an error: ${JSON.stringify(reply)}`);
+  throw new Error(`got a response, want an error: ${JSON.stringify(response)}`);
 }
 
-// refused checks what the client reports of an error.
-function refused(error, status, said) {
-  ok(error instanceof MistralError, explain(error));
+// checkError checks the status and the message of an error of the client.
+function checkError(error, status, message) {
+  ok(error instanceof MistralError, describe(error));
   equal(error.statusCode, status);
   match(error.contentType, /^application\/json/);
   const body = JSON.parse(error.body);
-  equal(body.message ?? body.detail, said);
+  equal(body.message ?? body.detail, message);
 }
 
 function billed(usage) {
@@ -595,15 +594,15 @@ function billed(usage) {
 
 function cited(content) {
   const found = content.find((chunk) => chunk.type === "tool_reference");
-  ok(found, "the message refers to nothing");
+  ok(found, "the message contains no reference");
   match(found.tool, /^web_search/);
   match(found.title, /./);
   match(found.url, /^https:/);
 }
 
-function text(reply) {
-  const message = reply.outputs.find((e) => e.type === "message.output");
-  ok(message, `no message but ${reply.outputs.map((e) => e.type)}`);
+function text(response) {
+  const message = response.outputs.find((e) => e.type === "message.output");
+  ok(message, `got the outputs ${response.outputs.map((e) => e.type)}, want a message`);
   return message.content;
 }
 
@@ -616,16 +615,16 @@ function appendStream(conversationId, inputs) {
 }
 
 async function history(conversationId) {
-  return (await known(conversations.getHistory({ conversationId }))).entries;
+  return (await recognized(conversations.getHistory({ conversationId }))).entries;
 }
 
-// twoTurns has a conversation of two turns, and the id of the first answer.
+// twoTurns returns a conversation of two turns and the id of its first output.
 async function twoTurns() {
-  const c = await known(conversations.start({ model, inputs: "What is 2+2?" }));
-  equal(text(await known(append(c.conversationId, "Multiply that by 10"))), "40");
+  const c = await recognized(conversations.start({ model, inputs: "What is 2+2?" }));
+  equal(text(await recognized(append(c.conversationId, "Multiply that by 10"))), "40");
   return { c, from: c.outputs[0].id };
 }
 
-function result(call, said) {
-  return { type: "function.result", toolCallId: call.toolCallId, result: said };
+function result(call, text) {
+  return { type: "function.result", toolCallId: call.toolCallId, result: text };
 }

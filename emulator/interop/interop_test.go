@@ -1,4 +1,4 @@
-// Package interop_test has Mistral's own TypeScript client talk to the emulator.
+// Package interop_test tests the emulator with Mistral's TypeScript client.
 package interop_test
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/nodetest"
 )
 
-// These three say which client in which version, and what is done with it.
+// The versions of the client, and the script that uses it.
 var (
 	//go:embed package.json
 	manifest []byte
@@ -24,7 +24,7 @@ var (
 	script []byte
 )
 
-// steps are those that the script must print, in order.
+// steps lists the steps that the script must print, in order.
 var steps = []string{
 	"start",
 	"start with entries and settings",
@@ -62,10 +62,10 @@ var steps = []string{
 	"404",
 	"422",
 	"an error within a stream",
-	"a stream that is left early",
+	"a stream that is closed early",
 }
 
-// operations are all that the API has; the client must have used each.
+// operations lists all operations of the API. The client must use each.
 var operations = []string{
 	"StartConversation", "StartConversationStream", "AppendConversation", "AppendConversationStream",
 	"RestartConversation", "RestartConversationStream", "ListConversations", "GetConversation",
@@ -75,8 +75,8 @@ var operations = []string{
 	"CreateAgentVersionAlias", "ListAgentVersionAliases", "DeleteAgentVersionAlias",
 }
 
-// The client is told the URL and nothing else; it must not see that this is not the
-// service.
+// TestOfficialClient checks that the client works with the emulator when only its URL is
+// changed.
 func TestOfficialClient(t *testing.T) {
 	node := nodetest.Node(t, 18)
 	dir := nodetest.Install(t, "interop", manifest, lock)
@@ -89,7 +89,7 @@ func TestOfficialClient(t *testing.T) {
 			"few-tokens":   {TokensPerMinute: 1},
 		},
 		Model:       model,
-		OnViolation: func(err error) { t.Errorf("the emulator sent what the document has not: %v", err) },
+		OnViolation: func(err error) { t.Errorf("the emulator violated the document: %v", err) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestOfficialClient(t *testing.T) {
 		})
 	}
 	for _, line := range lines[min(len(steps), len(lines)):] {
-		t.Errorf("not a step that is known here: %s", line)
+		t.Errorf("unexpected step: %s", line)
 	}
 	if err != nil {
 		t.Error(err)
@@ -122,15 +122,15 @@ func TestOfficialClient(t *testing.T) {
 		}
 	}
 	if refused := stats.Total().Refused(); refused < 3 || refused != stats.Statuses[http.StatusTooManyRequests] {
-		t.Errorf("%d requests were refused, %d answered 429; want the same number, and at least 3",
+		t.Errorf("%d requests were refused and %d received 429; want the same number, and at least 3",
 			refused, stats.Statuses[http.StatusTooManyRequests])
 	}
 }
 
-// model adds to the default model what that never does of its own accord.
+// model adds prompts to the default model that return a handoff, a thought or an error.
 func model(ctx context.Context, p emulator.Prompt) emulator.Reply {
 	switch p.Text() {
-	case "hand over":
+	case "hand off":
 		return emulator.Reply{Text: "The workshop is here.", Entries: []generated.Entry{
 			generated.NewEntry(generated.AgentHandoffEntry{
 				PreviousAgentID: "ag_1", PreviousAgentName: "front desk", NextAgentID: "ag_2", NextAgentName: "workshop",
@@ -145,9 +145,9 @@ func model(ctx context.Context, p emulator.Prompt) emulator.Reply {
 				generated.NewContentChunk(generated.TextChunk{Text: "An answer."}),
 			)}),
 		}}
-	case "break off":
+	case "fail midway":
 		return emulator.Reply{Text: "So far", Err: &emulator.Error{
-			Status: http.StatusServiceUnavailable, Message: "the model has gone away",
+			Status: http.StatusServiceUnavailable, Message: "the model is unavailable",
 		}}
 	default:
 		return emulator.DefaultModel(ctx, p)

@@ -15,41 +15,44 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Default is the model of an emulator that has no other. The same prompt has
-// the same reply. By the first of these that applies:
+// Default is the built-in model, which an emulator runs by default. It is deterministic:
+// equal prompts have equal replies. It applies the first of these rules that matches:
 //
-//   - the results of functions are quoted: "The result of get_weather is: 21";
-//   - tools whose calls were just allowed are run, and those denied are regretted;
-//   - a function whose name or description shares a word with the prompt is called,
-//     its arguments made up to fit its schema; with tool_choice "any" or "required",
-//     the first if none does; with "none", no tool is used;
-//   - a tool of the service that the prompt asks for is run, what it finds made up: a web
-//     search ("search", "news"), the code interpreter ("code", "compute"), image
-//     generation ("draw", "image"), the document library ("library", "document"), a
-//     connector (its id); it is a function.call that waits for a confirmation where the
-//     tool's configuration says so;
-//   - an agent that may hand over does so, to one whose name or description shares a word
-//     with the prompt;
-//   - "Reply with X", "Repeat exactly: X" and "Say X" have X;
-//   - "Count to 5" has the numbers from 1;
-//   - "What is 2+2?" and "Multiply that by 3" have the number, the second by the last
-//     number in the conversation;
-//   - "What is my name?" has the name of an earlier "My name is X";
-//   - anything else has a sentence that quotes the prompt.
+//   - If the call adds function results, the reply quotes them: "The result of get_weather
+//     is: 21".
+//   - If the call adds confirmations, the model runs the allowed tools and names the denied
+//     ones.
+//   - If the name or description of a function shares a word with the prompt, the model
+//     calls the function with arguments that conform to its schema. With tool_choice "any"
+//     or "required" it otherwise calls the first function. With "none" it uses no tools.
+//   - If the prompt asks for one of the service's tools, the model runs it and generates a
+//     result. The tools are web search ("search", "news"), the code interpreter ("code",
+//     "compute"), image generation ("draw", "image"), the document library ("library",
+//     "document") and connectors (their id). If the tool needs a confirmation, the reply is
+//     a pending function.call.
+//   - If the name or description of an agent in Handoffs shares a word with the prompt, the
+//     model hands off to that agent.
+//   - "Reply with X", "Repeat exactly: X" and "Say X" return X.
+//   - "Count to 5" returns the numbers from 1.
+//   - "What is 2+2?" and "Multiply that by 3" return the result. The second uses the last
+//     number in the conversation.
+//   - "What is my name?" returns the name from an earlier "My name is X".
+//   - Any other prompt returns a sentence that quotes it.
 //
-// With response_format json_object the reply is {"answer": …}, with json_schema a value
-// made up to fit the schema: references, combinations, bounds, patterns and formats
-// included, but for the keywords not, if, contains, patternProperties, propertyNames
-// and those about dependent and unevaluated properties. Another model may pass prompts
-// on to it, and so does a script.
+// With response_format json_object the reply is {"answer": …}. With json_schema it is a value
+// that conforms to the schema. The model supports references, combinations, bounds, patterns
+// and formats. It ignores the keywords not, if, contains, patternProperties and
+// propertyNames, and those about dependent and unevaluated properties. Other models may
+// delegate to Default; scripts do so.
 //
-// A schema has at most 256 KiB of JSON. A pattern in it has at most 4 KiB, and compiles to
-// at most 5,000 instructions. A value takes at most 2^20 steps, about one for each byte of
-// it and for each keyword that is looked at or merged. Beyond that the call fails with
-// status 400, and the message has the JSON pointer and the bound. Two things are cut, so
-// that the value may not fit: a schema that refers to itself has null where 10,000
-// schemas have been looked at, and lists have at most 1,000 items, texts 65,536
-// characters. The work ends with the context.
+// A schema has at most 256 KiB of JSON. A pattern in it has at most 4 KiB and compiles to at
+// most 5,000 instructions. Generating a value takes at most 2^20 steps: about one for each
+// byte of it, and for each keyword that is read or merged. Beyond these bounds the call fails
+// with status 400; the message reports the JSON pointer and the bound.
+//
+// In two cases the value may not conform to the schema. After 10,000 subschemas, a schema
+// that refers to itself generates null. Lists are limited to 1,000 items and strings to 65,536
+// characters. Default stops when the context ends.
 func Default(ctx context.Context, p Prompt) Reply {
 	resumed := resume(p)
 	if text, ok := resultText(p); ok {
@@ -63,7 +66,7 @@ func Default(ctx context.Context, p Prompt) Reply {
 	if entries, ok, err := functionCall(ctx, p); ok || err != nil {
 		return Reply{Entries: entries, Err: err}
 	}
-	for _, act := range []func(Prompt) ([]generated.Entry, bool){useTool, handOver} {
+	for _, act := range []func(Prompt) ([]generated.Entry, bool){useTool, handOff} {
 		if entries, ok := act(p); ok {
 			return Reply{Entries: entries}
 		}
@@ -71,7 +74,7 @@ func Default(ctx context.Context, p Prompt) Reply {
 	return formatted(ctx, p, answer(p))
 }
 
-// callNames returns the names of the functions that were called, by tool_call_id.
+// callNames returns the names of the called functions by tool_call_id.
 func callNames(p Prompt) map[string]string {
 	names := map[string]string{}
 	for _, entry := range slices.Concat(p.History, p.Inputs) {
@@ -82,8 +85,8 @@ func callNames(p Prompt) map[string]string {
 	return names
 }
 
-// resultText quotes the results of functions, when those are what the call adds, or what the
-// history ends with if it adds nothing.
+// resultText quotes the function results at the end of the inputs, or at the end of the
+// history if the call adds no inputs.
 func resultText(p Prompt) (string, bool) {
 	names := callNames(p)
 	var sentences []string
@@ -106,7 +109,7 @@ func resultText(p Prompt) (string, bool) {
 	return strings.Join(sentences, "\n"), sentences != nil
 }
 
-// formatted gives a text the form that the call asks for.
+// formatted returns a reply with a text in the response format of the call.
 func formatted(ctx context.Context, p Prompt, text string) Reply {
 	format := p.Args.ResponseFormat
 	switch {
@@ -122,7 +125,7 @@ func formatted(ctx context.Context, p Prompt, text string) Reply {
 	return Reply{Text: text}
 }
 
-// badSchema turns the error of a schema that asks for too much into a 400.
+// badSchema converts a [*schema.BoundError] to an [*Error] of status 400.
 func badSchema(err error) error {
 	var bound *schema.BoundError
 	if errors.As(err, &bound) {
@@ -132,41 +135,41 @@ func badSchema(err error) error {
 }
 
 var (
-	sayRule   = regexp.MustCompile(`(?is)^\s*(?:please[,\s]+)?(?:repeat exactly|repeat|reply with exactly|reply with only|reply with|respond with|answer with|say)\s*:?\s+(.+?)\s*$`)
-	countRule = regexp.MustCompile(`(?i)\bcount\s+(?:from\s+1\s+)?(?:up\s+)?to\s+([0-9]+)`)
-	nameRule  = regexp.MustCompile(`(?i)\bmy name is ([\p{L}'-]+)`)
-	whoRule   = regexp.MustCompile(`(?i)\bmy name\b[^.]*\?`)
+	repeatPattern  = regexp.MustCompile(`(?is)^\s*(?:please[,\s]+)?(?:repeat exactly|repeat|reply with exactly|reply with only|reply with|respond with|answer with|say)\s*:?\s+(.+?)\s*$`)
+	countPattern   = regexp.MustCompile(`(?i)\bcount\s+(?:from\s+1\s+)?(?:up\s+)?to\s+([0-9]+)`)
+	namePattern    = regexp.MustCompile(`(?i)\bmy name is ([\p{L}'-]+)`)
+	askNamePattern = regexp.MustCompile(`(?i)\bmy name\b[^.]*\?`)
 )
 
-// answer is what the model says to the user's last message.
+// answer returns the text of the reply to the user's last message.
 func answer(p Prompt) string {
 	text := p.Text()
-	if m := sayRule.FindStringSubmatch(text); m != nil {
+	if m := repeatPattern.FindStringSubmatch(text); m != nil {
 		return unquote(m[1])
 	}
-	if m := countRule.FindStringSubmatch(text); m != nil {
+	if m := countPattern.FindStringSubmatch(text); m != nil {
 		return count(m[1])
 	}
 	if result, ok := calculate(text, p); ok {
 		return result
 	}
-	if whoRule.MatchString(text) {
-		if name := lastMatch(p, nameRule); name != "" {
+	if askNamePattern.MatchString(text) {
+		if name := lastMatch(p, namePattern); name != "" {
 			return "Your name is " + name + "."
 		}
 	}
 	if strings.TrimSpace(text) == "" {
-		return "There is nothing to answer."
+		return "The prompt is empty."
 	}
 	return fmt.Sprintf("You said %q, and this is the emulator's answer to that.", wire.Excerpt(text))
 }
 
-// count writes the numbers from 1, of which there may be no more than is bearable.
+// count returns the numbers from 1 to a numeral, at most maxCount.
 func count(to string) string {
-	const most = 10_000
+	const maxCount = 10_000
 	n, err := strconv.Atoi(to)
-	if err != nil || n > most {
-		n = most
+	if err != nil || n > maxCount {
+		n = maxCount
 	}
 	numbers := make([]string, n)
 	for i := range numbers {
@@ -175,7 +178,7 @@ func count(to string) string {
 	return strings.Join(numbers, " ")
 }
 
-// unquote takes away quotation marks around a whole text.
+// unquote removes quotation marks around the whole text.
 func unquote(text string) string {
 	for _, pair := range []string{`" "`, "' '", "“ ”", "« »", "` `"} {
 		opening, closing, _ := strings.Cut(pair, " ")
@@ -186,7 +189,7 @@ func unquote(text string) string {
 	return text
 }
 
-// lastMatch returns the first group of a rule's last match in the user's messages.
+// lastMatch returns the first group of the pattern's last match in the user's messages.
 func lastMatch(p Prompt, rule *regexp.Regexp) string {
 	for _, entry := range slices.Backward(slices.Concat(p.History, p.Inputs)) {
 		if m, ok := entry.Value().(generated.MessageInputEntry); ok {

@@ -11,13 +11,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// functionCall returns the call of a function that the prompt asks for.
+// functionCall returns the call of a function that the prompt requests.
 func functionCall(ctx context.Context, p Prompt) (entries []generated.Entry, ok bool, err error) {
 	if p.Args.ToolChoice == generated.ToolChoiceEnumNone || len(p.Tools) == 0 {
 		return nil, false, nil
 	}
 	text := p.Text()
-	asked := vocabulary(text)
+	words := vocabulary(text)
 	at := 0
 	var chosen *generated.Function
 	for i, tool := range p.Tools {
@@ -25,7 +25,7 @@ func functionCall(ctx context.Context, p Prompt) (entries []generated.Entry, ok 
 		if !ok {
 			continue
 		}
-		shared := shareWord(asked, f.Function.Name+" "+f.Function.Description)
+		shared := shareWord(words, f.Function.Name+" "+f.Function.Description)
 		if shared || chosen == nil && p.mustUseTool() {
 			chosen, at = &f.Function, i
 		}
@@ -41,7 +41,7 @@ func functionCall(ctx context.Context, p Prompt) (entries []generated.Entry, ok 
 		return nil, false, badSchema(err)
 	}
 	if !strings.HasPrefix(arguments, "{") {
-		arguments = "{}" // Arguments are an object.
+		arguments = "{}" // Arguments must be an object.
 	}
 	return []generated.Entry{generated.NewEntry(generated.FunctionCallEntry{
 		Name: chosen.Name, Arguments: generated.FunctionCallEntryArguments(arguments),
@@ -49,12 +49,12 @@ func functionCall(ctx context.Context, p Prompt) (entries []generated.Entry, ok 
 }
 
 var (
-	partRule  = regexp.MustCompile(`\p{Lu}?\p{Ll}+|\p{Lu}+|\p{L}+`)
-	fillWords = strings.Fields("this that with from into your have what when where which about there their them they then than " +
+	wordPattern = regexp.MustCompile(`\p{Lu}?\p{Ll}+|\p{Lu}+|\p{L}+`)
+	fillWords   = strings.Fields("this that with from into your have what when where which about there their them they then than " +
 		"will would could should please tell give call make does returns return given for and the get set")
 )
 
-// shareWord reports whether a text has one of the words of a vocabulary.
+// shareWord reports whether a text contains one of the words of a vocabulary.
 func shareWord(words map[string]bool, text string) bool {
 	for word := range vocabulary(text) {
 		if words[word] {
@@ -64,11 +64,11 @@ func shareWord(words map[string]bool, text string) bool {
 	return false
 }
 
-// vocabulary returns the words of a text, camelCase and snake_case parted, that mean
-// something: in lower case, without a plural's s.
+// vocabulary returns the significant words of a text, in lower case and without a plural s.
+// It splits camelCase and snake_case.
 func vocabulary(text string) map[string]bool {
 	list := map[string]bool{}
-	for _, word := range partRule.FindAllString(text, -1) {
+	for _, word := range wordPattern.FindAllString(text, -1) {
 		word = strings.ToLower(word)
 		if len(word) < 3 || slices.Contains(fillWords, word) {
 			continue
@@ -78,9 +78,9 @@ func vocabulary(text string) map[string]bool {
 	return list
 }
 
-// handOver hands the conversation to the agent whose name or description shares a word
-// with the prompt; not to one that has handed it on since the user's last message.
-func handOver(p Prompt) ([]generated.Entry, bool) {
+// handOff hands off to the first agent whose name or description shares a word with the
+// prompt. It skips agents that have handed off since the user's last message.
+func handOff(p Prompt) ([]generated.Entry, bool) {
 	if len(p.Handoffs) == 0 {
 		return nil, false
 	}
@@ -93,9 +93,9 @@ func handOver(p Prompt) ([]generated.Entry, bool) {
 			break
 		}
 	}
-	asked := vocabulary(p.Text())
+	words := vocabulary(p.Text())
 	for _, next := range p.Handoffs {
-		if !slices.Contains(before, next.ID) && shareWord(asked, next.Name+" "+next.Description) {
+		if !slices.Contains(before, next.ID) && shareWord(words, next.Name+" "+next.Description) {
 			return []generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: next.ID, NextAgentName: next.Name})}, true
 		}
 	}

@@ -1,6 +1,6 @@
-// Package model has what takes the place of a language model in the emulator: the prompt
-// that a model gets, the reply that it returns, the built-in model and scripts. Package
-// emulator has the same names.
+// Package model defines the models that the emulator runs instead of a language model:
+// the prompt, the reply, the built-in model and scripts. Package emulator re-exports the
+// names.
 package model
 
 import (
@@ -12,37 +12,38 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Prompt is all that a model reads. It shares values with the emulator, such as entries and
-// tools: a model must not modify them.
+// Prompt is the input of a model. It shares values with the emulator, such as entries and
+// tools; a model must not modify them.
 type Prompt struct {
 	// Conversation is the id of the conversation.
 	Conversation string
 	// Turn is the number of the request in the conversation, from 1.
 	Turn int
-	// Model is the name of the model; Agent and AgentName are the id and the name of the agent,
-	// "" without one.
+	// Model is the name of the model. Agent and AgentName are the id and the name of the
+	// agent, or "" without an agent.
 	Model, Agent, AgentName string
-	// Instructions, Tools and Args are those of the request, on top of those of the
-	// conversation, on top of those of the agent.
+	// Instructions, Tools and Args are the effective settings. Those of the request override
+	// those of the conversation, which override those of the agent.
 	Instructions string
 	Tools        []generated.Tool
 	Args         generated.CompletionArgs
-	// Handoffs are the agents to which it may hand the conversation over, by returning
-	// an entry that says so as its last.
+	// Handoffs lists the agents to which the current agent may hand off. To hand off, the
+	// last entry of the reply must be an AgentHandoffEntry.
 	Handoffs []generated.Agent
-	// Confirmations are the answers to tool calls that came with the call; those calls
-	// are marked in History.
+	// Confirmations lists the tool call confirmations of the request. History already
+	// contains their statuses.
 	Confirmations []generated.ToolCallConfirmation
-	// History is what the conversation held before the call; Inputs what the call adds.
+	// History is the entries of the conversation before the call, and Inputs the entries
+	// that the call adds.
 	History, Inputs []generated.Entry
 }
 
-// mustUseTool reports whether the call says that a tool is to be used in any case.
+// mustUseTool reports whether the tool_choice requires a tool call.
 func (p Prompt) mustUseTool() bool {
 	return p.Args.ToolChoice == generated.ToolChoiceEnumAny || p.Args.ToolChoice == generated.ToolChoiceEnumRequired
 }
 
-// Text returns the text of the last message of the user; "" without one.
+// Text returns the text of the user's last message, or "" without a message.
 func (p Prompt) Text() string {
 	for _, list := range [][]generated.Entry{p.Inputs, p.History} {
 		for _, entry := range slices.Backward(list) {
@@ -54,26 +55,28 @@ func (p Prompt) Text() string {
 	return ""
 }
 
-// Reply is what a model makes of a prompt. The emulator fills in what is unset of the
-// entries (id, times, model, agent), cuts messages by max_tokens and stop, and counts
-// the usage. A reply that no service could send, such as one with an input among its entries
-// or a status of 99, fails the call with status 500 and the reason.
+// Reply is the output of a model for a prompt. The emulator sets the unset fields of the
+// entries (id, times, model, agent), truncates messages according to max_tokens and stop,
+// and counts the usage. An invalid reply, such as one with an input among its entries or a
+// status of 99, fails the call with status 500 and the reason.
 type Reply struct {
-	// Text is a message, added to Entries; "" adds none, unless Entries is empty.
+	// Text is the text of a message that follows Entries. "" adds a message only if Entries
+	// is empty and Err is nil.
 	Text string
-	// Entries are the outputs: messages, tool executions, function calls, handoffs.
+	// Entries lists the outputs: messages, tool executions, function calls, handoffs.
 	Entries []generated.Entry
-	// Usage, when set, is reported and charged in place of what was counted.
+	// Usage, if set, replaces the counted usage in the response and for the rate limits.
 	Usage *generated.ConversationUsageInfo
-	// Pace, when set, is the time between two deltas, in place of the emulator's.
+	// Pace, if set, replaces the emulator's time between two deltas.
 	Pace time.Duration
-	// Err makes the call fail: an [*Error] as it says, any other with status 500. A
-	// stream sends text and entries first, and then the error as its last event; without
-	// any it fails as a plain call does. What fails before an output is charged nothing.
+	// Err fails the call. An [*Error] defines the response; other errors have status 500. A
+	// stream first sends the text and the entries, and then the error as its last event.
+	// Without text and entries it fails like a plain call. A call that fails before the first
+	// output is not charged.
 	Err error
 }
 
-// Outputs returns the entries of a reply, with its text as the last.
+// Outputs returns the entries of a reply, with the message of its text as the last.
 func (r Reply) Outputs() []generated.Entry {
 	outputs := slices.Clone(r.Entries)
 	if r.Text != "" || len(outputs) == 0 && r.Err == nil {
@@ -86,14 +89,14 @@ func message(content generated.MessageContent) generated.Entry {
 	return generated.NewEntry(generated.MessageOutputEntry{Content: content})
 }
 
-// Error is a failure of a model that has a form of its own on the wire.
+// Error is a failure of a model with a specific HTTP response.
 type Error struct {
-	// Status is that of the reply.
+	// Status is the status of the response.
 	Status int
-	// Header is added to that of the reply, such as a Content-Type.
+	// Header is a set of additional header fields, such as a Content-Type.
 	Header http.Header
-	// Message is what the service's usual error object says; Body, when set, is sent
-	// instead of that object, as it is.
+	// Message is the message in the API's usual error object. Body, if set, replaces the
+	// whole object and is sent unchanged.
 	Message, Body string
 }
 

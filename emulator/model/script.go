@@ -19,60 +19,60 @@ import (
 // Turn is a part of a [Script]: a [Step] or a [Rule].
 type Turn interface{ rule() Rule }
 
-// Rule answers the requests that fit all of its conditions. A rule without Result and
-// Function is for requests that add no result of a function.
+// Rule is a reply to the requests that match all of its conditions. A rule without Result
+// and Function matches only requests that do not add a function result.
 type Rule struct {
-	// Match is a regular expression on the user's last message; nil fits any.
+	// Match is a regular expression for the user's last message; nil matches any.
 	Match *regexp.Regexp `yaml:"match"`
-	// Model and Agent are the name of the model, and the name or id of the agent; "" fits any.
+	// Model is the name of the model, and Agent the name or id of the agent; "" matches any.
 	Model string `yaml:"model"`
 	Agent string `yaml:"agent"`
-	// Turn is the number of the request in its conversation, from 1; 0 fits any.
+	// Turn is the number of the request in its conversation, from 1; 0 matches any.
 	Turn int `yaml:"turn"`
-	// Function is the name of a function whose result the request adds; Result is a regular
-	// expression on its result, or, without Function, on the last result.
+	// Function is the name of a function whose result the request adds. Result is a regular
+	// expression for its result or, without Function, for the last result.
 	Function string         `yaml:"function"`
 	Result   *regexp.Regexp `yaml:"result"`
-	// Times is how often the rule answers at most; 0 means no bound.
+	// Times is the maximum number of uses of the rule; 0 means unlimited.
 	Times int `yaml:"times"`
 
-	// Step is the reply. Then are the next replies in the same conversation, whatever is asked;
-	// they come before all rules. After an error in the first request of a conversation, of
-	// which the service keeps nothing, they go on with the next one that starts with the same
-	// message.
+	// Step is the reply. Then lists the next replies in the same conversation, for any prompt;
+	// they take precedence over all rules. The service does not store a conversation whose
+	// first request fails. In this case they continue with the next conversation that starts
+	// with the same message.
 	Step Step   `yaml:"-"`
 	Then []Step `yaml:"-"`
 
-	inOrder bool // a bare step, which fits any request and is used once
+	inOrder bool // whether it is a bare step, which matches any request and is used once
 }
 
 func (s Step) rule() Rule { return Rule{Step: s, Times: 1, inOrder: true} }
 func (r Rule) rule() Rule { return r }
 
-// Script is a model that answers by rules. It is safe for concurrent use. Make one with
-// [NewScript].
+// Script is a model that follows steps and rules. It is safe for concurrent use. Create one
+// with [NewScript].
 type Script struct {
-	lenient bool // what no rule fits goes to Default
+	lenient bool // whether Default replies if no rule matches
 	rules   []*scriptRule
 
 	mu     sync.Mutex
-	next   map[string]*position // of conversations in the midst of a rule, and behind it
+	next   map[string]*position // by conversation, within or after a rule with Then
 	misses []error
 }
 
 type scriptRule struct {
 	Rule
-	uses []int // of each step
+	uses []int // number of uses of each step
 }
 
-// position is the next step of a rule, from 1; behind the last at its end.
+// position is the next step of a rule, from 1. After the last step it is 1 + len(Then).
 type position struct {
 	rule *scriptRule
 	step int
-	keys []string // of the map: the conversation, and for a start that failed its startKey
+	keys []string // the keys in Script.next: the conversation, and the startKey of a failed start
 }
 
-// startKey is the key of the conversations that start with the message of a prompt.
+// startKey returns the key in Script.next of conversations that start with the prompt's message.
 func startKey(p Prompt) string { return fmt.Sprintf("start %x", sha256.Sum256([]byte(p.Text()))) }
 
 // checkCounts reports a negative number.
@@ -83,14 +83,16 @@ func (r Rule) checkCounts() error {
 	return nil
 }
 
-// steps returns the first step and those of Then.
+// steps returns Step and the steps of Then.
 func (r *scriptRule) steps() []Step { return append([]Step{r.Step}, r.Then...) }
 
-// NewScript returns a script of steps and rules. Each step is one reply of the model, in their
-// order, whatever is asked; the first rule that fits answers before them. A request takes one
-// step, and one more for each handoff that the service carries out. A request that nothing fits
-// gets 400, with the nearest rule and why it does not fit, as does a handoff to an agent to
-// which the current one may not hand over. It panics for a step whose calls make no sense.
+// NewScript returns a script of steps and rules. If a rule matches, the first one determines
+// the reply. Otherwise the next unused step does, for any prompt. A request uses one step, and
+// one more for each handoff that the service executes.
+//
+// A request without a matching rule or step fails with status 400. The message names the
+// nearest rule and the conditions that do not match. A handoff to an agent that is not allowed
+// also fails with status 400. NewScript panics if a step or a rule is invalid.
 func NewScript(turns ...Turn) *Script {
 	s := &Script{next: map[string]*position{}}
 	for i, turn := range turns {
@@ -114,25 +116,25 @@ func NewScript(turns ...Turn) *Script {
 	return s
 }
 
-// Reply is the model that the script makes, for [Config.Model] of package emulator.
+// Reply returns the reply to a prompt. It can be used as the Model of an emulator.Config.
 func (s *Script) Reply(ctx context.Context, p Prompt) Reply {
 	step, err := s.take(p)
 	if err != nil {
 		return Reply{Err: err}
 	}
 	if wire.Sleep(ctx, step.Delay) != nil {
-		return Reply{Err: context.Cause(ctx)} // Nobody is there to read it.
+		return Reply{Err: context.Cause(ctx)} // The client has disconnected.
 	}
 	if step.isEmpty() {
 		reply := Default(ctx, p)
-		own := step.reply(p)
-		reply.Usage, reply.Pace = own.Usage, own.Pace
+		scripted := step.reply(p)
+		reply.Usage, reply.Pace = scripted.Usage, scripted.Pace
 		return reply
 	}
 	return step.reply(p)
 }
 
-// take returns the step for a prompt and notes its use.
+// take returns the step for a prompt and records its use.
 func (s *Script) take(p Prompt) (Step, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,26 +143,26 @@ func (s *Script) take(p Prompt) (Step, error) {
 		return Step{}, nil
 	}
 	if at == nil {
-		return Step{}, s.miss(fmt.Sprintf("nothing fits %q (model %s, turn %d)%s", wire.Short(p.Text()), p.Model, p.Turn, why))
+		return Step{}, s.miss(fmt.Sprintf("no rule or step matches %q (model %s, turn %d)%s", wire.Short(p.Text()), p.Model, p.Turn, why))
 	}
 	s.use(p, at)
 	step := at.rule.steps()[at.step]
-	if _, ok := step.successor(p); !ok {
-		return Step{}, s.miss(fmt.Sprintf("%s: the agent %q may not hand over to it: must be one of %q", s.name(at.rule, at.step), cmp.Or(p.AgentName, p.Agent), namesOf(p.Handoffs)))
+	if _, ok := step.handoffTarget(p); !ok {
+		return Step{}, s.miss(fmt.Sprintf("%s: the agent %q may not hand off to it: must be one of %q", s.name(at.rule, at.step), cmp.Or(p.AgentName, p.Agent), namesOf(p.Handoffs)))
 	}
 	return step, nil
 }
 
-// miss notes, for Check, a request that the script cannot answer.
+// miss records a request without a reply, for Check, and returns its error.
 func (s *Script) miss(text string) error {
-	const most = 100
-	if len(s.misses) < most {
+	const maxMisses = 100
+	if len(s.misses) < maxMisses {
 		s.misses = append(s.misses, errors.New("script: "+text))
 	}
 	return &Error{Status: http.StatusBadRequest, Message: "script: " + text}
 }
 
-// find returns the step that answers a prompt. Without one, why says what comes nearest.
+// find returns the step for a prompt, or nil. In that case why describes the nearest rule.
 func (s *Script) find(p Prompt) (at *position, why string) {
 	at = s.next[p.Conversation]
 	if at == nil && p.Turn == 1 {
@@ -170,7 +172,7 @@ func (s *Script) find(p Prompt) (at *position, why string) {
 		return at, ""
 	}
 	var nearest *scriptRule
-	var least, steps int
+	var minDistance, steps int
 	var reasons []string
 	for _, r := range s.rules {
 		mismatches := r.mismatches(p)
@@ -178,22 +180,22 @@ func (s *Script) find(p Prompt) (at *position, why string) {
 			return &position{rule: r, keys: []string{p.Conversation}}, ""
 		}
 		if r.inOrder {
-			steps++ // It is used up, as it would fit otherwise.
+			steps++ // The step has been used, because an unused one matches any prompt.
 			continue
 		}
 		distance := 2 * len(mismatches)
 		if r.Match != nil && r.Match.MatchString(p.Text()) {
-			distance -= 3 // What the message says counts most.
+			distance -= 3 // A matching message counts most.
 		}
-		if nearest == nil || distance < least {
-			nearest, least, reasons = r, distance, mismatches
+		if nearest == nil || distance < minDistance {
+			nearest, minDistance, reasons = r, distance, mismatches
 		}
 	}
 	if at != nil {
-		why += fmt.Sprintf("; none of the %d steps of %s is left in this conversation", 1+len(at.rule.Then), s.name(at.rule, 0))
+		why += fmt.Sprintf("; all steps of %s have been used in this conversation", s.name(at.rule, 0))
 	}
 	if steps > 0 {
-		why += fmt.Sprintf("; none of the %d steps is left", steps)
+		why += fmt.Sprintf("; %d of %d steps have been used", steps, steps)
 	}
 	if nearest != nil {
 		why += fmt.Sprintf("; the nearest is %s: %s", s.name(nearest, 0), strings.Join(reasons, ", "))
@@ -201,18 +203,18 @@ func (s *Script) find(p Prompt) (at *position, why string) {
 	return nil, why
 }
 
-// use counts a step and goes to the next.
+// use counts a use of a step and advances the conversation to the next step.
 func (s *Script) use(p Prompt, at *position) {
 	at.rule.uses[at.step]++
 	for _, key := range at.keys {
 		delete(s.next, key)
 	}
 	next := &position{rule: at.rule, step: at.step + 1, keys: []string{p.Conversation}}
-	most := 10_000 // conversations; more begin anew
+	maxNext := 10_000 // further conversations do not continue with Then
 	if next.step > len(at.rule.Then) {
-		most = 1_000 // It is for the message of a miss alone.
+		maxNext = 1_000 // The position after the last step only improves the error of a miss.
 	}
-	if len(at.rule.Then) == 0 || len(s.next) >= most {
+	if len(at.rule.Then) == 0 || len(s.next) >= maxNext {
 		return
 	}
 	if at.rule.steps()[at.step].Err != nil && p.Turn == 1 {
@@ -223,7 +225,7 @@ func (s *Script) use(p Prompt, at *position) {
 	}
 }
 
-// name names a step of a rule, by its place in the script.
+// name returns the name of a step of a rule: its position in the script and its content.
 func (s *Script) name(r *scriptRule, step int) string {
 	kind, n := "rule", 0
 	if r.inOrder {
@@ -243,7 +245,8 @@ func (s *Script) name(r *scriptRule, step int) string {
 	return fmt.Sprintf("%s %d (%v)", kind, n, r.Step)
 }
 
-// Check reports the steps that were never used, and the requests that nothing fitted.
+// Check returns an error for each step that was never used, and for each request that no
+// rule or step matched.
 func (s *Script) Check() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,7 +261,7 @@ func (s *Script) Check() error {
 	return errors.Join(problems...)
 }
 
-// mismatches returns why a rule does not fit a prompt; nil if it does.
+// mismatches returns the reasons why a rule does not match a prompt, or nil if it matches.
 func (r *scriptRule) mismatches(p Prompt) (reasons []string) {
 	not := func(fits bool, format string, args ...any) {
 		if !fits {
@@ -289,8 +292,8 @@ func (r *scriptRule) mismatches(p Prompt) (reasons []string) {
 	return reasons
 }
 
-// resultsOf returns the results of functions that a request adds, by the names of the
-// functions, and the last one by "".
+// resultsOf returns the function results that a request adds, by function name. The key ""
+// holds the last result. It returns nil if the request does not end with a result.
 func resultsOf(p Prompt) map[string]string {
 	names := callNames(p)
 	results := map[string]string{}
@@ -298,7 +301,7 @@ func resultsOf(p Prompt) map[string]string {
 		if v, ok := input.Value().(generated.FunctionResultEntry); ok {
 			results[names[v.ToolCallID]], results[""] = v.Result, v.Result
 		} else {
-			delete(results, "") // It does not end with a result.
+			delete(results, "") // Another entry follows the result.
 		}
 	}
 	if _, ok := results[""]; !ok {

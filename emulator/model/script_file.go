@@ -10,11 +10,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// ParseScript returns a model that answers by rules, in YAML or JSON:
+// ParseScript returns a model that follows rules written in YAML or JSON:
 //
 //	rules:
-//	  - match: (?i)weather          # a regular expression on the user's last message
-//	    model: mistral-small-latest # optional, as agent, turn (from 1) and times
+//	  - match: (?i)weather          # a regular expression for the user's last message
+//	    model: mistral-small-latest # optional, like agent, turn (from 1) and times
 //	    call: {name: get_weather, arguments: {city: Paris}}
 //	  - function: get_weather       # the result of this function,
 //	    result: rain                # which matches this regular expression
@@ -32,23 +32,28 @@ import (
 //	  - match: ^fail
 //	    error: {status: 503, message: busy, header: {Retry-After: "1"}}
 //
-// The first rule that fits answers. One with result or function is for requests that add
-// the result of a function, one without for those that do not: so a rule that calls a
-// function is not asked about its result. The steps of "then" are the next replies in the
-// conversation, whatever is asked; see [Rule]. What no rule fits goes to [Default], or, with
-// "strict: true" beside the rules, gets 400 with the nearest rule; so does [Default] answer
-// after a rule that has a delay alone.
+// The first rule that matches determines the reply. A rule with result or function matches
+// only requests that add a function result; a rule without them matches only other requests.
+// Therefore a rule that calls a function does not match the request with its result. The
+// steps of "then" are the next replies in the conversation, for any prompt; see [Rule].
 //
-// A rule, and a step of "then", has at least one of reply, thought, call or calls, runs
-// (executions of the service's tools, with name, arguments and info), handoff, error and
-// delay. With several, the message comes before the calls, and a stream sends both before the
-// error. Arguments are an object, or a text to be sent as it is. In
-// arguments and info a date is a text, as is a whole number that JSON would write in another
-// way, such as 01234 or 0x10. An error's status is from 400
-// to 599; it has message, the text of the service's error object, or body, which replaces that
-// object, and header. A delay is as "300ms".
+// If no rule matches, [Default] replies. With "strict: true" beside the rules the request
+// fails with status 400, and the message names the nearest rule. [Default] also replies if the
+// rule has only a delay.
 //
-// An error of ParseScript names the rule, counted from 1, the field, its value and its line.
+// A rule or a step of "then" has at least one of reply, thought, call or calls, runs, handoff,
+// error and delay. Each of the runs is an execution of one of the service's tools, with name,
+// arguments and info. The message comes before the calls, and a stream sends both before the
+// error.
+//
+// Arguments are an object, or a string that is sent unchanged. In arguments and info, dates
+// are strings. So are whole numbers that are not in JSON's notation, such as 01234 or 0x10. An
+// error has a status from 400 to 599, an optional header, and one of message or body. The
+// message is the text of the API's error object; body replaces the object. A delay has the
+// form "300ms".
+//
+// An error of ParseScript reports the number of the rule, from 1, the field, its value and
+// its line.
 func ParseScript(data []byte) (func(context.Context, Prompt) Reply, error) {
 	var file struct {
 		Strict bool       `yaml:"strict"`
@@ -74,7 +79,7 @@ func ParseScript(data []byte) (func(context.Context, Prompt) Reply, error) {
 	return script.Reply, nil
 }
 
-// fileRule is a rule as a file has it.
+// fileRule is a rule in a file.
 type fileRule struct {
 	Rule
 	fileStep
@@ -137,7 +142,7 @@ func (e *fileError) Validate() error {
 	for name, value := range e.Header {
 		canonical := http.CanonicalHeaderKey(name)
 		if seen[canonical] {
-			return fmt.Errorf("header %q: is there twice", canonical)
+			return fmt.Errorf("header %q: must be set once, got twice", canonical)
 		}
 		seen[canonical] = true
 		if err := wire.CheckHeader(name, value); err != nil {

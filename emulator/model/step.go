@@ -12,57 +12,60 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Step is one reply of a script: what is set of it, in the order of the fields. A step that
-// is only a delay, or empty, has the reply of [Default].
+// Step is one reply of a script. The reply consists of the parts that are set, in the order
+// of the fields. For a step without parts, or with only a delay, [Default] replies.
 type Step struct {
-	// Runs are executions of the service's tools.
+	// Runs lists executions of the service's tools.
 	Runs []Run `yaml:"runs" item:"run"`
-	// Thought and Reply are a message.
+	// Thought and Reply are the thinking and the text of a message.
 	Thought string `yaml:"thought"`
 	Reply   string `yaml:"reply"`
-	// Calls are function calls, all in one reply.
+	// Calls lists the function calls of the reply.
 	Calls []Call `yaml:"calls" item:"call"`
-	// Handoff is the name or the id of the agent to hand over to, one to which the current
-	// agent may. The request says who carries it out, the service or the client.
+	// Handoff is the name or the id of the agent to hand off to. The current agent must be
+	// allowed to hand off to it. The request defines whether the service or the client
+	// executes the handoff.
 	Handoff string `yaml:"handoff"`
-	// Err ends the reply: an [*Error] as it says; see [Reply].
+	// Err is the error that ends the reply; see [Reply].
 	Err error `yaml:"-"`
 
-	// Usage replaces the usage that is counted.
+	// Usage replaces the counted usage.
 	Usage *Usage `yaml:"usage"`
-	// Delay is the time before the reply; Pace that between two deltas of it, in place of the
-	// emulator's.
+	// Delay is the time before the reply. Pace replaces the emulator's time between two
+	// deltas.
 	Delay time.Duration `yaml:"delay"`
 	Pace  time.Duration `yaml:"pace"`
 }
 
 // Call is a function call of a [Step].
 type Call struct {
-	Name string `yaml:"name"` // of the function
-	// Arguments are an object, or a text that is sent as it is, as JSON or not; nil is {}.
+	Name string `yaml:"name"` // the name of the function
+	// Arguments is an object, or a string that is sent unchanged, even if it is not JSON; nil
+	// stands for {}.
 	Arguments any `yaml:"arguments"`
-	// Pending calls wait for a confirmation.
+	// Pending makes the call wait for a confirmation.
 	Pending bool `yaml:"pending"`
-	// ID is the tool_call_id; "" is a new one.
+	// ID is the tool_call_id; "" generates one.
 	ID string `yaml:"id"`
 }
 
-// Run is an execution of a tool of the service, such as web_search.
+// Run is an execution of one of the service's tools, such as web_search.
 type Run struct {
-	Name string `yaml:"name"` // of the tool
-	// Arguments are as those of a [Call]. Info is what the tool found.
+	Name string `yaml:"name"` // the name of the tool
+	// Arguments is an object or a string, as in [Call]. Info is the result of the tool.
 	Arguments any            `yaml:"arguments"`
 	Info      map[string]any `yaml:"info"`
 }
 
-// Usage is the tokens of a [Step]; Total is the sum of the others where it is 0.
+// Usage is the token usage of a [Step]. If Total is 0, the sum of Prompt and Completion
+// replaces it.
 type Usage struct {
-	Prompt     int `yaml:"prompt"`     // what the model read
-	Completion int `yaml:"completion"` // what it wrote
-	Total      int `yaml:"total"`      // what is charged
+	Prompt     int `yaml:"prompt"`     // the prompt tokens
+	Completion int `yaml:"completion"` // the completion tokens
+	Total      int `yaml:"total"`      // the tokens charged
 }
 
-// Validate reports negative tokens.
+// Validate reports a negative number of tokens.
 func (u Usage) Validate() error {
 	if u.Prompt < 0 || u.Completion < 0 || u.Total < 0 {
 		return fmt.Errorf("must be 0 or more tokens, got %+v", u)
@@ -70,19 +73,21 @@ func (u Usage) Validate() error {
 	return nil
 }
 
-// Say returns a step that is a message.
+// Say returns a step whose reply is a message.
 func Say(text string) Step { return Step{Reply: text} }
 
-// Calls returns a step that calls functions.
+// Calls returns a step that makes these function calls.
 func Calls(calls ...Call) Step { return Step{Calls: calls} }
 
-// Validate reports a call without a name, or arguments that are not an object or a text.
+// Validate reports a call without a name, or arguments that are neither an object nor a
+// string.
 func (c Call) Validate() error { return validate(c.Name, c.Arguments) }
 
-// Validate is that of [Call], and reports an Info that cannot be JSON.
+// Validate reports an invalid name or arguments in the same way as [Call.Validate], and an
+// Info that cannot be encoded as JSON.
 func (r Run) Validate() error {
 	if _, err := json.Marshal(r.Info); err != nil {
-		return fmt.Errorf("info: cannot be JSON: %w", err)
+		return fmt.Errorf("info: cannot be encoded: %w", err)
 	}
 	return validate(r.Name, r.Arguments)
 }
@@ -95,7 +100,7 @@ func validate(name string, arguments any) error {
 	return err
 }
 
-// argumentsText returns arguments as they are sent.
+// argumentsText returns arguments in the form in which they are sent.
 func argumentsText(arguments any) (string, error) {
 	if arguments == nil {
 		return "{}", nil
@@ -105,15 +110,15 @@ func argumentsText(arguments any) (string, error) {
 	}
 	data, err := json.Marshal(arguments)
 	if err != nil {
-		return "", fmt.Errorf("arguments: cannot be JSON: %w", err)
+		return "", fmt.Errorf("arguments: cannot be encoded: %w", err)
 	}
 	if !strings.HasPrefix(string(data), "{") {
-		return "", fmt.Errorf("arguments: must be an object or a text, got %s", wire.Short(string(data)))
+		return "", fmt.Errorf("arguments: must be an object or a string, got %s", wire.Short(string(data)))
 	}
 	return string(data), nil
 }
 
-// validate reports a call or a run that makes no sense.
+// validate reports an invalid part of the step.
 func (s Step) validate() error {
 	ids := map[string]bool{"": false}
 	for _, call := range s.Calls {
@@ -130,8 +135,8 @@ func (s Step) validate() error {
 			return fmt.Errorf("run %q: %w", run.Name, err)
 		}
 	}
-	if own := (*Error)(nil); errors.As(s.Err, &own) && (own.Status < 400 || own.Status > 599) {
-		return fmt.Errorf("error: status: must be from 400 to 599, got %d", own.Status)
+	if modelErr := (*Error)(nil); errors.As(s.Err, &modelErr) && (modelErr.Status < 400 || modelErr.Status > 599) {
+		return fmt.Errorf("error: status: must be from 400 to 599, got %d", modelErr.Status)
 	}
 	if s.Delay < 0 || s.Pace < 0 {
 		return fmt.Errorf("delay and pace: must be 0 or more, got %s and %s", s.Delay, s.Pace)
@@ -144,7 +149,7 @@ func (s Step) validate() error {
 	return nil
 }
 
-// isEmpty reports whether a step has no reply.
+// isEmpty reports whether no part of the reply is set.
 func (s Step) isEmpty() bool {
 	return s.Reply == "" && s.Thought == "" && s.Handoff == "" && s.Err == nil && len(s.Calls)+len(s.Runs) == 0
 }
@@ -156,30 +161,30 @@ func (s Step) String() string {
 		words = append(words, "runs "+run.Name)
 	}
 	if s.Reply != "" {
-		words = append(words, fmt.Sprintf("says %q", wire.Short(s.Reply)))
+		words = append(words, fmt.Sprintf("replies %q", wire.Short(s.Reply)))
 	}
 	for _, call := range s.Calls {
 		words = append(words, "calls "+call.Name)
 	}
 	if s.Handoff != "" {
-		words = append(words, "hands over to "+s.Handoff)
+		words = append(words, "hands off to "+s.Handoff)
 	}
 	if s.Err != nil {
 		words = append(words, "fails: "+s.Err.Error())
 	}
-	return cmp.Or(strings.Join(words, ", "), "has the reply of the default model")
+	return cmp.Or(strings.Join(words, ", "), "replies with the default model")
 }
 
 // reply returns the reply for a prompt.
 func (s Step) reply(p Prompt) Reply {
 	reply := Reply{Err: s.Err, Pace: s.Pace}
-	if own := (*Error)(nil); errors.As(s.Err, &own) {
-		failure := *own // Each reply has its own, with its header.
-		failure.Header = own.Header.Clone()
+	if modelErr := (*Error)(nil); errors.As(s.Err, &modelErr) {
+		failure := *modelErr // A copy, because the emulator may modify its header.
+		failure.Header = modelErr.Header.Clone()
 		reply.Err = &failure
 	}
 	for _, run := range s.Runs {
-		arguments, _ := argumentsText(run.Arguments) // It is validated.
+		arguments, _ := argumentsText(run.Arguments) // The run was validated.
 		entry := generated.ToolExecutionEntry{Name: run.Name, Function: run.Name, Arguments: arguments}
 		if run.Info != nil {
 			entry.Info = run.Info
@@ -205,7 +210,7 @@ func (s Step) reply(p Prompt) Reply {
 		}
 		reply.Entries = append(reply.Entries, generated.NewEntry(entry))
 	}
-	if next, ok := s.successor(p); ok && s.Handoff != "" {
+	if next, ok := s.handoffTarget(p); ok && s.Handoff != "" {
 		reply.Entries = append(reply.Entries, generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: next.ID, NextAgentName: next.Name}))
 	}
 	if u := s.Usage; u != nil {
@@ -216,9 +221,9 @@ func (s Step) reply(p Prompt) Reply {
 	return reply
 }
 
-// successor returns the agent that a step hands over to; ok if it has none, or one to which
-// the agent of the prompt may hand over.
-func (s Step) successor(p Prompt) (agent generated.Agent, ok bool) {
+// handoffTarget returns the agent that a step hands off to. ok reports whether the agent of
+// the prompt may hand off to it; it is true for a step without a handoff.
+func (s Step) handoffTarget(p Prompt) (agent generated.Agent, ok bool) {
 	for _, agent := range p.Handoffs {
 		if agent.ID == s.Handoff || agent.Name == s.Handoff {
 			return agent, true

@@ -10,8 +10,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// checked returns a reply that can be sent: one that cannot fails with status 500 and says why.
-// Entries of unknown types pass, for tests of what a later API may have.
+// checked returns a valid reply unchanged. For an invalid one it returns an error reply with
+// status 500 and the reason. Entries of unknown types are valid, so that tests can emulate a
+// later API.
 func checked(reply model.Reply) model.Reply {
 	if err := check(reply); err != nil {
 		return model.Reply{Err: fmt.Errorf("emulator: model: %w", err)}
@@ -32,13 +33,13 @@ func check(reply model.Reply) error {
 	if u := reply.Usage; u != nil && (u.PromptTokens < 0 || u.CompletionTokens < 0 || u.TotalTokens < 0 || u.ConnectorTokens < 0) {
 		return fmt.Errorf("reply.Usage: must be 0 or more tokens, got %+v", *u)
 	}
-	own := (*model.Error)(nil)
+	modelErr := (*model.Error)(nil)
 	switch {
-	case !errors.As(reply.Err, &own):
-	case own == nil:
+	case !errors.As(reply.Err, &modelErr):
+	case modelErr == nil:
 		return errors.New("reply.Err: must not be a nil *Error")
-	case own.Status < 200 || own.Status > 599:
-		return fmt.Errorf("reply.Err: Status: must be from 200 to 599, got %d", own.Status)
+	case modelErr.Status < 200 || modelErr.Status > 599:
+		return fmt.Errorf("reply.Err: Status: must be from 200 to 599, got %d", modelErr.Status)
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// What is counted beside words; see package emulator.
+// The numbers of tokens besides those of words; see package emulator.
 const (
 	entryTokens    = 3
 	imageTokens    = 512
@@ -18,7 +18,7 @@ const (
 func countJSON(value any) int {
 	data, err := json.Marshal(value)
 	if err != nil {
-		return 0 // All that is counted came as JSON.
+		return 0 // The value was decoded from JSON, so it can be encoded.
 	}
 	return wire.CountTokens(string(data))
 }
@@ -55,7 +55,7 @@ func countChunk(chunk generated.ContentChunk) int {
 	}
 }
 
-// countEntry counts what a model reads of an entry, or wrote of it.
+// countEntry returns the tokens of an entry without entryTokens and connector tokens.
 func countEntry(e generated.Entry) int {
 	switch v := e.Value().(type) {
 	case generated.MessageInputEntry:
@@ -75,7 +75,7 @@ func countEntry(e generated.Entry) int {
 	}
 }
 
-// countConnector counts what a tool's result adds to what a model reads.
+// countConnector returns the connector tokens of a tool execution: those of its result.
 func countConnector(e generated.ToolExecutionEntry) int {
 	text, err := generated.EncodeJSON(e.Info)
 	if err != nil {
@@ -92,7 +92,7 @@ func countPrompt(p model.Prompt) int {
 	return max(1, n+countEntries(p.History)+countEntries(p.Inputs))
 }
 
-// countEntries counts what a model reads of entries, with what tools found.
+// countEntries returns the prompt tokens of entries, connector tokens included.
 func countEntries(entries []generated.Entry) int {
 	n := 0
 	for _, entry := range entries {
@@ -104,7 +104,7 @@ func countEntries(entries []generated.Entry) int {
 	return n
 }
 
-// usageOf returns the usage of a call whose prompt has so many tokens.
+// usageOf returns the usage of a call from its prompt tokens and its outputs.
 func usageOf(prompt int, outputs []generated.Entry) generated.ConversationUsageInfo {
 	usage := generated.ConversationUsageInfo{PromptTokens: prompt}
 	for _, output := range outputs {

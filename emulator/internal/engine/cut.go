@@ -7,8 +7,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// limitOutputs cuts messages at the first of the stop texts, and messages and the arguments
-// of calls when together they have max_tokens. It drops calls behind those.
+// limitOutputs applies stop and max_tokens to outputs. It truncates messages at the first
+// stop text. It truncates messages and arguments at max_tokens in total, and drops the calls
+// after that point.
 func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []generated.Entry {
 	if args.MaxTokens == nil && len(args.Stop) == 0 {
 		return outputs
@@ -17,7 +18,7 @@ func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []ge
 	if args.MaxTokens != nil {
 		c.left = *args.MaxTokens
 	}
-	var kept []generated.Entry
+	var result []generated.Entry
 	for _, output := range outputs {
 		switch v := output.Value().(type) {
 		case generated.MessageOutputEntry:
@@ -25,7 +26,7 @@ func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []ge
 			output = generated.NewEntry(v)
 		case generated.FunctionCallEntry:
 			if c.left == 0 || c.done {
-				continue // The model does not get to it.
+				continue
 			}
 			arguments := c.arguments(v)
 			if arguments == "" && v.Arguments != "" {
@@ -34,18 +35,18 @@ func limitOutputs(outputs []generated.Entry, args generated.CompletionArgs) []ge
 			v.Arguments = generated.FunctionCallEntryArguments(arguments)
 			output = generated.NewEntry(v)
 		}
-		kept = append(kept, output)
+		result = append(result, output)
 	}
-	return kept
+	return result
 }
 
 type cutter struct {
 	stop []string
-	left int // tokens; below 0 without a limit
-	done bool
+	left int  // the tokens left; negative without a limit
+	done bool // whether a limit or a stop text has been reached
 }
 
-// arguments cuts those of a call, whose name counts too; stop texts do not apply to them.
+// arguments truncates the arguments of a call. The name counts too. Stop texts do not apply.
 func (c *cutter) arguments(call generated.FunctionCallEntry) string {
 	arguments := string(call.Arguments)
 	if c.left < 0 {

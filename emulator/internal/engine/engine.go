@@ -1,5 +1,5 @@
-// Package engine runs calls: it has a model answer, carries out handoffs, counts the usage
-// and sends the outputs as events.
+// Package engine runs calls: it calls the model, executes handoffs, counts the usage and
+// streams the outputs as events.
 package engine
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// maxHandoffs ends a call whose agents hand the conversation on and on.
+// maxHandoffs is the maximum number of handoffs in a call.
 const maxHandoffs = 16
 
 // Engine runs calls. It is safe for concurrent use.
@@ -26,39 +26,39 @@ type Engine struct {
 	Quota *quota.Limiter
 	// TokenDelay is the time between two deltas.
 	TokenDelay time.Duration
-	// TokensPerSecond, where it is not 0, replaces TokenDelay.
+	// TokensPerSecond, if it is not 0, replaces TokenDelay.
 	TokensPerSecond float64
 }
 
-// Call is one call of a model.
+// Call is the input of [Engine.Run].
 type Call struct {
 	ConversationID string
 	Turn           int // the number of the request in the conversation, from 1
 	Settings       state.Settings
 	History        []generated.Entry
 	state.Addition
-	ClientHandoffs bool // the caller carries handoffs out
+	ClientHandoffs bool // whether the client executes handoffs
 }
 
-// Result is what a call came to: the outputs of all agents that took part.
+// Result is the result of a call, with the outputs of all agents.
 type Result struct {
 	Outputs []generated.Entry
-	Usage   generated.ConversationUsageInfo // as counted, or as the model says
-	Err     error                           // after the outputs
-	Pace    time.Duration                   // between two deltas; with rate, 0
-	rate    float64                         // tokens per second; 0 for none
-	prompt  int                             // tokens, as counted
+	Usage   generated.ConversationUsageInfo // counted, or set by the model
+	Err     error                           // the failure after the outputs, or nil
+	Pace    time.Duration                   // the time between two deltas, if rate is 0
+	rate    float64                         // tokens per second; 0 if Pace applies
+	prompt  int                             // the counted prompt tokens
 }
 
-// Run has the model answer, and goes on with the agent that it hands over to, unless the
-// caller does.
+// Run runs the model. After a handoff it continues with the next agent, unless the client
+// executes handoffs.
 func (e *Engine) Run(ctx context.Context, call Call) Result {
 	result := Result{Pace: e.TokenDelay, rate: e.TokensPerSecond}
 	s, history, inputs, confirmations := call.Settings, call.History, call.Inputs, call.Confirmations
 	for range 1 + maxHandoffs {
 		p := model.Prompt{
 			Conversation: call.ConversationID, Turn: call.Turn, Model: s.Model, Agent: s.Agent, AgentName: s.Name, Instructions: s.Instructions, Tools: s.Tools, Args: s.Args,
-			Handoffs: e.Store.Successors(s), History: history, Inputs: inputs, Confirmations: confirmations,
+			Handoffs: e.Store.HandoffTargets(s), History: history, Inputs: inputs, Confirmations: confirmations,
 		}
 		reply := checked(e.Model(ctx, p))
 		outputs := limitOutputs(reply.Outputs(), p.Args)
@@ -72,7 +72,7 @@ func (e *Engine) Run(ctx context.Context, call Call) Result {
 		}
 		agent, missing := e.Store.Agent(next, "")
 		if missing != nil {
-			break // A model of the caller's may have invented it.
+			break // A custom model may return any id.
 		}
 		s = state.AgentSettings(agent)
 		history, inputs, confirmations = slices.Concat(history, inputs, outputs), nil, nil
@@ -87,7 +87,7 @@ func (e *Engine) Run(ctx context.Context, call Call) Result {
 	return result
 }
 
-// add adds what one agent did.
+// add adds the outputs and the usage of one agent.
 func (r *Result) add(reply model.Reply, p model.Prompt, outputs []generated.Entry) {
 	prompt := countPrompt(p)
 	usage := usageOf(prompt, outputs)
@@ -95,7 +95,7 @@ func (r *Result) add(reply model.Reply, p model.Prompt, outputs []generated.Entr
 	if reply.Usage != nil {
 		connectors := usage.Connectors
 		if usage = *reply.Usage; usage.Connectors == nil {
-			usage.Connectors = connectors // They ran, whatever they cost.
+			usage.Connectors = connectors // The tools ran, even if Usage does not list them.
 		}
 	}
 	r.Outputs = append(r.Outputs, outputs...)
@@ -117,7 +117,8 @@ func (r *Result) add(reply model.Reply, p model.Prompt, outputs []generated.Entr
 	}
 }
 
-// handoffTarget returns the agent that a list of entries ends with a handoff to.
+// handoffTarget returns the target of the handoff at the end of entries. It returns false if
+// the last entry is not a handoff.
 func handoffTarget(entries []generated.Entry) (string, bool) {
 	if len(entries) == 0 {
 		return "", false
@@ -126,16 +127,16 @@ func handoffTarget(entries []generated.Entry) (string, bool) {
 	return h.NextAgentID, ok
 }
 
-// Failure returns the response for an error of the model.
+// Failure returns the response to an error of the model.
 func Failure(err error) *wire.Failure {
-	var own *model.Error
-	if !errors.As(err, &own) {
+	var modelErr *model.Error
+	if !errors.As(err, &modelErr) {
 		return wire.APIError(http.StatusInternalServerError, err.Error(), "internal_server_error", "3000")
 	}
-	f := wire.APIError(own.Status, own.Message, "invalid_request_error", "3000")
-	f.Header = own.Header
-	if own.Body != "" {
-		f.Body = own.Body
+	f := wire.APIError(modelErr.Status, modelErr.Message, "invalid_request_error", "3000")
+	f.Header = modelErr.Header
+	if modelErr.Body != "" {
+		f.Body = modelErr.Body
 	}
 	return f
 }

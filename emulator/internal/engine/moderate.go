@@ -11,11 +11,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// defaultThreshold is the score from which on a category counts, if it has no threshold.
+// defaultThreshold is the threshold of categories without a custom one.
 const defaultThreshold = 0.5
 
-// signs are the words of each category: a text that has one scores 1 there, any other 0.
-var signs = map[string]*regexp.Regexp{
+// triggers maps each category to its trigger words. A text that contains one scores 1 in the
+// category; all others score 0.
+var triggers = map[string]*regexp.Regexp{
 	"sexual":                         regexp.MustCompile(`(?i)\bsexual\w*`),
 	"hate_and_discrimination":        regexp.MustCompile(`(?i)\b(?:hate|hatred|racist)\b`),
 	"violence_and_threats":           regexp.MustCompile(`(?i)\b(?:kill|murder|threaten)\w*`),
@@ -30,21 +31,21 @@ var signs = map[string]*regexp.Regexp{
 	"jailbreaking":                   regexp.MustCompile(`(?i)\bignore (?:all |your )?(?:previous |prior )?instructions\b`),
 }
 
-// categories are those of each kind of moderation.
+// categories maps each kind of moderation to its categories.
 var categories = map[string][]string{
 	"moderation_llm_v1": strings.Fields("sexual hate_and_discrimination violence_and_threats dangerous_and_criminal_content selfharm health financial law pii"),
 	"moderation_llm_v2": strings.Fields("sexual hate_and_discrimination violence_and_threats dangerous criminal selfharm health financial law pii jailbreaking"),
 }
 
-// moderation is one kind of it as a guardrail sets it up.
+// moderation is the configuration of one kind of moderation in a guardrail.
 type moderation struct {
 	Action     generated.ModerationLLMAction `json:"action"`
 	Thresholds map[string]float64            `json:"custom_category_thresholds"`
-	Only       bool                          `json:"ignore_other_categories"` // those with a threshold
+	Only       bool                          `json:"ignore_other_categories"` // whether only categories with a threshold apply
 }
 
-// Moderate checks the messages that a call adds, as the service does. The verdict is nil
-// without guardrails.
+// Moderate applies guardrails to the messages that a call adds. The verdict is nil without
+// guardrails.
 func Moderate(guardrails []generated.GuardrailConfig, inputs []generated.Entry) (verdict []generated.JSON, blocked bool) {
 	var text strings.Builder
 	for _, entry := range inputs {
@@ -54,11 +55,11 @@ func Moderate(guardrails []generated.GuardrailConfig, inputs []generated.Entry) 
 	}
 	for _, g := range guardrails {
 		var kinds map[string]json.RawMessage
-		_ = json.Unmarshal(wire.Encode(g), &kinds) // It came as JSON.
+		_ = json.Unmarshal(wire.Encode(g), &kinds) // The guardrail was decoded from JSON.
 		for _, name := range slices.Sorted(maps.Keys(categories)) {
 			var m moderation
 			if json.Unmarshal(kinds[name], &m) != nil {
-				continue // It is not set.
+				continue // The guardrail does not set it.
 			}
 			found := m.find(categories[name], text.String())
 			block := len(found) > 0 && m.Action == generated.ModerationLLMActionBlock
@@ -78,7 +79,7 @@ func (m moderation) find(categories []string, text string) []string {
 			continue
 		}
 		score := 0.0
-		if signs[category].MatchString(text) {
+		if triggers[category].MatchString(text) {
 			score = 1
 		}
 		if !set {

@@ -13,12 +13,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Settle charges and keeps outputs. It refuses those that do not fit the conversation any
-// more.
+// Settle charges and stores outputs. It returns a failure if the conversation has changed
+// and no longer allows them.
 type Settle func(outputs []generated.Entry, usage generated.ConversationUsageInfo) *wire.Failure
 
-// Stream sends a result as events, one by one. It calls settle before the last event, which
-// reports the usage, or when send fails: with the outputs that were sent and their usage.
+// Stream sends a result as events. It calls settle once: before the last event, which
+// reports the usage, or when send fails. In the latter case it settles only the outputs that
+// were sent.
 func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, send func(event any) error, settle Settle) {
 	err := send(generated.ResponseStartedEvent{ConversationID: conversationID})
 	var sent []generated.Entry
@@ -44,25 +45,25 @@ func (e *Engine) Stream(ctx context.Context, conversationID string, r Result, se
 		}
 	}
 	if err != nil {
-		_ = settle(sent, usageOf(r.prompt, sent)) // Nobody is there to read a refusal.
+		_ = settle(sent, usageOf(r.prompt, sent)) // The client has disconnected.
 		return
 	}
 	if refused := settle(sent, r.Usage); refused != nil {
-		_ = send(generated.ResponseErrorEvent{Code: refused.Status, Message: refused.Message()}) // It is the last event either way.
+		_ = send(generated.ResponseErrorEvent{Code: refused.Status, Message: refused.Message()}) // The stream ends even if send fails.
 		return
 	}
 	if r.Err != nil {
 		event := generated.ResponseErrorEvent{Code: http.StatusInternalServerError, Message: r.Err.Error()}
-		if own := (*model.Error)(nil); errors.As(r.Err, &own) {
-			event.Code, event.Message = own.Status, own.Message
+		if modelErr := (*model.Error)(nil); errors.As(r.Err, &modelErr) {
+			event.Code, event.Message = modelErr.Status, modelErr.Message
 		}
-		_ = send(event) // It is the last event either way.
+		_ = send(event) // The stream ends even if send fails.
 		return
 	}
 	_ = send(generated.ResponseDoneEvent{Usage: r.Usage})
 }
 
-// Generate takes the time that a stream of the result takes, for a plain response.
+// Generate waits, before a plain response, as long as a stream of the result takes.
 func (r Result) Generate(ctx context.Context) error {
 	var d time.Duration
 	first := true
@@ -77,7 +78,7 @@ func (r Result) Generate(ctx context.Context) error {
 	return wire.Sleep(ctx, d)
 }
 
-// delay returns the time before a delta that is not the first.
+// delay returns the time before a delta. The first delta is sent without delay.
 func (r Result) delay(s step) time.Duration {
 	if r.rate == 0 {
 		return r.Pace
@@ -94,13 +95,14 @@ func (r Result) delay(s step) time.Duration {
 
 // step is one event of an output.
 type step struct {
-	event any  // nil for an entry that no event can express
-	delta bool // whether the event is one of those that take TokenDelay
-	// sent returns what of the output has been sent with this event; nil for nothing.
+	event any  // nil for an entry without an event type
+	delta bool // whether TokenDelay applies to the event
+	// sent returns the part of the output that has been sent, this event included. It is nil
+	// if no part has been sent.
 	sent func() generated.EntryVariant
 }
 
-// steps yields the events of the output at an index.
+// steps yields the events of an output with its index in the response.
 func steps(output generated.Entry, index int) iter.Seq[step] {
 	switch v := output.Value().(type) {
 	case generated.MessageOutputEntry:
@@ -116,7 +118,7 @@ func steps(output generated.Entry, index int) iter.Seq[step] {
 	}
 }
 
-// messageSteps yields a text word by word, and other content chunk by chunk.
+// messageSteps yields the words of texts, and other content as whole chunks.
 func messageSteps(m generated.MessageOutputEntry, index int) iter.Seq[step] {
 	delta := func(at int, content generated.MessageContent, sent func() generated.MessageContent) step {
 		return step{generated.MessageOutputEvent{
@@ -159,8 +161,8 @@ func messageSteps(m generated.MessageOutputEntry, index int) iter.Seq[step] {
 	}
 }
 
-// growing yields the words of a text, each with the text up to it and including it; an
-// empty text is one word.
+// growing yields the words of a text, each with the text up to and including the word. It
+// yields an empty text as one word.
 func growing(text string) iter.Seq2[string, string] {
 	return func(yield func(part, sent string) bool) {
 		if text == "" {
@@ -177,7 +179,7 @@ func growing(text string) iter.Seq2[string, string] {
 	}
 }
 
-// callSteps yields a call, its arguments after an empty first delta.
+// callSteps yields a call: an empty first delta, and then its arguments.
 func callSteps(call generated.FunctionCallEntry, index int) iter.Seq[step] {
 	return func(yield func(step) bool) {
 		delta := func(part, sent string) bool {

@@ -13,47 +13,47 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// Injection is a fault that one request has. It belongs to the goroutine that serves the
-// request. A nil Injection changes nothing.
+// Injection is the fault of one request. Only the goroutine that serves the request uses it.
+// The methods Is, Body and Event of a nil Injection change nothing.
 type Injection struct {
 	fault.Fault
-	events int // sent so far
+	events int // events sent so far
 }
 
 // Is reports whether the fault is of a kind.
-func (s *Injection) Is(kind fault.Kind) bool { return s != nil && s.Kind == kind }
+func (i *Injection) Is(kind fault.Kind) bool { return i != nil && i.Kind == kind }
 
 // ErrCut ends a stream whose connection the caller must reset.
-var ErrCut = errors.New("connection is cut")
+var ErrCut = errors.New("a fault resets the connection")
 
-// Body returns what a plain response has as its content.
-func (s *Injection) Body(data []byte) []byte {
-	if s == nil {
+// Body returns the content of a plain response with the fault applied.
+func (i *Injection) Body(data []byte) []byte {
+	if i == nil {
 		return data
 	}
-	switch s.Kind {
+	switch i.Kind {
 	case fault.Truncated:
 		return data[:len(data)/2]
 	case fault.Oversize:
-		return s.grow(data)
+		return i.grow(data)
 	default:
-		return s.alter(data)
+		return i.alter(data)
 	}
 }
 
-// Event returns the text that is sent for one event; none, and an error, when the stream
-// ends there.
-func (s *Injection) Event(ctx context.Context, name string, data []byte) (string, error) {
+// Event returns the text to send for an event, with the fault applied. It returns an error
+// if the fault ends the stream before the event.
+func (i *Injection) Event(ctx context.Context, name string, data []byte) (string, error) {
 	whole := frame(name, data)
-	if s == nil {
+	if i == nil {
 		return whole, nil
 	}
-	if whole = frame(name, s.alter(data)); s.events != s.Events {
-		s.events++
+	if whole = frame(name, i.alter(data)); i.events != i.Events {
+		i.events++
 		return whole, nil
 	}
-	s.events++
-	switch s.Kind {
+	i.events++
+	switch i.Kind {
 	case fault.StallStream:
 		<-ctx.Done()
 		return "", ctx.Err()
@@ -71,28 +71,28 @@ func (s *Injection) Event(ctx context.Context, name string, data []byte) (string
 	case fault.StrayLines:
 		return strayLines + whole, nil
 	case fault.Oversize:
-		return frame(name, s.grow(data)), nil
+		return frame(name, i.grow(data)), nil
 	default:
 		return whole, nil
 	}
 }
 
-// strayLines are those of [fault.StrayLines].
+// strayLines is the text that [fault.StrayLines] inserts.
 const strayLines = ": a comment\nunheard_of: 1\nno colon\nretry: soon\nid: a\x00b\n\x00\n\uFEFFdata: {\n"
 
 func frame(name string, data []byte) string {
 	return fmt.Sprintf("event: %s\ndata: %s\n\n", name, data)
 }
 
-// alter adds and takes away properties.
-func (s *Injection) alter(data []byte) []byte {
-	switch s.Kind {
+// alter adds or removes properties.
+func (i *Injection) alter(data []byte) []byte {
+	switch i.Kind {
 	case fault.UnknownFields:
 		return eachObject(data, func(object map[string]any) {
 			object["x_unheard_of"] = map[string]any{"value": 1, "list": []any{nil, "two"}}
 		})
 	case fault.MissingFields:
-		missing := s.Fields
+		missing := i.Fields
 		if len(missing) == 0 {
 			missing = []string{"object", "created_at", "usage", "arguments", "versions", "source", "deployment_chat"}
 		}
@@ -103,11 +103,11 @@ func (s *Injection) alter(data []byte) []byte {
 }
 
 // grow adds a large property.
-func (s *Injection) grow(data []byte) []byte {
-	size := cmp.Or(s.Bytes, 64<<20)
-	const mark = `"x_padding":"@"` // Within a text its quotes would be escaped.
+func (i *Injection) grow(data []byte) []byte {
+	size := cmp.Or(i.Bytes, 64<<20)
+	const mark = `"x_padding":"@"` // Unique, because quotes within a string are escaped.
 	marked := eachObject(data, func(object map[string]any) { object["x_padding"] = "@" })
-	before, after, ok := bytes.Cut(marked, []byte(mark)) // Of a list, the first has it all.
+	before, after, ok := bytes.Cut(marked, []byte(mark)) // In a list, only the first object grows.
 	if !ok {
 		return data
 	}
@@ -115,8 +115,8 @@ func (s *Injection) grow(data []byte) []byte {
 	return slices.Concat(before, []byte(`"x_padding":"`), padding, []byte(`"`), after)
 }
 
-// eachObject rewrites the object that data is, or those of the list that it is. It puts one
-// into an empty list, so that the change can be seen.
+// eachObject changes the object in data, or each object of the list in data. It adds an
+// object to an empty list, so that the change is visible.
 func eachObject(data []byte, change func(map[string]any)) []byte {
 	return wire.Rewrite(data, func(value any) any {
 		switch v := value.(type) {
@@ -148,8 +148,8 @@ func without(value any, missing []string) any {
 			v[name] = without(inner, missing)
 		}
 	case []any:
-		for i, inner := range v {
-			v[i] = without(inner, missing)
+		for at, inner := range v {
+			v[at] = without(inner, missing)
 		}
 	}
 	return value

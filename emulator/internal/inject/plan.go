@@ -1,4 +1,4 @@
-// Package inject decides which requests have which fault, and carries the faults out.
+// Package inject selects the fault of each request and injects it.
 package inject
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// Plan decides which requests have which fault. It is safe for concurrent use.
+// Plan selects the fault of each request. It is safe for concurrent use.
 type Plan struct {
 	seed uint64
 
@@ -18,28 +18,28 @@ type Plan struct {
 	list []*planned
 }
 
-// planned is one fault and its counts.
+// planned is a fault with its counts.
 type planned struct {
 	fault.Fault
 	matches  func(fault.Call) bool
-	seen     int // requests that match
-	injected int
+	matched  int // number of matching requests
+	injected int // number of injections
 }
 
-// NewPlan returns a plan of faults that are valid.
+// NewPlan returns a plan with valid faults.
 func NewPlan(seed uint64, faults []fault.Fault) *Plan {
 	p := &Plan{seed: seed}
 	p.Set(faults)
 	return p
 }
 
-// Set replaces the faults with others that are valid; all counts begin at 0.
+// Set replaces the faults. The new faults must be valid; their counts start at 0.
 func (p *Plan) Set(faults []fault.Fault) {
 	list := make([]*planned, len(faults))
 	for i, f := range faults {
 		matches, err := f.Matcher()
 		if err != nil {
-			panic("emulator: " + err.Error()) // Validate reports those.
+			panic("emulator: " + err.Error()) // Validate reports this error.
 		}
 		list[i] = &planned{Fault: clone(f), matches: matches}
 	}
@@ -59,37 +59,37 @@ func (p *Plan) Faults() []fault.Fault {
 	return list
 }
 
-// Empty reports whether no fault is left.
+// Empty reports whether the list of faults is empty.
 func (p *Plan) Empty() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.list) == 0
 }
 
-// Pick counts a call and returns the fault to inject into it; nil for none.
+// Pick counts a call and returns the fault to inject into it, or nil.
 func (p *Plan) Pick(call fault.Call) *Injection {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var hit *planned
+	var picked *planned
 	for i, f := range p.list {
 		if !f.matches(call) {
 			continue
 		}
-		f.seen++
-		if hit == nil && f.due() && (f.Probability == 0 || wire.Sample(p.seed, i, f.seen) < f.Probability) {
-			hit = f
+		f.matched++
+		if picked == nil && f.due() && (f.Probability == 0 || wire.Sample(p.seed, i, f.matched) < f.Probability) {
+			picked = f
 		}
 	}
-	if hit == nil {
+	if picked == nil {
 		return nil
 	}
-	hit.injected++
-	return &Injection{Fault: hit.Fault}
+	picked.injected++
+	return &Injection{Fault: picked.Fault}
 }
 
-// due reports whether the request seen last is one to inject the fault into, chance apart.
+// due reports whether the last matching request meets Nth, Every and Times.
 func (f *planned) due() bool {
-	return (f.Nth == 0 || f.seen == f.Nth) && (f.Every == 0 || f.seen%f.Every == 0) && (f.Times == 0 || f.injected < f.Times)
+	return (f.Nth == 0 || f.matched == f.Nth) && (f.Every == 0 || f.matched%f.Every == 0) && (f.Times == 0 || f.injected < f.Times)
 }
 
 func clone(f fault.Fault) fault.Fault {

@@ -11,10 +11,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// response is the response of a kind, and what it counts as, if as a refusal.
+// response is the response of a kind.
 type response struct {
 	failure *wire.Failure
-	refusal *quota.Refusal
+	refusal *quota.Refusal // the refusal to count; nil for other failures
 }
 
 var responses = map[fault.Kind]response{
@@ -53,50 +53,50 @@ func tooMany(body any) *wire.Failure {
 	return &wire.Failure{Status: http.StatusTooManyRequests, Body: body}
 }
 
-// Response returns the response that replaces that of the call, and what it counts as, if
-// as a refusal; nil if the kind has no status of its own.
-func (s *Injection) Response() (*wire.Failure, *quota.Refusal) {
-	r := responses[s.Kind]
-	for name, value := range s.Header {
+// Response returns the failure to send instead of running the call, and the refusal to
+// count, or nil. The failure is nil for kinds that do not respond with an error status.
+func (i *Injection) Response() (*wire.Failure, *quota.Refusal) {
+	r := responses[i.Kind]
+	for name, value := range i.Header {
 		r.failure = r.failure.With(name, value)
 	}
 	return r.failure, r.refusal
 }
 
-// Writer returns the writer through which the response goes.
-func (s *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.ResponseWriter {
-	if s.Is(fault.SlowBody) {
-		return &slowWriter{ResponseWriter: w, ctx: ctx, fault: s.Fault}
+// Writer returns the writer for the response, with the fault applied.
+func (i *Injection) Writer(ctx context.Context, w http.ResponseWriter) http.ResponseWriter {
+	if i.Is(fault.SlowBody) {
+		return &slowWriter{ResponseWriter: w, ctx: ctx, fault: i.Fault}
 	}
 	return w
 }
 
-// slowWriter is the writer of [fault.SlowBody].
+// slowWriter implements [fault.SlowBody].
 type slowWriter struct {
 	http.ResponseWriter
-	ctx   context.Context //nolint:containedctx // A Write has none.
+	ctx   context.Context //nolint:containedctx // Write cannot take a context.
 	fault fault.Fault
 	begun bool
 }
 
-// Unwrap is for [http.ResponseController].
-func (d *slowWriter) Unwrap() http.ResponseWriter { return d.ResponseWriter }
+// Unwrap supports [http.ResponseController].
+func (w *slowWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Write sends and flushes piece by piece.
-func (d *slowWriter) Write(p []byte) (int, error) {
-	size := cmp.Or(d.fault.Bytes, 1)
+// Write writes and flushes p in pieces, with the fault's delay between them.
+func (w *slowWriter) Write(p []byte) (int, error) {
+	size := cmp.Or(w.fault.Bytes, 1)
 	written := 0
 	for written < len(p) {
-		if d.begun {
-			if err := wire.Sleep(d.ctx, d.fault.Delay); err != nil {
+		if w.begun {
+			if err := wire.Sleep(w.ctx, w.fault.Delay); err != nil {
 				return written, err
 			}
 		}
-		d.begun = true
-		n, err := d.ResponseWriter.Write(p[written:min(written+size, len(p))])
+		w.begun = true
+		n, err := w.ResponseWriter.Write(p[written:min(written+size, len(p))])
 		written += n
 		if err == nil {
-			err = http.NewResponseController(d.ResponseWriter).Flush()
+			err = http.NewResponseController(w.ResponseWriter).Flush()
 		}
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return written, err

@@ -7,8 +7,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/inject"
 )
 
-// Each kind that takes a header has a response, and no other has.
-func TestStatusesHaveResponses(t *testing.T) {
+// TestOnlyKindsWithHeaderHaveResponses checks that a kind has a response if and only if
+// its Header may be set.
+func TestOnlyKindsWithHeaderHaveResponses(t *testing.T) {
 	t.Parallel()
 	for _, kind := range fault.Kinds() {
 		f := fault.Fault{Kind: kind, Delay: 1, Header: map[string]string{"Retry-After": "1"}}

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// counter counts what is used of a rate. The times it is given need not be in order:
-// one before the last counts as the last.
+// counter counts the usage of a rate. Times may be out of order: a time before the latest
+// one counts as the latest.
 type counter interface {
-	// wait returns how long until a unit is left; 0 when one is.
+	// wait returns the time until a unit is available, or 0 if one is available.
 	wait(now time.Time) time.Duration
-	// take uses n units, whether they are left or not.
+	// take uses n units, even if fewer are available.
 	take(now time.Time, n int)
-	// left returns how many whole units are left; negative in debt.
+	// left returns the number of whole units available. It is negative if overdrawn.
 	left(now time.Time) int
 }
 
@@ -27,8 +27,7 @@ func newCounter(mode Mode, q rate, start time.Time) counter {
 	}
 }
 
-// bucket is the counter of TokenBucket. It reckons in fractions, so that nothing is
-// lost or gained by rounding.
+// bucket is the counter of TokenBucket. It uses exact fractions to avoid rounding errors.
 type bucket struct {
 	rate
 	level *big.Rat
@@ -69,7 +68,7 @@ func (b *bucket) left(now time.Time) int {
 // fixedWindow is the counter of FixedWindow.
 type fixedWindow struct {
 	rate
-	start time.Time // of the current window
+	start time.Time // start of the current window
 	used  int
 }
 
@@ -98,8 +97,8 @@ func (f *fixedWindow) left(now time.Time) int {
 	return f.count - f.used
 }
 
-// slidingWindow is the counter of SlidingWindow. It remembers what was used in the
-// window that ends now, from which what is as old as the window has just gone.
+// slidingWindow is the counter of SlidingWindow. It holds the uses within the window that
+// ends at last, without those exactly at its start.
 type slidingWindow struct {
 	rate
 	last time.Time
@@ -116,12 +115,12 @@ func (s *slidingWindow) advance(now time.Time) {
 	if now.After(s.last) {
 		s.last = now
 	}
-	gone := 0
-	for gone < len(s.uses) && s.last.Sub(s.uses[gone].at) >= s.window {
-		s.used -= s.uses[gone].n
-		gone++
+	expired := 0
+	for expired < len(s.uses) && s.last.Sub(s.uses[expired].at) >= s.window {
+		s.used -= s.uses[expired].n
+		expired++
 	}
-	s.uses = s.uses[gone:]
+	s.uses = s.uses[expired:]
 }
 
 func (s *slidingWindow) wait(now time.Time) time.Duration {

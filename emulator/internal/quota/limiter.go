@@ -1,4 +1,4 @@
-// Package quota counts requests, tokens and runs of tools against limits, by model.
+// Package quota enforces limits on requests, tokens and tool runs.
 package quota
 
 import (
@@ -13,15 +13,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// Config is the limits and the way they are counted.
+// Config is the configuration of a [Limiter].
 type Config struct {
 	Mode    Mode
-	Default Limit            // of each model that Models does not name
-	Models  map[string]Limit // by name; "" is the calls that run no model
-	Tools   map[string]ToolLimit
+	Default Limit                // the limits of each model that is not in Models
+	Models  map[string]Limit     // limits by model; "" stands for calls without a model
+	Tools   map[string]ToolLimit // limits by tool
 }
 
-// Mode is a way to count: one of the constants.
+// Mode is the way in which units are counted.
 type Mode uint8
 
 // The modes; see package emulator.
@@ -31,19 +31,19 @@ const (
 	SlidingWindow
 )
 
-// Limit is the limits of one model; 0 means no limit.
+// Limit is the limits of one model; 0 means unlimited.
 type Limit struct {
 	RequestsPerSecond float64 `json:"requests_per_second"`
 	TokensPerMinute   int     `json:"tokens_per_minute"`
 }
 
-// ToolLimit is how often a tool may be run; 0 means no limit.
+// ToolLimit is the maximum numbers of runs of a tool; 0 means unlimited.
 type ToolLimit struct {
 	PerMinute int `json:"per_minute"`
 	PerDay    int `json:"per_day"`
 }
 
-// Validate reports a limit that is out of range.
+// Validate reports an invalid limit or mode.
 func (c Config) Validate() error {
 	if err := c.Default.validate(); err != nil {
 		return fmt.Errorf("emulator: %w", err)
@@ -65,10 +65,10 @@ func (c Config) Validate() error {
 }
 
 func (l Limit) validate() error {
-	const least = 1e-9 // keeps the time of one request, in nanoseconds, within an int64
+	const minRate = 1e-9 // requests/s; keeps the interval between two requests, in nanoseconds, within an int64
 	rps := l.RequestsPerSecond
-	if math.IsNaN(rps) || math.IsInf(rps, 0) || rps < 0 || 0 < rps && rps < least {
-		return fmt.Errorf("RequestsPerSecond is %v: must be 0 or a number from 1e-9", rps)
+	if math.IsNaN(rps) || math.IsInf(rps, 0) || rps < 0 || 0 < rps && rps < minRate {
+		return fmt.Errorf("RequestsPerSecond is %v: must be 0 or at least 1e-9", rps)
 	}
 	if l.TokensPerMinute < 0 {
 		return fmt.Errorf("TokensPerMinute is %d: must be 0 or more", l.TokensPerMinute)
@@ -86,24 +86,26 @@ type Limiter struct {
 	tools  []toolCounter
 }
 
-// counters are those of one model; nil without a limit.
+// counters is the counters of one model.
 type counters struct {
-	requests, tokens counter
+	requests, tokens counter // nil if unlimited
 	limit            Limit
 
-	// The count of requests that headers report. It refuses none.
+	// perMinute and minute are the limit and the counter of requests per minute. The
+	// limiter only reports them in headers.
 	perMinute int
 	minute    counter
 }
 
-// Refusal says why a call is refused and after how long it would be admitted.
+// Refusal is the reason why a call is refused: the limit on requests, unless Tokens or Tool
+// is set.
 type Refusal struct {
-	Tokens bool   // rather than requests
-	Tool   string // the tool that may not be run, if that is the reason
-	Wait   time.Duration
+	Tokens bool          // whether the limit on tokens is the reason
+	Tool   string        // the tool whose limit is the reason, or ""
+	Wait   time.Duration // the time until the call would be admitted
 }
 
-// Failure returns the response to the call, in the forms that were seen on the wire.
+// Failure returns the response to the call. It matches the responses of the real API.
 func (r *Refusal) Failure() *wire.Failure {
 	switch {
 	case r.Tokens:
@@ -115,19 +117,20 @@ func (r *Refusal) Failure() *wire.Failure {
 	}
 }
 
-// RetryAfter returns the wait in whole seconds, rounded up, for a header.
+// RetryAfter returns the value of the Retry-After header: the wait in whole seconds,
+// rounded up.
 func (r *Refusal) RetryAfter() string {
 	return strconv.FormatInt(int64((r.Wait+time.Second-1)/time.Second), 10)
 }
 
-// New returns a limiter for limits that are valid.
+// New returns a limiter. The configuration must be valid.
 func New(cfg Config) *Limiter {
 	l := &Limiter{cfg: cfg}
 	l.Reset()
 	return l
 }
 
-// Reset forgets all that was counted.
+// Reset resets all counters.
 func (l *Limiter) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,13 +138,14 @@ func (l *Limiter) Reset() {
 	l.tools = newToolCounters(l.cfg, l.start)
 }
 
-// MaxModels bounds the names that are counted one by one, because clients choose them.
-// Other models are counted together, as OtherModels.
+// MaxModels bounds the number of models with separate counters, because clients choose the
+// names. All other models share the counters of OtherModels.
 const (
 	MaxModels   = 1_000
 	OtherModels = "(other models)"
 )
 
+// of returns the counters of a model. The caller must hold mu.
 func (l *Limiter) of(model string) *counters {
 	c, ok := l.models[model]
 	if ok {
@@ -168,8 +172,8 @@ func (l *Limiter) of(model string) *counters {
 	return c
 }
 
-// Admit takes a request, or returns why not. A call that runs no model, which is "", needs
-// no token; tools are those that it may run.
+// Admit counts a request and returns nil, or returns a refusal. A call without a model ("")
+// does not need a token. tools lists the tools that the call may run.
 func (l *Limiter) Admit(model string, tools []string, arrived time.Time) *Refusal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -194,7 +198,7 @@ func (l *Limiter) Admit(model string, tools []string, arrived time.Time) *Refusa
 	return nil
 }
 
-// Charge takes the tokens that a call used, and the runs of tools, by name.
+// Charge counts the tokens of a call and its tool runs by tool.
 func (l *Limiter) Charge(model string, tokens int, runs map[string]int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -209,14 +213,15 @@ func (l *Limiter) Charge(model string, tokens int, runs map[string]int) {
 	}
 }
 
-// Left is what a model has left; nil without a limit.
+// Left is the limits of a model and the requests and tokens left. The latter are nil if
+// unlimited.
 type Left struct {
 	Limit
 	Requests *int `json:"requests_left"`
 	Tokens   *int `json:"tokens_left"`
 }
 
-// Left returns what each model that was called has left.
+// Left returns the requests and tokens left of each model that was called.
 func (l *Limiter) Left() map[string]Left {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -234,9 +239,9 @@ func (l *Limiter) Left() map[string]Left {
 	return list
 }
 
-// Headers sets the headers that the service sends with conversations that are not
-// streamed. With requests, it adds those about requests, which it sends with chat
-// completions.
+// Headers sets the rate limit headers that the real API sends with plain conversation
+// responses. If requests is true, it also sets the headers about requests, which the real
+// API sends only with chat completions.
 func (l *Limiter) Headers(header http.Header, model string, tools []string, requests bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// rate is a limit as the counters take it: count units in each window, or a bucket of
-// that capacity that gains perNano units each nanosecond.
+// rate is the rate of a counter. Window counters allow count units in each window. A bucket
+// has a capacity and refills by perNano units each nanosecond.
 type rate struct {
 	count    int
 	window   time.Duration
@@ -18,22 +18,22 @@ type rate struct {
 
 var second = big.NewRat(int64(time.Second), 1)
 
-// requestRate reads the rate as the decimal fraction that was written: 1.2 is 6/5,
-// not the binary number next to it.
+// requestRate returns the rate for a number of requests per second. It treats the number as
+// a decimal fraction: 1.2 is exactly 6/5, not the nearest binary fraction.
 func requestRate(rps float64) rate {
 	perSecond, ok := new(big.Rat).SetString(strconv.FormatFloat(rps, 'g', -1, 64))
 	if !ok {
-		panic("emulator: rate is not a number") // Config.Validate reports those.
+		panic("emulator: rate is not a number") // Config.Validate reports such a rate.
 	}
-	const limit = 1 << 40 // requests in a window; nobody sends that many
+	const maxCount = 1 << 40 // requests in a window; beyond any real rate
 	one := big.NewRat(1, 1)
 	capacity, count := perSecond, int64(1)
 	if perSecond.Cmp(one) < 0 {
 		capacity = one
 	} else if whole := new(big.Int).Quo(perSecond.Num(), perSecond.Denom()); whole.IsInt64() {
-		count = min(whole.Int64(), limit)
+		count = min(whole.Int64(), maxCount)
 	} else {
-		count = limit
+		count = maxCount
 	}
 	window := new(big.Rat).Mul(new(big.Rat).Quo(big.NewRat(count, 1), perSecond), second)
 	return rate{
@@ -44,7 +44,7 @@ func requestRate(rps float64) rate {
 	}
 }
 
-// windowRate is n units in each window.
+// windowRate returns the rate of n units in each window.
 func windowRate(n int, window time.Duration) rate {
 	capacity := big.NewRat(int64(n), 1)
 	return rate{
@@ -55,16 +55,16 @@ func windowRate(n int, window time.Duration) rate {
 	}
 }
 
-// perMinute is how many whole units there are in a minute, at least one.
+// perMinute returns the number of whole units in a minute, at least 1.
 func (r rate) perMinute() int {
 	n := new(big.Rat).Mul(r.perNano, big.NewRat(int64(time.Minute), 1))
-	if most := big.NewRat(math.MaxInt32, 1); n.Cmp(most) > 0 {
-		n = most // Nobody sends that many.
+	if limit := big.NewRat(math.MaxInt32, 1); n.Cmp(limit) > 0 {
+		n = limit
 	}
 	return max(1, floor(n))
 }
 
-// ceil rounds up; what is beyond an int64 becomes its maximum.
+// ceil rounds up, to at most the maximum of int64.
 func ceil(r *big.Rat) int64 {
 	whole, rest := new(big.Int).QuoRem(r.Num(), r.Denom(), new(big.Int))
 	if rest.Sign() > 0 {
@@ -76,9 +76,9 @@ func ceil(r *big.Rat) int64 {
 	return whole.Int64()
 }
 
-// floor rounds down, within an int.
+// floor rounds down. It returns 0 if the result is not an int64.
 func floor(r *big.Rat) int {
-	whole := new(big.Int).Div(r.Num(), r.Denom()) // Euclidean: rounds down, for the denominator is positive.
+	whole := new(big.Int).Div(r.Num(), r.Denom()) // Euclidean division rounds down, because the denominator is positive.
 	if !whole.IsInt64() {
 		return 0
 	}

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// toolCounter is the count of one tool in one window.
+// toolCounter is the counter of one tool in one window.
 type toolCounter struct {
 	counter
 	tool   string
-	window string // as headers name it
+	window string // the name of the window in headers: minute or day
 	limit  int
 }
 
@@ -28,7 +28,8 @@ func newToolCounters(cfg Config, start time.Time) []toolCounter {
 
 func (c toolCounter) among(tools []string) bool { return slices.Contains(tools, c.tool) }
 
-// toolRefusal refuses a call that has a tool of which no run is left.
+// toolRefusal returns a refusal if the limit of one of the tools is used up. The caller must
+// hold mu.
 func (l *Limiter) toolRefusal(tools []string, now time.Time) *Refusal {
 	for _, c := range l.tools {
 		if !c.among(tools) {
@@ -41,7 +42,7 @@ func (l *Limiter) toolRefusal(tools []string, now time.Time) *Refusal {
 	return nil
 }
 
-// CheckTools refuses a call in progress that goes on with these tools.
+// CheckTools returns a refusal if a call in progress may not continue with these tools.
 func (l *Limiter) CheckTools(tools []string) *Refusal {
 	l.mu.Lock()
 	defer l.mu.Unlock()

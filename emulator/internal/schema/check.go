@@ -11,18 +11,18 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Checker checks the schemas of one request. Compiling takes more time than there are bytes, so
-// it looks into at most maxChecked of them; what is beyond passes.
+// Checker checks the schemas of one request. Compiling is slow, so it checks at most
+// maxChecked bytes in total and accepts the remaining schemas unchecked.
 type Checker struct{ checked int }
 
 const (
-	maxChecked = 128 << 10
-	maxDepth   = 200 // of the JSON
+	maxChecked = 128 << 10 // bytes
+	maxDepth   = 200       // nesting depth of the JSON
 )
 
-// Check reports where a value is not a JSON Schema (draft 2020-12), has a pattern that is
-// not a regular expression, or refers to what is not in it: a JSON pointer, below that of the
-// schema, and the reason.
+// Check returns an error if a value is not a JSON Schema (draft 2020-12), contains an invalid
+// regular expression, or refers to a location outside of the schema. The error starts with a
+// JSON pointer, of which pointer is the prefix.
 func (c *Checker) Check(schema generated.JSON, pointer string) error {
 	source, err := generated.EncodeJSON(schema)
 	if c.checked += len(source); err != nil || c.checked > maxChecked || len(source) == 0 {
@@ -38,12 +38,12 @@ func (c *Checker) Check(schema generated.JSON, pointer string) error {
 	return compile(value, pointer)
 }
 
-// deeper reports whether a value is nested more than so deep.
-func deeper(value any, most int) bool {
-	if most < 0 {
+// deeper reports whether the nesting depth of a value exceeds limit.
+func deeper(value any, limit int) bool {
+	if limit < 0 {
 		return true
 	}
-	inner := func(value any) bool { return deeper(value, most-1) }
+	inner := func(value any) bool { return deeper(value, limit-1) }
 	switch v := value.(type) {
 	case []any:
 		return slices.ContainsFunc(v, inner)
@@ -57,8 +57,8 @@ func deeper(value any, most int) bool {
 	return false
 }
 
-// CheckStrict reports the first part of a schema that strict mode cannot take: one that
-// allows any value, or an object with additional properties.
+// CheckStrict reports the first part of a schema that strict mode does not support: a part
+// that allows any value, or an object with additional properties.
 func CheckStrict(schema generated.JSON, pointer string) error {
 	source, err := generated.EncodeJSON(schema)
 	if err != nil || len(source) > maxSchemaBytes {
@@ -67,14 +67,14 @@ func CheckStrict(schema generated.JSON, pointer string) error {
 	return checkClosed(decode(source), pointer)
 }
 
-// constraints are the keywords of which a closed schema has one.
+// constraints lists the keywords of which a closed schema has at least one.
 var constraints = []string{"type", "enum", "const", "$ref", "anyOf", "oneOf", "properties"}
 
 func checkClosed(value any, pointer string) error {
 	schema, ok := value.(*object)
 	all, _ := schema.get("allOf").([]any)
 	if ok && !slices.ContainsFunc(constraints, schema.has) && slices.ContainsFunc(all, func(one any) bool { return checkClosed(one, "") == nil }) {
-		return nil // One part closes the whole.
+		return nil // One closed part of allOf closes the schema.
 	}
 	if !ok || !slices.ContainsFunc(constraints, schema.has) {
 		return fmt.Errorf("%s: strict mode needs a type", pointer)
@@ -86,10 +86,10 @@ func checkClosed(value any, pointer string) error {
 	if (typeOf(schema) == "array" || slices.Contains(types, any("array"))) && !schema.has("items") && !schema.has("prefixItems") {
 		return fmt.Errorf("%s: strict mode needs items", pointer)
 	}
-	parts := &object{values: map[string]any{}} // by pointer
+	parts := &object{values: map[string]any{}} // subschemas by relative JSON pointer
 	for _, keyword := range []string{"properties", "patternProperties", "$defs", "definitions"} {
 		inner, _ := schema.get(keyword).(*object)
-		for _, name := range inner.each() {
+		for _, name := range inner.keys() {
 			parts.set(keyword+"/"+pointerEscape.Replace(name), inner.get(name))
 		}
 	}
@@ -102,7 +102,7 @@ func checkClosed(value any, pointer string) error {
 			parts.set(keyword+"/"+strconv.Itoa(i), one)
 		}
 	}
-	for _, name := range parts.each() {
+	for _, name := range parts.keys() {
 		if err := checkClosed(parts.get(name), pointer+"/"+name); err != nil {
 			return err
 		}

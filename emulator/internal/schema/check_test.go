@@ -5,17 +5,17 @@ import (
 	"testing"
 )
 
-// Patterns and references, which fit the metaschema whatever they are.
-func TestCheckCompiles(t *testing.T) {
+// TestCheckCompilesPatternsAndReferences covers errors that the metaschema does not detect.
+func TestCheckCompilesPatternsAndReferences(t *testing.T) {
 	t.Parallel()
 	for schema, want := range map[string]string{
-		`{"$ref":"#/$defs/none"}`:                                `/p: $ref "#/$defs/none" refers to nothing`,
-		`{"properties":{"a":{"$ref":"#none"}}}`:                  `/p: $ref "#none" refers to nothing`,
-		`{"items":{"$ref":"#/$defs/a~1b/0"},"$defs":{"a/b":{}}}`: `/p: $ref "#/$defs/a~1b/0" refers to nothing`,
-		`{"$dynamicRef":"#/$defs/none"}`:                         `/p: $ref "#/$defs/none" refers to nothing`,
-		`{"$ref":"other.json"}`:                                  `/p: $ref "other.json" refers to another document`,
-		`{"$ref":"https://example.com/s.json"}`:                  `/p: $ref "https://example.com/s.json" refers to another document`,
-		`{"$ref":"file:///etc/passwd"}`:                          `/p: $ref "file:///etc/passwd" refers to another document`,
+		`{"$ref":"#/$defs/none"}`:                                `/p: $ref: must refer to a location in the schema, got "#/$defs/none"`,
+		`{"properties":{"a":{"$ref":"#none"}}}`:                  `/p: $ref: must refer to a location in the schema, got "#none"`,
+		`{"items":{"$ref":"#/$defs/a~1b/0"},"$defs":{"a/b":{}}}`: `/p: $ref: must refer to a location in the schema, got "#/$defs/a~1b/0"`,
+		`{"$dynamicRef":"#/$defs/none"}`:                         `/p: $ref: must refer to a location in the schema, got "#/$defs/none"`,
+		`{"$ref":"other.json"}`:                                  `/p: $ref: must refer to a location in the schema, got "other.json"`,
+		`{"$ref":"https://example.com/s.json"}`:                  `/p: $ref: must refer to a location in the schema, got "https://example.com/s.json"`,
+		`{"$ref":"file:///etc/passwd"}`:                          `/p: $ref: must refer to a location in the schema, got "file:///etc/passwd"`,
 		`{"properties":{"a":{"pattern":"("}}}`:                   `/p/properties/a/pattern: must be a regular expression, got "("`,
 		`{"patternProperties":{"[":{}}}`:                         `/p: must be a regular expression, got "["`,
 		`{"$defs":{"unused":{"pattern":"*"}}}`:                   `/p/$defs/unused/pattern: must be a regular expression, got "*"`,
@@ -26,10 +26,10 @@ func TestCheckCompiles(t *testing.T) {
 		`{"$ref":"#/$defs/a%25~1b","$defs":{"a%/b":{"$ref":"#"}}}`:                                                             "",
 		`{"$ref":"#here","$defs":{"a":{"$anchor":"here"}}}`:                                                                    "",
 		`{"$ref":"https://json-schema.org/draft/2020-12/schema"}`:                                                              "",
-		`{"pattern":"^(?=.*\\d)\\p{L}+(?<year>\\d{4})$"}`:                                                                      "", // JavaScript's
-		`{"pattern":"^(?P<year>\\d{4})\\z"}`:                                                                                   "", // Go's and Python's
+		`{"pattern":"^(?=.*\\d)\\p{L}+(?<year>\\d{4})$"}`:                                                                      "", // JavaScript
+		`{"pattern":"^(?P<year>\\d{4})\\z"}`:                                                                                   "", // Go and Python
 		`{"pattern":"^((((a{1000})+)+)+)+$"}`:                                                                                  "",
-		`{"pattern":"` + strings.Repeat("(", maxPatternBytes+1) + `"}`:                                                         "", // It is too long to look at.
+		`{"pattern":"` + strings.Repeat("(", maxPatternBytes+1) + `"}`:                                                         "", // longer than the bound
 		strings.Repeat(`{"not":`, maxDepth+1) + "{}" + strings.Repeat("}", maxDepth+1):                                         "/p: must be nested at most 200 deep",
 		strings.Repeat(`{"allOf":[`, 99) + "{}" + strings.Repeat("]}", 99):                                                     "",
 		`{"format":"regex","default":"("}`:                                                                                     "",
@@ -41,20 +41,19 @@ func TestCheckCompiles(t *testing.T) {
 	}
 }
 
-// Of the schemas of a request, together, only so much is looked at.
-func TestCheckIsBounded(t *testing.T) {
+func TestCheckSkipsSchemasBeyondTheBound(t *testing.T) {
 	t.Parallel()
 	var c Checker
 	large := `{"description":"` + strings.Repeat("x", maxChecked/2) + `","pattern":"("}`
 	if err := c.Check(large, ""); err == nil {
-		t.Error("the first is not looked at")
+		t.Error("the first schema was not checked")
 	}
 	if err := c.Check(large, ""); err != nil {
-		t.Errorf("the second is: %v", err)
+		t.Errorf("the second schema was checked: %v", err)
 	}
 }
 
-// The largest schemas that are looked at, and deep ones.
+// BenchmarkCheck measures the largest schemas that are checked, and deeply nested ones.
 func BenchmarkCheck(b *testing.B) {
 	repeat := func(text string) string {
 		return strings.TrimSuffix(strings.Repeat(text, (maxChecked-200)/len(text)), ",")

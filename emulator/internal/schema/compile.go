@@ -16,24 +16,24 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// root is the address of a schema that is compiled.
+// root is the URL of the schema to compile.
 const root = "schema:///"
 
-// compile reports where a schema breaks the metaschema, a bad pattern, or a reference to
-// nothing.
+// compile reports a violation of the metaschema, an invalid pattern or an unresolved
+// reference.
 func compile(value any, pointer string) error {
 	if object, ok := value.(map[string]any); ok {
-		delete(object, "$schema") // Whatever it says, the draft is 2020-12.
+		delete(object, "$schema") // The draft is always 2020-12.
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(nowhere{})
+	compiler.UseLoader(noLoader{})
 	compiler.UseRegexpEngine(parsePattern)
 	if err := compiler.AddResource(root, value); err != nil {
 		return fmt.Errorf("%s: %s", pointer, wire.Short(err.Error()))
 	}
 	_, err := compiler.Compile(root)
 	if broken := (*jsonschema.SchemaValidationError)(nil); errors.As(err, &broken) {
-		err = broken.Err // It does not unwrap.
+		err = broken.Err // SchemaValidationError has no Unwrap method.
 	}
 	var (
 		invalid    *jsonschema.ValidationError
@@ -48,18 +48,18 @@ func compile(value any, pointer string) error {
 	case errors.As(err, &invalid):
 		return errors.New(pointer + first(invalid))
 	case errors.As(err, &badPattern):
-		return fmt.Errorf("%s%s: %q is not a regular expression", pointer, within(badPattern.URL), wire.Short(badPattern.Regex))
+		return fmt.Errorf("%s%s: must be a regular expression, got %q", pointer, within(badPattern.URL), wire.Short(badPattern.Regex))
 	case errors.As(err, &noPointer):
-		return fmt.Errorf("%s: $ref %q refers to nothing", pointer, "#"+wire.Short(within(noPointer.URL)))
+		return fmt.Errorf("%s: $ref: must refer to a location in the schema, got %q", pointer, "#"+wire.Short(within(noPointer.URL)))
 	case errors.As(err, &noAnchor):
-		return fmt.Errorf("%s: $ref %q refers to nothing", pointer, wire.Short(strings.TrimPrefix(noAnchor.Reference, root)))
+		return fmt.Errorf("%s: $ref: must refer to a location in the schema, got %q", pointer, wire.Short(strings.TrimPrefix(noAnchor.Reference, root)))
 	case errors.As(err, &elsewhere):
-		return fmt.Errorf("%s: $ref %q refers to another document", pointer, wire.Short(strings.TrimPrefix(elsewhere.URL, root)))
+		return fmt.Errorf("%s: $ref: must refer to a location in the schema, got %q", pointer, wire.Short(strings.TrimPrefix(elsewhere.URL, root)))
 	}
 	return fmt.Errorf("%s: %s", pointer, wire.Short(err.Error()))
 }
 
-// first returns the place and the reason of the first part that breaks the metaschema.
+// first returns the JSON pointer and the reason of the first violation of the metaschema.
 func first(invalid *jsonschema.ValidationError) string {
 	for len(invalid.Causes) > 0 {
 		invalid = invalid.Causes[0]
@@ -74,7 +74,7 @@ func first(invalid *jsonschema.ValidationError) string {
 	return at.String() + ": " + invalid.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 }
 
-// within returns the JSON pointer of a URL.
+// within returns the JSON pointer in the fragment of a URL.
 func within(address string) string {
 	_, fragment, _ := strings.Cut(address, "#")
 	if plain, err := url.PathUnescape(fragment); err == nil {
@@ -83,19 +83,21 @@ func within(address string) string {
 	return fragment
 }
 
-// nowhere loads no schema.
-type nowhere struct{}
+// noLoader is a loader that fails to load any schema.
+type noLoader struct{}
 
-func (nowhere) Load(string) (any, error) { return nil, errors.ErrUnsupported }
+func (noLoader) Load(string) (any, error) { return nil, errors.ErrUnsupported }
 
-// anyText stands for a pattern: schemas are compiled, and nothing is validated.
+// anyText is the placeholder of a compiled pattern. It matches any text, because the compiled
+// schema does not validate values.
 type anyText string
 
 func (anyText) MatchString(string) bool { return true }
 func (p anyText) String() string        { return string(p) }
 
-// parsePattern parses a regular expression of the dialects of Go and of JavaScript, of which the
-// service's is not known. A longer one than a response may be made for is not looked at.
+// parsePattern parses a regular expression. It accepts the dialects of Go and of JavaScript,
+// because that of the real API is unknown. It accepts any pattern longer than
+// maxPatternBytes.
 func parsePattern(source string) (jsonschema.Regexp, error) {
 	if len(source) > maxPatternBytes {
 		return anyText(source), nil

@@ -8,7 +8,7 @@ import (
 )
 
 // object is a JSON object that keeps the order of its members. A nil object is empty and
-// may be read.
+// read-only.
 type object struct {
 	names  []string
 	values map[string]any
@@ -36,8 +36,8 @@ func (o *object) len() int {
 	return len(o.names)
 }
 
-// each returns the names in order.
-func (o *object) each() []string {
+// keys returns the names of the members in order.
+func (o *object) keys() []string {
 	if o == nil {
 		return nil
 	}
@@ -51,10 +51,10 @@ func (o *object) set(name string, value any) {
 	o.values[name] = value
 }
 
-// with returns a copy without one member; "" removes none.
+// without returns a copy without the member of a name. "" removes no member.
 func (o *object) without(name string) *object {
 	c := &object{values: make(map[string]any, o.len())}
-	for _, n := range o.each() {
+	for _, n := range o.keys() {
 		if n != name || name == "" {
 			c.set(n, o.values[n])
 		}
@@ -62,7 +62,7 @@ func (o *object) without(name string) *object {
 	return c
 }
 
-// MarshalJSON writes the members in order.
+// MarshalJSON encodes the members in order.
 func (o *object) MarshalJSON() ([]byte, error) {
 	text := []byte{'{'}
 	for i, name := range o.names {
@@ -75,8 +75,8 @@ func (o *object) MarshalJSON() ([]byte, error) {
 	return append(text, '}'), nil
 }
 
-// decode reads JSON with the order of its members and the digits of its numbers. It
-// returns nil for text that is not JSON.
+// decode decodes JSON. It keeps the order of members and the digits of numbers. It returns
+// nil for text that is not JSON.
 func decode(text []byte) any {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -104,7 +104,7 @@ func decodeValue(decoder *json.Decoder) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			o.set(name.(string), value) //nolint:forcetypeassert // The decoder returns no other name.
+			o.set(name.(string), value) //nolint:forcetypeassert // The decoder returns names as strings.
 		}
 		_, err = decoder.Token()
 		return o, err
@@ -124,17 +124,17 @@ func decodeValue(decoder *json.Decoder) (any, error) {
 	}
 }
 
-// numberOf returns the number that a keyword has, or else another.
-func numberOf(schema *object, keyword string, otherwise float64) float64 {
+// numberOf returns the number of a keyword, or fallback if the schema does not set it.
+func numberOf(schema *object, keyword string, fallback float64) float64 {
 	if n, ok := schema.get(keyword).(json.Number); ok {
 		if x, err := n.Float64(); err == nil {
 			return x
 		}
 	}
-	return otherwise
+	return fallback
 }
 
-// countOf returns a number of items or properties, within bounds.
-func countOf(schema *object, keyword string, otherwise float64) int {
-	return int(max(0, min(numberOf(schema, keyword, otherwise), maxItems)))
+// countOf returns the number of a keyword, limited to the range from 0 to maxItems.
+func countOf(schema *object, keyword string, fallback float64) int {
+	return int(max(0, min(numberOf(schema, keyword, fallback), maxItems)))
 }

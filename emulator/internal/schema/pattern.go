@@ -8,18 +8,19 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is a regular expression that can be matched within bounds.
+// pattern is a compiled regular expression.
 type pattern struct {
 	*regexp.Regexp
 	parsed *syntax.Regexp
-	size   int
+	size   int // approximate number of instructions
 }
 
-// perStep is how many instructions, tried or listed, cost as much as one step.
+// perStep is the number of instructions or runes that cost one step.
 const perStep = 32
 
-// pattern compiles the source of a pattern. One that Go does not know is ignored, as
-// its dialect is not the one of JSON Schema; one that is too large is refused.
+// pattern compiles the source of a pattern. It returns false for a pattern that package regexp
+// does not support, because that dialect differs from JSON Schema's. For a pattern that is too
+// large it also stops the work.
 func (v generator) pattern(source string, at *place) (p pattern, ok bool) {
 	if len(source) > maxPatternBytes {
 		v.refuse(at, "must have at most %d bytes, got %d", maxPatternBytes, len(source))
@@ -34,7 +35,7 @@ func (v generator) pattern(source string, at *place) (p pattern, ok bool) {
 		v.refuse(at, "must compile to at most %d instructions: it repeats too much", maxPatternSize)
 		return p, false
 	}
-	const perInstruction = 8 // Compiling one takes about as long as so many steps.
+	const perInstruction = 8 // steps to compile one instruction
 	if !v.spend(at, len(source)+perInstruction*size+runes/perStep) {
 		return p, false
 	}
@@ -43,8 +44,8 @@ func (v generator) pattern(source string, at *place) (p pattern, ok bool) {
 	return p, err == nil
 }
 
-// sizeOf returns about how many instructions an expression compiles to, at most one
-// more than maxPatternSize, and how many runes its classes and literals list.
+// sizeOf estimates the number of instructions of an expression, up to maxPatternSize+1, and
+// returns the number of runes in its classes and literals.
 func sizeOf(re *syntax.Regexp) (size, runes int) {
 	size, runes = 1, len(re.Rune)
 	if re.Op == syntax.OpLiteral {
@@ -60,66 +61,69 @@ func sizeOf(re *syntax.Regexp) (size, runes int) {
 	return min(size, maxPatternSize+1), runes
 }
 
-// matching returns a text that matches a pattern: of the prompt, or made for it.
-func (v generator) matching(source string, least, most int, text string, at *place) (string, bool) {
-	rule, ok := v.pattern(source, at)
+// matching returns a text that matches a pattern and whose length is from minLen to maxLen. It
+// tries the given text, words of the prompt and generated texts.
+func (v generator) matching(source string, minLen, maxLen int, text string, at *place) (string, bool) {
+	p, ok := v.pattern(source, at)
 	if !ok {
 		return "", false
 	}
-	// At worst, a match tries each instruction at each character.
-	fits := func(text string) bool {
+	// In the worst case a match tries each instruction at each character.
+	matches := func(text string) bool {
 		n := utf8.RuneCountInString(text)
-		return least <= n && n <= most && v.spend(at, 1+len(text)*rule.size/perStep) && rule.MatchString(text)
+		return minLen <= n && n <= maxLen && v.spend(at, 1+len(text)*p.size/perStep) && p.MatchString(text)
 	}
-	var fitting []string
+	var found []string
 	try := func(candidates ...string) (enough bool) {
 		for _, candidate := range candidates {
-			if v.err == nil && fits(candidate) && !slices.Contains(fitting, candidate) {
-				fitting = append(fitting, candidate)
+			if v.err == nil && matches(candidate) && !slices.Contains(found, candidate) {
+				found = append(found, candidate)
 			}
-			if len(fitting) > v.variant {
+			if len(found) > v.variant {
 				return true
 			}
 		}
 		return false
 	}
-	enough := try(fitted(text, least, most)) || try(v.hints.words...)
+	enough := try(resized(text, minLen, maxLen)) || try(v.hints.words...)
 	last := ""
-	for repeats := 0; repeats < mostRepeats && !enough && v.err == nil; repeats++ {
-		made := v.sample(rule, repeats, at)
-		if repeats > 1 && made == last {
-			break // It has nothing that may be repeated.
+	for repeats := 0; repeats < maxRepeats && !enough && v.err == nil; repeats++ {
+		sample := v.sample(p, repeats, at)
+		if repeats > 1 && sample == last {
+			break // The pattern contains no repetitions.
 		}
-		last = made
-		enough = try(made, fitted(made, least, most))
+		last = sample
+		enough = try(sample, resized(sample, minLen, maxLen))
 	}
-	if fitting == nil || v.err != nil {
+	if found == nil || v.err != nil {
 		return "", false
 	}
-	return fitting[min(v.variant, len(fitting)-1)], true
+	return found[min(v.variant, len(found)-1)], true
 }
 
-// mostRepeats is how often, at most, a text for a pattern has what may be repeated.
-const mostRepeats = 40
+// maxRepeats bounds the number of repetitions in a generated text.
+const maxRepeats = 40
 
-// sampler writes a text that a regular expression matches.
+// sampler generates a text that matches a regular expression.
 type sampler struct {
 	text    strings.Builder
-	repeats int // of what may be repeated
-	left    int // expressions and characters to write
-	steps   int // taken
+	repeats int // the number of repetitions to write
+	left    int // the number of expressions and characters left to write
+	steps   int // the number of steps taken
 }
 
-const mostSampled = 1 << 14
+// maxSampled bounds the number of expressions and characters in a generated text.
+const maxSampled = 1 << 14
 
-func (v generator) sample(rule pattern, repeats int, at *place) string {
-	s := sampler{repeats: repeats, left: mostSampled}
-	s.write(rule.parsed)
+func (v generator) sample(p pattern, repeats int, at *place) string {
+	s := sampler{repeats: repeats, left: maxSampled}
+	s.write(p.parsed)
 	v.spend(at, s.steps)
 	return s.text.String()
 }
 
-// write leaves out what would make the text too long. It does not match then.
+// write writes a text for an expression. It omits parts beyond maxSampled; the text then does
+// not match.
 func (s *sampler) write(re *syntax.Regexp) {
 	cost := 1
 	if re.Op == syntax.OpLiteral {
@@ -149,7 +153,7 @@ func (s *sampler) write(re *syntax.Regexp) {
 		times = s.repeats
 	case syntax.OpQuest:
 		times = min(1, s.repeats)
-	default: // All others match where nothing is. Repeats are gone, by Simplify.
+	default: // The other operators match the empty text. Simplify has removed OpRepeat.
 	}
 	for ; times > 0 && s.left > 0; times-- {
 		s.write(re.Sub[0])

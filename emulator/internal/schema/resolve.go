@@ -10,11 +10,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// plain returns a schema with what it refers to, what all of allOf ask for and one
-// branch of anyOf and oneOf written into it, and the place that it refers to last.
+// plain resolves the references of a schema. It merges all parts of allOf and one branch of
+// anyOf and oneOf into it. It also returns the location of the last resolved reference.
 func (v generator) plain(schema *object, at *place, depth int) (*object, *place) {
-	const most = 64 // More is a schema that refers to itself and nothing else.
-	for range most {
+	const maxReferences = 64 // Further references form a cycle.
+	for range maxReferences {
 		if !v.look(at) || !v.spend(at, perKeyword*schema.len()) {
 			break
 		}
@@ -49,7 +49,7 @@ func (v generator) plain(schema *object, at *place, depth int) (*object, *place)
 	return schema, at
 }
 
-// branches returns the schemas of anyOf or oneOf; nil for none.
+// branches returns the schemas of anyOf or oneOf, or nil.
 func branches(schema *object, keyword string) []*object {
 	items, _ := schema.get(keyword).([]any)
 	var list []*object
@@ -61,9 +61,10 @@ func branches(schema *object, keyword string) []*object {
 	return list
 }
 
-// branch takes the first; deep down the first that goes no deeper.
+// branch returns the first schema of a list. From minimalDepth on it prefers a schema without
+// nested values.
 func (v generator) branch(list []*object, depth int) *object {
-	if depth >= deepest {
+	if depth >= minimalDepth {
 		for _, branch := range list {
 			if branch.has("$ref") {
 				continue
@@ -76,7 +77,8 @@ func (v generator) branch(list []*object, depth int) *object {
 	return list[0]
 }
 
-// lookUp follows a reference within the schema; what is not there is {}.
+// lookUp resolves a reference within the root schema. It returns nil, which allows any value,
+// if the target does not exist.
 func (v generator) lookUp(ref string, at *place) (*object, *place) {
 	pointer, ok := strings.CutPrefix(ref, "#")
 	if !ok || !v.spend(at, len(ref)) {
@@ -109,27 +111,30 @@ func (v generator) lookUp(ref string, at *place) (*object, *place) {
 
 var pointerUnescape = strings.NewReplacer("~1", "/", "~0", "~")
 
-// merged returns a schema that asks for what both ask for, as far as a schema can say it.
+// merged returns a schema that combines the constraints of both, as far as possible.
 func (v generator) merged(a, b *object, at *place) *object {
 	return v.joined(a, b, at, func(keyword string, a, b any) any { return v.stricter(keyword, a, b, at) })
 }
 
-// joined returns an object with the members of both, joining those of one name.
+// joined returns an object with the members of both. It calls join for names that occur in
+// both.
 func (v generator) joined(a, b *object, at *place, join func(name string, a, b any) any) *object {
 	if !v.spend(at, perKeyword*(a.len()+b.len())) {
 		return nil
 	}
 	both := a.without("")
-	for _, name := range b.each() {
-		of := b.get(name)
+	for _, name := range b.keys() {
+		value := b.get(name)
 		if both.has(name) {
-			of = join(name, both.get(name), of)
+			value = join(name, both.get(name), value)
 		}
-		both.set(name, of)
+		both.set(name, value)
 	}
 	return both
 }
 
+// stricter returns the value of a keyword that combines the constraints of a and b. For
+// keywords that it cannot combine, it returns b.
 func (v generator) stricter(keyword string, a, b any, at *place) any {
 	switch keyword {
 	case "properties":
@@ -163,7 +168,7 @@ func (v generator) stricter(keyword string, a, b any, at *place) any {
 	}
 }
 
-// common returns the values that both lists have.
+// common returns the values that both lists contain.
 func (v generator) common(a, b []any, at *place) []any {
 	texts := map[string]bool{}
 	has := func(value any) (string, bool) {
@@ -183,7 +188,9 @@ func (v generator) common(a, b []any, at *place) []any {
 	})
 }
 
-func extreme(a, b any, of func(x, y float64) float64) any {
+// extreme returns the one of two numbers that choose, which is math.Min or math.Max,
+// returns.
+func extreme(a, b any, choose func(x, y float64) float64) any {
 	left, isA := a.(json.Number)
 	right, isB := b.(json.Number)
 	x, errX := left.Float64()
@@ -191,7 +198,7 @@ func extreme(a, b any, of func(x, y float64) float64) any {
 	if !isA || !isB || errX != nil || errY != nil {
 		return b
 	}
-	if of(x, y) == x {
+	if choose(x, y) == x {
 		return a
 	}
 	return b

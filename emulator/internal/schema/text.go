@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/wire"
 )
 
-// formats has a value of each format that JSON Schema names.
+// formats maps each format of JSON Schema to a value.
 var formats = map[string]string{
 	"date-time": "2026-01-02T03:04:05Z", "date": "2026-01-02", "time": "03:04:05Z", "duration": "P1D",
 	"email": "someone@example.com", "idn-email": "someone@example.com",
@@ -19,22 +19,20 @@ var formats = map[string]string{
 	"json-pointer": "/one", "relative-json-pointer": "0", "regex": "^one$",
 }
 
-// mostText is the most characters that are made up, perSchema how many of those that
-// must be cost as much as one more schema.
 const (
-	mostText  = 1 << 16
-	perSchema = 100
+	maxText   = 1 << 16 // maximum length of a generated string, in characters
+	perSchema = 100     // number of required characters that cost as much as one schema
 )
 
-// string makes up a text.
+// string generates a string.
 func (v generator) string(schema *object, name string, at *place) string {
 	if format, ok := schema.get("format").(string); ok && formats[format] != "" {
 		return formats[format]
 	}
-	least := int(min(numberOf(schema, "minLength", 0), mostText))
-	most := int(min(numberOf(schema, "maxLength", mostText), mostText))
-	v.schemas -= least / perSchema
-	if !v.spend(at, max(0, least)) {
+	minLen := int(min(numberOf(schema, "minLength", 0), maxText))
+	maxLen := int(min(numberOf(schema, "maxLength", maxText), maxText))
+	v.schemas -= minLen / perSchema
+	if !v.spend(at, max(0, minLen)) {
 		return ""
 	}
 	text := v.hints.about(name)
@@ -42,32 +40,32 @@ func (v generator) string(schema *object, name string, at *place) string {
 		text = strconv.Itoa(v.variant+1) + " " + text
 	}
 	if source, ok := schema.get("pattern").(string); ok {
-		if fitting, ok := v.matching(source, least, most, text, at.in("pattern")); ok {
-			return fitting
+		if matching, ok := v.matching(source, minLen, maxLen, text, at.in("pattern")); ok {
+			return matching
 		}
 	}
-	text = fitted(text, least, most)
+	text = resized(text, minLen, maxLen)
 	v.spend(at, len(text))
 	return text
 }
 
-// fitted cuts a text, or repeats it, to a length.
-func fitted(text string, least, most int) string {
-	if n := utf8.RuneCountInString(text); n < least {
+// resized truncates or repeats a text so that its length is from minLen to maxLen.
+func resized(text string, minLen, maxLen int) string {
+	if n := utf8.RuneCountInString(text); n < minLen {
 		if text == "" {
 			text, n = "x", 1
 		}
-		text = strings.Repeat(text, least/n+1)
-		most = min(most, least)
+		text = strings.Repeat(text, minLen/n+1)
+		maxLen = min(maxLen, minLen)
 	}
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:max(0, most)])
+	if runes := []rune(text); len(runes) > maxLen {
+		return string(runes[:max(0, maxLen)])
 	}
 	return text
 }
 
-// visible returns a rune of a class, which is pairs of the first and last of ranges: a
-// letter or digit if it has one.
+// visible returns a rune of a class, preferably a letter or digit. The class consists of
+// pairs: the first and the last rune of each range.
 func visible(class []rune) rune {
 	best := 'x'
 	for i := len(class) - 2; i >= 0; i -= 2 {
@@ -86,45 +84,45 @@ func visible(class []rune) rune {
 }
 
 var (
-	number     = regexp.MustCompile(`-?[0-9]+(?:\.[0-9]+)?`)
-	quotedRule = regexp.MustCompile(`["“']([^"”']+)["”']`)
-	properRule = regexp.MustCompile(`[^.!?\s]\s+(\p{Lu}[\p{L}'-]*(?:\s+\p{Lu}[\p{L}'-]*)*)`)
+	numberPattern = regexp.MustCompile(`-?[0-9]+(?:\.[0-9]+)?`)
+	quotedPattern = regexp.MustCompile(`["“']([^"”']+)["”']`)
+	properPattern = regexp.MustCompile(`[^.!?\s]\s+(\p{Lu}[\p{L}'-]*(?:\s+\p{Lu}[\p{L}'-]*)*)`)
 )
 
-// hints are what a prompt has to offer to all the values that are made up for it.
+// hints is the parts of a prompt that generated values use.
 type hints struct {
 	lower          string // the prompt in lower case
 	words          []string
 	numbers        []float64
-	quoted, proper string // the first; "" for none
+	quoted, proper string // the first quotation and the first proper name, or ""
 	excerpt        string
 }
 
-// newHints reads the start of a prompt.
+// newHints returns the hints of a prompt. It reads only the start of a long prompt.
 func newHints(text string) *hints {
-	const most, mostWords = 4 << 10, 100
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "")
+	const maxBytes, maxWords = 4 << 10, 100
+	if len(text) > maxBytes {
+		text = strings.ToValidUTF8(text[:maxBytes], "")
 	}
 	h := &hints{lower: strings.ToLower(text), excerpt: wire.Excerpt(text)}
 	h.words = strings.Fields(text)
-	h.words = h.words[:min(len(h.words), mostWords)]
-	for _, found := range number.FindAllString(text, mostWords) {
+	h.words = h.words[:min(len(h.words), maxWords)]
+	for _, found := range numberPattern.FindAllString(text, maxWords) {
 		if x, err := strconv.ParseFloat(found, 64); err == nil {
 			h.numbers = append(h.numbers, x)
 		}
 	}
-	if m := quotedRule.FindStringSubmatch(text); m != nil {
+	if m := quotedPattern.FindStringSubmatch(text); m != nil {
 		h.quoted = m[1]
 	}
-	if m := properRule.FindStringSubmatch(text); m != nil {
+	if m := properPattern.FindStringSubmatch(text); m != nil {
 		h.proper = m[1]
 	}
 	return h
 }
 
-// about takes what is quoted, else a name within a sentence ("Paris"), else the start of
-// the text.
+// about returns a string for a property of a name: the first quotation, a proper name within a
+// sentence ("Paris"), or the start of the prompt.
 func (h *hints) about(name string) string {
 	switch {
 	case h.quoted != "":

@@ -1,4 +1,5 @@
-// Package schema makes JSON values that fit a JSON Schema, within bounds of memory and time.
+// Package schema checks JSON Schemas and generates values that conform to them, within bounds
+// on memory and time.
 package schema
 
 import (
@@ -12,23 +13,23 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// generator makes values that fit a JSON Schema, of what the prompt offers.
+// generator generates values that conform to a JSON Schema, with names and numbers from the
+// prompt.
 type generator struct {
 	*work
-	root    *object // that references point into
-	top     *place  // of root
-	hints   *hints  // of the prompt
-	variant int     // other than 0 for the second item of a list, and those after it
+	root    *object // the schema to which references refer
+	top     *place  // the location of root
+	hints   *hints  // the hints of the prompt
+	variant int     // the number of a list item; items of other numbers differ from the first
 }
 
-// JSON returns a JSON value, as text, that fits a schema. The value is made of what a text,
-// the prompt, offers: names, numbers, quotations. The place of the schema in the request,
-// the tokens of a JSON pointer, is for errors.
+// JSON returns a JSON value, as text, that conforms to a schema. It uses names, numbers and
+// quotations of text, which is the prompt. at is the location of the schema in the request, as
+// the tokens of a JSON pointer; errors report it.
 //
-// All keywords count but not, if, contains, patternProperties, propertyNames and those about
-// dependent and unevaluated properties; of a pattern, the syntax that Go's regular
-// expressions share. It fails with a [*BoundError] when the schema asks for too much, and when
-// the context ends.
+// JSON ignores the keywords not, if, contains, patternProperties and propertyNames, those about
+// dependent and unevaluated properties, and patterns that package regexp does not support. It
+// returns a [*BoundError] if the schema exceeds a bound. It fails if the context ends.
 func JSON(ctx context.Context, schema generated.JSON, text string, at ...string) (string, error) {
 	var root *place
 	for _, token := range at {
@@ -46,7 +47,7 @@ func (w *work) json(schema generated.JSON, at *place, text string) (string, erro
 		w.refuse(at, "must have at most %d bytes, got %d", maxSchemaBytes, len(source))
 		return "", w.err
 	}
-	root, _ := decode(source).(*object) // Any other value than an object allows anything.
+	root, _ := decode(source).(*object) // A schema that is not an object allows any value.
 	value := generator{work: w, root: root, top: at, hints: newHints(text)}.value(root, "", at, 0)
 	if w.err != nil {
 		return "", w.err
@@ -54,15 +55,15 @@ func (w *work) json(schema generated.JSON, at *place, text string) (string, erro
 	return string(wire.Encode(value)), nil
 }
 
-// Of a schema that refers to itself, from the depth deepest on only what must be is made
-// up, and at bottom nothing.
+// The depths that bound the value of a recursive schema. From minimalDepth on, the value has
+// only its required parts. Below maxValueDepth it is null.
 const (
-	deepest = 8
-	bottom  = 4 * deepest
+	minimalDepth  = 8
+	maxValueDepth = 4 * minimalDepth
 )
 
 func (v generator) value(schema *object, name string, at *place, depth int) any {
-	if depth > bottom || !v.look(at) {
+	if depth > maxValueDepth || !v.look(at) {
 		return nil
 	}
 	schema, at = v.plain(schema, at, depth)
@@ -95,7 +96,7 @@ func (v generator) value(schema *object, name string, at *place, depth int) any 
 	}
 }
 
-// given takes a value from the schema.
+// given returns a value of the schema and spends the steps for it.
 func (v generator) given(value any, at *place) any {
 	if !v.spend(at, len(wire.Encode(value))) {
 		return nil
@@ -103,7 +104,8 @@ func (v generator) given(value any, at *place) any {
 	return value
 }
 
-// typeOf is the type that a schema wants, the first if there are several.
+// typeOf returns the type of a schema, or the first of its types. Without type it derives the
+// type from other keywords.
 func typeOf(schema *object) string {
 	switch t := schema.get("type").(type) {
 	case string:
@@ -127,11 +129,11 @@ func typeOf(schema *object) string {
 	return ""
 }
 
-// one takes the value that the prompt names, or else the first.
+// one returns the first value of a list that the prompt contains, or the first value.
 func (v generator) one(list []any, at *place) any {
 	for i, value := range list {
 		s, ok := value.(string)
-		if !v.spend(at, 4+len(s)) { // The prompt is searched for it.
+		if !v.spend(at, 4+len(s)) { // The cost of a search in the prompt.
 			return nil
 		}
 		if ok && s != "" && strings.Contains(v.hints.lower, strings.ToLower(s)) {
@@ -141,63 +143,63 @@ func (v generator) one(list []any, at *place) any {
 	return list[v.variant%len(list)]
 }
 
-// object has the properties that are required, or all when none is, in the order of the
-// schema.
+// object generates an object with the required properties, in the order of the schema. If no
+// property is required, it has all properties.
 func (v generator) object(schema *object, at *place, depth int) any {
-	made := &object{values: map[string]any{}}
+	result := &object{values: map[string]any{}}
 	properties, _ := schema.get("properties").(*object)
 	items, _ := schema.get("required").([]any)
-	least := countOf(schema, "minProperties", 0)
+	minProperties := countOf(schema, "minProperties", 0)
 	if !v.spend(at, properties.len()+len(items)) {
 		return nil
 	}
-	must := map[string]bool{}
+	required := map[string]bool{}
 	for _, item := range items {
 		if name, ok := item.(string); ok {
-			must[name] = true
+			required[name] = true
 		}
 	}
 	add := func(name string) {
-		property, ok := properties.get(name).(*object) // true, which allows anything, is as good as {}
+		property, ok := properties.get(name).(*object) // The schema true is equivalent to {}.
 		to := at.in("properties").in(name)
 		if other, has := schema.get("additionalProperties").(*object); !ok && has {
 			property, to = other, at.in("additionalProperties")
 		}
 		if v.spend(to, len(name)) {
-			made.set(name, v.value(property, name, to, depth+1))
+			result.set(name, v.value(property, name, to, depth+1))
 		}
 	}
-	missing := least - len(must)
-	for _, name := range properties.each() {
-		optional := len(must) == 0 && depth < deepest
-		if !must[name] && !optional && missing > 0 {
+	missing := minProperties - len(required)
+	for _, name := range properties.keys() {
+		optional := len(required) == 0 && depth < minimalDepth
+		if !required[name] && !optional && missing > 0 {
 			optional = true
 			missing--
 		}
-		if must[name] || optional {
+		if required[name] || optional {
 			add(name)
 		}
 	}
 	for _, item := range items {
-		if name, ok := item.(string); ok && !made.has(name) {
+		if name, ok := item.(string); ok && !result.has(name) {
 			add(name)
 		}
 	}
-	for i := 1; made.len() < least && schema.get("additionalProperties") != false && v.err == nil; i++ {
+	for i := 1; result.len() < minProperties && schema.get("additionalProperties") != false && v.err == nil; i++ {
 		add("property" + strconv.Itoa(i))
 	}
-	return made
+	return result
 }
 
-// maxItems is the number of items and of properties that a value has at most.
+// maxItems is the maximum number of items or properties of a value.
 const maxItems = 1_000
 
-// array has one item, or as many as there must be.
+// array generates a list of one item, or of the required number of items.
 func (v generator) array(schema *object, name string, at *place, depth int) any {
 	first, _ := schema.get("prefixItems").([]any)
 	items, ok := schema.get("items").(*object)
 	size := max(1, len(first))
-	if !ok && len(first) == 0 || depth >= deepest {
+	if !ok && len(first) == 0 || depth >= minimalDepth {
 		size = 0
 	}
 	size = max(size, countOf(schema, "minItems", 0))
@@ -214,7 +216,7 @@ func (v generator) array(schema *object, name string, at *place, depth int) any 
 			item, _ = first[i].(*object)
 			to = at.in("prefixItems").in(strconv.Itoa(i))
 		}
-		for range mostVariants {
+		for range maxVariants {
 			list[i] = one.value(item, name, to, depth+1)
 			if i >= len(first) {
 				one.variant++
@@ -232,16 +234,17 @@ func (v generator) array(schema *object, name string, at *place, depth int) any 
 	return list
 }
 
-// mostVariants is how many values are tried for an item that must differ from others.
-const mostVariants = 10
+// maxVariants is the maximum number of attempts to generate an item that differs from the
+// other items.
+const maxVariants = 10
 
-// number takes a number of the prompt that fits, or else the least.
+// number returns a valid number of the prompt, or the smallest valid number.
 func (v generator) number(schema *object, at *place) any {
 	low, high := numberOf(schema, "minimum", math.Inf(-1)), numberOf(schema, "maximum", math.Inf(1))
 	above, below := numberOf(schema, "exclusiveMinimum", math.Inf(-1)), numberOf(schema, "exclusiveMaximum", math.Inf(1))
 	multiple := numberOf(schema, "multipleOf", 0)
 	whole := typeOf(schema) == "integer"
-	fits := func(x float64) bool {
+	valid := func(x float64) bool {
 		return !math.IsInf(x, 0) && !math.IsNaN(x) && low <= x && x <= high && above < x && x < below &&
 			(!whole || x == math.Trunc(x)) && (multiple <= 0 || math.Abs(x/multiple-math.Round(x/multiple)) < 1e-9)
 	}
@@ -251,19 +254,19 @@ func (v generator) number(schema *object, at *place) any {
 	}
 	v.spend(at, len(v.hints.numbers))
 	candidates := slices.Clone(v.hints.numbers)
-	least, most := max(low, above), min(high, below)
-	candidates = append(candidates, low, 1, 0, math.Ceil(least/step)*step, math.Floor(least/step)*step+step,
-		math.Floor(most/step)*step, math.Ceil(most/step)*step-step, (least+most)/2, high)
+	lower, upper := max(low, above), min(high, below)
+	candidates = append(candidates, low, 1, 0, math.Ceil(lower/step)*step, math.Floor(lower/step)*step+step,
+		math.Floor(upper/step)*step, math.Ceil(upper/step)*step-step, (lower+upper)/2, high)
 	for _, x := range candidates {
-		if !fits(x) {
+		if !valid(x) {
 			continue
 		}
 		for _, varied := range []float64{x + float64(v.variant)*step, x - float64(v.variant)*step} {
-			if fits(varied) {
+			if valid(varied) {
 				return varied
 			}
 		}
 		return x
 	}
-	return 1 // Nothing that was tried fits.
+	return 1 // All candidates are invalid.
 }

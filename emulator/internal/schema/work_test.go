@@ -9,35 +9,34 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// TestWorkEndsWithTheClient has a client that leaves before the work begins, and one that
-// leaves in its midst: what is left of the steps says how much was done.
-func TestWorkEndsWithTheClient(t *testing.T) {
+// TestWorkStopsWhenContextEnds checks by the number of steps that an ended context stops the
+// work early.
+func TestWorkStopsWhenContextEnds(t *testing.T) {
 	t.Parallel()
 	schema := generated.JSONText(`{"type":"array","minItems":1000,"items":{"type":"array","minItems":100,"items":{}}}`)
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	whole := newWork(ctx)
 	if _, err := whole.json(schema, nil, "x"); err != nil {
 		t.Fatal(err)
 	}
-	leave()
+	cancel()
 	w := newWork(ctx)
 	if _, err := w.json(schema, nil, "x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
 	if all, done := maxSteps-whole.steps, maxSteps-w.steps; done*1000 > all {
-		t.Errorf("%d of %d steps were taken for a client that has left", done, all)
+		t.Errorf("%d of %d steps were taken after the context ended", done, all)
 	}
 }
 
-// TestRefusals pins what is said of each bound.
-func TestRefusals(t *testing.T) {
+func TestBoundErrorsReportPlaceAndBound(t *testing.T) {
 	t.Parallel()
 	for want, schema := range map[string]string{
 		"/tools/0: must have at most 262144 bytes, got 262156":                            `{"const":"` + strings.Repeat("x", maxSchemaBytes) + `"}`,
 		"/tools/0/properties/a~1b/pattern: must have at most 4096 bytes, got 4097":        `{"properties":{"a/b":{"pattern":"` + strings.Repeat("x", 4097) + `"}}}`,
 		"/tools/0/$defs/p/pattern: must compile to at most 5000 instructions: it repeats": `{"items":{"$ref":"#/$defs/p"},"$defs":{"p":{"type":"string","pattern":"` + strings.Repeat("a{1000}", 6) + `"}}}`,
-		"/tools/0/prefixItems/1/items: making up a value takes more than 1048576 steps":   `{"prefixItems":[{},{"minItems":1000,"items":{"const":"` + strings.Repeat("x", 2000) + `"}}]}`,
-		"/tools/0/additionalProperties: making up a value takes more than 1048576 steps":  `{"minProperties":999,"additionalProperties":{"default":"` + strings.Repeat("x", 2000) + `"}}`,
+		"/tools/0/prefixItems/1/items: generating a value takes more than 1048576 steps":  `{"prefixItems":[{},{"minItems":1000,"items":{"const":"` + strings.Repeat("x", 2000) + `"}}]}`,
+		"/tools/0/additionalProperties: generating a value takes more than 1048576 steps": `{"minProperties":999,"additionalProperties":{"default":"` + strings.Repeat("x", 2000) + `"}}`,
 	} {
 		_, err := JSON(t.Context(), generated.JSONText(schema), "x", "tools", "0")
 		var refused *BoundError
@@ -47,7 +46,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestBoundsAllowRealSchemas has what is large and still reasonable.
+// TestBoundsAllowRealSchemas covers large but realistic schemas.
 func TestBoundsAllowRealSchemas(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{

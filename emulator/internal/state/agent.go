@@ -8,12 +8,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// CreateAgent keeps a new agent, in its version 0, and returns it.
+// CreateAgent stores a new agent with version 0 and returns it.
 func (s *Store) CreateAgent(request generated.CreateAgentRequest, bytes int) generated.Agent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := wire.Now()
-	a := &agent{id: wire.NewID(wire.AgentID), aliases: map[string]generated.AgentAliasResponse{}} // In order of ids, under the lock.
+	// The id is created under the lock, so that agents are added in the order of their ids.
+	a := &agent{id: wire.NewID(wire.AgentID), aliases: map[string]generated.AgentAliasResponse{}}
 	version := generated.Agent{
 		Object: "agent", ID: a.id, OwnerID: wire.OwnerID, CreatedAt: now, UpdatedAt: now, Source: string(generated.RequestSourceAPI),
 	}
@@ -23,7 +24,8 @@ func (s *Store) CreateAgent(request generated.CreateAgentRequest, bytes int) gen
 	return a.view(a.current)
 }
 
-// Agent returns an agent in a version, by its number or an alias; "" is the current one.
+// Agent returns the version of an agent with a number or an alias. "" refers to the current
+// version.
 func (s *Store) Agent(id, ref string) (generated.Agent, *wire.Failure) {
 	return withAgent(s, id, func(a *agent) (generated.Agent, *wire.Failure) {
 		number, ok := a.find(ref)
@@ -34,7 +36,7 @@ func (s *Store) Agent(id, ref string) (generated.Agent, *wire.Failure) {
 	})
 }
 
-// withAgent calls do with an agent, under the lock.
+// withAgent calls do with an agent while it holds the lock.
 func withAgent[T any](s *Store, id string, do func(*agent) (T, *wire.Failure)) (none T, _ *wire.Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,19 +47,20 @@ func withAgent[T any](s *Store, id string, do func(*agent) (T, *wire.Failure)) (
 	return do(a)
 }
 
-// UpdateAgent makes a new version of an agent, the current one, with what a request sets.
+// UpdateAgent adds a version to an agent, with the changes of a request, and makes it
+// current.
 func (s *Store) UpdateAgent(id string, request generated.UpdateAgentRequest, bytes int) (generated.Agent, *wire.Failure) {
 	return withAgent(s, id, func(a *agent) (generated.Agent, *wire.Failure) {
 		version := *a.version(a.current)
 		version.UpdatedAt, version.VersionMessage = wire.Now(), ""
 		carry(&version, request)
-		a.add(version, bytes+wire.Memory(wire.Encode(version.CompletionArgs))) // All else is shared with the last.
+		a.add(version, bytes+wire.Memory(wire.Encode(version.CompletionArgs))) // Other values are shared with the previous version.
 		s.agents.update(a.id)
 		return a.view(a.current), nil
 	})
 }
 
-// DeleteAgent forgets an agent with all its versions.
+// DeleteAgent deletes an agent and all its versions.
 func (s *Store) DeleteAgent(id string) *wire.Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,8 +70,8 @@ func (s *Store) DeleteAgent(id string) *wire.Failure {
 	return nil
 }
 
-// passes reports whether an agent has all that a list is asked for.
-func passes(f generated.ListAgentsParams, a *generated.Agent) bool {
+// matches reports whether an agent matches the filters of a list request.
+func matches(f generated.ListAgentsParams, a *generated.Agent) bool {
 	switch {
 	case f.DeploymentChat != nil && a.DeploymentChat != *f.DeploymentChat,
 		f.Sources != nil && !slices.Contains(*f.Sources, generated.RequestSource(a.Source)),
@@ -83,13 +86,13 @@ func passes(f generated.ListAgentsParams, a *generated.Agent) bool {
 	return true
 }
 
-// Agents returns one page, newest first, of the agents that pass a filter and are older
-// than the one of the id after, unless that is "".
+// Agents returns one page of the agents that match the filters, newest first. If after is
+// not "", it returns only agents older than the one with this id.
 func (s *Store) Agents(f generated.ListAgentsParams, after string, page Page) []generated.Agent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := paged(s.agents.newest(), page, func(a *agent) bool {
-		return (after == "" || a.id < after) && passes(f, a.version(a.current))
+		return (after == "" || a.id < after) && matches(f, a.version(a.current))
 	})
 	views := make([]generated.Agent, len(list))
 	for i, a := range list {

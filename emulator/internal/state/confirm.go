@@ -7,8 +7,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// confirm returns the entries with the confirmed calls marked. It refuses a confirmation
-// of a call that does not wait for one.
+// confirm returns entries with the statuses of the confirmed calls updated. It rejects a
+// confirmation of a call that is not pending.
 func confirm(entries []generated.Entry, confirmations []generated.ToolCallConfirmation) ([]generated.Entry, *wire.Failure) {
 	if len(confirmations) == 0 {
 		return entries, nil
@@ -16,13 +16,14 @@ func confirm(entries []generated.Entry, confirmations []generated.ToolCallConfir
 	entries = slices.Clone(entries)
 	for i, c := range confirmations {
 		if !mark(entries, c) {
-			return nil, wire.ValueError("no call of that tool_call_id waits for a confirmation", "body", "tool_confirmations", i, "tool_call_id")
+			return nil, wire.ValueError("must be the tool_call_id of a pending call", "body", "tool_confirmations", i, "tool_call_id")
 		}
 	}
 	return entries, nil
 }
 
-// mark notes a confirmation in its call; false if no such call waits for one.
+// mark updates the status of the call that c confirms, in place. It returns false if no
+// pending call has the tool_call_id.
 func mark(entries []generated.Entry, c generated.ToolCallConfirmation) bool {
 	for i, entry := range entries {
 		call, ok := entry.Value().(generated.FunctionCallEntry)

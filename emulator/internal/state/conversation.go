@@ -10,16 +10,16 @@ import (
 
 // Conversation is a conversation with its entries.
 type Conversation struct {
-	View    generated.Conversation // what GET returns
-	Own     Settings               // those of its requests, without its agent's
+	View    generated.Conversation // the response of GetConversation
+	Own     Settings               // the settings without those of its agent
 	Entries []generated.Entry
-	Turns   int // requests that were answered
-	Bytes   int // of the requests that made it and of its outputs
+	Turns   int // number of completed requests
+	Bytes   int // estimated memory of its requests and outputs
 }
 
 func (c *Conversation) size() int { return c.Bytes }
 
-// NewConversation returns the conversation that a request starts, which is not kept yet.
+// NewConversation returns the conversation that a request starts. It does not store it.
 func NewConversation(request generated.StartConversationRequest, bytes int) Conversation {
 	c := Conversation{Bytes: bytes, Own: Settings{
 		Author: Author{Model: request.Model, Agent: request.AgentID}, Instructions: request.Instructions,
@@ -28,7 +28,7 @@ func NewConversation(request generated.StartConversationRequest, bytes int) Conv
 	carry(&c.View, request)
 	if request.AgentID == "" {
 		c.View.AgentVersion = ""
-	} else { // It has these of its agent, and shows none.
+	} else { // The settings are those of the agent, and the view omits them.
 		c.View.Instructions, c.View.Tools, c.View.Guardrails = "", nil, nil
 		c.View.CompletionArgs = generated.CompletionArgs{}
 	}
@@ -36,8 +36,8 @@ func NewConversation(request generated.StartConversationRequest, bytes int) Conv
 	return c
 }
 
-// Restarted returns the conversation that a request starts with the entries of another, up
-// to one of them and including it.
+// Restarted returns the conversation that a request starts with the entries of c, up to and
+// including the requested entry.
 func (c Conversation) Restarted(request generated.RestartConversationRequest, bytes int) (Conversation, *wire.Failure) {
 	last := slices.IndexFunc(c.Entries, func(entry generated.Entry) bool {
 		return request.FromEntryID != "" && idOf(entry) == request.FromEntryID
@@ -62,14 +62,13 @@ func (c Conversation) Restarted(request generated.RestartConversationRequest, by
 	return c, nil
 }
 
-// stamp gives a new conversation its id and times.
+// stamp sets the id and the times of a new conversation.
 func (c *Conversation) stamp() {
 	now := wire.Now()
 	c.View.Object, c.View.ID, c.View.CreatedAt, c.View.UpdatedAt = "conversation", wire.NewID(wire.ConversationID), now, now
 }
 
-// full refuses to add entries to a conversation that is long enough, or would have too many
-// bytes.
+// full returns a failure if the conversation would have too many entries or bytes.
 func (c Conversation) full(added, bytes int) *wire.Failure {
 	switch {
 	case len(c.Entries)+added >= MaxEntries:
@@ -93,22 +92,22 @@ func (s *Store) Conversation(id string) (Conversation, *wire.Failure) {
 	return found, nil
 }
 
-// AddConversation keeps a new conversation.
+// AddConversation stores a new conversation.
 func (s *Store) AddConversation(c Conversation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conversations.add(c.View.ID, &c)
 }
 
-// Addition is what a call adds to a conversation, besides its outputs.
+// Addition is the inputs and confirmations that a call adds to a conversation.
 type Addition struct {
 	Inputs        []generated.Entry
 	Confirmations []generated.ToolCallConfirmation
-	First         bool // The call starts the conversation, and so may add nothing.
+	First         bool // whether the call starts the conversation; only then it may be empty
 }
 
-// Admit returns the entries of the conversation with the confirmed calls marked. It refuses
-// an addition that does not match them, or is too large.
+// Admit returns the entries of the conversation with the statuses of the confirmed calls
+// updated. It returns a failure if the addition is too large or does not match the entries.
 func (c Conversation) Admit(a Addition, bytes int) ([]generated.Entry, *wire.Failure) {
 	history, refused := confirm(c.Entries, a.Confirmations)
 	if refused == nil && !a.First {
@@ -123,9 +122,9 @@ func (c Conversation) Admit(a Addition, bytes int) ([]generated.Entry, *wire.Fai
 	return history, refused
 }
 
-// Extend adds what a call added, and its outputs, of so many bytes together, to a
-// conversation, unless that is gone by now. It checks the addition again: other calls may
-// have changed the conversation since [Conversation.Admit].
+// Extend adds the addition and the outputs of a call to a conversation; bytes is their size.
+// If the conversation was deleted, it does nothing. It checks the addition again, because
+// other calls may have changed the conversation since [Conversation.Admit].
 func (s *Store) Extend(id string, a Addition, outputs []generated.Entry, bytes int) *wire.Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +132,7 @@ func (s *Store) Extend(id string, a Addition, outputs []generated.Entry, bytes i
 	if !ok {
 		return nil
 	}
-	history, refused := c.Admit(a, 0) // The outputs are there, however large they are.
+	history, refused := c.Admit(a, 0) // Without a check of the size: the outputs already exist.
 	if refused != nil {
 		return refused
 	}
@@ -145,8 +144,8 @@ func (s *Store) Extend(id string, a Addition, outputs []generated.Entry, bytes i
 	return nil
 }
 
-// Conversations returns one page of the conversations whose metadata has all of a filter,
-// newest first; nil: all.
+// Conversations returns one page of the conversations whose metadata contains all members of
+// a filter, newest first. A nil filter matches all conversations.
 func (s *Store) Conversations(filter *map[string]any, page Page) []generated.Conversation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +159,7 @@ func (s *Store) Conversations(filter *map[string]any, page Page) []generated.Con
 	return views
 }
 
-// DeleteConversation forgets a conversation.
+// DeleteConversation deletes a conversation.
 func (s *Store) DeleteConversation(id string) *wire.Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Inputs returns the entries that a call adds, as they came.
+// Inputs returns the entries that a call adds, without ids and times.
 func Inputs(in generated.ConversationInputs) []generated.Entry {
 	if text, ok := in.Text(); ok {
 		return []generated.Entry{generated.NewEntry(generated.MessageInputEntry{
@@ -31,8 +31,8 @@ func (a Author) StampAll(entries []generated.Entry) []generated.Entry {
 	return entries
 }
 
-// typed gives a message without a `type`, which the document allows, its type: with a
-// role it is an input. The properties of other entries tell theirs.
+// typed sets the type of a message without one, which the document allows. A message with
+// a role is an input. Other entries without a type are decoded by their properties.
 func typed(entry generated.Entry) generated.Entry {
 	unknown, ok := entry.Value().(generated.UnknownEntry)
 	if !ok || unknown.Type != "" {
@@ -49,10 +49,11 @@ func typed(entry generated.Entry) generated.Entry {
 	return entry
 }
 
-// Author is the model that entries are from, and the agent with its name, if there is one.
+// Author is the model that creates entries. Agent and Name are the id and the name of its
+// agent, or "".
 type Author struct{ Model, Agent, Name string }
 
-// prefixes are the prefixes of the ids of entries.
+// prefixes maps the types of entries to the prefixes of their ids.
 var prefixes = map[reflect.Type]string{
 	reflect.TypeFor[generated.MessageInputEntry]():   wire.MessageID,
 	reflect.TypeFor[generated.MessageOutputEntry]():  wire.MessageID,
@@ -62,8 +63,8 @@ var prefixes = map[reflect.Type]string{
 	reflect.TypeFor[generated.AgentHandoffEntry]():   wire.HandoffID,
 }
 
-// Stamp sets what the service adds to an entry, where it is not set: its id, the times and
-// the author.
+// Stamp sets the fields of an entry that the service adds and that are not set: the id, the
+// times and the author.
 func (a Author) Stamp(entry generated.Entry) generated.Entry {
 	value := entry.Value()
 	switch v := value.(type) {
@@ -95,8 +96,8 @@ func (a Author) Stamp(entry generated.Entry) generated.Entry {
 	})
 }
 
-// Completed returns an output with its times: those of an output that was broken off have no
-// end.
+// Completed returns an output with its times. An interrupted output, and a function call, do
+// not have an end time. whole reports whether the output is complete.
 func Completed(entry generated.Entry, created generated.Timestamp, whole bool) generated.Entry {
 	var completed generated.Timestamp
 	if _, call := entry.Value().(generated.FunctionCallEntry); whole && !call {
@@ -107,8 +108,8 @@ func Completed(entry generated.Entry, created generated.Timestamp, whole bool) g
 	})
 }
 
-// edited returns an entry whose fields have the values that edit returns; nil is the value
-// that there is. It returns an entry of an unknown type as it is.
+// edited returns an entry with the field values that edit returns. nil keeps the value. It
+// returns an entry of an unknown type unchanged.
 func edited(entry generated.Entry, edit func(field reflect.Value, name string) any) generated.Entry {
 	value := reflect.ValueOf(entry.Value())
 	if _, ok := prefixes[reflect.TypeOf(entry.Value())]; !ok {
@@ -124,25 +125,25 @@ func edited(entry generated.Entry, edit func(field reflect.Value, name string) a
 	if call, ok := v.Interface().(generated.FunctionCallEntry); ok {
 		return callEntry(call)
 	}
-	return generated.NewEntry(v.Interface().(generated.EntryVariant)) //nolint:forcetypeassert // It was one.
+	return generated.NewEntry(v.Interface().(generated.EntryVariant)) //nolint:forcetypeassert // v has the type of the entry.
 }
 
-// callEntry returns a call as an entry. A call without an end has completed_at null, as the
-// service has it; the generated type would omit it.
+// callEntry returns a call as an entry. A call without an end time has completed_at null, as
+// in the real API. The generated type would omit it.
 func callEntry(call generated.FunctionCallEntry) generated.Entry {
 	entry := generated.NewEntry(call)
 	if !call.CompletedAt.IsZero() {
 		return entry
 	}
 	text := wire.Encode(entry)
-	var withNull generated.Entry // keeps the text
+	var withNull generated.Entry // an Entry keeps the JSON text that it is decoded from
 	if err := json.Unmarshal(append(text[:len(text)-1], `,"completed_at":null}`...), &withNull); err != nil {
 		return entry
 	}
 	return withNull
 }
 
-// idOf returns the id of an entry; "" for one of an unknown type.
+// idOf returns the id of an entry, or "" for an entry of an unknown type.
 func idOf(entry generated.Entry) string {
 	v := reflect.ValueOf(entry.Value())
 	if _, ok := prefixes[reflect.TypeOf(entry.Value())]; !ok {

@@ -8,14 +8,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Page is one page of a list, from 0.
+// Page identifies a page of a list. Numbers start at 0.
 type Page struct{ Number, Size int }
 
-// maxList is the number of items that a list has at most.
+// maxList is the maximum number of items in a list.
 const maxList = max(MaxConversations, MaxAgents, MaxVersions)
 
-// NewPage returns the page that is asked for, nil being the default. The document bounds
-// neither number; larger ones than a list can have mean the same as that.
+// NewPage returns the requested page. A nil number is 0, and a nil size is defaultSize. The
+// document does not bound them; NewPage limits them to maxList.
 func NewPage(number, size *int, defaultSize int) (Page, *wire.Failure) {
 	p := Page{0, defaultSize}
 	if number != nil {
@@ -33,19 +33,19 @@ func NewPage(number, size *int, defaultSize int) (Page, *wire.Failure) {
 	return Page{min(p.Number, maxList), min(p.Size, maxList)}, nil
 }
 
-func below(name string, value int, least string) *wire.Failure {
+func below(name string, value int, minimum string) *wire.Failure {
 	return wire.Refuse(wire.FieldError{
-		Type: "greater_than_equal", Loc: []any{"query", name}, Msg: "Input should be greater than or equal to " + least, Input: value,
+		Type: "greater_than_equal", Loc: []any{"query", name}, Msg: "Input should be greater than or equal to " + minimum, Input: value,
 	})
 }
 
-// paged returns one page of the items that pass. It looks no further than the page's end,
-// so that the first pages of a long list cost as much as those of a short one.
-func paged[T any](list iter.Seq[T], page Page, passes func(T) bool) []T {
+// paged returns one page of the items that match. It stops at the end of the page, so that
+// the first pages of a long list cost as much as those of a short one.
+func paged[T any](list iter.Seq[T], page Page, matches func(T) bool) []T {
 	items, skip := []T{}, page.Number*page.Size
 	for item := range list {
 		switch {
-		case !passes(item):
+		case !matches(item):
 		case skip > 0:
 			skip--
 		default:
@@ -58,15 +58,15 @@ func paged[T any](list iter.Seq[T], page Page, passes func(T) bool) []T {
 	return items
 }
 
-// contains reports whether metadata has all members of a filter.
+// contains reports whether metadata contains all members of a filter.
 func contains(metadata generated.JSON, filter map[string]any) bool {
 	var members map[string]any
 	if generated.DecodeJSON(metadata, &members) != nil {
-		members = nil // It is not an object.
+		members = nil // The metadata is not an object.
 	}
 	for name, want := range filter {
-		have, ok := members[name]
-		if !ok || !reflect.DeepEqual(have, want) {
+		value, ok := members[name]
+		if !ok || !reflect.DeepEqual(value, want) {
 			return false
 		}
 	}

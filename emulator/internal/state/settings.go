@@ -7,14 +7,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Settings are what a call runs with.
+// Settings is the settings of a call.
 type Settings struct {
 	Author
 	Instructions string
 	Tools        []generated.Tool
 	Args         generated.CompletionArgs
 	Guardrails   []generated.GuardrailConfig
-	Handoffs     []string // ids of the agents that this one may hand over to
+	Handoffs     []string // the ids of the agents to which the agent may hand off
 }
 
 // AgentSettings returns the settings of an agent.
@@ -29,7 +29,7 @@ func AgentSettings(a generated.Agent) Settings {
 	}
 }
 
-// Over returns the settings with what is set in others on top. The author stays.
+// Over returns s with the settings that are set in other. The author does not change.
 func (s Settings) Over(other Settings) Settings {
 	if other.Instructions != "" {
 		s.Instructions = other.Instructions
@@ -40,16 +40,17 @@ func (s Settings) Over(other Settings) Settings {
 	if other.Guardrails != nil {
 		s.Guardrails = other.Guardrails
 	}
-	var args generated.CompletionArgs // shares nothing with either
+	var args generated.CompletionArgs // a deep copy
 	carry(&args, s.Args)
 	carry(&args, other.Args)
 	s.Args = args
 	return s
 }
 
-// Settings returns what a conversation with these entries runs with now: its own on top of
-// its agent's, or those of the agent that its entries, or the inputs of a call, last hand
-// over to, if that still exists.
+// Settings returns the settings of the next call of a conversation with these inputs. If the
+// entries or inputs contain a handoff, they are those of the last target. If a target in the
+// entries was deleted, or without a handoff, they are the conversation's own settings over
+// those of its agent.
 func (s *Store) Settings(c Conversation, inputs []generated.Entry) (Settings, *wire.Failure) {
 	if c.View.AgentID == "" {
 		return c.Own, nil
@@ -70,10 +71,11 @@ func (s *Store) Settings(c Conversation, inputs []generated.Entry) (Settings, *w
 	return AgentSettings(version).Over(c.Own), nil
 }
 
-// Successors returns the agents that one may hand over to, as they are now.
-func (s *Store) Successors(of Settings) []generated.Agent {
+// HandoffTargets returns the existing agents to which an agent with these settings may hand
+// off, in their current versions.
+func (s *Store) HandoffTargets(settings Settings) []generated.Agent {
 	var list []generated.Agent
-	for _, id := range of.Handoffs {
+	for _, id := range settings.Handoffs {
 		if agent, missing := s.Agent(id, ""); missing == nil {
 			list = append(list, agent)
 		}

@@ -1,6 +1,6 @@
-// Package state keeps conversations and agents, in memory and within bounds. Its lock is
-// inside: each method of [Store] is atomic, and what it returns may be read by anybody and
-// modified by nobody.
+// Package state stores conversations and agents, in memory and within bounds. Each method of
+// [Store] is atomic. Callers may read the returned values concurrently, but must not modify
+// them.
 package state
 
 import (
@@ -21,7 +21,7 @@ const (
 	MaxKeptBytes     = 256 << 20
 )
 
-// Store keeps conversations and agents. It is safe for concurrent use.
+// Store stores conversations and agents. It is safe for concurrent use.
 type Store struct {
 	maxBytes int
 
@@ -30,15 +30,15 @@ type Store struct {
 	agents        bounded[*agent]
 }
 
-// New returns a store whose conversations take at most so many bytes, and its agents as
-// many again.
+// New returns a store. maxBytes bounds the memory of all conversations, and separately that
+// of all agents.
 func New(maxBytes int) *Store {
 	s := &Store{maxBytes: maxBytes}
 	s.Reset()
 	return s
 }
 
-// Reset forgets all conversations and agents.
+// Reset deletes all conversations and agents.
 func (s *Store) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,23 +46,23 @@ func (s *Store) Reset() {
 	s.agents = newBounded[*agent](MaxAgents, s.maxBytes)
 }
 
-// Counts is how much a store keeps.
+// Counts is the numbers and sizes of the stored conversations and agents.
 type Counts struct{ Conversations, Agents, ConversationBytes, AgentBytes int }
 
-// Counts returns how much the store keeps.
+// Counts returns the numbers and sizes of the stored conversations and agents.
 func (s *Store) Counts() Counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Counts{len(s.conversations.byID), len(s.agents.byID), s.conversations.bytes, s.agents.bytes}
 }
 
-// carry sets the properties of a response object to those of the same names in a request.
+// carry copies the properties of a request to the properties of the same names in into.
 func carry(into, request any) {
-	_ = json.Unmarshal(wire.Encode(request), into) // A request that was decoded fits.
+	_ = json.Unmarshal(wire.Encode(request), into) // The types agree.
 }
 
-// sized is a value with an approximate size in bytes. When the size changes, update must be
-// called.
+// sized is a value with an approximate size in bytes. After each change of the size, update
+// must be called.
 type sized interface{ size() int }
 
 // bounded is a map bounded by count and bytes that evicts the oldest entry.
@@ -76,7 +76,7 @@ type bounded[T sized] struct {
 type item[T sized] struct {
 	id    string
 	value T
-	bytes int // at the last update
+	bytes int // size at the last update
 }
 
 func newBounded[T sized](limit, maxBytes int) bounded[T] {
@@ -86,7 +86,7 @@ func newBounded[T sized](limit, maxBytes int) bounded[T] {
 func (b *bounded[T]) add(id string, value T) {
 	i := &item[T]{id: id, value: value}
 	b.byID[id] = i
-	at := len(b.order) // Ids sort by age; a call that began earlier may end later.
+	at := len(b.order) // Ids sort by age, but an older item may be added later.
 	for at > 0 && b.order[at-1].id > id {
 		at--
 	}
@@ -94,7 +94,7 @@ func (b *bounded[T]) add(id string, value T) {
 	b.update(id)
 }
 
-// update notes that a value has another size. It evicts the oldest, but never the newest.
+// update records the new size of a value. It evicts the oldest items, but never the newest.
 func (b *bounded[T]) update(id string) {
 	i := b.byID[id]
 	b.bytes -= i.bytes
@@ -102,13 +102,14 @@ func (b *bounded[T]) update(id string) {
 	b.bytes += i.bytes
 	for len(b.order) > b.max || len(b.order) > 1 && b.bytes > b.maxBytes {
 		oldest := b.order[0]
-		b.order[0] = nil // The array below the slice lives on for a while.
+		b.order[0] = nil // Releases the item, because the array stays in memory.
 		b.order = b.order[1:]
-		b.forget(oldest)
+		b.drop(oldest)
 	}
 }
 
-func (b *bounded[T]) forget(i *item[T]) {
+// drop removes an item from byID and bytes, but not from order.
+func (b *bounded[T]) drop(i *item[T]) {
 	delete(b.byID, i.id)
 	b.bytes -= i.bytes
 }
@@ -126,7 +127,7 @@ func (b *bounded[T]) remove(id string) bool {
 	if !ok {
 		return false
 	}
-	b.forget(i)
+	b.drop(i)
 	at := slices.Index(b.order, i)
 	b.order = slices.Delete(b.order, at, at+1)
 	return true

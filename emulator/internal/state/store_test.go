@@ -8,59 +8,59 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// weight is a thing that has nothing but a size.
-type weight int
+// sizedInt is a value whose size is its number.
+type sizedInt int
 
-func (w *weight) size() int { return int(*w) }
+func (n *sizedInt) size() int { return int(*n) }
 
-// on returns the ids in a map, newest first, and checks its counts.
-func (s *bounded[T]) on(t *testing.T) string {
+// ids returns the ids in b, newest first, and checks the counts of b.
+func ids[T sized](t *testing.T, b *bounded[T]) string {
 	t.Helper()
-	var ids strings.Builder
+	var text strings.Builder
 	bytes := 0
-	for _, item := range slices.Backward(s.order) {
-		ids.WriteString(item.id)
+	for _, item := range slices.Backward(b.order) {
+		text.WriteString(item.id)
 		bytes += item.value.size()
 	}
-	if bytes != s.bytes || len(s.order) != len(s.byID) {
-		t.Errorf("it has %d items of %d bytes, and counts %d of %d", len(s.order), bytes, len(s.byID), s.bytes)
+	if bytes != b.bytes || len(b.order) != len(b.byID) {
+		t.Errorf("order has %d items of %d bytes; the counts are %d and %d", len(b.order), bytes, len(b.byID), b.bytes)
 	}
-	return ids.String()
+	return text.String()
 }
 
 func TestBoundedEvictsTheOldest(t *testing.T) {
 	t.Parallel()
-	s := newBounded[*weight](3, 100)
-	put := func(ids string, bytes weight) {
+	b := newBounded[*sizedInt](3, 100)
+	put := func(ids string, bytes sizedInt) {
 		for _, id := range ids {
-			s.add(string(id), &bytes)
+			b.add(string(id), &bytes)
 		}
 	}
 	put("abcd", 1)
-	if got := s.on(t); got != "dcb" {
-		t.Errorf("of a, b, c, d it has %s, want d, c, b", got)
+	if got := ids(t, &b); got != "dcb" {
+		t.Errorf("after adding a, b, c, d: %s, want dcb", got)
 	}
-	if _, ok := s.get("a"); ok || !s.remove("c") || s.remove("c") || s.remove("a") {
-		t.Error("what is there can be removed, once")
+	if _, ok := b.get("a"); ok || !b.remove("c") || b.remove("c") || b.remove("a") {
+		t.Error("remove must succeed exactly once, and only for a stored item")
 	}
 	put("ef", 1)
-	if got := s.on(t); got != "fed" {
-		t.Errorf("with e, f it has %s, want f, e, d", got)
+	if got := ids(t, &b); got != "fed" {
+		t.Errorf("after adding e, f: %s, want fed", got)
 	}
 	put("g", 98)
-	if got := s.on(t); got != "gfe" {
-		t.Errorf("with g, which makes it 100 bytes, it has %s, want g, f, e", got)
+	if got := ids(t, &b); got != "gfe" {
+		t.Errorf("after adding g, for a total of 100 bytes: %s, want gfe", got)
 	}
-	f, _ := s.get("f")
-	*f = 2 // It is that of e, too.
-	s.update("e")
-	s.update("f")
-	if got := s.on(t); got != "gf" {
-		t.Errorf("with f and e one byte larger it has %s, want g, f", got)
+	f, _ := b.get("f")
+	*f = 2 // e shares the value.
+	b.update("e")
+	b.update("f")
+	if got := ids(t, &b); got != "gf" {
+		t.Errorf("after e and f grew by 1 byte: %s, want gf", got)
 	}
 	put("h", 1000)
-	if got := s.on(t); got != "h" {
-		t.Errorf("with h, which is too large, it has %s, want h alone", got)
+	if got := ids(t, &b); got != "h" {
+		t.Errorf("after adding h, which exceeds the bound by itself: %s, want h", got)
 	}
 }
 
@@ -68,11 +68,10 @@ func TestStoreIsBounded(t *testing.T) {
 	t.Parallel()
 	s := New(77)
 	if c, a := s.conversations, s.agents; c.max != MaxConversations || a.max != MaxAgents || c.maxBytes != 77 || a.maxBytes != 77 {
-		t.Errorf("store keeps %d conversations of %d bytes and %d agents of %d", c.max, c.maxBytes, a.max, a.maxBytes)
+		t.Errorf("the bounds are %d conversations of %d bytes and %d agents of %d bytes", c.max, c.maxBytes, a.max, a.maxBytes)
 	}
 }
 
-// An agent that is too large by itself keeps its latest versions.
 func TestVersionsAreBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	a := &agent{}
@@ -80,12 +79,11 @@ func TestVersionsAreBoundedInBytes(t *testing.T) {
 		a.add(generated.Agent{}, MaxKeptBytes/2)
 	}
 	if view := a.view(a.current); !slices.Equal(view.Versions, []int{3, 4}) || a.size() != MaxKeptBytes {
-		t.Errorf("versions %v are kept, of %d bytes", view.Versions, a.size())
+		t.Errorf("the agent has versions %v of %d bytes", view.Versions, a.size())
 	}
 }
 
-// An agent that has more versions than are kept has the latest, and no alias of others.
-func TestOldestVersionGivesWay(t *testing.T) {
+func TestOldestVersionIsDroppedWithItsAliases(t *testing.T) {
 	t.Parallel()
 	a := &agent{aliases: map[string]generated.AgentAliasResponse{"first": {Version: 0}, "second": {Version: 1}}}
 	for range MaxVersions + 1 {
@@ -96,9 +94,9 @@ func TestOldestVersionGivesWay(t *testing.T) {
 		t.Errorf("version %d is one of %d from %d", view.Version, len(view.Versions), view.Versions[0])
 	}
 	if _, ok := a.find("first"); ok || a.version(0) != nil {
-		t.Error("version 0 is still there")
+		t.Error("version 0 was not dropped")
 	}
 	if number, ok := a.find("second"); !ok || number != 1 {
-		t.Errorf("alias is of version %d, %v", number, ok)
+		t.Errorf("the alias refers to version %d, %v; want 1", number, ok)
 	}
 }

@@ -10,33 +10,33 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// codeMissing is the code of inputs that do not fit the calls of a conversation; codeOrder
-// that of another number of results than of calls.
+// codeMissing is the code for inputs that do not match the calls of a conversation.
+// codeOrder is the code for a number of results that differs from the number of calls.
 const (
 	codeMissing = "3001"
 	codeOrder   = "3230"
 )
 
-// call is where a function call stands.
-type call int
+// callStatus is the status of a function call.
+type callStatus int
 
 const (
-	unknown   call = iota
-	open           // its result is missing
-	pending        // it waits for a confirmation
-	confirmed      // its result may come, and need not
+	unknown   callStatus = iota
+	open                 // waits for its result
+	pending              // waits for a confirmation
+	confirmed            // allowed; a result is optional
 	denied
 	answered
 )
 
-// calls are the function calls of a list of entries, by their tool_call_id.
+// calls is the function calls in a list of entries, by tool_call_id.
 type calls struct {
-	order []string
-	by    map[string]call
+	order    []string
+	statuses map[string]callStatus
 }
 
 func callsOf(entries []generated.Entry) *calls {
-	c := &calls{by: map[string]call{}}
+	c := &calls{statuses: map[string]callStatus{}}
 	for _, entry := range entries {
 		c.add(entry)
 	}
@@ -46,16 +46,16 @@ func callsOf(entries []generated.Entry) *calls {
 func (c *calls) add(entry generated.Entry) {
 	switch v := entry.Value().(type) {
 	case generated.FunctionCallEntry:
-		if c.by[v.ToolCallID] == unknown {
+		if c.statuses[v.ToolCallID] == unknown {
 			c.order = append(c.order, v.ToolCallID)
 		}
-		c.by[v.ToolCallID] = standing(v)
+		c.statuses[v.ToolCallID] = statusOf(v)
 	case generated.FunctionResultEntry:
-		c.by[v.ToolCallID] = answered
+		c.statuses[v.ToolCallID] = answered
 	}
 }
 
-func standing(v generated.FunctionCallEntry) call {
+func statusOf(v generated.FunctionCallEntry) callStatus {
 	switch v.ConfirmationStatus {
 	case "":
 		return open
@@ -68,20 +68,24 @@ func standing(v generated.FunctionCallEntry) call {
 	}
 }
 
-// are returns the calls that stand where one of these says, in order.
-func (c *calls) are(where ...call) (ids []string) {
+// withStatus returns the ids of the calls that have one of the statuses, in order.
+func (c *calls) withStatus(statuses ...callStatus) (ids []string) {
 	for _, id := range c.order {
-		if slices.Contains(where, c.by[id]) {
+		if slices.Contains(statuses, c.statuses[id]) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// checkInputs refuses inputs that do not fit the entries before them, in which the calls
-// that are confirmed are marked: other inputs while results are missing, results of calls
-// that there are not, that were denied or that have one, more or fewer results than calls,
-// and calls with the id of another or a name that no function can have.
+// checkInputs rejects inputs that do not match the history:
+//
+//   - other inputs while results are missing;
+//   - results of calls that are unknown, denied, pending or already have a result;
+//   - more or fewer results than calls;
+//   - calls with the id of another call or an invalid name.
+//
+// The history must contain the updated statuses of confirmed calls.
 func checkInputs(history, inputs []generated.Entry) *wire.Failure {
 	c := callsOf(history)
 	if refused := checkCount(c, inputs); refused != nil {
@@ -93,12 +97,12 @@ func checkInputs(history, inputs []generated.Entry) *wire.Failure {
 		case generated.FunctionResultEntry:
 			refused = c.checkResult(v.ToolCallID)
 		case generated.FunctionCallEntry:
-			if refused = CheckName("Function", v.Name); refused == nil && c.by[v.ToolCallID] != unknown {
+			if refused = CheckName("Function", v.Name); refused == nil && c.statuses[v.ToolCallID] != unknown {
 				refused = wire.BadRequest("Tool calls have the same tool_call_id: "+v.ToolCallID, codeMissing)
 			}
 		case generated.MessageInputEntry:
 			refused = c.missing()
-		default: // A new conversation may have what the model did between calls, an append not.
+		default: // Only the inputs of a new conversation may have outputs between a call and its result.
 			if len(history) > 0 {
 				refused = c.missing()
 			}
@@ -108,17 +112,17 @@ func checkInputs(history, inputs []generated.Entry) *wire.Failure {
 		}
 		c.add(input)
 	}
-	if len(c.are(open)) > 0 {
+	if len(c.withStatus(open)) > 0 {
 		return c.missing()
 	}
 	return nil
 }
 
-// checkCount refuses more or fewer results than calls.
+// checkCount rejects a number of results that differs from the number of open calls.
 func checkCount(before *calls, inputs []generated.Entry) *wire.Failure {
-	results, missing := 0, len(before.are(open))
+	results, missing := 0, len(before.withStatus(open))
 	optional := map[string]bool{}
-	for _, id := range before.are(confirmed) {
+	for _, id := range before.withStatus(confirmed) {
 		optional[id] = true
 	}
 	for _, input := range inputs {
@@ -128,9 +132,9 @@ func checkCount(before *calls, inputs []generated.Entry) *wire.Failure {
 				results++
 			}
 		case generated.FunctionCallEntry:
-			if where := standing(v); where == open {
+			if status := statusOf(v); status == open {
 				missing++
-			} else if where == confirmed {
+			} else if status == confirmed {
 				optional[v.ToolCallID] = true
 			}
 		}
@@ -141,38 +145,38 @@ func checkCount(before *calls, inputs []generated.Entry) *wire.Failure {
 	return nil
 }
 
-// checkResult refuses a result that no call has room for.
+// checkResult rejects a result of a call that does not accept one.
 func (c *calls) checkResult(id string) *wire.Failure {
-	says := map[call]string{
+	message := map[callStatus]string{
 		unknown: "Unknown tool_call_ids", answered: "Tool calls already have a result", denied: "Tool calls were denied", pending: "Tool calls wait for a confirmation",
-	}[c.by[id]]
-	if says == "" {
+	}[c.statuses[id]]
+	if message == "" {
 		return nil
 	}
-	return wire.BadRequest(says+": "+wire.Short(id), codeMissing)
+	return wire.BadRequest(message+": "+wire.Short(id), codeMissing)
 }
 
-var name = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
-// CheckName refuses the name of a function or a schema that the service does not take.
+// CheckName rejects a name of a function or a schema that the real API does not accept.
 func CheckName(kind, text string) *wire.Failure {
-	if name.MatchString(text) {
+	if namePattern.MatchString(text) {
 		return nil
 	}
 	return wire.BadRequest(fmt.Sprintf("%s name was %s but must be a-z, A-Z, 0-9, or contain underscores and dashes, with a maximum length of 64.", kind, wire.Short(text)), "3000")
 }
 
-// missing refuses other inputs while results or confirmations are missing.
+// missing returns a failure if results or confirmations are missing.
 func (c *calls) missing() *wire.Failure {
-	ids := c.are(open, pending)
+	ids := c.withStatus(open, pending)
 	if len(ids) == 0 {
 		return nil
 	}
 	return wire.BadRequest("Cannot append other inputs while function results are still missing: "+strings.Join(ids, ", "), codeMissing)
 }
 
-// checkAppend refuses to append nothing, unless the last entry is a handoff that the caller
-// has carried out, or results or confirmations are missing, which checkInputs reports.
+// checkAppend rejects an empty append. It allows one after a handoff that the client
+// executes. If results or confirmations are missing, it reports them instead.
 func checkAppend(history, inputs []generated.Entry, confirmations []generated.ToolCallConfirmation) *wire.Failure {
 	if len(inputs) > 0 || len(confirmations) > 0 {
 		return nil

@@ -10,21 +10,21 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// agent is an agent with its versions. They are numbered from 0, as the service does, and the
-// oldest is dropped first, so that the numbers are consecutive. The values in a version are
-// never modified.
+// agent is an agent with its versions. Their numbers start at 0, as in the real API. The
+// numbers are consecutive, because the oldest version is dropped first. The values in a
+// version are never modified.
 type agent struct {
 	id       string
 	versions []generated.Agent // oldest first
-	numbers  []int             // theirs, as each of them shows them
-	sizes    []int             // of the requests that made them, in bytes
-	bytes    int               // the sum of these
-	current  int
+	numbers  []int             // the numbers of versions, in the same order
+	sizes    []int             // the sizes of the requests of versions, in bytes
+	bytes    int               // the sum of sizes
+	current  int               // the number of the current version
 	aliases  map[string]generated.AgentAliasResponse
 }
 
 func (a *agent) size() int {
-	const added = 256 // of times and the map
+	const added = 256 // bytes for the times and the map entry
 	size := a.bytes
 	for name := range a.aliases {
 		size += added + len(name)
@@ -32,8 +32,8 @@ func (a *agent) size() int {
 	return size
 }
 
-// add makes a version, which a request of so many bytes has, the newest and the current
-// one. The oldest give way where they are too many or too large.
+// add adds a version and makes it current; bytes is the size of its request. It drops the
+// oldest versions if there are too many or they are too large.
 func (a *agent) add(version generated.Agent, bytes int) {
 	if n := len(a.numbers); n > 0 {
 		version.Version = a.numbers[n-1] + 1
@@ -49,13 +49,13 @@ func (a *agent) add(version generated.Agent, bytes int) {
 
 func (a *agent) dropOldest() {
 	oldest := a.numbers[0]
-	a.versions[0] = generated.Agent{} // What is below the slice stays in memory for a while.
+	a.versions[0] = generated.Agent{} // Releases the version, because the array stays in memory.
 	a.bytes -= a.sizes[0]
 	a.versions, a.numbers, a.sizes = a.versions[1:], a.numbers[1:], a.sizes[1:]
 	maps.DeleteFunc(a.aliases, func(_ string, alias generated.AgentAliasResponse) bool { return alias.Version == oldest })
 }
 
-// version returns a version by its number; nil for none.
+// version returns the version with a number, or nil.
 func (a *agent) version(number int) *generated.Agent {
 	if i, ok := slices.BinarySearch(a.numbers, number); ok {
 		return &a.versions[i]
@@ -63,15 +63,15 @@ func (a *agent) version(number int) *generated.Agent {
 	return nil
 }
 
-// view returns a version as the service shows it.
+// view returns the version with a number as in a response.
 func (a *agent) view(number int) generated.Agent {
 	view := *a.version(number)
-	view.Versions = slices.Clip(a.numbers) // They are only ever appended to.
+	view.Versions = slices.Clip(a.numbers) // Sharing is safe, because numbers are only appended.
 	return view
 }
 
-// find returns the number of a version by a number or an alias; that of the current
-// one by "".
+// find returns the number of the version with a number or an alias. "" refers to the current
+// version.
 func (a *agent) find(ref string) (int, bool) {
 	if ref == "" {
 		return a.current, true
@@ -83,7 +83,7 @@ func (a *agent) find(ref string) (int, bool) {
 	return number, err == nil && a.version(number) != nil
 }
 
-// SwitchVersion makes a version of an agent the current one.
+// SwitchVersion makes a version of an agent current.
 func (s *Store) SwitchVersion(id string, number int) (generated.Agent, *wire.Failure) {
 	return withAgent(s, id, func(a *agent) (generated.Agent, *wire.Failure) {
 		version := a.version(number)
@@ -110,7 +110,7 @@ func (s *Store) Versions(id string, page Page) ([]generated.Agent, *wire.Failure
 	})
 }
 
-// SetAlias makes an alias of a version, or moves it there.
+// SetAlias creates an alias of a version, or moves an alias to it.
 func (s *Store) SetAlias(id, name string, number int) (generated.AgentAliasResponse, *wire.Failure) {
 	return withAgent(s, id, func(a *agent) (alias generated.AgentAliasResponse, refused *wire.Failure) {
 		now := wire.Now()
@@ -138,7 +138,7 @@ func (s *Store) Aliases(id string) ([]generated.AgentAliasResponse, *wire.Failur
 	})
 }
 
-// DeleteAlias forgets an alias.
+// DeleteAlias deletes an alias of an agent.
 func (s *Store) DeleteAlias(id, name string) *wire.Failure {
 	_, missing := withAgent(s, id, func(a *agent) (any, *wire.Failure) {
 		if _, ok := a.aliases[name]; !ok {

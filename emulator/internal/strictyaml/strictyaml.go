@@ -1,6 +1,6 @@
-// Package strictyaml reads YAML, and JSON with it, into structs with yaml tags. It refuses
-// unknown and repeated fields and values of another type. An error has the path of the
-// value, the value, what it must be, and the line.
+// Package strictyaml decodes YAML, and therefore JSON, into structs with yaml tags. It
+// rejects unknown and duplicate fields and values of another type. An error reports the path
+// of the value, the rule, the value and the line.
 package strictyaml
 
 import (
@@ -22,19 +22,19 @@ import (
 // Node is a YAML node.
 type Node = yaml.Node
 
-// Unmarshaler is a type that reads a node itself. An error of its UnmarshalNode says what
-// the value must be; see [Wrong].
+// Unmarshaler is a type that decodes a node itself. An error of UnmarshalNode states the rule
+// for the value; see [Wrong].
 type Unmarshaler interface {
 	UnmarshalNode(node *Node) error
 }
 
-// Validator is a type that is checked when its fields have been read.
+// Validator is a type whose Validate method is called after its fields have been decoded.
 type Validator interface {
 	Validate() error
 }
 
-// Decode reads the only document of a file into a pointer. An empty file leaves it as it
-// is. The name of the document and that of its items, if it is a list, are for errors.
+// Decode decodes the only document of a file into a pointer. It ignores an empty file. Errors
+// use name for the document and item for the items of a list.
 func Decode(data []byte, name, item string, into any) error {
 	var document yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -44,9 +44,9 @@ func Decode(data []byte, name, item string, into any) error {
 	}
 	if err == nil {
 		if err = decoder.Decode(new(yaml.Node)); errors.Is(err, io.EOF) {
-			// Without aliases there are fewer nodes than bytes.
-			if left := 1<<16 + len(data); !expands(&document, &left) {
-				return fmt.Errorf("%s: its aliases make it too large", name)
+			// A document without aliases has fewer nodes than bytes.
+			if maxNodes := 1<<16 + len(data); !expands(&document, &maxNodes) {
+				return fmt.Errorf("%s: the aliases expand to too many values", name)
 			}
 			return read(document.Content[0], name, item, reflect.ValueOf(into).Elem())
 		}
@@ -58,13 +58,13 @@ func Decode(data []byte, name, item string, into any) error {
 	if !errors.As(err, &at) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	// The parser names the line after the last one where the file ends too early.
+	// If the file ends too early, the parser reports the line after the last one.
 	lines := bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n")) + 1
 	return fmt.Errorf("%s: %s (line %d)", name, at.Message, max(1, min(at.Mark.Line, lines)))
 }
 
-// expands counts down the nodes, those of an alias as often as it is used, and reports whether
-// there are no more.
+// expands subtracts from left the number of nodes after the expansion of aliases. It reports
+// whether left was large enough.
 func expands(node *Node, left *int) bool {
 	if *left--; *left < 0 {
 		return false
@@ -80,7 +80,7 @@ func expands(node *Node, left *int) bool {
 	return true
 }
 
-// Wrong returns an error that quotes a value and says what it must be.
+// Wrong returns an error with the rule for a value and the value.
 func Wrong(node *Node, want string) error {
 	got, ok := map[yaml.Kind]string{yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list"}[node.Kind]
 	if !ok {
@@ -102,8 +102,8 @@ func read(node *Node, path, item string, v reflect.Value) error {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
-	if own, ok := v.Addr().Interface().(Unmarshaler); ok {
-		if err := own.UnmarshalNode(node); err != nil {
+	if unmarshaler, ok := v.Addr().Interface().(Unmarshaler); ok {
+		if err := unmarshaler.UnmarshalNode(node); err != nil {
 			return wrap(path, node, err)
 		}
 		return nil
@@ -112,7 +112,7 @@ func read(node *Node, path, item string, v reflect.Value) error {
 	case v.Type() == durationType:
 		d, err := time.ParseDuration(node.Value)
 		if err != nil || d <= 0 {
-			return wrap(path, node, Wrong(node, `a time above 0, as "300ms"`))
+			return wrap(path, node, Wrong(node, `a time above 0, such as "300ms"`))
 		}
 		v.SetInt(int64(d))
 	case v.Type() == patternType:
@@ -133,7 +133,7 @@ func read(node *Node, path, item string, v reflect.Value) error {
 		return readList(node, path, item, v)
 	case kind == reflect.String:
 		if node.Kind != yaml.ScalarNode || node.Tag == "!!null" || node.Value == "" {
-			return wrap(path, node, Wrong(node, "a text"))
+			return wrap(path, node, Wrong(node, "a string"))
 		}
 		v.SetString(node.Value)
 	default:
@@ -145,7 +145,7 @@ func read(node *Node, path, item string, v reflect.Value) error {
 				return wrap(path, node, err)
 			}
 			want := map[reflect.Kind]string{
-				reflect.Int: "a whole number", reflect.Float64: "a number", reflect.Bool: "true or false", reflect.Map: "names and texts",
+				reflect.Int: "a whole number", reflect.Float64: "a number", reflect.Bool: "true or false", reflect.Map: "names and strings",
 			}[kind]
 			return wrap(path, node, Wrong(node, want))
 		}
@@ -153,11 +153,11 @@ func read(node *Node, path, item string, v reflect.Value) error {
 	return nil
 }
 
-// integer is a whole number as JSON writes it.
+// integer matches a whole number in JSON notation.
 var integer = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
-// asJSON makes the values below a node those that JSON has: a date is a text, as are whole
-// numbers that JSON would write in another way, such as 01234, 0x10 and 1_000, and all names.
+// asJSON converts the values below a node to those of JSON. Dates and names become strings, as
+// do numbers that are not in JSON notation, such as 01234, 0x10 and 1_000.
 func asJSON(node *Node) {
 	const text = "!!str"
 	if node.Tag == "!!timestamp" || node.Tag == "!!int" && !integer.MatchString(node.Value) || node.Tag == "!!float" && strings.Contains(node.Value, "_") {
@@ -180,7 +180,7 @@ func readList(node *Node, path, item string, v reflect.Value) error {
 	}
 	list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
 	for i, n := range node.Content {
-		at := path[:strings.LastIndex(path, ": ")+1] + fmt.Sprintf(" %s %d", item, i+1) // instead of the list's name
+		at := path[:strings.LastIndex(path, ": ")+1] + fmt.Sprintf(" %s %d", item, i+1) // Replaces the name of the list.
 		if err := read(n, strings.TrimSpace(at), "item", list.Index(i)); err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func readStruct(node *Node, path string, v reflect.Value) error {
 	}
 	fields := map[string]reflect.StructField{}
 	var names []string
-	for _, f := range reflect.VisibleFields(v.Type()) { // those of embedded structs too
+	for _, f := range reflect.VisibleFields(v.Type()) { // Includes the fields of embedded structs.
 		if name := f.Tag.Get("yaml"); name != "" && name != "-" {
 			fields[name] = f
 			names = append(names, name)
@@ -209,7 +209,7 @@ func readStruct(node *Node, path string, v reflect.Value) error {
 		case !ok:
 			return wrap(path, key, fmt.Errorf("unknown field %q%s: must be one of %s", key.Value, nearest.Hint(key.Value, names), strings.Join(names, ", ")))
 		case seen[key.Value]:
-			return wrap(path, key, fmt.Errorf("field %q is there twice", key.Value))
+			return wrap(path, key, fmt.Errorf("field %q: must be set once, got twice", key.Value))
 		}
 		seen[key.Value] = true
 		item := f.Tag.Get("item")
@@ -220,8 +220,8 @@ func readStruct(node *Node, path string, v reflect.Value) error {
 			return err
 		}
 	}
-	if own, ok := v.Addr().Interface().(Validator); ok {
-		if err := own.Validate(); err != nil {
+	if validator, ok := v.Addr().Interface().(Validator); ok {
+		if err := validator.Validate(); err != nil {
 			return wrap(path, node, err)
 		}
 	}

@@ -6,15 +6,15 @@ import "net/http"
 type Failure struct {
 	Status int
 	Header http.Header
-	Body   any // encoded as JSON; a string is sent as it is
+	Body   any // encoded as JSON; a string is sent unchanged
 }
 
-// Detail returns a failure in the form of most errors that the service reports.
+// Detail returns a failure with a {"detail": …} object, the form of most API errors.
 func Detail(status int, text string) *Failure {
 	return &Failure{Status: status, Body: map[string]string{"detail": text}}
 }
 
-// With returns a copy of a failure with one more header.
+// With returns a copy of f with an additional header field.
 func (f *Failure) With(name, value string) *Failure {
 	more := *f
 	if more.Header = f.Header.Clone(); more.Header == nil {
@@ -24,7 +24,7 @@ func (f *Failure) With(name, value string) *Failure {
 	return &more
 }
 
-// Message returns what a failure says, for an event.
+// Message returns the message of f, for an error event.
 func (f *Failure) Message() string {
 	if object, ok := f.Body.(ErrorObject); ok {
 		return object.Message
@@ -32,7 +32,7 @@ func (f *Failure) Message() string {
 	return string(Encode(f.Body))
 }
 
-// ErrorObject is the form of the errors that the platform reports.
+// ErrorObject is the error object of the platform.
 type ErrorObject struct {
 	Object        string  `json:"object"`
 	Message       string  `json:"message"`
@@ -49,12 +49,12 @@ func APIError(status int, message, kind, code string) *Failure {
 	}}
 }
 
-// BadRequest returns a 400 of the platform.
+// BadRequest returns the platform's 400.
 func BadRequest(message, code string) *Failure {
 	return APIError(http.StatusBadRequest, message, "invalid_request_error", code)
 }
 
-// The failures in the forms that were seen on the wire.
+// The common failures. They match the responses of the real API.
 var (
 	ErrUnauthorized   = Detail(http.StatusUnauthorized, "Unauthorized")
 	ErrNotFound       = Detail(http.StatusNotFound, "Not Found")
@@ -67,12 +67,12 @@ var (
 	ErrTokenLimit     = Detail(http.StatusTooManyRequests, "Token rate limit reached.")
 )
 
-// ErrToolLimit reports that a tool may not be run.
+// ErrToolLimit returns the 429 for the limit on a tool.
 func ErrToolLimit(tool string) *Failure {
 	return Detail(http.StatusTooManyRequests, tool+" rate limit reached.")
 }
 
-// GuardrailBlock is the response to a call that a guardrail blocks, its error nested.
+// GuardrailBlock returns the 403 for a call that a guardrail blocks, with a nested error.
 func GuardrailBlock(verdict any) *Failure {
 	return &Failure{Status: http.StatusForbidden, Body: map[string]any{
 		"error": ErrorObject{

@@ -1,5 +1,5 @@
-// Package wire holds what an API response consists of: ids, times, JSON, server-sent
-// events, error responses, and the text rules by which the emulator counts tokens.
+// Package wire implements the parts of an API response: ids, times, JSON, server-sent
+// events and errors. It also counts tokens.
 package wire
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// The prefixes of ids, as the service writes them.
+// The prefixes of ids in the real API.
 const (
 	ConversationID   = "conv_"
 	MessageID        = "msg_"
@@ -25,12 +25,12 @@ const (
 	FileID           = "file_"
 )
 
-// NewToolCallID returns a new tool_call_id: nine letters and digits, as the service has
-// them.
+// NewToolCallID returns a new tool_call_id. Like those of the real API, it consists of nine
+// letters and digits.
 func NewToolCallID() string {
 	const length, digits = 9, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	b := make([]byte, length)
-	_, _ = rand.Read(b) // It never fails: see crypto/rand.
+	_, _ = rand.Read(b) // Read never fails.
 	for i := range b {
 		b[i] = digits[int(b[i])%len(digits)]
 	}
@@ -40,18 +40,19 @@ func NewToolCallID() string {
 // OwnerID is the owner of all agents. The emulator has one account.
 const OwnerID = "00000000-0000-4000-8000-000000000001"
 
-// NewID returns a new unique id: a prefix and 32 hexadecimal digits. The first half of the
-// digits is the time, so that ids sort by age.
+// NewID returns a new unique id: a prefix and 32 hexadecimal digits. The first 16 digits
+// encode the time, so that ids sort by age.
 func NewID(prefix string) string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], tick())
-	_, _ = rand.Read(b[8:]) // It never fails: see crypto/rand.
+	_, _ = rand.Read(b[8:]) // Read never fails.
 	return prefix + hex.EncodeToString(b[:])
 }
 
 var lastTick atomic.Uint64
 
-// tick returns the time in milliseconds, times 2^16, or the last tick plus one.
+// tick returns the time in milliseconds, times 2^16. It returns the last tick plus 1 if that
+// is larger.
 func tick() uint64 {
 	now := uint64(time.Now().UnixMilli()) << 16
 	for {
@@ -63,12 +64,12 @@ func tick() uint64 {
 	}
 }
 
-// Now returns the time as the service writes it: UTC, in microseconds.
+// Now returns the time in the precision of the real API: microseconds, in UTC.
 func Now() generated.Timestamp {
 	return generated.Timestamp{Time: time.Now().UTC().Truncate(time.Microsecond)}
 }
 
-// Sleep waits for d, or until the context ends, whose error it returns then.
+// Sleep waits for d. If the context ends first, it returns the context's error.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()

@@ -13,7 +13,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/server"
 )
 
-// FieldError is one error of a 422, as pydantic writes it.
+// FieldError is one error of a 422, in the form of pydantic.
 type FieldError struct {
 	Type  string         `json:"type"`
 	Loc   []any          `json:"loc"`
@@ -22,41 +22,41 @@ type FieldError struct {
 	Ctx   map[string]any `json:"ctx,omitempty"`
 }
 
-// Refuse returns a 422 that reports these errors.
+// Refuse returns a 422 with a list of errors.
 func Refuse(list ...FieldError) *Failure {
 	return &Failure{Status: http.StatusUnprocessableEntity, Body: map[string]any{"detail": list}}
 }
 
-// ValueError returns the 422 for a field that is well-formed and wrong.
+// ValueError returns the 422 for a field that has the right type but an invalid value.
 func ValueError(message string, loc ...any) *Failure {
 	return Refuse(FieldError{Type: "value_error", Loc: loc, Msg: "Value error, " + message})
 }
 
-// Unprocessable reports what the generated code could not read.
+// Unprocessable returns the 422 for an error of the generated decoders.
 func Unprocessable(err error) *Failure {
 	var format *server.InvalidParamFormatError
 	if errors.As(err, &format) {
-		return ValueError("cannot be read: "+format.Err.Error(), "query", format.ParamName)
+		return ValueError("cannot be decoded: "+format.Err.Error(), "query", format.ParamName)
 	}
 	return ValueError(err.Error(), "body")
 }
 
-// Unreadable reports a value that the generated types cannot hold though the document
-// allows it, such as an integer of more than 64 bits.
+// Unreadable returns the 422 for a value that the document allows and the generated types
+// cannot represent, such as an integer of more than 64 bits.
 func Unreadable(value generated.Mismatch) *Failure {
 	loc := []any{"body"}
 	for name := range strings.SplitSeq(strings.TrimPrefix(value.Pointer, "/"), "/") {
 		loc = append(loc, name)
 	}
-	return ValueError("cannot be read: "+value.String(), loc...)
+	return ValueError("cannot be decoded: "+value.String(), loc...)
 }
 
-// Invalid reports where a request differs from the document.
+// Invalid returns the 422 for a request that does not conform to the document.
 func Invalid(found []contract.Violation, r *http.Request, body []byte) *Failure {
 	var root any
-	_ = json.Unmarshal(body, &root) // Content that is not JSON is reported as such.
-	const limit = 100               // More tell nothing new.
-	found = found[:min(len(found), limit)]
+	_ = json.Unmarshal(body, &root) // If the content is not JSON, a violation reports it.
+	const maxErrors = 100
+	found = found[:min(len(found), maxErrors)]
 	list := make([]FieldError, len(found))
 	for i, v := range found {
 		list[i] = translate(v)
@@ -81,11 +81,12 @@ func Invalid(found []contract.Violation, r *http.Request, body []byte) *Failure 
 	return Refuse(list...)
 }
 
-// maxInput is the number of bytes of a refused value that the refusal repeats.
+// maxInput is the maximum size in bytes of an invalid value that a 422 repeats.
 const maxInput = 4 << 10
 
-// locate turns a JSON pointer into a path as pydantic writes it, list positions being
-// numbers, and finds the value there; that around it when it is missing.
+// locate converts a JSON pointer to a path in the form of pydantic, with numbers for list
+// indices, and returns the value at the pointer. If a property is missing, it returns the
+// object.
 func locate(root any, pointer string, missing bool) ([]any, any) {
 	loc := []any{"body"}
 	value := root
@@ -116,9 +117,9 @@ func locate(root any, pointer string, missing bool) ([]any, any) {
 	return loc, value
 }
 
-// translate gives a broken rule pydantic's name and words.
+// translate converts a violation to the type and message of pydantic.
 func translate(v contract.Violation) FieldError {
-	want, _, _ := strings.Cut(strings.TrimPrefix(v.Message, "want "), " (as ") // of a union
+	want, _, _ := strings.Cut(strings.TrimPrefix(v.Message, "want "), " (as ") // Cuts the variant of a union.
 	amount := number.FindString(want)
 	switch v.Rule {
 	case "required":

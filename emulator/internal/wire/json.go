@@ -9,24 +9,24 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Encode writes JSON as the service does: in one line, with <, > and & unescaped. It
-// panics for a value that JSON cannot express, which a model's reply has none of: see package
-// engine.
+// Encode encodes JSON in the form of the real API: in one line, with <, > and & unescaped.
+// It panics if the value cannot be encoded. Package engine rejects such values in a model's
+// reply.
 func Encode(value any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		panic(fmt.Errorf("emulator: response is not JSON: %w", err))
+		panic(fmt.Errorf("emulator: cannot encode response: %w", err))
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// object returns the members of a JSON object, with those of these names that the
-// generated types omit because they are 0.
+// object returns the members of value as a JSON object. It adds the members in zeros, which
+// the generated types omit if they are 0.
 func object(value any, zeros ...string) map[string]any {
 	var raw map[string]json.RawMessage
-	_ = json.Unmarshal(Encode(value), &raw) // Encode returned an object.
+	_ = json.Unmarshal(Encode(value), &raw) // Encode returns an object for a struct.
 	members := make(map[string]any, len(raw)+len(zeros))
 	for name, value := range raw {
 		members[name] = value
@@ -39,7 +39,7 @@ func object(value any, zeros ...string) map[string]any {
 	return members
 }
 
-// Response returns the response of a call that ran a model, with all token counts.
+// Response returns the content of a conversation response, with all token counts.
 func Response(response generated.ConversationResponse) any {
 	members := object(response)
 	members["usage"] = usage(response.Usage)
@@ -50,7 +50,8 @@ func usage(info generated.ConversationUsageInfo) any {
 	return object(info, "prompt_tokens", "completion_tokens", "total_tokens")
 }
 
-// Event returns the name and the data of an event, with its type, the time and its indices.
+// Event returns the name and the data of an event. The data includes the type, the time and
+// the indices.
 func Event(event any) (name generated.StreamEventType, data []byte) {
 	v := reflect.ValueOf(event)
 	name = eventTypes[v.Type()]
@@ -80,9 +81,8 @@ var eventTypes = map[reflect.Type]generated.StreamEventType{
 	reflect.TypeFor[generated.AgentHandoffDoneEvent]():     generated.StreamEventTypeAgentHandoffDone,
 }
 
-// WithoutDuplicates returns JSON in whose objects each name is there once. Where one is
-// there twice, in a function's schema say, the last counts; then the order of the members is
-// that of the names.
+// WithoutDuplicates returns text without duplicate names in its objects. It keeps the last
+// member of each name. If it removes members, it sorts all members by name.
 func WithoutDuplicates(text []byte) []byte {
 	if hasDuplicates(json.NewDecoder(bytes.NewReader(text))) {
 		return Rewrite(text, func(value any) any { return value })
@@ -90,9 +90,9 @@ func WithoutDuplicates(text []byte) []byte {
 	return text
 }
 
-// hasDuplicates reads one value.
+// hasDuplicates reads one value, and reports whether an object in it has duplicate names.
 func hasDuplicates(decoder *json.Decoder) bool {
-	token, _ := decoder.Token() // The text is JSON.
+	token, _ := decoder.Token() // The text is valid JSON.
 	opening, _ := token.(json.Delim)
 	seen := map[json.Token]bool{}
 	for opening != 0 && decoder.More() {
@@ -113,8 +113,8 @@ func hasDuplicates(decoder *json.Decoder) bool {
 	return false
 }
 
-// Rewrite changes a JSON text, with its numbers as they are. It returns text that is not
-// JSON unchanged.
+// Rewrite decodes data, changes the value and encodes it again. It keeps the digits of
+// numbers. If data is not JSON, it returns data unchanged.
 func Rewrite(data []byte, change func(any) any) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()

@@ -1,20 +1,20 @@
 package wire
 
-// Memory returns approximately how much memory JSON takes when it is decoded: its bytes,
-// and those of the Go value that each element and each member becomes.
+// Memory estimates the memory of decoded JSON: the bytes of its text, and the Go value of
+// each element and each member.
 func Memory(text []byte) int {
 	const value = 80
 	return len(text) + value*CountValues(text)
 }
 
-// KeptMemory returns the memory of a request whose contents are kept, with the ids and
-// times that are added.
+// KeptMemory estimates the memory of a stored request, with the ids and times that the
+// emulator adds.
 func KeptMemory(text []byte) int {
 	const added = 2 << 10
 	return added + Memory(text)
 }
 
-// CountValues returns approximately how many values there are in JSON.
+// CountValues estimates the number of values in JSON.
 func CountValues(text []byte) int {
 	values, inString, escaped := 0, false, false
 	for _, c := range text {

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Words splits a text into words, each with the white space before it; white space at the
-// end is a word. The words together are the text. They are an iterator and not a list,
-// because a stream that waits for its client waits between two of them.
+// Words yields the words of a text, each with the preceding white space. White space at the
+// end is a separate word. The concatenation of the words is the text. Words returns an
+// iterator, because a list would use memory for each stream that waits for its client.
 func Words(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		start, inWord := 0, false
@@ -38,8 +38,8 @@ func CountWords(text string) int {
 	return n
 }
 
-// wordTokens returns the tokens of a word: one for each 3.5 characters, rounded up, and
-// one for white space alone.
+// wordTokens returns the tokens of a word: one for each 3.5 characters, rounded up. White
+// space alone is one token.
 func wordTokens(word string) int {
 	n := utf8.RuneCountInString(strings.TrimLeftFunc(word, unicode.IsSpace))
 	return max(1, (2*n+6)/7)
@@ -54,7 +54,7 @@ func CountTokens(text string) int {
 	return n
 }
 
-// CutTokens returns the start of a text that has at most limit tokens.
+// CutTokens truncates a text to limit tokens.
 func CutTokens(text string, limit int) string {
 	end := 0
 	for word := range Words(text) {
@@ -85,7 +85,8 @@ func cutWord(word string, limit int) string {
 	return word
 }
 
-// Truncate returns the first bytes of a text as valid UTF-8, in memory of its own.
+// Truncate returns the first limit bytes of a text as valid UTF-8. A truncated text does not
+// share memory with the original.
 func Truncate(text string, limit int) string {
 	if len(text) > limit {
 		text = strings.Clone(text[:limit])
@@ -93,7 +94,7 @@ func Truncate(text string, limit int) string {
 	return strings.ToValidUTF8(text, "")
 }
 
-// Short returns the start of a text that a client sent, for an error message.
+// Short truncates a client's text for an error message.
 func Short(text string) string {
 	const limit = 100
 	if len(text) > limit {
@@ -102,7 +103,7 @@ func Short(text string) string {
 	return text
 }
 
-// Excerpt returns the start of a text without the white space around it.
+// Excerpt trims white space around a text and truncates it to 200 characters.
 func Excerpt(text string) string {
 	const limit = 200
 	runes := []rune(strings.TrimSpace(text))
