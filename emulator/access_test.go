@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -145,5 +146,39 @@ func TestListenAllowsItsAddress(t *testing.T) {
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestUnauthorized(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		key, header, body string
+		status            int
+	}{
+		"any key":      {"", "Bearer x", "[]", http.StatusOK},
+		"no header":    {"", "", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
+		"empty key":    {"", "Bearer ", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
+		"other scheme": {"k", "Basic k", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
+		"right key":    {"k", "bearer k", "[]", http.StatusOK},
+		"wrong key":    {"k", "Bearer K", "{\"detail\":\"Invalid API Key\"}\n", http.StatusUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := start(t, emulator.Config{APIKey: test.key, RequestsPerSecond: 1})
+			request := newRequest(t, http.MethodGet, a.URL()+"/v1/agents", "")
+			request.Header.Set("Authorization", test.header)
+			response, err := a.client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = response.Body.Close() }()
+			body, err := io.ReadAll(response.Body)
+			if err != nil || response.StatusCode != test.status || string(body) != test.body {
+				t.Errorf("reply is %d %q, %v", response.StatusCode, body, err)
+			}
+			if got, counted := a.Stats().Total().Requests, test.status == http.StatusOK; (got == 1) != counted {
+				t.Errorf("%d requests were judged by the limits", got)
+			}
+		})
 	}
 }

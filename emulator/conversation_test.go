@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -189,5 +190,28 @@ func TestEntriesWithoutType(t *testing.T) {
 	history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
 	if _, ok := history.Entries[1].Value().(generated.MessageOutputEntry); !ok {
 		t.Errorf("second entry is %T", history.Entries[1].Value())
+	}
+}
+
+// TestListsAreByCreation ends calls in another order than they began.
+func TestListsAreByCreation(t *testing.T) {
+	t.Parallel()
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		if p.Text() == "first" {
+			close(begun)
+			<-goOn
+		}
+		return emulator.Reply{Text: "ok"}
+	}})
+	first := make(chan string)
+	go func() { first <- a.start("first").ConversationID }()
+	<-begun
+	second := a.start("second").ConversationID
+	close(goOn)
+	want := []string{second, <-first}
+	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
+	if len(list) != 2 || list[0].ID != want[0] || list[1].ID != want[1] {
+		t.Errorf("list is %v, want %v", list, want)
 	}
 }

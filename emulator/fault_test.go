@@ -303,3 +303,35 @@ func TestParseFaults(t *testing.T) {
 		t.Errorf("nothing is read as %v, %v", list, err)
 	}
 }
+
+// A fault for one model leaves the calls of others alone, and those without a model.
+func TestFaultOfOneModel(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultCapacity, Model: "large"}}})
+	id := a.start("Say hi").ConversationID
+	a.do(http.MethodPost, "/v1/conversations", `{"model":"large","inputs":"x"}`).want(429)
+	a.do(http.MethodPost, "/v1/conversations", `{"model":"small","inputs":"x"}`).want(200)
+	a.do(http.MethodPost, "/v1/conversations/"+id, `{"inputs":"x"}`).want(200)
+	a.do(http.MethodGet, "/v1/conversations/"+id, "").want(200)
+	if m := a.Stats().Models["large"]; m.RefusedRequests != 1 {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestCutStreamSettles has a stream that is cut charged and stored as far as it came.
+func TestCutStreamSettles(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultResetStream, Events: 3, Times: 1}}})
+	if got := a.unchecked().outcome(streamHello); got != "200 reset" {
+		t.Errorf("client saw %s", got)
+	}
+	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
+	history := a.do(http.MethodGet, "/v1/conversations/"+list[0].ID+"/history", "").want(http.StatusOK)
+	if !strings.Contains(history.body, `"content":"1 2"`) {
+		t.Errorf("history is %s", history.body)
+	}
+	prompt := 3 + 2 + 1 + 1 // an entry; count, to, 3
+	if got := a.Stats().Models["m"].Tokens; got != prompt+2 {
+		t.Errorf("charged %d tokens, want %d", got, prompt+2)
+	}
+}

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -203,5 +204,38 @@ func TestUsageOfAHandoff(t *testing.T) {
 	}
 	if n := a.Stats().Models[model].Tokens; n != 118 {
 		t.Errorf("%d tokens were charged, want 118", n)
+	}
+}
+
+// TestReplayedHandoff starts a conversation with the entries of another that was handed over.
+func TestReplayedHandoff(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		return emulator.Reply{Text: "I am " + p.Agent}
+	}})
+	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front"}))
+	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
+	body := fmt.Sprintf(`{"agent_id":%q,"inputs":[{"type":"message.input","role":"user","content":"Help"},`+
+		`{"type":"agent.handoff","previous_agent_id":%[1]q,"previous_agent_name":"front","next_agent_id":%[2]q,"next_agent_name":"expert"}]}`, front.ID, expert.ID)
+	c := read[generated.ConversationResponse](a.do(http.MethodPost, "/v1/conversations", body))
+	if got := textOf(c.Outputs); got != "I am "+expert.ID {
+		t.Errorf("%q, want the expert %s", got, expert.ID)
+	}
+	for _, path := range []string{"/v1/conversations", "/v1/conversations/" + c.ConversationID} {
+		content := strings.Replace(body, expert.ID, "ag_none", 1)
+		if path != "/v1/conversations" {
+			_, content, _ = strings.Cut(content, ",")
+			content = "{" + content
+		}
+		if got := a.do(http.MethodPost, path, content).want(404); !strings.Contains(got.body, "Agent not found") {
+			t.Errorf("a handoff to nobody: %s", got.body)
+		}
+	}
+	history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
+	handoff, _ := history.Entries[1].Value().(generated.AgentHandoffEntry)
+	restarted := read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID+"/restart",
+		generated.RestartConversationRequest{FromEntryID: handoff.ID, Inputs: generated.NewTextInputs("And now?")}))
+	if got := textOf(restarted.Outputs); got != "I am "+expert.ID {
+		t.Errorf("restarted: %q, want the expert", got)
 	}
 }

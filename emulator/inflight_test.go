@@ -1,8 +1,6 @@
 package emulator_test
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"runtime"
@@ -109,29 +107,4 @@ func TestLongReplies(t *testing.T) {
 			_ = response.Body.Close()
 		}
 	})
-}
-
-// TestRecordsAreCut has requests of which everything is too long to record.
-func TestRecordsAreCut(t *testing.T) {
-	t.Parallel()
-	e := emulator.New(emulator.Config{Control: true, Model: func(context.Context, emulator.Prompt) emulator.Reply { return emulator.Reply{Text: "ok"} }})
-	long := strings.Repeat("x", 100_000)
-	direct(t.Context(), e, http.MethodPost, "/v1/"+long+"?"+long, "")
-	direct(t.Context(), e, long, "/v1/agents", "")
-	direct(t.Context(), e, http.MethodPost, "/v1/conversations", fmt.Sprintf(`{"model":%q,"inputs":"x"}`, long))
-	for _, r := range e.Requests() {
-		for _, text := range []string{r.Method, r.Path, r.Query, r.Model} {
-			if len(text) > emulator.MaxRecordedText {
-				t.Errorf("%d bytes of a text are recorded: %.20s", len(text), text)
-			}
-		}
-		if len(r.Body) > emulator.MaxRecordedBody {
-			t.Errorf("%d bytes of a body are recorded", len(r.Body))
-		}
-	}
-	for model := range e.Stats().Models {
-		if len(model) > emulator.MaxRecordedText {
-			t.Errorf("%d bytes of a model's name are kept", len(model))
-		}
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,70 +168,6 @@ func TestIntercept(t *testing.T) {
 	want := "GET /v1/agents ListAgents 200; GET /v1/agents  502; POST /v1/agents  0; POST /v1/agents  0"
 	if strings.Join(got, "; ") != want {
 		t.Errorf("requests are %s, want %s", strings.Join(got, "; "), want)
-	}
-}
-
-// TestConcurrent has many goroutines do all kinds of things to the same conversation.
-func TestConcurrent(t *testing.T) {
-	t.Parallel()
-	const workers = 16
-	gate := make(chan struct{}, workers)
-	all := make(chan struct{})
-	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
-		if p.Text() == "together" { // Wait until all are there.
-			if gate <- struct{}{}; len(gate) == workers {
-				close(all)
-			}
-			<-all
-		}
-		return emulator.Reply{Text: "ok"}
-	}})
-	c := a.start("Hello")
-	path := "/v1/conversations/" + c.ConversationID
-	var group sync.WaitGroup
-	for i := range workers {
-		group.Go(func() {
-			request := generated.AppendConversationRequest{Inputs: generated.NewTextInputs("together"), Stream: i%2 == 0}
-			if got := a.post(path, request); got.status != http.StatusOK {
-				t.Errorf("status is %d", got.status)
-			}
-			for _, read := range []string{path, path + "/history", "/v1/conversations"} {
-				if got := a.do(http.MethodGet, read, ""); got.status != http.StatusOK {
-					t.Errorf("status is %d", got.status)
-				}
-			}
-		})
-	}
-	group.Wait()
-	history := read[generated.ConversationHistory](a.do(http.MethodGet, path+"/history", ""))
-	if got := len(history.Entries); got != 2+2*workers {
-		t.Errorf("history has %d entries, want %d", got, 2+2*workers)
-	}
-	for i, entry := range history.Entries {
-		if _, input := entry.Value().(generated.MessageInputEntry); input != (i%2 == 0) {
-			t.Errorf("entry %d is %T: a call's entries are not together", i, entry.Value())
-		}
-	}
-	if s := a.Stats(); s.MaxInFlight < workers {
-		t.Errorf("at most %d were in flight, want %d", s.MaxInFlight, workers)
-	}
-}
-
-// TestConcurrentLimit has many calls come at the same instant.
-func TestConcurrentLimit(t *testing.T) {
-	t.Parallel()
-	for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {
-		synctest.Test(t, func(t *testing.T) {
-			e := emulator.New(emulator.Config{RequestsPerSecond: 7, Mode: mode, Latency: time.Second})
-			var group sync.WaitGroup
-			for range 50 {
-				group.Go(func() { run(t, e, "Hello") })
-			}
-			group.Wait()
-			if s := e.Stats(); s.Models[model].Admitted != 7 || s.Models[model].RefusedRequests != 43 || s.InFlight != 0 {
-				t.Errorf("%s: stats are %+v", mode, s)
-			}
-		})
 	}
 }
 

@@ -240,62 +240,6 @@ func (s *stepper) FlushError() error {
 	return err
 }
 
-func TestTokenDelay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		e := emulator.New(emulator.Config{Latency: time.Second, TokenDelay: 100 * time.Millisecond})
-		began := time.Now()
-		w := direct(t.Context(), e, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Count to 5","stream":true}`)
-		if got, want := time.Since(began), 1400*time.Millisecond; got != want {
-			t.Errorf("stream of 5 deltas took %s, want %s", got, want)
-		}
-		if list := events(t, w.Body.String()); len(list) != 7 {
-			t.Errorf("have %d events, want 7", len(list))
-		}
-	})
-}
-
-// A plain reply takes as long as a stream of the same, whatever it has.
-func TestTokenDelayOfPlainReplies(t *testing.T) {
-	t.Parallel()
-	message := func(content generated.MessageContent) generated.Entry {
-		return generated.NewEntry(generated.MessageOutputEntry{Content: content})
-	}
-	text := func(text string) generated.Entry { return message(generated.NewTextContent(text)) }
-	call := generated.NewEntry(generated.FunctionCallEntry{Name: "f", Arguments: `{"a": 1, "b": 2}`})
-	tool := generated.NewEntry(generated.ToolExecutionEntry{Name: "web_search", Arguments: `{"q": "it all"}`})
-	for _, test := range []struct {
-		name    string
-		outputs []generated.Entry
-		deltas  int
-	}{
-		{"text", []generated.Entry{text("a few words, five")}, 4},
-		{"no text", []generated.Entry{text("")}, 1},
-		{"chunks", []generated.Entry{message(generated.NewChunkContent(
-			generated.NewContentChunk(generated.TextChunk{Text: "two words"}),
-			generated.NewContentChunk(generated.ImageURLChunk{}),
-			generated.NewContentChunk(generated.TextChunk{}),
-		))}, 4},
-		{"call", []generated.Entry{call}, 1 + 4},
-		{"tool", []generated.Entry{tool}, 1},
-		{"tool without arguments", []generated.Entry{generated.NewEntry(generated.ToolExecutionEntry{Name: "web_search"})}, 0},
-		{"several", []generated.Entry{tool, text("two words"), call, text("one")}, 1 + 2 + 5 + 1},
-	} {
-		for _, body := range []string{`{"model":"m","inputs":"x"}`, `{"model":"m","inputs":"x","stream":true}`} {
-			synctest.Test(t, func(t *testing.T) {
-				e := emulator.New(emulator.Config{TokenDelay: time.Second, Model: func(context.Context, emulator.Prompt) emulator.Reply {
-					return emulator.Reply{Entries: test.outputs}
-				}})
-				began := time.Now()
-				direct(t.Context(), e, http.MethodPost, "/v1/conversations", body)
-				if got, want := time.Since(began), time.Duration(max(0, test.deltas-1))*time.Second; got != want {
-					t.Errorf("%s, %s: took %s, want %s", test.name, body, got, want)
-				}
-			})
-		}
-	}
-}
-
 // TestClientLeavesReply has the client go before a plain reply has come: it is charged
 // nothing, and nothing is kept.
 func TestClientLeavesReply(t *testing.T) {

@@ -175,24 +175,6 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// TestCutStreamSettles has a stream that is cut charged and stored as far as it came.
-func TestCutStreamSettles(t *testing.T) {
-	t.Parallel()
-	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultResetStream, Events: 3, Times: 1}}})
-	if got := a.unchecked().outcome(streamHello); got != "200 reset" {
-		t.Errorf("client saw %s", got)
-	}
-	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
-	history := a.do(http.MethodGet, "/v1/conversations/"+list[0].ID+"/history", "").want(http.StatusOK)
-	if !strings.Contains(history.body, `"content":"1 2"`) {
-		t.Errorf("history is %s", history.body)
-	}
-	prompt := 3 + 2 + 1 + 1 // an entry; count, to, 3
-	if got := a.Stats().Models["m"].Tokens; got != prompt+2 {
-		t.Errorf("charged %d tokens, want %d", got, prompt+2)
-	}
-}
-
 // TestNothingToSpoil has a reply without a body, which no kind may give one.
 func TestNothingToSpoil(t *testing.T) {
 	t.Parallel()

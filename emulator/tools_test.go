@@ -159,3 +159,49 @@ func TestConfirmationsAtOnce(t *testing.T) {
 	}
 	a.post("/v1/conversations/"+c.ConversationID, allow("call_a")).want(http.StatusOK)
 }
+
+// TestConfirmationsWithResults confirms one call and answers the other in one append.
+func TestConfirmationsWithResults(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: func(ctx context.Context, p emulator.Prompt) emulator.Reply {
+		if len(p.History) > 0 {
+			return emulator.DefaultModel(ctx, p)
+		}
+		return emulator.Reply{Entries: []generated.Entry{
+			generated.NewEntry(generated.FunctionCallEntry{Name: "f", ToolCallID: "aaaaaaaaa", Arguments: "{}"}),
+			generated.NewEntry(generated.FunctionCallEntry{
+				Name: "web_search", ToolCallID: "bbbbbbbbb", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
+			}),
+		}}
+	}})
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
+	path := "/v1/conversations/" + c.ConversationID
+	a.post(path, allow("bbbbbbbbb")).want(400) // The result is missing.
+	request := allow("bbbbbbbbb")
+	request.Inputs = generated.NewEntryInputs([]generated.Entry{
+		generated.NewEntry(generated.FunctionResultEntry{ToolCallID: "aaaaaaaaa", Result: "one"}),
+	})
+	outputs := read[generated.ConversationResponse](a.post(path, request)).Outputs
+	if run, _ := outputs[0].Value().(generated.ToolExecutionEntry); run.Name != "web_search" || !strings.Contains(textOf(outputs), "The result of f is: one") {
+		t.Errorf("outputs are %s", encoded(t, outputs))
+	}
+}
+
+// TestResultOfADeniedCall answers a call that the user has denied, in the append that denies
+// it and in one behind that.
+func TestResultOfADeniedCall(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: twoCalls})
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
+	path := "/v1/conversations/" + c.ConversationID
+	deny := `{"tool_confirmations":[{"tool_call_id":"call_a","confirmation":"deny"}],"inputs":[`
+	for _, body := range []string{deny + result("call_a") + `]}`, deny + `]}`, `{"inputs":[` + result("call_a") + `]}`} {
+		want := 400
+		if body == deny+`]}` {
+			want = 200
+		}
+		if got := a.do(http.MethodPost, path, body).want(want); want == 400 && !strings.Contains(got.body, `"message":"Tool calls were denied: call_a"`) {
+			t.Errorf("%s: %s", body, got.body)
+		}
+	}
+}
