@@ -13,8 +13,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// TestConcurrentAppends has two appends that both fit when they come, and of which the second
-// no longer fits when it ends: its refusal is a response, or the last event of its stream.
+// TestConcurrentAppends sends two appends that are both valid on arrival. The second is
+// invalid after the first is stored. The server rejects it with an error response or with
+// the last event of its stream.
 func TestConcurrentAppends(t *testing.T) {
 	t.Parallel()
 	handOver := generated.NewEntry(generated.AgentHandoffEntry{NextAgentID: "ag_x", NextAgentName: "x"})
@@ -24,14 +25,14 @@ func TestConcurrentAppends(t *testing.T) {
 	open := generated.NewEntry(generated.FunctionCallEntry{Name: "f", ToolCallID: "aaaaaaaaa", Arguments: "{}"})
 	said := generated.NewEntry(generated.MessageOutputEntry{Content: generated.NewTextContent("ok")})
 	for name, test := range map[string]struct {
-		first, then generated.Entry // what the model does at first, and in both appends
+		first, then generated.Entry // the model's output at the start, and in both appends
 		content     string          // of both appends
-		says        string
+		error       string
 	}{
 		"the same result":       {open, said, `{"inputs":[` + result("aaaaaaaaa") + `]}`, "already have a result: aaaaaaaaa"},
 		"the same confirmation": {pending, said, `{"tool_confirmations":[{"tool_call_id":"aaaaaaaaa","confirmation":"deny"}]}`, "no call of that tool_call_id waits for a confirmation"},
-		"nothing, twice":        {handOver, said, `{"inputs":[]}`, "Cannot append an empty list"},
-		"text behind a call":    {said, open, `{"inputs":"go on"}`, "still missing: aaaaaaaaa"},
+		"two empty appends":     {handOver, said, `{"inputs":[]}`, "Cannot append an empty list"},
+		"text after a call":     {said, open, `{"inputs":"go on"}`, "still missing: aaaaaaaaa"},
 	} {
 		for _, stream := range []bool{false, true} {
 			both := sync.WaitGroup{}
@@ -41,49 +42,49 @@ func TestConcurrentAppends(t *testing.T) {
 					return emulator.Reply{Entries: []generated.Entry{test.first}}
 				}
 				both.Done()
-				both.Wait() // Now both have been checked, and neither is kept.
+				both.Wait() // The server has validated both appends and stored neither.
 				return emulator.Reply{Entries: []generated.Entry{test.then}}
 			}})
-			request := requests()["search"]
+			request := startRequests()["search"]
 			request.HandoffExecution = generated.HandoffExecutionClient
 			c := read[generated.ConversationResponse](a.post("/v1/conversations", request))
 			content := test.content
 			if stream {
 				content = strings.TrimSuffix(content, "}") + `,"stream":true}`
 			}
-			replies := make(chan reply, 2)
+			responses := make(chan fullResponse, 2)
 			for range 2 {
-				go func() { replies <- a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, content) }()
+				go func() { responses <- a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, content) }()
 			}
-			refused := 0
+			rejected := 0
 			for range 2 {
-				got := <-replies
-				if !strings.Contains(got.body, test.says) {
+				got := <-responses
+				if !strings.Contains(got.body, test.error) {
 					continue
 				}
-				refused++
+				rejected++
 				if stream != (got.status == http.StatusOK) || stream != strings.Contains(got.body, "event: conversation.response.error") {
 					t.Errorf("%s, stream %t: %d %s", name, stream, got.status, got.body)
 				}
 			}
 			history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
-			inputs := strings.Count(encoded(t, history), `"type":"`+map[bool]string{true: "message.input", false: "function.result"}[name == "text behind a call"])
-			if refused != 1 || name == "the same result" && inputs != 1 || name == "text behind a call" && inputs != 2 {
-				t.Errorf("%s, stream %t: %d were refused; history is %s", name, stream, refused, encoded(t, history))
+			inputs := strings.Count(encoded(t, history), `"type":"`+map[bool]string{true: "message.input", false: "function.result"}[name == "text after a call"])
+			if rejected != 1 || name == "the same result" && inputs != 1 || name == "text after a call" && inputs != 2 {
+				t.Errorf("%s, stream %t: the server rejected %d, want 1; history is %s", name, stream, rejected, encoded(t, history))
 			}
 		}
 	}
 }
 
-// TestConcurrent has many goroutines do all kinds of things to the same conversation.
-func TestConcurrent(t *testing.T) {
+// TestConcurrentUse has many goroutines append to one conversation and read it.
+func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
 	const workers = 16
-	gate := make(chan struct{}, workers)
+	waiting := make(chan struct{}, workers)
 	all := make(chan struct{})
 	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
-		if p.Text() == "together" { // Wait until all are there.
-			if gate <- struct{}{}; len(gate) == workers {
+		if p.Text() == "together" { // Wait for all workers.
+			if waiting <- struct{}{}; len(waiting) == workers {
 				close(all)
 			}
 			<-all
@@ -113,15 +114,15 @@ func TestConcurrent(t *testing.T) {
 	}
 	for i, entry := range history.Entries {
 		if _, input := entry.Value().(generated.MessageInputEntry); input != (i%2 == 0) {
-			t.Errorf("entry %d is %T: a call's entries are not together", i, entry.Value())
+			t.Errorf("entry %d is %T, want the entries of a call to be adjacent", i, entry.Value())
 		}
 	}
 	if s := a.Stats(); s.MaxInFlight < workers {
-		t.Errorf("at most %d were in flight, want %d", s.MaxInFlight, workers)
+		t.Errorf("MaxInFlight is %d, want at least %d", s.MaxInFlight, workers)
 	}
 }
 
-// TestConcurrentLimit has many calls come at the same instant.
+// TestConcurrentLimit sends many requests at the same instant.
 func TestConcurrentLimit(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {

@@ -12,7 +12,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// callTwo is a model that calls two functions, and talks about anything but "call".
+// callTwo is a model that calls two functions if the first prompt is "call". Otherwise it is
+// the default model.
 func callTwo(ctx context.Context, p emulator.Prompt) emulator.Reply {
 	if p.Text() != "call" || len(p.History) > 0 {
 		return emulator.DefaultModel(ctx, p)
@@ -27,14 +28,14 @@ func result(id string) string {
 	return fmt.Sprintf(`{"type":"function.result","tool_call_id":%q,"result":"1"}`, id)
 }
 
-// TestMissingResults appends to a conversation in which two calls are open.
+// TestMissingResults appends to a conversation with two calls that need a result.
 func TestMissingResults(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Model: callTwo})
 	both := result("aaaaaaaaa") + "," + result("bbbbbbbbb")
 	for inputs, want := range map[string]struct {
 		status     int
-		code, says string
+		code, message string
 	}{
 		`"hello"`: {400, "3001", "function results are still missing: aaaaaaaaa, bbbbbbbbb"},
 		`[]`:      {400, "3001", "function results are still missing: aaaaaaaaa, bbbbbbbbb"},
@@ -48,22 +49,21 @@ func TestMissingResults(t *testing.T) {
 	} {
 		c := a.start("call")
 		got := a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":`+inputs+`}`)
-		if got.status != want.status || !strings.Contains(got.body, want.says) || !strings.Contains(got.body, `"code":"`+want.code) && want.code != "" {
+		if got.status != want.status || !strings.Contains(got.body, want.message) || !strings.Contains(got.body, `"code":"`+want.code) && want.code != "" {
 			t.Errorf("%s: %d %s, want %+v", inputs, got.status, got.body, want)
 		}
 		if n := a.Stats().Models[model].Admitted; want.status == 200 && n == 0 {
-			t.Error("nothing was admitted")
+			t.Error("Admitted is 0, want more")
 		}
-		if want.status == 200 { // What was answered is not open any more.
+		if want.status == 200 { // The calls now have results.
 			a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":[`+both+`]}`).want(400)
 			a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":"Say bye"}`).want(200)
 		}
 	}
 }
 
-// TestResultsOfNothing has results in a conversation without calls, or in a new one, and
-// nothing to append.
-func TestResultsOfNothing(t *testing.T) {
+// TestInvalidResults sends results without matching calls, and empty appends.
+func TestInvalidResults(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{})
 	c := a.start("Say hi")
@@ -96,8 +96,8 @@ func TestResultsOfNothing(t *testing.T) {
 	a.do(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":[`+call+allowed+result("call_2")+","+result("call_1")+`]}`).want(200)
 }
 
-// TestBadDefinitions has tools, formats and models that the service does not take.
-func TestBadDefinitions(t *testing.T) {
+// TestInvalidDefinitions sends tools, response formats and models that the service rejects.
+func TestInvalidDefinitions(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Models: []string{"m"}})
 	function := func(name, schema string) string {
@@ -177,9 +177,9 @@ func TestBadDefinitions(t *testing.T) {
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, tools(function("f!", `{}`))[:1]+`"tools":[`+function("f!", `{}`)+`]}`).want(400)
 }
 
-// TestCallsOnTheWire has calls as the service sends them: nine letters and digits, no end,
-// arguments that max_tokens cuts.
-func TestCallsOnTheWire(t *testing.T) {
+// The emulator sends calls like the service does: an id has nine letters and digits,
+// completed_at is null, and max_tokens truncates the arguments.
+func TestCallFormat(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Model: func(context.Context, emulator.Prompt) emulator.Reply {
 		call := generated.NewEntry(generated.FunctionCallEntry{Name: "f", Arguments: `{"a": 1, "b": 2}`})
@@ -196,7 +196,7 @@ func TestCallsOnTheWire(t *testing.T) {
 			_, conversation, _ := strings.Cut(body, `"conversation_id":"`)
 			conversation, _, _ = strings.Cut(conversation, `"`)
 			history := a.do(http.MethodGet, "/v1/conversations/"+conversation+"/history", "").body
-			calls := map[string]int{"": 2}[args] // With max_tokens the model does not get to the second, or to none.
+			calls := map[string]int{"": 2}[args] // max_tokens omits the second call, or both.
 			if strings.Contains(args, "3") {
 				calls = 1
 			}

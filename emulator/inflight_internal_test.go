@@ -15,7 +15,7 @@ import (
 
 func ok(context.Context, Prompt) Reply { return Reply{Text: "ok"} }
 
-// send has a request served.
+// send calls the handler.
 func (e *Emulator) send(ctx context.Context, method, path, body string) *httptest.ResponseRecorder {
 	request := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 	request.Header.Set("Authorization", "Bearer key")
@@ -25,20 +25,20 @@ func (e *Emulator) send(ctx context.Context, method, path, body string) *httptes
 	return w
 }
 
-// TestTooMuchInFlight fills the emulator with requests that take an hour, by their number,
-// by the bytes of their content and by those of their outputs: more are answered 503
-// until these end.
+// TestTooMuchInFlight sends requests that take an hour, up to the bound on their number, on
+// the bytes of their bodies or on the bytes of their outputs. The emulator responds with 503
+// to further requests until these end.
 func TestTooMuchInFlight(t *testing.T) {
 	t.Parallel()
 	const text = `{"model":"m","inputs":"x"}`
 	const values = `{"model":"m","inputs":"x","completion_args":{"stop":["","","",""]}}`
 	wait := func(ctx context.Context, _ Prompt) Reply {
 		return Reply{Err: errors.Join(wire.Sleep(ctx, time.Hour), errBusyRead)}
-	} // It has no output.
+	} // The response does not have outputs.
 	for name, test := range map[string]struct {
 		method, body    string
-		requests, bytes int // that may be in flight
-		fits            int
+		requests, bytes int // the bounds on what is in flight
+		fits            int // the number of requests within the bounds
 		model           func(context.Context, Prompt) Reply
 	}{
 		"requests": {http.MethodGet, "", 20, 0, 20, nil},
@@ -62,7 +62,7 @@ func TestTooMuchInFlight(t *testing.T) {
 				t.Errorf("%s: statuses are %v, want 503 %d times", name, counts, more)
 			}
 			if status := e.send(t.Context(), test.method, "/v1/conversations", test.body).Code; status == http.StatusServiceUnavailable || e.inFlight.bytes != 0 || e.inFlight.requests != 0 {
-				t.Errorf("%s: after these the status is %d, with %d requests and %d bytes in flight", name, status, e.inFlight.requests, e.inFlight.bytes)
+				t.Errorf("%s: afterwards the status is %d, with %d requests and %d bytes in flight", name, status, e.inFlight.requests, e.inFlight.bytes)
 			}
 		})
 	}

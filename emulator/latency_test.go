@@ -11,7 +11,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// The latencies of a seed lie around their mean, differ, and are the same again.
+// The latencies vary around their mean, and a seed always gives the same latencies.
 func TestLatencySpread(t *testing.T) {
 	t.Parallel()
 	measure := func(seed uint64) (list []time.Duration) {
@@ -34,14 +34,14 @@ func TestLatencySpread(t *testing.T) {
 		}
 	}
 	if mean := sum / 500; mean < 970*time.Millisecond || mean > 1030*time.Millisecond || least < 700*time.Millisecond || most > 1300*time.Millisecond || most-least < 500*time.Millisecond {
-		t.Errorf("from %s to %s, mean %s", least, most, mean)
+		t.Errorf("latencies are from %s to %s with mean %s, want 0.7–1.3 s with mean 1 s", least, most, mean)
 	}
 	if first[0] == other[0] && first[1] == other[1] {
 		t.Error("the seed has no effect")
 	}
 }
 
-// A rate of tokens is that of the deltas after the first, of a plain reply too.
+// TokensPerSecond delays all deltas after the first, without streaming, too.
 func TestTokensPerSecond(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{`{"model":"m","inputs":"Say a extraordinary b"}`, `{"model":"m","inputs":"Say a extraordinary b","stream":true}`} {
@@ -50,7 +50,7 @@ func TestTokensPerSecond(t *testing.T) {
 			began := time.Now()
 			direct(context.Background(), e, http.MethodPost, "/v1/conversations", body)
 			if took := time.Since(began); took != 2500*time.Millisecond { // 4 tokens and 1, at 2 a second
-				t.Errorf("%s: %s", body, took)
+				t.Errorf("%s: took %s, want 2.5 s", body, took)
 			}
 		})
 	}
@@ -66,13 +66,13 @@ func TestTokenDelay(t *testing.T) {
 			t.Errorf("stream of 5 deltas took %s, want %s", got, want)
 		}
 		if list := events(t, w.Body.String()); len(list) != 7 {
-			t.Errorf("have %d events, want 7", len(list))
+			t.Errorf("got %d events, want 7", len(list))
 		}
 	})
 }
 
-// A plain reply takes as long as a stream of the same, whatever it has.
-func TestTokenDelayOfPlainReplies(t *testing.T) {
+// A response takes as long without streaming as with it.
+func TestTokenDelayWithoutStreaming(t *testing.T) {
 	t.Parallel()
 	message := func(content generated.MessageContent) generated.Entry {
 		return generated.NewEntry(generated.MessageOutputEntry{Content: content})
