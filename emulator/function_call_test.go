@@ -34,7 +34,7 @@ func TestMissingResults(t *testing.T) {
 	a := start(t, emulator.Config{Model: callTwo})
 	both := result("aaaaaaaaa") + "," + result("bbbbbbbbb")
 	for inputs, want := range map[string]struct {
-		status     int
+		status        int
 		code, message string
 	}{
 		`"hello"`: {400, "3001", "function results are still missing: aaaaaaaaa, bbbbbbbbb"},

@@ -26,15 +26,15 @@ func TestLatencySpread(t *testing.T) {
 		return list
 	}
 	first, again, other := measure(1), measure(1), measure(2)
-	sum, least, most := time.Duration(0), first[0], first[0]
+	sum, lowest, highest := time.Duration(0), first[0], first[0]
 	for i, d := range first {
-		sum, least, most = sum+d, min(least, d), max(most, d)
+		sum, lowest, highest = sum+d, min(lowest, d), max(highest, d)
 		if d != again[i] {
 			t.Fatalf("call %d takes %s and %s", i, d, again[i])
 		}
 	}
-	if mean := sum / 500; mean < 970*time.Millisecond || mean > 1030*time.Millisecond || least < 700*time.Millisecond || most > 1300*time.Millisecond || most-least < 500*time.Millisecond {
-		t.Errorf("latencies are from %s to %s with mean %s, want 0.7–1.3 s with mean 1 s", least, most, mean)
+	if mean := sum / 500; mean < 970*time.Millisecond || mean > 1030*time.Millisecond || lowest < 700*time.Millisecond || highest > 1300*time.Millisecond || highest-lowest < 500*time.Millisecond {
+		t.Errorf("latencies are from %s to %s with mean %s, want 0.7–1.3 s with mean 1 s", lowest, highest, mean)
 	}
 	if first[0] == other[0] && first[1] == other[1] {
 		t.Error("the seed has no effect")

@@ -109,7 +109,7 @@ func TestCancel(t *testing.T) {
 		began := time.Now()
 		direct(ctx, e, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"x"}`)
 		if got := time.Since(began); got != time.Second {
-			t.Errorf("call took %s, want 1s", got)
+			t.Errorf("call took %s, want 1 s", got)
 		}
 		if m := e.Stats().Models["m"]; m.Admitted != 1 || m.Tokens != 0 {
 			t.Errorf("stats are %+v", m)
