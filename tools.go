@@ -1,8 +1,8 @@
 //go:build tools
 
-// This file pins the generator: `make generate` runs the version of
-// oapi-codegen that go.mod requires because of this import. The build tag keeps
-// it out of every build.
+// This file pins the version of the code generator. Because of its import, go.mod
+// requires oapi-codegen, and `make generate` runs that version. The build tag
+// excludes the file from all builds.
 
 package mistral
 

@@ -6,7 +6,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
-// BenchmarkExchange is a start with its reply, checked both ways.
+// BenchmarkExchange checks a StartConversation request and its response.
 func BenchmarkExchange(b *testing.B) {
 	c := contract.Default()
 	x := exchanges[0]

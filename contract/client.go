@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// TB is the part of testing.TB that [Client] needs: what imports this package and is
-// no test need not link package testing.
+// TB is the part of testing.TB that [Client] needs. Programs that import this package
+// therefore do not link package testing.
 type TB interface {
 	// Helper is [testing.T.Helper].
 	Helper()
@@ -14,31 +14,31 @@ type TB interface {
 	Errorf(format string, args ...any)
 }
 
-// Client returns an HTTP client whose traffic is checked against [Default], each
-// violation an error of the test. A base of nil is http.DefaultTransport. It is safe
-// for concurrent use.
+// Client returns an HTTP client that checks its traffic against [Default]. Each
+// violation fails the test. If base is nil, the client uses http.DefaultTransport. The
+// client is safe for concurrent use.
 func Client(tb TB, base http.RoundTripper) *http.Client {
 	return &http.Client{Transport: &Transport{Base: base, Report: Reporter(tb)}}
 }
 
-// Reporter returns a [Transport.Report] that makes each violation an error of the
-// test. It falls silent when the test is over: a test panics when something is
-// reported later, say by a goroutine that still reads a stream.
+// Reporter returns a function for [Transport.Report] that fails the test on each
+// violation. After the test ends, the function does nothing: testing.T panics on late
+// errors, for example from a goroutine that still reads a stream.
 func Reporter(tb TB) func(Violation) {
 	var mu sync.Mutex
-	over := false
+	ended := false
 	if t, ok := tb.(interface{ Cleanup(func()) }); ok {
 		t.Cleanup(func() {
 			mu.Lock()
 			defer mu.Unlock()
-			over = true
+			ended = true
 		})
 	}
 	return func(v Violation) {
 		tb.Helper()
 		mu.Lock()
 		defer mu.Unlock()
-		if !over {
+		if !ended {
 			tb.Errorf("contract: %v", v)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
-// fakeTB is a test that records, with or without a Cleanup.
+// fakeTB records the errors and the cleanup functions of a test.
 type fakeTB struct {
 	helped  bool
 	errors  []string
@@ -23,22 +23,22 @@ func (f *fakeTB) Errorf(format string, args ...any) {
 }
 func (f *fakeTB) Cleanup(fn func()) { f.cleanup = append(f.cleanup, fn) }
 
-func TestReporterFallsSilentAfterTheTest(t *testing.T) {
+func TestReporterIgnoresViolationsAfterTheTest(t *testing.T) {
 	t.Parallel()
 	tb := &fakeTB{}
 	report := contract.Reporter(tb)
-	v := contract.Violation{In: "body", Rule: "json", Message: "want JSON"}
+	v := contract.Violation{In: "body", Rule: "json", Message: "must be JSON"}
 	report(v)
 	for _, fn := range tb.cleanup {
 		fn()
 	}
 	report(v)
-	if want := []string{"contract: body: json: want JSON"}; !tb.helped || !slices.Equal(tb.errors, want) {
+	if want := []string{"contract: body: json: must be JSON"}; !tb.helped || !slices.Equal(tb.errors, want) {
 		t.Errorf("%v %q", tb.helped, tb.errors)
 	}
 }
 
-func TestReporterNeedsNoCleanup(t *testing.T) {
+func TestReporterDoesNotNeedCleanup(t *testing.T) {
 	t.Parallel()
 	tb := &fakeTB{}
 	report := contract.Reporter(struct{ contract.TB }{tb})
@@ -48,20 +48,20 @@ func TestReporterNeedsNoCleanup(t *testing.T) {
 	}
 }
 
-// The emulator, a program, imports this package.
+// The emulator command imports this package, so the package must not link testing.
 func TestPackageTestingIsNotLinked(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	const ours = "github.com/mistral-ratelimit/mistral-ratelimit-go/"
+	const module = "github.com/mistral-ratelimit/mistral-ratelimit-go/"
 	for dep := range strings.FieldsSeq(string(out)) {
 		if dep == "testing" {
 			t.Error("testing is linked")
 		}
-		if rest, ok := strings.CutPrefix(dep, ours); ok && rest != "openapi" && rest != "contract" {
-			t.Errorf("imports %s: the validator shares no code with what it validates", rest)
+		if rest, ok := strings.CutPrefix(dep, module); ok && rest != "openapi" && rest != "contract" {
+			t.Errorf("imports %s, want only openapi: the validator must not share code with the packages it validates", rest)
 		}
 	}
 }

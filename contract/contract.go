@@ -11,22 +11,24 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi"
 )
 
-// Options say what a [Contract] is made of.
+// Options configures a [Contract].
 type Options struct {
-	// Document is an OpenAPI 3.1 document, YAML or JSON; nil means
+	// Document is an OpenAPI 3.1 document in YAML or JSON. The default is
 	// openapi.Document().
 	Document []byte
-	// Lenient makes a contract that holds to the document as it is and adds nothing;
-	// see the package comment.
+	// Lenient disables the checks that a strict contract adds to the document. The
+	// package comment lists them.
 	Lenient bool
-	// Undescribed lists the statuses that any operation may answer though the
-	// document does not declare them; nil means [UndescribedStatuses], empty none.
+	// Undescribed lists the statuses that any operation may return although the
+	// document does not declare them. If it is nil, [UndescribedStatuses] applies. An
+	// empty list allows declared statuses only.
 	Undescribed []int
 }
 
-// UndescribedStatuses returns the error statuses that the API answers and its
-// document, which has 200, 204 and 422 only, does not describe. A body with such a
-// status is only required to be what its Content-Type says it is.
+// UndescribedStatuses returns the error statuses that the API returns but its document
+// does not describe. The document declares only 200, 204 and 422. The content of an
+// undescribed status must be valid JSON if its Content-Type says so; it is not checked
+// further.
 func UndescribedStatuses() []int {
 	return []int{
 		http.StatusBadRequest,
@@ -52,8 +54,8 @@ type Contract struct {
 	events      *jsonschema.Schema
 }
 
-// New compiles a document. It fails on whatever part of it the package would not
-// check, rather than leave that part unchecked in silence.
+// New compiles a document. It returns an error if the package cannot check a part of
+// the document, rather than skip that part silently.
 func New(opts Options) (*Contract, error) {
 	raw := opts.Document
 	if raw == nil {
@@ -98,8 +100,8 @@ var (
 	lenientContract = sync.OnceValue(func() *Contract { return must(New(Options{Lenient: true})) })
 )
 
-// must panics where the document in the binary does not compile: a fault in the
-// build, which no input can bring about.
+// must panics if the embedded document does not compile. That is a build defect: no
+// input can cause it.
 func must(c *Contract, err error) *Contract {
 	if err != nil {
 		panic(err)
@@ -107,5 +109,5 @@ func must(c *Contract, err error) *Contract {
 	return c
 }
 
-// Operations returns the operations in the order of their paths and methods.
+// Operations returns the operations, sorted by path and method.
 func (c *Contract) Operations() []*Operation { return slices.Clone(c.operations) }

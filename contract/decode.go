@@ -13,7 +13,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// checkJSON checks that data is one JSON value and that the schema takes it.
+// checkJSON checks that data is one JSON value that matches the schema.
 func checkJSON(schema *jsonschema.Schema, data []byte, strict bool) []finding {
 	value, found := decodeJSON(data, strict)
 	if found != nil {
@@ -22,14 +22,14 @@ func checkJSON(schema *jsonschema.Schema, data []byte, strict bool) []finding {
 	return validate(schema, value)
 }
 
-// decodeJSON reads one JSON value, numbers exactly where they are whole. Unlike
-// encoding/json it refuses what is not UTF-8 and, if strict, duplicate keys.
+// decodeJSON decodes one JSON value. It keeps whole numbers exact. Unlike
+// encoding/json, it rejects invalid UTF-8 and, if strict, duplicate keys.
 func decodeJSON(data []byte, strict bool) (any, []finding) {
-	fault := func(message string) (any, []finding) {
-		return nil, []finding{{rule: "json", message: message, value: string(data), has: true}}
+	invalid := func(message string) (any, []finding) {
+		return nil, []finding{{rule: "json", message: message, value: string(data), hasValue: true}}
 	}
 	if !utf8.Valid(data) {
-		return fault("want UTF-8")
+		return invalid("must be valid UTF-8")
 	}
 	if !json.Valid(data) {
 		var value any
@@ -37,13 +37,13 @@ func decodeJSON(data []byte, strict bool) (any, []finding) {
 		if err == nil {
 			err = errors.New("invalid")
 		}
-		return fault("want one JSON value (" + err.Error() + ")")
+		return invalid("must be one JSON value (" + err.Error() + ")")
 	}
 	d := decoder{json: json.NewDecoder(bytes.NewReader(data))}
 	d.json.UseNumber()
 	value, err := d.value()
 	if err != nil {
-		return fault(err.Error())
+		return invalid(err.Error())
 	}
 	if strict && d.duplicates != nil {
 		return nil, d.duplicates
@@ -51,8 +51,8 @@ func decodeJSON(data []byte, strict bool) (any, []finding) {
 	return value, nil
 }
 
-// decoder reads valid JSON token by token, which is what shows duplicate keys. Its
-// depth is bounded by json.Valid.
+// decoder decodes valid JSON token by token, to find duplicate keys. json.Valid has
+// already bounded the nesting depth.
 type decoder struct {
 	json       *json.Decoder
 	path       []string
@@ -86,7 +86,7 @@ func (d *decoder) object() (any, error) {
 		}
 		key, ok := token.(string)
 		if !ok {
-			return nil, fmt.Errorf("%v is not a key", token)
+			return nil, fmt.Errorf("object key must be a string, got %v", token)
 		}
 		d.path = append(d.path, key)
 		value, err := d.value()
@@ -95,7 +95,7 @@ func (d *decoder) object() (any, error) {
 		}
 		if _, twice := object[key]; twice {
 			d.duplicates = append(d.duplicates, finding{
-				path: slices.Clone(d.path), rule: "duplicate", message: "want the property once", value: value, has: true,
+				path: slices.Clone(d.path), rule: "duplicate", message: "must be set only once", value: value, hasValue: true,
 			})
 		}
 		d.path = d.path[:len(d.path)-1]
@@ -120,17 +120,17 @@ func (d *decoder) array() (any, error) {
 	return array, err
 }
 
-// number keeps whole numbers as they are written and makes floats of the others. The
-// schema library takes a number as a fraction, digit by digit, and is lost where its
-// exponent is very large: no such number may reach it.
+// number returns short whole numbers as json.Number and all other numbers as float64.
+// The schema library expands a json.Number to an exact fraction, which takes too long
+// for a very large exponent.
 func number(text string) (any, error) {
-	const most = 40
-	if len(text) <= most && !strings.ContainsAny(text, ".eE") {
+	const maxDigits = 40
+	if len(text) <= maxDigits && !strings.ContainsAny(text, ".eE") {
 		return json.Number(text), nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return nil, errors.New("want numbers that fit into 64 bits")
+		return nil, errors.New("numbers must fit in 64 bits")
 	}
 	return f, nil
 }

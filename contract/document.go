@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// document is an OpenAPI document as JSON values.
+// document is an OpenAPI document, decoded to JSON values.
 type document struct{ root map[string]any }
 
 func parseDocument(raw []byte) (*document, error) {
@@ -21,28 +21,28 @@ func parseDocument(raw []byte) (*document, error) {
 	if err := yaml.Unmarshal(raw, &value); err != nil {
 		return nil, fmt.Errorf("document: %w", err)
 	}
-	value, err := plain(value)
+	value, err := jsonValue(value)
 	if err != nil {
 		return nil, fmt.Errorf("document: %w", err)
 	}
 	root, ok := value.(map[string]any)
 	if !ok {
-		return nil, errors.New("document: not an object")
+		return nil, errors.New("document: must be an object")
 	}
 	if version, _ := root["openapi"].(string); !strings.HasPrefix(version, "3.1.") {
-		return nil, fmt.Errorf("document: openapi is %q, not 3.1", version)
+		return nil, fmt.Errorf("document: openapi: must be 3.1, got %q", version)
 	}
 	return &document{root: root}, nil
 }
 
-// plain turns what YAML has and JSON has not (numbers as keys, bare times) into the
-// JSON that was meant.
-func plain(value any) (any, error) {
+// jsonValue converts a YAML value to a JSON value. YAML keys may be numbers, and YAML
+// times need no quotes.
+func jsonValue(value any) (any, error) {
 	var err error
 	switch v := value.(type) {
 	case map[string]any:
 		for key, child := range v {
-			if v[key], err = plain(child); err != nil {
+			if v[key], err = jsonValue(child); err != nil {
 				return nil, err
 			}
 		}
@@ -50,14 +50,14 @@ func plain(value any) (any, error) {
 	case map[any]any:
 		object := make(map[string]any, len(v))
 		for key, child := range v {
-			if object[fmt.Sprint(key)], err = plain(child); err != nil {
+			if object[fmt.Sprint(key)], err = jsonValue(child); err != nil {
 				return nil, err
 			}
 		}
 		return object, nil
 	case []any:
 		for i, child := range v {
-			if v[i], err = plain(child); err != nil {
+			if v[i], err = jsonValue(child); err != nil {
 				return nil, err
 			}
 		}
@@ -67,11 +67,11 @@ func plain(value any) (any, error) {
 	case nil, string, bool, int, int64, uint64, float64:
 		return v, nil
 	default:
-		return nil, fmt.Errorf("%T has no place in JSON", v)
+		return nil, fmt.Errorf("JSON cannot represent type %T", v)
 	}
 }
 
-// node is a value in the document and where it is.
+// node is a value in the document, with its JSON pointer.
 type node struct {
 	doc     *document
 	pointer string
@@ -80,16 +80,17 @@ type node struct {
 
 func (d *document) top() node { return node{doc: d, value: d.root} }
 
-// child returns a member as it is; its value is nil where there is none.
+// child returns a member of an object. The child's value is nil if the member does not
+// exist.
 func (n node) child(key string) node {
 	object, _ := n.value.(map[string]any)
 	return node{doc: n.doc, pointer: n.pointer + "/" + escapeToken(key), value: object[key]}
 }
 
-// follow returns what a local $ref refers to, and other values as they are.
-func (n node) follow() (node, error) {
-	const most = 16 // far more than anyone writes, and the end of a circle
-	for range most {
+// resolve returns the target of a local $ref. It returns other nodes unchanged.
+func (n node) resolve() (node, error) {
+	const maxRefs = 16 // the longest chain of references, to stop at a cycle
+	for range maxRefs {
 		object, _ := n.value.(map[string]any)
 		ref, ok := object["$ref"].(string)
 		if !ok {
@@ -97,7 +98,7 @@ func (n node) follow() (node, error) {
 		}
 		path, local := strings.CutPrefix(ref, "#/")
 		if !local {
-			return node{}, fmt.Errorf("%s: $ref %q leaves the document", n.pointer, ref)
+			return node{}, fmt.Errorf("%s: $ref must refer to this document, got %q", n.pointer, ref)
 		}
 		target := n.doc.top()
 		for token := range strings.SplitSeq(path, "/") {
@@ -108,11 +109,11 @@ func (n node) follow() (node, error) {
 			target = target.child(unescapeToken(token))
 		}
 		if target.value == nil {
-			return node{}, fmt.Errorf("%s: $ref %q refers to nothing", n.pointer, ref)
+			return node{}, fmt.Errorf("%s: $ref %q: target not found", n.pointer, ref)
 		}
 		n = target
 	}
-	return node{}, fmt.Errorf("%s: $ref goes round in a circle", n.pointer)
+	return node{}, fmt.Errorf("%s: $ref forms a cycle", n.pointer)
 }
 
 func (n node) has(key string) bool {
@@ -131,7 +132,7 @@ func (n node) flag(key string) bool {
 	return b
 }
 
-// members returns the members of an object by name.
+// members returns the members of an object, sorted by name.
 func (n node) members() []node {
 	object, _ := n.value.(map[string]any)
 	list := make([]node, 0, len(object))
@@ -151,7 +152,7 @@ func (n node) items() []node {
 	return list
 }
 
-// name is the last token of where the node is.
+// name returns the last token of the node's JSON pointer.
 func (n node) name() string {
 	return unescapeToken(n.pointer[strings.LastIndexByte(n.pointer, '/')+1:])
 }
@@ -167,7 +168,7 @@ func unescapeToken(token string) string { return tokenUnescaper.Replace(token) }
 // schemas compiles the schemas of one document.
 type schemas struct{ compiler *jsonschema.Compiler }
 
-// documentURL is a name only: nothing is ever loaded.
+// documentURL identifies the document in the compiler. The compiler never loads it.
 const documentURL = "contract:///openapi.json"
 
 func newSchemas(doc *document) (*schemas, error) {
@@ -190,9 +191,9 @@ func (s *schemas) compile(n node) (*jsonschema.Schema, error) {
 	return s.compiler.Compile(documentURL + "#" + fragment.String())
 }
 
-// noLoader keeps a $ref from reading files or the network.
+// noLoader prevents a $ref from reading files or the network.
 type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("%s is outside the document", url)
+	return nil, fmt.Errorf("$ref must refer to this document, got %q", url)
 }

@@ -27,7 +27,7 @@ components:
     S: {type: object, properties: {properties: {type: string}}, example: {properties: {a: 1}}}
 `
 
-func TestOwnDocument(t *testing.T) {
+func TestCustomDocument(t *testing.T) {
 	t.Parallel()
 	c, err := contract.New(contract.Options{Document: []byte(small)})
 	if err != nil {
@@ -41,12 +41,12 @@ func TestOwnDocument(t *testing.T) {
 		t.Error(text(got))
 	}
 	wantViolation(t, op.CheckResponse(200, jsonHeader, []byte(`{"other":"a"}`)), "response", "/other", "additionalProperties")
-	wantViolation(t, op.CheckResponse(418, jsonHeader, []byte(`{}`)), "response", "", "unexpected") // 4XX has no body.
+	wantViolation(t, op.CheckResponse(418, jsonHeader, []byte(`{}`)), "response", "", "unexpected") // 4XX does not declare a body.
 	wantViolation(t, c.CheckEvent("a", nil), "event", "", "unexpected")
 }
 
-// Text goes before a parameter in whatever order the paths come.
-func TestTextGoesBeforeParameter(t *testing.T) {
+// A literal segment takes precedence over a parameter, whichever path comes first.
+func TestLiteralSegmentTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	second := "  /a/~text:\n    get: {operationId: Text, responses: {}}\ncomponents:"
 	c, err := contract.New(contract.Options{Document: []byte(strings.Replace(small, "components:", second, 1))})
@@ -58,40 +58,40 @@ func TestTextGoesBeforeParameter(t *testing.T) {
 	}
 }
 
-// A document that the package would not check in full is refused.
-func TestDocumentsRefused(t *testing.T) {
+// New rejects a document that the package cannot check completely.
+func TestUnsupportedDocumentsAreRejected(t *testing.T) {
 	t.Parallel()
 	replace := func(old, with string) string {
 		if !strings.Contains(small, old) {
-			t.Fatalf("no %q", old)
+			t.Fatalf("the document does not contain %q", old)
 		}
 		return strings.Replace(small, old, with, 1)
 	}
 	for name, tt := range map[string]struct{ document, want string }{
-		"no YAML":              {"{", "document"},
-		"no object":            {"5", "not an object"},
-		"another version":      {replace("3.1.0", "3.0.3"), "3.0.3"},
-		"header parameter":     {replace("in: path", "in: header"), "header"},
-		"style":                {replace("in: path,", "in: path, style: matrix,"), "style"},
-		"object parameter":     {replace("type: integer", "type: object"), "object"},
-		"array in path":        {replace("type: integer,", "type: array, items: {type: string},"), "written out"},
-		"parameter not there":  {replace("name: id", "name: other"), "other"},
-		"parameter undeclared": {replace("/a/{id}", "/a/{id}/{more}"), "more"},
-		"mixed segment":        {replace("/a/{id}", "/a/x{id}"), "mixes"},
-		"no operationId":       {replace("operationId: Get", "summary: Get"), "operationId"},
-		"no schema":            {replace("schema: {$ref: '#/components/schemas/S'}", ""), "no schema"},
-		"another media type":   {replace("application/json", "text/csv"), "text/csv"},
-		"bad schema":           {replace("type: string", "type: 5"), "jsonschema"},
-		"dangling ref":         {replace("'#/components/responses/OK'", "'#/components/responses/No'"), "nothing"},
-		"ref in a circle":      {replace("{content: {application/json: {schema: {$ref: '#/components/schemas/S'}}}}", "{$ref: '#/components/responses/OK'}"), "circle"},
-		"ref to elsewhere":     {replace("'#/components/schemas/S'", "'file:///etc/passwd'"), "outside"},
-		"allOf":                {replace("{type: string}", "{allOf: [{type: string}]}"), "allOf"},
+		"not YAML":                {"{", "document"},
+		"not an object":           {"5", "must be an object"},
+		"another version":         {replace("3.1.0", "3.0.3"), "3.0.3"},
+		"header parameter":        {replace("in: path", "in: header"), "header"},
+		"style":                   {replace("in: path,", "in: path, style: matrix,"), "style"},
+		"object parameter":        {replace("type: integer", "type: object"), "object"},
+		"array in path":           {replace("type: integer,", "type: array, items: {type: string},"), "type must be a scalar"},
+		"parameter not in path":   {replace("name: id", "name: other"), "other"},
+		"parameter undeclared":    {replace("/a/{id}", "/a/{id}/{more}"), "more"},
+		"mixed segment":           {replace("/a/{id}", "/a/x{id}"), "segment must be"},
+		"missing operationId":     {replace("operationId: Get", "summary: Get"), "operationId"},
+		"missing schema":          {replace("schema: {$ref: '#/components/schemas/S'}", ""), "schema is missing"},
+		"another media type":      {replace("application/json", "text/csv"), "text/csv"},
+		"bad schema":              {replace("type: string", "type: 5"), "jsonschema"},
+		"dangling ref":            {replace("'#/components/responses/OK'", "'#/components/responses/No'"), "not found"},
+		"ref cycle":               {replace("{content: {application/json: {schema: {$ref: '#/components/schemas/S'}}}}", "{$ref: '#/components/responses/OK'}"), "cycle"},
+		"ref to another document": {replace("'#/components/schemas/S'", "'file:///etc/passwd'"), "must refer to this document"},
+		"allOf":                   {replace("{type: string}", "{allOf: [{type: string}]}"), "allOf"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := contract.New(contract.Options{Document: []byte(tt.document)})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("have %v, want %q", err, tt.want)
+				t.Errorf("error is %v, want %q in it", err, tt.want)
 			}
 		})
 	}

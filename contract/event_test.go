@@ -6,7 +6,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
-// events has a valid event of every type.
+// events holds the data of a valid event of every type.
 var events = map[string]string{
 	"conversation.response.started": `{"type":"conversation.response.started","created_at":"2025-06-01T10:00:00Z","conversation_id":"c"}`,
 	"conversation.response.done":    `{"type":"conversation.response.done","usage":{"prompt_tokens":1,"total_tokens":2,"connectors":null}}`,
@@ -35,29 +35,29 @@ func TestInvalidEvents(t *testing.T) {
 	t.Parallel()
 	const delta = "message.output.delta"
 	for name, tt := range map[string]struct{ event, data, want string }{
-		"no name": {"", events[delta], `event /event: required: property is missing`},
+		"without name": {"", events[delta], `event /event: required: property is missing`},
 		"name and type differ": {"tool.execution.delta", events[delta],
-			`event /data/type: const: want the event's name, "tool.execution.delta", have "message.output.delta"`},
-		"no type":   {delta, `{"id":"m","content":"x"}`, `event /data/type: required: property is missing`},
-		"no JSON":   {delta, `[DONE]`, `event /data: json: want one JSON value (invalid character 'D' looking for beginning of value), have "[DONE]"`},
-		"no data":   {delta, ``, `event /data: json: want one JSON value (unexpected end of JSON input), have ""`},
-		"neither":   {"", `{`, "event /data: json: want one JSON value (unexpected end of JSON input), have \"{\"\nevent /event: required: property is missing"},
-		"no object": {delta, `"x"`, `event /data: type: want object, have "x"`},
+			`event /data/type: const: must be the event's name, "tool.execution.delta", got "message.output.delta"`},
+		"without type":          {delta, `{"id":"m","content":"x"}`, `event /data/type: required: property is missing`},
+		"not JSON":              {delta, `[DONE]`, `event /data: json: must be one JSON value (invalid character 'D' looking for beginning of value), got "[DONE]"`},
+		"without data":          {delta, ``, `event /data: json: must be one JSON value (unexpected end of JSON input), got ""`},
+		"neither name nor JSON": {"", `{`, "event /data: json: must be one JSON value (unexpected end of JSON input), got \"{\"\nevent /event: required: property is missing"},
+		"not an object":         {delta, `"x"`, `event /data: type: must be object, got "x"`},
 		"missing property": {delta, `{"type":"message.output.delta","content":"x"}`,
 			`event /data/id: required: property is missing`},
 		"unknown property": {"tool.execution.done", `{"type":"tool.execution.done","id":"t","name":"n","functions":"f"}`,
-			`event /data/functions: additionalProperties: want no such property, have "f"`},
-		"chunk within": {delta, `{"type":"message.output.delta","id":"m","content":{"type":"thinking","thinking":[{"type":"image_url","image_url":"u"}]}}`,
-			`event /data/content/thinking/0/type: enum: want one of "text", "tool_reference", "reference", have "image_url"`},
+			`event /data/functions: additionalProperties: property is not allowed, got "f"`},
+		"invalid nested chunk": {delta, `{"type":"message.output.delta","id":"m","content":{"type":"thinking","thinking":[{"type":"image_url","image_url":"u"}]}}`,
+			`event /data/content/thinking/0/type: enum: must be one of "text", "tool_reference", "reference", got "image_url"`},
 		"a list of chunks": {delta, `{"type":"message.output.delta","id":"m","content":[]}`,
-			`event /data/content: type: want string or object, have []`},
+			`event /data/content: type: must be string or object, got []`},
 		"duplicate key": {delta, `{"type":"message.output.delta","id":"m","id":"n","content":"x"}`,
-			`event /data/id: duplicate: want the property once, have "n"`},
+			`event /data/id: duplicate: must be set only once, got "n"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if got := text(contract.Default().CheckEvent(tt.event, []byte(tt.data))); got != tt.want {
-				t.Errorf("have:\n%s\nwant:\n%s", got, tt.want)
+				t.Errorf("got:\n%s\nwant:\n%s", got, tt.want)
 			}
 		})
 	}

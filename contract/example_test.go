@@ -13,15 +13,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// An event that was recorded somewhere: what is wrong with it?
+// Check a recorded event.
 func ExampleContract_CheckEvent() {
 	for _, v := range contract.Default().CheckEvent("message.output.delta", []byte(`{"type":"message.output.delta","id":"msg_1","content":5}`)) {
 		fmt.Println(v)
 	}
-	// Output: event /data/content: type: want string or object, have 5
+	// Output: event /data/content: type: must be string or object, got 5
 }
 
-// A reply without a server: is it what the document says?
+// Check a recorded response, without a server.
 func ExampleOperation_CheckResponse() {
 	operation, found := contract.Default().Route(http.MethodGet, "/v1/conversations/conv_1/history")
 	fmt.Println(operation.ID, found)
@@ -34,8 +34,8 @@ func ExampleOperation_CheckResponse() {
 	// GetConversationHistory: response /conversation_id: required: property is missing
 }
 
-// A program that is not a test has its client's traffic checked and goes on, whatever is
-// found. Here the server leaves out what it has to send.
+// A program that is not a test can check its traffic, too. Violations do not stop the
+// program. Here the server omits a required property.
 func ExampleTransport() {
 	server, err := emulator.Start(emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultMissingFields, Fields: []string{"usage"}}}})
 	if err != nil {
@@ -64,7 +64,7 @@ func ExampleTransport() {
 	// hello
 }
 
-// In a test it is contract.Client(t, nil), and each violation fails the test.
+// In a test, use contract.Client(t, nil) instead: each violation then fails the test.
 func Example() {
 	server, err := emulator.Start(emulator.Config{})
 	if err != nil {
@@ -88,7 +88,7 @@ func Example() {
 	defer func() { _ = response.Body.Close() }()
 	fmt.Println(response.Status)
 	// Output:
-	// StartConversation: body /completion_args/temperature: type: want number or null, have "hot"
-	// StartConversation: body /stor: additionalProperties: want no such property, have false
+	// StartConversation: body /completion_args/temperature: type: must be number or null, got "hot"
+	// StartConversation: body /stor: additionalProperties: property is not allowed, got false
 	// 422 Unprocessable Entity
 }

@@ -49,7 +49,7 @@ const (
 	filters = `page_size=1000&deployment_chat=true&sources=api&sources=playground&name=null&search=&id=5&metadata=%7B%22a%22%3A%5B1%5D%7D`
 )
 
-// exchanges has every operation.
+// exchanges holds a valid exchange of every operation.
 var exchanges = []exchange{
 	{"StartConversation", "POST", "/v1/conversations",
 		`{"model":"mistral-small-latest","inputs":"hi","stream":false,"store":null,"metadata":{"deep":{"free":true}},
@@ -104,7 +104,7 @@ func (x exchange) httpRequest(t testing.TB) *http.Request {
 
 var jsonHeader = http.Header{"Content-Type": {"application/json"}}
 
-// text is what the violations say, a line each.
+// text returns the violations, one per line.
 func text(list []contract.Violation) string {
 	lines := make([]string, len(list))
 	for i, v := range list {
@@ -113,15 +113,15 @@ func text(list []contract.Violation) string {
 	return strings.Join(lines, "\n")
 }
 
-// wantViolation wants one violation, of a place and a rule.
+// wantViolation checks that the only violation has this place and rule.
 func wantViolation(t *testing.T, got []contract.Violation, in, pointer, rule string) {
 	t.Helper()
 	if len(got) != 1 || got[0].In != in || got[0].Pointer != pointer || got[0].Rule != rule {
-		t.Errorf("want one violation %s %s: %s, have:\n%s", in, pointer, rule, text(got))
+		t.Errorf("got:\n%s\nwant one violation %s %s: %s", text(got), in, pointer, rule)
 	}
 }
 
-// wantRule wants a violation of a rule, among others perhaps.
+// wantRule checks that one of the violations breaks the rule.
 func wantRule(t *testing.T, got []contract.Violation, operation, in, rule string) {
 	t.Helper()
 	for _, v := range got {
@@ -129,5 +129,5 @@ func wantRule(t *testing.T, got []contract.Violation, operation, in, rule string
 			return
 		}
 	}
-	t.Errorf("want %s: %s: %s, have:\n%s", operation, in, rule, text(got))
+	t.Errorf("got:\n%s\nwant %s: %s: %s among them", text(got), operation, in, rule)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// validate checks a value and explains what is wrong with it.
+// validate checks a value against a schema and returns readable findings.
 func validate(schema *jsonschema.Schema, value any) []finding {
 	err := schema.Validate(value)
 	if err == nil {
@@ -19,13 +19,14 @@ func validate(schema *jsonschema.Schema, value any) []finding {
 	}
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
-		return []finding{{rule: "schema", message: err.Error(), value: value, has: true}}
+		return []finding{{rule: "schema", message: err.Error(), value: value, hasValue: true}}
 	}
 	return explainer{root: value}.explain(invalid)
 }
 
-// explainer reduces the tree of errors that the schema library returns, which has
-// every branch of every union, to the few that a person would name.
+// explainer reduces the error tree of the schema library to a few findings. The tree
+// has the errors of every branch of every union. A reader needs only those of the
+// branch that the sender intended.
 type explainer struct{ root any }
 
 func (e explainer) explain(err *jsonschema.ValidationError) []finding {
@@ -36,7 +37,7 @@ func (e explainer) explain(err *jsonschema.ValidationError) []finding {
 		if len(k.Subschemas) == 0 {
 			return e.union(err)
 		}
-		return e.one(err, "oneOf", `want a value that fits one alternative only ("type" tells them apart)`)
+		return e.single(err, "oneOf", `must match exactly one alternative ("type" selects it)`)
 	case *kind.Required:
 		var found []finding
 		for _, name := range k.Missing {
@@ -48,21 +49,21 @@ func (e explainer) explain(err *jsonschema.ValidationError) []finding {
 		for _, name := range k.Properties {
 			path := extend(err.InstanceLocation, name)
 			value, _ := e.at(path)
-			found = append(found, finding{path: path, rule: "additionalProperties", message: "want no such property", value: value, has: true})
+			found = append(found, finding{path: path, rule: "additionalProperties", message: "property is not allowed", value: value, hasValue: true})
 		}
 		return found
 	case *kind.Type:
-		return e.wanting(err.InstanceLocation, "type", k.Want)
+		return e.mismatch(err.InstanceLocation, "type", k.Want)
 	case *kind.Const:
-		return e.wanting(err.InstanceLocation, "const", []string{compact(k.Want)})
+		return e.mismatch(err.InstanceLocation, "const", []string{compact(k.Want)})
 	case *kind.Enum:
-		want := make([]string, len(k.Want))
+		accepted := make([]string, len(k.Want))
 		for i, value := range k.Want {
-			want[i] = compact(value)
+			accepted[i] = compact(value)
 		}
-		return e.wanting(err.InstanceLocation, "enum", want)
+		return e.mismatch(err.InstanceLocation, "enum", accepted)
 	}
-	if len(err.Causes) > 0 { // The schema itself, a $ref, a group.
+	if len(err.Causes) > 0 { // a schema, a $ref or a group
 		var found []finding
 		for _, cause := range err.Causes {
 			found = append(found, e.explain(cause)...)
@@ -73,11 +74,11 @@ func (e explainer) explain(err *jsonschema.ValidationError) []finding {
 	if path := err.ErrorKind.KeywordPath(); len(path) > 0 {
 		rule = path[0]
 	}
-	return e.one(err, rule, constraint(err.ErrorKind))
+	return e.single(err, rule, constraint(err.ErrorKind))
 }
 
-// union explains a value that fits no branch of an anyOf or oneOf. The causes are
-// the branches, in order.
+// union explains a value that matches none of the branches of an anyOf or oneOf. Each
+// cause holds the errors of one branch.
 func (e explainer) union(err *jsonschema.ValidationError) []finding {
 	here := err.InstanceLocation
 	tag := extend(here, "type")
@@ -85,44 +86,44 @@ func (e explainer) union(err *jsonschema.ValidationError) []finding {
 	var types, tags []string
 	for _, cause := range err.Causes {
 		b := branch{name: refName(cause), found: e.explain(cause)}
-		if f, ok := b.at(here, "type"); ok { // Another kind of value altogether.
-			types = appendNew(types, f.want)
+		if f, ok := b.at(here, "type"); ok { // The branch accepts another JSON type.
+			types = appendNew(types, f.accepted)
 			continue
 		}
 		branches = append(branches, b)
-		if f, ok := b.at(tag, ""); ok { // Of another `type`.
-			tags = appendNew(tags, f.want)
+		if f, ok := b.at(tag, ""); ok { // The branch accepts another `type` property.
+			tags = appendNew(tags, f.accepted)
 			continue
 		}
 		tagged = append(tagged, b)
 	}
 	switch {
 	case len(branches) == 0:
-		return e.wanting(here, "type", types)
+		return e.mismatch(here, "type", types)
 	case len(branches) == 1:
 		return branches[0].found
 	case len(tagged) == 1:
 		return tagged[0].found
 	case len(tagged) == 0:
 		if value, _ := e.at(tag); !isString(value) {
-			return e.wanting(tag, "type", []string{"string"})
+			return e.mismatch(tag, "type", []string{"string"})
 		}
-		return e.wanting(tag, "enum", tags)
+		return e.mismatch(tag, "enum", tags)
 	}
-	// Without a `type` to go by, the branch with the least to complain about is
-	// likely the one that was meant.
+	// Several branches accept the `type`. The one with the fewest errors is probably
+	// the intended one.
 	nearest := slices.MinFunc(tagged, func(a, b branch) int { return len(a.found) - len(b.found) })
 	if nearest.name == "" {
 		return nearest.found
 	}
 	found := slices.Clone(nearest.found)
 	for i := range found {
-		found[i].message += fmt.Sprintf(" (as %s, the nearest of %d alternatives)", nearest.name, len(tagged))
+		found[i].message += fmt.Sprintf(" (as %s, closest of %d alternatives)", nearest.name, len(tagged))
 	}
 	return found
 }
 
-// branch is what is wrong with a value by one branch of a union.
+// branch holds the findings of one branch of a union.
 type branch struct {
 	name  string
 	found []finding
@@ -137,21 +138,23 @@ func (b branch) at(path []string, rule string) (finding, bool) {
 	return finding{}, false
 }
 
-func (e explainer) one(err *jsonschema.ValidationError, rule, message string) []finding {
-	value, has := e.at(err.InstanceLocation)
-	return []finding{{path: err.InstanceLocation, rule: rule, message: message, value: value, has: has}}
+// single returns one finding at the error's location.
+func (e explainer) single(err *jsonschema.ValidationError, rule, message string) []finding {
+	value, ok := e.at(err.InstanceLocation)
+	return []finding{{path: err.InstanceLocation, rule: rule, message: message, value: value, hasValue: ok}}
 }
 
-func (e explainer) wanting(path []string, rule string, want []string) []finding {
-	message := "want " + strings.Join(want, " or ")
-	if rule == "enum" && len(want) > 1 {
-		message = "want one of " + strings.Join(want, ", ")
+// mismatch returns one finding that lists the accepted values or types.
+func (e explainer) mismatch(path []string, rule string, accepted []string) []finding {
+	message := "must be " + strings.Join(accepted, " or ")
+	if rule == "enum" && len(accepted) > 1 {
+		message = "must be one of " + strings.Join(accepted, ", ")
 	}
-	value, has := e.at(path)
-	return []finding{{path: path, rule: rule, message: message, value: value, has: has, want: want}}
+	value, ok := e.at(path)
+	return []finding{{path: path, rule: rule, message: message, value: value, hasValue: ok, accepted: accepted}}
 }
 
-// at returns the value at a path.
+// at returns the value at a path and reports whether it exists.
 func (e explainer) at(path []string) (any, bool) {
 	value := e.root
 	for _, token := range path {
@@ -175,27 +178,27 @@ func (e explainer) at(path []string) (any, bool) {
 	return value, true
 }
 
-// constraint says in words what a keyword wants.
+// constraint describes the constraint of a keyword.
 func constraint(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Minimum:
-		return "want at least " + k.Want.RatString()
+		return "must be at least " + k.Want.RatString()
 	case *kind.Maximum:
-		return "want at most " + k.Want.RatString()
+		return "must be at most " + k.Want.RatString()
 	case *kind.MinLength:
-		return fmt.Sprintf("want a length of at least %d", k.Want)
+		return fmt.Sprintf("length must be at least %d", k.Want)
 	case *kind.MaxLength:
-		return fmt.Sprintf("want a length of at most %d", k.Want)
+		return fmt.Sprintf("length must be at most %d", k.Want)
 	case *kind.MinItems:
-		return fmt.Sprintf("want at least %d of them", k.Want)
+		return fmt.Sprintf("number of items must be at least %d", k.Want)
 	case *kind.MaxItems:
-		return fmt.Sprintf("want at most %d of them", k.Want)
+		return fmt.Sprintf("number of items must be at most %d", k.Want)
 	case *kind.Pattern:
-		return "want a match of " + k.Want
+		return "must match " + k.Want
 	case *kind.Format:
-		return "want a " + k.Want
+		return "must be a valid " + k.Want
 	}
-	// The rest is not in the document today: the library's own words will do.
+	// The document does not use the other keywords. The library describes them.
 	text := (&jsonschema.ValidationError{ErrorKind: k}).Error()
 	return strings.TrimPrefix(text, "at '': ")
 }

@@ -2,23 +2,25 @@ package contract
 
 import "bytes"
 
-// frames cuts a server-sent event stream into events as its bytes pass. It follows
-// the WHATWG standard: lines end with CR, LF or CRLF, a blank line ends an event,
-// lines of data are joined by LF. It has no code in common with package sse, which
-// it helps to judge.
+// frames splits a server-sent event stream into events. It follows the WHATWG standard:
+// a line ends with CR, LF or CRLF, a blank line ends an event, and the data lines of an
+// event are joined by LF. It shares no code with package sse, because this package
+// validates that one.
 type frames struct {
-	// event is called with every event that has a name or data. The data is only good
+	// event receives every event that has a name or data. The data is valid only
 	// during the call.
 	event func(name string, data []byte)
 
-	line    []byte // the line that has begun
-	started bool   // whether the first line, which may have a byte order mark, is over
-	afterCR bool   // a LF that comes now belongs to the CR before it
-	name    string
-	data    []byte
-	filled  bool // whether data has a line
-	any     bool // whether the event has a field
+	line          []byte // the current, incomplete line
+	firstLineRead bool   // whether the first line, which may have a byte order mark, is complete
+	afterCR       bool   // whether the last byte was CR, so that a following LF ends the same line
+	name          string
+	data          []byte
+	hasData       bool // whether the event has a data line
+	hasField      bool // whether the event has a field
 }
+
+// write adds the next bytes of the stream.
 
 func (f *frames) write(p []byte) {
 	for len(p) > 0 {
@@ -41,14 +43,14 @@ func (f *frames) write(p []byte) {
 	}
 }
 
-// pending says whether an event has begun and not ended.
-func (f *frames) pending() bool { return len(f.line) > 0 || f.any }
+// pending reports whether the stream is inside an event.
+func (f *frames) pending() bool { return len(f.line) > 0 || f.hasField }
 
 func (f *frames) endLine() {
 	line := f.line
 	f.line = f.line[:0]
-	if !f.started {
-		f.started = true
+	if !f.firstLineRead {
+		f.firstLineRead = true
 		line = bytes.TrimPrefix(line, []byte("\ufeff"))
 	}
 	if len(line) == 0 {
@@ -59,19 +61,19 @@ func (f *frames) endLine() {
 	value = bytes.TrimPrefix(value, []byte(" "))
 	switch string(field) {
 	case "event":
-		f.name, f.any = string(value), true
+		f.name, f.hasField = string(value), true
 	case "data":
-		if f.filled {
+		if f.hasData {
 			f.data = append(f.data, '\n')
 		}
 		f.data = append(f.data, value...)
-		f.filled, f.any = true, true
+		f.hasData, f.hasField = true, true
 	}
 }
 
 func (f *frames) endEvent() {
-	if f.any {
+	if f.hasField {
 		f.event(f.name, f.data)
 	}
-	f.name, f.data, f.filled, f.any = "", f.data[:0], false, false
+	f.name, f.data, f.hasData, f.hasField = "", f.data[:0], false, false
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
-// hostile inputs have broken a validator somewhere before.
+// hostile lists inputs that have crashed or stalled JSON validators.
 var hostile = []string{
 	"", "null", "{", "[1,]", `{"a":1,}`, "1e999999999", `{"completion_args":{"temperature":1e9999999}}`,
 	`{"completion_args":{"max_tokens":-0.0e-9999999,"temperature":99999999999999999999999999999999999999999999999}}`,
@@ -36,7 +36,7 @@ func FuzzCheckRequest(f *testing.F) {
 		for _, c := range []*contract.Contract{contract.Default(), contract.Lenient()} {
 			op, found := c.CheckRequest(r, []byte(body))
 			if op == nil && len(found) != 1 {
-				t.Errorf("no operation:\n%s", text(found))
+				t.Errorf("%d violations without an operation, want 1:\n%s", len(found), text(found))
 			}
 			checkReadable(t, found)
 			if op != nil {
@@ -59,18 +59,18 @@ func FuzzCheckEvent(f *testing.F) {
 		strict := contract.Default().CheckEvent(name, []byte(data))
 		lenient := contract.Lenient().CheckEvent(name, []byte(data))
 		if len(strict) == 0 && len(lenient) != 0 {
-			t.Errorf("the lenient contract is the stricter:\n%s", text(lenient))
+			t.Errorf("the lenient contract rejects an event that the strict one accepts:\n%s", text(lenient))
 		}
 		checkReadable(t, strict)
 	})
 }
 
-// checkReadable wants every violation to say where and what.
+// checkReadable checks that every violation has a place, a rule and a message.
 func checkReadable(t *testing.T, list []contract.Violation) {
 	t.Helper()
 	for _, v := range list {
 		if v.In == "" || v.Rule == "" || v.Message == "" || len(v.Value) > 110 {
-			t.Errorf("%+v", v)
+			t.Errorf("violation is incomplete or too long: %+v", v)
 		}
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Operation is one operation of the document. Its fields are for reading.
+// Operation is one operation of the document. Callers must not change its fields.
 type Operation struct {
 	// ID is the operationId.
 	ID string
-	// Method is in capitals.
+	// Method is the HTTP method in upper case.
 	Method string
-	// Path is the template, as /v1/agents/{agent_id}.
+	// Path is the path template, such as /v1/agents/{agent_id}.
 	Path string
-	// Statuses are the statuses that the document declares, ascending.
+	// Statuses lists the declared status codes in ascending order.
 	Statuses []int
 
 	contract     *Contract
@@ -30,12 +30,12 @@ type Operation struct {
 	responses    map[string]map[string]*jsonschema.Schema // status, media type
 }
 
-// RequestMediaTypes returns the media types that the request body may have; none
-// where the operation has no request body.
+// RequestMediaTypes returns the media types of the request body. The result is empty if
+// the operation declares no request body.
 func (op *Operation) RequestMediaTypes() []string { return slices.Sorted(maps.Keys(op.body)) }
 
-// ResponseMediaTypes returns the media types that the response body may have with a
-// status; none where the status is not declared or has no body.
+// ResponseMediaTypes returns the media types of the response body for a status code. The
+// result is empty if the status is not declared or has no body.
 func (op *Operation) ResponseMediaTypes(status int) []string {
 	media, _ := op.response(status)
 	return slices.Sorted(maps.Keys(media))
@@ -86,7 +86,7 @@ func (b *builder) operation(path, n node) (*Operation, error) {
 		responses: map[string]map[string]*jsonschema.Schema{},
 	}
 	if op.ID == "" {
-		return nil, errors.New("no operationId")
+		return nil, errors.New("operationId is missing")
 	}
 	var err error
 	if op.segments, err = parseTemplate(op.Path); err != nil {
@@ -103,7 +103,7 @@ func (b *builder) operation(path, n node) (*Operation, error) {
 		}
 	}
 	if n.has("requestBody") {
-		body, err := n.child("requestBody").follow()
+		body, err := n.child("requestBody").resolve()
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func (b *builder) operation(path, n node) (*Operation, error) {
 		if code, err := strconv.Atoi(status); err == nil {
 			op.Statuses = append(op.Statuses, code)
 		}
-		response, err := response.follow()
+		response, err := response.resolve()
 		if err != nil {
 			return nil, err
 		}
@@ -134,8 +134,8 @@ const (
 	mediaEvents = "text/event-stream"
 )
 
-// content compiles the schemas of a body. An event stream has none of its own: its
-// schema is that of one event.
+// content compiles the schemas of a body, by media type. The schema of an event stream
+// is nil, because [Contract.events] checks its events one by one.
 func (b *builder) content(holder node) (map[string]*jsonschema.Schema, error) {
 	compiled := map[string]*jsonschema.Schema{}
 	for _, media := range holder.child("content").members() {
@@ -144,7 +144,7 @@ func (b *builder) content(holder node) (map[string]*jsonschema.Schema, error) {
 		switch name {
 		case mediaJSON:
 			if schema.value == nil {
-				return nil, fmt.Errorf("%s: no schema", media.pointer)
+				return nil, fmt.Errorf("%s: schema is missing", media.pointer)
 			}
 			s, err := b.schemas.compile(schema)
 			if err != nil {
@@ -157,21 +157,21 @@ func (b *builder) content(holder node) (map[string]*jsonschema.Schema, error) {
 			}
 			compiled[name] = nil
 		default:
-			return nil, fmt.Errorf("%s: media type %q is not one that can be checked", media.pointer, name)
+			return nil, fmt.Errorf("%s: media type must be %s or %s, got %q", media.pointer, mediaJSON, mediaEvents, name)
 		}
 	}
 	return compiled, nil
 }
 
-// eventStream compiles the schema of an event, which is the same in all operations.
+// eventStream compiles the event schema. All operations must use the same one.
 func (b *builder) eventStream(schema node) error {
-	target, err := schema.follow()
+	target, err := schema.resolve()
 	if err != nil {
 		return err
 	}
 	if b.contract.events != nil {
 		if target.pointer != b.eventsRef {
-			return fmt.Errorf("%s: a second kind of event stream, beside %s", target.pointer, b.eventsRef)
+			return fmt.Errorf("all event streams must have the same schema, got %s and %s", b.eventsRef, target.pointer)
 		}
 		return nil
 	}

@@ -10,18 +10,18 @@ import (
 
 func TestEveryOperationHasAnExchange(t *testing.T) {
 	t.Parallel()
-	have := map[string]bool{}
+	tested := map[string]bool{}
 	for _, x := range exchanges {
-		have[x.operation] = true
+		tested[x.operation] = true
 	}
 	operations := contract.Default().Operations()
 	for _, op := range operations {
-		if !have[op.ID] {
-			t.Errorf("no exchange for %s %s %s", op.ID, op.Method, op.Path)
+		if !tested[op.ID] {
+			t.Errorf("operation %s (%s %s) is not in exchanges", op.ID, op.Method, op.Path)
 		}
 	}
-	if len(operations) != len(have) {
-		t.Errorf("%d operations, %d exchanges", len(operations), len(have))
+	if len(operations) != len(tested) {
+		t.Errorf("exchanges has %d operations, want %d", len(tested), len(operations))
 	}
 }
 
@@ -54,7 +54,7 @@ func TestValidExchanges(t *testing.T) {
 	}
 }
 
-// TestEveryKindOfViolation spoils every part of every exchange.
+// TestEveryKindOfViolation makes every part of every exchange invalid in turn.
 func TestEveryKindOfViolation(t *testing.T) {
 	t.Parallel()
 	c := contract.Default()
@@ -69,19 +69,19 @@ func TestEveryKindOfViolation(t *testing.T) {
 				_, got := c.CheckRequest(r, []byte(body))
 				wantRule(t, got, x.operation, in, rule)
 			}
-			same := func(*http.Request) {}
+			unchanged := func(*http.Request) {}
 			request(func(r *http.Request) { r.URL.RawQuery = strings.TrimPrefix(r.URL.RawQuery+"&nope=1", "&") }, x.request, "query", "unknown")
 			request(func(r *http.Request) { r.URL.RawQuery = "%zz" }, x.request, "query", "encoding")
 			if x.request == "" {
-				request(same, "{}", "body", "unexpected")
+				request(unchanged, "{}", "body", "unexpected")
 			} else {
-				request(same, "", "body", "required")
-				request(same, "{", "body", "json")
-				request(same, x.request+"]", "body", "json")
-				request(same, "5", "body", "type")
-				request(same, "null", "body", "type")
-				request(same, `{"nope":1,`+x.request[1:], "body", "additionalProperties")
-				request(same, `{"metadata":{"a":1,"a":2},`+x.request[1:], "body", "duplicate")
+				request(unchanged, "", "body", "required")
+				request(unchanged, "{", "body", "json")
+				request(unchanged, x.request+"]", "body", "json")
+				request(unchanged, "5", "body", "type")
+				request(unchanged, "null", "body", "type")
+				request(unchanged, `{"nope":1,`+x.request[1:], "body", "additionalProperties")
+				request(unchanged, `{"metadata":{"a":1,"a":2},`+x.request[1:], "body", "duplicate")
 				request(func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, x.request, "header", "mediaType")
 				request(func(r *http.Request) { r.Header.Del("Content-Type") }, x.request, "header", "required")
 			}
@@ -121,22 +121,22 @@ func TestEveryKindOfViolation(t *testing.T) {
 	}
 }
 
-func TestOperationDescribesItself(t *testing.T) {
+func TestOperationFields(t *testing.T) {
 	t.Parallel()
 	op, ok := contract.Default().Route("POST", "/v1/conversations")
 	if !ok {
-		t.Fatal("not found")
+		t.Fatal("POST /v1/conversations is not an operation")
 	}
 	if op.Path != "/v1/conversations" || op.Method != "POST" || len(op.Statuses) != 2 || op.Statuses[0] != 200 || op.Statuses[1] != 422 {
 		t.Errorf("%+v", op)
 	}
 	if got := strings.Join(op.ResponseMediaTypes(200), " "); got != "application/json text/event-stream" {
-		t.Errorf("response: %s", got)
+		t.Errorf("media types of response 200 are %s", got)
 	}
 	if got := strings.Join(op.RequestMediaTypes(), " "); got != "application/json" {
-		t.Errorf("request: %s", got)
+		t.Errorf("media types of the request are %s", got)
 	}
 	if got := op.ResponseMediaTypes(500); len(got) != 0 {
-		t.Errorf("500: %s", got)
+		t.Errorf("media types of response 500 are %s, want none", got)
 	}
 }

@@ -15,22 +15,22 @@ type parameter struct {
 	in       string
 	required bool
 	schema   *jsonschema.Schema
-	// json: the value is JSON text. Otherwise it is written out (style simple in a
-	// path, form in a query), and kinds say what it can be read as.
+	// json is set if the value is JSON text. Otherwise the value has the style simple
+	// (path) or form (query), and kinds lists its JSON types.
 	json  bool
 	kinds kinds
-	// segment is where a path parameter stands in the template.
+	// segment is the index of a path parameter in the template.
 	segment int
 }
 
-// kinds are the JSON types that a written-out parameter may have.
+// kinds lists the JSON types that the schema of a parameter accepts.
 type kinds struct {
-	scalars []string // in the order in which they are tried
-	array   bool     // repeated parameters are its items, which are scalars
+	scalars []string // the scalar types, in the order to try them
+	array   bool     // whether repeated parameters form an array of scalars
 }
 
 func (b *builder) parameter(op *Operation, n node) error {
-	n, err := n.follow()
+	n, err := n.resolve()
 	if err != nil {
 		return err
 	}
@@ -39,14 +39,14 @@ func (b *builder) parameter(op *Operation, n node) error {
 	case "path":
 		p.segment = slices.Index(op.segments, segment{name: p.name, param: true})
 		if p.segment < 0 {
-			return fmt.Errorf("%s: path has no parameter %q", n.pointer, p.name)
+			return fmt.Errorf("%s: parameter %q is not in the path", n.pointer, p.name)
 		}
 	case "query":
 	default:
-		return fmt.Errorf("%s: parameter %q in %q is not one that can be checked", n.pointer, p.name, p.in)
+		return fmt.Errorf("%s: parameter %q: in must be path or query, got %q", n.pointer, p.name, p.in)
 	}
 	if n.has("style") || n.has("explode") {
-		return fmt.Errorf("%s: parameter %q: only the default style is known", n.pointer, p.name)
+		return fmt.Errorf("%s: parameter %q: style and explode must not be set", n.pointer, p.name)
 	}
 	schema := n.child("schema")
 	if n.has("content") {
@@ -54,35 +54,36 @@ func (b *builder) parameter(op *Operation, n node) error {
 		schema = n.child("content").child(mediaJSON).child("schema")
 	}
 	if schema.value == nil {
-		return fmt.Errorf("%s: parameter %q has no schema", n.pointer, p.name)
+		return fmt.Errorf("%s: parameter %q: schema is missing", n.pointer, p.name)
 	}
 	if p.schema, err = b.schemas.compile(schema); err != nil {
 		return err
 	}
 	if !p.json {
-		if err := p.kinds.read(schema); err != nil {
+		if err := p.kinds.add(schema); err != nil {
 			return fmt.Errorf("%s: parameter %q: %w", n.pointer, p.name, err)
 		}
 		if len(p.kinds.scalars) == 0 || p.in == "path" && p.kinds.array {
-			return fmt.Errorf("%s: parameter %q has no type that can be written out", n.pointer, p.name)
+			return fmt.Errorf("%s: parameter %q: type must be a scalar, or an array in the query", n.pointer, p.name)
 		}
 	}
 	op.parameters = append(op.parameters, p)
 	return nil
 }
 
-// scalarOrder tries what fewer texts can be before what more can be.
+// scalarOrder lists the scalar types from the most to the least specific.
 var scalarOrder = []string{"integer", "number", "boolean", "string"}
 
-func (k *kinds) read(schema node) error {
-	schema, err := schema.follow()
+// add adds the types that a schema accepts.
+func (k *kinds) add(schema node) error {
+	schema, err := schema.resolve()
 	if err != nil {
 		return err
 	}
 	switch kind := schema.text("type"); kind {
 	case "array":
 		k.array = true
-		return k.read(schema.child("items"))
+		return k.add(schema.child("items"))
 	case "integer", "number", "boolean", "string":
 		if !slices.Contains(k.scalars, kind) {
 			k.scalars = append(k.scalars, kind)
@@ -91,25 +92,24 @@ func (k *kinds) read(schema node) error {
 			})
 		}
 		return nil
-	case "null": // Cannot be written out: a parameter that is null is left out.
+	case "null": // A null parameter is not sent.
 		return nil
 	case "":
 		for _, branch := range slices.Concat(schema.child("anyOf").items(), schema.child("oneOf").items()) {
-			if err := k.read(branch); err != nil {
+			if err := k.add(branch); err != nil {
 				return err
 			}
 		}
 		return nil
 	default:
-		return fmt.Errorf("type %q cannot be written out", kind)
+		return fmt.Errorf("type must be a scalar or an array, got %q", kind)
 	}
 }
 
-// check checks the values that a request has for the parameter; there is at least
-// one.
+// check checks the values of the parameter in a request. The values must not be empty.
 func (p *parameter) check(values []string, strict bool) []finding {
 	if len(values) > 1 && !p.kinds.array {
-		return []finding{{rule: "repeated", message: "want one value", value: toAny(values), has: true}}
+		return []finding{{rule: "repeated", message: "must be set only once", value: toAny(values), hasValue: true}}
 	}
 	if p.json {
 		return checkJSON(p.schema, []byte(values[0]), strict)
@@ -117,28 +117,29 @@ func (p *parameter) check(values []string, strict bool) []finding {
 	if p.kinds.array {
 		items := make([]any, len(values))
 		for i, text := range values {
-			items[i] = p.kinds.readings(text)[0]
+			items[i] = p.kinds.parse(text)[0]
 		}
 		return validate(p.schema, items)
 	}
 	var found []finding
-	for _, reading := range p.kinds.readings(values[0]) {
-		if found = validate(p.schema, reading); found == nil {
+	for _, value := range p.kinds.parse(values[0]) {
+		if found = validate(p.schema, value); found == nil {
 			return nil
 		}
 	}
 	return found
 }
 
-// integers may have leading zeros neither in JSON nor here.
+// Leading zeros are not allowed, as in JSON.
 var (
 	integers = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,30})$`)
 	numbers  = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?$`)
 )
 
-// readings returns what the text can be read as, the narrowest first; where it is
-// none of what the schema wants, that is the text itself, for the schema to refuse.
-func (k *kinds) readings(text string) []any {
+// parse returns the values that the text can represent, the most specific type first. If
+// the text fits none of the types, parse returns the text itself, which the schema then
+// rejects.
+func (k *kinds) parse(text string) []any {
 	var list []any
 	for _, kind := range k.scalars {
 		switch {

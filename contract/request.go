@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// CheckRequest checks a request and its body, which the caller has read; r.Body is
-// left alone. The operation is nil where method and path belong to none, with one
-// violation that says so.
+// CheckRequest checks a request and its body. The caller reads the body: CheckRequest
+// does not use r.Body. If the method and path match none of the operations, CheckRequest
+// returns a nil operation and one violation.
 func (c *Contract) CheckRequest(r *http.Request, body []byte) (*Operation, []Violation) {
 	if r == nil || r.URL == nil {
-		return nil, []Violation{{In: "path", Rule: "route", Message: "want a URL"}}
+		return nil, []Violation{{In: "path", Rule: "route", Message: "URL is missing"}}
 	}
 	method := cmp.Or(r.Method, http.MethodGet)
 	escaped := r.URL.EscapedPath()
@@ -23,12 +23,12 @@ func (c *Contract) CheckRequest(r *http.Request, body []byte) (*Operation, []Vio
 		if allowed := c.methods(escaped); allowed != nil {
 			return nil, []Violation{{
 				In: "path", Pointer: escaped, Rule: "method",
-				Message: "want " + strings.Join(allowed, " or "), Value: short(method),
+				Message: "must be " + strings.Join(allowed, " or "), Value: short(method),
 			}}
 		}
 		return nil, []Violation{{
 			In: "path", Pointer: escaped, Rule: "route",
-			Message: "want a path of the document", Value: short(method + " " + escaped),
+			Message: "must be a path in the document", Value: short(method + " " + escaped),
 		}}
 	}
 	found := op.checkPath(parts)
@@ -54,7 +54,7 @@ func (op *Operation) checkQuery(raw string) []Violation {
 	if err != nil {
 		return []Violation{{
 			Operation: op.ID, In: "query", Rule: "encoding",
-			Message: "want a query that decodes (" + err.Error() + ")", Value: short(raw),
+			Message: "must be a valid query (" + err.Error() + ")", Value: short(raw),
 		}}
 	}
 	var list []Violation
@@ -78,7 +78,7 @@ func (op *Operation) checkQuery(raw string) []Violation {
 		for name, values := range query {
 			list = append(list, Violation{
 				Operation: op.ID, In: "query", Pointer: name, Rule: "unknown",
-				Message: "want no such parameter", Value: short(toAny(values)),
+				Message: "parameter is not allowed", Value: short(toAny(values)),
 			})
 		}
 	}
@@ -90,7 +90,7 @@ func (op *Operation) checkBody(header http.Header, body []byte) []Violation {
 	if op.body == nil {
 		if len(body) > 0 && op.contract.strict {
 			return []Violation{{
-				Operation: op.ID, In: "body", Rule: "unexpected", Message: "want no body", Value: short(string(body)),
+				Operation: op.ID, In: "body", Rule: "unexpected", Message: "must be empty", Value: short(string(body)),
 			}}
 		}
 		return nil
@@ -101,24 +101,24 @@ func (op *Operation) checkBody(header http.Header, body []byte) []Violation {
 		}
 		return nil
 	}
-	media, wrong := op.checkMedia(header, op.RequestMediaTypes())
-	if wrong != nil {
-		return wrong
+	media, found := op.checkMedia(header, op.RequestMediaTypes())
+	if found != nil {
+		return found
 	}
 	return violations(op.ID, "body", "", checkJSON(op.body[media], body, op.contract.strict))
 }
 
-// checkMedia returns the media type of a Content-Type, which must be one of those
-// wanted.
-func (op *Operation) checkMedia(header http.Header, want []string) (string, []Violation) {
+// checkMedia returns the media type of the Content-Type header field, which must be one
+// of the accepted ones.
+func (op *Operation) checkMedia(header http.Header, accepted []string) (string, []Violation) {
 	v := Violation{Operation: op.ID, In: "header", Pointer: "Content-Type"}
 	value := header.Get("Content-Type")
 	media, _, err := mime.ParseMediaType(value)
 	switch {
 	case value == "":
-		v.Rule, v.Message = "required", "want "+strings.Join(want, " or ")
-	case err != nil || !slices.Contains(want, media):
-		v.Rule, v.Message, v.Value = "mediaType", "want "+strings.Join(want, " or "), short(value)
+		v.Rule, v.Message = "required", "must be "+strings.Join(accepted, " or ")
+	case err != nil || !slices.Contains(accepted, media):
+		v.Rule, v.Message, v.Value = "mediaType", "must be "+strings.Join(accepted, " or "), short(value)
 	default:
 		return media, nil
 	}

@@ -7,48 +7,48 @@ import (
 	"strings"
 )
 
-// CheckResponse checks a whole response: that its status is declared (or among the
-// undescribed statuses), its media type, and its body. The body of an event stream
-// is not looked at: see [Contract.CheckEvent].
+// CheckResponse checks the status code, the media type and the body of a response. The
+// status must be declared, or be one of the undescribed statuses. CheckResponse does not
+// check the body of an event stream; use [Contract.CheckEvent].
 func (op *Operation) CheckResponse(status int, header http.Header, body []byte) []Violation {
-	todo, found := op.checkHead(status, header)
-	if todo.body != nil {
-		found = append(found, todo.body(body)...)
+	rest, found := op.checkHead(status, header)
+	if rest.body != nil {
+		found = append(found, rest.body(body)...)
 	}
 	return found
 }
 
-// remaining is what is left to check of a response when its head has been. All of
-// it is unset for a body of which nothing is known.
+// remaining holds the checks of a response after those of its head. It is zero if the
+// body cannot be checked.
 type remaining struct {
 	body   bodyCheck
-	events bool // the body is a stream of events
+	events bool // whether the body is an event stream
 }
 
 type bodyCheck func(body []byte) []Violation
 
-// checkHead checks what is known before the body.
+// checkHead checks the status code and the header of a response.
 func (op *Operation) checkHead(status int, header http.Header) (remaining, []Violation) {
 	declared, ok := op.response(status)
 	if !ok {
 		if op.contract.undescribed[status] {
 			return remaining{body: op.undescribed(header)}, nil
 		}
-		want := make([]string, len(op.Statuses))
+		accepted := make([]string, len(op.Statuses))
 		for i, s := range op.Statuses {
-			want[i] = strconv.Itoa(s)
+			accepted[i] = strconv.Itoa(s)
 		}
 		return remaining{}, []Violation{{
 			Operation: op.ID, In: "response", Pointer: "status", Rule: "status",
-			Message: "want " + strings.Join(want, " or "), Value: strconv.Itoa(status),
+			Message: "must be " + strings.Join(accepted, " or "), Value: strconv.Itoa(status),
 		}}
 	}
 	if len(declared) == 0 {
 		return remaining{body: op.noBody}, nil
 	}
-	media, wrong := op.checkMedia(header, op.ResponseMediaTypes(status))
-	if wrong != nil {
-		return remaining{}, wrong
+	media, found := op.checkMedia(header, op.ResponseMediaTypes(status))
+	if found != nil {
+		return remaining{}, found
 	}
 	if media == mediaEvents {
 		return remaining{events: true}, nil
@@ -63,11 +63,11 @@ func (op *Operation) noBody(body []byte) []Violation {
 		return nil
 	}
 	return []Violation{{
-		Operation: op.ID, In: "response", Rule: "unexpected", Message: "want no body", Value: short(string(body)),
+		Operation: op.ID, In: "response", Rule: "unexpected", Message: "must be empty", Value: short(string(body)),
 	}}
 }
 
-// undescribed checks of a body that it is JSON where its head says so.
+// undescribed checks that a body is valid JSON if its media type is JSON.
 func (op *Operation) undescribed(header http.Header) bodyCheck {
 	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil || media != mediaJSON && !strings.HasSuffix(media, "+json") {

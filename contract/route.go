@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// segment is one part of a path template between slashes.
+// segment is the part of a path template between two slashes.
 type segment struct {
-	name  string // of the parameter, or the text itself
+	name  string // the parameter's name, or the literal text
 	param bool
 }
 
 func parseTemplate(path string) ([]segment, error) {
 	rest, ok := strings.CutPrefix(path, "/")
 	if !ok {
-		return nil, fmt.Errorf("path %q does not start with a slash", path)
+		return nil, fmt.Errorf("path must start with a slash, got %q", path)
 	}
 	var segments []segment
 	for part := range strings.SplitSeq(rest, "/") {
@@ -23,7 +23,7 @@ func parseTemplate(path string) ([]segment, error) {
 		case strings.HasPrefix(part, "{") && strings.HasSuffix(part, "}"):
 			segments = append(segments, segment{name: part[1 : len(part)-1], param: true})
 		case strings.ContainsAny(part, "{}"):
-			return nil, fmt.Errorf("path %q mixes text and a parameter in %q", path, part)
+			return nil, fmt.Errorf("path %q: segment must be text or one parameter, got %q", path, part)
 		default:
 			segments = append(segments, segment{name: part})
 		}
@@ -31,15 +31,16 @@ func parseTemplate(path string) ([]segment, error) {
 	return segments, nil
 }
 
-// Route finds the operation of a method and a path as it is on the wire, so that a
-// slash within a parameter (%2F) does not part it. Text in a template goes before a
-// parameter: /v1/agents/pages is not an agent. No parameter is empty.
+// Route returns the operation for a method and a path, and reports whether it exists. The
+// path must be escaped, as in the request line, because a parameter may contain an escaped
+// slash (%2F). Literal segments take precedence over parameters: /v1/agents/pages is not
+// an agent. Parameters must not be empty.
 func (c *Contract) Route(method, escapedPath string) (*Operation, bool) {
 	op, _ := c.route(method, escapedPath)
 	return op, op != nil
 }
 
-// route also returns the decoded segments of the path.
+// route is Route, and also returns the decoded segments of the path.
 func (c *Contract) route(method, escapedPath string) (*Operation, []string) {
 	parts, ok := splitPath(escapedPath)
 	if !ok {
@@ -54,7 +55,7 @@ func (c *Contract) route(method, escapedPath string) (*Operation, []string) {
 	return best, parts
 }
 
-// methods returns the methods that a path has, whatever they are.
+// methods returns the methods of all operations with a path.
 func (c *Contract) methods(escapedPath string) []string {
 	parts, ok := splitPath(escapedPath)
 	if !ok {
@@ -97,8 +98,8 @@ func (op *Operation) matches(parts []string) bool {
 	return true
 }
 
-// moreExact compares two operations that match the same path: the one with text
-// where the other has a parameter, read from the left, is the more exact.
+// moreExact compares two operations that match the same path. It reports whether op has
+// literal text at the first segment where exactly one of the two has a parameter.
 func (op *Operation) moreExact(other *Operation) bool {
 	for i, s := range op.segments {
 		if s.param != other.segments[i].param {

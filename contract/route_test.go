@@ -10,7 +10,7 @@ func TestRoute(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ method, path, want string }{
 		{"GET", "/v1/agents/pages", "ListAgentPages"},
-		{"PATCH", "/v1/agents/pages", "UpdateAgent"}, // No agent pages to patch: an agent of that name.
+		{"PATCH", "/v1/agents/pages", "UpdateAgent"}, // ListAgentPages has only GET, so "pages" is an agent's id.
 		{"GET", "/v1/agents/pages%2F", "GetAgent"},
 		{"GET", "/v1/agents/p%61ges", "ListAgentPages"},
 		{"GET", "/v1/agents/a%2Fb", "GetAgent"},
@@ -38,7 +38,7 @@ func TestRoute(t *testing.T) {
 			op, ok := contract.Default().Route(tt.method, tt.path)
 			switch {
 			case ok != (tt.want != ""), ok && op.ID != tt.want:
-				t.Errorf("have %v %v, want %q", op, ok, tt.want)
+				t.Errorf("got %v %v, want %q", op, ok, tt.want)
 			}
 		})
 	}
@@ -55,7 +55,7 @@ func TestRequestWithoutOperation(t *testing.T) {
 
 	_, got = c.CheckRequest(newRequest(t, "PUT", "/v1/conversations", ""), nil)
 	wantViolation(t, got, "path", "/v1/conversations", "method")
-	if got[0].String() != `path /v1/conversations: method: want GET or POST, have "PUT"` {
+	if got[0].String() != `path /v1/conversations: method: must be GET or POST, got "PUT"` {
 		t.Error(got[0])
 	}
 
@@ -63,7 +63,7 @@ func TestRequestWithoutOperation(t *testing.T) {
 	wantViolation(t, got, "path", "", "route")
 
 	op, got = c.CheckRequest(newRequest(t, "", "/v1/agents", ""), nil)
-	if op == nil || op.ID != "ListAgents" || got != nil { // net/http reads no method as GET.
+	if op == nil || op.ID != "ListAgents" || got != nil { // net/http sends an empty method as GET.
 		t.Errorf("%v %s", op, text(got))
 	}
 }

@@ -10,16 +10,16 @@ import (
 
 func openStream(t *testing.T, source io.ReadCloser) (io.ReadCloser, *recorder) {
 	t.Helper()
-	base := answer(200, "text/event-stream; charset=utf-8", source, -1)
+	base := respond(200, "text/event-stream; charset=utf-8", source, -1)
 	resp, rec := send(t, base, "POST", "/v1/conversations", `{"inputs":"hi","model":"m","stream":true}`)
 	return resp.Body, rec
 }
 
 func frame(name string) string { return "event: " + name + "\ndata: " + events[name] + "\n\n" }
 
-// The pipe has no memory: a transport that held the first event back, to see more of
-// the stream, would wait for ever.
-func TestStreamIsNotHeldBack(t *testing.T) {
+// The pipe is unbuffered. A transport that waited for more of the stream before it
+// returned an event would block forever.
+func TestStreamIsNotBuffered(t *testing.T) {
 	t.Parallel()
 	r, w := io.Pipe()
 	body, rec := openStream(t, r)
@@ -37,14 +37,14 @@ func TestStreamIsNotHeldBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(event, "nope") && rec.text() == "" {
-			t.Error("an event is read and not checked")
+			t.Error("the transport returned an invalid event without reporting it")
 		}
 	}
 	if err := body.Close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := io.WriteString(w, "x"); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("the source is not closed: %v", err)
+		t.Errorf("writing to the source returned %v, want that it is closed", err)
 	}
 	if !strings.HasPrefix(rec.text(), "StartConversation: event /data/type: required") {
 		t.Error(rec.text())
@@ -55,7 +55,7 @@ func TestStreamFraming(t *testing.T) {
 	t.Parallel()
 	started, done := frame("conversation.response.started"), frame("conversation.response.done")
 	twoLines := strings.Replace(started, `,"created_at"`, ",\ndata:\"created_at\"", 1)
-	const missing = "StartConversation: event: frame: want a blank line after the last event"
+	const missing = "StartConversation: event: frame: last event must end with a blank line"
 	for name, tt := range map[string]struct{ stream, want string }{
 		"LF":                   {started + done, ""},
 		"CR":                   {strings.ReplaceAll(started+done, "\n", "\r"), ""},
@@ -66,12 +66,12 @@ func TestStreamFraming(t *testing.T) {
 		"no space after colon": {strings.ReplaceAll(started, ": ", ":"), ""},
 		"empty":                {"", ""},
 		"no blank line":        {started + strings.TrimSuffix(done, "\n"), missing},
-		"no end of line":       {started + "event: a", missing + `, have "event: a"`},
+		"no end of line":       {started + "event: a", missing + `, got "event: a"`},
 		"name without data": {"event: conversation.response.done\n\n",
-			`StartConversation: event /data: json: want one JSON value (unexpected end of JSON input), have ""`},
+			`StartConversation: event /data: json: must be one JSON value (unexpected end of JSON input), got ""`},
 		"data without name": {strings.SplitAfter(done, "\n")[1] + "\n", `StartConversation: event /event: required: property is missing`},
 		"done marker": {done + "data: [DONE]\n\n",
-			`StartConversation: event /data: json: want one JSON value (invalid character 'D' looking for beginning of value), have "[DONE]"` +
+			`StartConversation: event /data: json: must be one JSON value (invalid character 'D' looking for beginning of value), got "[DONE]"` +
 				"\nStartConversation: event /event: required: property is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,18 +88,18 @@ func TestStreamFraming(t *testing.T) {
 				}
 				want := tt.want
 				if name == "no blank line" {
-					want += `, have ""`
+					want += `, got ""`
 				}
 				if rec.text() != want {
-					t.Errorf("%s: have:\n%s\nwant:\n%s", how, rec.text(), want)
+					t.Errorf("%s: got:\n%s\nwant:\n%s", how, rec.text(), want)
 				}
 			}
 		})
 	}
 }
 
-// A connection that breaks is a fault of the network, not of the contract.
-func TestStreamThatBreaks(t *testing.T) {
+// A broken connection is not a violation.
+func TestBrokenStreamConnection(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	body, rec := openStream(t, io.NopCloser(io.MultiReader(strings.NewReader("event: a\ndata: {"), errorReader{broken})))
@@ -111,16 +111,16 @@ func TestStreamThatBreaks(t *testing.T) {
 	}
 }
 
-// Where the document has no stream, an event stream is not an answer, and an undescribed
-// error that comes as one is nobody's business.
-func TestStreamWhereNoneIsDeclared(t *testing.T) {
+// An event stream is a violation if the operation does not declare one. An undescribed
+// error status may have any media type.
+func TestUndeclaredStream(t *testing.T) {
 	t.Parallel()
-	resp, rec := send(t, answer(200, "text/event-stream", textBody("x"), -1), "GET", "/v1/agents", "")
-	if want := `ListAgents: header Content-Type: mediaType: want application/json, have "text/event-stream"`; rec.text() != want {
+	resp, rec := send(t, respond(200, "text/event-stream", textBody("x"), -1), "GET", "/v1/agents", "")
+	if want := `ListAgents: header Content-Type: mediaType: must be application/json, got "text/event-stream"`; rec.text() != want {
 		t.Error(rec.text())
 	}
 	_ = resp.Body.Close()
-	resp, rec = send(t, answer(503, "text/event-stream", textBody("x"), -1), "GET", "/v1/agents", "")
+	resp, rec = send(t, respond(503, "text/event-stream", textBody("x"), -1), "GET", "/v1/agents", "")
 	if _, err := io.ReadAll(resp.Body); err != nil || rec.text() != "" {
 		t.Error(err, rec.text())
 	}

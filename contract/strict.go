@@ -2,9 +2,9 @@ package contract
 
 import "fmt"
 
-// close forbids additional properties in every schema that names its properties and
-// is silent about others. A schema without properties is a free-form map and stays
-// one.
+// close forbids additional properties in every schema that lists properties and does not
+// mention additional ones. A schema without properties is a free-form map; close does not
+// change it.
 func (d *document) close() error {
 	components := d.top().child("components")
 	for _, schema := range components.child("schemas").members() {
@@ -51,17 +51,17 @@ func closeHolder(holder node) error {
 	return nil
 }
 
-// closeSchema walks by keyword: a property may well be called "properties", and
-// examples and defaults are not schemas. Schemas under `not` and `if` are left open,
-// since closing those would allow more, not less.
+// closeSchema closes a schema and its subschemas. It follows schema keywords only, because
+// a property may be named "properties", and examples and defaults are not schemas. It does
+// not close schemas under `not` and `if`: that would accept more, not less.
 func closeSchema(schema node) error {
 	object, ok := schema.value.(map[string]any)
 	if !ok {
 		return nil
 	}
 	if schema.has("allOf") {
-		// Closing the parts of an allOf makes each refuse the properties of the others.
-		return fmt.Errorf("%s: allOf has no strict reading here", schema.pointer)
+		// Closing the parts of an allOf makes each reject the properties of the others.
+		return fmt.Errorf("%s: a strict contract does not support allOf", schema.pointer)
 	}
 	properties, _ := object["properties"].(map[string]any)
 	if len(properties) > 0 && !schema.has("additionalProperties") && !schema.has("unevaluatedProperties") {

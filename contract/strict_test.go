@@ -6,21 +6,21 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
-// What the document forbids is refused by both, what it is silent about by the
-// strict contract only, and what it calls free by neither.
+// Both contracts reject what the document forbids. Only the strict contract rejects what
+// the document does not mention. Both accept free-form maps.
 func TestStrictAndLenient(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		method, path, body string
-		strict, lenient    string // the rule that is broken
+		strict, lenient    string // the violated rule; empty if the request is valid
 	}{
 		"closed schema":      {"POST", "/v1/agents", `{"model":"m","name":"n","nope":1}`, "additionalProperties", "additionalProperties"},
-		"silent schema":      {"POST", "/v1/conversations", `{"inputs":"x","nope":1}`, "additionalProperties", ""},
-		"silent within":      {"POST", "/v1/agents", `{"model":"m","name":"n","guardrails":[{"nope":1}]}`, "additionalProperties", ""},
+		"open schema":        {"POST", "/v1/conversations", `{"inputs":"x","nope":1}`, "additionalProperties", ""},
+		"open nested schema": {"POST", "/v1/agents", `{"model":"m","name":"n","guardrails":[{"nope":1}]}`, "additionalProperties", ""},
 		"free metadata":      {"POST", "/v1/agents", `{"model":"m","name":"n","metadata":{"any":{"thing":1}}}`, "", ""},
 		"free parameters":    {"POST", "/v1/agents", `{"model":"m","name":"n","tools":[{"type":"function","function":{"name":"f","parameters":{"any":1}}}]}`, "", ""},
 		"unknown query":      {"GET", "/v1/agents?nope=1", "", "unknown", ""},
-		"body for nothing":   {"PUT", "/v1/agents/a/aliases?alias=a&version=1", `{"alias":"a"}`, "unexpected", ""},
+		"undeclared body":    {"PUT", "/v1/agents/a/aliases?alias=a&version=1", `{"alias":"a"}`, "unexpected", ""},
 		"duplicate key":      {"POST", "/v1/agents", `{"model":"m","name":"n","name":"o"}`, "duplicate", ""},
 		"duplicate in query": {"GET", `/v1/agents?metadata={"a":1,"a":2}`, "", "duplicate", ""},
 	} {
@@ -30,7 +30,7 @@ func TestStrictAndLenient(t *testing.T) {
 				_, got := c.CheckRequest(newRequest(t, tt.method, tt.path, "application/json"), []byte(tt.body))
 				switch {
 				case want == "" && got != nil, want != "" && (len(got) != 1 || got[0].Rule != want):
-					t.Errorf("want %q, have:\n%s", want, text(got))
+					t.Errorf("got:\n%s\nwant a violation of %q", text(got), want)
 				}
 			}
 		})

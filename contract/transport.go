@@ -9,26 +9,28 @@ import (
 	"sync"
 )
 
-// Transport checks what passes through it and alters nothing: requests before they
-// go out, the heads of responses as they come, bodies when they have been read to
-// their end, and events of a stream one by one as they are read, none held back.
+// Transport is an [http.RoundTripper] that checks its traffic and does not change it. It
+// checks a request before sending it, and the head of a response on arrival. It checks a
+// body at its end, and each event of a stream as the caller reads it. It does not buffer
+// events.
 type Transport struct {
-	// Base sends the requests; nil means http.DefaultTransport.
+	// Base sends the requests. The default is http.DefaultTransport.
 	Base http.RoundTripper
-	// Contract is what to check against; nil means [Default].
+	// Contract is the contract to check against. The default is [Default].
 	Contract *Contract
-	// Report is called with each violation, from any goroutine that sends a request
-	// or reads a body. It must not be nil.
+	// Report is a function that receives each violation. It is required. Transport
+	// calls it from the goroutines that send requests and read bodies.
 	Report func(Violation)
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// RoundTrip sends a request. Violations go to Report and never make it fail.
+// RoundTrip sends a request and reports violations to Report. A violation does not make
+// RoundTrip fail.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.Report == nil {
 		closeBody(r)
-		return nil, errors.New("contract: Transport.Report is nil")
+		return nil, errors.New("contract: Transport.Report is required")
 	}
 	data, sent, err := copyBody(r)
 	if err != nil {
@@ -44,12 +46,13 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Request = r
 	}
 	if op != nil && resp.Body != nil {
-		t.watch(op, resp)
+		t.checkResponse(op, resp)
 	}
 	return resp, nil
 }
 
-// CloseIdleConnections makes http.Client.CloseIdleConnections reach the base.
+// CloseIdleConnections closes the idle connections of Base.
+// [http.Client.CloseIdleConnections] calls it.
 func (t *Transport) CloseIdleConnections() {
 	if closer, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
@@ -76,35 +79,36 @@ func (t *Transport) report(list []Violation) {
 	}
 }
 
-// watch checks the head of a response and wraps its body to check that too.
-func (t *Transport) watch(op *Operation, resp *http.Response) {
-	todo, found := op.checkHead(resp.StatusCode, resp.Header)
+// checkResponse checks the head of a response and wraps its body, to check it as the
+// caller reads it.
+func (t *Transport) checkResponse(op *Operation, resp *http.Response) {
+	rest, found := op.checkHead(resp.StatusCode, resp.Header)
 	t.report(found)
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" {
 		t.Report(Violation{
 			Operation: op.ID, In: "header", Pointer: "Content-Encoding", Rule: "encoding",
-			Message: "want a body that can be read", Value: short(encoding),
+			Message: "cannot check an encoded body: must not be set", Value: short(encoding),
 		})
 		return
 	}
 	switch {
-	case todo.body != nil:
+	case rest.body != nil:
 		resp.Body = &body{ReadCloser: resp.Body, length: resp.ContentLength, check: func(data []byte) {
-			t.report(todo.body(data))
+			t.report(rest.body(data))
 		}}
-	case todo.events:
+	case rest.events:
 		resp.Body = t.stream(op, resp.Body)
 	}
 }
 
-// body collects what is read of a body and checks it once: at its end, or when it
-// is closed and all of it has been read though nobody asked for the end.
+// body copies the bytes that the caller reads and checks them once. It checks them at
+// io.EOF, or on Close if the caller has read everything but not io.EOF.
 type body struct {
 	io.ReadCloser
-	length int64 // -1: not known
+	length int64 // the Content-Length; -1 if it is unknown
 	check  func([]byte)
 
-	mu      sync.Mutex // Close may come while Read is under way
+	mu      sync.Mutex // guards the fields below; Read and Close may run concurrently
 	data    []byte
 	checked bool
 }
@@ -130,7 +134,7 @@ func (b *body) Close() error {
 	return err
 }
 
-// finish runs the check unless it has been run. The caller holds the lock.
+// finish runs the check once. The caller must hold b.mu.
 func (b *body) finish() {
 	if !b.checked {
 		b.checked = true
@@ -138,7 +142,7 @@ func (b *body) finish() {
 	}
 }
 
-// stream returns a body that checks events as they are read.
+// stream returns a body that checks each event as the caller reads it.
 func (t *Transport) stream(op *Operation, source io.ReadCloser) io.ReadCloser {
 	s := &stream{ReadCloser: source}
 	s.frames.event = func(name string, data []byte) {
@@ -147,10 +151,10 @@ func (t *Transport) stream(op *Operation, source io.ReadCloser) io.ReadCloser {
 			t.Report(v)
 		}
 	}
-	s.cut = func() {
+	s.truncated = func() {
 		t.Report(Violation{
 			Operation: op.ID, In: "event", Rule: "frame",
-			Message: "want a blank line after the last event", Value: short(string(s.frames.line)),
+			Message: "last event must end with a blank line", Value: short(string(s.frames.line)),
 		})
 	}
 	return s
@@ -158,23 +162,23 @@ func (t *Transport) stream(op *Operation, source io.ReadCloser) io.ReadCloser {
 
 type stream struct {
 	io.ReadCloser
-	frames frames
-	cut    func()
-	once   sync.Once
+	frames    frames
+	truncated func() // reports that the stream ended inside an event
+	once      sync.Once
 }
 
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
 	s.frames.write(p[:n])
-	// A connection that breaks ends with another error, and is nobody's violation.
+	// A broken connection returns another error and is not a violation.
 	if errors.Is(err, io.EOF) && s.frames.pending() {
-		s.once.Do(s.cut)
+		s.once.Do(s.truncated)
 	}
 	return n, err
 }
 
-// copyBody reads a request's body and returns it with a request that still has it. A
-// RoundTripper may not change the request it is given, and must close its body.
+// copyBody reads the body of a request. It returns the body and a copy of the request that
+// sends it. A RoundTripper must not change its request and must close the body.
 func copyBody(r *http.Request) ([]byte, *http.Request, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, r, nil
@@ -191,6 +195,6 @@ func copyBody(r *http.Request) ([]byte, *http.Request, error) {
 
 func closeBody(r *http.Request) {
 	if r.Body != nil {
-		_ = r.Body.Close() // As net/http's own transport does: it has been read, or never will be.
+		_ = r.Body.Close() // net/http's transport ignores the error, too.
 	}
 }

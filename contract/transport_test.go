@@ -16,12 +16,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
-// roundTripper is a function as a transport.
+// roundTripper adapts a function to http.RoundTripper.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// recorder keeps what is reported.
+// recorder collects the reported violations.
 type recorder struct {
 	mu   sync.Mutex
 	list []contract.Violation
@@ -39,8 +39,8 @@ func (r *recorder) text() string {
 	return text(r.list)
 }
 
-// answer is a base that always answers the same.
-func answer(status int, contentType string, body io.ReadCloser, length int64) roundTripper {
+// respond returns a transport that always returns this response.
+func respond(status int, contentType string, body io.ReadCloser, length int64) roundTripper {
 	return func(r *http.Request) (*http.Response, error) {
 		header := http.Header{}
 		if contentType != "" {
@@ -71,12 +71,12 @@ func send(t *testing.T, base http.RoundTripper, method, path, body string) (*htt
 		t.Fatal(err)
 	}
 	if resp.Request != r {
-		t.Error("the response is of another request")
+		t.Error("Response.Request is not the caller's request")
 	}
 	return resp, rec
 }
 
-func TestTransportAltersNothing(t *testing.T) {
+func TestTransportDoesNotChangeTraffic(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -117,61 +117,61 @@ func TestTransportAltersNothing(t *testing.T) {
 
 func TestTransportReportsBothWays(t *testing.T) {
 	t.Parallel()
-	resp, rec := send(t, answer(200, "application/json", textBody(`{}`), 2), "POST", "/v1/agents", `{"model":"m"}`)
+	resp, rec := send(t, respond(200, "application/json", textBody(`{}`), 2), "POST", "/v1/agents", `{"model":"m"}`)
 	if want := "CreateAgent: body /name: required: property is missing"; rec.text() != want {
-		t.Errorf("before the body is read:\n%s", rec.text())
+		t.Errorf("before reading the body:\n%s\nwant %s", rec.text(), want)
 	}
 	if _, err := io.ReadAll(resp.Body); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(rec.text(), "CreateAgent: response /id: required: property is missing") {
-		t.Errorf("after:\n%s", rec.text())
+		t.Errorf("after reading the body:\n%s", rec.text())
 	}
 	reported := rec.text()
 	if err := resp.Body.Close(); err != nil || rec.text() != reported {
-		t.Errorf("%v, checked twice:\n%s", err, rec.text())
+		t.Errorf("Close returned %v, and the violations are now:\n%s", err, rec.text())
 	}
 }
 
-func TestTransportChecksTheHeadAtOnce(t *testing.T) {
+func TestTransportChecksTheHeadBeforeTheBody(t *testing.T) {
 	t.Parallel()
-	_, rec := send(t, answer(418, "", http.NoBody, 0), "GET", "/v1/agents", "")
-	if want := "ListAgents: response status: status: want 200 or 422, have 418"; rec.text() != want {
+	_, rec := send(t, respond(418, "", http.NoBody, 0), "GET", "/v1/agents", "")
+	if want := "ListAgents: response status: status: must be 200 or 422, got 418"; rec.text() != want {
 		t.Error(rec.text())
 	}
-	_, rec = send(t, answer(429, "", http.NoBody, 0), "GET", "/v1/agents", "")
+	_, rec = send(t, respond(429, "", http.NoBody, 0), "GET", "/v1/agents", "")
 	if rec.text() != "" {
 		t.Error(rec.text())
 	}
-	_, rec = send(t, answer(200, "text/plain", textBody("x"), 1), "GET", "/v1/agents", "")
-	if want := `ListAgents: header Content-Type: mediaType: want application/json, have "text/plain"`; rec.text() != want {
+	_, rec = send(t, respond(200, "text/plain", textBody("x"), 1), "GET", "/v1/agents", "")
+	if want := `ListAgents: header Content-Type: mediaType: must be application/json, got "text/plain"`; rec.text() != want {
 		t.Error(rec.text())
 	}
-	_, rec = send(t, answer(200, "text/plain", nil, 0), "GET", "/v1/elsewhere", "")
-	if want := `path /v1/elsewhere: route: want a path of the document, have "GET /v1/elsewhere"`; rec.text() != want {
+	_, rec = send(t, respond(200, "text/plain", nil, 0), "GET", "/v1/elsewhere", "")
+	if want := `path /v1/elsewhere: route: must be a path in the document, got "GET /v1/elsewhere"`; rec.text() != want {
 		t.Error(rec.text())
 	}
 }
 
-// A client that stops reading at the closing brace is checked too; one that gives up
-// before it is not, since nobody knows what was to come.
-func TestBodyThatIsNotReadToItsEnd(t *testing.T) {
+// The transport checks a body if the client has read all of it, even without io.EOF. It
+// does not check an incomplete body.
+func TestPartlyReadBody(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		length int64
 		body   string
 		want   string
 	}{
-		{-1, "{}", `ListAgents: response: type: want array, have {}`},
-		{2, "{}", `ListAgents: response: type: want array, have {}`},
-		{2, "[{", `ListAgents: response: json: want one JSON value (unexpected end of JSON input), have "[{"`},
+		{-1, "{}", `ListAgents: response: type: must be array, got {}`},
+		{2, "{}", `ListAgents: response: type: must be array, got {}`},
+		{2, "[{", `ListAgents: response: json: must be one JSON value (unexpected end of JSON input), got "[{"`},
 	} {
-		resp, rec := send(t, answer(200, "application/json", textBody(tt.body), tt.length), "GET", "/v1/agents", "")
+		resp, rec := send(t, respond(200, "application/json", textBody(tt.body), tt.length), "GET", "/v1/agents", "")
 		if _, err := io.ReadFull(resp.Body, make([]byte, 2)); err != nil {
 			t.Fatal(err)
 		}
 		if rec.text() != "" {
-			t.Errorf("too early: %s", rec.text())
+			t.Errorf("violations before Close: %s", rec.text())
 		}
 		if err := resp.Body.Close(); err != nil {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func TestBodyThatIsNotReadToItsEnd(t *testing.T) {
 			t.Errorf("%s of length %d: %s", tt.body, tt.length, rec.text())
 		}
 	}
-	resp, rec := send(t, answer(200, "application/json", textBody("[{}]"), -1), "GET", "/v1/agents", "")
+	resp, rec := send(t, respond(200, "application/json", textBody("[{}]"), -1), "GET", "/v1/agents", "")
 	if _, err := io.ReadFull(resp.Body, make([]byte, 2)); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestTransportErrors(t *testing.T) {
 	}
 	closed = false
 	if _, err := (&contract.Transport{}).RoundTrip(post(unreadable)); err == nil || !closed {
-		t.Errorf("no Report: %v, closed %v", err, closed)
+		t.Errorf("without Report: %v, closed %v", err, closed)
 	}
 }
 
@@ -226,9 +226,9 @@ type closerFunc func() error
 
 func (f closerFunc) Close() error { return f() }
 
-// Go's own transport decompresses unless it is asked not to; then nothing can be
-// checked, and that is said.
-func TestTransportAndCompression(t *testing.T) {
+// net/http's transport decompresses a response unless the caller sets Accept-Encoding.
+// In that case, Transport cannot check the body and reports a violation.
+func TestTransportReportsCompressedBody(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -240,15 +240,15 @@ func TestTransportAndCompression(t *testing.T) {
 	defer server.Close()
 	rec := &recorder{}
 	client := &http.Client{Transport: &contract.Transport{Base: server.Client().Transport, Report: rec.report}}
-	for _, own := range []bool{false, true} {
+	for _, explicit := range []bool{false, true} {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/v1/agents", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := ""
-		if own {
+		if explicit {
 			r.Header.Set("Accept-Encoding", "gzip")
-			want = `ListAgents: header Content-Encoding: encoding: want a body that can be read, have "gzip"`
+			want = `ListAgents: header Content-Encoding: encoding: cannot check an encoded body: must not be set, got "gzip"`
 		}
 		resp, err := client.Do(r)
 		if err != nil {
@@ -259,7 +259,7 @@ func TestTransportAndCompression(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 		if rec.text() != want {
-			t.Errorf("own %v: %s", own, rec.text())
+			t.Errorf("with an explicit Accept-Encoding %v: %s", explicit, rec.text())
 		}
 	}
 }
@@ -302,7 +302,7 @@ func TestTransportConcurrently(t *testing.T) {
 					t.Errorf("%s: %d", x.operation, resp.StatusCode)
 				}
 				if x.response != "" && !json.Valid(mustRead(t, resp.Body)) {
-					t.Errorf("%s: no JSON", x.operation)
+					t.Errorf("%s: response is not JSON", x.operation)
 				}
 				_ = resp.Body.Close()
 			})

@@ -9,30 +9,40 @@ import (
 	"unicode/utf8"
 )
 
-// Violation is one place where something differs from the document.
+// Violation is one difference between traffic and the document.
 type Violation struct {
-	// Operation is the operationId; empty where no operation is known.
+	// Operation is the operationId. It is empty if the operation is unknown.
 	Operation string
-	// In is "path", "query", "header", "body" (of a request), "response" (its status
-	// and body; its headers are "header") or "event".
+	// In is the part of the traffic: "path", "query", "header", "body", "response" or
+	// "event". "body" is the body of a request. "response" is the status code and the
+	// body of a response. "header" applies to requests and responses.
 	In string
-	// Pointer is the JSON pointer into the body, response or event ("" is all of it;
-	// an event is {"event": …, "data": …}); the name of a path parameter, query
-	// parameter or header, with a JSON pointer behind it for what is within it; or
-	// "status". A missing property is pointed at as if it were there.
+	// Pointer is the place within In. For a body, a response or an event, it is a JSON
+	// pointer; "" is the whole value. An event is {"event": …, "data": …}. For the path,
+	// the query and the header, it is the name of the parameter or header field. A JSON
+	// pointer into the value may follow. For a status code, it is "status". For an unknown
+	// operation, it is the path. For a missing property, it is the place where the
+	// property belongs.
 	Pointer string
-	// Rule is the JSON Schema keyword that is broken, or one of: json (no JSON value),
-	// duplicate (a key twice), repeated and unknown (parameters), encoding (of a
-	// query, or a Content-Encoding), route, method, mediaType, status, unexpected (a
-	// body where there is none), frame (of an event stream).
+	// Rule is the violated JSON Schema keyword, or one of these words:
+	//
+	//   - json: the value is not JSON
+	//   - duplicate: an object has a key twice
+	//   - repeated, unknown: a parameter is set twice, or is not declared
+	//   - encoding: the query cannot be decoded, or the body has a Content-Encoding
+	//   - route, method: the document does not have the path or the method
+	//   - mediaType, status: the document does not declare it for the operation
+	//   - unexpected: a body or an event must not be sent
+	//   - frame: the event stream ends inside an event
 	Rule string
-	// Value is the offending value as JSON, cut short; empty where there is none.
+	// Value is the invalid value as JSON, truncated to about 100 bytes. It is empty if
+	// the value is missing.
 	Value string
-	// Message says what would be right.
+	// Message describes the requirement.
 	Message string
 }
 
-// String returns the violation in one line.
+// String returns the violation as one line of text.
 func (v Violation) String() string {
 	var b strings.Builder
 	if v.Operation != "" {
@@ -49,27 +59,26 @@ func (v Violation) String() string {
 	b.WriteString(": ")
 	b.WriteString(v.Message)
 	if v.Value != "" {
-		b.WriteString(", have ")
+		b.WriteString(", got ")
 		b.WriteString(v.Value)
 	}
 	return b.String()
 }
 
-// Error makes a violation an error.
+// Error implements error. It returns the same text as String.
 func (v Violation) Error() string { return v.String() }
 
-// finding is a violation before it is known where it was found.
+// finding is a violation without its operation and its part of the traffic.
 type finding struct {
-	path    []string
-	rule    string
-	message string
-	value   any
-	has     bool     // whether there is a value
-	want    []string // the values or types that would be right, for merging
+	path     []string
+	rule     string
+	message  string
+	value    any
+	hasValue bool
+	accepted []string // the accepted values or types, to merge the branches of a union
 }
 
-// violations turns findings into violations, in an order that does not change from
-// run to run.
+// violations converts findings to violations, sorted by pointer and rule.
 func violations(operation, in, prefix string, found []finding) []Violation {
 	if len(found) == 0 {
 		return nil
@@ -80,7 +89,7 @@ func violations(operation, in, prefix string, found []finding) []Violation {
 			Operation: operation, In: in, Pointer: prefix + pointer(f.path),
 			Rule: f.rule, Message: f.message,
 		}
-		if f.has {
+		if f.hasValue {
 			list[i].Value = short(f.value)
 		}
 	}
@@ -99,17 +108,17 @@ func pointer(path []string) string {
 	return b.String()
 }
 
-// short writes a value as JSON of at most some hundred bytes.
+// short returns a value as JSON, truncated to about 100 bytes.
 func short(value any) string {
-	const most = 100
-	if s, ok := value.(string); ok && len(s) > 2*most {
-		value = s[:2*most] // A body of megabytes need not be written out to be cut.
+	const maxLength = 100
+	if s, ok := value.(string); ok && len(s) > 2*maxLength {
+		value = s[:2*maxLength] // Do not encode megabytes and then truncate them.
 	}
 	text := compact(value)
-	if len(text) <= most {
+	if len(text) <= maxLength {
 		return text
 	}
-	end := most
+	end := maxLength
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
@@ -121,7 +130,7 @@ func compact(value any) string {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(value); err != nil {
-		return "?" // Decoded JSON always encodes.
+		return "?" // unreachable: decoded JSON always encodes
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

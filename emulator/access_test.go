@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,9 +12,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// rawAsk sends a request over a connection as these lines and returns the response's status
-// and content.
-func rawAsk(t *testing.T, server *emulator.Server, lines ...string) (int, string) {
+// sendRaw sends a request with these lines over a new connection. It returns the status and
+// the body of the response.
+func sendRaw(t *testing.T, server *emulator.Server, lines ...string) (int, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(server.URL(), "http://"))
 	if err != nil {
@@ -27,7 +28,7 @@ func rawAsk(t *testing.T, server *emulator.Server, lines ...string) (int, string
 	if err != nil {
 		t.Fatalf("%q: %v", lines, err)
 	}
-	got := readReply(t, response)
+	got := readResponse(t, response)
 	return got.status, got.body
 }
 
@@ -47,21 +48,21 @@ func TestHostMustBeLoopback(t *testing.T) {
 			if line == "GET /v1/nothing" && want == 200 {
 				wanted = 404
 			}
-			status, body := rawAsk(t, a.Server, line+" HTTP/1.1", "Host: "+host)
+			status, body := sendRaw(t, a.Server, line+" HTTP/1.1", "Host: "+host)
 			if status != wanted || want == 403 && !strings.Contains(body, "AllowedHosts") {
 				t.Errorf("%s with Host %q: %d %s, want %d", line, host, status, body, wanted)
 			}
 		}
 	}
-	if status, _ := rawAsk(t, a.Server, "GET /v1/agents HTTP/1.0"); status != http.StatusForbidden {
-		t.Errorf("without a Host it answers %d", status)
+	if status, _ := sendRaw(t, a.Server, "GET /v1/agents HTTP/1.0"); status != http.StatusForbidden {
+		t.Errorf("without Host: status is %d, want 403", status)
 	}
-	if status, _ := rawAsk(t, a.Server, "GET http://evil.example/v1/agents HTTP/1.1", "Host: localhost"); status != http.StatusForbidden {
-		t.Errorf("to an absolute URL of another host it answers %d", status)
+	if status, _ := sendRaw(t, a.Server, "GET http://evil.example/v1/agents HTTP/1.1", "Host: localhost"); status != http.StatusForbidden {
+		t.Errorf("with an absolute URL of another host: status is %d, want 403", status)
 	}
 }
 
-func TestForeignPagesAreRefused(t *testing.T) {
+func TestCrossSiteRequestsAreRejected(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Control: true, AllowedOrigins: []string{"http://localhost:3000"}})
 	a.start("Say a")
@@ -87,28 +88,28 @@ func TestForeignPagesAreRefused(t *testing.T) {
 		"Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site":            false,
 		"Content-Type: text/plain\r\nOrigin: " + a.URL() + "\r\nSec-Fetch-Site: cross-site": false,
 	} {
-		for line, fine := range map[string]int{"GET /_emulator/requests": 200, "GET /v1/conversations": 200, "DELETE /_emulator/faults": 204} {
-			want := fine
+		for line, success := range map[string]int{"GET /_emulator/requests": 200, "GET /v1/conversations": 200, "DELETE /_emulator/faults": 204} {
+			want := success
 			if !allowed {
 				want = http.StatusForbidden
 			}
-			if status, body := rawAsk(t, a.Server, line+" HTTP/1.1", "Host: "+host, header); status != want {
+			if status, body := sendRaw(t, a.Server, line+" HTTP/1.1", "Host: "+host, header); status != want {
 				t.Errorf("%s with %q: %d %s, want %d", line, header, status, body, want)
 			}
 		}
 	}
 	before := a.Stats()
 	for _, header := range []string{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site"} {
-		if status, _ := rawAsk(t, a.Server, "POST /_emulator/reset HTTP/1.1", "Host: "+host, "Content-Type: text/plain", header, "Content-Length: 0"); status != http.StatusForbidden {
-			t.Errorf("reset with %s answers %d", header, status)
+		if status, _ := sendRaw(t, a.Server, "POST /_emulator/reset HTTP/1.1", "Host: "+host, "Content-Type: text/plain", header, "Content-Length: 0"); status != http.StatusForbidden {
+			t.Errorf("reset with %s: status is %d, want 403", header, status)
 		}
 	}
 	if after := a.Stats(); after.Requests != before.Requests || after.Requests == 0 {
-		t.Errorf("%d requests before the refused resets, %d after", before.Requests, after.Requests)
+		t.Errorf("Requests is %d before the rejected resets and %d after them", before.Requests, after.Requests)
 	}
 }
 
-// TestHandlerAccess calls the handler as a test does that has no server.
+// TestHandlerAccess calls the handler without a server, as the tests of other programs do.
 func TestHandlerAccess(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]int{"example.com": 401, "": 401, "localhost": 401, "emulator": 401, "evil.example": 403, "192.0.2.1": 403} {
@@ -122,7 +123,7 @@ func TestHandlerAccess(t *testing.T) {
 	}
 }
 
-// TestListenAllowsItsAddress has a server accept the host of the address it was given.
+// A server accepts the host of its listen address.
 func TestListenAllowsItsAddress(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -139,11 +140,45 @@ func TestListenAllowsItsAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status, body := rawAsk(t, server, "GET /v1/agents HTTP/1.1", "Host: "+test.host); status != test.want {
+		if status, body := sendRaw(t, server, "GET /v1/agents HTTP/1.1", "Host: "+test.host); status != test.want {
 			t.Errorf("on %s with Host %q: %d %s", test.address, test.host, status, body)
 		}
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestUnauthorized(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		key, header, body string
+		status            int
+	}{
+		"any key":      {"", "Bearer x", "[]", http.StatusOK},
+		"no header":    {"", "", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
+		"empty key":    {"", "Bearer ", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
+		"other scheme": {"k", "Basic k", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
+		"right key":    {"k", "bearer k", "[]", http.StatusOK},
+		"wrong key":    {"k", "Bearer K", "{\"detail\":\"Invalid API Key\"}\n", http.StatusUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := start(t, emulator.Config{APIKey: test.key, RequestsPerSecond: 1})
+			request := newRequest(t, http.MethodGet, a.URL()+"/v1/agents", "")
+			request.Header.Set("Authorization", test.header)
+			response, err := a.client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = response.Body.Close() }()
+			body, err := io.ReadAll(response.Body)
+			if err != nil || response.StatusCode != test.status || string(body) != test.body {
+				t.Errorf("response is %d %q, %v", response.StatusCode, body, err)
+			}
+			if got, counted := a.Stats().Total().Requests, test.status == http.StatusOK; (got == 1) != counted {
+				t.Errorf("the limits counted %d requests, want the request counted: %t", got, counted)
+			}
+		})
 	}
 }

@@ -69,8 +69,8 @@ func TestAgentVersions(t *testing.T) {
 	if body := a.do(http.MethodGet, path+"/aliases", "").body; body != "[]" {
 		t.Errorf("aliases are %s", body)
 	}
-	if gone := a.do(http.MethodDelete, path, "").want(http.StatusNoContent); gone.body != "" {
-		t.Errorf("delete answered %q", gone.body)
+	if deleted := a.do(http.MethodDelete, path, "").want(http.StatusNoContent); deleted.body != "" {
+		t.Errorf("body of delete is %q, want none", deleted.body)
 	}
 	a.do(http.MethodGet, path, "").want(http.StatusNotFound)
 	a.do(http.MethodDelete, path, "").want(http.StatusNotFound)
@@ -88,8 +88,8 @@ func TestAgentLists(t *testing.T) {
 	}
 	joined := func(list []generated.Agent) string {
 		var got []string
-		for _, one := range list {
-			got = append(got, names[one.ID])
+		for _, agent := range list {
+			got = append(got, names[agent.ID])
 		}
 		return strings.Join(got, " ")
 	}
@@ -160,7 +160,7 @@ func TestConversationWithAgent(t *testing.T) {
 	if m := a.Stats().Models["agent-model"]; m.Admitted != 1 || m.Tokens != c.Usage.TotalTokens {
 		t.Errorf("stats of the agent's model are %+v", m)
 	}
-	// A conversation that names no version runs with the agent's current one.
+	// Without a version, a conversation uses the current version of the agent.
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, `{"instructions":"Changed."}`).want(http.StatusOK)
 	a.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("Again")}).want(http.StatusOK)
 	if p := <-got; p.Instructions != "Changed." || len(p.History) != 2 || len(p.Inputs) != 1 {

@@ -13,9 +13,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// BenchmarkServe has 64 connections on the loopback interface, client and server
-// sharing the processors, and reports requests a second, and what is in use of the heap
-// when all is done. The lists that are full are of a store that keeps all that it can.
+// BenchmarkServe measures requests per second over 64 loopback connections, and the heap in
+// use at the end. The client and the server share the processors. The "full" cases list a
+// store with the maximum number of entries.
 func BenchmarkServe(b *testing.B) {
 	for _, test := range []struct {
 		name, method, path, body string
@@ -51,7 +51,7 @@ func BenchmarkServe(b *testing.B) {
 	}
 }
 
-// serve has b.N requests sent.
+// serve sends b.N requests.
 func serve(b *testing.B, server *emulator.Server, method, path, body string) {
 	b.Helper()
 	const connections = 64

@@ -8,7 +8,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi"
 )
 
-// Properties that a new document has, and no code knows, are in responses and events.
+// The emulator sends properties that a newer document has and the generated types do not.
 func TestNewPropertiesAreSent(t *testing.T) {
 	t.Parallel()
 	document := string(openapi.Document())
@@ -19,17 +19,17 @@ func TestNewPropertiesAreSent(t *testing.T) {
 		before, after, ok := strings.Cut(document, "\n    "+schema+":\n")
 		head, rest, found := strings.Cut(after, "\n      properties:\n")
 		if !ok || !found {
-			t.Fatalf("there is no schema %s", schema)
+			t.Fatalf("the document does not have the schema %s", schema)
 		}
 		document = before + "\n    " + schema + ":\n" + head + "\n      properties:\n        " + property + "\n" + rest
 	}
 	e := New(Config{Model: ok})
 	e.completer = newCompleter([]byte(document), knownProperties)
 	started := e.send(t.Context(), http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"x"}`).Body.String()
-	id := e.ask(t, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"x"}`, http.StatusOK)
-	agent := e.ask(t, http.MethodPost, "/v1/agents", `{"model":"m","name":"n"}`, http.StatusOK)
-	withAgent := e.ask(t, http.MethodPost, "/v1/conversations", `{"agent_id":"`+agent+`","inputs":"x"}`, http.StatusOK)
-	for what, test := range map[string]struct{ body, want string }{
+	id := e.mustSend(t, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"x"}`, http.StatusOK)
+	agent := e.mustSend(t, http.MethodPost, "/v1/agents", `{"model":"m","name":"n"}`, http.StatusOK)
+	withAgent := e.mustSend(t, http.MethodPost, "/v1/conversations", `{"agent_id":"`+agent+`","inputs":"x"}`, http.StatusOK)
+	for name, test := range map[string]struct{ body, want string }{
 		"response":      {started, `"tone":"calm"`},
 		"usage":         {started, `"cost":`},
 		"events":        {e.send(t.Context(), http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"x","stream":true}`).Body.String(), `"tone":"calm"`},
@@ -40,10 +40,10 @@ func TestNewPropertiesAreSent(t *testing.T) {
 		"agent":         {e.send(t.Context(), http.MethodPost, "/v1/agents", `{"model":"m","name":"n"}`).Body.String(), `"tags":["tags"]`},
 	} {
 		if !strings.Contains(test.body, test.want) {
-			t.Errorf("%s: %s has not %s", what, test.body, test.want)
+			t.Errorf("%s: %s, want %s in it", name, test.body, test.want)
 		}
 	}
 	if unknown := defaultCompleter().unknown; len(unknown) > 0 {
-		t.Logf("the code does not know %v", unknown)
+		t.Logf("properties that the generated types do not have: %v", unknown)
 	}
 }

@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -19,7 +20,7 @@ func TestControlState(t *testing.T) {
 	a.start("Say a")
 	a.do(http.MethodPost, "/v1/agents", `{"model":"m","name":"n"}`).want(http.StatusOK)
 	a.post("/v1/conversations", textRequest("Say a")).want(http.StatusTooManyRequests)
-	settle(a, 3)
+	waitForRecords(a, 3)
 	type state struct {
 		Stats  emulator.Stats
 		Limits struct {
@@ -44,18 +45,18 @@ func TestControlState(t *testing.T) {
 	}
 
 	if got := a.do(http.MethodPost, "/_emulator/reset", ""); got.status != http.StatusNoContent || got.body != "" {
-		t.Errorf("reset answers %d %s", got.status, got.body)
+		t.Errorf("response to reset is %d %s, want 204", got.status, got.body)
 	}
 	got = read[state](a.do(http.MethodGet, "/_emulator/state", ""))
 	if got.Conversations+got.Agents+got.Stats.Requests+len(got.Stats.Models)+len(got.Limits.Models) != 0 {
 		t.Errorf("state after reset is %+v", got)
 	}
-	a.start("Say a") // There is a request left again.
+	a.start("Say a") // The reset has refilled the limits.
 }
 
-// settle waits until the handlers of so many requests have returned: a client may have
-// its answer before.
-func settle(a *api, requests int) {
+// waitForRecords waits until the server has recorded this number of requests. A client may
+// receive a response earlier.
+func waitForRecords(a *api, requests int) {
 	for len(a.Requests()) < requests {
 		runtime.Gosched()
 	}
@@ -64,7 +65,7 @@ func settle(a *api, requests int) {
 func TestControlFaults(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Control: true, Faults: []emulator.Fault{{Kind: emulator.FaultReset, Nth: 1000}}}).unchecked()
-	const usual = `[{"kind":"reset","nth":1000}]`
+	const configured = `[{"kind":"reset","nth":1000}]`
 	const other = `[{"kind":"503-text","operation":"ListAgents","times":1}]`
 	faults := func(method, body string, status int, want string) {
 		t.Helper()
@@ -72,25 +73,25 @@ func TestControlFaults(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %d %s", method, body, got.status, got.body, status, want)
 		}
 	}
-	faults(http.MethodGet, "", 200, usual)
+	faults(http.MethodGet, "", 200, configured)
 	faults(http.MethodPut, `[{"kind":"nonsense"}]`, 422, `fault 1: Kind: unknown kind \"nonsense\"`)
 	faults(http.MethodPut, `{}`, 422, "must be a list")
 	faults(http.MethodPut, strings.Repeat(" ", 2<<20), 400, "too large")
-	faults(http.MethodGet, "", 200, usual)
+	faults(http.MethodGet, "", 200, configured)
 	faults(http.MethodPut, other, 200, other)
 	a.do(http.MethodGet, "/v1/agents", "").want(http.StatusServiceUnavailable)
 	a.do(http.MethodGet, "/v1/agents", "").want(http.StatusOK)
 	faults(http.MethodDelete, "", 204, "")
 	faults(http.MethodGet, "", 200, "[]")
 	a.Reset()
-	faults(http.MethodGet, "", 200, usual)
+	faults(http.MethodGet, "", 200, configured)
 }
 
 func TestControlRequests(t *testing.T) {
 	t.Parallel()
 	const key = "s3cret-key"
 	a := start(t, emulator.Config{Control: true, APIKey: key}).unchecked()
-	ask := func(method, path, body, with string) reply {
+	ask := func(method, path, body, with string) fullResponse {
 		t.Helper()
 		request := newRequest(t, method, a.URL()+path, body)
 		request.Header.Set("Authorization", "Bearer "+with)
@@ -98,16 +99,16 @@ func TestControlRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return readReply(t, response)
+		return readResponse(t, response)
 	}
 	ask(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"My key is `+key+`"}`, key).want(200)
-	settle(a, 1)
+	waitForRecords(a, 1)
 	ask(http.MethodGet, "/v1/agents/"+key+"?agent_version="+key, "", key).want(404)
-	settle(a, 2)
+	waitForRecords(a, 2)
 	ask(http.MethodPost, "/v1/agents", `{"model":"m"}`, "another-key").want(401)
-	settle(a, 3)
+	waitForRecords(a, 3)
 	ask(http.MethodPost, "/v1/agents", `"`+strings.Repeat("x", emulator.MaxRecordedBody)+`"`, key).want(422)
-	settle(a, 4)
+	waitForRecords(a, 4)
 	got := ask(http.MethodGet, "/_emulator/requests", "", key)
 	for _, secret := range []string{key, "another-key", "Bearer", "uthorization"} {
 		if strings.Contains(got.body, secret) {
@@ -127,7 +128,7 @@ func TestControlRequests(t *testing.T) {
 		}
 	}
 	if got := read[[]emulator.Recorded](ask(http.MethodGet, "/_emulator/requests?last=1", "", key)); len(got) != 1 || got[0].Status != 422 {
-		t.Errorf("the last request is %.500s", fmt.Sprint(got))
+		t.Errorf("with last=1 the requests are %.500s", fmt.Sprint(got))
 	}
 	for _, last := range []string{"0", "x", "10001"} {
 		ask(http.MethodGet, "/_emulator/requests?last="+last, "", key).want(422)
@@ -138,17 +139,42 @@ func TestControlRequests(t *testing.T) {
 	ask(http.MethodGet, "/_emulator/", "", key).want(404)
 	ask(http.MethodGet, "/_emulator/reset", "", key).want(404)
 	if got := a.Stats().Requests; got != 4 {
-		t.Errorf("%d requests were counted, want 4: none of the control endpoint", got)
+		t.Errorf("Stats counted %d requests, want 4: requests to the control endpoint do not count", got)
 	}
 }
 
-func TestNoControl(t *testing.T) {
+func TestControlDisabled(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{}).unchecked()
 	a.start("Hello")
 	a.do(http.MethodGet, "/_emulator/state", "").want(http.StatusNotFound)
-	settle(a, 2)
+	waitForRecords(a, 2)
 	if r := a.Requests()[0]; r.Body != "" {
-		t.Errorf("body %q is recorded", r.Body)
+		t.Errorf("recorded body is %q, want none", r.Body)
+	}
+}
+
+// TestRecordsAreTruncated sends requests whose parts are all too long to record.
+func TestRecordsAreTruncated(t *testing.T) {
+	t.Parallel()
+	e := emulator.New(emulator.Config{Control: true, Model: func(context.Context, emulator.Prompt) emulator.Reply { return emulator.Reply{Text: "ok"} }})
+	long := strings.Repeat("x", 100_000)
+	direct(t.Context(), e, http.MethodPost, "/v1/"+long+"?"+long, "")
+	direct(t.Context(), e, long, "/v1/agents", "")
+	direct(t.Context(), e, http.MethodPost, "/v1/conversations", fmt.Sprintf(`{"model":%q,"inputs":"x"}`, long))
+	for _, r := range e.Requests() {
+		for _, text := range []string{r.Method, r.Path, r.Query, r.Model} {
+			if len(text) > emulator.MaxRecordedText {
+				t.Errorf("recorded text has %d bytes, want at most %d: %.20s", len(text), emulator.MaxRecordedText, text)
+			}
+		}
+		if len(r.Body) > emulator.MaxRecordedBody {
+			t.Errorf("recorded body has %d bytes, want at most %d", len(r.Body), emulator.MaxRecordedBody)
+		}
+	}
+	for model := range e.Stats().Models {
+		if len(model) > emulator.MaxRecordedText {
+			t.Errorf("name of a model has %d bytes, want at most %d", len(model), emulator.MaxRecordedText)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -30,13 +31,13 @@ func TestStartAndAppend(t *testing.T) {
 		t.Errorf("text is %q, want 12", got)
 	}
 	if second.ConversationID != first.ConversationID {
-		t.Errorf("append answered with conversation %q, want %q", second.ConversationID, first.ConversationID)
+		t.Errorf("append returned conversation %q, want %q", second.ConversationID, first.ConversationID)
 	}
 	if second.Usage.PromptTokens <= first.Usage.TotalTokens {
-		t.Errorf("prompt of append is %d, want the history's too: more than %d", second.Usage.PromptTokens, first.Usage.TotalTokens)
+		t.Errorf("prompt of append has %d tokens, want more than %d: it includes the history", second.Usage.PromptTokens, first.Usage.TotalTokens)
 	}
 	if got := a.Stats().Models[model].Tokens; got != u.TotalTokens+second.Usage.TotalTokens {
-		t.Errorf("charged %d, want what usage says", got)
+		t.Errorf("the limits charged %d tokens, want %d as reported", got, u.TotalTokens+second.Usage.TotalTokens)
 	}
 }
 
@@ -55,7 +56,7 @@ func TestHistory(t *testing.T) {
 	history := read[generated.ConversationHistory](a.do(http.MethodGet, path+"/history", ""))
 	messages := read[generated.ConversationMessages](a.do(http.MethodGet, path+"/messages", ""))
 	if len(history.Entries) != 4 || len(messages.Messages) != 4 {
-		t.Fatalf("have %d entries and %d messages, want 4 of both", len(history.Entries), len(messages.Messages))
+		t.Fatalf("got %d entries and %d messages, want 4 of both", len(history.Entries), len(messages.Messages))
 	}
 	var texts []string
 	seen := map[string]bool{}
@@ -71,7 +72,7 @@ func TestHistory(t *testing.T) {
 			texts = append(texts, "model: "+v.Content.Text())
 		}
 		if !idRule.MatchString(id) || seen[id] {
-			t.Errorf("id %q is not a new id", id)
+			t.Errorf("id %q is malformed or not unique", id)
 		}
 		seen[id] = true
 		if _, offset := created.Zone(); offset != 0 || created.Before(began) || completed.Before(created.Time) {
@@ -98,10 +99,10 @@ func TestRestart(t *testing.T) {
 		FromEntryID: from, Inputs: generated.NewTextInputs("Multiply by 5"), Metadata: map[string]any{"branch": "b"},
 	}))
 	if restarted.ConversationID == c.ConversationID {
-		t.Error("restart went on with the old conversation")
+		t.Error("restart continued the old conversation, want a new one")
 	}
 	if got := textOf(restarted.Outputs); got != "20" {
-		t.Errorf("text is %q, want 20: the history up to the entry", got)
+		t.Errorf("text is %q, want 20: the prompt includes the history up to the entry", got)
 	}
 	for id, want := range map[string]int{c.ConversationID: 4, restarted.ConversationID: 4} {
 		history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+id+"/history", ""))
@@ -149,9 +150,9 @@ func TestListAndDelete(t *testing.T) {
 			t.Errorf("list%s is %q, want %q", query, got, want)
 		}
 	}
-	gone := a.do(http.MethodDelete, "/v1/conversations/"+ids[1], "").want(http.StatusNoContent)
-	if gone.body != "" || gone.header.Get("Content-Type") != "" {
-		t.Errorf("delete answered %q %q", gone.header, gone.body)
+	deleted := a.do(http.MethodDelete, "/v1/conversations/"+ids[1], "").want(http.StatusNoContent)
+	if deleted.body != "" || deleted.header.Get("Content-Type") != "" {
+		t.Errorf("response to delete is %q %q, want neither content nor Content-Type", deleted.header, deleted.body)
 	}
 	a.do(http.MethodDelete, "/v1/conversations/"+ids[1], "").want(http.StatusNotFound)
 	if got := list(""); got != "ca" {
@@ -170,8 +171,8 @@ func TestStoreFalse(t *testing.T) {
 	}
 	a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID, "").want(http.StatusNotFound)
 
-	kept := a.start("Say that")
-	path := "/v1/conversations/" + kept.ConversationID
+	stored := a.start("Say that")
+	path := "/v1/conversations/" + stored.ConversationID
 	a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("Say more"), Store: ptr(false)}).want(http.StatusOK)
 	if history := read[generated.ConversationHistory](a.do(http.MethodGet, path+"/history", "")); len(history.Entries) != 2 {
 		t.Errorf("history has %d entries, want the 2 of the start", len(history.Entries))
@@ -189,5 +190,28 @@ func TestEntriesWithoutType(t *testing.T) {
 	history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
 	if _, ok := history.Entries[1].Value().(generated.MessageOutputEntry); !ok {
 		t.Errorf("second entry is %T", history.Entries[1].Value())
+	}
+}
+
+// TestListsAreInOrderOfCreation ends two calls in the reverse order of their start.
+func TestListsAreInOrderOfCreation(t *testing.T) {
+	t.Parallel()
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		if p.Text() == "first" {
+			close(begun)
+			<-proceed
+		}
+		return emulator.Reply{Text: "ok"}
+	}})
+	first := make(chan string)
+	go func() { first <- a.start("first").ConversationID }()
+	<-begun
+	second := a.start("second").ConversationID
+	close(proceed)
+	want := []string{second, <-first}
+	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
+	if len(list) != 2 || list[0].ID != want[0] || list[1].ID != want[1] {
+		t.Errorf("list is %v, want %v", list, want)
 	}
 }

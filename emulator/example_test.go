@@ -11,7 +11,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// ask starts a conversation and prints the status and the Retry-After of the reply.
+// ask starts a conversation and prints the status, the Retry-After header field and the text
+// of the response.
 func ask(url, text string) {
 	request, err := http.NewRequest(http.MethodPost, url+"/v1/conversations", strings.NewReader(`{"model":"m","inputs":"`+text+`"}`))
 	if err != nil {
@@ -31,12 +32,13 @@ func ask(url, text string) {
 		fmt.Println(err)
 		return
 	}
-	_, said, _ := strings.Cut(string(body), `"content":`)
-	said, _, _ = strings.Cut(said, `,"`)
-	fmt.Println(strings.TrimSpace(fmt.Sprintf("%d %s %s", response.StatusCode, response.Header.Get("Retry-After"), said)))
+	_, content, _ := strings.Cut(string(body), `"content":`)
+	content, _, _ = strings.Cut(content, `,"`)
+	fmt.Println(strings.TrimSpace(fmt.Sprintf("%d %s %s", response.StatusCode, response.Header.Get("Retry-After"), content)))
 }
 
-// A limit of one request in a long time: the second is refused, as by the real API.
+// With a limit of one request in 1,000 s, the emulator rejects the second request, like the
+// real API.
 func Example() {
 	server, err := emulator.Start(emulator.Config{RequestsPerSecond: 0.001})
 	if err != nil {
@@ -55,7 +57,7 @@ func Example() {
 	// 1 admitted, 1 refused, 8 tokens
 }
 
-// A model of your own gets all that a prompt consists of.
+// A custom model receives all parts of the prompt.
 func ExampleReply() {
 	shout := func(_ context.Context, p emulator.Prompt) emulator.Reply {
 		if strings.Contains(p.Text(), "quiet") {
@@ -76,9 +78,9 @@ func ExampleReply() {
 	// 503
 }
 
-// What came, for a test to look at.
+// A test can inspect the recorded requests.
 func ExampleEmulator_Requests() {
-	server, err := emulator.Start(emulator.Config{Control: true}) // which has bodies recorded
+	server, err := emulator.Start(emulator.Config{Control: true}) // Control records request bodies.
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -93,7 +95,7 @@ func ExampleEmulator_Requests() {
 	// StartConversation m 200 8 {"model":"m","inputs":"Say hello"}
 }
 
-// As a handler it serves without a port of its own.
+// An emulator is an http.Handler and does not need a port.
 func ExampleNew() {
 	handler := emulator.New(emulator.Config{})
 	request := httptest.NewRequest(http.MethodGet, "/v1/conversations", nil)
@@ -126,7 +128,7 @@ func ExampleFault() {
 	// map[429-requests:1 502-html:1]
 }
 
-// What is not in the script, the default model answers.
+// The default model handles prompts that the script does not match.
 func ExampleParseScript() {
 	model, err := emulator.ParseScript([]byte(`
 rules:

@@ -15,21 +15,21 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// outcome is what a client sees of a call: a status, or that it failed.
+// outcome returns the result of a call: a status, an error, or both.
 func (a *api) outcome(body string) string {
 	a.t.Helper()
 	response, err := a.client.Do(newRequest(a.t, http.MethodPost, a.URL()+"/v1/conversations", body))
 	if err != nil {
-		return failing(err)
+		return errorName(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return fmt.Sprint(response.StatusCode, " ", failing(err))
+		return fmt.Sprint(response.StatusCode, " ", errorName(err))
 	}
 	return fmt.Sprint(response.StatusCode)
 }
 
-func failing(err error) string {
+func errorName(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNRESET):
 		return "reset"
@@ -45,7 +45,7 @@ const (
 	streamHello = `{"model":"m","inputs":"Count to 3","stream":true}`
 )
 
-func TestFaultyConnections(t *testing.T) {
+func TestConnectionFaults(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[emulator.FaultKind][2]string{
 		emulator.FaultClose:             {"end", "end"},
@@ -65,18 +65,18 @@ func TestFaultyConnections(t *testing.T) {
 			if kind.Replaces() {
 				admitted = 0
 			}
-			if err := a.Close(); err != nil { // The last handler has returned then.
+			if err := a.Close(); err != nil { // Close waits for the handlers.
 				t.Fatal(err)
 			}
 			if got := a.Stats().Total().Admitted; got != admitted {
-				t.Errorf("%d were admitted, want %d", got, admitted)
+				t.Errorf("Admitted is %d, want %d", got, admitted)
 			}
 		})
 	}
 }
 
-// TestFaultyStatuses pins each form, and what it counts as.
-func TestFaultyStatuses(t *testing.T) {
+// TestStatusFaults checks the response of each fault with a status, and how Stats counts it.
+func TestStatusFaults(t *testing.T) {
 	t.Parallel()
 	const limit, remaining = "X-Ratelimit-Limit-Tokens-Minute", "X-Ratelimit-Remaining-Tokens-Minute"
 	for kind, want := range map[emulator.FaultKind]struct {
@@ -112,9 +112,9 @@ func TestFaultyStatuses(t *testing.T) {
 			name, value, _ := strings.Cut(want.header, ": ")
 			if got.header.Get("Content-Type") != want.media || !strings.Contains(got.body, want.body) ||
 				got.header.Get("Retry-After") != "7" || got.header.Get("Mistral-Correlation-Id") == "" || name != "" && got.header.Get(name) != value {
-				t.Errorf("reply is %v %s", got.header, got.body)
+				t.Errorf("response is %v %s", got.header, got.body)
 			}
-			a.start("Hello") // The fault has taken nothing.
+			a.start("Hello") // The fault did not use the limits.
 			s := a.Stats()
 			if m := s.Models[model]; m.RefusedRequests != want.requests || m.RefusedTokens != want.tokens || m.RefusedTools != want.tools || m.Admitted != 1 {
 				t.Errorf("stats are %+v", m)
@@ -126,8 +126,9 @@ func TestFaultyStatuses(t *testing.T) {
 	}
 }
 
-// TestFaultsOfTurn pins which of ten requests are struck.
-func TestFaultsOfTurn(t *testing.T) {
+// TestFaultSelection checks which of ten requests receive a fault. "." is a request without
+// a fault. A digit is the last digit of the status.
+func TestFaultSelection(t *testing.T) {
 	t.Parallel()
 	const busy = emulator.FaultUnavailable
 	for _, test := range []struct {
@@ -161,7 +162,7 @@ func TestFaultsOfTurn(t *testing.T) {
 	}
 }
 
-func TestFaultsOfStreams(t *testing.T) {
+func TestFaultsSelectStreams(t *testing.T) {
 	t.Parallel()
 	for operation, want := range map[string][2]int{
 		"StartConversation":       {500, 500},
@@ -177,11 +178,12 @@ func TestFaultsOfStreams(t *testing.T) {
 	}
 }
 
-// TestFaultsByChance pins that the seed decides, and that chance is about right.
-func TestFaultsByChance(t *testing.T) {
+// TestFaultProbability checks that the seed determines the faults, and that their share is
+// close to the probability.
+func TestFaultProbability(t *testing.T) {
 	t.Parallel()
 	const requests = 2_000
-	draw := func(seed uint64) string {
+	sample := func(seed uint64) string {
 		e := emulator.New(emulator.Config{Seed: seed, Faults: []emulator.Fault{
 			{Kind: emulator.FaultInternal, Probability: 0.3}, {Kind: emulator.FaultInternal, Probability: 0.5, Operation: "CreateAgent"},
 		}})
@@ -191,17 +193,17 @@ func TestFaultsByChance(t *testing.T) {
 		}
 		return text.String()
 	}
-	first := draw(1)
-	if draw(1) != first || draw(2) == first {
-		t.Error("it is not the seed that decides")
+	first := sample(1)
+	if sample(1) != first || sample(2) == first {
+		t.Error("the seed does not determine the faults")
 	}
 	if share := float64(strings.Count(first, "500")) / requests; math.Abs(share-0.3) > 0.04 {
-		t.Errorf("struck %.3f of the requests, want about 0.3", share)
+		t.Errorf("share of requests with a fault is %.3f, want about 0.3", share)
 	}
 }
 
-// TestFaultKnowsTheModel has 429s counted for the model that the call would have run.
-func TestFaultKnowsTheModel(t *testing.T) {
+// A 429 of a fault counts for the model that the call would have run.
+func TestFaultsCountForTheModel(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{})
 	agent := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "of the agent", Name: "n"}))
@@ -215,7 +217,7 @@ func TestFaultKnowsTheModel(t *testing.T) {
 	a.do(http.MethodGet, "/v1/agents/none", "").want(429)
 	for name, want := range map[string]int{"of the agent": 1, model: 1, emulator.NoModel: 2} {
 		if got := a.Stats().Models[name].RefusedTokens; got != want {
-			t.Errorf("%q: %d were refused, want %d", name, got, want)
+			t.Errorf("%q: RefusedTokens is %d, want %d", name, got, want)
 		}
 	}
 	if err := a.SetFaults(); err != nil || len(a.Faults()) != 0 {
@@ -256,11 +258,11 @@ func TestFaultsAreValidated(t *testing.T) {
 		}
 		if server, err := emulator.Start(emulator.Config{Faults: []emulator.Fault{fault}}); err == nil {
 			_ = server.Close()
-			t.Errorf("%+v is taken by Start", fault)
+			t.Errorf("Start accepted %+v, want an error", fault)
 		}
 	}
 	if err := emulator.New(emulator.Config{}).SetFaults(make([]emulator.Fault, emulator.MaxFaults+1)...); err == nil {
-		t.Error("there may be any number of faults")
+		t.Error("SetFaults accepted more than MaxFaults faults, want an error")
 	}
 }
 
@@ -282,7 +284,7 @@ func TestParseFaults(t *testing.T) {
 	}
 	var again []emulator.Fault
 	if err := json.Unmarshal([]byte(want), &again); err != nil || encoded(t, again) != want {
-		t.Errorf("read again they are %+v, %v", again, err)
+		t.Errorf("decoding the encoded faults returned %+v, %v", again, err)
 	}
 	for text, want := range map[string]string{
 		"kind: reset":                       "faults: must be a list, got a mapping (line 1)",
@@ -300,6 +302,38 @@ func TestParseFaults(t *testing.T) {
 		}
 	}
 	if list, err := emulator.ParseFaults(nil); err != nil || len(list) != 0 {
-		t.Errorf("nothing is read as %v, %v", list, err)
+		t.Errorf("ParseFaults(nil) returned %v, %v, want no faults", list, err)
+	}
+}
+
+// A fault for one model does not affect calls of other models or calls without a model.
+func TestFaultOfOneModel(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultCapacity, Model: "large"}}})
+	id := a.start("Say hi").ConversationID
+	a.do(http.MethodPost, "/v1/conversations", `{"model":"large","inputs":"x"}`).want(429)
+	a.do(http.MethodPost, "/v1/conversations", `{"model":"small","inputs":"x"}`).want(200)
+	a.do(http.MethodPost, "/v1/conversations/"+id, `{"inputs":"x"}`).want(200)
+	a.do(http.MethodGet, "/v1/conversations/"+id, "").want(200)
+	if m := a.Stats().Models["large"]; m.RefusedRequests != 1 {
+		t.Errorf("stats are %+v, want one refused request", m)
+	}
+}
+
+// The emulator charges and stores the sent part of a stream that a fault cuts off.
+func TestStreamResetIsChargedAndStored(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultResetStream, Events: 3, Times: 1}}})
+	if got := a.unchecked().outcome(streamHello); got != "200 reset" {
+		t.Errorf("outcome is %s, want 200 reset", got)
+	}
+	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
+	history := a.do(http.MethodGet, "/v1/conversations/"+list[0].ID+"/history", "").want(http.StatusOK)
+	if !strings.Contains(history.body, `"content":"1 2"`) {
+		t.Errorf("history is %s", history.body)
+	}
+	prompt := 3 + 2 + 1 + 1 // an entry; count, to, 3
+	if got := a.Stats().Models["m"].Tokens; got != prompt+2 {
+		t.Errorf("charged %d tokens, want %d", got, prompt+2)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// valid is a request that the emulator of FuzzHTTP answers with 200 or 204. CONV, ENTRY
-// and AGENT stand for ids of what there is.
+// valid is a request to which the emulator of FuzzHTTP responds with 200 or 204. CONV, ENTRY
+// and AGENT are placeholders for the ids of existing objects.
 type valid struct{ method, target, json string }
 
 func (v valid) body() any {
@@ -26,7 +26,7 @@ func (v valid) body() any {
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		panic(err) // The table is wrong.
+		panic(err) // requestsOf contains invalid JSON.
 	}
 	return value
 }
@@ -50,7 +50,7 @@ func (v valid) message() *message {
 const everyTool = `[{"type":"web_search"},{"type":"code_interpreter","tool_configuration":{"requires_confirmation":["code_interpreter"]}},{"type":"image_generation"},{"type":"document_library","library_ids":["l"]},` +
 	`{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object","properties":{"city":{"type":"string","pattern":"^[A-Z]+$"},"days":{"type":"array","items":{"$ref":"#/$defs/day"},"minItems":2}},"$defs":{"day":{"enum":["mon",2,null]}},"required":["city","days"]}}}]`
 
-// requestsOf has a valid request of each operation, and of those that stream another.
+// requestsOf holds a valid request of each operation, and of each streaming variant.
 var requestsOf = map[string]valid{
 	"StartConversation": {"POST", "/v1/conversations", `{"model":"m","inputs":[{"type":"message.input","role":"user","content":[{"type":"text","text":"What is the weather?"},{"type":"image_url","image_url":"https://example.com/a.png"}]},` +
 		`{"type":"message.output","content":"ok"},{"role":"user","content":"weather"}],"instructions":"Be brief","tools":` + everyTool + `,"completion_args":{"max_tokens":50,"temperature":0.5,"stop":["x"],"tool_choice":"auto"},` +
@@ -81,7 +81,7 @@ var requestsOf = map[string]valid{
 	"DeleteAgentVersionAlias":   {"DELETE", "/v1/agents/AGENT/aliases?alias=first", ""},
 }
 
-// stateful is an emulator that has a conversation and an agent with an alias.
+// stateful is an emulator with a conversation and an agent that has an alias.
 type stateful struct {
 	*emulator.Emulator
 	ids *strings.Replacer
@@ -101,8 +101,8 @@ func newStateful(t *testing.T) stateful {
 	return stateful{e, strings.NewReplacer("CONV", conversation.Conversation, "AGENT", agent.ID, "ENTRY", conversation.Outputs[0].ID)}
 }
 
-// send sends a message and checks the response against the contract. It returns the status;
-// 0 for what is not HTTP.
+// send sends a message and checks the response against the contract. It returns the status,
+// or 0 if the message is not valid HTTP.
 func (e stateful) send(t *testing.T, m *message) int {
 	t.Helper()
 	target := "/" + strings.Join(m.path, "/")
@@ -137,7 +137,7 @@ func (e stateful) send(t *testing.T, m *message) int {
 	op, ok := contract.Default().Route(m.method, u.EscapedPath())
 	if !ok {
 		if w.Code < 400 {
-			t.Errorf("%s %s, which is not an operation: %d %s", m.method, u, w.Code, w.Body)
+			t.Errorf("%s %s: %d %s, want an error for an unknown operation", m.method, u, w.Code, w.Body)
 		}
 		return w.Code
 	}
@@ -153,24 +153,23 @@ func (e stateful) send(t *testing.T, m *message) int {
 	return w.Code
 }
 
-// TestValidRequests has each request of the table answered, and each operation in it.
+// Each request in requestsOf succeeds, and requestsOf has every operation.
 func TestValidRequests(t *testing.T) {
 	t.Parallel()
 	for _, op := range contract.Default().Operations() {
 		if _, ok := requestsOf[op.ID]; !ok {
-			t.Errorf("no request of %s", op.ID)
+			t.Errorf("requestsOf does not have %s", op.ID)
 		}
 	}
 	for name, v := range requestsOf {
 		if code := newStateful(t).send(t, v.message()); code != http.StatusOK && code != http.StatusNoContent {
-			t.Errorf("%s: status is %d", name, code)
+			t.Errorf("%s: status is %d, want 200 or 204", name, code)
 		}
 	}
 }
 
-// FuzzHTTP sends up to three requests, each a valid one changed by its structure, to an
-// emulator that has state. Every response must be one that the document has, and none a
-// 5xx.
+// FuzzHTTP sends up to three structurally mutated requests to an emulator with state. Every
+// response must match the document and must not be a 5xx.
 func FuzzHTTP(f *testing.F) {
 	names := slices.Sorted(maps.Keys(requestsOf))
 	for i := range names {
@@ -193,7 +192,7 @@ func FuzzHTTP(f *testing.F) {
 			e.send(t, message)
 		}
 		for _, name := range []string{"ListConversations", "GetConversationHistory", "ListAgents"} {
-			e.send(t, requestsOf[name].message()) // What is kept must fit the document too.
+			e.send(t, requestsOf[name].message()) // The stored state must match the document, too.
 		}
 	})
 }

@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// message is a request that is mutated by its structure before it is sent.
+// message is a parsed request that can be mutated.
 type message struct {
 	method string
-	path   []string // segments, as they are in a URL
+	path   []string // escaped segments
 	query  [][2]string
 	header http.Header
-	body   any // decoded JSON; nil for none
-	raw    string
+	body   any    // decoded JSON, or nil
+	raw    string // the body if the field body is nil
 }
 
-// mutator reads a program from bytes: what to do to a message, and where.
+// mutator mutates a message. The bytes of its program select each mutation and its place.
 type mutator struct{ program []byte }
 
-// next returns a number below n; 0 at the end of the program.
+// next returns a number below n, or 0 at the end of the program.
 func (m *mutator) next(n int) int {
 	if len(m.program) == 0 || n <= 0 {
 		return 0
@@ -58,7 +58,7 @@ var (
 	}
 )
 
-// value returns a value of any type.
+// value returns a JSON value of any type.
 func (m *mutator) value() any {
 	switch m.next(12) {
 	case 0:
@@ -75,7 +75,7 @@ func (m *mutator) value() any {
 		return []any{m.text(), m.text()}
 	case 6:
 		return map[string]any{pick(m, names): m.text()}
-	case 7: // deep
+	case 7: // deeply nested
 		value := any(m.text())
 		for range 1 + m.next(200) {
 			value = []any{value}
@@ -101,11 +101,12 @@ func (m *mutator) text() string { return pick(m, texts) }
 // node is a place in a JSON value.
 type node struct {
 	value any
-	set   func(any) // puts another in its place
-	drop  func()
+	set   func(any) // replaces the value
+	drop  func()    // removes the value
 }
 
-// nodes returns all places of a value, itself first; its own set does nothing.
+// nodes returns all places in a value. The first is the value itself, whose set and drop do
+// nothing.
 func nodes(value any) []node {
 	list := []node{{value: value, set: func(any) {}, drop: func() {}}}
 	switch v := value.(type) {
@@ -125,7 +126,7 @@ func nodes(value any) []node {
 	return list
 }
 
-// step changes one thing of a message.
+// step applies one mutation to a message.
 func (m *mutator) step(r *message) {
 	switch m.next(12) {
 	case 0:
@@ -162,12 +163,12 @@ func (m *mutator) step(r *message) {
 	}
 }
 
-// mutate changes a JSON value at one place.
+// mutate applies one mutation to a JSON value.
 func (m *mutator) mutate(body any) any {
 	root := map[string]any{"": body}
 	all := nodes(root)[1:]
 	if len(all) > 5_000 {
-		return body // Steps could multiply it without end.
+		return body // Further steps could multiply the size without limit.
 	}
 	at := pick(m, all)
 	switch m.next(8) {
@@ -220,7 +221,7 @@ func (m *mutator) mutate(body any) any {
 	return root[""]
 }
 
-// clone copies a value, so that none contains itself.
+// clone returns a deep copy, so that a mutation cannot make a value contain itself.
 func clone(value any) any {
 	switch v := value.(type) {
 	case map[string]any:

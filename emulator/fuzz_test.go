@@ -11,8 +11,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// FuzzServeHTTP sends anything to an emulator with state: it must not panic, must
-// answer with a status of the API's, and all it sends must fit the document.
+// FuzzServeHTTP sends arbitrary requests to an emulator with state. The emulator must not
+// panic, and each response must have a status of the API and match the document.
 func FuzzServeHTTP(f *testing.F) {
 	const c, a = "/v1/conversations", "/v1/agents"
 	for _, seed := range [][3]string{
@@ -49,7 +49,7 @@ func FuzzServeHTTP(f *testing.F) {
 		target = strings.NewReplacer("CONV", conversation.ID, "AGENT", agent.ID).Replace(target)
 		parsed, err := url.ParseRequestURI(target)
 		if err != nil {
-			return // net/http lets no such request through.
+			return // net/http rejects the request.
 		}
 		request := httptest.NewRequest(http.MethodGet, "/", strings.NewReader(body))
 		request.Method, request.URL = method, parsed
@@ -57,17 +57,17 @@ func FuzzServeHTTP(f *testing.F) {
 		request.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, request)
-		isRefused := w.Code == http.StatusBadRequest && slices.ContainsFunc([]string{"3000", "3001", "3230"}, func(code string) bool {
-			return strings.Contains(w.Body.String(), `"code":"`+code+`"`) // bad schemas and names, missing results, results of nothing
+		isRejected := w.Code == http.StatusBadRequest && slices.ContainsFunc([]string{"3000", "3001", "3230"}, func(code string) bool {
+			return strings.Contains(w.Body.String(), `"code":"`+code+`"`) // invalid schemas and names, missing or unexpected function results
 		})
-		if !statuses[w.Code] && !isRefused {
+		if !statuses[w.Code] && !isRejected {
 			t.Errorf("%s %s %s: status %d %s", method, target, body, w.Code, w.Body)
 		}
 		if w.Header().Get("Content-Type") == "text/event-stream; charset=utf-8" {
 			events(t, w.Body.String())
 		}
 		for _, path := range []string{c, a, c + "/" + conversation.ID + "/history"} {
-			direct(t.Context(), e, http.MethodGet, path, "") // What is kept must fit the document too.
+			direct(t.Context(), e, http.MethodGet, path, "") // The stored state must match the document, too.
 		}
 	})
 }

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,8 +11,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// line is who said what in a list of entries: "front -> maths; maths: 42".
-func (o office) line(entries []generated.Entry) string {
+// transcript returns the handoffs and messages among the entries, such as
+// "front -> maths; maths: 42".
+func (o office) transcript(entries []generated.Entry) string {
 	var parts []string
 	for _, entry := range entries {
 		switch v := entry.Value().(type) {
@@ -20,7 +22,7 @@ func (o office) line(entries []generated.Entry) string {
 		case generated.AgentHandoffEntry:
 			parts = append(parts, v.PreviousAgentName+" -> "+v.NextAgentName)
 			if o.names[v.PreviousAgentID] != v.PreviousAgentName || o.names[v.NextAgentID] != v.NextAgentName {
-				o.t.Errorf("handoff is %+v", v)
+				o.t.Errorf("handoff has inconsistent ids and names: %+v", v)
 			}
 		default:
 			o.t.Errorf("output is %T", v)
@@ -29,7 +31,8 @@ func (o office) line(entries []generated.Entry) string {
 	return strings.Join(parts, "; ")
 }
 
-// office is a front desk that hands over to two experts, who hand back.
+// office is a set of agents: a front desk that hands off to two experts, which hand off to
+// the front desk.
 type office struct {
 	*api
 	ids, names map[string]string
@@ -57,52 +60,53 @@ func (o office) ask(text string, execution generated.HandoffExecution) generated
 	return generated.StartConversationRequest{AgentID: o.ids["front"], Inputs: generated.NewTextInputs(text), HandoffExecution: execution}
 }
 
-func TestHandoffByTheService(t *testing.T) {
+func TestHandoffByServer(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	c := read[generated.ConversationResponse](o.post("/v1/conversations", o.ask("What about the numbers 6 x 7?", "")))
-	if got, want := o.line(c.Outputs), "front -> maths; maths: 42"; got != want {
+	if got, want := o.transcript(c.Outputs), "front -> maths; maths: 42"; got != want {
 		t.Errorf("outputs are %q, want %q", got, want)
 	}
-	// What both agents read counts.
+	// The usage includes the prompts of both agents.
 	if alone := o.start("What about the numbers 6 x 7?"); c.Usage.PromptTokens < 2*alone.Usage.PromptTokens {
 		t.Errorf("prompt has %d tokens, want at least twice %d", c.Usage.PromptTokens, alone.Usage.PromptTokens)
 	}
-	// The expert answers the next, and hands over to the front desk, which knows the poet.
+	// The expert handles the next request. It hands off to the front desk, which hands off to
+	// the poet.
 	next := read[generated.ConversationResponse](o.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{
 		Inputs: generated.NewTextInputs("Double it"),
 	}))
-	if got, want := o.line(next.Outputs), "maths: 84"; got != want {
+	if got, want := o.transcript(next.Outputs), "maths: 84"; got != want {
 		t.Errorf("outputs are %q, want %q", got, want)
 	}
 	last := read[generated.ConversationResponse](o.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{
 		Inputs: generated.NewTextInputs("Say verses"),
 	}))
-	if got, want := o.line(last.Outputs), "maths -> front; front -> poet; poet: verses"; got != want {
+	if got, want := o.transcript(last.Outputs), "maths -> front; front -> poet; poet: verses"; got != want {
 		t.Errorf("outputs are %q, want %q", got, want)
 	}
-	// A conversation restarted from before the first handoff is with the front desk again.
+	// A conversation that restarts before the first handoff is at the front desk again.
 	history := read[generated.ConversationHistory](o.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", "")).Entries
 	first, _ := history[0].Value().(generated.MessageInputEntry)
 	again := read[generated.ConversationResponse](o.post("/v1/conversations/"+c.ConversationID+"/restart", generated.RestartConversationRequest{
 		FromEntryID: first.ID, Inputs: generated.NewTextInputs("Say hello"),
 	}))
-	if got, want := o.line(again.Outputs), "front: hello"; got != want {
+	if got, want := o.transcript(again.Outputs), "front: hello"; got != want {
 		t.Errorf("outputs are %q, want %q", got, want)
 	}
 }
 
-func TestHandoffByTheClient(t *testing.T) {
+func TestHandoffByClient(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	c := read[generated.ConversationResponse](o.post("/v1/conversations", o.ask("What about the numbers 6 x 7?", generated.HandoffExecutionClient)))
-	if got, want := o.line(c.Outputs), "front -> maths"; got != want {
+	if got, want := o.transcript(c.Outputs), "front -> maths"; got != want {
 		t.Errorf("outputs are %q, want %q", got, want)
 	}
 	next := read[generated.ConversationResponse](o.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{
 		Inputs: generated.NewEntryInputs([]generated.Entry{}), HandoffExecution: generated.HandoffExecutionClient,
 	}))
-	if got, want := o.line(next.Outputs), "maths: 42"; got != want {
+	if got, want := o.transcript(next.Outputs), "maths: 42"; got != want {
 		t.Errorf("outputs are %q, want %q", got, want)
 	}
 }
@@ -124,22 +128,22 @@ func TestHandoffStreams(t *testing.T) {
 		}
 	}
 	if list := strings.Join(got, " "); list != "front poet poet" {
-		t.Errorf("events are of %q", list)
+		t.Errorf("agents of the events are %q, want front poet poet", list)
 	}
 }
 
-// An agent that is gone ends the chain, and does not break the conversation.
-func TestHandoffToNobody(t *testing.T) {
+// If the target of a handoff is deleted, the current agent answers.
+func TestHandoffToDeletedAgent(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	o.do(http.MethodDelete, "/v1/agents/"+o.ids["maths"], "").want(http.StatusNoContent)
 	c := read[generated.ConversationResponse](o.post("/v1/conversations", o.ask("What about the numbers 6 x 7?", "")))
-	if got, want := o.line(c.Outputs), "front: 42"; got != want {
+	if got, want := o.transcript(c.Outputs), "front: 42"; got != want {
 		t.Errorf("outputs are %q, want %q", got, want)
 	}
 }
 
-// Agents that hand over for ever are stopped.
+// The emulator limits the number of handoffs of a call.
 func TestEndlessHandoffs(t *testing.T) {
 	t.Parallel()
 	var self string
@@ -147,7 +151,7 @@ func TestEndlessHandoffs(t *testing.T) {
 	self = read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: model, Name: "loop"})).ID
 	c := read[generated.ConversationResponse](a.post("/v1/conversations", generated.StartConversationRequest{AgentID: self, Inputs: generated.NewTextInputs("Go")}))
 	if len(c.Outputs) != 17 {
-		t.Errorf("have %d handoffs, want 17", len(c.Outputs))
+		t.Errorf("got %d handoffs, want 17", len(c.Outputs))
 	}
 }
 
@@ -157,8 +161,8 @@ func endless(agent *string) func(context.Context, emulator.Prompt) emulator.Repl
 	}
 }
 
-// An agent that a conversation is handed to may not run a tool of which no run is left;
-// and what all agents used, as their models say or as counted, is what is reported.
+// The tool limits apply to the target of a handoff, too. The reported usage is the sum over
+// all agents.
 func TestHandoffAndToolLimits(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{ToolLimits: map[string]emulator.ToolLimit{"web_search": {PerDay: 1}}})
@@ -171,13 +175,13 @@ func TestHandoffAndToolLimits(t *testing.T) {
 	if u := first.Usage; u.Connectors["web_search"] != 1 || u.TotalTokens != u.PromptTokens+u.CompletionTokens+u.ConnectorTokens {
 		t.Errorf("usage is %+v", u)
 	}
-	refused := a.post("/v1/conversations", ask).want(http.StatusTooManyRequests)
-	if refused.body != `{"detail":"web_search rate limit reached."}` {
-		t.Errorf("body is %s", refused.body)
+	rejected := a.post("/v1/conversations", ask).want(http.StatusTooManyRequests)
+	if rejected.body != `{"detail":"web_search rate limit reached."}` {
+		t.Errorf("body is %s", rejected.body)
 	}
 	ask.Stream = true
 	if body := a.post("/v1/conversations", ask).want(http.StatusOK).body; !strings.Contains(body, "agent.handoff.done") || !strings.Contains(body, `"code":429`) {
-		t.Errorf("the stream is %s", body)
+		t.Errorf("stream is %s, want a handoff and an error with code 429", body)
 	}
 }
 
@@ -202,6 +206,40 @@ func TestUsageOfAHandoff(t *testing.T) {
 		t.Errorf("usage is %+v, want %+v", c.Usage, want)
 	}
 	if n := a.Stats().Models[model].Tokens; n != 118 {
-		t.Errorf("%d tokens were charged, want 118", n)
+		t.Errorf("the limits charged %d tokens, want 118", n)
+	}
+}
+
+// TestReplayedHandoff starts a conversation with the entries of another one that has a
+// handoff.
+func TestReplayedHandoff(t *testing.T) {
+	t.Parallel()
+	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
+		return emulator.Reply{Text: "I am " + p.Agent}
+	}})
+	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front"}))
+	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
+	body := fmt.Sprintf(`{"agent_id":%q,"inputs":[{"type":"message.input","role":"user","content":"Help"},`+
+		`{"type":"agent.handoff","previous_agent_id":%[1]q,"previous_agent_name":"front","next_agent_id":%[2]q,"next_agent_name":"expert"}]}`, front.ID, expert.ID)
+	c := read[generated.ConversationResponse](a.do(http.MethodPost, "/v1/conversations", body))
+	if got := textOf(c.Outputs); got != "I am "+expert.ID {
+		t.Errorf("%q, want the expert %s", got, expert.ID)
+	}
+	for _, path := range []string{"/v1/conversations", "/v1/conversations/" + c.ConversationID} {
+		content := strings.Replace(body, expert.ID, "ag_none", 1)
+		if path != "/v1/conversations" {
+			_, content, _ = strings.Cut(content, ",")
+			content = "{" + content
+		}
+		if got := a.do(http.MethodPost, path, content).want(404); !strings.Contains(got.body, "Agent not found") {
+			t.Errorf("a handoff to an unknown agent: %s", got.body)
+		}
+	}
+	history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
+	handoff, _ := history.Entries[1].Value().(generated.AgentHandoffEntry)
+	restarted := read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID+"/restart",
+		generated.RestartConversationRequest{FromEntryID: handoff.ID, Inputs: generated.NewTextInputs("And now?")}))
+	if got := textOf(restarted.Outputs); got != "I am "+expert.ID {
+		t.Errorf("restarted: %q, want the expert", got)
 	}
 }

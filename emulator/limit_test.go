@@ -13,7 +13,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// call is a call at a time after the emulator's start, and whether it is admitted.
+// call is a request at a time after the start, and whether the limits admit it.
 type call struct {
 	at time.Duration
 	ok bool
@@ -57,6 +57,7 @@ func TestRequestsPerSecond(t *testing.T) {
 	}
 }
 
+// run starts a conversation.
 func run(t *testing.T, e *emulator.Emulator, text string) *httptest.ResponseRecorder {
 	t.Helper()
 	return direct(t.Context(), e, http.MethodPost, "/v1/conversations", encoded(t, textRequest(text)))
@@ -64,12 +65,13 @@ func run(t *testing.T, e *emulator.Emulator, text string) *httptest.ResponseReco
 
 func TestTokensPerMinute(t *testing.T) {
 	t.Parallel()
-	// "Say a" is 5 tokens of prompt (an entry, Say, a) and 1 of reply.
+	// "Say a" has 5 prompt tokens (an entry, Say, a) and 1 completion token.
 	for _, test := range []struct {
 		mode  emulator.Mode
 		calls []call
 	}{
-		// 12 tokens: two calls take all; one token is back after 5 s, and brings a debt of 5.
+		// The first two calls use all 12 tokens. After 5 s, one token admits the third call, which
+		// leaves a balance of -5.
 		{emulator.TokenBucket, []call{{0, true}, {0, true}, {0, false}, {4999 * time.Millisecond, false}, {5 * time.Second, true}, {ms(34_999), false}, {35 * time.Second, true}}},
 		{emulator.FixedWindow, []call{{50 * time.Second, true}, {50 * time.Second, true}, {59 * time.Second, false}, {time.Minute, true}, {time.Minute, true}, {61 * time.Second, false}}},
 		{emulator.SlidingWindow, []call{{50 * time.Second, true}, {55 * time.Second, true}, {time.Minute, false}, {ms(109_999), false}, {110 * time.Second, true}, {110 * time.Second, false}, {115 * time.Second, true}}},
@@ -111,7 +113,7 @@ func TestLimitsByModel(t *testing.T) {
 		start := func(model string) *httptest.ResponseRecorder {
 			return direct(t.Context(), e, http.MethodPost, "/v1/conversations", `{"model":"`+model+`","inputs":"x"}`)
 		}
-		for model, after := range map[string]string{"usual": "1", "slow": "10", "free": ""} {
+		for model, after := range map[string]string{"other": "1", "slow": "10", "free": ""} {
 			if w := start(model); w.Code != http.StatusOK {
 				t.Errorf("%s: status %d", model, w.Code)
 			}
@@ -124,7 +126,7 @@ func TestLimitsByModel(t *testing.T) {
 				t.Errorf("%s: %d %s", model, w.Code, w.Body)
 			}
 		}
-		// Calls without a model have a count of their own, and need no tokens.
+		// Calls without a model have a separate limit and do not use tokens.
 		for _, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
 			if w := direct(t.Context(), e, http.MethodGet, "/v1/agents", ""); w.Code != want {
 				t.Errorf("list: status %d, want %d", w.Code, want)
@@ -153,37 +155,37 @@ func TestTokenHeaders(t *testing.T) {
 		t.Errorf("headers of a 429 are %v", refused.header)
 	}
 	agents := a.do(http.MethodGet, "/v1/agents", "").want(http.StatusOK)
-	for _, r := range []reply{streamed, agents} {
+	for _, r := range []fullResponse{streamed, agents} {
 		if r.header.Get(limit) != "" || r.header.Get(remaining) != "" {
-			t.Errorf("headers are %v, want none of limits", r.header)
+			t.Errorf("header is %v, want it without limits", r.header)
 		}
 	}
-	settle(a, 4)
+	waitForRecords(a, 4)
 	recorded := a.Requests()
-	for i, r := range []reply{first, streamed, refused, agents} {
+	for i, r := range []fullResponse{first, streamed, refused, agents} {
 		if id := r.header.Get("mistral-correlation-id"); id == "" || id != recorded[i].RequestID {
-			t.Errorf("request %d has the mistral-correlation-id %q, and is recorded with %q", i, id, recorded[i].RequestID)
+			t.Errorf("request %d has mistral-correlation-id %q, and its record has %q", i, id, recorded[i].RequestID)
 		}
 	}
 }
 
-// The runs of a tool are counted for all models together, a minute and a day of them.
+// The limits per minute and per day of a tool apply to all models together.
 func TestToolLimits(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {
 		synctest.Test(t, func(t *testing.T) {
 			e := emulator.New(emulator.Config{Mode: mode, ToolLimits: map[string]emulator.ToolLimit{"web_search": {PerMinute: 1, PerDay: 2}}})
-			search := encoded(t, requests()["search"])
+			search := encoded(t, startRequests()["search"])
 			other := strings.Replace(search, model, "mistral-large-latest", 1)
 			for i, step := range []struct {
 				body        string
 				after       time.Duration
 				status      int
-				minute, day string // that remain
+				minute, day string // the remaining runs
 			}{
 				{search, 0, http.StatusOK, "0", "1"},
 				{other, 0, http.StatusTooManyRequests, "0", "1"},
-				{encoded(t, textRequest("Search for gophers")), 0, http.StatusOK, "", ""}, // It has no such tool.
+				{encoded(t, textRequest("Search for gophers")), 0, http.StatusOK, "", ""}, // This request does not have the tool.
 				{other, time.Minute, http.StatusOK, "0", "0"},
 				{search, time.Minute, http.StatusTooManyRequests, "1", "0"},
 			} {
@@ -195,7 +197,7 @@ func TestToolLimits(t *testing.T) {
 					t.Errorf("%s, step %d: %d, %q and %q remain, want %+v: %s", mode, i, w.Code, minute, day, step, w.Body)
 				}
 				if m := e.Stats().Total(); m.RefusedRequests != 0 || m.RefusedTools != m.Refused() {
-					t.Errorf("%s, step %d: stats are %+v, want refusals of tools alone", mode, i, m)
+					t.Errorf("%s, step %d: stats are %+v, want only RefusedTools", mode, i, m)
 				}
 				if w.Code == http.StatusTooManyRequests && w.Body.String() != `{"detail":"web_search rate limit reached."}` {
 					t.Errorf("body is %s", w.Body)
@@ -205,8 +207,8 @@ func TestToolLimits(t *testing.T) {
 	}
 }
 
-// TestChatHeaders has the headers of chat completions with the replies that have others;
-// without the switch none has them.
+// With ChatHeaders, responses that are not streamed have the rate limit header fields of chat
+// completions.
 func TestChatHeaders(t *testing.T) {
 	t.Parallel()
 	shown := func(w *httptest.ResponseRecorder) string {
@@ -218,10 +220,10 @@ func TestChatHeaders(t *testing.T) {
 	}
 	for _, test := range []struct {
 		rps   float64
-		calls []string // "Say a", every 10 s; the cost is 5 tokens of prompt and 1 of reply
+		calls []string // "Say a" every 10 s; the cost is 5 prompt tokens and 1 completion token
 	}{
 		{4.1, []string{"246 245 6", "246 245 6"}},
-		{0.05, []string{"3 2 6", "3 2 ", "3 2 6", "3 2 "}}, // 1 of 20 s
+		{0.05, []string{"3 2 6", "3 2 ", "3 2 6", "3 2 "}}, // one request every 20 s
 		{0.01, []string{"1 0 6", "1 0 ", "1 0 "}},
 		{1e300, []string{"2147483647 2147483646 6"}},
 		{0, []string{"  6"}},
@@ -243,7 +245,7 @@ func TestChatHeaders(t *testing.T) {
 		run(t, emulator.New(emulator.Config{RequestsPerSecond: 5}), "Say a"),
 	} {
 		if got := shown(w); w.Code != http.StatusOK || got != "  " {
-			t.Errorf("%d has the headers %q, want none", w.Code, got)
+			t.Errorf("response %d has the chat header fields %q, want none", w.Code, got)
 		}
 	}
 }

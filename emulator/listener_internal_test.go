@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// knock connects and leaves.
-func (d *listener) knock() error {
+// connect opens a connection and closes it.
+func (d *listener) connect() error {
 	conn, err := net.Dial("tcp", d.addr.String())
 	if err == nil {
 		err = conn.Close()
@@ -17,7 +17,7 @@ func (d *listener) knock() error {
 	return err
 }
 
-// accepted returns what Accept says, later.
+// accepted accepts a connection and closes it. It sends the error of Accept or Close.
 func (d *listener) accepted() <-chan error {
 	ended := make(chan error, 1)
 	go func() {
@@ -38,29 +38,29 @@ func TestListener(t *testing.T) {
 	}
 	accepted := d.accepted()
 	d.shut(time.Hour)
-	d.shut(time.Minute) // It stays shut for an hour.
+	d.shut(time.Minute) // The listener stays shut for an hour.
 	d.open()
-	if err := d.knock(); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Fatalf("who connects sees %v, want that it is refused", err)
+	if err := d.connect(); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Fatalf("connecting returned %v, want a refused connection", err)
 	}
 	d.mu.Lock()
-	d.until = time.Now() // The hour has passed.
+	d.until = time.Now() // as if the hour had passed
 	d.mu.Unlock()
 	d.open()
 	d.open()
-	if err := d.knock(); err != nil {
-		t.Fatalf("who connects again sees %v", err)
+	if err := d.connect(); err != nil {
+		t.Fatalf("connecting again returned %v", err)
 	}
 	if err := <-accepted; err != nil {
-		t.Errorf("Accept ended with %v", err)
+		t.Errorf("Accept returned %v", err)
 	}
 	if err := d.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }
 
-// Closed for good, while it was shut or not, it lets nobody in and stays so.
-func TestListenerCloses(t *testing.T) {
+// A closed listener does not open again, even if it was shut before.
+func TestClosedListenerStaysClosed(t *testing.T) {
 	t.Parallel()
 	for _, shut := range []bool{false, true} {
 		d, err := openListener(listenTCP, "127.0.0.1:0")
@@ -75,16 +75,16 @@ func TestListenerCloses(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 		if err := <-accepted; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Accept ended with %v", err)
+			t.Errorf("Accept returned %v, want net.ErrClosed", err)
 		}
 		d.shut(0)
 		d.until = time.Time{}
 		d.open()
 		if err := d.Close(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Close again: %v", err)
+			t.Errorf("second Close returned %v, want net.ErrClosed", err)
 		}
 		if d.listener != nil {
-			t.Error("it is open again")
+			t.Error("the listener is open again")
 		}
 	}
 }

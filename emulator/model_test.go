@@ -59,8 +59,8 @@ func TestDefaultModel(t *testing.T) {
 		if text := textOf(got.Outputs); text != test.want {
 			t.Errorf("%q: %q, want %q", test.text, text, test.want)
 		}
-		if most := test.args.MaxTokens; most != nil && got.Usage.CompletionTokens > *most {
-			t.Errorf("%q: %d tokens, want at most %d", test.text, got.Usage.CompletionTokens, *most)
+		if limit := test.args.MaxTokens; limit != nil && got.Usage.CompletionTokens > *limit {
+			t.Errorf("%q: %d tokens, want at most %d", test.text, got.Usage.CompletionTokens, *limit)
 		}
 	}
 }
@@ -99,9 +99,9 @@ func TestFunctionCalling(t *testing.T) {
 func TestWebSearch(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{})
-	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
+	c := read[generated.ConversationResponse](a.post("/v1/conversations", startRequests()["search"]))
 	if len(c.Outputs) != 2 {
-		t.Fatalf("have %d outputs, want 2", len(c.Outputs))
+		t.Fatalf("got %d outputs, want 2", len(c.Outputs))
 	}
 	run, _ := c.Outputs[0].Value().(generated.ToolExecutionEntry)
 	message, _ := c.Outputs[1].Value().(generated.MessageOutputEntry)
@@ -123,7 +123,7 @@ func TestWebSearch(t *testing.T) {
 	}
 }
 
-func TestModelOfOnesOwn(t *testing.T) {
+func TestCustomModel(t *testing.T) {
 	t.Parallel()
 	usage := generated.ConversationUsageInfo{PromptTokens: 100, CompletionTokens: 11, TotalTokens: 111}
 	a := start(t, emulator.Config{Model: func(ctx context.Context, p emulator.Prompt) emulator.Reply {
@@ -161,15 +161,15 @@ func TestModelOfOnesOwn(t *testing.T) {
 		}
 	}
 	if m := a.Stats().Models[model]; m.Tokens != usage.TotalTokens {
-		t.Errorf("charged %d tokens, want %d: nothing for what failed", m.Tokens, usage.TotalTokens)
+		t.Errorf("the limits charged %d tokens, want %d: failed calls are free", m.Tokens, usage.TotalTokens)
 	}
 	if body := a.do(http.MethodGet, "/v1/conversations", "").body; strings.Count(body, `"conv_`) != 1 {
-		t.Errorf("conversations are %s, want none of those that failed", body)
+		t.Errorf("conversations are %s, want only the one that did not fail", body)
 	}
 }
 
-// What a model of the caller's cannot mean fails its call, and says why.
-func TestRepliesAreChecked(t *testing.T) {
+// An invalid reply of a custom model fails the call with the reason.
+func TestModelRepliesAreValidated(t *testing.T) {
 	t.Parallel()
 	entries := func(v generated.EntryVariant) emulator.Reply {
 		return emulator.Reply{Entries: []generated.Entry{generated.NewEntry(v)}}

@@ -76,7 +76,7 @@ func TestScriptCalls(t *testing.T) {
 	for text, want := range map[string]string{
 		"both": `[[{"text":"I look it up.","type":"text"}],["look_up","{}"]]`, "raw": `[["f","not JSON"]]`,
 	} {
-		if got := essence(t, a.start(text).Outputs); got != want {
+		if got := stableParts(t, a.start(text).Outputs); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
@@ -85,16 +85,16 @@ func TestScriptCalls(t *testing.T) {
 func TestScriptErrors(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Model: scripted(t, rules)})
-	for range 2 { // What one reply has, the next has too.
+	for range 2 { // The second response must equal the first.
 		got := a.post("/v1/conversations", textRequest("busy?")).want(http.StatusServiceUnavailable)
 		if got.body != "busy" || got.header.Get("Content-Type") != "text/plain" || got.header.Get("Retry-After") != "7" {
-			t.Errorf("reply is %v %s", got.header, got.body)
+			t.Errorf("response is %v %s", got.header, got.body)
 		}
 	}
 	request := textRequest("half")
 	request.Stream = true
 	list := events(t, a.post("/v1/conversations", request).want(http.StatusOK).body)
-	if last := list[len(list)-1]; textOf(joined(t, list)) != "So far" || !strings.Contains(string(last.data), "and no further") {
+	if last := list[len(list)-1]; textOf(joinDeltas(t, list)) != "So far" || !strings.Contains(string(last.data), "and no further") {
 		t.Errorf("last event is %s", last.data)
 	}
 }
@@ -122,7 +122,7 @@ func TestScriptDelays(t *testing.T) {
 		began := time.Now()
 		direct(ctx, e, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"late"}`)
 		if took := time.Since(began); took != time.Second || e.Stats().Models["m"].Tokens != 0 {
-			t.Errorf("the client left after 1s, the call took %s: %+v", took, e.Stats())
+			t.Errorf("the client disconnected after 1 s, and the call took %s: %+v", took, e.Stats())
 		}
 	})
 }
@@ -172,8 +172,8 @@ func TestScriptIsValidated(t *testing.T) {
 	}
 }
 
-// What YAML takes for a date, a number in another base or a truth is sent as it was written.
-func TestScriptKeepsTexts(t *testing.T) {
+// A script keeps dates, booleans and unusual numbers of YAML as the written strings.
+func TestScriptKeepsYAMLScalarsAsWritten(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Model: scripted(t, `
 rules:
@@ -209,8 +209,7 @@ rules:
 	}
 }
 
-// TestScriptIsJSONToo reads the same in the other form.
-func TestScriptIsJSONToo(t *testing.T) {
+func TestScriptMayBeJSON(t *testing.T) {
 	t.Parallel()
 	model := scripted(t, `{"rules": [{"match": "^a", "reply": "b"}]}`)
 	a := start(t, emulator.Config{Model: model})

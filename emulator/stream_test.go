@@ -16,7 +16,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// weather is a function that a prompt with the word weather calls.
+// weather returns a function. The default model calls it if the prompt contains "weather".
 func weather() generated.Tool {
 	return generated.NewTool(generated.FunctionTool{Function: generated.Function{
 		Name: "get_weather", Description: "Returns the weather of a city.",
@@ -28,8 +28,8 @@ func weather() generated.Tool {
 	}})
 }
 
-// requests are starts that have each kind of output.
-func requests() map[string]generated.StartConversationRequest {
+// startRequests returns start startRequests that lead to each kind of output.
+func startRequests() map[string]generated.StartConversationRequest {
 	text := textRequest("Repeat exactly: one  two\n\nthree, with <marks> & \u2028 and trailing space ")
 	cut := textRequest("Count to 50")
 	cut.CompletionArgs.MaxTokens = ptr(7)
@@ -42,8 +42,8 @@ func requests() map[string]generated.StartConversationRequest {
 	return map[string]generated.StartConversationRequest{"text": text, "cut": cut, "none": none, "call": call, "search": search}
 }
 
-// joined puts the deltas of a stream together again.
-func joined(t *testing.T, list []event) []generated.Entry {
+// joinDeltas assembles the outputs from the deltas of a stream.
+func joinDeltas(t *testing.T, list []event) []generated.Entry {
 	t.Helper()
 	outputs := map[int]generated.EntryVariant{}
 	texts := map[int]map[int]string{}
@@ -66,7 +66,7 @@ func joined(t *testing.T, list []event) []generated.Entry {
 		case generated.FunctionCallEvent:
 			call, _ := outputs[v.OutputIndex].(generated.FunctionCallEntry)
 			if call.Name == "" && v.Arguments != "" {
-				t.Errorf("first arguments are %q, want none", v.Arguments)
+				t.Errorf("arguments of the first event of a call are %q, want none", v.Arguments)
 			}
 			call.Name, call.Arguments = v.Name, call.Arguments+generated.FunctionCallEntryArguments(v.Arguments)
 			outputs[v.OutputIndex] = call
@@ -89,8 +89,8 @@ func joined(t *testing.T, list []event) []generated.Entry {
 	return entries
 }
 
-// essence is what of the outputs does not differ from call to call.
-func essence(t *testing.T, outputs []generated.Entry) string {
+// stableParts returns the parts of the outputs that do not change from call to call.
+func stableParts(t *testing.T, outputs []generated.Entry) string {
 	t.Helper()
 	var list []any
 	for _, output := range outputs {
@@ -108,9 +108,9 @@ func essence(t *testing.T, outputs []generated.Entry) string {
 	return encoded(t, list)
 }
 
-func TestStreamEqualsPlain(t *testing.T) {
+func TestStreamEqualsResponse(t *testing.T) {
 	t.Parallel()
-	for name, request := range requests() {
+	for name, request := range startRequests() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := start(t, emulator.Config{TokensPerMinute: 1_000_000})
@@ -130,21 +130,21 @@ func TestStreamEqualsPlain(t *testing.T) {
 				t.Fatalf("last event is %s", list[len(list)-1].name)
 			}
 			if got, want := encoded(t, done.Usage), encoded(t, plain.Usage); got != want {
-				t.Errorf("usage is %s, of the plain call %s", got, want)
+				t.Errorf("usage is %s, want %s as without streaming", got, want)
 			}
-			want := essence(t, plain.Outputs)
-			if got := essence(t, joined(t, list)); got != want {
-				t.Errorf("stream has %s, plain %s", got, want)
+			want := stableParts(t, plain.Outputs)
+			if got := stableParts(t, joinDeltas(t, list)); got != want {
+				t.Errorf("stream has %s, want %s as without streaming", got, want)
 			}
 			history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+started.ConversationID+"/history", ""))
-			if got := essence(t, history.Entries[1:]); got != want {
+			if got := stableParts(t, history.Entries[1:]); got != want {
 				t.Errorf("history has %s, want %s", got, want)
 			}
 		})
 	}
 }
 
-// TestStreamAppendRestart covers the other two operations that stream.
+// TestStreamAppendRestart covers the two other streaming operations.
 func TestStreamAppendRestart(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{})
@@ -153,14 +153,14 @@ func TestStreamAppendRestart(t *testing.T) {
 	appended := events(t, a.post(path, generated.AppendConversationRequest{
 		Inputs: generated.NewTextInputs("Add 5"), Stream: true,
 	}).body)
-	if got := textOf(joined(t, appended)); got != "7" {
+	if got := textOf(joinDeltas(t, appended)); got != "7" {
 		t.Errorf("append streamed %q, want 7", got)
 	}
 	restarted := events(t, a.post(path+"/restart", generated.RestartConversationRequest{
 		FromEntryID: c.Outputs[0].Value().(generated.MessageOutputEntry).ID,
 		Inputs:      generated.NewTextInputs("Add 9"), Stream: true,
 	}).body)
-	if got := textOf(joined(t, restarted)); got != "11" {
+	if got := textOf(joinDeltas(t, restarted)); got != "11" {
 		t.Errorf("restart streamed %q, want 11", got)
 	}
 	want := map[string]int{"StartConversation": 1, "AppendConversationStream": 1, "RestartConversationStream": 1}
@@ -192,8 +192,8 @@ func TestStreamOfHandoffAndError(t *testing.T) {
 	}
 }
 
-// TestStreamOneByOne reads each event before the next is sent.
-func TestStreamOneByOne(t *testing.T) {
+// TestEventsAreFlushed reads each event before the emulator sends the next.
+func TestEventsAreFlushed(t *testing.T) {
 	t.Parallel()
 	more := make(chan struct{})
 	a := start(t, emulator.Config{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -226,7 +226,7 @@ func TestStreamOneByOne(t *testing.T) {
 	}
 }
 
-// stepper lets a write go on only when its reader has the event that was flushed.
+// stepper is a ResponseWriter whose flush blocks until the reader has received the event.
 type stepper struct {
 	http.ResponseWriter
 	more <-chan struct{}
@@ -240,65 +240,9 @@ func (s *stepper) FlushError() error {
 	return err
 }
 
-func TestTokenDelay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		e := emulator.New(emulator.Config{Latency: time.Second, TokenDelay: 100 * time.Millisecond})
-		began := time.Now()
-		w := direct(t.Context(), e, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Count to 5","stream":true}`)
-		if got, want := time.Since(began), 1400*time.Millisecond; got != want {
-			t.Errorf("stream of 5 deltas took %s, want %s", got, want)
-		}
-		if list := events(t, w.Body.String()); len(list) != 7 {
-			t.Errorf("have %d events, want 7", len(list))
-		}
-	})
-}
-
-// A plain reply takes as long as a stream of the same, whatever it has.
-func TestTokenDelayOfPlainReplies(t *testing.T) {
-	t.Parallel()
-	message := func(content generated.MessageContent) generated.Entry {
-		return generated.NewEntry(generated.MessageOutputEntry{Content: content})
-	}
-	text := func(text string) generated.Entry { return message(generated.NewTextContent(text)) }
-	call := generated.NewEntry(generated.FunctionCallEntry{Name: "f", Arguments: `{"a": 1, "b": 2}`})
-	tool := generated.NewEntry(generated.ToolExecutionEntry{Name: "web_search", Arguments: `{"q": "it all"}`})
-	for _, test := range []struct {
-		name    string
-		outputs []generated.Entry
-		deltas  int
-	}{
-		{"text", []generated.Entry{text("a few words, five")}, 4},
-		{"no text", []generated.Entry{text("")}, 1},
-		{"chunks", []generated.Entry{message(generated.NewChunkContent(
-			generated.NewContentChunk(generated.TextChunk{Text: "two words"}),
-			generated.NewContentChunk(generated.ImageURLChunk{}),
-			generated.NewContentChunk(generated.TextChunk{}),
-		))}, 4},
-		{"call", []generated.Entry{call}, 1 + 4},
-		{"tool", []generated.Entry{tool}, 1},
-		{"tool without arguments", []generated.Entry{generated.NewEntry(generated.ToolExecutionEntry{Name: "web_search"})}, 0},
-		{"several", []generated.Entry{tool, text("two words"), call, text("one")}, 1 + 2 + 5 + 1},
-	} {
-		for _, body := range []string{`{"model":"m","inputs":"x"}`, `{"model":"m","inputs":"x","stream":true}`} {
-			synctest.Test(t, func(t *testing.T) {
-				e := emulator.New(emulator.Config{TokenDelay: time.Second, Model: func(context.Context, emulator.Prompt) emulator.Reply {
-					return emulator.Reply{Entries: test.outputs}
-				}})
-				began := time.Now()
-				direct(t.Context(), e, http.MethodPost, "/v1/conversations", body)
-				if got, want := time.Since(began), time.Duration(max(0, test.deltas-1))*time.Second; got != want {
-					t.Errorf("%s, %s: took %s, want %s", test.name, body, got, want)
-				}
-			})
-		}
-	}
-}
-
-// TestClientLeavesReply has the client go before a plain reply has come: it is charged
-// nothing, and nothing is kept.
-func TestClientLeavesReply(t *testing.T) {
+// If the client disconnects before the response, the emulator does not charge the call or
+// store the conversation.
+func TestClientDisconnectsBeforeResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := emulator.New(emulator.Config{TokenDelay: time.Second})
@@ -307,10 +251,10 @@ func TestClientLeavesReply(t *testing.T) {
 		began := time.Now()
 		direct(ctx, e, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Count to 5"}`)
 		if got := time.Since(began); got != 1500*time.Millisecond {
-			t.Errorf("call went on for %s, want 1.5s", got)
+			t.Errorf("call took %s, want 1.5 s", got)
 		}
 		if got := e.Stats().Models["m"].Tokens; got != 0 {
-			t.Errorf("charged %d tokens, want none", got)
+			t.Errorf("the limits charged %d tokens, want 0", got)
 		}
 		if list := direct(t.Context(), e, http.MethodGet, "/v1/conversations", "").Body.String(); list != "[]" {
 			t.Errorf("conversations are %s, want none", list)
@@ -318,8 +262,8 @@ func TestClientLeavesReply(t *testing.T) {
 	})
 }
 
-// TestClientLeavesStream has the client go after 2 of 5 deltas.
-func TestClientLeavesStream(t *testing.T) {
+// If the client disconnects after 2 of 5 deltas, the emulator charges and stores these two.
+func TestClientDisconnectsDuringStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := emulator.New(emulator.Config{TokenDelay: time.Second, TokensPerMinute: 1000})
@@ -328,11 +272,11 @@ func TestClientLeavesStream(t *testing.T) {
 		began := time.Now()
 		w := direct(ctx, e, http.MethodPost, "/v1/conversations", `{"model":"m","inputs":"Count to 5","stream":true}`)
 		if got := time.Since(began); got != 1500*time.Millisecond {
-			t.Errorf("stream went on for %s, want 1.5s", got)
+			t.Errorf("stream took %s, want 1.5 s", got)
 		}
 		list := events(t, w.Body.String())
 		if len(list) != 3 {
-			t.Fatalf("have %d events, want 3", len(list))
+			t.Fatalf("got %d events, want 3", len(list))
 		}
 		id := list[0].Value().(generated.ResponseStartedEvent).ConversationID
 		history := direct(t.Context(), e, http.MethodGet, "/v1/conversations/"+id+"/history", "").Body.String()
@@ -341,7 +285,7 @@ func TestClientLeavesStream(t *testing.T) {
 		}
 		prompt := 3 + 2 + 1 + 1 // an entry; count, to, 5
 		if got, want := e.Stats().Models["m"].Tokens, prompt+2; got != want {
-			t.Errorf("charged %d tokens, want %d", got, want)
+			t.Errorf("the limits charged %d tokens, want %d", got, want)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// pipes is a listener whose connections are in memory.
+// pipes is a listener of in-memory connections.
 type pipes chan net.Conn
 
 func (p pipes) Accept() (net.Conn, error) {
@@ -26,14 +26,14 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestServerEndsConnections sends the start of a request, or none, and has the server
-// close the connection, in virtual time.
+// TestServerEndsConnections sends an incomplete request. The server must close the connection
+// after the timeout, in virtual time.
 func TestServerEndsConnections(t *testing.T) {
 	t.Parallel()
 	const head = "POST /v1/conversations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\nContent-Type: application/json\r\n"
 	for _, test := range []struct {
 		name, sends string
-		status      int // 0: no response
+		status      int // 0 if the server does not respond
 		after       time.Duration
 	}{
 		{"nothing", "", 0, headerTimeout},
@@ -41,9 +41,9 @@ func TestServerEndsConnections(t *testing.T) {
 		{"half a body", head + "Content-Length: 30\r\n\r\n{\"model\":", http.StatusBadRequest, readTimeout},
 		{"half a chunk", head + "Transfer-Encoding: chunked\r\n\r\n1e\r\n{\"model\":", http.StatusBadRequest, readTimeout},
 		{"half a body without a key", strings.Replace(head, "Bearer key", "", 1) + "Content-Length: 30\r\n\r\n{\"model\":", http.StatusUnauthorized, readTimeout},
-		{"half a body of another site", strings.Replace(head, "localhost", "evil.example", 1) + "Content-Length: 30\r\n\r\n{\"model\":", http.StatusForbidden, readTimeout},
+		{"half a body with another host", strings.Replace(head, "localhost", "evil.example", 1) + "Content-Length: 30\r\n\r\n{\"model\":", http.StatusForbidden, readTimeout},
 		{"half a list of faults", "PUT /_emulator/faults HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30\r\n\r\n[", http.StatusBadRequest, readTimeout},
-		{"no second request", "GET /v1/agents HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\n\r\n", http.StatusOK, idleTimeout},
+		{"idle after a request", "GET /v1/agents HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\n\r\n", http.StatusOK, idleTimeout},
 		{"a long header", "GET /v1/agents HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", maxHeaderBytes+8<<10) + "\r\n\r\n", http.StatusRequestHeaderFieldsTooLarge, 500 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestServerEndsConnections(t *testing.T) {
 	}
 }
 
-// TestSlowContentIsCut has a client that goes on sending, but not to an end.
-func TestSlowContentIsCut(t *testing.T) {
+// The server closes a connection whose client sends the body too slowly.
+func TestSlowContentTimesOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		listener := make(pipes)

@@ -13,7 +13,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// The tests that README.md and docs/testing.md show.
+// README.md and docs/testing.md quote these tests.
 
 func TestGreeting(t *testing.T) {
 	client, _ := emulatortest.New(t)
@@ -81,7 +81,7 @@ func TestTravelAgent(t *testing.T) {
 	), emulatortest.WithServer(emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultTokenLimit, Operation: "AppendConversation", Times: 1}}}))
 }
 
-// Each test function that the documentation shows is in this file, and so runs.
+// The documentation may quote only test functions of this file, so that they all run.
 func TestDocumentedTestsRun(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("docs_test.go")
@@ -96,11 +96,11 @@ func TestDocumentedTestsRun(t *testing.T) {
 		}
 		for _, function := range regexp.MustCompile(`(?ms)^func Test\w+\(t \*testing\.T\) \{$.*?^\}$`).FindAllString(string(text), -1) {
 			if count++; strings.Contains(function, "emulatortest.") && !strings.Contains(string(source), function) {
-				t.Errorf("%s: this test is not in docs_test.go:\n%s", name, function)
+				t.Errorf("%s quotes a test that is not in docs_test.go:\n%s", name, function)
 			}
 		}
 	}
 	if count < 2 {
-		t.Errorf("%d tests are documented", count)
+		t.Errorf("the documentation quotes %d tests, want at least 2", count)
 	}
 }

@@ -1,6 +1,6 @@
-// Package emulatortest gives a test a client and an emulator of the API, with the contract
-// between them: each request and response that differs from the OpenAPI document is an error
-// of the test.
+// Package emulatortest connects a client to an emulator of the API, for use in tests. It
+// checks every request and response against the OpenAPI document: each violation fails the
+// test.
 //
 //	func TestGreeting(t *testing.T) {
 //		client, _ := emulatortest.New(t)
@@ -12,8 +12,9 @@
 //		}
 //	}
 //
-// [Run] does the same in virtual time, in which hours pass in milliseconds. Everything is
-// closed when the test ends. A test that fails prints what was exchanged.
+// [Run] does the same in virtual time, where hours pass in milliseconds. The package closes
+// the client and the emulator when the test ends. If the test fails, the package logs the
+// requests and responses.
 package emulatortest
 
 import (
@@ -36,7 +37,7 @@ import (
 // Key is the API key of the client.
 const Key = "emulatortest-key"
 
-// Option changes the configurations of a test.
+// Option configures the client and the emulator of a test.
 type Option func(*settings)
 
 type settings struct {
@@ -47,33 +48,35 @@ type settings struct {
 	script    *emulator.Script
 }
 
-// WithServer sets the emulator's configuration. Its limits, except for that of [emulator.NoModel],
-// and its API key are those of the client, too, unless [WithClient] sets others. Control is always on, and what OnViolation is
-// called with is an error of the test, too.
+// WithServer sets the emulator's configuration. The client uses the same API key and the
+// same limits, except the limit of [emulator.NoModel], unless [WithClient] sets others.
+// The Control field is always on. Each call of OnViolation also fails the test.
 func WithServer(cfg emulator.Config) Option {
 	return func(s *settings) { s.server = cfg }
 }
 
-// WithClient changes the client's configuration, which has only the API key and the delays of
-// retries set. BaseURL and HTTPClient lead to the emulator and must not be set.
+// WithClient changes the client's configuration. By default, it sets only the API key and,
+// with [New], short retry delays. BaseURL and HTTPClient must not be set, because they
+// connect the client to the emulator.
 func WithClient(change func(*ratelimited.Config)) Option {
 	return func(s *settings) { change(&s.client) }
 }
 
-// WithScript has the emulator's model answer by a script: each step is one reply, in their
-// order, but where a rule fits; see [emulator.NewScript]. A step or rule that is never used
-// fails the test, as does a request that nothing fits. The Model of [WithServer] must not be
-// set beside it.
+// WithScript makes the emulator's model follow a script. Each step is one response, in
+// order, unless a rule matches the request; see [emulator.NewScript]. The test fails if a
+// step or rule is never used, or if a request matches none of them. The Model of
+// [WithServer] must not be set.
 func WithScript(turns ...emulator.Turn) Option {
 	return func(s *settings) { s.script = emulator.NewScript(turns...) }
 }
 
-// Unchecked has no contract between client and emulator, for faults whose responses differ
-// from the document.
+// Unchecked disables the client's check against the document. Use it with faults whose
+// responses violate the document.
 func Unchecked() Option { return func(s *settings) { s.unchecked = true } }
 
-// New returns a client and an emulator on a free port of 127.0.0.1. Without limits in the
-// emulator's configuration the client has practically none. Retries wait milliseconds.
+// New returns a client and an emulator on a free port of 127.0.0.1. If the emulator's
+// configuration does not set limits, those of the client are too high to matter. Retry
+// delays are 1–10 ms.
 func New(t testing.TB, options ...Option) (*ratelimited.Client, *emulator.Server) {
 	t.Helper()
 	return start(t, emulator.Start, new(net.Dialer).DialContext, append([]Option{WithClient(func(c *ratelimited.Config) {
@@ -81,9 +84,10 @@ func New(t testing.TB, options ...Option) (*ratelimited.Client, *emulator.Server
 	})}, options...))
 }
 
-// Run calls f in a [synctest] bubble with a client and an emulator, connected in memory.
-// Limits, delays and retries take virtual time, and the retries are the client's usual ones.
-// f must not use real connections, and must end all goroutines that it starts.
+// Run calls f with a client and an emulator that are connected in memory. f runs under
+// [synctest], so limits, delays and retries take virtual time. Retries use the client's
+// default delays. f must not use real connections, and must end all goroutines that it
+// starts.
 func Run(t *testing.T, f func(t *testing.T, client *ratelimited.Client, server *emulator.Server), options ...Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -106,9 +110,9 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 	}
 	switch {
 	case s.client.BaseURL != "" || s.client.HTTPClient != nil:
-		t.Fatal("emulatortest: WithClient: BaseURL and HTTPClient must not be set: they lead to the emulator")
+		t.Fatal("emulatortest: WithClient: BaseURL and HTTPClient must not be set")
 	case s.script != nil && s.server.Model != nil:
-		t.Fatal("emulatortest: WithScript: must not be used with a Model of WithServer")
+		t.Fatal("emulatortest: WithScript: Model of WithServer must not be set")
 	}
 	if s.server.APIKey != "" && s.client.APIKey == Key {
 		s.client.APIKey = s.server.APIKey
@@ -116,10 +120,10 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 	if s.script != nil {
 		s.server.Model = s.script.Reply
 	}
-	s.server.Control = true // which records the bodies of requests
+	s.server.Control = true // The emulator then records request bodies.
 	report := s.server.OnViolation
 	s.server.OnViolation = func(err error) {
-		t.Errorf("the emulator sends %v", err)
+		t.Errorf("emulatortest: the emulator violated the document: %v", err)
 		if report != nil {
 			report(err)
 		}
@@ -130,7 +134,7 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 	}
 	transport := &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 100}
 	exchanges := &recorder{base: transport, key: s.client.APIKey}
-	limits(&s)
+	setLimits(&s)
 	s.client.BaseURL = server.URL()
 	s.client.HTTPClient = contract.Client(t, exchanges)
 	if s.unchecked {
@@ -160,16 +164,17 @@ func start(t testing.TB, serve func(emulator.Config) (*emulator.Server, error),
 	return client, server
 }
 
-// limits gives the client the limits of the emulator, those of single models too, where it has
-// none. Where the emulator has none, they are practically none.
-func limits(s *settings) {
+// setLimits copies the emulator's limits, including per-model limits, to the client where
+// the client's are not set. If the emulator's are not set either, setLimits uses limits that
+// are too high to matter.
+func setLimits(s *settings) {
 	const requests, tokens = 1_000_000, 1_000_000_000_000
 	s.client.RequestsPerSecond = cmp.Or(s.client.RequestsPerSecond, s.server.RequestsPerSecond, requests)
 	s.client.TokensPerMinute = cmp.Or(s.client.TokensPerMinute, s.server.TokensPerMinute, tokens)
-	all := maps.Clone(s.client.Limits) // It is the test's.
+	all := maps.Clone(s.client.Limits) // The test owns the original.
 	for model, limit := range s.server.Limits {
 		if _, set := all[model]; set || model == emulator.NoModel {
-			continue // The client has one limit for the calls that run no model: the default.
+			continue // The client uses its default limit for calls without a model.
 		}
 		if all == nil {
 			all = map[string]limiter.Limit{}

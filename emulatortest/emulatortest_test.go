@@ -30,14 +30,14 @@ func TestNew(t *testing.T) {
 		t.Fatalf("%v, %v", response, err)
 	}
 	if got := emulatortest.Requests[generated.StartConversationRequest](t, server); len(got) != 3 || got[2].Model != "mistral-small-latest" {
-		t.Errorf("requests are %v", got)
+		t.Errorf("start requests are %v, want 3", got)
 	}
 	if got := emulatortest.Requests[generated.AppendConversationRequest](t, server); got != nil {
-		t.Errorf("appended %v", got)
+		t.Errorf("append requests are %v, want none", got)
 	}
 }
 
-// 600 calls at one a second take ten minutes, of virtual time.
+// 600 calls at 1 call/s take ten minutes of virtual time.
 func TestRunTakesVirtualTime(t *testing.T) {
 	t.Parallel()
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
@@ -48,7 +48,7 @@ func TestRunTakesVirtualTime(t *testing.T) {
 			}
 		}
 		if took := time.Since(began); took < 599*time.Second {
-			t.Errorf("it took %s", took)
+			t.Errorf("600 calls took %s, want at least 599 s", took)
 		}
 		if total := server.Stats().Total(); total.Admitted != 600 || total.Refused() != 0 {
 			t.Errorf("%+v", total)
@@ -56,7 +56,7 @@ func TestRunTakesVirtualTime(t *testing.T) {
 	}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 1, Mode: emulator.SlidingWindow}))
 }
 
-// A stream with half a minute between two words.
+// The emulator waits 30 s between two words of a stream.
 func TestRunStreams(t *testing.T) {
 	t.Parallel()
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, _ *emulator.Server) {
@@ -78,7 +78,7 @@ func TestRunStreams(t *testing.T) {
 	}, emulatortest.WithServer(emulator.Config{TokenDelay: 30 * time.Second}))
 }
 
-// The server is down for a while: connections are refused, and the client waits.
+// The server refuses connections for 2 s, and the client waits.
 func TestRunRefusesConnections(t *testing.T) {
 	t.Parallel()
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
@@ -99,7 +99,7 @@ func TestUnchecked(t *testing.T) {
 	}
 }
 
-// failing is a test that fails, and what it says.
+// failing is a testing.TB that records failures and log output.
 type failing struct {
 	testing.TB
 	cleanups []func()
@@ -120,22 +120,23 @@ func (f *failing) Errorf(format string, args ...any) {
 	_, _ = fmt.Fprintf(&f.log, format+"\n", args...)
 }
 
-// A request that differs from the document fails the test, which prints what was exchanged.
-func TestFailureShowsTheExchanges(t *testing.T) {
+// A request that violates the document fails the test. The failed test logs its requests and
+// responses, and redacts the API key.
+func TestFailureLogsTheExchanges(t *testing.T) {
 	t.Parallel()
 	f := &failing{TB: t}
 	client, _ := emulatortest.New(f)
 	request := say("a " + emulatortest.Key)
 	request.CompletionArgs.Temperature = ratelimited.Ptr(9.0)
-	var refused *ratelimited.APIError
-	if _, err := client.Beta.Conversations.Start(t.Context(), request); !errors.As(err, &refused) || refused.StatusCode != 422 {
-		t.Errorf("error is %v", err)
+	var apiErr *ratelimited.APIError
+	if _, err := client.Beta.Conversations.Start(t.Context(), request); !errors.As(err, &apiErr) || apiErr.StatusCode != 422 {
+		t.Errorf("error is %v, want status 422", err)
 	}
 	for i := range f.cleanups {
 		f.cleanups[len(f.cleanups)-1-i]()
 	}
 	for _, want := range []string{
-		"/completion_args/temperature: maximum", "1 requests were sent", "→ POST /v1/conversations {", `"temperature":9`,
+		"/completion_args/temperature: maximum", "1 requests, ", "→ POST /v1/conversations {", `"temperature":9`,
 		"← 422 Unprocessable Entity", "less than or equal to 1", "Say a [key]",
 	} {
 		if !strings.Contains(f.log.String(), want) {
@@ -143,18 +144,19 @@ func TestFailureShowsTheExchanges(t *testing.T) {
 		}
 	}
 	if strings.Contains(f.log.String(), emulatortest.Key) {
-		t.Errorf("the key is in %s", &f.log)
+		t.Errorf("the API key is in %s", &f.log)
 	}
 }
 
-// A step that is never used fails the test, and so does a request that nothing fits.
+// The test fails if a step is never used, or if a request matches none of the rules and
+// steps.
 func TestScriptIsChecked(t *testing.T) {
 	t.Parallel()
 	f := &failing{TB: t}
 	client, _ := emulatortest.New(f, emulatortest.WithScript(emulator.Rule{Model: "other", Step: emulator.Say("a")}, emulator.Say("b")))
-	for _, want := range []bool{true, false} {
-		if _, err := client.Beta.Conversations.Start(t.Context(), say("hello")); (err == nil) != want {
-			t.Errorf("error is %v", err)
+	for i, succeeds := range []bool{true, false} {
+		if _, err := client.Beta.Conversations.Start(t.Context(), say("hello")); (err == nil) != succeeds {
+			t.Errorf("call %d: error is %v, want success %t", i+1, err, succeeds)
 		}
 	}
 	for i := range f.cleanups {
@@ -170,9 +172,9 @@ func TestScriptIsChecked(t *testing.T) {
 	}
 }
 
-// A reply that is lost has been carried out: the append that the client repeats is there
-// twice.
-func TestLostReply(t *testing.T) {
+// The server executes a request although its response is lost. The client retries the
+// append, so the conversation has its entries twice.
+func TestLostResponse(t *testing.T) {
 	t.Parallel()
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
 		conversations := client.Beta.Conversations
@@ -187,8 +189,8 @@ func TestLostReply(t *testing.T) {
 			func() error {
 				stream, err := conversations.AppendStream(t.Context(), id, more)
 				if err == nil {
-					for _, failed := range stream.Events() {
-						err = errors.Join(err, failed)
+					for _, eventErr := range stream.Events() {
+						err = errors.Join(err, eventErr)
 					}
 				}
 				return err
@@ -202,7 +204,7 @@ func TestLostReply(t *testing.T) {
 			}
 			history, err := conversations.GetHistory(t.Context(), id)
 			if want := 2 + 4*(i+1); err != nil || len(history.Entries) != want {
-				t.Errorf("%d entries, %v, want %d", len(history.Entries), err, want)
+				t.Errorf("history has %d entries, %v, want %d", len(history.Entries), err, want)
 			}
 		}
 		if s := server.Stats(); s.Total().Admitted != 1+4+2 || s.Statuses[0] != 2 || s.Models["mistral-small-latest"].Tokens == 0 {
@@ -211,9 +213,8 @@ func TestLostReply(t *testing.T) {
 	})
 }
 
-// The limit of one model in the emulator is the client's limit for that model, unless the test
-// sets another.
-func TestLimitsOfOneModel(t *testing.T) {
+// The client uses the emulator's per-model limit, unless the test sets another.
+func TestLimitsByModel(t *testing.T) {
 	t.Parallel()
 	server := emulator.Config{Mode: emulator.SlidingWindow, Limits: map[string]emulator.Limit{
 		"mistral-small-latest": {RequestsPerSecond: 0.5}, emulator.NoModel: {RequestsPerSecond: 100},
@@ -238,12 +239,12 @@ func TestLimitsOfOneModel(t *testing.T) {
 	}
 }
 
-// What the options cannot change is refused.
-func TestOptionsThatContradict(t *testing.T) {
+// New rejects options that contradict each other.
+func TestConflictingOptions(t *testing.T) {
 	t.Parallel()
 	for want, options := range map[string][]emulatortest.Option{
 		"BaseURL and HTTPClient must not be set": {emulatortest.WithClient(func(c *ratelimited.Config) { c.HTTPClient = http.DefaultClient })},
-		"must not be used with a Model":          {emulatortest.WithScript(emulator.Say("a")), emulatortest.WithServer(emulator.Config{Model: emulator.DefaultModel})},
+		"Model of WithServer must not be set":    {emulatortest.WithScript(emulator.Say("a")), emulatortest.WithServer(emulator.Config{Model: emulator.DefaultModel})},
 	} {
 		f := &failing{TB: t}
 		ended := make(chan struct{})
@@ -253,7 +254,7 @@ func TestOptionsThatContradict(t *testing.T) {
 		}()
 		<-ended
 		if !strings.Contains(f.log.String(), want) {
-			t.Errorf("it says %q, want %q", &f.log, want)
+			t.Errorf("log is %q, want %q in it", &f.log, want)
 		}
 	}
 }

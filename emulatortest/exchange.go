@@ -12,13 +12,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// The bounds of what is printed of a test that fails.
+// The bounds of the log of a failed test.
 const (
 	maxExchanges = 50
-	maxContent   = 4 << 10
+	maxContent   = 4 << 10 // bytes per request or response body
 )
 
-// recorder keeps the last exchanges, the first bytes of each.
+// recorder records the latest exchanges, with the first bytes of each body.
 type recorder struct {
 	base http.RoundTripper
 	key  string
@@ -27,18 +27,18 @@ type recorder struct {
 	count     int
 	exchanges []*exchange
 
-	open sync.Map // the bodies of responses that are not closed
+	open sync.Map // the response bodies that are not closed
 }
 
-// exchange is a request and what came of it.
+// exchange is a request with its response or error.
 type exchange struct {
 	mu                sync.Mutex
 	method, path      string
 	request, response bytes.Buffer
-	outcome           string // a status or an error; "" while there is none
+	outcome           string // the status or the error; empty while the request is in flight
 }
 
-// capture is a body whose first bytes are kept.
+// capture is a body that records its first bytes.
 type capture struct {
 	io.ReadCloser
 	exchange *exchange
@@ -46,7 +46,7 @@ type capture struct {
 	recorder *recorder
 }
 
-// Read reads and keeps.
+// Read reads from the body and records the bytes.
 func (c capture) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	c.exchange.mu.Lock()
@@ -55,14 +55,14 @@ func (c capture) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the body and forgets it.
+// Close closes the body and removes it from the recorder's open bodies.
 func (c capture) Close() error {
 	c.recorder.open.Delete(c.into)
 	return c.ReadCloser.Close()
 }
 
-// closeBodies closes the responses that a test has left open: their connections would outlive
-// the test.
+// closeBodies closes the response bodies that the test did not close. Otherwise their
+// connections would outlive the test.
 func (r *recorder) closeBodies() {
 	r.open.Range(func(_, body any) bool {
 		_ = body.(io.Closer).Close()
@@ -94,12 +94,12 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// String returns the exchanges, without the key.
+// String returns the exchanges and redacts the API key.
 func (r *recorder) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d requests were sent; the last %d:\n", r.count, len(r.exchanges))
+	fmt.Fprintf(&b, "%d requests, the last %d of them:\n", r.count, len(r.exchanges))
 	for _, x := range r.exchanges {
 		x.mu.Lock()
 		fmt.Fprintf(&b, "→ %s %s %s\n← %s %s\n", x.method, x.path, &x.request, x.outcome, strings.TrimSpace(x.response.String()))
@@ -111,15 +111,15 @@ func (r *recorder) String() string {
 	return strings.ReplaceAll(b.String(), r.key, "[key]")
 }
 
-// Request is a request body that [Requests] can return.
+// Request is the set of request types that [Requests] can return.
 type Request interface {
 	generated.StartConversationRequest | generated.AppendConversationRequest | generated.RestartConversationRequest |
 		generated.CreateAgentRequest | generated.UpdateAgentRequest
 }
 
-// Requests returns the requests of one type that the server has served, in order of arrival,
-// those that it refused included. Of each, at most [emulator.MaxRecordedBody] bytes are
-// recorded; a longer one is an error of the test.
+// Requests returns the requests of one type, in order of arrival. It includes requests that
+// the server rejected. The server records at most [emulator.MaxRecordedBody] bytes of a
+// request; Requests fails the test if a request is longer.
 func Requests[T Request](t interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -134,7 +134,7 @@ func Requests[T Request](t interface {
 		}
 		var request T
 		if _, err := generated.Unmarshal([]byte(recorded.Body), &request); err != nil {
-			t.Errorf("request %s is not recorded in full: %v", recorded.RequestID, err)
+			t.Errorf("emulatortest: cannot decode request %s: it may be longer than %d bytes: %v", recorded.RequestID, emulator.MaxRecordedBody, err)
 			continue
 		}
 		list = append(list, request)

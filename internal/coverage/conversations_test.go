@@ -5,11 +5,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// conversations has all operations on conversations with a model.
-func conversations(s *stage) {
+// conversations exercises all operations on conversations with a model.
+func conversations(s *env) {
 	ctx := s.Context()
-	// The guardrails judge, and find nothing.
-	first := s.start(generated.StartConversationRequest{
+	// The guardrails run and block nothing.
+	first := s.startBoth(generated.StartConversationRequest{
 		Model: model, Inputs: ratelimited.Text("Hello!"), Instructions: "Be brief.", Tools: allTools(configured()), CompletionArgs: allArgs(),
 		Guardrails: allGuardrails(), Name: "greeting", Description: "a test", Metadata: metadata, Store: ptr(true),
 		HandoffExecution: generated.HandoffExecutionServer,
@@ -18,52 +18,52 @@ func conversations(s *stage) {
 	more := generated.AppendConversationRequest{
 		Inputs: ratelimited.Text("More."), Store: ptr(true), HandoffExecution: generated.HandoffExecutionServer, CompletionArgs: allArgs(),
 	}
-	got(s.Conversations.Append(ctx, id, more)).on(s)
-	s.streams(s.Conversations.AppendStream(ctx, id, more))
-	history := got(s.Conversations.GetHistory(ctx, id)).on(s)
-	same(s, "entries", len(history.Entries), 6)
-	same(s, "messages", len(got(s.Conversations.GetMessages(ctx, id)).on(s).Messages), 6)
+	got(s.Conversations.Append(ctx, id, more)).check(s)
+	s.readWholeStream(s.Conversations.AppendStream(ctx, id, more))
+	history := got(s.Conversations.GetHistory(ctx, id)).check(s)
+	equal(s, "entries", len(history.Entries), 6)
+	equal(s, "messages", len(got(s.Conversations.GetMessages(ctx, id)).check(s).Messages), 6)
 
 	answer, ok := history.Entries[1].Value().(generated.MessageOutputEntry)
-	same(s, "that the second entry is the answer", ok, true)
+	equal(s, "whether the second entry is the answer", ok, true)
 	again := generated.RestartConversationRequest{
 		FromEntryID: answer.ID, Inputs: ratelimited.Text("Again."), Store: ptr(true), HandoffExecution: generated.HandoffExecutionServer,
 		CompletionArgs: allArgs(), Guardrails: allGuardrails(), Metadata: metadata,
 	}
-	got(s.Conversations.Restart(ctx, id, again)).on(s)
-	s.streams(s.Conversations.RestartStream(ctx, id, again))
+	got(s.Conversations.Restart(ctx, id, again)).check(s)
+	s.readWholeStream(s.Conversations.RestartStream(ctx, id, again))
 
-	same(s, "the name", got(s.Conversations.Get(ctx, id)).on(s).Name, "greeting")
-	list := got(s.Conversations.List(ctx, generated.ListConversationsParams{Page: ptr(0), PageSize: ptr(3), Metadata: &metadata})).on(s)
-	same(s, "conversations listed", len(list), 3)
+	equal(s, "the name", got(s.Conversations.Get(ctx, id)).check(s).Name, "greeting")
+	list := got(s.Conversations.List(ctx, generated.ListConversationsParams{Page: ptr(0), PageSize: ptr(3), Metadata: &metadata})).check(s)
+	equal(s, "conversations listed", len(list), 3)
 	if err := s.Conversations.Delete(ctx, id); err != nil {
 		s.Error(err)
 	}
 }
 
-// conversationsWithAnAgent has those with an agent, whose version is a number or an
-// alias.
-func conversationsWithAnAgent(s *stage) {
+// conversationsWithAnAgent exercises conversations with an agent. The version of the agent
+// is a number or an alias.
+func conversationsWithAnAgent(s *env) {
 	ctx := s.Context()
-	agent := got(s.Agents.Create(ctx, generated.CreateAgentRequest{Model: model, Name: "helper"})).on(s)
-	got(s.Agents.CreateVersionAlias(ctx, agent.ID, "prod", 0)).on(s)
+	agent := got(s.Agents.Create(ctx, generated.CreateAgentRequest{Model: model, Name: "helper"})).check(s)
+	got(s.Agents.CreateVersionAlias(ctx, agent.ID, "prod", 0)).check(s)
 	for _, version := range []generated.StringOrInteger{"0", "prod"} {
-		started := s.start(generated.StartConversationRequest{
+		started := s.startBoth(generated.StartConversationRequest{
 			AgentID: agent.ID, AgentVersion: version, Inputs: ratelimited.Text("Hello!"), Name: "greeting", Description: "a test", Metadata: metadata,
 		})
-		same(s, "the version", got(s.Conversations.Get(ctx, started.ConversationID)).on(s).AgentVersion, version)
+		equal(s, "the version", got(s.Conversations.Get(ctx, started.ConversationID)).check(s).AgentVersion, version)
 		answer, _ := started.Outputs[0].Value().(generated.MessageOutputEntry)
 		again := generated.RestartConversationRequest{FromEntryID: answer.ID, AgentVersion: version, Inputs: ratelimited.Text("Again.")}
-		restarted := got(s.Conversations.Restart(ctx, started.ConversationID, again)).on(s)
-		same(s, "the version restarted with", got(s.Conversations.Get(ctx, restarted.ConversationID)).on(s).AgentVersion, version)
+		restarted := got(s.Conversations.Restart(ctx, started.ConversationID, again)).check(s)
+		equal(s, "the version restarted with", got(s.Conversations.Get(ctx, restarted.ConversationID)).check(s).AgentVersion, version)
 	}
-	list := got(s.Conversations.List(ctx, generated.ListConversationsParams{})).on(s)
-	same(s, "conversations", len(list), 6)
+	list := got(s.Conversations.List(ctx, generated.ListConversationsParams{})).check(s)
+	equal(s, "conversations", len(list), 6)
 }
 
-// entries has all types of entries and of chunks as inputs: a history that was made
-// elsewhere.
-func entries(s *stage) {
+// entries exercises all types of entries and chunks as inputs. They are the history of a
+// conversation on another server.
+func entries(s *env) {
 	when := generated.Timestamp{}
 	if err := when.UnmarshalJSON([]byte(`"2026-01-02T03:04:05Z"`)); err != nil {
 		s.Fatal(err)
@@ -96,9 +96,9 @@ func entries(s *stage) {
 	for i, v := range inputs {
 		list[i] = generated.NewEntry(v)
 	}
-	started := s.start(generated.StartConversationRequest{Model: model, Inputs: ratelimited.Entries(list...)})
-	history := got(s.Conversations.GetHistory(s.Context(), started.ConversationID)).on(s)
-	same(s, "entries", len(history.Entries), len(list)+1)
-	s.moves(started.ConversationID)
-	got(s.Conversations.GetMessages(s.Context(), started.ConversationID)).on(s)
+	started := s.startBoth(generated.StartConversationRequest{Model: model, Inputs: ratelimited.Entries(list...)})
+	history := got(s.Conversations.GetHistory(s.Context(), started.ConversationID)).check(s)
+	equal(s, "entries", len(history.Entries), len(list)+1)
+	s.replay(started.ConversationID)
+	got(s.Conversations.GetMessages(s.Context(), started.ConversationID)).check(s)
 }

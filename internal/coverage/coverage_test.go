@@ -1,8 +1,9 @@
-// Package coverage checks that tests exercise the whole of the OpenAPI document: each
-// operation, each status and media type that it may answer, each type of event, each
-// parameter; and, of what is sent and of what is received, each member of each union,
-// each value of each enumeration and each property. It reads the document itself, sends
-// traffic through the client and the emulator, and names what never passed.
+// Package coverage checks that tests exercise the whole OpenAPI document. That includes
+// every operation, every response status and media type, every event type and every
+// parameter. It includes every property, union member and enum value, in requests and in
+// responses. The package parses the document without the code under test, sends traffic
+// through the client and the emulator, and reports each item that the traffic did not
+// exercise.
 package coverage_test
 
 import (
@@ -14,16 +15,16 @@ import (
 )
 
 var scenarios = []scenario{
-	{name: "agents", play: agents, alone: item{operationKind, "UpdateAgentVersion"}},
-	{name: "choices", play: choices, alone: item{valueKind, "sent /components/schemas/ReasoningEffort/enum (xhigh)"}},
-	{name: "conversations", play: conversations, alone: item{replyKind, "DeleteConversation 204"}},
-	{name: "conversations with an agent", play: conversationsWithAnAgent, alone: item{memberKind, "sent /components/schemas/RestartConversationRequest/properties/agent_version/anyOf/1 (integer)"}},
-	{name: "entries", play: entries, alone: item{propertyKind, "sent /components/schemas/MessageInputEntry/properties/prefix"}},
-	{name: "outputs", play: outputs, config: emulator.Config{Model: everything}, alone: item{eventKind, "conversation.response.error"}},
-	{name: "built-in tools", play: builtInTools, alone: item{valueKind, "sent /components/schemas/ToolCallConfirmation/properties/confirmation/enum (deny)"}},
-	{name: "handoffs", play: handoffs, alone: item{valueKind, "sent /components/schemas/RestartConversationRequest/properties/handoff_execution/enum (client)"}},
-	{name: "other forms", play: otherForms, config: emulator.Config{Intercept: otherServer}, alone: item{memberKind, "received /components/schemas/OutputContentChunks/anyOf/0 (TextChunk)"}},
-	{name: "refusals", play: refusals, alone: item{replyKind, "AppendConversationStream 422 application/json"}},
+	{name: "agents", exercise: agents, unique: item{operationKind, "UpdateAgentVersion"}},
+	{name: "enum values", exercise: enumValues, unique: item{valueKind, "sent /components/schemas/ReasoningEffort/enum (xhigh)"}},
+	{name: "conversations", exercise: conversations, unique: item{responseKind, "DeleteConversation 204"}},
+	{name: "conversations with an agent", exercise: conversationsWithAnAgent, unique: item{memberKind, "sent /components/schemas/RestartConversationRequest/properties/agent_version/anyOf/1 (integer)"}},
+	{name: "entries", exercise: entries, unique: item{propertyKind, "sent /components/schemas/MessageInputEntry/properties/prefix"}},
+	{name: "outputs", exercise: outputs, config: emulator.Config{Model: allOutputs}, unique: item{eventKind, "conversation.response.error"}},
+	{name: "built-in tools", exercise: builtInTools, unique: item{valueKind, "sent /components/schemas/ToolCallConfirmation/properties/confirmation/enum (deny)"}},
+	{name: "handoffs", exercise: handoffs, unique: item{valueKind, "sent /components/schemas/RestartConversationRequest/properties/handoff_execution/enum (client)"}},
+	{name: "alternative forms", exercise: alternativeForms, config: emulator.Config{Intercept: alternativeServer}, unique: item{memberKind, "received /components/schemas/OutputContentChunks/anyOf/0 (TextChunk)"}},
+	{name: "validation errors", exercise: validationErrors, unique: item{responseKind, "AppendConversationStream 422 application/json"}},
 }
 
 func TestDocumentIsExercised(t *testing.T) {
@@ -31,7 +32,7 @@ func TestDocumentIsExercised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	survey, err := doc.survey()
+	items, err := doc.items()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,18 +42,18 @@ func TestDocumentIsExercised(t *testing.T) {
 			t.Fatalf("scenario %q failed", s.name)
 		}
 	}
-	for _, i := range missing(survey, exercised...) {
-		t.Errorf("never exercised: %s", i)
+	for _, i := range missing(items, exercised...) {
+		t.Errorf("not exercised: %s", i)
 	}
-	// Without any one of the scenarios, what it alone exercises is named.
+	// Without a scenario, its unique item must be missing.
 	for n, s := range scenarios {
 		others := slices.Delete(slices.Clone(exercised), n, n+1)
-		if without := missing(survey, others...); !slices.Contains(without, s.alone) {
-			t.Errorf("without scenario %q, want %q missing, have %q", s.name, s.alone, without)
+		if without := missing(items, others...); !slices.Contains(without, s.unique) {
+			t.Errorf("without scenario %q, %q are missing, want %q among them", s.name, without, s.unique)
 		}
 	}
 	for _, k := range kinds {
-		of := slices.DeleteFunc(slices.Clone(survey), func(i item) bool { return i.kind != k })
-		t.Logf("%s: %d of %d", k, len(of)-len(missing(of, exercised...)), len(of))
+		ofKind := slices.DeleteFunc(slices.Clone(items), func(i item) bool { return i.kind != k })
+		t.Logf("%s: %d of %d", k, len(ofKind)-len(missing(ofKind, exercised...)), len(ofKind))
 	}
 }

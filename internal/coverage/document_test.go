@@ -15,14 +15,14 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// document is an OpenAPI document, read anew: what judges the rest of the module has
-// no reader in common with it.
+// document is an OpenAPI document. This package parses it without the code of other
+// packages, because it validates them.
 type document struct {
 	root     node
 	compiler *jsonschema.Compiler
 }
 
-// documentURL is a name only: nothing is ever loaded.
+// documentURL identifies the document in the compiler. The compiler never loads it.
 const documentURL = "coverage:///openapi.json"
 
 func readDocument(raw []byte) (*document, error) {
@@ -45,7 +45,7 @@ func readDocument(raw []byte) (*document, error) {
 	return &document{root: node{value: value}, compiler: compiler}, nil
 }
 
-// accepts reports whether a value is of a schema.
+// accepts reports whether a schema accepts a value.
 func (d *document) accepts(schema node, value any) (bool, error) {
 	compiled, err := d.compiler.Compile(documentURL + (&url.URL{Fragment: schema.pointer}).String())
 	if err != nil {
@@ -54,22 +54,22 @@ func (d *document) accepts(schema node, value any) (bool, error) {
 	return compiled.Validate(value) == nil, nil
 }
 
-// follow returns what a $ref refers to, and other nodes as they are. What stands
-// beside a $ref may only say something about it.
-func (d *document) follow(n node) (node, error) {
-	const most = 16 // far more than anyone writes, and the end of a circle
-	for range most {
+// resolve returns the target of a $ref. It returns other nodes unchanged. Keywords beside
+// a $ref must be annotations.
+func (d *document) resolve(n node) (node, error) {
+	const maxRefs = 16 // the longest chain of references, to stop at a cycle
+	for range maxRefs {
 		ref := n.text("$ref")
 		if ref == "" {
 			return n, nil
 		}
 		path, local := strings.CutPrefix(ref, "#/")
 		if !local {
-			return node{}, fmt.Errorf("%s: $ref %q leaves the document", n.pointer, ref)
+			return node{}, fmt.Errorf("%s: $ref must refer to this document, got %q", n.pointer, ref)
 		}
 		for key := range n.object() {
-			if key != "$ref" && !says[key] && !strings.HasPrefix(key, "x-") {
-				return node{}, fmt.Errorf("%s: %s beside a $ref is not looked at", n.pointer, key)
+			if key != "$ref" && !annotations[key] && !strings.HasPrefix(key, "x-") {
+				return node{}, fmt.Errorf("%s: %s beside a $ref is not supported", n.pointer, key)
 			}
 		}
 		target := d.root
@@ -77,14 +77,14 @@ func (d *document) follow(n node) (node, error) {
 			target = target.child(unescape.Replace(token))
 		}
 		if target.value == nil {
-			return node{}, fmt.Errorf("%s: $ref %q refers to nothing", n.pointer, ref)
+			return node{}, fmt.Errorf("%s: $ref %q: target not found", n.pointer, ref)
 		}
 		n = target
 	}
-	return node{}, fmt.Errorf("%s: $ref goes round in a circle", n.pointer)
+	return node{}, fmt.Errorf("%s: $ref forms a cycle", n.pointer)
 }
 
-// node is a value in the document and where it is, as a JSON pointer.
+// node is a value in the document, with its JSON pointer.
 type node struct {
 	pointer string
 	value   any
@@ -96,12 +96,13 @@ func (n node) text(key string) string { text, _ := n.object()[key].(string); ret
 
 func (n node) has(key string) bool { _, ok := n.object()[key]; return ok }
 
-// child returns a member of an object; its value is nil where there is none.
+// child returns a member of an object. The child's value is nil if the member does not
+// exist.
 func (n node) child(key string) node {
 	return node{n.pointer + "/" + escape.Replace(key), n.object()[key]}
 }
 
-// members returns the members of an object by name.
+// members returns the members of an object, sorted by name.
 func (n node) members() []node {
 	var list []node
 	for _, key := range slices.Sorted(maps.Keys(n.object())) {
@@ -120,7 +121,7 @@ func (n node) items() []node {
 	return list
 }
 
-// name is the last token of where the node is.
+// name returns the last token of the node's JSON pointer.
 func (n node) name() string {
 	return unescape.Replace(n.pointer[strings.LastIndexByte(n.pointer, '/')+1:])
 }
@@ -135,17 +136,17 @@ const (
 	mediaEvents = "text/event-stream"
 )
 
-// operation is one URL and method, which may answer with JSON or with a stream.
+// operation is one path and method. Its response may be JSON or a stream.
 type operation struct {
 	id         string
-	path       []string // the template's segments
+	path       []string // the segments of the path template
 	parameters []node
 	request    node            // the schema of the body; no value without one
-	replies    map[string]node // the response by status
+	responses  map[string]node // the response by status
 	streams    bool
 }
 
-// streamed is the name of an operation's twin that streams.
+// streamed returns the name of the streaming variant of an operation.
 func streamed(id string) string { return id + "Stream" }
 
 var methods = []string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -159,29 +160,29 @@ func (d *document) operations() ([]operation, error) {
 			}
 			n := path.child(method)
 			op := operation{
-				id: n.text("operationId"), path: strings.Split(path.name(), "/"), replies: map[string]node{},
+				id: n.text("operationId"), path: strings.Split(path.name(), "/"), responses: map[string]node{},
 			}
 			if op.id == "" {
-				return nil, errors.New(n.pointer + ": no operationId")
+				return nil, errors.New(n.pointer + ": operationId is missing")
 			}
 			for _, p := range slices.Concat(path.child("parameters").items(), n.child("parameters").items()) {
-				p, err := d.follow(p)
+				p, err := d.resolve(p)
 				if err != nil {
 					return nil, err
 				}
 				op.parameters = append(op.parameters, p)
 			}
-			body, err := d.follow(n.child("requestBody"))
+			body, err := d.resolve(n.child("requestBody"))
 			if err != nil {
 				return nil, err
 			}
 			op.request = body.child("content").child(mediaJSON).child("schema")
 			for _, r := range n.child("responses").members() {
 				status := r.name()
-				if op.replies[status], err = d.follow(r); err != nil {
+				if op.responses[status], err = d.resolve(r); err != nil {
 					return nil, err
 				}
-				op.streams = op.streams || op.replies[status].child("content").has(mediaEvents)
+				op.streams = op.streams || op.responses[status].child("content").has(mediaEvents)
 			}
 			list = append(list, op)
 		}

@@ -7,18 +7,18 @@ import (
 
 const model = "mistral-small-latest"
 
-// connector is a tool that is not the service's own.
+// connector is the id of a custom connector.
 const connector = "my_crm"
 
 var metadata = map[string]any{"team": "a", "deep": map[string]any{"n": []any{1.0}}}
 
 func ptr[T any](value T) *T { return ratelimited.Ptr(value) }
 
-// allTools are tools of all types, each set up in full.
+// allTools returns tools of all types, with all fields set.
 func allTools(c generated.ToolConfiguration) []generated.Tool {
 	variants := []generated.ToolVariant{
 		generated.FunctionTool{Function: generated.Function{
-			Name: "get_weather", Description: "Tells the weather", Strict: true, Parameters: weatherSchema(),
+			Name: "get_weather", Description: "Returns the weather", Strict: true, Parameters: weatherSchema(),
 		}},
 		generated.WebSearchTool{ToolConfiguration: c},
 		generated.WebSearchPremiumTool{ToolConfiguration: c},
@@ -35,7 +35,7 @@ func allTools(c generated.ToolConfiguration) []generated.Tool {
 	return tools
 }
 
-// configured is a configuration of a tool that has everything.
+// configured returns a tool configuration with all fields set.
 func configured() generated.ToolConfiguration {
 	return generated.ToolConfiguration{Exclude: []string{"a"}, Include: []string{"b"}, RequiresConfirmation: []string{"c"}}
 }
@@ -47,20 +47,20 @@ func weatherSchema() map[string]any {
 	}
 }
 
-// allArgs sets everything that says how a model generates.
+// allArgs returns generation parameters with all fields set.
 func allArgs() generated.CompletionArgs {
 	return generated.CompletionArgs{
 		Stop: generated.CompletionArgsStop{"END", "STOP"}, PresencePenalty: ptr(0.5), FrequencyPenalty: ptr(-0.5),
 		Temperature: ptr(0.3), TopP: ptr(0.9), MaxTokens: ptr(500), RandomSeed: ptr(7), ToolChoice: generated.ToolChoiceEnumAuto,
-		Prediction: generated.Prediction{Type: "content", Content: "a guess"}, ReasoningEffort: generated.ReasoningEffortLow,
+		Prediction: generated.Prediction{Type: "content", Content: "a prediction"}, ReasoningEffort: generated.ReasoningEffortLow,
 		ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{
 			Name: "weather", Description: "The weather", Strict: true, Schema: weatherSchema(),
 		}},
 	}
 }
 
-// allGuardrails are both moderations with all their categories, one that blocks and
-// one that does not.
+// allGuardrails returns guardrails with both moderation models and all categories. One
+// model blocks and the other does not.
 func allGuardrails() []generated.GuardrailConfig {
 	half := ptr(0.5)
 	return []generated.GuardrailConfig{{
@@ -82,7 +82,7 @@ func allGuardrails() []generated.GuardrailConfig {
 	}}
 }
 
-// chunks makes a list of what may be of different types.
+// chunks returns a list of content chunks.
 func chunks(variants ...generated.ContentChunkVariant) []generated.ContentChunk {
 	list := make([]generated.ContentChunk, len(variants))
 	for i, v := range variants {
@@ -91,7 +91,7 @@ func chunks(variants ...generated.ContentChunkVariant) []generated.ContentChunk 
 	return list
 }
 
-// inputChunks are chunks of all types that a user's message may have.
+// inputChunks returns chunks of all types that a user's message may contain.
 func inputChunks() []generated.ContentChunk {
 	return chunks(
 		generated.TextChunk{Text: "Look: "},
@@ -109,7 +109,7 @@ func inputChunks() []generated.ContentChunk {
 	)
 }
 
-// outputChunks are those that a model's message may have.
+// outputChunks returns chunks of all types that a model's message may contain.
 func outputChunks() []generated.ContentChunk {
 	return append(inputChunks(), chunks(
 		generated.ToolReferenceChunk{
@@ -119,7 +119,7 @@ func outputChunks() []generated.ContentChunk {
 	)...)
 }
 
-// message is a message of the model.
+// message returns a message entry of the model.
 func message(content generated.MessageContent) generated.Entry {
 	return generated.NewEntry(generated.MessageOutputEntry{Content: content})
 }

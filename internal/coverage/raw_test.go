@@ -11,8 +11,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// send sends what the client does not, and returns the status and the body.
-func (s *stage) send(through *http.Client, method, path, body string) (int, string) {
+// send sends a request without the SDK's client. It returns the status and the body.
+func (s *env) send(client *http.Client, method, path, body string) (int, string) {
 	s.Helper()
 	request, err := http.NewRequestWithContext(s.Context(), method, s.url+path, strings.NewReader(body))
 	if err != nil {
@@ -24,49 +24,49 @@ func (s *stage) send(through *http.Client, method, path, body string) (int, stri
 		request.Body = nil
 		request.Header.Del("Content-Type")
 	}
-	reply, err := through.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		s.Fatal(err)
 	}
-	data, err := io.ReadAll(reply.Body)
-	if err := errors.Join(err, reply.Body.Close()); err != nil {
+	data, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
 		s.Fatal(err)
 	}
-	return reply.StatusCode, string(data)
+	return response.StatusCode, string(data)
 }
 
-// otherForms has what may be written in two ways in the way that neither the client nor
-// the emulator writes: the generated types have one form of each, and read both. So it
-// is sent by hand, as another client may, and answered by hand, as another server.
-func otherForms(s *stage) {
+// alternativeForms exercises JSON forms that the generated types decode but do not encode.
+// The SDK's client and the emulator therefore never send them. Other clients and servers
+// may, so this scenario sends raw requests and responses.
+func alternativeForms(s *env) {
 	status, body := s.send(s.http, http.MethodPost, "/v1/conversations", `{"model":"m","completion_args":{"stop":"END"},"inputs":[
 		{"type":"message.input","role":"user","content":[{"type":"image_url","image_url":"https://example.com/a.png"}]},
 		{"type":"function.call","tool_call_id":"call_1","name":"get_weather","arguments":{"city":"Paris"}},
 		{"type":"function.result","tool_call_id":"call_1","result":"rain"}]}`)
-	same(s, "the status of "+body, status, http.StatusOK)
-	stored := got(s.Conversations.List(s.Context(), generated.ListConversationsParams{})).on(s)[0].ID
+	equal(s, "the status of "+body, status, http.StatusOK)
+	stored := got(s.Conversations.List(s.Context(), generated.ListConversationsParams{})).check(s)[0].ID
 	for _, id := range []string{stored, "conv_1"} {
 		conversation, err := s.Conversations.Get(s.Context(), id)
 		if err != nil {
 			s.Fatal(err)
 		}
-		same(s, "stop", conversation.CompletionArgs.Stop, generated.CompletionArgsStop{"END"})
+		equal(s, "stop", conversation.CompletionArgs.Stop, generated.CompletionArgsStop{"END"})
 		history, err := s.Conversations.GetHistory(s.Context(), id)
 		if err != nil {
 			s.Fatal(err)
 		}
 		input, _ := history.Entries[0].Value().(generated.MessageInputEntry)
 		image, _ := input.Content.Chunks()[0].Value().(generated.ImageURLChunk)
-		same(s, "the image's URL", image.ImageURL.URL, "https://example.com/a.png")
+		equal(s, "the image's URL", image.ImageURL.URL, "https://example.com/a.png")
 		call, _ := history.Entries[1].Value().(generated.FunctionCallEntry)
-		same(s, "the arguments", call.Arguments, `{"city":"Paris"}`)
+		equal(s, "the arguments", call.Arguments, `{"city":"Paris"}`)
 	}
 	more := generated.AppendConversationRequest{Inputs: ratelimited.Text("More.")}
-	same(s, "the text", ratelimited.OutputText(s.streams(s.Conversations.AppendStream(s.Context(), "conv_1", more))), "Hello there")
+	equal(s, "the text", ratelimited.OutputText(s.readWholeStream(s.Conversations.AppendStream(s.Context(), "conv_1", more))), "Hello there")
 }
 
-// otherServer answers what is about conv_1.
-func otherServer(w http.ResponseWriter, r *http.Request, next http.Handler) {
+// alternativeServer handles the requests for conv_1.
+func alternativeServer(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	bodies := map[string]string{
 		"GET /v1/conversations/conv_1": `{"id":"conv_1","model":"m","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z",
 			"completion_args":{"stop":"END"}}`,
@@ -93,14 +93,14 @@ data: {"type":"conversation.response.done","usage":{"prompt_tokens":1,"completio
 		return
 	}
 	w.Header().Set("Content-Type", map[bool]string{true: mediaEvents, false: mediaJSON}[r.Method == http.MethodPost])
-	_, _ = io.WriteString(w, body) // A client that has gone has failed its own test.
+	_, _ = io.WriteString(w, body) // An error makes the client's call fail.
 }
 
-// refusals has a request for each operation that the server refuses with 422, as the
-// client, for the most part, does before it sends anything. Where an operation takes
-// nothing but text in its path, it is the query that cannot be read.
-func refusals(s *stage) {
-	for _, refused := range []struct{ method, path, body, says string }{
+// validationErrors sends an invalid request to each operation, which the server rejects with
+// 422. The SDK's client would reject most of them before sending. If an operation has only
+// path parameters of type string, the query is malformed.
+func validationErrors(s *env) {
+	for _, invalid := range []struct{ method, path, body, want string }{
 		{"POST", "/v1/conversations", `{"model":"m"}`, `"loc":["body","inputs"]`},
 		{"POST", "/v1/conversations", `{"model":"m","inputs":"x","handoff_execution":"nobody"}`, `"ctx":`},
 		{"POST", "/v1/conversations", `{"model":"m","stream":true}`, `"loc":["body","inputs"]`},
@@ -126,25 +126,25 @@ func refusals(s *stage) {
 		{"GET", "/v1/agents/ag_1/aliases?%zz", "", `"query"`},
 		{"DELETE", "/v1/agents/ag_1/aliases?alias=", "", `"loc":["query","alias"]`},
 	} {
-		wrong := 0
-		lax := &http.Client{Transport: &contract.Transport{Base: s.recorder, Report: func(v contract.Violation) {
-			if wrong++; v.In != "path" && v.In != "query" && v.In != "body" {
-				s.Errorf("%s %s: %v", refused.method, refused.path, v)
+		violations := 0
+		client := &http.Client{Transport: &contract.Transport{Base: s.recorder, Report: func(v contract.Violation) {
+			if violations++; v.In != "path" && v.In != "query" && v.In != "body" {
+				s.Errorf("%s %s: %v", invalid.method, invalid.path, v)
 			}
 		}}}
-		status, body := s.send(lax, refused.method, refused.path, refused.body)
-		if status != http.StatusUnprocessableEntity || !strings.Contains(body, refused.says) || wrong == 0 {
-			s.Errorf("%s %s %s: %d %s; %d violations", refused.method, refused.path, refused.body, status, body, wrong)
+		status, body := s.send(client, invalid.method, invalid.path, invalid.body)
+		if status != http.StatusUnprocessableEntity || !strings.Contains(body, invalid.want) || violations == 0 {
+			s.Errorf("%s %s %s: %d %s; %d violations", invalid.method, invalid.path, invalid.body, status, body, violations)
 		}
 	}
 
-	// The client has a name for what the server found.
-	started := s.start(generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("Hi")})
+	// The SDK's client decodes the location of the error.
+	started := s.startBoth(generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("Hi")})
 	_, err := s.Conversations.Append(s.Context(), started.ConversationID, generated.AppendConversationRequest{
 		ToolConfirmations: []generated.ToolCallConfirmation{{ToolCallID: "call_none", Confirmation: generated.ToolConfirmationAllow}},
 	})
-	var refused *ratelimited.APIError
-	if !errors.As(err, &refused) || len(refused.Fields) != 1 || refused.Fields[0].Location != "body.tool_confirmations.0.tool_call_id" {
-		s.Errorf("a confirmation of nothing: %v", err)
+	var apiErr *ratelimited.APIError
+	if !errors.As(err, &apiErr) || len(apiErr.Fields) != 1 || apiErr.Fields[0].Location != "body.tool_confirmations.0.tool_call_id" {
+		s.Errorf("confirming an unknown call returned %v", err)
 	}
 }

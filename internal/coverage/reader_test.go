@@ -14,7 +14,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi"
 )
 
-// small is a document of one operation with all that the walker goes through.
+// small is a document with one operation that uses every keyword the walker supports.
 const small = `
 openapi: 3.1.0
 paths:
@@ -66,37 +66,37 @@ func names(list []item) []string {
 	return texts
 }
 
-func wantNames(t *testing.T, what string, have []item, want ...string) {
+func wantNames(t *testing.T, name string, items []item, want ...string) {
 	t.Helper()
 	slices.Sort(want)
-	if texts := names(have); !slices.Equal(texts, want) {
-		t.Errorf("%s:\n%s\nwant\n%s", what, strings.Join(texts, "\n"), strings.Join(want, "\n"))
+	if texts := names(items); !slices.Equal(texts, want) {
+		t.Errorf("%s:\n%s\nwant\n%s", name, strings.Join(texts, "\n"), strings.Join(want, "\n"))
 	}
 }
 
 const (
-	query = "/paths/~1things~1{id}/post/parameters/"
-	reply = "/paths/~1things~1{id}/post/responses/200/content/application~1json/schema/items/anyOf/"
+	query         = "/paths/~1things~1{id}/post/parameters/"
+	responseUnion = "/paths/~1things~1{id}/post/responses/200/content/application~1json/schema/items/anyOf/"
 )
 
-func TestSurvey(t *testing.T) {
+func TestItems(t *testing.T) {
 	t.Parallel()
-	list, err := parse(t, small).survey()
+	list, err := parse(t, small).items()
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantNames(t, "survey", list,
+	wantNames(t, "items", list,
 		"operation Do", "operation DoStream",
-		"reply Do 200 application/json", "reply DoStream 200 text/event-stream", "reply Do 204",
-		"reply Do 422 application/json", "reply DoStream 422 application/json",
+		"response Do 200 application/json", "response DoStream 200 text/event-stream", "response Do 204",
+		"response Do 422 application/json", "response DoStream 422 application/json",
 		"event go", "event stop",
 		"union member sent "+query+"1/schema/anyOf/0 (integer)", "union member sent "+query+"1/schema/anyOf/1 (string)",
 		"union member sent /components/schemas/Thing/anyOf/0 (Cat)", "union member sent /components/schemas/Thing/anyOf/1 (Dog)",
 		"union member sent /components/schemas/Dog/properties/toys/additionalProperties/anyOf/0 (integer)",
 		"union member sent /components/schemas/Dog/properties/toys/additionalProperties/anyOf/1 (array)",
-		"union member received "+reply+"0 (string)", "union member received "+reply+"1 (string)",
+		"union member received "+responseUnion+"0 (string)", "union member received "+responseUnion+"1 (string)",
 		"enum value sent "+query+"2/schema/anyOf/0/items/enum (a)", "enum value sent "+query+"2/schema/anyOf/0/items/enum (b)",
-		"enum value received "+reply+"0/enum (x)", "enum value received "+reply+"0/enum (y)",
+		"enum value received "+responseUnion+"0/enum (x)", "enum value received "+responseUnion+"0/enum (y)",
 		"enum value received /components/schemas/Events/properties/event/enum (go)",
 		"enum value received /components/schemas/Events/properties/event/enum (stop)",
 		"property received /components/schemas/Events/properties/event", "property received /components/schemas/Events/properties/data",
@@ -107,21 +107,21 @@ func TestSurvey(t *testing.T) {
 	)
 }
 
-// What the survey does not look into, it does not pass over.
-func TestSurveyRefuses(t *testing.T) {
+// The collector reports unsupported parts of a document instead of skipping them.
+func TestUnsupportedDocuments(t *testing.T) {
 	t.Parallel()
-	for change, says := range map[[2]string]string{
-		{"data: {}", "data: {allOf: [{type: string}]}"}:                                 "allOf is not looked into",
+	for change, want := range map[[2]string]string{
+		{"data: {}", "data: {allOf: [{type: string}]}"}:                                 "allOf is not supported",
 		{"data: {}", "data: {$ref: '#/components/schemas/Cat', enum: [1]}"}:             "enum beside a $ref",
-		{"data: {}", "data: {$ref: '#/components/schemas/Nothing'}"}:                    "refers to nothing",
-		{"data: {}", "data: {$ref: 'other.yaml#/Cat'}"}:                                 "leaves the document",
-		{"data: {}", "data: {$ref: '#/components/schemas/Events/properties/data'}"}:     "in a circle",
-		{"application/json: {schema: {type: array", "text/html: {schema: {type: array"}: "media type is not looked into",
-		{"operationId: Do", "summary: Do"}:                                              "no operationId",
+		{"data: {}", "data: {$ref: '#/components/schemas/Nothing'}"}:                    "target not found",
+		{"data: {}", "data: {$ref: 'other.yaml#/Cat'}"}:                                 "must refer to this document",
+		{"data: {}", "data: {$ref: '#/components/schemas/Events/properties/data'}"}:     "forms a cycle",
+		{"application/json: {schema: {type: array", "text/html: {schema: {type: array"}: "media type is not supported",
+		{"operationId: Do", "summary: Do"}:                                              "operationId is missing",
 	} {
-		_, err := parse(t, strings.Replace(small, change[0], change[1], 1)).survey()
-		if err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: %v, want an error that says %q", change[1], err, says)
+		_, err := parse(t, strings.Replace(small, change[0], change[1], 1)).items()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error is %v, want %q in it", change[1], err, want)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func TestWalk(t *testing.T) {
 		`{"type":"cat"}`:                         slices.Concat(cat),
 		`{"type":"cat","friend":null}`:           slices.Concat(cat),
 		`{"type":"cat","friend":{"type":"dog"}}`: slices.Concat(cat, dog, []string{"property sent " + thing + "Cat/properties/friend"}),
-		`{"type":"dog"}`:                         slices.Concat(dog), // which the first would accept too
+		`{"type":"dog"}`:                         slices.Concat(dog), // Cat would accept it, too.
 		`{"type":"dog","toys":{"ball":1}}`:       slices.Concat(dog, []string{toys, "union member sent " + thing + "Dog/properties/toys/additionalProperties/anyOf/0 (integer)"}),
 		`{"type":"dog","toys":{"ball":[]}}`:      slices.Concat(dog, []string{toys, "union member sent " + thing + "Dog/properties/toys/additionalProperties/anyOf/1 (array)"}),
 		`{"friend":{"friend":{"type":"dog"}}}`:   slices.Concat(cat[:1], dog, []string{"property sent " + thing + "Cat/properties/friend"}),
@@ -151,11 +151,11 @@ func TestWalk(t *testing.T) {
 	doc := parse(t, small)
 	schema := doc.root.child("components").child("schemas").child("Dog")
 	if err := (walker{doc, marks{}, sent}).walk(schema, decoded(t, `{"toys":{"ball":"red"}}`)); err == nil {
-		t.Error("what is of no member of a union is not an error")
+		t.Error("a value that matches none of the union members returns nil, want an error")
 	}
 }
 
-// The first member that accepts a value is the one that counts.
+// Without a discriminator, the first member that accepts a value counts.
 func TestWalkTakesTheFirstMember(t *testing.T) {
 	t.Parallel()
 	doc := parse(t, small)
@@ -163,10 +163,10 @@ func TestWalkTakesTheFirstMember(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema := operations[0].replies["200"].child("content").child(mediaJSON).child("schema")
+	schema := operations[0].responses["200"].child("content").child(mediaJSON).child("schema")
 	for value, want := range map[string][]string{
-		`["x"]`:     {"union member received " + reply + "0 (string)", "enum value received " + reply + "0/enum (x)"},
-		`["z","z"]`: {"union member received " + reply + "1 (string)"},
+		`["x"]`:     {"union member received " + responseUnion + "0 (string)", "enum value received " + responseUnion + "0/enum (x)"},
+		`["z","z"]`: {"union member received " + responseUnion + "1 (string)"},
 	} {
 		w := walker{doc, marks{}, received}
 		if err := w.walk(schema, decoded(t, value)); err != nil {
@@ -192,7 +192,7 @@ func TestWalkTakesTheFirstMember(t *testing.T) {
 		wantNames(t, strings.Join(test.values, "&"), w.marks.list(), test.want...)
 	}
 	if err := (walker{doc, marks{}, sent}).parameter(operations[0].parameters[2], []string{"c"}); err == nil {
-		t.Error("a value that the document does not accept is not an error")
+		t.Error("an invalid parameter value returns nil, want an error")
 	}
 }
 
@@ -213,49 +213,48 @@ func (m marks) list() []item {
 	return list
 }
 
-// The operations are those that package contract, which reads the document on its own,
-// has found.
-func TestOperationsAreTheContracts(t *testing.T) {
+// Package contract has its own parser. It must find the same operations.
+func TestOperationsEqualThoseOfContract(t *testing.T) {
 	t.Parallel()
 	operations, err := parse(t, string(openapi.Document())).operations()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var have, want []string
+	var got, want []string
 	for _, op := range operations {
-		have = append(have, op.id)
+		got = append(got, op.id)
 	}
 	for _, op := range contract.Default().Operations() {
 		want = append(want, op.ID)
 	}
-	slices.Sort(have)
+	slices.Sort(got)
 	slices.Sort(want)
-	if !slices.Equal(have, want) {
-		t.Errorf("operations are %q, want %q", have, want)
+	if !slices.Equal(got, want) {
+		t.Errorf("operations are %q, want %q", got, want)
 	}
 }
 
-// What a decoded union would write again, and the types have no field for, is not kept.
-func TestBareIsWhatTheTypesHold(t *testing.T) {
+// fieldsJSON omits unknown properties, although MarshalJSON of a decoded union keeps them.
+func TestFieldsJSONOmitsUnknownProperties(t *testing.T) {
 	t.Parallel()
-	const came = `{"type":"message.output","content":[{"type":"text","text":"x","more":1},{"type":"image_url","image_url":"u"}],"id":"","extra":2}`
+	const received = `{"type":"message.output","content":[{"type":"text","text":"x","more":1},{"type":"image_url","image_url":"u"}],"id":"","extra":2}`
 	var entry generated.Entry
-	if err := json.Unmarshal([]byte(came), &entry); err != nil {
+	if err := json.Unmarshal([]byte(received), &entry); err != nil {
 		t.Fatal(err)
 	}
-	const held = `{"content":[{"text":"x","type":"text"},{"image_url":{"url":"u"},"type":"image_url"}],"type":"message.output"}`
-	if have := written(prune(bare(reflect.ValueOf(entry)))); have != held || written(entry) != came {
-		t.Errorf("have %s, want %s", have, held)
+	const want = `{"content":[{"text":"x","type":"text"},{"image_url":{"url":"u"},"type":"image_url"}],"type":"message.output"}`
+	if got := encode(prune(fieldsJSON(reflect.ValueOf(entry)))); got != want || encode(entry) != received {
+		t.Errorf("fields are %s, want %s", got, want)
 	}
 }
 
-// canned is a server that answers all requests alike.
-type canned struct {
+// fixedResponse is a transport that returns the same response to all requests.
+type fixedResponse struct {
 	status      int
 	media, body string
 }
 
-func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
+func (c fixedResponse) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{
 		StatusCode: c.status, Header: http.Header{"Content-Type": {c.media}}, Body: io.NopCloser(strings.NewReader(c.body)),
 	}, nil
@@ -267,27 +266,27 @@ func TestRecorder(t *testing.T) {
 	doc := parse(t, string(openapi.Document()))
 	started := "event: conversation.response.started\ndata: {\"type\":\"conversation.response.started\",\"conversation_id\":\"c\"}\n\n"
 	for name, test := range map[string]struct {
-		body   string
-		answer canned
-		want   []string
+		body     string
+		response fixedResponse
+		want     []string
 	}{
-		"a call that succeeds": {`{"store":true}`, canned{204, "", ""}, []string{"operation AppendConversation", "parameter AppendConversation conversation_id", "property sent " + send + "store"}},
-		"a refusal": {`{"store":true}`, canned{422, mediaJSON, `{"detail":[]}`}, []string{
-			"reply AppendConversation 422 application/json", detail, "parameter AppendConversation conversation_id", "property sent " + send + "store",
+		"a call that succeeds": {`{"store":true}`, fixedResponse{204, "", ""}, []string{"operation AppendConversation", "parameter AppendConversation conversation_id", "property sent " + send + "store"}},
+		"a validation error": {`{"store":true}`, fixedResponse{422, mediaJSON, `{"detail":[]}`}, []string{
+			"response AppendConversation 422 application/json", detail, "parameter AppendConversation conversation_id", "property sent " + send + "store",
 		}},
-		"an invalid request": {`{"store":5}`, canned{422, mediaJSON, `{"detail":[]}`}, []string{"reply AppendConversation 422 application/json", detail}},
-		"a stream": {`{"stream":true}`, canned{200, mediaEvents + "; charset=utf-8", started}, []string{
+		"an invalid request": {`{"store":5}`, fixedResponse{422, mediaJSON, `{"detail":[]}`}, []string{"response AppendConversation 422 application/json", detail}},
+		"a stream": {`{"stream":true}`, fixedResponse{200, mediaEvents + "; charset=utf-8", started}, []string{
 			"operation AppendConversationStream", "parameter AppendConversation conversation_id", "property sent " + send + "stream",
-			"reply AppendConversationStream 200 text/event-stream", "event conversation.response.started",
+			"response AppendConversationStream 200 text/event-stream", "event conversation.response.started",
 			"union member received /components/schemas/StreamEvent/oneOf/0 (ResponseStartedEvent)",
 			"enum value received /components/schemas/StreamEventType/enum (conversation.response.started)",
 			"property received /components/schemas/ConversationEvents/properties/event", "property received /components/schemas/ConversationEvents/properties/data",
 			"property received /components/schemas/ResponseStartedEvent/properties/type", "property received /components/schemas/ResponseStartedEvent/properties/conversation_id",
 		}},
-		"a status that is not declared": {`{"store":true}`, canned{503, "text/plain", "busy"}, []string{"parameter AppendConversation conversation_id", "property sent " + send + "store"}},
+		"a status that is not declared": {`{"store":true}`, fixedResponse{503, "text/plain", "busy"}, []string{"parameter AppendConversation conversation_id", "property sent " + send + "store"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := newRecorder(doc, test.answer)
+			r, err := newRecorder(doc, test.response)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -300,8 +299,8 @@ func TestRecorder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if body, err := io.ReadAll(response.Body); err != nil || string(body) != test.answer.body {
-				t.Errorf("passed on %q, %v", body, err)
+			if body, err := io.ReadAll(response.Body); err != nil || string(body) != test.response.body {
+				t.Errorf("body is %q, %v, want %q", body, err, test.response.body)
 			}
 			exercised, err := r.exercised()
 			if err != nil {

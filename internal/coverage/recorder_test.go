@@ -15,8 +15,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 )
 
-// recorder passes requests on and marks what they and their replies exercise. A reply
-// is passed on when all of it has come.
+// recorder is a transport that marks the items that requests and responses exercise. It
+// reads the whole response before it returns it.
 type recorder struct {
 	base       http.RoundTripper
 	doc        *document
@@ -24,8 +24,8 @@ type recorder struct {
 
 	mu    sync.Mutex
 	marks marks
-	body  []byte // of the latest reply
-	err   error  // the first thing that could not be read
+	body  []byte // of the latest response
+	err   error  // the first error of record
 }
 
 func newRecorder(doc *document, base http.RoundTripper) (*recorder, error) {
@@ -40,23 +40,23 @@ func newRecorder(doc *document, base http.RoundTripper) (*recorder, error) {
 	return r, nil
 }
 
-// exercised returns what was marked.
+// exercised returns the marked items, or the first error.
 func (r *recorder) exercised() (marks, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.marks, r.err
 }
 
-func (r *recorder) walker(w way) walker { return walker{r.doc, r.marks, w} }
+func (r *recorder) walker(d direction) walker { return walker{r.doc, r.marks, d} }
 
-// latest returns the body of the latest reply.
+// latest returns the body of the latest response.
 func (r *recorder) latest() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.body
 }
 
-// RoundTrip sends a request whose body, if any, can be had again.
+// RoundTrip sends a request and records it with its response.
 func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	var body []byte
 	if request.Body != nil {
@@ -67,28 +67,28 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 		request = request.Clone(request.Context())
 		request.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	reply, err := r.base.RoundTrip(request)
+	response, err := r.base.RoundTrip(request)
 	if err != nil {
 		return nil, err
 	}
-	got, err := io.ReadAll(reply.Body)
-	if err := errors.Join(err, reply.Body.Close()); err != nil {
+	content, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
 		return nil, err
 	}
-	reply.Body = io.NopCloser(bytes.NewReader(got))
+	response.Body = io.NopCloser(bytes.NewReader(content))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.body = got
-	if err := r.record(request, body, reply, got); err != nil && r.err == nil {
+	r.body = content
+	if err := r.record(request, body, response, content); err != nil && r.err == nil {
 		r.err = fmt.Errorf("%s %s: %w", request.Method, request.URL, err)
 	}
-	return reply, nil
+	return response, nil
 }
 
-func (r *recorder) record(request *http.Request, text []byte, reply *http.Response, got []byte) error {
+func (r *recorder) record(request *http.Request, text []byte, response *http.Response, content []byte) error {
 	found, violations := contract.Default().CheckRequest(request, text)
 	if found == nil {
-		return errors.New("no such operation")
+		return errors.New("unknown operation")
 	}
 	op := r.operations[found.ID]
 	var body any
@@ -105,15 +105,15 @@ func (r *recorder) record(request *http.Request, text []byte, reply *http.Respon
 		if err := r.request(op, request, body); err != nil {
 			return err
 		}
-		if reply.StatusCode < http.StatusBadRequest {
+		if response.StatusCode < http.StatusBadRequest {
 			r.marks.add(operationKind, name)
 		}
 	}
-	return r.reply(op, name, reply, got)
+	return r.response(op, name, response, content)
 }
 
-// request goes through a valid request. One that is not exercises nothing of the
-// schemas that it breaks.
+// request marks the items of a valid request. An invalid request does not exercise the
+// schemas that it violates.
 func (r *recorder) request(op operation, request *http.Request, body any) error {
 	segments := strings.Split(request.URL.Path, "/")
 	query := request.URL.Query()
@@ -139,27 +139,27 @@ func (r *recorder) request(op operation, request *http.Request, body any) error 
 	return r.walker(sent).walk(op.request, body)
 }
 
-func (r *recorder) reply(op operation, name string, reply *http.Response, got []byte) error {
-	status := strconv.Itoa(reply.StatusCode)
-	declared, ok := op.replies[status]
+func (r *recorder) response(op operation, name string, response *http.Response, content []byte) error {
+	status := strconv.Itoa(response.StatusCode)
+	declared, ok := op.responses[status]
 	if !ok {
-		return nil // There is nothing of it in the document.
+		return nil // The document does not declare the status.
 	}
 	media := ""
-	if len(got) > 0 {
+	if len(content) > 0 {
 		var err error
-		if media, _, err = mime.ParseMediaType(reply.Header.Get("Content-Type")); err != nil {
+		if media, _, err = mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil {
 			return err
 		}
 	}
-	r.marks.add(replyKind, replyName(name, status, media))
+	r.marks.add(responseKind, responseName(name, status, media))
 	schema := declared.child("content").child(media).child("schema")
 	switch media {
 	case mediaEvents:
-		return r.events(schema, string(got))
+		return r.events(schema, string(content))
 	case mediaJSON:
 		var value any
-		if err := json.Unmarshal(got, &value); err != nil {
+		if err := json.Unmarshal(content, &value); err != nil {
 			return err
 		}
 		return r.walker(received).walk(schema, value)
@@ -183,8 +183,8 @@ func (r *recorder) events(schema node, stream string) error {
 
 type frame struct{ event, data string }
 
-// frames cuts a stream as the emulator writes it: package contract sees that it is
-// well-formed.
+// frames splits a stream into frames, as the emulator writes them. Package contract checks
+// that the stream is well-formed.
 func frames(stream string) []frame {
 	var list []frame
 	for text := range strings.SplitSeq(strings.TrimSuffix(stream, "\n\n"), "\n\n") {

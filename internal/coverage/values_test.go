@@ -9,48 +9,48 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// kept checks that a value has all that its JSON had, in types that are known.
-func (s *stage) kept(came []byte, value any) {
+// checkDecoded checks that a value contains all data of its JSON, without unknown types.
+func (s *env) checkDecoded(received []byte, value any) {
 	s.Helper()
 	if dump := fmt.Sprintf("%#v", value); strings.Contains(dump, "generated.Unknown") {
-		s.Errorf("not understood: %s", dump)
+		s.Errorf("value has an unknown type: %s", dump)
 	}
 	var want any
-	if err := json.Unmarshal(came, &want); err != nil {
+	if err := json.Unmarshal(received, &want); err != nil {
 		s.Fatal(err)
 	}
-	if have := bare(reflect.ValueOf(value)); !reflect.DeepEqual(prune(have), prune(want)) {
-		s.Errorf("of %s the client has kept %v", came, have)
+	if got := fieldsJSON(reflect.ValueOf(value)); !reflect.DeepEqual(prune(got), prune(want)) {
+		s.Errorf("the client decoded %s to %v", received, got)
 	}
 }
 
-// bare is the JSON value of what is in the fields of a value. Its own MarshalJSON does
-// not tell: a union that was decoded is written as it came, understood or not.
-func bare(v reflect.Value) any {
+// fieldsJSON returns the JSON value of a value's fields. MarshalJSON is not enough: a decoded
+// union encodes to its original JSON, even if its type does not have all the fields.
+func fieldsJSON(v reflect.Value) any {
 	if v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return nil
 		}
-		return bare(v.Elem())
+		return fieldsJSON(v.Elem())
 	}
 	switch x := v.Interface().(type) {
 	case generated.Entry:
-		return bare(reflect.ValueOf(x.Value()))
+		return fieldsJSON(reflect.ValueOf(x.Value()))
 	case generated.ContentChunk:
-		return bare(reflect.ValueOf(x.Value()))
+		return fieldsJSON(reflect.ValueOf(x.Value()))
 	case generated.Tool:
-		return bare(reflect.ValueOf(x.Value()))
+		return fieldsJSON(reflect.ValueOf(x.Value()))
 	case generated.ConnectorAuth:
 		if x.IsZero() {
 			return nil
 		}
-		return bare(reflect.ValueOf(x.Value()))
+		return fieldsJSON(reflect.ValueOf(x.Value()))
 	case generated.MessageContent:
 		if text, ok := x.PlainText(); ok {
 			return text
 		}
-		list := bare(reflect.ValueOf(x.Chunks()))
-		if chunks, _ := list.([]any); strings.HasPrefix(written(x), "{") {
+		list := fieldsJSON(reflect.ValueOf(x.Chunks()))
+		if chunks, _ := list.([]any); strings.HasPrefix(encode(x), "{") {
 			return chunks[0]
 		}
 		return list
@@ -58,10 +58,10 @@ func bare(v reflect.Value) any {
 		if x.IsZero() {
 			return nil
 		}
-		return reread(x)
+		return roundTrip(x)
 	case json.Marshaler:
-		if v.Kind() != reflect.Struct { // those are written as their fields are
-			return reread(x)
+		if v.Kind() != reflect.Struct { // A struct is encoded field by field below.
+			return roundTrip(x)
 		}
 	}
 	switch v.Kind() {
@@ -72,23 +72,23 @@ func bare(v reflect.Value) any {
 				continue
 			}
 			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-			object[name] = bare(v.Field(i))
+			object[name] = fieldsJSON(v.Field(i))
 		}
 		delete(object, "-")
 		return object
 	case reflect.Slice:
 		list := make([]any, v.Len())
 		for i := range list {
-			list[i] = bare(v.Index(i))
+			list[i] = fieldsJSON(v.Index(i))
 		}
 		return list
 	default:
-		return reread(v.Interface())
+		return roundTrip(v.Interface())
 	}
 }
 
-// written is a value as JSON; what comes from a reply always has that form.
-func written(value any) string {
+// encode returns a value as JSON. It panics on error: decoded values always encode.
+func encode(value any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err)
@@ -96,16 +96,16 @@ func written(value any) string {
 	return string(text)
 }
 
-func reread(value any) any {
+func roundTrip(value any) any {
 	var plain any
-	if err := json.Unmarshal([]byte(written(value)), &plain); err != nil {
+	if err := json.Unmarshal([]byte(encode(value)), &plain); err != nil {
 		panic(err)
 	}
 	return plain
 }
 
-// prune takes away properties that say no more than their absence: what is unset has
-// the zero value in Go.
+// prune removes null and zero properties, because the Go types do not distinguish them from
+// missing ones.
 func prune(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -130,22 +130,22 @@ func isZero(value any) bool {
 	return v.IsZero() || (v.Kind() == reflect.Map || v.Kind() == reflect.Slice) && v.Len() == 0
 }
 
-// essence is what a reply has in common with that of the same call, made again.
-func essence(response *generated.ConversationResponse) string {
-	outputs := essential(prune(bare(reflect.ValueOf(response.Outputs))))
-	return fmt.Sprintf("%s %d tokens, stored: %t", written(outputs), response.Usage.TotalTokens, response.ConversationID != "")
+// summary returns the parts of a response that do not change if the call is repeated.
+func summary(response *generated.ConversationResponse) string {
+	outputs := stable(prune(fieldsJSON(reflect.ValueOf(response.Outputs))))
+	return fmt.Sprintf("%s %d tokens, stored: %t", encode(outputs), response.Usage.TotalTokens, response.ConversationID != "")
 }
 
-// essential is a JSON value without what is new in each call. A single text chunk is its
-// text, which a stream does not tell from it.
-func essential(value any) any {
+// stable removes the parts of a JSON value that differ between calls. It replaces a single
+// text chunk by its text, because a stream sends both in the same form.
+func stable(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		for _, name := range []string{"id", "object", "created_at", "completed_at", "tool_call_id", "file_id"} {
 			delete(v, name)
 		}
 		for name, inner := range v {
-			v[name] = essential(inner)
+			v[name] = stable(inner)
 		}
 		if list, _ := v["content"].([]any); len(list) == 1 {
 			if chunk, _ := list[0].(map[string]any); chunk["type"] == "text" {
@@ -154,7 +154,7 @@ func essential(value any) any {
 		}
 	case []any:
 		for i := range v {
-			v[i] = essential(v[i])
+			v[i] = stable(v[i])
 		}
 	}
 	return value

@@ -6,30 +6,30 @@ import (
 	"slices"
 )
 
-// marks are the items that were exercised.
+// marks is a set of exercised items.
 type marks map[item]bool
 
-// missing returns what of a survey is exercised in none of several.
-func missing(survey []item, exercised ...marks) []item {
-	return slices.DeleteFunc(slices.Clone(survey), func(i item) bool {
+// missing returns the items that none of the sets contains.
+func missing(items []item, exercised ...marks) []item {
+	return slices.DeleteFunc(slices.Clone(items), func(i item) bool {
 		return slices.ContainsFunc(exercised, func(m marks) bool { return m[i] })
 	})
 }
 
-// walker marks what of a schema a value exercises.
+// walker marks the items of a schema that a value exercises.
 type walker struct {
-	doc   *document
-	marks marks
-	way   way
+	doc       *document
+	marks     marks
+	direction direction
 }
 
 func (m marks) add(k kind, name string) { m[item{k, name}] = true }
 
-func (w walker) mark(k kind, place string) { w.marks.add(k, w.way.at(place)) }
+func (w walker) mark(k kind, pointer string) { w.marks.add(k, w.direction.at(pointer)) }
 
-// walk goes through a value that is valid against the schema.
+// walk marks the items of a schema that a valid value exercises.
 func (w walker) walk(schema node, value any) error {
-	schema, err := w.doc.follow(schema)
+	schema, err := w.doc.resolve(schema)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (w walker) walk(schema node, value any) error {
 		if err != nil {
 			return err
 		}
-		if counts(union) && !isNull(member) {
+		if isChoice(union) && !isNull(member) {
 			w.mark(memberKind, memberName(member))
 		}
 		if err := w.walk(member, value); err != nil {
@@ -67,7 +67,7 @@ func (w walker) object(schema node, object map[string]any) error {
 		inner := schema.child("additionalProperties")
 		if properties.has(name) {
 			inner = properties.child(name)
-			if value != nil { // null says that it is not there
+			if value != nil { // null means that the property is missing.
 				w.mark(propertyKind, inner.pointer)
 			}
 		}
@@ -78,10 +78,9 @@ func (w walker) object(schema node, object map[string]any) error {
 	return nil
 }
 
-// member returns the member of a union that a value is of: the one that the
-// discriminator names, or the first that accepts the value, as a reader finds it that
-// tries them in turn. So "web_search", a connector's name and a string, does not count
-// for the string.
+// member returns the union member of a value: the one that the discriminator selects, or
+// else the first that accepts the value. For example, "web_search" counts for the enum of
+// connector names, not for the string after it.
 func (w walker) member(schema node, union []node, value any) (node, error) {
 	if discriminator := schema.child("discriminator"); discriminator.value != nil {
 		object, _ := value.(map[string]any)
@@ -99,30 +98,30 @@ func (w walker) member(schema node, union []node, value any) (node, error) {
 			return member, err
 		}
 	}
-	return node{}, fmt.Errorf("%s: %v is of no member", schema.pointer, value)
+	return node{}, fmt.Errorf("%s: value must match a union member, got %v", schema.pointer, value)
 }
 
-// parameter goes through the values that a request has of a parameter, as the first
-// reading that the document accepts.
+// parameter marks the items that the values of a parameter exercise. It interprets the
+// values as JSON, as a string or as an array, whichever the schema accepts first.
 func (w walker) parameter(p node, values []string) error {
 	texts := make([]any, len(values))
 	for i, v := range values {
 		texts[i] = v
 	}
-	readings := []any{texts[0], texts}
-	var read any
-	if err := json.Unmarshal([]byte(values[0]), &read); err == nil && read != nil {
-		readings = slices.Insert(readings, 0, read)
+	interpretations := []any{texts[0], texts}
+	var decoded any
+	if err := json.Unmarshal([]byte(values[0]), &decoded); err == nil && decoded != nil {
+		interpretations = slices.Insert(interpretations, 0, decoded)
 	}
 	schema := parameterSchema(p)
-	for _, reading := range readings {
-		ok, err := w.doc.accepts(schema, reading)
+	for _, value := range interpretations {
+		ok, err := w.doc.accepts(schema, value)
 		if err != nil {
 			return err
 		}
 		if ok {
-			return w.walk(schema, reading)
+			return w.walk(schema, value)
 		}
 	}
-	return fmt.Errorf("%s: %q is nothing that the document accepts", p.pointer, values)
+	return fmt.Errorf("%s: values must match the schema, got %q", p.pointer, values)
 }

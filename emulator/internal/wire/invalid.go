@@ -119,7 +119,7 @@ func locate(root any, pointer string, missing bool) ([]any, any) {
 
 // translate converts a violation to the type and message of pydantic.
 func translate(v contract.Violation) FieldError {
-	want, _, _ := strings.Cut(strings.TrimPrefix(v.Message, "want "), " (as ") // Cuts the variant of a union.
+	want, _, _ := strings.Cut(strings.TrimPrefix(v.Message, "must be "), " (as ") // Cuts the variant of a union.
 	amount := number.FindString(want)
 	switch v.Rule {
 	case "required":
@@ -147,7 +147,7 @@ func translate(v contract.Violation) FieldError {
 	case "minItems":
 		return FieldError{Type: "too_short", Msg: "List should have at least " + amount + " items after validation"}
 	case "pattern":
-		return FieldError{Type: "string_pattern_mismatch", Msg: "String should match pattern '" + strings.TrimPrefix(want, "a match of ") + "'"}
+		return FieldError{Type: "string_pattern_mismatch", Msg: "String should match pattern '" + strings.TrimPrefix(want, "must match ") + "'"}
 	case "format":
 		return FieldError{Type: "datetime_from_date_parsing", Msg: "Input should be a valid datetime"}
 	default:

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// The key is printed in no way, whatever is printed.
+// Printing, encoding or logging an emulator, a server or a config does not reveal the key.
 func TestKeyIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	const key = "sk-THE-SECRET-KEY"
@@ -34,13 +34,13 @@ func TestKeyIsNotPrinted(t *testing.T) {
 	out := b.String()
 	for _, form := range []string{key, fmt.Sprintf("%x", key), "SECRET"} {
 		if i := strings.Index(out, form); i >= 0 {
-			t.Errorf("the key is printed: …%s…", out[max(0, i-200):min(len(out), i+60)])
+			t.Errorf("the output contains the key: …%s…", out[max(0, i-200):min(len(out), i+60)])
 		}
 	}
 	if text := fmt.Sprintf("%+v", server); !strings.Contains(text, "REDACTED") || !strings.Contains(text, "TokensPerMinute:77") {
-		t.Errorf("a server is printed as %s", text)
+		t.Errorf("a server prints as %s", text)
 	}
 	if text := fmt.Sprintf("%+v", emulator.Config{}); strings.Contains(text, "REDACTED") {
-		t.Errorf("a Config without a key is printed as %s", text)
+		t.Errorf("a Config without a key prints as %s", text)
 	}
 }

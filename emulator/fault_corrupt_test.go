@@ -10,17 +10,17 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// spoilt is a call that one fault strikes.
-func spoilt(t *testing.T, fault emulator.Fault, body string) reply {
+// corrupted returns the response to a call with a fault.
+func corrupted(t *testing.T, fault emulator.Fault, body string) fullResponse {
 	t.Helper()
 	e := emulator.New(emulator.Config{
-		Faults: []emulator.Fault{fault}, OnViolation: func(err error) { t.Errorf("the fault is taken for the emulator's own: %v", err) },
+		Faults: []emulator.Fault{fault}, OnViolation: func(err error) { t.Errorf("the emulator reported the fault as a violation: %v", err) },
 	})
 	w := direct(t.Context(), e, http.MethodPost, "/v1/conversations", body)
 	if got := e.Stats().Faults[fault.Kind]; got != 1 {
-		t.Errorf("%s struck %d times, want once", fault.Kind, got)
+		t.Errorf("the emulator injected %s %d times, want once", fault.Kind, got)
 	}
-	return reply{t, w.Code, w.Header(), w.Body.String()}.want(http.StatusOK)
+	return fullResponse{t, w.Code, w.Header(), w.Body.String()}.want(http.StatusOK)
 }
 
 func TestTruncated(t *testing.T) {
@@ -30,15 +30,15 @@ func TestTruncated(t *testing.T) {
 	if !strings.HasPrefix(got.body, "{") || json.Valid([]byte(got.body)) {
 		t.Errorf("body is %s", got.body)
 	}
-	// Streams do not match, and the call has been made.
+	// The fault does not apply to streams, and the server executes the call.
 	events(t, a.do(http.MethodPost, "/v1/conversations", streamHello).body)
 	if got := read[[]json.RawMessage](a.do(http.MethodGet, "/v1/conversations", "").untruncated(a)); len(got) != 2 {
-		t.Errorf("there are %d conversations, want 2", len(got))
+		t.Errorf("list has %d conversations, want 2", len(got))
 	}
 }
 
-// untruncated asks again without faults.
-func (r reply) untruncated(a *api) reply {
+// untruncated removes the faults and lists the conversations again.
+func (r fullResponse) untruncated(a *api) fullResponse {
 	r.t.Helper()
 	if err := a.SetFaults(); err != nil {
 		r.t.Fatal(err)
@@ -49,7 +49,7 @@ func (r reply) untruncated(a *api) reply {
 func TestWrongContentType(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{plainHello, streamHello} {
-		got := spoilt(t, emulator.Fault{Kind: emulator.FaultContentType}, body)
+		got := corrupted(t, emulator.Fault{Kind: emulator.FaultContentType}, body)
 		if media := got.header.Get("Content-Type"); media != "text/html; charset=utf-8" || !strings.Contains(got.body, "conv_") {
 			t.Errorf("%s: %s %s", body, media, got.body)
 		}
@@ -59,11 +59,11 @@ func TestWrongContentType(t *testing.T) {
 func TestUnknownFields(t *testing.T) {
 	t.Parallel()
 	fault := emulator.Fault{Kind: emulator.FaultUnknownFields}
-	got := spoilt(t, fault, plainHello)
+	got := corrupted(t, fault, plainHello)
 	if text := textOf(read[generated.ConversationResponse](got).Outputs); text != "1 2 3" || !strings.Contains(got.body, `"x_unheard_of":{`) {
 		t.Errorf("body is %s", got.body)
 	}
-	for _, e := range events(t, spoilt(t, fault, streamHello).body) {
+	for _, e := range events(t, corrupted(t, fault, streamHello).body) {
 		if !strings.Contains(string(e.data), `"x_unheard_of":{`) {
 			t.Errorf("event is %s", e.data)
 		}
@@ -76,9 +76,9 @@ func TestUnknownFields(t *testing.T) {
 
 func TestMissingFields(t *testing.T) {
 	t.Parallel()
-	usual := emulator.Fault{Kind: emulator.FaultMissingFields}
+	defaultFields := emulator.Fault{Kind: emulator.FaultMissingFields}
 	for _, body := range []string{plainHello, streamHello} {
-		got := spoilt(t, usual, body).body
+		got := corrupted(t, defaultFields, body).body
 		for _, name := range []string{`"object"`, `"created_at"`, `"usage"`} {
 			if strings.Contains(got, name) {
 				t.Errorf("%s: %s is in %s", body, name, got)
@@ -88,7 +88,7 @@ func TestMissingFields(t *testing.T) {
 			t.Errorf("%s: %s", body, got)
 		}
 	}
-	got := spoilt(t, emulator.Fault{Kind: emulator.FaultMissingFields, Fields: []string{"content"}}, plainHello).body
+	got := corrupted(t, emulator.Fault{Kind: emulator.FaultMissingFields, Fields: []string{"content"}}, plainHello).body
 	if strings.Contains(got, `"content"`) || !strings.Contains(got, `"usage"`) {
 		t.Errorf("body is %s", got)
 	}
@@ -98,23 +98,23 @@ func TestOversize(t *testing.T) {
 	t.Parallel()
 	const size = 100_000
 	fault := emulator.Fault{Kind: emulator.FaultOversize, Bytes: size, Events: 1}
-	if got := spoilt(t, fault, plainHello).body; len(got) < size || !json.Valid([]byte(got)) {
+	if got := corrupted(t, fault, plainHello).body; len(got) < size || !json.Valid([]byte(got)) {
 		t.Errorf("body has %d bytes", len(got))
 	}
-	for i, e := range events(t, spoilt(t, fault, streamHello).body) {
+	for i, e := range events(t, corrupted(t, fault, streamHello).body) {
 		if large := len(e.data) > size; large != (i == 1) {
 			t.Errorf("event %d has %d bytes", i, len(e.data))
 		}
 	}
-	if got := len(spoilt(t, emulator.Fault{Kind: emulator.FaultOversize}, plainHello).body); got < 64<<20 {
+	if got := len(corrupted(t, emulator.Fault{Kind: emulator.FaultOversize}, plainHello).body); got < 64<<20 {
 		t.Errorf("body has %d bytes, want 64 MiB", got)
 	}
 }
 
-// TestSpoiltStreams pins the events that come: . is one as it should be.
-func TestSpoiltStreams(t *testing.T) {
+// TestCorruptedStreams checks which events the faults change: "." is a correct event.
+func TestCorruptedStreams(t *testing.T) {
 	t.Parallel()
-	clean := len(events(t, spoilt(t, emulator.Fault{Kind: emulator.FaultSlowHeaders, Delay: 1}, streamHello).body))
+	clean := len(events(t, corrupted(t, emulator.Fault{Kind: emulator.FaultSlowHeaders, Delay: 1}, streamHello).body))
 	for _, test := range []struct {
 		kind   emulator.FaultKind
 		events int
@@ -125,11 +125,11 @@ func TestSpoiltStreams(t *testing.T) {
 		{emulator.FaultUnknownEvent, 4, "....u."},
 		{emulator.FaultUnknownEvent, 5, "....."},
 		{emulator.FaultDuplicateEvent, 1, "..d..."},
-		{emulator.FaultMissingBlankLine, 0, "m..."}, // The first and the second are one.
+		{emulator.FaultMissingBlankLine, 0, "m..."}, // The first two events are merged.
 		{emulator.FaultMissingBlankLine, 4, "....."},
 		{emulator.FaultStrayLines, 1, ".s..."},
 	} {
-		body := spoilt(t, emulator.Fault{Kind: test.kind, Events: test.events}, streamHello).body
+		body := corrupted(t, emulator.Fault{Kind: test.kind, Events: test.events}, streamHello).body
 		var got strings.Builder
 		last := ""
 		for frame := range strings.SplitSeq(strings.TrimSuffix(body, "\n\n"), "\n\n") {
@@ -154,47 +154,29 @@ func TestSpoiltStreams(t *testing.T) {
 	}
 }
 
-// TestFrames pins the bytes of what is wrong with the frames.
-func TestFrames(t *testing.T) {
+// TestCorruptedFrames checks the exact bytes of malformed frames.
+func TestCorruptedFrames(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		kind   emulator.FaultKind
 		events int
-		want   string // before the event that comes next
+		want   string // the bytes up to the next event
 	}{
 		{emulator.FaultMissingBlankLine, 1, "}\nevent: message.output.delta\n"},
 		{emulator.FaultStrayLines, 2, "}\n\n: a comment\nunheard_of: 1\nno colon\nretry: soon\nid: a\x00b\n\x00\n\uFEFFdata: {\nevent: message.output.delta\n"},
 	} {
-		body := spoilt(t, emulator.Fault{Kind: test.kind, Events: test.events}, streamHello).body
+		body := corrupted(t, emulator.Fault{Kind: test.kind, Events: test.events}, streamHello).body
 		if strings.Count(body, test.want) != 1 {
-			t.Errorf("%s: %q is not there once: %q", test.kind, test.want, body)
+			t.Errorf("%s: stream is %q, want %q once in it", test.kind, body, test.want)
 		}
 	}
-	if body := spoilt(t, emulator.Fault{Kind: emulator.FaultMissingBlankLine, Events: 4}, streamHello).body; !strings.HasSuffix(body, "}\n") || strings.HasSuffix(body, "\n\n") {
-		t.Errorf("the last event ends: %q", body)
+	if body := corrupted(t, emulator.Fault{Kind: emulator.FaultMissingBlankLine, Events: 4}, streamHello).body; !strings.HasSuffix(body, "}\n") || strings.HasSuffix(body, "\n\n") {
+		t.Errorf("stream is %q, want it to end without a blank line", body)
 	}
 }
 
-// TestCutStreamSettles has a stream that is cut charged and stored as far as it came.
-func TestCutStreamSettles(t *testing.T) {
-	t.Parallel()
-	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultResetStream, Events: 3, Times: 1}}})
-	if got := a.unchecked().outcome(streamHello); got != "200 reset" {
-		t.Errorf("client saw %s", got)
-	}
-	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
-	history := a.do(http.MethodGet, "/v1/conversations/"+list[0].ID+"/history", "").want(http.StatusOK)
-	if !strings.Contains(history.body, `"content":"1 2"`) {
-		t.Errorf("history is %s", history.body)
-	}
-	prompt := 3 + 2 + 1 + 1 // an entry; count, to, 3
-	if got := a.Stats().Models["m"].Tokens; got != prompt+2 {
-		t.Errorf("charged %d tokens, want %d", got, prompt+2)
-	}
-}
-
-// TestNothingToSpoil has a reply without a body, which no kind may give one.
-func TestNothingToSpoil(t *testing.T) {
+// A fault must not add a body to a response without one.
+func TestFaultsKeepEmptyResponsesEmpty(t *testing.T) {
 	t.Parallel()
 	for _, kind := range emulator.FaultKinds() {
 		if kind.Replaces() || kind == emulator.FaultResetAfterHeaders || kind == emulator.FaultLostReply {

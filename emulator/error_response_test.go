@@ -11,41 +11,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-func TestUnauthorized(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		key, header, body string
-		status            int
-	}{
-		"any key":      {"", "Bearer x", "[]", http.StatusOK},
-		"no header":    {"", "", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
-		"empty key":    {"", "Bearer ", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
-		"other scheme": {"k", "Basic k", `{"detail":"Unauthorized"}`, http.StatusUnauthorized},
-		"right key":    {"k", "bearer k", "[]", http.StatusOK},
-		"wrong key":    {"k", "Bearer K", "{\"detail\":\"Invalid API Key\"}\n", http.StatusUnauthorized},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a := start(t, emulator.Config{APIKey: test.key, RequestsPerSecond: 1})
-			request := newRequest(t, http.MethodGet, a.URL()+"/v1/agents", "")
-			request.Header.Set("Authorization", test.header)
-			response, err := a.client.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = response.Body.Close() }()
-			body, err := io.ReadAll(response.Body)
-			if err != nil || response.StatusCode != test.status || string(body) != test.body {
-				t.Errorf("reply is %d %q, %v", response.StatusCode, body, err)
-			}
-			if got, counted := a.Stats().Total().Requests, test.status == http.StatusOK; (got == 1) != counted {
-				t.Errorf("%d requests were judged by the limits", got)
-			}
-		})
-	}
-}
-
-func TestUnknown(t *testing.T) {
+func TestUnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{}).unchecked()
 	for _, test := range []struct {
@@ -73,13 +39,12 @@ func TestUnknown(t *testing.T) {
 		}
 	}
 	if got := a.Stats().Total().Requests; got != 0 {
-		t.Errorf("%d requests were judged by the limits, want none", got)
+		t.Errorf("the limits counted %d requests, want 0", got)
 	}
 }
 
-// TestInvalid pins the bodies of 422s, which the document describes as well: those of
-// this test pass its client's check.
-func TestInvalid(t *testing.T) {
+// TestValidationErrors checks the bodies of 422 responses.
+func TestValidationErrors(t *testing.T) {
 	t.Parallel()
 	checked := start(t, emulator.Config{})
 	a := checked.unchecked()
@@ -152,10 +117,10 @@ func TestInvalid(t *testing.T) {
 	} {
 		got := a.do(test.method, test.path, test.body)
 		if got.status != http.StatusUnprocessableEntity || got.body != test.want {
-			t.Errorf("%s %s %.60s:\nhave %d %.300s\nwant 422 %.300s", test.method, test.path, test.body, got.status, got.body, test.want)
+			t.Errorf("%s %s %.60s:\ngot  %d %.300s\nwant 422 %.300s", test.method, test.path, test.body, got.status, got.body, test.want)
 		}
 	}
-	// What the document allows and no Go program can hold is refused too.
+	// The server also rejects values that the document allows but an int64 cannot hold.
 	for _, body := range []string{
 		`{"model":"m","inputs":"x","completion_args":{"max_tokens":99999999999999999999}}`,
 	} {
@@ -209,9 +174,9 @@ func (spaces) Read(p []byte) (int, error) { return copy(p, manySpaces), nil }
 
 var manySpaces = bytes.Repeat([]byte(" "), 64<<10)
 
-// TestEveryOperation asks each operation of the document for a thing that is not
-// there: none may be unknown as such.
-func TestEveryOperation(t *testing.T) {
+// TestEveryOperationIsImplemented calls each operation with an unknown id. The response must
+// not say that the operation is unknown.
+func TestEveryOperationIsImplemented(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{}).unchecked()
 	operations := contract.Default().Operations()
@@ -223,6 +188,6 @@ func TestEveryOperation(t *testing.T) {
 		}
 	}
 	if got := len(a.Stats().Operations); got != len(operations) {
-		t.Errorf("saw %d operations, want %d", got, len(operations))
+		t.Errorf("Stats counted %d operations, want %d", got, len(operations))
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// callTwo is a model that calls two functions, and talks about anything but "call".
+// callTwo is a model that calls two functions if the first prompt is "call". Otherwise it is
+// the default model.
 func callTwo(ctx context.Context, p emulator.Prompt) emulator.Reply {
 	if p.Text() != "call" || len(p.History) > 0 {
 		return emulator.DefaultModel(ctx, p)
@@ -27,14 +28,14 @@ func result(id string) string {
 	return fmt.Sprintf(`{"type":"function.result","tool_call_id":%q,"result":"1"}`, id)
 }
 
-// TestMissingResults appends to a conversation in which two calls are open.
+// TestMissingResults appends to a conversation with two calls that need a result.
 func TestMissingResults(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Model: callTwo})
 	both := result("aaaaaaaaa") + "," + result("bbbbbbbbb")
 	for inputs, want := range map[string]struct {
-		status     int
-		code, says string
+		status        int
+		code, message string
 	}{
 		`"hello"`: {400, "3001", "function results are still missing: aaaaaaaaa, bbbbbbbbb"},
 		`[]`:      {400, "3001", "function results are still missing: aaaaaaaaa, bbbbbbbbb"},
@@ -48,22 +49,21 @@ func TestMissingResults(t *testing.T) {
 	} {
 		c := a.start("call")
 		got := a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":`+inputs+`}`)
-		if got.status != want.status || !strings.Contains(got.body, want.says) || !strings.Contains(got.body, `"code":"`+want.code) && want.code != "" {
+		if got.status != want.status || !strings.Contains(got.body, want.message) || !strings.Contains(got.body, `"code":"`+want.code) && want.code != "" {
 			t.Errorf("%s: %d %s, want %+v", inputs, got.status, got.body, want)
 		}
 		if n := a.Stats().Models[model].Admitted; want.status == 200 && n == 0 {
-			t.Error("nothing was admitted")
+			t.Error("Admitted is 0, want more")
 		}
-		if want.status == 200 { // What was answered is not open any more.
+		if want.status == 200 { // The calls now have results.
 			a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":[`+both+`]}`).want(400)
 			a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":"Say bye"}`).want(200)
 		}
 	}
 }
 
-// TestResultsOfNothing has results in a conversation without calls, or in a new one, and
-// nothing to append.
-func TestResultsOfNothing(t *testing.T) {
+// TestInvalidResults sends results without matching calls, and empty appends.
+func TestInvalidResults(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{})
 	c := a.start("Say hi")
@@ -96,8 +96,8 @@ func TestResultsOfNothing(t *testing.T) {
 	a.do(http.MethodPost, "/v1/conversations", `{"model":"m","inputs":[`+call+allowed+result("call_2")+","+result("call_1")+`]}`).want(200)
 }
 
-// TestBadDefinitions has tools, formats and models that the service does not take.
-func TestBadDefinitions(t *testing.T) {
+// TestInvalidDefinitions sends tools, response formats and models that the service rejects.
+func TestInvalidDefinitions(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Models: []string{"m"}})
 	function := func(name, schema string) string {
@@ -177,9 +177,9 @@ func TestBadDefinitions(t *testing.T) {
 	a.do(http.MethodPatch, "/v1/agents/"+agent.ID, tools(function("f!", `{}`))[:1]+`"tools":[`+function("f!", `{}`)+`]}`).want(400)
 }
 
-// TestCallsOnTheWire has calls as the service sends them: nine letters and digits, no end,
-// arguments that max_tokens cuts.
-func TestCallsOnTheWire(t *testing.T) {
+// The emulator sends calls like the service does: an id has nine letters and digits,
+// completed_at is null, and max_tokens truncates the arguments.
+func TestCallFormat(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Model: func(context.Context, emulator.Prompt) emulator.Reply {
 		call := generated.NewEntry(generated.FunctionCallEntry{Name: "f", Arguments: `{"a": 1, "b": 2}`})
@@ -196,115 +196,13 @@ func TestCallsOnTheWire(t *testing.T) {
 			_, conversation, _ := strings.Cut(body, `"conversation_id":"`)
 			conversation, _, _ = strings.Cut(conversation, `"`)
 			history := a.do(http.MethodGet, "/v1/conversations/"+conversation+"/history", "").body
-			calls := map[string]int{"": 2}[args] // With max_tokens the model does not get to the second, or to none.
+			calls := map[string]int{"": 2}[args] // max_tokens omits the second call, or both.
 			if strings.Contains(args, "3") {
 				calls = 1
 			}
 			if !strings.Contains(history, want) || strings.Count(history, `"function.call"`) != calls || strings.Count(history, `"completed_at":null`) != calls || len(id.FindAllString(history, -1)) != calls {
 				t.Errorf("%s, stream %t: %s, want %s", args, stream, history, want)
 			}
-		}
-	}
-}
-
-// TestListsAreByCreation ends calls in another order than they began.
-func TestListsAreByCreation(t *testing.T) {
-	t.Parallel()
-	begun, goOn := make(chan struct{}), make(chan struct{})
-	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
-		if p.Text() == "first" {
-			close(begun)
-			<-goOn
-		}
-		return emulator.Reply{Text: "ok"}
-	}})
-	first := make(chan string)
-	go func() { first <- a.start("first").ConversationID }()
-	<-begun
-	second := a.start("second").ConversationID
-	close(goOn)
-	want := []string{second, <-first}
-	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
-	if len(list) != 2 || list[0].ID != want[0] || list[1].ID != want[1] {
-		t.Errorf("list is %v, want %v", list, want)
-	}
-}
-
-// TestReplayedHandoff starts a conversation with the entries of another that was handed over.
-func TestReplayedHandoff(t *testing.T) {
-	t.Parallel()
-	a := start(t, emulator.Config{Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
-		return emulator.Reply{Text: "I am " + p.Agent}
-	}})
-	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front"}))
-	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
-	body := fmt.Sprintf(`{"agent_id":%q,"inputs":[{"type":"message.input","role":"user","content":"Help"},`+
-		`{"type":"agent.handoff","previous_agent_id":%[1]q,"previous_agent_name":"front","next_agent_id":%[2]q,"next_agent_name":"expert"}]}`, front.ID, expert.ID)
-	c := read[generated.ConversationResponse](a.do(http.MethodPost, "/v1/conversations", body))
-	if got := textOf(c.Outputs); got != "I am "+expert.ID {
-		t.Errorf("%q, want the expert %s", got, expert.ID)
-	}
-	for _, path := range []string{"/v1/conversations", "/v1/conversations/" + c.ConversationID} {
-		content := strings.Replace(body, expert.ID, "ag_none", 1)
-		if path != "/v1/conversations" {
-			_, content, _ = strings.Cut(content, ",")
-			content = "{" + content
-		}
-		if got := a.do(http.MethodPost, path, content).want(404); !strings.Contains(got.body, "Agent not found") {
-			t.Errorf("a handoff to nobody: %s", got.body)
-		}
-	}
-	history := read[generated.ConversationHistory](a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", ""))
-	handoff, _ := history.Entries[1].Value().(generated.AgentHandoffEntry)
-	restarted := read[generated.ConversationResponse](a.post("/v1/conversations/"+c.ConversationID+"/restart",
-		generated.RestartConversationRequest{FromEntryID: handoff.ID, Inputs: generated.NewTextInputs("And now?")}))
-	if got := textOf(restarted.Outputs); got != "I am "+expert.ID {
-		t.Errorf("restarted: %q, want the expert", got)
-	}
-}
-
-// TestConfirmationsWithResults confirms one call and answers the other in one append.
-func TestConfirmationsWithResults(t *testing.T) {
-	t.Parallel()
-	a := start(t, emulator.Config{Model: func(ctx context.Context, p emulator.Prompt) emulator.Reply {
-		if len(p.History) > 0 {
-			return emulator.DefaultModel(ctx, p)
-		}
-		return emulator.Reply{Entries: []generated.Entry{
-			generated.NewEntry(generated.FunctionCallEntry{Name: "f", ToolCallID: "aaaaaaaaa", Arguments: "{}"}),
-			generated.NewEntry(generated.FunctionCallEntry{
-				Name: "web_search", ToolCallID: "bbbbbbbbb", Arguments: "{}", ConfirmationStatus: generated.ConfirmationStatusPending,
-			}),
-		}}
-	}})
-	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
-	path := "/v1/conversations/" + c.ConversationID
-	a.post(path, allow("bbbbbbbbb")).want(400) // The result is missing.
-	request := allow("bbbbbbbbb")
-	request.Inputs = generated.NewEntryInputs([]generated.Entry{
-		generated.NewEntry(generated.FunctionResultEntry{ToolCallID: "aaaaaaaaa", Result: "one"}),
-	})
-	outputs := read[generated.ConversationResponse](a.post(path, request)).Outputs
-	if run, _ := outputs[0].Value().(generated.ToolExecutionEntry); run.Name != "web_search" || !strings.Contains(textOf(outputs), "The result of f is: one") {
-		t.Errorf("outputs are %s", encoded(t, outputs))
-	}
-}
-
-// TestResultOfADeniedCall answers a call that the user has denied, in the append that denies
-// it and in one behind that.
-func TestResultOfADeniedCall(t *testing.T) {
-	t.Parallel()
-	a := start(t, emulator.Config{Model: twoCalls})
-	c := read[generated.ConversationResponse](a.post("/v1/conversations", requests()["search"]))
-	path := "/v1/conversations/" + c.ConversationID
-	deny := `{"tool_confirmations":[{"tool_call_id":"call_a","confirmation":"deny"}],"inputs":[`
-	for _, body := range []string{deny + result("call_a") + `]}`, deny + `]}`, `{"inputs":[` + result("call_a") + `]}`} {
-		want := 400
-		if body == deny+`]}` {
-			want = 200
-		}
-		if got := a.do(http.MethodPost, path, body).want(want); want == 400 && !strings.Contains(got.body, `"message":"Tool calls were denied: call_a"`) {
-			t.Errorf("%s: %s", body, got.body)
 		}
 	}
 }

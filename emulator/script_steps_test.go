@@ -15,7 +15,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-const turns = `
+const stepRules = `
 strict: true
 rules:
   - match: ^book
@@ -32,15 +32,16 @@ rules:
   - {match: ^once, times: 1, reply: once}
 `
 
-// A reply with text, two calls and a pending one, and what follows in the conversation.
-func TestScriptTurns(t *testing.T) {
+// TestScriptSteps runs a rule with further steps: text with a call and a pending call, a
+// result, an error, and the end of the steps.
+func TestScriptSteps(t *testing.T) {
 	t.Parallel()
-	a := start(t, emulator.Config{Model: scripted(t, turns)})
+	a := start(t, emulator.Config{Model: scripted(t, stepRules)})
 	request := textRequest("book it")
-	request.Tools = requests()["search"].Tools
+	request.Tools = startRequests()["search"].Tools
 	c := read[generated.ConversationResponse](a.post("/v1/conversations", request))
 	path := "/v1/conversations/" + c.ConversationID
-	if got, want := essence(t, c.Outputs), `[[{"text":"One moment.","type":"text"}],["book","{\"city\":\"Paris\"}"],["web_search","{}"]]`; got != want {
+	if got, want := stableParts(t, c.Outputs), `[[{"text":"One moment.","type":"text"}],["book","{\"city\":\"Paris\"}"],["web_search","{}"]]`; got != want {
 		t.Fatalf("outputs are %s, want %s", got, want)
 	}
 	more := allow("bbbbbbbbb")
@@ -54,9 +55,9 @@ func TestScriptTurns(t *testing.T) {
 	a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("anything")}).want(503)
 	refused := a.post(path, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("anything")}).want(400)
 	if !strings.Contains(refused.body, `no rule or step matches \"anything\" (model mistral-small-latest, turn 3); all steps of rule 1 (replies \"One moment.\", calls book, calls web_search) have been used in this conversation; the nearest is rule 1 (replies \"One moment.\", calls book, calls web_search): match \"^book\" does not match`) {
-		t.Errorf("at the end of the sequence: %s", refused.body)
+		t.Errorf("after the last step: %s", refused.body)
 	}
-	c = a.start("book again") // From the beginning, in another conversation.
+	c = a.start("book again") // Another conversation starts from the first step.
 	if len(c.FunctionCalls()) != 2 {
 		t.Errorf("outputs are %s", encoded(t, c.Outputs))
 	}
@@ -64,19 +65,19 @@ func TestScriptTurns(t *testing.T) {
 
 func TestScriptConditions(t *testing.T) {
 	t.Parallel()
-	a := start(t, emulator.Config{Model: scripted(t, turns)})
+	a := start(t, emulator.Config{Model: scripted(t, stepRules)})
 	if c := a.start("look"); c.OutputText() != "Found it." || c.Usage.Connectors["web_search"] != 1 {
-		t.Errorf("a tool: %s", encoded(t, c))
+		t.Errorf("a tool run: %s", encoded(t, c))
 	}
-	a.post("/v1/conversations", textRequest("turn")).want(400) // It is the first.
+	a.post("/v1/conversations", textRequest("turn")).want(400) // The rule is for turn 2.
 	c := a.start("look")
 	more := a.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("turn")})
 	if got := textOf(read[generated.ConversationResponse](more).Outputs); got != "the second" {
-		t.Errorf("the second turn: %q", got)
+		t.Errorf("text of turn 2 is %q", got)
 	}
 	a.start("once")
 	if refused := a.post("/v1/conversations", textRequest("once")).want(400); !strings.Contains(refused.body, "it has been used 1 of 1 times") {
-		t.Errorf("used up: %s", refused.body)
+		t.Errorf("after the rule's only use: %s", refused.body)
 	}
 	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
 	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front", Handoffs: []string{expert.ID}}))
@@ -88,7 +89,7 @@ func TestScriptConditions(t *testing.T) {
 		if handoff.NextAgentID != expert.ID || len(c.Outputs) != want {
 			t.Fatalf("%s: outputs are %s", by, encoded(t, c.Outputs))
 		}
-		if by == generated.HandoffExecutionClient { // It goes on with an empty list.
+		if by == generated.HandoffExecutionClient { // An empty append continues after the handoff.
 			c = read[generated.ConversationResponse](a.do(http.MethodPost, "/v1/conversations/"+c.ConversationID, `{"inputs":[]}`))
 		}
 		if c.OutputText() != "I can help." {
@@ -97,8 +98,8 @@ func TestScriptConditions(t *testing.T) {
 	}
 }
 
-// Steps as Go values, in order, beside a rule by the result of a function.
-func TestScriptInGo(t *testing.T) {
+// NewScript makes a script of Go values: steps in order, and a rule for a function result.
+func TestNewScript(t *testing.T) {
 	t.Parallel()
 	script := emulator.NewScript(
 		emulator.Calls(emulator.Call{Name: "f", Arguments: map[string]int{"n": 1}}, emulator.Call{Name: "g", Arguments: "raw", ID: "ggggggggg"}),
@@ -108,7 +109,7 @@ func TestScriptInGo(t *testing.T) {
 	)
 	a := start(t, emulator.Config{Model: script.Reply})
 	c := a.start("x")
-	if got := essence(t, c.Outputs); got != `[["f","{\"n\":1}"],["g","raw"]]` {
+	if got := stableParts(t, c.Outputs); got != `[["f","{\"n\":1}"],["g","raw"]]` {
 		t.Errorf("outputs are %s", got)
 	}
 	results := func(result string) generated.AppendConversationRequest {
@@ -132,8 +133,8 @@ func TestScriptInGo(t *testing.T) {
 	}
 }
 
-// What a script cannot mean panics where the script is made.
-func TestScriptPanics(t *testing.T) {
+// NewScript panics if a step or a rule is invalid.
+func TestNewScriptPanics(t *testing.T) {
 	t.Parallel()
 	call := emulator.Call{Name: "f", ID: "aaaaaaaaa"}
 	for want, turn := range map[string]emulator.Turn{
@@ -150,7 +151,7 @@ func TestScriptPanics(t *testing.T) {
 		func() {
 			defer func() {
 				if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), "emulator: script: "+want) {
-					t.Errorf("it panics with %v, want %s", err, want)
+					t.Errorf("NewScript panicked with %v, want %s", err, want)
 				}
 			}()
 			emulator.NewScript(emulator.Say("a"), turn)
@@ -158,13 +159,13 @@ func TestScriptPanics(t *testing.T) {
 	}
 }
 
-// Pace is the time between two deltas, of a plain reply too.
+// Pace is the time between two deltas. It applies without streaming, too.
 func TestScriptPace(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{`{"model":"m","inputs":"x"}`, `{"model":"m","inputs":"x","stream":true}`} {
 		synctest.Test(t, func(t *testing.T) {
 			step := emulator.Step{
-				Runs: []emulator.Run{}, Usage: &emulator.Usage{Prompt: 1}, // so the types have names here
+				Runs: []emulator.Run{}, Usage: &emulator.Usage{Prompt: 1}, // other packages can name these types
 				Reply: "one two three", Delay: time.Minute, Pace: time.Second,
 			}
 			e := emulator.New(emulator.Config{Model: emulator.NewScript(step).Reply, TokenDelay: time.Hour})
@@ -177,8 +178,9 @@ func TestScriptPace(t *testing.T) {
 	}
 }
 
-// A start that fails leaves no conversation: the next one with the same message goes on.
-func TestScriptGoesOnAfterAFailedStart(t *testing.T) {
+// A failed start does not create a conversation. The next start with the same message
+// continues with the next step.
+func TestScriptContinuesAfterAFailedStart(t *testing.T) {
 	t.Parallel()
 	const rules = `
 strict: true
@@ -188,9 +190,9 @@ rules:
   - {match: ^help, agent: front, handoff: expert, then: [{error: {status: 503}}, {reply: hello}]}
 `
 	a := start(t, emulator.Config{Model: scripted(t, rules)})
-	for range 2 { // The second conversation is as the first.
+	for range 2 { // The second conversation uses the same steps as the first.
 		a.post("/v1/conversations", textRequest("busy")).want(503)
-		a.post("/v1/conversations", textRequest("busy, but otherwise")).want(503) // another message
+		a.post("/v1/conversations", textRequest("busy, but otherwise")).want(503) // Another message has its own steps.
 		a.post("/v1/conversations", textRequest("busy")).want(500)
 		c := a.start("busy")
 		more := a.post("/v1/conversations/"+c.ConversationID, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("busy")})
@@ -208,22 +210,22 @@ rules:
 		t.Fatal(err)
 	}
 	more := a.post("/v1/conversations/"+started.ConversationID, generated.AppendConversationRequest{Inputs: generated.NewTextInputs("on")})
-	if got := textOf(read[generated.ConversationResponse](more).Outputs); got != "hello" { // The stream has left one.
-		t.Errorf("behind a stream that failed: %q", got)
+	if got := textOf(read[generated.ConversationResponse](more).Outputs); got != "hello" { // The failed stream has created a conversation.
+		t.Errorf("text after a failed stream is %q, want hello", got)
 	}
-	a.post("/v1/conversations", textRequest("half")).want(503) // A conversation of its own.
+	a.post("/v1/conversations", textRequest("half")).want(503) // This start creates another conversation.
 
 	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
 	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front", Handoffs: []string{expert.ID}}))
 	help := generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("help")}
 	a.post("/v1/conversations", help).want(503)
 	if c := read[generated.ConversationResponse](a.post("/v1/conversations", help)); c.OutputText() != "hello" {
-		t.Errorf("behind a handoff: %s", encoded(t, c))
+		t.Errorf("after a handoff: %s", encoded(t, c))
 	}
 }
 
-// A handoff goes to an agent to which the current one may hand over, by its name or id.
-func TestScriptHandsOverToNobody(t *testing.T) {
+// The target of a scripted handoff must be one of the current agent's handoffs.
+func TestScriptHandoffNeedsAnAllowedTarget(t *testing.T) {
 	t.Parallel()
 	script := emulator.NewScript(
 		emulator.Step{Handoff: "exprt"}, emulator.Step{Handoff: "ag_none"}, emulator.Step{Handoff: "front"}, emulator.Step{Handoff: "expert"}, emulator.Step{Handoff: "expert"},
@@ -245,7 +247,7 @@ func TestScriptHandsOverToNobody(t *testing.T) {
 		t.Errorf("without an agent: %s", got.body)
 	}
 	if c := read[generated.ConversationResponse](a.post("/v1/conversations", generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("x")})); c.OutputText() != "hello" {
-		t.Errorf("with one: %s", encoded(t, c))
+		t.Errorf("with an agent: %s", encoded(t, c))
 	}
 	if err := script.Check(); err == nil || !strings.Contains(err.Error(), "hands off to exprt") {
 		t.Errorf("Check returns %v", err)

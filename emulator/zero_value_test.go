@@ -8,21 +8,21 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// Emulators and servers that this package did not make say so.
+// The zero values and nil pointers report that they are not initialized.
 func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	for _, e := range []*emulator.Emulator{nil, {}} {
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, httptest.NewRequest("GET", "/v1/agents", nil))
 		if w.Code != 500 || !strings.Contains(w.Body.String(), "emulator.New") {
-			t.Errorf("it responds %d %s", w.Code, w.Body)
+			t.Errorf("response is %d %s, want 500", w.Code, w.Body)
 		}
 		if err := e.SetFaults(); err == nil || !strings.Contains(err.Error(), "emulator.New") {
 			t.Errorf("SetFaults returns %v", err)
 		}
 		e.Reset()
 		if len(e.Faults())+len(e.Requests())+e.Stats().Requests != 0 {
-			t.Error("it has seen something")
+			t.Error("an emulator that is not initialized has faults, requests or stats")
 		}
 	}
 	for _, s := range []*emulator.Server{nil, {}} {

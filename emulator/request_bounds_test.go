@@ -12,7 +12,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-func times(n int, format string) string {
+// repeat formats the numbers below n and joins the results with commas.
+func repeat(n int, format string) string {
 	var b strings.Builder
 	for i := range n {
 		if i > 0 {
@@ -23,14 +24,14 @@ func times(n int, format string) string {
 	return b.String()
 }
 
-// bombs are schemas that ask for more than a request should get, by kind.
-func bombs() map[string]string {
-	doubling := `{"$ref":"#/$defs/a0","$defs":{` + times(40, `"a%[1]d":{"type":"object","required":["x","y"],"properties":{"x":{"$ref":"#/$defs/b%[1]d"},"y":{"$ref":"#/$defs/b%[1]d"}}}`)
+// expensiveSchemas returns schemas whose evaluation could use too much time or memory.
+func expensiveSchemas() map[string]string {
+	doubling := `{"$ref":"#/$defs/a0","$defs":{` + repeat(40, `"a%[1]d":{"type":"object","required":["x","y"],"properties":{"x":{"$ref":"#/$defs/b%[1]d"},"y":{"$ref":"#/$defs/b%[1]d"}}}`)
 	for i := range 40 {
 		doubling += fmt.Sprintf(`,"b%d":{"$ref":"#/$defs/a%d"}`, i, i+1)
 	}
 	doubling += `}}`
-	tuples := `{"$ref":"#/$defs/a0","$defs":{` + times(30, `"a%[1]d":{"type":"array","prefixItems":[{"$ref":"#/$defs/b%[1]d"},{"$ref":"#/$defs/b%[1]d"}]}`)
+	tuples := `{"$ref":"#/$defs/a0","$defs":{` + repeat(30, `"a%[1]d":{"type":"array","prefixItems":[{"$ref":"#/$defs/b%[1]d"},{"$ref":"#/$defs/b%[1]d"}]}`)
 	for i := range 30 {
 		tuples += fmt.Sprintf(`,"b%d":{"$ref":"#/$defs/a%d"}`, i, i+1)
 	}
@@ -47,18 +48,18 @@ func bombs() map[string]string {
 		"repeated classes":       `{"type":"string","pattern":"` + strings.Repeat(`[^\\pL]{1000}`, 4) + `"}`,
 		"captures":               `{"type":"string","pattern":"` + strings.Repeat(`(`, 900) + `a` + strings.Repeat(`)*`, 900) + `"}`,
 		"stars":                  `{"type":"string","pattern":"` + strings.Repeat(`.*`, 2000) + `y$","minLength":65536}`,
-		"many patterns":          `{"type":"object","properties":{` + times(1500, `"p%d":{"type":"string","pattern":"^(a|b|[cd]{200}){1,4}(\\pL)+x$"}`) + `}}`,
+		"many patterns":          `{"type":"object","properties":{` + repeat(1500, `"p%d":{"type":"string","pattern":"^(a|b|[cd]{200}){1,4}(\\pL)+x$"}`) + `}}`,
 		"patterns of many items": `{"type":"array","minItems":1000,"items":{"type":"string","pattern":"^[ab]{0,900}y$","minLength":800}}`,
 		"pattern of names":       `{"type":"object","patternProperties":{"^((((a{1000})+)+)+)+$":{}},"propertyNames":{"pattern":"^((((a{1000})+)+)+)+$"},"minProperties":100000}`,
-		"allOf of required":      `{"allOf":[` + times(5000, `{"required":["a%d","b"]}`) + `]}`,
-		"allOf of properties":    `{"allOf":[` + times(4000, `{"properties":{"a%d":{"type":"null"}}}`) + `]}`,
-		"allOf of one property":  `{"allOf":[` + times(4000, `{"properties":{"a":{"minLength":%d}}}`) + `]}`,
-		"allOf of keywords":      `{"allOf":[` + times(6000, `{"k%[1]d":%[1]d,"l%[1]d":0}`) + `]}`,
+		"allOf of required":      `{"allOf":[` + repeat(5000, `{"required":["a%d","b"]}`) + `]}`,
+		"allOf of properties":    `{"allOf":[` + repeat(4000, `{"properties":{"a%d":{"type":"null"}}}`) + `]}`,
+		"allOf of one property":  `{"allOf":[` + repeat(4000, `{"properties":{"a":{"minLength":%d}}}`) + `]}`,
+		"allOf of keywords":      `{"allOf":[` + repeat(6000, `{"k%[1]d":%[1]d,"l%[1]d":0}`) + `]}`,
 		"allOf of allOf":         deep(`{"allOf":[`, `]}`, 3000),
-		"allOf of enums":         `{"allOf":[{"enum":[` + times(10_000, `%d`) + `]},{"enum":[` + times(10_000, `%d`) + `]}]}`,
-		"allOf of itself":        `{"allOf":[` + times(3000, `{"$ref":"#","x%d":0}`) + `]}`,
+		"allOf of enums":         `{"allOf":[{"enum":[` + repeat(10_000, `%d`) + `]},{"enum":[` + repeat(10_000, `%d`) + `]}]}`,
+		"allOf of itself":        `{"allOf":[` + repeat(3000, `{"$ref":"#","x%d":0}`) + `]}`,
 		"references":             `{"$ref":"#/` + strings.Repeat("a/", 100_000) + `"}`,
-		"anyOf":                  `{"type":"array","minItems":1000,"items":{"anyOf":[` + times(20_000, `{"a%d":0}`) + `]}}`,
+		"anyOf":                  `{"type":"array","minItems":1000,"items":{"anyOf":[` + repeat(20_000, `{"a%d":0}`) + `]}}`,
 		"doubling":               doubling,
 		"doubling tuples":        tuples,
 		"deep":                   deep(`{"properties":{"a":`, `},"required":["a"]}`, 3000),
@@ -70,19 +71,19 @@ func bombs() map[string]string {
 		"long constant":          `{"type":"array","minItems":1000,"items":{"const":"` + text + `"}}`,
 		"long default":           `{"type":"object","minProperties":1000,"additionalProperties":{"default":["` + text + `"]}}`,
 		"long enum value":        `{"type":"array","minItems":1000,"items":{"enum":["` + text + `"]}}`,
-		"large enum":             `{"type":"array","minItems":1000,"items":{"enum":[` + times(40_000, `"%d"`) + `]}}`,
+		"large enum":             `{"type":"array","minItems":1000,"items":{"enum":[` + repeat(40_000, `"%d"`) + `]}}`,
 		"long name":              `{"type":"array","minItems":1000,"items":{"type":"object","properties":{"` + text + `":{}}}}`,
-		"many required":          `{"type":"object","required":[` + times(30_000, `"%d"`) + `]}`,
-		"many types":             `{"type":"array","minItems":1000,"items":{"type":[` + times(60_000, `%d`) + `]}}`,
-		"large":                  `{"type":"object","properties":{` + times(20_000, `"property%d":{"type":"string","minLength":9}`) + `}}`,
-		"large and repeated":     `{"type":"array","minItems":1000,"items":{"type":"object","properties":{` + times(5_000, `"p%d":{}`) + `}}}`,
-		"larger than the bound":  `{"type":"array","minItems":1000,"items":{"const":[` + times(9_000, `"a long text %08d, and more of it"`) + `]}}`,
+		"many required":          `{"type":"object","required":[` + repeat(30_000, `"%d"`) + `]}`,
+		"many types":             `{"type":"array","minItems":1000,"items":{"type":[` + repeat(60_000, `%d`) + `]}}`,
+		"large":                  `{"type":"object","properties":{` + repeat(20_000, `"property%d":{"type":"string","minLength":9}`) + `}}`,
+		"large and repeated":     `{"type":"array","minItems":1000,"items":{"type":"object","properties":{` + repeat(5_000, `"p%d":{}`) + `}}}`,
+		"larger than the bound":  `{"type":"array","minItems":1000,"items":{"const":[` + repeat(9_000, `"a long text %08d, and more of it"`) + `]}}`,
 	}
 }
 
-// TestWrongContent sends as many wrong values as a request may have, and more. The
-// response reports some of them.
-func TestWrongContent(t *testing.T) { //nolint:paralleltest // It measures what the process allocates.
+// TestManyInvalidValues sends the maximum number of invalid values and more. The response
+// reports some of them, and the request allocates less than the bound.
+func TestManyInvalidValues(t *testing.T) { //nolint:paralleltest // It measures the allocations of the process.
 	const bound = 1 << 30
 	e := emulator.New(emulator.Config{OnViolation: func(err error) { t.Error(err) }})
 	for _, test := range []struct {
@@ -106,13 +107,13 @@ func TestWrongContent(t *testing.T) { //nolint:paralleltest // It measures what 
 	}
 }
 
-// TestBombs sends each schema as a response format and as the parameters of a function.
-// The response is valid JSON that fits the document, or an error that names a place, and
-// the request allocates no more than the bound.
-func TestBombs(t *testing.T) { //nolint:paralleltest // It measures what the process allocates.
+// TestExpensiveSchemas sends each schema as a response format and as the parameters of a
+// function. The response must match the document, or be an error with the JSON pointer of
+// the schema. The request must not allocate more than the bound.
+func TestExpensiveSchemas(t *testing.T) { //nolint:paralleltest // It measures the allocations of the process.
 	const bound = 256 << 20
 	e := emulator.New(emulator.Config{OnViolation: func(err error) { t.Error(err) }})
-	for name, schema := range bombs() {
+	for name, schema := range expensiveSchemas() {
 		for where, body := range map[string]string{
 			"format":   `{"model":"m","inputs":"Say 7","completion_args":{"response_format":{"type":"json_schema","json_schema":{"name":"s","schema":` + schema + `}}}}`,
 			"function": `{"model":"m","inputs":"weather","tools":[{"type":"function","function":{"name":"weather","parameters":` + schema + `}}]}`,
@@ -124,7 +125,7 @@ func TestBombs(t *testing.T) { //nolint:paralleltest // It measures what the pro
 			took := time.Since(began)
 			runtime.ReadMemStats(&after)
 			allocated := after.TotalAlloc - before.TotalAlloc
-			if os.Getenv("BOMBS") != "" {
+			if os.Getenv("LOG_EXPENSIVE_SCHEMAS") != "" {
 				t.Logf("%-24s %-8s %4d  %6.1f MB  %6d ms %.170s", name, where, w.Code, float64(allocated)/(1<<20), took.Milliseconds(), w.Body.String())
 			}
 			if allocated > bound {
@@ -133,7 +134,7 @@ func TestBombs(t *testing.T) { //nolint:paralleltest // It measures what the pro
 			if w.Code == http.StatusOK {
 				continue
 			}
-			if place := map[string]string{"format": "/completion_args/response_format/json_schema/schema", "function": "/tools/0/function/parameters"}[where]; w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), place) {
+			if pointer := map[string]string{"format": "/completion_args/response_format/json_schema/schema", "function": "/tools/0/function/parameters"}[where]; w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), pointer) {
 				t.Errorf("%s, %s: %d %.300s", name, where, w.Code, w.Body)
 			}
 		}

@@ -12,9 +12,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// TestInventsWhatFits asks for JSON by each schema, with several prompts, and has
-// another library judge what comes.
-func TestInventsWhatFits(t *testing.T) {
+// TestOutputMatchesSchema requests JSON for each schema with several prompts. Another library
+// validates the output.
+func TestOutputMatchesSchema(t *testing.T) {
 	t.Parallel()
 	e := emulator.New(emulator.Config{})
 	for _, schema := range []string{
@@ -60,7 +60,7 @@ func TestInventsWhatFits(t *testing.T) {
 		`{"$ref":"#/$defs/a~1b","$defs":{"a/b":{"type":"boolean"}}}`,
 		`{"properties":{"a":{"minimum":1}}}`,
 	} {
-		judge := compiled(t, schema)
+		validator := compiled(t, schema)
 		for _, text := range []string{"Hello", "Give me 93 or \"red\" for Paris in 2.5 hours", "", "-7"} {
 			request := textRequest(text)
 			request.CompletionArgs.ResponseFormat = generated.ResponseFormat{
@@ -70,7 +70,7 @@ func TestInventsWhatFits(t *testing.T) {
 			got := textOf(decoded[generated.ConversationResponse](t, w).Outputs)
 			value, err := jsonschema.UnmarshalJSON(strings.NewReader(got))
 			if err == nil {
-				err = judge.Validate(value)
+				err = validator.Validate(value)
 			}
 			if err != nil {
 				t.Errorf("%s, %q: %.300s: %v", schema, text, got, err)
@@ -99,15 +99,15 @@ func compiled(t *testing.T, schema string) *jsonschema.Schema {
 	if err := compiler.AddResource("s.json", value); err != nil {
 		t.Fatal(err)
 	}
-	judge, err := compiler.Compile("s.json")
+	validator, err := compiler.Compile("s.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return judge
+	return validator
 }
 
-// TestInventsToAnEnd has schemas that nothing, or nothing finite, fits.
-func TestInventsToAnEnd(t *testing.T) {
+// The model returns valid JSON even if no value, or only an infinite one, matches the schema.
+func TestOutputForUnsatisfiableSchemas(t *testing.T) {
 	t.Parallel()
 	e := emulator.New(emulator.Config{})
 	for _, schema := range []string{
@@ -131,13 +131,14 @@ func TestInventsToAnEnd(t *testing.T) {
 		}
 		w := direct(t.Context(), e, http.MethodPost, "/v1/conversations", encoded(t, request))
 		if got := textOf(decoded[generated.ConversationResponse](t, w).Outputs); !json.Valid([]byte(got)) {
-			t.Errorf("%s: %.300s", schema, got)
+			t.Errorf("%s: output is %.300s, want valid JSON", schema, got)
 		}
 	}
 }
 
-// JSON by schema has its properties in the order of the schema, as arguments of a call too.
-func TestInventsInOrder(t *testing.T) {
+// The properties of structured output, and of the arguments of a call, have the order of the
+// schema.
+func TestOutputHasPropertiesInSchemaOrder(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{})
 	const schema = `{"type":"object","properties":{"reason":{"const":1},"answer":{"const":2},"a":{"type":"object","properties":{"y":{"const":3},"x":{"const":4}},"required":["x","y"]}},"required":["answer","a","reason"]}`
@@ -147,8 +148,8 @@ func TestInventsInOrder(t *testing.T) {
 		t.Errorf("message: %s, want %s", got, want)
 	}
 	tool := `{"model":"m","inputs":"weather","tools":[{"type":"function","function":{"name":"weather","parameters":` + schema + `}}]}`
-	reply := read[generated.ConversationResponse](a.do(http.MethodPost, "/v1/conversations", tool))
-	if calls := reply.FunctionCalls(); len(calls) != 1 || string(calls[0].Arguments) != want {
+	response := read[generated.ConversationResponse](a.do(http.MethodPost, "/v1/conversations", tool))
+	if calls := response.FunctionCalls(); len(calls) != 1 || string(calls[0].Arguments) != want {
 		t.Errorf("call: %+v, want %s", calls, want)
 	}
 }

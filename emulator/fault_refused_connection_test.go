@@ -13,8 +13,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// TestRefusedConnections has the system refuse who connects, for an hour; a connection
-// that there was before goes on. The server can be closed meanwhile, as start does.
+// TestRefusedConnections makes the operating system refuse new connections for an hour. An
+// existing connection continues to work, and the server can be closed.
 func TestRefusedConnections(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{}).unchecked()
@@ -24,7 +24,8 @@ func TestRefusedConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = open.Close() }()
-	// A first request, as a connection that nobody has accepted yet goes with the listener.
+	// The first request ensures that the server has accepted the connection: closing the
+	// listener closes connections that it has not accepted.
 	list := func() {
 		t.Helper()
 		request := newRequest(t, http.MethodGet, a.URL()+"/v1/agents", "")
@@ -35,17 +36,17 @@ func TestRefusedConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		readReply(t, response).want(http.StatusOK)
+		readResponse(t, response).want(http.StatusOK)
 	}
 	list()
 	if err := a.SetFaults(emulator.Fault{Kind: emulator.FaultRefuse, Delay: time.Hour, Operation: "StartConversation"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.outcome(plainHello); got != "end" {
-		t.Errorf("the request that is struck ends with %s", got)
+		t.Errorf("the request with the fault ended with %s, want end", got)
 	}
 	if conn, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("who connects has %v and sees %v, want that it is refused", conn, err)
+		t.Errorf("Dial returned %v, %v, want a refused connection", conn, err)
 	}
 	list()
 	if s := a.Stats(); s.Faults[emulator.FaultRefuse] != 1 || s.Statuses[0] != 1 {
@@ -53,20 +54,20 @@ func TestRefusedConnections(t *testing.T) {
 	}
 }
 
-// TestRefusalEnds goes on until there is a reply.
-func TestRefusalEnds(t *testing.T) {
+// TestConnectionsAreAcceptedAgain sends requests until one succeeds.
+func TestConnectionsAreAcceptedAgain(t *testing.T) {
 	t.Parallel()
 	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultRefuse, Delay: time.Millisecond, Times: 1}}}).unchecked()
 	if got := a.outcome(plainHello); got != "end" {
-		t.Errorf("the request that is struck ends with %s", got)
+		t.Errorf("the request with the fault ended with %s, want end", got)
 	}
 	for got := ""; got != "200" && t.Context().Err() == nil; {
 		got = a.outcome(plainHello)
 	}
 }
 
-// TestRefusalNeedsAListener has emulators that cannot refuse anybody.
-func TestRefusalNeedsAListener(t *testing.T) {
+// An emulator without a listener cannot refuse connections.
+func TestRefusedConnectionNeedsAListener(t *testing.T) {
 	t.Parallel()
 	const want = `emulator: Faults[0]: Kind: must not be "refuse", because only an emulator that listens itself (Start, Listen) can refuse connections`
 	fault := emulator.Fault{Kind: emulator.FaultRefuse, Delay: time.Second}
@@ -74,7 +75,7 @@ func TestRefusalNeedsAListener(t *testing.T) {
 		t.Errorf("error is %v, want %s", err, want)
 	}
 	if list, err := emulator.ParseFaults([]byte(`[{kind: refuse, delay: 1s}]`)); err != nil || len(list) != 1 {
-		t.Errorf("a file has %+v, %v", list, err)
+		t.Errorf("ParseFaults returned %+v, %v, want one fault", list, err)
 	}
 	defer func() {
 		if err, ok := recover().(error); !ok || !strings.HasPrefix(err.Error(), want) {

@@ -17,8 +17,8 @@ import (
 
 const model = "mistral-small-latest"
 
-// api is an emulator that listens, and a client whose traffic is checked, both ways,
-// against the document.
+// api is an emulator that listens, with a client that checks its traffic against the
+// document.
 type api struct {
 	*emulator.Server
 	t      *testing.T
@@ -42,8 +42,8 @@ func start(t *testing.T, cfg emulator.Config) *api {
 	return &api{Server: server, t: t, client: contract.Client(t, transport)}
 }
 
-// reply is a response that has been read.
-type reply struct {
+// fullResponse is a response with its content.
+type fullResponse struct {
 	t      *testing.T
 	status int
 	header http.Header
@@ -63,33 +63,33 @@ func newRequest(t *testing.T, method, url, body string) *http.Request {
 	return request
 }
 
-func (a *api) do(method, path, body string) reply {
+func (a *api) do(method, path, body string) fullResponse {
 	a.t.Helper()
 	response, err := a.client.Do(newRequest(a.t, method, a.URL()+path, body))
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return readReply(a.t, response)
+	return readResponse(a.t, response)
 }
 
-func readReply(t *testing.T, response *http.Response) reply {
+func readResponse(t *testing.T, response *http.Response) fullResponse {
 	t.Helper()
 	defer func() { _ = response.Body.Close() }()
 	data, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reply{t, response.StatusCode, response.Header, string(data)}
+	return fullResponse{t, response.StatusCode, response.Header, string(data)}
 }
 
-// unchecked makes requests that break the document pass the client.
+// unchecked returns an api whose client does not check its traffic.
 func (a *api) unchecked() *api {
 	plain := *a
 	plain.client = &http.Client{Transport: a.client.Transport.(*contract.Transport).Base}
 	return &plain
 }
 
-func (r reply) want(status int) reply {
+func (r fullResponse) want(status int) fullResponse {
 	r.t.Helper()
 	if r.status != status {
 		r.t.Fatalf("status is %d, want %d: %s", r.status, status, r.body)
@@ -97,7 +97,7 @@ func (r reply) want(status int) reply {
 	return r
 }
 
-func read[T any](r reply) T {
+func read[T any](r fullResponse) T {
 	r.t.Helper()
 	var value T
 	if err := json.Unmarshal([]byte(r.want(http.StatusOK).body), &value); err != nil {
@@ -106,7 +106,7 @@ func read[T any](r reply) T {
 	return value
 }
 
-// encoded writes a request.
+// encoded returns a value as JSON.
 func encoded(t *testing.T, value any) string {
 	t.Helper()
 	data, err := json.Marshal(value)
@@ -116,7 +116,7 @@ func encoded(t *testing.T, value any) string {
 	return string(data)
 }
 
-func (a *api) post(path string, request any) reply {
+func (a *api) post(path string, request any) fullResponse {
 	a.t.Helper()
 	return a.do(http.MethodPost, path, encoded(a.t, request))
 }
@@ -130,7 +130,7 @@ func textRequest(text string) generated.StartConversationRequest {
 	return generated.StartConversationRequest{Model: model, Inputs: generated.NewTextInputs(text)}
 }
 
-// textOf is the text of all messages among the entries.
+// textOf returns the text of all message outputs.
 func textOf(entries []generated.Entry) string {
 	var text strings.Builder
 	for _, entry := range entries {
@@ -148,7 +148,7 @@ type event struct {
 	generated.StreamEvent
 }
 
-// events reads a stream by its exact form: an event line, a data line, a blank line.
+// events parses a stream. Each event must be an event line, a data line and a blank line.
 func events(t *testing.T, body string) []event {
 	t.Helper()
 	rest, ok := strings.CutSuffix(body, "\n\n")
@@ -161,7 +161,7 @@ func events(t *testing.T, body string) []event {
 		name, isEvent := strings.CutPrefix(first, "event: ")
 		data, isData := strings.CutPrefix(second, "data: ")
 		if !ok || !isEvent || !isData || strings.Contains(data, "\n") {
-			t.Fatalf("frame is %q", part)
+			t.Fatalf("frame is %q, want an event line and a data line", part)
 		}
 		e := event{name: name, data: []byte(data)}
 		if err := json.Unmarshal(e.data, &e.StreamEvent); err != nil {
@@ -172,7 +172,7 @@ func events(t *testing.T, body string) []event {
 	return list
 }
 
-// direct sends a request to the handler without a network, as a test in a bubble must.
+// direct calls the handler without a network. Tests under synctest cannot use a real one.
 func direct(ctx context.Context, e *emulator.Emulator, method, path, body string) *httptest.ResponseRecorder {
 	request := httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader([]byte(body)))
 	request.Header.Set("Authorization", "Bearer key")

@@ -14,12 +14,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 )
 
-// TestSlowFaults pins how long each takes, in virtual time.
+// TestSlowFaults checks the duration of each slow fault in virtual time.
 func TestSlowFaults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		fault      emulator.Fault
-		head, body time.Duration // from the request to each
+		head, body time.Duration // the time from the request to the end of each
 	}{
 		{emulator.Fault{Kind: emulator.FaultSlowHeaders, Delay: 3 * time.Second}, 3 * time.Second, 3 * time.Second},
 		{emulator.Fault{Kind: emulator.FaultUnavailable, Delay: time.Minute}, time.Minute, time.Minute},
@@ -44,7 +44,7 @@ func TestSlowFaults(t *testing.T) {
 	}
 }
 
-// TestStall has a client that leaves after 5 s, and an emulator that sees it leave.
+// TestStall disconnects the client after 5 s. The emulator then ends the request.
 func TestStall(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -81,8 +81,9 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// TestNoConnectionToCut is the handler behind a writer whose connection is not its own.
-func TestNoConnectionToCut(t *testing.T) {
+// If the handler cannot access the connection, faults that close it panic with
+// http.ErrAbortHandler.
+func TestConnectionFaultsWithoutConnection(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []emulator.FaultKind{emulator.FaultClose, emulator.FaultReset, emulator.FaultResetAfterHeaders, emulator.FaultResetStream} {
 		e := emulator.New(emulator.Config{Faults: []emulator.Fault{{Kind: kind}}})
