@@ -9,8 +9,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// An agent is a model with instructions, tools and settings. A conversation with it
-// counts against the limit of its model.
+// An agent is a model with instructions, tools, and settings. A conversation with an agent
+// counts against the limit of the agent's model.
 func ExampleAgents_Create() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -28,15 +28,15 @@ func ExampleAgents_Create() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(agent.Name, "says", ratelimited.OutputText(response))
+	fmt.Println(agent.Name+":", ratelimited.OutputText(response))
 	if err := client.Beta.Agents.Delete(ctx, agent.ID); err != nil {
 		log.Fatal(err)
 	}
-	// Output: Accountant says 42
+	// Output: Accountant: 42
 }
 
-// Fields that are left out keep their values. Tools, guardrails and metadata do so when
-// they are nil: empty ones take away what there is.
+// An update changes only the fields that are set. Nil tools, guardrails, and metadata keep
+// their values; empty ones remove the stored values.
 func ExampleAgents_Update() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -52,18 +52,18 @@ func ExampleAgents_Update() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	bare, err := client.Beta.Agents.Update(ctx, agent.ID, generated.UpdateAgentRequest{Tools: []generated.Tool{}})
+	withoutTools, err := client.Beta.Agents.Update(ctx, agent.ID, generated.UpdateAgentRequest{Tools: []generated.Tool{}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(renamed.Name, len(renamed.Tools))
-	fmt.Println(bare.Name, len(bare.Tools))
+	fmt.Println(withoutTools.Name, len(withoutTools.Tools))
 	// Output:
 	// Scribe 1
 	// Scribe 0
 }
 
-// Every version stays, so an update can be taken back.
+// The server keeps every version, so UpdateVersion can undo an update.
 func ExampleAgents_UpdateVersion() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -87,8 +87,8 @@ func ExampleAgents_UpdateVersion() {
 	// Output: Old
 }
 
-// An update makes a new version. An alias is a name of one that does not move by
-// itself.
+// Each update creates a new version. An alias names one version and keeps naming it after
+// an update.
 func ExampleAgents_CreateVersionAlias() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// weather is a function that the model may call.
+// weather is the Go function behind weatherTool.
 func weather(arguments generated.FunctionCallEntryArguments) (string, error) {
 	var in struct{ City string }
 	if err := json.Unmarshal([]byte(arguments), &in); err != nil {
@@ -19,6 +19,7 @@ func weather(arguments generated.FunctionCallEntryArguments) (string, error) {
 	return "sunny in " + in.City, nil
 }
 
+// weatherTool describes a function that the model may call.
 var weatherTool = generated.NewTool(generated.FunctionTool{Function: generated.Function{
 	Name:        "get_weather",
 	Description: "The weather of a city",

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// TextDeltas yields the text alone.
+// TextDeltas yields only the text of the response.
 func ExampleStream_TextDeltas() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -30,7 +30,7 @@ func ExampleStream_TextDeltas() {
 	// Output: 1 2 3 4 5
 }
 
-// All requests page after page, for as long as the loop goes on.
+// All requests further pages for as long as the loop runs.
 func ExampleAgents_All() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -53,8 +53,8 @@ func ExampleAgents_All() {
 	// Hedy
 }
 
-// A response format holds the model to a JSON Schema. The model writes the properties in the
-// order of the schema.
+// A response format makes the model answer with JSON that matches a schema. The model writes
+// the properties in the order of the schema.
 func Example_structuredOutput() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -81,7 +81,8 @@ func Example_structuredOutput() {
 	// Output: Paris
 }
 
-// Free-form values come back as they were sent, and can be decoded.
+// The server returns free-form values unchanged. DecodeJSON decodes them.
+
 func ExampleAgents_Get() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
