@@ -14,26 +14,27 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// stub answers every request with the same reply, as fast as can be.
-type stub struct{ header http.Header }
+// stubTransport responds to every request with the same response, without a network.
+type stubTransport struct{ header http.Header }
 
-const stubReply = `{"object":"conversation.response","conversation_id":"conv_0199a1b2c3d4","outputs":[{"object":"entry",` +
+const stubResponse = `{"object":"conversation.response","conversation_id":"conv_0199a1b2c3d4","outputs":[{"object":"entry",` +
 	`"type":"message.output","created_at":"2026-01-02T03:04:05.678901Z","completed_at":"2026-01-02T03:04:06.789012Z",` +
 	`"id":"msg_0199a1b2c3d5","agent_id":null,"model":"mistral-small-latest","role":"assistant",` +
 	`"content":"Hello! How can I help you today?"}],"usage":{"prompt_tokens":12,"completion_tokens":9,"total_tokens":21,` +
 	`"connector_tokens":null,"connectors":null},"guardrails":null}`
 
-func (s stub) RoundTrip(req *http.Request) (*http.Response, error) {
+func (s stubTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if _, err := io.Copy(io.Discard, req.Body); err != nil {
 		return nil, err
 	}
 	return &http.Response{
 		StatusCode: 200, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: s.header,
-		Body: io.NopCloser(bytes.NewReader([]byte(stubReply))), ContentLength: int64(len(stubReply)), Request: req,
+		Body: io.NopCloser(bytes.NewReader([]byte(stubResponse))), ContentLength: int64(len(stubResponse)), Request: req,
 	}, nil
 }
 
-var stubClient = &http.Client{Transport: stub{http.Header{
+// stubClient is an HTTP client whose responses have the header fields of the API.
+var stubClient = &http.Client{Transport: stubTransport{http.Header{
 	"Content-Type":                              {"application/json"},
 	"Mistral-Correlation-Id":                    {"0199a1b2"},
 	"X-Ratelimit-Limit-Tokens-Minute":           {"500000"},
@@ -43,13 +44,13 @@ var stubClient = &http.Client{Transport: stub{http.Header{
 	"X-Ratelimit-Limit-Code-Interpreter-Minute": {"30"},
 }}}
 
-// The request and reply as a program without an SDK would write them down.
+// bareRequest and bareResponse are the types that a program without an SDK would declare.
 type (
 	bareRequest struct {
 		Inputs string `json:"inputs"`
 		Model  string `json:"model"`
 	}
-	bareReply struct {
+	bareResponse struct {
 		ConversationID string `json:"conversation_id"`
 		Outputs        []struct {
 			Type      string `json:"type"`
@@ -69,9 +70,10 @@ type (
 
 const benchPrompt = "Hello! Please answer in one short sentence."
 
-// longPrompt has 100 KB.
+// longPrompt is 100 KB long.
 var longPrompt = strings.Repeat("The quick brown fox jumps over the lazy dog, and \"nobody\" knows why.\n", 100_000/71)
 
+// bareCall makes a call with net/http and encoding/json only.
 func bareCall(ctx context.Context, prompt string) (string, error) {
 	body, err := json.Marshal(bareRequest{Inputs: prompt, Model: "mistral-small-latest"})
 	if err != nil {
@@ -93,21 +95,22 @@ func bareCall(ctx context.Context, prompt string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var reply bareReply
-	if err := json.Unmarshal(data, &reply); err != nil {
+	var response bareResponse
+	if err := json.Unmarshal(data, &response); err != nil {
 		return "", err
 	}
-	return reply.Outputs[0].Content, nil
+	return response.Outputs[0].Content, nil
 }
 
-// keyed adds the key, which the generated client leaves to whoever sends its requests.
-type keyed struct{ generated.Doer }
+// authorizingDoer adds the Authorization field, which the generated client does not set.
+type authorizingDoer struct{ generated.Doer }
 
-func (k keyed) Do(req *http.Request) (*http.Response, error) {
+func (d authorizingDoer) Do(req *http.Request) (*http.Response, error) {
 	req.Header.Set("Authorization", "Bearer key")
-	return k.Doer.Do(req)
+	return d.Doer.Do(req)
 }
 
+// generatedCall makes a call with the generated client.
 func generatedCall(ctx context.Context, api *generated.Client, prompt string) (string, error) {
 	resp, err := api.StartConversation(ctx, generated.StartConversationRequest{
 		Model: "mistral-small-latest", Inputs: generated.NewTextInputs(prompt),
@@ -120,19 +123,19 @@ func generatedCall(ctx context.Context, api *generated.Client, prompt string) (s
 	if err != nil {
 		return "", err
 	}
-	var reply generated.ConversationResponse
-	if err := reply.UnmarshalJSON(data); err != nil {
+	var response generated.ConversationResponse
+	if err := response.UnmarshalJSON(data); err != nil {
 		return "", err
 	}
-	return reply.OutputText(), nil
+	return response.OutputText(), nil
 }
 
-// BenchmarkCall measures one whole call with a short prompt through a transport
-// that answers at once, three ways in one run: by hand, through the generated
-// client, and rate-limited. Each prints its ratio to the first.
+// BenchmarkCall measures one complete call with a short prompt and a stub transport. It measures
+// a call by hand, one with the generated client, and one with the rate-limited client. The metric
+// x-bare is the ratio to the call by hand.
 func BenchmarkCall(b *testing.B) { benchmarkCall(b, benchPrompt) }
 
-// BenchmarkLongPrompt is BenchmarkCall with a prompt of 100 KB, the same in each call.
+// BenchmarkLongPrompt is BenchmarkCall with a prompt of 100 KB. Each call has the same prompt.
 func BenchmarkLongPrompt(b *testing.B) { benchmarkCall(b, longPrompt) }
 
 func benchmarkCall(b *testing.B, prompt string) {
@@ -143,15 +146,15 @@ func benchmarkCall(b *testing.B, prompt string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	api := &generated.Client{Server: ratelimited.DefaultBaseURL + "/", Client: keyed{stubClient}}
+	api := &generated.Client{Server: ratelimited.DefaultBaseURL + "/", Client: authorizingDoer{stubClient}}
 
-	// The vocabulary is loaded once in the life of a program, not in each call.
+	// The first call loads the token vocabulary, which later calls reuse.
 	if _, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text(prompt)}); err != nil {
 		b.Fatal(err)
 	}
 
 	var bare float64
-	for _, way := range []struct {
+	for _, variant := range []struct {
 		name string
 		call func() (string, error)
 	}{
@@ -164,10 +167,10 @@ func benchmarkCall(b *testing.B, prompt string) {
 			return response.OutputText(), err
 		}},
 	} {
-		b.Run(way.name, func(b *testing.B) {
+		b.Run(variant.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if text, err := way.call(); err != nil || len(text) != 32 {
+				if text, err := variant.call(); err != nil || len(text) != 32 {
 					b.Fatal(strconv.Quote(text), err)
 				}
 			}

@@ -17,12 +17,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A person who asks now and then does not wait behind three hundred calls of a batch, which use the rest.
-func TestPersonBesideBatch(t *testing.T) {
+// Occasional interactive calls do not wait behind 300 callers of the batch class. The batch calls use
+// the rest of the limit.
+func TestInteractiveCallsDoNotWaitForBatchCalls(t *testing.T) {
 	for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {
 		t.Run(fmt.Sprint(mode), func(t *testing.T) {
 			server := emulator.Config{RequestsPerSecond: 5, TokensPerMinute: 1_000_000, Mode: mode, Latency: time.Second}
-			onEmulator(t, ratelimited.Config{RequestsPerSecond: 5, TokensPerMinute: 1_000_000}, server, func(t *testing.T, client *ratelimited.Client, e *emulator.Emulator) {
+			runWithLatency(t, ratelimited.Config{RequestsPerSecond: 5, TokensPerMinute: 1_000_000}, server, func(t *testing.T, client *ratelimited.Client, e *emulator.Emulator) {
 				end := time.Now().Add(5 * time.Minute)
 				var all sync.WaitGroup
 				all.Go(func() {
@@ -43,16 +44,16 @@ func TestPersonBesideBatch(t *testing.T) {
 					if _, err := start(t.Context(), client); err != nil {
 						t.Error(err)
 					}
-					waits = append(waits, time.Since(began)-time.Second) // the latency
+					waits = append(waits, time.Since(began)-time.Second) // without the latency of 1 s
 				}
 				all.Wait()
 				slices.Sort(waits)
 				if wait := waits[len(waits)*95/100]; wait > time.Second+50*time.Millisecond+100*time.Millisecond {
-					t.Errorf("19 of 20 calls of the person wait for up to %v", wait)
+					t.Errorf("95%% of the interactive calls wait for up to %v, want 1.15 s", wait)
 				}
 				stats := e.Stats().Models["m"]
 				if stats.Refused() > 0 || stats.Admitted < 5*300*94/100 {
-					t.Errorf("%d requests are admitted, %d refused", stats.Admitted, stats.Refused())
+					t.Errorf("the emulator admitted %d requests and rejected %d, want 94%% of the limit and 0", stats.Admitted, stats.Refused())
 				}
 			})
 		})
@@ -62,7 +63,7 @@ func TestPersonBesideBatch(t *testing.T) {
 func TestUnknownClass(t *testing.T) {
 	config := fast
 	config.Classes = map[string]float64{"night": 0.1, ratelimited.Batch: 2}
-	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
 		for _, class := range []string{"", ratelimited.Interactive, ratelimited.Batch, "night"} {
 			if _, err := start(ratelimited.WithClass(t.Context(), class), client); err != nil {
 				t.Errorf("class %q: %v", class, err)
@@ -76,17 +77,17 @@ func TestUnknownClass(t *testing.T) {
 	})
 }
 
-// What a call is told while it waits is what comes.
-func TestOnQueueOfAClient(t *testing.T) {
+// OnQueue receives the call's position in the queue and a correct estimate of the remaining wait.
+func TestOnQueue(t *testing.T) {
 	config := ratelimited.Config{RequestsPerSecond: 0.8, TokensPerMinute: 500_000, BareBuckets: true}
-	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
 		begin := time.Now()
-		var told []ratelimited.QueueStatus
+		var statuses []ratelimited.QueueStatus
 		for i := range 3 {
 			go func() {
 				var options []ratelimited.CallOption
 				if i == 2 {
-					options = append(options, ratelimited.OnQueue(func(s ratelimited.QueueStatus) { told = append(told, s) }))
+					options = append(options, ratelimited.OnQueue(func(s ratelimited.QueueStatus) { statuses = append(statuses, s) }))
 				}
 				if _, err := start(t.Context(), client, options...); err != nil {
 					t.Error(err)
@@ -99,31 +100,32 @@ func TestOnQueueOfAClient(t *testing.T) {
 		want := []ratelimited.QueueStatus{
 			{Position: 2, Expected: 2500 * time.Millisecond}, {Position: 2, Expected: 1500 * time.Millisecond}, {Position: 1, Expected: 500 * time.Millisecond},
 		}
-		if !slices.Equal(told, want) {
-			t.Errorf("after %v it was told %v, want %v", time.Since(begin), told, want)
+		if !slices.Equal(statuses, want) {
+			t.Errorf("after %v, OnQueue has received %v, want %v", time.Since(begin), statuses, want)
 		}
 		_, err := start(t.Context(), client, ratelimited.OnQueue(nil))
 		var invalid *ratelimited.ConfigError
 		if !errors.As(err, &invalid) || invalid.Field != "OnQueue" {
-			t.Errorf("error %v of a function that is nil", err)
+			t.Errorf("error of OnQueue(nil) is %v, want a ConfigError", err)
 		}
 	})
 }
 
-func TestMaxQueueOfAClient(t *testing.T) {
+// MaxQueue limits the waiting calls of each class.
+func TestMaxQueue(t *testing.T) {
 	config := ratelimited.Config{RequestsPerSecond: 0.5, TokensPerMinute: 500_000, BareBuckets: true, MaxQueue: 2}
-	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
 		begin := time.Now()
-		call := func(ctx context.Context) *ratelimited.Future[ending] {
-			f := ended(begin, func() error { _, err := start(ctx, client); return err })
+		call := func(ctx context.Context) *ratelimited.Future[timedResult] {
+			f := callAsync(begin, func() error { _, err := start(ctx, client); return err })
 			synctest.Wait()
 			return f
 		}
-		calls := []*ratelimited.Future[ending]{call(t.Context()), call(t.Context()), call(t.Context())}
+		calls := []*ratelimited.Future[timedResult]{call(t.Context()), call(t.Context()), call(t.Context())}
 		_, err := start(t.Context(), client)
 		var wait *ratelimited.WaitError
 		if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrQueueFull) || wait.Position != 3 || !strings.Contains(err.Error(), "2 calls wait already") {
-			t.Errorf("error %v of a call that finds the queue full", err)
+			t.Errorf("error of a call with a full queue is %v, want ErrQueueFull", err)
 		}
 		for _, c := range append(calls, call(ratelimited.WithClass(t.Context(), ratelimited.Batch))) {
 			if end, err := c.Await(t.Context()); err != nil || end.err != nil {
@@ -133,18 +135,18 @@ func TestMaxQueueOfAClient(t *testing.T) {
 	})
 }
 
-// A server that bounds the calls in flight is asked for no more at a time.
-func TestConcurrencyIsLearned(t *testing.T) {
+// If the server limits the number of concurrent requests, the client learns that limit.
+func TestConcurrencyLimitIsLearned(t *testing.T) {
 	var mu sync.Mutex
-	var now, refused int
+	var concurrent, rejected int
 	enter := func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		if now == 3 {
-			refused++
+		if concurrent == 3 {
+			rejected++
 			return false
 		}
-		now++
+		concurrent++
 		return true
 	}
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -154,22 +156,22 @@ func TestConcurrencyIsLearned(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		mu.Lock()
-		now--
+		concurrent--
 		mu.Unlock()
 		ok(w, r)
 	}
-	inBubble(t, ratelimited.Config{RequestsPerSecond: 100, TokensPerMinute: 100_000_000}, handler, func(t *testing.T, client *ratelimited.Client) {
-		calls := busy(t, client, 12, 10*time.Minute)
-		if most := 3 * 600 / 5; calls < most*9/10 || refused > 40 {
-			t.Errorf("%d calls of %d in ten minutes, %d refused", calls, most, refused)
+	runWithHandler(t, ratelimited.Config{RequestsPerSecond: 100, TokensPerMinute: 100_000_000}, handler, func(t *testing.T, client *ratelimited.Client) {
+		calls := callRepeatedly(t, client, 12, 10*time.Minute)
+		if possible := 3 * 600 / 5; calls < possible*9/10 || rejected > 40 {
+			t.Errorf("%d of %d possible calls in ten minutes, want 90%%; %d rejected, want at most 40", calls, possible, rejected)
 		}
 		if s := snapshot(client); s.Limit.RequestsPerSecond != 100 {
-			t.Errorf("the limit of requests was changed: %v", s)
+			t.Errorf("the client has changed the request rate limit: %v", s)
 		}
 	})
 }
 
-func TestClassesOfTheConfiguration(t *testing.T) {
+func TestClassFieldsAreValidated(t *testing.T) {
 	for field, config := range map[string]ratelimited.Config{
 		`Classes[""]`:    {Classes: map[string]float64{"": 1}},
 		`Classes["low"]`: {Classes: map[string]float64{"low": 0}},
@@ -181,7 +183,7 @@ func TestClassesOfTheConfiguration(t *testing.T) {
 		_, err := ratelimited.New(config)
 		var invalid *ratelimited.ConfigError
 		if !errors.As(err, &invalid) || invalid.Field != field {
-			t.Errorf("error %v, want one of %s", err, field)
+			t.Errorf("error %v, want a ConfigError for the field %s", err, field)
 		}
 	}
 }

@@ -17,15 +17,16 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Calls of all classes, with bounds of every kind, that panic, leave and are refused: each ends, and none leaves anything.
-func TestClassesAmongFaults(t *testing.T) {
+// Calls of all classes, with various options, panic, are cancelled, and fail. Each call must end and
+// release its permit.
+func TestClassesWithFaults(t *testing.T) {
 	for name, configure := range map[string]func(*ratelimited.Config){
 		"a shared limit": func(*ratelimited.Config) {},
 		"learned limits": func(c *ratelimited.Config) { c.LearnLimits = true },
 		"named limits":   func(c *ratelimited.Config) { c.TokensPerMinute = 1_000_000 },
 		"few in flight":  func(c *ratelimited.Config) { c.MaxInFlight = 2 },
-		"buckets alone":  func(c *ratelimited.Config) { c.BareBuckets = true },
-		"limits by model": func(c *ratelimited.Config) {
+		"bare buckets":   func(c *ratelimited.Config) { c.BareBuckets = true },
+		"a model's limit": func(c *ratelimited.Config) {
 			c.Limits = map[string]limiter.Limit{"m": {RequestsPerSecond: 3, TokensPerMinute: 40_000}}
 		},
 	} {
@@ -50,7 +51,7 @@ func TestClassesAmongFaults(t *testing.T) {
 					callers.Go(func() {
 						for range 6 {
 							time.Sleep(time.Duration(random.IntN(8000)) * time.Millisecond)
-							callSomehow(t, client, random)
+							makeRandomCall(t, client, random)
 						}
 					})
 				}
@@ -75,9 +76,9 @@ func TestClassesAmongFaults(t *testing.T) {
 	}
 }
 
-// callSomehow makes a call of any class, with any bounds. What becomes of it is not the subject, but for a panic of
-// its own function.
-func callSomehow(t *testing.T, client *ratelimited.Client, random *rand.Rand) {
+// makeRandomCall makes a call with a random class and random options. It ignores the call's error, but
+// checks that a panic of the OnQueue function reaches the caller.
+func makeRandomCall(t *testing.T, client *ratelimited.Client, random *rand.Rand) {
 	ctx, cancel := context.WithCancel(ratelimited.WithClass(t.Context(), []string{ratelimited.Interactive, ratelimited.Batch, "night"}[random.IntN(3)]))
 	defer cancel()
 	if random.IntN(3) == 0 {
@@ -96,7 +97,7 @@ func callSomehow(t *testing.T, client *ratelimited.Client, random *rand.Rand) {
 		at := random.IntN(6)
 		options = append(options, ratelimited.OnQueue(func(s ratelimited.QueueStatus) {
 			if s.Position < 1 || s.Expected < 0 {
-				t.Errorf("a call is told %+v", s)
+				t.Errorf("OnQueue receives %+v", s)
 			}
 			time.Sleep(time.Duration(at) * 300 * time.Millisecond)
 			if at--; at == 0 {
@@ -107,7 +108,7 @@ func callSomehow(t *testing.T, client *ratelimited.Client, random *rand.Rand) {
 	}
 	defer func() {
 		if r := recover(); (r != nil) != panics {
-			t.Errorf("panic %v, want one: %v", r, panics)
+			t.Errorf("the call panicked with %v, want a panic: %v", r, panics)
 		}
 	}()
 	if random.IntN(3) == 0 {

@@ -116,7 +116,7 @@ func ExampleAgents_CreateVersionAlias() {
 	// Old 0
 }
 
-// Each page has the token of the next one.
+// Each page contains the token of the next page. The last page does not.
 func ExampleAgents_ListPages() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

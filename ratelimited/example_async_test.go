@@ -54,7 +54,7 @@ func ExampleAsync() {
 	// Output: hello
 }
 
-// Each yields the results as the calls end.
+// Each yields the results in the order in which the calls end.
 func ExampleEach() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

@@ -204,7 +204,7 @@ func ExampleEntries() {
 	// Output: Your name is Ada.
 }
 
-// A message may have pieces of several kinds.
+// A message can have chunks of several types.
 func ExampleUserChunks() {
 	message := ratelimited.UserChunks(
 		generated.NewContentChunk(generated.TextChunk{Text: "What is in this picture?"}),

@@ -75,7 +75,7 @@ func ExampleWaitError() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	_, err := client.Beta.Conversations.Start(ctx, request) // its turn is in 100 s
+	_, err := client.Beta.Conversations.Start(ctx, request) // the limiter would admit it in 100 s
 	var waited *ratelimited.WaitError
 	fmt.Println(errors.As(err, &waited), errors.Is(err, context.DeadlineExceeded))
 	// Output: true true

@@ -30,8 +30,8 @@ var weatherTool = generated.NewTool(generated.FunctionTool{Function: generated.F
 	},
 }})
 
-// The model calls functions until it has what it needs; the program carries them
-// out and appends the results.
+// The model requests function calls. The program runs the functions and appends their results,
+// until a response contains only text.
 func Example_functionCalling() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

@@ -54,7 +54,7 @@ func ExampleClient_Snapshot() {
 	// 9 tokens used, 0 held
 }
 
-// It takes effect on calls that wait already.
+// SetLimit also applies to calls that already wait.
 func ExampleClient_SetLimit() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

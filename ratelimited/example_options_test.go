@@ -80,5 +80,5 @@ func ExampleObserver() {
 	// retrying after a delay
 	// attempt 2 status 200
 	// used 9 tokens
-	// ended, 2 attempts, error <nil>
+	// ended after 2 attempts, error <nil>
 }

@@ -34,7 +34,7 @@ func ExampleOutageError() {
 	if _, err := ask(context.Background(), "Hello!"); err != nil {
 		log.Fatal(err)
 	}
-	_ = server.Close() // and nobody starts it again
+	_ = server.Close() // the server stays down
 
 	prompts := []string{"Say one", "Say two", "Say three"}
 	var later []string

@@ -104,7 +104,7 @@ func ExampleConversations_RestartStream() {
 	// 20
 }
 
-// The reply as the plain call would have brought it.
+// Response returns the same response as the call without streaming.
 func ExampleStream_Response() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

@@ -48,8 +48,8 @@ func ExampleNew() {
 	// Output: mistral: RequestsPerSecond is -1: must be above 0 and at most 1000000
 }
 
-// emulatedClient returns a client of an emulator, which has things go wrong as faults say,
-// and what ends both.
+// emulatedClient starts an emulator that injects the given faults. It returns a client of the
+// emulator, and a function that closes both.
 func emulatedClient(config ratelimited.Config, faults ...emulator.Fault) (*ratelimited.Client, func()) {
 	server, err := emulator.Start(emulator.Config{Faults: faults})
 	if err != nil {

@@ -82,7 +82,6 @@ func Example_structuredOutput() {
 }
 
 // The server returns free-form values unchanged. DecodeJSON decodes them.
-
 func ExampleAgents_Get() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

@@ -11,33 +11,33 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// replyOf is a response of the API that used so many tokens.
-func replyOf(conversationID string, prompt, completion int) string {
+// responseWithUsage returns a response of the API with the given usage.
+func responseWithUsage(conversationID string, prompt, completion int) string {
 	return fmt.Sprintf(`{"object":"conversation.response","conversation_id":%q,"outputs":[{"type":"message.output",`+
 		`"id":"msg_1","model":"m","role":"assistant","content":"fine"}],"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}`,
 		conversationID, prompt, completion, prompt+completion)
 }
 
-// An observer notes what is in flight when a request comes.
-type observer struct {
-	client *ratelimited.Client
-	byName map[string]int // tokens in flight by limiter, when the last request came
+// heldTokens records the held tokens of each limiter when a request arrives.
+type heldTokens struct {
+	client    *ratelimited.Client
+	byLimiter map[string]int // at the arrival of the last request
 }
 
-// watch is a handler that notes what is held and then answers in turn.
-func (o *observer) watch(handlers ...http.HandlerFunc) http.HandlerFunc {
-	next := inTurn(handlers...)
+// record returns a handler that records the held tokens and then calls the handlers in order.
+func (o *heldTokens) record(handlers ...http.HandlerFunc) http.HandlerFunc {
+	next := handlersInOrder(handlers...)
 	return func(w http.ResponseWriter, r *http.Request) {
-		o.byName = map[string]int{}
+		o.byLimiter = map[string]int{}
 		for model, s := range o.client.Snapshot() {
-			o.byName[model] = s.HeldTokens
+			o.byLimiter[model] = s.HeldTokens
 		}
 		next(w, r)
 	}
 }
 
-// A prompt of 8 counted tokens that really has 24, and replies of 40: after some
-// calls the estimate is what they teach.
+// The client counts 8 tokens for the prompt, but the server reports 24, and 40 for the response. After
+// some calls, the client estimates 24 and 40.
 func TestEstimatesLearn(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -46,14 +46,14 @@ func TestEstimatesLearn(t *testing.T) {
 		first  int
 		last   int
 	}{
-		{"by default", ratelimited.Config{}, nil, 8 + unknownReply, 24 + 40},
+		{"by default", ratelimited.Config{}, nil, 8 + defaultResponseEstimate, 24 + 40},
 		{"below max_tokens", ratelimited.Config{}, ratelimited.Ptr(10), 8 + 10, 24 + 10},
 		{"unless turned off", ratelimited.Config{FixedEstimates: true}, nil, 8 + 500, 8 + 500},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.config.RequestsPerSecond = 1000
-			var o observer
-			inBubble(t, test.config, o.watch(status(200, replyOf("c", 24, 40))), func(t *testing.T, client *ratelimited.Client) {
+			var o heldTokens
+			runWithHandler(t, test.config, o.record(status(200, responseWithUsage("c", 24, 40))), func(t *testing.T, client *ratelimited.Client) {
 				o.client = client
 				request := generated.StartConversationRequest{
 					Model: "m", Inputs: ratelimited.Text("Hello!"), CompletionArgs: generated.CompletionArgs{MaxTokens: test.max},
@@ -62,24 +62,25 @@ func TestEstimatesLearn(t *testing.T) {
 					if _, err := client.Beta.Conversations.Start(t.Context(), request); err != nil {
 						t.Fatal(err)
 					}
-					if got := o.byName[""]; i == 0 && got != test.first {
+					if got := o.byLimiter[""]; i == 0 && got != test.first {
 						t.Errorf("the first call holds %d tokens, want %d", got, test.first)
 					}
 				}
-				if got := o.byName[""]; got != test.last {
-					t.Errorf("after a hundred calls one holds %d tokens, want %d", got, test.last)
+				if got := o.byLimiter[""]; got != test.last {
+					t.Errorf("after 100 calls, a call holds %d tokens, want %d", got, test.last)
 				}
 			})
 		})
 	}
 }
 
-// Models do not learn from each other, and a reply without figures teaches nothing.
+// The client learns the estimates of each model separately. It learns nothing from a response without
+// usage.
 func TestEstimatesLearnByModel(t *testing.T) {
-	var o observer
-	known, first := status(200, replyOf("c", 8, 40)), 8+unknownReply
-	handler := o.watch(known, known, known, status(200, `{"conversation_id":"c","outputs":[],"usage":{}}`))
-	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+	var o heldTokens
+	withUsage, first := status(200, responseWithUsage("c", 8, 40)), 8+defaultResponseEstimate
+	handler := o.record(withUsage, withUsage, withUsage, status(200, `{"conversation_id":"c","outputs":[],"usage":{}}`))
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 		o.client = client
 		for i, test := range []struct {
 			model string
@@ -89,7 +90,7 @@ func TestEstimatesLearnByModel(t *testing.T) {
 			if _, err := client.Beta.Conversations.Start(t.Context(), request); err != nil {
 				t.Fatal(err)
 			}
-			if got := o.byName[""]; got != test.want {
+			if got := o.byLimiter[""]; got != test.want {
 				t.Errorf("call %d, to model %s, holds %d tokens, want %d", i, test.model, got, test.want)
 			}
 		}
@@ -98,79 +99,79 @@ func TestEstimatesLearnByModel(t *testing.T) {
 
 const agentJSON = `{"id":"ag_1","name":"n","model":"quick","version":1,"instructions":"Hello! Hello! Hello!","object":"agent","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 
-// A call by agent counts against the limit of its agent's model, from whatever
-// the client has learned that, and holds what the agent's instructions take.
+// A call of an agent uses the limit of the agent's model, once any response has contained that model. It
+// also holds the tokens of the agent's instructions.
 func TestAgentsModel(t *testing.T) {
 	config := ratelimited.Config{
 		RequestsPerSecond: 1000,
 		Limits:            map[string]limiter.Limit{"quick": {RequestsPerSecond: 1000, TokensPerMinute: 1e6}},
 	}
-	agentReply := strings.ReplaceAll(replyOf("c2", 8, 40), `"model":"m"`, `"model":"quick","agent_id":"ag_1"`)
+	agentReply := strings.ReplaceAll(responseWithUsage("c2", 8, 40), `"model":"m"`, `"model":"quick","agent_id":"ag_1"`)
 	stream := frame("conversation.response.started", `{"type":"conversation.response.started","conversation_id":"c3"}`) +
 		frame("message.output.delta", `{"type":"message.output.delta","id":"msg_1","model":"quick","agent_id":"ag_1","content":"fine"}`) +
 		frame("conversation.response.done", `{"type":"conversation.response.done","usage":{"prompt_tokens":8,"completion_tokens":40,"total_tokens":48}}`)
 	request := generated.StartConversationRequest{AgentID: "ag_1", Inputs: ratelimited.Text("Hello!")}
-	const instructions = 4 + 6 // a message's overhead and three times two tokens
+	const instructions = 4 + 6 // the overhead of a message, and three times two tokens
 
 	for name, test := range map[string]struct {
 		learn func(t *testing.T, client *ratelimited.Client) error
 		reply http.HandlerFunc
-		want  int // held by a call to the agent afterwards
+		want  int // tokens that the next call of the agent holds
 	}{
 		"create": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Create(t.Context(), generated.CreateAgentRequest{Name: "n", Model: "quick"})
 			return err
-		}, status(200, agentJSON), 8 + unknownReply + instructions},
+		}, status(200, agentJSON), 8 + defaultResponseEstimate + instructions},
 		"get": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Get(t.Context(), "ag_1", generated.GetAgentParams{})
 			return err
-		}, status(200, agentJSON), 8 + unknownReply + instructions},
+		}, status(200, agentJSON), 8 + defaultResponseEstimate + instructions},
 		"update": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Update(t.Context(), "ag_1", generated.UpdateAgentRequest{Name: ratelimited.Ptr("n")})
 			return err
-		}, status(200, agentJSON), 8 + unknownReply + instructions},
-		"a reply": {func(t *testing.T, client *ratelimited.Client) error {
+		}, status(200, agentJSON), 8 + defaultResponseEstimate + instructions},
+		"a response": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Conversations.Start(t.Context(), request)
 			return err
-		}, status(200, agentReply), 8 + unknownReply},
+		}, status(200, agentReply), 8 + defaultResponseEstimate},
 		"a stream": {func(t *testing.T, client *ratelimited.Client) error {
 			events, err := client.Beta.Conversations.StartStream(t.Context(), request)
 			if err == nil {
 				_, err = collect(events)
 			}
 			return err
-		}, streaming(stream), 8 + unknownReply},
+		}, streaming(stream), 8 + defaultResponseEstimate},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var o observer
-			inBubble(t, config, o.watch(test.reply, status(200, replyOf("c4", 8, 40))), func(t *testing.T, client *ratelimited.Client) {
+			var o heldTokens
+			runWithHandler(t, config, o.record(test.reply, status(200, responseWithUsage("c4", 8, 40))), func(t *testing.T, client *ratelimited.Client) {
 				o.client = client
 				if err := test.learn(t, client); err != nil {
 					t.Fatal(err)
 				}
-				if o.byName["quick"] != 0 {
-					t.Fatal("the model is known before it was learned")
+				if o.byLimiter["quick"] != 0 {
+					t.Fatal("the client uses the model's limit before it has learned the model")
 				}
 				if _, err := client.Beta.Conversations.Start(t.Context(), request); err != nil {
 					t.Fatal(err)
 				}
-				if got := o.byName["quick"]; got != test.want || o.byName[""] != 0 {
-					t.Errorf("a call to the agent holds %v, want %d of its model's", o.byName, test.want)
+				if got := o.byLimiter["quick"]; got != test.want || o.byLimiter[""] != 0 {
+					t.Errorf("a call of the agent holds %v, want %d tokens of its model's limit", o.byLimiter, test.want)
 				}
-				// So does an append to its conversation, with the history: 48 tokens.
-				append48 := generated.AppendConversationRequest{Inputs: ratelimited.Text("Hello!")}
-				if _, err := client.Beta.Conversations.Append(t.Context(), "c4", append48); err != nil {
+				// An append to the agent's conversation also holds the 48 tokens of the history.
+				appendRequest := generated.AppendConversationRequest{Inputs: ratelimited.Text("Hello!")}
+				if _, err := client.Beta.Conversations.Append(t.Context(), "c4", appendRequest); err != nil {
 					t.Fatal(err)
 				}
-				if got, want := o.byName["quick"], 48+8+unknownReply; got != want {
-					t.Errorf("an append holds %v, want %d of its agent's model", o.byName, want)
+				if got, want := o.byLimiter["quick"], 48+8+defaultResponseEstimate; got != want {
+					t.Errorf("an append holds %v, want %d tokens of the limit of the agent's model", o.byLimiter, want)
 				}
 			})
 		})
 	}
 }
 
-// A conversation that another client has started is known from Get and List.
+// The client learns the model of a conversation from Get and List.
 func TestConversationsModel(t *testing.T) {
 	config := ratelimited.Config{
 		RequestsPerSecond: 1000,
@@ -191,15 +192,15 @@ func TestConversationsModel(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var o observer
-			inBubble(t, config, o.watch(status(200, test.reply), status(200, replyOf("c", 8, 40))), func(t *testing.T, client *ratelimited.Client) {
+			var o heldTokens
+			runWithHandler(t, config, o.record(status(200, test.reply), status(200, responseWithUsage("c", 8, 40))), func(t *testing.T, client *ratelimited.Client) {
 				o.client = client
 				if err := test.learn(t, client); err != nil {
 					t.Fatal(err)
 				}
 				request := generated.AppendConversationRequest{Inputs: ratelimited.Text("Hello!")}
-				if _, err := client.Beta.Conversations.Append(t.Context(), "c", request); err != nil || o.byName["quick"] != 8+unknownReply {
-					t.Errorf("an append holds %v (%v), want %d of its model", o.byName, err, 8+unknownReply)
+				if _, err := client.Beta.Conversations.Append(t.Context(), "c", request); err != nil || o.byLimiter["quick"] != 8+defaultResponseEstimate {
+					t.Errorf("an append holds %v (%v), want %d tokens of its model's limit", o.byLimiter, err, 8+defaultResponseEstimate)
 				}
 			})
 		})

@@ -13,8 +13,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// busy has callers make calls for a time and returns how many succeed; none may fail.
-func busy(t *testing.T, client *ratelimited.Client, callers int, d time.Duration) (calls int) {
+// callRepeatedly runs callers that make calls for a time. It returns the number of calls, all of which
+// must succeed.
+func callRepeatedly(t *testing.T, client *ratelimited.Client, callers int, d time.Duration) (calls int) {
 	t.Helper()
 	end := time.Now().Add(d)
 	counts := ratelimited.Gather(t.Context(), make([]struct{}, callers), func(ctx context.Context, _ struct{}) (n int, err error) {
@@ -34,40 +35,40 @@ func busy(t *testing.T, client *ratelimited.Client, callers int, d time.Duration
 	return calls
 }
 
-// The client finds the limits of an account that are not the configured ones, and the emulator
-// says how many requests it refused meanwhile.
+// The client learns the limits of an account that differ from the configured limits. The emulator must
+// reject few requests meanwhile.
 func TestLearnLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		server  emulator.Config
 		callers int
-		calls   int // at least, in the ten minutes after three minutes
+		calls   int // minimum in the ten minutes after the first three
 	}{
 		"lower":  {emulator.Config{RequestsPerSecond: 0.08, TokensPerMinute: 20_000}, 4, 40},
 		"higher": {emulator.Config{RequestsPerSecond: 6, TokensPerMinute: 2_000_000}, 32, 3060},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.server.Latency = time.Second
-			stats := emulated(t, ratelimited.Config{LearnLimits: true}, c.server, func(t *testing.T, client *ratelimited.Client) {
-				busy(t, client, c.callers, 3*time.Minute)
-				if n := busy(t, client, c.callers, 10*time.Minute); n < c.calls {
-					t.Errorf("%d calls in ten minutes, want %d", n, c.calls)
+			stats := runWithEmulator(t, ratelimited.Config{LearnLimits: true}, c.server, func(t *testing.T, client *ratelimited.Client) {
+				callRepeatedly(t, client, c.callers, 3*time.Minute)
+				if n := callRepeatedly(t, client, c.callers, 10*time.Minute); n < c.calls {
+					t.Errorf("%d calls in ten minutes, want at least %d", n, c.calls)
 				}
 				s := client.Snapshot()["m"]
 				if s.Configured.RequestsPerSecond != ratelimited.DefaultRequestsPerSecond || s.TokensFrom != limiter.FromHeaders || s.Limit.TokensPerMinute != c.server.TokensPerMinute {
 					t.Errorf("limit %+v, configured %+v, from %s and %s", s.Limit, s.Configured, s.RequestsFrom, s.TokensFrom)
 				}
-				t.Logf("%v requests a second, from %s", s.Limit.RequestsPerSecond, s.RequestsFrom)
+				t.Logf("%v requests/s, from %s", s.Limit.RequestsPerSecond, s.RequestsFrom)
 			})
 			if stats.Refused() > 20 {
-				t.Errorf("the emulator refused %d of %d requests", stats.Refused(), stats.Admitted)
+				t.Errorf("the emulator rejected %d requests and admitted %d, want at most 20 rejected", stats.Refused(), stats.Admitted)
 			}
 		})
 	}
 }
 
-// Each model learns its own limits, up to a number of models that is bounded.
+// The client learns separate limits for each model, up to a maximum number of models.
 func TestLearnLimitsByModel(t *testing.T) {
-	inBubble(t, ratelimited.Config{LearnLimits: true}, ok, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, ratelimited.Config{LearnLimits: true}, ok, func(t *testing.T, client *ratelimited.Client) {
 		for i := range 80 {
 			model := strconv.Itoa(i)
 			if _, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("Hello")}); err != nil {
@@ -76,7 +77,7 @@ func TestLearnLimitsByModel(t *testing.T) {
 		}
 		snapshots := client.Snapshot()
 		if len(snapshots) != 65 || snapshots["0"].Settled != 1 || snapshots[""].Settled != 16 {
-			t.Errorf("%d limiters; model 0 has %d calls, the default %d", len(snapshots), snapshots["0"].Settled, snapshots[""].Settled)
+			t.Errorf("%d limiters; model 0 has %d calls, the default limiter %d; want 65, 1, and 16", len(snapshots), snapshots["0"].Settled, snapshots[""].Settled)
 		}
 	})
 }
@@ -85,6 +86,6 @@ func TestLearnLimitsWithBareBuckets(t *testing.T) {
 	_, err := ratelimited.New(ratelimited.Config{APIKey: secretKey, LearnLimits: true, BareBuckets: true})
 	var invalid *ratelimited.ConfigError
 	if !errors.As(err, &invalid) || invalid.Field != "LearnLimits" {
-		t.Errorf("error %v, want one of LearnLimits", err)
+		t.Errorf("error %v, want a ConfigError for the field LearnLimits", err)
 	}
 }

@@ -10,19 +10,19 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// BenchmarkLeaveStream measures Close of a stream of which so many megabytes of text have
-// been read, and prints its ratio to that of a stream of a kilobyte. Run it with -benchtime
-// 3x: reading takes longer than leaving.
+// BenchmarkLeaveStream measures how long it takes to leave a stream after text of the given size has
+// been read. The metric x-short is the ratio to a stream of 1 KB. Run it with -benchtime 3x, because
+// reading takes longer than leaving.
 func BenchmarkLeaveStream(b *testing.B) {
 	var short float64
 	for _, size := range []int{1 << 10, 7 << 20, 250 << 20} {
 		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {
-			const piece = 512
+			const deltaBytes = 512
 			delta := frame("message.output.delta", fmt.Sprintf(`{"type":"message.output.delta","id":"msg_1","content":%q}`,
-				strings.Repeat("The quick brown fox jumps. ", piece/27)))
-			transport := tripper(func(*http.Request) (*http.Response, error) {
-				resp := canned(200, "text/event-stream", "")
-				resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(started), &repeated{text: delta, left: size / len(delta)}, cutOff{}))
+				strings.Repeat("The quick brown fox jumps. ", deltaBytes/27)))
+			transport := roundTripperFunc(func(*http.Request) (*http.Response, error) {
+				resp := newResponse(200, "text/event-stream", "")
+				resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(started), &repeatedText{text: delta, left: size / len(delta)}, brokenReader{}))
 				return resp, nil
 			})
 			client, err := ratelimited.New(ratelimited.Config{
@@ -33,7 +33,7 @@ func BenchmarkLeaveStream(b *testing.B) {
 			}
 			for b.Loop() {
 				b.StopTimer()
-				stream, err := openedStream(b.Context(), client)
+				stream, err := openStream(b.Context(), client)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -44,7 +44,7 @@ func BenchmarkLeaveStream(b *testing.B) {
 					}
 					if events++; events == size/len(delta) {
 						b.StartTimer()
-						break // settles
+						break // the stream settles here
 					}
 				}
 			}
@@ -57,14 +57,14 @@ func BenchmarkLeaveStream(b *testing.B) {
 	}
 }
 
-// repeated is a text a number of times.
-type repeated struct {
+// repeatedText is a reader that repeats a text.
+type repeatedText struct {
 	text string
-	left int // times
-	pos  int
+	left int // the remaining repetitions
+	pos  int // in the current repetition
 }
 
-func (r *repeated) Read(p []byte) (int, error) {
+func (r *repeatedText) Read(p []byte) (int, error) {
 	if r.left == 0 {
 		return 0, io.EOF
 	}
@@ -76,7 +76,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// cutOff is a body that breaks off.
-type cutOff struct{}
+// brokenReader is a reader that fails at once.
+type brokenReader struct{}
 
-func (cutOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -20,22 +20,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// emulated runs a test in virtual time against an emulator, all traffic
-// validated. It returns what the emulator counted.
-func emulated(t *testing.T, config ratelimited.Config, server emulator.Config, test func(t *testing.T, client *ratelimited.Client)) (stats emulator.ModelStats) {
+// runWithEmulator runs a test in virtual time against an emulator and validates all traffic. It returns
+// the emulator's statistics.
+func runWithEmulator(t *testing.T, config ratelimited.Config, server emulator.Config, test func(t *testing.T, client *ratelimited.Client)) (stats emulator.ModelStats) {
 	t.Helper()
 	server.OnViolation = func(err error) { t.Errorf("the emulator sends %v", err) }
-	// Made inside the bubble: its counts begin with the bubble's clock.
+	// The emulator is created within the synctest bubble, so that it uses the bubble's clock.
 	e := sync.OnceValue(func() *emulator.Emulator { return emulator.New(server) })
-	inBubble(t, config, func(w http.ResponseWriter, r *http.Request) { e().ServeHTTP(w, r) }, test)
+	runWithHandler(t, config, func(w http.ResponseWriter, r *http.Request) { e().ServeHTTP(w, r) }, test)
 	return e().Stats().Models["m"]
 }
 
-// The emulator, which counts for itself and to the nanosecond, says when each
-// call arrived: bare buckets hold RequestsPerSecond requests, at least one, and
-// refill steadily; by default calls keep the distance that a window asks for, and
-// the jitter.
-func TestScheduleOnTheWire(t *testing.T) {
+// The test checks the arrival times of requests at the emulator. Bare buckets hold RequestsPerSecond
+// requests, at least one, and refill continuously. By default, the client also spaces requests for
+// servers that count by windows, plus the jitter.
+func TestArrivalTimes(t *testing.T) {
 	for _, test := range []struct {
 		rps  float64
 		bare bool
@@ -51,7 +50,7 @@ func TestScheduleOnTheWire(t *testing.T) {
 		t.Run(fmt.Sprintf("%v bare=%v", test.rps, test.bare), func(t *testing.T) {
 			var arrivals []time.Duration
 			begin := time.Time{}
-			stats := emulated(t, ratelimited.Config{RequestsPerSecond: test.rps, BareBuckets: test.bare}, emulator.Config{
+			stats := runWithEmulator(t, ratelimited.Config{RequestsPerSecond: test.rps, BareBuckets: test.bare}, emulator.Config{
 				RequestsPerSecond: test.rps,
 				Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					arrivals = append(arrivals, time.Since(begin))
@@ -72,17 +71,17 @@ func TestScheduleOnTheWire(t *testing.T) {
 				}
 			}
 			if stats.Admitted != len(test.want) || stats.Refused() != 0 {
-				t.Errorf("the emulator counts %+v", stats)
+				t.Errorf("the emulator counts %+v, want %d requests admitted", stats, len(test.want))
 			}
 		})
 	}
 }
 
-// 200 goroutines through one client at the account's rate, with calls of many
-// sizes, plain and streamed: the emulator refuses none, and nothing is lost.
-func TestFlood(t *testing.T) {
+// 200 goroutines share one client at the account's rate. They make calls of different sizes, streamed
+// and not. The emulator must not reject any request, and every call must settle.
+func TestManyCallersShareAClient(t *testing.T) {
 	const callers, calls = 200, 3
-	stats := emulated(t, ratelimited.Config{RequestsPerSecond: 50, TokensPerMinute: 1_000_000}, emulator.Config{
+	stats := runWithEmulator(t, ratelimited.Config{RequestsPerSecond: 50, TokensPerMinute: 1_000_000}, emulator.Config{
 		RequestsPerSecond: 50, TokensPerMinute: 1_000_000, Latency: 300 * time.Millisecond, TokenDelay: 10 * time.Millisecond,
 	}, func(t *testing.T, client *ratelimited.Client) {
 		results := ratelimited.Gather(t.Context(), make([]struct{}, callers), func(ctx context.Context, _ struct{}) (int, error) {
@@ -99,14 +98,15 @@ func TestFlood(t *testing.T) {
 			}
 		}
 		if s := snapshot(client); s.Settled != callers*calls || s.Retried != 0 || s.Cancelled != 0 || s.Abandoned != 0 {
-			t.Errorf("books: %+v", s.Counters)
+			t.Errorf("counters are %+v, want %d calls settled and no retries", s.Counters, callers*calls)
 		}
 	})
 	if stats.Admitted != callers*calls || stats.Refused() != 0 {
-		t.Errorf("the emulator admitted %d and refused %d, want %d and none", stats.Admitted, stats.Refused(), callers*calls)
+		t.Errorf("the emulator admitted %d requests and rejected %d, want %d and 0", stats.Admitted, stats.Refused(), callers*calls)
 	}
 }
 
+// callOrStream makes a call, with or without streaming, and reads its response.
 func callOrStream(ctx context.Context, client *ratelimited.Client, text string, stream bool) error {
 	request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text(text)}
 	if !stream {
@@ -121,8 +121,8 @@ func callOrStream(ctx context.Context, client *ratelimited.Client, text string, 
 	return err
 }
 
-// The client's books and the emulator's agree on every token.
-func TestBooksAgree(t *testing.T) {
+// The client settles exactly the tokens that the emulator counts.
+func TestSettledTokensMatchTheEmulator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := emulator.New(emulator.Config{})
 		server := memnet.Start(e)

@@ -13,8 +13,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi"
 )
 
-// Each method that is an operation links the vendor's page about it. The page of a streaming
-// operation is beside the plain one's.
+// The comment of each operation links its page on docs.mistral.ai. The page of a streaming operation has
+// the suffix _stream.
 func TestEveryOperationLinksItsPage(t *testing.T) {
 	t.Parallel()
 	pages := pagesOf(t)
@@ -43,11 +43,11 @@ func TestEveryOperationLinksItsPage(t *testing.T) {
 		}
 	}
 	if len(pages) != 20 {
-		t.Errorf("the document links %d pages, want 20", len(pages))
+		t.Errorf("the OpenAPI document links %d pages, want 20", len(pages))
 	}
 }
 
-// pagesOf reads the pages that the document links, by operation.
+// pagesOf returns the page of each operation in the OpenAPI document.
 func pagesOf(t *testing.T) map[string]string {
 	t.Helper()
 	var document struct {

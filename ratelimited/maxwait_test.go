@@ -10,10 +10,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// WithMaxWait answers at once how long a call would wait, if that is too long.
+// With WithMaxWait, a call that would wait for too long fails at once. Its error contains the expected wait.
 func TestWithMaxWait(t *testing.T) {
 	config := ratelimited.Config{RequestsPerSecond: 0.5, TokensPerMinute: 500_000, BareBuckets: true}
-	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
 		begin := time.Now()
 		call := func(d time.Duration) error {
 			_, err := start(t.Context(), client, ratelimited.WithMaxWait(d))
@@ -22,51 +22,51 @@ func TestWithMaxWait(t *testing.T) {
 		if err := call(0); err != nil {
 			t.Fatalf("the first call: %v", err)
 		}
-		waiting := ended(begin, func() error { return call(2 * time.Second) })
+		waiting := callAsync(begin, func() error { return call(2 * time.Second) })
 		synctest.Wait()
 		for _, d := range []time.Duration{0, 4*time.Second - 1} {
 			var wait *ratelimited.WaitError
 			err := call(d)
 			if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrWouldWait) || wait.Expected != 4*time.Second || wait.Position != 2 {
-				t.Errorf("a call that may wait for %v: %v", d, err)
+				t.Errorf("a call with a maximum wait of %v returns %v", d, err)
 			}
 			if want := "expected to wait 4s, at position 2 of the queue, for 1 request and"; !strings.Contains(err.Error(), want) {
-				t.Errorf("the error is %q, want %q in it", err, want)
+				t.Errorf("the error is %q, want it to contain %q", err, want)
 			}
 		}
 		if took := time.Since(begin); took != 0 {
-			t.Errorf("the answers take %v", took)
+			t.Errorf("the calls fail after %v, want 0", took)
 		}
-		wantEnding(t, "a call that may wait", waiting, 2*time.Second)
+		wantResult(t, "a call with a sufficient maximum wait", waiting, 2*time.Second)
 		var config *ratelimited.ConfigError
 		if err := call(-1); !errors.As(err, &config) || config.Field != "WithMaxWait" {
-			t.Errorf("a negative wait: %v", err)
+			t.Errorf("a negative wait returns %v, want a ConfigError", err)
 		}
 	})
 }
 
-// A call that an outage holds would wait, and nobody knows for how long.
+// In an outage, a call with WithMaxWait fails at once, because the wait is unknown.
 func TestWithMaxWaitInAnOutage(t *testing.T) {
-	inBubble(t, fast, inTurn(ok, status(503, `{}`)), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handlersInOrder(ok, status(503, `{}`)), func(t *testing.T, client *ratelimited.Client) {
 		begin := time.Now()
 		if _, err := start(t.Context(), client); err != nil {
 			t.Fatal(err)
 		}
-		var held []*ratelimited.Future[ending]
+		var held []*ratelimited.Future[timedResult]
 		for range 2 {
-			held = append(held, ended(begin, func() error { _, err := start(t.Context(), client); return err }))
+			held = append(held, callAsync(begin, func() error { _, err := start(t.Context(), client); return err }))
 		}
 		time.Sleep(10 * time.Second)
 		var wait *ratelimited.WaitError
 		_, err := start(t.Context(), client, ratelimited.WithMaxWait(time.Hour))
 		if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrWouldWait) || wait.Outage == nil {
-			t.Errorf("error %v", err)
+			t.Errorf("error is %v, want a WaitError with an outage", err)
 		}
 		if err := client.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
 		for _, call := range held {
-			wantEnding(t, "a call that is held", call, 10*time.Second, ratelimited.ErrShuttingDown)
+			wantResult(t, "a call that is held", call, 10*time.Second, ratelimited.ErrShuttingDown)
 		}
 	})
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A rawServer counts the requests that come over its connections, and decides for each
-// what becomes of it.
+// rawServer is a TCP server that counts the requests on its connections. The function serve handles
+// each connection.
 type rawServer struct {
 	net.Listener
 	serve  func(*rawServer, net.Conn)
@@ -30,10 +30,11 @@ type rawServer struct {
 	opened []net.Conn
 	count  int // requests
 
-	refusing chan struct{} // over HTTP/2, closed when it may refuse a stream; nil: always
-	bodies   int           // over HTTP/2, requests after the first that are followed by DATA
+	mayRefuse chan struct{} // with HTTP/2: closed when the server may refuse a stream; nil means always
+	bodies    int           // with HTTP/2: requests after the first that have DATA frames
 }
 
+// startRaw starts a rawServer on a loopback address.
 func startRaw(t *testing.T, serve func(*rawServer, net.Conn)) *rawServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -68,20 +69,22 @@ func startRaw(t *testing.T, serve func(*rawServer, net.Conn)) *rawServer {
 	return s
 }
 
+// requests returns the number of requests.
 func (s *rawServer) requests() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.count
 }
 
-func (s *rawServer) counted() int {
+// countRequest counts a request and returns its number, from 1.
+func (s *rawServer) countRequest() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.count++
 	return s.count
 }
 
-// forms are the forms of requests, as net/http tells them apart.
+// forms are the forms of requests that net/http retries differently.
 var forms = map[string]func(ctx context.Context, client *ratelimited.Client, options ...ratelimited.CallOption) error{
 	"GET": func(ctx context.Context, client *ratelimited.Client, options ...ratelimited.CallOption) error {
 		_, err := client.Beta.Conversations.Get(ctx, "conv_1", options...)
@@ -108,13 +111,14 @@ var forms = map[string]func(ctx context.Context, client *ratelimited.Client, opt
 	},
 }
 
-const rawReply = `{"object":"conversation.response","conversation_id":"conv_1","id":"x","outputs":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`
+// rawResponse is the body of the responses.
+const rawResponse = `{"object":"conversation.response","conversation_id":"conv_1","id":"x","outputs":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`
 
-// rawKept is how many connections are kept that the server will close.
-const rawKept = 50
+// keptConnections is the number of idle connections that the server will close.
+const keptConnections = 50
 
-// rawHTTP1 answers the first request of a connection, and closes it when it has read
-// another, without a response.
+// rawHTTP1 responds to the first request on a connection. It closes the connection without a response
+// when it has read the second request.
 func rawHTTP1(kept *sync.WaitGroup) func(*rawServer, net.Conn) {
 	return func(s *rawServer, conn net.Conn) {
 		reader := bufio.NewReader(conn)
@@ -129,37 +133,36 @@ func rawHTTP1(kept *sync.WaitGroup) func(*rawServer, net.Conn) {
 			if len(request.TransferEncoding) > 0 {
 				panic("chunked")
 			}
-			n := s.counted()
+			n := s.countRequest()
 			if !first {
 				return
 			}
-			if n <= rawKept { // each of these on a connection of its own
+			if n <= keptConnections { // wait, so that each request opens a connection
 				kept.Done()
 				kept.Wait()
 			}
-			if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(rawReply), rawReply); err != nil {
+			if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(rawResponse), rawResponse); err != nil {
 				return
 			}
 		}
 	}
 }
 
-// All connections that are kept turn out to be closed as they are used: a call sends no
-// more requests than its limiter has admitted. Without retries that is one, and with them
-// one more, over a new connection.
+// The server closes all idle connections when the client uses them. A call must not send more requests
+// than the limiter has admitted: one without retries, and otherwise one more over a new connection.
 func TestStaleConnections(t *testing.T) {
 	for name, call := range forms {
 		for retries, want := range map[int]int{0: 1, 3: 2} {
 			t.Run(fmt.Sprintf("%s with %d retries", name, retries), func(t *testing.T) {
 				t.Parallel()
 				var kept sync.WaitGroup
-				kept.Add(rawKept)
+				kept.Add(keptConnections)
 				server := startRaw(t, rawHTTP1(&kept))
 				client := newClient(t, ratelimited.Config{
 					APIKey: secretKey, BaseURL: "http://" + server.Addr().String(), RequestsPerSecond: 1000, TokensPerMinute: 1e9, BaseDelay: time.Minute, MaxDelay: time.Minute,
 				})
 				defer client.Close()
-				for _, result := range ratelimited.Gather(t.Context(), make([]int, rawKept), func(ctx context.Context, _ int) (int, error) {
+				for _, result := range ratelimited.Gather(t.Context(), make([]int, keptConnections), func(ctx context.Context, _ int) (int, error) {
 					return 0, forms["GET"](ctx, client)
 				}) {
 					if result.Err != nil {
@@ -169,14 +172,15 @@ func TestStaleConnections(t *testing.T) {
 				before := snapshot(client)
 				err := call(t.Context(), client, ratelimited.WithMaxRetries(retries))
 				if failed := err != nil; failed != (retries == 0) {
-					t.Errorf("error %v, want one only without retries", err)
+					t.Errorf("error is %v with %d retries, want an error only without retries", err, retries)
 				}
-				wantOnePermitARequest(t, client, before.Admitted+before.Retried, server.requests()-rawKept, want)
+				wantOnePermitARequest(t, client, before.Admitted+before.Retried, server.requests()-keptConnections, want)
 			})
 		}
 	}
 }
 
+// wantOnePermitARequest checks the number of requests, and that the limiter admitted each of them.
 func wantOnePermitARequest(t *testing.T, client *ratelimited.Client, before int64, requests, want int) {
 	t.Helper()
 	s := snapshot(client)
@@ -186,25 +190,24 @@ func wantOnePermitARequest(t *testing.T, client *ratelimited.Client, before int6
 	wantNoPermits(t, client)
 }
 
-// Frames of HTTP/2 (RFC 9113, section 6).
+// These are frame types, flags, and an error code of HTTP/2 (RFC 9113).
 const (
 	frameHeaders  = 1
 	frameReset    = 3
 	frameSettings = 4
 	framePing     = 6
-	flagEnd       = 1 // of a stream, or the acknowledgment of settings
-	flagHeaders   = 4 // these are all
-	refusedStream = 7
+	flagEnd       = 1 // END_STREAM, or ACK of a SETTINGS or PING frame
+	flagHeaders   = 4 // END_HEADERS
+	refusedStream = 7 // REFUSED_STREAM
 )
 
-// rawHTTP2 answers the first request of a connection and then refuses as many streams as
-// it is told.
+// rawHTTP2 responds to the first request on a connection and refuses the given number of streams after it.
 func rawHTTP2(refuse int) func(*rawServer, net.Conn) {
 	return func(s *rawServer, conn net.Conn) {
 		write := func(kind, flags byte, stream uint32, payload []byte) {
 			header := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags, 0, 0, 0, 0}
 			binary.BigEndian.PutUint32(header[5:], stream)
-			_, _ = conn.Write(append(header, payload...)) // the client may have gone
+			_, _ = conn.Write(append(header, payload...)) // the client may have disconnected
 		}
 		reader := bufio.NewReader(conn)
 		if _, err := io.CopyN(io.Discard, reader, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
@@ -226,29 +229,29 @@ func rawHTTP2(refuse int) func(*rawServer, net.Conn) {
 			case header[3] == framePing && header[4]&flagEnd == 0:
 				write(framePing, flagEnd, 0, make([]byte, 8))
 			case header[3] == frameHeaders:
-				s.counted()
+				s.countRequest()
 				if n++; n > 1 && header[4]&flagEnd == 0 {
 					s.mu.Lock()
 					s.bodies++
 					s.mu.Unlock()
 				}
 				if n > 1 && n <= 1+refuse {
-					if s.refusing != nil {
-						<-s.refusing
+					if s.mayRefuse != nil {
+						<-s.mayRefuse
 					}
 					write(frameReset, 0, stream, []byte{0, 0, 0, refusedStream})
 					continue
 				}
-				// ":status: 200" is entry 8 of HPACK's static table, content-type entry 31.
+				// In HPACK's static table, ":status: 200" is entry 8 and content-type is entry 31.
 				fields := append([]byte{0x88, 0x0f, 0x10, byte(len("application/json"))}, "application/json"...)
 				write(frameHeaders, flagHeaders, stream, fields)
-				write(0, flagEnd, stream, []byte(rawReply))
+				write(0, flagEnd, stream, []byte(rawResponse))
 			}
 		}
 	}
 }
 
-// A server that refuses streams of a connection is asked again only with a permit.
+// If the server refuses a stream, the client retries the request only with a permit.
 func TestRefusedStreams(t *testing.T) {
 	for name, call := range forms {
 		for _, refuse := range []int{1, 2} {
@@ -269,24 +272,24 @@ func TestRefusedStreams(t *testing.T) {
 				}
 				requests := server.requests()
 				if requests < 3 {
-					t.Errorf("%d requests came, want two and one that is refused at least", requests)
+					t.Errorf("%d requests arrived, want at least 3", requests)
 				}
 				wantOnePermitARequest(t, client, 0, requests, requests)
 				server.mu.Lock()
 				defer server.mu.Unlock()
 				if body := strings.HasPrefix(name, "POST"); (server.bodies > 0) != body {
-					t.Errorf("%d requests have a body", server.bodies)
+					t.Errorf("%d requests have a body, want some: %v", server.bodies, body)
 				}
 			})
 		}
 	}
 }
 
-// In a shutdown, a request that the server refuses is not sent again.
+// During a shutdown, the client does not retry a request that the server refuses.
 func TestRefusedStreamInAShutdown(t *testing.T) {
 	t.Parallel()
 	server := startRaw(t, rawHTTP2(1))
-	server.refusing = make(chan struct{})
+	server.mayRefuse = make(chan struct{})
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	client := newClient(t, ratelimited.Config{
@@ -300,12 +303,12 @@ func TestRefusedStreamInAShutdown(t *testing.T) {
 		runtime.Gosched()
 	}
 	shut := ratelimited.Async(func() (int, error) { return 0, client.Shutdown(t.Context()) })
-	for refused := false; !refused; { // the limiter would let it wait for a second
+	for shuttingDown := false; !shuttingDown; { // before the shutdown begins, a call waits for the limiter
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		refused = errors.Is(forms["GET"](ctx, client), ratelimited.ErrShuttingDown)
+		shuttingDown = errors.Is(forms["GET"](ctx, client), ratelimited.ErrShuttingDown)
 		cancel()
 	}
-	close(server.refusing)
+	close(server.mayRefuse)
 	if _, err := call.Await(t.Context()); !errors.Is(err, ratelimited.ErrShuttingDown) {
 		t.Errorf("the call ends with %v", err)
 	}
@@ -313,19 +316,19 @@ func TestRefusedStreamInAShutdown(t *testing.T) {
 		t.Errorf("Shutdown returns %v", err)
 	}
 	if n := server.requests(); n != 2 {
-		t.Errorf("%d requests came, want 2", n)
+		t.Errorf("%d requests arrived, want 2", n)
 	}
 	wantNoPermits(t, client)
 }
 
-// The first request of a client does not know the version of HTTP, and has no body either.
+// The client does not know the HTTP version of its first request. The request has an empty body in HTTP/2 too.
 func TestFirstRequestOverHTTP2(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"GET", "DELETE"} {
 		lengths := make(chan int64, 1)
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			lengths <- r.ContentLength
-			answer(w, 200, rawReply)
+			writeJSON(w, 200, rawResponse)
 		}))
 		server.EnableHTTP2 = true
 		server.StartTLS()
@@ -341,14 +344,15 @@ func TestFirstRequestOverHTTP2(t *testing.T) {
 	}
 }
 
-// A request without a body has neither one nor a field that speaks of one.
+// A request without a body has neither a body nor header fields for one, except Content-Length for PUT
+// and PATCH.
 func TestRequestsWithoutABody(t *testing.T) {
 	var requests bytes.Buffer
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(&requests, r.Method, r.ContentLength, r.TransferEncoding, r.Header["Content-Length"])
-		answer(w, 200, rawReply)
+		writeJSON(w, 200, rawResponse)
 	}
-	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 		for _, name := range []string{"GET", "DELETE", "PUT without a body", "PATCH without a body"} {
 			if err := forms[name](t.Context(), client); err != nil {
 				t.Error(err)

@@ -11,8 +11,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A server goes down with a call: that call may have been carried out and costs its
-// estimate, those that the system refuses from then on cost nothing.
+// A server goes down during an attempt. The server may have processed that attempt, so the client charges
+// its estimate. The operating system refuses all later connections, and the client charges nothing for them.
 func TestConnectionRefused(t *testing.T) {
 	t.Parallel()
 	server, err := emulator.Start(emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultRefuse, Delay: time.Hour}}})
@@ -31,8 +31,8 @@ func TestConnectionRefused(t *testing.T) {
 	var settled [2]int64
 	for i := range settled {
 		_, err := start(t.Context(), client)
-		if wrong := aTransportError(true, syscall.ECONNREFUSED)(err); wrong != nil {
-			t.Errorf("call %d fails with %v: %v", i, err, wrong)
+		if mismatch := aTransportError(true, syscall.ECONNREFUSED)(err); mismatch != nil {
+			t.Errorf("call %d fails with %v: %v", i, err, mismatch)
 		}
 		var transport *ratelimited.TransportError
 		if errors.As(err, &transport) && transport.Attempts != 2 {
@@ -41,7 +41,7 @@ func TestConnectionRefused(t *testing.T) {
 		settled[i] = snapshot(client).TokensSettled
 	}
 	if settled[0] == 0 || settled[1] != settled[0] {
-		t.Errorf("%d tokens are settled after the call that was cut, and %d after those that were refused", settled[0], settled[1])
+		t.Errorf("%d tokens settled after the first call, and %d after the second, want the same and not 0", settled[0], settled[1])
 	}
 	if s := server.Stats(); s.Requests != 1 {
 		t.Errorf("%d requests arrived, want 1", s.Requests)

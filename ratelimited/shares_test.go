@@ -15,8 +15,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// sized is a server whose responses have as many tokens as the message says, two hundred in a second on average.
-func sized(mode emulator.Mode) emulator.Config {
+// serverWithResponseSizes is a server whose responses use the number of tokens in the prompt. It generates
+// 200 tokens/s on average.
+func serverWithResponseSizes(mode emulator.Mode) emulator.Config {
 	return emulator.Config{
 		RequestsPerSecond: 5, TokensPerMinute: 100_000, Mode: mode, Latency: time.Second, LatencySpread: 300 * time.Millisecond,
 		Model: func(_ context.Context, p emulator.Prompt) emulator.Reply {
@@ -30,19 +31,20 @@ func sized(mode emulator.Mode) emulator.Config {
 	}
 }
 
-// saturate has forty callers of each class call until ten minutes after the given time, and returns what each class has used
-// in these ten minutes: the time in which the limits allow as much. Before, the client learns how long responses are, and
-// classes that got more than their share give it back.
-func saturate(t *testing.T, client *ratelimited.Client, classes []string, size func(*rand.Rand) int, before time.Duration, warm func()) (used map[string]float64) {
+// measureUsage runs 40 callers of each class for a warm-up time and then for ten minutes. It returns the usage of each
+// class in these ten minutes. The unit is the seconds in which the limits allow the same usage. During the warm-up, the
+// client learns the sizes of responses, and classes that used more than their share use less again. After the warm-up,
+// measureUsage calls warmedUp.
+func measureUsage(t *testing.T, client *ratelimited.Client, classes []string, size func(*rand.Rand) int, warmUp time.Duration, warmedUp func()) (used map[string]float64) {
 	t.Helper()
-	begin := time.Now().Add(before)
+	begin := time.Now().Add(warmUp)
 	end := begin.Add(10 * time.Minute)
 	used = map[string]float64{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	all.Go(func() {
 		time.Sleep(time.Until(begin))
-		warm()
+		warmedUp()
 	})
 	for i := range 40 * len(classes) {
 		all.Go(func() {
@@ -68,11 +70,11 @@ func saturate(t *testing.T, client *ratelimited.Client, classes []string, size f
 	return used
 }
 
-// While calls of two classes wait, each class gets its share, whatever the sizes and the server, and no request is
-// refused.
+// While calls of two classes wait, each class gets its share, for all sizes of calls and modes of the emulator. The
+// emulator must not reject any request.
 func TestSharesOfClasses(t *testing.T) {
 	for name, test := range map[string]struct {
-		before time.Duration
+		warmUp time.Duration
 		size   func(*rand.Rand) int
 	}{
 		"small": {time.Minute, func(*rand.Rand) int { return 100 }},
@@ -82,11 +84,11 @@ func TestSharesOfClasses(t *testing.T) {
 		for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {
 			t.Run(fmt.Sprintf("%s/%v", name, mode), func(t *testing.T) {
 				config := ratelimited.Config{RequestsPerSecond: 5, TokensPerMinute: 100_000, Classes: map[string]float64{"a": 1, "b": 4}}
-				onEmulator(t, config, sized(mode), func(t *testing.T, client *ratelimited.Client, e *emulator.Emulator) {
+				runWithLatency(t, config, serverWithResponseSizes(mode), func(t *testing.T, client *ratelimited.Client, e *emulator.Emulator) {
 					before := 0
-					used := saturate(t, client, []string{"a", "b"}, test.size, test.before, func() { before = e.Stats().Models["m"].Refused() })
+					used := measureUsage(t, client, []string{"a", "b"}, test.size, test.warmUp, func() { before = e.Stats().Models["m"].Refused() })
 					if n := e.Stats().Models["m"].Refused() - before; n > 0 {
-						t.Errorf("%d requests are refused", n)
+						t.Errorf("the emulator rejected %d requests, want 0", n)
 					}
 					b := used["b"] / (used["a"] + used["b"])
 					t.Logf("the share of b is %.3f", b)

@@ -18,25 +18,26 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// userVariable is set in the process that is killed: the address of the server and the path of the file.
-const userVariable = "STATE_TEST_SERVER_AND_FILE"
+// childVariable is the environment variable of the process that is killed. It contains the URL of the server and
+// the path of the state file.
+const childVariable = "STATE_TEST_SERVER_AND_FILE"
 
-// killConfig allows two calls in a minute.
+// killConfig returns a configuration that allows two calls a minute.
 func killConfig(server, path string) ratelimited.Config {
 	return ratelimited.Config{
 		APIKey: secretKey, BaseURL: server, RequestsPerSecond: 100, TokensPerMinute: 1000, FixedEstimates: true, StateFile: path, MaxRetries: ratelimited.NoRetries,
 	}
 }
 
-// TestCallUntilKilled is the process that is killed.
+// TestCallUntilKilled runs in the process that TestStateOfKilledProcess starts and kills.
 func TestCallUntilKilled(t *testing.T) {
-	server, path, found := strings.Cut(os.Getenv(userVariable), " ")
+	server, path, found := strings.Cut(os.Getenv(childVariable), " ")
 	if !found {
-		t.Skip("a process of TestStateOfKilledProcess")
+		t.Skip("only for the process that TestStateOfKilledProcess starts")
 	}
 	client := newClient(t, killConfig(server, path))
 	encoder := json.NewEncoder(os.Stdout)
-	for t.Context().Err() == nil { // the third call waits for half a minute
+	for t.Context().Err() == nil { // the third call waits for 30 s
 		if _, err := start(t.Context(), client, ratelimited.WithTokenEstimate(450)); err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +47,8 @@ func TestCallUntilKilled(t *testing.T) {
 	}
 }
 
-// A process that is killed by the system leaves what it has used to the next one, which sends nothing that would be refused.
+// A process is killed with SIGKILL. The next process reads its usage from the state file, and does not send a call that
+// the server would reject.
 func TestStateOfKilledProcess(t *testing.T) {
 	e := emulator.New(emulator.Config{
 		RequestsPerSecond: 100, TokensPerMinute: 1000, Mode: emulator.SlidingWindow,
@@ -59,22 +61,22 @@ func TestStateOfKilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	config := killConfig(server.URL, path)
 
-	user := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCallUntilKilled$")
-	user.Env = append(os.Environ(), userVariable+"="+server.URL+" "+path)
-	out, err := user.StdoutPipe()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCallUntilKilled$")
+	child.Env = append(os.Environ(), childVariable+"="+server.URL+" "+path)
+	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := user.Start(); err != nil {
+	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewReader(out)
 	for _, want := range []string{"1\n", "2\n"} {
 		if line, err := lines.ReadString('\n'); line != want {
-			t.Fatalf("the process prints %q, want %q: %v", line, want, err)
+			t.Fatalf("the child process prints %q, want %q: %v", line, want, err)
 		}
 	}
-	for _, err := os.Stat(path); err != nil; _, err = os.Stat(path) { // the first call does not wait until it is written
+	for _, err := os.Stat(path); err != nil; _, err = os.Stat(path) { // calls do not wait until the file is written
 		time.Sleep(time.Millisecond)
 		if t.Context().Err() != nil {
 			t.Fatal(err)
@@ -82,20 +84,20 @@ func TestStateOfKilledProcess(t *testing.T) {
 	}
 	var invalid *ratelimited.ConfigError
 	if _, err := ratelimited.New(config); !errors.As(err, &invalid) || invalid.Field != "StateFile" {
-		t.Errorf("while the other process uses the file: %v", err)
+		t.Errorf("while the child process uses the file, New returns %v, want a ConfigError for StateFile", err)
 	}
-	if err := user.Process.Kill(); err != nil {
+	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = user.Wait() // it was killed
+	_ = child.Wait() // returns an error, because the process was killed
 
 	client := newClient(t, config)
 	defer client.Close()
 	var waits *ratelimited.WaitError
 	if _, err := start(t.Context(), client, ratelimited.WithTokenEstimate(450), ratelimited.WithMaxWait(time.Second)); !errors.As(err, &waits) || !errors.Is(err, ratelimited.ErrWouldWait) {
-		t.Errorf("error of the next process: %v", err)
+		t.Errorf("the call of the next client returns %v, want ErrWouldWait", err)
 	}
 	if stats := e.Stats().Models["m"]; stats.Admitted != 2 || stats.Refused() != 0 {
-		t.Errorf("the server has admitted %d requests and refused %d, want 2 and 0", stats.Admitted, stats.Refused())
+		t.Errorf("the server admitted %d requests and rejected %d, want 2 and 0", stats.Admitted, stats.Refused())
 	}
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// What TLS refuses it would refuse again: one connection, nothing charged.
-func TestTLSFailuresAreFinal(t *testing.T) {
+// The client does not retry a failed TLS handshake, because a retry would fail too. It does not charge the call.
+func TestTLSFailuresAreNotRetried(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		secure bool // the server
 		cause  any
 	}{
-		"a certificate that nobody signed": {true, new(*tls.CertificateVerificationError)},
-		"a server that knows no TLS":       {false, nil},
+		"self-signed certificate": {true, new(*tls.CertificateVerificationError)},
+		"server without TLS":      {false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.HandlerFunc(ok))
@@ -47,16 +47,16 @@ func TestTLSFailuresAreFinal(t *testing.T) {
 			_, err := start(t.Context(), client)
 			var transport *ratelimited.TransportError
 			if !errors.As(err, &transport) || errors.Is(err, ratelimited.ErrRetryable) || strings.Contains(err.Error(), secretKey) {
-				t.Errorf("error is %v, want a TransportError that is final", err)
+				t.Errorf("error is %v, want a TransportError that does not match ErrRetryable", err)
 			}
 			if test.cause != nil && !errors.As(err, test.cause) {
-				t.Errorf("error is %v, want one that wraps %T", err, test.cause)
+				t.Errorf("error is %v, want an error that wraps %T", err, test.cause)
 			}
 			if n := connections.Load(); n != 1 {
-				t.Errorf("%d connections, want one", n)
+				t.Errorf("%d connections, want 1", n)
 			}
 			if s := snapshot(client); s.TokensSettled != 0 || s.Cancelled != 1 {
-				t.Errorf("%d tokens are charged, %d calls cancelled", s.TokensSettled, s.Cancelled)
+				t.Errorf("%d tokens settled and %d calls cancelled, want 0 and 1", s.TokensSettled, s.Cancelled)
 			}
 			wantNoPermits(t, client)
 		})

@@ -15,12 +15,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// What may pass is tried again: also what a gateway says of the server behind it.
+// The client retries transient status codes, including those of gateways. It does not retry others.
 func TestTransientStatuses(t *testing.T) {
 	for _, code := range []int{408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
-			handler := inTurn(status(code, fmt.Sprintf("error code: %d", code)), ok)
-			inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+			handler := handlersInOrder(status(code, fmt.Sprintf("error code: %d", code)), ok)
+			runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 				if _, err := start(t.Context(), client); err != nil {
 					t.Errorf("Start: %v", err)
 				}
@@ -31,27 +31,27 @@ func TestTransientStatuses(t *testing.T) {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			requests := 0
 			handler := func(w http.ResponseWriter, r *http.Request) { requests++; status(code, "")(w, r) }
-			inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 				if _, err := start(t.Context(), client); err == nil || errors.Is(err, ratelimited.ErrRetryable) || requests != 1 {
-					t.Errorf("after %d requests: %v", requests, err)
+					t.Errorf("after %d requests: %v, want a permanent error after 1", requests, err)
 				}
 			})
 		})
 	}
 }
 
-// A 429 that cannot pass ends the call that was refused, at once, and pauses nobody.
+// If a call is larger than the server's limit, the 429 fails it at once and does not pause other calls.
 func TestCallLargerThanTheServersLimit(t *testing.T) {
 	requests := 0
-	refusal := status(429, tooMany, "x-ratelimit-limit-tokens-minute", "2000", "x-ratelimit-remaining-tokens-minute", "2000")
+	limited := status(429, rateLimitBody, "x-ratelimit-limit-tokens-minute", "2000", "x-ratelimit-remaining-tokens-minute", "2000")
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		if requests++; requests == 1 {
-			refusal(w, r)
+			limited(w, r)
 			return
 		}
 		ok(w, r)
 	}
-	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 		var err error
 		took := elapsed(func() { _, err = start(t.Context(), client, ratelimited.WithTokenEstimate(5000)) })
 		var limited *ratelimited.RateLimitError
@@ -59,16 +59,16 @@ func TestCallLargerThanTheServersLimit(t *testing.T) {
 			t.Errorf("after %v: %v, want a RateLimitError with a reason at once", took, err)
 		}
 		if took := elapsed(func() { _, err = start(t.Context(), client) }); took != 0 || err != nil {
-			t.Errorf("the next call takes %v (%v)", took, err)
+			t.Errorf("the next call took %v (%v), want 0", took, err)
 		}
 	})
 }
 
-// The limit of a tool makes the call wait that needs it, and no other, whatever the tool.
+// A 429 for the limit of any tool delays only the call that received it.
 func TestLimitOfAnyTool(t *testing.T) {
-	handler := inTurn(status(429, `{"detail":"mcp_connector rate limit reached."}`), ok)
-	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
-		refused := ratelimited.Async(func() (time.Duration, error) {
+	handler := handlersInOrder(status(429, `{"detail":"mcp_connector rate limit reached."}`), ok)
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+		limited := ratelimited.Async(func() (time.Duration, error) {
 			var err error
 			return elapsed(func() { _, err = start(t.Context(), client) }), err
 		})
@@ -78,57 +78,56 @@ func TestLimitOfAnyTool(t *testing.T) {
 				t.Error(err)
 			}
 		}); took != 0 {
-			t.Errorf("another call takes %v", took)
+			t.Errorf("another call took %v, want 0", took)
 		}
-		if took, err := refused.Await(t.Context()); err != nil || took < time.Second {
-			t.Errorf("the refused call takes %v (%v)", took, err)
+		if took, err := limited.Await(t.Context()); err != nil || took < time.Second {
+			t.Errorf("the rate-limited call took %v (%v), want at least 1 s", took, err)
 		}
 	})
 }
 
-// A 429 that pauses all calls does not use up the retries of the one that it refuses, for
-// as long as an outage may last.
-func TestRefusalsDoNotCount(t *testing.T) {
-	refusal := status(429, tooMany, "Retry-After", "1")
-	inBubble(t, fast, inTurn(refusal, refusal, refusal, refusal, refusal, refusal, ok), func(t *testing.T, client *ratelimited.Client) {
+// For up to MaxOutage, a 429 that pauses all calls does not use up a retry of the call that received it.
+func TestRateLimitErrorsDoNotUseUpRetries(t *testing.T) {
+	limited := status(429, rateLimitBody, "Retry-After", "1")
+	runWithHandler(t, fast, handlersInOrder(limited, limited, limited, limited, limited, limited, ok), func(t *testing.T, client *ratelimited.Client) {
 		took := elapsed(func() {
 			if _, err := start(t.Context(), client); err != nil {
 				t.Error(err)
 			}
 		})
 		if took != 6*time.Second {
-			t.Errorf("six refusals take %v", took)
+			t.Errorf("a call with six 429 responses took %v, want 6 s", took)
 		}
 	})
-	inBubble(t, fast, refusal, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, limited, func(t *testing.T, client *ratelimited.Client) {
 		var err error
 		took := elapsed(func() { _, err = start(t.Context(), client) })
 		var limited *ratelimited.RateLimitError
 		if !errors.As(err, &limited) || took != ratelimited.DefaultMaxOutage+3*time.Second || len(limited.PreviousErrors) > 8 {
-			t.Errorf("after %v and with %d earlier failures: %v", took, len(limited.PreviousErrors), err)
+			t.Errorf("after %v with %d previous errors: %v, want MaxOutage plus 3 s and at most 8", took, len(limited.PreviousErrors), err)
 		}
 	})
 	config := fast
 	config.MaxOutage = -1
-	inBubble(t, config, refusal, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, limited, func(t *testing.T, client *ratelimited.Client) {
 		_, err := start(t.Context(), client)
 		var limited *ratelimited.RateLimitError
 		if !errors.As(err, &limited) || limited.Attempts != 4 {
-			t.Errorf("%v, want 4 attempts where no call is held", err)
+			t.Errorf("error is %v, want 4 attempts with MaxOutage -1", err)
 		}
 	})
 }
 
-// A timeout of the caller's own HTTP client is one, too: it says nothing of the
-// connection, and the model is not asked again.
-func TestTimeoutOfTheCallersClient(t *testing.T) {
+// A timeout of Config.HTTPClient is treated like Config.Timeout. It does not start an outage, and the client does
+// not retry the call.
+func TestTimeoutOfTheHTTPClient(t *testing.T) {
 	var requests atomic.Int64
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		if requests.Add(1) == 1 {
 			ok(w, r)
 			return
 		}
-		slow(w, r)
+		noResponse(w, r)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		server := memnet.Start(checked(t, handler))
@@ -144,17 +143,17 @@ func TestTimeoutOfTheCallersClient(t *testing.T) {
 			var err error
 			took := elapsed(func() { _, err = start(t.Context(), client) })
 			if took != 3*time.Second || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ratelimited.ErrOutage) {
-				t.Errorf("after %v: %v, want a timeout", took, err)
+				t.Errorf("after %v: %v, want a timeout after 3 s", took, err)
 			}
 		}
 		if requests.Load() != 4 || !snapshot(client).OutageSince.IsZero() {
-			t.Errorf("%d requests, want one for each call; an outage since %v", requests.Load(), snapshot(client).OutageSince)
+			t.Errorf("%d requests, want 4; an outage since %v, want none", requests.Load(), snapshot(client).OutageSince)
 		}
 		wantNoPermits(t, client)
 	})
 }
 
-// A call that leaves no time for a connection is not evidence that the server is down.
+// If the timeout of a call is too short for a connection, the failure does not start an outage.
 func TestTimeoutTooShortToConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := memnet.Start(checked(t, ok))
@@ -179,7 +178,7 @@ func TestTimeoutTooShortToConnect(t *testing.T) {
 		_, err := start(t.Context(), client, ratelimited.WithTimeout(time.Millisecond))
 		var transportError *ratelimited.TransportError
 		if !errors.As(err, &transportError) || transportError.Attempts != 4 || !snapshot(client).OutageSince.IsZero() {
-			t.Errorf("%v, an outage since %v; want a TransportError after 4 attempts and no outage", err, snapshot(client).OutageSince)
+			t.Errorf("error is %v, outage since %v; want a TransportError after 4 attempts and no outage", err, snapshot(client).OutageSince)
 		}
 		wantNoPermits(t, client)
 	})
