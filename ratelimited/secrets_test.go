@@ -263,16 +263,16 @@ func TestLogHasNoContents(t *testing.T) {
 	config := fast
 	config.Timeout = 5 * time.Second
 	config.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	text := strings.ReplaceAll(hello, "Hello", "REPLYTEXT")
-	failed := frame("conversation.response.error", `{"type":"conversation.response.error","message":"REPLYTEXT","code":1}`)
+	text := strings.ReplaceAll(hello, "Hello", "RESPONSETEXT")
+	failed := frame("conversation.response.error", `{"type":"conversation.response.error","message":"RESPONSETEXT","code":1}`)
 	handler := handlersInOrder(
-		status(429, `{"message":"REPLYTEXT"}`, "Retry-After", "1"), status(503, "REPLYTEXT"), reset, status(200, responseJSON("REPLYTEXT", 30)), // the attempts of one call
-		status(422, `{"detail":[{"loc":["REPLYTEXT"],"msg":"REPLYTEXT","type":"REPLYTEXT"}]}`),
-		status(200, `{"REPLYTEXT`),
-		noResponse, status(200, "REPLYTEXT"),
+		status(429, `{"message":"RESPONSETEXT"}`, "Retry-After", "1"), status(503, "RESPONSETEXT"), reset, status(200, responseJSON("RESPONSETEXT", 30)), // the attempts of one call
+		status(422, `{"detail":[{"loc":["RESPONSETEXT"],"msg":"RESPONSETEXT","type":"RESPONSETEXT"}]}`),
+		status(200, `{"RESPONSETEXT`),
+		noResponse, status(200, "RESPONSETEXT"),
 		streaming(started+text+done), streaming(started+text), streaming(started+text+failed),
-		streaming(started+frame("message.output.delta", `{"REPLYTEXT`)),
-		status(200, "REPLYTEXT"),
+		streaming(started+frame("message.output.delta", `{"RESPONSETEXT`)),
+		status(200, "RESPONSETEXT"),
 	)
 	runWithHandler(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
 		for i, want := range []bool{true, false, false, false, false} {
@@ -290,7 +290,7 @@ func TestLogHasNoContents(t *testing.T) {
 				t.Errorf("the log does not contain the record %q", message)
 			}
 		}
-		for _, text := range []string{"PROMPTTEXT", "REPLYTEXT", "SECRET"} {
+		for _, text := range []string{"PROMPTTEXT", "RESPONSETEXT", "SECRET"} {
 			if strings.Contains(log.String(), text) {
 				t.Errorf("the log contains %s:\n%s", text, log.String())
 			}
@@ -427,13 +427,13 @@ func TestLoggerCallsMethodsOfTheStream(t *testing.T) {
 // The error for an invalid URL does not contain parts of the URL that can be secret.
 func TestSecretsInAddresses(t *testing.T) {
 	for _, base := range []string{
-		"https://user:hidden@example.com", "https://hidden@example.com", "https://:hidden@example.com",
-		"https://example.com/?key=hidden", "https://example.com?hidden", "https://example.com/#hidden", "https://example.com/gateway?key=hidden#x",
-		"//user:hidden@example.com", "user:hidden@example.com", "https:user:hidden@example.com", "ftp://user:hidden@example.com",
-		"http://user:hidden@example.com", "https://user:hidden@example.com:99999", "https://user:hidden@example.com/v1",
-		"https://user:hidden@", "https://user:ge%zzheim-hidden@example.com", "https://user: hidden@example.com",
-		"https://exa mple.com/?key=hidden", "https://example.com/%zz?key=hidden", "https://[::1?key=hidden", "https://example.com:port?key=hidden",
-		"?key=hidden", "#hidden", "https://?key=hidden", "mailto:hidden@example.com",
+		"https://user:s3cr3t@example.com", "https://s3cr3t@example.com", "https://:s3cr3t@example.com",
+		"https://example.com/?key=s3cr3t", "https://example.com?s3cr3t", "https://example.com/#s3cr3t", "https://example.com/gateway?key=s3cr3t#x",
+		"//user:s3cr3t@example.com", "user:s3cr3t@example.com", "https:user:s3cr3t@example.com", "ftp://user:s3cr3t@example.com",
+		"http://user:s3cr3t@example.com", "https://user:s3cr3t@example.com:99999", "https://user:s3cr3t@example.com/v1",
+		"https://user:s3cr3t@", "https://user:s3%zzcr3t-s3cr3t@example.com", "https://user: s3cr3t@example.com",
+		"https://exa mple.com/?key=s3cr3t", "https://example.com/%zz?key=s3cr3t", "https://[::1?key=s3cr3t", "https://example.com:port?key=s3cr3t",
+		"?key=s3cr3t", "#s3cr3t", "https://?key=s3cr3t", "mailto:s3cr3t@example.com",
 	} {
 		config := fast
 		config.APIKey, config.BaseURL = secretKey, base
@@ -446,7 +446,7 @@ func TestSecretsInAddresses(t *testing.T) {
 				t.Errorf("%s %q: error is %v, want a ConfigError for the field", field, base, err)
 				continue
 			}
-			if text := fmt.Sprintf("%v %+v %#v %v", err, *invalid, *invalid, invalid.Value); strings.Contains(text, "hidden") {
+			if text := fmt.Sprintf("%v %+v %#v %v", err, *invalid, *invalid, invalid.Value); strings.Contains(text, "s3cr3t") {
 				t.Errorf("%s %q: the error contains a secret: %s", field, base, text)
 			}
 		}
