@@ -18,41 +18,6 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// roundTripperFunc is a transport made of a function. It does not call the hooks of [httptrace.ClientTrace],
-// so the client cannot tell whether it has sent a request.
-type roundTripperFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-// newResponse returns a response with the given status code and content.
-func newResponse(code int, mediaType, body string) *http.Response {
-	return &http.Response{
-		StatusCode: code, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {mediaType}}, Body: io.NopCloser(strings.NewReader(body)),
-	}
-}
-
-// runWithTransport runs a test in virtual time with a client that uses transport. The test fails if
-// it leaves a permit held.
-func runWithTransport(t *testing.T, config ratelimited.Config, transport http.RoundTripper, test func(t *testing.T, client *ratelimited.Client)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		config.APIKey, config.HTTPClient = secretKey, &http.Client{Transport: transport}
-		client := newClient(t, config)
-		defer client.Close()
-		test(t, client)
-		synctest.Wait()
-		wantNoPermits(t, client)
-	})
-}
-
-// scarce is a configuration in which a request that is not returned delays the next request by
-// a quarter of an hour.
-var scarce = ratelimited.Config{
-	RequestsPerSecond: 0.001, TokensPerMinute: 2000,
-	BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Timeout: time.Millisecond,
-}
-
 // The timeout of one attempt does not end the next attempt.
 func TestTimeoutDoesNotEndTheNextAttempt(t *testing.T) {
 	config := fast
@@ -227,41 +192,6 @@ func TestTransportWithoutTraceIsCharged(t *testing.T) {
 	})
 }
 
-// If a transport panics after it has sent the request, the client charges the request and
-// releases the permit.
-func TestPanicAfterSendingIsCharged(t *testing.T) {
-	requests := 0
-	synctest.Test(t, func(t *testing.T) {
-		server := memnet.Start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { requests++; ok(w, r) }))
-		defer server.Close()
-		inner := server.Client().Transport
-		config := scarce
-		config.Timeout = time.Minute
-		config.APIKey, config.BaseURL = secretKey, server.URL()
-		config.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
-			resp, err := inner.RoundTrip(req)
-			if err == nil {
-				_ = resp.Body.Close() // the test does not need it
-			}
-			panic("broken transport")
-		})}
-		client := newClient(t, config)
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the panic was swallowed")
-				}
-			}()
-			_, _ = start(t.Context(), client)
-		}()
-		s := snapshot(client)
-		if requests != 1 || s.Settled != 1 || s.Cancelled != 0 || s.AvailableRequests > 0.5 {
-			t.Errorf("after %d requests, %.1f are available, with %+v; want 0 available and the call settled", requests, s.AvailableRequests, s.Counters)
-		}
-		wantNoPermits(t, client)
-	})
-}
-
 // The limiter counts a request from the time when it is sent, not from the time when it waits for
 // a connection. So the server does not receive two requests too close together.
 func TestRequestsAreSpacedFromTheTimeTheyAreSent(t *testing.T) {
@@ -329,11 +259,6 @@ func TestEndlessResponseInsteadOfStream(t *testing.T) {
 			t.Errorf("%d tokens settled in %d calls, want the estimate of 508 in one call", s.TokensSettled, s.Settled)
 		}
 	})
-}
-
-// openStream starts a stream whose prompt counts as 8 tokens.
-func openStream(ctx context.Context, client *ratelimited.Client, options ...ratelimited.CallOption) (*ratelimited.Stream, error) {
-	return client.Beta.Conversations.StartStream(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("Hello!")}, options...)
 }
 
 // closeCounter is a body that counts the calls of Close.

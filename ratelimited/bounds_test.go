@@ -17,6 +17,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
 // gzipBomb responds with a small compressed body that decompresses to a large one: head, followed
@@ -263,46 +264,105 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 	}
 }
 
-// BenchmarkHostileStream measures streams with many content chunks and with many outputs. The
-// time for each event must not grow with their number. The metric x-of-few is the ratio to the
-// time for each event of a short stream.
-func BenchmarkHostileStream(b *testing.B) {
-	for name, event := range map[string]string{
-		"chunks":  `{"type":"message.output.delta","id":"m","content_index":%d,"content":"x"}`,
-		"outputs": `{"type":"message.output.delta","id":"m%d","content":"x"}`,
-	} {
-		perEvent := map[int]float64{}
-		for _, n := range []int{2_000, 32_000} {
-			var body strings.Builder
-			body.WriteString(started)
-			for i := range n {
-				body.WriteString(frame("message.output.delta", fmt.Sprintf(event, i)))
+// The client does not store IDs, models, and agents whose names exceed the maximum length.
+func TestLongNamesAreNotStored(t *testing.T) {
+	number := 0
+	handler := func(w http.ResponseWriter, _ *http.Request) {
+		number++
+		long := fmt.Sprintf("%04d", number) + strings.Repeat("x", 1<<18)
+		writeJSON(w, 200, strings.ReplaceAll(`{"id":"LONG","agent_id":"LONG","model":"LONG","conversation_id":"LONG","outputs":[{"type":"message.output","content":"x","agent_id":"LONG","model":"LONG"}],"usage":{"total_tokens":30}}`, "LONG", long))
+	}
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+		call := func() {
+			_, err1 := start(t.Context(), client)
+			_, err2 := client.Beta.Conversations.Get(t.Context(), "conv_1")
+			_, err3 := client.Beta.Agents.Get(t.Context(), "ag_1", generated.GetAgentParams{})
+			if err := errors.Join(err1, err2, err3); err != nil {
+				t.Fatal(err)
 			}
-			body.WriteString(done)
-			client, err := ratelimited.New(ratelimited.Config{
-				APIKey: secretKey, RequestsPerSecond: 1e6, TokensPerMinute: 1e12, BareBuckets: true,
-				HTTPClient: &http.Client{Transport: roundTripperFunc(func(*http.Request) (*http.Response, error) {
-					return newResponse(200, "text/event-stream", body.String()), nil
-				})},
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				for b.Loop() {
-					stream, err := openStream(b.Context(), client)
-					if err != nil {
-						b.Fatal(err)
-					}
-					for _, err := range stream.Events() {
-						if err != nil {
-							b.Fatal(err)
-						}
-					}
-				}
-				perEvent[n] = float64(b.Elapsed().Nanoseconds()) / float64(b.N) / float64(n)
-				b.ReportMetric(perEvent[n]/perEvent[2_000], "x-of-few")
-			})
 		}
+		call()
+		before := heapBytes()
+		for range 30 {
+			call()
+		}
+		if kept := heapBytes() - before; kept > 8<<20 {
+			t.Errorf("%d bytes are kept after 90 responses, want at most 8 MiB", kept)
+		}
+		// The client treats a model with a long name as unknown.
+		model := strings.Repeat("m", 1000)
+		if _, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("x")}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// heapBytes returns the size of the live heap in bytes.
+func heapBytes() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// If the caller leaves a long stream, the client counts the tokens of a part of the text and estimates
+// the rest.
+func TestLeavingALongStream(t *testing.T) {
+	sentence := "The quick brown fox jumps over the lazy dog, and nobody knows why. "
+	long := strings.Repeat(sentence, 1<<20/len(sentence))
+	delta := frame("message.output.delta", fmt.Sprintf(`{"type":"message.output.delta","id":"msg_1","content":%q}`, long))
+	runWithHandler(t, large, streaming(started+delta+hello), func(t *testing.T, client *ratelimited.Client) {
+		stream := startStream(t.Context(), t, client)
+		events := 0
+		for _, err := range stream.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if events++; events == 2 {
+				break
+			}
+		}
+		counter, err := tokens.NewCounter("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := float64(counter.Text(long))
+		if got := float64(snapshot(client).TokensSettled); got < 0.98*want || got > 1.02*want {
+			t.Errorf("%v tokens settled, want about %v", got, want)
+		}
+	})
+}
+
+// A body whose Read returns neither bytes nor an error ends the call with [io.ErrNoProgress].
+func TestBodyWithoutProgress(t *testing.T) {
+	for name, test := range map[string]struct {
+		status          int
+		mediaType, head string
+		stream          bool
+	}{
+		"success":    {200, "application/json", `{"conversation_id":`, false},
+		"stream":     {200, "text/event-stream", "", true},
+		"mid-stream": {200, "text/event-stream", started + hello, true},
+		"error":      {500, "application/json", `{"message":`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport := func(*http.Request) (*http.Response, error) {
+				r := newResponse(test.status, test.mediaType, "")
+				r.Body = io.NopCloser(io.MultiReader(strings.NewReader(test.head), stuckReader{}))
+				return r, nil
+			}
+			runWithTransport(t, fast, roundTripperFunc(transport), func(t *testing.T, client *ratelimited.Client) {
+				err := callOrStream(t.Context(), client, "Hello!", test.stream)
+				if err == nil || test.status == 200 && !errors.Is(err, io.ErrNoProgress) {
+					t.Errorf("error is %v, want io.ErrNoProgress", err)
+				}
+			})
+		})
 	}
 }
+
+// stuckReader is a reader that returns neither bytes nor an error.
+type stuckReader struct{}
+
+func (stuckReader) Read([]byte) (int, error) { return 0, nil }

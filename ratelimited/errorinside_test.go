@@ -11,30 +11,6 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// kinds are the sentinel errors that describe a kind of failure.
-var kinds = []error{
-	ratelimited.ErrRetryable, ratelimited.ErrInvalid, ratelimited.ErrUnauthorized, ratelimited.ErrForbidden,
-	ratelimited.ErrNotFound, ratelimited.ErrRateLimited, ratelimited.ErrServer,
-}
-
-// kindsOf returns the texts of the kinds that an error matches.
-func kindsOf(err error) string {
-	var found []string
-	for _, kind := range kinds {
-		if errors.Is(err, kind) {
-			found = append(found, strings.TrimPrefix(kind.Error(), "mistral: "))
-		}
-	}
-	return strings.Join(found, ", ")
-}
-
-const (
-	retryable   = "may succeed later"
-	rateLimited = retryable + ", a limit is used up"
-	serverFault = retryable + ", the server failed"
-	invalid     = "the request is not valid"
-)
-
 // errorForms are bodies of responses with status 200 that report an error, with the expected fields
 // of the client's error.
 var errorForms = map[string]struct {
@@ -239,19 +215,6 @@ func TestEventsThatResembleErrors(t *testing.T) {
 				})
 			}
 		})
-	}
-}
-
-// The kind of a StreamError follows from its Code field alone.
-func TestKindsOfCodes(t *testing.T) {
-	t.Parallel()
-	for code, want := range map[int]string{
-		1300: rateLimited, 3505: rateLimited, 3000: invalid, 3001: invalid, 1500: invalid, 3999: invalid,
-		429: rateLimited, 500: serverFault, 503: serverFault, 529: serverFault, 501: "the server failed", 404: "not found", 600: "", 5000: "", 0: "", -1: "",
-	} {
-		if got := kindsOf(&ratelimited.StreamError{Code: code}); got != want {
-			t.Errorf("code %d matches %q, want %q", code, got, want)
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -216,19 +217,6 @@ func TestDeadlineErrorContainsTheTimeOfTheNextAttempt(t *testing.T) {
 	})
 }
 
-// If Retry-After-Ms is not a positive number, the client uses Retry-After.
-func TestInvalidRetryAfterMsIsIgnored(t *testing.T) {
-	for _, ms := range []string{"-1", "0", "soon", "NaN", ""} {
-		runWithHandler(t, fast, handlersInOrder(status(429, rateLimitBody, "Retry-After-Ms", ms, "Retry-After", "20"), ok), func(t *testing.T, client *ratelimited.Client) {
-			var err error
-			took := elapsed(func() { _, err = start(t.Context(), client) })
-			if err != nil || took != 20*time.Second {
-				t.Errorf("Retry-After-Ms %q: the call took %v (%v), want the 20 s of Retry-After", ms, took, err)
-			}
-		})
-	}
-}
-
 // The text of a WaitError names the model, its limit, and a pause of that limit.
 func TestWaitErrorText(t *testing.T) {
 	config := ratelimited.Config{
@@ -256,4 +244,48 @@ func TestWaitErrorText(t *testing.T) {
 		}
 		wait(prefix + "; paused for 48s more after a 429): context deadline exceeded")
 	})
+}
+
+// The error of a 422 with many validation errors is one short line.
+func TestManyValidationErrors(t *testing.T) {
+	finding := `{"loc":["body"],"msg":"no","type":"t"}`
+	body := `{"detail":[` + strings.Repeat(finding+",", 20_000) + finding + `]}`
+	runWithHandler(t, fast, status(422, body), func(t *testing.T, client *ratelimited.Client) {
+		_, err := start(t.Context(), client)
+		wantOneLine(t, err, 10_000)
+	})
+}
+
+// The error of a response with a long media type is one short line.
+func TestLongMediaType(t *testing.T) {
+	longType := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/"+strings.Repeat("x", 500_000))
+		_, _ = io.WriteString(w, "{}")
+	}
+	runWithHandler(t, fast, longType, func(t *testing.T, client *ratelimited.Client) {
+		_, err := openStream(t.Context(), client)
+		wantOneLine(t, err, 2000)
+	})
+}
+
+// The error of a response that is not HTTP is one short line.
+func TestResponseThatIsNotHTTP(t *testing.T) {
+	for name, text := range map[string]string{"no HTTP version": strings.Repeat("x", 900_000), "no status code": "HTTP/1.1 " + strings.Repeat("y", 900_000)} {
+		t.Run(name, func(t *testing.T) {
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(conn, text+"\r\n\r\n")
+				_ = conn.Close()
+			}
+			runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+				_, err := start(t.Context(), client, ratelimited.WithMaxRetries(0))
+				wantOneLine(t, err, 2000)
+			})
+		})
+	}
 }

@@ -143,3 +143,56 @@ func ExampleAgents_ListPages() {
 	// 2 agents
 	// 1 agents
 }
+
+// All requests further pages for as long as the loop runs.
+func ExampleAgents_All() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	for _, name := range []string{"Ada", "Grace", "Hedy"} {
+		if _, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{Model: "mistral-small-latest", Name: name}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for agent, err := range client.Beta.Agents.All(ctx, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(2)}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(agent.Name)
+	}
+	// Unordered output:
+	// Ada
+	// Grace
+	// Hedy
+}
+
+// The server returns free-form values unchanged. DecodeJSON decodes them.
+func ExampleAgents_Get() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	created, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{
+		Model: "mistral-small-latest", Name: "Clerk", Metadata: `{"team": "support", "order": 9007199254740993}`,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	agent, err := client.Beta.Agents.Get(ctx, created.ID, generated.GetAgentParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var metadata struct {
+		Team  string
+		Order int64
+	}
+	if err := generated.DecodeJSON(agent.Metadata, &metadata); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(agent.Metadata)
+	fmt.Println(metadata.Team, metadata.Order)
+	// Output:
+	// {"team":"support","order":9007199254740993}
+	// support 9007199254740993
+}

@@ -2,6 +2,7 @@ package ratelimited_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -213,4 +214,32 @@ func ExampleUserChunks() {
 	content := message.Value().(generated.MessageInputEntry).Content
 	fmt.Println(content.Text())
 	// Output: What is in this picture?
+}
+
+// A response format makes the model answer with JSON that matches a schema. The model writes
+// the properties in the order of the schema.
+func Example_structuredOutput() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	response, err := client.Beta.Conversations.Start(context.Background(), generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Which city has the Eiffel Tower?"),
+		CompletionArgs: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{
+			Type: generated.ResponseFormatsJSONSchema,
+			JSONSchema: generated.JSONSchema{Name: "answer", Schema: `{
+				"type": "object",
+				"properties": {"city": {"type": "string", "enum": ["Paris"]}},
+				"required": ["city"]
+			}`},
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var answer struct{ City string }
+	if err := json.Unmarshal([]byte(response.OutputText()), &answer); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(answer.City)
+	// Output: Paris
 }

@@ -124,3 +124,23 @@ func ExampleStream_Response() {
 	fmt.Println(ratelimited.OutputText(response), response.Usage.TotalTokens == stream.Usage().TotalTokens)
 	// Output: hello true
 }
+
+// TextDeltas yields only the text of the response.
+func ExampleStream_TextDeltas() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	stream, err := client.Beta.Conversations.StartStream(context.Background(), generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Count to 5"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for text, err := range stream.TextDeltas() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Print(text)
+	}
+	// Output: 1 2 3 4 5
+}

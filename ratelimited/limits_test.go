@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
@@ -17,19 +14,6 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// runWithEmulator runs a test in virtual time against an emulator and validates all traffic. It returns
-// the emulator's statistics.
-func runWithEmulator(t *testing.T, config ratelimited.Config, server emulator.Config, test func(t *testing.T, client *ratelimited.Client)) (stats emulator.ModelStats) {
-	t.Helper()
-	server.OnViolation = func(err error) { t.Errorf("the emulator sends %v", err) }
-	// The emulator is created within the synctest bubble, so that it uses the bubble's clock.
-	e := sync.OnceValue(func() *emulator.Emulator { return emulator.New(server) })
-	runWithHandler(t, config, func(w http.ResponseWriter, r *http.Request) { e().ServeHTTP(w, r) }, test)
-	return e().Stats().Models["m"]
-}
 
 // The test checks the arrival times of requests at the emulator. Bare buckets hold RequestsPerSecond
 // requests, at least one, and refill continuously. By default, the client also spaces requests for
@@ -106,21 +90,6 @@ func TestManyCallersShareAClient(t *testing.T) {
 	}
 }
 
-// callOrStream makes a call, with or without streaming, and reads its response.
-func callOrStream(ctx context.Context, client *ratelimited.Client, text string, stream bool) error {
-	request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text(text)}
-	if !stream {
-		_, err := client.Beta.Conversations.Start(ctx, request)
-		return err
-	}
-	events, err := client.Beta.Conversations.StartStream(ctx, request)
-	if err != nil {
-		return err
-	}
-	_, err = collect(events)
-	return err
-}
-
 // The client settles exactly the tokens that the emulator counts.
 func TestSettledTokensMatchTheEmulator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -148,4 +117,61 @@ func TestSettledTokensMatchTheEmulator(t *testing.T) {
 			t.Errorf("the client settled %d tokens, the emulator counted %d", used, counted)
 		}
 	})
+}
+
+// For two minutes, callers make more calls than the limits allow, against each mode of the emulator. The
+// emulator must not reject any request, every call must succeed, and the calls must use at least 90% of
+// the limit. The flag -v prints the shares.
+func TestOverload(t *testing.T) {
+	const length = 2 * time.Minute
+	for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {
+		for _, limit := range []struct {
+			name                string
+			rps                 float64
+			tpm                 int
+			minPercent, callers int
+		}{
+			{"requests", 2, 1_000_000, 90, 24},
+			{"tokens", 5, 15_000, 90, 24},
+			{"0.08 requests", 0.08, 100_000, 90, 4},
+		} {
+			t.Run(fmt.Sprintf("%v/%s", mode, limit.name), func(t *testing.T) {
+				t.Parallel()
+				stats := runWithEmulator(t, ratelimited.Config{RequestsPerSecond: limit.rps, TokensPerMinute: limit.tpm}, emulator.Config{
+					RequestsPerSecond: limit.rps, TokensPerMinute: limit.tpm, Mode: mode,
+					Latency: 300 * time.Millisecond, TokenDelay: 5 * time.Millisecond,
+				}, func(t *testing.T, client *ratelimited.Client) {
+					ctx, cancel := context.WithCancel(t.Context()) // with a deadline, calls would fail before it
+					defer cancel()
+					time.AfterFunc(length, cancel)
+					results := ratelimited.Gather(t.Context(), make([]int, limit.callers), func(context.Context, int) (int, error) {
+						i := 0
+						for ; ctx.Err() == nil; i++ {
+							// The responses have 1 to 160 tokens. A third of them is streamed.
+							err := callOrStream(ctx, client, fmt.Sprintf("Count to %d.", 1+i*i*7%160), i%3 == 0)
+							if err != nil && ctx.Err() == nil { // at the end of the two minutes, calls are cancelled
+								return i, err
+							}
+						}
+						return i, nil
+					})
+					for _, result := range results {
+						if result.Err != nil {
+							t.Errorf("after %d calls: %v", result.Value, result.Err)
+						}
+					}
+				})
+				minutes := length.Minutes()
+				requests := 100 * float64(stats.Admitted) / (limit.rps * 60 * minutes)
+				tokens := 100 * float64(stats.Tokens) / (float64(limit.tpm) * minutes)
+				t.Logf("%d calls used %.1f%% of the requests and %.1f%% of the tokens that the limit allows in two minutes", stats.Admitted, requests, tokens)
+				if stats.Refused() != 0 {
+					t.Errorf("the emulator rejected %d requests: %+v", stats.Refused(), stats)
+				}
+				if max(requests, tokens) < float64(limit.minPercent) {
+					t.Errorf("the calls used less than %d%% of the limit", limit.minPercent)
+				}
+			})
+		}
+	}
 }

@@ -3,20 +3,19 @@ package ratelimited_test
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
-
-// fast is a configuration with limits that never delay a call.
-var fast = ratelimited.Config{RequestsPerSecond: 1000, TokensPerMinute: 1e8}
 
 // The client waits for the time in Retry-After.
 func TestRetryAfter(t *testing.T) {
@@ -73,9 +72,6 @@ func TestBackoff(t *testing.T) {
 		})
 	}
 }
-
-// reset closes the connection without a response.
-func reset(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 // The call returns the error of its last attempt, with all fields of the response.
 func TestLastFailureIsReturned(t *testing.T) {
@@ -180,12 +176,6 @@ func TestNotRetried(t *testing.T) {
 			})
 		})
 	}
-}
-
-// noResponse is a handler that does not respond.
-func noResponse(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // the server detects a closed connection only after it has read the body
-	<-r.Context().Done()
 }
 
 // A 429 pauses all calls. Later calls wait behind the call that received it.
@@ -331,4 +321,133 @@ func TestPreviousErrors(t *testing.T) {
 			t.Errorf("the previous errors of the third error are %v", limited.PreviousErrors)
 		}
 	})
+}
+
+// The client retries transient status codes, including those of gateways. It does not retry others.
+func TestTransientStatuses(t *testing.T) {
+	for _, code := range []int{408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			handler := handlersInOrder(status(code, fmt.Sprintf("error code: %d", code)), ok)
+			runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+				if _, err := start(t.Context(), client); err != nil {
+					t.Errorf("Start: %v", err)
+				}
+			})
+		})
+	}
+	for _, code := range []int{400, 401, 402, 403, 404, 409, 422, 501, 505, 528, 531} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			requests := 0
+			handler := func(w http.ResponseWriter, r *http.Request) { requests++; status(code, "")(w, r) }
+			runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+				if _, err := start(t.Context(), client); err == nil || errors.Is(err, ratelimited.ErrRetryable) || requests != 1 {
+					t.Errorf("after %d requests: %v, want a permanent error after 1", requests, err)
+				}
+			})
+		})
+	}
+}
+
+// A timeout of Config.HTTPClient is treated like Config.Timeout. It does not start an outage, and the client does
+// not retry the call.
+func TestTimeoutOfTheHTTPClient(t *testing.T) {
+	var requests atomic.Int64
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) == 1 {
+			ok(w, r)
+			return
+		}
+		noResponse(w, r)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		server := memnet.Start(checked(t, handler))
+		defer server.Close()
+		config := fast
+		config.APIKey, config.BaseURL, config.HTTPClient = secretKey, server.URL(), server.Client()
+		config.HTTPClient.Timeout = 3 * time.Second
+		client := newClient(t, config)
+		if _, err := start(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			var err error
+			took := elapsed(func() { _, err = start(t.Context(), client) })
+			if took != 3*time.Second || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ratelimited.ErrOutage) {
+				t.Errorf("after %v: %v, want a timeout after 3 s", took, err)
+			}
+		}
+		if requests.Load() != 4 || !snapshot(client).OutageSince.IsZero() {
+			t.Errorf("%d requests, want 4; an outage since %v, want none", requests.Load(), snapshot(client).OutageSince)
+		}
+		wantNoPermits(t, client)
+	})
+}
+
+// If the timeout of a call is too short for a connection, the failure does not start an outage.
+func TestTimeoutTooShortToConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memnet.Start(checked(t, ok))
+		defer server.Close()
+		config := fast
+		config.APIKey, config.BaseURL, config.HTTPClient = secretKey, server.URL(), server.Client()
+		transport := config.HTTPClient.Transport.(*http.Transport)
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			select {
+			case <-time.After(10 * time.Millisecond):
+				return dial(ctx, network, address)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		transport.DisableKeepAlives = true
+		client := newClient(t, config)
+		if _, err := start(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		_, err := start(t.Context(), client, ratelimited.WithTimeout(time.Millisecond))
+		var transportError *ratelimited.TransportError
+		if !errors.As(err, &transportError) || transportError.Attempts != 4 || !snapshot(client).OutageSince.IsZero() {
+			t.Errorf("error is %v, outage since %v; want a TransportError after 4 attempts and no outage", err, snapshot(client).OutageSince)
+		}
+		wantNoPermits(t, client)
+	})
+}
+
+// The clocks of the client and the server can differ by hours. The client computes the wait for a
+// date in Retry-After from the Date field of the same response.
+func TestRetryAfterDateIsRelativeToDateField(t *testing.T) {
+	for name, offset := range map[string]time.Duration{"right": 0, "fast": 3 * time.Hour, "slow": -3 * time.Hour} {
+		for _, code := range []int{429, 503} {
+			t.Run(name+" "+http.StatusText(code), func(t *testing.T) {
+				fail := func(w http.ResponseWriter, r *http.Request) {
+					now := time.Now().UTC().Add(offset)
+					status(code, rateLimitBody, "Date", now.Format(http.TimeFormat), "Retry-After", now.Add(20*time.Second).Format(http.TimeFormat))(w, r)
+				}
+				runWithHandler(t, fast, handlersInOrder(fail, ok), func(t *testing.T, client *ratelimited.Client) {
+					took := elapsed(func() {
+						if _, err := start(t.Context(), client); err != nil {
+							t.Error(err)
+						}
+					})
+					if took < 20*time.Second || took > 33*time.Second { // the backoff can be longer than Retry-After
+						t.Errorf("the retry was sent after %v, want 20 s to 33 s", took)
+					}
+				})
+			})
+		}
+	}
+}
+
+// If Retry-After-Ms is not a positive number, the client uses Retry-After.
+func TestInvalidRetryAfterMsIsIgnored(t *testing.T) {
+	for _, ms := range []string{"-1", "0", "soon", "NaN", ""} {
+		runWithHandler(t, fast, handlersInOrder(status(429, rateLimitBody, "Retry-After-Ms", ms, "Retry-After", "20"), ok), func(t *testing.T, client *ratelimited.Client) {
+			var err error
+			took := elapsed(func() { _, err = start(t.Context(), client) })
+			if err != nil || took != 20*time.Second {
+				t.Errorf("Retry-After-Ms %q: the call took %v (%v), want the 20 s of Retry-After", ms, took, err)
+			}
+		})
+	}
 }

@@ -1,7 +1,7 @@
 package ratelimited_test
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
@@ -298,132 +299,6 @@ func TestLogHasNoContents(t *testing.T) {
 	})
 }
 
-// logFunc is a [slog.Handler] that calls a function for each record.
-type logFunc func(slog.Record)
-
-func (logFunc) Enabled(context.Context, slog.Level) bool { return true }
-
-func (f logFunc) Handle(_ context.Context, r slog.Record) error { f(r); return nil }
-
-func (f logFunc) WithAttrs([]slog.Attr) slog.Handler { return f }
-
-func (f logFunc) WithGroup(string) slog.Handler { return f }
-
-// If the logger panics at any record of a call, the client releases the permit.
-func TestPanickingLogger(t *testing.T) {
-	unreachable := func(*http.Request) (*http.Response, error) { return nil, http.ErrSchemeMismatch }
-	for name, test := range map[string]struct {
-		records    []string // the log records of the call, in order
-		stream     bool
-		transports []roundTripperFunc
-	}{
-		"plain": {[]string{"acquired", "reply", "retry", "no reply", "retry", "reply", "settled", "ended"}, false, []roundTripperFunc{
-			response503, func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
-			func(*http.Request) (*http.Response, error) {
-				return newResponse(200, "application/json", responseJSON("fine", 30)), nil
-			},
-		}},
-		"stream": {[]string{"acquired", "reply", "retry", "reply", "settled", "ended"}, true, []roundTripperFunc{
-			response503, func(*http.Request) (*http.Response, error) {
-				return newResponse(200, "text/event-stream", started+hello+done), nil
-			},
-		}},
-		"truncated stream": {[]string{"acquired", "reply", "settled", "ended"}, true, []roundTripperFunc{
-			func(*http.Request) (*http.Response, error) {
-				return newResponse(200, "text/event-stream", started+hello), nil
-			},
-		}},
-		"nothing sent": {[]string{"acquired", "no reply", "cancelled", "ended"}, false, []roundTripperFunc{unreachable}},
-	} {
-		for i, record := range test.records {
-			t.Run(fmt.Sprintf("%s/%d %s", name, i, record), func(t *testing.T) {
-				config, next := fast, 0
-				config.Logger = slog.New(logFunc(func(r slog.Record) {
-					if r.Message != "mistral: "+record && next == i {
-						t.Errorf("record %d is %q, want %q", next, r.Message, record)
-					}
-					if next++; next == i+1 {
-						panic("broken logger")
-					}
-				}))
-				runWithTransport(t, config, roundTrippersInOrder(test.transports...), func(t *testing.T, client *ratelimited.Client) {
-					defer func() {
-						if recover() == nil {
-							t.Error("the panic was swallowed")
-						}
-						if n := snapshot(client).InFlight; n != 0 {
-							t.Errorf("%d permits are held, want 0", n)
-						}
-					}()
-					_ = callOrStream(t.Context(), client, "Hello!", test.stream) // it panics
-				})
-			})
-		}
-	}
-}
-
-// response503 is a transport function that responds with a 503.
-func response503(*http.Request) (*http.Response, error) {
-	return newResponse(503, "text/plain", "busy"), nil
-}
-
-// roundTrippersInOrder handles the n-th request with the n-th function, and all further requests with the last.
-func roundTrippersInOrder(functions ...roundTripperFunc) roundTripperFunc {
-	next := 0
-	return func(req *http.Request) (*http.Response, error) {
-		next++
-		return functions[min(next, len(functions))-1](req)
-	}
-}
-
-// A logger can call methods of the stream whose settlement it logs.
-func TestLoggerCallsMethodsOfTheStream(t *testing.T) {
-	for name, test := range map[string]struct {
-		body  string
-		early bool // the caller leaves the loop after the second event
-		want  string
-	}{
-		"done":  {started + hello + done, false, "conv_1 Hello true"},
-		"early": {started + hello + done, true, "conv_1 Hello false"},
-		"error": {started + hello, false, "conv_1 Hello false"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var stream *ratelimited.Stream
-			var logged string
-			config := fast
-			config.APIKey = secretKey
-			config.HTTPClient = &http.Client{Transport: roundTripperFunc(func(*http.Request) (*http.Response, error) {
-				return newResponse(200, "text/event-stream", test.body), nil
-			})}
-			config.Logger = slog.New(logFunc(func(r slog.Record) {
-				if r.Message == "mistral: settled" {
-					logged = fmt.Sprint(stream.ConversationID(), " ", stream.Text(), " ", stream.Usage() != nil)
-				}
-			}))
-			client := newClient(t, config)
-			ended := ratelimited.Async(func() (string, error) {
-				var err error
-				if stream, err = openStream(t.Context(), client); err != nil {
-					return "", err
-				}
-				events := 0
-				for _, err := range stream.Events() {
-					if events++; err != nil || test.early && events == 2 {
-						break
-					}
-				}
-				return logged, nil
-			})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a deadlock would block the stream
-			defer cancel()
-			if got, err := ended.Await(ctx); got != test.want || err != nil {
-				t.Errorf("the logger read %q (%v), want %q", got, err, test.want)
-			}
-			wantNoPermits(t, client)
-		})
-	}
-}
-
 // The error for an invalid URL does not contain parts of the URL that can be secret.
 func TestSecretsInAddresses(t *testing.T) {
 	for _, base := range []string{
@@ -479,4 +354,113 @@ func TestKeyInAHeader(t *testing.T) {
 			}
 		})
 	}
+}
+
+// If an event that is not JSON contains the key, the error does not.
+func TestKeyInInvalidEvent(t *testing.T) {
+	for name, event := range map[string]string{
+		"error event": "conversation.response.error", "delta": "message.output.delta",
+	} {
+		t.Run(name, func(t *testing.T) {
+			echo := func(w http.ResponseWriter, r *http.Request) {
+				streaming(started+frame(event, "bad key "+r.Header.Get("Authorization")))(w, r)
+			}
+			runWithHandler(t, fast, echo, func(t *testing.T, client *ratelimited.Client) {
+				_, err := collect(startStream(t.Context(), t, client))
+				if out := printed(err); strings.Contains(out, "SECRET") {
+					t.Errorf("the error contains the key: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// If a server returns the key with JSON escapes, the error does not contain it.
+func TestEscapedKey(t *testing.T) {
+	const key = `sk-<THE&SECRET/KEY>"\`
+	for name, body := range map[string]func(string) string{
+		"Go": func(a string) string {
+			b, _ := json.Marshal(map[string]string{"message": "bad key " + a})
+			return string(b)
+		},
+		"slashes": func(a string) string {
+			return `{"message":"bad key ` + strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(a, `\`, `\\`), `"`, `\"`), "/", `\/`) + `"}`
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := memnet.Start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Accept") == "application/json" {
+						writeJSON(w, 401, body(r.Header.Get("Authorization")))
+						return
+					}
+					streaming(started+frame("conversation.response.error", `{"code":"x","detail":`+strings.TrimPrefix(body(r.Header.Get("Authorization")), `{"message":`)))(w, r)
+				}))
+				defer server.Close()
+				client := newClient(t, ratelimited.Config{APIKey: key, BaseURL: server.URL(), HTTPClient: server.Client()})
+				_, err := start(t.Context(), client)
+				var api *ratelimited.APIError
+				if !errors.As(err, &api) || strings.Contains(api.Message, key) || strings.Contains(string(api.Body), "SECRET") {
+					t.Errorf("the error contains the key: %v; message %q, body %q", err, api.Message, api.Body)
+				}
+				_, err = collect(startStream(t.Context(), t, client))
+				if strings.Contains(err.Error(), "SECRET") {
+					t.Errorf("the error contains the key: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// If the media type of a response contains the key, the error does not.
+func TestKeyInMediaType(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/"+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		_, _ = io.WriteString(w, "hello")
+	}
+	runWithHandler(t, fast, echo, func(t *testing.T, client *ratelimited.Client) {
+		_, err := openStream(t.Context(), client)
+		if strings.Contains(strings.ToUpper(err.Error()), "SECRET") {
+			t.Errorf("the error contains the key: %v", err)
+		}
+	})
+}
+
+// If a value of the wrong type contains the key, the error does not.
+func TestKeyInInvalidValue(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, 200, strings.ReplaceAll(agentJSON, "2026-01-02T03:04:05Z", r.Header.Get("Authorization")))
+	}
+	runWithHandler(t, fast, echo, func(t *testing.T, client *ratelimited.Client) {
+		_, err := client.Beta.Agents.Get(t.Context(), "ag_1", generated.GetAgentParams{})
+		t.Log(err)
+		if err != nil && strings.Contains(printed(err), "SECRET") {
+			t.Errorf("the error contains the key: %v", err)
+		}
+	})
+	echo2 := func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, 200, `{"conversation_id":"c","outputs":[],"usage":{"total_tokens":1e400,"connectors":{"`+r.Header.Get("Authorization")+`":"x"}}}`)
+	}
+	runWithHandler(t, fast, echo2, func(t *testing.T, client *ratelimited.Client) {
+		_, err := start(t.Context(), client)
+		t.Log(err)
+		if err != nil && strings.Contains(printed(err), "SECRET") {
+			t.Errorf("the error contains the key: %v", err)
+		}
+	})
+}
+
+// If the size limit truncates a body within the key, the stored body does not contain the rest of the key.
+func TestTruncatedKey(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		a := r.Header.Get("Authorization")
+		writeJSON(w, 400, strings.Repeat("x", 1<<20-len(a)+1)+a)
+	}
+	runWithHandler(t, fast, echo, func(t *testing.T, client *ratelimited.Client) {
+		_, err := start(t.Context(), client)
+		var api *ratelimited.APIError
+		if errors.As(err, &api); strings.Contains(string(api.Body), "SECRET") {
+			t.Errorf("the body ends with %q", api.Body[len(api.Body)-30:])
+		}
+	})
 }

@@ -14,17 +14,6 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// small is a configuration with a small token bucket that hardly refills during a test.
-var small = ratelimited.Config{RequestsPerSecond: 1000, TokensPerMinute: 2000}
-
-// wantTokens checks the available tokens of the default limiter.
-func wantTokens(t *testing.T, client *ratelimited.Client, want float64) {
-	t.Helper()
-	if got := snapshot(client).AvailableTokens; got < want-0.5 || got > want+0.5 {
-		t.Errorf("the bucket holds %.1f tokens, want %.0f", got, want)
-	}
-}
-
 // The client settles a call with the reported usage, or with its estimate.
 func TestUsageIsSettled(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -238,25 +227,3 @@ func TestCancelledWhileTheServerWorks(t *testing.T) {
 		}
 	})
 }
-
-// If the transport panics, the panic reaches the caller and the client releases the permit.
-func TestPanicReleasesThePermit(t *testing.T) {
-	config := small
-	config.APIKey = secretKey
-	config.HTTPClient = &http.Client{Transport: panickingTransport{}}
-	client := newClient(t, config)
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("the panic was swallowed")
-			}
-		}()
-		_, _ = start(t.Context(), client)
-	}()
-	wantNoPermits(t, client)
-}
-
-// panickingTransport is a transport that panics.
-type panickingTransport struct{}
-
-func (panickingTransport) RoundTrip(*http.Request) (*http.Response, error) { panic("broken transport") }

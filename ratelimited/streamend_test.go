@@ -1,15 +1,18 @@
 package ratelimited_test
 
 import (
+	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
@@ -258,42 +261,108 @@ func TestImplausibleUsage(t *testing.T) {
 	}
 }
 
-// The kind of a StreamError follows from the code of the API's error event, or from the failure of the connection.
-func TestKindsOfStreamErrors(t *testing.T) {
-	event := func(code int) string {
-		return started + frame("conversation.response.error", fmt.Sprintf(`{"type":"conversation.response.error","message":"slow down","code":%d}`, code))
-	}
-	kinds := []error{ratelimited.ErrRetryable, ratelimited.ErrRateLimited, ratelimited.ErrServer, ratelimited.ErrInvalid}
-	for name, test := range map[string]struct {
-		body string
-		want string // whether the error matches each of kinds
-	}{
-		"429":           {event(429), "true true false false"},
-		"503":           {event(503), "true false true false"},
-		"422":           {event(422), "false false false true"},
-		"truncated":     {started + hello, "true false false false"},
-		"invalid event": {started + "event: message.output.delta\ndata: [\n\n", "false false false false"},
-	} {
-		transport := roundTripperFunc(func(*http.Request) (*http.Response, error) {
-			return newResponse(200, "text/event-stream", test.body), nil
-		})
-		runWithTransport(t, fast, transport, func(t *testing.T, client *ratelimited.Client) {
-			stream, err := openStream(t.Context(), client)
+// When the context of a stream ends, the client releases the permit, even if the stream is not read or closed.
+func TestStreamsWhoseContextEnds(t *testing.T) {
+	runWithHandler(t, large, stallAfter(started+hello), func(t *testing.T, client *ratelimited.Client) {
+		for range 5 {
+			ctx, cancel := context.WithCancel(t.Context())
+			stream, err := openStream(ctx, client, ratelimited.WithTokenEstimate(100_000))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, err = range stream.Events() {
+			for _, err := range stream.Events() {
 				if err != nil {
-					break
+					t.Fatal(err)
 				}
+				break
 			}
-			var got []string
-			for _, kind := range kinds {
-				got = append(got, fmt.Sprint(errors.Is(err, kind)))
+			cancel()
+		}
+		for i := range 5 {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			stream, err := openStream(ctx, client, ratelimited.WithTokenEstimate(100_000))
+			if err != nil {
+				t.Fatalf("stream %d: %v", i, err)
 			}
-			if strings.Join(got, " ") != test.want || !errors.As(err, new(*ratelimited.StreamError)) {
-				t.Errorf("%s: %v matches %s, want %s", name, err, got, test.want)
+			cause := errors.New("the user left")
+			cancel(cause)
+			synctest.Wait()
+			if s := snapshot(client); s.InFlight != 0 || s.HeldTokens != 0 {
+				t.Fatalf("stream %d: %d permits with %d tokens are held, want 0", i, s.InFlight, s.HeldTokens)
 			}
-		})
+			var broken *ratelimited.StreamError
+			if _, err := collect(stream); !errors.As(err, &broken) || !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+				t.Errorf("stream %d ends with %v, want the context's error and cause", i, err)
+			}
+			_ = stream.Close()
+			time.Sleep(time.Minute) // the token bucket refills
+		}
+	})
+}
+
+// When the context of a stream ends, the observer receives Settled and Ended once, with the context's error.
+func TestObserverOfAnExpiredStream(t *testing.T) {
+	var w eventRecorder
+	config := large
+	config.Observer = w.observe
+	runWithHandler(t, config, stallAfter(started+hello), func(t *testing.T, client *ratelimited.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		stream, err := openStream(ctx, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Second)
+		_ = stream.Close()
+		events := w.summary(t)
+		if strings.Count(events, "settled") != 1 || !strings.HasSuffix(events, "ended *ratelimited.StreamError 1 3s") {
+			t.Errorf("events are %s", events)
+		}
+		ended := w.calls[0][len(w.calls[0])-1].(ratelimited.Ended)
+		if !errors.Is(ended.Err, context.DeadlineExceeded) {
+			t.Errorf("the error of Ended is %v, want context.DeadlineExceeded", ended.Err)
+		}
+	})
+}
+
+// When the garbage collector finds an unreachable stream, the client releases its permit and logs a warning.
+func TestDroppedStream(t *testing.T) {
+	t.Parallel()
+	server := memnet.Start(checked(t, stallAfter(started+hello)))
+	defer server.Close()
+	config := large
+	log := make(chan string, 100)
+	config.APIKey, config.BaseURL, config.HTTPClient = secretKey, server.URL(), server.Client()
+	config.Logger = slog.New(slog.NewTextHandler(channelWriter(log), nil))
+	client := newClient(t, config)
+	func() {
+		stream := startStream(t.Context(), t, client)
+		for _, err := range stream.Events() {
+			if err != nil {
+				t.Error(err)
+			}
+			runtime.GC() // the stream is still in use
+			if s := snapshot(client); s.InFlight != 1 {
+				t.Errorf("%d streams in flight within the loop, want 1", s.InFlight)
+			}
+			break
+		}
+		startStream(t.Context(), t, client) // unreachable at once
+	}()
+	for snapshot(client).InFlight > 0 {
+		runtime.GC()
+		runtime.Gosched()
 	}
+	if line := <-log; !strings.Contains(line, "level=WARN") || !strings.Contains(line, "dropped without Close") || !strings.Contains(line, "Conversations.StartStream") {
+		t.Errorf("the log contains %s", line)
+	}
+	wantNoPermits(t, client)
+}
+
+// channelWriter is a writer that sends each write to a channel.
+type channelWriter chan string
+
+func (c channelWriter) Write(p []byte) (int, error) {
+	c <- string(p)
+	return len(p), nil
 }

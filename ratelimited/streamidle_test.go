@@ -208,3 +208,84 @@ func TestThousandStreams(t *testing.T) {
 		}
 	})
 }
+
+// Comments, blank lines, events without data, and [DONE] do not count as events. They extend neither the timeout of
+// StartStream nor StreamIdleTimeout.
+func TestNonEventsDoNotExtendTimeouts(t *testing.T) {
+	for name, noise := range map[string]string{
+		"comments": ": ping\n", "blank lines": "\n", "an event without data": "event: ping\n\n", "empty data": "data:\n\n", "done": "data: [DONE]\n\n", "an id": "id: 7\n\n", "a retry": "retry: 1\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			endless := func(head string) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					streaming(head)(w, r)
+					for r.Context().Err() == nil {
+						_, _ = io.WriteString(w, noise)
+						_ = http.NewResponseController(w).Flush()
+						select {
+						case <-time.After(50 * time.Millisecond):
+						case <-r.Context().Done():
+						}
+					}
+				}
+			}
+			config := fast
+			config.Timeout, config.StreamIdleTimeout = 300*time.Millisecond, 5*time.Second
+			runWithHandler(t, config, endless(""), func(t *testing.T, client *ratelimited.Client) {
+				var err error
+				took := elapsed(func() { _, err = openStream(t.Context(), client) })
+				if took != 300*time.Millisecond || !errors.As(err, new(*ratelimited.TransportError)) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("after %v: %v, want a TransportError of a timeout after 300 ms", took, err)
+				}
+			})
+			runWithHandler(t, config, endless(started), func(t *testing.T, client *ratelimited.Client) {
+				var err error
+				took := elapsed(func() { _, err = collect(startStream(t.Context(), t, client)) })
+				if took != 5*time.Second || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("after %v: %v, want context.DeadlineExceeded after 5 s", took, err)
+				}
+			})
+		})
+	}
+}
+
+// A stream ends after 10 minutes without any bytes, even if StreamIdleTimeout is longer.
+func TestMaximumIdleTimeOfStreams(t *testing.T) {
+	config := fast
+	config.StreamIdleTimeout = time.Hour
+	runWithHandler(t, config, stallAfter(started), func(t *testing.T, client *ratelimited.Client) {
+		var err error
+		took := elapsed(func() { _, err = collect(startStream(t.Context(), t, client)) })
+		if took != 10*time.Minute || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after %v: %v, want context.DeadlineExceeded after 10 minutes", took, err)
+		}
+	})
+}
+
+// The client waits for an event whose bytes arrive slowly, with any line ends. This includes the first event.
+func TestSlowEvents(t *testing.T) {
+	for name, end := range map[string]string{"LF": "\n", "CRLF": "\r\n", "CR": "\r"} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.ReplaceAll(started+hello+done, "\n", end)
+			slowBytes := func(w http.ResponseWriter, r *http.Request) {
+				streaming("")(w, r)
+				for _, c := range []byte(text) {
+					_, _ = w.Write([]byte{c})
+					_ = http.NewResponseController(w).Flush()
+					select {
+					case <-time.After(4 * time.Second):
+					case <-r.Context().Done():
+					}
+				}
+			}
+			config := fast
+			config.StreamIdleTimeout, config.Timeout = 10*time.Second, 10*time.Second
+			runWithHandler(t, config, slowBytes, func(t *testing.T, client *ratelimited.Client) {
+				stream := startStream(t.Context(), t, client)
+				if events, err := collect(stream); err != nil || len(events) != 3 {
+					t.Errorf("%d events, error %v; want 3 events", len(events), err)
+				}
+			})
+		})
+	}
+}

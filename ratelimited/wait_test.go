@@ -25,17 +25,6 @@ func startWithin(t *testing.T, client *ratelimited.Client, d time.Duration) erro
 	return err
 }
 
-// delayed calls a handler after a delay.
-func delayed(d time.Duration, handler http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(d):
-			handler(w, r)
-		case <-r.Context().Done():
-		}
-	}
-}
-
 // The program makes three times as many calls as the limit allows. Each call has 30 s for a response
 // that takes 10 s. Except at the beginning, each call that is sent must succeed, and the others must
 // fail early.
@@ -245,4 +234,116 @@ func TestDurationsAreLearned(t *testing.T) {
 			})
 		}
 	}
+}
+
+// With WithMaxWait, a call that would wait for too long fails at once. Its error contains the expected wait.
+func TestWithMaxWait(t *testing.T) {
+	config := ratelimited.Config{RequestsPerSecond: 0.5, TokensPerMinute: 500_000, BareBuckets: true}
+	runWithHandler(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
+		begin := time.Now()
+		call := func(d time.Duration) error {
+			_, err := start(t.Context(), client, ratelimited.WithMaxWait(d))
+			return err
+		}
+		if err := call(0); err != nil {
+			t.Fatalf("the first call: %v", err)
+		}
+		waiting := callAsync(begin, func() error { return call(2 * time.Second) })
+		synctest.Wait()
+		for _, d := range []time.Duration{0, 4*time.Second - 1} {
+			var wait *ratelimited.WaitError
+			err := call(d)
+			if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrWouldWait) || wait.Expected != 4*time.Second || wait.Position != 2 {
+				t.Errorf("a call with a maximum wait of %v returns %v", d, err)
+			}
+			if want := "expected to wait 4s, at position 2 of the queue, for 1 request and"; !strings.Contains(err.Error(), want) {
+				t.Errorf("the error is %q, want it to contain %q", err, want)
+			}
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("the calls fail after %v, want 0", took)
+		}
+		wantResult(t, "a call with a sufficient maximum wait", waiting, 2*time.Second)
+		var config *ratelimited.ConfigError
+		if err := call(-1); !errors.As(err, &config) || config.Field != "WithMaxWait" {
+			t.Errorf("a negative wait returns %v, want a ConfigError", err)
+		}
+	})
+}
+
+// In an outage, a call with WithMaxWait fails at once, because the wait is unknown.
+func TestWithMaxWaitInAnOutage(t *testing.T) {
+	runWithHandler(t, fast, handlersInOrder(ok, status(503, `{}`)), func(t *testing.T, client *ratelimited.Client) {
+		begin := time.Now()
+		if _, err := start(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		var held []*ratelimited.Future[timedResult]
+		for range 2 {
+			held = append(held, callAsync(begin, func() error { _, err := start(t.Context(), client); return err }))
+		}
+		time.Sleep(10 * time.Second)
+		var wait *ratelimited.WaitError
+		_, err := start(t.Context(), client, ratelimited.WithMaxWait(time.Hour))
+		if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrWouldWait) || wait.Outage == nil {
+			t.Errorf("error is %v, want a WaitError with an outage", err)
+		}
+		if err := client.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, call := range held {
+			wantResult(t, "a call that is held", call, 10*time.Second, ratelimited.ErrShuttingDown)
+		}
+	})
+}
+
+// WithStop ends a waiting call, but not a call in flight. Other calls continue.
+func TestWithStop(t *testing.T) {
+	config := ratelimited.Config{RequestsPerSecond: 0.5, TokensPerMinute: 500_000, BareBuckets: true}
+	runWithHandler(t, config, inThreeSeconds, func(t *testing.T, client *ratelimited.Client) {
+		begin := time.Now()
+		reason := errors.New("enough")
+		stop, cancel := context.WithCancelCause(t.Context())
+		call := func(options ...ratelimited.CallOption) *ratelimited.Future[timedResult] {
+			f := callAsync(begin, func() error { _, err := start(t.Context(), client, options...); return err })
+			synctest.Wait()
+			return f
+		}
+		inFlight, waiting := call(ratelimited.WithStop(stop)), call(ratelimited.WithStop(stop))
+		other := call()
+		time.Sleep(time.Second)
+		cancel(reason)
+		synctest.Wait()
+		late := call(ratelimited.WithStop(stop))
+		for what, f := range map[string]*ratelimited.Future[timedResult]{"waiting call": waiting, "new call": late} {
+			e, err := f.Await(t.Context())
+			if err != nil || e.at != time.Second || !errors.Is(e.err, reason) || !errors.As(e.err, new(*ratelimited.WaitError)) {
+				t.Errorf("%s: ended at %v with %v, %v; want a WaitError at 1 s", what, e.at, e.err, err)
+			}
+		}
+		wantResult(t, "call in flight", inFlight, 3*time.Second)
+		wantResult(t, "other call", other, 5*time.Second)
+
+		var config *ratelimited.ConfigError
+		if _, err := start(t.Context(), client, ratelimited.WithStop(nil)); !errors.As(err, &config) || config.Field != "WithStop" { //nolint:staticcheck // the test passes a nil context on purpose
+			t.Errorf("WithStop(nil) returns %v, want a ConfigError", err)
+		}
+	})
+}
+
+// The client does not retry a stopped call.
+func TestWithStopDoesNotRetry(t *testing.T) {
+	fails := 0
+	config := ratelimited.Config{RequestsPerSecond: 100, TokensPerMinute: 500_000}
+	runWithHandler(t, config, handlersInOrder(status(500, `{}`)), func(t *testing.T, client *ratelimited.Client) {
+		begin := time.Now()
+		stop, cancel := context.WithCancel(t.Context())
+		f := callAsync(begin, func() error { _, err := start(t.Context(), client, ratelimited.WithStop(stop)); fails++; return err })
+		time.Sleep(100 * time.Millisecond) // the call waits for its next attempt
+		cancel()
+		e, err := f.Await(t.Context())
+		if err != nil || e.at != 100*time.Millisecond || !errors.Is(e.err, ratelimited.ErrServer) || fails != 1 {
+			t.Errorf("ended at %v with %v, %v; want ErrServer at 100 ms", e.at, e.err, err)
+		}
+	})
 }

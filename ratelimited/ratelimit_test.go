@@ -3,6 +3,7 @@ package ratelimited_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -253,6 +254,103 @@ func TestSetLimitAppliesToWaitingCalls(t *testing.T) {
 			default:
 				t.Fatal("the call still waits 1 s after the limit was raised")
 			}
+		}
+	})
+}
+
+// The messages of gateways for a 429 do not name a tool, so the 429 pauses all calls.
+func TestGatewayMessagesDoNotNameATool(t *testing.T) {
+	for _, message := range []string{"API rate limit exceeded", "Your rate limit has been reached", "Global rate limit exceeded"} {
+		t.Run(message, func(t *testing.T) {
+			limited := status(429, fmt.Sprintf(`{"message":%q}`, message), "Retry-After", "20")
+			runWithHandler(t, fast, limited, func(t *testing.T, client *ratelimited.Client) {
+				_, err := start(t.Context(), client, ratelimited.WithMaxRetries(0))
+				var limited *ratelimited.RateLimitError
+				if !errors.As(err, &limited) || limited.LimitType != "" {
+					t.Errorf("the limit type of %v is %q, want \"\"", err, limited.LimitType)
+				}
+				if until := snapshot(client).PausedUntil; !until.Equal(time.Now().Add(20 * time.Second)) {
+					t.Errorf("the pause lasts until %v, want 20 s", until)
+				}
+			})
+		})
+	}
+}
+
+// If a call is larger than the server's limit, the 429 fails it at once and does not pause other calls.
+func TestCallLargerThanTheServersLimit(t *testing.T) {
+	requests := 0
+	limited := status(429, rateLimitBody, "x-ratelimit-limit-tokens-minute", "2000", "x-ratelimit-remaining-tokens-minute", "2000")
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests == 1 {
+			limited(w, r)
+			return
+		}
+		ok(w, r)
+	}
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+		var err error
+		took := elapsed(func() { _, err = start(t.Context(), client, ratelimited.WithTokenEstimate(5000)) })
+		var limited *ratelimited.RateLimitError
+		if !errors.As(err, &limited) || limited.Reason == "" || limited.Attempts != 1 || took != 0 || errors.Is(err, ratelimited.ErrRetryable) {
+			t.Errorf("after %v: %v, want a RateLimitError with a reason at once", took, err)
+		}
+		if took := elapsed(func() { _, err = start(t.Context(), client) }); took != 0 || err != nil {
+			t.Errorf("the next call took %v (%v), want 0", took, err)
+		}
+	})
+}
+
+// A 429 for the limit of any tool delays only the call that received it.
+func TestLimitOfAnyTool(t *testing.T) {
+	handler := handlersInOrder(status(429, `{"detail":"mcp_connector rate limit reached."}`), ok)
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+		limited := ratelimited.Async(func() (time.Duration, error) {
+			var err error
+			return elapsed(func() { _, err = start(t.Context(), client) }), err
+		})
+		time.Sleep(time.Millisecond)
+		if took := elapsed(func() {
+			if _, err := start(t.Context(), client); err != nil {
+				t.Error(err)
+			}
+		}); took != 0 {
+			t.Errorf("another call took %v, want 0", took)
+		}
+		if took, err := limited.Await(t.Context()); err != nil || took < time.Second {
+			t.Errorf("the rate-limited call took %v (%v), want at least 1 s", took, err)
+		}
+	})
+}
+
+// For up to MaxOutage, a 429 that pauses all calls does not use up a retry of the call that received it.
+func TestRateLimitErrorsDoNotUseUpRetries(t *testing.T) {
+	limited := status(429, rateLimitBody, "Retry-After", "1")
+	runWithHandler(t, fast, handlersInOrder(limited, limited, limited, limited, limited, limited, ok), func(t *testing.T, client *ratelimited.Client) {
+		took := elapsed(func() {
+			if _, err := start(t.Context(), client); err != nil {
+				t.Error(err)
+			}
+		})
+		if took != 6*time.Second {
+			t.Errorf("a call with six 429 responses took %v, want 6 s", took)
+		}
+	})
+	runWithHandler(t, fast, limited, func(t *testing.T, client *ratelimited.Client) {
+		var err error
+		took := elapsed(func() { _, err = start(t.Context(), client) })
+		var limited *ratelimited.RateLimitError
+		if !errors.As(err, &limited) || took != ratelimited.DefaultMaxOutage+3*time.Second || len(limited.PreviousErrors) > 8 {
+			t.Errorf("after %v with %d previous errors: %v, want MaxOutage plus 3 s and at most 8", took, len(limited.PreviousErrors), err)
+		}
+	})
+	config := fast
+	config.MaxOutage = -1
+	runWithHandler(t, config, limited, func(t *testing.T, client *ratelimited.Client) {
+		_, err := start(t.Context(), client)
+		var limited *ratelimited.RateLimitError
+		if !errors.As(err, &limited) || limited.Attempts != 4 {
+			t.Errorf("error is %v, want 4 attempts with MaxOutage -1", err)
 		}
 	})
 }

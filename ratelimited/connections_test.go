@@ -4,19 +4,24 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
@@ -361,5 +366,90 @@ func TestRequestsWithoutABody(t *testing.T) {
 	})
 	if want := "GET 0 [] []\nDELETE 0 [] []\nPUT 0 [] [0]\nPATCH 0 [] [0]\n"; requests.String() != want {
 		t.Errorf("requests are\n%swant\n%s", &requests, want)
+	}
+}
+
+// A server goes down during an attempt. The server may have processed that attempt, so the client charges
+// its estimate. The operating system refuses all later connections, and the client charges nothing for them.
+func TestConnectionRefused(t *testing.T) {
+	t.Parallel()
+	server, err := emulator.Start(emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultRefuse, Delay: time.Hour}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		_ = server.Close()
+	})
+	client := newClient(t, ratelimited.Config{
+		APIKey: secretKey, BaseURL: server.URL(), HTTPClient: &http.Client{Transport: transport},
+		RequestsPerSecond: 1000, TokensPerMinute: 1_000_000, MaxRetries: 1, BaseDelay: time.Millisecond,
+	})
+	var settled [2]int64
+	for i := range settled {
+		_, err := start(t.Context(), client)
+		if mismatch := aTransportError(true, syscall.ECONNREFUSED)(err); mismatch != nil {
+			t.Errorf("call %d fails with %v: %v", i, err, mismatch)
+		}
+		var transport *ratelimited.TransportError
+		if errors.As(err, &transport) && transport.Attempts != 2 {
+			t.Errorf("call %d had %d attempts, want 2", i, transport.Attempts)
+		}
+		settled[i] = snapshot(client).TokensSettled
+	}
+	if settled[0] == 0 || settled[1] != settled[0] {
+		t.Errorf("%d tokens settled after the first call, and %d after the second, want the same and not 0", settled[0], settled[1])
+	}
+	if s := server.Stats(); s.Requests != 1 {
+		t.Errorf("%d requests arrived, want 1", s.Requests)
+	}
+}
+
+// The client does not retry a failed TLS handshake, because a retry would fail too. It does not charge the call.
+func TestTLSFailuresAreNotRetried(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		secure bool // the server
+		cause  any
+	}{
+		"self-signed certificate": {true, new(*tls.CertificateVerificationError)},
+		"server without TLS":      {false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(http.HandlerFunc(ok))
+			var connections atomic.Int64
+			server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			if test.secure {
+				server.StartTLS()
+			} else {
+				server.Start()
+			}
+			defer server.Close()
+			config := fast
+			config.APIKey, config.BaseURL = secretKey, "https://"+server.Listener.Addr().String()
+			client := newClient(t, config)
+			defer client.Close()
+			_, err := start(t.Context(), client)
+			var transport *ratelimited.TransportError
+			if !errors.As(err, &transport) || errors.Is(err, ratelimited.ErrRetryable) || strings.Contains(err.Error(), secretKey) {
+				t.Errorf("error is %v, want a TransportError that does not match ErrRetryable", err)
+			}
+			if test.cause != nil && !errors.As(err, test.cause) {
+				t.Errorf("error is %v, want an error that wraps %T", err, test.cause)
+			}
+			if n := connections.Load(); n != 1 {
+				t.Errorf("%d connections, want 1", n)
+			}
+			if s := snapshot(client); s.TokensSettled != 0 || s.Cancelled != 1 {
+				t.Errorf("%d tokens settled and %d calls cancelled, want 0 and 1", s.TokensSettled, s.Cancelled)
+			}
+			wantNoPermits(t, client)
+		})
 	}
 }

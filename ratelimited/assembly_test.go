@@ -3,6 +3,7 @@ package ratelimited_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -143,4 +144,34 @@ func TestStreamResponseOfThoughts(t *testing.T) {
 			t.Errorf("the responses after each event are %v", seen)
 		}
 	})
+}
+
+// Events in an unusual order result in the same response.
+func TestStreamResponseOfUnorderedEvents(t *testing.T) {
+	delta := func(index int, content string) string {
+		return frame("message.output.delta", fmt.Sprintf(`{"type":"message.output.delta","id":"msg_1","content_index":%d,"content":%s}`, index, content))
+	}
+	thought := `{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]}`
+	tool := func(event, rest string) string {
+		return frame(event, `{"type":"`+event+`","id":"tool_1","name":"web_search"`+rest+`}`)
+	}
+	for name, test := range map[string]struct{ events, want string }{
+		"empty first chunk":  {delta(0, `""`) + delta(0, thought) + delta(1, `"Yes"`), `[{"thinking":[{"text":"Hm.","type":"text"}],"type":"thinking"},{"text":"Yes","type":"text"}]`},
+		"interleaved chunks": {delta(0, `"one "`) + delta(1, `"uno "`) + delta(0, `"two"`) + delta(1, `"dos"`), `[{"text":"one two","type":"text"},{"text":"uno dos","type":"text"}]`},
+		"done before started": {tool("tool.execution.done", `,"info":{"result":"r"}`) + tool("tool.execution.started", `,"arguments":""`),
+			`"id":"tool_1","info":{"result":"r"},"name":"web_search"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runWithHandler(t, fast, streaming(started+test.events+done), func(t *testing.T, client *ratelimited.Client) {
+				stream := startStream(t.Context(), t, client)
+				if _, err := collect(stream); err != nil {
+					t.Fatal(err)
+				}
+				data, err := json.Marshal(stream.Response())
+				if err != nil || !strings.Contains(string(data), test.want) {
+					t.Errorf("the response is %s (%v), want it to contain %s", data, err, test.want)
+				}
+			})
+		})
+	}
 }
