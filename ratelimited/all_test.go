@@ -19,6 +19,7 @@ type listServer struct {
 	requests []string // the queries of the requests
 }
 
+// serve responds with one page of items.
 func (l *listServer) serve(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	l.requests = append(l.requests, r.URL.RawQuery)

@@ -95,6 +95,7 @@ func TestArgumentsAreValidated(t *testing.T) {
 	})
 }
 
+// WithHeader and WithBaseURL change the request. WithResponseInto stores the response.
 func TestOptionsChangeTheRequest(t *testing.T) {
 	var got *http.Request
 	look := func(w http.ResponseWriter, r *http.Request) {

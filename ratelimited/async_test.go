@@ -42,6 +42,7 @@ func TestGatherIsLimited(t *testing.T) {
 	})
 }
 
+// Gather runs at most 1,000 calls at a time.
 func TestGatherIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, maxRunning atomic.Int64
@@ -60,6 +61,7 @@ func TestGatherIsBounded(t *testing.T) {
 	}
 }
 
+// When the context of Gather ends, Gather makes no further calls. Their results contain the cause.
 func TestGatherStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("enough")
@@ -81,6 +83,7 @@ func TestGatherStopsWithItsContext(t *testing.T) {
 	}
 }
 
+// Await returns when the function has ended or the context ends.
 func TestFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		future := ratelimited.Async(func() (string, error) {

@@ -20,11 +20,13 @@ type failingBackend struct {
 	acquire, retry bool
 }
 
+// failingAdmission is an admission of a failingBackend.
 type failingAdmission struct {
 	limiter.Admission
 	backend *failingBackend
 }
 
+// errUnreachable is the error of a failingBackend.
 var errUnreachable = fmt.Errorf("%w: shared state is unreachable", limiter.ErrUnavailable)
 
 func (b *failingBackend) Acquire(ctx context.Context, call limiter.Call) (limiter.Admission, error) {

@@ -18,6 +18,7 @@ import (
 // stubTransport responds to every request with the same response, without a network.
 type stubTransport struct{ header http.Header }
 
+// stubResponse is the body of the responses of a stubTransport.
 const stubResponse = `{"object":"conversation.response","conversation_id":"conv_0199a1b2c3d4","outputs":[{"object":"entry",` +
 	`"type":"message.output","created_at":"2026-01-02T03:04:05.678901Z","completed_at":"2026-01-02T03:04:06.789012Z",` +
 	`"id":"msg_0199a1b2c3d5","agent_id":null,"model":"mistral-small-latest","role":"assistant",` +
@@ -69,6 +70,7 @@ type (
 	}
 )
 
+// benchPrompt is the short prompt.
 const benchPrompt = "Hello! Please answer in one short sentence."
 
 // longPrompt is 100 KB long.
@@ -139,6 +141,7 @@ func BenchmarkCall(b *testing.B) { benchmarkCall(b, benchPrompt) }
 // BenchmarkLongPrompt is BenchmarkCall with a prompt of 100 KB. Each call has the same prompt.
 func BenchmarkLongPrompt(b *testing.B) { benchmarkCall(b, longPrompt) }
 
+// benchmarkCall measures the three variants of a call with the given prompt.
 func benchmarkCall(b *testing.B, prompt string) {
 	ctx := context.Background()
 	client, err := ratelimited.New(ratelimited.Config{

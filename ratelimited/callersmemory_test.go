@@ -33,6 +33,7 @@ type requestParts struct {
 	store    *bool
 }
 
+// newRequestParts returns parts that set all kinds of fields.
 func newRequestParts() *requestParts {
 	s := &requestParts{
 		schema:   map[string]any{"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}},

@@ -147,6 +147,7 @@ func TestUnsetInputs(t *testing.T) {
 	}
 }
 
+// schemaText is a string type for a JSON Schema.
 type schemaText string
 
 // The client omits query parameters that are empty lists.

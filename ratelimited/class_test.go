@@ -66,6 +66,7 @@ func TestInteractiveCallsDoNotWaitForBatchCalls(t *testing.T) {
 	}
 }
 
+// A call with an unknown class fails with a ConfigError that lists the classes.
 func TestUnknownClass(t *testing.T) {
 	config := fast
 	config.Classes = map[string]float64{"night": 0.1, ratelimited.Batch: 2}
@@ -177,6 +178,7 @@ func TestConcurrencyLimitIsLearned(t *testing.T) {
 	})
 }
 
+// New validates the fields for classes and queues.
 func TestClassFieldsAreValidated(t *testing.T) {
 	for field, config := range map[string]ratelimited.Config{
 		`Classes[""]`:    {Classes: map[string]float64{"": 1}},

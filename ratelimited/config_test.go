@@ -15,6 +15,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
+// New rejects invalid fields with an error that contains the field, its value, and the rule.
 func TestConfigIsValidated(t *testing.T) {
 	for name, test := range map[string]struct {
 		config ratelimited.Config
@@ -94,6 +95,7 @@ func TestShortKeys(t *testing.T) {
 	}
 }
 
+// Plain HTTP to a remote host requires AllowHTTP.
 func TestAllowHTTP(t *testing.T) {
 	const remote = "http://emulator.internal:8585"
 	for _, allowed := range []bool{false, true} {
@@ -109,6 +111,7 @@ func TestAllowHTTP(t *testing.T) {
 	}
 }
 
+// Without an APIKey, New reads the key from MISTRAL_API_KEY.
 func TestKeyFromTheEnvironment(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "")
 	_, err := ratelimited.New(ratelimited.Config{})
@@ -122,6 +125,7 @@ func TestKeyFromTheEnvironment(t *testing.T) {
 	}
 }
 
+// Without limits, a client uses the default limits.
 func TestDefaults(t *testing.T) {
 	client := newClient(t, ratelimited.Config{APIKey: secretKey})
 	limit := snapshot(client).Limit

@@ -99,6 +99,7 @@ func TestEstimatesLearnByModel(t *testing.T) {
 	})
 }
 
+// agentJSON is an agent of the API.
 const agentJSON = `{"id":"ag_1","name":"n","model":"quick","version":1,"instructions":"Hello! Hello! Hello!","object":"agent","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 
 // A call of an agent uses the limit of the agent's model, once any response has contained that model. It
@@ -116,9 +117,9 @@ func TestAgentsModel(t *testing.T) {
 	const instructions = 4 + 6 // the overhead of a message, and three times two tokens
 
 	for name, test := range map[string]struct {
-		learn func(t *testing.T, client *ratelimited.Client) error
-		reply http.HandlerFunc
-		want  int // tokens that the next call of the agent holds
+		learn   func(t *testing.T, client *ratelimited.Client) error
+		handler http.HandlerFunc
+		want    int // tokens that the next call of the agent holds
 	}{
 		"create": {func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Create(t.Context(), generated.CreateAgentRequest{Name: "n", Model: "quick"})
@@ -146,7 +147,7 @@ func TestAgentsModel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var o heldTokens
-			runWithHandler(t, config, o.record(test.reply, status(200, responseWithUsage("c4", 8, 40))), func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, config, o.record(test.handler, status(200, responseWithUsage("c4", 8, 40))), func(t *testing.T, client *ratelimited.Client) {
 				o.client = client
 				if err := test.learn(t, client); err != nil {
 					t.Fatal(err)
@@ -181,8 +182,8 @@ func TestConversationsModel(t *testing.T) {
 	}
 	const conversation = `{"id":"c","model":"quick","object":"conversation","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	for name, test := range map[string]struct {
-		reply string
-		learn func(t *testing.T, client *ratelimited.Client) error
+		response string
+		learn    func(t *testing.T, client *ratelimited.Client) error
 	}{
 		"get": {conversation, func(t *testing.T, client *ratelimited.Client) error {
 			_, err := client.Beta.Conversations.Get(t.Context(), "c")
@@ -195,7 +196,7 @@ func TestConversationsModel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var o heldTokens
-			runWithHandler(t, config, o.record(status(200, test.reply), status(200, responseWithUsage("c", 8, 40))), func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, config, o.record(status(200, test.response), status(200, responseWithUsage("c", 8, 40))), func(t *testing.T, client *ratelimited.Client) {
 				o.client = client
 				if err := test.learn(t, client); err != nil {
 					t.Fatal(err)
@@ -214,16 +215,16 @@ func TestConversationsModel(t *testing.T) {
 func TestEstimatesOfUnusualResponses(t *testing.T) {
 	connectors := `{"conversation_id":"c","outputs":[],"usage":{"prompt_tokens":8,"completion_tokens":40,"connector_tokens":900,"total_tokens":948}}`
 	for name, test := range map[string]struct {
-		reply string
-		max   *int
-		want  int
+		response string
+		max      *int
+		want     int
 	}{
 		"connectors": {connectors, nil, 8 + 940},
 		"truncated":  {responseWithUsage("c", 8, 1), ratelimited.Ptr(1), 8 + defaultResponseEstimate},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var o heldTokens
-			runWithHandler(t, fast, o.record(status(200, test.reply)), func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, o.record(status(200, test.response)), func(t *testing.T, client *ratelimited.Client) {
 				o.client = client
 				for i := range 70 {
 					request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("Hello!")}

@@ -87,6 +87,8 @@ type expectation struct {
 	check      func(err error) error // reports how the call's error differs; nil if the call succeeds at once
 }
 
+// These are the expectations of the matrix: unaffected, an immediate success, retries up to MaxRetries, an
+// immediate failure, and retries up to MaxOutage.
 var (
 	unaffected = expectation{unaffected: true}
 	succeeds   = expectation{}
@@ -333,6 +335,7 @@ func aStreamError(events int, cause error) func(error) error {
 	}
 }
 
+// wantCauses checks that an error wraps all causes.
 func wantCauses(err error, causes ...error) error {
 	for _, cause := range causes {
 		if !errors.Is(err, cause) {
@@ -572,6 +575,7 @@ type outcomes struct {
 	cells map[string]*[classCount][]string
 }
 
+// add adds an outcome to the cell of a row and a class.
 func (o *outcomes) add(row faultCase, of class, outcome string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -277,8 +277,8 @@ func delayed(d time.Duration, handler http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// handlersInOrder returns a handler that handles the n-th request with the n-th handler, and all further requests with
-// the last handler.
+// handlersInOrder returns a handler that handles the n-th request with the n-th handler, and all
+// further requests with the last handler.
 func handlersInOrder(handlers ...http.HandlerFunc) http.HandlerFunc {
 	next := make(chan http.HandlerFunc, len(handlers))
 	for _, h := range handlers {
@@ -313,7 +313,8 @@ func response503(*http.Request) (*http.Response, error) {
 	return newResponse(503, "text/plain", "busy"), nil
 }
 
-// roundTrippersInOrder returns a function that handles the n-th request with the n-th function, and all further requests with the last.
+// roundTrippersInOrder returns a function that handles the n-th request with the n-th function, and all further
+// requests with the last function.
 func roundTrippersInOrder(functions ...roundTripperFunc) roundTripperFunc {
 	next := 0
 	return func(req *http.Request) (*http.Response, error) {

@@ -83,6 +83,7 @@ func TestLearnLimitsByModel(t *testing.T) {
 	})
 }
 
+// LearnLimits and BareBuckets exclude each other.
 func TestLearnLimitsWithBareBuckets(t *testing.T) {
 	_, err := ratelimited.New(ratelimited.Config{APIKey: secretKey, LearnLimits: true, BareBuckets: true})
 	var invalid *ratelimited.ConfigError

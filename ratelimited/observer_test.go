@@ -23,8 +23,10 @@ type eventRecorder struct {
 	names []string
 }
 
+// spanKey is the context key for the index of a call.
 type spanKey struct{}
 
+// observe is the observer. It stores the index of the call in the context.
 func (w *eventRecorder) observe(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -300,6 +302,7 @@ func (l blockingLimiter) Acquire(ctx context.Context, call limiter.Call) (limite
 	return blockingPermit{permit, l}, err
 }
 
+// blockingPermit is an admission of a blockingLimiter.
 type blockingPermit struct {
 	limiter.Admission
 	limiter blockingLimiter

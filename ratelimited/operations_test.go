@@ -65,6 +65,7 @@ func want(ok bool, what string) error {
 	return nil
 }
 
+// steps are calls of all operations, in an order in which all succeed.
 var steps = []step{
 	{"Agents.Create", "CreateAgent", false, func(ctx context.Context, s *scenario) error {
 		agent, err := s.agents.Create(ctx, generated.CreateAgentRequest{

@@ -188,8 +188,8 @@ func (o *outageTest) between(from, to time.Duration) []outageRequest {
 }
 
 const (
-	outageBegin = 2 * time.Second
-	outageCalls = 200
+	outageBegin = 2 * time.Second // since the beginning of the test
+	outageCalls = 200             // calls in the queue
 )
 
 // 200 calls wait when the server goes down for different reasons and times. No call may fail, and the

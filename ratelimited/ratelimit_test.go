@@ -26,6 +26,7 @@ func withHeader(handler http.HandlerFunc, header ...string) http.HandlerFunc {
 	}
 }
 
+// limitHeaders are the rate-limit header fields of a response.
 var limitHeaders = []string{
 	"x-ratelimit-limit-tokens-minute", "100000", "x-ratelimit-remaining-tokens-minute", "4000", "x-ratelimit-tokens-query-cost", "30",
 	"x-ratelimit-limit-req-minute", "720", "x-ratelimit-remaining-req-minute", "717",
@@ -238,6 +239,7 @@ func TestSimultaneousRateLimitErrorsBackOffOnce(t *testing.T) {
 	})
 }
 
+// SetLimit applies to calls that already wait.
 func TestSetLimitAppliesToWaitingCalls(t *testing.T) {
 	runWithHandler(t, ratelimited.Config{RequestsPerSecond: 0.01}, ok, func(t *testing.T, client *ratelimited.Client) {
 		for range 2 {

@@ -23,6 +23,7 @@ type admissionRecorder struct {
 	at     []time.Duration // since began
 }
 
+// observe is the observer.
 func (a *admissionRecorder) observe(ctx context.Context, _ string) (context.Context, func(ratelimited.CallEvent)) {
 	return ctx, func(event ratelimited.CallEvent) {
 		if e, ok := event.(ratelimited.Acquired); ok {

@@ -108,7 +108,8 @@ type endlessBody struct {
 	closed bool
 }
 
-const blanks = "                                                                "
+// spaces is a part of an endlessBody.
+const spaces = "                                                                "
 
 func (e *endlessBody) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: e}, nil
@@ -116,7 +117,7 @@ func (e *endlessBody) RoundTrip(*http.Request) (*http.Response, error) {
 
 func (e *endlessBody) Read(p []byte) (int, error) {
 	for n := 0; n < len(p); {
-		n += copy(p[n:], blanks)
+		n += copy(p[n:], spaces)
 	}
 	e.read += len(p)
 	return len(p), nil

@@ -27,6 +27,7 @@ func kindsOf(err error) string {
 	return strings.Join(found, ", ")
 }
 
+// These are results of kindsOf.
 const (
 	retryable   = "may succeed later"
 	rateLimited = retryable + ", a limit is used up"
