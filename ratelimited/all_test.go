@@ -13,13 +13,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// lists is a server of numbered items, which it lists by pages and by tokens.
-type lists struct {
+// listServer serves numbered items in pages, by page number or by page token.
+type listServer struct {
 	items    int
-	requests []string // their queries
+	requests []string // the queries of the requests
 }
 
-func (l *lists) serve(w http.ResponseWriter, r *http.Request) {
+// serve responds with one page of items.
+func (l *listServer) serve(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	l.requests = append(l.requests, r.URL.RawQuery)
 	size, _ := strconv.Atoi(query.Get("page_size"))
@@ -40,17 +41,17 @@ func (l *lists) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		list = `{"data":` + list + next + `}`
 	}
-	answer(w, 200, list)
+	writeJSON(w, 200, list)
 }
 
-// All yields each item once, a request a page, and sends none that is not needed.
+// All yields each item once. It sends one request for each page that the loop needs.
 func TestAll(t *testing.T) {
 	for _, test := range []struct{ items, size, stop, byPage, byToken int }{
 		{0, 10, -1, 1, 1}, {1, 10, -1, 1, 1}, {9, 10, -1, 1, 1}, {10, 10, -1, 2, 1}, {25, 10, -1, 3, 3}, {25, 10, 5, 1, 1}, {25, 10, 10, 1, 1}, {25, 10, 11, 2, 2}, {250, 0, -1, 3, 3},
 	} {
 		t.Run(fmt.Sprint(test), func(t *testing.T) {
-			l := &lists{items: test.items}
-			inBubble(t, fast, l.serve, func(t *testing.T, client *ratelimited.Client) {
+			l := &listServer{items: test.items}
+			runWithHandler(t, fast, l.serve, func(t *testing.T, client *ratelimited.Client) {
 				var size *int
 				if test.size > 0 {
 					size = &test.size
@@ -106,10 +107,11 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// All begins where its params say, keeps to what they select, and can be ranged over twice.
+// All starts at the page in its params and applies their filters. A program can range over its
+// result twice.
 func TestAllFromAPage(t *testing.T) {
-	l := &lists{items: 25}
-	inBubble(t, fast, l.serve, func(t *testing.T, client *ratelimited.Client) {
+	l := &listServer{items: 25}
+	runWithHandler(t, fast, l.serve, func(t *testing.T, client *ratelimited.Client) {
 		params := generated.ListAgentsParams{Page: ratelimited.Ptr(2), PageSize: ratelimited.Ptr(10), Name: ratelimited.Ptr("n"), Sources: &[]generated.RequestSource{}}
 		all := client.Beta.Agents.All(t.Context(), params)
 		for range 2 {
@@ -120,7 +122,7 @@ func TestAllFromAPage(t *testing.T) {
 				}
 			}
 			if count != 5 || *params.Page != 2 {
-				t.Errorf("%d agents from page %d", count, *params.Page)
+				t.Errorf("%d agents from page %d, want 5 from page 2", count, *params.Page)
 			}
 		}
 		if want := []string{"page=2&page_size=10&name=n", "page=2&page_size=10&name=n"}; !slices.Equal(l.requests, want) {
@@ -139,10 +141,10 @@ func TestAllFromAPage(t *testing.T) {
 	})
 }
 
-// Items without a readable id are items.
-func TestAllOfOddItems(t *testing.T) {
+// All yields items that do not have a valid ID.
+func TestAllYieldsItemsWithoutID(t *testing.T) {
 	for _, list := range []string{`[{"id":""}]`, `[null]`, `[{"name":"x"},{"id":"b"}]`, `[{"id":1},{"id":"b"}]`} {
-		inBubble(t, fast, status(200, list), func(t *testing.T, client *ratelimited.Client) {
+		runWithHandler(t, fast, status(200, list), func(t *testing.T, client *ratelimited.Client) {
 			count := 0
 			for _, err := range client.Beta.Conversations.All(t.Context(), generated.ListConversationsParams{}) {
 				if err != nil {
@@ -157,12 +159,12 @@ func TestAllOfOddItems(t *testing.T) {
 	}
 }
 
-// A failure comes last; a server that returns a page again does not keep All busy for ever.
+// All yields an error last. It stops if the server returns the same page again.
 func TestAllFails(t *testing.T) {
 	same := status(200, `[{"id":"x_1"},{"id":"x_2"}]`)
 	sameToken := status(200, `{"data":[{"id":"x_1"}],"next_page_token":"t"}`)
 	two := ratelimited.Ptr(2)
-	alternating := inTurn(status(200, `{"data":[{"id":"x_1"}],"next_page_token":"a"}`), status(200, `{"data":[{"id":"x_2"}],"next_page_token":"b"}`), status(200, `{"data":[{"id":"x_3"}],"next_page_token":"a"}`))
+	alternating := handlersInOrder(status(200, `{"data":[{"id":"x_1"}],"next_page_token":"a"}`), status(200, `{"data":[{"id":"x_2"}],"next_page_token":"b"}`), status(200, `{"data":[{"id":"x_3"}],"next_page_token":"a"}`))
 	keyToken := status(200, `{"data":[{"id":"x_1"}],"next_page_token":"`+secretKey+`"}`)
 	for name, test := range map[string]struct {
 		handler http.HandlerFunc
@@ -170,18 +172,18 @@ func TestAllFails(t *testing.T) {
 		want    string
 		items   int
 	}{
-		"a failure":       {inTurn(same, status(404, `{"message":"gone"}`)), generated.ListAgentsParams{PageSize: two}, "gone", 2},
-		"the same page":   {same, generated.ListAgentsParams{PageSize: two}, "returned page 1 a second time", 2},
-		"pages in turn":   {inTurn(same, status(200, `[{"id":"x_3"},{"id":"x_4"}]`), same), generated.ListAgentsParams{PageSize: two}, "returned page 2 a second time", 4},
-		"tokens in turn":  {alternating, generated.ListAgentPagesParams{}, `returned page token "a" a second time`, 2},
-		"the key":         {keyToken, generated.ListAgentPagesParams{}, `returned page token "REDACTED" a second time`, 1},
-		"the same token":  {sameToken, generated.ListAgentPagesParams{}, `returned page token "t" a second time`, 1},
-		"bad params":      {same, generated.ListAgentsParams{PageSize: ratelimited.Ptr(0)}, "page_size is 0", 0},
-		"bad params, too": {same, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(1001)}, "page_size is 1001", 0},
-		"none":            {same, nil, "params is not set", 0},
+		"an error":                      {handlersInOrder(same, status(404, `{"message":"gone"}`)), generated.ListAgentsParams{PageSize: two}, "gone", 2},
+		"repeated page":                 {same, generated.ListAgentsParams{PageSize: two}, "returned page 1 a second time", 2},
+		"alternating pages":             {handlersInOrder(same, status(200, `[{"id":"x_3"},{"id":"x_4"}]`), same), generated.ListAgentsParams{PageSize: two}, "returned page 2 a second time", 4},
+		"alternating tokens":            {alternating, generated.ListAgentPagesParams{}, `returned page token "a" a second time`, 2},
+		"token with the key":            {keyToken, generated.ListAgentPagesParams{}, `returned page token "REDACTED" a second time`, 1},
+		"repeated token":                {sameToken, generated.ListAgentPagesParams{}, `returned page token "t" a second time`, 1},
+		"invalid page size":             {same, generated.ListAgentsParams{PageSize: ratelimited.Ptr(0)}, "page_size is 0", 0},
+		"invalid page size with tokens": {same, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(1001)}, "page_size is 1001", 0},
+		"nil params":                    {same, nil, "params is not set", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, fast, test.handler, func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, test.handler, func(t *testing.T, client *ratelimited.Client) {
 				items, failures := 0, []error(nil)
 				for agent, err := range client.Beta.Agents.All(t.Context(), test.params) {
 					if err != nil {
@@ -195,9 +197,9 @@ func TestAllFails(t *testing.T) {
 				if len(failures) != 1 || !strings.Contains(failures[0].Error(), test.want) || items != test.items {
 					t.Errorf("%d items and %v, want %d and %s", items, failures, test.items, test.want)
 				}
-				var ours ratelimited.Error
-				if !errors.As(failures[0], &ours) {
-					t.Errorf("%T is not an error of this package", failures[0])
+				var packageError ratelimited.Error
+				if !errors.As(failures[0], &packageError) {
+					t.Errorf("%T does not implement ratelimited.Error", failures[0])
 				}
 			})
 		})

@@ -14,9 +14,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-func TestArgumentsAreChecked(t *testing.T) {
+// Each method rejects invalid arguments with an error that names the field. It does not send a request.
+func TestArgumentsAreValidated(t *testing.T) {
 	sent := 0
-	inBubble(t, fast, func(w http.ResponseWriter, r *http.Request) { sent++; ok(w, r) }, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, func(w http.ResponseWriter, r *http.Request) { sent++; ok(w, r) }, func(t *testing.T, client *ratelimited.Client) {
 		conversations, agents := client.Beta.Conversations, client.Beta.Agents
 		text := ratelimited.Text("Hello!")
 		ctx := t.Context()
@@ -78,30 +79,31 @@ func TestArgumentsAreChecked(t *testing.T) {
 			var request *ratelimited.RequestError
 			var config *ratelimited.ConfigError
 			if !errors.As(err, &request) && !errors.As(err, &config) {
-				t.Errorf("%v is a %T, want *RequestError or *ConfigError", err, err)
+				t.Errorf("error %v is a %T, want *RequestError or *ConfigError", err, err)
 			}
 		}
 		if s := snapshot(client); sent != 0 || s.Admitted != 0 {
-			t.Errorf("%d requests sent and %d admitted, want none", sent, s.Admitted)
+			t.Errorf("%d requests sent and %d admitted, want 0", sent, s.Admitted)
 		}
-		// Confirmations alone are something to append.
+		// Append accepts confirmations without inputs.
 		_, err := conversations.Append(ctx, "c", generated.AppendConversationRequest{
 			ToolConfirmations: []generated.ToolCallConfirmation{{ToolCallID: "t", Confirmation: generated.ToolConfirmationAllow}},
 		})
 		if err != nil || sent != 1 {
-			t.Errorf("appending confirmations alone: %v", err)
+			t.Errorf("appending only confirmations: %v after %d requests, want 1", err, sent)
 		}
 	})
 }
 
-func TestOptionsReachTheWire(t *testing.T) {
+// WithHeader and WithBaseURL change the request. WithResponseInto stores the response.
+func TestOptionsChangeTheRequest(t *testing.T) {
 	var got *http.Request
 	look := func(w http.ResponseWriter, r *http.Request) {
 		got = r
 		w.Header().Set("X-Seen", "yes")
 		ok(w, r)
 	}
-	inBubble(t, fast, look, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, look, func(t *testing.T, client *ratelimited.Client) {
 		var response *http.Response
 		_, err := start(t.Context(), client,
 			ratelimited.WithHeader("X-Tag", "a"), ratelimited.WithHeader("x-tag", "b"), ratelimited.WithHeader("User-Agent", "mine"),
@@ -124,10 +126,13 @@ func TestOptionsReachTheWire(t *testing.T) {
 	})
 }
 
-// Ids that look like paths stay one segment.
+// IDs that contain path separators stay in one path segment.
 func TestIDsAreEscaped(t *testing.T) {
 	var path string
-	inBubble(t, fast, func(w http.ResponseWriter, r *http.Request) { path = r.URL.EscapedPath(); answer(w, 200, `{"id":"x"}`) }, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, func(w http.ResponseWriter, r *http.Request) {
+		path = r.URL.EscapedPath()
+		writeJSON(w, 200, `{"id":"x"}`)
+	}, func(t *testing.T, client *ratelimited.Client) {
 		if _, err := client.Beta.Agents.Get(t.Context(), "a/../b?c#d%2Fe", generated.GetAgentParams{}); err != nil {
 			t.Fatal(err)
 		}
@@ -137,30 +142,30 @@ func TestIDsAreEscaped(t *testing.T) {
 	})
 }
 
-// The key goes to no host that the caller did not name: redirects are not followed.
+// The client does not follow redirects. They could send the key to another host.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	requests := 0
-	inBubble(t, fast, func(w http.ResponseWriter, r *http.Request) {
+	runWithHandler(t, fast, func(w http.ResponseWriter, r *http.Request) {
 		requests++
 		http.Redirect(w, r, "http://127.0.0.2/v1/conversations", http.StatusTemporaryRedirect)
 	}, func(t *testing.T, client *ratelimited.Client) {
 		_, err := start(t.Context(), client)
 		var api *ratelimited.APIError
 		if !errors.As(err, &api) || api.StatusCode != 307 || requests != 1 {
-			t.Errorf("after %d requests: %v, want the 307 itself", requests, err)
+			t.Errorf("after %d requests: %v, want an APIError with status 307 after one request", requests, err)
 		}
 	})
 }
 
-// Nothing that is unset is sent.
-func TestNothingUnsetIsSent(t *testing.T) {
+// Requests omit unset fields.
+func TestUnsetFieldsAreOmitted(t *testing.T) {
 	var got string
-	inBubble(t, fast, func(w http.ResponseWriter, r *http.Request) {
+	runWithHandler(t, fast, func(w http.ResponseWriter, r *http.Request) {
 		body := make([]byte, r.ContentLength)
 		_, _ = r.Body.Read(body)
 		got = r.URL.RawQuery + string(body)
 		if r.Method == http.MethodGet {
-			answer(w, 200, `[]`)
+			writeJSON(w, 200, `[]`)
 			return
 		}
 		ok(w, r)
@@ -210,26 +215,26 @@ func TestNothingUnsetIsSent(t *testing.T) {
 	})
 }
 
-// tooLarge makes a call whose prompt has a token more than the bucket holds.
+// tooLarge makes a call whose prompt exceeds the capacity of the token bucket by one token.
 func tooLarge(t *testing.T, client *ratelimited.Client) error {
 	t.Helper()
 	if err := client.SetLimit("narrow", limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 505}); err != nil {
 		t.Fatal(err)
 	}
-	// 506 tokens: 500 times " a", and 6 for a message and its reply.
+	// The prompt has 506 tokens: 500 for the text, and 6 for the overhead of a message and its response.
 	_, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: "narrow", Inputs: ratelimited.Text(strings.Repeat(" a", 500))})
 	return err
 }
 
-// An update can take things away: empty lists are sent, unset ones are not.
-func TestUpdateClears(t *testing.T) {
+// An update sends empty lists, which clear the stored values. It omits unset lists.
+func TestUpdateSendsEmptyLists(t *testing.T) {
 	var body string
 	look := func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		body = string(b)
-		answer(w, 200, agentJSON)
+		writeJSON(w, 200, agentJSON)
 	}
-	inBubble(t, fast, look, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, look, func(t *testing.T, client *ratelimited.Client) {
 		for want, request := range map[string]generated.UpdateAgentRequest{
 			`{"tools":[]}`:       {Tools: []generated.Tool{}},
 			`{"metadata":{}}`:    {Metadata: generated.MetadataDict{}},

@@ -15,10 +15,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Calls made together are spaced by the one limiter that they share.
+// The calls of Gather share one limiter.
 func TestGatherIsLimited(t *testing.T) {
 	config := ratelimited.Config{RequestsPerSecond: 0.5}
-	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
 		inputs := []string{"a", "b", "c", "d", "e"}
 		var ends [5]time.Duration
 		begin := time.Now()
@@ -27,7 +27,7 @@ func TestGatherIsLimited(t *testing.T) {
 			i := int(input[0] - 'a')
 			ends[i] = time.Since(begin)
 			if input == "c" {
-				return 0, errors.New("not c")
+				return 0, errors.New("error of c")
 			}
 			return i, err
 		})
@@ -36,30 +36,32 @@ func TestGatherIsLimited(t *testing.T) {
 				t.Errorf("result %d is %+v", i, result)
 			}
 		}
-		if took := time.Since(begin); took != 8200*time.Millisecond { // four times 2 s and the jitter
-			t.Errorf("five calls at 0.5 a second took %v, want 8.2 s (%v)", took, ends)
+		if took := time.Since(begin); took != 8200*time.Millisecond { // four times 2 s plus the jitter
+			t.Errorf("five calls at 0.5 requests/s took %v, want 8.2 s (%v)", took, ends)
 		}
 	})
 }
 
+// Gather runs at most 1,000 calls at a time.
 func TestGatherIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var running, most atomic.Int64
+		var running, maxRunning atomic.Int64
 		results := ratelimited.Gather(t.Context(), make([]int, 3000), func(context.Context, int) (string, error) {
-			most.Store(max(most.Load(), running.Add(1)))
+			maxRunning.Store(max(maxRunning.Load(), running.Add(1)))
 			time.Sleep(time.Second)
 			running.Add(-1)
 			return strconv.Itoa(1), nil
 		})
-		if len(results) != 3000 || most.Load() != 1000 {
-			t.Errorf("%d results with at most %d calls at a time, want 3000 and 1000", len(results), most.Load())
+		if len(results) != 3000 || maxRunning.Load() != 1000 {
+			t.Errorf("%d results with at most %d concurrent calls, want 3000 and 1000", len(results), maxRunning.Load())
 		}
 	})
 	if results := ratelimited.Gather(t.Context(), nil, func(context.Context, int) (int, error) { return 0, nil }); len(results) != 0 {
-		t.Errorf("no inputs give %v", results)
+		t.Errorf("without inputs, the results are %v", results)
 	}
 }
 
+// When the context of Gather ends, Gather makes no further calls. Their results contain the cause.
 func TestGatherStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("enough")
@@ -81,6 +83,7 @@ func TestGatherStopsWithItsContext(t *testing.T) {
 	}
 }
 
+// Await returns when the function has ended or the context ends.
 func TestFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		future := ratelimited.Async(func() (string, error) {
@@ -90,7 +93,7 @@ func TestFuture(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := future.Await(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Await for a second: %v, want the deadline", err)
+			t.Errorf("Await with a deadline of 1 s: %v, want context.DeadlineExceeded", err)
 		}
 		took := elapsed(func() {
 			if value, err := future.Await(t.Context()); value != "done" || err != nil {
@@ -98,7 +101,7 @@ func TestFuture(t *testing.T) {
 			}
 		})
 		if took != 2*time.Second {
-			t.Errorf("Await took %v, want the 2 s that were left", took)
+			t.Errorf("Await took %v, want the remaining 2 s", took)
 		}
 		select {
 		case <-future.Done():
@@ -106,34 +109,33 @@ func TestFuture(t *testing.T) {
 			t.Error("Done is not closed")
 		}
 		if value, err := future.Await(ctx); value != "done" || err != nil {
-			t.Errorf("a future that is done is not awaited in vain: %q, %v", value, err)
+			t.Errorf("Await of a completed future with an expired context: %q, %v", value, err)
 		}
 	})
 }
 
-// A call may end its goroutine instead of returning, as testing.T.FailNow does.
-func TestFutureOfCallThatDoesNotReturn(t *testing.T) {
+// A function can end its goroutine instead of returning, as testing.T.FailNow does.
+func TestFutureOfFunctionThatCallsGoexit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		future := ratelimited.Async(func() (string, error) {
 			runtime.Goexit()
 			return "never", nil
 		})
-		for range 2 { // to whoever asks
+		for range 2 {
 			if value, err := future.Await(t.Context()); value != "" || err == nil || !strings.HasPrefix(err.Error(), "mistral: ") {
-				t.Errorf("Await: %q, %v; want an error of this package", value, err)
+				t.Errorf("Await: %q, %v; want an error with the prefix \"mistral: \"", value, err)
 			}
 		}
 	})
 }
 
-// Calls that end their goroutines stop no other call of the same Gather, however
-// many they are.
-func TestGatherOutlivesItsCalls(t *testing.T) {
+// Functions that end their goroutines do not stop the other calls of the same Gather.
+func TestGatherWithFunctionsThatCallGoexit(t *testing.T) {
 	for name, ends := range map[string]func(i int) bool{
 		"one":            func(i int) bool { return i == 1 },
 		"every third":    func(i int) bool { return i%3 == 0 },
-		"all at first":   func(i int) bool { return i < 1200 },
-		"without return": func(int) bool { return true },
+		"the first 1200": func(i int) bool { return i < 1200 },
+		"all":            func(int) bool { return true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -162,9 +164,9 @@ func TestGatherOutlivesItsCalls(t *testing.T) {
 	}
 }
 
-// Who gives up waiting hears both that and why.
-func TestCauseIsToldByAwaitAndGather(t *testing.T) {
-	reason := errors.New("why")
+// Await and Gather return both the context's error and its cause.
+func TestAwaitAndGatherReturnTheCause(t *testing.T) {
+	reason := errors.New("the cause")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(reason) })
@@ -181,7 +183,7 @@ func TestCauseIsToldByAwaitAndGather(t *testing.T) {
 			}
 		}
 		if value, err := future.Await(t.Context()); value != 1 || err != nil {
-			t.Errorf("the call itself: %v, %v; it goes on", value, err)
+			t.Errorf("the call continues, but it returned %v, %v", value, err)
 		}
 	})
 }

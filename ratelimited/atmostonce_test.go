@@ -11,7 +11,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A call that may have been carried out is not sent again, any other failure is retried.
+// With AtMostOnce, the client does not retry a call that the server may have processed. It
+// retries all other failures.
 func TestAtMostOnce(t *testing.T) {
 	t.Parallel()
 	for kind, unconfirmed := range map[emulator.FaultKind]bool{
@@ -53,14 +54,14 @@ func TestAtMostOnce(t *testing.T) {
 			}, emulatortest.Unchecked())
 		}
 	}
-	// A connection that is refused has carried nothing.
+	// If the connection is refused, the server has not received the request.
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, server *emulator.Server) {
 		if err := server.SetFaults(emulator.Fault{Kind: emulator.FaultRefuse, Times: 1, Delay: 3 * time.Second}); err != nil {
 			t.Fatal(err)
 		}
 		request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("Say hi")}
 		if _, err := client.Beta.Conversations.Start(t.Context(), request, ratelimited.AtMostOnce()); !errors.Is(err, ratelimited.ErrUnconfirmed) {
-			t.Errorf("%v", err)
+			t.Errorf("error is %v, want ErrUnconfirmed", err)
 		}
 		if response, err := client.Beta.Conversations.Start(t.Context(), request, ratelimited.AtMostOnce()); err != nil || response.OutputText() != "hi" {
 			t.Errorf("%v, %v", response, err)
@@ -68,7 +69,7 @@ func TestAtMostOnce(t *testing.T) {
 	})
 }
 
-// A list without an entry goes on after a handoff; elsewhere it is refused.
+// An append without entries continues after a handoff. Otherwise the server rejects it.
 func TestEmptyAppend(t *testing.T) {
 	t.Parallel()
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, _ *emulator.Server) {
@@ -92,7 +93,7 @@ func TestEmptyAppend(t *testing.T) {
 			t.Errorf("%v, %v", response, err)
 		}
 		if _, err := client.Beta.Conversations.Append(t.Context(), started.ConversationID, request); !errors.Is(err, ratelimited.ErrInvalid) {
-			t.Errorf("%v", err)
+			t.Errorf("error is %v, want ErrInvalid", err)
 		}
 	}, emulatortest.WithScript(emulator.Step{Handoff: "second"}, emulator.Say("done")))
 }

@@ -14,22 +14,24 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A failing backend is a limiter whose books go away.
-type failing struct {
+// failingBackend is a limiter whose shared state is unreachable when acquire or retry is set.
+type failingBackend struct {
 	limiter.Backend
 	acquire, retry bool
 }
 
+// failingAdmission is an admission of a failingBackend.
 type failingAdmission struct {
 	limiter.Admission
-	backend *failing
+	backend *failingBackend
 }
 
-var errBooks = fmt.Errorf("%w: the books are on fire", limiter.ErrUnavailable)
+// errUnreachable is the error of a failingBackend.
+var errUnreachable = fmt.Errorf("%w: shared state is unreachable", limiter.ErrUnavailable)
 
-func (b *failing) Acquire(ctx context.Context, call limiter.Call) (limiter.Admission, error) {
+func (b *failingBackend) Acquire(ctx context.Context, call limiter.Call) (limiter.Admission, error) {
 	if b.acquire {
-		return nil, errBooks
+		return nil, errUnreachable
 	}
 	p, err := b.Backend.Acquire(ctx, call)
 	if err != nil {
@@ -40,13 +42,13 @@ func (b *failing) Acquire(ctx context.Context, call limiter.Call) (limiter.Admis
 
 func (p failingAdmission) Retry(ctx context.Context) error {
 	if p.backend.retry {
-		return errBooks
+		return errUnreachable
 	}
 	return p.Admission.Retry(ctx)
 }
 
-// All calls go through the limiters that the configuration makes, one for each limit.
-func TestLimiterOfTheConfiguration(t *testing.T) {
+// The client calls Config.Limiter once for each limit, and all calls use the returned limiters.
+func TestConfiguredLimiter(t *testing.T) {
 	var models []string
 	var errNew error
 	config := ratelimited.Config{
@@ -59,7 +61,7 @@ func TestLimiterOfTheConfiguration(t *testing.T) {
 			return limiter.InProcess()(model, limit)
 		},
 	}
-	inBubble(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, ok, func(t *testing.T, client *ratelimited.Client) {
 		for range 2 {
 			if _, err := start(context.Background(), client); err != nil {
 				t.Fatal(err)
@@ -71,18 +73,19 @@ func TestLimiterOfTheConfiguration(t *testing.T) {
 		if err := client.SetLimit("new", limiter.Limit{RequestsPerSecond: 7, TokensPerMinute: 600}); err != nil {
 			t.Error(err)
 		}
-		errNew = errBooks
-		err := client.SetLimit("away", limiter.Limit{RequestsPerSecond: 7, TokensPerMinute: 600})
-		if !errors.As(err, new(*ratelimited.LimiterError)) || !errors.Is(err, errBooks) {
+		errNew = errUnreachable
+		err := client.SetLimit("unreachable", limiter.Limit{RequestsPerSecond: 7, TokensPerMinute: 600})
+		if !errors.As(err, new(*ratelimited.LimiterError)) || !errors.Is(err, errUnreachable) {
 			t.Errorf("error %v, want a LimiterError", err)
 		}
-		if want := []string{" 1", "large 0.5", "new 7", "away 7"}; !slices.Equal(models, want) {
-			t.Errorf("limiters were made of %q, want %q", models, want)
+		if want := []string{" 1", "large 0.5", "new 7", "unreachable 7"}; !slices.Equal(models, want) {
+			t.Errorf("limiters were created for %q, want %q", models, want)
 		}
 	})
 }
 
-func TestLimiterThatCannotBeMade(t *testing.T) {
+// New fails if Config.Limiter fails, or if a field is set that only the default limiter supports.
+func TestNewReturnsTheErrorOfTheLimiterFactory(t *testing.T) {
 	for field, config := range map[string]ratelimited.Config{
 		"Limiter":     {},
 		"Jitter":      {Jitter: time.Second},
@@ -90,24 +93,24 @@ func TestLimiterThatCannotBeMade(t *testing.T) {
 		"LearnLimits": {LearnLimits: true},
 	} {
 		config.APIKey = secretKey
-		config.Limiter = func(string, limiter.Limit) (limiter.Backend, error) { return nil, errBooks }
+		config.Limiter = func(string, limiter.Limit) (limiter.Backend, error) { return nil, errUnreachable }
 		_, err := ratelimited.New(config)
 		var invalid *ratelimited.ConfigError
 		if !errors.As(err, &invalid) || invalid.Field != field {
-			t.Errorf("error %v, want one of %s", err, field)
+			t.Errorf("error %v, want a ConfigError for the field %s", err, field)
 		}
-		if field == "Limiter" && (!errors.Is(err, limiter.ErrUnavailable) || !strings.Contains(err.Error(), "on fire")) {
-			t.Errorf("error %v does not say why", err)
+		if field == "Limiter" && (!errors.Is(err, limiter.ErrUnavailable) || !strings.Contains(err.Error(), "state is unreachable")) {
+			t.Errorf("error %v does not contain its cause", err)
 		}
 	}
 }
 
-// A call whose limiter cannot be asked is not sent, and what was sent is not sent again.
-func TestLimiterThatIsAway(t *testing.T) {
-	var backend *failing
+// If the limiter is unavailable, the client does not send a call and does not retry a sent call.
+func TestUnavailableLimiter(t *testing.T) {
+	var backend *failingBackend
 	config := ratelimited.Config{Limiter: func(model string, limit limiter.Limit) (limiter.Backend, error) {
 		inner, err := limiter.InProcess()(model, limit)
-		backend = &failing{Backend: inner}
+		backend = &failingBackend{Backend: inner}
 		return backend, err
 	}}
 	requests := 0
@@ -115,22 +118,22 @@ func TestLimiterThatIsAway(t *testing.T) {
 		requests++
 		status(503, `{"message":"busy"}`)(w, r)
 	}
-	inBubble(t, config, busy, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, busy, func(t *testing.T, client *ratelimited.Client) {
 		backend.acquire = true
 		_, err := start(context.Background(), client)
-		var away *ratelimited.LimiterError
-		if !errors.As(err, &away) || away.Operation != "Conversations.Start" || !errors.Is(err, errBooks) || !errors.Is(err, ratelimited.ErrRetryable) {
+		var unavailable *ratelimited.LimiterError
+		if !errors.As(err, &unavailable) || unavailable.Operation != "Conversations.Start" || !errors.Is(err, errUnreachable) || !errors.Is(err, ratelimited.ErrRetryable) {
 			t.Errorf("error %v, want a LimiterError", err)
 		}
 		if !errors.As(err, new(ratelimited.Error)) || !strings.Contains(err.Error(), "not carried out") {
-			t.Errorf("error %v is none of this package", err)
+			t.Errorf("error %v, want an Error that contains \"not carried out\"", err)
 		}
 
 		backend.acquire, backend.retry = false, true
 		_, err = start(context.Background(), client)
 		var api *ratelimited.APIError
-		if !errors.As(err, &api) || api.StatusCode != 503 || !errors.Is(err, errBooks) {
-			t.Errorf("error %v, want the 503 and why it is not retried", err)
+		if !errors.As(err, &api) || api.StatusCode != 503 || !errors.Is(err, errUnreachable) {
+			t.Errorf("error %v, want the 503 and the error of the limiter", err)
 		}
 		if requests != 1 {
 			t.Errorf("%d requests were sent, want 1", requests)

@@ -17,19 +17,20 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
-// bomb answers with a small body that inflates to a large one: head, and then filling
-// until there are so many bytes.
-func bomb(t *testing.T, status int, mediaType, head, filling string, size int) http.HandlerFunc {
+// gzipBomb responds with a small compressed body that decompresses to a large one: head, followed
+// by size bytes of filling.
+func gzipBomb(t *testing.T, status int, mediaType, head, filling string, size int) http.HandlerFunc {
 	t.Helper()
 	var body bytes.Buffer
-	inflated := gzip.NewWriter(&body)
-	_, _ = io.WriteString(inflated, head)
+	compressor := gzip.NewWriter(&body)
+	_, _ = io.WriteString(compressor, head)
 	for block := []byte(strings.Repeat(filling, 1+(1<<20)/len(filling))); size > 0; size -= len(block) {
-		_, _ = inflated.Write(block)
+		_, _ = compressor.Write(block)
 	}
-	if err := inflated.Close(); err != nil {
+	if err := compressor.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -39,15 +40,15 @@ func bomb(t *testing.T, status int, mediaType, head, filling string, size int) h
 		w.Header().Set("Content-Type", mediaType)
 		w.Header().Set("Content-Encoding", "gzip")
 		w.WriteHeader(status)
-		_, _ = w.Write(body.Bytes()) // the client may have had enough
+		_, _ = w.Write(body.Bytes()) // the client may have closed the connection
 	}
 }
 
-// The bounds are those of what a body inflates to.
+// The size limits apply to the decompressed body.
 func TestDecompressionBombs(t *testing.T) {
 	t.Parallel()
-	t.Run("reply", func(t *testing.T) {
-		inBubble(t, fast, bomb(t, 200, "application/json", `{"object":"`, " ", 65<<20), func(t *testing.T, client *ratelimited.Client) {
+	t.Run("response", func(t *testing.T) {
+		runWithHandler(t, fast, gzipBomb(t, 200, "application/json", `{"object":"`, " ", 65<<20), func(t *testing.T, client *ratelimited.Client) {
 			_, err := start(t.Context(), client)
 			var api *ratelimited.APIError
 			if !errors.As(err, &api) || !strings.Contains(err.Error(), "the response is larger than 67108864 bytes") || len(api.Body) != 1<<20 {
@@ -56,7 +57,7 @@ func TestDecompressionBombs(t *testing.T) {
 		})
 	})
 	t.Run("error", func(t *testing.T) {
-		inBubble(t, fast, bomb(t, 400, "application/json", `{"message":"`, "x", 2<<20), func(t *testing.T, client *ratelimited.Client) {
+		runWithHandler(t, fast, gzipBomb(t, 400, "application/json", `{"message":"`, "x", 2<<20), func(t *testing.T, client *ratelimited.Client) {
 			_, err := start(t.Context(), client)
 			var api *ratelimited.APIError
 			if !errors.As(err, &api) || api.StatusCode != 400 || len(api.Body) != 1<<20 {
@@ -66,7 +67,7 @@ func TestDecompressionBombs(t *testing.T) {
 		})
 	})
 	t.Run("event", func(t *testing.T) {
-		inBubble(t, fast, bomb(t, 200, "text/event-stream", started+"data: ", "x", 17<<20), func(t *testing.T, client *ratelimited.Client) {
+		runWithHandler(t, fast, gzipBomb(t, 200, "text/event-stream", started+"data: ", "x", 17<<20), func(t *testing.T, client *ratelimited.Client) {
 			events, err := collect(startStream(t.Context(), t, client))
 			if !errors.As(err, new(*sse.FrameTooLargeError)) || len(events) != 1 {
 				t.Errorf("after %d events: %.300v", len(events), err)
@@ -75,38 +76,38 @@ func TestDecompressionBombs(t *testing.T) {
 	})
 }
 
-// A stream may not go on without end, be it with events or with none.
+// The client ends a stream that exceeds its size limit, with or without events.
 func TestEndlessStream(t *testing.T) {
 	for name, test := range map[string]struct {
 		head   string
 		events int
 	}{"after an event": {started, 1}, "without an event": {"", 0}} {
 		t.Run(name, func(t *testing.T) {
-			requests, body := 0, endless{}
-			transport := tripper(func(*http.Request) (*http.Response, error) {
+			requests, body := 0, endlessBody{}
+			transport := roundTripperFunc(func(*http.Request) (*http.Response, error) {
 				requests++
-				resp := canned(200, "text/event-stream", "")
-				resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(test.head), comments{&body}))
+				resp := newResponse(200, "text/event-stream", "")
+				resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(test.head), commentLines{&body}))
 				return resp, nil
 			})
-			overTransport(t, fast, transport, func(t *testing.T, client *ratelimited.Client) {
+			runWithTransport(t, fast, transport, func(t *testing.T, client *ratelimited.Client) {
 				var events []sse.Event
-				stream, err := openedStream(t.Context(), client)
+				stream, err := openStream(t.Context(), client)
 				if err == nil {
 					events, err = collect(stream)
 				}
 				if err == nil || !strings.Contains(err.Error(), "the stream is larger than 268435456 bytes") || len(events) != test.events || requests != 1 {
-					t.Errorf("after %d events of %d requests: %.300v", len(events), requests, err)
+					t.Errorf("after %d events and %d requests: %.300v", len(events), requests, err)
 				}
 				if body.read < 255<<20 || body.read > 257<<20 {
-					t.Errorf("%d bytes were read, want 256 MiB", body.read)
+					t.Errorf("%d bytes were read, want about 256 MiB", body.read)
 				}
 			})
 		})
 	}
 }
 
-// A response has a bounded number of entries and chunks: they cost more than their events.
+// The number of entries and chunks of a response is limited, because each takes more memory than its event.
 func TestManyParts(t *testing.T) {
 	for name, data := range map[string]string{
 		"entries":  `{"type":"message.output.delta","id":"%d","content":""}`,
@@ -123,13 +124,13 @@ func TestManyParts(t *testing.T) {
 					}
 				}
 			}
-			transport := tripper(func(*http.Request) (*http.Response, error) {
-				resp := canned(200, "text/event-stream", "")
+			transport := roundTripperFunc(func(*http.Request) (*http.Response, error) {
+				resp := newResponse(200, "text/event-stream", "")
 				next, stop := iter.Pull(body)
-				resp.Body = pulled{next, stop}
+				resp.Body = sequenceBody{next, stop}
 				return resp, nil
 			})
-			overTransport(t, fast, transport, func(t *testing.T, client *ratelimited.Client) {
+			runWithTransport(t, fast, transport, func(t *testing.T, client *ratelimited.Client) {
 				stream := startStream(t.Context(), t, client)
 				before, events := heapBytes(), 0
 				var failed error
@@ -144,14 +145,14 @@ func TestManyParts(t *testing.T) {
 					t.Errorf("after %d events: %v", events, failed)
 				}
 				if events < 9_000 || events > 20_010 || kept > 48<<20 {
-					t.Errorf("%d events were delivered, %d bytes are kept", events, kept)
+					t.Errorf("%d events were delivered, want 9,000 to 20,010; %d bytes are kept, want at most 48 MiB", events, kept)
 				}
 			})
 		})
 	}
 }
 
-// One event may have as many chunks as fit into it; they are not kept either.
+// The limit on chunks also applies to the chunks of one event.
 func TestManyPartsInOneEvent(t *testing.T) {
 	for name, content := range map[string]string{
 		"chunks":   `[` + strings.Repeat(`{},`, 1<<20) + `{}]`,
@@ -159,51 +160,51 @@ func TestManyPartsInOneEvent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			event := frame("message.output.delta", `{"type":"message.output.delta","id":"m","content":`+content+`}`)
-			inBubble(t, fast, streaming(started+event), func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, streaming(started+event), func(t *testing.T, client *ratelimited.Client) {
 				stream := startStream(t.Context(), t, client)
 				before := heapBytes()
 				_, err := collect(stream)
 				kept := heapBytes() - before
 				runtime.KeepAlive(stream)
 				if err == nil || !strings.Contains(err.Error(), "too many parts") || kept > 48<<20 {
-					t.Errorf("%d bytes are kept, error %v", kept, err)
+					t.Errorf("%d bytes are kept, want at most 48 MiB; error %v", kept, err)
 				}
 			})
 		})
 	}
 }
 
-// pulled is a body whose reads return the next element of a sequence.
-type pulled struct {
+// sequenceBody is a body whose Read returns the next element of a sequence.
+type sequenceBody struct {
 	next func() ([]byte, bool)
 	stop func()
 }
 
-func (p pulled) Read(b []byte) (int, error) {
-	part, ok := p.next()
+func (s sequenceBody) Read(b []byte) (int, error) {
+	part, ok := s.next()
 	if !ok {
 		return 0, io.EOF
 	}
 	return copy(b, part), nil
 }
 
-func (p pulled) Close() error {
-	p.stop()
+func (s sequenceBody) Close() error {
+	s.stop()
 	return nil
 }
 
-// comments are lines that say nothing.
-type comments struct{ *endless }
+// commentLines is an endless event stream that consists of comments.
+type commentLines struct{ *endlessBody }
 
-func (c comments) Read(p []byte) (int, error) {
-	n, err := c.endless.Read(p)
+func (c commentLines) Read(p []byte) (int, error) {
+	n, err := c.endlessBody.Read(p)
 	copy(p, ":")
 	p[n-1] = '\n'
 	return n, err
 }
 
-// A head that does not end is not read to its end. The bound is the client's own; an
-// HTTPClient that it is given brings its own.
+// The client limits the size of a response's header. A transport in Config.HTTPClient has its
+// separate limit.
 func TestHugeHead(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Filling", strings.Repeat("x", 2<<20))
@@ -219,18 +220,17 @@ func TestHugeHead(t *testing.T) {
 	wantOneLine(t, err, 2000)
 }
 
-// No redirect is followed, of whatever kind and to whatever place, not even by an HTTP
-// client that would.
+// The client does not follow redirects of any kind to any URL, even if its HTTP client would.
 func TestNoRedirectIsFollowed(t *testing.T) {
-	elsewhere := 0
+	redirected := 0
 	other, err := emulator.Start(emulator.Config{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		elsewhere++
+		redirected++
 		next.ServeHTTP(w, r)
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = other.Close() }() // its error is not part of the test
+	defer func() { _ = other.Close() }()
 	requests, status, to := 0, 0, ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests++
@@ -238,9 +238,9 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	defer server.Close()
-	eager := server.Client()
-	eager.CheckRedirect = func(*http.Request, []*http.Request) error { return nil }
-	client := newClient(t, ratelimited.Config{APIKey: secretKey, BaseURL: server.URL, HTTPClient: eager, RequestsPerSecond: 1e6, TokensPerMinute: 1e9})
+	followsRedirects := server.Client()
+	followsRedirects.CheckRedirect = func(*http.Request, []*http.Request) error { return nil }
+	client := newClient(t, ratelimited.Config{APIKey: secretKey, BaseURL: server.URL, HTTPClient: followsRedirects, RequestsPerSecond: 1e6, TokensPerMinute: 1e9})
 	for _, status = range []int{301, 302, 303, 307, 308} {
 		for _, to = range []string{"/v1/conversations", server.URL + "/v1/agents", other.URL() + "/v1/conversations", "//" + strings.TrimPrefix(other.URL(), "http://")} {
 			for name, call := range map[string]func() error{
@@ -249,13 +249,13 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 					return err
 				},
 				"POST":   func() error { _, err := start(t.Context(), client); return err },
-				"stream": func() error { _, err := openedStream(t.Context(), client); return err },
+				"stream": func() error { _, err := openStream(t.Context(), client); return err },
 				"DELETE": func() error { return client.Beta.Agents.Delete(t.Context(), "ag_1") },
 			} {
 				before := requests
 				var api *ratelimited.APIError
-				if err := call(); !errors.As(err, &api) || api.StatusCode != status || requests != before+1 || elsewhere != 0 {
-					t.Errorf("%s, %d to %s: %d requests, %d elsewhere, %v", name, status, to, requests-before, elsewhere, err)
+				if err := call(); !errors.As(err, &api) || api.StatusCode != status || requests != before+1 || redirected != 0 {
+					t.Errorf("%s, %d to %s: %d requests, %d redirected, %v", name, status, to, requests-before, redirected, err)
 				} else if !strings.Contains(api.Message, "a redirect to http://127.0.0.1:") {
 					t.Errorf("%s, %d to %s: the message is %q", name, status, to, api.Message)
 				}
@@ -264,45 +264,105 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 	}
 }
 
-// A stream of ever new pieces, or of ever new outputs, costs as much for each as for
-// the first: what a server can send is bounded in bytes, and so in work.
-func BenchmarkHostileStream(b *testing.B) {
-	for name, event := range map[string]string{
-		"pieces":  `{"type":"message.output.delta","id":"m","content_index":%d,"content":"x"}`,
-		"outputs": `{"type":"message.output.delta","id":"m%d","content":"x"}`,
-	} {
-		perEvent := map[int]float64{}
-		for _, n := range []int{2_000, 32_000} {
-			var body strings.Builder
-			body.WriteString(started)
-			for i := range n {
-				body.WriteString(frame("message.output.delta", fmt.Sprintf(event, i)))
+// The client does not store IDs, models, and agents whose names exceed the maximum length.
+func TestLongNamesAreNotStored(t *testing.T) {
+	number := 0
+	handler := func(w http.ResponseWriter, _ *http.Request) {
+		number++
+		long := fmt.Sprintf("%04d", number) + strings.Repeat("x", 1<<18)
+		writeJSON(w, 200, strings.ReplaceAll(`{"id":"LONG","agent_id":"LONG","model":"LONG","conversation_id":"LONG","outputs":[{"type":"message.output","content":"x","agent_id":"LONG","model":"LONG"}],"usage":{"total_tokens":30}}`, "LONG", long))
+	}
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+		call := func() {
+			_, err1 := start(t.Context(), client)
+			_, err2 := client.Beta.Conversations.Get(t.Context(), "conv_1")
+			_, err3 := client.Beta.Agents.Get(t.Context(), "ag_1", generated.GetAgentParams{})
+			if err := errors.Join(err1, err2, err3); err != nil {
+				t.Fatal(err)
 			}
-			body.WriteString(done)
-			client, err := ratelimited.New(ratelimited.Config{
-				APIKey: secretKey, RequestsPerSecond: 1e6, TokensPerMinute: 1e12, BareBuckets: true,
-				HTTPClient: &http.Client{Transport: tripper(func(*http.Request) (*http.Response, error) {
-					return canned(200, "text/event-stream", body.String()), nil
-				})},
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				for b.Loop() {
-					stream, err := openedStream(b.Context(), client)
-					if err != nil {
-						b.Fatal(err)
-					}
-					for _, err := range stream.Events() {
-						if err != nil {
-							b.Fatal(err)
-						}
-					}
-				}
-				perEvent[n] = float64(b.Elapsed().Nanoseconds()) / float64(b.N) / float64(n)
-				b.ReportMetric(perEvent[n]/perEvent[2_000], "x-of-few")
-			})
 		}
+		call()
+		before := heapBytes()
+		for range 30 {
+			call()
+		}
+		if kept := heapBytes() - before; kept > 8<<20 {
+			t.Errorf("%d bytes are kept after 90 responses, want at most 8 MiB", kept)
+		}
+		// The client treats a model with a long name as unknown.
+		model := strings.Repeat("m", 1000)
+		if _, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("x")}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// heapBytes returns the size of the live heap in bytes.
+func heapBytes() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// If the caller leaves a long stream, the client counts the tokens of a part of the text and estimates
+// the rest.
+func TestLeavingALongStream(t *testing.T) {
+	sentence := "The quick brown fox jumps over the lazy dog, and nobody knows why. "
+	long := strings.Repeat(sentence, 1<<20/len(sentence))
+	delta := frame("message.output.delta", fmt.Sprintf(`{"type":"message.output.delta","id":"msg_1","content":%q}`, long))
+	runWithHandler(t, large, streaming(started+delta+hello), func(t *testing.T, client *ratelimited.Client) {
+		stream := startStream(t.Context(), t, client)
+		events := 0
+		for _, err := range stream.Events() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if events++; events == 2 {
+				break
+			}
+		}
+		counter, err := tokens.NewCounter("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := float64(counter.Text(long))
+		if got := float64(snapshot(client).TokensSettled); got < 0.98*want || got > 1.02*want {
+			t.Errorf("%v tokens settled, want about %v", got, want)
+		}
+	})
+}
+
+// A body whose Read returns neither bytes nor an error ends the call with [io.ErrNoProgress].
+func TestBodyWithoutProgress(t *testing.T) {
+	for name, test := range map[string]struct {
+		status          int
+		mediaType, head string
+		stream          bool
+	}{
+		"success":    {200, "application/json", `{"conversation_id":`, false},
+		"stream":     {200, "text/event-stream", "", true},
+		"mid-stream": {200, "text/event-stream", started + hello, true},
+		"error":      {500, "application/json", `{"message":`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport := func(*http.Request) (*http.Response, error) {
+				r := newResponse(test.status, test.mediaType, "")
+				r.Body = io.NopCloser(io.MultiReader(strings.NewReader(test.head), stuckReader{}))
+				return r, nil
+			}
+			runWithTransport(t, fast, roundTripperFunc(transport), func(t *testing.T, client *ratelimited.Client) {
+				err := callOrStream(t.Context(), client, "Hello!", test.stream)
+				if err == nil || test.status == 200 && !errors.Is(err, io.ErrNoProgress) {
+					t.Errorf("error is %v, want io.ErrNoProgress", err)
+				}
+			})
+		})
 	}
 }
+
+// stuckReader is a reader that returns neither bytes nor an error.
+type stuckReader struct{}
+
+func (stuckReader) Read([]byte) (int, error) { return 0, nil }

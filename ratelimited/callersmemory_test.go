@@ -16,14 +16,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// An ownedCall is a call with the memory that its caller may change while it is under way.
-type ownedCall struct {
-	args []any
+// mutableCall is a call and the arguments that its caller can change while the call runs.
+type mutableCall struct {
+	args []any // pointers to the arguments
 	make func(ctx context.Context, client *ratelimited.Client) error
 }
 
-// settings are the parts of requests that have memory of their own.
-type settings struct {
+// requestParts are the parts of requests that share memory with their caller.
+type requestParts struct {
 	args     generated.CompletionArgs
 	schema   map[string]any
 	metadata map[string]any
@@ -33,8 +33,9 @@ type settings struct {
 	store    *bool
 }
 
-func newSettings() *settings {
-	s := &settings{
+// newRequestParts returns parts that set all kinds of fields.
+func newRequestParts() *requestParts {
+	s := &requestParts{
 		schema:   map[string]any{"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}},
 		metadata: map[string]any{"team": "a", "of": []any{"b", 1.5}},
 		chunks:   []generated.ContentChunk{generated.NewContentChunk(generated.TextChunk{Text: "And more."})},
@@ -53,117 +54,120 @@ func newSettings() *settings {
 	return s
 }
 
-func (s *settings) memory(request any) []any {
+// pointers returns pointers to the request and its parts.
+func (s *requestParts) pointers(request any) []any {
 	return []any{request, &s.schema, &s.metadata, &s.tools, &s.entries, &s.chunks, s.store}
 }
 
-// ownedCalls are the operations that take more than ids, each with all kinds of fields.
-var ownedCalls = map[string]func() ownedCall{
-	"Conversations.Start": func() ownedCall {
-		s := newSettings()
+// mutableCalls are calls of the operations that take a request or parameters. The calls set
+// fields of all types.
+var mutableCalls = map[string]func() mutableCall{
+	"Conversations.Start": func() mutableCall {
+		s := newRequestParts()
 		request := generated.StartConversationRequest{
 			Model: "m", Inputs: ratelimited.Entries(s.entries...), Instructions: "Be brief.", Tools: s.tools, CompletionArgs: s.args, Store: s.store, Metadata: s.metadata,
 		}
-		return ownedCall{s.memory(&request), func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{s.pointers(&request), func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Conversations.Start(ctx, request)
 			return err
 		}}
 	},
-	"Conversations.StartStream": func() ownedCall {
-		s := newSettings()
+	"Conversations.StartStream": func() mutableCall {
+		s := newRequestParts()
 		request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries(s.entries...), Tools: s.tools, CompletionArgs: s.args, Store: s.store}
-		return ownedCall{s.memory(&request), func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{s.pointers(&request), func(ctx context.Context, client *ratelimited.Client) error {
 			return readAll(client.Beta.Conversations.StartStream(ctx, request))
 		}}
 	},
-	"Conversations.Append": func() ownedCall {
-		s := newSettings()
+	"Conversations.Append": func() mutableCall {
+		s := newRequestParts()
 		request := generated.AppendConversationRequest{Inputs: ratelimited.Entries(s.entries...), CompletionArgs: s.args, Store: s.store}
-		return ownedCall{s.memory(&request), func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{s.pointers(&request), func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Conversations.Append(ctx, "conv_1", request)
 			return err
 		}}
 	},
-	"Conversations.AppendStream": func() ownedCall {
-		s := newSettings()
+	"Conversations.AppendStream": func() mutableCall {
+		s := newRequestParts()
 		request := generated.AppendConversationRequest{Inputs: ratelimited.Entries(s.entries...), CompletionArgs: s.args, Store: s.store}
-		return ownedCall{s.memory(&request), func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{s.pointers(&request), func(ctx context.Context, client *ratelimited.Client) error {
 			return readAll(client.Beta.Conversations.AppendStream(ctx, "conv_1", request))
 		}}
 	},
-	"Conversations.Restart": func() ownedCall {
-		s := newSettings()
+	"Conversations.Restart": func() mutableCall {
+		s := newRequestParts()
 		request := generated.RestartConversationRequest{FromEntryID: "msg_1", Inputs: ratelimited.Entries(s.entries...), CompletionArgs: s.args, Store: s.store}
-		return ownedCall{s.memory(&request), func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{s.pointers(&request), func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Conversations.Restart(ctx, "conv_1", request)
 			return err
 		}}
 	},
-	"Conversations.RestartStream": func() ownedCall {
-		s := newSettings()
+	"Conversations.RestartStream": func() mutableCall {
+		s := newRequestParts()
 		request := generated.RestartConversationRequest{FromEntryID: "msg_1", Inputs: ratelimited.Entries(s.entries...), CompletionArgs: s.args, Store: s.store}
-		return ownedCall{s.memory(&request), func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{s.pointers(&request), func(ctx context.Context, client *ratelimited.Client) error {
 			return readAll(client.Beta.Conversations.RestartStream(ctx, "conv_1", request))
 		}}
 	},
-	"Conversations.List": func() ownedCall {
+	"Conversations.List": func() mutableCall {
 		params := generated.ListConversationsParams{Page: ratelimited.Ptr(1), PageSize: ratelimited.Ptr(7), Metadata: &map[string]any{"team": "a"}}
-		return ownedCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Conversations.List(ctx, params)
 			return err
 		}}
 	},
-	"Agents.Create": func() ownedCall {
-		s := newSettings()
+	"Agents.Create": func() mutableCall {
+		s := newRequestParts()
 		request := generated.CreateAgentRequest{Model: "m", Name: "helper", Tools: s.tools, CompletionArgs: s.args, Metadata: s.metadata}
-		return ownedCall{s.memory(&request), func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{s.pointers(&request), func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Create(ctx, request)
 			return err
 		}}
 	},
-	"Agents.Update": func() ownedCall {
-		s := newSettings()
+	"Agents.Update": func() mutableCall {
+		s := newRequestParts()
 		request := generated.UpdateAgentRequest{Description: ratelimited.Ptr("helps"), Tools: s.tools, CompletionArgs: s.args, Metadata: s.metadata}
-		return ownedCall{s.memory(&request), func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{s.pointers(&request), func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Update(ctx, "ag_1", request)
 			return err
 		}}
 	},
-	"Agents.Get": func() ownedCall {
+	"Agents.Get": func() mutableCall {
 		params := generated.GetAgentParams{AgentVersion: ratelimited.Ptr(generated.StringOrInteger("prod"))}
-		return ownedCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.Get(ctx, "ag_1", params)
 			return err
 		}}
 	},
-	"Agents.List": func() ownedCall {
+	"Agents.List": func() mutableCall {
 		params := generated.ListAgentsParams{
 			Page: ratelimited.Ptr(1), PageSize: ratelimited.Ptr(7), DeploymentChat: ratelimited.Ptr(true), Name: ratelimited.Ptr("helper"),
 			Sources: &[]generated.RequestSource{generated.RequestSourceAPI}, Metadata: &map[string]any{"team": "a"},
 		}
-		return ownedCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.List(ctx, params)
 			return err
 		}}
 	},
-	"Agents.ListPages": func() ownedCall {
+	"Agents.ListPages": func() mutableCall {
 		params := generated.ListAgentPagesParams{
 			PageSize: ratelimited.Ptr(7), PageToken: ratelimited.Ptr("next"), Search: ratelimited.Ptr("help"), Sources: &[]generated.RequestSource{generated.RequestSourceAPI},
 		}
-		return ownedCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.ListPages(ctx, params)
 			return err
 		}}
 	},
-	"Agents.ListVersions": func() ownedCall {
+	"Agents.ListVersions": func() mutableCall {
 		params := generated.ListAgentVersionsParams{Page: ratelimited.Ptr(1), PageSize: ratelimited.Ptr(7)}
-		return ownedCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
+		return mutableCall{[]any{&params}, func(ctx context.Context, client *ratelimited.Client) error {
 			_, err := client.Beta.Agents.ListVersions(ctx, "ag_1", params)
 			return err
 		}}
 	},
 }
 
+// readAll reads a stream to its end.
 func readAll(stream *ratelimited.Stream, err error) error {
 	if err == nil {
 		_, err = collect(stream)
@@ -171,8 +175,8 @@ func readAll(stream *ratelimited.Stream, err error) error {
 	return err
 }
 
-// Every method that takes a request or parameters is among the owned calls.
-func TestOwnedCallsAreComplete(t *testing.T) {
+// mutableCalls contains every method that takes a request or parameters.
+func TestMutableCallsAreComplete(t *testing.T) {
 	t.Parallel()
 	var want []string
 	for name, service := range map[string]reflect.Type{
@@ -188,61 +192,61 @@ func TestOwnedCallsAreComplete(t *testing.T) {
 		}
 	}
 	var got []string
-	for name := range ownedCalls {
+	for name := range mutableCalls {
 		got = append(got, name)
 	}
 	wantSame(t, "methods", got, want, 13)
 }
 
-// Whatever the caller changes of its arguments while a call is under way, from the observer
-// and the transport, each attempt sends what the call was made with, and it settles as that.
+// The caller's observer and transport change the arguments while the call runs. Each attempt must
+// still send the original arguments, and the call must settle the same tokens.
 func TestCallersMemory(t *testing.T) {
-	for name, newCall := range ownedCalls {
+	for name, newCall := range mutableCalls {
 		t.Run(name, func(t *testing.T) {
-			undisturbed, settled := carriedOut(t, newCall(), false)
-			disturbed, settledToo := carriedOut(t, newCall(), true)
-			if len(undisturbed) != 3 || undisturbed[0] != undisturbed[2] {
-				t.Fatalf("requests:\n%s", strings.Join(undisturbed, "\n"))
+			wantRequests, wantSettled := recordRequests(t, newCall(), false)
+			requests, settled := recordRequests(t, newCall(), true)
+			if len(wantRequests) != 3 || wantRequests[0] != wantRequests[2] {
+				t.Fatalf("requests without changes are\n%s\nwant three equal requests", strings.Join(wantRequests, "\n"))
 			}
-			if !slices.Equal(disturbed, undisturbed) {
-				t.Errorf("requests:\n%s\nwant\n%s", strings.Join(disturbed, "\n"), strings.Join(undisturbed, "\n"))
+			if !slices.Equal(requests, wantRequests) {
+				t.Errorf("requests are\n%s\nwant\n%s", strings.Join(requests, "\n"), strings.Join(wantRequests, "\n"))
 			}
-			if settledToo != settled {
-				t.Errorf("settled as %+v, want %+v", settledToo, settled)
+			if settled != wantSettled {
+				t.Errorf("settled as %+v, want %+v", settled, wantSettled)
 			}
 		})
 	}
 }
 
-// carriedOut makes a call whose first two attempts fail, and returns the requests and what
-// was settled.
-func carriedOut(t *testing.T, call ownedCall, disturb bool) (requests []string, settled ratelimited.Settled) {
+// recordRequests makes a call whose first two attempts fail. It returns the requests and the
+// settlement. With change set, the observer and the transport change the arguments.
+func recordRequests(t *testing.T, call mutableCall, change bool) (requests []string, settled ratelimited.Settled) {
 	var mu sync.Mutex
 	changeOnce := func() {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, arg := range call.args {
-			changeAll(reflect.ValueOf(arg))
+			mutate(reflect.ValueOf(arg))
 		}
 	}
-	change := func() {
-		if disturb {
+	changeArguments := func() {
+		if change {
 			changeOnce()
-			go changeOnce() // the race detector sees what the call reads later
+			go changeOnce() // so that the race detector reports later reads by the call
 		}
 	}
 	config := fast
 	config.Observer = func(context.Context, string) (context.Context, func(ratelimited.CallEvent)) {
-		change()
+		changeArguments()
 		return nil, func(event ratelimited.CallEvent) {
-			change()
+			changeArguments()
 			if s, ok := event.(ratelimited.Settled); ok {
 				settled = s
 			}
 		}
 	}
 	transport := func(r *http.Request) (*http.Response, error) {
-		change()
+		changeArguments()
 		var body []byte
 		if r.Body != nil {
 			var err error
@@ -251,47 +255,46 @@ func carriedOut(t *testing.T, call ownedCall, disturb bool) (requests []string, 
 			}
 		}
 		requests = append(requests, fmt.Sprintf("%s %s %d %v %s", r.Method, r.URL, r.ContentLength, r.Header, body))
-		if disturb { // a transport may do so, though it must not
+		if change { // http.RoundTripper forbids this, but a transport can do it
 			clear(r.Header)
 			r.URL.Path, r.URL.RawQuery, r.Method = "/elsewhere", "", "TRACE"
 		}
 		switch {
 		case len(requests) < 3:
-			return canned(503, "application/json", `{}`), nil
+			return newResponse(503, "application/json", `{}`), nil
 		case r.Header.Get("Accept") == "text/event-stream" || strings.Contains(string(body), `"stream":true`):
-			return canned(200, "text/event-stream", started+hello), nil // settles as what was received
+			return newResponse(200, "text/event-stream", started+hello), nil // the client counts the received events
 		}
-		return canned(200, "application/json", `[]`), nil
+		return newResponse(200, "application/json", `[]`), nil
 	}
-	overTransport(t, config, tripper(transport), func(t *testing.T, client *ratelimited.Client) {
-		_ = call.make(t.Context(), client) // the canned response suits few
+	runWithTransport(t, config, roundTripperFunc(transport), func(t *testing.T, client *ratelimited.Client) {
+		_ = call.make(t.Context(), client) // most operations fail with this response
 		time.Sleep(time.Second)
 	})
 	return requests, settled
 }
 
-// changeAll changes whatever can be reached and changed, and writes to the rest, so that the
-// race detector sees it.
-func changeAll(v reflect.Value) {
+// mutate changes every value that v leads to.
+func mutate(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
-			changeAll(v.Elem())
+			mutate(v.Elem())
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				changeAll(v.Field(i))
+				mutate(v.Field(i))
 			}
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			changeAll(v.Index(i))
+			mutate(v.Index(i))
 			v.Index(i).SetZero()
 		}
 	case reflect.Map:
 		for _, key := range v.MapKeys() {
-			changeAll(v.MapIndex(key))
+			mutate(v.MapIndex(key))
 		}
 		v.Clear()
 		v.SetMapIndex(reflect.ValueOf("changed").Convert(v.Type().Key()), reflect.ValueOf("changed"))

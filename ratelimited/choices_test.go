@@ -11,24 +11,26 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-func function(name string, parameters generated.JSON) generated.Tool {
+// functionTool returns a tool with one function.
+func functionTool(name string, parameters generated.JSON) generated.Tool {
 	return generated.NewTool(generated.FunctionTool{Function: generated.Function{Name: name, Parameters: parameters}})
 }
 
-func schema(schema generated.JSON) generated.CompletionArgs {
+// schemaArgs returns completion arguments with a JSON Schema as the response format.
+func schemaArgs(schema generated.JSON) generated.CompletionArgs {
 	return generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{
 		Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Name: "s", Schema: schema},
 	}}
 }
 
-// Choices that the service would refuse, or that are not clear, are refused before anything
-// is sent, by every operation that has them.
-func TestChoices(t *testing.T) {
+// Every operation with tools or a response format validates them. The client does not send values
+// that the service would reject or that are ambiguous.
+func TestToolsAndResponseFormatsAreValidated(t *testing.T) {
 	const object = `{"type":"object"}`
 	for name, test := range map[string]struct {
 		tools []generated.Tool
 		args  generated.CompletionArgs
-		want  string // "" if it is good
+		want  string // part of the error; "" if the request is valid
 	}{
 		"a schema without a type": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{JSONSchema: generated.JSONSchema{Name: "s", Schema: object}}},
 			want: `completion_args.response_format.type is "": must be json_schema (generated.ResponseFormatsJSONSchema) where json_schema is set`},
@@ -36,35 +38,35 @@ func TestChoices(t *testing.T) {
 			want: `completion_args.response_format.type is "text": must be json_schema`},
 		"a type without a schema": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Name: "s"}}},
 			want: `completion_args.response_format.json_schema.schema is not set: must be set`},
-		"a type without a name": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Schema: object}}},
+		"a schema without a name": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Schema: object}}},
 			want: `completion_args.response_format.json_schema.name is "": must not be empty`},
-		"a nil map for a schema":   {args: schema(map[string]any(nil)), want: `completion_args.response_format.json_schema.schema is not set: must be set`},
-		"an unset tool":            {tools: []generated.Tool{generated.NewTool(generated.UnknownTool{})}, want: `tools[0] is not set: must hold a tool`},
-		"a nil tool":               {tools: []generated.Tool{generated.NewTool((*generated.FunctionTool)(nil))}, want: `tools[0] is not set: must hold a tool`},
-		"a list for a schema":      {args: schema([]string{"a"}), want: `completion_args.response_format.json_schema.schema is "[\"a\"]": must be a JSON Schema: a JSON object or a boolean`},
-		"a JSON text":              {args: schema(`"a"`), want: `is "\"a\"": must be a JSON Schema`},
-		"null":                     {args: schema(`null`), want: `is "null": must be a JSON Schema`},
-		"a number":                 {args: schema(7), want: `is "7": must be a JSON Schema`},
-		"broken JSON":              {args: schema(`{"type":`), want: `is "{\"type\":": must be a JSON Schema: a JSON object or a boolean: the text is not JSON: unexpected end of JSON input`},
-		"broken bytes":             {args: schema([]byte(`{"type":`)), want: `is "{\"type\":": must be a JSON Schema`},
-		"a value without a JSON":   {args: schema(struct{ F func() }{}), want: `json: unsupported type: func()`},
-		"broken parameters":        {tools: []generated.Tool{function("f", `{`)}, want: `tools[0].function.parameters is "{": must be a JSON Schema`},
-		"parameters that are none": {tools: []generated.Tool{function("f", object), function("g", "[]")}, want: `tools[1].function.parameters is "[]": must be a JSON Schema`},
-		"a name with a blank":      {tools: []generated.Tool{function("get weather", object)}, want: `tools[0].function.name is "get weather": must be 1 to 64 letters, digits, _ or -`},
-		"no name":                  {tools: []generated.Tool{function("", object)}, want: `tools[0].function.name is "": must be 1 to 64`},
-		"a long name":              {tools: []generated.Tool{function(strings.Repeat("n", 65), object)}, want: `tools[0].function.name is "nnn`},
-		"a name of another script": {tools: []generated.Tool{function("wetter_für", object)}, want: `tools[0].function.name is "wetter_für"`},
-		"a name with a line break": {tools: []generated.Tool{function("f\n", object)}, want: `tools[0].function.name is "f\n"`},
-		"one name twice": {tools: []generated.Tool{function("f", object), generated.NewTool(generated.WebSearchTool{}), function("f", nil)},
+		"a nil map as the schema":        {args: schemaArgs(map[string]any(nil)), want: `completion_args.response_format.json_schema.schema is not set: must be set`},
+		"an unset tool":                  {tools: []generated.Tool{generated.NewTool(generated.UnknownTool{})}, want: `tools[0] is not set: must hold a tool`},
+		"a nil tool":                     {tools: []generated.Tool{generated.NewTool((*generated.FunctionTool)(nil))}, want: `tools[0] is not set: must hold a tool`},
+		"a list as the schema":           {args: schemaArgs([]string{"a"}), want: `completion_args.response_format.json_schema.schema is "[\"a\"]": must be a JSON Schema: a JSON object or a boolean`},
+		"a JSON text":                    {args: schemaArgs(`"a"`), want: `is "\"a\"": must be a JSON Schema`},
+		"null":                           {args: schemaArgs(`null`), want: `is "null": must be a JSON Schema`},
+		"a number":                       {args: schemaArgs(7), want: `is "7": must be a JSON Schema`},
+		"invalid JSON":                   {args: schemaArgs(`{"type":`), want: `is "{\"type\":": must be a JSON Schema: a JSON object or a boolean: the text is not JSON: unexpected end of JSON input`},
+		"invalid JSON as bytes":          {args: schemaArgs([]byte(`{"type":`)), want: `is "{\"type\":": must be a JSON Schema`},
+		"a value that cannot be encoded": {args: schemaArgs(struct{ F func() }{}), want: `json: unsupported type: func()`},
+		"invalid JSON as parameters":     {tools: []generated.Tool{functionTool("f", `{`)}, want: `tools[0].function.parameters is "{": must be a JSON Schema`},
+		"a list as parameters":           {tools: []generated.Tool{functionTool("f", object), functionTool("g", "[]")}, want: `tools[1].function.parameters is "[]": must be a JSON Schema`},
+		"a name with a space":            {tools: []generated.Tool{functionTool("get weather", object)}, want: `tools[0].function.name is "get weather": must be 1 to 64 letters, digits, _ or -`},
+		"no name":                        {tools: []generated.Tool{functionTool("", object)}, want: `tools[0].function.name is "": must be 1 to 64`},
+		"a long name":                    {tools: []generated.Tool{functionTool(strings.Repeat("n", 65), object)}, want: `tools[0].function.name is "nnn`},
+		"a name with a non-ASCII letter": {tools: []generated.Tool{functionTool("wetter_für", object)}, want: `tools[0].function.name is "wetter_für"`},
+		"a name with a line break":       {tools: []generated.Tool{functionTool("f\n", object)}, want: `tools[0].function.name is "f\n"`},
+		"a duplicate name": {tools: []generated.Tool{functionTool("f", object), generated.NewTool(generated.WebSearchTool{}), functionTool("f", nil)},
 			want: `tools[2].function.name is "f": must be unique, already used by tools[0]`},
 
-		"typed nil parameters": {tools: []generated.Tool{function("f", (*struct{})(nil)), function("g", map[string]int(nil))}},
+		"typed nil parameters": {tools: []generated.Tool{functionTool("f", (*struct{})(nil)), functionTool("g", map[string]int(nil))}},
 		"an empty schema":      {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsText, JSONSchema: generated.JSONSchema{Schema: ""}}}},
 		"text":                 {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsText}}},
 		"an object":            {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONObject}}},
-		"a schema":             {args: schema(object)},
-		"a map":                {args: schema(map[string]any{"type": "object"})},
-		"good functions":       {tools: []generated.Tool{function("f", nil), function("Get_Weather-2", object), function(strings.Repeat("n", 64), schemaText("{}"))}},
+		"a schema":             {args: schemaArgs(object)},
+		"a map":                {args: schemaArgs(map[string]any{"type": "object"})},
+		"valid functions":      {tools: []generated.Tool{functionTool("f", nil), functionTool("Get_Weather-2", object), functionTool(strings.Repeat("n", 64), schemaText("{}"))}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
@@ -74,9 +76,9 @@ func TestChoices(t *testing.T) {
 					streaming(started+done)(w, r)
 					return
 				}
-				answer(w, 200, `{"id":"x","conversation_id":"c","outputs":[],"usage":{}}`)
+				writeJSON(w, 200, `{"id":"x","conversation_id":"c","outputs":[],"usage":{}}`)
 			}
-			inBubble(t, fast, count, func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, count, func(t *testing.T, client *ratelimited.Client) {
 				ctx, conversations, agents, text := t.Context(), client.Beta.Conversations, client.Beta.Agents, ratelimited.Text("x")
 				calls := map[string]func(ctx context.Context) error{
 					"Conversations.Start": func(ctx context.Context) error {
@@ -114,12 +116,12 @@ func TestChoices(t *testing.T) {
 						}
 						continue
 					}
-					var refused *ratelimited.RequestError
-					if !errors.As(err, &refused) || refused.Operation != operation || !strings.Contains(err.Error(), test.want) {
+					var invalid *ratelimited.RequestError
+					if !errors.As(err, &invalid) || invalid.Operation != operation || !strings.Contains(err.Error(), test.want) {
 						t.Errorf("%s: error is\n%v, want\n%s", operation, err, test.want)
 					}
-					if requests != 0 || len(err.Error()) > 500 || refused.Err != nil && !strings.Contains(err.Error(), strings.Split(refused.Err.Error(), "\n")[0]) {
-						t.Errorf("%s: %d requests, and the error is %v", operation, requests, err)
+					if requests != 0 || len(err.Error()) > 500 || invalid.Err != nil && !strings.Contains(err.Error(), strings.Split(invalid.Err.Error(), "\n")[0]) {
+						t.Errorf("%s: error is %v after %d requests, want at most 500 bytes with the cause, and no request", operation, err, requests)
 					}
 				}
 			})
@@ -127,16 +129,16 @@ func TestChoices(t *testing.T) {
 	}
 }
 
-// What is unset inside the inputs would be sent as null.
+// The client rejects unset values within the inputs, because it would send them as null.
 func TestUnsetInputs(t *testing.T) {
 	think := generated.NewContentChunk(generated.ThinkChunk{Thinking: []generated.ContentChunk{{}}})
 	for want, entry := range map[string]generated.Entry{
 		"inputs[1] is not set":                        generated.NewEntry(generated.UnknownEntry{}),
 		"inputs[1].content is not set":                generated.NewEntry(generated.MessageInputEntry{Role: "user"}),
 		"inputs[1].content[0] is not set":             ratelimited.UserChunks(generated.ContentChunk{}),
-		"inputs[1].content[1].thinking[0] is not set": ratelimited.UserChunks(text("x"), think),
+		"inputs[1].content[1].thinking[0] is not set": ratelimited.UserChunks(textChunk("x"), think),
 	} {
-		inBubble(t, fast, ok, func(t *testing.T, client *ratelimited.Client) {
+		runWithHandler(t, fast, ok, func(t *testing.T, client *ratelimited.Client) {
 			_, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries(ratelimited.User("x"), entry)})
 			if !errors.Is(err, ratelimited.ErrInvalid) || !strings.Contains(err.Error(), want) {
 				t.Errorf("error is %v, want %s", err, want)
@@ -145,20 +147,21 @@ func TestUnsetInputs(t *testing.T) {
 	}
 }
 
+// schemaText is a string type for a JSON Schema.
 type schemaText string
 
-// An empty list as a parameter is not sent.
+// The client omits query parameters that are empty lists.
 func TestEmptyListParameters(t *testing.T) {
 	var query string
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		query = r.URL.RawQuery
 		if strings.HasSuffix(r.URL.Path, "/pages") {
-			answer(w, 200, `{"data":[]}`)
+			writeJSON(w, 200, `{"data":[]}`)
 			return
 		}
-		answer(w, 200, `[]`)
+		writeJSON(w, 200, `[]`)
 	}
-	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 		for sources, want := range map[*[]generated.RequestSource]string{{}: "name=n", {"api"}: "sources=api&name=n", {"api", "playground"}: "sources=api&sources=playground&name=n", nil: "name=n"} {
 			if _, err := client.Beta.Agents.List(t.Context(), generated.ListAgentsParams{Sources: sources, Name: ratelimited.Ptr("n")}); err != nil || query != want {
 				t.Errorf("query is %q (%v), want %q", query, err, want)

@@ -15,6 +15,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
+// New rejects invalid fields with an error that contains the field, its value, and the rule.
 func TestConfigIsValidated(t *testing.T) {
 	for name, test := range map[string]struct {
 		config ratelimited.Config
@@ -23,11 +24,11 @@ func TestConfigIsValidated(t *testing.T) {
 		"key with a line end":      {ratelimited.Config{APIKey: "sk\n1"}, `mistral: APIKey is not valid (it is not shown: it may hold a secret): must be printable ASCII without spaces`},
 		"negative rate":            {ratelimited.Config{RequestsPerSecond: -1}, `mistral: RequestsPerSecond is -1: must be above 0 and at most 1000000`},
 		"rate is not a number":     {ratelimited.Config{RequestsPerSecond: math.NaN()}, `mistral: RequestsPerSecond is NaN: must be above 0 and at most 1000000`},
-		"endless rate":             {ratelimited.Config{RequestsPerSecond: math.Inf(1)}, `mistral: RequestsPerSecond is +Inf: must be above 0 and at most 1000000`},
-		"rate beyond the limiter":  {ratelimited.Config{RequestsPerSecond: 1e9}, `mistral: RequestsPerSecond is 1e+09: must be`},
+		"infinite rate":            {ratelimited.Config{RequestsPerSecond: math.Inf(1)}, `mistral: RequestsPerSecond is +Inf: must be above 0 and at most 1000000`},
+		"rate too high":            {ratelimited.Config{RequestsPerSecond: 1e9}, `mistral: RequestsPerSecond is 1e+09: must be`},
 		"negative tokens":          {ratelimited.Config{TokensPerMinute: -5}, `mistral: TokensPerMinute is -5: must be at least 1`},
-		"retries":                  {ratelimited.Config{MaxRetries: 101}, `mistral: MaxRetries is 101: must be 1 to 100, or NoRetries`},
-		"retries below none":       {ratelimited.Config{MaxRetries: -2}, `mistral: MaxRetries is -2: must be 1 to 100, or NoRetries`},
+		"too many retries":         {ratelimited.Config{MaxRetries: 101}, `mistral: MaxRetries is 101: must be 1 to 100, or NoRetries`},
+		"negative retries":         {ratelimited.Config{MaxRetries: -2}, `mistral: MaxRetries is -2: must be 1 to 100, or NoRetries`},
 		"negative base delay":      {ratelimited.Config{BaseDelay: -1}, `mistral: BaseDelay is -1ns: must be at least 1ms`},
 		"base delay above the max": {ratelimited.Config{BaseDelay: time.Minute}, `mistral: BaseDelay is 1m0s: must be at most MaxDelay (32s)`},
 		"negative max delay":       {ratelimited.Config{MaxDelay: -1}, `mistral: MaxDelay is -1ns: must be at least 1ms`},
@@ -48,7 +49,7 @@ func TestConfigIsValidated(t *testing.T) {
 		"without host":             {ratelimited.Config{BaseURL: "https://:443"}, `must be an absolute URL`},
 		"colons in a host":         {ratelimited.Config{BaseURL: "https://a:b:1"}, `an IPv6 address in brackets`},
 		"no such port":             {ratelimited.Config{BaseURL: "https://x:99999"}, `must have a port of 1 to 65535`},
-		"opaque":                   {ratelimited.Config{BaseURL: "https:u:geheim@x"}, `mistral: BaseURL is not valid (it is not shown: it may hold a secret): must be`},
+		"opaque URL":               {ratelimited.Config{BaseURL: "https:u:geheim@x"}, `mistral: BaseURL is not valid (it is not shown: it may hold a secret): must be`},
 		"negative jitter":          {ratelimited.Config{Jitter: -1}, `mistral: Jitter is -1ns: must be above 0 and at most a minute`},
 		"too much jitter":          {ratelimited.Config{Jitter: time.Hour}, `mistral: Jitter is 1h0m0s: must be above 0 and at most a minute`},
 		"a model's limit": {ratelimited.Config{Limits: map[string]limiter.Limit{"m": {RequestsPerSecond: 1, TokensPerMinute: -1}}},
@@ -68,18 +69,18 @@ func TestConfigIsValidated(t *testing.T) {
 	}
 }
 
-// A key that is too short to be redacted does not leave the machine.
+// The client does not send a key that is too short to be redacted, except to a loopback address.
 func TestShortKeys(t *testing.T) {
 	for base, key := range map[string]string{
 		"": "1234567", "https://api.example": "any", "http://10.0.0.1:8585": "1234567", "http://localhost.example": "any", "https://127.0.0.1.example": "any",
 	} {
-		var refused *ratelimited.ConfigError
+		var invalid *ratelimited.ConfigError
 		_, err := ratelimited.New(ratelimited.Config{APIKey: key, BaseURL: base, AllowHTTP: true})
-		if !errors.As(err, &refused) || refused.Field != "APIKey" || strings.Contains(err.Error(), key) {
-			t.Errorf("%q for %q: New returns %v", key, base, err)
+		if !errors.As(err, &invalid) || invalid.Field != "APIKey" || strings.Contains(err.Error(), key) {
+			t.Errorf("New with key %q and base URL %q returns %v", key, base, err)
 		}
 		if _, err := ratelimited.New(ratelimited.Config{APIKey: key + "12345", BaseURL: base, AllowHTTP: true}); err != nil {
-			t.Errorf("a longer key for %q: New returns %v", base, err)
+			t.Errorf("New with a longer key and base URL %q returns %v", base, err)
 		}
 	}
 	for _, base := range []string{"http://localhost:8585", "http://127.0.0.1", "https://127.1.2.3", "http://[::1]:80"} {
@@ -87,28 +88,30 @@ func TestShortKeys(t *testing.T) {
 		if _, err := start(t.Context(), client); err != nil {
 			t.Errorf("%s: %v", base, err)
 		}
-		var refused *ratelimited.ConfigError
-		if _, err := start(t.Context(), client, ratelimited.WithBaseURL("https://api.mistral.ai")); !errors.As(err, &refused) || refused.Field != "APIKey" {
-			t.Errorf("a short key for another server: %v", err)
+		var invalid *ratelimited.ConfigError
+		if _, err := start(t.Context(), client, ratelimited.WithBaseURL("https://api.mistral.ai")); !errors.As(err, &invalid) || invalid.Field != "APIKey" {
+			t.Errorf("a call with a short key to another server returns %v", err)
 		}
 	}
 }
 
+// Plain HTTP to a remote host requires AllowHTTP.
 func TestAllowHTTP(t *testing.T) {
-	const far = "http://emulator.internal:8585"
+	const remote = "http://emulator.internal:8585"
 	for _, allowed := range []bool{false, true} {
 		config := ratelimited.Config{APIKey: secretKey, AllowHTTP: allowed, HTTPClient: stubClient}
-		_, called := start(t.Context(), newClient(t, config), ratelimited.WithBaseURL(far), ratelimited.WithMaxRetries(0))
-		config.BaseURL = far
-		_, made := ratelimited.New(config)
-		for name, err := range map[string]error{"New": made, "WithBaseURL": called} {
-			if refused := errors.As(err, new(*ratelimited.ConfigError)); refused == allowed {
+		_, called := start(t.Context(), newClient(t, config), ratelimited.WithBaseURL(remote), ratelimited.WithMaxRetries(0))
+		config.BaseURL = remote
+		_, created := ratelimited.New(config)
+		for name, err := range map[string]error{"New": created, "WithBaseURL": called} {
+			if rejected := errors.As(err, new(*ratelimited.ConfigError)); rejected == allowed {
 				t.Errorf("%s with AllowHTTP %v: %v", name, allowed, err)
 			}
 		}
 	}
 }
 
+// Without an APIKey, New reads the key from MISTRAL_API_KEY.
 func TestKeyFromTheEnvironment(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "")
 	_, err := ratelimited.New(ratelimited.Config{})
@@ -122,6 +125,7 @@ func TestKeyFromTheEnvironment(t *testing.T) {
 	}
 }
 
+// Without limits, a client uses the default limits.
 func TestDefaults(t *testing.T) {
 	client := newClient(t, ratelimited.Config{APIKey: secretKey})
 	limit := snapshot(client).Limit
@@ -130,7 +134,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// The key is nowhere but in the Authorization field.
+// Printing, encoding, or logging a Config or a Client does not show the key.
 func TestKeyIsNotPrinted(t *testing.T) {
 	config := ratelimited.Config{APIKey: secretKey, TokensPerMinute: 77}
 	client := newClient(t, config)
@@ -149,19 +153,20 @@ func TestKeyIsNotPrinted(t *testing.T) {
 	out := b.String()
 	for _, form := range []string{secretKey, fmt.Sprintf("%x", secretKey), "SECRET"} {
 		if i := strings.Index(out, form); i >= 0 {
-			t.Errorf("the key is printed: …%s…", out[max(0, i-200):min(len(out), i+60)])
+			t.Errorf("the output contains the key: …%s…", out[max(0, i-200):min(len(out), i+60)])
 		}
 	}
 	if !strings.Contains(out, "REDACTED") || !strings.Contains(out, "77") {
-		t.Error("a Config does not print its other fields")
+		t.Error("a printed Config does not show its other fields")
 	}
 }
 
+// Errors, snapshots, and log records do not contain the key. The log does not contain the prompt.
 func TestKeyIsInNoErrorAndNoLog(t *testing.T) {
 	var log strings.Builder
 	config := fast
 	config.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	inBubble(t, config, inTurn(status(429, tooMany, "Retry-After", "1"), reset, status(403, `{"message":"no"}`), status(200, "<html>")), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, handlersInOrder(status(429, rateLimitBody, "Retry-After", "1"), reset, status(403, `{"message":"no"}`), status(200, "<html>")), func(t *testing.T, client *ratelimited.Client) {
 		var out strings.Builder
 		for range 2 {
 			_, err := start(t.Context(), client)
@@ -172,15 +177,15 @@ func TestKeyIsInNoErrorAndNoLog(t *testing.T) {
 		fmt.Fprintf(&out, "%+v", client.Snapshot())
 		_, _ = io.WriteString(&out, log.String())
 		if strings.Contains(out.String(), "SECRET") {
-			t.Errorf("the key is printed in\n%s", out.String())
+			t.Errorf("the output contains the key:\n%s", out.String())
 		}
-		for _, record := range []string{"mistral: acquired", "mistral: reply", "mistral: retry", fmt.Sprint("tokens=", 8+unknownReply), "status=429"} {
+		for _, record := range []string{"mistral: acquired", "mistral: reply", "mistral: retry", fmt.Sprint("tokens=", 8+defaultResponseEstimate), "status=429"} {
 			if !strings.Contains(log.String(), record) {
-				t.Errorf("the log has no %q:\n%s", record, log.String())
+				t.Errorf("the log does not contain %q:\n%s", record, log.String())
 			}
 		}
 		if strings.Contains(log.String(), "Hello") {
-			t.Error("the log has the prompt in it")
+			t.Error("the log contains the prompt")
 		}
 	})
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// naturals yields 0, 1, 2 and so on, without end.
+// naturals yields 0, 1, 2, and so on without end.
 func naturals(yield func(int) bool) {
 	for i := 0; yield(i); i++ {
 		continue
 	}
 }
 
-// upTo yields the first naturals.
+// upTo yields 0 to n-1.
 func upTo(n int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := range n {
@@ -32,7 +32,7 @@ func upTo(n int) iter.Seq[int] {
 	}
 }
 
-// Results come in the order in which the calls end, with the positions of their inputs.
+// Each yields the results in the order in which the calls end, with the positions of their inputs.
 func TestEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []int
@@ -49,20 +49,20 @@ func TestEach(t *testing.T) {
 				t.Errorf("result %d is %v", i, result)
 			}
 			if want := time.Duration(5-i) * time.Second; time.Since(began) != want {
-				t.Errorf("result %d comes after %v, want %v", i, time.Since(began), want)
+				t.Errorf("Each yields result %d after %v, want %v", i, time.Since(began), want)
 			}
 		}
 		if !slices.Equal(got, []int{4, 3, 2, 1, 0}) {
-			t.Errorf("results come in the order %v", got)
+			t.Errorf("Each yields the results in the order %v", got)
 		}
 		for range ratelimited.Each(t.Context(), upTo(0), func(context.Context, int) (int, error) { return 0, nil }) {
-			t.Error("nothing has a result")
+			t.Error("Each yields a result without inputs")
 		}
 	})
 }
 
-// Endless inputs are taken as there is room, and no further when the loop ends: the calls
-// under way are cancelled, and have ended when Each returns.
+// Each takes further inputs only while the number of running calls is below its limit. When the loop
+// ends, Each takes no further inputs. It cancels the running calls and waits until they have ended.
 func TestEachOfEndlessInputs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun, ended, results := 0, 0, 0
@@ -89,13 +89,13 @@ func TestEachOfEndlessInputs(t *testing.T) {
 			}
 		}
 		if begun != ended || begun > 4001 || begun < 3000 {
-			t.Errorf("%d calls have begun, and %d ended", begun, ended)
+			t.Errorf("%d calls have begun, and %d have ended", begun, ended)
 		}
 	})
 }
 
-// A call that ends its goroutine has a result, and so has each call when the context ends.
-func TestEachOfOddCalls(t *testing.T) {
+// Each yields a result for a call that ends its goroutine, and for every call when the context ends.
+func TestEachWithGoexitAndAnEndedContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -115,7 +115,8 @@ func TestEachOfOddCalls(t *testing.T) {
 	})
 }
 
-// A key that is not valid costs one request, whatever waits: the rest get its error.
+// If the key is invalid, the client sends one request. All other calls of Gather and Each fail with
+// the error of that request.
 func TestUnauthorizedStopsTheRest(t *testing.T) {
 	requests := 0
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +124,7 @@ func TestUnauthorizedStopsTheRest(t *testing.T) {
 		status(401, `{"detail":"Invalid API Key"}`)(w, r)
 	}
 	config := ratelimited.Config{RequestsPerSecond: 1, BareBuckets: true}
-	inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
 		call := func(ctx context.Context, _ int) (bool, error) {
 			_, err := start(ctx, client)
 			return err == nil, err
@@ -134,7 +135,7 @@ func TestUnauthorizedStopsTheRest(t *testing.T) {
 			}
 		}
 		if requests != 1 {
-			t.Errorf("%d requests", requests)
+			t.Errorf("%d requests, want 1", requests)
 		}
 		requests = 0
 		count := 0
@@ -144,25 +145,25 @@ func TestUnauthorizedStopsTheRest(t *testing.T) {
 			}
 		}
 		if requests != 1 || count > 1001 {
-			t.Errorf("%d requests, %d results", requests, count)
+			t.Errorf("%d requests and %d results, want 1 and at most 1001", requests, count)
 		}
 	})
 }
 
-// Other failures stop nobody.
-func TestOtherFailuresStopNobody(t *testing.T) {
-	inBubble(t, fast, inTurn(status(403, `{"message":"no"}`), ok), func(t *testing.T, client *ratelimited.Client) {
-		good := 0
+// A 403 does not stop the other calls of Each.
+func TestForbiddenDoesNotStopTheRest(t *testing.T) {
+	runWithHandler(t, fast, handlersInOrder(status(403, `{"message":"no"}`), ok), func(t *testing.T, client *ratelimited.Client) {
+		succeeded := 0
 		for _, result := range ratelimited.Each(t.Context(), upTo(20), func(ctx context.Context, _ int) (bool, error) {
 			_, err := start(ctx, client)
 			return err == nil, err
 		}) {
 			if result.Err == nil {
-				good++
+				succeeded++
 			}
 		}
-		if good != 19 {
-			t.Errorf("%d of 20 calls are good", good)
+		if succeeded != 19 {
+			t.Errorf("%d of 20 calls succeeded, want 19", succeeded)
 		}
 	})
 }

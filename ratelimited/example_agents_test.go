@@ -9,8 +9,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// An agent is a model with instructions, tools and settings. A conversation with it
-// counts against the limit of its model.
+// An agent is a model with instructions, tools, and settings. A conversation with an agent
+// counts against the limit of the agent's model.
 func ExampleAgents_Create() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -28,15 +28,15 @@ func ExampleAgents_Create() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(agent.Name, "says", ratelimited.OutputText(response))
+	fmt.Println(agent.Name+":", ratelimited.OutputText(response))
 	if err := client.Beta.Agents.Delete(ctx, agent.ID); err != nil {
 		log.Fatal(err)
 	}
-	// Output: Accountant says 42
+	// Output: Accountant: 42
 }
 
-// Fields that are left out keep their values. Tools, guardrails and metadata do so when
-// they are nil: empty ones take away what there is.
+// An update changes only the fields that are set. Nil tools, guardrails, and metadata keep
+// their values; empty ones remove the stored values.
 func ExampleAgents_Update() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -52,18 +52,18 @@ func ExampleAgents_Update() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	bare, err := client.Beta.Agents.Update(ctx, agent.ID, generated.UpdateAgentRequest{Tools: []generated.Tool{}})
+	withoutTools, err := client.Beta.Agents.Update(ctx, agent.ID, generated.UpdateAgentRequest{Tools: []generated.Tool{}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(renamed.Name, len(renamed.Tools))
-	fmt.Println(bare.Name, len(bare.Tools))
+	fmt.Println(withoutTools.Name, len(withoutTools.Tools))
 	// Output:
 	// Scribe 1
 	// Scribe 0
 }
 
-// Every version stays, so an update can be taken back.
+// The server keeps every version, so UpdateVersion can undo an update.
 func ExampleAgents_UpdateVersion() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -87,8 +87,8 @@ func ExampleAgents_UpdateVersion() {
 	// Output: Old
 }
 
-// An update makes a new version. An alias is a name of one that does not move by
-// itself.
+// Each update creates a new version. An alias names one version and keeps naming it after
+// an update.
 func ExampleAgents_CreateVersionAlias() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -116,7 +116,7 @@ func ExampleAgents_CreateVersionAlias() {
 	// Old 0
 }
 
-// Each page has the token of the next one.
+// Each page contains the token of the next page. The last page does not.
 func ExampleAgents_ListPages() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -142,4 +142,57 @@ func ExampleAgents_ListPages() {
 	// Output:
 	// 2 agents
 	// 1 agents
+}
+
+// All requests further pages for as long as the loop runs.
+func ExampleAgents_All() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	for _, name := range []string{"Ada", "Grace", "Hedy"} {
+		if _, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{Model: "mistral-small-latest", Name: name}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for agent, err := range client.Beta.Agents.All(ctx, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(2)}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(agent.Name)
+	}
+	// Unordered output:
+	// Ada
+	// Grace
+	// Hedy
+}
+
+// The server returns free-form values unchanged. DecodeJSON decodes them.
+func ExampleAgents_Get() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+	ctx := context.Background()
+
+	created, err := client.Beta.Agents.Create(ctx, generated.CreateAgentRequest{
+		Model: "mistral-small-latest", Name: "Clerk", Metadata: `{"team": "support", "order": 9007199254740993}`,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	agent, err := client.Beta.Agents.Get(ctx, created.ID, generated.GetAgentParams{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var metadata struct {
+		Team  string
+		Order int64
+	}
+	if err := generated.DecodeJSON(agent.Metadata, &metadata); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(agent.Metadata)
+	fmt.Println(metadata.Team, metadata.Order)
+	// Output:
+	// {"team":"support","order":9007199254740993}
+	// support 9007199254740993
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// The calls run side by side, as fast as the limiter lets them; the results are in
+// Gather runs the calls concurrently, as fast as the limiter admits them. The results are in
 // the order of the inputs.
 func ExampleGather() {
 	client, stop := emulatedClient(ratelimited.Config{})
@@ -34,6 +34,7 @@ func ExampleGather() {
 	// What is 3+3? 6
 }
 
+// Async starts a call in the background. Await returns its result.
 func ExampleAsync() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -44,7 +45,7 @@ func ExampleAsync() {
 			Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello"),
 		})
 	})
-	// ... something else, meanwhile.
+	// The program can do other work here.
 	response, err := future.Await(ctx)
 	if err != nil {
 		log.Fatal(err)
@@ -53,7 +54,7 @@ func ExampleAsync() {
 	// Output: hello
 }
 
-// Each yields the results as the calls end.
+// Each yields the results in the order in which the calls end.
 func ExampleEach() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

@@ -2,6 +2,7 @@ package ratelimited_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -10,7 +11,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Optional fields whose zero value means something are pointers, which Ptr makes.
+// Optional fields whose zero value is meaningful are pointers. Ptr makes such a pointer.
 func ExampleConversations_Start() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -28,8 +29,8 @@ func ExampleConversations_Start() {
 	// Output: 1 2 3 4 5
 }
 
-// The server remembers the conversation. The client remembers how long it is, so
-// that the tokens of its history are waited for too.
+// The server stores the conversation. The client keeps its length, and waits for the tokens
+// of the history too.
 func ExampleConversations_Append() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -55,7 +56,8 @@ func ExampleConversations_Append() {
 	// 12
 }
 
-// A conversation goes another way from one of its entries on. The first one stays.
+// Restart creates a new conversation from one entry of an existing conversation. The existing
+// one does not change.
 func ExampleConversations_Restart() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -71,9 +73,9 @@ func ExampleConversations_Restart() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	reply := history.Entries[1].Value().(generated.MessageOutputEntry)
+	answer := history.Entries[1].Value().(generated.MessageOutputEntry)
 	second, err := client.Beta.Conversations.Restart(ctx, first.ConversationID, generated.RestartConversationRequest{
-		FromEntryID: reply.ID, Inputs: ratelimited.Text("Multiply that by 5"),
+		FromEntryID: answer.ID, Inputs: ratelimited.Text("Multiply that by 5"),
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -82,7 +84,7 @@ func ExampleConversations_Restart() {
 	// Output: 20 true
 }
 
-// A conversation is known by its attributes; what was said in it GetHistory returns.
+// Get returns the attributes of a conversation. GetHistory returns its entries.
 func ExampleConversations_Get() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -102,7 +104,7 @@ func ExampleConversations_Get() {
 	// Output: Greeting with mistral-small-latest
 }
 
-// A page that is not full is the last one.
+// A page that is not full is the last page.
 func ExampleConversations_List() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -133,7 +135,7 @@ func ExampleConversations_List() {
 	// page 1 has 1
 }
 
-// What is deleted is gone for good.
+// A deleted conversation cannot be restored.
 func ExampleConversations_Delete() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -153,7 +155,7 @@ func ExampleConversations_Delete() {
 	// Output: true
 }
 
-// An entry is one of several types.
+// An entry has one of several types. A type switch on Value distinguishes them.
 func ExampleConversations_GetHistory() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -182,7 +184,7 @@ func ExampleConversations_GetHistory() {
 	// model: hello
 }
 
-// What was said before need not be stored: it can be sent along.
+// The server need not store a conversation: a request can contain the earlier messages.
 func ExampleEntries() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -203,7 +205,7 @@ func ExampleEntries() {
 	// Output: Your name is Ada.
 }
 
-// A message may have pieces of several kinds.
+// A message can have chunks of several types.
 func ExampleUserChunks() {
 	message := ratelimited.UserChunks(
 		generated.NewContentChunk(generated.TextChunk{Text: "What is in this picture?"}),
@@ -212,4 +214,32 @@ func ExampleUserChunks() {
 	content := message.Value().(generated.MessageInputEntry).Content
 	fmt.Println(content.Text())
 	// Output: What is in this picture?
+}
+
+// A response format makes the model answer with JSON that matches a schema. The model writes
+// the properties in the order of the schema.
+func Example_structuredOutput() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	response, err := client.Beta.Conversations.Start(context.Background(), generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Which city has the Eiffel Tower?"),
+		CompletionArgs: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{
+			Type: generated.ResponseFormatsJSONSchema,
+			JSONSchema: generated.JSONSchema{Name: "answer", Schema: `{
+				"type": "object",
+				"properties": {"city": {"type": "string", "enum": ["Paris"]}},
+				"required": ["city"]
+			}`},
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var answer struct{ City string }
+	if err := json.Unmarshal([]byte(response.OutputText()), &answer); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(answer.City)
+	// Output: Paris
 }

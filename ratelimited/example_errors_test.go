@@ -11,7 +11,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// The server asks for a longer wait than MaxDelay, so the call is not tried again.
+// The server requests a wait of 60 s. The client does not retry, because retries are off.
 func ExampleRateLimitError() {
 	client, stop := emulatedClient(ratelimited.Config{MaxRetries: ratelimited.NoRetries}, emulator.Fault{
 		Kind: emulator.FaultTokenLimit, Header: map[string]string{"Retry-After": "60"},
@@ -31,7 +31,7 @@ func ExampleRateLimitError() {
 	// tokens 1m0s 1
 }
 
-// What kind of failure it is, errors.Is says; what exactly, the type.
+// errors.Is reports the kind of failure. The error's type has the details.
 func ExampleAPIError() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -47,7 +47,7 @@ func ExampleAPIError() {
 	// GET /v1/conversations/conv_none 404
 }
 
-// Input that cannot be right is not sent.
+// The client does not send invalid input.
 func ExampleRequestError() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -63,7 +63,7 @@ func ExampleRequestError() {
 	// Conversations.Append conversation_id
 }
 
-// A context bounds the whole call, its wait for the limiter included.
+// A context bounds the whole call, including its wait for the limiter.
 func ExampleWaitError() {
 	client, stop := emulatedClient(ratelimited.Config{RequestsPerSecond: 0.01})
 	defer stop()
@@ -75,7 +75,7 @@ func ExampleWaitError() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	_, err := client.Beta.Conversations.Start(ctx, request) // its turn is in 100 s
+	_, err := client.Beta.Conversations.Start(ctx, request) // the limiter would admit it in 100 s
 	var waited *ratelimited.WaitError
 	fmt.Println(errors.As(err, &waited), errors.Is(err, context.DeadlineExceeded))
 	// Output: true true

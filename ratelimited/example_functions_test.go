@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// weather is a function that the model may call.
+// weather is the Go function behind weatherTool.
 func weather(arguments generated.FunctionCallEntryArguments) (string, error) {
 	var in struct{ City string }
 	if err := json.Unmarshal([]byte(arguments), &in); err != nil {
@@ -19,6 +19,7 @@ func weather(arguments generated.FunctionCallEntryArguments) (string, error) {
 	return "sunny in " + in.City, nil
 }
 
+// weatherTool describes a function that the model may call.
 var weatherTool = generated.NewTool(generated.FunctionTool{Function: generated.Function{
 	Name:        "get_weather",
 	Description: "The weather of a city",
@@ -29,8 +30,8 @@ var weatherTool = generated.NewTool(generated.FunctionTool{Function: generated.F
 	},
 }})
 
-// The model calls functions until it has what it needs; the program carries them
-// out and appends the results.
+// The model requests function calls. The program runs the functions and appends their results,
+// until a response contains only text.
 func Example_functionCalling() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

@@ -11,7 +11,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A model may have a limit of its own.
+// A model in Config.Limits has a separate limit. The other models share the default limit.
 func ExampleClient_WaitTime() {
 	client, stop := emulatedClient(ratelimited.Config{
 		TokensPerMinute: 60_000,
@@ -26,7 +26,7 @@ func ExampleClient_WaitTime() {
 		log.Fatal(err)
 	}
 
-	fmt.Println(client.WaitTime("mistral-large-latest", 1000).Round(10 * time.Second)) // one request in 20 s
+	fmt.Println(client.WaitTime("mistral-large-latest", 1000).Round(10 * time.Second)) // one request every 20 s
 	fmt.Println(client.WaitTime("any other", 1000))
 	fmt.Println(client.WaitTime("any other", 60_001) == limiter.Never)
 	// Output:
@@ -35,6 +35,7 @@ func ExampleClient_WaitTime() {
 	// true
 }
 
+// Snapshot returns the state of each limit. The key "" is the limit that models share.
 func ExampleClient_Snapshot() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -45,7 +46,7 @@ func ExampleClient_Snapshot() {
 		log.Fatal(err)
 	}
 
-	s := client.Snapshot()[""] // the limit that models share
+	s := client.Snapshot()[""]
 	fmt.Println(s.Admitted, "call,", s.InFlight, "in flight,", s.Waiting, "waiting")
 	fmt.Println(s.TokensSettled, "tokens used,", s.HeldTokens, "held")
 	// Output:
@@ -53,7 +54,7 @@ func ExampleClient_Snapshot() {
 	// 9 tokens used, 0 held
 }
 
-// It takes effect on calls that wait already.
+// SetLimit also applies to calls that already wait.
 func ExampleClient_SetLimit() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

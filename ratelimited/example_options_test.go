@@ -12,40 +12,41 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Options come last, as many as are needed, and are for one call.
+// Options are the last arguments of a call and apply to that call only.
 func ExampleCallOption() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
 
 	response, err := client.Beta.Conversations.Start(context.Background(),
 		generated.StartConversationRequest{Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello")},
-		ratelimited.WithTimeout(2*time.Minute),  // of one attempt
-		ratelimited.WithMaxRetries(0),           // carried out once at most
-		ratelimited.WithTokenEstimate(2000),     // to be waited for, in place of the client's own estimate
-		ratelimited.WithHeader("X-Team", "sea"), // may be given several times
+		ratelimited.WithTimeout(2*time.Minute),  // the timeout of one attempt
+		ratelimited.WithMaxRetries(0),           // at most one attempt
+		ratelimited.WithTokenEstimate(2000),     // replaces the client's estimate
+		ratelimited.WithHeader("X-Team", "sea"), // can be repeated
 	)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(ratelimited.OutputText(response))
-	fmt.Println(client.Snapshot()[""].TokensRefunded, "of 2000 tokens given back")
+	fmt.Println(client.Snapshot()[""].TokensRefunded, "of 2000 tokens returned")
 	// Output:
 	// hello
-	// 1992 of 2000 tokens given back
+	// 1992 of 2000 tokens returned
 }
 
-// Status and header fields of the reply, of a failure too.
+// WithResponseInto stores the response, for its status code and header fields. It does so for
+// failed calls too.
 func ExampleWithResponseInto() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
 
-	var head *http.Response
-	_, err := client.Beta.Conversations.Get(context.Background(), "conv_none", ratelimited.WithResponseInto(&head))
-	fmt.Println(err != nil, head.StatusCode, head.Header.Get("Content-Type"))
+	var httpResponse *http.Response
+	_, err := client.Beta.Conversations.Get(context.Background(), "conv_none", ratelimited.WithResponseInto(&httpResponse))
+	fmt.Println(err != nil, httpResponse.StatusCode, httpResponse.Header.Get("Content-Type"))
 	// Output: true 404 application/json
 }
 
-// One failure is tried again; the observer hears of each step.
+// The client retries one failed attempt. The observer receives an event for each step.
 func ExampleObserver() {
 	observer := func(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
 		return ctx, func(event ratelimited.CallEvent) {
@@ -55,11 +56,11 @@ func ExampleObserver() {
 			case ratelimited.Attempted:
 				fmt.Println("attempt", e.Number, "status", e.Status)
 			case ratelimited.Retrying:
-				fmt.Println("again, after a while")
+				fmt.Println("retrying after a delay")
 			case ratelimited.Settled:
 				fmt.Println("used", e.Used, "tokens")
 			case ratelimited.Ended:
-				fmt.Println("ended,", e.Attempts, "attempts, error", e.Err)
+				fmt.Println("ended after", e.Attempts, "attempts, error", e.Err)
 			}
 		}
 	}
@@ -76,8 +77,8 @@ func ExampleObserver() {
 	// Output:
 	// Conversations.Start admitted to mistral-small-latest
 	// attempt 1 status 503
-	// again, after a while
+	// retrying after a delay
 	// attempt 2 status 200
 	// used 9 tokens
-	// ended, 2 attempts, error <nil>
+	// ended after 2 attempts, error <nil>
 }

@@ -12,14 +12,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Calls that an outage holds for too long can be made again later.
+// A call fails with an OutageError if the outage lasts longer than MaxOutage. The program can
+// make the call again later.
 func ExampleOutageError() {
 	server, err := emulator.Start(emulator.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	client, err := ratelimited.New(ratelimited.Config{
-		APIKey: "any", BaseURL: server.URL(), RequestsPerSecond: 100, MaxOutage: 50 * time.Millisecond, // so short for the example
+		APIKey: "any", BaseURL: server.URL(), RequestsPerSecond: 100, MaxOutage: 50 * time.Millisecond, // short, for this example
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -33,7 +34,7 @@ func ExampleOutageError() {
 	if _, err := ask(context.Background(), "Hello!"); err != nil {
 		log.Fatal(err)
 	}
-	_ = server.Close() // and nobody starts it again
+	_ = server.Close() // the server stays down
 
 	prompts := []string{"Say one", "Say two", "Say three"}
 	var later []string

@@ -10,8 +10,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Shutdown lets the call in flight finish and refuses those that wait. In a program, a signal
-// is the reason: see [os/signal.NotifyContext]. The calls must not use its context.
+// Shutdown waits for calls in flight and fails the calls that wait for the limiter. Programs
+// usually call it after a signal: see [os/signal.NotifyContext]. The API calls must not use the
+// context of the signal.
 func ExampleClient_Shutdown() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()

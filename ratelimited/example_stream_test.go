@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Leaving the loop, in whatever way, closes the stream and settles what it used.
+// Exiting the loop for any reason closes the stream and records its usage.
 func ExampleConversations_StartStream() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -30,13 +30,13 @@ func ExampleConversations_StartStream() {
 			fmt.Print(e.Content.Text())
 		case generated.ResponseDoneEvent:
 			fmt.Println(" -", e.Usage.CompletionTokens, "tokens")
-		case generated.UnknownStreamEvent: // a type this version does not know
+		case generated.UnknownStreamEvent: // an event type that this version does not define
 		}
 	}
 	// Output: 1 2 3 4 5 - 5 tokens
 }
 
-// The server remembers what was said, be it streamed or not.
+// The server stores the entries of streamed and other responses alike.
 func ExampleConversations_AppendStream() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -65,7 +65,7 @@ func ExampleConversations_AppendStream() {
 	// Output: Your name is Ada.
 }
 
-// The first event names the new conversation.
+// The first event contains the ID of the new conversation.
 func ExampleConversations_RestartStream() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -81,9 +81,9 @@ func ExampleConversations_RestartStream() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	reply := history.Entries[1].Value().(generated.MessageOutputEntry)
+	answer := history.Entries[1].Value().(generated.MessageOutputEntry)
 	stream, err := client.Beta.Conversations.RestartStream(ctx, first.ConversationID, generated.RestartConversationRequest{
-		FromEntryID: reply.ID, Inputs: ratelimited.Text("Multiply that by 5"),
+		FromEntryID: answer.ID, Inputs: ratelimited.Text("Multiply that by 5"),
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -94,17 +94,17 @@ func ExampleConversations_RestartStream() {
 		}
 		switch e := event.(type) {
 		case generated.ResponseStartedEvent:
-			fmt.Println("another conversation:", e.ConversationID != first.ConversationID)
+			fmt.Println("new conversation:", e.ConversationID != first.ConversationID)
 		case generated.MessageOutputEvent:
 			fmt.Print(e.Content.Text())
 		}
 	}
 	// Output:
-	// another conversation: true
+	// new conversation: true
 	// 20
 }
 
-// The reply as the plain call would have brought it.
+// Response returns the same response as the call without streaming.
 func ExampleStream_Response() {
 	client, stop := emulatedClient(ratelimited.Config{})
 	defer stop()
@@ -123,4 +123,24 @@ func ExampleStream_Response() {
 	response := stream.Response()
 	fmt.Println(ratelimited.OutputText(response), response.Usage.TotalTokens == stream.Usage().TotalTokens)
 	// Output: hello true
+}
+
+// TextDeltas yields only the text of the response.
+func ExampleStream_TextDeltas() {
+	client, stop := emulatedClient(ratelimited.Config{})
+	defer stop()
+
+	stream, err := client.Beta.Conversations.StartStream(context.Background(), generated.StartConversationRequest{
+		Model: "mistral-small-latest", Inputs: ratelimited.Text("Count to 5"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for text, err := range stream.TextDeltas() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Print(text)
+	}
+	// Output: 1 2 3 4 5
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Against the emulator, which needs no key and no network. For the real API leave
-// BaseURL and APIKey out and set MISTRAL_API_KEY.
+// The example uses the emulator, which needs neither a key nor a network. For the real API,
+// omit BaseURL and APIKey and set MISTRAL_API_KEY.
 func Example() {
 	server, err := emulator.Start(emulator.Config{RequestsPerSecond: 5, TokensPerMinute: 100_000})
 	if err != nil {
@@ -41,15 +41,15 @@ func Example() {
 	// 9 tokens
 }
 
-// A field that breaks its rule is an error that says so, before anything is sent.
+// New returns an error for an invalid field. It does not send a request.
 func ExampleNew() {
 	_, err := ratelimited.New(ratelimited.Config{APIKey: "any", RequestsPerSecond: -1})
 	fmt.Println(err)
 	// Output: mistral: RequestsPerSecond is -1: must be above 0 and at most 1000000
 }
 
-// emulatedClient returns a client of an emulator, which has things go wrong as faults say,
-// and what ends both.
+// emulatedClient starts an emulator that injects the given faults. It returns a client of the
+// emulator, and a function that closes both.
 func emulatedClient(config ratelimited.Config, faults ...emulator.Fault) (*ratelimited.Client, func()) {
 	server, err := emulator.Start(emulator.Config{Faults: faults})
 	if err != nil {

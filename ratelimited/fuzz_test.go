@@ -19,8 +19,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// FuzzNew makes clients of any configuration: one that is refused is refused with the
-// name of a field and without the key, and one that is not can be asked for its state.
+// FuzzNew calls New with any configuration. New must return either a client with a valid state, or an
+// error that names a field and does not contain the key.
 func FuzzNew(f *testing.F) {
 	f.Setenv("MISTRAL_API_KEY", "")
 	f.Add(secretKey, "", 0.0, 0, 0, int64(0), int64(0), int64(0), int64(0), int64(0), "", 0.0, 0, 0.0, 0)
@@ -47,10 +47,10 @@ func FuzzNew(f *testing.F) {
 		if err == nil {
 			for name, s := range client.Snapshot() {
 				if !(s.AvailableRequests > 0) || !(s.AvailableTokens > 0) || s.Limit.Validate() != nil {
-					t.Errorf("limiter %q begins with %v requests and %v tokens of %+v", name, s.AvailableRequests, s.AvailableTokens, s.Limit)
+					t.Errorf("limiter %q starts with %v requests and %v tokens of %+v", name, s.AvailableRequests, s.AvailableTokens, s.Limit)
 				}
 				if wait := client.WaitTime(name, 1); wait < 0 || wait > time.Minute {
-					t.Errorf("limiter %q: the first call waits %v", name, wait)
+					t.Errorf("limiter %q: the first call would wait for %v", name, wait)
 				}
 			}
 			client.Close()
@@ -58,20 +58,20 @@ func FuzzNew(f *testing.F) {
 		}
 		var invalid *ratelimited.ConfigError
 		if !errors.As(err, &invalid) {
-			t.Fatalf("%T: %v", err, err)
+			t.Fatalf("error is %v (%T), want a ConfigError", err, err)
 		}
 		if !isField(invalid.Field) || !strings.Contains(err.Error(), invalid.Field) || invalid.Rule == "" {
-			t.Errorf("field %q breaks rule %q: %v", invalid.Field, invalid.Rule, err)
+			t.Errorf("error %v has the field %q and the rule %q", err, invalid.Field, invalid.Rule)
 		}
-		number := strings.Trim(key, "+-.e0123456789") == "" // it may be a limit's
+		number := strings.Trim(key, "+-.e0123456789") == "" // the error may contain it as a limit
 		if len(key) >= 12 && !number && !strings.Contains(base+model, key) && strings.Contains(err.Error(), key) {
-			t.Errorf("the error shows the key: %v", err)
+			t.Errorf("the error contains the key: %v", err)
 		}
 		wantLine(t, err)
 	})
 }
 
-// isField reports whether an error's field is one of a Config, or of one of its limits.
+// isField reports whether name is a field of Config or of one of its limits.
 func isField(name string) bool {
 	if rest, ok := strings.CutPrefix(name, "Limits["); ok && rest != `""]` {
 		_, name, _ = strings.Cut(rest[strings.LastIndex(rest, `"`)+1:], ".")
@@ -84,18 +84,17 @@ func isField(name string) bool {
 	return false
 }
 
-// wantLine demands of an error that it is one line of text.
+// wantLine checks that the text of an error is one line.
 func wantLine(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()
 	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 || !utf8.ValidString(text) {
-		t.Errorf("the error is not a line: %q", text)
+		t.Errorf("the error is not one line: %q", text)
 	}
 }
 
-// FuzzPath calls operations with any ids at any base URL. What is accepted goes to the
-// operation that was meant: on the wire its path has the segments that it has with a
-// plain id, the id itself being one of them, and nothing behind the path.
+// FuzzPath calls operations with any ID and any base URL. The request line of an accepted call must
+// have the same path segments as a call with a plain ID, except for the ID, and no query.
 func FuzzPath(f *testing.F) {
 	for _, id := range []string{
 		"conv_1", "", ".", "..", "...", "a/b", "../agents", "/", "%2F", "%2e%2e", "?x=1", "#x", ";", "a b", "+", "\\", "\x00", "\n",
@@ -114,7 +113,7 @@ func FuzzPath(f *testing.F) {
 			base = ratelimited.DefaultBaseURL
 		}
 		var wire []*http.Request
-		transport := tripper(func(req *http.Request) (*http.Response, error) {
+		transport := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			var sent bytes.Buffer
 			if err := req.Write(&sent); err != nil {
 				return nil, err
@@ -131,7 +130,7 @@ func FuzzPath(f *testing.F) {
 			return &http.Response{StatusCode: 404, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
 		})
 		if u, err := url.Parse(base); err == nil && strings.Contains(u.Host, "%") {
-			return // not every zone of an IPv6 address survives being written and read again
+			return // Request.Write does not preserve every zone of an IPv6 address
 		}
 		client, err := ratelimited.New(ratelimited.Config{
 			APIKey: secretKey, BaseURL: base, HTTPClient: &http.Client{Transport: transport},
@@ -156,46 +155,46 @@ func FuzzPath(f *testing.F) {
 			wire = nil
 			plain := call("IDENTIFIER", "SECOND")
 			if len(wire) != 1 {
-				t.Fatalf("%s at %q sends %d requests for a plain id: %v", name, base, len(wire), plain)
+				t.Fatalf("%s at %q sends %d requests for a plain ID: %v", name, base, len(wire), plain)
 			}
-			model := wire[0]
+			plainRequest := wire[0]
 			wire = nil
 			err := call(id, second)
 			if len(wire) == 0 {
 				if !errors.As(err, new(*ratelimited.RequestError)) {
-					t.Errorf("%s(%q, %q): %v", name, id, second, err)
+					t.Errorf("%s(%q, %q) sends no request and returns %v, want a RequestError", name, id, second, err)
 				}
 				continue
 			}
 			got := wire[0]
-			if got.Method != model.Method || got.URL.RawQuery != "" || got.URL.ForceQuery || got.URL.Fragment != "" {
-				t.Errorf("%s(%q, %q) is %s %s", name, id, second, got.Method, got.URL)
+			if got.Method != plainRequest.Method || got.URL.RawQuery != "" || got.URL.ForceQuery || got.URL.Fragment != "" {
+				t.Errorf("%s(%q, %q) sends %s %s", name, id, second, got.Method, got.URL)
 			}
-			want := strings.Split(model.URL.EscapedPath(), "/")
+			want := strings.Split(plainRequest.URL.EscapedPath(), "/")
 			segments := strings.Split(got.RequestURI, "/")
 			if len(segments) != len(want) {
 				t.Fatalf("%s(%q, %q): %s has %d segments, want %d", name, id, second, got.RequestURI, len(segments), len(want))
 			}
 			for i, segment := range segments {
 				text, err := url.PathUnescape(segment)
-				meant := map[string]string{"IDENTIFIER": id, "SECOND": second}
-				plain, _ := url.PathUnescape(want[i])
-				if s, ok := meant[plain]; ok {
-					plain = s
+				arguments := map[string]string{"IDENTIFIER": id, "SECOND": second}
+				wantText, _ := url.PathUnescape(want[i])
+				if argument, ok := arguments[wantText]; ok {
+					wantText = argument
 				}
-				if err != nil || text != plain {
-					t.Errorf("%s(%q, %q): segment %d of %s is %q, want %q", name, id, second, i, got.RequestURI, text, plain)
+				if err != nil || text != wantText {
+					t.Errorf("%s(%q, %q): segment %d of %s is %q, want %q", name, id, second, i, got.RequestURI, text, wantText)
 				}
 			}
 			if last := segments[len(segments)-1]; last == "." || last == ".." || last == "" {
-				t.Errorf("%s(%q, %q): %s ends in %q", name, id, second, got.RequestURI, last)
+				t.Errorf("%s(%q, %q): %s ends with the segment %q", name, id, second, got.RequestURI, last)
 			}
 		}
 	})
 }
 
-// FuzzStream streams any reply: the loop ends, what the call used is settled once, the
-// books balance, and an error is one of this package's that shows no key.
+// FuzzStream streams any response. The loop must end, the call must settle once, and the settled
+// tokens must balance. An error must implement ratelimited.Error and not contain the key.
 func FuzzStream(f *testing.F) {
 	event := func(data string) string { return "data: " + data + "\n\n" }
 	for _, text := range []string{
@@ -220,13 +219,13 @@ func FuzzStream(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		reply := tripper(func(req *http.Request) (*http.Response, error) {
+		transport := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			return &http.Response{
 				StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(bytes.NewReader(body)), Request: req,
 			}, nil
 		})
 		client := newClient(t, ratelimited.Config{
-			APIKey: secretKey, HTTPClient: &http.Client{Transport: reply}, RequestsPerSecond: 1e6, BareBuckets: true, MaxRetries: ratelimited.NoRetries,
+			APIKey: secretKey, HTTPClient: &http.Client{Transport: transport}, RequestsPerSecond: 1e6, BareBuckets: true, MaxRetries: ratelimited.NoRetries,
 		})
 		const held = 100
 		request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("Hello!")}
@@ -235,7 +234,7 @@ func FuzzStream(f *testing.F) {
 			var texts strings.Builder
 			for event, e := range stream.Events() {
 				if (event == nil) == (e == nil) || err != nil {
-					t.Errorf("event %v comes with error %v, after %v", event, e, err)
+					t.Errorf("Events yields event %v with error %v, after %v", event, e, err)
 				}
 				err = e
 				if output, ok := event.(generated.MessageOutputEvent); ok {
@@ -243,26 +242,26 @@ func FuzzStream(f *testing.F) {
 				}
 			}
 			if stream.Text() != texts.String() {
-				t.Errorf("the text is %q, that of the events %q", stream.Text(), texts.String())
+				t.Errorf("Text returns %q, and the text of the events is %q", stream.Text(), texts.String())
 			}
-			var again error
-			for _, again = range stream.Events() {
+			var second error
+			for _, second = range stream.Events() {
 				continue
 			}
-			if again != err || stream.Close() != nil || stream.Response() == nil {
-				t.Errorf("the stream ends with %v, asked again with %v", err, again)
+			if second != err || stream.Close() != nil || stream.Response() == nil {
+				t.Errorf("the first loop ends with %v, and the second with %v", err, second)
 			}
 		}
 		if err != nil {
 			wantLine(t, err)
 			if !errors.As(err, new(ratelimited.Error)) || strings.Contains(strings.ToLower(err.Error()), strings.ToLower(secretKey)) {
-				t.Errorf("%T: %v", err, err)
+				t.Errorf("error is %v (%T), want a ratelimited.Error without the key", err, err)
 			}
 		}
 		s := snapshot(client)
 		if s.Admitted != 1 || s.Settled != 1 || s.Cancelled != 0 || s.InFlight != 0 || s.HeldTokens != 0 || s.TokensSettled < 0 ||
 			s.TokensSettled+s.TokensRefunded-s.TokensCharged != held {
-			t.Errorf("the books: %d in flight with %d tokens, %+v", s.InFlight, s.HeldTokens, s.Counters)
+			t.Errorf("%d calls in flight with %d tokens, counters are %+v; want one settled call", s.InFlight, s.HeldTokens, s.Counters)
 		}
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzAPIError gives a server any reply to fail with, also one in which it sends the
-// key back: the error's text is a line for a log and shows no key.
+// FuzzAPIError creates errors from any response, also from responses that contain the key. The text of
+// the error must be one short line and must not contain the key.
 func FuzzAPIError(f *testing.F) {
 	const key = `sk-"THE"/SECRET\KEY`
 	for _, body := range []string{
@@ -40,28 +40,28 @@ func FuzzAPIError(f *testing.F) {
 		for _, err := range []error{call.apiError(body, nil), call.unusable(body, errors.New("is of no use:\n"+contentType))} {
 			text := err.Error()
 			if i := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || !utf8.ValidString(text) || len(text) > 10_000 {
-				t.Errorf("%d bytes that are not a line for a log: %q", len(text), text)
+				t.Errorf("the text of %d bytes is not one short line: %q", len(text), text)
 			}
 			if !strings.HasPrefix(text, "mistral: POST ") {
-				t.Errorf("the error does not say what failed: %q", text)
+				t.Errorf("the error does not begin with \"mistral: POST \": %q", text)
 			}
 			var api *APIError
 			if !errors.As(err, &api) || len(api.Body) > maxErrorBody {
-				t.Fatalf("%T is not an APIError, or keeps too much", err)
+				t.Fatalf("%T is not an APIError, or its body exceeds %d bytes", err, maxErrorBody)
 			}
 			if bytes.Contains(bytes.ToLower(api.Body), []byte(strings.ToLower(key))) {
-				t.Errorf("the body shows the key: %q", api.Body)
+				t.Errorf("the body contains the key: %q", api.Body)
 			}
-			shown := []string{api.Message, api.Type, api.Code, api.Param}
-			if !strings.Contains(id+path+contentType, "sk-") { // these are not part of the body
-				shown = append(shown, text)
+			texts := []string{api.Message, api.Type, api.Code, api.Param}
+			if !strings.Contains(id+path+contentType, "sk-") { // the text also contains these values
+				texts = append(texts, text)
 			}
-			for _, finding := range api.Fields {
-				shown = append(shown, finding.Location, finding.Type, finding.Message)
+			for _, field := range api.Fields {
+				texts = append(texts, field.Location, field.Type, field.Message)
 			}
-			for _, text := range shown {
+			for _, text := range texts {
 				if strings.Contains(strings.ToLower(text), strings.ToLower(key)) {
-					t.Errorf("the error shows the key: %q", text)
+					t.Errorf("the error contains the key: %q", text)
 				}
 			}
 		}

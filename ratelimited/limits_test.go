@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
@@ -18,24 +15,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// emulated runs a test in virtual time against an emulator, all traffic
-// validated. It returns what the emulator counted.
-func emulated(t *testing.T, config ratelimited.Config, server emulator.Config, test func(t *testing.T, client *ratelimited.Client)) (stats emulator.ModelStats) {
-	t.Helper()
-	server.OnViolation = func(err error) { t.Errorf("the emulator sends %v", err) }
-	// Made inside the bubble: its counts begin with the bubble's clock.
-	e := sync.OnceValue(func() *emulator.Emulator { return emulator.New(server) })
-	inBubble(t, config, func(w http.ResponseWriter, r *http.Request) { e().ServeHTTP(w, r) }, test)
-	return e().Stats().Models["m"]
-}
-
-// The emulator, which counts for itself and to the nanosecond, says when each
-// call arrived: bare buckets hold RequestsPerSecond requests, at least one, and
-// refill steadily; by default calls keep the distance that a window asks for, and
-// the jitter.
-func TestScheduleOnTheWire(t *testing.T) {
+// The test checks the arrival times of requests at the emulator. Bare buckets hold RequestsPerSecond
+// requests, at least one, and refill continuously. By default, the client also spaces requests for
+// servers that count by windows, plus the jitter.
+func TestArrivalTimes(t *testing.T) {
 	for _, test := range []struct {
 		rps  float64
 		bare bool
@@ -51,7 +34,7 @@ func TestScheduleOnTheWire(t *testing.T) {
 		t.Run(fmt.Sprintf("%v bare=%v", test.rps, test.bare), func(t *testing.T) {
 			var arrivals []time.Duration
 			begin := time.Time{}
-			stats := emulated(t, ratelimited.Config{RequestsPerSecond: test.rps, BareBuckets: test.bare}, emulator.Config{
+			stats := runWithEmulator(t, ratelimited.Config{RequestsPerSecond: test.rps, BareBuckets: test.bare}, emulator.Config{
 				RequestsPerSecond: test.rps,
 				Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					arrivals = append(arrivals, time.Since(begin))
@@ -72,17 +55,17 @@ func TestScheduleOnTheWire(t *testing.T) {
 				}
 			}
 			if stats.Admitted != len(test.want) || stats.Refused() != 0 {
-				t.Errorf("the emulator counts %+v", stats)
+				t.Errorf("the emulator counts %+v, want %d requests admitted", stats, len(test.want))
 			}
 		})
 	}
 }
 
-// 200 goroutines through one client at the account's rate, with calls of many
-// sizes, plain and streamed: the emulator refuses none, and nothing is lost.
-func TestFlood(t *testing.T) {
+// 200 goroutines share one client at the account's rate. They make calls of different sizes, streamed
+// and not. The emulator must not reject any request, and every call must settle.
+func TestManyCallersShareAClient(t *testing.T) {
 	const callers, calls = 200, 3
-	stats := emulated(t, ratelimited.Config{RequestsPerSecond: 50, TokensPerMinute: 1_000_000}, emulator.Config{
+	stats := runWithEmulator(t, ratelimited.Config{RequestsPerSecond: 50, TokensPerMinute: 1_000_000}, emulator.Config{
 		RequestsPerSecond: 50, TokensPerMinute: 1_000_000, Latency: 300 * time.Millisecond, TokenDelay: 10 * time.Millisecond,
 	}, func(t *testing.T, client *ratelimited.Client) {
 		results := ratelimited.Gather(t.Context(), make([]struct{}, callers), func(ctx context.Context, _ struct{}) (int, error) {
@@ -99,30 +82,16 @@ func TestFlood(t *testing.T) {
 			}
 		}
 		if s := snapshot(client); s.Settled != callers*calls || s.Retried != 0 || s.Cancelled != 0 || s.Abandoned != 0 {
-			t.Errorf("books: %+v", s.Counters)
+			t.Errorf("counters are %+v, want %d calls settled and no retries", s.Counters, callers*calls)
 		}
 	})
 	if stats.Admitted != callers*calls || stats.Refused() != 0 {
-		t.Errorf("the emulator admitted %d and refused %d, want %d and none", stats.Admitted, stats.Refused(), callers*calls)
+		t.Errorf("the emulator admitted %d requests and rejected %d, want %d and 0", stats.Admitted, stats.Refused(), callers*calls)
 	}
 }
 
-func callOrStream(ctx context.Context, client *ratelimited.Client, text string, stream bool) error {
-	request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text(text)}
-	if !stream {
-		_, err := client.Beta.Conversations.Start(ctx, request)
-		return err
-	}
-	events, err := client.Beta.Conversations.StartStream(ctx, request)
-	if err != nil {
-		return err
-	}
-	_, err = collect(events)
-	return err
-}
-
-// The client's books and the emulator's agree on every token.
-func TestBooksAgree(t *testing.T) {
+// The client settles exactly the tokens that the emulator counts.
+func TestSettledTokensMatchTheEmulator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := emulator.New(emulator.Config{})
 		server := memnet.Start(e)
@@ -148,4 +117,61 @@ func TestBooksAgree(t *testing.T) {
 			t.Errorf("the client settled %d tokens, the emulator counted %d", used, counted)
 		}
 	})
+}
+
+// For two minutes, callers make more calls than the limits allow, against each mode of the emulator. The
+// emulator must not reject any request, every call must succeed, and the calls must use at least 90% of
+// the limit. The flag -v prints the shares.
+func TestOverload(t *testing.T) {
+	const length = 2 * time.Minute
+	for _, mode := range []emulator.Mode{emulator.TokenBucket, emulator.FixedWindow, emulator.SlidingWindow} {
+		for _, limit := range []struct {
+			name                string
+			rps                 float64
+			tpm                 int
+			minPercent, callers int
+		}{
+			{"requests", 2, 1_000_000, 90, 24},
+			{"tokens", 5, 15_000, 90, 24},
+			{"0.08 requests", 0.08, 100_000, 90, 4},
+		} {
+			t.Run(fmt.Sprintf("%v/%s", mode, limit.name), func(t *testing.T) {
+				t.Parallel()
+				stats := runWithEmulator(t, ratelimited.Config{RequestsPerSecond: limit.rps, TokensPerMinute: limit.tpm}, emulator.Config{
+					RequestsPerSecond: limit.rps, TokensPerMinute: limit.tpm, Mode: mode,
+					Latency: 300 * time.Millisecond, TokenDelay: 5 * time.Millisecond,
+				}, func(t *testing.T, client *ratelimited.Client) {
+					ctx, cancel := context.WithCancel(t.Context()) // with a deadline, calls would fail before it
+					defer cancel()
+					time.AfterFunc(length, cancel)
+					results := ratelimited.Gather(t.Context(), make([]int, limit.callers), func(context.Context, int) (int, error) {
+						i := 0
+						for ; ctx.Err() == nil; i++ {
+							// The responses have 1 to 160 tokens. A third of them is streamed.
+							err := callOrStream(ctx, client, fmt.Sprintf("Count to %d.", 1+i*i*7%160), i%3 == 0)
+							if err != nil && ctx.Err() == nil { // at the end of the two minutes, calls are cancelled
+								return i, err
+							}
+						}
+						return i, nil
+					})
+					for _, result := range results {
+						if result.Err != nil {
+							t.Errorf("after %d calls: %v", result.Value, result.Err)
+						}
+					}
+				})
+				minutes := length.Minutes()
+				requests := 100 * float64(stats.Admitted) / (limit.rps * 60 * minutes)
+				tokens := 100 * float64(stats.Tokens) / (float64(limit.tpm) * minutes)
+				t.Logf("%d calls used %.1f%% of the requests and %.1f%% of the tokens that the limit allows in two minutes", stats.Admitted, requests, tokens)
+				if stats.Refused() != 0 {
+					t.Errorf("the emulator rejected %d requests: %+v", stats.Refused(), stats)
+				}
+				if max(requests, tokens) < float64(limit.minPercent) {
+					t.Errorf("the calls used less than %d%% of the limit", limit.minPercent)
+				}
+			})
+		}
+	}
 }

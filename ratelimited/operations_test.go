@@ -3,27 +3,33 @@ package ratelimited_test
 import (
 	"context"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"gopkg.in/yaml.v3"
+
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/contract"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// step is a call of one operation. The steps are carried out in order, each on
-// what the ones before have made.
+// step is a call of one operation. The steps run in order and use the agents and conversations of earlier
+// steps.
 type step struct {
-	method    string // of Beta
-	operation string // of the document; with "Stream" where the reply is one
-	tokens    bool   // it costs tokens
+	method    string // the service and method
+	operation string // the operation ID in the OpenAPI document, with the suffix "Stream" for streaming
+	tokens    bool   // whether the operation uses tokens
 	call      func(ctx context.Context, s *scenario) error
 }
 
-// scenario is what the steps hand on.
+// scenario contains the services and the IDs that steps pass on.
 type scenario struct {
 	conversations *ratelimited.Conversations
 	agents        *ratelimited.Agents
@@ -32,7 +38,8 @@ type scenario struct {
 	agent         string
 }
 
-func (s *scenario) started(response *generated.ConversationResponse, err error) error {
+// checkResponse checks a response and stores its conversation ID.
+func (s *scenario) checkResponse(response *generated.ConversationResponse, err error) error {
 	if err != nil {
 		return err
 	}
@@ -40,22 +47,25 @@ func (s *scenario) started(response *generated.ConversationResponse, err error) 
 	return want(ratelimited.OutputText(response) != "" && response.Usage.TotalTokens > 0, "a text and its usage")
 }
 
-func (s *scenario) streamed(stream *ratelimited.Stream, err error) error {
+// checkStream reads a stream, checks it, and stores its conversation ID.
+func (s *scenario) checkStream(stream *ratelimited.Stream, err error) error {
 	if err != nil {
 		return err
 	}
 	_, err = collect(stream)
 	s.conversation = stream.ConversationID()
-	return errors.Join(err, want(s.conversation != "" && stream.Text() != "" && stream.Usage() != nil, "an id, a text and its usage"))
+	return errors.Join(err, want(s.conversation != "" && stream.Text() != "" && stream.Usage() != nil, "an ID, a text, and its usage"))
 }
 
+// want returns an error if ok is false.
 func want(ok bool, what string) error {
 	if !ok {
-		return errors.New("the reply lacks " + what)
+		return errors.New("the response does not contain " + what)
 	}
 	return nil
 }
 
+// steps are calls of all operations, in an order in which all succeed.
 var steps = []step{
 	{"Agents.Create", "CreateAgent", false, func(ctx context.Context, s *scenario) error {
 		agent, err := s.agents.Create(ctx, generated.CreateAgentRequest{
@@ -66,11 +76,11 @@ var steps = []step{
 			return err
 		}
 		s.agent = agent.ID
-		return want(agent.Name == "helper" && len(agent.Tools) == 1, "its name and tool")
+		return want(agent.Name == "helper" && len(agent.Tools) == 1, "the name and the tool")
 	}},
 	{"Agents.Get", "GetAgent", false, func(ctx context.Context, s *scenario) error {
 		agent, err := s.agents.Get(ctx, s.agent, generated.GetAgentParams{})
-		return errors.Join(err, want(agent != nil && agent.ID == s.agent, "its id"))
+		return errors.Join(err, want(agent != nil && agent.ID == s.agent, "the agent's ID"))
 	}},
 	{"Agents.Update", "UpdateAgent", false, func(ctx context.Context, s *scenario) error {
 		agent, err := s.agents.Update(ctx, s.agent, generated.UpdateAgentRequest{Description: ratelimited.Ptr("helps")})
@@ -115,22 +125,22 @@ var steps = []step{
 		return errors.Join(err, want(page != nil && len(page.Data) == 1 && page.NextPageToken == "", "a single page"))
 	}},
 	{"Conversations.Start", "StartConversation", true, func(ctx context.Context, s *scenario) error {
-		return s.started(s.conversations.Start(ctx, generated.StartConversationRequest{
+		return s.checkResponse(s.conversations.Start(ctx, generated.StartConversationRequest{
 			AgentID: s.agent, Inputs: ratelimited.Entries(ratelimited.User("Hello!")),
 			Name: "greeting", Description: "a test", Metadata: map[string]any{"n": 1}, HandoffExecution: generated.HandoffExecutionServer,
 		}))
 	}},
 	{"Conversations.StartStream", "StartConversationStream", true, func(ctx context.Context, s *scenario) error {
-		return s.streamed(s.conversations.StartStream(ctx, generated.StartConversationRequest{
+		return s.checkStream(s.conversations.StartStream(ctx, generated.StartConversationRequest{
 			Model: "m", Inputs: ratelimited.Text("Count to 5."), Instructions: "Be brief.", Store: ratelimited.Ptr(true),
 			CompletionArgs: generated.CompletionArgs{Temperature: ratelimited.Ptr(0.0), TopP: ratelimited.Ptr(0.9), Stop: generated.CompletionArgsStop{"END"}},
 		}))
 	}},
 	{"Conversations.Append", "AppendConversation", true, func(ctx context.Context, s *scenario) error {
-		return s.started(s.conversations.Append(ctx, s.conversation, generated.AppendConversationRequest{Inputs: ratelimited.Text("More.")}))
+		return s.checkResponse(s.conversations.Append(ctx, s.conversation, generated.AppendConversationRequest{Inputs: ratelimited.Text("More.")}))
 	}},
 	{"Conversations.AppendStream", "AppendConversationStream", true, func(ctx context.Context, s *scenario) error {
-		return s.streamed(s.conversations.AppendStream(ctx, s.conversation, generated.AppendConversationRequest{
+		return s.checkStream(s.conversations.AppendStream(ctx, s.conversation, generated.AppendConversationRequest{
 			Inputs: ratelimited.Entries(ratelimited.UserChunks(generated.NewContentChunk(generated.TextChunk{Text: "And more."}))),
 		}))
 	}},
@@ -141,25 +151,25 @@ var steps = []step{
 		}
 		entry, ok := history.Entries[1].Value().(generated.MessageOutputEntry)
 		s.entry = entry.ID
-		return want(ok && entry.ID != "", "an answer with an id")
+		return want(ok && entry.ID != "", "a message of the model with an ID")
 	}},
 	{"Conversations.GetMessages", "GetConversationMessages", false, func(ctx context.Context, s *scenario) error {
 		messages, err := s.conversations.GetMessages(ctx, s.conversation)
 		return errors.Join(err, want(messages != nil && len(messages.Messages) == 6, "six messages"))
 	}},
 	{"Conversations.Restart", "RestartConversation", true, func(ctx context.Context, s *scenario) error {
-		return s.started(s.conversations.Restart(ctx, s.conversation, generated.RestartConversationRequest{
+		return s.checkResponse(s.conversations.Restart(ctx, s.conversation, generated.RestartConversationRequest{
 			FromEntryID: s.entry, Inputs: ratelimited.Text("Again."),
 		}))
 	}},
 	{"Conversations.RestartStream", "RestartConversationStream", true, func(ctx context.Context, s *scenario) error {
-		return s.streamed(s.conversations.RestartStream(ctx, s.conversation, generated.RestartConversationRequest{
+		return s.checkStream(s.conversations.RestartStream(ctx, s.conversation, generated.RestartConversationRequest{
 			FromEntryID: s.entry, Inputs: ratelimited.Text("Once more."),
 		}))
 	}},
 	{"Conversations.Get", "GetConversation", false, func(ctx context.Context, s *scenario) error {
 		conversation, err := s.conversations.Get(ctx, s.conversation)
-		return errors.Join(err, want(conversation != nil && conversation.ID == s.conversation && conversation.Model == "m", "its id and model"))
+		return errors.Join(err, want(conversation != nil && conversation.ID == s.conversation && conversation.Model == "m", "the ID and the model"))
 	}},
 	{"Conversations.List", "ListConversations", false, func(ctx context.Context, s *scenario) error {
 		list, err := s.conversations.List(ctx, generated.ListConversationsParams{Metadata: &map[string]any{"n": 1}})
@@ -173,7 +183,7 @@ var steps = []step{
 	}},
 }
 
-// Every operation of the generated client has a wrapper, and every wrapper a step.
+// Every operation of the generated client has a method, and every method has a step.
 func TestEveryOperationIsWrapped(t *testing.T) {
 	t.Parallel()
 	var operations, methods []string
@@ -185,7 +195,7 @@ func TestEveryOperationIsWrapped(t *testing.T) {
 		"Conversations": reflect.TypeFor[*ratelimited.Conversations](), "Agents": reflect.TypeFor[*ratelimited.Agents](),
 	} {
 		for i := range service.NumMethod() {
-			if method := service.Method(i).Name; method != "All" { // it calls the others: all_test.go
+			if method := service.Method(i).Name; method != "All" { // All calls other methods: see TestAll
 				methods = append(methods, name+"."+method)
 			}
 		}
@@ -199,6 +209,7 @@ func TestEveryOperationIsWrapped(t *testing.T) {
 	wantSame(t, "methods exercised", exercised, methods, 23)
 }
 
+// wantSame checks that got and want contain the same strings, and that want contains count strings.
 func wantSame(t *testing.T, what string, got, want []string, count int) {
 	t.Helper()
 	slices.Sort(got)
@@ -209,8 +220,8 @@ func wantSame(t *testing.T, what string, got, want []string, count int) {
 	}
 }
 
-// All 23 go through the limiter and the emulator, every request, response and
-// event of theirs being valid against the document.
+// All 23 operations use the limiter and the emulator. Every request, response, and event must match the
+// OpenAPI document.
 func TestEveryOperation(t *testing.T) {
 	t.Parallel()
 	server, err := emulator.Start(emulator.Config{
@@ -231,19 +242,19 @@ func TestEveryOperation(t *testing.T) {
 	})
 	s := &scenario{conversations: client.Beta.Conversations, agents: client.Beta.Agents}
 	for _, step := range steps {
-		before, asked := snapshot(client), server.Stats().Operations[step.operation]
+		before, requests := snapshot(client), server.Stats().Operations[step.operation]
 		if err := step.call(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", step.method, err)
 		}
 		after := snapshot(client)
-		if server.Stats().Operations[step.operation] <= asked {
-			t.Errorf("%s: no request for %s arrived", step.method, step.operation)
+		if server.Stats().Operations[step.operation] <= requests {
+			t.Errorf("%s: the emulator received no request for %s", step.method, step.operation)
 		}
 		if after.Admitted <= before.Admitted || after.Settled != after.Admitted {
-			t.Errorf("%s: %d calls admitted and %d settled, were %d", step.method, after.Admitted, after.Settled, before.Admitted)
+			t.Errorf("%s: %d calls admitted and %d settled, want equal numbers above %d", step.method, after.Admitted, after.Settled, before.Admitted)
 		}
 		if used := after.TokensSettled > before.TokensSettled; used != step.tokens {
-			t.Errorf("%s: costs tokens is %v, want %v", step.method, used, step.tokens)
+			t.Errorf("%s: uses tokens is %v, want %v", step.method, used, step.tokens)
 		}
 	}
 	var tokens, admitted int
@@ -255,4 +266,61 @@ func TestEveryOperation(t *testing.T) {
 		t.Errorf("the client counts %d calls and %d tokens, the emulator %d and %d", s.Admitted, s.TokensSettled, admitted, tokens)
 	}
 	wantNoPermits(t, client)
+}
+
+// The comment of each operation links its page on docs.mistral.ai. The page of a streaming operation has
+// the suffix _stream.
+func TestEveryOperationLinksItsPage(t *testing.T) {
+	t.Parallel()
+	pages := pagesOf(t)
+	comments := map[string]string{}
+	files := token.NewFileSet()
+	for _, name := range []string{"conversations.go", "agents.go"} {
+		file, err := parser.ParseFile(files, name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			if method, ok := decl.(*ast.FuncDecl); ok && method.Recv != nil && method.Name.IsExported() {
+				service := method.Recv.List[0].Type.(*ast.StarExpr).X.(*ast.Ident).Name
+				comments[service+"."+method.Name.Name] = method.Doc.Text()
+			}
+		}
+	}
+	for _, step := range steps {
+		operation, stream := strings.CutSuffix(step.operation, "Stream")
+		page := pages[operation]
+		if stream {
+			page += "_stream"
+		}
+		if !slices.Contains(strings.Fields(comments[step.method]), page) || pages[operation] == "" {
+			t.Errorf("the comment of %s does not link %s: %q", step.method, page, comments[step.method])
+		}
+	}
+	if len(pages) != 20 {
+		t.Errorf("the OpenAPI document links %d pages, want 20", len(pages))
+	}
+}
+
+// pagesOf returns the page of each operation in the OpenAPI document.
+func pagesOf(t *testing.T) map[string]string {
+	t.Helper()
+	var document struct {
+		Paths map[string]map[string]struct {
+			OperationID  string `yaml:"operationId"`
+			ExternalDocs struct {
+				URL string `yaml:"url"`
+			} `yaml:"externalDocs"`
+		}
+	}
+	if err := yaml.Unmarshal(openapi.Document(), &document); err != nil {
+		t.Fatal(err)
+	}
+	pages := map[string]string{}
+	for _, item := range document.Paths {
+		for _, operation := range item {
+			pages[operation.OperationID] = operation.ExternalDocs.URL
+		}
+	}
+	return pages
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// An outageTest is a client whose queue is full when its server goes down.
+// outageTest is a client and an emulator whose connections and responses can be made to fail.
 type outageTest struct {
 	*testing.T
 	server    *memnet.Server
@@ -37,21 +37,23 @@ type outageTest struct {
 
 	mu       sync.Mutex
 	requests []outageRequest
-	serving  int                         // requests at the same time
-	failing  map[string]http.HandlerFunc // by model
-	dial     func(context.Context) error // before a connection; nil: nothing
+	serving  int                         // requests that the server handles now
+	failing  map[string]http.HandlerFunc // replaces the emulator, by model
+	dial     func(context.Context) error // called before each connection; can be nil
 }
 
+// outageRequest is a request that the server received.
 type outageRequest struct {
-	at      time.Duration
-	call    int // -1: none of the queue
-	serving int // requests that were served when it came
+	at      time.Duration // since the beginning of the test
+	call    int           // the index of the queued call, or -1
+	serving int           // other requests in progress at the time of arrival
 }
 
+// outageRPS is the default rate of the client, and the rate of the emulator.
 const outageRPS = 20
 
-// inOutage runs a test in virtual time.
-func inOutage(t *testing.T, config ratelimited.Config, test func(t *outageTest)) {
+// runOutageTest runs a test in virtual time.
+func runOutageTest(t *testing.T, config ratelimited.Config, test func(t *outageTest)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		o := &outageTest{T: t, begin: time.Now()}
@@ -74,7 +76,7 @@ func inOutage(t *testing.T, config ratelimited.Config, test func(t *outageTest))
 			return dial(ctx, network, address)
 		}
 		o.transport = transport
-		transport.DialTLSContext = transport.DialContext // the handshake is not what is tested
+		transport.DialTLSContext = transport.DialContext // without a TLS handshake
 		if config.RequestsPerSecond == 0 {
 			config.RequestsPerSecond = outageRPS
 		}
@@ -86,11 +88,13 @@ func inOutage(t *testing.T, config ratelimited.Config, test func(t *outageTest))
 	})
 }
 
+// now returns the time since the beginning of the test.
 func (o *outageTest) now() time.Duration { return time.Since(o.begin) }
 
+// intercept records a request and handles it with the handler of its model, or with the emulator.
 func (o *outageTest) intercept(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	call := -1
-	_, _ = fmt.Sscan(r.Header.Get("X-Call"), &call) // other calls have none
+	_, _ = fmt.Sscan(r.Header.Get("X-Call"), &call) // other calls do not have the field
 	o.mu.Lock()
 	o.requests = append(o.requests, outageRequest{o.now(), call, o.serving})
 	o.serving++
@@ -100,35 +104,36 @@ func (o *outageTest) intercept(w http.ResponseWriter, r *http.Request, next http
 		defer o.mu.Unlock()
 		o.serving--
 	}()
-	body, _ := io.ReadAll(r.Body) // the client may have gone
+	body, _ := io.ReadAll(r.Body) // the client may have disconnected
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var request struct{ Model string }
-	_ = json.Unmarshal(body, &request) // some have no body
+	_ = json.Unmarshal(body, &request) // some requests do not have a body
 	o.mu.Lock()
-	fail := o.failing[request.Model]
+	handler := o.failing[request.Model]
 	o.mu.Unlock()
-	if fail != nil {
-		fail(w, r)
+	if handler != nil {
+		handler(w, r)
 		return
 	}
 	next.ServeHTTP(w, r)
 }
 
+// setDefault sets a field that is empty.
 func setDefault(field *string, value string) {
 	if *field == "" {
 		*field = value
 	}
 }
 
-// dials has something done before each connection is made.
-func (o *outageTest) dials(before func(context.Context) error) {
+// setDial sets a function that is called before each connection. Its error makes the connection fail.
+func (o *outageTest) setDial(before func(context.Context) error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.dial = before
 }
 
-// fail has all requests for a model handled, or none with nil.
-func (o *outageTest) fail(model string, handler http.HandlerFunc) {
+// setHandler sets the handler of all requests for a model. A nil handler restores the emulator.
+func (o *outageTest) setHandler(model string, handler http.HandlerFunc) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.failing == nil {
@@ -137,13 +142,13 @@ func (o *outageTest) fail(model string, handler http.HandlerFunc) {
 	o.failing[model] = handler
 }
 
-// A queued call is one of those that wait when the outage begins.
+// queuedCall is the result of a call that queue has made.
 type queuedCall struct {
-	err  error
-	took time.Duration // since the beginning of the test
+	err     error
+	endedAt time.Duration // since the beginning of the test; 0 before the call has ended
 }
 
-// queue makes n calls, in order, and returns them when all have ended.
+// queue makes n calls in order. The calls are complete when wait returns.
 func (o *outageTest) queue(ctx context.Context, n int, model func(i int) string) (calls []queuedCall, wait func()) {
 	calls = make([]queuedCall, n)
 	var running sync.WaitGroup
@@ -153,43 +158,44 @@ func (o *outageTest) queue(ctx context.Context, n int, model func(i int) string)
 				ratelimited.WithHeader("X-Call", fmt.Sprint(i)))
 			calls[i] = queuedCall{err, o.now()}
 		})
-		synctest.Wait() // it is in the queue before the next
+		synctest.Wait() // the call is in the queue before the next call
 	}
 	return calls, running.Wait
 }
 
+// oneModel is a model function for queue that always returns the same model.
 func oneModel(int) string { return "m" }
 
-// alive makes the host one that has answered.
-func (o *outageTest) alive() {
+// makeFirstCall makes a call that succeeds. Before it, the client does not hold calls in an outage.
+func (o *outageTest) makeFirstCall() {
 	o.Helper()
 	if _, err := start(o.Context(), o.client); err != nil {
 		o.Fatal(err)
 	}
 }
 
-// between returns the requests that came in a span of time.
+// between returns the requests that arrived in a time span.
 func (o *outageTest) between(from, to time.Duration) []outageRequest {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var some []outageRequest
+	var requests []outageRequest
 	for _, r := range o.requests {
 		if r.at >= from && r.at < to {
-			some = append(some, r)
+			requests = append(requests, r)
 		}
 	}
-	return some
+	return requests
 }
 
 const (
-	outageBegin = 2 * time.Second
-	outageCalls = 200
+	outageBegin = 2 * time.Second // since the beginning of the test
+	outageCalls = 200             // calls in the queue
 )
 
-// Two hundred calls wait when the server goes down, in whatever way and for however
-// long: none fails, they keep their order, at most one request at a time looks whether
-// the server is back, and when it is they go on at full pace.
-func TestNothingQueuedIsLost(t *testing.T) {
+// 200 calls wait when the server goes down for different reasons and times. No call may fail, and the
+// calls must keep their order. During the outage, at most one probe may run at a time. After the outage,
+// the calls must continue at the full rate.
+func TestQueuedCallsSurviveAnOutage(t *testing.T) {
 	closed := func(d time.Duration) func(o *outageTest) {
 		return func(o *outageTest) {
 			o.server.SetDown(true)
@@ -222,8 +228,8 @@ func TestNothingQueuedIsLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inOutage(t, ratelimited.Config{}, func(o *outageTest) {
-				o.alive()
+			runOutageTest(t, ratelimited.Config{}, func(o *outageTest) {
+				o.makeFirstCall()
 				calls, wait := o.queue(o.Context(), outageCalls, oneModel)
 				time.Sleep(outageBegin - o.now())
 				outage(o)
@@ -231,19 +237,19 @@ func TestNothingQueuedIsLost(t *testing.T) {
 				wait()
 				o.wantAllDone(calls)
 				o.wantProbes(outageBegin+500*time.Millisecond, end)
-				o.wantFullPace(end)
+				o.wantFullRate(end)
 				o.wantOrder(end)
 				o.wantTokens()
 			})
 		})
 	}
-	t.Run("no handshake", func(t *testing.T) {
+	t.Run("invalid certificate", func(t *testing.T) {
 		t.Parallel()
-		inOutage(t, ratelimited.Config{BaseURL: "https://127.0.0.1"}, func(o *outageTest) {
-			o.alive()
+		runOutageTest(t, ratelimited.Config{BaseURL: "https://127.0.0.1"}, func(o *outageTest) {
+			o.makeFirstCall()
 			calls, wait := o.queue(o.Context(), outageCalls, oneModel)
 			time.Sleep(outageBegin - o.now())
-			o.dials(func(context.Context) error {
+			o.setDial(func(context.Context) error {
 				return &tls.CertificateVerificationError{Err: errors.New("certificate has expired")}
 			})
 			closed(0)(o)
@@ -251,38 +257,38 @@ func TestNothingQueuedIsLost(t *testing.T) {
 			if s := snapshot(o.client); !strings.Contains(s.OutageCause, "certificate has expired") || s.Held < outageCalls/2 {
 				o.Errorf("the cause of the outage is %q, and it holds %d calls", s.OutageCause, s.Held)
 			}
-			o.dials(nil)
+			o.setDial(nil)
 			end := o.now()
 			wait()
 			o.wantAllDone(calls)
-			o.wantFullPace(end)
+			o.wantFullRate(end)
 			o.wantOrder(end)
 		})
 	})
 	t.Run("connections hang", func(t *testing.T) {
 		t.Parallel()
-		inOutage(t, ratelimited.Config{Timeout: 7 * time.Second}, func(o *outageTest) {
-			o.alive()
+		runOutageTest(t, ratelimited.Config{Timeout: 7 * time.Second}, func(o *outageTest) {
+			o.makeFirstCall()
 			calls, wait := o.queue(o.Context(), outageCalls, oneModel)
 			time.Sleep(outageBegin - o.now())
-			o.dials(func(ctx context.Context) error {
+			o.setDial(func(ctx context.Context) error {
 				<-ctx.Done()
 				return ctx.Err()
 			})
 			closed(0)(o)
 			time.Sleep(30 * time.Second)
-			o.dials(nil)
+			o.setDial(nil)
 			end := o.now()
 			wait()
 			o.wantAllDone(calls)
-			o.wantFullPace(end)
+			o.wantFullRate(end)
 			o.wantTokens()
 		})
 	})
 	t.Run("flapping", func(t *testing.T) {
 		t.Parallel()
-		inOutage(t, ratelimited.Config{}, func(o *outageTest) {
-			o.alive()
+		runOutageTest(t, ratelimited.Config{}, func(o *outageTest) {
+			o.makeFirstCall()
 			calls, wait := o.queue(o.Context(), outageCalls, oneModel)
 			for range 20 { // a second up, two seconds down
 				time.Sleep(time.Second)
@@ -295,6 +301,7 @@ func TestNothingQueuedIsLost(t *testing.T) {
 	})
 }
 
+// wantAllDone checks that all calls succeeded.
 func (o *outageTest) wantAllDone(calls []queuedCall) {
 	o.Helper()
 	failed := 0
@@ -310,43 +317,44 @@ func (o *outageTest) wantAllDone(calls []queuedCall) {
 	}
 }
 
-// wantProbes checks what came in the middle of an outage.
+// wantProbes checks the requests during an outage: the client sends at most
+// one at a time, and at least one every 5 s.
 func (o *outageTest) wantProbes(from, to time.Duration) {
 	o.Helper()
 	probes := o.between(from, to)
 	last := from
 	for _, p := range probes {
 		if p.serving > 0 {
-			o.Errorf("at %v a probe came while %d others were under way", p.at, p.serving)
+			o.Errorf("a probe arrived at %v while the server handled %d requests", p.at, p.serving)
 		}
 		if p.at-last > 5*time.Second+100*time.Millisecond {
-			o.Errorf("a probe at %v, and the next at %v", last, p.at)
+			o.Errorf("a probe arrived at %v, and the next at %v, want at most 5 s between them", last, p.at)
 		}
 		last = p.at
 	}
 }
 
-// wantFullPace checks that within a request window of the first sign of life calls go on
-// as if nothing had been.
-func (o *outageTest) wantFullPace(end time.Duration) {
+// wantFullRate checks that the client probes the server soon after the outage, and that the calls then
+// continue at the configured rate within one window.
+func (o *outageTest) wantFullRate(end time.Duration) {
 	o.Helper()
 	after := o.between(end, time.Hour)
 	if len(after) == 0 {
-		return // all had been done before
+		return // all calls ended before
 	}
 	first := after[0].at
 	if first-end > 5*time.Second+100*time.Millisecond {
-		o.Errorf("the server is back at %v and hears of it at %v", end, first)
+		o.Errorf("the server was back at %v, but the first request arrived at %v", end, first)
 	}
 	const window = time.Second
 	done := first + window + time.Duration(len(after))*(window+50*time.Millisecond)/outageRPS
 	if last := after[len(after)-1].at; last > done {
-		o.Errorf("%d requests from %v to %v, want them at %d a second until %v", len(after), first, last, outageRPS, done)
+		o.Errorf("%d requests arrived from %v to %v, want %d requests/s until %v", len(after), first, last, outageRPS, done)
 	}
 }
 
-// wantOrder checks that the calls that were held arrive in the order of the queue. Those
-// that the limiter admits at the same time may arrive in any.
+// wantOrder checks that the held calls arrive in the order of the queue. Calls that the limiter admits at
+// the same time can arrive in any order.
 func (o *outageTest) wantOrder(end time.Duration) {
 	o.Helper()
 	requests := o.between(end, time.Hour)
@@ -357,35 +365,35 @@ func (o *outageTest) wantOrder(end time.Duration) {
 		return 0
 	})
 	if !slices.IsSortedFunc(requests, func(a, b outageRequest) int { return a.call - b.call }) {
-		o.Errorf("calls arrive in the order %+v", requests)
+		o.Errorf("the calls arrived in the order %+v", requests)
 	}
 }
 
-// wantTokens checks that the client counts what the server does, beside what attempts
-// without a response may have used.
+// wantTokens checks that the client settled at least the tokens that the server counted. Attempts without a
+// response may have added to them.
 func (o *outageTest) wantTokens() {
 	o.Helper()
 	synctest.Wait()
 	s := snapshot(o.client)
 	if charged := int64(o.emulator.Stats().Total().Tokens); s.TokensSettled < charged {
-		o.Errorf("%d tokens are settled, the server charged %d", s.TokensSettled, charged)
+		o.Errorf("%d tokens settled, but the server counted %d", s.TokensSettled, charged)
 	}
 	if s.Admitted != s.Settled+s.Cancelled {
-		o.Errorf("%d calls admitted, %d settled and %d cancelled", s.Admitted, s.Settled, s.Cancelled)
+		o.Errorf("%d calls admitted, %d settled, and %d cancelled", s.Admitted, s.Settled, s.Cancelled)
 	}
 }
 
-// An outage of more than MaxOutage ends all waits at once. Afterwards a call looks
-// whether the server is back, and all others fail at once.
-func TestOutageTooLong(t *testing.T) {
-	inOutage(t, ratelimited.Config{MaxOutage: time.Minute}, func(o *outageTest) {
-		o.alive()
+// When an outage exceeds MaxOutage, all held calls fail at once. Afterwards, the client still probes the
+// server with a call at times, and all other calls fail at once.
+func TestOutageLongerThanMaxOutage(t *testing.T) {
+	runOutageTest(t, ratelimited.Config{MaxOutage: time.Minute}, func(o *outageTest) {
+		o.makeFirstCall()
 		calls, wait := o.queue(o.Context(), outageCalls, oneModel)
 		time.Sleep(outageBegin - o.now())
 		o.server.SetDown(true)
 		wait()
 		for i, c := range calls {
-			if c.took < outageBegin && c.err == nil {
+			if c.endedAt < outageBegin && c.err == nil {
 				continue
 			}
 			var outage *ratelimited.OutageError
@@ -396,28 +404,28 @@ func TestOutageTooLong(t *testing.T) {
 				outage.Host != o.server.URL() || !strings.Contains(outage.Error(), "has been down for 1m0") {
 				t.Errorf("call %d: %+v: %v", i, outage, outage)
 			}
-			if c.took < outageBegin+time.Minute || c.took > outageBegin+time.Minute+time.Second {
-				t.Errorf("call %d fails at %v", i, c.took)
+			if c.endedAt < outageBegin+time.Minute || c.endedAt > outageBegin+time.Minute+time.Second {
+				t.Errorf("call %d fails at %v, want one minute after the outage began", i, c.endedAt)
 			}
 		}
 		for range 3 {
 			var err error
 			if took := elapsed(func() { _, err = start(o.Context(), o.client) }); took != 0 || !errors.Is(err, ratelimited.ErrOutage) {
-				t.Errorf("after %v: %v, want an OutageError at once", took, err)
+				t.Errorf("after %v: %v, want ErrOutage at once", took, err)
 			}
 		}
 		o.server.SetDown(false)
-		o.alive()
+		o.makeFirstCall()
 		if s := snapshot(o.client); !s.OutageSince.IsZero() {
-			t.Errorf("the outage since %v is not over", s.OutageSince)
+			t.Errorf("the snapshot still reports an outage since %v", s.OutageSince)
 		}
 	})
 }
 
-// The address of a server that has never answered is wrong, most likely: the error comes
-// within the retries, and names it.
-func TestServerThatWasNeverThere(t *testing.T) {
-	inOutage(t, ratelimited.Config{}, func(o *outageTest) {
+// A server that has never responded probably has a wrong address. So calls fail after their retries, and
+// the error contains the address.
+func TestServerThatHasNeverResponded(t *testing.T) {
+	runOutageTest(t, ratelimited.Config{}, func(o *outageTest) {
 		o.server.SetDown(true)
 		calls, wait := o.queue(o.Context(), 5, oneModel)
 		wait()
@@ -426,20 +434,19 @@ func TestServerThatWasNeverThere(t *testing.T) {
 			if !errors.As(c.err, &transport) || transport.Attempts != 4 || errors.Is(c.err, ratelimited.ErrOutage) || !strings.Contains(c.err.Error(), "dial mem mem: connection refused") {
 				t.Errorf("error %v, want a TransportError after 4 attempts", c.err)
 			}
-			if c.took > 14*time.Second {
-				t.Errorf("it comes after %v", c.took)
+			if c.endedAt > 14*time.Second {
+				t.Errorf("the call fails after %v, want at most 14 s", c.endedAt)
 			}
 		}
 	})
 }
 
-// What was never sent is held whatever MaxRetries says. What was sent is not sent again
-// with MaxRetries 0.
+// Without retries, an outage still holds calls that have not been sent. It fails calls that have been sent.
 func TestOutageWithoutRetries(t *testing.T) {
-	inOutage(t, ratelimited.Config{MaxRetries: ratelimited.NoRetries}, func(o *outageTest) {
-		o.alive()
+	runOutageTest(t, ratelimited.Config{MaxRetries: ratelimited.NoRetries}, func(o *outageTest) {
+		o.makeFirstCall()
 		o.server.SetDown(true)
-		synctest.Wait() // the connection that was kept is gone
+		synctest.Wait() // the idle connection is closed
 		calls, wait := o.queue(o.Context(), 50, oneModel)
 		time.Sleep(10 * time.Second)
 		o.server.SetDown(false)
@@ -460,51 +467,51 @@ func TestOutageWithoutRetries(t *testing.T) {
 		seen := map[int]bool{}
 		for _, r := range o.between(0, time.Hour)[before:] {
 			if seen[r.call] {
-				t.Errorf("call %d was sent twice", r.call)
+				t.Errorf("call %d was sent twice, want once", r.call)
 			}
 			seen[r.call] = true
 		}
 	})
 }
 
-// A context ends a wait as always, its deadline does not before its time, and the next
-// in line looks whether the server is back.
+// The deadline of a context ends the wait of a held call, and not earlier. The next call in the queue then
+// probes the server.
 func TestContextEndsInOutage(t *testing.T) {
-	inOutage(t, ratelimited.Config{}, func(o *outageTest) {
-		o.alive()
+	runOutageTest(t, ratelimited.Config{}, func(o *outageTest) {
+		o.makeFirstCall()
 		o.server.SetDown(true)
 		ctx, cancel := context.WithTimeout(o.Context(), 7*time.Second)
 		defer cancel()
-		impatient, waitImpatient := o.queue(ctx, 3, oneModel)
-		patient, wait := o.queue(o.Context(), 3, oneModel)
-		waitImpatient()
-		for _, c := range impatient {
+		withDeadline, waitForDeadline := o.queue(ctx, 3, oneModel)
+		others, wait := o.queue(o.Context(), 3, oneModel)
+		waitForDeadline()
+		for _, c := range withDeadline {
 			var waited *ratelimited.WaitError
-			if !errors.Is(c.err, context.DeadlineExceeded) || c.took < 7*time.Second || c.took > 7100*time.Millisecond {
-				t.Errorf("after %v: %v, want the deadline after 7 s", c.took, c.err)
+			if !errors.Is(c.err, context.DeadlineExceeded) || c.endedAt < 7*time.Second || c.endedAt > 7100*time.Millisecond {
+				t.Errorf("after %v: %v, want the deadline after 7 s", c.endedAt, c.err)
 			}
-			if held := errors.As(c.err, &waited); held && waited.Outage == nil || held && !strings.Contains(c.err.Error(), o.server.URL()+" has been down since") || !strings.Contains(c.err.Error(), "connection refused") { // the probe may have been under way
-				t.Errorf("error %v does not say what is down and why", c.err)
+			if held := errors.As(c.err, &waited); held && waited.Outage == nil || held && !strings.Contains(c.err.Error(), o.server.URL()+" has been down since") || !strings.Contains(c.err.Error(), "connection refused") { // the call whose probe runs may have another error type
+				t.Errorf("error %v does not contain the host and the cause of the outage", c.err)
 			}
 		}
 		o.server.SetDown(false)
 		back := o.now()
 		wait()
-		o.wantAllDone(patient)
-		if took := patient[2].took - back; took > 5500*time.Millisecond {
-			t.Errorf("the others go on %v after the server is back", took)
+		o.wantAllDone(others)
+		if took := others[2].endedAt - back; took > 5500*time.Millisecond {
+			t.Errorf("the other calls continue %v after the server is back, want at most 5.5 s", took)
 		}
 	})
 }
 
-// One model that fails holds its own calls; the others go on as if nothing was, also
-// where they share its limit. When another one fails, too, it is the host.
+// The outage of one model holds only the calls of that model, even if other models share its limit. If a
+// second model fails too, the client treats it as an outage of the host.
 func TestOutageOfOneModel(t *testing.T) {
 	for name, test := range map[string]struct {
-		down    string // models
-		failed  string // an outage that the observer hears of
-		held    string // models
-		current string // what the snapshot says is down
+		down     string // the models that fail
+		observed string // the model of an outage that the observer receives
+		held     string // the models whose calls are held
+		current  string // the model and a colon in the snapshot's cause
 	}{
 		"one model":  {"a", "a", "a", " a:"},
 		"two models": {"a b", "", "a b c", ":"},
@@ -524,40 +531,40 @@ func TestOutageOfOneModel(t *testing.T) {
 					}
 				}
 			}}
-			inOutage(t, config, func(o *outageTest) {
-				o.alive()
+			runOutageTest(t, config, func(o *outageTest) {
+				o.makeFirstCall()
 				for model := range strings.FieldsSeq(test.down) {
-					o.fail(model, status(503, "busy"))
+					o.setHandler(model, status(503, "busy"))
 				}
 				calls, wait := o.queue(o.Context(), 60, func(i int) string { return []string{"a", "b", "c"}[i%3] })
 				time.Sleep(30*time.Second - o.now())
 				synctest.Wait()
 				s := snapshot(o.client)
 				if s.OutageSince.IsZero() || !strings.Contains(s.OutageCause, "busy") || !strings.HasPrefix(strings.TrimPrefix(s.OutageCause, o.server.URL()), test.current) {
-					t.Errorf("the snapshot says %v %q", s.OutageSince, s.OutageCause)
+					t.Errorf("the snapshot has the outage %v %q", s.OutageSince, s.OutageCause)
 				}
 				for i, c := range calls {
 					model := string("abc"[i%3])
-					if held := strings.Contains(test.held, model); held && c.took > 0 || !held && (c.took == 0 || c.took > 3*time.Second) {
-						t.Errorf("call %d of %s has ended: %v, after %v", i, model, c.took > 0, c.took)
+					if held := strings.Contains(test.held, model); held && c.endedAt > 0 || !held && (c.endedAt == 0 || c.endedAt > 3*time.Second) {
+						t.Errorf("call %d of model %s has ended: %v, after %v", i, model, c.endedAt > 0, c.endedAt)
 					}
 				}
-				o.fail("a", nil)
-				o.fail("b", nil)
+				o.setHandler("a", nil)
+				o.setHandler("b", nil)
 				wait()
 				o.wantAllDone(calls)
 			})
 			slices.Sort(began)
 			slices.Sort(ended)
-			if !slices.Contains(began, test.failed) || !slices.Equal(began, ended) {
-				t.Errorf("outages of %q began, of %q ended, want one of %q", began, ended, test.failed)
+			if !slices.Contains(began, test.observed) || !slices.Equal(began, ended) {
+				t.Errorf("outages of the models %q began and of %q ended, want one of %q", began, ended, test.observed)
 			}
 		})
 	}
 }
 
-// A model that has too much to do holds its own calls, whatever the words, and nobody
-// else's: the others have the throughput that they have without it.
+// A 429 for an overloaded model, in any form, holds only the calls of that model. The other models keep
+// their throughput.
 func TestOverloadedModel(t *testing.T) {
 	for name, body := range map[string]string{
 		"message": `{"object":"error","message":"Service tier capacity exceeded for this model.","type":"invalid_request_error","code":null}`,
@@ -567,56 +574,55 @@ func TestOverloadedModel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			throughput := func(overloaded bool) (others int) {
-				inOutage(t, ratelimited.Config{}, func(o *outageTest) {
-					o.alive()
+				runOutageTest(t, ratelimited.Config{}, func(o *outageTest) {
+					o.makeFirstCall()
 					if overloaded {
-						o.fail("a", status(429, body))
+						o.setHandler("a", status(429, body))
 					}
 					calls, wait := o.queue(o.Context(), 300, func(i int) string { return []string{"a", "b"}[i%2] })
 					time.Sleep(10*time.Second - o.now())
 					synctest.Wait()
 					for i, c := range calls {
-						if i%2 == 1 && c.took > 0 {
+						if i%2 == 1 && c.endedAt > 0 {
 							others++
 						}
 					}
-					o.fail("a", nil)
+					o.setHandler("a", nil)
 					wait()
 					o.wantAllDone(calls)
 				})
 				return others
 			}
 			if with, without := throughput(true), throughput(false); with < without {
-				t.Errorf("of 150 calls of the other model %d are done in 10 s, %d where no model is overloaded", with, without)
+				t.Errorf("%d of 150 calls of the other model end in 10 s, but %d without the overload", with, without)
 			}
 		})
 	}
 	t.Run("for too long", func(t *testing.T) {
-		inOutage(t, ratelimited.Config{MaxOutage: time.Minute}, func(o *outageTest) {
-			o.fail("m", status(429, `{"message":"Service tier capacity exceeded for this model."}`))
+		runOutageTest(t, ratelimited.Config{MaxOutage: time.Minute}, func(o *outageTest) {
+			o.setHandler("m", status(429, `{"message":"Service tier capacity exceeded for this model."}`))
 			_, err := start(o.Context(), o.client)
 			if !errors.Is(err, ratelimited.ErrOutage) || !errors.Is(err, ratelimited.ErrRateLimited) || o.now() < 50*time.Second || o.now() > 61*time.Second {
 				t.Errorf("after %v: %v, want an OutageError with the 429", o.now(), err)
 			}
 			if n := len(o.between(0, time.Hour)); n > 31 {
-				t.Errorf("%d requests in a minute", n)
+				t.Errorf("%d requests in a minute, want at most 31", n)
 			}
 		})
 	})
 }
 
-// Two calls that always fail look like an outage, but not for ever: the others go on, and
-// the two fail.
+// Two calls that always fail cause an outage at first. Then the other calls continue, and the two fail.
 func TestCallsThatAlwaysFail(t *testing.T) {
-	inOutage(t, ratelimited.Config{RequestsPerSecond: 1}, func(o *outageTest) {
-		o.alive()
+	runOutageTest(t, ratelimited.Config{RequestsPerSecond: 1}, func(o *outageTest) {
+		o.makeFirstCall()
 		sent := map[string]int{}
-		o.fail("m", func(w http.ResponseWriter, r *http.Request) {
+		o.setHandler("m", func(w http.ResponseWriter, r *http.Request) {
 			if call := r.Header.Get("X-Call"); call == "0" || call == "1" {
 				o.mu.Lock()
 				sent[call]++
 				o.mu.Unlock()
-				answer(w, 504, `{"message":"too heavy"}`)
+				writeJSON(w, 504, `{"message":"too heavy"}`)
 				return
 			}
 			ok(w, r)
@@ -626,22 +632,22 @@ func TestCallsThatAlwaysFail(t *testing.T) {
 		o.wantAllDone(calls[2:])
 		for i, c := range calls[:2] {
 			if !errors.Is(c.err, ratelimited.ErrServer) {
-				o.Errorf("call %d: %v, want its own failure", i, c.err)
+				o.Errorf("call %d: %v, want ErrServer", i, c.err)
 			}
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if sent["0"] > 40 || sent["1"] > 40 {
-			o.Errorf("they were sent %v times", sent)
+			o.Errorf("the two calls were sent %v times, want at most 40 times each", sent)
 		}
 	})
 }
 
-// A conversation whose model is not known is held by itself, and so are calls that ask no
-// model.
-func TestOutageOfWhatHasNoModel(t *testing.T) {
+// If the model of a conversation is unknown, an outage holds only the calls of that conversation. Calls
+// without a model have a separate outage too.
+func TestOutageOfCallsWithoutModel(t *testing.T) {
 	overloaded := status(429, `{"message":"Service tier capacity exceeded for this model."}`)
-	fine := func(w http.ResponseWriter, r *http.Request) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/conv_down"):
 			overloaded(w, r)
@@ -653,38 +659,38 @@ func TestOutageOfWhatHasNoModel(t *testing.T) {
 	}
 	config := fast
 	config.MaxOutage = 10 * time.Second
-	inBubble(t, config, fine, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
 		request := generated.AppendConversationRequest{Inputs: ratelimited.Text("Hello!")}
-		appending := func(id string) error {
+		appendTo := func(id string) error {
 			_, err := client.Beta.Conversations.Append(t.Context(), id, request)
 			return err
 		}
-		if err := appending("conv_up"); err != nil {
+		if err := appendTo("conv_up"); err != nil {
 			t.Fatal(err)
 		}
-		down := ratelimited.Async(func() (int, error) { return 0, appending("conv_down") })
+		down := ratelimited.Async(func() (int, error) { return 0, appendTo("conv_down") })
 		listing := ratelimited.Gather(t.Context(), make([]int, 2), func(ctx context.Context, _ int) (int, error) {
 			_, err := client.Beta.Agents.List(ctx, generated.ListAgentsParams{})
 			return 0, err
 		})
 		if took := elapsed(func() {
-			if err := appending("conv_up"); err != nil {
+			if err := appendTo("conv_up"); err != nil {
 				t.Error(err)
 			}
 		}); took > 50*time.Millisecond {
-			t.Errorf("another conversation waits for %v", took)
+			t.Errorf("the other conversation took %v, want at most 50 ms", took)
 		}
 		_, err := down.Await(t.Context())
-		for what, err := range map[string]error{"conv_down": err, "calls without a model": listing[0].Err} {
+		for model, err := range map[string]error{"conv_down": err, "calls without a model": listing[0].Err} {
 			var outage *ratelimited.OutageError
-			if !errors.As(err, &outage) || outage.Model != what {
-				t.Errorf("error %v, want an outage of %s", err, what)
+			if !errors.As(err, &outage) || outage.Model != model {
+				t.Errorf("error %v, want an OutageError with the model %q", err, model)
 			}
 		}
 	})
 }
 
-// What ends a call between its admission and its sending leaves no request spent.
+// If a call ends between its admission and its sending, the client returns its request and tokens.
 func TestContextEndsBeforeSending(t *testing.T) {
 	var cancel context.CancelFunc
 	config := fast
@@ -696,18 +702,18 @@ func TestContextEndsBeforeSending(t *testing.T) {
 		}
 	}
 	var requests atomic.Int64
-	inBubble(t, config, func(w http.ResponseWriter, r *http.Request) { requests.Add(1); ok(w, r) }, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, func(w http.ResponseWriter, r *http.Request) { requests.Add(1); ok(w, r) }, func(t *testing.T, client *ratelimited.Client) {
 		var ctx context.Context
 		ctx, cancel = context.WithCancel(t.Context())
 		_, err := start(ctx, client)
 		s := snapshot(client)
 		if !errors.Is(err, context.Canceled) || requests.Load() != 0 || s.Admitted+s.Retried-s.ReturnedRequests != 0 || s.TokensSettled != 0 {
-			t.Errorf("%v after %d requests, with %d tokens settled and %+v", err, requests.Load(), s.TokensSettled, s)
+			t.Errorf("%v after %d requests, with %d tokens settled and %+v; want context.Canceled and nothing charged", err, requests.Load(), s.TokensSettled, s)
 		}
 	})
 }
 
-// An observer that panics when an outage ends has the call's reply charged.
+// If the observer panics when an outage ends, the call is charged, because the server has responded to it.
 func TestObserverPanicsAtTheEndOfAnOutage(t *testing.T) {
 	config := ratelimited.Config{Observer: func(ctx context.Context, _ string) (context.Context, func(ratelimited.CallEvent)) {
 		return ctx, func(event ratelimited.CallEvent) {
@@ -716,8 +722,8 @@ func TestObserverPanicsAtTheEndOfAnOutage(t *testing.T) {
 			}
 		}
 	}}
-	inOutage(t, config, func(o *outageTest) {
-		o.alive()
+	runOutageTest(t, config, func(o *outageTest) {
+		o.makeFirstCall()
 		before := snapshot(o.client).TokensSettled
 		o.server.SetDown(true)
 		synctest.Wait()
@@ -734,17 +740,17 @@ func TestObserverPanicsAtTheEndOfAnOutage(t *testing.T) {
 		o.server.SetDown(false)
 		calls.Wait()
 		if settled := snapshot(o.client).TokensSettled - before; settled == 0 {
-			o.Error("no tokens are settled, want the estimate")
+			o.Error("0 tokens settled, want the estimate")
 		}
 	})
 }
 
-// Where the transport bounds the number of connections, one that cannot be made is an
-// outage all the same, and a wait for one that is in use is not.
+// With a transport that limits the number of connections, a failed connection still starts an outage. A wait
+// for a connection that is in use does not.
 func TestOutageWithFewConnections(t *testing.T) {
-	for name, dialing := range map[string]bool{"nobody answers": true, "all are in use": false} {
+	for name, dialing := range map[string]bool{"connections hang": true, "all connections are in use": false} {
 		t.Run(name, func(t *testing.T) {
-			inOutage(t, ratelimited.Config{Timeout: 7 * time.Second}, func(o *outageTest) {
+			runOutageTest(t, ratelimited.Config{Timeout: 7 * time.Second}, func(o *outageTest) {
 				o.transport.MaxConnsPerHost = 1
 				client := newClient(t, ratelimited.Config{
 					APIKey: secretKey, BaseURL: o.server.URL(), HTTPClient: &http.Client{Transport: o.transport},
@@ -755,18 +761,18 @@ func TestOutageWithFewConnections(t *testing.T) {
 				}
 				back := make(chan struct{})
 				if dialing {
-					o.dials(func(ctx context.Context) error {
+					o.setDial(func(ctx context.Context) error {
 						httptrace.ContextClientTrace(ctx).ConnectStart("tcp", "x") // as net.Dialer does
 						select {
 						case <-ctx.Done():
 						case <-back:
 						}
-						return errors.New("no answer")
+						return errors.New("no connection")
 					})
 					o.server.SetDown(true)
 					o.server.SetDown(false)
 				} else {
-					o.fail("m", slow)
+					o.setHandler("m", noResponse)
 				}
 				var calls sync.WaitGroup
 				for range 2 {
@@ -778,9 +784,9 @@ func TestOutageWithFewConnections(t *testing.T) {
 				}
 				time.Sleep(8 * time.Second)
 				if held := !snapshot(client).OutageSince.IsZero(); held != dialing {
-					t.Errorf("an outage is noticed: %v", held)
+					t.Errorf("the snapshot reports an outage: %v, want %v", held, dialing)
 				}
-				o.dials(nil)
+				o.setDial(nil)
 				close(back)
 				calls.Wait()
 			})
@@ -788,15 +794,15 @@ func TestOutageWithFewConnections(t *testing.T) {
 	}
 }
 
-// The log has a warning of each 429, and of the beginning and the end of an outage, and
-// of nothing else; none shows what the server wrote.
+// The log contains a warning for each 429, and for the beginning and end of an outage, and no others. The
+// warnings do not contain text from the server.
 func TestWarnings(t *testing.T) {
 	var log bytes.Buffer
 	config := ratelimited.Config{Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	inOutage(t, config, func(o *outageTest) {
-		o.alive()
-		o.fail("m", inTurn(status(429, tooMany, "Retry-After", "1"), ok, status(503, "SERVERTEXT"), status(503, "SERVERTEXT"), ok))
-		o.alive()
+	runOutageTest(t, config, func(o *outageTest) {
+		o.makeFirstCall()
+		o.setHandler("m", handlersInOrder(status(429, rateLimitBody, "Retry-After", "1"), ok, status(503, "SERVERTEXT"), status(503, "SERVERTEXT"), ok))
+		o.makeFirstCall()
 		calls, wait := o.queue(o.Context(), 3, oneModel)
 		wait()
 		o.wantAllDone(calls)

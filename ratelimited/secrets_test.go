@@ -1,7 +1,7 @@
 package ratelimited_test
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,40 +13,41 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/memnet"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// The response that a caller gets is that of the last attempt, or none.
+// WithResponseInto stores the response of the last attempt, or nil if that attempt did not receive one.
 func TestResponseIsOfTheLastAttempt(t *testing.T) {
-	inBubble(t, fast, inTurn(status(503, ""), reset), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handlersInOrder(status(503, ""), reset), func(t *testing.T, client *ratelimited.Client) {
 		resp := new(http.Response)
 		_, err := start(t.Context(), client, ratelimited.WithMaxRetries(1), ratelimited.WithResponseInto(&resp))
 		var transport *ratelimited.TransportError
 		if !errors.As(err, &transport) || resp != nil {
-			t.Errorf("response %v with %v, want none of an attempt that had no reply", resp, err)
+			t.Errorf("response is %v and error %v, want nil and a TransportError", resp, err)
 		}
 	})
-	inBubble(t, fast, inTurn(reset, status(403, "", "X-Trace", "abc")), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handlersInOrder(reset, status(403, "", "X-Trace", "abc")), func(t *testing.T, client *ratelimited.Client) {
 		var resp *http.Response
 		_, err := start(t.Context(), client, ratelimited.WithResponseInto(&resp))
 		if err == nil || resp == nil || resp.StatusCode != 403 || resp.Header.Get("X-Trace") != "abc" {
-			t.Fatalf("response %v with %v, want the 403 of the second attempt", resp, err)
+			t.Fatalf("response is %v and error %v, want the 403 of the second attempt", resp, err)
 		}
 		if resp.Request == nil || resp.Request.Header.Get("User-Agent") == "" || resp.Request.Header.Get("Authorization") != "" {
-			t.Errorf("its request is %v, want it without the key", resp.Request)
+			t.Errorf("the response's request is %v, want it without the key", resp.Request)
 		}
 		if text := fmt.Sprintf("%+v %+v", resp, resp.Request); strings.Contains(text, "SECRET") {
-			t.Errorf("the response shows the key: %s", text)
+			t.Errorf("the response contains the key: %s", text)
 		}
 	})
 }
 
-// Whatever is done to the header of one request, the next one has its own.
+// Changes to the header of one request do not affect the next request.
 func TestHeadersAreNotShared(t *testing.T) {
 	var mu sync.Mutex
-	var seen []string // what each request had
-	look := func(w http.ResponseWriter, r *http.Request) {
+	var seen []string // the header fields of each request
+	record := func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		seen = append(seen, fmt.Sprint(r.Header["Authorization"], r.Header["User-Agent"], r.Header["Accept"], r.Header["Content-Type"], r.Header["X-Own"]))
 		n := len(seen)
@@ -58,7 +59,7 @@ func TestHeadersAreNotShared(t *testing.T) {
 		ok(w, r)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		server := memnet.Start(http.HandlerFunc(look))
+		server := memnet.Start(http.HandlerFunc(record))
 		defer server.Close()
 		inner := server.Client().Transport
 		overwrite := func(header http.Header) {
@@ -70,7 +71,7 @@ func TestHeadersAreNotShared(t *testing.T) {
 		}
 		config := fast
 		config.APIKey, config.BaseURL = secretKey, server.URL()
-		config.HTTPClient = &http.Client{Transport: tripper(func(req *http.Request) (*http.Response, error) {
+		config.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			resp, err := inner.RoundTrip(req)
 			overwrite(req.Header)
 			return resp, err
@@ -91,20 +92,20 @@ func TestHeadersAreNotShared(t *testing.T) {
 		}
 		for i, got := range seen {
 			if got != want {
-				t.Errorf("request %d has %s, want %s", i, got, want)
+				t.Errorf("request %d has the header fields %s, want %s", i, got, want)
 			}
 		}
 	})
 }
 
-// The caller changes what it got of a request that went through unchanged.
-func TestCallersResponseIsItsOwn(t *testing.T) {
+// Changes that the caller makes to a response of WithResponseInto do not affect the next request.
+func TestCallerCanChangeItsResponse(t *testing.T) {
 	var agents, keys []string
-	look := func(w http.ResponseWriter, r *http.Request) {
+	record := func(w http.ResponseWriter, r *http.Request) {
 		agents, keys = append(agents, r.UserAgent()), append(keys, r.Header.Get("Authorization"))
 		ok(w, r)
 	}
-	inBubble(t, fast, look, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, record, func(t *testing.T, client *ratelimited.Client) {
 		for range 3 {
 			var resp *http.Response
 			if _, err := start(t.Context(), client, ratelimited.WithResponseInto(&resp)); err != nil {
@@ -123,8 +124,8 @@ func TestCallersResponseIsItsOwn(t *testing.T) {
 	}
 }
 
-// shownOf is all that a program is likely to print of an error.
-func shownOf(err error) string {
+// printed returns all text that a program is likely to print of an error.
+func printed(err error) string {
 	var b strings.Builder
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		fmt.Fprintf(&b, "%v\n%+v\n%q\n", e, e, e.Error())
@@ -140,8 +141,7 @@ func shownOf(err error) string {
 	return b.String()
 }
 
-// A key that comes back with some of its characters escaped, or in the name of a header
-// field, is not shown either.
+// If a server returns the key with escapes, or in the name of a header field, the error does not contain it.
 func TestEscapedKeyIsNotShown(t *testing.T) {
 	escaped := func(format string, every int) string {
 		var b strings.Builder
@@ -165,18 +165,18 @@ func TestEscapedKeyIsNotShown(t *testing.T) {
 			} {
 				config := fast
 				config.MaxRetries = ratelimited.NoRetries
-				inBubble(t, config, test, func(t *testing.T, client *ratelimited.Client) {
+				runWithHandler(t, config, test, func(t *testing.T, client *ratelimited.Client) {
 					for _, stream := range []bool{false, true} {
 						err := callOrStream(t.Context(), client, "Hello!", stream)
 						if err == nil {
 							t.Fatal("no error")
 						}
-						out := shownOf(err)
+						out := printed(err)
 						if api := (*ratelimited.APIError)(nil); errors.As(err, &api) {
 							out += string(api.Body) + fmt.Sprint(api.Header)
 						}
 						if strings.Contains(out, key) || strings.Contains(out, "SECRET") || strings.Contains(out, "Secret") {
-							t.Errorf("the error shows the key:\n%s", out)
+							t.Errorf("the error contains the key:\n%s", out)
 						}
 					}
 				})
@@ -185,55 +185,56 @@ func TestEscapedKeyIsNotShown(t *testing.T) {
 	}
 }
 
-// A server that sends the key back: it is in no error and in no record.
+// If a server returns the key, errors and log records do not contain it.
 func TestEchoedKeyIsNotShown(t *testing.T) {
 	for name, test := range map[string]struct {
 		code int
-		body string // with ECHO for the Authorization field
+		body string // ECHO stands for the Authorization field
 	}{
-		"message":    {401, `{"message":"no such key: ECHO","type":"ECHO","code":"ECHO","param":"ECHO"}`},
-		"detail":     {403, `{"detail":"ECHO is not known"}`},
-		"findings":   {422, `{"detail":[{"loc":["header","ECHO"],"msg":"ECHO is wrong","type":"ECHO"}]}`},
-		"nested":     {400, `{"error":{"message":"ECHO","type":"ECHO"}}`},
-		"text":       {500, `upstream: bad header Authorization: ECHO`},
-		"page":       {502, `<html>ECHO</html>`},
-		"refusal":    {429, `{"message":"ECHO rate limit exceeded"}`},
-		"not JSON":   {200, `hello ECHO`},
-		"a list":     {200, `["ECHO"]`},
-		"an error":   {200, `{"error":{"message":"ECHO","type":"ECHO","code":"ECHO"}}`},
-		"breaks off": {200, `{"conversation_id":"ECHO`},
+		"message":           {401, `{"message":"no such key: ECHO","type":"ECHO","code":"ECHO","param":"ECHO"}`},
+		"detail":            {403, `{"detail":"ECHO is not known"}`},
+		"validation errors": {422, `{"detail":[{"loc":["header","ECHO"],"msg":"ECHO is wrong","type":"ECHO"}]}`},
+		"nested":            {400, `{"error":{"message":"ECHO","type":"ECHO"}}`},
+		"text":              {500, `upstream: bad header Authorization: ECHO`},
+		"page":              {502, `<html>ECHO</html>`},
+		"rate limit":        {429, `{"message":"ECHO rate limit exceeded"}`},
+		"not JSON":          {200, `hello ECHO`},
+		"a list":            {200, `["ECHO"]`},
+		"an error":          {200, `{"error":{"message":"ECHO","type":"ECHO","code":"ECHO"}}`},
+		"truncated":         {200, `{"conversation_id":"ECHO`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log strings.Builder
 			config := fast
 			config.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			echo := func(w http.ResponseWriter, r *http.Request) {
-				answer(w, test.code, strings.ReplaceAll(test.body, "ECHO", r.Header.Get("Authorization")))
+				writeJSON(w, test.code, strings.ReplaceAll(test.body, "ECHO", r.Header.Get("Authorization")))
 			}
-			inBubble(t, config, echo, func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, config, echo, func(t *testing.T, client *ratelimited.Client) {
 				for _, stream := range []bool{false, true} {
 					err := callOrStream(t.Context(), client, "Hello!", stream)
 					var api *ratelimited.APIError
 					if !errors.As(err, &api) || !strings.Contains(string(api.Body), "REDACTED") {
-						t.Fatalf("error is %v (%T), want an APIError that has its body without the key", err, err)
+						t.Fatalf("error is %v (%T), want an APIError with a redacted body", err, err)
 					}
-					if out := shownOf(err); strings.Contains(out, "SECRET") {
-						t.Errorf("the error shows the key:\n%s", out)
+					if out := printed(err); strings.Contains(out, "SECRET") {
+						t.Errorf("the error contains the key:\n%s", out)
 					}
 				}
 				if log.Len() == 0 || strings.Contains(log.String(), "SECRET") {
-					t.Errorf("the log shows the key, or nothing:\n%s", log.String())
+					t.Errorf("the log contains the key, or is empty:\n%s", log.String())
 				}
 			})
 		})
 	}
 }
 
+// If a server returns the key in an error event, the error and the log do not contain it.
 func TestEchoedKeyInStream(t *testing.T) {
 	for name, event := range map[string]string{
-		"error event":         `{"type":"conversation.response.error","message":"bad key ECHO","code":1}`,
-		"odd error event":     `{"message":"bad key ECHO","code":"x"}`,
-		"error without words": `{"code":"ECHO"}`,
+		"error event":                 `{"type":"conversation.response.error","message":"bad key ECHO","code":1}`,
+		"invalid error event":         `{"message":"bad key ECHO","code":"x"}`,
+		"error event without message": `{"code":"ECHO"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log strings.Builder
@@ -243,38 +244,38 @@ func TestEchoedKeyInStream(t *testing.T) {
 				data := strings.ReplaceAll(event, "ECHO", r.Header.Get("Authorization"))
 				streaming(started+hello+frame("conversation.response.error", data))(w, r)
 			}
-			inBubble(t, config, echo, func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, config, echo, func(t *testing.T, client *ratelimited.Client) {
 				_, err := collect(startStream(t.Context(), t, client))
 				var broken *ratelimited.StreamError
 				if !errors.As(err, &broken) || !strings.Contains(err.Error(), "REDACTED") {
-					t.Errorf("error is %v, want a StreamError without the key", err)
+					t.Errorf("error is %v, want a redacted StreamError", err)
 				}
-				if out := shownOf(err) + log.String(); strings.Contains(out, "SECRET") {
-					t.Errorf("the key is shown:\n%s", out)
+				if out := printed(err) + log.String(); strings.Contains(out, "SECRET") {
+					t.Errorf("the error or the log contains the key:\n%s", out)
 				}
 			})
 		})
 	}
 }
 
-// The log says what happened and not what was said.
+// The log does not contain text of prompts or responses.
 func TestLogHasNoContents(t *testing.T) {
 	var log strings.Builder
 	config := fast
 	config.Timeout = 5 * time.Second
 	config.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	text := strings.ReplaceAll(hello, "Hello", "REPLYTEXT")
-	failed := frame("conversation.response.error", `{"type":"conversation.response.error","message":"REPLYTEXT","code":1}`)
-	handler := inTurn(
-		status(429, `{"message":"REPLYTEXT"}`, "Retry-After", "1"), status(503, "REPLYTEXT"), reset, status(200, reply("REPLYTEXT", 30)), // one call
-		status(422, `{"detail":[{"loc":["REPLYTEXT"],"msg":"REPLYTEXT","type":"REPLYTEXT"}]}`),
-		status(200, `{"REPLYTEXT`),
-		slow, status(200, "REPLYTEXT"),
+	text := strings.ReplaceAll(hello, "Hello", "RESPONSETEXT")
+	failed := frame("conversation.response.error", `{"type":"conversation.response.error","message":"RESPONSETEXT","code":1}`)
+	handler := handlersInOrder(
+		status(429, `{"message":"RESPONSETEXT"}`, "Retry-After", "1"), status(503, "RESPONSETEXT"), reset, status(200, responseJSON("RESPONSETEXT", 30)), // the attempts of one call
+		status(422, `{"detail":[{"loc":["RESPONSETEXT"],"msg":"RESPONSETEXT","type":"RESPONSETEXT"}]}`),
+		status(200, `{"RESPONSETEXT`),
+		noResponse, status(200, "RESPONSETEXT"),
 		streaming(started+text+done), streaming(started+text), streaming(started+text+failed),
-		streaming(started+frame("message.output.delta", `{"REPLYTEXT`)),
-		status(200, "REPLYTEXT"),
+		streaming(started+frame("message.output.delta", `{"RESPONSETEXT`)),
+		status(200, "RESPONSETEXT"),
 	)
-	inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
 		for i, want := range []bool{true, false, false, false, false} {
 			if err := callOrStream(t.Context(), client, "PROMPTTEXT", false); (err == nil) != want {
 				t.Errorf("call %d: %v", i, err)
@@ -285,152 +286,29 @@ func TestLogHasNoContents(t *testing.T) {
 				t.Errorf("stream %d: %v", i, err)
 			}
 		}
-		for _, what := range []string{"acquired", "reply", "no reply", "retry", "settled"} {
-			if !strings.Contains(log.String(), `"msg":"mistral: `+what+`"`) {
-				t.Errorf("there is no record %q", what)
+		for _, message := range []string{"acquired", "reply", "no reply", "retry", "settled"} {
+			if !strings.Contains(log.String(), `"msg":"mistral: `+message+`"`) {
+				t.Errorf("the log does not contain the record %q", message)
 			}
 		}
-		for _, what := range []string{"PROMPTTEXT", "REPLYTEXT", "SECRET"} {
-			if strings.Contains(log.String(), what) {
-				t.Errorf("the log has %s in it:\n%s", what, log.String())
+		for _, text := range []string{"PROMPTTEXT", "RESPONSETEXT", "SECRET"} {
+			if strings.Contains(log.String(), text) {
+				t.Errorf("the log contains %s:\n%s", text, log.String())
 			}
 		}
 	})
 }
 
-// handler is a slog handler that does one thing with each record.
-type handler func(slog.Record)
-
-func (handler) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h handler) Handle(_ context.Context, r slog.Record) error { h(r); return nil }
-
-func (h handler) WithAttrs([]slog.Attr) slog.Handler { return h }
-
-func (h handler) WithGroup(string) slog.Handler { return h }
-
-// A logger that panics, whatever the record, takes no permit with it.
-func TestPanickingLogger(t *testing.T) {
-	unreachable := func(*http.Request) (*http.Response, error) { return nil, http.ErrSchemeMismatch }
-	for name, test := range map[string]struct {
-		records []string // that the call makes, in turn
-		stream  bool
-		replies []tripper
-	}{
-		"plain": {[]string{"acquired", "reply", "retry", "no reply", "retry", "reply", "settled", "ended"}, false, []tripper{
-			canned503, func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
-			func(*http.Request) (*http.Response, error) {
-				return canned(200, "application/json", reply("fine", 30)), nil
-			},
-		}},
-		"stream": {[]string{"acquired", "reply", "retry", "reply", "settled", "ended"}, true, []tripper{
-			canned503, func(*http.Request) (*http.Response, error) {
-				return canned(200, "text/event-stream", started+hello+done), nil
-			},
-		}},
-		"stream that breaks off": {[]string{"acquired", "reply", "settled", "ended"}, true, []tripper{
-			func(*http.Request) (*http.Response, error) {
-				return canned(200, "text/event-stream", started+hello), nil
-			},
-		}},
-		"nothing sent": {[]string{"acquired", "no reply", "cancelled", "ended"}, false, []tripper{unreachable}},
-	} {
-		for i, record := range test.records {
-			t.Run(fmt.Sprintf("%s/%d %s", name, i, record), func(t *testing.T) {
-				config, next := fast, 0
-				config.Logger = slog.New(handler(func(r slog.Record) {
-					if r.Message != "mistral: "+record && next == i {
-						t.Errorf("record %d is %q, want %q", next, r.Message, record)
-					}
-					if next++; next == i+1 {
-						panic("broken logger")
-					}
-				}))
-				overTransport(t, config, turns(test.replies...), func(t *testing.T, client *ratelimited.Client) {
-					defer func() {
-						if recover() == nil {
-							t.Error("the panic was swallowed")
-						}
-						if n := snapshot(client).InFlight; n != 0 {
-							t.Errorf("%d permits are in flight, want none", n)
-						}
-					}()
-					_ = callOrStream(t.Context(), client, "Hello!", test.stream) // it panics
-				})
-			})
-		}
-	}
-}
-
-func canned503(*http.Request) (*http.Response, error) { return canned(503, "text/plain", "busy"), nil }
-
-// turns is inTurn for transports.
-func turns(trippers ...tripper) tripper {
-	next := 0
-	return func(req *http.Request) (*http.Response, error) {
-		next++
-		return trippers[min(next, len(trippers))-1](req)
-	}
-}
-
-// A logger may ask the stream whose settlement it hears of.
-func TestLoggerAsksTheStream(t *testing.T) {
-	for name, test := range map[string]struct {
-		body  string
-		early bool // the caller leaves after the second event
-		want  string
-	}{
-		"done":  {started + hello + done, false, "conv_1 Hello true"},
-		"early": {started + hello + done, true, "conv_1 Hello false"},
-		"error": {started + hello, false, "conv_1 Hello false"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var stream *ratelimited.Stream
-			var heard string
-			config := fast
-			config.APIKey = secretKey
-			config.HTTPClient = &http.Client{Transport: tripper(func(*http.Request) (*http.Response, error) {
-				return canned(200, "text/event-stream", test.body), nil
-			})}
-			config.Logger = slog.New(handler(func(r slog.Record) {
-				if r.Message == "mistral: settled" {
-					heard = fmt.Sprint(stream.ConversationID(), " ", stream.Text(), " ", stream.Usage() != nil)
-				}
-			}))
-			client := newClient(t, config)
-			ended := ratelimited.Async(func() (string, error) {
-				var err error
-				if stream, err = openedStream(t.Context(), client); err != nil {
-					return "", err
-				}
-				events := 0
-				for _, err := range stream.Events() {
-					if events++; err != nil || test.early && events == 2 {
-						break
-					}
-				}
-				return heard, nil
-			})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a mutex that nobody will unlock
-			defer cancel()
-			if got, err := ended.Await(ctx); got != test.want || err != nil {
-				t.Errorf("the logger heard %q (%v), want %q", got, err, test.want)
-			}
-			wantNoPermits(t, client)
-		})
-	}
-}
-
-// What may be a secret in an address is in no error about it.
+// The error for an invalid URL does not contain parts of the URL that can be secret.
 func TestSecretsInAddresses(t *testing.T) {
 	for _, base := range []string{
-		"https://user:geheim@example.com", "https://geheim@example.com", "https://:geheim@example.com",
-		"https://example.com/?key=geheim", "https://example.com?geheim", "https://example.com/#geheim", "https://example.com/gateway?key=geheim#x",
-		"//user:geheim@example.com", "user:geheim@example.com", "https:user:geheim@example.com", "ftp://user:geheim@example.com",
-		"http://user:geheim@example.com", "https://user:geheim@example.com:99999", "https://user:geheim@example.com/v1",
-		"https://user:geheim@", "https://user:ge%zzheim-geheim@example.com", "https://user: geheim@example.com",
-		"https://exa mple.com/?key=geheim", "https://example.com/%zz?key=geheim", "https://[::1?key=geheim", "https://example.com:port?key=geheim",
-		"?key=geheim", "#geheim", "https://?key=geheim", "mailto:geheim@example.com",
+		"https://user:s3cr3t@example.com", "https://s3cr3t@example.com", "https://:s3cr3t@example.com",
+		"https://example.com/?key=s3cr3t", "https://example.com?s3cr3t", "https://example.com/#s3cr3t", "https://example.com/gateway?key=s3cr3t#x",
+		"//user:s3cr3t@example.com", "user:s3cr3t@example.com", "https:user:s3cr3t@example.com", "ftp://user:s3cr3t@example.com",
+		"http://user:s3cr3t@example.com", "https://user:s3cr3t@example.com:99999", "https://user:s3cr3t@example.com/v1",
+		"https://user:s3cr3t@", "https://user:s3%zzcr3t-s3cr3t@example.com", "https://user: s3cr3t@example.com",
+		"https://exa mple.com/?key=s3cr3t", "https://example.com/%zz?key=s3cr3t", "https://[::1?key=s3cr3t", "https://example.com:port?key=s3cr3t",
+		"?key=s3cr3t", "#s3cr3t", "https://?key=s3cr3t", "mailto:s3cr3t@example.com",
 	} {
 		config := fast
 		config.APIKey, config.BaseURL = secretKey, base
@@ -440,41 +318,149 @@ func TestSecretsInAddresses(t *testing.T) {
 		for field, err := range map[string]error{"BaseURL": err, "WithBaseURL": called} {
 			var invalid *ratelimited.ConfigError
 			if !errors.As(err, &invalid) || invalid.Field != field {
-				t.Errorf("%s %q: error is %v, want a ConfigError of it", field, base, err)
+				t.Errorf("%s %q: error is %v, want a ConfigError for the field", field, base, err)
 				continue
 			}
-			if text := fmt.Sprintf("%v %+v %#v %v", err, *invalid, *invalid, invalid.Value); strings.Contains(text, "geheim") {
-				t.Errorf("%s %q: the error shows a secret: %s", field, base, text)
+			if text := fmt.Sprintf("%v %+v %#v %v", err, *invalid, *invalid, invalid.Value); strings.Contains(text, "s3cr3t") {
+				t.Errorf("%s %q: the error contains a secret: %s", field, base, text)
 			}
 		}
 	}
 }
 
-// A key that a server sends back in a header is in no error, and in no copy of the
-// response.
+// If a server returns the key in a header field, the error and the response of WithResponseInto do not contain it.
 func TestKeyInAHeader(t *testing.T) {
 	echo := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			w.Header().Set("Mistral-Correlation-Id", key)
 			w.Header().Set("X-Debug", "Authorization: Bearer "+key)
-			answer(w, status, body)
+			writeJSON(w, status, body)
 		}
 	}
 	for name, handler := range map[string]http.HandlerFunc{
-		"400": echo(400, `{"message":"no"}`), "429": echo(429, tooMany), "unusable": echo(200, "{"), "a success": echo(200, reply("fine", 30)),
+		"400": echo(400, `{"message":"no"}`), "429": echo(429, rateLimitBody), "invalid": echo(200, "{"), "a success": echo(200, responseJSON("fine", 30)),
 	} {
-		inBubble(t, ratelimited.Config{MaxRetries: ratelimited.NoRetries}, handler, func(t *testing.T, client *ratelimited.Client) {
+		runWithHandler(t, ratelimited.Config{MaxRetries: ratelimited.NoRetries}, handler, func(t *testing.T, client *ratelimited.Client) {
 			var response *http.Response
 			_, err := start(t.Context(), client, ratelimited.WithResponseInto(&response))
 			var api *ratelimited.APIError
-			shown := fmt.Sprint(err, response.Header)
+			text := fmt.Sprint(err, response.Header)
 			if errors.As(err, &api) {
-				shown += fmt.Sprintf(" %+v %s", *api, api.RequestID)
+				text += fmt.Sprintf(" %+v %s", *api, api.RequestID)
 			}
-			if strings.Contains(shown, "SECRET") || !strings.Contains(shown, "REDACTED") {
-				t.Errorf("%s: %s", name, shown)
+			if strings.Contains(text, "SECRET") || !strings.Contains(text, "REDACTED") {
+				t.Errorf("%s: the error and header are not redacted: %s", name, text)
 			}
 		})
 	}
+}
+
+// If an event that is not JSON contains the key, the error does not.
+func TestKeyInInvalidEvent(t *testing.T) {
+	for name, event := range map[string]string{
+		"error event": "conversation.response.error", "delta": "message.output.delta",
+	} {
+		t.Run(name, func(t *testing.T) {
+			echo := func(w http.ResponseWriter, r *http.Request) {
+				streaming(started+frame(event, "bad key "+r.Header.Get("Authorization")))(w, r)
+			}
+			runWithHandler(t, fast, echo, func(t *testing.T, client *ratelimited.Client) {
+				_, err := collect(startStream(t.Context(), t, client))
+				if out := printed(err); strings.Contains(out, "SECRET") {
+					t.Errorf("the error contains the key: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// If a server returns the key with JSON escapes, the error does not contain it.
+func TestEscapedKey(t *testing.T) {
+	const key = `sk-<THE&SECRET/KEY>"\`
+	for name, body := range map[string]func(string) string{
+		"Go": func(a string) string {
+			b, _ := json.Marshal(map[string]string{"message": "bad key " + a})
+			return string(b)
+		},
+		"slashes": func(a string) string {
+			return `{"message":"bad key ` + strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(a, `\`, `\\`), `"`, `\"`), "/", `\/`) + `"}`
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := memnet.Start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Accept") == "application/json" {
+						writeJSON(w, 401, body(r.Header.Get("Authorization")))
+						return
+					}
+					streaming(started+frame("conversation.response.error", `{"code":"x","detail":`+strings.TrimPrefix(body(r.Header.Get("Authorization")), `{"message":`)))(w, r)
+				}))
+				defer server.Close()
+				client := newClient(t, ratelimited.Config{APIKey: key, BaseURL: server.URL(), HTTPClient: server.Client()})
+				_, err := start(t.Context(), client)
+				var api *ratelimited.APIError
+				if !errors.As(err, &api) || strings.Contains(api.Message, key) || strings.Contains(string(api.Body), "SECRET") {
+					t.Errorf("the error contains the key: %v; message %q, body %q", err, api.Message, api.Body)
+				}
+				_, err = collect(startStream(t.Context(), t, client))
+				if strings.Contains(err.Error(), "SECRET") {
+					t.Errorf("the error contains the key: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// If the media type of a response contains the key, the error does not.
+func TestKeyInMediaType(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/"+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		_, _ = io.WriteString(w, "hello")
+	}
+	runWithHandler(t, fast, echo, func(t *testing.T, client *ratelimited.Client) {
+		_, err := openStream(t.Context(), client)
+		if strings.Contains(strings.ToUpper(err.Error()), "SECRET") {
+			t.Errorf("the error contains the key: %v", err)
+		}
+	})
+}
+
+// If a value of the wrong type contains the key, the error does not.
+func TestKeyInInvalidValue(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, 200, strings.ReplaceAll(agentJSON, "2026-01-02T03:04:05Z", r.Header.Get("Authorization")))
+	}
+	runWithHandler(t, fast, echo, func(t *testing.T, client *ratelimited.Client) {
+		_, err := client.Beta.Agents.Get(t.Context(), "ag_1", generated.GetAgentParams{})
+		t.Log(err)
+		if err != nil && strings.Contains(printed(err), "SECRET") {
+			t.Errorf("the error contains the key: %v", err)
+		}
+	})
+	echo2 := func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, 200, `{"conversation_id":"c","outputs":[],"usage":{"total_tokens":1e400,"connectors":{"`+r.Header.Get("Authorization")+`":"x"}}}`)
+	}
+	runWithHandler(t, fast, echo2, func(t *testing.T, client *ratelimited.Client) {
+		_, err := start(t.Context(), client)
+		t.Log(err)
+		if err != nil && strings.Contains(printed(err), "SECRET") {
+			t.Errorf("the error contains the key: %v", err)
+		}
+	})
+}
+
+// If the size limit truncates a body within the key, the stored body does not contain the rest of the key.
+func TestTruncatedKey(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		a := r.Header.Get("Authorization")
+		writeJSON(w, 400, strings.Repeat("x", 1<<20-len(a)+1)+a)
+	}
+	runWithHandler(t, fast, echo, func(t *testing.T, client *ratelimited.Client) {
+		_, err := start(t.Context(), client)
+		var api *ratelimited.APIError
+		if errors.As(err, &api); strings.Contains(string(api.Body), "SECRET") {
+			t.Errorf("the body ends with %q", api.Body[len(api.Body)-30:])
+		}
+	})
 }

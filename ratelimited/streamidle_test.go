@@ -14,60 +14,60 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// broken sends the head of a stream and then cuts the connection.
-func broken(head string) http.HandlerFunc {
+// resetAfter returns a handler that sends the beginning of a stream and then closes the connection.
+func resetAfter(head string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		streaming(head)(w, r)
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// silent sends the head of a stream and then nothing more.
-func silent(head string) http.HandlerFunc {
+// stallAfter returns a handler that sends the beginning of a stream and then nothing.
+func stallAfter(head string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		streaming(head)(w, r)
 		<-r.Context().Done()
 	}
 }
 
-// Until the first event has come a stream is tried again, unless it was silent for too
-// long; afterwards never.
+// The client retries a stream that fails before its first event, except after a timeout. It does not retry a
+// stream after its first event.
 func TestStreamIsRetriedUntilItsFirstEvent(t *testing.T) {
 	for name, test := range map[string]struct {
 		first   http.HandlerFunc
 		retried bool
-		events  int           // of the first attempt
-		took    time.Duration // by it
+		events  int           // in the first attempt
+		took    time.Duration // the duration of the first attempt
 	}{
-		"cut at once":         {broken(""), true, 0, 0},
-		"cut after a comment": {broken(": hello\n\n"), true, 0, 0},
-		"cut within an event": {broken(started[:20]), true, 0, 0},
-		"ended at once":       {streaming(""), true, 0, 0},
-		"silent at once":      {silent(""), false, 0, time.Minute},
-		"cut after an event":  {broken(started), false, 1, 0},
-		"silent after one":    {silent(started), false, 1, time.Minute},
-		"ended after one":     {streaming(started), false, 1, 0},
+		"reset at once":          {resetAfter(""), true, 0, 0},
+		"reset after a comment":  {resetAfter(": hello\n\n"), true, 0, 0},
+		"reset within an event":  {resetAfter(started[:20]), true, 0, 0},
+		"ended at once":          {streaming(""), true, 0, 0},
+		"stalled at once":        {stallAfter(""), false, 0, time.Minute},
+		"reset after an event":   {resetAfter(started), false, 1, 0},
+		"stalled after an event": {stallAfter(started), false, 1, time.Minute},
+		"ended after an event":   {streaming(started), false, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
-			handler := inTurn(test.first, streaming(started+hello+done))
+			handler := handlersInOrder(test.first, streaming(started+hello+done))
 			config := fast
 			config.BaseDelay, config.MaxDelay = time.Second, time.Second
-			inBubble(t, config, func(w http.ResponseWriter, r *http.Request) { requests++; handler(w, r) }, func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, config, func(w http.ResponseWriter, r *http.Request) { requests++; handler(w, r) }, func(t *testing.T, client *ratelimited.Client) {
 				begin := time.Now()
 				var events []sse.Event
-				stream, err := openedStream(t.Context(), client)
+				stream, err := openStream(t.Context(), client)
 				if err == nil {
 					events, err = collect(stream)
 				}
 				s := snapshot(client)
 				if test.retried {
-					// The attempt that failed may have been carried out: it counts as estimated.
-					if err != nil || len(events) != 3 || requests != 2 || s.TokensSettled != 8+unknownReply+15 {
-						t.Errorf("%d events of %d requests, %d tokens: %v", len(events), requests, s.TokensSettled, err)
+					// The server may have processed the failed attempt, so the client charges its estimate.
+					if err != nil || len(events) != 3 || requests != 2 || s.TokensSettled != 8+defaultResponseEstimate+15 {
+						t.Errorf("%d events after %d requests, %d tokens settled: %v", len(events), requests, s.TokensSettled, err)
 					}
 					if took := time.Since(begin); took != test.took+time.Second {
-						t.Errorf("it took %v, want %v", took, test.took+time.Second)
+						t.Errorf("the call took %v, want %v", took, test.took+time.Second)
 					}
 					return
 				}
@@ -75,24 +75,25 @@ func TestStreamIsRetriedUntilItsFirstEvent(t *testing.T) {
 					t.Errorf("%d requests in %v, want one in %v", requests, took, test.took)
 				}
 				if test.events == 0 {
-					if !errors.As(err, new(*ratelimited.TransportError)) || !errors.Is(err, context.DeadlineExceeded) || s.TokensSettled != 8+unknownReply {
-						t.Errorf("%d tokens: %v, want a TransportError of a timeout, and the estimate", s.TokensSettled, err)
+					if !errors.As(err, new(*ratelimited.TransportError)) || !errors.Is(err, context.DeadlineExceeded) || s.TokensSettled != 8+defaultResponseEstimate {
+						t.Errorf("%d tokens settled: %v, want the estimate, and a TransportError of a timeout", s.TokensSettled, err)
 					}
 					return
 				}
-				var broke *ratelimited.StreamError
-				if !errors.As(err, &broke) || broke.Events != test.events || s.TokensSettled != 8 {
-					t.Errorf("%d requests, %d tokens: %v, want a StreamError after one event", requests, s.TokensSettled, err)
+				var broken *ratelimited.StreamError
+				if !errors.As(err, &broken) || broken.Events != test.events || s.TokensSettled != 8 {
+					t.Errorf("%d requests, %d tokens settled: %v, want a StreamError after one event", requests, s.TokensSettled, err)
 				}
 			})
 		})
 	}
 }
 
-func TestStreamThatFallsSilent(t *testing.T) {
+// StreamIdleTimeout ends a stream without events.
+func TestStreamIdleTimeout(t *testing.T) {
 	config := fast
 	config.StreamIdleTimeout = 5 * time.Second
-	inBubble(t, config, silent(started+hello), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, stallAfter(started+hello), func(t *testing.T, client *ratelimited.Client) {
 		var err error
 		took := elapsed(func() { _, err = collect(startStream(t.Context(), t, client)) })
 		if took != 5*time.Second || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "after 2 events: no event came for 5s") {
@@ -101,12 +102,12 @@ func TestStreamThatFallsSilent(t *testing.T) {
 	})
 }
 
-// Nothing counts while the caller is busy with an event.
-func TestStreamThatIsNotSilent(t *testing.T) {
+// The time that the caller spends on an event does not count toward StreamIdleTimeout.
+func TestStreamIdleTimeoutExcludesTheCaller(t *testing.T) {
 	config := fast
 	config.StreamIdleTimeout = 2500 * time.Millisecond
 	handler := streaming(started + "~: a comment\n\n~" + hello + "~" + done)
-	inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
 		events := 0
 		for _, err := range startStream(t.Context(), t, client).Events() {
 			if err != nil {
@@ -121,8 +122,8 @@ func TestStreamThatIsNotSilent(t *testing.T) {
 	})
 }
 
-// Each event is seen before the next is sent.
-func TestEventsAreNotHeldBack(t *testing.T) {
+// Events yields each event before the server sends the next one.
+func TestEventsAreNotBuffered(t *testing.T) {
 	seen := make(chan int)
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -132,12 +133,12 @@ func TestEventsAreNotHeldBack(t *testing.T) {
 			_, _ = io.WriteString(w, text)
 			_ = http.NewResponseController(w).Flush()
 			if got := <-seen; got != i {
-				t.Errorf("event %d was seen, want %d", got, i)
+				t.Errorf("the caller received event %d, want %d", got, i)
 			}
 		}
 		_, _ = io.WriteString(w, done)
 	}
-	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 		i := 0
 		for _, err := range startStream(t.Context(), t, client).Events() {
 			if err != nil {
@@ -151,8 +152,7 @@ func TestEventsAreNotHeldBack(t *testing.T) {
 	})
 }
 
-// A thousand streams at once, which end in every way that there is: all books are
-// closed, and nothing stays.
+// 1,000 concurrent streams end in all possible ways. Each must settle and release its permit.
 func TestThousandStreams(t *testing.T) {
 	config := ratelimited.Config{RequestsPerSecond: 1e6, TokensPerMinute: 1e9, StreamIdleTimeout: time.Minute}
 	endings := []http.HandlerFunc{
@@ -160,16 +160,16 @@ func TestThousandStreams(t *testing.T) {
 		streaming(started + hello),
 		streaming(started + frame("conversation.response.error", `{"type":"conversation.response.error","message":"no","code":500}`)),
 		streaming(started + frame("message.output.delta", `not JSON`)),
-		broken(started + hello),
-		silent(started + hello),
+		resetAfter(started + hello),
+		stallAfter(started + hello),
 		streaming(started + "~" + hello + "~" + world + "~" + done),
 	}
-	turn := make(chan int, 1000)
+	numbers := make(chan int, 1000)
 	for i := range 1000 {
-		turn <- i
+		numbers <- i
 	}
-	handler := func(w http.ResponseWriter, r *http.Request) { endings[<-turn%len(endings)](w, r) }
-	inBubble(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
+	handler := func(w http.ResponseWriter, r *http.Request) { endings[<-numbers%len(endings)](w, r) }
+	runWithHandler(t, config, handler, func(t *testing.T, client *ratelimited.Client) {
 		inputs := make([]int, 1000)
 		for i := range inputs {
 			inputs[i] = i
@@ -186,7 +186,7 @@ func TestThousandStreams(t *testing.T) {
 				if n++; n < 2 {
 					continue
 				}
-				switch input % 5 { // three of five leave early
+				switch input % 5 { // three of five callers leave the stream early
 				case 0:
 					return n, nil
 				case 1:
@@ -197,14 +197,95 @@ func TestThousandStreams(t *testing.T) {
 			}
 			return n, nil
 		})
-		ended := 0
+		succeeded := 0
 		for _, result := range results {
 			if result.Err == nil {
-				ended++
+				succeeded++
 			}
 		}
-		if s := snapshot(client); s.Settled != 1000 || s.InFlight != 0 || ended == 0 || ended == 1000 {
-			t.Errorf("%d of a thousand streams ended well; books: %+v", ended, s.Counters)
+		if s := snapshot(client); s.Settled != 1000 || s.InFlight != 0 || succeeded == 0 || succeeded == 1000 {
+			t.Errorf("%d of 1,000 streams succeeded, counters are %+v; want 1,000 settled", succeeded, s.Counters)
 		}
 	})
+}
+
+// Comments, blank lines, events without data, and [DONE] do not count as events. They extend neither the timeout of
+// StartStream nor StreamIdleTimeout.
+func TestNonEventsDoNotExtendTimeouts(t *testing.T) {
+	for name, noise := range map[string]string{
+		"comments": ": ping\n", "blank lines": "\n", "an event without data": "event: ping\n\n", "empty data": "data:\n\n", "done": "data: [DONE]\n\n", "an id": "id: 7\n\n", "a retry": "retry: 1\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			endless := func(head string) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					streaming(head)(w, r)
+					for r.Context().Err() == nil {
+						_, _ = io.WriteString(w, noise)
+						_ = http.NewResponseController(w).Flush()
+						select {
+						case <-time.After(50 * time.Millisecond):
+						case <-r.Context().Done():
+						}
+					}
+				}
+			}
+			config := fast
+			config.Timeout, config.StreamIdleTimeout = 300*time.Millisecond, 5*time.Second
+			runWithHandler(t, config, endless(""), func(t *testing.T, client *ratelimited.Client) {
+				var err error
+				took := elapsed(func() { _, err = openStream(t.Context(), client) })
+				if took != 300*time.Millisecond || !errors.As(err, new(*ratelimited.TransportError)) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("after %v: %v, want a TransportError of a timeout after 300 ms", took, err)
+				}
+			})
+			runWithHandler(t, config, endless(started), func(t *testing.T, client *ratelimited.Client) {
+				var err error
+				took := elapsed(func() { _, err = collect(startStream(t.Context(), t, client)) })
+				if took != 5*time.Second || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("after %v: %v, want context.DeadlineExceeded after 5 s", took, err)
+				}
+			})
+		})
+	}
+}
+
+// A stream ends after 10 minutes without any bytes, even if StreamIdleTimeout is longer.
+func TestMaximumIdleTimeOfStreams(t *testing.T) {
+	config := fast
+	config.StreamIdleTimeout = time.Hour
+	runWithHandler(t, config, stallAfter(started), func(t *testing.T, client *ratelimited.Client) {
+		var err error
+		took := elapsed(func() { _, err = collect(startStream(t.Context(), t, client)) })
+		if took != 10*time.Minute || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after %v: %v, want context.DeadlineExceeded after 10 minutes", took, err)
+		}
+	})
+}
+
+// The client waits for an event whose bytes arrive slowly, with any line ends. This includes the first event.
+func TestSlowEvents(t *testing.T) {
+	for name, end := range map[string]string{"LF": "\n", "CRLF": "\r\n", "CR": "\r"} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.ReplaceAll(started+hello+done, "\n", end)
+			slowBytes := func(w http.ResponseWriter, r *http.Request) {
+				streaming("")(w, r)
+				for _, c := range []byte(text) {
+					_, _ = w.Write([]byte{c})
+					_ = http.NewResponseController(w).Flush()
+					select {
+					case <-time.After(4 * time.Second):
+					case <-r.Context().Done():
+					}
+				}
+			}
+			config := fast
+			config.StreamIdleTimeout, config.Timeout = 10*time.Second, 10*time.Second
+			runWithHandler(t, config, slowBytes, func(t *testing.T, client *ratelimited.Client) {
+				stream := startStream(t.Context(), t, client)
+				if events, err := collect(stream); err != nil || len(events) != 3 {
+					t.Errorf("%d events, error %v; want 3 events", len(events), err)
+				}
+			})
+		})
+	}
 }

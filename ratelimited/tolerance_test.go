@@ -13,51 +13,51 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// An odd value in an entry loses itself alone: in a plain response, in the history, in the
-// messages, in a stream and in the response put together from it.
-func TestOddValuesInEntries(t *testing.T) {
+// If a property of an entry has an invalid value, the client omits only that property. This holds for
+// responses, histories, messages, streams, and responses assembled from streams.
+func TestInvalidValuesInEntries(t *testing.T) {
 	for name, test := range map[string]struct {
-		member string // of a message, beside a good id and content
-		lost   string // JSON pointer of what is left out, from the message; "" for nothing
+		member string // of a message with a valid ID and content
+		lost   string // the JSON pointer of the omitted property within the message; "" if none is omitted
 	}{
 		"a number for a string":   {`"model":7`, "/model"},
 		"an object for a string":  {`"agent_id":{"id":"ag_1"}`, "/agent_id"},
 		"a time in another form":  {`"created_at":"2026-03-20 10:19:40+0000"`, ""},
-		"a time that is none":     {`"created_at":"yesterday"`, "/created_at"},
+		"an invalid time":         {`"created_at":"yesterday"`, "/created_at"},
 		"a time as a number":      {`"created_at":1774001980`, "/created_at"},
 		"a role as a number":      {`"role":1`, "/role"},
-		"an undeclared property":  {`"of_tomorrow":[{}]`, ""},
+		"an undeclared property":  {`"undeclared":[{}]`, ""},
 		"null":                    {`"model":null`, ""},
 		"several of them":         {`"model":[],"agent_id":true`, "/model"},
-		"a large undeclared text": {`"of_tomorrow":"` + strings.Repeat("x", 100_000) + `"`, ""},
+		"a large undeclared text": {`"undeclared":"` + strings.Repeat("x", 100_000) + `"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			message := `{"type":"message.output","id":"msg_1",` + test.member + `,"content":"Hello"}`
 			delta := strings.Replace(message, "message.output", "message.output.delta", 1)
 			response := `{"conversation_id":"conv_1","outputs":[` + message + `],"usage":{"total_tokens":15}}`
-			answers := func(w http.ResponseWriter, r *http.Request) {
+			handler := func(w http.ResponseWriter, r *http.Request) {
 				switch {
 				case strings.HasSuffix(r.URL.Path, "/history"):
-					answer(w, 200, `{"conversation_id":"conv_1","entries":[`+message+`]}`)
+					writeJSON(w, 200, `{"conversation_id":"conv_1","entries":[`+message+`]}`)
 				case strings.HasSuffix(r.URL.Path, "/messages"):
-					answer(w, 200, `{"conversation_id":"conv_1","messages":[`+message+`]}`)
+					writeJSON(w, 200, `{"conversation_id":"conv_1","messages":[`+message+`]}`)
 				case strings.Contains(r.Header.Get("Accept"), "event-stream"):
 					streaming(started+frame("message.output.delta", delta)+done)(w, r)
 				default:
-					answer(w, 200, response)
+					writeJSON(w, 200, response)
 				}
 			}
-			inBubble(t, fast, answers, func(t *testing.T, client *ratelimited.Client) {
-				wantMessage := func(where string, entries []generated.Entry, mismatches []generated.Mismatch, at string) {
+			runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+				wantMessage := func(where string, entries []generated.Entry, mismatches []generated.Mismatch, pointer string) {
 					t.Helper()
 					if len(entries) != 1 {
-						t.Fatalf("%s: %d entries", where, len(entries))
+						t.Fatalf("%s: %d entries, want 1", where, len(entries))
 					}
 					m, ok := entries[0].Value().(generated.MessageOutputEntry)
 					if !ok || m.ID != "msg_1" || m.Content.Text() != "Hello" {
 						t.Errorf("%s: the message is %v", where, entries[0])
 					}
-					lost := slices.ContainsFunc(mismatches, func(m generated.Mismatch) bool { return m.Pointer == at+test.lost })
+					lost := slices.ContainsFunc(mismatches, func(m generated.Mismatch) bool { return m.Pointer == pointer+test.lost })
 					if lost != (test.lost != "") {
 						t.Errorf("%s: mismatches are %v, want %s", where, mismatches, test.lost)
 					}
@@ -83,7 +83,7 @@ func TestOddValuesInEntries(t *testing.T) {
 				stream := startStream(t.Context(), t, client)
 				events, err := collect(stream)
 				if err != nil || len(events) != 3 {
-					t.Fatalf("%d events, %v", len(events), err)
+					t.Fatalf("%d events, error %v; want 3 events", len(events), err)
 				}
 				event := events[1].(generated.MessageOutputEvent)
 				wantMessage("stream", stream.Response().Outputs, event.Mismatches(), "")
@@ -95,12 +95,12 @@ func TestOddValuesInEntries(t *testing.T) {
 	}
 }
 
-// An odd value in an item of a list loses neither the item nor the list.
-func TestOddValuesInLists(t *testing.T) {
+// If a list item has an invalid value, the client keeps the item and the list.
+func TestInvalidValuesInLists(t *testing.T) {
 	for name, test := range map[string]struct{ member, lost, text string }{
 		"reasoning effort":        {`"completion_args":{"reasoning_effort":3,"max_tokens":7.0}`, "/completion_args/reasoning_effort", "3"},
 		"tool choice":             {`"completion_args":{"tool_choice":{"type":"function","function":{"name":"f"}},"max_tokens":7.0}`, "/completion_args/tool_choice", `{"type":"function","function":{"name":"f"}}`},
-		"settings":                {`"completion_args":"none"`, "/completion_args", `"none"`},
+		"completion arguments":    {`"completion_args":"none"`, "/completion_args", `"none"`},
 		"time":                    {`"updated_at":"2026-03-20 10:19:40+0000","created_at":"soon"`, "/created_at", `"soon"`},
 		"metadata that is a list": {`"metadata":[]`, "", ""},
 		"a boolean schema":        {`"tools":[{"type":"function","function":{"name":"f","parameters":false}}]`, "", ""},
@@ -117,9 +117,9 @@ func TestOddValuesInLists(t *testing.T) {
 				if strings.HasSuffix(r.URL.Path, "/pages") {
 					items = `{"data":` + items + `}`
 				}
-				answer(w, 200, items)
+				writeJSON(w, 200, items)
 			}
-			inBubble(t, fast, list, func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, list, func(t *testing.T, client *ratelimited.Client) {
 				agents, err := client.Beta.Agents.List(t.Context(), generated.ListAgentsParams{})
 				if err != nil {
 					t.Fatal(err)
@@ -149,18 +149,17 @@ func TestOddValuesInLists(t *testing.T) {
 						t.Errorf("item %d: %v, %v, %v", i, agents[i], page.Data[i], conversations[i])
 					}
 				}
-				if most := agents[1].CompletionArgs.MaxTokens; strings.Contains(test.member, "7.0") && (most == nil || *most != 7) {
-					t.Errorf("max_tokens is %v, want 7", most)
+				if maxTokens := agents[1].CompletionArgs.MaxTokens; strings.Contains(test.member, "7.0") && (maxTokens == nil || *maxTokens != 7) {
+					t.Errorf("max_tokens is %v, want 7", maxTokens)
 				}
 			})
 		})
 	}
 }
 
-// Usage that cannot be read keeps the estimate; of usage that can be read in part, the
-// total counts.
-func TestOddUsage(t *testing.T) {
-	const estimate = 8 + unknownReply
+// If the usage is invalid, the client settles the estimate. If only the total is valid, it settles the total.
+func TestInvalidUsage(t *testing.T) {
+	const estimate = 8 + defaultResponseEstimate
 	for usage, want := range map[string]int64{
 		`{"prompt_tokens":7.0,"completion_tokens":"2","total_tokens":9e0}`:                                9,
 		`{"prompt_tokens":7,"completion_tokens":2,"total_tokens":"9"}`:                                    estimate,
@@ -171,21 +170,20 @@ func TestOddUsage(t *testing.T) {
 		`"9"`: estimate, `[9]`: estimate, `{}`: estimate, `null`: estimate, `{"total_tokens":null}`: estimate,
 	} {
 		t.Run(usage, func(t *testing.T) {
-			inBubble(t, fast, status(200, `{"conversation_id":"c","outputs":[],"usage":`+usage+`}`), func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, status(200, `{"conversation_id":"c","outputs":[],"usage":`+usage+`}`), func(t *testing.T, client *ratelimited.Client) {
 				if _, err := start(t.Context(), client); err != nil {
 					t.Fatal(err)
 				}
 				if s := snapshot(client); s.Settled != 1 || s.TokensSettled != want {
-					t.Errorf("%d tokens are settled, want %d", s.TokensSettled, want)
+					t.Errorf("%d tokens settled, want %d", s.TokensSettled, want)
 				}
 			})
 		})
 	}
 }
 
-// A function call whose arguments come as an object, at once or in a stream, can be
-// carried out like any other, and so can one without arguments.
-func TestOddArguments(t *testing.T) {
+// The client accepts function arguments as an object, as a string, or null, in responses and in streams.
+func TestFormsOfFunctionArguments(t *testing.T) {
 	call := func(arguments string) string {
 		return `"id":"fc_1","name":"weather","tool_call_id":"abcdefghi","arguments":` + arguments + `}`
 	}
@@ -196,9 +194,9 @@ func TestOddArguments(t *testing.T) {
 					streaming(started+frame("function.call.delta", `{"type":"function.call.delta",`+call(arguments))+done)(w, r)
 					return
 				}
-				answer(w, 200, `{"conversation_id":"c","outputs":[{"type":"function.call",`+call(arguments)+`],"usage":{}}`)
+				writeJSON(w, 200, `{"conversation_id":"c","outputs":[{"type":"function.call",`+call(arguments)+`],"usage":{}}`)
 			}
-			inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 				plain, err := start(t.Context(), client)
 				if err != nil {
 					t.Fatal(err)
@@ -210,7 +208,7 @@ func TestOddArguments(t *testing.T) {
 				for where, response := range map[string]*generated.ConversationResponse{"plain": plain, "stream": stream.Response()} {
 					calls := ratelimited.FunctionCalls(response)
 					if len(calls) != 1 {
-						t.Fatalf("%s: %d calls", where, len(calls))
+						t.Fatalf("%s: %d calls, want 1", where, len(calls))
 					}
 					var in struct{ City string }
 					if err := json.Unmarshal([]byte(calls[0].Arguments), &in); err != nil || in.City != want {
@@ -222,36 +220,35 @@ func TestOddArguments(t *testing.T) {
 	}
 }
 
-// Events follow the type in their data, whatever they are named.
-func TestOddEventNames(t *testing.T) {
+// The type in the data of an event takes precedence over the name of the event.
+func TestTypeTakesPrecedenceOverEventName(t *testing.T) {
 	named := func(name, text string) string { return "event: " + name + "\n" + text[strings.Index(text, "data:"):] }
 	for name, text := range map[string]string{
-		"response":       named("response", started) + named("response", hello) + named("response", done),
-		"another's name": named("conversation.response.done", started) + named("tool.execution.delta", hello) + named("message.output.delta", done),
-		"no name":        started[strings.Index(started, "data:"):] + hello[strings.Index(hello, "data:"):] + done[strings.Index(done, "data:"):],
-		"no type":        started + frame("message.output.delta", `{"id":"msg_1","content":"Hello"}`) + frame("conversation.response.done", `{"usage":{"total_tokens":15}}`),
+		"unknown name":          named("response", started) + named("response", hello) + named("response", done),
+		"name of another event": named("conversation.response.done", started) + named("tool.execution.delta", hello) + named("message.output.delta", done),
+		"no name":               started[strings.Index(started, "data:"):] + hello[strings.Index(hello, "data:"):] + done[strings.Index(done, "data:"):],
+		"no type":               started + frame("message.output.delta", `{"id":"msg_1","content":"Hello"}`) + frame("conversation.response.done", `{"usage":{"total_tokens":15}}`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, fast, streaming(text), func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, fast, streaming(text), func(t *testing.T, client *ratelimited.Client) {
 				stream := startStream(t.Context(), t, client)
 				events, err := collect(stream)
 				if err != nil || len(events) != 3 || stream.Text() != "Hello" || stream.Usage().TotalTokens != 15 {
-					t.Errorf("%d events, text %q, usage %v, %v", len(events), stream.Text(), stream.Usage(), err)
+					t.Errorf("%d events, text %q, usage %v, error %v; want 3 events, Hello, and 15 tokens", len(events), stream.Text(), stream.Usage(), err)
 				}
 			})
 		})
 	}
 }
 
-// What a caller keeps of a response does not change with the calls that follow: none of it
-// is memory that is used again.
-func TestResponsesAreKept(t *testing.T) {
+// Later calls do not change the responses of earlier calls: the client does not reuse their memory.
+func TestResponsesDoNotChange(t *testing.T) {
 	number := 0
 	handler := func(w http.ResponseWriter, _ *http.Request) {
 		number++
-		answer(w, 200, strings.Replace(reply(fmt.Sprintf("text %04d", number), 30), `"role"`, fmt.Sprintf(`"of_tomorrow":"%04d","agent_id":7,"role"`, number), 1))
+		writeJSON(w, 200, strings.Replace(responseJSON(fmt.Sprintf("text %04d", number), 30), `"role"`, fmt.Sprintf(`"undeclared":"%04d","agent_id":7,"role"`, number), 1))
 	}
-	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 		kept := make([]*generated.ConversationResponse, 50)
 		for i := range kept {
 			var err error
@@ -262,23 +259,22 @@ func TestResponsesAreKept(t *testing.T) {
 		for i, response := range kept {
 			want := fmt.Sprintf("%04d", i+1)
 			raw := string(response.Outputs[0].Raw())
-			if response.OutputText() != "text "+want || !strings.Contains(raw, `"of_tomorrow":"`+want+`"`) || len(response.Mismatches()) != 1 || response.Mismatches()[0].Text != "7" {
-				t.Errorf("response %d has become %v", i, response)
+			if response.OutputText() != "text "+want || !strings.Contains(raw, `"undeclared":"`+want+`"`) || len(response.Mismatches()) != 1 || response.Mismatches()[0].Text != "7" {
+				t.Errorf("response %d has changed to %v", i, response)
 			}
 			response.Raw()[0], response.Outputs[0].Raw()[0] = 'x', 'x'
-			if again := string(response.Outputs[0].Raw()); again != raw || response.Raw()[0] != '{' {
-				t.Errorf("what Raw returns is not a copy: %s", again)
+			if second := string(response.Outputs[0].Raw()); second != raw || response.Raw()[0] != '{' {
+				t.Errorf("Raw does not return a copy: %s", second)
 			}
 		}
 	})
 }
 
-// Raw of a chunk that comes in a stream, and of one in the response put together from it,
-// is the chunk as it came.
+// Raw of a chunk returns the JSON that the server sent, in an event and in the response assembled from it.
 func TestRawChunksOfStreams(t *testing.T) {
 	const chunk = `{"type":"tool_reference", "tool":"web_search","title":"T","score":0.5}`
 	delta := frame("message.output.delta", `{"type":"message.output.delta","id":"msg_1","content":`+chunk+`}`)
-	inBubble(t, fast, streaming(started+delta+done), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, streaming(started+delta+done), func(t *testing.T, client *ratelimited.Client) {
 		stream := startStream(t.Context(), t, client)
 		events, err := collect(stream)
 		if err != nil {
@@ -293,9 +289,9 @@ func TestRawChunksOfStreams(t *testing.T) {
 	})
 }
 
-// An agent's tools, response format and metadata, sent back, arrive as they were: digits,
-// order and undeclared properties.
-func TestFreeFormValuesComeBackAsTheyWere(t *testing.T) {
+// If a program sends an agent's tools, response format, and metadata back, they do not change. They keep their
+// digits, order, and undeclared properties.
+func TestFreeFormValuesDoNotChange(t *testing.T) {
 	const (
 		metadata = `{"z":9007199254740993,"a":{"y":1.50,"b":[1e2,"x"]},"m":null}`
 		tools    = `[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"reason":{"maximum":18446744073709551615},"answer":{"type":"string"}},"required":["reason","answer"]}}}]`
@@ -310,9 +306,9 @@ func TestFreeFormValuesComeBackAsTheyWere(t *testing.T) {
 			}
 			sent = string(body)
 		}
-		answer(w, 200, `{"id":"ag_1","name":"n","model":"m","metadata":`+metadata+`,"tools":`+tools+`,"completion_args":{"response_format":`+format+`}}`)
+		writeJSON(w, 200, `{"id":"ag_1","name":"n","model":"m","metadata":`+metadata+`,"tools":`+tools+`,"completion_args":{"response_format":`+format+`}}`)
 	}
-	inBubble(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, fast, handler, func(t *testing.T, client *ratelimited.Client) {
 		agent, err := client.Beta.Agents.Get(t.Context(), "ag_1", generated.GetAgentParams{})
 		if err != nil {
 			t.Fatal(err)
@@ -322,7 +318,7 @@ func TestFreeFormValuesComeBackAsTheyWere(t *testing.T) {
 			A struct{ B []any }
 		}
 		if err := generated.DecodeJSON(agent.Metadata, &read); err != nil || read.Z != 9007199254740993 || len(read.A.B) != 2 {
-			t.Errorf("metadata is read as %+v: %v", read, err)
+			t.Errorf("the decoded metadata is %+v: %v", read, err)
 		}
 		_, err = client.Beta.Agents.Update(t.Context(), "ag_1", generated.UpdateAgentRequest{
 			Tools: agent.Tools, Metadata: agent.Metadata, CompletionArgs: agent.CompletionArgs,
@@ -332,10 +328,10 @@ func TestFreeFormValuesComeBackAsTheyWere(t *testing.T) {
 		}
 		for _, want := range []string{`"metadata":` + metadata, `"tools":` + tools, `"schema":{"type":"object","properties":{"reason":{"type":"string"},"answer":{"const":9007199254740993}}}`} {
 			if !strings.Contains(sent, want) {
-				t.Errorf("sent\n%s, want in it\n%s", sent, want)
+				t.Errorf("sent\n%s, want it to contain\n%s", sent, want)
 			}
 		}
-		// The tool made anew of what was read is the same, too.
+		// A new tool with the received parameters does not change them either.
 		f := agent.Tools[0].Value().(generated.FunctionTool).Function
 		_, err = client.Beta.Agents.Update(t.Context(), "ag_1", generated.UpdateAgentRequest{
 			Tools: []generated.Tool{generated.NewTool(generated.FunctionTool{Function: generated.Function{Name: f.Name, Parameters: f.Parameters}})},
@@ -344,13 +340,13 @@ func TestFreeFormValuesComeBackAsTheyWere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := `"properties":{"reason":{"maximum":18446744073709551615},"answer"`; !strings.Contains(sent, want) {
-			t.Errorf("sent\n%s, want in it\n%s", sent, want)
+			t.Errorf("sent\n%s, want it to contain\n%s", sent, want)
 		}
 	})
 }
 
-// A schema is given as text, as bytes or as any value, and its order reaches the wire.
-func TestSchemasAreSentAsGiven(t *testing.T) {
+// A schema can be a string, bytes, or any value. The client sends its properties in their order.
+func TestSchemasAreSentUnchanged(t *testing.T) {
 	const schema = `{"type":"object","properties":{"reason":{},"answer":{}}}`
 	type ordered struct {
 		Type       string `json:"type"`
@@ -364,8 +360,8 @@ func TestSchemasAreSentAsGiven(t *testing.T) {
 		value generated.JSON
 		want  string
 	}{
-		"text": {schema, schema}, "bytes": {[]byte(schema), schema}, "raw": {json.RawMessage(schema), schema}, "text of its own type": {named(schema), schema},
-		"a struct": {ordered{Type: "object"}, schema}, "a pointer": {&ordered{Type: "object"}, schema}, "text with blanks": {" {\n\"type\": \"object\"} ", " {\n\"type\": \"object\"} "},
+		"text": {schema, schema}, "bytes": {[]byte(schema), schema}, "raw": {json.RawMessage(schema), schema}, "a string type": {named(schema), schema},
+		"a struct": {ordered{Type: "object"}, schema}, "a pointer": {&ordered{Type: "object"}, schema}, "text with spaces": {" {\n\"type\": \"object\"} ", " {\n\"type\": \"object\"} "},
 		"a map": {map[string]any{"type": "object", "a<b": 1}, `{"a<b":1,"type":"object"}`}, "a boolean": {true, "true"},
 		"nothing": {nil, `{"type":"object","properties":{}}`}, "an empty text": {"", `{"type":"object","properties":{}}`}, "a nil map": {map[string]any(nil), `{"type":"object","properties":{}}`},
 	} {
@@ -374,9 +370,9 @@ func TestSchemasAreSentAsGiven(t *testing.T) {
 			transport := func(r *http.Request) (*http.Response, error) {
 				body, err := io.ReadAll(r.Body)
 				sent = string(body)
-				return canned(200, "application/json", reply("fine", 30)), err
+				return newResponse(200, "application/json", responseJSON("fine", 30)), err
 			}
-			overTransport(t, fast, tripper(transport), func(t *testing.T, client *ratelimited.Client) {
+			runWithTransport(t, fast, roundTripperFunc(transport), func(t *testing.T, client *ratelimited.Client) {
 				request := generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("x"), Tools: []generated.Tool{
 					generated.NewTool(generated.FunctionTool{Function: generated.Function{Name: "f", Parameters: test.value}}),
 				}}
@@ -391,27 +387,27 @@ func TestSchemasAreSentAsGiven(t *testing.T) {
 				if !strings.Contains(sent, `"parameters":`+test.want) || request.CompletionArgs.ResponseFormat.Type != "" && !strings.Contains(sent, `"schema":`+test.want) {
 					t.Errorf("sent %s, want %s", sent, test.want)
 				}
-				again, err := json.Marshal(request)
-				var compact, have any
-				if err != nil || json.Unmarshal(again, &have) != nil || json.Unmarshal([]byte(sent), &compact) != nil || fmt.Sprint(have) != fmt.Sprint(compact) {
-					t.Errorf("json.Marshal writes %s (%v), and what is sent is %s", again, err, sent)
+				marshaled, err := json.Marshal(request)
+				var want, got any
+				if err != nil || json.Unmarshal(marshaled, &want) != nil || json.Unmarshal([]byte(sent), &got) != nil || fmt.Sprint(want) != fmt.Sprint(got) {
+					t.Errorf("json.Marshal returns %s (%v), but the client sent %s", marshaled, err, sent)
 				}
 			})
 		})
 	}
 }
 
-// TextDeltas yields the text alone, and ends as Events does.
+// TextDeltas yields only text. It ends with the same error as Events.
 func TestTextDeltas(t *testing.T) {
 	for name, test := range map[string]struct {
 		text, want, whole string
 		failed            bool
 	}{
-		"whole":  {started + hello + world + frame("hologram", `{"type":"hologram"}`) + done, `["Hello" " world"]`, "Hello world", false},
-		"broken": {started + hello, `["Hello" ""]`, "Hello", true},
+		"complete":  {started + hello + world + frame("hologram", `{"type":"hologram"}`) + done, `["Hello" " world"]`, "Hello world", false},
+		"truncated": {started + hello, `["Hello" ""]`, "Hello", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, small, streaming(test.text), func(t *testing.T, client *ratelimited.Client) {
+			runWithHandler(t, small, streaming(test.text), func(t *testing.T, client *ratelimited.Client) {
 				stream := startStream(t.Context(), t, client)
 				var texts []string
 				var failure error
@@ -419,12 +415,12 @@ func TestTextDeltas(t *testing.T) {
 					texts, failure = append(texts, text), err
 				}
 				if fmt.Sprintf("%q", texts) != test.want || (failure != nil) != test.failed || stream.Text() != test.whole {
-					t.Errorf("texts are %q, %v; the whole is %q", texts, failure, stream.Text())
+					t.Errorf("the texts are %q, %v; the text of the stream is %q", texts, failure, stream.Text())
 				}
 			})
 		})
 	}
-	inBubble(t, small, streaming(started+hello+world+done), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, small, streaming(started+hello+world+done), func(t *testing.T, client *ratelimited.Client) {
 		stream := startStream(t.Context(), t, client)
 		for text, err := range stream.TextDeltas() {
 			if text != "Hello" || err != nil {
@@ -433,7 +429,7 @@ func TestTextDeltas(t *testing.T) {
 			break
 		}
 		if _, err := collect(stream); err == nil {
-			t.Error("a stream that was left goes on")
+			t.Error("a stream continues after the caller has left it, want an error")
 		}
 	})
 }

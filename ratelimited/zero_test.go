@@ -13,40 +13,40 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// Values that this package did not make return errors that name their constructors.
+// Methods of zero and nil values return errors that name the constructor.
 func TestZeroValues(t *testing.T) {
 	t.Parallel()
 	var config *ratelimited.ConfigError
 	var client ratelimited.Client
-	var nobody *ratelimited.Client
+	var nilClient *ratelimited.Client
 	check := func(what string, err error, constructor string) {
 		t.Helper()
 		if !errors.As(err, &config) || !strings.Contains(err.Error(), constructor) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: error is %v, want a ConfigError that names %s", what, err, constructor)
 		}
 	}
-	const made = "ratelimited.New"
+	const constructor = "ratelimited.New"
 	for _, step := range steps {
 		switch step.method {
-		case "Agents.UpdateVersion": // it lists versions first
+		case "Agents.UpdateVersion": // its step lists versions first
 		default:
-			check(step.method, step.call(t.Context(), &scenario{conversation: "c", entry: "e", agent: "a"}), made)
-			check(step.method, step.call(t.Context(), &scenario{client.Beta.Conversations, client.Beta.Agents, "c", "e", "a"}), made)
-			check(step.method, step.call(t.Context(), &scenario{&ratelimited.Conversations{}, &ratelimited.Agents{}, "c", "e", "a"}), made)
+			check(step.method, step.call(t.Context(), &scenario{conversation: "c", entry: "e", agent: "a"}), constructor)
+			check(step.method, step.call(t.Context(), &scenario{client.Beta.Conversations, client.Beta.Agents, "c", "e", "a"}), constructor)
+			check(step.method, step.call(t.Context(), &scenario{&ratelimited.Conversations{}, &ratelimited.Agents{}, "c", "e", "a"}), constructor)
 		}
 	}
 	for _, err := range client.Beta.Conversations.All(t.Context(), generated.ListConversationsParams{}) {
-		check("Conversations.All", err, made)
+		check("Conversations.All", err, constructor)
 	}
 	for _, err := range client.Beta.Agents.All(t.Context(), generated.ListAgentPagesParams{}) {
-		check("Agents.All", err, made)
+		check("Agents.All", err, constructor)
 	}
-	for _, c := range []*ratelimited.Client{&client, nobody} {
-		check("Shutdown", c.Shutdown(t.Context()), made)
-		check("SetLimit", c.SetLimit("m", limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1}), made)
+	for _, c := range []*ratelimited.Client{&client, nilClient} {
+		check("Shutdown", c.Shutdown(t.Context()), constructor)
+		check("SetLimit", c.SetLimit("m", limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1}), constructor)
 		c.Close()
 		if d, s := c.WaitTime("m", 1), c.Snapshot(); d != limiter.Never || len(s) != 0 {
-			t.Errorf("WaitTime is %v, Snapshot %v", d, s)
+			t.Errorf("WaitTime returns %v and Snapshot %v, want Never and nothing", d, s)
 		}
 	}
 	for _, s := range []*ratelimited.Stream{nil, {}} {
@@ -57,7 +57,7 @@ func TestZeroValues(t *testing.T) {
 		}
 		check("Close", s.Close(), "StartStream")
 		if s.Response() != nil || s.Usage() != nil || s.Text() != "" || s.ConversationID() != "" {
-			t.Error("a stream without a call has a response")
+			t.Error("a zero Stream returns a response, a usage, a text, or a conversation ID")
 		}
 	}
 	for _, err := range []error{
@@ -75,13 +75,13 @@ func TestZeroValues(t *testing.T) {
 	}
 }
 
-// A limiter factory that makes nothing is refused when the client is made, or the limit set.
-func TestFactoryThatMakesNothing(t *testing.T) {
+// New and SetLimit fail if the limiter factory returns neither a limiter nor an error.
+func TestLimiterFactoryThatReturnsNil(t *testing.T) {
 	t.Parallel()
 	var config *ratelimited.ConfigError
 	for name, factory := range map[string]limiter.Factory{
 		"nil":         func(string, limiter.Limit) (limiter.Backend, error) { return nil, nil },
-		"nil pointer": func(string, limiter.Limit) (limiter.Backend, error) { return (*nothingLimiter)(nil), nil },
+		"nil pointer": func(string, limiter.Limit) (limiter.Backend, error) { return (*unusedLimiter)(nil), nil },
 	} {
 		_, err := ratelimited.New(ratelimited.Config{APIKey: secretKey, Limiter: factory})
 		if !errors.As(err, &config) || config.Field != "Limiter" || !strings.Contains(err.Error(), "neither a limiter nor an error") {
@@ -102,27 +102,28 @@ func TestFactoryThatMakesNothing(t *testing.T) {
 	}
 }
 
-type nothingLimiter struct{ limiter.Backend }
+// unusedLimiter is the type of a nil limiter.
+type unusedLimiter struct{ limiter.Backend }
 
-// Without a context, a call or inputs, Await, Gather and Each return an error.
-func TestNothingToWorkWith(t *testing.T) {
+// Await, Gather, and Each return an error for a nil context, a nil function, or nil inputs.
+func TestNilArguments(t *testing.T) {
 	t.Parallel()
 	check := func(what string, err error) {
 		t.Helper()
 		if !errors.Is(err, ratelimited.ErrInvalid) {
-			t.Errorf("%s: error %v", what, err)
+			t.Errorf("%s: error is %v, want ErrInvalid", what, err)
 		}
 	}
 	call := func(context.Context, int) (int, error) { return 1, nil }
-	var none context.Context
-	for _, r := range ratelimited.Gather(none, []int{1, 2}, call) {
+	var nilContext context.Context
+	for _, r := range ratelimited.Gather(nilContext, []int{1, 2}, call) {
 		check("Gather without a context", r.Err)
 	}
 	for _, r := range ratelimited.Gather[int, int](t.Context(), []int{1, 2}, nil) {
 		check("Gather without a call", r.Err)
 	}
 	for what, each := range map[string]iter.Seq2[int, ratelimited.Result[int]]{
-		"without a context": ratelimited.Each(none, slices.Values([]int{1, 2}), call),
+		"without a context": ratelimited.Each(nilContext, slices.Values([]int{1, 2}), call),
 		"without a call":    ratelimited.Each[int, int](t.Context(), slices.Values([]int{1, 2}), nil),
 		"without inputs":    ratelimited.Each(t.Context(), nil, call),
 	} {
@@ -137,7 +138,7 @@ func TestNothingToWorkWith(t *testing.T) {
 	}
 	wait := make(chan struct{})
 	future := ratelimited.Async(func() (int, error) { <-wait; return 1, nil })
-	_, err := future.Await(none)
+	_, err := future.Await(nilContext)
 	check("Await without a context", err)
 	close(wait)
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
 
-// A model and its host are down at the same time. In each case a call of the model must
-// go on soon after the host is back.
+// A model and its host are down at the same time. In each case, a call of the model must continue soon
+// after the host is back.
 func TestModelAndHost(t *testing.T) {
 	for name, test := range map[string]func(b *bench) *waiting{
-		"the model's probe falls due while the host is down": func(b *bench) *waiting {
+		"the model's probe is due while the host is down": func(b *bench) *waiting {
 			n := b.call("n")
 			w := b.wait(b.Context(), b.call("m"))
 			b.send(b.call("x"), outage.Unreachable)
@@ -26,16 +26,16 @@ func TestModelAndHost(t *testing.T) {
 			b.send(n, outage.Alive)
 			return w
 		},
-		"the model's probe is held by the host, and finds the model down": func(b *bench) *waiting {
+		"the model's probe waits for the host, and then fails": func(b *bench) *waiting {
 			probe := b.call("m")
 			b.chosen(b.wait(b.Context(), probe))
-			b.enters(probe) // over a connection that turns out to be closed: nothing is reported
+			b.enters(probe) // the connection is closed, so the call does not report an outcome
 			b.send(b.call("n"), outage.Unreachable)
 			b.chosen(b.wait(b.Context(), probe))
 			b.send(probe, outage.Overloaded)
 			ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 			defer cancel()
-			_ = probe.Wait(ctx) // it may be chosen
+			_ = probe.Wait(ctx) // the call can become the probe
 			probe.Leave()
 			return b.wait(b.Context(), b.call("m"))
 		},
@@ -44,7 +44,7 @@ func TestModelAndHost(t *testing.T) {
 			b.chosen(b.wait(b.Context(), probe))
 			b.send(b.call("n"), outage.Unreachable)
 			if probe.Enter() {
-				b.Error("a probe of the model is sent although the host is down")
+				b.Error("the model's probe is sent although the host is down")
 			}
 			probe.Leave()
 			n := b.call("n")
@@ -54,14 +54,14 @@ func TestModelAndHost(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(b *bench) {
+			runTest(t, func(b *bench) {
 				b.send(b.call("m"), outage.Overloaded)
 				w := test(b)
 				back := b.now()
 				time.Sleep(6 * time.Second)
 				synctest.Wait()
 				if !w.over.Load() || w.err != nil {
-					t.Errorf("in 6 s after %v it does not go on: %v", back, w.err)
+					t.Errorf("the call does not continue within 6 s after %v: %v", back, w.err)
 				}
 				w.Leave()
 			})
@@ -69,10 +69,10 @@ func TestModelAndHost(t *testing.T) {
 	}
 }
 
-// A model that is down for too long, and then its host: a call of the model neither
-// waits for ever nor does it fail where it could be the probe.
+// A model is down for longer than the maximum, and then its host is down too. A call of the model must not wait
+// forever, and must not fail if it can be the probe.
 func TestExpiredModelAndHost(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	runTest(t, func(b *bench) {
 		b.send(b.call("m"), outage.Overloaded)
 		time.Sleep(maxOutage + time.Second)
 		probe := b.call("m")
@@ -81,29 +81,29 @@ func TestExpiredModelAndHost(t *testing.T) {
 		}
 		b.send(b.call("n"), outage.Unreachable)
 		if probe.Enter() {
-			t.Error("a probe of the model is sent although the host is down")
+			t.Error("the model's probe is sent although the host is down")
 		}
 		probe.Leave()
 		n := b.call("n")
 		wn, w := b.wait(b.Context(), n), b.wait(b.Context(), b.call("m"))
 		if b.chosen(wn, w) != wn {
-			t.Fatal("another call than the oldest is the probe")
+			t.Fatal("the probe is not the oldest call")
 		}
 		b.send(n, outage.Alive)
 		synctest.Wait()
 		if !w.over.Load() || w.err != nil {
-			t.Errorf("the call of the model waits, or fails with %v; want it to be the probe", w.err)
+			t.Errorf("the model's call waits or fails with %v, want it to be the probe", w.err)
 		}
 		w.Leave()
 		if err := b.call("m").Wait(b.Context()); err != nil {
-			t.Errorf("error %v with no call under way", err)
+			t.Errorf("error is %v without other calls, want nil", err)
 		}
 	})
 }
 
-// However long ago the first failure was, an outage begins with the second.
+// An outage begins with the second failure, even if the first failure was long ago.
 func TestOldFailure(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	runTest(t, func(b *bench) {
 		b.send(b.call("m"), outage.Failing)
 		time.Sleep(time.Hour)
 		begin := time.Now()
@@ -111,15 +111,15 @@ func TestOldFailure(t *testing.T) {
 		w := b.wait(b.Context(), b.call("m"))
 		b.chosen(w)
 		if w.err != nil || b.Current()[0].Since != begin {
-			t.Errorf("error %v in an outage since %v", w.err, b.Current()[0].Since)
+			t.Errorf("error is %v in an outage since %v, want nil since %v", w.err, b.Current()[0].Since, begin)
 		}
 	})
 }
 
-// A limiter whose Pause panics does not keep the calls of others waiting.
+// If Pause of the limiter panics, the other calls still continue.
 func TestPausePanics(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		b.limiter = panicking{b.limiter}
+	runTest(t, func(b *bench) {
+		b.limiter = panickingLimiter{b.limiter}
 		c := b.call("m")
 		b.send(b.call("m"), outage.Unreachable)
 		b.chosen(b.wait(b.Context(), c))
@@ -130,11 +130,12 @@ func TestPausePanics(t *testing.T) {
 		}()
 		synctest.Wait()
 		if !other.over.Load() || other.err != nil {
-			t.Errorf("the other call waits, or fails with %v", other.err)
+			t.Errorf("the other call waits or fails with %v", other.err)
 		}
 	})
 }
 
-type panicking struct{ limiter.Backend }
+// panickingLimiter is a limiter whose Pause panics.
+type panickingLimiter struct{ limiter.Backend }
 
-func (panicking) Pause(time.Time) { panic("no pause") }
+func (panickingLimiter) Pause(time.Time) { panic("broken limiter") }

@@ -19,7 +19,7 @@ var errDown = errors.New("connection refused")
 
 const maxOutage = time.Minute
 
-// A bench is the gates of one client in virtual time.
+// bench is a test with the gates of one client in virtual time.
 type bench struct {
 	*testing.T
 	*outage.Gates
@@ -27,8 +27,8 @@ type bench struct {
 	begin   time.Time
 }
 
-// inBubble runs a test with gates to a host that has answered.
-func inBubble(t *testing.T, test func(b *bench)) {
+// runTest runs a test in virtual time. The host has already responded once.
+func runTest(t *testing.T, test func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l, err := limiter.InProcess()("", limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 1000})
@@ -41,41 +41,46 @@ func inBubble(t *testing.T, test func(b *bench)) {
 	})
 }
 
+// now returns the time since the beginning of the test.
 func (b *bench) now() time.Duration { return time.Since(b.begin) }
 
+// call creates a call of a model.
 func (b *bench) call(model string) *outage.Call {
 	return b.Call("https://host", model, limiter.PlaceOf(b.Context()), b.limiter)
 }
 
-// send lets a call that is not held have an attempt.
+// send makes an attempt of a call that is not held, and reports its outcome.
 func (b *bench) send(c *outage.Call, outcome outage.Outcome) outage.Change {
 	b.Helper()
 	b.enters(c)
 	return c.Report(outcome, errDown, 0)
 }
 
+// enters starts an attempt. The call must not be held.
 func (b *bench) enters(c *outage.Call) {
 	b.Helper()
 	if !c.Enter() {
-		b.Fatalf("at %v the call is not let pass", b.now())
+		b.Fatalf("at %v, the call is held", b.now())
 	}
 }
 
+// held checks whether a new call of a model is held.
 func (b *bench) held(model string, want bool) {
 	b.Helper()
 	if got := b.call(model).IsHeld(); got != want {
-		b.Errorf("at %v a call of %q is held: %v, want %v", b.now(), model, got, want)
+		b.Errorf("at %v, a call of %q is held: %v, want %v", b.now(), model, got, want)
 	}
 }
 
-// A waiting is a call that waits in its own goroutine.
+// waiting is a call that waits in a goroutine.
 type waiting struct {
 	*outage.Call
-	over atomic.Bool
-	err  error
-	at   time.Duration
+	over atomic.Bool   // whether the wait has ended
+	err  error         // the result of the wait
+	at   time.Duration // the end of the wait
 }
 
+// wait starts a goroutine in which a call waits.
 func (b *bench) wait(ctx context.Context, c *outage.Call) *waiting {
 	w := &waiting{Call: c}
 	go func() {
@@ -87,7 +92,7 @@ func (b *bench) wait(ctx context.Context, c *outage.Call) *waiting {
 	return w
 }
 
-// chosen returns when one of the calls that wait is released, and which.
+// chosen waits until the wait of one of the calls has ended, and returns that call.
 func (b *bench) chosen(calls ...*waiting) *waiting {
 	b.Helper()
 	for range 100 {
@@ -99,18 +104,19 @@ func (b *bench) chosen(calls ...*waiting) *waiting {
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 	}
-	b.Fatal("nobody is chosen in 10 s")
+	b.Fatal("all calls still wait after 10 s")
 	return nil
 }
 
-func TestWhatClosesTheGates(t *testing.T) {
+// The test reports outcomes and checks whether a model or the host is down.
+func TestOutcomesThatStartAnOutage(t *testing.T) {
 	for name, test := range map[string]struct {
 		do          func(b *bench)
-		model, host bool // that are down: those of the model m, and of the model n
+		model, host bool // whether calls of the model m are held, and calls of the model n
 	}{
 		"no connection": {func(b *bench) { b.send(b.call("m"), outage.Unreachable) }, true, true},
 		"one failure":   {func(b *bench) { b.send(b.call("m"), outage.Failing) }, false, false},
-		"one call that fails again and again": {func(b *bench) {
+		"one call that fails repeatedly": {func(b *bench) {
 			c := b.call("m")
 			for range 5 {
 				b.send(c, outage.Failing)
@@ -158,66 +164,66 @@ func TestWhatClosesTheGates(t *testing.T) {
 			b.enters(early)
 			b.send(b.call("m"), outage.Alive)
 			if change := early.Report(outage.Unreachable, errDown, 0); !change.Held || len(change.Began) > 0 {
-				b.Errorf("the report has changed %+v, want that the call alone is held", change)
+				b.Errorf("Report returns %+v, want only the call to be held", change)
 			}
 		}, false, false},
 		"overload": {func(b *bench) { b.send(b.call("m"), outage.Overloaded) }, true, false},
-		"nothing":  {func(b *bench) { b.send(b.call("m"), outage.Unclear); b.send(b.call("m"), outage.Unclear) }, false, false},
+		"unclear":  {func(b *bench) { b.send(b.call("m"), outage.Unclear); b.send(b.call("m"), outage.Unclear) }, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(b *bench) {
+			runTest(t, func(b *bench) {
 				test.do(b)
 				b.held("m", test.model)
 				b.held("n", test.host)
 				if got := len(b.Current()) > 0; got != (test.model || test.host) {
-					t.Errorf("there are the outages %v", b.Current())
+					t.Errorf("the current outages are %v", b.Current())
 				}
 			})
 		})
 	}
 }
 
-// A host that has never answered is not in outage, and nothing is without a maximum.
-func TestWhatClosesNoGate(t *testing.T) {
-	for name, gates := range map[string]*outage.Gates{"never answered": outage.New("https://host", maxOutage), "no hold": outage.New("https://host", -1)} {
+// A host that has never responded has no outage. With a negative maximum, calls are never held.
+func TestCallsThatAreNeverHeld(t *testing.T) {
+	for name, gates := range map[string]*outage.Gates{"never responded": outage.New("https://host", maxOutage), "no hold": outage.New("https://host", -1)} {
 		for _, first := range []outage.Outcome{outage.Alive, outage.Failing} {
-			if name == "never answered" && first == outage.Alive {
+			if name == "never responded" && first == outage.Alive {
 				continue
 			}
 			for _, outcome := range []outage.Outcome{first, outage.Unreachable, outage.Failing, outage.Failing} {
 				c := gates.Call("https://host", "m", limiter.PlaceOf(t.Context()), nil)
 				c.Enter()
 				if change := c.Report(outcome, errDown, 0); c.IsHeld() || change.Held || len(change.Began) > 0 {
-					t.Errorf("%s: outcome %v: %+v", name, outcome, change)
+					t.Errorf("%s: Report of outcome %v returns %+v, want no held call", name, outcome, change)
 				}
 			}
 		}
 	}
 }
 
-// The oldest call is the probe, at most one at a time, at most five seconds apart; when
-// its turn ends the next is it; and the first sign of life lets all pass.
+// The oldest call is the probe. At most one probe runs at a time, and the next follows within 5 s. If the
+// call leaves, the next call becomes the probe. The first success ends the outage.
 func TestProbes(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	runTest(t, func(b *bench) {
 		young, old := b.call("m"), b.call("n")
 		oldest := b.call("m")
 		young, oldest = oldest, young
 		change := b.send(b.call("x"), outage.Unreachable)
 		if len(change.Began) != 1 || change.Began[0].Host != "https://host" || change.Began[0].Model != "" || !change.Held {
-			t.Errorf("the report has changed %+v", change)
+			t.Errorf("Report returns %+v, want an outage of the host", change)
 		}
 		ctx, cancel := context.WithCancel(b.Context())
 		first, second, third := b.wait(ctx, oldest), b.wait(b.Context(), old), b.wait(b.Context(), young)
 		for {
 			before := b.now()
 			if b.chosen(first, second, third) != first || second.over.Load() || third.over.Load() {
-				t.Fatal("another call than the oldest is the probe")
+				t.Fatal("the probe is not the oldest call")
 			}
 			if gap := first.at - before; gap > outage.MaxProbeInterval {
-				t.Errorf("the probe is sent %v after the one before", gap)
+				t.Errorf("the probe is sent %v after the previous one, want at most %v", gap, outage.MaxProbeInterval)
 			}
 			if d := oldest.ProbeTime(); d <= 0 || d > outage.MaxProbeInterval {
-				t.Errorf("it has %v to connect", d)
+				t.Errorf("the probe has %v to connect, want at most %v", d, outage.MaxProbeInterval)
 			}
 			if b.now() > 40*time.Second {
 				break
@@ -225,22 +231,22 @@ func TestProbes(t *testing.T) {
 			b.send(oldest, outage.Unreachable)
 			first = b.wait(ctx, oldest)
 		}
-		oldest.Leave() // its context has ended, while it waited for its limiter
+		oldest.Leave() // as if its context had ended while it waited for its limiter
 		synctest.Wait()
 		if !second.over.Load() || third.over.Load() {
-			t.Fatal("its turn is not the next one's")
+			t.Fatal("the next call does not become the probe")
 		}
 		b.enters(old)
 		again := b.wait(ctx, b.call("m"))
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		if third.over.Load() || again.over.Load() {
-			t.Error("there is another probe while one is under way")
+			t.Error("a second probe is sent while one runs")
 		}
 		change = old.Report(outage.Alive, nil, 0)
 		synctest.Wait()
 		if !third.over.Load() || third.err != nil || !again.over.Load() || len(change.Ended) != 1 || len(b.Current()) > 0 {
-			t.Errorf("the gate is not open after a sign of life: %+v", change)
+			t.Errorf("calls still wait after a success: %+v", change)
 		}
 		if paused := b.limiter.Snapshot().PausedUntil; !paused.After(time.Now()) || paused.After(time.Now().Add(50*time.Millisecond)) {
 			t.Errorf("the limiter is paused until %v", paused)
@@ -249,10 +255,9 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// A probe whose limiter makes it wait keeps the others from being one for no longer than
-// an interval.
+// If the probe waits for its limiter, another call becomes the probe within one interval.
 func TestProbeThatWaitsForItsLimiter(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	runTest(t, func(b *bench) {
 		one, two := b.call("m"), b.call("m")
 		b.send(b.call("m"), outage.Unreachable)
 		slow, fast := b.wait(b.Context(), one), b.wait(b.Context(), two)
@@ -260,23 +265,23 @@ func TestProbeThatWaitsForItsLimiter(t *testing.T) {
 		since := b.now()
 		b.chosen(fast)
 		if waited := fast.at - since; waited > outage.MaxProbeInterval {
-			t.Errorf("the next one is chosen after %v", waited)
+			t.Errorf("the next call becomes the probe after %v, want at most %v", waited, outage.MaxProbeInterval)
 		}
 		b.enters(two)
 		if one.Enter() {
-			t.Error("there are two probes at the same time")
+			t.Error("two probes run at the same time")
 		}
 		if one.IsHeld() != true {
-			t.Error("the slow one is not held again")
+			t.Error("the slow call is not held again")
 		}
 		two.Report(outage.Alive, nil, 0)
 		b.enters(one)
 	})
 }
 
-// A server that asks for more time than the backoff gets it.
-func TestProbeWaitsAsAsked(t *testing.T) {
-	inBubble(t, func(b *bench) {
+// If Retry-After is longer than the backoff, the next probe waits for Retry-After.
+func TestProbeWaitsForRetryAfter(t *testing.T) {
+	runTest(t, func(b *bench) {
 		c := b.call("m")
 		for range 2 {
 			b.enters(b.call("m"))
@@ -289,53 +294,53 @@ func TestProbeWaitsAsAsked(t *testing.T) {
 		time.Sleep(20*time.Second - time.Nanosecond)
 		synctest.Wait()
 		if w.over.Load() {
-			t.Errorf("a probe is sent at %v", w.at)
+			t.Errorf("a probe is sent at %v, want 20 s after the failure", w.at)
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if !w.over.Load() {
-			t.Error("no probe is sent after 20 s")
+			t.Error("after 20 s, a probe is not sent")
 		}
 	})
 }
 
-// After the maximum all waits end, and until the server is back one call at a time looks
-// whether it is, while all others fail at once.
+// After the maximum, all waits end with an error. Until the server is back, one call at a time is the probe, and
+// all others fail at once.
 func TestExpiry(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	runTest(t, func(b *bench) {
 		begin := b.now()
 		b.send(b.call("m"), outage.Unreachable)
 		stuck := b.call("m")
 		calls := []*waiting{b.wait(b.Context(), stuck), b.wait(b.Context(), b.call("m")), b.wait(b.Context(), b.call("n"))}
-		b.chosen(calls...)    // and never sent
-		queued := b.call("m") // waits for its limiter
+		b.chosen(calls...)    // the probe is never sent
+		queued := b.call("m") // the call waits for its limiter
 		time.Sleep(maxOutage - b.now() + begin)
 		synctest.Wait()
 		for _, w := range calls[1:] {
 			var tooLong *outage.Error
 			if w.over.Load() && w.err == nil {
-				continue // chosen after the first, and never sent
+				continue // the call became the probe later, and was never sent
 			}
 			if !w.over.Load() || !errors.As(w.err, &tooLong) || tooLong.Cause != errDown || w.at != begin+maxOutage {
-				t.Errorf("at %v: %v, want an Error after %v", w.at, w.err, maxOutage)
+				t.Errorf("the wait ended at %v with %v, want an Error after %v", w.at, w.err, maxOutage)
 			}
 		}
 		if queued.Enter() {
-			t.Error("a call that was there before is sent")
+			t.Error("a call from before the maximum is sent")
 		}
 		if err := queued.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
-			t.Errorf("error %v of a call that was there before, want one at once", err)
+			t.Errorf("error of a call from before the maximum is %v, want an Error at once", err)
 		}
 		probe, other := b.call("m"), b.call("m")
 		if err := probe.Wait(b.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if err := other.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
-			t.Errorf("error %v, want one at once", err)
+			t.Errorf("error is %v, want an Error at once", err)
 		}
 		b.send(probe, outage.Unreachable)
 		if err := probe.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
-			t.Errorf("error %v of the probe itself, want one at once", err)
+			t.Errorf("error of the probe is %v, want an Error at once", err)
 		}
 		if err := other.Wait(b.Context()); err != nil {
 			t.Fatal(err)
@@ -345,9 +350,9 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// A sign of life opens only the gates that closed on attempts that were sent before.
-func TestLateSignOfLife(t *testing.T) {
-	inBubble(t, func(b *bench) {
+// A success ends only outages whose failed attempts were sent before the successful attempt.
+func TestLateSuccess(t *testing.T) {
+	runTest(t, func(b *bench) {
 		before, after, later := b.call("m"), b.call("m"), b.call("m")
 		b.enters(before)
 		first, second := b.call("m"), b.call("m")
@@ -364,83 +369,84 @@ func TestLateSignOfLife(t *testing.T) {
 		b.held("m", false)
 		synctest.Wait()
 		if !w.over.Load() {
-			t.Error("a call still waits")
+			t.Error("a call still waits, want it to continue")
 		}
 	})
 }
 
-// A model that is overloaded shows a host that is alive.
-func TestOverloadOpensTheHost(t *testing.T) {
-	inBubble(t, func(b *bench) {
+// An overloaded model proves that the host is up, so it ends the host's outage.
+func TestOverloadEndsTheHostsOutage(t *testing.T) {
+	runTest(t, func(b *bench) {
 		b.send(b.call("n"), outage.Unreachable)
 		b.held("m", true)
 		c := b.call("m")
 		b.chosen(b.wait(b.Context(), c))
 		change := b.send(c, outage.Overloaded)
 		if len(change.Ended) != 1 || len(change.Began) != 1 || change.Began[0].Model != "m" || !change.Held {
-			t.Errorf("the report has changed %+v", change)
+			t.Errorf("Report returns %+v, want the end of one outage and the beginning of another", change)
 		}
 		b.held("m", true)
 		b.held("n", false)
 	})
 }
 
-// Who waits between two attempts is held with all others when a gate closes, and who
-// fails again and again although the gates are open waits in between.
+// An outage also holds calls that sleep between two attempts. A call that fails repeatedly without an outage
+// waits between its attempts.
 func TestSleep(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	runTest(t, func(b *bench) {
 		if took := b.elapsed(func() { _ = b.call("m").Sleep(b.Context(), time.Second) }); took != time.Second {
-			t.Errorf("a second takes %v", took)
+			t.Errorf("a sleep of 1 s takes %v", took)
 		}
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
 		if err := b.call("m").Sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v, want the context's", err)
+			t.Errorf("error is %v, want context.DeadlineExceeded", err)
 		}
 		var sleeping sync.WaitGroup
 		sleeping.Go(func() {
 			if took := b.elapsed(func() { _ = b.call("m").Sleep(b.Context(), time.Hour) }); took != time.Minute {
-				t.Errorf("the sleep ends after %v, want a minute, when the gate closes", took)
+				t.Errorf("the sleep ends after %v, want 1 minute, when the outage begins", took)
 			}
 		})
 		time.Sleep(time.Minute)
-		unlucky := b.call("m")
-		b.send(unlucky, outage.Unreachable)
+		failing := b.call("m")
+		b.send(failing, outage.Unreachable)
 		sleeping.Wait()
-		for range 5 { // others get through
+		for range 5 { // other calls succeed
 			b.chosen(b.wait(b.Context(), b.call("m")))
 			synctest.Wait()
 			c := b.call("m")
 			w := b.wait(b.Context(), c)
 			b.chosen(w)
 			b.send(c, outage.Alive)
-			if err := unlucky.Wait(b.Context()); err != nil {
+			if err := failing.Wait(b.Context()); err != nil {
 				t.Fatal(err)
 			}
-			b.send(unlucky, outage.Unreachable)
+			b.send(failing, outage.Unreachable)
 		}
 		c := b.call("m")
 		b.chosen(b.wait(b.Context(), c))
 		b.send(c, outage.Alive)
-		if took := b.elapsed(func() { _ = unlucky.Wait(b.Context()) }); took < 100*time.Millisecond || took > outage.MaxProbeInterval {
-			t.Errorf("who fails all the time waits for %v", took)
+		if took := b.elapsed(func() { _ = failing.Wait(b.Context()) }); took < 100*time.Millisecond || took > outage.MaxProbeInterval {
+			t.Errorf("the failing call waits for %v, want 100 ms to %v", took, outage.MaxProbeInterval)
 		}
 		time.Sleep(maxOutage)
-		if err := unlucky.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
-			t.Errorf("error %v, want an end after the maximum", err)
+		if err := failing.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
+			t.Errorf("error is %v, want an Error after the maximum", err)
 		}
 	})
 }
 
+// elapsed returns the duration of f.
 func (b *bench) elapsed(f func()) time.Duration {
 	begin := time.Now()
 	f()
 	return time.Since(begin)
 }
 
-// What is remembered is bounded, and what is needed is not forgotten.
+// The memory for hosts and models is limited, but does not drop a current outage.
 func TestManyHostsAndModels(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	runTest(t, func(b *bench) {
 		b.send(b.call("m"), outage.Unreachable)
 		for i := range 5000 {
 			b.Call(fmt.Sprint("https://other", i), "m", limiter.PlaceOf(b.Context()), b.limiter)
@@ -450,10 +456,10 @@ func TestManyHostsAndModels(t *testing.T) {
 	})
 }
 
-// Hundreds of calls of some models, some of which give up, with a server that is up and
-// down: a model never has more than one probe at a time, and all calls end.
+// Hundreds of calls of three models, some with deadlines, use a server that goes up and down. A model must never
+// have more than one probe at a time, and all calls must end.
 func TestManyCalls(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	runTest(t, func(b *bench) {
 		var down atomic.Bool
 		probes := map[string]*atomic.Int64{"a": new(atomic.Int64), "b": new(atomic.Int64), "": new(atomic.Int64)}
 		var calls sync.WaitGroup
@@ -489,7 +495,7 @@ func TestManyCalls(t *testing.T) {
 					}
 					probe := c.ProbeTime() > 0
 					if probe && probes[model].Add(1) > 1 {
-						t.Error("two probes at the same time")
+						t.Error("two probes run at the same time")
 					}
 					time.Sleep(time.Duration(rand.Int64N(int64(200 * time.Millisecond))))
 					if probe {
@@ -505,7 +511,7 @@ func TestManyCalls(t *testing.T) {
 		}
 		calls.Wait()
 		if b.now() > 5*time.Minute {
-			t.Errorf("the last call ends after %v", b.now())
+			t.Errorf("the last call ends after %v, want at most 5 minutes", b.now())
 		}
 	})
 }

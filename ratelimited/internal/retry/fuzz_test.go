@@ -10,8 +10,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// FuzzRetryAfter gives a server any two headers to ask for a wait with: the wait is
-// never negative, whole seconds are taken at their word, and so is a date.
+// FuzzRetryAfter reads any values of Retry-After and Retry-After-Ms. The wait must never be negative. It
+// must be exact for whole seconds and for dates.
 func FuzzRetryAfter(f *testing.F) {
 	for _, value := range []string{
 		"", "0", "2", " 2 ", "1.5", "-1", "+3", "1e3", "1e400", "NaN", "-Inf", "0x1p4", "1_000", "9223372036", "9223372037",
@@ -27,25 +27,24 @@ func FuzzRetryAfter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seconds, ms string, offset int64) {
 		header := http.Header{"Retry-After": {seconds}, "Retry-After-Ms": {ms}}
 		if wait := After(header, now); wait < 0 {
-			t.Errorf("Retry-After %q and retry-after-ms %q: %v", seconds, ms, wait)
+			t.Errorf("the wait for Retry-After %q and Retry-After-Ms %q is %v, want at least 0", seconds, ms, wait)
 		}
 		delete(header, "Retry-After-Ms")
 		wait := After(header, now)
 		if n, err := strconv.Atoi(strings.TrimSpace(seconds)); err == nil && n <= 1_000_000 && wait != time.Duration(max(0, n))*time.Second {
-			t.Errorf("Retry-After %q: %v", seconds, wait)
+			t.Errorf("the wait for Retry-After %q is %v", seconds, wait)
 		}
-		offset %= 200 * 365 * 24 * 60 * 60 // a duration has room for that
+		offset %= 200 * 365 * 24 * 60 * 60 // the range of time.Duration is larger
 		date := now.Add(time.Duration(offset) * time.Second)
 		header.Set("Retry-After", date.Format(http.TimeFormat))
 		if wait := After(header, now); wait != time.Duration(max(0, offset))*time.Second {
-			t.Errorf("Retry-After %q, %d s from now: %v", header.Get("Retry-After"), offset, wait)
+			t.Errorf("the wait for Retry-After %q, %d s from now, is %v", header.Get("Retry-After"), offset, wait)
 		}
 	})
 }
 
-// FuzzServerState gives a server any figures to state: what is read of them is never
-// negative, a limiter that is told them never has more than it did, and a call is given
-// up only for one of the reasons there are.
+// FuzzServerState reads any rate-limit header fields. The values must never be negative, and a limiter that
+// observes them must never have more than its capacity. The reason to fail a call must be a known one.
 func FuzzServerState(f *testing.F) {
 	for _, value := range []string{
 		"", "0", "1", "-1", "500000", " 12 ", "+7", "007", "1.5", "1e9", "9223372036854775807", "9223372036854775808", "0x10", "NaN", "none", "\x00",
@@ -71,11 +70,11 @@ func FuzzServerState(f *testing.F) {
 		} {
 			some = some || field != nil
 			if field != nil && *field < 0 {
-				t.Errorf("%q is read as %d", name, *field)
+				t.Errorf("%q is read as %d, want at least 0", name, *field)
 			}
 		}
 		if some != found {
-			t.Errorf("%+v is found: %v", state, found)
+			t.Errorf("ServerState returns %+v and found %v", state, found)
 		}
 		reason := Response{Header: header, Prompt: 100, Estimate: 200}.permanent(limitType)
 		switch reason {
@@ -85,10 +84,10 @@ func FuzzServerState(f *testing.F) {
 			"the day's limit is used up",
 			"the month's limit is used up":
 		default:
-			t.Errorf("given up because %q", reason)
+			t.Errorf("the reason is %q", reason)
 		}
 		if none := (Response{Prompt: 100, Estimate: 200}).permanent(limitType); none != "" {
-			t.Errorf("a reply without headers is given up because %q", none)
+			t.Errorf("the reason for a response without header fields is %q, want \"\"", none)
 		}
 		l, err := limiter.New(limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}, limiter.Guarded(time.Millisecond))
 		if err != nil {
@@ -96,7 +95,7 @@ func FuzzServerState(f *testing.F) {
 		}
 		l.Observe(state)
 		if s := l.Snapshot(); !(s.AvailableTokens <= 1000 && s.AvailableRequests <= 1) || s.InFlight != 0 || s.Waiting != 0 {
-			t.Errorf("told %v, a limiter has %v requests and %v tokens", header, s.AvailableRequests, s.AvailableTokens)
+			t.Errorf("after observing %v, the limiter has %v requests and %v tokens", header, s.AvailableRequests, s.AvailableTokens)
 		}
 	})
 }

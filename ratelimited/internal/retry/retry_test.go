@@ -6,6 +6,7 @@ import (
 	"time"
 )
 
+// headers returns a header of alternating names and values.
 func headers(pairs ...string) http.Header {
 	h := http.Header{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -23,42 +24,42 @@ func TestReadRefusal(t *testing.T) {
 		response Response
 		want     Throttle
 	}{
-		"tokens":               {Response{Message: "Token rate limit reached."}, Throttle{LimitType: "tokens", Shared: OneLimit}},
-		"requests":             {Response{Message: "Requests rate limit exceeded"}, Throttle{LimitType: "requests", Shared: OneLimit}},
-		"monthly tokens":       {Response{Message: "Monthly token rate limit reached."}, Throttle{LimitType: "tokens", Shared: OneLimit}},
-		"no limit":             {Response{Message: "Rate limit exceeded", Type: "rate_limited", Code: "1300"}, Throttle{Shared: OneLimit}},
-		"no message":           {Response{}, Throttle{Shared: OneLimit}},
-		"a gateway":            {Response{Message: "API rate limit exceeded"}, Throttle{Shared: OneLimit}},
-		"politely":             {Response{Message: "Your rate limit has been reached"}, Throttle{Shared: OneLimit}},
-		"a tool":               {Response{Message: "web_search rate limit reached."}, Throttle{LimitType: "web_search"}},
-		"a tool of tomorrow":   {Response{Message: "mcp_connector rate limit reached."}, Throttle{LimitType: "mcp_connector"}},
-		"another of them":      {Response{Message: "The canvas rate limit reached."}, Throttle{LimitType: "canvas"}},
-		"no requests left":     {Response{Message: "Rate limit exceeded", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Throttle{LimitType: "requests", Shared: OneLimit}},
-		"no tokens left":       {Response{Message: "Rate limit exceeded", Header: limit("2000", "0")}, Throttle{LimitType: "tokens", Shared: OneLimit}},
-		"the message decides":  {Response{Message: "Token rate limit reached.", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Throttle{LimitType: "tokens", Shared: OneLimit}},
-		"overload, by message": {Response{Message: "Service tier capacity exceeded for this model.", Type: "invalid_request_error"}, Throttle{Shared: OneModel}},
-		"overload, by code":    {Response{Message: "Later.", Code: "3505"}, Throttle{Shared: OneModel}},
-		"overload, by type":    {Response{Message: "Later.", Type: "service_tier_capacity_exceeded"}, Throttle{Shared: OneModel}},
-		"not in the plan":      {Response{Message: "Service tier capacity exceeded for this model.", Header: limit("0", "0")}, Throttle{LimitType: "tokens", Reason: "the account's limit is 0: its plan does not have this model"}},
-		"larger than the limit, whatever the words": {
+		"tokens":                       {Response{Message: "Token rate limit reached."}, Throttle{LimitType: "tokens", Shared: OneLimit}},
+		"requests":                     {Response{Message: "Requests rate limit exceeded"}, Throttle{LimitType: "requests", Shared: OneLimit}},
+		"monthly tokens":               {Response{Message: "Monthly token rate limit reached."}, Throttle{LimitType: "tokens", Shared: OneLimit}},
+		"unknown limit":                {Response{Message: "Rate limit exceeded", Type: "rate_limited", Code: "1300"}, Throttle{Shared: OneLimit}},
+		"no message":                   {Response{}, Throttle{Shared: OneLimit}},
+		"a gateway":                    {Response{Message: "API rate limit exceeded"}, Throttle{Shared: OneLimit}},
+		"a polite message":             {Response{Message: "Your rate limit has been reached"}, Throttle{Shared: OneLimit}},
+		"a tool":                       {Response{Message: "web_search rate limit reached."}, Throttle{LimitType: "web_search"}},
+		"an unknown tool":              {Response{Message: "mcp_connector rate limit reached."}, Throttle{LimitType: "mcp_connector"}},
+		"a tool within a sentence":     {Response{Message: "The canvas rate limit reached."}, Throttle{LimitType: "canvas"}},
+		"0 requests remain":            {Response{Message: "Rate limit exceeded", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Throttle{LimitType: "requests", Shared: OneLimit}},
+		"0 tokens remain":              {Response{Message: "Rate limit exceeded", Header: limit("2000", "0")}, Throttle{LimitType: "tokens", Shared: OneLimit}},
+		"the message takes precedence": {Response{Message: "Token rate limit reached.", Header: headers("x-ratelimit-remaining-req-minute", "0")}, Throttle{LimitType: "tokens", Shared: OneLimit}},
+		"overload, by message":         {Response{Message: "Service tier capacity exceeded for this model.", Type: "invalid_request_error"}, Throttle{Shared: OneModel}},
+		"overload, by code":            {Response{Message: "Later.", Code: "3505"}, Throttle{Shared: OneModel}},
+		"overload, by type":            {Response{Message: "Later.", Type: "service_tier_capacity_exceeded"}, Throttle{Shared: OneModel}},
+		"not in the plan":              {Response{Message: "Service tier capacity exceeded for this model.", Header: limit("0", "0")}, Throttle{LimitType: "tokens", Reason: "the account's limit is 0: its plan does not have this model"}},
+		"larger than the limit, with any message": {
 			Response{Message: "Rate limit exceeded", Code: "1300", Header: limit("2000", "2000"), Prompt: 100, Estimate: 5000}, Throttle{Reason: tooLarge},
 		},
 		"a prompt larger than the limit": {
 			Response{Message: "Rate limit exceeded", Header: limit("2000", "1500"), Prompt: 2001, Estimate: 2500}, Throttle{Reason: tooLarge},
 		},
-		"a reply that may be shorter": {
+		"a response that can be shorter": {
 			Response{Message: "Rate limit exceeded", Header: limit("2000", "1500"), Prompt: 100, Estimate: 2500}, Throttle{Shared: OneLimit},
 		},
 		"smaller than the limit": {
 			Response{Message: "Rate limit exceeded", Header: limit("2000", "2000"), Prompt: 100, Estimate: 2000}, Throttle{Shared: OneLimit},
 		},
-		"tokens, and none used": {
+		"tokens, with an unused limit": {
 			Response{Message: "Token rate limit reached.", Header: limit("2000", "2000"), Prompt: 10, Estimate: 20}, Throttle{LimitType: "tokens", Reason: tooLarge},
 		},
 		"too many requests, and a large call": {
 			Response{Message: "Requests rate limit exceeded", Header: limit("2000", "2000"), Prompt: 5000, Estimate: 5000}, Throttle{LimitType: "requests", Shared: OneLimit},
 		},
-		"a day of a tool": {
+		"a tool's daily limit": {
 			Response{Message: "web_search rate limit reached.", Header: headers("x-ratelimit-remaining-web-search-day", "0")},
 			Throttle{LimitType: "web_search", Reason: "the day's limit is used up"},
 		},
@@ -73,22 +74,22 @@ func TestReadRefusal(t *testing.T) {
 }
 
 func TestDecide(t *testing.T) {
-	policy := Policy{BaseDelay: time.Second, MaxDelay: time.Second} // its backoff is a second
-	refusal := func(shared Scope, after time.Duration) *Throttle { return &Throttle{Shared: shared, RetryAfter: after} }
+	policy := Policy{BaseDelay: time.Second, MaxDelay: time.Second} // the backoff is 1 s
+	throttle := func(shared Scope, after time.Duration) *Throttle { return &Throttle{Shared: shared, RetryAfter: after} }
 	for name, test := range map[string]struct {
 		failure Failure
 		want    Decision
 	}{
-		"final":                      {Failure{}, Decision{Wait: time.Second, Stop: true}},
-		"transient":                  {Failure{Transient: true}, Decision{Wait: time.Second}},
-		"asked to wait":              {Failure{Transient: true, RetryAfter: time.Second}, Decision{Wait: time.Second}},
-		"asked to wait too long":     {Failure{Transient: true, RetryAfter: 2 * time.Second}, Decision{Wait: time.Second, Stop: true}},
-		"a tool's limit":             {Failure{Transient: true, Throttle: refusal(OneCall, 0)}, Decision{Wait: time.Second}},
-		"an overloaded model":        {Failure{Transient: true, Throttle: refusal(OneModel, 0)}, Decision{Wait: time.Second, Shared: OneModel}},
-		"a limit":                    {Failure{Transient: true, Throttle: refusal(OneLimit, 0)}, Decision{Shared: OneLimit}},
-		"a limit, and a wait":        {Failure{Transient: true, Throttle: refusal(OneLimit, Window)}, Decision{Wait: Window, Shared: OneLimit}},
-		"a limit, and a longer wait": {Failure{Transient: true, Throttle: refusal(OneLimit, Window+1)}, Decision{Wait: Window, Shared: OneLimit, Stop: true}},
-		"a limit that is 0":          {Failure{Throttle: &Throttle{Reason: "0"}}, Decision{Stop: true}},
+		"final":                            {Failure{}, Decision{Wait: time.Second, Stop: true}},
+		"transient":                        {Failure{Transient: true}, Decision{Wait: time.Second}},
+		"Retry-After":                      {Failure{Transient: true, RetryAfter: time.Second}, Decision{Wait: time.Second}},
+		"Retry-After above MaxDelay":       {Failure{Transient: true, RetryAfter: 2 * time.Second}, Decision{Wait: time.Second, Stop: true}},
+		"a tool's limit":                   {Failure{Transient: true, Throttle: throttle(OneCall, 0)}, Decision{Wait: time.Second}},
+		"an overloaded model":              {Failure{Transient: true, Throttle: throttle(OneModel, 0)}, Decision{Wait: time.Second, Shared: OneModel}},
+		"a limit":                          {Failure{Transient: true, Throttle: throttle(OneLimit, 0)}, Decision{Shared: OneLimit}},
+		"a limit and Retry-After":          {Failure{Transient: true, Throttle: throttle(OneLimit, Window)}, Decision{Wait: Window, Shared: OneLimit}},
+		"a limit and a longer Retry-After": {Failure{Transient: true, Throttle: throttle(OneLimit, Window+1)}, Decision{Wait: Window, Shared: OneLimit, Stop: true}},
+		"a limit that is 0":                {Failure{Throttle: &Throttle{Reason: "0"}}, Decision{Stop: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.failure.Number = 1
@@ -99,6 +100,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// The status codes of outages and of transient failures.
 func TestStatuses(t *testing.T) {
 	outage := map[int]bool{502: true, 503: true, 504: true, 520: true, 521: true, 522: true, 523: true, 524: true, 525: true, 526: true, 527: true, 529: true, 530: true}
 	transient := map[int]bool{408: true, 425: true, 429: true, 500: true}

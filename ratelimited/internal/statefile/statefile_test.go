@@ -13,22 +13,23 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/statefile"
 )
 
-// pathVariable is set in the processes that are killed.
+// pathVariable is the environment variable of the processes that are killed. It contains the path of the file.
 const pathVariable = "STATEFILE_TEST_PATH"
 
-// A value is large, so that a process is killed while it is written.
+// value is a large value, so that a process is killed while it writes the value.
 type value struct {
 	Number int
 	Text   string
 }
 
+// newValue returns the n-th value.
 func newValue(n int) value { return value{n, strings.Repeat(fmt.Sprint(n%10), 4<<20)} }
 
-// TestWriteUntilKilled is the process that is killed.
+// TestWriteUntilKilled runs in the processes that TestKilled starts and kills.
 func TestWriteUntilKilled(t *testing.T) {
 	path := os.Getenv(pathVariable)
 	if path == "" {
-		t.Skip("a process of TestKilled")
+		t.Skip("only for the processes that TestKilled starts")
 	}
 	file, err := statefile.Open(path)
 	if err != nil {
@@ -44,7 +45,7 @@ func TestWriteUntilKilled(t *testing.T) {
 	}
 }
 
-// Whenever a process is killed, the file is whole, the lock is free, and nothing piles up beside it.
+// After a process was killed at any time, the file is complete and unlocked, and no further files remain.
 func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state")
@@ -62,19 +63,19 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("the process prints %q: %v", line, err)
 		}
 		if _, err := statefile.Open(path); !errors.Is(err, statefile.ErrLocked) {
-			t.Errorf("while a process uses the file: %v", err)
+			t.Errorf("while a process uses the file, Open returns %v, want ErrLocked", err)
 		}
-		for unfinished := 0; unfinished == 0; { // it writes now
-			drafts, err := filepath.Glob(path + "*tmp")
+		for unfinished := 0; unfinished == 0; { // wait until the process writes
+			temporary, err := filepath.Glob(path + "*tmp")
 			if err != nil {
 				t.Fatal(err)
 			}
-			unfinished = len(drafts)
+			unfinished = len(temporary)
 		}
 		if err := writer.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		_ = writer.Wait() // it was killed
+		_ = writer.Wait() // returns an error, because the process was killed
 
 		file, err := statefile.Open(path)
 		if err != nil {
@@ -82,21 +83,21 @@ func TestKilled(t *testing.T) {
 		}
 		var v value
 		if found, err := file.Read(&v); !found || err != nil || v != newValue(v.Number) {
-			t.Errorf("the file of a process that was killed: %v, %v, number %d", found, err, v.Number)
+			t.Errorf("Read after the kill returns %v, %v with number %d, want a complete value", found, err, v.Number)
 		}
 		if err := file.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	left, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, entry := range left {
+	for _, entry := range entries {
 		switch entry.Name() {
 		case "state", "state.lock", "state.tmp":
 		default:
-			t.Errorf("%s is left", entry.Name())
+			t.Errorf("the file %s remains", entry.Name())
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A socketServer listens at one address of the system, unless it is down.
+// socketServer is an HTTP server that can stop and start listening at one TCP address.
 type socketServer struct {
 	*testing.T
 	address string
@@ -21,6 +21,7 @@ type socketServer struct {
 	serving sync.WaitGroup
 }
 
+// up starts the server.
 func (s *socketServer) up() {
 	s.Helper()
 	listener, err := net.Listen("tcp", s.address)
@@ -30,17 +31,17 @@ func (s *socketServer) up() {
 	s.address = listener.Addr().String()
 	server := &http.Server{Handler: s.handler}
 	s.http = server
-	s.serving.Go(func() { _ = server.Serve(listener) }) // until it is closed
+	s.serving.Go(func() { _ = server.Serve(listener) }) // returns when down closes the server
 }
 
-// down closes the listener and all connections.
+// down stops the server and closes its connections.
 func (s *socketServer) down() {
 	_ = s.http.Close()
 	s.serving.Wait()
 }
 
-// Over sockets of the system too, nothing that waits is lost in an outage of each kind.
-func TestNothingQueuedIsLostOverSockets(t *testing.T) {
+// Waiting calls also survive an outage over TCP connections.
+func TestQueuedCallsSurviveAnOutageOverTCP(t *testing.T) {
 	const length = time.Second
 	failing := func(kind emulator.FaultKind) func(*socketServer, *emulator.Emulator) {
 		return func(s *socketServer, e *emulator.Emulator) {
@@ -73,10 +74,10 @@ func TestNothingQueuedIsLostOverSockets(t *testing.T) {
 			if _, err := start(t.Context(), client); err != nil {
 				t.Fatal(err)
 			}
-			var blackout sync.WaitGroup
-			time.AfterFunc(length/2, func() { blackout.Go(func() { outage(server, api) }) })
-			blackout.Add(1)
-			time.AfterFunc(length, blackout.Done) // it has begun by then
+			var ongoing sync.WaitGroup
+			time.AfterFunc(length/2, func() { ongoing.Go(func() { outage(server, api) }) })
+			ongoing.Add(1)
+			time.AfterFunc(length, ongoing.Done) // the outage has begun by then
 			for i, result := range ratelimited.Gather(t.Context(), make([]int, 60), func(ctx context.Context, _ int) (int, error) {
 				_, err := start(ctx, client)
 				return 0, err
@@ -85,13 +86,13 @@ func TestNothingQueuedIsLostOverSockets(t *testing.T) {
 					t.Errorf("call %d: %v", i, result.Err)
 				}
 			}
-			blackout.Wait()
+			ongoing.Wait()
 			s := snapshot(client)
 			if charged := int64(api.Stats().Total().Tokens); s.TokensSettled < charged {
-				t.Errorf("%d tokens are settled, the server charged %d", s.TokensSettled, charged)
+				t.Errorf("%d tokens settled, but the server counted %d", s.TokensSettled, charged)
 			}
 			if sent := s.Admitted + s.Retried - s.ReturnedRequests; name != "port closed" && sent != int64(api.Stats().Requests) {
-				t.Errorf("%d requests were sent by the limiter's count, %d arrived", sent, api.Stats().Requests)
+				t.Errorf("the limiter counts %d sent requests, but %d arrived", sent, api.Stats().Requests)
 			}
 			wantNoPermits(t, client)
 		})

@@ -15,15 +15,16 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// admissions notes with how many tokens calls are admitted, and when.
-type admissions struct {
+// admissionRecorder is an observer that records the tokens and times of admitted calls.
+type admissionRecorder struct {
 	mu     sync.Mutex
 	began  time.Time
 	tokens []int
-	at     []time.Duration
+	at     []time.Duration // since began
 }
 
-func (a *admissions) observe(ctx context.Context, _ string) (context.Context, func(ratelimited.CallEvent)) {
+// observe is the observer.
+func (a *admissionRecorder) observe(ctx context.Context, _ string) (context.Context, func(ratelimited.CallEvent)) {
 	return ctx, func(event ratelimited.CallEvent) {
 		if e, ok := event.(ratelimited.Acquired); ok {
 			a.mu.Lock()
@@ -33,13 +34,13 @@ func (a *admissions) observe(ctx context.Context, _ string) (context.Context, fu
 	}
 }
 
-// Calls that wait while the first replies come are admitted with what those teach, as soon as they
-// come. The first burst of requests is not slowed down.
+// When the first responses arrive, the client estimates the waiting calls again with what it has
+// learned. The first burst of requests is not delayed.
 func TestWaitingCallsAreEstimatedAgain(t *testing.T) {
 	const callers = 200
-	var a admissions
+	var a admissionRecorder
 	config := ratelimited.Config{RequestsPerSecond: 5, TokensPerMinute: 100_000, Observer: a.observe}
-	inBubble(t, config, after(30*time.Second, status(200, replyOf("c", 24, 40))), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, delayed(30*time.Second, status(200, responseWithUsage("c", 24, 40))), func(t *testing.T, client *ratelimited.Client) {
 		a.began = time.Now()
 		for _, r := range ratelimited.Gather(t.Context(), make([]int, callers), func(ctx context.Context, _ int) (*generated.ConversationResponse, error) {
 			return start(ctx, client)
@@ -52,8 +53,8 @@ func TestWaitingCallsAreEstimatedAgain(t *testing.T) {
 			t.Fatalf("%d calls were admitted, want %d", len(a.tokens), callers)
 		}
 		for i := range 5 {
-			if a.at[i] != 0 || a.tokens[i] != 8+unknownReply {
-				t.Errorf("call %d was admitted at %v with %d tokens, want at once with %d", i, a.at[i], a.tokens[i], 8+unknownReply)
+			if a.at[i] != 0 || a.tokens[i] != 8+defaultResponseEstimate {
+				t.Errorf("call %d was admitted after %v with %d tokens, want at once with %d", i, a.at[i], a.tokens[i], 8+defaultResponseEstimate)
 			}
 		}
 		before, unlearned := 0, 0
@@ -66,22 +67,22 @@ func TestWaitingCallsAreEstimatedAgain(t *testing.T) {
 			}
 		}
 		if before < 20 || before > 150 {
-			t.Errorf("%d calls were admitted before a reply came, want as many as have room with %d tokens each", before, unknownReply)
+			t.Errorf("%d calls were admitted before the first response, want 20 to 150 with %d tokens each", before, defaultResponseEstimate)
 		}
-		if unlearned > 5 { // the first two replies do not teach enough, and let others start
-			t.Errorf("%d calls were admitted after that and hold more than they are known to use", unlearned)
+		if unlearned > 5 { // after the first two responses, the client still uses its default estimate
+			t.Errorf("%d calls were admitted after the first response with more than 100 tokens, want at most 5", unlearned)
 		}
 		if s := snapshot(client); s.TokensSettled != 64*callers || s.HeldTokens != 0 {
-			t.Errorf("%d tokens are settled and %d held, want %d and none", s.TokensSettled, s.HeldTokens, 64*callers)
+			t.Errorf("%d tokens settled and %d held, want %d and 0", s.TokensSettled, s.HeldTokens, 64*callers)
 		}
 	})
 }
 
-// If the limit is lowered while calls wait, their estimates are cut to it. A call whose counted
-// tokens do not fit any more fails, and leaves no permit.
+// If SetLimit lowers the limit while calls wait, the client caps their estimates at the new limit.
+// A call whose prompt exceeds the new limit fails and does not hold a permit.
 func TestWaitingCallsUnderALowerLimit(t *testing.T) {
 	config := ratelimited.Config{RequestsPerSecond: 1000, TokensPerMinute: 20_000, BareBuckets: true}
-	inBubble(t, config, inTurn(after(10*time.Second, ok), ok), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, config, handlersInOrder(delayed(10*time.Second, ok), ok), func(t *testing.T, client *ratelimited.Client) {
 		first := ratelimited.Async(func() (*generated.ConversationResponse, error) {
 			return start(t.Context(), client, ratelimited.WithTokenEstimate(20_000))
 		})
@@ -95,10 +96,10 @@ func TestWaitingCallsUnderALowerLimit(t *testing.T) {
 			return client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text(words(n))})
 		})
 		if results[0].Err != nil || results[2].Err != nil {
-			t.Errorf("calls whose prompts fit: %v, %v", results[0].Err, results[2].Err)
+			t.Errorf("calls whose prompts fit return %v, %v", results[0].Err, results[2].Err)
 		}
 		if err := results[1].Err; !errors.As(err, new(*limiter.TooLargeError)) || !errors.As(err, new(*ratelimited.RequestError)) {
-			t.Errorf("a call whose prompt does not fit: %v", err)
+			t.Errorf("a call whose prompt does not fit returns %v, want a RequestError and a TooLargeError", err)
 		}
 		if _, err := first.Await(t.Context()); err != nil {
 			t.Error(err)
@@ -106,17 +107,17 @@ func TestWaitingCallsUnderALowerLimit(t *testing.T) {
 	})
 }
 
-// Calls that are estimated again at the same time as others teach, and as the limit changes, settle
-// exactly what they used.
-func TestEstimatesAgainConcurrently(t *testing.T) {
+// The client estimates waiting calls again while other calls end and the limit changes. The settled
+// tokens must be exactly the used tokens.
+func TestCallsAreEstimatedAgainConcurrently(t *testing.T) {
 	const callers = 300
 	var used atomic.Int64
-	var turn atomic.Int64
-	inBubble(t, ratelimited.Config{RequestsPerSecond: 20, TokensPerMinute: 60_000}, func(w http.ResponseWriter, r *http.Request) {
-		n := int(turn.Add(1))
+	var requests atomic.Int64
+	runWithHandler(t, ratelimited.Config{RequestsPerSecond: 20, TokensPerMinute: 60_000}, func(w http.ResponseWriter, r *http.Request) {
+		n := int(requests.Add(1))
 		time.Sleep(time.Duration(n%7) * time.Second)
 		used.Add(int64(10 + n%40 + 50*(n%11)))
-		status(200, replyOf("c", 10+n%40, 50*(n%11)))(w, r)
+		status(200, responseWithUsage("c", 10+n%40, 50*(n%11)))(w, r)
 	}, func(t *testing.T, client *ratelimited.Client) {
 		for i := range 20 {
 			time.AfterFunc(time.Duration(i)*5*time.Second, func() {
@@ -134,7 +135,7 @@ func TestEstimatesAgainConcurrently(t *testing.T) {
 			}
 		}
 		if s := snapshot(client); s.TokensSettled != used.Load() || s.HeldTokens != 0 || s.InFlight != 0 {
-			t.Errorf("%d tokens are settled, %d held by %d calls, want %d and none", s.TokensSettled, s.HeldTokens, s.InFlight, used.Load())
+			t.Errorf("%d tokens settled and %d held by %d calls, want %d and 0", s.TokensSettled, s.HeldTokens, s.InFlight, used.Load())
 		}
 	})
 }

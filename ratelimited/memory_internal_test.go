@@ -13,17 +13,17 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
 
-// A client that knows as many conversations, agents, models and hosts as it keeps, each with
-// names of the greatest length, keeps less than the bounds that docs/security.md states.
-// Fed with twice as many it keeps no more.
-func TestBytesThatAClientKeeps(t *testing.T) {
+// The test fills a client's memory with conversations, agents, models, and hosts with names of the
+// maximum length. The client must keep fewer bytes than docs/security.md states, and no more after
+// twice as many names.
+func TestMemoryOfAClient(t *testing.T) {
 	const bound = 20 << 20
 	client, err := New(Config{APIKey: "a-key-of-this-test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := heap()
-	feed := func(round int) int64 {
+	fill := func(round int) int64 {
 		id := func(kind string, i int) string {
 			text := fmt.Sprintf("%s-%d-%d-", kind, round, i)
 			return text + strings.Repeat("x", maxKey-len(text))
@@ -42,17 +42,17 @@ func TestBytesThatAClientKeeps(t *testing.T) {
 		}
 		return heap() - before
 	}
-	first := feed(1)
-	second := feed(2)
-	t.Logf("%d bytes, then %d", first, second)
+	first := fill(1)
+	second := fill(2)
+	t.Logf("the client keeps %d bytes, then %d", first, second)
 	if first > bound || second > first+first/4 {
-		t.Errorf("a client keeps %d bytes, and then %d; the bound is %d", first, second, bound)
+		t.Errorf("the client keeps %d bytes, then %d; want at most %d, and about the same again", first, second, bound)
 	}
 	runtime.KeepAlive(client)
 }
 
-// What a client knows of models that are down, and of other servers, is bounded too.
-func TestBytesThatGatesKeep(t *testing.T) {
+// The memory for outages of models and for other hosts is limited too.
+func TestMemoryOfOutages(t *testing.T) {
 	const bound = 20 << 20
 	client, err := New(Config{APIKey: "a-key-of-this-test"})
 	if err != nil {
@@ -71,11 +71,12 @@ func TestBytesThatGatesKeep(t *testing.T) {
 		}
 	}
 	if kept, outages := heap()-before, len(client.gates.Current()); kept > bound || outages > 20_000 {
-		t.Errorf("%d bytes are kept of %d outages, the bound is %d", kept, outages, bound)
+		t.Errorf("%d bytes are kept for %d outages, want at most %d bytes for 20,000", kept, outages, bound)
 	}
 	runtime.KeepAlive(client)
 }
 
+// heap returns the size of the live heap in bytes.
 func heap() int64 {
 	var stats runtime.MemStats
 	runtime.GC()

@@ -3,6 +3,7 @@ package ratelimited_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,13 +16,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-func text(s string) generated.ContentChunk {
+// textChunk returns a content chunk with text.
+func textChunk(s string) generated.ContentChunk {
 	return generated.NewContentChunk(generated.TextChunk{Text: s})
 }
 
-// essence is a value as JSON has it, without what differs from call to call or
-// is not known to a stream.
-func essence(t *testing.T, value any) any {
+// normalized returns the JSON form of a value without the properties that differ between calls or that
+// streams do not contain.
+func normalized(t *testing.T, value any) any {
 	t.Helper()
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -51,13 +53,13 @@ func essence(t *testing.T, value any) any {
 	return v
 }
 
-// A stream's events, put together, are what the plain call would have returned.
+// The response assembled from a stream equals the response of the same call without streaming.
 func TestStreamResponse(t *testing.T) {
 	message := func(content generated.MessageContent) generated.Entry {
 		return generated.NewEntry(generated.MessageOutputEntry{Content: content})
 	}
 	think := generated.NewContentChunk(generated.ThinkChunk{
-		Thinking: []generated.ContentChunk{text("Let me think."), generated.NewContentChunk(generated.ToolReferenceChunk{Tool: "web_search", Title: "T", URL: "https://x"}), text("Yes.")},
+		Thinking: []generated.ContentChunk{textChunk("Let me think."), generated.NewContentChunk(generated.ToolReferenceChunk{Tool: "web_search", Title: "T", URL: "https://x"}), textChunk("Yes.")},
 	})
 	image := generated.NewContentChunk(generated.ToolFileChunk{Tool: "image_generation", FileID: "f", FileName: "n.png"})
 	call := generated.NewEntry(generated.FunctionCallEntry{Name: "temperature", Arguments: `{"city": "Paris", "unit": "C"}`})
@@ -66,8 +68,8 @@ func TestStreamResponse(t *testing.T) {
 		"text":           {Text: "One two three."},
 		"empty text":     {Entries: []generated.Entry{message(generated.NewTextContent(""))}},
 		"one chunk":      {Entries: []generated.Entry{message(generated.NewChunkContent(image))}},
-		"chunks":         {Entries: []generated.Entry{message(generated.NewChunkContent(text("See "), image, text("and go on.")))}},
-		"thoughts":       {Entries: []generated.Entry{message(generated.NewChunkContent(think, text("Forty two.")))}},
+		"chunks":         {Entries: []generated.Entry{message(generated.NewChunkContent(textChunk("See "), image, textChunk("and go on.")))}},
+		"thoughts":       {Entries: []generated.Entry{message(generated.NewChunkContent(think, textChunk("Forty two.")))}},
 		"function call":  {Entries: []generated.Entry{call}},
 		"function calls": {Entries: []generated.Entry{call, call}},
 		"tool":           {Entries: []generated.Entry{tool, message(generated.NewTextContent("Found it."))}},
@@ -94,25 +96,25 @@ func TestStreamResponse(t *testing.T) {
 					t.Fatal(err)
 				}
 				response := stream.Response()
-				if got, want := essence(t, response), essence(t, plain); !reflect.DeepEqual(got, want) {
+				if got, want := normalized(t, response), normalized(t, plain); !reflect.DeepEqual(got, want) {
 					t.Errorf("the stream's response is\n%v\nwant\n%v", got, want)
 				}
 				if response.ConversationID == "" || response.ConversationID != stream.ConversationID() {
-					t.Errorf("conversation %q, want %q", response.ConversationID, stream.ConversationID())
+					t.Errorf("the response has the conversation ID %q, and the stream %q", response.ConversationID, stream.ConversationID())
 				}
 				if got := ratelimited.OutputText(response); got != stream.Text() {
-					t.Errorf("the text is %q, and that of the response %q", stream.Text(), got)
+					t.Errorf("the text of the stream is %q, and the text of the response %q", stream.Text(), got)
 				}
 				if calls := ratelimited.FunctionCalls(response); len(calls) != len(ratelimited.FunctionCalls(plain)) || len(calls) > 0 && calls[0].ToolCallID == "" {
-					t.Errorf("function calls: %+v", calls)
+					t.Errorf("the function calls are %+v", calls)
 				}
 			})
 		})
 	}
 }
 
-// The API's thoughts come as objects, each closed, and then the reply as bare
-// strings at the next index. What has come can be asked for at any time.
+// The API streams thoughts as closed objects, and then the message as strings at the next content index.
+// Response returns the received part at any time.
 func TestStreamResponseOfThoughts(t *testing.T) {
 	delta := func(index, content string) string {
 		return frame("message.output.delta", `{"type":"message.output.delta","id":"msg_1","content_index":`+index+`,"content":`+content+`}`)
@@ -121,7 +123,7 @@ func TestStreamResponseOfThoughts(t *testing.T) {
 		return delta("0", `{"type":"thinking","closed":true,"thinking":[{"type":"text","text":"`+s+`"}]}`)
 	}
 	stream := started + thought("Hm") + thought(", well") + delta("1", `"Forty"`) + delta("1", `" two"`) + done
-	inBubble(t, small, streaming(stream), func(t *testing.T, client *ratelimited.Client) {
+	runWithHandler(t, small, streaming(stream), func(t *testing.T, client *ratelimited.Client) {
 		s := startStream(t.Context(), t, client)
 		var seen []string
 		for _, err := range s.Events() {
@@ -136,10 +138,40 @@ func TestStreamResponseOfThoughts(t *testing.T) {
 		}
 		const full = `"content":[{"closed":true,"thinking":[{"text":"Hm, well","type":"text"}],"type":"thinking"},{"text":"Forty two","type":"text"}]`
 		if last := seen[len(seen)-1]; !strings.Contains(last, full) {
-			t.Errorf("the reply is %s, want %s", last, full)
+			t.Errorf("the response is %s, want it to contain %s", last, full)
 		}
 		if seen[0] != "[]" || !strings.Contains(seen[1], `"text":"Hm"`) || strings.Contains(seen[2], "Forty") {
-			t.Errorf("on the way it is %v", seen)
+			t.Errorf("the responses after each event are %v", seen)
 		}
 	})
+}
+
+// Events in an unusual order result in the same response.
+func TestStreamResponseOfUnorderedEvents(t *testing.T) {
+	delta := func(index int, content string) string {
+		return frame("message.output.delta", fmt.Sprintf(`{"type":"message.output.delta","id":"msg_1","content_index":%d,"content":%s}`, index, content))
+	}
+	thought := `{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]}`
+	tool := func(event, rest string) string {
+		return frame(event, `{"type":"`+event+`","id":"tool_1","name":"web_search"`+rest+`}`)
+	}
+	for name, test := range map[string]struct{ events, want string }{
+		"empty first chunk":  {delta(0, `""`) + delta(0, thought) + delta(1, `"Yes"`), `[{"thinking":[{"text":"Hm.","type":"text"}],"type":"thinking"},{"text":"Yes","type":"text"}]`},
+		"interleaved chunks": {delta(0, `"one "`) + delta(1, `"uno "`) + delta(0, `"two"`) + delta(1, `"dos"`), `[{"text":"one two","type":"text"},{"text":"uno dos","type":"text"}]`},
+		"done before started": {tool("tool.execution.done", `,"info":{"result":"r"}`) + tool("tool.execution.started", `,"arguments":""`),
+			`"id":"tool_1","info":{"result":"r"},"name":"web_search"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runWithHandler(t, fast, streaming(started+test.events+done), func(t *testing.T, client *ratelimited.Client) {
+				stream := startStream(t.Context(), t, client)
+				if _, err := collect(stream); err != nil {
+					t.Fatal(err)
+				}
+				data, err := json.Marshal(stream.Response())
+				if err != nil || !strings.Contains(string(data), test.want) {
+					t.Errorf("the response is %s (%v), want it to contain %s", data, err, test.want)
+				}
+			})
+		})
+	}
 }
