@@ -135,9 +135,9 @@ func (o *output) addContent(index int, content generated.MessageContent) {
 			p.isChunk = true
 			p.text.WriteString(v.Text)
 		case generated.ThinkChunk:
-			o.think(index, v)
+			o.addThinking(index, v)
 		default:
-			o.begin(&piece{index: index, whole: chunk})
+			o.addPiece(&piece{index: index, whole: chunk})
 		}
 	}
 }
@@ -147,11 +147,11 @@ func (o *output) textPiece(index int) *piece {
 	if p := o.latest[index]; p != nil && p.thought == nil && p.whole.IsZero() {
 		return p
 	}
-	return o.begin(&piece{index: index})
+	return o.addPiece(&piece{index: index})
 }
 
 // begin adds a piece, which is the latest at its index.
-func (o *output) begin(p *piece) *piece {
+func (o *output) addPiece(p *piece) *piece {
 	if o.latest == nil {
 		o.latest = map[int]*piece{}
 	}
@@ -162,10 +162,10 @@ func (o *output) begin(p *piece) *piece {
 
 // think continues the thoughts at an index, or begins them. Texts that follow each
 // other are one text.
-func (o *output) think(index int, delta generated.ThinkChunk) {
+func (o *output) addThinking(index int, delta generated.ThinkChunk) {
 	p := o.latest[index]
 	if p == nil || p.thought == nil {
-		p = o.begin(&piece{index: index, thought: &generated.ThinkChunk{}})
+		p = o.addPiece(&piece{index: index, thought: &generated.ThinkChunk{}})
 	}
 	for _, chunk := range delta.Thinking {
 		if *o.parts > maxParts {
@@ -262,7 +262,7 @@ func (o *output) content() generated.MessageContent {
 func (p *piece) isBare() bool { return p.thought == nil && p.whole.IsZero() && !p.isChunk }
 
 // written returns what the model wrote beside the texts of its messages.
-func (a *assembly) written() []string {
+func (a *assembly) otherTexts() []string {
 	var texts []string
 	for _, o := range a.outputs {
 		if o.arguments.Len() > 0 {

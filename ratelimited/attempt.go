@@ -13,38 +13,38 @@ import (
 
 // An attempt is one request of a call, and its reply.
 type attempt struct {
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	began   time.Time
-	timeout time.Duration
-	timer   *time.Timer    // ends ctx after the call's timeout
-	dial    *time.Timer    // ends ctx while the attempt waits for a connection; nil if that wait is not bounded
-	resp    *http.Response // nil until there is one
-	good    bool           // it is a success that is read as a whole
-	body    steadyBody     // of the response
-	events  *eventReader   // of a stream; nil until it has begun
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	began     time.Time
+	timeout   time.Duration
+	timer     *time.Timer    // ends ctx after the call's timeout
+	dial      *time.Timer    // ends ctx while the attempt waits for a connection; nil if that wait is not bounded
+	resp      *http.Response // nil until there is one
+	readWhole bool           // it is a success that is read as a whole
+	body      progressBody   // of the response
+	events    *eventReader   // of a stream; nil until it has begun
 
 	// Known when the attempt has a response or has failed.
-	arrived bool // the server may have seen the request
-	late    bool // its time was up: the call's timeout, or one of the caller's HTTP client
+	arrived      bool // the server may have seen the request
+	timedOutLate bool // its time was up: the call's timeout, or one of the caller's HTTP client
 
-	sent      atomic.Int64 // when the request was written, in ns since began; 0 if that is not known
-	permit    limiter.Admission
-	again     func(context.Context) error // takes another request of the permit
-	trace     httptrace.ClientTrace
-	traced    atomic.Bool // the transport says what it does
-	dialing   atomic.Bool // a connection is being made for it; only known if connections are shared
-	connected atomic.Bool // it has a connection to write the request to
-	reused    atomic.Bool // that carried requests before
-	written   atomic.Bool // something of the request may have been written to it
-	answered  atomic.Bool // something of the response has come
+	sent          atomic.Int64 // when the request was written, in ns since began; 0 if that is not known
+	permit        limiter.Admission
+	takeRequest   func(context.Context) error // takes another request of the permit
+	trace         httptrace.ClientTrace
+	traced        atomic.Bool // the transport says what it does
+	dialing       atomic.Bool // a connection is being made for it; only known if connections are shared
+	connected     atomic.Bool // it has a connection to write the request to
+	reused        atomic.Bool // that carried requests before
+	written       atomic.Bool // something of the request may have been written to it
+	responseBegan atomic.Bool // something of the response has come
 }
 
 // newAttempt begins an attempt. It may take the given timeout, and if connect is not
 // 0 no more than that to get a connection. If attempts share a bounded number of
 // connections, it notes whether one is made for it.
 func newAttempt(ctx context.Context, permit limiter.Admission, again func(context.Context) error, timeout, connect time.Duration, sharesConnections bool) *attempt {
-	a := &attempt{permit: permit, again: again, began: time.Now(), timeout: timeout}
+	a := &attempt{permit: permit, takeRequest: again, began: time.Now(), timeout: timeout}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{
 		GetConn: a.getConn, GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
@@ -87,7 +87,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	if !a.written.Swap(false) {
 		return
 	}
-	if err := a.again(a.ctx); err != nil {
+	if err := a.takeRequest(a.ctx); err != nil {
 		a.cancel(err)
 		_ = info.Conn.Close() // there is an error already
 	}
@@ -95,7 +95,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 
 func (a *attempt) wroteHeaders() { a.written.Store(true) }
 
-func (a *attempt) gotFirstResponseByte() { a.answered.Store(true) }
+func (a *attempt) gotFirstResponseByte() { a.responseBegan.Store(true) }
 
 // wroteRequest notes when the request has left: it had to wait for a connection,
 // and the server counts it from when it arrives.
@@ -122,7 +122,7 @@ func (a *attempt) reached(err error, transport http.RoundTripper) bool {
 // isStale reports whether the attempt failed because a connection that carried
 // requests before was closed before a response.
 func (a *attempt) isStale() bool {
-	return a.resp == nil && a.arrived && a.reused.Load() && !a.answered.Load() && !a.late
+	return a.resp == nil && a.arrived && a.reused.Load() && !a.responseBegan.Load() && !a.timedOutLate
 }
 
 func (a *attempt) timedOut() bool { return context.Cause(a.ctx) == errTimeout }
@@ -138,12 +138,12 @@ func (a *attempt) idleFor() error {
 
 // took returns bounds of the time that the server has taken since the request was written. They
 // differ if the caller was busy with an event of a stream: the next one may have come meanwhile.
-func (a *attempt) took() (least, most time.Duration) {
+func (a *attempt) serverTime() (least, most time.Duration) {
 	most = time.Since(a.began) - time.Duration(a.sent.Load())
 	if a.events == nil {
 		return most, most
 	}
-	return most - time.Since(a.events.waited), most
+	return most - time.Since(a.events.waitEnded), most
 }
 
 // end releases the attempt's timers, its context and the body of its response, last because
@@ -165,7 +165,7 @@ func (a *attempt) end() {
 
 // steadyBody is the body of a response that fails where reading it makes no progress. A
 // transport of the caller may return neither bytes nor an error, for ever.
-type steadyBody struct {
+type progressBody struct {
 	io.ReadCloser
 	empty int // reads without a byte or an error, in a row
 }
@@ -174,7 +174,7 @@ type steadyBody struct {
 const maxEmptyReads = 100
 
 // Read implements [io.Reader].
-func (b *steadyBody) Read(p []byte) (int, error) {
+func (b *progressBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 || err != nil || len(p) == 0 {
 		b.empty = 0

@@ -19,7 +19,7 @@ func newAPIError(method, path string, resp *http.Response, body []byte) *APIErro
 		RequestID: requestID(resp.Header), Header: resp.Header, Body: body,
 	}
 	if !e.readObject(body, 0) && !looksLikeHTML(resp.Header, body) {
-		e.Message = beginning(body)
+		e.Message = excerpt(body)
 	}
 	if e.Message == "" && looksLikeHTML(resp.Header, body) {
 		e.Message = http.StatusText(resp.StatusCode) + " (an HTML page, not an answer of the API)"
@@ -65,7 +65,7 @@ func (e *APIError) readObject(data []byte, depth int) bool {
 		e.Code = strconv.FormatInt(int64(n), 10) // 429.0 is 429
 	}
 	if text := cmp.Or(scalarText(object.Raw), scalarText(object.Status)); text != "" {
-		e.inside = text
+		e.namedStatus = text
 	}
 	return true
 }

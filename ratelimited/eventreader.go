@@ -14,16 +14,16 @@ import (
 // no event comes for too long. While the caller is busy with an event, and nobody reads, no
 // time counts.
 type eventReader struct {
-	body    io.Reader
-	left    int           // bytes that it may still have
-	timeout time.Duration // without bytes of an event
-	cancel  func(error)
-	idle    *time.Timer // ends the attempt after timeout
-	silence *time.Timer // ends the attempt after maxSilence without any bytes
-	waiting time.Time   // since when the caller waits for an event
-	waited  time.Time   // the latest end of such a wait of minWait or more
-	frame   frameScanner
-	decoder *sse.Decoder
+	body      io.Reader
+	bytesLeft int           // bytes that it may still have
+	timeout   time.Duration // without bytes of an event
+	cancel    func(error)
+	idle      *time.Timer // ends the attempt after timeout
+	silence   *time.Timer // ends the attempt after maxSilence without any bytes
+	waitBegan time.Time   // since when the caller waits for an event
+	waitEnded time.Time   // the latest end of such a wait of minWait or more
+	frame     frameScanner
+	decoder   *sse.Decoder
 
 	// attempt is set until the first event: its timeout applies while only noise comes.
 	attempt *attempt
@@ -39,7 +39,7 @@ const minWait = time.Millisecond
 const maxSilence = 10 * time.Minute
 
 func newEventReader(a *attempt, timeout time.Duration) *eventReader {
-	r := &eventReader{body: a.resp.Body, left: maxStreamBody, timeout: timeout, cancel: a.cancel, attempt: a}
+	r := &eventReader{body: a.resp.Body, bytesLeft: maxStreamBody, timeout: timeout, cancel: a.cancel, attempt: a}
 	r.idle = time.AfterFunc(timeout, func() { a.cancel(idleError(timeout)) })
 	r.silence = time.AfterFunc(maxSilence, func() { a.cancel(idleError(maxSilence)) })
 	r.stop()
@@ -49,7 +49,7 @@ func newEventReader(a *attempt, timeout time.Duration) *eventReader {
 
 // start starts the timers of the wait for an event, and stop stops them.
 func (r *eventReader) start() {
-	r.waiting = time.Now()
+	r.waitBegan = time.Now()
 	r.idle.Reset(r.timeout)
 	r.silence.Reset(maxSilence)
 }
@@ -62,33 +62,33 @@ func (r *eventReader) stop() {
 // Read implements [io.Reader] for the decoder. The bytes of an event count as a sign of life;
 // those of comments, blank lines and frames without data do not.
 func (r *eventReader) Read(p []byte) (int, error) {
-	if r.left <= 0 {
+	if r.bytesLeft <= 0 {
 		return 0, errStreamTooLarge
 	}
-	n, err := r.body.Read(p[:min(len(p), r.left)])
-	r.left -= n
+	n, err := r.body.Read(p[:min(len(p), r.bytesLeft)])
+	r.bytesLeft -= n
 	if n > 0 {
 		r.silence.Reset(maxSilence)
 	}
 	switch r.frame.scan(p[:n]) {
-	case progress:
+	case eventBytes:
 		r.idle.Reset(r.timeout)
 		if r.attempt != nil {
 			r.attempt.timer.Stop()
 		}
-	case noise:
-		r.skip()
-	case still:
+	case emptyFrame:
+		r.undoReset()
+	case noActivity:
 	}
 	return n, err
 }
 
 // skip takes back the sign of life of a frame that was not an event.
-func (r *eventReader) skip() {
+func (r *eventReader) undoReset() {
 	if r.attempt != nil {
 		r.attempt.timer.Reset(max(0, r.attempt.timeout-time.Since(r.attempt.began)))
 	}
-	if left := r.timeout - time.Since(r.waiting); left > 0 {
+	if left := r.timeout - time.Since(r.waitBegan); left > 0 {
 		r.idle.Reset(left)
 	} else {
 		r.cancel(idleError(r.timeout))
@@ -103,16 +103,16 @@ type frameScanner struct {
 }
 
 // A pulse is what the bytes of one Read say of a stream.
-type pulse int
+type activity int
 
 const (
-	still    pulse = iota // comments and blank lines
-	noise                 // the end of a frame without data
-	progress              // a part of a frame, or a whole one with data
+	noActivity activity = iota // comments and blank lines
+	emptyFrame                 // the end of a frame without data
+	eventBytes                 // a part of a frame, or a whole one with data
 )
 
 // scan returns what the next bytes say.
-func (s *frameScanner) scan(p []byte) (found pulse) {
+func (s *frameScanner) scan(p []byte) (found activity) {
 	for _, c := range p {
 		wasCR := s.afterCR
 		s.afterCR = c == '\r'
@@ -130,15 +130,15 @@ func (s *frameScanner) scan(p []byte) (found pulse) {
 			s.inLine = false
 		default: // a blank line ends the frame
 			if s.hasData {
-				found = progress
-			} else if s.hasField && found == still {
-				found = noise
+				found = eventBytes
+			} else if s.hasField && found == noActivity {
+				found = emptyFrame
 			}
 			s.hasField, s.hasData = false, false
 		}
 	}
 	if s.hasField {
-		return progress
+		return eventBytes
 	}
 	return found
 }
@@ -158,7 +158,7 @@ func (e idleError) Is(target error) bool { return target == context.DeadlineExce
 
 // begin reads the first frame ahead. It fails where there is none: then the reply
 // has not begun, and may be asked for again.
-func (r *eventReader) begin() error {
+func (r *eventReader) readFirst() error {
 	for frame, err := range r.events {
 		if err != nil {
 			return err
@@ -188,12 +188,12 @@ func (r *eventReader) events(yield func(sse.Frame, error) bool) {
 	defer r.stop()
 	for frame, err := range r.decoder.Frames() {
 		if err == nil && !isEvent(frame) {
-			r.skip()
+			r.undoReset()
 			continue
 		}
 		r.stop()
-		if now := time.Now(); now.Sub(r.waiting) >= minWait {
-			r.waited = now
+		if now := time.Now(); now.Sub(r.waitBegan) >= minWait {
+			r.waitEnded = now
 		}
 		if !yield(frame, err) {
 			return

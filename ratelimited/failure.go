@@ -20,63 +20,63 @@ import (
 
 // apiError is the failure that the response of the latest attempt stands for, whose content
 // was read as far as err let it be.
-func (f *flight) apiError(body []byte, err error) error {
-	resp := f.latest.resp
-	e := newAPIError(f.request.Method, f.request.URL.Path, resp, f.client.secret.head(body, maxErrorBody))
-	f.client.secret.clean(e)
-	e.Attempts, e.PreviousErrors = f.attempts, slices.Clip(f.earlier)
-	if err != nil && f.ctx.Err() != nil {
-		e.Err = contextError(f.ctx)
+func (c *call) apiError(body []byte, err error) error {
+	resp := c.latest.resp
+	e := newAPIError(c.request.Method, c.request.URL.Path, resp, c.client.secret.prefix(body, maxErrorBody))
+	c.client.secret.redactFailure(e)
+	e.Attempts, e.PreviousErrors = c.attempts, slices.Clip(c.previousErrors)
+	if err != nil && c.ctx.Err() != nil {
+		e.Err = contextError(c.ctx)
 	}
-	return f.limited(e)
+	return c.withLimit(e)
 }
 
 // errorInside is the failure of a response with a success status that has an error in
 // it, which err reports too.
-func (f *flight) errorInside(body []byte, err error) error {
-	e := newAPIError(f.request.Method, f.request.URL.Path, f.latest.resp, f.client.secret.head(body, maxErrorBody))
-	e.Attempts, e.PreviousErrors, e.Err = f.attempts, slices.Clip(f.earlier), f.client.secret.cause(err)
+func (c *call) errorInside(body []byte, err error) error {
+	e := newAPIError(c.request.Method, c.request.URL.Path, c.latest.resp, c.client.secret.prefix(body, maxErrorBody))
+	e.Attempts, e.PreviousErrors, e.Err = c.attempts, slices.Clip(c.previousErrors), c.client.secret.redactError(err)
 	e.meaning = e.meaningInside()
-	f.client.secret.clean(e)
-	return f.limited(e)
+	c.client.secret.redactFailure(e)
+	return c.withLimit(e)
 }
 
 // limited returns the error as it is, or with what is known of the limit that it is
 // about.
-func (f *flight) limited(e *APIError) error {
+func (c *call) withLimit(e *APIError) error {
 	if e.status() != http.StatusTooManyRequests {
 		return e
 	}
-	counted := f.guess.certain
-	if f.guess.given {
-		counted = f.guess.total
+	counted := c.expected.certain
+	if c.expected.fromCaller {
+		counted = c.expected.total
 	}
-	refusal := retry.ReadRefusal(retry.Response{
-		Header: e.Header, Message: e.Message, Type: e.Type, Code: e.Code, Prompt: counted, Estimate: f.guess.total,
+	refusal := retry.ReadThrottle(retry.Response{
+		Header: e.Header, Message: e.Message, Type: e.Type, Code: e.Code, Prompt: counted, Estimate: c.expected.total,
 	}, time.Now())
 	e.permanent = refusal.Reason != ""
-	return &RateLimitError{APIError: e, RetryAfter: refusal.RetryAfter, LimitType: refusal.LimitType, Reason: refusal.Reason, refusal: refusal}
+	return &RateLimitError{APIError: e, RetryAfter: refusal.RetryAfter, LimitType: refusal.LimitType, Reason: refusal.Reason, throttle: refusal}
 }
 
 // unusable is the failure of a reply that has a success status and cannot be used.
-func (f *flight) unusable(body []byte, err error) error {
-	resp := f.latest.resp
+func (c *call) unusableResponse(body []byte, err error) error {
+	resp := c.latest.resp
 	e := &APIError{
-		Method: f.request.Method, Path: f.request.URL.Path, StatusCode: resp.StatusCode, Attempts: f.attempts, PreviousErrors: slices.Clip(f.earlier),
+		Method: c.request.Method, Path: c.request.URL.Path, StatusCode: resp.StatusCode, Attempts: c.attempts, PreviousErrors: slices.Clip(c.previousErrors),
 		RequestID: requestID(resp.Header), Header: resp.Header,
-		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
+		Body: c.client.secret.prefix(body, maxErrorBody), Err: c.client.secret.redactError(err),
 	}
-	f.client.secret.clean(e)
+	c.client.secret.redactFailure(e)
 	return e
 }
 
-func (f *flight) tooLarge(err *limiter.TooLargeError) error {
+func (c *call) tooLargeError(err *limiter.TooLargeError) error {
 	field := "tokens of inputs"
-	if f.guess.given {
+	if c.expected.fromCaller {
 		field = "WithTokenEstimate"
 	}
 	return &RequestError{
-		Operation: f.op.name, Field: field, Value: err.Tokens,
+		Operation: c.op.name, Field: field, Value: err.Tokens,
 		Rule: fmt.Sprintf("must be at most %d, which is what the token bucket holds (TokensPerMinute): it could never be sent", err.Capacity), Err: err,
 	}
 }
@@ -125,22 +125,22 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 
 // transportError is the failure of an attempt that the HTTP client reports an
 // error of.
-func (f *flight) transportError(err error) error {
+func (c *call) transportError(err error) error {
 	e := &TransportError{
-		Method: f.request.Method, Path: f.request.URL.Path, Attempts: f.attempts, PreviousErrors: slices.Clip(f.earlier), Err: err, permanent: isPermanent(err),
-		reached: f.latest.arrived,
+		Method: c.request.Method, Path: c.request.URL.Path, Attempts: c.attempts, PreviousErrors: slices.Clip(c.previousErrors), Err: err, permanent: isPermanent(err),
+		reached: c.latest.arrived,
 	}
 	var sending *url.Error
 	switch {
-	case f.ctx.Err() != nil:
-		e.Err, e.permanent = contextError(f.ctx), true
-	case f.latest.timedOut():
-		e.Err, e.permanent = fmt.Errorf("%w of %v; Config.Timeout or WithTimeout can allow more", errTimeout, f.options.timeout), false
-	case context.Cause(f.latest.ctx) == errConnect:
+	case c.ctx.Err() != nil:
+		e.Err, e.permanent = contextError(c.ctx), true
+	case c.latest.timedOut():
+		e.Err, e.permanent = fmt.Errorf("%w of %v; Config.Timeout or WithTimeout can allow more", errTimeout, c.options.timeout), false
+	case context.Cause(c.latest.ctx) == errConnect:
 		e.Err, e.permanent = errConnect, false
-	case f.latest.idleFor() != nil:
-		e.Err, e.permanent = fmt.Errorf("%w; Config.StreamIdleTimeout can allow more", f.latest.idleFor()), false
-	case f.latest.events != nil:
+	case c.latest.idleFor() != nil:
+		e.Err, e.permanent = fmt.Errorf("%w; Config.StreamIdleTimeout can allow more", c.latest.idleFor()), false
+	case c.latest.events != nil:
 		e.permanent = isTooLarge(err)
 	case errors.As(err, &sending):
 		e.Err = sending.Err // without the address, which the request's method and path are enough of
@@ -148,7 +148,7 @@ func (f *flight) transportError(err error) error {
 	if errors.Is(e.Err, io.EOF) {
 		e.Err = fmt.Errorf("the connection ended before the reply did: %w", e.Err)
 	}
-	e.Err = f.client.secret.cause(e.Err)
+	e.Err = c.client.secret.redactError(e.Err)
 	return e
 }
 

@@ -24,23 +24,23 @@ func (c *Client) Estimate(request generated.StartConversationRequest) (Estimate,
 	if err := c.check(); err != nil {
 		return Estimate{}, err
 	}
-	f := &flight{client: c, op: startOperation(request, false), options: c.defaults}
-	if f.op.invalid != nil {
-		f.op.invalid.Operation = f.op.name
-		return Estimate{}, f.op.invalid
+	call := &call{client: c, op: startOperation(request, false), options: c.defaults}
+	if call.op.invalid != nil {
+		call.op.invalid.Operation = call.op.name
+		return Estimate{}, call.op.invalid
 	}
-	if err := f.countPrompt(); err != nil {
+	if err := call.countPrompt(); err != nil {
 		return Estimate{}, err
 	}
-	f.aim()
-	e := Estimate{Counted: f.guess.certain, Prompt: f.guess.prompt, Reply: fixedReply}
-	if f.learned != nil {
-		if mean, n := f.learned.MeanReply(); n > 0 {
+	call.selectLimiter()
+	e := Estimate{Counted: call.expected.certain, Prompt: call.expected.prompt, Reply: defaultReplyTokens}
+	if call.learned != nil {
+		if mean, n := call.learned.MeanReply(); n > 0 {
 			e.Reply, e.Replies = int(mean+0.5), n
 		}
-		e.Duration, _ = f.learned.Duration()
+		e.Duration, _ = call.learned.Duration()
 	}
-	e.Reply = min(e.Reply, f.op.prompt.bound())
+	e.Reply = min(e.Reply, call.op.prompt.maxReply())
 	return e, nil
 }
 

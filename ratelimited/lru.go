@@ -9,7 +9,7 @@ import (
 // An lru remembers so many values by their keys; the ones used least recently
 // are forgotten. It is safe for concurrent use.
 type lru[V any] struct {
-	most int
+	maxEntries int
 
 	mu     sync.Mutex
 	byKey  map[string]*list.Element
@@ -22,7 +22,7 @@ type lruEntry[V any] struct {
 }
 
 func newLRU[V any](most int) *lru[V] {
-	return &lru[V]{most: most, byKey: map[string]*list.Element{}}
+	return &lru[V]{maxEntries: most, byKey: map[string]*list.Element{}}
 }
 
 // get returns the value of a key, the zero value if there is none.
@@ -38,12 +38,12 @@ func (m *lru[V]) get(key string) V {
 }
 
 // maxKey is the length of the longest key, in bytes: many times that of the API's ids.
-const maxKey = 256
+const maxKeyLength = 256
 
 // update changes the value of a key, which is the zero value if there was none.
 // A key that is empty or longer than maxKey is ignored.
 func (m *lru[V]) update(key string, change func(*V)) {
-	if key == "" || len(key) > maxKey {
+	if key == "" || len(key) > maxKeyLength {
 		return
 	}
 	m.mu.Lock()
@@ -53,7 +53,7 @@ func (m *lru[V]) update(key string, change func(*V)) {
 		key = strings.Clone(key) // it may be a part of a response, which must not stay in memory
 		element = m.recent.PushFront(&lruEntry[V]{key: key})
 		m.byKey[key] = element
-		if m.recent.Len() > m.most {
+		if m.recent.Len() > m.maxEntries {
 			oldest := m.recent.Remove(m.recent.Back()).(*lruEntry[V])
 			delete(m.byKey, oldest.key)
 		}

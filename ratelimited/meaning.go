@@ -22,7 +22,7 @@ func meaning(code, status, typ, message string) int {
 		}
 	}
 	if code == "" && typ == "" || typ == errorEvent {
-		for _, known := range errorWords {
+		for _, known := range errorPhrases {
 			if known.words.MatchString(message) {
 				return known.status
 			}
@@ -46,7 +46,7 @@ var errorTypes = map[string]int{
 }
 
 // errorWords are the words of messages that come without a code and a type.
-var errorWords = []struct {
+var errorPhrases = []struct {
 	words  *regexp.Regexp
 	status int
 }{
@@ -63,7 +63,7 @@ func (e *APIError) meaningInside() int {
 	if len(e.Fields) > 0 {
 		return http.StatusUnprocessableEntity
 	}
-	return meaning(e.Code, e.inside, e.Type, e.Message)
+	return meaning(e.Code, e.namedStatus, e.Type, e.Message)
 }
 
 // meaningOfCode is meaning for a numeric code. Codes from 100 to 599 are status codes, larger

@@ -163,7 +163,7 @@ func (e Ended) record() (string, []slog.Attr) {
 }
 
 // watch asks the observer whether it wants to hear of the call.
-func (f *flight) watch() { f.ctx, f.hear = f.client.observe(f.ctx, f.op.name) }
+func (c *call) startObserving() { c.ctx, c.notify = c.client.observe(c.ctx, c.op.name) }
 
 // observe returns the context that an operation goes on with, and the function that is told of
 // its events; nil if nobody wants to hear of them.
@@ -194,18 +194,18 @@ func (c *Client) Observe(ctx context.Context, operation string) (context.Context
 }
 
 // watched reports whether anybody may hear what the call tells.
-func (f *flight) watched() bool { return f.hear != nil || f.client.logger != nil }
+func (c *call) isObserved() bool { return c.notify != nil || c.client.logger != nil }
 
 // tell tells the observer and the log.
-func (f *flight) tell(event CallEvent) {
-	if f.hear != nil {
-		f.hear(event)
+func (c *call) emit(event CallEvent) {
+	if c.notify != nil {
+		c.notify(event)
 	}
 	level := levelOf(event)
-	if logger := f.client.logger; logger != nil && logger.Enabled(f.ctx, level) {
+	if logger := c.client.logger; logger != nil && logger.Enabled(c.ctx, level) {
 		message, attrs := event.record()
-		attrs = append(attrs, slog.String("operation", f.op.name), slog.Int("attempts", f.attempts))
-		logger.LogAttrs(f.ctx, level, "mistral: "+message, attrs...)
+		attrs = append(attrs, slog.String("operation", c.op.name), slog.Int("attempts", c.attempts))
+		logger.LogAttrs(c.ctx, level, "mistral: "+message, attrs...)
 	}
 }
 
@@ -227,9 +227,9 @@ func levelOf(event CallEvent) slog.Level {
 var errUnfinished = errors.New("mistral: the call did not end: what it called panicked, or ended its goroutine")
 
 // finish ends the call, and tells how.
-func (f *flight) finish(err error) {
-	defer f.client.calls.end(f)
-	if f.watched() {
-		f.tell(Ended{Err: err, Attempts: f.attempts, Duration: time.Since(f.began)})
+func (c *call) finish(err error) {
+	defer c.client.calls.end(c)
+	if c.isObserved() {
+		c.emit(Ended{Err: err, Attempts: c.attempts, Duration: time.Since(c.began)})
 	}
 }

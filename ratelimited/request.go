@@ -14,10 +14,10 @@ import (
 
 // withoutKey is a response as callers may have it: for its status and headers,
 // and without the request's key.
-func (s secret) withoutKey(resp *http.Response) *http.Response {
+func (s secret) redactResponse(resp *http.Response) *http.Response {
 	copied := *resp
-	copied.Status = s.text(resp.Status)
-	copied.Header, copied.Trailer = s.header(resp.Header), nil
+	copied.Status = s.redactText(resp.Status)
+	copied.Header, copied.Trailer = s.redactHeader(resp.Header), nil
 	copied.Body = http.NoBody
 	if resp.Request != nil {
 		copied.Request = resp.Request.Clone(context.Background())
@@ -28,27 +28,27 @@ func (s secret) withoutKey(resp *http.Response) *http.Response {
 }
 
 // build encodes the call's request, by way of the generated client, and counts its prompt.
-func (f *flight) build() error {
+func (c *call) build() error {
 	var err error
-	if f.op.body != nil {
-		if f.body, err = f.op.body.MarshalJSON(); err != nil {
-			return &RequestError{Operation: f.op.name, Field: "request", Err: err}
+	if c.op.body != nil {
+		if c.body, err = c.op.body.MarshalJSON(); err != nil {
+			return &RequestError{Operation: c.op.name, Field: "request", Err: err}
 		}
 	}
-	f.api = generated.Client{Server: cmp.Or(f.options.baseURL, f.client.server), Client: (*requestKeeper)(f)}
-	if _, err = f.op.send(f.ctx, &f.api); f.request == nil {
-		return &RequestError{Operation: f.op.name, Field: "params", Err: err}
+	c.api = generated.Client{Server: cmp.Or(c.options.baseURL, c.client.serverURL), Client: (*requestRecorder)(c)}
+	if _, err = c.op.send(c.ctx, &c.api); c.request == nil {
+		return &RequestError{Operation: c.op.name, Field: "params", Err: err}
 	}
-	return f.countPrompt()
+	return c.countPrompt()
 }
 
 // A requestKeeper is a call that keeps the request that the generated client has made,
 // instead of sending it.
-type requestKeeper flight
+type requestRecorder call
 
 // Do implements [generated.Doer].
-func (f *requestKeeper) Do(req *http.Request) (*http.Response, error) {
-	f.request = req
+func (c *requestRecorder) Do(req *http.Request) (*http.Response, error) {
+	c.request = req
 	return nil, errNotSent
 }
 
@@ -56,27 +56,27 @@ var errNotSent = errors.New("not sent yet")
 
 // newRequest returns the request of an attempt. It shares nothing with those of others: a
 // transport may change what it is given.
-func (f *flight) newRequest(ctx context.Context) *http.Request {
-	req := f.request.WithContext(ctx)
-	address := *f.request.URL
+func (c *call) newRequest(ctx context.Context) *http.Request {
+	req := c.request.WithContext(ctx)
+	address := *c.request.URL
 	req.URL = &address
 	accept := jsonType
-	if f.op.stream {
+	if c.op.stream {
 		accept = streamType
 	}
-	own := []string{userAgent, accept, f.client.secret.authorization(), jsonType}
-	header := make(http.Header, 4+len(f.options.header))
+	own := []string{userAgent, accept, c.client.secret.authorization(), jsonType}
+	header := make(http.Header, 4+len(c.options.header))
 	header["User-Agent"], header["Accept"] = own[0:1:1], own[1:2:2]
-	for name, values := range f.options.header {
+	for name, values := range c.options.header {
 		header[name] = slices.Clone(values)
 	}
 	header["Authorization"] = own[2:3:3]
-	if f.body != nil {
+	if c.body != nil {
 		header["Content-Type"] = own[3:4:4]
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
 	}
 	req.Header = header
-	sendOnce(req, f.client.http2.Load())
+	sendOnce(req, c.client.http2.Load())
 	return req
 }
 

@@ -10,10 +10,10 @@ import (
 )
 
 // settle ends the permit with what the reply says was used, and learns from it.
-func (f *flight) settle(conversationID string, usage generated.ConversationUsageInfo) {
-	if f.ended.CompareAndSwap(false, true) {
-		f.learnDuration()
-		f.conclude(f.learn(conversationID, usage))
+func (c *call) settle(conversationID string, usage generated.ConversationUsageInfo) {
+	if c.ended.CompareAndSwap(false, true) {
+		c.learnDuration()
+		c.conclude(c.learnUsage(conversationID, usage))
 	}
 }
 
@@ -31,30 +31,30 @@ func isReadable(usage generated.ConversationUsageInfo, mismatches []generated.Mi
 
 // settleReceived ends the permit of a stream that did not say what it used: the
 // prompt was read, and so much of the reply came.
-func (f *flight) settleReceived(conversationID string, texts []string) {
-	if !f.ended.CompareAndSwap(false, true) {
+func (c *call) settleReceived(conversationID string, texts []string) {
+	if !c.ended.CompareAndSwap(false, true) {
 		return
 	}
-	used := f.guess.prompt + f.countReceived(texts)
-	if f.guess.given { // by the caller, who did not say how much of it is the prompt
-		used = max(used, f.guess.total)
+	used := c.expected.prompt + c.countReceived(texts)
+	if c.expected.fromCaller { // by the caller, who did not say how much of it is the prompt
+		used = max(used, c.expected.total)
 	}
-	f.remember(conversationID, used)
-	f.conclude(used)
+	c.recordConversation(conversationID, used)
+	c.conclude(used)
 }
 
 // maxCounted is how many bytes of a stream that was left are counted, in the caller's
 // goroutine; the rest is estimated.
-const maxCounted = 64 << 10
+const maxCountedBytes = 64 << 10
 
 // countReceived returns the number of tokens of texts: as counted of the first bytes, and in
 // proportion to that of the others.
-func (f *flight) countReceived(texts []string) int {
+func (c *call) countReceived(texts []string) int {
 	tokens, counted, total := 0, 0, 0
 	for _, text := range texts {
 		total += len(text)
-		text = text[:min(len(text), maxCounted-counted)]
-		tokens += f.client.counter.Text(text)
+		text = text[:min(len(text), maxCountedBytes-counted)]
+		tokens += c.client.counter.Text(text)
 		counted += len(text)
 	}
 	if counted == total {
@@ -66,64 +66,64 @@ func (f *flight) countReceived(texts []string) int {
 // land ends whatever of the flight has not ended yet. used is what the call
 // counts as if it was not settled. A call of which the server saw nothing gives
 // everything back.
-func (f *flight) land(used int) {
-	if f.latest != nil {
-		defer f.latest.end() // last: it may panic
+func (c *call) land(used int) {
+	if c.latest != nil {
+		defer c.latest.end() // last: it may panic
 	}
 	switch {
-	case f.permit == nil || !f.ended.CompareAndSwap(false, true):
-	case f.reached:
-		f.conclude(used)
+	case c.permit == nil || !c.ended.CompareAndSwap(false, true):
+	case c.reached:
+		c.conclude(used)
 	default:
-		f.giveBack()
+		c.returnPermit()
 	}
 }
 
 // giveBack returns the permit, with all that was not used, until the call acquires
 // another one.
-func (f *flight) giveBack() {
-	if f.permit == nil {
+func (c *call) returnPermit() {
+	if c.permit == nil {
 		return
 	}
-	if f.ended.Store(true); f.reached {
-		f.permit.Settle(f.lost)
+	if c.ended.Store(true); c.reached {
+		c.permit.Settle(c.unconfirmed)
 	} else {
-		f.permit.Cancel()
+		c.permit.Cancel()
 	}
-	f.client.state.touch()
-	if f.watched() {
-		f.tell(Settled{Estimated: f.permit.Tokens(), UnconfirmedTokens: f.lost, Cancelled: !f.reached})
+	c.client.saver.scheduleSave()
+	if c.isObserved() {
+		c.emit(Settled{Estimated: c.permit.Tokens(), UnconfirmedTokens: c.unconfirmed, Cancelled: !c.reached})
 	}
-	f.permit, f.reached, f.lost = nil, false, 0
+	c.permit, c.reached, c.unconfirmed = nil, false, 0
 }
 
 // conclude settles what the call used, and what attempts without a reply may have
 // used. Then comes what the server says, which counts this call. What streams and
 // failures brought of that was taken when it came: it is old by now.
-func (f *flight) conclude(used int) {
-	defer f.client.state.touch() // with what the server says
-	f.permit.Settle(f.lost + used)
-	if f.watched() {
-		f.tell(Settled{Estimated: f.guess.total, Used: used, UnconfirmedTokens: f.lost})
+func (c *call) conclude(used int) {
+	defer c.client.saver.scheduleSave() // with what the server says
+	c.permit.Settle(c.unconfirmed + used)
+	if c.isObserved() {
+		c.emit(Settled{Estimated: c.expected.total, Used: used, UnconfirmedTokens: c.unconfirmed})
 	}
-	if f.latest.good {
-		f.observe(f.latest.resp.Header)
+	if c.latest.readWhole {
+		c.observeLimits(c.latest.resp.Header)
 	}
 }
 
 // observe tells the limiters what the server says of the account's limits. What it says of tokens
 // is about the model, which the reply may have named. Bare buckets learn no limit.
-func (f *flight) observe(header http.Header) {
+func (c *call) observeLimits(header http.Header) {
 	state, found := retry.ServerState(header)
 	switch {
 	case !found:
-	case f.client.config.BareBuckets:
-		f.limiter.Observe(state)
+	case c.client.config.BareBuckets:
+		c.limiter.Observe(state)
 	default:
-		model := f.model
-		if model == "" && f.op.prompt != nil {
-			model, _, _, _ = f.resolve()
+		model := c.model
+		if model == "" && c.op.prompt != nil {
+			model, _, _, _ = c.resolveModel()
 		}
-		f.client.limits.Observe(model, state)
+		c.client.limits.Observe(model, state)
 	}
 }

@@ -34,7 +34,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	case <-ended:
 	case <-ctx.Done():
 		c.calls.cancelAll()
-		timer := time.NewTimer(maxWindDown)
+		timer := time.NewTimer(maxCancelWait)
 		defer timer.Stop()
 		select {
 		case <-ended:
@@ -45,64 +45,64 @@ func (c *Client) Shutdown(ctx context.Context) error {
 }
 
 // maxWindDown is how long Shutdown waits for calls that it has cancelled.
-const maxWindDown = 5 * time.Second
+const maxCancelWait = 5 * time.Second
 
 // calls are the calls of a client that have not ended.
 type calls struct {
-	mu       sync.Mutex
-	active   map[*flight]struct{}
-	refusing bool
-	ended    chan struct{} // closed when there are none and refusing
+	mu           sync.Mutex
+	active       map[*call]struct{}
+	shuttingDown bool
+	ended        chan struct{} // closed when there are none and refusing
 
 	cancelled int // calls in flight, by Shutdown
 }
 
-func newCalls() *calls { return &calls{active: map[*flight]struct{}{}, ended: make(chan struct{})} }
+func newCalls() *calls { return &calls{active: map[*call]struct{}{}, ended: make(chan struct{})} }
 
 // begin adds a call, and gives it a context that Shutdown can cancel.
-func (c *calls) begin(f *flight) error {
-	ctx, cancel := context.WithCancelCause(f.ctx)
+func (c *calls) begin(call *call) error {
+	ctx, cancel := context.WithCancelCause(call.ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.refusing {
+	if c.shuttingDown {
 		cancel(ErrShuttingDown)
 		return ErrShuttingDown
 	}
-	f.ctx, f.cancel = ctx, cancel
-	c.active[f] = struct{}{}
-	if stop := f.options.stop; stop != nil {
-		f.unwatch = context.AfterFunc(stop, func() { c.stop(f, context.Cause(stop)) })
+	call.ctx, call.cancel = ctx, cancel
+	c.active[call] = struct{}{}
+	if stop := call.options.stop; stop != nil {
+		call.cancelStop = context.AfterFunc(stop, func() { c.stop(call, context.Cause(stop)) })
 	}
 	return nil
 }
 
 // stop ends a call that is not being sent, and keeps another one from being sent again.
-func (c *calls) stop(f *flight, cause error) {
+func (c *calls) stop(call *call, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.stopped = cause; !f.sending {
-		f.cancel(cause)
+	if call.stopCause = cause; !call.sending {
+		call.cancel(cause)
 	}
 }
 
 // end removes a call, if begin has added it.
-func (c *calls) end(f *flight) {
-	if f.cancel == nil {
+func (c *calls) end(call *call) {
+	if call.cancel == nil {
 		return
 	}
-	if f.unwatch != nil {
-		f.unwatch()
+	if call.cancelStop != nil {
+		call.cancelStop()
 	}
-	f.cancel(nil)
+	call.cancel(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.active, f)
-	c.endIfEmpty()
+	delete(c.active, call)
+	c.closeIfEmpty()
 }
 
 // endIfEmpty requires that c.mu is held.
-func (c *calls) endIfEmpty() {
-	if c.refusing && len(c.active) == 0 {
+func (c *calls) closeIfEmpty() {
+	if c.shuttingDown && len(c.active) == 0 {
 		select {
 		case <-c.ended:
 		default:
@@ -113,23 +113,23 @@ func (c *calls) endIfEmpty() {
 
 // send notes that a call is being sent, which Shutdown and WithStop let it be. It reports false
 // in a shutdown and for a call that was stopped.
-func (c *calls) send(f *flight) bool {
+func (c *calls) markSending(call *call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.sending = !c.refusing && f.stopped == nil
-	return f.sending
+	call.sending = !c.shuttingDown && call.stopCause == nil
+	return call.sending
 }
 
 // wait notes that a call is not being sent, and cancels it in a shutdown or if it was stopped.
-func (c *calls) wait(f *flight) {
+func (c *calls) markWaiting(call *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.sending = false
-	if f.stopped != nil {
-		f.cancel(f.stopped)
+	call.sending = false
+	if call.stopCause != nil {
+		call.cancel(call.stopCause)
 	}
-	if c.refusing {
-		f.cancel(ErrShuttingDown)
+	if c.shuttingDown {
+		call.cancel(ErrShuttingDown)
 	}
 }
 
@@ -138,13 +138,13 @@ func (c *calls) wait(f *flight) {
 func (c *calls) shutDown() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refusing = true
-	for f := range c.active {
-		if !f.sending {
-			f.cancel(ErrShuttingDown)
+	c.shuttingDown = true
+	for call := range c.active {
+		if !call.sending {
+			call.cancel(ErrShuttingDown)
 		}
 	}
-	c.endIfEmpty()
+	c.closeIfEmpty()
 	return c.ended
 }
 
@@ -152,11 +152,11 @@ func (c *calls) shutDown() <-chan struct{} {
 func (c *calls) cancelAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for f := range c.active {
-		if f.sending && f.ctx.Err() == nil {
+	for call := range c.active {
+		if call.sending && call.ctx.Err() == nil {
 			c.cancelled++
 		}
-		f.cancel(ErrShuttingDown)
+		call.cancel(ErrShuttingDown)
 	}
 }
 
@@ -173,7 +173,7 @@ func (c *calls) result(ctx context.Context) error {
 	}
 	left := ""
 	if n := len(c.active); n > 0 {
-		left = fmt.Sprintf("; calls that have not ended after %v: %d", maxWindDown, n)
+		left = fmt.Sprintf("; calls that have not ended after %v: %d", maxCancelWait, n)
 	}
 	return fmt.Errorf("mistral: Shutdown: calls cancelled: %d%s: %w", c.cancelled, left, cause)
 }

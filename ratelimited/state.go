@@ -17,20 +17,20 @@ const (
 	saveInterval = time.Second
 
 	// saveAhead is for how long a saved state provides: until it is written again.
-	saveAhead = saveInterval + 250*time.Millisecond
+	saveMargin = saveInterval + 250*time.Millisecond
 )
 
 // A keeper keeps what a client has used and learned in a file, for the next process: see
 // [Config.StateFile]. It is safe for concurrent use. A nil keeper keeps nothing.
-type keeper struct {
+type stateSaver struct {
 	host   string
 	limits *limiter.Group
 	memory memory
 	logger *slog.Logger
 
-	writing sync.Mutex // held while the file is used
-	file    *statefile.File
-	failed  bool // to write the latest time
+	writing     sync.Mutex // held while the file is used
+	file        *statefile.File
+	writeFailed bool // to write the latest time
 
 	mu     sync.Mutex
 	timer  *time.Timer // of the next writing; nil: nothing is to be written
@@ -46,7 +46,7 @@ type savedState struct {
 }
 
 // openState opens the file, and has the limits and the memory go on from what is in it.
-func openState(path, host string, limits *limiter.Group, memory memory, logger *slog.Logger) (*keeper, error) {
+func openStateSaver(path, host string, limits *limiter.Group, memory memory, logger *slog.Logger) (*stateSaver, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -58,7 +58,7 @@ func openState(path, host string, limits *limiter.Group, memory memory, logger *
 		}
 		return nil, &ConfigError{Field: "StateFile", Value: path, Rule: rule, Err: err}
 	}
-	k := &keeper{host: host, limits: limits, memory: memory, logger: logger, file: file}
+	k := &stateSaver{host: host, limits: limits, memory: memory, logger: logger, file: file}
 	if err := k.load(); err != nil {
 		k.warn("the state file is ignored", errors.Join(err, file.SetAside())) // the file may be something else
 	}
@@ -66,7 +66,7 @@ func openState(path, host string, limits *limiter.Group, memory memory, logger *
 }
 
 // load reads the file.
-func (k *keeper) load() error {
+func (k *stateSaver) load() error {
 	var s savedState
 	switch found, err := k.file.Read(&s); {
 	case err != nil || !found:
@@ -86,7 +86,7 @@ func (k *keeper) load() error {
 }
 
 // touch has the file written soon, because something has changed.
-func (k *keeper) touch() {
+func (k *stateSaver) scheduleSave() {
 	if k == nil {
 		return
 	}
@@ -98,7 +98,7 @@ func (k *keeper) touch() {
 }
 
 // save writes the file.
-func (k *keeper) save() {
+func (k *stateSaver) save() {
 	k.writing.Lock()
 	defer k.writing.Unlock()
 	k.mu.Lock()
@@ -106,24 +106,24 @@ func (k *keeper) save() {
 	k.timer, k.latest = nil, time.Now()
 	k.mu.Unlock()
 	if !closed {
-		k.write(saveAhead)
+		k.write(saveMargin)
 	}
 }
 
 // write writes the file, for a client that may be used for the given time. It requires that k.writing is held.
-func (k *keeper) write(ahead time.Duration) {
+func (k *stateSaver) write(ahead time.Duration) {
 	limits, err := k.limits.Save(ahead)
 	if err == nil {
 		err = k.file.Write(savedState{Host: k.host, Limits: limits, Models: k.memory.models.all()})
 	}
-	if err != nil && !k.failed {
+	if err != nil && !k.writeFailed {
 		k.warn("the state file cannot be written", err)
 	}
-	k.failed = err != nil
+	k.writeFailed = err != nil
 }
 
 // close writes the file for the last time and unlocks it. When it returns, the file is unlocked, whoever has done that.
-func (k *keeper) close() {
+func (k *stateSaver) close() {
 	if k == nil {
 		return
 	}
@@ -145,7 +145,7 @@ func (k *keeper) close() {
 	}
 }
 
-func (k *keeper) warn(message string, err error) {
+func (k *stateSaver) warn(message string, err error) {
 	defer func() { _ = recover() }() // of the logger: in the goroutine of a timer, nobody else could
 	if k.logger != nil {
 		k.logger.Warn("mistral: "+message, "error", oneLine(err.Error()))

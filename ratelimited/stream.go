@@ -25,16 +25,16 @@ type Stream struct {
 
 // openStream carries out a call whose reply is a stream.
 func openStream(ctx context.Context, c *Client, op operation, options []CallOption) (*Stream, error) {
-	f, err := c.launch(ctx, op, options)
+	call, err := c.start(ctx, op, options)
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{flight: f}
+	s := &stream{call: call}
 	s.mu.Lock() // the context may have ended
-	s.detach = context.AfterFunc(f.ctx, s.expire)
+	s.detach = context.AfterFunc(call.ctx, s.expire)
 	s.mu.Unlock()
 	handle := &Stream{s}
-	runtime.AddCleanup(handle, func(s *stream) { go s.drop() }, s)
+	runtime.AddCleanup(handle, func(s *stream) { go s.closeDropped() }, s)
 	return handle, nil
 }
 
@@ -49,7 +49,7 @@ func (s *Stream) Events() iter.Seq2[sse.Event, error] {
 			yield(nil, errNoStream)
 			return
 		}
-		s.each(yield)
+		s.yieldEvents(yield)
 		runtime.KeepAlive(s) // it is in use until here
 	}
 }

@@ -14,12 +14,12 @@ import (
 const errorEvent = "error"
 
 // errorIn returns the error in a stream's first frame, or nil if the frame is not an error.
-func (f *flight) errorIn(frame sse.Frame) error {
+func (c *call) errorIn(frame sse.Frame) error {
 	event, _ := sse.Decode(frame) // Events reports a decoding error
 	if !isError(frame, event) {
 		return nil
 	}
-	return f.client.streamError(frame, 0)
+	return c.client.streamError(frame, 0)
 }
 
 // isError reports whether a frame is an error. event is nil if the frame could not be
@@ -88,9 +88,9 @@ func (c *Client) streamError(frame sse.Frame, events int) *StreamError {
 	if len(e.Fields) > 0 && e.Message == "" {
 		e.Message = e.Fields[0].Location + ": " + e.Fields[0].Message
 	}
-	c.secret.clean(&e)
+	c.secret.redactFailure(&e)
 	if e.Message == "" {
-		e.Message = beginning(c.secret.redact(frame.Data))
+		e.Message = excerpt(c.secret.redact(frame.Data))
 	}
 	code, _ := strconv.Atoi(e.Code) // 0 for another form of code
 	return &StreamError{Code: code, Message: e.Message, Events: events, status: e.meaningInside()}

@@ -16,7 +16,7 @@ import (
 // A stream is the state of a Stream. What ends it by itself (the call's context, the garbage
 // collector) refers to it, and never to the Stream.
 type stream struct {
-	flight *flight
+	call   *call
 	detach func() bool // from the context
 
 	// Of the goroutine that ranges, which alone writes them; err with the lock held.
@@ -24,13 +24,13 @@ type stream struct {
 	done   bool  // the last event has come
 	err    error // how the stream ended otherwise
 
-	mu     sync.Mutex
-	reply  assembly
-	text   strings.Builder // of the messages
-	closed bool            // no more events
+	mu       sync.Mutex
+	assembly assembly
+	text     strings.Builder // of the messages
+	closed   bool            // no more events
 	// settling and settled are about the permit; left is the end of Close. expired says that
 	// the context closed the stream.
-	settling, settled, left, expired bool
+	settling, settled, ended, expired bool
 }
 
 // errClosed is the end of a stream that the caller closed.
@@ -41,35 +41,35 @@ func (s *stream) expire() {
 	s.mu.Lock()
 	s.expired = !s.closed
 	s.mu.Unlock()
-	s.closeAlone()
+	s.closeQuietly()
 }
 
 // drop ends a stream that the program no longer refers to.
-func (s *stream) drop() {
+func (s *stream) closeDropped() {
 	if s.isClosed() {
 		return
 	}
 	defer func() { _ = recover() }() // of the logger: nobody else could
-	defer s.closeAlone()
-	if logger := s.flight.client.logger; logger != nil {
-		logger.Warn("mistral: a stream was dropped without Close", "operation", s.flight.op.name)
+	defer s.closeQuietly()
+	if logger := s.call.client.logger; logger != nil {
+		logger.Warn("mistral: a stream was dropped without Close", "operation", s.call.op.name)
 	}
 }
 
 // closeAlone closes a stream that nobody waits for: a panic of its body would end the program.
-func (s *stream) closeAlone() {
+func (s *stream) closeQuietly() {
 	defer func() { _ = recover() }()
 	_ = s.close()
 }
 
 // each implements [Stream.Events].
-func (s *stream) each(yield func(sse.Event, error) bool) {
+func (s *stream) yieldEvents(yield func(sse.Event, error) bool) {
 	defer func() { _ = s.close() }() // it has no error to report
 	if s.err != nil || s.done {
 		s.yieldEnd(yield)
 		return
 	}
-	for frame, err := range s.flight.latest.events.frames {
+	for frame, err := range s.call.latest.events.frames {
 		if s.isClosed() {
 			break
 		}
@@ -79,17 +79,17 @@ func (s *stream) each(yield func(sse.Event, error) bool) {
 		}
 		event, err := sse.Decode(frame)
 		if isError(frame, event) {
-			s.end(s.flight.client.streamError(frame, s.events))
+			s.end(s.call.client.streamError(frame, s.events))
 			break
 		}
 		if err != nil {
-			s.fail("an event cannot be read", s.withoutKey(err), false)
+			s.fail("an event cannot be read", s.redactDecodeError(err), false)
 			break
 		}
-		if !s.take(event) {
+		if !s.addEvent(event) {
 			break
 		}
-		if s.reply.parts > maxParts {
+		if s.assembly.parts > maxParts {
 			s.fail("it has too many parts", fmt.Errorf("a response of more than %d entries and chunks", maxParts), false)
 			break
 		}
@@ -120,17 +120,17 @@ func (s *stream) yieldEnd(yield func(sse.Event, error) bool) {
 
 // take notes what an event says of the whole reply. It reports false if the stream was closed
 // meanwhile: then the call is settled with what had come before.
-func (s *stream) take(event sse.Event) bool {
+func (s *stream) addEvent(event sse.Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
-	s.reply.add(event)
+	s.assembly.add(event)
 	switch e := event.(type) {
 	case generated.MessageOutputEvent:
 		s.text.WriteString(e.Content.Text())
-		s.flight.client.memory.noteModel(s.reply.conversationID, e.AgentID, e.Model)
+		s.call.client.memory.recordModel(s.assembly.conversationID, e.AgentID, e.Model)
 	case generated.ResponseDoneEvent:
 		s.done = true
 	case generated.UnknownStreamEvent:
@@ -141,14 +141,14 @@ func (s *stream) take(event sse.Event) bool {
 	return true
 }
 
-func (s *stream) redact(text string) string { return s.flight.client.secret.text(text) }
+func (s *stream) redact(text string) string { return s.call.client.secret.redactText(text) }
 
 // withoutKey is an error of decoding without the key, in its frame too.
-func (s *stream) withoutKey(err error) error {
+func (s *stream) redactDecodeError(err error) error {
 	if unreadable := (*sse.DecodeError)(nil); errors.As(err, &unreadable) {
 		frame := unreadable.Frame
-		frame.Event, frame.Data = s.redact(frame.Event), s.flight.client.secret.redact(frame.Data)
-		return &sse.DecodeError{Frame: frame, Err: s.flight.client.secret.cause(unreadable.Err)}
+		frame.Event, frame.Data = s.redact(frame.Event), s.call.client.secret.redact(frame.Data)
+		return &sse.DecodeError{Frame: frame, Err: s.call.client.secret.redactError(unreadable.Err)}
 	}
 	return err
 }
@@ -161,12 +161,12 @@ func (s *stream) fail(what string, err error, broken bool) {
 		return
 	case s.isClosed() && !s.hasExpired():
 		what, err, broken = "no more events", errClosed, false
-	case s.flight.ctx.Err() != nil:
-		s.flight.learnCutOff()
+	case s.call.ctx.Err() != nil:
+		s.call.learnInterrupted()
 		s.end(s.contextEnded())
 		return
-	case s.flight.latest.idleFor() != nil:
-		what, err, broken = "it fell silent", s.flight.latest.idleFor(), true
+	case s.call.latest.idleFor() != nil:
+		what, err, broken = "it fell silent", s.call.latest.idleFor(), true
 	}
 	s.end(&StreamError{Message: what, Events: s.events, Err: err, broken: broken})
 }
@@ -181,10 +181,10 @@ func (s *stream) end(err *StreamError) {
 // contextEnded returns the error of a stream whose context has ended.
 func (s *stream) contextEnded() *StreamError {
 	message := "the call's context ended"
-	if errors.Is(context.Cause(s.flight.ctx), ErrShuttingDown) {
+	if errors.Is(context.Cause(s.call.ctx), ErrShuttingDown) {
 		message = "it was cancelled"
 	}
-	return &StreamError{Message: message, Events: s.events, Err: contextError(s.flight.ctx)}
+	return &StreamError{Message: message, Events: s.events, Err: contextError(s.call.ctx)}
 }
 
 // hasExpired reports whether the context closed the stream.
@@ -206,10 +206,10 @@ const drainTimeout = 100 * time.Millisecond
 // drain reads what follows the last event, normally nothing, so that the
 // connection can carry the next call.
 func (s *stream) drain() {
-	timer := time.AfterFunc(drainTimeout, func() { s.flight.latest.cancel(nil) })
+	timer := time.AfterFunc(drainTimeout, func() { s.call.latest.cancel(nil) })
 	defer timer.Stop()
 	// Whatever is there, or goes wrong with it, the reply is complete.
-	_, _ = io.CopyN(io.Discard, s.flight.latest.resp.Body, 4096)
+	_, _ = io.CopyN(io.Discard, s.call.latest.resp.Body, 4096)
 }
 
 // close implements [Stream.Close].
@@ -222,8 +222,8 @@ func (s *stream) close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.detach()
-	defer s.reach(&s.left) // last: then the call has ended
-	defer s.flight.latest.end()
+	defer s.markReached(&s.ended) // last: then the call has ended
+	defer s.call.latest.end()
 	s.settle()
 	return nil
 }
@@ -238,51 +238,51 @@ func (s *stream) settle() {
 		return
 	}
 	s.settling = true
-	conversationID, usage := s.reply.conversationID, s.reply.usage
+	conversationID, usage := s.assembly.conversationID, s.assembly.usage
 	var texts []string
 	if usage == nil {
-		texts = append(s.reply.written(), s.text.String())
+		texts = append(s.assembly.otherTexts(), s.text.String())
 	}
 	s.mu.Unlock()
-	defer s.reach(&s.settled)
+	defer s.markReached(&s.settled)
 	if usage != nil {
-		s.flight.settle(conversationID, *usage)
+		s.call.settle(conversationID, *usage)
 		return
 	}
-	s.flight.settleReceived(conversationID, texts)
+	s.call.settleReceived(conversationID, texts)
 }
 
 // reach notes one of the two things that end a stream, once each: that it was left and
 // that it is settled. Whoever comes second tells how the call has ended.
-func (s *stream) reach(reached *bool) {
+func (s *stream) markReached(reached *bool) {
 	s.mu.Lock()
 	*reached = true
-	over, err := s.left && s.settled, s.err
+	over, err := s.ended && s.settled, s.err
 	if err == nil && s.expired && !s.done {
 		err = s.contextEnded()
 	}
 	s.mu.Unlock()
 	if over {
-		s.flight.finish(err)
+		s.call.finish(err)
 	}
 }
 
 func (s *stream) response() *generated.ConversationResponse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reply.response()
+	return s.assembly.response()
 }
 
 func (s *stream) conversationID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reply.conversationID
+	return s.assembly.conversationID
 }
 
 func (s *stream) usage() *generated.ConversationUsageInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reply.usage
+	return s.assembly.usage
 }
 
 func (s *stream) received() string {

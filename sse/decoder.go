@@ -246,7 +246,7 @@ func (d *Decoder) fill() bool {
 	if d.err != nil {
 		return false
 	}
-	d.makeRoom()
+	d.ensureSpace()
 	for range maxEmptyReads {
 		n, err := d.r.Read(d.buf[d.end:])
 		if n < 0 || n > len(d.buf)-d.end {
@@ -276,16 +276,16 @@ func (d *Decoder) fill() bool {
 //
 // Moving no sooner keeps the cost linear: at most a buffer's length of bytes moves
 // for an eighth of that length read.
-func (d *Decoder) makeRoom() {
-	least := len(d.buf)/8 + 1
-	if len(d.buf)-d.end >= least {
+func (d *Decoder) ensureSpace() {
+	minFree := len(d.buf)/8 + 1
+	if len(d.buf)-d.end >= minFree {
 		return
 	}
 	data, rest := d.buf[d.dataPos:d.dataEnd], d.buf[d.pos:d.end]
 	if !d.hasData {
 		data = nil // what it was has been delivered
 	}
-	if len(d.buf)-len(data)-len(rest) < least {
+	if len(d.buf)-len(data)-len(rest) < minFree {
 		d.buf = make([]byte, max(2*len(d.buf), initialBuffer))
 	}
 	d.dataPos, d.dataEnd = 0, copy(d.buf, data)

@@ -8,7 +8,7 @@ import (
 
 // What the external tests need to see of the inside.
 var (
-	Boundary   = boundary
+	Boundary   = isBoundary
 	SegmentEnd = segmentEnd
 )
 

@@ -109,12 +109,12 @@ func (c *Counter) entry(p *Parts, entry generated.Entry) {
 	case generated.ToolExecutionEntry:
 		p.Text += perName + c.Text(e.Name) + c.Text(e.Arguments)
 		if text, err := generated.EncodeJSON(e.Info); err == nil {
-			c.raw(p, "", string(text))
+			c.countUnknown(p, "", string(text))
 		}
 	case generated.AgentHandoffEntry:
 		p.Text += perName + c.Text(e.NextAgentName)
 	case generated.UnknownEntry:
-		c.raw(p, e.Type, string(e.Raw))
+		c.countUnknown(p, e.Type, string(e.Raw))
 	}
 }
 
@@ -152,6 +152,6 @@ func (c *Counter) chunk(p *Parts, chunk generated.ContentChunk) {
 	case generated.ReferenceChunk:
 		p.Text += len(v.ReferenceIDs)
 	case generated.UnknownContentChunk:
-		c.raw(p, v.Type, string(v.Raw))
+		c.countUnknown(p, v.Type, string(v.Raw))
 	}
 }

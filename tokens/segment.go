@@ -18,7 +18,7 @@ func segmentEnd(s string, limit int) int {
 		return len(s)
 	}
 	for i := limit; i > 0; i-- {
-		if boundary(s, i) {
+		if isBoundary(s, i) {
 			return i
 		}
 	}
@@ -41,7 +41,7 @@ func segmentEnd(s string, limit int) int {
 //
 // No pattern looks behind, so s[i:] splits as it does within s. The only look-ahead,
 // after white space, sees the same in s[:i], since a is not white space.
-func boundary(s string, i int) bool {
+func isBoundary(s string, i int) bool {
 	if !utf8.RuneStart(s[i]) {
 		return false
 	}

@@ -11,7 +11,7 @@ import (
 // A Call is a call on its way through the gates of its host and model. Its methods
 // are for the goroutine that makes the call.
 type Call struct {
-	gates   *Gates
+	tracker *Tracker
 	host    *host
 	name    string // of the model
 	model   *model
@@ -19,32 +19,32 @@ type Call struct {
 	limiter limiter.Backend
 	number  uint64
 
-	sent   uint64    // number of the latest attempt
-	misses int       // attempts in a row that ended in an outage
-	first  time.Time // of these
-	cause  error     // of the latest of these
+	sent           uint64    // number of the latest attempt
+	failedAttempts int       // attempts in a row that ended in an outage
+	firstFailed    time.Time // of these
+	lastCause      error     // of the latest of these
 
 	// failures is how often the call failed as a probe of tried. A call is suspect if it
 	// did so often, while another one was a sign of life: its failures may be its own.
-	failures int
-	suspect  bool
+	failedProbes int
+	suspect      bool
 
 	// Guarded by the mutex of the gates while the call waits.
-	ready    chan struct{} // closed when the wait is over
-	err      error         // why, unless the call may go on
-	chosenBy *hold         // the call is the probe of that, or may be
-	tried    *hold         // the call was the probe of that, in vain
+	ready         chan struct{} // closed when the wait is over
+	err           error         // why, unless the call may go on
+	probeOf       *hold         // the call is the probe of that, or may be
+	failedProbeOf *hold         // the call was the probe of that, in vain
 }
 
 // Call returns a call to a model of a host, which waits for l in the given place.
 // Calls of one unknown model have the name of something else that they share, or
 // none.
-func (g *Gates) Call(hostName, modelName string, place limiter.Place, l limiter.Backend) *Call {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.clock++
-	h := g.host(hostName)
-	return &Call{gates: g, host: h, name: modelName, model: h.model(modelName), place: place, limiter: l, number: g.clock}
+func (t *Tracker) Call(hostName, modelName string, place limiter.Place, l limiter.Backend) *Call {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counter++
+	h := t.host(hostName)
+	return &Call{tracker: t, host: h, name: modelName, model: h.model(modelName), place: place, limiter: l, number: t.counter}
 }
 
 // holdOf returns what holds the call, nil if nothing does. It requires that the
@@ -58,10 +58,10 @@ func (c *Call) holdOf() *hold {
 
 // IsHeld reports whether the call has to wait before it may be sent.
 func (c *Call) IsHeld() bool {
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
 	h := c.holdOf()
-	return h != nil && c.chosenBy != h
+	return h != nil && c.probeOf != h
 }
 
 // Wait returns when the call may be sent, as far as is known: the gates are open, or
@@ -91,27 +91,27 @@ func (c *Call) Wait(ctx context.Context) error {
 
 // join has the call wait until ready is closed, or for the given time, or not at all.
 func (c *Call) join() (ready chan struct{}, wait time.Duration, err error) {
-	g := c.gates
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	t := c.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	h := c.holdOf()
-	if c.chosenBy != h {
-		c.handOver()
+	if c.probeOf != h {
+		c.passProbe()
 	}
 	switch {
-	case h == nil && c.misses < 2, h != nil && c.chosenBy == h:
+	case h == nil && c.failedAttempts < 2, h != nil && c.probeOf == h:
 		return nil, 0, nil
-	case h == nil && time.Since(c.first) > g.max, h != nil && h.refuses(c):
-		return nil, 0, c.tooLong(h)
+	case h == nil && time.Since(c.firstFailed) > t.maxOutage, h != nil && h.rejects(c):
+		return nil, 0, c.tooLongError(h)
 	case h == nil:
-		return nil, g.backoff(c.misses), nil
-	case h.expired != 0:
-		h.probe, c.chosenBy = c, h
+		return nil, t.backoff(c.failedAttempts), nil
+	case h.expiredAt != 0:
+		h.probe, c.probeOf = c, h
 		return nil, 0, nil
 	}
 	ready = c.wait(c.host.waiting)
-	if h.due {
-		h.choose()
+	if h.probeDue {
+		h.chooseProbe()
 	}
 	return ready, 0, nil
 }
@@ -119,17 +119,17 @@ func (c *Call) join() (ready chan struct{}, wait time.Duration, err error) {
 // Sleep lets time pass, or returns ctx.Err() when ctx ends. It returns early when a
 // gate closes, because the call has to wait there then.
 func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
-	g := c.gates
-	g.mu.Lock()
+	t := c.tracker
+	t.mu.Lock()
 	ready := c.wait(c.host.sleeping)
 	timer := time.AfterFunc(d, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
+		t.mu.Lock()
+		defer t.mu.Unlock()
 		if c.ready == ready {
 			c.release(nil)
 		}
 	})
-	g.mu.Unlock()
+	t.mu.Unlock()
 	defer timer.Stop()
 	return c.await(ctx, ready)
 }
@@ -148,19 +148,19 @@ func (c *Call) await(ctx context.Context, ready chan struct{}) error {
 		return c.err
 	case <-ctx.Done():
 	}
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
 	c.release(ctx.Err())
 	return c.err
 }
 
 // tooLong is the error of a call that is not held any longer by h, or by the failures
 // that it alone has. It requires that the mutex is held.
-func (c *Call) tooLong(h *hold) error {
+func (c *Call) tooLongError(h *hold) error {
 	if h != nil {
 		return &Error{h.Outage}
 	}
-	return &Error{Outage{Host: c.host.name, Model: c.name, Since: c.first, Cause: c.cause}}
+	return &Error{Outage{Host: c.host.name, Model: c.name, Since: c.firstFailed, Cause: c.lastCause}}
 }
 
 // release ends a wait, unless it is over. It requires that the mutex is held.
@@ -177,8 +177,8 @@ func (c *Call) release(err error) {
 
 // Outage returns the outage that holds the call, if any.
 func (c *Call) Outage() (Outage, bool) {
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
 	h := c.holdOf()
 	if h == nil {
 		return Outage{}, false
@@ -189,58 +189,58 @@ func (c *Call) Outage() (Outage, bool) {
 // Enter is called right before an attempt is sent. It reports whether it may be; if
 // not, the call has to wait.
 func (c *Call) Enter() bool {
-	g := c.gates
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	t := c.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if h := c.holdOf(); h != nil {
-		if isProbe := h.probe == c && h.sending; !isProbe && (h.sending || c.chosenBy != h) {
-			c.handOver()
+		if isProbe := h.probe == c && h.sending; !isProbe && (h.sending || c.probeOf != h) {
+			c.passProbe()
 			return false
 		}
-		h.probe, h.sending, c.chosenBy = c, true, h
-		h.began = time.Now()
+		h.probe, h.sending, c.probeOf = c, true, h
+		h.probeSent = time.Now()
 	}
-	g.clock++
-	c.sent = g.clock
+	t.counter++
+	c.sent = t.counter
 	return true
 }
 
 // ProbeTime returns how long the call may take to get a connection, 0 if that is not
 // bounded: a probe that hangs keeps others from being sent.
 func (c *Call) ProbeTime() time.Duration {
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
-	h := c.chosenBy
-	if h == nil || h.probe != c || !h.isClosed() {
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
+	h := c.probeOf
+	if h == nil || h.probe != c || !h.isActive() {
 		return 0
 	}
-	return min(MaxProbeInterval, max(minProbeInterval, time.Until(h.Since.Add(c.gates.max))))
+	return min(MaxProbeInterval, max(minProbeInterval, time.Until(h.Since.Add(c.tracker.maxOutage))))
 }
 
 // Leave is called when the call has ended, or failed for a reason that says nothing
 // of the server. If it was a probe, the next call is it.
 func (c *Call) Leave() {
-	if c.chosenBy == nil {
+	if c.probeOf == nil {
 		return
 	}
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
-	c.handOver()
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
+	c.passProbe()
 }
 
 // handOver makes another call the probe if c is it. It requires that the mutex is held.
-func (c *Call) handOver() {
-	if h := c.resign(); h != nil && h.expired == 0 {
-		h.choose()
+func (c *Call) passProbe() {
+	if h := c.endProbe(); h != nil && h.expiredAt == 0 {
+		h.chooseProbe()
 	}
 }
 
 // resign ends the call's time as a probe, and returns the hold that has none now; nil
 // if there is none. It requires that the mutex is held.
-func (c *Call) resign() *hold {
-	h := c.chosenBy
-	c.chosenBy = nil
-	if h == nil || h.probe != c || !h.isClosed() {
+func (c *Call) endProbe() *hold {
+	h := c.probeOf
+	c.probeOf = nil
+	if h == nil || h.probe != c || !h.isActive() {
 		return nil
 	}
 	h.probe, h.sending = nil, false

@@ -22,7 +22,7 @@ const maxOutage = time.Minute
 // A bench is the gates of one client in virtual time.
 type bench struct {
 	*testing.T
-	*outage.Gates
+	*outage.Tracker
 	limiter limiter.Backend
 	begin   time.Time
 }
@@ -179,7 +179,7 @@ func TestWhatClosesTheGates(t *testing.T) {
 
 // A host that has never answered is not in outage, and nothing is without a maximum.
 func TestWhatClosesNoGate(t *testing.T) {
-	for name, gates := range map[string]*outage.Gates{"never answered": outage.New("https://host", maxOutage), "no hold": outage.New("https://host", -1)} {
+	for name, gates := range map[string]*outage.Tracker{"never answered": outage.New("https://host", maxOutage), "no hold": outage.New("https://host", -1)} {
 		for _, first := range []outage.Outcome{outage.Alive, outage.Failing} {
 			if name == "never answered" && first == outage.Alive {
 				continue

@@ -44,4 +44,4 @@ func stateField(s *limiter.ServerState, name string) **int {
 	return nil
 }
 
-func is(n *int, value int) bool { return n != nil && *n == value }
+func equals(n *int, value int) bool { return n != nil && *n == value }

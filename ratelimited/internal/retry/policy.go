@@ -37,16 +37,16 @@ type Decision struct {
 // were refused.
 func (p Policy) Decide(f Failure) Decision {
 	d := Decision{Wait: f.RetryAfter, Stop: !f.Transient}
-	longest := p.MaxDelay
+	maxWait := p.MaxDelay
 	if r := f.Throttle; r != nil {
 		d.Wait, d.Shared = r.RetryAfter, r.Shared
 		if r.Reason != "" {
 			return Decision{Stop: true}
 		}
-		longest = max(longest, Window)
+		maxWait = max(maxWait, Window)
 	}
-	if d.Wait > longest {
-		d.Wait, d.Stop = longest, true
+	if d.Wait > maxWait {
+		d.Wait, d.Stop = maxWait, true
 	}
 	if d.Shared != OneLimit {
 		d.Wait = max(d.Wait, p.Backoff(f.Number))

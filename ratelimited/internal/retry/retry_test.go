@@ -65,7 +65,7 @@ func TestReadRefusal(t *testing.T) {
 		"a wait": {Response{Header: headers("Retry-After", "7")}, Throttle{RetryAfter: 7 * time.Second, Shared: OneLimit}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := ReadRefusal(test.response, time.Now()); got != test.want {
+			if got := ReadThrottle(test.response, time.Now()); got != test.want {
 				t.Errorf("%+v, want %+v", got, test.want)
 			}
 		})

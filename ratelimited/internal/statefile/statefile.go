@@ -82,7 +82,7 @@ func (f *File) Read(value any) (found bool, err error) {
 		return false, err
 	case c.Version != version:
 		return false, fmt.Errorf("version is %d: must be %d", c.Version, version)
-	case c.Sum != sum(c.Content):
+	case c.Sum != checksum(c.Content):
 		return false, errors.New("changed or incomplete: the checksum is wrong")
 	}
 	return true, json.Unmarshal(c.Content, value)
@@ -94,29 +94,29 @@ func (f *File) Write(value any) (err error) {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(contents{version, sum(content), content})
+	text, err := json.Marshal(contents{version, checksum(content), content})
 	if err != nil {
 		return err
 	}
 	// What a process that was killed has left of such a file is replaced, and never read.
-	draft := f.path + ".tmp"
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	temporary := f.path + ".tmp"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	file, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // for the owner alone
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // for the owner alone
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(draft))
+			err = errors.Join(err, os.Remove(temporary))
 		}
 	}()
 	_, err = file.Write(append(text, '\n'))
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(draft, f.path)
+	return os.Rename(temporary, f.path)
 }
 
 // SetAside renames the file, so that the next Write does not replace what is in it: its name then ends in .unread.
@@ -125,7 +125,7 @@ func (f *File) SetAside() error { return os.Rename(f.path, f.path+".unread") }
 // Close unlocks the file.
 func (f *File) Close() error { return f.lock.Close() }
 
-func sum(content []byte) string {
+func checksum(content []byte) string {
 	s := sha256.Sum256(content)
 	return hex.EncodeToString(s[:])
 }

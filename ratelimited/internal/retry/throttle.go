@@ -44,7 +44,7 @@ type Response struct {
 const ReasonTooLarge = "this call alone is larger than the account's limit of tokens a minute"
 
 // ReadRefusal reads a response with status 429.
-func ReadRefusal(response Response, now time.Time) Throttle {
+func ReadThrottle(response Response, now time.Time) Throttle {
 	r := Throttle{RetryAfter: After(response.Header, now), LimitType: limitType(response.Header, response.Message)}
 	r.Reason = response.permanent(r.LimitType)
 	switch {
@@ -88,9 +88,9 @@ func limitType(header http.Header, message string) string {
 	}
 	s, _ := ServerState(header)
 	switch {
-	case is(s.RemainingRequests, 0):
+	case equals(s.RemainingRequests, 0):
 		return LimitRequests
-	case is(s.RemainingTokens, 0):
+	case equals(s.RemainingTokens, 0):
 		return LimitTokens
 	}
 	return ""
@@ -106,12 +106,12 @@ func (r Response) permanent(limitType string) string {
 		return limitType != "" && strings.TrimSpace(left) == "0"
 	}
 	tooLarge := func(limit int) bool {
-		unused := is(s.RemainingTokens, limit)
+		unused := equals(s.RemainingTokens, limit)
 		return limitType == LimitTokens && unused ||
 			(limitType == LimitTokens || limitType == "") && (r.Prompt > limit || unused && r.Estimate > limit)
 	}
 	switch {
-	case is(s.LimitTokens, 0), is(s.LimitRequests, 0):
+	case equals(s.LimitTokens, 0), equals(s.LimitRequests, 0):
 		return "the account's limit is 0: its plan does not have this model"
 	case s.LimitTokens != nil && tooLarge(*s.LimitTokens):
 		return ReasonTooLarge

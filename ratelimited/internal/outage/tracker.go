@@ -9,14 +9,14 @@ import (
 )
 
 // Gates are the gates of one client. They are safe for concurrent use.
-type Gates struct {
-	own     string                    // host that is never forgotten
-	max     time.Duration             // of an outage; with 0 or less gates never close
-	backoff func(n int) time.Duration // before the n-th probe
+type Tracker struct {
+	ownHost   string                    // host that is never forgotten
+	maxOutage time.Duration             // of an outage; with 0 or less gates never close
+	backoff   func(n int) time.Duration // before the n-th probe
 
-	mu    sync.Mutex
-	hosts map[string]*host
-	clock uint64 // numbers calls, and attempts in the order of sending
+	mu      sync.Mutex
+	hosts   map[string]*host
+	counter uint64 // numbers calls, and attempts in the order of sending
 }
 
 // MaxProbeInterval is how far apart probes are at most, unless the server asks for
@@ -29,12 +29,12 @@ const minProbeInterval = 100 * time.Millisecond
 
 // New returns the gates of a client, most of whose calls are to its own host, all
 // open. Calls are held for at most maxOutage; 0 or less means never.
-func New(own string, maxOutage time.Duration) *Gates {
-	return &Gates{
-		own:     own,
-		max:     maxOutage,
-		backoff: limiter.ExponentialBackoff(minProbeInterval, MaxProbeInterval),
-		hosts:   map[string]*host{},
+func New(ownHost string, maxOutage time.Duration) *Tracker {
+	return &Tracker{
+		ownHost:   ownHost,
+		maxOutage: maxOutage,
+		backoff:   limiter.ExponentialBackoff(minProbeInterval, MaxProbeInterval),
+		hosts:     map[string]*host{},
 	}
 }
 
@@ -46,20 +46,20 @@ const (
 
 // A host is what is known of a server.
 type host struct {
-	name     string
-	answered bool   // has shown a sign of life
-	alive    uint64 // number of the latest attempt that got a sign of life
-	hold     *hold  // nil: its gate is open
-	models   map[string]*model
-	waiting  map[*Call]struct{} // for a gate to open
-	sleeping map[*Call]struct{} // between two attempts
+	name      string
+	wasAlive  bool   // has shown a sign of life
+	lastAlive uint64 // number of the latest attempt that got a sign of life
+	hold      *hold  // nil: its gate is open
+	models    map[string]*model
+	waiting   map[*Call]struct{} // for a gate to open
+	sleeping  map[*Call]struct{} // between two attempts
 }
 
 // A model is what is known of one model of a host.
 type model struct {
-	alive   uint64  // as host.alive
-	failure failure // the first since then
-	hold    *hold   // nil: its gate is open
+	lastAlive    uint64  // as host.alive
+	firstFailure failure // the first since then
+	hold         *hold   // nil: its gate is open
 }
 
 // A failure is evidence of an outage.
@@ -69,22 +69,22 @@ type failure struct {
 }
 
 // since reports whether a failure is of an attempt that was sent after the given one.
-func (f failure) since(alive uint64) bool { return f.call != 0 && f.sent > alive }
+func (f failure) sentAfter(alive uint64) bool { return f.call != 0 && f.sent > alive }
 
 // host returns the host of a name. It requires that g.mu is held.
-func (g *Gates) host(name string) *host {
-	h := g.hosts[name]
+func (t *Tracker) host(name string) *host {
+	h := t.hosts[name]
 	if h == nil {
-		idle := func(h *host) bool { return h.name != g.own && len(h.waiting)+len(h.sleeping) == 0 }
-		evicted := evict(g.hosts, maxHosts, func(h *host) bool { return idle(h) && h.hold == nil && !h.answered }, func(h *host) bool { return idle(h) && h.hold == nil }, idle)
+		idle := func(h *host) bool { return h.name != t.ownHost && len(h.waiting)+len(h.sleeping) == 0 }
+		evicted := evict(t.hosts, maxHosts, func(h *host) bool { return idle(h) && h.hold == nil && !h.wasAlive }, func(h *host) bool { return idle(h) && h.hold == nil }, idle)
 		if evicted != nil {
-			evicted.hold.open() // its timers would keep it, and calls of its models may be in flight
+			evicted.hold.end() // its timers would keep it, and calls of its models may be in flight
 			for _, m := range evicted.models {
-				m.hold.open()
+				m.hold.end()
 			}
 		}
 		h = &host{name: name, models: map[string]*model{}, waiting: map[*Call]struct{}{}, sleeping: map[*Call]struct{}{}}
-		g.hosts[name] = h
+		t.hosts[name] = h
 	}
 	return h
 }
@@ -94,11 +94,11 @@ func (h *host) model(name string) *model {
 	m := h.models[name]
 	if m == nil {
 		evicted := evict(h.models, maxModels,
-			func(m *model) bool { return m.hold == nil && !m.failure.since(m.alive) },
-			func(m *model) bool { return m.hold == nil || m.hold.expired != 0 },
-			func(m *model) bool { return !h.waits(m) })
+			func(m *model) bool { return m.hold == nil && !m.firstFailure.sentAfter(m.lastAlive) },
+			func(m *model) bool { return m.hold == nil || m.hold.expiredAt != 0 },
+			func(m *model) bool { return !h.hasWaiting(m) })
 		if evicted != nil {
-			evicted.hold.open()
+			evicted.hold.end()
 		}
 		m = &model{}
 		h.models[strings.Clone(name)] = m // it may be a part of a request
@@ -107,7 +107,7 @@ func (h *host) model(name string) *model {
 }
 
 // waits reports whether a call waits for the gate of a model.
-func (h *host) waits(m *model) bool {
+func (h *host) hasWaiting(m *model) bool {
 	for c := range h.waiting {
 		if c.model == m {
 			return true
@@ -142,11 +142,11 @@ type Outage struct {
 }
 
 // Held returns how many calls are held, by model.
-func (g *Gates) Held() map[string]int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (t *Tracker) Held() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	held := map[string]int{}
-	for _, h := range g.hosts {
+	for _, h := range t.hosts {
 		for c := range h.waiting {
 			held[c.name]++
 		}
@@ -155,11 +155,11 @@ func (g *Gates) Held() map[string]int {
 }
 
 // Current returns the outages that there are, in no particular order.
-func (g *Gates) Current() []Outage {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (t *Tracker) Current() []Outage {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var all []Outage
-	for _, h := range g.hosts {
+	for _, h := range t.hosts {
 		if h.hold != nil {
 			all = append(all, h.hold.Outage)
 		}
