@@ -9,8 +9,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// prepare finds out what the call waits for: its limiter, its estimate and its place.
-func (c *call) selectPlace() {
+// prepare selects the limiter, the estimate and the place in the queue of the call.
+func (c *call) prepare() {
 	c.selectLimiter()
 	c.place = limiter.PlaceOf(c.ctx)
 	host := c.client.host
@@ -20,8 +20,8 @@ func (c *call) selectPlace() {
 	c.outage = c.client.outages.Call(host, c.outageName(), c.place, c.limiter)
 }
 
-// aim finds out which limiter the call waits for, and its estimate. It reports false if the limiter
-// is still the same one: then the estimate is, too.
+// selectLimiter selects the limiter of the call's model and updates the estimate. It reports whether
+// the limiter has changed; if not, the estimate has not changed either.
 func (c *call) selectLimiter() (changed bool) {
 	var history conversation
 	var own agent
@@ -43,15 +43,14 @@ func (c *call) selectLimiter() (changed bool) {
 	return true
 }
 
-// isMoved reports whether the call's model has another limiter than when the call was admitted.
+// hasNewLimiter reports whether the limiter of the call's model has changed since the call was admitted.
 func (c *call) hasNewLimiter() bool { return c.client.limits.For(c.model) != c.limiter }
 
-// noModel is the name of calls that no model has to do with, where an outage is that of
-// a model.
+// noModel is the model name of calls that do not use a model, for outages.
 const noModel = "calls without a model"
 
-// gateName is the name of the model that the call needs, or of what else decides
-// whether it works.
+// outageName returns the name under which the call's outages are tracked: its model or, if that is
+// unknown, its agent or conversation.
 func (c *call) outageName() string {
 	if c.op.prompt == nil {
 		return noModel
@@ -60,8 +59,8 @@ func (c *call) outageName() string {
 	return name[:min(len(name), maxKeyLength)]
 }
 
-// admit returns when the call may send a request: no outage holds it, and its permit
-// has one. While an outage holds the call, its permit is given back.
+// admit returns when the call may send a request: no outage holds it, and the limiter has admitted it.
+// While an outage holds the call, the call does not keep a permit.
 func (c *call) admit() error {
 	for {
 		held, began := c.outage.IsHeld(), time.Now()
@@ -74,7 +73,7 @@ func (c *call) admit() error {
 		}
 		err := c.outage.Wait(c.ctx)
 		if held {
-			c.updateEstimate() // what was learned before the outage began counts
+			c.updateEstimate() // the client may have learned more in the meantime
 			if c.isObserved() {
 				c.emit(Held{WaitDuration: time.Since(began)})
 			}
@@ -99,8 +98,7 @@ func (c *call) admit() error {
 	}
 }
 
-// maxWait is how long the call may wait before it is sent for the first time, as
-// [limiter.Call] has it.
+// maxWait returns the maximum wait before the first attempt, as in [limiter.Call].
 func (c *call) maxWait() time.Duration {
 	if c.attempts > 0 {
 		return 0
@@ -108,8 +106,8 @@ func (c *call) maxWait() time.Duration {
 	return c.options.maxWait
 }
 
-// acquire waits for a permit, or for one more request if there is a permit. A call whose model turns
-// out to have another limiter meanwhile waits for that one, in its place.
+// acquire waits for a permit, or for one more request of the current permit. If the call's model gets
+// another limiter in the meantime, the call waits for that one, in the same place.
 func (c *call) acquire() error {
 	if c.permit != nil && !c.hasNewLimiter() {
 		return c.waitError(c.permit.Retry(c.ctx))
@@ -146,8 +144,8 @@ func (c *call) acquire() error {
 	}
 }
 
-// failedToWait is the call's error for one of its limiter; nil for none. A call that
-// was sent before fails with what became of that too.
+// waitError returns the call's error for an error of its limiter; nil for nil. After a failed attempt,
+// the error includes that failure.
 func (c *call) waitError(err error) error {
 	var tooLarge *limiter.TooLargeError
 	var waited *limiter.WaitError
@@ -184,11 +182,11 @@ func (c *call) waitError(err error) error {
 	case errors.Is(err, limiter.ErrUnavailable):
 		return &LimiterError{Operation: c.op.name, Err: err}
 	}
-	return &RequestError{Operation: c.op.name, Field: "inputs", Value: c.expected.total, Rule: "must have tokens that can be waited for", Err: err}
+	return &RequestError{Operation: c.op.name, Field: "inputs", Value: c.expected.total, Rule: "must have a number of tokens that the limiter can admit", Err: err}
 }
 
-// takeAgain takes another request of the permit, for one that the transport sends again by
-// itself. Like every wait for the limiter, this one ends in a shutdown.
+// takeRequest takes another request of the permit when the transport sends a request again by itself. A
+// shutdown ends this wait too.
 func (c *call) takeRequest(ctx context.Context) error {
 	c.client.calls.markWaiting(c)
 	if err := c.permit.Retry(ctx); err != nil {

@@ -9,21 +9,21 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
 )
 
-// fixedReply is how many tokens a reply is taken to have where nothing is learned.
+// defaultReplyTokens is the estimate for a response if nothing was learned about the model.
 const defaultReplyTokens = 500
 
-// prompt is what a call asks of a model.
+// prompt is what the model reads in a call, with the bound of its response.
 type prompt struct {
-	model, agentID string // both empty: those of the conversation
-	conversationID string // of the conversation whose history the model reads too
+	model, agentID string // both empty for a call to a stored conversation
+	conversationID string // its history is part of the prompt; empty for a new one
 	inputs         generated.ConversationInputs
 	instructions   string
 	tools          []generated.Tool
 	format         generated.ResponseFormat
-	maxTokens      *int // the caller's bound of the reply
+	maxTokens      *int // the caller's bound for the response; nil without one
 }
 
-// bound returns how many tokens the reply may have.
+// maxReply returns the maximum number of tokens of the response.
 func (p *prompt) maxReply() int {
 	if p.maxTokens == nil {
 		return estimate.Unbounded
@@ -31,7 +31,7 @@ func (p *prompt) maxReply() int {
 	return max(0, *p.maxTokens)
 }
 
-// copied returns a copy of what the caller may change while the call is under way.
+// copyOf returns a pointer to a copy, because the caller may change the value during the call.
 func copyOf[T any](value *T) *T {
 	if value == nil {
 		return nil
@@ -39,19 +39,19 @@ func copyOf[T any](value *T) *T {
 	return Ptr(*value)
 }
 
-// A guess is what a call is expected to use, in tokens.
+// A callEstimate is the number of tokens that a call is expected to use.
 type callEstimate struct {
-	counted       int            // of the prompt's text, by the client's vocabulary
-	parts         estimate.Parts // of the prompt that cannot be counted
-	historyTokens int            // of the prompt, by the server: the history
-	certain       int            // counted and known: without what is learned
-	learnable     bool           // all of the prompt is either counted or known
-	prompt        int            // what the model reads
-	total         int            // with its reply; above the bucket's capacity only if the prompt is
-	fromCaller    bool           // total is the caller's
+	counted       int            // text tokens of the prompt, counted with the client's vocabulary
+	parts         estimate.Parts // parts of the prompt that cannot be counted, such as images
+	historyTokens int            // tokens of the conversation's history, as the server reported them
+	certain       int            // counted + historyTokens
+	learnable     bool           // the whole prompt was counted or reported
+	prompt        int            // estimate for the whole prompt
+	total         int            // prompt and response; above the bucket's capacity only if the prompt is
+	fromCaller    bool           // total is from WithTokenEstimate
 }
 
-// resolve finds out which model a call is for, and what it reads beside its inputs.
+// resolveModel returns the call's model and agent, and what is known about its conversation and agent.
 func (c *call) resolveModel() (model, agentID string, history conversation, own agent) {
 	p := c.op.prompt
 	model, agentID = p.model, p.agentID
@@ -66,7 +66,7 @@ func (c *call) resolveModel() (model, agentID string, history conversation, own 
 	return model, agentID, history, own
 }
 
-// countPrompt counts what the call itself has of its prompt.
+// countPrompt counts the part of the prompt that is in the request.
 func (c *call) countPrompt() error {
 	p := c.op.prompt
 	if p == nil || c.options.tokenEstimate >= 0 {
@@ -85,29 +85,29 @@ func (c *call) countPrompt() error {
 	return nil
 }
 
-// know notes what is known of the prompt beside what was counted of the call itself.
+// initEstimate combines the counted part of the prompt with the history and the agent.
 func (c *call) initEstimate(history conversation, own agent) {
 	c.expected = c.ownPrompt
-	g := &c.expected
+	e := &c.expected
 	if n := c.options.tokenEstimate; n >= 0 {
-		g.total, g.fromCaller = n, true
+		e.total, e.fromCaller = n, true
 		return
 	}
 	startsConversation := c.op.prompt.conversationID == ""
-	g.historyTokens, g.learnable = history.tokens, startsConversation || history.historyKnown
-	if c.agentID != "" && startsConversation { // afterwards the history has them
-		g.counted += own.tokens
-		g.learnable = own.tokensKnown
+	e.historyTokens, e.learnable = history.tokens, startsConversation || history.historyKnown
+	if c.agentID != "" && startsConversation { // later the history includes them
+		e.counted += own.tokens
+		e.learnable = own.tokensKnown
 	}
-	g.certain = g.historyTokens + g.counted
+	e.certain = e.historyTokens + e.counted
 }
 
-// estimate estimates the prompt and the reply by what has been learned so far. An estimate of the
-// reply that does not fit the bucket beside the prompt is cut, and so is what was learned of the
-// prompt: only a prompt whose counted tokens do not fit is for the limiter to refuse.
+// updateEstimate estimates the prompt and the response by what the client has learned so far. If prompt
+// and response together exceed the bucket's capacity, the response's estimate is reduced first, and then
+// the learned part of the prompt's. So the limiter only rejects prompts whose counted tokens do not fit.
 func (c *call) updateEstimate() {
-	g := &c.expected
-	if c.op.prompt == nil || g.fromCaller {
+	e := &c.expected
+	if c.op.prompt == nil || e.fromCaller {
 		return
 	}
 	capacity, bound := c.limiter.Limit().TokenBurst, c.op.prompt.maxReply()
@@ -115,47 +115,49 @@ func (c *call) updateEstimate() {
 	if c.learned != nil {
 		model, reply = c.learned, c.learned.Reply(bound, capacity)
 	}
-	if g.prompt = g.historyTokens + model.Prompt(g.counted, g.parts); g.prompt > capacity {
-		g.prompt = max(capacity, min(g.prompt, g.certain))
+	if e.prompt = e.historyTokens + model.Prompt(e.counted, e.parts); e.prompt > capacity {
+		e.prompt = max(capacity, min(e.prompt, e.certain))
 	}
-	g.total = max(g.prompt, min(g.prompt+reply, capacity))
+	e.total = max(e.prompt, min(e.prompt+reply, capacity))
 }
 
-// estimateAgain is the [limiter.Call.Estimate] of the call.
+// reestimate implements [limiter.Call.Estimate].
 func (c *call) reestimate() (prompt, reply int) {
 	c.updateEstimate()
 	return c.expected.prompt, c.expected.total - c.expected.prompt
 }
 
-// maxPlausibleUsage bounds the reported usage, as a multiple of the token bucket's capacity. Larger values
-// are ignored, because they would stop all calls for longer.
+// maxPlausibleUsage bounds reported usage, as a multiple of the token bucket's capacity. Larger values are
+// ignored, because they would stop all calls for too long.
 const maxPlausibleUsage = 10
 
-// learn takes what a reply reports as used, and returns how many tokens that is
-// for the limiter. A reply without figures, or with one that cannot be, keeps the
-// estimate.
-func (c *call) learnUsage(conversationID string, usage generated.ConversationUsageInfo) int {
-	prompt, reply := max(0, usage.PromptTokens), max(0, usage.CompletionTokens)
-	used := max(usage.TotalTokens, int(min(float64(prompt)+float64(reply), math.MaxInt32)))
+// plausibleUsage returns the number of tokens in reported usage, or 0 if it is missing or implausible.
+func (c *call) plausibleUsage(reported generated.ConversationUsageInfo) int {
+	prompt, reply := max(0, reported.PromptTokens), max(0, reported.CompletionTokens)
+	used := max(reported.TotalTokens, int(min(float64(prompt)+float64(reply), math.MaxInt32)))
 	if used <= 0 || used/maxPlausibleUsage > c.limiter.Limit().TokenBurst {
-		c.recordConversation(conversationID, c.expected.total)
-		return c.expected.total
+		return 0
 	}
-	if g := c.expected; c.learned != nil && !g.fromCaller {
-		counted, parts := g.counted, g.parts
-		if !g.learnable || usage.ConnectorTokens > 0 {
-			counted, parts = 0, estimate.Parts{} // the prompt has more than was counted
-		}
-		if prompt > 0 {
-			reply = max(reply, used-prompt) // what tools of the service added is as good as written
-		}
-		if c.learned.IsCut(reply, c.op.prompt.maxReply()) {
-			reply = 0
-		}
-		c.learned.Learn(counted, parts, prompt-g.historyTokens, reply)
-	}
-	c.recordConversation(conversationID, used)
 	return used
+}
+
+// learnUsage learns from plausible usage. used is its number of tokens.
+func (c *call) learnUsage(used int, reported generated.ConversationUsageInfo) {
+	if c.learned == nil || c.expected.fromCaller {
+		return
+	}
+	prompt, reply := max(0, reported.PromptTokens), max(0, reported.CompletionTokens)
+	counted, parts := c.expected.counted, c.expected.parts
+	if !c.expected.learnable || reported.ConnectorTokens > 0 {
+		counted, parts = 0, estimate.Parts{} // the prompt has more parts than the counted ones
+	}
+	if prompt > 0 {
+		reply = max(reply, used-prompt) // tokens of the API's tools count as response
+	}
+	if c.learned.IsCut(reply, c.op.prompt.maxReply()) {
+		reply = 0
+	}
+	c.learned.Learn(counted, parts, prompt-c.expected.historyTokens, reply)
 }
 
 // learnDuration learns how long the server took for the latest attempt, which succeeded.
@@ -165,16 +167,16 @@ func (c *call) learnDuration() {
 	}
 }
 
-// learnCutOff learns from the latest attempt, if the deadline of the call's context ended it, that
-// calls may take longer.
+// learnInterrupted learns a lower bound of the duration from the latest attempt, if the context's deadline
+// has ended it.
 func (c *call) learnInterrupted() {
 	if c.learned != nil && c.latest.arrived && errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
-		least, _ := c.latest.serverTime()
-		c.learned.LearnDuration(least, estimate.Unknown)
+		minimum, _ := c.latest.serverTime()
+		c.learned.LearnDuration(minimum, estimate.Unknown)
 	}
 }
 
-// remember keeps what the next call of the conversation needs to know.
+// recordConversation stores what the next call of the conversation needs.
 func (c *call) recordConversation(conversationID string, tokens int) {
 	c.client.memory.conversations.update(conversationID, func(known *conversation) {
 		known.tokens, known.historyKnown = tokens, true

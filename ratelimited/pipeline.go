@@ -20,63 +20,62 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
 
-// operation is what the pipeline needs to know of a call. The 23 operations
-// differ in nothing else.
+// operation describes one of the 23 operations of the API to the pipeline.
 type operation struct {
 	name    string                                                           // such as "Conversations.Start"
-	invalid *RequestError                                                    // what is wrong with the arguments; nil if nothing
-	prompt  *prompt                                                          // what it asks of a model; nil for calls that manage things
+	invalid *RequestError                                                    // the first invalid argument; nil without one
+	prompt  *prompt                                                          // what the model reads; nil for calls that do not use a model
 	stream  bool                                                             // the response is an event stream
-	result  any                                                              // what the content of another response is decoded into; nil if it has none
-	body    json.Marshaler                                                   // of the request; nil if it has none
-	send    func(context.Context, *generated.Client) (*http.Response, error) // without the body
+	result  any                                                              // pointer to the decoded content; nil for streams and without content
+	body    json.Marshaler                                                   // of the request; nil without one
+	send    func(context.Context, *generated.Client) (*http.Response, error) // makes the request without its body
 }
 
 const (
 	jsonType        = "application/json"
 	streamType      = "text/event-stream"
-	maxErrorBody    = 1 << 20  // what is kept of a failure's body
-	maxResponseBody = 64 << 20 // what is read of a success's body
+	maxErrorBody    = 1 << 20  // bytes of an error response that are kept
+	maxResponseBody = 64 << 20 // bytes of a success response that are read
 )
 
-// flight is a call under way. It holds a permit from each admission until that is
-// settled or given back, and ends it exactly once, whatever happens in between.
+// call is the state of one call from its checks to its settlement. It holds at most one permit at a time
+// and ends each permit exactly once, even if the HTTP client or the observer panics.
 type call struct {
 	client     *Client
 	op         operation
 	options    callOptions
-	ctx        context.Context // the caller's, or what the observer made of it, which Shutdown can cancel
+	ctx        context.Context // derived from the caller's, also by the observer; Shutdown can cancel it
 	cancel     context.CancelCauseFunc
-	sending    bool            // or sent; guarded by the mutex of the client's calls
-	stopCause  error           // why WithStop has ended the call; guarded likewise
-	cancelStop func() bool     // ends the watch of WithStop's context; nil without one
-	notify     func(CallEvent) // nil: nobody does
+	sending    bool            // a request is in flight; guarded by the mutex of client.calls
+	stopCause  error           // set when the context of WithStop has ended; guarded likewise
+	cancelStop func() bool     // unregisters from the context of WithStop; nil without one
+	notify     func(CallEvent) // the observer; nil without one
 	began      time.Time
 	api        generated.Client // makes the request
-	request    *http.Request    // each attempt sends a copy
+	request    *http.Request    // each attempt sends a copy of it
 	body       []byte
 
-	model, agentID string          // empty: not known
-	learned        *estimate.Model // what is known of the model's calls; nil where nothing is learned
-	ownPrompt      callEstimate    // of what the call itself has of its prompt
+	model, agentID string          // empty if not known
+	learned        *estimate.Model // statistics about the model's calls; nil without learning
+	ownPrompt      callEstimate    // the part of the prompt that is in the request
 	expected       callEstimate
 	limiter        limiter.Backend
 	place          limiter.Place
 	outage         *outage.Call
-	permit         limiter.Admission // nil: not admitted, or given back
-	queued         bool              // it was admitted before
+	permit         limiter.Admission // nil if the call is not admitted
+	queued         bool              // the call was admitted before
 
 	latest   *attempt // nil before the first
-	attempts int      // made, also those that got no connection
-	sent     int      // of these, those that the server may have seen
+	attempts int      // number of attempts, including those without a connection
+	sent     int      // number of attempts that the server may have received
 	retries
-	reached     bool        // the server may have seen one that the permit was for
-	unconfirmed int         // tokens of attempts that the server may have carried out, though no reply came
-	unusable    int         // tokens that a response counts as which cannot be used
-	ended       atomic.Bool // so is the permit
+	reached     bool        // the server may have received an attempt of the current permit
+	unconfirmed int         // tokens of attempts without a response that the server may have carried out
+	unusable    int         // tokens that an unusable response counts as
+	ended       atomic.Bool // the permit has ended
 }
 
-// complete carries out a call whose reply is read as a whole.
+// complete runs a call whose response is read as a whole.
 func complete[T any](ctx context.Context, c *Client, op operation, options []CallOption) (result T, err error) {
 	if _, ok := any(result).(noContent); !ok {
 		op.result = &result
@@ -85,26 +84,26 @@ func complete[T any](ctx context.Context, c *Client, op operation, options []Cal
 	if err != nil {
 		return result, err
 	}
-	err = errUnfinished // unless it does finish
+	err = errUnfinished // in case of a panic
 	defer func() { call.finish(err) }()
-	defer func() { call.land(call.expected.total) }()
+	defer func() { call.settleAndClose(call.expected.total) }()
 	c.memory.record(result, c.counter)
 	if response, ok := any(result).(*generated.ConversationResponse); ok && isReadable(response.Usage, response.Mismatches()) {
-		call.settle(response.ConversationID, response.Usage)
+		call.settle(usage{conversationID: response.ConversationID, reported: &response.Usage})
 	}
 	return result, nil
 }
 
-// nothing is the result of an operation whose reply has no body.
+// noContent is the result type of an operation whose response has no content.
 type noContent struct{}
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maxPooledBuffer bounds the buffers that are kept for the next response.
+// maxPooledBuffer bounds the size of the buffers that are pooled.
 const maxPooledBuffer = 1 << 20
 
-// launch takes a call to the reply of an attempt that succeeded, whose body is
-// still to be read. The caller lands the flight; on an error it has been landed.
+// start runs a call until an attempt succeeds. The body of its response is still to be read. The caller
+// must settle and finish the call; on an error, start has done both.
 func (c *Client) start(ctx context.Context, op operation, options []CallOption) (_ *call, err error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -114,17 +113,17 @@ func (c *Client) start(ctx context.Context, op operation, options []CallOption) 
 		return nil, err
 	}
 	call.startObserving()
-	launched := false
+	succeeded := false
 	defer func() {
-		if !launched {
+		if !succeeded {
 			defer func() { call.finish(cmp.Or(err, errUnfinished)) }()
-			call.land(call.unusable)
+			call.settleAndClose(call.unusable)
 		}
 	}()
 	if err := c.calls.begin(call); err != nil {
 		return nil, &WaitError{Operation: op.name, Err: err}
 	}
-	call.selectPlace()
+	call.prepare()
 	defer call.outage.Leave()
 	for {
 		if err := call.admit(); err != nil {
@@ -132,7 +131,7 @@ func (c *Client) start(ctx context.Context, op operation, options []CallOption) 
 		}
 		failure := call.attempt()
 		if failure == nil {
-			launched = true
+			succeeded = true
 			return call, nil
 		}
 		c.calls.markWaiting(call)
@@ -145,8 +144,8 @@ func (c *Client) start(ctx context.Context, op operation, options []CallOption) 
 
 const contextRule = "must be a context such as context.Background(), got nil"
 
-// check refuses bad input before anything is waited for. From then on the call does not
-// refer to its arguments, which the caller may change.
+// check rejects invalid arguments and options. Afterwards the call does not refer to its arguments, so the
+// caller may change them.
 func (c *call) check(options []CallOption) error {
 	if c.ctx == nil {
 		return &RequestError{Operation: c.op.name, Field: "ctx", Value: nil, Rule: contextRule}
@@ -175,8 +174,8 @@ func (c *call) check(options []CallOption) error {
 	return nil
 }
 
-// attempt sends one request. It returns nil when the reply is a success, whose
-// body is then open.
+// attempt sends one request. It returns nil if the response is a success. The body of a stream is then
+// still open.
 func (c *call) attempt() error {
 	c.attempts++
 	a := newAttempt(c.ctx, c.permit, c.takeRequest, c.options.timeout, c.connectTimeout(), c.client.sharesConnections)
@@ -185,18 +184,18 @@ func (c *call) attempt() error {
 		*c.options.responseInto = nil
 	}
 
-	// Also if the transport panics, or who is told of the reply: it may have been sent.
-	reached, lost := c.reached, c.unconfirmed
-	c.reached, c.unconfirmed = true, lost+c.expected.total
+	// If the transport or the observer panics, the request may have been sent.
+	reached, unconfirmed := c.reached, c.unconfirmed
+	c.reached, c.unconfirmed = true, unconfirmed+c.expected.total
 	resp, err := c.client.http.Do(c.newRequest(a.ctx))
 	if err != nil {
-		a.arrived, a.timedOutLate = a.reached(err, c.client.http.Transport), a.timedOut() || isTimeout(err)
+		a.arrived, a.hitTimeout = a.reached(err, c.client.http.Transport), a.timedOut() || isTimeout(err)
 		failure := c.transportError(err)
 		a.end()
 		if a.arrived {
 			c.sent++
 		} else {
-			c.reached, c.unconfirmed = reached, lost
+			c.reached, c.unconfirmed = reached, unconfirmed
 			c.permit.ReturnRequest()
 		}
 		if c.isObserved() {
@@ -224,24 +223,24 @@ func (c *call) attempt() error {
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		c.report(outage.Alive, nil)
-		c.unconfirmed = lost // nobody has panicked
+		c.unconfirmed = unconfirmed // no panic
 		a.readWhole = !c.op.stream
 		return c.open(a)
 	}
-	c.unconfirmed = lost
+	c.unconfirmed = unconfirmed
 	defer a.end()
 	if resp.StatusCode != http.StatusTooManyRequests {
 		c.observeLimits(resp.Header)
 	}
-	// The status alone is an answer: what cannot be read of the body is left out.
+	// The status code is enough: an unreadable body is ignored.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody+maxEncodedKey))
 	failure := c.apiError(body, err)
 	c.report(responseOutcome(resp.StatusCode, failure), failure)
 	return failure
 }
 
-// open reads a response with a success status, of a stream its first event: until then
-// the call may be tried again, and the timeout applies.
+// open reads a response with a success status. It reads a stream up to its first event: until then the
+// call can be retried, and the timeout applies.
 func (c *call) open(a *attempt) error {
 	if !c.op.stream {
 		failure := c.read(a)
@@ -255,7 +254,7 @@ func (c *call) open(a *attempt) error {
 		defer a.end()
 		c.unconfirmed += c.expected.total
 		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody+maxEncodedKey))
-		return c.unusableResponse(body, fmt.Errorf("the response is %q, not %s", oneLine(mediaType), streamType))
+		return c.unusableResponse(body, fmt.Errorf("the response has the media type %q instead of %s", oneLine(mediaType), streamType))
 	}
 	c.observeLimits(a.resp.Header)
 	a.events = newEventReader(a, c.client.config.StreamIdleTimeout)
@@ -278,8 +277,8 @@ func (c *call) open(a *attempt) error {
 	return failure
 }
 
-// read reads and decodes the content of a response. One that cannot be used counts as what
-// the call was expected to use, and an error inside as nothing.
+// read reads and decodes the content of a response. Content that cannot be used counts as the estimated
+// tokens, and an error in the content counts as 0.
 func (c *call) read(a *attempt) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	buffer.Reset()
@@ -288,14 +287,14 @@ func (c *call) read(a *attempt) error {
 			buffers.Put(buffer)
 		}
 	}()
-	c.unusable = c.expected.total // until the content has proved to be good, also if the body panics
+	c.unusable = c.expected.total // until the content is decoded, also if reading panics
 	_, err := buffer.ReadFrom(io.LimitReader(a.resp.Body, maxResponseBody+1))
 	body := buffer.Bytes()
 	switch {
 	case err != nil && (c.ctx.Err() != nil || a.timedOut()):
 		return c.transportError(err)
 	case err != nil:
-		return c.unusableResponse(body, fmt.Errorf("the response breaks off: %w", err))
+		return c.unusableResponse(body, fmt.Errorf("the response is incomplete: %w", err))
 	case len(body) > maxResponseBody:
 		return c.unusableResponse(body, fmt.Errorf("the response is larger than %d bytes", maxResponseBody))
 	case c.op.result == nil && !isObject(body):

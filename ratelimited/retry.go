@@ -187,7 +187,7 @@ func (c *call) isTooSlow(failure error) bool {
 	if a.readWhole && errors.As(failure, new(*TransportError)) {
 		return true
 	}
-	return c.op.prompt != nil && a.arrived && errors.As(failure, new(*TransportError)) && (a.timedOutLate || a.timedOut() || a.idleFor() != nil)
+	return c.op.prompt != nil && a.arrived && errors.As(failure, new(*TransportError)) && (a.hitTimeout || a.timedOut() || a.idleFor() != nil)
 }
 
 // isStale reports whether the latest attempt failed because its connection, which had
@@ -208,7 +208,7 @@ func (c *call) transportOutcome(err error) outage.Outcome {
 	switch {
 	case c.ctx.Err() != nil:
 		return outage.Unclear
-	case a.arrived && (a.timedOutLate || a.reused.Load() || a.responseBegan.Load()):
+	case a.arrived && (a.hitTimeout || a.reused.Load() || a.responseBegan.Load()):
 		return outage.Unclear
 	case a.arrived:
 		return outage.Failing
@@ -216,7 +216,7 @@ func (c *call) transportOutcome(err error) outage.Outcome {
 		return outage.Unclear
 	case isUnreachable(err):
 		return outage.Unreachable
-	case a.timedOutLate && c.client.sharesConnections && !a.dialing.Load():
+	case a.hitTimeout && c.client.sharesConnections && !a.dialing.Load():
 		return outage.Unclear // it may have waited for another call's connection
 	case a.traced.Load():
 		return outage.Unreachable

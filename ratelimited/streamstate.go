@@ -13,30 +13,32 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// A stream is the state of a Stream. What ends it by itself (the call's context, the garbage
-// collector) refers to it, and never to the Stream.
+// A stream is the state of a Stream. The call's context and the garbage collector refer to it, and never
+// to the Stream, so an unused Stream can be collected.
 type stream struct {
 	call   *call
-	detach func() bool // from the context
+	detach func() bool // unregisters expire from the context
 
-	// Of the goroutine that ranges, which alone writes them; err with the lock held.
-	events int   // delivered
-	done   bool  // the last event has come
-	err    error // how the stream ended otherwise
+	// Only the goroutine that ranges writes these, and err only with mu held.
+	events int   // number of yielded events
+	done   bool  // the last event has arrived
+	err    error // why the stream ended before its last event
 
 	mu       sync.Mutex
 	assembly assembly
-	text     strings.Builder // of the messages
-	closed   bool            // no more events
-	// settling and settled are about the permit; left is the end of Close. expired says that
-	// the context closed the stream.
-	settling, settled, ended, expired bool
+	text     strings.Builder // text of the messages
+	closed   bool            // no further events are yielded
+
+	settling bool // settlement has started
+	settled  bool // settlement has ended
+	ended    bool // Close has ended
+	expired  bool // the context closed the stream
 }
 
-// errClosed is the end of a stream that the caller closed.
+// errClosed is the error of a stream that the caller closed.
 var errClosed = errors.New("the stream is closed")
 
-// expire ends a stream whose context has ended. It runs in a goroutine of its own.
+// expire closes a stream whose context has ended. It runs in a separate goroutine.
 func (s *stream) expire() {
 	s.mu.Lock()
 	s.expired = !s.closed
@@ -44,27 +46,27 @@ func (s *stream) expire() {
 	s.closeQuietly()
 }
 
-// drop ends a stream that the program no longer refers to.
+// closeDropped closes a stream that the garbage collector found.
 func (s *stream) closeDropped() {
 	if s.isClosed() {
 		return
 	}
-	defer func() { _ = recover() }() // of the logger: nobody else could
+	defer func() { _ = recover() }() // the logger may panic
 	defer s.closeQuietly()
 	if logger := s.call.client.logger; logger != nil {
 		logger.Warn("mistral: a stream was dropped without Close", "operation", s.call.op.name)
 	}
 }
 
-// closeAlone closes a stream that nobody waits for: a panic of its body would end the program.
+// closeQuietly closes a stream in a background goroutine, where a panic of the body would end the program.
 func (s *stream) closeQuietly() {
 	defer func() { _ = recover() }()
 	_ = s.close()
 }
 
-// each implements [Stream.Events].
+// yieldEvents implements [Stream.Events].
 func (s *stream) yieldEvents(yield func(sse.Event, error) bool) {
-	defer func() { _ = s.close() }() // it has no error to report
+	defer func() { _ = s.close() }() // it always returns nil
 	if s.err != nil || s.done {
 		s.yieldEnd(yield)
 		return
@@ -83,18 +85,18 @@ func (s *stream) yieldEvents(yield func(sse.Event, error) bool) {
 			break
 		}
 		if err != nil {
-			s.fail("an event cannot be read", s.redactDecodeError(err), false)
+			s.fail("an event cannot be decoded", s.redactDecodeError(err), false)
 			break
 		}
 		if !s.addEvent(event) {
 			break
 		}
 		if s.assembly.parts > maxParts {
-			s.fail("it has too many parts", fmt.Errorf("a response of more than %d entries and chunks", maxParts), false)
+			s.fail("the response has too many parts", fmt.Errorf("more than %d entries and chunks", maxParts), false)
 			break
 		}
 		if s.done {
-			s.settle() // before the caller has a look at the event
+			s.settle() // before the caller receives the event
 		}
 		more := yield(event, nil)
 		if s.done {
@@ -106,20 +108,21 @@ func (s *stream) yieldEvents(yield func(sse.Event, error) bool) {
 		}
 	}
 	if s.err == nil {
-		s.fail("it ended before its last event", io.ErrUnexpectedEOF, true)
+		s.fail("the stream ended before its last event", io.ErrUnexpectedEOF, true)
 	}
 	s.yieldEnd(yield)
 }
 
+// yieldEnd closes the stream and yields its error, if any.
 func (s *stream) yieldEnd(yield func(sse.Event, error) bool) {
 	if s.err != nil {
-		_ = s.close() // before the caller hears of it
+		_ = s.close() // before the caller receives the error
 		yield(nil, s.err)
 	}
 }
 
-// take notes what an event says of the whole reply. It reports false if the stream was closed
-// meanwhile: then the call is settled with what had come before.
+// addEvent adds an event to the response. It reports false if the stream was closed in the meantime: the
+// call is then settled without this event.
 func (s *stream) addEvent(event sse.Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +137,7 @@ func (s *stream) addEvent(event sse.Event) bool {
 	case generated.ResponseDoneEvent:
 		s.done = true
 	case generated.UnknownStreamEvent:
-		// A last event whose data is not an object is the last, too.
+		// The last event ends the stream even if its data is not an object.
 		s.done = e.Type == string(generated.StreamEventTypeConversationResponseDone)
 	}
 	s.events++
@@ -143,35 +146,34 @@ func (s *stream) addEvent(event sse.Event) bool {
 
 func (s *stream) redact(text string) string { return s.call.client.secret.redactText(text) }
 
-// withoutKey is an error of decoding without the key, in its frame too.
+// redactDecodeError returns a decoding error without the API key, also in its frame.
 func (s *stream) redactDecodeError(err error) error {
-	if unreadable := (*sse.DecodeError)(nil); errors.As(err, &unreadable) {
-		frame := unreadable.Frame
+	if invalid := (*sse.DecodeError)(nil); errors.As(err, &invalid) {
+		frame := invalid.Frame
 		frame.Event, frame.Data = s.redact(frame.Event), s.call.client.secret.redact(frame.Data)
-		return &sse.DecodeError{Frame: frame, Err: s.call.client.secret.redactError(unreadable.Err)}
+		return &sse.DecodeError{Frame: frame, Err: s.call.client.secret.redactError(invalid.Err)}
 	}
 	return err
 }
 
-// fail ends the stream with an error, unless it has ended already. broken says that
-// it is one of the connection.
-func (s *stream) fail(what string, err error, broken bool) {
+// fail ends the stream with an error, unless it has ended. broken is whether the connection failed.
+func (s *stream) fail(message string, err error, broken bool) {
 	switch {
 	case s.err != nil || s.done:
 		return
 	case s.isClosed() && !s.hasExpired():
-		what, err, broken = "no more events", errClosed, false
+		message, err, broken = "no further events", errClosed, false
 	case s.call.ctx.Err() != nil:
 		s.call.learnInterrupted()
 		s.end(s.contextEnded())
 		return
 	case s.call.latest.idleFor() != nil:
-		what, err, broken = "it fell silent", s.call.latest.idleFor(), true
+		message, err, broken = "the stream was idle", s.call.latest.idleFor(), true
 	}
-	s.end(&StreamError{Message: what, Events: s.events, Err: err, broken: broken})
+	s.end(&StreamError{Message: message, Events: s.events, Err: err, broken: broken})
 }
 
-// end ends the stream with an error.
+// end sets the error of the stream.
 func (s *stream) end(err *StreamError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +184,7 @@ func (s *stream) end(err *StreamError) {
 func (s *stream) contextEnded() *StreamError {
 	message := "the call's context ended"
 	if errors.Is(context.Cause(s.call.ctx), ErrShuttingDown) {
-		message = "it was cancelled"
+		message = "the call was cancelled"
 	}
 	return &StreamError{Message: message, Events: s.events, Err: contextError(s.call.ctx)}
 }
@@ -200,15 +202,14 @@ func (s *stream) isClosed() bool {
 	return s.closed
 }
 
-// drainTimeout bounds the wait for the end of a body whose last event has come.
+// drainTimeout bounds the wait for the end of the body after the last event.
 const drainTimeout = 100 * time.Millisecond
 
-// drain reads what follows the last event, normally nothing, so that the
-// connection can carry the next call.
+// drain reads what follows the last event, usually nothing, so that the connection can be reused.
 func (s *stream) drain() {
 	timer := time.AfterFunc(drainTimeout, func() { s.call.latest.cancel(nil) })
 	defer timer.Stop()
-	// Whatever is there, or goes wrong with it, the reply is complete.
+	// The response is complete, so errors do not matter.
 	_, _ = io.CopyN(io.Discard, s.call.latest.resp.Body, 4096)
 }
 
@@ -222,15 +223,14 @@ func (s *stream) close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.detach()
-	defer s.markReached(&s.ended) // last: then the call has ended
+	defer s.markReached(&s.ended) // last
 	defer s.call.latest.end()
 	s.settle()
 	return nil
 }
 
-// settle ends the call with the usage that the last event reported, or else with
-// what was received. It holds no lock meanwhile: the caller's logger hears of it,
-// and may ask the stream.
+// settle settles the call with the reported usage, or otherwise with the received texts. It does not hold
+// the lock meanwhile, because the observer and the logger may use the stream.
 func (s *stream) settle() {
 	s.mu.Lock()
 	if s.settling {
@@ -238,31 +238,25 @@ func (s *stream) settle() {
 		return
 	}
 	s.settling = true
-	conversationID, usage := s.assembly.conversationID, s.assembly.usage
-	var texts []string
-	if usage == nil {
-		texts = append(s.assembly.otherTexts(), s.text.String())
+	used := usage{conversationID: s.assembly.conversationID, reported: s.assembly.usage}
+	if used.reported == nil {
+		used.isPartial, used.received = true, append(s.assembly.otherTexts(), s.text.String())
 	}
 	s.mu.Unlock()
 	defer s.markReached(&s.settled)
-	if usage != nil {
-		s.call.settle(conversationID, *usage)
-		return
-	}
-	s.call.settleReceived(conversationID, texts)
+	s.call.settle(used)
 }
 
-// reach notes one of the two things that end a stream, once each: that it was left and
-// that it is settled. Whoever comes second tells how the call has ended.
+// markReached sets s.settled or s.ended. When both are set, it finishes the call.
 func (s *stream) markReached(reached *bool) {
 	s.mu.Lock()
 	*reached = true
-	over, err := s.ended && s.settled, s.err
+	finished, err := s.ended && s.settled, s.err
 	if err == nil && s.expired && !s.done {
 		err = s.contextEnded()
 	}
 	s.mu.Unlock()
-	if over {
+	if finished {
 		s.call.finish(err)
 	}
 }
