@@ -8,16 +8,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
-// How many of each a client remembers. What is forgotten counts as new.
+// Maximum numbers of entries that a client remembers. Forgotten entries count as new.
 const (
 	maxConversations = 10_000
 	maxAgents        = 10_000
 	maxModels        = 1000
 )
 
-// memory is what a client knows of things that only the server has: what a
-// conversation holds and an agent is made of, which the model reads with every
-// call, and whose limit they count against.
+// memory is what a client knows about data that is stored on the server: the models and prompt lengths of
+// conversations and agents, and statistics about models.
 type memory struct {
 	conversations *lru[conversation]
 	agents        *lru[agent]
@@ -27,14 +26,14 @@ type memory struct {
 type conversation struct {
 	model        string
 	agentID      string
-	tokens       int  // of its history, from the usage of its latest call
-	historyKnown bool // that is, tokens is
+	tokens       int  // length of its history, from the usage of its latest call
+	historyKnown bool // tokens is valid
 }
 
 type agent struct {
 	model       string
-	tokens      int  // of its instructions and tools, as counted
-	tokensKnown bool // that is, tokens is
+	tokens      int  // counted tokens of its instructions and tools
+	tokensKnown bool // tokens is valid
 }
 
 func newMemory() memory {
@@ -45,16 +44,15 @@ func newMemory() memory {
 	}
 }
 
-// model returns what is known of how a model's calls turn out. Calls whose model
-// is not known have one in common.
+// model returns the statistics of a model. Calls with an unknown model share one entry.
 func (m memory) model(name string) *estimate.Model {
 	if name == "" || len(name) > maxKeyLength {
-		name = "?" // such keys are ignored
+		name = "?" // update ignores empty and long keys
 	}
 	model := m.models.get(name)
 	if model == nil {
 		m.models.update(name, func(known **estimate.Model) {
-			if *known == nil { // nobody else was faster
+			if *known == nil { // another goroutine may have added it
 				*known = new(estimate.Model)
 			}
 			model = *known
@@ -63,8 +61,8 @@ func (m memory) model(name string) *estimate.Model {
 	return model
 }
 
-// noteModel remembers which model wrote a message: that of an agent, or of a conversation of which
-// nothing else is known.
+// recordModel records the model that wrote a message, for its agent or, without one, for a conversation
+// whose model is not known yet.
 func (m memory) recordModel(conversationID, agentID, model string) {
 	switch {
 	case model == "":
@@ -79,9 +77,9 @@ func (m memory) recordModel(conversationID, agentID, model string) {
 	}
 }
 
-// note remembers what a reply says of agents and conversations.
-func (m memory) record(reply any, counter *tokens.Counter) {
-	switch r := reply.(type) {
+// record records the models and prompt lengths that a response contains.
+func (m memory) record(response any, counter *tokens.Counter) {
+	switch r := response.(type) {
 	case *generated.Agent:
 		m.recordAgent(r, counter)
 	case *generated.Conversation:
@@ -117,8 +115,8 @@ func (m memory) recordConversation(c *generated.Conversation) {
 	})
 }
 
-// keep sets a text to one that may be a part of a response, which must not stay in memory
-// with it. A text that is too long for an id or a name is not kept.
+// setCopy sets a string to a copy of value. value may be part of a response, which must not stay in memory.
+// setCopy ignores values that are too long for an id or a name.
 func setCopy(text *string, value string) {
 	if *text != value && len(value) <= maxKeyLength {
 		*text = strings.Clone(value)

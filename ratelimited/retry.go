@@ -11,24 +11,23 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 )
 
-// retries is what became of a call's attempts, and why they are repeated.
+// retries is the result of a call's attempts so far.
 type retries struct {
-	failure        error          // of the latest attempt; nil before it
-	previousErrors []error        // of those before, as far as they are kept
-	outcome        outage.Outcome // what the latest attempt said of the server
-	inOutage       bool           // it ended in an outage
+	failure        error          // of the latest attempt
+	previousErrors []error        // of earlier attempts, at most maxPreviousErrors or MaxRetries
+	outcome        outage.Outcome // of the latest attempt
+	inOutage       bool           // the latest attempt failed in an outage
 
-	counted        int       // retries that MaxRetries bounds
-	mayBeOutage    bool      // the latest attempt may turn out to be the beginning of an outage, and its retry not to count
-	resent         bool      // the latest attempt followed at once on one that a stale connection broke
-	throttledSince time.Time // since when the rate limit refuses all attempts; zero: it did not refuse the latest
+	counted        int       // retries counted against MaxRetries
+	mayBeOutage    bool      // the latest failure may be the beginning of an outage; its retry would not count
+	resent         bool      // the latest attempt followed a stale connection
+	throttledSince time.Time // first 429 of an uninterrupted series; zero if the latest failure was not a 429
 }
 
-// maxEarlier is how many failures are kept of attempts that MaxRetries does not
-// bound.
+// maxPreviousErrors bounds the stored failures, because MaxRetries does not bound all attempts.
 const maxPreviousErrors = 8
 
-// report tells the gates what the latest attempt says of the server.
+// report reports the outcome of the latest attempt to the outage tracker.
 func (c *call) report(outcome outage.Outcome, failure error) {
 	var wait time.Duration
 	if failure != nil {
@@ -44,8 +43,7 @@ func (c *call) report(outcome outage.Outcome, failure error) {
 	}
 }
 
-// probeAfter returns how long to wait before the first probe of an outage that a failure
-// begins.
+// probeDelay returns the wait before the first probe of an outage that starts with this failure.
 func (c *call) probeDelay(failure error) time.Duration {
 	var limited *RateLimitError
 	var api *APIError
@@ -58,10 +56,9 @@ func (c *call) probeDelay(failure error) time.Duration {
 	return 0
 }
 
-// prepareRetry waits until another attempt may be made, as far as the failure of the
-// latest one is the reason. (What the limiter and an outage demand, admit waits
-// for.) If there is to be no other attempt it returns the call's error at once: a
-// wait that the context's deadline would cut short is not begun.
+// prepareRetry waits until the call may be retried after the failure of its latest attempt. It returns the
+// call's error if the call is not retried. If the context's deadline would end the wait, it does so at
+// once. Method admit waits for the limiter and for the end of an outage.
 func (c *call) prepareRetry(failure error) error {
 	c.failure = failure
 	if c.options.atMostOnce && errors.Is(failure, ErrUnconfirmed) {
@@ -86,7 +83,7 @@ func (c *call) prepareRetry(failure error) error {
 		c.previousErrors = append(c.previousErrors, failure)
 	}
 	if c.resent = stale; stale {
-		c.client.http.CloseIdleConnections() // the others are likely to be stale too
+		c.client.http.CloseIdleConnections() // other idle connections are probably stale too
 	}
 	if c.isObserved() && !c.inOutage {
 		c.emit(Retrying{Wait: wait})
@@ -100,28 +97,26 @@ func (c *call) prepareRetry(failure error) error {
 	return nil
 }
 
-// gaveUp is the error of a call whose latest attempt failed, and that waited no longer to be
-// repeated.
+// gaveUpError returns the error of a call that stopped waiting for its next attempt.
 func (c *call) gaveUpError(err error) error {
 	return fmt.Errorf("%w; gave up waiting to try again: %w", c.failure, err)
 }
 
-// decide returns whether a failed attempt is followed by another, and how long to
-// wait before it. If all calls that share a limit have to wait, it pauses them.
+// decide returns whether a failed attempt is retried, and the wait before it. If all calls under a limit have
+// to wait, decide pauses them.
 func (c *call) decide(failure error) (again bool, wait time.Duration) {
-	shown := retry.Failure{Number: c.counted + 1, Transient: errors.Is(failure, ErrRetryable) && !c.isTooSlow(failure)}
+	observed := retry.Failure{Number: c.counted + 1, Transient: errors.Is(failure, ErrRetryable) && !c.isTooSlow(failure)}
 	var limited *RateLimitError
 	var api *APIError
 	switch {
 	case errors.As(failure, &limited):
-		// What the server says of its limits comes after the refusal: the limiter
-		// learns from what it did not know.
+		// The limiter learns first from the 429 and then from its headers.
 		defer c.observeLimits(limited.Header)
-		shown.Throttle = &limited.throttle
+		observed.Throttle = &limited.throttle
 	case errors.As(failure, &api):
-		shown.RetryAfter = retry.After(api.Header, time.Now())
+		observed.RetryAfter = retry.After(api.Header, time.Now())
 	}
-	decision := c.client.policy.Decide(shown)
+	decision := c.client.policy.Decide(observed)
 	if decision.Shared == retry.OneLimit {
 		return c.pause(decision, limited.throttle)
 	}
@@ -133,17 +128,17 @@ func (c *call) decide(failure error) (again bool, wait time.Duration) {
 		return false, 0
 	}
 	if c.inOutage {
-		return shown.Transient, 0
+		return observed.Transient, 0
 	}
 	return !decision.Stop && c.countRetry(), decision.Wait
 }
 
-// pause pauses all calls that share the limit of a refused one: what the server
-// refuses to one it would refuse to the next. The refused call waits with them, in its
-// place. Only when that takes longer than an outage may do its retries count.
+// pause pauses all calls under the limit of a rejected call, because the server would reject them too. The
+// rejected call keeps its place in the queue. Its retries count only if the pause takes longer than
+// MaxOutage.
 func (c *call) pause(decision retry.Decision, refusal retry.Throttle) (again bool, wait time.Duration) {
 	if refusal.LimitType == retry.LimitTokens && c.hasNewLimiter() {
-		decision.Wait = 0 // its model's limiter did not admit it
+		decision.Wait = 0 // the new limiter did not admit this call
 	} else {
 		wait = c.permit.Throttled(limiter.Throttle{
 			RetryAfter: decision.Wait,
@@ -162,7 +157,7 @@ func (c *call) pause(decision retry.Decision, refusal retry.Throttle) (again boo
 	return time.Since(c.throttledSince)+wait <= c.client.config.MaxOutage || c.countRetry(), wait
 }
 
-// count takes one of the retries that MaxRetries allows; false if there is none.
+// countRetry counts a retry against MaxRetries. It reports false if the maximum is reached.
 func (c *call) countRetry() bool {
 	if c.counted >= c.options.maxRetries {
 		return false
@@ -171,7 +166,7 @@ func (c *call) countRetry() bool {
 	return true
 }
 
-// uncount gives the latest retry back if its reason turned out to be an outage.
+// refundRetry uncounts the latest retry if its cause turned out to be an outage.
 func (c *call) refundRetry() {
 	if c.mayBeOutage {
 		c.mayBeOutage = false
@@ -179,9 +174,8 @@ func (c *call) refundRetry() {
 	}
 }
 
-// isTooSlow reports whether the latest attempt timed out within the content of its response,
-// or after it was sent if it asks a model for a response: the model would take as long the
-// next time, and cost as much.
+// isTooSlow reports whether the latest attempt timed out while its content was read, or, for a model's call,
+// after it was sent. The model would take as long the next time, and cost as much.
 func (c *call) isTooSlow(failure error) bool {
 	a := c.latest
 	if a.readWhole && errors.As(failure, new(*TransportError)) {
@@ -190,19 +184,17 @@ func (c *call) isTooSlow(failure error) bool {
 	return c.op.prompt != nil && a.arrived && errors.As(failure, new(*TransportError)) && (a.hitTimeout || a.timedOut() || a.idleFor() != nil)
 }
 
-// isStale reports whether the latest attempt failed because its connection, which had
-// been used before, was closed before a response: servers close idle connections at
-// any time. The request may be sent again at once over another connection, once.
+// isStale reports whether the latest attempt failed because a reused connection was closed before a response.
+// Servers close idle connections at any time, so the request is sent again once over another connection.
 func (c *call) isStale() bool {
 	a := c.latest
 	return a.isStale() && !c.resent && c.options.maxRetries > 0 && c.ctx.Err() == nil
 }
 
-// minConnectTime is how long an attempt must have tried to get a connection, for its
-// timeout to be evidence that the server cannot be reached.
+// minConnectTime is the minimum timeout of an attempt for its expiry to show that the server is unreachable.
 const minConnectTime = time.Second
 
-// transportOutcome returns what an attempt without a response says of the server.
+// transportOutcome returns what an attempt without a response shows about the server.
 func (c *call) transportOutcome(err error) outage.Outcome {
 	a := c.latest
 	switch {
@@ -224,7 +216,7 @@ func (c *call) transportOutcome(err error) outage.Outcome {
 	return outage.Unclear
 }
 
-// responseOutcome returns what a response that is not a success says of the server.
+// responseOutcome returns what an error response shows about the server.
 func responseOutcome(status int, failure error) outage.Outcome {
 	var limited *RateLimitError
 	switch {
@@ -236,8 +228,8 @@ func responseOutcome(status int, failure error) outage.Outcome {
 	return outage.Alive
 }
 
-// connectTimeout is how long the attempt may take to get a connection; 0 if only the
-// call's timeout bounds that.
+// connectTimeout returns the maximum time until the attempt has a connection; 0 if only the call's timeout
+// bounds it.
 func (c *call) connectTimeout() time.Duration {
 	if c.client.sharesConnections {
 		return 0
@@ -245,8 +237,7 @@ func (c *call) connectTimeout() time.Duration {
 	return c.outage.ProbeTime()
 }
 
-// outageError is the call's error when it was held for too long, or its context ended
-// meanwhile.
+// outageError returns the error of a call that was held for too long, or whose context ended meanwhile.
 func (c *call) outageError(err error, waited time.Duration) error {
 	var tooLong *outage.Error
 	switch {
