@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// A secret is the account's key where printing what holds it does not show it:
-// functions are printed as addresses.
+// A secret holds the API key in closures, so that printing a struct that contains it does not print the key:
+// package fmt prints functions as addresses.
 type secret struct {
 	authorization func() string       // value of the header field
-	redact        func([]byte) []byte // removes the key from what came from outside
+	redact        func([]byte) []byte // returns a copy of a text without the key
 }
 
-// newSecret keeps a key.
+// newSecret returns the secret of an API key.
 func newSecret(key string) secret {
 	value := "Bearer " + key
 	pattern := regexp.MustCompile(keyPattern(key))
@@ -31,9 +31,8 @@ func newSecret(key string) secret {
 	}
 }
 
-// patternOf returns a pattern of what a server may send back of a key: in lower case, as the
-// name of a media type is, and with any of its characters escaped, as in JSON, in Go strings,
-// in URLs and in HTML, also several times.
+// keyPattern returns a pattern for all forms in which a server may return a key: in lower case, as in the name
+// of a media type, and with any characters escaped for JSON, Go strings, URLs or HTML, also repeatedly.
 func keyPattern(key string) string {
 	var b strings.Builder
 	b.WriteString("(?i)")
@@ -49,14 +48,14 @@ func keyPattern(key string) string {
 
 var namedEntities = map[byte]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}
 
-// shortestSecret is the length from which a key is one. Shorter ones, as for an
-// emulator, are part of ordinary words.
+// minKeyLength is the minimum length of a key that is redacted. Shorter keys, such as one for an emulator, occur
+// in ordinary words.
 const minKeyLength = 8
 
-// text is a text without the key.
+// redactText returns a text without the key.
 func (s secret) redactText(text string) string { return string(s.redact([]byte(text))) }
 
-// header is header fields without the key, also in their names. The result shares nothing with those given.
+// redactHeader returns a copy of header fields without the key in their names and values.
 func (s secret) redactHeader(given http.Header) http.Header {
 	if given == nil {
 		return nil
@@ -71,18 +70,18 @@ func (s secret) redactHeader(given http.Header) http.Header {
 	return clean
 }
 
-// head is the beginning of a body, at most so many bytes, without the key, also
-// where the cut would go through it. The result shares nothing with the body.
-func (s secret) prefix(body []byte, most int) []byte {
-	clean := s.redact(body[:min(len(body), most+maxEncodedKey)])
-	return clean[:min(len(clean), most)]
+// prefix returns a copy of the beginning of a body without the key, at most maxBytes. It also redacts a key
+// that extends beyond maxBytes.
+func (s secret) prefix(body []byte, maxBytes int) []byte {
+	clean := s.redact(body[:min(len(body), maxBytes+maxEncodedKey)])
+	return clean[:min(len(clean), maxBytes)]
 }
 
-// longestKey is more than any form of a key has bytes.
+// maxEncodedKey is a length in bytes that no encoded form of a key exceeds.
 const maxEncodedKey = 4096
 
-// cause is an error without the key. One that has it is replaced by its text: what
-// it wraps may show the key to whoever prints it.
+// redactError returns an error without the key. If the text contains the key, the result has only the redacted
+// text: the wrapped errors could reveal the key.
 func (s secret) redactError(err error) error {
 	text := err.Error()
 	if clean := s.redactText(text); clean != text {
@@ -91,8 +90,7 @@ func (s secret) redactError(err error) error {
 	return err
 }
 
-// clean removes the key from what was read of a failure's body, where it may have
-// been escaped in other ways than newSecret knows.
+// redactFailure removes the key from the fields that were decoded from an error response.
 func (s secret) redactFailure(e *APIError) {
 	e.Header = s.redactHeader(e.Header)
 	for _, text := range []*string{&e.Message, &e.Type, &e.Code, &e.Param, &e.RequestID} {

@@ -7,20 +7,18 @@ import (
 	"time"
 )
 
-// Shutdown ends the client's work. From then on no request is sent: calls that wait, and new
-// ones, fail at once with [ErrShuttingDown]. Calls in flight, streams included, go on until
-// they have ended or ctx ends; then they are cancelled with ErrShuttingDown as the cause, and
-// settled. Shutdown returns nil if all calls in flight ended by themselves. Otherwise it returns
-// an error, no later than 5 s after ctx ends, even if the HTTP client hangs. Finally it closes
-// idle connections, like [Client.Close].
+// Shutdown stops the client. From now on the client does not send requests: waiting and new calls fail at once
+// with [ErrShuttingDown]. Calls in flight, including streams, continue until they have ended or ctx ends.
+// Shutdown then cancels them with ErrShuttingDown as the cause and settles them. It returns nil if all
+// calls in flight have ended by themselves. Otherwise it returns an error, at most 5 s after ctx ends,
+// even if the HTTP client hangs. Finally it closes idle connections, like [Client.Close].
 //
-// A stream is in flight until its loop ends or it is closed: do not call Shutdown in the
-// goroutine that is to read it. If an attempt in flight fails, it is not retried, and the call
-// returns that failure. Calls that were not sent return a [*WaitError], cancelled ones a
-// [*TransportError] or a [*StreamError].
+// A stream is in flight until its loop ends or it is closed, so do not call Shutdown in the goroutine that
+// reads it. If an attempt in flight fails, it is not retried, and the call returns this failure. Calls that
+// were not sent return a [*WaitError]. Cancelled calls return a [*TransportError] or a [*StreamError].
 //
-// Shutdown may be called several times, also concurrently: the first ctx that ends cancels the
-// calls, and all report that. An [Observer] must not call it.
+// Shutdown can be called several times, also concurrently: the first ctx that ends cancels the calls, and
+// all calls of Shutdown report it. An [Observer] must not call it.
 func (c *Client) Shutdown(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
@@ -44,22 +42,22 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return c.calls.result(ctx)
 }
 
-// maxWindDown is how long Shutdown waits for calls that it has cancelled.
+// maxCancelWait is how long Shutdown waits for cancelled calls to end.
 const maxCancelWait = 5 * time.Second
 
-// calls are the calls of a client that have not ended.
+// calls is the set of a client's calls that have not ended.
 type calls struct {
 	mu           sync.Mutex
 	active       map[*call]struct{}
 	shuttingDown bool
-	ended        chan struct{} // closed when there are none and refusing
+	ended        chan struct{} // closed when shuttingDown is set and all calls have ended
 
-	cancelled int // calls in flight, by Shutdown
+	cancelled int // number of calls in flight that Shutdown has cancelled
 }
 
 func newCalls() *calls { return &calls{active: map[*call]struct{}{}, ended: make(chan struct{})} }
 
-// begin adds a call, and gives it a context that Shutdown can cancel.
+// begin adds a call and gives it a context that Shutdown can cancel.
 func (c *calls) begin(call *call) error {
 	ctx, cancel := context.WithCancelCause(call.ctx)
 	c.mu.Lock()
@@ -76,7 +74,7 @@ func (c *calls) begin(call *call) error {
 	return nil
 }
 
-// stop ends a call that is not being sent, and keeps another one from being sent again.
+// stop cancels a call, unless its request is in flight, and prevents further requests.
 func (c *calls) stop(call *call, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,7 +83,7 @@ func (c *calls) stop(call *call, cause error) {
 	}
 }
 
-// end removes a call, if begin has added it.
+// end removes a call if begin has added it.
 func (c *calls) end(call *call) {
 	if call.cancel == nil {
 		return
@@ -100,7 +98,7 @@ func (c *calls) end(call *call) {
 	c.closeIfEmpty()
 }
 
-// endIfEmpty requires that c.mu is held.
+// closeIfEmpty requires that c.mu is held.
 func (c *calls) closeIfEmpty() {
 	if c.shuttingDown && len(c.active) == 0 {
 		select {
@@ -111,8 +109,8 @@ func (c *calls) closeIfEmpty() {
 	}
 }
 
-// send notes that a call is being sent, which Shutdown and WithStop let it be. It reports false
-// in a shutdown and for a call that was stopped.
+// markSending records that a request of the call is about to be sent. It reports false if Shutdown or WithStop
+// prevents this.
 func (c *calls) markSending(call *call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,7 +118,8 @@ func (c *calls) markSending(call *call) bool {
 	return call.sending
 }
 
-// wait notes that a call is not being sent, and cancels it in a shutdown or if it was stopped.
+// markWaiting records that the call does not have a request in flight, and cancels the call if Shutdown or
+// WithStop has ended it.
 func (c *calls) markWaiting(call *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,8 +132,8 @@ func (c *calls) markWaiting(call *call) {
 	}
 }
 
-// shutDown refuses new calls and cancels those that wait. The channel is closed when all
-// have ended.
+// shutDown rejects new calls and cancels waiting ones. It returns a channel that is closed when all calls have
+// ended.
 func (c *calls) shutDown() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,7 +159,7 @@ func (c *calls) cancelAll() {
 	}
 }
 
-// result returns the error of a Shutdown.
+// result returns the error of Shutdown.
 func (c *calls) result(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +172,7 @@ func (c *calls) result(ctx context.Context) error {
 	}
 	left := ""
 	if n := len(c.active); n > 0 {
-		left = fmt.Sprintf("; calls that have not ended after %v: %d", maxCancelWait, n)
+		left = fmt.Sprintf("; calls that did not end within %v: %d", maxCancelWait, n)
 	}
 	return fmt.Errorf("mistral: Shutdown: calls cancelled: %d%s: %w", c.cancelled, left, cause)
 }
