@@ -255,7 +255,7 @@ func (o *output) content() generated.MessageContent {
 
 func (p *piece) isBare() bool { return p.thought == nil && p.whole.IsZero() && !p.isChunk }
 
-// otherTexts returns what the model wrote, except the texts of its messages.
+// otherTexts returns the texts that the model wrote outside of its messages.
 func (a *assembly) otherTexts() []string {
 	var texts []string
 	for _, o := range a.outputs {

@@ -66,7 +66,7 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 
 // Result is the result of one call of [Gather] or [Each].
 type Result[T any] struct {
-	Value T     // what the call returned
+	Value T     // returned by the call
 	Err   error // nil if the call succeeded
 }
 

@@ -127,7 +127,7 @@ func (a *attempt) timedOut() bool { return context.Cause(a.ctx) == errTimeout }
 
 // idleFor returns the error of a stream that was idle for too long; nil otherwise.
 func (a *attempt) idleFor() error {
-	if idle, ok := context.Cause(a.ctx).(idleError); ok { //nolint:errorlint // exactly what the timer sets
+	if idle, ok := context.Cause(a.ctx).(idleError); ok { //nolint:errorlint // exactly the error that the timer sets
 		return idle
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 // The classes that every client has: see [WithClass].
 const (
 	Interactive = limiter.Interactive // a person waits for the response; the default
-	Batch       = limiter.Batch       // nobody waits for the response
+	Batch       = limiter.Batch       // the response is not urgent
 )
 
 type classKey struct{}
@@ -21,7 +21,7 @@ type classKey struct{}
 // WithClass returns a context whose calls have the given class: [Interactive], which is the default,
 // [Batch], or one of [Config.Classes]. While calls of several classes wait, each class gets a share of
 // the limits in proportion to its weight. For example, interactive calls get 90% while batch calls
-// wait too. Other classes use what a class does not need. Within a class, calls start in the order in
+// wait too. Other classes use the part of a share that a class does not need. Within a class, calls start in the order in
 // which they arrive. limiter/redislimiter ignores classes.
 //
 // A call with an unknown class fails with a [*ConfigError].

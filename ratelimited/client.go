@@ -167,7 +167,7 @@ func (c *Client) WaitTime(model string, tokens int) time.Duration {
 	return c.limits.For(model).WaitTime(tokens)
 }
 
-// Snapshot returns the state of each limiter by model: its limits, what is available, the waiting
+// Snapshot returns the state of each limiter by model: its limits, the available requests and tokens, the waiting
 // calls, its counters, and the outage that holds calls, if any. The key "" is the limit that all
 // other models share. That entry also counts the calls to models with a lower limit that the
 // server reported.

@@ -103,7 +103,7 @@ type Config struct {
 	// which means unlimited.
 	MaxInFlight int
 
-	// StateFile is the path of a file that stores what the client has used and learned: the balances of
+	// StateFile is the path of a file that stores the used and learned values of the client: the balances of
 	// its limits, learned limits, the lengths of responses, and the durations of calls. A process that
 	// starts shortly after another one continues from this state. The file contains neither the API key
 	// nor any text of requests and responses.
@@ -112,7 +112,7 @@ type Config struct {
 	// [Client.Shutdown]. If a process is killed, the next one assumes that the last second was used in
 	// full. Only one client at a time can use the file. If the file cannot be read or belongs to another
 	// server, the client ignores it, adds .unread to its name and logs a warning. It also logs failures to
-	// write. Together with Limiter, the file stores only what the client has learned about calls.
+	// write. Together with Limiter, the file stores only the learned durations and lengths.
 	// Default: no file, and all limits are unused at first.
 	StateFile string
 

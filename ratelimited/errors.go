@@ -109,7 +109,7 @@ type WaitError struct {
 	Left, Duration time.Duration
 }
 
-// Error returns what the call waited for, for how long, and why the wait ended.
+// Error returns the awaited limit, the duration of the wait, and the reason for its end.
 func (e *WaitError) Error() string {
 	if e.Limit == (limiter.Limit{}) {
 		return fmt.Sprintf("mistral: %s: not sent: %v", e.Operation, e.Err)
@@ -167,7 +167,7 @@ type OutageError struct {
 	Err       error         // the latest failure, of this call or another one
 }
 
-// Error returns what is down, for how long, and why.
+// Error returns the model or server that is down, for how long, and the cause.
 func (e *OutageError) Error() string {
 	sent := "not sent"
 	if e.Attempts > 0 {
@@ -202,7 +202,7 @@ func (e *LimiterError) Error() string {
 // Unwrap returns Err.
 func (e *LimiterError) Unwrap() error { return e.Err }
 
-// APIError reports a response that is not a success, or that is not what the API documents.
+// APIError reports a response that is not a success, or that does not match the API's documentation.
 type APIError struct {
 	Method, Path string // of the request
 	StatusCode   int    // of the response

@@ -9,10 +9,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
 )
 
-// defaultReplyTokens is the estimate for a response if nothing was learned about the model.
-const defaultReplyTokens = 500
+// defaultResponseTokens is the estimate for a response if nothing was learned about the model.
+const defaultResponseTokens = 500
 
-// prompt is what the model reads in a call, with the bound of its response.
+// prompt is the content that the model reads in a call, and the bound of its response.
 type prompt struct {
 	model, agentID string // both empty for a call to a stored conversation
 	conversationID string // its history is part of the prompt; empty for a new one
@@ -23,8 +23,8 @@ type prompt struct {
 	maxTokens      *int // the caller's bound for the response; nil without one
 }
 
-// maxReply returns the maximum number of tokens of the response.
-func (p *prompt) maxReply() int {
+// maxResponse returns the maximum number of tokens of the response.
+func (p *prompt) maxResponse() int {
 	if p.maxTokens == nil {
 		return estimate.Unbounded
 	}
@@ -51,7 +51,7 @@ type callEstimate struct {
 	fromCaller    bool           // total is from WithTokenEstimate
 }
 
-// resolveModel returns the call's model and agent, and what is known about its conversation and agent.
+// resolveModel returns the call's model and agent, and the known data of its conversation and agent.
 func (c *call) resolveModel() (model, agentID string, history conversation, own agent) {
 	p := c.op.prompt
 	model, agentID = p.model, p.agentID
@@ -102,7 +102,7 @@ func (c *call) initEstimate(history conversation, own agent) {
 	e.certain = e.historyTokens + e.counted
 }
 
-// updateEstimate estimates the prompt and the response by what the client has learned so far. If prompt
+// updateEstimate estimates the prompt and the response with the learned statistics. If prompt
 // and response together exceed the bucket's capacity, the response's estimate is reduced first, and then
 // the learned part of the prompt's. So the limiter only rejects prompts whose counted tokens do not fit.
 func (c *call) updateEstimate() {
@@ -110,19 +110,19 @@ func (c *call) updateEstimate() {
 	if c.op.prompt == nil || e.fromCaller {
 		return
 	}
-	capacity, bound := c.limiter.Limit().TokenBurst, c.op.prompt.maxReply()
-	model, reply := new(estimate.Model), min(defaultReplyTokens, bound)
+	capacity, bound := c.limiter.Limit().TokenBurst, c.op.prompt.maxResponse()
+	model, response := new(estimate.Model), min(defaultResponseTokens, bound)
 	if c.learned != nil {
-		model, reply = c.learned, c.learned.Reply(bound, capacity)
+		model, response = c.learned, c.learned.Reply(bound, capacity)
 	}
 	if e.prompt = e.historyTokens + model.Prompt(e.counted, e.parts); e.prompt > capacity {
 		e.prompt = max(capacity, min(e.prompt, e.certain))
 	}
-	e.total = max(e.prompt, min(e.prompt+reply, capacity))
+	e.total = max(e.prompt, min(e.prompt+response, capacity))
 }
 
 // reestimate implements [limiter.Call.Estimate].
-func (c *call) reestimate() (prompt, reply int) {
+func (c *call) reestimate() (prompt, response int) {
 	c.updateEstimate()
 	return c.expected.prompt, c.expected.total - c.expected.prompt
 }
@@ -133,8 +133,8 @@ const maxPlausibleUsage = 10
 
 // plausibleUsage returns the number of tokens in reported usage, or 0 if it is missing or implausible.
 func (c *call) plausibleUsage(reported generated.ConversationUsageInfo) int {
-	prompt, reply := max(0, reported.PromptTokens), max(0, reported.CompletionTokens)
-	used := max(reported.TotalTokens, int(min(float64(prompt)+float64(reply), math.MaxInt32)))
+	prompt, response := max(0, reported.PromptTokens), max(0, reported.CompletionTokens)
+	used := max(reported.TotalTokens, int(min(float64(prompt)+float64(response), math.MaxInt32)))
 	if used <= 0 || used/maxPlausibleUsage > c.limiter.Limit().TokenBurst {
 		return 0
 	}
@@ -146,18 +146,18 @@ func (c *call) learnUsage(used int, reported generated.ConversationUsageInfo) {
 	if c.learned == nil || c.expected.fromCaller {
 		return
 	}
-	prompt, reply := max(0, reported.PromptTokens), max(0, reported.CompletionTokens)
+	prompt, response := max(0, reported.PromptTokens), max(0, reported.CompletionTokens)
 	counted, parts := c.expected.counted, c.expected.parts
 	if !c.expected.learnable || reported.ConnectorTokens > 0 {
 		counted, parts = 0, estimate.Parts{} // the prompt has more parts than the counted ones
 	}
 	if prompt > 0 {
-		reply = max(reply, used-prompt) // tokens of the API's tools count as response
+		response = max(response, used-prompt) // tokens of the API's tools count as response
 	}
-	if c.learned.IsCut(reply, c.op.prompt.maxReply()) {
-		reply = 0
+	if c.learned.IsCut(response, c.op.prompt.maxResponse()) {
+		response = 0
 	}
-	c.learned.Learn(counted, parts, prompt-c.expected.historyTokens, reply)
+	c.learned.Learn(counted, parts, prompt-c.expected.historyTokens, response)
 }
 
 // learnDuration learns how long the server took for the latest attempt, which succeeded.
@@ -176,7 +176,7 @@ func (c *call) learnInterrupted() {
 	}
 }
 
-// recordConversation stores what the next call of the conversation needs.
+// recordConversation stores the data for the next call of the conversation.
 func (c *call) recordConversation(conversationID string, tokens int) {
 	c.client.memory.conversations.update(conversationID, func(known *conversation) {
 		known.tokens, known.historyKnown = tokens, true

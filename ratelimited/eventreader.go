@@ -102,7 +102,7 @@ type frameScanner struct {
 	hasField, hasData bool // of the current frame
 }
 
-// activity is what the bytes of one Read contain.
+// activity is the kind of content in the bytes of one Read.
 type activity int
 
 const (
@@ -111,7 +111,7 @@ const (
 	eventBytes                 // a part of a frame, or a whole frame with data
 )
 
-// scan returns what the next bytes contain.
+// scan returns the kind of content in the next bytes.
 func (s *frameScanner) scan(p []byte) (found activity) {
 	for _, c := range p {
 		wasCR := s.afterCR

@@ -50,11 +50,11 @@ func (c *call) withLimit(e *APIError) error {
 	if c.expected.fromCaller {
 		counted = c.expected.total
 	}
-	refusal := retry.ReadThrottle(retry.Response{
+	throttle := retry.ReadThrottle(retry.Response{
 		Header: e.Header, Message: e.Message, Type: e.Type, Code: e.Code, Prompt: counted, Estimate: c.expected.total,
 	}, time.Now())
-	e.permanent = refusal.Reason != ""
-	return &RateLimitError{APIError: e, RetryAfter: refusal.RetryAfter, LimitType: refusal.LimitType, Reason: refusal.Reason, throttle: refusal}
+	e.permanent = throttle.Reason != ""
+	return &RateLimitError{APIError: e, RetryAfter: throttle.RetryAfter, LimitType: throttle.LimitType, Reason: throttle.Reason, throttle: throttle}
 }
 
 // unusableResponse returns the failure for a success response that cannot be used.

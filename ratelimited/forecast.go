@@ -7,7 +7,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Estimate is the expected usage and duration of a call, based on what the client has learned about its model.
+// Estimate is the expected usage and duration of a call, based on the model's learned statistics.
 type Estimate struct {
 	Counted  int           // prompt tokens, counted with the client's vocabulary
 	Prompt   int           // prompt tokens, corrected by the learned ratio of real to counted tokens
@@ -33,19 +33,19 @@ func (c *Client) Estimate(request generated.StartConversationRequest) (Estimate,
 		return Estimate{}, err
 	}
 	call.selectLimiter()
-	e := Estimate{Counted: call.expected.certain, Prompt: call.expected.prompt, Reply: defaultReplyTokens}
+	e := Estimate{Counted: call.expected.certain, Prompt: call.expected.prompt, Reply: defaultResponseTokens}
 	if call.learned != nil {
 		if mean, n := call.learned.MeanReply(); n > 0 {
 			e.Reply, e.Replies = int(mean+0.5), n
 		}
 		e.Duration, _ = call.learned.Duration()
 	}
-	e.Reply = min(e.Reply, call.op.prompt.maxReply())
+	e.Reply = min(e.Reply, call.op.prompt.maxResponse())
 	return e, nil
 }
 
 // Forecast returns the time until the last of the given number of calls has started. It assumes that all of them
-// are made now, that nobody else makes calls, and that each uses the given number of tokens. The empty model
+// are made now, that these are the only calls, and that each uses the given number of tokens. The empty model
 // stands for all models that share the default limit. Forecast does not use tokens. It returns
 // [limiter.Never] if the tokens of a call exceed the capacity of the token bucket.
 func (c *Client) Forecast(model string, calls, tokens int) time.Duration {

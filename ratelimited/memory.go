@@ -15,7 +15,7 @@ const (
 	maxModels        = 1000
 )
 
-// memory is what a client knows about data that is stored on the server: the models and prompt lengths of
+// memory holds a client's knowledge of data on the server: the models and prompt lengths of
 // conversations and agents, and statistics about models.
 type memory struct {
 	conversations *lru[conversation]

@@ -105,7 +105,7 @@ func isTokenChar(r rune) bool {
 var reservedHeaders = map[string]bool{
 	"Authorization": true, "Content-Type": true, "Content-Length": true, "Accept": true, "Host": true,
 	"Transfer-Encoding": true, "Connection": true, "Upgrade": true,
-	"Accept-Encoding": true, // the transport decompresses only what it requested itself
+	"Accept-Encoding": true, // the transport decompresses only if it sets this field itself
 }
 
 // WithTokenEstimate replaces the client's estimate of the tokens that the call will use, for prompt and

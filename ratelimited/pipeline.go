@@ -24,7 +24,7 @@ import (
 type operation struct {
 	name    string                                                           // such as "Conversations.Start"
 	invalid *RequestError                                                    // the first invalid argument; nil without one
-	prompt  *prompt                                                          // what the model reads; nil for calls that do not use a model
+	prompt  *prompt                                                          // content for the model; nil for calls that do not use a model
 	stream  bool                                                             // the response is an event stream
 	result  any                                                              // pointer to the decoded content; nil for streams and without content
 	body    json.Marshaler                                                   // of the request; nil without one
@@ -313,5 +313,5 @@ func (c *call) read(a *attempt) error {
 	case isUnexpected:
 		return c.unusableResponse(body, err)
 	}
-	return c.unusableResponse(body, fmt.Errorf("the response is not what the API documents: %w", err))
+	return c.unusableResponse(body, fmt.Errorf("the response does not match the API's documentation: %w", err))
 }

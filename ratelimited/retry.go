@@ -136,15 +136,15 @@ func (c *call) decide(failure error) (again bool, wait time.Duration) {
 // pause pauses all calls under the limit of a rejected call, because the server would reject them too. The
 // rejected call keeps its place in the queue. Its retries count only if the pause takes longer than
 // MaxOutage.
-func (c *call) pause(decision retry.Decision, refusal retry.Throttle) (again bool, wait time.Duration) {
-	if refusal.LimitType == retry.LimitTokens && c.hasNewLimiter() {
+func (c *call) pause(decision retry.Decision, throttle retry.Throttle) (again bool, wait time.Duration) {
+	if throttle.LimitType == retry.LimitTokens && c.hasNewLimiter() {
 		decision.Wait = 0 // the new limiter did not admit this call
 	} else {
 		wait = c.permit.Throttled(limiter.Throttle{
 			RetryAfter: decision.Wait,
-			Requests:   refusal.LimitType == retry.LimitRequests,
-			Tokens:     refusal.LimitType == retry.LimitTokens,
-			Concurrent: refusal.LimitType == retry.LimitConcurrency,
+			Requests:   throttle.LimitType == retry.LimitRequests,
+			Tokens:     throttle.LimitType == retry.LimitTokens,
+			Concurrent: throttle.LimitType == retry.LimitConcurrency,
 		})
 	}
 	wait = max(wait, decision.Wait)
@@ -194,7 +194,7 @@ func (c *call) isStale() bool {
 // minConnectTime is the minimum timeout of an attempt for its expiry to show that the server is unreachable.
 const minConnectTime = time.Second
 
-// transportOutcome returns what an attempt without a response shows about the server.
+// transportOutcome returns the outcome of an attempt without a response.
 func (c *call) transportOutcome(err error) outage.Outcome {
 	a := c.latest
 	switch {
@@ -216,7 +216,7 @@ func (c *call) transportOutcome(err error) outage.Outcome {
 	return outage.Unclear
 }
 
-// responseOutcome returns what an error response shows about the server.
+// responseOutcome returns the outcome of an error response.
 func responseOutcome(status int, failure error) outage.Outcome {
 	var limited *RateLimitError
 	switch {

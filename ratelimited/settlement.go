@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 )
 
-// A usage holds what is known about the tokens that a call has used.
+// A usage holds the known facts about the tokens that a call has used.
 type usage struct {
 	conversationID string
 	reported       *generated.ConversationUsageInfo // by the response; nil if it is missing or unreadable

@@ -21,7 +21,7 @@ const (
 	saveMargin = saveInterval + 250*time.Millisecond
 )
 
-// A stateSaver saves what a client has used and learned to a file, for the next process: see
+// A stateSaver saves the used and learned values of a client to a file, for the next process: see
 // [Config.StateFile]. It is safe for concurrent use. A nil stateSaver does nothing.
 type stateSaver struct {
 	host   string

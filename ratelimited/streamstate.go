@@ -205,7 +205,7 @@ func (s *stream) isClosed() bool {
 // drainTimeout bounds the wait for the end of the body after the last event.
 const drainTimeout = 100 * time.Millisecond
 
-// drain reads what follows the last event, usually nothing, so that the connection can be reused.
+// drain reads the content after the last event, usually nothing, so that the connection can be reused.
 func (s *stream) drain() {
 	timer := time.AfterFunc(drainTimeout, func() { s.call.latest.cancel(nil) })
 	defer timer.Stop()

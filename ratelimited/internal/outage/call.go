@@ -8,37 +8,36 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A Call is a call on its way through the gates of its host and model. Its methods
-// are for the goroutine that makes the call.
+// A Call is one call, as the tracker of its host and model sees it. Its methods must be called in the
+// goroutine that makes the call.
 type Call struct {
 	tracker *Tracker
 	host    *host
-	name    string // of the model
+	name    string // name of the model
 	model   *model
 	place   limiter.Place
 	limiter limiter.Backend
 	number  uint64
 
 	sent           uint64    // number of the latest attempt
-	failedAttempts int       // attempts in a row that ended in an outage
-	firstFailed    time.Time // of these
-	lastCause      error     // of the latest of these
+	failedAttempts int       // successive attempts that failed in an outage
+	firstFailed    time.Time // the first of them
+	lastCause      error     // failure of the latest of them
 
-	// failures is how often the call failed as a probe of tried. A call is suspect if it
-	// did so often, while another one was a sign of life: its failures may be its own.
+	// failedProbes is how often the call failed as a probe of failedProbeOf. The call is suspect if it did so
+	// often and another call then had an Alive outcome: the call itself may cause its failures.
 	failedProbes int
 	suspect      bool
 
-	// Guarded by the mutex of the gates while the call waits.
+	// Guarded by the tracker's mutex while the call waits.
 	ready         chan struct{} // closed when the wait is over
-	err           error         // why, unless the call may go on
-	probeOf       *hold         // the call is the probe of that, or may be
-	failedProbeOf *hold         // the call was the probe of that, in vain
+	err           error         // why the wait ended; nil if the call may continue
+	probeOf       *hold         // the call is the probe of this hold, or a candidate
+	failedProbeOf *hold         // the call was the probe of this hold and failed
 }
 
-// Call returns a call to a model of a host, which waits for l in the given place.
-// Calls of one unknown model have the name of something else that they share, or
-// none.
+// Call returns a call to a model of a host, which waits for l in the given place. For calls to an unknown
+// model, modelName is the name of something else that they share, or empty.
 func (t *Tracker) Call(hostName, modelName string, place limiter.Place, l limiter.Backend) *Call {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,8 +46,7 @@ func (t *Tracker) Call(hostName, modelName string, place limiter.Place, l limite
 	return &Call{tracker: t, host: h, name: modelName, model: h.model(modelName), place: place, limiter: l, number: t.counter}
 }
 
-// holdOf returns what holds the call, nil if nothing does. It requires that the
-// mutex is held.
+// holdOf returns the hold of the call; nil without one. It requires that the mutex is held.
 func (c *Call) holdOf() *hold {
 	if c.host.hold != nil {
 		return c.host.hold
@@ -64,10 +62,9 @@ func (c *Call) IsHeld() bool {
 	return h != nil && c.probeOf != h
 }
 
-// Wait returns when the call may be sent, as far as is known: the gates are open, or
-// the call is to be a probe. It returns an [*Error] when the outage is too long, and
-// ctx.Err() when ctx ends. A call whose attempts end in one outage after the other
-// waits in between.
+// Wait returns nil when the call may be sent, because it is not held or because it is the next probe. It
+// returns an [*Error] when the outage is too long, and ctx.Err() when ctx ends. A call whose attempts
+// repeatedly fail in outages waits between them.
 func (c *Call) Wait(ctx context.Context) error {
 	for {
 		ready, wait, err := c.join()
@@ -85,11 +82,12 @@ func (c *Call) Wait(ctx context.Context) error {
 		if !c.IsHeld() {
 			return nil
 		}
-		// The gate of the host is open, and that of the model is not.
+		// The hold of the host has ended, but the model is held.
 	}
 }
 
-// join has the call wait until ready is closed, or for the given time, or not at all.
+// join starts a wait. The call must wait until ready is closed, or for the given time, or not at all if
+// both are zero.
 func (c *Call) join() (ready chan struct{}, wait time.Duration, err error) {
 	t := c.tracker
 	t.mu.Lock()
@@ -116,8 +114,8 @@ func (c *Call) join() (ready chan struct{}, wait time.Duration, err error) {
 	return ready, 0, nil
 }
 
-// Sleep lets time pass, or returns ctx.Err() when ctx ends. It returns early when a
-// gate closes, because the call has to wait there then.
+// Sleep waits for d, or returns ctx.Err() when ctx ends. It returns early when a hold begins, because the
+// call has to wait for its end then.
 func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
 	t := c.tracker
 	t.mu.Lock()
@@ -134,7 +132,7 @@ func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
 	return c.await(ctx, ready)
 }
 
-// wait begins a wait among others. It requires that the mutex is held.
+// wait adds the call to a set of waiting calls. It requires that the mutex is held.
 func (c *Call) wait(others map[*Call]struct{}) (ready chan struct{}) {
 	c.ready, c.err = make(chan struct{}), nil
 	others[c] = struct{}{}
@@ -154,8 +152,8 @@ func (c *Call) await(ctx context.Context, ready chan struct{}) error {
 	return c.err
 }
 
-// tooLong is the error of a call that is not held any longer by h, or by the failures
-// that it alone has. It requires that the mutex is held.
+// tooLongError returns the error of a call that h no longer holds. With a nil h, it is the error of a call
+// whose attempts failed for too long. It requires that the mutex is held.
 func (c *Call) tooLongError(h *hold) error {
 	if h != nil {
 		return &Error{h.Outage}
@@ -163,7 +161,7 @@ func (c *Call) tooLongError(h *hold) error {
 	return &Error{Outage{Host: c.host.name, Model: c.name, Since: c.firstFailed, Cause: c.lastCause}}
 }
 
-// release ends a wait, unless it is over. It requires that the mutex is held.
+// release ends a wait, unless it has ended. It requires that the mutex is held.
 func (c *Call) release(err error) {
 	if c.ready == nil {
 		return
@@ -186,8 +184,8 @@ func (c *Call) Outage() (Outage, bool) {
 	return h.Outage, true
 }
 
-// Enter is called right before an attempt is sent. It reports whether it may be; if
-// not, the call has to wait.
+// Enter must be called right before an attempt is sent. It reports whether the attempt may be sent; if not,
+// the call has to wait.
 func (c *Call) Enter() bool {
 	t := c.tracker
 	t.mu.Lock()
@@ -205,8 +203,8 @@ func (c *Call) Enter() bool {
 	return true
 }
 
-// ProbeTime returns how long the call may take to get a connection, 0 if that is not
-// bounded: a probe that hangs keeps others from being sent.
+// ProbeTime returns how long the call may take to get a connection; 0 means unbounded. It is bounded for a
+// probe, because a probe that hangs prevents other probes.
 func (c *Call) ProbeTime() time.Duration {
 	c.tracker.mu.Lock()
 	defer c.tracker.mu.Unlock()
@@ -217,8 +215,8 @@ func (c *Call) ProbeTime() time.Duration {
 	return min(MaxProbeInterval, max(minProbeInterval, time.Until(h.Since.Add(c.tracker.maxOutage))))
 }
 
-// Leave is called when the call has ended, or failed for a reason that says nothing
-// of the server. If it was a probe, the next call is it.
+// Leave must be called when the call has ended, or has failed for a reason that does not concern the
+// server. If the call was the probe, another call becomes the probe.
 func (c *Call) Leave() {
 	if c.probeOf == nil {
 		return
@@ -228,15 +226,15 @@ func (c *Call) Leave() {
 	c.passProbe()
 }
 
-// handOver makes another call the probe if c is it. It requires that the mutex is held.
+// passProbe makes another call the probe if c is the probe. It requires that the mutex is held.
 func (c *Call) passProbe() {
 	if h := c.endProbe(); h != nil && h.expiredAt == 0 {
 		h.chooseProbe()
 	}
 }
 
-// resign ends the call's time as a probe, and returns the hold that has none now; nil
-// if there is none. It requires that the mutex is held.
+// endProbe ends the call's role as a probe, and returns the hold that does not have a probe now; nil if c
+// was not the probe. It requires that the mutex is held.
 func (c *Call) endProbe() *hold {
 	h := c.probeOf
 	c.probeOf = nil
@@ -247,10 +245,10 @@ func (c *Call) endProbe() *hold {
 	return h
 }
 
-// Error is the end of a wait that is too long.
+// Error reports that an outage lasts for too long.
 type Error struct{ Outage }
 
-// Error names the host and says how long it is down.
+// Error returns the host, the duration of the outage and its cause.
 func (e *Error) Error() string {
 	return fmt.Sprintf("outage: %s has been down for %v: %v", e.Host, time.Since(e.Since), e.Cause)
 }

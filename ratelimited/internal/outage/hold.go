@@ -8,28 +8,27 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A hold is a closed gate. All fields are guarded by the mutex of the gates.
+// A hold is an outage in progress. The tracker's mutex guards all fields.
 type hold struct {
 	Outage
-	tracker    *Tracker
-	host       *host
-	model      *model // nil: it is the host's
-	sentBefore uint64 // a sign of life for an attempt sent after this one opens the gate
+	tracker        *Tracker
+	host           *host
+	model          *model // nil for the whole host
+	lastFailedSent uint64 // Alive outcomes of attempts that were sent after this one end the hold
 
-	probe        *Call     // chosen to be sent, or sent
-	sending      bool      // the probe is sent
+	probe        *Call     // the chosen or sent probe
+	sending      bool      // the probe has been sent
 	probeSent    time.Time // when the latest probe was sent
-	failedProbes int       // that failed
-	probeDue     bool      // a probe is to be sent as soon as there is a call
+	failedProbes int
+	probeDue     bool // the next waiting call becomes the probe
 	timer        *time.Timer
 	expiry       *time.Timer
-	expiredAt    uint64 // number of the latest call when it had taken longer than the gates allow: nobody waits any more; 0 before
+	expiredAt    uint64 // number of the latest call when the maximum duration was over; 0 before
 }
 
-// close closes the gate of a host, or of one of its models. It requires that g.mu is
-// held.
+// beginHold begins a hold of a host, or of one of its models. It requires that t.mu is held.
 func (t *Tracker) beginHold(h *host, modelName string, m *model, sent uint64, cause error) *hold {
-	started := &hold{Outage: Outage{Host: h.name, Model: modelName, Since: time.Now(), Cause: cause}, tracker: t, host: h, model: m, sentBefore: sent}
+	started := &hold{Outage: Outage{Host: h.name, Model: modelName, Since: time.Now(), Cause: cause}, tracker: t, host: h, model: m, lastFailedSent: sent}
 	if m != nil {
 		m.hold = started
 	} else {
@@ -47,9 +46,8 @@ func (t *Tracker) beginHold(h *host, modelName string, m *model, sent uint64, ca
 	return started
 }
 
-// adopt makes the probe of another hold, which is sent already, the probe of c: so that there
-// is one at a time when the gate of a host closes around those of its models, or opens. It
-// requires that the mutex is held.
+// takeProbe makes the probe of another hold, which is already sent, the probe of h. So the host and its models
+// have one probe at a time when a hold of the host begins or ends. It requires that the mutex is held.
 func (h *hold) takeProbe(other *hold) {
 	if h == nil || other == nil || h.sending || !other.sending {
 		return
@@ -59,9 +57,8 @@ func (h *hold) takeProbe(other *hold) {
 	other.probe, other.sending = nil, false
 }
 
-// schedule has the next probe sent: by the backoff, which begins with the latest
-// probe, or after the wait that the server asks for if that is longer. It requires
-// that the mutex is held.
+// scheduleProbe schedules the next probe: after the backoff, which starts at the latest probe, or after the wait
+// that the server asks for if that is longer. It requires that the mutex is held.
 func (h *hold) scheduleProbe(retryAfter time.Duration) {
 	h.failedProbes++
 	d := h.tracker.backoff(h.failedProbes)
@@ -71,7 +68,7 @@ func (h *hold) scheduleProbe(retryAfter time.Duration) {
 	h.setTimer(max(retryAfter, d, 0))
 }
 
-// arm sets the timer of the next probe. It requires that the mutex is held.
+// setTimer sets the timer of the next probe. It requires that the mutex is held.
 func (h *hold) setTimer(d time.Duration) {
 	switch {
 	case h.expiredAt != 0:
@@ -82,7 +79,7 @@ func (h *hold) setTimer(d time.Duration) {
 	}
 }
 
-// wake is called by the timer. It may come too late, when the gate is open.
+// onTimer runs when the timer fires, possibly after the end of the hold.
 func (h *hold) onTimer() {
 	h.tracker.mu.Lock()
 	defer h.tracker.mu.Unlock()
@@ -91,6 +88,7 @@ func (h *hold) onTimer() {
 	}
 }
 
+// isActive reports whether the hold has not ended. It requires that the mutex is held.
 func (h *hold) isActive() bool {
 	if h.model != nil {
 		return h.model.hold == h
@@ -98,15 +96,14 @@ func (h *hold) isActive() bool {
 	return h.host.hold == h
 }
 
-// maxFailures is how often one call may fail as a probe, after it was sent, before
-// another one is chosen: it may be the call that is at fault, and not the server. That
-// takes most of a minute, so that only long outages change the order of calls.
+// maxFailures is how often a call may fail as a probe, after it was sent, before another call becomes the probe:
+// the call itself may cause the failures. With backoff this takes most of a minute, so only long outages
+// change the order of calls.
 const maxFailures = 20
 
-// choose makes the oldest call that waits the probe, unless one is sent already. Calls
-// that failed often come last. If the chosen call is not sent within an interval,
-// because its limiter makes it wait, the next one is chosen as well; the first to be
-// sent is the probe. It requires that the mutex is held.
+// chooseProbe makes the oldest waiting call the probe, unless a probe has been sent. Calls that failed often
+// come last. If the limiter delays the chosen call for longer than an interval, the next call is chosen
+// too; the first one that is sent is the probe. It requires that the mutex is held.
 func (h *hold) chooseProbe() {
 	if h.sending {
 		return
@@ -125,7 +122,7 @@ func (h *hold) chooseProbe() {
 	}
 }
 
-// prefers reports whether a is to be the probe rather than b.
+// prefers reports whether a should be the probe rather than b.
 func (h *hold) prefers(a, b *Call) bool {
 	if i, j := h.rank(a), h.rank(b); i != j {
 		return i < j
@@ -133,6 +130,7 @@ func (h *hold) prefers(a, b *Call) bool {
 	return a.place.Before(b.place)
 }
 
+// rank returns the rank of a call as a probe: calls with a lower rank come first.
 func (h *hold) rank(call *Call) int {
 	switch {
 	case call.suspect:
@@ -143,20 +141,19 @@ func (h *hold) rank(call *Call) int {
 	return 0
 }
 
-// refuses reports whether a call fails, because the outage is too long: all but new
-// ones, and new ones that have been the probe or while another one is. It requires
-// that the mutex is held.
+// rejects reports whether a call fails because the outage is too long. After the maximum, a new call is
+// accepted if it has not been the probe and if another one is not. It requires that the mutex is held.
 func (h *hold) rejects(call *Call) bool {
 	return h.expiredAt != 0 && (call.number <= h.expiredAt || h.probe != nil || call.failedProbeOf == h)
 }
 
-// regroup is how long limiters admit nobody after an outage, so that the calls that
-// were held are back in their queues, in order, before the first is admitted.
+// resumeDelay returns how long limiters admit no calls after an outage. The held calls need this time to return to
+// their queues in order.
 func resumeDelay(calls int) time.Duration {
 	return 10*time.Millisecond + time.Duration(calls)*5*time.Microsecond
 }
 
-// open opens the gate, if there is one. It requires that the mutex is held.
+// end ends the hold; h may be nil. It requires that the mutex is held.
 func (h *hold) end() {
 	if h == nil {
 		return
@@ -173,7 +170,7 @@ func (h *hold) end() {
 			h.probe.model.hold.takeProbe(h)
 		}
 	}
-	var calls []*Call // also those that the gate of their model holds still
+	var calls []*Call // including those that their model still holds
 	limiters := map[*model]limiter.Backend{}
 	for w := range h.host.waiting {
 		if h.model == nil || w.model == h.model {
@@ -191,7 +188,7 @@ func (h *hold) end() {
 		}
 		return 0
 	})
-	defer func() { // also if a limiter of the caller's panics
+	defer func() { // even if a limiter of the caller panics
 		for _, w := range calls {
 			if w.holdOf() == nil || h.model == nil {
 				w.release(nil)
@@ -204,8 +201,8 @@ func (h *hold) end() {
 	}
 }
 
-// expire ends the waits of all calls that the gate holds. It stays closed: until the
-// first sign of life, a new call is sent as a probe or fails.
+// expire ends the waits of all held calls. The hold itself continues: until the first Alive outcome, a new call
+// is sent as a probe or fails.
 func (h *hold) expire() {
 	h.tracker.mu.Lock()
 	defer h.tracker.mu.Unlock()

@@ -2,42 +2,41 @@ package outage
 
 import "time"
 
-// An Outcome is what an attempt says of the server.
+// An Outcome is what an attempt shows about the server.
 type Outcome int
 
-// The outcomes.
+// The outcomes of an attempt.
 const (
-	// Unclear says nothing: a timeout after the request was sent, say.
+	// Unclear does not show anything, for example a timeout after the request was sent.
 	Unclear Outcome = iota
 
 	// Alive is a response with any status that is not Failing.
 	Alive
 
-	// Unreachable is a connection that could not be made, by TCP or TLS. It closes
-	// the gate of the host, unless there was an Alive for an attempt that was sent
-	// later.
+	// Unreachable is a connection that could not be made, by TCP or TLS. It begins a hold of the host, unless an
+	// attempt that was sent later had an Alive outcome.
 	Unreachable
 
-	// Failing is a response that says that nothing works, such as 503, or a
-	// connection that broke before a response. Two attempts of different calls in a
-	// row, without an Alive for an attempt that was sent after the first, close the
-	// gate of their model, and if their models differ that of the host.
+	// Failing is a response such as 503, which shows that nothing works, or a connection that broke before a
+	// response. Two successive ones begin a hold if they are of different calls, and if an attempt that was
+	// sent after the first one did not have an Alive outcome. They begin a hold of their model or, if their
+	// models differ, of the host.
 	Failing
 
-	// Overloaded is a response that says that the model has too much to do. It
-	// closes the gate of the model, and is a sign of life of the host.
+	// Overloaded is a response that reports that the model is overloaded. It begins a hold of the model, and is an
+	// Alive outcome for the host.
 	Overloaded
 )
 
-// A Change is what a report has changed.
+// A Change describes the effects of a report.
 type Change struct {
 	Began, Ended []Outage
-	Held         bool // the attempt failed in an outage, or never got to a server that answers others
-	MayBegin     bool // the attempt failed in what may turn out to be the beginning of an outage
+	Held         bool // the attempt failed in an outage, or could not reach a server that was alive before
+	MayBegin     bool // the failure may be the beginning of an outage
 }
 
-// Report is called when the outcome of the attempt that [Call.Enter] let pass is
-// known. cause is its failure, retryAfter how long the server asks to wait.
+// Report reports the outcome of an attempt that [Call.Enter] allowed. cause is its failure, and retryAfter the wait
+// that the server asks for.
 func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (change Change) {
 	t := c.tracker
 	if t.maxOutage <= 0 {
@@ -94,28 +93,28 @@ func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (c
 	return change
 }
 
-// seenAlive notes a sign of life of the host, and if it works of the model, and
-// returns the outages that this has ended. It requires that the mutex is held.
+// recordAlive records that the host is alive, and the model too if it works. It returns the outages that this
+// ends. It requires that the mutex is held.
 func (c *Call) recordAlive(works bool) (ended []Outage) {
 	h, m := c.host, c.model
 	h.wasAlive = true
 	h.lastAlive = max(h.lastAlive, c.sent)
 	if works {
 		m.lastAlive = max(m.lastAlive, c.sent)
-		if m.hold != nil && c.sent > m.hold.sentBefore {
+		if m.hold != nil && c.sent > m.hold.lastFailedSent {
 			ended = append(ended, m.hold.Outage)
 			m.hold.end()
 		}
 	}
-	if h.hold != nil && c.sent > h.hold.sentBefore {
+	if h.hold != nil && c.sent > h.hold.lastFailedSent {
 		ended = append(ended, h.hold.Outage)
 		h.hold.end()
 	}
 	return ended
 }
 
-// evidence notes a failure, and returns the hold that it makes, if any. It requires
-// that the mutex is held.
+// recordFailure records a failure, and returns the hold that it begins, if any. It requires that the mutex is
+// held.
 func (c *Call) recordFailure(cause error) *hold {
 	h, m := c.host, c.model
 	if h.hold == nil && c.sent > h.lastAlive {

@@ -8,27 +8,26 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Gates are the gates of one client. They are safe for concurrent use.
+// A Tracker tracks the outages for one client. It is safe for concurrent use.
 type Tracker struct {
-	ownHost   string                    // host that is never forgotten
-	maxOutage time.Duration             // of an outage; with 0 or less gates never close
-	backoff   func(n int) time.Duration // before the n-th probe
+	ownHost   string                    // host that is never evicted
+	maxOutage time.Duration             // maximum duration of a hold; calls are not held if it is 0 or less
+	backoff   func(n int) time.Duration // wait before the n-th probe
 
 	mu      sync.Mutex
 	hosts   map[string]*host
-	counter uint64 // numbers calls, and attempts in the order of sending
+	counter uint64 // latest number of a call or a sent attempt
 }
 
-// MaxProbeInterval is how far apart probes are at most, unless the server asks for
-// more or the limiter admits no call.
+// MaxProbeInterval is the maximum interval between probes, unless the server asks for a longer one or the
+// limiter admits no call.
 const MaxProbeInterval = 5 * time.Second
 
-// minProbeInterval is how soon after the beginning of an outage the first probe may
-// be sent: most outages are short.
+// minProbeInterval is the time from the beginning of an outage to the first probe. Most outages are short.
 const minProbeInterval = 100 * time.Millisecond
 
-// New returns the gates of a client, most of whose calls are to its own host, all
-// open. Calls are held for at most maxOutage; 0 or less means never.
+// New returns a tracker for a client that mostly calls ownHost. Calls are held for at most maxOutage; 0 or less
+// means that calls are not held.
 func New(ownHost string, maxOutage time.Duration) *Tracker {
 	return &Tracker{
 		ownHost:   ownHost,
@@ -38,47 +37,47 @@ func New(ownHost string, maxOutage time.Duration) *Tracker {
 	}
 }
 
-// Bounds of what is remembered. What is forgotten counts as never seen.
+// Maximum numbers of entries that a tracker remembers. Forgotten entries count as new.
 const (
 	maxHosts  = 16
 	maxModels = 250
 )
 
-// A host is what is known of a server.
+// A host is the state of a server.
 type host struct {
 	name      string
-	wasAlive  bool   // has shown a sign of life
-	lastAlive uint64 // number of the latest attempt that got a sign of life
-	hold      *hold  // nil: its gate is open
+	wasAlive  bool   // an attempt had an Alive outcome
+	lastAlive uint64 // number of the latest attempt with an Alive outcome
+	hold      *hold  // nil if the host is not down
 	models    map[string]*model
-	waiting   map[*Call]struct{} // for a gate to open
-	sleeping  map[*Call]struct{} // between two attempts
+	waiting   map[*Call]struct{} // wait for the end of a hold
+	sleeping  map[*Call]struct{} // wait between two attempts
 }
 
-// A model is what is known of one model of a host.
+// A model is the state of one model of a host.
 type model struct {
-	lastAlive    uint64  // as host.alive
-	firstFailure failure // the first since then
-	hold         *hold   // nil: its gate is open
+	lastAlive    uint64  // as in host
+	firstFailure failure // the first failure after lastAlive
+	hold         *hold   // nil if the model is not down
 }
 
 // A failure is evidence of an outage.
 type failure struct {
-	call uint64 // number of the call; 0 without a failure
+	call uint64 // number of the call; 0 means that there was no failure
 	sent uint64 // number of the attempt
 }
 
-// since reports whether a failure is of an attempt that was sent after the given one.
+// sentAfter reports whether f is the failure of an attempt that was sent after the given one.
 func (f failure) sentAfter(alive uint64) bool { return f.call != 0 && f.sent > alive }
 
-// host returns the host of a name. It requires that g.mu is held.
+// host returns the host with a name. It requires that t.mu is held.
 func (t *Tracker) host(name string) *host {
 	h := t.hosts[name]
 	if h == nil {
 		idle := func(h *host) bool { return h.name != t.ownHost && len(h.waiting)+len(h.sleeping) == 0 }
 		evicted := evict(t.hosts, maxHosts, func(h *host) bool { return idle(h) && h.hold == nil && !h.wasAlive }, func(h *host) bool { return idle(h) && h.hold == nil }, idle)
 		if evicted != nil {
-			evicted.hold.end() // its timers would keep it, and calls of its models may be in flight
+			evicted.hold.end() // stops its timers; calls to its models may be in flight
 			for _, m := range evicted.models {
 				m.hold.end()
 			}
@@ -89,7 +88,7 @@ func (t *Tracker) host(name string) *host {
 	return h
 }
 
-// model returns a model of the host.
+// model returns a model of the host. It requires that the mutex is held.
 func (h *host) model(name string) *model {
 	m := h.models[name]
 	if m == nil {
@@ -101,12 +100,12 @@ func (h *host) model(name string) *model {
 			evicted.hold.end()
 		}
 		m = &model{}
-		h.models[strings.Clone(name)] = m // it may be a part of a request
+		h.models[strings.Clone(name)] = m // name may be part of a request
 	}
 	return m
 }
 
-// waits reports whether a call waits for the gate of a model.
+// hasWaiting reports whether a call waits for the end of a model's hold.
 func (h *host) hasWaiting(m *model) bool {
 	for c := range h.waiting {
 		if c.model == m {
@@ -116,8 +115,8 @@ func (h *host) hasWaiting(m *model) bool {
 	return false
 }
 
-// evict makes room in a map for one more entry, if one may go: one of the first kind,
-// or else of the next. It returns what has gone, nil if nothing has.
+// evict deletes an entry from a full map. It deletes an entry of the first kind or, without one, of the next.
+// It returns the deleted entry; nil without one.
 func evict[T any](entries map[string]*T, maxEntries int, kinds ...func(*T) bool) *T {
 	if len(entries) < maxEntries {
 		return nil
@@ -133,15 +132,15 @@ func evict[T any](entries map[string]*T, maxEntries int, kinds ...func(*T) bool)
 	return nil
 }
 
-// An Outage is the time in which a gate is closed.
+// An Outage describes an outage of a host or of one of its models.
 type Outage struct {
 	Host  string    // scheme and authority
-	Model string    // empty: all of the host
-	Since time.Time // when the gate closed
+	Model string    // empty for the whole host
+	Since time.Time // beginning of the hold
 	Cause error     // latest failure
 }
 
-// Held returns how many calls are held, by model.
+// Held returns the number of held calls by model.
 func (t *Tracker) Held() map[string]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,7 +153,7 @@ func (t *Tracker) Held() map[string]int {
 	return held
 }
 
-// Current returns the outages that there are, in no particular order.
+// Current returns the current outages, in no particular order.
 func (t *Tracker) Current() []Outage {
 	t.mu.Lock()
 	defer t.mu.Unlock()
