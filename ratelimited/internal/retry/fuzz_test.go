@@ -10,8 +10,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// FuzzRetryAfter gives a server any two headers to ask for a wait with: the wait is
-// never negative, whole seconds are taken at their word, and so is a date.
+// FuzzRetryAfter tries any two header fields that ask for a wait. The wait must not be negative, and
+// whole seconds and dates must be used exactly.
 func FuzzRetryAfter(f *testing.F) {
 	for _, value := range []string{
 		"", "0", "2", " 2 ", "1.5", "-1", "+3", "1e3", "1e400", "NaN", "-Inf", "0x1p4", "1_000", "9223372036", "9223372037",
@@ -34,7 +34,7 @@ func FuzzRetryAfter(f *testing.F) {
 		if n, err := strconv.Atoi(strings.TrimSpace(seconds)); err == nil && n <= 1_000_000 && wait != time.Duration(max(0, n))*time.Second {
 			t.Errorf("Retry-After %q: %v", seconds, wait)
 		}
-		offset %= 200 * 365 * 24 * 60 * 60 // a duration has room for that
+		offset %= 200 * 365 * 24 * 60 * 60 // must fit a duration
 		date := now.Add(time.Duration(offset) * time.Second)
 		header.Set("Retry-After", date.Format(http.TimeFormat))
 		if wait := After(header, now); wait != time.Duration(max(0, offset))*time.Second {
@@ -43,9 +43,9 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// FuzzServerState gives a server any figures to state: what is read of them is never
-// negative, a limiter that is told them never has more than it did, and a call is given
-// up only for one of the reasons there are.
+// FuzzServerState tries any values of the rate limit headers. The decoded values must not be negative. A
+// limiter that observes them must not have more available than before. A call may only become permanent
+// for one of the documented reasons.
 func FuzzServerState(f *testing.F) {
 	for _, value := range []string{
 		"", "0", "1", "-1", "500000", " 12 ", "+7", "007", "1.5", "1e9", "9223372036854775807", "9223372036854775808", "0x10", "NaN", "none", "\x00",
@@ -64,18 +64,18 @@ func FuzzServerState(f *testing.F) {
 			"X-Ratelimit-Remaining-Tokens-Month": {day},
 		}
 		state, found := ServerState(header)
-		some := false
+		wantFound := false
 		for name, field := range map[string]*int{
 			limitTokens: state.LimitTokens, remainingTokens: state.RemainingTokens, limitRequests: state.LimitRequests,
 			remainingRequests: state.RemainingRequests, day: state.QueryCost,
 		} {
-			some = some || field != nil
+			wantFound = wantFound || field != nil
 			if field != nil && *field < 0 {
-				t.Errorf("%q is read as %d", name, *field)
+				t.Errorf("%q is decoded as %d", name, *field)
 			}
 		}
-		if some != found {
-			t.Errorf("%+v is found: %v", state, found)
+		if wantFound != found {
+			t.Errorf("%+v: found is %v", state, found)
 		}
 		reason := Response{Header: header, Prompt: 100, Estimate: 200}.permanent(limitType)
 		switch reason {
@@ -85,10 +85,10 @@ func FuzzServerState(f *testing.F) {
 			"the day's limit is used up",
 			"the month's limit is used up":
 		default:
-			t.Errorf("given up because %q", reason)
+			t.Errorf("unexpected reason %q", reason)
 		}
-		if none := (Response{Prompt: 100, Estimate: 200}).permanent(limitType); none != "" {
-			t.Errorf("a reply without headers is given up because %q", none)
+		if reason := (Response{Prompt: 100, Estimate: 200}).permanent(limitType); reason != "" {
+			t.Errorf("reason %q for a response without headers, want none", reason)
 		}
 		l, err := limiter.New(limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}, limiter.Guarded(time.Millisecond))
 		if err != nil {
@@ -96,7 +96,7 @@ func FuzzServerState(f *testing.F) {
 		}
 		l.Observe(state)
 		if s := l.Snapshot(); !(s.AvailableTokens <= 1000 && s.AvailableRequests <= 1) || s.InFlight != 0 || s.Waiting != 0 {
-			t.Errorf("told %v, a limiter has %v requests and %v tokens", header, s.AvailableRequests, s.AvailableTokens)
+			t.Errorf("after observing %v, the limiter has %v requests and %v tokens", header, s.AvailableRequests, s.AvailableTokens)
 		}
 	})
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/statefile"
 )
 
-// pathVariable is set in the processes that are killed.
+// pathVariable is an environment variable of the killed processes.
 const pathVariable = "STATEFILE_TEST_PATH"
 
-// A value is large, so that a process is killed while it is written.
+// A value is large, so that the process is killed while it writes one.
 type value struct {
 	Number int
 	Text   string
@@ -24,11 +24,11 @@ type value struct {
 
 func newValue(n int) value { return value{n, strings.Repeat(fmt.Sprint(n%10), 4<<20)} }
 
-// TestWriteUntilKilled is the process that is killed.
+// TestWriteUntilKilled is the program of the killed processes.
 func TestWriteUntilKilled(t *testing.T) {
 	path := os.Getenv(pathVariable)
 	if path == "" {
-		t.Skip("a process of TestKilled")
+		t.Skip("runs only in a process of TestKilled")
 	}
 	file, err := statefile.Open(path)
 	if err != nil {
@@ -44,7 +44,7 @@ func TestWriteUntilKilled(t *testing.T) {
 	}
 }
 
-// Whenever a process is killed, the file is whole, the lock is free, and nothing piles up beside it.
+// After a process is killed, the file is complete, the lock is free, and other files do not accumulate.
 func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state")
@@ -59,17 +59,17 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		if line, err := bufio.NewReader(out).ReadString('\n'); line != "written\n" {
-			t.Fatalf("the process prints %q: %v", line, err)
+			t.Fatalf("the process prints %q, error %v", line, err)
 		}
 		if _, err := statefile.Open(path); !errors.Is(err, statefile.ErrLocked) {
-			t.Errorf("while a process uses the file: %v", err)
+			t.Errorf("error %v while a process uses the file, want ErrLocked", err)
 		}
-		for unfinished := 0; unfinished == 0; { // it writes now
-			drafts, err := filepath.Glob(path + "*tmp")
+		for unfinished := 0; unfinished == 0; { // wait until the process writes
+			temporary, err := filepath.Glob(path + "*tmp")
 			if err != nil {
 				t.Fatal(err)
 			}
-			unfinished = len(drafts)
+			unfinished = len(temporary)
 		}
 		if err := writer.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestKilled(t *testing.T) {
 		}
 		var v value
 		if found, err := file.Read(&v); !found || err != nil || v != newValue(v.Number) {
-			t.Errorf("the file of a process that was killed: %v, %v, number %d", found, err, v.Number)
+			t.Errorf("the file of a killed process: found %v, error %v, number %d", found, err, v.Number)
 		}
 		if err := file.Close(); err != nil {
 			t.Error(err)
@@ -96,7 +96,7 @@ func TestKilled(t *testing.T) {
 		switch entry.Name() {
 		case "state", "state.lock", "state.tmp":
 		default:
-			t.Errorf("%s is left", entry.Name())
+			t.Errorf("the file %s remains", entry.Name())
 		}
 	}
 }
