@@ -178,7 +178,7 @@ func TestAllFails(t *testing.T) {
 		"the same token":  {sameToken, generated.ListAgentPagesParams{}, `returned page token "t" a second time`, 1},
 		"bad params":      {same, generated.ListAgentsParams{PageSize: ratelimited.Ptr(0)}, "page_size is 0", 0},
 		"bad params, too": {same, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(1001)}, "page_size is 1001", 0},
-		"none":            {same, nil, "params is not set", 0},
+		"none":            {same, nil, "params must be", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, fast, test.handler, func(t *testing.T, client *ratelimited.Client) {

@@ -122,7 +122,7 @@ func TestLimiterThatIsAway(t *testing.T) {
 		if !errors.As(err, &away) || away.Operation != "Conversations.Start" || !errors.Is(err, errBooks) || !errors.Is(err, ratelimited.ErrRetryable) {
 			t.Errorf("error %v, want a LimiterError", err)
 		}
-		if !errors.As(err, new(ratelimited.Error)) || !strings.Contains(err.Error(), "not carried out") {
+		if !errors.As(err, new(ratelimited.Error)) || !strings.Contains(err.Error(), "the limiter failed") {
 			t.Errorf("error %v is none of this package", err)
 		}
 

@@ -35,12 +35,12 @@ func TestChoices(t *testing.T) {
 		"a schema and another type": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsText, JSONSchema: generated.JSONSchema{Name: "s"}}},
 			want: `completion_args.response_format.type is "text": must be json_schema`},
 		"a type without a schema": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Name: "s"}}},
-			want: `completion_args.response_format.json_schema.schema is not set: must be set`},
+			want: `completion_args.response_format.json_schema.schema is required if`},
 		"a type without a name": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Schema: object}}},
 			want: `completion_args.response_format.json_schema.name is "": must not be empty`},
-		"a nil map for a schema":   {args: schema(map[string]any(nil)), want: `completion_args.response_format.json_schema.schema is not set: must be set`},
-		"an unset tool":            {tools: []generated.Tool{generated.NewTool(generated.UnknownTool{})}, want: `tools[0] is not set: must hold a tool`},
-		"a nil tool":               {tools: []generated.Tool{generated.NewTool((*generated.FunctionTool)(nil))}, want: `tools[0] is not set: must hold a tool`},
+		"a nil map for a schema":   {args: schema(map[string]any(nil)), want: `completion_args.response_format.json_schema.schema is required if`},
+		"an unset tool":            {tools: []generated.Tool{generated.NewTool(generated.UnknownTool{})}, want: `tools[0] is required: use generated.NewTool`},
+		"a nil tool":               {tools: []generated.Tool{generated.NewTool((*generated.FunctionTool)(nil))}, want: `tools[0] is required: use generated.NewTool`},
 		"a list for a schema":      {args: schema([]string{"a"}), want: `completion_args.response_format.json_schema.schema is "[\"a\"]": must be a JSON Schema: a JSON object or a boolean`},
 		"a JSON text":              {args: schema(`"a"`), want: `is "\"a\"": must be a JSON Schema`},
 		"null":                     {args: schema(`null`), want: `is "null": must be a JSON Schema`},
@@ -131,10 +131,10 @@ func TestChoices(t *testing.T) {
 func TestUnsetInputs(t *testing.T) {
 	think := generated.NewContentChunk(generated.ThinkChunk{Thinking: []generated.ContentChunk{{}}})
 	for want, entry := range map[string]generated.Entry{
-		"inputs[1] is not set":                        generated.NewEntry(generated.UnknownEntry{}),
-		"inputs[1].content is not set":                generated.NewEntry(generated.MessageInputEntry{Role: "user"}),
-		"inputs[1].content[0] is not set":             ratelimited.UserChunks(generated.ContentChunk{}),
-		"inputs[1].content[1].thinking[0] is not set": ratelimited.UserChunks(text("x"), think),
+		"inputs[1] is required":                        generated.NewEntry(generated.UnknownEntry{}),
+		"inputs[1].content is required":                generated.NewEntry(generated.MessageInputEntry{Role: "user"}),
+		"inputs[1].content[0] is required":             ratelimited.UserChunks(generated.ContentChunk{}),
+		"inputs[1].content[1].thinking[0] is required": ratelimited.UserChunks(text("x"), think),
 	} {
 		inBubble(t, fast, ok, func(t *testing.T, client *ratelimited.Client) {
 			_, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries(ratelimited.User("x"), entry)})

@@ -122,7 +122,7 @@ func TestMaxQueueOfAClient(t *testing.T) {
 		calls := []*ratelimited.Future[ending]{call(t.Context()), call(t.Context()), call(t.Context())}
 		_, err := start(t.Context(), client)
 		var wait *ratelimited.WaitError
-		if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrQueueFull) || wait.Position != 3 || !strings.Contains(err.Error(), "2 calls wait already") {
+		if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrQueueFull) || wait.Position != 3 || !strings.Contains(err.Error(), "2 calls are waiting") {
 			t.Errorf("error %v of a call that finds the queue full", err)
 		}
 		for _, c := range append(calls, call(ratelimited.WithClass(t.Context(), ratelimited.Batch))) {

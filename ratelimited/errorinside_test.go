@@ -28,10 +28,10 @@ func kindsOf(err error) string {
 }
 
 const (
-	retryable   = "may succeed later"
-	rateLimited = retryable + ", a limit is used up"
-	serverFault = retryable + ", the server failed"
-	invalid     = "the request is not valid"
+	retryable   = "temporary failure"
+	rateLimited = retryable + ", rate limit exceeded"
+	serverFault = retryable + ", server error"
+	invalid     = "invalid request"
 )
 
 // errorForms are errors as they come inside successes, and what they mean.
@@ -50,7 +50,7 @@ var errorForms = map[string]struct {
 	"a detail":                            {`{"detail":"Not here"}`, "Not here", "", ""},
 	"a text":                              {`{"error":"not found"}`, "not found", "", "not found"},
 	"nested":                              {`{"error":{"error":{"message":"deep","code":404}}}`, "deep", "404", "not found"},
-	"unauthorized":                        {`{"error":{"message":"who?","code":"401"}}`, "who?", "401", "the key is not valid"},
+	"unauthorized":                        {`{"error":{"message":"who?","code":"401"}}`, "who?", "401", "invalid API key"},
 	"words for what may pass":             {`{"error":{"message":"Service unavailable"}}`, "Service unavailable", "", serverFault},
 	"words for the limit":                 {`{"error":{"message":"x","type":"rate_limited"}}`, "x", "", rateLimited},
 	"a code that is not known and a type": {`{"error":{"message":"rate limit","type":"rate_limited","code":9999}}`, "rate limit", "9999", rateLimited},
@@ -244,7 +244,7 @@ func TestKindsOfCodes(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[int]string{
 		1300: rateLimited, 3505: rateLimited, 3000: invalid, 3001: invalid, 1500: invalid, 3999: invalid,
-		429: rateLimited, 500: serverFault, 503: serverFault, 529: serverFault, 501: "the server failed", 404: "not found", 600: "", 5000: "", 0: "", -1: "",
+		429: rateLimited, 500: serverFault, 503: serverFault, 529: serverFault, 501: "server error", 404: "not found", 600: "", 5000: "", 0: "", -1: "",
 	} {
 		if got := kindsOf(&ratelimited.StreamError{Code: code}); got != want {
 			t.Errorf("code %d is of the kinds %q, want %q", code, got, want)

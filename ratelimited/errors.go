@@ -123,7 +123,7 @@ func (e *WaitError) Error() string {
 	var b strings.Builder
 	wait := "gave up after waiting " + e.WaitDuration.Round(time.Millisecond).String()
 	if e.Position > 0 {
-		wait = fmt.Sprintf("would wait %v, at position %d of the queue,", e.Expected.Round(time.Millisecond), e.Position)
+		wait = fmt.Sprintf("expected to wait %v, at position %d of the queue,", e.Expected.Round(time.Millisecond), e.Position)
 	}
 	fmt.Fprintf(&b, "mistral: %s: not sent: %s for 1 request and %d tokens", e.Operation, wait, e.Tokens)
 	if e.Model != "" {
@@ -146,7 +146,7 @@ func (e *WaitError) reason() any {
 	if e.Position > 0 {
 		atLeast = "at least "
 	}
-	return fmt.Sprintf("the deadline is in %v, and calls to this model take %s%v", e.Left.Round(time.Millisecond), atLeast, e.Duration.Round(time.Millisecond))
+	return fmt.Sprintf("the deadline is in %v, and such calls take %s%v", e.Left.Round(time.Millisecond), atLeast, e.Duration.Round(time.Millisecond))
 }
 
 // errDeadlineTooClose is the Err of a call whose deadline leaves too little time.

@@ -285,7 +285,7 @@ func TestLogHasNoContents(t *testing.T) {
 				t.Errorf("stream %d: %v", i, err)
 			}
 		}
-		for _, what := range []string{"acquired", "reply", "no reply", "retry", "settled"} {
+		for _, what := range []string{"acquired", "response", "no response", "retry", "settled"} {
 			if !strings.Contains(log.String(), `"msg":"mistral: `+what+`"`) {
 				t.Errorf("there is no record %q", what)
 			}
@@ -317,23 +317,23 @@ func TestPanickingLogger(t *testing.T) {
 		stream  bool
 		replies []tripper
 	}{
-		"plain": {[]string{"acquired", "reply", "retry", "no reply", "retry", "reply", "settled", "ended"}, false, []tripper{
+		"plain": {[]string{"acquired", "response", "retry", "no response", "retry", "response", "settled", "ended"}, false, []tripper{
 			canned503, func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
 			func(*http.Request) (*http.Response, error) {
 				return canned(200, "application/json", reply("fine", 30)), nil
 			},
 		}},
-		"stream": {[]string{"acquired", "reply", "retry", "reply", "settled", "ended"}, true, []tripper{
+		"stream": {[]string{"acquired", "response", "retry", "response", "settled", "ended"}, true, []tripper{
 			canned503, func(*http.Request) (*http.Response, error) {
 				return canned(200, "text/event-stream", started+hello+done), nil
 			},
 		}},
-		"stream that breaks off": {[]string{"acquired", "reply", "settled", "ended"}, true, []tripper{
+		"stream that breaks off": {[]string{"acquired", "response", "settled", "ended"}, true, []tripper{
 			func(*http.Request) (*http.Response, error) {
 				return canned(200, "text/event-stream", started+hello), nil
 			},
 		}},
-		"nothing sent": {[]string{"acquired", "no reply", "cancelled", "ended"}, false, []tripper{unreachable}},
+		"nothing sent": {[]string{"acquired", "no response", "cancelled", "ended"}, false, []tripper{unreachable}},
 	} {
 		for i, record := range test.records {
 			t.Run(fmt.Sprintf("%s/%d %s", name, i, record), func(t *testing.T) {

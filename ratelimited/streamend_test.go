@@ -28,10 +28,10 @@ func TestStreamIsOverWhenLeft(t *testing.T) {
 		second  string // of the loop after it
 		settled int64
 	}{
-		"closed inside the loop": {2, closeIt, "no more events, after 2 events", "no more events, after 2 events", 8 + 1},
-		"closed at once":         {1, closeIt, "no more events, after 1 events", "no more events, after 1 events", 8},
-		"break":                  {2, breakOff, "", "no more events, after 2 events", 8 + 1},
-		"break later":            {3, breakOff, "", "no more events, after 3 events", 8 + 2},
+		"closed inside the loop": {2, closeIt, "no further events, after 2 events", "no further events, after 2 events", 8 + 1},
+		"closed at once":         {1, closeIt, "no further events, after 1 events", "no further events, after 1 events", 8},
+		"break":                  {2, breakOff, "", "no further events, after 2 events", 8 + 1},
+		"break later":            {3, breakOff, "", "no further events, after 3 events", 8 + 2},
 		"break on the last":      {4, breakOff, "", "", 15},
 		"closed on the last":     {4, closeIt, "", "", 15},
 		"read to the end":        {4, carryOn, "", "", 15},
