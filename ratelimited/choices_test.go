@@ -31,7 +31,7 @@ func TestChoices(t *testing.T) {
 		want  string // "" if it is good
 	}{
 		"a schema without a type": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{JSONSchema: generated.JSONSchema{Name: "s", Schema: object}}},
-			want: `completion_args.response_format.type is "": must be json_schema (generated.ResponseFormatsJSONSchema) where json_schema is set`},
+			want: `completion_args.response_format.type is "": must be json_schema (generated.ResponseFormatsJSONSchema) if json_schema is set`},
 		"a schema and another type": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsText, JSONSchema: generated.JSONSchema{Name: "s"}}},
 			want: `completion_args.response_format.type is "text": must be json_schema`},
 		"a type without a schema": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Name: "s"}}},
