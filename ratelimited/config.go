@@ -81,9 +81,9 @@ type Config struct {
 	LearnLimits bool
 
 	// Limiter creates the limiter of each model. Use Store.Limiter of the module limiter/redislimiter to
-	// share limits between processes. The client calls Limiter once for each entry of Limits, once for ""
-	// (the limit that all other models share), and once for each new model of [Client.SetLimit].
-	// Jitter and BareBuckets must not be set together with Limiter. Default: limiters in this process.
+	// share limits between processes. The client calls Limiter once for each entry of Limits, and once for
+	// each new model of [Client.SetLimit]. It also calls Limiter once for "", the limit that all other models
+	// share. Jitter and BareBuckets must not be set together with Limiter. Default: limiters in this process.
 	Limiter limiter.Factory
 
 	// Classes adds call classes with their weights, or changes the weights of [Interactive] (9) and
@@ -150,14 +150,14 @@ type Config struct {
 	// not count as retries. At least 1 ms. Negative means that the client holds no calls and counts all
 	// retries. Default: 5 minutes.
 	//
-	// The server is down if a connection cannot be made, or if two different calls in a row fail with 502,
-	// 503, 504, 520–527, 529, 530 or a connection that breaks before a response. If both calls use the same
-	// model, only this model is down. There are two exceptions. A server that has not yet sent any other
+	// The server is down if a connection cannot be made, or if two different calls in a row fail. Only the
+	// status codes 502, 503, 504, 520–527, 529 and 530 count, and connections that break before a response.
+	// If both calls use the same model, only this model is down. There are two exceptions. A server that has not yet sent any other
 	// response may have a wrong address: if it is down when the program starts, calls fail after their
 	// retries. A server that accepts requests and never responds makes its calls time out.
 	//
 	// In an outage the client holds calls without permits and in queue order, and sends one call at a
-	// time as a probe. Probes start at most 5 s apart, unless Retry-After asks for more (up to MaxDelay) or
+	// time as a probe. Probes start at most 5 s apart, unless Retry-After is longer (up to MaxDelay) or
 	// the limiter admits no call. The first other response ends the outage. After MaxOutage, all held
 	// calls fail at once, and calls that wait for the limiter fail when the limiter admits them. From then
 	// on, a new call is sent if no other one is in flight, and fails at once otherwise.
@@ -167,7 +167,7 @@ type Config struct {
 	// and BaseDelay * 2^n. From 1 ms to MaxDelay. Default: 1 s.
 	BaseDelay time.Duration
 
-	// MaxDelay is the maximum wait between attempts. If Retry-After asks for more, the client does not
+	// MaxDelay is the maximum wait between attempts. If Retry-After is longer, the client does not
 	// retry. After a 429 a call waits for up to 61 s, because limits have a window of one minute. At least
 	// 1 ms. Default: 32 s.
 	MaxDelay time.Duration

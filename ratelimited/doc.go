@@ -20,10 +20,10 @@
 //     if this does not delay the large one.
 //  3. The client sends the request. It retries temporary failures: the status codes 408,
 //     425, 429, 500, 502, 503, 504, 520–527, 529 and 530, and broken connections.
-//  4. The client settles the usage that the response reports. The limiter gets unused
-//     tokens back, so the next call can start at once, and charges missing ones.
+//  4. The client settles the usage that the response reports. It returns unused tokens to the
+//     limiter, so the next call can start at once. It charges usage above the estimate.
 //
-// Calls that do not ask a model, such as Get, List, Delete and all of [Agents], cost one
+// Calls that do not use a model, such as Get, List, Delete and all of [Agents], cost one
 // request and no tokens.
 //
 // # Limits

@@ -298,7 +298,7 @@ func (e *APIError) Unwrap() error {
 type RateLimitError struct {
 	*APIError
 
-	// RetryAfter is the wait that the server asked for; 0 if it did not.
+	// RetryAfter is the wait that the server requested; 0 without one.
 	RetryAfter time.Duration
 
 	// LimitType is the exceeded limit: "requests", "tokens" or a tool of the API, such as "web_search". It

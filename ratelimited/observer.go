@@ -73,7 +73,7 @@ type OutageBegan struct {
 	Host string // scheme and authority of the server
 	Err  error  // the failure
 
-	// Model is the model that is down. It is the agent or conversation if the model is not known,
+	// Model is the model that is down, or the agent or conversation if the model is not known. It is
 	// "calls without a model" for calls such as Get, and "" if the whole server is down.
 	Model string
 }
@@ -172,9 +172,9 @@ func (c *Client) observe(ctx context.Context, operation string) (context.Context
 	return observed, notify
 }
 
-// Observe reports an operation that consists of several calls to [Config.Observer], such as a run of
-// package runner, under the given name. It returns the context for its calls and a function that
-// receives its events: one [Ended] at the end. Without an observer, the function does nothing.
+// Observe reports an operation that consists of several calls, such as a run of package runner, to
+// [Config.Observer]. It returns the context for these calls and a function that receives the events of
+// the operation: one [Ended] at the end. Without an observer, the function does nothing.
 func (c *Client) Observe(ctx context.Context, operation string) (context.Context, func(CallEvent)) {
 	var notify func(CallEvent)
 	if c.check() == nil {

@@ -155,9 +155,9 @@ func OnQueue(notify func(QueueStatus)) CallOption {
 	}
 }
 
-// WithStop stops the call when ctx ends, unless its request is in flight. If the call waits for the
-// limiter, for the end of an outage or for its next attempt, it fails with an error that wraps the
-// cause of ctx. A request in flight continues, but the client does not retry it. So a program that
+// WithStop stops the call when ctx ends, unless its request is in flight. If the call is waiting for the
+// limiter, an outage or its next attempt, it fails with an error that wraps the cause of ctx. A request
+// in flight continues, but the client does not retry it. So a program that
 // stops does not lose a response that it has paid for. [Client.Shutdown] does the same for all calls.
 // Must not be nil.
 func WithStop(ctx context.Context) CallOption {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Shutdown stops the client. From now on the client does not send requests: waiting and new calls fail at once
+// Shutdown stops the client. From then on the client does not send requests: waiting and new calls fail at once
 // with [ErrShuttingDown]. Calls in flight, including streams, continue until they have ended or ctx ends.
 // Shutdown then cancels them with ErrShuttingDown as the cause and settles them. It returns nil if all
 // calls in flight have ended by themselves. Otherwise it returns an error, at most 5 s after ctx ends,

@@ -58,7 +58,7 @@ func (h *hold) takeProbe(other *hold) {
 }
 
 // scheduleProbe schedules the next probe: after the backoff, which starts at the latest probe, or after the wait
-// that the server asks for if that is longer. It requires that the mutex is held.
+// that the server requests if that is longer. It requires that the mutex is held.
 func (h *hold) scheduleProbe(retryAfter time.Duration) {
 	h.failedProbes++
 	d := h.tracker.backoff(h.failedProbes)

@@ -273,7 +273,7 @@ func TestProbeThatWaitsForItsLimiter(t *testing.T) {
 	})
 }
 
-// A probe waits for longer than the backoff if the server asks for it.
+// A probe waits for longer than the backoff if the server requests it.
 func TestProbeObeysRetryAfter(t *testing.T) {
 	withTracker(t, func(f *fixture) {
 		c := f.call("m")

@@ -18,9 +18,9 @@ const (
 	Unreachable
 
 	// Failing is a response such as 503, which shows that nothing works, or a connection that broke before a
-	// response. Two successive ones begin a hold if they are of different calls, and if an attempt that was
-	// sent after the first one did not have an Alive outcome. They begin a hold of their model or, if their
-	// models differ, of the host.
+	// response. Two successive ones of different calls begin a hold, unless an attempt that was sent after the
+	// first one had an Alive outcome. They begin a hold of their model or, if their models differ, of the
+	// host.
 	Failing
 
 	// Overloaded is a response that reports that the model is overloaded. It begins a hold of the model, and is an
@@ -36,7 +36,7 @@ type Change struct {
 }
 
 // Report reports the outcome of an attempt that [Call.Enter] allowed. cause is its failure, and retryAfter the wait
-// that the server asks for.
+// that the server requests.
 func (c *Call) Report(outcome Outcome, cause error, retryAfter time.Duration) (change Change) {
 	t := c.tracker
 	if t.maxOutage <= 0 {

@@ -19,7 +19,7 @@ type Tracker struct {
 	counter uint64 // latest number of a call or a sent attempt
 }
 
-// MaxProbeInterval is the maximum interval between probes, unless the server asks for a longer one or the
+// MaxProbeInterval is the maximum interval between probes, unless the server requests a longer one or the
 // limiter admits no call.
 const MaxProbeInterval = 5 * time.Second
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// After returns how long a server asks to wait: Retry-After in seconds or as an HTTP date (RFC 9110, section
+// After returns the wait that a server requests: Retry-After in seconds or as an HTTP date (RFC 9110, section
 // 10.2.3), or retry-after-ms, which some gateways send. A date is relative to the response's Date, if present,
 // because either clock may be wrong by hours. The result is 0 if these fields are missing or invalid.
 func After(header http.Header, now time.Time) time.Duration {

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// FuzzRetryAfter tries any two header fields that ask for a wait. The wait must not be negative, and
+// FuzzRetryAfter tries any values of the two header fields that request a wait. The wait must not be negative, and
 // whole seconds and dates must be used exactly.
 func FuzzRetryAfter(f *testing.F) {
 	for _, value := range []string{

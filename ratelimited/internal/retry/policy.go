@@ -7,7 +7,7 @@ import (
 )
 
 // Window bounds how long a call waits after a 429. Limits are per second and per minute, and the server's minute may
-// end slightly later than the client's. A server that asks for a longer wait does not mean these limits.
+// end slightly later than the client's. A server that requests a longer wait does not mean these limits.
 const Window = 61 * time.Second
 
 // A Policy holds the bounds of the waits between attempts.
@@ -31,7 +31,7 @@ type Decision struct {
 	Stop   bool          // the call is not retried
 }
 
-// Decide decides what follows a failed attempt. For [OneLimit], if the server does not ask for a wait, the limiter
+// Decide decides what follows a failed attempt. For [OneLimit], if the server does not request a wait, the limiter
 // chooses it, because it knows how often other calls were throttled.
 func (p Policy) Decide(f Failure) Decision {
 	d := Decision{Wait: f.RetryAfter, Stop: !f.Transient}

@@ -81,8 +81,8 @@ func TestDecide(t *testing.T) {
 	}{
 		"final":                      {Failure{}, Decision{Wait: time.Second, Stop: true}},
 		"transient":                  {Failure{Transient: true}, Decision{Wait: time.Second}},
-		"asked to wait":              {Failure{Transient: true, RetryAfter: time.Second}, Decision{Wait: time.Second}},
-		"asked to wait too long":     {Failure{Transient: true, RetryAfter: 2 * time.Second}, Decision{Wait: time.Second, Stop: true}},
+		"requested wait":             {Failure{Transient: true, RetryAfter: time.Second}, Decision{Wait: time.Second}},
+		"requested wait is too long": {Failure{Transient: true, RetryAfter: 2 * time.Second}, Decision{Wait: time.Second, Stop: true}},
 		"a tool's limit":             {Failure{Transient: true, Throttle: throttle(OneCall, 0)}, Decision{Wait: time.Second}},
 		"an overloaded model":        {Failure{Transient: true, Throttle: throttle(OneModel, 0)}, Decision{Wait: time.Second, Shared: OneModel}},
 		"a limit":                    {Failure{Transient: true, Throttle: throttle(OneLimit, 0)}, Decision{Shared: OneLimit}},

@@ -26,7 +26,7 @@ const (
 
 // A Throttle is the information in a response with status 429.
 type Throttle struct {
-	RetryAfter time.Duration // 0 if the server does not ask for a wait
+	RetryAfter time.Duration // requested by the server; 0 without one
 	LimitType  string        // one of the constants, the name of a tool, or "" if unknown
 	Reason     string        // why no later attempt can succeed; "" if one may
 	Shared     Scope
