@@ -57,8 +57,8 @@ func (c *call) probeDelay(failure error) time.Duration {
 }
 
 // prepareRetry waits until the call may be retried after the failure of its latest attempt. It returns the
-// call's error if the call is not retried. If the context's deadline would end the wait, it does so at
-// once. Method admit waits for the limiter and for the end of an outage.
+// call's error if the call is not retried, also if the context's deadline would end the wait. Method admit
+// waits for the limiter and for the end of an outage.
 func (c *call) prepareRetry(failure error) error {
 	c.failure = failure
 	if c.options.atMostOnce && errors.Is(failure, ErrUnconfirmed) {
@@ -166,7 +166,7 @@ func (c *call) countRetry() bool {
 	return true
 }
 
-// refundRetry uncounts the latest retry if its cause turned out to be an outage.
+// refundRetry takes back the count of the latest retry if its cause turned out to be an outage.
 func (c *call) refundRetry() {
 	if c.mayBeOutage {
 		c.mayBeOutage = false

@@ -337,13 +337,13 @@ func (d *Decoder) intern(name []byte) string {
 // parseRetry returns the value of a retry field, a number of milliseconds. It reports false unless the value
 // consists of ASCII digits. A number too large for a Duration becomes the largest possible value.
 func parseRetry(value []byte) (_ time.Duration, ok bool) {
-	const maxMilliseconds = math.MaxInt64 / time.Millisecond
+	const maxCount = math.MaxInt64 / time.Millisecond
 	var n time.Duration
 	for _, c := range value {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		n = min(10*n+time.Duration(c-'0'), maxMilliseconds)
+		n = min(10*n+time.Duration(c-'0'), maxCount)
 	}
 	return n * time.Millisecond, len(value) > 0
 }
