@@ -42,8 +42,8 @@ type attempt struct {
 
 // newAttempt starts an attempt. timeout bounds the attempt, and connect the time until it has a connection,
 // unless it is 0. With sharesConnections, the attempt records whether a connection is being made for it.
-func newAttempt(ctx context.Context, permit limiter.Admission, again func(context.Context) error, timeout, connect time.Duration, sharesConnections bool) *attempt {
-	a := &attempt{permit: permit, takeRequest: again, began: time.Now(), timeout: timeout}
+func newAttempt(ctx context.Context, permit limiter.Admission, takeRequest func(context.Context) error, timeout, connect time.Duration, sharesConnections bool) *attempt {
+	a := &attempt{permit: permit, takeRequest: takeRequest, began: time.Now(), timeout: timeout}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{
 		GetConn: a.getConn, GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
