@@ -9,166 +9,164 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// prepare finds out what the call waits for: its limiter, its estimate and its place.
-func (f *flight) prepare() {
-	f.aim()
-	f.place = limiter.PlaceOf(f.ctx)
-	host := f.client.host
-	if f.options.baseURL != "" {
-		host = hostOf(f.options.baseURL)
+// prepare selects the limiter, the estimate and the place in the queue of the call.
+func (c *call) prepare() {
+	c.selectLimiter()
+	c.place = limiter.PlaceOf(c.ctx)
+	host := c.client.host
+	if c.options.baseURL != "" {
+		host = hostOf(c.options.baseURL)
 	}
-	f.gate = f.client.gates.Call(host, f.gateName(), f.place, f.limiter)
+	c.outage = c.client.outages.Call(host, c.outageName(), c.place, c.limiter)
 }
 
-// aim finds out which limiter the call waits for, and its estimate. It reports false if the limiter
-// is still the same one: then the estimate is, too.
-func (f *flight) aim() (changed bool) {
+// selectLimiter selects the limiter of the call's model and updates the estimate. It reports whether
+// the limiter has changed; if not, the estimate has not changed either.
+func (c *call) selectLimiter() (changed bool) {
 	var history conversation
 	var own agent
-	if f.op.prompt != nil {
-		f.model, f.agentID, history, own = f.resolve()
+	if c.op.prompt != nil {
+		c.model, c.agentID, history, own = c.resolveModel()
 	}
-	l := f.client.limits.For(f.model)
-	if l == f.limiter {
+	l := c.client.limits.For(c.model)
+	if l == c.limiter {
 		return false
 	}
-	f.limiter = l
-	if f.op.prompt != nil {
-		if !f.client.config.FixedEstimates {
-			f.learned = f.client.memory.model(f.model)
+	c.limiter = l
+	if c.op.prompt != nil {
+		if !c.client.config.FixedEstimates {
+			c.learned = c.client.memory.model(c.model)
 		}
-		f.know(history, own)
-		f.estimate()
+		c.initEstimate(history, own)
+		c.updateEstimate()
 	}
 	return true
 }
 
-// isMoved reports whether the call's model has another limiter than when the call was admitted.
-func (f *flight) isMoved() bool { return f.client.limits.For(f.model) != f.limiter }
+// hasNewLimiter reports whether the limiter of the call's model has changed since the call was admitted.
+func (c *call) hasNewLimiter() bool { return c.client.limits.For(c.model) != c.limiter }
 
-// noModel is the name of calls that no model has to do with, where an outage is that of
-// a model.
+// noModel is the model name of calls that do not use a model, for outages.
 const noModel = "calls without a model"
 
-// gateName is the name of the model that the call needs, or of what else decides
-// whether it works.
-func (f *flight) gateName() string {
-	if f.op.prompt == nil {
+// outageName returns the name under which the call's outages are tracked: its model or, if that is
+// unknown, its agent or conversation.
+func (c *call) outageName() string {
+	if c.op.prompt == nil {
 		return noModel
 	}
-	name := cmp.Or(f.model, f.agentID, f.op.prompt.conversationID, noModel)
-	return name[:min(len(name), maxKey)]
+	name := cmp.Or(c.model, c.agentID, c.op.prompt.conversationID, noModel)
+	return name[:min(len(name), maxKeyLength)]
 }
 
-// admit returns when the call may send a request: no outage holds it, and its permit
-// has one. While an outage holds the call, its permit is given back.
-func (f *flight) admit() error {
+// admit returns when the call may send a request: no outage holds it, and the limiter has admitted it.
+// While an outage holds the call, the call does not keep a permit.
+func (c *call) admit() error {
 	for {
-		held, began := f.gate.IsHeld(), time.Now()
-		if held && f.maxWait() != 0 {
-			return f.outageError(ErrWouldWait, 0)
+		held, began := c.outage.IsHeld(), time.Now()
+		if held && c.maxWait() != 0 {
+			return c.outageError(ErrWouldWait, 0)
 		}
 		if held {
-			f.uncount()
-			f.giveBack()
+			c.refundRetry()
+			c.returnPermit()
 		}
-		err := f.gate.Wait(f.ctx)
+		err := c.outage.Wait(c.ctx)
 		if held {
-			f.estimate() // what was learned before the outage began counts
-			if f.watched() {
-				f.tell(Held{WaitDuration: time.Since(began)})
+			c.updateEstimate() // the client may have learned more in the meantime
+			if c.isObserved() {
+				c.emit(Held{WaitDuration: time.Since(began)})
 			}
 		}
 		if err != nil {
-			return f.outageError(err, time.Since(began))
+			return c.outageError(err, time.Since(began))
 		}
-		if err := f.acquire(); err != nil {
+		if err := c.acquire(); err != nil {
 			return err
 		}
-		mayBeSent := f.client.calls.send(f)
-		if mayBeSent && f.gate.Enter() {
-			f.client.state.touch()
+		mayBeSent := c.client.calls.markSending(c)
+		if mayBeSent && c.outage.Enter() {
+			c.client.saver.scheduleSave()
 			return nil
 		}
-		f.client.calls.wait(f)
-		f.permit.ReturnRequest()
-		f.giveBack()
+		c.client.calls.markWaiting(c)
+		c.permit.ReturnRequest()
+		c.returnPermit()
 		if !mayBeSent {
-			return f.failedToWait(ErrShuttingDown)
+			return c.waitError(ErrShuttingDown)
 		}
 	}
 }
 
-// maxWait is how long the call may wait before it is sent for the first time, as
-// [limiter.Call] has it.
-func (f *flight) maxWait() time.Duration {
-	if f.attempts > 0 {
+// maxWait returns the maximum wait before the first attempt, as in [limiter.Call].
+func (c *call) maxWait() time.Duration {
+	if c.attempts > 0 {
 		return 0
 	}
-	return f.options.maxWait
+	return c.options.maxWait
 }
 
-// acquire waits for a permit, or for one more request if there is a permit. A call whose model turns
-// out to have another limiter meanwhile waits for that one, in its place.
-func (f *flight) acquire() error {
-	if f.permit != nil && !f.isMoved() {
-		return f.failedToWait(f.permit.Retry(f.ctx))
+// acquire waits for a permit, or for one more request of the current permit. If the call's model gets
+// another limiter in the meantime, the call waits for that one, in the same place.
+func (c *call) acquire() error {
+	if c.permit != nil && !c.hasNewLimiter() {
+		return c.waitError(c.permit.Retry(c.ctx))
 	}
-	f.giveBack()
-	f.aim()
+	c.returnPermit()
+	c.selectLimiter()
 	for {
-		call := limiter.Call{Prompt: f.guess.prompt, Reply: f.guess.total - f.guess.prompt, Place: f.place, MaxWait: f.maxWait()}
-		if f.op.prompt != nil && !f.guess.given {
-			call.Estimate = f.estimateAgain
+		call := limiter.Call{Prompt: c.expected.prompt, Reply: c.expected.total - c.expected.prompt, Place: c.place, MaxWait: c.maxWait()}
+		if c.op.prompt != nil && !c.expected.fromCaller {
+			call.Estimate = c.reestimate
 		}
-		call.Class, call.OnQueue = f.class(), f.options.onQueue
-		if !f.queued {
-			call.MaxQueue = f.client.config.MaxQueue
+		call.Class, call.OnQueue = c.class(), c.options.onQueue
+		if !c.queued {
+			call.MaxQueue = c.client.config.MaxQueue
 		}
-		if f.learned != nil {
-			call.Duration, call.MinDuration = f.learned.Duration()
+		if c.learned != nil {
+			call.Duration, call.MinDuration = c.learned.Duration()
 		}
-		permit, err := f.limiter.Acquire(f.ctx, call)
+		permit, err := c.limiter.Acquire(c.ctx, call)
 		if err != nil {
-			return f.failedToWait(err)
+			return c.waitError(err)
 		}
-		f.permit, f.queued = permit, true
-		f.guess.total = permit.Tokens()
-		f.guess.prompt = min(f.guess.prompt, f.guess.total)
-		f.ended.Store(false)
-		if f.watched() {
-			f.tell(Acquired{Model: f.model, Tokens: f.guess.total, WaitDuration: permit.WaitDuration()})
+		c.permit, c.queued = permit, true
+		c.expected.total = permit.Tokens()
+		c.expected.prompt = min(c.expected.prompt, c.expected.total)
+		c.ended.Store(false)
+		if c.isObserved() {
+			c.emit(Acquired{Model: c.model, Tokens: c.expected.total, WaitDuration: permit.WaitDuration()})
 		}
-		if !f.aim() {
+		if !c.selectLimiter() {
 			return nil
 		}
-		f.giveBack()
+		c.returnPermit()
 	}
 }
 
-// failedToWait is the call's error for one of its limiter; nil for none. A call that
-// was sent before fails with what became of that too.
-func (f *flight) failedToWait(err error) error {
+// waitError returns the call's error for an error of its limiter; nil for nil. After a failed attempt,
+// the error includes that failure.
+func (c *call) waitError(err error) error {
 	var tooLarge *limiter.TooLargeError
 	var waited *limiter.WaitError
 	switch {
 	case err == nil:
 		return nil
-	case f.sent == 0 && f.ctx.Err() != nil && f.gate.IsHeld():
-		return f.outageError(err, time.Since(f.began))
-	case f.failure != nil:
-		if f.ctx.Err() != nil {
-			err = contextError(f.ctx)
+	case c.sent == 0 && c.ctx.Err() != nil && c.outage.IsHeld():
+		return c.outageError(err, time.Since(c.began))
+	case c.failure != nil:
+		if c.ctx.Err() != nil {
+			err = contextError(c.ctx)
 		}
-		return f.gaveUp(err)
+		return c.gaveUpError(err)
 	case errors.As(err, &tooLarge):
-		return f.tooLarge(tooLarge)
-	case errors.As(err, &waited) || f.ctx.Err() != nil:
+		return c.tooLargeError(tooLarge)
+	case errors.As(err, &waited) || c.ctx.Err() != nil:
 		if waited == nil {
 			waited = new(limiter.WaitError)
 		}
 		failure := &WaitError{
-			Operation: f.op.name, Model: f.model, Limit: f.limiter.Limit(), Tokens: f.guess.total,
+			Operation: c.op.name, Model: c.model, Limit: c.limiter.Limit(), Tokens: c.expected.total,
 			WaitDuration: waited.WaitDuration, Paused: waited.Paused, Expected: waited.Expected, Position: waited.Position,
 			Left: waited.Left, Duration: waited.Duration, Err: ErrWouldWait,
 		}
@@ -176,26 +174,26 @@ func (f *flight) failedToWait(err error) error {
 		case errors.Is(err, limiter.ErrQueueFull):
 			failure.Err = ErrQueueFull
 		case !errors.Is(err, limiter.ErrWouldWait):
-			failure.Err = contextError(f.ctx)
+			failure.Err = contextError(c.ctx)
 		case errors.Is(err, context.DeadlineExceeded):
-			failure.Err = errTooLate
+			failure.Err = errDeadlineTooClose
 		}
 		return failure
 	case errors.Is(err, limiter.ErrUnavailable):
-		return &LimiterError{Operation: f.op.name, Err: err}
+		return &LimiterError{Operation: c.op.name, Err: err}
 	}
-	return &RequestError{Operation: f.op.name, Field: "inputs", Value: f.guess.total, Rule: "must have tokens that can be waited for", Err: err}
+	return &RequestError{Operation: c.op.name, Field: "inputs", Value: c.expected.total, Rule: "must have a number of tokens that the limiter can admit", Err: err}
 }
 
-// takeAgain takes another request of the permit, for one that the transport sends again by
-// itself. Like every wait for the limiter, this one ends in a shutdown.
-func (f *flight) takeAgain(ctx context.Context) error {
-	f.client.calls.wait(f)
-	if err := f.permit.Retry(ctx); err != nil {
+// takeRequest takes another request of the permit when the transport sends a request again by itself. A
+// shutdown ends this wait too.
+func (c *call) takeRequest(ctx context.Context) error {
+	c.client.calls.markWaiting(c)
+	if err := c.permit.Retry(ctx); err != nil {
 		return err
 	}
-	if !f.client.calls.send(f) {
-		f.permit.ReturnRequest()
+	if !c.client.calls.markSending(c) {
+		c.permit.ReturnRequest()
 		return ErrShuttingDown
 	}
 	return nil

@@ -7,12 +7,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Agents is the agents API: /v1/agents. Its calls cost a request and no tokens.
-// Its methods are safe for concurrent use. An id, version or alias that the API does
-// not know is an [ErrNotFound].
+// Agents is the agents API: /v1/agents. Each call costs one request and no tokens. The methods are safe
+// for concurrent use. An unknown id, version or alias is an [ErrNotFound].
 type Agents struct{ client *Client }
 
-// Create makes an agent. Model and Name must be set.
+// Create creates an agent. Model and Name are required.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_create
 func (s *Agents) Create(ctx context.Context, request generated.CreateAgentRequest, options ...CallOption) (*generated.Agent, error) {
@@ -26,8 +25,8 @@ func (s *Agents) Create(ctx context.Context, request generated.CreateAgentReques
 	}, options)
 }
 
-// Get returns an agent, in its current version unless params names another one
-// by its number or alias.
+// Get returns an agent. It returns the current version, unless params names another one by number or
+// alias.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_get
 func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAgentParams, options ...CallOption) (*generated.Agent, error) {
@@ -40,27 +39,27 @@ func (s *Agents) Get(ctx context.Context, agentID string, params generated.GetAg
 	}, options)
 }
 
-// List returns one page of the account's agents. Page counts from 0. The API
-// calls this operation deprecated: [Agents.ListPages] shows shared agents too.
+// List returns one page of the account's agents. Pages count from 0. The API marks this operation as
+// deprecated: [Agents.ListPages] also returns shared agents.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_list
 func (s *Agents) List(ctx context.Context, params generated.ListAgentsParams, options ...CallOption) ([]generated.Agent, error) {
-	params.Sources = notEmpty(params.Sources)
+	params.Sources = nilIfEmpty(params.Sources)
 	return complete[[]generated.Agent](ctx, s.owner(), operation{
 		name:    "Agents.List",
 		invalid: firstInvalid(checkAtLeast("page", params.Page, 0), checkRange("page_size", params.PageSize, 1, 1000)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
-			return api.ListAgents(ctx, &params) //nolint:staticcheck // the API deprecates it and has it still
+			return api.ListAgents(ctx, &params) //nolint:staticcheck // deprecated by the API, but supported
 		},
 	}, options)
 }
 
-// ListPages returns one page of the agents that the caller may see. Pass its
-// NextPageToken as PageToken for the next one; the last page has none.
+// ListPages returns one page of the agents that the account can see. Pass its NextPageToken as PageToken
+// to get the next page. On the last page, NextPageToken is empty.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_list_pages
 func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesParams, options ...CallOption) (*generated.AgentListPage, error) {
-	params.Sources = notEmpty(params.Sources)
+	params.Sources = nilIfEmpty(params.Sources)
 	return complete[*generated.AgentListPage](ctx, s.owner(), operation{
 		name:    "Agents.ListPages",
 		invalid: checkRange("page_size", params.PageSize, 1, 1000),
@@ -70,9 +69,9 @@ func (s *Agents) ListPages(ctx context.Context, params generated.ListAgentPagesP
 	}, options)
 }
 
-// Update changes the fields that are set and makes a new version of the agent.
-// Tools, Guardrails and Metadata that are nil stay as they are; empty ones,
-// []generated.Tool{} for example, take away what the agent has.
+// Update changes the fields that are set, and creates a new version of the agent. Nil values of Tools,
+// Guardrails and Metadata leave them unchanged. Empty values, such as []generated.Tool{}, remove them
+// from the agent.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_update
 func (s *Agents) Update(ctx context.Context, agentID string, request generated.UpdateAgentRequest, options ...CallOption) (*generated.Agent, error) {
@@ -90,7 +89,7 @@ func (s *Agents) Update(ctx context.Context, agentID string, request generated.U
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_delete
 func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOption) error {
-	_, err := complete[nothing](ctx, s.owner(), operation{
+	_, err := complete[noContent](ctx, s.owner(), operation{
 		name:    "Agents.Delete",
 		invalid: checkAgentID(agentID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -100,7 +99,7 @@ func (s *Agents) Delete(ctx context.Context, agentID string, options ...CallOpti
 	return err
 }
 
-// UpdateVersion makes another version of an agent its current one, and returns that.
+// UpdateVersion makes another version the current version of an agent, and returns it.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_update_version
 func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int, options ...CallOption) (*generated.Agent, error) {
@@ -113,7 +112,7 @@ func (s *Agents) UpdateVersion(ctx context.Context, agentID string, version int,
 	}, options)
 }
 
-// ListVersions returns one page of an agent's versions. Page counts from 0.
+// ListVersions returns one page of an agent's versions. Pages count from 0.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_list_versions
 func (s *Agents) ListVersions(ctx context.Context, agentID string, params generated.ListAgentVersionsParams, options ...CallOption) ([]generated.Agent, error) {
@@ -126,7 +125,7 @@ func (s *Agents) ListVersions(ctx context.Context, agentID string, params genera
 	}, options)
 }
 
-// GetVersion returns one version of an agent, by its number in decimal or its alias.
+// GetVersion returns one version of an agent, by its decimal number or its alias.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_get_version
 func (s *Agents) GetVersion(ctx context.Context, agentID, version string, options ...CallOption) (*generated.Agent, error) {
@@ -139,8 +138,8 @@ func (s *Agents) GetVersion(ctx context.Context, agentID, version string, option
 	}, options)
 }
 
-// CreateVersionAlias names a version of an agent, or moves an alias to it. An alias
-// is unique within its agent.
+// CreateVersionAlias adds an alias to a version of an agent, or moves the alias to it. Aliases are unique
+// within an agent.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_create_or_update_alias
 func (s *Agents) CreateVersionAlias(ctx context.Context, agentID, alias string, version int, options ...CallOption) (*generated.AgentAliasResponse, error) {
@@ -166,11 +165,11 @@ func (s *Agents) ListVersionAliases(ctx context.Context, agentID string, options
 	}, options)
 }
 
-// DeleteVersionAlias deletes an alias; the version it named stays.
+// DeleteVersionAlias deletes an alias. It does not delete the version.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/agents#operation-agents_api_v1_agents_delete_alias
 func (s *Agents) DeleteVersionAlias(ctx context.Context, agentID, alias string, options ...CallOption) error {
-	_, err := complete[nothing](ctx, s.owner(), operation{
+	_, err := complete[noContent](ctx, s.owner(), operation{
 		name:    "Agents.DeleteVersionAlias",
 		invalid: firstInvalid(checkAgentID(agentID), checkAlias(alias)),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {

@@ -11,14 +11,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// defaultPageSize is the page size of All if params do not set one.
+// defaultPageSize is the page size of All if params does not set one.
 const defaultPageSize = 100
 
-// All yields the conversations of the account that params select, starting at params.Page.
-// It requests each page when the loop reaches it, and nothing after the loop has ended. A page
-// that is shorter than its size, 100 if params do not set one, is the last. If a request
-// fails, All yields the error with a zero Conversation and stops. If conversations are created
-// or deleted during the loop, others may be yielded twice or not at all.
+// All returns an iterator over the account's conversations that params select, from params.Page on. It
+// calls [Conversations.List] for each page when the loop reaches it. The last page is the first one
+// with fewer items than the page size, which is 100 by default. If a request fails, All yields the
+// error with a zero Conversation and stops. If conversations are created or deleted during the loop,
+// All may yield others twice or not at all.
 func (s *Conversations) All(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) iter.Seq2[generated.Conversation, error] {
 	return allPages(s.owner(), "/v1/conversations", params.Page, params.PageSize, func(page, size *int) ([]generated.Conversation, error) {
 		params := params
@@ -27,9 +27,9 @@ func (s *Conversations) All(ctx context.Context, params generated.ListConversati
 	})
 }
 
-// All yields the agents that params select, like [Conversations.All]. With a
-// [generated.ListAgentPagesParams] it uses [Agents.ListPages] and starts at PageToken; with a
-// [generated.ListAgentsParams] it uses [Agents.List] and starts at Page.
+// All returns an iterator over the agents that params select, like [Conversations.All]. With a
+// [generated.ListAgentPagesParams] it calls [Agents.ListPages] and starts at PageToken. With a
+// [generated.ListAgentsParams] it calls [Agents.List] and starts at Page.
 func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options ...CallOption) iter.Seq2[generated.Agent, error] {
 	switch params := params.(type) {
 	case generated.ListAgentsParams:
@@ -56,20 +56,20 @@ func (s *Agents) All(ctx context.Context, params generated.AgentsParams, options
 	}
 }
 
-// allPages yields the items of all pages. A page shorter than the page size is the last one.
+// allPages yields the items of all pages. The last page is the first one with fewer items than the page size.
 func allPages[T interface{ Raw() json.RawMessage }](c *Client, path string, first, size *int, list func(page, size *int) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		page, most, seen := 0, defaultPageSize, newSeen()
+		page, pageSize, seen := 0, defaultPageSize, newSeenPages()
 		if first != nil {
 			page = *first
 		}
 		if size != nil {
-			most = *size
+			pageSize = *size
 		}
 		for ; ; page++ {
-			items, err := list(&page, &most)
+			items, err := list(&page, &pageSize)
 			if err == nil && len(items) > 0 && !seen.add(string(items[0].Raw())) {
-				err = c.repeated(path, fmt.Sprintf("page %d", page))
+				err = c.repeatedPage(path, fmt.Sprintf("page %d", page))
 			}
 			if err != nil {
 				var zero T
@@ -81,43 +81,44 @@ func allPages[T interface{ Raw() json.RawMessage }](c *Client, path string, firs
 					return
 				}
 			}
-			if len(items) < most {
+			if len(items) < pageSize {
 				return
 			}
 		}
 	}
 }
 
-// seen tells pages that were returned before, by a hash of what is theirs alone.
-type seen struct {
+// seenPages recognizes pages that were returned before, by hashes.
+type seenPages struct {
 	seed   maphash.Seed
 	hashes map[uint64]bool
 }
 
-func newSeen() seen { return seen{maphash.MakeSeed(), map[uint64]bool{}} }
+func newSeenPages() seenPages { return seenPages{maphash.MakeSeed(), map[uint64]bool{}} }
 
-// add reports whether text is new.
-func (s seen) add(text string) bool {
+// add adds a text and reports whether it is new.
+func (s seenPages) add(text string) bool {
 	hash := maphash.String(s.seed, text)
 	known := s.hashes[hash]
 	s.hashes[hash] = true
 	return !known
 }
 
+// allByToken implements [Agents.All] with [Agents.ListPages].
 func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPagesParams, options []CallOption) iter.Seq2[generated.Agent, error] {
 	return func(yield func(generated.Agent, error) bool) {
 		params := params
 		if params.PageSize == nil {
 			params.PageSize = Ptr(defaultPageSize)
 		}
-		tokens := newSeen()
+		tokens := newSeenPages()
 		if params.PageToken != nil {
 			tokens.add(*params.PageToken)
 		}
 		for {
 			page, err := s.ListPages(ctx, params, options...)
 			if err == nil && page.NextPageToken != "" && !tokens.add(page.NextPageToken) {
-				err = s.owner().repeated("/v1/agents/pages", fmt.Sprintf("page token %q", oneLine(page.NextPageToken)))
+				err = s.owner().repeatedPage("/v1/agents/pages", fmt.Sprintf("page token %q", oneLine(page.NextPageToken)))
 			}
 			if err != nil {
 				yield(generated.Agent{}, err)
@@ -136,10 +137,10 @@ func (s *Agents) allByToken(ctx context.Context, params generated.ListAgentPages
 	}
 }
 
-// repeated returns the error for a server that returns a page again: All would not end.
-func (c *Client) repeated(path, page string) error {
+// repeatedPage returns the error for a page that the server returns again: All would never end.
+func (c *Client) repeatedPage(path, page string) error {
 	return &APIError{
 		Method: http.MethodGet, Path: path, StatusCode: http.StatusOK, Attempts: 1,
-		Message: c.secret.text("the server returned " + page + " a second time"),
+		Message: c.secret.redactText("the server returned " + page + " a second time"),
 	}
 }

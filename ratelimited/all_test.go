@@ -180,7 +180,7 @@ func TestAllFails(t *testing.T) {
 		"repeated token":                {sameToken, generated.ListAgentPagesParams{}, `returned page token "t" a second time`, 1},
 		"invalid page size":             {same, generated.ListAgentsParams{PageSize: ratelimited.Ptr(0)}, "page_size is 0", 0},
 		"invalid page size with tokens": {same, generated.ListAgentPagesParams{PageSize: ratelimited.Ptr(1001)}, "page_size is 1001", 0},
-		"nil params":                    {same, nil, "params is not set", 0},
+		"nil params":                    {same, nil, "params must be", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runWithHandler(t, fast, test.handler, func(t *testing.T, client *ratelimited.Client) {

@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// firstInvalid returns the first finding; nil if there is none.
+// firstInvalid returns the first error that is not nil; nil without one.
 func firstInvalid(findings ...*RequestError) *RequestError {
 	for _, finding := range findings {
 		if finding != nil {
@@ -19,23 +19,23 @@ func firstInvalid(findings ...*RequestError) *RequestError {
 	return nil
 }
 
-// checkID refuses what would make a path lead to another operation.
+// checkID rejects ids that would change the path to another operation.
 func checkID(field, id string) *RequestError {
 	switch {
 	case id == "":
 		return &RequestError{Field: field, Value: id, Rule: "must not be empty"}
 	case id == "." || id == "..":
-		return &RequestError{Field: field, Value: id, Rule: "must not be a path segment with a meaning of its own"}
+		return &RequestError{Field: field, Value: id, Rule: "must not be a dot segment of a path"}
 	case strings.ContainsFunc(id, unicode.IsControl):
 		return &RequestError{Field: field, Value: id, Rule: "must not contain control characters"}
 	}
 	return nil
 }
 
-// checkAgentID also refuses the one id that leads to another operation.
+// checkAgentID also rejects "pages", because /v1/agents/pages is the path of a list.
 func checkAgentID(id string) *RequestError {
 	if id == "pages" {
-		return &RequestError{Field: "agent_id", Value: id, Rule: "must be an agent's id: that path is the list's"}
+		return &RequestError{Field: "agent_id", Value: id, Rule: "must be an agent's id: /v1/agents/pages is the path of a list"}
 	}
 	return checkID("agent_id", id)
 }
@@ -53,10 +53,10 @@ func isEmpty(inputs generated.ConversationInputs) bool {
 	return !inputs.IsZero() && !isText && len(inputs.Entries()) == 0
 }
 
-// checkInputs refuses inputs that are unset or have nothing in them.
+// checkInputs rejects unset and empty inputs.
 func checkInputs(inputs generated.ConversationInputs) *RequestError {
 	if inputs.IsZero() {
-		return &RequestError{Field: "inputs", Value: nil, Rule: "must be set: ratelimited.Text(…) or ratelimited.Entries(…)"}
+		return &RequestError{Field: "inputs", Value: nil, Rule: "is required: use ratelimited.Text or ratelimited.Entries"}
 	}
 	if text, ok := inputs.Text(); ok {
 		return checkNotEmpty("inputs", text)
@@ -66,7 +66,7 @@ func checkInputs(inputs generated.ConversationInputs) *RequestError {
 	}
 	for i, entry := range inputs.Entries() {
 		if entry.IsZero() {
-			return &RequestError{Field: fmt.Sprintf("inputs[%d]", i), Value: nil, Rule: "must hold an entry: make it with ratelimited.User(…) or generated.NewEntry(…)"}
+			return &RequestError{Field: fmt.Sprintf("inputs[%d]", i), Value: nil, Rule: "is required: use ratelimited.User or generated.NewEntry"}
 		}
 		if finding := checkMessage(fmt.Sprintf("inputs[%d].content", i), entry); finding != nil {
 			return finding
@@ -75,8 +75,8 @@ func checkInputs(inputs generated.ConversationInputs) *RequestError {
 	return nil
 }
 
-// checkMessage rejects a message whose content, or a chunk of it, is unset: it would be sent
-// as null. An entry of a response is sent as it was received.
+// checkMessage rejects a message with unset content or an unset chunk, which would be sent as null.
+// Entries of a response are sent as they were received.
 func checkMessage(field string, entry generated.Entry) *RequestError {
 	var content generated.MessageContent
 	switch e := entry.Value().(type) {
@@ -88,7 +88,7 @@ func checkMessage(field string, entry generated.Entry) *RequestError {
 		return nil
 	}
 	if content.IsZero() && entry.Raw() == nil {
-		return &RequestError{Field: field, Value: nil, Rule: "must be set: generated.NewTextContent(…) or generated.NewChunkContent(…)"}
+		return &RequestError{Field: field, Value: nil, Rule: "is required: use generated.NewTextContent or generated.NewChunkContent"}
 	}
 	if _, ok := content.PlainText(); ok {
 		return nil
@@ -100,7 +100,7 @@ func checkChunks(field string, chunks []generated.ContentChunk) *RequestError {
 	for i, chunk := range chunks {
 		inside := fmt.Sprintf("%s[%d]", field, i)
 		if chunk.IsZero() {
-			return &RequestError{Field: inside, Value: nil, Rule: "must hold a chunk: make it with generated.NewContentChunk(…)"}
+			return &RequestError{Field: inside, Value: nil, Rule: "is required: use generated.NewContentChunk"}
 		}
 		if thought, ok := chunk.Value().(generated.ThinkChunk); ok {
 			if finding := checkChunks(inside+".thinking", thought.Thinking); finding != nil {
@@ -111,32 +111,32 @@ func checkChunks(field string, chunks []generated.ContentChunk) *RequestError {
 	return nil
 }
 
-// checkModelOrAgent demands one of the two, and no more.
+// checkModelOrAgent requires either a model or an agent, not both.
 func checkModelOrAgent(model, agentID string) *RequestError {
 	switch {
 	case model == "" && agentID == "":
-		return &RequestError{Field: "model", Value: "", Rule: "must be set, or else agent_id"}
+		return &RequestError{Field: "model", Rule: "or agent_id is required"}
 	case model != "" && agentID != "":
-		return &RequestError{Field: "agent_id", Value: agentID, Rule: fmt.Sprintf("must not be set beside model (%q): a conversation has one of the two", model)}
+		return &RequestError{Field: "agent_id", Value: agentID, Rule: fmt.Sprintf("must not be set together with model (%q)", model)}
 	}
 	return nil
 }
 
-func checkRange(field string, value *int, least, most int) *RequestError {
-	if value != nil && (*value < least || *value > most) {
-		return &RequestError{Field: field, Value: *value, Rule: fmt.Sprintf("must be %d to %d", least, most)}
+func checkRange(field string, value *int, minimum, maximum int) *RequestError {
+	if value != nil && (*value < minimum || *value > maximum) {
+		return &RequestError{Field: field, Value: *value, Rule: fmt.Sprintf("must be %d to %d", minimum, maximum)}
 	}
 	return nil
 }
 
-func checkAtLeast(field string, value *int, least int) *RequestError {
-	if value != nil && *value < least {
-		return &RequestError{Field: field, Value: *value, Rule: fmt.Sprintf("must be at least %d", least)}
+func checkAtLeast(field string, value *int, minimum int) *RequestError {
+	if value != nil && *value < minimum {
+		return &RequestError{Field: field, Value: *value, Rule: fmt.Sprintf("must be at least %d", minimum)}
 	}
 	return nil
 }
 
-// aliasPattern is the document's.
+// aliasPattern is the pattern of the OpenAPI document.
 var aliasPattern = regexp.MustCompile(`^[a-z]([a-z0-9_-]*[a-z0-9])?$`)
 
 func checkAlias(alias string) *RequestError {
@@ -146,9 +146,9 @@ func checkAlias(alias string) *RequestError {
 	return nil
 }
 
-// notEmpty returns a list parameter, or nil if the list is empty: it would be sent as
-// "name=", which the service refuses.
-func notEmpty[T any](list *[]T) *[]T {
+// nilIfEmpty returns a list parameter, or nil if the list is empty: it would be sent as "name=", which the
+// server rejects.
+func nilIfEmpty[T any](list *[]T) *[]T {
 	if list != nil && len(*list) == 0 {
 		return nil
 	}

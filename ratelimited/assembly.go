@@ -9,17 +9,16 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// An assembly puts the events of a stream together to the reply that the plain
-// call would have brought.
+// An assembly assembles the events of a stream to the response that a non-streaming call would return.
 type assembly struct {
 	conversationID string
 	outputs        []*output // in the order of their first events
 	byKey          map[outputKey]*output
 	usage          *generated.ConversationUsageInfo
-	parts          int // entries, and pieces of them
+	parts          int // number of entries and pieces
 }
 
-// maxParts bounds the parts of a response: each needs up to 2 KB, for an event of 50 bytes.
+// maxParts bounds the parts of a response: a part needs up to 2 KB of memory for an event of 50 bytes.
 const maxParts = 20_000
 
 type outputKey struct {
@@ -27,30 +26,29 @@ type outputKey struct {
 	kind generated.EntryType
 }
 
-// An output is an entry that grows. Which of the fields are in use its kind says.
+// An output is an entry that is being received. Its kind decides which of the fields are used.
 type output struct {
 	outputKey
-	parts     *int // of the assembly
+	parts     *int // parts of the assembly
 	message   generated.MessageOutputEntry
 	pieces    []*piece       // of the message's content
-	latest    map[int]*piece // of them, by index
+	latest    map[int]*piece // latest piece by index
 	call      generated.FunctionCallEntry
 	tool      generated.ToolExecutionEntry
 	handoff   generated.AgentHandoffEntry
 	arguments strings.Builder // of the call or the tool
 }
 
-// A piece is one chunk of a message: a text or thoughts, which grow, or something
-// that comes whole.
+// A piece is one chunk of a message. Events append to texts and thoughts; all other chunks arrive as a whole.
 type piece struct {
 	index   int
-	text    strings.Builder       // of a text, or the latest of thoughts
-	isChunk bool                  // the text came as a chunk, not as a bare string
-	thought *generated.ThinkChunk // with the thoughts before the latest text
+	text    strings.Builder       // a text, or the latest text of thoughts
+	isChunk bool                  // the text arrived as a chunk instead of a bare string
+	thought *generated.ThinkChunk // thoughts before the latest text
 	whole   generated.ContentChunk
 }
 
-// add takes an event.
+// add adds an event.
 func (a *assembly) add(event sse.Event) {
 	switch e := event.(type) {
 	case generated.ResponseStartedEvent:
@@ -102,8 +100,7 @@ func setIfAny[T ~string](field *T, value T) {
 	}
 }
 
-// output returns the entry of the given id and kind, which is new if no event had
-// it before.
+// output returns the entry with the given id and kind. It adds a new entry if necessary.
 func (a *assembly) output(id string, kind generated.EntryType) *output {
 	key := outputKey{id, kind}
 	if o := a.byKey[key]; o != nil {
@@ -118,8 +115,7 @@ func (a *assembly) output(id string, kind generated.EntryType) *output {
 	return o
 }
 
-// addContent takes the next piece of a message's content: a bare string, which
-// continues a text, or chunks.
+// addContent adds the next part of a message's content: a bare string, which continues a text, or chunks.
 func (o *output) addContent(index int, content generated.MessageContent) {
 	if text, ok := content.PlainText(); ok {
 		o.textPiece(index).text.WriteString(text)
@@ -135,23 +131,23 @@ func (o *output) addContent(index int, content generated.MessageContent) {
 			p.isChunk = true
 			p.text.WriteString(v.Text)
 		case generated.ThinkChunk:
-			o.think(index, v)
+			o.addThinking(index, v)
 		default:
-			o.begin(&piece{index: index, whole: chunk})
+			o.addPiece(&piece{index: index, whole: chunk})
 		}
 	}
 }
 
-// textPiece returns the text that goes on at an index, or begins one.
+// textPiece returns the text that continues at an index. It adds a new piece if necessary.
 func (o *output) textPiece(index int) *piece {
 	if p := o.latest[index]; p != nil && p.thought == nil && p.whole.IsZero() {
 		return p
 	}
-	return o.begin(&piece{index: index})
+	return o.addPiece(&piece{index: index})
 }
 
-// begin adds a piece, which is the latest at its index.
-func (o *output) begin(p *piece) *piece {
+// addPiece adds a piece, which becomes the latest one at its index.
+func (o *output) addPiece(p *piece) *piece {
 	if o.latest == nil {
 		o.latest = map[int]*piece{}
 	}
@@ -160,12 +156,11 @@ func (o *output) begin(p *piece) *piece {
 	return p
 }
 
-// think continues the thoughts at an index, or begins them. Texts that follow each
-// other are one text.
-func (o *output) think(index int, delta generated.ThinkChunk) {
+// addThinking appends to the thoughts at an index. It joins successive texts.
+func (o *output) addThinking(index int, delta generated.ThinkChunk) {
 	p := o.latest[index]
 	if p == nil || p.thought == nil {
-		p = o.begin(&piece{index: index, thought: &generated.ThinkChunk{}})
+		p = o.addPiece(&piece{index: index, thought: &generated.ThinkChunk{}})
 	}
 	for _, chunk := range delta.Thinking {
 		if *o.parts > maxParts {
@@ -188,7 +183,7 @@ func (o *output) think(index int, delta generated.ThinkChunk) {
 	}
 }
 
-// thinking returns all thoughts of a piece, the latest text included.
+// thinking returns all thoughts of a piece, including the latest text.
 func (p *piece) thinking() []generated.ContentChunk {
 	thoughts := slices.Clip(p.thought.Thinking)
 	if p.text.Len() > 0 {
@@ -197,7 +192,7 @@ func (p *piece) thinking() []generated.ContentChunk {
 	return thoughts
 }
 
-// response returns the reply as far as it has come.
+// response returns the response received so far.
 func (a *assembly) response() *generated.ConversationResponse {
 	r := &generated.ConversationResponse{Object: "conversation.response", ConversationID: a.conversationID, Outputs: []generated.Entry{}}
 	if a.usage != nil {
@@ -209,7 +204,7 @@ func (a *assembly) response() *generated.ConversationResponse {
 	return r
 }
 
-// entryObject is what the API calls every entry.
+// entryObject is the value of "object" in every entry.
 const entryObject = "entry"
 
 func (o *output) entry() generated.Entry {
@@ -236,8 +231,7 @@ func (o *output) entry() generated.Entry {
 	}
 }
 
-// content is a message's content: a text if it came as bare strings alone, or else
-// a list of chunks.
+// content returns the content of a message: a text if it consists of bare strings only, otherwise a list of chunks.
 func (o *output) content() generated.MessageContent {
 	if len(o.pieces) == 1 && o.pieces[0].isBare() {
 		return generated.NewTextContent(o.pieces[0].text.String())
@@ -245,7 +239,7 @@ func (o *output) content() generated.MessageContent {
 	chunks := make([]generated.ContentChunk, 0, len(o.pieces))
 	for _, p := range o.pieces {
 		switch {
-		case p.isBare() && p.text.Len() == 0: // a beginning that came to nothing
+		case p.isBare() && p.text.Len() == 0: // an empty beginning
 		case p.thought != nil:
 			thought := *p.thought
 			thought.Thinking = p.thinking()
@@ -261,8 +255,8 @@ func (o *output) content() generated.MessageContent {
 
 func (p *piece) isBare() bool { return p.thought == nil && p.whole.IsZero() && !p.isChunk }
 
-// written returns what the model wrote beside the texts of its messages.
-func (a *assembly) written() []string {
+// otherTexts returns the texts that the model wrote outside of its messages.
+func (a *assembly) otherTexts() []string {
 	var texts []string
 	for _, o := range a.outputs {
 		if o.arguments.Len() > 0 {

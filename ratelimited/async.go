@@ -8,20 +8,20 @@ import (
 	"sync/atomic"
 )
 
-// Future is the result of a call that runs in a goroutine of its own.
+// Future is the future result of a call that runs in a separate goroutine.
 type Future[T any] struct {
 	done  chan struct{}
 	value T
 	err   error
 }
 
-// errNoReturn is the result of a call that ended its goroutine instead of
-// returning, by runtime.Goexit (which testing.T.FailNow uses).
+// errNoReturn is the error of a call that ended its goroutine instead of returning, by runtime.Goexit.
+// testing.T.FailNow uses it.
 var errNoReturn = errors.New("mistral: the call ended its goroutine without returning")
 
-// Async runs call in a goroutine and returns at once. Cancel the context that
-// call uses to stop it: a Future nobody waits for still runs to its end. A panic
-// in call ends the program, as in any goroutine.
+// Async runs call in a new goroutine and returns at once. Cancel the context that call uses to stop it:
+// the call runs to its end even if nothing awaits the Future. A panic in call ends the program, as in
+// any goroutine.
 func Async[T any](call func() (T, error)) *Future[T] {
 	f := &Future[T]{done: make(chan struct{}), err: errNoReturn}
 	go func() {
@@ -31,7 +31,7 @@ func Async[T any](call func() (T, error)) *Future[T] {
 	return f
 }
 
-// Done is closed when the call has ended.
+// Done returns a channel that is closed when the call has ended.
 func (f *Future[T]) Done() <-chan struct{} {
 	if f.isZero() {
 		done := make(chan struct{})
@@ -41,9 +41,8 @@ func (f *Future[T]) Done() <-chan struct{} {
 	return f.done
 }
 
-// Await waits for the call to end and returns its result, to any number of
-// callers. When ctx ends first, Await returns its error and cause; the call goes
-// on.
+// Await waits until the call has ended and returns its result. It can be called any number of times. If
+// ctx ends first, Await returns the error and cause of ctx, and the call continues.
 func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	var zero T
 	if f.isZero() {
@@ -65,33 +64,33 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	}
 }
 
-// Result is the outcome of one of the calls of [Gather] or [Each].
+// Result is the result of one call of [Gather] or [Each].
 type Result[T any] struct {
-	Value T     // the zero value if the call failed before it had one
-	Err   error // nil for a success
+	Value T     // returned by the call
+	Err   error // nil if the call succeeded
 }
 
-// maxGather bounds the goroutines of one Gather or Each. It is far above what a rate
-// limit lets be in flight.
+// maxGather bounds the goroutines of one Gather or Each. It is far more than a rate limit allows in
+// flight.
 const maxGather = 1000
 
-// Gather carries out call for each input and returns the results in the order
-// of the inputs, when all have ended. The calls run side by side, at most 1000
-// at a time, and the limiter spaces them. They enter its queue in about the order of the
-// inputs, which is not guaranteed. One call's failure does not stop the others, unless it matches
-// [ErrUnauthorized]: then the rest get that error. When ctx
-// ends, inputs not begun yet get its error and cause. A panic in call ends the
-// program, as in any goroutine.
+// Gather runs call for each input and returns all results in the order of the inputs. The calls run
+// concurrently, at most 1,000 at a time, and the limiter spaces them. They enter its queue in roughly the
+// order of the inputs.
+//
+// A failed call does not stop the others, unless its error matches [ErrUnauthorized]: then the remaining
+// calls fail with the same error. If ctx ends, the remaining calls fail with its error and cause. A panic
+// in call ends the program, as in any goroutine.
 func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Context, In) (Out, error)) []Result[Out] {
 	results := make([]Result[Out], len(inputs))
-	if err := checkMany(ctx, "Gather", call != nil); err != nil {
+	if err := checkArguments(ctx, "Gather", call != nil); err != nil {
 		for i := range results {
 			results[i].Err = err
 		}
 		return results
 	}
-	crew := newCrew(ctx)
-	defer crew.cancel(nil)
+	group := newCallGroup(ctx)
+	defer group.cancel(nil)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	var work func()
@@ -99,12 +98,12 @@ func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Con
 		finished := false
 		defer func() {
 			if !finished {
-				wg.Go(work) // in the place of a goroutine that call has ended
+				wg.Go(work) // replaces a goroutine that call has ended
 			}
 		}()
 		for i := int(next.Add(1)) - 1; i < len(inputs); i = int(next.Add(1)) - 1 {
 			results[i].Err = errNoReturn
-			results[i] = carryOut(crew, inputs[i], call)
+			results[i] = runCall(group, inputs[i], call)
 		}
 		finished = true
 	}
@@ -115,54 +114,52 @@ func Gather[In, Out any](ctx context.Context, inputs []In, call func(context.Con
 	return results
 }
 
-// Each carries out call for each input and yields the results as they come, in the order in
-// which the calls end, with the positions of their inputs. The calls run side by side as
-// those of [Gather] do. Each takes an input when there is room for its call: at most 1000 are
-// under way, or wait for the loop to take their results, so inputs may be endless. Each input
-// that it takes has a result, unless the loop ends before.
+// Each runs call for each input and yields the results in the order in which the calls end, with the
+// index of the input. The calls run concurrently, like those of [Gather]. At most 1,000 calls run or
+// wait for the loop to receive their result, so inputs may be infinite. Each yields a result for
+// every input that it has taken, unless the loop ends early.
 //
-// When the loop ends, when ctx ends, and after a failure that matches [ErrUnauthorized], Each
-// takes no more inputs and cancels the calls under way. Their results are still yielded, unless
-// the loop itself has ended. After a failure that matches [ErrShuttingDown] it takes no more
-// inputs either, and lets the calls under way go on. Each returns when all calls have ended; if
-// inputs waits for something, it must return when ctx ends. A panic in call or inputs ends the program, as in
-// any goroutine.
+// Each stops taking inputs and cancels the running calls if the loop ends, if ctx ends, or after an
+// error that matches [ErrUnauthorized]. It still yields their results, unless the loop has ended. After
+// an error that matches [ErrShuttingDown], it stops taking inputs but does not cancel the running
+// calls. Each returns when all calls have ended. If inputs blocks, it must return when ctx ends. A panic
+// in call or inputs ends the program, as in any goroutine.
 func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(context.Context, In) (Out, error)) iter.Seq2[int, Result[Out]] {
 	return func(yield func(int, Result[Out]) bool) {
-		err := checkMany(ctx, "Each", call != nil)
+		err := checkArguments(ctx, "Each", call != nil)
 		if err == nil && inputs == nil {
-			err = &RequestError{Operation: "Each", Field: "inputs", Rule: "must be an iterator, such as slices.Values(…)"}
+			err = &RequestError{Operation: "Each", Field: "inputs", Rule: "must be an iterator such as slices.Values(…), got nil"}
 		}
 		if err != nil {
 			yield(0, Result[Out]{Err: err})
 			return
 		}
-		crew := newCrew(ctx)
+		group := newCallGroup(ctx)
 		type indexed struct {
 			index  int
 			result Result[Out]
 		}
 		results := make(chan indexed)
-		left, finished := make(chan struct{}), make(chan struct{}) // the loop has ended; all calls have
+		loopEnded, callsEnded := make(chan struct{}), make(chan struct{})
 		defer func() {
-			crew.cancel(errLoopEnded)
-			close(left)
-			<-finished
+			group.cancel(errLoopEnded)
+			close(loopEnded)
+			<-callsEnded
 		}()
 		go func() {
 			var calls sync.WaitGroup
-			defer close(finished)
+			defer close(callsEnded)
 			defer close(results)
 			defer calls.Wait()
-			room := make(chan struct{}, maxGather)
-			makeRoom := func() bool {
+			slots := make(chan struct{}, maxGather)
+			acquireSlot := func() bool {
 				select {
-				case room <- struct{}{}:
-				case <-crew.ctx.Done():
+				case slots <- struct{}{}:
+				case <-group.ctx.Done():
 				}
-				return crew.ctx.Err() == nil && !crew.full.Load()
+				return group.ctx.Err() == nil && !group.closed.Load()
 			}
-			if !makeRoom() {
+			if !acquireSlot() {
 				return
 			}
 			index := 0
@@ -172,14 +169,14 @@ func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(conte
 					defer func() {
 						select {
 						case results <- done:
-						case <-left:
+						case <-loopEnded:
 						}
-						<-room
+						<-slots
 					}()
-					done.result = carryOut(crew, input, call)
+					done.result = runCall(group, input, call)
 				})
 				index++
-				if !makeRoom() {
+				if !acquireSlot() {
 					return
 				}
 			}
@@ -192,44 +189,44 @@ func Each[In, Out any](ctx context.Context, inputs iter.Seq[In], call func(conte
 	}
 }
 
-// errLoopEnded is why the calls of an Each are cancelled.
+// errLoopEnded is the cause with which Each cancels its calls when the loop ends.
 var errLoopEnded = errors.New("the loop over Each has ended")
 
-// checkMany refuses what Gather and Each cannot work with.
-func checkMany(ctx context.Context, operation string, hasCall bool) error {
+// checkArguments rejects a nil context and a nil function.
+func checkArguments(ctx context.Context, operation string, hasCall bool) error {
 	switch {
 	case ctx == nil:
 		return &RequestError{Operation: operation, Field: "ctx", Rule: contextRule}
 	case !hasCall:
-		return &RequestError{Operation: operation, Field: "call", Rule: "must be a function"}
+		return &RequestError{Operation: operation, Field: "call", Rule: "must be a function, got nil"}
 	}
 	return nil
 }
 
-// A crew is a set of calls that one failure stops.
-type crew struct {
+// A callGroup is a set of calls that one failure can stop.
+type callGroup struct {
 	outer, ctx context.Context
 	cancel     context.CancelCauseFunc
-	full       atomic.Bool // it takes no more calls: the client is shutting down
+	closed     atomic.Bool // the client is shutting down: do not start further calls
 }
 
-func newCrew(ctx context.Context) *crew {
-	c := &crew{outer: ctx}
+func newCallGroup(ctx context.Context) *callGroup {
+	c := &callGroup{outer: ctx}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	return c
 }
 
-// stopped returns the error of the call that stopped the crew; nil if there is none.
-func (c *crew) stopped() error {
+// stopped returns the error of the call that stopped the group; nil if it was not stopped.
+func (c *callGroup) stopped() error {
 	if cause := context.Cause(c.ctx); c.outer.Err() == nil && errors.Is(cause, ErrUnauthorized) {
 		return cause
 	}
 	return nil
 }
 
-// carryOut makes one call of a crew. A failure that every other call would have, too, stops
-// the crew.
-func carryOut[In, Out any](c *crew, input In, call func(context.Context, In) (Out, error)) (r Result[Out]) {
+// runCall runs one call of a group. It stops the group after a failure that every other call would
+// have too.
+func runCall[In, Out any](c *callGroup, input In, call func(context.Context, In) (Out, error)) (r Result[Out]) {
 	switch err := c.stopped(); {
 	case err != nil:
 		return Result[Out]{Err: err}
@@ -241,7 +238,7 @@ func carryOut[In, Out any](c *crew, input In, call func(context.Context, In) (Ou
 	case errors.Is(r.Err, ErrUnauthorized):
 		c.cancel(r.Err)
 	case errors.Is(r.Err, ErrShuttingDown):
-		c.full.Store(true)
+		c.closed.Store(true)
 	case err != nil && errors.Is(r.Err, context.Canceled):
 		r.Err = err
 	}

@@ -11,40 +11,39 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// An attempt is one request of a call, and its reply.
+// An attempt is one request of a call with its response.
 type attempt struct {
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	began   time.Time
-	timeout time.Duration
-	timer   *time.Timer    // ends ctx after the call's timeout
-	dial    *time.Timer    // ends ctx while the attempt waits for a connection; nil if that wait is not bounded
-	resp    *http.Response // nil until there is one
-	good    bool           // it is a success that is read as a whole
-	body    steadyBody     // of the response
-	events  *eventReader   // of a stream; nil until it has begun
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	began     time.Time
+	timeout   time.Duration
+	timer     *time.Timer    // ends ctx after timeout
+	dial      *time.Timer    // ends ctx while the attempt waits for a connection; nil without a bound
+	resp      *http.Response // nil without a response
+	readWhole bool           // the response is a success that is not a stream
+	body      progressBody   // of the response
+	events    *eventReader   // of a stream; nil otherwise
 
-	// Known when the attempt has a response or has failed.
-	arrived bool // the server may have seen the request
-	late    bool // its time was up: the call's timeout, or one of the caller's HTTP client
+	// Set when the attempt has a response or has failed.
+	arrived    bool // the server may have received the request
+	hitTimeout bool // the timeout of the call or of the caller's HTTP client passed
 
-	sent      atomic.Int64 // when the request was written, in ns since began; 0 if that is not known
-	permit    limiter.Admission
-	again     func(context.Context) error // takes another request of the permit
-	trace     httptrace.ClientTrace
-	traced    atomic.Bool // the transport says what it does
-	dialing   atomic.Bool // a connection is being made for it; only known if connections are shared
-	connected atomic.Bool // it has a connection to write the request to
-	reused    atomic.Bool // that carried requests before
-	written   atomic.Bool // something of the request may have been written to it
-	answered  atomic.Bool // something of the response has come
+	sent          atomic.Int64 // when the request was written, in ns since began; 0 if unknown
+	permit        limiter.Admission
+	takeRequest   func(context.Context) error // takes another request of the permit
+	trace         httptrace.ClientTrace
+	traced        atomic.Bool // the transport emits trace events
+	dialing       atomic.Bool // a connection is being made; only recorded with sharesConnections
+	connected     atomic.Bool // the request has a connection
+	reused        atomic.Bool // the connection carried earlier requests
+	written       atomic.Bool // a part of the request may have been written
+	responseBegan atomic.Bool // a part of the response has arrived
 }
 
-// newAttempt begins an attempt. It may take the given timeout, and if connect is not
-// 0 no more than that to get a connection. If attempts share a bounded number of
-// connections, it notes whether one is made for it.
-func newAttempt(ctx context.Context, permit limiter.Admission, again func(context.Context) error, timeout, connect time.Duration, sharesConnections bool) *attempt {
-	a := &attempt{permit: permit, again: again, began: time.Now(), timeout: timeout}
+// newAttempt starts an attempt. timeout bounds the attempt, and connect the time until it has a connection,
+// unless it is 0. With sharesConnections, the attempt records whether a connection is being made for it.
+func newAttempt(ctx context.Context, permit limiter.Admission, takeRequest func(context.Context) error, timeout, connect time.Duration, sharesConnections bool) *attempt {
+	a := &attempt{permit: permit, takeRequest: takeRequest, began: time.Now(), timeout: timeout}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.trace = httptrace.ClientTrace{
 		GetConn: a.getConn, GotConn: a.gotConn, WroteHeaders: a.wroteHeaders, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstResponseByte,
@@ -60,8 +59,8 @@ func newAttempt(ctx context.Context, permit limiter.Admission, again func(contex
 	return a
 }
 
-// dialTimeOut ends an attempt that still waits for a connection. A transport that calls
-// no trace may have one.
+// dialTimeOut ends an attempt that still waits for a connection. A transport without trace events may have
+// a connection.
 func (a *attempt) dialTimeOut() {
 	if a.traced.Load() && !a.connected.Load() {
 		a.cancel(errConnect)
@@ -78,27 +77,27 @@ func (a *attempt) connectStart(string, string) { a.dialing.Store(true) }
 
 func (a *attempt) tlsHandshakeStart() { a.dialing.Store(true) }
 
-// gotConn is called when there is a connection for the request, and again if the
-// transport sends it again by itself: that takes another request of the permit. If
-// the call ends first, gotConn closes the connection, so that nothing is sent.
+// gotConn is called when the request has a connection. It is called again if the transport sends the request
+// again by itself, which takes another request of the permit. If the call ends first, gotConn closes
+// the connection, so the request is not sent.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.connected.Store(true)
 	a.reused.Store(info.Reused)
 	if !a.written.Swap(false) {
 		return
 	}
-	if err := a.again(a.ctx); err != nil {
+	if err := a.takeRequest(a.ctx); err != nil {
 		a.cancel(err)
-		_ = info.Conn.Close() // there is an error already
+		_ = info.Conn.Close() // the first error counts
 	}
 }
 
 func (a *attempt) wroteHeaders() { a.written.Store(true) }
 
-func (a *attempt) gotFirstResponseByte() { a.answered.Store(true) }
+func (a *attempt) gotFirstResponseByte() { a.responseBegan.Store(true) }
 
-// wroteRequest notes when the request has left: it had to wait for a connection,
-// and the server counts it from when it arrives.
+// wroteRequest records when the request was written. It may have waited for a connection, and the server
+// counts it when it arrives.
 func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 	if info.Err == nil {
 		a.sent.Store(int64(time.Since(a.began)))
@@ -106,9 +105,9 @@ func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 	}
 }
 
-// reached reports whether the server may have seen the request, which failed
-// with err. A transport that does not say what it does is judged by its error; but
-// that of net/http says so from the beginning, unless the context has ended before.
+// reached reports whether the server may have received the request, which failed with err. For a transport
+// without trace events, the error decides. The transport of net/http emits events unless the context has
+// already ended.
 func (a *attempt) reached(err error, transport http.RoundTripper) bool {
 	if a.traced.Load() {
 		return a.connected.Load()
@@ -119,35 +118,33 @@ func (a *attempt) reached(err error, transport http.RoundTripper) bool {
 	return mayHaveArrived(err)
 }
 
-// isStale reports whether the attempt failed because a connection that carried
-// requests before was closed before a response.
+// isStale reports whether the attempt failed because a reused connection was closed before a response.
 func (a *attempt) isStale() bool {
-	return a.resp == nil && a.arrived && a.reused.Load() && !a.answered.Load() && !a.late
+	return a.resp == nil && a.arrived && a.reused.Load() && !a.responseBegan.Load() && !a.hitTimeout
 }
 
 func (a *attempt) timedOut() bool { return context.Cause(a.ctx) == errTimeout }
 
-// idleFor returns the error of a stream that was silent for too long; nil if it
-// was not.
+// idleFor returns the error of a stream that was idle for too long; nil otherwise.
 func (a *attempt) idleFor() error {
-	if idle, ok := context.Cause(a.ctx).(idleError); ok { //nolint:errorlint // exactly what the timer sets
+	if idle, ok := context.Cause(a.ctx).(idleError); ok { //nolint:errorlint // exactly the error that the timer sets
 		return idle
 	}
 	return nil
 }
 
-// took returns bounds of the time that the server has taken since the request was written. They
-// differ if the caller was busy with an event of a stream: the next one may have come meanwhile.
-func (a *attempt) took() (least, most time.Duration) {
-	most = time.Since(a.began) - time.Duration(a.sent.Load())
+// serverTime returns bounds of the time that the server has taken since the request was written. They
+// differ if the caller was handling an event of a stream: the next event may have arrived meanwhile.
+func (a *attempt) serverTime() (minimum, maximum time.Duration) {
+	maximum = time.Since(a.began) - time.Duration(a.sent.Load())
 	if a.events == nil {
-		return most, most
+		return maximum, maximum
 	}
-	return most - time.Since(a.events.waited), most
+	return maximum - time.Since(a.events.waitEnded), maximum
 }
 
-// end releases the attempt's timers, its context and the body of its response, last because
-// the transport of the caller may panic.
+// end releases the timers, the context and the body of the attempt. The body comes last, because the caller's
+// transport may panic.
 func (a *attempt) end() {
 	if a.events != nil {
 		a.events.stop()
@@ -158,23 +155,23 @@ func (a *attempt) end() {
 	}
 	defer a.cancel(nil)
 	if a.resp != nil {
-		// It has been read as far as it is wanted: an error in closing it changes nothing.
+		// The response was read, so an error does not matter.
 		_ = a.resp.Body.Close()
 	}
 }
 
-// steadyBody is the body of a response that fails where reading it makes no progress. A
-// transport of the caller may return neither bytes nor an error, for ever.
-type steadyBody struct {
+// progressBody is a response body that fails if reading it makes no progress: a transport of the caller may
+// return neither bytes nor an error forever.
+type progressBody struct {
 	io.ReadCloser
-	empty int // reads without a byte or an error, in a row
+	empty int // successive reads without bytes or an error
 }
 
-// maxEmptyReads is how many of these are tolerated, as in package bufio.
+// maxEmptyReads is the maximum number of successive reads without bytes or an error, as in package bufio.
 const maxEmptyReads = 100
 
 // Read implements [io.Reader].
-func (b *steadyBody) Read(p []byte) (int, error) {
+func (b *progressBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 || err != nil || len(p) == 0 {
 		b.empty = 0

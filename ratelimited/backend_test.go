@@ -125,8 +125,8 @@ func TestUnavailableLimiter(t *testing.T) {
 		if !errors.As(err, &unavailable) || unavailable.Operation != "Conversations.Start" || !errors.Is(err, errUnreachable) || !errors.Is(err, ratelimited.ErrRetryable) {
 			t.Errorf("error %v, want a LimiterError", err)
 		}
-		if !errors.As(err, new(ratelimited.Error)) || !strings.Contains(err.Error(), "not carried out") {
-			t.Errorf("error %v, want an Error that contains \"not carried out\"", err)
+		if !errors.As(err, new(ratelimited.Error)) || !strings.Contains(err.Error(), "the limiter failed") {
+			t.Errorf("error %v, want an Error that contains \"the limiter failed\"", err)
 		}
 
 		backend.acquire, backend.retry = false, true

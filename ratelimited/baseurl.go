@@ -17,22 +17,22 @@ func checkBaseURL(field, base string, allowHTTP bool) error {
 	var rule string
 	switch {
 	case u.Port() != "" && (err != nil || port < 1 || port > 65535):
-		rule = "must have a port of 1 to 65535, or none"
+		rule = "must have a port of 1 to 65535, or no port"
 	case u.Host[0] != '[' && strings.ContainsAny(u.Hostname(), ":[]"):
 		rule = "must have a host without colons or brackets, or an IPv6 address in brackets"
 	case u.User != nil || strings.ContainsAny(base, "?#"):
-		rule = "must have no user (before an @), query (?) or fragment (#)"
+		rule = "must not have a user (before an @), query (?) or fragment (#)"
 	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
-		rule = "must be https: the key would travel in the clear; http is for loopback addresses, or needs AllowHTTP"
+		rule = "must be https, because http sends the API key unencrypted: use http for loopback addresses, or set AllowHTTP"
 	case slices.Contains(strings.Split(u.Path, "/"), "v1"):
-		rule = "must not include /v1 or what follows it: the client adds that"
+		rule = "must not include /v1 or a path after it: the client adds them"
 	default:
 		return nil
 	}
 	return &ConfigError{Field: field, Value: shownURL(base), Rule: rule}
 }
 
-// shownURL is a URL without those parts that may hold a secret.
+// shownURL returns a URL without the parts that may contain a secret.
 func shownURL(base string) any {
 	if !strings.ContainsAny(base, "@?#") {
 		return base
@@ -40,15 +40,15 @@ func shownURL(base string) any {
 	if u, err := url.Parse(base); err == nil && u.Host != "" {
 		return u.Scheme + "://" + u.Host + u.Path
 	}
-	return hidden{}
+	return hiddenValue{}
 }
 
-// hidden is a value that an error message does not show.
-type hidden struct{}
+// hiddenValue stands for a value that an error message must not show.
+type hiddenValue struct{}
 
-func (hidden) String() string { return "not valid (it is not shown: it may hold a secret)" }
+func (hiddenValue) String() string { return "not valid (hidden, may be secret)" }
 
-// hostOf is the scheme and authority of a URL that is valid.
+// hostOf returns the scheme and authority of a valid URL.
 func hostOf(base string) string {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -57,7 +57,7 @@ func hostOf(base string) string {
 	return strings.ToLower(u.Scheme + "://" + u.Host)
 }
 
-// isRemote reports whether a valid URL is not that of a loopback address.
+// isRemote reports whether a valid URL has a host that is not a loopback address.
 func isRemote(base string) bool {
 	u, err := url.Parse(base)
 	return err != nil || !isLoopback(u.Hostname())
@@ -68,5 +68,5 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// redacted stands for a key wherever a Config is printed.
+// redacted replaces the API key wherever a Config is printed.
 const redacted = "REDACTED"

@@ -18,7 +18,7 @@ func checkTools(tools []generated.Tool) *RequestError {
 	for i, tool := range tools {
 		field := fmt.Sprintf("tools[%d]", i)
 		if tool.IsZero() {
-			return &RequestError{Field: field, Value: nil, Rule: "must hold a tool: make it with generated.NewTool(…)"}
+			return &RequestError{Field: field, Value: nil, Rule: "is required: use generated.NewTool"}
 		}
 		f, ok := tool.Value().(generated.FunctionTool)
 		if !ok {
@@ -47,11 +47,11 @@ func checkFormat(args generated.CompletionArgs) *RequestError {
 	chosen := format.Type == generated.ResponseFormatsJSONSchema
 	switch {
 	case !chosen && (schema.Name != "" || schema.Description != "" || !generated.IsUnset(schema.Schema) || schema.Strict):
-		return &RequestError{Field: field + ".type", Value: string(format.Type), Rule: "must be json_schema (generated.ResponseFormatsJSONSchema) where json_schema is set"}
+		return &RequestError{Field: field + ".type", Value: string(format.Type), Rule: "must be json_schema (generated.ResponseFormatsJSONSchema) if json_schema is set"}
 	case chosen && schema.Name == "":
-		return &RequestError{Field: field + ".json_schema.name", Value: "", Rule: "must not be empty where the type is json_schema"}
+		return &RequestError{Field: field + ".json_schema.name", Value: "", Rule: "must not be empty if the type is json_schema"}
 	case chosen && generated.IsUnset(schema.Schema):
-		return &RequestError{Field: field + ".json_schema.schema", Value: nil, Rule: "must be set where the type is json_schema"}
+		return &RequestError{Field: field + ".json_schema.schema", Value: nil, Rule: "is required if the type is json_schema"}
 	}
 	return checkSchema(field+".json_schema.schema", schema.Schema)
 }
@@ -67,19 +67,19 @@ func checkSchema(field string, schema generated.JSON) *RequestError {
 	}
 	text, err := generated.EncodeJSON(schema)
 	if err != nil {
-		return &RequestError{Field: field, Value: briefly(schema), Rule: rule, Err: err}
+		return &RequestError{Field: field, Value: briefValue(schema), Rule: rule, Err: err}
 	}
 	switch firstByte(bytes.TrimSpace(text)) {
 	case '{', 't', 'f':
 		return nil
 	}
-	return &RequestError{Field: field, Value: beginning(text), Rule: rule}
+	return &RequestError{Field: field, Value: excerpt(text), Rule: rule}
 }
 
-// briefly formats a free-form value for an error.
-func briefly(value generated.JSON) any {
+// briefValue formats a free-form value for an error message.
+func briefValue(value generated.JSON) any {
 	if text, ok := value.([]byte); ok {
-		return beginning(text)
+		return excerpt(text)
 	}
 	if v := reflect.ValueOf(value); v.Kind() == reflect.String {
 		return oneLine(v.String())

@@ -33,16 +33,16 @@ func TestToolsAndResponseFormatsAreValidated(t *testing.T) {
 		want  string // part of the error; "" if the request is valid
 	}{
 		"a schema without a type": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{JSONSchema: generated.JSONSchema{Name: "s", Schema: object}}},
-			want: `completion_args.response_format.type is "": must be json_schema (generated.ResponseFormatsJSONSchema) where json_schema is set`},
+			want: `completion_args.response_format.type is "": must be json_schema (generated.ResponseFormatsJSONSchema) if json_schema is set`},
 		"a schema and another type": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsText, JSONSchema: generated.JSONSchema{Name: "s"}}},
 			want: `completion_args.response_format.type is "text": must be json_schema`},
 		"a type without a schema": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Name: "s"}}},
-			want: `completion_args.response_format.json_schema.schema is not set: must be set`},
+			want: `completion_args.response_format.json_schema.schema is required if`},
 		"a schema without a name": {args: generated.CompletionArgs{ResponseFormat: generated.ResponseFormat{Type: generated.ResponseFormatsJSONSchema, JSONSchema: generated.JSONSchema{Schema: object}}},
 			want: `completion_args.response_format.json_schema.name is "": must not be empty`},
-		"a nil map as the schema":        {args: schemaArgs(map[string]any(nil)), want: `completion_args.response_format.json_schema.schema is not set: must be set`},
-		"an unset tool":                  {tools: []generated.Tool{generated.NewTool(generated.UnknownTool{})}, want: `tools[0] is not set: must hold a tool`},
-		"a nil tool":                     {tools: []generated.Tool{generated.NewTool((*generated.FunctionTool)(nil))}, want: `tools[0] is not set: must hold a tool`},
+		"a nil map as the schema":        {args: schemaArgs(map[string]any(nil)), want: `completion_args.response_format.json_schema.schema is required if`},
+		"an unset tool":                  {tools: []generated.Tool{generated.NewTool(generated.UnknownTool{})}, want: `tools[0] is required: use generated.NewTool`},
+		"a nil tool":                     {tools: []generated.Tool{generated.NewTool((*generated.FunctionTool)(nil))}, want: `tools[0] is required: use generated.NewTool`},
 		"a list as the schema":           {args: schemaArgs([]string{"a"}), want: `completion_args.response_format.json_schema.schema is "[\"a\"]": must be a JSON Schema: a JSON object or a boolean`},
 		"a JSON text":                    {args: schemaArgs(`"a"`), want: `is "\"a\"": must be a JSON Schema`},
 		"null":                           {args: schemaArgs(`null`), want: `is "null": must be a JSON Schema`},
@@ -133,10 +133,10 @@ func TestToolsAndResponseFormatsAreValidated(t *testing.T) {
 func TestUnsetInputs(t *testing.T) {
 	think := generated.NewContentChunk(generated.ThinkChunk{Thinking: []generated.ContentChunk{{}}})
 	for want, entry := range map[string]generated.Entry{
-		"inputs[1] is not set":                        generated.NewEntry(generated.UnknownEntry{}),
-		"inputs[1].content is not set":                generated.NewEntry(generated.MessageInputEntry{Role: "user"}),
-		"inputs[1].content[0] is not set":             ratelimited.UserChunks(generated.ContentChunk{}),
-		"inputs[1].content[1].thinking[0] is not set": ratelimited.UserChunks(textChunk("x"), think),
+		"inputs[1] is required":                        generated.NewEntry(generated.UnknownEntry{}),
+		"inputs[1].content is required":                generated.NewEntry(generated.MessageInputEntry{Role: "user"}),
+		"inputs[1].content[0] is required":             ratelimited.UserChunks(generated.ContentChunk{}),
+		"inputs[1].content[1].thinking[0] is required": ratelimited.UserChunks(textChunk("x"), think),
 	} {
 		runWithHandler(t, fast, ok, func(t *testing.T, client *ratelimited.Client) {
 			_, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Entries(ratelimited.User("x"), entry)})

@@ -131,7 +131,7 @@ func TestMaxQueue(t *testing.T) {
 		calls := []*ratelimited.Future[timedResult]{call(t.Context()), call(t.Context()), call(t.Context())}
 		_, err := start(t.Context(), client)
 		var wait *ratelimited.WaitError
-		if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrQueueFull) || wait.Position != 3 || !strings.Contains(err.Error(), "2 calls wait already") {
+		if !errors.As(err, &wait) || !errors.Is(err, ratelimited.ErrQueueFull) || wait.Position != 3 || !strings.Contains(err.Error(), "2 calls are waiting") {
 			t.Errorf("error of a call with a full queue is %v, want ErrQueueFull", err)
 		}
 		for _, c := range append(calls, call(ratelimited.WithClass(t.Context(), ratelimited.Batch))) {

@@ -15,45 +15,45 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
-// Client calls the API within the account's limits. Make one with [New] and
-// share it: its methods are safe for concurrent use, and all calls made through
-// one client share its limits. Two clients do not know of each other. Calls on a Client that
-// New did not make fail with a [*ConfigError].
+// Client calls the API and keeps to the account's rate limits. Create one with [New] and share it: its
+// methods are safe for concurrent use, and all its calls share its limits. Two clients do not share
+// limits. Calls on a Client that New did not return fail with a [*ConfigError].
 type Client struct {
-	// Beta holds the operations.
+	// Beta holds the operations of the API.
 	Beta Beta
 
-	config   Config // without the key
-	defaults callOptions
-	server   string // URL that paths are appended to
-	http     *http.Client
-	secret   secret
-	limits   *limiter.Group
-	counter  *tokens.Counter
-	policy   retry.Policy
-	gates    *outage.Gates
-	calls    *calls
-	host     string // scheme and authority of the API
-	memory   memory
-	state    *keeper // nil without Config.StateFile
-	logger   *slog.Logger
+	config    Config // without the API key
+	defaults  callOptions
+	serverURL string // request paths are appended to it
+	http      *http.Client
+	secret    secret
+	limits    *limiter.Group
+	counter   *tokens.Counter
+	policy    retry.Policy
+	outages   *outage.Tracker
+	calls     *calls
+	host      string // scheme and authority of BaseURL
+	memory    memory
+	saver     *stateSaver // nil without Config.StateFile
+	logger    *slog.Logger
 
-	// http2 says that the latest response came over HTTP/2, or that the first one is likely to.
+	// http2 is whether the latest response used HTTP/2. Before the first response it is whether the URL
+	// is https.
 	http2 atomic.Bool
 
-	// sharesConnections says that the transport bounds their number: a request without
-	// one may only wait for another to end.
+	// sharesConnections is whether the transport limits the number of connections. A request may then
+	// wait for another request's connection.
 	sharesConnections bool
 }
 
-// Beta is the part of the API that a [Client] covers.
+// Beta groups the beta operations of the API that a [Client] supports.
 type Beta struct {
-	Conversations *Conversations // eleven operations
-	Agents        *Agents        // twelve
+	Conversations *Conversations // /v1/conversations
+	Agents        *Agents        // /v1/agents
 }
 
-// New makes a client. It sends nothing; the error is a [*ConfigError]. A client with a
-// [Config.StateFile] must be closed before another one with the same file can be made.
+// New returns a client. It sends nothing. The error is a [*ConfigError]. Close a client with a
+// [Config.StateFile] before you create another client with the same file.
 func New(config Config) (*Client, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -61,7 +61,7 @@ func New(config Config) (*Client, error) {
 	}
 	limits, err := limiter.NewGroup(config.limit(), config.Limits, config.limiterFactory())
 	if err != nil {
-		return nil, &ConfigError{Field: "Limiter", Value: "of this client", Rule: "must make the limiters: " + oneLine(err.Error()), Err: err}
+		return nil, &ConfigError{Field: "Limiter", Rule: "must return a limiter for each limit: " + oneLine(err.Error()), Err: err}
 	}
 	if config.LearnLimits {
 		limits.Separate()
@@ -86,30 +86,30 @@ func New(config Config) (*Client, error) {
 	c.host = hostOf(config.BaseURL)
 	c.calls = newCalls()
 	c.http2.Store(strings.HasPrefix(c.host, "https:"))
-	c.gates = outage.New(c.host, config.MaxOutage)
+	c.outages = outage.New(c.host, config.MaxOutage)
 	transport, ok := c.http.Transport.(*http.Transport)
 	c.sharesConnections = ok && transport.MaxConnsPerHost > 0
-	c.server = serverOf(config.BaseURL)
+	c.serverURL = serverOf(config.BaseURL)
 	c.Beta = Beta{Conversations: &Conversations{client: c}, Agents: &Agents{client: c}}
-	if c.state, err = openState(config.StateFile, c.host, c.limits, c.memory, c.logger); err != nil {
+	if c.saver, err = openStateSaver(config.StateFile, c.host, c.limits, c.memory, c.logger); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// serverOf returns the URL that the paths of requests are appended to: escaped, with its
-// dot segments resolved, and with a slash at its end.
+// serverOf returns the URL to which request paths are appended: escaped, without dot segments, and
+// with a trailing slash.
 func serverOf(base string) string {
 	base = strings.TrimRight(base, "/") + "/"
 	parsed, err := url.Parse(base)
 	if err != nil {
-		return base // checkBaseURL refuses it
+		return base // checkBaseURL rejects it
 	}
 	return parsed.ResolveReference(&url.URL{Path: "./"}).String()
 }
 
-// httpClient copies the caller's HTTP client, or makes one, that follows no
-// redirects: the API sends none, and one to another host would take the prompt there.
+// httpClient returns a copy of the caller's HTTP client, or a new one, that does not follow redirects.
+// The API does not redirect, and a redirect to another host would send the prompt there.
 func httpClient(given *http.Client) *http.Client {
 	var c http.Client
 	if given != nil {
@@ -121,9 +121,9 @@ func httpClient(given *http.Client) *http.Client {
 	return &c
 }
 
-// newTransport is the default transport with more connections kept, and less patience
-// with the heads of replies (it would read 10 MiB). A program
-// that has put another kind of transport in its place gets that one.
+// newTransport returns a clone of the default transport with a larger connection pool and a smaller
+// limit for response headers; the default limit is 10 MiB. If the program has replaced
+// http.DefaultTransport by another type, newTransport returns that one unchanged.
 func newTransport() http.RoundTripper {
 	shared, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
@@ -132,35 +132,34 @@ func newTransport() http.RoundTripper {
 	transport := shared.Clone()
 	transport.MaxIdleConnsPerHost = idleConnections
 	transport.MaxIdleConns = idleConnections
-	transport.MaxResponseHeaderBytes = maxReplyHead
+	transport.MaxResponseHeaderBytes = maxResponseHeader
 	return transport
 }
 
-// idleConnections is how many connections are kept for the next calls. The
-// default transport keeps two, and a burst of calls over HTTP/1.1 would open and
-// close all others.
+// idleConnections is how many idle connections the client keeps. The default transport keeps two per
+// host, so a burst of HTTP/1.1 calls would open and close all others.
 const idleConnections = 100
 
-// maxReplyHead is what is read of the head of a reply.
-const maxReplyHead = 1 << 20
+// maxResponseHeader bounds the header of a response, in bytes.
+const maxResponseHeader = 1 << 20
 
-// Close closes idle connections, also those of a transport that came with
-// [Config.HTTPClient]. Calls under way are not disturbed, and the client may go on
-// being used. To end calls too, use [Client.Shutdown]. Close writes [Config.StateFile] for the last
-// time, and unlocks it.
+// Close closes idle connections, including those of [Config.HTTPClient], and saves and unlocks
+// [Config.StateFile]. Calls in flight continue, and the client can still be used. Use
+// [Client.Shutdown] to end calls as well.
 func (c *Client) Close() {
 	if c.check() == nil {
-		c.state.close()
+		c.saver.close()
 		c.http.CloseIdleConnections()
 	}
 }
 
-// WaitTime returns how long a call to the given model that uses the given number
-// of tokens would wait if it was made now, of class [Interactive] and behind those who wait already. If the call
-// must wait for calls in flight to end, the result is an estimate: see
-// [limiter.Limiter.WaitTime]. WaitTime takes nothing, and does not count outages. The empty model is any that shares the
-// default limit. The answer
-// is [limiter.Never] for more tokens than the bucket holds.
+// WaitTime returns how long a call would wait for the limiter if it was made now, as a call of class
+// [Interactive] behind all waiting calls. The call is to the given model and uses the given number of
+// tokens. The empty model stands for all models that share the default limit.
+//
+// If the call must wait for calls in flight to end, the result is an estimate: see
+// [limiter.Limiter.WaitTime]. WaitTime ignores outages. It returns [limiter.Never] if the tokens
+// exceed the capacity of the token bucket.
 func (c *Client) WaitTime(model string, tokens int) time.Duration {
 	if c.check() != nil {
 		return limiter.Never
@@ -168,10 +167,10 @@ func (c *Client) WaitTime(model string, tokens int) time.Duration {
 	return c.limits.For(model).WaitTime(tokens)
 }
 
-// Snapshot returns the state of each limiter by model: what is configured, what
-// is left, who waits, what happened so far, and the outage that holds calls, if any.
-// The one that all models without a limit of their own share is named "". It has the calls
-// to models of which the server named a lower limit too.
+// Snapshot returns the state of each limiter by model: its limits, the available requests and tokens, the waiting
+// calls, its counters, and the outage that holds calls, if any. The key "" is the limit that all
+// other models share. That entry also counts the calls to models with a lower limit that the
+// server reported.
 func (c *Client) Snapshot() map[string]limiter.Snapshot {
 	if c.check() != nil {
 		return nil
@@ -183,12 +182,12 @@ func (c *Client) Snapshot() map[string]limiter.Snapshot {
 		}
 		return ""
 	}
-	for model, held := range c.gates.Held() {
+	for model, held := range c.outages.Held() {
 		s := all[limitOf(model)]
 		s.Held += held
 		all[limitOf(model)] = s
 	}
-	for _, o := range c.gates.Current() {
+	for _, o := range c.outages.Current() {
 		for model, s := range all {
 			if o.Model != "" && model != limitOf(o.Model) {
 				continue
@@ -202,10 +201,10 @@ func (c *Client) Snapshot() map[string]limiter.Snapshot {
 	return all
 }
 
-// SetLimit changes the limit of a model, or with "" the one that models without
-// a limit of their own share. A model that had none gets one, be there such a model
-// or not. It takes effect on calls that wait already.
-// The error is a [*ConfigError], or a [*LimiterError] if the limiter could not be told.
+// SetLimit changes the limit of a model. If the model has no limit, SetLimit creates one; the name is
+// not checked. The empty model changes the limit that all other models share. The new limit applies
+// to waiting calls too. The error is a [*ConfigError], or a [*LimiterError] if the limiter cannot be
+// changed.
 func (c *Client) SetLimit(model string, limit limiter.Limit) error {
 	if err := c.check(); err != nil {
 		return err

@@ -21,7 +21,7 @@ func TestConfigIsValidated(t *testing.T) {
 		config ratelimited.Config
 		want   string
 	}{
-		"key with a line end":      {ratelimited.Config{APIKey: "sk\n1"}, `mistral: APIKey is not valid (it is not shown: it may hold a secret): must be printable ASCII without spaces`},
+		"key with a line end":      {ratelimited.Config{APIKey: "sk\n1"}, `mistral: APIKey is not valid (hidden, may be secret): must be printable ASCII without spaces`},
 		"negative rate":            {ratelimited.Config{RequestsPerSecond: -1}, `mistral: RequestsPerSecond is -1: must be above 0 and at most 1000000`},
 		"rate is not a number":     {ratelimited.Config{RequestsPerSecond: math.NaN()}, `mistral: RequestsPerSecond is NaN: must be above 0 and at most 1000000`},
 		"infinite rate":            {ratelimited.Config{RequestsPerSecond: math.Inf(1)}, `mistral: RequestsPerSecond is +Inf: must be above 0 and at most 1000000`},
@@ -39,22 +39,22 @@ func TestConfigIsValidated(t *testing.T) {
 		"relative URL":             {ratelimited.Config{BaseURL: "/v1"}, `mistral: BaseURL is "/v1": must be an absolute URL`},
 		"other scheme":             {ratelimited.Config{BaseURL: "ftp://x"}, `mistral: BaseURL is "ftp://x": must be an absolute URL`},
 		"control character":        {ratelimited.Config{BaseURL: "https://x\r\n"}, `mistral: BaseURL is "https://x\r\n": must be an absolute URL`},
-		"plain http":               {ratelimited.Config{BaseURL: "http://api.mistral.ai"}, `mistral: BaseURL is "http://api.mistral.ai": must be https: the key would travel in the clear`},
-		"with user":                {ratelimited.Config{BaseURL: "https://u:geheim@x"}, `mistral: BaseURL is "https://x": must have no user (before an @), query (?) or fragment (#)`},
-		"with query":               {ratelimited.Config{BaseURL: "https://x?a=b"}, `must have no user (before an @), query (?) or fragment (#)`},
-		"with version":             {ratelimited.Config{BaseURL: "https://api.mistral.ai/v1/"}, `must not include /v1 or what follows it: the client adds that`},
-		"with endpoint":            {ratelimited.Config{BaseURL: "https://x/v1/chat/completions"}, `must not include /v1 or what follows it: the client adds that`},
-		"with empty query":         {ratelimited.Config{BaseURL: "https://x/gateway?"}, `must have no user (before an @), query (?) or fragment (#)`},
-		"with empty fragment":      {ratelimited.Config{BaseURL: "https://x/gateway#"}, `must have no user (before an @), query (?) or fragment (#)`},
+		"plain http":               {ratelimited.Config{BaseURL: "http://api.mistral.ai"}, `mistral: BaseURL is "http://api.mistral.ai": must be https, because http sends the API key unencrypted`},
+		"with user":                {ratelimited.Config{BaseURL: "https://u:geheim@x"}, `mistral: BaseURL is "https://x": must not have a user (before an @), query (?) or fragment (#)`},
+		"with query":               {ratelimited.Config{BaseURL: "https://x?a=b"}, `must not have a user (before an @), query (?) or fragment (#)`},
+		"with version":             {ratelimited.Config{BaseURL: "https://api.mistral.ai/v1/"}, `must not include /v1 or a path after it: the client adds them`},
+		"with endpoint":            {ratelimited.Config{BaseURL: "https://x/v1/chat/completions"}, `must not include /v1 or a path after it: the client adds them`},
+		"with empty query":         {ratelimited.Config{BaseURL: "https://x/gateway?"}, `must not have a user (before an @), query (?) or fragment (#)`},
+		"with empty fragment":      {ratelimited.Config{BaseURL: "https://x/gateway#"}, `must not have a user (before an @), query (?) or fragment (#)`},
 		"without host":             {ratelimited.Config{BaseURL: "https://:443"}, `must be an absolute URL`},
 		"colons in a host":         {ratelimited.Config{BaseURL: "https://a:b:1"}, `an IPv6 address in brackets`},
 		"no such port":             {ratelimited.Config{BaseURL: "https://x:99999"}, `must have a port of 1 to 65535`},
-		"opaque URL":               {ratelimited.Config{BaseURL: "https:u:geheim@x"}, `mistral: BaseURL is not valid (it is not shown: it may hold a secret): must be`},
-		"negative jitter":          {ratelimited.Config{Jitter: -1}, `mistral: Jitter is -1ns: must be above 0 and at most a minute`},
-		"too much jitter":          {ratelimited.Config{Jitter: time.Hour}, `mistral: Jitter is 1h0m0s: must be above 0 and at most a minute`},
+		"opaque URL":               {ratelimited.Config{BaseURL: "https:u:geheim@x"}, `mistral: BaseURL is not valid (hidden, may be secret): must be`},
+		"negative jitter":          {ratelimited.Config{Jitter: -1}, `mistral: Jitter is -1ns: must be above 0 and at most 1m`},
+		"too much jitter":          {ratelimited.Config{Jitter: time.Hour}, `mistral: Jitter is 1h0m0s: must be above 0 and at most 1m`},
 		"a model's limit": {ratelimited.Config{Limits: map[string]limiter.Limit{"m": {RequestsPerSecond: 1, TokensPerMinute: -1}}},
 			`mistral: Limits["m"].TokensPerMinute is -1: must be`},
-		"a limit without a model": {ratelimited.Config{Limits: map[string]limiter.Limit{"": {RequestsPerSecond: 1, TokensPerMinute: 1}}}, `mistral: Limits[""] is {1 1 0 0}: must have the name of a model`},
+		"a limit without a model": {ratelimited.Config{Limits: map[string]limiter.Limit{"": {RequestsPerSecond: 1, TokensPerMinute: 1}}}, `mistral: Limits[""] is {1 1 0 0}: must have a model name`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.config.APIKey == "" {
@@ -115,7 +115,7 @@ func TestAllowHTTP(t *testing.T) {
 func TestKeyFromTheEnvironment(t *testing.T) {
 	t.Setenv("MISTRAL_API_KEY", "")
 	_, err := ratelimited.New(ratelimited.Config{})
-	const want = `mistral: APIKey is "": must be set here or in the environment variable MISTRAL_API_KEY`
+	const want = `mistral: no API key: set Config.APIKey or MISTRAL_API_KEY`
 	if err == nil || err.Error() != want {
 		t.Errorf("without a key: %v, want %s", err, want)
 	}
@@ -179,7 +179,7 @@ func TestKeyIsInNoErrorAndNoLog(t *testing.T) {
 		if strings.Contains(out.String(), "SECRET") {
 			t.Errorf("the output contains the key:\n%s", out.String())
 		}
-		for _, record := range []string{"mistral: acquired", "mistral: reply", "mistral: retry", fmt.Sprint("tokens=", 8+defaultResponseEstimate), "status=429"} {
+		for _, record := range []string{"mistral: acquired", "mistral: response", "mistral: retry", fmt.Sprint("tokens=", 8+defaultResponseEstimate), "status=429"} {
 			if !strings.Contains(log.String(), record) {
 				t.Errorf("the log does not contain %q:\n%s", record, log.String())
 			}

@@ -7,28 +7,26 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Conversations is the conversations API: /v1/conversations. Its methods wait
-// for the limiter, try again when that makes sense, and settle what was used.
-// They are safe for concurrent use.
+// Conversations is the conversations API: /v1/conversations. Its methods wait for the limiter, retry
+// temporary failures, and settle the tokens that were used. They are safe for concurrent use.
 //
-// A call that asks a model for a reply may be carried out twice if the
-// connection breaks before the reply came and it is tried again; pass
-// [AtMostOnce] where that matters. An id that the API does not know is an
-// [ErrNotFound].
+// If the connection breaks before the response arrives, the client retries, so the server may carry
+// out a call twice. Pass [AtMostOnce] to prevent this. An unknown id is an [ErrNotFound].
 type Conversations struct{ client *Client }
 
-// Start starts a conversation with a model or an agent and returns the reply.
-// Either Model or AgentID must be set, and Inputs. Stream is set by the client.
+// Start starts a conversation with a model or an agent and returns the response. Inputs and either
+// Model or AgentID are required. The client sets Stream.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_start
 func (s *Conversations) Start(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
 	return complete[*generated.ConversationResponse](ctx, s.owner(), startOperation(request, false), options)
 }
 
-// StartStream is [Conversations.Start] with the reply as a stream of events. It
-// returns when the first of them has come; until then the call may be tried again. The
-// context bounds the whole stream. Range over [Stream.Events], or close the stream: one
-// that is left alone holds its connection and its tokens until the context ends.
+// StartStream is like [Conversations.Start], but returns a stream of events. It returns when the first
+// event has arrived; until then the client may retry. The context bounds the whole stream.
+//
+// Range over [Stream.Events] or close the stream. Otherwise it keeps its connection and its tokens until
+// the context ends.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_start_stream
 func (s *Conversations) StartStream(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*Stream, error) {
@@ -42,7 +40,7 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 		invalid: firstInvalid(checkModelOrAgent(request.Model, request.AgentID), checkInputs(request.Inputs), checkTools(request.Tools), checkFormat(request.CompletionArgs)),
 		prompt: &prompt{
 			model: request.Model, agentID: request.AgentID, inputs: request.Inputs, instructions: request.Instructions,
-			tools: request.Tools, format: request.CompletionArgs.ResponseFormat, maxTokens: copied(request.CompletionArgs.MaxTokens),
+			tools: request.Tools, format: request.CompletionArgs.ResponseFormat, maxTokens: copyOf(request.CompletionArgs.MaxTokens),
 		},
 		body: request,
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
@@ -51,18 +49,18 @@ func startOperation(request generated.StartConversationRequest, stream bool) ope
 	}
 }
 
-// Append continues a conversation and returns the reply. Inputs must be set, or
-// ToolConfirmations. Entries() without an entry goes on after a handoff that the caller was given
-// to carry out. The model reads the whole stored conversation again, so its
-// tokens count in every call.
+// Append adds entries to a conversation and returns the response. Inputs or ToolConfirmations are
+// required. If the model has handed the conversation to another agent and left the handoff to the
+// caller, Entries() without an entry continues it. The model reads the whole stored conversation again,
+// so its tokens count in every call.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_append
 func (s *Conversations) Append(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
 	return complete[*generated.ConversationResponse](ctx, s.owner(), appendOperation(conversationID, request, false), options)
 }
 
-// AppendStream is [Conversations.Append] with the reply as a stream of events, as
-// [Conversations.StartStream] has it.
+// AppendStream is like [Conversations.Append], but returns a stream of events, like
+// [Conversations.StartStream].
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_append_stream
 func (s *Conversations) AppendStream(ctx context.Context, conversationID string, request generated.AppendConversationRequest, options ...CallOption) (*Stream, error) {
@@ -78,7 +76,7 @@ func appendOperation(conversationID string, request generated.AppendConversation
 	return operation{
 		name:   streamName("Conversations.Append", stream),
 		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
-		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, format: request.CompletionArgs.ResponseFormat, maxTokens: copied(request.CompletionArgs.MaxTokens)},
+		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, format: request.CompletionArgs.ResponseFormat, maxTokens: copyOf(request.CompletionArgs.MaxTokens)},
 		body:   request,
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
 			return api.AppendConversationWithBody(ctx, conversationID, jsonType, http.NoBody)
@@ -86,17 +84,17 @@ func appendOperation(conversationID string, request generated.AppendConversation
 	}
 }
 
-// Restart starts a new conversation from an entry of another one and returns
-// the reply. FromEntryID must be set: the new one has what came until then, that entry
-// included, and Inputs, if any. The other one stays as it is.
+// Restart starts a new conversation from an entry of another one and returns the response. FromEntryID
+// is required. The new conversation contains the entries up to and including this one, and then Inputs,
+// if any. The other conversation does not change.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_restart
 func (s *Conversations) Restart(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*generated.ConversationResponse, error) {
 	return complete[*generated.ConversationResponse](ctx, s.owner(), restartOperation(conversationID, request, false), options)
 }
 
-// RestartStream is [Conversations.Restart] with the reply as a stream of events, as
-// [Conversations.StartStream] has it.
+// RestartStream is like [Conversations.Restart], but returns a stream of events, like
+// [Conversations.StartStream].
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_restart_stream
 func (s *Conversations) RestartStream(ctx context.Context, conversationID string, request generated.RestartConversationRequest, options ...CallOption) (*Stream, error) {
@@ -112,7 +110,7 @@ func restartOperation(conversationID string, request generated.RestartConversati
 	return operation{
 		name:   streamName("Conversations.Restart", stream),
 		stream: stream, invalid: firstInvalid(invalid, checkFormat(request.CompletionArgs)),
-		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, format: request.CompletionArgs.ResponseFormat, maxTokens: copied(request.CompletionArgs.MaxTokens)},
+		prompt: &prompt{conversationID: conversationID, inputs: request.Inputs, format: request.CompletionArgs.ResponseFormat, maxTokens: copyOf(request.CompletionArgs.MaxTokens)},
 		body:   request,
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {
 			return api.RestartConversationWithBody(ctx, conversationID, jsonType, http.NoBody)
@@ -127,7 +125,7 @@ func streamName(name string, stream bool) string {
 	return name
 }
 
-// Get returns a conversation's attributes.
+// Get returns the attributes of a conversation.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_get
 func (s *Conversations) Get(ctx context.Context, conversationID string, options ...CallOption) (*generated.Conversation, error) {
@@ -140,8 +138,8 @@ func (s *Conversations) Get(ctx context.Context, conversationID string, options 
 	}, options)
 }
 
-// GetHistory returns all entries of a conversation, oldest first: messages, function
-// calls and their results, runs of tools, handoffs.
+// GetHistory returns all entries of a conversation, oldest first: messages, function calls and their
+// results, tool executions and handoffs.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_history
 func (s *Conversations) GetHistory(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationHistory, error) {
@@ -154,7 +152,7 @@ func (s *Conversations) GetHistory(ctx context.Context, conversationID string, o
 	}, options)
 }
 
-// GetMessages returns the messages of a conversation alone, oldest first.
+// GetMessages returns only the messages of a conversation, oldest first.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_messages
 func (s *Conversations) GetMessages(ctx context.Context, conversationID string, options ...CallOption) (*generated.ConversationMessages, error) {
@@ -167,7 +165,7 @@ func (s *Conversations) GetMessages(ctx context.Context, conversationID string, 
 	}, options)
 }
 
-// List returns one page of the account's conversations. Page counts from 0.
+// List returns one page of the account's conversations. Pages count from 0.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_list
 func (s *Conversations) List(ctx context.Context, params generated.ListConversationsParams, options ...CallOption) ([]generated.Conversation, error) {
@@ -184,7 +182,7 @@ func (s *Conversations) List(ctx context.Context, params generated.ListConversat
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_delete
 func (s *Conversations) Delete(ctx context.Context, conversationID string, options ...CallOption) error {
-	_, err := complete[nothing](ctx, s.owner(), operation{
+	_, err := complete[noContent](ctx, s.owner(), operation{
 		name:    "Conversations.Delete",
 		invalid: checkID("conversation_id", conversationID),
 		send: func(ctx context.Context, api *generated.Client) (*http.Response, error) {

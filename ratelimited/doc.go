@@ -1,5 +1,5 @@
-// Package ratelimited calls Mistral's beta Conversations and Agents API within
-// the account's limits: so many requests a second, so many tokens a minute.
+// Package ratelimited is a client for Mistral's beta Conversations and Agents API
+// that keeps to the account's rate limits: requests per second and tokens per minute.
 //
 //	client, err := ratelimited.New(ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000})
 //	response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
@@ -8,55 +8,66 @@
 //	})
 //	fmt.Println(ratelimited.OutputText(response))
 //
-// # The way of a call
+// # Calls, requests and attempts
 //
-// Every operation goes the same way. Its tokens are estimated: the prompt is
-// counted, with the history of a stored conversation, and the reply guessed. The
-// limiter admits it when both a request and the tokens are there, first come,
-// first served, but for small calls that pass a large one without delaying it. The
-// request is sent, and sent again after a failure that may pass: 408, 425, 429, 500, 502,
-// 503, 504, 520 to 527, 529, 530, a broken connection. In the end what the reply
-// reports as used is settled: a surplus goes back to the bucket and lets the next
-// call start at once, a shortfall is charged. Calls that manage things (Get, List,
-// Delete and their like, and all of [Agents]) cost a request and no tokens.
+// A call is one use of a method, a request is an HTTP request, and an attempt is one
+// request of a call. Every call takes the same steps:
+//
+//  1. The client estimates how many tokens the call will use. It counts the prompt,
+//     with the history of a stored conversation, and estimates the length of the response.
+//  2. The limiter admits the call when one request and these tokens are available. Calls
+//     start in the order in which they arrive. A small call may start before a large one
+//     if this does not delay the large one.
+//  3. The client sends the request. It retries temporary failures: the status codes 408,
+//     425, 429, 500, 502, 503, 504, 520–527, 529 and 530, and broken connections.
+//  4. The client settles the usage that the response reports. It returns unused tokens to the
+//     limiter, so the next call can start at once. It charges usage above the estimate.
+//
+// Calls that do not use a model, such as Get, List, Delete and all of [Agents], cost one
+// request and no tokens.
 //
 // # Limits
 //
-// [Config.RequestsPerSecond] and [Config.TokensPerMinute] are those of the account,
-// which all models share that have none of their own in [Config.Limits]. By default
-// calls start a little later than two token buckets would allow, so that servers that
-// count by windows refuse nothing either; [Config.Jitter] and [Config.BareBuckets]
-// decide that, and package limiter says how. A 429 pauses every call under the same
-// limit. [Client.WaitTime] and [Client.Snapshot] look, and [Client.SetLimit]
-// changes a limit while calls wait.
+// [Config.RequestsPerSecond] and [Config.TokensPerMinute] are the account's limits. All
+// models share them, except the models in [Config.Limits]. By default the client also keeps
+// to servers that count by fixed or sliding windows, so calls start a little later than two
+// token buckets would allow. [Config.Jitter] and [Config.BareBuckets] change this; package
+// limiter explains it. A 429 pauses all calls under the same limit. [Client.WaitTime] and
+// [Client.Snapshot] return the current state, and [Client.SetLimit] changes a limit while
+// calls wait.
 //
 // # Outages
 //
-// While the server is down, or one of its models, the client holds the calls that need
-// it, without permits and in their places in the queue. When it is back they go on, in
-// order. [Config.MaxOutage] bounds that; then they fail with an [ErrOutage].
+// While the server or one of its models is down, the client holds the calls that need it,
+// without permits and in queue order. They continue when the server is back. After
+// [Config.MaxOutage] they fail with an [ErrOutage].
 //
 // # Concurrency
 //
-// A [Client] is made to be shared. Each method blocks until its call has ended,
-// whoever calls; [Async] and [Gather] run calls side by side. Contexts bound a
-// whole call, its wait for the limiter included; [Config.Timeout] one attempt. A call whose
-// context has a deadline gives way without being sent if less time is left than such calls take.
-// [Client.Shutdown] lets calls in flight end and refuses all others.
+// All goroutines can share one [Client]. Each method blocks until its call has ended;
+// [Async], [Gather] and [Each] run calls concurrently. A context bounds the whole call,
+// including its wait for the limiter; [Config.Timeout] bounds one attempt. If a context has
+// a deadline and too little time is left for the call, the call fails without being sent.
+// [Client.Shutdown] lets calls in flight end and rejects all others.
 //
 // # Errors
 //
-// [*ConfigError] and [*RequestError] report bad input before anything is sent,
-// [*TokenCountError] a prompt that cannot be counted, [*WaitError] a context that
-// ended before the call was sent, or would have, [*LimiterError] limits that are kept elsewhere and
-// could not be reached, [*OutageError] a server that was down for too long,
-// [*APIError] a response that is not a success,
-// [*RateLimitError] a 429 after the last attempt, [*TransportError] a request
-// without a reply, [*StreamError] a stream that broke. Each implements [Error] and
-// wraps its cause; [ErrNotFound] and its like say what kind of failure it is.
+//   - [*ConfigError] and [*RequestError] report invalid input. Nothing was sent.
+//   - [*TokenCountError] reports a prompt whose tokens could not be counted.
+//   - [*WaitError] reports a call that was not sent, because its context ended or because
+//     it would have waited too long.
+//   - [*LimiterError] reports a shared limiter, such as Redis, that could not be reached.
+//   - [*OutageError] reports an outage longer than [Config.MaxOutage].
+//   - [*APIError] reports a response that is not a success.
+//   - [*RateLimitError] reports a 429 after the last attempt.
+//   - [*TransportError] reports a request without a complete response.
+//   - [*StreamError] reports a stream that did not end properly.
+//
+// Each of them implements [Error] and wraps its cause. Sentinel errors such as [ErrNotFound]
+// match the kind of failure with [errors.Is].
 //
 // # Testing
 //
-// Package emulator is the API on your own machine, limits and faults included; give
-// its address to [Config.BaseURL]. Package contract checks what passes.
+// Package emulator runs the API on your machine, with rate limits and fault injection: set
+// [Config.BaseURL] to its address. Package contract validates requests and responses.
 package ratelimited

@@ -9,29 +9,28 @@ import (
 	"strings"
 )
 
-// newAPIError reads what a reply says about its failure. The API has several
-// forms for it: an object with message, type, code and param; a "detail" that
-// is a text or a list of findings; either of them inside "message" or "error";
-// plain text. Whatever cannot be read is left empty: Body has it all.
+// newAPIError decodes an error response. The API uses several formats: an object with message, type, code and
+// param; a "detail" that is a text or a list of validation errors; either of them inside "message" or
+// "error"; and plain text. Fields that cannot be decoded stay empty; Body has the whole content.
 func newAPIError(method, path string, resp *http.Response, body []byte) *APIError {
 	e := &APIError{
 		Method: method, Path: path, StatusCode: resp.StatusCode,
 		RequestID: requestID(resp.Header), Header: resp.Header, Body: body,
 	}
 	if !e.readObject(body, 0) && !looksLikeHTML(resp.Header, body) {
-		e.Message = beginning(body)
+		e.Message = excerpt(body)
 	}
 	if e.Message == "" && looksLikeHTML(resp.Header, body) {
-		e.Message = http.StatusText(resp.StatusCode) + " (an HTML page, not an answer of the API)"
+		e.Message = http.StatusText(resp.StatusCode) + " (an HTML page instead of a response of the API)"
 	}
 	if location, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
-		e.Message = "a redirect to " + location.Scheme + "://" + location.Host + ", which is not followed: set BaseURL to where the API is"
+		e.Message = "a redirect to " + location.Scheme + "://" + location.Host + ", which the client does not follow: set BaseURL to the address of the API"
 	}
 	return e
 }
 
-// readObject reads data as an error object; false if it is not an object. The
-// forms nest at most twice, which depth makes sure of.
+// readObject decodes data as an error object, and reports false if it is not an object. depth limits the nesting:
+// the formats nest at most twice.
 func (e *APIError) readObject(data []byte, depth int) bool {
 	var object struct {
 		Message json.RawMessage `json:"message"`
@@ -65,13 +64,13 @@ func (e *APIError) readObject(data []byte, depth int) bool {
 		e.Code = strconv.FormatInt(int64(n), 10) // 429.0 is 429
 	}
 	if text := cmp.Or(scalarText(object.Raw), scalarText(object.Status)); text != "" {
-		e.inside = text
+		e.namedStatus = text
 	}
 	return true
 }
 
-// readFindings reads the list of a 422: [{"loc": ["body", "inputs", 0], "msg": …, "type": …}].
-// A list may also hold error objects, of which the first counts.
+// readFindings decodes the list of a 422: [{"loc": ["body", "inputs", 0], "msg": …, "type": …}]. If the list contains
+// error objects instead, the first one counts.
 func (e *APIError) readFindings(data []byte, depth int) {
 	var findings []struct {
 		Location []json.RawMessage `json:"loc"`
@@ -83,7 +82,7 @@ func (e *APIError) readFindings(data []byte, depth int) {
 	}
 	if findings[0].Location == nil && findings[0].Message == nil {
 		var objects []json.RawMessage
-		_ = json.Unmarshal(data, &objects) // it is a list
+		_ = json.Unmarshal(data, &objects) // data is a list
 		e.readObject(objects[0], depth+1)
 		return
 	}
@@ -100,8 +99,7 @@ func (e *APIError) readFindings(data []byte, depth int) {
 	}
 }
 
-// scalarText is the text of a JSON string, or a number or boolean as written;
-// empty for anything else.
+// scalarText returns the text of a JSON string, number or boolean; empty for other values.
 func scalarText(raw json.RawMessage) string {
 	switch firstByte(raw) {
 	case 0, '{', '[', 'n':

@@ -28,7 +28,7 @@ var errorForms = map[string]struct {
 	"a detail":                       {`{"detail":"Not here"}`, "Not here", "", ""},
 	"a string":                       {`{"error":"not found"}`, "not found", "", "not found"},
 	"nested":                         {`{"error":{"error":{"message":"deep","code":404}}}`, "deep", "404", "not found"},
-	"unauthorized":                   {`{"error":{"message":"who?","code":"401"}}`, "who?", "401", "the key is not valid"},
+	"unauthorized":                   {`{"error":{"message":"who?","code":"401"}}`, "who?", "401", "invalid API key"},
 	"a message about unavailability": {`{"error":{"message":"Service unavailable"}}`, "Service unavailable", "", serverFault},
 	"a type about the limit":         {`{"error":{"message":"x","type":"rate_limited"}}`, "x", "", rateLimited},
 	"an unknown code and a type":     {`{"error":{"message":"rate limit","type":"rate_limited","code":9999}}`, "rate limit", "9999", rateLimited},

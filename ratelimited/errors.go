@@ -12,29 +12,32 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 )
 
-// Error is implemented by every error type of this package:
+// Error is the interface that every error type of this package implements:
 //
 //	var e ratelimited.Error
 //	if errors.As(err, &e) { … }
 //
-// A context that ends is found with [errors.Is] and [context.DeadlineExceeded] or
-// [context.Canceled], also where one of these types is found in the same error.
+// If a context ended the call, [errors.Is] matches [context.DeadlineExceeded] or
+// [context.Canceled], also if the error is one of these types.
 type Error interface {
 	error
 	mistralError()
 }
 
-// ConfigError reports a field of [Config], or a [CallOption], that breaks its rule.
+// ConfigError reports a field of [Config] or a [CallOption] that breaks its rule.
 type ConfigError struct {
 	Field string // name of the field or option
-	Value any    // what it was set to; never the key
-	Rule  string // what it has to be
-	Err   error  // what found it, if anything
+	Value any    // its value, never the API key; nil if the text does not show it
+	Rule  string // such as "must be at least 1ms"
+	Err   error  // the cause, if any
 }
 
-// Error names the field, its value and the rule.
+// Error returns the field, its value and the rule.
 func (e *ConfigError) Error() string {
-	return fmt.Sprintf("mistral: %s is %s: %s", e.Field, shown(e.Value), e.Rule)
+	if e.Rule == missingKeyRule {
+		return "mistral: " + e.Rule
+	}
+	return "mistral: " + describe(e.Field, e.Value, e.Rule)
 }
 
 // Unwrap returns Err.
@@ -44,18 +47,18 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 type RequestError struct {
 	Operation string // such as "Conversations.Start"
 	Field     string // in the API's spelling, such as "agent_id"
-	Value     any    // what it was
-	Rule      string // what it has to be; "" if it cannot be encoded as JSON
-	Err       error  // what found it, if anything
+	Value     any    // its value; nil if the text does not show it
+	Rule      string // such as "must not be empty"; "" if it cannot be encoded as JSON
+	Err       error  // the cause, if any
 }
 
-// Error names the operation, the field, its value, the rule and the cause.
+// Error returns the operation, the field, its value, the rule and the cause.
 func (e *RequestError) Error() string {
 	if e.Rule == "" {
-		return fmt.Sprintf("mistral: %s: cannot encode %s: %s", e.Operation, oneLine(e.Field), oneLine(textOf(e.Err)))
+		return fmt.Sprintf("mistral: %s: cannot encode %s: %s", e.Operation, oneLine(e.Field), oneLine(errorText(e.Err)))
 	}
-	text := fmt.Sprintf("mistral: %s: %s is %s: %s", e.Operation, e.Field, shown(e.Value), e.Rule)
-	// The rule says what a TooLargeError does.
+	text := "mistral: " + e.Operation + ": " + describe(e.Field, e.Value, e.Rule)
+	// The text of a TooLargeError would repeat the rule.
 	if e.Err != nil && !errors.As(e.Err, new(*limiter.TooLargeError)) {
 		text += ": " + oneLine(e.Err.Error())
 	}
@@ -68,44 +71,45 @@ func (e *RequestError) Unwrap() error { return e.Err }
 // TokenCountError reports a prompt whose tokens could not be counted. Nothing was sent.
 type TokenCountError struct {
 	Operation string // such as "Conversations.Start"
-	Err       error  // the counter's
+	Err       error  // the cause
 }
 
-// Error names the operation and says what failed.
+// Error returns the operation and the cause.
 func (e *TokenCountError) Error() string {
-	return fmt.Sprintf("mistral: %s: counting the prompt's tokens: %v", e.Operation, e.Err)
+	return fmt.Sprintf("mistral: %s: cannot count the prompt's tokens: %v", e.Operation, e.Err)
 }
 
 // Unwrap returns Err.
 func (e *TokenCountError) Unwrap() error { return e.Err }
 
-// WaitError reports a call that was not sent: its context ended, nearly always while it waited for
-// the limiter, or it gave way. A call gives way if its context's deadline leaves too little time for
-// it (see [limiter.Call.Duration]), or because of [WithMaxWait]. It took nothing.
+// WaitError reports a call that was not sent and used nothing. Either its context ended, usually while
+// the call waited for the limiter. Or the client rejected the call because of [WithMaxWait], because
+// of [Config.MaxQueue], because of [Client.Shutdown], or because the context's deadline leaves too
+// little time for it (see [limiter.Call.Duration]).
 type WaitError struct {
 	Operation    string        // such as "Conversations.Start"
-	Model        string        // whose limit it waited for; "" for the one that models share
-	Limit        limiter.Limit // that limit; zero if it did not wait
-	Tokens       int           // waited for, beside a request
-	WaitDuration time.Duration // how long
-	Paused       time.Duration // how much longer a 429 would have kept it; 0 without one
-	Outage       error         // what was down and why, if it waited for the end of an outage, not for the limiter
-	Err          error         // the context's error and its cause, ErrShuttingDown, ErrWouldWait or ErrQueueFull
+	Model        string        // "" if it is not known
+	Limit        limiter.Limit // the model's limit; zero if the call did not get as far as the limiter
+	Tokens       int           // estimated
+	WaitDuration time.Duration // until the call failed
+	Paused       time.Duration // remaining pause after a 429; 0 without one
+	Outage       error         // the outage that held the call, if any
+	Err          error         // the context's error and cause, ErrShuttingDown, ErrWouldWait or ErrQueueFull
 
-	// Expected is how long the call would have waited, at least if a deadline is the reason, and
-	// Position its position in the queue, from 1. They are set if the call was refused with
-	// ErrWouldWait when it came, and 0 in an outage. Position is set with ErrQueueFull too.
+	// Expected is the expected wait, or a lower bound if a deadline is the reason. Position is the
+	// position in the queue, from 1. Both are set if the call was rejected with ErrWouldWait when it
+	// arrived, and 0 in an outage. With ErrQueueFull only Position is set.
 	Expected time.Duration
 	Position int
 
-	// Left is how long it was until the deadline when the call gave way because of it, and
-	// Duration the time that the call would have needed: the least that recent calls to the model
-	// took if it was refused when it came, otherwise what most of them took. Err wraps
-	// context.DeadlineExceeded too then.
+	// Left is the time until the deadline, if the call was rejected because of it; Err then also wraps
+	// context.DeadlineExceeded. Duration is the time that the call would have needed: the shortest
+	// duration of recent calls to the model if the call was rejected when it arrived, and otherwise a
+	// duration that most of them did not exceed.
 	Left, Duration time.Duration
 }
 
-// Error says how long the wait was, for what, and why it ended.
+// Error returns the awaited limit, the duration of the wait, and the reason for its end.
 func (e *WaitError) Error() string {
 	if e.Limit == (limiter.Limit{}) {
 		return fmt.Sprintf("mistral: %s: not sent: %v", e.Operation, e.Err)
@@ -114,20 +118,20 @@ func (e *WaitError) Error() string {
 		return fmt.Sprintf("mistral: %s: not sent: gave up after waiting %v for the end of an outage: %v (%v)", e.Operation, e.WaitDuration.Round(time.Millisecond), e.Err, e.Outage)
 	}
 	if errors.Is(e.Err, ErrQueueFull) {
-		return fmt.Sprintf("mistral: %s: not sent: %d calls wait already, as many as Config.MaxQueue allows: %v", e.Operation, e.Position-1, e.Err)
+		return fmt.Sprintf("mistral: %s: not sent: %d calls are waiting, the maximum that Config.MaxQueue allows: %v", e.Operation, e.Position-1, e.Err)
 	}
 	var b strings.Builder
-	what := "gave up after waiting " + e.WaitDuration.Round(time.Millisecond).String()
+	wait := "gave up after waiting " + e.WaitDuration.Round(time.Millisecond).String()
 	if e.Position > 0 {
-		what = fmt.Sprintf("expected to wait %v, at position %d of the queue,", e.Expected.Round(time.Millisecond), e.Position)
+		wait = fmt.Sprintf("expected to wait %v, at position %d of the queue,", e.Expected.Round(time.Millisecond), e.Position)
 	}
-	fmt.Fprintf(&b, "mistral: %s: not sent: %s for 1 request and %d tokens", e.Operation, what, e.Tokens)
+	fmt.Fprintf(&b, "mistral: %s: not sent: %s for 1 request and %d tokens", e.Operation, wait, e.Tokens)
 	if e.Model != "" {
 		fmt.Fprintf(&b, " of %s", oneLine(e.Model))
 	}
-	fmt.Fprintf(&b, " (%v requests a second, %d tokens a minute", e.Limit.RequestsPerSecond, e.Limit.TokensPerMinute)
+	fmt.Fprintf(&b, " (%v requests/s, %d tokens/min", e.Limit.RequestsPerSecond, e.Limit.TokensPerMinute)
 	if e.Paused > 0 {
-		fmt.Fprintf(&b, "; paused for %v more after a 429", e.Paused.Round(time.Millisecond))
+		fmt.Fprintf(&b, "; paused for another %v after a 429", e.Paused.Round(time.Millisecond))
 	}
 	fmt.Fprintf(&b, "): %v", e.reason())
 	return b.String()
@@ -145,35 +149,35 @@ func (e *WaitError) reason() any {
 	return fmt.Sprintf("the deadline is in %v, and such calls take %s%v", e.Left.Round(time.Millisecond), atLeast, e.Duration.Round(time.Millisecond))
 }
 
-// errTooLate is the Err of a call that its deadline leaves too little time.
-var errTooLate = fmt.Errorf("%w: %w", ErrWouldWait, context.DeadlineExceeded)
+// errDeadlineTooClose is the Err of a call whose deadline leaves too little time.
+var errDeadlineTooClose = fmt.Errorf("%w: %w", ErrWouldWait, context.DeadlineExceeded)
 
 // Unwrap returns Err.
 func (e *WaitError) Unwrap() error { return e.Err }
 
-// OutageError reports a call that failed because an outage lasts longer than
-// [Config.MaxOutage]. It matches [ErrOutage] and [ErrRetryable].
+// OutageError reports a call that failed because an outage lasts longer than [Config.MaxOutage]. It
+// matches [ErrOutage] and [ErrRetryable].
 type OutageError struct {
 	Operation string        // such as "Conversations.Start"
 	Host      string        // scheme and authority of the server
-	Model     string        // what is down: see [OutageBegan]; "" if the whole server is
-	Since     time.Time     // first failure
+	Model     string        // as in [OutageBegan]; "" if the whole server is down
+	Since     time.Time     // the first failure
 	Duration  time.Duration // of the outage, until the call failed
-	Attempts  int           // requests of the call that the server may have seen
-	Err       error         // the latest failure, of this call or another
+	Attempts  int           // requests of the call that the server may have received
+	Err       error         // the latest failure, of this call or another one
 }
 
-// Error says what is down, for how long, and why.
+// Error returns the model or server that is down, for how long, and the cause.
 func (e *OutageError) Error() string {
 	sent := "not sent"
 	if e.Attempts > 0 {
 		sent = "not sent again"
 	}
-	return fmt.Sprintf("mistral: %s: %s: %s for %v: %v", e.Operation, sent, down(e.Host, e.Model), e.Duration.Round(time.Millisecond), e.Err)
+	return fmt.Sprintf("mistral: %s: %s: %s for %v: %v", e.Operation, sent, describeOutage(e.Host, e.Model), e.Duration.Round(time.Millisecond), e.Err)
 }
 
-// down says what is down: a model, or a whole server.
-func down(host, model string) string {
+// describeOutage returns a sentence that names the model or server that is down.
+func describeOutage(host, model string) string {
 	if model != "" {
 		host = model + " at " + host
 	}
@@ -183,66 +187,64 @@ func down(host, model string) string {
 // Unwrap returns Err.
 func (e *OutageError) Unwrap() error { return e.Err }
 
-// LimiterError is a call that was not sent because its limiter's books could not be
-// reached: the Redis of [Config.Limiter] is away, say. It wraps
-// [limiter.ErrUnavailable], and is an [ErrRetryable].
+// LimiterError reports a call that was not sent because its shared limiter could not be reached, for
+// example the Redis of [Config.Limiter]. It wraps [limiter.ErrUnavailable] and matches [ErrRetryable].
 type LimiterError struct {
 	Operation string // such as "Conversations.Start", or "SetLimit"
-	Err       error  // the limiter's
+	Err       error  // the limiter's error
 }
 
-// Error names the operation and says what failed.
+// Error returns the operation and the cause.
 func (e *LimiterError) Error() string {
-	return fmt.Sprintf("mistral: %s: not carried out: %s", e.Operation, oneLine(textOf(e.Err)))
+	return fmt.Sprintf("mistral: %s: the limiter failed: %s", e.Operation, oneLine(errorText(e.Err)))
 }
 
 // Unwrap returns Err.
 func (e *LimiterError) Unwrap() error { return e.Err }
 
-// APIError is a reply that is not a success, or not what the API documents.
+// APIError reports a response that is not a success, or that does not match the API's documentation.
 type APIError struct {
 	Method, Path string // of the request
-	StatusCode   int    // of the reply
-	Attempts     int    // how many requests were sent, this one included
+	StatusCode   int    // of the response
+	Attempts     int    // number of requests, including this one
 
-	// PreviousErrors has the failures of the attempts before, oldest first. [errors.Is] and
-	// [errors.As] do not look into it: a call is what its last attempt was.
+	// PreviousErrors holds the failures of earlier attempts, oldest first. [errors.Is] and
+	// [errors.As] do not search it: only the last attempt decides the kind of an error.
 	PreviousErrors []error
 
-	Code    string       // the API's own code, such as "1300"; a number is written in decimal
+	Code    string       // the API's error code, such as "1300"; numbers are in decimal
 	Type    string       // such as "rate_limited"
 	Message string       // for people
-	Param   string       // the parameter at fault, where the API names one
-	Fields  []FieldError // what is wrong with each field, in a reply to invalid input
+	Param   string       // the invalid parameter, if the API names one
+	Fields  []FieldError // validation errors
 
 	RequestID string      // for the vendor's support
-	Header    http.Header // of the reply
-	Body      []byte      // of the reply, as it came; at most 1 MiB
+	Header    http.Header // of the response
+	Body      []byte      // of the response, unchanged; at most 1 MiB
 
-	// Err says why a response with a success status could not be used; nil otherwise.
-	// For a stream that begins with an error it is a [*StreamError].
+	// Err is why a response with a success status could not be used; nil otherwise. For a stream
+	// that begins with an error it is a [*StreamError].
 	Err error
 
-	permanent bool   // it would come again
-	meaning   int    // status code that an error inside a success stands for; 0 for any other
-	inside    string // status code that the content names
+	permanent   bool   // a retry would fail too
+	meaning     int    // equivalent status code of an error in a success response; 0 otherwise
+	namedStatus string // status code in the content
 }
 
-// FieldError is one finding of the API's validation.
+// FieldError is one validation error in a response of the API.
 type FieldError struct {
 	Location string // such as "body.inputs.0.role"
 	Type     string // such as "missing"
 	Message  string // for people
 }
 
-// mostFields is how many findings an error's text shows.
-const mostFields = 10
+// maxFields is the maximum number of field errors in the text of an APIError.
+const maxFields = 10
 
-// Error is one line: request, status, type, code and message, and what the
-// fields are.
+// Error returns one line: request, status code, type, code, message and field errors.
 func (e *APIError) Error() string {
 	if e == nil {
-		return "mistral: " + textOf(nil)
+		return "mistral: " + errorText(nil)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "mistral: %s %s: %d", e.Method, oneLine(e.Path), e.StatusCode)
@@ -257,9 +259,9 @@ func (e *APIError) Error() string {
 		fmt.Fprintf(&b, ": %s", oneLine(e.Message))
 	case len(e.Fields) > 0:
 	case e.Err != nil:
-		fmt.Fprintf(&b, ": %s: the response begins %q", oneLine(e.Err.Error()), beginning(e.Body))
+		fmt.Fprintf(&b, ": %s: the response begins %q", oneLine(e.Err.Error()), excerpt(e.Body))
 	case len(e.Body) > 0:
-		fmt.Fprintf(&b, ": %q", beginning(e.Body))
+		fmt.Fprintf(&b, ": %q", excerpt(e.Body))
 	case http.StatusText(e.StatusCode) != "":
 		fmt.Fprintf(&b, ": %s", http.StatusText(e.StatusCode))
 	}
@@ -268,7 +270,7 @@ func (e *APIError) Error() string {
 		if i == 0 {
 			separator = ": "
 		}
-		if i == mostFields {
+		if i == maxFields {
 			fmt.Fprintf(&b, "; and %d more", len(e.Fields)-i)
 			break
 		}
@@ -291,26 +293,26 @@ func (e *APIError) Unwrap() error {
 	return e.Err
 }
 
-// RateLimitError reports a response with status 429, or an error of that meaning inside a
-// response with a success status: the server reports a limit as exceeded.
+// RateLimitError reports a response with status 429, or an equivalent error in a response with a
+// success status: the server reports that a limit is exceeded.
 type RateLimitError struct {
 	*APIError
 
-	// RetryAfter is how long the server asked to wait; 0 when it did not say.
+	// RetryAfter is the wait that the server requested; 0 without one.
 	RetryAfter time.Duration
 
-	// LimitType is what is used up: "requests" or "tokens", or a tool of the API,
-	// such as "web_search"; empty when the server does not say.
+	// LimitType is the exceeded limit: "requests", "tokens" or a tool of the API, such as "web_search". It
+	// is empty if the server does not report it.
 	LimitType string
 
-	// Reason says why trying again would be of no use, where the headers show
-	// that; empty when the limit may pass.
+	// Reason is why a retry cannot succeed, if the headers show a reason. It is empty if a retry may
+	// succeed.
 	Reason string
 
-	refusal retry.Throttle
+	throttle retry.Throttle
 }
 
-// Error is that of the [APIError], with Reason and RetryAfter if there are any.
+// Error returns the text of the [APIError], with Reason and RetryAfter if they are set.
 func (e *RateLimitError) Error() string {
 	message := e.APIError.Error()
 	if e.Reason != "" {
@@ -325,46 +327,45 @@ func (e *RateLimitError) Error() string {
 // Unwrap returns the APIError.
 func (e *RateLimitError) Unwrap() error { return e.APIError }
 
-// TransportError is a request that got no reply, or only a part of it: the
-// connection failed, or [Config.Timeout] passed. Such a timeout is found by
-// [errors.Is] as [context.DeadlineExceeded] too, as those of net/http are; the
-// caller's own context tells the two apart.
+// TransportError reports a request without a complete response: the connection failed, [Config.Timeout]
+// passed, or the context ended. As in net/http, [errors.Is] matches [context.DeadlineExceeded] for a
+// timeout. The caller's context shows whether its deadline has passed instead.
 type TransportError struct {
 	Method, Path string // of the request
-	Attempts     int    // how many requests were sent, this one included
-	Err          error  // that of net/http
+	Attempts     int    // number of requests, including this one
+	Err          error  // usually of net/http
 
-	// PreviousErrors has the failures of the attempts before, as [APIError.PreviousErrors].
+	// PreviousErrors holds the failures of earlier attempts, as in [APIError.PreviousErrors].
 	PreviousErrors []error
 
-	permanent bool // it would come again
+	permanent bool // a retry would fail too
 	reached   bool // the server may have received the request
 }
 
-// Error is one line: request, what happened, and the number of attempts.
+// Error returns one line: the request, the cause, and the number of attempts.
 func (e *TransportError) Error() string {
 	attempts := ""
 	if e.Attempts > 1 {
 		attempts = fmt.Sprintf(" (%d attempts)", e.Attempts)
 	}
-	return fmt.Sprintf("mistral: %s %s: %s%s", e.Method, oneLine(e.Path), oneLine(textOf(e.Err)), attempts)
+	return fmt.Sprintf("mistral: %s %s: %s%s", e.Method, oneLine(e.Path), oneLine(errorText(e.Err)), attempts)
 }
 
 // Unwrap returns Err.
 func (e *TransportError) Unwrap() error { return e.Err }
 
-// StreamError is a stream that did not come to its proper end.
+// StreamError reports a stream that did not end properly.
 type StreamError struct {
-	Code    int    // of the API's error event; 0 where there was none
-	Message string // of the API's error event, or what happened
-	Events  int    // how many events were delivered before
-	Err     error  // the cause, if it was not the API
+	Code    int    // of the API's error event; 0 without one
+	Message string // of the API's error event, or a description
+	Events  int    // number of events before the error
+	Err     error  // the cause; nil for an error event of the API
 
-	broken bool // the connection failed: another stream may come to its end
-	status int  // status code that the API's error stands for; 0: that of Code
+	broken bool // the connection failed: a retry may succeed
+	status int  // equivalent status code of the API's error; 0 means that of Code
 }
 
-// Error is one line: what happened, and after how many events.
+// Error returns one line: the cause, and the number of events before it.
 func (e *StreamError) Error() string {
 	code := ""
 	if e.Code != 0 {

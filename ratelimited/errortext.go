@@ -2,33 +2,32 @@ package ratelimited
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// shown is a value as an error message gives it: a string in quotes, nil as what
-// it means.
-func shown(value any) string {
+// describe returns a sentence about a field that breaks a rule: "Field is VALUE: RULE", or
+// "Field RULE" without a value.
+func describe(field string, value any, rule string) string {
 	switch v := value.(type) {
 	case nil:
-		return "not set"
+		return field + " " + rule
 	case string:
-		return strconv.Quote(v)
+		return fmt.Sprintf("%s is %q: %s", field, v, rule)
 	default:
-		return fmt.Sprint(v)
+		return fmt.Sprintf("%s is %v: %s", field, v, rule)
 	}
 }
 
-// longestText is how many bytes of a text from outside an error message shows.
-const longestText = 300
+// maxText is the maximum length in bytes of a foreign text in an error message.
+const maxText = 300
 
-// oneLine makes what came from outside fit for a line of a log: without breaks
-// or other control characters, and not too long.
+// oneLine makes a foreign text suitable for one line of a log: without line breaks and control
+// characters, and with a bounded length.
 func oneLine(s string) string {
-	cut := len(s) > 4*longestText
-	s = strings.ToValidUTF8(s[:min(len(s), 4*longestText)], "\uFFFD")
+	cut := len(s) > 4*maxText
+	s = strings.ToValidUTF8(s[:min(len(s), 4*maxText)], "\uFFFD")
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
@@ -36,8 +35,8 @@ func oneLine(s string) string {
 		return r
 	}, s)
 	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > longestText {
-		end := longestText
+	if len(s) > maxText {
+		end := maxText
 		for !utf8.RuneStart(s[end]) {
 			end--
 		}
@@ -49,12 +48,12 @@ func oneLine(s string) string {
 	return s
 }
 
-// beginning is as much of a body as fits an error message.
-func beginning(body []byte) string { return oneLine(string(body[:min(len(body), 5*longestText)])) }
+// excerpt returns the beginning of a body, as oneLine does.
+func excerpt(body []byte) string { return oneLine(string(body[:min(len(body), 5*maxText)])) }
 
-// textOf returns the text of an error, also of none: a program may make an error of this
-// package itself, such as for a test.
-func textOf(err error) string {
+// errorText returns the text of an error, also of a nil one: a program may create an error of this
+// package itself, for example in a test.
+func errorText(err error) string {
 	if err == nil {
 		return "of unknown cause"
 	}

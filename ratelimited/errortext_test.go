@@ -151,7 +151,7 @@ func TestTransportErrorContainsTheAddressOnce(t *testing.T) {
 // The error of a call that exceeds the token bucket contains both numbers and names the setting.
 func TestTooLargeErrorText(t *testing.T) {
 	runWithHandler(t, small, ok, func(t *testing.T, client *ratelimited.Client) {
-		const rule = "must be at most 2000, which is what the token bucket holds (TokensPerMinute): it could never be sent"
+		const rule = "must be at most 2000, the capacity of the token bucket (TokensPerMinute)"
 		_, err := start(t.Context(), client, ratelimited.WithTokenEstimate(2001))
 		if want := "mistral: Conversations.Start: WithTokenEstimate is 2001: " + rule; err == nil || err.Error() != want {
 			t.Errorf("error is\n%v, want\n%s", err, want)
@@ -237,12 +237,12 @@ func TestWaitErrorText(t *testing.T) {
 				t.Errorf("error is %v, want %s", err, want)
 			}
 		}
-		const prefix = "mistral: Conversations.Start: not sent: gave up after waiting 2s for 1 request and 25 tokens of m (0.08 requests a second, 50000 tokens a minute"
+		const prefix = "mistral: Conversations.Start: not sent: gave up after waiting 2s for 1 request and 25 tokens of m (0.08 requests/s, 50000 tokens/min"
 		wait(prefix + "): context deadline exceeded")
 		if _, err := start(t.Context(), client); !errors.Is(err, ratelimited.ErrRateLimited) {
 			t.Fatal(err)
 		}
-		wait(prefix + "; paused for 48s more after a 429): context deadline exceeded")
+		wait(prefix + "; paused for another 48s after a 429): context deadline exceeded")
 	})
 }
 

@@ -9,179 +9,181 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/estimate"
 )
 
-// fixedReply is how many tokens a reply is taken to have where nothing is learned.
-const fixedReply = 500
+// defaultResponseTokens is the estimate for a response if nothing was learned about the model.
+const defaultResponseTokens = 500
 
-// prompt is what a call asks of a model.
+// prompt is the content that the model reads in a call, and the bound of its response.
 type prompt struct {
-	model, agentID string // both empty: those of the conversation
-	conversationID string // of the conversation whose history the model reads too
+	model, agentID string // both empty for a call to a stored conversation
+	conversationID string // its history is part of the prompt; empty for a new one
 	inputs         generated.ConversationInputs
 	instructions   string
 	tools          []generated.Tool
 	format         generated.ResponseFormat
-	maxTokens      *int // the caller's bound of the reply
+	maxTokens      *int // the caller's bound for the response; nil without one
 }
 
-// bound returns how many tokens the reply may have.
-func (p *prompt) bound() int {
+// maxResponse returns the maximum number of tokens of the response.
+func (p *prompt) maxResponse() int {
 	if p.maxTokens == nil {
 		return estimate.Unbounded
 	}
 	return max(0, *p.maxTokens)
 }
 
-// copied returns a copy of what the caller may change while the call is under way.
-func copied[T any](value *T) *T {
+// copyOf returns a pointer to a copy, because the caller may change the value during the call.
+func copyOf[T any](value *T) *T {
 	if value == nil {
 		return nil
 	}
 	return Ptr(*value)
 }
 
-// A guess is what a call is expected to use, in tokens.
-type guess struct {
-	counted int            // of the prompt's text, by the client's vocabulary
-	parts   estimate.Parts // of the prompt that cannot be counted
-	known   int            // of the prompt, by the server: the history
-	certain int            // counted and known: without what is learned
-	teaches bool           // all of the prompt is either counted or known
-	prompt  int            // what the model reads
-	total   int            // with its reply; above the bucket's capacity only if the prompt is
-	given   bool           // total is the caller's
+// A callEstimate is the number of tokens that a call is expected to use.
+type callEstimate struct {
+	counted       int            // text tokens of the prompt, counted with the client's vocabulary
+	parts         estimate.Parts // parts of the prompt that cannot be counted, such as images
+	historyTokens int            // tokens of the conversation's history, as the server reported them
+	certain       int            // counted + historyTokens
+	learnable     bool           // the whole prompt was counted or reported
+	prompt        int            // estimate for the whole prompt
+	total         int            // prompt and response; above the bucket's capacity only if the prompt is
+	fromCaller    bool           // total is from WithTokenEstimate
 }
 
-// resolve finds out which model a call is for, and what it reads beside its inputs.
-func (f *flight) resolve() (model, agentID string, history conversation, own agent) {
-	p := f.op.prompt
+// resolveModel returns the call's model and agent, and the known data of its conversation and agent.
+func (c *call) resolveModel() (model, agentID string, history conversation, own agent) {
+	p := c.op.prompt
 	model, agentID = p.model, p.agentID
 	if p.conversationID != "" {
-		history = f.client.memory.conversations.get(p.conversationID)
+		history = c.client.memory.conversations.get(p.conversationID)
 		model, agentID = history.model, history.agentID
 	}
 	if agentID != "" {
-		own = f.client.memory.agents.get(agentID)
+		own = c.client.memory.agents.get(agentID)
 		model = own.model
 	}
 	return model, agentID, history, own
 }
 
-// countPrompt counts what the call itself has of its prompt.
-func (f *flight) countPrompt() error {
-	p := f.op.prompt
-	if p == nil || f.options.tokenEstimate >= 0 {
+// countPrompt counts the part of the prompt that is in the request.
+func (c *call) countPrompt() error {
+	p := c.op.prompt
+	if p == nil || c.options.tokenEstimate >= 0 {
 		return nil
 	}
-	counter := f.client.counter
+	counter := c.client.counter
 	if err := counter.Load(); err != nil {
-		return &TokenCountError{Operation: f.op.name, Err: err}
+		return &TokenCountError{Operation: c.op.name, Err: err}
 	}
 	parts := counter.Parts(p.inputs)
-	f.ownPrompt.counted = parts.Text + counter.Instructions(p.instructions) + counter.Tools(p.tools) + counter.Format(p.format)
-	f.ownPrompt.parts = estimate.Parts{
+	c.ownPrompt.counted = parts.Text + counter.Instructions(p.instructions) + counter.Tools(p.tools) + counter.Format(p.format)
+	c.ownPrompt.parts = estimate.Parts{
 		estimate.Image: parts.Images, estimate.LowImage: parts.LowImages, estimate.Document: parts.Documents,
 		estimate.Audio: parts.Audio, estimate.Other: parts.Others,
 	}
 	return nil
 }
 
-// know notes what is known of the prompt beside what was counted of the call itself.
-func (f *flight) know(history conversation, own agent) {
-	f.guess = f.ownPrompt
-	g := &f.guess
-	if n := f.options.tokenEstimate; n >= 0 {
-		g.total, g.given = n, true
+// initEstimate combines the counted part of the prompt with the history and the agent.
+func (c *call) initEstimate(history conversation, own agent) {
+	c.expected = c.ownPrompt
+	e := &c.expected
+	if n := c.options.tokenEstimate; n >= 0 {
+		e.total, e.fromCaller = n, true
 		return
 	}
-	startsConversation := f.op.prompt.conversationID == ""
-	g.known, g.teaches = history.tokens, startsConversation || history.known
-	if f.agentID != "" && startsConversation { // afterwards the history has them
-		g.counted += own.tokens
-		g.teaches = own.known
+	startsConversation := c.op.prompt.conversationID == ""
+	e.historyTokens, e.learnable = history.tokens, startsConversation || history.historyKnown
+	if c.agentID != "" && startsConversation { // later the history includes them
+		e.counted += own.tokens
+		e.learnable = own.tokensKnown
 	}
-	g.certain = g.known + g.counted
+	e.certain = e.historyTokens + e.counted
 }
 
-// estimate estimates the prompt and the reply by what has been learned so far. An estimate of the
-// reply that does not fit the bucket beside the prompt is cut, and so is what was learned of the
-// prompt: only a prompt whose counted tokens do not fit is for the limiter to refuse.
-func (f *flight) estimate() {
-	g := &f.guess
-	if f.op.prompt == nil || g.given {
+// updateEstimate estimates the prompt and the response with the learned statistics. If prompt
+// and response together exceed the bucket's capacity, the response's estimate is reduced first, and then
+// the learned part of the prompt's. So the limiter only rejects prompts whose counted tokens do not fit.
+func (c *call) updateEstimate() {
+	e := &c.expected
+	if c.op.prompt == nil || e.fromCaller {
 		return
 	}
-	capacity, bound := f.limiter.Limit().TokenBurst, f.op.prompt.bound()
-	model, reply := new(estimate.Model), min(fixedReply, bound)
-	if f.learned != nil {
-		model, reply = f.learned, f.learned.Reply(bound, capacity)
+	capacity, bound := c.limiter.Limit().TokenBurst, c.op.prompt.maxResponse()
+	model, response := new(estimate.Model), min(defaultResponseTokens, bound)
+	if c.learned != nil {
+		model, response = c.learned, c.learned.Reply(bound, capacity)
 	}
-	if g.prompt = g.known + model.Prompt(g.counted, g.parts); g.prompt > capacity {
-		g.prompt = max(capacity, min(g.prompt, g.certain))
+	if e.prompt = e.historyTokens + model.Prompt(e.counted, e.parts); e.prompt > capacity {
+		e.prompt = max(capacity, min(e.prompt, e.certain))
 	}
-	g.total = max(g.prompt, min(g.prompt+reply, capacity))
+	e.total = max(e.prompt, min(e.prompt+response, capacity))
 }
 
-// estimateAgain is the [limiter.Call.Estimate] of the call.
-func (f *flight) estimateAgain() (prompt, reply int) {
-	f.estimate()
-	return f.guess.prompt, f.guess.total - f.guess.prompt
+// reestimate implements [limiter.Call.Estimate].
+func (c *call) reestimate() (prompt, response int) {
+	c.updateEstimate()
+	return c.expected.prompt, c.expected.total - c.expected.prompt
 }
 
-// maxPlausibleUsage bounds the reported usage, as a multiple of the token bucket's capacity. Larger values
-// are ignored, because they would stop all calls for longer.
+// maxPlausibleUsage bounds reported usage, as a multiple of the token bucket's capacity. Larger values are
+// ignored, because they would stop all calls for too long.
 const maxPlausibleUsage = 10
 
-// learn takes what a reply reports as used, and returns how many tokens that is
-// for the limiter. A reply without figures, or with one that cannot be, keeps the
-// estimate.
-func (f *flight) learn(conversationID string, usage generated.ConversationUsageInfo) int {
-	prompt, reply := max(0, usage.PromptTokens), max(0, usage.CompletionTokens)
-	used := max(usage.TotalTokens, int(min(float64(prompt)+float64(reply), math.MaxInt32)))
-	if used <= 0 || used/maxPlausibleUsage > f.limiter.Limit().TokenBurst {
-		f.remember(conversationID, f.guess.total)
-		return f.guess.total
+// plausibleUsage returns the number of tokens in reported usage, or 0 if it is missing or implausible.
+func (c *call) plausibleUsage(reported generated.ConversationUsageInfo) int {
+	prompt, response := max(0, reported.PromptTokens), max(0, reported.CompletionTokens)
+	used := max(reported.TotalTokens, int(min(float64(prompt)+float64(response), math.MaxInt32)))
+	if used <= 0 || used/maxPlausibleUsage > c.limiter.Limit().TokenBurst {
+		return 0
 	}
-	if g := f.guess; f.learned != nil && !g.given {
-		counted, parts := g.counted, g.parts
-		if !g.teaches || usage.ConnectorTokens > 0 {
-			counted, parts = 0, estimate.Parts{} // the prompt has more than was counted
-		}
-		if prompt > 0 {
-			reply = max(reply, used-prompt) // what tools of the service added is as good as written
-		}
-		if f.learned.IsCut(reply, f.op.prompt.bound()) {
-			reply = 0
-		}
-		f.learned.Learn(counted, parts, prompt-g.known, reply)
-	}
-	f.remember(conversationID, used)
 	return used
 }
 
+// learnUsage learns from plausible usage. used is its number of tokens.
+func (c *call) learnUsage(used int, reported generated.ConversationUsageInfo) {
+	if c.learned == nil || c.expected.fromCaller {
+		return
+	}
+	prompt, response := max(0, reported.PromptTokens), max(0, reported.CompletionTokens)
+	counted, parts := c.expected.counted, c.expected.parts
+	if !c.expected.learnable || reported.ConnectorTokens > 0 {
+		counted, parts = 0, estimate.Parts{} // the prompt has more parts than the counted ones
+	}
+	if prompt > 0 {
+		response = max(response, used-prompt) // tokens of the API's tools count as response
+	}
+	if c.learned.IsCut(response, c.op.prompt.maxResponse()) {
+		response = 0
+	}
+	c.learned.Learn(counted, parts, prompt-c.expected.historyTokens, response)
+}
+
 // learnDuration learns how long the server took for the latest attempt, which succeeded.
-func (f *flight) learnDuration() {
-	if f.learned != nil {
-		f.learned.LearnDuration(f.latest.took())
+func (c *call) learnDuration() {
+	if c.learned != nil {
+		c.learned.LearnDuration(c.latest.serverTime())
 	}
 }
 
-// learnCutOff learns from the latest attempt, if the deadline of the call's context ended it, that
-// calls may take longer.
-func (f *flight) learnCutOff() {
-	if f.learned != nil && f.latest.arrived && errors.Is(f.ctx.Err(), context.DeadlineExceeded) {
-		least, _ := f.latest.took()
-		f.learned.LearnDuration(least, estimate.Unknown)
+// learnInterrupted learns a lower bound of the duration from the latest attempt, if the context's deadline
+// has ended it.
+func (c *call) learnInterrupted() {
+	if c.learned != nil && c.latest.arrived && errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
+		minimum, _ := c.latest.serverTime()
+		c.learned.LearnDuration(minimum, estimate.Unknown)
 	}
 }
 
-// remember keeps what the next call of the conversation needs to know.
-func (f *flight) remember(conversationID string, tokens int) {
-	f.client.memory.conversations.update(conversationID, func(c *conversation) {
-		c.tokens, c.known = tokens, true
-		if f.agentID != "" {
-			c.agentID = f.agentID
-		} else if f.model != "" {
-			c.model = f.model
+// recordConversation stores the data for the next call of the conversation.
+func (c *call) recordConversation(conversationID string, tokens int) {
+	c.client.memory.conversations.update(conversationID, func(known *conversation) {
+		known.tokens, known.historyKnown = tokens, true
+		if c.agentID != "" {
+			known.agentID = c.agentID
+		} else if c.model != "" {
+			known.model = c.model
 		}
 	})
 }

@@ -18,72 +18,71 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// apiError is the failure that the response of the latest attempt stands for, whose content
-// was read as far as err let it be.
-func (f *flight) apiError(body []byte, err error) error {
-	resp := f.latest.resp
-	e := newAPIError(f.request.Method, f.request.URL.Path, resp, f.client.secret.head(body, maxErrorBody))
-	f.client.secret.clean(e)
-	e.Attempts, e.PreviousErrors = f.attempts, slices.Clip(f.earlier)
-	if err != nil && f.ctx.Err() != nil {
-		e.Err = contextError(f.ctx)
+// apiError returns the failure that the response of the latest attempt reports. body is its content; err is
+// the error of reading it, if any.
+func (c *call) apiError(body []byte, err error) error {
+	resp := c.latest.resp
+	e := newAPIError(c.request.Method, c.request.URL.Path, resp, c.client.secret.prefix(body, maxErrorBody))
+	c.client.secret.redactFailure(e)
+	e.Attempts, e.PreviousErrors = c.attempts, slices.Clip(c.previousErrors)
+	if err != nil && c.ctx.Err() != nil {
+		e.Err = contextError(c.ctx)
 	}
-	return f.limited(e)
+	return c.withLimit(e)
 }
 
-// errorInside is the failure of a response with a success status that has an error in
-// it, which err reports too.
-func (f *flight) errorInside(body []byte, err error) error {
-	e := newAPIError(f.request.Method, f.request.URL.Path, f.latest.resp, f.client.secret.head(body, maxErrorBody))
-	e.Attempts, e.PreviousErrors, e.Err = f.attempts, slices.Clip(f.earlier), f.client.secret.cause(err)
+// errorInside returns the failure for an error in a response with a success status. err describes the error
+// too.
+func (c *call) errorInside(body []byte, err error) error {
+	e := newAPIError(c.request.Method, c.request.URL.Path, c.latest.resp, c.client.secret.prefix(body, maxErrorBody))
+	e.Attempts, e.PreviousErrors, e.Err = c.attempts, slices.Clip(c.previousErrors), c.client.secret.redactError(err)
 	e.meaning = e.meaningInside()
-	f.client.secret.clean(e)
-	return f.limited(e)
+	c.client.secret.redactFailure(e)
+	return c.withLimit(e)
 }
 
-// limited returns the error as it is, or with what is known of the limit that it is
-// about.
-func (f *flight) limited(e *APIError) error {
+// withLimit returns e, or a RateLimitError if it reports a limit.
+func (c *call) withLimit(e *APIError) error {
 	if e.status() != http.StatusTooManyRequests {
 		return e
 	}
-	counted := f.guess.certain
-	if f.guess.given {
-		counted = f.guess.total
+	counted := c.expected.certain
+	if c.expected.fromCaller {
+		counted = c.expected.total
 	}
-	refusal := retry.ReadRefusal(retry.Response{
-		Header: e.Header, Message: e.Message, Type: e.Type, Code: e.Code, Prompt: counted, Estimate: f.guess.total,
+	throttle := retry.ReadThrottle(retry.Response{
+		Header: e.Header, Message: e.Message, Type: e.Type, Code: e.Code, Prompt: counted, Estimate: c.expected.total,
 	}, time.Now())
-	e.permanent = refusal.Reason != ""
-	return &RateLimitError{APIError: e, RetryAfter: refusal.RetryAfter, LimitType: refusal.LimitType, Reason: refusal.Reason, refusal: refusal}
+	e.permanent = throttle.Reason != ""
+	return &RateLimitError{APIError: e, RetryAfter: throttle.RetryAfter, LimitType: throttle.LimitType, Reason: throttle.Reason, throttle: throttle}
 }
 
-// unusable is the failure of a reply that has a success status and cannot be used.
-func (f *flight) unusable(body []byte, err error) error {
-	resp := f.latest.resp
+// unusableResponse returns the failure for a success response that cannot be used.
+func (c *call) unusableResponse(body []byte, err error) error {
+	resp := c.latest.resp
 	e := &APIError{
-		Method: f.request.Method, Path: f.request.URL.Path, StatusCode: resp.StatusCode, Attempts: f.attempts, PreviousErrors: slices.Clip(f.earlier),
+		Method: c.request.Method, Path: c.request.URL.Path, StatusCode: resp.StatusCode, Attempts: c.attempts, PreviousErrors: slices.Clip(c.previousErrors),
 		RequestID: requestID(resp.Header), Header: resp.Header,
-		Body: f.client.secret.head(body, maxErrorBody), Err: f.client.secret.cause(err),
+		Body: c.client.secret.prefix(body, maxErrorBody), Err: c.client.secret.redactError(err),
 	}
-	f.client.secret.clean(e)
+	c.client.secret.redactFailure(e)
 	return e
 }
 
-func (f *flight) tooLarge(err *limiter.TooLargeError) error {
+// tooLargeError returns the error of a call that exceeds the token limit by itself.
+func (c *call) tooLargeError(err *limiter.TooLargeError) error {
 	field := "tokens of inputs"
-	if f.guess.given {
+	if c.expected.fromCaller {
 		field = "WithTokenEstimate"
 	}
 	return &RequestError{
-		Operation: f.op.name, Field: field, Value: err.Tokens,
-		Rule: fmt.Sprintf("must be at most %d, which is what the token bucket holds (TokensPerMinute): it could never be sent", err.Capacity), Err: err,
+		Operation: c.op.name, Field: field, Value: err.Tokens,
+		Rule: fmt.Sprintf("must be at most %d, the capacity of the token bucket (TokensPerMinute)", err.Capacity), Err: err,
 	}
 }
 
-// isPermanent reports whether an error of the transport will come again: a
-// certificate that is not trusted, a host that does not exist, a request that
-// could not be made. What the HTTP client reports of sending is a url.Error.
+// isPermanent reports whether a transport error would occur again: an untrusted certificate, an unknown host,
+// or a request that could not be made. The HTTP client wraps errors of sending in a url.Error.
 func isPermanent(err error) bool {
 	var dns *net.DNSError
 	switch {
@@ -97,85 +96,83 @@ func isPermanent(err error) bool {
 	return !errors.As(err, new(*url.Error))
 }
 
-// isHandshake reports whether an error says that a TLS handshake failed for what the
-// server is or has: its certificate, or that it does not speak TLS.
+// isHandshake reports whether a TLS handshake failed because of the server: it has an invalid certificate, or
+// it does not use TLS.
 func isHandshake(err error) bool {
 	return errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(tls.RecordHeaderError)) ||
 		errors.Is(err, http.ErrSchemeMismatch)
 }
 
-// mayHaveArrived reports whether the server may have seen a request that failed:
-// it cannot without a connection.
+// mayHaveArrived reports whether the server may have received a request that failed with err.
 func mayHaveArrived(err error) bool { return !isDial(err) && !isPermanent(err) }
 
-// errTimeout ends an attempt that takes longer than its timeout.
+// errTimeout ends an attempt that exceeds its timeout.
 var errTimeout error = timeoutError{}
 
-// errConnect ends a probe of an outage that gets no connection.
+// errConnect ends a probe of an outage that does not get a connection.
 var errConnect = fmt.Errorf("no connection within %v", outage.MaxProbeInterval)
 
-// timeoutError is both a net.Error that reports a timeout and
-// context.DeadlineExceeded, as the errors of net/http's own timeouts are.
+// timeoutError is a net.Error that reports a timeout and matches context.DeadlineExceeded, like the timeouts
+// of net/http.
 type timeoutError struct{}
 
-func (timeoutError) Error() string        { return "no reply within the timeout" }
+func (timeoutError) Error() string        { return "no response within the timeout" }
 func (timeoutError) Timeout() bool        { return true }
 func (timeoutError) Temporary() bool      { return true }
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// transportError is the failure of an attempt that the HTTP client reports an
-// error of.
-func (f *flight) transportError(err error) error {
+// transportError returns the failure of an attempt for an error of the HTTP client.
+func (c *call) transportError(err error) error {
 	e := &TransportError{
-		Method: f.request.Method, Path: f.request.URL.Path, Attempts: f.attempts, PreviousErrors: slices.Clip(f.earlier), Err: err, permanent: isPermanent(err),
-		reached: f.latest.arrived,
+		Method: c.request.Method, Path: c.request.URL.Path, Attempts: c.attempts, PreviousErrors: slices.Clip(c.previousErrors), Err: err, permanent: isPermanent(err),
+		reached: c.latest.arrived,
 	}
 	var sending *url.Error
 	switch {
-	case f.ctx.Err() != nil:
-		e.Err, e.permanent = contextError(f.ctx), true
-	case f.latest.timedOut():
-		e.Err, e.permanent = fmt.Errorf("%w of %v; Config.Timeout or WithTimeout can allow more", errTimeout, f.options.timeout), false
-	case context.Cause(f.latest.ctx) == errConnect:
+	case c.ctx.Err() != nil:
+		e.Err, e.permanent = contextError(c.ctx), true
+	case c.latest.timedOut():
+		e.Err, e.permanent = fmt.Errorf("%w of %v; set Config.Timeout or WithTimeout to allow more", errTimeout, c.options.timeout), false
+	case context.Cause(c.latest.ctx) == errConnect:
 		e.Err, e.permanent = errConnect, false
-	case f.latest.idleFor() != nil:
-		e.Err, e.permanent = fmt.Errorf("%w; Config.StreamIdleTimeout can allow more", f.latest.idleFor()), false
-	case f.latest.events != nil:
+	case c.latest.idleFor() != nil:
+		e.Err, e.permanent = fmt.Errorf("%w; set Config.StreamIdleTimeout to allow more", c.latest.idleFor()), false
+	case c.latest.events != nil:
 		e.permanent = isTooLarge(err)
 	case errors.As(err, &sending):
-		e.Err = sending.Err // without the address, which the request's method and path are enough of
+		e.Err = sending.Err // without the URL: the text has the method and path
 	}
 	if errors.Is(e.Err, io.EOF) {
-		e.Err = fmt.Errorf("the connection ended before the reply did: %w", e.Err)
+		e.Err = fmt.Errorf("the connection ended before the response did: %w", e.Err)
 	}
-	e.Err = f.client.secret.cause(e.Err)
+	e.Err = c.client.secret.redactError(e.Err)
 	return e
 }
 
-// isTooLarge reports whether a stream's bounds ended it: it would have none the next time.
+// isTooLarge reports whether a stream exceeded a size limit. A retry would exceed it too.
 func isTooLarge(err error) bool {
 	return errors.As(err, new(*sse.FrameTooLargeError)) || errors.Is(err, errStreamTooLarge)
 }
 
-// isUnreachable reports whether an error says that no connection could be made.
+// isUnreachable reports whether err means that a connection could not be made.
 func isUnreachable(err error) bool {
 	return isDial(err) || errors.As(err, new(*net.DNSError)) || isHandshake(err)
 }
 
-// isDial reports whether an error is one of dialing.
+// isDial reports whether err is an error of dialing.
 func isDial(err error) bool {
 	var operation *net.OpError
 	return errors.As(err, &operation) && operation.Op == "dial"
 }
 
-// isTimeout reports whether an error says that the time was up.
+// isTimeout reports whether err is a timeout.
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// contextError is the end of a context and its cause, both to be found by errors.Is. A
-// shutdown is not the end of the caller's context.
+// contextError returns the error of a context and its cause; errors.Is matches both. A shutdown is not an end
+// of the caller's context, so only its cause is returned.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, err) || errors.Is(cause, ErrShuttingDown) {

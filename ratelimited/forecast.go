@@ -7,47 +7,47 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Estimate is what a call is expected to use and to take, by what the client has learned of its model.
+// Estimate is the expected usage and duration of a call, based on the model's learned statistics.
 type Estimate struct {
-	Counted  int           // tokens of the prompt, by the client's vocabulary
-	Prompt   int           // tokens of the prompt, by the ratio of real to counted tokens
-	Reply    int           // tokens: the mean of the model's latest replies, or 500 if none was seen; at most max_tokens
-	Replies  int           // how many replies Reply is the mean of: 0 to 64
-	Duration time.Duration // most calls take no longer from request to response; 0 if unknown
+	Counted  int           // prompt tokens, counted with the client's vocabulary
+	Prompt   int           // prompt tokens, corrected by the learned ratio of real to counted tokens
+	Reply    int           // response tokens: the mean of the model's latest responses, 500 without one; at most max_tokens
+	Replies  int           // number of responses in this mean: 0 to 64
+	Duration time.Duration // from request to response, not exceeded by most calls; 0 if unknown
 }
 
-// Estimate returns what Conversations.Start of the request is expected to use. It sends and takes
-// nothing. The error is a [*RequestError] or a [*TokenCountError], as that of the call would be.
+// Estimate returns the expected usage of a call of Conversations.Start. It does not send a request and does not
+// use tokens. Its errors are a [*RequestError] or a [*TokenCountError], as for the call itself.
 //
-// The limiter reserves another amount for the call: see [Config.FixedEstimates].
+// The limiter reserves a different number of tokens for the call: see [Config.FixedEstimates].
 func (c *Client) Estimate(request generated.StartConversationRequest) (Estimate, error) {
 	if err := c.check(); err != nil {
 		return Estimate{}, err
 	}
-	f := &flight{client: c, op: startOperation(request, false), options: c.defaults}
-	if f.op.invalid != nil {
-		f.op.invalid.Operation = f.op.name
-		return Estimate{}, f.op.invalid
+	call := &call{client: c, op: startOperation(request, false), options: c.defaults}
+	if call.op.invalid != nil {
+		call.op.invalid.Operation = call.op.name
+		return Estimate{}, call.op.invalid
 	}
-	if err := f.countPrompt(); err != nil {
+	if err := call.countPrompt(); err != nil {
 		return Estimate{}, err
 	}
-	f.aim()
-	e := Estimate{Counted: f.guess.certain, Prompt: f.guess.prompt, Reply: fixedReply}
-	if f.learned != nil {
-		if mean, n := f.learned.MeanReply(); n > 0 {
+	call.selectLimiter()
+	e := Estimate{Counted: call.expected.certain, Prompt: call.expected.prompt, Reply: defaultResponseTokens}
+	if call.learned != nil {
+		if mean, n := call.learned.MeanReply(); n > 0 {
 			e.Reply, e.Replies = int(mean+0.5), n
 		}
-		e.Duration, _ = f.learned.Duration()
+		e.Duration, _ = call.learned.Duration()
 	}
-	e.Reply = min(e.Reply, f.op.prompt.bound())
+	e.Reply = min(e.Reply, call.op.prompt.maxResponse())
 	return e, nil
 }
 
-// Forecast returns how long it takes until the last of a number of calls to the given model has
-// started, if all of them come now, nobody else makes calls, and each uses the given number of
-// tokens. The empty model is any that shares the default limit. Forecast takes nothing. The answer
-// is [limiter.Never] for calls of more tokens than the bucket holds.
+// Forecast returns the time until the last of the given number of calls has started. It assumes that all of them
+// are made now, that these are the only calls, and that each uses the given number of tokens. The empty model
+// stands for all models that share the default limit. Forecast does not use tokens. It returns
+// [limiter.Never] if the tokens of a call exceed the capacity of the token bucket.
 func (c *Client) Forecast(model string, calls, tokens int) time.Duration {
 	if c.check() != nil {
 		return limiter.Never
@@ -58,7 +58,7 @@ func (c *Client) Forecast(model string, calls, tokens int) time.Duration {
 	}); ok {
 		return f.Forecast(calls, tokens)
 	}
-	// The limiters that are shared through Redis, and those of models with a lower limit of tokens.
+	// Limiters that Redis shares, and those of models with a lower token limit, do not have Forecast.
 	limit := l.Limit()
 	if tokens > limit.TokenBurst {
 		return limiter.Never

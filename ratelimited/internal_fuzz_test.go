@@ -34,10 +34,10 @@ func FuzzAPIError(f *testing.F) {
 	f.Add(-1, "\x00", "\r\n", "%", []byte(`{"code":-0}`))
 	f.Fuzz(func(t *testing.T, status int, contentType, id, path string, body []byte) {
 		resp := &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}, "X-Kong-Request-Id": {id}}}
-		call := &flight{
+		call := &call{
 			client: &Client{secret: newSecret(key)}, request: &http.Request{Method: http.MethodPost, URL: &url.URL{Path: path}}, attempts: 2, latest: &attempt{resp: resp},
 		}
-		for _, err := range []error{call.apiError(body, nil), call.unusable(body, errors.New("is of no use:\n"+contentType))} {
+		for _, err := range []error{call.apiError(body, nil), call.unusableResponse(body, errors.New("is of no use:\n"+contentType))} {
 			text := err.Error()
 			if i := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || !utf8.ValidString(text) || len(text) > 10_000 {
 				t.Errorf("the text of %d bytes is not one short line: %q", len(text), text)

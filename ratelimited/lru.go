@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// An lru remembers so many values by their keys; the ones used least recently
-// are forgotten. It is safe for concurrent use.
+// An lru is a map with at most maxEntries entries that evicts the least recently used entry. It is safe for
+// concurrent use.
 type lru[V any] struct {
-	most int
+	maxEntries int
 
 	mu     sync.Mutex
 	byKey  map[string]*list.Element
-	recent list.List // of *lruEntry[V], the latest first
+	recent list.List // of *lruEntry[V], most recently used first
 }
 
 type lruEntry[V any] struct {
@@ -21,11 +21,11 @@ type lruEntry[V any] struct {
 	value V
 }
 
-func newLRU[V any](most int) *lru[V] {
-	return &lru[V]{most: most, byKey: map[string]*list.Element{}}
+func newLRU[V any](maxEntries int) *lru[V] {
+	return &lru[V]{maxEntries: maxEntries, byKey: map[string]*list.Element{}}
 }
 
-// get returns the value of a key, the zero value if there is none.
+// get returns the value of a key, or the zero value without one.
 func (m *lru[V]) get(key string) V {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -37,23 +37,23 @@ func (m *lru[V]) get(key string) V {
 	return value
 }
 
-// maxKey is the length of the longest key, in bytes: many times that of the API's ids.
-const maxKey = 256
+// maxKeyLength is the maximum length of a key in bytes, many times that of the API's ids.
+const maxKeyLength = 256
 
-// update changes the value of a key, which is the zero value if there was none.
-// A key that is empty or longer than maxKey is ignored.
+// update changes the value of a key, which is the zero value for a new key. It ignores empty keys and keys
+// longer than maxKeyLength.
 func (m *lru[V]) update(key string, change func(*V)) {
-	if key == "" || len(key) > maxKey {
+	if key == "" || len(key) > maxKeyLength {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	element := m.byKey[key]
 	if element == nil {
-		key = strings.Clone(key) // it may be a part of a response, which must not stay in memory
+		key = strings.Clone(key) // it may be part of a response, which must not stay in memory
 		element = m.recent.PushFront(&lruEntry[V]{key: key})
 		m.byKey[key] = element
-		if m.recent.Len() > m.most {
+		if m.recent.Len() > m.maxEntries {
 			oldest := m.recent.Remove(m.recent.Back()).(*lruEntry[V])
 			delete(m.byKey, oldest.key)
 		}
@@ -62,7 +62,7 @@ func (m *lru[V]) update(key string, change func(*V)) {
 	change(&element.Value.(*lruEntry[V]).value)
 }
 
-// all returns the values by their keys.
+// all returns a copy of the map.
 func (m *lru[V]) all() map[string]V {
 	m.mu.Lock()
 	defer m.mu.Unlock()

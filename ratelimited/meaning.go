@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// meaning returns the HTTP status code equivalent to an error in a 2xx response or in a
-// stream; 0 if it is unknown. A known code decides, then a status code, a known type, and the
-// words of a message that comes without any of them.
+// meaning returns the HTTP status code that is equivalent to an error in a 2xx response or in a stream; 0 if
+// it is unknown. It tries the error code, then the status code in the content, then the type, and finally,
+// if all of them are missing, the words of the message.
 func meaning(code, status, typ, message string) int {
 	for _, number := range []string{code, status} {
 		if n, err := strconv.Atoi(number); err == nil && meaningOfCode(n) != 0 {
@@ -22,7 +22,7 @@ func meaning(code, status, typ, message string) int {
 		}
 	}
 	if code == "" && typ == "" || typ == errorEvent {
-		for _, known := range errorWords {
+		for _, known := range errorPhrases {
 			if known.words.MatchString(message) {
 				return known.status
 			}
@@ -31,7 +31,7 @@ func meaning(code, status, typ, message string) int {
 	return 0
 }
 
-// errorTypes maps the types that this API and others give their errors to status codes.
+// errorTypes maps error types of this API and of others to status codes.
 var errorTypes = map[string]int{
 	"rate_limited": http.StatusTooManyRequests, "rate_limit_error": http.StatusTooManyRequests, "rate_limit_exceeded": http.StatusTooManyRequests,
 	"too_many_requests": http.StatusTooManyRequests, "service_tier_capacity_exceeded": http.StatusTooManyRequests,
@@ -45,8 +45,8 @@ var errorTypes = map[string]int{
 	"service_unavailable": http.StatusServiceUnavailable, "timeout": http.StatusGatewayTimeout, "timeout_error": http.StatusGatewayTimeout,
 }
 
-// errorWords are the words of messages that come without a code and a type.
-var errorWords = []struct {
+// errorPhrases maps words in messages without a code and a type to status codes.
+var errorPhrases = []struct {
 	words  *regexp.Regexp
 	status int
 }{
@@ -58,17 +58,17 @@ var errorWords = []struct {
 	{regexp.MustCompile(`(?i)\b(unauthorized|invalid api key)\b`), http.StatusUnauthorized},
 }
 
-// meaningInside returns the meaning of an error inside a success.
+// meaningInside returns the equivalent status code of an error in a success response.
 func (e *APIError) meaningInside() int {
 	if len(e.Fields) > 0 {
 		return http.StatusUnprocessableEntity
 	}
-	return meaning(e.Code, e.inside, e.Type, e.Message)
+	return meaning(e.Code, e.namedStatus, e.Type, e.Message)
 }
 
-// meaningOfCode is meaning for a numeric code. Codes from 100 to 599 are status codes, larger
-// ones are Mistral's: 1300 is a rate limit and 3505 an overloaded model, both sent with
-// status 429; 1500 and the other codes from 3000 to 3999 report an invalid request.
+// meaningOfCode returns the equivalent status code of a numeric error code; 0 if it is unknown. Codes from 100 to
+// 599 are status codes, larger codes are Mistral's. 1300 is a rate limit and 3505 an overloaded model, both
+// sent with status 429. 1500 and the other codes from 3000 to 3999 report an invalid request.
 func meaningOfCode(code int) int {
 	switch {
 	case code >= 100 && code <= 599:

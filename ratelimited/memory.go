@@ -8,16 +8,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
-// How many of each a client remembers. What is forgotten counts as new.
+// Maximum numbers of entries that a client remembers. Forgotten entries count as new.
 const (
-	conversationsKept = 10_000
-	agentsKept        = 10_000
-	modelsKept        = 1000
+	maxConversations = 10_000
+	maxAgents        = 10_000
+	maxModels        = 1000
 )
 
-// memory is what a client knows of things that only the server has: what a
-// conversation holds and an agent is made of, which the model reads with every
-// call, and whose limit they count against.
+// memory holds a client's knowledge of data on the server: the models and prompt lengths of
+// conversations and agents, and statistics about models.
 type memory struct {
 	conversations *lru[conversation]
 	agents        *lru[agent]
@@ -25,36 +24,35 @@ type memory struct {
 }
 
 type conversation struct {
-	model   string
-	agentID string
-	tokens  int  // of its history, from the usage of its latest call
-	known   bool // that is, tokens is
+	model        string
+	agentID      string
+	tokens       int  // length of its history, from the usage of its latest call
+	historyKnown bool // tokens is valid
 }
 
 type agent struct {
-	model  string
-	tokens int  // of its instructions and tools, as counted
-	known  bool // that is, tokens is
+	model       string
+	tokens      int  // counted tokens of its instructions and tools
+	tokensKnown bool // tokens is valid
 }
 
 func newMemory() memory {
 	return memory{
-		conversations: newLRU[conversation](conversationsKept),
-		agents:        newLRU[agent](agentsKept),
-		models:        newLRU[*estimate.Model](modelsKept),
+		conversations: newLRU[conversation](maxConversations),
+		agents:        newLRU[agent](maxAgents),
+		models:        newLRU[*estimate.Model](maxModels),
 	}
 }
 
-// model returns what is known of how a model's calls turn out. Calls whose model
-// is not known have one in common.
+// model returns the statistics of a model. Calls with an unknown model share one entry.
 func (m memory) model(name string) *estimate.Model {
-	if name == "" || len(name) > maxKey {
-		name = "?" // such keys are ignored
+	if name == "" || len(name) > maxKeyLength {
+		name = "?" // update ignores empty and long keys
 	}
 	model := m.models.get(name)
 	if model == nil {
 		m.models.update(name, func(known **estimate.Model) {
-			if *known == nil { // nobody else was faster
+			if *known == nil { // another goroutine may have added it
 				*known = new(estimate.Model)
 			}
 			model = *known
@@ -63,64 +61,64 @@ func (m memory) model(name string) *estimate.Model {
 	return model
 }
 
-// noteModel remembers which model wrote a message: that of an agent, or of a conversation of which
-// nothing else is known.
-func (m memory) noteModel(conversationID, agentID, model string) {
+// recordModel records the model that wrote a message, for its agent or, without one, for a conversation
+// whose model is not known yet.
+func (m memory) recordModel(conversationID, agentID, model string) {
 	switch {
 	case model == "":
 	case agentID != "":
-		m.agents.update(agentID, func(a *agent) { keep(&a.model, model) })
+		m.agents.update(agentID, func(a *agent) { setCopy(&a.model, model) })
 	default:
 		m.conversations.update(conversationID, func(c *conversation) {
 			if c.model == "" && c.agentID == "" {
-				keep(&c.model, model)
+				setCopy(&c.model, model)
 			}
 		})
 	}
 }
 
-// note remembers what a reply says of agents and conversations.
-func (m memory) note(reply any, counter *tokens.Counter) {
-	switch r := reply.(type) {
+// record records the models and prompt lengths that a response contains.
+func (m memory) record(response any, counter *tokens.Counter) {
+	switch r := response.(type) {
 	case *generated.Agent:
-		m.noteAgent(r, counter)
+		m.recordAgent(r, counter)
 	case *generated.Conversation:
-		m.noteConversation(r)
+		m.recordConversation(r)
 	case []generated.Conversation:
 		for i := range r {
-			m.noteConversation(&r[i])
+			m.recordConversation(&r[i])
 		}
 	case *generated.ConversationResponse:
 		for _, output := range r.Outputs {
 			if e, ok := output.Value().(generated.MessageOutputEntry); ok {
-				m.noteModel(r.ConversationID, e.AgentID, e.Model)
+				m.recordModel(r.ConversationID, e.AgentID, e.Model)
 			}
 		}
 	}
 }
 
-func (m memory) noteAgent(a *generated.Agent, counter *tokens.Counter) {
+func (m memory) recordAgent(a *generated.Agent, counter *tokens.Counter) {
 	if a.ID == "" || counter.Load() != nil {
 		return
 	}
 	n := counter.Instructions(a.Instructions) + counter.Tools(a.Tools) + counter.Format(a.CompletionArgs.ResponseFormat)
 	m.agents.update(a.ID, func(known *agent) {
-		keep(&known.model, a.Model)
-		known.tokens, known.known = n, true
+		setCopy(&known.model, a.Model)
+		known.tokens, known.tokensKnown = n, true
 	})
 }
 
-func (m memory) noteConversation(c *generated.Conversation) {
+func (m memory) recordConversation(c *generated.Conversation) {
 	m.conversations.update(c.ID, func(known *conversation) {
-		keep(&known.model, c.Model)
-		keep(&known.agentID, c.AgentID)
+		setCopy(&known.model, c.Model)
+		setCopy(&known.agentID, c.AgentID)
 	})
 }
 
-// keep sets a text to one that may be a part of a response, which must not stay in memory
-// with it. A text that is too long for an id or a name is not kept.
-func keep(text *string, value string) {
-	if *text != value && len(value) <= maxKey {
+// setCopy sets a string to a copy of value. value may be part of a response, which must not stay in memory.
+// setCopy ignores values that are too long for an id or a name.
+func setCopy(text *string, value string) {
+	if *text != value && len(value) <= maxKeyLength {
 		*text = strings.Clone(value)
 	}
 }

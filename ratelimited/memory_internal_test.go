@@ -26,18 +26,18 @@ func TestMemoryOfAClient(t *testing.T) {
 	fill := func(round int) int64 {
 		id := func(kind string, i int) string {
 			text := fmt.Sprintf("%s-%d-%d-", kind, round, i)
-			return text + strings.Repeat("x", maxKey-len(text))
+			return text + strings.Repeat("x", maxKeyLength-len(text))
 		}
-		for i := range conversationsKept {
+		for i := range maxConversations {
 			client.memory.conversations.update(id("conv", i), func(c *conversation) {
-				keep(&c.model, id("model", i))
-				keep(&c.agentID, id("agent", i))
+				setCopy(&c.model, id("model", i))
+				setCopy(&c.agentID, id("agent", i))
 			})
-			client.memory.noteModel("", id("agent", i), id("model", i))
-			if i < 2*modelsKept {
+			client.memory.recordModel("", id("agent", i), id("model", i))
+			if i < 2*maxModels {
 				client.memory.model(id("model", i)).Learn(100, estimate.Parts{}, 100, 100)
-				f := &flight{client: client, model: id("model", i) + strings.Repeat("y", 1<<16), op: operation{prompt: &prompt{}}}
-				client.gates.Call(client.host, f.gateName(), limiter.Place{}, nil)
+				f := &call{client: client, model: id("model", i) + strings.Repeat("y", 1<<16), op: operation{prompt: &prompt{}}}
+				client.outages.Call(client.host, f.outageName(), limiter.Place{}, nil)
 			}
 		}
 		return heap() - before
@@ -62,7 +62,7 @@ func TestMemoryOfOutages(t *testing.T) {
 	for h := range 40 {
 		for m := range 2000 {
 			text := fmt.Sprintf("m-%d-%d-", h, m)
-			call := client.gates.Call(fmt.Sprintf("https://g%d.example", h), text+strings.Repeat("x", maxKey-len(text)), limiter.Place{}, nil)
+			call := client.outages.Call(fmt.Sprintf("https://g%d.example", h), text+strings.Repeat("x", maxKeyLength-len(text)), limiter.Place{}, nil)
 			call.Enter()
 			call.Report(outage.Alive, nil, 0)
 			call.Enter()
@@ -70,7 +70,7 @@ func TestMemoryOfOutages(t *testing.T) {
 			call.Leave()
 		}
 	}
-	if kept, outages := heap()-before, len(client.gates.Current()); kept > bound || outages > 20_000 {
+	if kept, outages := heap()-before, len(client.outages.Current()); kept > bound || outages > 20_000 {
 		t.Errorf("%d bytes are kept for %d outages, want at most %d bytes for 20,000", kept, outages, bound)
 	}
 	runtime.KeepAlive(client)

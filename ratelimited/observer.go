@@ -12,97 +12,91 @@ import (
 	"time"
 )
 
-// An Observer hears what becomes of each call, for traces and metrics. It is called
-// when a call has passed its checks, with the operation's name, such as
-// "Conversations.StartStream". It returns the context that the call goes on with, its
-// own with a span in it, say (one that is not derived from it takes no notice of the
-// caller's deadline), and the function that is told of the call's
-// events; nil for none.
+// Observer receives the lifecycle events of each call, for traces and metrics. The client calls it when a
+// call has passed its checks, with the name of the operation, such as "Conversations.StartStream". It
+// returns the context of the call, for example with a span in it, and a function that receives the
+// events; nil for none. Derive the context from ctx, or the call ignores the caller's deadline.
 //
-// The events of one call are emitted one after the other: an [Acquired], an [Attempted]
-// for each request, with a [Retrying] between two of them, a [Settled], and an [Ended]
-// at the very end, once for every call. A call that was never admitted has no Acquired
-// and no Settled.
+// The events of one call arrive one after another: an [Acquired], an [Attempted] for each request, a
+// [Retrying] between two of them, a [Settled], and finally one [Ended] for every call. A call that was
+// not admitted does not have Acquired and Settled.
 //
-// A call that an outage holds returns its permit, so it has a Settled before the next
-// Acquired, a [Held] when its wait is over, and no Retrying. The call that notices the
-// beginning or the end of an outage has an [OutageBegan] or an [OutageEnded].
+// If an outage holds a call, the call returns its permit. It then has a Settled, a [Held] when the wait
+// is over, and another Acquired, without a Retrying. The call that detects the beginning or the end of an
+// outage has an [OutageBegan] or an [OutageEnded].
 //
-// Operations that [Client.Observe] reports, such as the runs of package runner, have an Ended
-// alone.
+// Operations that [Client.Observe] reports, such as the runs of package runner, have only an Ended.
 //
-// Events hold figures and codes, never contents and never the key. Those of a stream
-// end when it is closed.
+// Events contain numbers and codes, never the API key or any text of requests and responses. The events of
+// a stream end when it is closed.
 //
-// An Observer is called from many goroutines at once. The call waits for it, so it
-// must not block; it may ask the client and the stream.
+// The client calls an Observer from many goroutines concurrently. The call waits for it, so it must not
+// block. It may use the client and the stream.
 type Observer func(ctx context.Context, operation string) (context.Context, func(CallEvent))
 
-// A CallEvent is one of [Acquired], [Attempted], [Retrying], [Held], [OutageBegan],
-// [OutageEnded], [Settled] and [Ended].
+// CallEvent is one of [Acquired], [Attempted], [Retrying], [Held], [OutageBegan], [OutageEnded], [Settled]
+// and [Ended].
 type CallEvent interface {
-	// record is what the log says of it.
+	// record returns the message and attributes of the log record.
 	record() (message string, attrs []slog.Attr)
 }
 
-// Acquired says that the limiter has admitted the call.
+// Acquired reports that the limiter has admitted the call.
 type Acquired struct {
-	Model        string        // whose limit it counts against; "" if it has none or is not known
-	Tokens       int           // the estimate
-	WaitDuration time.Duration // for the limiter
+	Model        string        // "" if the call does not use a model, or if it is not known
+	Tokens       int           // estimated
+	WaitDuration time.Duration // spent waiting for the limiter
 }
 
-// Attempted says what became of a request: the head of its reply, or that none came.
+// Attempted reports the result of a request: the header of its response has arrived, or the request has
+// failed.
 type Attempted struct {
 	Number    int           // from 1
-	Status    int           // of the reply; 0 if none came
-	RequestID string        // that the server gave it; "" if none
-	Reached   bool          // the server may have seen it
-	Duration  time.Duration // from sending it to the head of the reply, or the failure
+	Status    int           // status code of the response; 0 without one
+	RequestID string        // assigned by the server; "" without one
+	Reached   bool          // the server may have received the request
+	Duration  time.Duration // from sending to the header of the response or the failure
 }
 
-// Retrying says that another attempt will follow, if the context does not end before.
+// Retrying reports that another attempt follows, unless the context ends before.
 type Retrying struct {
-	Wait time.Duration // before it
+	Wait time.Duration // before the next attempt
 }
 
-// Held says that the call waited for the end of an outage, or until it was its turn to
-// find out whether the server is back.
+// Held reports that the call has waited for the end of an outage, or until it was sent as a probe.
 type Held struct {
-	WaitDuration time.Duration // without a permit
+	WaitDuration time.Duration // time without a permit
 }
 
-// OutageBegan says that this call's failure has shown an outage, in which calls are
-// held: see [Config.MaxOutage].
+// OutageBegan reports that this call's failure shows an outage: see [Config.MaxOutage].
 type OutageBegan struct {
 	Host string // scheme and authority of the server
 	Err  error  // the failure
 
-	// Model is the model that is down, or the agent or conversation if its model is not
-	// known, or "calls without a model" for those that ask none, such as a Get. It is ""
-	// if the whole server is down.
+	// Model is the model that is down, or the agent or conversation if the model is not known. It is
+	// "calls without a model" for calls such as Get, and "" if the whole server is down.
 	Model string
 }
 
-// OutageEnded says that this call has got a response that ends an outage.
+// OutageEnded reports that this call received a response that ends an outage.
 type OutageEnded struct {
 	Host, Model string        // as in [OutageBegan]
 	Duration    time.Duration // since the first failure
 }
 
-// Settled says what the call counts as in the limiter.
+// Settled reports how the limiter has counted the call.
 type Settled struct {
-	Estimated         int  // tokens
-	Used              int  // tokens, as reported or, where they were not, as received or estimated
-	UnconfirmedTokens int  // tokens of attempts that may have been carried out though no reply came
-	Cancelled         bool // the server saw nothing of the call: request and tokens are given back
+	Estimated         int  // estimated tokens
+	Used              int  // reported tokens or, without a report, received or estimated tokens
+	UnconfirmedTokens int  // tokens of attempts without a response that the server may have carried out
+	Cancelled         bool // the server did not receive the call: its request and tokens are returned
 }
 
-// Ended is the last of a call.
+// Ended is the last event of a call.
 type Ended struct {
-	Err      error         // what the caller gets; nil for a success, and for a stream that the caller left
-	Attempts int           // how many requests were sent
-	Duration time.Duration // from the call's beginning, its wait for the limiter included
+	Err      error         // returned to the caller; nil for success, and for a stream that the caller closed early
+	Attempts int           // number of requests
+	Duration time.Duration // of the whole call, including its wait for the limiter
 }
 
 func (e Acquired) record() (string, []slog.Attr) {
@@ -111,9 +105,9 @@ func (e Acquired) record() (string, []slog.Attr) {
 
 func (e Attempted) record() (string, []slog.Attr) {
 	if e.Status == 0 {
-		return "no reply", []slog.Attr{slog.Bool("reached", e.Reached), slog.Duration("took", e.Duration)}
+		return "no response", []slog.Attr{slog.Bool("reached", e.Reached), slog.Duration("took", e.Duration)}
 	}
-	return "reply", []slog.Attr{slog.Int("status", e.Status), slog.String("request_id", oneLine(e.RequestID)), slog.Duration("took", e.Duration)}
+	return "response", []slog.Attr{slog.Int("status", e.Status), slog.String("request_id", oneLine(e.RequestID)), slog.Duration("took", e.Duration)}
 }
 
 func (e Retrying) record() (string, []slog.Attr) {
@@ -128,7 +122,7 @@ func (e OutageBegan) record() (string, []slog.Attr) {
 	return "outage began", []slog.Attr{slog.String("host", e.Host), slog.String("model", e.Model), slog.String("cause", causeOf(e.Err))}
 }
 
-// causeOf is a failure as the log may show it: without what a server wrote.
+// causeOf returns a failure for the log, without any text of the server.
 func causeOf(err error) string {
 	var api *APIError
 	var number syscall.Errno
@@ -162,55 +156,53 @@ func (e Ended) record() (string, []slog.Attr) {
 	return "ended", []slog.Attr{slog.Bool("ok", e.Err == nil), slog.Duration("took", e.Duration)}
 }
 
-// watch asks the observer whether it wants to hear of the call.
-func (f *flight) watch() { f.ctx, f.hear = f.client.observe(f.ctx, f.op.name) }
+// startObserving calls the observer at the start of the call.
+func (c *call) startObserving() { c.ctx, c.notify = c.client.observe(c.ctx, c.op.name) }
 
-// observe returns the context that an operation goes on with, and the function that is told of
-// its events; nil if nobody wants to hear of them.
+// observe calls the observer. It returns the context of the operation, and the function that receives its
+// events; nil without one.
 func (c *Client) observe(ctx context.Context, operation string) (context.Context, func(CallEvent)) {
 	if c.config.Observer == nil {
 		return ctx, nil
 	}
-	observed, hear := c.config.Observer(ctx, operation)
+	observed, notify := c.config.Observer(ctx, operation)
 	if observed == nil {
 		observed = ctx
 	}
-	return observed, hear
+	return observed, notify
 }
 
-// Observe reports an operation that consists of calls to [Config.Observer], such as a run of
-// package runner, under a name of the caller's. It returns the context for its calls, and the
-// function to give its events to: at the end, one [Ended]. Without an observer, the function
-// does nothing.
+// Observe reports an operation that consists of several calls, such as a run of package runner, to
+// [Config.Observer]. It returns the context for these calls and a function that receives the events of
+// the operation: one [Ended] at the end. Without an observer, the function does nothing.
 func (c *Client) Observe(ctx context.Context, operation string) (context.Context, func(CallEvent)) {
-	var hear func(CallEvent)
+	var notify func(CallEvent)
 	if c.check() == nil {
-		ctx, hear = c.observe(ctx, operation)
+		ctx, notify = c.observe(ctx, operation)
 	}
-	if hear == nil {
-		hear = func(CallEvent) {}
+	if notify == nil {
+		notify = func(CallEvent) {}
 	}
-	return ctx, hear
+	return ctx, notify
 }
 
-// watched reports whether anybody may hear what the call tells.
-func (f *flight) watched() bool { return f.hear != nil || f.client.logger != nil }
+// isObserved reports whether the call has an observer or a logger.
+func (c *call) isObserved() bool { return c.notify != nil || c.client.logger != nil }
 
-// tell tells the observer and the log.
-func (f *flight) tell(event CallEvent) {
-	if f.hear != nil {
-		f.hear(event)
+// emit sends an event to the observer and the logger.
+func (c *call) emit(event CallEvent) {
+	if c.notify != nil {
+		c.notify(event)
 	}
 	level := levelOf(event)
-	if logger := f.client.logger; logger != nil && logger.Enabled(f.ctx, level) {
+	if logger := c.client.logger; logger != nil && logger.Enabled(c.ctx, level) {
 		message, attrs := event.record()
-		attrs = append(attrs, slog.String("operation", f.op.name), slog.Int("attempts", f.attempts))
-		logger.LogAttrs(f.ctx, level, "mistral: "+message, attrs...)
+		attrs = append(attrs, slog.String("operation", c.op.name), slog.Int("attempts", c.attempts))
+		logger.LogAttrs(c.ctx, level, "mistral: "+message, attrs...)
 	}
 }
 
-// levelOf is the level of what concerns more than one call, or else of what is for
-// debugging.
+// levelOf returns the warn level for events that concern several calls, and otherwise the debug level.
 func levelOf(event CallEvent) slog.Level {
 	switch e := event.(type) {
 	case OutageBegan, OutageEnded:
@@ -223,13 +215,13 @@ func levelOf(event CallEvent) slog.Level {
 	return slog.LevelDebug
 }
 
-// errUnfinished is the end of a call whose goroutine ended within it.
-var errUnfinished = errors.New("mistral: the call did not end: what it called panicked, or ended its goroutine")
+// errUnfinished is the error of a call whose goroutine ended during the call.
+var errUnfinished = errors.New("mistral: the call did not end: a function that it called panicked or ended the goroutine")
 
-// finish ends the call, and tells how.
-func (f *flight) finish(err error) {
-	defer f.client.calls.end(f)
-	if f.watched() {
-		f.tell(Ended{Err: err, Attempts: f.attempts, Duration: time.Since(f.began)})
+// finish ends the call and emits its last event.
+func (c *call) finish(err error) {
+	defer c.client.calls.end(c)
+	if c.isObserved() {
+		c.emit(Ended{Err: err, Attempts: c.attempts, Duration: time.Since(c.began)})
 	}
 }

@@ -818,7 +818,7 @@ func TestWarnings(t *testing.T) {
 		}
 		messages = append(messages, fmt.Sprint(fields.Level, " ", fields.Msg, " ", fields.Model, " ", fields.Cause, " ", fields.Status))
 	}
-	want := []string{"WARN mistral: reply   429", "WARN mistral: outage began m status 503 0", "WARN mistral: outage ended m  0"}
+	want := []string{"WARN mistral: response   429", "WARN mistral: outage began m status 503 0", "WARN mistral: outage ended m  0"}
 	if !slices.Equal(messages, want) || strings.Contains(log.String(), "SERVERTEXT") {
 		t.Errorf("the log is\n%s", log.String())
 	}

@@ -87,23 +87,23 @@ func TestPanickingLogger(t *testing.T) {
 		stream     bool
 		transports []roundTripperFunc
 	}{
-		"plain": {[]string{"acquired", "reply", "retry", "no reply", "retry", "reply", "settled", "ended"}, false, []roundTripperFunc{
+		"plain": {[]string{"acquired", "response", "retry", "no response", "retry", "response", "settled", "ended"}, false, []roundTripperFunc{
 			response503, func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
 			func(*http.Request) (*http.Response, error) {
 				return newResponse(200, "application/json", responseJSON("fine", 30)), nil
 			},
 		}},
-		"stream": {[]string{"acquired", "reply", "retry", "reply", "settled", "ended"}, true, []roundTripperFunc{
+		"stream": {[]string{"acquired", "response", "retry", "response", "settled", "ended"}, true, []roundTripperFunc{
 			response503, func(*http.Request) (*http.Response, error) {
 				return newResponse(200, "text/event-stream", started+hello+done), nil
 			},
 		}},
-		"truncated stream": {[]string{"acquired", "reply", "settled", "ended"}, true, []roundTripperFunc{
+		"truncated stream": {[]string{"acquired", "response", "settled", "ended"}, true, []roundTripperFunc{
 			func(*http.Request) (*http.Response, error) {
 				return newResponse(200, "text/event-stream", started+hello), nil
 			},
 		}},
-		"nothing sent": {[]string{"acquired", "no reply", "cancelled", "ended"}, false, []roundTripperFunc{unreachable}},
+		"nothing sent": {[]string{"acquired", "no response", "cancelled", "ended"}, false, []roundTripperFunc{unreachable}},
 	} {
 		for i, record := range test.records {
 			t.Run(fmt.Sprintf("%s/%d %s", name, i, record), func(t *testing.T) {

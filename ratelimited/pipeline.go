@@ -20,231 +20,230 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
 
-// operation is what the pipeline needs to know of a call. The 23 operations
-// differ in nothing else.
+// operation describes one of the 23 operations of the API to the pipeline.
 type operation struct {
 	name    string                                                           // such as "Conversations.Start"
-	invalid *RequestError                                                    // what is wrong with the arguments; nil if nothing
-	prompt  *prompt                                                          // what it asks of a model; nil for calls that manage things
+	invalid *RequestError                                                    // the first invalid argument; nil without one
+	prompt  *prompt                                                          // content for the model; nil for calls that do not use a model
 	stream  bool                                                             // the response is an event stream
-	result  any                                                              // what the content of another response is decoded into; nil if it has none
-	body    json.Marshaler                                                   // of the request; nil if it has none
-	send    func(context.Context, *generated.Client) (*http.Response, error) // without the body
+	result  any                                                              // pointer to the decoded content; nil for streams and without content
+	body    json.Marshaler                                                   // of the request; nil without one
+	send    func(context.Context, *generated.Client) (*http.Response, error) // makes the request without its body
 }
 
 const (
-	jsonType     = "application/json"
-	streamType   = "text/event-stream"
-	maxErrorBody = 1 << 20  // what is kept of a failure's body
-	maxReplyBody = 64 << 20 // what is read of a success's body
+	jsonType        = "application/json"
+	streamType      = "text/event-stream"
+	maxErrorBody    = 1 << 20  // bytes of an error response that are kept
+	maxResponseBody = 64 << 20 // bytes of a success response that are read
 )
 
-// flight is a call under way. It holds a permit from each admission until that is
-// settled or given back, and ends it exactly once, whatever happens in between.
-type flight struct {
-	client  *Client
-	op      operation
-	options callOptions
-	ctx     context.Context // the caller's, or what the observer made of it, which Shutdown can cancel
-	cancel  context.CancelCauseFunc
-	sending bool            // or sent; guarded by the mutex of the client's calls
-	stopped error           // why WithStop has ended the call; guarded likewise
-	unwatch func() bool     // ends the watch of WithStop's context; nil without one
-	hear    func(CallEvent) // nil: nobody does
-	began   time.Time
-	api     generated.Client // makes the request
-	request *http.Request    // each attempt sends a copy
-	body    []byte
+// call is the state of one call from its checks to its settlement. It holds at most one permit at a time
+// and ends each permit exactly once, even if the HTTP client or the observer panics.
+type call struct {
+	client     *Client
+	op         operation
+	options    callOptions
+	ctx        context.Context // derived from the caller's, also by the observer; Shutdown can cancel it
+	cancel     context.CancelCauseFunc
+	sending    bool            // a request is in flight; guarded by the mutex of client.calls
+	stopCause  error           // set when the context of WithStop has ended; guarded likewise
+	cancelStop func() bool     // unregisters from the context of WithStop; nil without one
+	notify     func(CallEvent) // the observer; nil without one
+	began      time.Time
+	api        generated.Client // makes the request
+	request    *http.Request    // each attempt sends a copy of it
+	body       []byte
 
-	model, agentID string          // empty: not known
-	learned        *estimate.Model // what is known of the model's calls; nil where nothing is learned
-	ownPrompt      guess           // of what the call itself has of its prompt
-	guess          guess
+	model, agentID string          // empty if not known
+	learned        *estimate.Model // statistics about the model's calls; nil without learning
+	ownPrompt      callEstimate    // the part of the prompt that is in the request
+	expected       callEstimate
 	limiter        limiter.Backend
 	place          limiter.Place
-	gate           *outage.Call
-	permit         limiter.Admission // nil: not admitted, or given back
-	queued         bool              // it was admitted before
+	outage         *outage.Call
+	permit         limiter.Admission // nil if the call is not admitted
+	queued         bool              // the call was admitted before
 
 	latest   *attempt // nil before the first
-	attempts int      // made, also those that got no connection
-	sent     int      // of these, those that the server may have seen
+	attempts int      // number of attempts, including those without a connection
+	sent     int      // number of attempts that the server may have received
 	retries
-	reached bool        // the server may have seen one that the permit was for
-	lost    int         // tokens of attempts that the server may have carried out, though no reply came
-	used    int         // tokens that a response counts as which cannot be used
-	ended   atomic.Bool // so is the permit
+	reached     bool        // the server may have received an attempt of the current permit
+	unconfirmed int         // tokens of attempts without a response that the server may have carried out
+	unusable    int         // tokens that an unusable response counts as
+	ended       atomic.Bool // the permit has ended
 }
 
-// complete carries out a call whose reply is read as a whole.
+// complete runs a call whose response is read as a whole.
 func complete[T any](ctx context.Context, c *Client, op operation, options []CallOption) (result T, err error) {
-	if _, ok := any(result).(nothing); !ok {
+	if _, ok := any(result).(noContent); !ok {
 		op.result = &result
 	}
-	f, err := c.launch(ctx, op, options)
+	call, err := c.start(ctx, op, options)
 	if err != nil {
 		return result, err
 	}
-	err = errUnfinished // unless it does finish
-	defer func() { f.finish(err) }()
-	defer func() { f.land(f.guess.total) }()
-	c.memory.note(result, c.counter)
+	err = errUnfinished // in case of a panic
+	defer func() { call.finish(err) }()
+	defer func() { call.settleAndClose(call.expected.total) }()
+	c.memory.record(result, c.counter)
 	if response, ok := any(result).(*generated.ConversationResponse); ok && isReadable(response.Usage, response.Mismatches()) {
-		f.settle(response.ConversationID, response.Usage)
+		call.settle(usage{conversationID: response.ConversationID, reported: &response.Usage})
 	}
 	return result, nil
 }
 
-// nothing is the result of an operation whose reply has no body.
-type nothing struct{}
+// noContent is the result type of an operation whose response has no content.
+type noContent struct{}
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maxPooledBuffer bounds the buffers that are kept for the next response.
+// maxPooledBuffer bounds the size of the buffers that are pooled.
 const maxPooledBuffer = 1 << 20
 
-// launch takes a call to the reply of an attempt that succeeded, whose body is
-// still to be read. The caller lands the flight; on an error it has been landed.
-func (c *Client) launch(ctx context.Context, op operation, options []CallOption) (_ *flight, err error) {
+// start runs a call until an attempt succeeds. The body of its response is still to be read. The caller
+// must settle and finish the call; on an error, start has done both.
+func (c *Client) start(ctx context.Context, op operation, options []CallOption) (_ *call, err error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	f := &flight{client: c, op: op, ctx: ctx, options: c.defaults, began: time.Now()}
-	if err := f.check(options); err != nil {
+	call := &call{client: c, op: op, ctx: ctx, options: c.defaults, began: time.Now()}
+	if err := call.check(options); err != nil {
 		return nil, err
 	}
-	f.watch()
-	launched := false
+	call.startObserving()
+	succeeded := false
 	defer func() {
-		if !launched {
-			defer func() { f.finish(cmp.Or(err, errUnfinished)) }()
-			f.land(f.used)
+		if !succeeded {
+			defer func() { call.finish(cmp.Or(err, errUnfinished)) }()
+			call.settleAndClose(call.unusable)
 		}
 	}()
-	if err := c.calls.begin(f); err != nil {
+	if err := c.calls.begin(call); err != nil {
 		return nil, &WaitError{Operation: op.name, Err: err}
 	}
-	f.prepare()
-	defer f.gate.Leave()
+	call.prepare()
+	defer call.outage.Leave()
 	for {
-		if err := f.admit(); err != nil {
+		if err := call.admit(); err != nil {
 			return nil, err
 		}
-		failure := f.attempt()
+		failure := call.attempt()
 		if failure == nil {
-			launched = true
-			return f, nil
+			succeeded = true
+			return call, nil
 		}
-		c.calls.wait(f)
-		f.learnCutOff()
-		if err := f.prepareRetry(failure); err != nil {
+		c.calls.markWaiting(call)
+		call.learnInterrupted()
+		if err := call.prepareRetry(failure); err != nil {
 			return nil, err
 		}
 	}
 }
 
-const contextRule = "must be a context, such as context.Background()"
+const contextRule = "must be a context such as context.Background(), got nil"
 
-// check refuses bad input before anything is waited for. From then on the call does not
-// refer to its arguments, which the caller may change.
-func (f *flight) check(options []CallOption) error {
-	if f.ctx == nil {
-		return &RequestError{Operation: f.op.name, Field: "ctx", Value: nil, Rule: contextRule}
+// check rejects invalid arguments and options. Afterwards the call does not refer to its arguments, so the
+// caller may change them.
+func (c *call) check(options []CallOption) error {
+	if c.ctx == nil {
+		return &RequestError{Operation: c.op.name, Field: "ctx", Value: nil, Rule: contextRule}
 	}
 	for i, option := range options {
 		if option == nil {
-			return &ConfigError{Field: fmt.Sprintf("options[%d]", i), Value: nil, Rule: "must be a CallOption"}
+			return &ConfigError{Field: fmt.Sprintf("options[%d]", i), Value: nil, Rule: "must be a CallOption, got nil"}
 		}
-		if err := option(&f.options); err != nil {
+		if err := option(&c.options); err != nil {
 			return err
 		}
 	}
-	if err := f.checkClass(); err != nil {
+	if err := c.checkClass(); err != nil {
 		return err
 	}
-	if f.op.invalid != nil {
-		f.op.invalid.Operation = f.op.name
-		return f.op.invalid
+	if c.op.invalid != nil {
+		c.op.invalid.Operation = c.op.name
+		return c.op.invalid
 	}
-	if err := f.build(); err != nil {
+	if err := c.build(); err != nil {
 		return err
 	}
-	if f.ctx.Err() != nil {
-		return &WaitError{Operation: f.op.name, Err: contextError(f.ctx)}
+	if c.ctx.Err() != nil {
+		return &WaitError{Operation: c.op.name, Err: contextError(c.ctx)}
 	}
 	return nil
 }
 
-// attempt sends one request. It returns nil when the reply is a success, whose
-// body is then open.
-func (f *flight) attempt() error {
-	f.attempts++
-	a := newAttempt(f.ctx, f.permit, f.takeAgain, f.options.timeout, f.connectTimeout(), f.client.sharesConnections)
-	f.latest = a
-	if f.options.responseInto != nil {
-		*f.options.responseInto = nil
+// attempt sends one request. It returns nil if the response is a success. The body of a stream is then
+// still open.
+func (c *call) attempt() error {
+	c.attempts++
+	a := newAttempt(c.ctx, c.permit, c.takeRequest, c.options.timeout, c.connectTimeout(), c.client.sharesConnections)
+	c.latest = a
+	if c.options.responseInto != nil {
+		*c.options.responseInto = nil
 	}
 
-	// Also if the transport panics, or who is told of the reply: it may have been sent.
-	reached, lost := f.reached, f.lost
-	f.reached, f.lost = true, lost+f.guess.total
-	resp, err := f.client.http.Do(f.newRequest(a.ctx))
+	// If the transport or the observer panics, the request may have been sent.
+	reached, unconfirmed := c.reached, c.unconfirmed
+	c.reached, c.unconfirmed = true, unconfirmed+c.expected.total
+	resp, err := c.client.http.Do(c.newRequest(a.ctx))
 	if err != nil {
-		a.arrived, a.late = a.reached(err, f.client.http.Transport), a.timedOut() || isTimeout(err)
-		failure := f.transportError(err)
+		a.arrived, a.hitTimeout = a.reached(err, c.client.http.Transport), a.timedOut() || isTimeout(err)
+		failure := c.transportError(err)
 		a.end()
 		if a.arrived {
-			f.sent++
+			c.sent++
 		} else {
-			f.reached, f.lost = reached, lost
-			f.permit.ReturnRequest()
+			c.reached, c.unconfirmed = reached, unconfirmed
+			c.permit.ReturnRequest()
 		}
-		if f.watched() {
-			f.tell(Attempted{Number: f.attempts, Reached: a.arrived, Duration: time.Since(a.began)})
+		if c.isObserved() {
+			c.emit(Attempted{Number: c.attempts, Reached: a.arrived, Duration: time.Since(a.began)})
 		}
-		if !f.isStale() {
-			f.report(f.transportOutcome(err), failure)
+		if !c.isStale() {
+			c.report(c.transportOutcome(err), failure)
 		}
 		return failure
 	}
 	a.body.ReadCloser = resp.Body
 	resp.Body = &a.body
 	a.resp, a.arrived = resp, true
-	if http2 := resp.ProtoMajor == 2; http2 != f.client.http2.Load() {
-		f.client.http2.Store(http2)
+	if http2 := resp.ProtoMajor == 2; http2 != c.client.http2.Load() {
+		c.client.http2.Store(http2)
 	}
-	f.sent++
-	if f.options.responseInto != nil {
-		*f.options.responseInto = f.client.secret.withoutKey(resp)
+	c.sent++
+	if c.options.responseInto != nil {
+		*c.options.responseInto = c.client.secret.redactResponse(resp)
 	}
-	if f.watched() {
-		f.tell(Attempted{
-			Number: f.attempts, Status: resp.StatusCode, RequestID: f.client.secret.text(requestID(resp.Header)), Reached: true, Duration: time.Since(a.began),
+	if c.isObserved() {
+		c.emit(Attempted{
+			Number: c.attempts, Status: resp.StatusCode, RequestID: c.client.secret.redactText(requestID(resp.Header)), Reached: true, Duration: time.Since(a.began),
 		})
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
-		f.report(outage.Alive, nil)
-		f.lost = lost // nobody has panicked
-		a.good = !f.op.stream
-		return f.open(a)
+		c.report(outage.Alive, nil)
+		c.unconfirmed = unconfirmed // no panic
+		a.readWhole = !c.op.stream
+		return c.open(a)
 	}
-	f.lost = lost
+	c.unconfirmed = unconfirmed
 	defer a.end()
 	if resp.StatusCode != http.StatusTooManyRequests {
-		f.observe(resp.Header)
+		c.observeLimits(resp.Header)
 	}
-	// The status alone is an answer: what cannot be read of the body is left out.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody+longestKey))
-	failure := f.apiError(body, err)
-	f.report(responseOutcome(resp.StatusCode, failure), failure)
+	// The status code is enough: an unreadable body is ignored.
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody+maxEncodedKey))
+	failure := c.apiError(body, err)
+	c.report(responseOutcome(resp.StatusCode, failure), failure)
 	return failure
 }
 
-// open reads a response with a success status, of a stream its first event: until then
-// the call may be tried again, and the timeout applies.
-func (f *flight) open(a *attempt) error {
-	if !f.op.stream {
-		failure := f.read(a)
+// open reads a response with a success status. It reads a stream up to its first event: until then the
+// call can be retried, and the timeout applies.
+func (c *call) open(a *attempt) error {
+	if !c.op.stream {
+		failure := c.read(a)
 		if failure != nil {
 			a.end()
 		}
@@ -253,34 +252,34 @@ func (f *flight) open(a *attempt) error {
 	mediaType, _, _ := mime.ParseMediaType(a.resp.Header.Get("Content-Type"))
 	if mediaType != streamType {
 		defer a.end()
-		f.lost += f.guess.total
-		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody+longestKey))
-		return f.unusable(body, fmt.Errorf("the response is %q, not %s", oneLine(mediaType), streamType))
+		c.unconfirmed += c.expected.total
+		body, _ := io.ReadAll(io.LimitReader(a.resp.Body, maxErrorBody+maxEncodedKey))
+		return c.unusableResponse(body, fmt.Errorf("the response has the media type %q instead of %s", oneLine(mediaType), streamType))
 	}
-	f.observe(a.resp.Header)
-	a.events = newEventReader(a, f.client.config.StreamIdleTimeout)
-	err := a.events.begin()
+	c.observeLimits(a.resp.Header)
+	a.events = newEventReader(a, c.client.config.StreamIdleTimeout)
+	err := a.events.readFirst()
 	a.timer.Stop()
 	if err == nil && a.timedOut() {
 		err = errTimeout
 	}
 	if err == nil {
-		failure := f.errorIn(a.events.first)
+		failure := c.errorIn(a.events.first)
 		if failure == nil {
 			return nil
 		}
 		defer a.end()
-		return f.errorInside(a.events.first.Data, failure)
+		return c.errorInside(a.events.first.Data, failure)
 	}
-	failure := f.transportError(err)
+	failure := c.transportError(err)
 	a.end()
-	f.lost += f.guess.total
+	c.unconfirmed += c.expected.total
 	return failure
 }
 
-// read reads and decodes the content of a response. One that cannot be used counts as what
-// the call was expected to use, and an error inside as nothing.
-func (f *flight) read(a *attempt) error {
+// read reads and decodes the content of a response. Content that cannot be used counts as the estimated
+// tokens, and an error in the content counts as 0.
+func (c *call) read(a *attempt) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	buffer.Reset()
 	defer func() {
@@ -288,31 +287,31 @@ func (f *flight) read(a *attempt) error {
 			buffers.Put(buffer)
 		}
 	}()
-	f.used = f.guess.total // until the content has proved to be good, also if the body panics
-	_, err := buffer.ReadFrom(io.LimitReader(a.resp.Body, maxReplyBody+1))
+	c.unusable = c.expected.total // until the content is decoded, also if reading panics
+	_, err := buffer.ReadFrom(io.LimitReader(a.resp.Body, maxResponseBody+1))
 	body := buffer.Bytes()
 	switch {
-	case err != nil && (f.ctx.Err() != nil || a.timedOut()):
-		return f.transportError(err)
+	case err != nil && (c.ctx.Err() != nil || a.timedOut()):
+		return c.transportError(err)
 	case err != nil:
-		return f.unusable(body, fmt.Errorf("the response breaks off: %w", err))
-	case len(body) > maxReplyBody:
-		return f.unusable(body, fmt.Errorf("the response is larger than %d bytes", maxReplyBody))
-	case f.op.result == nil && !isObject(body):
-		f.used = 0
+		return c.unusableResponse(body, fmt.Errorf("the response is incomplete: %w", err))
+	case len(body) > maxResponseBody:
+		return c.unusableResponse(body, fmt.Errorf("the response is larger than %d bytes", maxResponseBody))
+	case c.op.result == nil && !isObject(body):
+		c.unusable = 0
 		return nil
 	}
-	err = generated.DecodeResponse(body, f.op.result)
+	err = generated.DecodeResponse(body, c.op.result)
 	isUnexpected := errors.As(err, new(*generated.UnexpectedError))
 	switch {
 	case err == nil:
-		f.used = 0
+		c.unusable = 0
 		return nil
 	case isUnexpected && isObject(body):
-		f.used = 0
-		return f.errorInside(body, err)
+		c.unusable = 0
+		return c.errorInside(body, err)
 	case isUnexpected:
-		return f.unusable(body, err)
+		return c.unusableResponse(body, err)
 	}
-	return f.unusable(body, fmt.Errorf("the response is not what the API documents: %w", err))
+	return c.unusableResponse(body, fmt.Errorf("the response does not match the API's documentation: %w", err))
 }

@@ -33,8 +33,8 @@ func TestErrorBodies(t *testing.T) {
 			"7", "guardrail", "blocked", `mistral: POST /v1/conversations: 403 guardrail (code 7): blocked`},
 		"text": {400, "text/plain", "upstream connect error\nor disconnect",
 			"", "", "upstream connect error or disconnect", `mistral: POST /v1/conversations: 400: upstream connect error or disconnect`},
-		"page": {404, "text/html", "<html><body>" + strings.Repeat("x", 5000), "", "", "Not Found (an HTML page, not an answer of the API)",
-			`mistral: POST /v1/conversations: 404: Not Found (an HTML page, not an answer of the API)`},
+		"page": {404, "text/html", "<html><body>" + strings.Repeat("x", 5000), "", "", "Not Found (an HTML page instead of a response of the API)",
+			`mistral: POST /v1/conversations: 404: Not Found (an HTML page instead of a response of the API)`},
 		"empty":       {400, "", "", "", "", "", `mistral: POST /v1/conversations: 400: Bad Request`},
 		"JSON number": {400, "application/json", `17`, "", "", "17", `mistral: POST /v1/conversations: 400: 17`},
 		"deep":        {400, "application/json", strings.Repeat(`{"error":`, 9) + `"x"` + strings.Repeat("}", 9), "", "", "", `mistral: POST /v1/conversations: 400: "{\"error\":{\"error\":{\"error\":{\"error\":{\"error\":{\"error\":{\"error\":{\"error\":{\"error\":\"x\"}}}}}}}}}"`},
@@ -62,7 +62,7 @@ func TestInvalidResponses(t *testing.T) {
 	for name, test := range map[string]struct {
 		body, want string
 	}{
-		"HTML":      {"<html>hello</html>", `200: the response is not what the API documents: invalid character '<' looking for beginning of value: the response begins "<html>hello</html>"`},
+		"HTML":      {"<html>hello</html>", `200: the response does not match the API's documentation: invalid character '<' looking for beginning of value: the response begins "<html>hello</html>"`},
 		"truncated": {`{"conversation_id":"c","outp`, `unexpected end of JSON input: the response begins "{\"conversation_id\":\"c\",\"outp"`},
 		"empty":     {"", `unexpected end of JSON input: the response begins ""`},
 		"null":      {" null\n", `200: the response is not a ConversationResponse: it is null: the response begins "null"`},
@@ -136,7 +136,7 @@ func TestTruncatedResponse(t *testing.T) {
 	runWithHandler(t, fast, truncated, func(t *testing.T, client *ratelimited.Client) {
 		_, err := start(t.Context(), client)
 		var api *ratelimited.APIError
-		if !errors.As(err, &api) || !strings.Contains(err.Error(), "the response breaks off: unexpected EOF") {
+		if !errors.As(err, &api) || !strings.Contains(err.Error(), "the response is incomplete: unexpected EOF") {
 			t.Errorf("error is %v, want an APIError that reports the truncation", err)
 		}
 		if requests != 1 {

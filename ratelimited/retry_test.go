@@ -257,7 +257,7 @@ func TestTimeoutOfOneAttempt(t *testing.T) {
 		if took != config.Timeout || requests.Load() != 1 {
 			t.Errorf("%d requests in %v, want one in %v", requests.Load(), took, config.Timeout)
 		}
-		for _, part := range []string{"no reply within the timeout of 5s", "Config.Timeout", "WithTimeout"} {
+		for _, part := range []string{"no response within the timeout of 5s", "Config.Timeout", "WithTimeout"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("error %q does not contain %q", err, part)
 			}

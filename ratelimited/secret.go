@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// A secret is the account's key where printing what holds it does not show it:
-// functions are printed as addresses.
+// A secret holds the API key in closures, so that printing a struct that contains it does not print the key:
+// package fmt prints functions as addresses.
 type secret struct {
 	authorization func() string       // value of the header field
-	redact        func([]byte) []byte // removes the key from what came from outside
+	redact        func([]byte) []byte // returns a copy of a text without the key
 }
 
-// newSecret keeps a key.
+// newSecret returns the secret of an API key.
 func newSecret(key string) secret {
 	value := "Bearer " + key
-	pattern := regexp.MustCompile(patternOf(key))
+	pattern := regexp.MustCompile(keyPattern(key))
 	return secret{
 		authorization: func() string { return value },
 		redact: func(text []byte) []byte {
-			if len(key) < shortestSecret {
+			if len(key) < minKeyLength {
 				return bytes.Clone(text)
 			}
 			return pattern.ReplaceAll(text, []byte(redacted))
@@ -31,10 +31,9 @@ func newSecret(key string) secret {
 	}
 }
 
-// patternOf returns a pattern of what a server may send back of a key: in lower case, as the
-// name of a media type is, and with any of its characters escaped, as in JSON, in Go strings,
-// in URLs and in HTML, also several times.
-func patternOf(key string) string {
+// keyPattern returns a pattern for all forms in which a server may return a key: in lower case, as in the name
+// of a media type, and with any characters escaped for JSON, Go strings, URLs or HTML, also repeatedly.
+func keyPattern(key string) string {
 	var b strings.Builder
 	b.WriteString("(?i)")
 	for _, c := range []byte(key) {
@@ -49,57 +48,56 @@ func patternOf(key string) string {
 
 var namedEntities = map[byte]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}
 
-// shortestSecret is the length from which a key is one. Shorter ones, as for an
-// emulator, are part of ordinary words.
-const shortestSecret = 8
+// minKeyLength is the minimum length of a key that is redacted. Shorter keys, such as one for an emulator, occur
+// in ordinary words.
+const minKeyLength = 8
 
-// text is a text without the key.
-func (s secret) text(text string) string { return string(s.redact([]byte(text))) }
+// redactText returns a text without the key.
+func (s secret) redactText(text string) string { return string(s.redact([]byte(text))) }
 
-// header is header fields without the key, also in their names. The result shares nothing with those given.
-func (s secret) header(given http.Header) http.Header {
+// redactHeader returns a copy of header fields without the key in their names and values.
+func (s secret) redactHeader(given http.Header) http.Header {
 	if given == nil {
 		return nil
 	}
 	clean := make(http.Header, len(given))
 	for name, values := range given {
-		name = s.text(name)
+		name = s.redactText(name)
 		for _, value := range values {
-			clean[name] = append(clean[name], s.text(value))
+			clean[name] = append(clean[name], s.redactText(value))
 		}
 	}
 	return clean
 }
 
-// head is the beginning of a body, at most so many bytes, without the key, also
-// where the cut would go through it. The result shares nothing with the body.
-func (s secret) head(body []byte, most int) []byte {
-	clean := s.redact(body[:min(len(body), most+longestKey)])
-	return clean[:min(len(clean), most)]
+// prefix returns a copy of the beginning of a body without the key, at most maxBytes. It also redacts a key
+// that extends beyond maxBytes.
+func (s secret) prefix(body []byte, maxBytes int) []byte {
+	clean := s.redact(body[:min(len(body), maxBytes+maxEncodedKey)])
+	return clean[:min(len(clean), maxBytes)]
 }
 
-// longestKey is more than any form of a key has bytes.
-const longestKey = 4096
+// maxEncodedKey is a length in bytes that no encoded form of a key exceeds.
+const maxEncodedKey = 4096
 
-// cause is an error without the key. One that has it is replaced by its text: what
-// it wraps may show the key to whoever prints it.
-func (s secret) cause(err error) error {
+// redactError returns an error without the key. If the text contains the key, the result has only the redacted
+// text: the wrapped errors could reveal the key.
+func (s secret) redactError(err error) error {
 	text := err.Error()
-	if clean := s.text(text); clean != text {
+	if clean := s.redactText(text); clean != text {
 		return errors.New(clean)
 	}
 	return err
 }
 
-// clean removes the key from what was read of a failure's body, where it may have
-// been escaped in other ways than newSecret knows.
-func (s secret) clean(e *APIError) {
-	e.Header = s.header(e.Header)
+// redactFailure removes the key from the fields that were decoded from an error response.
+func (s secret) redactFailure(e *APIError) {
+	e.Header = s.redactHeader(e.Header)
 	for _, text := range []*string{&e.Message, &e.Type, &e.Code, &e.Param, &e.RequestID} {
-		*text = s.text(*text)
+		*text = s.redactText(*text)
 	}
 	for i := range e.Fields {
 		f := &e.Fields[i]
-		f.Location, f.Type, f.Message = s.text(f.Location), s.text(f.Type), s.text(f.Message)
+		f.Location, f.Type, f.Message = s.redactText(f.Location), s.redactText(f.Type), s.redactText(f.Message)
 	}
 }

@@ -286,7 +286,7 @@ func TestLogHasNoContents(t *testing.T) {
 				t.Errorf("stream %d: %v", i, err)
 			}
 		}
-		for _, message := range []string{"acquired", "reply", "no reply", "retry", "settled"} {
+		for _, message := range []string{"acquired", "response", "no response", "retry", "settled"} {
 			if !strings.Contains(log.String(), `"msg":"mistral: `+message+`"`) {
 				t.Errorf("the log does not contain the record %q", message)
 			}

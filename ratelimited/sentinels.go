@@ -8,49 +8,47 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 )
 
-// Kinds of failures, for [errors.Is]:
+// Sentinel errors for the kinds of failures, for [errors.Is]:
 //
 //	if errors.Is(err, ratelimited.ErrNotFound) { … }
 var (
-	// ErrRetryable matches failures that may pass: the same call may succeed later. The
-	// client has tried again as often as it was allowed to, except after a timeout of a
-	// model's call and for a stream that had begun. A 429 with a [RateLimitError.Reason]
-	// does not match.
-	ErrRetryable = errors.New("mistral: may succeed later")
+	// ErrRetryable matches temporary failures: the same call may succeed later. The client has already
+	// retried it as often as allowed, except after a timeout of a model's call and for a stream that had
+	// started. A 429 with a [RateLimitError.Reason] does not match.
+	ErrRetryable = errors.New("mistral: temporary failure")
 
 	// ErrUnconfirmed matches failures after which the server may have carried out the call: the request
-	// was sent, and its response did not come whole. The status codes 502, 504, 520 and 524 come from
-	// gateways that waited for the server. See [AtMostOnce].
+	// was sent, and a complete response was not received. It also matches the status codes 502, 504, 520
+	// and 524, which gateways send when the server does not respond. See [AtMostOnce].
 	ErrUnconfirmed = errors.New("mistral: the server may have carried out the call")
 
-	// ErrOutage matches an [*OutageError]: an outage of the server, or of one model,
-	// lasts longer than [Config.MaxOutage].
+	// ErrOutage matches an [*OutageError]: the server, or one model, has been down for longer than
+	// [Config.MaxOutage].
 	ErrOutage = errors.New("mistral: the server is down")
 
-	// ErrWouldWait matches a [*WaitError] of a call that may not wait for as long as it would
-	// have to, because of [WithMaxWait] or its context's deadline.
-	ErrWouldWait = errors.New("mistral: longer than the call may wait")
+	// ErrWouldWait matches a [*WaitError] of a call that would have to wait for longer than
+	// [WithMaxWait] or its context's deadline allows.
+	ErrWouldWait = errors.New("mistral: the call would wait too long")
 
-	// ErrQueueFull matches a [*WaitError] of a call that found [Config.MaxQueue] calls waiting.
-	ErrQueueFull = errors.New("mistral: too many calls wait")
+	// ErrQueueFull matches a [*WaitError] of a call that was rejected because of [Config.MaxQueue].
+	ErrQueueFull = errors.New("mistral: the queue is full")
 
-	// ErrTooLarge matches a call that alone is larger than the limit of tokens, by the client's
-	// limit or the server's: other calls may succeed.
-	ErrTooLarge = errors.New("mistral: the call alone is larger than the limit")
+	// ErrTooLarge matches a call that exceeds the token limit by itself, either the client's limit or the
+	// server's. Other calls may succeed.
+	ErrTooLarge = errors.New("mistral: the call exceeds the token limit")
 
-	// ErrShuttingDown matches calls that were not sent, or were cancelled, because of
-	// [Client.Shutdown].
+	// ErrShuttingDown matches calls that were not sent, or were cancelled, because of [Client.Shutdown].
 	ErrShuttingDown = errors.New("mistral: the client is shutting down")
 
-	ErrInvalid      = errors.New("mistral: the request is not valid") // 400 and 422, and RequestError
-	ErrUnauthorized = errors.New("mistral: the key is not valid")     // 401
-	ErrForbidden    = errors.New("mistral: not allowed")              // 403, also by a guardrail
-	ErrNotFound     = errors.New("mistral: not found")                // 404
-	ErrRateLimited  = errors.New("mistral: a limit is used up")       // 429
-	ErrServer       = errors.New("mistral: the server failed")        // 500 and above
+	ErrInvalid      = errors.New("mistral: invalid request")     // 400, 422 and RequestError
+	ErrUnauthorized = errors.New("mistral: invalid API key")     // 401
+	ErrForbidden    = errors.New("mistral: forbidden")           // 403, also by a guardrail
+	ErrNotFound     = errors.New("mistral: not found")           // 404
+	ErrRateLimited  = errors.New("mistral: rate limit exceeded") // 429
+	ErrServer       = errors.New("mistral: server error")        // 500 and above
 )
 
-// Is makes [errors.Is] find the kind of the failure.
+// Is reports whether target is the kind of the failure.
 func (e *APIError) Is(target error) bool {
 	switch {
 	case e == nil:
@@ -63,7 +61,7 @@ func (e *APIError) Is(target error) bool {
 	return isKind(target, e.status())
 }
 
-// isKind reports whether target is the kind of the failures with a status code.
+// isKind reports whether target is the sentinel error of a status code.
 func isKind(target error, status int) bool {
 	switch target {
 	case ErrInvalid:
@@ -82,20 +80,20 @@ func isKind(target error, status int) bool {
 	return false
 }
 
-// Is makes [errors.Is] find ErrRetryable where the failure may pass, and ErrUnconfirmed where the
-// request may have reached the server.
+// Is matches [ErrRetryable] for a temporary failure, and [ErrUnconfirmed] if the server may have received
+// the request.
 func (e *TransportError) Is(target error) bool {
 	return target == ErrRetryable && !e.permanent || target == ErrUnconfirmed && e.reached
 }
 
-// Is makes [errors.Is] find ErrOutage and ErrRetryable.
+// Is matches [ErrOutage] and [ErrRetryable].
 func (e *OutageError) Is(target error) bool { return target == ErrOutage || target == ErrRetryable }
 
-// Is makes [errors.Is] find ErrRetryable.
+// Is matches [ErrRetryable].
 func (e *LimiterError) Is(target error) bool { return target == ErrRetryable }
 
-// Is makes [errors.Is] find the kind of the failure: that of the API's error event, by
-// its code or its words, or ErrRetryable where the connection broke. All are ErrUnconfirmed.
+// Is matches [ErrUnconfirmed], [ErrRetryable] if the connection broke, and the kind of the API's error
+// event, by its code or its text.
 func (e *StreamError) Is(target error) bool {
 	if target == ErrUnconfirmed {
 		return true
@@ -110,12 +108,12 @@ func (e *StreamError) Is(target error) bool {
 	return isKind(target, status)
 }
 
-// Is makes [errors.Is] find ErrInvalid, and ErrTooLarge where that is the reason.
+// Is matches [ErrInvalid], and [ErrTooLarge] if the call exceeds the token limit by itself.
 func (e *RequestError) Is(target error) bool {
 	return target == ErrInvalid || target == ErrTooLarge && errors.As(e.Err, new(*limiter.TooLargeError))
 }
 
-// Is makes [errors.Is] find ErrTooLarge, and the kinds of an [APIError].
+// Is matches [ErrTooLarge] if Reason says so, and the kinds of an [APIError].
 func (e *RateLimitError) Is(target error) bool {
 	return target == ErrTooLarge && e.Reason == retry.ReasonTooLarge || e.APIError.Is(target)
 }

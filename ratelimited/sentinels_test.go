@@ -29,10 +29,10 @@ func kindsOf(err error) string {
 
 // These are results of kindsOf.
 const (
-	retryable   = "may succeed later"
-	rateLimited = retryable + ", a limit is used up"
-	serverFault = retryable + ", the server failed"
-	invalid     = "the request is not valid"
+	retryable   = "temporary failure"
+	rateLimited = retryable + ", rate limit exceeded"
+	serverFault = retryable + ", server error"
+	invalid     = "invalid request"
 )
 
 // The kind of a StreamError follows from its Code field alone.
@@ -40,7 +40,7 @@ func TestKindsOfCodes(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[int]string{
 		1300: rateLimited, 3505: rateLimited, 3000: invalid, 3001: invalid, 1500: invalid, 3999: invalid,
-		429: rateLimited, 500: serverFault, 503: serverFault, 529: serverFault, 501: "the server failed", 404: "not found", 600: "", 5000: "", 0: "", -1: "",
+		429: rateLimited, 500: serverFault, 503: serverFault, 529: serverFault, 501: "server error", 404: "not found", 600: "", 5000: "", 0: "", -1: "",
 	} {
 		if got := kindsOf(&ratelimited.StreamError{Code: code}); got != want {
 			t.Errorf("code %d matches %q, want %q", code, got, want)

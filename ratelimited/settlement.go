@@ -9,52 +9,94 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/retry"
 )
 
-// settle ends the permit with what the reply says was used, and learns from it.
-func (f *flight) settle(conversationID string, usage generated.ConversationUsageInfo) {
-	if f.ended.CompareAndSwap(false, true) {
-		f.learnDuration()
-		f.conclude(f.learn(conversationID, usage))
+// A usage holds the known facts about the tokens that a call has used.
+type usage struct {
+	conversationID string
+	reported       *generated.ConversationUsageInfo // by the response; nil if it is missing or unreadable
+	isPartial      bool                             // the call is a stream that ended without reported usage
+	received       []string                         // texts that a partial stream received
+	assumed        int                              // tokens to charge without any of these
+}
+
+// settle ends the call's permit, unless it has ended. It charges the tokens that usedTokens returns, or returns all
+// tokens if the server cannot have received a request.
+func (c *call) settle(u usage) {
+	if c.permit == nil || !c.ended.CompareAndSwap(false, true) {
+		return
+	}
+	if !c.reached {
+		c.returnPermit()
+		return
+	}
+	used := c.usedTokens(u)
+	defer c.client.saver.scheduleSave() // after the headers are observed
+	c.permit.Settle(c.unconfirmed + used)
+	if c.isObserved() {
+		c.emit(Settled{Estimated: c.expected.total, Used: used, UnconfirmedTokens: c.unconfirmed})
+	}
+	// The headers include this call, so they come last. Headers of streams and failures
+	// were observed when they arrived, and are outdated now.
+	if c.latest.readWhole {
+		c.observeLimits(c.latest.resp.Header)
 	}
 }
 
-// isReadable reports whether a usage is complete enough to settle: it has a total, or none
-// of its figures was skipped.
+// usedTokens decides how many tokens the call counts as, and learns from reported usage.
+func (c *call) usedTokens(u usage) int {
+	switch {
+	case u.reported != nil:
+		c.learnDuration()
+		used := c.plausibleUsage(*u.reported)
+		if used == 0 {
+			used = c.expected.total
+		} else {
+			c.learnUsage(used, *u.reported)
+		}
+		c.recordConversation(u.conversationID, used)
+		return used
+	case u.isPartial:
+		used := c.expected.prompt + c.countReceived(u.received)
+		if c.expected.fromCaller { // WithTokenEstimate does not split prompt and response
+			used = max(used, c.expected.total)
+		}
+		c.recordConversation(u.conversationID, used)
+		return used
+	}
+	return u.assumed
+}
+
+// settleAndClose settles the call, unless it is settled, and closes the response of its latest attempt. assumed is
+// the number of tokens that the call then counts as.
+func (c *call) settleAndClose(assumed int) {
+	if c.latest != nil {
+		defer c.latest.end() // last, because the caller's transport may panic
+	}
+	c.settle(usage{assumed: assumed})
+}
+
+// isReadable reports whether usage can be settled: it has a total, or all of its fields were decoded.
 func isReadable(usage generated.ConversationUsageInfo, mismatches []generated.Mismatch) bool {
 	const field = "/usage"
-	isFigure := func(m generated.Mismatch) bool {
+	isTokenCount := func(m generated.Mismatch) bool {
 		name, isUsage := strings.CutPrefix(m.Pointer, field)
 		return isUsage && (name == "" || name == "/prompt_tokens" || name == "/completion_tokens" || name == "/total_tokens")
 	}
-	const reported = 100 // of more mismatches, those of the usage may not be reported
-	return usage.TotalTokens > 0 || len(mismatches) < reported && !slices.ContainsFunc(mismatches, isFigure)
+	const maxMismatches = 100 // further mismatches are not reported
+	return usage.TotalTokens > 0 || len(mismatches) < maxMismatches && !slices.ContainsFunc(mismatches, isTokenCount)
 }
 
-// settleReceived ends the permit of a stream that did not say what it used: the
-// prompt was read, and so much of the reply came.
-func (f *flight) settleReceived(conversationID string, texts []string) {
-	if !f.ended.CompareAndSwap(false, true) {
-		return
-	}
-	used := f.guess.prompt + f.countReceived(texts)
-	if f.guess.given { // by the caller, who did not say how much of it is the prompt
-		used = max(used, f.guess.total)
-	}
-	f.remember(conversationID, used)
-	f.conclude(used)
-}
+// maxCountedBytes bounds the bytes of an unfinished stream that are counted, because counting runs in the
+// caller's goroutine. The rest is extrapolated.
+const maxCountedBytes = 64 << 10
 
-// maxCounted is how many bytes of a stream that was left are counted, in the caller's
-// goroutine; the rest is estimated.
-const maxCounted = 64 << 10
-
-// countReceived returns the number of tokens of texts: as counted of the first bytes, and in
-// proportion to that of the others.
-func (f *flight) countReceived(texts []string) int {
+// countReceived returns the number of tokens of texts. It counts the first bytes and extrapolates to the
+// others.
+func (c *call) countReceived(texts []string) int {
 	tokens, counted, total := 0, 0, 0
 	for _, text := range texts {
 		total += len(text)
-		text = text[:min(len(text), maxCounted-counted)]
-		tokens += f.client.counter.Text(text)
+		text = text[:min(len(text), maxCountedBytes-counted)]
+		tokens += c.client.counter.Text(text)
 		counted += len(text)
 	}
 	if counted == total {
@@ -63,67 +105,36 @@ func (f *flight) countReceived(texts []string) int {
 	return int(float64(tokens) / float64(counted) * float64(total))
 }
 
-// land ends whatever of the flight has not ended yet. used is what the call
-// counts as if it was not settled. A call of which the server saw nothing gives
-// everything back.
-func (f *flight) land(used int) {
-	if f.latest != nil {
-		defer f.latest.end() // last: it may panic
-	}
-	switch {
-	case f.permit == nil || !f.ended.CompareAndSwap(false, true):
-	case f.reached:
-		f.conclude(used)
-	default:
-		f.giveBack()
-	}
-}
-
-// giveBack returns the permit, with all that was not used, until the call acquires
-// another one.
-func (f *flight) giveBack() {
-	if f.permit == nil {
+// returnPermit ends the permit and returns its unused tokens. The call may then acquire another permit.
+func (c *call) returnPermit() {
+	if c.permit == nil {
 		return
 	}
-	if f.ended.Store(true); f.reached {
-		f.permit.Settle(f.lost)
+	if c.ended.Store(true); c.reached {
+		c.permit.Settle(c.unconfirmed)
 	} else {
-		f.permit.Cancel()
+		c.permit.Cancel()
 	}
-	f.client.state.touch()
-	if f.watched() {
-		f.tell(Settled{Estimated: f.permit.Tokens(), UnconfirmedTokens: f.lost, Cancelled: !f.reached})
+	c.client.saver.scheduleSave()
+	if c.isObserved() {
+		c.emit(Settled{Estimated: c.permit.Tokens(), UnconfirmedTokens: c.unconfirmed, Cancelled: !c.reached})
 	}
-	f.permit, f.reached, f.lost = nil, false, 0
+	c.permit, c.reached, c.unconfirmed = nil, false, 0
 }
 
-// conclude settles what the call used, and what attempts without a reply may have
-// used. Then comes what the server says, which counts this call. What streams and
-// failures brought of that was taken when it came: it is old by now.
-func (f *flight) conclude(used int) {
-	defer f.client.state.touch() // with what the server says
-	f.permit.Settle(f.lost + used)
-	if f.watched() {
-		f.tell(Settled{Estimated: f.guess.total, Used: used, UnconfirmedTokens: f.lost})
-	}
-	if f.latest.good {
-		f.observe(f.latest.resp.Header)
-	}
-}
-
-// observe tells the limiters what the server says of the account's limits. What it says of tokens
-// is about the model, which the reply may have named. Bare buckets learn no limit.
-func (f *flight) observe(header http.Header) {
+// observeLimits passes the limits in a response's headers to the limiters. Token limits apply to the
+// call's model, which the response may have revealed. With BareBuckets, limits are not learned.
+func (c *call) observeLimits(header http.Header) {
 	state, found := retry.ServerState(header)
 	switch {
 	case !found:
-	case f.client.config.BareBuckets:
-		f.limiter.Observe(state)
+	case c.client.config.BareBuckets:
+		c.limiter.Observe(state)
 	default:
-		model := f.model
-		if model == "" && f.op.prompt != nil {
-			model, _, _, _ = f.resolve()
+		model := c.model
+		if model == "" && c.op.prompt != nil {
+			model, _, _, _ = c.resolveModel()
 		}
-		f.client.limits.Observe(model, state)
+		c.client.limits.Observe(model, state)
 	}
 }

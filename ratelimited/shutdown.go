@@ -7,20 +7,18 @@ import (
 	"time"
 )
 
-// Shutdown ends the client's work. From then on no request is sent: calls that wait, and new
-// ones, fail at once with [ErrShuttingDown]. Calls in flight, streams included, go on until
-// they have ended or ctx ends; then they are cancelled with ErrShuttingDown as the cause, and
-// settled. Shutdown returns nil if all calls in flight ended by themselves. Otherwise it returns
-// an error, no later than 5 s after ctx ends, even if the HTTP client hangs. Finally it closes
-// idle connections, like [Client.Close].
+// Shutdown stops the client. From then on the client does not send requests: waiting and new calls fail at once
+// with [ErrShuttingDown]. Calls in flight, including streams, continue until they have ended or ctx ends.
+// Shutdown then cancels them with ErrShuttingDown as the cause and settles them. It returns nil if all
+// calls in flight have ended by themselves. Otherwise it returns an error, at most 5 s after ctx ends,
+// even if the HTTP client hangs. Finally it closes idle connections, like [Client.Close].
 //
-// A stream is in flight until its loop ends or it is closed: do not call Shutdown in the
-// goroutine that is to read it. If an attempt in flight fails, it is not retried, and the call
-// returns that failure. Calls that were not sent return a [*WaitError], cancelled ones a
-// [*TransportError] or a [*StreamError].
+// A stream is in flight until its loop ends or it is closed, so do not call Shutdown in the goroutine that
+// reads it. If an attempt in flight fails, it is not retried, and the call returns this failure. Calls that
+// were not sent return a [*WaitError]. Cancelled calls return a [*TransportError] or a [*StreamError].
 //
-// Shutdown may be called several times, also concurrently: the first ctx that ends cancels the
-// calls, and all report that. An [Observer] must not call it.
+// Shutdown can be called several times, also concurrently: the first ctx that ends cancels the calls, and
+// all calls of Shutdown report it. An [Observer] must not call it.
 func (c *Client) Shutdown(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
@@ -34,7 +32,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	case <-ended:
 	case <-ctx.Done():
 		c.calls.cancelAll()
-		timer := time.NewTimer(maxWindDown)
+		timer := time.NewTimer(maxCancelWait)
 		defer timer.Stop()
 		select {
 		case <-ended:
@@ -44,65 +42,65 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return c.calls.result(ctx)
 }
 
-// maxWindDown is how long Shutdown waits for calls that it has cancelled.
-const maxWindDown = 5 * time.Second
+// maxCancelWait is how long Shutdown waits for cancelled calls to end.
+const maxCancelWait = 5 * time.Second
 
-// calls are the calls of a client that have not ended.
+// calls is the set of a client's calls that have not ended.
 type calls struct {
-	mu       sync.Mutex
-	active   map[*flight]struct{}
-	refusing bool
-	ended    chan struct{} // closed when there are none and refusing
+	mu           sync.Mutex
+	active       map[*call]struct{}
+	shuttingDown bool
+	ended        chan struct{} // closed when shuttingDown is set and all calls have ended
 
-	cancelled int // calls in flight, by Shutdown
+	cancelled int // number of calls in flight that Shutdown has cancelled
 }
 
-func newCalls() *calls { return &calls{active: map[*flight]struct{}{}, ended: make(chan struct{})} }
+func newCalls() *calls { return &calls{active: map[*call]struct{}{}, ended: make(chan struct{})} }
 
-// begin adds a call, and gives it a context that Shutdown can cancel.
-func (c *calls) begin(f *flight) error {
-	ctx, cancel := context.WithCancelCause(f.ctx)
+// begin adds a call and gives it a context that Shutdown can cancel.
+func (c *calls) begin(call *call) error {
+	ctx, cancel := context.WithCancelCause(call.ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.refusing {
+	if c.shuttingDown {
 		cancel(ErrShuttingDown)
 		return ErrShuttingDown
 	}
-	f.ctx, f.cancel = ctx, cancel
-	c.active[f] = struct{}{}
-	if stop := f.options.stop; stop != nil {
-		f.unwatch = context.AfterFunc(stop, func() { c.stop(f, context.Cause(stop)) })
+	call.ctx, call.cancel = ctx, cancel
+	c.active[call] = struct{}{}
+	if stop := call.options.stop; stop != nil {
+		call.cancelStop = context.AfterFunc(stop, func() { c.stop(call, context.Cause(stop)) })
 	}
 	return nil
 }
 
-// stop ends a call that is not being sent, and keeps another one from being sent again.
-func (c *calls) stop(f *flight, cause error) {
+// stop cancels a call, unless its request is in flight, and prevents further requests.
+func (c *calls) stop(call *call, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.stopped = cause; !f.sending {
-		f.cancel(cause)
+	if call.stopCause = cause; !call.sending {
+		call.cancel(cause)
 	}
 }
 
-// end removes a call, if begin has added it.
-func (c *calls) end(f *flight) {
-	if f.cancel == nil {
+// end removes a call if begin has added it.
+func (c *calls) end(call *call) {
+	if call.cancel == nil {
 		return
 	}
-	if f.unwatch != nil {
-		f.unwatch()
+	if call.cancelStop != nil {
+		call.cancelStop()
 	}
-	f.cancel(nil)
+	call.cancel(nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.active, f)
-	c.endIfEmpty()
+	delete(c.active, call)
+	c.closeIfEmpty()
 }
 
-// endIfEmpty requires that c.mu is held.
-func (c *calls) endIfEmpty() {
-	if c.refusing && len(c.active) == 0 {
+// closeIfEmpty requires that c.mu is held.
+func (c *calls) closeIfEmpty() {
+	if c.shuttingDown && len(c.active) == 0 {
 		select {
 		case <-c.ended:
 		default:
@@ -111,40 +109,41 @@ func (c *calls) endIfEmpty() {
 	}
 }
 
-// send notes that a call is being sent, which Shutdown and WithStop let it be. It reports false
-// in a shutdown and for a call that was stopped.
-func (c *calls) send(f *flight) bool {
+// markSending records that a request of the call is about to be sent. It reports false if Shutdown or WithStop
+// prevents this.
+func (c *calls) markSending(call *call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.sending = !c.refusing && f.stopped == nil
-	return f.sending
+	call.sending = !c.shuttingDown && call.stopCause == nil
+	return call.sending
 }
 
-// wait notes that a call is not being sent, and cancels it in a shutdown or if it was stopped.
-func (c *calls) wait(f *flight) {
+// markWaiting records that the call does not have a request in flight, and cancels the call if Shutdown or
+// WithStop has ended it.
+func (c *calls) markWaiting(call *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.sending = false
-	if f.stopped != nil {
-		f.cancel(f.stopped)
+	call.sending = false
+	if call.stopCause != nil {
+		call.cancel(call.stopCause)
 	}
-	if c.refusing {
-		f.cancel(ErrShuttingDown)
+	if c.shuttingDown {
+		call.cancel(ErrShuttingDown)
 	}
 }
 
-// shutDown refuses new calls and cancels those that wait. The channel is closed when all
-// have ended.
+// shutDown rejects new calls and cancels waiting ones. It returns a channel that is closed when all calls have
+// ended.
 func (c *calls) shutDown() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refusing = true
-	for f := range c.active {
-		if !f.sending {
-			f.cancel(ErrShuttingDown)
+	c.shuttingDown = true
+	for call := range c.active {
+		if !call.sending {
+			call.cancel(ErrShuttingDown)
 		}
 	}
-	c.endIfEmpty()
+	c.closeIfEmpty()
 	return c.ended
 }
 
@@ -152,15 +151,15 @@ func (c *calls) shutDown() <-chan struct{} {
 func (c *calls) cancelAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for f := range c.active {
-		if f.sending && f.ctx.Err() == nil {
+	for call := range c.active {
+		if call.sending && call.ctx.Err() == nil {
 			c.cancelled++
 		}
-		f.cancel(ErrShuttingDown)
+		call.cancel(ErrShuttingDown)
 	}
 }
 
-// result returns the error of a Shutdown.
+// result returns the error of Shutdown.
 func (c *calls) result(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +172,7 @@ func (c *calls) result(ctx context.Context) error {
 	}
 	left := ""
 	if n := len(c.active); n > 0 {
-		left = fmt.Sprintf("; calls that have not ended after %v: %d", maxWindDown, n)
+		left = fmt.Sprintf("; calls that did not end within %v: %d", maxCancelWait, n)
 	}
 	return fmt.Errorf("mistral: Shutdown: calls cancelled: %d%s: %w", c.cancelled, left, cause)
 }

@@ -13,28 +13,29 @@ import (
 )
 
 const (
-	// The state is written saveInterval after the latest time if anything has changed since then.
+	// The state is saved at most once per saveInterval, and only if it has changed.
 	saveInterval = time.Second
 
-	// saveAhead is for how long a saved state provides: until it is written again.
-	saveAhead = saveInterval + 250*time.Millisecond
+	// saveMargin is the time until the next save, with a reserve. A saved state counts the usage that is possible in
+	// this time as used.
+	saveMargin = saveInterval + 250*time.Millisecond
 )
 
-// A keeper keeps what a client has used and learned in a file, for the next process: see
-// [Config.StateFile]. It is safe for concurrent use. A nil keeper keeps nothing.
-type keeper struct {
+// A stateSaver saves the used and learned values of a client to a file, for the next process: see
+// [Config.StateFile]. It is safe for concurrent use. A nil stateSaver does nothing.
+type stateSaver struct {
 	host   string
 	limits *limiter.Group
 	memory memory
 	logger *slog.Logger
 
-	writing sync.Mutex // held while the file is used
-	file    *statefile.File
-	failed  bool // to write the latest time
+	writing     sync.Mutex // held while the file is read or written
+	file        *statefile.File
+	writeFailed bool // the latest write failed
 
 	mu     sync.Mutex
-	timer  *time.Timer // of the next writing; nil: nothing is to be written
-	latest time.Time   // when it was written
+	timer  *time.Timer // of the next save; nil without one
+	latest time.Time   // the latest save
 	closed bool
 }
 
@@ -42,112 +43,114 @@ type keeper struct {
 type savedState struct {
 	Host   string                     `json:"host"`   // scheme and authority of the API
 	Limits json.RawMessage            `json:"limits"` // of [limiter.Group.Save]
-	Models map[string]*estimate.Model `json:"models"` // what is known of the models' calls
+	Models map[string]*estimate.Model `json:"models"` // statistics about the models' calls
 }
 
-// openState opens the file, and has the limits and the memory go on from what is in it.
-func openState(path, host string, limits *limiter.Group, memory memory, logger *slog.Logger) (*keeper, error) {
+// openStateSaver opens the file and restores limits and memory from it.
+func openStateSaver(path, host string, limits *limiter.Group, memory memory, logger *slog.Logger) (*stateSaver, error) {
 	if path == "" {
 		return nil, nil
 	}
 	file, err := statefile.Open(path)
 	if err != nil {
-		rule := "must be a file that can be written: " + oneLine(err.Error())
+		rule := "must be a writable file: " + oneLine(err.Error())
 		if errors.Is(err, statefile.ErrLocked) {
-			rule = "must not be in use by another client: give each process a file of its own, or share limits by limiter/redislimiter"
+			rule = "must not be in use by another client: use one file per process, or share limits with limiter/redislimiter"
 		}
 		return nil, &ConfigError{Field: "StateFile", Value: path, Rule: rule, Err: err}
 	}
-	k := &keeper{host: host, limits: limits, memory: memory, logger: logger, file: file}
-	if err := k.load(); err != nil {
-		k.warn("the state file is ignored", errors.Join(err, file.SetAside())) // the file may be something else
+	s := &stateSaver{host: host, limits: limits, memory: memory, logger: logger, file: file}
+	if err := s.load(); err != nil {
+		s.warn("the state file is ignored", errors.Join(err, file.SetAside())) // it may be another program's file
 	}
-	return k, nil
+	return s, nil
 }
 
 // load reads the file.
-func (k *keeper) load() error {
-	var s savedState
-	switch found, err := k.file.Read(&s); {
+func (s *stateSaver) load() error {
+	var state savedState
+	switch found, err := s.file.Read(&state); {
 	case err != nil || !found:
 		return err
-	case s.Host != k.host:
-		return errors.New("it is of another server: " + oneLine(s.Host))
+	case state.Host != s.host:
+		return errors.New("it belongs to another server: " + oneLine(state.Host))
 	}
-	if err := k.limits.Restore(s.Limits); err != nil {
+	if err := s.limits.Restore(state.Limits); err != nil {
 		return err
 	}
-	for name, model := range s.Models {
+	for name, model := range state.Models {
 		if model != nil {
-			k.memory.models.update(name, func(known **estimate.Model) { *known = model })
+			s.memory.models.update(name, func(known **estimate.Model) { *known = model })
 		}
 	}
 	return nil
 }
 
-// touch has the file written soon, because something has changed.
-func (k *keeper) touch() {
-	if k == nil {
+// scheduleSave saves the file soon, because the state has changed.
+func (s *stateSaver) scheduleSave() {
+	if s == nil {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.closed && k.timer == nil {
-		k.timer = time.AfterFunc(max(0, time.Until(k.latest.Add(saveInterval))), k.save)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.timer == nil {
+		s.timer = time.AfterFunc(max(0, time.Until(s.latest.Add(saveInterval))), s.save)
 	}
 }
 
-// save writes the file.
-func (k *keeper) save() {
-	k.writing.Lock()
-	defer k.writing.Unlock()
-	k.mu.Lock()
-	closed := k.closed
-	k.timer, k.latest = nil, time.Now()
-	k.mu.Unlock()
+// save writes the file, unless it is closed.
+func (s *stateSaver) save() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	closed := s.closed
+	s.timer, s.latest = nil, time.Now()
+	s.mu.Unlock()
 	if !closed {
-		k.write(saveAhead)
+		s.write(saveMargin)
 	}
 }
 
-// write writes the file, for a client that may be used for the given time. It requires that k.writing is held.
-func (k *keeper) write(ahead time.Duration) {
-	limits, err := k.limits.Save(ahead)
+// write writes the file for a client that may be used for the given time afterwards. It requires that s.writing
+// is held.
+func (s *stateSaver) write(ahead time.Duration) {
+	limits, err := s.limits.Save(ahead)
 	if err == nil {
-		err = k.file.Write(savedState{Host: k.host, Limits: limits, Models: k.memory.models.all()})
+		err = s.file.Write(savedState{Host: s.host, Limits: limits, Models: s.memory.models.all()})
 	}
-	if err != nil && !k.failed {
-		k.warn("the state file cannot be written", err)
+	if err != nil && !s.writeFailed {
+		s.warn("the state file cannot be written", err)
 	}
-	k.failed = err != nil
+	s.writeFailed = err != nil
 }
 
-// close writes the file for the last time and unlocks it. When it returns, the file is unlocked, whoever has done that.
-func (k *keeper) close() {
-	if k == nil {
+// close writes the file for the last time and unlocks it. After it returns, the file is unlocked in any case.
+func (s *stateSaver) close() {
+	if s == nil {
 		return
 	}
-	k.writing.Lock()
-	defer k.writing.Unlock()
-	k.mu.Lock()
-	closed := k.closed
-	k.closed = true
-	if k.timer != nil {
-		k.timer.Stop()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
 	}
-	k.mu.Unlock()
+	s.mu.Unlock()
 	if closed {
 		return
 	}
-	k.write(0)
-	if err := k.file.Close(); err != nil {
-		k.warn("the state file cannot be unlocked", err)
+	s.write(0)
+	if err := s.file.Close(); err != nil {
+		s.warn("the state file cannot be unlocked", err)
 	}
 }
 
-func (k *keeper) warn(message string, err error) {
-	defer func() { _ = recover() }() // of the logger: in the goroutine of a timer, nobody else could
-	if k.logger != nil {
-		k.logger.Warn("mistral: "+message, "error", oneLine(err.Error()))
+// warn logs a warning. It runs in a timer's goroutine too, where a panic of the logger would end the program.
+func (s *stateSaver) warn(message string, err error) {
+	defer func() { _ = recover() }()
+	if s.logger != nil {
+		s.logger.Warn("mistral: "+message, "error", oneLine(err.Error()))
 	}
 }

@@ -162,7 +162,7 @@ func TestInvalidStateFile(t *testing.T) {
 		"zeros":             {string(make([]byte, 4096)), "invalid character"},
 		"newer":             {changed(`{"version":1`, `{"version":2`), "version is 2: must be 1"},
 		"older":             {changed(`{"version":1`, `{"version":0`), "version is 0: must be 1"},
-		"of another server": {withChecksum(t, changed("127.0.0.1:1", "127.0.0.1:2")), "of another server: http://127.0.0.1:2"},
+		"of another server": {withChecksum(t, changed("127.0.0.1:1", "127.0.0.1:2")), "belongs to another server: http://127.0.0.1:2"},
 		"newer limits":      {withChecksum(t, changed(`"limits":{"version":1`, `"limits":{"version":2`)), "version is 2: must be 1"},
 		"invalid limits":    {withChecksum(t, changed(`"TokensPerMinute":500000`, `"TokensPerMinute":-1`)), "TokensPerMinute"},
 		"invalid models":    {withChecksum(t, changed(`"models":{}`, `"models":{"m":{"replies":[-1]}}`)), "replies are [-1]"},
@@ -224,8 +224,8 @@ func TestUnusableStateFile(t *testing.T) {
 	for path, want := range map[string]string{
 		path:                                "must not be in use by another client",
 		dir:                                 "not a regular file",
-		filepath.Join(dir, "file", "state"): "must be a file that can be written",
-		"a\x00b":                            "must be a file that can be written",
+		filepath.Join(dir, "file", "state"): "must be a writable file",
+		"a\x00b":                            "must be a writable file",
 	} {
 		_, err := ratelimited.New(stateConfig(path, &logs))
 		var invalid *ratelimited.ConfigError

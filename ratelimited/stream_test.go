@@ -127,18 +127,18 @@ func TestStreamEndings(t *testing.T) {
 		left  float64 // available tokens of 2000
 	}{
 		"done":            {text: started + hello + done, left: 2000 - 15},
-		"end of the body": {text: started + hello, want: "it ended before its last event, after 2 events", cause: io.ErrUnexpectedEOF, left: 2000 - received},
-		"half a frame":    {text: started + hello + "event: message.output.delta\ndata: {", want: "it ended before its last event, after 2 events", cause: io.ErrUnexpectedEOF, left: 2000 - received},
+		"end of the body": {text: started + hello, want: "the stream ended before its last event, after 2 events", cause: io.ErrUnexpectedEOF, left: 2000 - received},
+		"half a frame":    {text: started + hello + "event: message.output.delta\ndata: {", want: "the stream ended before its last event, after 2 events", cause: io.ErrUnexpectedEOF, left: 2000 - received},
 		"error event": {text: started + hello + frame("conversation.response.error", `{"type":"conversation.response.error","message":"overloaded","code":3500}`),
 			want: "mistral: stream: overloaded (code 3500), after 2 events", left: 2000 - received},
 		"invalid error event": {text: started + hello + frame("conversation.response.error", `{"message":"overloaded","code":"x"}`),
 			want: "mistral: stream: overloaded, after 2 events", left: 2000 - received},
-		"not JSON": {text: started + hello + frame("message.output.delta", `{"content":`), want: "an event cannot be read, after 2 events: sse: event", left: 2000 - received},
+		"not JSON": {text: started + hello + frame("message.output.delta", `{"content":`), want: "an event cannot be decoded, after 2 events: sse: event", left: 2000 - received},
 		"end within a function call": {text: started + frame("function.call.delta", `{"id":"f","name":"f","tool_call_id":"t","arguments":"Hello"}`),
-			want: "it ended before its last event", left: 2000 - received},
+			want: "the stream ended before its last event", left: 2000 - received},
 		"break": {text: started + hello + "~" + done, left: 2000 - received,
 			stop: func(_ *testing.T, _ context.CancelFunc, _ *ratelimited.Stream, events int) bool { return events == 2 }},
-		"close": {text: started + hello + "~" + done, left: 2000 - received, want: "no more events, after 2 events",
+		"close": {text: started + hello + "~" + done, left: 2000 - received, want: "no further events, after 2 events",
 			stop: func(t *testing.T, _ context.CancelFunc, stream *ratelimited.Stream, events int) bool {
 				if events == 2 {
 					if err := stream.Close(); err != nil {
@@ -220,7 +220,7 @@ func TestStreamClosedByAnotherGoroutine(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 		events, err := ended.Await(t.Context())
-		if len(events) != 1 || err == nil || !strings.Contains(err.Error(), "no more events, after 1 events") {
+		if len(events) != 1 || err == nil || !strings.Contains(err.Error(), "no further events, after 1 events") {
 			t.Errorf("%d events and %v, want 1 event and the error of a closed stream", len(events), err)
 		}
 	})
@@ -242,7 +242,7 @@ func TestStreamOfAnotherMediaType(t *testing.T) {
 	runWithHandler(t, small, status(200, `{"object":"conversation.response"}`), func(t *testing.T, client *ratelimited.Client) {
 		_, err := client.Beta.Conversations.StartStream(t.Context(), generated.StartConversationRequest{Model: "m", Inputs: ratelimited.Text("Hello!")})
 		var api *ratelimited.APIError
-		if !errors.As(err, &api) || !strings.Contains(err.Error(), `the response is "application/json", not text/event-stream: the response begins "{\"object\"`) {
+		if !errors.As(err, &api) || !strings.Contains(err.Error(), `the response has the media type "application/json" instead of text/event-stream: the response begins "{\"object\"`) {
 			t.Errorf("error is %v", err)
 		}
 	})

@@ -30,10 +30,10 @@ func TestStreamEndsWhenTheCallerLeaves(t *testing.T) {
 		second  string // part of the error of the second loop
 		settled int64
 	}{
-		"closed inside the loop": {2, closeStream, "no more events, after 2 events", "no more events, after 2 events", 8 + 1},
-		"closed at once":         {1, closeStream, "no more events, after 1 events", "no more events, after 1 events", 8},
-		"break":                  {2, breakLoop, "", "no more events, after 2 events", 8 + 1},
-		"break later":            {3, breakLoop, "", "no more events, after 3 events", 8 + 2},
+		"closed inside the loop": {2, closeStream, "no further events, after 2 events", "no further events, after 2 events", 8 + 1},
+		"closed at once":         {1, closeStream, "no further events, after 1 events", "no further events, after 1 events", 8},
+		"break":                  {2, breakLoop, "", "no further events, after 2 events", 8 + 1},
+		"break later":            {3, breakLoop, "", "no further events, after 3 events", 8 + 2},
 		"break on the last":      {4, breakLoop, "", "", 15},
 		"closed on the last":     {4, closeStream, "", "", 15},
 		"read to the end":        {4, readOn, "", "", 15},

@@ -14,17 +14,17 @@ import (
 const errorEvent = "error"
 
 // errorIn returns the error in a stream's first frame, or nil if the frame is not an error.
-func (f *flight) errorIn(frame sse.Frame) error {
+func (c *call) errorIn(frame sse.Frame) error {
 	event, _ := sse.Decode(frame) // Events reports a decoding error
 	if !isError(frame, event) {
 		return nil
 	}
-	return f.client.streamError(frame, 0)
+	return c.client.streamError(frame, 0)
 }
 
-// isError reports whether a frame is an error. event is nil if the frame could not be
-// decoded. The API sends conversation.response.error. Gateways send an event named error with
-// any data, or an error object without a type.
+// isError reports whether a frame is an error. event is nil if the frame could not be decoded. The API sends
+// conversation.response.error. Gateways send an event named error with any data, or an error object
+// without a type.
 func isError(frame sse.Frame, event sse.Event) bool {
 	const ofAPI = string(generated.StreamEventTypeConversationResponseError)
 	named := strings.EqualFold(frame.Event, errorEvent)
@@ -39,7 +39,7 @@ func isError(frame sse.Frame, event sse.Event) bool {
 	return bytes.Contains(frame.Data, []byte(`"error"`)) && readErrorObject(frame.Data).isInsteadOfEvent()
 }
 
-// An errorObject is what tells an error object from an event.
+// An errorObject is the set of members that distinguish an error from an event.
 type errorObject struct {
 	Type           any    `json:"type"`
 	Object         string `json:"object"`
@@ -51,14 +51,14 @@ type errorObject struct {
 }
 
 func readErrorObject(data []byte) (o errorObject) {
-	_ = json.Unmarshal(data, &o) // members of other types are not those of an error
+	_ = json.Unmarshal(data, &o) // an error object does not have members of other types
 	return o
 }
 
 func (o errorObject) hasError() bool { return o.Error != nil || o.Detail != nil }
 
-// isUnknown reports whether an object of an unknown type, in an event of the given name, is
-// an error. An event whose name is not known may have an error of its own.
+// isUnknown reports whether an object of an unknown type, in an event with the given name, is an error. An
+// event with an unknown name may legitimately contain an error member.
 func (o errorObject) isUnknown(event string) bool {
 	isNamed := event != "" && event != "message"
 	nested, _ := o.Error.(map[string]any)
@@ -73,8 +73,8 @@ func (o errorObject) isUnknown(event string) bool {
 	return o.hasError()
 }
 
-// isInsteadOfEvent reports whether an object that was read as an event, because of the event's
-// name, is an error: it has nothing of the event.
+// isInsteadOfEvent reports whether an object that was decoded as an event, by the event's name, is an
+// error instead: it does not have any member of the event.
 func (o errorObject) isInsteadOfEvent() bool {
 	return o.Type == nil && o.ID == nil && o.ConversationID == nil && o.Usage == nil && (o.hasError() || strings.EqualFold(o.Object, errorEvent))
 }
@@ -88,10 +88,10 @@ func (c *Client) streamError(frame sse.Frame, events int) *StreamError {
 	if len(e.Fields) > 0 && e.Message == "" {
 		e.Message = e.Fields[0].Location + ": " + e.Fields[0].Message
 	}
-	c.secret.clean(&e)
+	c.secret.redactFailure(&e)
 	if e.Message == "" {
-		e.Message = beginning(c.secret.redact(frame.Data))
+		e.Message = excerpt(c.secret.redact(frame.Data))
 	}
-	code, _ := strconv.Atoi(e.Code) // 0 for another form of code
+	code, _ := strconv.Atoi(e.Code) // 0 if the code is not a number
 	return &StreamError{Code: code, Message: e.Message, Events: events, status: e.meaningInside()}
 }

@@ -96,7 +96,7 @@ func TestStreamIdleTimeout(t *testing.T) {
 	runWithHandler(t, config, stallAfter(started+hello), func(t *testing.T, client *ratelimited.Client) {
 		var err error
 		took := elapsed(func() { _, err = collect(startStream(t.Context(), t, client)) })
-		if took != 5*time.Second || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "after 2 events: no event came for 5s") {
+		if took != 5*time.Second || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "after 2 events: no event arrived for 5s") {
 			t.Errorf("after %v: %v", took, err)
 		}
 	})

@@ -13,63 +13,65 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// A stream is the state of a Stream. What ends it by itself (the call's context, the garbage
-// collector) refers to it, and never to the Stream.
+// A stream is the state of a Stream. The call's context and the garbage collector refer to it, and never
+// to the Stream, so an unused Stream can be collected.
 type stream struct {
-	flight *flight
-	detach func() bool // from the context
+	call   *call
+	detach func() bool // unregisters expire from the context
 
-	// Of the goroutine that ranges, which alone writes them; err with the lock held.
-	events int   // delivered
-	done   bool  // the last event has come
-	err    error // how the stream ended otherwise
+	// Only the goroutine that ranges writes these, and err only with mu held.
+	events int   // number of yielded events
+	done   bool  // the last event has arrived
+	err    error // why the stream ended before its last event
 
-	mu     sync.Mutex
-	reply  assembly
-	text   strings.Builder // of the messages
-	closed bool            // no more events
-	// settling and settled are about the permit; left is the end of Close. expired says that
-	// the context closed the stream.
-	settling, settled, left, expired bool
+	mu       sync.Mutex
+	assembly assembly
+	text     strings.Builder // text of the messages
+	closed   bool            // no further events are yielded
+
+	settling bool // settlement has started
+	settled  bool // settlement has ended
+	ended    bool // Close has ended
+	expired  bool // the context closed the stream
 }
 
-// errClosed is the end of a stream that the caller closed.
+// errClosed is the error of a stream that the caller closed.
 var errClosed = errors.New("the stream is closed")
 
-// expire ends a stream whose context has ended. It runs in a goroutine of its own.
+// expire closes a stream whose context has ended. It runs in a separate goroutine.
 func (s *stream) expire() {
 	s.mu.Lock()
 	s.expired = !s.closed
 	s.mu.Unlock()
-	s.closeAlone()
+	s.closeQuietly()
 }
 
-// drop ends a stream that the program no longer refers to.
-func (s *stream) drop() {
+// closeDropped closes a stream that the garbage collector found.
+func (s *stream) closeDropped() {
 	if s.isClosed() {
 		return
 	}
-	defer func() { _ = recover() }() // of the logger: nobody else could
-	defer s.closeAlone()
-	if logger := s.flight.client.logger; logger != nil {
-		logger.Warn("mistral: a stream was dropped without Close", "operation", s.flight.op.name)
+	defer func() { _ = recover() }() // the logger may panic
+	defer s.closeQuietly()
+	if logger := s.call.client.logger; logger != nil {
+		logger.Warn("mistral: a stream was dropped without Close", "operation", s.call.op.name)
 	}
 }
 
-// closeAlone closes a stream that nobody waits for: a panic of its body would end the program.
-func (s *stream) closeAlone() {
+// closeQuietly closes a stream in a background goroutine, where a panic of the body would end the program.
+func (s *stream) closeQuietly() {
 	defer func() { _ = recover() }()
 	_ = s.close()
 }
 
-// each implements [Stream.Events].
-func (s *stream) each(yield func(sse.Event, error) bool) {
-	defer func() { _ = s.close() }() // it has no error to report
+// yieldEvents implements [Stream.Events].
+func (s *stream) yieldEvents(yield func(sse.Event, error) bool) {
+	defer func() { _ = s.close() }() // it always returns nil
 	if s.err != nil || s.done {
 		s.yieldEnd(yield)
 		return
 	}
-	for frame, err := range s.flight.latest.events.frames {
+	for frame, err := range s.call.latest.events.frames {
 		if s.isClosed() {
 			break
 		}
@@ -79,22 +81,22 @@ func (s *stream) each(yield func(sse.Event, error) bool) {
 		}
 		event, err := sse.Decode(frame)
 		if isError(frame, event) {
-			s.end(s.flight.client.streamError(frame, s.events))
+			s.end(s.call.client.streamError(frame, s.events))
 			break
 		}
 		if err != nil {
-			s.fail("an event cannot be read", s.withoutKey(err), false)
+			s.fail("an event cannot be decoded", s.redactDecodeError(err), false)
 			break
 		}
-		if !s.take(event) {
+		if !s.addEvent(event) {
 			break
 		}
-		if s.reply.parts > maxParts {
-			s.fail("it has too many parts", fmt.Errorf("a response of more than %d entries and chunks", maxParts), false)
+		if s.assembly.parts > maxParts {
+			s.fail("the response has too many parts", fmt.Errorf("more than %d entries and chunks", maxParts), false)
 			break
 		}
 		if s.done {
-			s.settle() // before the caller has a look at the event
+			s.settle() // before the caller receives the event
 		}
 		more := yield(event, nil)
 		if s.done {
@@ -106,72 +108,72 @@ func (s *stream) each(yield func(sse.Event, error) bool) {
 		}
 	}
 	if s.err == nil {
-		s.fail("it ended before its last event", io.ErrUnexpectedEOF, true)
+		s.fail("the stream ended before its last event", io.ErrUnexpectedEOF, true)
 	}
 	s.yieldEnd(yield)
 }
 
+// yieldEnd closes the stream and yields its error, if any.
 func (s *stream) yieldEnd(yield func(sse.Event, error) bool) {
 	if s.err != nil {
-		_ = s.close() // before the caller hears of it
+		_ = s.close() // before the caller receives the error
 		yield(nil, s.err)
 	}
 }
 
-// take notes what an event says of the whole reply. It reports false if the stream was closed
-// meanwhile: then the call is settled with what had come before.
-func (s *stream) take(event sse.Event) bool {
+// addEvent adds an event to the response. It reports false if the stream was closed in the meantime: the
+// call is then settled without this event.
+func (s *stream) addEvent(event sse.Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
-	s.reply.add(event)
+	s.assembly.add(event)
 	switch e := event.(type) {
 	case generated.MessageOutputEvent:
 		s.text.WriteString(e.Content.Text())
-		s.flight.client.memory.noteModel(s.reply.conversationID, e.AgentID, e.Model)
+		s.call.client.memory.recordModel(s.assembly.conversationID, e.AgentID, e.Model)
 	case generated.ResponseDoneEvent:
 		s.done = true
 	case generated.UnknownStreamEvent:
-		// A last event whose data is not an object is the last, too.
+		// The last event ends the stream even if its data is not an object.
 		s.done = e.Type == string(generated.StreamEventTypeConversationResponseDone)
 	}
 	s.events++
 	return true
 }
 
-func (s *stream) redact(text string) string { return s.flight.client.secret.text(text) }
+func (s *stream) redact(text string) string { return s.call.client.secret.redactText(text) }
 
-// withoutKey is an error of decoding without the key, in its frame too.
-func (s *stream) withoutKey(err error) error {
-	if unreadable := (*sse.DecodeError)(nil); errors.As(err, &unreadable) {
-		frame := unreadable.Frame
-		frame.Event, frame.Data = s.redact(frame.Event), s.flight.client.secret.redact(frame.Data)
-		return &sse.DecodeError{Frame: frame, Err: s.flight.client.secret.cause(unreadable.Err)}
+// redactDecodeError returns a decoding error without the API key, also in its frame.
+func (s *stream) redactDecodeError(err error) error {
+	if invalid := (*sse.DecodeError)(nil); errors.As(err, &invalid) {
+		frame := invalid.Frame
+		frame.Event, frame.Data = s.redact(frame.Event), s.call.client.secret.redact(frame.Data)
+		return &sse.DecodeError{Frame: frame, Err: s.call.client.secret.redactError(invalid.Err)}
 	}
 	return err
 }
 
-// fail ends the stream with an error, unless it has ended already. broken says that
-// it is one of the connection.
-func (s *stream) fail(what string, err error, broken bool) {
+// fail ends the stream with an error, unless it has ended. broken is whether the connection failed.
+func (s *stream) fail(message string, err error, broken bool) {
 	switch {
 	case s.err != nil || s.done:
 		return
 	case s.isClosed() && !s.hasExpired():
-		what, err, broken = "no more events", errClosed, false
-	case s.flight.ctx.Err() != nil:
-		s.flight.learnCutOff()
+		message, err, broken = "no further events", errClosed, false
+	case s.call.ctx.Err() != nil:
+		s.call.learnInterrupted()
 		s.end(s.contextEnded())
 		return
-	case s.flight.latest.idleFor() != nil:
-		what, err, broken = "it fell silent", s.flight.latest.idleFor(), true
+	case s.call.latest.idleFor() != nil:
+		message, err, broken = "the stream was idle", s.call.latest.idleFor(), true
 	}
-	s.end(&StreamError{Message: what, Events: s.events, Err: err, broken: broken})
+	s.end(&StreamError{Message: message, Events: s.events, Err: err, broken: broken})
 }
 
-// end ends the stream with an error.
+// end sets the error of the stream.
 func (s *stream) end(err *StreamError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,10 +183,10 @@ func (s *stream) end(err *StreamError) {
 // contextEnded returns the error of a stream whose context has ended.
 func (s *stream) contextEnded() *StreamError {
 	message := "the call's context ended"
-	if errors.Is(context.Cause(s.flight.ctx), ErrShuttingDown) {
-		message = "it was cancelled"
+	if errors.Is(context.Cause(s.call.ctx), ErrShuttingDown) {
+		message = "the call was cancelled"
 	}
-	return &StreamError{Message: message, Events: s.events, Err: contextError(s.flight.ctx)}
+	return &StreamError{Message: message, Events: s.events, Err: contextError(s.call.ctx)}
 }
 
 // hasExpired reports whether the context closed the stream.
@@ -200,16 +202,15 @@ func (s *stream) isClosed() bool {
 	return s.closed
 }
 
-// drainTimeout bounds the wait for the end of a body whose last event has come.
+// drainTimeout bounds the wait for the end of the body after the last event.
 const drainTimeout = 100 * time.Millisecond
 
-// drain reads what follows the last event, normally nothing, so that the
-// connection can carry the next call.
+// drain reads the content after the last event, usually nothing, so that the connection can be reused.
 func (s *stream) drain() {
-	timer := time.AfterFunc(drainTimeout, func() { s.flight.latest.cancel(nil) })
+	timer := time.AfterFunc(drainTimeout, func() { s.call.latest.cancel(nil) })
 	defer timer.Stop()
-	// Whatever is there, or goes wrong with it, the reply is complete.
-	_, _ = io.CopyN(io.Discard, s.flight.latest.resp.Body, 4096)
+	// The response is complete, so errors do not matter.
+	_, _ = io.CopyN(io.Discard, s.call.latest.resp.Body, 4096)
 }
 
 // close implements [Stream.Close].
@@ -222,15 +223,14 @@ func (s *stream) close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.detach()
-	defer s.reach(&s.left) // last: then the call has ended
-	defer s.flight.latest.end()
+	defer s.markReached(&s.ended) // last
+	defer s.call.latest.end()
 	s.settle()
 	return nil
 }
 
-// settle ends the call with the usage that the last event reported, or else with
-// what was received. It holds no lock meanwhile: the caller's logger hears of it,
-// and may ask the stream.
+// settle settles the call with the reported usage, or otherwise with the received texts. It does not hold
+// the lock meanwhile, because the observer and the logger may use the stream.
 func (s *stream) settle() {
 	s.mu.Lock()
 	if s.settling {
@@ -238,51 +238,45 @@ func (s *stream) settle() {
 		return
 	}
 	s.settling = true
-	conversationID, usage := s.reply.conversationID, s.reply.usage
-	var texts []string
-	if usage == nil {
-		texts = append(s.reply.written(), s.text.String())
+	used := usage{conversationID: s.assembly.conversationID, reported: s.assembly.usage}
+	if used.reported == nil {
+		used.isPartial, used.received = true, append(s.assembly.otherTexts(), s.text.String())
 	}
 	s.mu.Unlock()
-	defer s.reach(&s.settled)
-	if usage != nil {
-		s.flight.settle(conversationID, *usage)
-		return
-	}
-	s.flight.settleReceived(conversationID, texts)
+	defer s.markReached(&s.settled)
+	s.call.settle(used)
 }
 
-// reach notes one of the two things that end a stream, once each: that it was left and
-// that it is settled. Whoever comes second tells how the call has ended.
-func (s *stream) reach(reached *bool) {
+// markReached sets s.settled or s.ended. When both are set, it finishes the call.
+func (s *stream) markReached(reached *bool) {
 	s.mu.Lock()
 	*reached = true
-	over, err := s.left && s.settled, s.err
+	finished, err := s.ended && s.settled, s.err
 	if err == nil && s.expired && !s.done {
 		err = s.contextEnded()
 	}
 	s.mu.Unlock()
-	if over {
-		s.flight.finish(err)
+	if finished {
+		s.call.finish(err)
 	}
 }
 
 func (s *stream) response() *generated.ConversationResponse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reply.response()
+	return s.assembly.response()
 }
 
 func (s *stream) conversationID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reply.conversationID
+	return s.assembly.conversationID
 }
 
 func (s *stream) usage() *generated.ConversationUsageInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reply.usage
+	return s.assembly.usage
 }
 
 func (s *stream) received() string {

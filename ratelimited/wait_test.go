@@ -80,7 +80,7 @@ func TestDeadlineThatCannotBeMet(t *testing.T) {
 		if wait.Expected != 30*time.Second || wait.Position != 3 || wait.Left != 40*time.Second-1 || wait.Duration != 10*time.Second || time.Since(begin) != 0 {
 			t.Errorf("after %v: %+v", time.Since(begin), wait)
 		}
-		const want = "not sent: expected to wait 30s, at position 3 of the queue, for 1 request and 4105 tokens of m (0.1 requests a second, 500000 tokens a minute): " +
+		const want = "not sent: expected to wait 30s, at position 3 of the queue, for 1 request and 4105 tokens of m (0.1 requests/s, 500000 tokens/min): " +
 			"the deadline is in 40s, and such calls take at least 10s"
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q, want %q in it", err, want)

@@ -1,17 +1,17 @@
 package ratelimited
 
-// A zeroValue is a value that this package did not make, as an error message shows it.
+// A zeroValue stands, in an error message, for a value that this package did not create.
 type zeroValue struct{}
 
-func (zeroValue) String() string { return "nil, or a zero value" }
+func (zeroValue) String() string { return "nil or the zero value" }
 
 var (
-	errNoClient = &ConfigError{Field: "Client", Value: zeroValue{}, Rule: "must be made with ratelimited.New"}
-	errNoStream = &ConfigError{Field: "Stream", Value: zeroValue{}, Rule: "must come from StartStream, AppendStream or RestartStream; if that returned an error, there is none"}
+	errNoClient = &ConfigError{Field: "Client", Value: zeroValue{}, Rule: "must come from ratelimited.New"}
+	errNoStream = &ConfigError{Field: "Stream", Value: zeroValue{}, Rule: "must come from StartStream, AppendStream or RestartStream, which return nil with an error"}
 	errNoFuture = &ConfigError{Field: "Future", Value: zeroValue{}, Rule: "must come from ratelimited.Async"}
 )
 
-// check refuses a client that New did not make.
+// check rejects a client that New did not return.
 func (c *Client) check() error {
 	if c == nil || c.calls == nil {
 		return errNoClient
@@ -19,7 +19,7 @@ func (c *Client) check() error {
 	return nil
 }
 
-// owner returns the client of the service; nil if New did not make it.
+// owner returns the client of the service; nil if New did not create it.
 func (s *Conversations) owner() *Client {
 	if s == nil {
 		return nil
@@ -27,7 +27,7 @@ func (s *Conversations) owner() *Client {
 	return s.client
 }
 
-// owner returns the client of the service; nil if New did not make it.
+// owner returns the client of the service; nil if New did not create it.
 func (s *Agents) owner() *Client {
 	if s == nil {
 		return nil
@@ -35,8 +35,8 @@ func (s *Agents) owner() *Client {
 	return s.client
 }
 
-// isZero reports whether no call made the stream.
+// isZero reports whether the stream is nil or the zero value.
 func (s *Stream) isZero() bool { return s == nil || s.stream == nil }
 
-// isZero reports whether Async did not make the future.
+// isZero reports whether the future is nil or the zero value.
 func (f *Future[T]) isZero() bool { return f == nil || f.done == nil }

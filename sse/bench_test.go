@@ -12,8 +12,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// deltas returns about 1 MiB of stream, events of exactly size bytes each, and
-// their number.
+// deltas returns a stream of about 1 MiB that consists of events of exactly size bytes, and their
+// number.
 func deltas(size int) (stream []byte, events int) {
 	const format = "event: message.output.delta\n" +
 		`data: {"type":"message.output.delta","created_at":"2025-06-01T12:00:00Z","output_index":0,"id":"msg_%06d","content":"%s"}` + "\n\n"
@@ -25,7 +25,7 @@ func deltas(size int) (stream []byte, events int) {
 	return stream, events
 }
 
-// endless reads the same bytes again and again.
+// endless is a reader that repeats the same bytes forever.
 type endless struct {
 	stream []byte
 	pos    int
@@ -40,8 +40,8 @@ func (r *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// scanLines returns the time of one bare search for the line ends of stream, which
-// are all like its last byte.
+// scanLines returns the time of a plain search for the line ends of stream. All line ends equal its
+// last byte.
 func scanLines(stream []byte) time.Duration {
 	end := stream[len(stream)-1]
 	start := time.Now()
@@ -51,9 +51,9 @@ func scanLines(stream []byte) time.Duration {
 	return time.Since(start)
 }
 
-// BenchmarkDecode reports as "ratio" the time of decoding in multiples of the time
-// of a bare search for the line ends in the same bytes. The two take turns, and
-// the quickest of each counts, so that a busy machine does not decide the result.
+// BenchmarkDecode reports as "ratio" the time of decoding, as a multiple of the time of a plain search
+// for the line ends in the same bytes. Both are measured alternately, and the minimum of each counts,
+// so the load of the machine has little effect.
 func BenchmarkDecode(b *testing.B) {
 	for _, c := range []struct {
 		name string
@@ -73,8 +73,8 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 
-	// One large event each, by a new Decoder, in reads of all sizes. The time must
-	// grow with the event, not with its square.
+	// One large event per Decoder, with reads of several sizes. The time must be linear in the size of
+	// the event.
 	for _, c := range []struct {
 		name string
 		line string
@@ -104,7 +104,7 @@ func BenchmarkDecode(b *testing.B) {
 // compare measures decode, which decodes all events of stream.
 func compare(b *testing.B, stream []byte, events int, decode func()) {
 	b.ReportAllocs()
-	decode() // what is allocated once is not of interest
+	decode() // warm up
 	quickest, scan := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
 	for b.Loop() {
 		start := time.Now()
@@ -127,8 +127,8 @@ func (c chunked) Read(p []byte) (int, error) {
 	return c.r.Read(p[:min(c.size, len(p))])
 }
 
-// BenchmarkTyped reports as "ratio" the time of Decode in multiples of that of
-// encoding/json into a struct of the same fields.
+// BenchmarkTyped reports as "ratio" the time of Decode, as a multiple of the time of encoding/json for
+// a struct with the same fields.
 func BenchmarkTyped(b *testing.B) {
 	frame := sse.Frame{Event: "message.output.delta", Data: []byte(`{"type":"message.output.delta","created_at":"2025-06-01T12:00:00Z",` +
 		`"output_index":0,"id":"msg_0123456789abcdef","content_index":0,"model":"mistral-large-latest","role":"assistant","content":" word"}`)}

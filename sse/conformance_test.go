@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	ms           = time.Millisecond
-	largestRetry = math.MaxInt64 / ms * ms
+	ms       = time.Millisecond
+	maxRetry = math.MaxInt64 / ms * ms
 )
 
-// conformance has what the standard says of each stream. The reference decoder of
-// the fuzz target is held to the same table.
+// conformance is a table of streams with the frames that the standard requires. It also tests the
+// reference decoder of the fuzz test.
 var conformance = []struct {
 	name   string
 	stream string
@@ -133,7 +133,7 @@ var conformance = []struct {
 	{"event without colon", "event: e\nevent\ndata: a\n\n", []frame{{Data: "a"}}},
 	{"event reset", "event: e\ndata: a\n\ndata: b\n\n", []frame{{Event: "e", Data: "a"}, {Data: "b"}}},
 	{"event without data", "event: e\n\n", nil},
-	{"event without data is reset", "event: e\n\ndata: a\n\n", []frame{{Data: "a"}}},
+	{"event without data is discarded", "event: e\n\ndata: a\n\n", []frame{{Data: "a"}}},
 	{"event with spaces", "event:  e \ndata: a\n\n", []frame{{Event: " e ", Data: "a"}}},
 	{"event repeated", "event: e\ndata: a\n\nevent: e\ndata: b\n\n", []frame{{Event: "e", Data: "a"}, {Event: "e", Data: "b"}}},
 	{"event of equal length", "event: e\ndata: a\n\nevent: f\ndata: b\n\n", []frame{{Event: "e", Data: "a"}, {Event: "f", Data: "b"}}},
@@ -152,7 +152,7 @@ var conformance = []struct {
 	{"id with NUL keeps the last", "id: 1\nid: \x002\ndata: a\n\nid: \x00\ndata: b\n\n", []frame{{ID: "1", Data: "a"}, {ID: "1", Data: "b"}}},
 	{"id with spaces", "id:  1 \ndata: a\n\n", []frame{{ID: " 1 ", Data: "a"}}},
 	{"id after data", "data: a\nid: 1\n\n", []frame{{ID: "1", Data: "a"}}},
-	{"id not of the event before", "data: a\n\nid: 1\ndata: b\n\n", []frame{{Data: "a"}, {ID: "1", Data: "b"}}},
+	{"id after the previous event", "data: a\n\nid: 1\ndata: b\n\n", []frame{{Data: "a"}, {ID: "1", Data: "b"}}},
 
 	// The retry field.
 	{"retry", "retry: 1500\ndata: a\n\n", []frame{{Data: "a", Retry: 1500 * ms}}},
@@ -169,12 +169,12 @@ var conformance = []struct {
 	{"retry with two spaces before", "retry:  1\ndata: a\n\n", []frame{{Data: "a"}}},
 	{"retry in other digits", "retry: \u0661\ndata: a\n\n", []frame{{Data: "a"}}},
 	{"retry largest", "retry: 9223372036854\ndata: a\n\n", []frame{{Data: "a", Retry: 9223372036854 * ms}}},
-	{"retry too large", "retry: 9223372036855\ndata: a\n\n", []frame{{Data: "a", Retry: largestRetry}}},
-	{"retry beyond uint64", "retry: 18446744073709551617\ndata: a\n\n", []frame{{Data: "a", Retry: largestRetry}}},
-	{"retry far too large", "retry: " + strings.Repeat("9", 100) + "\ndata: a\n\n", []frame{{Data: "a", Retry: largestRetry}}},
+	{"retry too large", "retry: 9223372036855\ndata: a\n\n", []frame{{Data: "a", Retry: maxRetry}}},
+	{"retry beyond uint64", "retry: 18446744073709551617\ndata: a\n\n", []frame{{Data: "a", Retry: maxRetry}}},
+	{"retry far too large", "retry: " + strings.Repeat("9", 100) + "\ndata: a\n\n", []frame{{Data: "a", Retry: maxRetry}}},
 	{"retry large, then not a number", "retry: " + strings.Repeat("9", 30) + "x\ndata: a\n\n", []frame{{Data: "a"}}},
 
-	// Fields that are none.
+	// Unknown fields.
 	{"unknown field", "foo: bar\ndata: a\n\n", []frame{{Data: "a"}}},
 	{"unknown field without colon", "foo\ndata: a\n\n", []frame{{Data: "a"}}},
 	{"unknown field only", "foo: bar\n\n", nil},
@@ -215,7 +215,7 @@ func TestConformance(t *testing.T) {
 				t.Helper()
 				got, err := collect(sse.NewDecoder(r))
 				if err != nil || !slices.Equal(got, c.want) {
-					t.Errorf("%s:\n got %q, %v\nwant %q", how, got, err, c.want)
+					t.Errorf("%s:\n got %q, error %v\nwant %q", how, got, err, c.want)
 				}
 			}
 			check("whole", strings.NewReader(c.stream))
@@ -230,8 +230,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestPromptness demands of each stream, however it is split in two, that every
-// frame complete in the first part is delivered before the second is asked for.
+// TestPromptness splits each stream in two parts at every position. The decoder must dispatch all
+// frames that are complete in the first part before it reads the second part.
 func TestPromptness(t *testing.T) {
 	t.Parallel()
 	for _, c := range conformance {
@@ -240,7 +240,7 @@ func TestPromptness(t *testing.T) {
 			r := &script{chunks: []string{c.stream[:i], c.stream[i:]}}
 			r.before = func() {
 				if want, _ := reference(c.stream[:r.delivered], math.MaxInt); got != len(want) {
-					t.Errorf("%s: read on after %q with %d frames delivered, want %d", c.name, c.stream[:r.delivered], got, len(want))
+					t.Errorf("%s: Read is called after %q with %d dispatched frames, want %d", c.name, c.stream[:r.delivered], got, len(want))
 				}
 			}
 			for range sse.NewDecoder(r).Frames() {

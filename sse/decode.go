@@ -18,18 +18,18 @@ type Event = generated.StreamEventVariant
 
 // DecodeError reports a frame whose data is not JSON.
 type DecodeError struct {
-	// Frame is a copy of the frame as it came.
+	// Frame is a copy of the frame.
 	Frame Frame
-	// Err is what is wrong with it.
+	// Err is the cause.
 	Err error
 }
 
-// Error says what is wrong, and how the data begins.
+// Error returns the event name, the cause, and the beginning of the data.
 func (e *DecodeError) Error() string {
-	const most = 100
+	const maxData = 100
 	data := e.Frame.Data
-	if len(data) > most {
-		data = data[:most:most]
+	if len(data) > maxData {
+		data = data[:maxData:maxData]
 	}
 	return fmt.Sprintf("sse: event %.100q: %v: data begins %q", e.Frame.Event, e.Err, data)
 }
@@ -37,14 +37,13 @@ func (e *DecodeError) Error() string {
 // Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// Decode decodes a frame as the event type that "type" in its data names or, without it, that
-// the event name names. An event of an unknown type is returned as a
-// [generated.UnknownStreamEvent]. A value whose type is not the declared one is skipped; the
-// event's Mismatches method returns it. The result does not refer to the frame's memory. If
-// the data is not JSON, Decode returns a [*DecodeError].
+// Decode decodes a frame as the event type that "type" in its data names or, without it, that the event
+// name names. It returns an event of an unknown type as a [generated.UnknownStreamEvent]. It skips values
+// of a wrong type; the event's Mismatches method returns them. The result does not refer to the frame's
+// memory. If the data is not JSON, Decode returns a [*DecodeError].
 func Decode(frame Frame) (Event, error) {
 	name := frame.Event
-	if name == "message" { // the standard's default
+	if name == "message" { // the default name of the standard
 		name = ""
 	}
 	event, err := generated.DecodeStreamEvent(name, frame.Data)

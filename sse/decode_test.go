@@ -31,26 +31,26 @@ func TestDecodeEvents(t *testing.T) {
 		{"no event line", "", `{"type":"message.output.delta","content":"x"}`, generated.MessageOutputEvent{Type: "message.output.delta", Content: generated.NewTextContent("x")}},
 		{"the standard's default", "message", `{"type":"conversation.response.started"}`, generated.ResponseStartedEvent{Type: "conversation.response.started"}},
 		{"named response", "response", `{"type":"conversation.response.started","conversation_id":"c"}`, generated.ResponseStartedEvent{Type: "conversation.response.started", ConversationID: "c"}},
-		{"named otherwise", "message.output.delta", `{"type":"tool.execution.delta","name":"n"}`, generated.ToolExecutionDeltaEvent{Type: "tool.execution.delta", Name: "n"}},
+		{"type and name differ", "message.output.delta", `{"type":"tool.execution.delta","name":"n"}`, generated.ToolExecutionDeltaEvent{Type: "tool.execution.delta", Name: "n"}},
 		{"of an unknown type", "message.output.delta", `{"type":"chunk","content":"x"}`, generated.UnknownStreamEvent{Type: "chunk", Raw: []byte(`{"type":"chunk","content":"x"}`)}},
 		{"arguments as an object", "function.call.delta", `{"arguments":{"a":1}}`, generated.FunctionCallEvent{Arguments: `{"a":1}`}},
 		{"unknown", "hologram", `{"type":"hologram"}`, generated.UnknownStreamEvent{Type: "hologram", Raw: []byte(`{"type":"hologram"}`)}},
-		{"unknown and no object", "ping", `17`, generated.UnknownStreamEvent{Type: "ping", Raw: []byte(`17`)}},
-		{"no type anywhere", "", `{"a":1}`, generated.UnknownStreamEvent{Raw: []byte(`{"a":1}`)}},
+		{"unknown and not an object", "ping", `17`, generated.UnknownStreamEvent{Type: "ping", Raw: []byte(`17`)}},
+		{"neither type nor name", "", `{"a":1}`, generated.UnknownStreamEvent{Raw: []byte(`{"a":1}`)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			data := []byte(test.data)
 			got, err := sse.Decode(sse.Frame{Event: test.event, Data: data})
-			clear(data) // the decoder's memory is overwritten by the next frame
-			if err != nil || reflect.TypeOf(got) != reflect.TypeOf(test.want) || encoded(t, got) != encoded(t, test.want) {
-				t.Errorf("got %T %v, %v; want %T %v", got, got, err, test.want, test.want)
+			clear(data) // the decoder overwrites it with the next frame
+			if err != nil || reflect.TypeOf(got) != reflect.TypeOf(test.want) || encode(t, got) != encode(t, test.want) {
+				t.Errorf("got %T %v, error %v, want %T %v", got, got, err, test.want, test.want)
 			}
 		})
 	}
 }
 
-func encoded(t *testing.T, event sse.Event) string {
+func encode(t *testing.T, event sse.Event) string {
 	t.Helper()
 	text, err := json.Marshal(event)
 	if err != nil {
@@ -59,13 +59,13 @@ func encoded(t *testing.T, event sse.Event) string {
 	return string(text)
 }
 
-func TestDecodeOtherForms(t *testing.T) {
+func TestDecodeUnexpectedData(t *testing.T) {
 	t.Parallel()
 	event, err := sse.Decode(sse.Frame{Event: "message.output.delta", Data: []byte(`{"id":"m","content":5}`)})
 	delta, ok := event.(generated.MessageOutputEvent)
 	if err != nil || !ok || delta.ID != "m" || !delta.Content.IsZero() || string(delta.Raw()) != `{"id":"m","content":5}` ||
 		!slices.Equal(delta.Mismatches(), []generated.Mismatch{{Pointer: "/content", Text: "5"}}) {
-		t.Errorf("an event with a value of another type is %#v, %v", event, err)
+		t.Errorf("a value of a wrong type: event %#v, error %v", event, err)
 	}
 	for _, name := range []string{"message.output.delta", "hologram", ""} {
 		data := []byte(`{"content":` + strings.Repeat("x", 500))
@@ -73,10 +73,10 @@ func TestDecodeOtherForms(t *testing.T) {
 		clear(data)
 		var wrong *sse.DecodeError
 		if event != nil || !errors.As(err, &wrong) || wrong.Frame.Event != name || len(wrong.Frame.Data) != 511 || wrong.Frame.Data[0] != '{' {
-			t.Errorf("data that is not JSON: %#v, %v", event, err)
+			t.Errorf("data that is not JSON: event %#v, error %v", event, err)
 		}
 		if len(err.Error()) > 300 || errors.Unwrap(err) == nil {
-			t.Errorf("message is %q", err)
+			t.Errorf("error text is %q", err)
 		}
 	}
 }

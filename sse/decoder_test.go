@@ -13,9 +13,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// TestDelivery writes each frame to a pipe only when the one before has arrived. A
-// Decoder that held a frame back would wait for ever, which synctest reports.
-func TestDelivery(t *testing.T) {
+// TestDispatch writes each frame to a pipe after the previous frame has arrived. A Decoder that
+// delays a frame would deadlock, which synctest reports.
+func TestDispatch(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"\n", "\r\n", "\r"} {
 		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestDelivery(t *testing.T) {
 				n := 0
 				for f, err := range sse.NewDecoder(r).Frames() {
 					if err != nil || f.ID != fmt.Sprint(n) || string(f.Data) != "x" {
-						t.Errorf("frame %d = %q, %v", n, f, err)
+						t.Errorf("frame %d = %q, error %v", n, f, err)
 					}
 					n++
 					arrived <- struct{}{}
@@ -52,7 +52,7 @@ func TestLimit(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
 	for _, c := range []struct {
 		name, stream string
-		want         int // frames
+		want         int // number of frames
 		tooLarge     bool
 	}{
 		{"exactly", "data: " + x(14) + "\n\n", 1, false},
@@ -68,9 +68,9 @@ func TestLimit(t *testing.T) {
 		{"unknown fields count", x(17) + "\ndata\n\n", 0, true},
 		{"comments do not add up", strings.Repeat(": "+x(10)+"\n", 9) + "data: a\n\n", 1, false},
 		{"long comment", ":" + x(20) + "\n\n", 0, true},
-		{"each frame anew", strings.Repeat("data: "+x(14)+"\n\n", 9), 9, false},
-		{"blocks without data start anew", strings.Repeat("event: "+x(13)+"\n\n", 9) + "data: a\n\n", 1, false},
-		{"frames before are delivered", "data: a\n\ndata: b\n\ndata: " + x(15) + "\n\ndata: c\n\n", 2, true},
+		{"each frame separately", strings.Repeat("data: "+x(14)+"\n\n", 9), 9, false},
+		{"blocks without data do not add up", strings.Repeat("event: "+x(13)+"\n\n", 9) + "data: a\n\n", 1, false},
+		{"earlier frames are dispatched", "data: a\n\ndata: b\n\ndata: " + x(15) + "\n\ndata: c\n\n", 2, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -86,10 +86,10 @@ func TestLimit(t *testing.T) {
 				}
 				var tooLarge *sse.FrameTooLargeError
 				if errors.As(err, &tooLarge) != c.tooLarge {
-					t.Errorf("%s: error %v", how, err)
+					t.Errorf("%s: error %v, want too large: %t", how, err, c.tooLarge)
 				}
 				if c.tooLarge && tooLarge.Limit != limit {
-					t.Errorf("%s: limit %d in the error, want %d", how, tooLarge.Limit, limit)
+					t.Errorf("%s: limit in the error is %d, want %d", how, tooLarge.Limit, limit)
 				}
 			}
 		})
@@ -113,8 +113,7 @@ func TestDefaultLimit(t *testing.T) {
 	}
 }
 
-// TestEndless reads a line that never ends: the limit must end it, in memory that
-// the limit bounds.
+// TestEndless reads a line that never ends. MaxFrameSize must end the stream.
 func TestEndless(t *testing.T) {
 	t.Parallel()
 	for _, stream := range []string{"data: x", "data: x\n", "data: x\r", "x\r\n"} {
@@ -163,15 +162,15 @@ func TestReadError(t *testing.T) {
 	}
 }
 
-func TestReadErrorAtOnce(t *testing.T) {
+func TestErrorOfTheFirstRead(t *testing.T) {
 	t.Parallel()
 	_, err := collect(sse.NewDecoder(iotest.ErrReader(io.ErrClosedPipe)))
 	if !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want %v", err, io.ErrClosedPipe)
 	}
 }
 
-// reads is a Reader made of a function.
+// reads is a function that implements io.Reader.
 type reads func(p []byte) (int, error)
 
 func (f reads) Read(p []byte) (int, error) { return f(p) }
@@ -184,10 +183,10 @@ func TestNoProgress(t *testing.T) {
 		return 0, nil
 	})))
 	if !errors.Is(err, io.ErrNoProgress) || calls != 100 {
-		t.Errorf("error %v after %d empty reads", err, calls)
+		t.Errorf("error %v after %d empty reads, want io.ErrNoProgress after 100", err, calls)
 	}
 
-	// Empty reads count only in succession.
+	// Only successive empty reads count.
 	chunks := slices.Repeat([]string{""}, 99)
 	chunks = slices.Concat(chunks, []string{"data: a\n"}, chunks, []string{"\n"}, chunks)
 	frames, err := collect(sse.NewDecoder(&script{chunks: chunks}))
@@ -196,14 +195,14 @@ func TestNoProgress(t *testing.T) {
 	}
 }
 
-func TestImpossibleReadCount(t *testing.T) {
+func TestInvalidReadCount(t *testing.T) {
 	t.Parallel()
 	for _, excess := range []int{-1 << 20, 1} {
 		_, err := collect(sse.NewDecoder(reads(func(p []byte) (int, error) {
 			return len(p) + excess, nil
 		})))
 		if err == nil {
-			t.Errorf("no error for %+d bytes", excess)
+			t.Errorf("got no error for a count that is off by %+d", excess)
 		}
 	}
 }
@@ -227,12 +226,12 @@ func TestContinueAfterBreak(t *testing.T) {
 			t.Errorf("%s:\n got %q\nwant %q", c.name, got, c.want)
 		}
 		if rest, err := collect(d); rest != nil || err != nil {
-			t.Errorf("%s: %q, %v after the last frame", c.name, rest, err)
+			t.Errorf("%s: frames %q, error %v after the last frame", c.name, rest, err)
 		}
 	}
 }
 
-func TestSameEndAgain(t *testing.T) {
+func TestFramesAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("connection reset")
 	for _, c := range []struct {
@@ -255,16 +254,15 @@ func TestSameEndAgain(t *testing.T) {
 			for range 2 {
 				frames, err := collect(d)
 				if frames != nil || err != want {
-					t.Errorf("another end: %q, %v, want %v", frames, err, want)
+					t.Errorf("after the end: frames %q, error %v, want error %v", frames, err, want)
 				}
 			}
 		})
 	}
 }
 
-// TestReadsNothingEarly holds the Decoder to its promise that making it reads
-// nothing, nor does asking for the sequence.
-func TestReadsNothingEarly(t *testing.T) {
+// NewDecoder and Frames do not read before the loop starts.
+func TestNoReadBeforeTheLoop(t *testing.T) {
 	t.Parallel()
 	_ = sse.NewDecoder(reads(func([]byte) (int, error) {
 		t.Error("Read was called")
@@ -285,7 +283,7 @@ func TestClone(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept = append(kept, f.Clone())
-		clear(f.Data) // the clone must not notice
+		clear(f.Data) // must not change the clone
 	}
 	if len(kept) != n {
 		t.Fatalf("%d frames, want %d", len(kept), n)
@@ -297,8 +295,7 @@ func TestClone(t *testing.T) {
 	}
 }
 
-// TestAppendToData appends to each frame's data, which must not overwrite the
-// bytes that were read ahead.
+// TestAppendToData appends to each frame's data. This must not overwrite bytes that were read ahead.
 func TestAppendToData(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -310,7 +307,7 @@ func TestAppendToData(t *testing.T) {
 	}
 }
 
-// TestGrowth joins data across many lengths of the buffer.
+// TestGrowth joins data lines while the buffer grows.
 func TestGrowth(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1, 100, 8 << 10, 100_000} {
@@ -330,7 +327,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// TestManyNames has more event names than the Decoder keeps.
+// TestManyNames uses more event names than the Decoder keeps.
 func TestManyNames(t *testing.T) {
 	t.Parallel()
 	var stream strings.Builder
@@ -345,7 +342,7 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// A repeated stream of the API's event names, in any order, costs no allocation.
+// Decoding a repeated stream with the API's event names does not allocate.
 func TestAllocations(t *testing.T) {
 	var stream strings.Builder
 	for _, name := range []string{
@@ -365,13 +362,13 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 	pass()
-	// A pass may allocate for its iterator, never for its frames.
+	// A pass may allocate for its iterator, but not for its frames.
 	if allocs := testing.AllocsPerRun(10, pass); allocs > 5 {
-		t.Errorf("%v allocations in 10,000 frames", allocs)
+		t.Errorf("%v allocations for 10,000 frames, want at most 5", allocs)
 	}
 }
 
-// A decoder without a reader says so.
+// A Decoder without a reader returns an error.
 func TestDecoderWithoutReader(t *testing.T) {
 	t.Parallel()
 	for _, d := range []*sse.Decoder{nil, {}, sse.NewDecoder(nil)} {

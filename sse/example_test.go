@@ -30,7 +30,7 @@ data: {"type":"conversation.response.done"}
 	// conversation.response.done {"type":"conversation.response.done"}
 }
 
-// An event of a type that this version does not know is not an error.
+// Decode returns an event of an unknown type as a generated.UnknownStreamEvent.
 func ExampleDecode() {
 	body := strings.NewReader(`event: message.output.delta
 data: {"type":"message.output.delta","id":"msg_1","model":"m","content":"Hello"}
@@ -60,7 +60,7 @@ data: {"type":"conversation.novelty","size":3}
 }
 
 func ExampleDecoder_maxFrameSize() {
-	body := strings.NewReader("data: short\n\ndata: much longer than that\n\n")
+	body := strings.NewReader("data: short\n\ndata: a much longer line\n\n")
 	decoder := sse.NewDecoder(body)
 	decoder.MaxFrameSize = 16
 	for frame, err := range decoder.Frames() {

@@ -14,9 +14,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// FuzzDecoder compares the Decoder with the reference decoder, on any stream, cut
-// into chunks in any way, with any limit. At each Read it also checks that nothing
-// was held back: all frames complete by then must have been delivered.
+// FuzzDecoder compares the Decoder with the reference decoder, for any stream, chunks and limit. At
+// each Read, all frames that are complete so far must have been dispatched.
 func FuzzDecoder(f *testing.F) {
 	for i, c := range conformance {
 		f.Add([]byte(c.stream), uint64(i), uint16(0))
@@ -24,17 +23,17 @@ func FuzzDecoder(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, limit uint16) {
 		if len(stream) > 4<<10 {
-			return // the check at each Read takes quadratic time
+			return // the checks take quadratic time
 		}
 		size := int(limit)
 		if size == 0 {
 			size = sse.DefaultMaxFrameSize
 		}
 		random := rand.New(rand.NewPCG(seed, 0))
-		most := 1 + random.IntN(64) // small chunks for some seeds, large ones for others
+		maxChunk := 1 + random.IntN(64)
 		r := &script{}
 		for rest := string(stream); rest != ""; {
-			n := min(random.IntN(most+1), len(rest)) // a chunk may be empty
+			n := min(random.IntN(maxChunk+1), len(rest)) // a chunk may be empty
 			r.chunks = append(r.chunks, rest[:n])
 			rest = rest[n:]
 		}
@@ -42,10 +41,10 @@ func FuzzDecoder(f *testing.F) {
 		r.before = func() {
 			want, tooLarge := reference(string(stream[:r.delivered]), size)
 			if len(got) != len(want) {
-				t.Fatalf("read on after %q with %d frames delivered, want %d", stream[:r.delivered], len(got), len(want))
+				t.Fatalf("Read is called after %q with %d dispatched frames, want %d", stream[:r.delivered], len(got), len(want))
 			}
 			if tooLarge {
-				t.Fatalf("read on after %q, which is too large", stream[:r.delivered])
+				t.Fatalf("Read is called after %q, which is too large", stream[:r.delivered])
 			}
 		}
 		d := sse.NewDecoder(r)
@@ -67,7 +66,7 @@ func FuzzDecoder(f *testing.F) {
 	})
 }
 
-// knownEvents are the types of events by their names.
+// knownEvents maps event names to event types.
 var knownEvents = map[string]reflect.Type{
 	"agent.handoff.done":            reflect.TypeFor[generated.AgentHandoffDoneEvent](),
 	"agent.handoff.started":         reflect.TypeFor[generated.AgentHandoffStartedEvent](),
@@ -81,10 +80,10 @@ var knownEvents = map[string]reflect.Type{
 	"tool.execution.started":        reflect.TypeFor[generated.ToolExecutionStartedEvent](),
 }
 
-// FuzzDecode gives a frame any name and any data. An error means that the data is not
-// JSON. An event of a known type is what encoding/json makes of the data, and survives
-// being written and read again; an unknown one keeps its name and its data as they came.
-// The result does not change with the frame's memory.
+// FuzzDecode decodes frames with any name and data. Decode must fail if and only if the data is not
+// JSON. An event of a known type must equal the result of encoding/json, and must not change if it is
+// encoded and decoded again. An unknown event must keep its name and data. The result must not refer
+// to the frame's memory.
 func FuzzDecode(f *testing.F) {
 	for _, name := range slices.Sorted(maps.Keys(knownEvents)) {
 		for _, data := range []string{
@@ -118,15 +117,15 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			var failure *sse.DecodeError
 			if !errors.As(err, &failure) || failure.Err == nil || failure.Frame.Event != name || !bytes.Equal(failure.Frame.Data, data) {
-				t.Fatalf("%T %v of %q %q", err, err, name, data)
+				t.Fatalf("error %T %v for event %q with data %q", err, err, name, data)
 			}
 			if event != nil || json.Valid(data) {
-				t.Errorf("%q %q is JSON, and fails: %v", name, data, err)
+				t.Errorf("event %q with data %q is JSON, but Decode fails: %v", name, data, err)
 			}
 			return
 		}
 		if !json.Valid(data) {
-			t.Errorf("%q %q is not JSON, and is decoded as %#v", name, data, event)
+			t.Errorf("event %q with data %q is not JSON, but is decoded as %#v", name, data, event)
 		}
 		var object map[string]json.RawMessage
 		isObject := json.Unmarshal(data, &object) == nil && object != nil
@@ -139,31 +138,31 @@ func FuzzDecode(f *testing.F) {
 		}
 		if unknown, ok := event.(generated.UnknownStreamEvent); ok {
 			if unknown.Type != name || !bytes.Equal(unknown.Raw, bytes.TrimSpace(data)) || isObject && knownEvents[name] != nil {
-				t.Errorf("%q %q is decoded as an unknown event %q %q", name, data, unknown.Type, unknown.Raw)
+				t.Errorf("event %q with data %q is decoded as an unknown event %q with data %q", name, data, unknown.Type, unknown.Raw)
 			}
 			return
 		}
-		if name == "" { // it has the properties of one event alone
+		if name == "" { // its properties decided its type
 			return
 		}
 		want := knownEvents[name]
 		if want == nil || reflect.TypeOf(event) != want {
-			t.Fatalf("%q is decoded as a %T, want %v", name, event, want)
+			t.Fatalf("event %q is decoded as %T, want %v", name, event, want)
 		}
 		direct := reflect.New(want)
 		if err := json.Unmarshal(data, direct.Interface()); err != nil || !reflect.DeepEqual(direct.Elem().Interface(), any(event)) {
-			t.Errorf("%q %s is decoded as %#v; encoding/json has %#v, %v", name, data, event, direct.Elem(), err)
+			t.Errorf("event %q with data %s is decoded as %#v; encoding/json returns %#v, error %v", name, data, event, direct.Elem(), err)
 		}
 		text, err := json.Marshal(event)
 		if err != nil {
-			t.Fatalf("%#v cannot be written: %v", event, err)
+			t.Fatalf("cannot encode %#v: %v", event, err)
 		}
 		again, err := sse.Decode(sse.Frame{Event: name, Data: text})
 		if err != nil {
-			t.Fatalf("%s, written of %s, cannot be read: %v", text, data, err)
+			t.Fatalf("cannot decode %s, which was encoded from %s: %v", text, data, err)
 		}
 		if once, err := json.Marshal(again); err != nil || !bytes.Equal(once, text) {
-			t.Errorf("%s became %s, and that %s: %v", data, text, once, err)
+			t.Errorf("%s is encoded as %s, and then as %s: error %v", data, text, once, err)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/sse"
 )
 
-// frame is a sse.Frame that can be compared and kept.
+// frame is a comparable copy of an sse.Frame.
 type frame struct {
 	Event, ID, Data string
 	Retry           time.Duration
@@ -20,7 +20,7 @@ func keep(f sse.Frame) frame {
 	return frame{f.Event, f.ID, string(f.Data), f.Retry}
 }
 
-// collect returns all that d yields, up to the error if there is one.
+// collect returns all frames of d, up to the first error.
 func collect(d *sse.Decoder) (frames []frame, err error) {
 	for f, err := range d.Frames() {
 		if err != nil {
@@ -31,9 +31,8 @@ func collect(d *sse.Decoder) (frames []frame, err error) {
 	return frames, nil
 }
 
-// reference is the decoder as the standard words it, for a stream that is all
-// there, and with none of the cares of a real one. It also reports whether the
-// stream ends with a frame larger than limit.
+// reference decodes a complete stream literally as the standard describes it. It also reports
+// whether the stream ends with a frame larger than limit.
 func reference(stream string, limit int) (frames []frame, tooLarge bool) {
 	var f frame
 	var data string
@@ -49,7 +48,7 @@ func reference(stream string, limit int) (frames []frame, tooLarge bool) {
 			return frames, true
 		}
 		if i == len(lines)-1 {
-			break // it has no line end: the end of the stream is in it
+			break // the last line does not have a line end
 		}
 		if line == "" {
 			if data != "" {
@@ -94,12 +93,12 @@ func milliseconds(digits string) time.Duration {
 	return n * time.Millisecond
 }
 
-// script reads its chunks, one in each Read, then fails with err, or ends if that
-// is nil. It counts the bytes it has delivered.
+// script is a reader that returns one chunk per Read, and then err, or io.EOF if err is nil. It
+// counts the returned bytes.
 type script struct {
 	chunks    []string
 	err       error
-	before    func() // called before each Read, if set
+	before    func() // called before each Read if not nil
 	delivered int
 }
 

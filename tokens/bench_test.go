@@ -58,7 +58,7 @@ func BenchmarkText(b *testing.B) {
 	b.Run("fresh/prose100KB", func(b *testing.B) {
 		benchmarkFresh(b, c, func(r *rand.Rand) string { return prose(r, 100_000) })
 	})
-	// A new question after 100 KB that were counted before.
+	// A new question after 100 KB that are cached.
 	b.Run("fresh/question after prose100KB", func(b *testing.B) {
 		s := prose(random(1), 100_000)
 		c.Text(s)
@@ -79,9 +79,9 @@ func BenchmarkPathological(b *testing.B) {
 	}
 }
 
-// benchmarkFresh counts another text in every round.
+// benchmarkFresh counts a new text in every iteration.
 func benchmarkFresh(b *testing.B, c *tokens.Counter, text func(r *rand.Rand) string) {
-	r := random(rand.Uint64()) // not the same texts with -count=2
+	r := random(rand.Uint64()) // different texts with -count=2
 	for b.Loop() {
 		b.StopTimer()
 		s := text(r)
@@ -91,29 +91,28 @@ func benchmarkFresh(b *testing.B, c *tokens.Counter, text func(r *rand.Rand) str
 	}
 }
 
-// pathological makes texts of about n bytes that have few boundaries or none.
-// Those made of one rune repeated are found in the cache segment by segment; the
-// random ones are not.
+// pathological generates texts of about n bytes with few or no boundaries. The segments of repeated runes
+// are cached, those of random texts are not.
 var pathological = []struct {
 	name string
 	text func(r *rand.Rand, n int) string
 }{
 	{"repeated a", func(_ *rand.Rand, n int) string { return strings.Repeat("a", n) }},
 	{"repeated 的", func(_ *rand.Rand, n int) string { return strings.Repeat("的", n/3) }},
-	{"almost a", func(r *rand.Rand, n int) string { return draw(r, n, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab") }},
-	{"letters", func(r *rand.Rand, n int) string { return draw(r, n, "etaoinshrdlucmfwypvbgkqjxz") }},
+	{"almost a", func(r *rand.Rand, n int) string { return sample(r, n, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab") }},
+	{"letters", func(r *rand.Rand, n int) string { return sample(r, n, "etaoinshrdlucmfwypvbgkqjxz") }},
 	{"han", func(r *rand.Rand, n int) string {
-		return draw(r, n, "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年")
+		return sample(r, n, "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年")
 	}},
 	{"base64", func(r *rand.Rand, n int) string {
-		return draw(r, n, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+		return sample(r, n, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 	}},
-	{"blanks", func(r *rand.Rand, n int) string { return draw(r, n, "                               \t") }},
-	{"newlines", func(r *rand.Rand, n int) string { return draw(r, n, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\r") }},
-	{"punctuation", func(r *rand.Rand, n int) string { return draw(r, n, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~") }},
-	{"one mark", func(r *rand.Rand, n int) string { return draw(r, n, "===============================-") }},
-	{"digits", func(r *rand.Rand, n int) string { return draw(r, n, "0123456789") }},
-	{"emoji", func(r *rand.Rand, n int) string { return draw(r, n, "👋🌍😀👩🏽🚀\u200d❤️") }},
+	{"blanks", func(r *rand.Rand, n int) string { return sample(r, n, "                               \t") }},
+	{"newlines", func(r *rand.Rand, n int) string { return sample(r, n, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\r") }},
+	{"punctuation", func(r *rand.Rand, n int) string { return sample(r, n, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~") }},
+	{"one mark", func(r *rand.Rand, n int) string { return sample(r, n, "===============================-") }},
+	{"digits", func(r *rand.Rand, n int) string { return sample(r, n, "0123456789") }},
+	{"emoji", func(r *rand.Rand, n int) string { return sample(r, n, "👋🌍😀👩🏽🚀\u200d❤️") }},
 	{"random bytes", func(r *rand.Rand, n int) string {
 		p := make([]byte, n)
 		for i := range p {
@@ -124,8 +123,8 @@ var pathological = []struct {
 	{"bytes 0x80", func(_ *rand.Rand, n int) string { return strings.Repeat("\x80", n) }},
 }
 
-// draw returns n bytes, or a few more, of runes taken from set at random.
-func draw(r *rand.Rand, n int, set string) string {
+// sample returns random runes of set, with a total of n bytes or slightly more.
+func sample(r *rand.Rand, n int, set string) string {
 	runes := []rune(set)
 	var b strings.Builder
 	for b.Len() < n {
@@ -134,7 +133,7 @@ func draw(r *rand.Rand, n int, set string) string {
 	return b.String()
 }
 
-// prose returns about n bytes of English of no great interest.
+// prose returns about n bytes of random English words.
 func prose(r *rand.Rand, n int) string {
 	words := strings.Fields(`the of and to a in is it you that he was for on are with as I his they be at
 		one have this from or had by hot but some what there we can out other were all your when up use

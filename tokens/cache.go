@@ -5,18 +5,16 @@ import (
 	"sync"
 )
 
-// generationEntries is half of what a cache holds.
+// generationEntries is half of the maximum number of entries of a cache.
 const generationEntries = 1 << 14
 
-// A cache remembers the counts of recent texts. It never holds a text: a key is a
-// seeded 64-bit hash and the length, so an entry has a fixed size and no prompt
-// outlives its request. A new text is taken for another with a chance of at most
-// 2*generationEntries/2^64, below one in 10^14, and then only an estimate is wrong.
+// A cache stores the token counts of recent texts. It does not store texts: a key is a seeded 64-bit hash
+// and the length, so entries have a fixed size, and prompts do not stay in memory. A new text collides with
+// another one with a probability below one in 10^14 (2*generationEntries/2^64). The estimate is then wrong.
 //
-// Entries live in two generations. When the young one is full it becomes the old
-// one, whose entries are dropped unless they were used meanwhile. So the last
-// generationEntries distinct keys are always present, with constant time for
-// each operation and no list to keep in order.
+// Entries are in two generations. When the young generation is full, it becomes the old one, and the
+// previous old one is dropped, except entries that were used meanwhile. So the cache always holds the last
+// generationEntries distinct keys. Each operation takes constant time, without an ordered list.
 type cache struct {
 	seed maphash.Seed
 
@@ -57,8 +55,7 @@ func (c *cache) put(k cacheKey, n int) {
 	c.putLocked(k, n)
 }
 
-// putLocked requires that c.mu is held. It reuses the map it empties, so that a
-// cache which has reached its size allocates no more.
+// putLocked requires that c.mu is held. It reuses the dropped map, so a full cache does not allocate.
 func (c *cache) putLocked(k cacheKey, n int) {
 	if len(c.young) >= generationEntries {
 		c.young, c.old = c.old, c.young

@@ -7,7 +7,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
-// Not parallel: AllocsPerRun counts the allocations of the whole process.
+// This test is not parallel, because AllocsPerRun counts the allocations of the whole process.
 func TestTextCachedDoesNotAllocate(t *testing.T) {
 	c := newCounter(t, "")
 	for _, n := range []int{1, 50, 5_000, 20_000} {
@@ -15,7 +15,7 @@ func TestTextCachedDoesNotAllocate(t *testing.T) {
 		want := c.Text(s)
 		allocs := testing.AllocsPerRun(100, func() {
 			if got := c.Text(s); got != want {
-				t.Errorf("%d bytes: counted %d, then %d", n, want, got)
+				t.Errorf("%d bytes: first count %d, then %d", n, want, got)
 			}
 		})
 		if allocs != 0 {
@@ -36,15 +36,15 @@ func TestCacheIsBoundedAndKeepsTheLatest(t *testing.T) {
 	}
 	for i := puts - tokens.CacheGeneration; i < puts; i++ {
 		if n, ok := c.Get(strconv.Itoa(i)); !ok || n != i {
-			t.Fatalf("Get(%d) = %d, %v: one of the latest %d is lost", i, n, ok, tokens.CacheGeneration)
+			t.Fatalf("Get(%d) = %d, %v, want one of the latest %d entries", i, n, ok, tokens.CacheGeneration)
 		}
 	}
 	if n, ok := c.Get("0"); ok {
-		t.Errorf("Get(0) = %d: the oldest entry is still there", n)
+		t.Errorf("Get(0) = %d, want no entry: it is the oldest one", n)
 	}
 }
 
-func TestCacheKeepsWhatIsUsed(t *testing.T) {
+func TestCacheKeepsUsedEntries(t *testing.T) {
 	t.Parallel()
 	c := tokens.NewCache()
 	c.Put("used", 42)
@@ -54,7 +54,7 @@ func TestCacheKeepsWhatIsUsed(t *testing.T) {
 			continue
 		}
 		if n, ok := c.Get("used"); !ok || n != 42 {
-			t.Fatalf("after %d others: Get = %d, %v, want 42", i+1, n, ok)
+			t.Fatalf("after %d other entries: Get = %d, %v, want 42", i+1, n, ok)
 		}
 	}
 }

@@ -10,14 +10,14 @@ import (
 	loader "github.com/pkoukk/tiktoken-go-loader"
 )
 
-// TestMain makes the library read its embedded vocabularies too. The package under
-// test has no part in this: it does not touch the library's globals.
+// TestMain makes tiktoken-go use its embedded vocabularies. Package tokens does not change the globals of
+// the library.
 func TestMain(m *testing.M) {
 	tiktoken.SetBpeLoader(loader.NewOfflineLoader())
 	m.Run()
 }
 
-// references are the library's own encoders, with its own patterns.
+// references are the encoders of the library, with the patterns of the library.
 var references = func() map[string]func() *tiktoken.Tiktoken {
 	m := make(map[string]func() *tiktoken.Tiktoken)
 	for _, encoding := range encodings {
@@ -32,12 +32,12 @@ var references = func() map[string]func() *tiktoken.Tiktoken {
 	return m
 }()
 
-// reference counts s with the library alone, as a whole.
+// reference counts s as a whole, with the library.
 func reference(encoding, s string) int {
 	return len(references[encoding]().EncodeOrdinary(s))
 }
 
-// corpus has a few lines of ordinary writing in many languages, human and not.
+// corpus holds a few lines of ordinary text in many human and computer languages.
 var corpus = map[string]string{
 	"english": "The server answers “429 Too Many Requests” when a key sends more than it may. Don't retry at once; " +
 		"it's better to wait, isn't it? In 2024, about 3,500,000 requests (12.5%) were refused — most of them needlessly.\n\n",
@@ -65,7 +65,7 @@ var corpus = map[string]string{
 	"letters":  "dGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVyIHRoZSBsYXp5IGRvZw==\nhttps://example.org/AbCdEfGh/0123456789abcdef/XYZ\n",
 }
 
-// mix repeats lines of the texts in random order up to about n bytes.
+// mix returns about n bytes of the given texts, repeated in random order.
 func mix(r *rand.Rand, n int, texts ...string) string {
 	var b strings.Builder
 	for b.Len() < n {

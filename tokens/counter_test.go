@@ -25,21 +25,21 @@ func TestNewCounter(t *testing.T) {
 			t.Errorf("NewCounter(%.20q) = %v, %v, want an error", encoding, c, err)
 			continue
 		}
-		for _, part := range append([]string{"tokens: encoding ", fmt.Sprintf("%.64q", encoding)}, encodings...) {
+		for _, part := range append([]string{"tokens: encoding: must be one of ", fmt.Sprintf("%.64q", encoding)}, encodings...) {
 			if !strings.Contains(err.Error(), part) {
-				t.Errorf("error %q does not name %s", err, part)
+				t.Errorf("error %q does not contain %s", err, part)
 			}
 		}
 		if len(err.Error()) > 300 {
-			t.Errorf("the error has %d bytes", len(err.Error()))
+			t.Errorf("the error text has %d bytes, want at most 300", len(err.Error()))
 		}
 	}
 }
 
-func TestPatternsAreThoseOfTheLibrary(t *testing.T) {
+func TestPatternsEqualTheLibrary(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range encodings {
-		// The library keeps its patterns to itself.
+		// The library does not export its patterns.
 		library := reflect.ValueOf(references[encoding]()).Elem().FieldByName("pbeEncoding").Elem()
 		if got, want := tokens.Pattern(encoding), library.FieldByName("PatStr").String(); got != want {
 			t.Errorf("%s: pattern %s, want %s", encoding, got, want)
@@ -47,8 +47,8 @@ func TestPatternsAreThoseOfTheLibrary(t *testing.T) {
 	}
 }
 
-// The counts are OpenAI's: those of the four encodings from the tiktoken page of
-// its cookbook, the others from the Python library.
+// The counts for four encodings are from the tiktoken page of OpenAI's cookbook, the others from the
+// Python library.
 func TestTextKnownCounts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -104,7 +104,7 @@ func TestSpecialTokensAreText(t *testing.T) {
 	}
 }
 
-// Ordinary writing of any length counts exactly as the library counts it at once.
+// The count of ordinary text of any length equals the count of the library.
 func TestTextIsExactForOrdinaryText(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range encodings {
@@ -123,14 +123,14 @@ func TestTextIsExactForOrdinaryText(t *testing.T) {
 				check(name, mix(r, 2*tokens.SegmentBytes, text))
 				all = append(all, text)
 			}
-			slices.Sort(all) // the order of the map must not matter
+			slices.Sort(all) // make the order deterministic
 			check("mixed", mix(random(4), 8_000, all...))
 			check("prose", prose(random(5), 8_000))
 		})
 	}
 }
 
-// Without segments, the count of every text is exactly the library's.
+// Without segments, the count of every text equals the count of the library.
 func TestCountWholeEqualsTheLibrary(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range encodings {
@@ -150,17 +150,16 @@ func TestCountWholeEqualsTheLibrary(t *testing.T) {
 				check(p.text(r, 2000))
 			}
 			for range 300 {
-				check(garbage(r, 1+r.IntN(60)))
-				check(draw(r, 1+r.IntN(60), awkward))
-				check(draw(r, 1+r.IntN(60), "abcdefghijklmnopqrstuvwxyz"))
-				check(draw(r, 1+r.IntN(200), "ab"))
+				check(invalidText(r, 1+r.IntN(60)))
+				check(sample(r, 1+r.IntN(60), awkward))
+				check(sample(r, 1+r.IntN(60), "abcdefghijklmnopqrstuvwxyz"))
+				check(sample(r, 1+r.IntN(200), "ab"))
 			}
 		})
 	}
 }
 
-// A run without a boundary is cut regardless: the count may be off by two at each
-// cut.
+// A run without a boundary is cut anyway. The count may be off by two per cut.
 func TestTextIsCloseForUnbrokenText(t *testing.T) {
 	t.Parallel()
 	const size = 3 * tokens.SegmentBytes
@@ -172,7 +171,7 @@ func TestTextIsCloseForUnbrokenText(t *testing.T) {
 				s := strings.ToValidUTF8(p.text(random(9), size+8)[:size], "")
 				got, want := c.Text(s), reference(encoding, s)
 				if d := got - want; d < -2 || d > 2*(size/tokens.SegmentBytes) {
-					t.Errorf("%s: %d tokens, at once %d", p.name, got, want)
+					t.Errorf("%s: %d tokens in segments, %d tokens as a whole", p.name, got, want)
 				}
 			}
 		})
@@ -189,14 +188,14 @@ func TestTextOfAnyBytes(t *testing.T) {
 				checkText(t, c, p.text(r, 3000))
 			}
 			for range 150 {
-				checkText(t, c, garbage(r, 1+r.IntN(60)))
+				checkText(t, c, invalidText(r, 1+r.IntN(60)))
 			}
 		})
 	}
 }
 
-// garbage mixes runes with bytes that are not UTF-8.
-func garbage(r *rand.Rand, n int) string {
+// invalidText mixes runes with bytes that are not UTF-8.
+func invalidText(r *rand.Rand, n int) string {
 	var b strings.Builder
 	for range n {
 		switch r.IntN(3) {
@@ -211,7 +210,7 @@ func garbage(r *rand.Rand, n int) string {
 	return b.String()
 }
 
-// checkText checks what is promised of every text.
+// checkText checks the documented properties of Text.
 func checkText(t *testing.T, c *tokens.Counter, s string) int {
 	t.Helper()
 	n := c.Text(s)
@@ -227,7 +226,7 @@ func checkText(t *testing.T, c *tokens.Counter, s string) int {
 func TestTextIsConcurrent(t *testing.T) {
 	t.Parallel()
 	const encoding = "r50k_base"
-	c, err := tokens.NewColdCounter(encoding) // its first use is concurrent too
+	c, err := tokens.NewColdCounter(encoding) // loading is concurrent too
 	if err != nil {
 		t.Fatal(err)
 	}

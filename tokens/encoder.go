@@ -9,14 +9,13 @@ import (
 	"github.com/pkoukk/tiktoken-go-loader/assets"
 )
 
-// An encoder counts tokens as tiktoken-go does, without its maps. It does not recognize
-// special tokens. It is immutable.
+// An encoder counts tokens like tiktoken-go, but without maps and without special tokens. It is immutable.
 type encoder struct {
 	pattern *regexp2.Regexp // splits a text into pieces
 	index   *index
 }
 
-// loadEncoder loads an encoding from the vocabularies embedded in the program.
+// loadEncoder loads an encoding from the embedded vocabularies.
 func loadEncoder(name, pattern string) (*encoder, error) {
 	e, err := openEncoder(name+".tiktoken", pattern)
 	if err != nil {
@@ -25,7 +24,7 @@ func loadEncoder(name, pattern string) (*encoder, error) {
 	return e, nil
 }
 
-// openEncoder loads an encoding from a vocabulary file.
+// openEncoder loads an encoding from an embedded vocabulary file.
 func openEncoder(name, pattern string) (*encoder, error) {
 	split, err := regexp2.Compile(pattern, regexp2.None)
 	if err != nil {
@@ -47,13 +46,12 @@ func openEncoder(name, pattern string) (*encoder, error) {
 	return &encoder{pattern: split, index: index}, nil
 }
 
-// count returns the number of tokens in s. Its time is quadratic in the length of the
-// longest piece.
+// count returns the number of tokens in s. It takes time quadratic in the length of the longest piece.
 func (e *encoder) count(s string) int {
 	n := 0
 	var buffer [64]byte
 	piece := buffer[:0]
-	// Matching fails only at a timeout, which this pattern does not have.
+	// Matching fails only after a timeout, and this pattern does not have one.
 	match, _ := e.pattern.FindStringMatch(s)
 	for match != nil {
 		piece = piece[:0]
@@ -66,17 +64,15 @@ func (e *encoder) count(s string) int {
 	return n
 }
 
-// merge returns the number of tokens in a piece that the pattern split off. Unless
-// the piece is a token, its parts are first its bytes. While two neighbors together
-// are a token, merge joins the pair whose token has the lowest rank, the leftmost
-// of equals.
+// merge returns the number of tokens in a piece. If the piece is not a token, its parts are initially its bytes.
+// While two neighboring parts form a token, merge joins the pair whose token has the lowest rank; of equal
+// pairs, the leftmost.
 func (e *encoder) merge(piece []byte) int {
 	if e.index.find(piece) != noToken {
 		return 1
 	}
-	// starts has the start of each part and the end of the last. pairs has the token
-	// that a part and its right neighbor make. The buffers keep short pieces off the
-	// heap.
+	// starts holds the start of each part and the end of the last one. pairs holds the token
+	// that each part forms with its right neighbor. The buffers keep short pieces off the heap.
 	var startsBuffer [65]int
 	var pairsBuffer [64]uint32
 	starts, pairs := startsBuffer[:0], pairsBuffer[:0]
@@ -94,8 +90,8 @@ func (e *encoder) merge(piece []byte) int {
 		if lowest == noToken {
 			return len(pairs)
 		}
-		// Equal pairs are joined in one pass, which saves a search for each, until
-		// joining makes a pair of lower rank.
+		// Join equal pairs in one pass, without a new search, until this forms a pair of lower
+		// rank.
 		for i := first; i < len(pairs); i++ {
 			if pairs[i] != lowest {
 				continue

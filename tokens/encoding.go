@@ -8,8 +8,8 @@ import (
 	"github.com/pkoukk/tiktoken-go"
 )
 
-// The patterns that split a text into pieces, as in tiktoken-go, which exports them
-// only with a map of the vocabulary. A test compares them with the library's.
+// The patterns that split a text into pieces, copied from tiktoken-go, which only exports them together with a
+// map of the vocabulary. A test compares the copies with the library.
 const (
 	patternGPT2   = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 	patternCL100K = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
@@ -18,8 +18,8 @@ const (
 		`|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 )
 
-// A vocabulary is one encoding: its encoder, loaded on first use, and the counts
-// it has given lately. There is one of each per process.
+// A vocabulary is an encoding with its encoder, loaded on first use, and its cache. Each process has one
+// vocabulary per encoding.
 type vocabulary struct {
 	name    string
 	pattern string
@@ -47,6 +47,7 @@ func newVocabulary(name, pattern string) *vocabulary {
 	}
 }
 
+// lookup returns the vocabulary of a named encoding.
 func lookup(name string) (*vocabulary, error) {
 	names := make([]string, len(vocabularies))
 	for i, v := range vocabularies {
@@ -55,12 +56,12 @@ func lookup(name string) (*vocabulary, error) {
 		}
 		names[i] = v.name
 	}
-	return nil, fmt.Errorf("tokens: encoding %.64q is not supported, use one of: %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("tokens: encoding: must be one of %s, got %.64q", strings.Join(names, ", "), name)
 }
 
-// count is Counter.Text. A long text is the sum of its segments, and each of them
-// is cached too: texts that begin alike, such as a fixed instruction before a
-// question, are counted anew only from the segment in which they differ.
+// count implements Counter.Text. The count of a long text is the sum of its segments. Each segment is cached too,
+// so texts with the same beginning, such as fixed instructions before a question, are only counted from the
+// first different segment on.
 func (v *vocabulary) count(s string) int {
 	if s == "" {
 		return 0

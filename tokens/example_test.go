@@ -16,7 +16,7 @@ func ExampleCounter_Text() {
 	// 6
 }
 
-// A message costs 4 tokens beside its text, and the reply that follows 2.
+// A message has 4 tokens in addition to its text, and the response has 2.
 func ExampleCounter_Messages() {
 	var counter tokens.Counter
 	fmt.Println(counter.Messages([]generated.Entry{
@@ -45,5 +45,5 @@ func ExampleNewCounter() {
 	fmt.Println(err)
 	// Output:
 	// 8
-	// tokens: encoding "mistral" is not supported, use one of: cl100k_base, o200k_base, p50k_base, r50k_base
+	// tokens: encoding: must be one of cl100k_base, o200k_base, p50k_base, r50k_base, got "mistral"
 }

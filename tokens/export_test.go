@@ -6,21 +6,21 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// What the external tests need to see of the inside.
+// Exports for the external tests.
 var (
-	Boundary   = boundary
+	Boundary   = isBoundary
 	SegmentEnd = segmentEnd
 )
 
 const SegmentBytes = segmentBytes
 
-// Pattern returns the pattern of an encoding that there is.
+// Pattern returns the pattern of a supported encoding.
 func Pattern(encoding string) string {
 	v, _ := lookup(encoding)
 	return v.pattern
 }
 
-// LoadFresh loads a vocabulary as the first use of an encoding does, and returns it.
+// LoadFresh loads and returns a vocabulary, as the first use of an encoding does.
 func LoadFresh(encoding string) (any, error) {
 	v, err := lookup(encoding)
 	if err != nil {
@@ -34,7 +34,7 @@ func CountWhole(encoding, s string) int {
 	return mustLoad(encoding).count(s)
 }
 
-// Position returns where the vocabulary has a token, in the order of the ranks.
+// Position returns the position of a token in a vocabulary. Positions have the order of ranks.
 func Position(encoding, token string) (position uint32, ok bool) {
 	position = mustLoad(encoding).index.find([]byte(token))
 	return position, position != noToken
@@ -52,7 +52,7 @@ func mustLoad(encoding string) *encoder {
 	return e
 }
 
-// ReadVocabulary reads a .tiktoken file and returns a function that counts with it.
+// ReadVocabulary reads a .tiktoken file and returns a function that counts tokens with it.
 func ReadVocabulary(file io.Reader, pattern string) (count func(s string) int, err error) {
 	index, err := newIndex(file, 0)
 	if err != nil {
@@ -78,7 +78,7 @@ func NewColdCounter(encoding string) (*Counter, error) {
 	return &Counter{vocabulary: newVocabulary(v.name, v.pattern)}, nil
 }
 
-// Cache is a cache of its own, addressed by text.
+// Cache is a separate cache with texts as keys.
 type Cache struct{ cache *cache }
 
 const CacheGeneration = generationEntries

@@ -12,12 +12,11 @@ import (
 	"strconv"
 )
 
-// An index finds the tokens of a vocabulary by their bytes. It is two blocks of
-// memory without pointers, which the garbage collector does not scan. A map of as
-// many strings would cost each collection several milliseconds.
+// An index finds the tokens of a vocabulary by their bytes. It consists of two blocks of memory without
+// pointers, which the garbage collector does not scan. A map with the same strings would cost several
+// milliseconds per collection.
 //
-// Positions are used instead of ranks. They have the same order, and merge only compares
-// ranks.
+// The index uses positions instead of ranks. They have the same order, and merge only compares ranks.
 type index struct {
 	tokens []byte   // all tokens in the order of their ranks, each after a byte with its length
 	slots  []uint32 // a hash table with linear probing: positions in tokens; 0 is a free slot
@@ -28,14 +27,14 @@ const (
 	// noToken stands for bytes that are not a token. It is greater than any position.
 	noToken = math.MaxUint32
 
-	// maxTokenBytes is the largest length that one byte can hold.
+	// maxTokenBytes is the maximum length of a token, because one byte stores the length.
 	maxTokenBytes = math.MaxUint8
 )
 
-// newIndex reads a .tiktoken file of about size bytes. Each line of the file is a
-// token in base64, a space, and the token's rank. Ranks are strictly increasing.
+// newIndex reads a .tiktoken file of about size bytes. Each line consists of a token in base64, a space, and the
+// token's rank. Ranks are strictly increasing.
 func newIndex(file io.Reader, size int64) (*index, error) {
-	// The tokens take less than half of the file, so the block does not grow.
+	// The tokens need less than half the size of the file, so this block does not grow.
 	x := &index{tokens: make([]byte, 0, size/2), seed: maphash.MakeSeed()}
 	lines, last := 0, -1
 	scanner := bufio.NewScanner(file)
@@ -89,8 +88,7 @@ func (x *index) find(token []byte) uint32 {
 	return noToken
 }
 
-// slot returns the slot that holds the position of a token, or the free slot where
-// it belongs.
+// slot returns the slot that holds the position of a token, or the free slot for it.
 func (x *index) slot(token []byte) *uint32 {
 	mask := uint64(len(x.slots)) - 1
 	for i := maphash.Bytes(x.seed, token) & mask; ; i = (i + 1) & mask {

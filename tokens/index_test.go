@@ -38,13 +38,13 @@ func TestIndexHasTheTokensOfTheLibrary(t *testing.T) {
 			for _, token := range sorted {
 				position, ok := tokens.Position(encoding, token)
 				if !ok || position <= last {
-					t.Fatalf("token %q of rank %d: position %d, %v, want one after %d", token, ranks[token], position, ok, last)
+					t.Fatalf("token %q with rank %d: position %d, %v, want a position after %d", token, ranks[token], position, ok, last)
 				}
 				last = position
 				for _, other := range []string{token[:len(token)-1], token[1:], token + "a", "\xff" + token} {
 					_, want := ranks[other]
 					if _, got := tokens.Position(encoding, other); got != want {
-						t.Fatalf("%q is a token: %v, want %v", other, got, want)
+						t.Fatalf("is %q a token? %v, want %v", other, got, want)
 					}
 				}
 			}
@@ -52,7 +52,7 @@ func TestIndexHasTheTokensOfTheLibrary(t *testing.T) {
 	}
 }
 
-// bytesFile is the smallest vocabulary: the bytes alone.
+// bytesFile returns the smallest vocabulary, which consists of all single bytes.
 func bytesFile() string {
 	var b strings.Builder
 	for i := range 256 {
@@ -86,16 +86,16 @@ func TestReadDamagedVocabulary(t *testing.T) {
 	for name, tt := range map[string]struct{ file, want string }{
 		"empty":               {"", "byte 0x00: must be a token"},
 		"a byte is missing":   {strings.Replace(all, line("A", 'A'), "", 1), "byte 0x41: must be a token"},
-		"no rank":             {all + "YWI=", `line 257: rank "": must be a number greater than 255`},
-		"no token":            {all + " 256\n", `line 257: token "": must be 1 to 255 bytes in base64`},
+		"missing rank":        {all + "YWI=", `line 257: rank "": must be a number greater than 255`},
+		"missing token":       {all + " 256\n", `line 257: token "": must be 1 to 255 bytes in base64`},
 		"empty line":          {"\n" + all, `line 1: rank "": must be a number greater than -1`},
 		"rank not a number":   {all + "YWI= 25x\n", `line 257: rank "25x": must be a number greater than 255`},
 		"rank too large":      {all + "YWI= 99999999999999999999\n", `line 257: rank "99999999999999999999": must be`},
 		"negative rank":       {"YWI= -5\n" + all, `line 1: rank "-5": must be a number greater than -1`},
 		"rank occurs twice":   {all + line("ab", 255), `line 257: rank "255": must be a number greater than 255`},
-		"rank falls":          {all + line("ab", 9), `line 257: rank "9": must be a number greater than 255`},
+		"rank decreases":      {all + line("ab", 9), `line 257: rank "9": must be a number greater than 255`},
 		"not base64":          {all + "YW=I 256\n", `line 257: token "YW=I": must be 1 to 255 bytes in base64`},
-		"base64 cut short":    {all + "YWI 256\n", `line 257: token "YWI": must be 1 to 255 bytes in base64`},
+		"incomplete base64":   {all + "YWI 256\n", `line 257: token "YWI": must be 1 to 255 bytes in base64`},
 		"token too long":      {all + line(strings.Repeat("a", 256), 256), `line 257: token "YWFhYWFhYWFhYWFhYWFh": must be`},
 		"token occurs twice":  {all + line("a", 256), `token "a": must occur once`},
 		"line without an end": {all + strings.Repeat("YWJj", 1<<15), "line 257: bufio.Scanner: token too long"},
@@ -112,12 +112,12 @@ func TestReadDamagedVocabulary(t *testing.T) {
 	broken := errors.New("broken")
 	file := io.MultiReader(strings.NewReader(all), iotest.ErrReader(broken))
 	if _, err := tokens.ReadVocabulary(file, ""); !errors.Is(err, broken) {
-		t.Errorf("error %v, want that of the reader", err)
+		t.Errorf("error %v, want the error of the reader", err)
 	}
 }
 
-// In a random vocabulary, a token may have a lower rank than its parts, or be
-// out of reach of merges. The order of the merges then decides the count.
+// In a random vocabulary, a token may have a lower rank than its parts, or merges may not reach it. The
+// order of merges then decides the count.
 func TestMergeEqualsTheLibraryForAnyVocabulary(t *testing.T) {
 	t.Parallel()
 	const pattern = "[abc]+"
@@ -128,7 +128,7 @@ func TestMergeEqualsTheLibraryForAnyVocabulary(t *testing.T) {
 			ranks[string([]byte{byte(b)})] = b
 		}
 		for len(ranks) < 256+30 {
-			token := draw(r, 2+r.IntN(4), "abc")
+			token := sample(r, 2+r.IntN(4), "abc")
 			if _, ok := ranks[token]; !ok {
 				file += line(token, len(ranks))
 				ranks[token] = len(ranks)
@@ -144,7 +144,7 @@ func TestMergeEqualsTheLibraryForAnyVocabulary(t *testing.T) {
 		}
 		library := tiktoken.NewTiktoken(bpe, nil, nil)
 		for range 50 {
-			s := draw(r, 1+r.IntN(40), "abc")
+			s := sample(r, 1+r.IntN(40), "abc")
 			if got, want := count(s), len(library.EncodeOrdinary(s)); got != want {
 				t.Fatalf("%q: %d tokens, want %d, in\n%s", s, got, want, file[len(bytesFile()):])
 			}
@@ -152,13 +152,13 @@ func TestMergeEqualsTheLibraryForAnyVocabulary(t *testing.T) {
 	}
 }
 
-// The garbage collector visits objects. Not parallel: it counts those of the whole
-// process.
+// A vocabulary must consist of few objects, because the garbage collector visits each one. This test is not
+// parallel, because it counts the objects of the whole process.
 func TestVocabularyIsFewObjects(t *testing.T) {
-	const maxObjects = 500 // nearly all are of the compiled pattern; the library's are over 70,000
+	const maxObjects = 500 // mostly the compiled pattern; the library needs over 70,000
 	objects := func() int64 {
 		runtime.GC()
-		runtime.GC() // frees what sync.Pools held
+		runtime.GC() // frees objects of sync.Pools
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapObjects)
@@ -170,7 +170,7 @@ func TestVocabularyIsFewObjects(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := objects() - before; n > maxObjects {
-			t.Errorf("%s: a loaded vocabulary is %d objects on the heap, want at most %d", encoding, n, maxObjects)
+			t.Errorf("%s: a loaded vocabulary has %d objects on the heap, want at most %d", encoding, n, maxObjects)
 		}
 		runtime.KeepAlive(vocabulary)
 	}
@@ -187,8 +187,8 @@ func loadLibrary(b *testing.B, encoding string) *tiktoken.Tiktoken {
 	return tiktoken.NewTiktoken(bpe, &tiktoken.Encoding{Name: encoding, MergeableRanks: ranks}, nil)
 }
 
-// BenchmarkLoad measures the first call for an encoding: loading, and counting a
-// short text. A new process takes longer for it, since its memory has page faults.
+// BenchmarkLoad measures the first use of an encoding: loading, and counting a short text. In a new process
+// this takes longer because of page faults.
 func BenchmarkLoad(b *testing.B) {
 	const question = "What is the capital of France?"
 	for _, encoding := range encodings {
@@ -211,13 +211,13 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// BenchmarkCollect measures a forced garbage collection: without a vocabulary, with
-// one, and with one that tiktoken-go loaded.
+// BenchmarkCollect measures a forced garbage collection without a vocabulary, with one, and with one of
+// tiktoken-go.
 func BenchmarkCollect(b *testing.B) {
 	collect := func(load func(b *testing.B) any) func(b *testing.B) {
 		return func(b *testing.B) {
 			loaded := load(b)
-			runtime.GC() // what loading left
+			runtime.GC() // frees garbage of loading
 			for b.Loop() {
 				runtime.GC()
 			}

@@ -4,10 +4,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// What a message costs beside its text. The figures per message, reply and name
-// are those of OpenAI's cookbook for tiktoken, which the Python project uses
-// too; those of images and other parts are rough middle values, since what they
-// cost depends on content that the client does not read.
+// Token counts in addition to text. The values per message, response and name are those of OpenAI's cookbook for
+// tiktoken, which the Python project uses too. The values of images and other parts are rough averages,
+// because their real cost depends on content that the client does not read.
 const (
 	perMessage  = 4
 	perReply    = 2
@@ -16,27 +15,26 @@ const (
 	perLowImage = 256
 )
 
-// Parts is what a prompt consists of: text, which is counted, and other parts, whose tokens
-// depend on what the client does not read.
+// Parts describes the parts of a prompt: text, whose tokens are counted, and other parts, whose tokens depend on
+// content that the client does not read.
 type Parts struct {
-	Text      int // tokens, with the overhead of messages
-	Images    int // number of images, except those of low detail
+	Text      int // tokens, including the overhead of messages
+	Images    int // number of images that are not of low detail
 	LowImages int // number of images of low detail
 	Documents int // number of documents
 	Audio     int // number of audio files
-	Others    int // number of other files, of types that this package does not know
+	Others    int // number of other files, of unknown types
 }
 
-// Tokens returns how many tokens the parts are taken to have if nothing is known of the
-// model: 256 for an image of low detail, 1,024 for every other part that is not text.
+// Tokens returns the estimated tokens of the parts without statistics about the model: 256 for an image of low
+// detail, and 1,024 for every other part that is not text.
 func (p Parts) Tokens() int {
 	return p.Text + perLowImage*p.LowImages + perPart*(p.Images+p.Documents+p.Audio+p.Others)
 }
 
-// Messages counts what the model reads of a list of entries: the text of
-// messages, function calls and their results, images and documents, with the
-// overhead of each message and of the reply that follows. An empty list costs
-// nothing.
+// Messages returns the number of tokens in a list of entries: the text of messages, function calls and their
+// results, images and documents. It includes the overhead of each message and of the response. An empty
+// list has 0 tokens.
 func (c *Counter) Messages(entries []generated.Entry) int {
 	return c.messages(entries).Tokens()
 }
@@ -53,10 +51,10 @@ func (c *Counter) messages(entries []generated.Entry) (p Parts) {
 	return p
 }
 
-// Inputs counts what a call adds to its conversation. A text counts as one message.
+// Inputs returns the number of tokens that a call adds to its conversation. A text counts as one message.
 func (c *Counter) Inputs(inputs generated.ConversationInputs) int { return c.Parts(inputs).Tokens() }
 
-// Parts counts what a call adds to its conversation, text and other parts apart.
+// Parts returns the parts that a call adds to its conversation.
 func (c *Counter) Parts(inputs generated.ConversationInputs) Parts {
 	if text, ok := inputs.Text(); ok {
 		return Parts{Text: perReply + perMessage + c.Text(text)}
@@ -64,19 +62,19 @@ func (c *Counter) Parts(inputs generated.ConversationInputs) Parts {
 	return c.messages(inputs.Entries())
 }
 
-// Format counts the JSON Schema that a response has to fit, which the model reads.
+// Format returns the number of tokens in the JSON Schema of a response format, which the model reads.
 func (c *Counter) Format(format generated.ResponseFormat) int {
 	if format.Type != generated.ResponseFormatsJSONSchema {
 		return 0
 	}
 	text, err := format.JSONSchema.MarshalJSON()
 	if err != nil {
-		return 0 // it cannot be sent either: sending says why
+		return 0 // sending it returns the error
 	}
 	return c.Text(string(text))
 }
 
-// Instructions counts a system prompt; an empty one costs nothing.
+// Instructions returns the number of tokens in a system prompt; 0 for an empty one.
 func (c *Counter) Instructions(text string) int {
 	if text == "" {
 		return 0
@@ -84,11 +82,11 @@ func (c *Counter) Instructions(text string) int {
 	return perMessage + c.Text(text)
 }
 
-// Tools counts the declarations of tools as the JSON text that the model reads.
+// Tools returns the number of tokens in the JSON declarations of tools, which the model reads.
 func (c *Counter) Tools(tools []generated.Tool) int {
 	total := 0
 	for _, tool := range tools {
-		// A tool that cannot be marshalled cannot be sent either: sending says why.
+		// Sending a tool that cannot be marshalled returns the error.
 		if text, err := tool.MarshalJSON(); err == nil {
 			total += c.Text(string(text))
 		}
@@ -109,12 +107,12 @@ func (c *Counter) entry(p *Parts, entry generated.Entry) {
 	case generated.ToolExecutionEntry:
 		p.Text += perName + c.Text(e.Name) + c.Text(e.Arguments)
 		if text, err := generated.EncodeJSON(e.Info); err == nil {
-			c.raw(p, "", string(text))
+			c.countUnknown(p, "", string(text))
 		}
 	case generated.AgentHandoffEntry:
 		p.Text += perName + c.Text(e.NextAgentName)
 	case generated.UnknownEntry:
-		c.raw(p, e.Type, string(e.Raw))
+		c.countUnknown(p, e.Type, string(e.Raw))
 	}
 }
 
@@ -152,6 +150,6 @@ func (c *Counter) chunk(p *Parts, chunk generated.ContentChunk) {
 	case generated.ReferenceChunk:
 		p.Text += len(v.ReferenceIDs)
 	case generated.UnknownContentChunk:
-		c.raw(p, v.Type, string(v.Raw))
+		c.countUnknown(p, v.Type, string(v.Raw))
 	}
 }

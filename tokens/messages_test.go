@@ -34,7 +34,7 @@ func TestMessages(t *testing.T) {
 		"chunks":           {[]generated.Entry{chunks(text, text)}, 2 + 4 + 2*hello},
 		"thinking":         {[]generated.Entry{chunks(generated.ThinkChunk{Thinking: []generated.ContentChunk{generated.NewContentChunk(text)}})}, 2 + 4 + hello},
 		"image":            {[]generated.Entry{chunks(generated.ImageURLChunk{ImageURL: generated.ImageURL{URL: "data:AAAA"}})}, 2 + 4 + 1024},
-		"image of little":  {[]generated.Entry{chunks(generated.ImageURLChunk{ImageURL: generated.ImageURL{Detail: generated.ImageDetailLow}})}, 2 + 4 + 256},
+		"low-detail image": {[]generated.Entry{chunks(generated.ImageURLChunk{ImageURL: generated.ImageURL{Detail: generated.ImageDetailLow}})}, 2 + 4 + 256},
 		"document":         {[]generated.Entry{chunks(generated.DocumentURLChunk{DocumentName: "Hello!"})}, 2 + 4 + 1024 + hello},
 		"references":       {[]generated.Entry{chunks(generated.ReferenceChunk{ReferenceIDs: []generated.StringOrInteger{"1", "2"}})}, 2 + 4 + 2},
 		"tool reference":   {[]generated.Entry{chunks(generated.ToolReferenceChunk{Title: "Hello!", URL: "Hello!"})}, 2 + 4 + 2*hello},
@@ -45,23 +45,23 @@ func TestMessages(t *testing.T) {
 		"tool execution":   {[]generated.Entry{generated.NewEntry(generated.ToolExecutionEntry{Name: "Hello!", Arguments: "Hello!", Info: map[string]any{"a": 1}})}, 2 + 4 + 1 + 2*hello + c.Text(`{"a":1}`)},
 		"handoff":          {[]generated.Entry{generated.NewEntry(generated.AgentHandoffEntry{NextAgentName: "Hello!"})}, 2 + 4 + 1 + hello},
 		"unknown entry":    {[]generated.Entry{generated.NewEntry(generated.UnknownEntry{Raw: json.RawMessage("Hello!")})}, 2 + 4 + hello},
-		"nothing in there": {[]generated.Entry{{}}, 2 + 4},
+		"zero entry":       {[]generated.Entry{{}}, 2 + 4},
 	} {
 		if got := c.Messages(test.entries); got != test.want {
 			t.Errorf("%s: %d tokens, want %d", name, got, test.want)
 		}
 	}
 	if got := c.Inputs(generated.NewTextInputs("Hello!")); got != 2+4+hello {
-		t.Errorf("a text counts %d", got)
+		t.Errorf("text input: %d tokens, want %d", got, 2+4+hello)
 	}
 	if got := c.Inputs(generated.ConversationInputs{}) + c.Instructions("") + c.Tools(nil); got != 0 {
-		t.Errorf("nothing counts %d", got)
+		t.Errorf("empty inputs, instructions and tools: %d tokens, want 0", got)
 	}
 	if got := c.Instructions("Hello!"); got != 4+hello {
-		t.Errorf("instructions count %d", got)
+		t.Errorf("instructions: %d tokens, want %d", got, 4+hello)
 	}
 	tool := generated.NewTool(generated.FunctionTool{Function: generated.Function{Name: "f", Parameters: map[string]any{}}})
 	if got, want := c.Tools([]generated.Tool{tool, tool}), 2*c.Text(`{"function":{"name":"f","parameters":{}},"type":"function"}`); got != want {
-		t.Errorf("tools count %d, want %d", got, want)
+		t.Errorf("tools: %d tokens, want %d", got, want)
 	}
 }

@@ -42,8 +42,8 @@ func TestSegmentEnd(t *testing.T) {
 	}
 }
 
-// Linear time rests on this: the encoder never sees more than SegmentBytes, and
-// two segments in a row are longer than that.
+// Counting takes linear time because segments have at most SegmentBytes, and because two successive segments
+// are longer than that.
 func TestSegmentsAreBounded(t *testing.T) {
 	t.Parallel()
 	for _, p := range pathological {
@@ -54,7 +54,7 @@ func TestSegmentsAreBounded(t *testing.T) {
 			for rest := s; rest != ""; segments++ {
 				end := tokens.SegmentEnd(rest, tokens.SegmentBytes)
 				if end < 1 || end > min(len(rest), tokens.SegmentBytes) {
-					t.Fatalf("segment %d of %d bytes", segments, end)
+					t.Fatalf("segment %d has %d bytes", segments, end)
 				}
 				if valid && end < len(rest) && !utf8.RuneStart(rest[end]) {
 					t.Fatalf("segment %d ends within a rune", segments)
@@ -68,7 +68,7 @@ func TestSegmentsAreBounded(t *testing.T) {
 	}
 }
 
-// awkward has the runes that the patterns treat specially, side by side.
+// awkward consists of the runes that the patterns treat specially.
 const awkward = "aAzsSrREtTdéßſKǅʰ的あกि\u0301\u0e33ª0٣Ⅷ²½'’\"-/.,!?<|>_#$€©👩\u200d🏽\ufe0f\u00ad\ufffd" +
 	" \t\n\r\v\f\u0085\u00a0\u2003\u2028\u3000 \n \n'sS a"
 
@@ -92,14 +92,14 @@ func TestBoundaryIsExact(t *testing.T) {
 				boundaries += checkBoundaries(t, encoding, b.String())
 			}
 			if boundaries < 300 {
-				t.Errorf("only %d boundaries were tried", boundaries)
+				t.Errorf("only %d boundaries were tested", boundaries)
 			}
 		})
 	}
 }
 
-// checkBoundaries compares the tokens on both sides of each boundary in s with
-// those of s, and returns how many boundaries there are.
+// checkBoundaries checks that the counts on both sides of each boundary in s add up to the count of s. It
+// returns the number of boundaries.
 func checkBoundaries(t *testing.T, encoding, s string) (n int) {
 	t.Helper()
 	whole := reference(encoding, s)
@@ -109,7 +109,7 @@ func checkBoundaries(t *testing.T, encoding, s string) (n int) {
 		}
 		n++
 		if got := reference(encoding, s[:i]) + reference(encoding, s[i:]); got != whole {
-			t.Errorf("%s: %q + %q count %d, together %d", encoding, s[:i], s[i:], got, whole)
+			t.Errorf("%s: %q and %q have %d tokens, together %d", encoding, s[:i], s[i:], got, whole)
 		}
 	}
 	return n

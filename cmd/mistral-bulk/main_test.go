@@ -356,7 +356,7 @@ func TestBadArguments(t *testing.T) {
 		{[]string{"-o"}, statusUsage, "-o: must have a value"},
 		{[]string{"-emulator", "-o", filepath.Join(f.path, "none", "out"), in}, statusError, "no such file or directory"},
 		{[]string{"-emulator", "-o", f.output(), in + "x"}, statusError, "in.jsonlx: no such file or directory"},
-		{[]string{"-o", f.output(), in}, statusError, "APIKey is \"\": must be set here or in the environment variable MISTRAL_API_KEY"},
+		{[]string{"-o", f.output(), in}, statusError, "no API key: set Config.APIKey or MISTRAL_API_KEY"},
 		{[]string{"-emulator", "-schema", f.file("broken.json", "{"), "-o", f.output(), in}, statusError, "Options.Schema"},
 	} {
 		status, out, errors := f.mistralBulk("", test.args...)

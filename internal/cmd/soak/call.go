@@ -95,9 +95,9 @@ func (listener) Handle(ctx context.Context, record slog.Record) error {
 	switch record.Message {
 	case "mistral: acquired":
 		c.estimates = append(c.estimates, number("tokens"))
-	case "mistral: reply":
+	case "mistral: response":
 		c.attempts = append(c.attempts, attempt{permit: len(c.estimates), status: number("status"), requestID: attrs["request_id"].String(), reached: true})
-	case "mistral: no reply":
+	case "mistral: no response":
 		c.attempts = append(c.attempts, attempt{permit: len(c.estimates), reached: attrs["reached"].Bool()})
 	case "mistral: settled":
 		c.ends = append(c.ends, end{permit: len(c.estimates), used: number("used"), lost: number("lost")})

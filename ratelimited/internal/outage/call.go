@@ -8,47 +8,45 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A Call is a call on its way through the gates of its host and model. Its methods
-// are for the goroutine that makes the call.
+// A Call is one call, as the tracker of its host and model sees it. Its methods must be called in the
+// goroutine that makes the call.
 type Call struct {
-	gates   *Gates
+	tracker *Tracker
 	host    *host
-	name    string // of the model
+	name    string // name of the model
 	model   *model
 	place   limiter.Place
 	limiter limiter.Backend
 	number  uint64
 
-	sent   uint64    // number of the latest attempt
-	misses int       // attempts in a row that ended in an outage
-	first  time.Time // of these
-	cause  error     // of the latest of these
+	sent           uint64    // number of the latest attempt
+	failedAttempts int       // successive attempts that failed in an outage
+	firstFailed    time.Time // the first of them
+	lastCause      error     // failure of the latest of them
 
-	// failures is how often the call failed as a probe of tried. A call is suspect if it
-	// did so often, while another one was a sign of life: its failures may be its own.
-	failures int
-	suspect  bool
+	// failedProbes is how often the call failed as a probe of failedProbeOf. The call is suspect if it did so
+	// often and another call then had an Alive outcome: the call itself may cause its failures.
+	failedProbes int
+	suspect      bool
 
-	// Guarded by the mutex of the gates while the call waits.
-	ready    chan struct{} // closed when the wait is over
-	err      error         // why, unless the call may go on
-	chosenBy *hold         // the call is the probe of that, or may be
-	tried    *hold         // the call was the probe of that, in vain
+	// Guarded by the tracker's mutex while the call waits.
+	ready         chan struct{} // closed when the wait is over
+	err           error         // why the wait ended; nil if the call may continue
+	probeOf       *hold         // the call is the probe of this hold, or a candidate
+	failedProbeOf *hold         // the call was the probe of this hold and failed
 }
 
-// Call returns a call to a model of a host, which waits for l in the given place.
-// Calls of one unknown model have the name of something else that they share, or
-// none.
-func (g *Gates) Call(hostName, modelName string, place limiter.Place, l limiter.Backend) *Call {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.clock++
-	h := g.host(hostName)
-	return &Call{gates: g, host: h, name: modelName, model: h.model(modelName), place: place, limiter: l, number: g.clock}
+// Call returns a call to a model of a host, which waits for l in the given place. For calls to an unknown
+// model, modelName is the name of something else that they share, or empty.
+func (t *Tracker) Call(hostName, modelName string, place limiter.Place, l limiter.Backend) *Call {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counter++
+	h := t.host(hostName)
+	return &Call{tracker: t, host: h, name: modelName, model: h.model(modelName), place: place, limiter: l, number: t.counter}
 }
 
-// holdOf returns what holds the call, nil if nothing does. It requires that the
-// mutex is held.
+// holdOf returns the hold of the call; nil without one. It requires that the mutex is held.
 func (c *Call) holdOf() *hold {
 	if c.host.hold != nil {
 		return c.host.hold
@@ -58,16 +56,15 @@ func (c *Call) holdOf() *hold {
 
 // IsHeld reports whether the call has to wait before it may be sent.
 func (c *Call) IsHeld() bool {
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
 	h := c.holdOf()
-	return h != nil && c.chosenBy != h
+	return h != nil && c.probeOf != h
 }
 
-// Wait returns when the call may be sent, as far as is known: the gates are open, or
-// the call is to be a probe. It returns an [*Error] when the outage is too long, and
-// ctx.Err() when ctx ends. A call whose attempts end in one outage after the other
-// waits in between.
+// Wait returns nil when the call may be sent, because it is not held or because it is the next probe. It
+// returns an [*Error] when the outage is too long, and ctx.Err() when ctx ends. A call whose attempts
+// repeatedly fail in outages waits between them.
 func (c *Call) Wait(ctx context.Context) error {
 	for {
 		ready, wait, err := c.join()
@@ -85,56 +82,57 @@ func (c *Call) Wait(ctx context.Context) error {
 		if !c.IsHeld() {
 			return nil
 		}
-		// The gate of the host is open, and that of the model is not.
+		// The hold of the host has ended, but the model is held.
 	}
 }
 
-// join has the call wait until ready is closed, or for the given time, or not at all.
+// join starts a wait. The call must wait until ready is closed, or for the given time, or not at all if
+// both are zero.
 func (c *Call) join() (ready chan struct{}, wait time.Duration, err error) {
-	g := c.gates
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	t := c.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	h := c.holdOf()
-	if c.chosenBy != h {
-		c.handOver()
+	if c.probeOf != h {
+		c.passProbe()
 	}
 	switch {
-	case h == nil && c.misses < 2, h != nil && c.chosenBy == h:
+	case h == nil && c.failedAttempts < 2, h != nil && c.probeOf == h:
 		return nil, 0, nil
-	case h == nil && time.Since(c.first) > g.max, h != nil && h.refuses(c):
-		return nil, 0, c.tooLong(h)
+	case h == nil && time.Since(c.firstFailed) > t.maxOutage, h != nil && h.rejects(c):
+		return nil, 0, c.tooLongError(h)
 	case h == nil:
-		return nil, g.backoff(c.misses), nil
-	case h.expired != 0:
-		h.probe, c.chosenBy = c, h
+		return nil, t.backoff(c.failedAttempts), nil
+	case h.expiredAt != 0:
+		h.probe, c.probeOf = c, h
 		return nil, 0, nil
 	}
 	ready = c.wait(c.host.waiting)
-	if h.due {
-		h.choose()
+	if h.probeDue {
+		h.chooseProbe()
 	}
 	return ready, 0, nil
 }
 
-// Sleep lets time pass, or returns ctx.Err() when ctx ends. It returns early when a
-// gate closes, because the call has to wait there then.
+// Sleep waits for d, or returns ctx.Err() when ctx ends. It returns early when a hold begins, because the
+// call has to wait for its end then.
 func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
-	g := c.gates
-	g.mu.Lock()
+	t := c.tracker
+	t.mu.Lock()
 	ready := c.wait(c.host.sleeping)
 	timer := time.AfterFunc(d, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
+		t.mu.Lock()
+		defer t.mu.Unlock()
 		if c.ready == ready {
 			c.release(nil)
 		}
 	})
-	g.mu.Unlock()
+	t.mu.Unlock()
 	defer timer.Stop()
 	return c.await(ctx, ready)
 }
 
-// wait begins a wait among others. It requires that the mutex is held.
+// wait adds the call to a set of waiting calls. It requires that the mutex is held.
 func (c *Call) wait(others map[*Call]struct{}) (ready chan struct{}) {
 	c.ready, c.err = make(chan struct{}), nil
 	others[c] = struct{}{}
@@ -148,22 +146,22 @@ func (c *Call) await(ctx context.Context, ready chan struct{}) error {
 		return c.err
 	case <-ctx.Done():
 	}
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
 	c.release(ctx.Err())
 	return c.err
 }
 
-// tooLong is the error of a call that is not held any longer by h, or by the failures
-// that it alone has. It requires that the mutex is held.
-func (c *Call) tooLong(h *hold) error {
+// tooLongError returns the error of a call that h no longer holds. With a nil h, it is the error of a call
+// whose attempts failed for too long. It requires that the mutex is held.
+func (c *Call) tooLongError(h *hold) error {
 	if h != nil {
 		return &Error{h.Outage}
 	}
-	return &Error{Outage{Host: c.host.name, Model: c.name, Since: c.first, Cause: c.cause}}
+	return &Error{Outage{Host: c.host.name, Model: c.name, Since: c.firstFailed, Cause: c.lastCause}}
 }
 
-// release ends a wait, unless it is over. It requires that the mutex is held.
+// release ends a wait, unless it has ended. It requires that the mutex is held.
 func (c *Call) release(err error) {
 	if c.ready == nil {
 		return
@@ -177,8 +175,8 @@ func (c *Call) release(err error) {
 
 // Outage returns the outage that holds the call, if any.
 func (c *Call) Outage() (Outage, bool) {
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
 	h := c.holdOf()
 	if h == nil {
 		return Outage{}, false
@@ -186,71 +184,71 @@ func (c *Call) Outage() (Outage, bool) {
 	return h.Outage, true
 }
 
-// Enter is called right before an attempt is sent. It reports whether it may be; if
-// not, the call has to wait.
+// Enter must be called right before an attempt is sent. It reports whether the attempt may be sent; if not,
+// the call has to wait.
 func (c *Call) Enter() bool {
-	g := c.gates
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	t := c.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if h := c.holdOf(); h != nil {
-		if isProbe := h.probe == c && h.sending; !isProbe && (h.sending || c.chosenBy != h) {
-			c.handOver()
+		if isProbe := h.probe == c && h.sending; !isProbe && (h.sending || c.probeOf != h) {
+			c.passProbe()
 			return false
 		}
-		h.probe, h.sending, c.chosenBy = c, true, h
-		h.began = time.Now()
+		h.probe, h.sending, c.probeOf = c, true, h
+		h.probeSent = time.Now()
 	}
-	g.clock++
-	c.sent = g.clock
+	t.counter++
+	c.sent = t.counter
 	return true
 }
 
-// ProbeTime returns how long the call may take to get a connection, 0 if that is not
-// bounded: a probe that hangs keeps others from being sent.
+// ProbeTime returns how long the call may take to get a connection; 0 means unbounded. It is bounded for a
+// probe, because a probe that hangs prevents other probes.
 func (c *Call) ProbeTime() time.Duration {
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
-	h := c.chosenBy
-	if h == nil || h.probe != c || !h.isClosed() {
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
+	h := c.probeOf
+	if h == nil || h.probe != c || !h.isActive() {
 		return 0
 	}
-	return min(MaxProbeInterval, max(minProbeInterval, time.Until(h.Since.Add(c.gates.max))))
+	return min(MaxProbeInterval, max(minProbeInterval, time.Until(h.Since.Add(c.tracker.maxOutage))))
 }
 
-// Leave is called when the call has ended, or failed for a reason that says nothing
-// of the server. If it was a probe, the next call is it.
+// Leave must be called when the call has ended, or has failed for a reason that does not concern the
+// server. If the call was the probe, another call becomes the probe.
 func (c *Call) Leave() {
-	if c.chosenBy == nil {
+	if c.probeOf == nil {
 		return
 	}
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
-	c.handOver()
+	c.tracker.mu.Lock()
+	defer c.tracker.mu.Unlock()
+	c.passProbe()
 }
 
-// handOver makes another call the probe if c is it. It requires that the mutex is held.
-func (c *Call) handOver() {
-	if h := c.resign(); h != nil && h.expired == 0 {
-		h.choose()
+// passProbe makes another call the probe if c is the probe. It requires that the mutex is held.
+func (c *Call) passProbe() {
+	if h := c.endProbe(); h != nil && h.expiredAt == 0 {
+		h.chooseProbe()
 	}
 }
 
-// resign ends the call's time as a probe, and returns the hold that has none now; nil
-// if there is none. It requires that the mutex is held.
-func (c *Call) resign() *hold {
-	h := c.chosenBy
-	c.chosenBy = nil
-	if h == nil || h.probe != c || !h.isClosed() {
+// endProbe ends the call's role as a probe, and returns the hold that does not have a probe now; nil if c
+// was not the probe. It requires that the mutex is held.
+func (c *Call) endProbe() *hold {
+	h := c.probeOf
+	c.probeOf = nil
+	if h == nil || h.probe != c || !h.isActive() {
 		return nil
 	}
 	h.probe, h.sending = nil, false
 	return h
 }
 
-// Error is the end of a wait that is too long.
+// Error reports that an outage lasts for too long.
 type Error struct{ Outage }
 
-// Error names the host and says how long it is down.
+// Error returns the host, the duration of the outage and its cause.
 func (e *Error) Error() string {
 	return fmt.Sprintf("outage: %s has been down for %v: %v", e.Host, time.Since(e.Since), e.Cause)
 }

@@ -1,13 +1,13 @@
-// Package outage holds calls while a server, or one model of it, is down, and finds
-// out when it is back.
+// Package outage holds calls while a server, or one of its models, is down, and
+// detects when it is back.
 //
-// Each host has a gate between the admission of a call and its sending, and so has
-// each model of a host. A gate closes when attempts show that nothing works behind
-// it, see [Call.Report]. Calls then wait in front of it, without a permit, while the
-// oldest of them is sent as a probe from time to time. The first sign of life opens
-// the gate, and all calls go back to their limiters in the places that they had, so
-// that the limiters pace and order the resumption.
+// A [Tracker] tracks outages by host and by model of a host. Calls report the outcome
+// of each attempt to it: see [Call.Report]. When the outcomes show that the host or
+// model is down, a hold begins. Calls then wait without a permit, and the oldest
+// one is sent as a probe from time to time. The first [Alive] outcome ends the hold.
+// All calls go back to their limiters with their places in the queue, so the
+// limiters pace and order the resumption.
 //
-// A host that has never shown a sign of life is not in outage: its address is wrong,
-// most likely, and waiting would hide that.
+// A host that has never had an Alive outcome is not held: its address is probably
+// wrong, and waiting would hide this.
 package outage

@@ -8,178 +8,175 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A hold is a closed gate. All fields are guarded by the mutex of the gates.
+// A hold is an outage in progress. The tracker's mutex guards all fields.
 type hold struct {
 	Outage
-	gates *Gates
-	host  *host
-	model *model // nil: it is the host's
-	sent  uint64 // a sign of life for an attempt sent after this one opens the gate
+	tracker        *Tracker
+	host           *host
+	model          *model // nil for the whole host
+	lastFailedSent uint64 // Alive outcomes of attempts that were sent after this one end the hold
 
-	probe   *Call     // chosen to be sent, or sent
-	sending bool      // the probe is sent
-	began   time.Time // when the latest probe was sent
-	probes  int       // that failed
-	due     bool      // a probe is to be sent as soon as there is a call
-	timer   *time.Timer
-	expiry  *time.Timer
-	expired uint64 // number of the latest call when it had taken longer than the gates allow: nobody waits any more; 0 before
+	probe        *Call     // the chosen or sent probe
+	sending      bool      // the probe has been sent
+	probeSent    time.Time // when the latest probe was sent
+	failedProbes int
+	probeDue     bool // the next waiting call becomes the probe
+	timer        *time.Timer
+	expiry       *time.Timer
+	expiredAt    uint64 // number of the latest call when the maximum duration was over; 0 before
 }
 
-// close closes the gate of a host, or of one of its models. It requires that g.mu is
-// held.
-func (g *Gates) close(h *host, modelName string, m *model, sent uint64, cause error) *hold {
-	c := &hold{Outage: Outage{Host: h.name, Model: modelName, Since: time.Now(), Cause: cause}, gates: g, host: h, model: m, sent: sent}
+// beginHold begins a hold of a host, or of one of its models. It requires that t.mu is held.
+func (t *Tracker) beginHold(h *host, modelName string, m *model, sent uint64, cause error) *hold {
+	started := &hold{Outage: Outage{Host: h.name, Model: modelName, Since: time.Now(), Cause: cause}, tracker: t, host: h, model: m, lastFailedSent: sent}
 	if m != nil {
-		m.hold = c
+		m.hold = started
 	} else {
-		h.hold = c
+		h.hold = started
 		for _, m := range h.models {
-			c.adopt(m.hold)
+			started.takeProbe(m.hold)
 		}
 	}
-	c.expiry = time.AfterFunc(g.max, c.expire)
+	started.expiry = time.AfterFunc(t.maxOutage, started.expire)
 	for w := range h.sleeping {
 		if m == nil || w.model == m {
 			w.release(nil)
 		}
 	}
-	return c
+	return started
 }
 
-// adopt makes the probe of another hold, which is sent already, the probe of c: so that there
-// is one at a time when the gate of a host closes around those of its models, or opens. It
-// requires that the mutex is held.
-func (c *hold) adopt(other *hold) {
-	if c == nil || other == nil || c.sending || !other.sending {
+// takeProbe makes the probe of another hold, which is already sent, the probe of h. So the host and its models
+// have one probe at a time when a hold of the host begins or ends. It requires that the mutex is held.
+func (h *hold) takeProbe(other *hold) {
+	if h == nil || other == nil || h.sending || !other.sending {
 		return
 	}
-	c.probe, c.sending, c.began = other.probe, true, other.began
-	c.probe.chosenBy = c
+	h.probe, h.sending, h.probeSent = other.probe, true, other.probeSent
+	h.probe.probeOf = h
 	other.probe, other.sending = nil, false
 }
 
-// schedule has the next probe sent: by the backoff, which begins with the latest
-// probe, or after the wait that the server asks for if that is longer. It requires
-// that the mutex is held.
-func (c *hold) schedule(retryAfter time.Duration) {
-	c.probes++
-	d := c.gates.backoff(c.probes)
-	if !c.began.IsZero() {
-		d -= time.Since(c.began)
+// scheduleProbe schedules the next probe: after the backoff, which starts at the latest probe, or after the wait
+// that the server requests if that is longer. It requires that the mutex is held.
+func (h *hold) scheduleProbe(retryAfter time.Duration) {
+	h.failedProbes++
+	d := h.tracker.backoff(h.failedProbes)
+	if !h.probeSent.IsZero() {
+		d -= time.Since(h.probeSent)
 	}
-	c.arm(max(retryAfter, d, 0))
+	h.setTimer(max(retryAfter, d, 0))
 }
 
-// arm sets the timer of the next probe. It requires that the mutex is held.
-func (c *hold) arm(d time.Duration) {
+// setTimer sets the timer of the next probe. It requires that the mutex is held.
+func (h *hold) setTimer(d time.Duration) {
 	switch {
-	case c.expired != 0:
-	case c.timer == nil:
-		c.timer = time.AfterFunc(d, c.wake)
+	case h.expiredAt != 0:
+	case h.timer == nil:
+		h.timer = time.AfterFunc(d, h.onTimer)
 	default:
-		c.timer.Reset(d)
+		h.timer.Reset(d)
 	}
 }
 
-// wake is called by the timer. It may come too late, when the gate is open.
-func (c *hold) wake() {
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
-	if c.isClosed() && c.expired == 0 {
-		c.choose()
+// onTimer runs when the timer fires, possibly after the end of the hold.
+func (h *hold) onTimer() {
+	h.tracker.mu.Lock()
+	defer h.tracker.mu.Unlock()
+	if h.isActive() && h.expiredAt == 0 {
+		h.chooseProbe()
 	}
 }
 
-func (c *hold) isClosed() bool {
-	if c.model != nil {
-		return c.model.hold == c
+// isActive reports whether the hold has not ended. It requires that the mutex is held.
+func (h *hold) isActive() bool {
+	if h.model != nil {
+		return h.model.hold == h
 	}
-	return c.host.hold == c
+	return h.host.hold == h
 }
 
-// maxFailures is how often one call may fail as a probe, after it was sent, before
-// another one is chosen: it may be the call that is at fault, and not the server. That
-// takes most of a minute, so that only long outages change the order of calls.
+// maxFailures is how often a call may fail as a probe, after it was sent, before another call becomes the probe:
+// the call itself may cause the failures. With backoff this takes most of a minute, so only long outages
+// change the order of calls.
 const maxFailures = 20
 
-// choose makes the oldest call that waits the probe, unless one is sent already. Calls
-// that failed often come last. If the chosen call is not sent within an interval,
-// because its limiter makes it wait, the next one is chosen as well; the first to be
-// sent is the probe. It requires that the mutex is held.
-func (c *hold) choose() {
-	if c.sending {
+// chooseProbe makes the oldest waiting call the probe, unless a probe has been sent. Calls that failed often
+// come last. If the limiter delays the chosen call for longer than an interval, the next call is chosen
+// too; the first one that is sent is the probe. It requires that the mutex is held.
+func (h *hold) chooseProbe() {
+	if h.sending {
 		return
 	}
-	c.probe, c.due = nil, true
-	for w := range c.host.waiting {
-		if w.holdOf() == c && (c.probe == nil || c.prefers(w, c.probe)) {
-			c.probe = w
+	h.probe, h.probeDue = nil, true
+	for w := range h.host.waiting {
+		if w.holdOf() == h && (h.probe == nil || h.prefers(w, h.probe)) {
+			h.probe = w
 		}
 	}
-	if c.probe != nil {
-		c.due = false
-		c.probe.chosenBy = c
-		c.probe.release(nil)
-		c.arm(MaxProbeInterval)
+	if h.probe != nil {
+		h.probeDue = false
+		h.probe.probeOf = h
+		h.probe.release(nil)
+		h.setTimer(MaxProbeInterval)
 	}
 }
 
-// prefers reports whether a is to be the probe rather than b.
-func (c *hold) prefers(a, b *Call) bool {
-	if i, j := c.rank(a), c.rank(b); i != j {
+// prefers reports whether a should be the probe rather than b.
+func (h *hold) prefers(a, b *Call) bool {
+	if i, j := h.rank(a), h.rank(b); i != j {
 		return i < j
 	}
 	return a.place.Before(b.place)
 }
 
-func (c *hold) rank(call *Call) int {
+// rank returns the rank of a call as a probe: calls with a lower rank come first.
+func (h *hold) rank(call *Call) int {
 	switch {
 	case call.suspect:
 		return math.MaxInt
-	case call.tried == c:
-		return call.failures / maxFailures
+	case call.failedProbeOf == h:
+		return call.failedProbes / maxFailures
 	}
 	return 0
 }
 
-// refuses reports whether a call fails, because the outage is too long: all but new
-// ones, and new ones that have been the probe or while another one is. It requires
-// that the mutex is held.
-func (c *hold) refuses(call *Call) bool {
-	return c.expired != 0 && (call.number <= c.expired || c.probe != nil || call.tried == c)
+// rejects reports whether a call fails because the outage is too long. After the maximum, a new call is
+// accepted if it has not been the probe and if another one is not. It requires that the mutex is held.
+func (h *hold) rejects(call *Call) bool {
+	return h.expiredAt != 0 && (call.number <= h.expiredAt || h.probe != nil || call.failedProbeOf == h)
 }
 
-// regroup is how long limiters admit nobody after an outage, so that the calls that
-// were held are back in their queues, in order, before the first is admitted.
-func regroup(calls int) time.Duration {
+// resumeDelay returns how long limiters admit no calls after an outage. The held calls need this time to return to
+// their queues in order.
+func resumeDelay(calls int) time.Duration {
 	return 10*time.Millisecond + time.Duration(calls)*5*time.Microsecond
 }
 
-// open opens the gate, if there is one. It requires that the mutex is held.
-func (c *hold) open() {
-	if c == nil {
+// end ends the hold; h may be nil. It requires that the mutex is held.
+func (h *hold) end() {
+	if h == nil {
 		return
 	}
-	c.expiry.Stop()
-	if c.timer != nil {
-		c.timer.Stop()
+	h.expiry.Stop()
+	if h.timer != nil {
+		h.timer.Stop()
 	}
-	if c.model != nil {
-		c.model.hold = nil
+	if h.model != nil {
+		h.model.hold = nil
 	} else {
-		c.host.hold = nil
-		if c.sending {
-			c.probe.model.hold.adopt(c)
+		h.host.hold = nil
+		if h.sending {
+			h.probe.model.hold.takeProbe(h)
 		}
 	}
-	var calls []*Call // also those that the gate of their model holds still
+	var calls []*Call // including those that their model still holds
 	limiters := map[*model]limiter.Backend{}
-	for w := range c.host.waiting {
-		if c.model == nil || w.model == c.model {
+	for w := range h.host.waiting {
+		if h.model == nil || w.model == h.model {
 			calls = append(calls, w)
 			limiters[w.model] = w.limiter
-			w.suspect = w.suspect || w.tried == c && w.failures >= maxFailures
+			w.suspect = w.suspect || w.failedProbeOf == h && w.failedProbes >= maxFailures
 		}
 	}
 	slices.SortFunc(calls, func(a, b *Call) int {
@@ -191,37 +188,37 @@ func (c *hold) open() {
 		}
 		return 0
 	})
-	defer func() { // also if a limiter of the caller's panics
+	defer func() { // even if a limiter of the caller panics
 		for _, w := range calls {
-			if w.holdOf() == nil || c.model == nil {
+			if w.holdOf() == nil || h.model == nil {
 				w.release(nil)
 			}
 		}
 	}()
-	until := time.Now().Add(regroup(len(calls)))
+	until := time.Now().Add(resumeDelay(len(calls)))
 	for _, l := range limiters {
 		l.Pause(until)
 	}
 }
 
-// expire ends the waits of all calls that the gate holds. It stays closed: until the
-// first sign of life, a new call is sent as a probe or fails.
-func (c *hold) expire() {
-	c.gates.mu.Lock()
-	defer c.gates.mu.Unlock()
-	if !c.isClosed() {
+// expire ends the waits of all held calls. The hold itself continues: until the first Alive outcome, a new call
+// is sent as a probe or fails.
+func (h *hold) expire() {
+	h.tracker.mu.Lock()
+	defer h.tracker.mu.Unlock()
+	if !h.isActive() {
 		return
 	}
-	c.expired = c.gates.clock
-	if !c.sending {
-		c.probe = nil
+	h.expiredAt = h.tracker.counter
+	if !h.sending {
+		h.probe = nil
 	}
-	if c.timer != nil {
-		c.timer.Stop()
+	if h.timer != nil {
+		h.timer.Stop()
 	}
-	for w := range c.host.waiting {
-		if c.model == nil || w.model == c.model {
-			w.release(&Error{c.Outage})
+	for w := range h.host.waiting {
+		if h.model == nil || w.model == h.model {
+			w.release(&Error{h.Outage})
 		}
 	}
 }

@@ -10,58 +10,58 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/outage"
 )
 
-// A model and its host are down at the same time. In each case, a call of the model must continue soon
-// after the host is back.
+// A model and its host are down at the same time. In each case, a call to the model must
+// continue soon after the host is back.
 func TestModelAndHost(t *testing.T) {
-	for name, test := range map[string]func(b *bench) *waiting{
-		"the model's probe is due while the host is down": func(b *bench) *waiting {
-			n := b.call("n")
-			w := b.wait(b.Context(), b.call("m"))
-			b.send(b.call("x"), outage.Unreachable)
+	for name, test := range map[string]func(f *fixture) *waiting{
+		"the model's probe is due while the host is down": func(f *fixture) *waiting {
+			n := f.call("n")
+			w := f.wait(f.Context(), f.call("m"))
+			f.send(f.call("x"), outage.Unreachable)
 			for range 5 {
-				b.chosen(b.wait(b.Context(), n))
-				b.send(n, outage.Unreachable)
+				f.chosen(f.wait(f.Context(), n))
+				f.send(n, outage.Unreachable)
 			}
-			b.chosen(b.wait(b.Context(), n))
-			b.send(n, outage.Alive)
+			f.chosen(f.wait(f.Context(), n))
+			f.send(n, outage.Alive)
 			return w
 		},
-		"the model's probe waits for the host, and then fails": func(b *bench) *waiting {
-			probe := b.call("m")
-			b.chosen(b.wait(b.Context(), probe))
-			b.enters(probe) // the connection is closed, so the call does not report an outcome
-			b.send(b.call("n"), outage.Unreachable)
-			b.chosen(b.wait(b.Context(), probe))
-			b.send(probe, outage.Overloaded)
-			ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		"the host holds the model's probe, and then the model is still down": func(f *fixture) *waiting {
+			probe := f.call("m")
+			f.chosen(f.wait(f.Context(), probe))
+			f.enters(probe) // its connection turns out to be closed, so nothing is reported
+			f.send(f.call("n"), outage.Unreachable)
+			f.chosen(f.wait(f.Context(), probe))
+			f.send(probe, outage.Overloaded)
+			ctx, cancel := context.WithTimeout(f.Context(), time.Second)
 			defer cancel()
-			_ = probe.Wait(ctx) // the call can become the probe
+			_ = probe.Wait(ctx) // it may become the probe
 			probe.Leave()
-			return b.wait(b.Context(), b.call("m"))
+			return f.wait(f.Context(), f.call("m"))
 		},
-		"the model's probe has not been sent when the host goes down": func(b *bench) *waiting {
-			probe := b.call("m")
-			b.chosen(b.wait(b.Context(), probe))
-			b.send(b.call("n"), outage.Unreachable)
+		"the model's probe has not been sent when the host goes down": func(f *fixture) *waiting {
+			probe := f.call("m")
+			f.chosen(f.wait(f.Context(), probe))
+			f.send(f.call("n"), outage.Unreachable)
 			if probe.Enter() {
-				b.Error("the model's probe is sent although the host is down")
+				f.Error("the model's probe is sent although the host is down")
 			}
 			probe.Leave()
-			n := b.call("n")
-			b.chosen(b.wait(b.Context(), n))
-			b.send(n, outage.Alive)
-			return b.wait(b.Context(), b.call("m"))
+			n := f.call("n")
+			f.chosen(f.wait(f.Context(), n))
+			f.send(n, outage.Alive)
+			return f.wait(f.Context(), f.call("m"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			runTest(t, func(b *bench) {
-				b.send(b.call("m"), outage.Overloaded)
-				w := test(b)
-				back := b.now()
+			withTracker(t, func(f *fixture) {
+				f.send(f.call("m"), outage.Overloaded)
+				w := test(f)
+				back := f.now()
 				time.Sleep(6 * time.Second)
 				synctest.Wait()
 				if !w.over.Load() || w.err != nil {
-					t.Errorf("the call does not continue within 6 s after %v: %v", back, w.err)
+					t.Errorf("the call does not continue within 6 s after %v: error %v", back, w.err)
 				}
 				w.Leave()
 			})
@@ -69,73 +69,72 @@ func TestModelAndHost(t *testing.T) {
 	}
 }
 
-// A model is down for longer than the maximum, and then its host is down too. A call of the model must not wait
-// forever, and must not fail if it can be the probe.
+// A model is down for too long, and then its host is down. A call to the model does not wait
+// forever, and does not fail if it could be the probe.
 func TestExpiredModelAndHost(t *testing.T) {
-	runTest(t, func(b *bench) {
-		b.send(b.call("m"), outage.Overloaded)
+	withTracker(t, func(f *fixture) {
+		f.send(f.call("m"), outage.Overloaded)
 		time.Sleep(maxOutage + time.Second)
-		probe := b.call("m")
-		if err := probe.Wait(b.Context()); err != nil {
+		probe := f.call("m")
+		if err := probe.Wait(f.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b.send(b.call("n"), outage.Unreachable)
+		f.send(f.call("n"), outage.Unreachable)
 		if probe.Enter() {
 			t.Error("the model's probe is sent although the host is down")
 		}
 		probe.Leave()
-		n := b.call("n")
-		wn, w := b.wait(b.Context(), n), b.wait(b.Context(), b.call("m"))
-		if b.chosen(wn, w) != wn {
-			t.Fatal("the probe is not the oldest call")
+		n := f.call("n")
+		wn, w := f.wait(f.Context(), n), f.wait(f.Context(), f.call("m"))
+		if f.chosen(wn, w) != wn {
+			t.Fatal("the oldest call is not the probe")
 		}
-		b.send(n, outage.Alive)
+		f.send(n, outage.Alive)
 		synctest.Wait()
 		if !w.over.Load() || w.err != nil {
-			t.Errorf("the model's call waits or fails with %v, want it to be the probe", w.err)
+			t.Errorf("the call to the model waits or fails: error %v, want it to be the probe", w.err)
 		}
 		w.Leave()
-		if err := b.call("m").Wait(b.Context()); err != nil {
-			t.Errorf("error is %v without other calls, want nil", err)
+		if err := f.call("m").Wait(f.Context()); err != nil {
+			t.Errorf("error %v while no call is in flight", err)
 		}
 	})
 }
 
-// An outage begins with the second failure, even if the first failure was long ago.
+// An outage begins with the second failure, even if the first one was long ago.
 func TestOldFailure(t *testing.T) {
-	runTest(t, func(b *bench) {
-		b.send(b.call("m"), outage.Failing)
+	withTracker(t, func(f *fixture) {
+		f.send(f.call("m"), outage.Failing)
 		time.Sleep(time.Hour)
 		begin := time.Now()
-		b.send(b.call("m"), outage.Failing)
-		w := b.wait(b.Context(), b.call("m"))
-		b.chosen(w)
-		if w.err != nil || b.Current()[0].Since != begin {
-			t.Errorf("error is %v in an outage since %v, want nil since %v", w.err, b.Current()[0].Since, begin)
+		f.send(f.call("m"), outage.Failing)
+		w := f.wait(f.Context(), f.call("m"))
+		f.chosen(w)
+		if w.err != nil || f.Current()[0].Since != begin {
+			t.Errorf("error %v, outage since %v, want no error and an outage since the second failure", w.err, f.Current()[0].Since)
 		}
 	})
 }
 
-// If Pause of the limiter panics, the other calls still continue.
+// A limiter whose Pause panics does not keep other calls waiting.
 func TestPausePanics(t *testing.T) {
-	runTest(t, func(b *bench) {
-		b.limiter = panickingLimiter{b.limiter}
-		c := b.call("m")
-		b.send(b.call("m"), outage.Unreachable)
-		b.chosen(b.wait(b.Context(), c))
-		other := b.wait(b.Context(), b.call("m"))
+	withTracker(t, func(f *fixture) {
+		f.limiter = panicking{f.limiter}
+		c := f.call("m")
+		f.send(f.call("m"), outage.Unreachable)
+		f.chosen(f.wait(f.Context(), c))
+		other := f.wait(f.Context(), f.call("m"))
 		func() {
 			defer func() { _ = recover() }()
-			b.send(c, outage.Alive)
+			f.send(c, outage.Alive)
 		}()
 		synctest.Wait()
 		if !other.over.Load() || other.err != nil {
-			t.Errorf("the other call waits or fails with %v", other.err)
+			t.Errorf("the other call waits or fails: error %v", other.err)
 		}
 	})
 }
 
-// panickingLimiter is a limiter whose Pause panics.
-type panickingLimiter struct{ limiter.Backend }
+type panicking struct{ limiter.Backend }
 
-func (panickingLimiter) Pause(time.Time) { panic("broken limiter") }
+func (panicking) Pause(time.Time) { panic("Pause") }

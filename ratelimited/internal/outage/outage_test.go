@@ -19,82 +19,77 @@ var errDown = errors.New("connection refused")
 
 const maxOutage = time.Minute
 
-// bench is a test with the gates of one client in virtual time.
-type bench struct {
+// A fixture is the tracker of one client in virtual time.
+type fixture struct {
 	*testing.T
-	*outage.Gates
+	*outage.Tracker
 	limiter limiter.Backend
 	begin   time.Time
 }
 
-// runTest runs a test in virtual time. The host has already responded once.
-func runTest(t *testing.T, test func(b *bench)) {
+// withTracker runs a test in virtual time, with a tracker of a host that was alive.
+func withTracker(t *testing.T, test func(f *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l, err := limiter.InProcess()("", limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &bench{t, outage.New("https://host", maxOutage), l, time.Now()}
-		b.send(b.call("m"), outage.Alive)
-		test(b)
+		f := &fixture{t, outage.New("https://host", maxOutage), l, time.Now()}
+		f.send(f.call("m"), outage.Alive)
+		test(f)
 	})
 }
 
-// now returns the time since the beginning of the test.
-func (b *bench) now() time.Duration { return time.Since(b.begin) }
+func (f *fixture) now() time.Duration { return time.Since(f.begin) }
 
-// call creates a call of a model.
-func (b *bench) call(model string) *outage.Call {
-	return b.Call("https://host", model, limiter.PlaceOf(b.Context()), b.limiter)
+func (f *fixture) call(model string) *outage.Call {
+	return f.Call("https://host", model, limiter.PlaceOf(f.Context()), f.limiter)
 }
 
 // send makes an attempt of a call that is not held, and reports its outcome.
-func (b *bench) send(c *outage.Call, outcome outage.Outcome) outage.Change {
-	b.Helper()
-	b.enters(c)
+func (f *fixture) send(c *outage.Call, outcome outage.Outcome) outage.Change {
+	f.Helper()
+	f.enters(c)
 	return c.Report(outcome, errDown, 0)
 }
 
-// enters starts an attempt. The call must not be held.
-func (b *bench) enters(c *outage.Call) {
-	b.Helper()
+func (f *fixture) enters(c *outage.Call) {
+	f.Helper()
 	if !c.Enter() {
-		b.Fatalf("at %v, the call is held", b.now())
+		f.Fatalf("at %v the call may not be sent", f.now())
 	}
 }
 
-// held checks whether a new call of a model is held.
-func (b *bench) held(model string, want bool) {
-	b.Helper()
-	if got := b.call(model).IsHeld(); got != want {
-		b.Errorf("at %v, a call of %q is held: %v, want %v", b.now(), model, got, want)
+func (f *fixture) held(model string, want bool) {
+	f.Helper()
+	if got := f.call(model).IsHeld(); got != want {
+		f.Errorf("at %v: is a call to %q held? %v, want %v", f.now(), model, got, want)
 	}
 }
 
-// waiting is a call that waits in a goroutine.
+// A waiting is a call that waits in a goroutine.
 type waiting struct {
 	*outage.Call
-	over atomic.Bool   // whether the wait has ended
-	err  error         // the result of the wait
-	at   time.Duration // the end of the wait
+	over atomic.Bool
+	err  error
+	at   time.Duration
 }
 
-// wait starts a goroutine in which a call waits.
-func (b *bench) wait(ctx context.Context, c *outage.Call) *waiting {
+func (f *fixture) wait(ctx context.Context, c *outage.Call) *waiting {
 	w := &waiting{Call: c}
 	go func() {
 		w.err = c.Wait(ctx)
-		w.at = b.now()
+		w.at = f.now()
 		w.over.Store(true)
 	}()
 	synctest.Wait()
 	return w
 }
 
-// chosen waits until the wait of one of the calls has ended, and returns that call.
-func (b *bench) chosen(calls ...*waiting) *waiting {
-	b.Helper()
+// chosen waits until one of the calls is released, and returns it.
+func (f *fixture) chosen(calls ...*waiting) *waiting {
+	f.Helper()
 	for range 100 {
 		for _, w := range calls {
 			if w.over.Load() {
@@ -104,120 +99,119 @@ func (b *bench) chosen(calls ...*waiting) *waiting {
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 	}
-	b.Fatal("all calls still wait after 10 s")
+	f.Fatal("no call is chosen within 10 s")
 	return nil
 }
 
-// The test reports outcomes and checks whether a model or the host is down.
-func TestOutcomesThatStartAnOutage(t *testing.T) {
+func TestOutcomesThatBeginAHold(t *testing.T) {
 	for name, test := range map[string]struct {
-		do          func(b *bench)
-		model, host bool // whether calls of the model m are held, and calls of the model n
+		do          func(f *fixture)
+		model, host bool // whether calls to the models m and n are held
 	}{
-		"no connection": {func(b *bench) { b.send(b.call("m"), outage.Unreachable) }, true, true},
-		"one failure":   {func(b *bench) { b.send(b.call("m"), outage.Failing) }, false, false},
-		"one call that fails repeatedly": {func(b *bench) {
-			c := b.call("m")
+		"no connection": {func(f *fixture) { f.send(f.call("m"), outage.Unreachable) }, true, true},
+		"one failure":   {func(f *fixture) { f.send(f.call("m"), outage.Failing) }, false, false},
+		"one call that fails repeatedly": {func(f *fixture) {
+			c := f.call("m")
 			for range 5 {
-				b.send(c, outage.Failing)
+				f.send(c, outage.Failing)
 			}
 		}, false, false},
-		"two calls of one model": {func(b *bench) { b.send(b.call("m"), outage.Failing); b.send(b.call("m"), outage.Failing) }, true, false},
-		"calls of two models":    {func(b *bench) { b.send(b.call("m"), outage.Failing); b.send(b.call("n"), outage.Failing) }, true, true},
-		"a model that is down and another": {func(b *bench) {
-			b.send(b.call("m"), outage.Failing)
-			b.send(b.call("m"), outage.Failing)
-			b.send(b.call("n"), outage.Failing)
+		"two calls of one model": {func(f *fixture) { f.send(f.call("m"), outage.Failing); f.send(f.call("m"), outage.Failing) }, true, false},
+		"calls of two models":    {func(f *fixture) { f.send(f.call("m"), outage.Failing); f.send(f.call("n"), outage.Failing) }, true, true},
+		"a model that is down and another": {func(f *fixture) {
+			f.send(f.call("m"), outage.Failing)
+			f.send(f.call("m"), outage.Failing)
+			f.send(f.call("n"), outage.Failing)
 		}, true, true},
-		"a success in between": {func(b *bench) {
-			b.send(b.call("m"), outage.Failing)
-			b.send(b.call("m"), outage.Alive)
-			b.send(b.call("m"), outage.Failing)
+		"a success in between": {func(f *fixture) {
+			f.send(f.call("m"), outage.Failing)
+			f.send(f.call("m"), outage.Alive)
+			f.send(f.call("m"), outage.Failing)
 		}, false, false},
-		"a success of another model in between": {func(b *bench) {
-			b.send(b.call("m"), outage.Failing)
-			b.send(b.call("n"), outage.Alive)
-			b.send(b.call("m"), outage.Failing)
+		"a success of another model in between": {func(f *fixture) {
+			f.send(f.call("m"), outage.Failing)
+			f.send(f.call("n"), outage.Alive)
+			f.send(f.call("m"), outage.Failing)
 		}, true, false},
-		"a success of another model between two models": {func(b *bench) {
-			b.send(b.call("m"), outage.Failing)
-			b.send(b.call("l"), outage.Alive)
-			b.send(b.call("n"), outage.Failing)
+		"a success of another model between two models": {func(f *fixture) {
+			f.send(f.call("m"), outage.Failing)
+			f.send(f.call("l"), outage.Alive)
+			f.send(f.call("n"), outage.Failing)
 		}, false, false},
-		"a success in between that was sent before": {func(b *bench) {
-			early := b.call("m")
-			b.enters(early)
-			b.send(b.call("m"), outage.Failing)
+		"a success in between that was sent earlier": {func(f *fixture) {
+			early := f.call("m")
+			f.enters(early)
+			f.send(f.call("m"), outage.Failing)
 			early.Report(outage.Alive, nil, 0)
-			b.send(b.call("m"), outage.Failing)
+			f.send(f.call("m"), outage.Failing)
 		}, true, false},
-		"failures of attempts that were sent before a success": {func(b *bench) {
-			first, second := b.call("m"), b.call("m")
-			b.enters(first)
-			b.enters(second)
-			b.send(b.call("m"), outage.Alive)
+		"failures of attempts that were sent before a success": {func(f *fixture) {
+			first, second := f.call("m"), f.call("m")
+			f.enters(first)
+			f.enters(second)
+			f.send(f.call("m"), outage.Alive)
 			first.Report(outage.Failing, errDown, 0)
 			second.Report(outage.Failing, errDown, 0)
 		}, false, false},
-		"no connection, for an attempt that was sent before a success": {func(b *bench) {
-			early := b.call("m")
-			b.enters(early)
-			b.send(b.call("m"), outage.Alive)
+		"no connection, for an attempt that was sent before a success": {func(f *fixture) {
+			early := f.call("m")
+			f.enters(early)
+			f.send(f.call("m"), outage.Alive)
 			if change := early.Report(outage.Unreachable, errDown, 0); !change.Held || len(change.Began) > 0 {
-				b.Errorf("Report returns %+v, want only the call to be held", change)
+				f.Errorf("change %+v, want only the call to be held", change)
 			}
 		}, false, false},
-		"overload": {func(b *bench) { b.send(b.call("m"), outage.Overloaded) }, true, false},
-		"unclear":  {func(b *bench) { b.send(b.call("m"), outage.Unclear); b.send(b.call("m"), outage.Unclear) }, false, false},
+		"overload": {func(f *fixture) { f.send(f.call("m"), outage.Overloaded) }, true, false},
+		"unclear":  {func(f *fixture) { f.send(f.call("m"), outage.Unclear); f.send(f.call("m"), outage.Unclear) }, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			runTest(t, func(b *bench) {
-				test.do(b)
-				b.held("m", test.model)
-				b.held("n", test.host)
-				if got := len(b.Current()) > 0; got != (test.model || test.host) {
-					t.Errorf("the current outages are %v", b.Current())
+			withTracker(t, func(f *fixture) {
+				test.do(f)
+				f.held("m", test.model)
+				f.held("n", test.host)
+				if got := len(f.Current()) > 0; got != (test.model || test.host) {
+					t.Errorf("outages %v", f.Current())
 				}
 			})
 		})
 	}
 }
 
-// A host that has never responded has no outage. With a negative maximum, calls are never held.
-func TestCallsThatAreNeverHeld(t *testing.T) {
-	for name, gates := range map[string]*outage.Gates{"never responded": outage.New("https://host", maxOutage), "no hold": outage.New("https://host", -1)} {
+// A host that was never alive is not held, and with a negative maximum, calls are not held at all.
+func TestOutcomesThatDoNotBeginAHold(t *testing.T) {
+	for name, tracker := range map[string]*outage.Tracker{"never alive": outage.New("https://host", maxOutage), "no hold": outage.New("https://host", -1)} {
 		for _, first := range []outage.Outcome{outage.Alive, outage.Failing} {
-			if name == "never responded" && first == outage.Alive {
+			if name == "never alive" && first == outage.Alive {
 				continue
 			}
 			for _, outcome := range []outage.Outcome{first, outage.Unreachable, outage.Failing, outage.Failing} {
-				c := gates.Call("https://host", "m", limiter.PlaceOf(t.Context()), nil)
+				c := tracker.Call("https://host", "m", limiter.PlaceOf(t.Context()), nil)
 				c.Enter()
 				if change := c.Report(outcome, errDown, 0); c.IsHeld() || change.Held || len(change.Began) > 0 {
-					t.Errorf("%s: Report of outcome %v returns %+v, want no held call", name, outcome, change)
+					t.Errorf("%s: outcome %v: %+v", name, outcome, change)
 				}
 			}
 		}
 	}
 }
 
-// The oldest call is the probe. At most one probe runs at a time, and the next follows within 5 s. If the
-// call leaves, the next call becomes the probe. The first success ends the outage.
+// The oldest call is the probe. Probes are sent one at a time, at most 5 s apart. When a probe
+// leaves, the next call becomes the probe. The first Alive outcome ends the hold.
 func TestProbes(t *testing.T) {
-	runTest(t, func(b *bench) {
-		young, old := b.call("m"), b.call("n")
-		oldest := b.call("m")
+	withTracker(t, func(f *fixture) {
+		young, old := f.call("m"), f.call("n")
+		oldest := f.call("m")
 		young, oldest = oldest, young
-		change := b.send(b.call("x"), outage.Unreachable)
+		change := f.send(f.call("x"), outage.Unreachable)
 		if len(change.Began) != 1 || change.Began[0].Host != "https://host" || change.Began[0].Model != "" || !change.Held {
-			t.Errorf("Report returns %+v, want an outage of the host", change)
+			t.Errorf("change %+v", change)
 		}
-		ctx, cancel := context.WithCancel(b.Context())
-		first, second, third := b.wait(ctx, oldest), b.wait(b.Context(), old), b.wait(b.Context(), young)
+		ctx, cancel := context.WithCancel(f.Context())
+		first, second, third := f.wait(ctx, oldest), f.wait(f.Context(), old), f.wait(f.Context(), young)
 		for {
-			before := b.now()
-			if b.chosen(first, second, third) != first || second.over.Load() || third.over.Load() {
-				t.Fatal("the probe is not the oldest call")
+			before := f.now()
+			if f.chosen(first, second, third) != first || second.over.Load() || third.over.Load() {
+				t.Fatal("another call than the oldest is the probe")
 			}
 			if gap := first.at - before; gap > outage.MaxProbeInterval {
 				t.Errorf("the probe is sent %v after the previous one, want at most %v", gap, outage.MaxProbeInterval)
@@ -225,72 +219,72 @@ func TestProbes(t *testing.T) {
 			if d := oldest.ProbeTime(); d <= 0 || d > outage.MaxProbeInterval {
 				t.Errorf("the probe has %v to connect, want at most %v", d, outage.MaxProbeInterval)
 			}
-			if b.now() > 40*time.Second {
+			if f.now() > 40*time.Second {
 				break
 			}
-			b.send(oldest, outage.Unreachable)
-			first = b.wait(ctx, oldest)
+			f.send(oldest, outage.Unreachable)
+			first = f.wait(ctx, oldest)
 		}
-		oldest.Leave() // as if its context had ended while it waited for its limiter
+		oldest.Leave() // its context ended while it waited for its limiter
 		synctest.Wait()
 		if !second.over.Load() || third.over.Load() {
-			t.Fatal("the next call does not become the probe")
+			t.Fatal("the second call is not the next probe")
 		}
-		b.enters(old)
-		again := b.wait(ctx, b.call("m"))
+		f.enters(old)
+		again := f.wait(ctx, f.call("m"))
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		if third.over.Load() || again.over.Load() {
-			t.Error("a second probe is sent while one runs")
+			t.Error("another probe is sent while one is in flight")
 		}
 		change = old.Report(outage.Alive, nil, 0)
 		synctest.Wait()
-		if !third.over.Load() || third.err != nil || !again.over.Load() || len(change.Ended) != 1 || len(b.Current()) > 0 {
-			t.Errorf("calls still wait after a success: %+v", change)
+		if !third.over.Load() || third.err != nil || !again.over.Load() || len(change.Ended) != 1 || len(f.Current()) > 0 {
+			t.Errorf("calls are held after an Alive outcome: change %+v", change)
 		}
-		if paused := b.limiter.Snapshot().PausedUntil; !paused.After(time.Now()) || paused.After(time.Now().Add(50*time.Millisecond)) {
-			t.Errorf("the limiter is paused until %v", paused)
+		if paused := f.limiter.Snapshot().PausedUntil; !paused.After(time.Now()) || paused.After(time.Now().Add(50*time.Millisecond)) {
+			t.Errorf("the limiter is paused until %v, want less than 50 ms from now", paused)
 		}
 		cancel()
 	})
 }
 
-// If the probe waits for its limiter, another call becomes the probe within one interval.
+// If a probe waits for its limiter, another call becomes the probe within an interval.
 func TestProbeThatWaitsForItsLimiter(t *testing.T) {
-	runTest(t, func(b *bench) {
-		one, two := b.call("m"), b.call("m")
-		b.send(b.call("m"), outage.Unreachable)
-		slow, fast := b.wait(b.Context(), one), b.wait(b.Context(), two)
-		b.chosen(slow)
-		since := b.now()
-		b.chosen(fast)
+	withTracker(t, func(f *fixture) {
+		one, two := f.call("m"), f.call("m")
+		f.send(f.call("m"), outage.Unreachable)
+		slow, fast := f.wait(f.Context(), one), f.wait(f.Context(), two)
+		f.chosen(slow)
+		since := f.now()
+		f.chosen(fast)
 		if waited := fast.at - since; waited > outage.MaxProbeInterval {
-			t.Errorf("the next call becomes the probe after %v, want at most %v", waited, outage.MaxProbeInterval)
+			t.Errorf("the next call is chosen after %v, want at most %v", waited, outage.MaxProbeInterval)
 		}
-		b.enters(two)
+		f.enters(two)
 		if one.Enter() {
-			t.Error("two probes run at the same time")
+			t.Error("two probes are sent at the same time")
 		}
 		if one.IsHeld() != true {
 			t.Error("the slow call is not held again")
 		}
 		two.Report(outage.Alive, nil, 0)
-		b.enters(one)
+		f.enters(one)
 	})
 }
 
-// If Retry-After is longer than the backoff, the next probe waits for Retry-After.
-func TestProbeWaitsForRetryAfter(t *testing.T) {
-	runTest(t, func(b *bench) {
-		c := b.call("m")
+// A probe waits for longer than the backoff if the server requests it.
+func TestProbeObeysRetryAfter(t *testing.T) {
+	withTracker(t, func(f *fixture) {
+		c := f.call("m")
 		for range 2 {
-			b.enters(b.call("m"))
+			f.enters(f.call("m"))
 		}
-		b.send(b.call("m"), outage.Failing)
-		last := b.call("m")
-		b.enters(last)
+		f.send(f.call("m"), outage.Failing)
+		last := f.call("m")
+		f.enters(last)
 		last.Report(outage.Failing, errDown, 20*time.Second)
-		w := b.wait(b.Context(), c)
+		w := f.wait(f.Context(), c)
 		time.Sleep(20*time.Second - time.Nanosecond)
 		synctest.Wait()
 		if w.over.Load() {
@@ -299,167 +293,166 @@ func TestProbeWaitsForRetryAfter(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if !w.over.Load() {
-			t.Error("after 20 s, a probe is not sent")
+			t.Error("a probe is not sent after 20 s")
 		}
 	})
 }
 
-// After the maximum, all waits end with an error. Until the server is back, one call at a time is the probe, and
-// all others fail at once.
+// After the maximum, all waits end. Until the server is back, one new call at a time is sent as a
+// probe, and all others fail at once.
 func TestExpiry(t *testing.T) {
-	runTest(t, func(b *bench) {
-		begin := b.now()
-		b.send(b.call("m"), outage.Unreachable)
-		stuck := b.call("m")
-		calls := []*waiting{b.wait(b.Context(), stuck), b.wait(b.Context(), b.call("m")), b.wait(b.Context(), b.call("n"))}
-		b.chosen(calls...)    // the probe is never sent
-		queued := b.call("m") // the call waits for its limiter
-		time.Sleep(maxOutage - b.now() + begin)
+	withTracker(t, func(f *fixture) {
+		begin := f.now()
+		f.send(f.call("m"), outage.Unreachable)
+		stuck := f.call("m")
+		calls := []*waiting{f.wait(f.Context(), stuck), f.wait(f.Context(), f.call("m")), f.wait(f.Context(), f.call("n"))}
+		f.chosen(calls...)    // but not sent
+		queued := f.call("m") // waits for its limiter
+		time.Sleep(maxOutage - f.now() + begin)
 		synctest.Wait()
 		for _, w := range calls[1:] {
 			var tooLong *outage.Error
 			if w.over.Load() && w.err == nil {
-				continue // the call became the probe later, and was never sent
+				continue // chosen after the first, but not sent
 			}
 			if !w.over.Load() || !errors.As(w.err, &tooLong) || tooLong.Cause != errDown || w.at != begin+maxOutage {
-				t.Errorf("the wait ended at %v with %v, want an Error after %v", w.at, w.err, maxOutage)
+				t.Errorf("at %v: error %v, want an Error after %v", w.at, w.err, maxOutage)
 			}
 		}
 		if queued.Enter() {
-			t.Error("a call from before the maximum is sent")
+			t.Error("an older call is sent")
 		}
-		if err := queued.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
-			t.Errorf("error of a call from before the maximum is %v, want an Error at once", err)
+		if err := queued.Wait(f.Context()); !errors.As(err, new(*outage.Error)) {
+			t.Errorf("error %v of an older call, want an Error at once", err)
 		}
-		probe, other := b.call("m"), b.call("m")
-		if err := probe.Wait(b.Context()); err != nil {
+		probe, other := f.call("m"), f.call("m")
+		if err := probe.Wait(f.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := other.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
-			t.Errorf("error is %v, want an Error at once", err)
+		if err := other.Wait(f.Context()); !errors.As(err, new(*outage.Error)) {
+			t.Errorf("error %v, want an Error at once", err)
 		}
-		b.send(probe, outage.Unreachable)
-		if err := probe.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
-			t.Errorf("error of the probe is %v, want an Error at once", err)
+		f.send(probe, outage.Unreachable)
+		if err := probe.Wait(f.Context()); !errors.As(err, new(*outage.Error)) {
+			t.Errorf("error %v of the failed probe, want an Error at once", err)
 		}
-		if err := other.Wait(b.Context()); err != nil {
+		if err := other.Wait(f.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b.send(other, outage.Alive)
-		b.held("m", false)
+		f.send(other, outage.Alive)
+		f.held("m", false)
 	})
 }
 
-// A success ends only outages whose failed attempts were sent before the successful attempt.
-func TestLateSuccess(t *testing.T) {
-	runTest(t, func(b *bench) {
-		before, after, later := b.call("m"), b.call("m"), b.call("m")
-		b.enters(before)
-		first, second := b.call("m"), b.call("m")
-		b.enters(first)
-		b.enters(after)
-		b.enters(second)
+// An Alive outcome ends only holds that began with attempts that were sent earlier.
+func TestLateAliveOutcome(t *testing.T) {
+	withTracker(t, func(f *fixture) {
+		before, after, later := f.call("m"), f.call("m"), f.call("m")
+		f.enters(before)
+		first, second := f.call("m"), f.call("m")
+		f.enters(first)
+		f.enters(after)
+		f.enters(second)
 		first.Report(outage.Failing, errDown, 0)
 		second.Report(outage.Failing, errDown, 0)
-		b.held("m", true)
+		f.held("m", true)
 		before.Report(outage.Alive, nil, 0)
-		b.held("m", true)
-		w := b.wait(b.Context(), later)
+		f.held("m", true)
+		w := f.wait(f.Context(), later)
 		after.Report(outage.Alive, nil, 0)
-		b.held("m", false)
+		f.held("m", false)
 		synctest.Wait()
 		if !w.over.Load() {
-			t.Error("a call still waits, want it to continue")
+			t.Error("a call still waits")
 		}
 	})
 }
 
-// An overloaded model proves that the host is up, so it ends the host's outage.
-func TestOverloadEndsTheHostsOutage(t *testing.T) {
-	runTest(t, func(b *bench) {
-		b.send(b.call("n"), outage.Unreachable)
-		b.held("m", true)
-		c := b.call("m")
-		b.chosen(b.wait(b.Context(), c))
-		change := b.send(c, outage.Overloaded)
+// An overloaded model shows that its host is alive.
+func TestOverloadEndsTheHoldOfTheHost(t *testing.T) {
+	withTracker(t, func(f *fixture) {
+		f.send(f.call("n"), outage.Unreachable)
+		f.held("m", true)
+		c := f.call("m")
+		f.chosen(f.wait(f.Context(), c))
+		change := f.send(c, outage.Overloaded)
 		if len(change.Ended) != 1 || len(change.Began) != 1 || change.Began[0].Model != "m" || !change.Held {
-			t.Errorf("Report returns %+v, want the end of one outage and the beginning of another", change)
+			t.Errorf("change %+v", change)
 		}
-		b.held("m", true)
-		b.held("n", false)
+		f.held("m", true)
+		f.held("n", false)
 	})
 }
 
-// An outage also holds calls that sleep between two attempts. A call that fails repeatedly without an outage
-// waits between its attempts.
+// A call that waits between two attempts wakes up when a hold begins. A call that fails repeatedly,
+// although other calls succeed, waits between its attempts.
 func TestSleep(t *testing.T) {
-	runTest(t, func(b *bench) {
-		if took := b.elapsed(func() { _ = b.call("m").Sleep(b.Context(), time.Second) }); took != time.Second {
-			t.Errorf("a sleep of 1 s takes %v", took)
+	withTracker(t, func(f *fixture) {
+		if took := elapsed(func() { _ = f.call("m").Sleep(f.Context(), time.Second) }); took != time.Second {
+			t.Errorf("Sleep takes %v, want 1 s", took)
 		}
-		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(f.Context(), time.Second)
 		defer cancel()
-		if err := b.call("m").Sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error is %v, want context.DeadlineExceeded", err)
+		if err := f.call("m").Sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v, want that of the context", err)
 		}
 		var sleeping sync.WaitGroup
 		sleeping.Go(func() {
-			if took := b.elapsed(func() { _ = b.call("m").Sleep(b.Context(), time.Hour) }); took != time.Minute {
-				t.Errorf("the sleep ends after %v, want 1 minute, when the outage begins", took)
+			if took := elapsed(func() { _ = f.call("m").Sleep(f.Context(), time.Hour) }); took != time.Minute {
+				t.Errorf("Sleep ends after %v, want 1 minute, when the hold begins", took)
 			}
 		})
 		time.Sleep(time.Minute)
-		failing := b.call("m")
-		b.send(failing, outage.Unreachable)
+		unlucky := f.call("m")
+		f.send(unlucky, outage.Unreachable)
 		sleeping.Wait()
 		for range 5 { // other calls succeed
-			b.chosen(b.wait(b.Context(), b.call("m")))
+			f.chosen(f.wait(f.Context(), f.call("m")))
 			synctest.Wait()
-			c := b.call("m")
-			w := b.wait(b.Context(), c)
-			b.chosen(w)
-			b.send(c, outage.Alive)
-			if err := failing.Wait(b.Context()); err != nil {
+			c := f.call("m")
+			w := f.wait(f.Context(), c)
+			f.chosen(w)
+			f.send(c, outage.Alive)
+			if err := unlucky.Wait(f.Context()); err != nil {
 				t.Fatal(err)
 			}
-			b.send(failing, outage.Unreachable)
+			f.send(unlucky, outage.Unreachable)
 		}
-		c := b.call("m")
-		b.chosen(b.wait(b.Context(), c))
-		b.send(c, outage.Alive)
-		if took := b.elapsed(func() { _ = failing.Wait(b.Context()) }); took < 100*time.Millisecond || took > outage.MaxProbeInterval {
-			t.Errorf("the failing call waits for %v, want 100 ms to %v", took, outage.MaxProbeInterval)
+		c := f.call("m")
+		f.chosen(f.wait(f.Context(), c))
+		f.send(c, outage.Alive)
+		if took := elapsed(func() { _ = unlucky.Wait(f.Context()) }); took < 100*time.Millisecond || took > outage.MaxProbeInterval {
+			t.Errorf("the failing call waits for %v, want 100 ms to 5 s", took)
 		}
 		time.Sleep(maxOutage)
-		if err := failing.Wait(b.Context()); !errors.As(err, new(*outage.Error)) {
-			t.Errorf("error is %v, want an Error after the maximum", err)
+		if err := unlucky.Wait(f.Context()); !errors.As(err, new(*outage.Error)) {
+			t.Errorf("error %v, want an Error after the maximum", err)
 		}
 	})
 }
 
-// elapsed returns the duration of f.
-func (b *bench) elapsed(f func()) time.Duration {
+func elapsed(do func()) time.Duration {
 	begin := time.Now()
-	f()
+	do()
 	return time.Since(begin)
 }
 
-// The memory for hosts and models is limited, but does not drop a current outage.
+// The number of remembered hosts and models is bounded, and active holds are not evicted.
 func TestManyHostsAndModels(t *testing.T) {
-	runTest(t, func(b *bench) {
-		b.send(b.call("m"), outage.Unreachable)
+	withTracker(t, func(f *fixture) {
+		f.send(f.call("m"), outage.Unreachable)
 		for i := range 5000 {
-			b.Call(fmt.Sprint("https://other", i), "m", limiter.PlaceOf(b.Context()), b.limiter)
-			b.Call("https://host", fmt.Sprint("model", i), limiter.PlaceOf(b.Context()), b.limiter)
+			f.Call(fmt.Sprint("https://other", i), "m", limiter.PlaceOf(f.Context()), f.limiter)
+			f.Call("https://host", fmt.Sprint("model", i), limiter.PlaceOf(f.Context()), f.limiter)
 		}
-		b.held("m", true)
+		f.held("m", true)
 	})
 }
 
-// Hundreds of calls of three models, some with deadlines, use a server that goes up and down. A model must never
-// have more than one probe at a time, and all calls must end.
+// Hundreds of calls to several models, some of which give up, with a server that is repeatedly down.
+// A model never has more than one probe at a time, and all calls end.
 func TestManyCalls(t *testing.T) {
-	runTest(t, func(b *bench) {
+	withTracker(t, func(f *fixture) {
 		var down atomic.Bool
 		probes := map[string]*atomic.Int64{"a": new(atomic.Int64), "b": new(atomic.Int64), "": new(atomic.Int64)}
 		var calls sync.WaitGroup
@@ -473,20 +466,20 @@ func TestManyCalls(t *testing.T) {
 		for i := range 300 {
 			calls.Go(func() {
 				time.Sleep(time.Duration(rand.Int64N(int64(20 * time.Second))))
-				ctx := b.Context()
+				ctx := f.Context()
 				if i%5 == 0 {
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.Int64N(int64(5*time.Second))))
 					defer cancel()
 				}
 				model := []string{"a", "b", ""}[i%3]
-				c := b.call(model)
+				c := f.call(model)
 				defer c.Leave()
 				for {
 					if c.Wait(ctx) != nil {
 						return
 					}
-					time.Sleep(time.Duration(rand.Int64N(int64(100 * time.Millisecond)))) // for its limiter
+					time.Sleep(time.Duration(rand.Int64N(int64(100 * time.Millisecond)))) // wait for its limiter
 					if ctx.Err() != nil {
 						return
 					}
@@ -495,7 +488,7 @@ func TestManyCalls(t *testing.T) {
 					}
 					probe := c.ProbeTime() > 0
 					if probe && probes[model].Add(1) > 1 {
-						t.Error("two probes run at the same time")
+						t.Error("two probes are in flight at the same time")
 					}
 					time.Sleep(time.Duration(rand.Int64N(int64(200 * time.Millisecond))))
 					if probe {
@@ -510,8 +503,8 @@ func TestManyCalls(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		if b.now() > 5*time.Minute {
-			t.Errorf("the last call ends after %v, want at most 5 minutes", b.now())
+		if f.now() > 5*time.Minute {
+			t.Errorf("the last call ends after %v, want at most 5 minutes", f.now())
 		}
 	})
 }

@@ -8,11 +8,9 @@ import (
 	"time"
 )
 
-// After returns how long a server asks to wait: Retry-After in seconds or as an HTTP
-// date (RFC 9110, section 10.2.3), or retry-after-ms, which some gateways send. A
-// date is relative to the response's own Date if there is one, because one of the
-// two clocks may be wrong by hours. The result is 0 if the server does not say, or
-// if its value makes no sense.
+// After returns the wait that a server requests: Retry-After in seconds or as an HTTP date (RFC 9110, section
+// 10.2.3), or retry-after-ms, which some gateways send. A date is relative to the response's Date, if present,
+// because either clock may be wrong by hours. The result is 0 if these fields are missing or invalid.
 func After(header http.Header, now time.Time) time.Duration {
 	if ms, err := strconv.ParseFloat(strings.TrimSpace(header.Get("Retry-After-Ms")), 64); err == nil && ms > 0 {
 		return duration(ms, time.Millisecond)
@@ -30,8 +28,8 @@ func After(header http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// duration is n units of time: 0 if n is negative or not a number, and the longest
-// duration if n is too large for one.
+// duration returns n units of time: 0 if n is negative or not a number, and the maximum duration if n is too
+// large.
 func duration(n float64, unit time.Duration) time.Duration {
 	switch {
 	case math.IsNaN(n) || n <= 0:

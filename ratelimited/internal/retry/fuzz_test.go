@@ -10,8 +10,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// FuzzRetryAfter reads any values of Retry-After and Retry-After-Ms. The wait must never be negative. It
-// must be exact for whole seconds and for dates.
+// FuzzRetryAfter tries any values of the two header fields that request a wait. The wait must not be negative, and
+// whole seconds and dates must be used exactly.
 func FuzzRetryAfter(f *testing.F) {
 	for _, value := range []string{
 		"", "0", "2", " 2 ", "1.5", "-1", "+3", "1e3", "1e400", "NaN", "-Inf", "0x1p4", "1_000", "9223372036", "9223372037",
@@ -27,24 +27,25 @@ func FuzzRetryAfter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seconds, ms string, offset int64) {
 		header := http.Header{"Retry-After": {seconds}, "Retry-After-Ms": {ms}}
 		if wait := After(header, now); wait < 0 {
-			t.Errorf("the wait for Retry-After %q and Retry-After-Ms %q is %v, want at least 0", seconds, ms, wait)
+			t.Errorf("Retry-After %q and retry-after-ms %q: %v", seconds, ms, wait)
 		}
 		delete(header, "Retry-After-Ms")
 		wait := After(header, now)
 		if n, err := strconv.Atoi(strings.TrimSpace(seconds)); err == nil && n <= 1_000_000 && wait != time.Duration(max(0, n))*time.Second {
-			t.Errorf("the wait for Retry-After %q is %v", seconds, wait)
+			t.Errorf("Retry-After %q: %v", seconds, wait)
 		}
-		offset %= 200 * 365 * 24 * 60 * 60 // the range of time.Duration is larger
+		offset %= 200 * 365 * 24 * 60 * 60 // must fit a duration
 		date := now.Add(time.Duration(offset) * time.Second)
 		header.Set("Retry-After", date.Format(http.TimeFormat))
 		if wait := After(header, now); wait != time.Duration(max(0, offset))*time.Second {
-			t.Errorf("the wait for Retry-After %q, %d s from now, is %v", header.Get("Retry-After"), offset, wait)
+			t.Errorf("Retry-After %q, %d s from now: %v", header.Get("Retry-After"), offset, wait)
 		}
 	})
 }
 
-// FuzzServerState reads any rate-limit header fields. The values must never be negative, and a limiter that
-// observes them must never have more than its capacity. The reason to fail a call must be a known one.
+// FuzzServerState tries any values of the rate limit headers. The decoded values must not be negative. A
+// limiter that observes them must not have more available than before. A call may only become permanent
+// for one of the documented reasons.
 func FuzzServerState(f *testing.F) {
 	for _, value := range []string{
 		"", "0", "1", "-1", "500000", " 12 ", "+7", "007", "1.5", "1e9", "9223372036854775807", "9223372036854775808", "0x10", "NaN", "none", "\x00",
@@ -63,18 +64,18 @@ func FuzzServerState(f *testing.F) {
 			"X-Ratelimit-Remaining-Tokens-Month": {day},
 		}
 		state, found := ServerState(header)
-		some := false
+		wantFound := false
 		for name, field := range map[string]*int{
 			limitTokens: state.LimitTokens, remainingTokens: state.RemainingTokens, limitRequests: state.LimitRequests,
 			remainingRequests: state.RemainingRequests, day: state.QueryCost,
 		} {
-			some = some || field != nil
+			wantFound = wantFound || field != nil
 			if field != nil && *field < 0 {
-				t.Errorf("%q is read as %d, want at least 0", name, *field)
+				t.Errorf("%q is decoded as %d", name, *field)
 			}
 		}
-		if some != found {
-			t.Errorf("ServerState returns %+v and found %v", state, found)
+		if wantFound != found {
+			t.Errorf("%+v: found is %v", state, found)
 		}
 		reason := Response{Header: header, Prompt: 100, Estimate: 200}.permanent(limitType)
 		switch reason {
@@ -84,10 +85,10 @@ func FuzzServerState(f *testing.F) {
 			"the day's limit is used up",
 			"the month's limit is used up":
 		default:
-			t.Errorf("the reason is %q", reason)
+			t.Errorf("unexpected reason %q", reason)
 		}
-		if none := (Response{Prompt: 100, Estimate: 200}).permanent(limitType); none != "" {
-			t.Errorf("the reason for a response without header fields is %q, want \"\"", none)
+		if reason := (Response{Prompt: 100, Estimate: 200}).permanent(limitType); reason != "" {
+			t.Errorf("reason %q for a response without headers, want none", reason)
 		}
 		l, err := limiter.New(limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}, limiter.Guarded(time.Millisecond))
 		if err != nil {

@@ -8,12 +8,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// ServerState returns what the header fields of a response say about the account's
-// limits, and reports whether they say anything. The fields are called
-// x-ratelimit-(limit|remaining)-<what>-<window>. The endpoint decides which of them
-// are sent, and their names have varied: "req" is "requests" elsewhere. Values that
-// are negative or not numbers are left out, and so are windows other than the minute,
-// such as a day's web searches, which the limiter does not count.
+// ServerState returns the account's limits in the header fields of a response, and reports whether it found any.
+// The fields are called x-ratelimit-(limit|remaining)-<unit>-<window>. Which of them are sent depends on the
+// endpoint, and their names vary: "req" is "requests" elsewhere. ServerState ignores negative and invalid
+// values. It also ignores windows other than the minute, such as web searches per day, because the limiter
+// does not count them.
 func ServerState(header http.Header) (s limiter.ServerState, found bool) {
 	for name, values := range header {
 		field := stateField(&s, name)
@@ -21,13 +20,14 @@ func ServerState(header http.Header) (s limiter.ServerState, found bool) {
 			continue
 		}
 		n, err := strconv.Atoi(strings.TrimSpace(values[0]))
-		if err == nil && n >= 0 && (*field == nil || n < **field) { // of two names for it the lower
+		if err == nil && n >= 0 && (*field == nil || n < **field) { // of two names, the lower value
 			*field, found = &n, true
 		}
 	}
 	return s, found
 }
 
+// stateField returns the field of s for a header field; nil for other header fields.
 func stateField(s *limiter.ServerState, name string) **int {
 	switch name {
 	case "X-Ratelimit-Limit-Tokens-Minute":
@@ -44,4 +44,4 @@ func stateField(s *limiter.ServerState, name string) **int {
 	return nil
 }
 
-func is(n *int, value int) bool { return n != nil && *n == value }
+func equals(n *int, value int) bool { return n != nil && *n == value }

@@ -6,47 +6,45 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Window bounds for how long a call waits for a 429 to pass. The limits are per
-// second and per minute, and a minute that is counted in another place may end a
-// little later. A server that asks for more than that means something else.
+// Window bounds how long a call waits after a 429. Limits are per second and per minute, and the server's minute may
+// end slightly later than the client's. A server that requests a longer wait does not mean these limits.
 const Window = 61 * time.Second
 
-// A Policy is how long calls wait between attempts.
+// A Policy holds the bounds of the waits between attempts.
 type Policy struct {
-	BaseDelay time.Duration // the shortest wait
-	MaxDelay  time.Duration // the longest, except after a 429: see [Window]
+	BaseDelay time.Duration // minimum wait
+	MaxDelay  time.Duration // maximum wait, except after a 429: see [Window]
 }
 
-// A Failure is what a failed attempt shows.
+// A Failure describes a failed attempt.
 type Failure struct {
-	Number     int           // of the attempt; 1 is the first
+	Number     int           // of the attempt, from 1
 	Transient  bool          // another attempt may succeed
-	RetryAfter time.Duration // as the server asks; 0 if it does not
+	RetryAfter time.Duration // requested by the server; 0 without a request
 	Throttle   *Throttle     // of a 429; nil otherwise
 }
 
 // A Decision says what follows a failed attempt.
 type Decision struct {
-	Wait   time.Duration // at least, before another attempt
-	Shared Scope         // which calls wait
-	Stop   bool          // the call is not tried again
+	Wait   time.Duration // minimum wait before another attempt
+	Shared Scope         // which other calls wait
+	Stop   bool          // the call is not retried
 }
 
-// Decide decides what follows a failed attempt. The wait of a [OneLimit] is the
-// limiter's to choose if the server does not ask for one: it knows how often others
-// were refused.
+// Decide decides what follows a failed attempt. For [OneLimit], if the server does not request a wait, the limiter
+// chooses it, because it knows how often other calls were throttled.
 func (p Policy) Decide(f Failure) Decision {
 	d := Decision{Wait: f.RetryAfter, Stop: !f.Transient}
-	longest := p.MaxDelay
+	maxWait := p.MaxDelay
 	if r := f.Throttle; r != nil {
 		d.Wait, d.Shared = r.RetryAfter, r.Shared
 		if r.Reason != "" {
 			return Decision{Stop: true}
 		}
-		longest = max(longest, Window)
+		maxWait = max(maxWait, Window)
 	}
-	if d.Wait > longest {
-		d.Wait, d.Stop = longest, true
+	if d.Wait > maxWait {
+		d.Wait, d.Stop = maxWait, true
 	}
 	if d.Shared != OneLimit {
 		d.Wait = max(d.Wait, p.Backoff(f.Number))
@@ -54,7 +52,7 @@ func (p Policy) Decide(f Failure) Decision {
 	return d
 }
 
-// Backoff draws the wait after the n-th failure in a row; 1 is the first.
+// Backoff returns a random wait after the n-th failure in a row; n counts from 1.
 func (p Policy) Backoff(n int) time.Duration {
 	return limiter.ExponentialBackoff(p.BaseDelay, p.MaxDelay)(n)
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// version is the version of the file's form. What is in Content has versions of its own.
+// version is the version of the file format. The value in Content has its own versions.
 const version = 1
 
-// maxSize is how many bytes of a file are read.
+// maxSize is the maximum number of bytes of a file.
 const maxSize = 64 << 20
 
-// ErrLocked is returned by [Open] for a file that is in use, by this process or another one.
+// ErrLocked is the error of [Open] for a file that is in use, by this process or another one.
 var ErrLocked = errors.New("the file is in use")
 
 // A File is a locked file. It is not safe for concurrent use.
@@ -30,15 +30,16 @@ type File struct {
 	lock *flock.Flock
 }
 
-// contents is what a file holds. Sum shows whether Content is complete and unchanged.
+// contents is the format of a file. Sum shows whether Content is complete and unchanged.
 type contents struct {
 	Version int             `json:"version"`
 	Sum     string          `json:"sum"` // SHA-256 of Content, in hexadecimal
 	Content json.RawMessage `json:"content"`
 }
 
-// Open locks the file of the given path, by another file whose name ends in .lock and which stays. The
-// lock ends with Close, or with the process. Missing folders are made. The file itself need not exist.
+// Open locks the file with the given path. It locks another file whose name ends in .lock, and which is not deleted.
+// The lock ends with Close or with the process. Open creates missing directories. The file itself need not
+// exist.
 func Open(path string) (*File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
@@ -59,8 +60,8 @@ func Open(path string) (*File, error) {
 	return &File{path, lock}, nil
 }
 
-// Read decodes what was written last. It reports false if nothing was. An error says why the file
-// is of no use; value may then be changed in part.
+// Read decodes the value that was written last. It reports false if no value was written. On an error, the file cannot be
+// used, and parts of value may have changed.
 func (f *File) Read(value any) (found bool, err error) {
 	file, err := os.Open(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +70,7 @@ func (f *File) Read(value any) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close() //nolint:errcheck // the file was only read
 	text, err := io.ReadAll(io.LimitReader(file, maxSize+1))
 	if err != nil {
 		return false, err
@@ -82,50 +83,50 @@ func (f *File) Read(value any) (found bool, err error) {
 		return false, err
 	case c.Version != version:
 		return false, fmt.Errorf("version is %d: must be %d", c.Version, version)
-	case c.Sum != sum(c.Content):
-		return false, errors.New("changed or incomplete: the checksum is wrong")
+	case c.Sum != checksum(c.Content):
+		return false, errors.New("changed or incomplete: wrong checksum")
 	}
 	return true, json.Unmarshal(c.Content, value)
 }
 
-// Write replaces the file by one with the given value, all of it or nothing.
+// Write replaces the file with the given value, atomically.
 func (f *File) Write(value any) (err error) {
 	content, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(contents{version, sum(content), content})
+	text, err := json.Marshal(contents{version, checksum(content), content})
 	if err != nil {
 		return err
 	}
-	// What a process that was killed has left of such a file is replaced, and never read.
-	draft := f.path + ".tmp"
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// A killed process may have left such a file: replace it, and never read it.
+	temporary := f.path + ".tmp"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	file, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // for the owner alone
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // only for the owner
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(draft))
+			err = errors.Join(err, os.Remove(temporary))
 		}
 	}()
 	_, err = file.Write(append(text, '\n'))
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(draft, f.path)
+	return os.Rename(temporary, f.path)
 }
 
-// SetAside renames the file, so that the next Write does not replace what is in it: its name then ends in .unread.
+// SetAside renames the file, so that the next Write does not replace it. The new name ends in .unread.
 func (f *File) SetAside() error { return os.Rename(f.path, f.path+".unread") }
 
 // Close unlocks the file.
 func (f *File) Close() error { return f.lock.Close() }
 
-func sum(content []byte) string {
+func checksum(content []byte) string {
 	s := sha256.Sum256(content)
 	return hex.EncodeToString(s[:])
 }

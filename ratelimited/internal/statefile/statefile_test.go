@@ -13,23 +13,22 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited/internal/statefile"
 )
 
-// pathVariable is the environment variable of the processes that are killed. It contains the path of the file.
+// pathVariable is an environment variable of the killed processes.
 const pathVariable = "STATEFILE_TEST_PATH"
 
-// value is a large value, so that a process is killed while it writes the value.
+// A value is large, so that the process is killed while it writes one.
 type value struct {
 	Number int
 	Text   string
 }
 
-// newValue returns the n-th value.
 func newValue(n int) value { return value{n, strings.Repeat(fmt.Sprint(n%10), 4<<20)} }
 
-// TestWriteUntilKilled runs in the processes that TestKilled starts and kills.
+// TestWriteUntilKilled is the program of the killed processes.
 func TestWriteUntilKilled(t *testing.T) {
 	path := os.Getenv(pathVariable)
 	if path == "" {
-		t.Skip("only for the processes that TestKilled starts")
+		t.Skip("runs only in a process of TestKilled")
 	}
 	file, err := statefile.Open(path)
 	if err != nil {
@@ -45,7 +44,7 @@ func TestWriteUntilKilled(t *testing.T) {
 	}
 }
 
-// After a process was killed at any time, the file is complete and unlocked, and no further files remain.
+// After a process is killed, the file is complete, the lock is free, and other files do not accumulate.
 func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state")
@@ -60,10 +59,10 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		if line, err := bufio.NewReader(out).ReadString('\n'); line != "written\n" {
-			t.Fatalf("the process prints %q: %v", line, err)
+			t.Fatalf("the process prints %q, error %v", line, err)
 		}
 		if _, err := statefile.Open(path); !errors.Is(err, statefile.ErrLocked) {
-			t.Errorf("while a process uses the file, Open returns %v, want ErrLocked", err)
+			t.Errorf("error %v while a process uses the file, want ErrLocked", err)
 		}
 		for unfinished := 0; unfinished == 0; { // wait until the process writes
 			temporary, err := filepath.Glob(path + "*tmp")
@@ -75,7 +74,7 @@ func TestKilled(t *testing.T) {
 		if err := writer.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		_ = writer.Wait() // returns an error, because the process was killed
+		_ = writer.Wait() // it was killed
 
 		file, err := statefile.Open(path)
 		if err != nil {
@@ -83,17 +82,17 @@ func TestKilled(t *testing.T) {
 		}
 		var v value
 		if found, err := file.Read(&v); !found || err != nil || v != newValue(v.Number) {
-			t.Errorf("Read after the kill returns %v, %v with number %d, want a complete value", found, err, v.Number)
+			t.Errorf("the file of a killed process: found %v, error %v, number %d", found, err, v.Number)
 		}
 		if err := file.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	entries, err := os.ReadDir(dir)
+	left, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, entry := range entries {
+	for _, entry := range left {
 		switch entry.Name() {
 		case "state", "state.lock", "state.tmp":
 		default:

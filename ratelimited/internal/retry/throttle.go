@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What a 429 may be about. Other values of [Throttle.LimitType] are names of tools.
+// Values of [Throttle.LimitType]. Other values are names of tools.
 const (
 	LimitRequests = "requests"
 	LimitTokens   = "tokens"
@@ -14,37 +14,37 @@ const (
 	LimitConcurrency = "concurrency" // of requests in flight
 )
 
-// A Scope says which calls wait after a failure, beside the one that failed.
+// A Scope says which calls wait after a failure, in addition to the failed one.
 type Scope int
 
 // The scopes.
 const (
-	OneCall  Scope = iota // no others
+	OneCall  Scope = iota // no other calls
 	OneModel              // the calls of the same model
 	OneLimit              // all calls that share the rate limit
 )
 
-// A Throttle is what a response with status 429 says.
+// A Throttle is the information in a response with status 429.
 type Throttle struct {
-	RetryAfter time.Duration // 0 if the server does not say
-	LimitType  string        // [LimitRequests], [LimitTokens], the name of a tool, or "" if the server does not say
+	RetryAfter time.Duration // requested by the server; 0 without one
+	LimitType  string        // one of the constants, the name of a tool, or "" if unknown
 	Reason     string        // why no later attempt can succeed; "" if one may
 	Shared     Scope
 }
 
-// A Response is a response with status 429, and what is known of its call.
+// A Response is a response with status 429, with the token counts of its call.
 type Response struct {
 	Header              http.Header
-	Message, Type, Code string // of its body
-	Prompt, Estimate    int    // tokens of the call: those that were counted, and all that it is expected to use
+	Message, Type, Code string // decoded from its body
+	Prompt, Estimate    int    // counted tokens, and total estimate, of the call
 }
 
-// ReasonTooLarge is the reason of a call that no account of this size admits. Other reasons hold for
-// all calls.
+// ReasonTooLarge is the reason for a call that exceeds the account's limit by itself. All other reasons apply to
+// every call.
 const ReasonTooLarge = "this call alone is larger than the account's limit of tokens a minute"
 
-// ReadRefusal reads a response with status 429.
-func ReadRefusal(response Response, now time.Time) Throttle {
+// ReadThrottle reads a response with status 429.
+func ReadThrottle(response Response, now time.Time) Throttle {
 	r := Throttle{RetryAfter: After(response.Header, now), LimitType: limitType(response.Header, response.Message)}
 	r.Reason = response.permanent(r.LimitType)
 	switch {
@@ -57,18 +57,16 @@ func ReadRefusal(response Response, now time.Time) Throttle {
 	return r
 }
 
-// isOverload reports whether a refusal is about the load of one model, not about the
-// account's limits.
+// isOverload reports whether the response is about the load of one model, not about the account's limits.
 func (r Response) isOverload() bool {
 	const capacity = "service tier capacity exceeded"
 	return r.Code == "3505" || strings.Contains(strings.ToLower(r.Message), capacity) ||
 		strings.EqualFold(r.Type, strings.ReplaceAll(capacity, " ", "_"))
 }
 
-// limitType returns which limit a 429 is about. The message says so: "Concurrent request limit
-// reached", "Token rate limit reached.", "Requests rate limit exceeded", "web_search rate limit reached.".
-// Where it names no limit, "Rate limit exceeded", a limit of which nothing remains
-// is taken.
+// limitType returns the limit that a 429 is about. The message usually names it: "Concurrent request limit
+// reached", "Token rate limit reached.", "Requests rate limit exceeded", "web_search rate limit reached.". If it
+// does not, as in "Rate limit exceeded", the result is a limit of which nothing remains.
 func limitType(header http.Header, message string) string {
 	if strings.Contains(strings.ToLower(message), "concurrent request") {
 		return LimitConcurrency
@@ -88,17 +86,16 @@ func limitType(header http.Header, message string) string {
 	}
 	s, _ := ServerState(header)
 	switch {
-	case is(s.RemainingRequests, 0):
+	case equals(s.RemainingRequests, 0):
 		return LimitRequests
-	case is(s.RemainingTokens, 0):
+	case equals(s.RemainingTokens, 0):
 		return LimitTokens
 	}
 	return ""
 }
 
-// permanent returns why a refusal will not pass soon, or never; "" if it may. That a
-// call is larger than the limit is certain if its prompt is, or if it was refused
-// although nothing of the limit was used.
+// permanent returns why a later attempt cannot succeed soon; "" if it may. A call certainly exceeds the limit if its
+// prompt does, or if it was rejected although the limit was unused.
 func (r Response) permanent(limitType string) string {
 	s, _ := ServerState(r.Header)
 	usedUp := func(window string) bool {
@@ -106,12 +103,12 @@ func (r Response) permanent(limitType string) string {
 		return limitType != "" && strings.TrimSpace(left) == "0"
 	}
 	tooLarge := func(limit int) bool {
-		unused := is(s.RemainingTokens, limit)
+		unused := equals(s.RemainingTokens, limit)
 		return limitType == LimitTokens && unused ||
 			(limitType == LimitTokens || limitType == "") && (r.Prompt > limit || unused && r.Estimate > limit)
 	}
 	switch {
-	case is(s.LimitTokens, 0), is(s.LimitRequests, 0):
+	case equals(s.LimitTokens, 0), equals(s.LimitRequests, 0):
 		return "the account's limit is 0: its plan does not have this model"
 	case s.LimitTokens != nil && tooLarge(*s.LimitTokens):
 		return ReasonTooLarge
