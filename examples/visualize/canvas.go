@@ -2,21 +2,21 @@ package main
 
 import "image/color"
 
-// A canvas is what a chart is drawn on. Lengths are in pixels, y grows downwards.
+// A canvas draws a chart. Lengths are in pixels; y increases downwards.
 type canvas interface {
-	// polygon fills the area within the points.
+	// polygon fills the area inside the points.
 	polygon(fill color.RGBA, points ...point)
 	// line draws a line through the points.
 	line(s stroke, points ...point)
-	// text writes at a point on its baseline.
+	// text draws a text whose baseline contains the point.
 	text(at point, a anchor, s style, text string)
-	// encode returns the picture as a file.
+	// encode returns the content of the image file.
 	encode() ([]byte, error)
 }
 
 type point struct{ x, y float64 }
 
-// An anchor is the part of a text that is at its point.
+// An anchor is the part of a text that is placed at its point.
 type anchor string
 
 const (
@@ -31,8 +31,8 @@ type stroke struct {
 	dashed bool
 }
 
-// dash is the length of a dash, and of the gap behind it.
-const dash = 4
+// dashLength is the length of a dash and of the gap after it, in pixels.
+const dashLength = 4
 
 type style struct {
 	size  float64

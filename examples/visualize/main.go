@@ -1,34 +1,28 @@
-// Command visualize shows the two token buckets of the limiter at work: nine calls that
-// come at once, with what is in the buckets, when each call starts, and what is given
-// back when its reply turns out smaller than its estimate.
+// Command visualize shows how the two token buckets of the limiter admit nine concurrent calls.
+// It shows the levels of the buckets, the start of each call, and the tokens that are returned
+// when a call uses fewer tokens than estimated.
 //
-//	go run ./examples/visualize                # live, in a terminal, in ten seconds
-//	go run ./examples/visualize | cat          # the outcome, at once
-//	go run ./examples/visualize -o bucket.svg  # a picture, at once; or bucket.png
+//	go run ./examples/visualize                # live in a terminal, takes ten seconds
+//	go run ./examples/visualize | cat          # only the result, immediately
+//	go run ./examples/visualize -o bucket.svg  # an image, immediately; also bucket.png
 //
-// It needs no key, no server and no network: it asks the limiter alone, package
-// limiter, which any program may use for calls of its own. What is shown at once was
-// recorded in virtual time, by the same limiter.
+// It does not need a key, a server or a network, because it only uses package limiter. Any
+// program can use that package for other calls. The result and the image are recorded with the
+// same limiter in virtual time.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 )
 
 func main() {
-	log.SetFlags(0)
-	output := flag.String("o", "", "a file to draw a picture into, .svg or .png")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *output); err != nil {
-		log.Fatalln("visualize:", err)
-	}
+	output := flag.String("o", "", "draw an image into this `file`, .svg or .png")
+	setup.Main("visualize", func(ctx context.Context) error { return run(ctx, *output) })
 }
 
 func run(ctx context.Context, output string) error {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/image/vector"
 )
 
-// raster is a canvas of pixels, twice as many each way, for screens that have them.
+// raster is a canvas of pixels. Its resolution is doubled for high-density screens.
 type raster struct {
 	image         *image.RGBA
 	regular, bold *opentype.Font
@@ -36,7 +36,7 @@ func newRaster(width, height int) (*raster, error) {
 }
 
 func (c *raster) polygon(fill color.RGBA, points ...point) {
-	var box image.Rectangle // a rasterizer's work grows with its size
+	var box image.Rectangle // the bounding box, because the cost of a rasterizer grows with its size
 	for _, p := range points {
 		x, y := int(math.Floor(scale*p.x)), int(math.Floor(scale*p.y))
 		box = box.Union(image.Rect(x, y, x+2, y+2))
@@ -55,8 +55,8 @@ func (c *raster) polygon(fill color.RGBA, points ...point) {
 	v.Draw(c.image, box, image.NewUniform(fill), image.Point{})
 }
 
-// line draws each piece of a line as a rectangle that is longer by half the width at
-// both ends, so that corners are whole.
+// line draws each segment of a line as a rectangle. It extends each end by half the width to
+// close the corners.
 func (c *raster) line(s stroke, points ...point) {
 	for i := 1; i < len(points); i++ {
 		a, b := points[i-1], points[i]
@@ -66,17 +66,17 @@ func (c *raster) line(s stroke, points ...point) {
 		}
 		along := point{(b.x - a.x) / length, (b.y - a.y) / length}
 		if !s.dashed {
-			c.piece(s, a, along, -s.width/2, length+s.width/2)
+			c.segment(s, a, along, -s.width/2, length+s.width/2)
 			continue
 		}
-		for from := 0.0; from < length; from += 2 * dash {
-			c.piece(s, a, along, from, min(from+dash, length))
+		for from := 0.0; from < length; from += 2 * dashLength {
+			c.segment(s, a, along, from, min(from+dashLength, length))
 		}
 	}
 }
 
-// piece draws what lies between two distances from a point.
-func (c *raster) piece(s stroke, a, along point, from, to float64) {
+// segment draws the part of a line between two distances from its start.
+func (c *raster) segment(s stroke, a, along point, from, to float64) {
 	across := point{-along.y * s.width / 2, along.x * s.width / 2}
 	first := point{a.x + along.x*from, a.y + along.y*from}
 	last := point{a.x + along.x*to, a.y + along.y*to}
@@ -92,7 +92,7 @@ func (c *raster) text(at point, a anchor, s style, text string) {
 	}
 	face, err := opentype.NewFace(typeface, &opentype.FaceOptions{Size: s.size * scale, DPI: 72})
 	if err != nil {
-		panic(err) // it never fails, says its comment
+		panic(err) // NewFace always returns a nil error
 	}
 	d := font.Drawer{Dst: c.image, Src: image.NewUniform(s.color), Face: face}
 	x := scale * at.x

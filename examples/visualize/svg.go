@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// svg is a canvas of text.
+// svg is a canvas that writes SVG elements.
 type svg struct {
 	width, height int
 	body          bytes.Buffer
@@ -21,7 +21,7 @@ func (c *svg) polygon(fill color.RGBA, points ...point) {
 func (c *svg) line(s stroke, points ...point) {
 	ends := `stroke-linecap="square"`
 	if s.dashed {
-		ends = fmt.Sprintf(`stroke-dasharray="%d"`, dash)
+		ends = fmt.Sprintf(`stroke-dasharray="%d"`, dashLength)
 	}
 	fmt.Fprintf(&c.body, "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"%g\" %s/>\n",
 		coordinates(points), hex(s.color), s.width, ends)
@@ -33,7 +33,7 @@ func (c *svg) text(at point, a anchor, s style, text string) {
 		weight = ` font-weight="bold"`
 	}
 	fmt.Fprintf(&c.body, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%g\" fill=\"%s\" text-anchor=\"%s\"%s>", at.x, at.y, s.size, hex(s.color), a, weight)
-	_ = xml.EscapeText(&c.body, []byte(text)) // a buffer takes everything
+	_ = xml.EscapeText(&c.body, []byte(text)) // writing to a buffer does not fail
 	c.body.WriteString("</text>\n")
 }
 

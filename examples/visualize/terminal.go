@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// live records in real time and shows how it goes.
+// live records in real time and shows the progress.
 func (r *recording) live(ctx context.Context, w io.Writer) error {
 	ended := make(chan error, 1)
 	go func() { ended <- r.record(ctx) }()
@@ -17,9 +17,9 @@ func (r *recording) live(ctx context.Context, w io.Writer) error {
 	for drawn := 0; ; {
 		frame := r.frame()
 		if drawn > 0 {
-			fmt.Fprintf(w, "\x1b[%dA", drawn) // up again, over the last frame
+			fmt.Fprintf(w, "\x1b[%dA", drawn) // move the cursor up to the previous frame
 		}
-		fmt.Fprint(w, strings.ReplaceAll(frame, "\n", "\x1b[K\n")) // what is left of longer lines goes
+		fmt.Fprint(w, strings.ReplaceAll(frame, "\n", "\x1b[K\n")) // clear the rest of each line
 		drawn = strings.Count(frame, "\n")
 		select {
 		case <-ticker.C:
@@ -30,7 +30,7 @@ func (r *recording) live(ctx context.Context, w io.Writer) error {
 	}
 }
 
-// frame is the state of the recording as text.
+// frame returns the state of the recording as text.
 func (r *recording) frame() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -42,11 +42,11 @@ func (r *recording) frame() string {
 	}
 
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v requests a second, %d tokens a minute; each call is estimated at %d.\n\n",
-		limit.RequestsPerSecond, limit.TokensPerMinute, estimate)
+	fmt.Fprintf(&b, "%v requests/s, %s tokens/min. The estimate of each call is %s tokens.\n\n",
+		limit.RequestsPerSecond, thousands(float64(limit.TokensPerMinute)), thousands(estimate))
 	fmt.Fprintf(&b, "requests  %s %4.2f of %v\n", bar(level.requests/limit.RequestsPerSecond), level.requests, limit.RequestsPerSecond)
 	fmt.Fprintf(&b, "tokens    %s %5.0f of %d\n\n", bar(level.tokens/float64(limit.TokensPerMinute)), level.tokens, limit.TokensPerMinute)
-	fmt.Fprintf(&b, "%-59sstarted   used  back\n", "call  waits ·, is on its way █")
+	fmt.Fprintf(&b, "%-59sstarted   used spare\n", "call  waiting ·, in flight █")
 	for i, c := range r.calls {
 		fmt.Fprintf(&b, "%4d  %-52s", i+1, c.row(now))
 		if c.admitted != never {
@@ -60,10 +60,10 @@ func (r *recording) frame() string {
 	return b.String()
 }
 
-// row draws how a call has gone so far, a character for each fifth of a second.
+// row draws the progress of a call, one character for every 200 ms.
 func (c call) row(now time.Duration) string {
 	const step = 200 * time.Millisecond
-	if c.asked == never {
+	if c.arrived == never {
 		return ""
 	}
 	started, ended := c.admitted, c.settled
@@ -73,12 +73,12 @@ func (c call) row(now time.Duration) string {
 	if ended == never {
 		ended = now
 	}
-	waits := int((started - c.asked + step/2) / step)
-	whole := int((ended - c.asked + step/2) / step)
-	return strings.Repeat("·", waits) + strings.Repeat("█", max(0, whole-waits))
+	waiting := int((started - c.arrived + step/2) / step)
+	total := int((ended - c.arrived + step/2) / step)
+	return strings.Repeat("·", waiting) + strings.Repeat("█", max(0, total-waiting))
 }
 
-// bar is a gauge that is full at 1.
+// bar returns a gauge that is full at 1.
 func bar(share float64) string {
 	const width = 40
 	filled := max(0, min(width, int(share*width+0.5)))

@@ -31,8 +31,8 @@ func recorded(t *testing.T) *recording {
 	return r
 }
 
-// At 1.2 requests a second the buckets admit at 0, 0.667, 1.5 s and so on; from the
-// seventh call on, tokens are what is short.
+// At 1.2 requests/s, the buckets admit calls at 0, 0.667, 1.5 s and so on. From the seventh call
+// on, calls wait for tokens.
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	r := recorded(t)
@@ -46,9 +46,9 @@ func TestTimes(t *testing.T) {
 		{2_333_333, "a request"},
 		{3_166_667, "a request"},
 		{4_000_000, "a request"},
-		{5_000_000, "tokens"}, // 6 667 were there at 4.333 s, and 500 come back a second
-		{6_000_000, "tokens"}, // the sixth call gives 4 000 back
-		{8_000_000, "tokens"}, // the eighth gives 4 500 back
+		{5_000_000, "tokens"}, // the level is 6,667 at 4.333 s and rises by 500 per second
+		{6_000_000, "tokens"}, // the sixth call returns 4,000
+		{8_000_000, "tokens"}, // the eighth call returns 4,500
 	}
 	if len(r.calls) != len(want) {
 		t.Fatalf("%d calls, want %d", len(r.calls), len(want))
@@ -57,19 +57,19 @@ func TestTimes(t *testing.T) {
 		if got := c.admitted.Round(time.Microsecond).Microseconds(); got != int64(want[i].admitted) {
 			t.Errorf("call %d starts at %d µs, want %d", i+1, got, want[i].admitted)
 		}
-		if c.settled != c.admitted+takes {
-			t.Errorf("call %d ends at %v, want %v after its start", i+1, c.settled, takes)
+		if c.settled != c.admitted+duration {
+			t.Errorf("call %d ends at %v, want %v after its start", i+1, c.settled, duration)
 		}
 		if got := r.waitedFor(c); i > 0 && got != want[i].waited {
 			t.Errorf("call %d waits for %q, want %q", i+1, got, want[i].waited)
 		}
 	}
 	if s := r.limiter.Snapshot(); s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 || s.Settled != int64(len(want)) {
-		t.Errorf("the limiter is left with %+v", s)
+		t.Errorf("the final state of the limiter is %+v", s)
 	}
 }
 
-// What is drawn as levels is what two buckets hold by arithmetic.
+// The recorded levels equal the calculated levels of two token buckets.
 func TestLevels(t *testing.T) {
 	t.Parallel()
 	r := recorded(t)
@@ -77,7 +77,7 @@ func TestLevels(t *testing.T) {
 		t.Errorf("the first sample is %+v, want full buckets", s)
 	}
 	if n, end := len(r.samples), r.samples[len(r.samples)-1].at; n < 1900 || end < 9990*time.Millisecond {
-		t.Errorf("%d samples until %v, want one each 5 ms for ten seconds", n, end)
+		t.Errorf("%d samples until %v, want one every 5 ms for ten seconds", n, end)
 	}
 	for _, s := range r.samples[1:] {
 		requests, tokens := 1.2, 30_000.0
@@ -104,7 +104,7 @@ func TestLevels(t *testing.T) {
 		}
 		refill(s.at)
 		if math.Abs(s.requests-requests) > 1e-5 || math.Abs(s.tokens-tokens) > 0.01 {
-			t.Fatalf("at %v there are %v requests and %v tokens, want %v and %v", s.at, s.requests, s.tokens, requests, tokens)
+			t.Fatalf("at %v the levels are %v requests and %v tokens, want %v and %v", s.at, s.requests, s.tokens, requests, tokens)
 		}
 	}
 }
@@ -140,26 +140,26 @@ func TestSVG(t *testing.T) {
 		Texts   []string `xml:"text"`
 	}
 	if err := xml.Unmarshal(data, &picture); err != nil {
-		t.Fatalf("no SVG: %v", err)
+		t.Fatalf("invalid SVG: %v", err)
 	}
 	for _, want := range []string{
-		"Requests in the bucket, and when the calls start (s)", "seconds since the calls came", "it waits", // axes and legend
+		"Requests in the bucket, and start times of the calls (s)", "seconds since the calls arrived", "waiting", // axes and legend
 		"0.000", "0.667", "1.500", "2.333", "3.167", "4.000", "5.000", "6.000", "8.000", // starts
-		"+5 000", "+4 000", "+4 500", "+3 000", "−1 000", // settlements
+		"+5,000", "+4,000", "+4,500", "+3,000", "−1,000", // settlements
 	} {
 		if !slices.Contains(picture.Texts, want) {
-			t.Errorf("no text %q", want)
+			t.Errorf("the texts do not contain %q", want)
 		}
 	}
 	if runtime.GOARCH != "amd64" {
-		return // others may add and multiply in one step, and round in another way
+		return // other architectures may fuse multiplication and addition, with another rounding
 	}
 	committed, err := os.ReadFile(filepath.Join("..", "..", "docs", "bucket.svg"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(data, committed) {
-		t.Error("docs/bucket.svg is not what the program draws: run make pictures")
+		t.Error("docs/bucket.svg is out of date: run make pictures")
 	}
 }
 
@@ -178,10 +178,10 @@ func TestPNG(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, want := picture.Bounds(), image.Rect(0, 0, scale*width, scale*height); got != want {
-		t.Fatalf("it measures %v, want %v", got, want)
+		t.Fatalf("the size is %v, want %v", got, want)
 	}
-	// A tenth of a second after they came, the first call is on its way and the last
-	// waits; so it does a tenth before the eighth second, and not a tenth after.
+	// After 100 ms, the first call is in flight and the last call waits. The last call waits
+	// until 8 s.
 	for _, probe := range []struct {
 		at   time.Duration
 		row  float64
@@ -198,16 +198,16 @@ func TestPNG(t *testing.T) {
 		r, g, b, _ := got.RGBA()
 		wantR, wantG, wantB, _ := probe.want.At(0, 0).RGBA()
 		if r != wantR || g != wantG || b != wantB {
-			t.Errorf("at %v, row %v: the colour is %v, want %v", probe.at, probe.row+1, got, probe.want.At(0, 0))
+			t.Errorf("at %v, row %v: the color is %v, want %v", probe.at, probe.row+1, got, probe.want.At(0, 0))
 		}
 	}
 }
 
-func TestDrawRefusesOtherKinds(t *testing.T) {
+func TestDrawRejectsOtherFormats(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "bucket.gif")
 	if err := recorded(t).draw(file); err == nil || !strings.Contains(err.Error(), ".svg or .png") {
-		t.Errorf("error %v, want one that names the kinds", err)
+		t.Errorf("error %v, want one that names the formats", err)
 	}
 }
 
@@ -225,12 +225,12 @@ func TestLive(t *testing.T) {
 	})
 	frames := strings.Split(out.String(), "\x1b[15A")
 	if len(frames) < 200 {
-		t.Errorf("%d frames, want one each 50 ms for ten seconds", len(frames))
+		t.Errorf("%d frames, want one every 50 ms for ten seconds", len(frames))
 	}
 	if got := strings.ReplaceAll(frames[len(frames)-1], "\x1b[K", ""); got != r.frame() {
 		t.Errorf("the last frame is\n%s\nwant\n%s", got, r.frame())
 	}
-	// After three seconds the fourth call is on its way and the fifth waits.
+	// After three seconds, the fourth call is in flight and the fifth call waits.
 	lines := strings.Split(frames[60], "\x1b[K\n")
 	for i, want := range map[int]string{9: "   4  ············███ ", 10: "   5  ··············· "} {
 		if !strings.HasPrefix(lines[i], want) {
@@ -239,7 +239,7 @@ func TestLive(t *testing.T) {
 	}
 	for _, line := range strings.Split(r.frame(), "\n") {
 		if n := len([]rune(line)); n >= 80 {
-			t.Errorf("a line of %d characters breaks in two: %q", n, line)
+			t.Errorf("a line has %d characters, want fewer than 80: %q", n, line)
 		}
 	}
 }
