@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // documents are the two that are compared, and what differs in the components of both.
@@ -15,9 +17,9 @@ type documents struct {
 
 func newDocuments(committed, fresh *yaml.Node) *documents {
 	d := &documents{committed: committed, fresh: fresh, differences: map[string][]string{}}
-	after := get(fresh, "components", "schemas")
-	for name, schema := range pairs(get(committed, "components", "schemas")) {
-		if other := get(after, name); other != nil {
+	after := tree.Get(fresh, "components", "schemas")
+	for name, schema := range tree.Pairs(tree.Get(committed, "components", "schemas")) {
+		if other := tree.Get(after, name); other != nil {
 			d.differences[name] = differences(schema, other, "")
 		}
 	}
@@ -52,7 +54,7 @@ func (d *documents) component(f finding) string {
 	if len(differ) == 0 || slices.Contains(differ, name) {
 		return name
 	}
-	reached := reachedFrom(d.fresh, get(d.fresh, "paths", f.Path, strings.ToLower(f.Operation)))
+	reached := reachedFrom(d.fresh, tree.Get(d.fresh, "paths", f.Path, strings.ToLower(f.Operation)))
 	differ = slices.DeleteFunc(differ, func(component string) bool { return !reached[component] })
 	if len(differ) == 0 {
 		return name
@@ -69,14 +71,14 @@ func isBelow(difference, property string) bool {
 
 // reachedFrom lists the components that a node refers to, by way of others as well.
 func reachedFrom(doc, n *yaml.Node) map[string]bool {
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	reached := map[string]bool{}
 	var reach func(n *yaml.Node)
 	reach = func(n *yaml.Node) {
-		walk(n, "", func(_ string, n *yaml.Node) {
-			if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && !reached[name] {
+		tree.Walk(n, "", func(_ string, n *yaml.Node) {
+			if name, ok := strings.CutPrefix(n.Value, tree.SchemaPrefix); ok && !reached[name] {
 				reached[name] = true
-				reach(get(schemas, name))
+				reach(tree.Get(schemas, name))
 			}
 		})
 	}
@@ -85,7 +87,7 @@ func reachedFrom(doc, n *yaml.Node) map[string]bool {
 }
 
 func componentAt(doc *yaml.Node, line int) string {
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	found := ""
 	for i := 0; schemas != nil && i < len(schemas.Content); i += 2 {
 		if schemas.Content[i].Line <= line {

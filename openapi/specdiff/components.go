@@ -6,17 +6,19 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // renames pairs each component that has gone with one that has come and is the
 // same but for its name.
 func renames(committed, fresh *yaml.Node) map[string]string {
-	before, after := get(committed, "components", "schemas"), get(fresh, "components", "schemas")
+	before, after := tree.Get(committed, "components", "schemas"), tree.Get(fresh, "components", "schemas")
 	renamed := map[string]string{}
 	taken := map[string]bool{}
-	for name, schema := range pairs(before) {
-		for other, candidate := range pairs(after) {
-			if get(after, name) == nil && get(before, other) == nil && !taken[other] && len(differences(schema, candidate, "")) == 0 {
+	for name, schema := range tree.Pairs(before) {
+		for other, candidate := range tree.Pairs(after) {
+			if tree.Get(after, name) == nil && tree.Get(before, other) == nil && !taken[other] && len(differences(schema, candidate, "")) == 0 {
 				renamed[name] = other
 				taken[other] = true
 				break
@@ -34,33 +36,29 @@ func restoreNames(fresh *yaml.Node, renamed map[string]string) {
 	for before, after := range renamed {
 		old[after] = before
 	}
-	schemas := get(fresh, "components", "schemas")
+	schemas := tree.Get(fresh, "components", "schemas")
 	for i := 0; schemas != nil && i < len(schemas.Content); i += 2 {
 		if name, ok := old[schemas.Content[i].Value]; ok {
 			schemas.Content[i].Value = name
 		}
 	}
-	walk(fresh, "", func(_ string, n *yaml.Node) {
-		if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && old[name] != "" {
-			n.Value = schemaPrefix + old[name]
-		}
-	})
+	tree.RenameReferences(fresh, old)
 }
 
 // compareComponents says which components have come, gone or changed their name.
 // On the wire none of that shows, but a component's name is that of a Go type.
 func compareComponents(committed, fresh *yaml.Node, renamed map[string]string) []change {
-	before, after := get(committed, "components", "schemas"), get(fresh, "components", "schemas")
+	before, after := tree.Get(committed, "components", "schemas"), tree.Get(fresh, "components", "schemas")
 	var changes []change
-	for name := range pairs(before) {
+	for name := range tree.Pairs(before) {
 		if to := renamed[name]; to != "" {
 			changes = append(changes, change{true, "component " + name, "is now called " + to})
-		} else if get(after, name) == nil {
+		} else if tree.Get(after, name) == nil {
 			changes = append(changes, change{true, "component " + name, "is gone"})
 		}
 	}
-	for name := range pairs(after) {
-		if get(before, name) == nil {
+	for name := range tree.Pairs(after) {
+		if tree.Get(before, name) == nil {
 			changes = append(changes, change{false, "component " + name, "is new"})
 		}
 	}
@@ -96,19 +94,19 @@ func uncovered(findings []finding, docs *documents) []change {
 			}
 		}
 	}
-	for name, schema := range pairs(get(committed, "components", "schemas")) {
-		if other := get(fresh, "components", "schemas", name); other != nil {
+	for name, schema := range tree.Pairs(tree.Get(committed, "components", "schemas")) {
+		if other := tree.Get(fresh, "components", "schemas", name); other != nil {
 			note(name, "component "+name, schema, other)
 		}
 	}
-	for path, item := range pairs(get(committed, "paths")) {
-		for method, op := range pairs(item) {
-			if other := get(fresh, "paths", path, method); other != nil {
+	for path, item := range tree.Pairs(tree.Get(committed, "paths")) {
+		for method, op := range tree.Pairs(item) {
+			if other := tree.Get(fresh, "paths", path, method); other != nil {
 				note(method+" "+path, strings.ToUpper(method)+" "+path, op, other)
 			}
 		}
 	}
-	if a, b := get(committed, "servers"), get(fresh, "servers"); a != b {
+	if a, b := tree.Get(committed, "servers"), tree.Get(fresh, "servers"); a != b {
 		note("servers", "servers of the document", a, b)
 	}
 	return changes
@@ -131,8 +129,8 @@ func differences(a, b *yaml.Node, path string) []string {
 		}
 		return found
 	}
-	names := keys(a)
-	for _, name := range keys(b) {
+	names := tree.Keys(a)
+	for _, name := range tree.Keys(b) {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -141,7 +139,7 @@ func differences(a, b *yaml.Node, path string) []string {
 		if aside(path, name) {
 			continue
 		}
-		found = append(found, differences(get(a, name), get(b, name), path+"/"+name)...)
+		found = append(found, differences(tree.Get(a, name), tree.Get(b, name), path+"/"+name)...)
 	}
 	return found
 }

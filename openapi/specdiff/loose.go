@@ -7,6 +7,8 @@ import (
 
 	"github.com/speakeasy-api/openapi/overlay"
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // writeLoose writes what trim would make of the upstream document if it let pass
@@ -15,13 +17,13 @@ import (
 // own. A difference that is of trim's making alone must not show, so the steps
 // follow trim's.
 func writeLoose(upstream, committed *yaml.Node, overlayText []byte, out string) error {
-	listed := elements(get(committed, "tags"))
+	listed := tree.Elements(tree.Get(committed, "tags"))
 	tags := make([]string, 0, len(listed))
 	for _, tag := range listed {
-		tags = append(tags, text(get(tag, "name")))
+		tags = append(tags, tree.Text(tree.Get(tag, "name")))
 	}
 	selectTagged(upstream, tags)
-	dropProse(upstream)
+	tree.DropProse(upstream)
 	foldStreams(upstream)
 	prune(upstream)
 	if err := applyLoosely(upstream, overlayText); err != nil {
@@ -36,11 +38,11 @@ func writeLoose(upstream, committed *yaml.Node, overlayText []byte, out string) 
 
 // selectTagged keeps the operations that have one of the tags.
 func selectTagged(doc *yaml.Node, tags []string) {
-	filter(get(doc, "paths"), func(_ string, item *yaml.Node) bool {
-		filter(item, func(key string, op *yaml.Node) bool {
-			return !isMethod(key) || slices.ContainsFunc(elements(get(op, "tags")), func(t *yaml.Node) bool { return slices.Contains(tags, t.Value) })
+	tree.Filter(tree.Get(doc, "paths"), func(_ string, item *yaml.Node) bool {
+		tree.Filter(item, func(key string, op *yaml.Node) bool {
+			return !tree.IsMethod(key) || slices.ContainsFunc(tree.Elements(tree.Get(op, "tags")), func(t *yaml.Node) bool { return slices.Contains(tags, t.Value) })
 		})
-		return slices.ContainsFunc(keys(item), isMethod)
+		return slices.ContainsFunc(tree.Keys(item), tree.IsMethod)
 	})
 }
 
@@ -48,25 +50,25 @@ func selectTagged(doc *yaml.Node, tags []string) {
 // are built on, and the events become a second media type of the reply. A path
 // that has no such twin stays, for the report to call it new.
 func foldStreams(doc *yaml.Node) {
-	paths := get(doc, "paths")
-	filter(paths, func(path string, item *yaml.Node) bool {
+	paths := tree.Get(doc, "paths")
+	tree.Filter(paths, func(path string, item *yaml.Node) bool {
 		plain, _, found := strings.Cut(path, "#stream")
 		folded := found
-		for method, op := range pairs(item) {
-			twin := get(paths, plain, method)
+		for method, op := range tree.Pairs(item) {
+			twin := tree.Get(paths, plain, method)
 			if !found || twin == nil {
 				folded = false
 				continue
 			}
-			if media := get(twin, "requestBody", "content", "application/json"); media != nil {
-				name, _ := strings.CutPrefix(text(get(media, "schema", "$ref")), schemaPrefix)
-				if base := elements(get(doc, "components", "schemas", name, "allOf")); len(base) > 0 {
-					set(media, "schema", base[0])
+			if media := tree.Get(twin, "requestBody", "content", "application/json"); media != nil {
+				name, _ := strings.CutPrefix(tree.Text(tree.Get(media, "schema", "$ref")), tree.SchemaPrefix)
+				if base := tree.Elements(tree.Get(doc, "components", "schemas", name, "allOf")); len(base) > 0 {
+					tree.Set(media, "schema", base[0])
 				}
 			}
-			events, reply := get(op, "responses", "200", "content", "text/event-stream"), get(twin, "responses", "200", "content")
+			events, reply := tree.Get(op, "responses", "200", "content", "text/event-stream"), tree.Get(twin, "responses", "200", "content")
 			if events != nil && reply != nil {
-				set(reply, "text/event-stream", events)
+				tree.Set(reply, "text/event-stream", events)
 			}
 		}
 		return !folded
@@ -81,56 +83,45 @@ func applyLoosely(doc *yaml.Node, overlayText []byte) error {
 		return err
 	}
 	existed := map[string]bool{}
-	walk(doc, "", func(path string, _ *yaml.Node) { existed[path] = true })
+	tree.Walk(doc, "", func(path string, _ *yaml.Node) { existed[path] = true })
 	for _, action := range o.Actions {
 		one := *o
 		one.Actions = []overlay.Action{action}
 		_ = one.ApplyTo(doc) // trim has named what does not fit
 	}
-	walk(doc, "", func(path string, n *yaml.Node) {
-		filter(n, func(key string, v *yaml.Node) bool { return existed[path+"/"+key] || !onlyDescribed(v) })
+	tree.Walk(doc, "", func(path string, n *yaml.Node) {
+		tree.Filter(n, func(key string, v *yaml.Node) bool { return existed[tree.Pointer(path, key)] || !tree.OnlyDescribed(v) })
 	})
 	return nil
 }
 
-func onlyDescribed(n *yaml.Node) bool {
-	names := keys(n)
-	return len(names) > 0 && !slices.ContainsFunc(names, func(key string) bool {
-		return key != "summary" && key != "description" && !strings.HasPrefix(key, "x-")
-	})
-}
-
 // renameSchemas carries out the overlay's x-rename.
 func renameSchemas(doc *yaml.Node) {
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	names := map[string]string{}
 	for i := 0; schemas != nil && i < len(schemas.Content); i += 2 {
 		key := schemas.Content[i]
-		if to := text(get(schemas.Content[i+1], "x-rename")); to != "" {
+		if to := tree.Text(tree.Get(schemas.Content[i+1], "x-rename")); to != "" {
 			names[key.Value] = to
 			key.Value = to
 		}
 	}
-	walk(doc, "", func(_ string, n *yaml.Node) {
-		if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && names[name] != "" {
-			n.Value = schemaPrefix + names[name]
-		}
-	})
+	tree.RenameReferences(doc, names)
 }
 
 // dropDangling removes what refers to a component that upstream no longer has:
 // members of unions and discriminator values that the overlay writes out.
 func dropDangling(doc *yaml.Node) {
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	dangles := func(ref string) bool {
-		name, ok := strings.CutPrefix(ref, schemaPrefix)
-		return ok && get(schemas, name) == nil
+		name, ok := strings.CutPrefix(ref, tree.SchemaPrefix)
+		return ok && tree.Get(schemas, name) == nil
 	}
-	walk(doc, "", func(_ string, n *yaml.Node) {
-		filter(get(n, "discriminator", "mapping"), func(_ string, target *yaml.Node) bool { return !dangles(target.Value) })
-		for _, members := range []*yaml.Node{get(n, "anyOf"), get(n, "oneOf")} {
+	tree.Walk(doc, "", func(_ string, n *yaml.Node) {
+		tree.Filter(tree.Get(n, "discriminator", "mapping"), func(_ string, target *yaml.Node) bool { return !dangles(target.Value) })
+		for _, members := range []*yaml.Node{tree.Get(n, "anyOf"), tree.Get(n, "oneOf")} {
 			if members != nil {
-				members.Content = slices.DeleteFunc(members.Content, func(m *yaml.Node) bool { return dangles(text(get(m, "$ref"))) })
+				members.Content = slices.DeleteFunc(members.Content, func(m *yaml.Node) bool { return dangles(tree.Text(tree.Get(m, "$ref"))) })
 			}
 		}
 	})
@@ -141,16 +132,16 @@ func dropDangling(doc *yaml.Node) {
 func nameUnions(doc *yaml.Node) {
 	named := map[string]string{}
 	names := map[*yaml.Node]bool{}
-	for name, schema := range pairs(get(doc, "components", "schemas")) {
+	for name, schema := range tree.Pairs(tree.Get(doc, "components", "schemas")) {
 		if members := unionMembers(schema); members != "" {
 			named[members] = name
 			names[schema] = true
 		}
 	}
-	walk(doc, "", func(_ string, n *yaml.Node) {
+	tree.Walk(doc, "", func(_ string, n *yaml.Node) {
 		if name := named[unionMembers(n)]; name != "" && !names[n] {
 			*n = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
-			set(n, "$ref", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: schemaPrefix + name})
+			tree.Set(n, "$ref", tree.Scalar(tree.SchemaPrefix+name))
 		}
 	})
 }
@@ -160,11 +151,11 @@ func nameUnions(doc *yaml.Node) {
 func unionMembers(n *yaml.Node) string {
 	var members []string
 	for _, keyword := range []string{"oneOf", "anyOf"} {
-		for _, member := range elements(get(n, keyword)) {
+		for _, member := range tree.Elements(tree.Get(n, keyword)) {
 			members = append(members, keyword+" "+brief(member))
 		}
 	}
-	if len(members) < 2 || !strings.Contains(strings.Join(members[1:], ""), schemaPrefix) {
+	if len(members) < 2 || !strings.Contains(strings.Join(members[1:], ""), tree.SchemaPrefix) {
 		return ""
 	}
 	return strings.Join(members, "\n")
@@ -173,24 +164,24 @@ func unionMembers(n *yaml.Node) string {
 // prune keeps the schemas that an operation reaches, be it by way of an
 // x-go-type, and the security schemes of the whole document.
 func prune(doc *yaml.Node) {
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	reached := map[string]bool{}
 	var reach func(n *yaml.Node)
 	reach = func(n *yaml.Node) {
-		walk(n, "", func(path string, n *yaml.Node) {
-			name, ok := strings.CutPrefix(n.Value, schemaPrefix)
+		tree.Walk(n, "", func(path string, n *yaml.Node) {
+			name, ok := strings.CutPrefix(n.Value, tree.SchemaPrefix)
 			if strings.HasSuffix(path, "/x-go-type") {
 				name, ok = strings.TrimPrefix(n.Value, "[]"), true
 			}
 			if ok && !reached[name] {
 				reached[name] = true
-				reach(get(schemas, name))
+				reach(tree.Get(schemas, name))
 			}
 		})
 	}
-	reach(get(doc, "paths"))
-	filter(schemas, func(name string, _ *yaml.Node) bool { return reached[name] })
-	filter(get(doc, "components", "securitySchemes"), func(name string, _ *yaml.Node) bool {
-		return slices.ContainsFunc(elements(get(doc, "security")), func(r *yaml.Node) bool { return get(r, name) != nil })
+	reach(tree.Get(doc, "paths"))
+	tree.Filter(schemas, func(name string, _ *yaml.Node) bool { return reached[name] })
+	tree.Filter(tree.Get(doc, "components", "securitySchemes"), func(name string, _ *yaml.Node) bool {
+		return slices.ContainsFunc(tree.Elements(tree.Get(doc, "security")), func(r *yaml.Node) bool { return tree.Get(r, name) != nil })
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // breakingLevel is oasdiff's level of what may break a client; the level above
@@ -81,7 +83,7 @@ var memberPath = regexp.MustCompile("`[^`]*\\[#/components/schemas/[^\\]]*\\]/")
 // component is named beside it.
 func relative(text string) string {
 	text = memberPath.ReplaceAllString(text, "`")
-	return strings.ReplaceAll(text, schemaPrefix, "")
+	return strings.ReplaceAll(text, tree.SchemaPrefix, "")
 }
 
 func lastName(name string) string {

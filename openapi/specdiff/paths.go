@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
@@ -15,10 +17,10 @@ var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
 // committed document, and says which have another name. The name of a path parameter is
 // never sent, so its change would show as two paths where there is one.
 func restoreParameters(committed, fresh *yaml.Node) []change {
-	before, after := get(committed, "paths"), get(fresh, "paths")
+	before, after := tree.Get(committed, "paths"), tree.Get(fresh, "paths")
 	old := map[string]string{} // committed paths by their form
-	for path := range pairs(before) {
-		if get(after, path) == nil {
+	for path := range tree.Pairs(before) {
+		if tree.Get(after, path) == nil {
 			old[pathParameter.ReplaceAllString(path, "{}")] = path
 		}
 	}
@@ -27,7 +29,7 @@ func restoreParameters(committed, fresh *yaml.Node) []change {
 	for i := 0; after != nil && i < len(after.Content); i += 2 {
 		path, item := after.Content[i].Value, after.Content[i+1]
 		committedPath := old[pathParameter.ReplaceAllString(path, "{}")]
-		if committedPath == "" || get(before, path) != nil {
+		if committedPath == "" || tree.Get(before, path) != nil {
 			continue
 		}
 		after.Content[i].Value = committedPath
@@ -41,8 +43,8 @@ func restoreParameters(committed, fresh *yaml.Node) []change {
 			if !slices.Contains(order, what) {
 				order = append(order, what)
 			}
-			for method := range pairs(item) {
-				if isMethod(method) {
+			for method := range tree.Pairs(item) {
+				if tree.IsMethod(method) {
 					places[what] = append(places[what], strings.ToUpper(method)+" "+committedPath)
 				}
 			}
@@ -56,8 +58,8 @@ func restoreParameters(committed, fresh *yaml.Node) []change {
 }
 
 func renameParameter(item *yaml.Node, from, to string) {
-	walk(item, "", func(_ string, n *yaml.Node) {
-		if name := get(n, "name"); text(name) == from && text(get(n, "in")) == "path" {
+	tree.Walk(item, "", func(_ string, n *yaml.Node) {
+		if name := tree.Get(n, "name"); tree.Text(name) == from && tree.Text(tree.Get(n, "in")) == "path" {
 			name.Value = to
 		}
 	})
@@ -87,14 +89,14 @@ func compareSecurity(committed, fresh *yaml.Node) []change {
 
 // requirements names the ways to authenticate.
 func requirements(doc *yaml.Node) []string {
-	security := elements(get(doc, "security"))
+	security := tree.Elements(tree.Get(doc, "security"))
 	all := make([]string, 0, len(security))
 	for _, requirement := range security {
 		var schemes []string
-		for name, scopes := range pairs(requirement) {
-			scheme := get(doc, "components", "securitySchemes", name)
-			kind := []string{text(get(scheme, "type")), text(get(scheme, "scheme")), text(get(scheme, "in")), text(get(scheme, "name"))}
-			for _, scope := range elements(scopes) {
+		for name, scopes := range tree.Pairs(requirement) {
+			scheme := tree.Get(doc, "components", "securitySchemes", name)
+			kind := []string{tree.Text(tree.Get(scheme, "type")), tree.Text(tree.Get(scheme, "scheme")), tree.Text(tree.Get(scheme, "in")), tree.Text(tree.Get(scheme, "name"))}
+			for _, scope := range tree.Elements(scopes) {
 				kind = append(kind, scope.Value)
 			}
 			kind = slices.DeleteFunc(kind, func(word string) bool { return word == "" })

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // foldStreams merges every path of the form "P#stream" into "P". A URL fragment
@@ -14,9 +16,9 @@ import (
 // flag chooses between its two response media types. Only the shape that
 // upstream is known to use is folded; any other is an error.
 func foldStreams(doc *yaml.Node) error {
-	paths := get(doc, "paths")
+	paths := tree.Get(doc, "paths")
 	var errs []error
-	for path, item := range pairs(paths) {
+	for path, item := range tree.Pairs(paths) {
 		plain, fragment, found := strings.Cut(path, "#")
 		if !found {
 			continue
@@ -25,31 +27,31 @@ func foldStreams(doc *yaml.Node) error {
 			errs = append(errs, fmt.Errorf("path %s: unknown fragment %q, only #stream can be folded", path, fragment))
 			continue
 		}
-		for method, op := range pairs(item) {
-			if !isMethod(method) {
+		for method, op := range tree.Pairs(item) {
+			if !tree.IsMethod(method) {
 				errs = append(errs, fmt.Errorf("path %s: %q of a whole path cannot be folded", path, method))
 				continue
 			}
-			twin := get(paths, plain, method)
+			twin := tree.Get(paths, plain, method)
 			if twin == nil {
 				errs = append(errs, fmt.Errorf("path %s: no plain operation %s %s to fold into", path, method, plain))
 				continue
 			}
-			if err := foldStream(get(doc, "components", "schemas"), twin, op); err != nil {
+			if err := foldStream(tree.Get(doc, "components", "schemas"), twin, op); err != nil {
 				errs = append(errs, fmt.Errorf("%s %s: %w", method, path, err))
 			}
 		}
 	}
-	filter(paths, func(path string, _ *yaml.Node) bool { return !strings.Contains(path, "#") })
+	tree.Filter(paths, func(path string, _ *yaml.Node) bool { return !strings.Contains(path, "#") })
 	return errors.Join(errs...)
 }
 
 func foldStream(schemas, plain, stream *yaml.Node) error {
-	for key, v := range pairs(stream) {
+	for key, v := range tree.Pairs(stream) {
 		switch key {
 		case "operationId", "externalDocs", "requestBody", "responses":
 		default:
-			if !equal(v, value(plain, key)) {
+			if !tree.Equal(v, tree.Value(plain, key)) {
 				return fmt.Errorf("%q differs from the plain operation's and would be lost", key)
 			}
 		}
@@ -66,30 +68,30 @@ func foldStream(schemas, plain, stream *yaml.Node) error {
 	if body != streamBody {
 		return fmt.Errorf("request body is built on %q, the plain operation's on %q", streamBody, body)
 	}
-	if !equal(value(stream, "requestBody"), value(plain, "requestBody"), "content") {
+	if !tree.Equal(tree.Value(stream, "requestBody"), tree.Value(plain, "requestBody"), "content") {
 		return errors.New("request body differs from the plain operation's and would be lost")
 	}
-	set(get(plain, "requestBody", "content", "application/json"), "schema", reference(body))
+	tree.Set(tree.Get(plain, "requestBody", "content", "application/json"), "schema", tree.Reference(body))
 
-	for status, response := range pairs(value(stream, "responses")) {
-		twin := get(plain, "responses", status)
+	for status, response := range tree.Pairs(tree.Value(stream, "responses")) {
+		twin := tree.Get(plain, "responses", status)
 		if status != "200" {
-			if !equal(response, twin) {
+			if !tree.Equal(response, twin) {
 				return fmt.Errorf("response %s differs from the plain operation's and would be lost", status)
 			}
 			continue
 		}
-		content := value(response, "content")
-		if !slices.Equal(keys(content), []string{"text/event-stream"}) {
-			return fmt.Errorf("response 200 has the media types %v, want text/event-stream alone", keys(content))
+		content := tree.Value(response, "content")
+		if !slices.Equal(tree.Keys(content), []string{"text/event-stream"}) {
+			return fmt.Errorf("response 200 has the media types %v, want text/event-stream alone", tree.Keys(content))
 		}
-		if plainTypes := keys(value(twin, "content")); !slices.Equal(plainTypes, []string{"application/json"}) {
+		if plainTypes := tree.Keys(tree.Value(twin, "content")); !slices.Equal(plainTypes, []string{"application/json"}) {
 			return fmt.Errorf("response 200 of the plain operation has the media types %v, want application/json alone", plainTypes)
 		}
-		if !equal(response, twin, "content") {
+		if !tree.Equal(response, twin, "content") {
 			return errors.New("response 200 differs from the plain operation's in more than its content, which would be lost")
 		}
-		set(value(twin, "content"), "text/event-stream", value(content, "text/event-stream"))
+		tree.Set(tree.Value(twin, "content"), "text/event-stream", tree.Value(content, "text/event-stream"))
 	}
 	return nil
 }
@@ -97,23 +99,23 @@ func foldStream(schemas, plain, stream *yaml.Node) error {
 // streamlessBody names the schema X of a request body that upstream writes as
 // allOf: [X, {properties: {stream: {enum: [flag]}}}].
 func streamlessBody(schemas, op *yaml.Node, flag string) (string, error) {
-	content := get(op, "requestBody", "content")
-	if !slices.Equal(keys(content), []string{"application/json"}) {
-		return "", fmt.Errorf("request body has the media types %v, want application/json alone", keys(content))
+	content := tree.Get(op, "requestBody", "content")
+	if !slices.Equal(tree.Keys(content), []string{"application/json"}) {
+		return "", fmt.Errorf("request body has the media types %v, want application/json alone", tree.Keys(content))
 	}
-	name, ok := referenced(get(content, "application/json", "schema"))
+	name, ok := tree.Referenced(tree.Get(content, "application/json", "schema"))
 	if !ok {
 		return "", errors.New("request body is not a reference to a component schema")
 	}
-	wrapper := value(schemas, name)
-	all := elements(value(wrapper, "allOf"))
-	if !slices.Equal(keys(wrapper), []string{"allOf"}) || len(all) != 2 || !slices.Equal(keys(value(all[1], "properties")), []string{"stream"}) {
+	wrapper := tree.Value(schemas, name)
+	all := tree.Elements(tree.Value(wrapper, "allOf"))
+	if !slices.Equal(tree.Keys(wrapper), []string{"allOf"}) || len(all) != 2 || !slices.Equal(tree.Keys(tree.Value(all[1], "properties")), []string{"stream"}) {
 		return "", fmt.Errorf("schema %s is not allOf: [base, {properties: {stream}}] and nothing else", name)
 	}
-	if enum := values(get(all[1], "properties", "stream", "enum")); !slices.Equal(enum, []string{flag}) {
+	if enum := tree.Texts(tree.Get(all[1], "properties", "stream", "enum")); !slices.Equal(enum, []string{flag}) {
 		return "", fmt.Errorf("schema %s: stream is not fixed to %s", name, flag)
 	}
-	base, ok := referenced(all[0])
+	base, ok := tree.Referenced(all[0])
 	if !ok {
 		return "", fmt.Errorf("schema %s: the first member of allOf is not a reference", name)
 	}

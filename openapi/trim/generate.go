@@ -9,6 +9,8 @@ import (
 
 	"github.com/oapi-codegen/oapi-codegen/v2/pkg/codegen"
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // A checker refuses what the generator would make code of that does not compile, or that
@@ -28,9 +30,9 @@ func (c *checker) refuse(place []string, action, format string, args ...any) {
 }
 
 func (c *checker) document(doc *yaml.Node) {
-	c.roots = []*yaml.Node{value(doc, "paths"), c.schemas}
+	c.roots = []*yaml.Node{tree.Value(doc, "paths"), c.schemas}
 	c.names(doc)
-	for name, schema := range pairs(c.schemas) {
+	for name, schema := range tree.Pairs(c.schemas) {
 		place := []string{"components", "schemas", name}
 		if !c.goPackage.excluded[name] {
 			c.schema(place, schema)
@@ -39,9 +41,9 @@ func (c *checker) document(doc *yaml.Node) {
 			c.fits(place, schema, name, room)
 		}
 	}
-	for path, item := range pairs(value(doc, "paths")) {
-		for method, op := range pairs(item) {
-			if isMethod(method) {
+	for path, item := range tree.Pairs(tree.Value(doc, "paths")) {
+		for method, op := range tree.Pairs(item) {
+			if tree.IsMethod(method) {
 				c.operation([]string{"paths", path, method}, op)
 			}
 		}
@@ -50,8 +52,8 @@ func (c *checker) document(doc *yaml.Node) {
 
 func (c *checker) operation(place []string, op *yaml.Node) {
 	names := map[string]string{}
-	for i, parameter := range elements(value(op, "parameters")) {
-		name, in := text(value(parameter, "name")), text(value(parameter, "in"))
+	for i, parameter := range tree.Elements(tree.Value(op, "parameters")) {
+		name, in := tree.Text(tree.Value(parameter, "name")), tree.Text(tree.Value(parameter, "in"))
 		at := below(place, "parameters", "[?@.name=='"+name+"']", strconv.Itoa(i))
 		if in != "path" && in != "query" {
 			c.refuse(at, "remove: true", "is a parameter in the %s, which the client cannot send", in)
@@ -61,19 +63,19 @@ func (c *checker) operation(place []string, op *yaml.Node) {
 			c.refuse(at, "update: {x-go-name: …}", "has the Go name of the parameter %s", other)
 		}
 		names[goName(name, parameter)] = name
-		if schema := value(parameter, "schema"); schema != nil {
+		if schema := tree.Value(parameter, "schema"); schema != nil {
 			c.schema(below(at, "schema"), schema)
 		}
 	}
-	if body := get(op, "requestBody", "content", "application/json", "schema"); body != nil {
+	if body := tree.Get(op, "requestBody", "content", "application/json", "schema"); body != nil {
 		at := below(place, "requestBody", "content", "application/json", "schema")
-		name, isReference := referenced(body)
-		if !isReference || value(resolve(c.schemas, body), "properties") == nil || c.goPackage.excluded[name] {
+		name, isReference := tree.Referenced(body)
+		if !isReference || tree.Value(resolve(c.schemas, body), "properties") == nil || c.goPackage.excluded[name] {
 			c.refuse(at, "update: {$ref: '#/components/schemas/…'}", "is not a component with properties, which the client could encode; name one, to be made beside it by update of $.components.schemas")
 		}
 	}
-	for status, response := range pairs(value(op, "responses")) {
-		if schema := get(response, "content", "application/json", "schema"); schema != nil {
+	for status, response := range tree.Pairs(tree.Value(op, "responses")) {
+		if schema := tree.Get(response, "content", "application/json", "schema"); schema != nil {
 			c.schema(below(place, "responses", status, "content", "application/json", "schema"), schema)
 		}
 	}
@@ -81,7 +83,7 @@ func (c *checker) operation(place []string, op *yaml.Node) {
 
 // schema checks one schema and those within it.
 func (c *checker) schema(place []string, schema *yaml.Node) {
-	if goType := text(value(schema, "x-go-type")); goType != "" {
+	if goType := tree.Text(tree.Value(schema, "x-go-type")); goType != "" {
 		room, ok := c.room(goType)
 		if !ok {
 			c.refuse(place, "update: {x-go-type: …}", "has the Go type %s, which does not exist", goType)
@@ -90,7 +92,7 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 		c.fits(place, schema, goType, room)
 		return
 	}
-	if name, ok := referenced(schema); ok {
+	if name, ok := tree.Referenced(schema); ok {
 		if c.goPackage.excluded[name] && !c.goPackage.declared[goName(name, nil)] {
 			c.refuse(place, "update: {x-go-type: "+c.placeholderType(name)+"}", "refers to %s, of which no Go type is made", name)
 		}
@@ -99,8 +101,8 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 	component := len(place) == 3
 	of := kinds(c.schemas, schema)
 	switch options := choices(schema); {
-	case component && value(schema, "discriminator") != nil:
-		if property := text(get(schema, "discriminator", "propertyName")); property != "type" {
+	case component && tree.Value(schema, "discriminator") != nil:
+		if property := tree.Text(tree.Get(schema, "discriminator", "propertyName")); property != "type" {
 			c.refuse(place, "update: {x-go-type: JSON}", "is told apart by %q, where the templates know \"type\" alone", property)
 		}
 		return
@@ -117,28 +119,28 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 		return
 	case len(options) == 1:
 		keyword := "anyOf"
-		if value(schema, "oneOf") != nil {
+		if tree.Value(schema, "oneOf") != nil {
 			keyword = "oneOf"
 		}
-		index := slices.Index(elements(value(schema, keyword)), options[0])
+		index := slices.Index(tree.Elements(tree.Value(schema, keyword)), options[0])
 		c.schema(below(place, keyword, strconv.Itoa(index)), options[0])
 		return
 	}
-	properties := value(schema, "properties")
-	if extra := value(schema, "additionalProperties"); extra != nil && extra.Kind == yaml.MappingNode || properties != nil && text(extra) == "true" {
-		if len(keys(properties)) > 0 {
+	properties := tree.Value(schema, "properties")
+	if extra := tree.Value(schema, "additionalProperties"); extra != nil && extra.Kind == yaml.MappingNode || properties != nil && tree.Text(extra) == "true" {
+		if len(tree.Keys(properties)) > 0 {
 			c.refuse(below(place, "additionalProperties"), "remove: true", "stands beside properties, and Go's type would have two codecs; Raw() has what is undeclared")
 		} else {
 			c.schema(below(place, "additionalProperties"), extra)
 		}
 	}
-	for name, property := range pairs(properties) {
+	for name, property := range tree.Pairs(properties) {
 		c.schema(below(place, "properties", name), property)
 	}
-	if items := value(schema, "items"); items != nil {
+	if items := tree.Value(schema, "items"); items != nil {
 		c.schema(below(place, "items"), items)
 	}
-	for i, part := range elements(value(schema, "allOf")) {
+	for i, part := range tree.Elements(tree.Value(schema, "allOf")) {
 		c.schema(below(place, "allOf", strconv.Itoa(i)), part)
 	}
 	c.fields(place, schema)
@@ -179,12 +181,12 @@ func (c *checker) suggest(schema *yaml.Node) string {
 
 // placeholderType names the Go type that other places have in place of a component.
 func (c *checker) placeholderType(component string) string {
-	found := c.suggest(value(c.schemas, component))
+	found := c.suggest(tree.Value(c.schemas, component))
 	for _, root := range c.roots {
-		walk(root, "", func(_ string, n *yaml.Node) {
-			goType := text(value(n, "x-go-type"))
+		tree.Walk(root, "", func(_ string, n *yaml.Node) {
+			goType := tree.Text(tree.Value(n, "x-go-type"))
 			for _, option := range append(alternatives(n), n) {
-				if name, ok := referenced(option); ok && name == component && goType != "" {
+				if name, ok := tree.Referenced(option); ok && name == component && goType != "" {
 					found = goType
 				}
 			}
@@ -197,18 +199,18 @@ func (c *checker) placeholderType(component string) string {
 func (c *checker) recursion(place []string, name string, schema *yaml.Node) {
 	var reach func(schema *yaml.Node, seen []string) bool
 	reach = func(schema *yaml.Node, seen []string) bool {
-		for property, v := range pairs(value(schema, "properties")) {
-			if text(value(v, "x-go-type")) != "" || text(value(v, "x-go-type-skip-optional-pointer")) == "false" {
+		for property, v := range tree.Pairs(tree.Value(schema, "properties")) {
+			if tree.Text(tree.Value(v, "x-go-type")) != "" || tree.Text(tree.Value(v, "x-go-type-skip-optional-pointer")) == "false" {
 				continue
 			}
 			if options := choices(v); len(options) == 1 {
 				v = options[0]
 			}
-			to, ok := referenced(v)
+			to, ok := tree.Referenced(v)
 			if !ok || slices.Contains(seen, to) {
 				continue
 			}
-			if to == name || reach(value(c.schemas, to), append(slices.Clone(seen), to)) {
+			if to == name || reach(tree.Value(c.schemas, to), append(slices.Clone(seen), to)) {
 				if len(seen) == 0 {
 					c.refuse(below(place, "properties", property), "update: {x-go-type-skip-optional-pointer: false}", "leads back to %s, which would hold itself", name)
 				}
@@ -217,7 +219,7 @@ func (c *checker) recursion(place []string, name string, schema *yaml.Node) {
 		}
 		return false
 	}
-	if value(schema, "discriminator") == nil {
+	if tree.Value(schema, "discriminator") == nil {
 		reach(schema, nil)
 	}
 }
@@ -228,25 +230,25 @@ func (c *checker) names(doc *yaml.Node) {
 	for name := range c.goPackage.declared {
 		taken[name] = "a hand-written name"
 	}
-	for _, item := range pairs(value(doc, "paths")) {
-		for method, op := range pairs(item) {
-			if id := text(value(op, "operationId")); isMethod(method) {
+	for _, item := range tree.Pairs(tree.Value(doc, "paths")) {
+		for method, op := range tree.Pairs(item) {
+			if id := tree.Text(tree.Value(op, "operationId")); tree.IsMethod(method) {
 				taken[id+"Params"] = "the parameters of " + id
 			}
 		}
 	}
-	for name, schema := range pairs(c.schemas) {
+	for name, schema := range tree.Pairs(c.schemas) {
 		own := goName(name, schema)
-		if value(schema, "discriminator") != nil {
+		if tree.Value(schema, "discriminator") != nil {
 			for _, made := range []string{own + "Variant", "Unknown" + own, "New" + own} {
 				taken[made] = "made for the union " + name
 			}
 		}
-		for _, constant := range values(value(schema, "enum")) {
+		for _, constant := range tree.Texts(tree.Value(schema, "enum")) {
 			taken[own+codegen.SchemaNameToTypeName(constant)] = "a constant of " + name
 		}
 	}
-	for name, schema := range pairs(c.schemas) {
+	for name, schema := range tree.Pairs(c.schemas) {
 		own := goName(name, schema)
 		if c.goPackage.excluded[name] {
 			continue
@@ -261,7 +263,7 @@ func (c *checker) names(doc *yaml.Node) {
 // fields fails where two fields of a struct, or a field and a method, would have one name.
 func (c *checker) fields(place []string, schema *yaml.Node) {
 	taken := map[string]string{"String": "a method", "MarshalJSON": "a method", "UnmarshalJSON": "a method"}
-	if value(schema, "x-raw") != nil {
+	if tree.Value(schema, "x-raw") != nil {
 		taken["Raw"], taken["Mismatches"] = "a method", "a method"
 	}
 	if len(place) == 3 {
@@ -269,7 +271,7 @@ func (c *checker) fields(place []string, schema *yaml.Node) {
 			taken[method] = "a hand-written method"
 		}
 	}
-	for name, property := range pairs(value(schema, "properties")) {
+	for name, property := range tree.Pairs(tree.Value(schema, "properties")) {
 		own := goName(name, property)
 		if other, ok := taken[own]; ok {
 			c.refuse(below(place, "properties", name), "update: {x-go-name: …}", "has the Go name %s, which is %s", own, other)
@@ -282,8 +284,8 @@ func below(place []string, keys ...string) []string { return append(slices.Clone
 
 // resolve follows a reference to a component.
 func resolve(schemas, schema *yaml.Node) *yaml.Node {
-	if name, ok := referenced(schema); ok {
-		return value(schemas, name)
+	if name, ok := tree.Referenced(schema); ok {
+		return tree.Value(schemas, name)
 	}
 	return schema
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/oapi-codegen/oapi-codegen/v2/pkg/codegen"
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // A goPackage is what a document is generated into: its hand-written files, and how the
@@ -108,7 +110,7 @@ func (p *goPackage) read(file *ast.File) {
 
 // goName is the name that the generator gives to something: of its own where x-go-name has one.
 func goName(name string, schema *yaml.Node) string {
-	if own := text(value(schema, "x-go-name")); own != "" {
+	if own := tree.Text(tree.Value(schema, "x-go-name")); own != "" {
 		return own
 	}
 	return codegen.SchemaNameToTypeName(name)

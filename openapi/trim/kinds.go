@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // kinds lists the types of JSON that a schema allows, null aside; none if it allows any.
@@ -17,8 +19,8 @@ func kindsOf(schemas, schema *yaml.Node, within []*yaml.Node) []string {
 		return nil
 	}
 	within = append(slices.Clone(within), schema)
-	if name, ok := referenced(schema); ok {
-		return kindsOf(schemas, value(schemas, name), within)
+	if name, ok := tree.Referenced(schema); ok {
+		return kindsOf(schemas, tree.Value(schemas, name), within)
 	}
 	var all []string
 	add := func(kind string) {
@@ -26,12 +28,12 @@ func kindsOf(schemas, schema *yaml.Node, within []*yaml.Node) []string {
 			all = append(all, kind)
 		}
 	}
-	switch declared := value(schema, "type"); {
+	switch declared := tree.Value(schema, "type"); {
 	case declared != nil && declared.Kind == yaml.ScalarNode:
 		add(declared.Value)
 		return all
 	case declared != nil:
-		for _, kind := range values(declared) {
+		for _, kind := range tree.Texts(declared) {
 			add(kind)
 		}
 		return all
@@ -48,22 +50,22 @@ func kindsOf(schemas, schema *yaml.Node, within []*yaml.Node) []string {
 		}
 		return all
 	}
-	for _, part := range elements(value(schema, "allOf")) {
+	for _, part := range tree.Elements(tree.Value(schema, "allOf")) {
 		for _, kind := range kindsOf(schemas, part, within) {
 			add(kind)
 		}
 	}
-	fixed := elements(value(schema, "enum"))
-	if constant := value(schema, "const"); constant != nil {
+	fixed := tree.Elements(tree.Value(schema, "enum"))
+	if constant := tree.Value(schema, "const"); constant != nil {
 		fixed = append(slices.Clone(fixed), constant)
 	}
 	for _, v := range fixed {
 		add(kindOfValue(v))
 	}
-	if value(schema, "properties") != nil {
+	if tree.Value(schema, "properties") != nil {
 		add("object")
 	}
-	if value(schema, "items") != nil {
+	if tree.Value(schema, "items") != nil {
 		add("array")
 	}
 	return all
@@ -71,8 +73,8 @@ func kindsOf(schemas, schema *yaml.Node, within []*yaml.Node) []string {
 
 // isNull reports whether a schema allows null alone.
 func isNull(schema *yaml.Node) bool {
-	constant := value(schema, "const")
-	return text(value(schema, "type")) == "null" || constant != nil && kindOfValue(constant) == "null"
+	constant := tree.Value(schema, "const")
+	return tree.Text(tree.Value(schema, "type")) == "null" || constant != nil && kindOfValue(constant) == "null"
 }
 
 func kindOfValue(v *yaml.Node) string {
@@ -118,7 +120,7 @@ func (c *checker) room(goType string) (kinds []string, ok bool) {
 	}[goType]; ok {
 		return scalar, true
 	}
-	for name, schema := range pairs(c.schemas) {
+	for name, schema := range tree.Pairs(c.schemas) {
 		if goName(name, schema) != goType || c.goPackage.excluded[name] {
 			continue
 		}

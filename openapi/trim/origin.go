@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // An origin says which document of the vendor's something was made from.
@@ -22,15 +24,15 @@ const originKey = "x-upstream"
 
 // originOf returns the origin that a kept part carries, or that of the vendor's document.
 func originOf(doc *yaml.Node, content []byte, date string) origin {
-	if kept := get(doc, "info", originKey); kept != nil {
-		return origin{text(value(kept, "date")), text(value(kept, "sha256"))}
+	if kept := tree.Get(doc, "info", originKey); kept != nil {
+		return origin{tree.Text(tree.Value(kept, "date")), tree.Text(tree.Value(kept, "sha256"))}
 	}
 	sum := sha256.Sum256(content)
 	return origin{date, hex.EncodeToString(sum[:])}
 }
 
 func (o origin) writeTo(doc *yaml.Node) {
-	set(value(doc, "info"), originKey, mapping("date", o.date, "sha256", o.sha256))
+	tree.Set(tree.Value(doc, "info"), originKey, tree.Mapping("date", o.date, "sha256", o.sha256))
 }
 
 // String is the content of the file UPSTREAM.
@@ -60,17 +62,17 @@ func dateOf(given, upstream string, content []byte, known string) (string, error
 // reach. Of what is for people to read it has a fingerprint, by which a change can be
 // noticed. Trim makes the same document of it as of the whole.
 func keep(doc *yaml.Node, o origin) ([]byte, error) {
-	kept := clone(doc)
-	walk(kept, "", func(_ string, n *yaml.Node) { n.Style &^= yaml.FlowStyle })
+	kept := tree.Clone(doc)
+	tree.Walk(kept, "", func(_ string, n *yaml.Node) { n.Style &^= yaml.FlowStyle })
 	if err := prune(kept); err != nil {
 		return nil, err
 	}
-	if get(doc, "info", originKey) == nil {
-		keywords(kept, false, func(n *yaml.Node) {
-			filter(n, func(key string, _ *yaml.Node) bool { return !strings.HasPrefix(key, "x-") })
+	if tree.Get(doc, "info", originKey) == nil {
+		tree.VisitObjects(kept, func(_ []string, n *yaml.Node) {
+			tree.Filter(n, func(key string, _ *yaml.Node) bool { return !strings.HasPrefix(key, "x-") })
 			for i := 0; i < len(n.Content); i += 2 {
-				if isProse(n.Content[i].Value) {
-					n.Content[i+1] = scalar(fingerprint(n.Content[i+1]))
+				if tree.IsProse(n.Content[i].Value) {
+					n.Content[i+1] = tree.Scalar(tree.Fingerprint(n.Content[i+1]))
 				}
 			}
 		})
@@ -78,14 +80,4 @@ func keep(doc *yaml.Node, o origin) ([]byte, error) {
 	o.writeTo(kept)
 	kept.HeadComment = "# Made by openapi/trim: the part of Mistral's OpenAPI document that is used, with fingerprints in place of prose. Do not edit."
 	return encode(kept)
-}
-
-// fingerprint is the beginning of the SHA-256 of a value.
-func fingerprint(n *yaml.Node) string {
-	content, err := yaml.Marshal(n)
-	if err != nil {
-		return "unreadable"
-	}
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:6])
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // The SHA-256 of testdata/upstream.yaml is that of its bytes; the date is what the tool is
@@ -92,9 +94,9 @@ func TestKeptPart(t *testing.T) {
 		if err := yaml.Unmarshal(text, &doc); err != nil {
 			t.Fatal(err)
 		}
-		return get(doc.Content[0], "components", "schemas", "RequestBase", "properties", "stream", "title").Value
+		return tree.Get(doc.Content[0], "components", "schemas", "RequestBase", "properties", "stream", "title").Value
 	}
 	if title(reworded.kept) == title(whole.kept) {
-		t.Error("a reworded title has the same fingerprint")
+		t.Error("a reworded title has the same tree.Fingerprint")
 	}
 }

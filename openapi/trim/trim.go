@@ -9,6 +9,8 @@ import (
 
 	"github.com/speakeasy-api/openapi/overlay"
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // tags names the two groups of operations this module covers.
@@ -38,7 +40,7 @@ func Trim(upstream, overlayText []byte, into *goPackage, date string) (*result, 
 	}{
 		{"selecting operations", selectOperations},
 		{"keeping what is used", func(doc *yaml.Node) (err error) { r.kept, err = keep(doc, r.origin); return err }},
-		{"dropping upstream prose", func(doc *yaml.Node) error { dropProse(doc, false); return nil }},
+		{"dropping upstream prose", func(doc *yaml.Node) error { tree.DropProse(doc); return nil }},
 		{"linking the vendor's pages", linkPages},
 		{"folding #stream paths", foldStreams},
 		{"removing unreachable components", prune},
@@ -55,7 +57,7 @@ func Trim(upstream, overlayText []byte, into *goPackage, date string) (*result, 
 	}
 
 	r.origin.writeTo(doc)
-	sortPairs(get(doc, "components", "schemas"), func(name string, _ *yaml.Node) string { return name })
+	tree.SortPairs(tree.Get(doc, "components", "schemas"), func(name string, _ *yaml.Node) string { return name })
 	tidy(doc)
 	doc.HeadComment = "# Made by openapi/trim from Mistral's OpenAPI document and overlay.yaml. Do not edit."
 	r.document, err = encode(doc)
@@ -68,11 +70,11 @@ func parse(upstream []byte) (*yaml.Node, error) {
 	if err := yaml.Unmarshal(upstream, &file); err != nil {
 		return nil, fmt.Errorf("reading the upstream document: %w", err)
 	}
-	if file.Kind != yaml.DocumentNode || !strings.HasPrefix(text(get(file.Content[0], "openapi")), "3.1.") {
+	if file.Kind != yaml.DocumentNode || !strings.HasPrefix(tree.Text(tree.Get(file.Content[0], "openapi")), "3.1.") {
 		return nil, errors.New("the upstream document is not OpenAPI 3.1")
 	}
 	doc := file.Content[0]
-	if get(doc, "components", "schemas") == nil {
+	if tree.Get(doc, "components", "schemas") == nil {
 		return nil, errors.New("the upstream document has no components.schemas")
 	}
 	doc.Content[0].HeadComment = "" // of the file, which the result replaces
@@ -93,7 +95,7 @@ func encode(doc *yaml.Node) ([]byte, error) {
 // what it is, and would overlook one that merely points elsewhere.
 func refuseAliases(doc *yaml.Node) error {
 	var errs []error
-	walk(doc, "", func(pointer string, n *yaml.Node) {
+	tree.Walk(doc, "", func(pointer string, n *yaml.Node) {
 		if n.Kind == yaml.AliasNode {
 			errs = append(errs, fmt.Errorf("%s is the YAML alias *%s: write it out", pointer, n.Value))
 		}
@@ -104,36 +106,36 @@ func refuseAliases(doc *yaml.Node) error {
 // selectOperations keeps what carries one of our tags. Paths are not matched by
 // name, so an operation that upstream adds to the group is not missed.
 func selectOperations(doc *yaml.Node) error {
-	filter(doc, func(key string, _ *yaml.Node) bool {
+	tree.Filter(doc, func(key string, _ *yaml.Node) bool {
 		return slices.Contains([]string{"openapi", "info", "jsonSchemaDialect", "servers", "security", "tags", "paths", "components"}, key)
 	})
-	filter(get(doc, "paths"), func(_ string, item *yaml.Node) bool {
-		filter(item, func(key string, op *yaml.Node) bool {
-			if !isMethod(key) {
+	tree.Filter(tree.Get(doc, "paths"), func(_ string, item *yaml.Node) bool {
+		tree.Filter(item, func(key string, op *yaml.Node) bool {
+			if !tree.IsMethod(key) {
 				return true // what belongs to the whole path, for check to judge
 			}
 			return tagOf(op) != ""
 		})
-		return slices.ContainsFunc(keys(item), isMethod)
+		return slices.ContainsFunc(tree.Keys(item), tree.IsMethod)
 	})
 	for _, tag := range tags {
 		found := false
-		walk(get(doc, "paths"), "", func(_ string, n *yaml.Node) { found = found || n.Value == tag })
+		tree.Walk(tree.Get(doc, "paths"), "", func(_ string, n *yaml.Node) { found = found || n.Value == tag })
 		if !found {
 			return fmt.Errorf("no operation is tagged %q: upstream must have renamed the tag", tag)
 		}
 	}
 	var names []*yaml.Node
 	for _, tag := range tags {
-		names = append(names, &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{scalar("name"), scalar(tag)}})
+		names = append(names, &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{tree.Scalar("name"), tree.Scalar(tag)}})
 	}
-	set(doc, "tags", &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: names})
+	tree.Set(doc, "tags", &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: names})
 	return nil
 }
 
 // tagOf returns the tag of ours that an operation has.
 func tagOf(op *yaml.Node) string {
-	for _, tag := range elements(value(op, "tags")) {
+	for _, tag := range tree.Elements(tree.Value(op, "tags")) {
 		if slices.Contains(tags, tag.Value) {
 			return tag.Value
 		}
@@ -144,61 +146,22 @@ func tagOf(op *yaml.Node) string {
 // linkPages points each operation to the vendor's page about it. The fragment is the id that
 // the operation has upstream; the overlay gives it another one.
 func linkPages(doc *yaml.Node) error {
-	for _, item := range pairs(get(doc, "paths")) {
-		for method, op := range pairs(item) {
-			if isMethod(method) {
-				page := "https://docs.mistral.ai/api/endpoint/" + strings.ReplaceAll(tagOf(op), ".", "/") + "#operation-" + text(value(op, "operationId"))
-				set(op, "externalDocs", mapping("url", page))
+	for _, item := range tree.Pairs(tree.Get(doc, "paths")) {
+		for method, op := range tree.Pairs(item) {
+			if tree.IsMethod(method) {
+				page := "https://docs.mistral.ai/api/endpoint/" + strings.ReplaceAll(tagOf(op), ".", "/") + "#operation-" + tree.Text(tree.Value(op, "operationId"))
+				tree.Set(op, "externalDocs", tree.Mapping("url", page))
 			}
 		}
 	}
 	return nil
 }
 
-func isMethod(key string) bool {
-	return slices.Contains([]string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}, key)
-}
-
-// namesBelow are the keywords whose members are named by the author of the
-// document: a property may well be called "description".
-var namesBelow = []string{"properties", "patternProperties", "$defs", "schemas", "securitySchemes", "paths", "responses", "content", "mapping", "headers"}
-
-// dataBelow are the keywords whose value is data, not schema.
-var dataBelow = []string{"default", "const", "enum", "examples", "example"}
-
-// isProse reports whether a keyword is for people to read.
-func isProse(key string) bool {
-	return slices.Contains([]string{"description", "summary", "title", "example", "examples", "externalDocs"}, key)
-}
-
-// dropProse removes what is for people to read, and the vendor's extensions: what they say
-// is for other generators.
-func dropProse(n *yaml.Node, names bool) {
-	keywords(n, names, func(schema *yaml.Node) {
-		filter(schema, func(key string, _ *yaml.Node) bool { return !isProse(key) && !strings.HasPrefix(key, "x-") })
-	})
-}
-
-// keywords visits each mapping whose keys are keywords of OpenAPI: neither names nor data.
-func keywords(n *yaml.Node, names bool, visit func(*yaml.Node)) {
-	if n.Kind == yaml.MappingNode && !names {
-		visit(n)
-	}
-	for _, v := range elements(n) {
-		keywords(v, false, visit)
-	}
-	for key, v := range pairs(n) {
-		if names || !slices.Contains(dataBelow, key) {
-			keywords(v, !names && slices.Contains(namesBelow, key), visit)
-		}
-	}
-}
-
 // prune removes the schemas and security schemes that nothing refers to. A Go
 // type named by x-go-type counts as a reference: that is how the narrow unions
 // of upstream point at the shared ones.
 func prune(doc *yaml.Node) error {
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	reached := map[string]bool{}
 	var missing error
 	var reach func(n *yaml.Node)
@@ -207,7 +170,7 @@ func prune(doc *yaml.Node) error {
 			return
 		}
 		reached[name] = true
-		schema := value(schemas, name)
+		schema := tree.Value(schemas, name)
 		if schema == nil {
 			missing = errors.Join(missing, fmt.Errorf("%s refers to the schema %q, which does not exist", pointer, name))
 			return
@@ -215,32 +178,32 @@ func prune(doc *yaml.Node) error {
 		reach(schema)
 	}
 	reach = func(n *yaml.Node) {
-		walk(n, "", func(pointer string, n *yaml.Node) {
-			if name, ok := referenced(n); ok {
+		tree.Walk(n, "", func(pointer string, n *yaml.Node) {
+			if name, ok := tree.Referenced(n); ok {
 				add(name, pointer)
-			} else if ref := value(n, "$ref"); ref != nil && ref.Kind == yaml.ScalarNode {
+			} else if ref := tree.Value(n, "$ref"); ref != nil && ref.Kind == yaml.ScalarNode {
 				missing = errors.Join(missing, fmt.Errorf("%s refers to %q, which is not a component schema", pointer, ref.Value))
 			}
-			for _, target := range pairs(value(n, "mapping")) {
-				if name, ok := strings.CutPrefix(target.Value, schemaPrefix); ok {
+			for _, target := range tree.Pairs(tree.Value(n, "mapping")) {
+				if name, ok := strings.CutPrefix(target.Value, tree.SchemaPrefix); ok {
 					add(name, pointer+"/mapping")
 				}
 			}
-			if goType := strings.TrimPrefix(text(value(n, "x-go-type")), "[]"); value(schemas, goType) != nil {
+			if goType := strings.TrimPrefix(tree.Text(tree.Value(n, "x-go-type")), "[]"); tree.Value(schemas, goType) != nil {
 				add(goType, pointer)
 			}
 		})
 	}
-	reach(get(doc, "paths"))
+	reach(tree.Get(doc, "paths"))
 	if missing != nil {
 		return missing
 	}
-	filter(schemas, func(name string, _ *yaml.Node) bool {
+	tree.Filter(schemas, func(name string, _ *yaml.Node) bool {
 		return reached[name]
 	})
-	filter(get(doc, "components"), func(key string, _ *yaml.Node) bool { return key == "schemas" || key == "securitySchemes" })
-	filter(get(doc, "components", "securitySchemes"), func(name string, _ *yaml.Node) bool {
-		return slices.ContainsFunc(elements(get(doc, "security")), func(r *yaml.Node) bool { return value(r, name) != nil })
+	tree.Filter(tree.Get(doc, "components"), func(key string, _ *yaml.Node) bool { return key == "schemas" || key == "securitySchemes" })
+	tree.Filter(tree.Get(doc, "components", "securitySchemes"), func(name string, _ *yaml.Node) bool {
+		return slices.ContainsFunc(tree.Elements(tree.Get(doc, "security")), func(r *yaml.Node) bool { return tree.Value(r, name) != nil })
 	})
 	return nil
 }
@@ -257,7 +220,7 @@ func applyOverlay(doc *yaml.Node, overlayText []byte) error {
 		return err
 	}
 	existed := map[string]bool{}
-	walk(doc, "", func(pointer string, _ *yaml.Node) { existed[pointer] = true })
+	tree.Walk(doc, "", func(pointer string, _ *yaml.Node) { existed[pointer] = true })
 	warnings, err := o.ApplyToStrict(doc)
 	if err != nil {
 		return err
@@ -266,46 +229,34 @@ func applyOverlay(doc *yaml.Node, overlayText []byte) error {
 		return errors.New(strings.Join(warnings, "\n"))
 	}
 	var errs []error
-	walk(doc, "", func(pointer string, n *yaml.Node) {
-		if !existed[pointer] && onlyDescribed(n) {
+	tree.Walk(doc, "", func(pointer string, n *yaml.Node) {
+		if !existed[pointer] && tree.OnlyDescribed(n) {
 			errs = append(errs, fmt.Errorf("the overlay describes %s, which upstream does not have", pointer))
 		}
 	})
 	return errors.Join(errs...)
 }
 
-// onlyDescribed reports whether a mapping has nothing but what describes a thing.
-func onlyDescribed(n *yaml.Node) bool {
-	names := keys(n)
-	return len(names) > 0 && !slices.ContainsFunc(names, func(key string) bool {
-		return key != "summary" && key != "description" && !strings.HasPrefix(key, "x-")
-	})
-}
-
 // renameSchemas carries out the overlay's x-rename: an overlay cannot rename a
 // key together with the references to it. It returns the old names by the new ones.
 func renameSchemas(doc *yaml.Node) (old map[string]string, err error) {
 	old = map[string]string{}
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	names := map[string]string{}
 	for i := 0; i < len(schemas.Content); i += 2 {
 		key, schema := schemas.Content[i], schemas.Content[i+1]
-		to := text(value(schema, "x-rename"))
+		to := tree.Text(tree.Value(schema, "x-rename"))
 		if to == "" {
 			continue
 		}
-		if value(schemas, to) != nil {
+		if tree.Value(schemas, to) != nil {
 			return nil, fmt.Errorf("%s cannot be renamed to %s: there is one already", key.Value, to)
 		}
 		names[key.Value], old[to] = to, key.Value
 		key.Value = to
-		filter(schema, func(key string, _ *yaml.Node) bool { return key != "x-rename" })
+		tree.Filter(schema, func(key string, _ *yaml.Node) bool { return key != "x-rename" })
 	}
-	walk(doc, "", func(_ string, n *yaml.Node) {
-		if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && names[name] != "" {
-			n.Value = schemaPrefix + names[name]
-		}
-	})
+	tree.RenameReferences(doc, names)
 	return old, nil
 }
 
@@ -316,19 +267,19 @@ var leading = []string{"operationId", "name", "in", "title", "summary", "descrip
 // the overlay. A key leads only where its value is a scalar: elsewhere it is the
 // name of a property.
 func tidy(doc *yaml.Node) {
-	walk(doc, "", func(_ string, n *yaml.Node) {
+	tree.Walk(doc, "", func(_ string, n *yaml.Node) {
 		n.Style &^= yaml.FlowStyle
 		if n.Kind != yaml.MappingNode {
 			return
 		}
-		sortPairs(n, func(key string, v *yaml.Node) int {
+		tree.SortPairs(n, func(key string, v *yaml.Node) int {
 			if i := slices.Index(leading, key); i >= 0 && v.Kind == yaml.ScalarNode {
 				return i
 			}
 			return len(leading)
 		})
 		for _, key := range []string{"summary", "description"} {
-			if prose := value(n, key); prose != nil && prose.Kind == yaml.ScalarNode {
+			if prose := tree.Value(n, key); prose != nil && prose.Kind == yaml.ScalarNode {
 				prose.Style = 0
 			}
 		}

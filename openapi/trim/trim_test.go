@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 var (
@@ -73,7 +75,7 @@ func wantYAML(t *testing.T, what string, got *yaml.Node, want string) {
 	if err := yaml.Unmarshal([]byte(want), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if !equal(got, doc.Content[0]) {
+	if !tree.Equal(got, doc.Content[0]) {
 		text, err := yaml.Marshal(got)
 		t.Errorf("%s is (%v)\n%swant\n%s", what, err, text, want)
 	}
@@ -81,34 +83,34 @@ func wantYAML(t *testing.T, what string, got *yaml.Node, want string) {
 
 func wantKeys(t *testing.T, what string, n *yaml.Node, want ...string) {
 	t.Helper()
-	if got := keys(n); !slices.Equal(got, want) {
+	if got := tree.Keys(n); !slices.Equal(got, want) {
 		t.Errorf("%s: have %q, want %q", what, got, want)
 	}
 }
 
 func TestTrim(t *testing.T) {
 	doc := trimmed(t, upstreamText)
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 
 	t.Run("keeps the operations with our tags alone", func(t *testing.T) {
-		wantKeys(t, "paths", get(doc, "paths"), "/v1/conversations", "/v1/conversations/{conversation_id}", "/v1/agents")
-		wantYAML(t, "tags", get(doc, "tags"), "[{name: beta.conversations}, {name: beta.agents}]")
+		wantKeys(t, "paths", tree.Get(doc, "paths"), "/v1/conversations", "/v1/conversations/{conversation_id}", "/v1/agents")
+		wantYAML(t, "tags", tree.Get(doc, "tags"), "[{name: beta.conversations}, {name: beta.agents}]")
 	})
 	t.Run("folds #stream into its plain twin", func(t *testing.T) {
-		start := get(doc, "paths", "/v1/conversations", "post")
-		wantYAML(t, "request body", get(start, "requestBody"),
+		start := tree.Get(doc, "paths", "/v1/conversations", "post")
+		wantYAML(t, "request body", tree.Get(start, "requestBody"),
 			"{required: true, content: {application/json: {schema: {$ref: '#/components/schemas/StartRequest'}}}}")
-		wantYAML(t, "response", get(start, "responses", "200", "content"), `
+		wantYAML(t, "response", tree.Get(start, "responses", "200", "content"), `
 application/json: {schema: {$ref: '#/components/schemas/Response'}}
 text/event-stream: {schema: {$ref: '#/components/schemas/Frame'}}`)
 	})
 	t.Run("drops prose and nothing that is called like it", func(t *testing.T) {
-		walk(doc, "", func(pointer string, n *yaml.Node) {
+		tree.Walk(doc, "", func(pointer string, n *yaml.Node) {
 			if strings.Contains(n.Value, "rose of the vendor") {
 				t.Errorf("%s: %s", pointer, n.Value)
 			}
 		})
-		wantYAML(t, "the start request", get(schemas, "StartRequest"), `
+		wantYAML(t, "the start request", tree.Get(schemas, "StartRequest"), `
 type: object
 required: [inputs, title]
 properties:
@@ -126,31 +128,31 @@ properties:
 		doc := trimmed(t, doctor(t, upstreamText, "      operationId: api_agents\n", "      operationId: api_agents\n      x-kind: list\n",
 			"      properties: {id: {type: string}, history:", "      x-order: [id]\n      properties: {id: {type: string, x-go-type: Id}, x-id: {type: string}, history:",
 			"{type: string, example: Prose of the vendor.}", "{type: object, default: {x-kind: kept}}"))
-		wantKeys(t, "the operation", get(doc, "paths", "/v1/agents", "get"), "operationId", "tags", "deprecated", "responses", "externalDocs")
-		wantYAML(t, "the agent", get(doc, "components", "schemas", "Agent"),
+		wantKeys(t, "the operation", tree.Get(doc, "paths", "/v1/agents", "get"), "operationId", "tags", "deprecated", "responses", "externalDocs")
+		wantYAML(t, "the agent", tree.Get(doc, "components", "schemas", "Agent"),
 			"{type: object, properties: {id: {type: string}, x-id: {type: string}, history: {type: array, items: {$ref: '#/components/schemas/Remark'}}}}")
-		wantYAML(t, "the example", get(doc, "components", "schemas", "StartRequest", "properties", "example"), "{type: object, default: {x-kind: kept}}")
+		wantYAML(t, "the example", tree.Get(doc, "components", "schemas", "StartRequest", "properties", "example"), "{type: object, default: {x-kind: kept}}")
 	})
 	t.Run("links the vendor's page about an operation", func(t *testing.T) {
-		wantYAML(t, "the link", get(doc, "paths", "/v1/conversations", "post", "externalDocs"),
+		wantYAML(t, "the link", tree.Get(doc, "paths", "/v1/conversations", "post", "externalDocs"),
 			"{url: 'https://docs.mistral.ai/api/endpoint/beta/conversations#operation-api_start'}")
 	})
 	t.Run("keeps the components that are reached", func(t *testing.T) {
 		wantKeys(t, "schemas", schemas, "Agent", "ByAgent", "ByModel", "Call", "Conversation", "DoneEvent", "Entry", "EntryType", "Failure",
 			"Frame", "Handoff", "Message", "Remark", "Response", "StartRequest", "StartedEvent", "StreamEvent", "StreamEventType")
-		wantKeys(t, "security schemes", get(doc, "components", "securitySchemes"), "Key")
-		wantKeys(t, "components", get(doc, "components"), "securitySchemes", "schemas")
+		wantKeys(t, "security schemes", tree.Get(doc, "components", "securitySchemes"), "Key")
+		wantKeys(t, "components", tree.Get(doc, "components"), "securitySchemes", "schemas")
 	})
 	t.Run("names shared unions and keeps what the overlay says of their uses", func(t *testing.T) {
-		wantYAML(t, "the data of a frame", get(schemas, "Frame", "properties", "data"),
+		wantYAML(t, "the data of a frame", tree.Get(schemas, "Frame", "properties", "data"),
 			"{$ref: '#/components/schemas/StreamEvent', description: What happened.}")
 	})
 	t.Run("renames a schema with the references to it", func(t *testing.T) {
-		wantYAML(t, "the event of a frame", get(schemas, "Frame", "properties", "event"), "{$ref: '#/components/schemas/StreamEventType'}")
-		wantYAML(t, "the renamed schema", get(schemas, "StreamEventType"), "{type: string, enum: [started, done]}")
+		wantYAML(t, "the event of a frame", tree.Get(schemas, "Frame", "properties", "event"), "{$ref: '#/components/schemas/StreamEventType'}")
+		wantYAML(t, "the renamed schema", tree.Get(schemas, "StreamEventType"), "{type: string, enum: [started, done]}")
 	})
 	t.Run("lets the overlay describe a property that upstream gives no type", func(t *testing.T) {
-		wantYAML(t, "the property", get(schemas, "Failure", "properties", "input"), "{description: What was refused.}")
+		wantYAML(t, "the property", tree.Get(schemas, "Failure", "properties", "input"), "{description: What was refused.}")
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 // nameUnions replaces every inline union that says the same as a named one by a
@@ -12,18 +14,18 @@ import (
 // A place that upstream changes later stops being equal, stays inline, and is
 // then refused by check.
 func nameUnions(doc *yaml.Node) error {
-	schemas := get(doc, "components", "schemas")
-	walk(doc, "", func(_ string, n *yaml.Node) {
+	schemas := tree.Get(doc, "components", "schemas")
+	tree.Walk(doc, "", func(_ string, n *yaml.Node) {
 		for i := range n.Content {
 			if n.Kind == yaml.MappingNode && i%2 == 0 {
 				continue
 			}
 			child := n.Content[i]
-			for name, schema := range pairs(schemas) {
-				if child != schema && isUnion(child) && isUnion(schema) && equal(child, schema, "description", "discriminator", "x-secret") {
-					n.Content[i] = reference(name)
-					if description := value(child, "description"); description != nil {
-						set(n.Content[i], "description", description)
+			for name, schema := range tree.Pairs(schemas) {
+				if child != schema && isUnion(child) && isUnion(schema) && tree.Equal(child, schema, "description", "discriminator", "x-secret") {
+					n.Content[i] = tree.Reference(name)
+					if description := tree.Value(child, "description"); description != nil {
+						tree.Set(n.Content[i], "description", description)
 					}
 				}
 			}
@@ -35,13 +37,13 @@ func nameUnions(doc *yaml.Node) error {
 // isUnion reports whether a schema chooses between several objects. A schema
 // that is merely nullable, or a choice between scalars, is not a union.
 func isUnion(n *yaml.Node) bool {
-	return value(n, "discriminator") != nil || objectMembers(n) > 1
+	return tree.Value(n, "discriminator") != nil || objectMembers(n) > 1
 }
 
 func objectMembers(n *yaml.Node) int {
 	count := 0
 	for _, member := range alternatives(n) {
-		if _, ok := referenced(member); ok {
+		if _, ok := tree.Referenced(member); ok {
 			count++
 		}
 	}
@@ -50,5 +52,5 @@ func objectMembers(n *yaml.Node) int {
 
 // alternatives lists what a schema chooses between.
 func alternatives(n *yaml.Node) []*yaml.Node {
-	return append(slices.Clone(elements(value(n, "oneOf"))), elements(value(n, "anyOf"))...)
+	return append(slices.Clone(tree.Elements(tree.Value(n, "oneOf"))), tree.Elements(tree.Value(n, "anyOf"))...)
 }
