@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// documents are the two that are compared, and what differs in the components of both.
+// documents holds the two compared documents and the differences of their common components.
 type documents struct {
 	committed, fresh *yaml.Node
 	differences      map[string][]string // by component
@@ -26,11 +26,12 @@ func newDocuments(committed, fresh *yaml.Node) *documents {
 	return d
 }
 
-// component names the schema that a finding stands in; empty when it stands in an operation.
+// component returns the name of the schema that contains a finding, or "" for a finding in an
+// operation.
 //
-// oasdiff says on which line the changed value is. The value of a property that is a plain
-// reference is another component, so a component that differs in a property of the name in
-// the finding's text comes before the one that the line is in.
+// oasdiff reports the line of the changed value. If a property is a plain reference, its value is
+// in another component. A component with a difference in the property that the finding names
+// therefore takes precedence over the component at the line.
 func (d *documents) component(f finding) string {
 	if f.Path == "" || f.placeless() {
 		return ""
@@ -63,13 +64,13 @@ func (d *documents) component(f finding) string {
 	return strings.Join(slices.Compact(differ), " and ")
 }
 
-// isBelow reports whether a difference is of a property or something below it.
+// isBelow reports whether a difference is at or below a property.
 func isBelow(difference, property string) bool {
 	place, _, _ := strings.Cut(difference, " ")
 	return strings.HasSuffix(place, property) || strings.Contains(place, property+"/")
 }
 
-// reachedFrom lists the components that a node refers to, by way of others as well.
+// reachedFrom returns the components that a node refers to, directly or through other components.
 func reachedFrom(doc, n *yaml.Node) map[string]bool {
 	schemas := tree.Get(doc, "components", "schemas")
 	reached := map[string]bool{}

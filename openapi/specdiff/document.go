@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// readDocument reads an OpenAPI 3.1 document and returns its root.
+// readDocument reads an OpenAPI 3.1 document and returns its root node.
 func readDocument(path string) (*yaml.Node, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {

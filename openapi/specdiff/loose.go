@@ -11,11 +11,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// writeLoose writes what trim would make of the upstream document if it let pass
-// whatever the overlay does not fit. The result serves for a comparison, not for
-// the generator: an operation has upstream's name, say, and a union may lack its
-// own. A difference that is of trim's making alone must not show, so the steps
-// follow trim's.
+// writeLoose trims the upstream document and ignores the errors of the overlay. The result is only
+// for a comparison and not for the generator. For example, an operation may have upstream's name,
+// and a union may lack a name. The steps are those of trim, so that the trim itself does not
+// cause differences.
 func writeLoose(upstream, committed *yaml.Node, overlayText []byte, out string) error {
 	listed := tree.Elements(tree.Get(committed, "tags"))
 	tags := make([]string, 0, len(listed))
@@ -24,7 +23,7 @@ func writeLoose(upstream, committed *yaml.Node, overlayText []byte, out string) 
 	}
 	selectTagged(upstream, tags)
 	tree.DropProse(upstream)
-	foldStreams(upstream)
+	mergeStreams(upstream)
 	prune(upstream)
 	if err := applyLoosely(upstream, overlayText); err != nil {
 		return err
@@ -46,37 +45,37 @@ func selectTagged(doc *yaml.Node, tags []string) {
 	})
 }
 
-// foldStreams merges each path "P#stream" into "P": the body is that which both
-// are built on, and the events become a second media type of the reply. A path
-// that has no such twin stays, for the report to call it new.
-func foldStreams(doc *yaml.Node) {
+// mergeStreams merges each path "P#stream" into "P". The merged request has the schema that both
+// extend, and the events become a second media type of the response. A path without a plain path
+// remains, and the report lists it as added.
+func mergeStreams(doc *yaml.Node) {
 	paths := tree.Get(doc, "paths")
 	tree.Filter(paths, func(path string, item *yaml.Node) bool {
 		plain, _, found := strings.Cut(path, "#stream")
-		folded := found
+		merged := found
 		for method, op := range tree.Pairs(item) {
-			twin := tree.Get(paths, plain, method)
-			if !found || twin == nil {
-				folded = false
+			plainOp := tree.Get(paths, plain, method)
+			if !found || plainOp == nil {
+				merged = false
 				continue
 			}
-			if media := tree.Get(twin, "requestBody", "content", "application/json"); media != nil {
+			if media := tree.Get(plainOp, "requestBody", "content", "application/json"); media != nil {
 				name, _ := strings.CutPrefix(tree.Text(tree.Get(media, "schema", "$ref")), tree.SchemaPrefix)
 				if base := tree.Elements(tree.Get(doc, "components", "schemas", name, "allOf")); len(base) > 0 {
 					tree.Set(media, "schema", base[0])
 				}
 			}
-			events, reply := tree.Get(op, "responses", "200", "content", "text/event-stream"), tree.Get(twin, "responses", "200", "content")
-			if events != nil && reply != nil {
-				tree.Set(reply, "text/event-stream", events)
+			events, response := tree.Get(op, "responses", "200", "content", "text/event-stream"), tree.Get(plainOp, "responses", "200", "content")
+			if events != nil && response != nil {
+				tree.Set(response, "text/event-stream", events)
 			}
 		}
-		return !folded
+		return !merged
 	})
 }
 
-// applyLoosely carries out those actions of the overlay that find their target,
-// and removes what came into being by being described.
+// applyLoosely applies the overlay actions that find their target. It removes parts that an action
+// created only to describe them.
 func applyLoosely(doc *yaml.Node, overlayText []byte) error {
 	o, err := overlay.ParseReader(bytes.NewReader(overlayText))
 	if err != nil {
@@ -87,7 +86,7 @@ func applyLoosely(doc *yaml.Node, overlayText []byte) error {
 	for _, action := range o.Actions {
 		one := *o
 		one.Actions = []overlay.Action{action}
-		_ = one.ApplyTo(doc) // trim has named what does not fit
+		_ = one.ApplyTo(doc) // trim has reported the error
 	}
 	tree.Walk(doc, "", func(path string, n *yaml.Node) {
 		tree.Filter(n, func(key string, v *yaml.Node) bool { return existed[tree.Pointer(path, key)] || !tree.OnlyDescribed(v) })
@@ -95,7 +94,7 @@ func applyLoosely(doc *yaml.Node, overlayText []byte) error {
 	return nil
 }
 
-// renameSchemas carries out the overlay's x-rename.
+// renameSchemas applies the overlay's x-rename.
 func renameSchemas(doc *yaml.Node) {
 	schemas := tree.Get(doc, "components", "schemas")
 	names := map[string]string{}
@@ -109,8 +108,8 @@ func renameSchemas(doc *yaml.Node) {
 	tree.RenameReferences(doc, names)
 }
 
-// dropDangling removes what refers to a component that upstream no longer has:
-// members of unions and discriminator values that the overlay writes out.
+// dropDangling removes references to components that upstream has removed: members of unions and
+// discriminator values that the overlay lists.
 func dropDangling(doc *yaml.Node) {
 	schemas := tree.Get(doc, "components", "schemas")
 	dangles := func(ref string) bool {
@@ -127,8 +126,8 @@ func dropDangling(doc *yaml.Node) {
 	})
 }
 
-// nameUnions replaces every inline union that has the members of a component by
-// a reference to that component.
+// nameUnions replaces every inline union that has the same members as a component with a reference
+// to that component.
 func nameUnions(doc *yaml.Node) {
 	named := map[string]string{}
 	names := map[*yaml.Node]bool{}
@@ -146,8 +145,7 @@ func nameUnions(doc *yaml.Node) {
 	})
 }
 
-// unionMembers lists the components that a schema chooses between; nothing for
-// fewer than two.
+// unionMembers returns the members of a union as a text. It returns "" for fewer than two members.
 func unionMembers(n *yaml.Node) string {
 	var members []string
 	for _, keyword := range []string{"oneOf", "anyOf"} {
@@ -161,8 +159,8 @@ func unionMembers(n *yaml.Node) string {
 	return strings.Join(members, "\n")
 }
 
-// prune keeps the schemas that an operation reaches, be it by way of an
-// x-go-type, and the security schemes of the whole document.
+// prune keeps the schemas that an operation refers to, also through x-go-type, and the security
+// schemes of the document.
 func prune(doc *yaml.Node) {
 	schemas := tree.Get(doc, "components", "schemas")
 	reached := map[string]bool{}

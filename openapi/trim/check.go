@@ -12,12 +12,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// failFunc notes one thing that is wrong.
+// failFunc records an error.
 type failFunc func(format string, args ...any)
 
-// check refuses a document from which the generated client would silently lose
-// something, or of which no code could be made.
-func check(doc *yaml.Node, into *goPackage, upstream map[string]string) error {
+// check returns an error if the generated client would silently lose a part of the
+// document, or if code cannot be generated. The map upstream holds the upstream names of
+// renamed schemas.
+func check(doc *yaml.Node, target *goPackage, upstream map[string]string) error {
 	schemas := tree.Get(doc, "components", "schemas")
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -25,7 +26,7 @@ func check(doc *yaml.Node, into *goPackage, upstream map[string]string) error {
 	for path, item := range tree.Pairs(tree.Get(doc, "paths")) {
 		for method, op := range tree.Pairs(item) {
 			if !tree.IsMethod(method) {
-				fail("%s: %q of a whole path would be lost", path, method)
+				fail("%s: %q applies to the whole path and would be lost", path, method)
 				continue
 			}
 			checkOperation(strings.ToUpper(method)+" "+path, op, fail)
@@ -38,7 +39,7 @@ func check(doc *yaml.Node, into *goPackage, upstream map[string]string) error {
 		if tree.Value(n, "x-go-type") != nil {
 			checkGoType(schemas, pointer, n, fail)
 		} else if component := strings.Count(pointer, "/") == 3 && strings.HasPrefix(pointer, "/components/schemas/"); !component && isUnion(n) {
-			fail("%s is a union that no named component equals: name it in the overlay, or say its x-go-type", pointer)
+			fail("%s is a union that does not equal a named component: name it in the overlay or set its x-go-type", pointer)
 		}
 	})
 	for name, schema := range tree.Pairs(schemas) {
@@ -52,16 +53,16 @@ func check(doc *yaml.Node, into *goPackage, upstream map[string]string) error {
 			}
 		}
 	}
-	c := checker{goPackage: into, schemas: schemas, upstream: upstream, fail: fail}
+	c := checker{goPackage: target, schemas: schemas, upstream: upstream, fail: fail}
 	c.document(doc)
 	return errors.Join(errs...)
 }
 
-// checkOperation demands that an operation has a name of ours, and nothing that
-// the generated client has no notion of.
+// checkOperation checks that the overlay names an operation, and that the generated client
+// supports all its keywords.
 func checkOperation(where string, op *yaml.Node, fail failFunc) {
 	if !token.IsExported(tree.Text(tree.Value(op, "operationId"))) {
-		fail("%s: the operation has no name of ours in the overlay", where)
+		fail("%s: the overlay must set the operationId to an exported Go name", where)
 	}
 	for key := range tree.Pairs(op) {
 		switch key {
@@ -86,9 +87,8 @@ func checkOperation(where string, op *yaml.Node, fail failFunc) {
 	}
 }
 
-// checkDiscriminator demands that the mapping and the members of a union agree:
-// each value leads to a member whose own property fixes that very value, and
-// each member is reached.
+// checkDiscriminator checks that the mapping and the members of a union agree: each value
+// maps to a member whose property has this fixed value, and each member has a value.
 func checkDiscriminator(schemas *yaml.Node, pointer string, union *yaml.Node, fail failFunc) {
 	discriminator := tree.Value(union, "discriminator")
 	property := tree.Text(tree.Value(discriminator, "propertyName"))
@@ -97,7 +97,7 @@ func checkDiscriminator(schemas *yaml.Node, pointer string, union *yaml.Node, fa
 		name, ok := tree.Referenced(member)
 		switch {
 		case !ok:
-			fail("%s: a union with a discriminator has a member without a name", pointer)
+			fail("%s: a union with a discriminator has an unnamed member", pointer)
 		case slices.Contains(members, name):
 			fail("%s: member %s is listed twice", pointer, name)
 		default:
@@ -109,20 +109,21 @@ func checkDiscriminator(schemas *yaml.Node, pointer string, union *yaml.Node, fa
 		name := strings.TrimPrefix(target.Value, tree.SchemaPrefix)
 		mapped = append(mapped, name)
 		if fixed := fixedValue(tree.Get(schemas, name, "properties", property)); fixed != tag {
-			fail("%s: discriminator value %q leads to %s, whose %s is fixed to %q", pointer, tag, name, property, fixed)
+			fail("%s: discriminator value %q maps to %s, whose %s is fixed to %q", pointer, tag, name, property, fixed)
 		}
 		if !slices.Contains(members, name) {
-			fail("%s: discriminator value %q leads to %s, which is not a member", pointer, tag, name)
+			fail("%s: discriminator value %q maps to %s, which is not a member", pointer, tag, name)
 		}
 	}
 	for _, name := range members {
 		if !slices.Contains(mapped, name) {
-			fail("%s: member %s has no discriminator value; its %s is fixed to %q", pointer, name, property,
+			fail("%s: member %s lacks a discriminator value; its %s is fixed to %q", pointer, name, property,
 				fixedValue(tree.Get(schemas, name, "properties", property)))
 		}
 	}
 }
 
+// fixedValue returns the only value that a property allows, or "".
 func fixedValue(property *yaml.Node) string {
 	if enum := tree.Texts(tree.Value(property, "enum")); len(enum) == 1 {
 		return enum[0]
@@ -130,9 +131,8 @@ func fixedValue(property *yaml.Node) string {
 	return tree.Text(tree.Value(property, "const"))
 }
 
-// checkGoType demands that the component that an x-go-type names has room for
-// all that the schema itself allows: upstream may add to a schema what the Go
-// type, put together in the overlay, does not have.
+// checkGoType checks that the component in an x-go-type supports everything that the schema
+// allows. Upstream may extend a schema beyond a component that the overlay defines.
 func checkGoType(schemas *yaml.Node, pointer string, schema *yaml.Node, fail failFunc) {
 	goType := tree.Text(tree.Value(schema, "x-go-type"))
 	target := tree.Value(schemas, goType)

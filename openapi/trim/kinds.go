@@ -9,7 +9,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// kinds lists the types of JSON that a schema allows, null aside; none if it allows any.
+// kinds returns the JSON types that a schema allows, without null. It returns nil if the schema
+// allows any type.
 func kinds(schemas, schema *yaml.Node) []string {
 	return kindsOf(schemas, schema, nil)
 }
@@ -71,7 +72,7 @@ func kindsOf(schemas, schema *yaml.Node, within []*yaml.Node) []string {
 	return all
 }
 
-// isNull reports whether a schema allows null alone.
+// isNull reports whether a schema only allows null.
 func isNull(schema *yaml.Node) bool {
 	constant := tree.Value(schema, "const")
 	return tree.Text(tree.Value(schema, "type")) == "null" || constant != nil && kindOfValue(constant) == "null"
@@ -97,23 +98,24 @@ func kindOfValue(v *yaml.Node) string {
 	return "string"
 }
 
-// choices lists what a schema chooses between, null aside.
+// choices returns the alternatives of a schema, without null.
 func choices(schema *yaml.Node) []*yaml.Node {
 	return slices.DeleteFunc(alternatives(schema), isNull)
 }
 
-// room lists the types of JSON that a Go type can hold; ok is false if no such type exists.
-func (c *checker) room(goType string) (kinds []string, ok bool) {
+// jsonTypes returns the JSON types that a Go type can hold; ok is false if the Go type does not
+// exist.
+func (c *checker) jsonTypes(goType string) (types []string, ok bool) {
 	switch {
 	case strings.HasPrefix(goType, "[]"):
-		_, ok := c.room(goType[2:])
+		_, ok := c.jsonTypes(goType[2:])
 		return []string{"array"}, ok
 	case strings.HasPrefix(goType, "map[string]"):
 		return []string{"object"}, true
 	case c.goPackage.holds[goType] != nil:
 		return c.goPackage.holds[goType], true
 	case goType == "any":
-		return everything, true
+		return allTypes, true
 	}
 	if scalar, ok := map[string][]string{
 		"string": {"string"}, "bool": {"boolean"}, "int": {"integer"}, "int64": {"integer"}, "float64": {"integer", "number"},
@@ -127,9 +129,10 @@ func (c *checker) room(goType string) (kinds []string, ok bool) {
 		if of := kindsOf(c.schemas, schema, nil); len(of) > 0 {
 			return of, true
 		}
-		return everything, true
+		return allTypes, true
 	}
 	return nil, c.goPackage.declared[goType]
 }
 
-var everything = []string{"string", "integer", "number", "boolean", "array", "object"}
+// allTypes holds all JSON types except null.
+var allTypes = []string{"string", "integer", "number", "boolean", "array", "object"}

@@ -8,12 +8,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// wording says what the vendor words differently in a place that both documents have. The
-// kept part has fingerprints in place of the words, and so has upstream if it is one.
-func wording(kept, upstream *yaml.Node) []string {
-	inPlace := tree.Fingerprint
+// descriptionChanges returns the changes of the vendor's descriptions in places that both
+// documents contain. The kept part contains fingerprints instead of descriptions. If upstream is
+// a kept part too, it also contains fingerprints.
+func descriptionChanges(kept, upstream *yaml.Node) []string {
+	fingerprintOf := tree.Fingerprint
 	if tree.Get(upstream, "info", "x-upstream") != nil {
-		inPlace = tree.Text
+		fingerprintOf = tree.Text
 	}
 	before := map[string]*yaml.Node{}
 	tree.VisitObjects(kept, func(path []string, n *yaml.Node) { before[strings.Join(path, "\n")] = n })
@@ -25,25 +26,25 @@ func wording(kept, upstream *yaml.Node) []string {
 		}
 		for _, key := range []string{"summary", "title", "description", "example", "examples", "externalDocs"} {
 			was, is := tree.Text(tree.Get(old, key)), ""
-			if words := tree.Get(n, key); words != nil {
-				is = inPlace(words)
+			if prose := tree.Get(n, key); prose != nil {
+				is = fingerprintOf(prose)
 			}
 			switch {
 			case was == is:
 			case was == "":
-				changes = append(changes, readable(path)+": a new "+key)
+				changes = append(changes, placeName(path)+": new "+key)
 			case is == "":
-				changes = append(changes, readable(path)+": no "+key+" any more")
+				changes = append(changes, placeName(path)+": removed "+key)
 			default:
-				changes = append(changes, readable(path)+": another "+key)
+				changes = append(changes, placeName(path)+": changed "+key)
 			}
 		}
 	})
 	return changes
 }
 
-// readable names a place as people do: by its operation, or by its component and property.
-func readable(path []string) string {
+// placeName returns a readable name of a place: its operation, or its component and property.
+func placeName(path []string) string {
 	var name strings.Builder
 	var rest []string
 	switch {
@@ -60,12 +61,12 @@ func readable(path []string) string {
 		rest = path[1:]
 	}
 	for i := 0; i < len(rest); i++ {
-		between := " "
+		separator := " "
 		if rest[i] == "properties" && i+1 < len(rest) {
-			between = "."
+			separator = "."
 			i++
 		}
-		name.WriteString(between + rest[i])
+		name.WriteString(separator + rest[i])
 	}
 	return name.String()
 }

@@ -13,19 +13,18 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// A checker refuses what the generator would make code of that does not compile, or that
-// cannot hold what the schema allows. Each refusal names the place and the action of the
-// overlay that answers it.
+// A checker rejects schemas for which the generated code would not compile or could not hold all
+// allowed values. Each error names the place and the overlay action that fixes it.
 type checker struct {
 	goPackage *goPackage
 	schemas   *yaml.Node
 	roots     []*yaml.Node
-	upstream  map[string]string // names of renamed schemas upstream, where the overlay finds them
+	upstream  map[string]string // the upstream names of renamed schemas
 	fail      failFunc
 }
 
-// refuse fails with an action, whose target is the place.
-func (c *checker) refuse(place []string, action, format string, args ...any) {
+// reject records an error with an overlay action, whose target is the place.
+func (c *checker) reject(place []string, action, format string, args ...any) {
 	c.fail("%s %s: add to the overlay {target: %q, %s}", pointer(place), fmt.Sprintf(format, args...), c.target(place), action)
 }
 
@@ -37,8 +36,8 @@ func (c *checker) document(doc *yaml.Node) {
 		if !c.goPackage.excluded[name] {
 			c.schema(place, schema)
 			c.recursion(place, name, schema)
-		} else if room := c.goPackage.holds[name]; room != nil {
-			c.fits(place, schema, name, room)
+		} else if types := c.goPackage.holds[name]; types != nil {
+			c.checkHolds(place, schema, name, types)
 		}
 	}
 	for path, item := range tree.Pairs(tree.Value(doc, "paths")) {
@@ -56,11 +55,11 @@ func (c *checker) operation(place []string, op *yaml.Node) {
 		name, in := tree.Text(tree.Value(parameter, "name")), tree.Text(tree.Value(parameter, "in"))
 		at := below(place, "parameters", "[?@.name=='"+name+"']", strconv.Itoa(i))
 		if in != "path" && in != "query" {
-			c.refuse(at, "remove: true", "is a parameter in the %s, which the client cannot send", in)
+			c.reject(at, "remove: true", "is a parameter in the %s, which the client cannot send", in)
 			continue
 		}
 		if other := names[goName(name, parameter)]; other != "" {
-			c.refuse(at, "update: {x-go-name: …}", "has the Go name of the parameter %s", other)
+			c.reject(at, "update: {x-go-name: …}", "has the Go name of the parameter %s", other)
 		}
 		names[goName(name, parameter)] = name
 		if schema := tree.Value(parameter, "schema"); schema != nil {
@@ -71,7 +70,7 @@ func (c *checker) operation(place []string, op *yaml.Node) {
 		at := below(place, "requestBody", "content", "application/json", "schema")
 		name, isReference := tree.Referenced(body)
 		if !isReference || tree.Value(resolve(c.schemas, body), "properties") == nil || c.goPackage.excluded[name] {
-			c.refuse(at, "update: {$ref: '#/components/schemas/…'}", "is not a component with properties, which the client could encode; name one, to be made beside it by update of $.components.schemas")
+			c.reject(at, "update: {$ref: '#/components/schemas/…'}", "must be a reference to a component with properties, so that the client can encode it; an update of $.components.schemas can add the component")
 		}
 	}
 	for status, response := range tree.Pairs(tree.Value(op, "responses")) {
@@ -81,20 +80,20 @@ func (c *checker) operation(place []string, op *yaml.Node) {
 	}
 }
 
-// schema checks one schema and those within it.
+// schema checks a schema and its subschemas.
 func (c *checker) schema(place []string, schema *yaml.Node) {
 	if goType := tree.Text(tree.Value(schema, "x-go-type")); goType != "" {
-		room, ok := c.room(goType)
+		types, ok := c.jsonTypes(goType)
 		if !ok {
-			c.refuse(place, "update: {x-go-type: …}", "has the Go type %s, which does not exist", goType)
+			c.reject(place, "update: {x-go-type: …}", "has the Go type %s, which does not exist", goType)
 			return
 		}
-		c.fits(place, schema, goType, room)
+		c.checkHolds(place, schema, goType, types)
 		return
 	}
 	if name, ok := tree.Referenced(schema); ok {
 		if c.goPackage.excluded[name] && !c.goPackage.declared[goName(name, nil)] {
-			c.refuse(place, "update: {x-go-type: "+c.placeholderType(name)+"}", "refers to %s, of which no Go type is made", name)
+			c.reject(place, "update: {x-go-type: "+c.placeholderType(name)+"}", "refers to %s, which does not have a Go type", name)
 		}
 		return
 	}
@@ -103,19 +102,19 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 	switch options := choices(schema); {
 	case component && tree.Value(schema, "discriminator") != nil:
 		if property := tree.Text(tree.Get(schema, "discriminator", "propertyName")); property != "type" {
-			c.refuse(place, "update: {x-go-type: JSON}", "is told apart by %q, where the templates know \"type\" alone", property)
+			c.reject(place, "update: {x-go-type: JSON}", "has the discriminator %q, but the templates only support \"type\"", property)
 		}
 		return
 	case len(options) > 1 && objectMembers(schema) == len(options) && slices.Equal(of, []string{"object"}):
 		if component {
-			c.refuse(place, "update: {discriminator: {propertyName: type, mapping: {…}}}", "is a union without a discriminator")
+			c.reject(place, "update: {discriminator: {propertyName: type, mapping: {…}}}", "is a union without a discriminator")
 		}
-		return // another check names a union that is not a component
+		return // function check reports a union that is not a component
 	case len(options) > 1 && len(of) == 1:
-		c.refuse(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between schemas of the type %s, for which no Go type exists", of[0])
+		c.reject(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between schemas of type %s, which does not have a Go type", of[0])
 		return
 	case len(options) > 1 || len(of) > 1:
-		c.refuse(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between %s, for which no Go type exists", cmp.Or(join(of), "anything"))
+		c.reject(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between %s, which does not have a Go type", cmp.Or(join(of), "any types"))
 		return
 	case len(options) == 1:
 		keyword := "anyOf"
@@ -129,7 +128,7 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 	properties := tree.Value(schema, "properties")
 	if extra := tree.Value(schema, "additionalProperties"); extra != nil && extra.Kind == yaml.MappingNode || properties != nil && tree.Text(extra) == "true" {
 		if len(tree.Keys(properties)) > 0 {
-			c.refuse(below(place, "additionalProperties"), "remove: true", "stands beside properties, and Go's type would have two codecs; Raw() has what is undeclared")
+			c.reject(below(place, "additionalProperties"), "remove: true", "is combined with properties, which the generator does not support; Raw returns undeclared properties")
 		} else {
 			c.schema(below(place, "additionalProperties"), extra)
 		}
@@ -146,26 +145,26 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 	c.fields(place, schema)
 }
 
-// fits fails where a schema allows what a Go type cannot hold.
-func (c *checker) fits(place []string, schema *yaml.Node, goType string, room []string) {
+// checkHolds rejects a schema that allows a JSON type that a Go type cannot hold.
+func (c *checker) checkHolds(place []string, schema *yaml.Node, goType string, types []string) {
 	of := kinds(c.schemas, schema)
 	if len(of) == 0 {
-		return // it allows anything, and says nothing
+		return // the schema does not restrict the type
 	}
-	var beyond []string
+	var excess []string
 	for _, kind := range of {
-		if slices.Contains(room, kind) || kind == "integer" && slices.Contains(room, "number") {
+		if slices.Contains(types, kind) || kind == "integer" && slices.Contains(types, "number") {
 			continue
 		}
-		beyond = append(beyond, kind)
+		excess = append(excess, kind)
 	}
-	if len(beyond) > 0 {
-		c.refuse(place, "update: {x-go-type: "+c.suggest(schema)+"}", "may be %s, which %s cannot hold", join(beyond), goType)
+	if len(excess) > 0 {
+		c.reject(place, "update: {x-go-type: "+c.suggest(schema)+"}", "may be %s, which %s cannot hold", join(excess), goType)
 	}
 }
 
-// suggest names the Go type that a schema can have: a text, a number, the hand-written type of
-// just these kinds of scalar, or JSON, which holds anything.
+// suggest returns a Go type for a schema: string, float64, StringOrInteger, or JSON, which holds
+// any value.
 func (c *checker) suggest(schema *yaml.Node) string {
 	of := kinds(c.schemas, schema)
 	switch {
@@ -179,7 +178,7 @@ func (c *checker) suggest(schema *yaml.Node) string {
 	return "JSON"
 }
 
-// placeholderType names the Go type that other places have in place of a component.
+// placeholderType returns the Go type that other references to a component have.
 func (c *checker) placeholderType(component string) string {
 	found := c.suggest(tree.Value(c.schemas, component))
 	for _, root := range c.roots {
@@ -195,7 +194,7 @@ func (c *checker) placeholderType(component string) string {
 	return found
 }
 
-// recursion fails where a type would hold itself.
+// recursion rejects a property that would make a Go type contain itself.
 func (c *checker) recursion(place []string, name string, schema *yaml.Node) {
 	var reach func(schema *yaml.Node, seen []string) bool
 	reach = func(schema *yaml.Node, seen []string) bool {
@@ -212,7 +211,7 @@ func (c *checker) recursion(place []string, name string, schema *yaml.Node) {
 			}
 			if to == name || reach(tree.Value(c.schemas, to), append(slices.Clone(seen), to)) {
 				if len(seen) == 0 {
-					c.refuse(below(place, "properties", property), "update: {x-go-type-skip-optional-pointer: false}", "leads back to %s, which would hold itself", name)
+					c.reject(below(place, "properties", property), "update: {x-go-type-skip-optional-pointer: false}", "makes the Go type %s contain itself", name)
 				}
 				return true
 			}
@@ -224,7 +223,7 @@ func (c *checker) recursion(place []string, name string, schema *yaml.Node) {
 	}
 }
 
-// names fails where two things in the package would have one name.
+// names rejects a schema whose Go name is already used in the package.
 func (c *checker) names(doc *yaml.Node) {
 	taken := map[string]string{}
 	for name := range c.goPackage.declared {
@@ -241,7 +240,7 @@ func (c *checker) names(doc *yaml.Node) {
 		own := goName(name, schema)
 		if tree.Value(schema, "discriminator") != nil {
 			for _, made := range []string{own + "Variant", "Unknown" + own, "New" + own} {
-				taken[made] = "made for the union " + name
+				taken[made] = "generated for the union " + name
 			}
 		}
 		for _, constant := range tree.Texts(tree.Value(schema, "enum")) {
@@ -254,13 +253,13 @@ func (c *checker) names(doc *yaml.Node) {
 			continue
 		}
 		if other, ok := taken[own]; ok {
-			c.refuse([]string{"components", "schemas", name}, "update: {x-rename: …}", "has the Go name %s, which is %s", own, other)
+			c.reject([]string{"components", "schemas", name}, "update: {x-rename: …}", "has the Go name %s, which is %s", own, other)
 		}
-		taken[own] = "that of the schema " + name
+		taken[own] = "the name of the schema " + name
 	}
 }
 
-// fields fails where two fields of a struct, or a field and a method, would have one name.
+// fields rejects a property whose Go name is already the name of a field or a method.
 func (c *checker) fields(place []string, schema *yaml.Node) {
 	taken := map[string]string{"String": "a method", "MarshalJSON": "a method", "UnmarshalJSON": "a method"}
 	if tree.Value(schema, "x-raw") != nil {
@@ -274,12 +273,13 @@ func (c *checker) fields(place []string, schema *yaml.Node) {
 	for name, property := range tree.Pairs(tree.Value(schema, "properties")) {
 		own := goName(name, property)
 		if other, ok := taken[own]; ok {
-			c.refuse(below(place, "properties", name), "update: {x-go-name: …}", "has the Go name %s, which is %s", own, other)
+			c.reject(below(place, "properties", name), "update: {x-go-name: …}", "has the Go name %s, which is %s", own, other)
 		}
-		taken[own] = "that of the property " + name
+		taken[own] = "the name of the property " + name
 	}
 }
 
+// below appends keys to a copy of a place.
 func below(place []string, keys ...string) []string { return append(slices.Clone(place), keys...) }
 
 // resolve follows a reference to a component.
@@ -290,7 +290,7 @@ func resolve(schemas, schema *yaml.Node) *yaml.Node {
 	return schema
 }
 
-// join lists types of JSON.
+// join lists JSON types in a text.
 func join(kinds []string) string {
 	if len(kinds) < 2 {
 		return strings.Join(kinds, "")
