@@ -92,7 +92,7 @@ func TestReport(t *testing.T) {
 			want: "not breaking: GET /v1/agents/{id}: renamed the path parameter `id` to `agent`\n" +
 				"overlay error: action target not found: $.paths['/v1/agents/{id}'].get\n" +
 				"overlay error: action target not found: $.paths['/v1/agents/{id}'].get.parameters.*\n" +
-				"0 breaking, 1 not breaking; what the overlay error: 2"},
+				"0 breaking, 1 not breaking; overlay errors: 2"},
 		{name: "a second security scheme", upstream: []string{"security: [{Key: []}]", "security: [{Key: []}, {Token: []}]", "    Key: {type: http, scheme: bearer}\n", "    Key: {type: http, scheme: bearer}\n    Token: {type: apiKey, in: header, name: X-Token}\n"},
 			want: "not breaking: security of the document: added `Token` (apiKey header X-Token)\n" +
 				"0 breaking, 1 not breaking"},
@@ -185,12 +185,12 @@ func TestReport(t *testing.T) {
 				"not breaking: POST /v1/conversations: added `paused` discriminator mapping keys to the `data` response property for the response status `200` (StreamEvent)\n" +
 				"not breaking: component PausedEvent: added\n" +
 				"overlay error: StreamEventType lacks \"paused\", a discriminator value of StreamEvent\n" +
-				"1 breaking, 2 not breaking; what the overlay error: 1"},
+				"1 breaking, 2 not breaking; overlay errors: 1"},
 		{name: "a union member without a discriminator value", upstream: []string{doneMember, doneMember + "            - $ref: '#/components/schemas/PausedEvent'\n", doneEvent, pausedEvent + doneEvent},
 			want: "breaking: POST /v1/conversations: added `PausedEvent` to the `data` response property `oneOf` list for the response status `200` (StreamEvent)\n" +
 				"not breaking: component PausedEvent: added\n" +
 				"overlay error: /components/schemas/StreamEvent: member PausedEvent lacks a discriminator value; its type is fixed to \"paused\"\n" +
-				"1 breaking, 1 not breaking; what the overlay error: 1"},
+				"1 breaking, 1 not breaking; overlay errors: 1"},
 		{name: "another discriminator value", upstream: []string{"const: started", "const: begun", "started: '#", "begun: '#", "[started, done]", "[begun, done]"},
 			want: "breaking: POST /v1/conversations: added the new `begun` enum value to the `event` response property for the response status `200` (StreamEventType)\n" +
 				"breaking: POST /v1/conversations: removed `started` discriminator mapping keys from the `data` response property for the response status `200` (StreamEvent)\n" +
@@ -205,20 +205,20 @@ func TestReport(t *testing.T) {
 		{name: "a renamed component in the overlay", upstream: []string{"schemas/Usage", "schemas/Cost", "    Usage:", "    Cost:"},
 			want: "breaking: component Usage: renamed to Cost\n" +
 				"overlay error: action target not found: $.components.schemas.Usage\n" +
-				"1 breaking, 0 not breaking; what the overlay error: 1"},
+				"1 breaking, 0 not breaking; overlay errors: 1"},
 		{name: "a new operation", upstream: []string{agentsPath, countPath + agentsPath},
 			want: "not breaking: GET /v1/agents/count: endpoint added\n" +
 				"overlay error: GET /v1/agents/count: the overlay must set the operationId to an exported Go name\n" +
-				"0 breaking, 1 not breaking; what the overlay error: 1"},
+				"0 breaking, 1 not breaking; overlay errors: 1"},
 		{name: "a removed operation", upstream: []string{agentGet, agentGet + "      x-none: 1\n", "      operationId: api_agents\n      tags: [beta.agents]", "      operationId: api_agents\n      tags: [other]"},
 			want: "breaking: GET /v1/agents: api path removed without deprecation\n" +
 				"overlay error: action target not found: $.paths['/v1/agents'].get\n" +
-				"1 breaking, 0 not breaking; what the overlay error: 1"},
+				"1 breaking, 0 not breaking; overlay errors: 1"},
 		{name: "a changed path", upstream: []string{agentsPath, "  /v1/assistants:\n"},
 			want: "breaking: GET /v1/agents: api path removed without deprecation\n" +
 				"not breaking: GET /v1/assistants: endpoint added\n" +
 				"overlay error: action target not found: $.paths['/v1/agents'].get\n" +
-				"1 breaking, 1 not breaking; what the overlay error: 1"},
+				"1 breaking, 1 not breaking; overlay errors: 1"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
