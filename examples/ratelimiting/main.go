@@ -84,7 +84,7 @@ func run(ctx context.Context) error {
 type call struct {
 	called, start, end time.Time     // the start of the call, its admission by the limiter, its end
 	wait               time.Duration // the time that the call waited for the limiter
-	refused            int           // the number of attempts with status 429
+	throttled          int           // the number of attempts with status 429
 }
 
 // A timetable records when calls start and end.
@@ -105,7 +105,7 @@ func (t *timetable) observe(ctx context.Context, _ string) (context.Context, fun
 			c.start, c.wait = time.Now(), e.WaitDuration
 		case ratelimited.Attempted:
 			if e.Status == http.StatusTooManyRequests {
-				c.refused++
+				c.throttled++
 			}
 		case ratelimited.Ended:
 			c.end = time.Now()
@@ -120,12 +120,12 @@ func (t *timetable) report(out io.Writer) error {
 	fmt.Fprintf(out, "\nThe limit is %.1f requests/s, one call every %v.\n\n", requestsPerSecond, interval.Round(time.Millisecond))
 	fmt.Fprintln(out, " call called   start     end     gap    wait  expected gap")
 
-	var early, refused int
+	var early, throttled int
 	var late time.Duration
 	first := t.calls[0].called
 	for i, c := range t.calls {
 		fmt.Fprintf(out, "%5d %6.3f %7.3f %7.3f ", i+1, c.called.Sub(first).Seconds(), c.start.Sub(first).Seconds(), c.end.Sub(first).Seconds())
-		refused += c.refused
+		throttled += c.throttled
 		if i == 0 {
 			fmt.Fprintf(out, "      - %7.3f             -\n", c.wait.Seconds())
 			continue
@@ -142,9 +142,9 @@ func (t *timetable) report(out io.Writer) error {
 
 	late /= time.Duration(len(t.calls) - 1)
 	fmt.Fprintf(out, "\n%d of %d calls started too early, %d requests got status 429, the average delay was %v.\n",
-		early, len(t.calls), refused, late.Round(100*time.Microsecond))
+		early, len(t.calls), throttled, late.Round(100*time.Microsecond))
 	switch {
-	case early > 0 || refused > 0:
+	case early > 0 || throttled > 0:
 		fmt.Fprintln(out, "FAIL: the calls exceeded the limit.")
 		return errors.New("the calls exceeded the limit")
 	case late > interval/2:

@@ -24,7 +24,7 @@ func (r result) check() error {
 	fail := func(format string, args ...any) {
 		violations = append(violations, fmt.Errorf("%v server, limited by %s: %s", r.mode, r.load, fmt.Sprintf(format, args...)))
 	}
-	if n := r.refused(); n > 0 {
+	if n := r.throttled(); n > 0 {
 		fail("want 0 calls with status 429, got %d", n)
 	}
 	failed := 0

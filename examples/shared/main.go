@@ -139,8 +139,8 @@ type result struct {
 	commands  int       // the number of script executions in Redis
 }
 
-// refused returns the number of calls with status 429.
-func (r result) refused() int { return r.server.RefusedRequests + r.server.RefusedTokens }
+// throttled returns the number of calls with status 429.
+func (r result) throttled() int { return r.server.RefusedRequests + r.server.RefusedTokens }
 
 // used returns the used share of each limit, as counted by the server. For tokens, a started
 // minute counts as a whole minute, as in a server with windows.
@@ -174,7 +174,7 @@ func (r result) print(out io.Writer) {
 	}
 	requests, tokens := r.used()
 	_, _ = fmt.Fprintf(out, "  used: %.1f%% of the requests, %.1f%% of the tokens; responses with status 429: %d; largest deviation from the mean: %.1f%%; Redis commands: %.2f per call, %.0f/s\n\n",
-		100*requests, 100*tokens, r.refused(), 100*r.deviation(),
+		100*requests, 100*tokens, r.throttled(), 100*r.deviation(),
 		float64(r.commands)/float64(max(1, r.server.Admitted)), float64(r.commands)/r.duration.Seconds())
 }
 

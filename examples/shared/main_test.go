@@ -46,7 +46,7 @@ func startOwnRedis(t *testing.T) *redisServer {
 // sharesLimit reports whether the processes shared one limit: otherwise most calls would get status
 // 429. It tolerates 10%, because on a busy machine some calls arrive closer together than sent.
 // On an idle machine, make shared requires 0.
-func sharesLimit(r result) bool { return r.refused()*10 <= r.server.Requests }
+func sharesLimit(r result) bool { return r.throttled()*10 <= r.server.Requests }
 
 // The measurement of make shared with a short duration. The used share of the limit is only
 // meaningful after minutes, but the processes share one limit and all of them make calls.
@@ -62,7 +62,7 @@ func TestProcessesShareOneLimit(t *testing.T) {
 		r.print(&table)
 		t.Log("\n" + table.String())
 		if !sharesLimit(r) {
-			t.Errorf("%v: %d of %d calls got status 429", mode, r.refused(), r.server.Requests)
+			t.Errorf("%v: %d of %d calls got status 429", mode, r.throttled(), r.server.Requests)
 		}
 		for i, p := range r.processes {
 			if p.Calls == 0 || p.Failed != 0 {
@@ -86,7 +86,7 @@ func TestRestartAndKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !sharesLimit(r) {
-			t.Errorf("%s: %d of %d calls got status 429", broken, r.refused(), r.server.Requests)
+			t.Errorf("%s: %d of %d calls got status 429", broken, r.throttled(), r.server.Requests)
 		}
 		for i, p := range r.processes {
 			if p.Calls == 0 || p.Failed != 0 {
@@ -190,8 +190,8 @@ func TestQueuedCallsSurviveOutage(t *testing.T) {
 		}
 	}
 	<-down
-	if refused := api.Stats().Total().Refused(); refused > 2*calls/10 {
-		t.Errorf("%d of %d requests got status 429", refused, api.Stats().Requests)
+	if throttled := api.Stats().Total().Refused(); throttled > 2*calls/10 {
+		t.Errorf("%d of %d requests got status 429", throttled, api.Stats().Requests)
 	}
 	for i, client := range clients {
 		if s := client.Snapshot()[""]; s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 {

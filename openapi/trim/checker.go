@@ -98,23 +98,23 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 		return
 	}
 	component := len(place) == 3
-	of := kinds(c.schemas, schema)
+	types := kinds(c.schemas, schema)
 	switch options := choices(schema); {
 	case component && tree.Value(schema, "discriminator") != nil:
 		if property := tree.Text(tree.Get(schema, "discriminator", "propertyName")); property != "type" {
 			c.reject(place, "update: {x-go-type: JSON}", "has the discriminator %q, but the templates only support \"type\"", property)
 		}
 		return
-	case len(options) > 1 && objectMembers(schema) == len(options) && slices.Equal(of, []string{"object"}):
+	case len(options) > 1 && objectMembers(schema) == len(options) && slices.Equal(types, []string{"object"}):
 		if component {
 			c.reject(place, "update: {discriminator: {propertyName: type, mapping: {…}}}", "is a union without a discriminator")
 		}
 		return // function check reports a union that is not a component
-	case len(options) > 1 && len(of) == 1:
-		c.reject(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between schemas of type %s, which does not have a Go type", of[0])
+	case len(options) > 1 && len(types) == 1:
+		c.reject(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between schemas of type %s, which does not have a Go type", types[0])
 		return
-	case len(options) > 1 || len(of) > 1:
-		c.reject(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between %s, which does not have a Go type", cmp.Or(join(of), "any types"))
+	case len(options) > 1 || len(types) > 1:
+		c.reject(place, "update: {x-go-type: "+c.suggest(schema)+"}", "is a choice between %s, which does not have a Go type", cmp.Or(join(types), "any types"))
 		return
 	case len(options) == 1:
 		keyword := "anyOf"
@@ -146,14 +146,14 @@ func (c *checker) schema(place []string, schema *yaml.Node) {
 }
 
 // checkHolds rejects a schema that allows a JSON type that a Go type cannot hold.
-func (c *checker) checkHolds(place []string, schema *yaml.Node, goType string, types []string) {
-	of := kinds(c.schemas, schema)
-	if len(of) == 0 {
+func (c *checker) checkHolds(place []string, schema *yaml.Node, goType string, holds []string) {
+	types := kinds(c.schemas, schema)
+	if len(types) == 0 {
 		return // the schema does not restrict the type
 	}
 	var excess []string
-	for _, kind := range of {
-		if slices.Contains(types, kind) || kind == "integer" && slices.Contains(types, "number") {
+	for _, kind := range types {
+		if slices.Contains(holds, kind) || kind == "integer" && slices.Contains(holds, "number") {
 			continue
 		}
 		excess = append(excess, kind)
@@ -166,13 +166,13 @@ func (c *checker) checkHolds(place []string, schema *yaml.Node, goType string, t
 // suggest returns a Go type for a schema: string, float64, StringOrInteger, or JSON, which holds
 // any value.
 func (c *checker) suggest(schema *yaml.Node) string {
-	of := kinds(c.schemas, schema)
+	types := kinds(c.schemas, schema)
 	switch {
-	case slices.Equal(of, []string{"string"}):
+	case slices.Equal(types, []string{"string"}):
 		return "string"
-	case len(of) > 0 && !slices.ContainsFunc(of, func(kind string) bool { return kind != "integer" && kind != "number" }):
+	case len(types) > 0 && !slices.ContainsFunc(types, func(kind string) bool { return kind != "integer" && kind != "number" }):
 		return "float64"
-	case len(of) == 2 && slices.Contains(of, "string") && slices.Contains(of, "integer") && c.goPackage.holds["StringOrInteger"] != nil:
+	case len(types) == 2 && slices.Contains(types, "string") && slices.Contains(types, "integer") && c.goPackage.holds["StringOrInteger"] != nil:
 		return "StringOrInteger"
 	}
 	return "JSON"
@@ -237,25 +237,25 @@ func (c *checker) names(doc *yaml.Node) {
 		}
 	}
 	for name, schema := range tree.Pairs(c.schemas) {
-		own := goName(name, schema)
+		typeName := goName(name, schema)
 		if tree.Value(schema, "discriminator") != nil {
-			for _, made := range []string{own + "Variant", "Unknown" + own, "New" + own} {
-				taken[made] = "generated for the union " + name
+			for _, generated := range []string{typeName + "Variant", "Unknown" + typeName, "New" + typeName} {
+				taken[generated] = "generated for the union " + name
 			}
 		}
 		for _, constant := range tree.Texts(tree.Value(schema, "enum")) {
-			taken[own+codegen.SchemaNameToTypeName(constant)] = "a constant of " + name
+			taken[typeName+codegen.SchemaNameToTypeName(constant)] = "a constant of " + name
 		}
 	}
 	for name, schema := range tree.Pairs(c.schemas) {
-		own := goName(name, schema)
+		typeName := goName(name, schema)
 		if c.goPackage.excluded[name] {
 			continue
 		}
-		if other, ok := taken[own]; ok {
-			c.reject([]string{"components", "schemas", name}, "update: {x-rename: …}", "has the Go name %s, which is %s", own, other)
+		if other, ok := taken[typeName]; ok {
+			c.reject([]string{"components", "schemas", name}, "update: {x-rename: …}", "has the Go name %s, which is %s", typeName, other)
 		}
-		taken[own] = "the name of the schema " + name
+		taken[typeName] = "the name of the schema " + name
 	}
 }
 
@@ -271,11 +271,11 @@ func (c *checker) fields(place []string, schema *yaml.Node) {
 		}
 	}
 	for name, property := range tree.Pairs(tree.Value(schema, "properties")) {
-		own := goName(name, property)
-		if other, ok := taken[own]; ok {
-			c.reject(below(place, "properties", name), "update: {x-go-name: …}", "has the Go name %s, which is %s", own, other)
+		fieldName := goName(name, property)
+		if other, ok := taken[fieldName]; ok {
+			c.reject(below(place, "properties", name), "update: {x-go-name: …}", "has the Go name %s, which is %s", fieldName, other)
 		}
-		taken[own] = "the name of the property " + name
+		taken[fieldName] = "the name of the property " + name
 	}
 }
 

@@ -41,11 +41,11 @@ func kindsOf(schemas, schema *yaml.Node, within []*yaml.Node) []string {
 	}
 	if options := alternatives(schema); len(options) > 0 {
 		for _, option := range options {
-			of := kindsOf(schemas, option, within)
-			if len(of) == 0 && !isNull(option) {
+			types := kindsOf(schemas, option, within)
+			if len(types) == 0 && !isNull(option) {
 				return nil
 			}
-			for _, kind := range of {
+			for _, kind := range types {
 				add(kind)
 			}
 		}
@@ -126,8 +126,8 @@ func (c *checker) jsonTypes(goType string) (types []string, ok bool) {
 		if goName(name, schema) != goType || c.goPackage.excluded[name] {
 			continue
 		}
-		if of := kindsOf(c.schemas, schema, nil); len(of) > 0 {
-			return of, true
+		if types := kindsOf(c.schemas, schema, nil); len(types) > 0 {
+			return types, true
 		}
 		return allTypes, true
 	}

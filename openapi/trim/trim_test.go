@@ -153,7 +153,7 @@ properties:
 		wantYAML(t, "the renamed schema", tree.Get(schemas, "StreamEventType"), "{type: string, enum: [started, done]}")
 	})
 	t.Run("lets the overlay describe a property without a type", func(t *testing.T) {
-		wantYAML(t, "the property", tree.Get(schemas, "Failure", "properties", "input"), "{description: What was refused.}")
+		wantYAML(t, "the property", tree.Get(schemas, "Failure", "properties", "input"), "{description: The rejected value.}")
 	})
 }
 
