@@ -199,10 +199,7 @@ func Walk(n *yaml.Node, pointer string, visit func(pointer string, n *yaml.Node)
 	}
 }
 
-// Pointer appends keys to a JSON pointer.
-func Pointer(pointer string, keys ...string) string {
-	for _, key := range keys {
-		pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-	}
-	return pointer
+// Pointer appends a key to a JSON pointer.
+func Pointer(pointer, key string) string {
+	return pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 }
