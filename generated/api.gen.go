@@ -126,12 +126,12 @@ const (
 	ToolTypeWebSearchPremium ToolType = "web_search_premium"
 )
 
-// APIKeyAuth is an API key that a connector authenticates with.
+// APIKeyAuth is an API key for the authentication of a connector.
 type APIKeyAuth struct {
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type string `json:"type,omitempty,omitzero"`
 
-	// The API key.
+	// API key.
 	Value string `json:"value" print:"redacted"`
 }
 
@@ -144,35 +144,35 @@ func (v *APIKeyAuth) UnmarshalJSON(data []byte) error { return unmarshal(data, v
 // String returns abbreviated JSON with secrets redacted.
 func (v APIKeyAuth) String() string { return printed(&v) }
 
-// Agent is a model set up with instructions, tools and settings, in one of its versions.
+// Agent is a version of an agent: a model with instructions, tools and settings.
 type Agent struct {
 	source source
 
-	// Settings of how the model generates.
+	// Generation parameters.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
 	// Time of creation.
 	CreatedAt Timestamp `json:"created_at"`
 
-	// Whether the agent is deployed to the chat application; the service may leave it out.
+	// Whether the agent is deployed to the chat application; the service may omit it.
 	DeploymentChat bool `json:"deployment_chat"`
 
-	// What the agent is for; other agents go by it when they hand over.
+	// Purpose of the agent, which other agents read when they choose the next agent of a handoff.
 	Description string `json:"description,omitempty,omitzero"`
 
 	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// Ids of the agents it may hand a conversation to; at least one when set.
+	// IDs of the agents that this agent may hand a conversation to; at least one if set.
 	Handoffs []string `json:"handoffs,omitempty,omitzero"`
 
-	// Id of the agent.
+	// ID of the agent.
 	ID string `json:"id"`
 
-	// What the model is told to be and do, before everything else it reads.
+	// Instructions that the model reads before all other input.
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
-	// Data of the caller's own, kept beside the object.
+	// Data that the caller stores with the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
 	// Name of the model.
@@ -181,16 +181,16 @@ type Agent struct {
 	// Name of the agent.
 	Name string `json:"name"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Id of the agent's owner.
+	// ID of the agent's owner.
 	OwnerID string `json:"owner_id,omitempty,omitzero"`
 
-	// Where the agent was made; the service may leave it out.
+	// Place where the agent was created; the service may omit it.
 	Source string `json:"source"`
 
-	// Tools the model may use.
+	// Tools that the model may use.
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 
 	// Time of the last change.
@@ -199,10 +199,10 @@ type Agent struct {
 	// Number of this version; the service may send 0.
 	Version int `json:"version"`
 
-	// A note on this version, up to 500 characters.
+	// Note on this version, up to 500 characters.
 	VersionMessage string `json:"version_message,omitempty,omitzero"`
 
-	// Numbers of all versions; the service may leave it out.
+	// Numbers of all versions; the service may omit them.
 	Versions []int `json:"versions"`
 }
 
@@ -225,11 +225,11 @@ func (v Agent) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *Agent) origin() *source { return &v.source }
 
-// AgentAliasResponse is an alias of an agent and the version it stands for.
+// AgentAliasResponse is an alias of an agent and the version it names.
 type AgentAliasResponse struct {
 	source source
 
-	// The alias.
+	// Alias of the version.
 	Alias string `json:"alias"`
 
 	// Time of creation.
@@ -238,7 +238,7 @@ type AgentAliasResponse struct {
 	// Time of the last change.
 	UpdatedAt Timestamp `json:"updated_at"`
 
-	// Number of the version it stands for.
+	// Number of the version.
 	Version int `json:"version"`
 }
 
@@ -261,26 +261,27 @@ func (v AgentAliasResponse) Mismatches() []Mismatch { return v.source.mismatches
 
 func (v *AgentAliasResponse) origin() *source { return &v.source }
 
-// AgentHandoffDoneEvent is the event that a handoff has reached the next agent.
+// AgentHandoffDoneEvent is the event sent when a handoff to the next agent is complete.
 type AgentHandoffDoneEvent struct {
 	source source
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry that the event belongs to.
+	// ID of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// Id of the agent that takes over.
+	// ID of the next agent.
 	NextAgentID string `json:"next_agent_id"`
 
-	// Name of the agent that takes over.
+	// Name of the next agent.
 	NextAgentName string `json:"next_agent_name"`
 
-	// Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output in the response, starting at 0; all events of one output have the same
+	// position.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -305,31 +306,31 @@ func (v *AgentHandoffDoneEvent) origin() *source { return &v.source }
 
 // AgentHandoffEntry is a handoff of the conversation from one agent to another.
 type AgentHandoffEntry struct {
-	// Time of completion; null until then.
+	// Time of completion; null before completion.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
 	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry.
+	// ID of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// Id of the agent that takes over.
+	// ID of the next agent.
 	NextAgentID string `json:"next_agent_id"`
 
-	// Name of the agent that takes over.
+	// Name of the next agent.
 	NextAgentName string `json:"next_agent_name"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Id of the agent that hands over.
+	// ID of the previous agent.
 	PreviousAgentID string `json:"previous_agent_id"`
 
-	// Name of the agent that hands over.
+	// Name of the previous agent.
 	PreviousAgentName string `json:"previous_agent_name"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -342,26 +343,28 @@ func (v *AgentHandoffEntry) UnmarshalJSON(data []byte) error { return unmarshal(
 // String returns abbreviated JSON with secrets redacted.
 func (v AgentHandoffEntry) String() string { return printed(&v) }
 
-// AgentHandoffStartedEvent is the event that an agent begins to hand the conversation to another.
+// AgentHandoffStartedEvent is the event sent when an agent starts to hand the conversation to
+// another agent.
 type AgentHandoffStartedEvent struct {
 	source source
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry that the event belongs to.
+	// ID of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output in the response, starting at 0; all events of one output have the same
+	// position.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// Id of the agent that hands over.
+	// ID of the previous agent.
 	PreviousAgentID string `json:"previous_agent_id"`
 
-	// Name of the agent that hands over.
+	// Name of the previous agent.
 	PreviousAgentName string `json:"previous_agent_name"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -384,17 +387,17 @@ func (v AgentHandoffStartedEvent) Mismatches() []Mismatch { return v.source.mism
 
 func (v *AgentHandoffStartedEvent) origin() *source { return &v.source }
 
-// AgentListPage is a page of agents and the token of the next one.
+// AgentListPage is a page of agents and the token of the next page.
 type AgentListPage struct {
 	source source
 
-	// The agents of the page.
+	// Agents of the page.
 	Data []Agent `json:"data"`
 
-	// Token of the next page; unset on the last one.
+	// Token of the next page; unset on the last page.
 	NextPageToken string `json:"next_page_token,omitempty,omitzero"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 }
 
@@ -417,25 +420,28 @@ func (v AgentListPage) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *AgentListPage) origin() *source { return &v.source }
 
-// AppendConversationRequest is a request to add inputs to a stored conversation and run it on.
+// AppendConversationRequest is a request to add inputs to a stored conversation and to run its
+// model or agent.
 type AppendConversationRequest struct {
-	// Settings of how the model generates.
+	// Generation parameters.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	// The side that executes a handoff: the server, by default, or the client, which receives the
+	// handoff as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// What to add to the conversation: a text, which stands for one user message, or entries.
+	// Inputs to add to the conversation: a text, which is one user message, or a list of entries.
 	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
 
-	// Whether the service keeps the conversation, so that it can be read and appended to; true by
-	// default.
+	// Whether the service stores the conversation, so that later calls can read it and append to it;
+	// true by default.
 	Store *bool `json:"store,omitempty"`
 
-	// Whether to respond with server-sent events instead of one JSON object; false by default.
+	// Whether the response is a stream of server-sent events instead of one JSON object; false by
+	// default.
 	Stream bool `json:"stream,omitempty,omitzero"`
 
-	// Answers to the calls of the response before that need confirmation.
+	// Decisions on the calls of the previous response that need confirmation.
 	ToolConfirmations []ToolCallConfirmation `json:"tool_confirmations,omitempty,omitzero"`
 }
 
@@ -450,10 +456,11 @@ func (v AppendConversationRequest) String() string { return printed(&v) }
 
 // CodeInterpreterTool is the built-in tool that lets the model run code in a sandbox.
 type CodeInterpreterTool struct {
-	// Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Functions of the tool that the model may call, and those that need confirmation; unset allows
+	// all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -466,39 +473,40 @@ func (v *CodeInterpreterTool) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v CodeInterpreterTool) String() string { return printed(&v) }
 
-// CompletionArgs is a set of generation settings; an unset one is left to the agent or the model.
+// CompletionArgs is the set of generation parameters; an unset parameter has the default of the
+// agent or the model.
 type CompletionArgs struct {
-	// How much tokens are avoided the more often they have occurred, from -2 to 2.
+	// Penalty, from -2 to 2, on tokens in proportion to how often they have occurred.
 	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty"`
 
-	// Most tokens that the reply may have, 0 or more.
+	// Maximum number of tokens in the response, 0 or more.
 	MaxTokens *int `json:"max_tokens,omitempty"`
 
-	// Text that the reply is expected to contain.
+	// Text that the response is expected to contain.
 	Prediction Prediction `json:"prediction,omitempty,omitzero"`
 
-	// How much tokens that have occurred are avoided, however often they did, from -2 to 2.
+	// Penalty, from -2 to 2, on tokens that have occurred at least once.
 	PresencePenalty *float64 `json:"presence_penalty,omitempty"`
 
-	// Seed of the random choice, 0 or more; the same seed gives the same reply where possible.
+	// Seed of the sampling, 0 or more; the same seed gives the same response where possible.
 	RandomSeed *int `json:"random_seed,omitempty"`
 
-	// How long a reasoning model thinks before it replies.
+	// Effort of a reasoning model before it responds.
 	ReasoningEffort ReasoningEffort `json:"reasoning_effort,omitempty,omitzero"`
 
-	// Form that the reply must have.
+	// Required format of the response.
 	ResponseFormat ResponseFormat `json:"response_format,omitempty,omitzero"`
 
-	// A text, or a list of texts, at which generation stops.
+	// A text or a list of texts at which generation stops.
 	Stop CompletionArgsStop `json:"stop,omitempty,omitzero"`
 
-	// Randomness of the choice of tokens, from 0 to 1; lower is more predictable.
+	// Randomness of the sampling of tokens, from 0 to 1; lower is more predictable.
 	Temperature *float64 `json:"temperature,omitempty"`
 
 	// Whether the model calls tools; auto by default.
 	ToolChoice ToolChoiceEnum `json:"tool_choice,omitempty,omitzero"`
 
-	// Share of the probability that tokens are chosen from, likeliest first, from 0 to 1.
+	// Probability mass of the most likely tokens to sample from, from 0 to 1.
 	TopP *float64 `json:"top_p,omitempty"`
 }
 
@@ -514,7 +522,7 @@ func (v CompletionArgs) String() string { return printed(&v) }
 // ConfirmationStatus is the state of a call that needs confirmation.
 type ConfirmationStatus string
 
-// ConnectorAuth is the credentials of a connector; their `type` names the kind.
+// ConnectorAuth is the set of credentials of a connector; its `type` is the discriminator.
 //
 // The zero value holds nothing and is marshaled as null.
 type ConnectorAuth struct {
@@ -522,7 +530,7 @@ type ConnectorAuth struct {
 	raw   string
 }
 
-// ContentChunk is one piece of a message's content; its `type` names the kind.
+// ContentChunk is a part of a message's content; its `type` is the discriminator.
 //
 // The zero value holds nothing and is marshaled as null.
 type ContentChunk struct {
@@ -533,47 +541,47 @@ type ContentChunk struct {
 // ContentChunkType is the kind of a content chunk.
 type ContentChunkType string
 
-// Conversation is a conversation bound to a model or to an agent; the other of the two is unset.
+// Conversation is a conversation with a model or with an agent; the other of the two is unset.
 type Conversation struct {
 	source source
 
-	// Id of the agent; unset when the conversation is bound to a model.
+	// ID of the agent; unset in a conversation with a model.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Number or alias of the agent's version; unset means the current one.
+	// Number or alias of the agent's version; unset means the current version.
 	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
 
-	// Settings of how the model generates.
+	// Generation parameters.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
 	// Time of creation.
 	CreatedAt Timestamp `json:"created_at"`
 
-	// What the conversation is about.
+	// Description of the conversation.
 	Description string `json:"description,omitempty,omitzero"`
 
 	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// Id of the conversation.
+	// ID of the conversation.
 	ID string `json:"id"`
 
-	// What the model is told to be and do, before everything else it reads.
+	// Instructions that the model reads before all other input.
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
-	// Data of the caller's own, kept beside the object.
+	// Data that the caller stores with the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
-	// Name of the model; unset when the conversation is bound to an agent.
+	// Name of the model; unset in a conversation with an agent.
 	Model string `json:"model,omitempty,omitzero"`
 
 	// Name of the conversation.
 	Name string `json:"name,omitempty,omitzero"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Tools the model may use.
+	// Tools that the model may use.
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 
 	// Time of the last change.
@@ -599,17 +607,17 @@ func (v Conversation) Mismatches() []Mismatch { return v.source.mismatches() }
 
 func (v *Conversation) origin() *source { return &v.source }
 
-// ConversationHistory is the list of all entries of a conversation, in the order they were added.
+// ConversationHistory is the list of all entries of a conversation in the order they were added.
 type ConversationHistory struct {
 	source source
 
-	// Id of the conversation.
+	// ID of the conversation.
 	ConversationID string `json:"conversation_id"`
 
-	// The entries, oldest first.
+	// Entries, oldest first.
 	Entries []Entry `json:"entries"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 }
 
@@ -632,18 +640,17 @@ func (v ConversationHistory) Mismatches() []Mismatch { return v.source.mismatche
 
 func (v *ConversationHistory) origin() *source { return &v.source }
 
-// ConversationMessages is the list of all messages of a conversation, in the order they were
-// added.
+// ConversationMessages is the list of all messages of a conversation in the order they were added.
 type ConversationMessages struct {
 	source source
 
-	// Id of the conversation.
+	// ID of the conversation.
 	ConversationID string `json:"conversation_id"`
 
-	// The messages, oldest first.
+	// Messages, oldest first.
 	Messages []Entry `json:"messages"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 }
 
@@ -667,23 +674,24 @@ func (v ConversationMessages) Mismatches() []Mismatch { return v.source.mismatch
 func (v *ConversationMessages) origin() *source { return &v.source }
 
 // ConversationResponse is the response of a call that runs a model: the new entries and their
-// usage.
+// token usage.
 type ConversationResponse struct {
 	source source
 
-	// Id of the conversation.
+	// ID of the conversation.
 	ConversationID string `json:"conversation_id"`
 
-	// What the guardrails found, in the service's own form; null or absent without guardrails.
+	// Findings of the guardrails in a free form; null or missing without guardrails.
 	Guardrails []JSON `json:"guardrails,omitempty,omitzero"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// The entries the call produced: messages, tool executions, function calls and handoffs, in order.
+	// Entries that the call produced, in order: messages, tool executions, function calls and
+	// handoffs.
 	Outputs []Entry `json:"outputs"`
 
-	// The tokens that the call used.
+	// Token usage of the call.
 	Usage ConversationUsageInfo `json:"usage"`
 }
 
@@ -709,22 +717,22 @@ func (v *ConversationResponse) origin() *source { return &v.source }
 // ConversationUsageInfo is the token usage of one call; a count that the service omits or sends as
 // null is 0.
 type ConversationUsageInfo struct {
-	// Tokens the model wrote.
+	// Number of tokens that the model generated.
 	CompletionTokens int `json:"completion_tokens,omitempty,omitzero"`
 
-	// Tokens that tools run by the service added, such as search results.
+	// Number of tokens added by tools that the service runs, such as search results.
 	ConnectorTokens int `json:"connector_tokens,omitempty,omitzero"`
 
-	// Number of uses of each tool run by the service, by its name.
+	// Number of uses of each tool that the service runs, by name.
 	Connectors map[string]int `json:"connectors,omitempty,omitzero"`
 
-	// Tokens of the prompt that the service had cached.
+	// Number of prompt tokens that the service had cached.
 	NumCachedTokens int `json:"num_cached_tokens,omitempty,omitzero"`
 
-	// Tokens the model read: inputs, instructions, tools and stored history.
+	// Number of tokens that the model read: inputs, instructions, tools and stored history.
 	PromptTokens int `json:"prompt_tokens,omitempty,omitzero"`
 
-	// All tokens of the call, those of connectors included.
+	// Number of all tokens of the call, including those of connectors.
 	TotalTokens int `json:"total_tokens,omitempty,omitzero"`
 }
 
@@ -739,22 +747,22 @@ func (v ConversationUsageInfo) String() string { return printed(&v) }
 
 // CreateAgentRequest is a request to create an agent.
 type CreateAgentRequest struct {
-	// Settings of how the model generates.
+	// Generation parameters.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// What the agent is for; other agents go by it when they hand over.
+	// Purpose of the agent, which other agents read when they choose the next agent of a handoff.
 	Description string `json:"description,omitempty,omitzero"`
 
 	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// Ids of the agents it may hand a conversation to; at least one when set.
+	// IDs of the agents that this agent may hand a conversation to; at least one if set.
 	Handoffs []string `json:"handoffs,omitempty,omitzero"`
 
-	// What the model is told to be and do, before everything else it reads.
+	// Instructions that the model reads before all other input.
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
-	// Data of the caller's own, kept beside the object.
+	// Data that the caller stores with the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
 	// Name of the model.
@@ -763,10 +771,10 @@ type CreateAgentRequest struct {
 	// Name of the agent.
 	Name string `json:"name"`
 
-	// Tools the model may use.
+	// Tools that the model may use.
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 
-	// A note on this version, up to 500 characters.
+	// Note on this version, up to 500 characters.
 	VersionMessage string `json:"version_message,omitempty,omitzero"`
 }
 
@@ -779,18 +787,19 @@ func (v *CreateAgentRequest) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v CreateAgentRequest) String() string { return printed(&v) }
 
-// CustomConnector is a connector set up in the account, used as a tool.
+// CustomConnector is a tool that is a connector of the account.
 type CustomConnector struct {
-	// How the connector authenticates; unset when it needs nothing from the caller.
+	// Credentials of the connector; unset if it does not need any from the caller.
 	Authorization ConnectorAuth `json:"authorization,omitempty,omitzero"`
 
-	// Id of the connector.
+	// ID of the connector.
 	ConnectorID string `json:"connector_id"`
 
-	// Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Functions of the tool that the model may call, and those that need confirmation; unset allows
+	// all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -805,13 +814,14 @@ func (v CustomConnector) String() string { return printed(&v) }
 
 // DocumentLibraryTool is the built-in tool that lets the model search document libraries.
 type DocumentLibraryTool struct {
-	// Ids of the libraries to search, at least one.
+	// IDs of the libraries to search; at least one.
 	LibraryIDs []string `json:"library_ids,omitzero"`
 
-	// Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Functions of the tool that the model may call, and those that need confirmation; unset allows
+	// all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -824,7 +834,7 @@ func (v *DocumentLibraryTool) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v DocumentLibraryTool) String() string { return printed(&v) }
 
-// DocumentURLChunk is a document, by its URL.
+// DocumentURLChunk is a document given by its URL.
 type DocumentURLChunk struct {
 	// File name of the document.
 	DocumentName string `json:"document_name,omitempty,omitzero"`
@@ -832,7 +842,7 @@ type DocumentURLChunk struct {
 	// URL of the document.
 	DocumentURL string `json:"document_url"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -845,7 +855,7 @@ func (v *DocumentURLChunk) UnmarshalJSON(data []byte) error { return unmarshal(d
 // String returns abbreviated JSON with secrets redacted.
 func (v DocumentURLChunk) String() string { return printed(&v) }
 
-// Entry is one entry of a conversation; its `type` names the kind.
+// Entry is an entry of a conversation; its `type` is the discriminator.
 //
 // The zero value holds nothing and is marshaled as null.
 type Entry struct {
@@ -856,18 +866,18 @@ type Entry struct {
 // EntryType is the kind of a conversation entry.
 type EntryType string
 
-// Function is a function that the caller carries out when the model calls it.
+// Function is a function that the caller runs when the model calls it.
 type Function struct {
-	// What the function does and when to call it, for the model to read; empty by default.
+	// Description for the model of what the function does and when to call it; empty by default.
 	Description string `json:"description,omitempty,omitzero"`
 
-	// Name of the function, which its calls repeat.
+	// Name of the function.
 	Name string `json:"name"`
 
 	// JSON Schema of the arguments.
 	Parameters JSON `json:"parameters" unset:"{'type':'object','properties':{}}"`
 
-	// Whether the arguments must fit the schema exactly; false by default.
+	// Whether the arguments must match the schema exactly; false by default.
 	Strict bool `json:"strict,omitempty,omitzero"`
 }
 
@@ -880,25 +890,25 @@ func (v *Function) UnmarshalJSON(data []byte) error { return unmarshal(data, v) 
 // String returns abbreviated JSON with secrets redacted.
 func (v Function) String() string { return printed(&v) }
 
-// FunctionCallEntry is a call of a function by the model, to be answered with a
-// FunctionResultEntry.
+// FunctionCallEntry is a function call by the model; the caller sends a FunctionResultEntry for
+// it.
 type FunctionCallEntry struct {
-	// Id of the agent that produced the entry; unset without an agent.
+	// ID of the agent that produced the entry; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// The arguments: JSON text, or the object itself.
+	// Arguments of the call: JSON text or an object.
 	Arguments FunctionCallEntryArguments `json:"arguments"`
 
-	// Time of completion; null until then.
+	// Time of completion; null before completion.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// Where the call stands when it needs confirmation; unset when it needs none.
+	// Confirmation state of the call; unset if the call does not need confirmation.
 	ConfirmationStatus ConfirmationStatus `json:"confirmation_status,omitempty,omitzero"`
 
 	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry.
+	// ID of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
 	// Name of the model that produced the entry.
@@ -907,13 +917,13 @@ type FunctionCallEntry struct {
 	// Name of the function to call.
 	Name string `json:"name"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Id of the call, which its result and its confirmation repeat.
+	// ID of the call; its result and its confirmation have the same ID.
 	ToolCallID string `json:"tool_call_id"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -926,24 +936,24 @@ func (v *FunctionCallEntry) UnmarshalJSON(data []byte) error { return unmarshal(
 // String returns abbreviated JSON with secrets redacted.
 func (v FunctionCallEntry) String() string { return printed(&v) }
 
-// FunctionCallEvent is the next piece of a function call; the deltas of one call share its id.
+// FunctionCallEvent is a part of a function call; all parts of one call have its ID.
 type FunctionCallEvent struct {
 	source source
 
-	// Id of the agent that produces the output; unset without an agent.
+	// ID of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// The next piece of the arguments' JSON text, "" in the first delta; the pieces of all deltas make
-	// the whole.
+	// Next part of the arguments' JSON text, "" in the first event; the parts of all events form the
+	// complete text.
 	Arguments string `json:"arguments"`
 
-	// Where the call stands when it needs confirmation; unset when it needs none.
+	// Confirmation state of the call; unset if the call does not need confirmation.
 	ConfirmationStatus ConfirmationStatus `json:"confirmation_status,omitempty,omitzero"`
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry that the event belongs to.
+	// ID of the entry that the event belongs to.
 	ID string `json:"id"`
 
 	// Name of the model that produces the output.
@@ -952,13 +962,14 @@ type FunctionCallEvent struct {
 	// Name of the function to call.
 	Name string `json:"name"`
 
-	// Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output in the response, starting at 0; all events of one output have the same
+	// position.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// Id of the call, which its result and its confirmation repeat.
+	// ID of the call; its result and its confirmation have the same ID.
 	ToolCallID string `json:"tool_call_id"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -981,27 +992,27 @@ func (v FunctionCallEvent) Mismatches() []Mismatch { return v.source.mismatches(
 
 func (v *FunctionCallEvent) origin() *source { return &v.source }
 
-// FunctionResultEntry is the caller's result of a function call.
+// FunctionResultEntry is the result of a function call, sent by the caller.
 type FunctionResultEntry struct {
-	// Time of completion; null until then.
+	// Time of completion; null before completion.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
 	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry.
+	// ID of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// The result, as text for the model to read.
+	// Result of the call, as text for the model.
 	Result string `json:"result"`
 
-	// Id of the call that this is the result of.
+	// ID of the call that produced this result.
 	ToolCallID string `json:"tool_call_id"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -1014,12 +1025,12 @@ func (v *FunctionResultEntry) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v FunctionResultEntry) String() string { return printed(&v) }
 
-// FunctionTool is a tool that is a function of the caller's own.
+// FunctionTool is a tool that is a function of the caller.
 type FunctionTool struct {
-	// The function.
+	// Definition of the function.
 	Function Function `json:"function"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -1032,15 +1043,15 @@ func (v *FunctionTool) UnmarshalJSON(data []byte) error { return unmarshal(data,
 // String returns abbreviated JSON with secrets redacted.
 func (v FunctionTool) String() string { return printed(&v) }
 
-// GuardrailConfig is a moderation of what goes into the model and what comes out of it.
+// GuardrailConfig is the moderation of the model's input and output.
 type GuardrailConfig struct {
-	// Whether a failure of the moderation itself blocks the call, with status 403; false by default.
+	// Whether an error in the moderation blocks the call with status 403; false by default.
 	BlockOnError bool `json:"block_on_error,omitempty,omitzero"`
 
-	// The first moderation model, and how it is applied.
+	// Configuration of the first moderation model.
 	ModerationLLMV1 ModerationLLMV1Config `json:"moderation_llm_v1,omitempty,omitzero"`
 
-	// The second moderation model, and how it is applied.
+	// Configuration of the second moderation model.
 	ModerationLLMV2 ModerationLLMV2Config `json:"moderation_llm_v2,omitempty,omitzero"`
 }
 
@@ -1053,9 +1064,9 @@ func (v *GuardrailConfig) UnmarshalJSON(data []byte) error { return unmarshal(da
 // String returns abbreviated JSON with secrets redacted.
 func (v GuardrailConfig) String() string { return printed(&v) }
 
-// HTTPValidationError is the body of a 422 response.
+// HTTPValidationError is the content of a 422 response.
 type HTTPValidationError struct {
-	// What is wrong with the request.
+	// Errors in the request.
 	Detail []ValidationError `json:"detail,omitempty,omitzero"`
 }
 
@@ -1068,18 +1079,19 @@ func (v *HTTPValidationError) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v HTTPValidationError) String() string { return printed(&v) }
 
-// HandoffExecution is the side that carries out handoffs between agents.
+// HandoffExecution is the side that executes handoffs between agents.
 type HandoffExecution string
 
 // ImageDetail is the level of detail at which the model looks at an image.
 type ImageDetail string
 
-// ImageGenerationTool is the built-in tool that lets the model make images.
+// ImageGenerationTool is the built-in tool that lets the model create images.
 type ImageGenerationTool struct {
-	// Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Functions of the tool that the model may call, and those that need confirmation; unset allows
+	// all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -1092,12 +1104,12 @@ func (v *ImageGenerationTool) UnmarshalJSON(data []byte) error { return unmarsha
 // String returns abbreviated JSON with secrets redacted.
 func (v ImageGenerationTool) String() string { return printed(&v) }
 
-// ImageURL is an image by its URL, and how closely to look at it.
+// ImageURL is the URL of an image and the level of detail.
 type ImageURL struct {
-	// How closely the model looks at the image.
+	// Level of detail at which the model reads the image.
 	Detail ImageDetail `json:"detail,omitempty,omitzero"`
 
-	// URL of the image; a `data:` URL holds the image itself, in base64.
+	// URL of the image; a `data:` URL contains the image in base64.
 	URL string `json:"url"`
 }
 
@@ -1110,12 +1122,12 @@ func (v *ImageURL) UnmarshalJSON(data []byte) error { return unmarshal(data, v) 
 // String returns abbreviated JSON with secrets redacted.
 func (v ImageURL) String() string { return printed(&v) }
 
-// ImageURLChunk is an image, by its URL.
+// ImageURLChunk is an image given by its URL.
 type ImageURLChunk struct {
-	// URL of the image, alone or with a level of detail.
+	// URL of the image, optionally with a level of detail.
 	ImageURL ImageURL `json:"image_url"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -1128,18 +1140,18 @@ func (v *ImageURLChunk) UnmarshalJSON(data []byte) error { return unmarshal(data
 // String returns abbreviated JSON with secrets redacted.
 func (v ImageURLChunk) String() string { return printed(&v) }
 
-// JSONSchema is a named JSON Schema that the reply must fit.
+// JSONSchema is a named JSON Schema that the response must match.
 type JSONSchema struct {
-	// What the schema stands for, for the model to read.
+	// Description of the schema for the model.
 	Description string `json:"description,omitempty,omitzero"`
 
 	// Name of the schema.
 	Name string `json:"name"`
 
-	// The JSON Schema.
+	// JSON Schema of the response.
 	Schema JSON `json:"schema,omitzero"`
 
-	// Whether the reply must fit the schema exactly; false by default.
+	// Whether the response must match the schema exactly; false by default.
 	Strict bool `json:"strict,omitempty,omitzero"`
 }
 
@@ -1152,31 +1164,31 @@ func (v *JSONSchema) UnmarshalJSON(data []byte) error { return unmarshal(data, v
 // String returns abbreviated JSON with secrets redacted.
 func (v JSONSchema) String() string { return printed(&v) }
 
-// MessageInputEntry is a message given to the model.
+// MessageInputEntry is a message to the model.
 type MessageInputEntry struct {
-	// Time of completion; null until then.
+	// Time of completion; null before completion.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// The message: a text or a list of chunks.
+	// Content of the message: a text or a list of chunks.
 	Content MessageContent `json:"content"`
 
 	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry.
+	// ID of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Whether this message of the assistant is the beginning of the reply, for the model to go on
-	// from; false by default.
+	// Whether this assistant message is the start of the response, which the model continues; false by
+	// default.
 	Prefix bool `json:"prefix,omitempty,omitzero"`
 
-	// Who wrote the message.
+	// Author of the message.
 	Role MessageRole `json:"role"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -1191,31 +1203,31 @@ func (v MessageInputEntry) String() string { return printed(&v) }
 
 // MessageOutputEntry is a message that the model wrote.
 type MessageOutputEntry struct {
-	// Id of the agent that produced the entry; unset without an agent.
+	// ID of the agent that produced the entry; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Time of completion; null until then.
+	// Time of completion; null before completion.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// The message: a text or a list of chunks.
+	// Content of the message: a text or a list of chunks.
 	Content MessageContent `json:"content"`
 
 	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry.
+	// ID of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
 	// Name of the model that produced the entry.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// Who wrote the message.
+	// Author of the message.
 	Role MessageRole `json:"role,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -1228,36 +1240,37 @@ func (v *MessageOutputEntry) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v MessageOutputEntry) String() string { return printed(&v) }
 
-// MessageOutputEvent is the next piece of a message; the deltas of one message share its id.
+// MessageOutputEvent is a part of a message; all parts of one message have its ID.
 type MessageOutputEvent struct {
 	source source
 
-	// Id of the agent that produces the output; unset without an agent.
+	// ID of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// The next piece: a text or one chunk.
+	// Next part of the content: a text or one chunk.
 	Content MessageContent `json:"content"`
 
-	// Position of the chunk within the message, from 0; it grows by one when thinking gives way to the
-	// reply.
+	// Position of the chunk in the message, starting at 0; it increases by one when the response
+	// follows the thinking.
 	ContentIndex int `json:"content_index,omitempty,omitzero"`
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Id of the entry that the event belongs to.
+	// ID of the entry that the event belongs to.
 	ID string `json:"id"`
 
 	// Name of the model that produces the output.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output in the response, starting at 0; all events of one output have the same
+	// position.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// Who wrote the message.
+	// Author of the message.
 	Role MessageRole `json:"role,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1283,14 +1296,14 @@ func (v *MessageOutputEvent) origin() *source { return &v.source }
 // MessageRole is the author of a message.
 type MessageRole string
 
-// MetadataDict is free-form data of the caller's, kept beside an object: JSON values by name.
+// MetadataDict is free-form data that the caller stores with an object: JSON values by name.
 type MetadataDict = map[string]any
 
 // ModerationLLMAction is the action taken when a score reaches its threshold.
 type ModerationLLMAction string
 
-// ModerationLLMV1CategoryThresholds is the set of thresholds for the categories of the first
-// moderation model; an unset one is the service's own.
+// ModerationLLMV1CategoryThresholds is the set of category thresholds of the first moderation
+// model; an unset threshold has the service's default.
 type ModerationLLMV1CategoryThresholds struct {
 	// Threshold for dangerous and criminal content.
 	DangerousAndCriminalContent *float64 `json:"dangerous_and_criminal_content,omitempty"`
@@ -1333,16 +1346,16 @@ func (v ModerationLLMV1CategoryThresholds) String() string { return printed(&v) 
 
 // ModerationLLMV1Config is the configuration of the first moderation model.
 type ModerationLLMV1Config struct {
-	// What follows when a score reaches its threshold; none by default.
+	// Action to take when a score reaches its threshold; none by default.
 	Action ModerationLLMAction `json:"action,omitempty,omitzero"`
 
-	// Thresholds that replace the service's own, by category.
+	// Thresholds that replace the service's defaults, by category.
 	CustomCategoryThresholds ModerationLLMV1CategoryThresholds `json:"custom_category_thresholds,omitempty,omitzero"`
 
 	// Whether only the categories with a custom threshold count; false by default.
 	IgnoreOtherCategories bool `json:"ignore_other_categories,omitempty,omitzero"`
 
-	// Name of the moderation model, seldom set; mistral-moderation-2411 by default.
+	// Name of the moderation model, rarely set; mistral-moderation-2411 by default.
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
@@ -1355,8 +1368,8 @@ func (v *ModerationLLMV1Config) UnmarshalJSON(data []byte) error { return unmars
 // String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV1Config) String() string { return printed(&v) }
 
-// ModerationLLMV2CategoryThresholds is the set of thresholds for the categories of the second
-// moderation model; an unset one is the service's own.
+// ModerationLLMV2CategoryThresholds is the set of category thresholds of the second moderation
+// model; an unset threshold has the service's default.
 type ModerationLLMV2CategoryThresholds struct {
 	// Threshold for criminal content.
 	Criminal *float64 `json:"criminal,omitempty"`
@@ -1373,7 +1386,7 @@ type ModerationLLMV2CategoryThresholds struct {
 	// Threshold for medical advice.
 	Health *float64 `json:"health,omitempty"`
 
-	// Threshold for attempts to talk the model out of its rules.
+	// Threshold for attempts to make the model ignore its rules.
 	Jailbreaking *float64 `json:"jailbreaking,omitempty"`
 
 	// Threshold for legal advice.
@@ -1405,16 +1418,16 @@ func (v ModerationLLMV2CategoryThresholds) String() string { return printed(&v) 
 
 // ModerationLLMV2Config is the configuration of the second moderation model.
 type ModerationLLMV2Config struct {
-	// What follows when a score reaches its threshold; none by default.
+	// Action to take when a score reaches its threshold; none by default.
 	Action ModerationLLMAction `json:"action,omitempty,omitzero"`
 
-	// Thresholds that replace the service's own, by category.
+	// Thresholds that replace the service's defaults, by category.
 	CustomCategoryThresholds ModerationLLMV2CategoryThresholds `json:"custom_category_thresholds,omitempty,omitzero"`
 
 	// Whether only the categories with a custom threshold count; false by default.
 	IgnoreOtherCategories bool `json:"ignore_other_categories,omitempty,omitzero"`
 
-	// Name of the moderation model, seldom set; mistral-moderation-2603 by default.
+	// Name of the moderation model, rarely set; mistral-moderation-2603 by default.
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
@@ -1427,12 +1440,12 @@ func (v *ModerationLLMV2Config) UnmarshalJSON(data []byte) error { return unmars
 // String returns abbreviated JSON with secrets redacted.
 func (v ModerationLLMV2Config) String() string { return printed(&v) }
 
-// OAuth2TokenAuth is an OAuth 2 access token that a connector authenticates with.
+// OAuth2TokenAuth is an OAuth 2 access token for the authentication of a connector.
 type OAuth2TokenAuth struct {
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type string `json:"type,omitempty,omitzero"`
 
-	// The access token.
+	// Access token.
 	Value string `json:"value" print:"redacted"`
 }
 
@@ -1445,13 +1458,12 @@ func (v *OAuth2TokenAuth) UnmarshalJSON(data []byte) error { return unmarshal(da
 // String returns abbreviated JSON with secrets redacted.
 func (v OAuth2TokenAuth) String() string { return printed(&v) }
 
-// Prediction is the text that the reply is expected to contain, which makes generation faster
-// where it does.
+// Prediction is text that the response is expected to contain; generation is faster where it does.
 type Prediction struct {
-	// The expected text; empty by default.
+	// Expected text; empty by default.
 	Content string `json:"content,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type string `json:"type,omitempty,omitzero"`
 }
 
@@ -1464,16 +1476,16 @@ func (v *Prediction) UnmarshalJSON(data []byte) error { return unmarshal(data, v
 // String returns abbreviated JSON with secrets redacted.
 func (v Prediction) String() string { return printed(&v) }
 
-// ReasoningEffort is the effort that a reasoning model spends before it replies; not every model
-// supports every level.
+// ReasoningEffort is the effort of a reasoning model before it responds; not every model supports
+// every level.
 type ReasoningEffort string
 
-// ReferenceChunk is a list of references to the sources of the text before it.
+// ReferenceChunk is a list of references to the sources of the preceding text.
 type ReferenceChunk struct {
-	// Ids of the references, numbers or texts.
+	// IDs of the references, as numbers or texts.
 	ReferenceIDs []StringOrInteger `json:"reference_ids,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -1486,20 +1498,20 @@ func (v *ReferenceChunk) UnmarshalJSON(data []byte) error { return unmarshal(dat
 // String returns abbreviated JSON with secrets redacted.
 func (v ReferenceChunk) String() string { return printed(&v) }
 
-// RequestSource is the place an agent was made in.
+// RequestSource is the place where an agent was created.
 type RequestSource string
 
-// ResponseDoneEvent is the last event of a complete stream; it carries the usage.
+// ResponseDoneEvent is the last event of a complete stream; it contains the token usage.
 type ResponseDoneEvent struct {
 	source source
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 
-	// The tokens that the call used.
+	// Token usage of the call.
 	Usage ConversationUsageInfo `json:"usage"`
 }
 
@@ -1522,20 +1534,20 @@ func (v ResponseDoneEvent) Mismatches() []Mismatch { return v.source.mismatches(
 
 func (v *ResponseDoneEvent) origin() *source { return &v.source }
 
-// ResponseErrorEvent is the event that the response failed on the way; it ends the stream.
+// ResponseErrorEvent is the event sent when the response fails; it ends the stream.
 type ResponseErrorEvent struct {
 	source source
 
-	// Number of the error.
+	// Error code.
 	Code int `json:"code"`
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// What went wrong.
+	// Error message.
 	Message string `json:"message"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1558,12 +1570,12 @@ func (v ResponseErrorEvent) Mismatches() []Mismatch { return v.source.mismatches
 
 func (v *ResponseErrorEvent) origin() *source { return &v.source }
 
-// ResponseFormat is the form that the model's reply must have.
+// ResponseFormat is the required format of the model's response.
 type ResponseFormat struct {
-	// Schema that the reply must fit, when the type is json_schema.
+	// Schema that the response must match if the type is json_schema.
 	JSONSchema JSONSchema `json:"json_schema,omitempty,omitzero"`
 
-	// Kind of form; text by default.
+	// Kind of format; text by default.
 	Type ResponseFormats `json:"type,omitempty,omitzero"`
 }
 
@@ -1576,21 +1588,21 @@ func (v *ResponseFormat) UnmarshalJSON(data []byte) error { return unmarshal(dat
 // String returns abbreviated JSON with secrets redacted.
 func (v ResponseFormat) String() string { return printed(&v) }
 
-// ResponseFormats is the form of a reply: free text, any JSON object (to be asked for in the
-// prompt too), or JSON that fits a schema.
+// ResponseFormats is the format of a response: text, any JSON object, or JSON that matches a
+// schema. For a JSON object, the prompt must also request JSON.
 type ResponseFormats string
 
-// ResponseStartedEvent is the first event of a stream; it carries the conversation's id.
+// ResponseStartedEvent is the first event of a stream; it contains the conversation's ID.
 type ResponseStartedEvent struct {
 	source source
 
-	// Id of the conversation.
+	// ID of the conversation.
 	ConversationID string `json:"conversation_id"`
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1613,35 +1625,37 @@ func (v ResponseStartedEvent) Mismatches() []Mismatch { return v.source.mismatch
 
 func (v *ResponseStartedEvent) origin() *source { return &v.source }
 
-// RestartConversationRequest is a request to make a new conversation out of the beginning of a
+// RestartConversationRequest is a request to create a new conversation from the first entries of a
 // stored one.
 type RestartConversationRequest struct {
-	// Number or alias of the agent's version; unset means the current one.
+	// Number or alias of the agent's version; unset means the current version.
 	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
 
-	// Settings of how the model generates.
+	// Generation parameters.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// Id of the entry to restart from; the entries after it are not taken over.
+	// ID of the last entry to copy.
 	FromEntryID string `json:"from_entry_id"`
 
 	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	// The side that executes a handoff: the server, by default, or the client, which receives the
+	// handoff as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// What to add to the conversation: a text, which stands for one user message, or entries.
+	// Inputs to add to the conversation: a text, which is one user message, or a list of entries.
 	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
 
-	// Data of the caller's own, kept beside the object.
+	// Data that the caller stores with the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
-	// Whether the service keeps the conversation, so that it can be read and appended to; true by
-	// default.
+	// Whether the service stores the conversation, so that later calls can read it and append to it;
+	// true by default.
 	Store *bool `json:"store,omitempty"`
 
-	// Whether to respond with server-sent events instead of one JSON object; false by default.
+	// Whether the response is a stream of server-sent events instead of one JSON object; false by
+	// default.
 	Stream bool `json:"stream,omitempty,omitzero"`
 }
 
@@ -1656,31 +1670,32 @@ func (v RestartConversationRequest) String() string { return printed(&v) }
 
 // StartConversationRequest is a request to start a conversation with a model or an agent.
 type StartConversationRequest struct {
-	// Id of the agent to run; set this or `model`.
+	// ID of the agent to run; set this or `model`.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Number or alias of the agent's version; unset means the current one.
+	// Number or alias of the agent's version; unset means the current version.
 	AgentVersion StringOrInteger `json:"agent_version,omitempty,omitzero"`
 
-	// Settings of how the model generates.
+	// Generation parameters.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
-	// What the conversation is about.
+	// Description of the conversation.
 	Description string `json:"description,omitempty,omitzero"`
 
 	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitempty,omitzero"`
 
-	// Who carries out a handoff: the service, by default, or the caller, who is given it as an output.
+	// The side that executes a handoff: the server, by default, or the client, which receives the
+	// handoff as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// What to add to the conversation: a text, which stands for one user message, or entries.
+	// Inputs to add to the conversation: a text, which is one user message, or a list of entries.
 	Inputs ConversationInputs `json:"inputs"`
 
-	// What the model is told to be and do, before everything else it reads.
+	// Instructions that the model reads before all other input.
 	Instructions string `json:"instructions,omitempty,omitzero"`
 
-	// Data of the caller's own, kept beside the object.
+	// Data that the caller stores with the object.
 	Metadata JSON `json:"metadata,omitempty,omitzero"`
 
 	// Name of the model to run; set this or `agent_id`.
@@ -1689,14 +1704,15 @@ type StartConversationRequest struct {
 	// Name of the conversation.
 	Name string `json:"name,omitempty,omitzero"`
 
-	// Whether the service keeps the conversation, so that it can be read and appended to; true by
-	// default.
+	// Whether the service stores the conversation, so that later calls can read it and append to it;
+	// true by default.
 	Store *bool `json:"store,omitempty"`
 
-	// Whether to respond with server-sent events instead of one JSON object; false by default.
+	// Whether the response is a stream of server-sent events instead of one JSON object; false by
+	// default.
 	Stream bool `json:"stream,omitempty,omitzero"`
 
-	// Tools the model may use.
+	// Tools that the model may use.
 	Tools []Tool `json:"tools,omitempty,omitzero"`
 }
 
@@ -1709,7 +1725,7 @@ func (v *StartConversationRequest) UnmarshalJSON(data []byte) error { return unm
 // String returns abbreviated JSON with secrets redacted.
 func (v StartConversationRequest) String() string { return printed(&v) }
 
-// StreamEvent is the data of one server-sent event; its `type` names the kind.
+// StreamEvent is the data of a server-sent event; its `type` is the discriminator.
 //
 // The zero value holds nothing and is marshaled as null.
 type StreamEvent struct {
@@ -1717,15 +1733,15 @@ type StreamEvent struct {
 	raw   string
 }
 
-// StreamEventType is the kind of a stream event.
+// StreamEventType is the type of a stream event.
 type StreamEventType string
 
-// TextChunk is a piece of text.
+// TextChunk is a text.
 type TextChunk struct {
-	// The text.
+	// Text of the chunk.
 	Text string `json:"text"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -1738,18 +1754,18 @@ func (v *TextChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v)
 // String returns abbreviated JSON with secrets redacted.
 func (v TextChunk) String() string { return printed(&v) }
 
-// ThinkChunk is a piece of the model's thinking, set apart from its reply.
+// ThinkChunk is a part of the model's thinking, which is separate from its response.
 type ThinkChunk struct {
-	// Whether the thinking is complete, true by default; in a stream it is true in every delta.
+	// Whether the thinking is complete; true by default, and true in every stream event.
 	Closed *bool `json:"closed,omitempty"`
 
-	// Signature that lets the thinking be given back in a later call.
+	// Signature that is required to send the thinking in a later call.
 	Signature string `json:"signature,omitempty,omitzero"`
 
-	// The thinking: text and the references it draws on.
+	// Content of the thinking: text and references to its sources.
 	Thinking []ContentChunk `json:"thinking,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -1762,7 +1778,7 @@ func (v *ThinkChunk) UnmarshalJSON(data []byte) error { return unmarshal(data, v
 // String returns abbreviated JSON with secrets redacted.
 func (v ThinkChunk) String() string { return printed(&v) }
 
-// Tool is a tool the model may use; its `type` names the kind.
+// Tool is a tool that the model may use; its `type` is the discriminator.
 //
 // The zero value holds nothing and is marshaled as null.
 type Tool struct {
@@ -1770,12 +1786,12 @@ type Tool struct {
 	raw   string
 }
 
-// ToolCallConfirmation is the caller's answer to one call that needs confirmation.
+// ToolCallConfirmation is the caller's decision on one call that needs confirmation.
 type ToolCallConfirmation struct {
-	// Whether the call may go ahead.
+	// Decision on the call.
 	Confirmation ToolConfirmation `json:"confirmation"`
 
-	// Id of the call that this is the answer to.
+	// ID of the call to allow or deny.
 	ToolCallID string `json:"tool_call_id"`
 }
 
@@ -1788,8 +1804,8 @@ func (v *ToolCallConfirmation) UnmarshalJSON(data []byte) error { return unmarsh
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolCallConfirmation) String() string { return printed(&v) }
 
-// ToolChoiceEnum is the rule for tool calls: as the model sees fit (auto), never (none), or in any
-// case (any and required alike).
+// ToolChoiceEnum is the rule for tool calls: the model decides (auto), never calls a tool (none),
+// or always calls one (any, required).
 type ToolChoiceEnum string
 
 // ToolConfiguration is the selection of a tool's functions that the model may call, and of those
@@ -1801,7 +1817,7 @@ type ToolConfiguration struct {
 	// Names of the functions that the model may call; unset means all.
 	Include []string `json:"include,omitempty,omitzero"`
 
-	// Names of the functions that are called only after the caller allows it.
+	// Names of the functions that the service calls only after the caller allows it.
 	RequiresConfirmation []string `json:"requires_confirmation,omitempty,omitzero"`
 }
 
@@ -1814,33 +1830,33 @@ func (v *ToolConfiguration) UnmarshalJSON(data []byte) error { return unmarshal(
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolConfiguration) String() string { return printed(&v) }
 
-// ToolConfirmation is the caller's answer to a call that needs confirmation.
+// ToolConfirmation is the caller's decision on a call that needs confirmation.
 type ToolConfirmation string
 
-// ToolExecutionDeltaEvent is the next piece of a tool execution's arguments; the service may add
-// an undeclared `function`.
+// ToolExecutionDeltaEvent is a part of a tool execution's arguments.
 type ToolExecutionDeltaEvent struct {
 	source source
 
-	// The next piece of the arguments' JSON text.
+	// Next part of the arguments' JSON text.
 	Arguments string `json:"arguments"`
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Name of the tool's function that was run.
+	// Name of the tool's function that the service ran.
 	Function string `json:"function,omitempty,omitzero"`
 
-	// Id of the entry that the event belongs to.
+	// ID of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// Name of the tool that is run.
+	// Name of the tool.
 	Name string `json:"name"`
 
-	// Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output in the response, starting at 0; all events of one output have the same
+	// position.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1863,30 +1879,30 @@ func (v ToolExecutionDeltaEvent) Mismatches() []Mismatch { return v.source.misma
 
 func (v *ToolExecutionDeltaEvent) origin() *source { return &v.source }
 
-// ToolExecutionDoneEvent is the event that a tool execution has ended; the service may add an
-// undeclared `function`.
+// ToolExecutionDoneEvent is the event sent when a tool execution ends.
 type ToolExecutionDoneEvent struct {
 	source source
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Name of the tool's function that was run.
+	// Name of the tool's function that the service ran.
 	Function string `json:"function,omitempty,omitzero"`
 
-	// Id of the entry that the event belongs to.
+	// ID of the entry that the event belongs to.
 	ID string `json:"id"`
 
-	// What the tool reports about its run, in a form of its own.
+	// Information about the execution, in a form that depends on the tool.
 	Info JSON `json:"info,omitempty,omitzero"`
 
-	// Name of the tool that is run.
+	// Name of the tool.
 	Name string `json:"name"`
 
-	// Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output in the response, starting at 0; all events of one output have the same
+	// position.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -1909,40 +1925,39 @@ func (v ToolExecutionDoneEvent) Mismatches() []Mismatch { return v.source.mismat
 
 func (v *ToolExecutionDoneEvent) origin() *source { return &v.source }
 
-// ToolExecutionEntry is a run of a tool by the service, which may leave out `arguments` and add an
-// undeclared `function`.
+// ToolExecutionEntry is a tool execution by the service, which may omit `arguments`.
 type ToolExecutionEntry struct {
-	// Id of the agent that produced the entry; unset without an agent.
+	// ID of the agent that produced the entry; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// The arguments, as JSON text; the service may leave it out.
+	// Arguments of the tool, as JSON text; the service may omit them.
 	Arguments string `json:"arguments"`
 
-	// Time of completion; null until then.
+	// Time of completion; null before completion.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
 	// Time of creation.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Name of the tool's function that was run.
+	// Name of the tool's function that the service ran.
 	Function string `json:"function,omitempty,omitzero"`
 
-	// Id of the entry.
+	// ID of the entry.
 	ID string `json:"id,omitempty,omitzero"`
 
-	// What the tool reports about its run, in a form of its own.
+	// Information about the execution, in a form that depends on the tool.
 	Info JSON `json:"info,omitempty,omitzero"`
 
 	// Name of the model that produced the entry.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Name of the tool that was run.
+	// Name of the tool.
 	Name string `json:"name"`
 
-	// The fixed name of the kind of object; it need not be set.
+	// The fixed name of the object type; optional in requests.
 	Object string `json:"object,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type EntryType `json:"type,omitempty,omitzero"`
 }
 
@@ -1955,40 +1970,40 @@ func (v *ToolExecutionEntry) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolExecutionEntry) String() string { return printed(&v) }
 
-// ToolExecutionInfo is free-form information about a tool execution; its `result` is a list of
-// chunks, a JSON text or missing, as the tool has it.
+// ToolExecutionInfo is free-form information about a tool execution; depending on the tool,
+// `result` is a list of chunks, JSON text or missing.
 type ToolExecutionInfo = map[string]any
 
-// ToolExecutionStartedEvent is the event that a tool execution begins; the service may add an
-// undeclared `function`.
+// ToolExecutionStartedEvent is the event sent when a tool execution starts.
 type ToolExecutionStartedEvent struct {
 	source source
 
-	// Id of the agent that produces the output; unset without an agent.
+	// ID of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// The first piece of the arguments' JSON text, often "".
+	// First part of the arguments' JSON text, often "".
 	Arguments string `json:"arguments"`
 
 	// Time of the event.
 	CreatedAt Timestamp `json:"created_at,omitempty,omitzero"`
 
-	// Name of the tool's function that was run.
+	// Name of the tool's function that the service ran.
 	Function string `json:"function,omitempty,omitzero"`
 
-	// Id of the entry that the event belongs to.
+	// ID of the entry that the event belongs to.
 	ID string `json:"id"`
 
 	// Name of the model that produces the output.
 	Model string `json:"model,omitempty,omitzero"`
 
-	// Name of the tool that is run.
+	// Name of the tool.
 	Name string `json:"name"`
 
-	// Position of the output among those of the response, from 0; the events of one output share it.
+	// Position of the output in the response, starting at 0; all events of one output have the same
+	// position.
 	OutputIndex int `json:"output_index,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type StreamEventType `json:"type,omitempty,omitzero"`
 }
 
@@ -2011,9 +2026,9 @@ func (v ToolExecutionStartedEvent) Mismatches() []Mismatch { return v.source.mis
 
 func (v *ToolExecutionStartedEvent) origin() *source { return &v.source }
 
-// ToolFileChunk is a file that a tool made, such as an image.
+// ToolFileChunk is a file that a tool created, such as an image.
 type ToolFileChunk struct {
-	// Id of the file, under which it can be downloaded.
+	// ID of the file, for its download.
 	FileID string `json:"file_id"`
 
 	// Name of the file.
@@ -2022,10 +2037,10 @@ type ToolFileChunk struct {
 	// Type of the file.
 	FileType string `json:"file_type,omitempty,omitzero"`
 
-	// Name of the tool that made the file.
+	// Name of the tool that created the file.
 	Tool string `json:"tool"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 }
 
@@ -2038,9 +2053,9 @@ func (v *ToolFileChunk) UnmarshalJSON(data []byte) error { return unmarshal(data
 // String returns abbreviated JSON with secrets redacted.
 func (v ToolFileChunk) String() string { return printed(&v) }
 
-// ToolReferenceChunk is a source that a tool found; the service may add an undeclared `source`.
+// ToolReferenceChunk is a source that a tool found.
 type ToolReferenceChunk struct {
-	// What the source says or is about.
+	// Description of the source.
 	Description string `json:"description,omitempty,omitzero"`
 
 	// URL of the source's icon.
@@ -2055,7 +2070,7 @@ type ToolReferenceChunk struct {
 	// Name of the tool that found the source.
 	Tool string `json:"tool"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ContentChunkType `json:"type,omitempty,omitzero"`
 
 	// URL of the source.
@@ -2074,28 +2089,28 @@ func (v ToolReferenceChunk) String() string { return printed(&v) }
 // ToolType is the kind of a tool.
 type ToolType string
 
-// UpdateAgentRequest is a request to change an agent, which makes a new version of it; unset
-// fields keep their values.
+// UpdateAgentRequest is a request to create a new version of an agent; unset fields keep their
+// values.
 type UpdateAgentRequest struct {
-	// Settings of how the model generates.
+	// Generation parameters.
 	CompletionArgs CompletionArgs `json:"completion_args,omitempty,omitzero"`
 
 	// Whether the agent is deployed to the chat application.
 	DeploymentChat *bool `json:"deployment_chat,omitempty"`
 
-	// What the agent is for; other agents go by it when they hand over.
+	// Purpose of the agent, which other agents read when they choose the next agent of a handoff.
 	Description *string `json:"description,omitempty"`
 
 	// Moderations to apply.
 	Guardrails []GuardrailConfig `json:"guardrails,omitzero"`
 
-	// Ids of the agents it may hand a conversation to; at least one when set.
+	// IDs of the agents that this agent may hand a conversation to; at least one if set.
 	Handoffs []string `json:"handoffs,omitzero"`
 
-	// What the model is told to be and do, before everything else it reads.
+	// Instructions that the model reads before all other input.
 	Instructions *string `json:"instructions,omitempty"`
 
-	// Data of the caller's own, kept beside the object.
+	// Data that the caller stores with the object.
 	Metadata JSON `json:"metadata,omitzero"`
 
 	// Name of the model.
@@ -2104,10 +2119,10 @@ type UpdateAgentRequest struct {
 	// Name of the agent.
 	Name *string `json:"name,omitempty"`
 
-	// Tools the model may use.
+	// Tools that the model may use.
 	Tools []Tool `json:"tools,omitzero"`
 
-	// A note on this version, up to 500 characters.
+	// Note on this version, up to 500 characters.
 	VersionMessage *string `json:"version_message,omitempty"`
 }
 
@@ -2120,21 +2135,21 @@ func (v *UpdateAgentRequest) UnmarshalJSON(data []byte) error { return unmarshal
 // String returns abbreviated JSON with secrets redacted.
 func (v UpdateAgentRequest) String() string { return printed(&v) }
 
-// ValidationError is one thing that is wrong with a request.
+// ValidationError is an error in a request.
 type ValidationError struct {
-	// Further facts about the error.
+	// Additional information about the error.
 	Ctx JSON `json:"ctx,omitempty,omitzero"`
 
-	// The value that was refused.
+	// Rejected value.
 	Input JSON `json:"input,omitempty,omitzero"`
 
-	// Path to the value that is wrong: names and list positions, from the outside in.
+	// Path to the invalid value: property names and list positions, outermost first.
 	Loc []StringOrInteger `json:"loc"`
 
-	// What is wrong, in words.
+	// Error message.
 	Msg string `json:"msg"`
 
-	// What is wrong, as a fixed identifier.
+	// Fixed identifier of the error.
 	Type string `json:"type"`
 }
 
@@ -2150,10 +2165,11 @@ func (v ValidationError) String() string { return printed(&v) }
 // WebSearchPremiumTool is the built-in tool that lets the model search the web, news agencies
 // included.
 type WebSearchPremiumTool struct {
-	// Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Functions of the tool that the model may call, and those that need confirmation; unset allows
+	// all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -2168,10 +2184,11 @@ func (v WebSearchPremiumTool) String() string { return printed(&v) }
 
 // WebSearchTool is the built-in tool that lets the model search the web.
 type WebSearchTool struct {
-	// Which functions of the tool may be called, and which need confirmation; unset allows all.
+	// Functions of the tool that the model may call, and those that need confirmation; unset allows
+	// all.
 	ToolConfiguration ToolConfiguration `json:"tool_configuration,omitempty,omitzero"`
 
-	// The fixed value that tells this kind from the others; it need not be set.
+	// The fixed discriminator value; optional in requests.
 	Type ToolType `json:"type,omitempty,omitzero"`
 }
 
@@ -2186,55 +2203,57 @@ func (v WebSearchTool) String() string { return printed(&v) }
 
 // ListAgentsParams are the parameters of ListAgents.
 type ListAgentsParams struct {
-	// Number of the page, counted from 0; 0 by default.
+	// Page number, starting at 0; 0 by default.
 	Page *int `form:"page,omitempty" json:"page,omitempty"`
 
-	// Agents on a page, from 1 to 1000; 20 by default.
+	// Maximum number of agents per page, from 1 to 1,000; 20 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 
-	// Whether an agent must be deployed to the chat application or must not be; unset lists both.
+	// Whether to list only agents that are, or only agents that are not, deployed to the chat
+	// application; unset lists both.
 	DeploymentChat *bool `form:"deployment_chat,omitempty" json:"deployment_chat,omitempty"`
 
-	// Places an agent may have been made in, one parameter each; unset lists all.
+	// Sources of the agents to list, one parameter each; unset lists all.
 	Sources *[]RequestSource `form:"sources,omitempty" json:"sources,omitempty"`
 
-	// Name that an agent must have.
+	// Exact name of the agents to list.
 	Name *string `form:"name,omitempty" json:"name,omitempty"`
 
-	// Text to search the names and ids of agents for.
+	// Text to search for in the names and IDs of agents.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
-	// Id that an agent must have.
+	// ID of the agent to list.
 	ID *string `form:"id,omitempty" json:"id,omitempty"`
 
-	// Metadata that an agent must carry, sent as one JSON object.
+	// Metadata that an agent must have, sent as one JSON object.
 	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
 }
 
 // ListAgentPagesParams are the parameters of ListAgentPages.
 type ListAgentPagesParams struct {
-	// Agents on a page, from 1 to 1000; 20 by default.
+	// Maximum number of agents per page, from 1 to 1,000; 20 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 
-	// Whether an agent must be deployed to the chat application or must not be; unset lists both.
+	// Whether to list only agents that are, or only agents that are not, deployed to the chat
+	// application; unset lists both.
 	DeploymentChat *bool `form:"deployment_chat,omitempty" json:"deployment_chat,omitempty"`
 
-	// Places an agent may have been made in, one parameter each; unset lists all.
+	// Sources of the agents to list, one parameter each; unset lists all.
 	Sources *[]RequestSource `form:"sources,omitempty" json:"sources,omitempty"`
 
-	// Name that an agent must have.
+	// Exact name of the agents to list.
 	Name *string `form:"name,omitempty" json:"name,omitempty"`
 
-	// Text to search the names and ids of agents for.
+	// Text to search for in the names and IDs of agents.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
-	// Id that an agent must have.
+	// ID of the agent to list.
 	ID *string `form:"id,omitempty" json:"id,omitempty"`
 
-	// Metadata that an agent must carry, sent as one JSON object.
+	// Metadata that an agent must have, sent as one JSON object.
 	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
 
-	// Token of the page, from `next_page_token` of the page before it; unset returns the first page.
+	// Page token, from `next_page_token` of the previous page; unset returns the first page.
 	PageToken *string `form:"page_token,omitempty" json:"page_token,omitempty"`
 }
 
@@ -2252,11 +2271,11 @@ type DeleteAgentVersionAliasParams struct {
 
 // CreateAgentVersionAliasParams are the parameters of CreateAgentVersionAlias.
 type CreateAgentVersionAliasParams struct {
-	// The alias, 1 to 64 characters: lower-case letters, digits, `-` and `_`, beginning with a letter
-	// and ending with a letter or a digit.
+	// The alias: 1 to 64 lowercase letters, digits, `-` and `_`. It begins with a letter and ends with
+	// a letter or a digit.
 	Alias string `form:"alias" json:"alias"`
 
-	// Number of the version to point at.
+	// Number of the version that the alias names.
 	Version int `form:"version" json:"version"`
 }
 
@@ -2268,22 +2287,22 @@ type UpdateAgentVersionParams struct {
 
 // ListAgentVersionsParams are the parameters of ListAgentVersions.
 type ListAgentVersionsParams struct {
-	// Number of the page, counted from 0; 0 by default.
+	// Page number, starting at 0; 0 by default.
 	Page *int `form:"page,omitempty" json:"page,omitempty"`
 
-	// Versions on a page, from 1 to 100; 20 by default.
+	// Maximum number of versions per page, from 1 to 100; 20 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 }
 
 // ListConversationsParams are the parameters of ListConversations.
 type ListConversationsParams struct {
-	// Number of the page, counted from 0; 0 by default.
+	// Page number, starting at 0; 0 by default.
 	Page *int `form:"page,omitempty" json:"page,omitempty"`
 
-	// Conversations on a page; 100 by default.
+	// Maximum number of conversations per page; 100 by default.
 	PageSize *int `form:"page_size,omitempty" json:"page_size,omitempty"`
 
-	// Metadata that a conversation must carry, sent as one JSON object.
+	// Metadata that a conversation must have, sent as one JSON object.
 	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
 }
 
@@ -2823,12 +2842,12 @@ var toolUnion = union[ToolVariant]{
 
 // ListAgents lists agents by page number.
 //
-// Returns one page, in order of creation, and ignores how agents are shared. Filters that are set
-// must all hold.
+// The service returns one page in order of creation and ignores sharing settings. An agent must
+// match all filters that are set.
 //
 // The request is GET /v1/agents.
 //
-// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
+// Deprecated: use ListAgentPages, which pages by token and respects sharing settings.
 func (c *Client) ListAgents(ctx context.Context, params *ListAgentsParams) (*http.Response, error) {
 	req := request{method: http.MethodGet, path: "/v1/agents"}
 	if params != nil {
@@ -2862,8 +2881,8 @@ func (c *Client) ListAgents(ctx context.Context, params *ListAgentsParams) (*htt
 
 // CreateAgentWithBody creates an agent, with any content.
 //
-// Stores a model with instructions, tools and settings under a new id, as the agent's first
-// version.
+// The service stores a model with instructions, tools and settings under a new ID, as the agent's
+// first version.
 //
 // The request is POST /v1/agents.
 func (c *Client) CreateAgentWithBody(ctx context.Context, contentType string, body io.Reader) (*http.Response, error) {
@@ -2873,8 +2892,8 @@ func (c *Client) CreateAgentWithBody(ctx context.Context, contentType string, bo
 
 // CreateAgent creates an agent.
 //
-// Stores a model with instructions, tools and settings under a new id, as the agent's first
-// version.
+// The service stores a model with instructions, tools and settings under a new ID, as the agent's
+// first version.
 //
 // The request is POST /v1/agents.
 func (c *Client) CreateAgent(ctx context.Context, body CreateAgentRequest) (*http.Response, error) {
@@ -2887,8 +2906,8 @@ func (c *Client) CreateAgent(ctx context.Context, body CreateAgentRequest) (*htt
 
 // ListAgentPages lists agents by page token.
 //
-// Returns one page of the agents that the caller may see, and the token of the next page. Filters
-// that are set must all hold; pass the same ones with each token.
+// The service returns one page of the agents that the caller may see, and the token of the next
+// page. An agent must match all filters that are set. Send the same filters with each token.
 //
 // The request is GET /v1/agents/pages.
 func (c *Client) ListAgentPages(ctx context.Context, params *ListAgentPagesParams) (*http.Response, error) {
@@ -2924,7 +2943,7 @@ func (c *Client) ListAgentPages(ctx context.Context, params *ListAgentPagesParam
 
 // DeleteAgent deletes an agent.
 //
-// Deletes the agent itself, not one of its versions. It cannot be undone.
+// The service deletes the whole agent, not one of its versions. Deletion cannot be undone.
 //
 // The request is DELETE /v1/agents/{agent_id}.
 func (c *Client) DeleteAgent(ctx context.Context, agentID string) (*http.Response, error) {
@@ -2935,7 +2954,7 @@ func (c *Client) DeleteAgent(ctx context.Context, agentID string) (*http.Respons
 
 // GetAgent returns an agent.
 //
-// Returns the agent's current version, or the one that `agent_version` names.
+// The service returns the agent's current version, or the version that `agent_version` selects.
 //
 // The request is GET /v1/agents/{agent_id}.
 func (c *Client) GetAgent(ctx context.Context, agentID string, params *GetAgentParams) (*http.Response, error) {
@@ -2951,7 +2970,7 @@ func (c *Client) GetAgent(ctx context.Context, agentID string, params *GetAgentP
 
 // UpdateAgentWithBody updates an agent, with any content.
 //
-// Stores the changes as a new version of the agent. Fields that are left out keep their values.
+// The service stores the changes as a new version of the agent. Omitted fields keep their values.
 //
 // The request is PATCH /v1/agents/{agent_id}.
 func (c *Client) UpdateAgentWithBody(ctx context.Context, agentID string, contentType string, body io.Reader) (*http.Response, error) {
@@ -2962,7 +2981,7 @@ func (c *Client) UpdateAgentWithBody(ctx context.Context, agentID string, conten
 
 // UpdateAgent updates an agent.
 //
-// Stores the changes as a new version of the agent. Fields that are left out keep their values.
+// The service stores the changes as a new version of the agent. Omitted fields keep their values.
 //
 // The request is PATCH /v1/agents/{agent_id}.
 func (c *Client) UpdateAgent(ctx context.Context, agentID string, body UpdateAgentRequest) (*http.Response, error) {
@@ -2975,7 +2994,7 @@ func (c *Client) UpdateAgent(ctx context.Context, agentID string, body UpdateAge
 
 // DeleteAgentVersionAlias deletes an alias of an agent.
 //
-// Deletes the alias alone; the version it stood for remains.
+// The service deletes only the alias, not its version.
 //
 // The request is DELETE /v1/agents/{agent_id}/aliases.
 func (c *Client) DeleteAgentVersionAlias(ctx context.Context, agentID string, params *DeleteAgentVersionAliasParams) (*http.Response, error) {
@@ -2989,7 +3008,7 @@ func (c *Client) DeleteAgentVersionAlias(ctx context.Context, agentID string, pa
 
 // ListAgentVersionAliases lists the aliases of an agent.
 //
-// Returns all aliases at once, without paging.
+// The service returns all aliases at once, without paging.
 //
 // The request is GET /v1/agents/{agent_id}/aliases.
 func (c *Client) ListAgentVersionAliases(ctx context.Context, agentID string) (*http.Response, error) {
@@ -3000,8 +3019,8 @@ func (c *Client) ListAgentVersionAliases(ctx context.Context, agentID string) (*
 
 // CreateAgentVersionAlias creates or moves an alias of an agent's version.
 //
-// Points the alias at a version; an alias that exists already is moved to it. Aliases are unique
-// within an agent. Everything is in the query, the request has no body.
+// The service assigns the alias to a version, and moves an alias that already exists. Aliases are
+// unique within an agent. All parameters are in the query; the request does not have content.
 //
 // The request is PUT /v1/agents/{agent_id}/aliases.
 func (c *Client) CreateAgentVersionAlias(ctx context.Context, agentID string, params *CreateAgentVersionAliasParams) (*http.Response, error) {
@@ -3016,7 +3035,8 @@ func (c *Client) CreateAgentVersionAlias(ctx context.Context, agentID string, pa
 
 // UpdateAgentVersion switches an agent to one of its versions.
 //
-// Makes an existing version the current one. Everything is in the query, the request has no body.
+// The service makes an existing version the current one. All parameters are in the query; the
+// request does not have content.
 //
 // The request is PATCH /v1/agents/{agent_id}/version.
 func (c *Client) UpdateAgentVersion(ctx context.Context, agentID string, params *UpdateAgentVersionParams) (*http.Response, error) {
@@ -3030,8 +3050,8 @@ func (c *Client) UpdateAgentVersion(ctx context.Context, agentID string, params 
 
 // ListAgentVersions lists the versions of an agent.
 //
-// Returns one page of versions, each with the whole agent. A page shorter than `page_size` is the
-// last one.
+// The service returns one page of versions, each with the whole agent. A page shorter than
+// `page_size` is the last one.
 //
 // The request is GET /v1/agents/{agent_id}/versions.
 func (c *Client) ListAgentVersions(ctx context.Context, agentID string, params *ListAgentVersionsParams) (*http.Response, error) {
@@ -3060,8 +3080,8 @@ func (c *Client) GetAgentVersion(ctx context.Context, agentID string, version st
 
 // ListConversations lists the stored conversations.
 //
-// Returns one page, in order of creation. There is no total count; a page shorter than `page_size`
-// is the last one.
+// The service returns one page in order of creation, without a total count. A page shorter than
+// `page_size` is the last one.
 //
 // The request is GET /v1/conversations.
 func (c *Client) ListConversations(ctx context.Context, params *ListConversationsParams) (*http.Response, error) {
@@ -3082,9 +3102,9 @@ func (c *Client) ListConversations(ctx context.Context, params *ListConversation
 
 // StartConversationWithBody starts a conversation, with any content.
 //
-// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what
-// that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service
-// keeps the conversation, to be appended to under its id.
+// The service runs a model or an agent on the inputs, runs the built-in tools it calls, and
+// returns the outputs. Either `model` or `agent_id` is required. Unless `store` is false, the
+// service stores the conversation, and later calls can append to it.
 //
 // The request is POST /v1/conversations.
 func (c *Client) StartConversationWithBody(ctx context.Context, contentType string, body io.Reader) (*http.Response, error) {
@@ -3094,9 +3114,9 @@ func (c *Client) StartConversationWithBody(ctx context.Context, contentType stri
 
 // StartConversation starts a conversation.
 //
-// Runs a model, or an agent, over the inputs and the built-in tools it calls, and returns what
-// that produced. Either `model` or `agent_id` must be set. Unless `store` is false the service
-// keeps the conversation, to be appended to under its id.
+// The service runs a model or an agent on the inputs, runs the built-in tools it calls, and
+// returns the outputs. Either `model` or `agent_id` is required. Unless `store` is false, the
+// service stores the conversation, and later calls can append to it.
 //
 // The request is POST /v1/conversations.
 func (c *Client) StartConversation(ctx context.Context, body StartConversationRequest) (*http.Response, error) {
@@ -3109,7 +3129,7 @@ func (c *Client) StartConversation(ctx context.Context, body StartConversationRe
 
 // DeleteConversation deletes a conversation.
 //
-// Deletes the conversation together with its entries. It cannot be undone.
+// The service deletes the conversation and its entries. Deletion cannot be undone.
 //
 // The request is DELETE /v1/conversations/{conversation_id}.
 func (c *Client) DeleteConversation(ctx context.Context, conversationID string) (*http.Response, error) {
@@ -3120,7 +3140,7 @@ func (c *Client) DeleteConversation(ctx context.Context, conversationID string) 
 
 // GetConversation returns a conversation.
 //
-// Returns what the conversation is bound to and how it is set up, without its entries.
+// The response contains the conversation's model or agent and its settings, but not its entries.
 //
 // The request is GET /v1/conversations/{conversation_id}.
 func (c *Client) GetConversation(ctx context.Context, conversationID string) (*http.Response, error) {
@@ -3131,8 +3151,9 @@ func (c *Client) GetConversation(ctx context.Context, conversationID string) (*h
 
 // AppendConversationWithBody appends to a conversation, with any content.
 //
-// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored
-// history again, so its tokens count in every call. Only the new outputs are returned.
+// The service adds the inputs to a stored conversation and runs its model or agent. The model
+// reads the whole stored history again, so every call uses the tokens of that history. The
+// response contains only the new outputs.
 //
 // The request is POST /v1/conversations/{conversation_id}.
 func (c *Client) AppendConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader) (*http.Response, error) {
@@ -3143,8 +3164,9 @@ func (c *Client) AppendConversationWithBody(ctx context.Context, conversationID 
 
 // AppendConversation appends to a conversation.
 //
-// Adds the inputs to a stored conversation and runs it on. The model reads the whole stored
-// history again, so its tokens count in every call. Only the new outputs are returned.
+// The service adds the inputs to a stored conversation and runs its model or agent. The model
+// reads the whole stored history again, so every call uses the tokens of that history. The
+// response contains only the new outputs.
 //
 // The request is POST /v1/conversations/{conversation_id}.
 func (c *Client) AppendConversation(ctx context.Context, conversationID string, body AppendConversationRequest) (*http.Response, error) {
@@ -3157,8 +3179,8 @@ func (c *Client) AppendConversation(ctx context.Context, conversationID string, 
 
 // GetConversationHistory returns every entry of a conversation.
 //
-// Returns messages, calls, results, tool executions and handoffs in the order they were added,
-// without paging.
+// The response contains messages, function calls, function results, tool executions and handoffs
+// in the order they were added. It is not paged.
 //
 // The request is GET /v1/conversations/{conversation_id}/history.
 func (c *Client) GetConversationHistory(ctx context.Context, conversationID string) (*http.Response, error) {
@@ -3169,8 +3191,8 @@ func (c *Client) GetConversationHistory(ctx context.Context, conversationID stri
 
 // GetConversationMessages returns the messages of a conversation.
 //
-// Returns the entries that are messages, of the user and of the assistant, in the order they were
-// added, without paging.
+// The response contains the messages of the user and of the assistant in the order they were
+// added. It is not paged.
 //
 // The request is GET /v1/conversations/{conversation_id}/messages.
 func (c *Client) GetConversationMessages(ctx context.Context, conversationID string) (*http.Response, error) {
@@ -3181,9 +3203,9 @@ func (c *Client) GetConversationMessages(ctx context.Context, conversationID str
 
 // RestartConversationWithBody restarts a conversation from one of its entries, with any content.
 //
-// Makes a new conversation, with an id of its own, out of the stored history up to
-// `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The
-// model reads the history that was taken over, so its tokens count.
+// The service creates a new conversation with a copy of the stored history up to `from_entry_id`,
+// adds the inputs and runs it. The original conversation does not change. The model reads the
+// copied history, so the call uses its tokens.
 //
 // The request is POST /v1/conversations/{conversation_id}/restart.
 func (c *Client) RestartConversationWithBody(ctx context.Context, conversationID string, contentType string, body io.Reader) (*http.Response, error) {
@@ -3194,9 +3216,9 @@ func (c *Client) RestartConversationWithBody(ctx context.Context, conversationID
 
 // RestartConversation restarts a conversation from one of its entries.
 //
-// Makes a new conversation, with an id of its own, out of the stored history up to
-// `from_entry_id`, adds the inputs and runs it. The original conversation stays as it is. The
-// model reads the history that was taken over, so its tokens count.
+// The service creates a new conversation with a copy of the stored history up to `from_entry_id`,
+// adds the inputs and runs it. The original conversation does not change. The model reads the
+// copied history, so the call uses its tokens.
 //
 // The request is POST /v1/conversations/{conversation_id}/restart.
 func (c *Client) RestartConversation(ctx context.Context, conversationID string, body RestartConversationRequest) (*http.Response, error) {

@@ -1,9 +1,9 @@
 // Package openapi holds the OpenAPI 3.1 document of Mistral's beta Conversations
-// and Agents API: what the client is generated from, what tests and the emulator
-// validate against, and the reference of every operation and field.
+// and Agents API. The client is generated from it, tests and the emulator
+// validate with it, and it is the reference of every operation and field.
 //
-// openapi.yaml is made by openapi/trim from the vendor's full document and
-// overlay.yaml; see the Makefile's openapi target.
+// Command openapi/trim generates openapi.yaml from the vendor's full document and
+// overlay.yaml. Run it with make openapi.
 package openapi
 
 import _ "embed"
@@ -11,5 +11,5 @@ import _ "embed"
 //go:embed openapi.yaml
 var document []byte
 
-// Document returns the document as YAML. The caller may keep and modify it.
+// Document returns the document as YAML. The caller owns the result.
 func Document() []byte { return append([]byte(nil), document...) }

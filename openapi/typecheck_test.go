@@ -18,11 +18,11 @@ import (
 
 const module = "github.com/mistral-ratelimit/mistral-ratelimit-go/"
 
-// A typeChecker checks generated code together with the hand-written files beside it, as the
-// compiler does and in a fraction of the time.
+// A typeChecker type-checks generated code with the hand-written files of its package. This is much
+// faster than the compiler.
 type typeChecker struct {
 	files    *token.FileSet
-	mu       sync.Mutex // of compiled
+	mu       sync.Mutex // guards compiled
 	compiled types.Importer
 }
 
@@ -44,18 +44,18 @@ func newTypeChecker(t *testing.T) *typeChecker {
 	return c
 }
 
-// Import imports what is compiled.
+// Import imports a compiled package.
 func (c *typeChecker) Import(path string) (*types.Package, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.compiled.Import(path)
 }
 
-// compile returns "compiles" or the first errors.
+// compile returns "compiles" or the first three errors.
 func (c *typeChecker) compile(api, server string) string {
 	generated, errs := c.check("generated", api, c)
 	if len(errs) == 0 {
-		_, errs = c.check("internal/server", server, with{generated, c})
+		_, errs = c.check("internal/server", server, overrideImporter{generated, c})
 	}
 	if len(errs) > 0 {
 		return "does not compile:\n" + strings.Join(errs[:min(3, len(errs))], "\n")
@@ -63,14 +63,14 @@ func (c *typeChecker) compile(api, server string) string {
 	return "compiles"
 }
 
-func (c *typeChecker) check(dir, made string, imports types.Importer) (*types.Package, []string) {
+func (c *typeChecker) check(dir, generatedFile string, imports types.Importer) (*types.Package, []string) {
 	names, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
 	var files []*ast.File
-	for _, name := range append(names, made) {
-		if strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".gen.go") && name != made {
+	for _, name := range append(names, generatedFile) {
+		if strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".gen.go") && name != generatedFile {
 			continue
 		}
 		file, err := parser.ParseFile(c.files, name, nil, parser.SkipObjectResolution)
@@ -82,25 +82,25 @@ func (c *typeChecker) check(dir, made string, imports types.Importer) (*types.Pa
 	var errs []string
 	config := types.Config{Importer: imports, Error: func(err error) {
 		var at types.Error
-		if e, ok := err.(types.Error); ok { //nolint:errorlint // types.Config hands the bare value over
+		if e, ok := err.(types.Error); ok { //nolint:errorlint // types.Config passes the unwrapped value
 			at = e
 		}
 		position := c.files.Position(at.Pos)
 		errs = append(errs, fmt.Sprintf("%s:%d: %s", filepath.Base(position.Filename), position.Line, at.Msg))
 	}}
-	checked, _ := config.Check(module+dir, c.files, files, nil) // the errors are in errs
+	checked, _ := config.Check(module+dir, c.files, files, nil) // config.Error collects the errors
 	return checked, errs
 }
 
-// with imports one package as it was just checked.
-type with struct {
+// An overrideImporter returns a checked package instead of the compiled one.
+type overrideImporter struct {
 	pkg  *types.Package
 	rest types.Importer
 }
 
-func (w with) Import(path string) (*types.Package, error) {
-	if path == w.pkg.Path() {
-		return w.pkg, nil
+func (o overrideImporter) Import(path string) (*types.Package, error) {
+	if path == o.pkg.Path() {
+		return o.pkg, nil
 	}
-	return w.rest.Import(path)
+	return o.rest.Import(path)
 }

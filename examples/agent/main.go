@@ -1,28 +1,25 @@
-// Command agent lets a model plan a trip with three Go functions, and prints what it does as it
+// Command agent lets a model plan a trip with three Go functions, and prints each step when it
 // happens.
 //
 //	go run ./examples/agent
 //
-// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
-// emulator and needs no key and no network.
+// If MISTRAL_API_KEY is set, it uses the real API. Otherwise it starts the
+// emulator and does not need a key or a network.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"log"
-	"os"
-	"os/signal"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
-// What the functions are given: the model reads names, descriptions and bounds.
+// The inputs of the functions. The model reads the names, descriptions and bounds.
 type (
 	place struct {
 		City string `json:"city" jsonschema:"name of the city"`
@@ -32,7 +29,7 @@ type (
 		To   string `json:"to" jsonschema:"city of arrival"`
 	}
 	seat struct {
-		Train string `json:"train" jsonschema:"number of a train that trains has returned"`
+		Train string `json:"train" jsonschema:"train number from the result of trains"`
 		Class int    `json:"class" enum:"1,2"`
 	}
 )
@@ -41,7 +38,7 @@ func weather(_ context.Context, in place) (string, error) { return "sunny, 24 °
 
 func trains(_ context.Context, in route) ([]string, error) {
 	if in.From != "Paris" {
-		return nil, runner.Explain("There are trains from Paris alone.", nil) // the model reads this, and may try again
+		return nil, runner.Explain("Trains depart only from Paris.", nil) // the model reads this text and may call again
 	}
 	return []string{"TGV 6607", "TGV 6611"}, nil
 }
@@ -50,30 +47,15 @@ func price(_ context.Context, in seat) (map[string]any, error) {
 	return map[string]any{"train": in.Train, "euros": 45 + 30*(2-in.Class)}, nil
 }
 
-func main() {
-	log.SetFlags(0)
-	flag.Parse() // there are none: -help says so, and asks nobody anything
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		log.Fatalln("agent:", err)
-	}
-}
+func main() { setup.Main("agent", run) }
 
 func run(ctx context.Context) error {
 	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
-	if os.Getenv("MISTRAL_API_KEY") != "" {
-		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
-	} else {
-		server, err := emulator.Start(emulator.Config{Model: model})
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		config.BaseURL, config.APIKey = server.URL(), "no-key-needed"
-		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
+	stop, err := setup.Connect(&config, emulator.Config{Model: script.Reply})
+	if err != nil {
+		return err
 	}
+	defer stop()
 	client, err := ratelimited.New(config)
 	if err != nil {
 		return err
@@ -91,14 +73,14 @@ func plan(ctx context.Context, client *ratelimited.Client, question string) (err
 	}
 	agent, err := runner.New(client, runner.Config{
 		Tools:  []*runner.Tool{weather, trains, price},
-		Limits: runner.Limits{Turns: 8, Tokens: 20_000}, // one that never stops must not use up the quota
+		Limits: runner.Limits{Turns: 8, Tokens: 20_000}, // bounds the cost of a model that never stops
 	})
 	if err != nil {
 		return err
 	}
 	fmt.Println("user:  ", question)
 	run := agent.StartStream(ctx, generated.StartConversationRequest{Model: "mistral-small-latest", Inputs: ratelimited.Text(question)})
-	defer func() { err = errors.Join(err, forget(ctx, client, run.Result())) }()
+	defer func() { err = errors.Join(err, deleteConversation(ctx, client, run.Result())) }()
 	for event, err := range run.Events() {
 		if err != nil {
 			return err
@@ -111,35 +93,28 @@ func plan(ctx context.Context, client *ratelimited.Client, question string) (err
 		case runner.ToolFinished:
 			fmt.Printf("turn %d: %s: %s\n", event.Turn, e.Name, e.Result)
 		case runner.Finished:
-			fmt.Printf("\n%d turns, %d calls of functions, %d tokens\n", len(e.Result.Turns), e.Result.Calls, e.Result.Usage.TotalTokens)
+			fmt.Printf("\n%d turns, %d function calls, %d tokens\n", len(e.Result.Turns), e.Result.Calls, e.Result.Usage.TotalTokens)
 		}
 	}
 	return nil
 }
 
-// forget leaves nothing on the server.
-func forget(ctx context.Context, client *ratelimited.Client, result *runner.Result) error {
+// deleteConversation deletes the conversation of a run.
+func deleteConversation(ctx context.Context, client *ratelimited.Client, result *runner.Result) error {
 	if result.ConversationID == "" {
 		return nil
 	}
 	return client.Beta.Conversations.Delete(context.WithoutCancel(ctx), result.ConversationID)
 }
 
-// model is what the emulator's model does: two calls at once, one with the wrong class, the right
-// one, and an answer.
-func model(_ context.Context, p emulator.Prompt) emulator.Reply {
-	call := func(name, arguments string) generated.Entry {
-		return generated.NewEntry(generated.FunctionCallEntry{Name: name, Arguments: generated.FunctionCallEntryArguments(arguments)})
-	}
-	if len(p.History) == 0 {
-		return emulator.Reply{Entries: []generated.Entry{call("weather", `{"city":"Lyon"}`), call("trains", `{"from":"Paris","to":"Lyon"}`)}}
-	}
-	result, _ := p.Inputs[len(p.Inputs)-1].Value().(generated.FunctionResultEntry)
-	switch result.Result {
-	case `["TGV 6607","TGV 6611"]`:
-		return emulator.Reply{Entries: []generated.Entry{call("price", `{"train":"TGV 6607","class":3}`)}}
-	case `{"euros":45,"train":"TGV 6607"}`:
-		return emulator.Reply{Text: "It will be sunny, 24 °C. TGV 6607 has seats for 45 euros."}
-	}
-	return emulator.Reply{Entries: []generated.Entry{call("price", `{"train":"TGV 6607","class":2}`)}}
-}
+// script holds the responses of the emulator's model. The first call of price has an invalid
+// class.
+var script = emulator.NewScript(
+	emulator.Calls(
+		emulator.Call{Name: "weather", Arguments: `{"city":"Lyon"}`},
+		emulator.Call{Name: "trains", Arguments: `{"from":"Paris","to":"Lyon"}`},
+	),
+	emulator.Calls(emulator.Call{Name: "price", Arguments: `{"train":"TGV 6607","class":3}`}),
+	emulator.Calls(emulator.Call{Name: "price", Arguments: `{"train":"TGV 6607","class":2}`}),
+	emulator.Say("It will be sunny, 24 °C. TGV 6607 has seats for 45 euros."),
+)

@@ -1,18 +1,16 @@
-// Command async makes calls side by side in three ways: Async for one whose result is
-// needed later, Gather for many of a kind whatever becomes of each, and an errgroup for
-// some that are of use together only. The limiter spaces them all; nobody else has to.
+// Command async makes concurrent calls in three ways: Async for one call whose result is needed
+// later, Gather for many independent calls, and an errgroup for calls that must all succeed.
+// The limiter spaces all of these calls; the program does not have to.
 //
 //	go run ./examples/async
 //
-// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
-// emulator and needs no key and no network.
+// If MISTRAL_API_KEY is set, it uses the real API. Otherwise it starts the
+// emulator and does not need a key or a network.
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"log"
 	"os"
 	"strconv"
 	"strings"
@@ -22,34 +20,25 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-func main() {
-	log.SetFlags(0)
-	flag.Parse() // there are none: -help says so, and asks nobody anything
-	if err := run(context.Background()); err != nil {
-		log.Fatalln("async:", err)
-	}
-}
+func main() { setup.Main("async", run) }
 
 func run(ctx context.Context) error {
 	config := ratelimited.Config{RequestsPerSecond: 1, TokensPerMinute: 100_000}
-	if os.Getenv("MISTRAL_API_KEY") != "" {
-		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
-	} else {
+	if setup.UsesEmulator() {
 		config.RequestsPerSecond = 15
-		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Latency: 300 * time.Millisecond,
-		})
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		config.BaseURL, config.APIKey = server.URL(), "no-key-needed"
-		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
 	}
+	stop, err := setup.Connect(&config, emulator.Config{
+		RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Latency: 300 * time.Millisecond,
+	})
+	if err != nil {
+		return err
+	}
+	defer stop()
 	client, err := ratelimited.New(config)
 	if err != nil {
 		return err
@@ -60,15 +49,15 @@ func run(ctx context.Context) error {
 		response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
 			Model: "mistral-small-latest", Inputs: ratelimited.Text(question),
 			CompletionArgs: generated.CompletionArgs{Temperature: ratelimited.Ptr(0.0), MaxTokens: ratelimited.Ptr(20)},
-			Store:          ratelimited.Ptr(false), // nothing to delete
+			Store:          ratelimited.Ptr(false), // the server does not store the conversation
 		})
 		return ratelimited.OutputText(response), err
 	}
 
-	// Async starts a call and returns at once; Await is for when its result is needed.
+	// Async starts a call and returns immediately. Await waits for its result.
 	future := ratelimited.Async(func() (string, error) { return ask(ctx, "What is 12 * 12? Reply with the number alone.") })
 
-	// Gather makes a call of each input, and returns when all have ended.
+	// Gather makes a call for each input and returns when all calls have ended.
 	questions := make([]string, 50)
 	for i := range questions {
 		questions[i] = fmt.Sprintf("What is %d + %d? Reply with the number alone.", i, i)
@@ -80,7 +69,7 @@ func run(ctx context.Context) error {
 		return answer, err
 	})
 	right := 0
-	for i, result := range results { // in the order of the questions
+	for i, result := range results { // results have the order of the questions
 		switch {
 		case result.Err != nil:
 			fmt.Printf("%s %v\n", questions[i], result.Err)
@@ -96,8 +85,8 @@ func run(ctx context.Context) error {
 	}
 	fmt.Printf("Async:    12 * 12 is %s\n", answer)
 
-	// A group's first error cancels its context, and with it the calls that are under way or
-	// wait. It needs no SetLimit of its own: the limiter spaces its calls too.
+	// The first error cancels the group's context and with it all its other calls. The group
+	// does not need SetLimit, because the limiter spaces its calls.
 	group, groupCtx := errgroup.WithContext(ctx)
 	var sum, product string
 	group.Go(func() (err error) {
@@ -114,13 +103,13 @@ func run(ctx context.Context) error {
 	fmt.Printf("errgroup: 3 + 4 is %s, 3 * 4 is %s\n", sum, product)
 
 	s := client.Snapshot()[""]
-	fmt.Printf("limiter:  %d calls admitted, %d attempts repeated, %v waited on average\n",
+	fmt.Printf("limiter:  %d calls admitted, %d retries, average wait %v\n",
 		s.Admitted, s.Retried, (s.TotalWait / time.Duration(s.Admitted)).Round(time.Millisecond))
 	return nil
 }
 
-// progress shows how many calls have ended: in a terminal as a bar, else in a line for
-// each ten.
+// progress prints how many calls have ended: as a bar in a terminal, otherwise as a line for
+// every ten calls.
 type progress struct {
 	total int
 
@@ -128,7 +117,7 @@ type progress struct {
 	done int
 }
 
-// step counts a call that has ended.
+// step records the end of a call.
 func (p *progress) step(client *ratelimited.Client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,7 +130,7 @@ func (p *progress) step(client *ratelimited.Client) {
 	}
 	s := client.Snapshot()[""]
 	const clearLine = "\r\x1b[K"
-	fmt.Printf("%s[%s%s] %d of %d, %d under way, %d waiting", clearLine,
+	fmt.Printf("%s[%s%s] %d of %d, %d in flight, %d waiting", clearLine,
 		strings.Repeat("#", p.done), strings.Repeat(".", p.total-p.done), p.done, p.total, s.InFlight, s.Waiting)
 	if p.done == p.total {
 		fmt.Println()

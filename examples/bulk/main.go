@@ -1,26 +1,26 @@
-// Command bulk classifies the reviews of a file: it says how long that takes, stops in the middle, and
-// goes on from the output.
+// Command bulk classifies the reviews in a file. It prints a forecast, stops in the middle, and
+// continues from the output.
 //
 //	go run ./examples/bulk
 //
-// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
-// emulator and needs no key and no network. The command mistral-bulk does the same for files of yours.
+// If MISTRAL_API_KEY is set, it uses the real API. Otherwise it starts the
+// emulator and does not need a key or a network.
+//
+// The command mistral-bulk does the same for your own files.
 package main
 
 import (
 	"context"
 	_ "embed"
-	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/bulk"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
@@ -28,38 +28,25 @@ import (
 //go:embed reviews.txt
 var reviews string
 
-func main() {
-	log.SetFlags(0)
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		log.Fatalln("bulk:", err)
-	}
-}
+func main() { setup.Main("bulk", run) }
 
 func run(ctx context.Context) error {
 	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
-	if os.Getenv("MISTRAL_API_KEY") != "" {
-		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
-	} else {
+	if setup.UsesEmulator() {
 		config.RequestsPerSecond = 10
-		model, err := emulator.ParseScript([]byte(script))
-		if err != nil {
-			return err
-		}
-		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Mode: emulator.SlidingWindow,
-			Latency: 100 * time.Millisecond, Model: model,
-		})
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		config.BaseURL, config.APIKey = server.URL(), "no-key-needed"
-		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
 	}
+	model, err := emulator.ParseScript([]byte(script))
+	if err != nil {
+		return err
+	}
+	stop, err := setup.Connect(&config, emulator.Config{
+		RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Mode: emulator.SlidingWindow,
+		Latency: 100 * time.Millisecond, Model: model,
+	})
+	if err != nil {
+		return err
+	}
+	defer stop()
 	client, err := ratelimited.New(config)
 	if err != nil {
 		return err
@@ -80,11 +67,11 @@ func run(ctx context.Context) error {
 		Output: bulk.OutputObject,
 	}
 
-	// The first run stops after eight rows. A crash would do no more harm.
+	// The first run stops after eight rows; the second one continues, as it would after a crash.
 	first := options
 	first.MaxRows = 8
 	for _, o := range []bulk.Options{first, options} {
-		if err := work(ctx, client, path, o); err != nil {
+		if err := planAndRun(ctx, client, path, o); err != nil {
 			return err
 		}
 	}
@@ -93,12 +80,12 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("The output has %d lines, such as\n%s\n", strings.Count(string(output), "\n"), strings.SplitN(string(output), "\n", 2)[0])
+	fmt.Printf("The output has %d lines. The first one is\n%s\n", strings.Count(string(output), "\n"), strings.SplitN(string(output), "\n", 2)[0])
 	return nil
 }
 
-// work plans and runs a job over an output.
-func work(ctx context.Context, client *ratelimited.Client, path string, options bulk.Options) error {
+// planAndRun prints the forecast of a job and runs it.
+func planAndRun(ctx context.Context, client *ratelimited.Client, path string, options bulk.Options) error {
 	journal, err := bulk.OpenJournal(path)
 	if err != nil {
 		return err
@@ -110,9 +97,9 @@ func work(ctx context.Context, client *ratelimited.Client, path string, options 
 		return err
 	}
 	f := options.Forecast
-	fmt.Printf("Plan: %d rows to send, %d done; %d tokens of prompts; %s decide, about %v\n", f.Calls, f.Done, f.Counted, f.LimitedBy, f.Duration.Expected.Round(100*time.Millisecond))
+	fmt.Printf("Plan: %d rows to send, %d done; %d prompt tokens; limited by %s; about %v\n", f.Calls, f.Done, f.Counted, f.LimitedBy, f.Duration.Expected.Round(100*time.Millisecond))
 	options.Progress = func(p bulk.Progress) {
-		fmt.Printf("  %d done, %d in flight, %d waiting, %d rows a minute\n", p.Done, p.InFlight, p.Waiting, p.RowsPerMinute)
+		fmt.Printf("  %d done, %d in flight, %d waiting, %d rows/min\n", p.Done, p.InFlight, p.Waiting, p.RowsPerMinute)
 	}
 	summary, err := bulk.Run(ctx, client, bulk.Lines(strings.NewReader(reviews)), journal, options)
 	if err != nil {
@@ -122,7 +109,7 @@ func work(ctx context.Context, client *ratelimited.Client, path string, options 
 	return nil
 }
 
-// script is what the emulator's model answers.
+// script holds the responses of the emulator's model.
 const script = `
 rules:
   - {match: "(?i)but", reply: '{"mood": "mixed"}'}

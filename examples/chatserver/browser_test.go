@@ -28,20 +28,20 @@ var (
 	script []byte
 )
 
-// seen is what a person sees, line by line.
-var seen = []*regexp.Regexp{
+// wantLines are the expected lines of browser.mjs.
+var wantLines = []*regexp.Regexp{
 	regexp.MustCompile(`^waits: You are number [0-9]+, (about [0-9]+ s|less than a second) to go\.$`),
 	regexp.MustCompile(`^reads: You said "Hello from a browser!", and this is the emulator's answer to that\.$`),
 	regexp.MustCompile(`^reads: You said "And again\.", and this is the emulator's answer to that\.$`),
 	regexp.MustCompile(`^stopped: 2 answers$`),
-	regexp.MustCompile(`^left$`),
+	regexp.MustCompile(`^disconnected$`),
 }
 
-// A person chats in a real browser while others wait, and leaves twice: by a click, and by closing the browser.
+// A person chats in a real browser while other people wait, and cancels twice: with Stop and by closing the browser.
 func TestBrowser(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("chromium is not on the PATH: install it to have the page tried in a browser")
+		t.Skip("chromium is not on the PATH: install it to test the page in a browser")
 	}
 	node := nodetest.Node(t, 20)
 	dir := nodetest.Install(t, "chatserver", manifest, lock)
@@ -54,7 +54,7 @@ func TestBrowser(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var others sync.WaitGroup
 	for range 8 {
-		others.Go(func() { // some people are always waiting
+		others.Go(func() { // keeps some calls waiting
 			for ctx.Err() == nil {
 				_, _ = client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{Model: model, Inputs: ratelimited.Text("Hi.")})
 			}
@@ -67,18 +67,18 @@ func TestBrowser(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	for i, want := range seen {
+	for i, want := range wantLines {
 		if i >= len(lines) || !want.MatchString(lines[i]) {
 			t.Fatalf("line %d is not %s:\n%s", i+1, want, out)
 		}
 	}
-	if len(lines) > len(seen) {
-		t.Errorf("there is more: %q", lines[len(seen):])
+	if len(lines) > len(wantLines) {
+		t.Errorf("unexpected lines: %q", lines[len(wantLines):])
 	}
 	server.Close() // waits for its requests
 	for name, s := range client.Snapshot() {
 		if s.Waiting+s.InFlight > 0 || s.Abandoned < 2 {
-			t.Errorf("limiter %q: %v, %d gave up", name, s, s.Abandoned)
+			t.Errorf("limiter %q: %v, %d abandoned calls, want at least 2", name, s, s.Abandoned)
 		}
 	}
 }

@@ -15,24 +15,24 @@ import (
 //go:embed page.html
 var page []byte
 
-// newHandler returns the chat's page, and its messages.
+// newHandler returns the handler that serves the page and its messages.
 func newHandler(client *ratelimited.Client) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write(page) // the browser may have left
+		_, _ = w.Write(page) // fails if the browser has disconnected
 	})
 	mux.HandleFunc("POST /chat", func(w http.ResponseWriter, r *http.Request) { chat(w, r, client) })
 	return mux
 }
 
-// A message is what a person writes.
+// A message is the content of a request to /chat.
 type message struct {
 	Message      string `json:"message"`
-	Conversation string `json:"conversation"` // that it belongs to; empty: a new one
+	Conversation string `json:"conversation"` // ID of the conversation; empty starts a new one
 }
 
-// An event is what the browser is told.
+// An event is the data of a server-sent event.
 type event struct {
 	Type         string  `json:"type"` // queue, text, done or error
 	Position     int     `json:"position,omitempty"`
@@ -44,8 +44,8 @@ type event struct {
 
 const maxMessage = 64 << 10 // bytes
 
-// chat streams the response to a message: first the place in the queue, then the text as it comes. When the browser
-// leaves, the context of its request ends, and with it the call: it loses its place, or the stream is closed.
+// chat streams the response to a message: first the position in the queue, then the text. When the browser disconnects,
+// the context of its request ends. This cancels the call: it leaves the queue, or closes its stream.
 func chat(w http.ResponseWriter, r *http.Request, client *ratelimited.Client) {
 	var m message
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(&m); err != nil || m.Message == "" {
@@ -57,7 +57,7 @@ func chat(w http.ResponseWriter, r *http.Request, client *ratelimited.Client) {
 	out := &events{w, http.NewResponseController(w)}
 	id, err := respond(r, client, m, out)
 	switch {
-	case r.Context().Err() != nil: // the browser has left
+	case r.Context().Err() != nil: // the browser has disconnected
 	case err != nil:
 		log.Print(err)
 		out.send(event{Type: "error", Message: explain(err)})
@@ -66,7 +66,7 @@ func chat(w http.ResponseWriter, r *http.Request, client *ratelimited.Client) {
 	}
 }
 
-// respond sends the events of a call, and returns the conversation.
+// respond sends the events of a call and returns the ID of the conversation.
 func respond(r *http.Request, client *ratelimited.Client, m message, out *events) (conversation string, err error) {
 	queue := ratelimited.OnQueue(func(s ratelimited.QueueStatus) {
 		out.send(event{Type: "queue", Position: s.Position, Seconds: s.Expected.Seconds()})
@@ -91,7 +91,7 @@ func respond(r *http.Request, client *ratelimited.Client, m message, out *events
 	return stream.Response().ConversationID, nil
 }
 
-// explain says what a person can do about an error, without its details.
+// explain returns a text that tells a person what to do after an error, without its details.
 func explain(err error) string {
 	switch {
 	case errors.Is(err, ratelimited.ErrQueueFull):
@@ -104,11 +104,11 @@ func explain(err error) string {
 	return "Something went wrong. Please try again."
 }
 
-// maxSend is how long a browser may take to receive an event. One that does not read must not keep a call from ending, and
-// so others from starting: net/http ends the context of a request whose response cannot be written.
+// maxSend bounds the time to send an event. Without it, a browser that does not read would keep its call in flight and
+// block other calls. When the write fails, net/http ends the context of the request.
 const maxSend = 10 * time.Second
 
-// events writes the events of one response.
+// events sends the events of one response.
 type events struct {
 	w        http.ResponseWriter
 	response *http.ResponseController
@@ -119,8 +119,8 @@ func (e *events) send(v event) {
 	if err != nil {
 		return
 	}
-	_ = e.response.SetWriteDeadline(time.Now().Add(maxSend)) // no error comes from a server of net/http
+	_ = e.response.SetWriteDeadline(time.Now().Add(maxSend)) // net/http supports deadlines
 	if _, err = e.w.Write([]byte("data: " + string(data) + "\n\n")); err == nil {
-		_ = e.response.Flush() // the browser may have left
+		_ = e.response.Flush() // fails if the browser has disconnected
 	}
 }

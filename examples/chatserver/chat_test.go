@@ -24,11 +24,11 @@ var slow = []emulatortest.Option{
 
 // A visitor is a browser that has sent a message.
 type visitor struct {
-	response *httptest.ResponseRecorder
-	leave    context.CancelFunc
+	response   *httptest.ResponseRecorder
+	disconnect context.CancelFunc
 }
 
-// visit sends a message, and returns when the handler waits.
+// visit sends a message and returns when all goroutines are blocked.
 func visit(t *testing.T, handler http.Handler, m message) visitor {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -43,7 +43,7 @@ func visit(t *testing.T, handler http.Handler, m message) visitor {
 	return v
 }
 
-// events returns what the browser was sent so far, the texts as one.
+// events returns the events that the browser has received, with consecutive texts joined.
 func (v visitor) events(t *testing.T) []event {
 	t.Helper()
 	synctest.Wait()
@@ -72,12 +72,12 @@ func TestChat(t *testing.T) {
 		for i := range 5 {
 			visitors = append(visitors, visit(t, handler, message{Message: fmt.Sprintf("I am %d.", i)}))
 		}
-		visitors[2].leave()
+		visitors[2].disconnect()
 		time.Sleep(time.Minute)
 
 		first := visitors[0].events(t)
 		if len(first) != 2 || first[0].Text != `You said "I am 0.", and this is the emulator's answer to that.` || first[1].Type != "done" {
-			t.Errorf("the first is sent %+v", first)
+			t.Errorf("the first visitor received %+v", first)
 		}
 		if again := visit(t, handler, message{"And now?", first[1].Conversation}); true {
 			time.Sleep(time.Minute)
@@ -86,36 +86,36 @@ func TestChat(t *testing.T) {
 			}
 		}
 		if left := visitors[2].events(t); len(left) != 1 || left[0].Position != 2 {
-			t.Errorf("who has left was sent %+v", left)
+			t.Errorf("the disconnected visitor received %+v", left)
 		}
-		third := visitors[3].events(t)
-		if len(third) < 3 || third[0].Type != "queue" || third[0].Position != 3 || third[0].Seconds < 2 || third[1].Position != 2 {
-			t.Errorf("the fourth was sent %+v", third)
+		fourth := visitors[3].events(t)
+		if len(fourth) < 3 || fourth[0].Type != "queue" || fourth[0].Position != 3 || fourth[0].Seconds < 2 || fourth[1].Position != 2 {
+			t.Errorf("the fourth visitor received %+v", fourth)
 		}
-		full := visitors[4].events(t)
-		if want := []event{{Type: "error", Message: "Too many people are waiting. Please try again in a minute."}}; !slices.Equal(full, want) {
-			t.Errorf("one too many was sent %+v", full)
+		fifth := visitors[4].events(t)
+		if want := []event{{Type: "error", Message: "Too many people are waiting. Please try again in a minute."}}; !slices.Equal(fifth, want) {
+			t.Errorf("the visitor that exceeds the queue received %+v", fifth)
 		}
 	}, slow...)
 }
 
-// In a shutdown who waits is told so, and the response under way comes to its end.
+// A shutdown completes the response in flight and sends an error event to a waiting visitor.
 func TestShutDown(t *testing.T) {
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, _ *emulator.Server) {
 		handler := newHandler(client)
 		first, second := visit(t, handler, message{Message: "I am first."}), visit(t, handler, message{Message: "I wait."})
 		time.Sleep(200 * time.Millisecond)
 		if events := first.events(t); len(events) != 1 || events[0].Type != "text" {
-			t.Fatalf("before the shutdown the first was sent %+v", events)
+			t.Fatalf("before the shutdown, the first visitor received %+v", events)
 		}
 		if err := shutDown(client, &http.Server{ReadHeaderTimeout: time.Second}); err != nil {
 			t.Error(err)
 		}
 		if events := first.events(t); len(events) != 2 || events[1].Type != "done" {
-			t.Errorf("the first was sent %+v", events)
+			t.Errorf("the first visitor received %+v", events)
 		}
 		if events := second.events(t); len(events) != 2 || events[1].Message != "The server is about to restart. Please try again." {
-			t.Errorf("the second was sent %+v", events)
+			t.Errorf("the second visitor received %+v", events)
 		}
 	}, slow...)
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// demo has twelve people write at once, of whom the fifth does not wait.
+// demo simulates twelve people who write at the same time. The fifth one disconnects after a second.
 func demo(ctx context.Context, url string) error {
 	const people, impatient = 12, 5
 	var all sync.WaitGroup
@@ -26,12 +26,12 @@ func demo(ctx context.Context, url string) error {
 			}
 			err := write(ctx, url, i+1)
 			if i+1 == impatient {
-				fmt.Printf("person %2d has left\n", i+1)
+				fmt.Printf("person %2d has disconnected\n", i+1)
 				return
 			}
 			failures[i] = err
 		})
-		time.Sleep(20 * time.Millisecond) // so that they come in order
+		time.Sleep(20 * time.Millisecond) // fixes the order of the calls
 	}
 	all.Wait()
 	for _, err := range failures {
@@ -42,7 +42,7 @@ func demo(ctx context.Context, url string) error {
 	return nil
 }
 
-// write writes a message, and prints the first place in the queue and the response.
+// write sends a message and prints the first position in the queue and the response.
 func write(ctx context.Context, url string, person int) error {
 	body := fmt.Sprintf(`{"message":"I am person %d."}`, person)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/chat", strings.NewReader(body))
@@ -57,7 +57,7 @@ func write(ctx context.Context, url string, person int) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %s", response.Status)
 	}
-	said, place := "", ""
+	text, place := "", ""
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")
@@ -74,11 +74,11 @@ func write(ctx context.Context, url string, person int) error {
 				place = fmt.Sprintf(" (was number %d, about %.0f s)", e.Position, e.Seconds)
 			}
 		case "text":
-			said += e.Text
+			text += e.Text
 		case "error":
 			return fmt.Errorf("person %d: %s", person, e.Message)
 		case "done":
-			fmt.Printf("person %2d reads %q%s\n", person, said, place)
+			fmt.Printf("person %2d reads %q%s\n", person, text, place)
 		}
 	}
 	return lines.Err()

@@ -21,7 +21,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A browser that stops reading does not keep its call for ever, and neither its place in the queue.
+// A browser that does not read blocks neither its call nor the queue.
 func TestBrowserThatDoesNotRead(t *testing.T) {
 	emulatortest.Run(t, func(t *testing.T, client *ratelimited.Client, _ *emulator.Server) {
 		var network memnet.Network
@@ -38,8 +38,8 @@ func TestBrowserThatDoesNotRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer browser.Close()
-			body := `{"message":"I do not listen."}`
-			if _, err := io.WriteString(browser, "POST /chat HTTP/1.1\r\nHost: chat\r\nContent-Length: 30\r\n\r\n"+body); err != nil {
+			body := `{"message":"I do not receive."}`
+			if _, err := io.WriteString(browser, "POST /chat HTTP/1.1\r\nHost: chat\r\nContent-Length: 31\r\n\r\n"+body); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -58,23 +58,23 @@ func TestBrowserThatDoesNotRead(t *testing.T) {
 	}, slow...)
 }
 
-// childVariable is set in the process that is terminated.
+// childVariable is set in the child process of TestTerminated.
 const childVariable = "CHATSERVER_TEST_CHILD"
 
-// TestServeUntilTerminated is the process that is terminated.
+// TestServeUntilTerminated is the child process of TestTerminated.
 func TestServeUntilTerminated(t *testing.T) {
 	if os.Getenv(childVariable) == "" {
-		t.Skip("a process of TestTerminated")
+		t.Skip("only runs as the child process of TestTerminated")
 	}
 	os.Args = []string{"chatserver", "-addr", "127.0.0.1:0"}
 	flag.CommandLine = flag.NewFlagSet(os.Args[0], flag.ExitOnError)
 	main()
 }
 
-// The program shuts down in order when a service manager terminates it.
+// SIGTERM shuts the program down without an error.
 func TestTerminated(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no signal can be sent there")
+		t.Skip("Windows does not support SIGTERM")
 	}
 	program := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestServeUntilTerminated$")
 	program.Env = append(os.Environ(), childVariable+"=1", "MISTRAL_API_KEY=")
@@ -88,7 +88,7 @@ func TestTerminated(t *testing.T) {
 	lines := bufio.NewScanner(out)
 	serves := false
 	for !serves && lines.Scan() {
-		serves = strings.HasPrefix(lines.Text(), "The chat is at ")
+		serves = strings.HasPrefix(lines.Text(), "Serving the chat at ")
 	}
 	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -98,6 +98,6 @@ func TestTerminated(t *testing.T) {
 		rest += lines.Text() + "\n"
 	}
 	if err := program.Wait(); err != nil || !strings.Contains(rest, "Shutting down.") {
-		t.Errorf("the program ends with %v: %s", err, rest)
+		t.Errorf("the program ended with %v: %s", err, rest)
 	}
 }

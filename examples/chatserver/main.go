@@ -1,11 +1,13 @@
-// Command chatserver is a web chat for many people who share one small quota. Each of them sees their place in the
-// queue ("You are number 12, about 6 s to go"), and then the response as it comes. Who closes the page gives up their
-// place, and an interrupt or SIGTERM lets the responses under way end before the program does.
+// Command chatserver is a web chat in which many people share one small quota. The page shows each person's position in
+// the queue ("You are number 12, about 6 s to go"), and then the response while the model writes it. Closing the page
+// cancels the call. After an interrupt or SIGTERM, the program completes the responses in flight before it ends.
 //
 //	go run ./examples/chatserver -addr localhost:8080
 //
-// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
-// emulator and needs no key and no network. Without -addr, twelve people chat with it, and the program ends.
+// If MISTRAL_API_KEY is set, it uses the real API. Otherwise it starts the
+// emulator and does not need a key or a network.
+//
+// Without -addr, the program simulates twelve people and then ends.
 package main
 
 import (
@@ -13,51 +15,39 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"net"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
 const (
 	model = "mistral-small-latest"
 
-	// maxDrain is how long responses under way may take when the program is to end.
+	// maxDrain bounds the time for the responses in flight during a shutdown.
 	maxDrain = 20 * time.Second
 )
 
 func main() {
-	log.SetFlags(0)
-	addr := flag.String("addr", "", "serve browsers at this address, such as localhost:8080, until an interrupt")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := run(ctx, *addr)
-	stop()
-	if err != nil {
-		log.Fatalln("chatserver:", err)
-	}
+	addr := flag.String("addr", "", "`address` to serve browsers at until an interrupt, such as localhost:8080")
+	setup.Main("chatserver", func(ctx context.Context) error { return run(ctx, *addr) })
 }
 
 func run(ctx context.Context, addr string) error {
 	config := ratelimited.Config{MaxQueue: 100, LearnLimits: true}
-	if os.Getenv("MISTRAL_API_KEY") == "" {
-		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
-		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: 2, TokensPerMinute: 100_000, Mode: emulator.SlidingWindow, Latency: 300 * time.Millisecond, TokenDelay: 30 * time.Millisecond,
-		})
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		config = ratelimited.Config{MaxQueue: 100, RequestsPerSecond: 2, TokensPerMinute: 100_000, BaseURL: server.URL(), APIKey: "no-key-needed"}
+	if setup.UsesEmulator() {
+		config = ratelimited.Config{MaxQueue: 100, RequestsPerSecond: 2, TokensPerMinute: 100_000}
 	}
+	stop, err := setup.Connect(&config, emulator.Config{
+		RequestsPerSecond: 2, TokensPerMinute: 100_000, Mode: emulator.SlidingWindow, Latency: 300 * time.Millisecond, TokenDelay: 30 * time.Millisecond,
+	})
+	if err != nil {
+		return err
+	}
+	defer stop()
 	client, err := ratelimited.New(config)
 	if err != nil {
 		return err
@@ -73,7 +63,7 @@ func run(ctx context.Context, addr string) error {
 		return err
 	}
 	url := "http://" + listener.Addr().String()
-	fmt.Println("The chat is at", url)
+	fmt.Println("Serving the chat at", url)
 	server := &http.Server{Handler: newHandler(client), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -90,7 +80,7 @@ func run(ctx context.Context, addr string) error {
 	return errors.Join(err, shutDown(client, server))
 }
 
-// shutDown ends the calls that wait at once, lets the responses under way end, and then the server.
+// shutDown fails the waiting calls at once, completes the responses in flight, and then stops the server.
 func shutDown(client *ratelimited.Client, server *http.Server) error {
 	fmt.Println("Shutting down.")
 	ctx, cancel := context.WithTimeout(context.Background(), maxDrain)

@@ -1,57 +1,39 @@
-// Command comprehensive tries what the Conversations API can do, checks what comes back,
-// and prints a report: PASS or FAIL, and the tokens of each. It exits with status 1 if
-// one fails.
+// Command comprehensive tests the features of the Conversations API and prints a report with
+// PASS or FAIL and the token usage of each test. It exits with status 1 if a test fails.
 //
 //	go run ./examples/comprehensive
 //
-// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
-// emulator and needs no key and no network.
+// If MISTRAL_API_KEY is set, it uses the real API. Otherwise it starts the
+// emulator and does not need a key or a network.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"log"
 	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-const model = "mistral-medium-latest" // one that can search the web
+const model = "mistral-medium-latest" // must support web search
 
-func main() {
-	log.SetFlags(0)
-	flag.Parse() // there are none: -help says so, and asks nobody anything
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		log.Fatalln("comprehensive:", err)
-	}
-}
+func main() { setup.Main("comprehensive", run) }
 
 func run(ctx context.Context) error {
 	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
-	if os.Getenv("MISTRAL_API_KEY") != "" {
-		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
-	} else {
-		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Model: obedient,
-		})
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		config.BaseURL, config.APIKey = server.URL(), "no-key-needed"
-		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
+	stop, err := setup.Connect(&config, emulator.Config{
+		RequestsPerSecond: config.RequestsPerSecond, TokensPerMinute: config.TokensPerMinute, Model: emulatedModel,
+	})
+	if err != nil {
+		return err
 	}
+	defer stop()
 	client, err := ratelimited.New(config)
 	if err != nil {
 		return err
@@ -60,11 +42,11 @@ func run(ctx context.Context) error {
 	return report(ctx, client.Beta.Conversations, os.Stdout)
 }
 
-// A trial is a conversation of one call, or two, and what its last reply must be.
+// A trial is a conversation of one or two calls, and the check of its last response.
 type trial struct {
 	name  string
 	start generated.StartConversationRequest
-	next  string // the second message of the user; none if empty
+	next  string // the second message of the user; optional
 	check func(*generated.ConversationResponse) error
 }
 
@@ -88,7 +70,7 @@ var trials = []trial{{
 	},
 	check: func(response *generated.ConversationResponse) error {
 		if n := response.Usage.CompletionTokens; n < 1 || n > 12 {
-			return fmt.Errorf("the reply has %d tokens, want 1 to 12", n)
+			return fmt.Errorf("the response has %d tokens, want 1 to 12", n)
 		}
 		return nil
 	},
@@ -98,7 +80,7 @@ var trials = []trial{{
 	next:  "What is my name?",
 	check: func(response *generated.ConversationResponse) error {
 		if text := ratelimited.OutputText(response); !strings.Contains(text, "Ada") {
-			return fmt.Errorf("the reply is %q, without the name Ada", text)
+			return fmt.Errorf("the response is %q, want the name Ada in it", text)
 		}
 		return nil
 	},
@@ -114,20 +96,20 @@ var trials = []trial{{
 				return nil
 			}
 		}
-		return errors.New("the web was not searched")
+		return errors.New("the model did not search the web")
 	},
 }}
 
 func exactly(want string) func(*generated.ConversationResponse) error {
 	return func(response *generated.ConversationResponse) error {
 		if text := strings.TrimSpace(ratelimited.OutputText(response)); text != want {
-			return fmt.Errorf("the reply is %q, want %q", text, want)
+			return fmt.Errorf("the response is %q, want %q", text, want)
 		}
 		return nil
 	}
 }
 
-// report runs the trials and prints what came of each. The error is that some failed.
+// report runs the trials and prints their results. Its error joins the errors of the trials.
 func report(ctx context.Context, conversations *ratelimited.Conversations, out io.Writer) error {
 	const row = "%-16s %-7s %7v %11v %7v\n"
 	fmt.Fprintf(out, "\n"+row, "", "", "prompt", "completion", "total")
@@ -135,27 +117,27 @@ func report(ctx context.Context, conversations *ratelimited.Conversations, out i
 	var failures []error
 	for _, t := range trials {
 		used, err := t.run(ctx, conversations)
-		verdict := "PASS"
+		status := "PASS"
 		if err != nil {
-			verdict = "FAIL"
+			status = "FAIL"
 			failures = append(failures, fmt.Errorf("%s: %w", t.name, err))
 		}
-		fmt.Fprintf(out, row, t.name, verdict, used.PromptTokens, used.CompletionTokens, used.TotalTokens)
+		fmt.Fprintf(out, row, t.name, status, used.PromptTokens, used.CompletionTokens, used.TotalTokens)
 		add(&sum, used)
 	}
 	fmt.Fprintf(out, row, "all", fmt.Sprintf("%d of %d", len(trials)-len(failures), len(trials)), sum.PromptTokens, sum.CompletionTokens, sum.TotalTokens)
 	return errors.Join(failures...)
 }
 
-// add adds up what calls used. The total has the tokens of connectors, such as what a web
-// search found, too.
+// add adds the token usage of a call to a sum. The total includes tokens of connectors, such as
+// the results of a web search.
 func add(sum *generated.ConversationUsageInfo, used generated.ConversationUsageInfo) {
 	sum.PromptTokens += used.PromptTokens
 	sum.CompletionTokens += used.CompletionTokens
 	sum.TotalTokens += used.TotalTokens
 }
 
-// run carries out a trial, and leaves nothing on the server.
+// run runs a trial and deletes its conversation.
 func (t trial) run(ctx context.Context, conversations *ratelimited.Conversations) (used generated.ConversationUsageInfo, err error) {
 	t.start.Model = model
 	t.start.Store = ratelimited.Ptr(t.next != "")
@@ -176,9 +158,9 @@ func (t trial) run(ctx context.Context, conversations *ratelimited.Conversations
 	return used, t.check(response)
 }
 
-// obedient is the emulator's model in this example: its usual one, which cares for no
-// instructions, but that those which there are take the place of the question.
-func obedient(ctx context.Context, p emulator.Prompt) emulator.Reply {
+// emulatedModel is the emulator's default model, which ignores instructions. Here the
+// instructions, if set, replace the question.
+func emulatedModel(ctx context.Context, p emulator.Prompt) emulator.Reply {
 	if p.Instructions != "" {
 		p.Inputs = []generated.Entry{ratelimited.User(p.Instructions)}
 	}

@@ -12,13 +12,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A model that does nothing that it is asked for fails every trial, one that fails too;
-// the error says which, and the server keeps nothing.
+// A model with wrong responses fails every trial, and so does a model that returns errors. The
+// error names the trials, and the program deletes the conversations.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]emulator.Reply{
-		"useless": {Text: "No.", Usage: &generated.ConversationUsageInfo{PromptTokens: 1, CompletionTokens: 80, TotalTokens: 81}},
-		"broken":  {Err: &emulator.Error{Status: 400, Message: "broken"}},
+		"wrong responses": {Text: "No.", Usage: &generated.ConversationUsageInfo{PromptTokens: 1, CompletionTokens: 80, TotalTokens: 81}},
+		"errors":          {Err: &emulator.Error{Status: 400, Message: "failure"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -41,14 +41,14 @@ func TestFailures(t *testing.T) {
 			err = report(t.Context(), client.Beta.Conversations, &out)
 			for _, trial := range trials {
 				if err == nil || !strings.Contains(err.Error(), trial.name+": ") || !strings.Contains(out.String(), fmt.Sprintf("%-16s FAIL", trial.name)) {
-					t.Errorf("%s has not failed: error %v, and:\n%s", trial.name, err, out.String())
+					t.Errorf("%s did not fail: error %v, output:\n%s", trial.name, err, out.String())
 				}
 			}
 			if !strings.Contains(out.String(), "0 of 5") {
-				t.Errorf("the sum is wrong:\n%s", out.String())
+				t.Errorf("the sum is wrong, want 0 of 5:\n%s", out.String())
 			}
-			if n := server.Stats().Operations["DeleteConversation"]; name == "useless" && n != 1 {
-				t.Errorf("%d conversations were deleted, want that of two turns", n)
+			if n := server.Stats().Operations["DeleteConversation"]; name == "wrong responses" && n != 1 {
+				t.Errorf("%d conversations were deleted, want 1, the one with two turns", n)
 			}
 		})
 	}

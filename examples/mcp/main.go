@@ -1,11 +1,11 @@
-// Command mcp gives a model the tools of a server of the Model Context Protocol. The server is
-// this program, too, started as a process of its own; any other does:
+// Command mcp gives a model the tools of a Model Context Protocol server. By default, it starts
+// itself as the server in a child process. An argument list selects another server:
 //
 //	go -C examples/mcp run .
 //	go -C examples/mcp run . npx -y @modelcontextprotocol/server-everything
 //
-// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
-// emulator and needs no key and no network.
+// If MISTRAL_API_KEY is set, it uses the real API. Otherwise it starts the
+// emulator and does not need a key or a network.
 package main
 
 import (
@@ -13,14 +13,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"os"
 	"os/exec"
-	"os/signal"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
@@ -28,29 +27,22 @@ import (
 )
 
 func main() {
-	log.SetFlags(0)
-	serve := flag.Bool("serve", false, "be the server, over standard input and output")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	var err error
-	if *serve {
-		err = library().Run(ctx, &mcp.StdioTransport{})
-	} else {
-		err = run(ctx, flag.Args())
-	}
-	stop()
-	if err != nil {
-		log.Fatalln("mcp:", err)
-	}
+	serve := flag.Bool("serve", false, "run as the MCP server on standard input and output")
+	setup.Main("mcp", func(ctx context.Context) error {
+		if *serve {
+			return newLibrary().Run(ctx, &mcp.StdioTransport{})
+		}
+		return run(ctx, flag.Args())
+	})
 }
 
-// library is the server: it knows books, and lends them.
-func library() *mcp.Server {
+// newLibrary returns an MCP server that finds and lends books.
+func newLibrary() *mcp.Server {
 	type query struct {
-		Topic string `json:"topic" jsonschema:"what the book is about"`
+		Topic string `json:"topic" jsonschema:"topic of the book"`
 	}
 	type title struct {
-		Title string `json:"title" jsonschema:"title of a book that find has returned"`
+		Title string `json:"title" jsonschema:"title of a book from the result of find"`
 	}
 	server := mcp.NewServer(&mcp.Implementation{Name: "library", Version: "1"}, nil)
 	text := func(text string) *mcp.CallToolResult {
@@ -58,7 +50,7 @@ func library() *mcp.Server {
 	}
 	mcp.AddTool(server, &mcp.Tool{Name: "find", Description: "Finds a book about a topic."}, func(_ context.Context, _ *mcp.CallToolRequest, in query) (*mcp.CallToolResult, any, error) {
 		if in.Topic != "ships" {
-			return nil, nil, errors.New("there are books about ships alone")
+			return nil, nil, errors.New("the library only has books about ships")
 		}
 		return text("Moby-Dick"), nil, nil
 	})
@@ -70,17 +62,11 @@ func library() *mcp.Server {
 
 func run(ctx context.Context, command []string) (err error) {
 	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
-	if os.Getenv("MISTRAL_API_KEY") != "" {
-		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
-	} else {
-		server, err := emulator.Start(emulator.Config{Model: model})
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		config.BaseURL, config.APIKey = server.URL(), "no-key-needed"
-		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
+	stop, err := setup.Connect(&config, emulator.Config{Model: script.Reply})
+	if err != nil {
+		return err
 	}
+	defer stop()
 	client, err := ratelimited.New(config)
 	if err != nil {
 		return err
@@ -93,7 +79,7 @@ func run(ctx context.Context, command []string) (err error) {
 		}
 		command = []string{program, "-serve"}
 	}
-	transport := &mcp.CommandTransport{Command: exec.CommandContext(ctx, command[0], command[1:]...)} //nolint:gosec // What the user names, or this program.
+	transport := &mcp.CommandTransport{Command: exec.CommandContext(ctx, command[0], command[1:]...)} //nolint:gosec // the user's command, or this program
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "example", Version: "1"}, nil).Connect(ctx, transport, nil)
 	if err != nil {
 		return err
@@ -103,11 +89,11 @@ func run(ctx context.Context, command []string) (err error) {
 	if err != nil {
 		return err
 	}
-	return ask(ctx, client, tools)
+	return lend(ctx, client, tools)
 }
 
-// approval lets the tool that only reads run by itself. What a server says of its tools is a
-// hint, so that the names are the program's own.
+// approval requires approval for all tools except find, which only reads. It decides by the
+// name, because the annotations of a server's tools are only hints.
 func approval(tool *mcp.Tool) []runner.ToolOption {
 	if tool.Name == "find" {
 		return nil
@@ -115,12 +101,12 @@ func approval(tool *mcp.Tool) []runner.ToolOption {
 	return []runner.ToolOption{runner.NeedsApproval(nil)}
 }
 
-func ask(ctx context.Context, client *ratelimited.Client, tools []*runner.Tool) error {
+func lend(ctx context.Context, client *ratelimited.Client, tools []*runner.Tool) error {
 	r, err := runner.New(client, runner.Config{
 		Tools:  tools,
 		Limits: runner.Limits{Turns: 8, Tokens: 20_000},
 		Decide: func(_ context.Context, pending []runner.Pending) (answers []runner.Answer, err error) {
-			for _, p := range pending { // a person would be asked here
+			for _, p := range pending { // a real program asks a person here
 				fmt.Println("approved:", p.Entry.Value().(generated.FunctionCallEntry).Name)
 				answers = append(answers, runner.Allow(p.ID))
 			}
@@ -145,20 +131,10 @@ func ask(ctx context.Context, client *ratelimited.Client, tools []*runner.Tool) 
 	return client.Beta.Conversations.Delete(ctx, result.ConversationID)
 }
 
-// model is what the emulator's model does with the tools that it is given.
-func model(_ context.Context, p emulator.Prompt) emulator.Reply {
-	call := func(name, arguments string) emulator.Reply {
-		return emulator.Reply{Entries: []generated.Entry{
-			generated.NewEntry(generated.FunctionCallEntry{Name: name, Arguments: generated.FunctionCallEntryArguments(arguments)}),
-		}}
-	}
-	switch p.Turn {
-	case 1:
-		return call("library_find", `{"topic":"whales"}`)
-	case 2:
-		return call("library_find", `{"topic":"ships"}`)
-	case 3:
-		return call("library_lend", `{"title":"Moby-Dick"}`)
-	}
-	return emulator.Reply{Text: "Here is Moby-Dick."}
-}
+// script holds the responses of the emulator's model.
+var script = emulator.NewScript(
+	emulator.Calls(emulator.Call{Name: "library_find", Arguments: `{"topic":"whales"}`}),
+	emulator.Calls(emulator.Call{Name: "library_find", Arguments: `{"topic":"ships"}`}),
+	emulator.Calls(emulator.Call{Name: "library_lend", Arguments: `{"title":"Moby-Dick"}`}),
+	emulator.Say("Here is Moby-Dick."),
+)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The program runs to its end without a key, with a server of its own.
+// Without a key and arguments, the program uses the emulator and starts itself as the MCP server.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "mcp")
@@ -22,9 +22,9 @@ func TestProgram(t *testing.T) {
 		}
 	}
 	out, err := command.CombinedOutput()
-	want := `Talking to the embedded emulator: MISTRAL_API_KEY is not set.
+	want := `Using the embedded emulator: MISTRAL_API_KEY is not set.
 approved: library_lend
-turn 1: library_find: there are books about ships alone
+turn 1: library_find: the library only has books about ships
 turn 2: library_find: Moby-Dick
 turn 3: library_lend: lent: Moby-Dick
 model: Here is Moby-Dick.

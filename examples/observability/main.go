@@ -1,7 +1,7 @@
-// Command observability shows traces (OpenTelemetry) and metrics (Prometheus) of a
-// client's calls. It needs no key: it asks the embedded emulator, which fails once.
+// Command observability prints OpenTelemetry traces and Prometheus metrics of the calls of a
+// client. It does not need a key, because it uses the emulator, which returns one error.
 //
-// It is a module of its own, so that the SDK's users do not inherit what it needs:
+// It is a separate module, so that the SDK does not depend on OpenTelemetry and Prometheus:
 //
 //	go -C examples/observability run .
 package main
@@ -68,7 +68,7 @@ func run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if _, err := client.Beta.Conversations.Get(ctx, "conv_none"); err == nil {
-		return errors.New("a conversation that is not there was found")
+		return errors.New("the server returned a conversation that does not exist")
 	}
 
 	families, err := registry.Gather()
@@ -83,16 +83,16 @@ func run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// both is two observers as one.
+// both returns an observer that passes each event to two observers.
 func both(a, b ratelimited.Observer) ratelimited.Observer {
 	return func(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
-		ctx, toA := a(ctx, operation)
-		ctx, toB := b(ctx, operation)
-		return ctx, func(event ratelimited.CallEvent) { toA(event); toB(event) }
+		ctx, notifyA := a(ctx, operation)
+		ctx, notifyB := b(ctx, operation)
+		return ctx, func(event ratelimited.CallEvent) { notifyA(event); notifyB(event) }
 	}
 }
 
-// printer is a span exporter that writes a line for each span and each of its events.
+// printer is a span exporter. It writes one line for each span and for each event of a span.
 type printer struct{ out io.Writer }
 
 func (p printer) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {

@@ -23,7 +23,7 @@ func TestSpansAndMetrics(t *testing.T) {
 		`mistral_tokens_total{kind="used",operation="Conversations.Start"} 8`,
 	} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not print %q:\n%s", want, out.String())
+			t.Errorf("the output does not contain %q:\n%s", want, out.String())
 		}
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// metrics counts what calls do. Waiting beside calls shows when the limits are what is
-// short, and tokens estimated beside those used what the estimates are worth.
+// metrics returns an observer that counts calls, attempts, wait times and tokens. Long wait times
+// show that the limits are too low. The ratio of estimated to used tokens shows the quality of
+// the estimates.
 func metrics(registry prometheus.Registerer) ratelimited.Observer {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "mistral", Name: name, Help: help}, labels)
@@ -18,11 +19,11 @@ func metrics(registry prometheus.Registerer) ratelimited.Observer {
 		return c
 	}
 	calls := counter("calls_total", "Calls that ended.", "operation", "ok")
-	attempts := counter("attempts_total", "Requests sent, by the status of their reply; 0 is none.", "operation", "status")
+	attempts := counter("attempts_total", "Requests sent, by response status code; 0 without a response.", "operation", "status")
 	waited := counter("limiter_wait_seconds_total", "Time spent waiting for the limiter.", "operation")
 	held := counter("held_seconds_total", "Time spent waiting for the end of an outage.", "operation")
-	outages := counter("outages_total", "Outages of a server, or of one model.", "host", "model")
-	tokens := counter("tokens_total", "Tokens, as estimated and as used.", "operation", "kind")
+	outages := counter("outages_total", "Outages of a server or of one model.", "host", "model")
+	tokens := counter("tokens_total", "Estimated and used tokens.", "operation", "kind")
 	return func(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
 		return ctx, func(event ratelimited.CallEvent) {
 			switch e := event.(type) {
@@ -35,7 +36,7 @@ func metrics(registry prometheus.Registerer) ratelimited.Observer {
 			case ratelimited.OutageBegan:
 				outages.WithLabelValues(e.Host, e.Model).Inc()
 			case ratelimited.Settled:
-				if e.Cancelled { // nothing was sent
+				if e.Cancelled { // the call did not send a request
 					return
 				}
 				tokens.WithLabelValues(operation, "estimated").Add(float64(e.Estimated))

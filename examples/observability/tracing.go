@@ -10,9 +10,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// tracing makes a span of each call, with an event for each step. The request is sent
-// with the span in its context, so that an instrumented transport
-// (Config.HTTPClient) hangs its own spans below it.
+// tracing returns an observer that starts a span for each call, with an event for each step. The
+// context of the request contains the span, so an instrumented transport in Config.HTTPClient
+// creates child spans.
 func tracing(tracer trace.Tracer) ratelimited.Observer {
 	return func(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
 		ctx, span := tracer.Start(ctx, "mistral."+operation, trace.WithSpanKind(trace.SpanKindClient))

@@ -1,19 +1,17 @@
-// Command ratelimiting makes calls one after the other, and then all at once, prints
-// when each started and why then, and judges by these figures whether the limit was kept.
+// Command ratelimiting makes calls one after the other and then concurrently. It prints when each
+// call started and when it could have started, and checks that the calls kept to the limit.
 //
 //	go run ./examples/ratelimiting
 //
-// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
-// emulator and needs no key and no network.
+// If MISTRAL_API_KEY is set, it uses the real API. Otherwise it starts the
+// emulator and does not need a key or a network.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"os"
 	"slices"
@@ -21,49 +19,38 @@ import (
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
 const (
-	jitter     = 50 * time.Millisecond // how much closer together calls may arrive than they were sent
+	jitter     = 50 * time.Millisecond // extra spacing between calls to absorb network jitter
 	sequential = 4                     // calls
 	concurrent = 4                     // calls
 )
 
 var (
 	requestsPerSecond = 1.2
-	// pace is how far apart the limiter starts calls: 0.833 s for 1.2 a second, and the jitter.
-	pace = time.Duration(float64(time.Second)/requestsPerSecond) + jitter
+	// interval is the time between the starts of two calls: 833 ms for 1.2 requests/s, plus jitter.
+	interval = time.Duration(float64(time.Second)/requestsPerSecond) + jitter
 )
 
-func main() {
-	log.SetFlags(0)
-	flag.Parse() // there are none: -help says so, and asks nobody anything
-	if err := run(context.Background()); err != nil {
-		log.Fatalln("ratelimiting:", err)
-	}
-}
+func main() { setup.Main("ratelimiting", run) }
 
 func run(ctx context.Context) error {
 	var timetable timetable
 	config := ratelimited.Config{
 		RequestsPerSecond: requestsPerSecond, TokensPerMinute: 100_000, Jitter: jitter, Observer: timetable.observe,
 	}
-	if os.Getenv("MISTRAL_API_KEY") != "" {
-		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
-	} else {
-		server, err := emulator.Start(emulator.Config{
-			RequestsPerSecond: requestsPerSecond, TokensPerMinute: 100_000, Latency: 250 * time.Millisecond,
-		})
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		config.BaseURL, config.APIKey = server.URL(), "no-key-needed"
-		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
+	stop, err := setup.Connect(&config, emulator.Config{
+		RequestsPerSecond: requestsPerSecond, TokensPerMinute: 100_000, Latency: 250 * time.Millisecond,
+	})
+	if err != nil {
+		return err
 	}
+	defer stop()
 	client, err := ratelimited.New(config)
 	if err != nil {
 		return err
@@ -74,10 +61,10 @@ func run(ctx context.Context) error {
 		return client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
 			Model: "mistral-small-latest", Inputs: ratelimited.Text(question),
 			CompletionArgs: generated.CompletionArgs{MaxTokens: ratelimited.Ptr(20)},
-			Store:          ratelimited.Ptr(false), // nothing to delete
+			Store:          ratelimited.Ptr(false), // the server does not store the conversation
 		})
 	}
-	if err := new(tokens.Counter).Load(); err != nil { // takes a moment, which is not a wait for the limiter
+	if err := new(tokens.Counter).Load(); err != nil { // loads the vocabulary now, so that this time is not measured
 		return err
 	}
 	for range sequential {
@@ -93,14 +80,14 @@ func run(ctx context.Context) error {
 	return timetable.report(os.Stdout)
 }
 
-// A call is what the timetable has of one.
+// A call holds the times of one call.
 type call struct {
-	asked, start, end time.Time     // called, admitted by the limiter, done
-	wait              time.Duration // for the limiter
-	refused           int           // attempts answered 429
+	called, start, end time.Time     // the start of the call, its admission by the limiter, its end
+	wait               time.Duration // the time that the call waited for the limiter
+	throttled          int           // the number of attempts with status 429
 }
 
-// A timetable notes when calls start and end.
+// A timetable records when calls start and end.
 type timetable struct {
 	mu    sync.Mutex
 	calls []*call
@@ -108,7 +95,7 @@ type timetable struct {
 
 // observe is a [ratelimited.Observer].
 func (t *timetable) observe(ctx context.Context, _ string) (context.Context, func(ratelimited.CallEvent)) {
-	c := &call{asked: time.Now()}
+	c := &call{called: time.Now()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.calls = append(t.calls, c)
@@ -118,7 +105,7 @@ func (t *timetable) observe(ctx context.Context, _ string) (context.Context, fun
 			c.start, c.wait = time.Now(), e.WaitDuration
 		case ratelimited.Attempted:
 			if e.Status == http.StatusTooManyRequests {
-				c.refused++
+				c.throttled++
 			}
 		case ratelimited.Ended:
 			c.end = time.Now()
@@ -126,26 +113,26 @@ func (t *timetable) observe(ctx context.Context, _ string) (context.Context, fun
 	}
 }
 
-// report prints the table and the verdict, which is an error unless calls started when
-// they should. It is for when all have ended.
+// report prints the table and the result. It returns an error if calls started too early or too
+// late. All calls must have ended.
 func (t *timetable) report(out io.Writer) error {
 	slices.SortFunc(t.calls, func(a, b *call) int { return a.start.Compare(b.start) })
-	fmt.Fprintf(out, "\nThe limit: %.1f requests a second, so a call each %v.\n\n", requestsPerSecond, pace.Round(time.Millisecond))
-	fmt.Fprintln(out, " call  asked   start     end     gap    wait  expected gap")
+	fmt.Fprintf(out, "\nThe limit is %.1f requests/s, one call every %v.\n\n", requestsPerSecond, interval.Round(time.Millisecond))
+	fmt.Fprintln(out, " call called   start     end     gap    wait  expected gap")
 
-	var early, refused int
+	var early, throttled int
 	var late time.Duration
-	first := t.calls[0].asked
+	first := t.calls[0].called
 	for i, c := range t.calls {
-		fmt.Fprintf(out, "%5d %6.3f %7.3f %7.3f ", i+1, c.asked.Sub(first).Seconds(), c.start.Sub(first).Seconds(), c.end.Sub(first).Seconds())
-		refused += c.refused
+		fmt.Fprintf(out, "%5d %6.3f %7.3f %7.3f ", i+1, c.called.Sub(first).Seconds(), c.start.Sub(first).Seconds(), c.end.Sub(first).Seconds())
+		throttled += c.throttled
 		if i == 0 {
 			fmt.Fprintf(out, "      - %7.3f             -\n", c.wait.Seconds())
 			continue
 		}
-		// A call starts when the pace allows, or when it is asked for if that is later.
+		// A call can start one interval after the previous one, but not before the program makes it.
 		previous := t.calls[i-1].start
-		gap, expected := c.start.Sub(previous), max(pace, c.asked.Sub(previous))
+		gap, expected := c.start.Sub(previous), max(interval, c.called.Sub(previous))
 		fmt.Fprintf(out, "%7.3f %7.3f %13.3f\n", gap.Seconds(), c.wait.Seconds(), expected.Seconds())
 		if gap < expected {
 			early++
@@ -154,16 +141,16 @@ func (t *timetable) report(out io.Writer) error {
 	}
 
 	late /= time.Duration(len(t.calls) - 1)
-	fmt.Fprintf(out, "\n%d of %d calls started too early, %d requests were refused (429), calls started %v late on average.\n",
-		early, len(t.calls), refused, late.Round(100*time.Microsecond))
+	fmt.Fprintf(out, "\n%d of %d calls started too early, %d requests got status 429, the average delay was %v.\n",
+		early, len(t.calls), throttled, late.Round(100*time.Microsecond))
 	switch {
-	case early > 0 || refused > 0:
-		fmt.Fprintln(out, "FAIL: the limit was not kept.")
-		return errors.New("the limit was not kept")
-	case late > pace/2:
-		fmt.Fprintln(out, "FAIL: the limit was kept, but not used.")
-		return errors.New("calls waited longer than they had to")
+	case early > 0 || throttled > 0:
+		fmt.Fprintln(out, "FAIL: the calls exceeded the limit.")
+		return errors.New("the calls exceeded the limit")
+	case late > interval/2:
+		fmt.Fprintln(out, "FAIL: the calls waited longer than necessary.")
+		return errors.New("the calls waited longer than necessary")
 	}
-	fmt.Fprintln(out, "PASS: the limit was kept, and used.")
+	fmt.Fprintln(out, "PASS: the calls used the limit and did not exceed it.")
 	return nil
 }

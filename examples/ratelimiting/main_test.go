@@ -7,25 +7,24 @@ import (
 	"time"
 )
 
-// The verdict follows from the figures.
-func TestVerdict(t *testing.T) {
+func TestReportResult(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		starts  []time.Duration
-		refused int
-		want    string
+		starts    []time.Duration
+		throttled int
+		want      string
 	}{
-		"kept":    {starts: []time.Duration{0, pace, 2 * pace}, want: "PASS: the limit was kept, and used."},
-		"early":   {starts: []time.Duration{0, pace - 1, 2 * pace}, want: "FAIL: the limit was not kept."},
-		"refused": {starts: []time.Duration{0, pace, 2 * pace}, refused: 1, want: "FAIL: the limit was not kept."},
-		"late":    {starts: []time.Duration{0, 2 * pace, 4 * pace}, want: "FAIL: the limit was kept, but not used."},
+		"kept":      {starts: []time.Duration{0, interval, 2 * interval}, want: "PASS: the calls used the limit and did not exceed it."},
+		"early":     {starts: []time.Duration{0, interval - 1, 2 * interval}, want: "FAIL: the calls exceeded the limit."},
+		"throttled": {starts: []time.Duration{0, interval, 2 * interval}, throttled: 1, want: "FAIL: the calls exceeded the limit."},
+		"late":      {starts: []time.Duration{0, 2 * interval, 4 * interval}, want: "FAIL: the calls waited longer than necessary."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var table timetable
 			began := time.Now()
 			for _, start := range test.starts {
-				table.calls = append(table.calls, &call{asked: began, start: began.Add(start), end: began.Add(start), refused: test.refused})
+				table.calls = append(table.calls, &call{called: began, start: began.Add(start), end: began.Add(start), throttled: test.throttled})
 			}
 			var out bytes.Buffer
 			err := table.report(&out)

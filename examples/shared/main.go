@@ -1,21 +1,21 @@
-// Command shared runs several processes that share one account's limits through
-// Redis, against the emulator, and prints what each got: a table.
+// Command shared runs several processes that share the limits of one account through Redis. The
+// processes call the emulator. The program prints a table with the usage of each process.
 //
 //	cd examples/shared
 //	go run . # four processes, ten seconds
 //	go run . -processes 8 -callers 50 -for 2m -mode all -load all
-//	go run . -break kill    # the first process, after a third of the time
-//	go run . -break restart # Redis
+//	go run . -break kill    # kills the first process after a third of the time
+//	go run . -break restart # restarts Redis after a third of the time
 //
-// It uses the Redis that REDIS_URL says, or else starts a redis-server or
-// valkey-server of its own, on a free port, if there is one on the PATH. To get one:
-// apt-get install redis-server, or brew install redis.
+// It uses the Redis at REDIS_URL. If REDIS_URL is not set, it starts the redis-server or
+// valkey-server on the PATH on a free port. To install one: apt-get install redis-server, or
+// brew install redis.
 //
-// A run of two minutes or more in which nothing is broken on purpose is judged: the exit
-// status is 1, with the reason, if a call failed or was refused with a 429, if less than
-// 95% of the limit that decides was used, or if the calls of a process differ from the
-// mean by more than 10%. There have to be callers enough to use the limit, and a machine
-// that is not busy: on one that is, calls arrive closer together than they were sent.
+// The program checks the result of a run of at least two minutes without -break. The exit status
+// is 1 if a call failed or got status 429, if the processes used less than 95% of the limit, or
+// if the number of calls of a process deviates from the mean by more than 10%. The run needs
+// enough callers to use the limit, and an idle machine. On a busy machine, calls arrive closer
+// together than the processes sent them.
 package main
 
 import (
@@ -52,19 +52,19 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// loads are the limits of the account, for which one of them decides.
+// loads holds the limits of the account by the limit that the run reaches first.
 var loads = map[string]limiter.Limit{
 	"requests": {RequestsPerSecond: 20, TokensPerMinute: 1_000_000},
 	"tokens":   {RequestsPerSecond: 50, TokensPerMinute: 60_000},
 }
 
-// options say what is run.
+// options holds the flags.
 type options struct {
 	processes, callers int
 	duration           time.Duration
 	modes              []emulator.Mode
 	loads              []string
-	broken             string // kill, restart, or nothing
+	broken             string // "kill", "restart" or ""
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer server.stop()
-	var wrong []error
+	var violations []error
 	for _, mode := range o.modes {
 		for _, load := range o.loads {
 			r, err := measure(ctx, o, mode, load, server)
@@ -85,29 +85,29 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 				return err
 			}
 			r.print(out)
-			wrong = append(wrong, r.judge())
+			violations = append(violations, r.check())
 		}
 	}
-	return errors.Join(wrong...)
+	return errors.Join(violations...)
 }
 
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("shared", flag.ContinueOnError)
-	flags.IntVar(&o.processes, "processes", 4, "how many processes there are")
-	flags.IntVar(&o.callers, "callers", 8, "how many calls each makes at a time")
-	flags.DurationVar(&o.duration, "for", 10*time.Second, "how long")
-	mode := flags.String("mode", "sliding-window", "how the server counts: token-bucket, fixed-window, sliding-window or all")
-	load := flags.String("load", "requests", "which limit decides: requests, tokens or all")
-	flags.StringVar(&o.broken, "break", "", "what breaks after a third of the time: kill (the first process) or restart (Redis)")
+	flags.IntVar(&o.processes, "processes", 4, "number of processes")
+	flags.IntVar(&o.callers, "callers", 8, "number of concurrent calls of each process")
+	flags.DurationVar(&o.duration, "for", 10*time.Second, "duration of each run")
+	mode := flags.String("mode", "sliding-window", "rate limit algorithm of the server: token-bucket, fixed-window, sliding-window or all")
+	load := flags.String("load", "requests", "limit that the run reaches first: requests, tokens or all")
+	flags.StringVar(&o.broken, "break", "", "fault after a third of the time: kill (the first process) or restart (Redis)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if o.processes < 1 || o.callers < 1 || o.duration <= 0 {
-		return o, errors.New("processes, callers and the time must be above 0")
+		return o, fmt.Errorf("-processes, -callers and -for must be above 0, got %d, %d and %v", o.processes, o.callers, o.duration)
 	}
 	if o.broken != "" && o.broken != "kill" && o.broken != "restart" {
-		return o, fmt.Errorf("-break %q: want kill or restart", o.broken)
+		return o, fmt.Errorf("-break: must be kill or restart, got %q", o.broken)
 	}
 	for m := emulator.TokenBucket; m <= emulator.SlidingWindow; m++ {
 		if *mode == "all" || *mode == m.String() {
@@ -119,45 +119,49 @@ func parse(args []string) (options, error) {
 			o.loads = append(o.loads, name)
 		}
 	}
-	if len(o.modes) == 0 || len(o.loads) == 0 {
-		return o, fmt.Errorf("-mode %q or -load %q is none that there is", *mode, *load)
+	if len(o.modes) == 0 {
+		return o, fmt.Errorf("-mode: must be token-bucket, fixed-window, sliding-window or all, got %q", *mode)
+	}
+	if len(o.loads) == 0 {
+		return o, fmt.Errorf("-load: must be requests, tokens or all, got %q", *load)
 	}
 	return o, nil
 }
 
-// A result is what came of one run.
+// A result holds the measurements of one run.
 type result struct {
 	options
 	mode      emulator.Mode
 	load      string
 	limit     limiter.Limit
 	server    emulator.ModelStats
-	processes []outcome // one that was killed has none
-	commands  int       // of Redis, for the script
+	processes []outcome // without a killed process
+	commands  int       // the number of script executions in Redis
 }
 
-// refused is how many calls the server refused.
-func (r result) refused() int { return r.server.RefusedRequests + r.server.RefusedTokens }
+// throttled returns the number of calls with status 429.
+func (r result) throttled() int { return r.server.RefusedRequests + r.server.RefusedTokens }
 
-// used is how much of each limit the server counted, as a share of what may pass in
-// the time: minutes that have begun count whole, as a window server sees them.
+// used returns the used share of each limit, as counted by the server. For tokens, a started
+// minute counts as a whole minute, as in a server with windows.
 func (r result) used() (requests, tokens float64) {
 	minutes := math.Ceil(r.duration.Minutes())
 	return float64(r.server.Admitted) / (r.limit.RequestsPerSecond * r.duration.Seconds()),
 		float64(r.server.Tokens) / (float64(r.limit.TokensPerMinute) * minutes)
 }
 
-// unfairness is by how much of the mean the calls of a process differ from it at most.
-func (r result) unfairness() float64 {
-	var sum, worst float64
+// deviation returns the largest deviation of a process's number of calls from the mean, as a
+// share of the mean.
+func (r result) deviation() float64 {
+	var sum, largest float64
 	for _, p := range r.processes {
 		sum += float64(p.Calls)
 	}
 	mean := sum / float64(len(r.processes))
 	for _, p := range r.processes {
-		worst = max(worst, math.Abs(float64(p.Calls)-mean)/mean)
+		largest = max(largest, math.Abs(float64(p.Calls)-mean)/mean)
 	}
-	return worst
+	return largest
 }
 
 func (r result) print(out io.Writer) {
@@ -169,8 +173,8 @@ func (r result) print(out io.Writer) {
 			(p.Wait / time.Duration(max(1, p.Calls))).Round(time.Millisecond), p.MaxWait.Round(time.Millisecond))
 	}
 	requests, tokens := r.used()
-	_, _ = fmt.Fprintf(out, "  used: %.1f %% of the requests, %.1f %% of the tokens; 429s: %d; farthest from the mean: %.1f %%; commands of Redis: %.2f a call, %.0f a second\n\n",
-		100*requests, 100*tokens, r.refused(), 100*r.unfairness(),
+	_, _ = fmt.Fprintf(out, "  used: %.1f%% of the requests, %.1f%% of the tokens; responses with status 429: %d; largest deviation from the mean: %.1f%%; Redis commands: %.2f per call, %.0f/s\n\n",
+		100*requests, 100*tokens, r.throttled(), 100*r.deviation(),
 		float64(r.commands)/float64(max(1, r.server.Admitted)), float64(r.commands)/r.duration.Seconds())
 }
 
@@ -179,7 +183,7 @@ func measure(ctx context.Context, o options, mode emulator.Mode, load string, re
 	limit := loads[load]
 	server, err := emulator.Start(emulator.Config{
 		RequestsPerSecond: limit.RequestsPerSecond, TokensPerMinute: limit.TokensPerMinute, Mode: mode,
-		Latency: 300 * time.Millisecond, Model: answer,
+		Latency: 300 * time.Millisecond, Model: respond,
 	})
 	if err != nil {
 		return result{}, err
@@ -205,14 +209,14 @@ func measure(ctx context.Context, o options, mode emulator.Mode, load string, re
 		job.begin()
 	}
 	if o.broken != "" {
-		breaking := time.AfterFunc(o.duration/3, func() {
+		fault := time.AfterFunc(o.duration/3, func() {
 			if o.broken == "kill" {
 				jobs[0].kill()
 			} else if err := redis.restart(); err != nil {
 				fmt.Fprintln(os.Stderr, "shared:", err)
 			}
 		})
-		defer breaking.Stop()
+		defer fault.Stop()
 	}
 	for i, job := range jobs {
 		outcome, err := job.wait()
@@ -230,7 +234,7 @@ func measure(ctx context.Context, o options, mode emulator.Mode, load string, re
 	return r, err
 }
 
-// decode reads the JSON that a process prints.
+// decode decodes JSON.
 func decode[T any](text []byte) (value T, err error) {
 	err = json.Unmarshal(text, &value)
 	return value, err

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ownRedis is a server that the test may harm.
-func ownRedis(t *testing.T) *redisServer {
+// startOwnRedis starts a server that the test may stop and restart.
+func startOwnRedis(t *testing.T) *redisServer {
 	t.Helper()
 	t.Setenv("REDIS_URL", "")
 	server, err := startRedis(t.Context())
@@ -43,15 +43,15 @@ func ownRedis(t *testing.T) *redisServer {
 	return server
 }
 
-// sharing reports whether the processes kept to one limit: without that, most calls
-// would be refused. On a busy machine a few arrive more than the jitter closer than
-// they were sent; that there are none on a quiet one is for make shared to show.
-func sharing(r result) bool { return r.refused()*10 <= r.server.Requests }
+// sharesLimit reports whether the processes shared one limit: otherwise most calls would get status
+// 429. It tolerates 10%, because on a busy machine some calls arrive closer together than sent.
+// On an idle machine, make shared requires 0.
+func sharesLimit(r result) bool { return r.throttled()*10 <= r.server.Requests }
 
-// The measurement of make shared, cut short: what it says of the use of the quota
-// takes minutes to say, but the limit is one, and all processes get some of it.
-func TestManyProcesses(t *testing.T) {
-	server := ownRedis(t)
+// The measurement of make shared with a short duration. The used share of the limit is only
+// meaningful after minutes, but the processes share one limit and all of them make calls.
+func TestProcessesShareOneLimit(t *testing.T) {
+	server := startOwnRedis(t)
 	for mode := emulator.TokenBucket; mode <= emulator.SlidingWindow; mode++ {
 		o := options{processes: 4, callers: 10, duration: 4 * time.Second}
 		r, err := measure(t.Context(), o, mode, "requests", server)
@@ -61,32 +61,32 @@ func TestManyProcesses(t *testing.T) {
 		var table bytes.Buffer
 		r.print(&table)
 		t.Log("\n" + table.String())
-		if !sharing(r) {
-			t.Errorf("%v: %d of %d calls were refused", mode, r.refused(), r.server.Requests)
+		if !sharesLimit(r) {
+			t.Errorf("%v: %d of %d calls got status 429", mode, r.throttled(), r.server.Requests)
 		}
 		for i, p := range r.processes {
 			if p.Calls == 0 || p.Failed != 0 {
 				t.Errorf("%v: process %d: %d calls, %d failed: %v", mode, i+1, p.Calls, p.Failed, p.Failures)
 			}
 		}
-		if most := 20 * (4 + 1); r.server.Admitted > most {
-			t.Errorf("%v: %d calls in 4 s, want at most %d", mode, r.server.Admitted, most)
+		if limit := 20 * (4 + 1); r.server.Admitted > limit {
+			t.Errorf("%v: %d calls in 4 s, want at most %d", mode, r.server.Admitted, limit)
 		}
 	}
 }
 
-// Redis is ended and started anew in the middle, or one of the processes is killed:
-// the others keep to the limit, and no call fails.
-func TestSomethingBreaks(t *testing.T) {
+// After a restart of Redis or a killed process, the other processes keep to the limit and none of
+// their calls fails.
+func TestRestartAndKill(t *testing.T) {
 	for _, broken := range []string{"kill", "restart"} {
-		server := ownRedis(t)
+		server := startOwnRedis(t)
 		o := options{processes: 3, callers: 10, duration: 12 * time.Second, broken: broken}
 		r, err := measure(t.Context(), o, emulator.SlidingWindow, "requests", server)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !sharing(r) {
-			t.Errorf("%s: %d of %d calls were refused", broken, r.refused(), r.server.Requests)
+		if !sharesLimit(r) {
+			t.Errorf("%s: %d of %d calls got status 429", broken, r.throttled(), r.server.Requests)
 		}
 		for i, p := range r.processes {
 			if p.Calls == 0 || p.Failed != 0 {
@@ -96,9 +96,9 @@ func TestSomethingBreaks(t *testing.T) {
 	}
 }
 
-// What a client says of a Redis that is away: an error of its own kind, soon.
-func TestRedisIsAway(t *testing.T) {
-	server := ownRedis(t)
+// When Redis is unreachable, a client soon returns a LimiterError.
+func TestUnreachableRedis(t *testing.T) {
+	server := startOwnRedis(t)
 	api, err := emulator.Start(emulator.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -123,12 +123,12 @@ func TestRedisIsAway(t *testing.T) {
 
 	server.stop()
 	_, err = client.Beta.Conversations.Start(context.Background(), request)
-	var away *ratelimited.LimiterError
-	if !errors.As(err, &away) || away.Operation != "Conversations.Start" || !errors.Is(err, limiter.ErrUnavailable) || !errors.Is(err, ratelimited.ErrRetryable) {
+	var failure *ratelimited.LimiterError
+	if !errors.As(err, &failure) || failure.Operation != "Conversations.Start" || !errors.Is(err, limiter.ErrUnavailable) || !errors.Is(err, ratelimited.ErrRetryable) {
 		t.Errorf("error %v, want a LimiterError", err)
 	}
 	if n := api.Stats().Requests; n != 1 {
-		t.Errorf("%d requests were sent, want the first only", n)
+		t.Errorf("%d requests were sent, want only the first", n)
 	}
 	var invalid *ratelimited.ConfigError
 	if _, err := ratelimited.New(config); !errors.As(err, &invalid) || invalid.Field != "Limiter" || !errors.Is(err, limiter.ErrUnavailable) {
@@ -136,11 +136,11 @@ func TestRedisIsAway(t *testing.T) {
 	}
 }
 
-// Two processes' worth of calls wait when the API goes down: none is lost, and together
-// they keep to the limit when it is back.
-func TestNothingQueuedIsLost(t *testing.T) {
+// Calls of two clients wait during an outage of the API. All of them succeed after the outage, and
+// together they keep to the limit.
+func TestQueuedCallsSurviveOutage(t *testing.T) {
 	const rps, calls = 20, 30
-	server := ownRedis(t)
+	server := startOwnRedis(t)
 	api := emulator.New(emulator.Config{RequestsPerSecond: rps, Mode: emulator.SlidingWindow})
 	web := httptest.NewServer(api)
 	defer func() { web.Close() }()
@@ -190,12 +190,12 @@ func TestNothingQueuedIsLost(t *testing.T) {
 		}
 	}
 	<-down
-	if refused := api.Stats().Total().Refused(); refused > 2*calls/10 {
-		t.Errorf("%d of %d requests were refused", refused, api.Stats().Requests)
+	if throttled := api.Stats().Total().Refused(); throttled > 2*calls/10 {
+		t.Errorf("%d of %d requests got status 429", throttled, api.Stats().Requests)
 	}
 	for i, client := range clients {
 		if s := client.Snapshot()[""]; s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 {
-			t.Errorf("client %d: %d permits with %d tokens are left, %d calls wait", i, s.InFlight, s.HeldTokens, s.Waiting)
+			t.Errorf("client %d: %d permits with %d tokens remain, %d calls wait", i, s.InFlight, s.HeldTokens, s.Waiting)
 		}
 	}
 }
@@ -203,11 +203,11 @@ func TestNothingQueuedIsLost(t *testing.T) {
 func TestFlags(t *testing.T) {
 	for _, args := range [][]string{{"-processes", "0"}, {"-for", "0s"}, {"-mode", "none"}, {"-load", "none"}, {"-break", "all"}, {"-nothing"}} {
 		if _, err := parse(args); err == nil {
-			t.Errorf("%v is accepted", args)
+			t.Errorf("parse(%v) returned nil, want an error", args)
 		}
 	}
 	if o, err := parse(nil); err != nil || o.duration > 12*time.Second {
-		t.Errorf("%+v, %v: without flags it is to be short, for make examples", o, err)
+		t.Errorf("%+v, %v: want a short run without flags, for make examples", o, err)
 	}
 	o, err := parse([]string{"-mode", "all", "-load", "all"})
 	if err != nil || len(o.modes) != 3 || len(o.loads) != 2 {
@@ -219,6 +219,6 @@ func TestWithoutRedis(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("PATH", t.TempDir())
 	if err := run(context.Background(), nil, &bytes.Buffer{}); !errors.Is(err, errNoRedis) {
-		t.Errorf("error %v, want how to get a Redis", err)
+		t.Errorf("error %v, want errNoRedis", err)
 	}
 }

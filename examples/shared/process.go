@@ -23,12 +23,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
-// jobVariable tells a process that it is one of those that make calls, and how.
+// jobVariable holds the job of a child process, as JSON.
 const jobVariable = "SHARED_JOB"
 
 const model = "mistral-small-latest"
 
-// A job is what a process has to do.
+// A job holds the parameters of a child process.
 type job struct {
 	Redis, Prefix, Server string
 	RequestsPerSecond     float64
@@ -37,19 +37,19 @@ type job struct {
 	For                   time.Duration
 }
 
-// An outcome is what a process has done.
+// An outcome holds the results of a child process.
 type outcome struct {
 	Calls, Tokens, Failed int
 	Wait, MaxWait         time.Duration
-	Failures              []string // the first few
+	Failures              []string // the first three errors
 }
 
-// answer is the emulator's model: replies of 10 to 200 words.
-func answer(context.Context, emulator.Prompt) emulator.Reply {
+// respond is the emulator's model. Its responses have 10 to 199 words.
+func respond(context.Context, emulator.Prompt) emulator.Reply {
 	return emulator.Reply{Text: strings.Repeat("word ", 10+rand.IntN(190))}
 }
 
-// work does a job, and prints its outcome.
+// work runs a job and prints its outcome.
 func work(text string, out io.Writer) error {
 	j, err := decode[job]([]byte(text))
 	if err != nil {
@@ -74,13 +74,13 @@ func work(text string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := new(tokens.Counter).Load(); err != nil { // not in the first call
+	if err := new(tokens.Counter).Load(); err != nil { // loads the vocabulary before the first call
 		return err
 	}
-	// All begin together: when everybody is ready, the parent closes their input.
+	// The parent closes standard input when all processes are ready, so that they start together.
 	_, _ = fmt.Fprintln(out, "ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	// Not a deadline: calls that cannot end before it would not be sent.
+	// Cancel instead of a deadline, because the limiter rejects calls that would exceed a deadline.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer time.AfterFunc(j.For, cancel).Stop()
@@ -92,7 +92,7 @@ func work(text string, out io.Writer) error {
 			for ctx.Err() == nil {
 				begin := time.Now()
 				response, err := client.Beta.Conversations.Start(ctx, generated.StartConversationRequest{
-					Model: model, Inputs: ratelimited.Text("Say something, at some length."),
+					Model: model, Inputs: ratelimited.Text("Write a few sentences."),
 				})
 				mu.Lock()
 				switch waited := time.Since(begin); {
@@ -115,7 +115,7 @@ func work(text string, out io.Writer) error {
 	return json.NewEncoder(out).Encode(o)
 }
 
-// A process is this program, run again to do a job.
+// A process is a child process that runs a job.
 type process struct {
 	command *exec.Cmd
 	stdin   io.Closer
@@ -123,7 +123,7 @@ type process struct {
 	stderr  bytes.Buffer
 }
 
-// startProcess starts a process and returns when it is ready to begin.
+// startProcess starts a child process and returns when the process is ready.
 func startProcess(ctx context.Context, j job) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -133,7 +133,7 @@ func startProcess(ctx context.Context, j job) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{command: exec.CommandContext(ctx, self)} //nolint:gosec // this very program
+	p := &process{command: exec.CommandContext(ctx, self)} //nolint:gosec // starts this program
 	p.command.Env = append(os.Environ(), jobVariable+"="+string(text))
 	p.command.Stderr = &p.stderr
 	if p.stdin, err = p.command.StdinPipe(); err != nil {
@@ -154,14 +154,14 @@ func startProcess(ctx context.Context, j job) (*process, error) {
 	return p, nil
 }
 
-// begin lets the process begin.
+// begin starts the calls of the process.
 func (p *process) begin() { _ = p.stdin.Close() }
 
-// kill ends the process at once, with all that it has under way.
+// kill kills the process with its calls in flight.
 func (p *process) kill() { _ = p.command.Process.Kill() }
 
 func (p *process) wait() (outcome, error) {
-	text, _ := io.ReadAll(p.stdout) // Wait says what is wrong
+	text, _ := io.ReadAll(p.stdout) // the error of Wait is more informative
 	if err := p.command.Wait(); err != nil {
 		return outcome{}, fmt.Errorf("%w\n%s", err, p.stderr.String())
 	}

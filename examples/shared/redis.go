@@ -14,15 +14,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A redisServer is the one that REDIS_URL says, or one of our own.
+// A redisServer is the server at REDIS_URL, or a server that this program started.
 type redisServer struct {
 	url     string
 	path    string
-	command *exec.Cmd // nil: not ours
+	command *exec.Cmd // nil for the server at REDIS_URL
 }
 
-var errNoRedis = errors.New("no redis-server or valkey-server on the PATH, and REDIS_URL is not set; " +
-	"get one by apt-get install redis-server, or brew install redis")
+var errNoRedis = errors.New("cannot find Redis: set REDIS_URL, or install redis-server or valkey-server " +
+	"(apt-get install redis-server, or brew install redis)")
 
 func startRedis(ctx context.Context) (*redisServer, error) {
 	if url := os.Getenv("REDIS_URL"); url != "" {
@@ -48,10 +48,10 @@ func startRedis(ctx context.Context) (*redisServer, error) {
 	return s, s.start()
 }
 
-// start starts a server of our own, which keeps nothing on disk, and waits for it.
+// start starts the server program without persistence and waits until the server is ready.
 func (s *redisServer) start() error {
 	_, port, _ := strings.Cut(strings.TrimPrefix(s.url, "redis://"), ":")
-	s.command = exec.Command(s.path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no") //nolint:gosec,noctx // the server that was found, which stop ends
+	s.command = exec.Command(s.path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no") //nolint:gosec,noctx // the path is from LookPath; stop ends the process
 	if err := s.command.Start(); err != nil {
 		return err
 	}
@@ -63,27 +63,27 @@ func (s *redisServer) start() error {
 		time.Sleep(50 * time.Millisecond)
 	}
 	s.stop()
-	return fmt.Errorf("%s does not answer: %w", s.path, err)
+	return fmt.Errorf("%s does not respond: %w", s.path, err)
 }
 
 func (s *redisServer) stop() {
 	if s.command != nil {
 		_ = s.command.Process.Kill()
-		_ = s.command.Wait() // it was killed
+		_ = s.command.Wait() // returns an error, because the process was killed
 	}
 }
 
-// restart ends the server, with all that it holds, and starts it again a second later.
+// restart kills the server with its data, and starts it again one second later.
 func (s *redisServer) restart() error {
 	if s.command == nil {
-		return errors.New("only a Redis of our own can be restarted: unset REDIS_URL")
+		return errors.New("cannot restart the Redis at REDIS_URL: REDIS_URL must not be set")
 	}
 	s.stop()
 	time.Sleep(time.Second)
 	return s.start()
 }
 
-// commands is how often the server has run scripts.
+// commands returns how often the server has run scripts.
 func (s *redisServer) commands(ctx context.Context) (n int, err error) {
 	options, err := redis.ParseURL(s.url)
 	if err != nil {
@@ -99,11 +99,11 @@ func (s *redisServer) commands(ctx context.Context) (n int, err error) {
 		name, figures, _ := strings.Cut(line, ":calls=")
 		if name == "cmdstat_evalsha" || name == "cmdstat_eval" {
 			calls, _, _ := strings.Cut(figures, ",")
-			some, err := strconv.Atoi(calls)
+			count, err := strconv.Atoi(calls)
 			if err != nil {
 				return 0, err
 			}
-			n += some
+			n += count
 		}
 	}
 	return n, nil

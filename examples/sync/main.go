@@ -1,55 +1,37 @@
-// Command sync makes one call after the other: it starts a conversation, continues it,
-// reads it back, deletes it, and asks for what is gone. Each method blocks until its
-// call has ended, its wait for the limiter included; the context bounds it all.
+// Command sync makes one call after the other: it starts a conversation, continues it, reads
+// it, deletes it, and checks that it is deleted. Each method blocks until its call ends,
+// including the wait for the limiter. The context bounds all of it.
 //
 //	go run ./examples/sync
 //
-// With MISTRAL_API_KEY set it talks to the real API. Without, it starts the
-// emulator and needs no key and no network.
+// If MISTRAL_API_KEY is set, it uses the real API. Otherwise it starts the
+// emulator and does not need a key or a network.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"log"
 	"net/http"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-func main() {
-	log.SetFlags(0)
-	flag.Parse() // there are none: -help says so, and asks nobody anything
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		log.Fatalln("sync:", err)
-	}
-}
+func main() { setup.Main("sync", run) }
 
 func run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	config := ratelimited.Config{RequestsPerSecond: 1.2, TokensPerMinute: 100_000}
-	if os.Getenv("MISTRAL_API_KEY") != "" {
-		fmt.Println("Talking to the real API: MISTRAL_API_KEY is set.")
-	} else {
-		server, err := emulator.Start(emulator.Config{Latency: 200 * time.Millisecond})
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		config.BaseURL, config.APIKey = server.URL(), "no-key-needed"
-		fmt.Println("Talking to the embedded emulator: MISTRAL_API_KEY is not set.")
+	stop, err := setup.Connect(&config, emulator.Config{Latency: 200 * time.Millisecond})
+	if err != nil {
+		return err
 	}
+	defer stop()
 	client, err := ratelimited.New(config)
 	if err != nil {
 		return err
@@ -66,7 +48,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("started:   %s (%d tokens)\n", ratelimited.OutputText(response), response.Usage.TotalTokens)
-	// Whatever becomes of it, the conversation is deleted.
+	// Delete the conversation also after an error.
 	id := response.ConversationID
 	err = errors.Join(converse(ctx, conversations, id), conversations.Delete(context.WithoutCancel(ctx), id))
 	if err != nil {
@@ -74,30 +56,30 @@ func run(ctx context.Context) error {
 	}
 	fmt.Println("deleted")
 
-	// errors.Is tells the kind of a failure, errors.As all there is to know of it.
+	// errors.Is checks the kind of an error. errors.As gives access to its details.
 	_, err = conversations.Get(ctx, id)
 	if !errors.Is(err, ratelimited.ErrNotFound) {
-		return errors.Join(errors.New("a deleted conversation is not gone"), err)
+		return errors.Join(errors.New("the deleted conversation still exists"), err)
 	}
 	var failure *ratelimited.APIError
 	if errors.As(err, &failure) {
-		fmt.Printf("gone:      status %d after %d attempt: %s\n", failure.StatusCode, failure.Attempts, failure.Message)
+		fmt.Printf("not found: status %d after %d attempt: %s\n", failure.StatusCode, failure.Attempts, failure.Message)
 	}
 	return nil
 }
 
-// converse continues a conversation, and reads it back.
+// converse continues a conversation and reads it.
 func converse(ctx context.Context, conversations *ratelimited.Conversations, id string) error {
-	// Options are for one call. This one is given up, and tried again, after 20 s without a
-	// reply, and says what came over the wire.
-	var wire *http.Response
+	// Options apply to one call. Each attempt of this call has a timeout of 20 s, and the call
+	// stores its HTTP response in httpResponse.
+	var httpResponse *http.Response
 	response, err := conversations.Append(ctx, id, generated.AppendConversationRequest{
 		Inputs: ratelimited.Text("Multiply that by 10. Reply with the number alone."),
-	}, ratelimited.WithTimeout(20*time.Second), ratelimited.WithResponseInto(&wire))
+	}, ratelimited.WithTimeout(20*time.Second), ratelimited.WithResponseInto(&httpResponse))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("continued: %s (%d tokens, %s)\n", ratelimited.OutputText(response), response.Usage.TotalTokens, wire.Status)
+	fmt.Printf("continued: %s (%d tokens, %s)\n", ratelimited.OutputText(response), response.Usage.TotalTokens, httpResponse.Status)
 
 	history, err := conversations.GetMessages(ctx, id)
 	if err != nil {

@@ -162,7 +162,7 @@ func (r *recording) mark(c *svg.Picture, requests, tokens panel, call call) {
 func (r *recording) row(c *svg.Picture, p panel, i int, call call) {
 	top := p.top + float64(i)*(p.bottom-p.top)/p.most
 	bottom := top + (p.bottom-p.top)/p.most - 4
-	c.Polygon(svg.Idle, svg.Rectangle(x(call.asked), top, x(call.admitted), bottom)...)
+	c.Polygon(svg.Idle, svg.Rectangle(x(call.arrived), top, x(call.admitted), bottom)...)
 	c.Polygon(svg.Blue, svg.Rectangle(x(call.admitted), top, x(call.settled), bottom)...)
 	if what := r.waitedFor(call); what != "" && call.admitted > time.Second {
 		c.Text(svg.At(x(call.admitted)-5, bottom-3.5), svg.End, svg.Regular(9.5, svg.Ink), "waits for "+what)

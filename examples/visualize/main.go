@@ -1,36 +1,30 @@
-// Command visualize shows the two token buckets of the limiter at work: nine calls that
-// come at once, with what is in the buckets, when each call starts, and what is given
-// back when its reply turns out smaller than its estimate.
+// Command visualize shows how the two token buckets of the limiter admit nine concurrent calls.
+// It shows the levels of the buckets, the start of each call, and the tokens that are returned
+// when a call uses fewer tokens than estimated.
 //
-//	go run ./examples/visualize                # live, in a terminal, in ten seconds
-//	go run ./examples/visualize | cat          # the outcome, at once
-//	go run ./examples/visualize -o bucket.svg  # a chart, at once
-//	go run ./examples/visualize -terminal terminal.svg  # an animation of the terminal, at once
+//	go run ./examples/visualize                         # live in a terminal, takes ten seconds
+//	go run ./examples/visualize | cat                   # only the result, immediately
+//	go run ./examples/visualize -o bucket.svg           # a chart, immediately
+//	go run ./examples/visualize -terminal terminal.svg  # an animation of the terminal, immediately
 //
-// It needs no key, no server and no network: it asks the limiter alone, package
-// limiter, which any program may use for calls of its own. What is shown at once was
-// recorded in virtual time, by the same limiter.
+// It does not need a key, a server or a network, because it only uses package limiter. Any
+// program can use that package for other calls. The result and the pictures are recorded with the
+// same limiter in virtual time.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
 )
 
 func main() {
-	log.SetFlags(0)
-	chart := flag.String("o", "", "`file` to write a chart to, .svg")
-	animation := flag.String("terminal", "", "`file` to write an animation of the terminal to, .svg")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *chart, *animation); err != nil {
-		log.Fatalln("visualize:", err)
-	}
+	chart := flag.String("o", "", "draw a chart into this `file`, .svg")
+	animation := flag.String("terminal", "", "draw an animation of the terminal into this `file`, .svg")
+	setup.Main("visualize", func(ctx context.Context) error { return run(ctx, *chart, *animation) })
 }
 
 func run(ctx context.Context, chart, animation string) error {

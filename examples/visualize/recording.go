@@ -10,19 +10,19 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// limit is what an account might allow. The buckets hold 1.2 requests and 30,000 tokens,
-// and are full at first.
+// limit is a possible limit of an account. The buckets hold 1.2 requests and 30,000 tokens and
+// are full at the start.
 var limit = limiter.Limit{RequestsPerSecond: 1.2, TokensPerMinute: 30_000}
 
 const (
-	estimate = 7000            // tokens that each call is taken to need
-	takes    = 2 * time.Second // from the start of a call to its reply
+	estimate = 7000            // the estimated tokens of each call
+	duration = 2 * time.Second // the time from the start of a call to its response
 )
 
-// used is what each call turns out to have used: mostly less than its estimate, once more.
+// used holds the tokens that each call uses: one call uses more than its estimate, the others less.
 var used = []int{2000, 3000, 2500, 4000, 2000, 3000, 8000, 2500, 3000}
 
-// A recording is a run of the limiter as it was seen from outside.
+// A recording holds the calls of a run and samples of the bucket levels.
 type recording struct {
 	limiter *limiter.Limiter
 
@@ -32,48 +32,49 @@ type recording struct {
 	samples []sample
 }
 
-// A call has its times since the beginning, never where it has not come to that yet.
+// A call holds the times of a call since the start of the recording. A time is never if the call
+// has not reached that point.
 type call struct {
-	asked, admitted, settled time.Duration
-	used                     int
+	arrived, admitted, settled time.Duration
+	used                       int
 }
 
 const never = time.Duration(-1)
 
-// A sample is what the buckets held.
+// A sample holds the levels of the buckets at an instant.
 type sample struct {
 	at               time.Duration
 	requests, tokens float64
 }
 
 func newRecording() (*recording, error) {
-	l, err := limiter.New(limit) // without limiter.Guarded: the buckets alone
+	l, err := limiter.New(limit) // without limiter.Guarded, to show only the buckets
 	if err != nil {
 		return nil, err
 	}
 	r := &recording{limiter: l}
 	for _, n := range used {
-		r.calls = append(r.calls, call{asked: never, admitted: never, settled: never, used: n})
+		r.calls = append(r.calls, call{arrived: never, admitted: never, settled: never, used: n})
 	}
 	return r, nil
 }
 
-// record makes the calls and takes the samples, as time goes by.
+// record makes the calls and takes the samples.
 func (r *recording) record(ctx context.Context) error {
 	r.mu.Lock()
 	r.begin = time.Now()
 	r.mu.Unlock()
-	r.look()
+	r.takeSample()
 
 	ctx, stopSampling := context.WithCancel(ctx)
 	defer stopSampling()
 	var sampling sync.WaitGroup
-	sampling.Go(func() { r.sample(ctx) })
+	sampling.Go(func() { r.sampleLoop(ctx) })
 
 	var calls errgroup.Group
 	for i := range r.calls {
 		calls.Go(func() error { return r.call(ctx, &r.calls[i]) })
-		time.Sleep(time.Microsecond) // at once, but in order: first come, first served
+		time.Sleep(time.Microsecond) // fixes the order of the calls
 	}
 	err := calls.Wait()
 	stopSampling()
@@ -81,48 +82,50 @@ func (r *recording) record(ctx context.Context) error {
 	return err
 }
 
-// call makes one call, in the way of every program that uses package limiter.
+// call makes one call as any program with package limiter does.
 func (r *recording) call(ctx context.Context, c *call) error {
-	r.note(&c.asked)
+	r.setTime(&c.arrived)
 	permit, err := r.limiter.Acquire(ctx, estimate) // one request, and the estimate
 	if err != nil {
 		return err
 	}
-	r.note(&c.admitted)
-	time.Sleep(takes) // here a program sends its request
-	r.note(&c.settled)
-	permit.Settle(c.used) // the surplus goes back
+	r.setTime(&c.admitted)
+	time.Sleep(duration) // a real program sends its request here
+	r.setTime(&c.settled)
+	permit.Settle(c.used) // returns the unused tokens
 	return nil
 }
 
-func (r *recording) note(at *time.Duration) {
+// setTime sets *at to the time since the start of the recording.
+func (r *recording) setTime(at *time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	*at = time.Since(r.begin)
 }
 
-// sample looks at the buckets until ctx ends. Its instants lie beside the round ones at
-// which calls start and end, so that every recording in virtual time is the same.
-func (r *recording) sample(ctx context.Context) {
-	const every = 5 * time.Millisecond
-	for wait := 333 * time.Microsecond; ; wait = every {
+// sampleLoop takes samples until ctx ends. The offset of 333 µs avoids the instants at which calls
+// start and end, so that every recording in virtual time is the same.
+func (r *recording) sampleLoop(ctx context.Context) {
+	const interval = 5 * time.Millisecond
+	for wait := 333 * time.Microsecond; ; wait = interval {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
-			r.look()
+			r.takeSample()
 		}
 	}
 }
 
-func (r *recording) look() {
+// takeSample appends the current levels of the buckets.
+func (r *recording) takeSample() {
 	s := r.limiter.Snapshot()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.samples = append(r.samples, sample{time.Since(r.begin), s.AvailableRequests, s.AvailableTokens})
 }
 
-// waitedFor says what a call had to wait for in the end.
+// waitedFor returns the resource that a call waited for just before its start.
 func (r *recording) waitedFor(c call) string {
 	before := r.samples[0]
 	for _, s := range r.samples {

@@ -39,7 +39,7 @@ func (r *recording) frame() string {
 		now = r.samples[n-1].at
 	}
 	for _, c := range r.calls {
-		now = max(now, c.asked, c.admitted, c.settled)
+		now = max(now, c.arrived, c.admitted, c.settled)
 	}
 	return r.frameAt(now)
 }
@@ -77,7 +77,7 @@ func (r *recording) frameAt(now time.Duration) string {
 // row draws the history of a call, a character for each fifth of a second.
 func (c call) row(now time.Duration) string {
 	const step = 200 * time.Millisecond
-	if c.asked == never || c.asked > now {
+	if c.arrived == never || c.arrived > now {
 		return ""
 	}
 	started, ended := c.admitted, c.settled
@@ -87,8 +87,8 @@ func (c call) row(now time.Duration) string {
 	if ended == never || ended > now {
 		ended = now
 	}
-	waits := int((started - c.asked + step/2) / step)
-	whole := int((ended - c.asked + step/2) / step)
+	waits := int((started - c.arrived + step/2) / step)
+	whole := int((ended - c.arrived + step/2) / step)
 	return strings.Repeat("·", waits) + strings.Repeat("█", max(0, whole-waits))
 }
 

@@ -6,10 +6,9 @@ import (
 	"testing/synctest"
 )
 
-// inVirtualTime runs f in a bubble of testing/synctest, where time passes when there
-// is nothing else to do: ten seconds take some milliseconds. A bubble wants a test, which
-// only package testing can make, and that would end the program after it; so its
-// goroutine is left where it is.
+// inVirtualTime runs f with testing/synctest. Time advances when all goroutines are blocked, so
+// ten seconds take some milliseconds. Package synctest needs a *testing.T, which only
+// testing.Main creates. Main would exit the program after the test, so the test blocks forever.
 func inVirtualTime(f func(context.Context) error) error {
 	testing.Init()
 	done := make(chan error)

@@ -55,8 +55,8 @@ func TestTimes(t *testing.T) {
 		if got := c.admitted.Round(time.Microsecond).Microseconds(); got != int64(want[i].admitted) {
 			t.Errorf("call %d starts at %d µs, want %d", i+1, got, want[i].admitted)
 		}
-		if c.settled != c.admitted+takes {
-			t.Errorf("call %d ends at %v, want %v after its start", i+1, c.settled, takes)
+		if c.settled != c.admitted+duration {
+			t.Errorf("call %d ends at %v, want %v after its start", i+1, c.settled, duration)
 		}
 		if got := r.waitedFor(c); i > 0 && got != want[i].waited {
 			t.Errorf("call %d waits for %q, want %q", i+1, got, want[i].waited)

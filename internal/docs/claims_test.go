@@ -13,8 +13,8 @@ var (
 	testName   = regexp.MustCompile("`(\\w+)`")
 )
 
-// missingTests returns the tests that a document below dir names and that do not exist in the
-// package that it links after them, and how many it names.
+// missingTests returns the tests that a document in dir names but that do not exist in the linked
+// package, and the number of all named tests.
 func missingTests(t *testing.T, dir, text string) (missing []string, count int) {
 	t.Helper()
 	for _, match := range namedTests.FindAllStringSubmatch(text, -1) {
@@ -40,7 +40,7 @@ func missingTests(t *testing.T, dir, text string) (missing []string, count int) 
 	return missing, count
 }
 
-// Every claim about security names tests that exist.
+// Every security claim names existing tests.
 func TestClaimsHaveTests(t *testing.T) {
 	const dir = "../../docs"
 	text, err := os.ReadFile(filepath.Join(dir, "security.md"))
@@ -49,14 +49,14 @@ func TestClaimsHaveTests(t *testing.T) {
 	}
 	missing, count := missingTests(t, dir, string(text))
 	if len(missing) > 0 || count < 40 {
-		t.Errorf("%d tests are named, of which these do not exist: %q", count, missing)
+		t.Errorf("the document names %d tests, want at least 40; these do not exist: %q", count, missing)
 	}
 	for _, line := range strings.Split(string(text), "\n") {
 		if strings.Count(line, "`Test")+strings.Count(line, "`Fuzz") > 0 && !namedTests.MatchString(line) {
-			t.Errorf("a row names tests without their package: %s", line)
+			t.Errorf("a line names tests without a link to their package: %s", line)
 		}
 	}
-	if missing, _ := missingTests(t, dir, "`TestNothingOfTheKind` in [limiter](../limiter)"); len(missing) != 1 {
-		t.Error("a test that does not exist is not found")
+	if missing, _ := missingTests(t, dir, "`TestThatDoesNotExist` in [limiter](../limiter)"); len(missing) != 1 {
+		t.Error("missingTests does not report a test that does not exist")
 	}
 }

@@ -19,8 +19,8 @@ var (
 	assignment = regexp.MustCompile(`^\w+=`)
 )
 
-// deadCommands finds what a document tells people to run and is not there: targets
-// of make, and packages that the go command is given by their directory.
+// deadCommands returns the commands in a document whose make target or Go package does
+// not exist.
 func deadCommands(root fs.FS, d document, targets []string) []string {
 	var dead []string
 	for _, s := range d.snippets {
@@ -28,19 +28,19 @@ func deadCommands(root fs.FS, d document, targets []string) []string {
 			continue
 		}
 		code := s.code
-		if !s.fenced { // where a line of prose ends means nothing
+		if !s.fenced { // a code span may continue on the next line
 			code = strings.ReplaceAll(code, "\n", " ")
 		}
 		for i, line := range strings.Split(code, "\n") {
-			for _, why := range deadLine(root, line, targets) {
-				dead = append(dead, fmt.Sprintf("%s:%d: %s", d.path, s.line+i, why))
+			for _, reason := range deadLine(root, line, targets) {
+				dead = append(dead, fmt.Sprintf("%s:%d: %s", d.path, s.line+i, reason))
 			}
 		}
 	}
 	return dead
 }
 
-// deadLine finds the dead commands of a line for the shell.
+// deadLine returns the dead commands in a shell line.
 func deadLine(root fs.FS, line string, targets []string) []string {
 	var dead []string
 	dir := "."
@@ -59,7 +59,7 @@ func deadLine(root fs.FS, line string, targets []string) []string {
 		case "make":
 			for _, word := range words[1:] {
 				if !strings.HasPrefix(word, "-") && !assignment.MatchString(word) && !slices.Contains(targets, word) {
-					dead = append(dead, fmt.Sprintf("make %s: no such target", word))
+					dead = append(dead, fmt.Sprintf("make %s: unknown target", word))
 				}
 			}
 		case "go":
@@ -69,8 +69,8 @@ func deadLine(root fs.FS, line string, targets []string) []string {
 	return dead
 }
 
-// deadGo finds what is not a package of the arguments of a go command. To "go run"
-// only its first is one; what follows is for the program.
+// deadGo returns the arguments of a go command that are not packages. The first argument of
+// "go run" is a package; the others are arguments of the program.
 func deadGo(root fs.FS, dir string, words []string) []string {
 	if len(words) > 2 && words[0] == "-C" {
 		dir, words = path.Join(dir, words[1]), words[2:]
@@ -84,7 +84,7 @@ func deadGo(root fs.FS, dir string, words []string) []string {
 		entries, err := fs.ReadDir(root, name)
 		switch {
 		case err != nil:
-			dead = append(dead, fmt.Sprintf("go %s %s: no directory %s", words[0], word, name))
+			dead = append(dead, fmt.Sprintf("go %s %s: cannot find the directory %s", words[0], word, name))
 		case words[0] == "run" && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return isProgram(root, path.Join(name, e.Name())) }):
 			dead = append(dead, fmt.Sprintf("go run %s: %s is not a program", word, name))
 		}
@@ -95,6 +95,7 @@ func deadGo(root fs.FS, dir string, words []string) []string {
 	return dead
 }
 
+// isProgram reports whether a file belongs to package main and is not a test.
 func isProgram(root fs.FS, name string) bool {
 	if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
 		return false
@@ -107,7 +108,7 @@ func isProgram(root fs.FS, name string) bool {
 	return err == nil && file.Name.Name == "main"
 }
 
-func TestDeadCommandsAreFound(t *testing.T) {
+func TestDeadCommandsAreReported(t *testing.T) {
 	t.Parallel()
 	root := fstest.MapFS{
 		"README.md": {Data: []byte("Call `make help`, `make\ntest N=1`, `make -s nothing`; not make at all.\n" +
@@ -121,11 +122,11 @@ func TestDeadCommandsAreFound(t *testing.T) {
 	}
 	wantFindings(t, deadCommands(root, documents(t, root)[0], []string{"help", "test"}),
 		"README.md:6: go run .: lib is not a program",
-		"README.md:7: go run ./gone: no directory gone",
-		"README.md:7: make all: no such target",
+		"README.md:7: go run ./gone: cannot find the directory gone",
+		"README.md:7: make all: unknown target",
 		"README.md:8: go run ./lib: lib is not a program",
-		"README.md:9: go test ./lost: no directory lost",
-		"README.md:2: make nothing: no such target",
+		"README.md:9: go test ./lost: cannot find the directory lost",
+		"README.md:2: make nothing: unknown target",
 		"README.md:15: go run .: sub is not a program",
 	)
 }
@@ -133,7 +134,7 @@ func TestDeadCommandsAreFound(t *testing.T) {
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	all := targets(makefile(t))
-	for _, d := range ours(t) {
+	for _, d := range moduleDocuments(t) {
 		report(t, deadCommands(os.DirFS(module), d, all))
 	}
 }

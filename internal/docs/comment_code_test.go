@@ -15,8 +15,9 @@ import (
 	"testing/fstest"
 )
 
-// given is what the code in a file's comments has at hand, beside what README's has.
-var given = map[string]string{
+// fileDeclarations holds the Go declarations that the code in a file's comments uses, in addition to those
+// of all documents.
+var fileDeclarations = map[string]string{
 	"bulk/doc.go":          "var file *os.File",
 	"generated/doc.go":     "var entry generated.Entry",
 	"generated/scalars.go": "var call generated.FunctionCallEntry\nvar arguments map[string]any",
@@ -27,35 +28,33 @@ var given = map[string]string{
 		"var send func(context.Context, generated.StartConversationRequest) (*generated.ConversationResponse, error)",
 }
 
-// otherwise are the blocks in comments that are neither Go, YAML nor commands, by
-// their file and how they begin.
-var otherwise = map[string]string{
-	"contract/doc.go": "contract: StartConversation: body ", // what a violation says
+// plainText holds the start of the block in a file's comments that is not Go, YAML or a command.
+var plainText = map[string]string{
+	"contract/doc.go": "contract: StartConversation: body ", // an example of a violation
 	"emulator/doc.go": "GET    state ",                      // the table of the control endpoint
 }
 
 var command = regexp.MustCompile(`^(?:go|cd|make) `)
 
-// language is that of a block in a comment, which does not say it. What is not known
-// to be something else is Go.
+// language returns the language of a block in a comment. A block without another known start is Go.
 func language(name, code string) string {
-	other := otherwise[name]
+	text := plainText[name]
 	switch {
 	case command.MatchString(code):
 		return "sh"
 	case strings.HasPrefix(code, "rules:\n"):
 		return "yaml"
-	case strings.HasPrefix(code, `{"`): // a line of a file
+	case strings.HasPrefix(code, `{"`): // a line of a JSONL file
 		return "text"
-	case other != "" && strings.HasPrefix(code, other):
+	case text != "" && strings.HasPrefix(code, text):
 		return "text"
 	}
 	return "go"
 }
 
-// comments takes the comments of a Go file for a document of their code blocks.
+// comments returns a document with the code blocks in the comments of a Go file.
 func comments(name string, source []byte) (document, error) {
-	d := document{path: name, given: given[name]}
+	d := document{path: name, declarations: fileDeclarations[name]}
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, name, source, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
@@ -70,7 +69,7 @@ func comments(name string, source []byte) (document, error) {
 			}
 			first, _, _ := strings.Cut(code.Text, "\n")
 			at := slices.IndexFunc(rest, func(c *ast.Comment) bool { return strings.TrimPrefix(c.Text, "//\t") == first })
-			if at < 0 { // the lines of a /* comment are not told apart
+			if at < 0 { // a /* comment is one comment with several lines
 				at = 0
 			}
 			d.snippets = append(d.snippets, snippet{
@@ -82,9 +81,9 @@ func comments(name string, source []byte) (document, error) {
 	return d, nil
 }
 
-// commented are the documents of the comments of all Go files below a root that are
-// no tests.
-func commented(t *testing.T, root fs.FS) (all []document) {
+// commentDocuments returns a document for each Go file below a root with code blocks in its comments,
+// except tests.
+func commentDocuments(t *testing.T, root fs.FS) (all []document) {
 	t.Helper()
 	files(t, root, ".go", func(name string, source []byte) error {
 		if strings.HasSuffix(name, "_test.go") {
@@ -99,9 +98,9 @@ func commented(t *testing.T, root fs.FS) (all []document) {
 	return all
 }
 
-func TestCodeInCommentsIsFound(t *testing.T) {
+func TestCommentsReturnCodeBlocks(t *testing.T) {
 	t.Parallel()
-	all := commented(t, fstest.MapFS{
+	all := commentDocuments(t, fstest.MapFS{
 		"sse/decode.go": {Data: []byte("// Package sse decodes:\n//\n//\tswitch event.(type) {\n//\t}\n//\n// and\n//\n//\tnone()\n//\t// more\n" +
 			"package sse\n\n// T is:\n//   - no code\n//\n// Run\n//\n//\tgo run .\n//\ntype T struct {\n" +
 			"\t// F is of\n\t//\n\t//\trules:\n\t//\t  - x\n\tF int\n}\n\n/*\nG is for\n\n\tif errors.Is(err, nil) { … }\n*/\nfunc G() {}\n")},
@@ -111,7 +110,7 @@ func TestCodeInCommentsIsFound(t *testing.T) {
 		"a/testdata/x.go":      {Data: []byte("// Package x:\n//\n//\tdata()\npackage x\n")},
 		"a/node_modules/no.go": {Data: []byte("no Go")},
 	})
-	if len(all) != 2 || all[1].path != "sse/decode.go" || all[1].given != "var event sse.Event" {
+	if len(all) != 2 || all[1].path != "sse/decode.go" || all[1].declarations != "var event sse.Event" {
 		t.Fatalf("documents are %+v", all)
 	}
 	want := []snippet{
@@ -122,43 +121,43 @@ func TestCodeInCommentsIsFound(t *testing.T) {
 	if got := slices.Concat(all[0].snippets, all[1].snippets); !slices.Equal(got, want) {
 		t.Errorf("snippets are %+v, want %+v", got, want)
 	}
-	count, said := compile(t, all...)
-	if count != 4 || strings.Count(said, ".go:") != 2 {
-		t.Errorf("%d blocks, the compiler says %q, want 4 and two findings", count, said)
+	count, output := compile(t, all...)
+	if count != 4 || strings.Count(output, ".go:") != 2 {
+		t.Errorf("%d blocks and compiler output %q, want 4 blocks and two errors", count, output)
 	}
 	for _, want := range []string{"emulator/doc.go:7: syntax error", "sse/decode.go:8: undefined: none"} {
-		if !strings.Contains(said, want) {
-			t.Errorf("the compiler says %q, want %q", said, want)
+		if !strings.Contains(output, want) {
+			t.Errorf("the compiler output is %q, want %q", output, want)
 		}
 	}
 }
 
-// Every block of code in a comment compiles, or is known to be something else.
+// Every code block in a comment compiles or is known as another language.
 func TestCodeInComments(t *testing.T) {
 	t.Parallel()
-	all := commented(t, os.DirFS(module))
-	count, said := compile(t, all...)
-	if said != "" {
-		t.Error(said)
+	all := commentDocuments(t, os.DirFS(module))
+	count, output := compile(t, all...)
+	if output != "" {
+		t.Error(output)
 	}
 	if count < 10 {
-		t.Errorf("the comments have %d blocks of Go, want at least 10", count)
+		t.Errorf("the comments contain %d Go blocks, want at least 10", count)
 	}
 	used := map[string]bool{}
 	for _, d := range all {
-		report(t, unreadable(d))
+		report(t, invalidYAML(d))
 		for _, s := range d.snippets {
 			used[d.path+s.lang] = true
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
+	for _, name := range slices.Sorted(maps.Keys(fileDeclarations)) {
 		if !used[name+"go"] {
-			t.Errorf("%s has something at hand and no Go", name)
+			t.Errorf("fileDeclarations contains %s, which does not have a Go block", name)
 		}
 	}
-	for name, other := range otherwise {
+	for name, text := range plainText {
 		if !used[name+"text"] {
-			t.Errorf("%s has no block that begins with %q", name, other)
+			t.Errorf("%s does not have a block that starts with %q", name, text)
 		}
 	}
 }

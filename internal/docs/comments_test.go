@@ -15,11 +15,11 @@ import (
 	"unicode"
 )
 
-// undocumented finds the exported names of a package that have no comment: the
-// package itself, functions, types, methods, fields, constants and variables. A
-// comment may stand above or behind a name. One above a group of constants or
-// variables is for all of them, one above a field also for those in the lines below
-// that it names, and that of an interface also for its only method.
+// undocumented returns the exported names of a package without a comment: the package,
+// functions, types, methods, fields, constants and variables. A comment may be above a
+// name or at the end of its line. A comment above a group of constants or variables
+// applies to all of them. A comment above a field also applies to the fields in the next
+// lines that it names. The comment of an interface also applies to its only method.
 func undocumented(root fs.FS, dir string) ([]string, error) {
 	names, err := fs.Glob(root, path.Join(dir, "*.go"))
 	if err != nil {
@@ -47,22 +47,23 @@ func undocumented(root fs.FS, dir string) ([]string, error) {
 		}
 	}
 	if packageName != "" && !packageDoc {
-		c.findings = append(c.findings, fmt.Sprintf("%s: package %s has no comment", dir, packageName))
+		c.findings = append(c.findings, fmt.Sprintf("%s: package %s lacks a comment", dir, packageName))
 	}
 	return c.findings, nil
 }
 
+// A commentCheck collects findings about missing comments.
 type commentCheck struct {
 	fset     *token.FileSet
 	findings []string
 }
 
-// want adds a finding unless the name is not exported or one of the comments is there.
-func (c *commentCheck) want(name *ast.Ident, shown string, comments ...*ast.CommentGroup) {
+// require adds a finding if the name is exported and all comments are empty.
+func (c *commentCheck) require(name *ast.Ident, shown string, comments ...*ast.CommentGroup) {
 	if !name.IsExported() || slices.ContainsFunc(comments, func(g *ast.CommentGroup) bool { return strings.TrimSpace(g.Text()) != "" }) {
 		return
 	}
-	c.findings = append(c.findings, fmt.Sprintf("%s: %s has no comment", c.fset.Position(name.Pos()), shown))
+	c.findings = append(c.findings, fmt.Sprintf("%s: %s lacks a comment", c.fset.Position(name.Pos()), shown))
 }
 
 func (c *commentCheck) declaration(decl ast.Decl) {
@@ -76,20 +77,20 @@ func (c *commentCheck) declaration(decl ast.Decl) {
 			}
 			name = receiver + "." + name
 		}
-		c.want(d.Name, name, d.Doc)
+		c.require(d.Name, name, d.Doc)
 	case *ast.GenDecl:
 		for _, spec := range d.Specs {
 			switch s := spec.(type) {
 			case *ast.ValueSpec:
 				for _, name := range s.Names {
-					c.want(name, name.Name, d.Doc, s.Doc, s.Comment)
+					c.require(name, name.Name, d.Doc, s.Doc, s.Comment)
 				}
 			case *ast.TypeSpec:
 				doc := s.Doc
 				if !d.Lparen.IsValid() {
 					doc = d.Doc
 				}
-				c.want(s.Name, s.Name.Name, doc, s.Comment)
+				c.require(s.Name, s.Name.Name, doc, s.Comment)
 				if s.Name.IsExported() {
 					c.members(s.Name.Name, s.Type)
 				}
@@ -98,8 +99,8 @@ func (c *commentCheck) declaration(decl ast.Decl) {
 	}
 }
 
-// members checks the fields of a struct and the methods of an interface, also
-// where they are part of a larger type.
+// members checks the fields of structs and the methods of interfaces, including nested
+// ones.
 func (c *commentCheck) members(of string, in ast.Expr) {
 	ast.Inspect(in, func(node ast.Node) bool {
 		var list *ast.FieldList
@@ -108,7 +109,7 @@ func (c *commentCheck) members(of string, in ast.Expr) {
 			list = n.Fields
 		case *ast.InterfaceType:
 			list = n.Methods
-		case *ast.FuncType: // its parameters are not of the type
+		case *ast.FuncType: // parameters are not members
 			return false
 		default:
 			return true
@@ -117,7 +118,7 @@ func (c *commentCheck) members(of string, in ast.Expr) {
 			return true
 		}
 		var above *ast.CommentGroup
-		end := 0 // the line on which the field before ends
+		end := 0 // the last line of the previous field
 		for _, field := range list.List {
 			if field.Doc != nil || c.fset.Position(field.Pos()).Line > end+1 {
 				above = field.Doc
@@ -125,7 +126,7 @@ func (c *commentCheck) members(of string, in ast.Expr) {
 			end = c.fset.Position(field.End()).Line
 			for _, name := range field.Names {
 				if !slices.Contains(words(above), name.Name) {
-					c.want(name, of+"."+name.Name, field.Doc, field.Comment)
+					c.require(name, of+"."+name.Name, field.Doc, field.Comment)
 				}
 			}
 		}
@@ -133,12 +134,12 @@ func (c *commentCheck) members(of string, in ast.Expr) {
 	})
 }
 
-// words are those of a comment.
+// words returns the words of a comment.
 func words(comment *ast.CommentGroup) []string {
 	return strings.FieldsFunc(comment.Text(), func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 }
 
-// baseName is the name of a receiver's type.
+// baseName returns the name of a receiver's type.
 func baseName(expr ast.Expr) string {
 	switch e := expr.(type) {
 	case *ast.StarExpr:
@@ -153,7 +154,7 @@ func baseName(expr ast.Expr) string {
 	return ""
 }
 
-// publicPackages are the directories whose packages other modules can import.
+// publicPackages returns the directories of packages that other modules can import.
 func publicPackages(root fs.FS) ([]string, error) {
 	var dirs []string
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -175,7 +176,7 @@ func publicPackages(root fs.FS) ([]string, error) {
 	return dirs, err
 }
 
-func TestMissingCommentsAreFound(t *testing.T) {
+func TestMissingCommentsAreReported(t *testing.T) {
 	t.Parallel()
 	root := fstest.MapFS{
 		"lib/a.go": {Data: []byte(`package lib
@@ -247,8 +248,8 @@ var (
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantFindings(t, got, "lib/a.go:5:6: Bad has no comment", "T.Neither", "T.Nor", "T.Directive", "T.Far", "T.Deep", "T.Method", "I.Do", "Grouped", "Three", "Six",
-		"lib: package lib has no comment")
+	wantFindings(t, got, "lib/a.go:5:6: Bad lacks a comment", "T.Neither", "T.Nor", "T.Directive", "T.Far", "T.Deep", "T.Method", "I.Do", "Grouped", "Three", "Six",
+		"lib: package lib lacks a comment")
 }
 
 func TestEveryExportedNameHasAComment(t *testing.T) {
@@ -260,7 +261,7 @@ func TestEveryExportedNameHasAComment(t *testing.T) {
 	}
 	for _, dir := range []string{"contract", "emulator", "generated", "limiter", "limiter/redislimiter", "openapi", "ratelimited", "runner", "runner/mcptools", "sse", "tokens"} {
 		if !slices.Contains(dirs, dir) {
-			t.Errorf("%s is not among the packages %q", dir, dirs)
+			t.Errorf("publicPackages does not return %s: %q", dir, dirs)
 		}
 	}
 	for _, dir := range dirs {

@@ -14,15 +14,15 @@ import (
 )
 
 var (
-	// [text](target "title"), [label]: target, and what HTML has.
+	// [text](target "title"), [label]: target, and HTML attributes.
 	links   = regexp.MustCompile(`(?m)\]\(\s*<?([^()\s<>]+)>?[^()]*\)|^ {0,3}\[[^\]]+\]:\s+(\S+)|(?:href|src)="([^"]+)"`)
 	heading = regexp.MustCompile(`(?m)^ {0,3}#{1,6}[ \t]+(.*?)[ \t#]*$`)
 	named   = regexp.MustCompile(`<\w+ (?:id|name)="([^"]+)"`)
 	linked  = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`)
 )
 
-// deadLinks finds the relative links of a document that lead to no file below
-// root, or to no heading. Addresses with a scheme are others' business.
+// deadLinks returns the relative links of a document whose file below root or whose
+// heading does not exist. It ignores links with a scheme.
 func deadLinks(root fs.FS, d document) []string {
 	var dead []string
 	for _, at := range links.FindAllStringSubmatchIndex(d.prose, -1) {
@@ -33,14 +33,15 @@ func deadLinks(root fs.FS, d document) []string {
 			}
 		}
 		line := 1 + strings.Count(d.prose[:at[0]], "\n")
-		if why := whyDead(root, d, target); why != "" {
-			dead = append(dead, fmt.Sprintf("%s:%d: the link %s is dead: %s", d.path, line, target, why))
+		if reason := deadReason(root, d, target); reason != "" {
+			dead = append(dead, fmt.Sprintf("%s:%d: dead link %s: %s", d.path, line, target, reason))
 		}
 	}
 	return dead
 }
 
-func whyDead(root fs.FS, d document, target string) string {
+// deadReason returns why a link is dead, or "".
+func deadReason(root fs.FS, d document, target string) string {
 	u, err := url.Parse(target)
 	if err != nil {
 		return err.Error()
@@ -63,14 +64,14 @@ func whyDead(root fs.FS, d document, target string) string {
 		d = parse(name, string(source))
 	}
 	if !anchors(d)[u.Fragment] {
-		return fmt.Sprintf("%s has no heading #%s", d.path, u.Fragment)
+		return fmt.Sprintf("%s does not contain the heading #%s", d.path, u.Fragment)
 	}
 	return ""
 }
 
-// anchors are the fragments that a document has, by GitHub's rule: the heading in
-// lower case, without punctuation, with hyphens for spaces, and a number where
-// there was one of the same name before.
+// anchors returns the fragments of a document by GitHub's rule: the heading in lowercase,
+// without punctuation, with hyphens for spaces, and with a number if the same heading
+// already occurred.
 func anchors(d document) map[string]bool {
 	found := map[string]bool{}
 	for _, match := range heading.FindAllStringSubmatch(d.text, -1) {
@@ -95,7 +96,7 @@ func anchors(d document) map[string]bool {
 	return found
 }
 
-func TestDeadLinksAreFound(t *testing.T) {
+func TestDeadLinksAreReported(t *testing.T) {
 	t.Parallel()
 	root := fstest.MapFS{
 		"README.md": {Data: []byte("# The `first` one\n\n## Twice, it's\n## Twice, it's\n```\n# none\n```\n<a id=\"own\"></a>\n" +
@@ -106,19 +107,19 @@ func TestDeadLinksAreFound(t *testing.T) {
 	}
 	all := documents(t, root)
 	wantFindings(t, deadLinks(root, all[0]),
-		"README.md:10: the link #none is dead: README.md has no heading #none",
-		"README.md:10: the link docs/none.md is dead",
-		"README.md:10: the link docs/a%20b.md#first is dead: docs/a b.md has no heading #first",
-		"README.md:11: the link ../outside is dead",
-		"README.md:12: the link gone.svg is dead",
-		"README.md:14: the link gone.md is dead",
+		"README.md:10: dead link #none: README.md does not contain the heading #none",
+		"README.md:10: dead link docs/none.md",
+		"README.md:10: dead link docs/a%20b.md#first: docs/a b.md does not contain the heading #first",
+		"README.md:11: dead link ../outside",
+		"README.md:12: dead link gone.svg",
+		"README.md:14: dead link gone.md",
 	)
-	wantFindings(t, deadLinks(root, all[1]), "docs/a b.md:3: the link README.md is dead")
+	wantFindings(t, deadLinks(root, all[1]), "docs/a b.md:3: dead link README.md")
 }
 
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	for _, d := range ours(t) {
+	for _, d := range moduleDocuments(t) {
 		report(t, deadLinks(os.DirFS(module), d))
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 var rule = regexp.MustCompile(`(?m)^([\w./%-][\w./% -]*):(?:[^=]|$)`)
 
-// targets are those of a Makefile that people may name.
+// targets returns the targets of a Makefile that a user can run.
 func targets(makefile string) []string {
 	var all []string
 	for _, match := range rule.FindAllStringSubmatch(makefile, -1) {
@@ -30,13 +30,13 @@ func targets(makefile string) []string {
 	return all
 }
 
-// unlisted finds the targets that the text of `make help` does not have on a line
-// of their own, with what they do.
+// unlisted returns the targets without a line and a description in the output of
+// make help.
 func unlisted(makefile, help string) []string {
 	var missing []string
 	for _, name := range targets(makefile) {
 		if !regexp.MustCompile(`(?m)^\s*make ` + regexp.QuoteMeta(name) + `[ \t]+\S+`).MatchString(help) {
-			missing = append(missing, fmt.Sprintf("make help does not say what make %s does", name))
+			missing = append(missing, fmt.Sprintf("make help does not describe make %s", name))
 		}
 	}
 	return missing
@@ -51,7 +51,7 @@ func makefile(t *testing.T) string {
 	return string(source)
 }
 
-// runMake runs make in this module as if nothing of an outer make were there.
+// runMake runs make in this module without the environment of an outer make.
 func runMake(t *testing.T, environment []string, args ...string) (string, error) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "make", args...)
@@ -66,14 +66,14 @@ func runMake(t *testing.T, environment []string, args ...string) (string, error)
 	return string(out), err
 }
 
-func TestUnlistedTargetsAreFound(t *testing.T) {
+func TestUnlistedTargetsAreReported(t *testing.T) {
 	t.Parallel()
 	const makefile = "VAR := 1\n.PHONY: all\nall: one two ## everything\n\techo x: y\none two_2:\n\ttrue\n%.o: %.c\nall: three\nUNSET ?= a:b\n"
 	if got := targets(makefile); !slices.Equal(got, []string{"all", "one", "two_2"}) {
 		t.Fatalf("targets are %q", got)
 	}
 	wantFindings(t, unlisted(makefile, "  make all   everything\n  make one\n  make two_2x  other\n"),
-		"what make one does", "what make two_2 does")
+		"describe make one", "describe make two_2")
 }
 
 func TestHelpListsEveryTarget(t *testing.T) {
@@ -84,15 +84,15 @@ func TestHelpListsEveryTarget(t *testing.T) {
 	}
 	report(t, unlisted(makefile(t), help))
 	if found := targets(makefile(t)); len(found) < 15 {
-		t.Errorf("targets are %q, want them all", found)
+		t.Errorf("%d targets %q, want at least 15", len(found), found)
 	}
 }
 
-func TestMakeSaysWhatIsMissing(t *testing.T) {
+func TestMakeErrors(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ target, environment, says string }{
+	for _, test := range []struct{ target, environment, want string }{
 		{"help", "PATH=" + t.TempDir(), "go is not on the PATH: install Go"},
-		{"nonsense", "X=", "no target nonsense: make help lists them"},
+		{"nonsense", "X=", "unknown target nonsense: run make help to list the targets"},
 		{"openapi", "UPSTREAM=", "make openapi UPSTREAM=path/to/openapi.yaml"},
 		{"spec-diff", "UPSTREAM=", "make spec-diff UPSTREAM=path/to/openapi.yaml"},
 		{"regenerate", "UPSTREAM=", "make regenerate UPSTREAM=path/to/openapi.yaml"},
@@ -102,25 +102,25 @@ func TestMakeSaysWhatIsMissing(t *testing.T) {
 	} {
 		t.Run(test.target, func(t *testing.T) {
 			t.Parallel()
-			if out, err := runMake(t, []string{test.environment}, test.target); err == nil || !strings.Contains(out, test.says) {
-				t.Errorf("make %s with %s: %v, it says %q, want %q", test.target, test.environment, err, out, test.says)
+			if out, err := runMake(t, []string{test.environment}, test.target); err == nil || !strings.Contains(out, test.want) {
+				t.Errorf("make %s with %s: error %v and output %q, want %q", test.target, test.environment, err, out, test.want)
 			}
 		})
 	}
 }
 
-// An address of a Redis is not a program of one: most tests that need the program skip
-// without a word, as the go command shows nothing of what passes.
-func TestMakeSaysWhatIsNotTested(t *testing.T) {
+// make test reports the skipped Redis tests, because the go command does not print them. A Redis URL
+// is not sufficient for tests that need the server program.
+func TestMakeReportsSkippedTests(t *testing.T) {
 	t.Parallel()
-	const notTested, nothing = "NOT TESTED: what limiter/redislimiter does when Redis hangs", "nothing against a real Redis"
+	const notTested, noServer = "NOT TESTED: limiter/redislimiter with a Redis that hangs", "no test used a real Redis"
 	for name, test := range map[string]struct {
 		programs   []string
 		url        string
-		says, omit []string
+		want, omit []string
 	}{
-		"neither": {[]string{"go"}, "", []string{notTested, nothing, "apt-get install redis-server"}, nil},
-		"address": {[]string{"go"}, "redis://localhost", []string{notTested, "apt-get install redis-server"}, []string{nothing}},
+		"neither": {[]string{"go"}, "", []string{notTested, noServer, "apt-get install redis-server"}, nil},
+		"address": {[]string{"go"}, "redis://localhost", []string{notTested, "apt-get install redis-server"}, []string{noServer}},
 		"program": {[]string{"go", "redis-server"}, "", nil, []string{notTested}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,25 +135,25 @@ func TestMakeSaysWhatIsNotTested(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			for _, want := range test.says {
+			for _, want := range test.want {
 				if !strings.Contains(out, want) {
-					t.Errorf("make test does not say %q:\n%s", want, out)
+					t.Errorf("the output of make test does not contain %q:\n%s", want, out)
 				}
 			}
 			for _, unwanted := range test.omit {
 				if strings.Contains(out, unwanted) {
-					t.Errorf("make test says %q:\n%s", unwanted, out)
+					t.Errorf("the output of make test contains %q:\n%s", unwanted, out)
 				}
 			}
 		})
 	}
 }
 
-// unnested finds the modules within this one that the Makefile does not go through.
-func unnested(root fs.FS, makefile string) ([]string, error) {
+// missingModules returns the nested modules that NESTED in the Makefile does not contain.
+func missingModules(root fs.FS, makefile string) ([]string, error) {
 	match := regexp.MustCompile(`(?m)^NESTED = (.*)$`).FindStringSubmatch(makefile)
 	if match == nil {
-		return []string{"the Makefile has no NESTED"}, nil
+		return []string{"the Makefile does not define NESTED"}, nil
 	}
 	var missing []string
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -161,7 +161,7 @@ func unnested(root fs.FS, makefile string) ([]string, error) {
 			return cmp.Or(err, fs.SkipDir)
 		}
 		if dir := path.Dir(name); entry.Name() == "go.mod" && dir != "." && !slices.Contains(strings.Fields(match[1]), dir) {
-			missing = append(missing, dir+" is a module that NESTED in the Makefile does not name")
+			missing = append(missing, "NESTED in the Makefile does not contain the module "+dir)
 		}
 		return nil
 	})
@@ -171,12 +171,12 @@ func unnested(root fs.FS, makefile string) ([]string, error) {
 func TestEveryModuleIsInTheMakefile(t *testing.T) {
 	t.Parallel()
 	small := fstest.MapFS{"go.mod": {}, "a/go.mod": {}, "b/c/go.mod": {}, "node_modules/x/go.mod": {}}
-	got, err := unnested(small, "NESTED = a d\n")
+	got, err := missingModules(small, "NESTED = a d\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantFindings(t, got, "b/c is a module")
-	got, err = unnested(os.DirFS(module), makefile(t))
+	wantFindings(t, got, "the module b/c")
+	got, err = missingModules(os.DirFS(module), makefile(t))
 	if err != nil {
 		t.Fatal(err)
 	}

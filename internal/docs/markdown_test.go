@@ -1,8 +1,8 @@
-// Package docs checks what people read: that Go code in markdown and in comments
-// compiles and YAML is read, that links lead somewhere, that commands exist, that every
-// exported name has a comment, and that `make help` and make's errors say what there is and what is
-// missing. Each check is a function from an input to what is wrong with it, tried
-// on small inputs that are wrong, and then applied to this module.
+// Package docs_test checks the documentation. It checks that Go code in markdown and in
+// comments compiles, that the emulator accepts the YAML, and that links and commands are
+// valid. It also checks that every exported name has a comment, and checks the output of
+// make help and the errors of make. Each check is a function that returns findings. The
+// tests apply it to small invalid inputs and to this module.
 package docs_test
 
 import (
@@ -17,28 +17,29 @@ import (
 // module is the root of this module.
 const module = "../.."
 
-// document is a markdown file, or the comments of a Go file. Lines keep their numbers in all its forms.
+// A document is a markdown file or the comments of a Go file. All its texts have the line numbers of
+// the file.
 type document struct {
-	path     string
-	text     string // without fenced code
-	prose    string // without code spans either
-	snippets []snippet
-	given    string // Go declarations that its code uses without making them
+	path         string
+	text         string // the file without fenced code
+	prose        string // the text without code spans
+	snippets     []snippet
+	declarations string // the Go declarations that the snippets use
 }
 
-// snippet is a piece of code in a document.
+// A snippet is a code block or a code span in a document.
 type snippet struct {
-	line   int    // the first of the code, from 1
-	fenced bool   // and not a span within prose
-	lang   string // of a fence, such as "go"
+	line   int    // the first line of the code, from 1
+	fenced bool   // false for a code span
+	lang   string // the language of a fence, such as "go"
 	code   string
 }
 
-// parse takes a document apart.
+// parse parses a markdown file.
 func parse(path, source string) document {
 	d := document{path: path}
 	var text strings.Builder
-	var fence string // what ends the fence that is open
+	var fence string // the end marker of the open fence
 	for i, line := range strings.SplitAfter(source, "\n") {
 		trimmed := strings.TrimSpace(line)
 		marker := trimmed[:len(trimmed)-len(strings.TrimLeft(trimmed, "`~"))]
@@ -84,8 +85,8 @@ func (d *document) takeSpans() string {
 	}
 }
 
-// files reads the files below a root whose names end so, except what others brought and
-// what tests are fed with.
+// files calls read for each file below a root with an extension. It skips dependencies, test data
+// and hidden directories.
 func files(t *testing.T, root fs.FS, ext string, read func(name string, source []byte) error) {
 	t.Helper()
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -109,7 +110,7 @@ func files(t *testing.T, root fs.FS, ext string, read func(name string, source [
 	}
 }
 
-// documents are the markdown files below a root.
+// documents returns the markdown files below a root.
 func documents(t *testing.T, root fs.FS) (all []document) {
 	t.Helper()
 	files(t, root, ".md", func(name string, source []byte) error {
@@ -119,8 +120,8 @@ func documents(t *testing.T, root fs.FS) (all []document) {
 	return all
 }
 
-// ours are the documents of this module.
-func ours(t *testing.T) []document {
+// moduleDocuments returns the markdown files of this module.
+func moduleDocuments(t *testing.T) []document {
 	t.Helper()
 	all := documents(t, os.DirFS(module))
 	found := map[string]bool{}
@@ -129,13 +130,13 @@ func ours(t *testing.T) []document {
 	}
 	for _, name := range []string{"README.md", "CHANGELOG.md"} {
 		if !found[name] {
-			t.Fatalf("there is no %s among %d documents", name, len(all))
+			t.Fatalf("%d documents do not include %s", len(all), name)
 		}
 	}
 	return all
 }
 
-// report makes each finding an error.
+// report reports each finding as an error.
 func report(t *testing.T, findings []string) {
 	t.Helper()
 	for _, finding := range findings {
@@ -143,7 +144,7 @@ func report(t *testing.T, findings []string) {
 	}
 }
 
-// wantFindings compares findings with what each has to contain, in order.
+// wantFindings checks that each finding contains the text at its index.
 func wantFindings(t *testing.T, got []string, want ...string) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -156,7 +157,7 @@ func wantFindings(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func TestDocumentsAreTakenApart(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
 	all := documents(t, fstest.MapFS{
 		"a.md":                {Data: []byte("# Title\n\nSee `one` and ``two`s``, [x](y).\n\n```go\ncode()\n```\n\n~~~~\n```\n~~~~\n`ma\nke`\n")},

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// copyModule copies this module without its tests, which make test would run.
+// copyModule copies this module without its tests, so that make test does not run them.
 func copyModule(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -37,7 +37,7 @@ func copyModule(t *testing.T) (dir string) {
 	return dir
 }
 
-// usesMoon is a test of a field that is not there before it is made.
+// usesMoon is a test that compiles only after the new field is generated.
 const usesMoon = `package generated_test
 
 import (
@@ -49,10 +49,10 @@ import (
 func TestMoon(t *testing.T) { t.Log(generated.Agent{MoonPhase: "full"}) }
 `
 
-// The part of the vendor's document that is used does for the whole.
+// The used part of the vendor's document is sufficient for make regenerate.
 func TestRegenerate(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it compares, generates and builds a copy of this module")
+		t.Skip("compares, generates and builds a copy of this module")
 	}
 	t.Parallel()
 	dir := copyModule(t)
@@ -76,13 +76,13 @@ func TestRegenerate(t *testing.T) {
 	before, after, found := strings.Cut(read("openapi/upstream.yaml"), agent)
 	head, properties, hasProperties := strings.Cut(after, "      properties:\n")
 	if !found || !hasProperties {
-		t.Fatal("upstream.yaml has no Agent with properties")
+		t.Fatal("upstream.yaml does not contain Agent with properties")
 	}
 	upstream := write("vendor.yaml", before+agent+head+"      properties:\n        moon_phase: {type: string}\n"+properties)
 	overlay := read("openapi/overlay.yaml")
 	write("generated/moon_test.go", usesMoon)
 
-	// The modules of their own have no tests left, and take long to build.
+	// Skip the nested modules: they take long to build, and the copy does not contain their tests.
 	regenerate := []string{"-C", dir, "regenerate", "UPSTREAM=" + upstream, "NESTED="}
 	out, err := runMake(t, nil, regenerate...)
 	if strings.Contains(out, "the race detector needs a C compiler") {
@@ -93,20 +93,20 @@ func TestRegenerate(t *testing.T) {
 	}
 	rest := out
 	for _, want := range []string{
-		"added the optional property `moon_phase`", "trim: warning: property Agent.moon_phase has no description",
+		"added the optional property `moon_phase`", "trim: warning: property Agent.moon_phase: missing description",
 		"-o generated/api.gen.go", "-o internal/server/server.gen.go", "ok  \tgithub.com/mistral-ratelimit/mistral-ratelimit-go/generated",
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
-			t.Fatalf("make regenerate does not say %q, or not in this place:\n%s", want, out)
+			t.Fatalf("the rest of the output of make regenerate does not contain %q:\n%s", want, out)
 		}
 		rest = after
 	}
 
-	// What the overlay does not fit stops it, before anything is generated.
+	// An overlay error stops make regenerate before it generates code.
 	write("openapi/overlay.yaml", overlay+"- {target: $.components.schemas.Moon, update: {x-rename: Sun}}\n")
 	out, err = runMake(t, nil, regenerate...)
 	if err == nil || !strings.Contains(out, "$.components.schemas.Moon") || strings.Contains(out, "-o generated/api.gen.go") {
-		t.Errorf("with an action that matches nothing make regenerate says, with %v:\n%s", err, out)
+		t.Errorf("make regenerate with an unmatched action: error %v and output\n%s", err, out)
 	}
 }

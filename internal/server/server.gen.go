@@ -17,7 +17,7 @@ type ServerInterface interface {
 	// ListAgents lists agents by page number
 	// (GET /v1/agents)
 	//
-	// Deprecated: use ListAgentPages, which pages by token and respects how agents are shared.
+	// Deprecated: use ListAgentPages, which pages by token and respects sharing settings.
 	ListAgents(w http.ResponseWriter, r *http.Request, params ListAgentsParams)
 	// CreateAgent creates an agent
 	// (POST /v1/agents)

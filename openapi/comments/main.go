@@ -1,12 +1,11 @@
-// Command comments gives the comments of generated Go files the form of hand-written ones:
+// Command comments rewrites the comments of generated Go files in the usual form of Go comments:
 //
 //	go run ./openapi/comments generated/api.gen.go internal/server/server.gen.go
 //
-// oapi-codegen begins each comment with the name and continues with the description as it
-// stands in the document: "// Agent A model …" above a type, "// Name Name of the agent."
-// above a field. Here a type's comment becomes a sentence, "Agent is a model …", a field's
-// comment loses the name, and long lines are wrapped. A file with the wanted form stays as
-// it is.
+// oapi-codegen writes the name and then the description: "// Agent A model …" above a type and
+// "// Name Name of the agent." above a field. The command makes a sentence of the comment of a
+// type, "Agent is a model …", removes the name from the comment of a field, and wraps long lines.
+// A second run does not change a file.
 package main
 
 import (
@@ -16,7 +15,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "comments: name the generated Go files to rewrite")
+		fmt.Fprintln(os.Stderr, "comments: no file: name the generated Go files to rewrite")
 		os.Exit(2)
 	}
 	for _, name := range os.Args[1:] {
@@ -28,7 +27,7 @@ func main() {
 }
 
 func rewriteFile(name string) error {
-	source, err := os.ReadFile(name) //nolint:gosec // a command rewrites the files it is told to
+	source, err := os.ReadFile(name) //nolint:gosec // the files are arguments of the command
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// width is the length in characters that a line of a comment keeps to, indentation aside.
+// width is the maximum length of a comment line in characters, without indentation.
 const width = 96
 
 // rewrite returns a Go file with its doc comments rewritten.
@@ -27,7 +27,7 @@ func rewrite(source []byte) ([]byte, error) {
 
 	var out strings.Builder
 	written := 0
-	for _, group := range file.Comments { // in the order of the file
+	for _, group := range file.Comments { // the comments have the order of the file
 		text, ok := texts[group]
 		if !ok {
 			continue
@@ -40,14 +40,14 @@ func rewrite(source []byte) ([]byte, error) {
 	return format.Source([]byte(out.String()))
 }
 
-// collect notes the text of each doc comment of a declaration.
+// collect stores the new text of each doc comment of a declaration.
 func collect(decl ast.Decl, texts map[*ast.CommentGroup]string) {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:
-		note(texts, d.Doc, "", keep)
+		store(texts, d.Doc, "", keep)
 	case *ast.GenDecl:
 		if d.Tok == token.CONST {
-			note(texts, d.Doc, "", values)
+			store(texts, d.Doc, "", values)
 		}
 		for _, spec := range d.Specs {
 			s, ok := spec.(*ast.TypeSpec)
@@ -58,7 +58,7 @@ func collect(decl ast.Decl, texts map[*ast.CommentGroup]string) {
 			if doc == nil {
 				doc = d.Doc
 			}
-			note(texts, doc, s.Name.Name, sentence)
+			store(texts, doc, s.Name.Name, sentence)
 			ast.Inspect(s.Type, func(n ast.Node) bool {
 				field, ok := n.(*ast.Field)
 				if !ok || len(field.Names) != 1 {
@@ -68,15 +68,15 @@ func collect(decl ast.Decl, texts map[*ast.CommentGroup]string) {
 				if _, method := field.Type.(*ast.FuncType); method {
 					form = action
 				}
-				note(texts, field.Doc, field.Names[0].Name, form)
+				store(texts, field.Doc, field.Names[0].Name, form)
 				return true
 			})
 		}
 	}
 }
 
-// note notes what form makes of a comment. A comment with a directive is left alone.
-func note(texts map[*ast.CommentGroup]string, doc *ast.CommentGroup, name string, form func(name, text string) string) {
+// store stores the new text of a comment, which form returns. It skips a comment with a directive.
+func store(texts map[*ast.CommentGroup]string, doc *ast.CommentGroup, name string, form func(name, text string) string) {
 	if doc == nil {
 		return
 	}
@@ -97,7 +97,7 @@ func values(_, text string) string {
 	return strings.Replace(text, "Defines values for ", "The values of ", 1)
 }
 
-// sentence makes a sentence of a type's name and its description.
+// sentence returns a sentence with the name and the description of a type.
 func sentence(name, text string) string {
 	if operation, ok := strings.CutPrefix(text, name+" defines parameters for "); ok {
 		return name + " are the parameters of " + operation
@@ -107,12 +107,12 @@ func sentence(name, text string) string {
 	}
 	description, ok := strings.CutPrefix(text, name+" ")
 	if first, _ := utf8.DecodeRuneInString(description); !ok || !unicode.IsUpper(first) {
-		return text // it is a sentence already
+		return text // the text already is a sentence
 	}
 	return name + " is " + lowerFirst(description)
 }
 
-// phrase removes a field's name from the beginning of its description.
+// phrase removes the name of a field from the start of its description.
 func phrase(name, text string) string {
 	description, ok := strings.CutPrefix(text, name+" ")
 	if first, _ := utf8.DecodeRuneInString(description); !ok || !unicode.IsUpper(first) {
@@ -121,7 +121,7 @@ func phrase(name, text string) string {
 	return description
 }
 
-// action makes a sentence of the name of an interface's method and what the method does.
+// action returns a sentence with the name and the description of an interface method.
 func action(name, text string) string {
 	if description := phrase(name, text); description != text {
 		return name + " " + lowerFirst(description)
@@ -129,7 +129,7 @@ func action(name, text string) string {
 	return text
 }
 
-// lowerFirst puts the first letter in lower case, unless it begins an abbreviation.
+// lowerFirst changes the first letter to lowercase, unless the first word is an abbreviation.
 func lowerFirst(text string) string {
 	word, _, _ := strings.Cut(text, " ")
 	if len(word) > 1 && strings.ToUpper(word) == word {
@@ -138,8 +138,8 @@ func lowerFirst(text string) string {
 	return strings.ToLower(text[:1]) + text[1:]
 }
 
-// lines makes a comment of a text. It wraps what is longer than a line; the lines of a
-// list or of preformatted text stay as they are.
+// lines returns a text as a comment. It wraps long lines, except those of lists and preformatted
+// text.
 func lines(text string) string {
 	var out []string
 	for line := range strings.SplitSeq(text, "\n") {
@@ -156,7 +156,7 @@ func lines(text string) string {
 	return strings.Join(out, "\n")
 }
 
-// split cuts a line at the last space that keeps the head within the width.
+// split splits a line at the last space within the width.
 func split(line string) (head, rest string) {
 	if utf8.RuneCountInString(line) <= width {
 		return line, ""

@@ -11,12 +11,12 @@ func TestRewrite(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, source, want string }{
 		{"a type", "// Agent A model with settings.\ntype Agent struct{}", "// Agent is a model with settings.\ntype Agent struct{}"},
-		{"a type that begins with an abbreviation", "// Key API key of\n// a user.\ntype Key string", "// Key is API key of\n// a user.\ntype Key string"},
+		{"a type whose description starts with an abbreviation", "// Key API key of\n// a user.\ntype Key string", "// Key is API key of\n// a user.\ntype Key string"},
 		{"a type whose comment is a sentence", "// Agent is a model.\ntype Agent struct{}", "// Agent is a model.\ntype Agent struct{}"},
 		{"a type without a description", "// Agent defines model for Agent.\ntype Agent struct{}",
 			"// Agent is the schema Agent, which the overlay does not describe.\ntype Agent struct{}"},
 		{"the parameters of an operation", "// GetParams defines parameters for Get.\ntype GetParams struct{}", "// GetParams are the parameters of Get.\ntype GetParams struct{}"},
-		{"further paragraphs of a type", "// Tool A tool.\n//\n// The zero value is unset.\ntype Tool struct{}", "// Tool is a tool.\n//\n// The zero value is unset.\ntype Tool struct{}"},
+		{"more paragraphs of a type", "// Tool A tool.\n//\n// The zero value is unset.\ntype Tool struct{}", "// Tool is a tool.\n//\n// The zero value is unset.\ntype Tool struct{}"},
 		{"a type in a group", "type (\n\t// Agent A model.\n\tAgent struct{}\n)", "type (\n\t// Agent is a model.\n\tAgent struct{}\n)"},
 		{"a field", "// T is t.\ntype T struct {\n\t// Name Name of the agent.\n\tName string\n}", "// T is t.\ntype T struct {\n\t// Name of the agent.\n\tName string\n}"},
 		{"a field whose comment is a sentence", "// T is t.\ntype T struct {\n\t// Name is the name.\n\tName string\n}", "// T is t.\ntype T struct {\n\t// Name is the name.\n\tName string\n}"},
@@ -42,7 +42,7 @@ func TestRewrite(t *testing.T) {
 			}
 			twice, err := rewrite(once)
 			if err != nil || string(twice) != string(once) {
-				t.Errorf("a second run makes (%v)\n%s", err, twice)
+				t.Errorf("a second run returns (%v)\n%s", err, twice)
 			}
 		})
 	}
@@ -64,6 +64,6 @@ func TestRewriteFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := rewriteFile(name); err == nil || !strings.Contains(err.Error(), name) {
-		t.Errorf("a file that is not Go gives %v, want an error with its name", err)
+		t.Errorf("error %v for a file that is not Go, want one with its name", err)
 	}
 }

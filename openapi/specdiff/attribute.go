@@ -5,9 +5,11 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// documents are the two that are compared, and what differs in the components of both.
+// documents holds the two compared documents and the differences of their common components.
 type documents struct {
 	committed, fresh *yaml.Node
 	differences      map[string][]string // by component
@@ -15,20 +17,21 @@ type documents struct {
 
 func newDocuments(committed, fresh *yaml.Node) *documents {
 	d := &documents{committed: committed, fresh: fresh, differences: map[string][]string{}}
-	after := get(fresh, "components", "schemas")
-	for name, schema := range pairs(get(committed, "components", "schemas")) {
-		if other := get(after, name); other != nil {
+	after := tree.Get(fresh, "components", "schemas")
+	for name, schema := range tree.Pairs(tree.Get(committed, "components", "schemas")) {
+		if other := tree.Get(after, name); other != nil {
 			d.differences[name] = differences(schema, other, "")
 		}
 	}
 	return d
 }
 
-// component names the schema that a finding stands in; empty when it stands in an operation.
+// component returns the name of the schema that contains a finding, or "" for a finding in an
+// operation.
 //
-// oasdiff says on which line the changed value is. The value of a property that is a plain
-// reference is another component, so a component that differs in a property of the name in
-// the finding's text comes before the one that the line is in.
+// oasdiff reports the line of the changed value. If a property is a plain reference, its value is
+// in another component. A component with a difference in the property that the finding names
+// therefore takes precedence over the component at the line.
 func (d *documents) component(f finding) string {
 	if f.Path == "" || f.placeless() {
 		return ""
@@ -52,7 +55,7 @@ func (d *documents) component(f finding) string {
 	if len(differ) == 0 || slices.Contains(differ, name) {
 		return name
 	}
-	reached := reachedFrom(d.fresh, get(d.fresh, "paths", f.Path, strings.ToLower(f.Operation)))
+	reached := reachedFrom(d.fresh, tree.Get(d.fresh, "paths", f.Path, strings.ToLower(f.Operation)))
 	differ = slices.DeleteFunc(differ, func(component string) bool { return !reached[component] })
 	if len(differ) == 0 {
 		return name
@@ -61,22 +64,22 @@ func (d *documents) component(f finding) string {
 	return strings.Join(slices.Compact(differ), " and ")
 }
 
-// isBelow reports whether a difference is of a property or something below it.
+// isBelow reports whether a difference is at or below a property.
 func isBelow(difference, property string) bool {
 	place, _, _ := strings.Cut(difference, " ")
 	return strings.HasSuffix(place, property) || strings.Contains(place, property+"/")
 }
 
-// reachedFrom lists the components that a node refers to, by way of others as well.
+// reachedFrom returns the components that a node refers to, directly or through other components.
 func reachedFrom(doc, n *yaml.Node) map[string]bool {
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	reached := map[string]bool{}
 	var reach func(n *yaml.Node)
 	reach = func(n *yaml.Node) {
-		walk(n, "", func(_ string, n *yaml.Node) {
-			if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && !reached[name] {
+		tree.Walk(n, "", func(_ string, n *yaml.Node) {
+			if name, ok := strings.CutPrefix(n.Value, tree.SchemaPrefix); ok && !reached[name] {
 				reached[name] = true
-				reach(get(schemas, name))
+				reach(tree.Get(schemas, name))
 			}
 		})
 	}
@@ -85,7 +88,7 @@ func reachedFrom(doc, n *yaml.Node) map[string]bool {
 }
 
 func componentAt(doc *yaml.Node, line int) string {
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 	found := ""
 	for i := 0; schemas != nil && i < len(schemas.Content); i += 2 {
 		if schemas.Content[i].Line <= line {

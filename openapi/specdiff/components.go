@@ -6,17 +6,19 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// renames pairs each component that has gone with one that has come and is the
-// same but for its name.
+// renames returns the new names of renamed components by old name. A removed and an added component
+// with the same content are one renamed component.
 func renames(committed, fresh *yaml.Node) map[string]string {
-	before, after := get(committed, "components", "schemas"), get(fresh, "components", "schemas")
+	before, after := tree.Get(committed, "components", "schemas"), tree.Get(fresh, "components", "schemas")
 	renamed := map[string]string{}
 	taken := map[string]bool{}
-	for name, schema := range pairs(before) {
-		for other, candidate := range pairs(after) {
-			if get(after, name) == nil && get(before, other) == nil && !taken[other] && len(differences(schema, candidate, "")) == 0 {
+	for name, schema := range tree.Pairs(before) {
+		for other, candidate := range tree.Pairs(after) {
+			if tree.Get(after, name) == nil && tree.Get(before, other) == nil && !taken[other] && len(differences(schema, candidate, "")) == 0 {
 				renamed[name] = other
 				taken[other] = true
 				break
@@ -26,59 +28,53 @@ func renames(committed, fresh *yaml.Node) map[string]string {
 	return renamed
 }
 
-// restoreNames gives renamed components their committed names again. A rename
-// changes nothing on the wire, and would else show wherever a union has the
-// component for a member.
+// restoreNames restores the committed names of renamed components. Otherwise oasdiff would report
+// the new name in each union, although a rename does not change the HTTP messages.
 func restoreNames(fresh *yaml.Node, renamed map[string]string) {
 	old := map[string]string{}
 	for before, after := range renamed {
 		old[after] = before
 	}
-	schemas := get(fresh, "components", "schemas")
+	schemas := tree.Get(fresh, "components", "schemas")
 	for i := 0; schemas != nil && i < len(schemas.Content); i += 2 {
 		if name, ok := old[schemas.Content[i].Value]; ok {
 			schemas.Content[i].Value = name
 		}
 	}
-	walk(fresh, "", func(_ string, n *yaml.Node) {
-		if name, ok := strings.CutPrefix(n.Value, schemaPrefix); ok && old[name] != "" {
-			n.Value = schemaPrefix + old[name]
-		}
-	})
+	tree.RenameReferences(fresh, old)
 }
 
-// compareComponents says which components have come, gone or changed their name.
-// On the wire none of that shows, but a component's name is that of a Go type.
+// compareComponents returns the added, removed and renamed components. These changes do not affect
+// HTTP messages, but the name of a component is the name of a Go type.
 func compareComponents(committed, fresh *yaml.Node, renamed map[string]string) []change {
-	before, after := get(committed, "components", "schemas"), get(fresh, "components", "schemas")
+	before, after := tree.Get(committed, "components", "schemas"), tree.Get(fresh, "components", "schemas")
 	var changes []change
-	for name := range pairs(before) {
+	for name := range tree.Pairs(before) {
 		if to := renamed[name]; to != "" {
-			changes = append(changes, change{true, "component " + name, "is now called " + to})
-		} else if get(after, name) == nil {
-			changes = append(changes, change{true, "component " + name, "is gone"})
+			changes = append(changes, change{true, "component " + name, "renamed to " + to})
+		} else if tree.Get(after, name) == nil {
+			changes = append(changes, change{true, "component " + name, "removed"})
 		}
 	}
-	for name := range pairs(after) {
-		if get(before, name) == nil {
-			changes = append(changes, change{false, "component " + name, "is new"})
+	for name := range tree.Pairs(after) {
+		if tree.Get(before, name) == nil {
+			changes = append(changes, change{false, "component " + name, "added"})
 		}
 	}
 	return changes
 }
 
-// uncovered says where the documents differ in a component or an operation of
-// which oasdiff has nothing to say: a keyword for which it has no rule. Whether
-// that breaks a client is not known, so it is taken to.
+// uncovered returns the differences in components and operations without an oasdiff finding: oasdiff
+// does not have a rule for such a keyword. Because the effect is unknown, they count as breaking.
 func uncovered(findings []finding, docs *documents) []change {
 	committed, fresh := docs.committed, docs.fresh
-	said := map[string]bool{}
-	var properties []string // of which something is said, nobody knows in which component
+	covered := map[string]bool{}
+	var properties []string // the properties of findings without a place
 	for _, f := range findings {
 		for name := range strings.SplitSeq(docs.component(f), " and ") {
-			said[name] = true
+			covered[name] = true
 		}
-		said[strings.ToLower(f.Operation)+" "+f.Path] = true
+		covered[strings.ToLower(f.Operation)+" "+f.Path] = true
 		if f.placeless() {
 			for _, name := range quoted.FindAllString(f.Text, -1) {
 				properties = append(properties, "properties/"+strings.Trim(lastName(name), "`")+"/")
@@ -86,8 +82,8 @@ func uncovered(findings []finding, docs *documents) []change {
 		}
 	}
 	var changes []change
-	note := func(name, where string, a, b *yaml.Node) {
-		if said[name] {
+	add := func(name, where string, a, b *yaml.Node) {
+		if covered[name] {
 			return
 		}
 		for _, difference := range differences(a, b, "") {
@@ -96,32 +92,32 @@ func uncovered(findings []finding, docs *documents) []change {
 			}
 		}
 	}
-	for name, schema := range pairs(get(committed, "components", "schemas")) {
-		if other := get(fresh, "components", "schemas", name); other != nil {
-			note(name, "component "+name, schema, other)
+	for name, schema := range tree.Pairs(tree.Get(committed, "components", "schemas")) {
+		if other := tree.Get(fresh, "components", "schemas", name); other != nil {
+			add(name, "component "+name, schema, other)
 		}
 	}
-	for path, item := range pairs(get(committed, "paths")) {
-		for method, op := range pairs(item) {
-			if other := get(fresh, "paths", path, method); other != nil {
-				note(method+" "+path, strings.ToUpper(method)+" "+path, op, other)
+	for path, item := range tree.Pairs(tree.Get(committed, "paths")) {
+		for method, op := range tree.Pairs(item) {
+			if other := tree.Get(fresh, "paths", path, method); other != nil {
+				add(method+" "+path, strings.ToUpper(method)+" "+path, op, other)
 			}
 		}
 	}
-	if a, b := get(committed, "servers"), get(fresh, "servers"); a != b {
-		note("servers", "servers of the document", a, b)
+	if a, b := tree.Get(committed, "servers"), tree.Get(fresh, "servers"); a != b {
+		add("servers", "servers of the document", a, b)
 	}
 	return changes
 }
 
-// differences lists where two nodes differ as data. Prose and extensions are not
-// part of the API; the order of keys and of a list of names says nothing.
+// differences returns the differences of two nodes as data. It ignores prose, extensions, and the
+// order of keys and lists.
 func differences(a, b *yaml.Node, path string) []string {
 	if a == nil || b == nil || a.Kind != b.Kind || a.Kind == yaml.ScalarNode {
 		if a != nil && b != nil && a.Value == b.Value && a.Kind == b.Kind && a.ShortTag() == b.ShortTag() {
 			return nil
 		}
-		return []string{strings.TrimLeft(fmt.Sprintf("%s was %s, is %s", path, brief(a), brief(b)), "/ ")}
+		return []string{strings.TrimLeft(fmt.Sprintf("%s changed from %s to %s", path, brief(a), brief(b)), "/ ")}
 	}
 	var found []string
 	if a.Kind == yaml.SequenceNode {
@@ -131,24 +127,24 @@ func differences(a, b *yaml.Node, path string) []string {
 		}
 		return found
 	}
-	names := keys(a)
-	for _, name := range keys(b) {
+	names := tree.Keys(a)
+	for _, name := range tree.Keys(b) {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	for _, name := range names {
-		if aside(path, name) {
+		if isIgnored(path, name) {
 			continue
 		}
-		found = append(found, differences(get(a, name), get(b, name), path+"/"+name)...)
+		found = append(found, differences(tree.Get(a, name), tree.Get(b, name), path+"/"+name)...)
 	}
 	return found
 }
 
-// aside reports whether a key is prose, an extension or our own name for a
-// thing, and not a property that happens to be called so.
-func aside(path, name string) bool {
+// isIgnored reports whether a key is prose, an extension or a name from the overlay, and not the name
+// of a property.
+func isIgnored(path, name string) bool {
 	if strings.HasSuffix(path, "/properties") {
 		return false
 	}
@@ -163,14 +159,14 @@ func at(list []*yaml.Node, i int) *yaml.Node {
 	return nil
 }
 
-// sorted sorts a list by its text.
+// sorted returns the elements of a list, sorted by their text.
 func sorted(n *yaml.Node) []*yaml.Node {
 	list := slices.Clone(n.Content)
 	slices.SortStableFunc(list, func(a, b *yaml.Node) int { return strings.Compare(brief(a), brief(b)) })
 	return list
 }
 
-// brief is a node in one line.
+// brief returns a node in one line.
 func brief(n *yaml.Node) string {
 	if n == nil {
 		return "absent"

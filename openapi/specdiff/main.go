@@ -1,33 +1,31 @@
-// Command specdiff says, in words, how Mistral's API has changed since the
-// committed document was made.
+// Command specdiff reports how Mistral's API has changed since the committed document was
+// generated.
 //
 //	go -C openapi/specdiff run . -upstream /path/to/full.yaml
 //
-// Upstream's full document goes through openapi/trim, run by the go command as
-// it is a command of another module, and the result is compared with
-// openapi/openapi.yaml. A document that the overlay no longer fits makes trim
-// fail. The report then ends with what trim names, and the comparison is made
-// with a looser trim of its own (see loose.go), so that one change too many for
-// the overlay does not hide the others.
+// The command runs openapi/trim on upstream's full document with the go command, and compares the
+// result with openapi/openapi.yaml. If the overlay does not match the document, trim fails. The
+// report then ends with the errors of trim, and the command compares the result of a lenient trim
+// (see loose.go). An error of the overlay therefore does not hide other changes.
 //
-// The comparison is oasdiff's changelog: its rules know a request from a
-// response and what each change means for a client, and they cover OpenAPI 3.1
-// (null among the types, const, discriminators). oasdiff needs a later Go than
-// this project does, and its last release that does not, 1.11.8, overlooks const.
-// It is therefore a tool in a module file of its own, oasdiff.mod, pinned by
-// oasdiff.sum, and never a dependency. Three things are added to what it says:
-// its lines are put together, as one change of a schema shows in every operation
-// that uses it; components that have come, gone or changed their name are named,
-// as their names are those of Go types; and a difference that no rule covers is
-// reported by its place. What oasdiff takes for several changes is said as one: a
-// path parameter of another name, a further way to authenticate.
+// The comparison is the changelog of oasdiff. Its rules distinguish requests and responses and
+// whether a change breaks a client, and they support OpenAPI 3.1 (null types, const,
+// discriminators). oasdiff needs a later Go version than this project. Its last release without
+// this requirement, 1.11.8, ignores const. Therefore oasdiff is a tool in a separate module file,
+// oasdiff.mod with oasdiff.sum, and not a dependency. The command changes the changelog in these
+// ways:
 //
-// The first lines name the two documents of the vendor's, by the file UPSTREAM. The
-// document here has words of its own, so the vendor's are compared by the fingerprints in
-// upstream.yaml; their changes are listed and are not counted as changes.
+//   - It merges the lines of one schema, which oasdiff repeats for each operation.
+//   - It reports added, removed and renamed components, because their names are names of Go types.
+//   - It reports the place of each difference for which oasdiff does not have a rule.
+//   - It reports a renamed path parameter or another way to authenticate as one change.
 //
-// The exit status is 0 without changes, 1 with some and 2 when the comparison
-// cannot be made. Note that "go run" turns each failure into 1.
+// The first lines identify the two vendor documents by the file UPSTREAM. The committed document
+// contains the project's own descriptions. The command therefore compares the vendor's descriptions
+// with the fingerprints in upstream.yaml. It lists their changes but does not count them.
+//
+// The exit status is 0 without changes, 1 with changes, and 2 if the comparison fails. "go run"
+// replaces every other status than 0 with 1.
 package main
 
 import (
@@ -43,16 +41,16 @@ import (
 
 // The exit statuses.
 const (
-	same     = 0
-	changed  = 1
-	unusable = 2
+	statusSame    = 0
+	statusChanged = 1
+	statusFailed  = 2
 )
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// inputs are the files that a comparison reads, and the module it runs trim in.
+// inputs holds the flags.
 type inputs struct{ upstream, overlay, committed, repo, programs string }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -62,17 +60,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&in.repo, "repo", "../..", "path to the root of this repository")
 	flags.StringVar(&in.upstream, "upstream", "", "path to Mistral's full OpenAPI document (required)")
 	flags.StringVar(&in.overlay, "overlay", "", "path to the overlay (default openapi/overlay.yaml in the repository)")
-	flags.StringVar(&in.committed, "committed", "", "path to the document to compare with (default openapi/openapi.yaml in the repository)")
-	flags.StringVar(&in.programs, "programs", "", "directory of the programs trim and oasdiff (default the go command makes them)")
+	flags.StringVar(&in.committed, "committed", "", "path to the committed document (default openapi/openapi.yaml in the repository)")
+	flags.StringVar(&in.programs, "programs", "", "directory with the programs trim and oasdiff (default: the go command builds them)")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			return same
+			return statusSame
 		}
-		return unusable
+		return statusFailed
 	}
 	if in.upstream == "" || flags.NArg() > 0 {
 		_, _ = fmt.Fprintln(stderr, "specdiff: -upstream is required: the path to Mistral's full OpenAPI document")
-		return unusable
+		return statusFailed
 	}
 	if in.overlay == "" {
 		in.overlay = filepath.Join(in.repo, "openapi", "overlay.yaml")
@@ -83,16 +81,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	r, err := compare(ctx, in)
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "specdiff: %v\n", err)
-		return unusable
+		return statusFailed
 	}
 	_, _ = io.WriteString(stdout, r.String())
 	if r.empty() {
-		return same
+		return statusSame
 	}
-	return changed
+	return statusChanged
 }
 
-// compare makes the report.
+// compare returns the report.
 func compare(ctx context.Context, in inputs) (*report, error) {
 	committed, err := readDocument(in.committed)
 	if err != nil {
@@ -113,7 +111,7 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	trimmed := filepath.Join(dir, "trimmed.yaml")
 
-	fit, err := trim(ctx, in, trimmed)
+	overlay, err := trim(ctx, in, trimmed)
 	if err != nil {
 		return nil, err
 	}
@@ -121,11 +119,11 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	reworded, err := compareWording(in, upstream)
+	descriptions, err := compareDescriptions(in, upstream)
 	if err != nil {
 		return nil, err
 	}
-	loose := len(fit.misfits) > 0
+	loose := len(overlay.errors) > 0
 	if loose {
 		if err := writeLoose(upstream, committed, overlayText, trimmed); err != nil {
 			return nil, err
@@ -142,7 +140,7 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 		if err := writeDocument(trimmed, fresh); err != nil {
 			return nil, err
 		}
-		// The lines of what is compared are those of the file.
+		// Read the file again to get the line numbers that oasdiff reports.
 		if fresh, err = readDocument(trimmed); err != nil {
 			return nil, err
 		}
@@ -160,8 +158,8 @@ func compare(ctx context.Context, in inputs) (*report, error) {
 	if !loose {
 		changes = append(changes, uncovered(found, docs)...)
 	}
-	r := newReport(fit, changes)
+	r := newReport(overlay, changes)
 	r.origins = origins
-	r.wording = reworded
+	r.descriptions = descriptions
 	return r, nil
 }

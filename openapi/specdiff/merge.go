@@ -5,16 +5,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// breakingLevel is oasdiff's level of what may break a client; the level above
-// it, of what does, counts as well.
+// breakingLevel is the lowest oasdiff level of breaking changes: level 2 may break a client, and
+// level 3 does.
 const breakingLevel = 2
 
 var quoted = regexp.MustCompile("`[^`]*`")
 
-// merge makes one change of all findings that say the same of one place of the
-// documents. A schema is one place, however many operations lead to it.
+// merge combines equal findings about one place of the documents into one change. A schema is one
+// place, even if several operations use it.
 func merge(findings []finding, docs *documents) []change {
 	type group struct {
 		finding
@@ -46,16 +48,16 @@ func merge(findings []finding, docs *documents) []change {
 	changes := make([]change, 0, len(order))
 	for _, key := range order {
 		g := groups[key]
-		c := change{breaking: g.Level >= breakingLevel, where: place(g.operations), what: g.Text}
+		c := change{breaking: g.Level >= breakingLevel, where: place(g.operations), text: g.Text}
 		if g.component != "" {
-			c.what += " (" + g.component + ")"
+			c.text += " (" + g.component + ")"
 		}
 		changes = append(changes, c)
 	}
 	return changes
 }
 
-// place names the operations that a change shows in.
+// place returns a text that names the operations of a change.
 func place(operations []string) string {
 	slices.SortFunc(operations, func(a, b string) int {
 		_, pathA, _ := strings.Cut(a, " ")
@@ -74,22 +76,22 @@ func place(operations []string) string {
 	}
 }
 
-// memberPath is the way to a property through a named member of a union.
+// memberPath matches the path to a property through a named member of a union.
 var memberPath = regexp.MustCompile("`[^`]*\\[#/components/schemas/[^\\]]*\\]/")
 
-// relative cuts the way to a component off the names in a finding's text, as the
-// component is named beside it.
+// relative removes the path to a component from the names in a finding's text, because the change
+// also names the component.
 func relative(text string) string {
 	text = memberPath.ReplaceAllString(text, "`")
-	return strings.ReplaceAll(text, schemaPrefix, "")
+	return strings.ReplaceAll(text, tree.SchemaPrefix, "")
 }
 
 func lastName(name string) string {
 	return "`" + strings.TrimPrefix(name[strings.LastIndex(name, "/")+1:], "`")
 }
 
-// placeless reports whether oasdiff does not say where a finding stands, as it
-// does with null among the types.
+// placeless reports whether a finding does not have a place in the documents, as for changes of
+// null types.
 func (f finding) placeless() bool { return f.Base == nil && f.Revision == nil }
 
 func lineOf(s *source) int {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// finding is one entry of oasdiff's changelog.
+// A finding is an entry of oasdiff's changelog.
 type finding struct {
 	ID        string  `json:"id"`
 	Text      string  `json:"text"`
@@ -22,19 +22,19 @@ type finding struct {
 	Revision  *source `json:"revisionSource"`
 }
 
-// source is where in a document a finding stands.
+// A source is the place of a finding in a document.
 type source struct {
 	Line   int `json:"line"`
 	Column int `json:"column"`
 }
 
-// notOurs are findings that say nothing of the API here.
-var notOurs = map[string]bool{
-	"api-version-not-bumped": true, // the version of the trimmed document is not upstream's
-	"api-schema-removed":     true, // see compareComponents
+// ignoredFindings holds the IDs of findings that do not concern the API.
+var ignoredFindings = map[string]bool{
+	"api-version-not-bumped": true, // the trimmed document does not have upstream's version
+	"api-schema-removed":     true, // compareComponents reports it
 }
 
-// oasdiff lists how a document differs from the committed one.
+// oasdiff returns the differences between the committed document and a revision.
 func oasdiff(ctx context.Context, in inputs, revision string) ([]finding, error) {
 	program := []string{"go", "tool", "-modfile=oasdiff.mod", "oasdiff"}
 	if in.programs != "" {
@@ -48,28 +48,27 @@ func oasdiff(ctx context.Context, in inputs, revision string) ([]finding, error)
 		}
 		arguments = append(arguments, absolute)
 	}
-	command := exec.CommandContext(ctx, program[0], arguments...) //nolint:gosec // the program is the caller's, or the go command
-	command.Dir = filepath.Join(in.repo, "openapi", "specdiff")   // with oasdiff.mod and severity.txt
+	command := exec.CommandContext(ctx, program[0], arguments...) //nolint:gosec // the program of the flag -programs, or the go command
+	command.Dir = filepath.Join(in.repo, "openapi", "specdiff")   // contains oasdiff.mod and severity.txt
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
 		return nil, fmt.Errorf("running oasdiff: %w: %s", err, strings.TrimSpace(stderr.String()))
 	}
-	var all, ours []finding
+	var all, relevant []finding
 	if err := json.Unmarshal(stdout.Bytes(), &all); err != nil {
-		return nil, fmt.Errorf("reading the answer of oasdiff: %w", err)
+		return nil, fmt.Errorf("decoding the output of oasdiff: %w", err)
 	}
 	for _, f := range all {
-		if !notOurs[f.ID] && !strings.HasPrefix(f.ID, "api-security-") && !strings.HasPrefix(f.ID, "api-global-security-") { // see compareSecurity
-			ours = append(ours, f)
+		if !ignoredFindings[f.ID] && !strings.HasPrefix(f.ID, "api-security-") && !strings.HasPrefix(f.ID, "api-global-security-") { // compareSecurity reports these
+			relevant = append(relevant, f)
 		}
 	}
-	return ours, nil
+	return relevant, nil
 }
 
-// withoutLoose leaves out what a document that the overlay does not fit shows
-// without upstream having changed it: a union that has outgrown its name lacks
-// the discriminator that the overlay gave to the name, and an operation its own name.
+// withoutLoose removes the findings that the lenient trim causes. If the overlay does not match, a
+// union may lack the discriminator and an operation may lack the name from the overlay.
 func withoutLoose(findings []finding) []finding {
 	return slices.DeleteFunc(findings, func(f finding) bool {
 		return strings.HasSuffix(f.ID, "-discriminator-removed") || strings.HasPrefix(f.ID, "api-operation-id-")

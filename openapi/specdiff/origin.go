@@ -12,8 +12,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// readOrigins says from which document of the vendor's the committed one was made, by the
-// file UPSTREAM beside it, and which one it is compared with.
+// readOrigins returns the lines that identify the two vendor documents: the origin of the committed
+// document, from the file UPSTREAM in its directory, and the upstream document.
 func readOrigins(in inputs) (string, error) {
 	content, err := os.ReadFile(in.upstream)
 	if err != nil {
@@ -30,12 +30,12 @@ func readOrigins(in inputs) (string, error) {
 	if strings.HasSuffix(committed, upstream) {
 		upstream = "the same document"
 	}
-	return "committed: made from upstream of " + committed + "\nupstream: " + upstream + "\n", nil
+	return "committed: generated from upstream with " + committed + "\nupstream: " + upstream + "\n", nil
 }
 
-// compareWording compares the vendor's words with those that upstream.yaml, beside the
-// committed document, has fingerprints of.
-func compareWording(in inputs, upstream *yaml.Node) ([]string, error) {
+// compareDescriptions compares the vendor's descriptions with the fingerprints in upstream.yaml, in
+// the directory of the committed document.
+func compareDescriptions(in inputs, upstream *yaml.Node) ([]string, error) {
 	path := filepath.Join(filepath.Dir(in.committed), "upstream.yaml")
 	kept, err := readDocument(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,5 +43,5 @@ func compareWording(in inputs, upstream *yaml.Node) ([]string, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return wording(kept, upstream), nil
+	return descriptionChanges(kept, upstream), nil
 }

@@ -7,18 +7,20 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
 
-// restoreParameters gives the path parameters of fresh the names that they have in the
-// committed document, and says which have another name. The name of a path parameter is
-// never sent, so its change would show as two paths where there is one.
+// restoreParameters restores the committed names of the path parameters in fresh and returns the
+// renamed ones. A client does not send the name of a path parameter, but oasdiff would report the
+// new name as a removed and an added path.
 func restoreParameters(committed, fresh *yaml.Node) []change {
-	before, after := get(committed, "paths"), get(fresh, "paths")
-	old := map[string]string{} // committed paths by their form
-	for path := range pairs(before) {
-		if get(after, path) == nil {
+	before, after := tree.Get(committed, "paths"), tree.Get(fresh, "paths")
+	old := map[string]string{} // the committed paths, by path with "{}" for each parameter
+	for path := range tree.Pairs(before) {
+		if tree.Get(after, path) == nil {
 			old[pathParameter.ReplaceAllString(path, "{}")] = path
 		}
 	}
@@ -27,7 +29,7 @@ func restoreParameters(committed, fresh *yaml.Node) []change {
 	for i := 0; after != nil && i < len(after.Content); i += 2 {
 		path, item := after.Content[i].Value, after.Content[i+1]
 		committedPath := old[pathParameter.ReplaceAllString(path, "{}")]
-		if committedPath == "" || get(before, path) != nil {
+		if committedPath == "" || tree.Get(before, path) != nil {
 			continue
 		}
 		after.Content[i].Value = committedPath
@@ -37,64 +39,64 @@ func restoreParameters(committed, fresh *yaml.Node) []change {
 				continue
 			}
 			renameParameter(item, strings.Trim(is[j], "{}"), strings.Trim(was[j], "{}"))
-			what := fmt.Sprintf("the path parameter `%s` is now called `%s`", strings.Trim(was[j], "{}"), strings.Trim(is[j], "{}"))
-			if !slices.Contains(order, what) {
-				order = append(order, what)
+			text := fmt.Sprintf("renamed the path parameter `%s` to `%s`", strings.Trim(was[j], "{}"), strings.Trim(is[j], "{}"))
+			if !slices.Contains(order, text) {
+				order = append(order, text)
 			}
-			for method := range pairs(item) {
-				if isMethod(method) {
-					places[what] = append(places[what], strings.ToUpper(method)+" "+committedPath)
+			for method := range tree.Pairs(item) {
+				if tree.IsMethod(method) {
+					places[text] = append(places[text], strings.ToUpper(method)+" "+committedPath)
 				}
 			}
 		}
 	}
 	changes := make([]change, 0, len(order))
-	for _, what := range order {
-		changes = append(changes, change{false, place(places[what]), what})
+	for _, text := range order {
+		changes = append(changes, change{false, place(places[text]), text})
 	}
 	return changes
 }
 
 func renameParameter(item *yaml.Node, from, to string) {
-	walk(item, "", func(_ string, n *yaml.Node) {
-		if name := get(n, "name"); text(name) == from && text(get(n, "in")) == "path" {
+	tree.Walk(item, "", func(_ string, n *yaml.Node) {
+		if name := tree.Get(n, "name"); tree.Text(name) == from && tree.Text(tree.Get(n, "in")) == "path" {
 			name.Value = to
 		}
 	})
 }
 
-// compareSecurity says how the ways to authenticate have changed. Each requirement of the
-// document's list suffices.
+// compareSecurity returns the changes of the ways to authenticate. A client must meet one of the
+// document's security requirements.
 func compareSecurity(committed, fresh *yaml.Node) []change {
 	before, after := requirements(committed), requirements(fresh)
 	var changes []change
 	where := "security of the document"
 	for _, way := range before {
 		if !slices.Contains(after, way) {
-			changes = append(changes, change{true, where, way + " is not accepted any more"})
+			changes = append(changes, change{true, where, "removed " + way})
 		}
 	}
 	for _, way := range after {
 		if !slices.Contains(before, way) {
-			changes = append(changes, change{false, where, way + " is accepted now"})
+			changes = append(changes, change{false, where, "added " + way})
 		}
 	}
 	if len(before) == 0 && len(after) > 0 {
-		changes = []change{{true, where, strings.Join(after, " or ") + " is required"}}
+		changes = []change{{true, where, "now requires " + strings.Join(after, " or ")}}
 	}
 	return changes
 }
 
-// requirements names the ways to authenticate.
+// requirements returns the ways to authenticate as texts.
 func requirements(doc *yaml.Node) []string {
-	security := elements(get(doc, "security"))
+	security := tree.Elements(tree.Get(doc, "security"))
 	all := make([]string, 0, len(security))
 	for _, requirement := range security {
 		var schemes []string
-		for name, scopes := range pairs(requirement) {
-			scheme := get(doc, "components", "securitySchemes", name)
-			kind := []string{text(get(scheme, "type")), text(get(scheme, "scheme")), text(get(scheme, "in")), text(get(scheme, "name"))}
-			for _, scope := range elements(scopes) {
+		for name, scopes := range tree.Pairs(requirement) {
+			scheme := tree.Get(doc, "components", "securitySchemes", name)
+			kind := []string{tree.Text(tree.Get(scheme, "type")), tree.Text(tree.Get(scheme, "scheme")), tree.Text(tree.Get(scheme, "in")), tree.Text(tree.Get(scheme, "name"))}
+			for _, scope := range tree.Elements(scopes) {
 				kind = append(kind, scope.Value)
 			}
 			kind = slices.DeleteFunc(kind, func(word string) bool { return word == "" })

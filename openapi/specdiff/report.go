@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// change is one line of a report.
+// A change is one line of a report.
 type change struct {
 	breaking bool
 	where    string
-	what     string
+	text     string
 }
 
 func (c change) String() string {
@@ -19,18 +19,18 @@ func (c change) String() string {
 	if c.breaking {
 		kind = "breaking"
 	}
-	return kind + ": " + c.where + ": " + c.what
+	return kind + ": " + c.where + ": " + c.text
 }
 
-// report is what is said about an upstream document.
+// A report is the result of a comparison.
 type report struct {
-	origins string // which documents are compared
-	fit     fit
-	changes []change
-	wording []string // places of which the vendor says the same in other words
+	origins      string // identifies the two documents
+	overlay      overlayResult
+	changes      []change
+	descriptions []string // the changes of the vendor's descriptions
 }
 
-func newReport(f fit, changes []change) *report {
+func newReport(overlay overlayResult, changes []change) *report {
 	slices.SortStableFunc(changes, func(a, b change) int {
 		if a.breaking != b.breaking {
 			if a.breaking {
@@ -38,17 +38,18 @@ func newReport(f fit, changes []change) *report {
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(a.where, b.where), cmp.Compare(a.what, b.what))
+		return cmp.Or(cmp.Compare(a.where, b.where), cmp.Compare(a.text, b.text))
 	})
-	return &report{fit: f, changes: slices.Compact(changes)}
+	return &report{overlay: overlay, changes: slices.Compact(changes)}
 }
 
-// empty reports whether there is nothing to do: the vendor's words are not in the document.
+// empty reports whether an update is unnecessary. Descriptions do not count, because the committed
+// document does not contain the vendor's descriptions.
 func (r *report) empty() bool {
-	return len(r.changes) == 0 && len(r.fit.misfits) == 0 && len(r.fit.gaps) == 0
+	return len(r.changes) == 0 && len(r.overlay.errors) == 0 && len(r.overlay.gaps) == 0
 }
 
-// String has one line for each thing that is said, and a last one with counts.
+// String returns one line for each finding, and a last line with counts.
 func (r *report) String() string {
 	var b strings.Builder
 	b.WriteString(r.origins)
@@ -59,32 +60,32 @@ func (r *report) String() string {
 		}
 		fmt.Fprintln(&b, c)
 	}
-	for _, misfit := range r.fit.misfits {
-		fmt.Fprintf(&b, "overlay does not fit: %s\n", misfit)
+	for _, err := range r.overlay.errors {
+		fmt.Fprintf(&b, "overlay error: %s\n", err)
 	}
-	for _, gap := range r.fit.gaps {
-		fmt.Fprintf(&b, "overlay lacks words: %s\n", gap)
+	for _, gap := range r.overlay.gaps {
+		fmt.Fprintf(&b, "overlay gap: %s\n", gap)
 	}
-	for _, place := range r.wording {
-		fmt.Fprintf(&b, "description only: %s\n", place)
+	for _, description := range r.descriptions {
+		fmt.Fprintf(&b, "description only: %s\n", description)
 	}
 	if r.empty() {
 		b.WriteString("no changes")
-		if n := len(r.wording); n > 0 {
-			fmt.Fprintf(&b, " but of descriptions: %d", n)
+		if n := len(r.descriptions); n > 0 {
+			fmt.Fprintf(&b, " except descriptions: %d", n)
 		}
 		b.WriteString("\n")
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%d breaking, %d not breaking", breaking, len(r.changes)-breaking)
-	if n := len(r.fit.misfits); n > 0 {
-		fmt.Fprintf(&b, "; what the overlay does not fit: %d", n)
+	if n := len(r.overlay.errors); n > 0 {
+		fmt.Fprintf(&b, "; overlay errors: %d", n)
 	}
-	if n := len(r.fit.gaps); n > 0 {
-		fmt.Fprintf(&b, "; what it lacks words for: %d", n)
+	if n := len(r.overlay.gaps); n > 0 {
+		fmt.Fprintf(&b, "; overlay gaps: %d", n)
 	}
-	if n := len(r.wording); n > 0 {
-		fmt.Fprintf(&b, "; of descriptions only: %d", n)
+	if n := len(r.descriptions); n > 0 {
+		fmt.Fprintf(&b, "; descriptions: %d", n)
 	}
 	b.WriteString("\n")
 	return b.String()

@@ -8,41 +8,44 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// failFunc notes one thing that is wrong.
+// failFunc records an error.
 type failFunc func(format string, args ...any)
 
-// check refuses a document from which the generated client would silently lose
-// something, or of which no code could be made.
-func check(doc *yaml.Node, into *goPackage, upstream map[string]string) error {
-	schemas := get(doc, "components", "schemas")
+// check returns an error if the generated client would silently lose a part of the
+// document, or if code cannot be generated. The map upstream holds the upstream names of
+// renamed schemas.
+func check(doc *yaml.Node, target *goPackage, upstream map[string]string) error {
+	schemas := tree.Get(doc, "components", "schemas")
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
-	for path, item := range pairs(get(doc, "paths")) {
-		for method, op := range pairs(item) {
-			if !isMethod(method) {
-				fail("%s: %q of a whole path would be lost", path, method)
+	for path, item := range tree.Pairs(tree.Get(doc, "paths")) {
+		for method, op := range tree.Pairs(item) {
+			if !tree.IsMethod(method) {
+				fail("%s: %q applies to the whole path and would be lost", path, method)
 				continue
 			}
 			checkOperation(strings.ToUpper(method)+" "+path, op, fail)
 		}
 	}
-	walk(doc, "", func(pointer string, n *yaml.Node) {
-		if value(n, "discriminator") != nil {
+	tree.Walk(doc, "", func(pointer string, n *yaml.Node) {
+		if tree.Value(n, "discriminator") != nil {
 			checkDiscriminator(schemas, pointer, n, fail)
 		}
-		if value(n, "x-go-type") != nil {
+		if tree.Value(n, "x-go-type") != nil {
 			checkGoType(schemas, pointer, n, fail)
 		} else if component := strings.Count(pointer, "/") == 3 && strings.HasPrefix(pointer, "/components/schemas/"); !component && isUnion(n) {
-			fail("%s is a union that no named component equals: name it in the overlay, or say its x-go-type", pointer)
+			fail("%s is a union that does not equal a named component: name it in the overlay or set its x-go-type", pointer)
 		}
 	})
-	for name, schema := range pairs(schemas) {
-		if enum := get(schemas, name+"Type", "enum"); enum != nil && isUnion(schema) {
-			listed := values(enum)
-			mapped := keys(get(schema, "discriminator", "mapping"))
+	for name, schema := range tree.Pairs(schemas) {
+		if enum := tree.Get(schemas, name+"Type", "enum"); enum != nil && isUnion(schema) {
+			listed := tree.Texts(enum)
+			mapped := tree.Keys(tree.Get(schema, "discriminator", "mapping"))
 			slices.Sort(listed)
 			slices.Sort(mapped)
 			if !slices.Equal(listed, mapped) {
@@ -50,18 +53,18 @@ func check(doc *yaml.Node, into *goPackage, upstream map[string]string) error {
 			}
 		}
 	}
-	c := checker{goPackage: into, schemas: schemas, upstream: upstream, fail: fail}
+	c := checker{goPackage: target, schemas: schemas, upstream: upstream, fail: fail}
 	c.document(doc)
 	return errors.Join(errs...)
 }
 
-// checkOperation demands that an operation has a name of ours, and nothing that
-// the generated client has no notion of.
+// checkOperation checks that the overlay names an operation, and that the generated client
+// supports all its keywords.
 func checkOperation(where string, op *yaml.Node, fail failFunc) {
-	if !token.IsExported(text(value(op, "operationId"))) {
-		fail("%s: the operation has no name of ours in the overlay", where)
+	if !token.IsExported(tree.Text(tree.Value(op, "operationId"))) {
+		fail("%s: the overlay must set the operationId to an exported Go name", where)
 	}
-	for key := range pairs(op) {
+	for key := range tree.Pairs(op) {
 		switch key {
 		case "operationId", "tags", "summary", "description", "externalDocs", "deprecated", "parameters", "requestBody", "responses":
 		default:
@@ -70,13 +73,13 @@ func checkOperation(where string, op *yaml.Node, fail failFunc) {
 			}
 		}
 	}
-	for mediaType := range pairs(get(op, "requestBody", "content")) {
+	for mediaType := range tree.Pairs(tree.Get(op, "requestBody", "content")) {
 		if mediaType != "application/json" {
 			fail("%s: the request body's media type %s would be lost", where, mediaType)
 		}
 	}
-	for status, response := range pairs(value(op, "responses")) {
-		for mediaType := range pairs(value(response, "content")) {
+	for status, response := range tree.Pairs(tree.Value(op, "responses")) {
+		for mediaType := range tree.Pairs(tree.Value(response, "content")) {
 			if mediaType != "application/json" && mediaType != "text/event-stream" {
 				fail("%s: the media type %s of response %s would be lost", where, mediaType, status)
 			}
@@ -84,18 +87,17 @@ func checkOperation(where string, op *yaml.Node, fail failFunc) {
 	}
 }
 
-// checkDiscriminator demands that the mapping and the members of a union agree:
-// each value leads to a member whose own property fixes that very value, and
-// each member is reached.
+// checkDiscriminator checks that the mapping and the members of a union agree: each value
+// maps to a member whose property has this fixed value, and each member has a value.
 func checkDiscriminator(schemas *yaml.Node, pointer string, union *yaml.Node, fail failFunc) {
-	discriminator := value(union, "discriminator")
-	property := text(value(discriminator, "propertyName"))
+	discriminator := tree.Value(union, "discriminator")
+	property := tree.Text(tree.Value(discriminator, "propertyName"))
 	var members []string
 	for _, member := range alternatives(union) {
-		name, ok := referenced(member)
+		name, ok := tree.Referenced(member)
 		switch {
 		case !ok:
-			fail("%s: a union with a discriminator has a member without a name", pointer)
+			fail("%s: a union with a discriminator has an unnamed member", pointer)
 		case slices.Contains(members, name):
 			fail("%s: member %s is listed twice", pointer, name)
 		default:
@@ -103,70 +105,62 @@ func checkDiscriminator(schemas *yaml.Node, pointer string, union *yaml.Node, fa
 		}
 	}
 	var mapped []string
-	for tag, target := range pairs(value(discriminator, "mapping")) {
-		name := strings.TrimPrefix(target.Value, schemaPrefix)
+	for tag, target := range tree.Pairs(tree.Value(discriminator, "mapping")) {
+		name := strings.TrimPrefix(target.Value, tree.SchemaPrefix)
 		mapped = append(mapped, name)
-		if fixed := fixedValue(get(schemas, name, "properties", property)); fixed != tag {
-			fail("%s: discriminator value %q leads to %s, whose %s is fixed to %q", pointer, tag, name, property, fixed)
+		if fixed := fixedValue(tree.Get(schemas, name, "properties", property)); fixed != tag {
+			fail("%s: discriminator value %q maps to %s, whose %s is fixed to %q", pointer, tag, name, property, fixed)
 		}
 		if !slices.Contains(members, name) {
-			fail("%s: discriminator value %q leads to %s, which is not a member", pointer, tag, name)
+			fail("%s: discriminator value %q maps to %s, which is not a member", pointer, tag, name)
 		}
 	}
 	for _, name := range members {
 		if !slices.Contains(mapped, name) {
-			fail("%s: member %s has no discriminator value; its %s is fixed to %q", pointer, name, property,
-				fixedValue(get(schemas, name, "properties", property)))
+			fail("%s: member %s lacks a discriminator value; its %s is fixed to %q", pointer, name, property,
+				fixedValue(tree.Get(schemas, name, "properties", property)))
 		}
 	}
 }
 
+// fixedValue returns the only value that a property allows, or "".
 func fixedValue(property *yaml.Node) string {
-	if enum := values(value(property, "enum")); len(enum) == 1 {
+	if enum := tree.Texts(tree.Value(property, "enum")); len(enum) == 1 {
 		return enum[0]
 	}
-	return text(value(property, "const"))
+	return tree.Text(tree.Value(property, "const"))
 }
 
-func values(list *yaml.Node) []string {
-	all := make([]string, 0, len(elements(list)))
-	for _, v := range elements(list) {
-		all = append(all, v.Value)
-	}
-	return all
-}
-
-// checkGoType demands that the component that an x-go-type names has room for
-// all that the schema itself allows: upstream may add to a schema what the Go
-// type, put together in the overlay, does not have.
+// checkGoType checks that the component in an x-go-type supports everything that the schema
+// allows. Upstream may extend a schema beyond a component that the overlay defines.
 func checkGoType(schemas *yaml.Node, pointer string, schema *yaml.Node, fail failFunc) {
-	goType := text(value(schema, "x-go-type"))
-	target := value(schemas, goType)
+	goType := tree.Text(tree.Value(schema, "x-go-type"))
+	target := tree.Value(schemas, goType)
 	if target == nil {
 		return
 	}
 	var members []string
 	for _, member := range alternatives(target) {
-		name, _ := referenced(member)
+		name, _ := tree.Referenced(member)
 		members = append(members, name)
 	}
 	for _, alternative := range append(alternatives(schema), schema) {
-		if name, ok := referenced(alternative); ok && name != goType {
+		if name, ok := tree.Referenced(alternative); ok && name != goType {
 			if isUnion(target) && !slices.Contains(members, name) {
 				fail("%s may be %s, which is not a member of %s", pointer, name, goType)
 			}
-			for property := range pairs(get(schemas, name, "properties")) {
-				if properties := value(target, "properties"); properties != nil && value(properties, property) == nil {
+			for property := range tree.Pairs(tree.Get(schemas, name, "properties")) {
+				if properties := tree.Value(target, "properties"); properties != nil && tree.Value(properties, property) == nil {
 					fail("%s may have the property %s of %s, which %s lacks", pointer, property, name, goType)
 				}
 			}
 		}
-		allowed := values(value(alternative, "enum"))
-		if fixed := value(alternative, "const"); fixed != nil {
+		allowed := tree.Texts(tree.Value(alternative, "enum"))
+		if fixed := tree.Value(alternative, "const"); fixed != nil {
 			allowed = append(allowed, fixed.Value)
 		}
 		for _, v := range allowed {
-			if enum := value(target, "enum"); enum != nil && !slices.Contains(values(enum), v) {
+			if enum := tree.Value(target, "enum"); enum != nil && !slices.Contains(tree.Texts(enum), v) {
 				fail("%s may be %q, which %s does not list", pointer, v, goType)
 			}
 		}

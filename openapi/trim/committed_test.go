@@ -12,7 +12,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi"
 )
 
-// TestCommittedDocument checks the document in openapi/openapi.yaml itself.
+// TestCommittedDocument checks openapi/openapi.yaml.
 func TestCommittedDocument(t *testing.T) {
 	doc, err := openapi3.NewLoader().LoadFromData(openapi.Document())
 	if err != nil {
@@ -28,7 +28,7 @@ func TestCommittedDocument(t *testing.T) {
 		}
 	})
 
-	// Users count 23 operations: the three that can stream count twice.
+	// The documentation counts 23 operations: the three that can stream count twice.
 	t.Run("has every operation", func(t *testing.T) {
 		want := map[string][]string{
 			"beta.conversations": {
@@ -62,7 +62,7 @@ func TestCommittedDocument(t *testing.T) {
 				line := method + " " + path + " " + op.OperationID
 				if ok := op.Responses.Value("200"); ok != nil && ok.Value.Content["text/event-stream"] != nil {
 					if ok.Value.Content["application/json"] == nil {
-						t.Errorf("%s streams, and cannot answer with JSON", line)
+						t.Errorf("%s streams but does not return JSON", line)
 					}
 					line += ", streams"
 				}
@@ -88,7 +88,7 @@ func TestCommittedDocument(t *testing.T) {
 		}
 	})
 
-	t.Run("is made from upstream.yaml and overlay.yaml", func(t *testing.T) {
+	t.Run("is generated from upstream.yaml and overlay.yaml", func(t *testing.T) {
 		read := func(name string) []byte {
 			content, err := os.ReadFile("../" + name)
 			if err != nil {
@@ -96,12 +96,12 @@ func TestCommittedDocument(t *testing.T) {
 			}
 			return content
 		}
-		r, err := Trim(read("upstream.yaml"), read("overlay.yaml"), into(t), "")
+		r, err := Trim(read("upstream.yaml"), read("overlay.yaml"), generatedPackage(t), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(r.document, openapi.Document()) {
-			t.Error("openapi.yaml is out of date: make openapi UPSTREAM=openapi/upstream.yaml")
+			t.Error("openapi.yaml is out of date: run make openapi UPSTREAM=openapi/upstream.yaml")
 		}
 		if r.origin.String() != string(read("UPSTREAM")) {
 			t.Errorf("UPSTREAM is %q, want %q", read("UPSTREAM"), r.origin)
@@ -114,7 +114,7 @@ func TestCommittedDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, gap := range gaps {
-			t.Errorf("%s: add it to openapi/overlay.yaml, then make openapi and make generate", gap)
+			t.Errorf("%s: add it to openapi/overlay.yaml, then run make openapi and make generate", gap)
 		}
 	})
 }

@@ -12,15 +12,17 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/oapi-codegen/oapi-codegen/v2/pkg/codegen"
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// A goPackage is what a document is generated into: its hand-written files, and how the
-// generator is configured.
+// A goPackage describes the Go package of the generated code: its hand-written declarations and
+// the configuration of the generator.
 type goPackage struct {
-	declared map[string]bool     // names at the top level of the hand-written files
+	declared map[string]bool     // hand-written names at package level
 	methods  map[string][]string // hand-written methods, by type
-	holds    map[string][]string // the types of JSON that a hand-written type can hold
-	excluded map[string]bool     // schemas that the generator makes no type of
+	holds    map[string][]string // the JSON types that a hand-written type can hold
+	excluded map[string]bool     // schemas for which the generator does not create a type
 }
 
 // readPackage reads the package in dir.
@@ -46,8 +48,8 @@ func readPackage(dir string) (*goPackage, error) {
 	return p, nil
 }
 
-// configure reads the generator's configuration. The generator names things by it from the
-// first document on, so it is given an empty one.
+// configure reads the generator's configuration. The generator stores its naming rules in
+// package variables when it generates code, so configure runs it on an empty document.
 func (p *goPackage) configure(name string) error {
 	content, err := os.ReadFile(name)
 	if err != nil {
@@ -68,11 +70,12 @@ func (p *goPackage) configure(name string) error {
 	return nil
 }
 
+// read adds the declarations of a hand-written file.
 func (p *goPackage) read(file *ast.File) {
 	for _, group := range file.Comments {
 		for _, comment := range group.List {
-			if words, ok := strings.CutPrefix(comment.Text, "//openapi:holds "); ok {
-				fields := strings.Fields(words)
+			if types, ok := strings.CutPrefix(comment.Text, "//openapi:holds "); ok {
+				fields := strings.Fields(types)
 				p.holds[fields[0]] = fields[1:]
 			}
 		}
@@ -106,10 +109,10 @@ func (p *goPackage) read(file *ast.File) {
 	}
 }
 
-// goName is the name that the generator gives to something: of its own where x-go-name has one.
+// goName returns the Go name that the generator uses: x-go-name, or a name derived from name.
 func goName(name string, schema *yaml.Node) string {
-	if own := text(value(schema, "x-go-name")); own != "" {
-		return own
+	if goName := tree.Text(tree.Value(schema, "x-go-name")); goName != "" {
+		return goName
 	}
 	return codegen.SchemaNameToTypeName(name)
 }

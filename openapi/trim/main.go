@@ -1,18 +1,23 @@
-// Command trim makes openapi.yaml, the document of the beta Conversations and
-// Agents API, out of Mistral's full OpenAPI document.
+// Command trim generates openapi.yaml, the document of the beta Conversations and
+// Agents API, from Mistral's full OpenAPI document.
 //
 //	go run ./openapi/trim -upstream full.yaml -overlay openapi/overlay.yaml -o openapi/openapi.yaml
 //
-// It keeps the operations tagged beta.conversations and beta.agents and the
-// components they reach, folds each "#stream" path into its plain twin, drops
-// upstream's prose, applies the overlay strictly, and gives every inline union
-// that equals a named one a reference to it. Whatever would be lost without a
-// word on the way is an error that names it; whatever lacks a description of
-// ours is named as a warning.
+// It performs these steps:
 //
-// Beside the document it writes UPSTREAM, with the date and the SHA-256 of Mistral's
-// document, and upstream.yaml, the part of that document which is used. After a change of the
-// overlay alone the latter does for the whole:
+//   - keep the operations with the tags beta.conversations and beta.agents, and the
+//     components they refer to
+//   - merge each "#stream" path into the plain path
+//   - drop upstream's prose
+//   - apply the overlay strictly
+//   - replace every inline union that equals a named one with a reference
+//
+// It returns an error for any part that the generated code would silently lose. It
+// prints a warning for any part that the overlay does not describe.
+//
+// It also writes UPSTREAM, with the date and the SHA-256 of Mistral's document, and
+// upstream.yaml, the used part of that document. If only the overlay changes,
+// upstream.yaml is sufficient:
 //
 //	go run ./openapi/trim -upstream openapi/upstream.yaml
 package main
@@ -31,9 +36,9 @@ func main() {
 	var in inputs
 	flag.StringVar(&in.upstream, "upstream", "", "path to Mistral's full OpenAPI document, or to upstream.yaml (required)")
 	flag.StringVar(&in.overlay, "overlay", "openapi/overlay.yaml", "path to the overlay")
-	flag.StringVar(&in.out, "o", "openapi/openapi.yaml", "path of the document to write; UPSTREAM and upstream.yaml go beside it")
-	flag.StringVar(&in.into, "package", "generated", "path of the Go package that the document is generated into")
-	flag.StringVar(&in.date, "date", "", "date of Mistral's document, such as 2026-08-13 (default the date of the file)")
+	flag.StringVar(&in.out, "o", "openapi/openapi.yaml", "path of the document to write; UPSTREAM and upstream.yaml are written to the same directory")
+	flag.StringVar(&in.goPackage, "package", "generated", "path of the generated Go package")
+	flag.StringVar(&in.date, "date", "", "date of Mistral's document, such as 2026-08-13 (default the date in UPSTREAM or of the file)")
 	flag.Parse()
 	if in.upstream == "" || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "trim: -upstream is required: the path to Mistral's full OpenAPI document")
@@ -45,8 +50,8 @@ func main() {
 	}
 }
 
-// inputs are what a run is told.
-type inputs struct{ upstream, overlay, out, into, date string }
+// inputs holds the flags.
+type inputs struct{ upstream, overlay, out, goPackage, date string }
 
 func run(in inputs, warnings io.Writer) error {
 	full, err := os.ReadFile(in.upstream)
@@ -57,8 +62,8 @@ func run(in inputs, warnings io.Writer) error {
 	if err != nil {
 		return err
 	}
-	beside := filepath.Dir(in.out)
-	known, err := os.ReadFile(filepath.Join(beside, "UPSTREAM"))
+	dir := filepath.Dir(in.out)
+	known, err := os.ReadFile(filepath.Join(dir, "UPSTREAM"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -66,11 +71,11 @@ func run(in inputs, warnings io.Writer) error {
 	if err != nil {
 		return err
 	}
-	into, err := readPackage(in.into)
+	target, err := readPackage(in.goPackage)
 	if err != nil {
 		return err
 	}
-	r, err := Trim(full, overlay, into, date)
+	r, err := Trim(full, overlay, target, date)
 	if err != nil {
 		return err
 	}
@@ -86,8 +91,8 @@ func run(in inputs, warnings io.Writer) error {
 		content []byte
 	}{
 		{in.out, r.document},
-		{filepath.Join(beside, "upstream.yaml"), r.kept},
-		{filepath.Join(beside, "UPSTREAM"), []byte(r.origin.String())},
+		{filepath.Join(dir, "upstream.yaml"), r.kept},
+		{filepath.Join(dir, "UPSTREAM"), []byte(r.origin.String())},
 	} {
 		if err := os.WriteFile(file.name, file.content, 0o644); err != nil {
 			return err

@@ -3,10 +3,12 @@ package main
 import (
 	"regexp"
 	"strings"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
-// A place is the way of keys to a node. An element of a list that is selected by a condition
-// has the condition before its index.
+// A place is the list of keys from the root to a node. If a condition selects an element of a
+// list, the condition precedes the index.
 
 var (
 	simple    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -14,18 +16,18 @@ var (
 	condition = regexp.MustCompile(`^\[\?.*\]$`)
 )
 
-// pointer is the JSON pointer of a place.
+// pointer returns the JSON pointer of a place.
 func pointer(place []string) string {
 	var b strings.Builder
 	for _, key := range place {
 		if !condition.MatchString(key) {
-			b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key))
+			b.WriteString(tree.Pointer("", key))
 		}
 	}
 	return b.String()
 }
 
-// target is the JSONPath by which the overlay finds a place: before it renames schemas.
+// target returns the JSONPath of a place for the overlay, with the upstream names of schemas.
 func (c *checker) target(place []string) string {
 	var b strings.Builder
 	b.WriteString("$")
@@ -36,7 +38,7 @@ func (c *checker) target(place []string) string {
 		switch {
 		case condition.MatchString(key):
 			b.WriteString(key)
-		case i > 0 && condition.MatchString(place[i-1]): // it is selected already
+		case i > 0 && condition.MatchString(place[i-1]): // the condition has selected the element
 		case number.MatchString(key) && (place[i-1] == "anyOf" || place[i-1] == "oneOf" || place[i-1] == "allOf"):
 			b.WriteString("[" + key + "]")
 		case simple.MatchString(key):

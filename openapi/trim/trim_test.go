@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/openapi/internal/tree"
 )
 
 var (
@@ -21,8 +23,8 @@ var (
 	overlayText string
 )
 
-// doctor replaces texts, each of which must be there.
-func doctor(t *testing.T, document string, oldNew ...string) string {
+// edit replaces texts in a document. The document must contain each old text.
+func edit(t *testing.T, document string, oldNew ...string) string {
 	t.Helper()
 	for i := 0; i < len(oldNew); i += 2 {
 		if !strings.Contains(document, oldNew[i]) {
@@ -33,8 +35,8 @@ func doctor(t *testing.T, document string, oldNew ...string) string {
 	return document
 }
 
-// into returns the package that documents are generated into.
-func into(t *testing.T) *goPackage {
+// generatedPackage returns the package of the generated code.
+func generatedPackage(t *testing.T) *goPackage {
 	t.Helper()
 	p, err := readGenerated()
 	if err != nil {
@@ -43,7 +45,8 @@ func into(t *testing.T) *goPackage {
 	return p
 }
 
-// readGenerated reads it once: the generator keeps its configuration in variables.
+// readGenerated reads the package once, because the generator stores its configuration in package
+// variables.
 var readGenerated = sync.OnceValues(func() (*goPackage, error) { return readPackage("../../generated") })
 
 // trimmed trims the test documents and returns the root of the result.
@@ -59,7 +62,7 @@ func trimmed(t *testing.T, upstream string) *yaml.Node {
 // trimmedText trims the test documents.
 func trimmedText(t *testing.T, upstream string) []byte {
 	t.Helper()
-	r, err := Trim([]byte(upstream), []byte(overlayText), into(t), "2026-01-02")
+	r, err := Trim([]byte(upstream), []byte(overlayText), generatedPackage(t), "2026-01-02")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,48 +70,48 @@ func trimmedText(t *testing.T, upstream string) []byte {
 }
 
 // wantYAML compares a node with YAML text, as data.
-func wantYAML(t *testing.T, what string, got *yaml.Node, want string) {
+func wantYAML(t *testing.T, name string, got *yaml.Node, want string) {
 	t.Helper()
 	var doc yaml.Node
 	if err := yaml.Unmarshal([]byte(want), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if !equal(got, doc.Content[0]) {
+	if !tree.Equal(got, doc.Content[0]) {
 		text, err := yaml.Marshal(got)
-		t.Errorf("%s is (%v)\n%swant\n%s", what, err, text, want)
+		t.Errorf("%s is (%v)\n%swant\n%s", name, err, text, want)
 	}
 }
 
-func wantKeys(t *testing.T, what string, n *yaml.Node, want ...string) {
+func wantKeys(t *testing.T, name string, n *yaml.Node, want ...string) {
 	t.Helper()
-	if got := keys(n); !slices.Equal(got, want) {
-		t.Errorf("%s: have %q, want %q", what, got, want)
+	if got := tree.Keys(n); !slices.Equal(got, want) {
+		t.Errorf("%s: have %q, want %q", name, got, want)
 	}
 }
 
 func TestTrim(t *testing.T) {
 	doc := trimmed(t, upstreamText)
-	schemas := get(doc, "components", "schemas")
+	schemas := tree.Get(doc, "components", "schemas")
 
-	t.Run("keeps the operations with our tags alone", func(t *testing.T) {
-		wantKeys(t, "paths", get(doc, "paths"), "/v1/conversations", "/v1/conversations/{conversation_id}", "/v1/agents")
-		wantYAML(t, "tags", get(doc, "tags"), "[{name: beta.conversations}, {name: beta.agents}]")
+	t.Run("keeps only the operations with the tags", func(t *testing.T) {
+		wantKeys(t, "paths", tree.Get(doc, "paths"), "/v1/conversations", "/v1/conversations/{conversation_id}", "/v1/agents")
+		wantYAML(t, "tags", tree.Get(doc, "tags"), "[{name: beta.conversations}, {name: beta.agents}]")
 	})
-	t.Run("folds #stream into its plain twin", func(t *testing.T) {
-		start := get(doc, "paths", "/v1/conversations", "post")
-		wantYAML(t, "request body", get(start, "requestBody"),
+	t.Run("merges #stream into the plain operation", func(t *testing.T) {
+		start := tree.Get(doc, "paths", "/v1/conversations", "post")
+		wantYAML(t, "request body", tree.Get(start, "requestBody"),
 			"{required: true, content: {application/json: {schema: {$ref: '#/components/schemas/StartRequest'}}}}")
-		wantYAML(t, "response", get(start, "responses", "200", "content"), `
+		wantYAML(t, "response", tree.Get(start, "responses", "200", "content"), `
 application/json: {schema: {$ref: '#/components/schemas/Response'}}
 text/event-stream: {schema: {$ref: '#/components/schemas/Frame'}}`)
 	})
-	t.Run("drops prose and nothing that is called like it", func(t *testing.T) {
-		walk(doc, "", func(pointer string, n *yaml.Node) {
+	t.Run("drops prose but not names and data with the same key", func(t *testing.T) {
+		tree.Walk(doc, "", func(pointer string, n *yaml.Node) {
 			if strings.Contains(n.Value, "rose of the vendor") {
 				t.Errorf("%s: %s", pointer, n.Value)
 			}
 		})
-		wantYAML(t, "the start request", get(schemas, "StartRequest"), `
+		wantYAML(t, "the start request", tree.Get(schemas, "StartRequest"), `
 type: object
 required: [inputs, title]
 properties:
@@ -122,35 +125,35 @@ properties:
   level: {enum: [{summary: kept}, {summary: also kept}]}
   handoff: {anyOf: [{type: string, enum: [client, server]}, {type: 'null'}], x-go-type: Handoff}`)
 	})
-	t.Run("drops the vendor's extensions and nothing that is called like one", func(t *testing.T) {
-		doc := trimmed(t, doctor(t, upstreamText, "      operationId: api_agents\n", "      operationId: api_agents\n      x-kind: list\n",
+	t.Run("drops extensions but not names and data with the same key", func(t *testing.T) {
+		doc := trimmed(t, edit(t, upstreamText, "      operationId: api_agents\n", "      operationId: api_agents\n      x-kind: list\n",
 			"      properties: {id: {type: string}, history:", "      x-order: [id]\n      properties: {id: {type: string, x-go-type: Id}, x-id: {type: string}, history:",
 			"{type: string, example: Prose of the vendor.}", "{type: object, default: {x-kind: kept}}"))
-		wantKeys(t, "the operation", get(doc, "paths", "/v1/agents", "get"), "operationId", "tags", "deprecated", "responses", "externalDocs")
-		wantYAML(t, "the agent", get(doc, "components", "schemas", "Agent"),
+		wantKeys(t, "the operation", tree.Get(doc, "paths", "/v1/agents", "get"), "operationId", "tags", "deprecated", "responses", "externalDocs")
+		wantYAML(t, "the agent", tree.Get(doc, "components", "schemas", "Agent"),
 			"{type: object, properties: {id: {type: string}, x-id: {type: string}, history: {type: array, items: {$ref: '#/components/schemas/Remark'}}}}")
-		wantYAML(t, "the example", get(doc, "components", "schemas", "StartRequest", "properties", "example"), "{type: object, default: {x-kind: kept}}")
+		wantYAML(t, "the example", tree.Get(doc, "components", "schemas", "StartRequest", "properties", "example"), "{type: object, default: {x-kind: kept}}")
 	})
-	t.Run("links the vendor's page about an operation", func(t *testing.T) {
-		wantYAML(t, "the link", get(doc, "paths", "/v1/conversations", "post", "externalDocs"),
+	t.Run("links the vendor's page of an operation", func(t *testing.T) {
+		wantYAML(t, "the link", tree.Get(doc, "paths", "/v1/conversations", "post", "externalDocs"),
 			"{url: 'https://docs.mistral.ai/api/endpoint/beta/conversations#operation-api_start'}")
 	})
-	t.Run("keeps the components that are reached", func(t *testing.T) {
+	t.Run("keeps the referenced components", func(t *testing.T) {
 		wantKeys(t, "schemas", schemas, "Agent", "ByAgent", "ByModel", "Call", "Conversation", "DoneEvent", "Entry", "EntryType", "Failure",
 			"Frame", "Handoff", "Message", "Remark", "Response", "StartRequest", "StartedEvent", "StreamEvent", "StreamEventType")
-		wantKeys(t, "security schemes", get(doc, "components", "securitySchemes"), "Key")
-		wantKeys(t, "components", get(doc, "components"), "securitySchemes", "schemas")
+		wantKeys(t, "security schemes", tree.Get(doc, "components", "securitySchemes"), "Key")
+		wantKeys(t, "components", tree.Get(doc, "components"), "securitySchemes", "schemas")
 	})
-	t.Run("names shared unions and keeps what the overlay says of their uses", func(t *testing.T) {
-		wantYAML(t, "the data of a frame", get(schemas, "Frame", "properties", "data"),
+	t.Run("names shared unions and keeps the descriptions of references", func(t *testing.T) {
+		wantYAML(t, "the data of a frame", tree.Get(schemas, "Frame", "properties", "data"),
 			"{$ref: '#/components/schemas/StreamEvent', description: What happened.}")
 	})
-	t.Run("renames a schema with the references to it", func(t *testing.T) {
-		wantYAML(t, "the event of a frame", get(schemas, "Frame", "properties", "event"), "{$ref: '#/components/schemas/StreamEventType'}")
-		wantYAML(t, "the renamed schema", get(schemas, "StreamEventType"), "{type: string, enum: [started, done]}")
+	t.Run("renames a schema and its references", func(t *testing.T) {
+		wantYAML(t, "the event of a frame", tree.Get(schemas, "Frame", "properties", "event"), "{$ref: '#/components/schemas/StreamEventType'}")
+		wantYAML(t, "the renamed schema", tree.Get(schemas, "StreamEventType"), "{type: string, enum: [started, done]}")
 	})
-	t.Run("lets the overlay describe a property that upstream gives no type", func(t *testing.T) {
-		wantYAML(t, "the property", get(schemas, "Failure", "properties", "input"), "{description: What was refused.}")
+	t.Run("lets the overlay describe a property without a type", func(t *testing.T) {
+		wantYAML(t, "the property", tree.Get(schemas, "Failure", "properties", "input"), "{description: The rejected value.}")
 	})
 }
 
@@ -158,14 +161,14 @@ func TestTrimIsDeterministic(t *testing.T) {
 	first := trimmedText(t, upstreamText)
 	for range 5 {
 		if !bytes.Equal(first, trimmedText(t, upstreamText)) {
-			t.Fatal("two runs give different documents")
+			t.Fatal("two runs generate different documents")
 		}
 	}
 }
 
-// Prose that upstream rewords must not show in the result at all.
+// A change of upstream's prose must not change the result.
 func TestTrimIgnoresProse(t *testing.T) {
-	reworded := doctor(t, upstreamText, "Prose of the vendor.", "Reworded prose of the vendor.", "title: Stream,", "title: Streaming,")
+	reworded := edit(t, upstreamText, "Prose of the vendor.", "Reworded prose of the vendor.", "title: Stream,", "title: Streaming,")
 	withoutOrigin := regexp.MustCompile(`(?m)^    sha256: .*$`)
 	before := withoutOrigin.ReplaceAll(trimmedText(t, upstreamText), nil)
 	if !bytes.Equal(before, withoutOrigin.ReplaceAll(trimmedText(t, reworded), nil)) {
@@ -173,17 +176,16 @@ func TestTrimIgnoresProse(t *testing.T) {
 	}
 }
 
-// Each case doctors a document that trims well, as upstream or a slip in the
-// overlay might.
-func TestTrimRefuses(t *testing.T) {
+// Each case changes the valid documents, as upstream or a mistake in the overlay might.
+func TestTrimRejects(t *testing.T) {
 	const (
-		streamBody   = "schema: {$ref: '#/components/schemas/StreamRequest'}"
-		streamReply  = "content: {text/event-stream: {schema: {$ref: '#/components/schemas/Frame'}}}"
-		agentsReply  = "content: {application/json: {schema: {$ref: '#/components/schemas/Agent'}}}"
-		agentsID     = "      operationId: api_agents\n"
-		agentsPath   = "  /v1/agents:\n"
-		doneMapping  = "              done: '#/components/schemas/DoneEvent'\n"
-		messageInput = "              - $ref: '#/components/schemas/Message'\n"
+		streamBody     = "schema: {$ref: '#/components/schemas/StreamRequest'}"
+		streamResponse = "content: {text/event-stream: {schema: {$ref: '#/components/schemas/Frame'}}}"
+		agentsResponse = "content: {application/json: {schema: {$ref: '#/components/schemas/Agent'}}}"
+		agentsID       = "      operationId: api_agents\n"
+		agentsPath     = "  /v1/agents:\n"
+		doneMapping    = "              done: '#/components/schemas/DoneEvent'\n"
+		messageInput   = "              - $ref: '#/components/schemas/Message'\n"
 	)
 	tests := []struct {
 		name     string
@@ -193,90 +195,90 @@ func TestTrimRefuses(t *testing.T) {
 	}{
 		{name: "a document that is not YAML", upstream: []string{"openapi: 3.1.0", "openapi: ["}, want: []string{"reading the upstream document"}},
 		{name: "another version of OpenAPI", upstream: []string{"openapi: 3.1.0", "openapi: 3.0.3"}, want: []string{"not OpenAPI 3.1"}},
-		{name: "a document without schemas", upstream: []string{"\n  schemas:\n", "\n  examples:\n"}, want: []string{"no components.schemas"}},
+		{name: "a document without schemas", upstream: []string{"\n  schemas:\n", "\n  examples:\n"}, want: []string{"lacks components.schemas"}},
 		{
 			name:     "a YAML alias",
 			upstream: []string{"Choice: {type: string}", "Choice: &text {type: string}", "arguments: {type: string}", "arguments: *text"},
 			want:     []string{"/components/schemas/Call/properties/arguments", "*text"},
 		},
-		{name: "a renamed tag", upstream: []string{"beta.agents", "agents"}, want: []string{`no operation is tagged "beta.agents"`}},
+		{name: "a renamed tag", upstream: []string{"beta.agents", "agents"}, want: []string{`cannot find an operation with the tag "beta.agents"`}},
 
-		{name: "an unknown fragment", upstream: []string{"#stream", "#batch"}, want: []string{"/v1/conversations#batch", `unknown fragment "batch"`}},
+		{name: "an unknown fragment", upstream: []string{"#stream", "#batch"}, want: []string{"/v1/conversations#batch", `fragment "batch": must be "stream"`}},
 		{
-			name:     "a stream without a plain twin",
+			name:     "a stream without a plain operation",
 			upstream: []string{"/v1/conversations#stream", "/v1/talks#stream"},
-			want:     []string{"/v1/talks#stream", "no plain operation post /v1/talks"},
+			want:     []string{"/v1/talks#stream", "cannot find the operation post /v1/talks"},
 		},
 		{
-			name:     "a stream path with something of the whole path",
+			name:     "a stream path with a keyword of the whole path",
 			upstream: []string{"/v1/conversations#stream:\n", "/v1/conversations#stream:\n    servers: [{url: https://stream.example.com}]\n"},
-			want:     []string{"/v1/conversations#stream", `"servers" of a whole path cannot be folded`},
+			want:     []string{"/v1/conversations#stream", `cannot merge "servers"`},
 		},
 		{
-			name:     "a stream with a body of its own",
+			name:     "a stream with another body",
 			upstream: []string{streamBody, "schema: {$ref: '#/components/schemas/Agent'}"},
-			want:     []string{"post /v1/conversations#stream", "schema Agent is not allOf"},
+			want:     []string{"post /v1/conversations#stream", "schema Agent: must be allOf"},
 		},
 		{
 			name:     "a stream with an inline body",
 			upstream: []string{streamBody, "schema: {type: object}"},
-			want:     []string{"post /v1/conversations#stream", "not a reference"},
+			want:     []string{"post /v1/conversations#stream", "must be a reference"},
 		},
 		{
-			name:     "a stream with a further form of body",
+			name:     "a stream with another media type of the body",
 			upstream: []string{"{application/json: {" + streamBody + "}}", "{application/json: {" + streamBody + "}, application/xml: {}}"},
 			want:     []string{"post /v1/conversations#stream", "[application/json application/xml]"},
 		},
 		{
-			name: "a stream built on another schema",
+			name: "a stream that extends another schema",
 			upstream: []string{"    StreamRequest:\n      title: StreamRequest\n      allOf:\n        - $ref: '#/components/schemas/RequestBase'",
 				"    StreamRequest:\n      title: StreamRequest\n      allOf:\n        - $ref: '#/components/schemas/Agent'"},
-			want: []string{"post /v1/conversations#stream", `built on "Agent", the plain operation's on "RequestBase"`},
+			want: []string{"post /v1/conversations#stream", `extends "Agent", but the plain operation extends "RequestBase"`},
 		},
 		{
-			name:     "a stream with a property of its own",
+			name:     "a stream with another property",
 			upstream: []string{"{stream: {type: boolean, enum: [true], default: true}}", "{stream: {type: boolean, enum: [true]}, pace: {type: integer}}"},
-			want:     []string{"post /v1/conversations#stream", "schema StreamRequest is not allOf"},
+			want:     []string{"post /v1/conversations#stream", "schema StreamRequest: must be allOf"},
 		},
 		{
-			name:     "a stream whose schema says more than its base",
+			name:     "a stream with another keyword in its schema",
 			upstream: []string{"      title: StreamRequest\n", "      additionalProperties: false\n"},
-			want:     []string{"post /v1/conversations#stream", "schema StreamRequest is not allOf"},
+			want:     []string{"post /v1/conversations#stream", "schema StreamRequest: must be allOf"},
 		},
 		{
 			name:     "a stream flag that is not fixed",
 			upstream: []string{"enum: [true], default: true", "default: true"},
-			want:     []string{"post /v1/conversations#stream", "stream is not fixed to true"},
+			want:     []string{"post /v1/conversations#stream", "the enum of stream must be [true]"},
 		},
 		{
 			name:     "a plain operation that may stream",
 			upstream: []string{"enum: [false], default: false", "default: false"},
-			want:     []string{"plain operation", "stream is not fixed to false"},
+			want:     []string{"plain operation", "the enum of stream must be [false]"},
 		},
 		{
 			name:     "a stream of another media type",
-			upstream: []string{streamReply, "content: {application/x-ndjson: {schema: {$ref: '#/components/schemas/Frame'}}}"},
-			want:     []string{"post /v1/conversations#stream", "[application/x-ndjson]", "text/event-stream alone"},
+			upstream: []string{streamResponse, "content: {application/x-ndjson: {schema: {$ref: '#/components/schemas/Frame'}}}"},
+			want:     []string{"post /v1/conversations#stream", "[application/x-ndjson]", "must be [text/event-stream]"},
 		},
 		{
 			name:     "a stream response with a header",
-			upstream: []string{streamReply, "headers: {X-Pace: {schema: {type: integer}}}\n          " + streamReply},
+			upstream: []string{streamResponse, "headers: {X-Pace: {schema: {type: integer}}}\n          " + streamResponse},
 			want:     []string{"post /v1/conversations#stream", "response 200 differs"},
 		},
 		{
-			name:     "a stream with an error of its own",
-			upstream: []string{"          " + streamReply + "\n        '422':", "          " + streamReply + "\n        '409':"},
+			name:     "a stream with another error",
+			upstream: []string{"          " + streamResponse + "\n        '422':", "          " + streamResponse + "\n        '409':"},
 			want:     []string{"post /v1/conversations#stream", "response 409 differs"},
 		},
 		{
-			name: "a stream with a parameter of its own",
+			name: "a stream with another parameter",
 			upstream: []string{"      operationId: api_start_stream\n",
 				"      operationId: api_start_stream\n      parameters: [{name: pace, in: query, schema: {type: integer}}]\n"},
 			want: []string{"post /v1/conversations#stream", `"parameters" differs`},
 		},
 
 		{
-			name:     "a reference to nowhere",
+			name:     "a reference to a missing schema",
 			upstream: []string{"    Remark:\n", "    Remarks:\n"},
 			want:     []string{"/properties/history/items", `"Remark", which does not exist`},
 		},
@@ -299,47 +301,47 @@ func TestTrimRefuses(t *testing.T) {
 			want:    []string{"applying the overlay", "does nothing"},
 		},
 		{
-			name:     "a description of a property that is gone",
+			name:     "a description of a removed property",
 			upstream: []string{"content: {type: string}", "text: {type: string}"},
 			want:     []string{"describes /components/schemas/Message/properties/content"},
 		},
 		{
-			name:    "a description of a schema that is gone",
+			name:    "a description of a missing schema",
 			overlay: []string{"    EntryType:", "    Vanished: {description: Nothing.}\n    EntryType:"},
 			want:    []string{"describes /components/schemas/Vanished"},
 		},
 		{
-			name:     "a description of a response that is gone",
-			upstream: []string{"'200':\n          description: Prose of the vendor.\n          " + agentsReply, "'201':\n          " + agentsReply},
+			name:     "a description of a removed response",
+			upstream: []string{"'200':\n          description: Prose of the vendor.\n          " + agentsResponse, "'201':\n          " + agentsResponse},
 			want:     []string{"describes /paths/~1v1~1agents/get/responses/200"},
 		},
 		{
-			name:    "a new name that is taken",
+			name:    "a new name that is already used",
 			overlay: []string{"x-rename: StreamEventType", "x-rename: DoneEvent"},
-			want:    []string{"EventName cannot be renamed to DoneEvent"},
+			want:    []string{"cannot rename EventName to DoneEvent"},
 		},
 
 		{
 			name:     "a discriminator value without a member",
 			upstream: []string{doneMapping, doneMapping + "              failed: '#/components/schemas/Message'\n"},
-			want:     []string{"/components/schemas/StreamEvent", `value "failed" leads to Message, which is not a member`},
+			want:     []string{"/components/schemas/StreamEvent", `value "failed" maps to Message, which is not a member`},
 		},
 		{
 			name:     "a member without a discriminator value",
 			upstream: []string{doneMapping, ""},
-			want:     []string{"/components/schemas/StreamEvent", `member DoneEvent has no discriminator value; its type is fixed to "done"`},
+			want:     []string{"/components/schemas/StreamEvent", `member DoneEvent lacks a discriminator value; its type is fixed to "done"`},
 		},
 		{
 			name:     "a member whose type is another value",
 			upstream: []string{"const: done", "const: finished"},
-			want:     []string{`value "done" leads to DoneEvent, whose type is fixed to "finished"`, `may be "finished", which StreamEventType does not list`},
+			want:     []string{`value "done" maps to DoneEvent, whose type is fixed to "finished"`, `may be "finished", which StreamEventType does not list`},
 			overlay: []string{"- target: $.components.schemas\n",
 				"- {target: $.components.schemas.DoneEvent.properties.type, update: {x-go-type: StreamEventType}}\n- target: $.components.schemas\n"},
 		},
 		{
 			name:     "a member without a name",
 			upstream: []string{"          discriminator:\n", "            - {type: object}\n          discriminator:\n"},
-			want:     []string{"/components/schemas/StreamEvent", "a member without a name"},
+			want:     []string{"/components/schemas/StreamEvent", "an unnamed member"},
 		},
 		{
 			name:    "a member that is listed twice",
@@ -347,35 +349,35 @@ func TestTrimRefuses(t *testing.T) {
 			want:    []string{"/components/schemas/Entry", "member Call is listed twice"},
 		},
 		{
-			name:    "an enum that is out of step with its union",
+			name:    "an enum that differs from its union",
 			overlay: []string{"enum: [message, call]", "enum: [message, call, result]"},
 			want:    []string{"EntryType lists [call message result], but the discriminator values of Entry are [call message]"},
 		},
 
 		{
-			name: "a union that no named one equals",
+			name: "a union that does not equal a named one",
 			upstream: []string{"items: {$ref: '#/components/schemas/Remark'}",
 				"items: {anyOf: [{$ref: '#/components/schemas/Message'}, {$ref: '#/components/schemas/Result'}]}"},
-			want: []string{"/components/schemas/Agent/properties/history/items is a union that no named component equals"},
+			want: []string{"/components/schemas/Agent/properties/history/items is a union that does not equal a named component"},
 		},
 		{
-			name:     "a shared union that has grown",
+			name:     "a shared union with a new member",
 			upstream: []string{messageInput, messageInput + "              - $ref: '#/components/schemas/Result'\n"},
-			want:     []string{"/components/schemas/Entry: member Result has no discriminator value", `fixed to "result"`},
+			want:     []string{"/components/schemas/Entry: member Result lacks a discriminator value", `fixed to "result"`},
 		},
 		{
-			name: "a narrow union that has outgrown the shared one",
+			name: "a narrow union with more members than the shared one",
 			upstream: []string{"            anyOf:\n              - $ref: '#/components/schemas/Call'\n    Message:",
 				"            anyOf:\n              - $ref: '#/components/schemas/Call'\n              - $ref: '#/components/schemas/Result'\n    Message:"},
 			want: []string{"/components/schemas/Response/properties/outputs/items may be Result, which is not a member of Entry"},
 		},
 		{
-			name:     "an enum that has outgrown the named one",
+			name:     "an enum with more values than the named one",
 			upstream: []string{"enum: [client, server]", "enum: [client, server, auto]"},
 			want:     []string{`/components/schemas/StartRequest/properties/handoff may be "auto", which Handoff does not list`},
 		},
 		{
-			name:     "a record that has outgrown the merged one",
+			name:     "an object that allows more than the merged one",
 			upstream: []string{"agent: {type: string}", "agent: {type: string}, colour: {type: string}"},
 			want:     []string{"may have the property colour of ByAgent, which Conversation lacks"},
 		},
@@ -404,7 +406,7 @@ func TestTrimRefuses(t *testing.T) {
 			want:     []string{"/components/schemas/Message/properties/mood has the Go type Mood, which does not exist"},
 		},
 		{
-			name:     "a type beyond the hand-written one",
+			name:     "a type that the hand-written one cannot hold",
 			upstream: []string{"content: {type: string}", "content: {type: string}, mood: {anyOf: [{type: string}, {type: integer}, {type: boolean}]}"},
 			overlay:  []string{"content: {description: The text.}", "content: {description: The text.}, mood: {x-go-type: StringOrInteger}"},
 			want:     []string{"/components/schemas/Message/properties/mood may be boolean, which StringOrInteger cannot hold", "update: {x-go-type: JSON}"},
@@ -420,14 +422,14 @@ func TestTrimRefuses(t *testing.T) {
 			want:     []string{"/components/schemas/Timestamp has the Go name Timestamp, which is a hand-written name", `{target: "$.components.schemas.Timestamp", update: {x-rename: …}}`},
 		},
 		{
-			name:     "the name of something made for a union",
+			name:     "the name of a type generated for a union",
 			upstream: []string{"    Remark:\n", "    UnknownEntry:\n", "schemas/Remark", "schemas/UnknownEntry"},
-			want:     []string{"/components/schemas/UnknownEntry has the Go name UnknownEntry, which is made for the union Entry"},
+			want:     []string{"/components/schemas/UnknownEntry has the Go name UnknownEntry, which is generated for the union Entry"},
 		},
 		{
 			name:     "two properties with one Go name",
 			upstream: []string{"properties: {id: {type: string}, agent: {type: string}}", "properties: {id: {type: string}, agent: {type: string}}\n    Twice:\n      type: object\n      properties: {maxTurns: {type: integer}, max_turns: {type: integer}}", "items: {$ref: '#/components/schemas/Remark'}", "items: {$ref: '#/components/schemas/Twice'}"},
-			want:     []string{"/components/schemas/Twice/properties/max_turns has the Go name MaxTurns, which is that of the property maxTurns", "update: {x-go-name: …}"},
+			want:     []string{"/components/schemas/Twice/properties/max_turns has the Go name MaxTurns, which is the name of the property maxTurns", "update: {x-go-name: …}"},
 		},
 		{
 			name:     "a property with the name of a method",
@@ -435,14 +437,14 @@ func TestTrimRefuses(t *testing.T) {
 			want:     []string{"/components/schemas/Call/properties/string has the Go name String, which is a method"},
 		},
 		{
-			name:     "properties and any others",
+			name:     "properties and additionalProperties",
 			upstream: []string{"properties: {type: {type: string, enum: [call]}, arguments: {type: string}}", "properties: {type: {type: string, enum: [call]}, arguments: {type: string}}\n      additionalProperties: true"},
-			want:     []string{"/components/schemas/Call/additionalProperties stands beside properties", `{target: "$.components.schemas.Call.additionalProperties", remove: true}`},
+			want:     []string{"/components/schemas/Call/additionalProperties is combined with properties", `{target: "$.components.schemas.Call.additionalProperties", remove: true}`},
 		},
 		{
-			name:     "a schema that holds itself",
+			name:     "a schema that contains itself",
 			upstream: []string{"arguments: {type: string}", "arguments: {$ref: '#/components/schemas/Call'}"},
-			want:     []string{"/components/schemas/Call/properties/arguments leads back to Call", "update: {x-go-type-skip-optional-pointer: false}"},
+			want:     []string{"/components/schemas/Call/properties/arguments makes the Go type Call contain itself", "update: {x-go-type-skip-optional-pointer: false}"},
 		},
 		{
 			name:     "a header parameter",
@@ -452,18 +454,18 @@ func TestTrimRefuses(t *testing.T) {
 		{
 			name:     "a request body without a name",
 			upstream: []string{agentsID, agentsID + "      requestBody: {content: {application/json: {schema: {type: array, items: {type: string}}}}}\n"},
-			want:     []string{"/paths/~1v1~1agents/get/requestBody/content/application~1json/schema is not a component with properties"},
+			want:     []string{"/paths/~1v1~1agents/get/requestBody/content/application~1json/schema must be a reference to a component with properties"},
 		},
 
 		{
-			name:     "an operation without a name of ours",
+			name:     "an operation without a name in the overlay",
 			upstream: []string{agentsPath, "  /v1/agents/new:\n    post: {operationId: create, tags: [beta.agents]}\n" + agentsPath},
-			want:     []string{"POST /v1/agents/new", "no name of ours"},
+			want:     []string{"POST /v1/agents/new", "the overlay must set the operationId"},
 		},
 		{
 			name:     "a parameter of a whole path",
 			upstream: []string{agentsPath, agentsPath + "    parameters: [{name: page, in: query, schema: {type: integer}}]\n"},
-			want:     []string{`/v1/agents: "parameters" of a whole path would be lost`},
+			want:     []string{`/v1/agents: "parameters" applies to the whole path and would be lost`},
 		},
 		{
 			name:     "a server of one operation",
@@ -482,15 +484,15 @@ func TestTrimRefuses(t *testing.T) {
 		},
 		{
 			name:     "a response of a further media type",
-			upstream: []string{agentsReply, "content: {application/json: {schema: {$ref: '#/components/schemas/Agent'}}, text/csv: {}}"},
+			upstream: []string{agentsResponse, "content: {application/json: {schema: {$ref: '#/components/schemas/Agent'}}, text/csv: {}}"},
 			want:     []string{"GET /v1/agents: the media type text/csv of response 200 would be lost"},
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := Trim([]byte(doctor(t, upstreamText, test.upstream...)), []byte(doctor(t, overlayText, test.overlay...)), into(t), "")
+			_, err := Trim([]byte(edit(t, upstreamText, test.upstream...)), []byte(edit(t, overlayText, test.overlay...)), generatedPackage(t), "")
 			if err == nil {
-				t.Fatalf("no error, want one with %q", test.want)
+				t.Fatalf("got nil, want an error with %q", test.want)
 			}
 			for _, want := range test.want {
 				if !strings.Contains(err.Error(), want) {
@@ -522,59 +524,59 @@ components:
 		old, new string
 		want     string
 	}{
-		{"tag", "beta.agents, description: D.", "beta.agents", "tag beta.agents has no description"},
-		{"summary", "      summary: S\n", "", "operation ListAgents has no summary"},
-		{"reason", "      x-deprecated-reason: R.\n", "", "deprecated operation ListAgents has no x-deprecated-reason"},
-		{"parameter", "query, description: D.", "query", "parameter page of ListAgents has no description"},
-		{"response", "'200': {description: D.}", "'200': {}", "response 200 of ListAgents has no description"},
-		{"schema", "Agent: {description: D., ", "Agent: {", "schema Agent has no description"},
-		{"property", "id: {description: D.}", "id: {}", "property Agent.id has no description"},
+		{"tag", "beta.agents, description: D.", "beta.agents", "tag beta.agents: missing description"},
+		{"summary", "      summary: S\n", "", "operation ListAgents: missing summary"},
+		{"reason", "      x-deprecated-reason: R.\n", "", "deprecated operation ListAgents: missing x-deprecated-reason"},
+		{"parameter", "query, description: D.", "query", "parameter page of ListAgents: missing description"},
+		{"response", "'200': {description: D.}", "'200': {}", "response 200 of ListAgents: missing description"},
+		{"schema", "Agent: {description: D., ", "Agent: {", "schema Agent: missing description"},
+		{"property", "id: {description: D.}", "id: {}", "property Agent.id: missing description"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			gaps, err := undescribed([]byte(doctor(t, described, test.old, test.new)))
+			gaps, err := undescribed([]byte(edit(t, described, test.old, test.new)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(gaps, []string{test.want}) {
-				t.Errorf("have %q, want %q alone", gaps, test.want)
+				t.Errorf("have %q, want only %q", gaps, test.want)
 			}
 		})
 	}
 	if gaps, err := undescribed([]byte(described)); err != nil || len(gaps) > 0 {
-		t.Errorf("have %q and %v, want none", gaps, err)
+		t.Errorf("have %q and %v, want neither", gaps, err)
 	}
 }
 
-// A run writes the document and names what lacks a description, which is not an error.
+// A run writes the document. Missing descriptions are warnings and not errors.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "openapi.yaml")
 	var warnings bytes.Buffer
-	if err := run(inputs{upstream: "testdata/upstream.yaml", overlay: "testdata/overlay.yaml", into: "../../generated", out: out, date: "2026-01-02"}, &warnings); err != nil {
+	if err := run(inputs{upstream: "testdata/upstream.yaml", overlay: "testdata/overlay.yaml", goPackage: "../../generated", out: out, date: "2026-01-02"}, &warnings); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"warning: operation ListAgents has no summary", "warning: property Agent.id has no description"} {
+	for _, want := range []string{"warning: operation ListAgents: missing summary", "warning: property Agent.id: missing description"} {
 		if !strings.Contains(warnings.String(), want) {
 			t.Errorf("have the warnings\n%swant %q", &warnings, want)
 		}
 	}
 	if strings.Contains(warnings.String(), "Message.content") {
-		t.Errorf("have a warning on Message.content, which is described:\n%s", &warnings)
+		t.Errorf("have a warning for Message.content, which has a description:\n%s", &warnings)
 	}
 	written, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.HasPrefix(written, []byte("# Made by openapi/trim")) {
+	if !bytes.HasPrefix(written, []byte("# Code generated by openapi/trim")) {
 		t.Errorf("the document begins with %.80q", written)
 	}
 
 	untouched := filepath.Join(dir, "untouched.yaml")
-	if err := run(inputs{upstream: "testdata/overlay.yaml", overlay: "testdata/overlay.yaml", into: "../../generated", out: untouched}, &warnings); err == nil {
-		t.Error("no error for a document that is not OpenAPI")
+	if err := run(inputs{upstream: "testdata/overlay.yaml", overlay: "testdata/overlay.yaml", goPackage: "../../generated", out: untouched}, &warnings); err == nil {
+		t.Error("got nil for a document that is not OpenAPI, want an error")
 	}
 	if _, err := os.Stat(untouched); err == nil {
-		t.Error("a failed run has written a document")
+		t.Error("a failed run wrote a document")
 	}
 }

@@ -15,33 +15,32 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-var update = flag.Bool("update", false, "write what is found into testdata/doctored.yaml, to be read before it is committed")
+var update = flag.Bool("update", false, "write the results to testdata/changes.yaml; review them before the commit")
 
-// A doctored document is upstream.yaml after some actions of an overlay: what the vendor may
-// change some day.
-type doctored struct {
+// A vendorChange is a possible change of the vendor's document with its expected results.
+type vendorChange struct {
 	Name string `yaml:"name"`
-	// Doctor is the actions.
-	Doctor string `yaml:"doctor"`
-	// Report is what spec-diff says, but for the lines that name the documents.
+	// Actions holds the overlay actions that change upstream.yaml.
+	Actions string `yaml:"actions"`
+	// Report is the output of spec-diff, without the lines that identify the documents.
 	Report string `yaml:"report"`
-	// Outcome is "compiles", or the sentences with which trim refuses the document. Where each
-	// of these has an action for the overlay, the last line says what follows from them.
+	// Outcome is "compiles", or the errors of trim. If each error contains an overlay action, the
+	// last line is the outcome with these actions.
 	Outcome string `yaml:"outcome"`
 }
 
-// Each doctored document has exactly the report and the outcome expected.
-func TestDoctoredDocuments(t *testing.T) {
+// Each change of the vendor's document has exactly the expected report and outcome.
+func TestVendorChanges(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it compares, trims, generates and compiles some 70 documents")
+		t.Skip("compares, trims, generates and compiles about 70 documents")
 	}
 	t.Parallel()
-	const file = "testdata/doctored.yaml"
+	const file = "testdata/changes.yaml"
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cases []*doctored
+	var cases []*vendorChange
 	if err := yaml.Unmarshal(content, &cases); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +55,7 @@ func TestDoctoredDocuments(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
 				upstream := filepath.Join(dir, "vendor.yaml")
-				doctor(t, c.Doctor, upstream)
+				writeChanged(t, c.Actions, upstream)
 				report, outcome := tools.specDiff(t, upstream), tools.outcome(t, check, upstream, dir)
 				if *update {
 					c.Report, c.Outcome = report, outcome
@@ -81,8 +80,8 @@ func TestDoctoredDocuments(t *testing.T) {
 	}
 }
 
-// doctor writes upstream.yaml after some actions.
-func doctor(t *testing.T, actions, out string) {
+// writeChanged applies overlay actions to upstream.yaml and writes the result.
+func writeChanged(t *testing.T, actions, out string) {
 	t.Helper()
 	content, err := os.ReadFile("upstream.yaml")
 	if err != nil {
@@ -92,7 +91,7 @@ func doctor(t *testing.T, actions, out string) {
 	if err := yaml.Unmarshal(content, &document); err != nil {
 		t.Fatal(err)
 	}
-	o, err := overlay.ParseReader(strings.NewReader("overlay: 1.1.0\ninfo: {title: Doctor, version: 1.0.0}\nactions:\n" + actions))
+	o, err := overlay.ParseReader(strings.NewReader("overlay: 1.1.0\ninfo: {title: Change, version: 1.0.0}\nactions:\n" + actions))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +107,7 @@ func doctor(t *testing.T, actions, out string) {
 	}
 }
 
-// tools is the directory of the programs, built once.
+// tools is the directory of the built programs.
 type tools string
 
 func buildTools(t *testing.T) tools {
@@ -154,54 +153,56 @@ func (dir tools) specDiff(t *testing.T, upstream string) string {
 	return strings.TrimRight(lines[2], "\n")
 }
 
-var answer = regexp.MustCompile(`add to the overlay (\{.*\})$`)
+// fix matches the overlay action in an error of trim.
+var fix = regexp.MustCompile(`add to the overlay (\{.*\})$`)
 
-// outcome trims a document and makes code of it; refused, it does what the refusals say.
+// outcome trims a document and generates code. After errors, it applies the actions in the errors
+// and tries again.
 func (dir tools) outcome(t *testing.T, check *typeChecker, upstream, scratch string) string {
 	t.Helper()
-	refusals := dir.trim(t, upstream, filepath.Join("openapi", "overlay.yaml"), scratch)
-	if refusals == "" {
+	trimErrors := dir.trim(t, upstream, filepath.Join("openapi", "overlay.yaml"), scratch)
+	if trimErrors == "" {
 		return dir.generate(t, check, scratch)
 	}
-	var answers strings.Builder
-	for line := range strings.SplitSeq(refusals, "\n") {
-		match := answer.FindStringSubmatch(line)
+	var actions strings.Builder
+	for line := range strings.SplitSeq(trimErrors, "\n") {
+		match := fix.FindStringSubmatch(line)
 		if match == nil || strings.Contains(match[1], "/…") || strings.Contains(match[1], "{…") {
-			return refusals
+			return trimErrors
 		}
-		answers.WriteString("- " + strings.ReplaceAll(match[1], "…", "Answer") + "\n")
+		actions.WriteString("- " + strings.ReplaceAll(match[1], "…", "Fixed") + "\n")
 	}
 	content, err := os.ReadFile("overlay.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	answered := filepath.Join(scratch, "overlay.yaml")
-	if err := os.WriteFile(answered, append(content, answers.String()...), 0o600); err != nil {
+	fixed := filepath.Join(scratch, "overlay.yaml")
+	if err := os.WriteFile(fixed, append(content, actions.String()...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if again := dir.trim(t, upstream, answered, scratch); again != "" {
-		return refusals + "\nwith these actions: " + again
+	if again := dir.trim(t, upstream, fixed, scratch); again != "" {
+		return trimErrors + "\nwith these actions: " + again
 	}
-	return refusals + "\nwith these actions: " + dir.generate(t, check, scratch)
+	return trimErrors + "\nwith these actions: " + dir.generate(t, check, scratch)
 }
 
-// trim returns the sentences with which trim refuses a document; none if it does not.
+// trim returns the errors of trim, or "".
 func (dir tools) trim(t *testing.T, upstream, overlayPath, scratch string) string {
 	t.Helper()
 	_, stderr, status := dir.run(t, "trim", "-upstream", upstream, "-overlay", overlayPath, "-o", filepath.Join(scratch, "openapi.yaml"))
 	if status == 0 {
 		return ""
 	}
-	var sentences []string
+	var messages []string
 	for line := range strings.Lines(stderr) {
 		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "trim: warning: ") {
-			sentences = append(sentences, strings.TrimPrefix(line, "trim: "))
+			messages = append(messages, strings.TrimPrefix(line, "trim: "))
 		}
 	}
-	return strings.Join(sentences, "\n")
+	return strings.Join(messages, "\n")
 }
 
-// generate makes code of the trimmed document.
+// generate generates code from the trimmed document and compiles it.
 func (dir tools) generate(t *testing.T, check *typeChecker, scratch string) string {
 	t.Helper()
 	api, server := filepath.Join(scratch, "api.gen.go"), filepath.Join(scratch, "server.gen.go")
@@ -211,7 +212,7 @@ func (dir tools) generate(t *testing.T, check *typeChecker, scratch string) stri
 		{"comments", api, server},
 	} {
 		if _, stderr, status := dir.run(t, args[0], args[1:]...); status != 0 {
-			return "cannot be generated: " + strings.TrimSpace(stderr)
+			return "generator error: " + strings.TrimSpace(stderr)
 		}
 	}
 	return check.compile(api, server)
