@@ -98,10 +98,11 @@ func callModel(ctx context.Context, client *ratelimited.Client, model string) er
 	return err
 }
 
-// accountWithSmallModel is an account whose limit for the model "small" is a tenth of the default limit.
+// accountWithSmallModel is an account whose limit for the model "small" is a tenth of the default limit. Its latencies
+// vary, as those of real servers do: see "Calls in lockstep" in docs/rough-edges.md.
 func accountWithSmallModel(mode emulator.Mode) emulator.Config {
 	return emulator.Config{
-		RequestsPerSecond: 20, TokensPerMinute: 120_000, Mode: mode, Latency: time.Second,
+		RequestsPerSecond: 20, TokensPerMinute: 120_000, Mode: mode, Latency: time.Second, LatencySpread: 300 * time.Millisecond,
 		Limits: map[string]emulator.Limit{"small": {RequestsPerSecond: 20, TokensPerMinute: 12_000}},
 		Model: func(context.Context, emulator.Prompt) emulator.Reply {
 			return emulator.Reply{Text: "Hi.", Usage: &generated.ConversationUsageInfo{PromptTokens: 10, CompletionTokens: 390, TotalTokens: 400}}
