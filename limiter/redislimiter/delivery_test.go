@@ -14,32 +14,32 @@ import (
 )
 
 // hang makes the server stand still, with what it is sent in its buffers.
-func (s *server) hang(t *testing.T) {
+func (s *server) suspend(t *testing.T) {
 	t.Helper()
 	if err := s.command.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (s *server) goOn(t *testing.T) {
+func (s *server) resume(t *testing.T) {
 	t.Helper()
 	if err := s.command.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// hasty gives a command up long before Redis carries it out.
-var hasty = redislimiter.Config{Timeout: 100 * time.Millisecond, Patience: 500 * time.Millisecond, Lease: time.Minute, Jitter: time.Millisecond}
+// shortTimeout gives a command up long before Redis carries it out.
+var shortTimeout = redislimiter.Config{Timeout: 100 * time.Millisecond, Patience: 500 * time.Millisecond, Lease: time.Minute, Jitter: time.Millisecond}
 
 // What happens to calls while Redis stands still is sent to it again and again, and it
 // carries out all of that when it goes on: each thing counts once.
 func TestNewsCountsOnce(t *testing.T) {
 	s := needServer(t)
-	config := hasty
+	config := shortTimeout
 	config.Prefix = newPrefix()
 	l := newLimiter(t, openStore(t, s.client(t), config), limiter.Limit{RequestsPerSecond: 1e-6, RequestBurst: 10, TokensPerMinute: 1000})
 	over, under, unsent, cancelled, retried := acquire(t, l, 100), acquire(t, l, 100), acquire(t, l, 100), acquire(t, l, 100), acquire(t, l, 100)
-	s.hang(t)
+	s.suspend(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 250*time.Millisecond)
 	defer cancel()
 	if err := retried.Retry(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -57,7 +57,7 @@ func TestNewsCountsOnce(t *testing.T) {
 	if _, err := l.Acquire(context.Background(), limiter.Call{Prompt: 1}); !errors.Is(err, limiter.ErrUnavailable) {
 		t.Errorf("error %v of a call, want that Redis is away", err)
 	}
-	s.goOn(t)
+	s.resume(t)
 	eventually(t, "the books are right", func() bool {
 		snapshot := l.Snapshot()
 		return snapshot.AvailableTokens == 700 && int(snapshot.AvailableRequests) == 7
@@ -71,17 +71,17 @@ func TestNewsCountsOnce(t *testing.T) {
 // A pause that Redis could not hear of is not forgotten.
 func TestRefusalWhileRedisHangs(t *testing.T) {
 	s := needServer(t)
-	config := hasty
+	config := shortTimeout
 	config.Prefix = newPrefix()
 	l := newLimiter(t, openStore(t, s.client(t), config), slow)
 	config.Timeout = 10 * time.Second
 	other := newLimiter(t, openStore(t, s.client(t), config), slow)
 	p := acquire(t, l, 10)
-	s.hang(t)
+	s.suspend(t)
 	if d := p.Throttled(limiter.Throttle{RetryAfter: time.Hour}); d < time.Hour {
 		t.Errorf("the pause lasts %v", d)
 	}
-	s.goOn(t)
+	s.resume(t)
 	eventually(t, "it is paused", func() bool { return time.Until(other.Snapshot().PausedUntil) > 59*time.Minute })
 	ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
 	defer cancel()
@@ -92,7 +92,7 @@ func TestRefusalWhileRedisHangs(t *testing.T) {
 
 // Who ends a call while a retry of it waits gets all back that it did not use.
 func TestSettleDuringRetry(t *testing.T) {
-	l := newLimiter(t, openStore(t, newClient(t), quiet), limiter.Limit{RequestsPerSecond: 100, RequestBurst: 1, TokensPerMinute: 1000})
+	l := newLimiter(t, openStore(t, newClient(t), rareRenewals), limiter.Limit{RequestsPerSecond: 100, RequestBurst: 1, TokensPerMinute: 1000})
 	for range 50 {
 		p := acquire(t, l, 900)
 		retry := make(chan error)
@@ -108,15 +108,15 @@ func TestSettleDuringRetry(t *testing.T) {
 }
 
 // standing returns a limiter whose Redis has just been lost, with a share of a quarter.
-func standing(t *testing.T, limit limiter.Limit, before func(limiter.Backend)) (*server, *redislimiter.Store, limiter.Backend) {
+func newFallback(t *testing.T, limit limiter.Limit, before func(limiter.Backend)) (*server, *redislimiter.Store, limiter.Backend) {
 	t.Helper()
 	s := needServer(t)
-	config := hasty
+	config := shortTimeout
 	config.Prefix, config.Patience, config.Fallback = newPrefix(), 50*time.Millisecond, 0.25
 	store := openStore(t, s.client(t), config)
 	l := newLimiter(t, store, limit)
 	before(l)
-	s.hang(t)
+	s.suspend(t)
 	eventually(t, "the fallback is at work", func() bool { return l.SetLimit(limit) != nil && l.WaitTime(1) != limiter.Never })
 	return s, store, l
 }
@@ -125,7 +125,7 @@ var fallbackLimit = limiter.Limit{RequestsPerSecond: 400, TokensPerMinute: 1000}
 
 // The fallback begins with its share of what was left, not with a fresh minute.
 func TestFallbackBeginsWithWhatIsLeft(t *testing.T) {
-	_, _, l := standing(t, fallbackLimit, func(l limiter.Backend) {
+	_, _, l := newFallback(t, fallbackLimit, func(l limiter.Backend) {
 		acquire(t, l, 900).Settle(900)
 		l.Snapshot() // with that, Redis is told
 	})
@@ -140,12 +140,12 @@ func TestFallbackBeginsWithWhatIsLeft(t *testing.T) {
 
 // A pause goes on in the fallback, and one that began there when Redis is back.
 func TestFallbackPauses(t *testing.T) {
-	s, _, l := standing(t, fallbackLimit, func(l limiter.Backend) { l.Pause(time.Now().Add(time.Minute)); l.Snapshot() })
+	s, _, l := newFallback(t, fallbackLimit, func(l limiter.Backend) { l.Pause(time.Now().Add(time.Minute)); l.Snapshot() })
 	if d := l.WaitTime(0); d < 50*time.Second {
 		t.Errorf("a call would wait %v, want until the end of the pause", d)
 	}
 	l.Pause(time.Now().Add(time.Hour))
-	s.goOn(t)
+	s.resume(t)
 	eventually(t, "Redis knows of the pause", func() bool {
 		snapshot := l.Snapshot()
 		return snapshot.AvailableTokens > 900 && time.Until(snapshot.PausedUntil) > 50*time.Minute
@@ -155,7 +155,7 @@ func TestFallbackPauses(t *testing.T) {
 // Calls that the fallback admitted are in the books when Redis is back, and those that
 // wait for it wait for Redis.
 func TestFallbackEnds(t *testing.T) {
-	s, _, l := standing(t, fallbackLimit, func(limiter.Backend) {})
+	s, _, l := newFallback(t, fallbackLimit, func(limiter.Backend) {})
 	inFlight, over := acquire(t, l, 100), acquire(t, l, 50)
 	over.Settle(60)
 	over.Settle(70)
@@ -165,7 +165,7 @@ func TestFallbackEnds(t *testing.T) {
 	waiting := make(chan limiter.Admission)
 	go func() { waiting <- acquire(t, l, 150) }()
 	eventually(t, "a call waits", func() bool { return l.Snapshot().Waiting == 1 })
-	s.goOn(t)
+	s.resume(t)
 	second := <-waiting
 	eventually(t, "the books have 250 in flight and 60 used", isAvailable(l, 1, 1000-60-(100+150)/2))
 	if err := inFlight.Retry(context.Background()); err != nil {
@@ -182,14 +182,14 @@ func TestFallbackEnds(t *testing.T) {
 // A request that the fallback has let go counts when Redis is back.
 func TestFallbackEndsWithARequest(t *testing.T) {
 	limit := limiter.Limit{RequestsPerSecond: 2, RequestBurst: 16, TokensPerMinute: 1000} // 16 in 8 s
-	s, _, l := standing(t, limit, func(limiter.Backend) {})
+	s, _, l := newFallback(t, limit, func(limiter.Backend) {})
 	begin := time.Now()
 	p := acquire(t, l, 0)
 	if took := time.Since(begin); took < time.Second {
 		t.Errorf("the fallback has a request to spare after %v", took)
 	}
 	p.Settle(0)
-	s.goOn(t)
+	s.resume(t)
 	eventually(t, "Redis is back, and has counted it", func() bool {
 		snapshot := l.Snapshot()
 		return snapshot.AvailableTokens == 1000 && snapshot.AvailableRequests <= 15
@@ -199,7 +199,7 @@ func TestFallbackEndsWithARequest(t *testing.T) {
 // A retry that the fallback lets wait ends with its call, and with the store.
 func TestFallbackWaitsEnd(t *testing.T) {
 	var before limiter.Admission
-	_, store, l := standing(t, limiter.Limit{RequestsPerSecond: 1e-6, RequestBurst: 10, TokensPerMinute: 1000}, func(l limiter.Backend) { before = acquire(t, l, 10) })
+	_, store, l := newFallback(t, limiter.Limit{RequestsPerSecond: 1e-6, RequestBurst: 10, TokensPerMinute: 1000}, func(l limiter.Backend) { before = acquire(t, l, 10) })
 	failed := make(chan error)
 	wait := func(do func() error) {
 		go func() { failed <- do() }()
@@ -223,7 +223,7 @@ func TestFallbackWaitsEnd(t *testing.T) {
 // Close tells what there is to tell.
 func TestCloseTells(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	store := openStore(t, client, config)
 	l, other := newLimiter(t, store, slow), newLimiter(t, openStore(t, client, config), slow)
@@ -250,7 +250,7 @@ func TestCloseTells(t *testing.T) {
 // Who gives up, at whatever moment, leaves nothing behind.
 func TestGivingUpLeavesNothing(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 1e-6, RequestBurst: 5, TokensPerMinute: 1000})
 	var callers sync.WaitGroup

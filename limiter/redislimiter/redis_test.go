@@ -22,8 +22,8 @@ import (
 // slow refills by a token a second, and has requests enough.
 var slow = limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60, TokenBurst: 1000}
 
-// quiet has no beat within a test, so that commands can be counted.
-var quiet = redislimiter.Config{Lease: time.Minute, Jitter: time.Millisecond}
+// rareRenewals has no beat within a test, so that commands can be counted.
+var rareRenewals = redislimiter.Config{Lease: time.Minute, Jitter: time.Millisecond}
 
 func acquire(t testing.TB, l limiter.Backend, tokens int) limiter.Admission {
 	t.Helper()
@@ -58,7 +58,7 @@ func isAvailable(l limiter.Backend, least, most float64) func() bool {
 // has one ticket, so that it does not keep itself waiting.
 func TestEarlierPlaceTakesOver(t *testing.T) {
 	client := needServer(t).client(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 1e-6, TokensPerMinute: 60})
 	acquire(t, l, 1).Settle(1)
@@ -92,7 +92,7 @@ func TestEarlierPlaceTakesOver(t *testing.T) {
 // Two commands a call, and fewer where the next one is there to tell of the last.
 func TestRoundTrips(t *testing.T) {
 	client := needServer(t).client(t)
-	patient := quiet
+	patient := rareRenewals
 	patient.Jitter = time.Minute // so long a request may take from its admission to its sending, unheard of
 	l := newLimiter(t, openStore(t, client, patient), slow)
 	before := commands(t, client)
@@ -111,7 +111,7 @@ func TestRoundTrips(t *testing.T) {
 // What one process does, all know.
 func TestShared(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	a := newLimiter(t, openStore(t, client, config), slow)
 	b := newLimiter(t, openStore(t, client, config), slow)
@@ -156,7 +156,7 @@ func TestShared(t *testing.T) {
 // While one process asks for small calls without end, another gets a large one in.
 func TestLargeCallsDoNotStarve(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 120_000, TokenBurst: 1000} // 2000 a second
 	small := newLimiter(t, openStore(t, client, config), limit)
@@ -187,7 +187,7 @@ func TestLargeCallsDoNotStarve(t *testing.T) {
 // A process whose callers gave up has no better turn later than one that worked on.
 func TestOldTurnsAreForgotten(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	limit := limiter.Limit{RequestsPerSecond: 100, RequestBurst: 1, TokensPerMinute: 600_000}
 	idle := newLimiter(t, openStore(t, client, config), limit)
@@ -230,7 +230,7 @@ func TestOldTurnsAreForgotten(t *testing.T) {
 // A retry is ahead of others, and those behind it are not.
 func TestRetryStandsForItself(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 0.01, TokensPerMinute: 600})
 	p := acquire(t, l, 10)
@@ -261,7 +261,7 @@ func TestRetryStandsForItself(t *testing.T) {
 // However many wait, Redis hears of the first.
 func TestTenThousandWaiters(t *testing.T) {
 	client := needServer(t).client(t)
-	l := newLimiter(t, openStore(t, client, quiet), limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 60_000})
+	l := newLimiter(t, openStore(t, client, rareRenewals), limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 60_000})
 	ctx, cancel := context.WithCancel(context.Background())
 	var callers sync.WaitGroup
 	var admitted atomic.Int64
@@ -298,7 +298,7 @@ func TestCluster(t *testing.T) {
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
 	t.Cleanup(func() { _ = client.Close() })
 	eventually(t, "the cluster is up", func() bool { return client.Set(ctx, "up", 1, 0).Err() == nil })
-	store := openStore(t, client, quiet)
+	store := openStore(t, client, rareRenewals)
 	for _, model := range []string{"", "mistral-large-latest", "odd}{name"} {
 		l, err := store.Limiter(model, slow)
 		if err != nil {
@@ -333,7 +333,7 @@ func TestManyPermits(t *testing.T) {
 }
 
 func TestLimiterIsOneForAModel(t *testing.T) {
-	store := openStore(t, newClient(t), quiet)
+	store := openStore(t, newClient(t), rareRenewals)
 	if newLimiter(t, store, slow) != newLimiter(t, store, slow) {
 		t.Error("the second is another")
 	}

@@ -27,7 +27,7 @@ func TestUnreachableAtTheStart(t *testing.T) {
 
 func TestScriptIsForgotten(t *testing.T) {
 	client := needServer(t).client(t)
-	l := newLimiter(t, openStore(t, client, quiet), slow)
+	l := newLimiter(t, openStore(t, client, rareRenewals), slow)
 	p := acquire(t, l, 400)
 	if err := client.ScriptFlush(context.Background()).Err(); err != nil {
 		t.Fatal(err)
@@ -227,7 +227,7 @@ func beVictim(t *testing.T, prefix string) {
 
 func TestCloseEndsWaits(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix, config.Patience = newPrefix(), time.Hour
 	store := openStore(t, client, config)
 	l := newLimiter(t, store, slow)
