@@ -11,7 +11,7 @@ import (
 // them the client would not notice that calls have become faster.
 const trialInterval = 10 * time.Second
 
-// deadlineOf returns the deadline of a call, zero if the call has no deadline or an unknown duration.
+// deadlineOf returns the deadline of a call, zero without a deadline or with an unknown duration.
 func deadlineOf(ctx context.Context, call limiter.Call) time.Time {
 	if call.Duration <= 0 {
 		return time.Time{}

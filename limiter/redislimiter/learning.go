@@ -62,7 +62,7 @@ func learn(r response, jitter time.Duration) (u update, learns bool) {
 		Jitter: jitter, ExtraJitter: in.extraJitter,
 	})
 	if err != nil {
-		return update{}, false // the shared state has no valid limit yet
+		return update{}, false // the shared state does not have a valid limit yet
 	}
 	state, events := in.text[0], in.text[1:]
 	if state == "" || learner.UnmarshalText([]byte(state)) != nil {

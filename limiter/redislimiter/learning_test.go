@@ -90,7 +90,7 @@ func (f *fleet) add() limiter.Backend {
 func (f *fleet) now() time.Duration { return time.Since(f.begin) }
 
 // keepBusy makes calls of 10 tokens with several workers in every process until the given time. A
-// request reaches the server after 20–60 ms. With noHints, a 429 response has no details.
+// request reaches the server after 20–60 ms. With noHints, a 429 response has only its status.
 func (f *fleet) keepBusy(e *enforcer, workers int, end time.Duration, noHints bool) {
 	var wg sync.WaitGroup
 	for i := range workers * len(f.all) {

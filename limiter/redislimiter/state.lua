@@ -29,7 +29,7 @@
 -- Redis lost later data. A new epoch follows, which every process joins with its part of the
 -- state.
 --
--- The state has a version. A state without a version is of version 1, which has no events: the
+-- The state has a version. A state without a version is of version 1, whose processes record no events: the
 -- script adds the missing fields. Its rates and bursts (rps, tpm, rburst, tburst) are those in
 -- force, so that processes of version 1 use the rates that the others learn. The configured
 -- limit is stored separately (crps and so on) and belongs to the limit set at base_at. A later

@@ -25,9 +25,9 @@ func (c change) matches(announced string) bool {
 }
 
 var (
-	line    = regexp.MustCompile(`(?m)^- (.*)$`)
-	removedPackage    = regexp.MustCompile(`^package (\S+): removed`)
-	pointer = strings.NewReplacer("(", "", ")", "", "*", "")
+	line           = regexp.MustCompile(`(?m)^- (.*)$`)
+	removedPackage = regexp.MustCompile(`^package (\S+): removed`)
+	pointer        = strings.NewReplacer("(", "", ")", "", "*", "")
 )
 
 // changes returns the changes in an apidiff report about a module, without those of commands.

@@ -239,7 +239,7 @@ func closedStream(ctx context.Context, l *session) (string, error) {
 	}
 	id := stream.ConversationID()
 	if id == "" {
-		return "not observed: the stream has no conversation id", nil
+		return "not observed: the stream lacks a conversation id", nil
 	}
 	l.conversations = append(l.conversations, id)
 	history, err := l.client.Beta.Conversations.GetHistory(ctx, id)
