@@ -44,8 +44,8 @@ func (s *Server) Client() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// SetDown(true) closes all connections and refuses new ones, like a port without a listener.
-// SetDown(false) accepts connections again.
+// SetDown makes the server unreachable or reachable again. While it is down, all connections are
+// closed and new ones are refused, like those to a port without a listener.
 func (s *Server) SetDown(down bool) { s.listener.setDown(down) }
 
 // Close closes all connections and waits until the server has stopped.
