@@ -18,7 +18,7 @@ import (
 
 func TestNestedConformance(t *testing.T) {
 	for _, c := range limitertest.Cases() {
-		if c.Name == "a new limit is for those who wait too" {
+		if c.Name == "a new limit applies to waiting calls" {
 			continue // the server names the limit: TestNestedFollowsTheServer
 		}
 		t.Run(c.Name, func(t *testing.T) {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A cell is the outcomes of one scenario with several seeds.
+// cell holds the outcomes of one scenario with several seeds.
 type cell struct {
 	server   string
 	outcomes []outcome
 }
 
-// newCell runs s with the seeds from 1 on.
+// newCell runs a scenario with seeds from 1.
 func newCell(t *testing.T, seeds uint64, s scenario) cell {
 	t.Helper()
 	c := cell{server: s.server}
@@ -23,7 +23,7 @@ func newCell(t *testing.T, seeds uint64, s scenario) cell {
 	return c
 }
 
-// goodput is the mean.
+// goodput returns the mean goodput.
 func (c cell) goodput() float64 {
 	sum := 0.0
 	for _, o := range c.outcomes {
@@ -32,15 +32,15 @@ func (c cell) goodput() float64 {
 	return sum / float64(len(c.outcomes))
 }
 
-// A total is what several cells come to.
+// total is the sum of several cells.
 type total struct {
 	runs             int
-	goodput          float64 // mean
-	refused          int
-	worst            int // refused in one run
-	asked            int
+	goodput          float64 // The mean over the cells.
+	refused          int     // 429 responses.
+	worst            int     // The maximum number of 429 responses in one run.
+	calls            int
 	lost, inversions int
-	waits            []time.Duration // sorted
+	waits            []time.Duration // In ascending order.
 }
 
 func totalOf(cells ...cell) total {
@@ -51,7 +51,7 @@ func totalOf(cells ...cell) total {
 			t.runs++
 			t.refused += o.refused
 			t.worst = max(t.worst, o.refused)
-			t.asked += o.asked
+			t.calls += o.calls
 			t.lost += o.lost
 			t.inversions += o.inversions
 			t.waits = append(t.waits, o.waits...)
@@ -61,8 +61,7 @@ func totalOf(cells ...cell) total {
 	return t
 }
 
-// percentile returns the wait that so many of a hundred completed calls did not
-// exceed.
+// percentile returns a percentile of the waits of completed calls.
 func (t total) percentile(percent int) time.Duration {
 	if len(t.waits) == 0 {
 		return 0
@@ -70,5 +69,5 @@ func (t total) percentile(percent int) time.Duration {
 	return t.waits[(len(t.waits)-1)*percent/100]
 }
 
-// share returns how many of the calls n is.
-func (t total) share(n int) float64 { return float64(n) / float64(max(1, t.asked)) }
+// share returns n as a share of the calls.
+func (t total) share(n int) float64 { return float64(n) / float64(max(1, t.calls)) }

@@ -16,7 +16,7 @@ func main() {
 	case err != nil:
 		os.Exit(2)
 	}
-	inTest(func(t *testing.T) (status int) {
+	runInTest(func(t *testing.T) (status int) {
 		if err := report(t, o, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "simulation:", err)
 			return 1

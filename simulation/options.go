@@ -10,29 +10,29 @@ import (
 	"time"
 )
 
-// options are what to run.
+// options selects what to run.
 type options struct {
 	limits    []limits
 	workloads []workload
 	servers   []string
 	seeds     uint64
 	length    time.Duration
-	chart     string // path; "" for none
+	chart     string // The path of the chart; "": no chart.
 
-	challenges []challenge // instead of all else, if there are any
+	challenges []challenge // If set, run these instead of the workloads.
 }
 
-// parse reads the flags. What is wrong with them it has told w as well.
+// parse parses the flags. It also prints errors to w.
 func parse(args []string, w io.Writer) (options, error) {
 	o := options{length: lengthOfRun}
 	flags := flag.NewFlagSet("simulation", flag.ContinueOnError)
 	flags.SetOutput(w)
 	flags.Uint64Var(&o.seeds, "seeds", 5, "runs of each scenario, at least 1")
-	flags.StringVar(&o.chart, "o", "", "`file` to write the chart to, .svg (default chart.svg, or none if something is left out)")
-	untuned := flags.Bool("challenges", false, "run the default configuration in scenarios that it was not tuned for, and nothing else")
-	only := flags.String("only", "", "workloads, or challenges, to run, a regular `expression`")
-	limit := flags.String("limits", "", "limits to run (tpm, rps, slow), a regular `expression`")
-	server := flags.String("servers", "", "servers to run, a regular `expression`")
+	flags.StringVar(&o.chart, "o", "", "`path` of the chart, .svg (default chart.svg; no chart with -only, -limits or -servers)")
+	untuned := flags.Bool("challenges", false, "run only the default configuration, in scenarios for which it was not tuned")
+	only := flags.String("only", "", "regular `expression` that selects workloads or challenges by name")
+	limit := flags.String("limits", "", "regular `expression` that selects limits by name (tpm, rps, slow)")
+	server := flags.String("servers", "", "regular `expression` that selects servers by name")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -42,7 +42,7 @@ func parse(args []string, w io.Writer) (options, error) {
 
 	var errs [5]error
 	if o.seeds < 1 {
-		errs[0] = errors.New("-seeds must be at least 1")
+		errs[0] = errors.New("-seeds: must be at least 1, got 0")
 	}
 	if *untuned {
 		o.challenges, errs[1] = choose("only", *only, challenges, func(c challenge) string { return c.name })
@@ -52,7 +52,7 @@ func parse(args []string, w io.Writer) (options, error) {
 	o.limits, errs[2] = choose("limits", *limit, allLimits, func(l limits) string { return l.name })
 	o.servers, errs[3] = choose("servers", *server, serverKinds, func(s string) string { return s })
 	if flags.NArg() > 0 {
-		errs[4] = fmt.Errorf("what is %q? There are flags only", flags.Arg(0))
+		errs[4] = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	err := errors.Join(errs[:]...)
 	if err != nil {
@@ -61,7 +61,7 @@ func parse(args []string, w io.Writer) (options, error) {
 	return o, err
 }
 
-// choose returns those of all whose names match the expression of a flag.
+// choose returns the elements whose names match the expression of a flag.
 func choose[T any](flag, expression string, all []T, name func(T) string) (chosen []T, err error) {
 	re, err := regexp.Compile(expression)
 	if err != nil {

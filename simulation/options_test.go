@@ -25,7 +25,7 @@ func TestOptions(t *testing.T) {
 		o, err := parse(strings.Fields(test.args), io.Discard)
 		if err != nil || len(o.limits) != test.limits || len(o.workloads) != test.workloads || len(o.challenges) != test.challenges ||
 			len(o.servers) != test.servers || o.seeds != test.seeds || o.chart != test.chart || o.length != lengthOfRun {
-			t.Errorf("%q: %+v, %v", test.args, o, err)
+			t.Errorf("%q: options %+v, want %+v; error %v", test.args, o, test, err)
 		}
 	}
 	for args, want := range map[string]string{
@@ -35,14 +35,14 @@ func TestOptions(t *testing.T) {
 		"-challenges -only cold": `-only: no name matches "cold"`,
 		"-limits (":              "-limits: ",
 		"-servers -":             "-servers: no name",
-		"everything":             "everything",
+		"everything":             `unexpected argument "everything"`,
 	} {
 		var out strings.Builder
 		if _, err := parse(strings.Fields(args), &out); err == nil || !strings.Contains(out.String(), want) {
-			t.Errorf("%q: %v, printed %q, want %q", args, err, out.String(), want)
+			t.Errorf("%q: error %v, printed %q, want %q", args, err, out.String(), want)
 		}
 	}
 	if _, err := parse([]string{"-h"}, io.Discard); !errors.Is(err, flag.ErrHelp) {
-		t.Errorf("-h: %v", err)
+		t.Errorf("-h: error %v, want ErrHelp", err)
 	}
 }

@@ -5,27 +5,22 @@ import (
 	"time"
 )
 
-// An outcome is what one run came to.
+// outcome is the result of one run.
 type outcome struct {
-	// goodput is the completed work as a share of what the limits allow. See
-	// run.goodput.
-	goodput float64
+	goodput float64 // See run.goodput.
+	calls   int
+	lost    int // Calls that failed after their retries.
+	refused int // 429 responses.
 
-	asked   int // calls
-	lost    int // calls, after their retries
-	refused int // requests: 429s
-
-	// inversions is how many calls the server let in by an attempt that had been
-	// sent before that of a call asked for earlier. Those of the same instant have
-	// no order.
+	// inversions is the number of calls whose accepted attempt was sent before that of a call that
+	// had arrived earlier. Calls of the same instant are not ordered.
 	inversions int
 
-	// theirs is the share of the limits that others used. fairness is the success rate of the
-	// largest quarter of the calls over that of the smallest.
-	theirs, fairness float64
+	// externalShare is the share of the limits that other clients used. fairness is the success rate
+	// of the largest quarter of the calls divided by that of the smallest.
+	externalShare, fairness float64
 
-	// waits has, for each completed call, the time from asking for it to the
-	// attempt that was accepted.
+	// waits are the times from the arrival of each completed call to its accepted attempt.
 	waits []time.Duration
 }
 
@@ -40,20 +35,20 @@ func (u *usage) add(tokens int) {
 func (r *run) outcome() outcome {
 	o := outcome{
 		goodput:    r.goodput(),
-		asked:      len(r.requests),
-		refused:    r.world.server.refused,
+		calls:      len(r.requests),
+		refused:    r.network.server.refused,
 		inversions: inversions(r.requests),
 		fairness:   fairness(r.requests),
 	}
-	if l := r.truth(); r.length > 0 {
-		o.theirs = max(float64(r.foreign.calls)/(l.rps*r.length.Seconds()), float64(r.foreign.tokens)/(l.tokensPerSecond()*r.length.Seconds()))
+	if l := r.serverLimits(); r.length > 0 {
+		o.externalShare = max(float64(r.external.calls)/(l.rps*r.length.Seconds()), float64(r.external.tokens)/(l.tokensPerSecond()*r.length.Seconds()))
 	}
 	for _, e := range r.requests {
 		switch {
-		case e.fate == lost:
+		case e.state == lost:
 			o.lost++
 		case r.inTime(e):
-			o.waits = append(o.waits, e.sent-e.asked)
+			o.waits = append(o.waits, e.sent-e.arrived)
 		}
 	}
 	return o
@@ -61,17 +56,17 @@ func (r *run) outcome() outcome {
 
 // inTime reports whether a call was completed before the end of the run.
 func (r *run) inTime(e *request) bool {
-	return e.fate == done && (r.finite() || e.ended <= r.length)
+	return e.state == done && (r.finite() || e.ended <= r.length)
 }
 
-// goodput is the work that was completed over the work that the limits allow in
-// the same time, by the limit that binds: requests or tokens, whichever gives the
-// larger share. The time is that of the run, or until the last reply where the
-// calls come to an end. What others used is not allowed to us. Of an open
-// workload, which does not use up the limits, it is the share of what arrived.
+// goodput returns the completed work divided by the work that the limits allow in the same time,
+// without the work of other clients. It uses the bottleneck, requests or tokens, which gives the
+// larger share. The time is that of the run, or the time to the last response of a finite workload.
+// For an open workload that does not use the limits completely, goodput is the completed share of the
+// arrived work.
 //
-// It can exceed 1: a bucket that is full at first gives a minute's tokens more,
-// and a call that finds one token left may use thousands.
+// It can exceed 1: a bucket that is full at first allows the tokens of an additional minute, and a
+// call that starts with one token left may use thousands.
 func (r *run) goodput() float64 {
 	var completed, offered usage
 	var last time.Duration
@@ -90,21 +85,21 @@ func (r *run) goodput() float64 {
 	case !r.finite():
 		last = r.length - r.after
 	}
-	l := r.truth()
-	calls := l.rps*last.Seconds() - float64(r.foreign.calls)
-	tokens := l.tokensPerSecond()*last.Seconds() - float64(r.foreign.tokens)
+	l := r.serverLimits()
+	calls := l.rps*last.Seconds() - float64(r.external.calls)
+	tokens := l.tokensPerSecond()*last.Seconds() - float64(r.external.tokens)
 	return max(float64(completed.calls)/calls, float64(completed.tokens)/tokens)
 }
 
-// fairness returns the success rate of the largest quarter of calls over that of the
-// smallest; 1 if none of these succeeded.
+// fairness returns the success rate of the largest quarter of calls divided by that of the smallest; 1
+// if all of the smallest failed.
 func fairness(requests []*request) float64 {
 	bySize := slices.SortedFunc(slices.Values(requests), func(a, b *request) int { return a.tokens() - b.tokens() })
 	quarter := len(bySize) / 4
 	rate := func(requests []*request) float64 {
 		n := 0
 		for _, e := range requests {
-			if e.fate == done {
+			if e.state == done {
 				n++
 			}
 		}
@@ -117,17 +112,17 @@ func fairness(requests []*request) float64 {
 	return large / small
 }
 
-// inversions counts the calls that went ahead of one that had been asked for
-// earlier. The requests come in the order in which they were asked for.
+// inversions counts the calls that started before a call that had arrived earlier. The requests are in
+// their order of arrival.
 func inversions(requests []*request) (n int) {
-	var latest, latestOfInstant time.Duration // of those asked for before the present instant, and in it
+	var latest, latestOfInstant time.Duration // the latest starts of calls before the current instant, and in it
 	instant := time.Duration(-1)
 	for _, e := range requests {
-		if e.asked > instant {
-			instant = e.asked
+		if e.arrived > instant {
+			instant = e.arrived
 			latest = max(latest, latestOfInstant)
 		}
-		if e.fate == done && e.sent < latest {
+		if e.state == done && e.sent < latest {
 			n++
 		}
 		latestOfInstant = max(latestOfInstant, e.waitedUntil())
@@ -135,10 +130,10 @@ func inversions(requests []*request) (n int) {
 	return n
 }
 
-// waitedUntil is when a call was sent for good, or left the queue: given up, or cut
-// short by the end of the run.
+// waitedUntil returns when the accepted attempt of a call was sent. For other calls it returns when the
+// call failed or the run ended.
 func (e *request) waitedUntil() time.Duration {
-	if e.fate == done {
+	if e.state == done {
 		return e.sent
 	}
 	return e.ended

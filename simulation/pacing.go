@@ -6,14 +6,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// pacing is a baseline: two limiters of golang.org/x/time/rate, one for requests
-// and one for tokens, as one would put them together in an hour. A call pays for
-// the longest reply it allows, since nobody gives back what it did not use.
+// pacing is a baseline: two limiters of golang.org/x/time/rate, one for requests and one for tokens,
+// in the simplest combination. A call takes its whole max_tokens, because x/time/rate cannot return
+// unused tokens.
 type pacing struct {
 	requests, tokens *rate.Limiter
 }
 
-// pacingRetries is how many retries it has. A limiter is there to need few.
+// pacingRetries is the number of retries of pacing. A client with a limiter needs few.
 const pacingRetries = 3
 
 func newPacing(l limits) strategy {
@@ -23,19 +23,19 @@ func newPacing(l limits) strategy {
 	}
 }
 
-func (p *pacing) do(ctx context.Context, e *request) reply {
-	// The tokens first: a call that then waits for them would come later than its
-	// request was paid for, and together with others.
+func (p *pacing) do(ctx context.Context, e *request) response {
+	// Take the tokens first: a call that took its request before a wait for tokens would be sent late,
+	// together with others.
 	tokens := min(e.history+e.counted+e.maxTokens, p.tokens.Burst())
 	if p.tokens.WaitN(ctx, tokens) != nil {
-		return reply{}
+		return response{}
 	}
 	for retry := 0; ; retry++ {
 		if p.requests.Wait(ctx) != nil {
-			return reply{}
+			return response{}
 		}
 		r := e.send()
-		if r.ok || retry == pacingRetries || !backoff(ctx, e.world, retry, r.retryAfter) {
+		if r.ok || retry == pacingRetries || !backoff(ctx, e.network, retry, r.retryAfter) {
 			return r
 		}
 	}

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// report runs all that was asked for, prints the table line by line as it comes,
-// and draws the chart.
+// report runs the selected scenarios, prints the table line by line, and draws the chart.
 func report(t *testing.T, o options, out io.Writer) error {
 	t.Helper()
 	table := newTable(out, o.servers)
@@ -36,14 +35,14 @@ func report(t *testing.T, o options, out io.Writer) error {
 	return drawChart(o.chart, charted)
 }
 
-// A group is what all contenders make of a workload.
+// group holds the results of all contenders for a workload.
 type group struct {
 	limits limits
 	work   workload
-	rows   []row // in the order of contenders
+	rows   []row // In the order of contenders.
 }
 
-// A row is what a contender makes of a workload, with each kind of server.
+// row holds the results of a contender for a workload, one cell for each kind of server.
 type row struct {
 	contender contender
 	cells     []cell

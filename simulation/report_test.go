@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// shortReport runs everything for a moment.
+// shortReport returns the report of runs of 20 s.
 func shortReport(t *testing.T, args ...string) string {
 	t.Helper()
 	o, err := parse(append(args, "-seeds", "1"), io.Discard)
@@ -32,17 +32,17 @@ var number = regexp.MustCompile(`^<?[0-9]+(\.[0-9])?$`)
 func TestTableHasEveryCell(t *testing.T) {
 	out := shortReport(t, "-only", ".", "-o", filepath.Join(t.TempDir(), "chart.svg"))
 	lines := strings.Split(out, "\n")
-	next := func(begins string) []string {
-		i := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, begins) })
+	next := func(prefix string) []string {
+		i := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, prefix) })
 		if i < 0 {
-			t.Fatalf("no line begins with %q, in its turn, in\n%s", begins, out)
+			t.Fatalf("a line with the prefix %q is missing or out of order in\n%s", prefix, out)
 		}
 		line := lines[i]
 		lines = lines[i+1:]
 		if len(line) > 120 {
 			t.Errorf("%d columns: %s", len(line), line)
 		}
-		return strings.Fields(line[len(begins):])
+		return strings.Fields(line[len(prefix):])
 	}
 	for _, l := range allLimits {
 		next(l.String())

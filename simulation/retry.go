@@ -2,20 +2,19 @@ package main
 
 import "context"
 
-// retrying is a baseline: it sends at once, and leaves the rest to retries, as
-// SDKs without a limiter do.
+// retrying is a baseline: it sends every request at once and retries, like SDKs without a limiter.
 type retrying struct{}
 
-// patience is how many retries it has. SDKs give fewer by default, and would lose
-// more calls.
-const patience = 10
+// maxRetries is the number of retries of retrying. SDKs have fewer by default and would lose more
+// calls.
+const maxRetries = 10
 
 func newRetrying(limits) strategy { return retrying{} }
 
-func (retrying) do(ctx context.Context, e *request) reply {
+func (retrying) do(ctx context.Context, e *request) response {
 	for retry := 0; ; retry++ {
 		r := e.send()
-		if r.ok || retry == patience || !backoff(ctx, e.world, retry, r.retryAfter) {
+		if r.ok || retry == maxRetries || !backoff(ctx, e.network, retry, r.retryAfter) {
 			return r
 		}
 	}

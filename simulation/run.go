@@ -9,54 +9,54 @@ import (
 	"time"
 )
 
-// lengthOfRun is how long a run lasts, in virtual time.
+// lengthOfRun is the length of a run in virtual time.
 const lengthOfRun = 30 * time.Minute
 
-// A scenario is all that a run depends on.
+// scenario is the input of a run.
 type scenario struct {
-	limits      limits // as the client has them
-	actual      limits // of the server; zero: the same
+	limits      limits // The client's limits.
+	actual      limits // The server's limits; zero: the same.
 	work        workload
 	server      string
-	mute        bool // the server says neither what remains nor how long to wait
-	counts      bool // the server says how many requests of the minute remain
+	noHints     bool // The server reports neither remaining amounts nor Retry-After.
+	counts      bool // The server reports the remaining requests of the minute.
 	newStrategy func(limits) strategy
-	length      time.Duration // unless the workload ends by itself
-	after       time.Duration // what ends before does not count as completed
+	length      time.Duration // Ignored for a finite workload.
+	after       time.Duration // Calls that end earlier do not count as completed.
 	seed        uint64
 }
 
-// A run is a scenario as it happens.
+// run is the state of a running scenario.
 type run struct {
 	scenario
-	world    *world
+	network  *network
 	strategy strategy
-	ctx      context.Context // done when the time is over
+	ctx      context.Context // Done at the end of the run.
 	wg       sync.WaitGroup
 
 	mu       sync.Mutex
-	requests []*request // in the order in which they were asked for
-	foreign  usage      // of others
+	requests []*request // In the order of arrival.
+	external usage      // The usage of other clients.
 }
 
-// truth is what the server allows.
-func (s scenario) truth() limits {
+// serverLimits returns the server's limits.
+func (s scenario) serverLimits() limits {
 	if s.actual == (limits{}) {
 		return s.limits
 	}
 	return s.actual
 }
 
-// simulate carries out a scenario.
+// simulate runs a scenario.
 func simulate(t *testing.T, s scenario) (o outcome) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		// No deadline, which x/time/rate would look at, giving up beforehand.
+		// Not a deadline: x/time/rate would reject calls that cannot start before it.
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		r := &run{
 			scenario: s,
-			world:    newWorld(s),
+			network:  newNetwork(s),
 			strategy: s.newStrategy(s.limits),
 			ctx:      ctx,
 		}
@@ -67,13 +67,15 @@ func simulate(t *testing.T, s scenario) (o outcome) {
 			r.wg.Go(func() { r.closed(caller) })
 		}
 		if s.work.open > 0 {
-			r.wg.Go(func() { r.arrivals(arrivalStream, s.work.open*r.truth().rateOf(s.work.mean), r.arrive) })
+			r.wg.Go(func() { r.arrivals(arrivalStream, s.work.open*r.serverLimits().rateOf(s.work.mean), r.arrive) })
 		}
-		if s.work.foreign > 0 {
-			r.wg.Go(func() { r.arrivals(foreignStream, s.work.foreign*r.truth().rateOf(heavyMean), r.impose) })
+		if s.work.external > 0 {
+			r.wg.Go(func() {
+				r.arrivals(externalStream, s.work.external*r.serverLimits().rateOf(heavyMean), r.useExternally)
+			})
 		}
-		if s.work.rival > 0 {
-			r.wg.Go(func() { r.arrivals(foreignStream, s.work.rival*r.truth().rateOf(heavyMean), r.compete) })
+		if s.work.competing > 0 {
+			r.wg.Go(func() { r.arrivals(externalStream, s.work.competing*r.serverLimits().rateOf(heavyMean), r.compete) })
 		}
 		r.wg.Wait()
 		o = r.outcome()
@@ -81,10 +83,10 @@ func simulate(t *testing.T, s scenario) (o outcome) {
 	return o
 }
 
-// finite reports whether the run is over when all calls are done.
+// finite reports whether the run ends when all calls are done.
 func (r *run) finite() bool { return r.work.calls > 0 }
 
-// closed is a caller that makes its calls one after the other.
+// closed runs a caller that makes its calls one after another.
 func (r *run) closed(caller uint64) {
 	random := stream(r.seed, firstCaller+caller)
 	history := 0
@@ -93,13 +95,13 @@ func (r *run) closed(caller uint64) {
 		if !c.continues {
 			history = 0
 		}
-		if e := r.do(random, c, history); e.fate == done {
+		if e := r.do(random, c, history); e.state == done {
 			history = e.tokens()
 		}
 	}
 }
 
-// arrivals has calls arrive at random, so many a second.
+// arrivals makes calls arrive at random times, at the given rate per second.
 func (r *run) arrivals(number uint64, rate float64, arrive func(i uint64)) {
 	random := stream(r.seed, number)
 	for i := uint64(0); ; i++ {
@@ -112,49 +114,49 @@ func (r *run) arrivals(number uint64, rate float64, arrive func(i uint64)) {
 	}
 }
 
-// arrive is a call of an open workload.
+// arrive makes a call of an open workload.
 func (r *run) arrive(i uint64) {
 	random := stream(r.seed, firstCaller+i)
 	r.do(random, r.work.next(random, r.limits, i, 0), 0)
 }
 
-// impose is a call of somebody else, who takes without being asked.
-func (r *run) impose(i uint64) {
+// useExternally makes a call of another client that does not limit itself.
+func (r *run) useExternally(i uint64) {
 	c := heavy(stream(r.seed, firstOther+i))
-	r.world.impose(c)
-	r.addForeign(c.prompt + c.completion)
+	r.network.useExternally(c)
+	r.addExternal(c.prompt + c.completion)
 }
 
-// compete is a call of somebody else, who backs off when refused.
+// compete makes a call of another client that backs off after a 429 response.
 func (r *run) compete(i uint64) {
 	c := heavy(stream(r.seed, firstOther+i))
-	e := &request{world: r.world, prompt: c.prompt, reply: c.completion, ctx: context.Background()}
+	e := &request{network: r.network, prompt: c.prompt, completion: c.completion, ctx: context.Background()}
 	if last := (retrying{}).do(r.ctx, e); last.ok {
-		r.addForeign(e.tokens())
+		r.addExternal(e.tokens())
 	}
 }
 
-func (r *run) addForeign(tokens int) {
+func (r *run) addExternal(tokens int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx.Err() == nil {
-		r.foreign.add(tokens)
+		r.external.add(tokens)
 	}
 }
 
-// do carries out a call and notes what became of it.
+// do makes a call and records its result.
 func (r *run) do(random *rand.Rand, c call, history int) *request {
 	e := &request{
-		world:     r.world,
-		counted:   int(float64(c.prompt) * (0.8 + 0.4*random.Float64())),
-		history:   history,
-		prompt:    history + c.prompt,
-		reply:     c.completion,
-		maxTokens: c.maxTokens,
-		takes:     c.takes,
-		class:     c.class,
-		asked:     r.world.now(),
-		ctx:       context.Background(),
+		network:    r.network,
+		counted:    int(float64(c.prompt) * (0.8 + 0.4*random.Float64())),
+		history:    history,
+		prompt:     history + c.prompt,
+		completion: c.completion,
+		maxTokens:  c.maxTokens,
+		takes:      c.takes,
+		class:      c.class,
+		arrived:    r.network.now(),
+		ctx:        context.Background(),
 	}
 	ctx := r.ctx
 	if r.work.deadline > 0 {
@@ -169,12 +171,12 @@ func (r *run) do(random *rand.Rand, c call, history int) *request {
 
 	last := r.strategy.do(ctx, e)
 
-	e.ended = r.world.now()
+	e.ended = r.network.now()
 	switch {
 	case last.ok:
-		e.fate = done
+		e.state = done
 	case r.ctx.Err() == nil:
-		e.fate = lost
+		e.state = lost
 	}
 	return e
 }

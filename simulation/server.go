@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// serverKinds are the names that newServer knows. The first three keep to the
-// limits as they are published, each in its own way.
+// serverKinds are the kinds of servers for newServer. The plain kinds enforce the published limits by
+// different algorithms.
 var (
 	plainKinds  = []string{"bucket", "fixed", "sliding"}
 	serverKinds = append(plainKinds[:len(plainKinds):len(plainKinds)], "strict", "observed")
 )
 
-// A server decides about requests as a rate limited service does.
+// server is a model of a rate-limited service.
 type server struct {
-	requests, tokens meter
+	requests, tokens counter
 
-	strict bool // the prompt must fit, and is charged on arrival
-	silent bool // says no Retry-After
+	strict       bool // The whole prompt must fit and is charged on arrival.
+	noRetryAfter bool // The server sends no Retry-After.
 
-	refused int // requests
+	refused int // The number of 429 responses.
 }
 
 func newServer(kind string, l limits) *server {
@@ -35,54 +35,53 @@ func newServer(kind string, l limits) *server {
 	case "strict":
 		s.requests, s.strict = newSliding(l.burst(), l.pace()), true
 	case "observed":
-		s.requests, s.silent = newSliding(math.Ceil(60*l.rps), time.Minute), true
+		s.requests, s.noRetryAfter = newSliding(math.Ceil(60*l.rps), time.Minute), true
 	default:
-		panic("no such server: " + kind)
+		panic("simulation: unknown server " + kind)
 	}
 	return s
 }
 
-// A verdict is the server's answer to a request as it arrives.
-type verdict struct {
+// decision is the server's decision about an arriving request.
+type decision struct {
 	ok         bool
-	noTokens   bool          // refused for want of tokens, not of requests
-	retryAfter time.Duration // 0: not said
+	noTokens   bool          // The token limit caused the 429 response, not the request limit.
+	retryAfter time.Duration // 0: not sent.
 }
 
-// whole forgives what a bucket that has refilled to one request lacks of it by
-// rounding.
-const whole = 1 - 1e-9
+// oneRequest is one request with a tolerance for rounding errors of a refilled bucket.
+const oneRequest = 1 - 1e-9
 
-// arrive decides about a request.
-func (s *server) arrive(now time.Duration, prompt int) verdict {
+// arrive decides about an arriving request.
+func (s *server) arrive(now time.Duration, prompt int) decision {
 	need := 1.0
 	if s.strict {
 		need = float64(prompt)
 	}
 	switch {
-	case s.requests.left(now) < whole:
+	case s.requests.left(now) < oneRequest:
 		s.refused++
-		return verdict{retryAfter: s.retryAfter(s.requests.wait(now, 1))}
+		return decision{retryAfter: s.retryAfter(s.requests.wait(now, 1))}
 	case s.tokens.left(now) < need:
 		s.refused++
-		return verdict{noTokens: true, retryAfter: s.retryAfter(s.tokens.wait(now, need))}
+		return decision{noTokens: true, retryAfter: s.retryAfter(s.tokens.wait(now, need))}
 	}
 	s.requests.take(now, 1)
 	if s.strict {
 		s.tokens.take(now, float64(prompt))
 	}
-	return verdict{ok: true}
+	return decision{ok: true}
 }
 
-// retryAfter rounds up to whole seconds, as the header has them.
+// retryAfter rounds up to whole seconds, the unit of the header.
 func (s *server) retryAfter(d time.Duration) time.Duration {
-	if s.silent {
+	if s.noRetryAfter {
 		return 0
 	}
 	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
 }
 
-// finish charges for a reply that ends, and returns how many tokens remain.
+// finish charges for a completed response and returns the remaining tokens.
 func (s *server) finish(now time.Duration, prompt, completion int) (remaining int) {
 	if s.strict {
 		s.tokens.take(now, float64(completion))

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// A strategy is how a client deals with limits. All callers of a run share it.
+// strategy is how a client handles limits. All callers of a run share it.
 type strategy interface {
-	// do carries out a call and returns the last reply to it. It may give up, the
-	// reply then being a refusal or none, and does so when ctx is done.
-	do(ctx context.Context, e *request) reply
+	// do makes a call and returns its last response. After a failure, or when ctx is done, the
+	// response is not ok.
+	do(ctx context.Context, e *request) response
 }
 
-// A contender is a strategy with its name, and what the chart calls it.
+// contender is a strategy with its name and its caption in the chart.
 type contender struct {
 	name    string
 	caption string
@@ -20,49 +20,48 @@ type contender struct {
 }
 
 var contenders = []contender{
-	{"limiter", "this limiter", newOurs},
+	{"limiter", "this limiter", newAdaptive},
 	{"pacing", "two limiters of golang.org/x/time/rate", newPacing},
 	{"retry", "retries only", newRetrying},
 }
 
-// An request is a call on its way: what the client knows of it, what becomes of
-// it, and the means to send it.
+// request is a call in a run: the client's view of it, its result, and the method to send it.
 type request struct {
-	world *world
+	network *network
 
-	counted   int // tokens of the prompt as the client counts them, without history
-	history   int // what the conversation had before
-	prompt    int // really, with history
-	reply     int // really
-	maxTokens int // that the request allows the reply; 0: it does not say
-	takes     time.Duration
-	class     string
-	ctx       context.Context // ends an attempt
+	counted    int // The client's count of the prompt tokens, without history.
+	history    int // The tokens of the conversation before this call.
+	prompt     int // The actual tokens, with history.
+	completion int // The actual tokens.
+	maxTokens  int // 0: not set.
+	takes      time.Duration
+	class      string
+	ctx        context.Context // Ends an attempt.
 
-	asked time.Duration
-	sent  time.Duration // latest attempt
-	ended time.Duration
-	fate  fate
+	arrived time.Duration
+	sent    time.Duration // The time of the latest attempt.
+	ended   time.Duration
+	state   callState
 }
 
-// fate is what became of an request.
-type fate int
+// callState is the state of a request.
+type callState int
 
 const (
-	pending fate = iota // or cut short by the end of the run
+	pending callState = iota // The call is running, or the end of the run cut it off.
 	done
 	lost
 )
 
 // send makes one attempt.
-func (e *request) send() reply {
-	e.sent = e.world.now()
+func (e *request) send() response {
+	e.sent = e.network.now()
 	takes := e.takes
 	if takes == 0 {
-		takes = replyTime(e.reply)
+		takes = responseTime(e.completion)
 	}
-	return e.world.send(e.ctx, e.prompt, e.reply, takes)
+	return e.network.send(e.ctx, e.prompt, e.completion, takes)
 }
 
-// tokens is what the call uses.
-func (e *request) tokens() int { return e.prompt + e.reply }
+// tokens returns the tokens that the call uses.
+func (e *request) tokens() int { return e.prompt + e.completion }

@@ -7,27 +7,26 @@ import (
 	"time"
 )
 
-// A table is printed line by line, so that one can watch it grow. It has a line
-// for each contender and workload, with a column for each server under goodput
-// and under 429s; the other columns are about the calls to all these servers.
+// table prints its lines as soon as they are complete. It has a line for each contender and workload.
+// Goodput and 429s have a column for each server; the other columns are about all servers together.
 type table struct {
 	out     io.Writer
-	err     error // the first of out
+	err     error // The first error of out.
 	servers []string
-	work    string // of the line before
+	work    string // The workload of the previous line.
 }
 
 func newTable(out io.Writer, servers []string) *table { return &table{out: out, servers: servers} }
 
-// Widths of columns, by which a full table has 120.
+// The widths of the columns. A full table has 120 characters.
 const (
 	nameWidth   = 15
 	serverWidth = 7
 	restWidth   = 6
 )
 
-// shorter are the names of servers that are too long for their columns.
-var shorter = map[string]string{"sliding": "slide", "observed": "observ"}
+// shortNames replace the names of servers that are too long for their columns.
+var shortNames = map[string]string{"sliding": "slide", "observed": "observ"}
 
 func (t *table) printf(format string, args ...any) {
 	if t.err == nil {
@@ -35,7 +34,7 @@ func (t *table) printf(format string, args ...any) {
 	}
 }
 
-// heading begins the part of the table about some limits.
+// heading prints the heading of the part for some limits.
 func (t *table) heading(l limits) {
 	t.work = ""
 	wide := serverWidth * len(t.servers)
@@ -45,7 +44,7 @@ func (t *table) heading(l limits) {
 	t.printf("%*s", nameWidth, "")
 	for range 2 {
 		for _, server := range t.servers {
-			if short, ok := shorter[server]; ok {
+			if short, ok := shortNames[server]; ok {
 				server = short
 			}
 			t.printf("%*s", serverWidth, server)
@@ -54,7 +53,7 @@ func (t *table) heading(l limits) {
 	t.printf("   run     %%   p50   p99   max    %%\n")
 }
 
-// rule writes a title in the middle of a line that spans its columns.
+// rule returns a line with a centered title that spans its columns.
 func rule(title string, width int) string {
 	dashes := max(0, width-2-len(title)-2)
 	left := strings.Repeat("-", dashes/2)
@@ -82,25 +81,25 @@ func (t *table) row(work workload, r row) {
 	t.printf("%*s\n", restWidth-1, inPercent(all.share(all.inversions)))
 }
 
-// notes explains the columns and the names.
+// notes prints explanations of the columns and the contenders.
 func (t *table) notes() {
 	t.printf(`
-goodput  completed work as a share of what the limit that binds allows in the same time, on average over the
-         runs. For "shared", of what the others left; for "70%%", of the work that arrived. Above 100 where a server
-         gives more than its limit: a bucket that is full at first, a window that opens for the next minute, calls
-         that use thousands of tokens after one that was left, others on the account who take without asking.
-429s     refused requests, of all runs together; "worst run" is the most of one.
-lost     calls given up after their retries: %d for retry, %d for pacing; the limiter goes on.
-wait     from asking for a call to the attempt that was accepted, of the calls that were completed.
-turn     calls that got in by an attempt made before that of a call asked for earlier.
+goodput  completed work as a share of the work that the limits allow in the same time, mean over the runs.
+         For "shared", a share of what the other clients left; for "70%%", a share of the work that arrived.
+         Above 100 if a server gives more than its limit: a bucket that is full at first, a window that starts for
+         the next minute, or a call that starts with few tokens left and uses thousands.
+429s     429 responses in all runs; "worst run" is the maximum of one run.
+lost     calls that failed after their retries: %d for retry, %d for pacing; the limiter retries without a bound.
+wait     time from the arrival of a call to its accepted attempt, for completed calls.
+turn     calls that started before a call that had arrived earlier.
 
-limiter  this repository's, with its guard and what it learns of prompts and replies
+limiter  this repository's limiter with window guard and learned estimates
 pacing   two limiters of golang.org/x/time/rate, one for requests and one for prompt and max_tokens
-retry    no limiter; backoff from 1 s to 32 s, or as Retry-After says
-`, patience, pacingRetries)
+retry    no limiter; backoff from 1 s to 32 s, or the time in Retry-After
+`, maxRetries, pacingRetries)
 }
 
-// inPercent tells nothing from next to nothing.
+// inPercent formats a share. It distinguishes 0 from small shares.
 func inPercent(share float64) string {
 	switch percent := 100 * share; {
 	case share == 0:

@@ -14,7 +14,7 @@ func TestHeavyMean(t *testing.T) {
 		sum += c.prompt + c.completion
 	}
 	if mean := float64(sum) / n; math.Abs(mean-heavyMean) > heavyMean/100 {
-		t.Errorf("heavy calls have %.0f tokens on the average, not %d", mean, heavyMean)
+		t.Errorf("the mean size of heavy calls is %.0f tokens, want %d", mean, heavyMean)
 	}
 }
 
@@ -23,7 +23,7 @@ func TestBigCallsTakeMostOfAMinute(t *testing.T) {
 		for caller := range uint64(4) {
 			c := bigAmongSmall(stream(1, 1), l, caller, 0)
 			if big := c.prompt+c.completion == l.tpm*6/10; big != (caller < 2) {
-				t.Errorf("%v, caller %d: %+v", l, caller, c)
+				t.Errorf("%v, caller %d: %+v, want 60%% of a minute's tokens: %v", l, caller, c, caller < 2)
 			}
 		}
 	}

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// modelState is a Model as it is saved.
+// modelState is the saved form of a Model.
 type modelState struct {
 	Actual  float64          `json:"actual,omitempty"`
 	Counted float64          `json:"counted,omitempty"`
 	Prices  [kinds]float64   `json:"prices,omitzero"`
-	Replies []int            `json:"replies,omitempty"` // lengths, the oldest first
-	Long    float64          `json:"long,omitempty"`    // duration, in nanoseconds
+	Replies []int            `json:"replies,omitempty"` // The lengths, oldest first.
+	Long    float64          `json:"long,omitempty"`    // The duration in nanoseconds.
 	Least   [2]time.Duration `json:"least,omitzero"`
 	Count   int              `json:"count,omitempty"`
 }
 
-// MarshalJSON returns what was learned, at most 2 KB. It is safe for concurrent use.
+// MarshalJSON returns the learned state, at most 2 KB. It is safe for concurrent use.
 func (m *Model) MarshalJSON() ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -29,8 +29,8 @@ func (m *Model) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// UnmarshalJSON replaces what was learned by what MarshalJSON has returned. An error leaves the
-// model as it was.
+// UnmarshalJSON replaces the learned state by one from MarshalJSON. On an error it leaves the model
+// unchanged.
 func (m *Model) UnmarshalJSON(text []byte) error {
 	var s modelState
 	if err := json.Unmarshal(text, &s); err != nil {
@@ -47,19 +47,19 @@ func (m *Model) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// check returns an error for a state that no model can have.
+// check returns an error for an invalid state.
 func (s modelState) check() error {
 	switch {
 	case s.Actual < 0 || s.Counted < 0 || (s.Actual == 0) != (s.Counted == 0):
-		return fmt.Errorf("actual is %v and counted is %v: must both be 0, or above", s.Actual, s.Counted)
+		return fmt.Errorf("actual and counted: must both be 0 or both be above 0, got %v and %v", s.Actual, s.Counted)
 	case slices.Min(s.Prices[:]) < 0 || slices.Max(s.Prices[:]) > maxPrice:
-		return fmt.Errorf("prices are %v: must be at least 0 and at most %d", s.Prices, maxPrice)
-	case len(s.Replies) > replies:
-		return fmt.Errorf("%d replies: must be at most %d", len(s.Replies), replies)
+		return fmt.Errorf("prices: must be from 0 to %d, got %v", maxPrice, s.Prices)
+	case len(s.Replies) > maxReplies:
+		return fmt.Errorf("replies: must be at most %d, got %d", maxReplies, len(s.Replies))
 	case len(s.Replies) > 0 && slices.Min(s.Replies) <= 0:
-		return fmt.Errorf("replies are %v: must be above 0", s.Replies)
-	case s.Long < 0 || s.Long > math.MaxInt64 || min(s.Least[0], s.Least[1]) < 0 || s.Count < 0 || s.Count > block:
-		return fmt.Errorf("duration is %v, %v and %d: must be at least 0, and at most %d calls", s.Long, s.Least, s.Count, block)
+		return fmt.Errorf("replies: must be above 0, got %v", s.Replies)
+	case s.Long < 0 || s.Long > math.MaxInt64 || min(s.Least[0], s.Least[1]) < 0 || s.Count < 0 || s.Count > blockSize:
+		return fmt.Errorf("long, least and count: must be at least 0, and count at most %d, got %v, %v and %d", blockSize, s.Long, s.Least, s.Count)
 	}
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A model that is saved and restored goes on as if nothing had happened.
-func TestStateGoesOn(t *testing.T) {
+// A restored model behaves like the original.
+func TestRestoredModelEqualsOriginal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		parts := rapid.SampledFrom([]Parts{{}, {Image: 2}, {Document: 1, Audio: 3}, {Other: 1}, {LowImage: 1}})
 		learn := func(models ...*Model) {
@@ -31,7 +31,7 @@ func TestStateGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(saved) > 2000 {
-			t.Fatalf("%d bytes", len(saved))
+			t.Fatalf("the state has %d bytes, want at most 2000", len(saved))
 		}
 		if err := json.Unmarshal(saved, &after); err != nil {
 			t.Fatalf("%v in %s", err, saved)
@@ -39,32 +39,32 @@ func TestStateGoesOn(t *testing.T) {
 		learn(&before, &after)
 		p := parts.Draw(t, "parts of the next")
 		if a, b := before.Prompt(1000, p), after.Prompt(1000, p); a != b {
-			t.Fatalf("a prompt is %d, was %d", b, a)
+			t.Fatalf("the restored estimate of a prompt is %d, want %d", b, a)
 		}
 		if a, b := before.Reply(Unbounded, limit), after.Reply(Unbounded, limit); a != b {
-			t.Fatalf("a reply is %d, was %d", b, a)
+			t.Fatalf("the restored estimate of a reply is %d, want %d", b, a)
 		}
 		a1, a2 := before.Duration()
 		b1, b2 := after.Duration()
 		if a1 != b1 || a2 != b2 {
-			t.Fatalf("durations are %v and %v, were %v and %v", b1, b2, a1, a2)
+			t.Fatalf("the restored durations are %v and %v, want %v and %v", b1, b2, a1, a2)
 		}
 	})
 }
 
-func TestStateThatCannotBe(t *testing.T) {
+func TestInvalidStateIsRejected(t *testing.T) {
 	for text, want := range map[string]string{
 		`[]`:                        "cannot unmarshal",
-		`{"actual":-1,"counted":1}`: "actual is -1",
-		`{"actual":1}`:              "counted is 0",
-		`{"prices":[1,2,3,4,2e6]}`:  "at most 1048576",
-		`{"prices":[-1]}`:           "at least 0",
+		`{"actual":-1,"counted":1}`: "got -1 and 1",
+		`{"actual":1}`:              "got 1 and 0",
+		`{"prices":[1,2,3,4,2e6]}`:  "from 0 to 1048576",
+		`{"prices":[-1]}`:           "from 0 to",
 		`{"replies":[5,0]}`:         "must be above 0",
-		`{"replies":[` + strings.Repeat("1,", 64) + `1]}`: "65 replies",
-		`{"long":-1}`:      "duration is -1",
-		`{"long":1e300}`:   "duration is 1e+300",
+		`{"replies":[` + strings.Repeat("1,", 64) + `1]}`: "at most 64, got 65",
+		`{"long":-1}`:      "got -1",
+		`{"long":1e300}`:   "got 1e+300",
 		`{"least":[0,-1]}`: "at least 0",
-		`{"count":65}`:     "at most 64 calls",
+		`{"count":65}`:     "count at most 64",
 	} {
 		var m Model
 		m.Learn(100, Parts{}, 200, 300)
@@ -74,7 +74,7 @@ func TestStateThatCannotBe(t *testing.T) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 		if m.Prompt(1000, Parts{}) != before {
-			t.Errorf("%s has changed the model", text)
+			t.Errorf("%s: the invalid state changes the model", text)
 		}
 	}
 }

@@ -17,27 +17,26 @@ import (
 	"go.uber.org/goleak"
 )
 
-// No goroutine is left when all proxies are closed.
+// TestMain checks that no goroutine runs after all proxies are closed.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // content is the content of every response of the server.
 const content = `{"object":"conversation.response","outputs":[{"content":"one two three four"}]}`
 
-// A fixture is a proxy in front of a server.
+// fixture is a proxy in front of a server.
 type fixture struct {
 	*Proxy
-	served atomic.Int64 // requests
+	served atomic.Int64 // The number of requests that reached the server.
 }
 
-// setUp starts a proxy that injects the given faults, one for each request, and Pass
-// after the last.
+// setUp starts a proxy that injects the given faults, one for each request, and then Pass.
 func setUp(t *testing.T, faults ...Fault) *fixture {
 	t.Helper()
 	f := new(fixture)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.served.Add(1)
-		_, _ = io.Copy(io.Discard, r.Body) // The proxy may have cut it.
-		w.Header()["Date"] = nil           // Each response has the same bytes.
+		_, _ = io.Copy(io.Discard, r.Body) // The proxy may have cut the request.
+		w.Header()["Date"] = nil           // All responses have the same bytes.
 		w.Header().Set("Content-Type", "application/json")
 		if r.URL.Path == "/stream" {
 			_, _ = io.WriteString(w, content[:20])
@@ -80,15 +79,15 @@ func (f *fixture) dial(t *testing.T) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// get sends a request and returns all bytes that arrive until the connection ends, and the
-// error that ended it; nil for an orderly close.
+// get sends a request and returns all bytes until the connection ends, and the error that ended
+// the connection. The error is nil after an orderly close.
 func (f *fixture) get(t *testing.T, path string) ([]byte, error) {
 	t.Helper()
 	conn := f.dial(t)
 	if _, err := conn.Write(get(path)); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.CloseWrite(); err != nil { // so that the proxy closes after the response
+	if err := conn.CloseWrite(); err != nil { // makes the proxy close after the response
 		t.Fatal(err)
 	}
 	return io.ReadAll(conn)
@@ -110,7 +109,7 @@ func want(t *testing.T, what string, got []byte, want string) {
 	}
 }
 
-// until lets other goroutines run until a condition is true.
+// until yields to other goroutines until a condition is true.
 func until(is func() bool) {
 	for !is() {
 		runtime.Gosched()

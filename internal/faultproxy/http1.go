@@ -14,18 +14,18 @@ import (
 
 var endOfHead = []byte("\r\n\r\n")
 
-// serveHTTP1 serves the requests of a connection, one after the other.
+// serveHTTP1 serves the requests of a connection one after another.
 func (p *Proxy) serveHTTP1(client *net.TCPConn, reader *bufio.Reader) {
 	for {
 		if _, err := reader.Peek(1); err != nil {
 			return
 		}
 		request, fault := p.arrived(false)
-		most := math.MaxInt
+		maxBytes := math.MaxInt
 		if fault.Kind == ResetRequest {
-			most = fault.N + 1
+			maxBytes = fault.N + 1
 		}
-		head, content, err := readRequest(reader, most)
+		head, content, err := readRequest(reader, maxBytes)
 		p.received(request, head, bytes.HasSuffix(head, endOfHead))
 		if err != nil {
 			return
@@ -34,31 +34,30 @@ func (p *Proxy) serveHTTP1(client *net.TCPConn, reader *bufio.Reader) {
 			reset(client)
 			return
 		}
-		if !p.exchange(client, fault, head, content) {
+		if !p.forwardRequest(client, fault, head, content) {
 			return
 		}
 	}
 }
 
-// readRequest reads a request, but not more than the given number of bytes. Without an
-// error the request is whole or that long.
-func readRequest(reader *bufio.Reader, most int) (head, content []byte, err error) {
-	if head, err = readHead(reader, most); err != nil || len(head) == most {
+// readRequest reads a request, at most maxBytes. Without an error the request is complete or has
+// that length.
+func readRequest(reader *bufio.Reader, maxBytes int) (head, content []byte, err error) {
+	if head, err = readHead(reader, maxBytes); err != nil || len(head) == maxBytes {
 		return head, nil, err
 	}
 	length, err := contentLength(head)
 	if err != nil {
 		return head, nil, err
 	}
-	content = make([]byte, min(length, most-len(head)))
+	content = make([]byte, min(length, maxBytes-len(head)))
 	_, err = io.ReadFull(reader, content)
 	return head, content, err
 }
 
-// readHead reads up to the empty line that ends a head, but not more than the given number
-// of bytes.
-func readHead(reader *bufio.Reader, most int) (head []byte, err error) {
-	for len(head) < most && !bytes.HasSuffix(head, endOfHead) {
+// readHead reads a head up to its empty line, at most maxBytes.
+func readHead(reader *bufio.Reader, maxBytes int) (head []byte, err error) {
+	for len(head) < maxBytes && !bytes.HasSuffix(head, endOfHead) {
 		c, err := reader.ReadByte()
 		if err != nil {
 			return head, err
@@ -68,7 +67,7 @@ func readHead(reader *bufio.Reader, most int) (head []byte, err error) {
 	return head, nil
 }
 
-// contentLength returns the length of a request's content. The client sends no chunks.
+// contentLength returns the length of a request's content. The client does not use chunked encoding.
 func contentLength(head []byte) (int, error) {
 	_, fields, _ := bytes.Cut(head, []byte("\r\n"))
 	header, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(fields))).ReadMIMEHeader()
@@ -86,16 +85,16 @@ func contentLength(head []byte) (int, error) {
 
 var connectionClose = []byte("Connection: close\r\n")
 
-// exchange forwards a request to the server and its response to the client, with a fault.
+// forwardRequest forwards a request to the server and its response to the client, with a fault.
 // It reports whether the connection to the client can carry another request.
-func (p *Proxy) exchange(client *net.TCPConn, fault Fault, head, content []byte) bool {
+func (p *Proxy) forwardRequest(client *net.TCPConn, fault Fault, head, content []byte) bool {
 	backend, err := p.dial()
 	if err != nil {
 		return false
 	}
 	defer p.remove(backend)
-	// The server closes the connection after the response. So the proxy has the raw bytes
-	// without having to find their end.
+	// With this field the server closes the connection after the response, so that the proxy need not
+	// find the end of the response in the raw bytes.
 	request := bytes.Join([][]byte{bytes.TrimSuffix(head, []byte("\r\n")), connectionClose, []byte("\r\n"), content}, nil)
 	if _, err := backend.Write(request); err != nil {
 		return false
@@ -108,16 +107,16 @@ func (p *Proxy) exchange(client *net.TCPConn, fault Fault, head, content []byte)
 	return p.respond(client, fault, bytes.Replace(head, connectionClose, nil, 1), reader)
 }
 
-// maxDuplicate bounds how many bytes a [Duplicate] repeats.
+// maxDuplicate is the maximum number of bytes that a [Duplicate] repeats.
 const maxDuplicate = 64
 
 const interimResponse = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 
-// respond sends the client a response with a fault. It reports whether the connection
-// stays open.
+// respond sends a response with a fault to the client. It reports whether the connection stays
+// open.
 func (p *Proxy) respond(client *net.TCPConn, fault Fault, head []byte, content io.Reader) bool {
 	raw := io.MultiReader(bytes.NewReader(head), content)
-	before := 0 // bytes that arrive before the fault
+	before := 0 // the bytes before the fault
 	switch fault.Kind {
 	case ResetResponse, CloseResponse, HalfClose, Duplicate:
 		before = fault.N
@@ -140,8 +139,8 @@ func (p *Proxy) respond(client *net.TCPConn, fault Fault, head []byte, content i
 	case CloseResponse:
 		return false
 	case HalfClose:
-		_ = client.CloseWrite()            // The client may have closed it.
-		_, _ = io.Copy(io.Discard, client) // It ends when the client closes, or the proxy.
+		_ = client.CloseWrite()            // The client may have closed the connection.
+		_, _ = io.Copy(io.Discard, client) // Returns when the client or the proxy closes it.
 		return false
 	case Duplicate:
 		raw = io.MultiReader(bytes.NewReader(last.bytes), raw)
@@ -183,7 +182,7 @@ func (p *Proxy) sendSlowly(client io.Writer, raw io.Reader, piece int) bool {
 	}
 }
 
-// insert adds fields to a head.
+// insert adds header fields to a head.
 func insert(head []byte, fields string) []byte {
 	return append(append(append([]byte(nil), bytes.TrimSuffix(head, []byte("\r\n"))...), fields...), "\r\n"...)
 }

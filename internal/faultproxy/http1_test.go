@@ -23,8 +23,8 @@ func TestPass(t *testing.T) {
 	}
 }
 
-// A connection carries several requests, each with a fault of its own.
-func TestKeptConnection(t *testing.T) {
+// A connection carries several requests, each with a separate fault.
+func TestKeepAlive(t *testing.T) {
 	f := setUp(t, Fault{Kind: Pass}, Fault{Kind: Latency, N: 1}, Fault{Kind: SlowBody, N: 6}, Fault{Kind: CloseResponse, N: 10})
 	conn := f.dial(t)
 	var all bytes.Buffer
@@ -41,13 +41,13 @@ func TestKeptConnection(t *testing.T) {
 	list := f.Requests()
 	for i, kind := range []Kind{Pass, Latency, SlowBody, CloseResponse} {
 		if want := (Request{Call: CallID(i), Kind: kind, Whole: true}); len(list) != 4 || list[i] != want {
-			t.Errorf("recorded %+v, want request %d to be %+v", list, i, want)
+			t.Errorf("the proxy recorded %+v, want request %d to be %+v", list, i, want)
 		}
 	}
 }
 
-// The response ends at every byte, in each of three ways.
-func TestEndsAtEveryByte(t *testing.T) {
+// The proxy can end a response at every byte by a reset, a close and a half-close.
+func TestResponseEndsAtEveryByte(t *testing.T) {
 	for _, kind := range []Kind{ResetResponse, CloseResponse, HalfClose} {
 		t.Run(string(kind), func(t *testing.T) {
 			var faults []Fault
@@ -63,7 +63,7 @@ func TestEndsAtEveryByte(t *testing.T) {
 				got, err := io.ReadAll(conn)
 				want(t, fmt.Sprintf("at byte %d", n), got, streamed[:min(n, len(streamed))])
 				if isReset(err) != (kind == ResetResponse) || err != nil && !isReset(err) {
-					t.Errorf("at byte %d it ends with the error %v", n, err)
+					t.Errorf("at byte %d the connection ends with the error %v", n, err)
 				}
 				_ = conn.Close()
 			}
@@ -71,7 +71,7 @@ func TestEndsAtEveryByte(t *testing.T) {
 	}
 }
 
-// After a half-close the proxy still reads. More is written here than buffers hold.
+// The proxy reads after a half-close. The test writes more than the socket buffers hold.
 func TestHalfCloseReads(t *testing.T) {
 	conn := setUp(t, Fault{HalfClose, 10}).dial(t)
 	if _, err := conn.Write(get("/")); err != nil {
@@ -82,11 +82,11 @@ func TestHalfCloseReads(t *testing.T) {
 		t.Error(err)
 	}
 	if n, err := conn.Write(make([]byte, 32<<20)); err != nil {
-		t.Errorf("%d bytes were read after it: %v", n, err)
+		t.Errorf("the proxy read %d bytes after the half-close: %v", n, err)
 	}
 }
 
-// The request is cut at every byte; none of it reaches the server.
+// The proxy can reset a request at every byte. The request does not reach the server.
 func TestResetRequestAtEveryByte(t *testing.T) {
 	head := "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nX-Call: " + CallID(1) + "\r\n\r\n"
 	request := head + "hello"
@@ -101,7 +101,7 @@ func TestResetRequestAtEveryByte(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(conn); len(got) > 0 || !isReset(err) {
-			t.Errorf("after byte %d there are %q and the error %v, want a reset", n, got, err)
+			t.Errorf("after byte %d: received %q and the error %v, want only a reset", n, got, err)
 		}
 		_ = conn.Close()
 	}
@@ -111,11 +111,11 @@ func TestResetRequestAtEveryByte(t *testing.T) {
 			want.Call = CallID(1)
 		}
 		if got != want {
-			t.Errorf("cut after byte %d, it is recorded as %+v, want %+v", n, got, want)
+			t.Errorf("the request cut after byte %d is recorded as %+v, want %+v", n, got, want)
 		}
 	}
 	if f.served.Load() > 0 {
-		t.Error("the server got a request")
+		t.Error("the server received a request")
 	}
 }
 
@@ -144,7 +144,7 @@ func TestInterim(t *testing.T) {
 	}
 	got, err := f.get(t, "/")
 	if rest := bytes.ReplaceAll(got, []byte(interimResponse), nil); len(got) < 7<<20 || len(rest) > 0 || err != nil {
-		t.Errorf("%d bytes came, %.100q beside interim responses: %v", len(got), rest, err)
+		t.Errorf("received %d bytes, with %.100q besides interim responses: %v", len(got), rest, err)
 	}
 }
 
@@ -157,17 +157,17 @@ func TestGiantHeader(t *testing.T) {
 	}
 }
 
-// A slow body sends a piece, waits and sends the next.
+// A slow body waits between two pieces.
 func TestSlowBodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &Proxy{ctx: t.Context()}
 		begin := time.Now()
 		var pieces pieces
 		if !p.sendSlowly(&pieces, strings.NewReader("abcdefgh"), 3) {
-			t.Error("the connection cannot go on")
+			t.Error("sendSlowly returns false")
 		}
 		if got := fmt.Sprint(pieces, time.Since(begin)); got != "[abc def gh] 2ms" {
-			t.Errorf("it sends %s", got)
+			t.Errorf("pieces and time are %s, want [abc def gh] 2ms", got)
 		}
 	})
 }
@@ -179,14 +179,14 @@ func (p *pieces) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// The delay of a response lasts as long as it should, and ends with the proxy.
+// The delay of a response has the given length. Close ends it.
 func TestLatencyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := new(Proxy)
 		p.ctx, p.cancel = t.Context(), func() {}
 		begin := time.Now()
 		if !p.wait(20*time.Millisecond) || time.Since(begin) != 20*time.Millisecond {
-			t.Errorf("it waits %v", time.Since(begin))
+			t.Errorf("the delay lasts %v, want 20ms", time.Since(begin))
 		}
 	})
 	f := setUp(t, Fault{Latency, 1e9})
@@ -197,11 +197,11 @@ func TestLatencyWaits(t *testing.T) {
 	until(func() bool { return f.served.Load() > 0 })
 	f.Close()
 	if got, err := io.ReadAll(conn); len(got) > 0 {
-		t.Errorf("%q arrives before the delay is over: %v", got, err)
+		t.Errorf("received %q before the end of the delay: %v", got, err)
 	}
 }
 
-// Close ends a connection that waits for a request or for the rest of one.
+// Close ends connections that wait for a request or for the rest of one.
 func TestClose(t *testing.T) {
 	f := setUp(t)
 	conns := []net.Conn{f.dial(t), f.dial(t)}
@@ -212,13 +212,13 @@ func TestClose(t *testing.T) {
 	f.Close()
 	for _, conn := range conns {
 		if got, _ := io.ReadAll(conn); len(got) > 0 {
-			t.Errorf("%q arrives", got)
+			t.Errorf("received %q, want nothing", got)
 		}
 	}
 	f.Close()
 }
 
-// parse reads a response as a client does.
+// parse reads a response as net/http's client does.
 func parse(t *testing.T, raw []byte) (*http.Response, []byte, error) {
 	t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(raw)), nil)

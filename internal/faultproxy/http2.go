@@ -30,8 +30,8 @@ var (
 	resetCodes  = []uint32{codeInternal, codeCancel, codeNone, codeCalm, codeProtocol}
 	goAwayCodes = []uint32{codeCalm, codeInternal, codeProtocol, codeNone}
 
-	// badFrames break the protocol: content without a stream, a window of 0, a PING that
-	// is too short, a response that the client did not ask for.
+	// badFrames violate the protocol: content without a stream, a window increment of 0, a PING
+	// that is too short, and a response to a request that the client did not send.
 	badFrames = []frame{
 		{kind: frameData, payload: []byte("oh")},
 		{kind: frameWindow, payload: []byte{0, 0, 0, 0}},
@@ -39,8 +39,8 @@ var (
 		{kind: frameHeaders, flags: flagEndHeaders, stream: 1<<31 - 1, payload: []byte{0x88}},
 	}
 
-	// interimFields is ":status: 103" in HPACK, without a table: the name is entry 8 of
-	// the static table.
+	// interimFields is ":status: 103" in HPACK without the dynamic table: the name is entry 8
+	// of the static table.
 	interimFields = []byte{0x08, 3, '1', '0', '3'}
 )
 
@@ -61,9 +61,9 @@ func readFrame(r io.Reader) (f frame, err error) {
 	return f, err
 }
 
-// bytes returns the frame as it is sent.
+// bytes returns the wire format of the frame.
 func (f frame) bytes() []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(f.payload))<<8|uint32(f.kind)) //nolint:gosec // a frame has less than 16 MiB
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(f.payload))<<8|uint32(f.kind)) //nolint:gosec // a frame is smaller than 16 MiB
 	b = append(b, f.flags)
 	return append(binary.BigEndian.AppendUint32(b, f.stream), f.payload...)
 }
@@ -81,22 +81,22 @@ func goAwayFrame(last, code uint32) frame {
 	return frame{kind: frameGoAway, payload: binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, last), code)}
 }
 
-// A tunnel is a connection of HTTP/2 through the proxy.
+// tunnel is an HTTP/2 connection through the proxy.
 type tunnel struct {
 	proxy           *Proxy
 	client, backend side
 
 	mu      sync.Mutex
-	streams map[uint32]*stream // by number
+	streams map[uint32]*stream // The streams by number.
 }
 
-// A side is one of the two connections of a tunnel. Both directions write to it.
+// side is one of the two TCP connections of a tunnel. Both directions write to it.
 type side struct {
 	conn *net.TCPConn
-	mu   *sync.Mutex // held while writing
+	mu   *sync.Mutex // Held while writing.
 }
 
-// send writes frames. A failure shows in the direction that reads from the connection.
+// send writes frames. It ignores errors: reads from the same connection fail too.
 func (s side) send(frames ...frame) {
 	var b []byte
 	for _, f := range frames {
@@ -107,12 +107,12 @@ func (s side) send(frames ...frame) {
 	_, _ = s.conn.Write(b)
 }
 
-// A stream is a request and its response.
+// stream is a request and its response.
 type stream struct {
 	request *Request
 	fault   Fault
-	frames  int  // of the response, forwarded
-	cut     bool // The proxy does not forward what follows.
+	frames  int  // The number of frames of the response so far.
+	cut     bool // The proxy forwards no further frames.
 	ended   bool // The response is complete.
 }
 
@@ -129,7 +129,7 @@ func (p *Proxy) serveHTTP2(client *net.TCPConn, reader *bufio.Reader) {
 	if _, err := io.CopyN(backend, reader, int64(len(preface))); err != nil {
 		return
 	}
-	// The server's settings come first: before them a client accepts no other frame.
+	// Forward the server's SETTINGS first: a client rejects any other first frame.
 	source := bufio.NewReader(backend)
 	settings, err := readFrame(source)
 	if err != nil {
@@ -138,24 +138,24 @@ func (p *Proxy) serveHTTP2(client *net.TCPConn, reader *bufio.Reader) {
 	t.client.send(settings)
 	var responses sync.WaitGroup
 	responses.Go(func() {
-		defer func() { _ = client.Close() }() // It ends the loop below.
+		defer func() { _ = client.Close() }() // Ends the loop below.
 		forward(source, t.response)
 	})
 	forward(reader, t.request)
-	_ = backend.Close() // It ends the loop above.
+	_ = backend.Close() // Ends the loop above.
 	responses.Wait()
 }
 
-// forward calls a function with each frame, until it returns false or no more frames come.
-func forward(from io.Reader, frame func(frame) bool) {
+// forward calls handle for each frame until handle returns false or the connection ends.
+func forward(from io.Reader, handle func(frame) bool) {
 	for {
-		if f, err := readFrame(from); err != nil || !frame(f) {
+		if f, err := readFrame(from); err != nil || !handle(f) {
 			return
 		}
 	}
 }
 
-// request forwards a frame from the client. It returns false if the connection is to end.
+// request forwards a frame from the client. It returns false to end the connection.
 func (t *tunnel) request(f frame) bool {
 	t.mu.Lock()
 	s := t.streams[f.stream]
@@ -181,8 +181,8 @@ func (t *tunnel) request(f frame) bool {
 	return true
 }
 
-// begin forwards the head of a request, and injects the faults that come before the
-// response. It returns false if the connection is to end.
+// begin forwards the head of a request and injects the faults that come before the response. It
+// returns false to end the connection.
 func (t *tunnel) begin(f frame, s *stream) bool {
 	n := s.fault.N
 	switch s.fault.Kind {
@@ -210,18 +210,18 @@ func (t *tunnel) begin(f frame, s *stream) bool {
 	return true
 }
 
-// response forwards a frame from the server. It returns false if the connection is to end.
+// response forwards a frame from the server. It returns false to end the connection.
 func (t *tunnel) response(f frame) bool {
 	t.mu.Lock()
 	s := t.streams[f.stream]
-	if s == nil { // a frame of the connection
+	if s == nil { // a frame of the whole connection
 		t.mu.Unlock()
 		t.client.send(f)
 		return true
 	}
 	content := f.kind == frameData || f.kind == frameHeaders
 	cut, n := s.cut, s.fault.N
-	// The fault is injected at the response's last frame at the latest.
+	// Inject the fault at the last frame of the response at the latest.
 	resets := content && !cut && s.fault.Kind == ResetStream && (s.frames == n%3 || f.ends())
 	cuts := content && !cut && s.fault.Kind == CutFrame && (f.kind == frameData || f.ends())
 	s.cut = cut || resets
@@ -232,7 +232,7 @@ func (t *tunnel) response(f frame) bool {
 	case cuts:
 		t.end(s.fault.Kind)
 		b := f.bytes()
-		_, _ = t.client.conn.Write(b[:min(n, len(b)-1)]) // The client may have closed it.
+		_, _ = t.client.conn.Write(b[:min(n, len(b)-1)]) // The client may have closed the connection.
 		reset(t.client.conn)
 		return false
 	case resets:
@@ -243,23 +243,22 @@ func (t *tunnel) response(f frame) bool {
 	switch {
 	case cut && f.kind == frameData:
 		t.backend.send(window(f)...)
-	case cut && f.kind != frameHeaders: // A head must arrive, since it changes HPACK's tables.
+	case cut && f.kind != frameHeaders: // Forward headers: they change HPACK's tables.
 	default:
 		t.client.send(f)
 	}
 	return true
 }
 
-// window returns the frames that give back to the sender of a frame the part of the
-// connection's window that the frame took.
+// window returns the frames that restore the connection's flow-control window for the sender of f.
 func window(f frame) []frame {
 	if len(f.payload) == 0 {
 		return nil
 	}
-	return []frame{{kind: frameWindow, payload: binary.BigEndian.AppendUint32(nil, uint32(len(f.payload)))}} //nolint:gosec // less than 16 MiB
+	return []frame{{kind: frameWindow, payload: binary.BigEndian.AppendUint32(nil, uint32(len(f.payload)))}} //nolint:gosec // smaller than 16 MiB
 }
 
-// end records that a fault ends all responses of the connection that are not complete.
+// end records that a fault ends all incomplete responses of the connection.
 func (t *tunnel) end(kind Kind) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -269,5 +268,5 @@ func (t *tunnel) end(kind Kind) {
 			open = append(open, s.request)
 		}
 	}
-	t.proxy.strike(kind, open)
+	t.proxy.recordFault(kind, open)
 }

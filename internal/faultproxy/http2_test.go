@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// fields are those of a GET, in HPACK without a table: the entries for the method and the
-// scheme, a path, an authority, and the call's identifier.
+// fields returns the header fields of a GET request in HPACK without the dynamic table: the method,
+// the scheme, a path, an authority, and the call's identifier.
 func fields(call string) []byte {
 	b := []byte{0x82, 0x86, 0x04, 1, '/', 0x01, 1, 'x', 0x00, 6}
 	return append(append(append(b, "x-call"...), byte(len(call))), call...)
 }
 
-// connect opens a connection for HTTP/2 and sends requests on the given streams.
+// connect opens an HTTP/2 connection and sends requests on the given streams.
 func (f *fixture) connect(t *testing.T, streams ...uint32) *net.TCPConn {
 	t.Helper()
 	conn := f.dial(t)
@@ -34,8 +34,8 @@ func (f *fixture) connect(t *testing.T, streams ...uint32) *net.TCPConn {
 	return conn
 }
 
-// frames reads until the given streams have ended, and returns what belongs to a stream or
-// ends the connection, and an error that ended it.
+// frames reads until the given streams have ended. It returns the frames of streams and those that
+// end the connection, and the error that ended the connection.
 func frames(conn *net.TCPConn, streams ...uint32) (list []frame, err error) {
 	for len(streams) > 0 {
 		f, err := readFrame(conn)
@@ -53,7 +53,7 @@ func frames(conn *net.TCPConn, streams ...uint32) (list []frame, err error) {
 	return list, nil
 }
 
-// describe returns a line for each frame, without the fields of heads.
+// describe returns a line for each frame, without header fields.
 func describe(list []frame) (text string) {
 	for _, f := range list {
 		switch f.kind {
@@ -81,7 +81,7 @@ func TestFrames(t *testing.T) {
 	for _, test := range []struct {
 		fault Fault
 		want  string
-		ends  bool // the connection
+		ends  bool // The connection ends.
 	}{
 		{Fault{Kind: Pass}, whole, false},
 		{Fault{Kind: RefuseStream}, "RST_STREAM on 3: 7\n", false},
@@ -100,23 +100,23 @@ func TestFrames(t *testing.T) {
 			f := setUp(t, test.fault)
 			list, err := frames(f.connect(t, 3), 3)
 			if got := describe(list); got != test.want {
-				t.Errorf("frames are\n%swant\n%s", got, test.want)
+				t.Errorf("the frames are\n%swant\n%s", got, test.want)
 			}
 			if (err != nil) != test.ends {
-				t.Errorf("the connection ends with the error %v", err)
+				t.Errorf("the error of the connection is %v, want an error: %v", err, test.ends)
 			}
 			want := Request{Call: CallID(3), Kind: test.fault.Kind, HTTP2: true, Whole: true}
 			if got := f.Requests(); len(got) != 1 || got[0] != want {
-				t.Errorf("recorded %+v, want %+v", got, want)
+				t.Errorf("the proxy recorded %+v, want %+v", got, want)
 			}
 			if forwarded := test.fault.Kind != RefuseStream && test.fault.Kind != GoAwayClose; forwarded && f.served.Load() != 1 || !forwarded && f.served.Load() != 0 {
-				t.Errorf("the server got %d requests", f.served.Load())
+				t.Errorf("the server received %d requests, want one only if the proxy forwards it", f.served.Load())
 			}
 		})
 	}
 }
 
-// Requests that a GOAWAY leaves out get no response, those before get theirs.
+// Requests before a GOAWAY's last stream get a response; later ones do not.
 func TestGoAwayEarly(t *testing.T) {
 	f := setUp(t, Fault{Kind: Pass}, Fault{Kind: GoAwayEarly})
 	conn := f.connect(t, 1, 3)
@@ -124,19 +124,19 @@ func TestGoAwayEarly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	away := frame{kind: frameGoAway, payload: []byte{0, 0, 0, 1, 0, 0, 0, 0}}
-	if !slices.ContainsFunc(list, func(f frame) bool { return bytes.Equal(f.bytes(), away.bytes()) }) {
-		more, err := frames(conn, 3) // GOAWAY comes after the response, and nothing after that
-		if len(more) != 1 || !bytes.Equal(more[0].bytes(), away.bytes()) {
-			t.Errorf("frames are\n%s%s%v", describe(list), describe(more), err)
+	goAway := frame{kind: frameGoAway, payload: []byte{0, 0, 0, 1, 0, 0, 0, 0}}
+	if !slices.ContainsFunc(list, func(f frame) bool { return bytes.Equal(f.bytes(), goAway.bytes()) }) {
+		more, err := frames(conn, 3) // GOAWAY is the last frame, after the response
+		if len(more) != 1 || !bytes.Equal(more[0].bytes(), goAway.bytes()) {
+			t.Errorf("the frames are\n%s%s%v\nwant a GOAWAY", describe(list), describe(more), err)
 		}
 	}
 	if f.served.Load() != 1 {
-		t.Errorf("the server got %d requests, want 1", f.served.Load())
+		t.Errorf("the server received %d requests, want 1", f.served.Load())
 	}
 }
 
-// The content ends within a frame, and so do the other responses of the connection.
+// A cut ends the content within a frame, and the other responses of the connection.
 func TestCutFrame(t *testing.T) {
 	for _, n := range []int{0, 4, 9, 40, 1000} {
 		f := setUp(t, Fault{CutFrame, n})
@@ -154,23 +154,23 @@ func TestCutFrame(t *testing.T) {
 				break
 			}
 			if frame.kind == frameData {
-				t.Error("a whole frame of content came")
+				t.Error("received a complete DATA frame")
 			}
 		}
 		data := frame{kind: frameData, flags: flagEndStream, stream: 1, payload: []byte(content)}.bytes()
 		if cut := data[:min(n, len(data)-1)]; !bytes.Equal(rest[:min(4, len(rest))], cut[:min(4, len(cut))]) || len(rest) != len(cut) {
-			t.Errorf("cut after %d bytes, %q of the frame came, want %q", n, rest, cut)
+			t.Errorf("cut after %d bytes, received %q of the frame, want %q", n, rest, cut)
 		}
 	}
 	f := setUp(t, Fault{Kind: Pass}, Fault{Kind: GoAwayClose})
 	_, _ = io.ReadAll(f.connect(t, 1, 3))
 	if got := f.Requests(); got[0].Kind != GoAwayClose && got[0].Kind != Pass || got[1].Kind != GoAwayClose {
-		t.Errorf("recorded %+v", got)
+		t.Errorf("the proxy recorded %+v, want the second request, and an incomplete first one, as GoAwayClose", got)
 	}
 }
 
-// net/http reads what the proxy forwards, and the proxy finds the identifier of each
-// call, also of one that is sent again.
+// net/http can read the forwarded responses, and the proxy finds the identifier of each call, also in
+// requests that net/http sends again.
 func TestTransport(t *testing.T) {
 	f := setUp(t, Fault{Kind: RefuseStream}, Fault{Kind: Pass}, Fault{Kind: GoAwayEarly}, Fault{Kind: GoAway}, Fault{InterimStream, 2})
 	for _, http2 := range []bool{true, false} {
@@ -198,17 +198,17 @@ func TestTransport(t *testing.T) {
 			_ = response.Body.Close()
 		}
 		if http2 && interim != 3 {
-			t.Errorf("%d interim responses came, want 3", interim)
+			t.Errorf("received %d interim responses, want 3", interim)
 		}
 		transport.CloseIdleConnections()
 	}
 	list := f.Requests()
 	for i, r := range list {
 		if r.Call != CallID(123456) || !r.Whole || r.HTTP2 != (i < 5) {
-			t.Errorf("request %d is recorded as %+v", i, r)
+			t.Errorf("request %d is recorded as %+v, want call %s, complete, over HTTP/2: %v", i, r, CallID(123456), i < 5)
 		}
 	}
 	if len(list) != 8 || f.served.Load() != 6 {
-		t.Errorf("%d requests came and %d were served, want 8 and 6", len(list), f.served.Load())
+		t.Errorf("%d requests reached the proxy and %d the server, want 8 and 6", len(list), f.served.Load())
 	}
 }

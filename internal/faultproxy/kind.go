@@ -2,7 +2,7 @@ package faultproxy
 
 import "math/rand/v2"
 
-// A Kind is a kind of fault.
+// Kind is a kind of fault.
 type Kind string
 
 // The kinds of faults over HTTP/1.1, each with the meaning of [Fault.N].
@@ -13,7 +13,7 @@ const (
 	ResetRequest   Kind = "reset in request"    // A TCP reset after N+1 bytes of the request, or after all of it.
 	ResetResponse  Kind = "reset in response"   // A TCP reset after N bytes of the response, or after all of it.
 	CloseResponse  Kind = "close in response"   // The same, with an orderly close.
-	HalfClose      Kind = "half-close"          // The same, but the proxy goes on reading.
+	HalfClose      Kind = "half-close"          // The same, but the proxy continues to read.
 	Duplicate      Kind = "duplicated bytes"    // Up to 64 bytes before byte N of the response arrive twice.
 	BadChunk       Kind = "bad chunk header"    // A chunk has variant N of an invalid size line.
 	Interim        Kind = "1xx storm"           // N+1 interim responses come before the response.
@@ -34,21 +34,21 @@ const (
 	InterimStream  Kind = "h2 1xx storm"        // N+1 interim responses come before the response.
 )
 
-// A Fault is a kind of fault and its parameter.
+// Fault is a kind of fault and its parameter.
 type Fault struct {
 	Kind Kind
 	N    int
 }
 
-// A choice is a kind of fault for [Draw].
+// choice is a kind of fault for [Sample] with its weight.
 type choice struct {
 	kind   Kind
 	weight int
-	span   int // The parameter is from 0 to span-1.
+	span   int // The number of parameter values: 0 to span-1.
 }
 
-// Half of the requests have no fault, so that calls succeed and make what others use. The
-// gzip bomb is rare because it takes seconds with the race detector.
+// Half of the requests pass without a fault, so that calls succeed and later calls can use what
+// they created. The gzip bomb is rare because it takes seconds with the race detector.
 var http1Choices = []choice{
 	{Pass, 120, 1}, {Latency, 8, 50}, {SlowBody, 8, 64},
 	{ResetRequest, 12, 600}, {ResetResponse, 16, 1500}, {CloseResponse, 8, 1500}, {HalfClose, 8, 1500},
@@ -61,8 +61,8 @@ var http2Choices = []choice{
 	{GoAwayClose, 2, len(goAwayCodes)}, {CutFrame, 2, 300}, {BadFrame, 2, len(badFrames)}, {InterimStream, 3, 10},
 }
 
-// Draw chooses a fault at random.
-func Draw(random *rand.Rand, http2 bool) Fault {
+// Sample returns a random fault.
+func Sample(random *rand.Rand, http2 bool) Fault {
 	choices := http1Choices
 	if http2 {
 		choices = http2Choices
@@ -77,10 +77,10 @@ func Draw(random *rand.Rand, http2 bool) Fault {
 			return Fault{Kind: c.kind, N: random.IntN(c.span)}
 		}
 	}
-	panic("faultproxy: the weights do not add up")
+	panic("faultproxy: the weights do not add up to their sum")
 }
 
-// Kinds returns the kinds of faults that [Draw] chooses from.
+// Kinds returns the kinds of faults that [Sample] chooses from.
 func Kinds() (kinds []Kind) {
 	for _, c := range http1Choices {
 		kinds = append(kinds, c.kind)

@@ -17,29 +17,29 @@ import (
 // Config is the configuration of a [Proxy].
 type Config struct {
 	Backend string // The address of the server, as "host:port".
-	Seed    uint64 // Of the random source that chooses the faults.
+	Seed    uint64 // The seed of the random source that chooses the faults.
 
-	// Choose returns the fault of the next request, which comes over HTTP/2 or HTTP/1.1.
-	// Nil means [Draw]. The proxy calls it for one request at a time.
+	// Choose returns the fault of the next request, which uses HTTP/2 or HTTP/1.1. The proxy
+	// calls it for one request at a time. Default: [Sample].
 	Choose func(random *rand.Rand, http2 bool) Fault
 }
 
-// A Request is a request that reached the proxy.
+// Request is a request that reached the proxy.
 type Request struct {
 	Call  string // The [CallID] in its head; empty if the proxy did not receive it.
 	Kind  Kind   // The fault that was injected.
 	HTTP2 bool
 
-	// Whole reports whether the proxy received the whole head. A fault in the request may
-	// cut it before.
+	// Whole is true if the proxy received the whole head. A fault in the request may cut it
+	// off earlier.
 	Whole bool
 }
 
-// A Proxy listens on a port of 127.0.0.1 and forwards each request to the server.
+// Proxy listens on a port of 127.0.0.1 and forwards each request to the server.
 type Proxy struct {
 	config   Config
 	listener net.Listener
-	ctx      context.Context // Ends with the proxy.
+	ctx      context.Context // Canceled by Close.
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 
@@ -56,7 +56,7 @@ func Start(config Config) (*Proxy, error) {
 		return nil, err
 	}
 	if config.Choose == nil {
-		config.Choose = Draw
+		config.Choose = Sample
 	}
 	p := &Proxy{
 		config: config, listener: listener,
@@ -70,13 +70,13 @@ func Start(config Config) (*Proxy, error) {
 // URL returns the base URL of the proxy.
 func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
 
-// Close closes all connections and returns when no goroutine of the proxy is left.
+// Close closes all connections and waits until all goroutines of the proxy have ended.
 func (p *Proxy) Close() {
 	p.cancel()
-	_ = p.listener.Close() // It can only have been closed before.
+	_ = p.listener.Close() // The only possible error is that it was closed before.
 	p.mu.Lock()
 	for conn := range p.open {
-		_ = conn.Close() // Its goroutine closes it too.
+		_ = conn.Close() // Its goroutine may have closed it.
 	}
 	p.open = nil
 	p.mu.Unlock()
@@ -100,14 +100,14 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		client := conn.(*net.TCPConn) // The listener is one for TCP.
+		client := conn.(*net.TCPConn) // The listener is a TCP listener.
 		if !p.add(client) {
 			return
 		}
 		p.running.Go(func() {
 			defer p.remove(client)
 			reader := bufio.NewReader(client)
-			if start, _ := reader.Peek(len("PRI ")); string(start) == "PRI " { // no method of HTTP/1.1
+			if start, _ := reader.Peek(len("PRI ")); string(start) == "PRI " { // not a method of HTTP/1.1
 				p.serveHTTP2(client, reader)
 			} else {
 				p.serveHTTP1(client, reader)
@@ -129,13 +129,13 @@ func (p *Proxy) dial() (*net.TCPConn, error) {
 	return backend, nil
 }
 
-// add registers a connection, for Close. After Close it closes the connection and returns
-// false.
+// add registers a connection, so that Close closes it. After Close, add closes the connection and
+// returns false.
 func (p *Proxy) add(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open == nil {
-		_ = conn.Close() // Nobody has used it.
+		_ = conn.Close() // It is unused.
 		return false
 	}
 	p.open[conn] = struct{}{}
@@ -149,7 +149,7 @@ func (p *Proxy) remove(conn net.Conn) {
 	delete(p.open, conn)
 }
 
-// arrived chooses the fault of a request that begins to arrive, and records both.
+// arrived chooses the fault of a request of which the first byte has arrived, and records both.
 func (p *Proxy) arrived(http2 bool) (*Request, Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,16 +159,16 @@ func (p *Proxy) arrived(http2 bool) (*Request, Fault) {
 	return request, fault
 }
 
-// received records what arrived of a request.
+// received records the identifier of a request and whether its whole head arrived.
 func (p *Proxy) received(request *Request, head []byte, whole bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	request.Call, request.Whole = findCall(head), whole
 }
 
-// strike records that a fault of another request on the same connection ended these
-// requests too.
-func (p *Proxy) strike(kind Kind, requests []*Request) {
+// recordFault records that a fault of another request on the same connection also ended these
+// requests.
+func (p *Proxy) recordFault(kind Kind, requests []*Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, request := range requests {
@@ -178,7 +178,7 @@ func (p *Proxy) strike(kind Kind, requests []*Request) {
 	}
 }
 
-// wait waits and reports whether the proxy is still open.
+// wait waits for the given time. It returns false if Close ends the wait.
 func (p *Proxy) wait(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -192,22 +192,22 @@ func (p *Proxy) wait(d time.Duration) bool {
 
 // reset closes a connection so that the other end receives a TCP RST.
 func reset(conn *net.TCPConn) {
-	_ = conn.SetLinger(0) // If the connection is already closed, there is nothing to reset.
+	_ = conn.SetLinger(0) // An error means that the connection is closed already.
 	_ = conn.Close()
 }
 
-// callDigits are characters to which HPACK's Huffman code (RFC 7541, appendix B) gives 8
-// bits each, and callBegin and callEnd have more. A string of them is not shorter in that
-// code, so that encoders send it as it is. The proxy finds it in a head of HTTP/2 without
-// a decoder, if the encoder's dynamic table is off (see [http.HTTP2Config]'s
-// MaxEncoderHeaderTableSize): from that table a repeated field would be sent as a number.
+// callDigits are characters with 8 bits each in HPACK's Huffman code (RFC 7541, appendix B);
+// callBegin and callEnd have more bits. The code does not shorten a string of them, so encoders
+// send it literally. The proxy can therefore find it in an HTTP/2 head without a decoder. This
+// requires that the encoder's dynamic table is off (see MaxEncoderHeaderTableSize of
+// [http.HTTP2Config]): otherwise an encoder sends a repeated field as a table index.
 const (
 	callDigits         = "XZ&*"
 	callBegin, callEnd = '<', '>'
 )
 
-// CallID returns the n-th identifier for calls. A client sends it as the value of any
-// header field; the proxy then finds it in the head over both protocols.
+// CallID returns the n-th identifier for calls. A client sends it as the value of any header field.
+// The proxy finds it in the heads of both protocols.
 func CallID(n int) string {
 	id := []byte{callEnd}
 	for {

@@ -13,18 +13,18 @@ import (
 	"sync"
 )
 
-// badChunks are invalid size lines of a chunk. The last one announces more than follows.
+// badChunks are invalid size lines of a chunk. The last one announces more bytes than follow.
 var badChunks = []string{
 	"xyz\r\n", "-1\r\n", "1ffffffffffffffff\r\n", "\r\n", "5;" + strings.Repeat("x", 64<<10) + "\r\n", "5\x00\r\n", "ffff\r\n",
 }
 
-// badLengths are fields that give an invalid length, or two.
+// badLengths are header fields with an invalid length or with two lengths.
 var badLengths = []string{
 	"Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: -1\r\n", "Content-Length: 1e2\r\n",
 	"Content-Length: 99999999999999999999\r\n", "Content-Length: 5, 6\r\n",
 }
 
-// trailers are trailer sections. After the first two the connection stays usable.
+// trailers are trailer sections. The connection stays usable after the first usableTrailers of them.
 var trailers = []string{
 	"X-Check: ok\r\n", "X-Check: ok\r\nX-Undeclared: 1\r\n", "Content-Length: 5\r\n", "this is not a field\r\n",
 	"X-Check: " + strings.Repeat("x", 1<<20) + "\r\n", "Transfer-Encoding: chunked\r\n",
@@ -32,11 +32,11 @@ var trailers = []string{
 
 const usableTrailers = 2
 
-// framing matches the fields that say how long the content of a response is.
+// framing matches the header fields that determine the length of a response's content.
 var framing = regexp.MustCompile(`(?im)^(content-length|transfer-encoding):[^\r]*\r\n`)
 
-// reframe returns a response with the same content in another frame, which has the fault.
-// It reports whether the connection stays open.
+// reframe returns the response with the same content in a framing with the fault. It reports
+// whether the connection stays open.
 func reframe(fault Fault, head []byte, raw io.Reader) (response []byte, keep bool, err error) {
 	parsed, err := http.ReadResponse(bufio.NewReader(raw), nil)
 	if err != nil {
@@ -67,13 +67,13 @@ func reframe(fault Fault, head []byte, raw io.Reader) (response []byte, keep boo
 		content, keep = bomb(), true
 		fields = "Content-Encoding: gzip\r\n" + length(len(content))
 	default:
-		panic("faultproxy: cannot reframe for " + fault.Kind)
+		panic("faultproxy: reframe does not support the fault " + fault.Kind)
 	}
 	return append(insert(head, fields), content...), keep, nil
 }
 
-// chunk returns the chunk of some content; none if that is empty, since an empty chunk
-// would be the last.
+// chunk returns content as a chunk. For empty content it returns nil, because an empty chunk ends
+// the response.
 func chunk(content []byte) []byte {
 	if len(content) == 0 {
 		return nil
@@ -81,14 +81,14 @@ func chunk(content []byte) []byte {
 	return fmt.Appendf(nil, "%x\r\n%s\r\n", len(content), content)
 }
 
-// bombSize is more than the client accepts of a response.
+// bombSize exceeds the client's limit for the size of a response.
 const bombSize = 65 << 20
 
-// bomb returns spaces, compressed. A content may consist of several compressed pieces.
+// bomb returns compressed spaces, as a sequence of gzip members.
 var bomb = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	_, _ = w.Write(bytes.Repeat([]byte{' '}, 1<<20)) // A buffer does not fail.
+	_, _ = w.Write(bytes.Repeat([]byte{' '}, 1<<20)) // Writes to a buffer do not fail.
 	_ = w.Close()
 	return bytes.Repeat(b.Bytes(), bombSize>>20)
 })

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// noFraming is the head of a response without the field that gives the length.
+// noFraming is the head of a response without the field for the length.
 const noFraming = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
-// each gets a response for each variant of a kind, plain and streamed, which look the same.
+// each requests a plain and a streamed response for each variant of a kind. The two look the same.
 func each(t *testing.T, kind Kind, variants int, check func(t *testing.T, n int, raw []byte)) {
 	t.Helper()
 	var faults []Fault
@@ -59,7 +59,7 @@ func TestLengths(t *testing.T) {
 		t.Helper()
 		want(t, "response", raw, fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", noFraming, len(content)+n+1, content))
 		if _, _, err := parse(t, raw); err != io.ErrUnexpectedEOF {
-			t.Errorf("net/http returns %v", err)
+			t.Errorf("net/http returns the error %v, want ErrUnexpectedEOF", err)
 		}
 	})
 	each(t, ShortLength, 200, func(t *testing.T, n int, raw []byte) {
@@ -83,7 +83,7 @@ func TestGzipBomb(t *testing.T) {
 	f := setUp(t, Fault{Kind: GzipBomb})
 	raw, err := f.get(t, "/")
 	if err != nil || len(raw) > 1<<20 {
-		t.Fatalf("%d bytes are sent: %v", len(raw), err)
+		t.Fatalf("the proxy sends %d bytes, want at most %d: %v", len(raw), 1<<20, err)
 	}
 	response, body, err := parse(t, raw)
 	if err != nil || response.Header.Get("Content-Encoding") != "gzip" {
@@ -95,6 +95,6 @@ func TestGzipBomb(t *testing.T) {
 	}
 	inflated, err := io.ReadAll(reader)
 	if err != nil || !bytes.Equal(inflated, bytes.Repeat([]byte{' '}, bombSize)) {
-		t.Errorf("%d bytes come out, want %d spaces: %v", len(inflated), bombSize, err)
+		t.Errorf("the content decompresses to %d bytes, want %d spaces: %v", len(inflated), bombSize, err)
 	}
 }

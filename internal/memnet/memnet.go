@@ -1,7 +1,6 @@
-// Package memnet carries HTTP over connections in memory. Inside a
-// testing/synctest bubble a goroutine that waits for such a connection counts as
-// blocked, so that client and server run in virtual time; one that waits for a
-// real socket does not.
+// Package memnet carries HTTP over in-memory connections. Under testing/synctest, a goroutine that
+// waits for such a connection is durably blocked, so that client and server run in virtual time. A
+// goroutine that waits for a real socket is not.
 package memnet
 
 import (
@@ -13,7 +12,7 @@ import (
 	"syscall"
 )
 
-// Server serves HTTP to the clients that its Client method makes.
+// Server serves HTTP to the clients that its Client method returns.
 type Server struct {
 	listener *listener
 	http     http.Server
@@ -26,16 +25,16 @@ func Start(handler http.Handler) *Server {
 	s := &Server{listener: &listener{addr: memAddr{}, conns: make(chan net.Conn), closed: make(chan struct{})}}
 	s.http.Handler = handler
 	s.serving.Go(func() {
-		// Serve ends with ErrServerClosed, by Close.
+		// Serve returns ErrServerClosed after Close.
 		_ = s.http.Serve(s.listener)
 	})
 	return s
 }
 
-// URL is the server's base URL. Only the server's own clients can reach it.
+// URL returns the server's base URL. Only clients from the Client method reach it.
 func (s *Server) URL() string { return "http://127.0.0.1" }
 
-// Client returns an HTTP client that reaches this server, whatever the address.
+// Client returns an HTTP client that reaches this server at any address.
 func (s *Server) Client() *http.Client {
 	transport := &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return s.listener.dial(ctx) },
@@ -45,22 +44,22 @@ func (s *Server) Client() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// SetDown closes all connections and has new ones refused, as the system does while
-// nobody listens; or ends that.
+// SetDown makes the server unreachable or reachable again. While it is down, all connections are
+// closed and new ones are refused, like those to a port without a listener.
 func (s *Server) SetDown(down bool) { s.listener.setDown(down) }
 
-// Close closes all connections and waits for the server to end.
+// Close closes all connections and waits until the server has stopped.
 func (s *Server) Close() {
 	for _, transport := range s.idle {
 		transport.CloseIdleConnections()
 	}
-	// Close reports what closing the listener says, which is nothing.
+	// Close returns the error of closing the listener, which is always nil.
 	_ = s.http.Close()
 	s.serving.Wait()
 }
 
-// Network is a network of one address, 127.0.0.1:80, at which one server at a time listens.
-// The zero value is ready to use.
+// Network is a network with the single address 127.0.0.1:80, at which one server at a time
+// listens. The zero value is ready to use.
 type Network struct {
 	mu       sync.Mutex
 	listener *listener
@@ -74,7 +73,7 @@ func (n *Network) Listen(string) (net.Listener, error) {
 	return n.listener, nil
 }
 
-// Dial connects to the server, whatever the address. It is refused while none listens.
+// Dial connects to the server at any address. It returns ECONNREFUSED while no server listens.
 func (n *Network) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listener
@@ -102,13 +101,13 @@ type listener struct {
 }
 
 func (l *listener) dial(ctx context.Context) (net.Conn, error) {
-	here, there := net.Pipe()
-	if !l.keep(there) {
+	client, server := net.Pipe()
+	if !l.register(server) {
 		return nil, &net.OpError{Op: "dial", Net: "mem", Addr: l.Addr(), Err: syscall.ECONNREFUSED}
 	}
 	select {
-	case l.conns <- there:
-		return here, nil
+	case l.conns <- server:
+		return client, nil
 	case <-l.closed:
 		return nil, &net.OpError{Op: "dial", Net: "mem", Addr: l.Addr(), Err: net.ErrClosed}
 	case <-ctx.Done():
@@ -116,8 +115,8 @@ func (l *listener) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// keep notes a connection, to be closed when the server goes down; false if it is.
-func (l *listener) keep(conn net.Conn) bool {
+// register records a connection, which setDown closes. It returns false while the server is down.
+func (l *listener) register(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.down {
@@ -132,7 +131,7 @@ func (l *listener) setDown(down bool) {
 	l.down = down
 	if down {
 		for _, conn := range l.open {
-			_ = conn.Close() // what it reports is that it is closed
+			_ = conn.Close() // may be closed already
 		}
 		l.open = nil
 	}

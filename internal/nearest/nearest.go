@@ -1,15 +1,15 @@
-// Package nearest finds the name that was probably meant.
+// Package nearest suggests a known name for a misspelled one.
 package nearest
 
 import "strings"
 
-// Hint returns ` (did you mean "x"?)` for the one of names that is most like a misspelled
-// name, or "" when none is. Case, "-" and "_" do not matter.
+// Hint returns ` (did you mean "x"?)` for the name that is most similar to a misspelled name,
+// or "" if all names differ too much. It ignores case, "-" and "_".
 func Hint(name string, names []string) string {
-	best, least := "", 1+len([]rune(name))/3
+	best, minDistance := "", 1+len([]rune(name))/3
 	for _, candidate := range names {
-		if d := distance(fold(name), fold(candidate)); d <= least && (best == "" || d < least) {
-			best, least = candidate, d
+		if d := distance(fold(name), fold(candidate)); d <= minDistance && (best == "" || d < minDistance) {
+			best, minDistance = candidate, d
 		}
 	}
 	if best == "" {
@@ -22,8 +22,8 @@ func fold(name string) []rune {
 	return []rune(strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name)))
 }
 
-// distance is the number of runes to insert, delete, replace or swap with the next one
-// (optimal string alignment).
+// distance returns the optimal string alignment distance: the number of runes to insert, delete,
+// replace or swap with the next one.
 func distance(a, b []rune) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -17,7 +17,7 @@ func TestHint(t *testing.T) {
 			want = ` (did you mean "` + want + `"?)`
 		}
 		if got := nearest.Hint(name, names); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
+			t.Errorf("Hint(%q) = %q, want %q", name, got, want)
 		}
 	}
 }

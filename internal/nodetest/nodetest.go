@@ -1,4 +1,4 @@
-// Package nodetest runs programs of Node.js in tests, where it is installed.
+// Package nodetest runs Node.js programs in tests if Node.js is installed.
 package nodetest
 
 import (
@@ -20,17 +20,17 @@ import (
 
 var majorVersion = regexp.MustCompile(`^v([0-9]+)\.`)
 
-// Node returns the path of node. It skips the test if node, in the given major version or a later one, or npm is not
-// on the PATH.
-func Node(t *testing.T, oldest int) string {
+// Node returns the path of node. It skips the test if npm, or node of at least the given major version, is not on the
+// PATH.
+func Node(t *testing.T, minVersion int) string {
 	t.Helper()
 	const rule = "install Node.js %d or later, with npm, to run this test"
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skipf("node is not on the PATH: "+rule, oldest)
+		t.Skipf("node is not on the PATH: "+rule, minVersion)
 	}
 	if _, err := exec.LookPath("npm"); err != nil {
-		t.Skipf("npm is not on the PATH: "+rule, oldest)
+		t.Skipf("npm is not on the PATH: "+rule, minVersion)
 	}
 	version, err := Run(t, t.TempDir(), time.Minute, nil, node, "--version")
 	if err != nil {
@@ -40,14 +40,14 @@ func Node(t *testing.T, oldest int) string {
 	if found == nil {
 		t.Fatalf("node --version prints %q", version)
 	}
-	if major, err := strconv.Atoi(found[1]); err == nil && major < oldest {
-		t.Skipf("node is %s: "+rule, strings.TrimSpace(version), oldest)
+	if major, err := strconv.Atoi(found[1]); err == nil && major < minVersion {
+		t.Skipf("node is %s: "+rule, strings.TrimSpace(version), minVersion)
 	}
 	return node
 }
 
-// Install installs what a package.json and its package-lock.json name, and returns the directory. It is kept in the
-// user's cache under the given name, for these two files; another run of the test may use it at the same time.
+// Install installs the packages of a package.json and its package-lock.json and returns the directory. The directory
+// stays in the user's cache under the given name, keyed by the two files. Several runs of a test may use it at once.
 func Install(t *testing.T, name string, manifest, lock []byte) string {
 	t.Helper()
 	hash := sha256.New()
@@ -59,27 +59,27 @@ func Install(t *testing.T, name string, manifest, lock []byte) string {
 		return dir
 	}
 
-	fresh, err := os.MkdirTemp(parent, "new-")
+	newDir, err := os.MkdirTemp(parent, "new-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(fresh) })
+	t.Cleanup(func() { _ = os.RemoveAll(newDir) })
 	for name, data := range map[string][]byte{"package.json": manifest, "package-lock.json": lock} {
-		if err := os.WriteFile(filepath.Join(fresh, name), data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(newDir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Run(t, fresh, 5*time.Minute, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"); err != nil {
-		t.Fatalf("npm cannot install the packages, for which it needs its registry once: %v", err)
+	if _, err := Run(t, newDir, 5*time.Minute, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"); err != nil {
+		t.Fatalf("install the packages with npm, which needs the npm registry once: %v", err)
 	}
-	if err := os.Rename(fresh, dir); err != nil {
-		t.Logf("%s is not kept: %v", fresh, err) // as if another run was quicker
-		return fresh
+	if err := os.Rename(newDir, dir); err != nil {
+		t.Logf("%s is not cached: %v", newDir, err) // another run may have been faster
+		return newDir
 	}
 	return dir
 }
 
-// cache returns a directory in the user's cache, or one for this test alone.
+// cache returns a directory in the user's cache, or a temporary one without a cache.
 func cache(t *testing.T, name string) string {
 	t.Helper()
 	dir, err := os.UserCacheDir()
@@ -88,27 +88,28 @@ func cache(t *testing.T, name string) string {
 		err = os.MkdirAll(dir, 0o750)
 	}
 	if err != nil {
-		t.Logf("the packages are installed anew each time: %v", err)
+		t.Logf("the packages are not cached: %v", err)
 		return t.TempDir()
 	}
 	return dir
 }
 
-// Run returns what a command prints within the given time. Its error has the output for errors.
-func Run(t *testing.T, dir string, most time.Duration, input []byte, name string, args ...string) (string, error) {
+// Run runs a command and returns its standard output. The command must end within the timeout. The error contains the
+// standard error output.
+func Run(t *testing.T, dir string, timeout time.Duration, input []byte, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), most)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	var out, complaints bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the tests say what is run
-	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, bytes.NewReader(input), &out, &complaints
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // tests choose the command
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, bytes.NewReader(input), &stdout, &stderr
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	if ctx.Err() != nil {
-		err = errors.Join(err, fmt.Errorf("it took more than %v", most))
+		err = errors.Join(err, fmt.Errorf("timeout of %v", timeout))
 	}
 	if err != nil {
-		err = fmt.Errorf("%s %s: %w\n%s", filepath.Base(name), strings.Join(args, " "), err, complaints.Bytes())
+		err = fmt.Errorf("%s %s: %w\n%s", filepath.Base(name), strings.Join(args, " "), err, stderr.Bytes())
 	}
-	return out.String(), err
+	return stdout.String(), err
 }

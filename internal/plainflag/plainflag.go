@@ -1,4 +1,4 @@
-// Package plainflag puts the errors of package flag in plain words, for commands.
+// Package plainflag rewrites the errors of package flag for users of commands.
 package plainflag
 
 import (
@@ -19,13 +19,14 @@ var (
 	noValue      = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
 )
 
-// Error returns an error of flags in plain words: the flag, the rule, the value. For an unknown flag it names the nearest one.
+// Error rewrites an error of package flag as the flag, the rule and the value. For an unknown flag it suggests the
+// most similar one.
 func Error(flags *flag.FlagSet, err error) error {
 	text := err.Error()
 	if m := invalidValue.FindStringSubmatch(text); m != nil {
 		rule := m[3]
 		if rule == "parse error" || strings.HasPrefix(rule, "strconv.") {
-			rule = "must be true or false" // the other flags have rules of their own
+			rule = "must be true or false" // only boolean flags have errors without a rule
 		}
 		return fmt.Errorf("-%s: %s, got %q", m[2], rule, m[1])
 	}

@@ -8,41 +8,41 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Learning returns the cases for a limiter that learns limits below the configured one, as
-// [limiter.Guarded] says. They go beside [Cases].
+// Learning returns the cases for a limiter that learns limits below the configured one: see
+// [limiter.Guarded]. Run them together with [Cases].
 func Learning() []Case {
 	return []Case{
-		{"a header names a lower limit of tokens", headerLowers},
-		{"refusals lower the rate of requests", refusalsLowerRequests},
-		{"refusals lower the rate of tokens", refusalsLowerTokens},
-		{"a lowered rate rises again", risesAgain},
-		{"refusals beside others teach nothing", othersTeachNothing},
-		{"a new limit forgets what was learned", newLimitForgets},
+		{"a header lowers the token limit", headerLowers},
+		{"throttled requests lower the request rate", throttlingLowersRequests},
+		{"throttled requests lower the token rate", throttlingLowersTokens},
+		{"a lowered rate rises again", rateRisesAgain},
+		{"throttled requests lower no rate beside external usage", externalUsageKeepsRates},
+		{"a new limit discards the learned rates", newLimitForgets},
 	}
 }
 
-// Climbing returns the cases for a limiter whose configured limit is a beginning, as
-// [limiter.LearnLimits] says. They go beside [Cases].
+// Climbing returns the cases for a limiter that raises its rates above the configured limit: see
+// [limiter.LearnLimits]. Run them together with [Cases].
 func Climbing() []Case {
 	return []Case{
-		{"a header names a higher limit of tokens", headerRaises},
-		{"use raises the rate of requests", useRaises},
+		{"a header raises the token limit", headerRaises},
+		{"use raises the request rate", useRaises},
 	}
 }
 
-// ample has tokens enough, and its rate of requests takes little time.
-var ample = limiter.Limit{RequestsPerSecond: 50, TokensPerMinute: 60_000_000}
+// manyTokens allows 50 requests/s. Its token limit never limits.
+var manyTokens = limiter.Limit{RequestsPerSecond: 50, TokensPerMinute: 60_000_000}
 
-// soon is a Retry-After that takes little time.
-const soon = 10 * time.Millisecond
+// shortRetryAfter keeps the pauses of the cases short.
+const shortRetryAfter = 10 * time.Millisecond
 
-// name lets the server name its limit of tokens, and what remains of it.
-func (b *bench) name(limit, remaining int) {
+// reportLimit reports a header with the server's token limit and the remaining tokens.
+func (b *fixture) reportLimit(limit, remaining int) {
 	b.Observe(limiter.ServerState{LimitTokens: &limit, RemainingTokens: &remaining})
 }
 
-// refuse has the server accept some requests, and refuse one.
-func (b *bench) refuse(r limiter.Throttle) {
+// throttle makes five calls that the server accepts and one that it throttles.
+func (b *fixture) throttle(r limiter.Throttle) {
 	b.Helper()
 	for range 5 {
 		b.acquire(0).Settle(0)
@@ -52,8 +52,8 @@ func (b *bench) refuse(r limiter.Throttle) {
 	p.Settle(0)
 }
 
-// learned waits until a limit is learned, and checks what it is learned from.
-func (b *bench) learned(what string, is func(limiter.Limit) bool, requests, tokens limiter.Source) limiter.Limit {
+// learned waits until the limit fulfills a condition, and checks the sources of its rates.
+func (b *fixture) learned(what string, is func(limiter.Limit) bool, requests, tokens limiter.Source) limiter.Limit {
 	b.Helper()
 	configured := b.Snapshot().Configured
 	var s limiter.Snapshot
@@ -66,125 +66,125 @@ func (b *bench) learned(what string, is func(limiter.Limit) bool, requests, toke
 }
 
 // isConfigured reports whether a limit is the configured one.
-func (b *bench) isConfigured(l limiter.Limit) bool { return l == b.Snapshot().Configured }
+func (b *fixture) isConfigured(l limiter.Limit) bool { return l == b.Snapshot().Configured }
 
 func headerLowers(t *testing.T, open Open) {
-	b := newBench(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 60_000})
-	b.name(6000, 6000)
-	b.learned("6,000 tokens are the limit", func(l limiter.Limit) bool { return l.TokensPerMinute == 6000 }, limiter.FromConfiguration, limiter.FromHeaders)
+	b := newFixture(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 60_000})
+	b.reportLimit(6000, 6000)
+	b.learned("the token limit is 6000", func(l limiter.Limit) bool { return l.TokensPerMinute == 6000 }, limiter.FromConfiguration, limiter.FromHeaders)
 	b.available(plenty, 6000)
 	if b.WaitTime(60_000) == limiter.Never {
-		t.Error("a call that the configured limit allows could never start")
+		t.Error("WaitTime returns Never for a call that the configured limit allows")
 	}
-	equal(b, "wait of a call that it does not allow", b.WaitTime(60_001), limiter.Never)
+	equal(b, "wait of a call beyond the configured limit", b.WaitTime(60_001), limiter.Never)
 	b.acquire(6000).Settle(6000)
 	if d := b.WaitTime(1000); d < 50*time.Second {
-		t.Errorf("more tokens than the limit are there in %v, want in a minute", d)
+		t.Errorf("the wait for tokens beyond the limit is %v, want about a minute", d)
 	}
-	b.name(1_000_000, 500_000)
+	b.reportLimit(1_000_000, 500_000)
 	b.learned("the configured limit is in force", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
-	b.name(0, 0) // no limit
+	b.reportLimit(0, 0) // not a valid limit
 	b.learned("the configured limit is in force", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 }
 
-func refusalsLowerRequests(t *testing.T, open Open) {
-	b := newBench(t, open, ample)
-	b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
+func throttlingLowersRequests(t *testing.T, open Open) {
+	b := newFixture(t, open, manyTokens)
+	b.throttle(limiter.Throttle{Requests: true, RetryAfter: shortRetryAfter})
 	b.acquire(0).Settle(0)
-	b.learned("one refusal lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
+	b.learned("one throttled lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 	rate := b.lowered()
 	if rate < 0.4*50 || rate > 0.8*50 {
-		t.Errorf("%v requests a second, want 20 to 40", rate)
+		t.Errorf("the learned rate is %v requests/s, want 20–40", rate)
 	}
-	b.takes(time.Duration(4*0.8/rate*float64(time.Second)), "five calls, spread at the learned rate", func() {
+	b.takes(time.Duration(4*0.8/rate*float64(time.Second)), "five calls at the learned rate", func() {
 		for range 5 {
 			b.acquire(0).Settle(0)
 		}
 	})
 }
 
-// lowered has the server refuse requests until the rate is lowered, which it returns.
-func (b *bench) lowered() float64 {
+// lowered throttles requests until the limiter has lowered the request rate. It returns that rate.
+func (b *fixture) lowered() float64 {
 	b.Helper()
-	b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
-	b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
+	b.throttle(limiter.Throttle{Requests: true, RetryAfter: shortRetryAfter})
+	b.throttle(limiter.Throttle{Requests: true, RetryAfter: shortRetryAfter})
 	is := func(l limiter.Limit) bool { return l.RequestsPerSecond < 50 }
 	return b.learned("the rate is lowered", is, limiter.FromRefusals, limiter.FromConfiguration).RequestsPerSecond
 }
 
-func refusalsLowerTokens(t *testing.T, open Open) {
-	b := newBench(t, open, ample)
-	b.refuse(limiter.Throttle{Tokens: true, RetryAfter: soon})
+func throttlingLowersTokens(t *testing.T, open Open) {
+	b := newFixture(t, open, manyTokens)
+	b.throttle(limiter.Throttle{Tokens: true, RetryAfter: shortRetryAfter})
 	b.acquire(0).Settle(0)
-	b.learned("one refusal lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
-	b.refuse(limiter.Throttle{Tokens: true, RetryAfter: soon})
-	is := func(l limiter.Limit) bool { return l.TokensPerMinute < ample.TokensPerMinute }
+	b.learned("one throttled lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
+	b.throttle(limiter.Throttle{Tokens: true, RetryAfter: shortRetryAfter})
+	is := func(l limiter.Limit) bool { return l.TokensPerMinute < manyTokens.TokensPerMinute }
 	b.learned("the rate is lowered", is, limiter.FromConfiguration, limiter.FromRefusals)
 }
 
-// risesAgain takes the 20 s for which a rate has to be used before it is raised.
-func risesAgain(t *testing.T, open Open) {
-	b := newBench(t, open, ample)
+// rateRisesAgain takes 20 s: a limiter raises a rate after it was used for that long.
+func rateRisesAgain(t *testing.T, open Open) {
+	b := newFixture(t, open, manyTokens)
 	rate := b.lowered()
 	b.use(2*time.Minute, func() bool { return b.Limit().RequestsPerSecond > rate })
 }
 
-// use makes calls until something is so, for a time at most.
-func (b *bench) use(most time.Duration, is func() bool) {
+// use makes calls until a condition holds. It fails the test after the given time.
+func (b *fixture) use(timeout time.Duration, is func() bool) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), most)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	for !is() {
 		p, err := b.Acquire(ctx, limiter.Call{})
 		if err != nil {
-			b.Fatalf("after %v of calls: limit %+v: %v", most, b.Limit(), err)
+			b.Fatalf("after %v of calls the limit is %+v: %v", timeout, b.Limit(), err)
 		}
 		p.Settle(0)
 	}
 }
 
-func othersTeachNothing(t *testing.T, open Open) {
-	b := newBench(t, open, ample)
+func externalUsageKeepsRates(t *testing.T, open Open) {
+	b := newFixture(t, open, manyTokens)
 	b.acquire(1000).Settle(1000)
-	b.name(ample.TokensPerMinute, ample.TokensPerMinute/2)
+	b.reportLimit(manyTokens.TokensPerMinute, manyTokens.TokensPerMinute/2)
 	for range 4 {
-		b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
+		b.throttle(limiter.Throttle{Requests: true, RetryAfter: shortRetryAfter})
 	}
 	b.acquire(0).Settle(0)
-	b.learned("nothing is lowered", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
+	b.learned("the configured limit stays in force", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 }
 
 func newLimitForgets(t *testing.T, open Open) {
-	b := newBench(t, open, ample)
+	b := newFixture(t, open, manyTokens)
 	b.lowered()
-	b.name(6000, 6000)
+	b.reportLimit(6000, 6000)
 	b.learned("both limits are lower", func(l limiter.Limit) bool { return l.TokensPerMinute == 6000 }, limiter.FromRefusals, limiter.FromHeaders)
-	if err := b.SetLimit(ample); err != nil {
+	if err := b.SetLimit(manyTokens); err != nil {
 		t.Fatal(err)
 	}
 	b.learned("the new limit is in force", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
-	equal(b, "configured", b.Snapshot().Configured, ample.WithDefaults())
-	b.refuse(limiter.Throttle{Requests: true, RetryAfter: soon})
+	equal(b, "configured", b.Snapshot().Configured, manyTokens.WithDefaults())
+	b.throttle(limiter.Throttle{Requests: true, RetryAfter: shortRetryAfter})
 	b.acquire(0).Settle(0)
-	b.learned("one refusal lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
+	b.learned("one throttled lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 }
 
 func headerRaises(t *testing.T, open Open) {
-	b := newBench(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 6000})
-	b.name(60_000, 60_000)
-	l := b.learned("60,000 tokens are the limit", func(l limiter.Limit) bool { return l.TokensPerMinute == 60_000 }, limiter.FromConfiguration, limiter.FromHeaders)
+	b := newFixture(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 6000})
+	b.reportLimit(60_000, 60_000)
+	l := b.learned("the token limit is 60,000", func(l limiter.Limit) bool { return l.TokensPerMinute == 60_000 }, limiter.FromConfiguration, limiter.FromHeaders)
 	equal(b, "TokenBurst", l.TokenBurst, 60_000)
 	if b.WaitTime(50_000) == limiter.Never {
-		t.Error("a call that the server allows could never start")
+		t.Error("WaitTime returns Never for a call that the server allows")
 	}
-	b.name(600, 600)
-	l = b.learned("600 tokens are the limit", func(l limiter.Limit) bool { return l.TokensPerMinute == 600 }, limiter.FromConfiguration, limiter.FromHeaders)
-	equal(b, "TokenBurst, for calls that wait", l.TokenBurst, 60_000)
+	b.reportLimit(600, 600)
+	l = b.learned("the token limit is 600", func(l limiter.Limit) bool { return l.TokensPerMinute == 600 }, limiter.FromConfiguration, limiter.FromHeaders)
+	equal(b, "TokenBurst, which stays for waiting calls", l.TokenBurst, 60_000)
 }
 
-// useRaises takes the 5 s for which a rate has to be used before it is raised.
+// useRaises takes 5 s: a limiter raises a rate after it was used for that long.
 func useRaises(t *testing.T, open Open) {
-	b := newBench(t, open, limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 60_000_000})
+	b := newFixture(t, open, limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 60_000_000})
 	b.use(2*time.Minute, func() bool { return b.Limit().RequestsPerSecond > 20 })
 	b.learned("the rate is higher", func(l limiter.Limit) bool { return l.RequestsPerSecond > 20 }, limiter.FromUse, limiter.FromConfiguration)
 }

@@ -1,15 +1,14 @@
-// Package limitertest checks that an implementation of [limiter.Backend] does what
-// it promises, as testing/fstest does for file systems:
+// Package limitertest tests implementations of [limiter.Backend], as testing/fstest tests file
+// systems:
 //
 //	func TestConformance(t *testing.T) {
 //		open := func(t *testing.T, limit limiter.Limit) limiter.Backend { … }
 //		limitertest.Run(t, open)
-//		limitertest.Run(t, open, limitertest.Learning()...) // if it learns limits
+//		limitertest.Run(t, open, limitertest.Learning()...) // for a limiter that learns limits
 //	}
 //
-// The cases take time only where a limit says so. They assert no more of it than
-// that, so they hold on any machine; [Cases] gives them one by one, for bubbles of
-// testing/synctest.
+// The cases check minimum durations only, which follow from the limits. They therefore pass on
+// slow machines too. [Cases] returns the single cases, for example for testing/synctest.
 package limitertest
 
 import (
@@ -21,18 +20,17 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// An Open makes a new limiter, with books of its own, for one case. It ends the
-// test if it cannot. The requests of a case come from one place: a slack for jitter
-// should be a few milliseconds at most, or the cases take long.
+// Open creates a limiter with separate state for one case. It ends the test if that fails. The
+// tolerated jitter should be at most a few milliseconds; otherwise the cases take long.
 type Open func(t *testing.T, limit limiter.Limit) limiter.Backend
 
-// A Case is one promise.
+// Case is a test of one property.
 type Case struct {
-	Name string                        // of the test
-	Run  func(t *testing.T, open Open) // fails the test where the promise is broken
+	Name string                        // The name of the subtest.
+	Run  func(t *testing.T, open Open) // The test itself.
 }
 
-// Run runs the given cases; [Cases] if none is given.
+// Run runs the given cases as subtests. Without cases it runs those of [Cases].
 func Run(t *testing.T, open Open, cases ...Case) {
 	t.Helper()
 	if len(cases) == 0 {
@@ -43,69 +41,69 @@ func Run(t *testing.T, open Open, cases ...Case) {
 	}
 }
 
-// Cases returns the cases for all limiters. Those that learn limits have further ones:
-// [Learning] or [Climbing].
+// Cases returns the cases for all limiters. [Learning] and [Climbing] return further cases for
+// limiters that learn limits.
 func Cases() []Case {
 	return []Case{
-		{"the limit of requests is kept", requestsAreLimited},
-		{"the limit of tokens is kept", tokensAreLimited},
-		{"both or neither", bothOrNeither},
+		{"the request limit is enforced", requestsAreLimited},
+		{"the token limit is enforced", tokensAreLimited},
+		{"a waiting call takes neither requests nor tokens", bothOrNeither},
 		{"first come, first served", firstComeFirstServed},
-		{"an earlier place goes first", earlierPlace},
-		{"a call that may not wait", maxWait},
-		{"a call that waited is estimated again", estimatedAgain},
-		{"a new estimate that cannot be", estimatedTooLarge},
-		{"a full queue", maxQueue},
-		{"a call is told where it waits", onQueue},
-		{"a deadline that cannot be met", deadlineAhead},
-		{"a call that is late gives way", givesWay},
+		{"an earlier place goes first", earlierPlaceFirst},
+		{"MaxWait rejects calls at once", maxWait},
+		{"a waiting call is estimated again", estimatedAgain},
+		{"an invalid new estimate fails the call", estimatedTooLarge},
+		{"MaxQueue rejects calls at once", maxQueue},
+		{"OnQueue reports the position", onQueue},
+		{"a deadline that cannot be met fails the call at once", deadlineAhead},
+		{"a late call fails and the next one starts", lateCallFails},
 		{"a late call starts as a trial", trial},
-		{"a settlement wakes who waits", settleWakes},
-		{"a cancelled call wakes who waits", cancelWakes},
-		{"a shortfall is a debt", debt},
-		{"a cancelled call leaves no trace", cancelLeavesNoTrace},
+		{"Settle wakes waiting calls", settleWakes},
+		{"Cancel wakes waiting calls", cancelWakes},
+		{"excess usage becomes a debt", debt},
+		{"Cancel returns everything", cancelReturnsEverything},
 		{"a permit ends once", endsOnce},
-		{"what was not sent comes back once", unsentOnce},
-		{"a retry takes a request only", retryTakesARequest},
+		{"an unsent request is returned once", requestReturnsOnce},
+		{"a retry takes only a request", retryTakesARequest},
 		{"a retry goes first", retryGoesFirst},
-		{"a retry that gives up changes nothing", retryGivesUp},
-		{"a retry of what has ended", retryAfterTheEnd},
-		{"a pause holds everybody", pause},
-		{"a refusal pauses everybody", refusal},
-		{"the server's word lowers and does not raise", observe},
+		{"an abandoned retry changes nothing", abandonedRetry},
+		{"a retry fails after the end of the call", retryAfterTheEnd},
+		{"a pause delays all calls", pause},
+		{"a throttled request pauses all calls", throttled},
+		{"the server's state lowers the balance and does not raise it", observe},
 		{"a call that is too large fails at once", tooLarge},
-		{"a wait that is given up leaves no trace", givingUp},
-		{"who gives up lets the next go", headGivesUp},
-		{"a new limit is for those who wait too", setLimit},
-		{"the wait that is foretold", waitTime},
-		{"the books are balanced", booksBalance},
+		{"an abandoned wait changes nothing", abandonedWait},
+		{"the next call starts when the head of the queue is abandoned", abandonedHead},
+		{"a new limit applies to waiting calls", setLimit},
+		{"WaitTime returns the expected wait", expectedWait},
+		{"the counters add up", countersAddUp},
 	}
 }
 
 const (
-	plenty  = 1000.0               // requests a second
-	forever = 1_000_000.0          // seconds until a bucket of one request refills
-	patient = 30 * time.Second     // for what must happen without the passing of time
-	tick    = 2 * time.Millisecond // between two looks
+	plenty  = 1000.0               // A request rate (requests/s) that never limits.
+	forever = 1_000_000.0          // The seconds until a bucket of one request refills.
+	timeout = 30 * time.Second     // The bound for steps that do not depend on a refill.
+	tick    = 2 * time.Millisecond // The interval between two checks of a condition.
 )
 
-// scarce refills by a token a second: what is admitted is admitted by a refund.
+// scarce refills 1 token/s, so that calls start because of refunds only.
 var scarce = limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 60, TokenBurst: 1000}
 
-// A bench is a limiter in a test.
-type bench struct {
+// fixture is a limiter in a test.
+type fixture struct {
 	*testing.T
 	limiter.Backend
 }
 
-func newBench(t *testing.T, open Open, limit limiter.Limit) *bench {
+func newFixture(t *testing.T, open Open, limit limiter.Limit) *fixture {
 	t.Helper()
-	return &bench{t, open(t, limit)}
+	return &fixture{t, open(t, limit)}
 }
 
-func (b *bench) acquire(tokens int) limiter.Admission {
+func (b *fixture) acquire(tokens int) limiter.Admission {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patient)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	p, err := b.Acquire(ctx, limiter.Call{Prompt: tokens})
 	if err != nil {
@@ -114,79 +112,79 @@ func (b *bench) acquire(tokens int) limiter.Admission {
 	return p
 }
 
-// A call is one that was made in a goroutine of its own.
+// call is a call in a separate goroutine.
 type call struct {
-	b      *bench
-	over   chan struct{}
+	b      *fixture
+	done   chan struct{}
 	permit limiter.Admission
 	err    error
 }
 
-// start makes a call, and returns when it is in the queue or over.
-func (b *bench) start(do func() (limiter.Admission, error)) *call {
+// start makes a call and returns when the call waits in the queue or is done.
+func (b *fixture) start(do func() (limiter.Admission, error)) *call {
 	b.Helper()
 	before := b.Snapshot().Waiting
-	c := &call{b: b, over: make(chan struct{})}
+	c := &call{b: b, done: make(chan struct{})}
 	go func() {
-		defer close(c.over)
+		defer close(c.done)
 		c.permit, c.err = do()
 	}()
-	b.eventually("the call waits or is over", func() bool { return c.isOver() || b.Snapshot().Waiting > before })
+	b.eventually("the call waits or is done", func() bool { return c.isDone() || b.Snapshot().Waiting > before })
 	return c
 }
 
-// waiting starts an Acquire that has to wait.
-func (b *bench) waiting(ctx context.Context, tokens int) *call {
+// waiting starts an Acquire that must wait.
+func (b *fixture) waiting(ctx context.Context, tokens int) *call {
 	b.Helper()
 	c := b.start(func() (limiter.Admission, error) { return b.Acquire(ctx, limiter.Call{Prompt: tokens}) })
-	if c.isOver() {
-		b.Fatalf("a call of %d tokens is admitted, or fails with %v: it should wait", tokens, c.err)
+	if c.isDone() {
+		b.Fatalf("Acquire(%d) returned with error %v, want it to wait", tokens, c.err)
 	}
 	return c
 }
 
-func (c *call) isOver() bool {
+func (c *call) isDone() bool {
 	select {
-	case <-c.over:
+	case <-c.done:
 		return true
 	default:
 		return false
 	}
 }
 
-// admitted waits until the call has its permit.
+// admitted waits until the call is admitted and returns its permit.
 func (c *call) admitted() limiter.Admission {
 	c.b.Helper()
-	c.b.eventually("a call is admitted", c.isOver)
+	c.b.eventually("a call is admitted", c.isDone)
 	if c.err != nil {
-		c.b.Fatalf("error %v, want the call to be admitted", c.err)
+		c.b.Fatalf("error %v, want the call admitted", c.err)
 	}
 	return c.permit
 }
 
-// failed waits until the call has failed.
+// failed waits until the call has failed and returns its error.
 func (c *call) failed() error {
 	c.b.Helper()
-	c.b.eventually("a call fails", c.isOver)
+	c.b.eventually("the call fails", c.isDone)
 	if c.err == nil {
-		c.b.Fatal("a call is admitted, want it to fail")
+		c.b.Fatal("the call is admitted, want it to fail")
 	}
 	return c.err
 }
 
-// eventually waits until something is so that needs no passing of time.
-func (b *bench) eventually(what string, is func() bool) {
+// eventually waits until a condition holds that does not depend on a refill.
+func (b *fixture) eventually(what string, is func() bool) {
 	b.Helper()
 	for begin := time.Now(); !is(); time.Sleep(tick) {
-		if time.Since(begin) > patient {
-			b.Fatalf("after %v it is still not so that %s", patient, what)
+		if time.Since(begin) > timeout {
+			b.Fatalf("timeout of %v: want that %s", timeout, what)
 		}
 	}
 }
 
-// available checks what is available, but for what refills meanwhile. While calls are
-// in flight there may be fewer tokens: a limiter may keep more free than they need.
-func (b *bench) available(requests, tokens float64) {
+// available checks the available amounts, with a tolerance for refills. While calls are in flight,
+// fewer tokens may be available, because a limiter may keep more free than they need.
+func (b *fixture) available(requests, tokens float64) {
 	b.Helper()
 	s := b.Snapshot()
 	limit := s.Limit
@@ -200,25 +198,25 @@ func (b *bench) available(requests, tokens float64) {
 	}
 }
 
-// takes checks that something takes at least as long as a limit says. Clocks of two
-// processes may go a little differently.
-func (b *bench) takes(least time.Duration, what string, do func()) {
+// takes checks that do takes at least the given time, with a tolerance for the clocks of two
+// processes.
+func (b *fixture) takes(minimum time.Duration, what string, do func()) {
 	b.Helper()
 	begin := time.Now()
 	do()
-	if took := time.Since(begin); took < least-least/100-2*time.Millisecond {
-		b.Errorf("%s takes %v, want at least %v", what, took, least)
+	if took := time.Since(begin); took < minimum-minimum/100-2*time.Millisecond {
+		b.Errorf("%s takes %v, want at least %v", what, took, minimum)
 	}
 }
 
-func (b *bench) is(err, target error) {
+func (b *fixture) is(err, target error) {
 	b.Helper()
 	if !errors.Is(err, target) {
 		b.Errorf("error %v, want %v", err, target)
 	}
 }
 
-func equal[T comparable](b *bench, what string, got, want T) {
+func equal[T comparable](b *fixture, what string, got, want T) {
 	b.Helper()
 	if got != want {
 		b.Errorf("%s: %v, want %v", what, got, want)

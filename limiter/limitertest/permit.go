@@ -10,11 +10,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// few has three requests, and tokens that are there.
-var few = limiter.Limit{RequestsPerSecond: 1 / forever, RequestBurst: 3, TokensPerMinute: 60, TokenBurst: 1000}
+// threeRequests allows three requests, and 1000 tokens without a wait.
+var threeRequests = limiter.Limit{RequestsPerSecond: 1 / forever, RequestBurst: 3, TokensPerMinute: 60, TokenBurst: 1000}
 
 func settleWakes(t *testing.T, open Open) {
-	b := newBench(t, open, scarce)
+	b := newFixture(t, open, scarce)
 	p := b.acquire(1000)
 	equal(b, "tokens", p.Tokens(), 1000)
 	c := b.waiting(context.Background(), 900)
@@ -24,7 +24,7 @@ func settleWakes(t *testing.T, open Open) {
 }
 
 func cancelWakes(t *testing.T, open Open) {
-	b := newBench(t, open, scarce)
+	b := newFixture(t, open, scarce)
 	p := b.acquire(1000)
 	c := b.waiting(context.Background(), 1000)
 	p.Cancel()
@@ -32,17 +32,17 @@ func cancelWakes(t *testing.T, open Open) {
 }
 
 func debt(t *testing.T, open Open) {
-	b := newBench(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 60_000, TokenBurst: 1000})
-	b.acquire(1000).Settle(2500) // more than there ever is
+	b := newFixture(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 60_000, TokenBurst: 1000})
+	b.acquire(1000).Settle(2500) // more than the capacity
 	if n := b.Snapshot().AvailableTokens; n >= 0 {
-		t.Errorf("%v tokens are available", n)
+		t.Errorf("%v tokens are available, want fewer than 0", n)
 	}
-	b.acquire(0).Settle(0) // needs none
-	b.takes(time.Second, "1500 tokens of debt at 1000 a second", func() { b.acquire(1) })
+	b.acquire(0).Settle(0) // needs no tokens
+	b.takes(time.Second, "repaying 1500 tokens at 1000 tokens/s", func() { b.acquire(1) })
 }
 
-func cancelLeavesNoTrace(t *testing.T, open Open) {
-	b := newBench(t, open, few)
+func cancelReturnsEverything(t *testing.T, open Open) {
+	b := newFixture(t, open, threeRequests)
 	p := b.acquire(400)
 	b.available(2, 600)
 	p.Cancel()
@@ -57,7 +57,7 @@ func endsOnce(t *testing.T, open Open) {
 		"settled":   {func(p limiter.Admission) { p.Settle(100) }, limiter.Admission.Cancel, func(p limiter.Admission) { p.Settle(0) }},
 		"cancelled": {limiter.Admission.Cancel, limiter.Admission.Cancel, func(p limiter.Admission) { p.Settle(900) }},
 	} {
-		b := newBench(t, open, few)
+		b := newFixture(t, open, threeRequests)
 		p := b.acquire(100)
 		ends[0](p)
 		before := b.Snapshot()
@@ -71,15 +71,15 @@ func endsOnce(t *testing.T, open Open) {
 		equal(b, name+": ended", after.Settled+after.Cancelled, 1)
 		b.available(before.AvailableRequests, before.AvailableTokens)
 	}
-	b := newBench(t, open, few)
+	b := newFixture(t, open, threeRequests)
 	p := b.acquire(100)
 	p.Settle(-5)
-	equal(b, "a negative number counts as 0", b.Snapshot().TokensSettled, 0)
+	equal(b, "settled tokens after Settle(-5)", b.Snapshot().TokensSettled, 0)
 	b.available(2, 1000)
 }
 
-func unsentOnce(t *testing.T, open Open) {
-	b := newBench(t, open, few)
+func requestReturnsOnce(t *testing.T, open Open) {
+	b := newFixture(t, open, threeRequests)
 	b.acquire(0)
 	p := b.acquire(100)
 	b.available(1, 900)
@@ -91,11 +91,11 @@ func unsentOnce(t *testing.T, open Open) {
 	p.Cancel()
 	b.available(2, 1000)
 	b.acquire(0).Cancel()
-	equal(b, "requests that were not sent", b.Snapshot().ReturnedRequests, 2)
+	equal(b, "returned requests", b.Snapshot().ReturnedRequests, 2)
 }
 
 func retryTakesARequest(t *testing.T, open Open) {
-	b := newBench(t, open, few)
+	b := newFixture(t, open, threeRequests)
 	p := b.acquire(500)
 	if err := p.Retry(context.Background()); err != nil {
 		t.Fatal(err)
@@ -110,27 +110,27 @@ func retryTakesARequest(t *testing.T, open Open) {
 }
 
 func retryGoesFirst(t *testing.T, open Open) {
-	b := newBench(t, open, limiter.Limit{RequestsPerSecond: 50, RequestBurst: 1, TokensPerMinute: 60_000})
+	b := newFixture(t, open, limiter.Limit{RequestsPerSecond: 50, RequestBurst: 1, TokensPerMinute: 60_000})
 	p := b.acquire(10)
 	b.Pause(time.Now().Add(300 * time.Millisecond))
 	var mu sync.Mutex
 	var order []string
-	note := func(who string) {
+	record := func(name string) {
 		mu.Lock()
 		defer mu.Unlock()
-		order = append(order, who)
+		order = append(order, name)
 	}
 	var calls []*call
 	for range 3 {
 		calls = append(calls, b.start(func() (limiter.Admission, error) {
 			p, err := b.Acquire(context.Background(), limiter.Call{Prompt: 10})
-			note("newcomer")
+			record("new call")
 			return p, err
 		}))
 	}
 	calls = append(calls, b.start(func() (limiter.Admission, error) {
 		err := p.Retry(context.Background())
-		note("retry")
+		record("retry")
 		return p, err
 	}))
 	for _, c := range calls {
@@ -139,8 +139,8 @@ func retryGoesFirst(t *testing.T, open Open) {
 	equal(b, "first", order[0], "retry")
 }
 
-func retryGivesUp(t *testing.T, open Open) {
-	b := newBench(t, open, limiter.Limit{RequestsPerSecond: 1 / forever, TokensPerMinute: 600})
+func abandonedRetry(t *testing.T, open Open) {
+	b := newFixture(t, open, limiter.Limit{RequestsPerSecond: 1 / forever, TokensPerMinute: 600})
 	p := b.acquire(100)
 	ctx, cancel := context.WithCancel(context.Background())
 	c := b.start(func() (limiter.Admission, error) { return p, p.Retry(ctx) })
@@ -155,7 +155,7 @@ func retryGivesUp(t *testing.T, open Open) {
 }
 
 func retryAfterTheEnd(t *testing.T, open Open) {
-	b := newBench(t, open, limiter.Limit{RequestsPerSecond: 1 / forever, TokensPerMinute: 600})
+	b := newFixture(t, open, limiter.Limit{RequestsPerSecond: 1 / forever, TokensPerMinute: 600})
 	p := b.acquire(100)
 	c := b.start(func() (limiter.Admission, error) { return p, p.Retry(context.Background()) })
 	p.Settle(100)
@@ -164,8 +164,8 @@ func retryAfterTheEnd(t *testing.T, open Open) {
 	equal(b, "waiting", b.Snapshot().Waiting, 0)
 }
 
-func booksBalance(t *testing.T, open Open) {
-	b := newBench(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 600_000, TokenBurst: 2000})
+func countersAddUp(t *testing.T, open Open) {
+	b := newFixture(t, open, limiter.Limit{RequestsPerSecond: plenty, TokensPerMinute: 600_000, TokenBurst: 2000})
 	balanced := func() {
 		b.Helper()
 		s := b.Snapshot()
@@ -192,7 +192,7 @@ func booksBalance(t *testing.T, open Open) {
 				p.Cancel()
 			case 1:
 				p.ReturnRequest()
-				_ = p.Retry(ctx) // it may be too late
+				_ = p.Retry(ctx) // may fail: the deadline may have passed
 				p.Settle(2 * tokens)
 			default:
 				p.Sent()
@@ -203,10 +203,10 @@ func booksBalance(t *testing.T, open Open) {
 	calls.Wait()
 	s := b.Snapshot()
 	equal(b, "calls", s.Admitted, s.Settled+s.Cancelled)
-	equal(b, "calls that came", s.Admitted+s.Abandoned >= 60, true)
+	equal(b, "all calls are admitted or abandoned", s.Admitted+s.Abandoned >= 60, true)
 	equal(b, "tokens", acquired, s.TokensSettled+s.TokensRefunded-s.TokensCharged)
 	equal(b, "held", s.HeldTokens, 0)
 	equal(b, "in flight", s.InFlight, 0)
 	equal(b, "waiting", s.Waiting, 0)
-	b.eventually("all comes back that is to", func() bool { return b.WaitTime(1000) == 0 })
+	b.eventually("the tokens are available", func() bool { return b.WaitTime(1000) == 0 })
 }

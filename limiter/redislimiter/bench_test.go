@@ -9,8 +9,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
 
-// A call that nobody delays: two commands. "ratio" is to a guarded limiter in the
-// process, "pings" to as many commands that do nothing, each in the same run.
+// BenchmarkUncontended measures an undelayed call, which takes two commands. "ratio" compares it
+// with a guarded limiter in the process, "pings" with two PINGs, each in the same run.
 func BenchmarkUncontended(b *testing.B) {
 	limit := limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 2_000_000_000}
 	client := newClient(b)
@@ -43,7 +43,7 @@ func BenchmarkUncontended(b *testing.B) {
 	b.ReportMetric(float64(took)/float64(time.Since(begin)), "pings")
 }
 
-// The same from many goroutines: a process has one question under way at a time.
+// BenchmarkParallel measures calls of many goroutines. A process has one command in flight at a time.
 func BenchmarkParallel(b *testing.B) {
 	limit := limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 2_000_000_000}
 	l := newLimiter(b, openStore(b, newClient(b), redislimiter.Config{}), limit)

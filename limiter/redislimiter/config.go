@@ -7,46 +7,44 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Config says how limits are shared. A zero field means its default. All processes
-// that share limits must have the same, but for Patience, Fallback and Timeout.
+// Config configures a [Store]. A zero field means its default. Processes that share limits
+// must use the same values, except for Patience, Fallback and Timeout.
 type Config struct {
-	// Prefix begins the names of all keys. Accounts that share a Redis need one
-	// each. Default: "mistral-limits".
+	// Prefix is the first part of every key name. Each account needs its own prefix if
+	// several accounts share a Redis. Default: "mistral-limits".
 	Prefix string
 
-	// Jitter is how much closer together calls may arrive at the server than they
-	// were admitted: see [limiter.Guarded]. At least 0, at most a minute.
-	// Default: 50 ms.
+	// Jitter is the network jitter that the limiter tolerates: see [limiter.Guarded].
+	// From 0 to 1 minute. Default: 50 ms.
 	Jitter time.Duration
 
-	// BaseDelay and MaxDelay bound the pause after a 429 that does not say how long to
-	// wait: see [limiter.Backoff]. Where the client's differ from the default they
-	// should be the same here. Default: 1 s and 32 s.
+	// BaseDelay and MaxDelay bound the pause after a 429 response without Retry-After:
+	// see [limiter.Backoff]. If the client's delays differ from the default, use the
+	// client's delays here too. Default: 1 s and 32 s.
 	BaseDelay, MaxDelay time.Duration
 
-	// Lease is for how long the calls in flight of a process are held that is not
-	// heard of any more; a process that lives renews them three times as often. From
-	// a second to a minute. Default: 15 s.
+	// Lease is how long Redis holds the in-flight calls of a process that sends no
+	// commands. A running process renews its leases three times as often. From 1 second
+	// to 1 minute. Default: 15 s.
 	Lease time.Duration
 
-	// Timeout bounds one command. A Redis that takes longer counts as away. At least
-	// a millisecond, at most a minute. Default: 1 s.
+	// Timeout bounds one command. After it the limiter treats Redis as unreachable.
+	// From 1 millisecond to 1 minute. Default: 1 s.
 	Timeout time.Duration
 
-	// Patience is for how long a call that waits puts up with a Redis that is away.
-	// Once it has been away for longer, calls fail at once until it is back. At least
-	// a millisecond. Default: 5 s.
+	// Patience is how long calls wait for an unreachable Redis. After that, calls fail at
+	// once until Redis is reachable again. At least 1 millisecond. Default: 5 s.
 	Patience time.Duration
 
-	// LearnLimits makes the configured limits a beginning instead of a ceiling: see
-	// [limiter.LearnLimits]. Of processes that differ, the latest to begin decides.
-	// Default: false, only limits below the configured ones are learned.
+	// LearnLimits lets the limiter raise its rates above the configured limits: see
+	// [limiter.LearnLimits]. If processes differ, the setting of the latest process to
+	// start applies. Default: false, the limiter only lowers its rates.
 	LearnLimits bool
 
-	// Fallback is the share of each limit within which this process goes on by itself
-	// while Redis is away, in place of failing: above 0, at most 1. The shares of all
-	// processes should add up to 1 or less. A call that needs more tokens than the
-	// share of a minute fails. Default: 0, calls fail.
+	// Fallback is the share of each limit that this process may use on its own while
+	// Redis is unreachable, above 0 and at most 1. The shares of all processes should add
+	// up to 1 or less. A call fails if it needs more tokens than the share of one minute.
+	// Default: 0, calls fail.
 	Fallback float64
 }
 
@@ -66,8 +64,8 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.Timeout, time.Second)
 	set(&c.Patience, 5*time.Second)
 	for _, f := range []struct {
-		name              string
-		value, least, top time.Duration
+		name            string
+		value, min, max time.Duration
 	}{
 		{"Jitter", c.Jitter, 0, time.Minute},
 		{"MaxDelay", c.MaxDelay, time.Millisecond, time.Hour},
@@ -76,12 +74,12 @@ func (c Config) withDefaults() (Config, error) {
 		{"Timeout", c.Timeout, time.Millisecond, time.Minute},
 		{"Patience", c.Patience, time.Millisecond, 24 * time.Hour},
 	} {
-		if f.value < f.least || f.value > f.top {
-			return c, fmt.Errorf("redislimiter: %s is %v: must be from %v to %v", f.name, f.value, f.least, f.top)
+		if f.value < f.min || f.value > f.max {
+			return c, fmt.Errorf("redislimiter: %s: must be from %v to %v, got %v", f.name, f.min, f.max, f.value)
 		}
 	}
-	if !(c.Fallback >= 0 && c.Fallback <= 1) { // NaN too
-		return c, fmt.Errorf("redislimiter: Fallback is %v: must be from 0 to 1", c.Fallback)
+	if !(c.Fallback >= 0 && c.Fallback <= 1) { // also rejects NaN
+		return c, fmt.Errorf("redislimiter: Fallback: must be from 0 to 1, got %v", c.Fallback)
 	}
 	return c, nil
 }

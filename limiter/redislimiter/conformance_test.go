@@ -15,9 +15,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
 
-// conforms checks limiters in the Redis of a client: those that learn limits up to the configured ones,
-// and those that go beyond them.
-func conforms(t *testing.T, client redis.UniversalClient) {
+// checkConformance runs all conformance cases against the Redis of a client, without and with LearnLimits.
+func checkConformance(t *testing.T, client redis.UniversalClient) {
 	t.Helper()
 	open := func(learnLimits bool) limitertest.Open {
 		return func(t *testing.T, limit limiter.Limit) limiter.Backend {
@@ -29,14 +28,14 @@ func conforms(t *testing.T, client redis.UniversalClient) {
 	limitertest.Run(t, open(true), limitertest.Climbing()...)
 }
 
-// Against a real server where there is one.
+// TestConformance uses a real server if one is installed.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	conforms(t, newClient(t))
+	checkConformance(t, newClient(t))
 }
 
-// The stand-in, which the tests of the script rely on, is good for the same, in virtual time.
-func TestConformanceOfTheStandIn(t *testing.T) {
+// miniredis, on which the tests of the script rely, passes the same cases, in virtual time.
+func TestConformanceOfMiniredis(t *testing.T) {
 	check := func(cases []limitertest.Case, learnLimits bool) {
 		for _, c := range cases {
 			t.Run(c.Name, func(t *testing.T) {
@@ -54,11 +53,11 @@ func TestConformanceOfTheStandIn(t *testing.T) {
 	check(limitertest.Climbing(), true)
 }
 
-// dial returns a client that reaches a server without a network, so that both can be in a bubble.
+// dial returns a client that reaches a server without a network, so that both work under synctest.
 func dial(t testing.TB, server *miniredis.Miniredis) *redis.Client {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{
-		Addr:   "127.0.0.1:1", // not a name: a bubble has no resolver
+		Addr:   "127.0.0.1:1", // an address: name resolution does not work under synctest
 		Dialer: func(context.Context, string, string) (net.Conn, error) { return server.Dial() },
 	})
 	t.Cleanup(func() { _ = client.Close() })

@@ -7,20 +7,20 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// UnavailableError reports that Redis could not be asked, so that the call was not
-// admitted. It wraps [limiter.ErrUnavailable] and what Redis or the network said.
+// UnavailableError reports that the limiter did not admit a call because it could not reach
+// Redis. It wraps [limiter.ErrUnavailable] and the error from Redis or the network.
 type UnavailableError struct {
-	Since time.Duration // for how long that has been so; 0 if the store is closed
-	Err   error         // the latest failure
+	Since time.Duration // The time since Redis became unreachable; 0 if the store is closed.
+	Err   error         // The latest failure.
 }
 
-// Error says for how long, and what Redis or the network said.
+// Error returns the length of the outage and the latest failure.
 func (e *UnavailableError) Error() string {
 	if e.Since == 0 {
 		return "redislimiter: " + e.Err.Error()
 	}
-	return fmt.Sprintf("redislimiter: Redis has been away for %v: %v", e.Since.Round(time.Millisecond), e.Err)
+	return fmt.Sprintf("redislimiter: Redis has been unreachable for %v: %v", e.Since.Round(time.Millisecond), e.Err)
 }
 
-// Unwrap makes errors.Is find both.
+// Unwrap returns [limiter.ErrUnavailable] and the latest failure.
 func (e *UnavailableError) Unwrap() []error { return []error{limiter.ErrUnavailable, e.Err} }

@@ -8,75 +8,75 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// freshness is how old the estimate of a call may be when Redis is asked for it: as a limiter in the process has it.
-const freshness = time.Second
+// maxEstimateAge is the maximum age of a call's estimate in an acquire command, as for a limiter in the process.
+const maxEstimateAge = time.Second
 
-// errEstimate ends a wait whose Estimate did not return.
+// errEstimate is the error of a wait whose Estimate function panicked or called runtime.Goexit.
 var errEstimate = errors.New("redislimiter: Estimate did not return")
 
-// An estimate is what is known of the estimate of a waiter. The limiter's mutex guards it, but for
-// asks. A nil estimate never changes.
+// estimate is the state of a waiter's estimate. The limiter's mutex guards all fields except
+// requests. A nil estimate never changes.
 type estimate struct {
-	at    time.Time     // of the latest
-	stale bool          // the call must be estimated again before Redis is asked for it
-	asks  chan struct{} // has a value once stale is set; the goroutine of the waiter receives it
+	at       time.Time     // The time of the latest estimate.
+	stale    bool          // The call needs a new estimate before the next acquire command.
+	requests chan struct{} // Holds a value once stale is set; the goroutine of the waiter receives it.
 }
 
-// newEstimate returns nil if the call keeps the estimate that it came with.
+// newEstimate returns nil if the estimate of the call never changes.
 func newEstimate(now time.Time, c limiter.Call) *estimate {
 	if c.Estimate == nil {
 		return nil
 	}
-	return &estimate{at: now, asks: make(chan struct{}, 1)}
+	return &estimate{at: now, requests: make(chan struct{}, 1)}
 }
 
-// ask has the goroutine of the waiter estimate the call again. It reports whether that is possible.
-func (e *estimate) ask() bool {
+// request makes the goroutine of the waiter estimate the call again. It returns false if the estimate never changes.
+func (e *estimate) request() bool {
 	if e == nil {
 		return false
 	}
 	if !e.stale {
 		e.stale = true
-		e.asks <- struct{}{} // has room: what was asked before was received before stale was reset
+		e.requests <- struct{}{} // never blocks: the previous value was received before stale was reset
 	}
 	return true
 }
 
-// isStale reports whether the call must be estimated again before Redis is asked for it, and has
-// that done. Not while an answer is missing: Redis may have admitted the call with the estimate
-// that it knows. It requires that the limiter's mutex is held.
+// isStale reports whether the call needs a new estimate before the next acquire command, and
+// requests the estimate. It returns false while the response to an acquire command is missing:
+// Redis may have admitted the call with the old estimate. The limiter's mutex must be held.
 func (w *waiter) isStale() bool {
 	e := w.estimate
-	return e != nil && w.askedAt.IsZero() && (e.stale || time.Since(e.at) >= freshness && e.ask())
+	return e != nil && w.requestedAt.IsZero() && (e.stale || time.Since(e.at) >= maxEstimateAge && e.request())
 }
 
-// watch returns when the wait of w is over or ctx is done. Meanwhile it estimates the call again,
-// as often as it is asked to. It is called without l.mu.
-func (l *Limiter) watch(ctx context.Context, w *waiter) {
-	var asks chan struct{}
+// awaitResult returns when the wait of w has ended or ctx is done. Until then it estimates the
+// call again at each request. l.mu must not be held.
+func (l *Limiter) awaitResult(ctx context.Context, w *waiter) {
+	var requests chan struct{}
 	if w.estimate != nil {
-		asks = w.estimate.asks
+		requests = w.estimate.requests
 	}
 	for {
 		select {
 		case <-w.ready:
 			return
-		case <-asks:
-			l.estimateAgain(ctx, w)
+		case <-requests:
+			l.reestimate(ctx, w)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// estimateAgain replaces the estimate of w. It is called without l.mu, by the goroutine of w: so
-// Estimate may use the limiter, and a panic is its caller's.
-func (l *Limiter) estimateAgain(ctx context.Context, w *waiter) {
-	call, err := w.call, errEstimate // only this goroutine changes it
+// reestimate replaces the estimate of w. The goroutine of w calls it without l.mu, so that
+// Estimate may use the limiter and a panic reaches the caller of Acquire.
+func (l *Limiter) reestimate(ctx context.Context, w *waiter) {
+	call, err := w.call, errEstimate // only this goroutine changes w.call
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if !w.over {
+		if !w.done {
 			l.revise(w, call, err)
 		}
 	}()
@@ -84,19 +84,19 @@ func (l *Limiter) estimateAgain(ctx context.Context, w *waiter) {
 	_, err = call.WithDefaults(ctx)
 }
 
-// revise has w wait for what its call is estimated at now, or ends its wait if that is an error or
-// can never fit. It requires that l.mu is held.
+// revise stores the new estimate of w. It fails w if the estimate is an error or can never fit.
+// l.mu must be held.
 func (l *Limiter) revise(w *waiter, call limiter.Call, err error) {
 	tokens := call.Tokens()
 	if capacity := l.limit.TokenBurst; err == nil && tokens > capacity {
 		err = &limiter.TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
 	if err != nil {
-		l.refuse(w, err)
+		l.fail(w, err)
 		return
 	}
 	w.estimate.at, w.estimate.stale = time.Now(), false
-	if w.askedAt.IsZero() {
+	if w.requestedAt.IsZero() {
 		l.queue.tokens += tokens - w.tokens
 		w.call, w.tokens, w.permit.tokens = call, tokens, tokens
 	}

@@ -7,34 +7,34 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// While an answer is missing, Redis may have admitted the call with the estimate that it was asked
-// for: a new one is not taken. It is once the answer has come.
-func TestEstimateWhileAnAnswerIsMissing(t *testing.T) {
-	l := &Limiter{closed: true} // tells nobody
+// While a response is missing, Redis may have admitted the call with the old estimate: the limiter
+// ignores a new one. After the response it applies a new estimate.
+func TestEstimateIsKeptWhileAResponseIsMissing(t *testing.T) {
+	l := &Limiter{closed: true} // sends no commands
 	l.limit.TokenBurst = 1000
 	call := limiter.Call{Prompt: 500, Estimate: func() (prompt, reply int) { return 700, 0 }}
 	w := &waiter{permit: &Permit{tokens: 500}, call: call, tokens: 500, ready: make(chan struct{})}
-	w.estimate = newEstimate(time.Now().Add(-freshness), call)
+	w.estimate = newEstimate(time.Now().Add(-maxEstimateAge), call)
 	l.queue.push(w)
-	w.askedAt = time.Now()
+	w.requestedAt = time.Now()
 	if w.isStale() {
-		t.Error("a call is to be estimated again while an answer is missing")
+		t.Error("the estimate is stale while a response is missing")
 	}
-	w.estimate.ask() // as for a lower limit
-	again := call
-	again.Prompt = 700
-	l.revise(w, again, nil)
+	w.estimate.request() // as after a lower limit
+	revised := call
+	revised.Prompt = 700
+	l.revise(w, revised, nil)
 	if w.tokens != 500 || w.permit.tokens != 500 || l.queue.tokens != 500 {
-		t.Errorf("Redis was asked for 500 tokens; the waiter has %d, its permit %d, the queue %d", w.tokens, w.permit.tokens, l.queue.tokens)
+		t.Errorf("after a command for 500 tokens, the waiter has %d, its permit %d, the queue %d", w.tokens, w.permit.tokens, l.queue.tokens)
 	}
-	<-w.estimate.asks
-	w.askedAt, w.estimate.at = time.Time{}, time.Now().Add(-freshness)
+	<-w.estimate.requests
+	w.requestedAt, w.estimate.at = time.Time{}, time.Now().Add(-maxEstimateAge)
 	first, second := w.isStale(), w.isStale()
-	if !first || !second || len(w.estimate.asks) != 1 {
-		t.Error("a call whose answer has come is to be estimated again, and asked once")
+	if !first || !second || len(w.estimate.requests) != 1 {
+		t.Errorf("after the response: stale %v and %v, with %d requests for an estimate, want true, true and 1", first, second, len(w.estimate.requests))
 	}
-	l.revise(w, again, nil)
+	l.revise(w, revised, nil)
 	if w.isStale() || w.tokens != 700 || w.permit.tokens != 700 || l.queue.tokens != 700 {
-		t.Errorf("estimated at 700 tokens; the waiter has %d, its permit %d, the queue %d", w.tokens, w.permit.tokens, l.queue.tokens)
+		t.Errorf("after an estimate of 700 tokens, the waiter has %d, its permit %d, the queue %d", w.tokens, w.permit.tokens, l.queue.tokens)
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
 
-// Two processes, as it were, and what is left for both. A client of package
-// ratelimited takes Store.Limiter as its Config.Limiter.
+// Two limiters share one limit, as two processes would. For a client of package ratelimited, set
+// Config.Limiter to Store.Limiter.
 func Example() {
-	server, err := miniredis.Run() // stands in for yours
+	server, err := miniredis.Run() // replaces your Redis here
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -24,7 +24,7 @@ func Example() {
 	var limiters []limiter.Backend
 	for range 2 {
 		rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
-		defer rdb.Close() //nolint:errcheck // nothing comes after it
+		defer rdb.Close() //nolint:errcheck // the program ends
 		store, err := redislimiter.Open(ctx, rdb, redislimiter.Config{Prefix: "our-account"})
 		if err != nil {
 			fmt.Println(err)

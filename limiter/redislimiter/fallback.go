@@ -9,36 +9,35 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A fallbackLimiter admits calls while Redis is away, within a share of the limit. Each time
-// that Redis is lost there is a new one. Its fields are guarded by the mutex of the
-// limiter that it stands in for.
+// fallbackLimiter admits calls within a share of the limit while Redis is unreachable. Each
+// outage gets a new one. The mutex of the Limiter guards its fields.
 type fallbackLimiter struct {
 	*limiter.Limiter
-	share  float64
-	ctx    context.Context // of its waits
-	cancel context.CancelCauseFunc
-	calls  map[string]*Permit // in flight, whose latest request it admitted
-	let    recent             // requests that it admitted
-	used   recent             // tokens of calls that are over, and that Redis does not know
+	share    float64
+	ctx      context.Context // The context of all waits.
+	cancel   context.CancelCauseFunc
+	calls    map[string]*Permit // The calls in flight whose latest attempt it admitted.
+	requests recentUsage        // Admitted requests.
+	used     recentUsage        // Tokens of ended calls that are not in the shared state.
 }
 
-var errBack = errors.New("the server is back")
+var errReconnected = errors.New("redislimiter: Redis is reachable again")
 
-// fallback returns what stands in for Redis, if calls are to go on without that. It
-// requires that l.mu is held.
+// fallback returns the active fallback. It returns nil if calls must wait for Redis or fail.
+// l.mu must be held.
 func (l *Limiter) fallback() *fallbackLimiter {
 	share := l.store.config.Fallback
 	if share == 0 || l.closing || !l.isDown() {
 		return nil
 	}
-	if l.inFallback == nil {
-		l.inFallback = l.newFallbackLimiter(share)
+	if l.activeFallback == nil {
+		l.activeFallback = l.newFallbackLimiter(share)
 	}
-	return l.inFallback
+	return l.activeFallback
 }
 
-// newFallbackLimiter begins where the books were when they were last heard of: with its share of
-// the tokens that were left then, with no request to spare, and paused if they were.
+// newFallbackLimiter continues from the shared state as of the latest response: with its share of
+// the available tokens, without a request to spare, and with the same pause.
 func (l *Limiter) newFallbackLimiter(share float64) *fallbackLimiter {
 	c, limit := &l.store.config, l.limit
 	part := func(n int) int { return max(1, int(float64(n)*share)) }
@@ -52,20 +51,20 @@ func (l *Limiter) newFallbackLimiter(share float64) *fallbackLimiter {
 	s := &fallbackLimiter{Limiter: in, share: share, calls: map[string]*Permit{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.used.span = l.recent.span
-	s.let.span = time.Duration(min(limit.RequestBurst/limit.RequestsPerSecond, 1e6)*float64(time.Second)) + c.Jitter
+	s.requests.span = time.Duration(min(limit.RequestBurst/limit.RequestsPerSecond, 1e6)*float64(time.Second)) + c.Jitter
 	first, err := in.Acquire(s.ctx, 0)
 	if err != nil {
-		panic(err) // there is room for it, and nobody else
+		panic(err) // the first call always fits
 	}
-	first.Settle(int(math.Ceil(max(0, float64(min(limit.TokensPerMinute, limit.TokenBurst))-l.left) * share)))
-	requests, tokens := 0, part(int(max(0, float64(limit.TokensPerMinute)-l.used-l.foreign)))
+	first.Settle(int(math.Ceil(max(0, float64(min(limit.TokensPerMinute, limit.TokenBurst))-l.availableTokens) * share)))
+	requests, tokens := 0, part(int(max(0, float64(limit.TokensPerMinute)-l.used-l.externalUsage)))
 	in.Observe(limiter.ServerState{RemainingRequests: &requests, RemainingTokens: &tokens})
 	in.Pause(l.resume)
 	return s
 }
 
-// partOf returns the part of what the server says that is about the share of the limit.
-func (s *fallbackLimiter) partOf(state limiter.ServerState) limiter.ServerState {
+// scale returns the server's state with the token amounts reduced to the share of the limit.
+func (s *fallbackLimiter) scale(state limiter.ServerState) limiter.ServerState {
 	part := func(n *int) *int {
 		if n == nil {
 			return nil
@@ -80,9 +79,9 @@ func (s *fallbackLimiter) partOf(state limiter.ServerState) limiter.ServerState 
 	return state
 }
 
-// admitBy has s admit w. It requires that l.mu is held, which it releases while it
-// waits. Its error is errBack if Redis has come back meanwhile.
-func (l *Limiter) admitBy(ctx context.Context, s *fallbackLimiter, w *waiter) error {
+// admitWith waits until s admits w. l.mu must be held; admitWith unlocks it while it waits. The
+// error is errReconnected if Redis has become reachable meanwhile.
+func (l *Limiter) admitWith(ctx context.Context, s *fallbackLimiter, w *waiter) error {
 	p := w.permit
 	local := p.local
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -95,7 +94,7 @@ func (l *Limiter) admitBy(ctx context.Context, s *fallbackLimiter, w *waiter) er
 		err = local.Retry(ctx)
 	} else {
 		call := w.call
-		call.MaxWait = 0 // it was checked before
+		call.MaxWait = 0 // Acquire has checked it
 		local, err = s.AcquireCall(ctx, call)
 	}
 	l.mu.Lock()
@@ -103,50 +102,50 @@ func (l *Limiter) admitBy(ctx context.Context, s *fallbackLimiter, w *waiter) er
 	switch {
 	case p.finished:
 		if local != nil {
-			local.Cancel() // it is of this attempt, or ended already
+			local.Cancel() // without effect if the permit has ended already
 		}
 		return limiter.ErrFinished
 	case l.closing:
 		return l.unavailable()
 	case s.ctx.Err() != nil:
-		return errBack // what it may have admitted, it admitted to nobody
+		return errReconnected // ignores an admission by s, which is discarded
 	case errors.As(err, new(*limiter.TooLargeError)):
-		return l.unavailable() // it fits when Redis is back
+		return l.unavailable() // the call fits once Redis is reachable again
 	case err != nil:
 		return err
 	}
 	if w.attempt == 1 {
-		p.tokens, w.tokens = local.Tokens(), local.Tokens() // it may have been estimated again
+		p.tokens, w.tokens = local.Tokens(), local.Tokens() // s may have requested a new estimate
 	}
 	p.local, s.calls[p.id] = local, p
-	l.grant(w)
-	s.let.add(p.sent, 1)
+	l.recordAdmission(w)
+	s.requests.add(p.sent, 1)
 	return nil
 }
 
-// ended takes note of the end of a call and of what it used that Redis does not know.
-func (s *fallbackLimiter) ended(id string, used int) {
+// recordEnd removes an ended call and counts its tokens that are not in the shared state.
+func (s *fallbackLimiter) recordEnd(id string, used int) {
 	delete(s.calls, id)
 	s.used.add(time.Now(), used)
 }
 
-// back ends the time of what stands in, if Redis was away. The books hear what they have
-// missed before anybody asks them. It requires that l.mu is held.
-func (l *Limiter) back() {
-	l.away, l.trouble = time.Time{}, nil
-	s := l.inFallback
+// reconnected records that Redis is reachable and ends the fallback. Its updates report the
+// fallback's usage before any call asks Redis for an admission. l.mu must be held.
+func (l *Limiter) reconnected() {
+	l.unreachableSince, l.unreachableErr = time.Time{}, nil
+	s := l.activeFallback
 	if s == nil {
 		return
 	}
-	l.inFallback = nil
-	s.cancel(errBack)
+	l.activeFallback = nil
+	s.cancel(errReconnected)
 	now := time.Now()
-	if let, used := s.let.sum(now), s.used.sum(now); let > 0 || used > 0 {
-		l.tell(news{op: "charge", args: []any{let, used}})
+	if requests, used := s.requests.sum(now), s.used.sum(now); requests > 0 || used > 0 {
+		l.enqueue(update{op: "charge", args: []any{requests, used}})
 	}
 	for id, p := range s.calls {
 		p.local, l.live[id] = nil, p
-		l.tell(news{op: "adopt", id: id, args: []any{p.tokens}})
+		l.enqueue(update{op: "adopt", id: id, args: []any{p.tokens}})
 	}
 	l.pause(l.resume)
 }

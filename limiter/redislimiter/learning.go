@@ -9,24 +9,24 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// configured is the limit that was configured last.
+// configured is the latest configured limit.
 type configured struct {
-	at     int64 // when it was set, by the clock of Redis; 0: when the books were made
-	limit  limiter.Limit
-	climbs bool // the limit is a beginning: see Config.LearnLimits
+	at          int64 // The time of the configuration by the Redis clock; 0: when the shared state was created.
+	limit       limiter.Limit
+	learnLimits bool // See Config.LearnLimits.
 }
 
 func (c configured) args() []any {
-	return append(append([]any{c.at}, limitArgs(c.limit)...), flag(c.climbs))
+	return append(append([]any{c.at}, limitArgs(c.limit)...), flag(c.learnLimits))
 }
 
-// learned is what is known of the limit in force, beside the limit itself.
+// learned describes the limit in force, besides the limit itself.
 type learned struct {
-	spacing                  time.Duration // between two requests
-	requestsFrom, tokensFrom int           // in sources
+	spacing                  time.Duration // The minimum time between two requests.
+	requestsFrom, tokensFrom int           // Indexes into sources.
 }
 
-// sources are those of a rate, by the numbers that Redis has for them.
+// sources lists the sources of a rate by their numbers in the shared state.
 var sources = []limiter.Source{limiter.FromConfiguration, limiter.FromHeaders, limiter.FromRefusals, limiter.FromUse}
 
 func (l learned) sources() (requests, tokens limiter.Source) {
@@ -38,133 +38,134 @@ func (l learned) args(inForce limiter.Limit) []any {
 	return append(limitArgs(inForce), l.spacing.Microseconds(), l.requestsFrom, l.tokensFrom)
 }
 
-// lessons are what Redis has one process at a time learn from. Times are those of Redis.
-type lessons struct {
-	since       time.Time // when the limit was configured
-	after       int64     // how many lessons were learned before
+// learningBatch holds the events that Redis hands to one process at a time. Its times are those
+// of the Redis clock.
+type learningBatch struct {
+	since       time.Time // The time at which the limit was configured.
+	first       int64     // The number of the first event.
 	extraJitter time.Duration
-	text        []string // the state of the learner, and the lessons; nil: there is nothing to learn now
+	text        []string // The state of the learner, then the events; nil: this process has nothing to learn.
 }
 
-// mostLessons is how many lessons Redis keeps at most: more if it takes no more of them.
-const mostLessons = 2000
+// maxEvents is the capacity of the event list in Redis. Redis drops further events.
+const maxEvents = 2000
 
-// learn learns from what happened to the requests of all processes, if Redis has this one do that. It returns
-// what Redis is to be told of it.
-func learn(r reply, jitter time.Duration) (n news, learns bool) {
-	in := r.lessons
+// learn computes the rates from the events of all processes, if Redis has handed any to this
+// one. It returns the update that reports the rates.
+func learn(r response, jitter time.Duration) (u update, learns bool) {
+	in := r.batch
 	if len(in.text) == 0 {
-		return news{}, false
+		return update{}, false
 	}
 	learner, err := limiter.NewLearner(limiter.LearnerConfig{
-		Limit: r.configured.limit, Since: in.since, Climbs: r.configured.climbs,
+		Limit: r.configured.limit, Since: in.since, Climbs: r.configured.learnLimits,
 		Jitter: jitter, ExtraJitter: in.extraJitter,
 	})
 	if err != nil {
-		return news{}, false // no limit is valid yet
+		return update{}, false // the shared state does not have a valid limit yet
 	}
 	state, events := in.text[0], in.text[1:]
 	if state == "" || learner.UnmarshalText([]byte(state)) != nil {
-		// A state that is not known here is that of a later version: those who know it learn,
-		// unless there are none.
-		if state != "" && len(events) < mostLessons {
-			return news{}, false
+		// A later version wrote an unknown state. Leave the events to processes of that version,
+		// unless a full list shows that none is running.
+		if state != "" && len(events) < maxEvents {
+			return update{}, false
 		}
 		begin := limiter.Learned{Limit: r.limit}
 		begin.RequestsFrom, begin.TokensFrom = r.learned.sources()
-		learner.Begin(newLesson(append(events, "")[0]).time(0), begin)
+		learner.Begin(parseEvent(append(events, "")[0]).time(0), begin)
 	}
 	for _, event := range events {
-		newLesson(event).teach(learner)
+		parseEvent(event).applyTo(learner)
 	}
 	text, err := learner.MarshalText()
 	if err != nil {
-		return news{}, false // a rate is not a number
+		return update{}, false // a rate is NaN or infinite
 	}
 	out := learner.Learned()
 	after := learned{out.Spacing, slices.Index(sources, out.RequestsFrom), slices.Index(sources, out.TokensFrom)}
-	args := append([]any{in.after, len(events)}, after.args(out.Limit)...)
+	args := append([]any{in.first, len(events)}, after.args(out.Limit)...)
 	args = append(args, out.Alone.Microseconds(), flag(out.ExtraJitter < in.extraJitter), string(text))
-	return news{op: "learned", args: args}, true
+	return update{op: "learned", args: args}, true
 }
 
-// A lesson is an event that is learned from, as books.lua writes it: its kind, and numbers.
-type lesson struct {
+// event is a learning event as state.lua writes it: its kind, then times and numbers.
+type event struct {
 	kind    string
 	numbers [7]float64
 }
 
-// newLesson leaves out what is not a number: nobody writes that.
-func newLesson(text string) (l lesson) {
+// parseEvent parses an event. Invalid numbers become 0; no version writes them.
+func parseEvent(text string) (e event) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		return l
+		return e
 	}
-	l.kind = words[0]
-	for i, word := range words[1:min(len(words), 1+len(l.numbers))] {
-		l.numbers[i], _ = strconv.ParseFloat(word, 64)
+	e.kind = words[0]
+	for i, word := range words[1:min(len(words), 1+len(e.numbers))] {
+		e.numbers[i], _ = strconv.ParseFloat(word, 64)
 	}
-	return l
+	return e
 }
 
-func (l lesson) time(i int) time.Time { return clock(l.numbers[i]) }
-func (l lesson) int(i int) int        { return int(min(l.numbers[i], limiter.MaxTokens)) }
+func (e event) time(i int) time.Time { return redisTime(e.numbers[i]) }
+func (e event) int(i int) int        { return int(min(e.numbers[i], limiter.MaxTokens)) }
 
-// teach reports the event to a learner. One of another kind is of a later version.
-func (l lesson) teach(to *limiter.Learner) {
-	switch l.kind {
+// applyTo reports the event to a learner. It ignores kinds of later versions.
+func (e event) applyTo(to *limiter.Learner) {
+	switch e.kind {
 	case "s":
-		to.Sent(l.time(0))
+		to.Sent(e.time(0))
 	case "m":
-		to.Resent(l.time(0), l.time(1))
+		to.Resent(e.time(0), e.time(1))
 	case "n":
-		to.ReturnRequest(l.time(0))
+		to.ReturnRequest(e.time(0))
 	case "u":
-		to.Settled(l.time(0), l.int(1))
+		to.Settled(e.time(0), e.int(1))
 	case "h":
-		to.Named(l.time(0), l.int(1))
+		to.Named(e.time(0), e.int(1))
 	case "o":
-		to.Observed(l.time(0), l.int(1), l.int(2))
+		to.Observed(e.time(0), e.int(1), e.int(2))
 	case "r":
-		to.Throttled(l.time(0), limiter.ThrottledRequest{
-			Sent: l.time(1), Resumed: l.time(2), TokensUsed: l.int(6),
-			Throttle: limiter.Throttle{RetryAfter: micros(l.numbers[3]), Requests: l.numbers[4] == 1, Tokens: l.numbers[5] == 1},
+		to.Throttled(e.time(0), limiter.ThrottledRequest{
+			Sent: e.time(1), Resumed: e.time(2), TokensUsed: e.int(6),
+			Throttle: limiter.Throttle{RetryAfter: micros(e.numbers[3]), Requests: e.numbers[4] == 1, Tokens: e.numbers[5] == 1},
 		})
 	}
 }
 
-// named is the limit of tokens that the server has named, and when Redis was told.
-type named struct {
+// namedLimit is the latest token limit in a header that this process reported to Redis.
+type namedLimit struct {
 	limit int
-	at    time.Time
+	at    time.Time // The time of the report.
 }
 
 const (
-	// Redis is told again of a limit that it was told of so long ago, because what a header says
-	// counts for some minutes only; or so soon, as long as that is not in force.
-	namedAgain = time.Minute
-	namedSoon  = time.Second
+	// namedRefresh is the time after which a process reports the same limit again, because a
+	// header counts for some minutes only. namedRetry applies while the limit is not in force.
+	namedRefresh = time.Minute
+	namedRetry   = time.Second
 )
 
-// isNews reports whether Redis is to be told that the server names a limit of tokens, and takes
-// note of that. It requires that l.mu is held.
-func (l *Limiter) isNews(limit int) bool {
-	most := l.configured.limit.TokensPerMinute
-	if l.configured.climbs {
-		most = limiter.MaxTokens
+// shouldReportLimit reports whether to send a token limit from a header to Redis, and records
+// that it was sent. l.mu must be held.
+func (l *Limiter) shouldReportLimit(limit int) bool {
+	maxLimit := l.configured.limit.TokensPerMinute
+	if l.configured.learnLimits {
+		maxLimit = limiter.MaxTokens
 	}
-	again := namedAgain
-	if l.limit.TokensPerMinute != min(limit, most) {
-		again = namedSoon
+	interval := namedRefresh
+	if l.limit.TokensPerMinute != min(limit, maxLimit) {
+		interval = namedRetry
 	}
-	if limit == l.named.limit && time.Since(l.named.at) < again {
+	if limit == l.named.limit && time.Since(l.named.at) < interval {
 		return false
 	}
-	l.named = named{limit, time.Now()}
+	l.named = namedLimit{limit, time.Now()}
 	return true
 }
 
-// forget goes back to the configured limit. It requires that l.mu is held.
+// forget discards the learned rates and applies the configured limit. l.mu must be held.
 func (l *Limiter) forget() {
 	l.learned = learned{}
 	l.setLimit(l.configured.limit)

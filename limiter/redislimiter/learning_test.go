@@ -13,15 +13,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
 
-// An enforcer is a server that enforces a request rate, counting in windows that slide or in
-// windows that follow one another.
+// enforcer is a server that enforces a request rate in sliding or fixed windows.
 type enforcer struct {
 	window time.Duration
-	most   int // requests in a window
+	max    int // The maximum number of requests in a window.
 	fixed  bool
 
-	mu                sync.Mutex
-	accepted, refused []time.Duration
+	mu                  sync.Mutex
+	accepted, throttled []time.Duration
 }
 
 // accept reports whether the server accepts a request at the given time.
@@ -32,15 +31,15 @@ func (e *enforcer) accept(now time.Duration) bool {
 	if e.fixed {
 		begin = now.Truncate(e.window) - 1
 	}
-	if n := len(e.accepted) - e.most; n >= 0 && e.accepted[n] > begin {
-		e.refused = append(e.refused, now)
+	if n := len(e.accepted) - e.max; n >= 0 && e.accepted[n] > begin {
+		e.throttled = append(e.throttled, now)
 		return false
 	}
 	e.accepted = append(e.accepted, now)
 	return true
 }
 
-// share returns the share of the server's rate that was used in a time.
+// share returns which share of the server's rate was used between two times.
 func (e *enforcer) share(from, to time.Duration) float64 {
 	n := 0
 	for _, at := range e.accepted {
@@ -48,11 +47,11 @@ func (e *enforcer) share(from, to time.Duration) float64 {
 			n++
 		}
 	}
-	return float64(n) / float64(e.most) * e.window.Seconds() / (to - from).Seconds()
+	return float64(n) / float64(e.max) * e.window.Seconds() / (to - from).Seconds()
 }
 
-// A fleet is processes that share the limits of one account, in virtual time: with a Redis that
-// is reached without a network.
+// fleet is a number of processes that share the limits of one account, in virtual time. They reach
+// Redis without a network.
 type fleet struct {
 	*testing.T
 	redis  *miniredis.Miniredis
@@ -62,7 +61,7 @@ type fleet struct {
 	begin  time.Time
 }
 
-// inFleet runs f with so many processes.
+// inFleet runs f with a fleet of the given number of processes.
 func inFleet(t *testing.T, processes int, limit limiter.Limit, config redislimiter.Config, f func(*fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,9 +89,9 @@ func (f *fleet) add() limiter.Backend {
 
 func (f *fleet) now() time.Duration { return time.Since(f.begin) }
 
-// keepBusy has workers of every process make calls of 10 tokens until the given time. A request
-// reaches the server after 20 to 60 ms.
-func (f *fleet) keepBusy(e *enforcer, workers int, end time.Duration, mute bool) {
+// keepBusy makes calls of 10 tokens with several workers in every process until the given time. A
+// request reaches the server after 20–60 ms. With noHints, a 429 response has only its status.
+func (f *fleet) keepBusy(e *enforcer, workers int, end time.Duration, noHints bool) {
 	var wg sync.WaitGroup
 	for i := range workers * len(f.all) {
 		wg.Go(func() {
@@ -109,8 +108,8 @@ func (f *fleet) keepBusy(e *enforcer, workers int, end time.Duration, mute bool)
 						break
 					}
 					time.Sleep(30 * time.Millisecond)
-					r := limiter.Throttle{Requests: !mute}
-					if !mute {
+					r := limiter.Throttle{Requests: !noHints}
+					if !noHints {
 						r.RetryAfter = time.Second
 					}
 					p.Throttled(r)
@@ -127,35 +126,35 @@ func (f *fleet) keepBusy(e *enforcer, workers int, end time.Duration, mute bool)
 	wg.Wait()
 }
 
-// busy is a limit of which a fleet uses all requests.
+// busy returns a limit whose requests a fleet uses completely.
 func busy(rps float64) limiter.Limit {
 	return limiter.Limit{RequestsPerSecond: rps, TokensPerMinute: 1_000_000}
 }
 
-// Processes that share a limit that is too high find the server's together, and one that begins
-// adopts it.
+// Processes with a configured limit above the server's learn the server's limit together. A process
+// that starts later adopts it.
 func TestFleetLearnsLowerRate(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		server    *enforcer
-		mute      bool
+		noHints   bool
 		rps       float64
 		processes int
 	}{
-		"four of five, sliding": {&enforcer{window: time.Second, most: 4}, false, 5, 3},
-		"half, fixed, mute":     {&enforcer{window: 2 * time.Second, most: 1, fixed: true}, true, 1, 2},
+		"four of five, sliding":      {&enforcer{window: time.Second, max: 4}, false, 5, 3},
+		"half, fixed, without hints": {&enforcer{window: 2 * time.Second, max: 1, fixed: true}, true, 1, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inFleet(t, c.processes, busy(c.rps), redislimiter.Config{}, func(f *fleet) {
 				const settled, end, more = 90 * time.Second, 4 * time.Minute, 5 * time.Minute
-				f.keepBusy(c.server, 3, end, c.mute)
+				f.keepBusy(c.server, 3, end, c.noHints)
 				if used := c.server.share(settled, end); used < 0.85 {
-					f.Errorf("%.0f%% of the server's rate are used, want 85%%", 100*used)
+					f.Errorf("%.0f%% of the server's rate is used, want at least 85%%", 100*used)
 				}
-				refused := len(c.server.refused)
-				if refused >= 20 {
-					f.Errorf("%d requests are refused, want fewer than 20", refused)
+				throttled := len(c.server.throttled)
+				if throttled >= 20 {
+					f.Errorf("%d requests are throttled, want fewer than 20", throttled)
 				}
 				before := f.all[0].Snapshot()
 				for _, l := range append(f.all, f.add()) {
@@ -164,36 +163,36 @@ func TestFleetLearnsLowerRate(t *testing.T) {
 						f.Errorf("limit %+v from %s and %s, want %+v", s.Limit, s.RequestsFrom, s.TokensFrom, before.Limit)
 					}
 				}
-				f.keepBusy(c.server, 3, more, c.mute)
-				if n := len(c.server.refused) - refused; n > 5 {
-					f.Errorf("%d more requests are refused with another process", n)
+				f.keepBusy(c.server, 3, more, c.noHints)
+				if n := len(c.server.throttled) - throttled; n > 5 {
+					f.Errorf("%d more requests are throttled with another process, want at most 5", n)
 				}
 			})
 		})
 	}
 }
 
-// With LearnLimits processes that each use a third of the rate raise it together.
+// With LearnLimits, processes that each use a third of the rate raise it together.
 func TestFleetLearnsHigherRate(t *testing.T) {
 	t.Parallel()
-	server := &enforcer{window: time.Second, most: 6}
+	server := &enforcer{window: time.Second, max: 6}
 	inFleet(t, 3, busy(1), redislimiter.Config{LearnLimits: true}, func(f *fleet) {
 		const settled, end = 90 * time.Second, 3 * time.Minute
 		f.keepBusy(server, 3, end, false)
 		if used := server.share(settled, end); used < 0.85 {
-			f.Errorf("%.0f%% of the server's rate are used, want 85%%", 100*used)
+			f.Errorf("%.0f%% of the server's rate is used, want at least 85%%", 100*used)
 		}
-		if n := len(server.refused); n > 20 {
-			f.Errorf("%d requests are refused", n)
+		if n := len(server.throttled); n > 20 {
+			f.Errorf("%d requests are throttled, want at most 20", n)
 		}
 		if s := f.all[2].Snapshot(); s.RequestsFrom != limiter.FromUse || s.Configured.RequestsPerSecond != 1 {
-			f.Errorf("snapshot %+v", s)
+			f.Errorf("snapshot %+v, want a rate from use and a configured rate of 1 request/s", s)
 		}
 	})
 }
 
-// lower has the server refuse requests of the first process until it has learned a lower rate, and
-// names a limit of 500,000 tokens. It returns the limit in force.
+// lower throttles requests of the first process until it has learned a lower rate, and reports a
+// header with a limit of 500,000 tokens. It returns the limit in force.
 func (f *fleet) lower() limiter.Limit {
 	f.Helper()
 	l := f.all[0]
@@ -207,15 +206,15 @@ func (f *fleet) lower() limiter.Limit {
 	}
 	half := 500_000
 	l.Observe(limiter.ServerState{LimitTokens: &half, RemainingTokens: &half})
-	eventually(f, "the limit of tokens is known", func() bool { return l.Snapshot().TokensFrom == limiter.FromHeaders })
+	eventually(f, "the token limit comes from headers", func() bool { return l.Snapshot().TokensFrom == limiter.FromHeaders })
 	return l.Limit()
 }
 
-// If Redis loses its data, those who know what was learned bring it.
-func TestFleetBringsWhatIsLearned(t *testing.T) {
+// After Redis loses its data, the processes restore the learned rates.
+func TestFleetRestoresLearnedRates(t *testing.T) {
 	inFleet(t, 2, busy(5), redislimiter.Config{}, func(f *fleet) {
 		want := f.lower()
-		f.all[1].Snapshot() // it hears of that
+		f.all[1].Snapshot() // learns the new rates
 		f.redis.FlushAll()
 		for _, l := range append(f.all, f.add()) {
 			s := l.Snapshot()
@@ -223,7 +222,7 @@ func TestFleetBringsWhatIsLearned(t *testing.T) {
 				f.Errorf("limit %+v from %s and %s, want %+v", s.Limit, s.RequestsFrom, s.TokensFrom, want)
 			}
 		}
-		acquire(f, f.all[0], 1).Settle(1) // and it is learned from there on
+		acquire(f, f.all[0], 1).Settle(1) // learning continues from these rates
 		time.Sleep(time.Minute)
 		acquire(f, f.all[0], 1).Settle(1)
 		if s := f.all[1].Snapshot(); s.Limit != want {
@@ -232,32 +231,32 @@ func TestFleetBringsWhatIsLearned(t *testing.T) {
 	})
 }
 
-// What was learned is forgotten if nobody uses it, by Redis and by the processes.
-func TestFleetForgets(t *testing.T) {
+// Redis and the processes forget learned rates that are not used.
+func TestFleetForgetsUnusedRates(t *testing.T) {
 	inFleet(t, 2, busy(5), redislimiter.Config{}, func(f *fleet) {
 		f.redis.ClockTTL(true)
 		want := f.lower()
 		time.Sleep(45 * time.Minute)
-		if got := f.all[1].Snapshot().Limit; got != want { // Redis remembers it for longer
+		if got := f.all[1].Snapshot().Limit; got != want { // Redis stores it for longer
 			f.Errorf("after 45 minutes the limit is %+v, want %+v", got, want)
 		}
 		time.Sleep(2 * time.Hour)
 		if keys := f.redis.Keys(); len(keys) > 0 {
-			f.Errorf("after two hours there are the keys %q", keys)
+			f.Errorf("after two hours Redis has the keys %q, want none", keys)
 		}
 		for _, l := range f.all {
 			if s := l.Snapshot(); s.Limit != f.limit.WithDefaults() || s.RequestsFrom != limiter.FromConfiguration {
-				f.Errorf("after two hours the limit is %+v from %s", s.Limit, s.RequestsFrom)
+				f.Errorf("after two hours the limit is %+v from %s, want the configured one", s.Limit, s.RequestsFrom)
 			}
 		}
 	})
 }
 
-// away makes Redis fail all commands for as long as f runs, which begins when all processes have
-// noticed that for longer than their patience.
-func (f *fleet) away(do func()) {
+// duringOutage runs do while Redis fails all commands. It starts do after all processes have
+// noticed the outage and their Patience has passed.
+func (f *fleet) duringOutage(do func()) {
 	f.Helper()
-	f.redis.SetError("ERR away")
+	f.redis.SetError("ERR unavailable")
 	for _, l := range f.all {
 		l.Snapshot()
 	}
@@ -267,14 +266,14 @@ func (f *fleet) away(do func()) {
 	time.Sleep(time.Second)
 }
 
-// While Redis is away the fallback keeps to a share of what was learned, and of what headers name.
-// Then all goes on with what was learned.
-func TestFallbackKeepsToWhatIsLearned(t *testing.T) {
+// While Redis is unreachable, the fallback enforces a share of the learned rates and of limits in
+// headers. Afterward the learned rates apply again.
+func TestFallbackEnforcesLearnedRates(t *testing.T) {
 	config := redislimiter.Config{Patience: time.Second, Fallback: 0.5}
 	inFleet(t, 2, busy(5), config, func(f *fleet) {
 		want := f.lower()
 		f.all[1].Snapshot()
-		f.away(func() {
+		f.duringOutage(func() {
 			for _, l := range f.all {
 				calls := int(want.RequestsPerSecond * 10)
 				begin := time.Now()
@@ -282,7 +281,7 @@ func TestFallbackKeepsToWhatIsLearned(t *testing.T) {
 					acquire(f, l, 1).Settle(1)
 				}
 				if took := time.Since(begin); took < 18*time.Second {
-					f.Errorf("%d calls start in %v, want in 20 s", calls, took)
+					f.Errorf("%d calls start in %v, want about 20s", calls, took)
 				}
 				s := l.Snapshot()
 				if s.Limit != want || s.RequestsFrom != limiter.FromRefusals || s.TokensFrom != limiter.FromHeaders {
@@ -291,13 +290,13 @@ func TestFallbackKeepsToWhatIsLearned(t *testing.T) {
 				limit, remaining := 10_000, 9_000
 				l.Observe(limiter.ServerState{LimitTokens: &limit, RemainingTokens: &remaining})
 				if n := l.Snapshot().AvailableTokens; n < 4000 || n > 5000 {
-					f.Errorf("%v tokens are available, want nearly half of 10,000", n)
+					f.Errorf("%v tokens are available, want 4000–5000: half of 10,000, less what was used", n)
 				}
 			}
 		})
 		for _, l := range f.all {
 			if s := l.Snapshot(); s.Limit != want || s.RequestsFrom != limiter.FromRefusals {
-				f.Errorf("when Redis is back, the limit is %+v from %s, want %+v", s.Limit, s.RequestsFrom, want)
+				f.Errorf("after the outage the limit is %+v from %s, want %+v", s.Limit, s.RequestsFrom, want)
 			}
 		}
 	})

@@ -11,38 +11,38 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A Limiter is a [limiter.Backend] whose books are in Redis: see there for what its
-// methods promise. The counters of its Snapshot, and what is held, in flight and
-// waiting, are those of this process; what is available and the pause are shared.
-// While Redis is away WaitTime returns [limiter.Never], and Snapshot says that nothing
-// is available; or both speak of the fallback, if there is one.
+// Limiter is a [limiter.Backend] that keeps its state in Redis. In its Snapshot, the available
+// amounts and the pause are shared by all processes. The counters and the tokens and calls
+// held, in flight and waiting are those of this process. While Redis is unreachable, WaitTime
+// and Snapshot describe the fallback. Without a fallback, WaitTime returns [limiter.Never] and
+// Snapshot reports nothing available.
 type Limiter struct {
 	store *Store
 	keys  []string
 
-	wire   sync.Mutex    // held by who has a command under way; taken before mu
-	wakeup chan struct{} // there is something to say, or to ask again
+	commandMu sync.Mutex    // Held while a command is in flight; locked before mu.
+	wakeup    chan struct{} // Wakes the poll loop.
 
-	mu sync.Mutex // never held by anybody who waits
-	books
+	mu sync.Mutex // Guards the fields below; never held while waiting.
+	sharedState
 	queue      queue
-	talking    bool
+	polling    bool // The poll loop runs.
 	seq        uint64
-	ticket     *waiter   // that Redis has told to wait; nil if none, or not known
-	trial      time.Time // when a call started that had too little time
-	last, next int64     // order of the latest call, and of the next: 0 if it is to have the others'
+	ticket     *waiter   // The waiter whose ticket Redis has; nil if none or unknown.
+	trial      time.Time // The start of the latest trial call: see trialInterval.
+	last, next int64     // The order of the latest call and of the next; next 0: Redis assigns it.
 
-	away       time.Time        // since when Redis is; zero if it is not
-	trouble    error            // why
-	inFallback *fallbackLimiter // in place of Redis; nil while that is there
-	closing    bool             // no call starts any more
-	closed     bool             // nothing is told any more
+	unreachableSince time.Time        // Zero while Redis is reachable.
+	unreachableErr   error            // The latest failure.
+	activeFallback   *fallbackLimiter // Nil while Redis is reachable.
+	closing          bool             // No further call starts.
+	closed           bool             // No further update is sent.
 
 	inFlight, heldTokens int
-	unsent               int64
+	returnedRequests     int64
 	counters             limiter.Counters
 	server               limiter.ServerState
-	named                named // by the server
+	named                namedLimit
 }
 
 func newLimiter(s *Store, model string, limit limiter.Limit) *Limiter {
@@ -51,20 +51,20 @@ func newLimiter(s *Store, model string, limit limiter.Limit) *Limiter {
 	for _, key := range []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes", "lessons"} {
 		l.keys = append(l.keys, "{"+s.config.Prefix+":"+url.QueryEscape(model)+"}:"+key)
 	}
-	l.configured = configured{limit: limit.WithDefaults(), climbs: s.config.LearnLimits}
+	l.configured = configured{limit: limit.WithDefaults(), learnLimits: s.config.LearnLimits}
 	l.setLimit(l.configured.limit)
 	return l
 }
 
-// setLimit takes note of a limit, and ends the waits of calls that could never start
-// within it. It requires that l.mu is held, if l is in use.
+// setLimit stores the limit in force and fails waiting calls that can never fit into it.
+// l.mu must be held if l is in use.
 func (l *Limiter) setLimit(limit limiter.Limit) {
 	l.limit = limit
-	const forever = 1_000_000 // minutes
-	l.recent.span = time.Minute * time.Duration(min(forever, max(1, (limit.TokenBurst+limit.TokensPerMinute-1)/limit.TokensPerMinute)))
+	const maxMinutes = 1_000_000
+	l.recent.span = time.Minute * time.Duration(min(maxMinutes, max(1, (limit.TokenBurst+limit.TokensPerMinute-1)/limit.TokensPerMinute)))
 	for _, w := range append(byOrder(nil), l.queue.waiters...) {
-		if w.tokens > limit.TokenBurst && !w.estimate.ask() {
-			l.refuse(w, &limiter.TooLargeError{Tokens: w.tokens, Capacity: limit.TokenBurst})
+		if w.tokens > limit.TokenBurst && !w.estimate.request() {
+			l.fail(w, &limiter.TooLargeError{Tokens: w.tokens, Capacity: limit.TokenBurst})
 		}
 	}
 }
@@ -81,9 +81,9 @@ func (l *Limiter) Acquire(ctx context.Context, call limiter.Call) (limiter.Admis
 		defer l.mu.Unlock()
 		return nil, l.waitError(ctx, tokens, 0)
 	}
-	if tokens > l.limit.TokenBurst && time.Since(l.heard) > horizon { // there may be a new limit
+	if tokens > l.limit.TokenBurst && time.Since(l.lastResponse) > maxPollInterval { // the limit may have changed
 		l.mu.Unlock()
-		_, _ = l.do("state") // if Redis is away the limit is the one that is known
+		_, _ = l.do("state") // without a response the known limit applies
 		l.mu.Lock()
 	}
 	if capacity := l.limit.TokenBurst; tokens > capacity {
@@ -118,15 +118,15 @@ func (l *Limiter) Acquire(ctx context.Context, call limiter.Call) (limiter.Admis
 	return p, nil
 }
 
-// admit waits until p gets a request and the tokens of call, from Redis or from what stands
-// in for it. It is called with l.mu held and returns without it.
+// admit waits until Redis or the fallback admits a request with the tokens of call. l.mu must
+// be held; admit unlocks it.
 func (l *Limiter) admit(ctx context.Context, p *Permit, call limiter.Call) (err error) {
 	defer l.mu.Unlock()
 	w := &waiter{permit: p, call: call, tokens: call.Tokens(), deadline: deadlineOf(ctx, call), attempt: p.attempt + 1, since: time.Now()}
 	w.estimate = newEstimate(w.since, call)
 	for {
 		if s := l.fallback(); s != nil {
-			if err = l.admitBy(ctx, s, w); errors.Is(err, errBack) {
+			if err = l.admitWith(ctx, s, w); errors.Is(err, errReconnected) {
 				continue
 			}
 		} else if err = l.await(ctx, w); errors.Is(err, limiter.ErrUnavailable) && l.fallback() != nil {
@@ -139,8 +139,8 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, call limiter.Call) (err 
 	}
 }
 
-// await waits in the queue for Redis to admit w. It requires that l.mu is held, which it
-// releases while it waits.
+// await waits in the queue until Redis admits w. l.mu must be held; await unlocks it while it
+// waits.
 func (l *Limiter) await(ctx context.Context, w *waiter) error {
 	if l.isDown() {
 		return l.unavailable()
@@ -148,64 +148,63 @@ func (l *Limiter) await(ctx context.Context, w *waiter) error {
 	if w.permit.finished {
 		return limiter.ErrFinished
 	}
-	w.asked, w.askedAt, w.over, w.ready = false, time.Time{}, false, make(chan struct{})
+	w.requested, w.requestedAt, w.done, w.ready = false, time.Time{}, false, make(chan struct{})
 	w.permit.waiter = w
 	if l.queue.push(w); l.queue.head() == w {
 		l.wake()
 	}
 	l.mu.Unlock()
-	l.watch(ctx, w)
+	l.awaitResult(ctx, w)
 	l.mu.Lock()
-	if !w.over {
-		l.refuse(w, l.waitError(ctx, w.tokens, time.Since(w.since)))
+	if !w.done {
+		l.fail(w, l.waitError(ctx, w.tokens, time.Since(w.since)))
 	}
 	return w.err
 }
 
-// waitError requires that l.mu is held.
+// waitError returns the error of a call whose context is done. l.mu must be held.
 func (l *Limiter) waitError(ctx context.Context, tokens int, waited time.Duration) error {
 	paused := max(0, time.Until(l.resume))
 	return &limiter.WaitError{Tokens: tokens, WaitDuration: waited, Paused: paused, Err: ctx.Err(), Cause: context.Cause(ctx)}
 }
 
-// refuse ends a wait without an admission. It requires that l.mu is held.
-func (l *Limiter) refuse(w *waiter, err error) {
+// fail ends a wait with an error. l.mu must be held.
+func (l *Limiter) fail(w *waiter, err error) {
 	if w.cancel != nil {
 		w.cancel(err)
 		return
 	}
 	if l.queue.head() == w {
-		l.wake() // there will be another
+		l.wake() // the queue gets a new head
 	}
-	if w.asked { // the answer may be under way, or lost
-		l.tell(news{op: "withdraw", id: w.permit.id, args: []any{w.attempt - 1}})
+	if w.requested { // Redis may have admitted it
+		l.enqueue(update{op: "withdraw", id: w.permit.id, args: []any{w.attempt - 1}})
 	}
-	l.leave(w, err)
+	l.dequeue(w, err)
 }
 
-// leave takes w out of the queue and lets its goroutine go on. It requires that l.mu
-// is held.
-func (l *Limiter) leave(w *waiter, err error) {
+// dequeue removes w from the queue and ends its wait. l.mu must be held.
+func (l *Limiter) dequeue(w *waiter, err error) {
 	if l.queue.remove(w); l.queue.head() == nil {
 		l.next = 0
 	}
 	w.permit.waiter = nil
-	w.over, w.err = true, err
+	w.done, w.err = true, err
 	close(w.ready)
 }
 
-// close ends all waits, and tells Redis what there is to tell, if it is there. What it
-// does not hear of counts with its estimate, when its lease runs out.
+// close ends all waits and sends the pending updates if Redis is reachable. A call whose end is
+// not reported counts with its estimate once its lease expires.
 func (l *Limiter) close() {
 	l.mu.Lock()
 	l.closing = true
-	l.refuseAll()
-	if l.inFallback != nil {
-		l.inFallback.cancel(errClosed)
+	l.failAll()
+	if l.activeFallback != nil {
+		l.activeFallback.cancel(errClosed)
 	}
-	silent := len(l.news) == 0
+	hasUpdates := len(l.pending) > 0
 	l.mu.Unlock()
-	if !silent {
+	if hasUpdates {
 		_, _ = l.do("state")
 	}
 	l.mu.Lock()
@@ -213,29 +212,29 @@ func (l *Limiter) close() {
 	l.mu.Unlock()
 }
 
-// refuseAll ends all waits for Redis. It requires that l.mu is held.
-func (l *Limiter) refuseAll() {
+// failAll fails all calls in the queue. l.mu must be held.
+func (l *Limiter) failAll() {
 	for w := l.queue.head(); w != nil; w = l.queue.head() {
-		l.refuse(w, l.unavailable())
+		l.fail(w, l.unavailable())
 	}
 }
 
-// WaitTime implements [limiter.Backend]. Where more than a window's worth of calls
-// wait it is an estimate.
+// WaitTime implements [limiter.Backend]. It is an estimate if more calls wait than fit into one
+// window.
 func (l *Limiter) WaitTime(tokens int) time.Duration {
 	l.mu.Lock()
-	requests, ahead, own := len(l.queue.waiters), l.queue.tokens, ""
+	requests, ahead, ownTicket := len(l.queue.waiters), l.queue.tokens, ""
 	if w := l.queue.head(); w != nil {
-		own = w.permit.id
+		ownTicket = w.permit.id
 	}
 	l.mu.Unlock()
-	r, err := l.do("wait", max(0, tokens), requests, ahead, own)
+	r, err := l.do("wait", max(0, tokens), requests, ahead, ownTicket)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch s := l.fallback(); {
 	case tokens > l.limit.TokenBurst:
 	case err == nil:
-		return r.answer()
+		return r.duration()
 	case s != nil:
 		return s.WaitTime(tokens)
 	}
@@ -249,69 +248,68 @@ func (l *Limiter) Pause(until time.Time) {
 	l.pause(until)
 }
 
-// pause requires that l.mu is held.
+// pause pauses every process until the given time. l.mu must be held.
 func (l *Limiter) pause(until time.Time) {
 	if !until.After(time.Now()) {
 		return
 	}
 	l.resume = later(l.resume, until)
-	if l.inFallback != nil {
-		l.inFallback.Pause(until) // Redis is told when it is back
+	if l.activeFallback != nil {
+		l.activeFallback.Pause(until) // reconnected reports it to Redis
 	} else {
-		l.tell(news{op: "pause", until: until})
+		l.enqueue(update{op: "pause", until: until})
 	}
 }
 
-// Observe implements [limiter.Backend], as a guarded limiter does. It tells Redis nothing where the server says
-// only what the books say too, or while Redis is away.
+// Observe implements [limiter.Backend], as a guarded limiter does. It sends an update only if Redis is reachable
+// and the server's state differs from the shared state.
 func (l *Limiter) Observe(s limiter.ServerState) {
 	s.At = time.Now()
 	requests, tokens := s.Remaining()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.server = s
-	if !l.away.IsZero() {
-		if in := l.fallback(); in != nil {
-			in.Observe(in.partOf(s))
+	if !l.unreachableSince.IsZero() {
+		if f := l.fallback(); f != nil {
+			f.Observe(f.scale(s))
 		}
 		return
 	}
-	perMinute, limit, isNews := l.limit.TokensPerMinute, -1, false
+	perMinute, limit, reportLimit := l.limit.TokensPerMinute, -1, false
 	if tokens >= 0 && s.LimitTokens != nil {
 		limit = *s.LimitTokens
-		perMinute, isNews = min(perMinute, limit), l.isNews(limit)
+		perMinute, reportLimit = min(perMinute, limit), l.shouldReportLimit(limit)
 	}
 	if requests == 0 && l.limit.RequestBurst < 2 {
-		requests = 1 // what is left of a minute does not empty a bucket of one
+		requests = 1 // the server counts by the minute: do not empty a bucket of one
 	}
 	if float64(requests) >= l.limit.RequestBurst {
 		requests = -1
 	}
-	if l.foreign == 0 && perMinute-tokens <= int(l.used)+l.unacknowledged() {
+	if l.externalUsage == 0 && perMinute-tokens <= int(l.used)+l.unacknowledged() {
 		tokens = -1
 	}
-	if requests >= 0 || tokens >= 0 || isNews {
-		l.tell(news{op: "observe", args: []any{requests, tokens, limit, flag(isNews)}})
+	if requests >= 0 || tokens >= 0 || reportLimit {
+		l.enqueue(update{op: "observe", args: []any{requests, tokens, limit, flag(reportLimit)}})
 	}
 }
 
-// Limit implements [limiter.Backend]: it returns the limit in force, which another
-// process may have set or learned, as of the latest reply.
+// Limit implements [limiter.Backend]. It returns the limit in force as of the latest response
+// from Redis. Another process may have set or learned it.
 func (l *Limiter) Limit() limiter.Limit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.limit
 }
 
-// SetLimit implements [limiter.Backend], for every process: what was learned is
-// forgotten. Beside a
-// [*limiter.LimitError] it may return an [*UnavailableError]: if only the reply was
-// lost, the limit has changed all the same, which Limit shows when Redis is back.
+// SetLimit implements [limiter.Backend], for every process. It discards the learned rates. Its
+// error is a [*limiter.LimitError] or an [*UnavailableError]. If only the response was lost, the
+// limit has changed despite the error; Limit returns it once Redis is reachable again.
 func (l *Limiter) SetLimit(limit limiter.Limit) error {
 	return l.set("limit", limit)
 }
 
-// set has Redis carry out an operation that sets the limit.
+// set runs an operation of the script that sets the limit.
 func (l *Limiter) set(op string, limit limiter.Limit) error {
 	if err := limit.Validate(); err != nil {
 		return err
@@ -321,7 +319,7 @@ func (l *Limiter) set(op string, limit limiter.Limit) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.wake() // somebody may fit now
+	l.wake() // the head of the queue may fit now
 	return nil
 }
 
@@ -336,13 +334,13 @@ func (l *Limiter) Snapshot() limiter.Snapshot {
 		if r.paused > 0 {
 			s.PausedUntil = time.Now().Add(r.paused)
 		}
-	} else if in := l.fallback(); in != nil {
-		s = in.Snapshot()
+	} else if f := l.fallback(); f != nil {
+		s = f.Snapshot()
 	}
 	s.Limit, s.HeldTokens, s.InFlight = l.limit, l.heldTokens, l.inFlight
 	s.Configured = l.configured.limit
 	s.RequestsFrom, s.TokensFrom = l.learned.sources()
 	s.Waiting += len(l.queue.waiters)
-	s.Server, s.ReturnedRequests, s.Counters = l.server, l.unsent, l.counters
+	s.Server, s.ReturnedRequests, s.Counters = l.server, l.returnedRequests, l.counters
 	return s
 }

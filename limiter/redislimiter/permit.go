@@ -8,22 +8,22 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A Permit is a [limiter.Admission] of a [Limiter].
+// Permit is the [limiter.Admission] of a [Limiter].
 type Permit struct {
 	limiter *Limiter
-	place   limiter.Place // among the calls of this process
-	id      string        // in the books
+	place   limiter.Place // The place among the calls of this process.
+	id      string        // The id in the shared state.
 	tokens  int
 
-	// Guarded by the limiter's mutex.
-	order    int64   // among all processes; 0: none yet
-	waiter   *waiter // while Acquire or Retry waits
-	attempt  int     // the latest that was admitted
-	waited   time.Duration
-	sent     time.Time // when the latest request was admitted, or sent
-	unsent   bool      // the latest request was given back
-	finished bool
-	local    *limiter.Permit // of what stood in for Redis when the latest request was admitted, and still does
+	// The limiter's mutex guards the fields below.
+	order        int64   // The order among the calls of all processes; 0: not assigned yet.
+	waiter       *waiter // Set while Acquire or Retry waits.
+	attempt      int     // The latest admitted attempt.
+	waitDuration time.Duration
+	sent         time.Time // The time at which the latest request was admitted or sent.
+	returned     bool      // ReturnRequest returned the latest request.
+	finished     bool
+	local        *limiter.Permit // The permit of the active fallback, if that admitted the latest attempt.
 }
 
 // Tokens implements [limiter.Admission].
@@ -33,11 +33,11 @@ func (p *Permit) Tokens() int { return p.tokens }
 func (p *Permit) WaitDuration() time.Duration {
 	p.limiter.mu.Lock()
 	defer p.limiter.mu.Unlock()
-	return p.waited
+	return p.waitDuration
 }
 
-// Settle implements [limiter.Admission]. Redis is told with the next command, which
-// need not be waited for.
+// Settle implements [limiter.Admission]. It does not wait: the next command reports the
+// settlement to Redis.
 func (p *Permit) Settle(actual int) {
 	actual = min(max(0, actual), limiter.MaxTokens)
 	l := p.limiter
@@ -51,16 +51,16 @@ func (p *Permit) Settle(actual int) {
 	l.counters.TokensRefunded += int64(max(0, p.tokens-actual))
 	l.counters.TokensCharged += int64(max(0, actual-p.tokens))
 	if l.live[p.id] != nil {
-		l.tell(news{op: "settle", id: p.id, args: []any{actual, p.tokens}})
-		actual = 0 // for what stands in
+		l.enqueue(update{op: "settle", id: p.id, args: []any{actual, p.tokens}})
+		actual = 0 // Redis counts the tokens, not the fallback
 	}
 	if p.local != nil {
 		p.local.Settle(actual)
-		l.inFallback.ended(p.id, actual)
+		l.activeFallback.recordEnd(p.id, actual)
 	}
 }
 
-// Cancel implements [limiter.Admission]. Redis is told as by Settle.
+// Cancel implements [limiter.Admission]. Like Settle it does not wait.
 func (p *Permit) Cancel() {
 	l := p.limiter
 	l.mu.Lock()
@@ -70,24 +70,24 @@ func (p *Permit) Cancel() {
 	}
 	l.counters.Cancelled++
 	l.counters.TokensRefunded += int64(p.tokens)
-	if !p.unsent {
-		l.unsent++
+	if !p.returned {
+		l.returnedRequests++
 	}
 	if p.local != nil {
 		p.local.Cancel()
-		l.inFallback.ended(p.id, 0)
+		l.activeFallback.recordEnd(p.id, 0)
 	}
 	switch {
 	case l.live[p.id] == nil:
-	case p.local != nil: // its latest request was not Redis's to take back
-		l.tell(news{op: "settle", id: p.id, args: []any{0, p.tokens}})
+	case p.local != nil: // Redis did not admit the latest request and must not return it
+		l.enqueue(update{op: "settle", id: p.id, args: []any{0, p.tokens}})
 	default:
-		l.tell(news{op: "cancel", id: p.id})
+		l.enqueue(update{op: "cancel", id: p.id})
 	}
 }
 
-// finish ends the permit, and a Retry that waits for it. It reports false if the
-// permit was finished before. It requires that the limiter's mutex is held.
+// finish ends the permit and a waiting Retry. It returns false if the permit has ended before.
+// The limiter's mutex must be held.
 func (p *Permit) finish() bool {
 	if p.finished {
 		return false
@@ -97,25 +97,26 @@ func (p *Permit) finish() bool {
 	l.inFlight--
 	l.heldTokens -= p.tokens
 	if p.waiter != nil {
-		l.refuse(p.waiter, limiter.ErrFinished)
+		l.fail(p.waiter, limiter.ErrFinished)
 	}
 	return true
 }
 
-// Sent implements [limiter.Admission]. The slack for jitter covers what is sent at
-// once, as nearly all is: Redis hears only of what took longer than half of it.
+// Sent implements [limiter.Admission]. The tolerated jitter covers nearly all requests, which
+// are sent at once. Sent reports a request to Redis only if more than half the jitter has passed
+// since its admission.
 func (p *Permit) Sent() {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	switch {
-	case p.finished || p.unsent || p.waiter != nil:
+	case p.finished || p.returned || p.waiter != nil:
 	case p.local != nil:
 		p.local.Sent()
 	case now.Sub(p.sent) > l.store.config.Jitter/2:
 		p.sent = now
-		l.tell(news{op: "sent", id: p.id})
+		l.enqueue(update{op: "sent", id: p.id})
 	}
 }
 
@@ -124,20 +125,20 @@ func (p *Permit) ReturnRequest() {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.finished || p.unsent || p.waiter != nil {
+	if p.finished || p.returned || p.waiter != nil {
 		return
 	}
-	p.unsent = true
-	l.unsent++
+	p.returned = true
+	l.returnedRequests++
 	if p.local != nil {
 		p.local.ReturnRequest()
 	} else {
-		l.tell(news{op: "unsent", id: p.id})
+		l.enqueue(update{op: "return_request", id: p.id})
 	}
 }
 
-// Throttled implements [limiter.Admission]: it pauses every process. If Redis is away,
-// those of other processes hear of it when this one can tell.
+// Throttled implements [limiter.Admission]. It pauses every process. While Redis is unreachable
+// it pauses this process, and the others once Redis is reachable again.
 func (p *Permit) Throttled(r limiter.Throttle) time.Duration {
 	l := p.limiter
 	c := &l.store.config
@@ -148,17 +149,17 @@ func (p *Permit) Throttled(r limiter.Throttle) time.Duration {
 		l.resume = later(l.resume, time.Now().Add(d))
 		return d
 	}
-	n := news{op: "refused", id: p.id, args: []any{flag(r.Requests), flag(r.Tokens), c.BaseDelay.Microseconds(), c.MaxDelay.Microseconds(), rand.Float64()}}
+	u := update{op: "throttled", id: p.id, args: []any{flag(r.Requests), flag(r.Tokens), c.BaseDelay.Microseconds(), c.MaxDelay.Microseconds(), rand.Float64()}}
 	if r.RetryAfter > 0 {
-		n.until = time.Now().Add(r.RetryAfter)
+		u.until = time.Now().Add(r.RetryAfter)
 	} else {
-		n.args = append(n.args, 0)
+		u.args = append(u.args, 0)
 	}
-	l.tell(n)
+	l.enqueue(u)
 	l.mu.Unlock()
-	answer, err := l.do("state")
+	state, err := l.do("state")
 	if err == nil {
-		return answer.paused
+		return state.paused
 	}
 	d := max(r.RetryAfter, c.BaseDelay)
 	l.mu.Lock()
@@ -174,8 +175,8 @@ func flag(b bool) int {
 	return 0
 }
 
-// Retry implements [limiter.Admission]. Beside the errors named at
-// [limiter.Permit.Retry], it fails with an [*UnavailableError] like Acquire.
+// Retry implements [limiter.Admission]. Besides the errors of [limiter.Permit.Retry] it may
+// return an [*UnavailableError], like Acquire.
 func (p *Permit) Retry(ctx context.Context) error {
 	l := p.limiter
 	l.mu.Lock()

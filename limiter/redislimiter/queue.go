@@ -8,30 +8,30 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A waiter is a call, or a further attempt of one, that waits to be admitted. All
-// fields but ready are guarded by the limiter's mutex until ready is closed.
+// waiter is a call, or a further attempt of one, that waits for its admission. Until ready is
+// closed, the limiter's mutex guards all fields except ready.
 type waiter struct {
 	permit   *Permit
 	call     limiter.Call
-	tokens   int       // of call
-	deadline time.Time // zero: the call never gives way
+	tokens   int       // The tokens of call.
+	deadline time.Time // Zero: the call is never rejected as late.
 	attempt  int
 	since    time.Time
-	estimate *estimate // nil: the call keeps the estimate that it came with
+	estimate *estimate // Nil: the estimate of the call never changes.
 
-	asked   bool      // Redis may know of it
-	askedAt time.Time // first, since the latest answer
-	over    bool
-	err     error
-	ready   chan struct{}           // closed when it is over
-	cancel  context.CancelCauseFunc // while it waits for what stands in for Redis, not in the queue
-	index   int                     // in the queue
+	requested   bool      // Redis may have a ticket or a permit of this waiter.
+	requestedAt time.Time // The first acquire command since the latest response; zero: none.
+	done        bool
+	err         error
+	ready       chan struct{}           // Closed when done.
+	cancel      context.CancelCauseFunc // Set while the waiter waits in the fallback instead of the queue.
+	index       int                     // The index in the queue.
 }
 
-// A queue is the waiters of one process, by the places of their permits.
+// queue holds the waiters of one process, ordered by the places of their permits.
 type queue struct {
 	waiters byOrder
-	tokens  int // of all
+	tokens  int // The sum over all waiters.
 }
 
 func (q *queue) head() *waiter {
@@ -55,7 +55,7 @@ type byOrder []*waiter
 
 func (b byOrder) Len() int { return len(b) }
 
-// Less orders waiters of one place by when they came.
+// Less orders waiters of the same place by their arrival.
 func (b byOrder) Less(i, j int) bool {
 	if p, q := b[i].permit.place, b[j].permit.place; p != q {
 		return p.Before(q)

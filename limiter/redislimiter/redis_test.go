@@ -19,11 +19,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
 
-// slow refills by a token a second, and has requests enough.
+// slow refills 1 token/s. Its request rate never limits.
 var slow = limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60, TokenBurst: 1000}
 
-// quiet has no beat within a test, so that commands can be counted.
-var quiet = redislimiter.Config{Lease: time.Minute, Jitter: time.Millisecond}
+// rareRenewals renews no leases during a test, so that tests can count commands.
+var rareRenewals = redislimiter.Config{Lease: time.Minute, Jitter: time.Millisecond}
 
 func acquire(t testing.TB, l limiter.Backend, tokens int) limiter.Admission {
 	t.Helper()
@@ -44,21 +44,21 @@ func eventually(t testing.TB, what string, is func() bool) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("it is still not so that %s", what)
+	t.Fatalf("timeout: want that %s", what)
 }
 
-func isAvailable(l limiter.Backend, least, most float64) func() bool {
+func isAvailable(l limiter.Backend, minTokens, maxTokens float64) func() bool {
 	return func() bool {
 		n := l.Snapshot().AvailableTokens
-		return n >= least && n <= most
+		return n >= minTokens && n <= maxTokens
 	}
 }
 
-// A call with an earlier place takes over from the one that asked before it: its process
-// has one ticket, so that it does not keep itself waiting.
-func TestEarlierPlaceTakesOver(t *testing.T) {
+// A call with an earlier place replaces the head of the queue. The process withdraws the old
+// ticket, so that it does not delay its own call.
+func TestEarlierPlaceReplacesTicket(t *testing.T) {
 	client := needServer(t).client(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 1e-6, TokensPerMinute: 60})
 	acquire(t, l, 1).Settle(1)
@@ -80,38 +80,38 @@ func TestEarlierPlaceTakesOver(t *testing.T) {
 	eventually(t, "the first call has a ticket", func() bool { first = tickets(); return len(first) == 1 })
 	wait(early)
 	var now []string
-	eventually(t, "the earlier one has a ticket", func() bool { now = tickets(); return !slices.Equal(now, first) && len(now) > 0 })
+	eventually(t, "the call with the earlier place has a ticket", func() bool { now = tickets(); return !slices.Equal(now, first) && len(now) > 0 })
 	if len(now) > 1 {
-		t.Errorf("there are the tickets %q, want that of the earlier call alone", now)
+		t.Errorf("the tickets are %q, want only that of the earlier call", now)
 	}
 	cancel()
 	calls.Wait()
 	eventually(t, "all tickets are withdrawn", func() bool { return len(tickets()) == 0 })
 }
 
-// Two commands a call, and fewer where the next one is there to tell of the last.
+// A call takes two commands, or fewer if the command for the next call reports its end.
 func TestRoundTrips(t *testing.T) {
 	client := needServer(t).client(t)
-	patient := quiet
-	patient.Jitter = time.Minute // so long a request may take from its admission to its sending, unheard of
-	l := newLimiter(t, openStore(t, client, patient), slow)
+	config := rareRenewals
+	config.Jitter = time.Minute // Sent never sends an update
+	l := newLimiter(t, openStore(t, client, config), slow)
 	before := commands(t, client)
 	remaining := 60
 	for range 100 {
 		p := acquire(t, l, 10)
 		p.Sent()
 		p.Settle(0)
-		l.Observe(limiter.ServerState{RemainingTokens: &remaining}) // no news
+		l.Observe(limiter.ServerState{RemainingTokens: &remaining}) // known already: no update
 	}
 	if n := commands(t, client) - before; n < 100 || n > 200 {
 		t.Errorf("100 calls took %d commands, want 100 to 200", n)
 	}
 }
 
-// What one process does, all know.
+// Processes share calls, pauses, the server's state and limits.
 func TestShared(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	a := newLimiter(t, openStore(t, client, config), slow)
 	b := newLimiter(t, openStore(t, client, config), slow)
@@ -119,18 +119,18 @@ func TestShared(t *testing.T) {
 	p := acquire(t, a, 1000)
 	waiting := make(chan limiter.Admission)
 	go func() { waiting <- acquire(t, b, 1000) }()
-	eventually(t, "the other waits", func() bool { return b.Snapshot().Waiting == 1 })
+	eventually(t, "the other process waits", func() bool { return b.Snapshot().Waiting == 1 })
 	if d := a.WaitTime(0); d != 0 {
-		t.Errorf("a call without tokens would wait %v", d)
+		t.Errorf("the expected wait of a call without tokens is %v, want 0", d)
 	}
-	p.Settle(0) // a refund wakes who waits in another process
+	p.Settle(0) // the refund lets the call in the other process start
 	(<-waiting).Cancel()
 
 	a.Pause(time.Now().Add(time.Hour))
-	eventually(t, "the other knows of the pause", func() bool { return !b.Snapshot().PausedUntil.IsZero() })
+	eventually(t, "the other process is paused", func() bool { return !b.Snapshot().PausedUntil.IsZero() })
 	remaining := 10
 	a.Observe(limiter.ServerState{RemainingTokens: &remaining})
-	eventually(t, "the other knows that others have used 50", isAvailable(b, -1000, 1000-50))
+	eventually(t, "the other process knows the external usage of 50 tokens", isAvailable(b, -1000, 1000-50))
 	lower := slow
 	lower.TokenBurst = 500
 	if err := a.SetLimit(lower); err != nil {
@@ -140,7 +140,7 @@ func TestShared(t *testing.T) {
 		t.Errorf("error %v, want a TooLargeError of the new limit", err)
 	}
 	if b.Limit() != lower.WithDefaults() {
-		t.Errorf("the other's limit is %+v", b.Limit())
+		t.Errorf("the limit of the other process is %+v, want %+v", b.Limit(), lower.WithDefaults())
 	}
 	if err := a.SetLimit(slow); err != nil {
 		t.Fatal(err)
@@ -153,12 +153,12 @@ func TestShared(t *testing.T) {
 	})
 }
 
-// While one process asks for small calls without end, another gets a large one in.
-func TestLargeCallsDoNotStarve(t *testing.T) {
+// Large calls of one process start while another process makes small calls continuously.
+func TestLargeCallsAreNotStarved(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
-	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 120_000, TokenBurst: 1000} // 2000 a second
+	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 120_000, TokenBurst: 1000} // 2000 tokens/s
 	small := newLimiter(t, openStore(t, client, config), limit)
 	large := newLimiter(t, openStore(t, client, config), limit)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -178,16 +178,16 @@ func TestLargeCallsDoNotStarve(t *testing.T) {
 		acquire(t, large, 1000).Settle(1000)
 	}
 	if small.Snapshot().Admitted == before {
-		t.Error("the small calls got nothing")
+		t.Error("no small calls were admitted meanwhile")
 	}
 	cancel()
 	callers.Wait()
 }
 
-// A process whose callers gave up has no better turn later than one that worked on.
-func TestOldTurnsAreForgotten(t *testing.T) {
+// A process whose callers gave up does not come before a busy process later.
+func TestIdleProcessKeepsNoOldOrder(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	limit := limiter.Limit{RequestsPerSecond: 100, RequestBurst: 1, TokensPerMinute: 600_000}
 	idle := newLimiter(t, openStore(t, client, config), limit)
@@ -208,11 +208,11 @@ func TestOldTurnsAreForgotten(t *testing.T) {
 	work := func(l limiter.Backend, calls int64) {
 		t.Helper()
 		before := l.Snapshot().Admitted
-		eventually(t, "it gets on", func() bool { return l.Snapshot().Admitted >= before+calls })
+		eventually(t, "calls are admitted", func() bool { return l.Snapshot().Admitted >= before+calls })
 	}
 	run(ctx, idle)
 	work(idle, 5)
-	cancel() // while others of it wait
+	cancel() // while further calls of the process wait
 	callers.Wait()
 	ctx, cancel = context.WithCancel(context.Background())
 	run(ctx, busy)
@@ -221,16 +221,16 @@ func TestOldTurnsAreForgotten(t *testing.T) {
 	run(ctx, idle)
 	work(idle, 40)
 	if n := busy.Snapshot().Admitted - before; n < 10 {
-		t.Errorf("while the one that was idle gets 40 calls, the other gets %d", n)
+		t.Errorf("%d calls of the busy process are admitted beside 40 of the idle one, want at least 10", n)
 	}
 	cancel()
 	callers.Wait()
 }
 
-// A retry is ahead of others, and those behind it are not.
-func TestRetryStandsForItself(t *testing.T) {
+// A retry comes before other calls. Its order does not apply to the calls behind it.
+func TestRetryHasABacklogOfOne(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix = newPrefix()
 	l := newLimiter(t, openStore(t, client, config), limiter.Limit{RequestsPerSecond: 0.01, TokensPerMinute: 600})
 	p := acquire(t, l, 10)
@@ -250,18 +250,18 @@ func TestRetryStandsForItself(t *testing.T) {
 			return false
 		}
 	}
-	eventually(t, "five wait behind a ticket", backlog("5"))
+	eventually(t, "the ticket has a backlog of 5", backlog("5"))
 	callers.Go(func() { _ = p.Retry(ctx) })
-	eventually(t, "a retry waits behind its own", backlog("1"))
+	eventually(t, "the ticket of the retry has a backlog of 1", backlog("1"))
 	cancel()
 	callers.Wait()
 	eventually(t, "no ticket is left", func() bool { return client.HLen(context.Background(), tickets).Val() == 0 })
 }
 
-// However many wait, Redis hears of the first.
+// A process sends commands for the head of its queue only.
 func TestTenThousandWaiters(t *testing.T) {
 	client := needServer(t).client(t)
-	l := newLimiter(t, openStore(t, client, quiet), limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 60_000})
+	l := newLimiter(t, openStore(t, client, rareRenewals), limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 60_000})
 	ctx, cancel := context.WithCancel(context.Background())
 	var callers sync.WaitGroup
 	var admitted atomic.Int64
@@ -280,15 +280,16 @@ func TestTenThousandWaiters(t *testing.T) {
 	cancel()
 	callers.Wait()
 	t.Logf("%d commands for %d calls in %v", n, calls, took)
-	if most := 3*int(calls) + 4*int(took.Seconds()+1) + 5; n > most { // two to start one and see that the next has to wait, one to settle
-		t.Errorf("%d commands for %d calls in %v, want at most %d", n, calls, took, most)
+	// Three commands a call: one admits it, one returns that the next call must wait, one settles it.
+	if limit := 3*int(calls) + 4*int(took.Seconds()+1) + 5; n > limit {
+		t.Errorf("%d commands for %d calls in %v, want at most %d", n, calls, took, limit)
 	}
 	if s := l.Snapshot(); s.Waiting != 0 || s.InFlight != 0 {
-		t.Errorf("%d wait, %d are in flight", s.Waiting, s.InFlight)
+		t.Errorf("%d calls wait and %d are in flight, want 0", s.Waiting, s.InFlight)
 	}
 }
 
-// All keys of a model are in one slot, and the client finds it.
+// All keys of a model are in one hash slot.
 func TestCluster(t *testing.T) {
 	s := needServer(t, "--cluster-enabled", "yes", "--cluster-config-file", fmt.Sprintf("nodes-%d.conf", os.Getpid()), "--dir", t.TempDir())
 	ctx := context.Background()
@@ -298,7 +299,7 @@ func TestCluster(t *testing.T) {
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
 	t.Cleanup(func() { _ = client.Close() })
 	eventually(t, "the cluster is up", func() bool { return client.Set(ctx, "up", 1, 0).Err() == nil })
-	store := openStore(t, client, quiet)
+	store := openStore(t, client, rareRenewals)
 	for _, model := range []string{"", "mistral-large-latest", "odd}{name"} {
 		l, err := store.Limiter(model, slow)
 		if err != nil {
@@ -311,8 +312,8 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// So many that one command cannot name them all.
-func TestManyPermits(t *testing.T) {
+// A process restores more permits than one command can name.
+func TestJoinWithManyPermits(t *testing.T) {
 	server := miniredis.RunT(t)
 	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
@@ -325,17 +326,17 @@ func TestManyPermits(t *testing.T) {
 	server.FlushAll()
 	before := l.Snapshot()
 	if n := client.HLen(context.Background(), "{"+config.Prefix+":m}:permits").Val(); n != calls {
-		t.Errorf("%d calls are in the new books, want %d", n, calls)
+		t.Errorf("Redis holds %d calls in the new epoch, want %d", n, calls)
 	}
 	if before.InFlight != calls {
-		t.Errorf("%d calls are in flight", before.InFlight)
+		t.Errorf("%d calls are in flight, want %d", before.InFlight, calls)
 	}
 }
 
-func TestLimiterIsOneForAModel(t *testing.T) {
-	store := openStore(t, newClient(t), quiet)
+func TestStoreHasOneLimiterForEachModel(t *testing.T) {
+	store := openStore(t, newClient(t), rareRenewals)
 	if newLimiter(t, store, slow) != newLimiter(t, store, slow) {
-		t.Error("the second is another")
+		t.Error("two calls for the same model return different limiters")
 	}
 	if _, err := store.Limiter("m", limiter.Limit{}); !errors.As(err, new(*limiter.LimitError)) {
 		t.Errorf("error %v, want a LimitError", err)
@@ -353,7 +354,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"Fallback":  {Fallback: 1.1},
 	} {
 		if _, err := redislimiter.Open(context.Background(), newClient(t), config); err == nil || !strings.Contains(err.Error(), field) {
-			t.Errorf("error %v, want one that names %s", err, field)
+			t.Errorf("error %v, want an error about %s", err, field)
 		}
 	}
 }

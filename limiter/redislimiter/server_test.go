@@ -20,14 +20,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter/redislimiter"
 )
 
-// server is a redis-server of the tests' own.
+// server is a redis-server process that a test starts.
 type server struct {
 	addr    string
 	args    []string
 	command *exec.Cmd
 }
 
-// binary is the server's program; empty where there is none.
+// binary is the path of the server program; empty if it is not installed.
 var binary = func() string {
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -52,13 +52,13 @@ func startServer(args ...string) (*server, error) {
 	return s, s.start()
 }
 
-// startSentinel starts a Sentinel with a configuration file, which it rewrites.
+// startSentinel starts a Sentinel with a configuration file, which the Sentinel rewrites.
 func startSentinel(file string) (*server, error) {
 	s, err := startServer()
 	if err != nil {
 		return nil, err
 	}
-	s.kill() // its port is free
+	s.kill() // the Sentinel uses its port
 	_, port, _ := net.SplitHostPort(s.addr)
 	s.args = []string{file, "--sentinel", "--port", port, "--bind", "127.0.0.1"}
 	return s, s.start()
@@ -80,16 +80,16 @@ func (s *server) start() error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	s.kill()
-	return fmt.Errorf("%s does not answer:\n%s", binary, output.String())
+	return fmt.Errorf("%s does not respond:\n%s", binary, output.String())
 }
 
 // kill ends the server at once; start starts it again.
 func (s *server) kill() {
 	_ = s.command.Process.Kill()
-	_ = s.command.Wait() // it was killed
+	_ = s.command.Wait() // returns an error because it was killed
 }
 
-// shared is the server of the tests that do not harm it.
+// shared is the URL of the server for tests that do not disturb other users of it.
 var shared string
 
 func TestMain(m *testing.M) {
@@ -113,18 +113,18 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// noBinary says what is skipped without the server's program. An address does not
-// replace it: whose server that is, the tests do not know, and harm none but their own.
+// noBinary returns a note on the tests that are skipped without a server program. REDIS_URL does
+// not replace the program: the tests stop and flush only servers that they have started.
 func noBinary() string {
-	const skipped = "NOT TESTED: a Redis that hangs, restarts, fails over or is a Cluster, a process that is killed, and how many commands there are: " +
-		"no redis-server or valkey-server on the PATH (apt-get install redis-server, or brew install redis). "
+	const skipped = "NOT TESTED: a Redis that hangs, restarts, fails over or is a Cluster, a killed process, and the number of commands: " +
+		"redis-server or valkey-server is not on the PATH (apt-get install redis-server, or brew install redis). "
 	if shared != "" {
-		return skipped + "All else is tested against REDIS_URL."
+		return skipped + "All other tests use REDIS_URL."
 	}
-	return skipped + "REDIS_URL is not set either, so miniredis stands in for all else."
+	return skipped + "REDIS_URL is not set, so all other tests use miniredis."
 }
 
-// needServer skips tests that are about the server itself.
+// needServer starts a server for one test. It skips the test if no server program is installed.
 func needServer(t *testing.T, args ...string) *server {
 	t.Helper()
 	if binary == "" {
@@ -145,7 +145,7 @@ func (s *server) client(t *testing.T) *redis.Client {
 	return client
 }
 
-// newClient is a client of the shared server, or of miniredis.
+// newClient returns a client of the shared server, or of miniredis.
 func newClient(t testing.TB) redis.UniversalClient {
 	t.Helper()
 	options := &redis.Options{}
@@ -167,7 +167,7 @@ var prefixes struct {
 	n int
 }
 
-// newPrefix is one that no other test has, in this run or in another.
+// newPrefix returns a prefix that is unique across tests and runs.
 func newPrefix() string {
 	prefixes.Lock()
 	defer prefixes.Unlock()
@@ -197,7 +197,7 @@ func newLimiter(t testing.TB, store *redislimiter.Store, limit limiter.Limit) li
 	return l
 }
 
-// commands is how often Redis ran the script, by its own count.
+// commands returns how often Redis has run scripts.
 func commands(t testing.TB, client redis.UniversalClient) (n int) {
 	t.Helper()
 	info, err := client.Info(context.Background(), "commandstats").Result()
@@ -210,11 +210,11 @@ func commands(t testing.TB, client redis.UniversalClient) (n int) {
 		}
 		_, calls, _ := strings.Cut(line, "calls=")
 		calls, _, _ = strings.Cut(calls, ",")
-		some, err := strconv.Atoi(calls)
+		count, err := strconv.Atoi(calls)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n += some
+		n += count
 	}
 	return n
 }

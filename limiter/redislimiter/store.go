@@ -16,46 +16,45 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A Store is a process's access to the limits that it shares with others. It is
-// safe for concurrent use; the zero value is not usable: call [Open].
+// Store gives a process access to the limits that it shares with other processes. It is safe
+// for concurrent use. The zero value is not usable: call [Open].
 type Store struct {
 	client redis.UniversalClient
 	config Config
-	name   string // of this process, in the books
+	name   string // The name of this process in the shared state.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
 	goroutines sync.WaitGroup
 
-	mu       sync.Mutex // taken before that of a limiter
+	mu       sync.Mutex // Guards the fields below; locked before the mutex of a limiter.
 	limiters map[string]*Limiter
 	closed   bool
 }
 
 var errClosed = errors.New("the store is closed")
 
-// Open returns a store that keeps its books in the given Redis: a single server, a
-// Cluster or a Sentinel's. It asks whether that is there, and fails if not, with what
-// the client says. The store does not close the client, and needs it until Close.
+// Open returns a store that keeps its state in the given Redis: a single server, a Cluster, or
+// a server managed by Sentinel. It sends a PING and returns the client's error if that fails.
+// The store does not close the client, which must stay open until Close returns.
 func Open(ctx context.Context, client redis.UniversalClient, config Config) (*Store, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	if err := client.Ping(ctx).Err(); err != nil {
-		return nil, fmt.Errorf("redislimiter: Redis cannot be reached: %w", err)
+		return nil, fmt.Errorf("redislimiter: cannot reach Redis: %w", err)
 	}
 	s := &Store{client: client, config: config, name: rand.Text(), limiters: map[string]*Limiter{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	s.goroutines.Go(s.beat)
+	s.goroutines.Go(s.renewLeases)
 	return s, nil
 }
 
-// Close ends the store: calls that wait fail, and so do those that come later. Calls
-// in flight should have been settled before; those that have not count as used when
-// their lease runs out. Close tells Redis of those that have, if it is there, and
-// returns when nothing runs any more: a command that Redis does not answer ends when
-// the client's own timeout says so.
+// Close ends the store: waiting calls fail, and so do later ones. Settle or cancel all calls in
+// flight before; otherwise they count as used once their lease expires. Close reports the
+// settled calls if Redis is reachable. It returns after all goroutines of the store have ended.
+// If Redis does not respond to a command, that is after the client's timeout.
 func (s *Store) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -69,11 +68,10 @@ func (s *Store) Close() {
 	s.goroutines.Wait()
 }
 
-// Limiter returns the limiter of a model, whose configured limit becomes the given one,
-// for every process: the latest to say so decides. What others have learned stays in force
-// if it is their configured limit too. It is a [limiter.Factory]. The error
-// is a [*limiter.LimitError] if the limit is not valid, and else an
-// [*UnavailableError].
+// Limiter returns the limiter of a model and sets the model's configured limit for every
+// process; the latest call decides. The rates that other processes have learned stay in force
+// if their configured limit is the same. Limiter is a [limiter.Factory]. The error is a
+// [*limiter.LimitError] if the limit is not valid, otherwise an [*UnavailableError].
 func (s *Store) Limiter(model string, limit limiter.Limit) (limiter.Backend, error) {
 	if err := limit.Validate(); err != nil {
 		return nil, err
@@ -95,15 +93,15 @@ func (s *Store) Limiter(model string, limit limiter.Limit) (limiter.Backend, err
 	return l, nil
 }
 
-// all returns the limiters that there are.
+// all returns the limiters of all models.
 func (s *Store) all() []*Limiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.limiters))
 }
 
-// beat renews the leases of all calls in flight.
-func (s *Store) beat() {
+// renewLeases renews the leases of all calls in flight until the store is closed.
+func (s *Store) renewLeases() {
 	ticker := time.NewTicker(s.config.Lease / 3)
 	defer ticker.Stop()
 	for {
@@ -113,33 +111,33 @@ func (s *Store) beat() {
 		case <-ticker.C:
 		}
 		for _, l := range s.all() {
-			s.goroutines.Go(l.beat) // one that is slow keeps no other
+			s.goroutines.Go(l.renewLeases) // concurrently: one may be slow
 		}
 	}
 }
 
 var (
-	//go:embed books.lua
-	booksSource string
+	//go:embed state.lua
+	stateSource string
 	//go:embed operations.lua
 	operationsSource string
 
-	script = redis.NewScript(booksSource + operationsSource)
+	script = redis.NewScript(stateSource + operationsSource)
 )
 
-// eval runs the script, within the timeout even where the client has another. It
-// requires that s.goroutines counts the caller.
+// eval runs the script within Config.Timeout, even if the client's timeout is longer.
+// s.goroutines must count the caller.
 func (s *Store) eval(keys []string, args ...any) ([]string, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.config.Timeout)
 	defer cancel()
 	type result struct {
-		reply []string
-		err   error
+		values []string
+		err    error
 	}
 	done := make(chan result, 1)
 	s.goroutines.Go(func() {
-		reply, err := script.Run(ctx, s.client, keys, args...).StringSlice()
-		done <- result{reply, err}
+		values, err := script.Run(ctx, s.client, keys, args...).StringSlice()
+		done <- result{values, err}
 	})
 	var r result
 	select {
@@ -150,8 +148,8 @@ func (s *Store) eval(keys []string, args ...any) ([]string, error) {
 	switch {
 	case s.ctx.Err() != nil:
 		return nil, errClosed
-	case errors.Is(r.err, context.DeadlineExceeded): // not that of any caller
-		return nil, fmt.Errorf("no answer within the Timeout of %v", s.config.Timeout)
+	case errors.Is(r.err, context.DeadlineExceeded): // do not return a caller's error
+		return nil, fmt.Errorf("no response within Config.Timeout (%v)", s.config.Timeout)
 	}
-	return r.reply, r.err
+	return r.values, r.err
 }

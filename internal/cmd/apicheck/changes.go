@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// A change is one incompatible change of the API.
+// change is one incompatible change of the API.
 type change struct {
 	text string
-	// names are the ways to write the symbol, such as "generated.Client.Send",
+	// names are the accepted names of the symbol, such as "generated.Client.Send",
 	// "Client.Send" and "Send".
 	names []string
 }
 
-// is reports whether an announced name is that of the changed symbol. A name that ends with a
-// star is that of all symbols that begin so.
-func (c change) is(announced string) bool {
+// matches reports whether an announced name refers to the changed symbol. A name with a final star
+// refers to all symbols with that prefix.
+func (c change) matches(announced string) bool {
 	return slices.ContainsFunc(c.names, func(name string) bool {
 		prefix, all := strings.CutSuffix(announced, "*")
 		return name == announced || all && prefix != "" && strings.HasPrefix(name, prefix)
@@ -25,22 +25,22 @@ func (c change) is(announced string) bool {
 }
 
 var (
-	line    = regexp.MustCompile(`(?m)^- (.*)$`)
-	gone    = regexp.MustCompile(`^package (\S+): removed`)
-	pointer = strings.NewReplacer("(", "", ")", "", "*", "")
+	line           = regexp.MustCompile(`(?m)^- (.*)$`)
+	removedPackage = regexp.MustCompile(`^package (\S+): removed`)
+	pointer        = strings.NewReplacer("(", "", ")", "", "*", "")
 )
 
-// changes reads a report of apidiff about a module. It leaves out those of commands.
+// changes returns the changes in an apidiff report about a module, without those of commands.
 func changes(report, module string, commands []string) []change {
 	var all []change
 	for _, match := range line.FindAllStringSubmatch(report, -1) {
 		text := match[1]
-		if match := gone.FindStringSubmatch(text); match != nil {
+		if match := removedPackage.FindStringSubmatch(text); match != nil {
 			all = append(all, change{text, []string{match[1], strings.TrimPrefix(match[1], module+"/"), path.Base(match[1])}})
 			continue
 		}
 		dir, name, ok := symbol(text)
-		if !ok { // an unknown form, which nothing can announce
+		if !ok { // an unknown format, which cannot be announced
 			all = append(all, change{text: text})
 			continue
 		}
@@ -56,8 +56,8 @@ func changes(report, module string, commands []string) []change {
 	return all
 }
 
-// symbol finds the package's directory and the symbol's name in a line such as
-// "./generated.(*Client).Send: changed from …". The package of the module itself is not named.
+// symbol returns the package's directory and the symbol's name in a line such as
+// "./generated.(*Client).Send: changed from …". Lines about the module's root package do not name it.
 func symbol(text string) (dir, name string, ok bool) {
 	name, _, ok = strings.Cut(text, ": ")
 	name, _, _ = strings.Cut(name, ", method set of ")
@@ -70,17 +70,17 @@ func symbol(text string) (dir, name string, ok bool) {
 }
 
 var (
-	bold = regexp.MustCompile(`(?s)\*\*(.+?)\*\*`)
-	code = regexp.MustCompile("`([^`\n]+)`")
+	boldText = regexp.MustCompile(`(?s)\*\*(.+?)\*\*`)
+	codeSpan = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// announced lists what is named as code in the bold texts under Unreleased.
+// announced returns the code spans in bold texts under Unreleased.
 func announced(changelog string) []string {
 	_, unreleased, _ := strings.Cut(changelog, "\n## Unreleased\n")
 	unreleased, _, _ = strings.Cut(unreleased, "\n## ")
 	var names []string
-	for _, text := range bold.FindAllStringSubmatch(unreleased, -1) {
-		for _, name := range code.FindAllStringSubmatch(text[1], -1) {
+	for _, text := range boldText.FindAllStringSubmatch(unreleased, -1) {
+		for _, name := range codeSpan.FindAllStringSubmatch(text[1], -1) {
 			names = append(names, name[1])
 		}
 	}

@@ -34,10 +34,10 @@ func TestChanges(t *testing.T) {
 		"sdk.Version Version",
 	}
 	if !slices.Equal(names, want) {
-		t.Errorf("have\n%s\nwant\n%s", strings.Join(names, "\n"), strings.Join(want, "\n"))
+		t.Errorf("the names are\n%s\nwant\n%s", strings.Join(names, "\n"), strings.Join(want, "\n"))
 	}
-	if strange := changes("- something else\n", "example.com/sdk", nil); len(strange) != 1 || strange[0].is("*") {
-		t.Errorf("a line of another form gives %v, want a change that nothing announces", strange)
+	if unknown := changes("- something else\n", "example.com/sdk", nil); len(unknown) != 1 || unknown[0].matches("*") {
+		t.Errorf("a line of an unknown format returns %v, want a change that no name matches", unknown)
 	}
 }
 
@@ -54,14 +54,14 @@ func TestAnnounced(t *testing.T) {
 
 - **` + "`Old`" + ` is gone.**
 `
-	told := announced(changelog)
-	if !slices.Equal(told, []string{"NewClient", "Client.*"}) {
-		t.Fatalf("announced are %q", told)
+	announcedNames := announced(changelog)
+	if !slices.Equal(announcedNames, []string{"NewClient", "Client.*"}) {
+		t.Fatalf("the announced names are %q, want NewClient and Client.*", announcedNames)
 	}
 	for _, c := range changes(report, "example.com/sdk", nil) {
 		want := strings.Contains(c.text, "Client")
-		if have := slices.ContainsFunc(told, c.is); have != want {
-			t.Errorf("%s: announced is %v, want %v", c.text, have, want)
+		if got := slices.ContainsFunc(announcedNames, c.matches); got != want {
+			t.Errorf("%s: announced is %v, want %v", c.text, got, want)
 		}
 	}
 }

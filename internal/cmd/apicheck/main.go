@@ -1,14 +1,13 @@
-// Command apicheck compares the exported API of this module, and of the modules in it that
-// others import, with the committed baseline:
+// Command apicheck compares the exported API of this module and of its importable nested modules
+// with the committed baseline:
 //
-//	go run ./internal/cmd/apicheck          # what make check-api does
-//	go run ./internal/cmd/apicheck -write   # what make api-baseline does
+//	go run ./internal/cmd/apicheck          # make check-api
+//	go run ./internal/cmd/apicheck -write   # make api-baseline
 //
-// An incompatible change is allowed when the changelog tells the callers: the symbol stands as
-// code in a bold text under Unreleased, as in "**`generated.NewClient` is gone**". A star at the
-// end of a name, as in `Client.*`, stands for the rest. The baseline is the API of the last
-// release, and is written anew with each.
-// Comparing is the work of golang.org/x/exp/cmd/apidiff, which the go command runs.
+// An incompatible change is allowed if the changelog announces it: a bold text under Unreleased
+// names the symbol as code, as in "**`generated.NewClient` is removed**". A star at the end of a
+// name, as in `Client.*`, matches any suffix. The baseline is the API of the last release; each
+// release writes it again. The go command runs golang.org/x/exp/cmd/apidiff for the comparison.
 package main
 
 import (
@@ -25,10 +24,10 @@ import (
 	"strings"
 )
 
-// apidiff is the program that compares.
+// apidiff is the package of the program that compares APIs.
 const apidiff = "golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4"
 
-// modules are the directories of the modules that others import.
+// modules are the directories of the importable modules.
 var modules = []string{".", "limiter/redislimiter", "runner/mcptools"}
 
 func main() {
@@ -62,7 +61,7 @@ func compareAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	told := announced(string(changelog))
+	announcedNames := announced(string(changelog))
 	var missing []string
 	for _, dir := range modules {
 		changes, err := incompatible(ctx, dir)
@@ -70,22 +69,22 @@ func compareAll(ctx context.Context) error {
 			return err
 		}
 		for _, c := range changes {
-			if !slices.ContainsFunc(told, c.is) {
+			if !slices.ContainsFunc(announcedNames, c.matches) {
 				missing = append(missing, c.text)
 			}
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("incompatible with the baseline, and not in CHANGELOG.md as a bold text under Unreleased that names the symbol as code:\n\t%s",
+		return fmt.Errorf("incompatible with the baseline: name these symbols as code in a bold text under Unreleased in CHANGELOG.md:\n\t%s",
 			strings.Join(missing, "\n\t"))
 	}
 	return nil
 }
 
-// incompatible lists the incompatible changes of a module, commands aside.
+// incompatible returns the incompatible changes of a module, without those of commands.
 func incompatible(ctx context.Context, dir string) ([]change, error) {
 	if _, err := os.Stat(baseline(dir)); err != nil {
-		return nil, fmt.Errorf("the baseline is missing: make api-baseline: %w", err)
+		return nil, fmt.Errorf("read the baseline, which make api-baseline writes: %w", err)
 	}
 	path, err := modulePath(ctx, dir)
 	if err != nil {
@@ -102,7 +101,7 @@ func incompatible(ctx context.Context, dir string) ([]change, error) {
 	return changes(report, path, strings.Fields(commands)), nil
 }
 
-// baseline is the file with the API of the module in dir.
+// baseline returns the path of the file with the API of the module in dir.
 func baseline(dir string) string {
 	name := filepath.Base(dir)
 	if dir == "." {
@@ -120,12 +119,12 @@ func modulePath(ctx context.Context, dir string) (string, error) {
 	return strings.TrimSpace(path), err
 }
 
-// internal is what apidiff says of each internal package.
+// internal matches apidiff's message about an internal package.
 var internal = regexp.MustCompile(`(?m)^Ignoring internal package .*\n`)
 
 // run runs the go command in dir.
 func run(ctx context.Context, dir string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are from above
+	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // all arguments are from this file
 	command.Dir = dir
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr

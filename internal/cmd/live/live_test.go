@@ -10,12 +10,12 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// Each question has an answer of the emulator, each exchange is a file, and nothing is left: no
-// key in a file, no conversation and no agent on the server.
+// The emulator answers every question, and every exchange is written to a file without the key. The
+// command deletes all conversations and agents.
 func TestAgainstTheEmulator(t *testing.T) {
 	t.Parallel()
 	const key = "sk-the-secret-key"
-	server, err := emulator.Start(emulator.Config{APIKey: key, TokensPerMinute: 500_000, Model: emulated, OnViolation: func(err error) { t.Error(err) }})
+	server, err := emulator.Start(emulator.Config{APIKey: key, TokensPerMinute: 500_000, Model: emulatedModel, OnViolation: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestAgainstTheEmulator(t *testing.T) {
 	for _, q := range questions {
 		i := strings.Index(out.String(), q.name+" ")
 		if i < 0 {
-			t.Errorf("%s is not in the report", q.name)
+			t.Errorf("the report lacks %s", q.name)
 			continue
 		}
 		line, _, _ := strings.Cut(out.String()[i:], "\n")
@@ -37,19 +37,19 @@ func TestAgainstTheEmulator(t *testing.T) {
 			t.Errorf("%s", line)
 		}
 	}
-	if strings.Contains(out.String(), "not seen") {
-		t.Error("the emulator has not shown what was asked for")
+	if strings.Contains(out.String(), "not observed") {
+		t.Error("the emulator does not show the behavior of a question")
 	}
 	for _, want := range []string{
-		"refused: 400, code 3230", "twice refused: 400, code 3001", "empty append taken", "conversation_id, object, outputs, usage", "of 500000 before",
+		"rejected: 400, code 3230", "twice rejected: 400, code 3001", "empty append accepted", "conversation_id, object, outputs, usage", "of 500000 before",
 	} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is not in the report", want)
+			t.Errorf("the report lacks %q", want)
 		}
 	}
 	files, err := os.ReadDir(folder)
 	if err != nil || len(files) < 30 {
-		t.Fatalf("%d files, %v", len(files), err)
+		t.Fatalf("%d files, want at least 30: %v", len(files), err)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(filepath.Join(folder, file.Name()))
@@ -64,20 +64,20 @@ func TestAgainstTheEmulator(t *testing.T) {
 			t.Errorf("the key is in %s", file.Name())
 		}
 		if i := strings.Index(string(text), `owner_id\":\"`); i >= 0 && !strings.HasPrefix(string(text[i:]), `owner_id\":\"redacted`) {
-			t.Errorf("%s says whose account it is", file.Name())
+			t.Errorf("%s has an id of the account", file.Name())
 		}
 	}
 	stats := server.Stats()
 	if stats.Operations["DeleteAgent"] != 3 || stats.Operations["DeleteConversation"] < 10 {
-		t.Errorf("%+v", stats.Operations)
+		t.Errorf("operations %+v, want 3 deleted agents and at least 10 deleted conversations", stats.Operations)
 	}
 }
 
-// Without a key the emulator is asked.
+// Without a key the command uses the emulator.
 func TestWithoutKey(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	if err := run(t.Context(), &out, settings{model: "mistral-small-latest"}); err != nil || !strings.HasPrefix(out.String(), "Asking the embedded emulator") {
-		t.Errorf("%v\n%s", err, &out)
+	if err := run(t.Context(), &out, settings{model: "mistral-small-latest"}); err != nil || !strings.HasPrefix(out.String(), "Using the embedded emulator") {
+		t.Errorf("error %v, want nil and the emulator's report, got\n%s", err, &out)
 	}
 }

@@ -1,12 +1,12 @@
-// Command live asks the real API what its documentation leaves open, and how the account is
-// charged:
+// Command live sends requests to the real API about behavior that its documentation does not specify,
+// and about how the account is charged:
 //
 //	go run ./internal/cmd/live -o exchanges
 //
-// With MISTRAL_API_KEY set it makes about 25 small calls, prints a report, and writes each exchange to a file without the
-// key: together they are a record of the service's behaviour to test against. It deletes the
-// conversations and agents that it makes. Without the key it asks the emulator, whose answers are
-// what this module takes for right.
+// With MISTRAL_API_KEY it makes about 25 small calls, prints a report, and writes each exchange
+// without the key to a file, as a record of the service's behavior for tests. It deletes the
+// conversations and agents that it creates. Without the key it uses the emulator, whose behavior is
+// this module's assumption.
 package main
 
 import (
@@ -30,9 +30,9 @@ import (
 func main() {
 	log.SetFlags(0)
 	var s settings
-	flag.StringVar(&s.folder, "o", "", "`folder` for the exchanges; none are written without it")
-	flag.StringVar(&s.model, "model", "mistral-small-latest", "the model to ask")
-	flag.Float64Var(&s.requestsPerSecond, "rps", 1, "requests `per second` to begin with")
+	flag.StringVar(&s.folder, "o", "", "`folder` for the exchanges; without it, live writes no files")
+	flag.StringVar(&s.model, "model", "mistral-small-latest", "the model to use")
+	flag.Float64Var(&s.requestsPerSecond, "rps", 1, "initial requests `per second`")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		log.Fatalf("live: unexpected argument %q", flag.Arg(0))
@@ -48,22 +48,22 @@ func main() {
 
 type settings struct {
 	key, folder, model string
-	baseURL            string  // "" for the real API with a key, and for an emulator without
-	requestsPerSecond  float64 // of the real API
+	baseURL            string  // Empty: the real API with a key, the emulator without.
+	requestsPerSecond  float64 // The initial rate for the real API.
 }
 
-// run asks all questions, one after the other, and reports the answers. A question that fails
-// stops no other.
+// run sends the requests of all questions one after another and prints the answers. It continues
+// after a question that fails.
 func run(ctx context.Context, out io.Writer, s settings) (err error) {
 	config := ratelimited.Config{APIKey: s.key, BaseURL: s.baseURL, LearnLimits: true, RequestsPerSecond: s.requestsPerSecond}
 	if s.key == "" {
-		server, err := emulator.Start(emulator.Config{TokensPerMinute: 500_000, Model: emulated})
+		server, err := emulator.Start(emulator.Config{TokensPerMinute: 500_000, Model: emulatedModel})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = server.Close() }()
 		config.APIKey, config.BaseURL, config.RequestsPerSecond = "no-key-needed", server.URL(), 100
-		_, _ = fmt.Fprintln(out, "Asking the embedded emulator: MISTRAL_API_KEY is not set.")
+		_, _ = fmt.Fprintln(out, "Using the embedded emulator: MISTRAL_API_KEY is not set.")
 	}
 	recorder := &recorder{base: http.DefaultTransport, key: config.APIKey, folder: s.folder}
 	if s.folder != "" {
@@ -77,13 +77,13 @@ func run(ctx context.Context, out io.Writer, s settings) (err error) {
 		return err
 	}
 	defer client.Close()
-	l := &lab{client: client, recorder: recorder, model: s.model}
-	defer func() { err = errors.Join(err, l.clean(context.WithoutCancel(ctx))) }()
+	l := &session{client: client, recorder: recorder, model: s.model}
+	defer func() { err = errors.Join(err, l.cleanUp(context.WithoutCancel(ctx))) }()
 
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, q := range questions {
-		recorder.name(q.name)
-		began := time.Now()
+		recorder.setQuestion(q.name)
+		begin := time.Now()
 		answer, err := q.ask(ctx, l)
 		if err != nil {
 			answer = cmp.Or(answer, "no answer") + ": " + err.Error()
@@ -92,8 +92,8 @@ func run(ctx context.Context, out io.Writer, s settings) (err error) {
 		if ctx.Err() != nil {
 			break
 		}
-		if d := time.Since(began); d > time.Minute {
-			_, _ = fmt.Fprintf(table, "%s\t\tthis took %v\n", q.name, d.Round(time.Second))
+		if d := time.Since(begin); d > time.Minute {
+			_, _ = fmt.Fprintf(table, "%s\t\tduration: %v\n", q.name, d.Round(time.Second))
 		}
 	}
 	if err := table.Flush(); err != nil {

@@ -14,7 +14,7 @@ import (
 	"sync"
 )
 
-// A recorder writes each exchange to a file, without the key and what tells whose account it is.
+// recorder writes each exchange to a file, without the API key and the ids of the account.
 type recorder struct {
 	base        http.RoundTripper
 	key, folder string
@@ -22,11 +22,11 @@ type recorder struct {
 	mu       sync.Mutex
 	question string
 	count    int
-	limits   []string // what the headers say of limits, a line for each response
-	err      error    // the first that writing has had
+	limits   []string // The token limits in the headers of each response.
+	err      error    // The first error of writing a file.
 }
 
-// An exchange is a file of the record.
+// exchange is a request and its response, as written to a file.
 type exchange struct {
 	Question string            `json:"question"`
 	Method   string            `json:"method"`
@@ -37,7 +37,7 @@ type exchange struct {
 	Response string            `json:"response"`
 }
 
-func (r *recorder) name(question string) {
+func (r *recorder) setQuestion(question string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.question = question
@@ -72,7 +72,7 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// recordedBody writes the exchange when it is closed, with what was read.
+// recordedBody records the read bytes and writes the exchange on Close.
 type recordedBody struct {
 	io.ReadCloser
 	recorder *recorder
@@ -122,18 +122,18 @@ func (r *recorder) write(number int, x *exchange) {
 	}
 }
 
-// headerOf returns the header fields that say something of the service.
+// headerOf returns the recorded header fields.
 func headerOf(header http.Header) map[string]string {
-	kept := map[string]string{}
+	recorded := map[string]string{}
 	for name := range header {
 		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-ratelimit-") || lower == "retry-after" || lower == "content-type" {
-			kept[lower] = header.Get(name)
+			recorded[lower] = header.Get(name)
 		}
 	}
-	return kept
+	return recorded
 }
 
-// limitsOf returns what a response says of the tokens a minute.
+// limitsOf returns the remaining tokens and the token limit per minute in a header.
 func limitsOf(header http.Header) string {
 	limit, remaining := header.Get("X-Ratelimit-Limit-Tokens-Minute"), header.Get("X-Ratelimit-Remaining-Tokens-Minute")
 	if limit == "" && remaining == "" {
@@ -142,7 +142,7 @@ func limitsOf(header http.Header) string {
 	return remaining + " of " + limit
 }
 
-// latestLimits returns what the latest response said.
+// latestLimits returns the limits in the latest response.
 func (r *recorder) latestLimits() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/tokens"
 )
 
-// An account is one emulator, one client, and the callers that share it.
+// account is one emulator and one client, which several workers share.
 type account struct {
 	plan
 	server     *emulator.Server
@@ -29,48 +29,47 @@ type account struct {
 	reconciler *reconciler
 	pool       *pool
 	counter    *tokens.Counter
-	down       atomic.Bool // no connection can be made
+	down       atomic.Bool // New connections fail.
 }
 
-// A plan says how an account's client and server count.
+// plan is the configuration of an account's client and server.
 type plan struct {
 	name string
 	mode emulator.Mode
-	bare bool // two token buckets and estimates that learn nothing; otherwise, as by default
+	bare bool // Two token buckets and fixed estimates; otherwise the defaults.
 
-	// given is the estimate of calls that ask a model; 0: the client's own. Where the
-	// client learns, nobody else knows what it guesses for the prompt alone, which is
-	// what a stream that is left early is charged, with what it brought. So there the
-	// calls bring their estimate, which is more than any of them uses, and such a stream
-	// is charged all of it.
-	given int
+	// estimate is the estimate of calls that use a model; 0: the client's estimate. A stream
+	// that is closed early is charged the estimate of the prompt plus the received text. The
+	// test cannot know that estimate if the client learns. The calls then have a fixed estimate
+	// above their usage, and such a stream is charged all of it.
+	estimate int
 
-	// most is the share of the server's limits that the client's go up to. Not all of
-	// them: a request may reach the server late, and another one soon after it.
-	most float64
+	// maxShare is the maximum share of the server's limits that the client's limits reach. It
+	// is below 1, because a delayed request and the next one may reach the server close together.
+	maxShare float64
 }
 
 var plans = []plan{
-	{name: "guard, sliding window", mode: emulator.SlidingWindow, given: 400, most: 0.9},
-	{name: "buckets, token bucket", mode: emulator.TokenBucket, bare: true, most: 0.75},
+	{name: "guard, sliding window", mode: emulator.SlidingWindow, estimate: 400, maxShare: 0.9},
+	{name: "buckets, token bucket", mode: emulator.TokenBucket, bare: true, maxShare: 0.75},
 }
 
-// The server's limits: for each model, and for the calls that have none.
+// The server's limits: for each model, and for calls without a model.
 const (
 	modelRPS   = 40
 	modelTPM   = 100_000
 	managedRPS = 80
 )
 
-// least is the smallest share of the limits that the client's are set to.
-const least = 0.2
+// minShare is the minimum share of the server's limits that the client's limits reach.
+const minShare = 0.2
 
-// jitter is the guard's: the race detector makes callers on a small machine late.
+// jitter is the jitter that the client tolerates. The race detector delays callers on a small machine.
 const jitter = 500 * time.Millisecond
 
 const attemptTimeout = 5 * time.Second
 
-// open starts an account.
+// open starts the emulator and the client of an account.
 func open(p plan, seed uint64) (*account, error) {
 	a := &account{plan: p, reconciler: newReconciler(attemptTimeout), pool: newPool()}
 	var err error
@@ -89,24 +88,23 @@ func open(p plan, seed uint64) (*account, error) {
 	a.transport = &http.Transport{MaxIdleConnsPerHost: 100, DialContext: dialer(&a.down)}
 	limits := map[string]limiter.Limit{}
 	for _, model := range models {
-		limits[model] = a.limit(model, p.most)
+		limits[model] = a.limit(model, p.maxShare)
 	}
 	a.client, err = ratelimited.New(ratelimited.Config{
-		APIKey: "soak", BaseURL: a.server.URL(), HTTPClient: &http.Client{Transport: a.transport}, Logger: slog.New(listener{}),
-		RequestsPerSecond: managedRPS * p.most, TokensPerMinute: modelTPM, Limits: limits, Jitter: jitter,
+		APIKey: "soak", BaseURL: a.server.URL(), HTTPClient: &http.Client{Transport: a.transport}, Logger: slog.New(logHandler{}),
+		RequestsPerSecond: managedRPS * p.maxShare, TokensPerMinute: modelTPM, Limits: limits, Jitter: jitter,
 		BareBuckets: p.bare, FixedEstimates: p.bare,
 		BaseDelay: 50 * time.Millisecond, MaxDelay: time.Second, Timeout: attemptTimeout, StreamIdleTimeout: attemptTimeout,
 	})
 	if err != nil {
-		_ = a.server.Close() // the other error is the one that matters
+		_ = a.server.Close() // the first error matters
 		return nil, err
 	}
 	a.beta = a.client.Beta
 	return a, nil
 }
 
-// dialer fails every tenth time, and always while the server is down: the requests that
-// wait for such a connection reach nobody.
+// dialer returns a dial function. It fails every tenth time, and always while the server is down.
 func dialer(down *atomic.Bool) func(context.Context, string, string) (net.Conn, error) {
 	var dials atomic.Int64
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -117,8 +115,8 @@ func dialer(down *atomic.Bool) func(context.Context, string, string) (net.Conn, 
 	}
 }
 
-// blackouts has the server go down every ten seconds or so, for up to two.
-func (a *account) blackouts(ctx context.Context, random *rand.Rand) {
+// outages makes the server unreachable every 10–15 s, for up to 2 s.
+func (a *account) outages(ctx context.Context, random *rand.Rand) {
 	for wait(ctx, 10*time.Second+time.Duration(random.Int64N(int64(5*time.Second)))) {
 		a.down.Store(true)
 		a.transport.CloseIdleConnections()
@@ -127,7 +125,7 @@ func (a *account) blackouts(ctx context.Context, random *rand.Rand) {
 	}
 }
 
-// limit is a share of the server's limit for a model, or for calls without one.
+// limit returns a share of the server's limit for a model, or for calls without a model.
 func (a *account) limit(model string, share float64) limiter.Limit {
 	rps := float64(modelRPS)
 	if model == emulator.NoModel {
@@ -136,15 +134,15 @@ func (a *account) limit(model string, share float64) limiter.Limit {
 	return limiter.Limit{RequestsPerSecond: rps * share, TokensPerMinute: int(modelTPM * share)}
 }
 
-// faultShare is how many of the requests are struck.
+// faultShare is the share of requests with a fault.
 const faultShare = 0.2
 
-// faults are all kinds, equally likely, but for refused connections, which are the
-// dialer's, and for the 429 for want of tokens, which stops a guarded model for half a
-// minute: it is a tenth as likely.
+// faults returns faults of all kinds with equal probability, with two exceptions. The dialer injects
+// refused connections. A 429 response for the token limit pauses a guarded model for half a minute
+// and is therefore a tenth as likely.
 func faults() []emulator.Fault {
 	kinds := slices.DeleteFunc(emulator.FaultKinds(), func(k emulator.FaultKind) bool { return k == emulator.FaultRefuse })
-	chance := 1 - math.Pow(1-faultShare, 1/float64(len(kinds)-8)) // eight are for streams or plain replies alone
+	chance := 1 - math.Pow(1-faultShare, 1/float64(len(kinds)-8)) // eight kinds apply only to streams or only to plain responses
 	list := make([]emulator.Fault, len(kinds))
 	for i, kind := range kinds {
 		f := emulator.Fault{Kind: kind, Probability: chance}
@@ -159,7 +157,7 @@ func faults() []emulator.Fault {
 			f.Bytes = 64 << 10
 		case emulator.FaultResetStream, emulator.FaultStallStream, emulator.FaultMalformedEvent, emulator.FaultUnknownEvent,
 			emulator.FaultDuplicateEvent, emulator.FaultMissingBlankLine, emulator.FaultStrayLines:
-			f.Events = i % 4 // some before the first event
+			f.Events = i % 4 // 0: before the first event
 		default:
 		}
 		list[i] = f
@@ -167,15 +165,15 @@ func faults() []emulator.Fault {
 	return list
 }
 
-// run lets so many workers work, and the limits change, until ctx ends.
+// run runs the workers and changes the limits until ctx is done.
 func (a *account) run(ctx context.Context, workers int, seed uint64) {
 	var all sync.WaitGroup
 	for i := range workers {
 		w := &worker{account: a, number: i, random: rand.New(rand.NewPCG(seed, uint64(i)))}
 		all.Go(func() { w.run(ctx) })
 	}
-	all.Go(func() { a.turn(ctx, rand.New(rand.NewPCG(seed, math.MaxUint64))) })
-	all.Go(func() { a.blackouts(ctx, rand.New(rand.NewPCG(seed, math.MaxUint64-1))) })
+	all.Go(func() { a.changeLimits(ctx, rand.New(rand.NewPCG(seed, math.MaxUint64))) })
+	all.Go(func() { a.outages(ctx, rand.New(rand.NewPCG(seed, math.MaxUint64-1))) })
 	all.Go(func() {
 		for wait(ctx, 2*time.Second) {
 			a.reconciler.collect(a.server.Requests())
@@ -185,19 +183,19 @@ func (a *account) run(ctx context.Context, workers int, seed uint64) {
 	all.Wait()
 }
 
-// turn changes one of the limits every second.
-func (a *account) turn(ctx context.Context, random *rand.Rand) {
+// changeLimits changes one of the limits every second.
+func (a *account) changeLimits(ctx context.Context, random *rand.Rand) {
 	names := append([]string{emulator.NoModel}, models...)
 	for wait(ctx, time.Second) {
 		model := names[random.IntN(len(names))]
-		limit := a.limit(model, least+(a.most-least)*random.Float64())
+		limit := a.limit(model, minShare+(a.maxShare-minShare)*random.Float64())
 		if err := a.client.SetLimit(model, limit); err != nil {
 			a.reconciler.find("SetLimit(%q, %+v): %v", model, limit, err)
 		}
 	}
 }
 
-// wait lets time pass, and reports whether ctx has not ended meanwhile.
+// wait waits for the given time. It returns false if ctx is done before.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -207,7 +205,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// close ends the account, whose callers have all returned, and balances its books.
+// close closes the client and the emulator after all callers have returned, and checks the totals.
 func (a *account) close() {
 	a.client.Close()
 	a.transport.CloseIdleConnections()
@@ -216,55 +214,55 @@ func (a *account) close() {
 	}
 	a.reconciler.collect(a.server.Requests())
 	a.reconciler.reconcile(true)
-	a.balance()
+	a.checkTotals()
 }
 
-// balance sets the sums of the calls against the totals of the client's limiters and of
-// the emulator.
-func (a *account) balance() {
+// checkTotals compares the sums over all calls with the counters of the client's limiters and of the
+// emulator.
+func (a *account) checkTotals() {
 	t := a.reconciler.totals
-	var books limiter.Snapshot
+	var sums limiter.Snapshot
 	for model, s := range a.client.Snapshot() {
 		if s.AvailableRequests > s.Limit.RequestBurst+1e-6 || s.AvailableTokens > float64(s.Limit.TokenBurst) {
-			a.reconciler.find("limiter %q has %v requests and %v tokens, more than it can hold: %+v", model, s.AvailableRequests, s.AvailableTokens, s.Limit)
+			a.reconciler.find("limiter %q: %v requests and %v tokens are available, more than the capacity: %+v", model, s.AvailableRequests, s.AvailableTokens, s.Limit)
 		}
 		if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 {
-			a.reconciler.find("limiter %q: %d calls in flight with %d tokens, %d waiting, after all calls have ended", model, s.InFlight, s.HeldTokens, s.Waiting)
+			a.reconciler.find("limiter %q: %d calls in flight with %d tokens and %d waiting after all calls have ended, want 0", model, s.InFlight, s.HeldTokens, s.Waiting)
 		}
-		books.Admitted += s.Admitted
-		books.Retried += s.Retried
-		books.Settled += s.Settled
-		books.Cancelled += s.Cancelled
-		books.ReturnedRequests += s.ReturnedRequests
-		books.TokensSettled += s.TokensSettled
-		books.TokensRefunded += s.TokensRefunded
-		books.TokensCharged += s.TokensCharged
+		sums.Admitted += s.Admitted
+		sums.Retried += s.Retried
+		sums.Settled += s.Settled
+		sums.Cancelled += s.Cancelled
+		sums.ReturnedRequests += s.ReturnedRequests
+		sums.TokensSettled += s.TokensSettled
+		sums.TokensRefunded += s.TokensRefunded
+		sums.TokensCharged += s.TokensCharged
 	}
 	stats := a.server.Stats()
 	sum := stats.Total()
-	made, struck := 0, 0
+	injected, injected429 := 0, 0
 	for kind, n := range stats.Faults {
-		if struck += n; slices.Contains(refusals, kind) {
-			made += n
+		if injected += n; slices.Contains(rateLimitFaults, kind) {
+			injected429 += n
 		}
 	}
 	for _, same := range []struct {
 		what      string
 		got, want int
 	}{
-		{"calls that the client's limiters admitted, and those of the calls", int(books.Admitted), t.admitted},
-		{"calls that they settled, and those of the calls", int(books.Settled), t.settled},
-		{"calls that they cancelled, and those of the calls", int(books.Cancelled), t.cancelled},
-		{"admitted calls, and those settled or cancelled", int(books.Admitted), int(books.Settled + books.Cancelled)},
-		{"requests that they admitted and that were sent, and those of the calls", int(books.Admitted + books.Retried - books.ReturnedRequests), t.sent},
-		{"tokens that they settled, and those of the calls", int(books.TokensSettled), t.clientTokens()},
-		{"tokens that they took and gave back, and the estimates", int(books.TokensSettled + books.TokensRefunded - books.TokensCharged), t.estimates},
-		{"requests in the emulator's statistics and in its record", stats.Requests, t.requests},
-		{"requests that it accepted in both", sum.Admitted, t.accepted},
-		{"tokens that it charged in both", sum.Tokens, t.serverTokens()},
-		{"requests that it refused, and 429s that were faults", sum.Refused(), made},
-		{"requests that it serves, and none", stats.InFlight, 0},
-		{"tokens of whole replies by the client and by the emulator", t.whole.client, t.whole.server},
+		{"admitted calls by the client's limiters and by the calls", int(sums.Admitted), t.admitted},
+		{"settled calls by the limiters and by the calls", int(sums.Settled), t.settled},
+		{"cancelled calls by the limiters and by the calls", int(sums.Cancelled), t.cancelled},
+		{"admitted calls, and settled or cancelled calls, by the limiters", int(sums.Admitted), int(sums.Settled + sums.Cancelled)},
+		{"sent requests by the limiters and by the calls", int(sums.Admitted + sums.Retried - sums.ReturnedRequests), t.sent},
+		{"settled tokens by the limiters and by the calls", int(sums.TokensSettled), t.clientTokens()},
+		{"held tokens by the limiters and by the estimates of the calls", int(sums.TokensSettled + sums.TokensRefunded - sums.TokensCharged), t.estimates},
+		{"requests by the emulator's statistics and by its request log", stats.Requests, t.requests},
+		{"accepted requests by the emulator's statistics and by its request log", sum.Admitted, t.accepted},
+		{"charged tokens by the emulator's statistics and by its request log", sum.Tokens, t.serverTokens()},
+		{"throttled requests and injected 429 responses", sum.Refused(), injected429},
+		{"requests in flight at the emulator, want", stats.InFlight, 0},
+		{"tokens of complete responses by the client and by the emulator", t.complete.client, t.complete.server},
 	} {
 		if same.got != same.want {
 			a.reconciler.find("%s: %d and %d", same.what, same.got, same.want)
@@ -272,10 +270,10 @@ func (a *account) balance() {
 	}
 	for _, op := range operations {
 		if stats.Operations[op.name] == 0 {
-			a.reconciler.find("no request for %s was made", op.name)
+			a.reconciler.find("operation %s: 0 requests, want at least 1", op.name)
 		}
 	}
-	if share := float64(struck) / float64(max(1, stats.Requests)); math.Abs(share-faultShare) > 0.05 {
-		a.reconciler.find("%.0f %% of the requests were struck by a fault, want about %.0f %%", 100*share, 100*faultShare)
+	if share := float64(injected) / float64(max(1, stats.Requests)); math.Abs(share-faultShare) > 0.05 {
+		a.reconciler.find("faults were injected into %.0f%% of the requests, want about %.0f%%", 100*share, 100*faultShare)
 	}
 }

@@ -11,57 +11,57 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 )
 
-// A call is one call of an operation, as three parties saw it: the goroutine that made
-// it, the client, by its log, and the emulator, by its record.
+// call is one call of an operation from three sources: the goroutine that made it, the client's
+// log, and the emulator's request log.
 type call struct {
 	id        string
-	operation string // as in [emulator.Stats.Operations]
+	operation string // The name, as in [emulator.Stats.Operations].
 	stream    bool
 
-	writes atomic.Int32 // requests that the transport wrote, those that it sent again by itself included
+	writes atomic.Int32 // The requests that the transport wrote, including those that it sent again.
 
 	mu sync.Mutex
 
-	// By the client's log.
-	estimates []int // of each admission
+	// From the client's log.
+	estimates []int // One for each admission.
 	attempts  []attempt
-	ends      []end // of permits
+	ends      []end
 
-	// By the goroutine that made the call.
-	returned time.Time // zero until it has
-	err      error
-	ctxEnded bool // its context ended before it returned
-	opened   bool // a stream was returned
-	outside  bool // it was closed by another goroutine: nobody knows at which event
-	reported *int // the usage that the reply told, if it told any
+	// From the goroutine that made the call.
+	returned        time.Time // Zero until the call has returned.
+	err             error
+	ctxEnded        bool // The context ended before the call returned.
+	opened          bool // The call returned a stream.
+	closedElsewhere bool // Another goroutine closed the stream at an unknown event.
+	reported        *int // The usage in the response; nil without usage.
 
-	// What a reply that told no usage is to be paid with, of this estimate; nil: all of it.
+	// received returns the tokens to settle for a response without usage; nil: the estimate.
 	received func(estimate int) int
 
-	// By the emulator's record.
-	serving  int // requests that are not in it yet
+	// From the emulator's request log.
+	serving  int // The requests that are not in the log yet.
 	requests []emulator.Recorded
 }
 
-// An attempt is one request in the client's log.
+// attempt is one request in the client's log.
 type attempt struct {
-	permit    int // number of its admission, from 1
-	status    int // 0 without a reply
+	permit    int // The number of its admission, from 1.
+	status    int // 0 without a response.
 	requestID string
-	reached   bool // the server may have seen it
+	reached   bool // The server may have received it.
 }
 
-// An end is that of a permit in the client's log.
+// end is the end of a permit in the client's log.
 type end struct {
-	permit     int // number of the admission, from 1
-	used, lost int // as settled
+	permit     int // The number of the admission, from 1.
+	used, lost int // The settled tokens.
 	cancelled  bool
 }
 
 type callKey struct{}
 
-// in returns a context in which all that happens is noted in c.
-func (c *call) in(ctx context.Context) context.Context {
+// withContext returns a context that records the events of the call in c.
+func (c *call) withContext(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(context.WithValue(ctx, callKey{}, c), &httptrace.ClientTrace{
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			if info.Err == nil {
@@ -71,15 +71,14 @@ func (c *call) in(ctx context.Context) context.Context {
 	})
 }
 
-// listener is the handler of the client's log: it notes each record in the call whose
-// context the record came with.
-type listener struct{}
+// logHandler is the handler of the client's log. It stores each record in the call of its context.
+type logHandler struct{}
 
-func (listener) Enabled(context.Context, slog.Level) bool { return true }
-func (l listener) WithAttrs([]slog.Attr) slog.Handler     { return l }
-func (l listener) WithGroup(string) slog.Handler          { return l }
+func (logHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (l logHandler) WithAttrs([]slog.Attr) slog.Handler     { return l }
+func (l logHandler) WithGroup(string) slog.Handler          { return l }
 
-func (listener) Handle(ctx context.Context, record slog.Record) error {
+func (logHandler) Handle(ctx context.Context, record slog.Record) error {
 	c, ok := ctx.Value(callKey{}).(*call)
 	if !ok {
 		return nil

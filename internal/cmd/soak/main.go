@@ -1,13 +1,13 @@
-// Soak has two phases. In the first the client makes 2,000 calls of all operations through
-// a fault proxy, which damages the bytes of connections: see [wire.check] for what must
-// hold.
+// Command soak tests the client under load in two phases. In the first, the client makes 2,000
+// calls of all operations through a fault proxy, which changes the bytes of connections. See
+// [wire.check] for the invariants.
 //
-// In the second hundreds of goroutines make all kinds of calls, of which a fifth is struck
-// by faults and a quarter is cut off, under limits that change, over real sockets; and
-// then it reconciles, call by call, what the client's books and the emulator's say. See
-// [reconcile] for what must hold.
+// In the second, hundreds of goroutines make calls of all operations over real sockets under
+// changing limits. Faults affect 20% of the requests, and 25% of the calls are cut off. Then soak
+// compares the client's and the emulator's accounts of each call. See [reconcile] for the
+// invariants.
 //
-// Soak prints tables, and what does not hold; if anything does not, its exit status is 1.
+// Soak prints tables and violated invariants. Its exit status is 1 if an invariant is violated.
 package main
 
 import (
@@ -21,12 +21,12 @@ import (
 	"time"
 )
 
-const workers = 500 // on all accounts together
+const workers = 500 // for all accounts together
 
 func main() {
-	debug.SetTraceback("all") // if a call hangs, show where
-	minutes := flag.Float64("minutes", 3, "how long to run")
-	seed := flag.Uint64("seed", 1, "of all that is random")
+	debug.SetTraceback("all") // show the stacks of all goroutines if a call hangs
+	minutes := flag.Float64("minutes", 3, "duration of the second phase in minutes")
+	seed := flag.Uint64("seed", 1, "seed of all random choices")
 	flag.Parse()
 	if flag.NArg() > 0 || !(*minutes > 0 && *minutes < 1e6) {
 		flag.Usage()
@@ -47,13 +47,13 @@ func main() {
 	if len(findings) > 0 {
 		os.Exit(1)
 	}
-	fmt.Println("soak: all books agree")
+	fmt.Println("soak: all accounts agree")
 }
 
 func soak(length time.Duration, seed uint64) (findings []string, err error) {
 	baseline := runtime.NumGoroutine()
 	fmt.Printf("soak: %d goroutines, %v, seed %d, %s\n", workers, length, seed, runtime.Version())
-	// Not a deadline: calls that cannot end before it would not be sent.
+	// Not a deadline: the limiter would reject calls that cannot end before it.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer time.AfterFunc(length, cancel).Stop()
@@ -73,15 +73,15 @@ func soak(length time.Duration, seed uint64) (findings []string, err error) {
 	for wait(ctx, length/16) {
 		v.measure()
 	}
-	hung := time.AfterFunc(time.Minute, func() { panic("soak: a minute after their contexts ended, calls have not returned") })
+	hung := time.AfterFunc(time.Minute, func() { panic("soak: calls have not returned a minute after their contexts ended") })
 	all.Wait()
 	hung.Stop()
 	for _, a := range accounts {
 		a.close()
 	}
-	findings = v.flat()
-	if n, stacks := settleDown(baseline, 10*time.Second); stacks != "" {
-		findings = append(findings, fmt.Sprintf("%d goroutines were left, there were %d before:\n%s", n, baseline, stacks))
+	findings = v.growth()
+	if n, stacks := awaitGoroutines(baseline, 10*time.Second); stacks != "" {
+		findings = append(findings, fmt.Sprintf("%d goroutines run after the test, want at most %d:\n%s", n, baseline, stacks))
 	}
 	for _, a := range accounts {
 		findings = append(findings, a.findings()...)

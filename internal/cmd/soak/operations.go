@@ -9,42 +9,42 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// An operation is one of the 23, and how many of a round's calls are its.
+// operation is one of the 23 API operations and its share of the calls.
 type operation struct {
-	name   string // as in [emulator.Stats.Operations]
+	name   string // The name, as in [emulator.Stats.Operations].
 	weight int
 	call   func(ctx context.Context, w *worker, c *call, options ...ratelimited.CallOption) error
 }
 
-// Models have limits of their own.
+// models are the models in use. Each has separate limits.
 var models = []string{"mistral-soak-large", "mistral-soak-small"}
 
-// The ids that a call takes where the pool has none: nothing is there.
+// Calls use these ids, which do not exist on the server, if the pool is empty.
 var (
-	noConversation = conversation{"conv_none", "msg_none"}
-	noAgent        = "ag_none"
+	missingConversation = conversation{"conv_none", "msg_none"}
+	missingAgent        = "ag_none"
 )
 
 var operations = []operation{
 	{"StartConversation", 3, func(ctx context.Context, w *worker, c *call, o ...ratelimited.CallOption) error {
-		return w.replied(c)(w.beta.Conversations.Start(ctx, w.start(), o...))
+		return w.plainResult(c)(w.beta.Conversations.Start(ctx, w.startRequest(), o...))
 	}},
 	{"StartConversationStream", 3, func(ctx context.Context, w *worker, c *call, o ...ratelimited.CallOption) error {
-		return w.streamed(c)(w.beta.Conversations.StartStream(ctx, w.start(), o...))
+		return w.streamResult(c)(w.beta.Conversations.StartStream(ctx, w.startRequest(), o...))
 	}},
 	{"AppendConversation", 4, func(ctx context.Context, w *worker, c *call, o ...ratelimited.CallOption) error {
-		return w.replied(c)(w.beta.Conversations.Append(ctx, w.conversation().id, w.more(), o...))
+		return w.plainResult(c)(w.beta.Conversations.Append(ctx, w.conversation().id, w.appendRequest(), o...))
 	}},
 	{"AppendConversationStream", 4, func(ctx context.Context, w *worker, c *call, o ...ratelimited.CallOption) error {
-		return w.streamed(c)(w.beta.Conversations.AppendStream(ctx, w.conversation().id, w.more(), o...))
+		return w.streamResult(c)(w.beta.Conversations.AppendStream(ctx, w.conversation().id, w.appendRequest(), o...))
 	}},
 	{"RestartConversation", 2, func(ctx context.Context, w *worker, c *call, o ...ratelimited.CallOption) error {
 		from := w.conversation()
-		return w.replied(c)(w.beta.Conversations.Restart(ctx, from.id, w.again(from), o...))
+		return w.plainResult(c)(w.beta.Conversations.Restart(ctx, from.id, w.restartRequest(from), o...))
 	}},
 	{"RestartConversationStream", 2, func(ctx context.Context, w *worker, c *call, o ...ratelimited.CallOption) error {
 		from := w.conversation()
-		return w.streamed(c)(w.beta.Conversations.RestartStream(ctx, from.id, w.again(from), o...))
+		return w.streamResult(c)(w.beta.Conversations.RestartStream(ctx, from.id, w.restartRequest(from), o...))
 	}},
 	{"GetConversation", 1, func(ctx context.Context, w *worker, _ *call, o ...ratelimited.CallOption) error {
 		_, err := w.beta.Conversations.Get(ctx, w.conversation().id, o...)
@@ -63,15 +63,15 @@ var operations = []operation{
 		w.pool.mu.Lock()
 		defer w.pool.mu.Unlock()
 		for _, item := range list {
-			w.pool.conversations.found(conversation{id: item.ID}, func(known conversation) bool { return known.id == item.ID })
+			w.pool.conversations.addUnknown(conversation{id: item.ID}, func(known conversation) bool { return known.id == item.ID })
 		}
 		return err
 	}},
 	{"DeleteConversation", 8, func(ctx context.Context, w *worker, _ *call, o ...ratelimited.CallOption) error {
 		w.pool.mu.Lock()
-		gone := w.pool.conversations.take(w.random, noConversation)
+		deleted := w.pool.conversations.take(w.random, missingConversation)
 		w.pool.mu.Unlock()
-		return w.beta.Conversations.Delete(ctx, gone.id, o...)
+		return w.beta.Conversations.Delete(ctx, deleted.id, o...)
 	}},
 	{"CreateAgent", 2, func(ctx context.Context, w *worker, _ *call, o ...ratelimited.CallOption) error {
 		agent, err := w.beta.Agents.Create(ctx, generated.CreateAgentRequest{
@@ -93,7 +93,7 @@ var operations = []operation{
 		w.pool.mu.Lock()
 		defer w.pool.mu.Unlock()
 		for _, item := range list {
-			w.pool.agents.found(item.ID, func(known string) bool { return known == item.ID })
+			w.pool.agents.addUnknown(item.ID, func(known string) bool { return known == item.ID })
 		}
 		return err
 	}},
@@ -107,9 +107,9 @@ var operations = []operation{
 	}},
 	{"DeleteAgent", 2, func(ctx context.Context, w *worker, _ *call, o ...ratelimited.CallOption) error {
 		w.pool.mu.Lock()
-		gone := w.pool.agents.take(w.random, noAgent)
+		deleted := w.pool.agents.take(w.random, missingAgent)
 		w.pool.mu.Unlock()
-		return w.beta.Agents.Delete(ctx, gone, o...)
+		return w.beta.Agents.Delete(ctx, deleted, o...)
 	}},
 	{"UpdateAgentVersion", 1, func(ctx context.Context, w *worker, _ *call, o ...ratelimited.CallOption) error {
 		_, err := w.beta.Agents.UpdateVersion(ctx, w.agent(), w.random.IntN(2), o...)
@@ -136,7 +136,7 @@ var operations = []operation{
 	}},
 }
 
-// pickOperation draws one by weight.
+// pickOperation returns a random operation by weight.
 func pickOperation(random *rand.Rand) operation {
 	n := random.IntN(allWeights)
 	for _, op := range operations {
@@ -144,7 +144,7 @@ func pickOperation(random *rand.Rand) operation {
 			return op
 		}
 	}
-	panic("soak: weights do not add up")
+	panic("soak: the weights do not add up to their sum")
 }
 
 var allWeights = func() (sum int) {
@@ -159,18 +159,18 @@ func (w *worker) model() string { return models[w.random.IntN(len(models))] }
 func (w *worker) conversation() conversation {
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
-	return w.pool.conversations.pick(w.random, noConversation)
+	return w.pool.conversations.pick(w.random, missingConversation)
 }
 
 func (w *worker) agent() string {
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
-	return w.pool.agents.pick(w.random, noAgent)
+	return w.pool.agents.pick(w.random, missingAgent)
 }
 
-func (w *worker) start() generated.StartConversationRequest {
+func (w *worker) startRequest() generated.StartConversationRequest {
 	request := generated.StartConversationRequest{Inputs: w.inputs(), CompletionArgs: w.args()}
-	if agent := w.agent(); agent != noAgent && w.random.IntN(4) == 0 {
+	if agent := w.agent(); agent != missingAgent && w.random.IntN(4) == 0 {
 		request.AgentID = agent
 		return request
 	}
@@ -178,26 +178,26 @@ func (w *worker) start() generated.StartConversationRequest {
 	return request
 }
 
-func (w *worker) more() generated.AppendConversationRequest {
+func (w *worker) appendRequest() generated.AppendConversationRequest {
 	return generated.AppendConversationRequest{Inputs: w.inputs(), CompletionArgs: w.args()}
 }
 
-func (w *worker) again(from conversation) generated.RestartConversationRequest {
+func (w *worker) restartRequest(from conversation) generated.RestartConversationRequest {
 	if from.entry == "" {
-		from.entry = noConversation.entry
+		from.entry = missingConversation.entry
 	}
 	return generated.RestartConversationRequest{FromEntryID: from.entry, Inputs: w.inputs(), CompletionArgs: w.args()}
 }
 
-// inputs ask for so many words.
+// inputs returns a prompt for a random number of words.
 func (w *worker) inputs() generated.ConversationInputs {
 	return ratelimited.Text(fmt.Sprintf("Count to %d.", 1+w.random.IntN(40)))
 }
 
-// mostReply bounds every reply, so that what the client guesses of one whose like it
-// has not seen is known here: this.
-const mostReply = 60
+// maxReply is the max_tokens of every call. It is therefore also the client's initial estimate of a
+// reply.
+const maxReply = 60
 
 func (w *worker) args() generated.CompletionArgs {
-	return generated.CompletionArgs{MaxTokens: ratelimited.Ptr(mostReply)}
+	return generated.CompletionArgs{MaxTokens: ratelimited.Ptr(maxReply)}
 }

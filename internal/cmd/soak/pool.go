@@ -6,52 +6,54 @@ import (
 	"sync"
 )
 
-// A pool is the conversations and agents that all callers share. It holds a bounded
-// number of each; what is too much is for one of the deleting calls. Replies that were
-// lost leave some on the server that nobody knows: listing finds them.
+// pool holds the conversations and agents that all workers share, a bounded number of each. Deleting
+// calls remove those beyond the bound. If the response to a creating call is lost, the listing calls
+// find its conversation or agent.
 type pool struct {
 	mu            sync.Mutex
-	conversations shelf[conversation]
-	agents        shelf[string]
+	conversations boundedList[conversation]
+	agents        boundedList[string]
 }
 
-// A conversation has an entry from which it can be restarted.
+// conversation is a conversation with an entry from which it can be restarted.
 type conversation struct{ id, entry string }
 
-type shelf[T comparable] struct {
-	most   int
-	live   []T
-	doomed []T
+// boundedList holds a bounded number of live elements and the expired ones.
+type boundedList[T comparable] struct {
+	capacity int
+	live     []T // Oldest first.
+	expired  []T // To be deleted.
 }
 
 func newPool() *pool {
-	return &pool{conversations: shelf[conversation]{most: 50}, agents: shelf[string]{most: 20}}
+	return &pool{conversations: boundedList[conversation]{capacity: 50}, agents: boundedList[string]{capacity: 20}}
 }
 
-func (s *shelf[T]) put(v T) {
-	if s.live = append(s.live, v); len(s.live) > s.most {
-		s.doomed = append(s.doomed, s.live[0])
+func (s *boundedList[T]) put(v T) {
+	if s.live = append(s.live, v); len(s.live) > s.capacity {
+		s.expired = append(s.expired, s.live[0])
 		s.live = slices.Delete(s.live, 0, 1)
 	}
 }
 
-// pick returns one at random, or other if there is none.
-func (s *shelf[T]) pick(random *rand.Rand, other T) T {
+// pick returns a random live element, or missing if the list is empty.
+func (s *boundedList[T]) pick(random *rand.Rand, missing T) T {
 	if len(s.live) == 0 {
-		return other
+		return missing
 	}
 	return s.live[random.IntN(len(s.live))]
 }
 
-// take removes one for deletion: one of those too many, or else one at random.
-func (s *shelf[T]) take(random *rand.Rand, other T) T {
-	if n := len(s.doomed); n > 0 {
-		v := s.doomed[n-1]
-		s.doomed = s.doomed[:n-1]
+// take removes an element for deletion: an expired one, otherwise a random live one. It returns
+// missing if fewer than half of the capacity are live.
+func (s *boundedList[T]) take(random *rand.Rand, missing T) T {
+	if n := len(s.expired); n > 0 {
+		v := s.expired[n-1]
+		s.expired = s.expired[:n-1]
 		return v
 	}
-	if len(s.live) < s.most/2 {
-		return other
+	if len(s.live) < s.capacity/2 {
+		return missing
 	}
 	i := random.IntN(len(s.live))
 	v := s.live[i]
@@ -59,9 +61,9 @@ func (s *shelf[T]) take(random *rand.Rand, other T) T {
 	return v
 }
 
-// found dooms what was listed and is not known.
-func (s *shelf[T]) found(v T, is func(T) bool) {
-	if !slices.ContainsFunc(s.live, is) && !slices.ContainsFunc(s.doomed, is) {
-		s.doomed = append(s.doomed, v)
+// addUnknown marks a listed element as expired if the list does not contain it.
+func (s *boundedList[T]) addUnknown(v T, is func(T) bool) {
+	if !slices.ContainsFunc(s.live, is) && !slices.ContainsFunc(s.expired, is) {
+		s.expired = append(s.expired, v)
 	}
 }

@@ -11,25 +11,25 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A reconciler holds the calls that are not reconciled yet, and sums up those that are.
+// reconciler holds the calls that are not reconciled yet, and the totals of the others.
 type reconciler struct {
-	timeout time.Duration // of an attempt
+	timeout time.Duration // The timeout of an attempt.
 
 	mu       sync.Mutex
-	calls    map[string]*call // by id
-	requests map[string]*call // by request id, until the emulator's record has it
+	calls    map[string]*call // The calls by id.
+	requests map[string]*call // The calls by request id, until the emulator's request log has the request.
 	totals   totals
-	ends     map[string]int // how calls ended
-	findings []string
-	found    int // more than are kept
+	ends     map[string]int // The number of calls by outcome.
+	findings []string       // The first maxFindings findings.
+	found    int            // The number of all findings.
 }
 
 func newReconciler(timeout time.Duration) *reconciler {
 	return &reconciler{timeout: timeout, calls: map[string]*call{}, requests: map[string]*call{}, ends: map[string]int{}}
 }
 
-// mostFindings is how many findings are kept to be printed.
-const mostFindings = 20
+// maxFindings is the maximum number of stored findings.
+const maxFindings = 20
 
 func (l *reconciler) find(format string, args ...any) {
 	l.mu.Lock()
@@ -37,21 +37,21 @@ func (l *reconciler) find(format string, args ...any) {
 	l.add(fmt.Sprintf(format, args...))
 }
 
-// add requires that l.mu is held.
+// add adds findings. l.mu must be held.
 func (l *reconciler) add(findings ...string) {
 	l.found += len(findings)
 	l.findings = append(l.findings, findings...)
-	l.findings = l.findings[:min(len(l.findings), mostFindings)]
+	l.findings = l.findings[:min(len(l.findings), maxFindings)]
 }
 
-// open begins a call.
+// open adds a call.
 func (l *reconciler) open(c *call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls[c.id] = c
 }
 
-// returned ends a call, for the goroutine that made it.
+// returned records that a call has returned.
 func (l *reconciler) returned(c *call, err error, ctxEnded bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,11 +61,11 @@ func (l *reconciler) returned(c *call, err error, ctxEnded bool) {
 		l.add(fmt.Sprintf("%s %s: returned twice", c.operation, c.id))
 	}
 	c.returned, c.err, c.ctxEnded = time.Now(), err, ctxEnded
-	l.ends[endOf(err)]++
+	l.ends[outcomeOf(err)]++
 }
 
-// endOf names how a call ended.
-func endOf(err error) string {
+// outcomeOf returns a name for the outcome of a call.
+func outcomeOf(err error) string {
 	var api *ratelimited.APIError
 	switch {
 	case err == nil:
@@ -87,13 +87,13 @@ func endOf(err error) string {
 	}
 }
 
-// intercept is the emulator's hook: it notes which call a request is of.
+// intercept is the emulator's hook. It records the call of each request.
 func (l *reconciler) intercept(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	id := r.Header.Get(callHeader)
 	l.mu.Lock()
 	c := l.calls[id]
 	if c == nil {
-		l.add(fmt.Sprintf("a request of call %q arrived, which is long over, or never was", id))
+		l.add(fmt.Sprintf("a request arrived for call %q, which does not exist or ended long ago", id))
 	} else {
 		c.serving++
 	}
@@ -107,15 +107,15 @@ func (l *reconciler) intercept(w http.ResponseWriter, r *http.Request, next http
 	l.requests[w.Header().Get("Mistral-Correlation-Id")] = c
 }
 
-// collect takes from the emulator's record what is new in it. It has to be called
-// before [emulator.MaxRecorded] more requests have been served.
-func (l *reconciler) collect(record []emulator.Recorded) {
+// collect takes the new requests from the emulator's request log. Call it again before the emulator
+// has served [emulator.MaxRecorded] more requests.
+func (l *reconciler) collect(log []emulator.Recorded) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, request := range record {
+	for _, request := range log {
 		c := l.requests[request.RequestID]
 		if c == nil {
-			continue // it was collected before
+			continue // collected before
 		}
 		delete(l.requests, request.RequestID)
 		c.serving--
@@ -123,21 +123,21 @@ func (l *reconciler) collect(record []emulator.Recorded) {
 	}
 }
 
-// lateness is how long after the end of its call a request may still arrive: a
-// connection that was closed is read to its end.
-const lateness = 20 * time.Second
+// maxArrivalDelay is how long after the end of its call a request may arrive: the emulator reads a
+// closed connection to its end.
+const maxArrivalDelay = 20 * time.Second
 
-// reconcile sums up the calls that are over; at last, when nothing can arrive any
-// more, all.
-func (l *reconciler) reconcile(atLast bool) {
+// reconcile adds the calls that have ended to the totals. The final run, when no more requests can
+// arrive, includes all calls.
+func (l *reconciler) reconcile(final bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, c := range l.calls {
 		switch {
-		case atLast && (c.returned.IsZero() || c.serving != 0):
-			l.add(fmt.Sprintf("%s %s: returned: %v; %d of its requests are not in the record", c.operation, c.id, !c.returned.IsZero(), c.serving))
-		case !atLast && (c.returned.IsZero() || c.serving != 0 || now.Sub(c.returned) < lateness):
+		case final && (c.returned.IsZero() || c.serving != 0):
+			l.add(fmt.Sprintf("%s %s: returned: %v; %d of its requests are not in the emulator's log", c.operation, c.id, !c.returned.IsZero(), c.serving))
+		case !final && (c.returned.IsZero() || c.serving != 0 || now.Sub(c.returned) < maxArrivalDelay):
 			continue
 		}
 		sums, findings := reconcile(c, l.timeout)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// report is a table of what was done.
+// report returns a table of the totals of each account.
 func report(accounts []*account, v *resourceStats) string {
 	var b strings.Builder
 	row := func(name string, cell func(*account) string) {
@@ -21,7 +21,7 @@ func report(accounts []*account, v *resourceStats) string {
 	number := func(name string, n func(*account) int) {
 		row(name, func(a *account) string { return strconv.Itoa(n(a)) })
 	}
-	tokens := func(name string, p func(totals) part) {
+	tokens := func(name string, p func(totals) responseTotals) {
 		row(name, func(a *account) string {
 			q := p(a.reconciler.totals)
 			return fmt.Sprintf("%d: %d = %d", q.n, q.client, q.server)
@@ -42,47 +42,47 @@ func report(accounts []*account, v *resourceStats) string {
 	number("settled", func(a *account) int { return a.reconciler.totals.settled })
 	number("cancelled", func(a *account) int { return a.reconciler.totals.cancelled })
 	number("attempts", func(a *account) int { return a.reconciler.totals.attempts })
-	number("written again by net/http, with a permit", func(a *account) int { return a.reconciler.totals.resent })
-	number("never arrived", func(a *account) int { return a.reconciler.totals.unarrived })
+	number("resent by net/http, with a permit", func(a *account) int { return a.reconciler.totals.resent })
+	number("attempts that did not arrive", func(a *account) int { return a.reconciler.totals.notArrived })
 	number("requests at the emulator", func(a *account) int { return a.server.Stats().Requests })
-	row("struck by a fault", func(a *account) string {
+	row("requests with a fault", func(a *account) string {
 		n := 0
-		for _, struck := range a.server.Stats().Faults {
-			n += struck
+		for _, injected := range a.server.Stats().Faults {
+			n += injected
 		}
-		return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(max(1, a.server.Stats().Requests)))
+		return fmt.Sprintf("%.1f%%", 100*float64(n)/float64(max(1, a.server.Stats().Requests)))
 	})
 	number("accepted", func(a *account) int { return a.server.Stats().Total().Admitted })
-	number("429s that were faults", func(a *account) int { return a.server.Stats().Total().Refused() - a.violations() })
-	number("429s that were not", (*account).violations)
-	tokens("whole replies: tokens settled = charged", func(t totals) part { return t.whole })
-	row("broken replies: tokens settled, charged", func(a *account) string { return a.reconciler.totals.broken.String() })
-	row("lost replies: tokens settled, charged", func(a *account) string { return a.reconciler.totals.lost.String() })
-	row("all tokens: client, emulator", func(a *account) string {
+	number("injected 429 responses", func(a *account) int { return a.server.Stats().Total().Refused() - a.violations() })
+	number("429 responses for exceeded limits", (*account).violations)
+	tokens("complete responses: settled = charged", func(t totals) responseTotals { return t.complete })
+	row("broken responses: settled, charged", func(a *account) string { return a.reconciler.totals.broken.String() })
+	row("lost responses: settled, charged", func(a *account) string { return a.reconciler.totals.lost.String() })
+	row("all tokens: settled, charged", func(a *account) string {
 		return fmt.Sprintf("%d, %d", a.reconciler.totals.clientTokens(), a.server.Stats().Total().Tokens)
 	})
-	fmt.Fprintf(&b, "heap after a collection, MiB: %s\ngoroutines: %s\n", numbers("%.1f", v.heap), numbers("%.0f", v.goroutines))
+	fmt.Fprintf(&b, "heap after garbage collection, MiB: %s\ngoroutines: %s\n", numbers("%.1f", v.heap), numbers("%.0f", v.goroutines))
 	return b.String()
 }
 
-// findings are the account's, as far as they were kept.
+// findings returns the stored findings of the account.
 func (a *account) findings() (findings []string) {
 	for _, finding := range a.reconciler.findings {
 		findings = append(findings, a.name+": "+finding)
 	}
 	if more := a.reconciler.found - len(a.reconciler.findings); more > 0 {
-		findings = append(findings, fmt.Sprintf("%s: and %d more", a.name, more))
+		findings = append(findings, fmt.Sprintf("%s: %d more findings", a.name, more))
 	}
 	return findings
 }
 
-func (p part) String() string { return fmt.Sprintf("%d: %d, %d", p.n, p.client, p.server) }
+func (p responseTotals) String() string { return fmt.Sprintf("%d: %d, %d", p.n, p.client, p.server) }
 
-// violations is how many requests the emulator refused of its own accord.
+// violations returns how many requests the emulator throttled without a fault.
 func (a *account) violations() int {
 	stats := a.server.Stats()
 	n := stats.Total().Refused()
-	for _, kind := range refusals {
+	for _, kind := range rateLimitFaults {
 		n -= stats.Faults[kind]
 	}
 	return n

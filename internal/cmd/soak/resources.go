@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// resourceStats are what the process used, time and again.
+// resourceStats are samples of the resources of the process.
 type resourceStats struct {
-	heap       []float64 // MiB in use after a collection
+	heap       []float64 // The MiB in use after a garbage collection.
 	goroutines []float64
 }
 
-// measure collects garbage and adds what is left.
+// measure collects garbage and adds a sample.
 func (v *resourceStats) measure() {
 	runtime.GC()
-	runtime.GC() // what a pool gave up in the first
+	runtime.GC() // a sync.Pool frees its elements in the second cycle
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	v.heap = append(v.heap, float64(m.HeapAlloc)/(1<<20))
 	v.goroutines = append(v.goroutines, float64(runtime.NumGoroutine()))
 }
 
-// flat says what has grown. The last third of the run is compared with the one before:
-// the first is for what is filled once, such as connections and caches. A tenth is what
-// chance makes of it; beside that, the emulator fills its record of the last requests.
-func (v *resourceStats) flat() (findings []string) {
+// growth returns the resources that have grown. It compares the last third of the run with the
+// second: in the first third, connections and caches fill. It tolerates random growth of 10%, and
+// the growth of the emulator's request log.
+func (v *resourceStats) growth() (findings []string) {
 	for _, x := range []struct {
 		what    string
 		samples []float64
@@ -33,7 +33,7 @@ func (v *resourceStats) flat() (findings []string) {
 	}{{"MiB of heap", v.heap, 6}, {"goroutines", v.goroutines, 100}} {
 		n := len(x.samples)
 		if n < 3 {
-			return []string{fmt.Sprintf("%d samples of what the process used, want 3 or more", n)}
+			return []string{fmt.Sprintf("%d samples of resources, want at least 3", n)}
 		}
 		before, after := mean(x.samples[n/3:n-n/3]), mean(x.samples[n-n/3:])
 		if after > 1.1*before+x.slack {
@@ -51,10 +51,10 @@ func mean(samples []float64) float64 {
 	return sum / float64(len(samples))
 }
 
-// settleDown waits, for so long at most, until there are no more goroutines than at the
-// baseline, and returns how many there are and what they do.
-func settleDown(baseline int, most time.Duration) (n int, stacks string) {
-	for end := time.Now().Add(most); ; time.Sleep(10 * time.Millisecond) {
+// awaitGoroutines waits until at most baseline goroutines run, and returns their number. After the
+// timeout it also returns their stacks.
+func awaitGoroutines(baseline int, timeout time.Duration) (n int, stacks string) {
+	for end := time.Now().Add(timeout); ; time.Sleep(10 * time.Millisecond) {
 		if n = runtime.NumGoroutine(); n <= baseline {
 			return n, ""
 		}

@@ -10,10 +10,10 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// smallWire returns a wire of some calls for each operation.
+// smallWire returns a wire with two calls for each operation.
 func smallWire(t *testing.T, http2 bool) *wire {
 	t.Helper()
-	w, err := openWire(leg{"test", http2, 2 * len(operations)}, 1)
+	w, err := openWire(wirePhase{"test", http2, 2 * len(operations)}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,22 +34,22 @@ func TestWire(t *testing.T) {
 				made[c.operation]++
 			}
 			if len(made) != len(operations) {
-				t.Errorf("calls of %d operations were made, want %d", len(made), len(operations))
+				t.Errorf("the wire made calls of %d operations, want %d", len(made), len(operations))
 			}
 			for _, r := range w.proxy.Requests() {
 				if r.HTTP2 != http2 {
-					t.Errorf("the request %+v arrived", r)
+					t.Errorf("request %+v arrived, want HTTP/2: %v", r, http2)
 				}
 			}
 			report := w.report()
 			if last := fmt.Sprintf("%10d%10d", len(w.proxy.Requests()), len(w.made)); !strings.Contains(report, last) {
-				t.Errorf("the report has no line with %q:\n%s", last, report)
+				t.Errorf("the report lacks a line with %q:\n%s", last, report)
 			}
 		})
 	}
 }
 
-// Whatever does not hold is found.
+// check finds every violated invariant.
 func TestWireFinds(t *testing.T) {
 	id := faultproxy.CallID(0)
 	fine := wireEvents{began: 1, ended: 1, attempts: 1, unsent: 1}
@@ -69,21 +69,21 @@ func TestWireFinds(t *testing.T) {
 		{"began 1 times and ended 2 times", with(func(e *wireEvents) { e.ended = 2 }), nil, nil},
 		{"began 1 times and ended 0 times", with(func(e *wireEvents) { e.ended = 0 }), nil, nil},
 		{"began 2 times and ended 1 times", with(func(e *wireEvents) { e.began = 2 }), nil, nil},
-		{"1 permits ended 0 times", with(func(e *wireEvents) { e.acquired = 1 }), nil, nil},
-		{"1 permits ended 2 times", with(func(e *wireEvents) { e.acquired, e.settled = 1, 2 }), nil, nil},
-		{"calls admitted by the limiter and by the events: 0 and 1", with(func(e *wireEvents) { e.acquired, e.settled = 1, 1 }), nil, nil},
-		{"permits ended by the limiter and by the events: 0 and 1", with(func(e *wireEvents) { e.acquired, e.settled = 1, 1 }), nil, nil},
-		{"tokens settled by the limiter and by the events: 0 and 12", with(func(e *wireEvents) { e.used, e.lost = 5, 7 }), nil, nil},
-		{"and the estimates: 0 and 9", with(func(e *wireEvents) { e.estimates = 9 }), nil, nil},
-		{"the limiter admitted 0 requests, 1 arrived", with(func(e *wireEvents) { e.conns = 1 }), arrived, nil},
-		{"1 requests arrived, 0 connections were taken", fine, arrived, nil},
-		{"requests that arrived and those of the calls: 1 and 0", fine, []faultproxy.Request{{Call: faultproxy.CallID(1), Whole: true}}, nil},
+		{"1 permits, but 0 ended permits", with(func(e *wireEvents) { e.acquired = 1 }), nil, nil},
+		{"1 permits, but 2 ended permits", with(func(e *wireEvents) { e.acquired, e.settled = 1, 2 }), nil, nil},
+		{"admitted calls by the limiter and by the events: 0 and 1", with(func(e *wireEvents) { e.acquired, e.settled = 1, 1 }), nil, nil},
+		{"ended permits by the limiter and by the events: 0 and 1", with(func(e *wireEvents) { e.acquired, e.settled = 1, 1 }), nil, nil},
+		{"settled tokens by the limiter and by the events: 0 and 12", with(func(e *wireEvents) { e.used, e.lost = 5, 7 }), nil, nil},
+		{"and by the estimates: 0 and 9", with(func(e *wireEvents) { e.estimates = 9 }), nil, nil},
+		{"the limiter admitted 0 requests, but 1 arrived", with(func(e *wireEvents) { e.conns = 1 }), arrived, nil},
+		{"1 requests arrived, but the transport used 0 connections", fine, arrived, nil},
+		{"requests at the proxy and by the calls: 1 and 0", fine, []faultproxy.Request{{Call: faultproxy.CallID(1), Whole: true}}, nil},
 		{"a request without a call arrived", fine, []faultproxy.Request{{Whole: true}}, nil},
 		{"an error of an unknown type", fine, nil, errors.New("oh")},
-		{"the observer was not called for", wireEvents{}, nil, nil},
-		{"the observer was not called for", wireEvents{attempts: 1}, nil, &ratelimited.RequestError{}},
+		{"without a call of the observer", wireEvents{}, nil, nil},
+		{"without a call of the observer", wireEvents{attempts: 1}, nil, &ratelimited.RequestError{}},
 		{"", wireEvents{}, nil, &ratelimited.RequestError{}},
-		{"the key is in an error", with(func(e *wireEvents) { e.err = errors.New("Bearer " + wireKey) }), nil, nil},
+		{"the API key is in an error", with(func(e *wireEvents) { e.err = errors.New("Bearer " + wireKey) }), nil, nil},
 	} {
 		w := smallWire(t, false)
 		c := &wireCall{seen: test.events}
@@ -99,15 +99,14 @@ func TestWireFinds(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if kept := (keyFinder{newReconciler(0)}); true {
-		_, _ = kept.Write([]byte("key=" + wireKey))
-		if len(kept.reconciler.findings) != 1 {
-			t.Error("the key in a log is not found")
-		}
+	detector := keyDetector{newReconciler(0)}
+	_, _ = detector.Write([]byte("key=" + wireKey))
+	if len(detector.reconciler.findings) != 1 {
+		t.Error("the key detector does not find the API key")
 	}
 }
 
-// A wire's report has a line for each fault that a call met.
+// The report of a wire has a line for each injected kind of fault.
 func TestWireReport(t *testing.T) {
 	w := smallWire(t, false)
 	w.run(2)
@@ -127,6 +126,6 @@ func TestWireReport(t *testing.T) {
 		sum += sums[string(kind)]
 	}
 	if sum == 0 || sum != sums["all"] {
-		t.Errorf("the lines have %d requests, the sum says %d", sum, sums["all"])
+		t.Errorf("the lines have %d requests in all, but the last line has %d", sum, sums["all"])
 	}
 }

@@ -13,23 +13,23 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A wireCall is one call through the fault proxy.
+// wireCall is one call through the fault proxy.
 type wireCall struct {
-	call // id is the [faultproxy.CallID]
+	call // Its id is a [faultproxy.CallID].
 
 	mu   sync.Mutex
 	seen wireEvents
 }
 
-// wireEvents are what the observer received of a call, and the transport's connections.
+// wireEvents counts the observer's events of a call and the transport's connections.
 type wireEvents struct {
-	began, acquired, settled, ended int // how many of these events
-	estimates, used, lost           int // tokens
+	began, acquired, settled, ended int // The numbers of these events.
+	estimates, used, lost           int // Tokens.
 	attempts                        int
-	unsent                          int   // attempts that the server cannot have seen
-	silent                          int   // attempts without a response that it may have seen
-	conns                           int   // connections that the transport took, one for each request that it wrote
-	err                             error // of the end
+	unsent                          int   // The attempts that the server cannot have received.
+	unanswered                      int   // The attempts without a response that the server may have received.
+	conns                           int   // The connections that the transport used, one for each written request.
+	err                             error // The error of the last event.
 }
 
 func (c *wireCall) events() wireEvents {
@@ -42,7 +42,7 @@ func (c *wireCall) events() wireEvents {
 func (w *wire) observe(ctx context.Context, operation string) (context.Context, func(ratelimited.CallEvent)) {
 	c, ok := ctx.Value(callKey{}).(*wireCall)
 	if !ok {
-		w.reconciler.find("the observer was called for %s with a context of no call", operation)
+		w.reconciler.find("the observer was called for %s with a context without a call", operation)
 		return ctx, nil
 	}
 	c.mu.Lock()
@@ -65,7 +65,7 @@ func (c *wireCall) receive(event ratelimited.CallEvent) {
 		case !e.Reached:
 			s.unsent++
 		case e.Status == 0:
-			s.silent++
+			s.unanswered++
 		}
 	case ratelimited.Settled:
 		s.settled++
@@ -76,25 +76,25 @@ func (c *wireCall) receive(event ratelimited.CallEvent) {
 	}
 }
 
-// What becomes of a call's context and of its stream.
-type fate int
+// scenario is how a call's context ends and whether its stream is read.
+type scenario int
 
 const (
-	cancelled fate = iota // after some time
-	expires               // by a deadline
-	abandoned             // a stream is neither read nor closed, and the context ends
-	dropped               // a stream is neither read nor closed, and the context does not end
-	normal    = 10        // this and all between are normal
+	cancelled scenario = iota // The context is cancelled after some time.
+	expires                   // The context has a deadline.
+	abandoned                 // The stream is neither read nor closed, and the context ends.
+	dropped                   // The stream is neither read nor closed, and the context does not end.
+	normal    = 10            // This value and those between dropped and normal are ordinary calls.
 
-	// Of streams more are left, so that the garbage collector has some to end.
-	fates, streamFates = normal, 5
+	// More streams are dropped than other calls, for the garbage collector to end.
+	scenarios, streamScenarios = normal, 5
 )
 
-const wirePatience = 100 * time.Millisecond
+const wireMaxCallWait = 100 * time.Millisecond
 
-// context returns the context of a call, and the function that ends it.
-func (f fate) context(parent context.Context, random *rand.Rand) (context.Context, context.CancelFunc) {
-	after := time.Duration(random.Int64N(int64(wirePatience)))
+// context returns the context of a call and its cancel function.
+func (f scenario) context(parent context.Context, random *rand.Rand) (context.Context, context.CancelFunc) {
+	after := time.Duration(random.Int64N(int64(wireMaxCallWait)))
 	switch f {
 	case cancelled:
 		ctx, cancel := context.WithCancel(parent)
@@ -109,7 +109,7 @@ func (f fate) context(parent context.Context, random *rand.Rand) (context.Contex
 	}
 }
 
-// call makes the n-th call. All operations take turns.
+// call makes the n-th call. The operations take turns.
 func (w *wire) call(worker *worker, n int) *wireCall {
 	op := operations[n%len(operations)]
 	c := &wireCall{call: call{id: faultproxy.CallID(n), operation: op.name}}
@@ -119,33 +119,34 @@ func (w *wire) call(worker *worker, n int) *wireCall {
 		defer c.mu.Unlock()
 		c.seen.conns++
 	}})
-	choices := fates
+	choices := scenarios
 	if strings.HasSuffix(op.name, "Stream") {
-		choices = streamFates
+		choices = streamScenarios
 	}
-	f := fate(worker.random.IntN(choices))
-	worker.leaves = f == abandoned || f == dropped
+	f := scenario(worker.random.IntN(choices))
+	worker.abandonsStream = f == abandoned || f == dropped
 	ctx, cancel := f.context(ctx, worker.random)
 	defer cancel()
 	shut := w.shut.Load()
-	err := op.call(ctx, worker, &c.call, ratelimited.WithHeader(callHeader, c.id), ratelimited.WithTokenEstimate(w.given))
+	err := op.call(ctx, worker, &c.call, ratelimited.WithHeader(callHeader, c.id), ratelimited.WithTokenEstimate(w.estimate))
 	if err != nil {
 		w.reconciler.findKey("an error", err.Error())
 	}
 	if !c.stream {
-		if end := c.events(); end.began > 0 && end.err != err { // the observer receives the error itself
-			w.reconciler.find("%s %s: returned the error %v, the observer received %v", c.operation, c.id, err, end.err)
+		if end := c.events(); end.began > 0 && end.err != err { // the observer receives the same error value
+			w.reconciler.find("%s %s: returned the error %v, but the observer received %v", c.operation, c.id, err, end.err)
 		}
 	}
 	if e := c.events(); shut && e.began > 0 && (!errors.Is(err, ratelimited.ErrShuttingDown) || e.attempts > 0) {
-		w.reconciler.find("%s %s: %d attempts after Shutdown has returned, error %v", c.operation, c.id, e.attempts, err)
+		w.reconciler.find("%s %s: %d attempts and the error %v after Shutdown has returned, want 0 and ErrShuttingDown", c.operation, c.id, e.attempts, err)
 	}
 	c.err = err
 	return c
 }
 
+// findKey adds a finding if the text contains the API key.
 func (l *reconciler) findKey(where, text string) {
 	if strings.Contains(text, wireKey) {
-		l.find("the key is in %s: %s", where, text)
+		l.find("the API key is in %s: %s", where, text)
 	}
 }

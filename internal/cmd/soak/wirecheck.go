@@ -8,14 +8,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// check compares the calls, the limiter's counters and the requests that reached the
-// proxy. What must hold:
+// check compares the calls, the limiter's counters and the requests that reached the proxy. The
+// invariants are:
 //
-//   - Each call ended once, and so did each of its permits.
-//   - No request reached the proxy without a permit. A permit whose request did not reach
-//     it is that of an attempt without a response, or of a request that net/http took
-//     another connection for.
-//   - The limiter holds nothing, and its tokens are those of the calls.
+//   - Each call ended once, and each of its permits ended once.
+//   - Each request at the proxy has a permit. A permit whose request did not reach the proxy belongs
+//     to an attempt without a response, or to a request for which net/http used another connection.
+//   - The limiter holds no tokens, and its token counters equal those of the calls.
 func (w *wire) check(requests []faultproxy.Request) {
 	arrived, sum, unknown := map[string]int{}, wireEvents{}, 0
 	for _, r := range requests {
@@ -34,38 +33,38 @@ func (w *wire) check(requests []faultproxy.Request) {
 		known += arrived[c.id]
 		sum.acquired, sum.settled = sum.acquired+e.acquired, sum.settled+e.settled
 		sum.estimates, sum.used, sum.lost = sum.estimates+e.estimates, sum.used+e.used, sum.lost+e.lost
-		sum.attempts, sum.unsent, sum.silent, sum.conns = sum.attempts+e.attempts, sum.unsent+e.unsent, sum.silent+e.silent, sum.conns+e.conns
+		sum.attempts, sum.unsent, sum.unanswered, sum.conns = sum.attempts+e.attempts, sum.unsent+e.unsent, sum.unanswered+e.unanswered, sum.conns+e.conns
 	}
-	var books limiter.Snapshot
+	var sums limiter.Snapshot
 	for model, s := range w.client.Snapshot() {
 		if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 {
-			w.reconciler.find("limiter %q: %d calls in flight with %d tokens, %d waiting, after all calls have ended", model, s.InFlight, s.HeldTokens, s.Waiting)
+			w.reconciler.find("limiter %q: %d calls in flight with %d tokens and %d waiting after all calls have ended, want 0", model, s.InFlight, s.HeldTokens, s.Waiting)
 		}
-		books.Admitted += s.Admitted
-		books.Retried += s.Retried
-		books.ReturnedRequests += s.ReturnedRequests
-		books.Settled += s.Settled
-		books.Cancelled += s.Cancelled
-		books.TokensSettled += s.TokensSettled
-		books.TokensRefunded += s.TokensRefunded
-		books.TokensCharged += s.TokensCharged
+		sums.Admitted += s.Admitted
+		sums.Retried += s.Retried
+		sums.ReturnedRequests += s.ReturnedRequests
+		sums.Settled += s.Settled
+		sums.Cancelled += s.Cancelled
+		sums.TokensSettled += s.TokensSettled
+		sums.TokensRefunded += s.TokensRefunded
+		sums.TokensCharged += s.TokensCharged
 	}
-	sent := int(books.Admitted + books.Retried - books.ReturnedRequests)
-	again := sum.conns - (sum.attempts - sum.unsent)
-	if missing := sent - len(requests); missing < 0 || missing > sum.silent+again {
-		w.reconciler.find("the limiter admitted %d requests, %d arrived; %d attempts had no response, and net/http took %d more connections",
-			sent, len(requests), sum.silent, again)
+	sent := int(sums.Admitted + sums.Retried - sums.ReturnedRequests)
+	resent := sum.conns - (sum.attempts - sum.unsent)
+	if missing := sent - len(requests); missing < 0 || missing > sum.unanswered+resent {
+		w.reconciler.find("the limiter admitted %d requests, but %d arrived; %d attempts are without a response, and net/http used %d more connections",
+			sent, len(requests), sum.unanswered, resent)
 	}
 	for _, same := range []struct {
 		what      string
 		got, want int
 	}{
-		{"calls admitted by the limiter and by the events", int(books.Admitted), sum.acquired},
-		{"permits ended by the limiter and by the events", int(books.Settled + books.Cancelled), sum.settled},
-		{"permits and their ends", sum.acquired, sum.settled},
-		{"tokens settled by the limiter and by the events", int(books.TokensSettled), sum.used + sum.lost},
-		{"tokens taken and given back by the limiter, and the estimates", int(books.TokensSettled + books.TokensRefunded - books.TokensCharged), sum.estimates},
-		{"requests that arrived and those of the calls", len(requests), known},
+		{"admitted calls by the limiter and by the events", int(sums.Admitted), sum.acquired},
+		{"ended permits by the limiter and by the events", int(sums.Settled + sums.Cancelled), sum.settled},
+		{"permits and ended permits by the events", sum.acquired, sum.settled},
+		{"settled tokens by the limiter and by the events", int(sums.TokensSettled), sum.used + sum.lost},
+		{"held tokens by the limiter and by the estimates", int(sums.TokensSettled + sums.TokensRefunded - sums.TokensCharged), sum.estimates},
+		{"requests at the proxy and by the calls", len(requests), known},
 	} {
 		if same.got != same.want {
 			w.reconciler.find("%s: %d and %d", same.what, same.got, same.want)
@@ -73,36 +72,37 @@ func (w *wire) check(requests []faultproxy.Request) {
 	}
 }
 
-// checkCall checks one call, of which so many requests arrived with its identifier.
+// checkCall checks one call. The last argument is the number of requests at the proxy with its
+// identifier.
 func (w *wire) checkCall(c *wireCall, e wireEvents, arrived int) {
 	at := c.operation + " " + c.id
 	switch {
-	case e.began == 0: // It was refused before, such as for an id that is not valid.
+	case e.began == 0: // The client rejected the call before, for example because of an invalid id.
 		if e != (wireEvents{}) || arrived > 0 || c.err == nil {
-			w.reconciler.find("%s: %d requests of a call that the observer was not called for: %+v", at, arrived, e)
+			w.reconciler.find("%s: %d requests arrived without a call of the observer: %+v", at, arrived, e)
 		}
 		return
 	case e.began != 1 || e.ended != 1:
 		w.reconciler.find("%s: began %d times and ended %d times", at, e.began, e.ended)
 	case e.acquired != e.settled:
-		w.reconciler.find("%s: %d permits ended %d times", at, e.acquired, e.settled)
+		w.reconciler.find("%s: %d permits, but %d ended permits", at, e.acquired, e.settled)
 	}
-	if endOf(c.err) == fmt.Sprintf("%T", c.err) {
+	if outcomeOf(c.err) == fmt.Sprintf("%T", c.err) {
 		w.reconciler.find("%s: ended with an error of an unknown type: %v", at, c.err)
 	}
 	if arrived > e.conns {
-		w.reconciler.find("%s: %d requests arrived, %d connections were taken", at, arrived, e.conns)
+		w.reconciler.find("%s: %d requests arrived, but the transport used %d connections", at, arrived, e.conns)
 	}
 	if e.err != nil {
 		w.reconciler.findKey("an error", e.err.Error())
 	}
 }
 
-// report is a line for each kind of fault: the requests that it was injected into, and
-// what became of their calls. A call counts in the line of each fault that it met.
+// report returns a table with a line for each kind of fault: the number of requests with the fault,
+// and the outcomes of their calls. A call counts in the line of each of its faults.
 func (w *wire) report() string {
 	type line struct{ requests, calls, succeeded, failed, retried int }
-	lines, met := map[faultproxy.Kind]*line{}, map[string]map[faultproxy.Kind]bool{}
+	lines, kindsOf := map[faultproxy.Kind]*line{}, map[string]map[faultproxy.Kind]bool{}
 	at := func(kind faultproxy.Kind) *line {
 		if lines[kind] == nil {
 			lines[kind] = new(line)
@@ -111,14 +111,14 @@ func (w *wire) report() string {
 	}
 	for _, r := range w.proxy.Requests() {
 		at(r.Kind).requests++
-		if met[r.Call] == nil {
-			met[r.Call] = map[faultproxy.Kind]bool{}
+		if kindsOf[r.Call] == nil {
+			kindsOf[r.Call] = map[faultproxy.Kind]bool{}
 		}
-		met[r.Call][r.Kind] = true
+		kindsOf[r.Call][r.Kind] = true
 	}
-	const none, sum = "no request identified", "all"
+	const none, sum = "no identified request", "all"
 	for _, c := range w.made {
-		e, kinds := c.events(), met[c.id]
+		e, kinds := c.events(), kindsOf[c.id]
 		if len(kinds) > 1 {
 			delete(kinds, faultproxy.Pass)
 		}

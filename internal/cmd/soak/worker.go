@@ -10,29 +10,29 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// callHeader names the call that a request is part of, for the emulator's side.
+// callHeader is the header field with the id of the call that a request belongs to.
 const callHeader = "X-Soak-Call"
 
-// A worker makes one call after another.
+// worker makes one call after another.
 type worker struct {
 	*account
-	number int
-	random *rand.Rand
-	calls  int
-	leaves bool // the next stream, without reading or closing it
+	number         int
+	random         *rand.Rand
+	calls          int
+	abandonsStream bool // Neither read nor close the next stream.
 }
 
-// run works until ctx ends; the call that is being made then is cut off by it.
+// run makes calls until ctx is done, which cuts off the current call.
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		w.calls++
 		op := pickOperation(w.random)
 		c := &call{id: fmt.Sprintf("%d-%d", w.number, w.calls), operation: op.name}
 		w.reconciler.open(c)
-		ctx, cancel := w.bound(c.in(ctx))
+		ctx, cancel := w.bound(c.withContext(ctx))
 		options := []ratelimited.CallOption{ratelimited.WithHeader(callHeader, c.id)}
-		if w.given > 0 {
-			options = append(options, ratelimited.WithTokenEstimate(w.given))
+		if w.estimate > 0 {
+			options = append(options, ratelimited.WithTokenEstimate(w.estimate))
 		}
 		err := op.call(ctx, w, c, options...)
 		w.reconciler.returned(c, err, ctx.Err() != nil)
@@ -40,14 +40,12 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// patience is up to how long a call waits that is cut off: some in the queue, some under
-// way.
-const patience = 10 * time.Second
+// maxCallWait bounds the time after which a call is cut off, in the queue or in flight.
+const maxCallWait = 10 * time.Second
 
-// bound gives one call in eight a deadline, and one in eight a context that is
-// cancelled, at random.
+// bound gives a random eighth of the calls a deadline, and cancels the context of another eighth.
 func (w *worker) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	after := time.Duration(w.random.Int64N(int64(patience)))
+	after := time.Duration(w.random.Int64N(int64(maxCallWait)))
 	switch w.random.IntN(8) {
 	case 0:
 		return context.WithTimeout(ctx, after)
@@ -60,78 +58,78 @@ func (w *worker) bound(ctx context.Context) (context.Context, context.CancelFunc
 	}
 }
 
-// replied notes the reply of a plain call.
-func (w *worker) replied(c *call) func(*generated.ConversationResponse, error) error {
+// plainResult returns a function that stores the response of a plain call.
+func (w *worker) plainResult(c *call) func(*generated.ConversationResponse, error) error {
 	return func(response *generated.ConversationResponse, err error) error {
 		if err != nil {
 			return err
 		}
 		c.reported = &response.Usage.TotalTokens
-		w.keep(response)
+		w.addToPool(response)
 		return nil
 	}
 }
 
-// keep puts a conversation into the pool.
-func (w *worker) keep(response *generated.ConversationResponse) {
-	kept := conversation{id: response.ConversationID}
-	if kept.id == "" {
+// addToPool adds a conversation to the pool.
+func (w *worker) addToPool(response *generated.ConversationResponse) {
+	added := conversation{id: response.ConversationID}
+	if added.id == "" {
 		return
 	}
 	for _, output := range response.Outputs {
 		if m, ok := output.Value().(generated.MessageOutputEntry); ok {
-			kept.entry = m.ID
+			added.entry = m.ID
 		}
 	}
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
-	w.pool.conversations.put(kept)
+	w.pool.conversations.put(added)
 }
 
-// streamed reads a stream in one of the ways that there are: to its end, for some
-// events, not at all, or until somebody else closes it.
-func (w *worker) streamed(c *call) func(*ratelimited.Stream, error) error {
+// streamResult returns a function that reads a stream in a random way: completely, for some events,
+// not at all, or until another goroutine closes it.
+func (w *worker) streamResult(c *call) func(*ratelimited.Stream, error) error {
 	c.stream = true
 	return func(stream *ratelimited.Stream, err error) error {
 		if err != nil {
 			return err
 		}
 		c.opened = true
-		if w.leaves {
+		if w.abandonsStream {
 			return nil
 		}
-		events := -1 // to read
+		events := -1 // the number of events to read; -1: all
 		switch w.random.IntN(8) {
 		case 0:
 			events = 0
 		case 1:
 			events = w.random.IntN(20)
 		case 2:
-			if c.outside = w.given > 0; c.outside {
+			if c.closedElsewhere = w.estimate > 0; c.closedElsewhere {
 				time.AfterFunc(time.Duration(w.random.Int64N(int64(50*time.Millisecond))), func() { _ = stream.Close() })
 			}
 		}
 		err = w.read(c, stream, events)
 		_ = stream.Close()
-		_ = stream.Close() // a second time does nothing
+		_ = stream.Close() // the second call must do nothing
 		if usage := stream.Usage(); usage != nil {
 			c.reported = &usage.TotalTokens
 		} else {
 			text := stream.Text()
 			c.received = func(estimate int) int {
-				if w.given > 0 {
+				if w.estimate > 0 {
 					return estimate
 				}
-				return estimate - mostReply + w.counter.Text(text)
+				return estimate - maxReply + w.counter.Text(text)
 			}
 		}
-		w.keep(stream.Response())
+		w.addToPool(stream.Response())
 		return err
 	}
 }
 
-// read reads so many events, all for -1, and has an eye on the rules of a stream: it
-// ends once, with its last event or an error.
+// read reads the given number of events, all for -1. It checks that the stream ends once, with its
+// last event or an error.
 func (w *worker) read(c *call, stream *ratelimited.Stream, events int) (failure error) {
 	if events == 0 {
 		return nil
@@ -139,7 +137,7 @@ func (w *worker) read(c *call, stream *ratelimited.Stream, events int) (failure 
 	last := false
 	for event, err := range stream.Events() {
 		if failure != nil || last {
-			w.reconciler.find("%s %s: its stream goes on after its end", c.operation, c.id)
+			w.reconciler.find("%s %s: the stream continues after its end", c.operation, c.id)
 		}
 		if failure = err; err != nil {
 			continue
@@ -150,7 +148,7 @@ func (w *worker) read(c *call, stream *ratelimited.Stream, events int) (failure 
 		}
 	}
 	if failure == nil && !last && stream.Usage() == nil {
-		w.reconciler.find("%s %s: its stream ended without a last event or an error", c.operation, c.id)
+		w.reconciler.find("%s %s: the stream ended without a last event or an error", c.operation, c.id)
 	}
 	return failure
 }

@@ -1,52 +1,16 @@
--- The books of one model's limits, for all processes that share them. Every change
--- is one call of this script, which Redis runs by itself: nothing happens between
--- its lines. Time is Redis's own, in microseconds; it stands still while Redis's clock
--- has run back a little.
---
--- KEYS, all of one hash slot:
---   1 state    a hash of numbers, everything but what follows
---   2 tokens   a list, the log of the tokens used in the last minute, oldest first:
---              "<time> <units>", times rounded up so that it has 600 entries at most
---   3 requests the same of the requests sent in their (much shorter) window
---   4 permits  a hash of the calls in flight: "<tokens> <large> <sent> <attempt> <before>",
---              when its latest request was sent and the one before, 0 if it was not
---   5 leases   a sorted set of the same, by when their lease runs out
---   6 tickets  a hash of the first in line of each process that has to wait:
---              "<order> <number> <tokens> <backlog> <deadline>"
---   7 processes a hash of the number of each process's latest command, how much news it
---              has told, which epoch it has joined, and the time: "<number> <taken> <epoch>
---              <time>"
--- ARGV: the operation; the epoch of the books that the caller knows, and the number of
---   its latest command that was answered; jitter, lease, the process, the number of this
---   command, how much news it has told before and how much it tells now, that news; and
---   the operation's own.
---
--- What holds after each call: tu and ru are the sums of the two logs, tn and rn their
--- lengths, pn that of permits and of leases, cn that of processes, small + large the
--- tokens of permits. The lengths are compared at the beginning of each call, so that a
--- key that was evicted is noticed. So is a clock that has run far back, and that Redis
--- does not know of a command that it has answered: it has lost what came after. Then
--- there is a new epoch, which every process has to join with its books.
+-- The script of version 1, without its comments.
 
 local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES = unpack(KEYS)
 local op, epoch, answered = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local jitter, lease = tonumber(ARGV[4]), tonumber(ARGV[5])
 local name, number, told, telling = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
--- Chosen by simulation for the limiter in the process: see limiter/guard.go. But that
--- half of what is in flight is held, and not a fifth: what other processes know of the
--- end of their calls takes longer to get here.
-local HELD, SURPRISE, LARGE, LARGE_ERROR, LEARNING = 0.5, 3.5, 1 / 8, 1 / 4, 1 / 64
+local HELD, HEADROOM, LARGE, LARGE_ERROR, LEARNING = 0.5, 3.5, 1 / 8, 1 / 4, 1 / 64
 local CAUTION_STEP, CAUTION_WEAR, MOST_JITTER, JITTER_WEAR = 1 / 4, 1800e6, 5, 600e6
--- By how many calls a process may be behind the others, and has them before the others
--- go on: one that could not ask for long should not keep them all waiting.
 local FORGIVEN = 16
--- How long, in leases, nobody starts in a new epoch, so that all can join it before;
--- how long books are kept that nobody uses; how far the clock may run back; and the
--- longest time that is reckoned with, which is for ever.
 local JOINING, IDLE, BACK, LONGEST = 0.4, 3600e6, 10e6, 1e15
 
-local s, stored = {}, {} -- the state, and as Redis has it
+local s, stored = {}, {}
 local read = redis.call('HGETALL', STATE)
 for i = 1, #read, 2 do
   s[read[i]] = tonumber(read[i + 1])
@@ -62,17 +26,14 @@ local whole = s.epoch and now > s.at - BACK
 local latest, taken, joined = string.match(whole and redis.call('HGET', PROCESSES, name) or '', '^(%S+) (%S+) (%S+)')
 local stranger = not latest
 latest, taken, joined = tonumber(latest or 0), tonumber(taken or 0), tonumber(joined or 0)
-if number < latest then return { 'late' } end -- the caller has given it up, and gone on without it
+if number < latest then return { 'late' } end
 local lost = not whole or s.epoch == epoch and latest < answered
 if op ~= 'join' and (lost or s.epoch ~= epoch) then return { 'join' } end
-local behind = whole and math.max(0, s.at - now) or 0 -- for how long time stands still
+local behind = whole and math.max(0, s.at - now) or 0
 now = now + behind
 
--- As tostring, which would round. Most numbers are whole, and much quicker written so.
 local function text(n) return string.format(n % 1 == 0 and math.abs(n) < 9e15 and '%d' or '%.17g', n) end
 
--- The windows: so many requests as the bucket holds in the time that they take and
--- the jitter, learned jitter included; so many tokens as a minute allows in a minute.
 local T, R
 local function extra() return s.extra * math.max(0, s.extra_at + JITTER_WEAR - now) / JITTER_WEAR end
 local function measure()
@@ -92,8 +53,6 @@ local function slot(w)
   return math.ceil(now / width) * width
 end
 
--- Logs n units: in the oldest entry that is not before the given time, else in a new
--- one. So they may leave the window late, and never early. Returns the entry's time.
 local function put(w, at, n)
   local i, found, found_at, found_n = -1, nil, nil, nil
   while -i <= s[w.count] do
@@ -122,7 +81,6 @@ local function expire(w)
   end
 end
 
--- How long until n more units fit, as far as the horizon.
 local function window_wait(w, n, horizon)
   local room, i, d = w.limit - n - s[w.used], 0, 0
   while room < 0 and i < s[w.count] and d < horizon do
@@ -141,19 +99,16 @@ local function caution()
   return math.max(0, s.caution - CAUTION_STEP * math.floor((now - s.caution_at) / CAUTION_WEAR))
 end
 
--- What others use of the account: it stays for half a span, and then wears off.
 local function foreign()
   return math.ceil(s.foreign * math.max(0, math.min(1, 2 * (s.foreign_at + T.span - now) / T.span)))
 end
 
--- What must be kept free for the calls in flight.
 local function held()
   if s.small + s.large <= 0 then return 0 end
   local n = (HELD + (1 - HELD) * caution()) * s.small + (1 + LARGE_ERROR) * s.large
-  return math.ceil(s.small > 0 and n + SURPRISE * math.sqrt(s.square) or n)
+  return math.ceil(s.small > 0 and n + HEADROOM * math.sqrt(s.square) or n)
 end
 
--- How long until that much fits all of it: pause, buckets and windows.
 local function wait(requests, tokens, horizon)
   local d = math.max(0, s.paused - now)
   d = math.max(d, bucket_wait(s.r, requests, s.rps), window_wait(R, math.min(requests, R.limit), horizon))
@@ -190,8 +145,6 @@ local function hold(id, tokens, sent, attempt)
   keep(id, { tokens = tokens, large = large and 1 or 0, sent = sent, attempt = attempt, before = 0 })
 end
 
--- Renews the leases of calls, each with its tokens; whoever renews one that is not here
--- has not been heard of for too long, or brings it to new books.
 local function renew(...)
   local calls = { ... }
   for i = 1, #calls, 2 do
@@ -211,15 +164,13 @@ local function release(id, p)
   redis.call('ZREM', LEASES, id)
 end
 
--- Takes back the permit's latest request, once, if it is in its window still.
-local function unsend(p)
+local function return_request(p)
   if p.sent == 0 then return end
   s.r = s.r + 1
   if p.sent + R.span > now then put(R, p.sent, -1) end
   p.sent = 0
 end
 
--- The permit's latest request left only now. Its bucket has counted it; its window moves.
 local function resend(id, p)
   if p.sent == 0 then return end
   if p.sent + R.span > now then put(R, p.sent, -1) end
@@ -227,8 +178,6 @@ local function resend(id, p)
   keep(id, p)
 end
 
--- Calls f with each ticket that is good. One that was not renewed is of a process that
--- has died, or stands still: it keeps nobody, and has its old place if it comes back.
 local function each_ticket(f)
   local list = redis.call('HGETALL', TICKETS)
   for i = 1, #list, 2 do
@@ -252,17 +201,9 @@ local function observe(requests, tokens)
   if requests >= 0 then s.r = math.min(s.r, requests) end
   if tokens >= 0 then s.foreign, s.foreign_at = math.max(0, s.tpm - tokens - s.tu), now end
 end
--- The operations on the books: news, which says what has happened, and questions. Each
--- changes the state s and the keys beside it, which the end of this file writes; a
--- question returns a status, a value and an order.
 
 local ops = {}
 
--- Registers a process in the books, and makes them if there are none. One that knew
--- another epoch brings what it used in the last minute, counted as used now, its calls in
--- flight, its pause and its debt: nobody knows more of what was lost. Of the limits that
--- processes know the one that was set last is in force. Nobody starts while the others
--- have the time to bring theirs.
 function ops.join(used, paused, left, limit_at, rps, tpm, rburst, tburst, ...)
   local incident = epoch > 0 and (lost or s.young == 1) or lost and s.epoch
   if not whole then
@@ -289,7 +230,6 @@ function ops.join(used, paused, left, limit_at, rps, tpm, rburst, tburst, ...)
   renew(...)
 end
 
--- A call is in flight that these books did not admit, or not its latest request.
 function ops.adopt(id, tokens)
   local p = permit(id)
   if not p then return renew(id, tokens) end
@@ -299,22 +239,11 @@ end
 
 function ops.limit(...) set_limit(now, ...) end
 
--- Grants one request and the tokens if they fit beside all that is due to others
--- before; otherwise keeps a ticket, and says when to ask again. The permit exists
--- already, with its tokens, if this is a further attempt, or if the reply to the same
--- question was lost: then nothing was sent, and what was granted has to fit again now.
---
--- Order makes processes that have calls waiting take turns (start-time fair queueing,
--- P. Goyal, H. Vin and H. Cheng, 1996): the n-th call of one comes before the n+1-th of
--- any other. A process counts its own on, while it has some waiting, and starts where
--- the others are when it has none (order 0). What is due to another process is all that
--- comes before in that order of what it has waiting: of that, only the first call's
--- tokens are known. Among equals the older ticket, of the lower number, comes first.
 function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   local p = permit(id)
   if p then tokens = 0 end
   if p and p.attempt >= attempt then
-    unsend(p)
+    return_request(p)
     p.sent, p.attempt = p.before, attempt - 1
     keep(id, p)
   end
@@ -325,7 +254,7 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
     least = math.min(least, t.order)
   end)
   if order == 0 then order = least < math.huge and least or s.order end
-  order = math.max(s.order - FORGIVEN, math.min(order, s.order + 1)) -- it may be of another epoch, or long ago
+  order = math.max(s.order - FORGIVEN, math.min(order, s.order + 1))
   local requests, all = 1, tokens
   for _, t in ipairs(others) do
     local due = math.min(t.backlog, order - t.order)
@@ -352,7 +281,6 @@ function ops.acquire(id, order, tokens, attempt, backlog, horizon, grace)
   return 'ok', 0, order
 end
 
--- Ends a call. One whose lease had run out counts with its estimate already.
 function ops.settle(id, actual, estimate)
   local p = permit(id)
   if not p then return use(math.max(0, actual - estimate)) end
@@ -365,24 +293,21 @@ function ops.settle(id, actual, estimate)
   if p.sent >= s.resume then s.refusals = 0 end
 end
 
--- Ends a call as if it had never been.
 function ops.cancel(id)
   redis.call('HDEL', TICKETS, id)
   local p = permit(id)
   if not p then return end
   release(id, p)
-  unsend(p)
+  return_request(p)
   s.t = s.t + p.tokens
 end
 
--- A call that has had so many attempts does not wait for another any more. It may have
--- been admitted without hearing of it.
 function ops.withdraw(id, attempts)
   if attempts == 0 then return ops.cancel(id) end
   redis.call('HDEL', TICKETS, id)
   local p = permit(id)
   if p and p.attempt > attempts then
-    unsend(p)
+    return_request(p)
     p.sent, p.attempt = p.before, attempts
     keep(id, p)
   end
@@ -391,7 +316,7 @@ end
 function ops.unsent(id)
   local p = permit(id)
   if p then
-    unsend(p)
+    return_request(p)
     keep(id, p)
   end
 end
@@ -421,7 +346,6 @@ end
 function ops.pause(d) s.paused = math.max(s.paused, now + d) end
 function ops.observe(requests, tokens) observe(requests, tokens) end
 
--- What was used without these books.
 function ops.charge(requests, tokens)
   use(tokens)
   s.r = s.r - requests
@@ -430,8 +354,6 @@ end
 
 function ops.renew(...) renew(...) end
 
--- How long a call would wait behind so many others, of this process and of those that
--- have tickets. More than fills a window takes as many windows.
 function ops.wait(tokens, requests, ahead, own)
   requests, ahead = requests + 1, ahead + tokens
   each_ticket(function(id, t)
@@ -449,13 +371,11 @@ local function value_of(word) return tonumber(word) or word end
 
 if whole then
   measure()
-  local d = now - s.at -- what was given back beyond what a bucket holds is lost here
+  local d = now - s.at
   s.r, s.t = math.min(s.rburst, s.r + d * s.rps / 1e6), math.min(s.tburst, s.t + d * s.tpm / 60e6)
   s.at = now
   expire(T)
   expire(R)
-  -- Where nobody has been here for longer than it takes any process to renew its leases,
-  -- they were kept from it: now they have the time, once.
   if d > lease / 2 then
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', text(now + JOINING * lease))) do
       if tonumber(redis.call('ZSCORE', LEASES, id)) ~= s.extended then
@@ -464,15 +384,13 @@ if whole then
     end
     s.extended = now + JOINING * lease
   end
-  -- A call whose lease has run out was of a process that is gone. It may have been
-  -- carried out: so it counts as used when its process was last heard of.
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', text(now), 'LIMIT', 0, 100)) do
     local p, heard = permit(id), tonumber(redis.call('ZSCORE', LEASES, id)) - lease
     release(id, p)
     if p.tokens > 0 and heard + T.span > now then put(T, heard, p.tokens) end
   end
 end
-for i = math.max(1, taken - told + 1), telling do -- what is before that was told, and the reply lost
+for i = math.max(1, taken - told + 1), telling do
   local words = {}
   for word in string.gmatch(ARGV[9 + i], '%S+') do words[#words + 1] = value_of(word) end
   ops[words[1]](unpack(words, 2))
@@ -481,7 +399,7 @@ local args = {}
 for i = 10 + telling, #ARGV do args[#args + 1] = value_of(ARGV[i]) end
 local status, value, order = ops[op](unpack(args))
 
-if stranger then -- the first of its words: a time to forget those who are long gone
+if stranger then
   local list = redis.call('HGETALL', PROCESSES)
   for i = 1, #list, 2 do
     if tonumber(string.match(list[i + 1], '%S+$')) < now - IDLE then

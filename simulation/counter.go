@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// A meter counts what was used of one limit, in its own way. Its times are
-// since the start of the run, and never go back.
-type meter interface {
-	left(now time.Duration) float64 // below 0 where more was taken than allowed
+// counter counts the usage of one limit. Times are relative to the start of the run and never
+// decrease.
+type counter interface {
+	left(now time.Duration) float64 // below 0 after usage beyond the limit
 	take(now time.Duration, n float64)
 
-	// wait returns how long it takes until n are left, if nothing else is taken.
+	// wait returns how long it takes until n units are left, without further usage.
 	wait(now time.Duration, n float64) time.Duration
 }
 
-// A bucket is full at first and refills steadily.
+// bucket is a token bucket, which is full at first.
 type bucket struct {
 	capacity, level float64
-	rate            float64 // a second
+	rate            float64 // Units per second.
 	last            time.Duration
 }
 
@@ -42,11 +42,11 @@ func (b *bucket) wait(now time.Duration, n float64) time.Duration {
 	return time.Duration(math.Ceil(missing / b.rate * float64(time.Second)))
 }
 
-// A fixed meter starts from 0 whenever a span is over.
+// fixed counts in fixed windows.
 type fixed struct {
 	limit float64
 	span  time.Duration
-	start time.Duration // of the present span
+	start time.Duration // The start of the current window.
 	used  float64
 }
 
@@ -71,7 +71,7 @@ func (f *fixed) wait(now time.Duration, n float64) time.Duration {
 	return f.start + f.span - now
 }
 
-// A sliding meter counts what was used in the span that ends now.
+// sliding counts in a sliding window.
 type sliding struct {
 	limit float64
 	span  time.Duration

@@ -7,8 +7,8 @@ import (
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// A step asks a meter what is left and how long it takes until want is, and then
-// takes some.
+// step checks what is left in a counter and how long it takes until want is left, and then takes
+// some units.
 type step struct {
 	at   time.Duration
 	left float64
@@ -17,26 +17,26 @@ type step struct {
 	take float64
 }
 
-func TestMeters(t *testing.T) {
+func TestCounters(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		meter meter
-		steps []step
+		name    string
+		counter counter
+		steps   []step
 	}{
 		{"bucket", newBucket(10, 10*time.Second), []step{
 			{ms(0), 10, 10, 0, 8},
 			{ms(0), 2, 4, ms(2000), 0},
-			{ms(3000), 5, 5, 0, 9},         // into debt
-			{ms(3000), -4, 1, ms(5000), 0}, // which is paid off first
+			{ms(3000), 5, 5, 0, 9},         // leaves a debt
+			{ms(3000), -4, 1, ms(5000), 0}, // the debt is repaid first
 			{ms(8000), 1, 1, 0, 0},
-			{ms(60_000), 10, 10, 0, 0}, // never more than it holds
+			{ms(60_000), 10, 10, 0, 0}, // at most the capacity
 		}},
 		{"fixed", newFixed(10, 10*time.Second), []step{
 			{ms(9000), 10, 10, 0, 10},
 			{ms(9999), 0, 1, ms(1), 0},
 			{ms(10_000), 10, 10, 0, 12}, // twice the limit within a second
 			{ms(12_000), -2, 1, ms(8000), 0},
-			{ms(35_000), 10, 10, 0, 3}, // what was too much is forgotten
+			{ms(35_000), 10, 10, 0, 3}, // the next window ignores the excess
 			{ms(35_000), 7, 8, ms(5000), 0},
 		}},
 		{"sliding", newSliding(10, 10*time.Second), []step{
@@ -52,13 +52,13 @@ func TestMeters(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for i, s := range test.steps {
-				if left := test.meter.left(s.at); left != s.left {
+				if left := test.counter.left(s.at); left != s.left {
 					t.Errorf("step %d: %v are left, want %v", i, left, s.left)
 				}
-				if wait := test.meter.wait(s.at, s.want); wait != s.wait {
-					t.Errorf("step %d: %v until %v are left, want %v", i, wait, s.want, s.wait)
+				if wait := test.counter.wait(s.at, s.want); wait != s.wait {
+					t.Errorf("step %d: the wait until %v are left is %v, want %v", i, s.want, wait, s.wait)
 				}
-				test.meter.take(s.at, s.take)
+				test.counter.take(s.at, s.take)
 			}
 		})
 	}

@@ -20,14 +20,14 @@ func TestUnreachableAtTheStart(t *testing.T) {
 	s := needServer(t)
 	client := s.client(t)
 	s.kill()
-	if _, err := redislimiter.Open(context.Background(), client, redislimiter.Config{}); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
-		t.Errorf("error %v, want one that says that Redis cannot be reached", err)
+	if _, err := redislimiter.Open(context.Background(), client, redislimiter.Config{}); err == nil || !strings.Contains(err.Error(), "cannot reach Redis") {
+		t.Errorf("error %v, want cannot reach Redis", err)
 	}
 }
 
-func TestScriptIsForgotten(t *testing.T) {
+func TestScriptFlush(t *testing.T) {
 	client := needServer(t).client(t)
-	l := newLimiter(t, openStore(t, client, quiet), slow)
+	l := newLimiter(t, openStore(t, client, rareRenewals), slow)
 	p := acquire(t, l, 400)
 	if err := client.ScriptFlush(context.Background()).Err(); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestScriptIsForgotten(t *testing.T) {
 	}
 }
 
-// A Redis that stands still: calls wait, then fail; what ends meanwhile is delivered.
+// While Redis hangs, calls wait and then fail. Calls that end meanwhile are reported afterward.
 func TestRedisHangs(t *testing.T) {
 	s := needServer(t)
 	config := redislimiter.Config{Timeout: 50 * time.Millisecond, Patience: 300 * time.Millisecond, Lease: 10 * time.Second}
@@ -50,32 +50,32 @@ func TestRedisHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := l.Acquire(ctx, limiter.Call{Prompt: 50}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want that the caller gave up", err)
+		t.Errorf("error %v, want DeadlineExceeded", err)
 	}
 	_, err := l.Acquire(context.Background(), limiter.Call{Prompt: 1})
-	var away *redislimiter.UnavailableError
-	if !errors.As(err, &away) || !errors.Is(err, limiter.ErrUnavailable) || away.Since < config.Patience {
-		t.Errorf("error %v, want that Redis is away", err)
+	var unavailable *redislimiter.UnavailableError
+	if !errors.As(err, &unavailable) || !errors.Is(err, limiter.ErrUnavailable) || unavailable.Since < config.Patience {
+		t.Errorf("error %v, want an UnavailableError", err)
 	}
 	if err := settled.Retry(context.Background()); !errors.Is(err, limiter.ErrUnavailable) {
-		t.Errorf("error %v of a retry, want that Redis is away", err)
+		t.Errorf("error %v of a retry, want ErrUnavailable", err)
 	}
 	settled.Settle(40)
 	cancelled.Cancel()
 	if snapshot := l.Snapshot(); snapshot.AvailableTokens != 0 || snapshot.Admitted != 2 || snapshot.InFlight != 0 {
-		t.Errorf("snapshot %+v", snapshot)
+		t.Errorf("snapshot %+v, want 0 available, 2 admitted and 0 in flight", snapshot)
 	}
-	if l.WaitTime(1) != limiter.Never {
-		t.Error("a wait is foretold")
+	if d := l.WaitTime(1); d != limiter.Never {
+		t.Errorf("WaitTime returns %v, want Never", d)
 	}
 	if err := s.command.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the books are right", isAvailable(l, 960, 990))
+	eventually(t, "960–990 tokens are available", isAvailable(l, 960, 990))
 	acquire(t, l, 900)
 }
 
-// Without Redis, within a share; what was used then is charged when it is back.
+// The fallback admits calls within its share. Redis is charged for them once it is reachable again.
 func TestFallback(t *testing.T) {
 	s := needServer(t)
 	config := redislimiter.Config{Prefix: newPrefix(), Timeout: 50 * time.Millisecond, Patience: 100 * time.Millisecond, Fallback: 0.25, Jitter: time.Millisecond}
@@ -86,12 +86,12 @@ func TestFallback(t *testing.T) {
 	}
 	p := acquire(t, l, 200)
 	if _, err := l.Acquire(context.Background(), limiter.Call{Prompt: 251}); !errors.Is(err, limiter.ErrUnavailable) {
-		t.Errorf("error %v of a call that is larger than the share", err)
+		t.Errorf("error %v of a call that is larger than the share, want ErrUnavailable", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := l.Acquire(ctx, limiter.Call{Prompt: 200}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v: the share is used up", err)
+		t.Errorf("error %v of a call beyond the share, want DeadlineExceeded", err)
 	}
 	if err := p.Retry(context.Background()); err != nil {
 		t.Error(err)
@@ -108,12 +108,12 @@ func TestFallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	permits := "{" + config.Prefix + ":m}:permits"
-	eventually(t, "nothing is held, and what was used is charged", func() bool {
+	eventually(t, "no call is held and 250 tokens are charged", func() bool {
 		return isAvailable(l, 749, 751)() && s.client(t).HLen(context.Background(), permits).Val() == 0
 	})
 }
 
-// A Redis that restarts without its data gets the books from those who have them.
+// After Redis restarts without data, the processes restore the state.
 func TestRedisRestarts(t *testing.T) {
 	s := needServer(t)
 	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second}
@@ -137,40 +137,40 @@ func TestRedisRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-waiting; err != nil {
-		t.Errorf("the call that waited: %v", err)
+		t.Errorf("error %v of the waiting call", err)
 	}
 	inFlight.Settle(900)
-	eventually(t, "both have brought their books", isAvailable(a, 0, 2000))
+	eventually(t, "both processes have restored their state", isAvailable(a, 0, 2000))
 	if !isAvailable(b, 1900, 2000)() {
-		t.Errorf("%v tokens are available, want 6000 - 1000 - 2000 - 100 - 900", b.Snapshot().AvailableTokens)
+		t.Errorf("%v tokens are available, want 6000 - 1000 - 2000 - 100 - 900 = 2000", b.Snapshot().AvailableTokens)
 	}
 }
 
-// A process that has nothing in flight brings what it used.
-func TestIdleProcessBringsItsBooks(t *testing.T) {
+// A process without calls in flight restores its usage.
+func TestIdleProcessRestoresItsUsage(t *testing.T) {
 	client := needServer(t).client(t)
 	config := redislimiter.Config{Prefix: newPrefix(), Lease: time.Second}
 	limit := limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 1000}
 	idle, busy := newLimiter(t, openStore(t, client, config), limit), newLimiter(t, openStore(t, client, config), limit)
 	acquire(t, idle, 900).Settle(900)
-	idle.Snapshot() // with that, Redis is told
+	idle.Snapshot() // sends the pending updates
 	acquire(t, busy, 10).Settle(10)
 	busy.Snapshot()
 	client.FlushAll(context.Background())
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if _, err := busy.Acquire(ctx, limiter.Call{Prompt: 500}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want that 500 tokens are missing", err)
+		t.Errorf("error %v of a call of 500 tokens, want DeadlineExceeded", err)
 	}
 	if !isAvailable(busy, 80, 100)() {
-		t.Errorf("%v tokens are available, want 1000 - 900 - 10", busy.Snapshot().AvailableTokens)
+		t.Errorf("%v tokens are available, want 1000 - 900 - 10 = 90", busy.Snapshot().AvailableTokens)
 	}
 }
 
-// One process of two is killed while it has calls in flight and waits for more.
+// One of two processes is killed while it has calls in flight and a waiting call.
 func TestProcessIsKilled(t *testing.T) {
 	if prefix := os.Getenv("REDISLIMITER_VICTIM"); prefix != "" {
-		beVictim(t, prefix)
+		runVictim(t, prefix)
 	}
 	s := needServer(t)
 	client := s.client(t)
@@ -188,46 +188,46 @@ func TestProcessIsKilled(t *testing.T) {
 		_ = victim.Process.Kill()
 		_ = victim.Wait()
 	}()
-	eventually(t, "it has calls in flight, and one that waits", func() bool {
+	eventually(t, "the process has calls in flight and a waiting call", func() bool {
 		return client.HLen(ctx, permits).Val() == 3 && client.HLen(ctx, tickets).Val() == 1
 	})
 	leases := func() []redis.Z {
 		return client.ZRangeWithScores(ctx, "{"+config.Prefix+":m}:leases", 0, 0).Val()
 	}
 	first := leases()[0].Score
-	eventually(t, "its leases go on while it lives", func() bool {
+	eventually(t, "the running process renews its leases", func() bool {
 		now := leases()
 		return len(now) == 0 || now[0].Score > first+float64(1500*time.Millisecond/time.Microsecond)
 	})
 	if n := client.HLen(ctx, permits).Val(); n != 3 {
-		t.Fatalf("it lives, and %d of its calls are held", n)
+		t.Fatalf("Redis holds %d calls of the running process, want 3", n)
 	}
 	if err := victim.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	acquire(t, l, 100).Settle(0) // there is room for it, once the ticket has run out
-	eventually(t, "its calls are not held any more", func() bool {
+	acquire(t, l, 100).Settle(0) // fits once the ticket has expired
+	eventually(t, "Redis holds no calls of the killed process", func() bool {
 		l.Snapshot()
 		return client.HLen(ctx, permits).Val() == 0
 	})
 	if n := l.Snapshot().AvailableTokens; n < 390 || n > 450 {
-		t.Errorf("%v tokens are available, want 1000 - 600, which may have been used", n)
+		t.Errorf("%v tokens are available, want 1000 - 600 = 400: the calls in flight may have used their estimates", n)
 	}
 }
 
-func beVictim(t *testing.T, prefix string) {
+func runVictim(t *testing.T, prefix string) {
 	t.Helper()
 	l := newLimiter(t, openStore(t, newClient(t), redislimiter.Config{Prefix: prefix, Lease: time.Second}), slow)
 	for range 3 {
 		acquire(t, l, 200)
 	}
 	_, err := l.Acquire(context.Background(), limiter.Call{Prompt: 900})
-	t.Fatal("it is admitted", err)
+	t.Fatalf("Acquire returned with error %v, want it to wait", err)
 }
 
 func TestCloseEndsWaits(t *testing.T) {
 	client := newClient(t)
-	config := quiet
+	config := rareRenewals
 	config.Prefix, config.Patience = newPrefix(), time.Hour
 	store := openStore(t, client, config)
 	l := newLimiter(t, store, slow)
@@ -243,11 +243,11 @@ func TestCloseEndsWaits(t *testing.T) {
 	if n := client.HLen(context.Background(), tickets).Val(); n != 0 {
 		t.Errorf("%d tickets are left", n)
 	}
-	eventually(t, "it has failed", func() bool { return len(failed) == 1 })
+	eventually(t, "the call has failed", func() bool { return len(failed) == 1 })
 	if err := <-failed; !errors.Is(err, limiter.ErrUnavailable) {
-		t.Errorf("error %v, want that the limiter is not available", err)
+		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 	if _, err := l.Acquire(context.Background(), limiter.Call{Prompt: 1}); !errors.Is(err, limiter.ErrUnavailable) {
-		t.Errorf("error %v, want that the limiter is not available", err)
+		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 }

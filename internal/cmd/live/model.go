@@ -8,9 +8,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// emulated is the emulator's model: it does what the questions hope for, and otherwise what the
-// default model does.
-func emulated(ctx context.Context, p emulator.Prompt) emulator.Reply {
+// emulatedModel is the emulator's model for the questions: it makes the expected calls, and otherwise
+// behaves like the default model.
+func emulatedModel(ctx context.Context, p emulator.Prompt) emulator.Reply {
 	call := func(name string, status generated.ConfirmationStatus) generated.Entry {
 		return generated.NewEntry(generated.FunctionCallEntry{Name: name, Arguments: `{"city":"Paris"}`, ConfirmationStatus: status})
 	}

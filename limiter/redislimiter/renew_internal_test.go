@@ -12,9 +12,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// beating returns a limiter whose beat the test calls, and a function that returns how
-// many calls Redis holds.
-func beating(t *testing.T) (l *Limiter, held func() int64) {
+// newRenewalTest returns a limiter whose renewLeases only the test calls, and a function that
+// returns how many calls Redis holds.
+func newRenewalTest(t *testing.T) (l *Limiter, held func() int64) {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
@@ -31,14 +31,14 @@ func beating(t *testing.T) (l *Limiter, held func() int64) {
 	return l, func() int64 { return client.HLen(context.Background(), l.keys[3]).Val() }
 }
 
-// A command that tells Redis that a call has ended does not renew the call's lease: Redis
-// would hold the call's tokens again, with nobody left to return them.
-func TestBeatDoesNotRenewEndedCalls(t *testing.T) {
+// A command that reports the end of a call does not renew the call's lease. Otherwise Redis would
+// hold the call's tokens again until the lease expires.
+func TestRenewalSkipsEndedCalls(t *testing.T) {
 	for name, end := range map[string]func(limiter.Admission){
 		"settled":   func(p limiter.Admission) { p.Settle(40) },
 		"cancelled": limiter.Admission.Cancel,
 	} {
-		l, held := beating(t)
+		l, held := newRenewalTest(t)
 		ended, err := l.Acquire(t.Context(), limiter.Call{Prompt: 100})
 		if err != nil {
 			t.Fatal(err)
@@ -47,27 +47,27 @@ func TestBeatDoesNotRenewEndedCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.mu.Lock()
-		l.talking = true // so that the beat is the next command
+		l.polling = true // makes the renewal the next command
 		l.mu.Unlock()
 		end(ended)
-		l.beat()
+		l.renewLeases()
 		l.mu.Lock()
-		l.talking = false
-		if n := len(l.news); n != 0 {
-			t.Errorf("%s: the beat has left %d pieces of news", name, n)
+		l.polling = false
+		if n := len(l.pending); n != 0 {
+			t.Errorf("%s: %d updates are pending after the renewal, want 0", name, n)
 		}
 		l.mu.Unlock()
 		if n := held(); n != 1 {
-			t.Errorf("%s: Redis holds %d calls, want the one that is in flight", name, n)
+			t.Errorf("%s: Redis holds %d calls, want 1 in flight", name, n)
 		}
 	}
 }
 
-// The same, where calls end at any moment of a beat.
-func TestBeatBesideCalls(t *testing.T) {
-	l, held := beating(t)
+// The same holds for calls that end at any moment of a renewal.
+func TestRenewalDuringCalls(t *testing.T) {
+	l, held := newRenewalTest(t)
 	done := make(chan struct{})
-	var callers, beats sync.WaitGroup
+	var callers, renewals sync.WaitGroup
 	for range 8 {
 		callers.Go(func() {
 			for range 60 {
@@ -80,21 +80,21 @@ func TestBeatBesideCalls(t *testing.T) {
 			}
 		})
 	}
-	beats.Go(func() {
+	renewals.Go(func() {
 		for {
 			select {
 			case <-done:
 				return
 			default:
-				l.beat()
+				l.renewLeases()
 			}
 		}
 	})
 	callers.Wait()
 	close(done)
-	beats.Wait()
-	l.Snapshot() // With that, Redis is told.
+	renewals.Wait()
+	l.Snapshot() // sends the pending updates
 	if n := held(); n != 0 {
-		t.Errorf("Redis holds %d calls after all have ended", n)
+		t.Errorf("Redis holds %d calls after all have ended, want 0", n)
 	}
 }

@@ -15,19 +15,20 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A ledger is the books of one model in a Redis whose clock the test sets: every time
-// below is exact. It speaks to the script as a process does.
-type ledger struct {
+// harness runs the script as a process does, for one model in a miniredis. The test sets the
+// clock of Redis, so that all times are exact.
+type harness struct {
 	testing.TB
 	redis          *miniredis.Miniredis
 	client         *redis.Client
 	keys           []string
 	now            time.Time
 	epoch          int64
-	number, latest int // of commands: of this, and of the latest that was answered
-	told           int
-	lease          time.Duration
-	calls          int // that a test has numbered
+	number, latest int // The numbers of the current command and of the latest one with a response.
+
+	acknowledgedUpdates int
+	lease               time.Duration
+	calls               int // The count of call ids that the test has generated.
 }
 
 const (
@@ -37,10 +38,10 @@ const (
 
 var keyNames = []string{"state", "tokens", "requests", "permits", "leases", "tickets", "processes", "lessons"}
 
-func newLedger(t testing.TB, server *miniredis.Miniredis, limit limiter.Limit) *ledger {
+func newHarness(t testing.TB, server *miniredis.Miniredis, limit limiter.Limit) *harness {
 	t.Helper()
 	server.FlushAll()
-	l := &ledger{TB: t, redis: server, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), lease: testLease}
+	l := &harness{TB: t, redis: server, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), lease: testLease}
 	l.client = redis.NewClient(&redis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = l.client.Close() })
 	for _, name := range keyNames {
@@ -51,25 +52,25 @@ func newLedger(t testing.TB, server *miniredis.Miniredis, limit limiter.Limit) *
 	return l
 }
 
-func (l *ledger) pass(d time.Duration) {
+func (l *harness) pass(d time.Duration) {
 	l.now = l.now.Add(d)
 	l.redis.SetTime(l.now)
 }
 
-// op runs an operation, as a process that knows the latest books.
-func (l *ledger) op(op string, args ...any) reply {
+// op runs an operation as a process that knows the current epoch.
+func (l *harness) op(op string, args ...any) response {
 	l.Helper()
 	r := l.raw(op, l.epoch, args...)
 	if r.status == "join" {
-		l.Fatalf("%s: the books are lost", op)
+		l.Fatalf("%s: Redis has lost the state", op)
 	}
 	return r
 }
 
-func (l *ledger) raw(op string, epoch int64, args ...any) reply {
+func (l *harness) raw(op string, epoch int64, args ...any) response {
 	l.Helper()
 	l.number++
-	r, err := parse(l.send("p", l.number, l.told, nil, op, epoch, args...))
+	r, err := parse(l.send("p", l.number, l.acknowledgedUpdates, nil, op, epoch, args...))
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -79,73 +80,73 @@ func (l *ledger) raw(op string, epoch int64, args ...any) reply {
 	return r
 }
 
-// send is one command, of a process that has told so much and tells more.
-func (l *ledger) send(process string, number, told int, news []string, op string, epoch int64, args ...any) []string {
+// send sends one command of a process that has sent updatesBefore updates before, with further updates.
+func (l *harness) send(process string, number, updatesBefore int, updates []string, op string, epoch int64, args ...any) []string {
 	l.Helper()
 	latest := 0
 	if process == "p" {
 		latest = l.latest
 	}
-	argv := []any{op, epoch, latest, testJitter.Microseconds(), l.lease.Microseconds(), process, number, told, len(news)}
-	for _, n := range news {
-		argv = append(argv, n)
+	argv := []any{op, epoch, latest, testJitter.Microseconds(), l.lease.Microseconds(), process, number, updatesBefore, len(updates)}
+	for _, u := range updates {
+		argv = append(argv, u)
 	}
 	text, err := script.Run(context.Background(), l.client, l.keys, append(argv, args...)...).StringSlice()
 	if err != nil {
-		l.Fatalf("%s%v after %q: %v", op, args, news, err)
+		l.Fatalf("%s%v after updates %q: %v", op, args, updates, err)
 	}
 	return text
 }
 
-// join joins with so many tokens used, and permits.
-func (l *ledger) join(used int, limit limiter.Limit, permits ...any) reply {
+// join joins an epoch with used tokens and permits.
+func (l *harness) join(used int, limit limiter.Limit, permits ...any) response {
 	l.Helper()
 	return l.joinWith(used, 0, 0, 0, limit, permits...)
 }
 
-// joinWith joins with a pause, what was left, and the time of the limit too.
-func (l *ledger) joinWith(used int, paused time.Duration, left float64, limitAt int64, limit limiter.Limit, permits ...any) reply {
+// joinWith is like join, with a pause, the available tokens, and the time of the limit.
+func (l *harness) joinWith(used int, paused time.Duration, left float64, limitAt int64, limit limiter.Limit, permits ...any) response {
 	l.Helper()
 	args := joinArgs(used, paused, left, configured{at: limitAt, limit: limit.WithDefaults()})
 	return l.raw("join", l.epoch, append(args, permits...)...)
 }
 
-// joinArgs are those of a process that has learned nothing.
+// joinArgs returns the arguments of join for a process without learned rates.
 func joinArgs(used int, paused time.Duration, left float64, c configured) []any {
 	args := append([]any{used, paused.Microseconds(), left}, c.args()...)
 	return append(args, learned{}.args(c.limit)...)
 }
 
 // limit configures a limit.
-func (l *ledger) limit(limit limiter.Limit) reply {
+func (l *harness) limit(limit limiter.Limit) response {
 	l.Helper()
 	return l.op("limit", append(limitArgs(limit.WithDefaults()), 0)...)
 }
 
-// ask asks for a call, as process id of a backlog.
-func (l *ledger) ask(id string, order int64, tokens, backlog int) reply {
+// acquire asks for a call of the process in id, which has a backlog of waiting calls.
+func (l *harness) acquire(id string, order int64, tokens, backlog int) response {
 	l.Helper()
-	return l.op("acquire", id, order, tokens, 1, backlog, (time.Hour).Microseconds(), grace.Microseconds())
+	return l.op("acquire", id, order, tokens, 1, backlog, (time.Hour).Microseconds(), ticketGrace.Microseconds())
 }
 
-func (l *ledger) grant(id string, tokens int) {
+func (l *harness) admit(id string, tokens int) {
 	l.Helper()
-	if r := l.ask(id, 0, tokens, 1); r.status != "ok" {
-		l.Fatalf("%s has to wait %v", id, r.answer())
+	if r := l.acquire(id, 0, tokens, 1); r.status != "ok" {
+		l.Fatalf("%s must wait %v, want admitted", id, r.duration())
 	}
 }
 
-// waits checks how long a call has to wait, and leaves no ticket of it.
-func (l *ledger) waits(tokens int, want time.Duration) {
+// waits checks how long a new call must wait, and withdraws the call.
+func (l *harness) waits(tokens int, want time.Duration) {
 	l.Helper()
-	r := l.ask("probe:1", 0, tokens, 1)
-	if r.status != "wait" || r.answer() != want {
-		l.Errorf("%s %v, want to wait %v", r.status, r.answer(), want)
+	r := l.acquire("probe:1", 0, tokens, 1)
+	if r.status != "wait" || r.duration() != want {
+		l.Errorf("response %s %v, want wait %v", r.status, r.duration(), want)
 	}
 	l.op("withdraw", "probe:1", 0)
 }
 
-func (l *ledger) available(requests, tokens float64) {
+func (l *harness) available(requests, tokens float64) {
 	l.Helper()
 	r := l.op("state")
 	if math.Abs(r.requests-requests) > 1e-6 || math.Abs(r.tokens-tokens) > 1e-6 {
@@ -156,7 +157,8 @@ func (l *ledger) available(requests, tokens float64) {
 // ten allows ten requests a second and 600 tokens a minute.
 var ten = limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 600}
 
-func (l *ledger) check(t *rapid.T) {
+// check verifies the invariants in state.lua.
+func (l *harness) check(t *rapid.T) {
 	l.op("state")
 	ctx := context.Background()
 	state := map[string]float64{}
@@ -176,14 +178,14 @@ func (l *ledger) check(t *rapid.T) {
 			units, _ := strconv.ParseFloat(n, 64)
 			moment, _ := strconv.ParseFloat(at, 64)
 			if sum += units; moment <= last {
-				t.Errorf("log %s is not in order: %v", log, entries)
+				t.Errorf("log %s is not ordered: %v", log, entries)
 			}
 			last = moment
 		}
 		wantState(log+"n", float64(len(entries)))
 		wantState(log+"u", sum)
 		if sum < 0 {
-			t.Errorf("log %s sums up to %v", log, sum)
+			t.Errorf("the sum of log %s is %v, want at least 0", log, sum)
 		}
 	}
 	held := 0.0
@@ -198,6 +200,6 @@ func (l *ledger) check(t *rapid.T) {
 	wantState("cn", float64(l.client.HLen(ctx, l.keys[6]).Val()))
 	wantState("small", held-state["large"])
 	if state["r"] > state["rburst"] || state["t"] > state["tburst"] {
-		t.Errorf("the buckets hold %v and %v", state["r"], state["t"])
+		t.Errorf("the buckets hold %v requests and %v tokens, more than their capacity", state["r"], state["t"])
 	}
 }

@@ -12,21 +12,21 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
 )
 
-// A lab is what the questions share.
-type lab struct {
+// session is the state that the questions share.
+type session struct {
 	client   *ratelimited.Client
 	recorder *recorder
 	model    string
 
-	conversations []string // to be deleted
-	agents        []string
-	called        *generated.ConversationResponse // a response with calls of two functions
-	results       []generated.Entry               // of these calls
+	conversations []string                        // The conversations to delete.
+	agents        []string                        // The agents to delete.
+	called        *generated.ConversationResponse // A response with calls of two functions.
+	results       []generated.Entry               // The results of these calls.
 }
 
-// clean deletes what was made.
-func (l *lab) clean(ctx context.Context) error {
-	l.recorder.name("clean")
+// cleanUp deletes the created conversations and agents.
+func (l *session) cleanUp(ctx context.Context) error {
+	l.recorder.setQuestion("clean up")
 	errs := make([]error, 0, len(l.conversations)+len(l.agents))
 	for _, id := range l.conversations {
 		errs = append(errs, l.client.Beta.Conversations.Delete(ctx, id))
@@ -46,8 +46,8 @@ func function(name string) generated.Tool {
 	}})
 }
 
-// start asks the model, for few tokens.
-func (l *lab) start(ctx context.Context, text string, change func(*generated.StartConversationRequest)) (*generated.ConversationResponse, error) {
+// start starts a conversation with a small max_tokens.
+func (l *session) start(ctx context.Context, text string, change func(*generated.StartConversationRequest)) (*generated.ConversationResponse, error) {
 	request := generated.StartConversationRequest{
 		Model: l.model, Inputs: ratelimited.Text(text), CompletionArgs: generated.CompletionArgs{MaxTokens: ptr(100), Temperature: ptr(0.0)},
 	}
@@ -58,22 +58,22 @@ func (l *lab) start(ctx context.Context, text string, change func(*generated.Sta
 	if request.Store != nil && !*request.Store {
 		return response, err
 	}
-	return l.note(response, err)
+	return l.recordConversation(response, err)
 }
 
-func (l *lab) append(ctx context.Context, id string, request generated.AppendConversationRequest) (*generated.ConversationResponse, error) {
-	return l.note(l.client.Beta.Conversations.Append(ctx, id, request, ratelimited.AtMostOnce()))
+func (l *session) append(ctx context.Context, id string, request generated.AppendConversationRequest) (*generated.ConversationResponse, error) {
+	return l.recordConversation(l.client.Beta.Conversations.Append(ctx, id, request, ratelimited.AtMostOnce()))
 }
 
-// note remembers a conversation, to be deleted.
-func (l *lab) note(response *generated.ConversationResponse, err error) (*generated.ConversationResponse, error) {
+// recordConversation records the conversation of a response, so that cleanUp deletes it.
+func (l *session) recordConversation(response *generated.ConversationResponse, err error) (*generated.ConversationResponse, error) {
 	if err == nil && response.ConversationID != "" && !slices.Contains(l.conversations, response.ConversationID) {
 		l.conversations = append(l.conversations, response.ConversationID)
 	}
 	return response, err
 }
 
-// kinds returns the types of entries.
+// kinds returns the types of entries and the confirmation statuses.
 func kinds(entries []generated.Entry) string {
 	list := make([]string, 0, len(entries))
 	for _, entry := range entries {
@@ -89,19 +89,19 @@ func kinds(entries []generated.Entry) string {
 		list = append(list, kind.Type)
 	}
 	if len(list) == 0 {
-		return "nothing"
+		return "no entries"
 	}
 	return strings.Join(list, ", ")
 }
 
-// outcome says what became of a request.
+// outcome describes the result of a request.
 func outcome(response *generated.ConversationResponse, err error) string {
 	var api *ratelimited.APIError
 	switch {
 	case errors.As(err, &api):
-		return fmt.Sprintf("refused: %d, code %s: %s", api.StatusCode, api.Code, api.Message)
+		return fmt.Sprintf("rejected: %d, code %s: %s", api.StatusCode, api.Code, api.Message)
 	case err != nil:
 		return "failed: " + err.Error()
 	}
-	return "taken: " + kinds(response.Outputs)
+	return "accepted: " + kinds(response.Outputs)
 }
