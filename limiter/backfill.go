@@ -23,14 +23,14 @@ const backfillDepth = 32
 func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 	g := l.budget.guard
 	head := l.queue.head()
-	if g == nil || l.isFull() || head.cost.tokens == 0 || head.due.isPressing(now) {
+	if g == nil || l.isFull() || head.cost.tokens == 0 || head.deadline.isTight(now) {
 		return nil, Never
 	}
 	if d := l.paused(now); d > 0 {
 		return nil, d
 	}
 	spare, wait, known := g.spare(g.at(now), head.cost, l.budget.bucketWait(now, head.cost))
-	if known && !l.keepsPromise(head, now.Add(wait)) {
+	if known && !l.isOnSchedule(head, now.Add(wait)) {
 		return nil, Never
 	}
 	spare = min(spare, int(l.budget.tokens.level(now).after(wait).balance)-head.cost.tokens)
@@ -59,18 +59,18 @@ func (l *Limiter) backfill(now time.Time) (*waiter, time.Duration) {
 	return nil, next
 }
 
-// slip is how much later the head of the queue may start than it was first
+// maxDelay is how much later the head of the queue may start than it was first
 // expected to, before nobody passes it any more.
-const slip = time.Second
+const maxDelay = time.Second
 
-// keepsPromise reports whether the head can still start when it was first expected
+// isOnSchedule reports whether the head can still start when it was first expected
 // to. What passes it is expected to leave it that time; if calls use more than
 // that again and again, they would put it off for ever.
-func (l *Limiter) keepsPromise(head *waiter, start time.Time) bool {
-	if head.promised.IsZero() {
-		head.promised = start
+func (l *Limiter) isOnSchedule(head *waiter, start time.Time) bool {
+	if head.expectedStart.IsZero() {
+		head.expectedStart = start
 	}
-	return !start.After(head.promised.Add(slip))
+	return !start.After(head.expectedStart.Add(maxDelay))
 }
 
 // spare returns how many tokens a call may take now that passes the head of the
@@ -82,8 +82,8 @@ func (l *Limiter) keepsPromise(head *waiter, start time.Time) bool {
 // will have ended when the head starts. If the head has to wait for one of them,
 // that is the largest, and leaves the window no sooner than a span from now.
 func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration, known bool) {
-	small, large := g.due()
-	expected := float64(small)*max(1, g.actual/max(1, g.expected)) + float64(large) + g.room()
+	small, large := g.uncharged()
+	expected := float64(small)*max(1, g.meanActual/max(1, g.meanEstimate)) + float64(large) + g.headroom()
 	inFlight := int(math.Ceil(expected))
 	room := g.tokens.limit - min(head.tokens, g.tokens.limit) - inFlight
 	wait = max(others, g.tokenWait(now, head.tokens, inFlight))
@@ -94,5 +94,5 @@ func (g *guard) spare(now time.Duration, head cost, others time.Duration) (token
 		}
 		return room + largest, g.tokens.span, false
 	}
-	return room - g.tokens.usedAt(now+wait) - g.foreignAt(now+wait), wait, true
+	return room - g.tokens.usedAt(now+wait) - g.externalUsageAt(now+wait), wait, true
 }

@@ -92,7 +92,7 @@ func (b *budget) requestWait(now time.Time, n int) time.Duration {
 	if g := b.guard; g != nil {
 		t := g.at(now)
 		spaced := min(float64(n)*float64(g.spacing), math.MaxInt64/2)
-		d = max(d, g.requests.waitMany(t, n), g.latest+time.Duration(spaced)-t)
+		d = max(d, g.requests.waitMany(t, n), g.lastSent+time.Duration(spaced)-t)
 	}
 	return d
 }
@@ -137,10 +137,10 @@ func (b *budget) resend(now, taken time.Time, c cost) {
 	}
 }
 
-// recall takes back the prompt of an attempt of c, sent at the given time, that is repeated.
-func (b *budget) recall(sent time.Time, c cost) {
+// uncharge takes back the prompt of an attempt of c, sent at the given time, that is repeated.
+func (b *budget) uncharge(sent time.Time, c cost) {
 	if g := b.guard; g != nil {
-		g.recall(g.at(sent), c)
+		g.uncharge(g.at(sent), c)
 	}
 }
 
@@ -192,10 +192,10 @@ func (b *budget) available(now time.Time) (requests, tokens float64) {
 		g.requests.expire(t)
 		g.tokens.expire(t)
 		requests = min(requests, float64(g.requests.limit-g.requests.used))
-		if since := t - g.latest; since < g.spacing {
+		if since := t - g.lastSent; since < g.spacing {
 			requests = min(requests, float64(since)/float64(g.spacing))
 		}
-		tokens = min(tokens, float64(g.tokens.limit-g.tokens.used-g.held(t)-g.foreignAt(t)))
+		tokens = min(tokens, float64(g.tokens.limit-g.tokens.used-g.held(t)-g.externalUsageAt(t)))
 	}
 	return requests, tokens
 }

@@ -4,14 +4,14 @@ package limiter
 func ChargesOnArrival(l *Limiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.budget.guard.arrival
+	return l.budget.guard.onArrival
 }
 
 // ChargeOnArrival has l take the server to charge prompts on arrival, until it learns otherwise.
 func ChargeOnArrival(l *Limiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.budget.guard.change()
+	l.budget.guard.switchCharging()
 }
 
 // NewNested returns a limiter of two, of which either one has the given tokens.

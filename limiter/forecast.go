@@ -26,17 +26,17 @@ func (l *Limiter) WaitTime(tokens int) time.Duration {
 	}
 	class := l.queue.class(Interactive)
 	w := &waiter{permit: &Permit{class: class, place: Place{math.MaxUint64}}, cost: l.budget.cost(Call{Prompt: max(0, tokens)})}
-	clock := class.clock
+	clock := class.virtualTime
 	l.queue.push(w)
 	f, _ := l.forecast(time.Now(), w)
 	l.queue.remove(w)
-	class.clock = clock
-	return f.passed
+	class.virtualTime = clock
+	return f.elapsed
 }
 
-// playedCalls is how many calls Forecast plays through. Further ones go on at the pace of the second
+// simulatedCalls is how many calls Forecast plays through. Further ones go on at the pace of the second
 // half of them.
-const playedCalls = 2000
+const simulatedCalls = 2000
 
 // Forecast returns how long it takes until the last of a number of calls has started, if all of them
 // come now, nobody else waits, and each uses the given number of tokens. It is exact for a limiter
@@ -59,19 +59,19 @@ func (l *Limiter) Forecast(calls, tokens int) time.Duration {
 	f.share = 1
 	c := l.budget.cost(Call{Prompt: max(0, tokens)})
 	var half time.Duration
-	for i := range min(calls, playedCalls) {
-		if f.start(c); i == playedCalls/2-1 {
-			half = f.passed
+	for i := range min(calls, simulatedCalls) {
+		if f.start(c); i == simulatedCalls/2-1 {
+			half = f.elapsed
 		}
 	}
-	if rest := calls - playedCalls; rest > 0 {
-		longer := float64(f.passed-half) / (playedCalls / 2) * float64(rest)
+	if rest := calls - simulatedCalls; rest > 0 {
+		longer := float64(f.elapsed-half) / (simulatedCalls / 2) * float64(rest)
 		if longer >= math.MaxInt64 {
 			return Never
 		}
-		f.passed = addSaturated(f.passed, time.Duration(longer))
+		f.elapsed = addSaturated(f.elapsed, time.Duration(longer))
 	}
-	return f.passed
+	return f.elapsed
 }
 
 // forecast plays the queue through, up to the given waiter, and returns
@@ -90,10 +90,10 @@ func (l *Limiter) forecast(now time.Time, last *waiter) (f *forecast, played int
 func (l *Limiter) newForecast(now time.Time) *forecast {
 	f := l.budget.forecast(now)
 	f.pass(max(0, l.paused(now)))
-	if limit := l.flights.limit(); limit > 0 {
+	if limit := l.concurrency.limit(); limit > 0 {
 		took := time.Minute
-		if g := l.budget.guard; g != nil && g.took > 0 {
-			took = g.took
+		if g := l.budget.guard; g != nil && g.meanDuration > 0 {
+			took = g.meanDuration
 		}
 		f.free, f.interval = max(0, limit-l.active()), took/time.Duration(limit)
 		f.freeAt = f.interval
@@ -105,8 +105,8 @@ func (l *Limiter) newForecast(now time.Time) *forecast {
 func (b *budget) forecast(now time.Time) *forecast {
 	f := &forecast{requests: b.requests.level(now), tokens: b.tokens.level(now), share: 1}
 	if g := b.guard; g != nil {
-		if g.expected > 0 {
-			f.share = min(2, g.actual/g.expected)
+		if g.meanEstimate > 0 {
+			f.share = min(2, g.meanActual/g.meanEstimate)
 		}
 		f.begin = g.at(now)
 		f.guard, f.held, f.used, f.end = g.forecast(f.begin)
@@ -117,7 +117,7 @@ func (b *budget) forecast(now time.Time) *forecast {
 // A forecast is a budget as it is expected to develop, detached from it.
 type forecast struct {
 	requests, tokens level
-	passed           time.Duration
+	elapsed          time.Duration
 	share            float64 // of its estimate that a call uses
 
 	guard *guard // without calls in flight
@@ -137,10 +137,10 @@ type forecast struct {
 
 // start lets time pass until c can start, and has it use as much of its estimate as calls do.
 func (f *forecast) start(c cost) {
-	d := max(f.wait(c), f.place())
-	if c.tokens > 0 && f.held > 0 && addSaturated(f.passed, d) > f.end {
-		f.pass(max(0, f.end-f.passed))
-		f.guard.tokens.add(f.begin+f.passed, f.used)
+	d := max(f.wait(c), f.takeSlot())
+	if c.tokens > 0 && f.held > 0 && addSaturated(f.elapsed, d) > f.end {
+		f.pass(max(0, f.end-f.elapsed))
+		f.guard.tokens.add(f.begin+f.elapsed, f.used)
 		f.held = 0
 		d = f.wait(c)
 	}
@@ -148,7 +148,7 @@ func (f *forecast) start(c cost) {
 	used := int(math.Round(float64(c.tokens) * f.share))
 	f.requests, f.tokens = f.requests.less(c.requests*requestUnits), f.tokens.less(used)
 	if g := f.guard; g != nil {
-		now := addSaturated(f.begin, f.passed)
+		now := addSaturated(f.begin, f.elapsed)
 		g.send(now)
 		if c.tokens > 0 {
 			g.tokens.add(now, used)
@@ -156,16 +156,16 @@ func (f *forecast) start(c cost) {
 	}
 }
 
-// place takes one of the places for calls in flight, and returns how long it takes until there is one.
-func (f *forecast) place() (wait time.Duration) {
+// takeSlot takes one of the places for calls in flight, and returns how long it takes until there is one.
+func (f *forecast) takeSlot() (wait time.Duration) {
 	switch {
 	case f.interval == 0:
 	case f.free > 0:
 		f.free--
-		f.freeAt = f.passed + f.interval
+		f.freeAt = f.elapsed + f.interval
 	default:
-		wait = max(0, f.freeAt-f.passed)
-		f.freeAt = max(f.freeAt, f.passed) + f.interval
+		wait = max(0, f.freeAt-f.elapsed)
+		f.freeAt = max(f.freeAt, f.elapsed) + f.interval
 	}
 	return wait
 }
@@ -173,7 +173,7 @@ func (f *forecast) place() (wait time.Duration) {
 func (f *forecast) wait(c cost) time.Duration {
 	d := max(f.requests.wait(c.requests*requestUnits), f.tokens.wait(c.tokens))
 	if g := f.guard; g != nil {
-		now := addSaturated(f.begin, f.passed)
+		now := addSaturated(f.begin, f.elapsed)
 		d = max(d, g.requestWait(now, c.requests))
 		if c.tokens > 0 {
 			d = max(d, g.tokenWait(now, c.tokens, f.held))
@@ -185,7 +185,7 @@ func (f *forecast) wait(c cost) time.Duration {
 // pass lets time pass.
 func (f *forecast) pass(d time.Duration) {
 	f.requests, f.tokens = f.requests.after(d), f.tokens.after(d)
-	f.passed = addSaturated(f.passed, d)
+	f.elapsed = addSaturated(f.elapsed, d)
 }
 
 // addSaturated returns the sum of two durations, neither of them negative, or

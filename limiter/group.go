@@ -24,7 +24,7 @@ type Group struct {
 	byModel   map[string]Backend
 	defLimit  Limit // configured
 	separate  bool
-	unclaimed int                // how many of maxModels are left
+	freeSlots int                // how many of maxModels are left
 	byDefault map[string]Backend // those of byModel that have the default limit
 }
 
@@ -36,7 +36,7 @@ func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, err
 	if err != nil {
 		return nil, fmt.Errorf("default limit: %w", err)
 	}
-	g := &Group{def: d, defLimit: def, unclaimed: maxModels, factory: factory, byModel: make(map[string]Backend, len(byModel)), byDefault: map[string]Backend{}}
+	g := &Group{def: d, defLimit: def, freeSlots: maxModels, factory: factory, byModel: make(map[string]Backend, len(byModel)), byDefault: map[string]Backend{}}
 	for _, model := range slices.Sorted(maps.Keys(byModel)) { // so that the same error is reported every time
 		if model == "" {
 			return nil, errors.New(`limiter: model "" cannot have a limit of its own: it has the default`)
@@ -63,7 +63,7 @@ func (g *Group) Separate() {
 func (g *Group) For(model string) Backend {
 	g.mu.RLock()
 	l, ok := g.byModel[model]
-	shared := !g.separate || g.unclaimed == 0
+	shared := !g.separate || g.freeSlots == 0
 	g.mu.RUnlock()
 	switch {
 	case ok:
@@ -77,10 +77,10 @@ func (g *Group) For(model string) Backend {
 		return l
 	}
 	l, err := g.factory.make(model, g.defLimit)
-	if err != nil || g.unclaimed == 0 {
+	if err != nil || g.freeSlots == 0 {
 		return g.def
 	}
-	g.unclaimed--
+	g.freeSlots--
 	g.byModel[model], g.byDefault[model] = l, l
 	return l
 }
@@ -96,9 +96,9 @@ func (g *Group) Observe(model string, s ServerState) {
 	if _, tokens := s.Remaining(); tokens >= 0 && s.LimitTokens != nil {
 		switch n, isNested := l.(*nested); {
 		case isNested:
-			g.rename(model, n, min(*s.LimitTokens, g.defaultLimit().TokensPerMinute))
+			g.updateNested(model, n, min(*s.LimitTokens, g.defaultLimit().TokensPerMinute))
 		case l == g.def && *s.LimitTokens < g.defaultLimit().TokensPerMinute:
-			if l = g.nest(model, *s.LimitTokens); l == g.def {
+			if l = g.addNested(model, *s.LimitTokens); l == g.def {
 				s.LimitTokens, s.RemainingTokens = nil, nil // they are not those of all models
 			}
 		}
@@ -112,9 +112,9 @@ func (g *Group) defaultLimit() Limit {
 	return g.defLimit
 }
 
-// nest makes the limiter of a model that has the given token limit and shares the default too. It
+// addNested makes the limiter of a model that has the given token limit and shares the default too. It
 // returns what the model has if that cannot be made.
-func (g *Group) nest(model string, perMinute int) Backend {
+func (g *Group) addNested(model string, perMinute int) Backend {
 	g.setting.Lock()
 	defer g.setting.Unlock()
 	l := g.For(model)
@@ -122,7 +122,7 @@ func (g *Group) nest(model string, perMinute int) Backend {
 		return l
 	}
 	g.mu.RLock()
-	full := g.unclaimed == 0
+	full := g.freeSlots == 0
 	g.mu.RUnlock()
 	if full {
 		return l
@@ -133,23 +133,23 @@ func (g *Group) nest(model string, perMinute int) Backend {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.unclaimed == 0 {
+	if g.freeSlots == 0 {
 		return l
 	}
-	g.unclaimed--
+	g.freeSlots--
 	g.byModel[model] = n
 	return n
 }
 
-// rename changes the token limit of a nested limiter, unless Set has replaced that.
-func (g *Group) rename(model string, n *nested, perMinute int) {
-	if n.named.Load() == int64(perMinute) {
+// updateNested changes the token limit of a nested limiter, unless Set has replaced that.
+func (g *Group) updateNested(model string, n *nested, perMinute int) {
+	if n.tokenLimit.Load() == int64(perMinute) {
 		return
 	}
 	g.setting.Lock()
 	defer g.setting.Unlock()
 	if g.For(model) == n {
-		n.name(perMinute)
+		n.setTokenLimit(perMinute)
 	}
 }
 
@@ -170,7 +170,7 @@ func (g *Group) Set(model string, limit Limit) error {
 	switch n, isNested := l.(*nested); {
 	case isNested:
 		if err = n.SetLimit(limit); err == nil {
-			l = n.alone()
+			l = n.detach()
 		}
 	case l != g.def:
 		err = l.SetLimit(limit)

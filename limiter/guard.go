@@ -24,16 +24,16 @@ const (
 	// are more of them in flight, and each ends later.
 	longCall = 22 * time.Second
 
-	// Room is kept for the calls that end while another one travels to the server, in uplink
+	// Room is kept for the calls that end while another one travels to the server, in minTravelTime
 	// or more. In calls of ordinary size (root mean square) it is spread times the square root
 	// of how many are expected to end in that time, and at most maxRoom.
-	uplink  = 50 * time.Millisecond
-	spread  = 5
-	maxRoom = 3.5
+	minTravelTime  = 50 * time.Millisecond
+	headroomSpread = 5
+	maxHeadroom    = 3.5
 
-	// evenShare is the time between two requests at a learned rate, in times of what evenly spread
+	// spacingShare is the time between two requests at a learned rate, in times of what evenly spread
 	// ones have.
-	evenShare = 0.8
+	spacingShare = 0.8
 
 	// largeShare is the share of the limit above which a call is large. Large
 	// calls are held whole, and largeError more, since a prompt may have that
@@ -41,25 +41,25 @@ const (
 	largeShare = 1.0 / 8
 	largeError = 1.0 / 4
 
-	// learning is the weight of the latest call in what is learned of sizes.
-	learning = 1.0 / 64
+	// smoothing is the weight of the latest call in what is learned of sizes.
+	smoothing = 1.0 / 64
 
-	// cautionStep is what a refusal that the guard cannot explain adds to its caution if it
+	// reservedStep is what a refusal that the guard cannot explain adds to its caution if it
 	// follows on another one within cautionWear, but not within an incident. cautionWear
 	// without one takes as much off.
-	cautionStep = 1.0 / 4
-	cautionWear = 30 * time.Minute
-	incident    = 20 * time.Second
+	reservedStep  = 1.0 / 4
+	reservedDecay = 30 * time.Minute
+	incident      = 20 * time.Second
 
 	// After a refusal that names the token limit, others are taken to have used all that was left, as
-	// if that had been seen for refusalAge of the window. That wears off within 24 s, and
+	// if that had been seen for throttleAge of the window. That wears off within 24 s, and
 	// costs 10 s of the quota if nobody else uses it.
-	refusalAge = 0.6
+	throttleAge = 0.6
 
 	// A refusal for want of requests adds the configured jitter to the slack, up
 	// to so many times that jitter. It wears off in that time.
-	mostJitter = 5
-	jitterWear = 10 * time.Minute
+	maxJitterFactor = 5
+	jitterDecay     = 10 * time.Minute
 )
 
 // A guard keeps to limits that the server counts in its own way: by token
@@ -75,37 +75,37 @@ type guard struct {
 	requests, tokens window
 	charging
 
-	jitter    time.Duration // configured
-	extra     time.Duration // learned, at extraFrom
-	extraFrom time.Duration
-	pace      time.Duration // span of requests without jitter
-	perMinute int           // tokens
-	minutes   float64       // span of tokens
+	jitter          time.Duration // configured
+	extraJitter     time.Duration // learned, at extraFrom
+	extraJitterFrom time.Duration
+	baseSpan        time.Duration // span of requests without jitter
+	perMinute       int           // tokens
+	tokenMinutes    float64       // span of tokens
 
 	// Requests that follow one another at a learned rate are spread, because the burst that the
 	// server allows is not known.
-	spacing time.Duration // 0: as they come
-	latest  time.Duration // when a request was sent
+	spacing  time.Duration // 0: as they come
+	lastSent time.Duration // when a request was sent
 
-	small, large  int   // tokens of the calls in flight
-	count         int   // of calls in flight that are not large
-	largeInFlight []int // of each large call in flight
+	smallTokens, largeTokens int   // tokens of the calls in flight
+	smallCount               int   // of calls in flight that are not large
+	largeInFlight            []int // of each large call in flight
 
 	// How much of what is in flight has been charged already: 0 for nothing, as
 	// by a server that charges at the end, 1 for all of it. Learned at cautionFrom.
-	caution       float64
-	cautionFrom   time.Duration
+	reservedShare float64
+	reservedFrom  time.Duration
 	unexplainedAt time.Duration // when a refusal came that the guard cannot explain; 0: never
 
-	// Learned of calls that are not large: the mean square of their sizes, and
-	// the means of what they used and of what they were expected to use.
-	square, actual, expected float64
+	// Learned of calls that are not large: the mean meanSquare of their sizes, and
+	// the means of what they used and of what they were meanEstimate to use.
+	meanSquare, meanActual, meanEstimate float64
 
-	took time.Duration // mean of what calls took; 0 before the first has ended
+	meanDuration time.Duration // mean of what calls took; 0 before the first has ended
 
-	// foreign is what others use of the account, as seen at foreignFrom.
-	foreign     int
-	foreignFrom time.Duration
+	// externalUsage is what others use of the account, as seen at foreignFrom.
+	externalUsage int
+	externalFrom  time.Duration
 }
 
 func newGuard(now time.Time, l Limit, jitter time.Duration) *guard {
@@ -117,7 +117,7 @@ func newGuard(now time.Time, l Limit, jitter time.Duration) *guard {
 // setLimit sets the span of the tokens' window: a minute, or as long as the tokens of the bucket
 // take, if it holds more of them than that.
 func (g *guard) setLimit(now time.Time, l Limit) {
-	g.minutes = max(1, float64(l.TokenBurst)/float64(l.TokensPerMinute))
+	g.tokenMinutes = max(1, float64(l.TokenBurst)/float64(l.TokensPerMinute))
 	g.setRates(now, l, false)
 }
 
@@ -127,20 +127,20 @@ func (g *guard) setLimit(now time.Time, l Limit) {
 func (g *guard) setRates(now time.Time, l Limit, spread bool) {
 	requests := math.Floor(l.RequestBurst)
 	g.requests.limit = int(requests)
-	g.pace = seconds(requests / l.RequestsPerSecond)
+	g.baseSpan = seconds(requests / l.RequestsPerSecond)
 	g.spacing = 0
 	if spread {
-		g.spacing = seconds(evenShare / l.RequestsPerSecond)
+		g.spacing = seconds(spacingShare / l.RequestsPerSecond)
 	}
 	g.perMinute = l.TokensPerMinute
-	g.tokens.limit = int(min(MaxTokens, math.Round(float64(l.TokensPerMinute)*g.minutes)))
-	g.other.limit = g.tokens.limit
+	g.tokens.limit = int(min(MaxTokens, math.Round(float64(l.TokensPerMinute)*g.tokenMinutes)))
+	g.otherTokens.limit = g.tokens.limit
 	_, late := g.windows()
-	late.span = seconds(60 * g.minutes)
+	late.span = seconds(60 * g.tokenMinutes)
 	g.last.known = false
 	// What was learned of sizes under another limit must not be more than this one
 	// calls small.
-	g.square = min(g.square, math.Pow(largeShare*float64(g.tokens.limit), 2))
+	g.meanSquare = min(g.meanSquare, math.Pow(largeShare*float64(g.tokens.limit), 2))
 	g.at(now)
 }
 
@@ -156,8 +156,8 @@ func seconds(s float64) time.Duration {
 // with it, so that the slack for jitter, which wears off, is the same for all.
 func (g *guard) at(now time.Time) time.Duration {
 	t := now.Sub(g.epoch)
-	slack := g.jitter + g.extraAt(t)
-	g.requests.span = g.pace + slack
+	slack := g.jitter + g.extraJitterAt(t)
+	g.requests.span = g.baseSpan + slack
 	early, late := g.windows()
 	early.span = late.span + slack
 	return t
@@ -174,44 +174,44 @@ func (g *guard) wait(now time.Duration, c cost) time.Duration {
 	if c.tokens > 0 {
 		d = max(d, g.tokenWait(now, c.tokens, g.held(now)))
 	}
-	if d == Never && g.cautionAt(now) > 0 {
-		d = cautionWear - (now-g.cautionFrom)%cautionWear
+	if d == Never && g.reservedShareAt(now) > 0 {
+		d = reservedDecay - (now-g.reservedFrom)%reservedDecay
 	}
 	return d
 }
 
 // requestWait returns how long it takes until n requests fit.
 func (g *guard) requestWait(now time.Duration, n int) time.Duration {
-	return max(g.requests.wait(now, n), g.latest+g.spacing-now)
+	return max(g.requests.wait(now, n), g.lastSent+g.spacing-now)
 }
 
 // held is what must be kept free for the calls in flight.
 func (g *guard) held(now time.Duration) int {
-	if g.small+g.large == 0 {
+	if g.smallTokens+g.largeTokens == 0 {
 		return 0
 	}
 	share := heldShare
-	if g.took > longCall {
-		share *= float64(longCall) / float64(g.took)
+	if g.meanDuration > longCall {
+		share *= float64(longCall) / float64(g.meanDuration)
 	}
-	share += (1 - share) * g.cautionAt(now)
-	small, large := g.due()
-	held := share*float64(small) + float64(large) + largeError*float64(g.large)
-	if g.small > 0 {
-		held += g.room()
+	share += (1 - share) * g.reservedShareAt(now)
+	small, large := g.uncharged()
+	held := share*float64(small) + float64(large) + largeError*float64(g.largeTokens)
+	if g.smallTokens > 0 {
+		held += g.headroom()
 	}
 	return int(math.Ceil(held))
 }
 
-// room returns how many tokens are kept free for calls that end while another one travels.
+// headroom returns how many tokens are kept free for calls that end while another one travels.
 // How often calls end follows from how many are in flight and how long they take.
-func (g *guard) room() float64 {
-	calls := float64(maxRoom)
-	if g.took > 0 {
-		ending := float64(g.count) * float64(max(uplink, g.jitter)) / float64(g.took)
-		calls = min(calls, spread*math.Sqrt(ending))
+func (g *guard) headroom() float64 {
+	calls := float64(maxHeadroom)
+	if g.meanDuration > 0 {
+		ending := float64(g.smallCount) * float64(max(minTravelTime, g.jitter)) / float64(g.meanDuration)
+		calls = min(calls, headroomSpread*math.Sqrt(ending))
 	}
-	return calls * math.Sqrt(g.square)
+	return calls * math.Sqrt(g.meanSquare)
 }
 
 // tokenWait returns how long it takes until n tokens fit beside what is held,
@@ -222,7 +222,7 @@ func (g *guard) tokenWait(now time.Duration, n, held int) time.Duration {
 	room := w.limit - min(n, w.limit) - held - w.used
 	for i, from := 0, now; ; i++ {
 		if room >= 0 {
-			ready := max(from, g.foreignBelow(room))
+			ready := max(from, g.externalUsageBelow(room))
 			if i == w.count || ready <= w.leaves(i) {
 				return ready - now
 			}
@@ -242,33 +242,33 @@ func (g *guard) take(now time.Duration, c cost) {
 	switch {
 	case c.tokens == 0:
 	case c.large:
-		g.large += c.tokens
+		g.largeTokens += c.tokens
 		g.largeInFlight = append(g.largeInFlight, c.tokens)
 	default:
-		if g.square == 0 { // the first: all that is known of sizes
-			g.square = float64(c.tokens) * float64(c.tokens)
+		if g.meanSquare == 0 { // the first: all that is known of sizes
+			g.meanSquare = float64(c.tokens) * float64(c.tokens)
 		}
-		g.small += c.tokens
-		g.count++
+		g.smallTokens += c.tokens
+		g.smallCount++
 	}
 }
 
 // send counts a request.
 func (g *guard) send(now time.Duration) {
 	g.requests.add(now, 1)
-	g.latest = now
+	g.lastSent = now
 }
 
 // release ends a call in flight.
 func (g *guard) release(c cost) {
 	if !c.large {
-		g.small -= c.tokens
+		g.smallTokens -= c.tokens
 		if c.tokens > 0 {
-			g.count--
+			g.smallCount--
 		}
 		return
 	}
-	g.large -= c.tokens
+	g.largeTokens -= c.tokens
 	for i, n := range g.largeInFlight {
 		if n == c.tokens {
 			last := len(g.largeInFlight) - 1
@@ -282,12 +282,12 @@ func (g *guard) release(c cost) {
 // settle ends a call that used so many tokens.
 func (g *guard) settle(now, sent time.Duration, c cost, actual int) {
 	g.release(c)
-	g.use(now, sent, c, int(min(int64(actual), MaxTokens)))
+	g.recordUsage(now, sent, c, int(min(int64(actual), MaxTokens)))
 	if c.tokens > 0 && !c.large && !g.isLarge(actual) {
 		n := float64(actual)
-		g.square += learning * (n*n - g.square)
-		g.actual += learning * (n - g.actual)
-		g.expected += learning * (float64(c.tokens) - g.expected)
+		g.meanSquare += smoothing * (n*n - g.meanSquare)
+		g.meanActual += smoothing * (n - g.meanActual)
+		g.meanEstimate += smoothing * (float64(c.tokens) - g.meanEstimate)
 	}
 }
 
@@ -295,66 +295,66 @@ func (g *guard) settle(now, sent time.Duration, c cost, actual int) {
 func (g *guard) learnTime(c cost, took time.Duration) {
 	switch {
 	case c.tokens == 0:
-	case g.took == 0:
-		g.took = took
+	case g.meanDuration == 0:
+		g.meanDuration = took
 	default:
-		g.took += time.Duration(learning * float64(took-g.took))
+		g.meanDuration += time.Duration(smoothing * float64(took-g.meanDuration))
 	}
 }
 
 // callTime returns how long a call in flight is expected to take from now on.
 func (g *guard) callTime() time.Duration {
-	if g.took == 0 {
+	if g.meanDuration == 0 {
 		return g.tokens.span
 	}
-	return g.took
+	return g.meanDuration
 }
 
-// refused learns from a refusal. One for want of requests says that calls arrive
+// throttled learns from a refusal. One for want of requests says that calls arrive
 // closer together than was allowed for. One for want of tokens, when there were
 // some left by the guard's own count, says that the server had charged for calls
 // in flight.
-func (g *guard) refused(now time.Duration, r Throttle) {
+func (g *guard) throttled(now time.Duration, r Throttle) {
 	if r.Requests {
-		g.extra = min((mostJitter-1)*g.jitter, g.extraAt(now)+g.jitter)
-		g.extraFrom = now
+		g.extraJitter = min((maxJitterFactor-1)*g.jitter, g.extraJitterAt(now)+g.jitter)
+		g.extraJitterFrom = now
 	}
 	if r.Tokens {
 		g.tokens.expire(now)
 		switch {
 		case g.explainsRefusal(now):
-			g.change()
-		case g.tokens.used+g.foreignAt(now) < g.tokens.limit:
-			g.unexplained(now)
+			g.switchCharging()
+		case g.tokens.used+g.externalUsageAt(now) < g.tokens.limit:
+			g.recordUnexplained(now)
 		}
 		g.observe(now, 0)
-		g.foreignFrom -= time.Duration(refusalAge * float64(g.tokens.span))
+		g.externalFrom -= time.Duration(throttleAge * float64(g.tokens.span))
 	}
 }
 
-// unexplained learns from a refusal that names the token limit while tokens were left. A single one may be a
+// recordUnexplained learns from a refusal that names the token limit while tokens were left. A single one may be a
 // mistake of the server, or somebody else's burst.
-func (g *guard) unexplained(now time.Duration) {
+func (g *guard) recordUnexplained(now time.Duration) {
 	since := now - g.unexplainedAt
 	switch {
 	case g.unexplainedAt > 0 && since < incident:
 		return
-	case g.unexplainedAt > 0 && since < cautionWear:
-		g.caution = min(1, g.cautionAt(now)+cautionStep)
-		g.cautionFrom = now
+	case g.unexplainedAt > 0 && since < reservedDecay:
+		g.reservedShare = min(1, g.reservedShareAt(now)+reservedStep)
+		g.reservedFrom = now
 	}
 	g.unexplainedAt = max(1, now)
 }
 
-// cautionAt returns the caution that was learned, as far as it has not worn off.
-func (g *guard) cautionAt(now time.Duration) float64 {
-	return max(0, g.caution-cautionStep*float64((now-g.cautionFrom)/cautionWear))
+// reservedShareAt returns the caution that was learned, as far as it has not worn off.
+func (g *guard) reservedShareAt(now time.Duration) float64 {
+	return max(0, g.reservedShare-reservedStep*float64((now-g.reservedFrom)/reservedDecay))
 }
 
-// extraAt returns the jitter that was learned, as far as it has not worn off.
-func (g *guard) extraAt(now time.Duration) time.Duration {
-	left := max(0, g.extraFrom+jitterWear-now)
-	return time.Duration(float64(g.extra) * float64(left) / float64(jitterWear))
+// extraJitterAt returns the jitter that was learned, as far as it has not worn off.
+func (g *guard) extraJitterAt(now time.Duration) time.Duration {
+	left := max(0, g.extraJitterFrom+jitterDecay-now)
+	return time.Duration(float64(g.extraJitter) * float64(left) / float64(jitterDecay))
 }
 
 // forecast returns a guard without calls in flight, to play the future through, and what is
@@ -364,17 +364,17 @@ func (g *guard) extraAt(now time.Duration) time.Duration {
 func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Duration) {
 	copied := *g
 	f = &copied
-	f.requests, f.tokens, f.other = g.requests.clone(), g.tokens.clone(), window{}
-	f.small, f.large, f.count, f.largeInFlight = 0, 0, 0, nil
-	small, large := g.due()
+	f.requests, f.tokens, f.otherTokens = g.requests.clone(), g.tokens.clone(), window{}
+	f.smallTokens, f.largeTokens, f.smallCount, f.largeInFlight = 0, 0, 0, nil
+	small, large := g.uncharged()
 	used, held = small+large, g.held(now)
 	f.tokens.limit += max(0, used-held)
 	return f, max(held, used), used, g.callTime()
 }
 
-// roomIn returns how long it takes until tokens leave the window, at most a minute; 0 if not much
+// timeUntilRefill returns how long it takes until tokens leave the window, at most a minute; 0 if not much
 // of it is used.
-func (g *guard) roomIn(now time.Duration) time.Duration {
+func (g *guard) timeUntilRefill(now time.Duration) time.Duration {
 	w := &g.tokens
 	w.expire(now)
 	if w.count == 0 || float64(w.used) < fullShare*float64(w.limit) {

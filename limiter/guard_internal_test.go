@@ -29,7 +29,7 @@ func TestTokenWaitAgainstFit(t *testing.T) {
 		n := rapid.IntRange(1, g.tokens.limit).Draw(t, "n")
 		held := rapid.SampledFrom([]int{0, 0, 1, 200, 900}).Draw(t, "held")
 		fits := func(at time.Duration) bool {
-			return n+held+g.tokens.usedAt(at)+g.foreignAt(at) <= g.tokens.limit
+			return n+held+g.tokens.usedAt(at)+g.externalUsageAt(at) <= g.tokens.limit
 		}
 
 		d := g.tokenWait(now, n, held)
@@ -56,14 +56,14 @@ func TestForeignWearsOff(t *testing.T) {
 		const from = 7 * time.Second
 		foreign := rapid.IntRange(0, 1_000_000).Draw(t, "foreign")
 		g.observe(from, 1_000_000-foreign)
-		if got := g.foreignAt(from + 30*time.Second); got != foreign {
+		if got := g.externalUsageAt(from + 30*time.Second); got != foreign {
 			t.Fatalf("after 30 s %d, want %d", got, foreign)
 		}
-		if got := g.foreignAt(from + time.Minute); got != 0 {
+		if got := g.externalUsageAt(from + time.Minute); got != 0 {
 			t.Fatalf("after a minute %d, want none", got)
 		}
 		n := rapid.IntRange(0, 1_000_000).Draw(t, "n")
-		at := g.foreignBelow(n)
+		at := g.externalUsageBelow(n)
 		switch {
 		case n >= foreign:
 			if at > from {
@@ -71,9 +71,9 @@ func TestForeignWearsOff(t *testing.T) {
 			}
 		case at < from+30*time.Second || at > from+time.Minute:
 			t.Fatalf("%d of %d at %v", n, foreign, at)
-		case g.foreignAt(at+1) > n:
-			t.Fatalf("at %v there are %d, want at most %d", at, g.foreignAt(at+1), n)
-		case g.foreignAt(at-time.Millisecond) <= n:
+		case g.externalUsageAt(at+1) > n:
+			t.Fatalf("at %v there are %d, want at most %d", at, g.externalUsageAt(at+1), n)
+		case g.externalUsageAt(at-time.Millisecond) <= n:
 			t.Fatalf("%d of %d before %v already", n, foreign, at)
 		}
 	})

@@ -18,19 +18,19 @@ type guardState struct {
 	More    evidence `json:"more,omitzero"`
 	Less    evidence `json:"less,omitzero"`
 
-	Extra         time.Duration `json:"extra,omitempty"`
-	ExtraFrom     time.Duration `json:"extraFrom,omitempty"`
-	Caution       float64       `json:"caution,omitempty"`
-	CautionFrom   time.Duration `json:"cautionFrom,omitempty"`
-	UnexplainedAt time.Duration `json:"unexplainedAt,omitempty"`
+	ExtraJitter     time.Duration `json:"extra,omitempty"`
+	ExtraJitterFrom time.Duration `json:"extraFrom,omitempty"`
+	ReservedShare   float64       `json:"caution,omitempty"`
+	ReservedFrom    time.Duration `json:"cautionFrom,omitempty"`
+	UnexplainedAt   time.Duration `json:"unexplainedAt,omitempty"`
 
-	Square   float64       `json:"square,omitempty"`
-	Actual   float64       `json:"actual,omitempty"`
-	Expected float64       `json:"expected,omitempty"`
-	Took     time.Duration `json:"took,omitempty"`
+	MeanSquare   float64       `json:"square,omitempty"`
+	MeanActual   float64       `json:"actual,omitempty"`
+	MeanEstimate float64       `json:"expected,omitempty"`
+	MeanDuration time.Duration `json:"took,omitempty"`
 
-	Foreign     int           `json:"foreign,omitempty"`
-	ForeignFrom time.Duration `json:"foreignFrom,omitempty"`
+	ExternalUsage int           `json:"foreign,omitempty"`
+	ExternalFrom  time.Duration `json:"foreignFrom,omitempty"`
 }
 
 // useState is a use as it is saved: from, to, and units.
@@ -43,37 +43,37 @@ func (g *guard) save(now time.Duration, coming cost) *guardState {
 	for _, add := range []struct {
 		*window
 		n int
-	}{{&requests, coming.requests}, {&early, g.small + g.large - g.prompts - g.largePrompts + coming.tokens}, {&late, g.small + g.large + coming.tokens}} {
+	}{{&requests, coming.requests}, {&early, g.smallTokens + g.largeTokens - g.prompts - g.largePrompts + coming.tokens}, {&late, g.smallTokens + g.largeTokens + coming.tokens}} {
 		if add.n > 0 { // else it would make the latest use later
 			add.add(now, add.n)
 		}
 	}
 	return &guardState{
-		Now: now, Latest: g.latest, Requests: requests.save(), Early: early.save(), Late: late.save(),
-		Arrival: g.arrival, More: g.more, Less: g.less,
-		Extra: g.extra, ExtraFrom: g.extraFrom, Caution: g.caution, CautionFrom: g.cautionFrom, UnexplainedAt: g.unexplainedAt,
-		Square: g.square, Actual: g.actual, Expected: g.expected, Took: g.took,
-		Foreign: g.foreign, ForeignFrom: g.foreignFrom,
+		Now: now, Latest: g.lastSent, Requests: requests.save(), Early: early.save(), Late: late.save(),
+		Arrival: g.onArrival, More: g.more, Less: g.less,
+		ExtraJitter: g.extraJitter, ExtraJitterFrom: g.extraJitterFrom, ReservedShare: g.reservedShare, ReservedFrom: g.reservedFrom, UnexplainedAt: g.unexplainedAt,
+		MeanSquare: g.meanSquare, MeanActual: g.meanActual, MeanEstimate: g.meanEstimate, MeanDuration: g.meanDuration,
+		ExternalUsage: g.externalUsage, ExternalFrom: g.externalFrom,
 	}
 }
 
 // restore has a new guard go on from a state that was saved the given time ago.
 func (g *guard) restore(now time.Time, s guardState, elapsed time.Duration) {
 	g.epoch = now.Add(-s.Now - min(elapsed, maxAge))
-	g.latest = s.Latest
+	g.lastSent = s.Latest
 	g.requests.restore(s.Requests)
-	if g.arrival != s.Arrival {
-		g.change()
+	if g.onArrival != s.Arrival {
+		g.switchCharging()
 	}
 	early, late := g.windows()
 	early.restore(s.Early)
 	late.restore(s.Late)
 	g.more, g.less = s.More, s.Less
-	g.extra, g.extraFrom = min((mostJitter-1)*g.jitter, s.Extra), s.ExtraFrom
-	g.caution, g.cautionFrom, g.unexplainedAt = min(1, s.Caution), s.CautionFrom, s.UnexplainedAt
-	g.square = min(s.Square, math.Pow(largeShare*float64(g.tokens.limit), 2))
-	g.actual, g.expected, g.took = s.Actual, s.Expected, s.Took
-	g.foreign, g.foreignFrom = min(MaxTokens, s.Foreign), s.ForeignFrom
+	g.extraJitter, g.extraJitterFrom = min((maxJitterFactor-1)*g.jitter, s.ExtraJitter), s.ExtraJitterFrom
+	g.reservedShare, g.reservedFrom, g.unexplainedAt = min(1, s.ReservedShare), s.ReservedFrom, s.UnexplainedAt
+	g.meanSquare = min(s.MeanSquare, math.Pow(largeShare*float64(g.tokens.limit), 2))
+	g.meanActual, g.meanEstimate, g.meanDuration = s.MeanActual, s.MeanEstimate, s.MeanDuration
+	g.externalUsage, g.externalFrom = min(MaxTokens, s.ExternalUsage), s.ExternalFrom
 	g.at(now)
 }
 
@@ -98,14 +98,14 @@ func (s guardState) check() error {
 		}
 	}
 	for name, v := range map[string]float64{
-		"extra": float64(s.Extra), "caution": s.Caution, "square": s.Square, "actual": s.Actual, "expected": s.Expected, "took": float64(s.Took), "foreign": float64(s.Foreign),
+		"extra": float64(s.ExtraJitter), "caution": s.ReservedShare, "square": s.MeanSquare, "actual": s.MeanActual, "expected": s.MeanEstimate, "took": float64(s.MeanDuration), "foreign": float64(s.ExternalUsage),
 	} {
 		if v < 0 {
 			return fmt.Errorf("%s is %v: must be at least 0", name, v)
 		}
 	}
 	for name, at := range map[string]time.Duration{
-		"latest": s.Latest, "extraFrom": s.ExtraFrom, "cautionFrom": s.CautionFrom, "unexplainedAt": s.UnexplainedAt, "foreignFrom": s.ForeignFrom,
+		"latest": s.Latest, "extraFrom": s.ExtraJitterFrom, "cautionFrom": s.ReservedFrom, "unexplainedAt": s.UnexplainedAt, "foreignFrom": s.ExternalFrom,
 	} {
 		if at > s.Now || at < -maxAge {
 			return fmt.Errorf("%s is %v: must be no later than now, which is %v", name, at, s.Now)

@@ -18,38 +18,38 @@ const Never = time.Duration(math.MaxInt64)
 // Make one with [New]. The zero value has no buckets: its Acquire and SetLimit return an
 // error. A Limiter is safe for use by any number of goroutines and must not be copied.
 type Limiter struct {
-	mu      sync.Mutex // never held by anybody who waits
-	limit   Limit      // in force, with its defaults filled in
-	climbs  bool       // the configured limit is not a ceiling
-	learner *learner   // nil: the limit is the configured one
-	budget  budget
-	queue   queue
+	mu        sync.Mutex // never held by anybody who waits
+	limit     Limit      // in force, with its defaults filled in
+	mayExceed bool       // the configured limit is not a ceiling
+	learner   *learner   // nil: the limit is the configured one
+	budget    budget
+	queue     queue
 
 	pausedUntil time.Time
 
-	backoff  func(n int) time.Duration
-	refusals int       // in a row
-	resume   time.Time // end of the pause after the latest
-	resumed  time.Time // a success of a call that was sent from then on ends the row
-	trial    time.Time // when a call started that had too little time
+	backoff              func(n int) time.Duration
+	consecutiveThrottles int       // in a row
+	throttledUntil       time.Time // end of the pause after the latest
+	resetFrom            time.Time // a success of a call that was sent from then on ends the row
+	lastTrial            time.Time // when a call started that had too little time
 
 	// timer wakes the head of the queue, at wakeAt if it is armed. It is
 	// created by the first wait, so that a limiter without waiters has none.
-	timer  *time.Timer
-	armed  bool
-	wakeAt time.Time
+	timer    *time.Timer
+	timerSet bool
+	wakeAt   time.Time
 
-	factor   float64     // by how much more than a forecast waits are foretold to last
-	watching int         // waiters that want to know where they wait
-	status   *time.Timer // tells them; nil if there are none
+	forecastBias float64     // by how much more than a forecast waits are foretold to last
+	notifiers    int         // waiters that want to know where they wait
+	statusTimer  *time.Timer // tells them; nil if there are none
 
-	flights    flights
-	inFlight   int   // permits neither settled nor cancelled
-	resting    int   // of them, those that wait for another limiter to be retried
-	heldTokens int   // their tokens
-	unsent     int64 // requests that were given back
-	counters   Counters
-	server     ServerState // what it last said
+	concurrency      concurrency
+	inFlight         int   // permits neither settled nor cancelled
+	suspended        int   // of them, those that wait for another limiter to be retried
+	heldTokens       int   // their tokens
+	returnedRequests int64 // requests that were given back
+	counters         Counters
+	serverState      ServerState // what it last said
 }
 
 // An Option changes how a new limiter works.
@@ -105,7 +105,7 @@ func Guarded(jitter time.Duration) Option {
 // refusal the limiter searches for the server's rate as it does below the configured one. The
 // buckets alone learn nothing.
 func LearnLimits() Option {
-	return func(l *Limiter) { l.climbs = true }
+	return func(l *Limiter) { l.mayExceed = true }
 }
 
 // New returns a limiter with both buckets full, or a [*LimitError]. Without
@@ -126,7 +126,7 @@ func New(limit Limit, options ...Option) (*Limiter, error) {
 		return nil, err
 	}
 	if l.budget.guard != nil {
-		l.learner = newLearner(l.budget.guard, limit, l.climbs)
+		l.learner = newLearner(l.budget.guard, limit, l.mayExceed)
 	}
 	return l, nil
 }
@@ -169,7 +169,7 @@ func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
 	l.mu.Lock()
 	if p.class = l.queue.class(call.Class); p.class == nil {
 		defer l.mu.Unlock()
-		return nil, l.queue.unknown(call.Class)
+		return nil, l.queue.classError(call.Class)
 	}
 	if tokens > l.limit.TokenBurst {
 		capacity := l.limit.TokenBurst
@@ -177,47 +177,47 @@ func (l *Limiter) AcquireCall(ctx context.Context, call Call) (*Permit, error) {
 		return nil, &TooLargeError{Tokens: tokens, Capacity: capacity}
 	}
 	p.cost = l.budget.cost(call)
-	if err := l.admit(ctx, p, p.cost, call); err != nil {
+	if err := l.acquire(ctx, p, p.cost, call); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// admit grants c to p, now or when its turn has come, within the call's MaxWait and its
+// acquire grants c to p, now or when its turn has come, within the call's MaxWait and its
 // deadline. It is called with l.mu held and returns without it.
-func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error {
+func (l *Limiter) acquire(ctx context.Context, p *Permit, c cost, call Call) error {
 	now := time.Now()
-	due, err := l.join(ctx, now, p, c, call)
+	due, err := l.checkDeadline(ctx, now, p, c, call)
 	if err != nil {
 		l.mu.Unlock()
 		return err
 	}
 	if l.queue.len == 0 && l.wait(now, c) == 0 {
-		l.grant(now, p, c)
+		l.admit(now, p, c)
 		l.mu.Unlock()
 		return nil
 	}
 
 	waiting := p.class.len
 	w := &waiter{
-		permit: p, cost: c, since: now, estimate: newEstimate(now, call), due: due, watch: newWatch(call), ready: make(chan struct{}),
+		permit: p, cost: c, since: now, estimate: newEstimate(now, call), deadline: due, notifier: newNotifier(call), ready: make(chan struct{}),
 	}
 	p.waiter = w
 	l.queue.push(w)
-	l.watch(w, 1)
-	l.pump(now) // it may be the new head, or pass the one there is
+	l.countNotifier(w, 1)
+	l.dispatch(now) // it may be the new head, or pass the one there is
 	switch {
-	case w.over:
+	case w.done:
 	case call.MaxQueue > 0 && waiting >= call.MaxQueue:
-		l.refuse(w, newQueueFull(c.tokens, waiting))
-		l.pump(now)
-	case call.MaxWait != 0 || w.watch != nil:
+		l.abandon(w, newQueueFull(c.tokens, waiting))
+		l.dispatch(now)
+	case call.MaxWait != 0 || w.notifier != nil:
 		f, position := l.forecast(now, w)
-		expected := l.expect(f.passed)
-		l.foresee(now, w, position, f.passed)
+		expected := l.correctForecast(f.elapsed)
+		l.recordForecast(now, w, position, f.elapsed)
 		if call.MaxWait != 0 && expected > call.MaxWait {
-			l.refuse(w, newWouldWait(c.tokens, expected, position))
-			l.pump(now)
+			l.abandon(w, newWouldWait(c.tokens, expected, position))
+			l.dispatch(now)
 		}
 	}
 	l.mu.Unlock()
@@ -227,14 +227,14 @@ func (l *Limiter) admit(ctx context.Context, p *Permit, c cost, call Call) error
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w.over {
+	if w.done {
 		return w.err // granted, or refused, before it could leave
 	}
 	now = time.Now()
 	ended := newWaitError(ctx, c.tokens, now.Sub(w.since))
 	ended.Paused = max(0, l.paused(now))
-	l.refuse(w, ended)
-	l.pump(now)
+	l.abandon(w, ended)
+	l.dispatch(now)
 	return ended
 }
 
@@ -256,27 +256,27 @@ func (l *Limiter) paused(now time.Time) time.Duration {
 	return l.pausedUntil.Sub(now)
 }
 
-// pump admits as many calls as can start now, and sets the clock for the next.
+// dispatch admits as many calls as can start now, and sets the clock for the next.
 // Everything that may let one start sooner or later calls it. It requires that
 // l.mu is held.
-func (l *Limiter) pump(now time.Time) {
+func (l *Limiter) dispatch(now time.Time) {
 	for l.queue.len > 0 {
 		w := l.queue.head()
 		if w.isStale(now) {
-			l.arm(now, Never) // its goroutine goes on
+			l.setTimer(now, Never) // its goroutine goes on
 			return
 		}
 		d := l.wait(now, w.cost)
-		if l.giveWay(now, w, d) {
+		if l.dropIfLate(now, w, d) {
 			continue
 		}
 		if d > 0 {
 			var next time.Duration
 			if w, next = l.backfill(now); w == nil {
-				l.arm(now, min(d, next, l.patience(now)))
+				l.setTimer(now, min(d, next, l.timeUntilDrop(now)))
 				return
 			}
-			if l.giveWay(now, w, 0) {
+			if l.dropIfLate(now, w, 0) {
 				continue
 			}
 		}
@@ -285,21 +285,21 @@ func (l *Limiter) pump(now time.Time) {
 		}
 		waited := now.Sub(w.since)
 		w.permit.waited += waited
-		l.hindsight(w, waited)
+		l.learnForecastBias(w, waited)
 		l.counters.TotalWait += waited
-		l.grant(now, w.permit, w.cost)
-		l.leave(w, nil)
+		l.admit(now, w.permit, w.cost)
+		l.dequeue(w, nil)
 	}
-	l.arm(now, Never)
+	l.setTimer(now, Never)
 }
 
-// arm sets the timer to go off in d, or stops it where that is Never: then only
+// setTimer sets the timer to go off in d, or stops it where that is Never: then only
 // the end of a call in flight, or another change, can let anybody start.
 // It requires that l.mu is held.
-func (l *Limiter) arm(now time.Time, d time.Duration) {
+func (l *Limiter) setTimer(now time.Time, d time.Duration) {
 	if d == Never {
-		if l.armed {
-			l.armed = false
+		if l.timerSet {
+			l.timerSet = false
 			l.timer.Stop()
 		}
 		return
@@ -308,12 +308,12 @@ func (l *Limiter) arm(now time.Time, d time.Duration) {
 	switch {
 	case l.timer == nil:
 		l.timer = time.AfterFunc(d, l.wake)
-	case l.armed && at.Equal(l.wakeAt):
+	case l.timerSet && at.Equal(l.wakeAt):
 		return
 	default:
 		l.timer.Reset(d)
 	}
-	l.armed, l.wakeAt = true, at
+	l.timerSet, l.wakeAt = true, at
 }
 
 // wake is the timer's. A call that was already on its way when the timer was
@@ -321,23 +321,23 @@ func (l *Limiter) arm(now time.Time, d time.Duration) {
 func (l *Limiter) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.armed = false
-	l.pump(time.Now())
+	l.timerSet = false
+	l.dispatch(time.Now())
 }
 
-// grant takes c on behalf of p. It requires that l.mu is held.
-func (l *Limiter) grant(now time.Time, p *Permit, c cost) {
-	if p.admitted && !p.unsent {
-		l.budget.recall(p.sent, c) // the attempt before
+// admit takes c on behalf of p. It requires that l.mu is held.
+func (l *Limiter) admit(now time.Time, p *Permit, c cost) {
+	if p.admitted && !p.requestReturned {
+		l.budget.uncharge(p.sent, c) // the attempt before
 	}
 	l.budget.take(now, c)
 	if seconds := l.limit.seconds(c); !p.admitted {
-		p.counted = seconds
+		p.chargedSeconds = seconds
 		l.queue.serve(p.class, seconds)
-	} else if !p.unsent { // otherwise its request is counted already
+	} else if !p.requestReturned { // otherwise its request is counted already
 		l.queue.serve(p.class, seconds)
 	}
-	p.sent, p.unsent = now, false
+	p.sent, p.requestReturned = now, false
 	alone, changed := l.learner.sent(now)
 	l.pause(now, now.Add(alone))
 	if changed {
@@ -353,19 +353,19 @@ func (l *Limiter) grant(now time.Time, p *Permit, c cost) {
 	l.counters.Admitted++
 }
 
-// refuse ends a wait without an admission. It requires that l.mu is held.
-func (l *Limiter) refuse(w *waiter, err error) {
+// abandon ends a wait without an admission. It requires that l.mu is held.
+func (l *Limiter) abandon(w *waiter, err error) {
 	l.counters.Abandoned++
-	l.leave(w, err)
+	l.dequeue(w, err)
 }
 
-// leave takes w out of the queue and lets its goroutine go on.
+// dequeue takes w out of the queue and lets its goroutine go on.
 // It requires that l.mu is held.
-func (l *Limiter) leave(w *waiter, err error) {
+func (l *Limiter) dequeue(w *waiter, err error) {
 	l.queue.remove(w)
-	l.watch(w, -1)
+	l.countNotifier(w, -1)
 	w.permit.waiter = nil
-	w.over, w.err = true, err
+	w.done, w.err = true, err
 	close(w.ready)
 }
 
@@ -382,7 +382,7 @@ func (l *Limiter) Pause(until time.Time) {
 	// A time that was parsed from a header has no monotonic clock reading. Based
 	// on now it gets one, and later changes of the wall clock do not move it.
 	l.pause(now, now.Add(until.Sub(now)))
-	l.pump(now)
+	l.dispatch(now)
 }
 
 // pause extends the pause. It requires that l.mu is held.

@@ -11,8 +11,8 @@ import (
 // for its turn among the calls to all models, and in tokens, which admits as many requests as come.
 type nested struct {
 	shared, tokens Backend
-	named          atomic.Int64 // limit of tokens, in a minute
-	mostInFlight   int          // that tokens would have alone
+	tokenLimit     atomic.Int64 // limit of tokens, in a minute
+	maxInFlight    int          // that tokens would have alone
 
 	// Of the model's calls and retries, for whichever of the two they wait.
 	waiting, abandoned atomic.Int64
@@ -27,12 +27,12 @@ func newNested(shared Backend, factory Factory, model string, perMinute int) (*n
 	}
 	n := &nested{shared: shared, tokens: tokens}
 	if l, ok := tokens.(inProcess); ok {
-		n.mostInFlight, l.flights.most = l.flights.most, 0 // the shared one bounds them
+		n.maxInFlight, l.concurrency.configured = l.concurrency.configured, 0 // the shared one bounds them
 		if l.learner != nil {
-			l.learner.oursUntil = longestWindow // calls that the shared one admitted alone
+			l.learner.ownUntil = maxWindow // calls that the shared one admitted alone
 		}
 	}
-	n.named.Store(int64(perMinute))
+	n.tokenLimit.Store(int64(perMinute))
 	return n, nil
 }
 
@@ -41,23 +41,23 @@ func tokensOnly(perMinute int) Limit {
 	return Limit{RequestsPerSecond: MaxRequests, TokensPerMinute: perMinute}
 }
 
-// alone returns the limiter of the model's tokens, which shares nothing from now on.
-func (n *nested) alone() Backend {
+// detach returns the limiter of the model's tokens, which shares nothing from now on.
+func (n *nested) detach() Backend {
 	if l, ok := n.tokens.(inProcess); ok {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.flights.most = n.mostInFlight
+		l.concurrency.configured = n.maxInFlight
 	}
 	return n.tokens
 }
 
-// name changes the limit of tokens.
-func (n *nested) name(perMinute int) {
-	if before := n.named.Swap(int64(perMinute)); before == int64(perMinute) {
+// setTokenLimit changes the limit of tokens.
+func (n *nested) setTokenLimit(perMinute int) {
+	if before := n.tokenLimit.Swap(int64(perMinute)); before == int64(perMinute) {
 		return
 	}
 	if err := n.tokens.SetLimit(tokensOnly(perMinute)); err != nil {
-		n.named.Store(0) // the next reply says it again
+		n.tokenLimit.Store(0) // the next reply says it again
 	}
 }
 
@@ -78,7 +78,7 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 	admitted := false
 	defer func() {
 		if !admitted { // also if a function of the call panics
-			p.giveBack()
+			p.cancelBoth()
 		}
 	}()
 	if n.mayFit(call) {
@@ -97,7 +97,7 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 		if call.MaxWait > 0 {
 			call.MaxWait = max(1, call.MaxWait-p.shared.WaitDuration())
 		}
-		p.giveBack()
+		p.cancelBoth()
 	}
 	if p.tokens, err = n.tokens.Acquire(ctx, call); err != nil {
 		return nil, err
@@ -110,8 +110,8 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 	return p, nil
 }
 
-// giveBack cancels what the call has so far.
-func (p *nestedPermit) giveBack() {
+// cancelBoth cancels what the call has so far.
+func (p *nestedPermit) cancelBoth() {
 	for _, half := range []*Admission{&p.shared, &p.tokens} {
 		if *half != nil {
 			(*half).Cancel()
@@ -245,8 +245,8 @@ func (p *nestedPermit) Retry(ctx context.Context) (err error) {
 // retryTokens waits for the model. Meanwhile the call is not in flight for the shared limiter.
 func (p *nestedPermit) retryTokens(ctx context.Context) error {
 	if shared, ok := p.shared.(*Permit); ok {
-		shared.rest(true)
-		defer shared.rest(false)
+		shared.setSuspended(true)
+		defer shared.setSuspended(false)
 	}
 	return p.tokens.Retry(ctx)
 }

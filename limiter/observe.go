@@ -62,16 +62,16 @@ func (l *Limiter) Observe(s ServerState) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	s.At = now
-	l.server = s
+	l.serverState = s
 	requests, tokens := s.Remaining()
-	if tokens >= 0 && s.LimitTokens != nil && l.learner.header(now, *s.LimitTokens) {
+	if tokens >= 0 && s.LimitTokens != nil && l.learner.observeLimit(now, *s.LimitTokens) {
 		l.apply(now)
 	}
 	l.budget.observe(now, requests, tokens, cost{requests: l.inFlight, tokens: l.heldTokens})
-	if tokens >= 0 && l.learner.observed(now) {
+	if tokens >= 0 && l.learner.observeUsage(now) {
 		l.apply(now)
 	}
-	l.pump(now)
+	l.dispatch(now)
 }
 
 // Remaining returns what remains of each limit, -1 where the server said nothing or

@@ -16,14 +16,14 @@ type Permit struct {
 	cost    cost
 
 	// Guarded by the limiter's mutex.
-	waiter   *waiter // while Acquire or Retry waits
-	waited   time.Duration
-	sent     time.Time // when the latest request was admitted, or sent
-	unsent   bool      // the latest request was given back
-	counted  float64   // seconds of the account that the class is counted as having used for it
-	admitted bool
-	finished bool
-	resting  bool // it waits for another limiter to be retried
+	waiter          *waiter // while Acquire or Retry waits
+	waited          time.Duration
+	sent            time.Time // when the latest request was admitted, or sent
+	requestReturned bool      // the latest request was given back
+	chargedSeconds  float64   // seconds of the account that the class is counted as having used for it
+	admitted        bool
+	finished        bool
+	suspended       bool // it waits for another limiter to be retried
 }
 
 // Tokens returns how many tokens were acquired.
@@ -66,21 +66,21 @@ func (p *Permit) Settle(actual int) {
 	l.counters.TokensSettled += int64(actual)
 	l.counters.TokensRefunded += int64(max(0, p.cost.tokens-actual))
 	l.counters.TokensCharged += int64(max(0, actual-p.cost.tokens))
-	if !p.sent.Before(l.resumed) {
-		l.refusals = 0 // the server takes calls again
+	if !p.sent.Before(l.resetFrom) {
+		l.consecutiveThrottles = 0 // the server takes calls again
 	}
 	now := time.Now()
 	c := p.cost
-	if p.unsent {
+	if p.requestReturned {
 		c.prompt = 0 // it was taken back
 	}
 	l.budget.settle(now, c, actual, now.Sub(p.sent))
-	p.class.use(l.limit.seconds(cost{requests: 1, tokens: actual}) - p.counted)
-	l.flights.settle(now, l.active()+1)
+	p.class.charge(l.limit.seconds(cost{requests: 1, tokens: actual}) - p.chargedSeconds)
+	l.concurrency.settle(now, l.active()+1)
 	if l.learner.settled(now, actual) {
 		l.apply(now)
 	}
-	l.pump(now)
+	l.dispatch(now)
 }
 
 // Cancel ends a call that never reached the server: its request and all its
@@ -101,9 +101,9 @@ func (p *Permit) Cancel() {
 	l.counters.Cancelled++
 	l.counters.TokensRefunded += int64(p.cost.tokens)
 	l.budget.cancel(now, p.cost)
-	p.class.use(-p.counted)
+	p.class.charge(-p.chargedSeconds)
 	p.returnRequest(now)
-	l.pump(now)
+	l.dispatch(now)
 }
 
 // Sent says that the latest request left only now, and not when it was admitted:
@@ -116,7 +116,7 @@ func (p *Permit) Sent() {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.finished || p.unsent || p.waiter != nil {
+	if p.finished || p.requestReturned || p.waiter != nil {
 		return
 	}
 	now := time.Now()
@@ -139,16 +139,16 @@ func (p *Permit) ReturnRequest() {
 	}
 	now := time.Now()
 	p.returnRequest(now)
-	l.pump(now)
+	l.dispatch(now)
 }
 
 // returnRequest gives back the latest request, once. It requires that the limiter's
 // mutex is held.
 func (p *Permit) returnRequest(now time.Time) {
-	if !p.unsent {
-		p.unsent = true
-		p.limiter.unsent++
-		p.limiter.learner.unsent(p.sent)
+	if !p.requestReturned {
+		p.requestReturned = true
+		p.limiter.returnedRequests++
+		p.limiter.learner.returnRequest(p.sent)
 		p.limiter.budget.returnRequest(now, p.sent, p.cost)
 	}
 }
@@ -161,14 +161,14 @@ func (p *Permit) finish() bool {
 	}
 	p.finished = true
 	l := p.limiter
-	if p.resting {
-		l.resting--
+	if p.suspended {
+		l.suspended--
 	}
 	l.inFlight--
 	l.heldTokens -= p.cost.tokens
 	if p.waiter != nil {
-		l.refuse(p.waiter, ErrFinished)
-		l.pump(time.Now())
+		l.abandon(p.waiter, ErrFinished)
+		l.dispatch(time.Now())
 	}
 	return true
 }
@@ -201,21 +201,21 @@ func (p *Permit) Retry(ctx context.Context) error {
 	}
 	again := p.cost
 	again.tokens = 0 // they are held
-	return l.admit(ctx, p, again, Call{})
+	return l.acquire(ctx, p, again, Call{})
 }
 
-// rest says that the call waits for another limiter to be retried, or no longer: meanwhile it is not in flight.
-func (p *Permit) rest(resting bool) {
+// setSuspended says that the call waits for another limiter to be retried, or no longer: meanwhile it is not in flight.
+func (p *Permit) setSuspended(resting bool) {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.finished || p.resting == resting {
+	if p.finished || p.suspended == resting {
 		return
 	}
-	if p.resting = resting; resting {
-		l.resting++
+	if p.suspended = resting; resting {
+		l.suspended++
 	} else {
-		l.resting--
+		l.suspended--
 	}
-	l.pump(time.Now())
+	l.dispatch(time.Now())
 }

@@ -58,24 +58,24 @@ func (e *ClassError) Error() string {
 type class struct {
 	name   string
 	weight float64
-	line
+	waitList
 
-	// clock is how long the account would have taken for what the class has used, at the share
-	// that its weight is. The class whose clock is behind those of the others is served next.
-	clock float64
+	// virtualTime is how long the account would have taken for what the class has used, at the share
+	// that its weight is. The class whose virtualTime is behind those of the others is served next.
+	virtualTime float64
 }
 
-// use adds so many seconds of the account to what the class has used, or takes them back.
-func (c *class) use(seconds float64) { c.clock += seconds / c.weight }
+// charge adds so many seconds of the account to what the class has used, or takes them back.
+func (c *class) charge(seconds float64) { c.virtualTime += seconds / c.weight }
 
 // A queue is the calls that wait, by class. Of the classes in which calls wait, the one that has
 // used least for its weight is served ("start-time fair queueing", P. Goyal, H. M. Vin and
 // H. Cheng, 1996). The limiter's mutex guards it.
 type queue struct {
-	classes []*class // by weight, the largest first
-	len     int
-	retries line    // further attempts of calls in flight, which wait for a request only: they go first
-	clock   float64 // of the class that was served last, before that
+	classes     []*class // by weight, the largest first
+	len         int
+	retries     waitList // further attempts of calls in flight, which wait for a request only: they go first
+	virtualTime float64  // of the class that was served last, before that
 }
 
 func newQueue() queue {
@@ -103,7 +103,7 @@ func (q *queue) class(name string) *class {
 	return nil
 }
 
-func (q *queue) unknown(name string) *ClassError {
+func (q *queue) classError(name string) *ClassError {
 	e := &ClassError{Class: name}
 	for _, c := range q.classes {
 		e.Known = append(e.Known, c.name)
@@ -129,7 +129,7 @@ func (q *queue) validate() error {
 // is the one of more weight.
 func (q *queue) next() (next *class) {
 	for _, c := range q.classes {
-		if c.head != nil && (next == nil || c.clock < next.clock) {
+		if c.head != nil && (next == nil || c.virtualTime < next.virtualTime) {
 			next = c
 		}
 	}
@@ -147,40 +147,40 @@ func (q *queue) head() *waiter {
 	return q.next().head
 }
 
-// enter has a class in which nobody waits begin where the others are: its turn comes at once, and it has
+// activate has a class in which nobody waits begin where the others are: its turn comes at once, and it has
 // no claim to what it has not used.
-func (q *queue) enter(c *class) {
+func (q *queue) activate(c *class) {
 	if c.head != nil {
 		return
 	}
-	clock := q.clock
+	clock := q.virtualTime
 	if next := q.next(); next != nil {
-		clock = next.clock
+		clock = next.virtualTime
 	}
-	c.clock = max(c.clock, clock)
+	c.virtualTime = max(c.virtualTime, clock)
 }
 
 func (q *queue) push(w *waiter) {
 	q.len++
 	if w.permit.admitted {
-		w.line = &q.retries
+		w.list = &q.retries
 	} else {
-		q.enter(w.permit.class)
-		w.line = &w.permit.class.line
+		q.activate(w.permit.class)
+		w.list = &w.permit.class.waitList
 	}
-	w.line.push(w)
+	w.list.push(w)
 }
 
 func (q *queue) remove(w *waiter) {
-	w.line.remove(w)
+	w.list.remove(w)
 	q.len--
 }
 
 // serve counts a call as served that uses so many seconds of the account.
 func (q *queue) serve(c *class, seconds float64) {
-	q.enter(c)
-	q.clock = c.clock
-	c.use(seconds)
+	q.activate(c)
+	q.virtualTime = c.virtualTime
+	c.charge(seconds)
 }
 
 // inOrder yields all calls that wait in the order in which they would be served if nobody came.
@@ -200,7 +200,7 @@ func (q *queue) inOrder(seconds func(cost) float64) func(yield func(*waiter) boo
 		turns := all[:0]
 		for _, c := range q.classes {
 			if c.head != nil {
-				turns = append(turns, turn{c, c.head, c.clock})
+				turns = append(turns, turn{c, c.head, c.virtualTime})
 			}
 		}
 		for {
@@ -228,7 +228,7 @@ func (q *queue) behind(head *waiter) func(yield func(*waiter) bool) {
 			}
 		}
 		for _, c := range q.classes {
-			if &c.line == head.line {
+			if &c.waitList == head.list {
 				continue
 			}
 			for w := c.head; w != nil; w = w.next {

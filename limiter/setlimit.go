@@ -33,20 +33,20 @@ func (l *Limiter) SetLimit(limit Limit) error {
 	now := time.Now()
 	l.limit = limit.WithDefaults()
 	l.budget.setLimit(now, l.limit)
-	l.flights.learned = 0
+	l.concurrency.learned = 0
 	if l.learner != nil {
-		l.learner = newLearner(l.budget.guard, l.limit, l.climbs)
+		l.learner = newLearner(l.budget.guard, l.limit, l.mayExceed)
 	}
 	for _, c := range l.queue.classes {
 		for w := c.head; w != nil; {
 			next := w.next
-			if w.cost.tokens > l.limit.TokenBurst && !w.estimate.ask() {
-				l.refuse(w, &TooLargeError{Tokens: w.cost.tokens, Capacity: l.limit.TokenBurst})
+			if w.cost.tokens > l.limit.TokenBurst && !w.estimate.requestRefresh() {
+				l.abandon(w, &TooLargeError{Tokens: w.cost.tokens, Capacity: l.limit.TokenBurst})
 			}
 			w = next
 		}
 	}
-	l.pump(now)
+	l.dispatch(now)
 	return nil
 }
 

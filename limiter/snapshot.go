@@ -85,8 +85,8 @@ func (l *Limiter) Snapshot() Snapshot {
 		HeldTokens:        l.heldTokens,
 		InFlight:          l.inFlight,
 		Waiting:           l.queue.len,
-		ReturnedRequests:  l.unsent,
-		Server:            l.server,
+		ReturnedRequests:  l.returnedRequests,
+		Server:            l.serverState,
 		Counters:          l.counters,
 	}
 	if l.learner != nil {

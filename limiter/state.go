@@ -20,15 +20,15 @@ type groupState struct {
 
 // limiterState is a [Limiter] as it is saved.
 type limiterState struct {
-	Named      int           `json:"named,omitempty"` // token limit of a nested limiter
-	Configured Limit         `json:"configured"`
-	Climbs     bool          `json:"climbs,omitempty"`
-	Requests   float64       `json:"requests"` // balance
-	Tokens     float64       `json:"tokens"`   // balance
-	Pause      time.Duration `json:"pause,omitempty"`
-	InFlight   int           `json:"inFlight,omitempty"` // learned bound
-	Guard      *guardState   `json:"guard,omitempty"`
-	Learner    *learnerState `json:"learner,omitempty"`
+	NestedLimit int           `json:"named,omitempty"` // token limit of a nested limiter
+	Configured  Limit         `json:"configured"`
+	MayExceed   bool          `json:"climbs,omitempty"`
+	Requests    float64       `json:"requests"` // balance
+	Tokens      float64       `json:"tokens"`   // balance
+	Pause       time.Duration `json:"pause,omitempty"`
+	InFlight    int           `json:"inFlight,omitempty"` // learned bound
+	Guard       *guardState   `json:"guard,omitempty"`
+	Learner     *learnerState `json:"learner,omitempty"`
 }
 
 // Save returns the group's state as JSON, for [Group.Restore] in a process that comes after this
@@ -45,12 +45,12 @@ func (g *Group) Save(ahead time.Duration) ([]byte, error) {
 	for model, b := range g.backends() {
 		requests, named := math.Inf(1), 0
 		if n, isNested := b.(*nested); isNested {
-			requests, named = n.requestsIn(ahead), int(n.named.Load())
+			requests, named = n.requestsIn(ahead), int(n.tokenLimit.Load())
 			b = n.tokens
 		}
 		if l, ok := b.(inProcess); ok {
 			state := l.save(ahead, requests)
-			state.Named = named
+			state.NestedLimit = named
 			s.Limits[model] = state
 		}
 	}
@@ -95,10 +95,10 @@ func (g *Group) Restore(saved []byte) error {
 func (g *Group) restored(model string, s limiterState) *Limiter {
 	b := g.For(model)
 	if b == g.def && model != "" {
-		if s.Named == 0 || s.Named > g.defaultLimit().TokensPerMinute {
+		if s.NestedLimit == 0 || s.NestedLimit > g.defaultLimit().TokensPerMinute {
 			return nil
 		}
-		b = g.nest(model, s.Named)
+		b = g.addNested(model, s.NestedLimit)
 	}
 	if n, isNested := b.(*nested); isNested {
 		b = n.tokens
@@ -114,14 +114,14 @@ func (l *Limiter) save(ahead time.Duration, requests float64) limiterState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	coming := l.coming(now, ahead, requests)
+	coming := l.expectedUse(now, ahead, requests)
 	s := limiterState{
 		Configured: l.limit,
-		Climbs:     l.climbs,
+		MayExceed:  l.mayExceed,
 		Requests:   l.budget.requests.level(now).less(coming.requests*requestUnits).balance / requestUnits,
 		Tokens:     l.budget.tokens.level(now).less(coming.tokens).balance,
 		Pause:      max(0, l.paused(now)),
-		InFlight:   l.flights.learned,
+		InFlight:   l.concurrency.learned,
 	}
 	if g := l.budget.guard; g != nil {
 		s.Guard = g.save(g.at(now), coming)
@@ -132,9 +132,9 @@ func (l *Limiter) save(ahead time.Duration, requests float64) limiterState {
 	return s
 }
 
-// coming returns what the limiter may admit in the given time: as many requests as the limit lets
+// expectedUse returns what the limiter may admit in the given time: as many requests as the limit lets
 // pass, at most the given number, each with the tokens that a call has used on average. It requires that l.mu is held.
-func (l *Limiter) coming(now time.Time, ahead time.Duration, most float64) cost {
+func (l *Limiter) expectedUse(now time.Time, ahead time.Duration, most float64) cost {
 	if ahead <= 0 {
 		return cost{}
 	}
@@ -157,7 +157,7 @@ func (l *Limiter) restore(s limiterState, elapsed time.Duration) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	if g := l.budget.guard; g != nil && s.Guard != nil {
-		if s.Learner != nil && s.Configured == l.learner.configured && s.Climbs == l.climbs {
+		if s.Learner != nil && s.Configured == l.learner.configured && s.MayExceed == l.mayExceed {
 			l.learner.restoreState(*s.Learner)
 			l.apply(now)
 		}
@@ -171,7 +171,7 @@ func (l *Limiter) restore(s limiterState, elapsed time.Duration) {
 		b.setBalance(now, max(-debt, b.balance)+elapsed.Seconds()*b.rate)
 	}
 	l.pause(now, now.Add(min(maxSavedPause, s.Pause)-elapsed))
-	l.flights.learned, l.flights.at = s.InFlight, now
+	l.concurrency.learned, l.concurrency.learnedAt = s.InFlight, now
 }
 
 const (
@@ -187,8 +187,8 @@ func (s limiterState) check() error {
 	switch {
 	case s.Configured.Validate() != nil:
 		return s.Configured.Validate()
-	case s.Named < 0 || s.Named > 0 && tokensOnly(s.Named).Validate() != nil:
-		return fmt.Errorf("named is %d: must be a limit of tokens per minute", s.Named)
+	case s.NestedLimit < 0 || s.NestedLimit > 0 && tokensOnly(s.NestedLimit).Validate() != nil:
+		return fmt.Errorf("named is %d: must be a limit of tokens per minute", s.NestedLimit)
 	case s.Pause < 0 || s.InFlight < 0:
 		return fmt.Errorf("pause is %v and inFlight is %d: must be at least 0", s.Pause, s.InFlight)
 	case s.Learner != nil && s.Guard == nil:

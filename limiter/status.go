@@ -24,32 +24,32 @@ const statusInterval = time.Second
 // that waited panics, or exits.
 var errStatus = errors.New("limiter: OnQueue did not return")
 
-// A watch tells a caller where its call waits. The limiter's mutex guards it, but for news. A nil
-// watch tells nothing.
-type watch struct {
-	onQueue  func(QueueStatus)
-	latest   QueueStatus
-	forecast time.Duration // at first: for how long the call would wait
-	news     chan struct{} // has a value when latest has changed
-	telling  bool          // the caller is being told
-	at       time.Time     // when latest was set
+// A notifier tells a caller where its call waits. The limiter's mutex guards it, but for news. A nil
+// notifier tells nothing.
+type notifier struct {
+	onQueue   func(QueueStatus)
+	latest    QueueStatus
+	forecast  time.Duration // at first: for how long the call would wait
+	changed   chan struct{} // has a value when latest has changed
+	notifying bool          // the caller is being told
+	setAt     time.Time     // when latest was set
 }
 
-func newWatch(c Call) *watch {
+func newNotifier(c Call) *notifier {
 	if c.OnQueue == nil {
 		return nil
 	}
-	return &watch{onQueue: c.OnQueue, news: make(chan struct{}, 1)}
+	return &notifier{onQueue: c.OnQueue, changed: make(chan struct{}, 1)}
 }
 
 // set notes where the call waits now, unless that was noted less than statusInterval ago.
-func (h *watch) set(now time.Time, s QueueStatus) {
-	if h == nil || s == h.latest || now.Sub(h.at) < statusInterval {
+func (h *notifier) set(now time.Time, s QueueStatus) {
+	if h == nil || s == h.latest || now.Sub(h.setAt) < statusInterval {
 		return
 	}
-	h.latest, h.at = s, now
+	h.latest, h.setAt = s, now
 	select {
-	case h.news <- struct{}{}:
+	case h.changed <- struct{}{}:
 	default: // the caller has not heard of the one before yet
 	}
 }
@@ -59,71 +59,71 @@ func (h *watch) set(now time.Time, s QueueStatus) {
 func (l *Limiter) await(ctx context.Context, w *waiter) bool {
 	var asks, news chan struct{}
 	if w.estimate != nil {
-		asks = w.estimate.asks
+		asks = w.estimate.refresh
 	}
-	if w.watch != nil {
-		news = w.watch.news
+	if w.notifier != nil {
+		news = w.notifier.changed
 	}
 	for {
 		select {
 		case <-w.ready:
 			return true
 		case <-asks:
-			l.estimateAgain(ctx, w)
+			l.refreshEstimate(ctx, w)
 		case <-news:
-			l.tell(w)
+			l.notify(w)
 		case <-ctx.Done():
 			return false
 		}
 	}
 }
 
-// foresee notes where a call that has just come waits. It requires that l.mu is held.
-func (l *Limiter) foresee(now time.Time, w *waiter, position int, d time.Duration) {
-	if w.watch != nil {
-		w.watch.set(now, QueueStatus{position, l.expect(d)})
-		w.watch.forecast = d
+// recordForecast notes where a call that has just come waits. It requires that l.mu is held.
+func (l *Limiter) recordForecast(now time.Time, w *waiter, position int, d time.Duration) {
+	if w.notifier != nil {
+		w.notifier.set(now, QueueStatus{position, l.correctForecast(d)})
+		w.notifier.forecast = d
 	}
 }
 
 // A forecast does not know who will come and pass those who wait, nor who of them will pass others. So waits are
 // foretold by a factor longer or shorter, which follows the median of what came of such words: it
-// changes by factorStep with each call, from 1/maxFactor to maxFactor.
+// changes by biasStep with each call, from 1/maxBias to maxBias.
 const (
-	factorStep = 0.02
-	maxFactor  = 3
-	tolerance  = 0.01 // as good as foretold
+	biasStep      = 0.02
+	maxBias       = 3
+	biasTolerance = 0.01 // as good as foretold
 )
 
-// expect returns how long a wait is foretold to be that a forecast has as d. It requires that l.mu is held.
-func (l *Limiter) expect(d time.Duration) time.Duration {
-	if longer := float64(d) * (1 + l.factor); longer < math.MaxInt64 {
+// correctForecast returns how long a wait is foretold to be that a forecast has as d. It requires that l.mu is held.
+func (l *Limiter) correctForecast(d time.Duration) time.Duration {
+	if longer := float64(d) * (1 + l.forecastBias); longer < math.MaxInt64 {
 		return time.Duration(longer)
 	}
 	return Never
 }
 
-// hindsight learns from a wait that is over how long the next ones should be foretold to be. It requires that l.mu is
+// learnForecastBias learns from a wait that is over how long the next ones should be foretold to be. It requires that l.mu is
 // held.
-func (l *Limiter) hindsight(w *waiter, waited time.Duration) {
-	if w.watch == nil || w.watch.forecast < statusInterval {
+func (l *Limiter) learnForecastBias(w *waiter, waited time.Duration) {
+	if w.notifier == nil || w.notifier.forecast < statusInterval {
 		return
 	}
-	factor := 1 + l.factor
-	switch ratio := float64(waited) / (factor * float64(w.watch.forecast)); {
-	case ratio > 1+tolerance:
-		factor = min(maxFactor, factor*(1+factorStep))
-	case ratio < 1-tolerance:
-		factor = max(1.0/maxFactor, factor/(1+factorStep))
+	factor := 1 + l.forecastBias
+	switch ratio := float64(waited) / (factor * float64(w.notifier.forecast)); {
+	case ratio > 1+biasTolerance:
+		factor = min(maxBias, factor*(1+biasStep))
+	case ratio < 1-biasTolerance:
+		factor = max(1.0/maxBias, factor/(1+biasStep))
 	}
-	l.factor = factor - 1
+	l.forecastBias = factor - 1
 }
 
-// tell tells the caller of w where its call waits.
-func (l *Limiter) tell(w *waiter) {
+// notify tells the caller of w where its call waits.
+func (l *Limiter) notify(w *waiter) {
 	l.mu.Lock()
-	status, over := w.watch.latest, w.over
-	w.watch.telling = !over
+	status, over := w.notifier.latest, w.done
+	w.notifier.notifying = !over
 	l.mu.Unlock()
 	if over {
 		return
@@ -131,46 +131,46 @@ func (l *Limiter) tell(w *waiter) {
 	told := false
 	defer func() {
 		l.mu.Lock()
-		w.watch.telling = false
+		w.notifier.notifying = false
 		if told {
 			l.mu.Unlock()
 			return
 		}
-		granted := w.over && w.err == nil
-		if !w.over {
-			l.refuse(w, errStatus)
-			l.pump(time.Now())
+		granted := w.done && w.err == nil
+		if !w.done {
+			l.abandon(w, errStatus)
+			l.dispatch(time.Now())
 		}
 		l.mu.Unlock()
 		if granted { // meanwhile
 			w.permit.Cancel()
 		}
 	}()
-	w.watch.onQueue(status)
+	w.notifier.onQueue(status)
 	told = true
 }
 
-// watch has a waiter that wants it told where it waits, each second, for n = 1, or no longer for -1. It
+// countNotifier has a waiter that wants it told where it waits, each second, for n = 1, or no longer for -1. It
 // requires that l.mu is held.
-func (l *Limiter) watch(w *waiter, n int) {
-	if w.watch == nil {
+func (l *Limiter) countNotifier(w *waiter, n int) {
+	if w.notifier == nil {
 		return
 	}
-	l.watching += n
+	l.notifiers += n
 	switch {
-	case l.watching == 0 && l.status != nil:
-		l.status.Stop()
-		l.status = nil
-	case l.watching > 0 && l.status == nil:
-		l.status = time.AfterFunc(statusInterval, l.tellAll)
+	case l.notifiers == 0 && l.statusTimer != nil:
+		l.statusTimer.Stop()
+		l.statusTimer = nil
+	case l.notifiers > 0 && l.statusTimer == nil:
+		l.statusTimer = time.AfterFunc(statusInterval, l.updateStatuses)
 	}
 }
 
-// tellAll is the timer's.
-func (l *Limiter) tellAll() {
+// updateStatuses is the timer's.
+func (l *Limiter) updateStatuses() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.watching == 0 {
+	if l.notifiers == 0 {
 		return // the timer was stopped too late
 	}
 	now := time.Now()
@@ -178,7 +178,7 @@ func (l *Limiter) tellAll() {
 	for w := range l.queue.inOrder(l.limit.seconds) {
 		f.start(w.cost)
 		position++
-		w.watch.set(now, QueueStatus{position, l.expect(f.passed)})
+		w.notifier.set(now, QueueStatus{position, l.correctForecast(f.elapsed)})
 	}
-	l.status.Reset(statusInterval)
+	l.statusTimer.Reset(statusInterval)
 }

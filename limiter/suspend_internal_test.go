@@ -153,7 +153,7 @@ func (w *sleeper) suspend(asleep time.Duration) {
 	w.awake = make(chan struct{})
 	w.mu.Unlock()
 	w.Limiter.mu.Lock()
-	if !w.armed || !w.timer.Stop() {
+	if !w.timerSet || !w.timer.Stop() {
 		w.Error("nobody waits for the timer")
 	}
 	w.Limiter.mu.Unlock()

@@ -66,7 +66,7 @@ func NewLearner(c LearnerConfig) (*Learner, error) {
 	}
 	limit := c.Limit.WithDefaults()
 	l := &Learner{epoch: c.Since, guard: *newGuard(c.Since, limit, c.Jitter)}
-	l.guard.extra = c.ExtraJitter
+	l.guard.extraJitter = c.ExtraJitter
 	l.learner = newLearner(&l.guard, limit, c.Climbs)
 	return l, nil
 }
@@ -81,16 +81,16 @@ func (l *Learner) Begin(at time.Time, in Learned) {
 		rate float64
 	}{{requests, in.Limit.RequestsPerSecond}, {tokens, tokenRate(in.Limit)}} {
 		if s.rate < s.search.rate {
-			s.base = s.search.rate // as after a cut
+			s.uncutRate = s.search.rate // as after a cut
 		}
 		if s.rate != s.search.rate {
 			s.step = maxStep
 		}
-		s.set(t, min(s.rate, s.most))
+		s.set(t, min(s.rate, s.maxRate))
 	}
 	if in.TokensFrom == FromHeaders {
-		l.learner.named, l.learner.namedUntil = tokens.rate, t+headerMemory
-		tokens.good = tokens.rate
+		l.learner.headerRate, l.learner.headerUntil = tokens.rate, t+headerMemory
+		tokens.sustained = tokens.rate
 	}
 	l.apply()
 }
@@ -109,7 +109,7 @@ func (l *Learner) Resent(at, before time.Time) {
 }
 
 // ReturnRequest takes a request back that was reported as sent at the given time.
-func (l *Learner) ReturnRequest(sent time.Time) { l.learner.unsent(sent) }
+func (l *Learner) ReturnRequest(sent time.Time) { l.learner.returnRequest(sent) }
 
 // Settled reports that a call has ended that used the given number of tokens.
 func (l *Learner) Settled(at time.Time, tokens int) {
@@ -121,28 +121,28 @@ func (l *Learner) Settled(at time.Time, tokens int) {
 // above 0.
 func (l *Learner) Named(at time.Time, limit int) {
 	l.at(at)
-	l.applyIf(l.learner.header(l.now(), limit))
+	l.applyIf(l.learner.observeLimit(l.now(), limit))
 }
 
 // Observed reports how many tokens others have used, as far as a header shows, beside the tokens
 // that were used here.
 func (l *Learner) Observed(at time.Time, used, byOthers int) {
 	l.at(at)
-	l.guard.tokens.used, l.guard.foreign = used, byOthers
-	l.applyIf(l.learner.observed(l.now()))
+	l.guard.tokens.used, l.guard.externalUsage = used, byOthers
+	l.applyIf(l.learner.observeUsage(l.now()))
 }
 
 // Throttled reports that the server refused a request.
 func (l *Learner) Throttled(at time.Time, r ThrottledRequest) {
 	l.at(at)
 	l.guard.tokens.used = r.TokensUsed
-	l.applyIf(l.learner.refused(l.now(), r.Sent, r.Resumed, r.Throttle))
-	l.learner.paused(l.now(), l.now().Sub(r.Sent), r.Throttle)
+	l.applyIf(l.learner.throttled(l.now(), r.Sent, r.Resumed, r.Throttle))
+	l.learner.pauseStarted(l.now(), l.now().Sub(r.Sent), r.Throttle)
 }
 
 // Learned returns what was learned so far.
 func (l *Learner) Learned() Learned {
-	in := Learned{Limit: l.learner.limit(), Spacing: l.guard.spacing, Alone: l.learner.trial, ExtraJitter: l.guard.extra}
+	in := Learned{Limit: l.learner.limit(), Spacing: l.guard.spacing, Alone: l.learner.alone, ExtraJitter: l.guard.extraJitter}
 	in.RequestsFrom, in.TokensFrom = l.learner.sources()
 	return in
 }
@@ -151,7 +151,7 @@ func (l *Learner) Learned() Learned {
 // returns it as a time since the epoch. The extra jitter does not wear off here.
 func (l *Learner) at(now time.Time) time.Duration {
 	l.latest = max(l.latest, now.Sub(l.epoch))
-	l.guard.extraFrom = l.latest
+	l.guard.extraJitterFrom = l.latest
 	return l.guard.at(l.now())
 }
 

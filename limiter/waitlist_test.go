@@ -13,7 +13,7 @@ import (
 // The line against a sorted slice.
 func TestQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var q line
+		var q waitList
 		var want []*waiter
 		for i, number := range rapid.SliceOf(rapid.Uint64Range(1, 20)).Draw(t, "places") {
 			w := &waiter{permit: &Permit{place: Place{number}}}

@@ -40,35 +40,35 @@ func (p *Permit) Throttled(r Throttle) time.Duration {
 	now := time.Now()
 	switch g := l.budget.guard; {
 	case r.Concurrent:
-		l.flights.refuse(now, p.sent, l.active())
+		l.concurrency.throttled(now, p.sent, l.active())
 	case g != nil:
 		t := g.at(now)
-		g.refused(t, r)
+		g.throttled(t, r)
 		if r.RetryAfter == 0 && !r.Requests {
-			l.pause(now, now.Add(g.roomIn(t)))
+			l.pause(now, now.Add(g.timeUntilRefill(t)))
 		}
 	}
-	if !r.Concurrent && l.learner.refused(now, p.sent, l.resume, r) {
+	if !r.Concurrent && l.learner.throttled(now, p.sent, l.throttledUntil, r) {
 		l.apply(now)
 	}
 	switch {
 	case r.RetryAfter > 0:
 		l.pause(now, now.Add(r.RetryAfter))
-	case p.sent.Before(l.resume):
+	case p.sent.Before(l.throttledUntil):
 	default:
-		l.refusals++
-		l.pause(now, now.Add(l.backoff(l.refusals)))
+		l.consecutiveThrottles++
+		l.pause(now, now.Add(l.backoff(l.consecutiveThrottles)))
 	}
-	if before := l.resume; !p.sent.Before(before) {
-		l.resumed = l.pausedUntil
-		if l.refusals > 1 {
-			l.resumed = before
+	if before := l.throttledUntil; !p.sent.Before(before) {
+		l.resetFrom = l.pausedUntil
+		if l.consecutiveThrottles > 1 {
+			l.resetFrom = before
 		}
 	}
-	l.resume = l.pausedUntil
-	l.learner.paused(now, now.Sub(p.sent), r)
+	l.throttledUntil = l.pausedUntil
+	l.learner.pauseStarted(now, now.Sub(p.sent), r)
 	pause := max(0, l.paused(now)) // before a call that starts now pauses the others
-	l.pump(now)
+	l.dispatch(now)
 	return pause
 }
 

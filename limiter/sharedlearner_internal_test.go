@@ -24,7 +24,7 @@ type mirror struct {
 
 // event has the learner learn from an event, and compares what both have learned.
 func (m *mirror) event(tell func(*Learner)) {
-	m.learner.guard.extra = m.budget.guard.extraAt(m.budget.guard.at(time.Now()))
+	m.learner.guard.extraJitter = m.budget.guard.extraJitterAt(m.budget.guard.at(time.Now()))
 	tell(m.learner)
 	text, err := m.learner.MarshalText()
 	if err != nil {
@@ -52,7 +52,7 @@ func (m *mirror) event(tell func(*Learner)) {
 	in := m.learner.Learned()
 	in.Limit.TokenBurst = max(in.Limit.TokenBurst, m.limit.TokenBurst)
 	requests, tokens := m.Limiter.learner.sources()
-	want := Learned{m.limit, requests, tokens, m.budget.guard.spacing, m.Limiter.learner.trial, in.ExtraJitter}
+	want := Learned{m.limit, requests, tokens, m.budget.guard.spacing, m.Limiter.learner.alone, in.ExtraJitter}
 	if in != want {
 		m.Errorf("learned %+v, want %+v", in, want)
 	}
@@ -77,7 +77,7 @@ func (m *mirror) acquire(tokens int) {
 }
 
 func (m *mirror) refuse(p *Permit, r Throttle) {
-	resumed := m.resume
+	resumed := m.throttledUntil
 	p.Throttled(r)
 	g := m.budget.guard
 	m.event(func(l *Learner) {
@@ -92,7 +92,7 @@ func (m *mirror) observe(s ServerState) {
 		if s.LimitTokens != nil {
 			l.Named(time.Now(), *s.LimitTokens)
 		}
-		l.Observed(time.Now(), g.tokens.used, g.foreign)
+		l.Observed(time.Now(), g.tokens.used, g.externalUsage)
 	})
 }
 

@@ -9,26 +9,26 @@ type waiter struct {
 	cost   cost
 	since  time.Time
 
-	// promised is when it was first expected to start, once it is the head and
+	// expectedStart is when it was first expected to start, once it is the head and
 	// that is known.
-	promised time.Time
+	expectedStart time.Time
 
 	estimate *estimate // nil: the call keeps the estimate that it came with
-	due      *deadline // nil: the call never gives way
-	watch    *watch    // nil: nobody wants to know where it waits
+	deadline *deadline // nil: the call never gives way
+	notifier *notifier // nil: nobody wants to know where it waits
 	promoted bool      // it was made the head although others have an earlier place
-	line     *line     // in which it waits
+	list     *waitList // in which it waits
 
 	ready chan struct{} // closed when the wait is over
-	over  bool          // ready is closed
+	done  bool          // ready is closed
 	err   error         // why the call was not admitted, set before ready is closed
 
 	prev, next *waiter
 }
 
-// A line is the waiters of a class in the order of their permits' places, but for those that were
+// A waitList is the waiters of a class in the order of their permits' places, but for those that were
 // promoted.
-type line struct {
+type waitList struct {
 	head, tail *waiter
 	len        int
 }
@@ -36,7 +36,7 @@ type line struct {
 // push adds w behind every waiter whose place is not after its own. A new call goes
 // to the end, a retry near the front, and calls that come back after an outage
 // arrive nearly in order: so the search begins at both ends.
-func (l *line) push(w *waiter) {
+func (l *waitList) push(w *waiter) {
 	place := w.permit.place
 	after, before := l.tail, l.head // w belongs behind the one or in front of the other
 	for after != nil && place.Before(after.permit.place) {
@@ -63,7 +63,7 @@ func (l *line) push(w *waiter) {
 }
 
 // position returns what a call's position would be, from 1, if it joined.
-func (l *line) position(p Place) int {
+func (l *waitList) position(p Place) int {
 	n := l.len + 1
 	for w := l.tail; w != nil && p.Before(w.permit.place); w = w.prev {
 		n--
@@ -72,7 +72,7 @@ func (l *line) position(p Place) int {
 }
 
 // promote makes w the head, whatever its place is.
-func (l *line) promote(w *waiter) {
+func (l *waitList) promote(w *waiter) {
 	if l.head == w {
 		return
 	}
@@ -82,7 +82,7 @@ func (l *line) promote(w *waiter) {
 	l.len++
 }
 
-func (l *line) remove(w *waiter) {
+func (l *waitList) remove(w *waiter) {
 	if w.prev == nil {
 		l.head = w.next
 	} else {

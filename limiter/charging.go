@@ -11,10 +11,10 @@ const (
 	reportGap  = time.Second
 	minReports = 8
 
-	// The guard takes the server to charge prompts on arrival if the evidence exceeds onArrival, and
+	// The guard takes the server to charge prompts on arrival if the evidence exceeds arrivalThreshold, and
 	// at the end if it falls below atEnd. In between the guard keeps its choice.
-	onArrival = 0.5
-	atEnd     = 0
+	arrivalThreshold = 0.5
+	endThreshold     = 0
 )
 
 // A charging records when the server charges the tokens of a prompt: when the request arrives, or
@@ -22,8 +22,8 @@ const (
 // remaining tokens to the next, it compares the change of the server's count with the changes of
 // both. Other clients disturb both comparisons alike.
 type charging struct {
-	arrival bool   // prompts are charged on arrival
-	other   window // the tokens that were used, counted in the way that is not in force
+	onArrival   bool   // prompts are charged on arrival
+	otherTokens window // the tokens that were used, counted in the way that is not in force
 
 	prompts, largePrompts int // tokens of the calls in flight, as counted on arrival
 
@@ -50,8 +50,8 @@ type evidence struct {
 
 // add adds one report.
 func (e *evidence) add(closer, apart float64) {
-	e.Closer += learning * (closer - e.Closer)
-	e.Apart += learning * (apart - e.Apart)
+	e.Closer += smoothing * (closer - e.Closer)
+	e.Apart += smoothing * (apart - e.Apart)
 	e.Reports++
 }
 
@@ -65,10 +65,10 @@ func (e *evidence) share() float64 {
 
 // windows returns the window that counts prompts on arrival, and the one that counts them at the end.
 func (g *guard) windows() (early, late *window) {
-	if g.arrival {
-		return &g.tokens, &g.other
+	if g.onArrival {
+		return &g.tokens, &g.otherTokens
 	}
-	return &g.other, &g.tokens
+	return &g.otherTokens, &g.tokens
 }
 
 // charge counts the prompt of an attempt that is sent now.
@@ -76,50 +76,50 @@ func (g *guard) charge(now time.Duration, c cost) {
 	if c.prompt > 0 {
 		early, _ := g.windows()
 		early.add(now, c.prompt)
-		*g.promptsLike(c) += c.prompt
+		*g.promptSum(c) += c.prompt
 	}
 }
 
-// promptsLike returns the sum that the prompt of c belongs to.
-func (g *guard) promptsLike(c cost) *int {
+// promptSum returns the sum that the prompt of c belongs to.
+func (g *guard) promptSum(c cost) *int {
 	if c.large {
 		return &g.largePrompts
 	}
 	return &g.prompts
 }
 
-// recall takes back the prompt of an attempt that was counted as sent at the given time: it was not
+// uncharge takes back the prompt of an attempt that was counted as sent at the given time: it was not
 // sent, or a further attempt takes its place.
-func (g *guard) recall(sent time.Duration, c cost) {
+func (g *guard) uncharge(sent time.Duration, c cost) {
 	if c.prompt > 0 {
 		early, _ := g.windows()
 		early.remove(sent, c.prompt)
-		*g.promptsLike(c) -= c.prompt
+		*g.promptSum(c) -= c.prompt
 	}
 }
 
 // returnRequest takes back an attempt that was counted as sent at the given time.
 func (g *guard) returnRequest(at time.Duration, c cost) {
 	g.requests.remove(at, 1)
-	if g.latest == at {
-		g.latest -= g.spacing
+	if g.lastSent == at {
+		g.lastSent -= g.spacing
 	}
-	g.recall(at, c)
+	g.uncharge(at, c)
 }
 
-// due returns how many tokens of the calls in flight the server has yet to charge, by their estimates:
+// uncharged returns how many tokens of the calls in flight the server has yet to charge, by their estimates:
 // of small calls and of large ones.
-func (g *guard) due() (small, large int) {
-	if g.arrival {
-		return g.small - g.prompts, g.large - g.largePrompts
+func (g *guard) uncharged() (small, large int) {
+	if g.onArrival {
+		return g.smallTokens - g.prompts, g.largeTokens - g.largePrompts
 	}
-	return g.small, g.large
+	return g.smallTokens, g.largeTokens
 }
 
-// use counts the tokens of a call that ends now and was sent at the given time.
-func (g *guard) use(now, sent time.Duration, c cost, actual int) {
+// recordUsage counts the tokens of a call that ends now and was sent at the given time.
+func (g *guard) recordUsage(now, sent time.Duration, c cost, actual int) {
 	early, late := g.windows()
-	*g.promptsLike(c) -= c.prompt
+	*g.promptSum(c) -= c.prompt
 	switch {
 	case actual > c.prompt:
 		early.add(now, actual-c.prompt)
@@ -156,19 +156,19 @@ func (g *guard) compare(now time.Duration, remaining int) {
 		e = &g.less
 	}
 	e.add(abs(server-onEnd)-abs(server-onArrive), abs(onArrive-onEnd))
-	if s := g.supports(); !g.arrival && s > onArrival || g.arrival && s < atEnd {
-		g.change()
+	if s := g.arrivalEvidence(); !g.onArrival && s > arrivalThreshold || g.onArrival && s < endThreshold {
+		g.switchCharging()
 	}
 }
 
-// supports returns how strong the evidence for charging on arrival is, between -1 and 1.
-func (c *charging) supports() float64 { return min(c.more.share(), c.less.share()) }
+// arrivalEvidence returns how strong the evidence for charging on arrival is, between -1 and 1.
+func (c *charging) arrivalEvidence() float64 { return min(c.more.share(), c.less.share()) }
 
-// change puts the other way of charging in force.
-func (g *guard) change() {
-	g.arrival = !g.arrival
-	g.tokens, g.other = g.other, g.tokens
-	g.caution, g.unexplainedAt = 0, 0 // the way of charging explains the refusals
+// switchCharging puts the other way of charging in force.
+func (g *guard) switchCharging() {
+	g.onArrival = !g.onArrival
+	g.tokens, g.otherTokens = g.otherTokens, g.tokens
+	g.reservedShare, g.unexplainedAt = 0, 0 // the way of charging explains the refusals
 }
 
 // explainsRefusal reports whether a refusal that names the token limit shows that prompts are charged on
@@ -178,5 +178,5 @@ func (g *guard) explainsRefusal(now time.Duration) bool {
 	early, late := g.windows()
 	early.expire(now)
 	late.expire(now)
-	return !g.arrival && g.supports() >= 0 && early.used >= early.limit && 4*(late.used+g.foreignAt(now)) < 3*late.limit
+	return !g.onArrival && g.arrivalEvidence() >= 0 && early.used >= early.limit && 4*(late.used+g.externalUsageAt(now)) < 3*late.limit
 }

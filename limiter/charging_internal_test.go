@@ -32,11 +32,11 @@ func TestCompare(t *testing.T) {
 			start := time.Now()
 			g := newGuard(start, limit, 0)
 			g.tokens.add(0, c.used)
-			g.other.add(0, c.used)
+			g.otherTokens.add(0, c.used)
 			if c.before {
-				g.change()
+				g.switchCharging()
 			}
-			g.caution = 1
+			g.reservedShare = 1
 			var now, sent time.Duration
 			call := cost{requests: 1, tokens: 1000, prompt: 1000}
 			for i := range c.steps {
@@ -52,11 +52,11 @@ func TestCompare(t *testing.T) {
 				}
 				g.observe(now, 100_000-c.charged(g))
 			}
-			if g.arrival != c.want {
-				t.Errorf("charged on arrival: %v, want %v; evidence %+v and %+v", g.arrival, c.want, g.more, g.less)
+			if g.onArrival != c.want {
+				t.Errorf("charged on arrival: %v, want %v; evidence %+v and %+v", g.onArrival, c.want, g.more, g.less)
 			}
-			if caution := g.caution == 1; caution != (c.before == c.want) {
-				t.Errorf("caution is %v", g.caution)
+			if caution := g.reservedShare == 1; caution != (c.before == c.want) {
+				t.Errorf("caution is %v", g.reservedShare)
 			}
 		})
 	}
@@ -76,9 +76,9 @@ func TestReportsOutweighARefusal(t *testing.T) {
 		for range 10 {
 			g.take(0, cost{requests: 1, tokens: 1000, prompt: 1000})
 		}
-		g.refused(time.Second, Throttle{Tokens: true})
-		if g.arrival == contradicted {
-			t.Errorf("charged on arrival: %v, contradicted by reports: %v", g.arrival, contradicted)
+		g.throttled(time.Second, Throttle{Tokens: true})
+		if g.onArrival == contradicted {
+			t.Errorf("charged on arrival: %v, contradicted by reports: %v", g.onArrival, contradicted)
 		}
 	}
 }
@@ -88,11 +88,11 @@ func TestPromptsOnArrival(t *testing.T) {
 	small, large := cost{requests: 1, tokens: 1000, prompt: 600}, cost{requests: 1, tokens: 3000, prompt: 2000, large: true}
 	for _, c := range []cost{small, large} {
 		g := newGuard(time.Now(), Limit{RequestsPerSecond: 5, TokensPerMinute: 10_000}.WithDefaults(), 0)
-		g.change()
+		g.switchCharging()
 		check := func(what string, now time.Duration, used, due int) {
 			t.Helper()
 			g.tokens.expire(now)
-			if s, l := g.due(); g.tokens.used != used || s+l != due {
+			if s, l := g.uncharged(); g.tokens.used != used || s+l != due {
 				t.Errorf("%s: %d used and %d due, want %d and %d", what, g.tokens.used, s+l, used, due)
 			}
 		}
