@@ -7,31 +7,31 @@ import (
 	"time"
 )
 
-// QueueStatus is where a call waits, and for how long it is expected to.
+// QueueStatus is a waiting call's position and expected wait.
 type QueueStatus struct {
-	// Position is which of the calls that wait is expected to start first: 1 is the next one. The
-	// calls of other classes count as far as they are expected to start before.
+	// Position is the call's position in the expected order of admission, from 1. It includes the
+	// calls of other classes that are expected to start earlier.
 	Position int
-	// Expected is how long the call is expected to wait from now, if nobody comes and the calls that wait use
-	// what they are estimated at.
+	// Expected is how long the call is expected to wait from now. It assumes that no other call
+	// arrives and that all waiting calls use their estimates.
 	Expected time.Duration
 }
 
-// statusInterval is how often a call is told of its position at most.
+// statusInterval is the minimum time between two status updates of a call.
 const statusInterval = time.Second
 
-// errStatus ends the wait of a call whose OnQueue did not return. Only other goroutines can see it: the one
-// that waited panics, or exits.
+// errStatus ends the wait of a call whose OnQueue function did not return but panicked or called
+// runtime.Goexit. The caller itself does not receive this error.
 var errStatus = errors.New("limiter: OnQueue did not return")
 
-// A notifier tells a caller where its call waits. The limiter's mutex guards it, but for news. A nil
-// notifier tells nothing.
+// A notifier passes a call's status to its OnQueue function. The limiter's mutex guards all fields
+// except the channel. A nil notifier does nothing.
 type notifier struct {
 	onQueue   func(QueueStatus)
 	latest    QueueStatus
-	forecast  time.Duration // at first: for how long the call would wait
-	changed   chan struct{} // has a value when latest has changed
-	notifying bool          // the caller is being told
+	forecast  time.Duration // wait forecast when the call arrived, without correction
+	changed   chan struct{} // capacity 1; receives a value when latest changes
+	notifying bool          // onQueue is running
 	setAt     time.Time     // when latest was set
 }
 
@@ -42,7 +42,7 @@ func newNotifier(c Call) *notifier {
 	return &notifier{onQueue: c.OnQueue, changed: make(chan struct{}, 1)}
 }
 
-// set notes where the call waits now, unless that was noted less than statusInterval ago.
+// set records the call's status, unless the last change is less than statusInterval ago.
 func (h *notifier) set(now time.Time, s QueueStatus) {
 	if h == nil || s == h.latest || now.Sub(h.setAt) < statusInterval {
 		return
@@ -50,12 +50,12 @@ func (h *notifier) set(now time.Time, s QueueStatus) {
 	h.latest, h.setAt = s, now
 	select {
 	case h.changed <- struct{}{}:
-	default: // the caller has not heard of the one before yet
+	default: // the previous change was not received yet
 	}
 }
 
-// await reports true when the wait of w is over, or false when ctx is done. Meanwhile it calls the
-// functions of the call, in the goroutine of the caller.
+// await returns true when the wait of w is over, or false when ctx is done. During the wait it runs the
+// call's Estimate and OnQueue functions, because it is called by the caller's goroutine.
 func (l *Limiter) await(ctx context.Context, w *waiter) bool {
 	var asks, news chan struct{}
 	if w.estimate != nil {
@@ -78,7 +78,7 @@ func (l *Limiter) await(ctx context.Context, w *waiter) bool {
 	}
 }
 
-// recordForecast notes where a call that has just come waits. It requires that l.mu is held.
+// recordForecast sets the status of a call that has just arrived. The caller must hold l.mu.
 func (l *Limiter) recordForecast(now time.Time, w *waiter, position int, d time.Duration) {
 	if w.notifier != nil {
 		w.notifier.set(now, QueueStatus{position, l.correctForecast(d)})
@@ -86,16 +86,16 @@ func (l *Limiter) recordForecast(now time.Time, w *waiter, position int, d time.
 	}
 }
 
-// A forecast does not know who will come and pass those who wait, nor who of them will pass others. So waits are
-// foretold by a factor longer or shorter, which follows the median of what came of such words: it
-// changes by biasStep with each call, from 1/maxBias to maxBias.
+// A forecast cannot include calls that arrive later and go ahead, or backfilling. The limiter
+// therefore multiplies forecasts by a factor, 1 + forecastBias, that follows the median of actual to
+// forecast waits. Each call changes the factor by biasStep, within 1/maxBias and maxBias.
 const (
 	biasStep      = 0.02
 	maxBias       = 3
-	biasTolerance = 0.01 // as good as foretold
+	biasTolerance = 0.01 // a relative error up to this does not change the factor
 )
 
-// correctForecast returns how long a wait is foretold to be that a forecast has as d. It requires that l.mu is held.
+// correctForecast returns the expected wait for a forecast of d. The caller must hold l.mu.
 func (l *Limiter) correctForecast(d time.Duration) time.Duration {
 	if longer := float64(d) * (1 + l.forecastBias); longer < math.MaxInt64 {
 		return time.Duration(longer)
@@ -103,8 +103,8 @@ func (l *Limiter) correctForecast(d time.Duration) time.Duration {
 	return Never
 }
 
-// learnForecastBias learns from a wait that is over how long the next ones should be foretold to be. It requires that l.mu is
-// held.
+// learnForecastBias adjusts the correction after w has waited for the given time. The caller must hold
+// l.mu.
 func (l *Limiter) learnForecastBias(w *waiter, waited time.Duration) {
 	if w.notifier == nil || w.notifier.forecast < statusInterval {
 		return
@@ -119,7 +119,7 @@ func (l *Limiter) learnForecastBias(w *waiter, waited time.Duration) {
 	l.forecastBias = factor - 1
 }
 
-// notify tells the caller of w where its call waits.
+// notify calls the OnQueue function of w. The goroutine that waits calls it, without l.mu.
 func (l *Limiter) notify(w *waiter) {
 	l.mu.Lock()
 	status, over := w.notifier.latest, w.done
@@ -150,8 +150,8 @@ func (l *Limiter) notify(w *waiter) {
 	told = true
 }
 
-// countNotifier has a waiter that wants it told where it waits, each second, for n = 1, or no longer for -1. It
-// requires that l.mu is held.
+// countNotifier adds n, 1 or -1, to the number of notifiers if w has one, and starts or stops the
+// status timer. The caller must hold l.mu.
 func (l *Limiter) countNotifier(w *waiter, n int) {
 	if w.notifier == nil {
 		return
@@ -166,12 +166,12 @@ func (l *Limiter) countNotifier(w *waiter, n int) {
 	}
 }
 
-// updateStatuses is the timer's.
+// updateStatuses updates the status of every waiter with a notifier. The status timer calls it.
 func (l *Limiter) updateStatuses() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.notifiers == 0 {
-		return // the timer was stopped too late
+		return // the timer fired before it was stopped
 	}
 	now := time.Now()
 	f, position := l.newForecast(now), 0

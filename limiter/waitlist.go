@@ -2,47 +2,47 @@ package limiter
 
 import "time"
 
-// A waiter is a call that waits to be admitted. All fields but ready are
-// guarded by the limiter's mutex until ready is closed.
+// A waiter is a call in the queue. The limiter's mutex guards all fields except ready, until ready is
+// closed.
 type waiter struct {
 	permit *Permit
 	cost   cost
 	since  time.Time
 
-	// expectedStart is when it was first expected to start, once it is the head and
-	// that is known.
+	// expectedStart is the first forecast of when the call starts, made when it is the head of
+	// the queue. Zero: not known yet.
 	expectedStart time.Time
 
-	estimate *estimate // nil: the call keeps the estimate that it came with
-	deadline *deadline // nil: the call never gives way
-	notifier *notifier // nil: nobody wants to know where it waits
-	promoted bool      // it was made the head although others have an earlier place
-	list     *waitList // in which it waits
+	estimate *estimate // nil: the call's estimate never changes
+	deadline *deadline // nil: the call is never dropped
+	notifier *notifier // nil: the call has no OnQueue function
+	promoted bool      // made the head although others have an earlier place
+	list     *waitList // the list that holds the waiter
 
-	ready chan struct{} // closed when the wait is over
-	done  bool          // ready is closed
-	err   error         // why the call was not admitted, set before ready is closed
+	ready chan struct{} // closed when the wait ends
+	done  bool          // whether ready is closed
+	err   error         // nil if the call was admitted; set before ready is closed
 
 	prev, next *waiter
 }
 
-// A waitList is the waiters of a class in the order of their permits' places, but for those that were
-// promoted.
+// A waitList is a linked list of waiters, ordered by the places of their permits. Promoted waiters
+// come first.
 type waitList struct {
 	head, tail *waiter
 	len        int
 }
 
-// push adds w behind every waiter whose place is not after its own. A new call goes
-// to the end, a retry near the front, and calls that come back after an outage
-// arrive nearly in order: so the search begins at both ends.
+// push adds w behind every waiter whose place is not after w's. The search starts at both ends: a new
+// call belongs at the tail, a retry near the head, and calls that come back after an outage arrive
+// nearly in order.
 func (l *waitList) push(w *waiter) {
 	place := w.permit.place
-	after, before := l.tail, l.head // w belongs behind the one or in front of the other
+	after, before := l.tail, l.head // w belongs behind after, or in front of before
 	for after != nil && place.Before(after.permit.place) {
 		if place.Before(before.permit.place) && !before.promoted {
 			for after = before.prev; after != nil && place.Before(after.permit.place); {
-				after = after.prev // it was promoted
+				after = after.prev // promoted
 			}
 			break
 		}
@@ -62,7 +62,7 @@ func (l *waitList) push(w *waiter) {
 	l.len++
 }
 
-// position returns what a call's position would be, from 1, if it joined.
+// position returns the position, from 1, that a call at place p would have in the list.
 func (l *waitList) position(p Place) int {
 	n := l.len + 1
 	for w := l.tail; w != nil && p.Before(w.permit.place); w = w.prev {
@@ -71,7 +71,7 @@ func (l *waitList) position(p Place) int {
 	return n
 }
 
-// promote makes w the head, whatever its place is.
+// promote makes w the head, regardless of its place.
 func (l *waitList) promote(w *waiter) {
 	if l.head == w {
 		return
