@@ -2,26 +2,26 @@ package limiter
 
 import "time"
 
-// acceptedRequests are the latest requests that the server accepted. They show when others use the
-// account: a server that this client uses alone refuses a request because of those that it
-// accepted in the window before. So the window of such a server is longer than the time between
-// an accepted request and a refused one, and shorter than a span in which it accepted more
-// requests than two windows hold, wherever its windows begin.
+// acceptedRequests holds the latest requests that the server accepted. They show whether other clients
+// use the account. If this client is alone, the server rejects a request because of the requests that
+// it accepted in the window before. The window is then longer than the time between an accepted and a
+// rejected request. It is shorter than any span in which the server accepted more requests than two
+// windows hold, wherever its windows begin.
 type acceptedRequests struct {
-	times [65]time.Duration // when they were sent, the latest first
+	times [65]time.Duration // when the requests were sent, latest first
 	count int
 
 	above span // shortest span with more requests than two windows hold
-	below span // longest time between an accepted and a refused request
+	below span // longest time between an accepted and a rejected request
 }
 
-// responseTime is how long a request may be refused yet.
+// responseTime is how long the server may take to reject a request.
 const responseTime = time.Second
 
-// A span is a length of time, and when it is forgotten.
+// A span is a length of time and when to forget it.
 type span struct{ length, until time.Duration }
 
-// add counts a request as accepted, while a window holds the given number.
+// add counts a request sent now as accepted. window is the number of requests that a window holds.
 func (s *acceptedRequests) add(now time.Duration, window int) {
 	s.push(now)
 	first := 1
@@ -41,15 +41,15 @@ func (s *acceptedRequests) add(now time.Duration, window int) {
 	}
 }
 
-// push adds a request as the latest.
+// push adds the latest request.
 func (s *acceptedRequests) push(now time.Duration) {
 	copy(s.times[1:], s.times[:])
 	s.times[0] = now
 	s.count = min(len(s.times), s.count+1)
 }
 
-// sinceAccepted returns the time between the latest request that was accepted before a given time
-// and that time, [Never] if none was.
+// sinceAccepted returns the time between the latest request accepted before t and t, [Never] without
+// such a request.
 func (s *acceptedRequests) sinceAccepted(t time.Duration) time.Duration {
 	for _, accepted := range s.times[:s.count] {
 		if accepted <= t {
@@ -59,7 +59,7 @@ func (s *acceptedRequests) sinceAccepted(t time.Duration) time.Duration {
 	return Never
 }
 
-// remove forgets the request that was sent at the given time. It reports whether it was known.
+// remove forgets the request sent at the given time. It reports whether it found the request.
 func (s *acceptedRequests) remove(sent time.Duration) bool {
 	for i := range s.count {
 		if s.times[i] == sent {
@@ -71,8 +71,8 @@ func (s *acceptedRequests) remove(sent time.Duration) bool {
 	return false
 }
 
-// throttled counts the request that was sent at the given time as refused, because of the request
-// limit or for another reason.
+// throttled counts the request sent at the given time as rejected. requests is whether the request
+// limit was the reason.
 func (s *acceptedRequests) throttled(now, sent time.Duration, requests bool) {
 	if !s.remove(sent) || !requests {
 		return
@@ -82,8 +82,8 @@ func (s *acceptedRequests) throttled(now, sent time.Duration, requests bool) {
 	}
 }
 
-// showExternalUsage reports whether others must use the account, if times are exact to the given
-// tolerance.
+// showExternalUsage reports whether other clients must be using the account, if times are exact to the
+// given tolerance.
 func (s *acceptedRequests) showExternalUsage(now, tolerance time.Duration) bool {
 	return now < s.above.until && now < s.below.until && s.below.length > s.above.length+tolerance
 }

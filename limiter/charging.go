@@ -6,45 +6,45 @@ import (
 )
 
 const (
-	// Reports are compared at least reportGap apart, because requests on the way are counted here
-	// and not yet by the server. Both kinds of evidence need minReports.
+	// Reports are compared at least reportGap apart, because the guard counts requests that are
+	// still on their way to the server. Both kinds of evidence need minReports.
 	reportGap  = time.Second
 	minReports = 8
 
-	// The guard takes the server to charge prompts on arrival if the evidence exceeds arrivalThreshold, and
-	// at the end if it falls below atEnd. In between the guard keeps its choice.
+	// The guard assumes that the server charges prompts on arrival if the evidence exceeds
+	// arrivalThreshold, and at the end if it falls below endThreshold. In between it keeps its choice.
 	arrivalThreshold = 0.5
 	endThreshold     = 0
 )
 
-// A charging records when the server charges the tokens of a prompt: when the request arrives, or
-// with the reply when that ends. The guard counts its calls in both ways. From one report of
-// remaining tokens to the next, it compares the change of the server's count with the changes of
-// both. Other clients disturb both comparisons alike.
+// A charging learns when the server charges prompt tokens: when the request arrives, or when the
+// response ends. The guard counts its calls in both ways. From one report of remaining tokens to the
+// next, it compares the change of the server's count with the changes of both counts. Other clients
+// affect both comparisons equally.
 type charging struct {
-	onArrival   bool   // prompts are charged on arrival
-	otherTokens window // the tokens that were used, counted in the way that is not in force
+	onArrival   bool   // whether prompts are assumed to be charged on arrival
+	otherTokens window // tokens used, counted in the way that is not in force
 
-	prompts, largePrompts int // tokens of the calls in flight, as counted on arrival
+	prompts, largePrompts int // prompt tokens of small and large calls in flight
 
-	// The evidence of those reports before which the count on arrival grew by more than the other
-	// one, and of those before which it grew by less. The refill of a bucket, or the reset of a
-	// fixed window, supports one of the two and contradicts the other.
+	// The evidence of reports before which the count on arrival grew more than the other count, and
+	// of those before which it grew less. A bucket's refill or a fixed window's reset supports one of
+	// the two and contradicts the other.
 	more, less evidence
 	last       report
 }
 
-// A report is what the server had charged according to its remaining tokens, and both counts here.
+// A report holds the tokens that the server had charged, by its remaining tokens, and both local counts.
 type report struct {
 	at                  time.Duration
 	known               bool
 	server, early, late int
 }
 
-// An evidence is what reports say about charging on arrival.
+// An evidence sums up what reports show about charging on arrival.
 type evidence struct {
-	Closer  float64 `json:"closer,omitempty"` // mean of how much closer to the server's count the count on arrival was
-	Apart   float64 `json:"apart,omitempty"`  // mean of how far apart both counts were
+	Closer  float64 `json:"closer,omitempty"` // mean of how much closer the count on arrival was to the server's count
+	Apart   float64 `json:"apart,omitempty"`  // mean distance between the two local counts
 	Reports int     `json:"reports,omitempty"`
 }
 
@@ -55,7 +55,7 @@ func (e *evidence) add(closer, apart float64) {
 	e.Reports++
 }
 
-// share returns how strong the evidence is, between -1 and 1; 0 for too few reports.
+// share returns the strength of the evidence, from -1 to 1; 0 if there are too few reports.
 func (e *evidence) share() float64 {
 	if e.Reports < minReports {
 		return 0
@@ -63,7 +63,7 @@ func (e *evidence) share() float64 {
 	return e.Closer / e.Apart
 }
 
-// windows returns the window that counts prompts on arrival, and the one that counts them at the end.
+// windows returns the window that counts prompts on arrival, and the window that counts them at the end.
 func (g *guard) windows() (early, late *window) {
 	if g.onArrival {
 		return &g.tokens, &g.otherTokens
@@ -71,7 +71,7 @@ func (g *guard) windows() (early, late *window) {
 	return &g.otherTokens, &g.tokens
 }
 
-// charge counts the prompt of an attempt that is sent now.
+// charge counts the prompt of an attempt sent now.
 func (g *guard) charge(now time.Duration, c cost) {
 	if c.prompt > 0 {
 		early, _ := g.windows()
@@ -80,7 +80,7 @@ func (g *guard) charge(now time.Duration, c cost) {
 	}
 }
 
-// promptSum returns the sum that the prompt of c belongs to.
+// promptSum returns the sum that includes the prompt of c.
 func (g *guard) promptSum(c cost) *int {
 	if c.large {
 		return &g.largePrompts
@@ -88,8 +88,8 @@ func (g *guard) promptSum(c cost) *int {
 	return &g.prompts
 }
 
-// uncharge takes back the prompt of an attempt that was counted as sent at the given time: it was not
-// sent, or a further attempt takes its place.
+// uncharge removes the prompt of an attempt counted as sent at the given time: it was not sent, or a
+// further attempt replaces it.
 func (g *guard) uncharge(sent time.Duration, c cost) {
 	if c.prompt > 0 {
 		early, _ := g.windows()
@@ -98,7 +98,7 @@ func (g *guard) uncharge(sent time.Duration, c cost) {
 	}
 }
 
-// returnRequest takes back an attempt that was counted as sent at the given time.
+// returnRequest removes an attempt counted as sent at the given time.
 func (g *guard) returnRequest(at time.Duration, c cost) {
 	g.requests.remove(at, 1)
 	if g.lastSent == at {
@@ -107,8 +107,8 @@ func (g *guard) returnRequest(at time.Duration, c cost) {
 	g.uncharge(at, c)
 }
 
-// uncharged returns how many tokens of the calls in flight the server has yet to charge, by their estimates:
-// of small calls and of large ones.
+// uncharged returns how many tokens of the calls in flight the server has not charged yet, by their
+// estimates, for small and for large calls.
 func (g *guard) uncharged() (small, large int) {
 	if g.onArrival {
 		return g.smallTokens - g.prompts, g.largeTokens - g.largePrompts
@@ -116,7 +116,7 @@ func (g *guard) uncharged() (small, large int) {
 	return g.smallTokens, g.largeTokens
 }
 
-// recordUsage counts the tokens of a call that ends now and was sent at the given time.
+// recordUsage counts the actual tokens of a call that ends now and was sent at the given time.
 func (g *guard) recordUsage(now, sent time.Duration, c cost, actual int) {
 	early, late := g.windows()
 	*g.promptSum(c) -= c.prompt
@@ -131,8 +131,8 @@ func (g *guard) recordUsage(now, sent time.Duration, c cost, actual int) {
 	}
 }
 
-// compare learns from the remaining tokens that the server reports. A count below half of the limit
-// says nothing: a bucket may be full by then.
+// compare learns from the server's remaining tokens. It ignores counts below half of the limit, because
+// a bucket may have been full then.
 func (g *guard) compare(now time.Duration, remaining int) {
 	early, late := g.windows()
 	early.expire(now)
@@ -143,7 +143,7 @@ func (g *guard) compare(now time.Duration, remaining int) {
 	}
 	g.last = report{now, remaining > 0, g.perMinute - remaining, early.used, late.used}
 	if !last.known || !g.last.known {
-		return // with 0 remaining, the server may have charged any number
+		return // with 0 remaining, the server may have charged more than the limit
 	}
 	server := g.last.server - last.server
 	onArrive, onEnd := g.last.early-last.early, g.last.late-last.late
@@ -161,19 +161,19 @@ func (g *guard) compare(now time.Duration, remaining int) {
 	}
 }
 
-// arrivalEvidence returns how strong the evidence for charging on arrival is, between -1 and 1.
+// arrivalEvidence returns the strength of the evidence for charging on arrival, from -1 to 1.
 func (c *charging) arrivalEvidence() float64 { return min(c.more.share(), c.less.share()) }
 
-// switchCharging puts the other way of charging in force.
+// switchCharging changes the assumed way of charging to the other one.
 func (g *guard) switchCharging() {
 	g.onArrival = !g.onArrival
 	g.tokens, g.otherTokens = g.otherTokens, g.tokens
-	g.reservedShare, g.unexplainedAt = 0, 0 // the way of charging explains the refusals
+	g.reservedShare, g.unexplainedAt = 0, 0 // the way of charging explains the 429 responses
 }
 
-// explainsRefusal reports whether a refusal that names the token limit shows that prompts are charged on
-// arrival: by that count no tokens are left, by the other one at least a quarter of the limit, and the
-// reports do not contradict it. The prompt of the refused call counts.
+// explainsRefusal reports whether a 429 that names the token limit shows that prompts are charged on
+// arrival. By that count no tokens are left, by the other count at least a quarter of the limit is, and
+// the reports do not contradict it. The prompt of the rejected call counts.
 func (g *guard) explainsRefusal(now time.Duration) bool {
 	early, late := g.windows()
 	early.expire(now)

@@ -5,31 +5,29 @@ import (
 	"time"
 )
 
-// Throttle is what the server said when it refused a call with a 429.
+// A Throttle describes a 429 response of the server.
 type Throttle struct {
-	// RetryAfter is how long it asked to wait; 0 if it did not say.
+	// RetryAfter is the wait that the server requested; 0 if it did not send one.
 	RetryAfter time.Duration
 
-	// Requests and Tokens say which limit it named, if any.
+	// Requests and Tokens report whether the response named the request limit or the token limit.
 	Requests, Tokens bool
 
-	// Concurrent says that it was the number of calls in flight that was too high.
+	// Concurrent reports whether the number of calls in flight was too high.
 	Concurrent bool
 }
 
-// Throttled says that the server refused the latest request, and pauses the whole
-// limiter, because a refusal is about the account and not about one call: until
-// RetryAfter has passed, or else by the limiter's backoff. It returns how long
-// the pause lasts from now. [Permit.Retry] then waits for its end, ahead of those
-// who came later.
+// Throttled reports that the server rejected the latest request with a 429, and pauses the whole
+// limiter, because the limit belongs to the account and not to one call. The pause lasts for RetryAfter,
+// or for the limiter's backoff if RetryAfter is 0. Throttled returns how long the pause lasts from now.
+// [Permit.Retry] then waits for its end, ahead of calls that came later.
 //
-// The backoff grows with each refusal of a call that was sent after the end of
-// the pause before. Calls that were already under way when that pause began are
-// part of the same incident and add nothing to it. It starts anew when a call is settled
-// that was sent after the pause before the latest one: with responses of seconds, the next
-// refusal comes before any call that was sent after the latest pause has ended.
+// The backoff grows with each 429 of a call that was sent after the previous pause. Calls that were
+// already in flight when that pause began belong to the same incident and do not count. The backoff is
+// reset when a call is settled that was sent after the second-latest pause. It does not wait for a call
+// sent after the latest pause: if responses take seconds, the next 429 arrives before such a call ends.
 //
-// A guarded limiter also learns from a refusal: see [Guarded].
+// A guarded limiter also learns from the response: see [Guarded].
 func (p *Permit) Throttled(r Throttle) time.Duration {
 	if p.isZero() {
 		return 0
@@ -67,15 +65,14 @@ func (p *Permit) Throttled(r Throttle) time.Duration {
 	}
 	l.throttledUntil = l.pausedUntil
 	l.learner.pauseStarted(now, now.Sub(p.sent), r)
-	pause := max(0, l.paused(now)) // before a call that starts now pauses the others
+	pause := max(0, l.paused(now)) // dispatch may pause again, after the call that starts first
 	l.dispatch(now)
 	return pause
 }
 
-// Backoff makes a limiter pause, after the n-th refusal in a row of which the
-// server did not say how long to wait (n is 1 at first), as long as f returns.
-// Without it, or if f is nil, f is an [ExponentialBackoff] of 1 s to 32 s. f is called with the
-// limiter locked and must not use it.
+// Backoff sets how long a limiter pauses after the n-th consecutive 429 without Retry-After; n starts
+// at 1. The default, also if f is nil, is an [ExponentialBackoff] from 1 s to 32 s. The limiter calls f
+// with its lock held, so f must not use the limiter.
 func Backoff(f func(n int) time.Duration) Option {
 	return func(l *Limiter) {
 		if f != nil {
@@ -84,12 +81,11 @@ func Backoff(f func(n int) time.Duration) Option {
 	}
 }
 
-// ExponentialBackoff returns a function that draws the wait after the n-th failure
-// in a row (n is 1 at first) uniformly between base and base * 2^n, at most
-// maxDelay. Where maxDelay is below base, the wait is base. The randomness keeps
-// callers that failed together from coming back together ("full jitter", M. Brooker,
-// "Exponential Backoff And Jitter", AWS Architecture Blog, 2015, here with a lower
-// bound).
+// ExponentialBackoff returns a function that chooses the wait after the n-th consecutive failure; n
+// starts at 1. The wait is random, uniform between base and base * 2^n, at most maxDelay. If maxDelay is
+// below base, the wait is base. The jitter prevents callers that failed together from retrying together
+// ("full jitter" with a lower bound; M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
+// Blog, 2015).
 func ExponentialBackoff(base, maxDelay time.Duration) func(n int) time.Duration {
 	return func(n int) time.Duration {
 		ceiling := maxDelay
@@ -104,7 +100,7 @@ func ExponentialBackoff(base, maxDelay time.Duration) func(n int) time.Duration 
 	}
 }
 
-// The backoff of a limiter that is given none.
+// The range of the default backoff.
 const (
 	defaultBaseDelay = time.Second
 	defaultMaxDelay  = 32 * time.Second
