@@ -188,7 +188,7 @@ func TestCancelLeavesNoTraceAndWakesTheNext(t *testing.T) {
 		if !errors.As(large.over.Load().err, &waitError) || waitError.Tokens != 50_000 || waitError.WaitDuration != 10*time.Second {
 			b.Errorf("error %#v, want a WaitError for 50000 tokens after 10 s", large.over.Load().err)
 		}
-		equal(b, "text", large.over.Load().err.Error(), "limiter: gave up after 10s of waiting for 1 request and 50000 tokens: no longer needed")
+		equal(b, "text", large.over.Load().err.Error(), "limiter: gave up waiting for 1 request and 50000 tokens after 10s: no longer needed")
 		small.admittedAt(10 * time.Second)
 		next.admittedAt(21 * time.Second) // 21,000 refilled by then, as if the large one had never been
 		s := b.Snapshot()

@@ -111,7 +111,7 @@ func TestGivesWayAtTheHead(t *testing.T) {
 		wait := late.gaveWayAt(2*second, 6*second, 7*second)
 		equal(b, "waited", wait.WaitDuration, 2*second)
 		equal(b, "position", wait.Position, 0)
-		equal(b, "error", wait.Error(), "limiter: gave up after 2s of waiting for 1 request and 100 tokens: the deadline is in 6s, and such calls take 7s")
+		equal(b, "error", wait.Error(), "limiter: gave up waiting for 1 request and 100 tokens after 2s: the deadline is in 6s, but the call is expected to take 7s")
 		last.admittedAt(3 * second)
 		s := b.Snapshot()
 		equal(b, "waits that ended", s.Abandoned, 2)
@@ -343,7 +343,7 @@ func TestPositionOfAnEarlierPlace(t *testing.T) {
 		call := limiter.Call{Prompt: 1, Place: early, Duration: second, MinDuration: second}
 		wait := b.goCall(second, call).gaveWayAt(0, second, second)
 		equal(b, "position", wait.Position, 2)
-		equal(b, "error", wait.Error(), "limiter: 1 request and 1 tokens are expected in 1s, at position 2 of the queue: the deadline is in 1s, and such calls take at least 1s")
+		equal(b, "error", wait.Error(), "limiter: the expected wait for 1 request and 1 tokens is 1s, at position 2 of the queue: the deadline is in 1s, but the call takes at least 1s")
 		b.until(time.Minute)
 	})
 }

@@ -126,7 +126,7 @@ func ExampleTooLargeError() {
 func ExampleLimitError() {
 	_, err := limiter.New(limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: -5})
 	fmt.Println(err)
-	// Output: limiter: TokensPerMinute is -5: must be at least 1 and at most 1000000000000
+	// Output: limiter: TokensPerMinute must be at least 1 and at most 1000000000000, got -5
 }
 
 func ExampleGroup() {

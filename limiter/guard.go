@@ -5,105 +5,102 @@ import (
 	"time"
 )
 
-// DefaultJitter is the slack of a guard that is given none: how much closer
-// together two calls may arrive than they were sent.
+// DefaultJitter is the jitter that clients pass to [Guarded] by default: how much closer together two
+// calls may arrive than they were sent.
 const DefaultJitter = 50 * time.Millisecond
 
-// The guard's constants were chosen by simulation (see the directory
-// simulation): they are where the use of the quota is highest among those with
-// which servers that charge at the end, by bucket or window, refuse nothing in
-// hundreds of half hours but for one or two.
+// These constants were chosen by simulation (see the directory simulation). They give the highest use of
+// the quota at which servers that charge at the end of a call, by bucket or window, reject almost
+// nothing: one or two requests in hundreds of half hours.
 const (
-	// heldShare is how much of a call's estimate counts while it is in flight. A
-	// server that charges a call when its reply ends, as the API seems to do,
-	// has charged nothing yet; all of the estimate would leave as much of the
-	// quota unused as calls take of a minute.
+	// heldShare is the share of its estimate that a call in flight counts. A server that charges a
+	// call when its response ends, as the API seems to, has not charged anything yet. If the
+	// whole estimate counted, much of the quota would remain unused while calls are in flight.
 	heldShare = 0.2
 
-	// Of calls that take longer than longCall the share is smaller, in proportion: there
-	// are more of them in flight, and each ends later.
+	// If calls take longer than longCall, the share is smaller, in proportion: more of them are in
+	// flight, and each ends later.
 	longCall = 22 * time.Second
 
-	// Room is kept for the calls that end while another one travels to the server, in minTravelTime
-	// or more. In calls of ordinary size (root mean square) it is spread times the square root
-	// of how many are expected to end in that time, and at most maxRoom.
+	// Headroom is kept for the calls that end while another one travels to the server, for
+	// minTravelTime or longer. It is headroomSpread times the square root of the number of calls
+	// expected to end in that time, at most maxHeadroom. Its unit is a call of ordinary size: the
+	// root mean square.
 	minTravelTime  = 50 * time.Millisecond
 	headroomSpread = 5
 	maxHeadroom    = 3.5
 
-	// spacingShare is the time between two requests at a learned rate, in times of what evenly spread
-	// ones have.
+	// spacingShare is the minimum time between two requests at a learned rate, as a share of the
+	// time between evenly spread ones.
 	spacingShare = 0.8
 
-	// largeShare is the share of the limit above which a call is large. Large
-	// calls are held whole, and largeError more, since a prompt may have that
-	// many more tokens than were counted. There can be few of them at a time.
+	// largeShare is the share of the limit above which a call is large. A large call in flight
+	// counts with its whole estimate plus largeError of it, because its prompt may have that many
+	// more tokens than estimated. Only a few large calls can be in flight at a time.
 	largeShare = 1.0 / 8
 	largeError = 1.0 / 4
 
-	// smoothing is the weight of the latest call in what is learned of sizes.
+	// smoothing is the weight of the latest call in moving averages.
 	smoothing = 1.0 / 64
 
-	// reservedStep is what a refusal that the guard cannot explain adds to its caution if it
-	// follows on another one within cautionWear, but not within an incident. cautionWear
-	// without one takes as much off.
+	// reservedStep is added to reservedShare by an unexplained 429 if another one came within
+	// reservedDecay before, but not within the same incident. Each reservedDecay without one removes
+	// a step.
 	reservedStep  = 1.0 / 4
 	reservedDecay = 30 * time.Minute
 	incident      = 20 * time.Second
 
-	// After a refusal that names the token limit, others are taken to have used all that was left, as
-	// if that had been seen for throttleAge of the window. That wears off within 24 s, and
-	// costs 10 s of the quota if nobody else uses it.
+	// After a 429 that names the token limit, the guard assumes that other clients used all remaining
+	// tokens, throttleAge of a window ago. The assumption decays within 24 s. It costs 10 s of the
+	// quota if the account has no other clients.
 	throttleAge = 0.6
 
-	// A refusal for want of requests adds the configured jitter to the slack, up
-	// to so many times that jitter. It wears off in that time.
+	// A 429 that names the request limit adds the configured jitter to the slack, up to
+	// maxJitterFactor times that jitter in total. The addition decays within jitterDecay.
 	maxJitterFactor = 5
 	jitterDecay     = 10 * time.Minute
 )
 
-// A guard keeps to limits that the server counts in its own way: by token
-// bucket, in fixed windows or in sliding ones, when a call arrives or when its
-// reply ends, and as seen through a network that delays some calls more than
-// others. The rule that satisfies all of them: in no span of time that is longer
-// than the server's by the jitter are more requests sent than its window allows,
-// and no call starts while a minute's tokens were used in the minute before.
+// A guard enforces limits under any way in which a server may count: by token bucket, in fixed or in
+// sliding windows, when a call arrives or when its response ends, and through a network with variable
+// latency. Two rules satisfy all of them. In any time span of the server's window plus the jitter, the
+// guard sends at most as many requests as the window allows. And no call starts while a minute's tokens
+// were used in the minute before.
 //
-// The caller serialises all use.
+// The caller serializes all use. Times are durations since epoch.
 type guard struct {
 	epoch            time.Time
 	requests, tokens window
 	charging
 
 	jitter          time.Duration // configured
-	extraJitter     time.Duration // learned, at extraFrom
+	extraJitter     time.Duration // learned at extraJitterFrom
 	extraJitterFrom time.Duration
-	baseSpan        time.Duration // span of requests without jitter
-	perMinute       int           // tokens
-	tokenMinutes    float64       // span of tokens
+	baseSpan        time.Duration // span of the request window without jitter
+	perMinute       int           // tokens per minute
+	tokenMinutes    float64       // span of the token window, in minutes
 
-	// Requests that follow one another at a learned rate are spread, because the burst that the
-	// server allows is not known.
-	spacing  time.Duration // 0: as they come
-	lastSent time.Duration // when a request was sent
+	// Requests at a learned rate are spaced, because the burst that the server allows is unknown.
+	spacing  time.Duration // minimum time between requests; 0: none
+	lastSent time.Duration // when the latest request was sent
 
-	smallTokens, largeTokens int   // tokens of the calls in flight
-	smallCount               int   // of calls in flight that are not large
-	largeInFlight            []int // of each large call in flight
+	smallTokens, largeTokens int   // tokens of small and large calls in flight
+	smallCount               int   // number of small calls in flight that hold tokens
+	largeInFlight            []int // tokens of each large call in flight
 
-	// How much of what is in flight has been charged already: 0 for nothing, as
-	// by a server that charges at the end, 1 for all of it. Learned at cautionFrom.
+	// reservedShare is the share of the tokens in flight that the server is assumed to have charged
+	// already: 0 for a server that charges at the end. Learned at reservedFrom.
 	reservedShare float64
 	reservedFrom  time.Duration
-	unexplainedAt time.Duration // when a refusal came that the guard cannot explain; 0: never
+	unexplainedAt time.Duration // when the latest unexplained 429 arrived; 0: never
 
-	// Learned of calls that are not large: the mean meanSquare of their sizes, and
-	// the means of what they used and of what they were meanEstimate to use.
+	// Moving averages over small calls: the square of their actual tokens, their actual tokens, and
+	// their estimates.
 	meanSquare, meanActual, meanEstimate float64
 
-	meanDuration time.Duration // mean of what calls took; 0 before the first has ended
+	meanDuration time.Duration // moving average of call durations; 0 before the first call has ended
 
-	// externalUsage is what others use of the account, as seen at foreignFrom.
+	// externalUsage is the number of tokens that other clients used, as observed at externalFrom.
 	externalUsage int
 	externalFrom  time.Duration
 }
@@ -114,16 +111,16 @@ func newGuard(now time.Time, l Limit, jitter time.Duration) *guard {
 	return g
 }
 
-// setLimit sets the span of the tokens' window: a minute, or as long as the tokens of the bucket
-// take, if it holds more of them than that.
+// setLimit changes the limit. The span of the token window is a minute, or the time in which TokenBurst
+// tokens refill if that is longer.
 func (g *guard) setLimit(now time.Time, l Limit) {
 	g.tokenMinutes = max(1, float64(l.TokenBurst)/float64(l.TokensPerMinute))
 	g.setRates(now, l, false)
 }
 
-// setRates sets the windows: as many requests as the bucket holds in the time
-// that it takes to refill, and a minute's tokens in a minute. Requests may be spread
-// over their window.
+// setRates changes the rates. The request window allows RequestBurst requests in the time in which that
+// many refill, the token window a minute's tokens per minute. spread spaces the requests over their
+// window.
 func (g *guard) setRates(now time.Time, l Limit, spread bool) {
 	requests := math.Floor(l.RequestBurst)
 	g.requests.limit = int(requests)
@@ -138,13 +135,12 @@ func (g *guard) setRates(now time.Time, l Limit, spread bool) {
 	_, late := g.windows()
 	late.span = seconds(60 * g.tokenMinutes)
 	g.last.known = false
-	// What was learned of sizes under another limit must not be more than this one
-	// calls small.
+	// The average size learned under another limit must not exceed the size of a small call.
 	g.meanSquare = min(g.meanSquare, math.Pow(largeShare*float64(g.tokens.limit), 2))
 	g.at(now)
 }
 
-// seconds rounds up to a nanosecond, to the longest duration at most.
+// seconds converts s to a duration, rounded up to a nanosecond and at most math.MaxInt64/2.
 func seconds(s float64) time.Duration {
 	if ns := math.Ceil(s * float64(time.Second)); ns < math.MaxInt64/2 {
 		return time.Duration(ns)
@@ -152,8 +148,8 @@ func seconds(s float64) time.Duration {
 	return math.MaxInt64 / 2
 }
 
-// at returns the time since the epoch. Everything that is done to a guard begins
-// with it, so that the slack for jitter, which wears off, is the same for all.
+// at returns the time since the epoch, and updates the spans of the windows for the jitter at that time.
+// Every use of a guard must start with at.
 func (g *guard) at(now time.Time) time.Duration {
 	t := now.Sub(g.epoch)
 	slack := g.jitter + g.extraJitterAt(t)
@@ -163,12 +159,12 @@ func (g *guard) at(now time.Time) time.Duration {
 	return t
 }
 
-// isLarge reports whether a call of n tokens is a large one.
+// isLarge reports whether a call of n tokens is large.
 func (g *guard) isLarge(n int) bool { return float64(n) > largeShare*float64(g.tokens.limit) }
 
-// wait returns how long it takes until c fits. The answer is Never if it can do
-// so only when a call in flight has ended: nobody knows when that is. While caution
-// wears off, it is the time of its next step at most: then less is held.
+// wait returns how long it takes until c fits. It returns Never if c can fit only after a call in flight
+// has ended, at an unknown time. While reservedShare is above 0, it returns at most the time until its
+// next step, because then less is held.
 func (g *guard) wait(now time.Duration, c cost) time.Duration {
 	d := g.requestWait(now, c.requests)
 	if c.tokens > 0 {
@@ -185,7 +181,7 @@ func (g *guard) requestWait(now time.Duration, n int) time.Duration {
 	return max(g.requests.wait(now, n), g.lastSent+g.spacing-now)
 }
 
-// held is what must be kept free for the calls in flight.
+// held returns how many tokens are kept free for the calls in flight.
 func (g *guard) held(now time.Duration) int {
 	if g.smallTokens+g.largeTokens == 0 {
 		return 0
@@ -203,8 +199,8 @@ func (g *guard) held(now time.Duration) int {
 	return int(math.Ceil(held))
 }
 
-// headroom returns how many tokens are kept free for calls that end while another one travels.
-// How often calls end follows from how many are in flight and how long they take.
+// headroom returns how many tokens are kept free for the calls that end while another one travels to
+// the server. It follows from the number of calls in flight and their mean duration.
 func (g *guard) headroom() float64 {
 	calls := float64(maxHeadroom)
 	if g.meanDuration > 0 {
@@ -214,8 +210,8 @@ func (g *guard) headroom() float64 {
 	return calls * math.Sqrt(g.meanSquare)
 }
 
-// tokenWait returns how long it takes until n tokens fit beside what is held,
-// what was used and what others use.
+// tokenWait returns how long it takes until n tokens fit, besides the held tokens, those used, and those
+// that other clients use.
 func (g *guard) tokenWait(now time.Duration, n, held int) time.Duration {
 	w := &g.tokens
 	w.expire(now)
@@ -235,7 +231,7 @@ func (g *guard) tokenWait(now time.Duration, n, held int) time.Duration {
 	}
 }
 
-// take starts a call, or another attempt of one.
+// take counts a call that starts, or a further attempt of a call with a cost of 0 tokens.
 func (g *guard) take(now time.Duration, c cost) {
 	g.send(now)
 	g.charge(now, c)
@@ -245,7 +241,7 @@ func (g *guard) take(now time.Duration, c cost) {
 		g.largeTokens += c.tokens
 		g.largeInFlight = append(g.largeInFlight, c.tokens)
 	default:
-		if g.meanSquare == 0 { // the first: all that is known of sizes
+		if g.meanSquare == 0 { // the first call
 			g.meanSquare = float64(c.tokens) * float64(c.tokens)
 		}
 		g.smallTokens += c.tokens
@@ -253,13 +249,13 @@ func (g *guard) take(now time.Duration, c cost) {
 	}
 }
 
-// send counts a request.
+// send counts a request sent now.
 func (g *guard) send(now time.Duration) {
 	g.requests.add(now, 1)
 	g.lastSent = now
 }
 
-// release ends a call in flight.
+// release removes a call from those in flight.
 func (g *guard) release(c cost) {
 	if !c.large {
 		g.smallTokens -= c.tokens
@@ -279,7 +275,7 @@ func (g *guard) release(c cost) {
 	}
 }
 
-// settle ends a call that used so many tokens.
+// settle ends a call that used the actual number of tokens.
 func (g *guard) settle(now, sent time.Duration, c cost, actual int) {
 	g.release(c)
 	g.recordUsage(now, sent, c, int(min(int64(actual), MaxTokens)))
@@ -291,7 +287,7 @@ func (g *guard) settle(now, sent time.Duration, c cost, actual int) {
 	}
 }
 
-// learnTime learns how long calls take that hold tokens.
+// learnTime updates the mean duration if the call held tokens.
 func (g *guard) learnTime(c cost, took time.Duration) {
 	switch {
 	case c.tokens == 0:
@@ -302,7 +298,7 @@ func (g *guard) learnTime(c cost, took time.Duration) {
 	}
 }
 
-// callTime returns how long a call in flight is expected to take from now on.
+// callTime returns the expected remaining time of a call in flight.
 func (g *guard) callTime() time.Duration {
 	if g.meanDuration == 0 {
 		return g.tokens.span
@@ -310,10 +306,9 @@ func (g *guard) callTime() time.Duration {
 	return g.meanDuration
 }
 
-// throttled learns from a refusal. One for want of requests says that calls arrive
-// closer together than was allowed for. One for want of tokens, when there were
-// some left by the guard's own count, says that the server had charged for calls
-// in flight.
+// throttled learns from a 429. If it names the request limit, calls arrive closer together than the
+// jitter allows for. If it names the token limit although tokens are left by the guard's count, the
+// server has charged for calls in flight.
 func (g *guard) throttled(now time.Duration, r Throttle) {
 	if r.Requests {
 		g.extraJitter = min((maxJitterFactor-1)*g.jitter, g.extraJitterAt(now)+g.jitter)
@@ -332,8 +327,8 @@ func (g *guard) throttled(now time.Duration, r Throttle) {
 	}
 }
 
-// recordUnexplained learns from a refusal that names the token limit while tokens were left. A single one may be a
-// mistake of the server, or somebody else's burst.
+// recordUnexplained learns from a 429 that names the token limit while tokens were left. A single one is
+// ignored: it may be an error of the server, or a burst of another client.
 func (g *guard) recordUnexplained(now time.Duration) {
 	since := now - g.unexplainedAt
 	switch {
@@ -346,21 +341,21 @@ func (g *guard) recordUnexplained(now time.Duration) {
 	g.unexplainedAt = max(1, now)
 }
 
-// reservedShareAt returns the caution that was learned, as far as it has not worn off.
+// reservedShareAt returns the learned reservedShare after its decay.
 func (g *guard) reservedShareAt(now time.Duration) float64 {
 	return max(0, g.reservedShare-reservedStep*float64((now-g.reservedFrom)/reservedDecay))
 }
 
-// extraJitterAt returns the jitter that was learned, as far as it has not worn off.
+// extraJitterAt returns the learned jitter after its decay.
 func (g *guard) extraJitterAt(now time.Duration) time.Duration {
 	left := max(0, g.extraJitterFrom+jitterDecay-now)
 	return time.Duration(float64(g.extraJitter) * float64(left) / float64(jitterDecay))
 }
 
-// forecast returns a guard without calls in flight, to play the future through, and what is
-// expected of those: the tokens that they hold, those that they will have used, and how long
-// they take from now on. Calls in flight hold less than they will have used, and while calls go on to
-// start there will be as many: so much more fits.
+// forecast returns a copy of the guard without the calls in flight, to predict the future. It also
+// returns the tokens that those calls hold, the tokens that they will have used, and how long they take
+// from now on. Calls in flight hold fewer tokens than they will use. As calls go on to start, the same
+// difference remains, so the copy's limit is higher by it.
 func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Duration) {
 	copied := *g
 	f = &copied
@@ -372,8 +367,8 @@ func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Du
 	return f, max(held, used), used, g.callTime()
 }
 
-// timeUntilRefill returns how long it takes until tokens leave the window, at most a minute; 0 if not much
-// of it is used.
+// timeUntilRefill returns how long it takes until tokens leave the window, at most a minute. It returns 0
+// if less than fullShare of the limit is used.
 func (g *guard) timeUntilRefill(now time.Duration) time.Duration {
 	w := &g.tokens
 	w.expire(now)

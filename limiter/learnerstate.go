@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// learnerVersion is the version of a learner's stored state.
+// learnerVersion is the version of a learner's saved state.
 const learnerVersion = 1
 
-// learnerState is a [Learner] as it is stored. Durations are in nanoseconds since its epoch.
+// learnerState is the saved state of a [Learner]. Durations are in nanoseconds since its epoch.
 type learnerState struct {
-	Version  int           `json:"version,omitempty"` // of a [Learner]; a [Group] has one for all
+	Version  int           `json:"version,omitempty"` // of a [Learner]; a [Group] has one version for all
 	Latest   time.Duration `json:"latest,omitempty"`
 	Requests searchState   `json:"requests"`
 	Tokens   searchState   `json:"tokens"`
@@ -21,20 +21,20 @@ type learnerState struct {
 	HeaderRate  float64       `json:"named,omitempty"`
 	HeaderUntil time.Duration `json:"namedUntil,omitempty"`
 
-	Accepted       []time.Duration `json:"sends,omitempty"` // the oldest first
+	Accepted       []time.Duration `json:"sends,omitempty"` // oldest first
 	Above          spanState       `json:"above,omitzero"`
 	Below          spanState       `json:"below,omitzero"`
 	WindowRequests int             `json:"window,omitempty"`
 	ExternalUntil  time.Duration   `json:"othersUntil,omitempty"`
 
-	Alone         time.Duration `json:"trial,omitempty"`
-	HasRetryAfter bool          `json:"promised,omitempty"`
-	RejectedSent  time.Duration `json:"promise,omitempty"`
-	RetriedSent   time.Duration `json:"waited,omitempty"`
-	EarlyRetries  int           `json:"broken,omitempty"`
+	Alone           time.Duration `json:"trial,omitempty"`
+	HasRetryAfter   bool          `json:"promised,omitempty"`
+	RejectedSent    time.Duration `json:"promise,omitempty"`
+	RetriedSent     time.Duration `json:"waited,omitempty"`
+	RejectedRetries int           `json:"broken,omitempty"`
 }
 
-// searchState is a search as it is stored. A rate of -1 is infinite.
+// searchState is the saved state of a search. A rate of -1 is infinite.
 type searchState struct {
 	Rate          float64       `json:"rate"`
 	Sustained     float64       `json:"good,omitempty"`
@@ -51,26 +51,26 @@ type searchState struct {
 	Clean         bool          `json:"clean,omitempty"`
 }
 
-// spanState is a span as it is stored: its length, and when it is forgotten.
+// spanState is the saved state of a span: its length, and when to forget it.
 type spanState [2]time.Duration
 
-// MarshalText returns the learner's state, at most 4 KiB of JSON without spaces. What is in its
-// configuration is not part of it.
+// MarshalText returns the learner's state as at most 4 KiB of JSON without spaces. The state does not
+// include the configuration.
 func (l *Learner) MarshalText() ([]byte, error) {
 	s := l.learner.state()
 	s.Version, s.Latest = learnerVersion, l.latest
 	return json.Marshal(s)
 }
 
-// UnmarshalText has a new learner go on from a state that MarshalText returned. The configuration
-// must be the one of that learner; the jitter may differ. An error leaves the learner as it was.
+// UnmarshalText restores a state that MarshalText returned, into a new learner with the same
+// configuration; only the jitter may differ. An error leaves the learner unchanged.
 func (l *Learner) UnmarshalText(text []byte) error {
 	var s learnerState
 	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("limiter: learner's state: %w", err)
+		return fmt.Errorf("limiter: learner state: %w", err)
 	}
 	if s.Version != learnerVersion {
-		return fmt.Errorf("limiter: learner's state: version %d is not known: must be %d", s.Version, learnerVersion)
+		return fmt.Errorf("limiter: learner state: version must be %d, got %d", learnerVersion, s.Version)
 	}
 	if err := s.check(l.learner.requests.maxRate, l.learner.tokens.maxRate); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (l *learner) state() learnerState {
 		Requests: l.requests.state(), Tokens: l.tokens.state(),
 		HeaderRate: l.headerRate, HeaderUntil: l.headerUntil,
 		Above: spanState{l.accepted.above.length, l.accepted.above.until}, Below: spanState{l.accepted.below.length, l.accepted.below.until}, WindowRequests: l.windowRequests, ExternalUntil: l.externalUntil,
-		Alone: l.alone, HasRetryAfter: l.hasRetryAfter, RejectedSent: l.rejectedSent, RetriedSent: l.retriedSent, EarlyRetries: l.earlyRetries,
+		Alone: l.alone, HasRetryAfter: l.hasRetryAfter, RejectedSent: l.rejectedSent, RetriedSent: l.retriedSent, RejectedRetries: l.rejectedRetries,
 	}
 	for i := range l.accepted.count {
 		s.Accepted = append(s.Accepted, l.accepted.times[l.accepted.count-1-i])
@@ -94,8 +94,8 @@ func (l *learner) state() learnerState {
 	return s
 }
 
-// check returns an error for a state that no learner up to the given rates can have, in requests and in
-// tokens per second.
+// check returns an error if the state is not valid for a learner with the given maximum rates, in
+// requests and tokens per second.
 func (s learnerState) check(maxRequests, maxTokens float64) error {
 	return cmp.Or(s.Requests.check("requests", maxRequests), s.Tokens.check("tokens", maxTokens))
 }
@@ -109,7 +109,7 @@ func (l *learner) restoreState(s learnerState) {
 		l.accepted.push(at)
 	}
 	l.windowRequests, l.externalUntil = s.WindowRequests, s.ExternalUntil
-	l.alone, l.hasRetryAfter, l.rejectedSent, l.retriedSent, l.earlyRetries = s.Alone, s.HasRetryAfter, s.RejectedSent, s.RetriedSent, s.EarlyRetries
+	l.alone, l.hasRetryAfter, l.rejectedSent, l.retriedSent, l.rejectedRetries = s.Alone, s.HasRetryAfter, s.RejectedSent, s.RetriedSent, s.RejectedRetries
 }
 
 func (s *search) state() searchState {
@@ -125,15 +125,15 @@ func (s *search) restoreState(from searchState) {
 	s.measuredSince, s.used, s.clean = from.MeasuredSince, from.Used, from.Clean
 }
 
-// check returns an error for a state that no search up to a given rate can have.
-func (s searchState) check(name string, most float64) error {
-	if !(s.Rate > 0 && s.Rate <= most) || s.Step <= 0 {
-		return fmt.Errorf("limiter: learner's state: rate of %s is %v: must be above 0 and at most %v", name, s.Rate, most)
+// check returns an error if the state is not valid for a search with the given maximum rate.
+func (s searchState) check(name string, maxRate float64) error {
+	if !(s.Rate > 0 && s.Rate <= maxRate) || s.Step <= 0 {
+		return fmt.Errorf("limiter: learner state: rate of %s must be above 0 and at most %v, got %v", name, maxRate, s.Rate)
 	}
 	return nil
 }
 
-// finite returns a rate as it is stored, because JSON has no infinity.
+// finite returns rate as it is saved, because JSON cannot express infinity.
 func finite(rate float64) float64 {
 	if math.IsInf(rate, 1) {
 		return -1

@@ -58,5 +58,5 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%+v: %+v, want field %s and value %v", c.limit, e, c.field, c.value)
 		}
 	}
-	equal(t, "text", rps(-1).Validate().Error(), "limiter: RequestsPerSecond is -1: must be above 0 and at most 1000000")
+	equal(t, "text", rps(-1).Validate().Error(), "limiter: RequestsPerSecond must be above 0 and at most 1000000, got -1")
 }

@@ -236,7 +236,7 @@ func TestRetryGivenUpLeavesThePermitAsItWas(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("error %v, want a missed deadline", err)
 		}
-		equal(b, "text", err.Error(), "limiter: gave up after 3s of waiting for 1 request and 0 tokens: context deadline exceeded")
+		equal(b, "text", err.Error(), "limiter: gave up waiting for 1 request and 0 tokens after 3s: context deadline exceeded")
 		if err := p.Retry(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("error %v at entry, want a missed deadline", err)
 		}

@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// A rate is cut when the server refuses requests more often than it can be a matter of
-	// chance: when it has refused tooMany, where one is forgotten in incidentMemory windows. So it
-	// is cut by the second refusal within 20 windows. It is cut to headroom times the rate of
-	// the requests that the server accepted, but to between deepCut and cut of the rate; to
-	// provenCut of a rate that was sustained before.
+	// A rate is cut when the server rejects requests more often than by chance: after more than
+	// maxIncidents, where one incident is forgotten in incidentMemory windows. The second 429 within
+	// 20 windows therefore cuts the rate. The new rate is acceptedMargin times the rate of accepted
+	// requests, but from deepCut to cut of the old rate. A rate that was sustained before is cut to
+	// provenCut of it.
 	incidentMemory = 100
 	maxIncidents   = 1.8
 	acceptedMargin = 1.2
@@ -18,64 +18,63 @@ const (
 	cut            = 0.8
 	provenCut      = 0.9
 
-	// A rate is sustained if sustainedShare of it was used for a time and nothing was refused.
+	// A rate is sustained if sustainedShare of it was used for a time without a 429.
 	sustainedShare = 0.8
 
-	// A sustained rate is raised by a step that grows while nothing is refused, up to maxStep.
+	// A sustained rate is raised by a step that grows up to maxStep until the next 429.
 	maxStep    = 0.5
 	stepGrowth = 1.5
 
-	// A search that may exceed the configured rate doubles it at first, as long as nothing is
-	// refused, and needs a quarter of the time for that.
+	// A search that may exceed the configured rate doubles it until the first 429, each time after
+	// 1/climbSpeed of the usual test time.
 	climbStep  = 1
 	climbSpeed = 4
 
-	// A rate is not raised where nearEnough times the rate was refused within refusedFor.
+	// A rate is not raised if the server rejected nearEnough times the rate within rejectedMemory.
 	nearEnough     = 1.055
 	rejectedMemory = 10 * time.Minute
 )
 
-// A search finds the highest rate that the server accepts, by bisection between the
-// highest rate that was sustained and the lowest one that was refused. The caller serializes
-// all use.
+// A search finds the highest rate that the server accepts. It bisects between the highest sustained rate
+// and the lowest rejected rate. The caller serializes all use.
 type search struct {
 	rules   searchRules
 	rate    float64 // in force, in units per second
-	maxRate float64 // highest rate that may be tried
+	maxRate float64 // highest rate to try
 
-	sustained     float64       // highest rate that was sustained; 0: none
-	rejected      float64       // lowest rate that was refused; infinite: none
-	rejectedUntil time.Duration // when bad is forgotten; 0: nothing was refused yet
-	step          float64
-	uncutRate     float64 // rate before the first cut since a rate was sustained; 0: none
+	sustained     float64       // highest sustained rate; 0: none
+	rejected      float64       // lowest rejected rate; infinite: none
+	rejectedUntil time.Duration // when rejected is forgotten; 0: before the first 429
+	step          float64       // relative size of the next raise
+	uncutRate     float64       // rate before the first cut since a rate was sustained; 0: none
 
-	rateSince    time.Duration // when the rate came into force
-	incidents    float64       // incidents since then, forgotten at a rate of 1 in refusalMemory windows
-	lastIncident time.Duration // the latest of them
-	bound        float64       // rate that the server does not exceed, as they show
+	rateSince    time.Duration // when the rate was set
+	incidents    float64       // since rateSince; one is forgotten in incidentMemory windows
+	lastIncident time.Duration // when the latest one began
+	bound        float64       // upper bound of the server's rate that the incidents show
 
-	// The present measurement.
+	// The current measurement.
 	measuredSince time.Duration
 	used          float64 // units
-	clean         bool    // nothing was refused
+	clean         bool    // without a 429
 }
 
-// searchRules are how a search judges a rate.
+// searchRules holds the parameters of a search, as functions of a rate.
 type searchRules struct {
-	window    func(rate float64) time.Duration       // of the server
-	testTime  func(rate, step float64) time.Duration // how long a rate has to be used that is higher by a step
-	guardRate func(rate float64) float64             // rate that the guard lets pass
+	window    func(rate float64) time.Duration       // the server's window
+	testTime  func(rate, step float64) time.Duration // how long to use a rate that was raised by step
+	guardRate func(rate float64) float64             // highest rate that the guard admits
 }
 
-func newSearch(rate, most float64, rules searchRules) search {
-	s := search{rules: rules, rate: rate, maxRate: most, rejected: math.Inf(1), step: maxStep, clean: true}
-	if most > rate {
+func newSearch(rate, maxRate float64, rules searchRules) search {
+	s := search{rules: rules, rate: rate, maxRate: maxRate, rejected: math.Inf(1), step: maxStep, clean: true}
+	if maxRate > rate {
 		s.step = climbStep
 	}
 	return s
 }
 
-// source returns where the rate in force comes from.
+// source returns the source of the rate in force.
 func (s *search) source(configured float64) Source {
 	switch {
 	case s.rate < configured:
@@ -87,20 +86,20 @@ func (s *search) source(configured float64) Source {
 	}
 }
 
-// isClimbing reports whether the rate has not met the server's yet.
+// isClimbing reports whether the search has not met the server's rate yet.
 func (s *search) isClimbing() bool { return s.rejectedUntil == 0 && s.step == climbStep }
 
-// isProbing reports whether the rate in force is above the one that was sustained.
+// isProbing reports whether the rate in force is above the highest sustained rate.
 func (s *search) isProbing() bool { return s.sustained > 0 && s.rate > s.sustained }
 
-// isSustained reports whether the rate in force was sustained.
+// isSustained reports whether the rate in force is sustained.
 func (s *search) isSustained() bool { return s.sustained >= s.rate }
 
-// isStable reports whether the rate in force was sustained, or not refused for some time.
+// isStable reports whether the rate in force is sustained, or was not rejected for some time.
 func (s *search) isStable(now time.Duration) bool { return s.isSustained() || now >= s.rejectedUntil }
 
-// use counts n units as used. If that shows that the rate is sustained, use raises the rate,
-// unless mayRaise is false. It reports whether the rate has changed.
+// use counts n units as used. If the rate is now sustained, use raises it, unless mayRaise is false. It
+// reports whether the rate has changed.
 func (s *search) use(now time.Duration, n float64, mayRaise bool) (changed bool) {
 	s.used += n
 	elapsed := now - s.measuredSince
@@ -124,7 +123,7 @@ func (s *search) use(now time.Duration, n float64, mayRaise bool) (changed bool)
 	return mayRaise && s.raise(now)
 }
 
-// raise tries a higher rate than the one that was sustained.
+// raise sets a higher rate than the one that was sustained. It reports whether the rate has changed.
 func (s *search) raise(now time.Duration) (changed bool) {
 	if now >= s.rejectedUntil {
 		s.rejected = math.Inf(1)
@@ -143,22 +142,22 @@ func (s *search) raise(now time.Duration) (changed bool) {
 	return true
 }
 
-// throttled counts a request as refused that was sent at the given time, by a server that accepts
-// no more than the given rate. It reports whether the rate has changed.
+// throttled counts a 429 for a request sent at the given time. accepted is the rate of accepted requests,
+// bound an upper bound of the server's rate. It reports whether the rate has changed.
 func (s *search) throttled(now, sent time.Duration, accepted, bound float64) (changed bool) {
 	if sent < s.rateSince {
 		return false
 	}
 	s.clean = false
 	if s.incidents > 0 && sent < s.lastIncident {
-		return false // it was under way already
+		return false // the request was already in flight
 	}
 	forgotten := float64(now-s.lastIncident) / float64(incidentMemory*s.rules.window(s.rate))
 	before := max(0, s.incidents-forgotten)
 	if before == 0 {
 		s.bound = 0
 	}
-	s.bound = max(s.bound, bound) // the weaker one: others may have caused the stronger
+	s.bound = max(s.bound, bound) // the weaker bound, because other clients may have caused the stronger one
 	s.incidents, s.lastIncident = before+1, now
 	if s.incidents < maxIncidents && !s.isProbing() {
 		return false
@@ -183,8 +182,8 @@ func (s *search) throttled(now, sent time.Duration, accepted, bound float64) (ch
 	return true
 }
 
-// restore takes back the cuts of a rate that was refused because of others. It reports whether
-// the rate has changed.
+// restore reverts the cuts of a rate that was rejected because of other clients. It reports whether the
+// rate has changed.
 func (s *search) restore(now time.Duration) (changed bool) {
 	if s.uncutRate == 0 {
 		return false
@@ -201,10 +200,10 @@ func (s *search) set(now time.Duration, rate float64) {
 	s.measure(now)
 }
 
-// measure begins a measurement.
+// measure starts a new measurement.
 func (s *search) measure(now time.Duration) { s.measuredSince, s.used, s.clean = now, 0, true }
 
-// measuredRate returns the rate that was used in the present measurement.
+// measuredRate returns the rate used in the current measurement, in units per second.
 func (s *search) measuredRate(now time.Duration) float64 {
 	return s.used / max(1, (now-s.measuredSince).Seconds())
 }

@@ -215,10 +215,10 @@ func TestLearnerRefusesOtherStates(t *testing.T) {
 	}
 	before := l.Learned()
 	for text, want := range map[string]string{
-		`{"version":2}`: "version 2 is not known",
+		`{"version":2}`: "version must be 1, got 2",
 		`nonsense`:      "invalid character",
-		`{"version":1,"requests":{"rate":6,"step":1},"tokens":{"rate":1,"step":1}}`: "rate of requests is 6: must be above 0 and at most 5",
-		`{"version":1,"requests":{"rate":1,"step":1},"tokens":{"rate":0,"step":1}}`: "rate of tokens is 0",
+		`{"version":1,"requests":{"rate":6,"step":1},"tokens":{"rate":1,"step":1}}`: "rate of requests must be above 0 and at most 5, got 6",
+		`{"version":1,"requests":{"rate":1,"step":1},"tokens":{"rate":0,"step":1}}`: "rate of tokens must be above 0",
 	} {
 		if err := l.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", text, err, want)

@@ -258,17 +258,17 @@ func TestRestoreOfWhatCannotBe(t *testing.T) {
 	for state, want := range map[string]string{
 		``:                                "unexpected end",
 		`[]`:                              "cannot unmarshal",
-		`{"version":2}`:                   "version is 2: must be 1",
+		`{"version":2}`:                   "version must be 1, got 2",
 		`{"version":1,"limits":{"a":{}}}`: `model "a": limiter: RequestsPerSecond`,
-		`{"version":1,"limits":{"":{` + valid + `,"named":-1}}}`:                         "named is -1",
-		`{"version":1,"limits":{"":{` + valid + `,"pause":-1}}}`:                         "pause is -1ns",
-		`{"version":1,"limits":{"":{` + valid + `,"learner":{}}}}`:                       "guard is missing",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{},"learner":{}}}}`:            "rate of requests is 0",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"now":-1}}}}`:                 "now is -1ns",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"early":[[0,1,1]]}}}}`:        "early[0] is [0 1 1]",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"now":9,"late":[[2,1,1]]}}}}`: "late[0] is [2 1 1]",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"caution":-1}}}}`:             "caution is -1",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"latest":1}}}}`:               "latest is 1ns",
+		`{"version":1,"limits":{"":{` + valid + `,"named":-1}}}`:                         "named must be a number of tokens per minute, got -1",
+		`{"version":1,"limits":{"":{` + valid + `,"pause":-1}}}`:                         "pause and inFlight must be at least 0, got -1ns",
+		`{"version":1,"limits":{"":{` + valid + `,"learner":{}}}}`:                       "guard must be set",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{},"learner":{}}}}`:            "rate of requests must be above 0 and at most 1e+06, got 0",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"now":-1}}}}`:                 "now must be from 0 to 876000h0m0s, got -1ns",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"early":[[0,1,1]]}}}}`:        "early[0] must be two ascending times, not after now, and a number of units, got [0 1 1]",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"now":9,"late":[[2,1,1]]}}}}`: "late[0] must be two ascending times",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"caution":-1}}}}`:             "caution must be at least 0, got -1",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"latest":1}}}}`:               "latest must not be after now (0s), got 1ns",
 	} {
 		if err := g.Restore([]byte(state)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", state, err, want)
