@@ -13,43 +13,43 @@ import (
 // share. Its methods have the semantics of the Limiter methods of the same name, and are safe for
 // concurrent use. The package limitertest tests implementations.
 type Backend interface {
-	// Acquire is [Limiter.AcquireCall]. It also fails with an error that wraps
+	// Acquire works like [Limiter.AcquireCall]. It also fails with an error that wraps
 	// [ErrUnavailable] if the shared state is unreachable.
 	Acquire(ctx context.Context, call Call) (Admission, error)
-	// WaitTime is [Limiter.WaitTime]. It is [Never] if the shared state is unreachable.
+	// WaitTime works like [Limiter.WaitTime]. It returns [Never] if the shared state is unreachable.
 	WaitTime(tokens int) time.Duration
-	// Pause is [Limiter.Pause].
+	// Pause works like [Limiter.Pause].
 	Pause(until time.Time)
-	// Observe is [Limiter.Observe].
+	// Observe works like [Limiter.Observe].
 	Observe(s ServerState)
-	// Limit is [Limiter.Limit].
+	// Limit works like [Limiter.Limit].
 	Limit() Limit
-	// SetLimit is [Limiter.SetLimit]. It also fails with an error that wraps
+	// SetLimit works like [Limiter.SetLimit]. It also fails with an error that wraps
 	// [ErrUnavailable] if the shared state is unreachable or does not respond.
 	SetLimit(limit Limit) error
-	// Snapshot is [Limiter.Snapshot].
+	// Snapshot works like [Limiter.Snapshot].
 	Snapshot() Snapshot
 }
 
 // An Admission is an admitted call of a [Backend], as a [*Permit] is of a [*Limiter]. Only its Retry
-// method blocks.
+// method waits.
 type Admission interface {
-	// Tokens is [Permit.Tokens].
+	// Tokens works like [Permit.Tokens].
 	Tokens() int
-	// WaitDuration is [Permit.WaitDuration].
+	// WaitDuration works like [Permit.WaitDuration].
 	WaitDuration() time.Duration
-	// Sent is [Permit.Sent].
+	// Sent works like [Permit.Sent].
 	Sent()
-	// ReturnRequest is [Permit.ReturnRequest].
+	// ReturnRequest works like [Permit.ReturnRequest].
 	ReturnRequest()
-	// Throttled is [Permit.Throttled].
+	// Throttled works like [Permit.Throttled].
 	Throttled(r Throttle) time.Duration
-	// Retry is [Permit.Retry]. It also fails with an error that wraps
+	// Retry works like [Permit.Retry]. It also fails with an error that wraps
 	// [ErrUnavailable] if the shared state is unreachable.
 	Retry(ctx context.Context) error
-	// Settle is [Permit.Settle].
+	// Settle works like [Permit.Settle].
 	Settle(actual int)
-	// Cancel is [Permit.Cancel].
+	// Cancel works like [Permit.Cancel].
 	Cancel()
 }
 

@@ -18,7 +18,7 @@ type Group struct {
 	def     Backend
 	factory Factory
 
-	setting   sync.Mutex // held while a limit is set, which may have to ask a server; For does not wait for it
+	setting   sync.Mutex // held while a limit is set, which may contact a server; For does not wait for it
 	mu        sync.RWMutex
 	byModel   map[string]Backend
 	defLimit  Limit // configured default limit

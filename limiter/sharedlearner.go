@@ -7,8 +7,8 @@ import (
 // A Learner learns an account's limits for a [Backend] whose state several processes share, by the same
 // rules as a [Guarded] limiter. The backend reports the events of all processes' requests by calling its
 // methods. It reports each event once, in the order of the shared state and with times of its clock.
-// Between two events, the Learner's state can be saved with [Learner.MarshalText], and another process can continue
-// from it. A Learner is not safe for concurrent use.
+// Between two events, [Learner.MarshalText] can save the Learner's state, and another process can
+// continue from it. A Learner is not safe for concurrent use.
 type Learner struct {
 	epoch   time.Time
 	latest  time.Duration // time of the latest event

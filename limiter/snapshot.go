@@ -50,8 +50,9 @@ type Snapshot struct {
 
 // Counters are totals since the limiter was made. They satisfy two equations:
 //
-//	Admitted = Settled + Cancelled + Snapshot.InFlight
-//	tokens of all admitted calls = TokensSettled + TokensRefunded - TokensCharged + Snapshot.HeldTokens
+//   - Admitted = Settled + Cancelled + Snapshot.InFlight.
+//   - The tokens of all admitted calls = TokensSettled + TokensRefunded - TokensCharged +
+//     Snapshot.HeldTokens.
 type Counters struct {
 	Admitted   int64 // permits; a call that was held in an outage gets another one
 	Retried    int64 // further attempts with the same permit
