@@ -20,7 +20,7 @@ func TestRequestTiming(t *testing.T) {
 		{3, []float64{0, 0, 0, 0.333, 0.667, 1}},
 		{1, []float64{0, 1, 2, 3}},
 	} {
-		inBubble(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: plenty}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 			for _, want := range c.want {
 				b.acquire(1)
 				equal(b, "admission", b.now().Round(time.Millisecond), time.Duration(want*1e9).Round(time.Millisecond))
@@ -30,7 +30,7 @@ func TestRequestTiming(t *testing.T) {
 }
 
 func TestRequestBurst(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: plenty, RequestBurst: 2.5}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: unlimitedRate, RequestBurst: 2.5}, func(b *testLimiter) {
 		for _, want := range []time.Duration{0, 0, time.Second, 3 * time.Second} {
 			b.acquire(0)
 			equal(b, "admission", b.now(), want)
@@ -41,7 +41,7 @@ func TestRequestBurst(t *testing.T) {
 // Rounding must not add up, neither in time nor in needless extra waits.
 func TestNoDrift(t *testing.T) {
 	for _, rps := range []float64{0.3, 1.2, 3, 7} {
-		inBubble(t, limiter.Limit{RequestsPerSecond: rps, TokensPerMinute: plenty}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: rps, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 			for range 1000 {
 				b.acquire(1).Settle(1)
 			}
@@ -56,7 +56,7 @@ func TestNoDrift(t *testing.T) {
 // RPS 3 is an admission every 333,333,333.3 ns. None may come a nanosecond
 // early, or a server that counts as exactly would refuse it.
 func TestNeverEarly(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: plenty, RequestBurst: 1}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: unlimitedRate, RequestBurst: 1}, func(b *testLimiter) {
 		for i := range 100 {
 			b.acquire(1)
 			if earliest := (time.Duration(i)*time.Second + 2) / 3; b.now() < earliest {
@@ -67,7 +67,7 @@ func TestNeverEarly(t *testing.T) {
 }
 
 func TestTokensBurstThenSteady(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		for i, want := range []time.Duration{0, 0, 0, 20, 40, 60, 80} {
 			p := b.acquire(20_000)
 			equal(b, "admission", b.now(), want*time.Second)
@@ -80,7 +80,7 @@ func TestTokensBurstThenSteady(t *testing.T) {
 }
 
 func TestTokenBurst(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60_000, TokenBurst: 5000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60_000, TokenBurst: 5000}, func(b *testLimiter) {
 		for _, want := range []time.Duration{0, 5, 10} {
 			b.acquire(5000)
 			equal(b, "admission", b.now(), want*time.Second)
@@ -89,7 +89,7 @@ func TestTokenBurst(t *testing.T) {
 }
 
 func TestSlowerBucketDecides(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		for _, c := range []struct {
 			tokens int
 			at     time.Duration
@@ -107,7 +107,7 @@ func TestSlowerBucketDecides(t *testing.T) {
 }
 
 func TestBothOrNeither(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000, RequestBurst: 5}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000, RequestBurst: 5}, func(b *testLimiter) {
 		b.acquire(6000)
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
@@ -119,7 +119,7 @@ func TestBothOrNeither(t *testing.T) {
 }
 
 func TestFIFOWithLargeHead(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(50_000)
 		large := b.goAcquire(b.Context(), 40_000) // 10,000 are left: 30 s
 		small := b.goAcquire(b.Context(), 10)     // would fit at once
@@ -136,8 +136,8 @@ func TestFIFOWithLargeHead(t *testing.T) {
 }
 
 // A management call costs no tokens, so a debt of tokens is none of its concern.
-func TestNoTokensDoNotWaitForADebt(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+func TestCallWithoutTokensIgnoresADebt(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(60_000).Settle(100_000)
 		b.acquire(0).Settle(0)
 		equal(b, "admission", b.now(), 0)
@@ -147,7 +147,7 @@ func TestNoTokensDoNotWaitForADebt(t *testing.T) {
 }
 
 func TestTooLarge(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600, TokenBurst: 500}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600, TokenBurst: 500}, func(b *testLimiter) {
 		b.acquire(500)
 		waiting := b.goAcquire(b.Context(), 500)
 		_, err := b.Acquire(context.Background(), 501)
@@ -162,7 +162,7 @@ func TestTooLarge(t *testing.T) {
 }
 
 func TestNegativeTokens(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600}, func(b *testLimiter) {
 		if _, err := b.Acquire(context.Background(), -1); !errors.Is(err, limiter.ErrNegativeTokens) {
 			b.Errorf("error %v, want ErrNegativeTokens", err)
 		}
@@ -170,8 +170,8 @@ func TestNegativeTokens(t *testing.T) {
 	})
 }
 
-func TestCancelLeavesNoTraceAndWakesTheNext(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+func TestCancelTakesNothingAndWakesTheNext(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(60_000)
 		ctx, cancel := context.WithCancelCause(context.Background())
 		large := b.goAcquire(ctx, 50_000)
@@ -202,7 +202,7 @@ func TestCancelLeavesNoTraceAndWakesTheNext(t *testing.T) {
 
 // One that waits in the middle leaves: nobody else notices.
 func TestCancelInTheMiddle(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.acquire(1)
 		first := b.goAcquire(b.Context(), 1)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -217,7 +217,7 @@ func TestCancelInTheMiddle(t *testing.T) {
 }
 
 func TestDoneAtEntry(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600}, func(b *testLimiter) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if _, err := b.Acquire(ctx, 10); !errors.Is(err, context.Canceled) {
@@ -229,8 +229,8 @@ func TestDoneAtEntry(t *testing.T) {
 }
 
 // The deadline lies before the expected admission, and a refund comes in time.
-func TestDeadlineIsWaitedForBecauseARefundMayCome(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+func TestWaitsForARefundDespiteTheDeadline(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		p := b.acquire(60_000)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -244,9 +244,9 @@ func TestDeadlineIsWaitedForBecauseARefundMayCome(t *testing.T) {
 
 // Grant and cancellation at one instant, in either order: the permit is
 // returned or nothing was taken.
-func TestGrantAndCancelTogether(t *testing.T) {
+func TestAdmissionAndCancelTogether(t *testing.T) {
 	for i := range 200 {
-		inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 			p := b.acquire(60_000)
 			ctx, cancel := context.WithCancel(context.Background())
 			w := b.goAcquire(ctx, 1000)
@@ -275,9 +275,9 @@ func TestGrantAndCancelTogether(t *testing.T) {
 }
 
 // A grant stands, even if ctx is done before its goroutine gets to run.
-func TestGrantedFirstThenCancelled(t *testing.T) {
+func TestAdmittedThenCancelled(t *testing.T) {
 	for range 50 { // select chooses at random
-		inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 			p := b.acquire(60_000)
 			ctx, cancel := context.WithCancel(context.Background())
 			w := b.goAcquire(ctx, 1000)

@@ -16,10 +16,10 @@ import (
 // A large call waits for the 50,000 of the beginning to leave the window, at
 // 60 s. What is too little for it until then is used by smaller ones, and it
 // starts no later for that.
-func TestSmallCallPassesALargeHead(t *testing.T) {
+func TestBackfillBehindALargeHead(t *testing.T) {
 	for name, small := range map[string]bool{"without small calls": false, "with small calls": true} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.use(50_000)
 				b.until(time.Second)
 				head := b.goAcquire(b.Context(), 40_000)
@@ -47,8 +47,8 @@ func TestSmallCallPassesALargeHead(t *testing.T) {
 }
 
 // Where there are only buckets, nobody passes anybody.
-func TestNobodyPassesInABareLimiter(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestNoBackfillWithoutGuard(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(50_000)
 		b.until(time.Second)
 		head := b.goAcquire(b.Context(), 40_000)
@@ -64,9 +64,9 @@ func TestNobodyPassesInABareLimiter(t *testing.T) {
 
 // Calls of one size keep their order to the nanosecond.
 func TestGuardedFirstComeFirstServed(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600, RequestBurst: 2}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600, RequestBurst: 2}, func(b *testLimiter) {
 		b.use(300)
-		var calls []*pending
+		var calls []*asyncCall
 		for i := range 6 {
 			calls = append(calls, b.goDo(func() (*limiter.Permit, error) {
 				p, err := b.Acquire(context.Background(), 300)
@@ -86,27 +86,27 @@ func TestGuardedFirstComeFirstServed(t *testing.T) {
 }
 
 // Exactly what is to spare when the head starts may pass it.
-func TestOnlyWhatIsToSparePasses(t *testing.T) {
+func TestBackfillUsesOnlySpareTokens(t *testing.T) {
 	at := func(s time.Duration) time.Duration { return s * time.Second }
 	for name, c := range map[string]struct {
 		limit limiter.Limit
-		setup func(*bench)
+		setup func(*testLimiter)
 		head  int
 		spare int // what the head leaves
 	}{
-		"beside what has not left by then": {minute60k, func(b *bench) {
+		"beside what has not left by then": {minute60k, func(b *testLimiter) {
 			b.use(30_000)
 			b.until(at(10))
 			b.use(10_000)
 			b.until(at(20))
 		}, 35_000, 60_000 - 35_000 - 10_000},
-		"beside what others use by then": {minute60k, func(b *bench) {
+		"beside what others use by then": {minute60k, func(b *testLimiter) {
 			b.use(30_000)
 			b.until(at(20))
-			b.remain(20_000) // others have used 10,000, of which two thirds count at 60 s
+			b.reportRemaining(20_000) // others have used 10,000, of which two thirds count at 60 s
 			b.until(at(21))
 		}, 45_000, 60_000 - 45_000 - 6667},
-		"what the bucket has by then": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 20_000}, func(b *bench) {
+		"what the bucket has by then": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 20_000}, func(b *testLimiter) {
 			b.use(20_000)
 			b.until(at(20))
 			b.use(20_000)
@@ -114,50 +114,50 @@ func TestOnlyWhatIsToSparePasses(t *testing.T) {
 			b.use(10_000)
 			b.until(at(40))
 		}, 15_000, 20_000 - 15_000},
-		"beside all of what is in flight": {minute60k, func(b *bench) {
+		"beside all of what is in flight": {minute60k, func(b *testLimiter) {
 			b.acquire(100).Settle(200) // calls use twice what is expected
 			b.use(30_000)
 			b.until(at(1))
 			b.acquire(100)
 			b.acquire(8000)
 		}, 35_000, 60_000 - 35_000 - 2*100 - 8000 - int(math.Ceil(3.5*math.Sqrt(100*100+(200*200-100*100)/64.0)))},
-		"calls that use less than expected count whole": {minute60k, func(b *bench) {
+		"calls that use less than expected count whole": {minute60k, func(b *testLimiter) {
 			b.acquire(100).Settle(50)
 			b.use(30_000)
 			b.until(at(1))
 			b.acquire(100)
 		}, 55_000, 60_000 - 55_000 - 100 - int(math.Ceil(3.5*math.Sqrt(100*100+(50*50-100*100)/64.0)))},
-		"the head waits for one in flight": {minute60k, func(b *bench) {
+		"the head waits for one in flight": {minute60k, func(b *testLimiter) {
 			b.acquire(40_000)
 		}, 55_000, 60_000 - 55_000},
-		"the head waits for the larger of two": {minute60k, func(b *bench) {
+		"the head waits for the larger of two": {minute60k, func(b *testLimiter) {
 			b.acquire(10_000)
 			b.acquire(20_000)
 		}, 45_000, 60_000 - 45_000 - 10_000},
-		"whichever came first": {minute60k, func(b *bench) {
+		"whichever came first": {minute60k, func(b *testLimiter) {
 			b.acquire(20_000)
 			b.acquire(10_000)
 		}, 45_000, 60_000 - 45_000 - 10_000},
-		"one of three has ended": {minute60k, func(b *bench) {
+		"one of three has ended": {minute60k, func(b *testLimiter) {
 			b.acquire(9000)
 			p := b.acquire(12_000)
 			b.acquire(8000)
 			p.Cancel()
 		}, 50_000, 60_000 - 50_000 - 8000},
-		"the larger has ended": {minute60k, func(b *bench) {
+		"the larger has ended": {minute60k, func(b *testLimiter) {
 			b.acquire(9000)
 			b.acquire(8000)
 			b.acquire(12_000).Cancel()
 		}, 50_000, 60_000 - 50_000 - 8000},
-		"the head waits for both": {minute60k, func(b *bench) {
+		"the head waits for both": {minute60k, func(b *testLimiter) {
 			b.acquire(10_000)
 			b.acquire(20_000)
 		}, 55_000, 0},
-		"the head waits for the bucket": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 10_000}, func(b *bench) {
+		"the head waits for the bucket": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 10_000}, func(b *testLimiter) {
 			b.use(10_000)
 			b.until(at(2))
 		}, 10_000, 0},
-		"the head waits for all of it": {minute60k, func(b *bench) {
+		"the head waits for all of it": {minute60k, func(b *testLimiter) {
 			b.use(10_000)
 			b.until(at(2))
 		}, 60_000, 0},
@@ -167,7 +167,7 @@ func TestOnlyWhatIsToSparePasses(t *testing.T) {
 				continue // a call without tokens takes no part in this
 			}
 			t.Run(name+"/"+what, func(t *testing.T) {
-				inBubble(t, c.limit, func(b *bench) {
+				runVirtual(t, c.limit, func(b *testLimiter) {
 					c.setup(b)
 					head := b.goAcquire(b.Context(), c.head)
 					call := b.goAcquire(b.Context(), c.spare+d)
@@ -186,7 +186,7 @@ func TestOnlyWhatIsToSparePasses(t *testing.T) {
 // Many small ones share what is to spare: 5000, less the headroom of 350 that
 // calls of that size may be.
 func TestSpareIsUsedUp(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(30_000)
 		b.until(time.Second)
 		head := b.goAcquire(b.Context(), 55_000)
@@ -210,8 +210,8 @@ func TestSpareIsUsedUp(t *testing.T) {
 
 // A call that passes must be out of the window of requests when the head starts,
 // and one that has to wait for its own request passes as soon as that is there.
-func TestPassingNeedsARequestToSpare(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+func TestBackfillNeedsASpareRequest(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(50_000)
 		b.until(10 * time.Second)
 		head := b.goAcquire(b.Context(), 40_000)
@@ -232,8 +232,8 @@ func TestPassingNeedsARequestToSpare(t *testing.T) {
 }
 
 // Where a request is free only shortly before the head starts, nobody passes.
-func TestNobodyPassesShortlyBeforeTheHead(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+func TestNoBackfillShortlyBeforeTheHead(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(50_000)
 		b.until(58*time.Second + 500*ms)
 		b.use(100)
@@ -246,8 +246,8 @@ func TestNobodyPassesShortlyBeforeTheHead(t *testing.T) {
 }
 
 // Nor where the request of one that passes would be the head's.
-func TestNobodyTakesTheHeadsRequest(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+func TestBackfillNeverTakesTheHeadsRequest(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(50_000)
 		b.until(59 * time.Second)
 		head := b.goAcquire(b.Context(), 40_000)
@@ -259,8 +259,8 @@ func TestNobodyTakesTheHeadsRequest(t *testing.T) {
 }
 
 // During a pause nobody is sent.
-func TestNobodyPassesInAPause(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestNoBackfillDuringAPause(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(50_000)
 		b.Pause(b.start.Add(10 * time.Second))
 		head := b.goAcquire(b.Context(), 40_000)
@@ -273,8 +273,8 @@ func TestNobodyPassesInAPause(t *testing.T) {
 }
 
 // A head without tokens waits for a request, as everybody does.
-func TestNobodyPassesAHeadWithoutTokens(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 60_000}, func(b *bench) {
+func TestNoBackfillForAHeadWithoutTokens(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(100)
 		head := b.goAcquire(b.Context(), 0)
 		call := b.goAcquire(b.Context(), 100)
@@ -286,10 +286,10 @@ func TestNobodyPassesAHeadWithoutTokens(t *testing.T) {
 }
 
 // Of those behind the head, thirty-two are looked at.
-func TestPassingIsLookedForNearTheHead(t *testing.T) {
+func TestBackfillDepth(t *testing.T) {
 	for behind, passes := range map[int]bool{31: true, 32: false} {
 		t.Run(fmt.Sprint(behind), func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.use(50_000)
 				for range 1 + behind {
 					b.goAcquire(b.Context(), 40_000).waiting()
@@ -315,7 +315,7 @@ func TestLargeCallIsNotStarved(t *testing.T) {
 			accuracy = rapid.IntRange(50, 100).Draw(r, "accuracy") // per cent
 		)
 		var waited time.Duration
-		inBubble(t, minute60k, func(b *bench) {
+		runVirtual(t, minute60k, func(b *testLimiter) {
 			over := make(chan struct{})
 			var wg sync.WaitGroup
 			defer wg.Wait()

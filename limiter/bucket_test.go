@@ -228,7 +228,7 @@ func TestWaitThatNeverEnds(t *testing.T) {
 
 // A balance that came out a rounding error short delays nobody: neither by
 // another wait, nor by another nanosecond.
-func TestRoundingDelaysNobody(t *testing.T) {
+func TestRoundingErrorsDelayNoCall(t *testing.T) {
 	short := func(x float64) float64 { return math.Nextafter(x, 0) }
 	for _, c := range []struct {
 		balance float64

@@ -63,7 +63,7 @@ func TestCompare(t *testing.T) {
 }
 
 // A refusal does not outweigh what reports said.
-func TestReportsOutweighARefusal(t *testing.T) {
+func TestReportsOutweighAThrottle(t *testing.T) {
 	limit := Limit{RequestsPerSecond: 5, TokensPerMinute: 10_000}.WithDefaults()
 	for _, contradicted := range []bool{false, true} {
 		g := newGuard(time.Now(), limit, 0)

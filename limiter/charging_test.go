@@ -132,7 +132,7 @@ type arrivalLoad struct {
 }
 
 // play lets the callers work, and returns the server.
-func (load arrivalLoad) play(b *bench, kind int, minutes time.Duration) *chargingServer {
+func (load arrivalLoad) play(b *testLimiter, kind int, minutes time.Duration) *chargingServer {
 	server := &chargingServer{kind: kind, limit: b.Limit().TokensPerMinute, start: b.start}
 	end := b.start.Add(minutes * time.Minute)
 	var wg sync.WaitGroup
@@ -161,7 +161,7 @@ func (load arrivalLoad) play(b *bench, kind int, minutes time.Duration) *chargin
 }
 
 // call makes one call. Up to a fifth of its prompt is counted wrongly.
-func (load arrivalLoad) call(b *bench, server *chargingServer, random *rand.Rand, prompt, reply int) {
+func (load arrivalLoad) call(b *testLimiter, server *chargingServer, random *rand.Rand, prompt, reply int) {
 	counted := int(float64(prompt) * (0.8 + 0.4*random.Float64()))
 	p, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: counted, Reply: load.reply})
 	if err != nil {
@@ -184,7 +184,7 @@ func (load arrivalLoad) call(b *bench, server *chargingServer, random *rand.Rand
 	remaining := server.finish(prompt, reply)
 	p.Settle(prompt + reply)
 	if !load.silent {
-		b.remain(remaining)
+		b.reportRemaining(remaining)
 	}
 }
 
@@ -210,7 +210,7 @@ func TestGuardedLearnsWhenPromptsAreCharged(t *testing.T) {
 		"at the end, fixed windows, long": {fixedAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, arrivalLimit, func(b *bench) {
+			runVirtual(t, arrivalLimit, func(b *testLimiter) {
 				c.load.seed = 1
 				s := c.load.play(b, c.kind, 10)
 				t.Logf("refused %d, used %d%%", s.refused, s.accepted/6000)
@@ -234,7 +234,7 @@ func TestGuardedAgainstWaysOfCharging(t *testing.T) {
 		perSecond := 1000 / float64(load.prompt+load.reply)
 		load.callers = 5 + int(2*perSecond*load.takes.Seconds())
 		var s *chargingServer
-		inBubble(t, arrivalLimit, func(b *bench) { s = load.play(b, kind, 10) }, guarded)
+		runVirtual(t, arrivalLimit, func(b *testLimiter) { s = load.play(b, kind, 10) }, guarded)
 		if s.refusedLate > 20 || s.accepted < 450_000 {
 			r.Fatalf("the server refused %d requests after two minutes, and %d tokens were used of 600,000", s.refusedLate, s.accepted)
 		}

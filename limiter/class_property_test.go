@@ -39,7 +39,7 @@ const (
 var classWeights = map[string]float64{limiter.Interactive: 9, limiter.Batch: 1, "heavy": 100, "light": 0.2}
 
 // drawClassCalls draws calls of all fates up to the given one, in the order in which they arrive.
-func drawClassCalls(r *rapid.T, lastFate int) []classCall {
+func genClassCalls(r *rapid.T, lastFate int) []classCall {
 	calls := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) classCall {
 		c := classCall{
 			class:   rapid.SampledFrom([]string{limiter.Interactive, limiter.Batch, "heavy", "light"}).Draw(r, "class"),
@@ -62,7 +62,7 @@ func drawClassCalls(r *rapid.T, lastFate int) []classCall {
 
 // play makes the calls, and returns when all have ended. If one never does, all goroutines of the bubble wait for
 // ever, and the test fails.
-func (b *bench) play(calls []classCall) {
+func (b *testLimiter) play(calls []classCall) {
 	var all sync.WaitGroup
 	for i := range calls {
 		c := &calls[i]
@@ -131,8 +131,8 @@ func inOrder(calls []classCall) int {
 func TestNoClassStarves(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		limit := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{0.5, 2, 5}).Draw(r, "rps"), TokensPerMinute: 10_000, TokenBurst: 1000}
-		calls := drawClassCalls(r, fateExact)
-		inBubble(t, limit, func(b *bench) { b.play(calls) }, limiter.Classes(classWeights))
+		calls := genClassCalls(r, fateExact)
+		runVirtual(t, limit, func(b *testLimiter) { b.play(calls) }, limiter.Classes(classWeights))
 		if i := inOrder(calls); i >= 0 {
 			r.Fatalf("call %d starts before one that came earlier: %+v", i, calls)
 		}
@@ -196,12 +196,12 @@ func TestClassesConserve(t *testing.T) {
 	for kind, options := range map[string][]limiter.Option{"bare": nil, "guarded": {guarded}, "bounded": {guarded, limiter.MaxInFlight(2)}} {
 		t.Run(kind, func(t *testing.T) {
 			rapid.Check(t, func(r *rapid.T) {
-				calls := drawClassCalls(r, fates-1)
+				calls := genClassCalls(r, fates-1)
 				disturbances := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) disturbance {
 					return disturbance{rapid.IntRange(0, 3).Draw(r, "kind"), rapid.IntRange(0, 2).Draw(r, "n"), time.Duration(rapid.IntRange(0, 30_000).Draw(r, "at"))*ms + 503}
 				}), 0, 8).Draw(r, "disturbances")
 				var end limiter.Snapshot
-				inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 10_000, TokenBurst: 2000}, func(b *bench) {
+				runVirtual(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 10_000, TokenBurst: 2000}, func(b *testLimiter) {
 					conserved := func() {
 						if s := b.Snapshot(); s.Admitted != s.Settled+s.Cancelled+int64(s.InFlight) || s.HeldTokens < 0 || s.InFlight < 0 || s.Waiting < 0 {
 							b.Errorf("at %v: %+v", b.now(), s)
@@ -217,7 +217,7 @@ func TestClassesConserve(t *testing.T) {
 									b.Error(err)
 								}
 							case 2:
-								b.remain(1000 * d.n)
+								b.reportRemaining(1000 * d.n)
 							}
 							conserved()
 						})

@@ -14,7 +14,7 @@ import (
 )
 
 // A crowd is callers of one class, and what they have used.
-type crowd struct {
+type callerGroup struct {
 	class   string
 	callers int
 	tokens  func(*rand.Rand) int // of a call's estimate; it uses half of that to all of it
@@ -26,7 +26,7 @@ type crowd struct {
 }
 
 // work has the callers of all crowds make calls of two seconds until the given time.
-func (b *bench) work(end time.Duration, crowds ...*crowd) {
+func (b *testLimiter) work(end time.Duration, crowds ...*callerGroup) {
 	var all sync.WaitGroup
 	for i, c := range crowds {
 		for j := range c.callers {
@@ -69,8 +69,8 @@ func TestClassShares(t *testing.T) {
 	} {
 		for kind, options := range map[string][]limiter.Option{"bare": nil, "guarded": {guarded}} {
 			t.Run(name+", "+kind, func(t *testing.T) {
-				inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *bench) {
-					light, heavy := &crowd{class: "light", callers: 60, tokens: sizes[0]}, &crowd{class: "heavy", callers: 60, tokens: sizes[1]}
+				runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *testLimiter) {
+					light, heavy := &callerGroup{class: "light", callers: 60, tokens: sizes[0]}, &callerGroup{class: "heavy", callers: 60, tokens: sizes[1]}
 					b.work(10*time.Minute, light, heavy)
 					if share := heavy.used / (light.used + heavy.used); math.Abs(share-0.8) > 0.05*0.8 {
 						t.Errorf("the class of weight 4 used %.3f of what both did, want 0.8", share)
@@ -83,8 +83,8 @@ func TestClassShares(t *testing.T) {
 
 // Somebody who waits for a reply does not wait behind a crowd that does not.
 func TestInteractiveBesideBatch(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 1_000_000}, func(b *bench) {
-		person, batch := &crowd{callers: 1, tokens: small}, &crowd{class: limiter.Batch, callers: 300, tokens: small}
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 1_000_000}, func(b *testLimiter) {
+		person, batch := &callerGroup{callers: 1, tokens: small}, &callerGroup{class: limiter.Batch, callers: 300, tokens: small}
 		b.work(10*time.Minute, person, batch)
 		slices.Sort(person.waits)
 		if wait := person.waits[len(person.waits)*95/100]; wait > time.Second+50*ms+100*ms {
@@ -99,13 +99,13 @@ func TestInteractiveBesideBatch(t *testing.T) {
 
 // A class that was idle has its share from then on, and no more for what it has not used.
 func TestClassHasNoCredit(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: plenty}, func(b *bench) {
-		alone := &crowd{class: limiter.Batch, callers: 60, tokens: small}
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		alone := &callerGroup{class: limiter.Batch, callers: 60, tokens: small}
 		b.work(5*time.Minute, alone)
 		if alone.calls < 2980 { // those of the last two seconds have not ended
 			t.Errorf("the batch alone makes %d calls in five minutes, want 2980", alone.calls)
 		}
-		batch, people := &crowd{class: limiter.Batch, callers: 60, tokens: small}, &crowd{class: limiter.Interactive, callers: 60, tokens: small}
+		batch, people := &callerGroup{class: limiter.Batch, callers: 60, tokens: small}, &callerGroup{class: limiter.Interactive, callers: 60, tokens: small}
 		b.work(6*time.Minute, batch, people)
 		if share := people.used / (people.used + batch.used); math.Abs(share-0.9) > 0.05 {
 			t.Errorf("the other class, which was idle, has %.3f of the account, want 0.9", share)
@@ -114,7 +114,7 @@ func TestClassHasNoCredit(t *testing.T) {
 }
 
 func TestUnknownClass(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}, func(b *testLimiter) {
 		_, err := b.AcquireCall(b.Context(), limiter.Call{Class: "bulk"})
 		var unknown *limiter.ClassError
 		if !errors.As(err, &unknown) || unknown.Class != "bulk" || !slices.Equal(unknown.Known, []string{"batch", "interactive", "night"}) {
@@ -138,16 +138,16 @@ func TestUnknownClass(t *testing.T) {
 
 // A call that is tried again holds tokens: it never waits behind a call that waits for these.
 func TestRetriesGoFirst(t *testing.T) {
-	for name, ahead := range map[string]func(b *bench, early context.Context) *pending{
-		"a call of another class": func(b *bench, _ context.Context) *pending { return b.goAcquire(b.Context(), 50_000) },
-		"a call of an earlier run": func(b *bench, early context.Context) *pending {
+	for name, ahead := range map[string]func(b *testLimiter, early context.Context) *asyncCall{
+		"a call of another class": func(b *testLimiter, _ context.Context) *asyncCall { return b.goAcquire(b.Context(), 50_000) },
+		"a call of an earlier run": func(b *testLimiter, early context.Context) *asyncCall {
 			return b.goDo(func() (*limiter.Permit, error) {
 				return b.AcquireCall(early, limiter.Call{Prompt: 50_000, Class: limiter.Batch})
 			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 				early := limiter.WithPlace(b.Context())
 				limiter.PlaceOf(early)
 				var permits []*limiter.Permit
@@ -159,7 +159,7 @@ func TestRetriesGoFirst(t *testing.T) {
 					permits = append(permits, p)
 				}
 				large := ahead(b, early)
-				var retries []*pending
+				var retries []*asyncCall
 				for _, p := range permits {
 					p.Throttled(limiter.Throttle{Requests: true, RetryAfter: time.Second})
 					retries = append(retries, b.goRetry(b.Context(), p))
@@ -186,7 +186,7 @@ func TestClassHasNoCreditFromALowerLimit(t *testing.T) {
 		"cancelled": (*limiter.Permit).Cancel, "settled": func(p *limiter.Permit) { p.Settle(0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6_000_000, RequestBurst: 100}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6_000_000, RequestBurst: 100}, func(b *testLimiter) {
 				var permits []*limiter.Permit
 				for range 100 {
 					permits = append(permits, b.acquire(10_000)) // 0.1 s of the account
@@ -200,7 +200,7 @@ func TestClassHasNoCreditFromALowerLimit(t *testing.T) {
 						end(p)
 					}
 				})
-				people, batch := &crowd{callers: 200, tokens: small}, &crowd{class: limiter.Batch, callers: 30, tokens: small}
+				people, batch := &callerGroup{callers: 200, tokens: small}, &callerGroup{class: limiter.Batch, callers: 30, tokens: small}
 				b.work(10*time.Minute, people, batch)
 				if share := batch.used / (people.used + batch.used); share < 0.09 {
 					b.Errorf("the batch has %.3f of the account, want 0.1", share)

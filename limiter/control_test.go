@@ -10,7 +10,7 @@ import (
 )
 
 func TestPause(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty, RequestBurst: 2}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate, RequestBurst: 2}, func(b *testLimiter) {
 		p := b.acquire(1)
 		end := 7*time.Second + 123
 		b.Pause(b.start.Add(end))
@@ -29,7 +29,7 @@ func TestPause(t *testing.T) {
 }
 
 func TestPauseExtendsAndNeverShortens(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		at := func(s time.Duration) time.Time { return b.start.Add(s * time.Second) }
 		b.Pause(at(-5))
 		b.Pause(b.start)
@@ -50,7 +50,7 @@ func TestPauseExtendsAndNeverShortens(t *testing.T) {
 // A pause that comes while the head waits for the bucket, and ends before it is
 // full, changes nothing.
 func TestPauseShorterThanTheWait(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(60_000)
 		w := b.goAcquire(b.Context(), 20_000)
 		b.Pause(b.start.Add(10 * time.Second))
@@ -61,7 +61,7 @@ func TestPauseShorterThanTheWait(t *testing.T) {
 
 // As it is after parsing a header: a time without a monotonic clock reading.
 func TestPauseUntilAWallClockTime(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.Pause(b.start.Add(10 * time.Second).Round(0).UTC())
 		b.acquire(1)
 		equal(b, "admission", b.now(), 10*time.Second)
@@ -69,7 +69,7 @@ func TestPauseUntilAWallClockTime(t *testing.T) {
 }
 
 func TestSetLimitTakesEffectOnWaiters(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(60_000)
 		w := b.goAcquire(b.Context(), 30_000) // at 30 s
 		b.until(10 * time.Second)
@@ -84,11 +84,11 @@ func TestSetLimitTakesEffectOnWaiters(t *testing.T) {
 }
 
 func TestSetLimitDownDelaysWaiters(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.acquire(1)
 		w := b.goAcquire(b.Context(), 1)
 		b.until(500 * time.Millisecond)
-		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: plenty}); err != nil {
+		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: unlimitedRate}); err != nil {
 			b.Fatal(err)
 		}
 		b.until(time.Minute)
@@ -97,7 +97,7 @@ func TestSetLimitDownDelaysWaiters(t *testing.T) {
 }
 
 func TestSetLimitKeepsTheBalance(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		set := func(rps float64, tpm int) {
 			b.Helper()
 			if err := b.SetLimit(limiter.Limit{RequestsPerSecond: rps, TokensPerMinute: tpm}); err != nil {
@@ -116,8 +116,8 @@ func TestSetLimitKeepsTheBalance(t *testing.T) {
 	})
 }
 
-func TestSetLimitRefusesWaitersThatNoLongerFit(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestSetLimitRejectsWaitersThatNoLongerFit(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(60_000)
 		large := b.goAcquire(b.Context(), 30_000)
 		small := b.goAcquire(b.Context(), 2000)
@@ -127,7 +127,7 @@ func TestSetLimitRefusesWaitersThatNoLongerFit(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.until(time.Minute)
-		for _, w := range []*pending{large, larger} {
+		for _, w := range []*asyncCall{large, larger} {
 			o := w.over.Load()
 			if o == nil {
 				b.Fatal("still waiting")
@@ -141,8 +141,8 @@ func TestSetLimitRefusesWaitersThatNoLongerFit(t *testing.T) {
 	})
 }
 
-func TestSetLimitRefusesAnInvalidOne(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestSetLimitRejectsAnInvalidLimit(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		before := b.Snapshot()
 		var limitError *limiter.LimitError
 		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: -1, TokensPerMinute: 1}); !errors.As(err, &limitError) {
@@ -170,7 +170,7 @@ func TestObserve(t *testing.T) {
 		"a zero number counts": {limiter.ServerState{RemainingTokens: n(0)}, 98, -10_000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.acquire(2000).Settle(2000)
 				b.acquire(10_000)
 				b.Observe(c.state)
@@ -183,7 +183,7 @@ func TestObserve(t *testing.T) {
 }
 
 func TestObserveDelaysHead(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(50_000).Settle(50_000)
 		w := b.goAcquire(b.Context(), 20_000) // at 10 s
 		remaining := 0
@@ -194,7 +194,7 @@ func TestObserveDelaysHead(t *testing.T) {
 }
 
 func TestWaitTime(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 6000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 6000}, func(b *testLimiter) {
 		equal(b, "full", b.WaitTime(6000), 0)
 		equal(b, "too large", b.WaitTime(6001), limiter.Never)
 		b.acquire(6000)
@@ -211,8 +211,8 @@ func TestWaitTime(t *testing.T) {
 	})
 }
 
-func TestWaitTimeOfAges(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1e-300, TokensPerMinute: 6000}, func(b *bench) {
+func TestWaitTimeOverflow(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1e-300, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.acquire(1)
 		ctx, cancel := context.WithCancel(context.Background())
 		for range 3 {
@@ -225,7 +225,7 @@ func TestWaitTimeOfAges(t *testing.T) {
 
 func TestSnapshot(t *testing.T) {
 	limit := limiter.Limit{RequestsPerSecond: 1.2, TokensPerMinute: 6000, TokenBurst: 3000}
-	inBubble(t, limit, func(b *bench) {
+	runVirtual(t, limit, func(b *testLimiter) {
 		b.acquire(1000).Settle(1500)
 		b.goAcquire(b.Context(), 500)
 		b.until(time.Second)

@@ -11,22 +11,22 @@ import (
 )
 
 // Calls that give way leave no trace: the balance is as if they had never come.
-func TestGivingWayLeavesNoTrace(t *testing.T) {
+func TestDroppedCallsChangeNothing(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		calls, timeouts := drawLateCalls(r)
+		calls, timeouts := genLateCalls(r)
 		options := [][]limiter.Option{nil, {guarded}}[rapid.IntRange(0, 1).Draw(r, "guarded")]
 		play := func(late bool) (s limiter.Snapshot) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60, TokenBurst: 6000}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60, TokenBurst: 6000}, func(b *testLimiter) {
 				b.use(6000)
 				held := b.acquire(0)
-				var pending []*pending
+				var asyncCall []*asyncCall
 				for i := range calls {
 					if late {
-						pending = append(pending, b.goCall(timeouts[i], calls[i]))
+						asyncCall = append(asyncCall, b.goCall(timeouts[i], calls[i]))
 					}
 				}
 				b.until(70 * second)
-				for i, p := range pending {
+				for i, p := range asyncCall {
 					if o := p.over.Load(); o == nil || o.err == nil {
 						r.Errorf("call %d did not give way", i)
 					}
@@ -44,7 +44,7 @@ func TestGivingWayLeavesNoTrace(t *testing.T) {
 }
 
 // drawLateCalls draws calls that need more tokens than come back until their deadlines, at one a second.
-func drawLateCalls(r *rapid.T) (calls []limiter.Call, timeouts []time.Duration) {
+func genLateCalls(r *rapid.T) (calls []limiter.Call, timeouts []time.Duration) {
 	for range rapid.IntRange(1, 8).Draw(r, "calls") {
 		timeout := rapid.IntRange(1, 60).Draw(r, "timeout")
 		spare := rapid.IntRange(0, timeout-1).Draw(r, "spare")
@@ -71,9 +71,9 @@ func TestDeadlinesKeepTheOrderOfOthers(t *testing.T) {
 			arrivals = append(arrivals, a)
 		}
 		options := [][]limiter.Option{nil, {guarded}}[rapid.IntRange(0, 1).Draw(r, "guarded")]
-		inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
 			b.use(6000)
-			var patient []*pending
+			var patient []*asyncCall
 			for _, a := range arrivals {
 				b.until(b.now() + a.pause)
 				call := limiter.Call{Prompt: 700, Duration: a.duration, MinDuration: a.least}

@@ -19,17 +19,17 @@ var hundredASecond = limiter.Limit{RequestsPerSecond: limiter.MaxRequests, Token
 
 // An estimator is a call whose estimate changes. It counts how often it was asked.
 type estimator struct {
-	tokens atomic.Int64
-	asked  atomic.Int64
+	tokens    atomic.Int64
+	estimates atomic.Int64
 }
 
 func (e *estimator) estimate() (prompt, reply int) {
-	e.asked.Add(1)
+	e.estimates.Add(1)
 	return 0, int(e.tokens.Load())
 }
 
 // goEstimated acquires in another goroutine with an estimate of the given tokens.
-func (b *bench) goEstimated(tokens int) (*pending, *estimator) {
+func (b *testLimiter) goEstimated(tokens int) (*asyncCall, *estimator) {
 	e := new(estimator)
 	e.tokens.Store(int64(tokens))
 	return b.goDo(func() (*limiter.Permit, error) {
@@ -39,7 +39,7 @@ func (b *bench) goEstimated(tokens int) (*pending, *estimator) {
 
 // A call that waited is admitted with what it is estimated at then, sooner or later than it was
 // expected at first. Exactly that is held.
-func TestEstimateAgain(t *testing.T) {
+func TestEstimateIsRefreshed(t *testing.T) {
 	for name, test := range map[string]struct {
 		again int
 		want  time.Duration
@@ -49,7 +49,7 @@ func TestEstimateAgain(t *testing.T) {
 		"more":     {1500, 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, hundredASecond, func(b *bench) {
+			runVirtual(t, hundredASecond, func(b *testLimiter) {
 				b.use(5000)
 				other := b.acquire(1000)
 				call, estimate := b.goEstimated(1000)
@@ -76,28 +76,28 @@ func TestEstimateAgain(t *testing.T) {
 
 // A call that starts at once, or within a second, keeps the estimate that it came with.
 func TestEstimateIsFresh(t *testing.T) {
-	inBubble(t, hundredASecond, func(b *bench) {
+	runVirtual(t, hundredASecond, func(b *testLimiter) {
 		first, estimate := b.goEstimated(6000)
 		first.admittedAt(0)
-		equal(b, "asked of a call that starts at once", estimate.asked.Load(), 0)
+		equal(b, "asked of a call that starts at once", estimate.estimates.Load(), 0)
 		first.over.Load().permit.Settle(6000)
 		soon, ofSoon := b.goEstimated(99)
 		late, ofLate := b.goEstimated(2)
 		b.until(990 * ms)
 		soon.admittedAt(990 * ms)
-		equal(b, "asked of a call that starts soon", ofSoon.asked.Load(), 0)
+		equal(b, "asked of a call that starts soon", ofSoon.estimates.Load(), 0)
 		b.until(1010 * ms)
 		late.admittedAt(1010 * ms)
-		equal(b, "asked of one that waits for longer", ofLate.asked.Load(), 1)
+		equal(b, "asked of one that waits for longer", ofLate.estimates.Load(), 1)
 		b.until(10 * time.Second)
 		retry := b.goRetry(context.Background(), late.over.Load().permit)
 		retry.admittedAt(10 * time.Second)
-		equal(b, "asked of a retry", ofLate.asked.Load(), 1)
+		equal(b, "asked of a retry", ofLate.estimates.Load(), 1)
 	})
 }
 
 // An estimate that cannot be ends the wait, which leaves no trace, and the next call starts.
-func TestEstimateRefused(t *testing.T) {
+func TestInvalidEstimate(t *testing.T) {
 	for name, test := range map[string]struct {
 		tokens int64
 		is     func(error) bool
@@ -109,7 +109,7 @@ func TestEstimateRefused(t *testing.T) {
 		"negative": {-1, func(err error) bool { return errors.Is(err, limiter.ErrNegativeTokens) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, hundredASecond, func(b *bench) {
+			runVirtual(t, hundredASecond, func(b *testLimiter) {
 				b.use(6000)
 				call, estimate := b.goEstimated(300)
 				estimate.tokens.Store(test.tokens)
@@ -136,7 +136,7 @@ func TestEstimateDoesNotReturn(t *testing.T) {
 		"it ends the test": runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, hundredASecond, func(b *bench) {
+			runVirtual(t, hundredASecond, func(b *testLimiter) {
 				b.use(6000)
 				recovered := make(chan any, 1)
 				go func() {
@@ -159,7 +159,7 @@ func TestEstimateDoesNotReturn(t *testing.T) {
 
 // An Estimate may use the limiter, and even end its own wait.
 func TestEstimateUsesTheLimiter(t *testing.T) {
-	inBubble(t, hundredASecond, func(b *bench) {
+	runVirtual(t, hundredASecond, func(b *testLimiter) {
 		b.use(6000)
 		ctx, cancel := context.WithCancel(context.Background())
 		call := b.goDo(func() (*limiter.Permit, error) {
@@ -187,7 +187,7 @@ func TestEstimateUsesTheLimiter(t *testing.T) {
 
 // A lower limit refuses a waiting call only if its new estimate does not fit, wherever it waits.
 func TestEstimateUnderALowerLimit(t *testing.T) {
-	inBubble(t, hundredASecond, func(b *bench) {
+	runVirtual(t, hundredASecond, func(b *testLimiter) {
 		b.use(6000)
 		head, ofHead := b.goEstimated(3000)
 		second, ofSecond := b.goEstimated(3000)
@@ -208,13 +208,13 @@ func TestEstimateUnderALowerLimit(t *testing.T) {
 }
 
 // A call that would pass the one at the head is estimated again before.
-func TestEstimateBeforePassing(t *testing.T) {
+func TestEstimateBeforeBackfill(t *testing.T) {
 	for name, test := range map[string]struct {
 		again int64
 		want  time.Duration
 	}{"it still fits": {2000, 10 * time.Second}, "it does not fit any more": {12_000, time.Minute}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.use(50_000)
 				other := b.acquire(8000)
 				b.until(time.Second)
@@ -235,7 +235,7 @@ func TestEstimateBeforePassing(t *testing.T) {
 				head.over.Load().permit.Cancel()
 				synctest.Wait()
 				small.admittedAt(test.want)
-				if n := estimate.asked.Load(); n < 1 || n > 3 {
+				if n := estimate.estimates.Load(); n < 1 || n > 3 {
 					b.Errorf("asked %d times", n)
 				}
 			}, guarded)
@@ -253,7 +253,7 @@ func TestEstimateChangesSlightly(t *testing.T) {
 		"much more":     {45_001, 45_001},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.use(50_000)
 				b.until(time.Second)
 				head, estimate := b.goEstimated(40_000)
@@ -275,7 +275,7 @@ func TestEstimateChangesSlightly(t *testing.T) {
 // However many wait, the limiter asks for the estimates of those whose turn it is.
 func TestEstimatesOfManyWaiters(t *testing.T) {
 	const waiters = 3000
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		e := new(estimator)
 		e.tokens.Store(5)
 		var kept atomic.Int64
@@ -297,7 +297,7 @@ func TestEstimatesOfManyWaiters(t *testing.T) {
 		equal(b, "calls of the first burst, which keep their estimate", kept.Load(), 100)
 		// Of each hundred between the first and the last, one is asked twice: as the head, and a
 		// second later, when it starts.
-		equal(b, "estimates", e.asked.Load(), waiters-100+waiters/100-2)
+		equal(b, "estimates", e.estimates.Load(), waiters-100+waiters/100-2)
 		s := b.Snapshot()
 		equal(b, "settled", s.Settled, waiters)
 		equal(b, "in flight, held and waiting", s.InFlight+s.HeldTokens+s.Waiting, 0)
@@ -305,7 +305,7 @@ func TestEstimatesOfManyWaiters(t *testing.T) {
 }
 
 // isTooLarge checks that the call has failed with a TooLargeError at the start.
-func (p *pending) isTooLarge() {
+func (p *asyncCall) isTooLarge() {
 	p.b.Helper()
 	if o := p.over.Load(); o == nil || o.at != 0 || !errors.As(o.err, new(*limiter.TooLargeError)) {
 		p.b.Errorf("the call is %+v, want a TooLargeError at 0", o)
@@ -314,7 +314,7 @@ func (p *pending) isTooLarge() {
 
 // A slight change of the estimate counts if the bucket could not hold what was estimated before.
 func TestEstimateThatALowerLimitCuts(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(30_000)
 		b.until(5 * time.Second)
 		head := b.goDo(func() (*limiter.Permit, error) {

@@ -50,7 +50,7 @@ func TestTokenWaitAgainstFit(t *testing.T) {
 
 // What others use is all there for half a minute and all gone after a whole one,
 // and the two ways to ask about it agree.
-func TestForeignWearsOff(t *testing.T) {
+func TestExternalUsageDecays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := newGuard(time.Now(), Limit{RequestsPerSecond: 1, TokensPerMinute: 1_000_000, TokenBurst: 1, RequestBurst: 1}, 0)
 		const from = 7 * time.Second

@@ -48,7 +48,7 @@ type guardedOp struct {
 	limit   limiter.Limit
 }
 
-func drawGuardedOps(t *rapid.T) []guardedOp {
+func genGuardedOps(t *rapid.T) []guardedOp {
 	ops := make([]guardedOp, rapid.IntRange(1, 60).Draw(t, "steps"))
 	for i := range ops {
 		o := guardedOp{
@@ -68,7 +68,7 @@ func drawGuardedOps(t *rapid.T) []guardedOp {
 				o.refusal.RetryAfter = o.span
 			}
 		case guardedSetLimit:
-			o.limit = drawLimit(t, "new")
+			o.limit = genLimit(t, "new")
 		}
 		ops[i] = o
 	}
@@ -80,7 +80,7 @@ type guardedCall struct {
 	id, tokens int
 	prompt     int // of the tokens
 	large      bool
-	wait       *pending // Acquire or Retry, until it has been seen to be over
+	wait       *asyncCall // Acquire or Retry, until it has been seen to be over
 	retrying   bool
 	permit     *limiter.Permit
 	request    *stamp // the latest
@@ -103,8 +103,8 @@ type stamp struct {
 func (c *guardedCall) open() bool { return c.permit != nil && c.wait == nil }
 
 // guardedBooks are the books of one schedule.
-type guardedBooks struct {
-	*bench
+type guardedModel struct {
+	*testLimiter
 	jitter   time.Duration
 	limit    limiter.Limit
 	calls    []*guardedCall
@@ -117,16 +117,16 @@ type guardedBooks struct {
 	pauses                                  time.Duration // end of the longest that we know of
 	longest                                 time.Duration // that a call took: at least the mean
 	trial                                   time.Duration // when a call was admitted that had too little time
-	handed                                  bool          // a call that gave way may have given its turn to another than the next
+	promoted                                bool          // a call that gave way may have given its turn to another than the next
 }
 
 // The windows that the limit in force stands for.
-func (k *guardedBooks) requestWindow() (limit int, span time.Duration) {
+func (k *guardedModel) requestWindow() (limit int, span time.Duration) {
 	limit = int(k.limit.RequestBurst)
 	return limit, time.Duration(float64(limit)/k.limit.RequestsPerSecond*1e9) + k.jitter
 }
 
-func (k *guardedBooks) tokenWindow() (limit int, span time.Duration) {
+func (k *guardedModel) tokenWindow() (limit int, span time.Duration) {
 	limit = max(k.limit.TokensPerMinute, k.limit.TokenBurst)
 	return limit, time.Duration(60 * float64(limit) / float64(k.limit.TokensPerMinute) * 1e9)
 }
@@ -143,7 +143,7 @@ func within(stamps []*stamp, at, span time.Duration) int {
 
 // setLimit forgets what would have left by now: it does not come back into a
 // longer window.
-func (k *guardedBooks) setLimit(l limiter.Limit, now time.Duration) {
+func (k *guardedModel) setLimit(l limiter.Limit, now time.Duration) {
 	if k.limit.RequestsPerSecond != 0 {
 		_, requests := k.requestWindow()
 		_, tokens := k.tokenWindow()
@@ -162,7 +162,7 @@ func (k *guardedBooks) setLimit(l limiter.Limit, now time.Duration) {
 
 // scan books what has become of those who waited, and checks the admissions, in
 // the order of their times.
-func (k *guardedBooks) scan() error {
+func (k *guardedModel) scan() error {
 	for {
 		var at time.Duration
 		var group []*guardedCall // over at the earliest time
@@ -190,7 +190,7 @@ func (k *guardedBooks) scan() error {
 
 // admit books a group of calls that were over at one time. The last of them saw
 // all others in flight; which that was is not known.
-func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
+func (k *guardedModel) admit(at time.Duration, group []*guardedCall) error {
 	held := 0.0
 	for _, c := range k.calls {
 		if c.permit != nil {
@@ -259,11 +259,11 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 }
 
 // late checks the refusal of a call that had too little time.
-func (k *guardedBooks) late(c *guardedCall, o *outcome) error {
+func (k *guardedModel) late(c *guardedCall, o *callResult) error {
 	if !errors.Is(o.err, limiter.ErrWouldWait) {
 		return nil
 	}
-	k.handed = k.waiting > 0
+	k.promoted = k.waiting > 0
 	var wait *limiter.WaitError
 	switch left := c.deadline - o.at; {
 	case c.duration == 0 || c.retrying:
@@ -280,7 +280,7 @@ func (k *guardedBooks) late(c *guardedCall, o *outcome) error {
 }
 
 // held is the least that is kept free for a call in flight.
-func (k *guardedBooks) held(c *guardedCall) float64 {
+func (k *guardedModel) held(c *guardedCall) float64 {
 	charged := float64(k.chargedOf(c))
 	if c.large {
 		return 1.25*float64(c.tokens) - charged
@@ -289,7 +289,7 @@ func (k *guardedBooks) held(c *guardedCall) float64 {
 }
 
 // chargedOf is what a call in flight counts for in the window already.
-func (k *guardedBooks) chargedOf(c *guardedCall) int {
+func (k *guardedModel) chargedOf(c *guardedCall) int {
 	if c.charged == nil || c.charged.back || !limiter.ChargesOnArrival(k.Limiter) {
 		return 0
 	}
@@ -297,11 +297,11 @@ func (k *guardedBooks) chargedOf(c *guardedCall) int {
 }
 
 // check compares the books, and sees to it that nobody waits without a reason.
-func (k *guardedBooks) check() error {
+func (k *guardedModel) check() error {
 	s := k.Snapshot()
 	inFlight, held := 0, 0
 	var head *guardedCall
-	k.handed = k.handed && k.waiting > 0
+	k.promoted = k.promoted && k.waiting > 0
 	for _, c := range k.calls {
 		if c.permit != nil {
 			inFlight, held = inFlight+1, held+c.tokens
@@ -326,7 +326,7 @@ func (k *guardedBooks) check() error {
 	case s.AvailableRequests > s.Limit.RequestBurst || s.AvailableTokens > float64(s.Limit.TokenBurst):
 		return fmt.Errorf("%v requests and %v tokens are available, more than the capacity", s.AvailableRequests, s.AvailableTokens)
 	}
-	if head != nil && !k.handed && s.PausedUntil.IsZero() && s.AvailableRequests >= 1+1e-6 &&
+	if head != nil && !k.promoted && s.PausedUntil.IsZero() && s.AvailableRequests >= 1+1e-6 &&
 		(head.tokens == 0 || head.retrying || s.AvailableTokens >= float64(head.tokens)+1e-3) {
 		return fmt.Errorf("call %d of %d tokens waits, beside %v requests and %v tokens", head.id, head.tokens,
 			s.AvailableRequests, s.AvailableTokens)
@@ -340,12 +340,12 @@ func (k *guardedBooks) check() error {
 }
 
 // acquire starts a call, of which some halves of the tokens are the prompt's.
-func (k *guardedBooks) acquire(ctx context.Context, tokens, halves int) *guardedCall {
+func (k *guardedModel) acquire(ctx context.Context, tokens, halves int) *guardedCall {
 	return k.acquireDue(ctx, tokens, halves, 0, 0)
 }
 
 // acquireDue is acquire for a call that takes a known time.
-func (k *guardedBooks) acquireDue(ctx context.Context, tokens, halves int, duration, least time.Duration) *guardedCall {
+func (k *guardedModel) acquireDue(ctx context.Context, tokens, halves int, duration, least time.Duration) *guardedCall {
 	most, _ := k.tokenWindow()
 	prompt := tokens * halves / 2
 	c := &guardedCall{id: len(k.calls), tokens: tokens, prompt: prompt, large: tokens*8 > most, duration: duration, least: least}
@@ -360,7 +360,7 @@ func (k *guardedBooks) acquireDue(ctx context.Context, tokens, halves int, durat
 	return c
 }
 
-func (k *guardedBooks) settle(c *guardedCall, used int) {
+func (k *guardedModel) settle(c *guardedCall, used int) {
 	k.longest = max(k.longest, k.now()-c.admitted)
 	c.permit.Settle(used)
 	k.tokens = append(k.tokens, &stamp{at: k.now(), n: used})
@@ -378,7 +378,7 @@ func (k *guardedBooks) settle(c *guardedCall, used int) {
 }
 
 // do takes one step.
-func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
+func (k *guardedModel) do(ctx context.Context, o guardedOp) error {
 	var open []*guardedCall
 	for _, c := range k.calls {
 		if c.open() {
@@ -453,7 +453,7 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 
 // probe compares what WaitTime says with what happens if nothing else does. It is
 // exact, but for the learned jitter that wears off meanwhile.
-func (k *guardedBooks) probe(ctx context.Context, tokens int) error {
+func (k *guardedModel) probe(ctx context.Context, tokens int) error {
 	s := k.Snapshot()
 	if s.InFlight != 0 || s.Waiting != 0 || tokens > s.Limit.TokenBurst {
 		return nil
@@ -479,11 +479,11 @@ func (k *guardedBooks) probe(ctx context.Context, tokens int) error {
 
 // playGuarded runs the schedule, then ends all calls until nobody waits.
 func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, arrival bool, ops []guardedOp) (failure error) {
-	inBubble(t, limit, func(b *bench) {
+	runVirtual(t, limit, func(b *testLimiter) {
 		if arrival {
 			limiter.ChargeOnArrival(b.Limiter)
 		}
-		k := &guardedBooks{bench: b, jitter: jitter}
+		k := &guardedModel{bench: b, jitter: jitter}
 		k.setLimit(b.Limit(), 0)
 		alive, stop := context.WithCancel(context.Background())
 		defer synctest.Wait()
@@ -535,11 +535,11 @@ func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, arriva
 	return failure
 }
 
-func TestGuardedKeepsItsPromises(t *testing.T) {
+func TestGuardedInvariants(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		limit := drawLimit(r, "first")
+		limit := genLimit(r, "first")
 		jitter := rapid.SampledFrom([]time.Duration{0, 50 * ms, time.Second}).Draw(r, "jitter")
-		ops := drawGuardedOps(r)
+		ops := genGuardedOps(r)
 		arrival := rapid.Bool().Draw(r, "arrival")
 		if err := playGuarded(t, limit, jitter, arrival, ops); err != nil {
 			r.Fatal(err)
@@ -554,7 +554,7 @@ func TestGuardedManyGoroutines(t *testing.T) {
 		seed := rapid.Int64().Draw(r, "seed")
 		callers := rapid.IntRange(1, 40).Draw(r, "callers")
 		var s limiter.Snapshot
-		inBubble(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: 6000}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: 6000}, func(b *testLimiter) {
 			var wg sync.WaitGroup
 			for i := range callers {
 				wg.Go(func() {
@@ -580,7 +580,7 @@ func TestGuardedManyGoroutines(t *testing.T) {
 							case 3:
 								_ = p.Retry(ctx)
 							case 4:
-								b.remain(random.Intn(7000))
+								b.reportRemaining(random.Intn(7000))
 							case 5:
 								b.Pause(time.Now().Add(ms(1000)))
 							case 6:

@@ -12,7 +12,7 @@ import (
 // Small calls that use more than expected, again and again, do not put a large
 // one off for ever.
 func TestLargeCallIsNotStarvedByUnderestimates(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		over := make(chan struct{})
 		var wg sync.WaitGroup
 		defer wg.Wait()
@@ -46,8 +46,8 @@ func TestLargeCallIsNotStarvedByUnderestimates(t *testing.T) {
 }
 
 // After a pause those may pass who could, at once.
-func TestPauseEndLetsSmallCallsPass(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestBackfillAfterAPause(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(50_000)
 		b.Pause(b.start.Add(10 * time.Second))
 		head := b.goAcquire(b.Context(), 40_000)
@@ -60,7 +60,7 @@ func TestPauseEndLetsSmallCallsPass(t *testing.T) {
 
 // Looking at a limiter changes nothing.
 func TestSnapshotForgetsNoRequest(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		b.acquire(0).Throttled(limiter.Throttle{Requests: true, RetryAfter: 1}) // the window is 1.1 s now
 		b.until(1060 * ms)
 		b.Snapshot()
@@ -74,7 +74,7 @@ func TestSnapshotForgetsNoRequest(t *testing.T) {
 // What was learned of sizes under a large limit does not make calls of a smaller
 // one wait for each other.
 func TestLowerLimitForgetsLargeSizes(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 1_000_000_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 1_000_000_000}, func(b *testLimiter) {
 		for range 200 {
 			b.use(100_000_000)
 		}

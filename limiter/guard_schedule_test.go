@@ -34,7 +34,7 @@ func TestGuardedRequestTiming(t *testing.T) {
 		"fewer at once than its RPS": {rps: 5, burst: 2, jitter: 50 * ms, atOnce: 2, every: 450 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: plenty, RequestBurst: c.burst}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: unlimitedRate, RequestBurst: c.burst}, func(b *testLimiter) {
 				for i := range 3*c.atOnce + 100 {
 					b.use(i % 2) // calls without tokens are requests too
 					equal(b, "admission", b.now(), time.Duration(i/c.atOnce)*c.every)
@@ -46,7 +46,7 @@ func TestGuardedRequestTiming(t *testing.T) {
 
 // Each request leaves the window by itself: they stay as far apart as they were.
 func TestGuardedRequestsSlide(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for i := range time.Duration(20) {
 			b.use(1)
 			at := i/5*1050*ms + i%5*100*ms
@@ -60,14 +60,14 @@ func TestGuardedRequestsSlide(t *testing.T) {
 
 // What a snapshot has is what could be had.
 func TestGuardedAvailableRequests(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(0)
 		b.use(0)
-		b.available(3, plenty)
+		b.available(3, unlimitedRate)
 		b.until(1050*ms - 1) // the bucket is full since long
-		b.available(3, plenty)
+		b.available(3, unlimitedRate)
 		b.until(1050 * ms)
-		b.available(5, plenty)
+		b.available(5, unlimitedRate)
 	}, guarded)
 }
 
@@ -86,7 +86,7 @@ func TestGuardedTokenTiming(t *testing.T) {
 		"a bucket of less than a minute's": {60_000, 20_000, 20_000, []time.Duration{0, 20, 40, 60, 80}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: c.tpm, TokenBurst: c.burst}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: c.tpm, TokenBurst: c.burst}, func(b *testLimiter) {
 				for _, want := range c.want {
 					b.use(c.call)
 					equal(b, "admission", b.now(), want*time.Second)
@@ -98,7 +98,7 @@ func TestGuardedTokenTiming(t *testing.T) {
 
 // What counts is when a call ended: its tokens leave the window a minute later.
 func TestGuardedTokensCountFromTheEnd(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(40_000)
 		w := b.goAcquire(b.Context(), 30_000)
 		b.until(50 * time.Second) // the bucket is almost full
@@ -142,7 +142,7 @@ func TestGuardedHolds(t *testing.T) {
 		"the size of the second does not count at all": {nil, []int{1000, 3000}, 0.2*4000 + 3500},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				for _, call := range c.past {
 					b.acquire(call[0]).Settle(call[1])
 				}
@@ -152,7 +152,7 @@ func TestGuardedHolds(t *testing.T) {
 				}
 				b.until(2 * time.Minute)
 				left := 60_000 - int(math.Ceil(c.held))
-				b.room(left)
+				b.wantTokens(left)
 				equal(b, "wait for all of it", b.Snapshot().Waiting, 0)
 				one := b.goAcquire(b.Context(), left)
 				one.admittedAt(2 * time.Minute)
@@ -192,7 +192,7 @@ func TestGuardedSequentialCallsKeepToTheMinute(t *testing.T) {
 			}
 		}
 		var failure error
-		inBubble(t, limit, func(b *bench) {
+		runVirtual(t, limit, func(b *testLimiter) {
 			var at []time.Duration
 			for i, c := range calls {
 				time.Sleep(c.after)

@@ -13,11 +13,11 @@ import (
 func TestGuardedWakes(t *testing.T) {
 	const then = 5*time.Second + 78
 	type state struct {
-		*bench
+		*testLimiter
 		permit *limiter.Permit // 40,000 in flight, large
 		leave  func()          // makes the head leave
-		head   *pending
-		behind *pending
+		head   *asyncCall
+		behind *asyncCall
 	}
 	for name, c := range map[string]struct {
 		head   int
@@ -56,7 +56,7 @@ func TestGuardedWakes(t *testing.T) {
 		}, then, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
 				s := state{bench: b, permit: b.acquire(40_000), leave: cancel, head: b.goAcquire(ctx, c.head)}
@@ -82,23 +82,23 @@ func TestGuardedWakes(t *testing.T) {
 }
 
 // News of others: worse news delays the head, better news lets it start at once.
-func TestGuardedWakesOnNews(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
-		b.remain(0)
+func TestGuardedWakesOnReports(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.reportRemaining(0)
 		w := b.goAcquire(b.Context(), 15_000)
 		b.until(5 * time.Second)
-		b.remain(14_999)
+		b.reportRemaining(14_999)
 		b.until(7 * time.Second)
 		w.waiting()
-		b.remain(15_000)
+		b.reportRemaining(15_000)
 		b.until(time.Minute)
 		w.admittedAt(7 * time.Second)
 	}, guarded)
-	inBubble(t, minute60k, func(b *bench) {
-		b.remain(0)
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.reportRemaining(0)
 		w := b.goAcquire(b.Context(), 15_000) // when a quarter of it has worn off: at 37.5 s
 		b.until(10 * time.Second)
-		b.remain(0)
+		b.reportRemaining(0)
 		b.until(time.Minute)
 		w.admittedAt(47*time.Second + 500*ms)
 	}, guarded)
@@ -106,7 +106,7 @@ func TestGuardedWakesOnNews(t *testing.T) {
 
 // A request that never left lets the next call start at once.
 func TestReturnedRequestWakesHead(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		p := b.acquire(1)
 		w := b.goAcquire(b.Context(), 1)
 		b.until(4 * time.Second)
@@ -119,7 +119,7 @@ func TestReturnedRequestWakesHead(t *testing.T) {
 
 // A limit that is lowered counts what was used before it, and delays the head.
 func TestGuardedSetLimitDown(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(20_000)
 		b.until(120 * ms)
 		b.use(10_000)
@@ -136,8 +136,8 @@ func TestGuardedSetLimitDown(t *testing.T) {
 }
 
 // Caution wears off while a call waits for one in flight: it starts when less is held.
-func TestCautionWearsOffForThoseWhoWait(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 100_000}, func(b *bench) {
+func TestReservedShareDecaysDuringAWait(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 100_000}, func(b *testLimiter) {
 		var held []*limiter.Permit
 		for range 10 {
 			held = append(held, b.acquire(8000))

@@ -12,25 +12,25 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-const plenty = 1_000_000_000 // a rate that never makes anybody wait
+const unlimitedRate = 1_000_000_000 // a rate that never makes anybody wait
 
 // A bench is a limiter in a synctest bubble, whose clock stands still unless
 // everybody waits: every duration below is exact.
-type bench struct {
+type testLimiter struct {
 	*testing.T
 	*limiter.Limiter
 	start time.Time
 }
 
 // inBubble runs f with a new limiter on a virtual clock.
-func inBubble(t *testing.T, limit limiter.Limit, f func(*bench), options ...limiter.Option) {
+func runVirtual(t *testing.T, limit limiter.Limit, f func(*testLimiter), options ...limiter.Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l, err := limiter.New(limit, options...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(&bench{t, l, time.Now()})
+		f(&testLimiter{t, l, time.Now()})
 	})
 }
 
@@ -39,35 +39,35 @@ func inBubble(t *testing.T, limit limiter.Limit, f func(*bench), options ...limi
 var guarded = limiter.Guarded(50 * time.Millisecond)
 
 // use makes a call that is over at once and used exactly what it acquired.
-func (b *bench) use(tokens int) {
+func (b *testLimiter) use(tokens int) {
 	b.Helper()
 	b.acquire(tokens).Settle(tokens)
 }
 
 // remain lets the server say how many tokens remain.
-func (b *bench) remain(tokens int) {
+func (b *testLimiter) reportRemaining(tokens int) {
 	b.Observe(limiter.ServerState{RemainingTokens: &tokens})
 }
 
 // room checks how many tokens are available, exactly.
-func (b *bench) room(want int) {
+func (b *testLimiter) wantTokens(want int) {
 	b.Helper()
 	if got := b.Snapshot().AvailableTokens; got != float64(want) {
 		b.Errorf("at %v %v tokens are available, want %v", b.now(), got, want)
 	}
 }
 
-func (b *bench) now() time.Duration { return time.Since(b.start) }
+func (b *testLimiter) now() time.Duration { return time.Since(b.start) }
 
 // until lets the clock run to a time after the start, and everybody act who
 // can act then.
-func (b *bench) until(d time.Duration) {
+func (b *testLimiter) until(d time.Duration) {
 	time.Sleep(d - b.now())
 	synctest.Wait()
 }
 
 // acquire acquires in this goroutine and fails the test if that fails.
-func (b *bench) acquire(tokens int) *limiter.Permit {
+func (b *testLimiter) acquire(tokens int) *limiter.Permit {
 	b.Helper()
 	p, err := b.Acquire(context.Background(), tokens)
 	if err != nil {
@@ -77,12 +77,12 @@ func (b *bench) acquire(tokens int) *limiter.Permit {
 }
 
 // A pending is a call that was made in another goroutine.
-type pending struct {
-	b    *bench
-	over atomic.Pointer[outcome] // nil while it waits
+type asyncCall struct {
+	b    *testLimiter
+	over atomic.Pointer[callResult] // nil while it waits
 }
 
-type outcome struct {
+type callResult struct {
 	permit *limiter.Permit
 	err    error
 	at     time.Duration
@@ -90,26 +90,26 @@ type outcome struct {
 
 // goAcquire acquires in another goroutine, which is in the queue or through
 // when goAcquire returns.
-func (b *bench) goAcquire(ctx context.Context, tokens int) *pending {
+func (b *testLimiter) goAcquire(ctx context.Context, tokens int) *asyncCall {
 	return b.goDo(func() (*limiter.Permit, error) { return b.Acquire(ctx, tokens) })
 }
 
 // goRetry is goAcquire for a retry.
-func (b *bench) goRetry(ctx context.Context, permit *limiter.Permit) *pending {
+func (b *testLimiter) goRetry(ctx context.Context, permit *limiter.Permit) *asyncCall {
 	return b.goDo(func() (*limiter.Permit, error) { return permit, permit.Retry(ctx) })
 }
 
-func (b *bench) goDo(call func() (*limiter.Permit, error)) *pending {
-	p := &pending{b: b}
+func (b *testLimiter) goDo(call func() (*limiter.Permit, error)) *asyncCall {
+	p := &asyncCall{b: b}
 	go func() {
 		permit, err := call()
-		p.over.Store(&outcome{permit, err, b.now()})
+		p.over.Store(&callResult{permit, err, b.now()})
 	}()
 	synctest.Wait()
 	return p
 }
 
-func (p *pending) admittedAt(want time.Duration) {
+func (p *asyncCall) admittedAt(want time.Duration) {
 	p.b.Helper()
 	switch o := p.over.Load(); {
 	case o == nil:
@@ -121,14 +121,14 @@ func (p *pending) admittedAt(want time.Duration) {
 	}
 }
 
-func (p *pending) waiting() {
+func (p *asyncCall) waiting() {
 	p.b.Helper()
 	if o := p.over.Load(); o != nil {
 		p.b.Errorf("over at %v (error %v), want still waiting at %v", o.at, o.err, p.b.now())
 	}
 }
 
-func (p *pending) failedAt(want time.Duration, target error) {
+func (p *asyncCall) failedAt(want time.Duration, target error) {
 	p.b.Helper()
 	switch o := p.over.Load(); {
 	case o == nil:
@@ -141,7 +141,7 @@ func (p *pending) failedAt(want time.Duration, target error) {
 }
 
 // available checks both balances, to a billionth.
-func (b *bench) available(requests, tokens float64) {
+func (b *testLimiter) available(requests, tokens float64) {
 	b.Helper()
 	s := b.Snapshot()
 	if math.Abs(s.AvailableRequests-requests) > 1e-9 {

@@ -12,10 +12,10 @@ import (
 
 // concurrent is a server that bounds the calls that it carries out at a time.
 type concurrent struct {
-	most             int
-	mu               sync.Mutex
-	now, peak        int
-	refused, carried int
+	most               int
+	mu                 sync.Mutex
+	now, peak          int
+	refused, completed int
 }
 
 func (s *concurrent) enter() bool {
@@ -26,7 +26,7 @@ func (s *concurrent) enter() bool {
 		return false
 	}
 	s.now++
-	s.carried++
+	s.completed++
 	s.peak = max(s.peak, s.now)
 	return true
 }
@@ -38,7 +38,7 @@ func (s *concurrent) leave() {
 }
 
 // occupy has workers make calls of five seconds until the given time.
-func (b *bench) occupy(s *concurrent, workers int, end time.Duration) {
+func (b *testLimiter) occupy(s *concurrent, workers int, end time.Duration) {
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
@@ -63,33 +63,33 @@ func (b *bench) occupy(s *concurrent, workers int, end time.Duration) {
 }
 
 func TestMaxInFlight(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		server := &concurrent{most: 1000}
 		b.occupy(server, 20, 5*time.Minute)
 		equal(b, "calls at a time", server.peak, 7)
-		equal(b, "calls", server.carried >= 7*60, true)
+		equal(b, "calls", server.completed >= 7*60, true)
 	}, limiter.MaxInFlight(7), guarded)
 }
 
 // A number of calls in flight that the server refuses is lowered, and no rate is.
 func TestInFlightIsLearned(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		server := &concurrent{most: 4}
 		b.occupy(server, 20, 30*time.Minute)
-		if most := 4 * 30 * 60 / 5; server.carried < most*9/10 {
-			t.Errorf("%d calls in half an hour, of %d", server.carried, most)
+		if most := 4 * 30 * 60 / 5; server.completed < most*9/10 {
+			t.Errorf("%d calls in half an hour, of %d", server.completed, most)
 		}
 		if server.refused > 60 {
 			t.Errorf("%d calls are refused", server.refused)
 		}
 		equal(b, "requests per second", b.Limit().RequestsPerSecond, 100)
-		t.Logf("%d calls, %d refused", server.carried, server.refused)
+		t.Logf("%d calls, %d refused", server.completed, server.refused)
 	}, guarded)
 }
 
 // What waits for a place in flight is foretold by how long calls take.
-func TestWaitForAPlace(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+func TestWaitTimeAtMaxInFlight(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for range 3 {
 			p := b.acquire(1)
 			time.Sleep(10 * time.Second)
@@ -106,8 +106,8 @@ func TestWaitForAPlace(t *testing.T) {
 }
 
 // Calls that pass the head of the queue keep to the bound too.
-func TestMaxInFlightOfThoseWhoPass(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *bench) {
+func TestMaxInFlightOfBackfilledCalls(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(30_000)
 		p := b.acquire(1)
 		b.until(5 * time.Second)
@@ -124,7 +124,7 @@ func TestMaxInFlightOfThoseWhoPass(t *testing.T) {
 
 // One incident lowers the calls in flight by those that were refused, and a new limit forgets that.
 func TestConcurrencyOfAnIncident(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		var permits []*limiter.Permit
 		for range 40 {
 			permits = append(permits, b.acquire(1))
@@ -159,7 +159,7 @@ func TestMaxInFlightAfterSet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		if err := g.Set("m", limit); err != nil {
 			t.Fatal(err)
 		}

@@ -39,8 +39,8 @@ func (e *enforcer) accept(now time.Duration) bool {
 	return true
 }
 
-// room returns how long it takes until the server accepts a request.
-func (e *enforcer) room(now time.Duration) time.Duration {
+// retryAfter returns how long it takes until the server accepts a request.
+func (e *enforcer) retryAfter(now time.Duration) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.fixed {
@@ -61,7 +61,7 @@ func count(times []time.Duration, from time.Duration) (n int) {
 
 // keepBusy has workers make calls of 10 tokens until the given time. A request reaches the
 // server after 20 to 60 ms.
-func (b *bench) keepBusy(e *enforcer, workers int, end time.Duration, mute bool) {
+func (b *testLimiter) keepBusy(e *enforcer, workers int, end time.Duration, silent bool) {
 	var wg sync.WaitGroup
 	for i := range workers {
 		wg.Go(func() {
@@ -74,9 +74,9 @@ func (b *bench) keepBusy(e *enforcer, workers int, end time.Duration, mute bool)
 					if e.accept(b.now()) {
 						break
 					}
-					refusal := limiter.Throttle{Requests: !mute}
-					if !mute {
-						refusal.RetryAfter = e.room(b.now()).Truncate(time.Second) + time.Second
+					refusal := limiter.Throttle{Requests: !silent}
+					if !silent {
+						refusal.RetryAfter = e.retryAfter(b.now()).Truncate(time.Second) + time.Second
 					}
 					time.Sleep(30 * time.Millisecond)
 					p.Throttled(refusal)
@@ -97,7 +97,7 @@ func (b *bench) keepBusy(e *enforcer, workers int, end time.Duration, mute bool)
 func TestLearnsRequestRate(t *testing.T) {
 	for name, c := range map[string]struct {
 		server *enforcer
-		mute   bool
+		silent bool
 		rps    float64
 	}{
 		"four of five, sliding":       {&enforcer{window: time.Second, most: 4}, false, 5},
@@ -110,9 +110,9 @@ func TestLearnsRequestRate(t *testing.T) {
 		"a twelfth, mute":             {&enforcer{window: 12 * time.Second, most: 1}, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: plenty}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 				const end, settled = 30 * time.Minute, 3 * time.Minute
-				b.keepBusy(c.server, 8, end, c.mute)
+				b.keepBusy(c.server, 8, end, c.silent)
 				most := float64(c.server.most) * (end - settled).Seconds() / c.server.window.Seconds()
 				if used := float64(count(c.server.accepted, settled)) / most; used < 0.85 {
 					b.Errorf("%.0f%% of the server's rate are used, want 85%%", 100*used)
@@ -130,8 +130,8 @@ func TestLearnsRequestRate(t *testing.T) {
 }
 
 // When the server's rate rises again, so does the limiter's.
-func TestClimbsBack(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+func TestRateRisesAgain(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)
 		if got := b.Limit().RequestsPerSecond; got > 2.2 {
 			b.Errorf("%v requests per second, want 2", got)
@@ -144,27 +144,27 @@ func TestClimbsBack(t *testing.T) {
 }
 
 // The buckets alone keep to what is configured.
-func TestBareBucketsLearnNothing(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+func TestBucketsLearnNothing(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)
-		b.name(20_000, 10_000)
-		equal(b, "limit", b.Limit(), limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}.WithDefaults())
+		b.reportLimit(20_000, 10_000)
+		equal(b, "limit", b.Limit(), limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}.WithDefaults())
 	})
 }
 
 // name lets the server say what its token limit is, and what remains of it.
-func (b *bench) name(limit, remaining int) {
+func (b *testLimiter) reportLimit(limit, remaining int) {
 	b.Observe(limiter.ServerState{LimitTokens: &limit, RemainingTokens: &remaining})
 }
 
 // The token limit that the server names is kept to, up to the configured one. A larger call
 // waits until nothing else is used.
 func TestLearnsTokenLimitFromHeader(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
-		b.name(6000, 6000)
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.reportLimit(6000, 6000)
 		equal(b, "limit", b.Limit().TokensPerMinute, 6000)
 		equal(b, "TokensFrom", b.Snapshot().TokensFrom, limiter.FromHeaders)
-		b.room(6000)
+		b.wantTokens(6000)
 		b.use(2000)
 		big := b.goAcquire(b.Context(), 30_000)
 		b.until(time.Minute)
@@ -175,17 +175,17 @@ func TestLearnsTokenLimitFromHeader(t *testing.T) {
 		}
 		big.over.Load().permit.Cancel()
 
-		b.name(1_000_000, 1_000_000)
+		b.reportLimit(1_000_000, 1_000_000)
 		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
 		equal(b, "TokensFrom", b.Snapshot().TokensFrom, limiter.FromConfiguration)
-		b.name(0, 0) // no limit
+		b.reportLimit(0, 0) // no limit
 		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
 	}, guarded)
 }
 
 // Refusals that name the token limit teach it, unless the server names its limit in headers.
-func TestLearnsTokenLimitFromRefusals(t *testing.T) {
-	refuse := func(b *bench) {
+func TestLearnsTokenLimitFromThrottles(t *testing.T) {
+	refuse := func(b *testLimiter) {
 		for i := range time.Duration(2) {
 			b.refuseTokens()
 			if b.Limit() != minute60k.WithDefaults() && i == 0 {
@@ -193,7 +193,7 @@ func TestLearnsTokenLimitFromRefusals(t *testing.T) {
 			}
 		}
 	}
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		refuse(b)
 		s := b.Snapshot()
 		equal(b, "TokensPerMinute", s.Limit.TokensPerMinute, 36_000) // 1.2 times the 30,000 that were used
@@ -203,17 +203,17 @@ func TestLearnsTokenLimitFromRefusals(t *testing.T) {
 		}
 		equal(b, "limit set anew", b.Limit(), minute60k.WithDefaults())
 	}, guarded)
-	inBubble(t, minute60k, func(b *bench) {
-		b.name(60_000, 60_000)
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.reportLimit(60_000, 60_000)
 		refuse(b)
 		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
 	}, guarded)
 }
 
 // A server that refuses everything for minutes has not lowered its limits.
-func TestRefusingEverythingTeachesNothing(t *testing.T) {
+func TestRejectionOfAllRequestsKeepsTheLimit(t *testing.T) {
 	for _, refusal := range []limiter.Throttle{{}, {Requests: true}, {Requests: true, RetryAfter: time.Second}} {
-		inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 			works := enforcer{window: time.Second, most: 5}
 			b.keepBusy(&works, 8, time.Minute, true)
 			p := b.acquire(10)
@@ -237,8 +237,8 @@ func TestRefusingEverythingTeachesNothing(t *testing.T) {
 
 // A request that waited for as long as the server said, and is refused again, shows that others
 // use the account. Then refusals do not lower the limit.
-func TestOthersTeachNothing(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+func TestExternalUsageKeepsTheLimit(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for range 100 {
 			p := b.acquire(10)
 			for range 2 { // one promise in two is broken
@@ -258,11 +258,11 @@ func TestOthersTeachNothing(t *testing.T) {
 }
 
 // The header of a response shows that others use the account as well.
-func TestOthersInHeadersTeachNothing(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+func TestExternalUsageInHeadersKeepsTheLimit(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		for range 20 {
 			b.use(100)
-			b.name(60_000, 30_000)
+			b.reportLimit(60_000, 30_000)
 			p := b.acquire(10)
 			p.Throttled(limiter.Throttle{Requests: true})
 			p.Settle(0)
@@ -275,15 +275,15 @@ func TestOthersInHeadersTeachNothing(t *testing.T) {
 // between nothing and the configured one.
 func TestLearnedLimitsAreBounded(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		configured := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{1, 2, 5}).Draw(r, "rps"), TokensPerMinute: plenty}
+		configured := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{1, 2, 5}).Draw(r, "rps"), TokensPerMinute: unlimitedRate}
 		share := rapid.Float64Range(0.1, 1.5).Draw(r, "share")
 		rate := configured.RequestsPerSecond * share
 		server := enforcer{most: max(1, int(rate)), fixed: rapid.Bool().Draw(r, "fixed")}
 		server.window = time.Duration(float64(server.most) / rate * float64(time.Second))
-		mute := rapid.Bool().Draw(r, "mute")
+		silent := rapid.Bool().Draw(r, "mute")
 		workers := rapid.IntRange(1, 12).Draw(r, "workers")
-		inBubble(t, configured, func(b *bench) {
-			b.keepBusy(&server, workers, 10*time.Minute, mute)
+		runVirtual(t, configured, func(b *testLimiter) {
+			b.keepBusy(&server, workers, 10*time.Minute, silent)
 			s := b.Snapshot()
 			if got := s.Limit.RequestsPerSecond; got <= 0 || got > configured.RequestsPerSecond {
 				r.Fatalf("%v requests per second", got)
@@ -306,8 +306,8 @@ func TestLearnLimits(t *testing.T) {
 		"slower":  {window: 12 * time.Second, most: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 10_000}, func(b *bench) {
-				b.name(1_000_000, 1_000_000)
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 10_000}, func(b *testLimiter) {
+				b.reportLimit(1_000_000, 1_000_000)
 				equal(b, "TokensPerMinute", b.Limit().TokensPerMinute, 1_000_000)
 				equal(b, "TokenBurst", b.Limit().TokenBurst, 1_000_000)
 				const end, settled = 30 * time.Minute, 3 * time.Minute
@@ -332,9 +332,9 @@ func TestLearnLimits(t *testing.T) {
 
 // Requests that were not sent do not count as accepted: in an outage they would show that others
 // use the account.
-func TestReturnedRequestTeachesNothing(t *testing.T) {
+func TestReturnedRequestIsNotAccepted(t *testing.T) {
 	server := &enforcer{window: 2 * time.Second, most: 1}
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for range 20 {
 			p := b.acquire(10)
 			p.ReturnRequest()
@@ -350,11 +350,11 @@ func TestReturnedRequestTeachesNothing(t *testing.T) {
 // A call that was small enough when it came does not become too large because the server names
 // a lower limit than before.
 func TestLearnedBurstNeverFalls(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 1000}, func(b *bench) {
-		b.name(100_000, 100_000)
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 1000}, func(b *testLimiter) {
+		b.reportLimit(100_000, 100_000)
 		b.use(100_000)
 		w := b.goAcquire(b.Context(), 90_000)
-		b.name(10_000, 0)
+		b.reportLimit(10_000, 0)
 		b.until(b.now() + 10*time.Minute) // nine minutes' tokens
 		if o := w.over.Load(); o == nil || o.err != nil {
 			b.Fatalf("the waiting call: %+v", o)
@@ -365,8 +365,8 @@ func TestLearnedBurstNeverFalls(t *testing.T) {
 }
 
 // A refusal that comes after others of later requests were accepted does not make the rate negative.
-func TestSlowRefusal(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+func TestLateThrottle(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for range 10 {
 			b.use(10)
 		}
@@ -390,7 +390,7 @@ func TestSlowRefusal(t *testing.T) {
 
 // refuseTokens refuses a request because of the token limit when 30,000 tokens were used in the
 // minute before.
-func (b *bench) refuseTokens() {
+func (b *testLimiter) refuseTokens() {
 	b.until(b.now() + time.Minute)
 	p := b.acquire(1000)
 	for range 10 {
@@ -402,7 +402,7 @@ func (b *bench) refuseTokens() {
 }
 
 // cutRequests refuses requests until the request rate is lower than configured.
-func (b *bench) cutRequests() {
+func (b *testLimiter) cutRequests() {
 	for b.Limit().RequestsPerSecond == b.Snapshot().Configured.RequestsPerSecond {
 		for range 5 {
 			b.use(1)
@@ -416,7 +416,7 @@ func (b *bench) cutRequests() {
 
 // Both rates were cut, and the calls since then use only the one: it rises again.
 func TestCutOfBothRates(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		for b.Limit().TokensPerMinute == 60_000 {
 			b.refuseTokens()
 		}
@@ -433,9 +433,9 @@ func TestCutOfBothRates(t *testing.T) {
 // A token limit that the server names is not exceeded, also by streams between two responses with
 // headers. When it has named none for some time, refusals teach again.
 func TestNamedTokenLimitIsKept(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		for range 30 {
-			b.name(6000, 6000)
+			b.reportLimit(6000, 6000)
 			for range 10 {
 				b.use(100)
 			}
@@ -447,8 +447,8 @@ func TestNamedTokenLimitIsKept(t *testing.T) {
 }
 
 // With a large jitter the guard lets less pass than the learned rate, which is not a reason not to raise it.
-func TestClimbsBackWithLargeJitter(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+func TestRateRisesAgainWithLargeJitter(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)
 		b.keepBusy(&enforcer{window: time.Second, most: 50}, 8, time.Hour, true)
 		if got := b.Limit().RequestsPerSecond; got < 4.5 {
@@ -459,11 +459,11 @@ func TestClimbsBackWithLargeJitter(t *testing.T) {
 
 // WaitTime and MaxWait know that requests at a learned rate are spread.
 func TestWaitTimeOfSpreadRequests(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, RequestBurst: 100, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, RequestBurst: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.cutRequests()
 		b.until(b.now() + 5*time.Minute)
 		b.use(1)
-		var last *pending
+		var last *asyncCall
 		for range 30 {
 			last = b.goAcquire(b.Context(), 1)
 		}
@@ -478,8 +478,8 @@ func TestWaitTimeOfSpreadRequests(t *testing.T) {
 
 // A request that was under way when the server promised to accept another one after Retry-After may take that one's
 // turn. Then it is not others who use the account, and the limiter learns.
-func TestOwnRequestBreaksPromise(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+func TestOwnRequestTakesTheTurn(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		server := &enforcer{window: 1151843904, most: 1, fixed: true}
 		b.keepBusy(server, 11, 10*time.Minute, false)
 		if n := len(server.refused); n > 30 {
@@ -492,7 +492,7 @@ func TestOwnRequestBreaksPromise(t *testing.T) {
 // configured limit, too, and the snapshot shows how it spaces requests.
 func TestLearnedRateKeepsConfiguredLimit(t *testing.T) {
 	configured := limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 600, RequestBurst: 4, TokenBurst: 100}
-	inBubble(t, configured, func(b *bench) {
+	runVirtual(t, configured, func(b *testLimiter) {
 		first := b.acquire(0)
 		b.acquire(0)
 		b.acquire(0)

@@ -12,7 +12,7 @@ import (
 // A call that may wait for so long is refused at once if that does not do, with what it
 // would have been; otherwise it waits, also for longer than was expected.
 func TestMaxWait(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		for range 3 {
 			b.goAcquire(context.Background(), 1)
@@ -43,7 +43,7 @@ func TestMaxWait(t *testing.T) {
 
 // Who may not wait may still pass a call that is too large for now.
 func TestNoWaitBackfills(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(50_000)
 		b.until(time.Second)
 		large := b.goAcquire(context.Background(), 40_000)

@@ -9,9 +9,9 @@ import (
 )
 
 // A limiter keeps less than 64 KiB, however many calls it has admitted and whatever the rate.
-func TestBytesThatALimiterKeeps(t *testing.T) {
-	limit := limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: plenty}
-	inBubble(t, limit, func(b *bench) {
+func TestLimiterMemory(t *testing.T) {
+	limit := limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: unlimitedRate}
+	runVirtual(t, limit, func(b *testLimiter) {
 		before := heap()
 		for i := range 200_000 {
 			b.use(1000)

@@ -46,21 +46,21 @@ func shared(t *testing.T) *limiter.Group {
 }
 
 // says has the server say what it allows a model, of which nothing is used.
-func says(g *limiter.Group, model string, tokens int) {
+func reportLimit(g *limiter.Group, model string, tokens int) {
 	g.Observe(model, limiter.ServerState{LimitTokens: &tokens, RemainingTokens: &tokens})
 }
 
 func TestNestedFollowsTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 60_000)
-		says(g, "m", 100_000)
+		reportLimit(g, "m", 60_000)
+		reportLimit(g, "m", 100_000)
 		equal(t, "limiter of a model with the default", g.For("m"), g.For(""))
-		says(g, "", 6000)
+		reportLimit(g, "", 6000)
 		equal(t, "limiters, after a word on no model", len(g.Snapshot()), 1)
 		equal(t, "default", g.For("").Limit().TokensPerMinute, 60_000)
 		for _, step := range []struct{ named, want int }{{6000, 6000}, {3000, 3000}, {30_000, 30_000}, {60_000, 60_000}, {100_000, 60_000}, {6000, 6000}} {
-			says(g, "m", step.named)
+			reportLimit(g, "m", step.named)
 			limit := g.For("m").Limit()
 			equal(t, "tokens of the model", limit.TokensPerMinute, step.want)
 			equal(t, "requests of the model", limit.RequestsPerSecond, 10)
@@ -85,7 +85,7 @@ func TestNestedFollowsTheServer(t *testing.T) {
 func TestNestedLimitersAreBounded(t *testing.T) {
 	g := shared(t)
 	for i := range 100 {
-		says(g, strconv.Itoa(i), 1000)
+		reportLimit(g, strconv.Itoa(i), 1000)
 	}
 	equal(t, "limiters", len(g.Snapshot()), 65)
 	equal(t, "limit of one model too many", g.For("99").Limit().TokensPerMinute, 60_000)
@@ -93,10 +93,10 @@ func TestNestedLimitersAreBounded(t *testing.T) {
 
 // A call that cannot start soon enough, or at all, is refused at once, though it would have to
 // wait for the other limiter first.
-func TestNestedRefusesAtOnce(t *testing.T) {
+func TestNestedRejectsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		g.For("").Pause(time.Now().Add(time.Minute))
 		began := time.Now()
@@ -116,7 +116,7 @@ func TestNestedRefusesAtOnce(t *testing.T) {
 }
 
 // A refusal for want of a model's tokens pauses that model, every other one pauses all.
-func TestNestedRefusals(t *testing.T) {
+func TestNestedThrottles(t *testing.T) {
 	for name, test := range map[string]struct {
 		refusal limiter.Throttle
 		use     int // tokens before
@@ -131,7 +131,7 @@ func TestNestedRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := shared(t)
-				says(g, "m", 6000)
+				reportLimit(g, "m", 6000)
 				m := g.For("m")
 				p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 10})
 				if err != nil {
@@ -166,7 +166,7 @@ func TestNestedBalance(t *testing.T) {
 		var snapshots [2]map[string]limiter.Snapshot
 		synctest.Test(t, func(t *testing.T) {
 			g := shared(t)
-			says(g, "m", 30_000)
+			reportLimit(g, "m", 30_000)
 			var all sync.WaitGroup
 			for range rapid.IntRange(1, 40).Draw(r, "calls") {
 				tokens, used := rapid.IntRange(0, 8000).Draw(r, "tokens"), rapid.IntRange(0, 8000).Draw(r, "used")
@@ -222,7 +222,7 @@ func TestNestedBalance(t *testing.T) {
 func TestNestedWaitHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 6000})
 		if err != nil {
@@ -257,7 +257,7 @@ func TestNestedWaitHoldsNothing(t *testing.T) {
 func TestNestedPermit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		var permits []limiter.Admission
 		for range 10 {
@@ -297,7 +297,7 @@ func TestNestedPanics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := shared(t)
-				says(g, "m", 6000)
+				reportLimit(g, "m", 6000)
 				m := g.For("m")
 				p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 6000})
 				if err != nil {
@@ -326,7 +326,7 @@ func TestNestedMaxInFlight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		acquire := func(model string, tokens int) limiter.Admission {
 			p, err := g.For(model).Acquire(t.Context(), limiter.Call{Prompt: tokens})
 			if err != nil {
@@ -365,7 +365,7 @@ func TestNestedMaxInFlight(t *testing.T) {
 func TestNestedNoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 3000})
 		if err != nil {
@@ -389,7 +389,7 @@ func TestNestedNoWait(t *testing.T) {
 func TestNestedConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		for _, tokens := range []int{5990, 1} {
 			p, err := m.Acquire(t.Context(), limiter.Call{Prompt: tokens})

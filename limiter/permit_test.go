@@ -30,7 +30,7 @@ func TestSettle(t *testing.T) {
 		"more than the bucket, many times": {10_060_000, -10_000_000, 10_060_000, 0, 10_050_000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				p := b.acquire(10_000)
 				b.available(99, 50_000)
 				p.Settle(c.actual)
@@ -47,15 +47,15 @@ func TestSettle(t *testing.T) {
 
 // A debt is paid off by the refill before anybody else gets tokens.
 func TestDebtIsRecordedWhole(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(10_000).Settle(660_000)
 		b.acquire(1000)
 		equal(b, "admission", b.now(), 601*time.Second)
 	})
 }
 
-func TestSettleOfAnAbsurdNumber(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestSettleOfAnExtremeNumber(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(1).Settle(math.MaxInt)
 		if got := b.Snapshot().AvailableTokens; got > -float64(math.MaxInt)/2 {
 			b.Errorf("%v tokens are available", got)
@@ -71,7 +71,7 @@ func TestRefundNeverAboveCapacity(t *testing.T) {
 		"Cancel": (*limiter.Permit).Cancel,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				p := b.acquire(10_000)
 				b.until(9 * time.Second)
 				b.available(100, 59_000)
@@ -91,7 +91,7 @@ func TestRefundWakesHead(t *testing.T) {
 		"Cancel": (*limiter.Permit).Cancel,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				p := b.acquire(60_000)
 				first := b.goAcquire(b.Context(), 30_000)
 				second := b.goAcquire(b.Context(), 10_000)
@@ -110,7 +110,7 @@ func TestRefundWakesHead(t *testing.T) {
 
 // A shortfall delays those who wait: the clock is set anew.
 func TestShortfallDelaysHead(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(60_000)
 		w := b.goAcquire(b.Context(), 10_000) // at 10 s
 		b.until(5 * time.Second)
@@ -121,7 +121,7 @@ func TestShortfallDelaysHead(t *testing.T) {
 }
 
 func TestCancelGivesEverythingBack(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 600}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 600}, func(b *testLimiter) {
 		p := b.acquire(600)
 		w := b.goAcquire(b.Context(), 600)
 		p.Cancel()
@@ -132,7 +132,7 @@ func TestCancelGivesEverythingBack(t *testing.T) {
 }
 
 func TestFirstOfSettleAndCancelWins(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(10_000)
 		p.Settle(7000)
 		p.Settle(1)
@@ -141,7 +141,7 @@ func TestFirstOfSettleAndCancelWins(t *testing.T) {
 		equal(b, "counters", b.Snapshot().Counters,
 			limiter.Counters{Admitted: 1, Settled: 1, TokensSettled: 7000, TokensRefunded: 3000})
 	})
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(10_000)
 		p.Cancel()
 		p.Cancel()
@@ -153,7 +153,7 @@ func TestFirstOfSettleAndCancelWins(t *testing.T) {
 }
 
 func TestConcurrentSettleAndCancel(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(50_000) // so that nothing reaches the capacity
 		p := b.acquire(5000)
 		var wg sync.WaitGroup
@@ -171,7 +171,7 @@ func TestConcurrentSettleAndCancel(t *testing.T) {
 }
 
 func TestRetryOrder(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty, RequestBurst: 3}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate, RequestBurst: 3}, func(b *testLimiter) {
 		p1, p2, p3 := b.acquire(1), b.acquire(1), b.acquire(1)
 		newcomer := b.goAcquire(b.Context(), 1)
 		b.until(100 * time.Millisecond)
@@ -197,7 +197,7 @@ func TestRetryOrder(t *testing.T) {
 // A retry takes a request and no tokens, and does not wait for any: not for its
 // own, which it holds, and not for those of the head that it passes.
 func TestRetryTakesARequestOnly(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(60_000)
 		head := b.goAcquire(b.Context(), 30_000)
 		b.until(time.Second)
@@ -215,7 +215,7 @@ func TestRetryTakesARequestOnly(t *testing.T) {
 // The retry in front of the head uses up the request that the head was to get:
 // the clock is set by the retry, then by the head again.
 func TestRetryDelaysHead(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		p := b.acquire(1)
 		head := b.goAcquire(b.Context(), 1)
 		b.until(time.Second)
@@ -226,8 +226,8 @@ func TestRetryDelaysHead(t *testing.T) {
 	})
 }
 
-func TestRetryGivenUpLeavesThePermitAsItWas(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *bench) {
+func TestAbandonedRetryLeavesThePermitUnchanged(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		p := b.acquire(6000)
 		head := b.goAcquire(b.Context(), 0)
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -251,7 +251,7 @@ func TestRetryGivenUpLeavesThePermitAsItWas(t *testing.T) {
 
 // The first attempt reached the server, so its request stays spent.
 func TestCancelAfterRetry(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 6000, RequestBurst: 5}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 6000, RequestBurst: 5}, func(b *testLimiter) {
 		p := b.acquire(1000)
 		for range 2 {
 			if err := p.Retry(context.Background()); err != nil {
@@ -265,7 +265,7 @@ func TestCancelAfterRetry(t *testing.T) {
 }
 
 func TestRetryWithContextDoneTakesNothing(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1000)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -277,7 +277,7 @@ func TestRetryWithContextDoneTakesNothing(t *testing.T) {
 }
 
 func TestRetryOfAFinishedPermit(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		p := b.acquire(1)
 		newcomer := b.goAcquire(b.Context(), 1)
 		retry := b.goRetry(b.Context(), p)

@@ -30,13 +30,13 @@ func TestPlaceOfARun(t *testing.T) {
 
 // A run that goes on with another model waits there in the place that it had.
 func TestPlaceOrdersEveryLimiter(t *testing.T) {
-	limit := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}
-	inBubble(t, limit, func(first *bench) {
+	limit := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}
+	runVirtual(t, limit, func(first *testLimiter) {
 		l, err := limiter.New(limit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second := &bench{first.T, l, first.start}
+		second := &testLimiter{first.T, l, first.start}
 		run := limiter.WithPlace(context.Background())
 		if _, err := first.Acquire(run, 1); err != nil {
 			t.Fatal(err)

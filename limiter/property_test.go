@@ -46,7 +46,7 @@ const (
 	opKinds
 )
 
-func drawLimit(t *rapid.T, label string) limiter.Limit {
+func genLimit(t *rapid.T, label string) limiter.Limit {
 	l := limiter.Limit{
 		RequestsPerSecond: rapid.SampledFrom([]float64{0.08, 0.3, 1, 1.2, 3, 7, 50}).Draw(t, label+" rps"),
 		TokensPerMinute:   rapid.SampledFrom([]int{600, 1000, 7001, 60_000}).Draw(t, label+" tpm"),
@@ -58,7 +58,7 @@ func drawLimit(t *rapid.T, label string) limiter.Limit {
 	return l
 }
 
-func drawOps(t *rapid.T) []op {
+func genOps(t *rapid.T) []op {
 	n := rapid.IntRange(1, 60).Draw(t, "steps")
 	ops := make([]op, n)
 	for i := range ops {
@@ -73,7 +73,7 @@ func drawOps(t *rapid.T) []op {
 			span:   time.Duration(rapid.IntRange(1, 20_000).Draw(t, "span"))*time.Millisecond + 71,
 		}
 		if ops[i].kind == opSetLimit {
-			ops[i].limit = drawLimit(t, "new")
+			ops[i].limit = genLimit(t, "new")
 		}
 	}
 	return ops
@@ -186,13 +186,13 @@ func (m *model) push(c *modelCall) {
 // A played call is one in both worlds.
 type played struct {
 	model modelCall
-	real  *pending
+	real  *asyncCall
 	held  int
 }
 
 // play runs the schedule and returns the first difference.
 func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
-	inBubble(t, limit, func(b *bench) {
+	runVirtual(t, limit, func(b *testLimiter) {
 		var m model
 		m.setLimit(limit)
 		m.requests, m.tokens = m.requestCap, m.tokenCap
@@ -326,7 +326,7 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 // given up, belongs to a call that was admitted.
 func (c *played) admitted() bool { return c.model.retry || c.model.over && !c.model.refused }
 
-func compare(b *bench, m *model, calls []*played) error {
+func compare(b *testLimiter, m *model, calls []*played) error {
 	s := b.Snapshot()
 	if math.Abs(s.AvailableRequests-m.requests) > 1e-6 || math.Abs(s.AvailableTokens-m.tokens) > 1e-3 {
 		return fmt.Errorf("%v requests and %v tokens are available, want %v and %v",
@@ -366,8 +366,8 @@ func compare(b *bench, m *model, calls []*played) error {
 
 func TestLimiterAgreesWithModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		limit := drawLimit(r, "first")
-		ops := drawOps(r)
+		limit := genLimit(r, "first")
+		ops := genOps(r)
 		if err := play(t, limit, ops); err != nil {
 			r.Fatal(err)
 		}
@@ -408,7 +408,7 @@ func TestManyGoroutines(t *testing.T) {
 		}
 
 		var failure error
-		inBubble(t, limit, func(b *bench) {
+		runVirtual(t, limit, func(b *testLimiter) {
 			type event struct {
 				at               time.Duration
 				requests, tokens float64 // taken, negative if given back

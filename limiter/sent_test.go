@@ -12,7 +12,7 @@ var onePerSecond = limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}
 
 // The next request keeps its distance from when the latest one really left.
 func TestSent(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1)
 		next := b.goAcquire(b.Context(), 1)
 		b.until(400 * ms)
@@ -28,7 +28,7 @@ func TestSent(t *testing.T) {
 
 // One that left after its time is counted then, once.
 func TestSentLate(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		p := b.acquire(1)
 		b.until(5 * time.Second)
 		p.Sent()
@@ -41,7 +41,7 @@ func TestSentLate(t *testing.T) {
 
 // Each attempt is counted by itself.
 func TestSentAfterRetry(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1)
 		b.retry(p)
 		equal(b, "retry", b.now(), 1050*ms)
@@ -54,7 +54,7 @@ func TestSentAfterRetry(t *testing.T) {
 
 // A bare limiter's bucket counts when a call was admitted.
 func TestSentWithoutGuard(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1)
 		b.until(600 * ms)
 		p.Sent()
@@ -67,7 +67,7 @@ func TestSentWithoutGuard(t *testing.T) {
 func TestReturnRequest(t *testing.T) {
 	for name, options := range map[string][]limiter.Option{"bare": nil, "guarded": {limiter.Guarded(0)}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *testLimiter) {
 				p := b.acquire(1000)
 				b.acquire(0)
 				equal(b, "requests", b.Snapshot().AvailableRequests, 1)
@@ -103,7 +103,7 @@ func TestSentTooLate(t *testing.T) {
 		"settled":   {func(p *limiter.Permit) { p.Settle(1) }, 1050 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, onePerSecond, func(b *bench) {
+			runVirtual(t, onePerSecond, func(b *testLimiter) {
 				p := b.acquire(1)
 				c.before(p)
 				b.until(500 * ms)
@@ -118,7 +118,7 @@ func TestSentTooLate(t *testing.T) {
 // A call that was sent and failed, and whose retry never left: one request stays
 // spent.
 func TestCancelAfterReturnedRetry(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *testLimiter) {
 		p := b.acquire(1000)
 		b.retry(p)
 		p.ReturnRequest()
@@ -129,7 +129,7 @@ func TestCancelAfterReturnedRetry(t *testing.T) {
 
 // Cancel gives back what was sent last, at the time it was sent.
 func TestCancelAfterSent(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1)
 		b.until(500 * ms)
 		p.Sent()
@@ -146,7 +146,7 @@ func TestSentAndReturnRequestAfterTheEnd(t *testing.T) {
 		"Cancel": (*limiter.Permit).Cancel,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, onePerSecond, func(b *bench) {
+			runVirtual(t, onePerSecond, func(b *testLimiter) {
 				p := b.acquire(1000)
 				end(p)
 				b.until(300 * ms)
@@ -161,7 +161,7 @@ func TestSentAndReturnRequestAfterTheEnd(t *testing.T) {
 
 // While a retry waits, the latest request is neither sent nor given back.
 func TestSentAndReturnRequestWhileRetrying(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1000)
 		retry := b.goRetry(b.Context(), p)
 		b.until(300 * ms)
@@ -175,7 +175,7 @@ func TestSentAndReturnRequestWhileRetrying(t *testing.T) {
 // From many goroutines at once: the request is given back once, whoever comes
 // first.
 func TestConcurrentSentAndReturnRequest(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 60_000, RequestBurst: 10}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 60_000, RequestBurst: 10}, func(b *testLimiter) {
 		b.acquire(30_000) // so that nothing reaches the capacity
 		p := b.acquire(1000)
 		var wg sync.WaitGroup

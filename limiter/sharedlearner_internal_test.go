@@ -13,7 +13,7 @@ import (
 
 // A mirror is a limiter in the process, and a Learner that is told of the same events. The Learner's
 // state is stored and restored after each.
-type mirror struct {
+type learnerPair struct {
 	*testing.T
 	*Limiter
 	*rand.Rand
@@ -23,7 +23,7 @@ type mirror struct {
 }
 
 // event has the learner learn from an event, and compares what both have learned.
-func (m *mirror) event(tell func(*Learner)) {
+func (m *learnerPair) event(tell func(*Learner)) {
 	m.learner.guard.extraJitter = m.budget.guard.extraJitterAt(m.budget.guard.at(time.Now()))
 	tell(m.learner)
 	text, err := m.learner.MarshalText()
@@ -59,7 +59,7 @@ func (m *mirror) event(tell func(*Learner)) {
 }
 
 // acquire sends a request, if that is possible soon.
-func (m *mirror) acquire(tokens int) {
+func (m *learnerPair) acquire(tokens int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	p, err := m.Acquire(ctx, tokens)
@@ -76,7 +76,7 @@ func (m *mirror) acquire(tokens int) {
 	m.permits = append(m.permits, p)
 }
 
-func (m *mirror) refuse(p *Permit, r Throttle) {
+func (m *learnerPair) refuse(p *Permit, r Throttle) {
 	resumed := m.throttledUntil
 	p.Throttled(r)
 	g := m.budget.guard
@@ -85,7 +85,7 @@ func (m *mirror) refuse(p *Permit, r Throttle) {
 	})
 }
 
-func (m *mirror) observe(s ServerState) {
+func (m *learnerPair) observe(s ServerState) {
 	m.Observe(s)
 	g := m.budget.guard
 	m.event(func(l *Learner) {
@@ -100,7 +100,7 @@ func (m *mirror) observe(s ServerState) {
 func one[V any](r *rand.Rand, of ...V) V { return of[r.IntN(len(of))] }
 
 // step does something at random, or lets time pass.
-func (m *mirror) step(bad int) {
+func (m *learnerPair) step(bad int) {
 	time.Sleep(one(m.Rand, 0, 20*time.Millisecond, time.Second))
 	if len(m.permits) == 0 {
 		m.acquire(m.IntN(2000))
@@ -139,10 +139,10 @@ func (m *mirror) step(bad int) {
 
 // A Learner learns what a limiter in the process learns, from the same events, wherever its state was
 // stored in between.
-func TestLearnerIsTheLimiters(t *testing.T) {
+func TestLearnerMatchesLimiter(t *testing.T) {
 	for seed := range uint64(100) {
 		synctest.Test(t, func(t *testing.T) {
-			m := &mirror{T: t, Rand: rand.New(rand.NewPCG(seed, 0))}
+			m := &learnerPair{T: t, Rand: rand.New(rand.NewPCG(seed, 0))}
 			m.config = LearnerConfig{
 				Limit: Limit{RequestsPerSecond: one(m.Rand, 0.5, 1, 5, 30), TokensPerMinute: one(m.Rand, 6_000, 60_000)}.WithDefaults(),
 				Since: time.Now(), Climbs: m.IntN(2) == 0, Jitter: 50 * time.Millisecond,
@@ -208,7 +208,7 @@ func TestLearnerStateOfEachVersion(t *testing.T) {
 	}
 }
 
-func TestLearnerRefusesOtherStates(t *testing.T) {
+func TestLearnerRejectsInvalidStates(t *testing.T) {
 	l, err := NewLearner(LearnerConfig{Limit: Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}})
 	if err != nil {
 		t.Fatal(err)

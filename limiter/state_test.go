@@ -45,8 +45,8 @@ func TestRestoredGroupGoesOn(t *testing.T) {
 	for name, kind := range kindsOfGroups {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(r *rapid.T) {
-				steps := rapid.SliceOfN(rapid.Custom(drawStep), 0, 60).Draw(r, "steps")
-				pauses := rapid.SliceOfN(rapid.Custom(drawPause), 6, 6).Draw(r, "pauses")
+				steps := rapid.SliceOfN(rapid.Custom(genStep), 0, 60).Draw(r, "steps")
+				pauses := rapid.SliceOfN(rapid.Custom(genPause), 6, 6).Draw(r, "pauses")
 				different := ""
 				synctest.Test(t, func(t *testing.T) {
 					saved := saveable(t, kind.separate, kind.options...)
@@ -77,7 +77,7 @@ func TestRestoredGroupGoesOn(t *testing.T) {
 	}
 }
 
-func drawPause(r *rapid.T) time.Duration {
+func genPause(r *rapid.T) time.Duration {
 	return time.Duration(rapid.SampledFrom([]int{0, 1, 300, 2000, 20_000, 70_000, 700_000}).Draw(r, "pause"))*ms + 137
 }
 
@@ -91,11 +91,11 @@ type step struct {
 	limit, left int
 }
 
-func drawStep(r *rapid.T) step {
+func genStep(r *rapid.T) step {
 	return step{
 		model:   rapid.SampledFrom([]string{"", "a", "own"}).Draw(r, "model"),
 		tokens:  rapid.SampledFrom([]int{0, 10, 500, 2000, 6000}).Draw(r, "tokens"),
-		takes:   drawPause(r) / 10,
+		takes:   genPause(r) / 10,
 		reply:   rapid.IntRange(0, 5).Draw(r, "reply"),
 		refusal: limiter.Throttle{Requests: rapid.Bool().Draw(r, "requests"), Tokens: rapid.Bool().Draw(r, "of tokens")},
 		limit:   rapid.SampledFrom([]int{3000, 60_000, 90_000}).Draw(r, "limit"),
@@ -187,9 +187,9 @@ func TestRestoreForAnotherConfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guarded := limiter.Guarded(limiter.DefaultJitter)
 		saved := saveable(t, false, guarded)
-		says(saved, "", 30_000)
+		reportLimit(saved, "", 30_000)
 		equal(t, "learned", saved.For("").Limit().TokensPerMinute, 60_000)
-		says(saved, "a", 30_000)
+		reportLimit(saved, "a", 30_000)
 		equal(t, "named", saved.For("a").Limit().TokensPerMinute, 30_000)
 		p, err := saved.For("a").Acquire(t.Context(), limiter.Call{Prompt: 20_000})
 		if err != nil {
@@ -215,11 +215,11 @@ func TestRestoreForAnotherConfiguration(t *testing.T) {
 }
 
 // A model of which the server had named a limit, and that has a limit of its own now, has used what it had used.
-func TestRestoreForLimitOfItsOwn(t *testing.T) {
+func TestRestoreForASeparateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, separate := range []bool{false, true} {
 			saved := saveable(t, false, limiter.Guarded(limiter.DefaultJitter))
-			says(saved, "a", 30_000)
+			reportLimit(saved, "a", 30_000)
 			p, err := saved.For("a").Acquire(t.Context(), limiter.Call{Prompt: 20_000})
 			if err != nil {
 				t.Fatal(err)
@@ -252,7 +252,7 @@ func TestRestoreForLimitOfItsOwn(t *testing.T) {
 	})
 }
 
-func TestRestoreOfWhatCannotBe(t *testing.T) {
+func TestRestoreRejectsInvalidStates(t *testing.T) {
 	g := saveable(t, false, limiter.Guarded(limiter.DefaultJitter))
 	const valid = `"configured":{"RequestsPerSecond":10,"TokensPerMinute":60000}`
 	for state, want := range map[string]string{
@@ -285,7 +285,7 @@ func TestRestoreOfWhatCannotBe(t *testing.T) {
 // fixture is the group that testdata/group-1.json was saved of.
 func fixture(t *testing.T) *limiter.Group {
 	g := saveable(t, false, limiter.Guarded(limiter.DefaultJitter))
-	says(g, "a", 20_000)
+	reportLimit(g, "a", 20_000)
 	for range 12 {
 		p, err := g.For("a").Acquire(t.Context(), limiter.Call{Prompt: 500, Reply: 500})
 		if err != nil {

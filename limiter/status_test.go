@@ -19,18 +19,18 @@ type report struct {
 }
 
 // goWatch makes a call that writes down what it is told.
-func (b *bench) goWatch(call limiter.Call) (told *[]report, p *pending) {
-	told = new([]report)
-	call.OnQueue = func(s limiter.QueueStatus) { *told = append(*told, report{b.now(), s}) }
-	return told, b.goDo(func() (*limiter.Permit, error) { return b.AcquireCall(context.Background(), call) })
+func (b *testLimiter) goNotified(call limiter.Call) (reports *[]report, p *asyncCall) {
+	reports = new([]report)
+	call.OnQueue = func(s limiter.QueueStatus) { *reports = append(*reports, report{b.now(), s}) }
+	return reports, b.goDo(func() (*limiter.Permit, error) { return b.AcquireCall(context.Background(), call) })
 }
 
 func TestOnQueue(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
-		first, p := b.goWatch(limiter.Call{Prompt: 1})
-		second, q := b.goWatch(limiter.Call{Prompt: 1, Class: limiter.Batch})
-		third, r := b.goWatch(limiter.Call{Prompt: 1})
+		first, p := b.goNotified(limiter.Call{Prompt: 1})
+		second, q := b.goNotified(limiter.Call{Prompt: 1, Class: limiter.Batch})
+		third, r := b.goNotified(limiter.Call{Prompt: 1})
 		b.until(10 * time.Second)
 		p.admittedAt(2 * time.Second)
 		q.admittedAt(4 * time.Second)
@@ -44,27 +44,27 @@ func TestOnQueue(t *testing.T) {
 				t.Errorf("the %s call is told %v, want %v", name, c.got, c.want)
 			}
 		}
-		for _, told := range []*[]report{first, second, third} {
-			for i := 1; i < len(*told); i++ {
-				if (*told)[i].at-(*told)[i-1].at < time.Second {
-					t.Errorf("told twice within a second: %v", *told)
+		for _, reports := range []*[]report{first, second, third} {
+			for i := 1; i < len(*reports); i++ {
+				if (*reports)[i].at-(*reports)[i-1].at < time.Second {
+					t.Errorf("told twice within a second: %v", *reports)
 				}
 			}
 		}
-		none, n := b.goWatch(limiter.Call{Prompt: 1})
+		none, n := b.goNotified(limiter.Call{Prompt: 1})
 		n.admittedAt(10 * time.Second)
 		equal(b, "a call that does not wait is told", len(*none), 0)
 	})
 }
 
 // A call that comes just before the others are told is told with them a second later.
-func TestOnQueueTellsAtMostOnceASecond(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: plenty}, func(b *bench) {
+func TestOnQueueRunsAtMostOnceASecond(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		var all []*[]report
 		for i := range 10 {
-			told, _ := b.goWatch(limiter.Call{Prompt: 1})
-			all = append(all, told)
+			reports, _ := b.goNotified(limiter.Call{Prompt: 1})
+			all = append(all, reports)
 			b.until(time.Duration(i+1) * 300 * ms)
 		}
 		slow := new([]report)
@@ -75,15 +75,15 @@ func TestOnQueueTellsAtMostOnceASecond(t *testing.T) {
 			}})
 		})
 		b.until(2 * time.Minute)
-		for i, told := range append(all, slow) {
-			if len(*told) < 10 {
-				b.Errorf("call %d is told %d times", i, len(*told))
+		for i, reports := range append(all, slow) {
+			if len(*reports) < 10 {
+				b.Errorf("call %d is told %d times", i, len(*reports))
 			}
-			for j := 1; j < len(*told); j++ {
-				if d := (*told)[j].at - (*told)[j-1].at; d < time.Second {
-					b.Fatalf("call %d is told again after %v: %v", i, d, *told)
+			for j := 1; j < len(*reports); j++ {
+				if d := (*reports)[j].at - (*reports)[j-1].at; d < time.Second {
+					b.Fatalf("call %d is told again after %v: %v", i, d, *reports)
 				} else if d > 2*time.Second {
-					b.Fatalf("call %d is told again only after %v: %v", i, d, *told)
+					b.Fatalf("call %d is told again only after %v: %v", i, d, *reports)
 				}
 			}
 		}
@@ -91,8 +91,8 @@ func TestOnQueueTellsAtMostOnceASecond(t *testing.T) {
 }
 
 // Forty callers who come at once are told forty positions.
-func TestPositionsOfThoseWhoComeAtOnce(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+func TestPositionsOfSimultaneousCalls(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		var mu sync.Mutex
 		positions := map[int]bool{}
@@ -123,7 +123,7 @@ func TestPositionsOfThoseWhoComeAtOnce(t *testing.T) {
 
 // A function that panics costs its own call, and nothing else.
 func TestOnQueuePanics(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		func() {
 			defer func() { equal(b, "panic", recover(), any("no")) }()
@@ -148,14 +148,14 @@ func TestOnQueuePanics(t *testing.T) {
 }
 
 func TestMaxQueue(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
-		call := func(class string) *pending {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		call := func(class string) *asyncCall {
 			return b.goDo(func() (*limiter.Permit, error) {
 				return b.AcquireCall(context.Background(), limiter.Call{MaxQueue: 2, Class: class})
 			})
 		}
 		call(limiter.Batch).admittedAt(0)
-		waiting := []*pending{call(limiter.Batch), call(limiter.Batch)}
+		waiting := []*asyncCall{call(limiter.Batch), call(limiter.Batch)}
 		full := call(limiter.Batch)
 		full.failedAt(0, limiter.ErrQueueFull)
 		var wait *limiter.WaitError
@@ -173,7 +173,7 @@ func TestMaxQueue(t *testing.T) {
 }
 
 func TestSnapshotString(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		equal(b, "at first", b.Snapshot().String(), "0.5 requests/s (1 now), 60000 tokens/min (60000 now), 0 in flight, 0 waiting")
 		p := b.acquire(6000)
 		b.goAcquire(b.Context(), 10)
@@ -191,7 +191,7 @@ func TestSnapshotString(t *testing.T) {
 
 // A function that does not return keeps its own call from starting, and no other.
 func TestSlowOnQueue(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(1).Settle(1)
 		block := make(chan struct{})
 		slow := b.goDo(func() (*limiter.Permit, error) {

@@ -16,8 +16,8 @@ import (
 // everybody wants to start at once. No server refuses anybody for that, nobody is left
 // waiting, and the books balance.
 func TestSuspendedProcess(t *testing.T) {
-	servers := map[string]func(span time.Duration, most float64) judge{
-		"bucket": newBucketJudge, "fixed windows": newFixedJudge, "sliding windows": newSlidingJudge,
+	servers := map[string]func(span time.Duration, most float64) serverCounter{
+		"bucket": newBucketCounter, "fixed windows": newFixedCounter, "sliding windows": newSlidingCounter,
 	}
 	for _, l := range []struct {
 		name    string
@@ -32,7 +32,7 @@ func TestSuspendedProcess(t *testing.T) {
 			for _, asleep := range []time.Duration{time.Second, time.Minute + time.Second, 10 * time.Hour} {
 				t.Run(fmt.Sprintf("%s, %d tokens, %v", l.name, tokens, asleep), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						w := newSleeper(t, tokens, l.jitter, l.options)
+						w := newSuspendable(t, tokens, l.jitter, l.options)
 						w.callers(60)
 						w.until(2 * time.Second)
 						w.suspend(asleep)
@@ -40,7 +40,7 @@ func TestSuspendedProcess(t *testing.T) {
 						w.resume()
 						w.all.Wait()
 						for _, server := range l.servers {
-							w.judge(server, servers[server])
+							w.serverCounter(server, servers[server])
 						}
 						w.balance(120)
 					})
@@ -56,7 +56,7 @@ func TestCallBeforeALateTimer(t *testing.T) {
 	for name, options := range map[string][]Option{"bare": nil, "guarded": {Guarded(DefaultJitter)}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newSleeper(t, 20, 0, options)
+				w := newSuspendable(t, 20, 0, options)
 				w.callers(20)
 				w.until(time.Second)
 				waiting := w.Snapshot().Waiting
@@ -74,7 +74,7 @@ func TestCallBeforeALateTimer(t *testing.T) {
 }
 
 // A sleeper is a limiter in a process that can be suspended, and what its server saw.
-type sleeper struct {
+type suspendable struct {
 	*testing.T
 	*Limiter
 	epoch  time.Time
@@ -91,15 +91,15 @@ type sleeper struct {
 // served is one call as the server saw it.
 type served struct{ arrived, ended time.Duration }
 
-var sleepersLimit = Limit{RequestsPerSecond: 5, TokensPerMinute: 6000}
+var suspendableLimit = Limit{RequestsPerSecond: 5, TokensPerMinute: 6000}
 
-func newSleeper(t *testing.T, tokens int, jitter time.Duration, options []Option) *sleeper {
+func newSuspendable(t *testing.T, tokens int, jitter time.Duration, options []Option) *suspendable {
 	t.Helper()
-	l, err := New(sleepersLimit, options...)
+	l, err := New(suspendableLimit, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &sleeper{
+	w := &suspendable{
 		T: t, Limiter: l, epoch: time.Now(), tokens: tokens, jitter: jitter,
 		random: rand.New(rand.NewPCG(1, uint64(tokens))), awake: make(chan struct{}),
 	}
@@ -107,15 +107,15 @@ func newSleeper(t *testing.T, tokens int, jitter time.Duration, options []Option
 	return w
 }
 
-func (w *sleeper) now() time.Duration { return time.Since(w.epoch) }
+func (w *suspendable) now() time.Duration { return time.Since(w.epoch) }
 
-func (w *sleeper) until(d time.Duration) {
+func (w *suspendable) until(d time.Duration) {
 	time.Sleep(d - w.now())
 	synctest.Wait()
 }
 
 // sleep lets time pass, and ends no sooner than the process runs.
-func (w *sleeper) sleep(d time.Duration) {
+func (w *suspendable) sleep(d time.Duration) {
 	time.Sleep(d)
 	w.mu.Lock()
 	awake := w.awake
@@ -125,7 +125,7 @@ func (w *sleeper) sleep(d time.Duration) {
 
 // callers make so many calls at once. A call takes up to 50 ms to the server, where it
 // takes half a second.
-func (w *sleeper) callers(n int) {
+func (w *suspendable) callers(n int) {
 	for range n {
 		w.all.Go(func() {
 			permit, err := w.Acquire(context.Background(), w.tokens)
@@ -147,7 +147,7 @@ func (w *sleeper) callers(n int) {
 
 // suspend stops the process: what the limiter's timer should do does not happen, and no
 // call goes on.
-func (w *sleeper) suspend(asleep time.Duration) {
+func (w *suspendable) suspend(asleep time.Duration) {
 	w.Helper()
 	w.mu.Lock()
 	w.awake = make(chan struct{})
@@ -161,17 +161,17 @@ func (w *sleeper) suspend(asleep time.Duration) {
 }
 
 // resume lets it go on: the timer fires, late.
-func (w *sleeper) resume() {
+func (w *suspendable) resume() {
 	close(w.awake)
 	w.wake()
 }
 
 // judge has a server of one kind look at all calls.
-func (w *sleeper) judge(kind string, newJudge func(time.Duration, float64) judge) {
+func (w *suspendable) serverCounter(kind string, newCounter func(time.Duration, float64) serverCounter) {
 	w.Helper()
 	slices.SortFunc(w.calls, func(a, b *served) int { return int(a.arrived - b.arrived) })
-	requests := newJudge(time.Second, sleepersLimit.RequestsPerSecond)
-	tokens := newJudge(time.Minute, float64(sleepersLimit.TokensPerMinute))
+	requests := newCounter(time.Second, suspendableLimit.RequestsPerSecond)
+	tokens := newCounter(time.Minute, float64(suspendableLimit.TokensPerMinute))
 	ends := slices.Clone(w.calls)
 	slices.SortFunc(ends, func(a, b *served) int { return int(a.ended - b.ended) })
 	for _, call := range w.calls {
@@ -189,7 +189,7 @@ func (w *sleeper) judge(kind string, newJudge func(time.Duration, float64) judge
 	}
 }
 
-func (w *sleeper) balance(calls int64) {
+func (w *suspendable) balance(calls int64) {
 	w.Helper()
 	s := w.Snapshot()
 	if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 || s.Admitted != calls || s.Settled != calls ||
@@ -200,53 +200,53 @@ func (w *sleeper) balance(calls int64) {
 
 // A judge is a server's count of requests or tokens: so many in a span. Times run
 // forwards.
-type judge interface {
+type serverCounter interface {
 	left(at time.Duration) float64
 	use(at time.Duration, n float64)
 }
 
-type bucketJudge struct {
+type bucketCounter struct {
 	perNano, most, level float64
 	last                 time.Duration
 }
 
-func newBucketJudge(span time.Duration, most float64) judge {
-	return &bucketJudge{perNano: most / float64(span), most: most, level: most}
+func newBucketCounter(span time.Duration, most float64) serverCounter {
+	return &bucketCounter{perNano: most / float64(span), most: most, level: most}
 }
 
-func (b *bucketJudge) left(at time.Duration) float64 {
+func (b *bucketCounter) left(at time.Duration) float64 {
 	b.level = min(b.most, b.level+float64(at-b.last)*b.perNano)
 	b.last = at
 	return b.level
 }
 
-func (b *bucketJudge) use(at time.Duration, n float64) {
+func (b *bucketCounter) use(at time.Duration, n float64) {
 	b.left(at)
 	b.level -= n
 }
 
 // A windowJudge counts in windows: fixed ones, or one that slides.
-type windowJudge struct {
+type windowCounter struct {
 	span  time.Duration
 	most  float64
 	fixed bool
-	uses  []judged
+	uses  []counted
 }
 
-type judged struct {
+type counted struct {
 	at time.Duration
 	n  float64
 }
 
-func newFixedJudge(span time.Duration, most float64) judge {
-	return &windowJudge{span: span, most: most, fixed: true}
+func newFixedCounter(span time.Duration, most float64) serverCounter {
+	return &windowCounter{span: span, most: most, fixed: true}
 }
 
-func newSlidingJudge(span time.Duration, most float64) judge {
-	return &windowJudge{span: span, most: most}
+func newSlidingCounter(span time.Duration, most float64) serverCounter {
+	return &windowCounter{span: span, most: most}
 }
 
-func (w *windowJudge) left(at time.Duration) float64 {
+func (w *windowCounter) left(at time.Duration) float64 {
 	from := at - w.span // and not from itself
 	if w.fixed {
 		from = at - at%w.span - 1
@@ -260,4 +260,4 @@ func (w *windowJudge) left(at time.Duration) float64 {
 	return left
 }
 
-func (w *windowJudge) use(at time.Duration, n float64) { w.uses = append(w.uses, judged{at, n}) }
+func (w *windowCounter) use(at time.Duration, n float64) { w.uses = append(w.uses, counted{at, n}) }

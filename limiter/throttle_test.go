@@ -10,14 +10,14 @@ import (
 )
 
 // counted is a backoff of n seconds after the n-th refusal, and what n was.
-func counted(calls *[]int) limiter.Option {
+func countingBackoff(calls *[]int) limiter.Option {
 	return limiter.Backoff(func(n int) time.Duration {
 		*calls = append(*calls, n)
 		return time.Duration(n) * time.Second
 	})
 }
 
-func (b *bench) retry(p *limiter.Permit) {
+func (b *testLimiter) retry(p *limiter.Permit) {
 	b.Helper()
 	if err := p.Retry(b.Context()); err != nil {
 		b.Fatal(err)
@@ -29,7 +29,7 @@ func (b *bench) retry(p *limiter.Permit) {
 func TestRetryAfter(t *testing.T) {
 	for name, options := range map[string][]limiter.Option{"bare": nil, "guarded": {limiter.Guarded(0)}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 				p := b.acquire(1)
 				before := b.goAcquire(b.Context(), 1)
 				b.until(200 * ms)
@@ -47,7 +47,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestRetryAfterExtendsAndNeverShortens(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1)
 		for _, c := range [][2]time.Duration{{5, 5}, {2, 5}, {9, 9}, {-1, 9}} { // asked, and how long the pause is
 			equal(b, "pause", p.Throttled(limiter.Throttle{RetryAfter: c[0] * time.Second}), c[1]*time.Second)
@@ -58,10 +58,10 @@ func TestRetryAfterExtendsAndNeverShortens(t *testing.T) {
 }
 
 // Twenty wait behind a refused one. After the pause they start five at a time.
-func TestNoStampedeAfterARefusal(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+func TestNoBurstAfterAThrottle(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		p := b.acquire(1)
-		var waiting []*pending
+		var waiting []*asyncCall
 		p.Throttled(limiter.Throttle{RetryAfter: 10 * time.Second})
 		for range 20 {
 			waiting = append(waiting, b.goAcquire(b.Context(), 1))
@@ -78,9 +78,9 @@ func TestNoStampedeAfterARefusal(t *testing.T) {
 
 // Each refusal of a call that was sent after the pause before makes the next
 // pause longer; a call that gets through then makes it short again.
-func TestBackoffGrowsAndStartsAnew(t *testing.T) {
+func TestBackoffGrowsAndResets(t *testing.T) {
 	var n []int
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1)
 		for i := range time.Duration(4) {
 			equal(b, "pause", p.Throttled(limiter.Throttle{}), (i+1)*time.Second)
@@ -93,14 +93,14 @@ func TestBackoffGrowsAndStartsAnew(t *testing.T) {
 		if want := []int{1, 2, 3, 4, 1}; !slices.Equal(n, want) {
 			b.Errorf("backoff of %v, want %v", n, want)
 		}
-	}, counted(&n))
+	}, countingBackoff(&n))
 }
 
 // What was under way when the pause began belongs to the same incident, whether
 // it is refused, gets through or is cancelled, and however late.
 func TestOneIncidentCountsOnce(t *testing.T) {
 	var n []int
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		var p []*limiter.Permit
 		for range 6 {
 			p = append(p, b.acquire(1))
@@ -121,38 +121,38 @@ func TestOneIncidentCountsOnce(t *testing.T) {
 		if want := []int{1, 2, 3}; !slices.Equal(n, want) {
 			b.Errorf("backoff of %v, want %v", n, want)
 		}
-	}, counted(&n))
+	}, countingBackoff(&n))
 }
 
 // The same goes for a pause that the server asked for.
 func TestIncidentWithRetryAfterCountsOnce(t *testing.T) {
 	var n []int
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		first, second := b.acquire(1), b.acquire(1)
 		first.Throttled(limiter.Throttle{RetryAfter: 2 * time.Second})
 		b.until(3 * time.Second)
 		equal(b, "late", second.Throttled(limiter.Throttle{}), 0)
 		b.retry(second)
 		equal(b, "after the pause", second.Throttled(limiter.Throttle{}), time.Second)
-	}, counted(&n))
+	}, countingBackoff(&n))
 }
 
 // What counts is when the request was sent, if the caller says so.
 func TestIncidentCountsFromTheSending(t *testing.T) {
 	var n []int
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p, slow := b.acquire(1), b.acquire(1)
 		p.Throttled(limiter.Throttle{})
 		b.until(2 * time.Second)
 		slow.Sent()
 		equal(b, "pause", slow.Throttled(limiter.Throttle{}), 2*time.Second)
-	}, counted(&n))
+	}, countingBackoff(&n))
 }
 
 // The backoff of a limiter that is given none is between a second and
 // twice as much each time, up to 32 s.
 func TestDefaultBackoff(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1)
 		longest := time.Duration(0)
 		for i := range 200 {
@@ -189,7 +189,7 @@ func TestLearnedJitter(t *testing.T) {
 		"nor of nobody knows":    {make([]time.Duration, 9), limiter.Throttle{RetryAfter: 1}, 50 * ms, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 				p := b.acquire(0)
 				for _, at := range c.at {
 					b.until(at)
@@ -214,8 +214,8 @@ func TestLearnedJitter(t *testing.T) {
 // Refusals for want of tokens when the guard has seen less used than the limit: the server
 // must have charged for calls in flight. From the second on, more of them is kept free, in
 // four steps up to all of it. Several in one incident count once.
-func TestCaution(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestReservedShare(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1000)
 		for range 19 {
 			b.acquire(1000)
@@ -224,19 +224,19 @@ func TestCaution(t *testing.T) {
 		for i, caution := range []float64{0, 0.25, 0.5, 0.75, 1, 1} {
 			b.until(time.Duration(2+i) * time.Minute)
 			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
-			b.room(12_000 - held(caution)) // others have used four fifths, as far as is known
+			b.wantTokens(12_000 - held(caution)) // others have used four fifths, as far as is known
 			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
-			b.room(12_000 - held(caution))
+			b.wantTokens(12_000 - held(caution))
 			p.Throttled(limiter.Throttle{Requests: true, RetryAfter: 1})
-			b.remain(60_000)
-			b.room(60_000 - held(caution))
+			b.reportRemaining(60_000)
+			b.wantTokens(60_000 - held(caution))
 		}
 	}, guarded)
 }
 
 // Caution goes as it came, a step after each half hour without such a refusal.
-func TestCautionWearsOff(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestReservedShareDecays(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		var p *limiter.Permit
 		for range 20 {
 			p = b.acquire(1000)
@@ -244,12 +244,12 @@ func TestCautionWearsOff(t *testing.T) {
 		refusedAt := func(d time.Duration) {
 			b.until(d)
 			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
-			b.remain(60_000)
+			b.reportRemaining(60_000)
 		}
 		held := func(d time.Duration, caution float64) {
 			b.Helper()
 			b.until(d)
-			b.room(60_000 - int(math.Ceil((0.2+0.8*caution)*20_000+3500)))
+			b.wantTokens(60_000 - int(math.Ceil((0.2+0.8*caution)*20_000+3500)))
 		}
 		for i := range time.Duration(4) {
 			refusedAt((2 + i) * time.Minute)
@@ -267,21 +267,21 @@ func TestCautionWearsOff(t *testing.T) {
 }
 
 // A refusal when all was used says nothing about calls in flight.
-func TestExplainedRefusalTeachesNoCaution(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestExplainedThrottleReservesNothing(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(1000).Settle(59_000)
 		p := b.acquire(1000)
-		b.remain(0) // others have used the last 1000
+		b.reportRemaining(0) // others have used the last 1000
 		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 		b.until(3 * time.Minute)
-		b.room(60_000 - 200 - 3500)
+		b.wantTokens(60_000 - 200 - 3500)
 	}, guarded)
 }
 
 // After a refusal for want of tokens, little remains as far as is known: large calls wait
 // until that wears off or better news comes, others do not.
-func TestRefusalForWantOfTokensLeavesLittle(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestTokenThrottleLeavesFewTokens(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1000)
 		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 2 * time.Second})
 		p.Cancel()
@@ -294,8 +294,8 @@ func TestRefusalForWantOfTokensLeavesLittle(t *testing.T) {
 }
 
 // A single refusal for want of tokens costs no more than ten seconds of the quota.
-func TestStrayRefusal(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestCostOfASingleThrottle(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1000)
 		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 		p.Settle(0)

@@ -14,7 +14,7 @@ import (
 
 // What calls are told when they begin to wait is near what comes. The estimates are what clients learn:
 // the upper quartile of what calls use, or below the mean of a heavy tail.
-func TestForetoldWaits(t *testing.T) {
+func TestExpectedWaits(t *testing.T) {
 	heavy := func(r *rand.Rand) (estimate, actual int) {
 		size := func(median, sigma, low, high float64) float64 {
 			return min(high, max(low, median*math.Exp(sigma*r.NormFloat64())))
@@ -36,7 +36,7 @@ func TestForetoldWaits(t *testing.T) {
 				var mu sync.Mutex
 				var errors []float64
 				for seed := range uint64(max(4, 80/waiting)) { // the calls of one run are right or wrong together
-					inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *bench) {
+					runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *testLimiter) {
 						end := 30 * time.Minute
 						var all sync.WaitGroup
 						for i := range callers {
@@ -44,12 +44,12 @@ func TestForetoldWaits(t *testing.T) {
 							all.Go(func() {
 								for b.now() < end {
 									estimate, actual := test.sizes(random)
-									var told *limiter.QueueStatus
+									var reports *limiter.QueueStatus
 									call := limiter.Call{Prompt: estimate}
 									if i%max(1, waiting/100) == 0 { // it would take long to tell all of a thousand
 										call.OnQueue = func(s limiter.QueueStatus) {
-											if told == nil {
-												told = &s
+											if reports == nil {
+												reports = &s
 											}
 										}
 									}
@@ -58,9 +58,9 @@ func TestForetoldWaits(t *testing.T) {
 										b.Error(err)
 										return
 									}
-									if told != nil && b.now() > 5*time.Minute && p.WaitDuration() > time.Second {
+									if reports != nil && b.now() > 5*time.Minute && p.WaitDuration() > time.Second {
 										mu.Lock()
-										errors = append(errors, math.Abs(told.Expected.Seconds()/p.WaitDuration().Seconds()-1))
+										errors = append(errors, math.Abs(reports.Expected.Seconds()/p.WaitDuration().Seconds()-1))
 										mu.Unlock()
 									}
 									time.Sleep(500*time.Millisecond + time.Duration(actual)*time.Second/150)

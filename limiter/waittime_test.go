@@ -13,7 +13,7 @@ import (
 // expected to wait until they end.
 func TestWaitTimeBehindCallsInFlight(t *testing.T) {
 	limit := limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 500_000}
-	inBubble(t, limit, func(b *bench) {
+	runVirtual(t, limit, func(b *testLimiter) {
 		var held []*limiter.Permit
 		hold := func() {
 			for range 4 {
@@ -66,7 +66,7 @@ func TestWaitTimeIsThatOfTheQueue(t *testing.T) {
 		"one that needs nothing held": {make([]int, 59), 0, 63 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limit, func(b *bench) {
+			runVirtual(t, limit, func(b *testLimiter) {
 				p := b.acquire(60_000)
 				for _, tokens := range test.waiting {
 					b.goAcquire(background, tokens)
@@ -87,7 +87,7 @@ func TestWaitTimeIsThatOfTheQueue(t *testing.T) {
 
 // The wait of a call that somebody waits for is not that of a batch.
 func TestWaitTimeBesideBatch(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		for range 100 {
 			b.goDo(func() (*limiter.Permit, error) {

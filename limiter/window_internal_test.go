@@ -76,7 +76,7 @@ func TestWindowAgainstList(t *testing.T) {
 	})
 }
 
-func TestWindowTooMuchForIt(t *testing.T) {
+func TestWindowOverItsLimit(t *testing.T) {
 	w := window{span: time.Minute, limit: 10}
 	if d := w.wait(0, 11); d != Never {
 		t.Errorf("eleven of ten take %v, want Never", d)
@@ -93,7 +93,7 @@ func TestWindowTooMuchForIt(t *testing.T) {
 }
 
 // What happens close together becomes one entry, which leaves with the last of it.
-func TestWindowJoinsNeighbours(t *testing.T) {
+func TestWindowMergesNeighbors(t *testing.T) {
 	const ms = time.Millisecond
 	w := window{span: time.Minute, limit: 10} // parts of 120 ms
 	w.add(0, 1)
