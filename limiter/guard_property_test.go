@@ -436,9 +436,9 @@ func (k *guardedModel) do(ctx context.Context, o guardedOp) error {
 	case guardedObserve:
 		if o.of%2 == 0 { // by a server that charges prompts on arrival
 			_, span := k.tokenWindow()
-			k.remain(max(0, k.limit.TokensPerMinute-within(k.early, k.now(), span)))
+			k.reportRemaining(max(0, k.limit.TokensPerMinute-within(k.early, k.now(), span)))
 		} else {
-			k.remain(o.tokens * 7)
+			k.reportRemaining(o.tokens * 7)
 		}
 	case guardedSetLimit:
 		if err := k.SetLimit(o.limit); err != nil {
@@ -483,7 +483,7 @@ func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, arriva
 		if arrival {
 			limiter.ChargeOnArrival(b.Limiter)
 		}
-		k := &guardedModel{bench: b, jitter: jitter}
+		k := &guardedModel{testLimiter: b, jitter: jitter}
 		k.setLimit(b.Limit(), 0)
 		alive, stop := context.WithCancel(context.Background())
 		defer synctest.Wait()

@@ -59,7 +59,7 @@ func TestGuardedWakes(t *testing.T) {
 			runVirtual(t, minute60k, func(b *testLimiter) {
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
-				s := state{bench: b, permit: b.acquire(40_000), leave: cancel, head: b.goAcquire(ctx, c.head)}
+				s := state{testLimiter: b, permit: b.acquire(40_000), leave: cancel, head: b.goAcquire(ctx, c.head)}
 				if c.behind > 0 {
 					s.behind = b.goAcquire(b.Context(), c.behind)
 					s.behind.waiting()
