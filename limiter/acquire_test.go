@@ -15,7 +15,7 @@ func TestRequestTiming(t *testing.T) {
 		want []float64 // seconds
 	}{
 		{1.2, []float64{0, 0.667, 1.5, 2.333, 3.167}}, // the bucket holds 1.2
-		{0.5, []float64{0, 2, 4, 6}},                  // the bucket holds one all the same
+		{0.5, []float64{0, 2, 4, 6}},                  // the bucket holds one anyway
 		{0.08, []float64{0, 12.5, 25, 37.5}},
 		{3, []float64{0, 0, 0, 0.333, 0.667, 1}},
 		{1, []float64{0, 1, 2, 3}},
@@ -38,7 +38,7 @@ func TestRequestBurst(t *testing.T) {
 	})
 }
 
-// Rounding must not add up, neither in time nor in needless extra waits.
+// Rounding errors must not add up, neither in time nor in needless extra waits.
 func TestNoDrift(t *testing.T) {
 	for _, rps := range []float64{0.3, 1.2, 3, 7} {
 		runVirtual(t, limiter.Limit{RequestsPerSecond: rps, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
@@ -53,8 +53,8 @@ func TestNoDrift(t *testing.T) {
 	}
 }
 
-// RPS 3 is an admission every 333,333,333.3 ns. None may come a nanosecond
-// early, or a server that counts as exactly would refuse it.
+// At 3 requests/s an admission takes 333,333,333.3 ns. If one came a nanosecond early, a server that
+// counts exactly would reject it.
 func TestNeverEarly(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: unlimitedRate, RequestBurst: 1}, func(b *testLimiter) {
 		for i := range 100 {
@@ -114,7 +114,7 @@ func TestBothOrNeither(t *testing.T) {
 		if _, err := b.Acquire(ctx, 1000); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("error %v, want a missed deadline", err)
 		}
-		b.available(5, 200) // no request was taken for the tokens that were not there
+		b.available(5, 200) // the failed call did not take a request
 	})
 }
 
@@ -135,7 +135,7 @@ func TestFIFOWithLargeHead(t *testing.T) {
 	})
 }
 
-// A management call costs no tokens, so a debt of tokens is none of its concern.
+// A call without tokens, such as a listing, starts despite a debt of tokens.
 func TestCallWithoutTokensIgnoresADebt(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(60_000).Settle(100_000)
@@ -155,7 +155,7 @@ func TestTooLarge(t *testing.T) {
 		if !errors.As(err, &tooLarge) || *tooLarge != (limiter.TooLargeError{Tokens: 501, Capacity: 500}) {
 			b.Errorf("error %v, want a TooLargeError of 501 and 500", err)
 		}
-		equal(b, "refused", b.now(), 0)
+		equal(b, "time of the error", b.now(), 0)
 		b.until(time.Hour)
 		waiting.admittedAt(50 * time.Second)
 	})
@@ -190,7 +190,7 @@ func TestCancelTakesNothingAndWakesTheNext(t *testing.T) {
 		}
 		equal(b, "text", large.over.Load().err.Error(), "limiter: gave up waiting for 1 request and 50000 tokens after 10s: no longer needed")
 		small.admittedAt(10 * time.Second)
-		next.admittedAt(21 * time.Second) // 21,000 refilled by then, as if the large one had never been
+		next.admittedAt(21 * time.Second) // 21,000 refilled by then, as if the large call had not been made
 		s := b.Snapshot()
 		equal(b, "waiting", s.Waiting, 0)
 		equal(b, "held", s.HeldTokens, 81_000)
@@ -200,7 +200,7 @@ func TestCancelTakesNothingAndWakesTheNext(t *testing.T) {
 	})
 }
 
-// One that waits in the middle leaves: nobody else notices.
+// A waiter in the middle of the queue leaves. The others are not affected.
 func TestCancelInTheMiddle(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.acquire(1)
@@ -228,7 +228,7 @@ func TestDoneAtEntry(t *testing.T) {
 	})
 }
 
-// The deadline lies before the expected admission, and a refund comes in time.
+// The deadline is before the expected admission, but a refund comes in time.
 func TestWaitsForARefundDespiteTheDeadline(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		p := b.acquire(60_000)
@@ -242,8 +242,8 @@ func TestWaitsForARefundDespiteTheDeadline(t *testing.T) {
 	})
 }
 
-// Grant and cancellation at one instant, in either order: the permit is
-// returned or nothing was taken.
+// Admission and cancellation happen at the same instant, in either order. The call either returns its
+// permit or has taken nothing.
 func TestAdmissionAndCancelTogether(t *testing.T) {
 	for i := range 200 {
 		runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
@@ -253,7 +253,7 @@ func TestAdmissionAndCancelTogether(t *testing.T) {
 			if i%2 == 0 {
 				go cancel()
 				go p.Settle(59_000)
-			} else { // mostly: cancelled, but granted before it can leave
+			} else { // usually cancelled, but admitted before its goroutine runs
 				cancel()
 				p.Settle(59_000)
 			}
@@ -261,7 +261,7 @@ func TestAdmissionAndCancelTogether(t *testing.T) {
 			s := b.Snapshot()
 			switch o := w.over.Load(); {
 			case o == nil:
-				b.Error("still waiting")
+				b.Error("call still waits")
 			case o.err == nil:
 				equal(b, "tokens", o.permit.Tokens(), 1000)
 				equal(b, "held", s.HeldTokens, 1000)
@@ -274,7 +274,7 @@ func TestAdmissionAndCancelTogether(t *testing.T) {
 	}
 }
 
-// A grant stands, even if ctx is done before its goroutine gets to run.
+// An admission remains valid even if ctx is done before the goroutine runs.
 func TestAdmittedThenCancelled(t *testing.T) {
 	for range 50 { // select chooses at random
 		runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {

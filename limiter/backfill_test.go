@@ -13,9 +13,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A large call waits for the 50,000 of the beginning to leave the window, at
-// 60 s. What is too little for it until then is used by smaller ones, and it
-// starts no later for that.
+// A large call waits until the first 50,000 tokens leave the window, at 60 s. Until then smaller calls use
+// the tokens that are too few for it. The large call starts at the same time in both cases.
 func TestBackfillBehindALargeHead(t *testing.T) {
 	for name, small := range map[string]bool{"without small calls": false, "with small calls": true} {
 		t.Run(name, func(t *testing.T) {
@@ -27,17 +26,17 @@ func TestBackfillBehindALargeHead(t *testing.T) {
 					b.until(2 * time.Second)
 					b.use(1000)
 					equal(b, "first", b.now(), 2*time.Second)
-					next := b.goAcquire(b.Context(), 9500) // 51,000 are used: not yet
+					next := b.goAcquire(b.Context(), 9500) // 51,000 are used, so it waits
 					b.until(4 * time.Second)
-					b.use(1000) // passes both
+					b.use(1000) // goes ahead of both
 					equal(b, "second", b.now(), 4*time.Second)
-					equal(b, "overtaken", b.Snapshot().Backfilled, 2)
+					equal(b, "backfilled", b.Snapshot().Backfilled, 2)
 					b.until(61 * time.Second)
 					next.waiting()
 					head.over.Load().permit.Settle(40_000)
 					b.until(2 * time.Minute)
 					next.admittedAt(61 * time.Second)
-					equal(b, "overtaken", b.Snapshot().Backfilled, 2)
+					equal(b, "backfilled", b.Snapshot().Backfilled, 2)
 				}
 				b.until(2 * time.Minute)
 				head.admittedAt(time.Minute)
@@ -46,7 +45,7 @@ func TestBackfillBehindALargeHead(t *testing.T) {
 	}
 }
 
-// Where there are only buckets, nobody passes anybody.
+// Without a guard no call is backfilled.
 func TestNoBackfillWithoutGuard(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(50_000)
@@ -58,11 +57,11 @@ func TestNoBackfillWithoutGuard(t *testing.T) {
 		head.admittedAt(30 * time.Second)
 		small.admittedAt(30*time.Second + 100*ms)
 		none.admittedAt(30*time.Second + 100*ms)
-		equal(b, "overtaken", b.Snapshot().Backfilled, 0)
+		equal(b, "backfilled", b.Snapshot().Backfilled, 0)
 	})
 }
 
-// Calls of one size keep their order to the nanosecond.
+// Calls of one size start in order, at exact times.
 func TestGuardedFirstComeFirstServed(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600, RequestBurst: 2}, func(b *testLimiter) {
 		b.use(300)
@@ -81,32 +80,32 @@ func TestGuardedFirstComeFirstServed(t *testing.T) {
 		for i, want := range []time.Duration{0, 60, 60, 120, 120, 180} {
 			calls[i].admittedAt(want * time.Second)
 		}
-		equal(b, "overtaken", b.Snapshot().Backfilled, 0)
+		equal(b, "backfilled", b.Snapshot().Backfilled, 0)
 	}, guarded)
 }
 
-// Exactly what is to spare when the head starts may pass it.
+// Exactly the tokens to spare when the head starts may be used by backfilled calls.
 func TestBackfillUsesOnlySpareTokens(t *testing.T) {
 	at := func(s time.Duration) time.Duration { return s * time.Second }
 	for name, c := range map[string]struct {
 		limit limiter.Limit
 		setup func(*testLimiter)
 		head  int
-		spare int // what the head leaves
+		spare int // tokens to spare
 	}{
-		"beside what has not left by then": {minute60k, func(b *testLimiter) {
+		"besides tokens still in the window then": {minute60k, func(b *testLimiter) {
 			b.use(30_000)
 			b.until(at(10))
 			b.use(10_000)
 			b.until(at(20))
 		}, 35_000, 60_000 - 35_000 - 10_000},
-		"beside what others use by then": {minute60k, func(b *testLimiter) {
+		"besides external usage then": {minute60k, func(b *testLimiter) {
 			b.use(30_000)
 			b.until(at(20))
-			b.reportRemaining(20_000) // others have used 10,000, of which two thirds count at 60 s
+			b.reportRemaining(20_000) // other clients used 10,000, of which two thirds count at 60 s
 			b.until(at(21))
 		}, 45_000, 60_000 - 45_000 - 6667},
-		"what the bucket has by then": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 20_000}, func(b *testLimiter) {
+		"tokens in the bucket then": {limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000, TokenBurst: 20_000}, func(b *testLimiter) {
 			b.use(20_000)
 			b.until(at(20))
 			b.use(20_000)
@@ -114,42 +113,42 @@ func TestBackfillUsesOnlySpareTokens(t *testing.T) {
 			b.use(10_000)
 			b.until(at(40))
 		}, 15_000, 20_000 - 15_000},
-		"beside all of what is in flight": {minute60k, func(b *testLimiter) {
-			b.acquire(100).Settle(200) // calls use twice what is expected
+		"besides all tokens in flight": {minute60k, func(b *testLimiter) {
+			b.acquire(100).Settle(200) // calls use twice their estimate
 			b.use(30_000)
 			b.until(at(1))
 			b.acquire(100)
 			b.acquire(8000)
 		}, 35_000, 60_000 - 35_000 - 2*100 - 8000 - int(math.Ceil(3.5*math.Sqrt(100*100+(200*200-100*100)/64.0)))},
-		"calls that use less than expected count whole": {minute60k, func(b *testLimiter) {
+		"calls that use less than their estimate count in full": {minute60k, func(b *testLimiter) {
 			b.acquire(100).Settle(50)
 			b.use(30_000)
 			b.until(at(1))
 			b.acquire(100)
 		}, 55_000, 60_000 - 55_000 - 100 - int(math.Ceil(3.5*math.Sqrt(100*100+(50*50-100*100)/64.0)))},
-		"the head waits for one in flight": {minute60k, func(b *testLimiter) {
+		"the head waits for a call in flight": {minute60k, func(b *testLimiter) {
 			b.acquire(40_000)
 		}, 55_000, 60_000 - 55_000},
-		"the head waits for the larger of two": {minute60k, func(b *testLimiter) {
+		"the head waits for the larger of two calls": {minute60k, func(b *testLimiter) {
 			b.acquire(10_000)
 			b.acquire(20_000)
 		}, 45_000, 60_000 - 45_000 - 10_000},
-		"whichever came first": {minute60k, func(b *testLimiter) {
+		"the larger call came first": {minute60k, func(b *testLimiter) {
 			b.acquire(20_000)
 			b.acquire(10_000)
 		}, 45_000, 60_000 - 45_000 - 10_000},
-		"one of three has ended": {minute60k, func(b *testLimiter) {
+		"one of three calls has ended": {minute60k, func(b *testLimiter) {
 			b.acquire(9000)
 			p := b.acquire(12_000)
 			b.acquire(8000)
 			p.Cancel()
 		}, 50_000, 60_000 - 50_000 - 8000},
-		"the larger has ended": {minute60k, func(b *testLimiter) {
+		"the larger call has ended": {minute60k, func(b *testLimiter) {
 			b.acquire(9000)
 			b.acquire(8000)
 			b.acquire(12_000).Cancel()
 		}, 50_000, 60_000 - 50_000 - 8000},
-		"the head waits for both": {minute60k, func(b *testLimiter) {
+		"the head waits for both calls": {minute60k, func(b *testLimiter) {
 			b.acquire(10_000)
 			b.acquire(20_000)
 		}, 55_000, 0},
@@ -157,14 +156,14 @@ func TestBackfillUsesOnlySpareTokens(t *testing.T) {
 			b.use(10_000)
 			b.until(at(2))
 		}, 10_000, 0},
-		"the head waits for all of it": {minute60k, func(b *testLimiter) {
+		"the head waits for the whole capacity": {minute60k, func(b *testLimiter) {
 			b.use(10_000)
 			b.until(at(2))
 		}, 60_000, 0},
 	} {
 		for what, d := range map[string]int{"just enough": 0, "one more": 1} {
 			if c.spare+d == 0 {
-				continue // a call without tokens takes no part in this
+				continue // does not apply to a call without tokens
 			}
 			t.Run(name+"/"+what, func(t *testing.T) {
 				runVirtual(t, c.limit, func(b *testLimiter) {
@@ -183,8 +182,7 @@ func TestBackfillUsesOnlySpareTokens(t *testing.T) {
 	}
 }
 
-// Many small ones share what is to spare: 5000, less the headroom of 350 that
-// calls of that size may be.
+// Many small calls share 5000 spare tokens, minus the headroom of 350 for calls of that size.
 func TestSpareIsUsedUp(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(30_000)
@@ -197,7 +195,7 @@ func TestSpareIsUsedUp(t *testing.T) {
 		}
 		b.until(48 * time.Second)
 		late := b.goAcquire(b.Context(), 100)
-		none := b.goAcquire(b.Context(), 0) // costs no tokens and passes as well
+		none := b.goAcquire(b.Context(), 0) // needs no tokens, so it is backfilled as well
 		b.until(70 * time.Second)
 		head.admittedAt(time.Minute)
 		late.waiting()
@@ -208,8 +206,8 @@ func TestSpareIsUsedUp(t *testing.T) {
 	}, guarded)
 }
 
-// A call that passes must be out of the window of requests when the head starts,
-// and one that has to wait for its own request passes as soon as that is there.
+// The request of a backfilled call must have left the window when the head starts. A call that waits for
+// its own request is backfilled as soon as one is available.
 func TestBackfillNeedsASpareRequest(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(50_000)
@@ -227,25 +225,25 @@ func TestBackfillNeedsASpareRequest(t *testing.T) {
 		second.admittedAt(11*time.Second + 50*ms)
 		third.admittedAt(58*time.Second + 950*ms)
 		fourth.admittedAt(61*time.Second + 50*ms)
-		equal(b, "overtaken", b.Snapshot().Backfilled, 3)
+		equal(b, "backfilled", b.Snapshot().Backfilled, 3)
 	}, guarded)
 }
 
-// Where a request is free only shortly before the head starts, nobody passes.
+// If a request becomes available only shortly before the head starts, no call is backfilled.
 func TestNoBackfillShortlyBeforeTheHead(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(50_000)
 		b.until(58*time.Second + 500*ms)
 		b.use(100)
 		head := b.goAcquire(b.Context(), 40_000)
-		call := b.goAcquire(b.Context(), 100) // has a request at 59.55 s
+		call := b.goAcquire(b.Context(), 100) // its request is available at 59.55 s
 		b.until(2 * time.Minute)
 		head.admittedAt(time.Minute)
 		call.admittedAt(61*time.Second + 50*ms)
 	}, guarded)
 }
 
-// Nor where the request of one that passes would be the head's.
+// A call is not backfilled if it would take the head's request.
 func TestBackfillNeverTakesTheHeadsRequest(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(50_000)
@@ -258,7 +256,7 @@ func TestBackfillNeverTakesTheHeadsRequest(t *testing.T) {
 	}, guarded)
 }
 
-// During a pause nobody is sent.
+// No call is backfilled during a pause.
 func TestNoBackfillDuringAPause(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(50_000)
@@ -272,7 +270,7 @@ func TestNoBackfillDuringAPause(t *testing.T) {
 	}, guarded)
 }
 
-// A head without tokens waits for a request, as everybody does.
+// A head without tokens waits only for a request, so no call is backfilled.
 func TestNoBackfillForAHeadWithoutTokens(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(100)
@@ -281,11 +279,11 @@ func TestNoBackfillForAHeadWithoutTokens(t *testing.T) {
 		b.until(time.Minute)
 		head.admittedAt(12550 * ms)
 		call.admittedAt(25100 * ms)
-		equal(b, "overtaken", b.Snapshot().Backfilled, 0)
+		equal(b, "backfilled", b.Snapshot().Backfilled, 0)
 	}, guarded)
 }
 
-// Of those behind the head, thirty-two are looked at.
+// Backfilling examines 32 waiters behind the head.
 func TestBackfillDepth(t *testing.T) {
 	for behind, passes := range map[int]bool{31: true, 32: false} {
 		t.Run(fmt.Sprint(behind), func(t *testing.T) {
@@ -295,15 +293,15 @@ func TestBackfillDepth(t *testing.T) {
 					b.goAcquire(b.Context(), 40_000).waiting()
 				}
 				call := b.goAcquire(b.Context(), 100)
-				equal(b, "passes", call.over.Load() != nil, passes)
+				equal(b, "backfilled", call.over.Load() != nil, passes)
 			}, guarded)
 		})
 	}
 }
 
-// A flood of small calls, each followed by another, and large ones among them:
-// a large one starts when all that was used before it has left the window and
-// what was in flight has ended, or before.
+// A flood of small calls, each followed by another, with some large calls among them. A large call starts
+// at the latest when all tokens used before it have left the window and all calls in flight before it
+// have ended.
 func TestLargeCallIsNotStarved(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var (
@@ -312,7 +310,7 @@ func TestLargeCallIsNotStarved(t *testing.T) {
 			callers  = rapid.IntRange(1, 20).Draw(r, "callers")
 			longest  = time.Duration(rapid.IntRange(10, 5000).Draw(r, "longest")) * ms
 			arrives  = time.Duration(rapid.IntRange(1, 200_000).Draw(r, "arrives")) * ms
-			accuracy = rapid.IntRange(50, 100).Draw(r, "accuracy") // per cent
+			accuracy = rapid.IntRange(50, 100).Draw(r, "accuracy") // percent
 		)
 		var waited time.Duration
 		runVirtual(t, minute60k, func(b *testLimiter) {
@@ -339,8 +337,8 @@ func TestLargeCallIsNotStarved(t *testing.T) {
 			p.Settle(large)
 			close(over)
 		}, guarded)
-		// Those of the flood that came before it start before it, and fit in
-		// another minute; a tenth of a second for uses that were joined.
+		// The calls of the flood that came earlier start earlier and fit in another minute. A tenth
+		// of a second allows for merged window entries.
 		if most := 2*(time.Minute+longest) + 200*ms; waited > most {
 			r.Fatalf("waited %v, more than %v", waited, most)
 		}

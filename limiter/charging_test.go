@@ -20,21 +20,21 @@ const (
 	fixedAtEnd
 )
 
-// A chargingServer has a limit of tokens a minute, and no limit of requests.
+// A chargingServer limits tokens per minute. It does not limit requests.
 type chargingServer struct {
 	kind     int
 	limit    int
 	mu       sync.Mutex
 	start    time.Time
 	charges  []stamp // by time
-	level    float64 // of a bucket: what was used
+	level    float64 // tokens used, of a bucket
 	levelAt  time.Duration
 	accepted int // tokens
 
-	refused, refusedLate int // requests, and those of them after the first two minutes
+	refused, refusedLate int // rejected requests, in total and after the first two minutes
 }
 
-// used returns the tokens that the server counts now. It requires that mu is held.
+// used returns the tokens that the server counts now. The caller must hold mu.
 func (s *chargingServer) used() int {
 	now := time.Since(s.start)
 	switch s.kind {
@@ -60,14 +60,14 @@ func (s *chargingServer) since(from time.Duration) int {
 	return n
 }
 
-// charge counts tokens now. It requires that mu is held.
+// charge counts n tokens now. The caller must hold mu.
 func (s *chargingServer) charge(n int) {
 	s.used()
 	s.charges = append(s.charges, stamp{at: time.Since(s.start), n: n})
 	s.level += float64(n)
 }
 
-// arrive decides about a request, and returns how long a refused one has to wait.
+// arrive decides whether to accept a request, and returns the Retry-After of a rejected one.
 func (s *chargingServer) arrive(prompt int) (ok bool, retryAfter time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,7 @@ func (s *chargingServer) arrive(prompt int) (ok bool, retryAfter time.Duration) 
 	return true, 0
 }
 
-// wait returns when the server counts n tokens less, in whole seconds from now. It requires that mu is held.
+// wait returns when the server counts n tokens less, in whole seconds from now. The caller must hold mu.
 func (s *chargingServer) wait(n int) time.Duration {
 	now := time.Since(s.start)
 	d := time.Minute
@@ -108,7 +108,7 @@ func (s *chargingServer) wait(n int) time.Duration {
 	return d.Truncate(time.Second) + time.Second
 }
 
-// finish charges the rest of a call and returns how many tokens remain.
+// finish charges the rest of a call and returns the remaining tokens.
 func (s *chargingServer) finish(prompt, reply int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,18 +120,18 @@ func (s *chargingServer) finish(prompt, reply int) int {
 	return max(0, s.limit-s.used())
 }
 
-// An arrivalLoad is what callers do for some minutes without a pause.
+// An arrivalLoad describes callers that make calls for some minutes without a pause.
 type arrivalLoad struct {
 	seed    uint64
 	callers int
 	prompt  int           // mean
 	reply   int           // mean
-	takes   time.Duration // mean of a call
-	silent  bool          // the server does not report what remains
-	others  int           // tokens a second, by another client, which is never refused
+	takes   time.Duration // mean duration of a call
+	silent  bool          // the server does not report remaining tokens
+	others  int           // tokens per second of another client, which the server never rejects
 }
 
-// play lets the callers work, and returns the server.
+// play runs the callers and returns the server.
 func (load arrivalLoad) play(b *testLimiter, kind int, minutes time.Duration) *chargingServer {
 	server := &chargingServer{kind: kind, limit: b.Limit().TokensPerMinute, start: b.start}
 	end := b.start.Add(minutes * time.Minute)
@@ -160,7 +160,7 @@ func (load arrivalLoad) play(b *testLimiter, kind int, minutes time.Duration) *c
 	return server
 }
 
-// call makes one call. Up to a fifth of its prompt is counted wrongly.
+// call makes one call, whose prompt estimate is off by up to a fifth.
 func (load arrivalLoad) call(b *testLimiter, server *chargingServer, random *rand.Rand, prompt, reply int) {
 	counted := int(float64(prompt) * (0.8 + 0.4*random.Float64()))
 	p, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: counted, Reply: load.reply})
@@ -190,7 +190,7 @@ func (load arrivalLoad) call(b *testLimiter, server *chargingServer, random *ran
 
 var arrivalLimit = limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}
 
-// The guard finds out when a server charges prompts, by what the server reports alone or by its refusals.
+// The guard learns when the server charges prompts, from its remaining tokens or from 429 responses alone.
 func TestGuardedLearnsWhenPromptsAreCharged(t *testing.T) {
 	for name, c := range map[string]struct {
 		kind int
@@ -200,10 +200,10 @@ func TestGuardedLearnsWhenPromptsAreCharged(t *testing.T) {
 		"on arrival":                      {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, true},
 		"on arrival, long calls":          {slidingOnArrival, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, true},
 		"on arrival, long calls, silent":  {slidingOnArrival, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second, silent: true}, true},
-		"on arrival, beside others":       {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second, others: 200}, true},
+		"on arrival, with other clients":  {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second, others: 200}, true},
 		"at the end":                      {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
 		"at the end, long calls":          {slidingAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
-		"at the end, beside others":       {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second, others: 200}, false},
+		"at the end, with other clients":  {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second, others: 200}, false},
 		"at the end, bucket":              {bucketAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
 		"at the end, fixed windows":       {fixedAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
 		"at the end, bucket, long calls":  {bucketAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
@@ -213,15 +213,15 @@ func TestGuardedLearnsWhenPromptsAreCharged(t *testing.T) {
 			runVirtual(t, arrivalLimit, func(b *testLimiter) {
 				c.load.seed = 1
 				s := c.load.play(b, c.kind, 10)
-				t.Logf("refused %d, used %d%%", s.refused, s.accepted/6000)
+				t.Logf("%d requests rejected, %d%% used", s.refused, s.accepted/6000)
 				equal(b, "charges on arrival", limiter.ChargesOnArrival(b.Limiter), c.want)
 			}, guarded)
 		})
 	}
 }
 
-// Whatever the sizes and the times of calls are, and however the server counts, the guard uses most of the
-// limit, and once it has had two minutes to learn, the server refuses few calls.
+// For any call sizes and durations and any way of charging, the guard uses most of the limit. After two
+// minutes of learning, the server rejects few calls.
 func TestGuardedAgainstWaysOfCharging(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		kind := rapid.IntRange(0, fixedAtEnd).Draw(r, "kind")
@@ -236,7 +236,7 @@ func TestGuardedAgainstWaysOfCharging(t *testing.T) {
 		var s *chargingServer
 		runVirtual(t, arrivalLimit, func(b *testLimiter) { s = load.play(b, kind, 10) }, guarded)
 		if s.refusedLate > 20 || s.accepted < 450_000 {
-			r.Fatalf("the server refused %d requests after two minutes, and %d tokens were used of 600,000", s.refusedLate, s.accepted)
+			r.Fatalf("the server rejected %d requests after two minutes, and %d of 600,000 tokens were used", s.refusedLate, s.accepted)
 		}
 	})
 }

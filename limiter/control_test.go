@@ -22,7 +22,7 @@ func TestPause(t *testing.T) {
 		first.waiting()
 		b.until(time.Minute)
 		retry.admittedAt(end)
-		first.admittedAt(end) // the bucket went on filling
+		first.admittedAt(end) // the bucket refilled during the pause
 		second.admittedAt(end + time.Second)
 		equal(b, "PausedUntil", b.Snapshot().PausedUntil, time.Time{})
 	})
@@ -47,8 +47,7 @@ func TestPauseExtendsAndNeverShortens(t *testing.T) {
 	})
 }
 
-// A pause that comes while the head waits for the bucket, and ends before it is
-// full, changes nothing.
+// A pause that starts while the head waits for the bucket, and ends before that wait does, changes nothing.
 func TestPauseShorterThanTheWait(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(60_000)
@@ -59,7 +58,7 @@ func TestPauseShorterThanTheWait(t *testing.T) {
 	})
 }
 
-// As it is after parsing a header: a time without a monotonic clock reading.
+// A time parsed from a header does not have a monotonic clock reading.
 func TestPauseUntilAWallClockTime(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.Pause(b.start.Add(10 * time.Second).Round(0).UTC())
@@ -105,13 +104,13 @@ func TestSetLimitKeepsTheBalance(t *testing.T) {
 			}
 		}
 		b.acquire(20_000)
-		set(20, 120_000) // more room, but it starts empty
+		set(20, 120_000) // the added capacity starts empty
 		b.available(9, 40_000)
 		equal(b, "limit", b.Snapshot().Limit,
 			limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 120_000, RequestBurst: 20, TokenBurst: 120_000})
-		set(0.5, 600) // less room: cut
+		set(0.5, 600) // the balance is cut
 		b.available(1, 600)
-		set(10, 60_000) // and what was cut does not come back
+		set(10, 60_000) // the cut part does not return
 		b.available(1, 600)
 	})
 }
@@ -130,11 +129,11 @@ func TestSetLimitRejectsWaitersThatNoLongerFit(t *testing.T) {
 		for _, w := range []*asyncCall{large, larger} {
 			o := w.over.Load()
 			if o == nil {
-				b.Fatal("still waiting")
+				b.Fatal("call still waits")
 			}
 			var tooLarge *limiter.TooLargeError
 			if !errors.As(o.err, &tooLarge) || tooLarge.Capacity != 6000 || o.at != time.Second {
-				b.Errorf("at %v: %v, want too large for 6000 at 1 s", o.at, o.err)
+				b.Errorf("at %v: %v, want a TooLargeError for 6000 at 1 s", o.at, o.err)
 			}
 		}
 		small.admittedAt(11 * time.Second) // 1000 at the old rate, 1000 at the new
@@ -156,18 +155,18 @@ func TestObserve(t *testing.T) {
 	n := func(i int) *int { return &i }
 	for name, c := range map[string]struct {
 		state            limiter.ServerState
-		requests, tokens float64 // available; before: 98 and 48,000, with 1 and 10,000 in flight
+		requests, tokens float64 // available afterwards; before: 98 and 48,000, with 1 and 10,000 in flight
 	}{
-		"nothing":              {limiter.ServerState{}, 98, 48_000},
-		"negative":             {limiter.ServerState{RemainingRequests: n(-1), RemainingTokens: n(-1)}, 98, 48_000},
-		"more than here":       {limiter.ServerState{RemainingRequests: n(500), RemainingTokens: n(100_000)}, 98, 48_000},
-		"as much as here":      {limiter.ServerState{RemainingRequests: n(99), RemainingTokens: n(58_000)}, 98, 48_000},
-		"fewer tokens":         {limiter.ServerState{RemainingTokens: n(30_000)}, 98, 20_000},
-		"fewer requests":       {limiter.ServerState{RemainingRequests: n(3)}, 2, 48_000},
-		"less than in flight":  {limiter.ServerState{RemainingTokens: n(4000)}, 98, -6000},
-		"nothing of either":    {limiter.ServerState{RemainingRequests: n(0), RemainingTokens: n(0)}, -1, -10_000},
-		"tokens, no requests":  {limiter.ServerState{RemainingRequests: n(-7), RemainingTokens: n(10_001)}, 98, 1},
-		"a zero number counts": {limiter.ServerState{RemainingTokens: n(0)}, 98, -10_000},
+		"nothing":                    {limiter.ServerState{}, 98, 48_000},
+		"negative":                   {limiter.ServerState{RemainingRequests: n(-1), RemainingTokens: n(-1)}, 98, 48_000},
+		"more than counted locally":  {limiter.ServerState{RemainingRequests: n(500), RemainingTokens: n(100_000)}, 98, 48_000},
+		"as many as counted locally": {limiter.ServerState{RemainingRequests: n(99), RemainingTokens: n(58_000)}, 98, 48_000},
+		"fewer tokens":               {limiter.ServerState{RemainingTokens: n(30_000)}, 98, 20_000},
+		"fewer requests":             {limiter.ServerState{RemainingRequests: n(3)}, 2, 48_000},
+		"less than in flight":        {limiter.ServerState{RemainingTokens: n(4000)}, 98, -6000},
+		"nothing of either":          {limiter.ServerState{RemainingRequests: n(0), RemainingTokens: n(0)}, -1, -10_000},
+		"tokens, no requests":        {limiter.ServerState{RemainingRequests: n(-7), RemainingTokens: n(10_001)}, 98, 1},
+		"a zero number counts":       {limiter.ServerState{RemainingTokens: n(0)}, 98, -10_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runVirtual(t, minute60k, func(b *testLimiter) {
@@ -175,7 +174,7 @@ func TestObserve(t *testing.T) {
 				b.acquire(10_000)
 				b.Observe(c.state)
 				b.available(c.requests, c.tokens)
-				b.Observe(c.state) // the same news again changes nothing
+				b.Observe(c.state) // repeating the report changes nothing
 				b.available(c.requests, c.tokens)
 			})
 		})

@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Calls that give way leave no trace: the balance is as if they had never come.
+// Dropped calls leave the balance as if they had not been made.
 func TestDroppedCallsChangeNothing(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		calls, timeouts := genLateCalls(r)
@@ -28,7 +28,7 @@ func TestDroppedCallsChangeNothing(t *testing.T) {
 				b.until(70 * second)
 				for i, p := range asyncCall {
 					if o := p.over.Load(); o == nil || o.err == nil {
-						r.Errorf("call %d did not give way", i)
+						r.Errorf("call %d was not dropped", i)
 					}
 				}
 				held.Settle(0)
@@ -37,13 +37,13 @@ func TestDroppedCallsChangeNothing(t *testing.T) {
 			return s
 		}
 		with, without := play(true), play(false)
-		equal(t, "waits that ended", with.Abandoned, int64(len(calls)))
+		equal(t, "abandoned", with.Abandoned, int64(len(calls)))
 		with.Abandoned = 0
 		equal(t, "the limiter", with, without)
 	})
 }
 
-// drawLateCalls draws calls that need more tokens than come back until their deadlines, at one a second.
+// genLateCalls generates calls that need more tokens than refill before their deadlines, one per second.
 func genLateCalls(r *rapid.T) (calls []limiter.Call, timeouts []time.Duration) {
 	for range rapid.IntRange(1, 8).Draw(r, "calls") {
 		timeout := rapid.IntRange(1, 60).Draw(r, "timeout")
@@ -55,7 +55,7 @@ func genLateCalls(r *rapid.T) (calls []limiter.Call, timeouts []time.Duration) {
 	return calls, timeouts
 }
 
-// Among calls of one size, those without a deadline are all admitted, in the order in which they came.
+// Among calls of one size, all calls without a deadline are admitted, in order of arrival.
 func TestDeadlinesKeepTheOrderOfOthers(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		type arrival struct {
@@ -91,7 +91,7 @@ func TestDeadlinesKeepTheOrderOfOthers(t *testing.T) {
 					r.Fatalf("call %d without a deadline is not admitted: %+v", i, o)
 				}
 				if o.at < before {
-					r.Fatalf("call %d is admitted at %v, after one that came later", i, o.at)
+					r.Fatalf("call %d is admitted at %v, after a later call", i, o.at)
 				}
 				before = o.at
 				o.permit.Settle(700)

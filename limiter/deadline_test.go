@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// goCall makes a call that has the given time from now on, in another goroutine.
+// goCall makes a call with the given timeout in another goroutine.
 func (b *testLimiter) goCall(timeout time.Duration, call limiter.Call) *asyncCall {
 	return b.goDo(func() (*limiter.Permit, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -18,14 +18,14 @@ func (b *testLimiter) goCall(timeout time.Duration, call limiter.Call) *asyncCal
 	})
 }
 
-// gaveWayAt checks that the limiter refused the call, and with which figures.
+// droppedAt checks that the limiter dropped or rejected the call, and the fields of its error.
 func (p *asyncCall) droppedAt(want, left, duration time.Duration) limiter.WaitError {
 	p.b.Helper()
 	p.failedAt(want, limiter.ErrWouldWait)
 	p.failedAt(want, context.DeadlineExceeded)
 	var wait *limiter.WaitError
 	if o := p.over.Load(); o == nil || !errors.As(o.err, &wait) {
-		p.b.Fatal("there is no WaitError")
+		p.b.Fatal("the error is not a WaitError")
 	}
 	equal(p.b, "time left", wait.Left, left)
 	equal(p.b, "time that the call needs", wait.Duration, duration)
@@ -34,22 +34,22 @@ func (p *asyncCall) droppedAt(want, left, duration time.Duration) limiter.WaitEr
 
 const second = time.Second
 
-// A call is refused when it arrives if the requests of those ahead leave less than MinDuration,
-// to the nanosecond, and not for the tokens of those ahead.
+// A call fails on arrival if the requests of the calls ahead leave less than MinDuration, exact to the
+// nanosecond. The tokens of the calls ahead do not count.
 func TestDeadlineThatRequestsCannotMeet(t *testing.T) {
 	for name, test := range map[string]struct {
 		options []limiter.Option
 		pause   time.Duration
-		start   time.Duration // of the fifth call at the earliest
+		start   time.Duration // earliest start of the fifth call
 	}{
-		"buckets alone":  {nil, 0, 4 * second},
+		"buckets only":   {nil, 0, 4 * second},
 		"guarded":        {[]limiter.Option{guarded}, 0, 4200 * ms},
 		"a short pause":  {nil, 2 * second, 4 * second},
 		"a longer pause": {nil, 30 * second, 30 * second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
-				b.use(6000) // so that all others have to wait for tokens, too
+				b.use(6000) // so that all other calls also wait for tokens
 				if test.pause > 0 {
 					b.Pause(b.start.Add(test.pause))
 				}
@@ -62,7 +62,7 @@ func TestDeadlineThatRequestsCannotMeet(t *testing.T) {
 				equal(b, "position", late.Position, 4)
 				b.goCall(test.start+1500*ms, call).waiting()
 				s := b.Snapshot()
-				equal(b, "waits that ended", s.Abandoned, 1)
+				equal(b, "abandoned", s.Abandoned, 1)
 				equal(b, "admitted", s.Admitted, 1)
 				b.until(time.Hour)
 			}, test.options...)
@@ -70,7 +70,7 @@ func TestDeadlineThatRequestsCannotMeet(t *testing.T) {
 	}
 }
 
-// Whose duration or deadline is unknown never gives way.
+// A call without a duration or a deadline is never dropped.
 func TestNoDeadline(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.use(1)
@@ -92,7 +92,7 @@ func TestNoDeadline(t *testing.T) {
 	})
 }
 
-// A call whose turn comes too late takes nothing, and the next one starts at once.
+// A call whose turn comes too late takes nothing, and the next call starts at once.
 func TestDroppedAtTheHead(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.use(1)
@@ -100,11 +100,11 @@ func TestDroppedAtTheHead(t *testing.T) {
 		second2 := b.goCall(8*second, limiter.Call{Prompt: 100, Duration: 7 * second})
 		enough := b.goCall(8*second, limiter.Call{Prompt: 100, Duration: 6 * second})
 		late := b.goCall(8*second, limiter.Call{Prompt: 100, Duration: 7 * second})
-		last := b.goAcquire(context.Background(), 10) // its turn goes to nobody else, since it is not tokens that are missing
+		last := b.goAcquire(context.Background(), 10) // no call takes its turn, because it does not wait for tokens
 		b.goAcquire(context.Background(), 100)
 		b.until(20 * second)
 		first.admittedAt(second)
-		// It is at the head from 1 s on, with no time to spare.
+		// It reaches the head at 1 s with no time to spare.
 		second2.droppedAt(second+1, 7*second-1, 7*second)
 		enough.admittedAt(2 * second)
 		// It becomes the head at 2 s.
@@ -114,22 +114,22 @@ func TestDroppedAtTheHead(t *testing.T) {
 		equal(b, "error", wait.Error(), "limiter: gave up waiting for 1 request and 100 tokens after 2s: the deadline is in 6s, but the call is expected to take 7s")
 		last.admittedAt(3 * second)
 		s := b.Snapshot()
-		equal(b, "waits that ended", s.Abandoned, 2)
+		equal(b, "abandoned", s.Abandoned, 2)
 		equal(b, "admitted", s.Admitted, 5)
 		equal(b, "tokens held", s.HeldTokens, 210)
 	})
 }
 
-// At the head of the queue a call may wait for its tokens for one and a half times what it has
-// to spare, down to half of its duration, and no less than the least it can take.
+// At the head of the queue a call may wait for tokens for one and a half times its spare time. It keeps at
+// least half of its duration, and at least its minimum duration.
 func TestWaitAtTheHeadBeforeADrop(t *testing.T) {
 	for name, test := range map[string]struct {
 		timeout, duration, least time.Duration
 		want                     time.Duration
 	}{
-		"a third of the wait is not counted": {12 * second, 10 * second, 0, 3 * second},
+		"a third of the wait does not count": {12 * second, 10 * second, 0, 3 * second},
 		"down to half of the duration":       {30 * second, 10 * second, 0, 25 * second},
-		"down to the least":                  {30 * second, 10 * second, 8 * second, 22 * second},
+		"down to the minimum duration":       {30 * second, 10 * second, 8 * second, 22 * second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *testLimiter) {
@@ -146,7 +146,7 @@ func TestWaitAtTheHeadBeforeADrop(t *testing.T) {
 	}
 }
 
-// A call that nobody waits for keeps its turn, as long as the fastest calls would be in time.
+// A call that is alone in the queue keeps its turn while its minimum duration is left.
 func TestNotDroppedWhenAlone(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.acquire(0).Settle(0)
@@ -164,7 +164,7 @@ func TestNotDroppedWhenAlone(t *testing.T) {
 	})
 }
 
-// Who waits alone with too little time gives way as soon as another call comes.
+// A call that waits alone with too little time is dropped as soon as another call arrives.
 func TestDroppedWhenAnotherCallArrives(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.use(6000)
@@ -179,8 +179,7 @@ func TestDroppedWhenAnotherCallArrives(t *testing.T) {
 	})
 }
 
-// One call in ten seconds starts although it has too little time: so a limiter notices when
-// calls take less time than they did.
+// One late call in ten seconds starts anyway, so that the limiter notices when calls become faster.
 func TestLateCallStartsEveryTenSeconds(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		call := limiter.Call{Prompt: 1, Duration: time.Minute, MinDuration: time.Minute}
@@ -197,7 +196,7 @@ func TestLateCallStartsEveryTenSeconds(t *testing.T) {
 	})
 }
 
-// A call that cannot start yet is not a trial.
+// A late call that cannot start now does not start later either.
 func TestLateCallMustStartAtOnce(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.use(6000)
@@ -209,10 +208,10 @@ func TestLateCallMustStartAtOnce(t *testing.T) {
 	})
 }
 
-// A call that comes back to its place ahead of others needs time, too.
+// A call that returns to a place ahead of others can be dropped too.
 func TestDroppedInAnEarlierPlace(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *testLimiter) {
-		b.goCall(second, limiter.Call{Duration: time.Hour, MinDuration: time.Hour}).admittedAt(0) // the trial
+		b.goCall(second, limiter.Call{Duration: time.Hour, MinDuration: time.Hour}).admittedAt(0) // takes the chance of a late call
 		b.use(5000)
 		run := limiter.WithPlace(context.Background())
 		early := limiter.PlaceOf(run)
@@ -223,7 +222,7 @@ func TestDroppedInAnEarlierPlace(t *testing.T) {
 	})
 }
 
-// So does one in a queue, while all others with too little time give way.
+// A late call also starts from the queue, while all other late calls are dropped.
 func TestLateCallStartsFromTheQueue(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.Pause(b.start.Add(10 * second))
@@ -232,7 +231,7 @@ func TestLateCallStartsFromTheQueue(t *testing.T) {
 			calls = append(calls, b.goCall(12*second, limiter.Call{Prompt: 1, Duration: 11 * second, MinDuration: second}))
 			b.goAcquire(context.Background(), 0)
 		}
-		// The first gives way 1.5 s after it came, and the others when they are its heirs at the head.
+		// The first is dropped 1.5 s after its arrival, the others when they reach the head.
 		b.until(20 * second)
 		calls[0].droppedAt(1500*ms, 10500*ms, 11*second)
 		calls[1].admittedAt(10 * second)
@@ -240,8 +239,8 @@ func TestLateCallStartsFromTheQueue(t *testing.T) {
 	})
 }
 
-// The turn of a call that gave way while it waited for tokens goes to the next that needs about as
-// many and has the time: or else small calls would take what has become free for it.
+// If a dropped call waited for tokens, the next call of a similar size with enough time takes its turn.
+// Otherwise small calls would take the tokens that have become free for it.
 func TestSimilarCallTakesTheTurn(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.use(6000)
@@ -255,13 +254,13 @@ func TestSimilarCallTakesTheTurn(t *testing.T) {
 		late.waiting()
 		b.until(time.Minute)
 		promoted.admittedAt(20 * second)
-		late.failedAt(18*second, context.DeadlineExceeded) // its turn had not come
+		late.failedAt(18*second, context.DeadlineExceeded) // before its turn
 		small.admittedAt(39990 * ms)
-		equal(b, "overtaken", b.Snapshot().Backfilled, 1)
+		equal(b, "backfilled", b.Snapshot().Backfilled, 1)
 	})
 }
 
-// A retry that waits keeps its place, whoever hands over a turn.
+// A retry that waits stays first, regardless of promotions.
 func TestPromotedCallNeverPassesARetry(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		run := limiter.WithPlace(context.Background())
@@ -281,8 +280,8 @@ func TestPromotedCallNeverPassesARetry(t *testing.T) {
 	})
 }
 
-// Nobody passes a head that is short of time, and who has too little time for itself does not
-// pass either: it gives way.
+// A head that is short of time is never passed. A call that has too little time itself is dropped instead of
+// backfilled.
 func TestDeadlinesAndBackfill(t *testing.T) {
 	for name, test := range map[string]struct {
 		head, small  limiter.Call
@@ -299,7 +298,7 @@ func TestDeadlinesAndBackfill(t *testing.T) {
 			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.use(50_000)
 				b.until(second)
-				b.goCall(second, limiter.Call{Duration: time.Hour, MinDuration: time.Hour}).admittedAt(second) // the trial
+				b.goCall(second, limiter.Call{Duration: time.Hour, MinDuration: time.Hour}).admittedAt(second) // takes the chance of a late call
 				large := b.goCall(61*second, test.head)
 				b.until(2 * second)
 				small := b.goCall(time.Minute, test.small)
@@ -316,7 +315,7 @@ func TestDeadlinesAndBackfill(t *testing.T) {
 	}
 }
 
-// A retry does not give way: its call was sent before.
+// A retry is never dropped, because its call was sent before.
 func TestRetryIsNeverDropped(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		ctx, cancel := context.WithTimeout(context.Background(), 11*second)
@@ -332,7 +331,7 @@ func TestRetryIsNeverDropped(t *testing.T) {
 	})
 }
 
-// Ten thousand that wait do not make the answer slow, and the position is that of the place.
+// The result is fast with ten thousand waiters, and the position follows from the place.
 func TestPositionOfAnEarlierPlace(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.use(1)
@@ -348,7 +347,7 @@ func TestPositionOfAnEarlierPlace(t *testing.T) {
 	})
 }
 
-// Durations of centuries are durations, too.
+// Durations of centuries do not overflow.
 func TestLongDurations(t *testing.T) {
 	const long = 1<<63 - 1
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
@@ -359,7 +358,7 @@ func TestLongDurations(t *testing.T) {
 		b.until(10 * second)
 		for _, p := range []*asyncCall{far, near} {
 			if p.over.Load() == nil {
-				t.Errorf("still waiting")
+				t.Errorf("call still waits")
 			}
 		}
 	})

@@ -12,17 +12,17 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-const unlimitedRate = 1_000_000_000 // a rate that never makes anybody wait
+const unlimitedRate = 1_000_000_000 // a rate at which no call waits
 
-// A bench is a limiter in a synctest bubble, whose clock stands still unless
-// everybody waits: every duration below is exact.
+// A testLimiter is a limiter under testing/synctest. Its clock advances only while all goroutines wait,
+// so every duration below is exact.
 type testLimiter struct {
 	*testing.T
 	*limiter.Limiter
 	start time.Time
 }
 
-// inBubble runs f with a new limiter on a virtual clock.
+// runVirtual runs f with a new limiter on a virtual clock.
 func runVirtual(t *testing.T, limit limiter.Limit, f func(*testLimiter), options ...limiter.Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -34,22 +34,22 @@ func runVirtual(t *testing.T, limit limiter.Limit, f func(*testLimiter), options
 	})
 }
 
-// guarded is the jitter of most guarded limiters here: windows of requests are
-// 50 ms longer than the requests take.
+// guarded is the option of most guarded limiters in these tests. Its request windows are 50 ms longer
+// than the requests take.
 var guarded = limiter.Guarded(50 * time.Millisecond)
 
-// use makes a call that is over at once and used exactly what it acquired.
+// use makes a call that ends at once and uses exactly its estimate.
 func (b *testLimiter) use(tokens int) {
 	b.Helper()
 	b.acquire(tokens).Settle(tokens)
 }
 
-// remain lets the server say how many tokens remain.
+// reportRemaining observes the given number of remaining tokens.
 func (b *testLimiter) reportRemaining(tokens int) {
 	b.Observe(limiter.ServerState{RemainingTokens: &tokens})
 }
 
-// room checks how many tokens are available, exactly.
+// wantTokens checks the exact number of available tokens.
 func (b *testLimiter) wantTokens(want int) {
 	b.Helper()
 	if got := b.Snapshot().AvailableTokens; got != float64(want) {
@@ -59,14 +59,13 @@ func (b *testLimiter) wantTokens(want int) {
 
 func (b *testLimiter) now() time.Duration { return time.Since(b.start) }
 
-// until lets the clock run to a time after the start, and everybody act who
-// can act then.
+// until advances the clock to a time after the start, and lets all goroutines run that can run then.
 func (b *testLimiter) until(d time.Duration) {
 	time.Sleep(d - b.now())
 	synctest.Wait()
 }
 
-// acquire acquires in this goroutine and fails the test if that fails.
+// acquire acquires in this goroutine. An error ends the test.
 func (b *testLimiter) acquire(tokens int) *limiter.Permit {
 	b.Helper()
 	p, err := b.Acquire(context.Background(), tokens)
@@ -76,10 +75,10 @@ func (b *testLimiter) acquire(tokens int) *limiter.Permit {
 	return p
 }
 
-// A pending is a call that was made in another goroutine.
+// An asyncCall is a call made in another goroutine.
 type asyncCall struct {
 	b    *testLimiter
-	over atomic.Pointer[callResult] // nil while it waits
+	over atomic.Pointer[callResult] // nil during the wait
 }
 
 type callResult struct {
@@ -88,8 +87,7 @@ type callResult struct {
 	at     time.Duration
 }
 
-// goAcquire acquires in another goroutine, which is in the queue or through
-// when goAcquire returns.
+// goAcquire acquires in another goroutine. When goAcquire returns, the call waits or has ended.
 func (b *testLimiter) goAcquire(ctx context.Context, tokens int) *asyncCall {
 	return b.goDo(func() (*limiter.Permit, error) { return b.Acquire(ctx, tokens) })
 }
@@ -113,7 +111,7 @@ func (p *asyncCall) admittedAt(want time.Duration) {
 	p.b.Helper()
 	switch o := p.over.Load(); {
 	case o == nil:
-		p.b.Errorf("at %v still waiting, want admitted at %v", p.b.now(), want)
+		p.b.Errorf("at %v call still waits, want admitted at %v", p.b.now(), want)
 	case o.err != nil:
 		p.b.Errorf("at %v: %v; want admitted at %v", o.at, o.err, want)
 	case o.at != want:
@@ -124,7 +122,7 @@ func (p *asyncCall) admittedAt(want time.Duration) {
 func (p *asyncCall) waiting() {
 	p.b.Helper()
 	if o := p.over.Load(); o != nil {
-		p.b.Errorf("over at %v (error %v), want still waiting at %v", o.at, o.err, p.b.now())
+		p.b.Errorf("call ended at %v (error %v), want it to wait at %v", o.at, o.err, p.b.now())
 	}
 }
 
@@ -132,7 +130,7 @@ func (p *asyncCall) failedAt(want time.Duration, target error) {
 	p.b.Helper()
 	switch o := p.over.Load(); {
 	case o == nil:
-		p.b.Errorf("at %v still waiting, want failed at %v", p.b.now(), want)
+		p.b.Errorf("at %v call still waits, want failed at %v", p.b.now(), want)
 	case !errors.Is(o.err, target):
 		p.b.Errorf("error %v, want %v", o.err, target)
 	case o.at != want:
@@ -140,7 +138,7 @@ func (p *asyncCall) failedAt(want time.Duration, target error) {
 	}
 }
 
-// available checks both balances, to a billionth.
+// available checks both balances, up to rounding errors.
 func (b *testLimiter) available(requests, tokens float64) {
 	b.Helper()
 	s := b.Snapshot()

@@ -53,7 +53,7 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%+v: error %v, want a LimitError", c.limit, err)
 			continue
 		}
-		same := fmt.Sprintf("%T %v", e.Value, e.Value) == fmt.Sprintf("%T %v", c.value, c.value) // as text: NaN is never equal
+		same := fmt.Sprintf("%T %v", e.Value, e.Value) == fmt.Sprintf("%T %v", c.value, c.value) // as text, because NaN != NaN
 		if e.Field != c.field || !same || e.Rule == "" {
 			t.Errorf("%+v: %+v, want field %s and value %v", c.limit, e, c.field, c.value)
 		}

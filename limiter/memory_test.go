@@ -8,7 +8,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A limiter keeps less than 64 KiB, however many calls it has admitted and whatever the rate.
+// A limiter uses less than 64 KiB, regardless of its rate and the number of calls it has admitted.
 func TestLimiterMemory(t *testing.T) {
 	limit := limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: unlimitedRate}
 	runVirtual(t, limit, func(b *testLimiter) {
@@ -20,7 +20,7 @@ func TestLimiterMemory(t *testing.T) {
 			}
 		}
 		if kept := heap() - before; kept > 64<<10 {
-			t.Errorf("%d bytes are kept", kept)
+			t.Errorf("the limiter uses %d bytes", kept)
 		}
 		runtime.KeepAlive(b.Limiter)
 	}, guarded)
