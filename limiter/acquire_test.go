@@ -185,10 +185,10 @@ func TestCancelTakesNothingAndWakesTheNext(t *testing.T) {
 		large.failedAt(10*time.Second, context.Canceled)
 		large.failedAt(10*time.Second, reason)
 		var waitError *limiter.WaitError
-		if !errors.As(large.over.Load().err, &waitError) || waitError.Tokens != 50_000 || waitError.WaitDuration != 10*time.Second {
-			b.Errorf("error %#v, want a WaitError for 50000 tokens after 10 s", large.over.Load().err)
+		if !errors.As(large.result.Load().err, &waitError) || waitError.Tokens != 50_000 || waitError.WaitDuration != 10*time.Second {
+			b.Errorf("error %#v, want a WaitError for 50000 tokens after 10 s", large.result.Load().err)
 		}
-		equal(b, "text", large.over.Load().err.Error(), "limiter: gave up waiting for 1 request and 50000 tokens after 10s: no longer needed")
+		equal(b, "text", large.result.Load().err.Error(), "limiter: gave up waiting for 1 request and 50000 tokens after 10s: no longer needed")
 		small.admittedAt(10 * time.Second)
 		next.admittedAt(21 * time.Second) // 21,000 refilled by then, as if the large call had not been made
 		s := b.Snapshot()
@@ -259,7 +259,7 @@ func TestAdmissionAndCancelTogether(t *testing.T) {
 			}
 			b.until(time.Millisecond)
 			s := b.Snapshot()
-			switch o := w.over.Load(); {
+			switch o := w.result.Load(); {
 			case o == nil:
 				b.Error("call still waits")
 			case o.err == nil:

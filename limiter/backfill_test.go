@@ -33,7 +33,7 @@ func TestBackfillBehindALargeHead(t *testing.T) {
 					equal(b, "backfilled", b.Snapshot().Backfilled, 2)
 					b.until(61 * time.Second)
 					next.waiting()
-					head.over.Load().permit.Settle(40_000)
+					head.result.Load().permit.Settle(40_000)
 					b.until(2 * time.Minute)
 					next.admittedAt(61 * time.Second)
 					equal(b, "backfilled", b.Snapshot().Backfilled, 2)
@@ -199,7 +199,7 @@ func TestSpareIsUsedUp(t *testing.T) {
 		b.until(70 * time.Second)
 		head.admittedAt(time.Minute)
 		late.waiting()
-		head.over.Load().permit.Settle(55_000)
+		head.result.Load().permit.Settle(55_000)
 		b.until(2 * time.Minute)
 		late.admittedAt(70 * time.Second)
 		none.admittedAt(48 * time.Second)
@@ -293,7 +293,7 @@ func TestBackfillDepth(t *testing.T) {
 					b.goAcquire(b.Context(), 40_000).waiting()
 				}
 				call := b.goAcquire(b.Context(), 100)
-				equal(b, "backfilled", call.over.Load() != nil, passes)
+				equal(b, "backfilled", call.result.Load() != nil, passes)
 			}, guarded)
 		})
 	}
@@ -308,25 +308,25 @@ func TestLargeCallIsNotStarved(t *testing.T) {
 			small    = rapid.IntRange(50, 2000).Draw(r, "small")
 			large    = rapid.IntRange(7501, 50_000).Draw(r, "large")
 			callers  = rapid.IntRange(1, 20).Draw(r, "callers")
-			longest  = time.Duration(rapid.IntRange(10, 5000).Draw(r, "longest")) * ms
+			maxDuration = time.Duration(rapid.IntRange(10, 5000).Draw(r, "max duration")) * ms
 			arrives  = time.Duration(rapid.IntRange(1, 200_000).Draw(r, "arrives")) * ms
 			accuracy = rapid.IntRange(50, 100).Draw(r, "accuracy") // percent
 		)
 		var waited time.Duration
 		runVirtual(t, minute60k, func(b *testLimiter) {
-			over := make(chan struct{})
+			done := make(chan struct{})
 			var wg sync.WaitGroup
 			defer wg.Wait()
 			for i := range time.Duration(callers) {
 				wg.Go(func() {
 					for n := i; ; n++ {
 						select {
-						case <-over:
+						case <-done:
 							return
 						default:
 						}
 						p := b.acquire(small)
-						time.Sleep(longest*(n%7+1)/7 + i)
+						time.Sleep(maxDuration*(n%7+1)/7 + i)
 						p.Settle(small * accuracy / 100)
 					}
 				})
@@ -335,12 +335,12 @@ func TestLargeCallIsNotStarved(t *testing.T) {
 			p := b.acquire(large)
 			waited = p.WaitDuration()
 			p.Settle(large)
-			close(over)
+			close(done)
 		}, guarded)
 		// The calls of the flood that came earlier start earlier and fit in another minute. A tenth
 		// of a second allows for merged window entries.
-		if most := 2*(time.Minute+longest) + 200*ms; waited > most {
-			r.Fatalf("waited %v, more than %v", waited, most)
+		if maximum := 2*(time.Minute+maxDuration) + 200*ms; waited > maximum {
+			r.Fatalf("waited %v, more than %v", waited, maximum)
 		}
 	})
 }

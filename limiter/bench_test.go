@@ -223,12 +223,12 @@ func BenchmarkBesideQueue(b *testing.B) {
 
 // idleGoroutines starts and ends n goroutines, so that the next n reuse their memory.
 func idleGoroutines(n int) {
-	over := make(chan struct{})
+	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for range n {
-		wg.Go(func() { <-over })
+		wg.Go(func() { <-done })
 	}
-	close(over)
+	close(done)
 	wg.Wait()
 }
 

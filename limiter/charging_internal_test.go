@@ -55,7 +55,7 @@ func TestCompare(t *testing.T) {
 			if g.onArrival != c.want {
 				t.Errorf("charged on arrival: %v, want %v; evidence %+v and %+v", g.onArrival, c.want, g.more, g.less)
 			}
-			if caution := g.reservedShare == 1; caution != (c.before == c.want) {
+			if kept := g.reservedShare == 1; kept != (c.before == c.want) {
 				t.Errorf("reserved share is %v", g.reservedShare)
 			}
 		})

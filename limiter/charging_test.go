@@ -31,7 +31,7 @@ type chargingServer struct {
 	levelAt  time.Duration
 	accepted int // tokens
 
-	refused, refusedLate int // rejected requests, in total and after the first two minutes
+	rejected, rejectedLate int // rejected requests, in total and after the first two minutes
 }
 
 // used returns the tokens that the server counts now. The caller must hold mu.
@@ -77,9 +77,9 @@ func (s *chargingServer) arrive(prompt int) (ok bool, retryAfter time.Duration) 
 	}
 	switch excess := s.used() + need - s.limit; {
 	case excess > 0:
-		s.refused++
+		s.rejected++
 		if time.Since(s.start) > 2*time.Minute {
-			s.refusedLate++
+			s.rejectedLate++
 		}
 		return false, s.wait(excess)
 	case s.kind == slidingOnArrival:
@@ -213,7 +213,7 @@ func TestGuardedLearnsWhenPromptsAreCharged(t *testing.T) {
 			runVirtual(t, arrivalLimit, func(b *testLimiter) {
 				c.load.seed = 1
 				s := c.load.play(b, c.kind, 10)
-				t.Logf("%d requests rejected, %d%% used", s.refused, s.accepted/6000)
+				t.Logf("%d requests rejected, %d%% used", s.rejected, s.accepted/6000)
 				equal(b, "charges on arrival", limiter.ChargesOnArrival(b.Limiter), c.want)
 			}, guarded)
 		})
@@ -235,8 +235,8 @@ func TestGuardedAgainstWaysOfCharging(t *testing.T) {
 		load.callers = 5 + int(2*perSecond*load.takes.Seconds())
 		var s *chargingServer
 		runVirtual(t, arrivalLimit, func(b *testLimiter) { s = load.play(b, kind, 10) }, guarded)
-		if s.refusedLate > 20 || s.accepted < 450_000 {
-			r.Fatalf("the server rejected %d requests after two minutes, and %d of 600,000 tokens were used", s.refusedLate, s.accepted)
+		if s.rejectedLate > 20 || s.accepted < 450_000 {
+			r.Fatalf("the server rejected %d requests after two minutes, and %d of 600,000 tokens were used", s.rejectedLate, s.accepted)
 		}
 	})
 }

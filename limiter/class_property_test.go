@@ -228,10 +228,10 @@ func TestClassesConserve(t *testing.T) {
 					end = b.Snapshot()
 				}, append(options, limiter.Classes(classWeights))...)
 
-				var admitted, refused, taken int64
+				var admitted, rejected, taken int64
 				for _, c := range calls {
 					if !c.admitted {
-						refused++
+						rejected++
 						continue
 					}
 					admitted++
@@ -240,8 +240,8 @@ func TestClassesConserve(t *testing.T) {
 				switch {
 				case end.Waiting != 0 || end.InFlight != 0 || end.HeldTokens != 0:
 					r.Fatalf("calls or tokens remain: %+v", end)
-				case end.Admitted != admitted || end.Abandoned > refused: // a call that is too large on arrival does not wait
-					r.Fatalf("want %d calls admitted and %d abandoned: %+v", admitted, refused, end)
+				case end.Admitted != admitted || end.Abandoned > rejected: // a call that is too large on arrival does not wait
+					r.Fatalf("want %d calls admitted and %d abandoned: %+v", admitted, rejected, end)
 				case end.TokensSettled+end.TokensRefunded-end.TokensCharged != taken:
 					r.Fatalf("want %d tokens taken: %+v", taken, end)
 				}

@@ -166,13 +166,13 @@ func TestRetriesGoFirst(t *testing.T) {
 				}
 				b.until(time.Minute)
 				for i, retry := range retries {
-					if retry.over.Load() == nil {
+					if retry.result.Load() == nil {
 						b.Fatalf("retry %d still waits: %v", i, b.Snapshot())
 					}
 					permits[i].Settle(0)
 				}
 				b.until(3 * time.Minute)
-				if large.over.Load() == nil {
+				if large.result.Load() == nil {
 					b.Errorf("the large call still waits: %v", b.Snapshot())
 				}
 			}, guarded)

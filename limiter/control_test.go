@@ -127,7 +127,7 @@ func TestSetLimitRejectsWaitersThatNoLongerFit(t *testing.T) {
 		}
 		b.until(time.Minute)
 		for _, w := range []*asyncCall{large, larger} {
-			o := w.over.Load()
+			o := w.result.Load()
 			if o == nil {
 				b.Fatal("call still waits")
 			}

@@ -22,7 +22,7 @@ func TestWindowWaitMany(t *testing.T) {
 			at += played.wait(at, 1)
 			// Units used within span/windowEntries leave the window together, slightly late.
 			late := at - now - w.waitMany(now, n+1)
-			if most := time.Duration(1+n/w.limit) * (w.span/windowEntries + 1); late < 0 || late > most {
+			if maximum := time.Duration(1+n/w.limit) * (w.span/windowEntries + 1); late < 0 || late > maximum {
 				t.Fatalf("waitMany(%d) is %v, want %v", n+1, at-now-late, at-now)
 			}
 			played.add(at, 1)

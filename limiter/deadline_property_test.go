@@ -27,7 +27,7 @@ func TestDroppedCallsChangeNothing(t *testing.T) {
 				}
 				b.until(70 * second)
 				for i, p := range asyncCall {
-					if o := p.over.Load(); o == nil || o.err == nil {
+					if o := p.result.Load(); o == nil || o.err == nil {
 						r.Errorf("call %d was not dropped", i)
 					}
 				}
@@ -59,15 +59,15 @@ func genLateCalls(r *rapid.T) (calls []limiter.Call, timeouts []time.Duration) {
 func TestDeadlinesKeepTheOrderOfOthers(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		type arrival struct {
-			pause, timeout, duration, least time.Duration // timeout 0: no deadline
+			pause, timeout, duration, minDuration time.Duration // timeout 0: no deadline
 		}
-		seconds := func(name string, most int) time.Duration {
-			return time.Duration(rapid.IntRange(0, most).Draw(r, name)) * second
+		seconds := func(name string, maximum int) time.Duration {
+			return time.Duration(rapid.IntRange(0, maximum).Draw(r, name)) * second
 		}
 		var arrivals []arrival
 		for range rapid.IntRange(1, 20).Draw(r, "calls") {
 			a := arrival{seconds("pause", 3), seconds("timeout", 40), seconds("duration", 30), 0}
-			a.least = min(a.duration, seconds("least", 30))
+			a.minDuration = min(a.duration, seconds("least", 30))
 			arrivals = append(arrivals, a)
 		}
 		options := [][]limiter.Option{nil, {guarded}}[rapid.IntRange(0, 1).Draw(r, "guarded")]
@@ -76,7 +76,7 @@ func TestDeadlinesKeepTheOrderOfOthers(t *testing.T) {
 			var patient []*asyncCall
 			for _, a := range arrivals {
 				b.until(b.now() + a.pause)
-				call := limiter.Call{Prompt: 700, Duration: a.duration, MinDuration: a.least}
+				call := limiter.Call{Prompt: 700, Duration: a.duration, MinDuration: a.minDuration}
 				if a.timeout > 0 {
 					b.goCall(a.timeout, call)
 					continue
@@ -86,7 +86,7 @@ func TestDeadlinesKeepTheOrderOfOthers(t *testing.T) {
 			b.until(time.Hour)
 			var before time.Duration
 			for i, p := range patient {
-				o := p.over.Load()
+				o := p.result.Load()
 				if o == nil || o.err != nil {
 					r.Fatalf("call %d without a deadline is not admitted: %+v", i, o)
 				}

@@ -24,7 +24,7 @@ func (p *asyncCall) droppedAt(want, left, duration time.Duration) limiter.WaitEr
 	p.failedAt(want, limiter.ErrWouldWait)
 	p.failedAt(want, context.DeadlineExceeded)
 	var wait *limiter.WaitError
-	if o := p.over.Load(); o == nil || !errors.As(o.err, &wait) {
+	if o := p.result.Load(); o == nil || !errors.As(o.err, &wait) {
 		p.b.Fatal("the error is not a WaitError")
 	}
 	equal(p.b, "time left", wait.Left, left)
@@ -85,7 +85,7 @@ func TestNoDeadline(t *testing.T) {
 		forever.admittedAt(second)
 		for _, p := range short {
 			p.failedAt(1500*ms, context.DeadlineExceeded)
-			if o := p.over.Load(); errors.Is(o.err, limiter.ErrWouldWait) {
+			if o := p.result.Load(); errors.Is(o.err, limiter.ErrWouldWait) {
 				t.Errorf("error %v", o.err)
 			}
 		}
@@ -124,8 +124,8 @@ func TestDroppedAtTheHead(t *testing.T) {
 // least half of its duration, and at least its minimum duration.
 func TestWaitAtTheHeadBeforeADrop(t *testing.T) {
 	for name, test := range map[string]struct {
-		timeout, duration, least time.Duration
-		want                     time.Duration
+		timeout, duration, minDuration time.Duration
+		want                           time.Duration
 	}{
 		"a third of the wait does not count": {12 * second, 10 * second, 0, 3 * second},
 		"down to half of the duration":       {30 * second, 10 * second, 0, 25 * second},
@@ -134,7 +134,7 @@ func TestWaitAtTheHeadBeforeADrop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *testLimiter) {
 				b.use(6000)
-				head := b.goCall(test.timeout, limiter.Call{Prompt: 5000, Duration: test.duration, MinDuration: test.least})
+				head := b.goCall(test.timeout, limiter.Call{Prompt: 5000, Duration: test.duration, MinDuration: test.minDuration})
 				next := b.goAcquire(context.Background(), 100)
 				b.until(test.want - 1)
 				next.waiting()
@@ -186,7 +186,7 @@ func TestLateCallStartsEveryTenSeconds(t *testing.T) {
 		var admitted []time.Duration
 		for range 100 {
 			b.until(b.now() + 300*ms)
-			if o := b.goCall(second, call).over.Load(); o.err == nil {
+			if o := b.goCall(second, call).result.Load(); o.err == nil {
 				admitted = append(admitted, o.at)
 			}
 		}
@@ -357,7 +357,7 @@ func TestLongDurations(t *testing.T) {
 		near := b.goCall(time.Hour, limiter.Call{Prompt: 1, Duration: 1, MinDuration: long})
 		b.until(10 * second)
 		for _, p := range []*asyncCall{far, near} {
-			if p.over.Load() == nil {
+			if p.result.Load() == nil {
 				t.Errorf("call still waits")
 			}
 		}

@@ -77,8 +77,8 @@ func (b *testLimiter) acquire(tokens int) *limiter.Permit {
 
 // An asyncCall is a call made in another goroutine.
 type asyncCall struct {
-	b    *testLimiter
-	over atomic.Pointer[callResult] // nil during the wait
+	b      *testLimiter
+	result atomic.Pointer[callResult] // nil during the wait
 }
 
 type callResult struct {
@@ -101,7 +101,7 @@ func (b *testLimiter) goDo(call func() (*limiter.Permit, error)) *asyncCall {
 	p := &asyncCall{b: b}
 	go func() {
 		permit, err := call()
-		p.over.Store(&callResult{permit, err, b.now()})
+		p.result.Store(&callResult{permit, err, b.now()})
 	}()
 	synctest.Wait()
 	return p
@@ -109,7 +109,7 @@ func (b *testLimiter) goDo(call func() (*limiter.Permit, error)) *asyncCall {
 
 func (p *asyncCall) admittedAt(want time.Duration) {
 	p.b.Helper()
-	switch o := p.over.Load(); {
+	switch o := p.result.Load(); {
 	case o == nil:
 		p.b.Errorf("at %v call still waits, want admitted at %v", p.b.now(), want)
 	case o.err != nil:
@@ -121,14 +121,14 @@ func (p *asyncCall) admittedAt(want time.Duration) {
 
 func (p *asyncCall) waiting() {
 	p.b.Helper()
-	if o := p.over.Load(); o != nil {
+	if o := p.result.Load(); o != nil {
 		p.b.Errorf("call ended at %v (error %v), want it to wait at %v", o.at, o.err, p.b.now())
 	}
 }
 
 func (p *asyncCall) failedAt(want time.Duration, target error) {
 	p.b.Helper()
-	switch o := p.over.Load(); {
+	switch o := p.result.Load(); {
 	case o == nil:
 		p.b.Errorf("at %v call still waits, want failed at %v", p.b.now(), want)
 	case !errors.Is(o.err, target):

@@ -18,14 +18,14 @@ func TestMaxWait(t *testing.T) {
 			b.goAcquire(context.Background(), 1)
 		}
 		for _, test := range []struct {
-			maxWait time.Duration
-			refused bool
+			maxWait  time.Duration
+			rejected bool
 		}{{limiter.NoWait, true}, {time.Nanosecond, true}, {4200*ms - 1, true}, {4200 * ms, false}} {
 			p := b.goDo(func() (*limiter.Permit, error) {
 				return b.AcquireCall(context.Background(), limiter.Call{Prompt: 1, MaxWait: test.maxWait})
 			})
-			o := p.over.Load()
-			if !test.refused {
+			o := p.result.Load()
+			if !test.rejected {
 				p.waiting()
 				b.Pause(b.start.Add(10 * time.Second)) // after the call's forecast
 				b.until(14 * time.Second)

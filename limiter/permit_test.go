@@ -21,13 +21,13 @@ func TestSettle(t *testing.T) {
 		refunded  int64
 		charged   int64
 	}{
-		"equal":                            {10_000, 50_000, 10_000, 0, 0},
-		"less":                             {4000, 56_000, 4000, 6000, 0},
-		"nothing":                          {0, 60_000, 0, 10_000, 0},
-		"negative counts as nothing":       {-5, 60_000, 0, 10_000, 0},
-		"more":                             {12_000, 48_000, 12_000, 0, 2000},
-		"more than there is":               {70_000, -10_000, 70_000, 0, 60_000},
-		"more than the bucket, many times": {10_060_000, -10_000_000, 10_060_000, 0, 10_050_000},
+		"equal":                 {10_000, 50_000, 10_000, 0, 0},
+		"less":                  {4000, 56_000, 4000, 6000, 0},
+		"nothing":               {0, 60_000, 0, 10_000, 0},
+		"negative counts as 0":  {-5, 60_000, 0, 10_000, 0},
+		"more":                  {12_000, 48_000, 12_000, 0, 2000},
+		"more than available":   {70_000, -10_000, 70_000, 0, 60_000},
+		"many times the bucket": {10_060_000, -10_000_000, 10_060_000, 0, 10_050_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runVirtual(t, minute60k, func(b *testLimiter) {
@@ -45,7 +45,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// A debt is paid off by the refill before anybody else gets tokens.
+// The refill pays off a debt before any call gets tokens.
 func TestDebtIsRecordedWhole(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(10_000).Settle(660_000)
@@ -58,13 +58,12 @@ func TestSettleOfAnExtremeNumber(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(1).Settle(math.MaxInt)
 		if got := b.Snapshot().AvailableTokens; got > -float64(math.MaxInt)/2 {
-			b.Errorf("%v tokens are available", got)
+			b.Errorf("got %v available tokens", got)
 		}
 	})
 }
 
-// While the call was in flight the bucket filled up: there is room for a part
-// of the surplus only.
+// The bucket filled up while the call was in flight, so only a part of the surplus fits.
 func TestRefundNeverAboveCapacity(t *testing.T) {
 	for name, finish := range map[string]func(*limiter.Permit){
 		"Settle": func(p *limiter.Permit) { p.Settle(0) },
@@ -78,13 +77,13 @@ func TestRefundNeverAboveCapacity(t *testing.T) {
 				finish(p)
 				b.available(100, 60_000)
 				b.acquire(60_000)
-				b.available(99, 0) // and nothing is hidden above it
+				b.available(99, 0) // the rest is lost
 			})
 		})
 	}
 }
 
-// The refund lets the next call start at that very instant.
+// A refund lets the next call start at that instant.
 func TestRefundWakesHead(t *testing.T) {
 	for name, finish := range map[string]func(*limiter.Permit){
 		"Settle": func(p *limiter.Permit) { p.Settle(20_000) },
@@ -101,18 +100,18 @@ func TestRefundWakesHead(t *testing.T) {
 				b.until(3*time.Second + 77)
 				first.admittedAt(3*time.Second + 77)
 				second.admittedAt(3*time.Second + 77)
-				equal(b, "Waited", second.over.Load().permit.WaitDuration(), 3*time.Second+77)
+				equal(b, "Waited", second.result.Load().permit.WaitDuration(), 3*time.Second+77)
 				equal(b, "TotalWait", b.Snapshot().TotalWait, 2*(3*time.Second+77))
 			})
 		})
 	}
 }
 
-// A shortfall delays those who wait: the clock is set anew.
+// A shortfall delays waiting calls: the timer is set again.
 func TestShortfallDelaysHead(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(60_000)
-		w := b.goAcquire(b.Context(), 10_000) // at 10 s
+		w := b.goAcquire(b.Context(), 10_000) // expected at 10 s
 		b.until(5 * time.Second)
 		p.Settle(65_000)
 		b.until(time.Minute)
@@ -154,7 +153,7 @@ func TestFirstOfSettleAndCancelWins(t *testing.T) {
 
 func TestConcurrentSettleAndCancel(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
-		b.acquire(50_000) // so that nothing reaches the capacity
+		b.acquire(50_000) // so that no balance reaches the capacity
 		p := b.acquire(5000)
 		var wg sync.WaitGroup
 		for range 20 {
@@ -194,8 +193,8 @@ func TestRetryOrder(t *testing.T) {
 	})
 }
 
-// A retry takes a request and no tokens, and does not wait for any: not for its
-// own, which it holds, and not for those of the head that it passes.
+// A retry takes a request and no tokens. It waits neither for its own tokens, which it holds, nor for those of
+// the head.
 func TestRetryTakesARequestOnly(t *testing.T) {
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(60_000)
@@ -212,8 +211,8 @@ func TestRetryTakesARequestOnly(t *testing.T) {
 	})
 }
 
-// The retry in front of the head uses up the request that the head was to get:
-// the clock is set by the retry, then by the head again.
+// A retry ahead of the head takes the request that the head waited for. The timer is set for the retry, then for
+// the head again.
 func TestRetryDelaysHead(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		p := b.acquire(1)
@@ -249,7 +248,7 @@ func TestAbandonedRetryLeavesThePermitUnchanged(t *testing.T) {
 	})
 }
 
-// The first attempt reached the server, so its request stays spent.
+// The first attempt reached the server, so its request remains spent.
 func TestCancelAfterRetry(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 6000, RequestBurst: 5}, func(b *testLimiter) {
 		p := b.acquire(1000)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A mirror is a limiter in the process, and a Learner that is told of the same events. The Learner's
-// state is stored and restored after each.
+// A learnerPair is a limiter and a Learner that receive the same events. The Learner's state is saved and restored
+// after each event.
 type learnerPair struct {
 	*testing.T
 	*Limiter
@@ -22,7 +22,7 @@ type learnerPair struct {
 	permits []*Permit
 }
 
-// event has the learner learn from an event, and compares what both have learned.
+// event reports an event to the Learner and compares it with the limiter.
 func (m *learnerPair) event(tell func(*Learner)) {
 	m.learner.guard.extraJitter = m.budget.guard.extraJitterAt(m.budget.guard.at(time.Now()))
 	tell(m.learner)
@@ -31,7 +31,7 @@ func (m *learnerPair) event(tell func(*Learner)) {
 		m.Fatal(err)
 	}
 	if len(text) > 4<<10 || strings.ContainsAny(string(text), " \n") {
-		m.Fatalf("the state has %d bytes: %s", len(text), text)
+		m.Fatalf("the state must have at most 4 KiB and no spaces, got %d bytes: %s", len(text), text)
 	}
 	if m.learner, err = NewLearner(m.config); err != nil {
 		m.Fatal(err)
@@ -46,7 +46,7 @@ func (m *learnerPair) event(tell func(*Learner)) {
 		{&m.learner.learner.requests, &m.Limiter.learner.requests}, {&m.learner.learner.tokens, &m.Limiter.learner.tokens},
 	} {
 		if got, want := searches[0].state(), searches[1].state(); got != want {
-			m.Errorf("the search is at %+v, want %+v", got, want)
+			m.Errorf("the search is %+v, want %+v", got, want)
 		}
 	}
 	in := m.learner.Learned()
@@ -58,13 +58,13 @@ func (m *learnerPair) event(tell func(*Learner)) {
 	}
 }
 
-// acquire sends a request, if that is possible soon.
+// acquire sends a request if it can start within 30 s.
 func (m *learnerPair) acquire(tokens int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	p, err := m.Acquire(ctx, tokens)
 	if err != nil {
-		return // it waits for the calls in flight
+		return // the call waits for calls in flight
 	}
 	sent := p.sent
 	m.event(func(l *Learner) { l.Sent(sent) })
@@ -76,7 +76,7 @@ func (m *learnerPair) acquire(tokens int) {
 	m.permits = append(m.permits, p)
 }
 
-func (m *learnerPair) refuse(p *Permit, r Throttle) {
+func (m *learnerPair) throttleRequest(p *Permit, r Throttle) {
 	resumed := m.throttledUntil
 	p.Throttled(r)
 	g := m.budget.guard
@@ -96,10 +96,10 @@ func (m *learnerPair) observe(s ServerState) {
 	})
 }
 
-// one returns one of the given values.
+// one returns a random one of the given values.
 func one[V any](r *rand.Rand, of ...V) V { return of[r.IntN(len(of))] }
 
-// step does something at random, or lets time pass.
+// step executes a random event, or lets time pass.
 func (m *learnerPair) step(bad int) {
 	time.Sleep(one(m.Rand, 0, 20*time.Millisecond, time.Second))
 	if len(m.permits) == 0 {
@@ -109,7 +109,7 @@ func (m *learnerPair) step(bad int) {
 	p := m.permits[0]
 	switch m.IntN(10 + bad) {
 	case 0:
-		m.refuse(p, Throttle{
+		m.throttleRequest(p, Throttle{
 			RetryAfter: one(m.Rand, 0, time.Second, 2*time.Second), Requests: m.IntN(2) == 0, Tokens: m.IntN(4) == 0,
 		})
 		p.Settle(0)
@@ -137,8 +137,7 @@ func (m *learnerPair) step(bad int) {
 	m.permits = m.permits[1:]
 }
 
-// A Learner learns what a limiter in the process learns, from the same events, wherever its state was
-// stored in between.
+// A Learner learns the same as a limiter from the same events, even if its state is saved and restored in between.
 func TestLearnerMatchesLimiter(t *testing.T) {
 	for seed := range uint64(100) {
 		synctest.Test(t, func(t *testing.T) {
@@ -168,7 +167,7 @@ func TestLearnerMatchesLimiter(t *testing.T) {
 	}
 }
 
-// Without a state a learner goes on from the rates that are known.
+// Begin starts a learner from known rates, without a saved state.
 func TestLearnerBegins(t *testing.T) {
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	config := LearnerConfig{Limit: Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}.WithDefaults(), Since: since, Climbs: true}
@@ -190,7 +189,7 @@ func TestLearnerBegins(t *testing.T) {
 	}
 }
 
-// A state of each version stays readable.
+// The states of all versions can be restored.
 func TestLearnerStateOfEachVersion(t *testing.T) {
 	l, err := NewLearner(LearnerConfig{Limit: Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, Since: time.Unix(1, 0)})
 	if err != nil {
@@ -228,6 +227,6 @@ func TestLearnerRejectsInvalidStates(t *testing.T) {
 		t.Errorf("learned %+v, want %+v as before", got, before)
 	}
 	if _, err := NewLearner(LearnerConfig{}); err == nil {
-		t.Error("a learner without a limit is made")
+		t.Error("NewLearner accepted a config without a limit")
 	}
 }

@@ -11,12 +11,11 @@ import (
 	"time"
 )
 
-// A process that is suspended, or a machine that sleeps, while calls wait and others
-// are under way, and goes on seconds, a minute or hours later: its timer fires late, and
-// everybody wants to start at once. No server refuses anybody for that, nobody is left
-// waiting, and the books balance.
+// A process is suspended while calls wait and others are in flight, and continues seconds, a minute or hours later.
+// Its timer fires late, and many calls can start at once. No server rejects a call because of that, all waits end,
+// and the counters balance.
 func TestSuspendedProcess(t *testing.T) {
-	servers := map[string]func(span time.Duration, most float64) serverCounter{
+	servers := map[string]func(span time.Duration, maximum float64) serverCounter{
 		"bucket": newBucketCounter, "fixed windows": newFixedCounter, "sliding windows": newSlidingCounter,
 	}
 	for _, l := range []struct {
@@ -28,7 +27,7 @@ func TestSuspendedProcess(t *testing.T) {
 		{"bare", nil, 0, []string{"bucket"}},
 		{"guarded", []Option{Guarded(DefaultJitter)}, DefaultJitter, []string{"bucket", "fixed windows", "sliding windows"}},
 	} {
-		for _, tokens := range []int{0, 20, 900} { // the requests decide, and the tokens
+		for _, tokens := range []int{0, 20, 900} { // requests decide, then tokens
 			for _, asleep := range []time.Duration{time.Second, time.Minute + time.Second, 10 * time.Hour} {
 				t.Run(fmt.Sprintf("%s, %d tokens, %v", l.name, tokens, asleep), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
@@ -36,11 +35,11 @@ func TestSuspendedProcess(t *testing.T) {
 						w.callers(60)
 						w.until(2 * time.Second)
 						w.suspend(asleep)
-						w.callers(60) // who come as soon as they can
+						w.callers(60) // which arrive at the end of the suspension
 						w.resume()
 						w.all.Wait()
 						for _, server := range l.servers {
-							w.serverCounter(server, servers[server])
+							w.check(server, servers[server])
 						}
 						w.balance(120)
 					})
@@ -50,8 +49,7 @@ func TestSuspendedProcess(t *testing.T) {
 	}
 }
 
-// The first who comes after a suspension finds the queue waiting for a timer that has
-// not fired yet, and sets it going.
+// The first call after a suspension finds a queue whose timer has not fired yet, and dispatches it.
 func TestCallBeforeALateTimer(t *testing.T) {
 	for name, options := range map[string][]Option{"bare": nil, "guarded": {Guarded(DefaultJitter)}} {
 		t.Run(name, func(t *testing.T) {
@@ -63,7 +61,7 @@ func TestCallBeforeALateTimer(t *testing.T) {
 				w.suspend(time.Hour)
 				w.callers(1)
 				if now := w.Snapshot().Waiting; now > waiting-4 {
-					t.Errorf("%d wait, of %d before and one more", now, waiting)
+					t.Errorf("%d calls wait, after %d before and one more", now, waiting)
 				}
 				w.resume()
 				w.all.Wait()
@@ -73,14 +71,14 @@ func TestCallBeforeALateTimer(t *testing.T) {
 	}
 }
 
-// A sleeper is a limiter in a process that can be suspended, and what its server saw.
+// A suspendable is a limiter in a process that can be suspended, and the server's view of its calls.
 type suspendable struct {
 	*testing.T
 	*Limiter
 	epoch  time.Time
-	tokens int // of each call
+	tokens int // tokens of each call
 	jitter time.Duration
-	random *rand.Rand // of one who holds mu
+	random *rand.Rand // guarded by mu
 	all    sync.WaitGroup
 
 	mu    sync.Mutex
@@ -88,7 +86,7 @@ type suspendable struct {
 	calls []*served
 }
 
-// served is one call as the server saw it.
+// served is one call from the server's view.
 type served struct{ arrived, ended time.Duration }
 
 var suspendableLimit = Limit{RequestsPerSecond: 5, TokensPerMinute: 6000}
@@ -114,7 +112,7 @@ func (w *suspendable) until(d time.Duration) {
 	synctest.Wait()
 }
 
-// sleep lets time pass, and ends no sooner than the process runs.
+// sleep waits for d, and until the process is not suspended.
 func (w *suspendable) sleep(d time.Duration) {
 	time.Sleep(d)
 	w.mu.Lock()
@@ -123,8 +121,7 @@ func (w *suspendable) sleep(d time.Duration) {
 	<-awake
 }
 
-// callers make so many calls at once. A call takes up to 50 ms to the server, where it
-// takes half a second.
+// callers makes n calls at once. A request takes up to 50 ms to the server, and a call half a second there.
 func (w *suspendable) callers(n int) {
 	for range n {
 		w.all.Go(func() {
@@ -145,8 +142,7 @@ func (w *suspendable) callers(n int) {
 	synctest.Wait()
 }
 
-// suspend stops the process: what the limiter's timer should do does not happen, and no
-// call goes on.
+// suspend stops the process: the limiter's timer does not fire, and no call makes progress.
 func (w *suspendable) suspend(asleep time.Duration) {
 	w.Helper()
 	w.mu.Lock()
@@ -154,20 +150,20 @@ func (w *suspendable) suspend(asleep time.Duration) {
 	w.mu.Unlock()
 	w.Limiter.mu.Lock()
 	if !w.timerSet || !w.timer.Stop() {
-		w.Error("nobody waits for the timer")
+		w.Error("the timer is not set")
 	}
 	w.Limiter.mu.Unlock()
 	time.Sleep(asleep)
 }
 
-// resume lets it go on: the timer fires, late.
+// resume continues the process: the timer fires, late.
 func (w *suspendable) resume() {
 	close(w.awake)
 	w.wake()
 }
 
-// judge has a server of one kind look at all calls.
-func (w *suspendable) serverCounter(kind string, newCounter func(time.Duration, float64) serverCounter) {
+// check replays all calls to a server that counts in the given way.
+func (w *suspendable) check(kind string, newCounter func(time.Duration, float64) serverCounter) {
 	w.Helper()
 	slices.SortFunc(w.calls, func(a, b *served) int { return int(a.arrived - b.arrived) })
 	requests := newCounter(time.Second, suspendableLimit.RequestsPerSecond)
@@ -198,24 +194,23 @@ func (w *suspendable) balance(calls int64) {
 	}
 }
 
-// A judge is a server's count of requests or tokens: so many in a span. Times run
-// forwards.
+// A serverCounter is a server's count of requests or tokens. Times must not decrease.
 type serverCounter interface {
 	left(at time.Duration) float64
 	use(at time.Duration, n float64)
 }
 
 type bucketCounter struct {
-	perNano, most, level float64
-	last                 time.Duration
+	perNano, maximum, level float64
+	last                    time.Duration
 }
 
-func newBucketCounter(span time.Duration, most float64) serverCounter {
-	return &bucketCounter{perNano: most / float64(span), most: most, level: most}
+func newBucketCounter(span time.Duration, maximum float64) serverCounter {
+	return &bucketCounter{perNano: maximum / float64(span), maximum: maximum, level: maximum}
 }
 
 func (b *bucketCounter) left(at time.Duration) float64 {
-	b.level = min(b.most, b.level+float64(at-b.last)*b.perNano)
+	b.level = min(b.maximum, b.level+float64(at-b.last)*b.perNano)
 	b.last = at
 	return b.level
 }
@@ -225,12 +220,12 @@ func (b *bucketCounter) use(at time.Duration, n float64) {
 	b.level -= n
 }
 
-// A windowJudge counts in windows: fixed ones, or one that slides.
+// A windowCounter counts in fixed or sliding windows.
 type windowCounter struct {
-	span  time.Duration
-	most  float64
-	fixed bool
-	uses  []counted
+	span    time.Duration
+	maximum float64
+	fixed   bool
+	uses    []counted
 }
 
 type counted struct {
@@ -238,20 +233,20 @@ type counted struct {
 	n  float64
 }
 
-func newFixedCounter(span time.Duration, most float64) serverCounter {
-	return &windowCounter{span: span, most: most, fixed: true}
+func newFixedCounter(span time.Duration, maximum float64) serverCounter {
+	return &windowCounter{span: span, maximum: maximum, fixed: true}
 }
 
-func newSlidingCounter(span time.Duration, most float64) serverCounter {
-	return &windowCounter{span: span, most: most}
+func newSlidingCounter(span time.Duration, maximum float64) serverCounter {
+	return &windowCounter{span: span, maximum: maximum}
 }
 
 func (w *windowCounter) left(at time.Duration) float64 {
-	from := at - w.span // and not from itself
+	from := at - w.span // exclusive
 	if w.fixed {
 		from = at - at%w.span - 1
 	}
-	left := w.most
+	left := w.maximum
 	for _, u := range w.uses {
 		if u.at > from {
 			left -= u.n
