@@ -12,8 +12,8 @@ const backfillDepth = 32
 // backfill returns a waiter that can start now without delaying the head of the queue, or the time
 // until there may be one. While a large call waits until much of the window is free, tokens that are too
 // few for it would otherwise remain unused for most of a minute. A waiter is backfilled if the head is
-// expected to start as soon as without it: enough tokens remain when the head starts, and the waiter's
-// request has left the window by then.
+// expected to start as soon as without it. That requires that enough tokens remain when the head starts,
+// and that the waiter's request has left the window by then.
 //
 // A head that is short of time before its deadline is never passed.
 //
@@ -72,12 +72,12 @@ func (l *Limiter) isOnSchedule(head *waiter, start time.Time) bool {
 	return !start.After(head.expectedStart.Add(maxDelay))
 }
 
-// spare returns how many tokens a backfilled call may take now without delaying the head of the queue,
-// how long the head has to wait at least, and whether that wait is known. others is the head's wait for
+// spare returns how many tokens a backfilled call may take now without delaying the head of the queue.
+// It also returns how long the head has to wait at least, and whether that wait is known. others is the head's wait for
 // other reasons than tokens.
 //
 // The calls in flight count at their expected usage, because they will have ended when the head starts.
-// If the head has to wait for one of them, spare assumes that it is the largest one, which leaves the
+// If the head has to wait for one of them, spare assumes that it is the largest one. Its tokens leave the
 // window no sooner than a span from now.
 func (g *guard) spare(now time.Duration, head cost, others time.Duration) (tokens int, wait time.Duration, known bool) {
 	small, large := g.uncharged()

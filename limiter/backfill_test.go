@@ -305,12 +305,12 @@ func TestBackfillDepth(t *testing.T) {
 func TestLargeCallIsNotStarved(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var (
-			small    = rapid.IntRange(50, 2000).Draw(r, "small")
-			large    = rapid.IntRange(7501, 50_000).Draw(r, "large")
-			callers  = rapid.IntRange(1, 20).Draw(r, "callers")
+			small       = rapid.IntRange(50, 2000).Draw(r, "small")
+			large       = rapid.IntRange(7501, 50_000).Draw(r, "large")
+			callers     = rapid.IntRange(1, 20).Draw(r, "callers")
 			maxDuration = time.Duration(rapid.IntRange(10, 5000).Draw(r, "max duration")) * ms
-			arrives  = time.Duration(rapid.IntRange(1, 200_000).Draw(r, "arrives")) * ms
-			accuracy = rapid.IntRange(50, 100).Draw(r, "accuracy") // percent
+			arrives     = time.Duration(rapid.IntRange(1, 200_000).Draw(r, "arrives")) * ms
+			accuracy    = rapid.IntRange(50, 100).Draw(r, "accuracy") // percent
 		)
 		var waited time.Duration
 		runVirtual(t, minute60k, func(b *testLimiter) {

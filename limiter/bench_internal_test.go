@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// BenchmarkFullWindow measures the worst case: the token window has all its entries, and a large call
-// waits at the head, with none or many calls behind it that cannot be backfilled. A small call is
+// BenchmarkFullWindow measures the worst case. The token window has all its entries, and a large call waits
+// at the head. Behind it wait no calls, or many that cannot be backfilled. A small call is
 // backfilled and settled, so the queue is examined twice.
 func BenchmarkFullWindow(b *testing.B) {
 	for _, behind := range []int{0, backfillDepth - 1} {

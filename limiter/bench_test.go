@@ -165,8 +165,8 @@ func handOver(b *testing.B, callers, n int, classes []string, options []limiter.
 	return time.Since(began)
 }
 
-// BenchmarkBesideQueue measures a queue that does not move: the cost of a call that joins and leaves, the
-// cost of a forecast, and the memory of a waiter beyond its goroutine.
+// BenchmarkBesideQueue measures a queue that does not move. It reports the cost of a call that joins and
+// leaves, the cost of a forecast, and the memory of a waiter beyond its goroutine.
 func BenchmarkBesideQueue(b *testing.B) {
 	for _, kind := range kinds {
 		for _, waiting := range []int{2, 100, 10_000} {

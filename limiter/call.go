@@ -14,10 +14,10 @@ type Call struct {
 	// them if the server charges prompts on arrival.
 	Prompt, Reply int
 
-	// Estimate recomputes Prompt and Reply during the wait; nil keeps the estimate. The limiter
-	// calls Estimate when the latest estimate is a second old and the call reaches the head of the
-	// queue, could be admitted, or is the head when another call ends. It also calls Estimate when
-	// the limit is lowered below the latest estimate.
+	// Estimate recomputes Prompt and Reply during the wait; nil keeps the estimate. If the latest
+	// estimate is at least a second old, the limiter calls Estimate when the call reaches the head
+	// of the queue, when it could be admitted, and when another call ends while it is the head. It
+	// also calls Estimate when the limit is lowered below the latest estimate.
 	//
 	// Estimate runs in the goroutine that waits, without a lock, and may use the limiter: for
 	// example, take a Snapshot. It must return quickly and must not acquire, because the limiter
@@ -49,9 +49,9 @@ type Call struct {
 	OnQueue func(QueueStatus)
 
 	// Duration is the time that the call is expected to take after its request is sent; 0 or less
-	// means unknown. It matters only if the context has a deadline. If less time is left when the
-	// call's turn comes, or while it waits for tokens at the head of the queue, the limiter drops
-	// the call: the wait ends with an error that wraps [ErrWouldWait] and
+	// means unknown. It matters only if the context has a deadline. The limiter drops
+	// the call if less time is left when its turn comes, or while it waits for tokens at the head of
+	// the queue. The wait then ends with an error that wraps [ErrWouldWait] and
 	// [context.DeadlineExceeded], and nothing is taken. If the call waited for tokens, the next
 	// call of about the same size takes its turn.
 	//

@@ -171,10 +171,10 @@ func (g *guard) switchCharging() {
 	g.reservedShare, g.unexplainedAt = 0, 0 // the way of charging explains the 429 responses
 }
 
-// explainsRefusal reports whether a 429 that names the token limit shows that prompts are charged on
+// explainsThrottle reports whether a 429 that names the token limit shows that prompts are charged on
 // arrival. By that count no tokens are left, by the other count at least a quarter of the limit is, and
 // the reports do not contradict it. The prompt of the rejected call counts.
-func (g *guard) explainsRefusal(now time.Duration) bool {
+func (g *guard) explainsThrottle(now time.Duration) bool {
 	early, late := g.windows()
 	early.expire(now)
 	late.expire(now)

@@ -109,26 +109,26 @@ func (s *chargingServer) wait(n int) time.Duration {
 }
 
 // finish charges the rest of a call and returns the remaining tokens.
-func (s *chargingServer) finish(prompt, reply int) int {
+func (s *chargingServer) finish(prompt, completion int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accepted += prompt + reply
+	s.accepted += prompt + completion
 	if s.kind != slidingOnArrival {
-		reply += prompt
+		completion += prompt
 	}
-	s.charge(reply)
+	s.charge(completion)
 	return max(0, s.limit-s.used())
 }
 
 // An arrivalLoad describes callers that make calls for some minutes without a pause.
 type arrivalLoad struct {
-	seed    uint64
-	callers int
-	prompt  int           // mean
-	reply   int           // mean
-	takes   time.Duration // mean duration of a call
-	silent  bool          // the server does not report remaining tokens
-	others  int           // tokens per second of another client, which the server never rejects
+	seed       uint64
+	callers    int
+	prompt     int           // mean
+	completion int           // mean
+	takes      time.Duration // mean duration of a call
+	silent     bool          // the server does not report remaining tokens
+	others     int           // tokens per second of another client, which the server never rejects
 }
 
 // play runs the callers and returns the server.
@@ -152,7 +152,7 @@ func (load arrivalLoad) play(b *testLimiter, kind int, minutes time.Duration) *c
 			random := rand.New(rand.NewPCG(load.seed, uint64(i)))
 			around := func(n int) int { return n/2 + random.IntN(n+1) }
 			for time.Now().Before(end) {
-				load.call(b, server, random, around(load.prompt), around(load.reply))
+				load.call(b, server, random, around(load.prompt), around(load.completion))
 			}
 		})
 	}
@@ -161,9 +161,9 @@ func (load arrivalLoad) play(b *testLimiter, kind int, minutes time.Duration) *c
 }
 
 // call makes one call, whose prompt estimate is off by up to a fifth.
-func (load arrivalLoad) call(b *testLimiter, server *chargingServer, random *rand.Rand, prompt, reply int) {
+func (load arrivalLoad) call(b *testLimiter, server *chargingServer, random *rand.Rand, prompt, completion int) {
 	counted := int(float64(prompt) * (0.8 + 0.4*random.Float64()))
-	p, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: counted, Reply: load.reply})
+	p, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: counted, Reply: load.completion})
 	if err != nil {
 		b.Error(err)
 		return
@@ -181,8 +181,8 @@ func (load arrivalLoad) call(b *testLimiter, server *chargingServer, random *ran
 		}
 	}
 	time.Sleep(load.takes/2 + time.Duration(random.Int64N(int64(load.takes))))
-	remaining := server.finish(prompt, reply)
-	p.Settle(prompt + reply)
+	remaining := server.finish(prompt, completion)
+	p.Settle(prompt + completion)
 	if !load.silent {
 		b.reportRemaining(remaining)
 	}
@@ -197,17 +197,17 @@ func TestGuardedLearnsWhenPromptsAreCharged(t *testing.T) {
 		load arrivalLoad
 		want bool
 	}{
-		"on arrival":                      {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, true},
-		"on arrival, long calls":          {slidingOnArrival, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, true},
-		"on arrival, long calls, silent":  {slidingOnArrival, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second, silent: true}, true},
-		"on arrival, with other clients":  {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second, others: 200}, true},
-		"at the end":                      {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
-		"at the end, long calls":          {slidingAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
-		"at the end, with other clients":  {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second, others: 200}, false},
-		"at the end, bucket":              {bucketAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
-		"at the end, fixed windows":       {fixedAtEnd, arrivalLoad{callers: 20, prompt: 1000, reply: 300, takes: 5 * time.Second}, false},
-		"at the end, bucket, long calls":  {bucketAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
-		"at the end, fixed windows, long": {fixedAtEnd, arrivalLoad{callers: 60, prompt: 1000, reply: 300, takes: 45 * time.Second}, false},
+		"on arrival":                      {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, completion: 300, takes: 5 * time.Second}, true},
+		"on arrival, long calls":          {slidingOnArrival, arrivalLoad{callers: 60, prompt: 1000, completion: 300, takes: 45 * time.Second}, true},
+		"on arrival, long calls, silent":  {slidingOnArrival, arrivalLoad{callers: 60, prompt: 1000, completion: 300, takes: 45 * time.Second, silent: true}, true},
+		"on arrival, with other clients":  {slidingOnArrival, arrivalLoad{callers: 20, prompt: 1000, completion: 300, takes: 5 * time.Second, others: 200}, true},
+		"at the end":                      {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, completion: 300, takes: 5 * time.Second}, false},
+		"at the end, long calls":          {slidingAtEnd, arrivalLoad{callers: 60, prompt: 1000, completion: 300, takes: 45 * time.Second}, false},
+		"at the end, with other clients":  {slidingAtEnd, arrivalLoad{callers: 20, prompt: 1000, completion: 300, takes: 5 * time.Second, others: 200}, false},
+		"at the end, bucket":              {bucketAtEnd, arrivalLoad{callers: 20, prompt: 1000, completion: 300, takes: 5 * time.Second}, false},
+		"at the end, fixed windows":       {fixedAtEnd, arrivalLoad{callers: 20, prompt: 1000, completion: 300, takes: 5 * time.Second}, false},
+		"at the end, bucket, long calls":  {bucketAtEnd, arrivalLoad{callers: 60, prompt: 1000, completion: 300, takes: 45 * time.Second}, false},
+		"at the end, fixed windows, long": {fixedAtEnd, arrivalLoad{callers: 60, prompt: 1000, completion: 300, takes: 45 * time.Second}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runVirtual(t, arrivalLimit, func(b *testLimiter) {
@@ -226,12 +226,12 @@ func TestGuardedAgainstWaysOfCharging(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		kind := rapid.IntRange(0, fixedAtEnd).Draw(r, "kind")
 		load := arrivalLoad{
-			seed:   rapid.Uint64().Draw(r, "seed"),
-			prompt: rapid.IntRange(100, 2000).Draw(r, "prompt"),
-			reply:  rapid.IntRange(50, 500).Draw(r, "reply"),
-			takes:  time.Duration(rapid.IntRange(1, 40).Draw(r, "seconds")) * time.Second,
+			seed:       rapid.Uint64().Draw(r, "seed"),
+			prompt:     rapid.IntRange(100, 2000).Draw(r, "prompt"),
+			completion: rapid.IntRange(50, 500).Draw(r, "completion"),
+			takes:      time.Duration(rapid.IntRange(1, 40).Draw(r, "seconds")) * time.Second,
 		}
-		perSecond := 1000 / float64(load.prompt+load.reply)
+		perSecond := 1000 / float64(load.prompt+load.completion)
 		load.callers = 5 + int(2*perSecond*load.takes.Seconds())
 		var s *chargingServer
 		runVirtual(t, arrivalLimit, func(b *testLimiter) { s = load.play(b, kind, 10) }, guarded)

@@ -8,9 +8,9 @@
 // it never takes only one of the two.
 //
 // Calls that cannot start wait in a queue, first come, first served. A smaller call
-// that arrives later therefore never delays a large call. The order has exceptions:
-// [Classes] share the limit by weight, [Guarded] backfills calls that delay nobody,
-// and a call that is about to miss its deadline is dropped (see [Call.Duration]).
+// that arrives later therefore never delays a large call. The order has exceptions.
+// [Classes] share the limit by weight. [Guarded] backfills calls that do not delay
+// others. A call that is about to miss its deadline is dropped (see [Call.Duration]).
 //
 // The two buckets suffice for a server that counts by token bucket, behind a network
 // with constant latency. For other servers, [Guarded] adds window limits that prevent

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// WaitTime returns how long a call of the given number of tokens would wait if it were acquired now, in
-// class [Interactive] and behind all waiting calls, provided that nothing else changes. Calls of other
+// WaitTime returns how long a call of the given number of tokens would wait if it were acquired now. It
+// assumes class [Interactive], a position behind all waiting calls, and that nothing else changes. Calls of other
 // classes count if they would start earlier. WaitTime takes nothing.
 //
-// If the call must wait for calls in flight to end, WaitTime assumes that they take as long as recent
-// calls did on average, or a minute if no call has been settled yet.
+// If the call must wait for calls in flight to end, WaitTime assumes that they take as long as recent calls
+// did on average. Before the first call is settled, it assumes a minute.
 //
 // WaitTime returns [Never] for more tokens than the bucket can hold. A negative number counts as 0.
 //

@@ -85,8 +85,8 @@ func (g *Group) For(model string) Backend {
 
 // Observe passes the server's count, from a response to a call to the given model, to the model's limiter.
 //
-// If the model does not have a separate limit and the server names a token limit below the default, the
-// model's calls must fit into both limits from now on. The model then does not slow down others, and all
+// The server may name a token limit below the default for a model without a separate limit. The model's
+// calls must then fit into both limits from now on. The model then does not slow down others, and all
 // models together keep the default. The model's limit follows the server's headers, up to the default.
 // [Group.For] then returns a new limiter. A call that waits in the default limiter may continue to wait,
 // or give up and acquire from the new one in its old place.

@@ -10,8 +10,8 @@ import (
 const DefaultJitter = 50 * time.Millisecond
 
 // These constants were chosen by simulation (see the directory simulation). They give the highest use of
-// the quota at which servers that charge at the end of a call, by bucket or window, reject almost
-// nothing: one or two requests in hundreds of half hours.
+// the quota at which servers that charge at the end of a call reject almost nothing: one or two requests
+// in hundreds of half hours.
 const (
 	// heldShare is the share of its estimate that a call in flight counts. A server that charges a
 	// call when its response ends, as the API seems to, has not charged anything yet. If the
@@ -61,8 +61,8 @@ const (
 	jitterDecay     = 10 * time.Minute
 )
 
-// A guard enforces limits under any way in which a server may count: by token bucket, in fixed or in
-// sliding windows, when a call arrives or when its response ends, and through a network with variable
+// A guard enforces limits regardless of how the server counts: by token bucket, in fixed or in sliding
+// windows, when a call arrives or when its response ends. It also allows for a network with variable
 // latency. Two rules satisfy all of them. In any time span of the server's window plus the jitter, the
 // guard sends at most as many requests as the window allows. And no call starts while a minute's tokens
 // were used in the minute before.
@@ -317,7 +317,7 @@ func (g *guard) throttled(now time.Duration, r Throttle) {
 	if r.Tokens {
 		g.tokens.expire(now)
 		switch {
-		case g.explainsRefusal(now):
+		case g.explainsThrottle(now):
 			g.switchCharging()
 		case g.tokens.used+g.externalUsageAt(now) < g.tokens.limit:
 			g.recordUnexplained(now)

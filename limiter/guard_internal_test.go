@@ -54,7 +54,7 @@ func TestExternalUsageDecays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := newGuard(time.Now(), Limit{RequestsPerSecond: 1, TokensPerMinute: 1_000_000, TokenBurst: 1, RequestBurst: 1}, 0)
 		const from = 7 * time.Second
-		external := rapid.IntRange(0, 1_000_000).Draw(t, "foreign")
+		external := rapid.IntRange(0, 1_000_000).Draw(t, "external")
 		g.observe(from, 1_000_000-external)
 		if got := g.externalUsageAt(from + 30*time.Second); got != external {
 			t.Fatalf("external usage after 30 s is %d, want %d", got, external)

@@ -17,7 +17,7 @@ import (
 
 // These tests run random schedules of all operations of a guarded limiter. A complete model would be a second
 // guard. Instead, guardedModel counts requests and tokens independently and checks the guard's guarantees
-// after every step and for every admission.
+// after every step and forevery admission.
 
 const (
 	guardedAcquire = iota

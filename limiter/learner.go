@@ -263,8 +263,8 @@ func (l *learner) showsExternalUsage(now, sent time.Duration, r Throttle) bool {
 	return l.accepted.showExternalUsage(now, tolerance)
 }
 
-// isTokenLimit reports whether a 429 is due to the token limit: if it names that limit, or if it names no
-// limit and much of the token limit is used. In the latter case the search that is probing a higher rate
+// isTokenLimit reports whether a 429 is due to the token limit: it names that limit, or it names no limit
+// and much of the token limit is used. In the latter case the search that is probing a higher rate
 // has exceeded its limit. If neither is probing, an exceeded token limit shows in a 429 right after a
 // pause.
 func (l *learner) isTokenLimit(now time.Duration, r Throttle, full bool, sincePause time.Duration) bool {

@@ -185,7 +185,7 @@ func TestLearnsTokenLimitFromHeader(t *testing.T) {
 func TestLearnsTokenLimitFromThrottles(t *testing.T) {
 	throttleRequest := func(b *testLimiter) {
 		for i := range time.Duration(2) {
-			b.refuseTokens()
+			b.throttleTokens()
 			if b.Limit() != minute60k.WithDefaults() && i == 0 {
 				b.Error("a single 429 changed the limit")
 			}
@@ -199,7 +199,7 @@ func TestLearnsTokenLimitFromThrottles(t *testing.T) {
 		if err := b.SetLimit(minute60k); err != nil {
 			b.Fatal(err)
 		}
-		equal(b, "limit set anew", b.Limit(), minute60k.WithDefaults())
+		equal(b, "limit after SetLimit", b.Limit(), minute60k.WithDefaults())
 	}, guarded)
 	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.reportLimit(60_000, 60_000)
@@ -385,8 +385,8 @@ func TestLateThrottle(t *testing.T) {
 	}, guarded)
 }
 
-// refuseTokens rejects a request because of the token limit after 30,000 tokens were used in a minute.
-func (b *testLimiter) refuseTokens() {
+// throttleTokens rejects a request because of the token limit after 30,000 tokens were used in a minute.
+func (b *testLimiter) throttleTokens() {
 	b.until(b.now() + time.Minute)
 	p := b.acquire(1000)
 	for range 10 {
@@ -414,7 +414,7 @@ func (b *testLimiter) cutRequests() {
 func TestCutOfBothRates(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		for b.Limit().TokensPerMinute == 60_000 {
-			b.refuseTokens()
+			b.throttleTokens()
 		}
 		b.cutRequests()
 		for end := b.now() + time.Hour; b.now() < end; {

@@ -96,7 +96,7 @@ type Option func(*Limiter)
 // [Limiter.Limit] and [Snapshot] report the limit in force.
 //
 // A guarded limiter also backfills. While a large call waits for most of a minute, smaller calls
-// behind it may use tokens that are too few for it, if they do not delay it.
+// behind it may use tokens that are too few for it. They must not delay it.
 func Guarded(jitter time.Duration) Option {
 	jitter = max(0, min(jitter, time.Hour))
 	return func(l *Limiter) {

@@ -223,8 +223,8 @@ func (p *nestedPermit) Throttled(r Throttle) time.Duration {
 	return p.shared.Throttled(r)
 }
 
-// isUsedUp reports whether so many of the model's tokens are used that a 429 that names no limit is
-// attributed to the model's token limit.
+// isUsedUp reports whether enough of the model's tokens are used to attribute a 429 that names no limit
+// to the model's token limit.
 func (n *nested) isUsedUp() bool {
 	s := n.tokens.Snapshot()
 	return s.AvailableTokens <= (1-fullShare)*float64(s.Limit.TokensPerMinute)

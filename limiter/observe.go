@@ -40,8 +40,8 @@ func (s ServerState) String() string {
 }
 
 // Observe processes the server's count and stores it for [Limiter.Snapshot]. If the server reports less
-// than a bucket holds, Observe lowers the balance to the reported value minus the calls in flight, which
-// the server may not have counted yet. It never raises a balance, because the report is older than the
+// than a bucket holds, Observe lowers the balance to the reported value minus the calls in flight. The
+// server may not have counted those yet. It never raises a balance, because the report is older than the
 // latest admissions.
 //
 // A guarded limiter knows more about the server's count. Requests count on arrival, so requests in

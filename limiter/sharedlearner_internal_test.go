@@ -23,9 +23,9 @@ type learnerPair struct {
 }
 
 // event reports an event to the Learner and compares it with the limiter.
-func (m *learnerPair) event(tell func(*Learner)) {
+func (m *learnerPair) event(report func(*Learner)) {
 	m.learner.guard.extraJitter = m.budget.guard.extraJitterAt(m.budget.guard.at(time.Now()))
-	tell(m.learner)
+	report(m.learner)
 	text, err := m.learner.MarshalText()
 	if err != nil {
 		m.Fatal(err)
@@ -203,7 +203,7 @@ func TestLearnerStateOfEachVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if in := l.Learned(); math.Round(100*in.Limit.RequestsPerSecond) != 233 || in.RequestsFrom != FromRefusals || in.Limit.TokensPerMinute != 20_000 || in.TokensFrom != FromHeaders {
-		t.Errorf("learned %+v, want 2.33 requests a second from refusals and 20,000 tokens a minute from headers", in)
+		t.Errorf("learned %+v, want 2.33 requests/s from refusals and 20,000 tokens/min from headers", in)
 	}
 }
 

@@ -86,20 +86,20 @@ type step struct {
 	model       string
 	tokens      int
 	takes       time.Duration
-	reply       int
+	completion  int
 	throttle    limiter.Throttle
 	limit, left int
 }
 
 func genStep(r *rapid.T) step {
 	return step{
-		model:    rapid.SampledFrom([]string{"", "a", "own"}).Draw(r, "model"),
-		tokens:   rapid.SampledFrom([]int{0, 10, 500, 2000, 6000}).Draw(r, "tokens"),
-		takes:    genPause(r) / 10,
-		reply:    rapid.IntRange(0, 5).Draw(r, "reply"),
-		throttle: limiter.Throttle{Requests: rapid.Bool().Draw(r, "requests"), Tokens: rapid.Bool().Draw(r, "of tokens")},
-		limit:    rapid.SampledFrom([]int{3000, 60_000, 90_000}).Draw(r, "limit"),
-		left:     rapid.IntRange(0, 3000).Draw(r, "left"),
+		model:      rapid.SampledFrom([]string{"", "a", "own"}).Draw(r, "model"),
+		tokens:     rapid.SampledFrom([]int{0, 10, 500, 2000, 6000}).Draw(r, "tokens"),
+		takes:      genPause(r) / 10,
+		completion: rapid.IntRange(0, 5).Draw(r, "completion"),
+		throttle:   limiter.Throttle{Requests: rapid.Bool().Draw(r, "requests"), Tokens: rapid.Bool().Draw(r, "of tokens")},
+		limit:      rapid.SampledFrom([]int{3000, 60_000, 90_000}).Draw(r, "limit"),
+		left:       rapid.IntRange(0, 3000).Draw(r, "left"),
 	}
 }
 
@@ -111,7 +111,7 @@ func (s step) happen(t *testing.T, g *limiter.Group) {
 		return
 	}
 	time.Sleep(s.takes)
-	switch s.reply {
+	switch s.completion {
 	case 0:
 		p.Throttled(s.throttle)
 		p.Settle(0)

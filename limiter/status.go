@@ -57,20 +57,20 @@ func (h *notifier) set(now time.Time, s QueueStatus) {
 // await returns true when the wait of w is over, or false when ctx is done. During the wait it runs the
 // call's Estimate and OnQueue functions, because it is called by the caller's goroutine.
 func (l *Limiter) await(ctx context.Context, w *waiter) bool {
-	var asks, news chan struct{}
+	var refresh, changed chan struct{}
 	if w.estimate != nil {
-		asks = w.estimate.refresh
+		refresh = w.estimate.refresh
 	}
 	if w.notifier != nil {
-		news = w.notifier.changed
+		changed = w.notifier.changed
 	}
 	for {
 		select {
 		case <-w.ready:
 			return true
-		case <-asks:
+		case <-refresh:
 			l.refreshEstimate(ctx, w)
-		case <-news:
+		case <-changed:
 			l.notify(w)
 		case <-ctx.Done():
 			return false
@@ -128,11 +128,11 @@ func (l *Limiter) notify(w *waiter) {
 	if over {
 		return
 	}
-	told := false
+	returned := false
 	defer func() {
 		l.mu.Lock()
 		w.notifier.notifying = false
-		if told {
+		if returned {
 			l.mu.Unlock()
 			return
 		}
@@ -147,7 +147,7 @@ func (l *Limiter) notify(w *waiter) {
 		}
 	}()
 	w.notifier.onQueue(status)
-	told = true
+	returned = true
 }
 
 // countNotifier adds n, 1 or -1, to the number of notifiers if w has one, and starts or stops the

@@ -17,8 +17,8 @@ type Throttle struct {
 	Concurrent bool
 }
 
-// Throttled reports that the server rejected the latest request with a 429, and pauses the whole
-// limiter, because the limit belongs to the account and not to one call. The pause lasts for RetryAfter,
+// Throttled reports that the server rejected the latest request with a 429. It pauses the whole limiter,
+// because the limit belongs to the account and not to one call. The pause lasts for RetryAfter,
 // or for the limiter's backoff if RetryAfter is 0. Throttled returns how long the pause lasts from now.
 // [Permit.Retry] then waits for its end, ahead of calls that came later.
 //

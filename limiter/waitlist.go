@@ -33,9 +33,9 @@ type waitList struct {
 	len        int
 }
 
-// push adds w behind every waiter whose place is not after w's. The search starts at both ends: a new
-// call belongs at the tail, a retry near the head, and calls that come back after an outage arrive
-// nearly in order.
+// push adds w behind every waiter whose place is not after w's. The search starts at both ends. A new
+// call belongs at the tail, a retry near the head, and calls that return after an outage arrive nearly in
+// order.
 func (l *waitList) push(w *waiter) {
 	place := w.permit.place
 	after, before := l.tail, l.head // w belongs behind after, or in front of before
