@@ -14,10 +14,11 @@ type Call struct {
 	// them if the server charges prompts on arrival.
 	Prompt, Reply int
 
-	// Estimate recomputes Prompt and Reply during the wait; nil keeps the estimate. If the latest
-	// estimate is at least a second old, the limiter calls Estimate when the call reaches the head
-	// of the queue, when it could be admitted, and when another call ends while it is the head. It
-	// also calls Estimate when the limit is lowered below the latest estimate.
+	// Estimate recomputes Prompt and Reply during the wait; nil keeps the estimate. The limiter
+	// calls Estimate only if the latest estimate is at least a second old, on three occasions: when
+	// the call reaches the head of the queue, when it could be admitted, and when another call ends
+	// while it is the head. The limiter also calls Estimate when the limit is lowered below the
+	// latest estimate.
 	//
 	// Estimate runs in the goroutine that waits, without a lock, and may use the limiter: for
 	// example, take a Snapshot. It must return quickly and must not acquire, because the limiter

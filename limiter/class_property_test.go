@@ -127,7 +127,7 @@ func inOrder(calls []classCall) int {
 }
 
 // While calls of two classes wait, neither class exceeds its share by more than one call. So no class
-// starves. Start-time fair queueing has this bound (Goyal et al., 1996, theorem 1).
+// starves. Start-time fair queueing has this bound: theorem 1 of Goyal, Vin and Cheng, 1996.
 func TestNoClassStarves(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		limit := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{0.5, 2, 5}).Draw(r, "rps"), TokensPerMinute: 10_000, TokenBurst: 1000}

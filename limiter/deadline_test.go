@@ -211,7 +211,8 @@ func TestLateCallMustStartAtOnce(t *testing.T) {
 // A call that returns to a place ahead of others can be dropped too.
 func TestDroppedInAnEarlierPlace(t *testing.T) {
 	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 6000}, func(b *testLimiter) {
-		b.goCall(second, limiter.Call{Duration: time.Hour, MinDuration: time.Hour}).admittedAt(0) // takes the chance of a late call
+		// Takes the chance of a late call.
+		b.goCall(second, limiter.Call{Duration: time.Hour, MinDuration: time.Hour}).admittedAt(0)
 		b.use(5000)
 		run := limiter.WithPlace(context.Background())
 		early := limiter.PlaceOf(run)
@@ -298,7 +299,8 @@ func TestDeadlinesAndBackfill(t *testing.T) {
 			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.use(50_000)
 				b.until(second)
-				b.goCall(second, limiter.Call{Duration: time.Hour, MinDuration: time.Hour}).admittedAt(second) // takes the chance of a late call
+				// Takes the chance of a late call.
+				b.goCall(second, limiter.Call{Duration: time.Hour, MinDuration: time.Hour}).admittedAt(second)
 				large := b.goCall(61*second, test.head)
 				b.until(2 * second)
 				small := b.goCall(time.Minute, test.small)

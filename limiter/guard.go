@@ -10,8 +10,8 @@ import (
 const DefaultJitter = 50 * time.Millisecond
 
 // These constants were chosen by simulation (see the directory simulation). They give the highest use of
-// the quota at which servers that charge at the end of a call reject almost nothing: one or two requests
-// in hundreds of half hours.
+// the quota at which servers that charge at the end of a call reject almost nothing. Such servers reject one
+// or two requests in hundreds of half hours.
 const (
 	// heldShare is the share of its estimate that a call in flight counts. A server that charges a
 	// call when its response ends, as the API seems to, has not charged anything yet. If the

@@ -160,7 +160,7 @@ func TestStateFileThatCannotBeRead(t *testing.T) {
 		"newer":                 {changed(`{"version":1`, `{"version":2`), "version is 2: must be 1"},
 		"older":                 {changed(`{"version":1`, `{"version":0`), "version is 0: must be 1"},
 		"of another server":     {sealed(t, changed("127.0.0.1:1", "127.0.0.1:2")), "of another server: http://127.0.0.1:2"},
-		"newer limits":          {sealed(t, changed(`"limits":{"version":1`, `"limits":{"version":2`)), "version is 2: must be 1"},
+		"newer limits":          {sealed(t, changed(`"limits":{"version":1`, `"limits":{"version":2`)), "version must be 1, got 2"},
 		"limits that cannot be": {sealed(t, changed(`"TokensPerMinute":500000`, `"TokensPerMinute":-1`)), "TokensPerMinute"},
 		"models that cannot be": {sealed(t, changed(`"models":{}`, `"models":{"m":{"replies":[-1]}}`)), "replies are [-1]"},
 		"no models":             {sealed(t, changed(`"models":{}`, `"models":{"m":null}`)), ""},
