@@ -41,7 +41,7 @@ type report struct {
 	server, early, late int
 }
 
-// An evidence sums up what reports show about charging on arrival.
+// An evidence holds moving averages over reports that support or contradict charging on arrival.
 type evidence struct {
 	Closer  float64 `json:"closer,omitempty"` // mean of how much closer the count on arrival was to the server's count
 	Apart   float64 `json:"apart,omitempty"`  // mean distance between the two local counts

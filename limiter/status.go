@@ -55,7 +55,7 @@ func (h *notifier) set(now time.Time, s QueueStatus) {
 }
 
 // await returns true when the wait of w is over, or false when ctx is done. During the wait it runs the
-// call's Estimate and OnQueue functions, because it is called by the caller's goroutine.
+// call's Estimate and OnQueue functions, in the goroutine of the caller.
 func (l *Limiter) await(ctx context.Context, w *waiter) bool {
 	var refresh, changed chan struct{}
 	if w.estimate != nil {
@@ -91,7 +91,7 @@ func (l *Limiter) recordForecast(now time.Time, w *waiter, position int, d time.
 // forecast waits. Each call changes the factor by biasStep, within 1/maxBias and maxBias.
 const (
 	biasStep      = 0.02
-	maxBias       = 3
+	maxBias       = 3    // as a factor
 	biasTolerance = 0.01 // a relative error up to this does not change the factor
 )
 
@@ -122,10 +122,10 @@ func (l *Limiter) learnForecastBias(w *waiter, waited time.Duration) {
 // notify calls the OnQueue function of w. The goroutine that waits calls it, without l.mu.
 func (l *Limiter) notify(w *waiter) {
 	l.mu.Lock()
-	status, over := w.notifier.latest, w.done
-	w.notifier.notifying = !over
+	status, done := w.notifier.latest, w.done
+	w.notifier.notifying = !done
 	l.mu.Unlock()
-	if over {
+	if done {
 		return
 	}
 	returned := false
@@ -136,13 +136,13 @@ func (l *Limiter) notify(w *waiter) {
 			l.mu.Unlock()
 			return
 		}
-		granted := w.done && w.err == nil
+		admitted := w.done && w.err == nil
 		if !w.done {
 			l.abandon(w, errStatus)
 			l.dispatch(time.Now())
 		}
 		l.mu.Unlock()
-		if granted { // meanwhile
+		if admitted { // while onQueue ran
 			w.permit.Cancel()
 		}
 	}()
