@@ -15,12 +15,12 @@ func TestRequestTiming(t *testing.T) {
 		want []float64 // seconds
 	}{
 		{1.2, []float64{0, 0.667, 1.5, 2.333, 3.167}}, // the bucket holds 1.2
-		{0.5, []float64{0, 2, 4, 6}},                  // the bucket holds one all the same
+		{0.5, []float64{0, 2, 4, 6}},                  // the bucket holds one anyway
 		{0.08, []float64{0, 12.5, 25, 37.5}},
 		{3, []float64{0, 0, 0, 0.333, 0.667, 1}},
 		{1, []float64{0, 1, 2, 3}},
 	} {
-		inBubble(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: plenty}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 			for _, want := range c.want {
 				b.acquire(1)
 				equal(b, "admission", b.now().Round(time.Millisecond), time.Duration(want*1e9).Round(time.Millisecond))
@@ -30,7 +30,7 @@ func TestRequestTiming(t *testing.T) {
 }
 
 func TestRequestBurst(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: plenty, RequestBurst: 2.5}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: unlimitedRate, RequestBurst: 2.5}, func(b *testLimiter) {
 		for _, want := range []time.Duration{0, 0, time.Second, 3 * time.Second} {
 			b.acquire(0)
 			equal(b, "admission", b.now(), want)
@@ -38,10 +38,10 @@ func TestRequestBurst(t *testing.T) {
 	})
 }
 
-// Rounding must not add up, neither in time nor in needless extra waits.
+// Rounding errors must not add up, neither in time nor in needless extra waits.
 func TestNoDrift(t *testing.T) {
 	for _, rps := range []float64{0.3, 1.2, 3, 7} {
-		inBubble(t, limiter.Limit{RequestsPerSecond: rps, TokensPerMinute: plenty}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: rps, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 			for range 1000 {
 				b.acquire(1).Settle(1)
 			}
@@ -53,10 +53,10 @@ func TestNoDrift(t *testing.T) {
 	}
 }
 
-// RPS 3 is an admission every 333,333,333.3 ns. None may come a nanosecond
-// early, or a server that counts as exactly would refuse it.
+// At 3 requests/s an admission takes 333,333,333.3 ns. If one came a nanosecond early, a server that
+// counts exactly would reject it.
 func TestNeverEarly(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: plenty, RequestBurst: 1}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: unlimitedRate, RequestBurst: 1}, func(b *testLimiter) {
 		for i := range 100 {
 			b.acquire(1)
 			if earliest := (time.Duration(i)*time.Second + 2) / 3; b.now() < earliest {
@@ -67,7 +67,7 @@ func TestNeverEarly(t *testing.T) {
 }
 
 func TestTokensBurstThenSteady(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		for i, want := range []time.Duration{0, 0, 0, 20, 40, 60, 80} {
 			p := b.acquire(20_000)
 			equal(b, "admission", b.now(), want*time.Second)
@@ -80,7 +80,7 @@ func TestTokensBurstThenSteady(t *testing.T) {
 }
 
 func TestTokenBurst(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60_000, TokenBurst: 5000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1000, TokensPerMinute: 60_000, TokenBurst: 5000}, func(b *testLimiter) {
 		for _, want := range []time.Duration{0, 5, 10} {
 			b.acquire(5000)
 			equal(b, "admission", b.now(), want*time.Second)
@@ -89,7 +89,7 @@ func TestTokenBurst(t *testing.T) {
 }
 
 func TestSlowerBucketDecides(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		for _, c := range []struct {
 			tokens int
 			at     time.Duration
@@ -107,19 +107,19 @@ func TestSlowerBucketDecides(t *testing.T) {
 }
 
 func TestBothOrNeither(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000, RequestBurst: 5}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000, RequestBurst: 5}, func(b *testLimiter) {
 		b.acquire(6000)
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		if _, err := b.Acquire(ctx, 1000); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("error %v, want a missed deadline", err)
 		}
-		b.available(5, 200) // no request was taken for the tokens that were not there
+		b.available(5, 200) // the failed call did not take a request
 	})
 }
 
 func TestFIFOWithLargeHead(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(50_000)
 		large := b.goAcquire(b.Context(), 40_000) // 10,000 are left: 30 s
 		small := b.goAcquire(b.Context(), 10)     // would fit at once
@@ -135,9 +135,9 @@ func TestFIFOWithLargeHead(t *testing.T) {
 	})
 }
 
-// A management call costs no tokens, so a debt of tokens is none of its concern.
-func TestNoTokensDoNotWaitForADebt(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+// A call without tokens, such as a listing, starts despite a debt of tokens.
+func TestCallWithoutTokensIgnoresADebt(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(60_000).Settle(100_000)
 		b.acquire(0).Settle(0)
 		equal(b, "admission", b.now(), 0)
@@ -147,7 +147,7 @@ func TestNoTokensDoNotWaitForADebt(t *testing.T) {
 }
 
 func TestTooLarge(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600, TokenBurst: 500}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600, TokenBurst: 500}, func(b *testLimiter) {
 		b.acquire(500)
 		waiting := b.goAcquire(b.Context(), 500)
 		_, err := b.Acquire(context.Background(), 501)
@@ -155,14 +155,14 @@ func TestTooLarge(t *testing.T) {
 		if !errors.As(err, &tooLarge) || *tooLarge != (limiter.TooLargeError{Tokens: 501, Capacity: 500}) {
 			b.Errorf("error %v, want a TooLargeError of 501 and 500", err)
 		}
-		equal(b, "refused", b.now(), 0)
+		equal(b, "time of the error", b.now(), 0)
 		b.until(time.Hour)
 		waiting.admittedAt(50 * time.Second)
 	})
 }
 
 func TestNegativeTokens(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600}, func(b *testLimiter) {
 		if _, err := b.Acquire(context.Background(), -1); !errors.Is(err, limiter.ErrNegativeTokens) {
 			b.Errorf("error %v, want ErrNegativeTokens", err)
 		}
@@ -170,8 +170,8 @@ func TestNegativeTokens(t *testing.T) {
 	})
 }
 
-func TestCancelLeavesNoTraceAndWakesTheNext(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+func TestCancelTakesNothingAndWakesTheNext(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(60_000)
 		ctx, cancel := context.WithCancelCause(context.Background())
 		large := b.goAcquire(ctx, 50_000)
@@ -185,12 +185,12 @@ func TestCancelLeavesNoTraceAndWakesTheNext(t *testing.T) {
 		large.failedAt(10*time.Second, context.Canceled)
 		large.failedAt(10*time.Second, reason)
 		var waitError *limiter.WaitError
-		if !errors.As(large.over.Load().err, &waitError) || waitError.Tokens != 50_000 || waitError.WaitDuration != 10*time.Second {
-			b.Errorf("error %#v, want a WaitError for 50000 tokens after 10 s", large.over.Load().err)
+		if !errors.As(large.result.Load().err, &waitError) || waitError.Tokens != 50_000 || waitError.WaitDuration != 10*time.Second {
+			b.Errorf("error %#v, want a WaitError for 50000 tokens after 10 s", large.result.Load().err)
 		}
-		equal(b, "text", large.over.Load().err.Error(), "limiter: gave up after 10s of waiting for 1 request and 50000 tokens: no longer needed")
+		equal(b, "text", large.result.Load().err.Error(), "limiter: gave up waiting for 1 request and 50000 tokens after 10s: no longer needed")
 		small.admittedAt(10 * time.Second)
-		next.admittedAt(21 * time.Second) // 21,000 refilled by then, as if the large one had never been
+		next.admittedAt(21 * time.Second) // 21,000 refilled by then, as if the large call had not been made
 		s := b.Snapshot()
 		equal(b, "waiting", s.Waiting, 0)
 		equal(b, "held", s.HeldTokens, 81_000)
@@ -200,9 +200,9 @@ func TestCancelLeavesNoTraceAndWakesTheNext(t *testing.T) {
 	})
 }
 
-// One that waits in the middle leaves: nobody else notices.
+// A waiter in the middle of the queue leaves. The others are not affected.
 func TestCancelInTheMiddle(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.acquire(1)
 		first := b.goAcquire(b.Context(), 1)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -217,7 +217,7 @@ func TestCancelInTheMiddle(t *testing.T) {
 }
 
 func TestDoneAtEntry(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 600}, func(b *testLimiter) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if _, err := b.Acquire(ctx, 10); !errors.Is(err, context.Canceled) {
@@ -228,9 +228,9 @@ func TestDoneAtEntry(t *testing.T) {
 	})
 }
 
-// The deadline lies before the expected admission, and a refund comes in time.
-func TestDeadlineIsWaitedForBecauseARefundMayCome(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+// The deadline is before the expected admission, but a refund comes in time.
+func TestWaitsForARefundDespiteTheDeadline(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		p := b.acquire(60_000)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -242,26 +242,26 @@ func TestDeadlineIsWaitedForBecauseARefundMayCome(t *testing.T) {
 	})
 }
 
-// Grant and cancellation at one instant, in either order: the permit is
-// returned or nothing was taken.
-func TestGrantAndCancelTogether(t *testing.T) {
+// Admission and cancellation happen at the same instant, in either order. The call either returns its
+// permit or has taken nothing.
+func TestAdmissionAndCancelTogether(t *testing.T) {
 	for i := range 200 {
-		inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 			p := b.acquire(60_000)
 			ctx, cancel := context.WithCancel(context.Background())
 			w := b.goAcquire(ctx, 1000)
 			if i%2 == 0 {
 				go cancel()
 				go p.Settle(59_000)
-			} else { // mostly: cancelled, but granted before it can leave
+			} else { // usually cancelled, but admitted before its goroutine runs
 				cancel()
 				p.Settle(59_000)
 			}
 			b.until(time.Millisecond)
 			s := b.Snapshot()
-			switch o := w.over.Load(); {
+			switch o := w.result.Load(); {
 			case o == nil:
-				b.Error("still waiting")
+				b.Error("call still waits")
 			case o.err == nil:
 				equal(b, "tokens", o.permit.Tokens(), 1000)
 				equal(b, "held", s.HeldTokens, 1000)
@@ -274,10 +274,10 @@ func TestGrantAndCancelTogether(t *testing.T) {
 	}
 }
 
-// A grant stands, even if ctx is done before its goroutine gets to run.
-func TestGrantedFirstThenCancelled(t *testing.T) {
+// An admission remains valid even if ctx is done before the goroutine runs.
+func TestAdmittedThenCancelled(t *testing.T) {
 	for range 50 { // select chooses at random
-		inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 			p := b.acquire(60_000)
 			ctx, cancel := context.WithCancel(context.Background())
 			w := b.goAcquire(ctx, 1000)

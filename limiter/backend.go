@@ -8,80 +8,79 @@ import (
 	"time"
 )
 
-// A Backend is what a client needs of a limiter, wherever it keeps its books: a
-// [*Limiter] keeps them in the process (see [InProcess]), the module
-// limiter/redislimiter in a Redis that many processes share. Its methods are those
-// of Limiter, are as safe for concurrent use, and promise the same; the package
-// limitertest checks that.
+// A Backend is the interface of a limiter that a client needs. [*Limiter] keeps its state in the
+// process (see [InProcess]); the module limiter/redislimiter keeps it in a Redis that several processes
+// share. Its methods have the semantics of the Limiter methods of the same name, and are safe for
+// concurrent use. The package limitertest tests implementations.
 type Backend interface {
-	// Acquire is [Limiter.AcquireCall]. Beside the errors named there, it fails with
-	// one that wraps [ErrUnavailable] where the books cannot be reached.
+	// Acquire works like [Limiter.AcquireCall]. It also fails with an error that wraps
+	// [ErrUnavailable] if the shared state is unreachable.
 	Acquire(ctx context.Context, call Call) (Admission, error)
-	// WaitTime is [Limiter.WaitTime]; [Never] also where the books cannot be reached.
+	// WaitTime works like [Limiter.WaitTime]. It returns [Never] if the shared state is unreachable.
 	WaitTime(tokens int) time.Duration
-	// Pause is [Limiter.Pause].
+	// Pause works like [Limiter.Pause].
 	Pause(until time.Time)
-	// Observe is [Limiter.Observe].
+	// Observe works like [Limiter.Observe].
 	Observe(s ServerState)
-	// Limit is [Limiter.Limit].
+	// Limit works like [Limiter.Limit].
 	Limit() Limit
-	// SetLimit is [Limiter.SetLimit]. It fails with an error that wraps
-	// [ErrUnavailable] where the books cannot be reached, or do not answer.
+	// SetLimit works like [Limiter.SetLimit]. It also fails with an error that wraps
+	// [ErrUnavailable] if the shared state is unreachable or does not respond.
 	SetLimit(limit Limit) error
-	// Snapshot is [Limiter.Snapshot].
+	// Snapshot works like [Limiter.Snapshot].
 	Snapshot() Snapshot
 }
 
-// An Admission is an admitted call of a [Backend]: what a [*Permit] is of a
-// [*Limiter]. None of its methods but Retry waits for its turn.
+// An Admission is an admitted call of a [Backend], as a [*Permit] is of a [*Limiter]. Only its Retry
+// method waits.
 type Admission interface {
-	// Tokens is [Permit.Tokens].
+	// Tokens works like [Permit.Tokens].
 	Tokens() int
-	// WaitDuration is [Permit.WaitDuration].
+	// WaitDuration works like [Permit.WaitDuration].
 	WaitDuration() time.Duration
-	// Sent is [Permit.Sent].
+	// Sent works like [Permit.Sent].
 	Sent()
-	// ReturnRequest is [Permit.ReturnRequest].
+	// ReturnRequest works like [Permit.ReturnRequest].
 	ReturnRequest()
-	// Throttled is [Permit.Throttled].
+	// Throttled works like [Permit.Throttled].
 	Throttled(r Throttle) time.Duration
-	// Retry is [Permit.Retry]. Beside the errors named there, it fails with one that
-	// wraps [ErrUnavailable] where the books cannot be reached.
+	// Retry works like [Permit.Retry]. It also fails with an error that wraps
+	// [ErrUnavailable] if the shared state is unreachable.
 	Retry(ctx context.Context) error
-	// Settle is [Permit.Settle].
+	// Settle works like [Permit.Settle].
 	Settle(actual int)
-	// Cancel is [Permit.Cancel].
+	// Cancel works like [Permit.Cancel].
 	Cancel()
 }
 
-// ErrUnavailable is wrapped by the errors of a backend that cannot reach its
-// books. A call that fails so was not admitted: without shared state no limit can be kept
-// to keep to. It may succeed later.
-var ErrUnavailable = errors.New("limiter: not available")
+// ErrUnavailable is wrapped by the errors of a backend that cannot reach its shared state. The call was
+// not admitted, because the limit cannot be enforced without the shared state. A later call may
+// succeed.
+var ErrUnavailable = errors.New("limiter: shared state is not available")
 
-// A Factory makes the limiter of a model. "" stands for all models that have no
-// limit of their own, which share one.
+// A Factory makes the limiter of a model. The model "" stands for all models without a separate limit,
+// which share one limiter. The result must be comparable, such as a pointer, and not nil.
 type Factory func(model string, limit Limit) (Backend, error)
 
-// make calls the factory, and refuses a limiter that is nil, also a nil pointer.
+// make calls the factory and checks its result.
 func (f Factory) make(model string, limit Limit) (Backend, error) {
 	if f == nil {
-		return nil, errors.New("limiter: the factory is nil: must be a function such as InProcess()")
+		return nil, errors.New("limiter: factory: must be a function such as InProcess(), got nil")
 	}
 	b, err := f(model, limit)
 	if err != nil {
 		return nil, err
 	}
 	if v := reflect.ValueOf(b); b == nil || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errors.New("limiter: the factory returned neither a limiter nor an error")
+		return nil, errors.New("limiter: factory: must return a limiter or an error, got neither")
 	}
 	if !reflect.ValueOf(b).Comparable() {
-		return nil, fmt.Errorf("limiter: the factory returned a %T, which cannot be compared: must be a pointer", b)
+		return nil, fmt.Errorf("limiter: factory: must return a comparable type such as a pointer, got a %T", b)
 	}
 	return b, nil
 }
 
-// InProcess is the factory of limiters as [New] makes them.
+// InProcess returns a factory that calls [New] with the given options.
 func InProcess(options ...Option) Factory {
 	return func(_ string, limit Limit) (Backend, error) {
 		l, err := New(limit, options...)
@@ -92,14 +91,13 @@ func InProcess(options ...Option) Factory {
 	}
 }
 
-// inProcess is a Limiter as a Backend. All there is to it is the type of what
-// Acquire returns.
+// inProcess adapts a Limiter to Backend. Only the result type of Acquire differs.
 type inProcess struct{ *Limiter }
 
 func (b inProcess) Acquire(ctx context.Context, call Call) (Admission, error) {
 	p, err := b.AcquireCall(ctx, call)
 	if err != nil {
-		return nil, err // a nil *Permit would be an Admission that is not nil
+		return nil, err // a nil *Permit would be a non-nil Admission
 	}
 	return p, nil
 }

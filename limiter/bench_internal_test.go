@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// The longest that anything takes: the window of tokens has all its entries, and
-// a large call waits at the head, beside none or many that cannot pass it. A
-// small call that comes, passes, and is settled has the queue looked at twice.
+// BenchmarkFullWindow measures the worst case. The token window has all its entries, and a large call waits
+// at the head. Behind it wait no calls, or many that cannot be backfilled. A small call is
+// backfilled and settled, so the queue is examined twice.
 func BenchmarkFullWindow(b *testing.B) {
 	for _, behind := range []int{0, backfillDepth - 1} {
 		b.Run(fmt.Sprintf("behind-head=%d", behind), func(b *testing.B) {
-			// A window of many hours, which stays full meanwhile.
+			// The window spans many hours, so it stays full.
 			const each, hours = 1_000_000_000, 600 * 100 * time.Second
 			l, err := New(Limit{RequestsPerSecond: MaxRequests, TokensPerMinute: each, TokenBurst: 1000 * each}, Guarded(DefaultJitter))
 			if err != nil {
@@ -46,7 +46,7 @@ func BenchmarkFullWindow(b *testing.B) {
 				p.Settle(0)
 			}
 			if n := l.Snapshot().Backfilled; n == 0 {
-				b.Error("nobody passed")
+				b.Error("no call was backfilled")
 			}
 		})
 	}

@@ -13,14 +13,14 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// The largest limit: a million calls can be made at once.
+// unlimited is the largest limit: a million calls can be made at once.
 var unlimited = limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 2_000_000_000}
 
-// fresh is after how many calls a new limiter is taken, since even a million
-// requests a second are fewer than it can serve.
+// fresh is the number of calls after which a benchmark makes a new limiter, because a limiter admits more
+// calls per second than its limit allows.
 const fresh = 500_000
 
-// kinds are what everything is measured for.
+// kinds holds the limiters to measure.
 var kinds = []struct {
 	name    string
 	options []limiter.Option
@@ -29,9 +29,9 @@ var kinds = []struct {
 	{"guarded", []limiter.Option{limiter.Guarded(limiter.DefaultJitter)}},
 }
 
-// measureRatio reports how many times as long b's work took as two bare
-// rate.Limiters take, in the same run and by the same number of goroutines. They
-// have no queue, no refund, and no way to take both or neither.
+// measureRatio reports how many times as long b took as two plain rate.Limiters, in the same run and with
+// the same number of goroutines. The plain limiters have neither a queue nor refunds, and cannot take
+// from both atomically.
 func measureRatio(b *testing.B, goroutines int) {
 	took := b.Elapsed()
 	b.StopTimer()
@@ -43,7 +43,7 @@ func measureRatio(b *testing.B, goroutines int) {
 			if requests.ReserveN(time.Now(), 1).OK() && tokens.ReserveN(time.Now(), 1000).OK() {
 				continue
 			}
-			b.Error("refused")
+			b.Error("rate.Limiter rejected the call")
 		}
 	})
 	b.ReportMetric(float64(took)/float64(time.Since(start)), "ratio")
@@ -62,7 +62,7 @@ func split(n, goroutines int, do func(n int)) {
 	wg.Wait()
 }
 
-// Nobody waits: what the limiter adds to a call that it does not delay.
+// BenchmarkUncontended measures the overhead of calls that do not wait.
 func BenchmarkUncontended(b *testing.B) {
 	for _, kind := range kinds {
 		for name, actual := range map[string]int{"exact": 1000, "refund": 600} {
@@ -83,8 +83,8 @@ func BenchmarkUncontended(b *testing.B) {
 	}
 }
 
-// Every call takes the whole bucket, and its refund lets the next one start:
-// acquire, wait, be woken, settle. All goroutines but one are waiting.
+// BenchmarkHandOver measures acquire, wait, wake-up and settle. Every call takes the whole bucket, and its
+// refund admits the next one. All goroutines but one wait.
 func BenchmarkHandOver(b *testing.B) {
 	for _, kind := range kinds {
 		for _, goroutines := range []int{2, 100, 10_000} {
@@ -110,8 +110,8 @@ func BenchmarkHandOver(b *testing.B) {
 	}
 }
 
-// The hand-over among 10,000 callers in three classes, against as many in one. The ratio of the two is reported; both
-// work in turns, so that a machine that is busy with something else slows both.
+// BenchmarkClasses compares the hand-over among 10,000 callers in three classes with one class, and reports
+// the ratio. Both run alternately, so that other load on the machine affects both.
 func BenchmarkClasses(b *testing.B) {
 	const callers, turn = 10_000, 20_000
 	one := []string{limiter.Interactive}
@@ -131,7 +131,7 @@ func BenchmarkClasses(b *testing.B) {
 	}
 }
 
-// handOver returns how long it takes to hand the whole bucket over n times among callers of the given classes.
+// handOver returns how long it takes to pass the whole bucket on n times among callers of the given classes.
 func handOver(b *testing.B, callers, n int, classes []string, options []limiter.Option) time.Duration {
 	b.Helper()
 	l, err := limiter.New(limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 1, TokenBurst: 1_000_000},
@@ -165,9 +165,8 @@ func handOver(b *testing.B, callers, n int, classes []string, options []limiter.
 	return time.Since(began)
 }
 
-// A queue that does not move: what one more that joins and leaves costs, what a
-// forecast costs, and how much memory a waiter takes: of the heap, beyond its
-// goroutine, and its stack.
+// BenchmarkBesideQueue measures a queue that does not move. It reports the cost of a call that joins and
+// leaves, the cost of a forecast, and the memory of a waiter beyond its goroutine.
 func BenchmarkBesideQueue(b *testing.B) {
 	for _, kind := range kinds {
 		for _, waiting := range []int{2, 100, 10_000} {
@@ -179,7 +178,7 @@ func BenchmarkBesideQueue(b *testing.B) {
 				for range waiting {
 					wg.Go(func() {
 						if _, err := l.Acquire(ctx, 1000); err == nil {
-							b.Error("admitted")
+							b.Error("the call was admitted")
 						}
 					})
 				}
@@ -206,7 +205,7 @@ func BenchmarkBesideQueue(b *testing.B) {
 					cancel()
 					<-left
 				}
-				if waiting >= 10_000 { // fewer are lost among what else is allocated
+				if waiting >= 10_000 { // fewer are indistinguishable from other allocations
 					b.ReportMetric(perWaiter(heapNow-heap), "B/waiter")
 					b.ReportMetric(perWaiter(stackNow-stack), "stack-B/waiter")
 				}
@@ -222,18 +221,18 @@ func BenchmarkBesideQueue(b *testing.B) {
 	}
 }
 
-// idleGoroutines has had n goroutines: the next as many reuse what they left.
+// idleGoroutines starts and ends n goroutines, so that the next n reuse their memory.
 func idleGoroutines(n int) {
-	over := make(chan struct{})
+	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for range n {
-		wg.Go(func() { <-over })
+		wg.Go(func() { <-done })
 	}
-	close(over)
+	close(done)
 	wg.Wait()
 }
 
-// Settling beside a queue whose head the refunds do not help.
+// BenchmarkSettle measures settling while the head of the queue waits for something else.
 func BenchmarkSettle(b *testing.B) {
 	for _, kind := range kinds {
 		for _, waiting := range []int{0, 2, 100, 10_000} {
@@ -270,7 +269,7 @@ func benchmarkSettle(b *testing.B, kind string, options []limiter.Option, waitin
 	})
 }
 
-// memory returns what is in use of the heap and for stacks.
+// memory returns the bytes in use on the heap and for stacks.
 func memory() (heap, stack int64) {
 	runtime.GC()
 	var m runtime.MemStats

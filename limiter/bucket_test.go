@@ -10,12 +10,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What bucket.go relies on in package rate, documented there or not. If one of
-// these fails after an update, bucket.go has to change.
+// The behavior of package rate that bucket.go relies on, whether it is documented or not. If one of these
+// tests fails after an update, bucket.go must change.
 func TestRateBehavesAsBucketReliesOn(t *testing.T) {
 	t0 := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) time.Time { return t0.Add(d) }
-	// Ten a second, capacity 100, drained to the given balance at t0.
+	// Ten units per second, capacity 100, reduced to the given balance at t0.
 	drained := func(balance int) *rate.Limiter {
 		lim := rate.NewLimiter(10, 100)
 		lim.ReserveN(t0, 100-balance)
@@ -31,28 +31,28 @@ func TestRateBehavesAsBucketReliesOn(t *testing.T) {
 	t.Run("starts full", func(t *testing.T) {
 		check(t, rate.NewLimiter(10, 100), t0, 100)
 	})
-	t.Run("refills in proportion to time and no further than its burst", func(t *testing.T) {
+	t.Run("refills in proportion to time, up to its burst", func(t *testing.T) {
 		check(t, drained(0), at(1500*time.Millisecond), 15)
 		check(t, drained(0), at(time.Hour), 100)
 	})
-	t.Run("looking changes nothing", func(t *testing.T) {
+	t.Run("reading the balance does not change it", func(t *testing.T) {
 		lim := drained(0)
 		lim.TokensAt(at(time.Minute))
 		check(t, lim, at(time.Second), 10)
 	})
-	t.Run("ReserveN takes what is not there yet", func(t *testing.T) {
+	t.Run("ReserveN takes units that are not available yet", func(t *testing.T) {
 		lim := drained(0)
 		if !lim.ReserveN(t0, 100).OK() {
-			t.Error("refused")
+			t.Error("ReserveN failed")
 		}
 		lim.ReserveN(t0, 100)
 		check(t, lim, t0, -200)
 		check(t, lim, at(time.Second), -190)
 	})
-	t.Run("ReserveN refuses more than the burst and takes nothing", func(t *testing.T) {
+	t.Run("ReserveN rejects more than the burst and takes nothing", func(t *testing.T) {
 		lim := drained(50)
 		if lim.ReserveN(t0, 101).OK() {
-			t.Error("granted")
+			t.Error("ReserveN succeeded")
 		}
 		check(t, lim, t0, 50)
 	})
@@ -64,40 +64,40 @@ func TestRateBehavesAsBucketReliesOn(t *testing.T) {
 		check(t, lim, t0, -950)
 		check(t, lim, at(time.Hour), 100)
 	})
-	t.Run("ReserveN of a negative number gives back", func(t *testing.T) {
+	t.Run("ReserveN of a negative number returns units", func(t *testing.T) {
 		lim := drained(0)
 		lim.ReserveN(t0, 30)
 		lim.ReserveN(t0, -50)
 		check(t, lim, t0, 20)
 	})
-	t.Run("what is given above the burst is lost", func(t *testing.T) {
+	t.Run("units returned above the burst are lost", func(t *testing.T) {
 		lim := drained(80)
 		lim.ReserveN(t0, -50)
 		check(t, lim, t0, 100)
 		lim.ReserveN(t0, 10)
 		check(t, lim, t0, 90)
 	})
-	t.Run("a lowered burst cuts the balance, and raising it again gives nothing back", func(t *testing.T) {
+	t.Run("a lowered burst cuts the balance, and raising it again does not restore it", func(t *testing.T) {
 		lim := drained(80)
 		lim.SetBurstAt(t0, 10)
 		check(t, lim, t0, 10)
 		lim.SetBurstAt(t0, 100)
 		check(t, lim, t0, 10)
 	})
-	// Why a bucket gives back by a negative number, and has a queue and a timer.
-	t.Run("Cancel gives back what has not come due, and nothing afterwards", func(t *testing.T) {
+	// These are the reasons why a bucket returns units by a negative number, and has a queue and a timer.
+	t.Run("Cancel returns units that are not due yet, and nothing later", func(t *testing.T) {
 		lim := drained(0)
 		early, late := lim.ReserveN(t0, 10), lim.ReserveN(t0, 10)
 		late.CancelAt(t0)
 		check(t, lim, t0, -10)
-		early.CancelAt(at(1500 * time.Millisecond)) // it came due at 1 s
+		early.CancelAt(at(1500 * time.Millisecond)) // due at 1 s
 		check(t, lim, at(1500*time.Millisecond), 5)
 		full := drained(100)
 		now := full.ReserveN(t0, 40) // due at once
 		now.CancelAt(t0.Add(1))
 		check(t, full, t0.Add(1), 60+1e-8)
 	})
-	t.Run("what is given back wakes nobody who waits in WaitN", func(t *testing.T) {
+	t.Run("returned units do not wake a goroutine in WaitN", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			lim := rate.NewLimiter(10, 100)
 			start := time.Now()
@@ -114,11 +114,11 @@ func TestRateBehavesAsBucketReliesOn(t *testing.T) {
 			lim.ReserveN(time.Now(), -100)
 			wg.Wait()
 			if waited != 5*time.Second {
-				t.Errorf("waited %v, want all of the 5 s", waited)
+				t.Errorf("waited %v, want the full 5 s", waited)
 			}
 		})
 	})
-	t.Run("a changed limit counts from its time on", func(t *testing.T) {
+	t.Run("a changed limit applies from its time on", func(t *testing.T) {
 		lim := drained(0)
 		lim.SetLimitAt(at(time.Second), 20)
 		check(t, lim, at(2*time.Second), 30)
@@ -130,7 +130,7 @@ func TestBucket(t *testing.T) {
 	type step struct {
 		at       time.Duration
 		do       func(*bucket, time.Time)
-		balance  float64       // afterwards
+		balance  float64       // after the step
 		n        int           // then n units ...
 		duration time.Duration // ... take this long
 	}
@@ -141,7 +141,7 @@ func TestBucket(t *testing.T) {
 		return func(b *bucket, now time.Time) { b.set(now, r, c) }
 	}
 
-	for name, steps := range map[string][]step{ // all begin full: 10 a second, capacity 100
+	for name, steps := range map[string][]step{ // all start full: 10 units per second, capacity 100
 		"take and give": {
 			{0, take(100), 0, 1, 100 * time.Millisecond},
 			{time.Second, give(40), 50, 51, 100 * time.Millisecond},
@@ -189,9 +189,8 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// The wait that is planned is enough: when it is over, nothing is missing, and
-// a nanosecond before, something is. Rates and balances are chosen to be
-// awkward in binary.
+// A planned wait is long enough, and a nanosecond less is not. The rates and balances do not have exact
+// binary representations.
 func TestPlannedWaitIsEnoughAndNoLonger(t *testing.T) {
 	t0 := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, perSecond := range []float64{0.1, 0.3, 1.0 / 3, 7, 1e6 / 60, 1.2e6, 0.08e6, 333333.3, 1e9 / 7} {
@@ -205,11 +204,11 @@ func TestPlannedWaitIsEnoughAndNoLonger(t *testing.T) {
 				early := now.Add(d - 1)
 				if left := b.level(early).wait(n); perSecond < 1e8 && d > 0 && left == 0 &&
 					float64(n)-b.level(early).balance > float64(capacity)*roundingShare {
-					t.Fatalf("rate %v, capacity %d, %d units: a nanosecond early is admitted", perSecond, capacity, n)
+					t.Fatalf("rate %v, capacity %d, %d units: a nanosecond early the units are available", perSecond, capacity, n)
 				}
 				now = now.Add(d)
 				if left := b.level(now).wait(n); left != 0 {
-					t.Fatalf("rate %v, capacity %d, %d units: after the wait another %v", perSecond, capacity, n, left)
+					t.Fatalf("rate %v, capacity %d, %d units: after the wait another wait of %v", perSecond, capacity, n, left)
 				}
 				b.take(now, n)
 			}
@@ -226,9 +225,8 @@ func TestWaitThatNeverEnds(t *testing.T) {
 	}
 }
 
-// A balance that came out a rounding error short delays nobody: neither by
-// another wait, nor by another nanosecond.
-func TestRoundingDelaysNobody(t *testing.T) {
+// A balance that is short by a rounding error causes neither another wait nor another nanosecond.
+func TestRoundingErrorsDelayNoCall(t *testing.T) {
 	short := func(x float64) float64 { return math.Nextafter(x, 0) }
 	for _, c := range []struct {
 		balance float64

@@ -7,69 +7,71 @@ import (
 	"time"
 )
 
-// A Call describes what a call asks of a limiter, beside the one request that every
-// call needs.
+// A Call describes a call to acquire. Every call takes one request in addition to its tokens.
 type Call struct {
-	// Prompt and Reply are how many tokens the prompt and the reply are expected to use.
-	// Both must be at least 0. The limiter takes their sum, the call's estimate. A [Guarded]
-	// limiter tells them apart if the server charges prompts on arrival.
+	// Prompt and Reply are the expected numbers of prompt and completion tokens. Both must be at
+	// least 0. The limiter takes their sum, the call's estimate. A [Guarded] limiter distinguishes
+	// them if the server charges prompts on arrival.
 	Prompt, Reply int
 
-	// Estimate returns Prompt and Reply anew, by what has been learned since the call was made; nil
-	// if the call keeps its estimate. The limiter asks if the latest estimate is a second old: when
-	// the call comes to the head of the queue, when it could be admitted, and when calls end while it
-	// is the head. The limiter also asks if the limit is lowered below the latest estimate. Estimate
-	// runs in the goroutine that waits, without a lock of the limiter: it may take a Snapshot,
-	// for example. It must return at once and not acquire, because until it returns the
-	// limiter admits no call that comes later. A new estimate that can never fit ends the wait with
-	// a [*TooLargeError]. One that differs by at most an eighth may be ignored.
+	// Estimate recomputes Prompt and Reply during the wait; nil keeps the estimate. The limiter
+	// calls Estimate only if the latest estimate is at least a second old, on three occasions: when
+	// the call reaches the head of the queue, when it could be admitted, and when another call ends
+	// while it is the head. The limiter also calls Estimate when the limit is lowered below the
+	// latest estimate.
+	//
+	// Estimate runs in the goroutine that waits, without a lock, and may use the limiter: for
+	// example, take a Snapshot. It must return quickly and must not acquire, because the limiter
+	// admits no later call until Estimate returns. A new estimate that can never fit ends the wait
+	// with a [*TooLargeError]. The limiter may ignore a change of at most an eighth.
 	Estimate func() (prompt, reply int)
 
-	// Place is the call's position in line. The zero Place stands for [PlaceOf] the
-	// context.
+	// Place is the call's position in the queue. The zero Place means [PlaceOf] the context.
 	Place Place
 
-	// Class is whose turn the call takes: [Interactive], which "" stands for, [Batch], or one of
-	// [Classes]. The module limiter/redislimiter ignores it.
+	// Class is the call's class: [Interactive], [Batch], or a name in [Classes]. "" means
+	// Interactive. The module limiter/redislimiter ignores it.
 	Class string
 
-	// MaxWait refuses the call at once, with [ErrWouldWait], if it is expected to wait for
-	// longer. 0 means that it may wait for as long as its context lasts; [NoWait], or any
-	// negative value, that it has to start now.
+	// MaxWait is the longest acceptable expected wait. If the call is expected to wait longer, it
+	// fails at once with [ErrWouldWait]. 0 means as long as the context lasts. [NoWait], or any
+	// negative value, means that the call must start now.
 	MaxWait time.Duration
 
-	// MaxQueue refuses the call at once, with [ErrQueueFull], if it would have to wait and that many
-	// calls of its class wait already; by the module limiter/redislimiter, that many calls of the process. 0 or
-	// less: any number.
+	// MaxQueue is the maximum number of waiting calls of the class. If that many wait already and
+	// this call would have to wait too, it fails at once with [ErrQueueFull]. The module
+	// limiter/redislimiter counts all waiting calls of the process. 0 or less means unlimited.
 	MaxQueue int
 
-	// OnQueue is told where the call waits: when it begins to wait, and when that has changed, at most once
-	// a second; by the module limiter/redislimiter only when it begins. It is called in the goroutine that waits, without locks, and should return soon: the
-	// call does not start before that. If nil, nobody is told.
+	// OnQueue receives the call's position while it waits: at the start of the wait, and after a
+	// change, at most once a second. The module limiter/redislimiter calls it only at the start. It
+	// runs in the goroutine that waits, without a lock. It should return quickly, because the call
+	// does not start before that. It may be nil.
 	OnQueue func(QueueStatus)
 
-	// Duration is the time that the call is expected to need once its request is sent; 0 or less
-	// if it is unknown. It matters if the context has a deadline. When the call's turn comes, or
-	// while it waits for its tokens at the head of the queue, it gives way to others if less time
-	// is left: its wait ends with an error that wraps [ErrWouldWait] and
-	// [context.DeadlineExceeded], and it takes nothing. If it waited for tokens, its turn goes to
-	// the next call that needs about as many. A call that has its turn may wait for tokens
-	// somewhat longer, down to half of Duration. A call that no other call waits for needs only
-	// MinDuration, and one call in ten seconds starts in any case, so that a limiter notices when
-	// calls get faster. A [Permit.Retry] never gives way.
+	// Duration is the time that the call is expected to take after its request is sent; 0 or less
+	// means unknown. It matters only if the context has a deadline. The limiter drops
+	// the call if less time is left when its turn comes, or while it waits for tokens at the head of
+	// the queue. The wait then ends with an error that wraps [ErrWouldWait] and
+	// [context.DeadlineExceeded], and nothing is taken. If the call waited for tokens, the next
+	// call of about the same size takes its turn.
+	//
+	// There are exceptions. A call at the head may wait for tokens somewhat longer, down to half of
+	// Duration. If no other call waits, MinDuration decides. One late call in ten seconds starts
+	// anyway, so that the limiter notices when calls become faster. [Permit.Retry] is never dropped.
 	Duration time.Duration
 
-	// MinDuration is the least time that the call can take, at most Duration; 0 or less if it is
-	// unknown. It matters only together with Duration. The limiter refuses the call at once, with
-	// the same error, if the requests of those ahead leave less time before the deadline. It does
-	// not count the tokens of those ahead, which may be refunded.
+	// MinDuration is the shortest time that the call can take, at most Duration; 0 or less means
+	// unknown. It matters only together with Duration. If the requests of the calls ahead leave less
+	// time before the deadline, the call fails at once with the same error. The tokens of the calls
+	// ahead do not count, because they may be refunded.
 	MinDuration time.Duration
 }
 
-// NoWait is the [Call.MaxWait] of a call that starts now or not at all.
+// NoWait is the [Call.MaxWait] of a call that must start at once or fail.
 const NoWait time.Duration = -1
 
-// Tokens returns the call's estimate, at most the largest int.
+// Tokens returns the call's estimate, Prompt + Reply, at most [math.MaxInt].
 func (c Call) Tokens() int {
 	if c.Prompt > math.MaxInt-max(0, c.Reply) {
 		return math.MaxInt
@@ -77,16 +79,16 @@ func (c Call) Tokens() int {
 	return c.Prompt + c.Reply
 }
 
-// WithDefaults returns c, with a place assigned if it had none, or an error that wraps
-// [ErrNegativeTokens] or reports that ctx is nil. A [Backend] calls it first.
+// WithDefaults returns c with a Place assigned. It fails if ctx is nil, or with an error that wraps
+// [ErrNegativeTokens] if Prompt or Reply is negative. A [Backend] calls it first.
 func (c Call) WithDefaults(ctx context.Context) (Call, error) {
 	switch {
 	case ctx == nil:
 		return c, errNilContext
 	case c.Prompt < 0:
-		return c, fmt.Errorf("%w: Prompt is %d, must be at least 0", ErrNegativeTokens, c.Prompt)
+		return c, fmt.Errorf("%w: Prompt must be at least 0, got %d", ErrNegativeTokens, c.Prompt)
 	case c.Reply < 0:
-		return c, fmt.Errorf("%w: Reply is %d, must be at least 0", ErrNegativeTokens, c.Reply)
+		return c, fmt.Errorf("%w: Reply must be at least 0, got %d", ErrNegativeTokens, c.Reply)
 	}
 	if c.Place == (Place{}) {
 		c.Place = PlaceOf(ctx)

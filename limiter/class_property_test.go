@@ -14,55 +14,55 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A classCall is a call of a class in a random schedule, and what became of it.
+// A classCall is a call of a class in a random schedule, and its result.
 type classCall struct {
-	class             string
-	arrives, patience time.Duration // patience 0: for ever
-	takes             time.Duration
-	tokens            int
-	fate              int
+	class            string
+	arrives, timeout time.Duration // timeout 0: no timeout
+	takes            time.Duration
+	tokens           int
+	ending           int
 
 	admitted bool
-	ended    time.Duration // its wait, since the start
+	ended    time.Duration // when its wait ended, since the start
 }
 
 const (
-	fateExact = iota
-	fateLess
-	fateMore
-	fateCancel
-	fateReturned // then retried
-	fateRefused  // then retried
-	fates
+	endExact = iota
+	endLess
+	endMore
+	endCancel
+	endReturned  // then retried
+	endThrottled // then retried
+	endings
 )
 
 var classWeights = map[string]float64{limiter.Interactive: 9, limiter.Batch: 1, "heavy": 100, "light": 0.2}
 
-// drawClassCalls draws calls of all fates up to the given one, in the order in which they arrive.
-func drawClassCalls(r *rapid.T, lastFate int) []classCall {
+// genClassCalls generates calls with endings up to the given one, in the order of arrival.
+func genClassCalls(r *rapid.T, lastEnding int) []classCall {
 	calls := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) classCall {
 		c := classCall{
 			class:   rapid.SampledFrom([]string{limiter.Interactive, limiter.Batch, "heavy", "light"}).Draw(r, "class"),
 			arrives: time.Duration(rapid.IntRange(0, 20_000).Draw(r, "arrives")) * ms,
 			takes:   time.Duration(rapid.IntRange(0, 5000).Draw(r, "takes")) * ms,
 			tokens:  rapid.SampledFrom([]int{0, 1, 50, 300, 1000}).Draw(r, "tokens"),
-			fate:    rapid.IntRange(0, lastFate).Draw(r, "fate"),
+			ending:  rapid.IntRange(0, lastEnding).Draw(r, "ending"),
 		}
-		if rapid.IntRange(0, 4).Draw(r, "patient") == 0 {
-			c.patience = time.Duration(rapid.IntRange(1, 30_000).Draw(r, "patience")) * ms
+		if rapid.IntRange(0, 4).Draw(r, "has timeout") == 0 {
+			c.timeout = time.Duration(rapid.IntRange(1, 30_000).Draw(r, "timeout")) * ms
 		}
 		return c
 	}), 1, 60).Draw(r, "calls")
 	slices.SortStableFunc(calls, func(a, b classCall) int { return int(a.arrives - b.arrives) })
 	for i := range calls {
-		calls[i].arrives += time.Duration(i) * 1009 // no two at once
+		calls[i].arrives += time.Duration(i) * 1009 // distinct arrival times
 	}
 	return calls
 }
 
-// play makes the calls, and returns when all have ended. If one never does, all goroutines of the bubble wait for
-// ever, and the test fails.
-func (b *bench) play(calls []classCall) {
+// play makes the calls and returns when all have ended. If one never ends, all goroutines are blocked and
+// synctest fails the test.
+func (b *testLimiter) play(calls []classCall) {
 	var all sync.WaitGroup
 	for i := range calls {
 		c := &calls[i]
@@ -70,8 +70,8 @@ func (b *bench) play(calls []classCall) {
 		all.Go(func() {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			if c.patience > 0 {
-				ctx, cancel = context.WithTimeout(ctx, c.patience)
+			if c.timeout > 0 {
+				ctx, cancel = context.WithTimeout(ctx, c.timeout)
 				defer cancel()
 			}
 			p, err := b.AcquireCall(ctx, limiter.Call{Prompt: c.tokens, Class: c.class})
@@ -83,24 +83,24 @@ func (b *bench) play(calls []classCall) {
 				return
 			}
 			time.Sleep(c.takes)
-			switch c.fate {
-			case fateReturned:
+			switch c.ending {
+			case endReturned:
 				p.ReturnRequest()
-			case fateRefused:
+			case endThrottled:
 				p.Throttled(limiter.Throttle{Requests: true, RetryAfter: time.Second})
 			}
-			if c.fate >= fateReturned {
+			if c.ending >= endReturned {
 				if err := p.Retry(context.Background()); err != nil {
 					b.Errorf("retry of call %d: %v", i, err)
 				}
 				time.Sleep(c.takes)
 			}
-			switch c.fate {
-			case fateCancel:
+			switch c.ending {
+			case endCancel:
 				p.Cancel()
-			case fateLess:
+			case endLess:
 				p.Settle(c.tokens / 3)
-			case fateMore:
+			case endMore:
 				p.Settle(2 * c.tokens)
 			default:
 				p.Settle(c.tokens)
@@ -111,7 +111,7 @@ func (b *bench) play(calls []classCall) {
 	all.Wait()
 }
 
-// inOrder returns the first call that starts before one of its class that came earlier, -1 if there is none.
+// inOrder returns the first call that starts before an earlier call of its class, or -1.
 func inOrder(calls []classCall) int {
 	latest := map[string]time.Duration{}
 	for i, c := range calls {
@@ -126,15 +126,15 @@ func inOrder(calls []classCall) int {
 	return -1
 }
 
-// While calls of two classes wait, neither class gets more than its share but for one call: so no class starves. This is
-// the bound that "start-time fair queueing" has (Goyal, Vin and Cheng, 1996, theorem 1).
+// While calls of two classes wait, neither class exceeds its share by more than one call. So no class
+// starves. Start-time fair queueing has this bound: theorem 1 of Goyal, Vin and Cheng, 1996.
 func TestNoClassStarves(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		limit := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{0.5, 2, 5}).Draw(r, "rps"), TokensPerMinute: 10_000, TokenBurst: 1000}
-		calls := drawClassCalls(r, fateExact)
-		inBubble(t, limit, func(b *bench) { b.play(calls) }, limiter.Classes(classWeights))
+		calls := genClassCalls(r, endExact)
+		runVirtual(t, limit, func(b *testLimiter) { b.play(calls) }, limiter.Classes(classWeights))
 		if i := inOrder(calls); i >= 0 {
-			r.Fatalf("call %d starts before one that came earlier: %+v", i, calls)
+			r.Fatalf("call %d starts before an earlier call of its class: %+v", i, calls)
 		}
 
 		share := func(c classCall) float64 {
@@ -144,7 +144,7 @@ func TestNoClassStarves(t *testing.T) {
 			return slices.ContainsFunc(calls, func(c classCall) bool { return c.class == class && c.arrives < at && at < c.ended })
 		}
 		largest := map[string]float64{}
-		var times []time.Duration // between two of them nothing happens
+		var times []time.Duration // of all events
 		for _, c := range calls {
 			largest[c.class] = max(largest[c.class], share(c))
 			times = append(times, c.arrives, c.ended)
@@ -156,7 +156,7 @@ func TestNoClassStarves(t *testing.T) {
 				if first == second {
 					continue
 				}
-				both := func(i int) bool { // wait from times[i] on
+				both := func(i int) bool { // whether both classes wait from times[i] on
 					if i+1 >= len(times) {
 						return false
 					}
@@ -165,7 +165,7 @@ func TestNoClassStarves(t *testing.T) {
 				}
 				for i := range times {
 					ahead := 0.0
-					for j := i; both(j) && both(j+1); j++ { // at times[j+1] too, since calls of both wait still
+					for j := i; both(j) && both(j+1); j++ { // also at times[j+1], because both still wait
 						for _, c := range calls {
 							switch {
 							case !c.admitted || c.ended != times[j+1]:
@@ -176,7 +176,7 @@ func TestNoClassStarves(t *testing.T) {
 							}
 						}
 						if ahead > largest[first]+largest[second]+1e-9 {
-							r.Fatalf("from %v to %v %q gets %v more than %q for its weight, want %v at most: %+v",
+							r.Fatalf("from %v to %v class %q gets %v more per weight than %q, want at most %v: %+v",
 								times[i], times[j+1], first, ahead, second, largest[first]+largest[second], calls)
 						}
 					}
@@ -186,8 +186,8 @@ func TestNoClassStarves(t *testing.T) {
 	})
 }
 
-// Whatever happens to calls of all classes, every wait ends, those of a class start in order, and nothing is lost: no
-// permit, no token, and nobody who waits.
+// For any schedule of calls of all classes: every wait ends, calls of a class start in order, and all
+// permits and tokens are accounted for.
 func TestClassesConserve(t *testing.T) {
 	type disturbance struct {
 		kind, n int
@@ -196,12 +196,12 @@ func TestClassesConserve(t *testing.T) {
 	for kind, options := range map[string][]limiter.Option{"bare": nil, "guarded": {guarded}, "bounded": {guarded, limiter.MaxInFlight(2)}} {
 		t.Run(kind, func(t *testing.T) {
 			rapid.Check(t, func(r *rapid.T) {
-				calls := drawClassCalls(r, fates-1)
+				calls := genClassCalls(r, endings-1)
 				disturbances := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) disturbance {
 					return disturbance{rapid.IntRange(0, 3).Draw(r, "kind"), rapid.IntRange(0, 2).Draw(r, "n"), time.Duration(rapid.IntRange(0, 30_000).Draw(r, "at"))*ms + 503}
 				}), 0, 8).Draw(r, "disturbances")
 				var end limiter.Snapshot
-				inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 10_000, TokenBurst: 2000}, func(b *bench) {
+				runVirtual(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 10_000, TokenBurst: 2000}, func(b *testLimiter) {
 					conserved := func() {
 						if s := b.Snapshot(); s.Admitted != s.Settled+s.Cancelled+int64(s.InFlight) || s.HeldTokens < 0 || s.InFlight < 0 || s.Waiting < 0 {
 							b.Errorf("at %v: %+v", b.now(), s)
@@ -217,7 +217,7 @@ func TestClassesConserve(t *testing.T) {
 									b.Error(err)
 								}
 							case 2:
-								b.remain(1000 * d.n)
+								b.reportRemaining(1000 * d.n)
 							}
 							conserved()
 						})
@@ -228,10 +228,10 @@ func TestClassesConserve(t *testing.T) {
 					end = b.Snapshot()
 				}, append(options, limiter.Classes(classWeights))...)
 
-				var admitted, refused, taken int64
+				var admitted, rejected, taken int64
 				for _, c := range calls {
 					if !c.admitted {
-						refused++
+						rejected++
 						continue
 					}
 					admitted++
@@ -239,14 +239,14 @@ func TestClassesConserve(t *testing.T) {
 				}
 				switch {
 				case end.Waiting != 0 || end.InFlight != 0 || end.HeldTokens != 0:
-					r.Fatalf("something is left: %+v", end)
-				case end.Admitted != admitted || end.Abandoned > refused: // one that is too large at once does not wait
-					r.Fatalf("%d calls are admitted and %d are not: %+v", admitted, refused, end)
+					r.Fatalf("calls or tokens remain: %+v", end)
+				case end.Admitted != admitted || end.Abandoned > rejected: // a call that is too large on arrival does not wait
+					r.Fatalf("want %d calls admitted and %d abandoned: %+v", admitted, rejected, end)
 				case end.TokensSettled+end.TokensRefunded-end.TokensCharged != taken:
-					r.Fatalf("%d tokens are taken: %+v", taken, end)
+					r.Fatalf("want %d tokens taken: %+v", taken, end)
 				}
 				if i := inOrder(calls); kind == "bare" && i >= 0 {
-					r.Fatalf("call %d starts before one that came earlier: %+v", i, calls)
+					r.Fatalf("call %d starts before an earlier call of its class: %+v", i, calls)
 				}
 			})
 		})

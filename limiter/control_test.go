@@ -10,7 +10,7 @@ import (
 )
 
 func TestPause(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty, RequestBurst: 2}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate, RequestBurst: 2}, func(b *testLimiter) {
 		p := b.acquire(1)
 		end := 7*time.Second + 123
 		b.Pause(b.start.Add(end))
@@ -22,14 +22,14 @@ func TestPause(t *testing.T) {
 		first.waiting()
 		b.until(time.Minute)
 		retry.admittedAt(end)
-		first.admittedAt(end) // the bucket went on filling
+		first.admittedAt(end) // the bucket refilled during the pause
 		second.admittedAt(end + time.Second)
 		equal(b, "PausedUntil", b.Snapshot().PausedUntil, time.Time{})
 	})
 }
 
 func TestPauseExtendsAndNeverShortens(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		at := func(s time.Duration) time.Time { return b.start.Add(s * time.Second) }
 		b.Pause(at(-5))
 		b.Pause(b.start)
@@ -47,10 +47,9 @@ func TestPauseExtendsAndNeverShortens(t *testing.T) {
 	})
 }
 
-// A pause that comes while the head waits for the bucket, and ends before it is
-// full, changes nothing.
+// A pause that starts while the head waits for the bucket, and ends before that wait does, changes nothing.
 func TestPauseShorterThanTheWait(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(60_000)
 		w := b.goAcquire(b.Context(), 20_000)
 		b.Pause(b.start.Add(10 * time.Second))
@@ -59,9 +58,9 @@ func TestPauseShorterThanTheWait(t *testing.T) {
 	})
 }
 
-// As it is after parsing a header: a time without a monotonic clock reading.
+// A time parsed from a header does not have a monotonic clock reading.
 func TestPauseUntilAWallClockTime(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.Pause(b.start.Add(10 * time.Second).Round(0).UTC())
 		b.acquire(1)
 		equal(b, "admission", b.now(), 10*time.Second)
@@ -69,7 +68,7 @@ func TestPauseUntilAWallClockTime(t *testing.T) {
 }
 
 func TestSetLimitTakesEffectOnWaiters(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(60_000)
 		w := b.goAcquire(b.Context(), 30_000) // at 30 s
 		b.until(10 * time.Second)
@@ -84,11 +83,11 @@ func TestSetLimitTakesEffectOnWaiters(t *testing.T) {
 }
 
 func TestSetLimitDownDelaysWaiters(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.acquire(1)
 		w := b.goAcquire(b.Context(), 1)
 		b.until(500 * time.Millisecond)
-		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: plenty}); err != nil {
+		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: unlimitedRate}); err != nil {
 			b.Fatal(err)
 		}
 		b.until(time.Minute)
@@ -97,7 +96,7 @@ func TestSetLimitDownDelaysWaiters(t *testing.T) {
 }
 
 func TestSetLimitKeepsTheBalance(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		set := func(rps float64, tpm int) {
 			b.Helper()
 			if err := b.SetLimit(limiter.Limit{RequestsPerSecond: rps, TokensPerMinute: tpm}); err != nil {
@@ -105,19 +104,19 @@ func TestSetLimitKeepsTheBalance(t *testing.T) {
 			}
 		}
 		b.acquire(20_000)
-		set(20, 120_000) // more room, but it starts empty
+		set(20, 120_000) // the added capacity starts empty
 		b.available(9, 40_000)
 		equal(b, "limit", b.Snapshot().Limit,
 			limiter.Limit{RequestsPerSecond: 20, TokensPerMinute: 120_000, RequestBurst: 20, TokenBurst: 120_000})
-		set(0.5, 600) // less room: cut
+		set(0.5, 600) // the balance is cut
 		b.available(1, 600)
-		set(10, 60_000) // and what was cut does not come back
+		set(10, 60_000) // the cut part does not return
 		b.available(1, 600)
 	})
 }
 
-func TestSetLimitRefusesWaitersThatNoLongerFit(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestSetLimitRejectsWaitersThatNoLongerFit(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(60_000)
 		large := b.goAcquire(b.Context(), 30_000)
 		small := b.goAcquire(b.Context(), 2000)
@@ -127,22 +126,22 @@ func TestSetLimitRefusesWaitersThatNoLongerFit(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.until(time.Minute)
-		for _, w := range []*pending{large, larger} {
-			o := w.over.Load()
+		for _, w := range []*asyncCall{large, larger} {
+			o := w.result.Load()
 			if o == nil {
-				b.Fatal("still waiting")
+				b.Fatal("call still waits")
 			}
 			var tooLarge *limiter.TooLargeError
 			if !errors.As(o.err, &tooLarge) || tooLarge.Capacity != 6000 || o.at != time.Second {
-				b.Errorf("at %v: %v, want too large for 6000 at 1 s", o.at, o.err)
+				b.Errorf("at %v: %v, want a TooLargeError for 6000 at 1 s", o.at, o.err)
 			}
 		}
 		small.admittedAt(11 * time.Second) // 1000 at the old rate, 1000 at the new
 	})
 }
 
-func TestSetLimitRefusesAnInvalidOne(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestSetLimitRejectsAnInvalidLimit(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		before := b.Snapshot()
 		var limitError *limiter.LimitError
 		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: -1, TokensPerMinute: 1}); !errors.As(err, &limitError) {
@@ -156,26 +155,26 @@ func TestObserve(t *testing.T) {
 	n := func(i int) *int { return &i }
 	for name, c := range map[string]struct {
 		state            limiter.ServerState
-		requests, tokens float64 // available; before: 98 and 48,000, with 1 and 10,000 in flight
+		requests, tokens float64 // available afterwards; before: 98 and 48,000, with 1 and 10,000 in flight
 	}{
-		"nothing":              {limiter.ServerState{}, 98, 48_000},
-		"negative":             {limiter.ServerState{RemainingRequests: n(-1), RemainingTokens: n(-1)}, 98, 48_000},
-		"more than here":       {limiter.ServerState{RemainingRequests: n(500), RemainingTokens: n(100_000)}, 98, 48_000},
-		"as much as here":      {limiter.ServerState{RemainingRequests: n(99), RemainingTokens: n(58_000)}, 98, 48_000},
-		"fewer tokens":         {limiter.ServerState{RemainingTokens: n(30_000)}, 98, 20_000},
-		"fewer requests":       {limiter.ServerState{RemainingRequests: n(3)}, 2, 48_000},
-		"less than in flight":  {limiter.ServerState{RemainingTokens: n(4000)}, 98, -6000},
-		"nothing of either":    {limiter.ServerState{RemainingRequests: n(0), RemainingTokens: n(0)}, -1, -10_000},
-		"tokens, no requests":  {limiter.ServerState{RemainingRequests: n(-7), RemainingTokens: n(10_001)}, 98, 1},
-		"a zero number counts": {limiter.ServerState{RemainingTokens: n(0)}, 98, -10_000},
+		"nothing":                    {limiter.ServerState{}, 98, 48_000},
+		"negative":                   {limiter.ServerState{RemainingRequests: n(-1), RemainingTokens: n(-1)}, 98, 48_000},
+		"more than counted locally":  {limiter.ServerState{RemainingRequests: n(500), RemainingTokens: n(100_000)}, 98, 48_000},
+		"as many as counted locally": {limiter.ServerState{RemainingRequests: n(99), RemainingTokens: n(58_000)}, 98, 48_000},
+		"fewer tokens":               {limiter.ServerState{RemainingTokens: n(30_000)}, 98, 20_000},
+		"fewer requests":             {limiter.ServerState{RemainingRequests: n(3)}, 2, 48_000},
+		"less than in flight":        {limiter.ServerState{RemainingTokens: n(4000)}, 98, -6000},
+		"nothing of either":          {limiter.ServerState{RemainingRequests: n(0), RemainingTokens: n(0)}, -1, -10_000},
+		"tokens, no requests":        {limiter.ServerState{RemainingRequests: n(-7), RemainingTokens: n(10_001)}, 98, 1},
+		"a zero number counts":       {limiter.ServerState{RemainingTokens: n(0)}, 98, -10_000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.acquire(2000).Settle(2000)
 				b.acquire(10_000)
 				b.Observe(c.state)
 				b.available(c.requests, c.tokens)
-				b.Observe(c.state) // the same news again changes nothing
+				b.Observe(c.state) // repeating the report changes nothing
 				b.available(c.requests, c.tokens)
 			})
 		})
@@ -183,7 +182,7 @@ func TestObserve(t *testing.T) {
 }
 
 func TestObserveDelaysHead(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(50_000).Settle(50_000)
 		w := b.goAcquire(b.Context(), 20_000) // at 10 s
 		remaining := 0
@@ -194,7 +193,7 @@ func TestObserveDelaysHead(t *testing.T) {
 }
 
 func TestWaitTime(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 6000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 6000}, func(b *testLimiter) {
 		equal(b, "full", b.WaitTime(6000), 0)
 		equal(b, "too large", b.WaitTime(6001), limiter.Never)
 		b.acquire(6000)
@@ -211,8 +210,8 @@ func TestWaitTime(t *testing.T) {
 	})
 }
 
-func TestWaitTimeOfAges(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1e-300, TokensPerMinute: 6000}, func(b *bench) {
+func TestWaitTimeOverflow(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1e-300, TokensPerMinute: 6000}, func(b *testLimiter) {
 		b.acquire(1)
 		ctx, cancel := context.WithCancel(context.Background())
 		for range 3 {
@@ -225,7 +224,7 @@ func TestWaitTimeOfAges(t *testing.T) {
 
 func TestSnapshot(t *testing.T) {
 	limit := limiter.Limit{RequestsPerSecond: 1.2, TokensPerMinute: 6000, TokenBurst: 3000}
-	inBubble(t, limit, func(b *bench) {
+	runVirtual(t, limit, func(b *testLimiter) {
 		b.acquire(1000).Settle(1500)
 		b.goAcquire(b.Context(), 500)
 		b.until(time.Second)

@@ -20,9 +20,9 @@ func TestWindowWaitMany(t *testing.T) {
 		played, at := w.clone(), now
 		for n := range 30 {
 			at += played.wait(at, 1)
-			// What is used within a windowEntries-th of the span leaves the window together, a little late.
+			// Units used within span/windowEntries leave the window together, slightly late.
 			late := at - now - w.waitMany(now, n+1)
-			if most := time.Duration(1+n/w.limit) * (w.span/windowEntries + 1); late < 0 || late > most {
+			if maximum := time.Duration(1+n/w.limit) * (w.span/windowEntries + 1); late < 0 || late > maximum {
 				t.Fatalf("waitMany(%d) is %v, want %v", n+1, at-now-late, at-now)
 			}
 			played.add(at, 1)

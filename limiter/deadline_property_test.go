@@ -10,25 +10,25 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Calls that give way leave no trace: the balance is as if they had never come.
-func TestGivingWayLeavesNoTrace(t *testing.T) {
+// Dropped calls leave the balance as if they had not been made.
+func TestDroppedCallsChangeNothing(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		calls, timeouts := drawLateCalls(r)
+		calls, timeouts := genLateCalls(r)
 		options := [][]limiter.Option{nil, {guarded}}[rapid.IntRange(0, 1).Draw(r, "guarded")]
 		play := func(late bool) (s limiter.Snapshot) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60, TokenBurst: 6000}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60, TokenBurst: 6000}, func(b *testLimiter) {
 				b.use(6000)
 				held := b.acquire(0)
-				var pending []*pending
+				var asyncCall []*asyncCall
 				for i := range calls {
 					if late {
-						pending = append(pending, b.goCall(timeouts[i], calls[i]))
+						asyncCall = append(asyncCall, b.goCall(timeouts[i], calls[i]))
 					}
 				}
 				b.until(70 * second)
-				for i, p := range pending {
-					if o := p.over.Load(); o == nil || o.err == nil {
-						r.Errorf("call %d did not give way", i)
+				for i, p := range asyncCall {
+					if o := p.result.Load(); o == nil || o.err == nil {
+						r.Errorf("call %d was not dropped", i)
 					}
 				}
 				held.Settle(0)
@@ -37,14 +37,14 @@ func TestGivingWayLeavesNoTrace(t *testing.T) {
 			return s
 		}
 		with, without := play(true), play(false)
-		equal(t, "waits that ended", with.Abandoned, int64(len(calls)))
+		equal(t, "abandoned", with.Abandoned, int64(len(calls)))
 		with.Abandoned = 0
 		equal(t, "the limiter", with, without)
 	})
 }
 
-// drawLateCalls draws calls that need more tokens than come back until their deadlines, at one a second.
-func drawLateCalls(r *rapid.T) (calls []limiter.Call, timeouts []time.Duration) {
+// genLateCalls generates calls that need more tokens than refill before their deadlines, one per second.
+func genLateCalls(r *rapid.T) (calls []limiter.Call, timeouts []time.Duration) {
 	for range rapid.IntRange(1, 8).Draw(r, "calls") {
 		timeout := rapid.IntRange(1, 60).Draw(r, "timeout")
 		spare := rapid.IntRange(0, timeout-1).Draw(r, "spare")
@@ -55,28 +55,28 @@ func drawLateCalls(r *rapid.T) (calls []limiter.Call, timeouts []time.Duration) 
 	return calls, timeouts
 }
 
-// Among calls of one size, those without a deadline are all admitted, in the order in which they came.
+// Among calls of one size, all calls without a deadline are admitted, in order of arrival.
 func TestDeadlinesKeepTheOrderOfOthers(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		type arrival struct {
-			pause, timeout, duration, least time.Duration // timeout 0: no deadline
+			pause, timeout, duration, minDuration time.Duration // timeout 0: no deadline
 		}
-		seconds := func(name string, most int) time.Duration {
-			return time.Duration(rapid.IntRange(0, most).Draw(r, name)) * second
+		seconds := func(name string, maximum int) time.Duration {
+			return time.Duration(rapid.IntRange(0, maximum).Draw(r, name)) * second
 		}
 		var arrivals []arrival
 		for range rapid.IntRange(1, 20).Draw(r, "calls") {
 			a := arrival{seconds("pause", 3), seconds("timeout", 40), seconds("duration", 30), 0}
-			a.least = min(a.duration, seconds("least", 30))
+			a.minDuration = min(a.duration, seconds("least", 30))
 			arrivals = append(arrivals, a)
 		}
 		options := [][]limiter.Option{nil, {guarded}}[rapid.IntRange(0, 1).Draw(r, "guarded")]
-		inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 6000}, func(b *testLimiter) {
 			b.use(6000)
-			var patient []*pending
+			var patient []*asyncCall
 			for _, a := range arrivals {
 				b.until(b.now() + a.pause)
-				call := limiter.Call{Prompt: 700, Duration: a.duration, MinDuration: a.least}
+				call := limiter.Call{Prompt: 700, Duration: a.duration, MinDuration: a.minDuration}
 				if a.timeout > 0 {
 					b.goCall(a.timeout, call)
 					continue
@@ -86,12 +86,12 @@ func TestDeadlinesKeepTheOrderOfOthers(t *testing.T) {
 			b.until(time.Hour)
 			var before time.Duration
 			for i, p := range patient {
-				o := p.over.Load()
+				o := p.result.Load()
 				if o == nil || o.err != nil {
 					r.Fatalf("call %d without a deadline is not admitted: %+v", i, o)
 				}
 				if o.at < before {
-					r.Fatalf("call %d is admitted at %v, after one that came later", i, o.at)
+					r.Fatalf("call %d is admitted at %v, after a later call", i, o.at)
 				}
 				before = o.at
 				o.permit.Settle(700)

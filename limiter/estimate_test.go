@@ -13,23 +13,23 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// hundredASecond refills 100 tokens a second, so that each hundred of a head's estimate is a
-// second of its wait.
+// hundredASecond refills 100 tokens per second. Each hundred tokens of the head's estimate is a second of
+// its wait.
 var hundredASecond = limiter.Limit{RequestsPerSecond: limiter.MaxRequests, TokensPerMinute: 6000}
 
-// An estimator is a call whose estimate changes. It counts how often it was asked.
+// An estimator is a call whose estimate changes. It counts the calls of estimate.
 type estimator struct {
-	tokens atomic.Int64
-	asked  atomic.Int64
+	tokens    atomic.Int64
+	estimates atomic.Int64
 }
 
 func (e *estimator) estimate() (prompt, reply int) {
-	e.asked.Add(1)
+	e.estimates.Add(1)
 	return 0, int(e.tokens.Load())
 }
 
 // goEstimated acquires in another goroutine with an estimate of the given tokens.
-func (b *bench) goEstimated(tokens int) (*pending, *estimator) {
+func (b *testLimiter) goEstimated(tokens int) (*asyncCall, *estimator) {
 	e := new(estimator)
 	e.tokens.Store(int64(tokens))
 	return b.goDo(func() (*limiter.Permit, error) {
@@ -37,9 +37,9 @@ func (b *bench) goEstimated(tokens int) (*pending, *estimator) {
 	}), e
 }
 
-// A call that waited is admitted with what it is estimated at then, sooner or later than it was
-// expected at first. Exactly that is held.
-func TestEstimateAgain(t *testing.T) {
+// A call that waited is admitted with its latest estimate, earlier or later than first expected. The permit
+// holds exactly that estimate.
+func TestEstimateIsRefreshed(t *testing.T) {
 	for name, test := range map[string]struct {
 		again int
 		want  time.Duration
@@ -49,7 +49,7 @@ func TestEstimateAgain(t *testing.T) {
 		"more":     {1500, 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, hundredASecond, func(b *bench) {
+			runVirtual(t, hundredASecond, func(b *testLimiter) {
 				b.use(5000)
 				other := b.acquire(1000)
 				call, estimate := b.goEstimated(1000)
@@ -59,11 +59,11 @@ func TestEstimateAgain(t *testing.T) {
 				other.Settle(1000)
 				b.until(test.want)
 				call.admittedAt(test.want)
-				p := call.over.Load().permit
+				p := call.result.Load().permit
 				equal(b, "tokens of the permit", p.Tokens(), test.again)
 				p.Settle(test.again + 1)
 				b.until(time.Minute)
-				behind.over.Load().permit.Cancel()
+				behind.result.Load().permit.Cancel()
 				s := b.Snapshot()
 				equal(b, "tokens that are held", s.HeldTokens, 0)
 				equal(b, "calls in flight", s.InFlight, 0)
@@ -74,30 +74,30 @@ func TestEstimateAgain(t *testing.T) {
 	}
 }
 
-// A call that starts at once, or within a second, keeps the estimate that it came with.
+// A call that starts within a second keeps its first estimate.
 func TestEstimateIsFresh(t *testing.T) {
-	inBubble(t, hundredASecond, func(b *bench) {
+	runVirtual(t, hundredASecond, func(b *testLimiter) {
 		first, estimate := b.goEstimated(6000)
 		first.admittedAt(0)
-		equal(b, "asked of a call that starts at once", estimate.asked.Load(), 0)
-		first.over.Load().permit.Settle(6000)
+		equal(b, "estimates of a call that starts at once", estimate.estimates.Load(), 0)
+		first.result.Load().permit.Settle(6000)
 		soon, ofSoon := b.goEstimated(99)
 		late, ofLate := b.goEstimated(2)
 		b.until(990 * ms)
 		soon.admittedAt(990 * ms)
-		equal(b, "asked of a call that starts soon", ofSoon.asked.Load(), 0)
+		equal(b, "estimates of a call that starts soon", ofSoon.estimates.Load(), 0)
 		b.until(1010 * ms)
 		late.admittedAt(1010 * ms)
-		equal(b, "asked of one that waits for longer", ofLate.asked.Load(), 1)
+		equal(b, "estimates of a call that waits longer", ofLate.estimates.Load(), 1)
 		b.until(10 * time.Second)
-		retry := b.goRetry(context.Background(), late.over.Load().permit)
+		retry := b.goRetry(context.Background(), late.result.Load().permit)
 		retry.admittedAt(10 * time.Second)
-		equal(b, "asked of a retry", ofLate.asked.Load(), 1)
+		equal(b, "estimates of a retry", ofLate.estimates.Load(), 1)
 	})
 }
 
-// An estimate that cannot be ends the wait, which leaves no trace, and the next call starts.
-func TestEstimateRefused(t *testing.T) {
+// An invalid estimate ends the wait and takes nothing, and the next call starts.
+func TestInvalidEstimate(t *testing.T) {
 	for name, test := range map[string]struct {
 		tokens int64
 		is     func(error) bool
@@ -109,17 +109,17 @@ func TestEstimateRefused(t *testing.T) {
 		"negative": {-1, func(err error) bool { return errors.Is(err, limiter.ErrNegativeTokens) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, hundredASecond, func(b *bench) {
+			runVirtual(t, hundredASecond, func(b *testLimiter) {
 				b.use(6000)
 				call, estimate := b.goEstimated(300)
 				estimate.tokens.Store(test.tokens)
 				next := b.goAcquire(context.Background(), 300)
 				b.until(3 * time.Second)
-				if o := call.over.Load(); o == nil || o.permit != nil || !test.is(o.err) {
+				if o := call.result.Load(); o == nil || o.permit != nil || !test.is(o.err) {
 					b.Errorf("the call is %+v", o)
 				}
 				next.admittedAt(3 * time.Second)
-				next.over.Load().permit.Cancel()
+				next.result.Load().permit.Cancel()
 				s := b.Snapshot()
 				equal(b, "waiting, in flight and held", s.Waiting+s.InFlight+s.HeldTokens, 0)
 				equal(b, "abandoned", s.Abandoned, 1)
@@ -129,14 +129,14 @@ func TestEstimateRefused(t *testing.T) {
 	}
 }
 
-// An Estimate that does not return ends its own call alone.
+// An Estimate function that does not return ends only its own call.
 func TestEstimateDoesNotReturn(t *testing.T) {
 	for name, end := range map[string]func(){
 		"it panics":        func() { panic("estimate") },
 		"it ends the test": runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, hundredASecond, func(b *bench) {
+			runVirtual(t, hundredASecond, func(b *testLimiter) {
 				b.use(6000)
 				recovered := make(chan any, 1)
 				go func() {
@@ -157,9 +157,9 @@ func TestEstimateDoesNotReturn(t *testing.T) {
 	}
 }
 
-// An Estimate may use the limiter, and even end its own wait.
+// An Estimate function may use the limiter, and may even end its own wait.
 func TestEstimateUsesTheLimiter(t *testing.T) {
-	inBubble(t, hundredASecond, func(b *bench) {
+	runVirtual(t, hundredASecond, func(b *testLimiter) {
 		b.use(6000)
 		ctx, cancel := context.WithCancel(context.Background())
 		call := b.goDo(func() (*limiter.Permit, error) {
@@ -175,19 +175,19 @@ func TestEstimateUsesTheLimiter(t *testing.T) {
 		})
 		next := b.goAcquire(context.Background(), 300)
 		b.until(4 * time.Second)
-		if o := call.over.Load(); o == nil || o.err == nil && o.permit.Tokens() != 20 {
+		if o := call.result.Load(); o == nil || o.err == nil && o.permit.Tokens() != 20 {
 			b.Errorf("the call is %+v", o)
 		}
-		if o := next.over.Load(); o == nil || o.err != nil {
-			b.Errorf("the next one is %+v", o)
+		if o := next.result.Load(); o == nil || o.err != nil {
+			b.Errorf("the next call is %+v", o)
 		}
 		equal(b, "waiting", b.Snapshot().Waiting, 0)
 	})
 }
 
-// A lower limit refuses a waiting call only if its new estimate does not fit, wherever it waits.
+// A lower limit ends the wait of a call only if its new estimate does not fit, anywhere in the queue.
 func TestEstimateUnderALowerLimit(t *testing.T) {
-	inBubble(t, hundredASecond, func(b *bench) {
+	runVirtual(t, hundredASecond, func(b *testLimiter) {
 		b.use(6000)
 		head, ofHead := b.goEstimated(3000)
 		second, ofSecond := b.goEstimated(3000)
@@ -199,22 +199,22 @@ func TestEstimateUnderALowerLimit(t *testing.T) {
 			b.Fatal(err)
 		}
 		synctest.Wait()
-		third.isTooLarge()
-		plain.isTooLarge()
+		third.wantTooLarge()
+		plain.wantTooLarge()
 		b.until(2 * time.Minute)
 		head.admittedAt(time.Minute)
 		second.admittedAt(2 * time.Minute)
 	})
 }
 
-// A call that would pass the one at the head is estimated again before.
-func TestEstimateBeforePassing(t *testing.T) {
+// A call is estimated again before it is backfilled.
+func TestEstimateBeforeBackfill(t *testing.T) {
 	for name, test := range map[string]struct {
 		again int64
 		want  time.Duration
-	}{"it still fits": {2000, 10 * time.Second}, "it does not fit any more": {12_000, time.Minute}} {
+	}{"it still fits": {2000, 10 * time.Second}, "it no longer fits": {12_000, time.Minute}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.use(50_000)
 				other := b.acquire(8000)
 				b.until(time.Second)
@@ -223,7 +223,7 @@ func TestEstimateBeforePassing(t *testing.T) {
 				small.waiting()
 				estimate.tokens.Store(test.again)
 				b.until(10 * time.Second)
-				other.Settle(1000) // 4,000 fit now
+				other.Settle(1000) // 4000 fit now
 				synctest.Wait()
 				if test.want < time.Minute {
 					small.admittedAt(test.want)
@@ -232,19 +232,19 @@ func TestEstimateBeforePassing(t *testing.T) {
 				}
 				b.until(time.Minute)
 				head.admittedAt(time.Minute)
-				head.over.Load().permit.Cancel()
+				head.result.Load().permit.Cancel()
 				synctest.Wait()
 				small.admittedAt(test.want)
-				if n := estimate.asked.Load(); n < 1 || n > 3 {
-					b.Errorf("asked %d times", n)
+				if n := estimate.estimates.Load(); n < 1 || n > 3 {
+					b.Errorf("estimated %d times", n)
 				}
 			}, guarded)
 		})
 	}
 }
 
-// A slight change does not matter to a large call at the head, for which others have been let pass
-// or held back.
+// A small change of the estimate is ignored for a large call at the head, for which other calls were
+// backfilled or held back.
 func TestEstimateChangesSlightly(t *testing.T) {
 	for name, test := range map[string]struct{ again, want int }{
 		"much less":     {34_999, 34_999},
@@ -253,16 +253,16 @@ func TestEstimateChangesSlightly(t *testing.T) {
 		"much more":     {45_001, 45_001},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				b.use(50_000)
 				b.until(time.Second)
 				head, estimate := b.goEstimated(40_000)
 				estimate.tokens.Store(int64(test.again))
 				b.until(5 * time.Second)
-				b.use(1000) // passes
+				b.use(1000) // backfilled
 				b.until(time.Minute)
 				head.admittedAt(time.Minute)
-				p := head.over.Load().permit
+				p := head.result.Load().permit
 				equal(b, "tokens of the permit", p.Tokens(), test.want)
 				equal(b, "tokens that are held", b.Snapshot().HeldTokens, test.want)
 				p.Settle(test.want)
@@ -272,10 +272,10 @@ func TestEstimateChangesSlightly(t *testing.T) {
 	}
 }
 
-// However many wait, the limiter asks for the estimates of those whose turn it is.
+// The limiter estimates only the calls whose turn it is, regardless of the number of waiters.
 func TestEstimatesOfManyWaiters(t *testing.T) {
 	const waiters = 3000
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		e := new(estimator)
 		e.tokens.Store(5)
 		var kept atomic.Int64
@@ -295,26 +295,26 @@ func TestEstimatesOfManyWaiters(t *testing.T) {
 		}
 		wg.Wait()
 		equal(b, "calls of the first burst, which keep their estimate", kept.Load(), 100)
-		// Of each hundred between the first and the last, one is asked twice: as the head, and a
-		// second later, when it starts.
-		equal(b, "estimates", e.asked.Load(), waiters-100+waiters/100-2)
+		// Of each hundred between the first and the last, one is estimated twice: as the head, and
+		// a second later, when it starts.
+		equal(b, "estimates", e.estimates.Load(), waiters-100+waiters/100-2)
 		s := b.Snapshot()
 		equal(b, "settled", s.Settled, waiters)
 		equal(b, "in flight, held and waiting", s.InFlight+s.HeldTokens+s.Waiting, 0)
 	}, guarded)
 }
 
-// isTooLarge checks that the call has failed with a TooLargeError at the start.
-func (p *pending) isTooLarge() {
+// isTooLarge checks that the call failed with a TooLargeError at the start.
+func (p *asyncCall) wantTooLarge() {
 	p.b.Helper()
-	if o := p.over.Load(); o == nil || o.at != 0 || !errors.As(o.err, new(*limiter.TooLargeError)) {
+	if o := p.result.Load(); o == nil || o.at != 0 || !errors.As(o.err, new(*limiter.TooLargeError)) {
 		p.b.Errorf("the call is %+v, want a TooLargeError at 0", o)
 	}
 }
 
-// A slight change of the estimate counts if the bucket could not hold what was estimated before.
+// A small change of the estimate counts if the bucket could not hold the previous estimate.
 func TestEstimateThatALowerLimitCuts(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(30_000)
 		b.until(5 * time.Second)
 		head := b.goDo(func() (*limiter.Permit, error) {
@@ -326,12 +326,12 @@ func TestEstimateThatALowerLimitCuts(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.until(time.Hour)
-		if head.over.Load() == nil {
+		if head.result.Load() == nil {
 			b.Fatalf("the head still waits: %v", b.Snapshot())
 		}
-		head.over.Load().permit.Settle(0)
+		head.result.Load().permit.Settle(0)
 		b.until(2 * time.Hour)
-		if next.over.Load() == nil {
+		if next.result.Load() == nil {
 			b.Errorf("the next call still waits: %v", b.Snapshot())
 		}
 	}, guarded)

@@ -21,7 +21,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// ... the call; its reply says that 1500 tokens were used.
+	// ... the call; its response reports a usage of 1500 tokens.
 	permit.Settle(1500)
 
 	s := l.Snapshot()
@@ -29,7 +29,7 @@ func Example() {
 	// Output: 1500 used, 500 refunded, 0 held
 }
 
-// Fractions are exact: 0.08 requests a second are one every 12.5 seconds.
+// Fractions are exact: 0.08 requests per second are one request every 12.5 s.
 func ExampleLimiter_WaitTime() {
 	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 60_000})
 	fmt.Println(l.WaitTime(500))
@@ -49,31 +49,31 @@ func ExampleLimiter_WaitTime() {
 func ExamplePermit_Cancel() {
 	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 60_000})
 	permit, _ := l.Acquire(context.Background(), 60_000)
-	permit.Cancel() // the connection was refused: the server saw nothing of it
+	permit.Cancel() // the connection was refused, so the server did not receive the request
 	fmt.Println(l.WaitTime(60_000))
 	// Output: 0s
 }
 
-// A refused call waits out the pause and goes first. Its tokens are held meanwhile.
+// A call that receives a 429 waits for the end of the pause and goes first. It holds its tokens meanwhile.
 func ExamplePermit_Retry() {
 	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
 	ctx := context.Background()
 	permit, _ := l.Acquire(ctx, 1000)
-	// ... the server answers 429 with "Retry-After: 0.02".
+	// ... the server returns 429 with "Retry-After: 0.02".
 	pause := permit.Throttled(limiter.Throttle{RetryAfter: 20 * time.Millisecond})
 	if err := permit.Retry(ctx); err != nil {
 		fmt.Println(err)
 		return
 	}
-	// ... and now with a reply.
+	// ... and now with a response.
 	permit.Settle(800)
 	fmt.Println(pause > 0, permit.WaitDuration() > 0, l.Snapshot().Retried)
 	// Output: true true 1
 }
 
-// Two calls have emptied a bucket of two, which gets one back in 10 s. With a guard the
-// third starts when the 20 s that two take have passed, and the jitter: a server that
-// counts by windows would refuse it before.
+// Two calls have emptied a bucket of two requests, which regains one in 10 s. With a guard, the third call
+// starts after the 20 s in which two refill, plus the jitter. A server that counts in windows would reject
+// it earlier.
 func ExampleGuarded() {
 	limit := limiter.Limit{RequestsPerSecond: 0.1, RequestBurst: 2, TokensPerMinute: 60_000}
 	bare, _ := limiter.New(limit)
@@ -90,12 +90,12 @@ func ExampleGuarded() {
 	// 25s
 }
 
-// What the server says counts, where less is left than is known here.
+// The server's count applies if less remains than the limiter has counted.
 func ExampleLimiter_Observe() {
 	l, _ := limiter.New(limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000})
 	limit, left := 60_000, 1000 // x-ratelimit-limit-tokens-minute, x-ratelimit-remaining-tokens-minute
 	l.Observe(limiter.ServerState{LimitTokens: &limit, RemainingTokens: &left})
-	fmt.Println(l.WaitTime(31_000).Round(5 * time.Second)) // 30,000 more at 1000 a second
+	fmt.Println(l.WaitTime(31_000).Round(5 * time.Second)) // 30,000 more at 1000 per second
 	// Output: 30s
 }
 
@@ -126,7 +126,7 @@ func ExampleTooLargeError() {
 func ExampleLimitError() {
 	_, err := limiter.New(limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: -5})
 	fmt.Println(err)
-	// Output: limiter: TokensPerMinute is -5: must be at least 1 and at most 1000000000000
+	// Output: limiter: TokensPerMinute must be at least 1 and at most 1000000000000, got -5
 }
 
 func ExampleGroup() {

@@ -1,20 +1,20 @@
 package limiter
 
-// ChargesOnArrival reports whether l takes the server to charge prompts on arrival.
+// ChargesOnArrival reports whether l assumes that the server charges prompts on arrival.
 func ChargesOnArrival(l *Limiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.budget.guard.arrival
+	return l.budget.guard.onArrival
 }
 
-// ChargeOnArrival has l take the server to charge prompts on arrival, until it learns otherwise.
+// ChargeOnArrival makes l assume that the server charges prompts on arrival, until it learns otherwise.
 func ChargeOnArrival(l *Limiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.budget.guard.change()
+	l.budget.guard.switchCharging()
 }
 
-// NewNested returns a limiter of two, of which either one has the given tokens.
+// NewNested returns a nested limiter whose two limiters have the same token limit.
 func NewNested(limit Limit) (Backend, error) {
 	shared, err := InProcess()("", limit)
 	if err != nil {

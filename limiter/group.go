@@ -8,38 +8,37 @@ import (
 	"sync"
 )
 
-// maxModels is how many models get a limiter by what they use or what the server says, so that
-// what a Group keeps is bounded. Others share the default.
+// maxModels bounds the number of models that get a limiter by their use or by the server's headers, and
+// so the memory of a Group. Other models share the default.
 const maxModels = 64
 
-// A Group holds a limiter for each model that has a limit of its own, and one
-// that all other models share. It is safe for concurrent use; the zero value is
-// not usable: call [NewGroup].
+// A Group holds a limiter for each model with a separate limit, and a default limiter that all other
+// models share. It is safe for concurrent use. The zero value is not usable: call [NewGroup].
 type Group struct {
 	def     Backend
 	factory Factory
 
-	setting   sync.Mutex // held while a limit is set, which may have to ask a server; For does not wait for it
+	setting   sync.Mutex // held while a limit is set, which may contact a server; For does not wait for it
 	mu        sync.RWMutex
 	byModel   map[string]Backend
-	defLimit  Limit // configured
+	defLimit  Limit // configured default limit
 	separate  bool
-	unclaimed int                // how many of maxModels are left
-	byDefault map[string]Backend // those of byModel that have the default limit
+	freeSlots int                // unused part of maxModels
+	byDefault map[string]Backend // the limiters in byModel with the default limit
 }
 
-// NewGroup returns a group of limiters, which factory makes: those that Set adds
-// later too. The errors name the model, and wrap a [*LimitError] where its limit is
-// not valid. "" does not name a model: its limit is def.
+// NewGroup returns a group with a default limit and the limits of byModel. factory makes all limiters,
+// including those that Set adds later. The name "" is not valid in byModel. An error names the model,
+// and wraps a [*LimitError] if its limit is not valid.
 func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, error) {
 	d, err := factory.make("", def)
 	if err != nil {
 		return nil, fmt.Errorf("default limit: %w", err)
 	}
-	g := &Group{def: d, defLimit: def, unclaimed: maxModels, factory: factory, byModel: make(map[string]Backend, len(byModel)), byDefault: map[string]Backend{}}
+	g := &Group{def: d, defLimit: def, freeSlots: maxModels, factory: factory, byModel: make(map[string]Backend, len(byModel)), byDefault: map[string]Backend{}}
 	for _, model := range slices.Sorted(maps.Keys(byModel)) { // so that the same error is reported every time
 		if model == "" {
-			return nil, errors.New(`limiter: model "" cannot have a limit of its own: it has the default`)
+			return nil, errors.New(`limiter: byModel: the model name must not be "" (the default limit is a separate argument)`)
 		}
 		if g.byModel[model], err = factory.make(model, byModel[model]); err != nil {
 			return nil, modelError(model, err)
@@ -48,22 +47,21 @@ func NewGroup(def Limit, byModel map[string]Limit, factory Factory) (*Group, err
 	return g, nil
 }
 
-// Separate has For make a limiter with the default limit for each model that has none, instead of
-// letting those models share one: for the first 64 of them. It is for limiters that learn what the
-// server allows each model.
+// Separate makes For return a separate limiter with the default limit for each model without a limit,
+// instead of the shared one. It does so for the first 64 such models. It is for limiters that learn what
+// the server allows each model.
 func (g *Group) Separate() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.separate = true
 }
 
-// For returns the limiter of a model: its own if it has one, otherwise the
-// default, which every unknown model and "" share. See [Group.Separate] for models that share
-// nothing.
+// For returns the limiter of a model: its separate limiter, or otherwise the default limiter, which all
+// unknown models and "" share. See also [Group.Separate].
 func (g *Group) For(model string) Backend {
 	g.mu.RLock()
 	l, ok := g.byModel[model]
-	shared := !g.separate || g.unclaimed == 0
+	shared := !g.separate || g.freeSlots == 0
 	g.mu.RUnlock()
 	switch {
 	case ok:
@@ -77,29 +75,30 @@ func (g *Group) For(model string) Backend {
 		return l
 	}
 	l, err := g.factory.make(model, g.defLimit)
-	if err != nil || g.unclaimed == 0 {
+	if err != nil || g.freeSlots == 0 {
 		return g.def
 	}
-	g.unclaimed--
+	g.freeSlots--
 	g.byModel[model], g.byDefault[model] = l, l
 	return l
 }
 
-// Observe tells the limiter of a model what the server said in a reply to a call to that model. If
-// the server names a token limit of a model without a limit of its own, and it is lower than the default,
-// the model's calls have to keep to both from now on: the model does not slow others down, and
-// all of them together keep to the default. The limit follows what the server names, up to the
-// default. [Group.For] then returns another limiter than before; a call that waits for the default
-// may go on waiting, or give up and wait for the new one in its place.
+// Observe passes the server's count, from a response to a call to the given model, to the model's limiter.
+//
+// The server may name a token limit below the default for a model without a separate limit. The model's
+// calls must then fit into both limits from now on. The model then does not slow down others, and all
+// models together keep the default. The model's limit follows the server's headers, up to the default.
+// [Group.For] then returns a new limiter. A call that waits in the default limiter may continue to wait,
+// or give up and acquire from the new one in its old place.
 func (g *Group) Observe(model string, s ServerState) {
 	l := g.For(model)
 	if _, tokens := s.Remaining(); tokens >= 0 && s.LimitTokens != nil {
 		switch n, isNested := l.(*nested); {
 		case isNested:
-			g.rename(model, n, min(*s.LimitTokens, g.defaultLimit().TokensPerMinute))
+			g.updateNested(model, n, min(*s.LimitTokens, g.defaultLimit().TokensPerMinute))
 		case l == g.def && *s.LimitTokens < g.defaultLimit().TokensPerMinute:
-			if l = g.nest(model, *s.LimitTokens); l == g.def {
-				s.LimitTokens, s.RemainingTokens = nil, nil // they are not those of all models
+			if l = g.addNested(model, *s.LimitTokens); l == g.def {
+				s.LimitTokens, s.RemainingTokens = nil, nil // the count of one model, not of all
 			}
 		}
 	}
@@ -112,9 +111,9 @@ func (g *Group) defaultLimit() Limit {
 	return g.defLimit
 }
 
-// nest makes the limiter of a model that has the given token limit and shares the default too. It
-// returns what the model has if that cannot be made.
-func (g *Group) nest(model string, perMinute int) Backend {
+// addNested makes the limiter of a model with the given token limit that also shares the default. It
+// returns the model's present limiter if that fails.
+func (g *Group) addNested(model string, perMinute int) Backend {
 	g.setting.Lock()
 	defer g.setting.Unlock()
 	l := g.For(model)
@@ -122,7 +121,7 @@ func (g *Group) nest(model string, perMinute int) Backend {
 		return l
 	}
 	g.mu.RLock()
-	full := g.unclaimed == 0
+	full := g.freeSlots == 0
 	g.mu.RUnlock()
 	if full {
 		return l
@@ -133,29 +132,29 @@ func (g *Group) nest(model string, perMinute int) Backend {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.unclaimed == 0 {
+	if g.freeSlots == 0 {
 		return l
 	}
-	g.unclaimed--
+	g.freeSlots--
 	g.byModel[model] = n
 	return n
 }
 
-// rename changes the token limit of a nested limiter, unless Set has replaced that.
-func (g *Group) rename(model string, n *nested, perMinute int) {
-	if n.named.Load() == int64(perMinute) {
+// updateNested changes the token limit of a nested limiter, unless Set has replaced the limiter.
+func (g *Group) updateNested(model string, n *nested, perMinute int) {
+	if n.tokenLimit.Load() == int64(perMinute) {
 		return
 	}
 	g.setting.Lock()
 	defer g.setting.Unlock()
 	if g.For(model) == n {
-		n.name(perMinute)
+		n.setTokenLimit(perMinute)
 	}
 }
 
-// Set changes the limit of a model, or the default for "", which [Group.Separate] has given to several
-// limiters. A model that shared the default until now gets a limiter, with full buckets; its calls
-// that are waiting or in flight stay with the default.
+// Set changes the limit of a model, or of the default if model is "". Limiters that [Group.Separate] made
+// have the default limit too. A model that shared the default until now gets a new limiter with full
+// buckets. Its calls that wait or are in flight remain in the default limiter.
 func (g *Group) Set(model string, limit Limit) error {
 	if g == nil || g.def == nil {
 		return errZeroGroup
@@ -170,7 +169,7 @@ func (g *Group) Set(model string, limit Limit) error {
 	switch n, isNested := l.(*nested); {
 	case isNested:
 		if err = n.SetLimit(limit); err == nil {
-			l = n.alone()
+			l = n.detach()
 		}
 	case l != g.def:
 		err = l.SetLimit(limit)
@@ -187,7 +186,8 @@ func (g *Group) Set(model string, limit Limit) error {
 	return nil
 }
 
-// setDefault requires that g.setting is held. A limiter that For makes meanwhile has the new limit.
+// setDefault changes the default limit. The caller must hold g.setting. A limiter that For makes
+// meanwhile has the new limit.
 func (g *Group) setDefault(limit Limit) error {
 	if err := g.def.SetLimit(limit); err != nil {
 		return fmt.Errorf("default limit: %w", err)
@@ -204,8 +204,8 @@ func (g *Group) setDefault(limit Limit) error {
 	return nil
 }
 
-// Snapshot returns the state of every limiter by model, the default as "". Each
-// is exact for its instant; they are taken one after the other.
+// Snapshot returns the state of every limiter, by model; the default's key is "". The snapshots are taken
+// one after the other.
 func (g *Group) Snapshot() map[string]Snapshot {
 	if g == nil || g.def == nil {
 		return nil
@@ -218,7 +218,7 @@ func (g *Group) Snapshot() map[string]Snapshot {
 	return m
 }
 
-// backends returns every limiter by model, the default as "".
+// backends returns every limiter, by model; the default's key is "".
 func (g *Group) backends() map[string]Backend {
 	g.mu.RLock()
 	defer g.mu.RUnlock()

@@ -17,10 +17,10 @@ func TestGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	tpm := func(model string) int { return g.For(model).Snapshot().Limit.TokensPerMinute }
-	equal(t, "own limit", tpm("large"), 2000)
+	equal(t, "separate limit", tpm("large"), 2000)
 	equal(t, "default", tpm(""), 1000)
 	equal(t, "unknown models share the default", g.For("a"), g.For("b"))
-	equal(t, "no model has the default", g.For(""), g.For("b"))
+	equal(t, "the empty name has the default", g.For(""), g.For("b"))
 	equal(t, "limiters", len(g.Snapshot()), 2)
 
 	before := g.For("large")
@@ -72,13 +72,13 @@ func TestGroupErrorsNameTheModel(t *testing.T) {
 	if err := g.Set("", bad); err == nil || !strings.Contains(err.Error(), "default limit") {
 		t.Errorf("error %v, want one that names the default limit", err)
 	}
-	equal(t, "a refused model keeps the default", g.For("new"), g.For(""))
+	equal(t, "a model with an invalid limit keeps the default", g.For("new"), g.For(""))
 	if _, err := limiter.NewGroup(ok, map[string]limiter.Limit{"": ok}, limiter.InProcess()); err == nil {
-		t.Error("a limit for no model was accepted")
+		t.Error("NewGroup accepted a limit for the empty model name")
 	}
 }
 
-// Separate gives further models limiters of their own, which begin with the default limit.
+// Separate gives further models separate limiters, which start with the default limit.
 func TestGroupSeparate(t *testing.T) {
 	def := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 1000}
 	g, err := limiter.NewGroup(def, nil, limiter.InProcess())
@@ -96,17 +96,17 @@ func TestGroupSeparate(t *testing.T) {
 	if err := g.Set("a", own); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "b has the first", b.Limit().TokensPerMinute, 1000)
+	equal(t, "b has the first default", b.Limit().TokensPerMinute, 1000)
 	def.TokensPerMinute = 500
 	if err := g.Set("", def); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "a has its own limit", a.Limit(), own.WithDefaults())
+	equal(t, "a has the limit that was set", a.Limit(), own.WithDefaults())
 	equal(t, "b has the new default", b.Limit(), def.WithDefaults())
 	equal(t, "d has the new default", g.For("d").Limit(), def.WithDefaults())
 	for i := range 100 {
 		g.For(strconv.Itoa(i))
 	}
 	equal(t, "limiters", len(g.Snapshot()), 65)
-	equal(t, "the limiter of one model too many", g.For("z"), g.For(""))
+	equal(t, "the limiter of a model beyond the maximum", g.For("z"), g.For(""))
 }

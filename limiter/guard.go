@@ -5,107 +5,104 @@ import (
 	"time"
 )
 
-// DefaultJitter is the slack of a guard that is given none: how much closer
-// together two calls may arrive than they were sent.
+// DefaultJitter is the jitter that clients pass to [Guarded] by default: how much closer together two
+// calls may arrive than they were sent.
 const DefaultJitter = 50 * time.Millisecond
 
-// The guard's constants were chosen by simulation (see the directory
-// simulation): they are where the use of the quota is highest among those with
-// which servers that charge at the end, by bucket or window, refuse nothing in
-// hundreds of half hours but for one or two.
+// These constants were chosen by simulation (see the directory simulation). They give the highest use of
+// the quota at which servers that charge at the end of a call reject almost nothing. Such servers reject one
+// or two requests in hundreds of half hours.
 const (
-	// heldShare is how much of a call's estimate counts while it is in flight. A
-	// server that charges a call when its reply ends, as the API seems to do,
-	// has charged nothing yet; all of the estimate would leave as much of the
-	// quota unused as calls take of a minute.
+	// heldShare is the share of its estimate that a call in flight counts. A server that charges a
+	// call when its response ends, as the API seems to, has not charged anything yet. If the
+	// whole estimate counted, much of the quota would remain unused while calls are in flight.
 	heldShare = 0.2
 
-	// Of calls that take longer than longCall the share is smaller, in proportion: there
-	// are more of them in flight, and each ends later.
+	// If calls take longer than longCall, the share is smaller, in proportion: more of them are in
+	// flight, and each ends later.
 	longCall = 22 * time.Second
 
-	// Room is kept for the calls that end while another one travels to the server, in uplink
-	// or more. In calls of ordinary size (root mean square) it is spread times the square root
-	// of how many are expected to end in that time, and at most maxRoom.
-	uplink  = 50 * time.Millisecond
-	spread  = 5
-	maxRoom = 3.5
+	// Headroom is kept for the calls that end while another one travels to the server, for
+	// minTravelTime or longer. It is headroomSpread times the square root of the number of calls
+	// expected to end in that time, at most maxHeadroom. Its unit is a call of ordinary size: the
+	// root mean square.
+	minTravelTime  = 50 * time.Millisecond
+	headroomSpread = 5
+	maxHeadroom    = 3.5
 
-	// evenShare is the time between two requests at a learned rate, in times of what evenly spread
-	// ones have.
-	evenShare = 0.8
+	// spacingShare is the minimum time between two requests at a learned rate, as a share of the
+	// time between evenly spread ones.
+	spacingShare = 0.8
 
-	// largeShare is the share of the limit above which a call is large. Large
-	// calls are held whole, and largeError more, since a prompt may have that
-	// many more tokens than were counted. There can be few of them at a time.
+	// largeShare is the share of the limit above which a call is large. A large call in flight
+	// counts with its whole estimate plus largeError of it, because its prompt may have that many
+	// more tokens than estimated. Only a few large calls can be in flight at a time.
 	largeShare = 1.0 / 8
 	largeError = 1.0 / 4
 
-	// learning is the weight of the latest call in what is learned of sizes.
-	learning = 1.0 / 64
+	// smoothing is the weight of the latest call in moving averages.
+	smoothing = 1.0 / 64
 
-	// cautionStep is what a refusal that the guard cannot explain adds to its caution if it
-	// follows on another one within cautionWear, but not within an incident. cautionWear
-	// without one takes as much off.
-	cautionStep = 1.0 / 4
-	cautionWear = 30 * time.Minute
-	incident    = 20 * time.Second
+	// reservedStep is added to reservedShare by an unexplained 429 if another one came within
+	// reservedDecay before, but not within the same incident. Each reservedDecay without one removes
+	// a step.
+	reservedStep  = 1.0 / 4
+	reservedDecay = 30 * time.Minute
+	incident      = 20 * time.Second
 
-	// After a refusal that names the token limit, others are taken to have used all that was left, as
-	// if that had been seen for refusalAge of the window. That wears off within 24 s, and
-	// costs 10 s of the quota if nobody else uses it.
-	refusalAge = 0.6
+	// After a 429 that names the token limit, the guard assumes that other clients used all remaining
+	// tokens, throttleAge of a window ago. The assumption decays within 24 s. It costs 10 s of the
+	// quota if the account has no other clients.
+	throttleAge = 0.6
 
-	// A refusal for want of requests adds the configured jitter to the slack, up
-	// to so many times that jitter. It wears off in that time.
-	mostJitter = 5
-	jitterWear = 10 * time.Minute
+	// A 429 that names the request limit adds the configured jitter to the slack, up to
+	// maxJitterFactor times that jitter in total. The addition decays within jitterDecay.
+	maxJitterFactor = 5
+	jitterDecay     = 10 * time.Minute
 )
 
-// A guard keeps to limits that the server counts in its own way: by token
-// bucket, in fixed windows or in sliding ones, when a call arrives or when its
-// reply ends, and as seen through a network that delays some calls more than
-// others. The rule that satisfies all of them: in no span of time that is longer
-// than the server's by the jitter are more requests sent than its window allows,
-// and no call starts while a minute's tokens were used in the minute before.
+// A guard enforces limits regardless of how the server counts: by token bucket, in fixed or in sliding
+// windows, when a call arrives or when its response ends. It also allows for a network with variable
+// latency. Two rules satisfy all of them. In any time span of the server's window plus the jitter, the
+// guard sends at most as many requests as the window allows. And no call starts while a minute's tokens
+// were used in the minute before.
 //
-// The caller serialises all use.
+// The caller serializes all use. Times are durations since epoch.
 type guard struct {
 	epoch            time.Time
 	requests, tokens window
 	charging
 
-	jitter    time.Duration // configured
-	extra     time.Duration // learned, at extraFrom
-	extraFrom time.Duration
-	pace      time.Duration // span of requests without jitter
-	perMinute int           // tokens
-	minutes   float64       // span of tokens
+	jitter          time.Duration // configured
+	extraJitter     time.Duration // learned at extraJitterFrom
+	extraJitterFrom time.Duration
+	baseSpan        time.Duration // span of the request window without jitter
+	perMinute       int           // tokens per minute
+	tokenMinutes    float64       // span of the token window, in minutes
 
-	// Requests that follow one another at a learned rate are spread, because the burst that the
-	// server allows is not known.
-	spacing time.Duration // 0: as they come
-	latest  time.Duration // when a request was sent
+	// Requests at a learned rate are spaced, because the burst that the server allows is unknown.
+	spacing  time.Duration // minimum time between requests; 0: none
+	lastSent time.Duration // when the latest request was sent
 
-	small, large  int   // tokens of the calls in flight
-	count         int   // of calls in flight that are not large
-	largeInFlight []int // of each large call in flight
+	smallTokens, largeTokens int   // tokens of small and large calls in flight
+	smallCount               int   // number of small calls in flight that hold tokens
+	largeInFlight            []int // tokens of each large call in flight
 
-	// How much of what is in flight has been charged already: 0 for nothing, as
-	// by a server that charges at the end, 1 for all of it. Learned at cautionFrom.
-	caution       float64
-	cautionFrom   time.Duration
-	unexplainedAt time.Duration // when a refusal came that the guard cannot explain; 0: never
+	// reservedShare is the share of the tokens in flight that the server is assumed to have charged
+	// already: 0 for a server that charges at the end. Learned at reservedFrom.
+	reservedShare float64
+	reservedFrom  time.Duration
+	unexplainedAt time.Duration // when the latest unexplained 429 arrived; 0: never
 
-	// Learned of calls that are not large: the mean square of their sizes, and
-	// the means of what they used and of what they were expected to use.
-	square, actual, expected float64
+	// Moving averages over small calls: the square of their actual tokens, their actual tokens, and
+	// their estimates.
+	meanSquare, meanActual, meanEstimate float64
 
-	took time.Duration // mean of what calls took; 0 before the first has ended
+	meanDuration time.Duration // moving average of call durations; 0 before the first call has ended
 
-	// foreign is what others use of the account, as seen at foreignFrom.
-	foreign     int
-	foreignFrom time.Duration
+	// externalUsage is the number of tokens that other clients used, as observed at externalFrom.
+	externalUsage int
+	externalFrom  time.Duration
 }
 
 func newGuard(now time.Time, l Limit, jitter time.Duration) *guard {
@@ -114,37 +111,36 @@ func newGuard(now time.Time, l Limit, jitter time.Duration) *guard {
 	return g
 }
 
-// setLimit sets the span of the tokens' window: a minute, or as long as the tokens of the bucket
-// take, if it holds more of them than that.
+// setLimit changes the limit. The span of the token window is a minute, or the time in which TokenBurst
+// tokens refill if that is longer.
 func (g *guard) setLimit(now time.Time, l Limit) {
-	g.minutes = max(1, float64(l.TokenBurst)/float64(l.TokensPerMinute))
+	g.tokenMinutes = max(1, float64(l.TokenBurst)/float64(l.TokensPerMinute))
 	g.setRates(now, l, false)
 }
 
-// setRates sets the windows: as many requests as the bucket holds in the time
-// that it takes to refill, and a minute's tokens in a minute. Requests may be spread
-// over their window.
+// setRates changes the rates. The request window allows RequestBurst requests in the time in which that
+// many refill, the token window a minute's tokens per minute. spread spaces the requests over their
+// window.
 func (g *guard) setRates(now time.Time, l Limit, spread bool) {
 	requests := math.Floor(l.RequestBurst)
 	g.requests.limit = int(requests)
-	g.pace = seconds(requests / l.RequestsPerSecond)
+	g.baseSpan = seconds(requests / l.RequestsPerSecond)
 	g.spacing = 0
 	if spread {
-		g.spacing = seconds(evenShare / l.RequestsPerSecond)
+		g.spacing = seconds(spacingShare / l.RequestsPerSecond)
 	}
 	g.perMinute = l.TokensPerMinute
-	g.tokens.limit = int(min(MaxTokens, math.Round(float64(l.TokensPerMinute)*g.minutes)))
-	g.other.limit = g.tokens.limit
+	g.tokens.limit = int(min(MaxTokens, math.Round(float64(l.TokensPerMinute)*g.tokenMinutes)))
+	g.otherTokens.limit = g.tokens.limit
 	_, late := g.windows()
-	late.span = seconds(60 * g.minutes)
+	late.span = seconds(60 * g.tokenMinutes)
 	g.last.known = false
-	// What was learned of sizes under another limit must not be more than this one
-	// calls small.
-	g.square = min(g.square, math.Pow(largeShare*float64(g.tokens.limit), 2))
+	// The average size learned under another limit must not exceed the size of a small call.
+	g.meanSquare = min(g.meanSquare, math.Pow(largeShare*float64(g.tokens.limit), 2))
 	g.at(now)
 }
 
-// seconds rounds up to a nanosecond, to the longest duration at most.
+// seconds converts s to a duration, rounded up to a nanosecond and at most math.MaxInt64/2.
 func seconds(s float64) time.Duration {
 	if ns := math.Ceil(s * float64(time.Second)); ns < math.MaxInt64/2 {
 		return time.Duration(ns)
@@ -152,77 +148,77 @@ func seconds(s float64) time.Duration {
 	return math.MaxInt64 / 2
 }
 
-// at returns the time since the epoch. Everything that is done to a guard begins
-// with it, so that the slack for jitter, which wears off, is the same for all.
+// at returns the time since the epoch, and updates the spans of the windows for the jitter at that time.
+// Every use of a guard must start with at.
 func (g *guard) at(now time.Time) time.Duration {
 	t := now.Sub(g.epoch)
-	slack := g.jitter + g.extraAt(t)
-	g.requests.span = g.pace + slack
+	slack := g.jitter + g.extraJitterAt(t)
+	g.requests.span = g.baseSpan + slack
 	early, late := g.windows()
 	early.span = late.span + slack
 	return t
 }
 
-// isLarge reports whether a call of n tokens is a large one.
+// isLarge reports whether a call of n tokens is large.
 func (g *guard) isLarge(n int) bool { return float64(n) > largeShare*float64(g.tokens.limit) }
 
-// wait returns how long it takes until c fits. The answer is Never if it can do
-// so only when a call in flight has ended: nobody knows when that is. While caution
-// wears off, it is the time of its next step at most: then less is held.
+// wait returns how long it takes until c fits. It returns Never if c can fit only after a call in flight
+// has ended, at an unknown time. While reservedShare is above 0, it returns at most the time until its
+// next step, because then less is held.
 func (g *guard) wait(now time.Duration, c cost) time.Duration {
 	d := g.requestWait(now, c.requests)
 	if c.tokens > 0 {
 		d = max(d, g.tokenWait(now, c.tokens, g.held(now)))
 	}
-	if d == Never && g.cautionAt(now) > 0 {
-		d = cautionWear - (now-g.cautionFrom)%cautionWear
+	if d == Never && g.reservedShareAt(now) > 0 {
+		d = reservedDecay - (now-g.reservedFrom)%reservedDecay
 	}
 	return d
 }
 
 // requestWait returns how long it takes until n requests fit.
 func (g *guard) requestWait(now time.Duration, n int) time.Duration {
-	return max(g.requests.wait(now, n), g.latest+g.spacing-now)
+	return max(g.requests.wait(now, n), g.lastSent+g.spacing-now)
 }
 
-// held is what must be kept free for the calls in flight.
+// held returns how many tokens are kept free for the calls in flight.
 func (g *guard) held(now time.Duration) int {
-	if g.small+g.large == 0 {
+	if g.smallTokens+g.largeTokens == 0 {
 		return 0
 	}
 	share := heldShare
-	if g.took > longCall {
-		share *= float64(longCall) / float64(g.took)
+	if g.meanDuration > longCall {
+		share *= float64(longCall) / float64(g.meanDuration)
 	}
-	share += (1 - share) * g.cautionAt(now)
-	small, large := g.due()
-	held := share*float64(small) + float64(large) + largeError*float64(g.large)
-	if g.small > 0 {
-		held += g.room()
+	share += (1 - share) * g.reservedShareAt(now)
+	small, large := g.uncharged()
+	held := share*float64(small) + float64(large) + largeError*float64(g.largeTokens)
+	if g.smallTokens > 0 {
+		held += g.headroom()
 	}
 	return int(math.Ceil(held))
 }
 
-// room returns how many tokens are kept free for calls that end while another one travels.
-// How often calls end follows from how many are in flight and how long they take.
-func (g *guard) room() float64 {
-	calls := float64(maxRoom)
-	if g.took > 0 {
-		ending := float64(g.count) * float64(max(uplink, g.jitter)) / float64(g.took)
-		calls = min(calls, spread*math.Sqrt(ending))
+// headroom returns how many tokens are kept free for the calls that end while another one travels to
+// the server. It follows from the number of calls in flight and their mean duration.
+func (g *guard) headroom() float64 {
+	calls := float64(maxHeadroom)
+	if g.meanDuration > 0 {
+		ending := float64(g.smallCount) * float64(max(minTravelTime, g.jitter)) / float64(g.meanDuration)
+		calls = min(calls, headroomSpread*math.Sqrt(ending))
 	}
-	return calls * math.Sqrt(g.square)
+	return calls * math.Sqrt(g.meanSquare)
 }
 
-// tokenWait returns how long it takes until n tokens fit beside what is held,
-// what was used and what others use.
+// tokenWait returns how long it takes until n tokens fit, besides the held tokens, those used, and those
+// that other clients use.
 func (g *guard) tokenWait(now time.Duration, n, held int) time.Duration {
 	w := &g.tokens
 	w.expire(now)
 	room := w.limit - min(n, w.limit) - held - w.used
 	for i, from := 0, now; ; i++ {
 		if room >= 0 {
-			ready := max(from, g.foreignBelow(room))
+			ready := max(from, g.externalUsageBelow(room))
 			if i == w.count || ready <= w.leaves(i) {
 				return ready - now
 			}
@@ -235,40 +231,40 @@ func (g *guard) tokenWait(now time.Duration, n, held int) time.Duration {
 	}
 }
 
-// take starts a call, or another attempt of one.
+// take counts a call that starts, or a further attempt of a call with a cost of 0 tokens.
 func (g *guard) take(now time.Duration, c cost) {
 	g.send(now)
 	g.charge(now, c)
 	switch {
 	case c.tokens == 0:
 	case c.large:
-		g.large += c.tokens
+		g.largeTokens += c.tokens
 		g.largeInFlight = append(g.largeInFlight, c.tokens)
 	default:
-		if g.square == 0 { // the first: all that is known of sizes
-			g.square = float64(c.tokens) * float64(c.tokens)
+		if g.meanSquare == 0 { // the first call
+			g.meanSquare = float64(c.tokens) * float64(c.tokens)
 		}
-		g.small += c.tokens
-		g.count++
+		g.smallTokens += c.tokens
+		g.smallCount++
 	}
 }
 
-// send counts a request.
+// send counts a request sent now.
 func (g *guard) send(now time.Duration) {
 	g.requests.add(now, 1)
-	g.latest = now
+	g.lastSent = now
 }
 
-// release ends a call in flight.
+// release removes a call from those in flight.
 func (g *guard) release(c cost) {
 	if !c.large {
-		g.small -= c.tokens
+		g.smallTokens -= c.tokens
 		if c.tokens > 0 {
-			g.count--
+			g.smallCount--
 		}
 		return
 	}
-	g.large -= c.tokens
+	g.largeTokens -= c.tokens
 	for i, n := range g.largeInFlight {
 		if n == c.tokens {
 			last := len(g.largeInFlight) - 1
@@ -279,102 +275,101 @@ func (g *guard) release(c cost) {
 	}
 }
 
-// settle ends a call that used so many tokens.
+// settle ends a call that used the actual number of tokens.
 func (g *guard) settle(now, sent time.Duration, c cost, actual int) {
 	g.release(c)
-	g.use(now, sent, c, int(min(int64(actual), MaxTokens)))
+	g.recordUsage(now, sent, c, int(min(int64(actual), MaxTokens)))
 	if c.tokens > 0 && !c.large && !g.isLarge(actual) {
 		n := float64(actual)
-		g.square += learning * (n*n - g.square)
-		g.actual += learning * (n - g.actual)
-		g.expected += learning * (float64(c.tokens) - g.expected)
+		g.meanSquare += smoothing * (n*n - g.meanSquare)
+		g.meanActual += smoothing * (n - g.meanActual)
+		g.meanEstimate += smoothing * (float64(c.tokens) - g.meanEstimate)
 	}
 }
 
-// learnTime learns how long calls take that hold tokens.
+// learnTime updates the mean duration if the call held tokens.
 func (g *guard) learnTime(c cost, took time.Duration) {
 	switch {
 	case c.tokens == 0:
-	case g.took == 0:
-		g.took = took
+	case g.meanDuration == 0:
+		g.meanDuration = took
 	default:
-		g.took += time.Duration(learning * float64(took-g.took))
+		g.meanDuration += time.Duration(smoothing * float64(took-g.meanDuration))
 	}
 }
 
-// callTime returns how long a call in flight is expected to take from now on.
+// callTime returns the expected remaining time of a call in flight.
 func (g *guard) callTime() time.Duration {
-	if g.took == 0 {
+	if g.meanDuration == 0 {
 		return g.tokens.span
 	}
-	return g.took
+	return g.meanDuration
 }
 
-// refused learns from a refusal. One for want of requests says that calls arrive
-// closer together than was allowed for. One for want of tokens, when there were
-// some left by the guard's own count, says that the server had charged for calls
-// in flight.
-func (g *guard) refused(now time.Duration, r Throttle) {
+// throttled learns from a 429. If it names the request limit, calls arrive closer together than the
+// jitter allows for. If it names the token limit although tokens are left by the guard's count, the
+// server has charged for calls in flight.
+func (g *guard) throttled(now time.Duration, r Throttle) {
 	if r.Requests {
-		g.extra = min((mostJitter-1)*g.jitter, g.extraAt(now)+g.jitter)
-		g.extraFrom = now
+		g.extraJitter = min((maxJitterFactor-1)*g.jitter, g.extraJitterAt(now)+g.jitter)
+		g.extraJitterFrom = now
 	}
 	if r.Tokens {
 		g.tokens.expire(now)
 		switch {
-		case g.explainsRefusal(now):
-			g.change()
-		case g.tokens.used+g.foreignAt(now) < g.tokens.limit:
-			g.unexplained(now)
+		case g.explainsThrottle(now):
+			g.switchCharging()
+		case g.tokens.used+g.externalUsageAt(now) < g.tokens.limit:
+			g.recordUnexplained(now)
 		}
 		g.observe(now, 0)
-		g.foreignFrom -= time.Duration(refusalAge * float64(g.tokens.span))
+		g.externalFrom -= time.Duration(throttleAge * float64(g.tokens.span))
 	}
 }
 
-// unexplained learns from a refusal that names the token limit while tokens were left. A single one may be a
-// mistake of the server, or somebody else's burst.
-func (g *guard) unexplained(now time.Duration) {
+// recordUnexplained learns from a 429 that names the token limit while tokens were left. A single one is
+// ignored: it may be an error of the server, or a burst of another client.
+func (g *guard) recordUnexplained(now time.Duration) {
 	since := now - g.unexplainedAt
 	switch {
 	case g.unexplainedAt > 0 && since < incident:
 		return
-	case g.unexplainedAt > 0 && since < cautionWear:
-		g.caution = min(1, g.cautionAt(now)+cautionStep)
-		g.cautionFrom = now
+	case g.unexplainedAt > 0 && since < reservedDecay:
+		g.reservedShare = min(1, g.reservedShareAt(now)+reservedStep)
+		g.reservedFrom = now
 	}
 	g.unexplainedAt = max(1, now)
 }
 
-// cautionAt returns the caution that was learned, as far as it has not worn off.
-func (g *guard) cautionAt(now time.Duration) float64 {
-	return max(0, g.caution-cautionStep*float64((now-g.cautionFrom)/cautionWear))
+// reservedShareAt returns the learned reservedShare after its decay.
+func (g *guard) reservedShareAt(now time.Duration) float64 {
+	return max(0, g.reservedShare-reservedStep*float64((now-g.reservedFrom)/reservedDecay))
 }
 
-// extraAt returns the jitter that was learned, as far as it has not worn off.
-func (g *guard) extraAt(now time.Duration) time.Duration {
-	left := max(0, g.extraFrom+jitterWear-now)
-	return time.Duration(float64(g.extra) * float64(left) / float64(jitterWear))
+// extraJitterAt returns the learned jitter after its decay.
+func (g *guard) extraJitterAt(now time.Duration) time.Duration {
+	left := max(0, g.extraJitterFrom+jitterDecay-now)
+	return time.Duration(float64(g.extraJitter) * float64(left) / float64(jitterDecay))
 }
 
-// forecast returns a guard without calls in flight, to play the future through, and what is
-// expected of those: the tokens that they hold, those that they will have used, and how long
-// they take from now on. Calls in flight hold less than they will have used, and while calls go on to
-// start there will be as many: so much more fits.
+// forecast returns a copy of the guard without the calls in flight, to predict the future. It also
+// returns the tokens that those calls hold, the tokens that they will have used, and how long they take
+// from now on. Calls in flight hold fewer tokens than they will use. As calls go on to start, the same
+// difference remains, so the copy's limit is higher by it.
 func (g *guard) forecast(now time.Duration) (f *guard, held, used int, d time.Duration) {
 	copied := *g
 	f = &copied
-	f.requests, f.tokens, f.other = g.requests.clone(), g.tokens.clone(), window{}
-	f.small, f.large, f.count, f.largeInFlight = 0, 0, 0, nil
-	small, large := g.due()
+	f.requests, f.tokens, f.otherTokens = g.requests.clone(), g.tokens.clone(), window{}
+	f.smallTokens, f.largeTokens, f.smallCount, f.largeInFlight = 0, 0, 0, nil
+	small, large := g.uncharged()
 	used, held = small+large, g.held(now)
 	f.tokens.limit += max(0, used-held)
 	return f, max(held, used), used, g.callTime()
 }
 
-// roomIn returns how long it takes until tokens leave the window, at most a minute; 0 if not much
-// of it is used.
-func (g *guard) roomIn(now time.Duration) time.Duration {
+// timeUntilRefill returns how long it takes until tokens leave the window, at most a minute. It returns 0
+// if less than fullShare of the limit is used.
+func (g *guard) timeUntilRefill(now time.Duration) time.Duration {
 	w := &g.tokens
 	w.expire(now)
 	if w.count == 0 || float64(w.used) < fullShare*float64(w.limit) {

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// How long tokens take, against the question whether they fit at a moment: after
-// the wait they do, just before they do not.
+// TestTokenWaitAgainstFit compares tokenWait with a direct check: after the wait the tokens fit, just before
+// its end they do not.
 func TestTokenWaitAgainstFit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := Limit{RequestsPerSecond: 1, TokensPerMinute: 1000, TokenBurst: rapid.SampledFrom([]int{100, 1000, 3000}).Draw(t, "burst")}
@@ -29,57 +29,57 @@ func TestTokenWaitAgainstFit(t *testing.T) {
 		n := rapid.IntRange(1, g.tokens.limit).Draw(t, "n")
 		held := rapid.SampledFrom([]int{0, 0, 1, 200, 900}).Draw(t, "held")
 		fits := func(at time.Duration) bool {
-			return n+held+g.tokens.usedAt(at)+g.foreignAt(at) <= g.tokens.limit
+			return n+held+g.tokens.usedAt(at)+g.externalUsageAt(at) <= g.tokens.limit
 		}
 
 		d := g.tokenWait(now, n, held)
 		switch {
 		case n+held > g.tokens.limit:
 			if d != Never {
-				t.Fatalf("%d beside %d held: %v, want Never", n, held, d)
+				t.Fatalf("%d tokens besides %d held: wait of %v, want Never", n, held, d)
 			}
 		case d < 0 || d > g.tokens.span:
 			t.Fatalf("wait of %v", d)
 		case !fits(now + d + 1): // a nanosecond for rounding
-			t.Fatalf("after %v %d do not fit", d, n)
+			t.Fatalf("after %v, %d tokens do not fit", d, n)
 		case d > time.Microsecond && fits(now+d-time.Microsecond):
-			t.Fatalf("%d fit before %v are over", n, d)
+			t.Fatalf("%d tokens fit before %v have passed", n, d)
 		}
 	})
 }
 
-// What others use is all there for half a minute and all gone after a whole one,
-// and the two ways to ask about it agree.
-func TestForeignWearsOff(t *testing.T) {
+// External usage counts in full for half a minute and is zero after a minute. externalUsageAt and
+// externalUsageBelow agree.
+func TestExternalUsageDecays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := newGuard(time.Now(), Limit{RequestsPerSecond: 1, TokensPerMinute: 1_000_000, TokenBurst: 1, RequestBurst: 1}, 0)
 		const from = 7 * time.Second
-		foreign := rapid.IntRange(0, 1_000_000).Draw(t, "foreign")
-		g.observe(from, 1_000_000-foreign)
-		if got := g.foreignAt(from + 30*time.Second); got != foreign {
-			t.Fatalf("after 30 s %d, want %d", got, foreign)
+		external := rapid.IntRange(0, 1_000_000).Draw(t, "external")
+		g.observe(from, 1_000_000-external)
+		if got := g.externalUsageAt(from + 30*time.Second); got != external {
+			t.Fatalf("external usage after 30 s is %d, want %d", got, external)
 		}
-		if got := g.foreignAt(from + time.Minute); got != 0 {
-			t.Fatalf("after a minute %d, want none", got)
+		if got := g.externalUsageAt(from + time.Minute); got != 0 {
+			t.Fatalf("external usage after a minute is %d, want 0", got)
 		}
 		n := rapid.IntRange(0, 1_000_000).Draw(t, "n")
-		at := g.foreignBelow(n)
+		at := g.externalUsageBelow(n)
 		switch {
-		case n >= foreign:
+		case n >= external:
 			if at > from {
-				t.Fatalf("%d are no more than %d only at %v", foreign, n, at)
+				t.Fatalf("external usage of %d is at most %d only from %v on", external, n, at)
 			}
 		case at < from+30*time.Second || at > from+time.Minute:
-			t.Fatalf("%d of %d at %v", n, foreign, at)
-		case g.foreignAt(at+1) > n:
-			t.Fatalf("at %v there are %d, want at most %d", at, g.foreignAt(at+1), n)
-		case g.foreignAt(at-time.Millisecond) <= n:
-			t.Fatalf("%d of %d before %v already", n, foreign, at)
+			t.Fatalf("external usage is at most %d of %d from %v on", n, external, at)
+		case g.externalUsageAt(at+1) > n:
+			t.Fatalf("at %v external usage is %d, want at most %d", at, g.externalUsageAt(at+1), n)
+		case g.externalUsageAt(at-time.Millisecond) <= n:
+			t.Fatalf("external usage is at most %d of %d before %v", n, external, at)
 		}
 	})
 }
 
-// A forecast plays with a copy.
+// A forecast uses a copy of the guard.
 func TestForecastChangesNothing(t *testing.T) {
 	limit := Limit{RequestsPerSecond: 5, TokensPerMinute: 1000}.WithDefaults()
 	g := newGuard(time.Now(), limit, 0)
@@ -89,7 +89,7 @@ func TestForecastChangesNothing(t *testing.T) {
 	before := *g
 	f, held, used, end := g.forecast(time.Second)
 	if f.held(0) != 0 || f.tokens.used != 0 || held < 400 || used != 400 || end != time.Minute {
-		t.Errorf("%d held and %d used, later %d and %d after %v", f.held(0), f.tokens.used, held, used, end)
+		t.Errorf("forecast holds %d and has used %d; calls in flight hold %d and will have used %d after %v", f.held(0), f.tokens.used, held, used, end)
 	}
 	f.take(2*time.Second, large)
 	f.settle(2*time.Second, 2*time.Second, large, 300)

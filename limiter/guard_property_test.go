@@ -15,21 +15,20 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Random schedules of everything that can be done to a guarded limiter. A model
-// that plays the guard through would be another guard; what is checked instead is
-// what the guard promises, after every step and for every admission, by books
-// that are kept here.
+// These tests run random schedules of all operations of a guarded limiter. A complete model would be a second
+// guard. Instead, guardedModel counts requests and tokens independently and checks the guard's guarantees
+// after every step and forevery admission.
 
 const (
 	guardedAcquire = iota
 	guardedAcquireTimeout
-	guardedAcquireDue // with a duration
+	guardedAcquireDue // with a duration and a deadline
 	guardedSettle
 	guardedCancel
 	guardedReturned
 	guardedSent
 	guardedRetry
-	guardedRefused
+	guardedThrottled
 	guardedPause
 	guardedObserve
 	guardedSetLimit
@@ -38,17 +37,17 @@ const (
 )
 
 type guardedOp struct {
-	kind    int
-	after   time.Duration
-	tokens  int
-	of      int
-	span    time.Duration
-	takes   time.Duration // duration of a call with a deadline
-	refusal limiter.Throttle
-	limit   limiter.Limit
+	kind     int
+	after    time.Duration
+	tokens   int
+	of       int
+	span     time.Duration
+	takes    time.Duration // duration of a call with a deadline
+	throttle limiter.Throttle
+	limit    limiter.Limit
 }
 
-func drawGuardedOps(t *rapid.T) []guardedOp {
+func genGuardedOps(t *rapid.T) []guardedOp {
 	ops := make([]guardedOp, rapid.IntRange(1, 60).Draw(t, "steps"))
 	for i := range ops {
 		o := guardedOp{
@@ -62,71 +61,70 @@ func drawGuardedOps(t *rapid.T) []guardedOp {
 		switch o.kind {
 		case guardedAcquireDue:
 			o.takes = time.Duration(rapid.SampledFrom([]int{1, 900, 4000, 15_000, 100_000}).Draw(t, "takes")) * ms
-		case guardedRefused:
-			o.refusal = limiter.Throttle{Requests: rapid.Bool().Draw(t, "requests"), Tokens: rapid.Bool().Draw(t, "tokens")}
+		case guardedThrottled:
+			o.throttle = limiter.Throttle{Requests: rapid.Bool().Draw(t, "requests"), Tokens: rapid.Bool().Draw(t, "tokens")}
 			if rapid.Bool().Draw(t, "retry after") {
-				o.refusal.RetryAfter = o.span
+				o.throttle.RetryAfter = o.span
 			}
 		case guardedSetLimit:
-			o.limit = drawLimit(t, "new")
+			o.limit = genLimit(t, "new")
 		}
 		ops[i] = o
 	}
 	return ops
 }
 
-// A guardedCall is one call and what became of it.
+// A guardedCall is one call and its result.
 type guardedCall struct {
 	id, tokens int
-	prompt     int // of the tokens
+	prompt     int // prompt tokens
 	large      bool
-	wait       *pending // Acquire or Retry, until it has been seen to be over
+	wait       *asyncCall // Acquire or Retry, until scan has processed its end
 	retrying   bool
 	permit     *limiter.Permit
-	request    *stamp // the latest
+	request    *stamp // latest request
 	charged    *stamp // its prompt
 	admitted   time.Duration
 
-	deadline        time.Duration // of the wait; 0: none
-	duration, least time.Duration // 0: not known
+	deadline              time.Duration // deadline of the wait; 0: none
+	duration, minDuration time.Duration // 0: unknown
 }
 
-// A stamp is something that counts in a window: one request, or the tokens of a
-// call that has ended.
+// A stamp counts in a window: one request, or the tokens of a call that has ended.
 type stamp struct {
 	at   time.Duration
 	n    int
 	gone bool // left the window of an earlier limit
-	back bool // given back
+	back bool // returned
 }
 
 func (c *guardedCall) open() bool { return c.permit != nil && c.wait == nil }
 
-// guardedBooks are the books of one schedule.
-type guardedBooks struct {
-	*bench
+// guardedModel is the independent count of one schedule.
+type guardedModel struct {
+	*testLimiter
 	jitter   time.Duration
 	limit    limiter.Limit
 	calls    []*guardedCall
 	requests []*stamp
-	tokens   []*stamp // by the calls that have ended
-	early    []*stamp // by prompts when they are sent, and by replies
+	tokens   []*stamp // tokens of calls that have ended
+	early    []*stamp // prompts when they are sent, and the rest when calls end
 
 	admitted, settled, cancelled, retried   int64
 	taken, used, refunded, charged, waiting int64
-	pauses                                  time.Duration // end of the longest that we know of
-	longest                                 time.Duration // that a call took: at least the mean
-	trial                                   time.Duration // when a call was admitted that had too little time
-	handed                                  bool          // a call that gave way may have given its turn to another than the next
+	pauses                                  time.Duration // latest known end of a pause
+	maxDuration                             time.Duration // longest duration of a call, at least the mean
+	trial                                   time.Duration // when a late call was last admitted
+	promoted                                bool          // a dropped call may have promoted a call behind the next one
 }
 
-// The windows that the limit in force stands for.
-func (k *guardedBooks) requestWindow() (limit int, span time.Duration) {
+// requestWindow and tokenWindow return the windows of the limit in force.
+func (k *guardedModel) requestWindow() (limit int, span time.Duration) {
 	limit = int(k.limit.RequestBurst)
 	return limit, time.Duration(float64(limit)/k.limit.RequestsPerSecond*1e9) + k.jitter
 }
 
-func (k *guardedBooks) tokenWindow() (limit int, span time.Duration) {
+func (k *guardedModel) tokenWindow() (limit int, span time.Duration) {
 	limit = max(k.limit.TokensPerMinute, k.limit.TokenBurst)
 	return limit, time.Duration(60 * float64(limit) / float64(k.limit.TokensPerMinute) * 1e9)
 }
@@ -141,9 +139,8 @@ func within(stamps []*stamp, at, span time.Duration) int {
 	return n
 }
 
-// setLimit forgets what would have left by now: it does not come back into a
-// longer window.
-func (k *guardedBooks) setLimit(l limiter.Limit, now time.Duration) {
+// setLimit forgets the stamps that have left the old windows, so that they do not return into longer windows.
+func (k *guardedModel) setLimit(l limiter.Limit, now time.Duration) {
 	if k.limit.RequestsPerSecond != 0 {
 		_, requests := k.requestWindow()
 		_, tokens := k.tokenWindow()
@@ -160,17 +157,16 @@ func (k *guardedBooks) setLimit(l limiter.Limit, now time.Duration) {
 	k.limit = l
 }
 
-// scan books what has become of those who waited, and checks the admissions, in
-// the order of their times.
-func (k *guardedBooks) scan() error {
+// scan processes the calls whose wait has ended, and checks the admissions in the order of their times.
+func (k *guardedModel) scan() error {
 	for {
 		var at time.Duration
-		var group []*guardedCall // over at the earliest time
+		var group []*guardedCall // calls that ended at the earliest time
 		for _, c := range k.calls {
 			if c.wait == nil {
 				continue
 			}
-			o := c.wait.over.Load()
+			o := c.wait.result.Load()
 			switch {
 			case o == nil || len(group) > 0 && o.at > at:
 				continue
@@ -188,9 +184,9 @@ func (k *guardedBooks) scan() error {
 	}
 }
 
-// admit books a group of calls that were over at one time. The last of them saw
-// all others in flight; which that was is not known.
-func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
+// admit processes a group of calls that ended at one time. The last of them was admitted with all others in
+// flight; which call that was is unknown.
+func (k *guardedModel) admit(at time.Duration, group []*guardedCall) error {
 	held := 0.0
 	for _, c := range k.calls {
 		if c.permit != nil {
@@ -199,38 +195,38 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 	}
 	requests, last, withTokens, again := false, 0.0, false, 0
 	for _, c := range group {
-		o := c.wait.over.Load()
+		o := c.wait.result.Load()
 		c.wait = nil
 		k.waiting--
-		if o.err != nil { // it gave up or gave way, or its limit was lowered
+		if o.err != nil { // timed out, dropped, or too large for a lower limit
 			if err := k.late(c, o); err != nil {
 				return err
 			}
 			continue
 		}
 		if c.deadline > 0 && at > c.deadline {
-			return fmt.Errorf("call %d is admitted after its deadline, %v", c.id, c.deadline)
+			return fmt.Errorf("call %d was admitted after its deadline, %v", c.id, c.deadline)
 		}
-		if c.duration > 0 && !c.retrying && c.deadline-at < c.least {
+		if c.duration > 0 && !c.retrying && c.deadline-at < c.minDuration {
 			if k.trial > 0 && at-k.trial < 10*time.Second {
-				return fmt.Errorf("call %d, which takes %v at least, is admitted with %v left, and so was one at %v", c.id, c.least, c.deadline-at, k.trial)
+				return fmt.Errorf("call %d, which takes at least %v, was admitted with %v left, and so was a call at %v", c.id, c.minDuration, c.deadline-at, k.trial)
 			}
 			k.trial = at
 		}
 		requests = true
 		c.request = &stamp{at: at, n: 1}
 		k.requests = append(k.requests, c.request)
-		if c.charged != nil { // by the attempt before
+		if c.charged != nil { // charged by the previous attempt
 			c.charged.back = true
 		}
 		c.charged = &stamp{at: at, n: c.prompt}
 		k.early = append(k.early, c.charged)
 		if at < k.pauses {
-			return fmt.Errorf("call %d is admitted in a pause until %v", c.id, k.pauses)
+			return fmt.Errorf("call %d was admitted in a pause until %v", c.id, k.pauses)
 		}
 		if c.retrying {
 			k.retried++
-			again += c.prompt // perhaps after the last
+			again += c.prompt // perhaps after the last call
 			continue
 		}
 		c.permit, c.admitted = o.permit, at
@@ -247,61 +243,61 @@ func (k *guardedBooks) admit(at time.Duration, group []*guardedCall) error {
 	if n := within(k.requests, at, interval); requests && n > limit {
 		return fmt.Errorf("%d requests in %v, more than %d", n, interval, limit)
 	}
-	most, span := k.tokenWindow()
+	maximum, span := k.tokenWindow()
 	used := within(k.tokens, at, span)
 	if limiter.ChargesOnArrival(k.Limiter) {
 		used = within(k.early, at, span+k.jitter) - again
 	}
-	if withTokens && float64(used)+held+last > float64(most)+1e-6 { // which float64 rounds
-		return fmt.Errorf("%d tokens used in %v, %v held for %d calls, more than %d", used, span, held+last, len(group), most)
+	if withTokens && float64(used)+held+last > float64(maximum)+1e-6 { // rounding of float64
+		return fmt.Errorf("%d tokens used in %v and %v held for %d calls, more than %d", used, span, held+last, len(group), maximum)
 	}
 	return nil
 }
 
-// late checks the refusal of a call that had too little time.
-func (k *guardedBooks) late(c *guardedCall, o *outcome) error {
+// late checks the error of a call that was dropped or rejected because of its deadline.
+func (k *guardedModel) late(c *guardedCall, o *callResult) error {
 	if !errors.Is(o.err, limiter.ErrWouldWait) {
 		return nil
 	}
-	k.handed = k.waiting > 0
+	k.promoted = k.waiting > 0
 	var wait *limiter.WaitError
 	switch left := c.deadline - o.at; {
 	case c.duration == 0 || c.retrying:
-		return fmt.Errorf("call %d has no duration, and gave way: %w", c.id, o.err)
+		return fmt.Errorf("call %d without a duration was dropped: %w", c.id, o.err)
 	case !errors.As(o.err, &wait) || !errors.Is(o.err, context.DeadlineExceeded) || o.permit != nil:
-		return fmt.Errorf("call %d gave way with %w", c.id, o.err)
+		return fmt.Errorf("call %d was dropped with %w", c.id, o.err)
 	case wait.Left != left || left < 0:
-		return fmt.Errorf("call %d gave way with %v left, and says %w", c.id, left, o.err)
-	case wait.Position > 0 && (wait.WaitDuration != 0 || wait.Duration != c.least || left-wait.Expected >= max(1, c.least)),
+		return fmt.Errorf("call %d was dropped with %v left, but its error is %w", c.id, left, o.err)
+	case wait.Position > 0 && (wait.WaitDuration != 0 || wait.Duration != c.minDuration || left-wait.Expected >= max(1, c.minDuration)),
 		wait.Position == 0 && (wait.Duration != c.duration || left >= c.duration):
-		return fmt.Errorf("call %d, which takes %v and %v at least, gave way with %v left: %w", c.id, c.duration, c.least, left, o.err)
+		return fmt.Errorf("call %d, which takes %v and at least %v, was dropped with %v left: %w", c.id, c.duration, c.minDuration, left, o.err)
 	}
 	return nil
 }
 
-// held is the least that is kept free for a call in flight.
-func (k *guardedBooks) held(c *guardedCall) float64 {
+// held returns the minimum that is kept free for a call in flight.
+func (k *guardedModel) held(c *guardedCall) float64 {
 	charged := float64(k.chargedOf(c))
 	if c.large {
 		return 1.25*float64(c.tokens) - charged
 	}
-	return 0.2 * min(1, float64(22*time.Second)/max(1, float64(k.longest))) * (float64(c.tokens) - charged)
+	return 0.2 * min(1, float64(22*time.Second)/max(1, float64(k.maxDuration))) * (float64(c.tokens) - charged)
 }
 
-// chargedOf is what a call in flight counts for in the window already.
-func (k *guardedBooks) chargedOf(c *guardedCall) int {
+// chargedOf returns what a call in flight already counts in the window.
+func (k *guardedModel) chargedOf(c *guardedCall) int {
 	if c.charged == nil || c.charged.back || !limiter.ChargesOnArrival(k.Limiter) {
 		return 0
 	}
 	return c.prompt
 }
 
-// check compares the books, and sees to it that nobody waits without a reason.
-func (k *guardedBooks) check() error {
+// check compares the counts with the snapshot, and checks that no call waits without a reason.
+func (k *guardedModel) check() error {
 	s := k.Snapshot()
 	inFlight, held := 0, 0
 	var head *guardedCall
-	k.handed = k.handed && k.waiting > 0
+	k.promoted = k.promoted && k.waiting > 0
 	for _, c := range k.calls {
 		if c.permit != nil {
 			inFlight, held = inFlight+1, held+c.tokens
@@ -322,13 +318,13 @@ func (k *guardedBooks) check() error {
 		return fmt.Errorf("calls do not balance: %+v", s)
 	case s.TokensSettled != k.used || s.TokensRefunded != k.refunded || s.TokensCharged != k.charged ||
 		k.taken != s.TokensSettled+s.TokensRefunded-s.TokensCharged+int64(s.HeldTokens):
-		return fmt.Errorf("%d tokens were taken, and they do not balance: %+v", k.taken, s)
+		return fmt.Errorf("%d tokens were taken, but the counters do not balance: %+v", k.taken, s)
 	case s.AvailableRequests > s.Limit.RequestBurst || s.AvailableTokens > float64(s.Limit.TokenBurst):
 		return fmt.Errorf("%v requests and %v tokens are available, more than the capacity", s.AvailableRequests, s.AvailableTokens)
 	}
-	if head != nil && !k.handed && s.PausedUntil.IsZero() && s.AvailableRequests >= 1+1e-6 &&
+	if head != nil && !k.promoted && s.PausedUntil.IsZero() && s.AvailableRequests >= 1+1e-6 &&
 		(head.tokens == 0 || head.retrying || s.AvailableTokens >= float64(head.tokens)+1e-3) {
-		return fmt.Errorf("call %d of %d tokens waits, beside %v requests and %v tokens", head.id, head.tokens,
+		return fmt.Errorf("call %d of %d tokens waits although %v requests and %v tokens are available", head.id, head.tokens,
 			s.AvailableRequests, s.AvailableTokens)
 	}
 	for _, n := range []int{0, 1, min(500, s.Limit.TokenBurst), s.Limit.TokenBurst} {
@@ -339,29 +335,29 @@ func (k *guardedBooks) check() error {
 	return nil
 }
 
-// acquire starts a call, of which some halves of the tokens are the prompt's.
-func (k *guardedBooks) acquire(ctx context.Context, tokens, halves int) *guardedCall {
+// acquire starts a call. halves is the share of prompt tokens, in halves.
+func (k *guardedModel) acquire(ctx context.Context, tokens, halves int) *guardedCall {
 	return k.acquireDue(ctx, tokens, halves, 0, 0)
 }
 
-// acquireDue is acquire for a call that takes a known time.
-func (k *guardedBooks) acquireDue(ctx context.Context, tokens, halves int, duration, least time.Duration) *guardedCall {
-	most, _ := k.tokenWindow()
+// acquireDue is acquire for a call with a known duration.
+func (k *guardedModel) acquireDue(ctx context.Context, tokens, halves int, duration, minDuration time.Duration) *guardedCall {
+	maximum, _ := k.tokenWindow()
 	prompt := tokens * halves / 2
-	c := &guardedCall{id: len(k.calls), tokens: tokens, prompt: prompt, large: tokens*8 > most, duration: duration, least: least}
+	c := &guardedCall{id: len(k.calls), tokens: tokens, prompt: prompt, large: tokens*8 > maximum, duration: duration, minDuration: minDuration}
 	if deadline, ok := ctx.Deadline(); ok {
 		c.deadline = deadline.Sub(k.start)
 	}
 	k.calls = append(k.calls, c)
 	k.waiting++
 	c.wait = k.goDo(func() (*limiter.Permit, error) {
-		return k.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt, Duration: duration, MinDuration: least})
+		return k.AcquireCall(ctx, limiter.Call{Prompt: prompt, Reply: tokens - prompt, Duration: duration, MinDuration: minDuration})
 	})
 	return c
 }
 
-func (k *guardedBooks) settle(c *guardedCall, used int) {
-	k.longest = max(k.longest, k.now()-c.admitted)
+func (k *guardedModel) settle(c *guardedCall, used int) {
+	k.maxDuration = max(k.maxDuration, k.now()-c.admitted)
 	c.permit.Settle(used)
 	k.tokens = append(k.tokens, &stamp{at: k.now(), n: used})
 	prompt := c.prompt
@@ -377,8 +373,8 @@ func (k *guardedBooks) settle(c *guardedCall, used int) {
 	k.charged += int64(max(0, used-c.tokens))
 }
 
-// do takes one step.
-func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
+// do executes one step.
+func (k *guardedModel) do(ctx context.Context, o guardedOp) error {
 	var open []*guardedCall
 	for _, c := range k.calls {
 		if c.open() {
@@ -386,7 +382,7 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 		}
 	}
 	var c *guardedCall
-	if o.kind >= guardedSettle && o.kind <= guardedRefused {
+	if o.kind >= guardedSettle && o.kind <= guardedThrottled {
 		if len(open) == 0 {
 			return nil
 		}
@@ -424,21 +420,21 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 		retry, cancel := context.WithTimeout(ctx, o.span)
 		context.AfterFunc(retry, cancel)
 		c.wait = k.goRetry(retry, c.permit)
-	case guardedRefused:
-		d := c.permit.Throttled(o.refusal)
-		if d < o.refusal.RetryAfter || d < 0 {
-			return fmt.Errorf("refused for %v, paused for %v", o.refusal.RetryAfter, d)
+	case guardedThrottled:
+		d := c.permit.Throttled(o.throttle)
+		if d < o.throttle.RetryAfter || d < 0 {
+			return fmt.Errorf("Retry-After is %v, the pause %v", o.throttle.RetryAfter, d)
 		}
 		k.pauses = max(k.pauses, k.now()+d)
 	case guardedPause:
 		k.Pause(time.Now().Add(o.span))
 		k.pauses = max(k.pauses, k.now()+o.span)
 	case guardedObserve:
-		if o.of%2 == 0 { // by a server that charges prompts on arrival
+		if o.of%2 == 0 { // as counted by a server that charges prompts on arrival
 			_, span := k.tokenWindow()
-			k.remain(max(0, k.limit.TokensPerMinute-within(k.early, k.now(), span)))
+			k.reportRemaining(max(0, k.limit.TokensPerMinute-within(k.early, k.now(), span)))
 		} else {
-			k.remain(o.tokens * 7)
+			k.reportRemaining(o.tokens * 7)
 		}
 	case guardedSetLimit:
 		if err := k.SetLimit(o.limit); err != nil {
@@ -451,9 +447,9 @@ func (k *guardedBooks) do(ctx context.Context, o guardedOp) error {
 	return nil
 }
 
-// probe compares what WaitTime says with what happens if nothing else does. It is
-// exact, but for the learned jitter that wears off meanwhile.
-func (k *guardedBooks) probe(ctx context.Context, tokens int) error {
+// probe compares WaitTime with the actual wait if nothing else happens. WaitTime is exact, except for the
+// decay of learned jitter.
+func (k *guardedModel) probe(ctx context.Context, tokens int) error {
 	s := k.Snapshot()
 	if s.InFlight != 0 || s.Waiting != 0 || tokens > s.Limit.TokenBurst {
 		return nil
@@ -462,28 +458,28 @@ func (k *guardedBooks) probe(ctx context.Context, tokens int) error {
 	c := k.acquire(ctx, tokens, 1)
 	wait := c.wait
 	k.until(before + predicted)
-	o := wait.over.Load()
+	o := wait.result.Load()
 	if o == nil {
 		k.until(before + predicted + time.Second)
-		o = wait.over.Load()
+		o = wait.result.Load()
 	}
 	if o == nil || o.err != nil {
-		return fmt.Errorf("WaitTime(%d) was %v, and it is still waiting", tokens, predicted)
+		return fmt.Errorf("WaitTime(%d) was %v, but the call still waits", tokens, predicted)
 	}
 	wear := time.Duration(4 * float64(k.jitter) * min(1, predicted.Minutes()/10))
 	if d := o.at - before - predicted; d.Abs() > wear+time.Microsecond {
-		return fmt.Errorf("WaitTime(%d) was %v, it waited %v", tokens, predicted, o.at-before)
+		return fmt.Errorf("WaitTime(%d) was %v, but the call waited %v", tokens, predicted, o.at-before)
 	}
 	return nil
 }
 
-// playGuarded runs the schedule, then ends all calls until nobody waits.
+// playGuarded runs the schedule, then ends all calls until no call waits.
 func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, arrival bool, ops []guardedOp) (failure error) {
-	inBubble(t, limit, func(b *bench) {
+	runVirtual(t, limit, func(b *testLimiter) {
 		if arrival {
 			limiter.ChargeOnArrival(b.Limiter)
 		}
-		k := &guardedBooks{bench: b, jitter: jitter}
+		k := &guardedModel{testLimiter: b, jitter: jitter}
 		k.setLimit(b.Limit(), 0)
 		alive, stop := context.WithCancel(context.Background())
 		defer synctest.Wait()
@@ -503,10 +499,10 @@ func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, arriva
 				return
 			}
 		}
-		// Everything in flight ends, and time passes: then everybody starts.
+		// All calls in flight end and time passes. Then all waiting calls start.
 		for i := 0; k.waiting > 0; i++ {
 			if i > 2*len(ops) {
-				failure = fmt.Errorf("%d wait although all others have ended: %+v", k.waiting, b.Snapshot())
+				failure = fmt.Errorf("%d calls wait although all others have ended: %+v", k.waiting, b.Snapshot())
 				return
 			}
 			b.until(b.now() + 10*time.Hour)
@@ -516,7 +512,7 @@ func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, arriva
 					open = append(open, c)
 				}
 			}
-			if len(open) == 0 { // time alone has to do
+			if len(open) == 0 { // only time can admit the waiting calls
 				open = append(open, nil)
 			}
 			for _, c := range open {
@@ -535,11 +531,11 @@ func playGuarded(t *testing.T, limit limiter.Limit, jitter time.Duration, arriva
 	return failure
 }
 
-func TestGuardedKeepsItsPromises(t *testing.T) {
+func TestGuardedInvariants(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		limit := drawLimit(r, "first")
+		limit := genLimit(r, "first")
 		jitter := rapid.SampledFrom([]time.Duration{0, 50 * ms, time.Second}).Draw(r, "jitter")
-		ops := drawGuardedOps(r)
+		ops := genGuardedOps(r)
 		arrival := rapid.Bool().Draw(r, "arrival")
 		if err := playGuarded(t, limit, jitter, arrival, ops); err != nil {
 			r.Fatal(err)
@@ -547,14 +543,14 @@ func TestGuardedKeepsItsPromises(t *testing.T) {
 	})
 }
 
-// Everything at once, by goroutines that do not wait for each other. Everybody's
-// wait ends, or the bubble's deadlock fails the test, and nothing is lost.
+// Many goroutines use a limiter concurrently. Every wait ends, or synctest reports a deadlock, and all permits
+// and tokens are accounted for.
 func TestGuardedManyGoroutines(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		seed := rapid.Int64().Draw(r, "seed")
 		callers := rapid.IntRange(1, 40).Draw(r, "callers")
 		var s limiter.Snapshot
-		inBubble(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: 6000}, func(b *bench) {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 3, TokensPerMinute: 6000}, func(b *testLimiter) {
 			var wg sync.WaitGroup
 			for i := range callers {
 				wg.Go(func() {
@@ -580,7 +576,7 @@ func TestGuardedManyGoroutines(t *testing.T) {
 							case 3:
 								_ = p.Retry(ctx)
 							case 4:
-								b.remain(random.Intn(7000))
+								b.reportRemaining(random.Intn(7000))
 							case 5:
 								b.Pause(time.Now().Add(ms(1000)))
 							case 6:
@@ -599,7 +595,7 @@ func TestGuardedManyGoroutines(t *testing.T) {
 			s = b.Snapshot()
 		}, guarded)
 		if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 || s.Admitted != s.Settled+s.Cancelled {
-			r.Fatalf("books do not balance: %+v", s)
+			r.Fatalf("counters do not balance: %+v", s)
 		}
 	})
 }

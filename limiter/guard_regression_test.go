@@ -9,18 +9,17 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Small calls that use more than expected, again and again, do not put a large
-// one off for ever.
+// Small calls that repeatedly use more than their estimates do not delay a large call forever.
 func TestLargeCallIsNotStarvedByUnderestimates(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
-		over := make(chan struct{})
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		done := make(chan struct{})
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		for i := range time.Duration(10) {
 			wg.Go(func() {
 				for n := i; ; n++ {
 					select {
-					case <-over:
+					case <-done:
 						return
 					default:
 					}
@@ -34,20 +33,20 @@ func TestLargeCallIsNotStarvedByUnderestimates(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
 		p, err := b.Acquire(ctx, 50_000)
-		close(over)
+		close(done)
 		if err != nil {
 			b.Fatal(err)
 		}
 		if p.WaitDuration() > 2*time.Minute {
-			b.Errorf("it waited %v", p.WaitDuration())
+			b.Errorf("the large call waited %v", p.WaitDuration())
 		}
 		p.Settle(50_000)
 	}, guarded)
 }
 
-// After a pause those may pass who could, at once.
-func TestPauseEndLetsSmallCallsPass(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+// After a pause, calls that can be backfilled start at once.
+func TestBackfillAfterAPause(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(50_000)
 		b.Pause(b.start.Add(10 * time.Second))
 		head := b.goAcquire(b.Context(), 40_000)
@@ -58,10 +57,10 @@ func TestPauseEndLetsSmallCallsPass(t *testing.T) {
 	}, guarded)
 }
 
-// Looking at a limiter changes nothing.
+// Snapshot changes nothing.
 func TestSnapshotForgetsNoRequest(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
-		b.acquire(0).Throttled(limiter.Throttle{Requests: true, RetryAfter: 1}) // the window is 1.1 s now
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
+		b.acquire(0).Throttled(limiter.Throttle{Requests: true, RetryAfter: 1}) // the window is now 1.1 s
 		b.until(1060 * ms)
 		b.Snapshot()
 		b.use(0)
@@ -71,17 +70,16 @@ func TestSnapshotForgetsNoRequest(t *testing.T) {
 	}, guarded)
 }
 
-// What was learned of sizes under a large limit does not make calls of a smaller
-// one wait for each other.
+// Average sizes learned under a large limit do not make the calls of a lower limit wait for each other.
 func TestLowerLimitForgetsLargeSizes(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 1_000_000_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 1_000_000_000}, func(b *testLimiter) {
 		for range 200 {
 			b.use(100_000_000)
 		}
 		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 1_000_000}); err != nil {
 			b.Fatal(err)
 		}
-		b.until(b.now() + 24*time.Hour) // whatever is owed is paid
+		b.until(b.now() + 24*time.Hour) // all debts are paid
 		for i := range 50 {
 			b.goAcquire(b.Context(), 1000)
 			if n := b.Snapshot().InFlight; n != i+1 {

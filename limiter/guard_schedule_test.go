@@ -13,7 +13,7 @@ import (
 
 const ms = time.Millisecond
 
-// As many requests as can be had, each at once when it can.
+// A guarded limiter admits as many requests as possible, each at the exact time.
 func TestGuardedRequestTiming(t *testing.T) {
 	const slow = time.Second*10/12 + 1 // a twelfth of 10 s, rounded up to a nanosecond
 	for name, c := range map[string]struct {
@@ -22,19 +22,19 @@ func TestGuardedRequestTiming(t *testing.T) {
 		atOnce     int
 		every      time.Duration
 	}{
-		"one after the other":        {rps: 1.2, jitter: 50 * ms, atOnce: 1, every: slow + 50*ms},
-		"without jitter":             {rps: 1.2, atOnce: 1, every: slow},
-		"negative jitter is none":    {rps: 1.2, jitter: -time.Second, atOnce: 1, every: slow},
-		"five at once":               {rps: 5, jitter: 50 * ms, atOnce: 5, every: 1050 * ms},
-		"slow":                       {rps: 0.08, jitter: 50 * ms, atOnce: 1, every: 12550 * ms},
-		"a minute's at once":         {rps: 1, burst: 60, jitter: 50 * ms, atOnce: 60, every: 60050 * ms},
-		"rounded down":               {rps: 0.5, burst: 2.5, jitter: 50 * ms, atOnce: 2, every: 4050 * ms},
-		"default":                    {rps: 1, jitter: limiter.DefaultJitter, atOnce: 1, every: 1050 * ms},
-		"more jitter than the pace":  {rps: 100, burst: 1, jitter: time.Second, atOnce: 1, every: 1010 * ms},
-		"fewer at once than its RPS": {rps: 5, burst: 2, jitter: 50 * ms, atOnce: 2, every: 450 * ms},
+		"one after the other":                    {rps: 1.2, jitter: 50 * ms, atOnce: 1, every: slow + 50*ms},
+		"without jitter":                         {rps: 1.2, atOnce: 1, every: slow},
+		"negative jitter counts as 0":            {rps: 1.2, jitter: -time.Second, atOnce: 1, every: slow},
+		"five at once":                           {rps: 5, jitter: 50 * ms, atOnce: 5, every: 1050 * ms},
+		"slow":                                   {rps: 0.08, jitter: 50 * ms, atOnce: 1, every: 12550 * ms},
+		"a minute's requests at once":            {rps: 1, burst: 60, jitter: 50 * ms, atOnce: 60, every: 60050 * ms},
+		"rounded down":                           {rps: 0.5, burst: 2.5, jitter: 50 * ms, atOnce: 2, every: 4050 * ms},
+		"default":                                {rps: 1, jitter: limiter.DefaultJitter, atOnce: 1, every: 1050 * ms},
+		"more jitter than time between requests": {rps: 100, burst: 1, jitter: time.Second, atOnce: 1, every: 1010 * ms},
+		"burst below RPS":                        {rps: 5, burst: 2, jitter: 50 * ms, atOnce: 2, every: 450 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: plenty, RequestBurst: c.burst}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: unlimitedRate, RequestBurst: c.burst}, func(b *testLimiter) {
 				for i := range 3*c.atOnce + 100 {
 					b.use(i % 2) // calls without tokens are requests too
 					equal(b, "admission", b.now(), time.Duration(i/c.atOnce)*c.every)
@@ -44,9 +44,9 @@ func TestGuardedRequestTiming(t *testing.T) {
 	}
 }
 
-// Each request leaves the window by itself: they stay as far apart as they were.
+// Each request leaves the window individually, so requests keep their distances.
 func TestGuardedRequestsSlide(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for i := range time.Duration(20) {
 			b.use(1)
 			at := i/5*1050*ms + i%5*100*ms
@@ -58,35 +58,35 @@ func TestGuardedRequestsSlide(t *testing.T) {
 	}, guarded)
 }
 
-// What a snapshot has is what could be had.
+// A snapshot's available requests can actually be taken.
 func TestGuardedAvailableRequests(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(0)
 		b.use(0)
-		b.available(3, plenty)
-		b.until(1050*ms - 1) // the bucket is full since long
-		b.available(3, plenty)
+		b.available(3, unlimitedRate)
+		b.until(1050*ms - 1) // the bucket has been full for long
+		b.available(3, unlimitedRate)
 		b.until(1050 * ms)
-		b.available(5, plenty)
+		b.available(5, unlimitedRate)
 	}, guarded)
 }
 
-// A bare limiter lets 20,000 more pass every 20 s after the first minute's worth
-// was used at once.
+// Without a guard, 20,000 more tokens would be admitted every 20 s after the first minute's tokens were used
+// at once.
 func TestGuardedTokenTiming(t *testing.T) {
 	for name, c := range map[string]struct {
 		tpm, burst, call int
 		want             []time.Duration // s
 	}{
-		"three a minute":                   {60_000, 0, 20_000, []time.Duration{0, 0, 0, 60, 60, 60, 120}},
-		"the whole capacity":               {60_000, 0, 60_000, []time.Duration{0, 60, 120}},
-		"not quite half":                   {60_000, 0, 25_000, []time.Duration{0, 0, 60, 60, 120}},
-		"three minutes' worth at once":     {6000, 18_000, 6000, []time.Duration{0, 0, 0, 180, 180, 180, 360}},
-		"all of three minutes' worth":      {6000, 18_000, 18_000, []time.Duration{0, 180}},
-		"a bucket of less than a minute's": {60_000, 20_000, 20_000, []time.Duration{0, 20, 40, 60, 80}},
+		"three per minute":                        {60_000, 0, 20_000, []time.Duration{0, 0, 0, 60, 60, 60, 120}},
+		"the whole capacity":                      {60_000, 0, 60_000, []time.Duration{0, 60, 120}},
+		"not quite half":                          {60_000, 0, 25_000, []time.Duration{0, 0, 60, 60, 120}},
+		"three minutes' tokens at once":           {6000, 18_000, 6000, []time.Duration{0, 0, 0, 180, 180, 180, 360}},
+		"a call of three minutes' tokens":         {6000, 18_000, 18_000, []time.Duration{0, 180}},
+		"a bucket smaller than a minute's tokens": {60_000, 20_000, 20_000, []time.Duration{0, 20, 40, 60, 80}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: c.tpm, TokenBurst: c.burst}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: c.tpm, TokenBurst: c.burst}, func(b *testLimiter) {
 				for _, want := range c.want {
 					b.use(c.call)
 					equal(b, "admission", b.now(), want*time.Second)
@@ -96,9 +96,9 @@ func TestGuardedTokenTiming(t *testing.T) {
 	}
 }
 
-// What counts is when a call ended: its tokens leave the window a minute later.
+// Tokens count from the end of a call, and leave the window a minute later.
 func TestGuardedTokensCountFromTheEnd(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(40_000)
 		w := b.goAcquire(b.Context(), 30_000)
 		b.until(50 * time.Second) // the bucket is almost full
@@ -109,8 +109,8 @@ func TestGuardedTokensCountFromTheEnd(t *testing.T) {
 	}, guarded)
 }
 
-// What is kept free for calls in flight, read off what is available when the
-// buckets have filled up.
+// TestGuardedHolds checks the tokens kept free for calls in flight, by the available tokens once the buckets
+// are full.
 func TestGuardedHolds(t *testing.T) {
 	repeat := func(n, tokens int) []int {
 		calls := make([]int, n)
@@ -120,7 +120,7 @@ func TestGuardedHolds(t *testing.T) {
 		return calls
 	}
 	for name, c := range map[string]struct {
-		past     [][2]int // held and used
+		past     [][2]int // estimate and actual usage
 		inFlight []int
 		held     float64
 	}{
@@ -129,20 +129,20 @@ func TestGuardedHolds(t *testing.T) {
 		"a fifth, and 3.5 of their size": {nil, repeat(20, 1000), 0.2*20_000 + 3500},
 		"large calls, and a quarter":     {nil, repeat(2, 20_000), 50_000},
 		"an eighth is not large":         {nil, []int{7500}, 0.2*7500 + 3.5*7500},
-		"more than an eighth is":         {nil, []int{7501}, 1.25 * 7501},
+		"more than an eighth is large":   {nil, []int{7501}, 1.25 * 7501},
 		"both":                           {nil, []int{1000, 20_000}, 0.2*1000 + 3500 + 25_000},
-		"sizes are learned, squared, by a sixty-fourth": {[][2]int{{1000, 200}}, []int{1000},
+		"the mean square of sizes is learned by a sixty-fourth": {[][2]int{{1000, 200}}, []int{1000},
 			200 + 3.5*math.Sqrt(1000*1000+(200*200-1000*1000)/64.0)},
-		"of what was used, also above what was held": {[][2]int{{1000, 7500}}, []int{1000},
+		"from actual usage, also above the estimate": {[][2]int{{1000, 7500}}, []int{1000},
 			200 + 3.5*math.Sqrt(1000*1000+(7500*7500-1000*1000)/64.0)},
-		"not of large calls":                           {[][2]int{{1000, 1000}, {8000, 10}}, []int{1000}, 200 + 3500},
-		"not of calls that turned out large":           {[][2]int{{1000, 7501}}, []int{1000}, 200 + 3500},
-		"not of calls without tokens":                  {[][2]int{{1000, 1000}, {0, 50}}, []int{1000}, 200 + 3500},
-		"a call that used nothing is a call":           {[][2]int{{1000, 0}}, []int{1000}, 200 + 3.5*math.Sqrt(1000*1000*63/64.0)},
+		"not from large calls":                         {[][2]int{{1000, 1000}, {8000, 10}}, []int{1000}, 200 + 3500},
+		"not from calls that turned out to be large":   {[][2]int{{1000, 7501}}, []int{1000}, 200 + 3500},
+		"not from calls without tokens":                {[][2]int{{1000, 1000}, {0, 50}}, []int{1000}, 200 + 3500},
+		"a call that used 0 tokens counts":             {[][2]int{{1000, 0}}, []int{1000}, 200 + 3.5*math.Sqrt(1000*1000*63/64.0)},
 		"the size of the second does not count at all": {nil, []int{1000, 3000}, 0.2*4000 + 3500},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				for _, call := range c.past {
 					b.acquire(call[0]).Settle(call[1])
 				}
@@ -152,15 +152,15 @@ func TestGuardedHolds(t *testing.T) {
 				}
 				b.until(2 * time.Minute)
 				left := 60_000 - int(math.Ceil(c.held))
-				b.room(left)
-				equal(b, "wait for all of it", b.Snapshot().Waiting, 0)
+				b.wantTokens(left)
+				equal(b, "calls that wait for the available tokens", b.Snapshot().Waiting, 0)
 				one := b.goAcquire(b.Context(), left)
 				one.admittedAt(2 * time.Minute)
-				one.over.Load().permit.Cancel()
+				one.result.Load().permit.Cancel()
 				if left < 60_000 {
 					more := b.goAcquire(b.Context(), left+1)
 					b.until(time.Hour)
-					more.waiting() // until those in flight have ended
+					more.waiting() // until the calls in flight have ended
 				}
 				for _, p := range permits {
 					p.Cancel()
@@ -172,9 +172,8 @@ func TestGuardedHolds(t *testing.T) {
 	}
 }
 
-// Calls that end before the next one begins: in no minute is more than a
-// minute's worth used, whatever the sizes and the pauses between them. A bucket
-// alone would let twice as much pass.
+// Sequential calls never use more than a minute's tokens in a minute, for any sizes and any pauses between
+// them. A bucket alone would admit twice as many.
 func TestGuardedSequentialCallsKeepToTheMinute(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		limit := limiter.Limit{RequestsPerSecond: 50, TokensPerMinute: rapid.SampledFrom([]int{600, 6000, 60_001}).Draw(r, "tpm")}
@@ -192,7 +191,7 @@ func TestGuardedSequentialCallsKeepToTheMinute(t *testing.T) {
 			}
 		}
 		var failure error
-		inBubble(t, limit, func(b *bench) {
+		runVirtual(t, limit, func(b *testLimiter) {
 			var at []time.Duration
 			for i, c := range calls {
 				time.Sleep(c.after)

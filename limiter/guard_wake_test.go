@@ -8,27 +8,27 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// Whatever may let the head of a guarded limiter start sooner looks at it at
-// that very instant, and whatever delays it sets the clock anew.
+// Every event that may let the head of a guarded limiter start sooner re-evaluates it at that instant, and
+// every event that delays it sets the timer again.
 func TestGuardedWakes(t *testing.T) {
 	const then = 5*time.Second + 78
 	type state struct {
-		*bench
-		permit *limiter.Permit // 40,000 in flight, large
+		*testLimiter
+		permit *limiter.Permit // a large call in flight, of 40,000 tokens
 		leave  func()          // makes the head leave
-		head   *pending
-		behind *pending
+		head   *asyncCall
+		behind *asyncCall
 	}
 	for name, c := range map[string]struct {
 		head   int
-		behind int // 0: nobody
+		behind int // 0: no call
 		do     func(state)
 
-		headAt, behindAt time.Duration // 0: not at all
+		headAt, behindAt time.Duration // 0: never
 	}{
 		"a refund": {20_000, 0, func(s state) { s.permit.Settle(10_000) },
 			then, 0},
-		"a settlement, after which the end of its minute is known": {30_000, 0, func(s state) { s.permit.Settle(39_000) },
+		"a settlement that determines when its tokens leave the window": {30_000, 0, func(s state) { s.permit.Settle(39_000) },
 			then + time.Minute, 0},
 		"a call that was cancelled": {60_000, 0, func(s state) { s.permit.Cancel() },
 			then, 0},
@@ -40,7 +40,7 @@ func TestGuardedWakes(t *testing.T) {
 			0, then},
 		"the head leaves, and the next does not fit either": {60_000, 10_001, func(s state) { s.leave() },
 			0, 0},
-		// The bucket has 20,000 and 1000 for every second, then 2000.
+		// The bucket holds 20,000 and gets 1000 per second, then 2000.
 		"a higher limit": {30_000, 0, func(s state) {
 			if err := s.SetLimit(limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 120_000}); err != nil {
 				s.Fatal(err)
@@ -56,10 +56,10 @@ func TestGuardedWakes(t *testing.T) {
 		}, then, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
-				s := state{bench: b, permit: b.acquire(40_000), leave: cancel, head: b.goAcquire(ctx, c.head)}
+				s := state{testLimiter: b, permit: b.acquire(40_000), leave: cancel, head: b.goAcquire(ctx, c.head)}
 				if c.behind > 0 {
 					s.behind = b.goAcquire(b.Context(), c.behind)
 					s.behind.waiting()
@@ -81,32 +81,32 @@ func TestGuardedWakes(t *testing.T) {
 	}
 }
 
-// News of others: worse news delays the head, better news lets it start at once.
-func TestGuardedWakesOnNews(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
-		b.remain(0)
+// Reports of external usage: a higher one delays the head, a lower one lets it start at once.
+func TestGuardedWakesOnReports(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.reportRemaining(0)
 		w := b.goAcquire(b.Context(), 15_000)
 		b.until(5 * time.Second)
-		b.remain(14_999)
+		b.reportRemaining(14_999)
 		b.until(7 * time.Second)
 		w.waiting()
-		b.remain(15_000)
+		b.reportRemaining(15_000)
 		b.until(time.Minute)
 		w.admittedAt(7 * time.Second)
 	}, guarded)
-	inBubble(t, minute60k, func(b *bench) {
-		b.remain(0)
-		w := b.goAcquire(b.Context(), 15_000) // when a quarter of it has worn off: at 37.5 s
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.reportRemaining(0)
+		w := b.goAcquire(b.Context(), 15_000) // when a quarter of it has decayed, at 37.5 s
 		b.until(10 * time.Second)
-		b.remain(0)
+		b.reportRemaining(0)
 		b.until(time.Minute)
 		w.admittedAt(47*time.Second + 500*ms)
 	}, guarded)
 }
 
-// A request that never left lets the next call start at once.
+// Returning a request that was not sent lets the next call start at once.
 func TestReturnedRequestWakesHead(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		p := b.acquire(1)
 		w := b.goAcquire(b.Context(), 1)
 		b.until(4 * time.Second)
@@ -117,9 +117,9 @@ func TestReturnedRequestWakesHead(t *testing.T) {
 	}, guarded)
 }
 
-// A limit that is lowered counts what was used before it, and delays the head.
+// A lowered limit counts earlier usage, and delays the head.
 func TestGuardedSetLimitDown(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(20_000)
 		b.until(120 * ms)
 		b.use(10_000)
@@ -130,14 +130,14 @@ func TestGuardedSetLimitDown(t *testing.T) {
 		}
 		tokens := b.goAcquire(b.Context(), 10_000)
 		b.until(2 * time.Minute)
-		w.admittedAt(1170 * ms) // one at a time, after the second of the two
+		w.admittedAt(1170 * ms) // one at a time, after the second of the two requests
 		tokens.admittedAt(time.Minute)
 	}, guarded)
 }
 
-// Caution wears off while a call waits for one in flight: it starts when less is held.
-func TestCautionWearsOffForThoseWhoWait(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 100_000}, func(b *bench) {
+// reservedShare decays while a call waits for another one in flight. The call starts when less is held.
+func TestReservedShareDecaysDuringAWait(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 100_000}, func(b *testLimiter) {
 		var held []*limiter.Permit
 		for range 10 {
 			held = append(held, b.acquire(8000))
@@ -147,7 +147,7 @@ func TestCautionWearsOffForThoseWhoWait(t *testing.T) {
 			held[0].Throttled(limiter.Throttle{RetryAfter: time.Second, Tokens: true})
 		}
 		b.until(3 * time.Minute)
-		head := b.goAcquire(context.Background(), 50_000) // 0.4 of 80,000 are held, and room for some that end
+		head := b.goAcquire(context.Background(), 50_000) // 0.4 of 80,000 are held, plus headroom for calls that end
 		b.until(32*time.Minute - 1)
 		head.waiting()
 		b.until(33 * time.Minute)

@@ -12,62 +12,61 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-const plenty = 1_000_000_000 // a rate that never makes anybody wait
+const unlimitedRate = 1_000_000_000 // a rate at which no call waits
 
-// A bench is a limiter in a synctest bubble, whose clock stands still unless
-// everybody waits: every duration below is exact.
-type bench struct {
+// A testLimiter is a limiter under testing/synctest. Its clock advances only while all goroutines wait,
+// so every duration below is exact.
+type testLimiter struct {
 	*testing.T
 	*limiter.Limiter
 	start time.Time
 }
 
-// inBubble runs f with a new limiter on a virtual clock.
-func inBubble(t *testing.T, limit limiter.Limit, f func(*bench), options ...limiter.Option) {
+// runVirtual runs f with a new limiter on a virtual clock.
+func runVirtual(t *testing.T, limit limiter.Limit, f func(*testLimiter), options ...limiter.Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l, err := limiter.New(limit, options...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(&bench{t, l, time.Now()})
+		f(&testLimiter{t, l, time.Now()})
 	})
 }
 
-// guarded is the jitter of most guarded limiters here: windows of requests are
-// 50 ms longer than the requests take.
+// guarded is the option of most guarded limiters in these tests. Its request windows are 50 ms longer
+// than the requests take.
 var guarded = limiter.Guarded(50 * time.Millisecond)
 
-// use makes a call that is over at once and used exactly what it acquired.
-func (b *bench) use(tokens int) {
+// use makes a call that ends at once and uses exactly its estimate.
+func (b *testLimiter) use(tokens int) {
 	b.Helper()
 	b.acquire(tokens).Settle(tokens)
 }
 
-// remain lets the server say how many tokens remain.
-func (b *bench) remain(tokens int) {
+// reportRemaining observes the given number of remaining tokens.
+func (b *testLimiter) reportRemaining(tokens int) {
 	b.Observe(limiter.ServerState{RemainingTokens: &tokens})
 }
 
-// room checks how many tokens are available, exactly.
-func (b *bench) room(want int) {
+// wantTokens checks the exact number of available tokens.
+func (b *testLimiter) wantTokens(want int) {
 	b.Helper()
 	if got := b.Snapshot().AvailableTokens; got != float64(want) {
 		b.Errorf("at %v %v tokens are available, want %v", b.now(), got, want)
 	}
 }
 
-func (b *bench) now() time.Duration { return time.Since(b.start) }
+func (b *testLimiter) now() time.Duration { return time.Since(b.start) }
 
-// until lets the clock run to a time after the start, and everybody act who
-// can act then.
-func (b *bench) until(d time.Duration) {
+// until advances the clock to a time after the start, and lets all goroutines run that can run then.
+func (b *testLimiter) until(d time.Duration) {
 	time.Sleep(d - b.now())
 	synctest.Wait()
 }
 
-// acquire acquires in this goroutine and fails the test if that fails.
-func (b *bench) acquire(tokens int) *limiter.Permit {
+// acquire acquires in this goroutine. An error ends the test.
+func (b *testLimiter) acquire(tokens int) *limiter.Permit {
 	b.Helper()
 	p, err := b.Acquire(context.Background(), tokens)
 	if err != nil {
@@ -76,44 +75,43 @@ func (b *bench) acquire(tokens int) *limiter.Permit {
 	return p
 }
 
-// A pending is a call that was made in another goroutine.
-type pending struct {
-	b    *bench
-	over atomic.Pointer[outcome] // nil while it waits
+// An asyncCall is a call made in another goroutine.
+type asyncCall struct {
+	b      *testLimiter
+	result atomic.Pointer[callResult] // nil during the wait
 }
 
-type outcome struct {
+type callResult struct {
 	permit *limiter.Permit
 	err    error
 	at     time.Duration
 }
 
-// goAcquire acquires in another goroutine, which is in the queue or through
-// when goAcquire returns.
-func (b *bench) goAcquire(ctx context.Context, tokens int) *pending {
+// goAcquire acquires in another goroutine. When goAcquire returns, the call waits or has ended.
+func (b *testLimiter) goAcquire(ctx context.Context, tokens int) *asyncCall {
 	return b.goDo(func() (*limiter.Permit, error) { return b.Acquire(ctx, tokens) })
 }
 
 // goRetry is goAcquire for a retry.
-func (b *bench) goRetry(ctx context.Context, permit *limiter.Permit) *pending {
+func (b *testLimiter) goRetry(ctx context.Context, permit *limiter.Permit) *asyncCall {
 	return b.goDo(func() (*limiter.Permit, error) { return permit, permit.Retry(ctx) })
 }
 
-func (b *bench) goDo(call func() (*limiter.Permit, error)) *pending {
-	p := &pending{b: b}
+func (b *testLimiter) goDo(call func() (*limiter.Permit, error)) *asyncCall {
+	p := &asyncCall{b: b}
 	go func() {
 		permit, err := call()
-		p.over.Store(&outcome{permit, err, b.now()})
+		p.result.Store(&callResult{permit, err, b.now()})
 	}()
 	synctest.Wait()
 	return p
 }
 
-func (p *pending) admittedAt(want time.Duration) {
+func (p *asyncCall) admittedAt(want time.Duration) {
 	p.b.Helper()
-	switch o := p.over.Load(); {
+	switch o := p.result.Load(); {
 	case o == nil:
-		p.b.Errorf("at %v still waiting, want admitted at %v", p.b.now(), want)
+		p.b.Errorf("at %v call still waits, want admitted at %v", p.b.now(), want)
 	case o.err != nil:
 		p.b.Errorf("at %v: %v; want admitted at %v", o.at, o.err, want)
 	case o.at != want:
@@ -121,18 +119,18 @@ func (p *pending) admittedAt(want time.Duration) {
 	}
 }
 
-func (p *pending) waiting() {
+func (p *asyncCall) waiting() {
 	p.b.Helper()
-	if o := p.over.Load(); o != nil {
-		p.b.Errorf("over at %v (error %v), want still waiting at %v", o.at, o.err, p.b.now())
+	if o := p.result.Load(); o != nil {
+		p.b.Errorf("call ended at %v (error %v), want it to wait at %v", o.at, o.err, p.b.now())
 	}
 }
 
-func (p *pending) failedAt(want time.Duration, target error) {
+func (p *asyncCall) failedAt(want time.Duration, target error) {
 	p.b.Helper()
-	switch o := p.over.Load(); {
+	switch o := p.result.Load(); {
 	case o == nil:
-		p.b.Errorf("at %v still waiting, want failed at %v", p.b.now(), want)
+		p.b.Errorf("at %v call still waits, want failed at %v", p.b.now(), want)
 	case !errors.Is(o.err, target):
 		p.b.Errorf("error %v, want %v", o.err, target)
 	case o.at != want:
@@ -140,8 +138,8 @@ func (p *pending) failedAt(want time.Duration, target error) {
 	}
 }
 
-// available checks both balances, to a billionth.
-func (b *bench) available(requests, tokens float64) {
+// available checks both balances, up to rounding errors.
+func (b *testLimiter) available(requests, tokens float64) {
 	b.Helper()
 	s := b.Snapshot()
 	if math.Abs(s.AvailableRequests-requests) > 1e-9 {

@@ -10,35 +10,35 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// concurrent is a server that bounds the calls that it carries out at a time.
-type concurrent struct {
-	most             int
-	mu               sync.Mutex
-	now, peak        int
-	refused, carried int
+// A concurrent server bounds the number of calls that it processes at a time.
+type concurrencyServer struct {
+	maximum             int
+	mu                  sync.Mutex
+	now, peak           int
+	rejected, completed int
 }
 
-func (s *concurrent) enter() bool {
+func (s *concurrencyServer) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now == s.most {
-		s.refused++
+	if s.now == s.maximum {
+		s.rejected++
 		return false
 	}
 	s.now++
-	s.carried++
+	s.completed++
 	s.peak = max(s.peak, s.now)
 	return true
 }
 
-func (s *concurrent) leave() {
+func (s *concurrencyServer) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now--
 }
 
-// occupy has workers make calls of five seconds until the given time.
-func (b *bench) occupy(s *concurrent, workers int, end time.Duration) {
+// occupy lets workers make calls of five seconds until the given time.
+func (b *testLimiter) occupy(s *concurrencyServer, workers int, end time.Duration) {
 	var all sync.WaitGroup
 	for range workers {
 		all.Go(func() {
@@ -63,33 +63,33 @@ func (b *bench) occupy(s *concurrent, workers int, end time.Duration) {
 }
 
 func TestMaxInFlight(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
-		server := &concurrent{most: 1000}
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		server := &concurrencyServer{maximum: 1000}
 		b.occupy(server, 20, 5*time.Minute)
 		equal(b, "calls at a time", server.peak, 7)
-		equal(b, "calls", server.carried >= 7*60, true)
+		equal(b, "calls", server.completed >= 7*60, true)
 	}, limiter.MaxInFlight(7), guarded)
 }
 
-// A number of calls in flight that the server refuses is lowered, and no rate is.
+// The bound on calls in flight is lowered when the server rejects calls because of it. No rate is lowered.
 func TestInFlightIsLearned(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
-		server := &concurrent{most: 4}
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		server := &concurrencyServer{maximum: 4}
 		b.occupy(server, 20, 30*time.Minute)
-		if most := 4 * 30 * 60 / 5; server.carried < most*9/10 {
-			t.Errorf("%d calls in half an hour, of %d", server.carried, most)
+		if maximum := 4 * 30 * 60 / 5; server.completed < maximum*9/10 {
+			t.Errorf("%d calls in half an hour, want about %d", server.completed, maximum)
 		}
-		if server.refused > 60 {
-			t.Errorf("%d calls are refused", server.refused)
+		if server.rejected > 60 {
+			t.Errorf("the server rejected %d calls", server.rejected)
 		}
 		equal(b, "requests per second", b.Limit().RequestsPerSecond, 100)
-		t.Logf("%d calls, %d refused", server.carried, server.refused)
+		t.Logf("%d calls, %d rejected", server.completed, server.rejected)
 	}, guarded)
 }
 
-// What waits for a place in flight is foretold by how long calls take.
-func TestWaitForAPlace(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: plenty}, func(b *bench) {
+// The expected wait for a slot in flight follows from the duration of calls.
+func TestWaitTimeAtMaxInFlight(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for range 3 {
 			p := b.acquire(1)
 			time.Sleep(10 * time.Second)
@@ -105,9 +105,9 @@ func TestWaitForAPlace(t *testing.T) {
 	}, limiter.MaxInFlight(2), guarded)
 }
 
-// Calls that pass the head of the queue keep to the bound too.
-func TestMaxInFlightOfThoseWhoPass(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *bench) {
+// Backfilled calls respect the bound too.
+func TestMaxInFlightOfBackfilledCalls(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.use(30_000)
 		p := b.acquire(1)
 		b.until(5 * time.Second)
@@ -122,9 +122,9 @@ func TestMaxInFlightOfThoseWhoPass(t *testing.T) {
 	}, guarded, limiter.MaxInFlight(1))
 }
 
-// One incident lowers the calls in flight by those that were refused, and a new limit forgets that.
+// One incident lowers the bound by the number of rejected calls. A new limit resets the bound.
 func TestConcurrencyOfAnIncident(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		var permits []*limiter.Permit
 		for range 40 {
 			permits = append(permits, b.acquire(1))
@@ -139,7 +139,7 @@ func TestConcurrencyOfAnIncident(t *testing.T) {
 			p.Settle(1)
 		}
 		synctest.Wait()
-		equal(b, "retries that wait for ten others", b.Snapshot().Waiting, 20)
+		equal(b, "retries that wait for ten other calls", b.Snapshot().Waiting, 20)
 		if err := b.SetLimit(limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 60_000}); err != nil {
 			b.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestConcurrencyOfAnIncident(t *testing.T) {
 	})
 }
 
-// A model of which the server has named a limit, and which then gets a limit of its own, has the bound too.
+// A model with a nested limiter, which then gets a separate limit, keeps the configured bound.
 func TestMaxInFlightAfterSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}
@@ -159,7 +159,7 @@ func TestMaxInFlightAfterSet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		if err := g.Set("m", limit); err != nil {
 			t.Fatal(err)
 		}

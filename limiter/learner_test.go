@@ -11,16 +11,15 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// An enforcer is a server that enforces a request rate, counting in windows that slide or in
-// windows that follow one another.
+// An enforcer is a server that enforces a request rate in sliding or in fixed windows.
 type enforcer struct {
-	window time.Duration
-	most   int // requests in a window
-	fixed  bool
+	window  time.Duration
+	maximum int // requests in a window
+	fixed   bool
 
 	mu       sync.Mutex
 	accepted []time.Duration
-	refused  []time.Duration
+	rejected []time.Duration
 }
 
 // accept reports whether the server accepts a request at the given time.
@@ -31,25 +30,25 @@ func (e *enforcer) accept(now time.Duration) bool {
 	if e.fixed {
 		begin = now.Truncate(e.window) - 1
 	}
-	if len(e.accepted)-e.most >= 0 && e.accepted[len(e.accepted)-e.most] > begin {
-		e.refused = append(e.refused, now)
+	if len(e.accepted)-e.maximum >= 0 && e.accepted[len(e.accepted)-e.maximum] > begin {
+		e.rejected = append(e.rejected, now)
 		return false
 	}
 	e.accepted = append(e.accepted, now)
 	return true
 }
 
-// room returns how long it takes until the server accepts a request.
-func (e *enforcer) room(now time.Duration) time.Duration {
+// retryAfter returns how long it takes until the server accepts a request.
+func (e *enforcer) retryAfter(now time.Duration) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.fixed {
 		return now.Truncate(e.window) + e.window - now
 	}
-	return e.accepted[len(e.accepted)-e.most] + e.window - now
+	return e.accepted[len(e.accepted)-e.maximum] + e.window - now
 }
 
-// count returns how many times are at or after the given one.
+// count returns how many of the times are at or after from.
 func count(times []time.Duration, from time.Duration) (n int) {
 	for _, t := range times {
 		if t >= from {
@@ -59,9 +58,9 @@ func count(times []time.Duration, from time.Duration) (n int) {
 	return n
 }
 
-// keepBusy has workers make calls of 10 tokens until the given time. A request reaches the
-// server after 20 to 60 ms.
-func (b *bench) keepBusy(e *enforcer, workers int, end time.Duration, mute bool) {
+// keepBusy lets workers make calls of 10 tokens until the given time. A request reaches the server after 20
+// to 60 ms. With silent, a 429 names neither the limit nor a Retry-After.
+func (b *testLimiter) keepBusy(e *enforcer, workers int, end time.Duration, silent bool) {
 	var wg sync.WaitGroup
 	for i := range workers {
 		wg.Go(func() {
@@ -74,12 +73,12 @@ func (b *bench) keepBusy(e *enforcer, workers int, end time.Duration, mute bool)
 					if e.accept(b.now()) {
 						break
 					}
-					refusal := limiter.Throttle{Requests: !mute}
-					if !mute {
-						refusal.RetryAfter = e.room(b.now()).Truncate(time.Second) + time.Second
+					throttle := limiter.Throttle{Requests: !silent}
+					if !silent {
+						throttle.RetryAfter = e.retryAfter(b.now()).Truncate(time.Second) + time.Second
 					}
 					time.Sleep(30 * time.Millisecond)
-					p.Throttled(refusal)
+					p.Throttled(throttle)
 					if err := p.Retry(context.Background()); err != nil {
 						b.Errorf("at %v: Retry: %v", b.now(), err)
 					}
@@ -92,33 +91,32 @@ func (b *bench) keepBusy(e *enforcer, workers int, end time.Duration, mute bool)
 	wg.Wait()
 }
 
-// A limiter with a rate that is too high finds the server's, whatever the server says when it
-// refuses a request.
+// A limiter whose rate is too high learns the server's rate, with any kind of 429 response.
 func TestLearnsRequestRate(t *testing.T) {
 	for name, c := range map[string]struct {
 		server *enforcer
-		mute   bool
+		silent bool
 		rps    float64
 	}{
-		"four of five, sliding":       {&enforcer{window: time.Second, most: 4}, false, 5},
-		"four of five, sliding, mute": {&enforcer{window: time.Second, most: 4}, true, 5},
-		"four of five, fixed, mute":   {&enforcer{window: time.Second, most: 4, fixed: true}, true, 5},
-		"half, sliding":               {&enforcer{window: 2 * time.Second, most: 1}, false, 1},
-		"half, sliding, mute":         {&enforcer{window: 2 * time.Second, most: 1}, true, 1},
-		"half, fixed, mute":           {&enforcer{window: 2 * time.Second, most: 1, fixed: true}, true, 1},
-		"two of five, fixed":          {&enforcer{window: 966375423, most: 2, fixed: true}, false, 5},
-		"a twelfth, mute":             {&enforcer{window: 12 * time.Second, most: 1}, true, 1},
+		"four of five, sliding":         {&enforcer{window: time.Second, maximum: 4}, false, 5},
+		"four of five, sliding, silent": {&enforcer{window: time.Second, maximum: 4}, true, 5},
+		"four of five, fixed, silent":   {&enforcer{window: time.Second, maximum: 4, fixed: true}, true, 5},
+		"half, sliding":                 {&enforcer{window: 2 * time.Second, maximum: 1}, false, 1},
+		"half, sliding, mute":           {&enforcer{window: 2 * time.Second, maximum: 1}, true, 1},
+		"half, fixed, mute":             {&enforcer{window: 2 * time.Second, maximum: 1, fixed: true}, true, 1},
+		"two of five, fixed":            {&enforcer{window: 966375423, maximum: 2, fixed: true}, false, 5},
+		"a twelfth, silent":             {&enforcer{window: 12 * time.Second, maximum: 1}, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: plenty}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: c.rps, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 				const end, settled = 30 * time.Minute, 3 * time.Minute
-				b.keepBusy(c.server, 8, end, c.mute)
-				most := float64(c.server.most) * (end - settled).Seconds() / c.server.window.Seconds()
-				if used := float64(count(c.server.accepted, settled)) / most; used < 0.85 {
-					b.Errorf("%.0f%% of the server's rate are used, want 85%%", 100*used)
+				b.keepBusy(c.server, 8, end, c.silent)
+				maximum := float64(c.server.maximum) * (end - settled).Seconds() / c.server.window.Seconds()
+				if used := float64(count(c.server.accepted, settled)) / maximum; used < 0.85 {
+					b.Errorf("the limiter used %.0f%% of the server's rate, want 85%%", 100*used)
 				}
-				if n := len(c.server.refused); n >= 30 {
-					b.Errorf("%d requests are refused, want fewer than 30", n)
+				if n := len(c.server.rejected); n >= 30 {
+					b.Errorf("the server rejected %d requests, want fewer than 30", n)
 				}
 				s := b.Snapshot()
 				equal(b, "RequestsFrom", s.RequestsFrom, limiter.FromRefusals)
@@ -129,119 +127,119 @@ func TestLearnsRequestRate(t *testing.T) {
 	}
 }
 
-// When the server's rate rises again, so does the limiter's.
-func TestClimbsBack(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
-		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)
+// When the server's rate rises again, the limiter's rate follows.
+func TestRateRisesAgain(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		b.keepBusy(&enforcer{window: time.Second, maximum: 2}, 8, 5*time.Minute, true)
 		if got := b.Limit().RequestsPerSecond; got > 2.2 {
 			b.Errorf("%v requests per second, want 2", got)
 		}
-		b.keepBusy(&enforcer{window: time.Second, most: 5}, 8, 25*time.Minute, true)
+		b.keepBusy(&enforcer{window: time.Second, maximum: 5}, 8, 25*time.Minute, true)
 		if got := b.Limit().RequestsPerSecond; got < 4.5 {
 			b.Errorf("%v requests per second, want 5", got)
 		}
 	}, guarded)
 }
 
-// The buckets alone keep to what is configured.
-func TestBareBucketsLearnNothing(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
-		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)
-		b.name(20_000, 10_000)
-		equal(b, "limit", b.Limit(), limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}.WithDefaults())
+// Without a guard the limit stays the configured one.
+func TestBucketsLearnNothing(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		b.keepBusy(&enforcer{window: time.Second, maximum: 2}, 8, 5*time.Minute, true)
+		b.reportLimit(20_000, 10_000)
+		equal(b, "limit", b.Limit(), limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}.WithDefaults())
 	})
 }
 
-// name lets the server say what its token limit is, and what remains of it.
-func (b *bench) name(limit, remaining int) {
+// reportLimit observes a token limit and the remaining tokens.
+func (b *testLimiter) reportLimit(limit, remaining int) {
 	b.Observe(limiter.ServerState{LimitTokens: &limit, RemainingTokens: &remaining})
 }
 
-// The token limit that the server names is kept to, up to the configured one. A larger call
-// waits until nothing else is used.
+// A token limit named by the server takes effect, up to the configured one. A larger call waits until no other
+// tokens are in use.
 func TestLearnsTokenLimitFromHeader(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
-		b.name(6000, 6000)
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.reportLimit(6000, 6000)
 		equal(b, "limit", b.Limit().TokensPerMinute, 6000)
 		equal(b, "TokensFrom", b.Snapshot().TokensFrom, limiter.FromHeaders)
-		b.room(6000)
+		b.wantTokens(6000)
 		b.use(2000)
 		big := b.goAcquire(b.Context(), 30_000)
 		b.until(time.Minute)
 		big.admittedAt(time.Minute)
 		_, err := b.Acquire(b.Context(), 60_001)
 		if err == nil {
-			b.Error("a call that is larger than the configured limit is admitted")
+			b.Error("a call larger than the configured limit was admitted")
 		}
-		big.over.Load().permit.Cancel()
+		big.result.Load().permit.Cancel()
 
-		b.name(1_000_000, 1_000_000)
+		b.reportLimit(1_000_000, 1_000_000)
 		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
 		equal(b, "TokensFrom", b.Snapshot().TokensFrom, limiter.FromConfiguration)
-		b.name(0, 0) // no limit
+		b.reportLimit(0, 0) // not a valid limit
 		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
 	}, guarded)
 }
 
-// Refusals that name the token limit teach it, unless the server names its limit in headers.
-func TestLearnsTokenLimitFromRefusals(t *testing.T) {
-	refuse := func(b *bench) {
+// 429 responses that name the token limit lower it, unless the server names its limit in headers.
+func TestLearnsTokenLimitFromThrottles(t *testing.T) {
+	throttleRequest := func(b *testLimiter) {
 		for i := range time.Duration(2) {
-			b.refuseTokens()
+			b.throttleTokens()
 			if b.Limit() != minute60k.WithDefaults() && i == 0 {
-				b.Error("a single refusal changes the limit")
+				b.Error("a single 429 changed the limit")
 			}
 		}
 	}
-	inBubble(t, minute60k, func(b *bench) {
-		refuse(b)
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		throttleRequest(b)
 		s := b.Snapshot()
-		equal(b, "TokensPerMinute", s.Limit.TokensPerMinute, 36_000) // 1.2 times the 30,000 that were used
+		equal(b, "TokensPerMinute", s.Limit.TokensPerMinute, 36_000) // 1.2 times the 30,000 used
 		equal(b, "TokensFrom", s.TokensFrom, limiter.FromRefusals)
 		if err := b.SetLimit(minute60k); err != nil {
 			b.Fatal(err)
 		}
-		equal(b, "limit set anew", b.Limit(), minute60k.WithDefaults())
+		equal(b, "limit after SetLimit", b.Limit(), minute60k.WithDefaults())
 	}, guarded)
-	inBubble(t, minute60k, func(b *bench) {
-		b.name(60_000, 60_000)
-		refuse(b)
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.reportLimit(60_000, 60_000)
+		throttleRequest(b)
 		equal(b, "limit", b.Limit(), minute60k.WithDefaults())
 	}, guarded)
 }
 
-// A server that refuses everything for minutes has not lowered its limits.
-func TestRefusingEverythingTeachesNothing(t *testing.T) {
-	for _, refusal := range []limiter.Throttle{{}, {Requests: true}, {Requests: true, RetryAfter: time.Second}} {
-		inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
-			works := enforcer{window: time.Second, most: 5}
+// A server that rejects all requests for minutes has not lowered its limits.
+func TestRejectionOfAllRequestsKeepsTheLimit(t *testing.T) {
+	for _, throttle := range []limiter.Throttle{{}, {Requests: true}, {Requests: true, RetryAfter: time.Second}} {
+		runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+			works := enforcer{window: time.Second, maximum: 5}
 			b.keepBusy(&works, 8, time.Minute, true)
 			p := b.acquire(10)
 			for b.now() < 4*time.Minute {
 				b.until(b.now() + ms)
 				p.Sent()
 				b.until(b.now() + 50*ms)
-				p.Throttled(refusal)
+				p.Throttled(throttle)
 				if err := p.Retry(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}
 			p.Settle(10)
 			equal(b, "limit", b.Limit(), b.Snapshot().Configured)
-			if n := len(works.refused); n > 0 {
-				b.Errorf("%d requests were refused before", n)
+			if n := len(works.rejected); n > 0 {
+				b.Errorf("the server rejected %d requests before", n)
 			}
 		}, guarded)
 	}
 }
 
-// A request that waited for as long as the server said, and is refused again, shows that others
-// use the account. Then refusals do not lower the limit.
-func TestOthersTeachNothing(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+// A request that waited for Retry-After and is rejected again shows that other clients use the account. Then
+// 429 responses do not lower the limit.
+func TestExternalUsageKeepsTheLimit(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for range 100 {
 			p := b.acquire(10)
-			for range 2 { // one promise in two is broken
+			for range 2 { // every second request is rejected after its Retry-After
 				b.until(b.now() + ms)
 				p.Sent()
 				b.until(b.now() + 50*ms)
@@ -257,12 +255,12 @@ func TestOthersTeachNothing(t *testing.T) {
 	}, guarded)
 }
 
-// The header of a response shows that others use the account as well.
-func TestOthersInHeadersTeachNothing(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+// Headers of responses also show that other clients use the account.
+func TestExternalUsageInHeadersKeepsTheLimit(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		for range 20 {
 			b.use(100)
-			b.name(60_000, 30_000)
+			b.reportLimit(60_000, 30_000)
 			p := b.acquire(10)
 			p.Throttled(limiter.Throttle{Requests: true})
 			p.Settle(0)
@@ -271,19 +269,19 @@ func TestOthersInHeadersTeachNothing(t *testing.T) {
 	}, guarded)
 }
 
-// Whatever the server's limits are, and whatever it says: every call ends, and the limit in force is
-// between nothing and the configured one.
+// For any limits and responses of the server: every call ends, and the limit in force is between 0 and the
+// configured one.
 func TestLearnedLimitsAreBounded(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		configured := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{1, 2, 5}).Draw(r, "rps"), TokensPerMinute: plenty}
+		configured := limiter.Limit{RequestsPerSecond: rapid.SampledFrom([]float64{1, 2, 5}).Draw(r, "rps"), TokensPerMinute: unlimitedRate}
 		share := rapid.Float64Range(0.1, 1.5).Draw(r, "share")
 		rate := configured.RequestsPerSecond * share
-		server := enforcer{most: max(1, int(rate)), fixed: rapid.Bool().Draw(r, "fixed")}
-		server.window = time.Duration(float64(server.most) / rate * float64(time.Second))
-		mute := rapid.Bool().Draw(r, "mute")
+		server := enforcer{maximum: max(1, int(rate)), fixed: rapid.Bool().Draw(r, "fixed")}
+		server.window = time.Duration(float64(server.maximum) / rate * float64(time.Second))
+		silent := rapid.Bool().Draw(r, "mute")
 		workers := rapid.IntRange(1, 12).Draw(r, "workers")
-		inBubble(t, configured, func(b *bench) {
-			b.keepBusy(&server, workers, 10*time.Minute, mute)
+		runVirtual(t, configured, func(b *testLimiter) {
+			b.keepBusy(&server, workers, 10*time.Minute, silent)
 			s := b.Snapshot()
 			if got := s.Limit.RequestsPerSecond; got <= 0 || got > configured.RequestsPerSecond {
 				r.Fatalf("%v requests per second", got)
@@ -291,36 +289,36 @@ func TestLearnedLimitsAreBounded(t *testing.T) {
 			if s.InFlight != 0 || s.Waiting != 0 || s.Admitted != s.Settled {
 				r.Fatalf("%+v", s)
 			}
-			if refused, all := len(server.refused), len(server.refused)+len(server.accepted); refused > max(40, all/10) {
-				r.Fatalf("%d of %d requests are refused", refused, all)
+			if rejected, all := len(server.rejected), len(server.rejected)+len(server.accepted); rejected > max(40, all/10) {
+				r.Fatalf("the server rejected %d of %d requests", rejected, all)
 			}
 		}, guarded)
 	})
 }
 
-// With LearnLimits the configured limit is a beginning.
+// With LearnLimits the configured limit is only a starting point.
 func TestLearnLimits(t *testing.T) {
 	for name, server := range map[string]*enforcer{
-		"sliding": {window: time.Second, most: 6},
-		"fixed":   {window: time.Second, most: 6, fixed: true},
-		"slower":  {window: 12 * time.Second, most: 1},
+		"sliding": {window: time.Second, maximum: 6},
+		"fixed":   {window: time.Second, maximum: 6, fixed: true},
+		"slower":  {window: 12 * time.Second, maximum: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 10_000}, func(b *bench) {
-				b.name(1_000_000, 1_000_000)
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 10_000}, func(b *testLimiter) {
+				b.reportLimit(1_000_000, 1_000_000)
 				equal(b, "TokensPerMinute", b.Limit().TokensPerMinute, 1_000_000)
 				equal(b, "TokenBurst", b.Limit().TokenBurst, 1_000_000)
 				const end, settled = 30 * time.Minute, 3 * time.Minute
 				b.keepBusy(server, 12, end, false)
-				most := float64(server.most) * (end - settled).Seconds() / server.window.Seconds()
-				if used := float64(count(server.accepted, settled)) / most; used < 0.85 {
-					b.Errorf("%.0f%% of the server's rate are used, want 85%%", 100*used)
+				maximum := float64(server.maximum) * (end - settled).Seconds() / server.window.Seconds()
+				if used := float64(count(server.accepted, settled)) / maximum; used < 0.85 {
+					b.Errorf("the limiter used %.0f%% of the server's rate, want 85%%", 100*used)
 				}
-				if n := len(server.refused); n > 20 {
-					b.Errorf("%d requests are refused", n)
+				if n := len(server.rejected); n > 20 {
+					b.Errorf("the server rejected %d requests", n)
 				}
 				from := limiter.FromUse
-				if server.most == 1 {
+				if server.maximum == 1 {
 					from = limiter.FromRefusals
 				}
 				equal(b, "RequestsFrom", b.Snapshot().RequestsFrom, from)
@@ -330,11 +328,11 @@ func TestLearnLimits(t *testing.T) {
 	}
 }
 
-// Requests that were not sent do not count as accepted: in an outage they would show that others
-// use the account.
-func TestReturnedRequestTeachesNothing(t *testing.T) {
-	server := &enforcer{window: 2 * time.Second, most: 1}
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+// Requests that were not sent do not count as accepted. Otherwise an outage would look like usage of other
+// clients.
+func TestReturnedRequestIsNotAccepted(t *testing.T) {
+	server := &enforcer{window: 2 * time.Second, maximum: 1}
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for range 20 {
 			p := b.acquire(10)
 			p.ReturnRequest()
@@ -347,26 +345,25 @@ func TestReturnedRequestTeachesNothing(t *testing.T) {
 	}, guarded)
 }
 
-// A call that was small enough when it came does not become too large because the server names
-// a lower limit than before.
+// A waiting call does not become too large when the server names a lower limit.
 func TestLearnedBurstNeverFalls(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 1000}, func(b *bench) {
-		b.name(100_000, 100_000)
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 1000}, func(b *testLimiter) {
+		b.reportLimit(100_000, 100_000)
 		b.use(100_000)
 		w := b.goAcquire(b.Context(), 90_000)
-		b.name(10_000, 0)
+		b.reportLimit(10_000, 0)
 		b.until(b.now() + 10*time.Minute) // nine minutes' tokens
-		if o := w.over.Load(); o == nil || o.err != nil {
+		if o := w.result.Load(); o == nil || o.err != nil {
 			b.Fatalf("the waiting call: %+v", o)
 		}
-		w.over.Load().permit.Cancel()
+		w.result.Load().permit.Cancel()
 		equal(b, "limit", b.Limit(), limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 10_000, RequestBurst: 10, TokenBurst: 100_000})
 	}, limiter.LearnLimits(), guarded)
 }
 
-// A refusal that comes after others of later requests were accepted does not make the rate negative.
-func TestSlowRefusal(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+// A 429 that arrives after later requests were accepted does not make the rate negative.
+func TestLateThrottle(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		for range 10 {
 			b.use(10)
 		}
@@ -388,9 +385,8 @@ func TestSlowRefusal(t *testing.T) {
 	}, guarded)
 }
 
-// refuseTokens refuses a request because of the token limit when 30,000 tokens were used in the
-// minute before.
-func (b *bench) refuseTokens() {
+// throttleTokens rejects a request because of the token limit after 30,000 tokens were used in a minute.
+func (b *testLimiter) throttleTokens() {
 	b.until(b.now() + time.Minute)
 	p := b.acquire(1000)
 	for range 10 {
@@ -401,8 +397,8 @@ func (b *bench) refuseTokens() {
 	p.Settle(0)
 }
 
-// cutRequests refuses requests until the request rate is lower than configured.
-func (b *bench) cutRequests() {
+// cutRequests rejects requests until the request rate is below the configured one.
+func (b *testLimiter) cutRequests() {
 	for b.Limit().RequestsPerSecond == b.Snapshot().Configured.RequestsPerSecond {
 		for range 5 {
 			b.use(1)
@@ -414,28 +410,28 @@ func (b *bench) cutRequests() {
 	}
 }
 
-// Both rates were cut, and the calls since then use only the one: it rises again.
+// After both rates were cut, the calls use only the request rate. It rises again.
 func TestCutOfBothRates(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		for b.Limit().TokensPerMinute == 60_000 {
-			b.refuseTokens()
+			b.throttleTokens()
 		}
 		b.cutRequests()
 		for end := b.now() + time.Hour; b.now() < end; {
 			b.use(1)
 		}
 		if got := b.Limit().RequestsPerSecond; got < 4.5 {
-			b.Errorf("%v requests per second after an hour without refusals", got)
+			b.Errorf("%v requests per second after an hour without 429 responses", got)
 		}
 	}, guarded)
 }
 
-// A token limit that the server names is not exceeded, also by streams between two responses with
-// headers. When it has named none for some time, refusals teach again.
+// A token limit that the server names is not exceeded, even by streams between two responses with headers. When
+// the server has not named it for some time, 429 responses lower it again.
 func TestNamedTokenLimitIsKept(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		for range 30 {
-			b.name(6000, 6000)
+			b.reportLimit(6000, 6000)
 			for range 10 {
 				b.use(100)
 			}
@@ -446,71 +442,71 @@ func TestNamedTokenLimitIsKept(t *testing.T) {
 	}, guarded, limiter.LearnLimits())
 }
 
-// With a large jitter the guard lets less pass than the learned rate, which is not a reason not to raise it.
-func TestClimbsBackWithLargeJitter(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
-		b.keepBusy(&enforcer{window: time.Second, most: 2}, 8, 5*time.Minute, true)
-		b.keepBusy(&enforcer{window: time.Second, most: 50}, 8, time.Hour, true)
+// With a large jitter the guard admits less than the learned rate. The rate is raised anyway.
+func TestRateRisesAgainWithLargeJitter(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		b.keepBusy(&enforcer{window: time.Second, maximum: 2}, 8, 5*time.Minute, true)
+		b.keepBusy(&enforcer{window: time.Second, maximum: 50}, 8, time.Hour, true)
 		if got := b.Limit().RequestsPerSecond; got < 4.5 {
 			b.Errorf("%v requests per second, want 5", got)
 		}
 	}, limiter.Guarded(200*ms))
 }
 
-// WaitTime and MaxWait know that requests at a learned rate are spread.
+// WaitTime and MaxWait account for the spacing of requests at a learned rate.
 func TestWaitTimeOfSpreadRequests(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 10, RequestBurst: 100, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 10, RequestBurst: 100, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.cutRequests()
 		b.until(b.now() + 5*time.Minute)
 		b.use(1)
-		var last *pending
+		var last *asyncCall
 		for range 30 {
 			last = b.goAcquire(b.Context(), 1)
 		}
 		want := b.now() + b.WaitTime(1)
 		next := b.goAcquire(b.Context(), 1)
 		b.until(b.now() + time.Minute)
-		if last.over.Load() == nil || next.over.Load() == nil || (next.over.Load().at-want).Abs() > ms {
-			b.Errorf("admitted at %v, WaitTime said %v", next.over.Load().at, want)
+		if last.result.Load() == nil || next.result.Load() == nil || (next.result.Load().at-want).Abs() > ms {
+			b.Errorf("admitted at %v, WaitTime returned %v", next.result.Load().at, want)
 		}
 	}, guarded)
 }
 
-// A request that was under way when the server promised to accept another one after Retry-After may take that one's
-// turn. Then it is not others who use the account, and the limiter learns.
-func TestOwnRequestBreaksPromise(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
-		server := &enforcer{window: 1151843904, most: 1, fixed: true}
+// A request that was in flight when the server sent Retry-After for another one may take its turn. That does not
+// show usage of other clients, and the limiter learns.
+func TestOwnRequestTakesTheTurn(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		server := &enforcer{window: 1151843904, maximum: 1, fixed: true}
 		b.keepBusy(server, 11, 10*time.Minute, false)
-		if n := len(server.refused); n > 30 {
-			b.Errorf("%d of %d requests are refused", n, n+len(server.accepted))
+		if n := len(server.rejected); n > 30 {
+			b.Errorf("the server rejected %d of %d requests", n, n+len(server.accepted))
 		}
 	}, guarded)
 }
 
-// A rate that was learned from refusals changes no capacity that was configured, keeps the
-// configured limit, too, and the snapshot shows how it spaces requests.
+// A rate learned from 429 responses does not change configured capacities and keeps within the configured limit.
+// The snapshot shows the spacing of requests.
 func TestLearnedRateKeepsConfiguredLimit(t *testing.T) {
 	configured := limiter.Limit{RequestsPerSecond: 0.08, TokensPerMinute: 600, RequestBurst: 4, TokenBurst: 100}
-	inBubble(t, configured, func(b *bench) {
+	runVirtual(t, configured, func(b *testLimiter) {
 		first := b.acquire(0)
 		b.acquire(0)
 		b.acquire(0)
-		equal(t, "pause after the first refusal", first.Throttled(limiter.Throttle{}), time.Second)
+		equal(t, "pause after the first 429", first.Throttled(limiter.Throttle{}), time.Second)
 		second := b.acquire(0)
 		waits := b.goAcquire(b.Context(), 0)
 		b.until(5 * time.Second)
 		second.Throttled(limiter.Throttle{})
 		learned := configured
 		learned.RequestsPerSecond = 0.8 * configured.RequestsPerSecond
-		equal(t, "limit after the second refusal", b.Limit(), learned)
+		equal(t, "limit after the second 429", b.Limit(), learned)
 
 		next := b.goAcquire(b.Context(), 0)
 		b.until(62_501 * ms) // 4 requests at the learned rate
 		waits.admittedAt(62_500 * ms)
 		next.waiting()
 		if n := b.Snapshot().AvailableRequests; n > 0.01 {
-			t.Errorf("%v requests are available although the next one has to keep its distance", n)
+			t.Errorf("%v requests are available although the next one must be spaced", n)
 		}
 		b.until(80 * time.Second)
 		next.admittedAt(75 * time.Second)

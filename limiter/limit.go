@@ -2,15 +2,15 @@ package limiter
 
 import "fmt"
 
-// The largest limits that are accepted. Up to these the buckets, which count in
-// float64, stay exact to far less than a token and a millionth of a request.
+// The largest accepted limits. Up to these values the buckets, which count in
+// float64, are exact to far less than a token and a millionth of a request.
 const (
 	MaxRequests = 1_000_000         // requests per second, and capacity in requests
 	MaxTokens   = 1_000_000_000_000 // tokens per minute, and capacity in tokens
 )
 
-// Limit is what a [Limiter] keeps: two rates, and how much of each may be used
-// at once after a quiet time.
+// Limit holds a limiter's two rates and, for each, a capacity: how much of it
+// calls may use at once after an idle time.
 type Limit struct {
 	// RequestsPerSecond is the refill rate of the request bucket: above 0, at
 	// most MaxRequests. Fractions are exact: 0.08 is one request every 12.5 s.
@@ -20,22 +20,20 @@ type Limit struct {
 	// most MaxTokens.
 	TokensPerMinute int
 
-	// RequestBurst is the capacity of the request bucket: at least 1, at most
-	// MaxRequests, kept to a millionth of a request (a thousandth where int has
-	// 32 bits). 0 means RequestsPerSecond, but no less than 1: a bucket that
-	// cannot hold a whole request would never admit one.
+	// RequestBurst is the capacity of the request bucket, in requests: at least 1, at most
+	// MaxRequests. Its resolution is a millionth of a request (a thousandth on 32-bit platforms).
+	// 0 means RequestsPerSecond or 1, whichever is larger, because a bucket that cannot hold a
+	// whole request would never admit one.
 	RequestBurst float64
 
-	// TokenBurst is the capacity of the token bucket, and so the largest call
-	// that can be admitted: at least 1, at most MaxTokens. 0 means
-	// TokensPerMinute.
+	// TokenBurst is the capacity of the token bucket, and therefore the size of the largest
+	// call that can be admitted: at least 1, at most MaxTokens. 0 means TokensPerMinute.
 	TokenBurst int
 }
 
-// Validate returns a [*LimitError] for the first field that breaks its rule.
+// Validate returns a [*LimitError] for the first invalid field, or nil.
 func (l Limit) Validate() error {
-	// The conditions are written so that NaN, which compares false with
-	// everything, fails them.
+	// NaN fails these conditions, because every comparison with NaN is false.
 	if r := l.RequestsPerSecond; !(r > 0 && r <= MaxRequests) {
 		return &LimitError{"RequestsPerSecond", r, fmt.Sprintf("must be above 0 and at most %d", MaxRequests)}
 	}
@@ -51,7 +49,7 @@ func (l Limit) Validate() error {
 	return nil
 }
 
-// WithDefaults returns l with its capacities filled in.
+// WithDefaults returns l with zero capacities replaced by their defaults.
 func (l Limit) WithDefaults() Limit {
 	if l.RequestBurst == 0 {
 		l.RequestBurst = max(1, l.RequestsPerSecond)

@@ -53,10 +53,10 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%+v: error %v, want a LimitError", c.limit, err)
 			continue
 		}
-		same := fmt.Sprintf("%T %v", e.Value, e.Value) == fmt.Sprintf("%T %v", c.value, c.value) // as text: NaN is never equal
+		same := fmt.Sprintf("%T %v", e.Value, e.Value) == fmt.Sprintf("%T %v", c.value, c.value) // as text, because NaN != NaN
 		if e.Field != c.field || !same || e.Rule == "" {
 			t.Errorf("%+v: %+v, want field %s and value %v", c.limit, e, c.field, c.value)
 		}
 	}
-	equal(t, "text", rps(-1).Validate().Error(), "limiter: RequestsPerSecond is -1: must be above 0 and at most 1000000")
+	equal(t, "text", rps(-1).Validate().Error(), "limiter: RequestsPerSecond must be above 0 and at most 1000000, got -1")
 }

@@ -9,48 +9,48 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A call that may wait for so long is refused at once if that does not do, with what it
-// would have been; otherwise it waits, also for longer than was expected.
+// A call with a MaxWait fails at once if its expected wait is longer, and reports that wait. Otherwise it
+// waits, even if the wait becomes longer than expected.
 func TestMaxWait(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		for range 3 {
 			b.goAcquire(context.Background(), 1)
 		}
 		for _, test := range []struct {
-			maxWait time.Duration
-			refused bool
+			maxWait  time.Duration
+			rejected bool
 		}{{limiter.NoWait, true}, {time.Nanosecond, true}, {4200*ms - 1, true}, {4200 * ms, false}} {
 			p := b.goDo(func() (*limiter.Permit, error) {
 				return b.AcquireCall(context.Background(), limiter.Call{Prompt: 1, MaxWait: test.maxWait})
 			})
-			o := p.over.Load()
-			if !test.refused {
+			o := p.result.Load()
+			if !test.rejected {
 				p.waiting()
-				b.Pause(b.start.Add(10 * time.Second)) // it does not know of this yet
+				b.Pause(b.start.Add(10 * time.Second)) // after the call's forecast
 				b.until(14 * time.Second)
 				p.admittedAt(10*time.Second + 3*1050*ms)
 				continue
 			}
 			var wait *limiter.WaitError
 			if o == nil || o.at != 0 || !errors.As(o.err, &wait) || !errors.Is(o.err, limiter.ErrWouldWait) || wait.Expected != 4200*ms || wait.Position != 4 {
-				b.Fatalf("may wait for %v: %+v", test.maxWait, o)
+				b.Fatalf("MaxWait %v: %+v", test.maxWait, o)
 			}
 		}
-		equal(b, "waits that ended", b.Snapshot().Abandoned, 3)
+		equal(b, "abandoned", b.Snapshot().Abandoned, 3)
 	}, guarded)
 }
 
-// Who may not wait may still pass a call that is too large for now.
+// A call with NoWait may be backfilled ahead of a call that is too large for now.
 func TestNoWaitBackfills(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.use(50_000)
 		b.until(time.Second)
 		large := b.goAcquire(context.Background(), 40_000)
 		b.until(2 * time.Second)
 		p, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: 1000, MaxWait: limiter.NoWait})
 		if err != nil {
-			b.Fatalf("a call that passes: %v", err)
+			b.Fatalf("a call that can be backfilled: %v", err)
 		}
 		p.Settle(1000)
 		if _, err := b.AcquireCall(context.Background(), limiter.Call{Prompt: 9500, MaxWait: limiter.NoWait}); !errors.Is(err, limiter.ErrWouldWait) {

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// nested is the limiter of a model of which the server has named a token limit that is lower than
-// the one that it shares with other models. A call needs room in both: in shared, where it waits
-// for its turn among the calls to all models, and in tokens, which admits as many requests as come.
+// nested is the limiter of a model whose token limit, named by the server, is lower than the limit that
+// it shares with other models. A call must fit into both limiters. In shared it waits for its turn among
+// the calls to all models; tokens limits only the model's tokens.
 type nested struct {
 	shared, tokens Backend
-	named          atomic.Int64 // limit of tokens, in a minute
-	mostInFlight   int          // that tokens would have alone
+	tokenLimit     atomic.Int64 // tokens per minute; 0 if setting it failed
+	maxInFlight    int          // the configured bound of tokens, restored by detach
 
-	// Of the model's calls and retries, for whichever of the two they wait.
+	// The model's calls and retries that wait for either limiter.
 	waiting, abandoned atomic.Int64
 	totalWait          atomic.Int64 // nanoseconds
 }
 
-// newNested makes the limiter of the model's tokens.
+// newNested returns a nested limiter with a new limiter for the model's tokens.
 func newNested(shared Backend, factory Factory, model string, perMinute int) (*nested, error) {
 	tokens, err := factory.make(model, tokensOnly(perMinute))
 	if err != nil {
@@ -27,43 +27,43 @@ func newNested(shared Backend, factory Factory, model string, perMinute int) (*n
 	}
 	n := &nested{shared: shared, tokens: tokens}
 	if l, ok := tokens.(inProcess); ok {
-		n.mostInFlight, l.flights.most = l.flights.most, 0 // the shared one bounds them
+		n.maxInFlight, l.concurrency.configured = l.concurrency.configured, 0 // shared bounds the calls in flight
 		if l.learner != nil {
-			l.learner.oursUntil = longestWindow // calls that the shared one admitted alone
+			l.learner.ownUntil = maxWindow // calls that only shared has admitted so far
 		}
 	}
-	n.named.Store(int64(perMinute))
+	n.tokenLimit.Store(int64(perMinute))
 	return n, nil
 }
 
-// tokensOnly returns a limit of the given tokens per minute, and of as many requests as there can be.
+// tokensOnly returns a limit of the given tokens per minute and the highest possible request rate.
 func tokensOnly(perMinute int) Limit {
 	return Limit{RequestsPerSecond: MaxRequests, TokensPerMinute: perMinute}
 }
 
-// alone returns the limiter of the model's tokens, which shares nothing from now on.
-func (n *nested) alone() Backend {
+// detach returns the limiter of the model's tokens, which is used without shared from now on.
+func (n *nested) detach() Backend {
 	if l, ok := n.tokens.(inProcess); ok {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.flights.most = n.mostInFlight
+		l.concurrency.configured = n.maxInFlight
 	}
 	return n.tokens
 }
 
-// name changes the limit of tokens.
-func (n *nested) name(perMinute int) {
-	if before := n.named.Swap(int64(perMinute)); before == int64(perMinute) {
+// setTokenLimit changes the model's token limit.
+func (n *nested) setTokenLimit(perMinute int) {
+	if before := n.tokenLimit.Swap(int64(perMinute)); before == int64(perMinute) {
 		return
 	}
 	if err := n.tokens.SetLimit(tokensOnly(perMinute)); err != nil {
-		n.named.Store(0) // the next reply says it again
+		n.tokenLimit.Store(0) // so that the next response tries again
 	}
 }
 
-// Acquire implements [Backend]. A call waits among those to all models first. If the model has no
-// room for it when its turn comes, it gives its turn back and waits for the model; then it has
-// the earliest place among all again.
+// Acquire implements [Backend]. A call first waits in shared, among the calls to all models. If it then
+// does not fit into tokens, it returns its admission, waits in tokens, and acquires from shared again,
+// in its old place.
 func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error) {
 	if call, err = call.WithDefaults(ctx); err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 	defer p.wait()(&err)
 	admitted := false
 	defer func() {
-		if !admitted { // also if a function of the call panics
-			p.giveBack()
+		if !admitted { // also if Estimate or OnQueue panics
+			p.cancelBoth()
 		}
 	}()
 	if n.mayFit(call) {
@@ -97,12 +97,12 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 		if call.MaxWait > 0 {
 			call.MaxWait = max(1, call.MaxWait-p.shared.WaitDuration())
 		}
-		p.giveBack()
+		p.cancelBoth()
 	}
 	if p.tokens, err = n.tokens.Acquire(ctx, call); err != nil {
 		return nil, err
 	}
-	call.MaxWait = min(0, call.MaxWait) // a call that may not wait at all may not wait here either
+	call.MaxWait = min(0, call.MaxWait) // NoWait still applies; a positive MaxWait was checked before
 	if p.shared, err = n.shared.Acquire(ctx, call); err != nil {
 		return nil, err
 	}
@@ -110,8 +110,8 @@ func (n *nested) Acquire(ctx context.Context, call Call) (_ Admission, err error
 	return p, nil
 }
 
-// giveBack cancels what the call has so far.
-func (p *nestedPermit) giveBack() {
+// cancelBoth cancels the admissions that the call has so far.
+func (p *nestedPermit) cancelBoth() {
 	for _, half := range []*Admission{&p.shared, &p.tokens} {
 		if *half != nil {
 			(*half).Cancel()
@@ -120,7 +120,7 @@ func (p *nestedPermit) giveBack() {
 	}
 }
 
-// mayFit reports whether the model's tokens suffice for the call, and within its MaxWait.
+// mayFit reports whether the model's tokens suffice for the call, within its MaxWait.
 func (n *nested) mayFit(call Call) bool {
 	if call.MaxWait != 0 {
 		return n.tokens.WaitTime(call.Tokens()) <= max(0, call.MaxWait)
@@ -136,7 +136,7 @@ func (n *nested) WaitTime(tokens int) time.Duration {
 // Pause implements [Backend].
 func (n *nested) Pause(until time.Time) { n.shared.Pause(until) }
 
-// Observe implements [Backend]. What the server says of tokens is about the model.
+// Observe implements [Backend]. The server's token count is that of the model.
 func (n *nested) Observe(s ServerState) {
 	n.tokens.Observe(s)
 	s.LimitTokens, s.RemainingTokens = nil, nil
@@ -154,7 +154,7 @@ func (n *nested) Limit() Limit {
 // SetLimit implements [Backend].
 func (n *nested) SetLimit(limit Limit) error { return n.tokens.SetLimit(limit) }
 
-// Snapshot implements [Backend]. It is that of the model's own tokens; requests are those of the shared limiter.
+// Snapshot implements [Backend]. Tokens and counters are those of the model, requests those of shared.
 func (n *nested) Snapshot() Snapshot {
 	s, shared := n.tokens.Snapshot(), n.shared.Snapshot()
 	s.Limit, s.Configured = n.Limit(), shared.Configured
@@ -174,7 +174,7 @@ func (n *nested) Snapshot() Snapshot {
 	return s
 }
 
-// A nestedPermit is a call that both limiters have admitted.
+// A nestedPermit is a call that both limiters admitted.
 type nestedPermit struct {
 	shared, tokens Admission
 	limiter        *nested
@@ -184,7 +184,7 @@ type nestedPermit struct {
 // Tokens implements [Admission].
 func (p *nestedPermit) Tokens() int { return p.tokens.Tokens() }
 
-// wait counts the call as one that waits, until the function that it returns is called.
+// wait counts the call as waiting until the returned function is called.
 func (p *nestedPermit) wait() (end func(*error)) {
 	began := time.Now()
 	p.limiter.waiting.Add(1)
@@ -215,7 +215,7 @@ func (p *nestedPermit) ReturnRequest() {
 	p.tokens.ReturnRequest()
 }
 
-// Throttled implements [Admission]. A refusal for want of the model's tokens pauses that model alone.
+// Throttled implements [Admission]. A 429 because of the model's token limit pauses only that model.
 func (p *nestedPermit) Throttled(r Throttle) time.Duration {
 	if r.Tokens || !r.Requests && !r.Concurrent && p.limiter.isUsedUp() {
 		return p.tokens.Throttled(r)
@@ -223,8 +223,8 @@ func (p *nestedPermit) Throttled(r Throttle) time.Duration {
 	return p.shared.Throttled(r)
 }
 
-// isUsedUp reports whether so much of the model's tokens is used that a refusal that names no limit
-// is taken to be for want of them.
+// isUsedUp reports whether enough of the model's tokens are used to attribute a 429 that names no limit
+// to the model's token limit.
 func (n *nested) isUsedUp() bool {
 	s := n.tokens.Snapshot()
 	return s.AvailableTokens <= (1-fullShare)*float64(s.Limit.TokensPerMinute)
@@ -242,11 +242,11 @@ func (p *nestedPermit) Retry(ctx context.Context) (err error) {
 	return err
 }
 
-// retryTokens waits for the model. Meanwhile the call is not in flight for the shared limiter.
+// retryTokens waits in tokens. During that wait the call does not count as in flight in shared.
 func (p *nestedPermit) retryTokens(ctx context.Context) error {
 	if shared, ok := p.shared.(*Permit); ok {
-		shared.rest(true)
-		defer shared.rest(false)
+		shared.setSuspended(true)
+		defer shared.setSuspended(false)
 	}
 	return p.tokens.Retry(ctx)
 }

@@ -35,7 +35,7 @@ func TestNestedConformance(t *testing.T) {
 	}
 }
 
-// shared is a group of which the models share a limit.
+// shared returns a group whose models share a limit.
 func shared(t *testing.T) *limiter.Group {
 	t.Helper()
 	g, err := limiter.NewGroup(limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, nil, limiter.InProcess(limiter.Guarded(limiter.DefaultJitter)))
@@ -45,22 +45,22 @@ func shared(t *testing.T) *limiter.Group {
 	return g
 }
 
-// says has the server say what it allows a model, of which nothing is used.
-func says(g *limiter.Group, model string, tokens int) {
+// reportLimit observes a token limit of a model of which nothing is used.
+func reportLimit(g *limiter.Group, model string, tokens int) {
 	g.Observe(model, limiter.ServerState{LimitTokens: &tokens, RemainingTokens: &tokens})
 }
 
 func TestNestedFollowsTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 60_000)
-		says(g, "m", 100_000)
+		reportLimit(g, "m", 60_000)
+		reportLimit(g, "m", 100_000)
 		equal(t, "limiter of a model with the default", g.For("m"), g.For(""))
-		says(g, "", 6000)
-		equal(t, "limiters, after a word on no model", len(g.Snapshot()), 1)
+		reportLimit(g, "", 6000)
+		equal(t, "limiters, after a report without a model", len(g.Snapshot()), 1)
 		equal(t, "default", g.For("").Limit().TokensPerMinute, 60_000)
 		for _, step := range []struct{ named, want int }{{6000, 6000}, {3000, 3000}, {30_000, 30_000}, {60_000, 60_000}, {100_000, 60_000}, {6000, 6000}} {
-			says(g, "m", step.named)
+			reportLimit(g, "m", step.named)
 			limit := g.For("m").Limit()
 			equal(t, "tokens of the model", limit.TokensPerMinute, step.want)
 			equal(t, "requests of the model", limit.RequestsPerSecond, 10)
@@ -85,28 +85,28 @@ func TestNestedFollowsTheServer(t *testing.T) {
 func TestNestedLimitersAreBounded(t *testing.T) {
 	g := shared(t)
 	for i := range 100 {
-		says(g, strconv.Itoa(i), 1000)
+		reportLimit(g, strconv.Itoa(i), 1000)
 	}
 	equal(t, "limiters", len(g.Snapshot()), 65)
-	equal(t, "limit of one model too many", g.For("99").Limit().TokensPerMinute, 60_000)
+	equal(t, "limit of a model beyond the maximum", g.For("99").Limit().TokensPerMinute, 60_000)
 }
 
-// A call that cannot start soon enough, or at all, is refused at once, though it would have to
-// wait for the other limiter first.
-func TestNestedRefusesAtOnce(t *testing.T) {
+// A call that cannot start soon enough, or never, fails at once, even if it would wait for the other limiter
+// first.
+func TestNestedRejectsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		g.For("").Pause(time.Now().Add(time.Minute))
 		began := time.Now()
 		var tooLarge *limiter.TooLargeError
 		if _, err := m.Acquire(t.Context(), limiter.Call{Prompt: 7000}); !errors.As(err, &tooLarge) || tooLarge.Capacity != 6000 {
-			t.Errorf("error %v, want one that names the capacity of 6000", err)
+			t.Errorf("error %v, want a TooLargeError with capacity 6000", err)
 		}
 		for _, wait := range []time.Duration{limiter.NoWait, time.Second} {
 			if _, err := m.Acquire(t.Context(), limiter.Call{Prompt: 10, MaxWait: wait}); !errors.Is(err, limiter.ErrWouldWait) {
-				t.Errorf("error %v of a call that may wait for %v", err, wait)
+				t.Errorf("error %v of a call with MaxWait %v", err, wait)
 			}
 		}
 		equal(t, "time", time.Since(began), 0)
@@ -115,23 +115,23 @@ func TestNestedRefusesAtOnce(t *testing.T) {
 	})
 }
 
-// A refusal for want of a model's tokens pauses that model, every other one pauses all.
-func TestNestedRefusals(t *testing.T) {
+// A 429 because of a model's tokens pauses only that model. Any other 429 pauses all models.
+func TestNestedThrottles(t *testing.T) {
 	for name, test := range map[string]struct {
-		refusal limiter.Throttle
-		use     int // tokens before
-		pauses  bool
+		throttle limiter.Throttle
+		use      int // tokens before
+		pauses   bool
 	}{
-		"tokens":                         {limiter.Throttle{RetryAfter: time.Second, Tokens: true}, 0, false},
-		"requests":                       {limiter.Throttle{RetryAfter: time.Second, Requests: true}, 0, true},
-		"neither":                        {limiter.Throttle{RetryAfter: time.Second}, 0, true},
-		"neither, when little was left":  {limiter.Throttle{RetryAfter: time.Second}, 5000, false},
-		"requests, when little was left": {limiter.Throttle{RetryAfter: time.Second, Requests: true}, 5000, true},
+		"tokens":                              {limiter.Throttle{RetryAfter: time.Second, Tokens: true}, 0, false},
+		"requests":                            {limiter.Throttle{RetryAfter: time.Second, Requests: true}, 0, true},
+		"neither":                             {limiter.Throttle{RetryAfter: time.Second}, 0, true},
+		"neither, when few tokens were left":  {limiter.Throttle{RetryAfter: time.Second}, 5000, false},
+		"requests, when few tokens were left": {limiter.Throttle{RetryAfter: time.Second, Requests: true}, 5000, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := shared(t)
-				says(g, "m", 6000)
+				reportLimit(g, "m", 6000)
 				m := g.For("m")
 				p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 10})
 				if err != nil {
@@ -144,10 +144,10 @@ func TestNestedRefusals(t *testing.T) {
 					}
 					before.Settle(test.use)
 				}
-				if wait := p.Throttled(test.refusal); wait < time.Second {
+				if wait := p.Throttled(test.throttle); wait < time.Second {
 					t.Errorf("the pause lasts %v", wait)
 				}
-				equal(t, "others wait", g.For("").WaitTime(1) > 0, test.pauses)
+				equal(t, "other models wait", g.For("").WaitTime(1) > 0, test.pauses)
 				began := time.Now()
 				if err := p.Retry(t.Context()); err != nil {
 					t.Fatal(err)
@@ -160,13 +160,13 @@ func TestNestedRefusals(t *testing.T) {
 	}
 }
 
-// Whatever calls of a model do, both limiters end with the same balance, and all permits have ended.
+// After any calls to a model, both limiters have the same balance and all permits have ended.
 func TestNestedBalance(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var snapshots [2]map[string]limiter.Snapshot
 		synctest.Test(t, func(t *testing.T) {
 			g := shared(t)
-			says(g, "m", 30_000)
+			reportLimit(g, "m", 30_000)
 			var all sync.WaitGroup
 			for range rapid.IntRange(1, 40).Draw(r, "calls") {
 				tokens, used := rapid.IntRange(0, 8000).Draw(r, "tokens"), rapid.IntRange(0, 8000).Draw(r, "used")
@@ -218,11 +218,11 @@ func TestNestedBalance(t *testing.T) {
 	})
 }
 
-// While calls wait for their model's tokens, they hold nothing that others could use.
+// While calls wait for their model's tokens, they do not hold anything that other models could use.
 func TestNestedWaitHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 6000})
 		if err != nil {
@@ -249,7 +249,7 @@ func TestNestedWaitHoldsNothing(t *testing.T) {
 		equal(t, "in flight", d.InFlight, 0)
 		equal(t, "waiting for all", d.Waiting, 0)
 		equal(t, "waiting for the model", m.Snapshot().Waiting, 5)
-		g.For("").Pause(time.Now().Add(5 * time.Minute)) // a call whose wait has begun may wait longer
+		g.For("").Pause(time.Now().Add(5 * time.Minute)) // MaxWait does not end a wait that has started
 		all.Wait()
 	})
 }
@@ -257,7 +257,7 @@ func TestNestedWaitHoldsNothing(t *testing.T) {
 func TestNestedPermit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		var permits []limiter.Admission
 		for range 10 {
@@ -271,24 +271,24 @@ func TestNestedPermit(t *testing.T) {
 		for _, p := range permits {
 			p.Sent()
 		}
-		equal(t, "wait after ten requests that left now", g.For("").WaitTime(1), time.Second+limiter.DefaultJitter)
+		equal(t, "wait after ten requests sent now", g.For("").WaitTime(1), time.Second+limiter.DefaultJitter)
 
 		permits[0].ReturnRequest()
-		equal(t, "requests of all that were given back", g.Snapshot()[""].ReturnedRequests, 1)
+		equal(t, "requests returned to the shared limiter", g.Snapshot()[""].ReturnedRequests, 1)
 		g.For("").Pause(time.Now().Add(time.Minute))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := permits[0].Retry(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v of a retry that has a second, want one of its deadline", err)
+			t.Errorf("error %v of a retry with a timeout of 1 s, want DeadlineExceeded", err)
 		}
-		equal(t, "requests of the model that were given back", m.Snapshot().ReturnedRequests, 2)
+		equal(t, "requests returned to the model's limiter", m.Snapshot().ReturnedRequests, 2)
 		for _, p := range permits {
 			p.Settle(10)
 		}
 	})
 }
 
-// A function of a call that panics leaves nothing behind, wherever the call waits then.
+// After a panic of Estimate or OnQueue no permit and no waiter remains, wherever the call waited.
 func TestNestedPanics(t *testing.T) {
 	for name, call := range map[string]limiter.Call{
 		"Estimate": {Prompt: 1000, Estimate: func() (int, int) { panic("no") }},
@@ -297,7 +297,7 @@ func TestNestedPanics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := shared(t)
-				says(g, "m", 6000)
+				reportLimit(g, "m", 6000)
 				m := g.For("m")
 				p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 6000})
 				if err != nil {
@@ -319,14 +319,14 @@ func TestNestedPanics(t *testing.T) {
 	}
 }
 
-// While a call waits out the pause of its model, it is not in flight for the others.
+// While a call waits for the end of its model's pause, it does not count as in flight for other models.
 func TestNestedMaxInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, err := limiter.NewGroup(limiter.Limit{RequestsPerSecond: 10, TokensPerMinute: 60_000}, nil, limiter.InProcess(guarded, limiter.MaxInFlight(1)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		acquire := func(model string, tokens int) limiter.Admission {
 			p, err := g.For(model).Acquire(t.Context(), limiter.Call{Prompt: tokens})
 			if err != nil {
@@ -361,11 +361,11 @@ func TestNestedMaxInFlight(t *testing.T) {
 	})
 }
 
-// A call that may not wait does not, whichever limiter would have it wait.
+// A call with NoWait does not wait, in either limiter.
 func TestNestedNoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		p, err := m.Acquire(t.Context(), limiter.Call{Prompt: 3000})
 		if err != nil {
@@ -385,11 +385,11 @@ func TestNestedNoWait(t *testing.T) {
 	})
 }
 
-// A refusal because of the number of calls in flight is about all models.
+// A 429 because of the number of calls in flight pauses all models.
 func TestNestedConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := shared(t)
-		says(g, "m", 6000)
+		reportLimit(g, "m", 6000)
 		m := g.For("m")
 		for _, tokens := range []int{5990, 1} {
 			p, err := m.Acquire(t.Context(), limiter.Call{Prompt: tokens})
@@ -401,6 +401,6 @@ func TestNestedConcurrency(t *testing.T) {
 			}
 			p.Settle(tokens)
 		}
-		equal(t, "the others are paused", g.For("").Snapshot().PausedUntil.IsZero(), false)
+		equal(t, "other models are not paused", g.For("").Snapshot().PausedUntil.IsZero(), false)
 	})
 }

@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// ServerState is what the server said about its own count, usually in the
-// headers of a reply. nil means that it said nothing. What is left is what the
-// server counts at that time, the call of the reply included.
+// ServerState is the server's count of the account's usage, usually from the rate-limit headers of a
+// response. A nil field means that the server did not report it. The remaining numbers already include
+// the call of the response.
 type ServerState struct {
-	LimitRequests     *int // in a minute
-	RemainingRequests *int // of them
-	LimitTokens       *int // in a minute
-	RemainingTokens   *int // of them
-	QueryCost         *int // tokens that the call itself was charged
+	LimitRequests     *int // requests per minute
+	RemainingRequests *int // of LimitRequests
+	LimitTokens       *int // tokens per minute
+	RemainingTokens   *int // of LimitTokens
+	QueryCost         *int // tokens charged for the call itself
 
-	At time.Time // when it said so: Observe sets it
+	At time.Time // when Observe was called; Observe sets it
 }
 
-// String says what the server said, and when.
+// String returns the reported values and their time in one line, or "nothing" without any value.
 func (s ServerState) String() string {
 	var b strings.Builder
-	for _, said := range []struct {
-		what string
+	for _, value := range []struct {
+		name string
 		n    *int
 	}{
-		{"limit of requests", s.LimitRequests}, {"requests left", s.RemainingRequests},
-		{"limit of tokens", s.LimitTokens}, {"tokens left", s.RemainingTokens}, {"tokens charged", s.QueryCost},
+		{"request limit", s.LimitRequests}, {"remaining requests", s.RemainingRequests},
+		{"token limit", s.LimitTokens}, {"remaining tokens", s.RemainingTokens}, {"query cost", s.QueryCost},
 	} {
-		if said.n != nil {
-			fmt.Fprintf(&b, "%s: %d, ", said.what, *said.n)
+		if value.n != nil {
+			fmt.Fprintf(&b, "%s: %d, ", value.name, *value.n)
 		}
 	}
 	if b.Len() == 0 {
@@ -39,21 +39,19 @@ func (s ServerState) String() string {
 	return b.String() + "at " + s.At.Format(time.RFC3339)
 }
 
-// Observe keeps what the server said for [Limiter.Snapshot], and believes it
-// where less remains than is known here: the balances are lowered to that, less
-// what is in flight, because the server may not have counted those calls yet. It
-// never raises a balance, because what the server last counted is older than
-// what was taken here since. A guarded limiter counts as the server does: requests
-// when they arrive, so that those in flight are not a reason to lower anything (and what
-// is left of a minute does not empty a bucket of one request), and
-// tokens when they are used: it takes what is missing there beyond its own count
-// as used by others, until the next word, for a minute at most.
+// Observe processes the server's count and stores it for [Limiter.Snapshot]. If the server reports less
+// than a bucket holds, Observe lowers the balance to the reported value minus the calls in flight. The
+// server may not have counted those yet. It never raises a balance, because the report is older than the
+// latest admissions.
 //
-// A number that makes no sense (one below 0, a limit of 0, more remaining than
-// the limit) changes nothing.
+// A guarded limiter knows more about the server's count. Requests count on arrival, so requests in
+// flight do not lower the balance, and the remainder of a minute does not empty a bucket of one request.
+// Tokens count when they are used. Usage that the limiter cannot account for is attributed to other
+// clients until the next report, for a minute at most.
 //
-// Settle the call whose reply brought the news first. Otherwise it counts as
-// still in flight.
+// Implausible values change nothing: below 0, a limit of 0, or more remaining than the limit.
+//
+// Settle the call of the response before Observe. Otherwise the call still counts as in flight.
 func (l *Limiter) Observe(s ServerState) {
 	if l.isZero() {
 		return
@@ -62,27 +60,25 @@ func (l *Limiter) Observe(s ServerState) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	s.At = now
-	l.server = s
+	l.serverState = s
 	requests, tokens := s.Remaining()
-	if tokens >= 0 && s.LimitTokens != nil && l.learner.header(now, *s.LimitTokens) {
+	if tokens >= 0 && s.LimitTokens != nil && l.learner.observeLimit(now, *s.LimitTokens) {
 		l.apply(now)
 	}
 	l.budget.observe(now, requests, tokens, cost{requests: l.inFlight, tokens: l.heldTokens})
-	if tokens >= 0 && l.learner.observed(now) {
+	if tokens >= 0 && l.learner.observeUsage(now) {
 		l.apply(now)
 	}
-	l.pump(now)
+	l.dispatch(now)
 }
 
-// Remaining returns what remains of each limit, -1 where the server said nothing or
-// a number that makes no sense.
+// Remaining returns the remaining requests and tokens, or -1 for a value that is missing or implausible.
 func (s ServerState) Remaining() (requests, tokens int) {
-	return believable(s.RemainingRequests, s.LimitRequests), believable(s.RemainingTokens, s.LimitTokens)
+	return plausible(s.RemainingRequests, s.LimitRequests), plausible(s.RemainingTokens, s.LimitTokens)
 }
 
-// believable returns what remains of a limit according to the server, -1 if that
-// is nothing to go by.
-func believable(remaining, limit *int) int {
+// plausible returns the remaining units of a limit, -1 if they are missing or implausible.
+func plausible(remaining, limit *int) int {
 	if remaining == nil || *remaining < 0 || limit != nil && (*limit <= 0 || *remaining > *limit) {
 		return -1
 	}

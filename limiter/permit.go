@@ -5,28 +5,27 @@ import (
 	"time"
 )
 
-// A Permit is an admitted call. It holds its tokens until it is settled or
-// cancelled, whichever comes first; what comes second does nothing. Its methods
-// are safe for concurrent use. A nil or zero Permit holds nothing: its methods do nothing, and
-// Retry returns [ErrFinished].
+// A Permit is an admitted call. It holds the call's tokens until the first call of Settle or Cancel;
+// further calls of either do nothing. Its methods are safe for concurrent use. A nil or zero Permit
+// holds nothing: its methods do nothing, and Retry returns [ErrFinished].
 type Permit struct {
 	limiter *Limiter
 	place   Place
 	class   *class
 	cost    cost
 
-	// Guarded by the limiter's mutex.
-	waiter   *waiter // while Acquire or Retry waits
-	waited   time.Duration
-	sent     time.Time // when the latest request was admitted, or sent
-	unsent   bool      // the latest request was given back
-	counted  float64   // seconds of the account that the class is counted as having used for it
-	admitted bool
-	finished bool
-	resting  bool // it waits for another limiter to be retried
+	// The limiter's mutex guards the fields below.
+	waiter          *waiter // set while Acquire or Retry waits
+	waited          time.Duration
+	sent            time.Time // when the latest request was admitted, or sent if Sent was called
+	requestReturned bool      // the latest request was returned
+	chargedSeconds  float64   // what the class was charged for the admission, see Limit.seconds
+	admitted        bool
+	finished        bool
+	suspended       bool // the call waits for another limiter before a retry
 }
 
-// Tokens returns how many tokens were acquired.
+// Tokens returns the number of tokens acquired: the call's latest estimate.
 func (p *Permit) Tokens() int {
 	if p.isZero() {
 		return 0
@@ -34,10 +33,10 @@ func (p *Permit) Tokens() int {
 	return p.cost.tokens
 }
 
-// isZero reports whether no limiter has granted the permit.
+// isZero reports whether p does not belong to a limiter.
 func (p *Permit) isZero() bool { return p == nil || p.limiter == nil }
 
-// WaitDuration returns how long Acquire, and every Retry that succeeded, waited.
+// WaitDuration returns how long Acquire and all successful Retry calls waited, in total.
 func (p *Permit) WaitDuration() time.Duration {
 	if p.isZero() {
 		return 0
@@ -47,10 +46,9 @@ func (p *Permit) WaitDuration() time.Duration {
 	return p.waited
 }
 
-// Settle ends the call with the tokens that it really used, a negative number
-// counting as 0: a surplus goes back to the bucket, as far as that has room, and
-// a shortfall is taken from it, whole, even if the balance becomes negative. The
-// request stays spent.
+// Settle ends the call and replaces its held tokens with the tokens it actually used. A surplus
+// returns to the bucket, up to the capacity. A shortfall is taken from the bucket in full, even if the
+// balance becomes negative. The request remains spent. A negative actual counts as 0.
 func (p *Permit) Settle(actual int) {
 	if p.isZero() {
 		return
@@ -66,27 +64,26 @@ func (p *Permit) Settle(actual int) {
 	l.counters.TokensSettled += int64(actual)
 	l.counters.TokensRefunded += int64(max(0, p.cost.tokens-actual))
 	l.counters.TokensCharged += int64(max(0, actual-p.cost.tokens))
-	if !p.sent.Before(l.resumed) {
-		l.refusals = 0 // the server takes calls again
+	if !p.sent.Before(l.resetFrom) {
+		l.consecutiveThrottles = 0
 	}
 	now := time.Now()
 	c := p.cost
-	if p.unsent {
-		c.prompt = 0 // it was taken back
+	if p.requestReturned {
+		c.prompt = 0 // returnRequest has removed it
 	}
 	l.budget.settle(now, c, actual, now.Sub(p.sent))
-	p.class.use(l.limit.seconds(cost{requests: 1, tokens: actual}) - p.counted)
-	l.flights.settle(now, l.active()+1)
+	p.class.charge(l.limit.seconds(cost{requests: 1, tokens: actual}) - p.chargedSeconds)
+	l.concurrency.settle(now, l.active()+1)
 	if l.learner.settled(now, actual) {
 		l.apply(now)
 	}
-	l.pump(now)
+	l.dispatch(now)
 }
 
-// Cancel ends a call that never reached the server: its request and all its
-// tokens go back. After Retry it is the last attempt's request alone that goes
-// back, since the attempts before it did reach the server, unless [Permit.ReturnRequest]
-// said otherwise.
+// Cancel ends a call that never reached the server, and returns its request and all its tokens.
+// After a Retry, only the latest attempt's request returns, because the earlier requests did reach
+// the server. [Permit.ReturnRequest] returns the request of an earlier attempt.
 func (p *Permit) Cancel() {
 	if p.isZero() {
 		return
@@ -101,14 +98,14 @@ func (p *Permit) Cancel() {
 	l.counters.Cancelled++
 	l.counters.TokensRefunded += int64(p.cost.tokens)
 	l.budget.cancel(now, p.cost)
-	p.class.use(-p.counted)
+	p.class.charge(-p.chargedSeconds)
 	p.returnRequest(now)
-	l.pump(now)
+	l.dispatch(now)
 }
 
-// Sent says that the latest request left only now, and not when it was admitted:
-// it had to wait for a connection, say. A guarded limiter counts it from now on,
-// so that the next one does not follow too closely. It is optional.
+// Sent reports that the latest request is sent now, later than its admission: for example, because it
+// waited for a connection. A guarded limiter then counts the request from now on, so the next request
+// does not follow too closely. Calling Sent is optional.
 func (p *Permit) Sent() {
 	if p.isZero() {
 		return
@@ -116,7 +113,7 @@ func (p *Permit) Sent() {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.finished || p.unsent || p.waiter != nil {
+	if p.finished || p.requestReturned || p.waiter != nil {
 		return
 	}
 	now := time.Now()
@@ -125,8 +122,8 @@ func (p *Permit) Sent() {
 	p.sent = now
 }
 
-// ReturnRequest says that the latest request never left, because there was no
-// connection, say. It goes back; the permit keeps its tokens for a [Permit.Retry].
+// ReturnRequest reports that the latest request was not sent: for example, because the client could
+// not connect. The request returns to the bucket. The permit keeps its tokens for a [Permit.Retry].
 func (p *Permit) ReturnRequest() {
 	if p.isZero() {
 		return
@@ -139,46 +136,46 @@ func (p *Permit) ReturnRequest() {
 	}
 	now := time.Now()
 	p.returnRequest(now)
-	l.pump(now)
+	l.dispatch(now)
 }
 
-// returnRequest gives back the latest request, once. It requires that the limiter's
-// mutex is held.
+// returnRequest returns the latest request to the limiter, once. The caller must hold the limiter's
+// mutex.
 func (p *Permit) returnRequest(now time.Time) {
-	if !p.unsent {
-		p.unsent = true
-		p.limiter.unsent++
-		p.limiter.learner.unsent(p.sent)
+	if !p.requestReturned {
+		p.requestReturned = true
+		p.limiter.returnedRequests++
+		p.limiter.learner.returnRequest(p.sent)
 		p.limiter.budget.returnRequest(now, p.sent, p.cost)
 	}
 }
 
-// finish ends the permit, and a Retry that waits for it. It reports false if
-// the permit was finished before. It requires that the limiter's mutex is held.
+// finish ends the permit, and a Retry that waits. It reports false if the permit was already
+// finished. The caller must hold the limiter's mutex.
 func (p *Permit) finish() bool {
 	if p.finished {
 		return false
 	}
 	p.finished = true
 	l := p.limiter
-	if p.resting {
-		l.resting--
+	if p.suspended {
+		l.suspended--
 	}
 	l.inFlight--
 	l.heldTokens -= p.cost.tokens
 	if p.waiter != nil {
-		l.refuse(p.waiter, ErrFinished)
-		l.pump(time.Now())
+		l.abandon(p.waiter, ErrFinished)
+		l.dispatch(time.Now())
 	}
 	return true
 }
 
-// Retry waits for one more request, for a further attempt of the same call. The
-// tokens are held already. Retries go before all calls that hold no permit, of whatever class, and among
-// themselves in the places of their calls.
+// Retry waits for one request, for a further attempt of the same call. The permit still holds the
+// call's tokens. Retries of any class go ahead of all calls without a permit. Among retries, the
+// [Place] of the call decides.
 //
-// It returns a [*WaitError] when ctx is done, and leaves the permit as it was;
-// [ErrFinished] if the permit is or gets settled or cancelled; and [ErrRetrying]
+// Retry fails with a [*WaitError] when ctx is done, and leaves the permit as it was. It returns
+// [ErrFinished] if the permit is settled or cancelled, before or during the wait, and [ErrRetrying]
 // while another Retry of the same permit waits.
 func (p *Permit) Retry(ctx context.Context) error {
 	switch {
@@ -200,22 +197,23 @@ func (p *Permit) Retry(ctx context.Context) error {
 		return ErrRetrying
 	}
 	again := p.cost
-	again.tokens = 0 // they are held
-	return l.admit(ctx, p, again, Call{})
+	again.tokens = 0 // the permit holds them
+	return l.acquire(ctx, p, again, Call{})
 }
 
-// rest says that the call waits for another limiter to be retried, or no longer: meanwhile it is not in flight.
-func (p *Permit) rest(resting bool) {
+// setSuspended sets whether the call waits for another limiter before a retry. A suspended call does
+// not count as in flight.
+func (p *Permit) setSuspended(resting bool) {
 	l := p.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.finished || p.resting == resting {
+	if p.finished || p.suspended == resting {
 		return
 	}
-	if p.resting = resting; resting {
-		l.resting++
+	if p.suspended = resting; resting {
+		l.suspended++
 	} else {
-		l.resting--
+		l.suspended--
 	}
-	l.pump(time.Now())
+	l.dispatch(time.Now())
 }

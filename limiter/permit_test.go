@@ -21,16 +21,16 @@ func TestSettle(t *testing.T) {
 		refunded  int64
 		charged   int64
 	}{
-		"equal":                            {10_000, 50_000, 10_000, 0, 0},
-		"less":                             {4000, 56_000, 4000, 6000, 0},
-		"nothing":                          {0, 60_000, 0, 10_000, 0},
-		"negative counts as nothing":       {-5, 60_000, 0, 10_000, 0},
-		"more":                             {12_000, 48_000, 12_000, 0, 2000},
-		"more than there is":               {70_000, -10_000, 70_000, 0, 60_000},
-		"more than the bucket, many times": {10_060_000, -10_000_000, 10_060_000, 0, 10_050_000},
+		"equal":                 {10_000, 50_000, 10_000, 0, 0},
+		"less":                  {4000, 56_000, 4000, 6000, 0},
+		"nothing":               {0, 60_000, 0, 10_000, 0},
+		"negative counts as 0":  {-5, 60_000, 0, 10_000, 0},
+		"more":                  {12_000, 48_000, 12_000, 0, 2000},
+		"more than available":   {70_000, -10_000, 70_000, 0, 60_000},
+		"many times the bucket": {10_060_000, -10_000_000, 10_060_000, 0, 10_050_000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				p := b.acquire(10_000)
 				b.available(99, 50_000)
 				p.Settle(c.actual)
@@ -45,53 +45,52 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// A debt is paid off by the refill before anybody else gets tokens.
+// The refill pays off a debt before any call gets tokens.
 func TestDebtIsRecordedWhole(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(10_000).Settle(660_000)
 		b.acquire(1000)
 		equal(b, "admission", b.now(), 601*time.Second)
 	})
 }
 
-func TestSettleOfAnAbsurdNumber(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+func TestSettleOfAnExtremeNumber(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(1).Settle(math.MaxInt)
 		if got := b.Snapshot().AvailableTokens; got > -float64(math.MaxInt)/2 {
-			b.Errorf("%v tokens are available", got)
+			b.Errorf("got %v available tokens", got)
 		}
 	})
 }
 
-// While the call was in flight the bucket filled up: there is room for a part
-// of the surplus only.
+// The bucket filled up while the call was in flight, so only a part of the surplus fits.
 func TestRefundNeverAboveCapacity(t *testing.T) {
 	for name, finish := range map[string]func(*limiter.Permit){
 		"Settle": func(p *limiter.Permit) { p.Settle(0) },
 		"Cancel": (*limiter.Permit).Cancel,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				p := b.acquire(10_000)
 				b.until(9 * time.Second)
 				b.available(100, 59_000)
 				finish(p)
 				b.available(100, 60_000)
 				b.acquire(60_000)
-				b.available(99, 0) // and nothing is hidden above it
+				b.available(99, 0) // the rest is lost
 			})
 		})
 	}
 }
 
-// The refund lets the next call start at that very instant.
+// A refund lets the next call start at that instant.
 func TestRefundWakesHead(t *testing.T) {
 	for name, finish := range map[string]func(*limiter.Permit){
 		"Settle": func(p *limiter.Permit) { p.Settle(20_000) },
 		"Cancel": (*limiter.Permit).Cancel,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, minute60k, func(b *bench) {
+			runVirtual(t, minute60k, func(b *testLimiter) {
 				p := b.acquire(60_000)
 				first := b.goAcquire(b.Context(), 30_000)
 				second := b.goAcquire(b.Context(), 10_000)
@@ -101,18 +100,18 @@ func TestRefundWakesHead(t *testing.T) {
 				b.until(3*time.Second + 77)
 				first.admittedAt(3*time.Second + 77)
 				second.admittedAt(3*time.Second + 77)
-				equal(b, "Waited", second.over.Load().permit.WaitDuration(), 3*time.Second+77)
+				equal(b, "Waited", second.result.Load().permit.WaitDuration(), 3*time.Second+77)
 				equal(b, "TotalWait", b.Snapshot().TotalWait, 2*(3*time.Second+77))
 			})
 		})
 	}
 }
 
-// A shortfall delays those who wait: the clock is set anew.
+// A shortfall delays waiting calls: the timer is set again.
 func TestShortfallDelaysHead(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(60_000)
-		w := b.goAcquire(b.Context(), 10_000) // at 10 s
+		w := b.goAcquire(b.Context(), 10_000) // expected at 10 s
 		b.until(5 * time.Second)
 		p.Settle(65_000)
 		b.until(time.Minute)
@@ -121,7 +120,7 @@ func TestShortfallDelaysHead(t *testing.T) {
 }
 
 func TestCancelGivesEverythingBack(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 600}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 600}, func(b *testLimiter) {
 		p := b.acquire(600)
 		w := b.goAcquire(b.Context(), 600)
 		p.Cancel()
@@ -132,7 +131,7 @@ func TestCancelGivesEverythingBack(t *testing.T) {
 }
 
 func TestFirstOfSettleAndCancelWins(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(10_000)
 		p.Settle(7000)
 		p.Settle(1)
@@ -141,7 +140,7 @@ func TestFirstOfSettleAndCancelWins(t *testing.T) {
 		equal(b, "counters", b.Snapshot().Counters,
 			limiter.Counters{Admitted: 1, Settled: 1, TokensSettled: 7000, TokensRefunded: 3000})
 	})
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(10_000)
 		p.Cancel()
 		p.Cancel()
@@ -153,8 +152,8 @@ func TestFirstOfSettleAndCancelWins(t *testing.T) {
 }
 
 func TestConcurrentSettleAndCancel(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
-		b.acquire(50_000) // so that nothing reaches the capacity
+	runVirtual(t, minute60k, func(b *testLimiter) {
+		b.acquire(50_000) // so that no balance reaches the capacity
 		p := b.acquire(5000)
 		var wg sync.WaitGroup
 		for range 20 {
@@ -171,7 +170,7 @@ func TestConcurrentSettleAndCancel(t *testing.T) {
 }
 
 func TestRetryOrder(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty, RequestBurst: 3}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate, RequestBurst: 3}, func(b *testLimiter) {
 		p1, p2, p3 := b.acquire(1), b.acquire(1), b.acquire(1)
 		newcomer := b.goAcquire(b.Context(), 1)
 		b.until(100 * time.Millisecond)
@@ -194,10 +193,10 @@ func TestRetryOrder(t *testing.T) {
 	})
 }
 
-// A retry takes a request and no tokens, and does not wait for any: not for its
-// own, which it holds, and not for those of the head that it passes.
+// A retry takes a request and no tokens. It waits neither for its own tokens, which it holds, nor for those of
+// the head.
 func TestRetryTakesARequestOnly(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(60_000)
 		head := b.goAcquire(b.Context(), 30_000)
 		b.until(time.Second)
@@ -212,10 +211,10 @@ func TestRetryTakesARequestOnly(t *testing.T) {
 	})
 }
 
-// The retry in front of the head uses up the request that the head was to get:
-// the clock is set by the retry, then by the head again.
+// A retry ahead of the head takes the request that the head waited for. The timer is set for the retry, then for
+// the head again.
 func TestRetryDelaysHead(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		p := b.acquire(1)
 		head := b.goAcquire(b.Context(), 1)
 		b.until(time.Second)
@@ -226,8 +225,8 @@ func TestRetryDelaysHead(t *testing.T) {
 	})
 }
 
-func TestRetryGivenUpLeavesThePermitAsItWas(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *bench) {
+func TestAbandonedRetryLeavesThePermitUnchanged(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		p := b.acquire(6000)
 		head := b.goAcquire(b.Context(), 0)
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -236,7 +235,7 @@ func TestRetryGivenUpLeavesThePermitAsItWas(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("error %v, want a missed deadline", err)
 		}
-		equal(b, "text", err.Error(), "limiter: gave up after 3s of waiting for 1 request and 0 tokens: context deadline exceeded")
+		equal(b, "text", err.Error(), "limiter: gave up waiting for 1 request and 0 tokens after 3s: context deadline exceeded")
 		if err := p.Retry(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("error %v at entry, want a missed deadline", err)
 		}
@@ -249,9 +248,9 @@ func TestRetryGivenUpLeavesThePermitAsItWas(t *testing.T) {
 	})
 }
 
-// The first attempt reached the server, so its request stays spent.
+// The first attempt reached the server, so its request remains spent.
 func TestCancelAfterRetry(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 6000, RequestBurst: 5}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 6000, RequestBurst: 5}, func(b *testLimiter) {
 		p := b.acquire(1000)
 		for range 2 {
 			if err := p.Retry(context.Background()); err != nil {
@@ -265,7 +264,7 @@ func TestCancelAfterRetry(t *testing.T) {
 }
 
 func TestRetryWithContextDoneTakesNothing(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1000)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -277,7 +276,7 @@ func TestRetryWithContextDoneTakesNothing(t *testing.T) {
 }
 
 func TestRetryOfAFinishedPermit(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 6000}, func(b *testLimiter) {
 		p := b.acquire(1)
 		newcomer := b.goAcquire(b.Context(), 1)
 		retry := b.goRetry(b.Context(), p)

@@ -5,26 +5,25 @@ import (
 	"sync/atomic"
 )
 
-// A Place is a position in line, which orders the calls that wait: an earlier place
-// is admitted first, in every [Limiter] of the process. Places are handed out in
-// the order in which they are asked for. A call that gives its permit back and
-// acquires another keeps its position by keeping its place.
+// A Place is a position in the queue. Waiting calls are admitted in the order of their places, in
+// every [Limiter] of the process. New places are always behind all earlier ones. A call that gives
+// up its permit and acquires another keeps its position if it keeps its Place.
 //
-// The zero Place means that no place was assigned. Places can be compared with ==.
+// The zero Place means that no place was assigned. Places are comparable with ==.
 type Place struct{ number uint64 }
 
 var lastPlace atomic.Uint64
 
-// Before reports whether p comes before q in line.
+// Before reports whether p is ahead of q in the queue.
 func (p Place) Before(q Place) bool { return p.number < q.number }
 
 type placeKey struct{}
 
-// WithPlace returns a context whose calls all have the same place: the one that the
-// first of them gets when it acquires. In a run of several calls, such as a loop of
-// function calls, only the first then waits behind others: later ones go ahead of
-// calls that came after the first. Calls of one place are admitted in the order in
-// which they come. If ctx has a place already, WithPlace returns ctx.
+// WithPlace returns a context whose calls all share one [Place]: the one assigned to the first of them
+// that acquires. In a run of several calls, such as a loop of function calls, only the first call then
+// waits behind others. Later calls of the run go ahead of calls that arrived after the first. Calls
+// with the same place are admitted in order of arrival. If ctx has a place already, WithPlace returns
+// ctx.
 func WithPlace(ctx context.Context) context.Context {
 	if _, ok := ctx.Value(placeKey{}).(*atomic.Uint64); ok {
 		return ctx
@@ -32,8 +31,8 @@ func WithPlace(ctx context.Context) context.Context {
 	return context.WithValue(ctx, placeKey{}, new(atomic.Uint64))
 }
 
-// PlaceOf returns the place of a call that is made with ctx: the context's, see
-// [WithPlace], or else a new one, behind all places that were handed out before.
+// PlaceOf returns the place for a call made with ctx: the place that the context's calls share (see
+// [WithPlace]), or otherwise a new place behind all others. ctx may be nil.
 func PlaceOf(ctx context.Context) Place {
 	if ctx == nil {
 		return Place{lastPlace.Add(1)}
@@ -43,7 +42,7 @@ func PlaceOf(ctx context.Context) Place {
 		return Place{lastPlace.Add(1)}
 	}
 	if fixed.Load() == 0 {
-		fixed.CompareAndSwap(0, lastPlace.Add(1)) // of two calls at once, one fixes it for both
+		fixed.CompareAndSwap(0, lastPlace.Add(1)) // of two concurrent calls, one sets the place of both
 	}
 	return Place{fixed.Load()}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// The first call of a run fixes the place of all its calls, also if the run is part of
-// another one and its calls begin at once.
+// The first call of a run assigns the place of all its calls, even if the run is part of another run and
+// its calls start concurrently.
 func TestPlaceOfARun(t *testing.T) {
 	run := limiter.WithPlace(limiter.WithPlace(t.Context()))
 	before := limiter.PlaceOf(t.Context())
@@ -28,15 +28,15 @@ func TestPlaceOfARun(t *testing.T) {
 	}
 }
 
-// A run that goes on with another model waits there in the place that it had.
+// A run that continues with another model keeps its place there.
 func TestPlaceOrdersEveryLimiter(t *testing.T) {
-	limit := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}
-	inBubble(t, limit, func(first *bench) {
+	limit := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}
+	runVirtual(t, limit, func(first *testLimiter) {
 		l, err := limiter.New(limit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second := &bench{first.T, l, first.start}
+		second := &testLimiter{first.T, l, first.start}
 		run := limiter.WithPlace(context.Background())
 		if _, err := first.Acquire(run, 1); err != nil {
 			t.Fatal(err)

@@ -17,17 +17,16 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// The limiter against a model of it: random schedules of everything that can be
-// done to a limiter are played on a virtual clock, and after every step the
-// limiter must have admitted exactly whom the model has, at the same times, and
-// hold the same balances. The model is written from the documentation, knows
-// nothing of timers, locks or package rate, and takes the time that is simplest.
+// These tests compare the limiter with a model. They run random schedules of all operations on a virtual clock.
+// After every step the limiter must have admitted the same calls as the model, at the same times, and hold the
+// same balances. The model follows the documentation. It does not use timers, locks or package rate, and prefers
+// simplicity to speed.
 
 type op struct {
 	kind   int
-	after  time.Duration // time to let pass before
-	tokens int           // to acquire; what remains; by how much an actual number differs
-	of     int           // which of the permits
+	after  time.Duration // time before the step
+	tokens int           // to acquire, remaining, or the difference of the actual usage
+	of     int           // index of the permit
 	span   time.Duration // timeout, or length of the pause
 	limit  limiter.Limit
 }
@@ -46,7 +45,7 @@ const (
 	opKinds
 )
 
-func drawLimit(t *rapid.T, label string) limiter.Limit {
+func genLimit(t *rapid.T, label string) limiter.Limit {
 	l := limiter.Limit{
 		RequestsPerSecond: rapid.SampledFrom([]float64{0.08, 0.3, 1, 1.2, 3, 7, 50}).Draw(t, label+" rps"),
 		TokensPerMinute:   rapid.SampledFrom([]int{600, 1000, 7001, 60_000}).Draw(t, label+" tpm"),
@@ -58,28 +57,28 @@ func drawLimit(t *rapid.T, label string) limiter.Limit {
 	return l
 }
 
-func drawOps(t *rapid.T) []op {
+func genOps(t *rapid.T) []op {
 	n := rapid.IntRange(1, 60).Draw(t, "steps")
 	ops := make([]op, n)
 	for i := range ops {
 		ops[i] = op{
-			// Acquiring is drawn as often as everything else together.
+			// Acquiring is as frequent as all other operations together.
 			kind: max(0, rapid.IntRange(-opKinds, opKinds-1).Draw(t, "kind")),
-			// Odd nanoseconds keep steps clear of admissions: at the very same
-			// instant either order would be right.
+			// Odd nanoseconds keep steps apart from admissions. At the same instant, either order
+			// would be correct.
 			after:  time.Duration(rapid.SampledFrom([]int{0, 0, 1, 50, 700, 5000, 60_000}).Draw(t, "after"))*time.Millisecond + 137,
 			tokens: rapid.SampledFrom([]int{0, 1, 99, 100, 500, 900, 7000, 50_000}).Draw(t, "tokens"),
 			of:     rapid.IntRange(0, 1000).Draw(t, "of"),
 			span:   time.Duration(rapid.IntRange(1, 20_000).Draw(t, "span"))*time.Millisecond + 71,
 		}
 		if ops[i].kind == opSetLimit {
-			ops[i].limit = drawLimit(t, "new")
+			ops[i].limit = genLimit(t, "new")
 		}
 	}
 	return ops
 }
 
-// model is what the documentation says.
+// A model implements the documentation.
 type model struct {
 	now, pausedUntil                time.Duration
 	rps, rate, requestCap, tokenCap float64 // rate in tokens per second
@@ -90,11 +89,11 @@ type model struct {
 type modelCall struct {
 	id       int
 	tokens   int
-	deadline time.Duration // of the wait
+	deadline time.Duration // deadline of the wait
 	retry    bool          // the wait is for a retry
 
-	over     bool
-	refused  bool
+	done     bool
+	rejected bool
 	at       time.Duration
 	finished bool
 }
@@ -118,7 +117,9 @@ func (m *model) setLimit(l limiter.Limit) {
 	})
 }
 
-func (c *modelCall) end(at time.Duration, refused bool) { c.over, c.at, c.refused = true, at, refused }
+func (c *modelCall) end(at time.Duration, rejected bool) {
+	c.done, c.at, c.rejected = true, at, rejected
+}
 
 func (m *model) give(requests, tokens float64) {
 	m.requests = min(m.requestCap, m.requests+requests)
@@ -132,7 +133,7 @@ func (m *model) pass(d time.Duration) {
 
 const never = time.Duration(math.MaxInt64)
 
-// headAt returns when the head can start.
+// headAt returns when the head of the queue can start.
 func (m *model) headAt() time.Duration {
 	if len(m.queue) == 0 {
 		return never
@@ -145,7 +146,7 @@ func (m *model) headAt() time.Duration {
 	return max(m.pausedUntil, m.now+time.Duration(math.Ceil(max(0, seconds-1e-12)*1e9)))
 }
 
-// runTo lets everything happen until the given time.
+// runTo processes all events until the given time.
 func (m *model) runTo(end time.Duration) {
 	for {
 		at := m.headAt()
@@ -183,16 +184,16 @@ func (m *model) push(c *modelCall) {
 	m.queue = slices.Insert(m.queue, i, c)
 }
 
-// A played call is one in both worlds.
+// A played call is made in the limiter and in the model.
 type played struct {
 	model modelCall
-	real  *pending
+	real  *asyncCall
 	held  int
 }
 
-// play runs the schedule and returns the first difference.
+// play runs the schedule and returns the first difference as an error.
 func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
-	inBubble(t, limit, func(b *bench) {
+	runVirtual(t, limit, func(b *testLimiter) {
 		var m model
 		m.setLimit(limit)
 		m.requests, m.tokens = m.requestCap, m.tokenCap
@@ -202,7 +203,7 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 			stop()
 			synctest.Wait()
 			if n := b.Snapshot().Waiting; n != 0 && failure == nil {
-				failure = fmt.Errorf("%d are still waiting in the end", n)
+				failure = fmt.Errorf("%d calls still wait at the end", n)
 			}
 		}()
 
@@ -210,13 +211,13 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 			b.until(b.now() + o.after)
 			m.runTo(m.now + o.after)
 
-			// A permit to act on: admitted, not finished, not waiting for a retry.
+			// Choose a permit: admitted, not finished, not waiting for a retry.
 			var permit *limiter.Permit
 			var call *played
 			if o.kind >= opSettleEqual && o.kind <= opRetry {
 				var open []*played
 				for _, c := range calls {
-					if c.model.over && !c.model.refused && !c.model.finished {
+					if c.model.done && !c.model.rejected && !c.model.finished {
 						open = append(open, c)
 					}
 				}
@@ -224,11 +225,11 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 					continue
 				}
 				call = open[o.of%len(open)]
-				if r := call.real.over.Load(); r == nil || r.permit == nil {
+				if r := call.real.result.Load(); r == nil || r.permit == nil {
 					failure = fmt.Errorf("step %d: call %d is not admitted", i, call.model.id)
 					return
 				}
-				permit = call.real.over.Load().permit
+				permit = call.real.result.Load().permit
 			}
 
 			switch o.kind {
@@ -250,7 +251,7 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 						return
 					}
 				} else {
-					// What the model would do if nothing else happened.
+					// Compute what the model does if nothing else happens.
 					alone := m
 					alone.queue = nil
 					for _, w := range m.queue {
@@ -284,7 +285,7 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 				call.model.finished = true
 				m.give(1, float64(call.held))
 			case opRetry:
-				call.model.over, call.model.retry, call.model.deadline = false, true, m.now+o.span
+				call.model.done, call.model.retry, call.model.deadline = false, true, m.now+o.span
 				m.push(&call.model)
 				ctx, cancel := context.WithTimeout(alive, o.span)
 				defer cancel()
@@ -306,8 +307,8 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 						held += c.held
 					}
 				}
-				if over := math.Ceil(m.tokens - float64(o.tokens-held) - 1e-6); over > 0 {
-					m.tokens -= over
+				if done := math.Ceil(m.tokens - float64(o.tokens-held) - 1e-6); done > 0 {
+					m.tokens -= done
 				}
 			}
 			synctest.Wait()
@@ -322,11 +323,10 @@ func play(t *testing.T, limit limiter.Limit, ops []op) (failure error) {
 	return failure
 }
 
-// admitted reports whether Acquire ever succeeded: a retry that waits, or was
-// given up, belongs to a call that was admitted.
-func (c *played) admitted() bool { return c.model.retry || c.model.over && !c.model.refused }
+// admitted reports whether Acquire succeeded. A retry that waits or was abandoned belongs to an admitted call.
+func (c *played) admitted() bool { return c.model.retry || c.model.done && !c.model.rejected }
 
-func compare(b *bench, m *model, calls []*played) error {
+func compare(b *testLimiter, m *model, calls []*played) error {
 	s := b.Snapshot()
 	if math.Abs(s.AvailableRequests-m.requests) > 1e-6 || math.Abs(s.AvailableTokens-m.tokens) > 1e-3 {
 		return fmt.Errorf("%v requests and %v tokens are available, want %v and %v",
@@ -343,15 +343,15 @@ func compare(b *bench, m *model, calls []*played) error {
 				inFlight, held = inFlight+1, held+c.held
 			}
 		}
-		o := c.real.over.Load()
+		o := c.real.result.Load()
 		switch {
-		case (o != nil) != c.model.over:
-			return fmt.Errorf("call %d: over is %v, want %v (%+v)", c.model.id, o != nil, c.model.over, c.model)
+		case (o != nil) != c.model.done:
+			return fmt.Errorf("call %d: ended is %v, want %v (%+v)", c.model.id, o != nil, c.model.done, c.model)
 		case o == nil:
-		case (o.err != nil) != c.model.refused:
-			return fmt.Errorf("call %d: error %w, want refused %v", c.model.id, o.err, c.model.refused)
+		case (o.err != nil) != c.model.rejected:
+			return fmt.Errorf("call %d: error %w, want rejected %v", c.model.id, o.err, c.model.rejected)
 		case (o.at - c.model.at).Abs() > time.Microsecond:
-			return fmt.Errorf("call %d: over at %v, want %v", c.model.id, o.at, c.model.at)
+			return fmt.Errorf("call %d: ended at %v, want %v", c.model.id, o.at, c.model.at)
 		}
 	}
 	if s.InFlight != inFlight || s.HeldTokens != held || s.Waiting != len(m.queue) {
@@ -366,17 +366,16 @@ func compare(b *bench, m *model, calls []*played) error {
 
 func TestLimiterAgreesWithModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		limit := drawLimit(r, "first")
-		ops := drawOps(r)
+		limit := genLimit(r, "first")
+		ops := genOps(r)
 		if err := play(t, limit, ops); err != nil {
 			r.Fatal(err)
 		}
 	})
 }
 
-// Everything at once, by many goroutines that do not wait for each other. What
-// must hold then: everybody's wait ends, nothing is lost, and no interval of
-// time sees more than the limit allows.
+// Many goroutines use a limiter concurrently. Every wait must end, all permits and tokens must be accounted for,
+// and no time interval may exceed the limit.
 func TestManyGoroutines(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		limit := limiter.Limit{
@@ -394,8 +393,8 @@ func TestManyGoroutines(t *testing.T) {
 		jobs := make([]job, rapid.IntRange(1, 40).Draw(r, "jobs"))
 		for i := range jobs {
 			jobs[i] = job{
-				// No two jobs act at the same instant, where the order of the log
-				// could differ from that of the acts.
+				// No two goroutines act at the same instant, because then the order of the log
+				// could differ from the order of the events.
 				start:     ms("start", 500) + time.Duration(i)*1009 + 1,
 				timeout:   ms("timeout", 6000),
 				hold:      ms("hold", 300) + time.Duration(i)*100_003 + 1,
@@ -408,10 +407,10 @@ func TestManyGoroutines(t *testing.T) {
 		}
 
 		var failure error
-		inBubble(t, limit, func(b *bench) {
+		runVirtual(t, limit, func(b *testLimiter) {
 			type event struct {
 				at               time.Duration
-				requests, tokens float64 // taken, negative if given back
+				requests, tokens float64 // taken, negative if returned
 			}
 			var mu sync.Mutex
 			var events []event
@@ -446,7 +445,7 @@ func TestManyGoroutines(t *testing.T) {
 						time.Sleep(j.hold)
 					}
 					waited.Add(int64(p.WaitDuration()))
-					// Logged first, because others are admitted by it.
+					// Log first, because the settlement admits other calls.
 					if j.cancel {
 						log(-1, -j.tokens)
 						p.Cancel()
@@ -456,17 +455,16 @@ func TestManyGoroutines(t *testing.T) {
 					}
 				})
 			}
-			wg.Wait() // in a bubble, a wait that never ends is a deadlock and fails
+			wg.Wait() // synctest reports a wait that never ends as a deadlock
 
 			s := b.Snapshot()
 			if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 || s.Admitted != admitted.Load() ||
 				s.Admitted != s.Settled+s.Cancelled || s.TotalWait != time.Duration(waited.Load()) {
-				failure = fmt.Errorf("books do not balance: %+v", s)
+				failure = fmt.Errorf("counters do not balance: %+v", s)
 			}
-			// In no interval may more be taken, less what was given back, than
-			// the capacity and the refill. Every interval that begins with an
-			// event is tried; a charge beyond the estimate is not an admission and
-			// may exceed it.
+			// In no interval may calls take more, minus returned units, than the capacity and the
+			// refill. The loop tries every interval that starts with an event. A charge beyond the
+			// estimate is not an admission and may exceed that.
 			for i := range events {
 				var requests, tokens float64
 				for _, e := range events[i:] {

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// The classes that every limiter knows. A call that names none is [Interactive].
+// The classes that every limiter has. A call without a class is [Interactive].
 const (
-	Interactive = "interactive" // somebody waits for the reply; weight 9
-	Batch       = "batch"       // nobody does; weight 1
+	Interactive = "interactive" // a person waits for the response; weight 9
+	Batch       = "batch"       // background work; weight 1
 )
 
 const (
@@ -21,19 +21,22 @@ const (
 	batchWeight       = 1
 )
 
-// The weights that a class may have.
+// The bounds of a class's weight.
 const (
-	MinWeight = 1e-6 // at least
-	MaxWeight = 1e6  // at most
+	MinWeight = 1e-6
+	MaxWeight = 1e6
 )
 
-// Classes adds classes to those that every limiter knows, or changes their weights: from [MinWeight] to
-// [MaxWeight]. While calls of several classes wait, each class gets a share of the account
-// in proportion to its weight, first come, first served within the class. What a call uses
-// of the account is the time in which the limit allows as much: that of one request or of its tokens, whichever
-// is longer; of its estimate at first, and of what it used once it is settled. A class that nobody waits in leaves its
-// share to the others, and gets no more than its share later. Calls that share a
-// limit through a Redis take turns whatever their classes are.
+// Classes adds classes to the built-in ones, or changes their weights. A weight must be from
+// [MinWeight] to [MaxWeight]; otherwise [New] fails.
+//
+// While calls of several classes wait, each class gets a share of the account in proportion to its
+// weight. Calls of one class are admitted first come, first served. A class without waiting calls
+// leaves its share to the others, and cannot claim it later.
+//
+// A call's use of the account is measured in time: the time in which the limit allows one request or
+// the call's tokens, whichever is longer. The estimate counts at first, and the actual usage after the
+// call is settled. The module limiter/redislimiter ignores classes.
 func Classes(weights map[string]float64) Option {
 	weights = maps.Clone(weights)
 	return func(l *Limiter) {
@@ -43,46 +46,46 @@ func Classes(weights map[string]float64) Option {
 	}
 }
 
-// A ClassError reports a call of a class that the limiter does not know.
+// A ClassError reports a call of an unknown class.
 type ClassError struct {
-	Class string   // as the call named it
-	Known []string // sorted
+	Class string   // name in the call
+	Known []string // names of the limiter's classes, sorted
 }
 
-// Error names the class and those that are known.
+// Error returns the unknown name and the known ones.
 func (e *ClassError) Error() string {
-	return fmt.Sprintf("limiter: unknown class %q: must be one of %s", e.Class, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("limiter: unknown class: must be one of %s, got %q", strings.Join(e.Known, ", "), e.Class)
 }
 
-// A class is the calls of one class that wait, and what the class has used.
+// A class holds the waiting calls of one class, and how much of the account the class has used.
 type class struct {
 	name   string
 	weight float64
-	line
+	waitList
 
-	// clock is how long the account would have taken for what the class has used, at the share
-	// that its weight is. The class whose clock is behind those of the others is served next.
-	clock float64
+	// virtualTime is the account time, in seconds, that the class has used, divided by its weight.
+	// The class with the lowest virtualTime is served next.
+	virtualTime float64
 }
 
-// use adds so many seconds of the account to what the class has used, or takes them back.
-func (c *class) use(seconds float64) { c.clock += seconds / c.weight }
+// charge adds seconds of account time to the use of the class. A negative value is a refund.
+func (c *class) charge(seconds float64) { c.virtualTime += seconds / c.weight }
 
-// A queue is the calls that wait, by class. Of the classes in which calls wait, the one that has
-// used least for its weight is served ("start-time fair queueing", P. Goyal, H. M. Vin and
-// H. Cheng, 1996). The limiter's mutex guards it.
+// A queue holds the waiting calls, by class. It implements start-time fair queueing (P. Goyal,
+// H. M. Vin and H. Cheng, 1996): of the classes with waiting calls, the one with the lowest virtual
+// time is served next. The limiter's mutex guards it.
 type queue struct {
-	classes []*class // by weight, the largest first
-	len     int
-	retries line    // further attempts of calls in flight, which wait for a request only: they go first
-	clock   float64 // of the class that was served last, before that
+	classes     []*class // highest weight first
+	len         int
+	retries     waitList // further attempts of calls in flight, which go first and wait only for a request
+	virtualTime float64  // of the class served last, before it was charged
 }
 
 func newQueue() queue {
 	return queue{classes: []*class{{name: Interactive, weight: interactiveWeight}, {name: Batch, weight: batchWeight}}}
 }
 
-// set sets the weight of a class.
+// set sets the weight of a class, and adds the class if it is new.
 func (q *queue) set(name string, weight float64) {
 	if c := q.class(name); c != nil && name != "" {
 		c.weight = weight
@@ -92,7 +95,7 @@ func (q *queue) set(name string, weight float64) {
 	slices.SortStableFunc(q.classes, func(a, b *class) int { return cmp.Compare(b.weight, a.weight) })
 }
 
-// class returns the class of a name, nil if it is unknown.
+// class returns the class with the given name, nil if it is unknown. "" means Interactive.
 func (q *queue) class(name string) *class {
 	name = cmp.Or(name, Interactive)
 	for _, c := range q.classes {
@@ -103,7 +106,7 @@ func (q *queue) class(name string) *class {
 	return nil
 }
 
-func (q *queue) unknown(name string) *ClassError {
+func (q *queue) classError(name string) *ClassError {
 	e := &ClassError{Class: name}
 	for _, c := range q.classes {
 		e.Known = append(e.Known, c.name)
@@ -112,31 +115,31 @@ func (q *queue) unknown(name string) *ClassError {
 	return e
 }
 
-// validate returns an error that says what is wrong with the classes.
+// validate returns an error for the first class with an invalid name or weight.
 func (q *queue) validate() error {
 	for _, c := range q.classes {
 		switch {
 		case c.name == "":
-			return errors.New(`limiter: class "" cannot have a weight: calls of no class are of class "` + Interactive + `"`)
+			return errors.New(`limiter: Classes: the name of a class must not be "" (calls without a class are "` + Interactive + `")`)
 		case !(c.weight >= MinWeight && c.weight <= MaxWeight): // NaN fails too
-			return fmt.Errorf("limiter: the weight of class %q is %v: must be from %v to %v", c.name, c.weight, MinWeight, MaxWeight)
+			return fmt.Errorf("limiter: Classes: the weight of class %q must be from %v to %v, got %v", c.name, MinWeight, MaxWeight, c.weight)
 		}
 	}
 	return nil
 }
 
-// next returns the class that is served next, nil if nobody waits. Of two that have used the same it
-// is the one of more weight.
+// next returns the class to serve next, nil if no call waits. Of two classes with the same virtual
+// time it returns the one with the higher weight.
 func (q *queue) next() (next *class) {
 	for _, c := range q.classes {
-		if c.head != nil && (next == nil || c.clock < next.clock) {
+		if c.head != nil && (next == nil || c.virtualTime < next.virtualTime) {
 			next = c
 		}
 	}
 	return next
 }
 
-// head returns the call that is served next, nil if nobody waits.
+// head returns the call to serve next, nil if no call waits.
 func (q *queue) head() *waiter {
 	switch {
 	case q.len == 0:
@@ -147,43 +150,44 @@ func (q *queue) head() *waiter {
 	return q.next().head
 }
 
-// enter has a class in which nobody waits begin where the others are: its turn comes at once, and it has
-// no claim to what it has not used.
-func (q *queue) enter(c *class) {
+// activate raises the virtual time of a class without waiting calls to that of the others. Its next
+// call is then served at once, but the class cannot claim the time in which it was idle.
+func (q *queue) activate(c *class) {
 	if c.head != nil {
 		return
 	}
-	clock := q.clock
+	clock := q.virtualTime
 	if next := q.next(); next != nil {
-		clock = next.clock
+		clock = next.virtualTime
 	}
-	c.clock = max(c.clock, clock)
+	c.virtualTime = max(c.virtualTime, clock)
 }
 
 func (q *queue) push(w *waiter) {
 	q.len++
 	if w.permit.admitted {
-		w.line = &q.retries
+		w.list = &q.retries
 	} else {
-		q.enter(w.permit.class)
-		w.line = &w.permit.class.line
+		q.activate(w.permit.class)
+		w.list = &w.permit.class.waitList
 	}
-	w.line.push(w)
+	w.list.push(w)
 }
 
 func (q *queue) remove(w *waiter) {
-	w.line.remove(w)
+	w.list.remove(w)
 	q.len--
 }
 
-// serve counts a call as served that uses so many seconds of the account.
+// serve counts a call of class c as served and charges the class for it.
 func (q *queue) serve(c *class, seconds float64) {
-	q.enter(c)
-	q.clock = c.clock
-	c.use(seconds)
+	q.activate(c)
+	q.virtualTime = c.virtualTime
+	c.charge(seconds)
 }
 
-// inOrder yields all calls that wait in the order in which they would be served if nobody came.
+// inOrder yields all waiting calls in the order in which they would be served if no call arrived.
+// seconds returns the account time of a cost.
 func (q *queue) inOrder(seconds func(cost) float64) func(yield func(*waiter) bool) {
 	return func(yield func(*waiter) bool) {
 		type turn struct {
@@ -200,7 +204,7 @@ func (q *queue) inOrder(seconds func(cost) float64) func(yield func(*waiter) boo
 		turns := all[:0]
 		for _, c := range q.classes {
 			if c.head != nil {
-				turns = append(turns, turn{c, c.head, c.clock})
+				turns = append(turns, turn{c, c.head, c.virtualTime})
 			}
 		}
 		for {
@@ -219,7 +223,7 @@ func (q *queue) inOrder(seconds func(cost) float64) func(yield func(*waiter) boo
 	}
 }
 
-// behind yields the calls that wait behind the head: first those of its line.
+// behind yields the calls that wait behind the head: first the calls of its list, then the others.
 func (q *queue) behind(head *waiter) func(yield func(*waiter) bool) {
 	return func(yield func(*waiter) bool) {
 		for w := head.next; w != nil; w = w.next {
@@ -228,7 +232,7 @@ func (q *queue) behind(head *waiter) func(yield func(*waiter) bool) {
 			}
 		}
 		for _, c := range q.classes {
-			if &c.line == head.line {
+			if &c.waitList == head.list {
 				continue
 			}
 			for w := c.head; w != nil; w = w.next {
@@ -240,8 +244,8 @@ func (q *queue) behind(head *waiter) func(yield func(*waiter) bool) {
 	}
 }
 
-// seconds returns how long the account takes for what c costs: for its requests or its tokens, whichever
-// takes longer.
+// seconds returns the time in which the limit allows c: its requests or its tokens, whichever takes
+// longer.
 func (l Limit) seconds(c cost) float64 {
 	return math.Max(float64(c.requests)/l.RequestsPerSecond, 60*float64(c.tokens)/float64(l.TokensPerMinute))
 }

@@ -6,76 +6,75 @@ import (
 )
 
 const (
-	// A rate is cut when the server refuses requests more often than it can be a matter of
-	// chance: when it has refused tooMany, where one is forgotten in refusalMemory windows. So it
-	// is cut by the second refusal within 20 windows. It is cut to headroom times the rate of
-	// the requests that the server accepted, but to between deepCut and cut of the rate; to
-	// provenCut of a rate that was sustained before.
-	refusalMemory = 100
-	tooMany       = 1.8
-	headroom      = 1.2
-	deepCut       = 0.4
-	cut           = 0.8
-	provenCut     = 0.9
+	// A rate is cut when the server rejects requests more often than by chance: after more than
+	// maxIncidents, where one incident is forgotten in incidentMemory windows. The second 429 within
+	// 20 windows therefore cuts the rate. The new rate is acceptedMargin times the rate of accepted
+	// requests, but from deepCut to cut of the old rate. A rate that was sustained before is cut to
+	// provenCut of it.
+	incidentMemory = 100
+	maxIncidents   = 1.8
+	acceptedMargin = 1.2
+	deepCut        = 0.4
+	cut            = 0.8
+	provenCut      = 0.9
 
-	// A rate is sustained if sustainedShare of it was used for a time and nothing was refused.
+	// A rate is sustained if sustainedShare of it was used for a time without a 429.
 	sustainedShare = 0.8
 
-	// A sustained rate is raised by a step that grows while nothing is refused, up to maxStep.
+	// A sustained rate is raised by a step that grows up to maxStep until the next 429.
 	maxStep    = 0.5
 	stepGrowth = 1.5
 
-	// A search that may exceed the configured rate doubles it at first, as long as nothing is
-	// refused, and needs a quarter of the time for that.
+	// A search that may exceed the configured rate doubles it until the first 429, each time after
+	// 1/climbSpeed of the usual test time.
 	climbStep  = 1
 	climbSpeed = 4
 
-	// A rate is not raised where nearEnough times the rate was refused within refusedFor.
-	nearEnough = 1.055
-	refusedFor = 10 * time.Minute
+	// A rate is not raised if the server rejected nearEnough times the rate within rejectedMemory.
+	nearEnough     = 1.055
+	rejectedMemory = 10 * time.Minute
 )
 
-// A search finds the highest rate that the server accepts, by bisection between the
-// highest rate that was sustained and the lowest one that was refused. The caller serializes
-// all use.
+// A search finds the highest rate that the server accepts. It bisects between the highest sustained rate
+// and the lowest rejected rate. The caller serializes all use.
 type search struct {
-	rules searchRules
-	rate  float64 // in force, in units per second
-	most  float64 // highest rate that may be tried
+	rules   searchRules
+	rate    float64 // in force, in units per second
+	maxRate float64 // highest rate to try
 
-	good float64       // highest rate that was sustained; 0: none
-	bad  float64       // lowest rate that was refused; infinite: none
-	till time.Duration // when bad is forgotten; 0: nothing was refused yet
-	step float64
-	base float64 // rate before the first cut since a rate was sustained; 0: none
+	sustained     float64       // highest sustained rate; 0: none
+	rejected      float64       // lowest rejected rate; infinite: none
+	rejectedUntil time.Duration // when rejected is forgotten; 0: before the first 429
+	step          float64       // relative size of the next raise
+	uncutRate     float64       // rate before the first cut since a rate was sustained; 0: none
 
-	from    time.Duration // when the rate came into force
-	refused float64       // incidents since then, forgotten at a rate of 1 in refusalMemory windows
-	latest  time.Duration // the latest of them
-	bound   float64       // rate that the server does not exceed, as they show
+	rateSince    time.Duration // when the rate was set
+	incidents    float64       // since rateSince; one is forgotten in incidentMemory windows
+	lastIncident time.Duration // when the latest one began
+	bound        float64       // upper bound of the server's rate that the incidents show
 
-	// The present measurement.
-	since time.Duration
-	used  float64 // units
-	clean bool    // nothing was refused
+	// The current measurement.
+	measuredSince time.Duration
+	used          float64 // units
+	clean         bool    // without a 429
 }
 
-// searchRules are how a search judges a rate.
+// searchRules holds the parameters of a search, as functions of a rate.
 type searchRules struct {
-	window    func(rate float64) time.Duration       // of the server
-	sustained func(rate, step float64) time.Duration // how long a rate has to be used that is higher by a step
-	possible  func(rate float64) float64             // rate that the guard lets pass
+	window    func(rate float64) time.Duration       // the server's window
+	testTime  func(rate, step float64) time.Duration // how long to use a rate that was raised by step
+	guardRate func(rate float64) float64             // highest rate that the guard admits
 }
 
-func newSearch(rate, most float64, rules searchRules) search {
-	s := search{rules: rules, rate: rate, most: most, bad: math.Inf(1), step: maxStep, clean: true}
-	if most > rate {
+func newSearch(rate, maxRate float64, rules searchRules) search {
+	s := search{rules: rules, rate: rate, maxRate: maxRate, rejected: math.Inf(1), step: maxStep, clean: true}
+	if maxRate > rate {
 		s.step = climbStep
 	}
 	return s
 }
 
-// source returns where the rate in force comes from.
+// source returns the source of the rate in force.
 func (s *search) source(configured float64) Source {
 	switch {
 	case s.rate < configured:
@@ -87,55 +86,55 @@ func (s *search) source(configured float64) Source {
 	}
 }
 
-// isClimbing reports whether the rate has not met the server's yet.
-func (s *search) isClimbing() bool { return s.till == 0 && s.step == climbStep }
+// isClimbing reports whether the search has not met the server's rate yet.
+func (s *search) isClimbing() bool { return s.rejectedUntil == 0 && s.step == climbStep }
 
-// isProbing reports whether the rate in force is above the one that was sustained.
-func (s *search) isProbing() bool { return s.good > 0 && s.rate > s.good }
+// isProbing reports whether the rate in force is above the highest sustained rate.
+func (s *search) isProbing() bool { return s.sustained > 0 && s.rate > s.sustained }
 
-// isProven reports whether the rate in force was sustained.
-func (s *search) isProven() bool { return s.good >= s.rate }
+// isSustained reports whether the rate in force is sustained.
+func (s *search) isSustained() bool { return s.sustained >= s.rate }
 
-// isSettled reports whether the rate in force was sustained, or not refused for some time.
-func (s *search) isSettled(now time.Duration) bool { return s.isProven() || now >= s.till }
+// isStable reports whether the rate in force is sustained, or was not rejected for some time.
+func (s *search) isStable(now time.Duration) bool { return s.isSustained() || now >= s.rejectedUntil }
 
-// use counts n units as used. If that shows that the rate is sustained, use raises the rate,
-// unless mayRaise is false. It reports whether the rate has changed.
+// use counts n units as used. If the rate is now sustained, use raises it, unless mayRaise is false. It
+// reports whether the rate has changed.
 func (s *search) use(now time.Duration, n float64, mayRaise bool) (changed bool) {
 	s.used += n
-	elapsed := now - s.since
+	elapsed := now - s.measuredSince
 	step := 1.0
 	if s.isProbing() {
-		step = s.rate/s.good - 1
+		step = s.rate/s.sustained - 1
 	}
-	needed := s.rules.sustained(s.rate, step)
+	needed := s.rules.testTime(s.rate, step)
 	if s.isClimbing() {
 		needed /= climbSpeed
 	}
 	if elapsed < needed {
 		return false
 	}
-	sustained := s.clean && s.used >= sustainedShare*s.rules.possible(s.rate)*elapsed.Seconds()
+	sustained := s.clean && s.used >= sustainedShare*s.rules.guardRate(s.rate)*elapsed.Seconds()
 	s.measure(now)
 	if !sustained {
 		return false
 	}
-	s.good, s.base = s.rate, 0
+	s.sustained, s.uncutRate = s.rate, 0
 	return mayRaise && s.raise(now)
 }
 
-// raise tries a higher rate than the one that was sustained.
+// raise sets a higher rate than the one that was sustained. It reports whether the rate has changed.
 func (s *search) raise(now time.Duration) (changed bool) {
-	if now >= s.till {
-		s.bad = math.Inf(1)
+	if now >= s.rejectedUntil {
+		s.rejected = math.Inf(1)
 	}
-	if s.rate >= s.most || s.bad <= s.rate*nearEnough {
+	if s.rate >= s.maxRate || s.rejected <= s.rate*nearEnough {
 		s.step = nearEnough - 1
 		return false
 	}
-	next := min(s.most, s.rate*(1+s.step))
-	if !math.IsInf(s.bad, 1) {
-		next = min(s.rate*(1+maxStep), math.Sqrt(s.good*s.bad))
+	next := min(s.maxRate, s.rate*(1+s.step))
+	if !math.IsInf(s.rejected, 1) {
+		next = min(s.rate*(1+maxStep), math.Sqrt(s.sustained*s.rejected))
 	} else if !s.isClimbing() {
 		s.step = min(maxStep, s.step*stepGrowth)
 	}
@@ -143,68 +142,68 @@ func (s *search) raise(now time.Duration) (changed bool) {
 	return true
 }
 
-// refuse counts a request as refused that was sent at the given time, by a server that accepts
-// no more than the given rate. It reports whether the rate has changed.
-func (s *search) refuse(now, sent time.Duration, accepted, bound float64) (changed bool) {
-	if sent < s.from {
+// throttled counts a 429 for a request sent at the given time. accepted is the rate of accepted requests,
+// bound an upper bound of the server's rate. It reports whether the rate has changed.
+func (s *search) throttled(now, sent time.Duration, accepted, bound float64) (changed bool) {
+	if sent < s.rateSince {
 		return false
 	}
 	s.clean = false
-	if s.refused > 0 && sent < s.latest {
-		return false // it was under way already
+	if s.incidents > 0 && sent < s.lastIncident {
+		return false // the request was already in flight
 	}
-	forgotten := float64(now-s.latest) / float64(refusalMemory*s.rules.window(s.rate))
-	before := max(0, s.refused-forgotten)
+	forgotten := float64(now-s.lastIncident) / float64(incidentMemory*s.rules.window(s.rate))
+	before := max(0, s.incidents-forgotten)
 	if before == 0 {
 		s.bound = 0
 	}
-	s.bound = max(s.bound, bound) // the weaker one: others may have caused the stronger
-	s.refused, s.latest = before+1, now
-	if s.refused < tooMany && !s.isProbing() {
+	s.bound = max(s.bound, bound) // the weaker bound, because other clients may have caused the stronger one
+	s.incidents, s.lastIncident = before+1, now
+	if s.incidents < maxIncidents && !s.isProbing() {
 		return false
 	}
-	s.bad, s.till = min(s.rate, s.bound), now+refusedFor
+	s.rejected, s.rejectedUntil = min(s.rate, s.bound), now+rejectedMemory
 	s.step = nearEnough - 1
-	next := s.good
+	next := s.sustained
 	if !s.isProbing() {
-		if s.base == 0 {
-			s.base = s.rate
+		if s.uncutRate == 0 {
+			s.uncutRate = s.rate
 		}
 		next = provenCut * s.rate
-		if !s.isProven() {
-			next = max(deepCut*s.rate, min(cut*s.rate, headroom*accepted))
+		if !s.isSustained() {
+			next = max(deepCut*s.rate, min(cut*s.rate, acceptedMargin*accepted))
 		}
 		if s.bound < s.rate {
 			next = min(next, s.bound/nearEnough)
 		}
-		s.good = 0
+		s.sustained = 0
 	}
 	s.set(now, next)
 	return true
 }
 
-// restore takes back the cuts of a rate that was refused because of others. It reports whether
-// the rate has changed.
+// restore reverts the cuts of a rate that was rejected because of other clients. It reports whether the
+// rate has changed.
 func (s *search) restore(now time.Duration) (changed bool) {
-	if s.base == 0 {
+	if s.uncutRate == 0 {
 		return false
 	}
-	s.bad, s.till = math.Inf(1), 0
-	s.set(now, s.base)
-	s.base = 0
+	s.rejected, s.rejectedUntil = math.Inf(1), 0
+	s.set(now, s.uncutRate)
+	s.uncutRate = 0
 	return true
 }
 
 func (s *search) set(now time.Duration, rate float64) {
 	s.rate = rate
-	s.from, s.refused = now, 0
+	s.rateSince, s.incidents = now, 0
 	s.measure(now)
 }
 
-// measure begins a measurement.
-func (s *search) measure(now time.Duration) { s.since, s.used, s.clean = now, 0, true }
+// measure starts a new measurement.
+func (s *search) measure(now time.Duration) { s.measuredSince, s.used, s.clean = now, 0, true }
 
-// accepted returns the rate that was used in the present measurement.
-func (s *search) accepted(now time.Duration) float64 {
-	return s.used / max(1, (now-s.since).Seconds())
+// measuredRate returns the rate used in the current measurement, in units per second.
+func (s *search) measuredRate(now time.Duration) float64 {
+	return s.used / max(1, (now-s.measuredSince).Seconds())
 }

@@ -10,25 +10,25 @@ import (
 
 var onePerSecond = limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}
 
-// The next request keeps its distance from when the latest one really left.
+// The next request keeps its distance from the time when the latest one was actually sent.
 func TestSent(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1)
 		next := b.goAcquire(b.Context(), 1)
 		b.until(400 * ms)
 		p.Sent()
 		b.until(600 * ms)
-		p.Sent() // it had to be sent again: what counts is the latest
+		p.Sent() // the latest call of Sent counts
 		b.until(1600 * ms)
-		next.waiting() // the clock of 1.05 s was set anew
+		next.waiting() // the timer of 1.05 s was set again
 		b.until(time.Minute)
 		next.admittedAt(1650 * ms)
 	}, guarded)
 }
 
-// One that left after its time is counted then, once.
+// A request that is sent late counts from then on, once.
 func TestSentLate(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 2, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		p := b.acquire(1)
 		b.until(5 * time.Second)
 		p.Sent()
@@ -39,9 +39,9 @@ func TestSentLate(t *testing.T) {
 	}, guarded)
 }
 
-// Each attempt is counted by itself.
+// Each attempt counts separately.
 func TestSentAfterRetry(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1)
 		b.retry(p)
 		equal(b, "retry", b.now(), 1050*ms)
@@ -52,9 +52,9 @@ func TestSentAfterRetry(t *testing.T) {
 	}, guarded)
 }
 
-// A bare limiter's bucket counts when a call was admitted.
+// Without a guard, the bucket counts a request at its admission.
 func TestSentWithoutGuard(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1)
 		b.until(600 * ms)
 		p.Sent()
@@ -63,26 +63,26 @@ func TestSentWithoutGuard(t *testing.T) {
 	})
 }
 
-// A request that never left is given back once; the permit keeps its tokens.
+// A request that was not sent is returned once. The permit keeps its tokens.
 func TestReturnRequest(t *testing.T) {
 	for name, options := range map[string][]limiter.Option{"bare": nil, "guarded": {limiter.Guarded(0)}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *testLimiter) {
 				p := b.acquire(1000)
 				b.acquire(0)
 				equal(b, "requests", b.Snapshot().AvailableRequests, 1)
 				p.ReturnRequest()
 				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
 				p.ReturnRequest()
-				p.Sent() // it never was
+				p.Sent() // ignored, because the request was returned
 				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
 				equal(b, "held", b.Snapshot().HeldTokens, 1000)
 
 				b.retry(p)
 				equal(b, "requests", b.Snapshot().AvailableRequests, 1)
-				p.ReturnRequest() // the second attempt is another request
+				p.ReturnRequest() // the request of the second attempt
 				equal(b, "requests", b.Snapshot().AvailableRequests, 2)
-				p.Cancel() // and gives nothing twice
+				p.Cancel() // does not return a request twice
 				b.available(2, 60_000)
 				p.ReturnRequest()
 				p.Sent()
@@ -92,7 +92,7 @@ func TestReturnRequest(t *testing.T) {
 	}
 }
 
-// Sent says nothing of a request that was given back, nor of a call that is over.
+// Sent ignores a request that was returned and a call that has ended.
 func TestSentTooLate(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(*limiter.Permit)
@@ -103,7 +103,7 @@ func TestSentTooLate(t *testing.T) {
 		"settled":   {func(p *limiter.Permit) { p.Settle(1) }, 1050 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, onePerSecond, func(b *bench) {
+			runVirtual(t, onePerSecond, func(b *testLimiter) {
 				p := b.acquire(1)
 				c.before(p)
 				b.until(500 * ms)
@@ -115,10 +115,9 @@ func TestSentTooLate(t *testing.T) {
 	}
 }
 
-// A call that was sent and failed, and whose retry never left: one request stays
-// spent.
+// The first attempt was sent and failed, the retry was not sent. One request remains spent.
 func TestCancelAfterReturnedRetry(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: 60_000, RequestBurst: 3}, func(b *testLimiter) {
 		p := b.acquire(1000)
 		b.retry(p)
 		p.ReturnRequest()
@@ -127,9 +126,9 @@ func TestCancelAfterReturnedRetry(t *testing.T) {
 	}, guarded)
 }
 
-// Cancel gives back what was sent last, at the time it was sent.
+// Cancel returns the request sent last, from the time when it was sent.
 func TestCancelAfterSent(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1)
 		b.until(500 * ms)
 		p.Sent()
@@ -146,7 +145,7 @@ func TestSentAndReturnRequestAfterTheEnd(t *testing.T) {
 		"Cancel": (*limiter.Permit).Cancel,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, onePerSecond, func(b *bench) {
+			runVirtual(t, onePerSecond, func(b *testLimiter) {
 				p := b.acquire(1000)
 				end(p)
 				b.until(300 * ms)
@@ -159,9 +158,9 @@ func TestSentAndReturnRequestAfterTheEnd(t *testing.T) {
 	}
 }
 
-// While a retry waits, the latest request is neither sent nor given back.
+// While a retry waits, Sent and ReturnRequest do nothing.
 func TestSentAndReturnRequestWhileRetrying(t *testing.T) {
-	inBubble(t, onePerSecond, func(b *bench) {
+	runVirtual(t, onePerSecond, func(b *testLimiter) {
 		p := b.acquire(1000)
 		retry := b.goRetry(b.Context(), p)
 		b.until(300 * ms)
@@ -172,11 +171,10 @@ func TestSentAndReturnRequestWhileRetrying(t *testing.T) {
 	}, guarded)
 }
 
-// From many goroutines at once: the request is given back once, whoever comes
-// first.
+// Of many concurrent calls of ReturnRequest, exactly one returns the request.
 func TestConcurrentSentAndReturnRequest(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 60_000, RequestBurst: 10}, func(b *bench) {
-		b.acquire(30_000) // so that nothing reaches the capacity
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.001, TokensPerMinute: 60_000, RequestBurst: 10}, func(b *testLimiter) {
+		b.acquire(30_000) // so that no balance reaches the capacity
 		p := b.acquire(1000)
 		var wg sync.WaitGroup
 		for range 20 {

@@ -8,39 +8,39 @@ import (
 
 // Snapshot is the state of a [Limiter] at one instant.
 type Snapshot struct {
-	Limit Limit // in force, with its defaults filled in
+	Limit Limit // limit in force, with its defaults filled in
 
-	// Configured is the limit as it was configured. A guarded limiter keeps to a lower one
-	// if the server names or enforces that, and with [LearnLimits] to a higher one too.
-	// RequestsFrom and TokensFrom say where the rates of Limit come from.
+	// Configured is the configured limit. The limit of a guarded limiter is lower if the server
+	// names or enforces a lower one; with [LearnLimits] it may also be higher.
+	// RequestsFrom and TokensFrom are the sources of the rates in Limit.
 	Configured               Limit
 	RequestsFrom, TokensFrom Source
 
-	// AvailableRequests and AvailableTokens could be taken now: never more than the
-	// buckets' capacity, and negative while a debt is being paid off.
+	// AvailableRequests and AvailableTokens are what calls could take now: at most the buckets'
+	// capacities, and negative while a debt is paid off.
 	AvailableRequests float64
 	AvailableTokens   float64
 
-	HeldTokens int // taken by calls in flight
+	HeldTokens int // tokens held by calls in flight
 	InFlight   int // permits neither settled nor cancelled
 	Waiting    int // calls and retries in the queue
 
-	// NextStart is when the first of those that wait can start. It is zero if nobody waits, or if that
-	// depends on calls in flight.
+	// NextStart is when the next waiting call can start. It is zero if no call waits, or if the
+	// time depends on calls in flight.
 	NextStart time.Time
 
-	// ReturnedRequests is how many requests were given back so far, because they were not sent:
-	// Admitted + Retried - ReturnedRequests requests were, or are about to be.
+	// ReturnedRequests is the total number of requests that were returned because they were not
+	// sent. Admitted + Retried - ReturnedRequests requests were sent or are about to be.
 	ReturnedRequests int64
 
-	PausedUntil time.Time // zero if not paused
+	PausedUntil time.Time // end of the pause; zero if not paused
 
-	Server ServerState // what the server last said, if anything
+	Server ServerState // last value passed to Observe
 
-	// Held is how many calls an outage holds, without a permit. They are neither in
-	// flight nor waiting for this limiter. OutageSince is when the outage began, zero if
-	// there is none, and OutageCause says what is down and why. Only the client of
-	// package ratelimited knows of outages, and sets the three.
+	// Held is the number of calls that an outage holds without a permit. They are neither in flight
+	// nor waiting for this limiter. OutageSince is the start of the outage, zero without one, and
+	// OutageCause describes it. Only the client of package ratelimited detects outages and sets
+	// these three fields.
 	Held        int
 	OutageSince time.Time
 	OutageCause string
@@ -48,27 +48,27 @@ type Snapshot struct {
 	Counters
 }
 
-// Counters add up what happened since the limiter was made.
+// Counters are totals since the limiter was made. They satisfy two equations:
 //
-// Admitted = Settled + Cancelled + Snapshot.InFlight, and the tokens of all
-// admitted calls = TokensSettled + TokensRefunded - TokensCharged +
-// Snapshot.HeldTokens.
+//   - Admitted = Settled + Cancelled + Snapshot.InFlight.
+//   - The tokens of all admitted calls = TokensSettled + TokensRefunded - TokensCharged +
+//     Snapshot.HeldTokens.
 type Counters struct {
-	Admitted   int64 // permits: a call that an outage has held gets another one
+	Admitted   int64 // permits; a call that was held in an outage gets another one
 	Retried    int64 // further attempts with the same permit
-	Settled    int64 // permits
-	Cancelled  int64 // permits of which nothing was sent
+	Settled    int64 // permits ended by Settle
+	Cancelled  int64 // permits ended by Cancel
 	Abandoned  int64 // waits that ended without an admission
-	Backfilled int64 // admissions ahead of a call that had come before
+	Backfilled int64 // admissions ahead of a call that arrived earlier
 
-	TokensSettled  int64 // used, according to Settle
-	TokensRefunded int64 // held but not used, whether or not the bucket had room
-	TokensCharged  int64 // used beyond what was held
+	TokensSettled  int64 // tokens used, according to Settle
+	TokensRefunded int64 // tokens held but not used, even if the bucket was full
+	TokensCharged  int64 // tokens used beyond those held
 
-	TotalWait time.Duration // of all admitted calls and retries
+	TotalWait time.Duration // total wait of all admitted calls and retries
 }
 
-// Snapshot returns the limiter's state. It takes nothing.
+// Snapshot returns the limiter's current state. It changes nothing.
 func (l *Limiter) Snapshot() Snapshot {
 	if l.isZero() {
 		return Snapshot{}
@@ -85,8 +85,8 @@ func (l *Limiter) Snapshot() Snapshot {
 		HeldTokens:        l.heldTokens,
 		InFlight:          l.inFlight,
 		Waiting:           l.queue.len,
-		ReturnedRequests:  l.unsent,
-		Server:            l.server,
+		ReturnedRequests:  l.returnedRequests,
+		Server:            l.serverState,
 		Counters:          l.counters,
 	}
 	if l.learner != nil {
@@ -104,8 +104,8 @@ func (l *Limiter) Snapshot() Snapshot {
 	return s
 }
 
-// String returns the rates, what is left of them, and who waits for what, in one line: for logs and the display of
-// progress.
+// String returns the rates, the available units, the calls in flight and the waiting calls in one line,
+// for logs and progress displays.
 func (s Snapshot) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%.4g requests/s (%.4g now), %d tokens/min (%.0f now), %d in flight, %d waiting",

@@ -8,35 +8,35 @@ import (
 	"time"
 )
 
-// stateVersion is the version of what [Group.Save] returns.
+// stateVersion is the version of the state that [Group.Save] returns.
 const stateVersion = 1
 
-// groupState is a [Group] as it is saved.
+// groupState is the saved state of a [Group].
 type groupState struct {
 	Version int                     `json:"version"`
 	At      time.Time               `json:"at"`
 	Limits  map[string]limiterState `json:"limits"`
 }
 
-// limiterState is a [Limiter] as it is saved.
+// limiterState is the saved state of a [Limiter].
 type limiterState struct {
-	Named      int           `json:"named,omitempty"` // token limit of a nested limiter
-	Configured Limit         `json:"configured"`
-	Climbs     bool          `json:"climbs,omitempty"`
-	Requests   float64       `json:"requests"` // balance
-	Tokens     float64       `json:"tokens"`   // balance
-	Pause      time.Duration `json:"pause,omitempty"`
-	InFlight   int           `json:"inFlight,omitempty"` // learned bound
-	Guard      *guardState   `json:"guard,omitempty"`
-	Learner    *learnerState `json:"learner,omitempty"`
+	NestedLimit int           `json:"named,omitempty"` // token limit of a nested limiter
+	Configured  Limit         `json:"configured"`
+	MayExceed   bool          `json:"climbs,omitempty"`
+	Requests    float64       `json:"requests"` // balance
+	Tokens      float64       `json:"tokens"`   // balance
+	Pause       time.Duration `json:"pause,omitempty"`
+	InFlight    int           `json:"inFlight,omitempty"` // learned bound
+	Guard       *guardState   `json:"guard,omitempty"`
+	Learner     *learnerState `json:"learner,omitempty"`
 }
 
-// Save returns the group's state as JSON, for [Group.Restore] in a process that comes after this
-// one: what was used, the balances, and what was learned. Calls in flight count as used. ahead is
-// for how much longer the group may be used: what it may admit in that time counts as used too,
-// because a process that is killed cannot save that.
+// Save returns the group's state as JSON, for [Group.Restore] in a later process: the recent usage, the
+// balances, and the learned limits. Calls in flight count as used.
 //
-// Limiters that are not kept in this process are left out. The result has no more than 100 KB for each model.
+// ahead is how much longer the group may be used after Save. What it may admit in that time counts as used
+// too, because a process that is killed cannot save it. The result has at most 100 KB per model. It does
+// not include limiters whose state is outside of this process.
 func (g *Group) Save(ahead time.Duration) ([]byte, error) {
 	if g == nil || g.def == nil {
 		return nil, errZeroGroup
@@ -45,12 +45,12 @@ func (g *Group) Save(ahead time.Duration) ([]byte, error) {
 	for model, b := range g.backends() {
 		requests, named := math.Inf(1), 0
 		if n, isNested := b.(*nested); isNested {
-			requests, named = n.requestsIn(ahead), int(n.named.Load())
+			requests, named = n.requestsIn(ahead), int(n.tokenLimit.Load())
 			b = n.tokens
 		}
 		if l, ok := b.(inProcess); ok {
 			state := l.save(ahead, requests)
-			state.Named = named
+			state.NestedLimit = named
 			s.Limits[model] = state
 		}
 	}
@@ -63,9 +63,9 @@ func (n *nested) requestsIn(d time.Duration) float64 {
 	return max(0, s.AvailableRequests+d.Seconds()*s.Limit.RequestsPerSecond)
 }
 
-// Restore has a new group go on from what another one with the same configuration has saved, as if
-// the time since then had passed here. If a limit was configured in another way, what was learned of
-// it is forgotten, and what was used is not. An error leaves the group as it was.
+// Restore restores a state that Save returned into a new group with the same configuration. It accounts
+// for the time since Save. If the configured limit of a model differs, Restore ignores the learned limits
+// and keeps the usage. An error leaves the group unchanged.
 func (g *Group) Restore(saved []byte) error {
 	if g == nil || g.def == nil {
 		return errZeroGroup
@@ -75,7 +75,7 @@ func (g *Group) Restore(saved []byte) error {
 		return fmt.Errorf("limiter: saved state: %w", err)
 	}
 	if s.Version != stateVersion {
-		return fmt.Errorf("limiter: saved state: version is %d: must be %d", s.Version, stateVersion)
+		return fmt.Errorf("limiter: saved state: version must be %d, got %d", stateVersion, s.Version)
 	}
 	for model, state := range s.Limits {
 		if err := state.check(); err != nil {
@@ -91,14 +91,14 @@ func (g *Group) Restore(saved []byte) error {
 	return nil
 }
 
-// restored returns the limiter that goes on from the state of a model's limiter, nil if there is none.
+// restored returns the limiter that receives the saved state of a model's limiter, nil without one.
 func (g *Group) restored(model string, s limiterState) *Limiter {
 	b := g.For(model)
 	if b == g.def && model != "" {
-		if s.Named == 0 || s.Named > g.defaultLimit().TokensPerMinute {
+		if s.NestedLimit == 0 || s.NestedLimit > g.defaultLimit().TokensPerMinute {
 			return nil
 		}
-		b = g.nest(model, s.Named)
+		b = g.addNested(model, s.NestedLimit)
 	}
 	if n, isNested := b.(*nested); isNested {
 		b = n.tokens
@@ -109,19 +109,20 @@ func (g *Group) restored(model string, s limiterState) *Limiter {
 	return nil
 }
 
-// save returns the limiter's state, if it goes on admitting calls for the given time, no more than so many.
+// save returns the limiter's state. It counts what the limiter may admit in the given time, up to the
+// given number of requests, as used.
 func (l *Limiter) save(ahead time.Duration, requests float64) limiterState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	coming := l.coming(now, ahead, requests)
+	coming := l.expectedUse(now, ahead, requests)
 	s := limiterState{
 		Configured: l.limit,
-		Climbs:     l.climbs,
+		MayExceed:  l.mayExceed,
 		Requests:   l.budget.requests.level(now).less(coming.requests*requestUnits).balance / requestUnits,
 		Tokens:     l.budget.tokens.level(now).less(coming.tokens).balance,
 		Pause:      max(0, l.paused(now)),
-		InFlight:   l.flights.learned,
+		InFlight:   l.concurrency.learned,
 	}
 	if g := l.budget.guard; g != nil {
 		s.Guard = g.save(g.at(now), coming)
@@ -132,14 +133,14 @@ func (l *Limiter) save(ahead time.Duration, requests float64) limiterState {
 	return s
 }
 
-// coming returns what the limiter may admit in the given time: as many requests as the limit lets
-// pass, at most the given number, each with the tokens that a call has used on average. It requires that l.mu is held.
-func (l *Limiter) coming(now time.Time, ahead time.Duration, most float64) cost {
+// expectedUse returns what the limiter may admit in the given time: the requests that the limit allows, at
+// most maxRequests, each with the mean tokens of a call. The caller must hold l.mu.
+func (l *Limiter) expectedUse(now time.Time, ahead time.Duration, maxRequests float64) cost {
 	if ahead <= 0 {
 		return cost{}
 	}
 	requests, tokens := l.budget.available(now)
-	requests = math.Floor(min(most, MaxRequests, max(0, requests)+ahead.Seconds()*l.limit.RequestsPerSecond))
+	requests = math.Floor(min(maxRequests, MaxRequests, max(0, requests)+ahead.Seconds()*l.limit.RequestsPerSecond))
 	tokens = max(0, tokens) + ahead.Seconds()*tokenRate(l.limit)
 	mean := 0.0
 	switch c := l.counters; {
@@ -151,13 +152,13 @@ func (l *Limiter) coming(now time.Time, ahead time.Duration, most float64) cost 
 	return cost{requests: int(requests), tokens: int(min(tokens, requests*mean))}
 }
 
-// restore has a new limiter go on from a state that was saved the given time ago.
+// restore restores a state, saved the given time ago, into a new limiter.
 func (l *Limiter) restore(s limiterState, elapsed time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	if g := l.budget.guard; g != nil && s.Guard != nil {
-		if s.Learner != nil && s.Configured == l.learner.configured && s.Climbs == l.climbs {
+		if s.Learner != nil && s.Configured == l.learner.configured && s.MayExceed == l.mayExceed {
 			l.learner.restoreState(*s.Learner)
 			l.apply(now)
 		}
@@ -171,28 +172,28 @@ func (l *Limiter) restore(s limiterState, elapsed time.Duration) {
 		b.setBalance(now, max(-debt, b.balance)+elapsed.Seconds()*b.rate)
 	}
 	l.pause(now, now.Add(min(maxSavedPause, s.Pause)-elapsed))
-	l.flights.learned, l.flights.at = s.InFlight, now
+	l.concurrency.learned, l.concurrency.learnedAt = s.InFlight, now
 }
 
 const (
-	// The balance of a bucket is restored down to maxDebt times its capacity below zero.
+	// maxDebt bounds the restored debt of a bucket, as a multiple of its capacity.
 	maxDebt = 10
 
-	// maxSavedPause is the longest pause that is restored.
+	// maxSavedPause bounds the restored pause.
 	maxSavedPause = time.Hour
 )
 
-// check returns an error for a state that no limiter can have.
+// check returns an error if the state is not valid.
 func (s limiterState) check() error {
 	switch {
 	case s.Configured.Validate() != nil:
 		return s.Configured.Validate()
-	case s.Named < 0 || s.Named > 0 && tokensOnly(s.Named).Validate() != nil:
-		return fmt.Errorf("named is %d: must be a limit of tokens per minute", s.Named)
+	case s.NestedLimit < 0 || s.NestedLimit > 0 && tokensOnly(s.NestedLimit).Validate() != nil:
+		return fmt.Errorf("named must be a number of tokens per minute, got %d", s.NestedLimit)
 	case s.Pause < 0 || s.InFlight < 0:
-		return fmt.Errorf("pause is %v and inFlight is %d: must be at least 0", s.Pause, s.InFlight)
+		return fmt.Errorf("pause and inFlight must be at least 0, got %v and %d", s.Pause, s.InFlight)
 	case s.Learner != nil && s.Guard == nil:
-		return errors.New("guard is missing: must be there if learner is")
+		return errors.New("guard must be set if learner is, got none")
 	}
 	if s.Guard == nil {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// saveable makes a group whose state can be saved. With separate, models learn on their own.
+// saveable returns a group whose state can be saved. With separate, each model learns separately.
 func saveable(t testing.TB, separate bool, options ...limiter.Option) *limiter.Group {
 	t.Helper()
 	byModel := map[string]limiter.Limit{"own": {RequestsPerSecond: 0.5, TokensPerMinute: 6000}}
@@ -35,18 +35,18 @@ var kindsOfGroups = map[string]struct {
 	separate bool
 	options  []limiter.Option
 }{
-	"buckets alone": {false, nil},
-	"guarded":       {false, []limiter.Option{limiter.Guarded(limiter.DefaultJitter)}},
-	"learning":      {true, []limiter.Option{limiter.Guarded(limiter.DefaultJitter), limiter.LearnLimits()}},
+	"buckets only": {false, nil},
+	"guarded":      {false, []limiter.Option{limiter.Guarded(limiter.DefaultJitter)}},
+	"learning":     {true, []limiter.Option{limiter.Guarded(limiter.DefaultJitter), limiter.LearnLimits()}},
 }
 
-// A group that is restored goes on as the one that was saved does, whatever happened to that.
+// A restored group behaves like the saved one, after any events.
 func TestRestoredGroupGoesOn(t *testing.T) {
 	for name, kind := range kindsOfGroups {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(r *rapid.T) {
-				steps := rapid.SliceOfN(rapid.Custom(drawStep), 0, 60).Draw(r, "steps")
-				pauses := rapid.SliceOfN(rapid.Custom(drawPause), 6, 6).Draw(r, "pauses")
+				steps := rapid.SliceOfN(rapid.Custom(genStep), 0, 60).Draw(r, "steps")
+				pauses := rapid.SliceOfN(rapid.Custom(genPause), 6, 6).Draw(r, "pauses")
 				different := ""
 				synctest.Test(t, func(t *testing.T) {
 					saved := saveable(t, kind.separate, kind.options...)
@@ -77,29 +77,29 @@ func TestRestoredGroupGoesOn(t *testing.T) {
 	}
 }
 
-func drawPause(r *rapid.T) time.Duration {
+func genPause(r *rapid.T) time.Duration {
 	return time.Duration(rapid.SampledFrom([]int{0, 1, 300, 2000, 20_000, 70_000, 700_000}).Draw(r, "pause"))*ms + 137
 }
 
-// A step is a call, which the server may refuse.
+// A step is a call with its response.
 type step struct {
 	model       string
 	tokens      int
 	takes       time.Duration
-	reply       int
-	refusal     limiter.Throttle
+	completion  int
+	throttle    limiter.Throttle
 	limit, left int
 }
 
-func drawStep(r *rapid.T) step {
+func genStep(r *rapid.T) step {
 	return step{
-		model:   rapid.SampledFrom([]string{"", "a", "own"}).Draw(r, "model"),
-		tokens:  rapid.SampledFrom([]int{0, 10, 500, 2000, 6000}).Draw(r, "tokens"),
-		takes:   drawPause(r) / 10,
-		reply:   rapid.IntRange(0, 5).Draw(r, "reply"),
-		refusal: limiter.Throttle{Requests: rapid.Bool().Draw(r, "requests"), Tokens: rapid.Bool().Draw(r, "of tokens")},
-		limit:   rapid.SampledFrom([]int{3000, 60_000, 90_000}).Draw(r, "limit"),
-		left:    rapid.IntRange(0, 3000).Draw(r, "left"),
+		model:      rapid.SampledFrom([]string{"", "a", "own"}).Draw(r, "model"),
+		tokens:     rapid.SampledFrom([]int{0, 10, 500, 2000, 6000}).Draw(r, "tokens"),
+		takes:      genPause(r) / 10,
+		completion: rapid.IntRange(0, 5).Draw(r, "completion"),
+		throttle:   limiter.Throttle{Requests: rapid.Bool().Draw(r, "requests"), Tokens: rapid.Bool().Draw(r, "of tokens")},
+		limit:      rapid.SampledFrom([]int{3000, 60_000, 90_000}).Draw(r, "limit"),
+		left:       rapid.IntRange(0, 3000).Draw(r, "left"),
 	}
 }
 
@@ -111,9 +111,9 @@ func (s step) happen(t *testing.T, g *limiter.Group) {
 		return
 	}
 	time.Sleep(s.takes)
-	switch s.reply {
+	switch s.completion {
 	case 0:
-		p.Throttled(s.refusal)
+		p.Throttled(s.throttle)
 		p.Settle(0)
 	case 1:
 		p.ReturnRequest()
@@ -126,8 +126,7 @@ func (s step) happen(t *testing.T, g *limiter.Group) {
 	}
 }
 
-// difference compares two groups. The one that was restored may have lost less than a token and a millionth of a
-// request, and room for calls that wait, of which there are none.
+// difference compares two groups. The restored one may have lost less than a token and a millionth of a request.
 func difference(want, got *limiter.Group) string {
 	a, b := want.Snapshot(), got.Snapshot()
 	for model, s := range a {
@@ -151,13 +150,13 @@ func difference(want, got *limiter.Group) string {
 	return ""
 }
 
-// Calls in flight count as used, and with ahead also what may start before the state is saved again.
+// Calls in flight count as used. With ahead, so do the calls that may start before the next save.
 func TestSavedCallsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
 			ahead            time.Duration
 			requests, tokens float64
-		}{{0, 7, 60_000 - 3000}, {time.Second, 0, 60_000 - 3000 - 10_000}} { // ten more, of a second's tokens each
+		}{{0, 7, 60_000 - 3000}, {time.Second, 0, 60_000 - 3000 - 10_000}} { // ten more calls, each of a second's tokens
 			saved, restored := saveable(t, false), saveable(t, false)
 			for range 3 {
 				if _, err := saved.For("a").Acquire(t.Context(), limiter.Call{Prompt: 1000}); err != nil {
@@ -182,15 +181,15 @@ func TestSavedCallsInFlight(t *testing.T) {
 	})
 }
 
-// What was learned of a limit that is configured in another way now is forgotten. What was used counts.
+// If the configured limit has changed, the learned limits are forgotten. Usage counts anyway.
 func TestRestoreForAnotherConfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guarded := limiter.Guarded(limiter.DefaultJitter)
 		saved := saveable(t, false, guarded)
-		says(saved, "", 30_000)
+		reportLimit(saved, "", 30_000)
 		equal(t, "learned", saved.For("").Limit().TokensPerMinute, 60_000)
-		says(saved, "a", 30_000)
-		equal(t, "named", saved.For("a").Limit().TokensPerMinute, 30_000)
+		reportLimit(saved, "a", 30_000)
+		equal(t, "limit named by the server", saved.For("a").Limit().TokensPerMinute, 30_000)
 		p, err := saved.For("a").Acquire(t.Context(), limiter.Call{Prompt: 20_000})
 		if err != nil {
 			t.Fatal(err)
@@ -209,17 +208,17 @@ func TestRestoreForAnotherConfiguration(t *testing.T) {
 				t.Fatal(err)
 			}
 			equal(t, "limit of the model", restored.For("a").Limit().TokensPerMinute, test.want)
-			equal(t, "tokens left", restored.Snapshot()[""].AvailableTokens, float64(test.configured-20_000))
+			equal(t, "available tokens", restored.Snapshot()[""].AvailableTokens, float64(test.configured-20_000))
 		}
 	})
 }
 
-// A model of which the server had named a limit, and that has a limit of its own now, has used what it had used.
-func TestRestoreForLimitOfItsOwn(t *testing.T) {
+// A model with a limit named by the server, which now has a separate limit, keeps its usage.
+func TestRestoreForASeparateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, separate := range []bool{false, true} {
 			saved := saveable(t, false, limiter.Guarded(limiter.DefaultJitter))
-			says(saved, "a", 30_000)
+			reportLimit(saved, "a", 30_000)
 			p, err := saved.For("a").Acquire(t.Context(), limiter.Call{Prompt: 20_000})
 			if err != nil {
 				t.Fatal(err)
@@ -245,47 +244,47 @@ func TestRestoreForLimitOfItsOwn(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := restored.Snapshot()["a"]
-			equal(t, "tokens left", s.AvailableTokens, 10_000) // of 30,000: room that is added starts empty
-			equal(t, "requests left", s.AvailableRequests, 4)
+			equal(t, "available tokens", s.AvailableTokens, 10_000) // of 30,000: added capacity starts empty
+			equal(t, "available requests", s.AvailableRequests, 4)
 			equal(t, "limit in force", s.Limit.TokensPerMinute, 50_000)
 		}
 	})
 }
 
-func TestRestoreOfWhatCannotBe(t *testing.T) {
+func TestRestoreRejectsInvalidStates(t *testing.T) {
 	g := saveable(t, false, limiter.Guarded(limiter.DefaultJitter))
 	const valid = `"configured":{"RequestsPerSecond":10,"TokensPerMinute":60000}`
 	for state, want := range map[string]string{
 		``:                                "unexpected end",
 		`[]`:                              "cannot unmarshal",
-		`{"version":2}`:                   "version is 2: must be 1",
+		`{"version":2}`:                   "version must be 1, got 2",
 		`{"version":1,"limits":{"a":{}}}`: `model "a": limiter: RequestsPerSecond`,
-		`{"version":1,"limits":{"":{` + valid + `,"named":-1}}}`:                         "named is -1",
-		`{"version":1,"limits":{"":{` + valid + `,"pause":-1}}}`:                         "pause is -1ns",
-		`{"version":1,"limits":{"":{` + valid + `,"learner":{}}}}`:                       "guard is missing",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{},"learner":{}}}}`:            "rate of requests is 0",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"now":-1}}}}`:                 "now is -1ns",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"early":[[0,1,1]]}}}}`:        "early[0] is [0 1 1]",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"now":9,"late":[[2,1,1]]}}}}`: "late[0] is [2 1 1]",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"caution":-1}}}}`:             "caution is -1",
-		`{"version":1,"limits":{"":{` + valid + `,"guard":{"latest":1}}}}`:               "latest is 1ns",
+		`{"version":1,"limits":{"":{` + valid + `,"named":-1}}}`:                         "named must be a number of tokens per minute, got -1",
+		`{"version":1,"limits":{"":{` + valid + `,"pause":-1}}}`:                         "pause and inFlight must be at least 0, got -1ns",
+		`{"version":1,"limits":{"":{` + valid + `,"learner":{}}}}`:                       "guard must be set",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{},"learner":{}}}}`:            "rate of requests must be above 0 and at most 1e+06, got 0",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"now":-1}}}}`:                 "now must be from 0 to 876000h0m0s, got -1ns",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"early":[[0,1,1]]}}}}`:        "early[0] must be two ascending times, not after now, and a number of units, got [0 1 1]",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"now":9,"late":[[2,1,1]]}}}}`: "late[0] must be two ascending times",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"caution":-1}}}}`:             "caution must be at least 0, got -1",
+		`{"version":1,"limits":{"":{` + valid + `,"guard":{"latest":1}}}}`:               "latest must not be after now (0s), got 1ns",
 	} {
 		if err := g.Restore([]byte(state)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", state, err, want)
 		}
 	}
 	equal(t, "limiters", len(g.Snapshot()), 2)
-	equal(t, "tokens left", g.Snapshot()[""].AvailableTokens, 60_000)
+	equal(t, "available tokens", g.Snapshot()[""].AvailableTokens, 60_000)
 	var none *limiter.Group
 	if _, err := none.Save(0); err == nil || none.Restore(nil) == nil {
-		t.Error("a group that is nil is saved and restored")
+		t.Error("Save or Restore of a nil group succeeded")
 	}
 }
 
-// fixture is the group that testdata/group-1.json was saved of.
+// fixture returns the group that testdata/group-1.json was saved from.
 func fixture(t *testing.T) *limiter.Group {
 	g := saveable(t, false, limiter.Guarded(limiter.DefaultJitter))
-	says(g, "a", 20_000)
+	reportLimit(g, "a", 20_000)
 	for range 12 {
 		p, err := g.For("a").Acquire(t.Context(), limiter.Call{Prompt: 500, Reply: 500})
 		if err != nil {
@@ -308,7 +307,7 @@ func fixture(t *testing.T) *limiter.Group {
 	return g
 }
 
-// The state of each version can be restored. UPDATE_FIXTURES=1 writes that of the present version anew.
+// The states of all versions can be restored. UPDATE_FIXTURES=1 rewrites the state of the current version.
 func TestStateOfEachVersion(t *testing.T) {
 	path := filepath.Join("testdata", "group-1.json")
 	synctest.Test(t, func(t *testing.T) {
@@ -332,12 +331,12 @@ func TestStateOfEachVersion(t *testing.T) {
 		equal(t, "limit of a", got.For("a").Limit().TokensPerMinute, 20_000)
 		own := got.Snapshot()["own"]
 		if own.RequestsFrom != limiter.FromRefusals || own.Limit.RequestsPerSecond >= 0.5 {
-			t.Errorf("limit of own: %+v, from %s", own.Limit, own.RequestsFrom)
+			t.Errorf("limit of model own: %+v, from %s", own.Limit, own.RequestsFrom)
 		}
 	})
 }
 
-// Whatever a state says, it is refused, or calls start within an hour.
+// Any state is either rejected, or calls start within an hour after Restore.
 func FuzzRestore(f *testing.F) {
 	for _, name := range []string{"group-1.json"} {
 		state, err := os.ReadFile(filepath.Join("testdata", name))

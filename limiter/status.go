@@ -7,178 +7,178 @@ import (
 	"time"
 )
 
-// QueueStatus is where a call waits, and for how long it is expected to.
+// QueueStatus is a waiting call's position and expected wait.
 type QueueStatus struct {
-	// Position is which of the calls that wait is expected to start first: 1 is the next one. The
-	// calls of other classes count as far as they are expected to start before.
+	// Position is the call's position in the expected order of admission, from 1. It includes the
+	// calls of other classes that are expected to start earlier.
 	Position int
-	// Expected is how long the call is expected to wait from now, if nobody comes and the calls that wait use
-	// what they are estimated at.
+	// Expected is how long the call is expected to wait from now. It assumes that no other call
+	// arrives and that all waiting calls use their estimates.
 	Expected time.Duration
 }
 
-// statusInterval is how often a call is told of its position at most.
+// statusInterval is the minimum time between two status updates of a call.
 const statusInterval = time.Second
 
-// errStatus ends the wait of a call whose OnQueue did not return. Only other goroutines can see it: the one
-// that waited panics, or exits.
+// errStatus ends the wait of a call whose OnQueue function did not return but panicked or called
+// runtime.Goexit. The caller itself does not receive this error.
 var errStatus = errors.New("limiter: OnQueue did not return")
 
-// A watch tells a caller where its call waits. The limiter's mutex guards it, but for news. A nil
-// watch tells nothing.
-type watch struct {
-	onQueue  func(QueueStatus)
-	latest   QueueStatus
-	forecast time.Duration // at first: for how long the call would wait
-	news     chan struct{} // has a value when latest has changed
-	telling  bool          // the caller is being told
-	at       time.Time     // when latest was set
+// A notifier passes a call's status to its OnQueue function. The limiter's mutex guards all fields
+// except the channel. A nil notifier does nothing.
+type notifier struct {
+	onQueue   func(QueueStatus)
+	latest    QueueStatus
+	forecast  time.Duration // wait forecast when the call arrived, without correction
+	changed   chan struct{} // capacity 1; receives a value when latest changes
+	notifying bool          // onQueue is running
+	setAt     time.Time     // when latest was set
 }
 
-func newWatch(c Call) *watch {
+func newNotifier(c Call) *notifier {
 	if c.OnQueue == nil {
 		return nil
 	}
-	return &watch{onQueue: c.OnQueue, news: make(chan struct{}, 1)}
+	return &notifier{onQueue: c.OnQueue, changed: make(chan struct{}, 1)}
 }
 
-// set notes where the call waits now, unless that was noted less than statusInterval ago.
-func (h *watch) set(now time.Time, s QueueStatus) {
-	if h == nil || s == h.latest || now.Sub(h.at) < statusInterval {
+// set records the call's status, unless the last change is less than statusInterval ago.
+func (h *notifier) set(now time.Time, s QueueStatus) {
+	if h == nil || s == h.latest || now.Sub(h.setAt) < statusInterval {
 		return
 	}
-	h.latest, h.at = s, now
+	h.latest, h.setAt = s, now
 	select {
-	case h.news <- struct{}{}:
-	default: // the caller has not heard of the one before yet
+	case h.changed <- struct{}{}:
+	default: // the previous change was not received yet
 	}
 }
 
-// await reports true when the wait of w is over, or false when ctx is done. Meanwhile it calls the
-// functions of the call, in the goroutine of the caller.
+// await returns true when the wait of w is over, or false when ctx is done. During the wait it runs the
+// call's Estimate and OnQueue functions, in the goroutine of the caller.
 func (l *Limiter) await(ctx context.Context, w *waiter) bool {
-	var asks, news chan struct{}
+	var refresh, changed chan struct{}
 	if w.estimate != nil {
-		asks = w.estimate.asks
+		refresh = w.estimate.refresh
 	}
-	if w.watch != nil {
-		news = w.watch.news
+	if w.notifier != nil {
+		changed = w.notifier.changed
 	}
 	for {
 		select {
 		case <-w.ready:
 			return true
-		case <-asks:
-			l.estimateAgain(ctx, w)
-		case <-news:
-			l.tell(w)
+		case <-refresh:
+			l.refreshEstimate(ctx, w)
+		case <-changed:
+			l.notify(w)
 		case <-ctx.Done():
 			return false
 		}
 	}
 }
 
-// foresee notes where a call that has just come waits. It requires that l.mu is held.
-func (l *Limiter) foresee(now time.Time, w *waiter, position int, d time.Duration) {
-	if w.watch != nil {
-		w.watch.set(now, QueueStatus{position, l.expect(d)})
-		w.watch.forecast = d
+// recordForecast sets the status of a call that has just arrived. The caller must hold l.mu.
+func (l *Limiter) recordForecast(now time.Time, w *waiter, position int, d time.Duration) {
+	if w.notifier != nil {
+		w.notifier.set(now, QueueStatus{position, l.correctForecast(d)})
+		w.notifier.forecast = d
 	}
 }
 
-// A forecast does not know who will come and pass those who wait, nor who of them will pass others. So waits are
-// foretold by a factor longer or shorter, which follows the median of what came of such words: it
-// changes by factorStep with each call, from 1/maxFactor to maxFactor.
+// A forecast cannot include calls that arrive later and go ahead, or backfilling. The limiter
+// therefore multiplies forecasts by a factor, 1 + forecastBias, that follows the median of actual to
+// forecast waits. Each call changes the factor by biasStep, within 1/maxBias and maxBias.
 const (
-	factorStep = 0.02
-	maxFactor  = 3
-	tolerance  = 0.01 // as good as foretold
+	biasStep      = 0.02
+	maxBias       = 3    // as a factor
+	biasTolerance = 0.01 // a relative error up to this does not change the factor
 )
 
-// expect returns how long a wait is foretold to be that a forecast has as d. It requires that l.mu is held.
-func (l *Limiter) expect(d time.Duration) time.Duration {
-	if longer := float64(d) * (1 + l.factor); longer < math.MaxInt64 {
+// correctForecast returns the expected wait for a forecast of d. The caller must hold l.mu.
+func (l *Limiter) correctForecast(d time.Duration) time.Duration {
+	if longer := float64(d) * (1 + l.forecastBias); longer < math.MaxInt64 {
 		return time.Duration(longer)
 	}
 	return Never
 }
 
-// hindsight learns from a wait that is over how long the next ones should be foretold to be. It requires that l.mu is
-// held.
-func (l *Limiter) hindsight(w *waiter, waited time.Duration) {
-	if w.watch == nil || w.watch.forecast < statusInterval {
+// learnForecastBias adjusts the correction after w has waited for the given time. The caller must hold
+// l.mu.
+func (l *Limiter) learnForecastBias(w *waiter, waited time.Duration) {
+	if w.notifier == nil || w.notifier.forecast < statusInterval {
 		return
 	}
-	factor := 1 + l.factor
-	switch ratio := float64(waited) / (factor * float64(w.watch.forecast)); {
-	case ratio > 1+tolerance:
-		factor = min(maxFactor, factor*(1+factorStep))
-	case ratio < 1-tolerance:
-		factor = max(1.0/maxFactor, factor/(1+factorStep))
+	factor := 1 + l.forecastBias
+	switch ratio := float64(waited) / (factor * float64(w.notifier.forecast)); {
+	case ratio > 1+biasTolerance:
+		factor = min(maxBias, factor*(1+biasStep))
+	case ratio < 1-biasTolerance:
+		factor = max(1.0/maxBias, factor/(1+biasStep))
 	}
-	l.factor = factor - 1
+	l.forecastBias = factor - 1
 }
 
-// tell tells the caller of w where its call waits.
-func (l *Limiter) tell(w *waiter) {
+// notify calls the OnQueue function of w. The goroutine that waits calls it, without l.mu.
+func (l *Limiter) notify(w *waiter) {
 	l.mu.Lock()
-	status, over := w.watch.latest, w.over
-	w.watch.telling = !over
+	status, done := w.notifier.latest, w.done
+	w.notifier.notifying = !done
 	l.mu.Unlock()
-	if over {
+	if done {
 		return
 	}
-	told := false
+	returned := false
 	defer func() {
 		l.mu.Lock()
-		w.watch.telling = false
-		if told {
+		w.notifier.notifying = false
+		if returned {
 			l.mu.Unlock()
 			return
 		}
-		granted := w.over && w.err == nil
-		if !w.over {
-			l.refuse(w, errStatus)
-			l.pump(time.Now())
+		admitted := w.done && w.err == nil
+		if !w.done {
+			l.abandon(w, errStatus)
+			l.dispatch(time.Now())
 		}
 		l.mu.Unlock()
-		if granted { // meanwhile
+		if admitted { // while onQueue ran
 			w.permit.Cancel()
 		}
 	}()
-	w.watch.onQueue(status)
-	told = true
+	w.notifier.onQueue(status)
+	returned = true
 }
 
-// watch has a waiter that wants it told where it waits, each second, for n = 1, or no longer for -1. It
-// requires that l.mu is held.
-func (l *Limiter) watch(w *waiter, n int) {
-	if w.watch == nil {
+// countNotifier adds n, 1 or -1, to the number of notifiers if w has one, and starts or stops the
+// status timer. The caller must hold l.mu.
+func (l *Limiter) countNotifier(w *waiter, n int) {
+	if w.notifier == nil {
 		return
 	}
-	l.watching += n
+	l.notifiers += n
 	switch {
-	case l.watching == 0 && l.status != nil:
-		l.status.Stop()
-		l.status = nil
-	case l.watching > 0 && l.status == nil:
-		l.status = time.AfterFunc(statusInterval, l.tellAll)
+	case l.notifiers == 0 && l.statusTimer != nil:
+		l.statusTimer.Stop()
+		l.statusTimer = nil
+	case l.notifiers > 0 && l.statusTimer == nil:
+		l.statusTimer = time.AfterFunc(statusInterval, l.updateStatuses)
 	}
 }
 
-// tellAll is the timer's.
-func (l *Limiter) tellAll() {
+// updateStatuses updates the status of every waiter with a notifier. The status timer calls it.
+func (l *Limiter) updateStatuses() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.watching == 0 {
-		return // the timer was stopped too late
+	if l.notifiers == 0 {
+		return // the timer fired before it was stopped
 	}
 	now := time.Now()
 	f, position := l.newForecast(now), 0
 	for w := range l.queue.inOrder(l.limit.seconds) {
 		f.start(w.cost)
 		position++
-		w.watch.set(now, QueueStatus{position, l.expect(f.passed)})
+		w.notifier.set(now, QueueStatus{position, l.correctForecast(f.elapsed)})
 	}
-	l.status.Reset(statusInterval)
+	l.statusTimer.Reset(statusInterval)
 }

@@ -12,25 +12,25 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A report is what a call was told, and when.
+// A report is a status that OnQueue received, and when.
 type report struct {
 	at time.Duration
 	limiter.QueueStatus
 }
 
-// goWatch makes a call that writes down what it is told.
-func (b *bench) goWatch(call limiter.Call) (told *[]report, p *pending) {
-	told = new([]report)
-	call.OnQueue = func(s limiter.QueueStatus) { *told = append(*told, report{b.now(), s}) }
-	return told, b.goDo(func() (*limiter.Permit, error) { return b.AcquireCall(context.Background(), call) })
+// goNotified makes a call that records its status reports.
+func (b *testLimiter) goNotified(call limiter.Call) (reports *[]report, p *asyncCall) {
+	reports = new([]report)
+	call.OnQueue = func(s limiter.QueueStatus) { *reports = append(*reports, report{b.now(), s}) }
+	return reports, b.goDo(func() (*limiter.Permit, error) { return b.AcquireCall(context.Background(), call) })
 }
 
 func TestOnQueue(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
-		first, p := b.goWatch(limiter.Call{Prompt: 1})
-		second, q := b.goWatch(limiter.Call{Prompt: 1, Class: limiter.Batch})
-		third, r := b.goWatch(limiter.Call{Prompt: 1})
+		first, p := b.goNotified(limiter.Call{Prompt: 1})
+		second, q := b.goNotified(limiter.Call{Prompt: 1, Class: limiter.Batch})
+		third, r := b.goNotified(limiter.Call{Prompt: 1})
 		b.until(10 * time.Second)
 		p.admittedAt(2 * time.Second)
 		q.admittedAt(4 * time.Second)
@@ -41,30 +41,30 @@ func TestOnQueue(t *testing.T) {
 			"third":  {(*third)[:2], []report{{0, limiter.QueueStatus{Position: 3, Expected: 6 * time.Second}}, {1 * time.Second, limiter.QueueStatus{Position: 3, Expected: 5 * time.Second}}}},
 		} {
 			if !slices.Equal(c.got, c.want) {
-				t.Errorf("the %s call is told %v, want %v", name, c.got, c.want)
+				t.Errorf("the reports of the %s call are %v, want %v", name, c.got, c.want)
 			}
 		}
-		for _, told := range []*[]report{first, second, third} {
-			for i := 1; i < len(*told); i++ {
-				if (*told)[i].at-(*told)[i-1].at < time.Second {
-					t.Errorf("told twice within a second: %v", *told)
+		for _, reports := range []*[]report{first, second, third} {
+			for i := 1; i < len(*reports); i++ {
+				if (*reports)[i].at-(*reports)[i-1].at < time.Second {
+					t.Errorf("two reports within a second: %v", *reports)
 				}
 			}
 		}
-		none, n := b.goWatch(limiter.Call{Prompt: 1})
+		none, n := b.goNotified(limiter.Call{Prompt: 1})
 		n.admittedAt(10 * time.Second)
-		equal(b, "a call that does not wait is told", len(*none), 0)
+		equal(b, "reports of a call that does not wait", len(*none), 0)
 	})
 }
 
-// A call that comes just before the others are told is told with them a second later.
-func TestOnQueueTellsAtMostOnceASecond(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: plenty}, func(b *bench) {
+// A call that arrives just before a status update receives its second report a second later.
+func TestOnQueueRunsAtMostOnceASecond(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		var all []*[]report
 		for i := range 10 {
-			told, _ := b.goWatch(limiter.Call{Prompt: 1})
-			all = append(all, told)
+			reports, _ := b.goNotified(limiter.Call{Prompt: 1})
+			all = append(all, reports)
 			b.until(time.Duration(i+1) * 300 * ms)
 		}
 		slow := new([]report)
@@ -75,24 +75,24 @@ func TestOnQueueTellsAtMostOnceASecond(t *testing.T) {
 			}})
 		})
 		b.until(2 * time.Minute)
-		for i, told := range append(all, slow) {
-			if len(*told) < 10 {
-				b.Errorf("call %d is told %d times", i, len(*told))
+		for i, reports := range append(all, slow) {
+			if len(*reports) < 10 {
+				b.Errorf("call %d received %d reports", i, len(*reports))
 			}
-			for j := 1; j < len(*told); j++ {
-				if d := (*told)[j].at - (*told)[j-1].at; d < time.Second {
-					b.Fatalf("call %d is told again after %v: %v", i, d, *told)
+			for j := 1; j < len(*reports); j++ {
+				if d := (*reports)[j].at - (*reports)[j-1].at; d < time.Second {
+					b.Fatalf("call %d received another report after %v: %v", i, d, *reports)
 				} else if d > 2*time.Second {
-					b.Fatalf("call %d is told again only after %v: %v", i, d, *told)
+					b.Fatalf("call %d received another report only after %v: %v", i, d, *reports)
 				}
 			}
 		}
 	})
 }
 
-// Forty callers who come at once are told forty positions.
-func TestPositionsOfThoseWhoComeAtOnce(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+// Forty simultaneous calls receive forty different positions.
+func TestPositionsOfSimultaneousCalls(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		var mu sync.Mutex
 		positions := map[int]bool{}
@@ -116,25 +116,25 @@ func TestPositionsOfThoseWhoComeAtOnce(t *testing.T) {
 		all.Wait()
 		equal(b, "positions", len(positions), 40)
 		for i := 1; i <= 40; i++ {
-			equal(b, "a position is told", positions[i], true)
+			equal(b, "a call received the position", positions[i], true)
 		}
 	}, guarded)
 }
 
-// A function that panics costs its own call, and nothing else.
+// A panic of OnQueue ends only its own call.
 func TestOnQueuePanics(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		func() {
 			defer func() { equal(b, "panic", recover(), any("no")) }()
 			_, _ = b.AcquireCall(b.Context(), limiter.Call{OnQueue: func(limiter.QueueStatus) { panic("no") }})
-			b.Error("the call returns")
+			b.Error("the call returned")
 		}()
-		// One that is admitted while the function runs.
+		// The next call is admitted while OnQueue runs.
 		func() {
 			defer func() { equal(b, "panic", recover(), any("late")) }()
 			_, _ = b.AcquireCall(b.Context(), limiter.Call{OnQueue: func(limiter.QueueStatus) { time.Sleep(3 * time.Second); panic("late") }})
-			b.Error("the call returns", b.now())
+			b.Error("the call returned", b.now())
 		}()
 		s := b.Snapshot()
 		equal(b, "waiting", s.Waiting, 0)
@@ -142,24 +142,24 @@ func TestOnQueuePanics(t *testing.T) {
 		equal(b, "abandoned", s.Abandoned, 1)
 		equal(b, "cancelled", s.Cancelled, 1)
 		time.Sleep(time.Minute)
-		synctest.Wait() // no timer is left
+		synctest.Wait() // fails if a timer still runs
 		b.use(1)
 	})
 }
 
 func TestMaxQueue(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
-		call := func(class string) *pending {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
+		call := func(class string) *asyncCall {
 			return b.goDo(func() (*limiter.Permit, error) {
 				return b.AcquireCall(context.Background(), limiter.Call{MaxQueue: 2, Class: class})
 			})
 		}
 		call(limiter.Batch).admittedAt(0)
-		waiting := []*pending{call(limiter.Batch), call(limiter.Batch)}
+		waiting := []*asyncCall{call(limiter.Batch), call(limiter.Batch)}
 		full := call(limiter.Batch)
 		full.failedAt(0, limiter.ErrQueueFull)
 		var wait *limiter.WaitError
-		if err := full.over.Load().err; !errors.As(err, &wait) || wait.Position != 3 {
+		if err := full.result.Load().err; !errors.As(err, &wait) || wait.Position != 3 {
 			t.Errorf("error %v", err)
 		}
 		other := call(limiter.Interactive)
@@ -173,7 +173,7 @@ func TestMaxQueue(t *testing.T) {
 }
 
 func TestSnapshotString(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 0.5, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		equal(b, "at first", b.Snapshot().String(), "0.5 requests/s (1 now), 60000 tokens/min (60000 now), 0 in flight, 0 waiting")
 		p := b.acquire(6000)
 		b.goAcquire(b.Context(), 10)
@@ -189,9 +189,9 @@ func TestSnapshotString(t *testing.T) {
 	})
 }
 
-// A function that does not return keeps its own call from starting, and no other.
+// An OnQueue function that does not return delays only its own call.
 func TestSlowOnQueue(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 		b.acquire(1).Settle(1)
 		block := make(chan struct{})
 		slow := b.goDo(func() (*limiter.Permit, error) {

@@ -11,13 +11,12 @@ import (
 	"time"
 )
 
-// A process that is suspended, or a machine that sleeps, while calls wait and others
-// are under way, and goes on seconds, a minute or hours later: its timer fires late, and
-// everybody wants to start at once. No server refuses anybody for that, nobody is left
-// waiting, and the books balance.
+// A process is suspended while calls wait and others are in flight, and continues seconds, a minute or hours later.
+// Its timer fires late, and many calls can start at once. No server rejects a call because of that, all waits end,
+// and the counters balance.
 func TestSuspendedProcess(t *testing.T) {
-	servers := map[string]func(span time.Duration, most float64) judge{
-		"bucket": newBucketJudge, "fixed windows": newFixedJudge, "sliding windows": newSlidingJudge,
+	servers := map[string]func(span time.Duration, maximum float64) serverCounter{
+		"bucket": newBucketCounter, "fixed windows": newFixedCounter, "sliding windows": newSlidingCounter,
 	}
 	for _, l := range []struct {
 		name    string
@@ -28,19 +27,19 @@ func TestSuspendedProcess(t *testing.T) {
 		{"bare", nil, 0, []string{"bucket"}},
 		{"guarded", []Option{Guarded(DefaultJitter)}, DefaultJitter, []string{"bucket", "fixed windows", "sliding windows"}},
 	} {
-		for _, tokens := range []int{0, 20, 900} { // the requests decide, and the tokens
+		for _, tokens := range []int{0, 20, 900} { // requests decide, then tokens
 			for _, asleep := range []time.Duration{time.Second, time.Minute + time.Second, 10 * time.Hour} {
 				t.Run(fmt.Sprintf("%s, %d tokens, %v", l.name, tokens, asleep), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						w := newSleeper(t, tokens, l.jitter, l.options)
+						w := newSuspendable(t, tokens, l.jitter, l.options)
 						w.callers(60)
 						w.until(2 * time.Second)
 						w.suspend(asleep)
-						w.callers(60) // who come as soon as they can
+						w.callers(60) // which arrive at the end of the suspension
 						w.resume()
 						w.all.Wait()
 						for _, server := range l.servers {
-							w.judge(server, servers[server])
+							w.check(server, servers[server])
 						}
 						w.balance(120)
 					})
@@ -50,20 +49,19 @@ func TestSuspendedProcess(t *testing.T) {
 	}
 }
 
-// The first who comes after a suspension finds the queue waiting for a timer that has
-// not fired yet, and sets it going.
+// The first call after a suspension finds a queue whose timer has not fired yet, and dispatches it.
 func TestCallBeforeALateTimer(t *testing.T) {
 	for name, options := range map[string][]Option{"bare": nil, "guarded": {Guarded(DefaultJitter)}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newSleeper(t, 20, 0, options)
+				w := newSuspendable(t, 20, 0, options)
 				w.callers(20)
 				w.until(time.Second)
 				waiting := w.Snapshot().Waiting
 				w.suspend(time.Hour)
 				w.callers(1)
 				if now := w.Snapshot().Waiting; now > waiting-4 {
-					t.Errorf("%d wait, of %d before and one more", now, waiting)
+					t.Errorf("%d calls wait, after %d before and one more", now, waiting)
 				}
 				w.resume()
 				w.all.Wait()
@@ -73,14 +71,14 @@ func TestCallBeforeALateTimer(t *testing.T) {
 	}
 }
 
-// A sleeper is a limiter in a process that can be suspended, and what its server saw.
-type sleeper struct {
+// A suspendable is a limiter in a process that can be suspended, and the server's view of its calls.
+type suspendable struct {
 	*testing.T
 	*Limiter
 	epoch  time.Time
-	tokens int // of each call
+	tokens int // tokens of each call
 	jitter time.Duration
-	random *rand.Rand // of one who holds mu
+	random *rand.Rand // guarded by mu
 	all    sync.WaitGroup
 
 	mu    sync.Mutex
@@ -88,18 +86,18 @@ type sleeper struct {
 	calls []*served
 }
 
-// served is one call as the server saw it.
+// served is one call from the server's view.
 type served struct{ arrived, ended time.Duration }
 
-var sleepersLimit = Limit{RequestsPerSecond: 5, TokensPerMinute: 6000}
+var suspendableLimit = Limit{RequestsPerSecond: 5, TokensPerMinute: 6000}
 
-func newSleeper(t *testing.T, tokens int, jitter time.Duration, options []Option) *sleeper {
+func newSuspendable(t *testing.T, tokens int, jitter time.Duration, options []Option) *suspendable {
 	t.Helper()
-	l, err := New(sleepersLimit, options...)
+	l, err := New(suspendableLimit, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &sleeper{
+	w := &suspendable{
 		T: t, Limiter: l, epoch: time.Now(), tokens: tokens, jitter: jitter,
 		random: rand.New(rand.NewPCG(1, uint64(tokens))), awake: make(chan struct{}),
 	}
@@ -107,15 +105,15 @@ func newSleeper(t *testing.T, tokens int, jitter time.Duration, options []Option
 	return w
 }
 
-func (w *sleeper) now() time.Duration { return time.Since(w.epoch) }
+func (w *suspendable) now() time.Duration { return time.Since(w.epoch) }
 
-func (w *sleeper) until(d time.Duration) {
+func (w *suspendable) until(d time.Duration) {
 	time.Sleep(d - w.now())
 	synctest.Wait()
 }
 
-// sleep lets time pass, and ends no sooner than the process runs.
-func (w *sleeper) sleep(d time.Duration) {
+// sleep waits for d, and until the process is not suspended.
+func (w *suspendable) sleep(d time.Duration) {
 	time.Sleep(d)
 	w.mu.Lock()
 	awake := w.awake
@@ -123,9 +121,8 @@ func (w *sleeper) sleep(d time.Duration) {
 	<-awake
 }
 
-// callers make so many calls at once. A call takes up to 50 ms to the server, where it
-// takes half a second.
-func (w *sleeper) callers(n int) {
+// callers makes n calls at once. A request takes up to 50 ms to the server, and a call half a second there.
+func (w *suspendable) callers(n int) {
 	for range n {
 		w.all.Go(func() {
 			permit, err := w.Acquire(context.Background(), w.tokens)
@@ -145,33 +142,32 @@ func (w *sleeper) callers(n int) {
 	synctest.Wait()
 }
 
-// suspend stops the process: what the limiter's timer should do does not happen, and no
-// call goes on.
-func (w *sleeper) suspend(asleep time.Duration) {
+// suspend stops the process: the limiter's timer does not fire, and no call makes progress.
+func (w *suspendable) suspend(asleep time.Duration) {
 	w.Helper()
 	w.mu.Lock()
 	w.awake = make(chan struct{})
 	w.mu.Unlock()
 	w.Limiter.mu.Lock()
-	if !w.armed || !w.timer.Stop() {
-		w.Error("nobody waits for the timer")
+	if !w.timerSet || !w.timer.Stop() {
+		w.Error("the timer is not set")
 	}
 	w.Limiter.mu.Unlock()
 	time.Sleep(asleep)
 }
 
-// resume lets it go on: the timer fires, late.
-func (w *sleeper) resume() {
+// resume continues the process: the timer fires, late.
+func (w *suspendable) resume() {
 	close(w.awake)
 	w.wake()
 }
 
-// judge has a server of one kind look at all calls.
-func (w *sleeper) judge(kind string, newJudge func(time.Duration, float64) judge) {
+// check replays all calls to a server that counts in the given way.
+func (w *suspendable) check(kind string, newCounter func(time.Duration, float64) serverCounter) {
 	w.Helper()
 	slices.SortFunc(w.calls, func(a, b *served) int { return int(a.arrived - b.arrived) })
-	requests := newJudge(time.Second, sleepersLimit.RequestsPerSecond)
-	tokens := newJudge(time.Minute, float64(sleepersLimit.TokensPerMinute))
+	requests := newCounter(time.Second, suspendableLimit.RequestsPerSecond)
+	tokens := newCounter(time.Minute, float64(suspendableLimit.TokensPerMinute))
 	ends := slices.Clone(w.calls)
 	slices.SortFunc(ends, func(a, b *served) int { return int(a.ended - b.ended) })
 	for _, call := range w.calls {
@@ -189,7 +185,7 @@ func (w *sleeper) judge(kind string, newJudge func(time.Duration, float64) judge
 	}
 }
 
-func (w *sleeper) balance(calls int64) {
+func (w *suspendable) balance(calls int64) {
 	w.Helper()
 	s := w.Snapshot()
 	if s.InFlight != 0 || s.HeldTokens != 0 || s.Waiting != 0 || s.Admitted != calls || s.Settled != calls ||
@@ -198,60 +194,59 @@ func (w *sleeper) balance(calls int64) {
 	}
 }
 
-// A judge is a server's count of requests or tokens: so many in a span. Times run
-// forwards.
-type judge interface {
+// A serverCounter is a server's count of requests or tokens. Times must not decrease.
+type serverCounter interface {
 	left(at time.Duration) float64
 	use(at time.Duration, n float64)
 }
 
-type bucketJudge struct {
-	perNano, most, level float64
-	last                 time.Duration
+type bucketCounter struct {
+	perNano, maximum, level float64
+	last                    time.Duration
 }
 
-func newBucketJudge(span time.Duration, most float64) judge {
-	return &bucketJudge{perNano: most / float64(span), most: most, level: most}
+func newBucketCounter(span time.Duration, maximum float64) serverCounter {
+	return &bucketCounter{perNano: maximum / float64(span), maximum: maximum, level: maximum}
 }
 
-func (b *bucketJudge) left(at time.Duration) float64 {
-	b.level = min(b.most, b.level+float64(at-b.last)*b.perNano)
+func (b *bucketCounter) left(at time.Duration) float64 {
+	b.level = min(b.maximum, b.level+float64(at-b.last)*b.perNano)
 	b.last = at
 	return b.level
 }
 
-func (b *bucketJudge) use(at time.Duration, n float64) {
+func (b *bucketCounter) use(at time.Duration, n float64) {
 	b.left(at)
 	b.level -= n
 }
 
-// A windowJudge counts in windows: fixed ones, or one that slides.
-type windowJudge struct {
-	span  time.Duration
-	most  float64
-	fixed bool
-	uses  []judged
+// A windowCounter counts in fixed or sliding windows.
+type windowCounter struct {
+	span    time.Duration
+	maximum float64
+	fixed   bool
+	uses    []counted
 }
 
-type judged struct {
+type counted struct {
 	at time.Duration
 	n  float64
 }
 
-func newFixedJudge(span time.Duration, most float64) judge {
-	return &windowJudge{span: span, most: most, fixed: true}
+func newFixedCounter(span time.Duration, maximum float64) serverCounter {
+	return &windowCounter{span: span, maximum: maximum, fixed: true}
 }
 
-func newSlidingJudge(span time.Duration, most float64) judge {
-	return &windowJudge{span: span, most: most}
+func newSlidingCounter(span time.Duration, maximum float64) serverCounter {
+	return &windowCounter{span: span, maximum: maximum}
 }
 
-func (w *windowJudge) left(at time.Duration) float64 {
-	from := at - w.span // and not from itself
+func (w *windowCounter) left(at time.Duration) float64 {
+	from := at - w.span // exclusive
 	if w.fixed {
 		from = at - at%w.span - 1
 	}
-	left := w.most
+	left := w.maximum
 	for _, u := range w.uses {
 		if u.at > from {
 			left -= u.n
@@ -260,4 +255,4 @@ func (w *windowJudge) left(at time.Duration) float64 {
 	return left
 }
 
-func (w *windowJudge) use(at time.Duration, n float64) { w.uses = append(w.uses, judged{at, n}) }
+func (w *windowCounter) use(at time.Duration, n float64) { w.uses = append(w.uses, counted{at, n}) }

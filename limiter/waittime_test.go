@@ -9,11 +9,11 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// While calls in flight hold what the next one needs, nobody knows how long it waits: it is
-// expected to wait until they end.
+// While calls in flight hold the tokens that the next call needs, its wait is unknown. WaitTime assumes that it
+// waits until they end.
 func TestWaitTimeBehindCallsInFlight(t *testing.T) {
 	limit := limiter.Limit{RequestsPerSecond: 100, TokensPerMinute: 500_000}
-	inBubble(t, limit, func(b *bench) {
+	runVirtual(t, limit, func(b *testLimiter) {
 		var held []*limiter.Permit
 		hold := func() {
 			for range 4 {
@@ -32,26 +32,25 @@ func TestWaitTimeBehindCallsInFlight(t *testing.T) {
 		b.until(10 * time.Second)
 		settle()
 		equal(b, "when all have ended", b.WaitTime(100_000), 0)
-		equal(b, "of more than is left", b.WaitTime(100_001), time.Minute)
+		equal(b, "of more tokens than are left", b.WaitTime(100_001), time.Minute)
 
 		b.until(70 * time.Second)
 		hold()
-		equal(b, "once calls were seen to take 10 s", b.WaitTime(100_000), 10*time.Second)
+		equal(b, "after calls that took 10 s", b.WaitTime(100_000), 10*time.Second)
 		b.Pause(time.Now().Add(15 * time.Second))
 		equal(b, "during a pause", b.WaitTime(100_000), 15*time.Second)
 		b.until(85 * time.Second)
 
 		waiting := b.goAcquire(context.Background(), 100_000)
-		equal(b, "behind one that waits", b.WaitTime(100_000), 70*time.Second)
-		equal(b, "of a small one behind it", b.WaitTime(1), 70*time.Second)
+		equal(b, "behind a waiting call", b.WaitTime(100_000), 70*time.Second)
+		equal(b, "of a small call behind it", b.WaitTime(1), 70*time.Second)
 		settle()
 		synctest.Wait()
 		waiting.admittedAt(85 * time.Second)
 	}, guarded)
 }
 
-// Calls in flight may keep one that waits behind the head, or the new one alone, from
-// starting: other waits go on meanwhile.
+// Calls in flight may block a waiter behind the head, or only the new call. Other waits go on meanwhile.
 func TestWaitTimeIsThatOfTheQueue(t *testing.T) {
 	limit := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 100_000}
 	background := context.Background()
@@ -60,13 +59,13 @@ func TestWaitTimeIsThatOfTheQueue(t *testing.T) {
 		own     int
 		want    time.Duration
 	}{
-		"one behind the head":         {[]int{0, 40_000}, 0, time.Minute + 1050*time.Millisecond},
-		"the new one":                 {[]int{0}, 40_000, time.Minute},
-		"others wait for longer":      {make([]int, 59), 30_000, 63 * time.Second},
-		"one that needs nothing held": {make([]int, 59), 0, 63 * time.Second},
+		"a call behind the head": {[]int{0, 40_000}, 0, time.Minute + 1050*time.Millisecond},
+		"the new call":           {[]int{0}, 40_000, time.Minute},
+		"the others wait longer": {make([]int, 59), 30_000, 63 * time.Second},
+		"a call without tokens":  {make([]int, 59), 0, 63 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limit, func(b *bench) {
+			runVirtual(t, limit, func(b *testLimiter) {
 				p := b.acquire(60_000)
 				for _, tokens := range test.waiting {
 					b.goAcquire(background, tokens)
@@ -85,9 +84,9 @@ func TestWaitTimeIsThatOfTheQueue(t *testing.T) {
 	}
 }
 
-// The wait of a call that somebody waits for is not that of a batch.
+// The wait of an interactive call differs from that of a batch call.
 func TestWaitTimeBesideBatch(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		b.use(1)
 		for range 100 {
 			b.goDo(func() (*limiter.Permit, error) {
@@ -96,7 +95,7 @@ func TestWaitTimeBesideBatch(t *testing.T) {
 		}
 		before := b.Snapshot()
 		for range 3 {
-			equal(b, "wait", b.WaitTime(1), 2*time.Second) // behind one of the batch, which has used nothing
+			equal(b, "wait", b.WaitTime(1), 2*time.Second) // behind one batch call
 		}
 		equal(b, "waiting", b.Snapshot().Waiting, before.Waiting)
 		p := b.goAcquire(b.Context(), 1)

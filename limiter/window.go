@@ -6,26 +6,25 @@ import (
 	"time"
 )
 
-// windowEntries bounds how many entries a window has, and so its memory and the
-// time to look through it: what happens within 1/windowEntries of its span of an
-// entry is added to that entry and leaves the window with the last of it. That
-// is late by so much at most, and never early.
+// windowEntries bounds the number of entries of a window, and so its memory and running time. Units used
+// within span/windowEntries of an entry's start are added to that entry, and leave the window together
+// with its last unit. A unit can therefore leave that much late, but never early.
 const windowEntries = 500
 
-// A window knows what was used in the span of time that ends now, as a server
-// with a sliding window does. Times are those since some epoch. The caller
-// serialises all use and passes times that never run backwards.
+// A window counts the units used in the time span that ends now, like a server with a sliding window.
+// Times are durations since an epoch. The caller serializes all use and passes times that never
+// decrease.
 type window struct {
 	span  time.Duration
-	limit int // most that may be used in one span
-	used  int // in the span that ends now
+	limit int // maximum units in one span
+	used  int // units used in the span that ends now
 
-	uses  []use // a ring; its length is 0 or a power of two
-	first int   // index of the oldest
+	uses  []use // ring buffer; its length is 0 or a power of two
+	first int   // index of the oldest use
 	count int
 }
 
-// A use is what was used between two moments.
+// A use is a number of units used between two times.
 type use struct {
 	from, to time.Duration
 	n        int
@@ -37,7 +36,7 @@ func (w *window) at(i int) *use { return &w.uses[(w.first+i)&(len(w.uses)-1)] }
 // leaves returns when the i-th oldest use leaves the window.
 func (w *window) leaves(i int) time.Duration { return w.at(i).to + w.span }
 
-// add uses n units, whether there is room for them or not.
+// add counts n units as used now, even beyond the limit.
 func (w *window) add(now time.Duration, n int) {
 	w.expire(now)
 	w.used += n
@@ -63,8 +62,7 @@ func (w *window) grow() {
 	w.uses, w.first = uses, 0
 }
 
-// remove takes back n units that were used at the given time, as many of them as the window
-// still has.
+// remove uncounts up to n units used at the given time, as far as they are still in the window.
 func (w *window) remove(at time.Duration, n int) {
 	for i := w.count - 1; i >= 0 && w.at(i).to >= at; i-- {
 		if u := w.at(i); u.from <= at {
@@ -76,7 +74,7 @@ func (w *window) remove(at time.Duration, n int) {
 	}
 }
 
-// expire forgets what has left the window.
+// expire removes the uses that have left the window.
 func (w *window) expire(now time.Duration) {
 	for w.count > 0 && w.leaves(0) <= now {
 		w.used -= w.at(0).n
@@ -85,8 +83,7 @@ func (w *window) expire(now time.Duration) {
 	}
 }
 
-// wait returns how long it takes until there is room for n more units, at most
-// as many as the limit.
+// wait returns how long it takes until n more units fit. If n exceeds the limit, it returns Never.
 func (w *window) wait(now time.Duration, n int) time.Duration {
 	w.expire(now)
 	room := w.limit - n - w.used
@@ -101,8 +98,8 @@ func (w *window) wait(now time.Duration, n int) time.Duration {
 	return Never
 }
 
-// waitMany returns how long it takes until the last of n units can be used, if each is used as soon
-// as there is room for it. The limit must be at least 1.
+// waitMany returns how long it takes until the last of n units can be used, if each is used as soon as
+// it fits. The limit must be at least 1.
 func (w *window) waitMany(now time.Duration, n int) time.Duration {
 	full := (n - 1) / w.limit
 	if int64(full) > math.MaxInt64/2/int64(w.span) {
@@ -111,7 +108,7 @@ func (w *window) waitMany(now time.Duration, n int) time.Duration {
 	return addSaturated(w.wait(now, n-full*w.limit), time.Duration(full)*w.span)
 }
 
-// usedAt returns how much of what is used now is still in the window later.
+// usedAt returns how many of the units used now will still be in the window at the later time.
 func (w *window) usedAt(later time.Duration) int {
 	used := w.used
 	for i := 0; i < w.count && w.leaves(i) <= later; i++ {
@@ -120,7 +117,7 @@ func (w *window) usedAt(later time.Duration) int {
 	return used
 }
 
-// clone returns a copy that shares nothing with w.
+// clone returns an independent copy of w.
 func (w *window) clone() window {
 	c := *w
 	c.uses = slices.Clone(w.uses)

@@ -7,10 +7,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A unit is one that was used, and the reference of a window is the list of them.
+// units is the reference of a window: the times of all used units.
 type units []time.Duration
 
-// after counts those that a window of the given span still has.
+// after returns how many units are in a window of the given span at the given time.
 func (u units) after(now, span time.Duration) int {
 	n := 0
 	for _, at := range u {
@@ -21,9 +21,8 @@ func (u units) after(now, span time.Duration) int {
 	return n
 }
 
-// The window against a list of everything that was used: it never counts too
-// little and never lets anybody start too early, and is late by one part in 600
-// of its span at most.
+// TestWindowAgainstList compares a window with a list of all used units. It never counts too few and never lets a
+// call start early. It is late by at most one part in 600 of its span.
 func TestWindowAgainstList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		span := time.Duration(rapid.SampledFrom([]int{600, 6000, 60_000}).Draw(t, "span")) * time.Millisecond
@@ -32,7 +31,7 @@ func TestWindowAgainstList(t *testing.T) {
 		var list units
 		var now time.Duration
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
-			// From less than a part to a third of the span.
+			// Steps range from less than a part to a third of the span.
 			now += late * time.Duration(rapid.SampledFrom([]int{0, 1, 3, 10, 200, 2000}).Draw(t, "after")) / 10
 			switch rapid.IntRange(0, 4).Draw(t, "kind") {
 			case 0, 1, 2:
@@ -52,8 +51,8 @@ func TestWindowAgainstList(t *testing.T) {
 			}
 
 			check := func(what string, got, now time.Duration, used int) {
-				if least, most := list.after(now, span), list.after(now, span+late); used < least || used > most {
-					t.Fatalf("%s at %v (after %v): %d used, want %d to %d", what, now, got, used, least, most)
+				if least, maximum := list.after(now, span), list.after(now, span+late); used < least || used > maximum {
+					t.Fatalf("%s at %v (after %v): %d used, want %d to %d", what, now, got, used, least, maximum)
 				}
 			}
 			w.expire(now)
@@ -76,24 +75,24 @@ func TestWindowAgainstList(t *testing.T) {
 	})
 }
 
-func TestWindowTooMuchForIt(t *testing.T) {
+func TestWindowOverItsLimit(t *testing.T) {
 	w := window{span: time.Minute, limit: 10}
 	if d := w.wait(0, 11); d != Never {
-		t.Errorf("eleven of ten take %v, want Never", d)
+		t.Errorf("11 units in a window of 10 take %v, want Never", d)
 	}
-	w.add(0, 25) // more than the limit, as when a call used more than expected
+	w.add(0, 25) // more than the limit, as if a call used more than its estimate
 	for n, want := range map[int]time.Duration{0: time.Minute, 10: time.Minute, 11: Never} {
 		if d := w.wait(0, n); d != want {
-			t.Errorf("%d beside 25 of 10 take %v, want %v", n, d, want)
+			t.Errorf("%d units besides 25 in a window of 10 take %v, want %v", n, d, want)
 		}
 	}
 	if d := w.wait(time.Minute, 10); d != 0 {
-		t.Errorf("a minute later ten take %v, want none", d)
+		t.Errorf("a minute later 10 units take %v, want 0", d)
 	}
 }
 
-// What happens close together becomes one entry, which leaves with the last of it.
-func TestWindowJoinsNeighbours(t *testing.T) {
+// Units used close together become one entry, which leaves the window with its last unit.
+func TestWindowMergesNeighbors(t *testing.T) {
 	const ms = time.Millisecond
 	w := window{span: time.Minute, limit: 10} // parts of 120 ms
 	w.add(0, 1)
@@ -117,7 +116,7 @@ func TestWindowJoinsNeighbours(t *testing.T) {
 func TestWindowExpires(t *testing.T) {
 	w := window{span: time.Second, limit: 10}
 	w.add(time.Second, 3)
-	for at, used := range []int{3, 3, 0} { // at the very moment it is out
+	for at, used := range []int{3, 3, 0} { // a use leaves the window exactly after its span
 		if w.expire(2*time.Second + time.Duration(at-2)); w.used != used {
 			t.Errorf("%d ns from the end %d are used, want %d", at-2, w.used, used)
 		}
@@ -132,26 +131,26 @@ func TestWindowRemove(t *testing.T) {
 		at   time.Duration
 		used int
 	}{
-		{250 * time.Millisecond, 3}, // nothing was used then
+		{250 * time.Millisecond, 3}, // nothing was used at that time
 		{500 * time.Millisecond, 2},
 		{0, 1},
-		{0, 1}, // twice gives nothing
+		{0, 1}, // already removed
 		{500 * time.Millisecond, 0},
 		{500 * time.Millisecond, 0},
 		{time.Second, 0},
 	} {
 		if w.remove(c.at, 1); w.used != c.used {
-			t.Errorf("without that of %v %d are used, want %d", c.at, w.used, c.used)
+			t.Errorf("after removing the use at %v, %d are used, want %d", c.at, w.used, c.used)
 		}
 	}
 	w.add(time.Second, 1)
 	w.add(3*time.Second, 1)
 	if w.remove(time.Second, 1); w.used != 1 {
-		t.Errorf("%d used, want 1: what has left cannot be taken back", w.used)
+		t.Errorf("%d used, want 1, because expired uses cannot be removed", w.used)
 	}
 }
 
-// A million uses in ten windows' time take no more room than six hundred.
+// A million uses in the time of ten windows take no more memory than 600.
 func TestWindowMemory(t *testing.T) {
 	w := window{span: time.Minute, limit: 1}
 	const uses = 1_000_000

@@ -9,7 +9,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// A limiter that New did not make says so.
+// The methods of a limiter that was not made by New return an error or a zero value.
 func TestZeroLimiter(t *testing.T) {
 	t.Parallel()
 	for _, l := range []*limiter.Limiter{nil, new(limiter.Limiter)} {
@@ -28,7 +28,7 @@ func TestZeroLimiter(t *testing.T) {
 	}
 }
 
-// What is nil or zero returns an error, or does nothing.
+// Nil and zero arguments cause an error or are ignored.
 func TestNilArguments(t *testing.T) {
 	t.Parallel()
 	limit := limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 100}
@@ -60,7 +60,7 @@ func TestNilArguments(t *testing.T) {
 		p.Cancel()
 		p.Settle(1)
 		equal(t, "Retry", p.Retry(t.Context()), limiter.ErrFinished)
-		equal(t, "the rest", p.WaitDuration()+p.Throttled(limiter.Throttle{})+time.Duration(p.Tokens()), 0)
+		equal(t, "results of the other methods", p.WaitDuration()+p.Throttled(limiter.Throttle{})+time.Duration(p.Tokens()), 0)
 	}
 	for _, g := range []*limiter.Group{nil, {}} {
 		if err := g.Set("", limit); err == nil || !strings.Contains(err.Error(), "NewGroup") {

@@ -163,7 +163,7 @@ func TestInvalidStateFile(t *testing.T) {
 		"newer":             {changed(`{"version":1`, `{"version":2`), "version is 2: must be 1"},
 		"older":             {changed(`{"version":1`, `{"version":0`), "version is 0: must be 1"},
 		"of another server": {withChecksum(t, changed("127.0.0.1:1", "127.0.0.1:2")), "belongs to another server: http://127.0.0.1:2"},
-		"newer limits":      {withChecksum(t, changed(`"limits":{"version":1`, `"limits":{"version":2`)), "version is 2: must be 1"},
+		"newer limits":      {withChecksum(t, changed(`"limits":{"version":1`, `"limits":{"version":2`)), "version must be 1, got 2"},
 		"invalid limits":    {withChecksum(t, changed(`"TokensPerMinute":500000`, `"TokensPerMinute":-1`)), "TokensPerMinute"},
 		"invalid models":    {withChecksum(t, changed(`"models":{}`, `"models":{"m":{"replies":[-1]}}`)), "replies: must be above 0, got [-1]"},
 		"a null model":      {withChecksum(t, changed(`"models":{}`, `"models":{"m":null}`)), ""},

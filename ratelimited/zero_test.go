@@ -84,7 +84,7 @@ func TestLimiterFactoryThatReturnsNil(t *testing.T) {
 		"nil pointer": func(string, limiter.Limit) (limiter.Backend, error) { return (*unusedLimiter)(nil), nil },
 	} {
 		_, err := ratelimited.New(ratelimited.Config{APIKey: secretKey, Limiter: factory})
-		if !errors.As(err, &config) || config.Field != "Limiter" || !strings.Contains(err.Error(), "neither a limiter nor an error") {
+		if !errors.As(err, &config) || config.Field != "Limiter" || !strings.Contains(err.Error(), "must return a limiter or an error, got neither") {
 			t.Errorf("%s: New returns %v", name, err)
 		}
 		first := true

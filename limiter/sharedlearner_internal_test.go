@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// A mirror is a limiter in the process, and a Learner that is told of the same events. The Learner's
-// state is stored and restored after each.
-type mirror struct {
+// A learnerPair is a limiter and a Learner that receive the same events. The Learner's state is saved and restored
+// after each event.
+type learnerPair struct {
 	*testing.T
 	*Limiter
 	*rand.Rand
@@ -22,16 +22,16 @@ type mirror struct {
 	permits []*Permit
 }
 
-// event has the learner learn from an event, and compares what both have learned.
-func (m *mirror) event(tell func(*Learner)) {
-	m.learner.guard.extra = m.budget.guard.extraAt(m.budget.guard.at(time.Now()))
-	tell(m.learner)
+// event reports an event to the Learner and compares it with the limiter.
+func (m *learnerPair) event(report func(*Learner)) {
+	m.learner.guard.extraJitter = m.budget.guard.extraJitterAt(m.budget.guard.at(time.Now()))
+	report(m.learner)
 	text, err := m.learner.MarshalText()
 	if err != nil {
 		m.Fatal(err)
 	}
 	if len(text) > 4<<10 || strings.ContainsAny(string(text), " \n") {
-		m.Fatalf("the state has %d bytes: %s", len(text), text)
+		m.Fatalf("the state must have at most 4 KiB and no spaces, got %d bytes: %s", len(text), text)
 	}
 	if m.learner, err = NewLearner(m.config); err != nil {
 		m.Fatal(err)
@@ -46,25 +46,25 @@ func (m *mirror) event(tell func(*Learner)) {
 		{&m.learner.learner.requests, &m.Limiter.learner.requests}, {&m.learner.learner.tokens, &m.Limiter.learner.tokens},
 	} {
 		if got, want := searches[0].state(), searches[1].state(); got != want {
-			m.Errorf("the search is at %+v, want %+v", got, want)
+			m.Errorf("the search is %+v, want %+v", got, want)
 		}
 	}
 	in := m.learner.Learned()
 	in.Limit.TokenBurst = max(in.Limit.TokenBurst, m.limit.TokenBurst)
 	requests, tokens := m.Limiter.learner.sources()
-	want := Learned{m.limit, requests, tokens, m.budget.guard.spacing, m.Limiter.learner.trial, in.ExtraJitter}
+	want := Learned{m.limit, requests, tokens, m.budget.guard.spacing, m.Limiter.learner.alone, in.ExtraJitter}
 	if in != want {
 		m.Errorf("learned %+v, want %+v", in, want)
 	}
 }
 
-// acquire sends a request, if that is possible soon.
-func (m *mirror) acquire(tokens int) {
+// acquire sends a request if it can start within 30 s.
+func (m *learnerPair) acquire(tokens int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	p, err := m.Acquire(ctx, tokens)
 	if err != nil {
-		return // it waits for the calls in flight
+		return // the call waits for calls in flight
 	}
 	sent := p.sent
 	m.event(func(l *Learner) { l.Sent(sent) })
@@ -76,8 +76,8 @@ func (m *mirror) acquire(tokens int) {
 	m.permits = append(m.permits, p)
 }
 
-func (m *mirror) refuse(p *Permit, r Throttle) {
-	resumed := m.resume
+func (m *learnerPair) throttleRequest(p *Permit, r Throttle) {
+	resumed := m.throttledUntil
 	p.Throttled(r)
 	g := m.budget.guard
 	m.event(func(l *Learner) {
@@ -85,22 +85,22 @@ func (m *mirror) refuse(p *Permit, r Throttle) {
 	})
 }
 
-func (m *mirror) observe(s ServerState) {
+func (m *learnerPair) observe(s ServerState) {
 	m.Observe(s)
 	g := m.budget.guard
 	m.event(func(l *Learner) {
 		if s.LimitTokens != nil {
 			l.Named(time.Now(), *s.LimitTokens)
 		}
-		l.Observed(time.Now(), g.tokens.used, g.foreign)
+		l.Observed(time.Now(), g.tokens.used, g.externalUsage)
 	})
 }
 
-// one returns one of the given values.
+// one returns a random one of the given values.
 func one[V any](r *rand.Rand, of ...V) V { return of[r.IntN(len(of))] }
 
-// step does something at random, or lets time pass.
-func (m *mirror) step(bad int) {
+// step executes a random event, or lets time pass.
+func (m *learnerPair) step(bad int) {
 	time.Sleep(one(m.Rand, 0, 20*time.Millisecond, time.Second))
 	if len(m.permits) == 0 {
 		m.acquire(m.IntN(2000))
@@ -109,7 +109,7 @@ func (m *mirror) step(bad int) {
 	p := m.permits[0]
 	switch m.IntN(10 + bad) {
 	case 0:
-		m.refuse(p, Throttle{
+		m.throttleRequest(p, Throttle{
 			RetryAfter: one(m.Rand, 0, time.Second, 2*time.Second), Requests: m.IntN(2) == 0, Tokens: m.IntN(4) == 0,
 		})
 		p.Settle(0)
@@ -137,12 +137,11 @@ func (m *mirror) step(bad int) {
 	m.permits = m.permits[1:]
 }
 
-// A Learner learns what a limiter in the process learns, from the same events, wherever its state was
-// stored in between.
-func TestLearnerIsTheLimiters(t *testing.T) {
+// A Learner learns the same as a limiter from the same events, even if its state is saved and restored in between.
+func TestLearnerMatchesLimiter(t *testing.T) {
 	for seed := range uint64(100) {
 		synctest.Test(t, func(t *testing.T) {
-			m := &mirror{T: t, Rand: rand.New(rand.NewPCG(seed, 0))}
+			m := &learnerPair{T: t, Rand: rand.New(rand.NewPCG(seed, 0))}
 			m.config = LearnerConfig{
 				Limit: Limit{RequestsPerSecond: one(m.Rand, 0.5, 1, 5, 30), TokensPerMinute: one(m.Rand, 6_000, 60_000)}.WithDefaults(),
 				Since: time.Now(), Climbs: m.IntN(2) == 0, Jitter: 50 * time.Millisecond,
@@ -168,7 +167,7 @@ func TestLearnerIsTheLimiters(t *testing.T) {
 	}
 }
 
-// Without a state a learner goes on from the rates that are known.
+// Begin starts a learner from known rates, without a saved state.
 func TestLearnerBegins(t *testing.T) {
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	config := LearnerConfig{Limit: Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}.WithDefaults(), Since: since, Climbs: true}
@@ -190,7 +189,7 @@ func TestLearnerBegins(t *testing.T) {
 	}
 }
 
-// A state of each version stays readable.
+// The states of all versions can be restored.
 func TestLearnerStateOfEachVersion(t *testing.T) {
 	l, err := NewLearner(LearnerConfig{Limit: Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}, Since: time.Unix(1, 0)})
 	if err != nil {
@@ -204,21 +203,21 @@ func TestLearnerStateOfEachVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if in := l.Learned(); math.Round(100*in.Limit.RequestsPerSecond) != 233 || in.RequestsFrom != FromRefusals || in.Limit.TokensPerMinute != 20_000 || in.TokensFrom != FromHeaders {
-		t.Errorf("learned %+v, want 2.33 requests a second from refusals and 20,000 tokens a minute from headers", in)
+		t.Errorf("learned %+v, want 2.33 requests/s from refusals and 20,000 tokens/min from headers", in)
 	}
 }
 
-func TestLearnerRefusesOtherStates(t *testing.T) {
+func TestLearnerRejectsInvalidStates(t *testing.T) {
 	l, err := NewLearner(LearnerConfig{Limit: Limit{RequestsPerSecond: 5, TokensPerMinute: 60_000}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := l.Learned()
 	for text, want := range map[string]string{
-		`{"version":2}`: "version 2 is not known",
+		`{"version":2}`: "version must be 1, got 2",
 		`nonsense`:      "invalid character",
-		`{"version":1,"requests":{"rate":6,"step":1},"tokens":{"rate":1,"step":1}}`: "rate of requests is 6: must be above 0 and at most 5",
-		`{"version":1,"requests":{"rate":1,"step":1},"tokens":{"rate":0,"step":1}}`: "rate of tokens is 0",
+		`{"version":1,"requests":{"rate":6,"step":1},"tokens":{"rate":1,"step":1}}`: "rate of requests must be above 0 and at most 5, got 6",
+		`{"version":1,"requests":{"rate":1,"step":1},"tokens":{"rate":0,"step":1}}`: "rate of tokens must be above 0",
 	} {
 		if err := l.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", text, err, want)
@@ -228,6 +227,6 @@ func TestLearnerRefusesOtherStates(t *testing.T) {
 		t.Errorf("learned %+v, want %+v as before", got, before)
 	}
 	if _, err := NewLearner(LearnerConfig{}); err == nil {
-		t.Error("a learner without a limit is made")
+		t.Error("NewLearner accepted a config without a limit")
 	}
 }

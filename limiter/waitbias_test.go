@@ -12,9 +12,9 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// What calls are told when they begin to wait is near what comes. The estimates are what clients learn:
-// the upper quartile of what calls use, or below the mean of a heavy tail.
-func TestForetoldWaits(t *testing.T) {
+// The expected wait of a call when it starts to wait is close to the actual wait. Estimates are like those of
+// clients: the upper quartile of the actual usage, or below the mean of a heavy tail.
+func TestExpectedWaits(t *testing.T) {
 	heavy := func(r *rand.Rand) (estimate, actual int) {
 		size := func(median, sigma, low, high float64) float64 {
 			return min(high, max(low, median*math.Exp(sigma*r.NormFloat64())))
@@ -24,19 +24,19 @@ func TestForetoldWaits(t *testing.T) {
 	}
 	small := func(r *rand.Rand) (estimate, actual int) { return 350 + r.IntN(100), 300 + r.IntN(100) }
 	for name, test := range map[string]struct {
-		sizes func(*rand.Rand) (estimate, actual int)
-		most  map[int]float64 // median error, by how many wait
+		sizes   func(*rand.Rand) (estimate, actual int)
+		maximum map[int]float64 // maximum median error, by number of waiters
 	}{
 		"small": {small, map[int]float64{10: 0.1, 100: 0.1, 1000: 0.1}},
-		"heavy": {heavy, map[int]float64{10: 0.4, 100: 0.3, 1000: 0.3}}, // of ten, those who come later pass many
+		"heavy": {heavy, map[int]float64{10: 0.4, 100: 0.3, 1000: 0.3}}, // of ten waiters, many are passed by later calls
 	} {
-		for waiting, most := range test.most {
+		for waiting, maximum := range test.maximum {
 			callers := waiting + 15 // in flight
 			t.Run(fmt.Sprintf("%s, %d waiting", name, waiting), func(t *testing.T) {
 				var mu sync.Mutex
 				var errors []float64
-				for seed := range uint64(max(4, 80/waiting)) { // the calls of one run are right or wrong together
-					inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *bench) {
+				for seed := range uint64(max(4, 80/waiting)) { // the errors within one run are correlated
+					runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *testLimiter) {
 						end := 30 * time.Minute
 						var all sync.WaitGroup
 						for i := range callers {
@@ -44,12 +44,12 @@ func TestForetoldWaits(t *testing.T) {
 							all.Go(func() {
 								for b.now() < end {
 									estimate, actual := test.sizes(random)
-									var told *limiter.QueueStatus
+									var reports *limiter.QueueStatus
 									call := limiter.Call{Prompt: estimate}
-									if i%max(1, waiting/100) == 0 { // it would take long to tell all of a thousand
+									if i%max(1, waiting/100) == 0 { // reporting to all of a thousand callers would take long
 										call.OnQueue = func(s limiter.QueueStatus) {
-											if told == nil {
-												told = &s
+											if reports == nil {
+												reports = &s
 											}
 										}
 									}
@@ -58,9 +58,9 @@ func TestForetoldWaits(t *testing.T) {
 										b.Error(err)
 										return
 									}
-									if told != nil && b.now() > 5*time.Minute && p.WaitDuration() > time.Second {
+									if reports != nil && b.now() > 5*time.Minute && p.WaitDuration() > time.Second {
 										mu.Lock()
-										errors = append(errors, math.Abs(told.Expected.Seconds()/p.WaitDuration().Seconds()-1))
+										errors = append(errors, math.Abs(reports.Expected.Seconds()/p.WaitDuration().Seconds()-1))
 										mu.Unlock()
 									}
 									time.Sleep(500*time.Millisecond + time.Duration(actual)*time.Second/150)
@@ -77,8 +77,8 @@ func TestForetoldWaits(t *testing.T) {
 				}
 				median := errors[len(errors)/2]
 				t.Logf("median error %.1f%% of %d calls", 100*median, len(errors))
-				if median > most {
-					t.Errorf("the median error is %.1f%%, want %.0f%%", 100*median, 100*most)
+				if median > maximum {
+					t.Errorf("the median error is %.1f%%, want %.0f%%", 100*median, 100*maximum)
 				}
 			})
 		}

@@ -10,10 +10,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The line against a sorted slice.
+// Compares the list with a sorted slice.
 func TestQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var q line
+		var q waitList
 		var want []*waiter
 		for i, number := range rapid.SliceOf(rapid.Uint64Range(1, 20)).Draw(t, "places") {
 			w := &waiter{permit: &Permit{place: Place{number}}}
@@ -46,21 +46,21 @@ func TestQueue(t *testing.T) {
 			}
 			slices.Reverse(backward)
 			if !slices.Equal(forward, want) || !slices.Equal(backward, want) || q.len != len(want) {
-				t.Fatalf("line is not in order after %d steps", i+1)
+				t.Fatalf("list is not in order after %d steps", i+1)
 			}
 		}
 	})
 }
 
-// One timer, which runs only while somebody waits, and is set anew only where
-// the head's time has changed.
+// A limiter has one timer. It runs only while a call waits, and is set again only when the head's time has
+// changed.
 func TestTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, err := New(Limit{RequestsPerSecond: 1, TokensPerMinute: 60})
 		if err != nil {
 			t.Fatal(err)
 		}
-		running := func() bool { // Stop reports whether it was; then set it again
+		running := func() bool { // Stop reports whether it was running; then reset it
 			if l.timer == nil || !l.timer.Stop() {
 				return false
 			}
@@ -78,19 +78,19 @@ func TestTimer(t *testing.T) {
 
 		p, _ := l.Acquire(t.Context(), 0)
 		if l.timer != nil {
-			t.Error("a timer although nobody waited")
+			t.Error("the limiter has a timer although no call waited")
 		}
 		p.Settle(0)
 
 		wait(t.Context(), 0)
 		if !running() {
-			t.Fatal("no timer although somebody waits")
+			t.Fatal("the limiter does not have a timer although a call waits")
 		}
 		timer := l.timer
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if running() {
-			t.Error("timer runs after the last waiter was admitted")
+			t.Error("the timer runs after the last waiter was admitted")
 		}
 
 		ctx, cancel := context.WithCancel(t.Context())
@@ -98,12 +98,12 @@ func TestTimer(t *testing.T) {
 		wait(ctx, 0)
 		at := l.wakeAt
 		if time.Until(at) != time.Second || !running() {
-			t.Errorf("timer runs to %v, want 1 s from now", time.Until(at))
+			t.Errorf("the timer fires in %v, want 1 s", time.Until(at))
 		}
 		cancel()
 		synctest.Wait()
 		if running() {
-			t.Error("timer runs after the last waiter left")
+			t.Error("the timer runs after the last waiter left")
 		}
 
 		time.Sleep(time.Second)
@@ -111,14 +111,14 @@ func TestTimer(t *testing.T) {
 		go func() { _ = p.Retry(t.Context()) }()
 		synctest.Wait()
 		if !running() {
-			t.Error("no timer although a retry waits")
+			t.Error("the timer does not run although a retry waits")
 		}
 		p.Settle(0)
 		if running() {
-			t.Error("timer runs after the permit of the last retry was settled")
+			t.Error("the timer runs after the permit of the last retry was settled")
 		}
 		if l.timer != timer {
-			t.Error("a second timer")
+			t.Error("the limiter made a second timer")
 		}
 	})
 }

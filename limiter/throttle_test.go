@@ -9,27 +9,27 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/limiter"
 )
 
-// counted is a backoff of n seconds after the n-th refusal, and what n was.
-func counted(calls *[]int) limiter.Option {
+// countingBackoff pauses n seconds after the n-th 429 and records n.
+func countingBackoff(calls *[]int) limiter.Option {
 	return limiter.Backoff(func(n int) time.Duration {
 		*calls = append(*calls, n)
 		return time.Duration(n) * time.Second
 	})
 }
 
-func (b *bench) retry(p *limiter.Permit) {
+func (b *testLimiter) retry(p *limiter.Permit) {
 	b.Helper()
 	if err := p.Retry(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 }
 
-// The whole queue waits as long as the server said, then goes on in its order:
-// the refused call first, and each at its distance from the one before.
+// After Retry-After the queue continues in order: the rejected call first, and each call at its distance from the
+// previous one.
 func TestRetryAfter(t *testing.T) {
 	for name, options := range map[string][]limiter.Option{"bare": nil, "guarded": {limiter.Guarded(0)}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: plenty}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 				p := b.acquire(1)
 				before := b.goAcquire(b.Context(), 1)
 				b.until(200 * ms)
@@ -47,9 +47,9 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestRetryAfterExtendsAndNeverShortens(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1)
-		for _, c := range [][2]time.Duration{{5, 5}, {2, 5}, {9, 9}, {-1, 9}} { // asked, and how long the pause is
+		for _, c := range [][2]time.Duration{{5, 5}, {2, 5}, {9, 9}, {-1, 9}} { // Retry-After, and the resulting pause
 			equal(b, "pause", p.Throttled(limiter.Throttle{RetryAfter: c[0] * time.Second}), c[1]*time.Second)
 		}
 		b.until(10 * time.Second)
@@ -57,11 +57,11 @@ func TestRetryAfterExtendsAndNeverShortens(t *testing.T) {
 	})
 }
 
-// Twenty wait behind a refused one. After the pause they start five at a time.
-func TestNoStampedeAfterARefusal(t *testing.T) {
-	inBubble(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: plenty}, func(b *bench) {
+// Twenty calls wait behind a rejected one. After the pause they start five at a time.
+func TestNoBurstAfterAThrottle(t *testing.T) {
+	runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: unlimitedRate}, func(b *testLimiter) {
 		p := b.acquire(1)
-		var waiting []*pending
+		var waiting []*asyncCall
 		p.Throttled(limiter.Throttle{RetryAfter: 10 * time.Second})
 		for range 20 {
 			waiting = append(waiting, b.goAcquire(b.Context(), 1))
@@ -76,11 +76,11 @@ func TestNoStampedeAfterARefusal(t *testing.T) {
 	}, guarded)
 }
 
-// Each refusal of a call that was sent after the pause before makes the next
-// pause longer; a call that gets through then makes it short again.
-func TestBackoffGrowsAndStartsAnew(t *testing.T) {
+// Each 429 of a call that was sent after the previous pause makes the next pause longer. A settled call resets
+// that.
+func TestBackoffGrowsAndResets(t *testing.T) {
 	var n []int
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1)
 		for i := range time.Duration(4) {
 			equal(b, "pause", p.Throttled(limiter.Throttle{}), (i+1)*time.Second)
@@ -93,14 +93,14 @@ func TestBackoffGrowsAndStartsAnew(t *testing.T) {
 		if want := []int{1, 2, 3, 4, 1}; !slices.Equal(n, want) {
 			b.Errorf("backoff of %v, want %v", n, want)
 		}
-	}, counted(&n))
+	}, countingBackoff(&n))
 }
 
-// What was under way when the pause began belongs to the same incident, whether
-// it is refused, gets through or is cancelled, and however late.
+// Calls in flight at the start of a pause belong to the same incident, whether they are rejected, settled or
+// cancelled, and at any time.
 func TestOneIncidentCountsOnce(t *testing.T) {
 	var n []int
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		var p []*limiter.Permit
 		for range 6 {
 			p = append(p, b.acquire(1))
@@ -109,91 +109,90 @@ func TestOneIncidentCountsOnce(t *testing.T) {
 		b.until(300 * ms)
 		equal(b, "second", p[1].Throttled(limiter.Throttle{}), 700*ms)
 		equal(b, "with Retry-After", p[2].Throttled(limiter.Throttle{RetryAfter: 2 * time.Second}), 2*time.Second)
-		b.until(2300 * ms) // the pause is over
+		b.until(2300 * ms) // the pause has ended
 		equal(b, "late", p[3].Throttled(limiter.Throttle{}), 0)
-		p[4].Settle(1) // sent before the pause: no sign that the server takes calls again
+		p[4].Settle(1) // sent before the pause, so it does not reset the backoff
 		b.retry(p[0])
 		equal(b, "after the pause", p[0].Throttled(limiter.Throttle{}), 2*time.Second)
 		b.retry(p[0])
-		p[0].Cancel() // nor is this
+		p[0].Cancel() // does not reset it either
 		last := b.acquire(1)
 		equal(b, "after another", last.Throttled(limiter.Throttle{}), 3*time.Second)
 		if want := []int{1, 2, 3}; !slices.Equal(n, want) {
 			b.Errorf("backoff of %v, want %v", n, want)
 		}
-	}, counted(&n))
+	}, countingBackoff(&n))
 }
 
-// The same goes for a pause that the server asked for.
+// The same applies to a pause with Retry-After.
 func TestIncidentWithRetryAfterCountsOnce(t *testing.T) {
 	var n []int
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		first, second := b.acquire(1), b.acquire(1)
 		first.Throttled(limiter.Throttle{RetryAfter: 2 * time.Second})
 		b.until(3 * time.Second)
 		equal(b, "late", second.Throttled(limiter.Throttle{}), 0)
 		b.retry(second)
 		equal(b, "after the pause", second.Throttled(limiter.Throttle{}), time.Second)
-	}, counted(&n))
+	}, countingBackoff(&n))
 }
 
-// What counts is when the request was sent, if the caller says so.
+// The time of Sent counts, if the caller reports it.
 func TestIncidentCountsFromTheSending(t *testing.T) {
 	var n []int
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p, slow := b.acquire(1), b.acquire(1)
 		p.Throttled(limiter.Throttle{})
 		b.until(2 * time.Second)
 		slow.Sent()
 		equal(b, "pause", slow.Throttled(limiter.Throttle{}), 2*time.Second)
-	}, counted(&n))
+	}, countingBackoff(&n))
 }
 
-// The backoff of a limiter that is given none is between a second and
-// twice as much each time, up to 32 s.
+// The default backoff is random from 1 s to twice as much each time, up to 32 s.
 func TestDefaultBackoff(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1)
-		longest := time.Duration(0)
+		maxPause := time.Duration(0)
 		for i := range 200 {
 			pause := p.Throttled(limiter.Throttle{})
-			if most := time.Second << min(i+1, 5); pause < time.Second || pause > most {
-				b.Errorf("pause %d is %v, want 1 s to %v", i+1, pause, most)
+			if maximum := time.Second << min(i+1, 5); pause < time.Second || pause > maximum {
+				b.Errorf("pause %d is %v, want 1 s to %v", i+1, pause, maximum)
 			}
-			longest = max(longest, pause)
+			maxPause = max(maxPause, pause)
 			b.retry(p)
 		}
-		if longest < 20*time.Second { // as likely as two hundred draws below 0.62
-			b.Errorf("the longest of 200 pauses is %v", longest)
+		if maxPause < 20*time.Second { // as improbable as 200 random numbers below 0.62
+			b.Errorf("the maximum of 200 pauses is %v", maxPause)
 		}
 	})
 }
 
-// Each refusal for want of requests adds the jitter once more, up to five times,
-// and what was added wears off within ten minutes.
+// Each 429 that names the request limit adds the jitter once more, up to five times. The addition decays within
+// ten minutes.
 func TestLearnedJitter(t *testing.T) {
 	requests := limiter.Throttle{Requests: true, RetryAfter: 1}
 	for name, c := range map[string]struct {
-		at      []time.Duration // of the refusals
-		refusal limiter.Throttle
-		jitter  time.Duration
-		extra   time.Duration // after the last of them
+		at       []time.Duration // times of the 429 responses
+		throttle limiter.Throttle
+		jitter   time.Duration
+		extra    time.Duration // extra jitter after the last response
 	}{
-		"once":                   {[]time.Duration{0}, requests, 50 * ms, 50 * ms},
-		"three times":            {make([]time.Duration, 3), requests, 50 * ms, 150 * ms},
-		"up to five times":       {make([]time.Duration, 9), requests, 50 * ms, 200 * ms},
-		"half worn off by then":  {[]time.Duration{0, 5 * time.Minute}, requests, 50 * ms, 75 * ms},
-		"all worn off by then":   {[]time.Duration{0, time.Hour}, requests, 50 * ms, 50 * ms},
-		"none to add":            {make([]time.Duration, 9), requests, 0, 0},
-		"not for want of tokens": {make([]time.Duration, 9), limiter.Throttle{Tokens: true, RetryAfter: 1}, 50 * ms, 0},
-		"nor of nobody knows":    {make([]time.Duration, 9), limiter.Throttle{RetryAfter: 1}, 50 * ms, 0},
+		"once":                     {[]time.Duration{0}, requests, 50 * ms, 50 * ms},
+		"three times":              {make([]time.Duration, 3), requests, 50 * ms, 150 * ms},
+		"up to five times":         {make([]time.Duration, 9), requests, 50 * ms, 200 * ms},
+		"half decayed by then":     {[]time.Duration{0, 5 * time.Minute}, requests, 50 * ms, 75 * ms},
+		"all decayed by then":      {[]time.Duration{0, time.Hour}, requests, 50 * ms, 50 * ms},
+		"a jitter of 0":            {make([]time.Duration, 9), requests, 0, 0},
+		"not for the token limit":  {make([]time.Duration, 9), limiter.Throttle{Tokens: true, RetryAfter: 1}, 50 * ms, 0},
+		"not for an unknown limit": {make([]time.Duration, 9), limiter.Throttle{RetryAfter: 1}, 50 * ms, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *bench) {
+			runVirtual(t, limiter.Limit{RequestsPerSecond: 1, TokensPerMinute: 60_000}, func(b *testLimiter) {
 				p := b.acquire(0)
 				for _, at := range c.at {
 					b.until(at)
-					p.Throttled(c.refusal)
+					p.Throttled(c.throttle)
 				}
 				learned := b.now()
 				for _, after := range []time.Duration{5 * time.Second, 5 * time.Minute, 599 * time.Second, 11 * time.Minute, time.Hour} {
@@ -203,7 +202,7 @@ func TestLearnedJitter(t *testing.T) {
 					left := max(0, 10*time.Minute-after)
 					want := time.Second + c.jitter + time.Duration(float64(c.extra)*left.Minutes()/10)
 					if got := b.now() - learned - after; (got - want).Abs() > 2 {
-						b.Errorf("%v later requests are %v apart, want %v", after, got, want)
+						b.Errorf("after %v requests are %v apart, want %v", after, got, want)
 					}
 				}
 			}, limiter.Guarded(c.jitter))
@@ -211,77 +210,77 @@ func TestLearnedJitter(t *testing.T) {
 	}
 }
 
-// Refusals for want of tokens when the guard has seen less used than the limit: the server
-// must have charged for calls in flight. From the second on, more of them is kept free, in
-// four steps up to all of it. Several in one incident count once.
-func TestCaution(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+// A 429 names the token limit although the guard has counted less than the limit, so the server must have charged
+// for calls in flight. From the second one on, more of the tokens in flight is kept free, in four steps up to
+// 100%. Several responses of one incident count once.
+func TestReservedShare(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1000)
 		for range 19 {
 			b.acquire(1000)
 		}
-		held := func(caution float64) int { return int(math.Ceil((0.2+0.8*caution)*20_000 + 3500)) }
-		for i, caution := range []float64{0, 0.25, 0.5, 0.75, 1, 1} {
+		held := func(share float64) int { return int(math.Ceil((0.2+0.8*share)*20_000 + 3500)) }
+		for i, share := range []float64{0, 0.25, 0.5, 0.75, 1, 1} {
 			b.until(time.Duration(2+i) * time.Minute)
 			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
-			b.room(12_000 - held(caution)) // others have used four fifths, as far as is known
+			b.wantTokens(12_000 - held(share)) // assumed external usage is four fifths
 			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
-			b.room(12_000 - held(caution))
+			b.wantTokens(12_000 - held(share))
 			p.Throttled(limiter.Throttle{Requests: true, RetryAfter: 1})
-			b.remain(60_000)
-			b.room(60_000 - held(caution))
+			b.reportRemaining(60_000)
+			b.wantTokens(60_000 - held(share))
 		}
 	}, guarded)
 }
 
-// Caution goes as it came, a step after each half hour without such a refusal.
-func TestCautionWearsOff(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+// reservedShare decays by a step after each half hour without such a response.
+func TestReservedShareDecays(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		var p *limiter.Permit
 		for range 20 {
 			p = b.acquire(1000)
 		}
-		refusedAt := func(d time.Duration) {
+		throttledAt := func(d time.Duration) {
 			b.until(d)
 			p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
-			b.remain(60_000)
+			b.reportRemaining(60_000)
 		}
-		held := func(d time.Duration, caution float64) {
+		held := func(d time.Duration, share float64) {
 			b.Helper()
 			b.until(d)
-			b.room(60_000 - int(math.Ceil((0.2+0.8*caution)*20_000+3500)))
+			b.wantTokens(60_000 - int(math.Ceil((0.2+0.8*share)*20_000+3500)))
 		}
 		for i := range time.Duration(4) {
-			refusedAt((2 + i) * time.Minute)
+			throttledAt((2 + i) * time.Minute)
 		}
 		held(35*time.Minute-1, 0.75)
 		held(35*time.Minute, 0.5)
-		refusedAt(50 * time.Minute) // half an hour after the last: it counts as the first
+		throttledAt(50 * time.Minute) // half an hour after the last one, so it counts as the first
 		held(50*time.Minute, 0.5)
-		refusedAt(51 * time.Minute) // the half hour begins anew
+		throttledAt(51 * time.Minute) // the half hour restarts
 		held(81*time.Minute-1, 0.75)
-		for i, caution := range []float64{0.5, 0.25, 0, 0, 0} {
-			held(time.Duration(81+30*i)*time.Minute, caution)
+		for i, share := range []float64{0.5, 0.25, 0, 0, 0} {
+			held(time.Duration(81+30*i)*time.Minute, share)
 		}
 	}, guarded)
 }
 
-// A refusal when all was used says nothing about calls in flight.
-func TestExplainedRefusalTeachesNoCaution(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+// A 429 after all tokens were used shows nothing about calls in flight.
+func TestExplainedThrottleReservesNothing(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		b.acquire(1000).Settle(59_000)
 		p := b.acquire(1000)
-		b.remain(0) // others have used the last 1000
+		b.reportRemaining(0) // other clients used the last 1000
 		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 		b.until(3 * time.Minute)
-		b.room(60_000 - 200 - 3500)
+		b.wantTokens(60_000 - 200 - 3500)
 	}, guarded)
 }
 
-// After a refusal for want of tokens, little remains as far as is known: large calls wait
-// until that wears off or better news comes, others do not.
-func TestRefusalForWantOfTokensLeavesLittle(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+// After a 429 that names the token limit, few tokens are assumed to remain. Large calls wait until that assumption
+// decays or a report corrects it. Small calls do not wait.
+func TestTokenThrottleLeavesFewTokens(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1000)
 		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 2 * time.Second})
 		p.Cancel()
@@ -289,13 +288,13 @@ func TestRefusalForWantOfTokensLeavesLittle(t *testing.T) {
 		w := b.goAcquire(b.Context(), 50_000)
 		b.until(time.Minute)
 		none.admittedAt(2 * time.Second)
-		w.admittedAt(19 * time.Second) // of 48,000 that others may have used, 10,000 are left
+		w.admittedAt(19 * time.Second) // of 48,000 assumed as external usage, 10,000 remain
 	}, guarded)
 }
 
-// A single refusal for want of tokens costs no more than ten seconds of the quota.
-func TestStrayRefusal(t *testing.T) {
-	inBubble(t, minute60k, func(b *bench) {
+// A single 429 that names the token limit costs at most ten seconds of the quota.
+func TestCostOfASingleThrottle(t *testing.T) {
+	runVirtual(t, minute60k, func(b *testLimiter) {
 		p := b.acquire(1000)
 		p.Throttled(limiter.Throttle{Tokens: true, RetryAfter: 1})
 		p.Settle(0)
@@ -305,7 +304,7 @@ func TestStrayRefusal(t *testing.T) {
 			cost += 0.1 * (60_000 - b.Snapshot().AvailableTokens) / 60_000
 		}
 		if cost < 5 || cost > 10 {
-			b.Errorf("it costs %.2f s of the quota, want at most 10", cost)
+			b.Errorf("the 429 costs %.2f s of the quota, want at most 10", cost)
 		}
 	}, guarded)
 }

@@ -5,38 +5,38 @@ import (
 	"time"
 )
 
-// What reports of remaining tokens teach. Every second or so, a call is sent or ends.
+// TestCompare checks what the guard learns from remaining tokens. About every second a call is sent or ends.
 func TestCompare(t *testing.T) {
 	early := func(g *guard) int { w, _ := g.windows(); return w.used }
 	late := func(g *guard) int { _, w := g.windows(); return w.used }
 	limit := Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}.WithDefaults()
 	for name, c := range map[string]struct {
-		before  bool // prompts are taken to be charged on arrival
-		used    int  // by calls that have ended
+		before  bool // the guard assumes charging on arrival at first
+		used    int  // tokens of calls that have ended
 		steps   int
 		gap     time.Duration
-		changes bool // the limit does, all the time
+		changes bool // the limit changes before every report
 		charged func(g *guard) int
 		want    bool
 	}{
-		"on arrival":               {used: 60_000, steps: 20, gap: 1100 * time.Millisecond, charged: early, want: true},
-		"at the end":               {used: 60_000, steps: 20, gap: 1100 * time.Millisecond, charged: late},
-		"at the end, contrary":     {before: true, used: 60_000, steps: 20, gap: 1100 * time.Millisecond, charged: late},
-		"too few reports":          {used: 60_000, steps: 16, gap: 1100 * time.Millisecond, charged: early},
-		"too close":                {used: 60_000, steps: 40, gap: 500 * time.Millisecond, charged: early},
-		"a bucket may be full":     {used: 40_000, steps: 20, gap: 1100 * time.Millisecond, charged: early},
-		"nothing remains":          {before: true, used: 60_000, steps: 20, gap: 1100 * time.Millisecond, charged: func(*guard) int { return 100_000 }, want: true},
-		"under another limit each": {used: 60_000, steps: 20, gap: 1100 * time.Millisecond, changes: true, charged: early},
+		"on arrival":                     {used: 60_000, steps: 20, gap: 1100 * time.Millisecond, charged: early, want: true},
+		"at the end":                     {used: 60_000, steps: 20, gap: 1100 * time.Millisecond, charged: late},
+		"at the end, contrary":           {before: true, used: 60_000, steps: 20, gap: 1100 * time.Millisecond, charged: late},
+		"too few reports":                {used: 60_000, steps: 16, gap: 1100 * time.Millisecond, charged: early},
+		"too close":                      {used: 60_000, steps: 40, gap: 500 * time.Millisecond, charged: early},
+		"a bucket may be full":           {used: 40_000, steps: 20, gap: 1100 * time.Millisecond, charged: early},
+		"nothing remains":                {before: true, used: 60_000, steps: 20, gap: 1100 * time.Millisecond, charged: func(*guard) int { return 100_000 }, want: true},
+		"a new limit before each report": {used: 60_000, steps: 20, gap: 1100 * time.Millisecond, changes: true, charged: early},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			g := newGuard(start, limit, 0)
 			g.tokens.add(0, c.used)
-			g.other.add(0, c.used)
+			g.otherTokens.add(0, c.used)
 			if c.before {
-				g.change()
+				g.switchCharging()
 			}
-			g.caution = 1
+			g.reservedShare = 1
 			var now, sent time.Duration
 			call := cost{requests: 1, tokens: 1000, prompt: 1000}
 			for i := range c.steps {
@@ -52,18 +52,18 @@ func TestCompare(t *testing.T) {
 				}
 				g.observe(now, 100_000-c.charged(g))
 			}
-			if g.arrival != c.want {
-				t.Errorf("charged on arrival: %v, want %v; evidence %+v and %+v", g.arrival, c.want, g.more, g.less)
+			if g.onArrival != c.want {
+				t.Errorf("charged on arrival: %v, want %v; evidence %+v and %+v", g.onArrival, c.want, g.more, g.less)
 			}
-			if caution := g.caution == 1; caution != (c.before == c.want) {
-				t.Errorf("caution is %v", g.caution)
+			if kept := g.reservedShare == 1; kept != (c.before == c.want) {
+				t.Errorf("reserved share is %v", g.reservedShare)
 			}
 		})
 	}
 }
 
-// A refusal does not outweigh what reports said.
-func TestReportsOutweighARefusal(t *testing.T) {
+// A single 429 does not outweigh the evidence of reports.
+func TestReportsOutweighAThrottle(t *testing.T) {
 	limit := Limit{RequestsPerSecond: 5, TokensPerMinute: 10_000}.WithDefaults()
 	for _, contradicted := range []bool{false, true} {
 		g := newGuard(time.Now(), limit, 0)
@@ -76,9 +76,9 @@ func TestReportsOutweighARefusal(t *testing.T) {
 		for range 10 {
 			g.take(0, cost{requests: 1, tokens: 1000, prompt: 1000})
 		}
-		g.refused(time.Second, Throttle{Tokens: true})
-		if g.arrival == contradicted {
-			t.Errorf("charged on arrival: %v, contradicted by reports: %v", g.arrival, contradicted)
+		g.throttled(time.Second, Throttle{Tokens: true})
+		if g.onArrival == contradicted {
+			t.Errorf("charged on arrival: %v, contradicted by reports: %v", g.onArrival, contradicted)
 		}
 	}
 }
@@ -88,12 +88,12 @@ func TestPromptsOnArrival(t *testing.T) {
 	small, large := cost{requests: 1, tokens: 1000, prompt: 600}, cost{requests: 1, tokens: 3000, prompt: 2000, large: true}
 	for _, c := range []cost{small, large} {
 		g := newGuard(time.Now(), Limit{RequestsPerSecond: 5, TokensPerMinute: 10_000}.WithDefaults(), 0)
-		g.change()
+		g.switchCharging()
 		check := func(what string, now time.Duration, used, due int) {
 			t.Helper()
 			g.tokens.expire(now)
-			if s, l := g.due(); g.tokens.used != used || s+l != due {
-				t.Errorf("%s: %d used and %d due, want %d and %d", what, g.tokens.used, s+l, used, due)
+			if s, l := g.uncharged(); g.tokens.used != used || s+l != due {
+				t.Errorf("%s: %d used and %d uncharged, want %d and %d", what, g.tokens.used, s+l, used, due)
 			}
 		}
 		g.take(0, c)
@@ -108,7 +108,7 @@ func TestPromptsOnArrival(t *testing.T) {
 	}
 }
 
-// What attempts do to the prompt of a call.
+// TestPromptOfAttempts checks how attempts change the counted prompt of a call.
 func TestPromptOfAttempts(t *testing.T) {
 	l, err := New(Limit{RequestsPerSecond: 1000, TokensPerMinute: 10_000}, Guarded(0))
 	if err != nil {
@@ -123,7 +123,7 @@ func TestPromptOfAttempts(t *testing.T) {
 		check := func(what string, used int) {
 			t.Helper()
 			if g := l.budget.guard; g.tokens.used != used || g.prompts+g.largePrompts != used || min(g.prompts, g.largePrompts) != 0 {
-				t.Errorf("%s: %d used, %d and %d by prompts, want %d", what, g.tokens.used, g.prompts, g.largePrompts, used)
+				t.Errorf("%s: %d used, %d and %d of them prompts, want %d", what, g.tokens.used, g.prompts, g.largePrompts, used)
 			}
 		}
 		retry := func() {
