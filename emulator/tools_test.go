@@ -90,7 +90,7 @@ func TestConfirmations(t *testing.T) {
 			if allowed := confirmation == generated.ToolConfirmationAllow; allowed != (run.Name == name) || !allowed && !strings.Contains(textOf(outputs), "not allowed to use "+name) {
 				t.Errorf("%s: after %s the output is %+v", name, confirmation, outputs[0].Value())
 			}
-			confirm(call.ToolCallID).want(http.StatusUnprocessableEntity) // The call is no longer pending.
+			confirm(call.ToolCallID).want(http.StatusUnprocessableEntity) // The call is not pending any more.
 			history := a.do(http.MethodGet, "/v1/conversations/"+c.ConversationID+"/history", "").body
 			want := `"confirmation_status":"` + map[generated.ToolConfirmation]string{"allow": "allowed", "deny": "denied"}[confirmation] + `"`
 			if strings.Count(history, want) != 1 || strings.Contains(history, `"pending"`) {

@@ -144,7 +144,7 @@ func (l *Limiter) handleResponse(w *waiter, r response, err error) time.Duration
 	return 0
 }
 
-// withdraw removes the ticket of a waiter that is no longer the head, because a waiter with an
+// withdraw removes the ticket of a waiter that is not the head any more, because a waiter with an
 // earlier place has arrived. Otherwise the head would wait for this ticket as for that of
 // another process. l.mu must be held.
 func (l *Limiter) withdraw(head *waiter) {
