@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/internal/plainflag"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/ratelimited"
+	"github.com/mistral-ratelimit/mistral-ratelimit-go/runner"
 )
 
 // A command holds the parsed arguments.
@@ -36,14 +38,14 @@ func flagSet(c *command) *flag.FlagSet {
 	flags.StringVar(&rows.AgentID, "agent", "", "`ID` of the agent for rows without a model or an agent; not together with -model")
 	flags.Func("instructions", "`text` of the instructions, or @ and a file name", text(&rows.Instructions))
 	flags.Func("max-tokens", "maximum number of completion `tokens` of a response (default unlimited)", pointer(&rows.CompletionArgs.MaxTokens, positiveInt))
-	flags.Func("temperature", "sampling temperature, a `number` from 0 to 1 (default set by the model)", pointer(&rows.CompletionArgs.Temperature, plainflag.Number))
+	flags.Func("temperature", "sampling temperature, a `number` from 0 to 1 (default set by the model)", pointer(&rows.CompletionArgs.Temperature, plainflag.NonNegative))
 	store := false
 	rows.Store = &store
 	flags.BoolVar(&store, "store", false, "have the API store the conversations")
 	flags.Func("schema", "`file` with a JSON Schema for each answer; the results are the JSON objects", schema(&c.options))
 	flags.Func("body", "`part` of the response in the results: response (all of it), text, or object (with -schema)", body(&c.options.Output))
 	flags.Func("format", "`format` of the input: jsonl or lines (default lines for .txt files, otherwise jsonl)", format(&c.lines))
-	flags.Func("rps", "rate limit of the account in `requests` per second, such as 1.2 (default learned)", plainflag.Number(&c.client.RequestsPerSecond))
+	flags.Func("rps", "rate limit of the account in `requests` per second, such as 1.2 (default learned)", plainflag.Positive(&c.client.RequestsPerSecond))
 	flags.Func("tpm", "rate limit of the account in `tokens` per minute (default learned)", positiveInt(&c.client.TokensPerMinute))
 	flags.Func("timeout", "timeout of one HTTP request, a `duration` such as 90s (default 5m)", duration(&c.client.Timeout))
 	flags.StringVar(&c.client.BaseURL, "base-url", "", "`URL` of the API, without /v1 (default https://api.mistral.ai)")
@@ -187,11 +189,22 @@ func text(into *string) func(string) error {
 	}
 }
 
+// A schemaValue is a value that matches the schema of -schema.
+type schemaValue struct{ json.RawMessage }
+
 func schema(into *bulk.Options) func(string) error {
 	return func(name string) error {
 		content, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
 		into.Schema = generated.JSONText(content)
-		return err
+		var invalid *runner.ConfigError
+		if _, err := runner.Format[schemaValue](runner.SchemaOf[schemaValue](into.Schema), runner.Loose()); errors.As(err, &invalid) {
+			_, finding, _ := strings.Cut(invalid.Rule, ": ") // behind the name of the type
+			return fmt.Errorf("must be a file with a JSON Schema: %s", finding)
+		}
+		return nil
 	}
 }
 

@@ -343,7 +343,8 @@ func TestBadArguments(t *testing.T) {
 		{[]string{"-tpm", "1.5", in}, statusUsage, `-tpm: must be a positive whole number, got "1.5"`},
 		{[]string{"-max-rows", "0", in}, statusUsage, `-max-rows: must be a positive whole number, got "0"`},
 		{[]string{"-max-tokens", "-1", in}, statusUsage, `-max-tokens: must be a positive whole number, got "-1"`},
-		{[]string{"-temperature", "hot", in}, statusUsage, `-temperature: must be a positive number, got "hot"`},
+		{[]string{"-rps", "0", in}, statusUsage, `-rps: must be a positive number, got "0"`},
+		{[]string{"-temperature", "hot", in}, statusUsage, `-temperature: must be a number of at least 0, got "hot"`},
 		{[]string{"-deadline", "soon", in}, statusUsage, `-deadline: must be a duration such as 3h or a time such as 2026-10-31T08:00:00Z, got "soon"`},
 		{[]string{"-timeout", "0", in}, statusUsage, `-timeout: must be a duration such as 90s or 5m, got "0"`},
 		{[]string{"-body", "json", in}, statusUsage, `-body: must be response, text or object, got "json"`},
@@ -357,7 +358,8 @@ func TestBadArguments(t *testing.T) {
 		{[]string{"-emulator", "-o", filepath.Join(f.path, "none", "out"), in}, statusError, "no such file or directory"},
 		{[]string{"-emulator", "-o", f.output(), in + "x"}, statusError, "in.jsonlx: no such file or directory"},
 		{[]string{"-o", f.output(), in}, statusError, "no API key: set Config.APIKey or MISTRAL_API_KEY"},
-		{[]string{"-emulator", "-schema", f.file("broken.json", "{"), "-o", f.output(), in}, statusError, "Options.Schema"},
+		{[]string{"-emulator", "-schema", f.file("broken.json", "{"), "-o", f.output(), in}, statusUsage, "-schema: "},
+		{[]string{"-emulator", "-schema", f.file("typo.json", `{"type":"strng"}`), "-o", f.output(), in}, statusUsage, "strng"},
 	} {
 		status, out, errors := f.mistralBulk("", test.args...)
 		if status != test.status || !strings.Contains(errors, test.want) || out != "" {

@@ -15,7 +15,7 @@ func whole(into *int) func(string) error {
 	return func(text string) error {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 {
-			return errors.New("must be a positive whole number")
+			return errors.New("must be a positive whole number") // 0 turns a limit off
 		}
 		*into = n
 		return nil
@@ -26,7 +26,7 @@ func seed(into *uint64) func(string) error {
 	return func(text string) error {
 		n, err := strconv.ParseUint(text, 0, 64)
 		if err != nil {
-			return errors.New("must be a positive whole number")
+			return errors.New("must be a whole number of at least 0")
 		}
 		*into = n
 		return nil
@@ -73,7 +73,7 @@ func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) fu
 }
 
 func parseLimit(rps, tpm string) (l emulator.Limit, err error) {
-	if plainflag.Number(&l.RequestsPerSecond)(rps) != nil || whole(&l.TokensPerMinute)(tpm) != nil {
+	if plainflag.Limit(&l.RequestsPerSecond)(rps) != nil || whole(&l.TokensPerMinute)(tpm) != nil {
 		return l, errors.New("must have requests per second and a whole number of tokens per minute, such as model=0.08/50000")
 	}
 	return l, nil

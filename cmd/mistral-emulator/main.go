@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(io.Discard) // plainflag.Error rewrites the errors.
 	addr := flags.String("addr", "127.0.0.1:8585", "`address` to listen on; port 0 selects a free port")
 	flags.StringVar(&cfg.APIKey, "key", "", "API `key` that requests must carry (default any key)")
-	flags.Func("rps", "limit of `requests` per second for each model; may be a fraction (default unlimited)", plainflag.Number(&cfg.RequestsPerSecond))
+	flags.Func("rps", "limit of `requests` per second for each model; may be a fraction (default unlimited)", plainflag.Limit(&cfg.RequestsPerSecond))
 	flags.Func("tpm", "limit of `tokens` per minute for each model (default unlimited)", whole(&cfg.TokensPerMinute))
 	flags.Func("limit", "limits of one model, in the form `model=rps/tpm`; 0 means unlimited; repeatable", limitFlag(&cfg.Limits, parseLimit))
 	flags.Func("tool-limit", "limits on the runs of one of the service's tools, in the form `tool=minute/day`; 0 means unlimited; repeatable", limitFlag(&cfg.ToolLimits, parseToolLimit))
@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.Func("latency", "`time` before each response, such as 300ms (default 0)", duration(&cfg.Latency))
 	flags.Func("latency-spread", "maximum `time` by which the latency of a call differs from -latency; see -seed (default 0)", duration(&cfg.LatencySpread))
 	flags.Func("token-delay", "`time` between the deltas of a stream, such as 20ms; a plain response takes as long as its stream (default 0)", duration(&cfg.TokenDelay))
-	flags.Func("tokens-per-second", "`tokens` per second that the model generates, instead of -token-delay (default unlimited)", plainflag.Number(&cfg.TokensPerSecond))
+	flags.Func("tokens-per-second", "`tokens` per second that the model generates, instead of -token-delay (default unlimited)", plainflag.Limit(&cfg.TokensPerSecond))
 	flags.BoolVar(&cfg.Control, "control", true, "serve the control endpoint, /_emulator/; with -key it requires the key")
 	flags.Func("allow-host", "additional `name` that the Host of a request may have, besides localhost and the host of -addr; \"*\" allows any; repeatable", listFlag(&cfg.AllowedHosts))
 	flags.Func("allow-origin", "`origin` of web pages that may send requests, such as http://localhost:3000; repeatable", listFlag(&cfg.AllowedOrigins))

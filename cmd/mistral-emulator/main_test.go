@@ -213,7 +213,7 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"-rps", "-1"}, errUsage, `-rps: must be a positive number, got "-1"`},
 		{[]string{"-rps", "NaN"}, errUsage, `-rps: must be a positive number, got "NaN"`},
 		{[]string{"-tpm", "1.5"}, errUsage, `-tpm: must be a positive whole number, got "1.5"`},
-		{[]string{"-seed", "-7"}, errUsage, `-seed: must be a positive whole number, got "-7"`},
+		{[]string{"-seed", "-7"}, errUsage, `-seed: must be a whole number of at least 0, got "-7"`},
 		{[]string{"-latency", "fast"}, errUsage, `-latency: must be a time such as 300ms or 2s, got "fast"`},
 		{[]string{"-control=maybe"}, errUsage, `-control: must be true or false, got "maybe"`},
 		{[]string{"-mode", "guess"}, errUsage, `-mode: must be token-bucket, fixed-window or sliding-window, got "guess"`},

@@ -41,12 +41,26 @@ func Error(flags *flag.FlagSet, err error) error {
 	return err
 }
 
-// Number returns a function for [flag.Func] that sets a finite number of at least 0.
-func Number(into *float64) func(string) error {
+// Positive returns a function for [flag.Func] that sets a finite number above 0.
+func Positive(into *float64) func(string) error {
+	return number(into, "must be a positive number", func(n float64) bool { return n > 0 })
+}
+
+// Limit is Positive for a limit, which 0 turns off.
+func Limit(into *float64) func(string) error {
+	return number(into, "must be a positive number", func(n float64) bool { return n >= 0 })
+}
+
+// NonNegative returns a function for [flag.Func] that sets a finite number of at least 0.
+func NonNegative(into *float64) func(string) error {
+	return number(into, "must be a number of at least 0", func(n float64) bool { return n >= 0 })
+}
+
+func number(into *float64, rule string, isValid func(float64) bool) func(string) error {
 	return func(text string) error {
 		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(n >= 0) || math.IsInf(n, 0) {
-			return errors.New("must be a positive number")
+		if err != nil || !isValid(n) || math.IsInf(n, 0) {
+			return errors.New(rule)
 		}
 		*into = n
 		return nil
