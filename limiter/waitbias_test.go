@@ -26,16 +26,17 @@ func TestExpectedWaits(t *testing.T) {
 	for name, test := range map[string]struct {
 		sizes   func(*rand.Rand) (estimate, actual int)
 		maximum map[int]float64 // maximum median error, by number of waiters
+		runs    int             // the errors within one run are correlated
 	}{
-		"small": {small, map[int]float64{10: 0.1, 100: 0.1, 1000: 0.1}},
-		"heavy": {heavy, map[int]float64{10: 0.4, 100: 0.3, 1000: 0.3}}, // of ten waiters, many are passed by later calls
+		"small": {small, map[int]float64{10: 0.1, 100: 0.1, 1000: 0.1}, 2},
+		"heavy": {heavy, map[int]float64{10: 0.4, 100: 0.3, 1000: 0.3}, 12}, // of ten waiters, many are passed by later calls
 	} {
 		for waiting, maximum := range test.maximum {
 			callers := waiting + 15 // in flight
 			t.Run(fmt.Sprintf("%s, %d waiting", name, waiting), func(t *testing.T) {
 				var mu sync.Mutex
 				var errors []float64
-				for seed := range uint64(max(4, 80/waiting)) { // the errors within one run are correlated
+				for seed := range uint64(test.runs) {
 					runVirtual(t, limiter.Limit{RequestsPerSecond: 5, TokensPerMinute: 100_000}, func(b *testLimiter) {
 						end := 30 * time.Minute
 						var all sync.WaitGroup
