@@ -10,7 +10,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// A history as a program without an SDK would declare it.
+// plainHistory is a conversation's history as a program without an SDK would declare it.
 type plainHistory struct {
 	ConversationID string `json:"conversation_id"`
 	Object         string `json:"object"`
@@ -28,7 +28,7 @@ type plainHistory struct {
 	} `json:"entries"`
 }
 
-// history is the JSON text of a conversation's history.
+// history returns the JSON text of a conversation's history.
 func history(entries int) []byte {
 	var b strings.Builder
 	b.WriteString(`{"object":"conversation.history","conversation_id":"conv_0199a1b2c3d4","entries":[`)
@@ -36,7 +36,7 @@ func history(entries int) []byte {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		text := strings.Repeat("A sentence of the conversation, as long as they are. ", 4)
+		text := strings.Repeat("A sentence of a conversation, with a typical length. ", 4)
 		if i%2 == 0 {
 			fmt.Fprintf(&b, `{"object":"entry","type":"message.input","created_at":"2026-01-02T03:04:05.678901Z","completed_at":null,"id":"msg_%d","role":"user","content":%q,"prefix":false}`, i, text)
 		} else {
@@ -47,12 +47,12 @@ func history(entries int) []byte {
 	return []byte(b.String())
 }
 
-// BenchmarkHistory decodes a history of 20 entries into plain structs with encoding/json,
-// and into the types of this package, which prints the ratio to the first.
+// BenchmarkHistory decodes a history of 20 entries into plain structs with encoding/json and
+// into the types of this package. The metric x-plain is the time relative to plain structs.
 func BenchmarkHistory(b *testing.B) {
 	data := history(20)
 	var plain float64
-	for _, way := range []struct {
+	for _, decoder := range []struct {
 		name   string
 		decode func() (int, error)
 	}{
@@ -67,11 +67,11 @@ func BenchmarkHistory(b *testing.B) {
 			return len(h.Entries), err
 		}},
 	} {
-		b.Run(way.name, func(b *testing.B) {
+		b.Run(decoder.name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
-				if n, err := way.decode(); err != nil || n != 20 {
+				if n, err := decoder.decode(); err != nil || n != 20 {
 					b.Fatal(n, err)
 				}
 			}
@@ -84,9 +84,9 @@ func BenchmarkHistory(b *testing.B) {
 	}
 }
 
-// BenchmarkNasty decodes a megabyte of the forms that take longest, and prints the ratio to
-// encoding/json that decodes the same into any.
-func BenchmarkNasty(b *testing.B) {
+// BenchmarkWorstCases decodes a megabyte of the inputs that take longest. The metric x-any is the
+// time relative to encoding/json with a target of type any.
+func BenchmarkWorstCases(b *testing.B) {
 	const size = 1 << 20
 	for name, text := range map[string]string{
 		"escaped names":      `{` + strings.Repeat(`"\n":0,`, size/7) + strings.Repeat(`"conversation_id":0,`, 100) + `"outputs":[],"usage":{}}`,
@@ -102,12 +102,12 @@ func BenchmarkNasty(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.StopTimer()
-				began := time.Now()
+				start := time.Now()
 				var value any
 				if err := json.Unmarshal([]byte(text), &value); err != nil {
 					b.Fatal(err)
 				}
-				plain += time.Since(began)
+				plain += time.Since(start)
 				b.StartTimer()
 			}
 			b.SetBytes(int64(len(text)))

@@ -25,47 +25,48 @@ type Doer interface {
 	Do(req *http.Request) (*http.Response, error)
 }
 
-// A request is what a method of [Client] sends. The first parameter that cannot be
-// encoded fails it.
+// A request is the HTTP request that a method of [Client] sends.
 type request struct {
 	method string
 	path   string
 	query  []string
-	err    error
+	err    error // of the first parameter that cannot be encoded
 }
 
-// pathParameter replaces {name} in the path. An encoded value contains no braces.
-func (r *request) pathParameter(style string, explode bool, name string, value any) { //nolint:unparam // the document says the style
-	r.path = strings.Replace(r.path, "{"+name+"}", r.styled(runtime.ParamLocationPath, style, explode, name, value), 1)
+// pathParameter replaces {name} in the path. Encoded values do not contain braces.
+func (r *request) pathParameter(style string, explode bool, name string, value any) { //nolint:unparam // the OpenAPI document sets the style
+	r.path = strings.Replace(r.path, "{"+name+"}", r.encode(runtime.ParamLocationPath, style, explode, name, value), 1)
 }
 
 // queryParameter adds a parameter to the query. An empty list adds nothing.
-func (r *request) queryParameter(style string, explode bool, name string, value any) { //nolint:unparam // as above
-	if text := r.styled(runtime.ParamLocationQuery, style, explode, name, value); text != "" {
+func (r *request) queryParameter(style string, explode bool, name string, value any) { //nolint:unparam // the OpenAPI document sets the style
+	if text := r.encode(runtime.ParamLocationQuery, style, explode, name, value); text != "" {
 		r.query = append(r.query, text)
 	}
 }
 
-// jsonParameter adds a parameter whose value is one JSON text to the query.
+// jsonParameter adds a query parameter whose value is encoded as JSON.
 func (r *request) jsonParameter(name string, value any) {
 	text, err := json.Marshal(value)
 	r.fail(err)
 	r.query = append(r.query, url.QueryEscape(name)+"="+url.QueryEscape(string(text)))
 }
 
-func (r *request) styled(location runtime.ParamLocation, style string, explode bool, name string, value any) string {
+// encode returns the parameter in an OpenAPI style. If encoding fails, it sets r.err.
+func (r *request) encode(location runtime.ParamLocation, style string, explode bool, name string, value any) string {
 	text, err := runtime.StyleParamWithOptions(style, explode, name, value, runtime.StyleParamOptions{ParamLocation: location})
 	r.fail(err)
 	return text
 }
 
+// fail sets r.err unless it is already set.
 func (r *request) fail(err error) {
 	if r.err == nil {
 		r.err = err
 	}
 }
 
-// send sends a request. An empty content type means that it has no content.
+// send sends a request. If contentType is empty, the request does not have content.
 func (c *Client) send(ctx context.Context, r request, contentType string, content io.Reader) (*http.Response, error) {
 	if r.err != nil {
 		return nil, r.err

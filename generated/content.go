@@ -2,8 +2,8 @@ package generated
 
 import "strings"
 
-// MessageContent is the content of a message: a text or a list of chunks. In a
-// stream, a delta's content is a text or one chunk. The zero value is unset.
+// MessageContent is the content of a message: text or a list of chunks. In a stream,
+// the content of a delta is text or one chunk. The zero value is unset.
 //
 //openapi:holds MessageContent string array object
 type MessageContent struct {
@@ -15,13 +15,13 @@ type MessageContent struct {
 type contentKind uint8
 
 const (
-	noContentKind contentKind = iota
+	unsetContent contentKind = iota
 	textContent
 	chunkContent
 	chunkListContent
 )
 
-// NewTextContent returns content that is a text.
+// NewTextContent returns content that is text.
 func NewTextContent(text string) MessageContent {
 	return MessageContent{text: text, kind: textContent}
 }
@@ -37,10 +37,10 @@ func NewDeltaContent(chunk ContentChunk) MessageContent {
 }
 
 // IsZero reports whether the content is unset.
-func (c MessageContent) IsZero() bool { return c.kind == noContentKind }
+func (c MessageContent) IsZero() bool { return c.kind == unsetContent }
 
-// Text returns the text itself or the concatenated text chunks. It skips all other
-// chunks, such as thinking.
+// Text returns the text, or the concatenated text of the text chunks. It skips all
+// other chunks, such as thinking.
 func (c MessageContent) Text() string {
 	if c.kind == textContent || len(c.chunks) == 0 {
 		return c.text
@@ -54,10 +54,10 @@ func (c MessageContent) Text() string {
 	return text.String()
 }
 
-// PlainText returns the text and reports whether the content is a text.
+// PlainText returns the text and reports whether the content is text rather than chunks.
 func (c MessageContent) PlainText() (string, bool) { return c.text, c.kind == textContent }
 
-// Chunks returns the chunks. A text is returned as one text chunk.
+// Chunks returns the chunks. It returns text as one text chunk.
 func (c MessageContent) Chunks() []ContentChunk {
 	if c.kind == textContent {
 		return []ContentChunk{NewContentChunk(TextChunk{Text: c.text})}
@@ -105,8 +105,8 @@ func (c *MessageContent) readJSON(v value) {
 	}
 }
 
-// ConversationInputs is what a call adds to a conversation: either a text, which
-// stands for one user message, or a list of entries. The zero value is unset.
+// ConversationInputs holds the inputs that a call adds to a conversation: text, which is
+// one user message, or a list of entries. The zero value is unset.
 //
 //openapi:holds ConversationInputs string array
 type ConversationInputs struct {
@@ -118,12 +118,12 @@ type ConversationInputs struct {
 type inputsKind uint8
 
 const (
-	noInputs inputsKind = iota
+	unsetInputs inputsKind = iota
 	textInputs
 	entryInputs
 )
 
-// NewTextInputs returns inputs that are a text.
+// NewTextInputs returns inputs that are text.
 func NewTextInputs(text string) ConversationInputs {
 	return ConversationInputs{text: text, kind: textInputs}
 }
@@ -134,12 +134,12 @@ func NewEntryInputs(entries []Entry) ConversationInputs {
 }
 
 // IsZero reports whether the inputs are unset.
-func (in ConversationInputs) IsZero() bool { return in.kind == noInputs }
+func (in ConversationInputs) IsZero() bool { return in.kind == unsetInputs }
 
-// Text returns the text and reports whether the inputs are a text.
+// Text returns the text and reports whether the inputs are text.
 func (in ConversationInputs) Text() (string, bool) { return in.text, in.kind == textInputs }
 
-// Entries returns the entries; nil if the inputs are a text or unset.
+// Entries returns the entries; nil if the inputs are text or unset.
 func (in ConversationInputs) Entries() []Entry { return in.entries }
 
 // String returns the inputs as JSON, truncated to about 1,000 bytes.

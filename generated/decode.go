@@ -6,10 +6,10 @@ import (
 	"reflect"
 )
 
-// Unmarshal decodes JSON text into *target, a type of this package or a slice of one. It
-// returns up to 100 values that it skipped because their type is not the declared one. Fields
-// that data does not have stay as they are. The error reports data that is not JSON, or a
-// target that is not a pointer. Unmarshal does not retain data.
+// Unmarshal decodes JSON text into *target, which is a type of this package or a slice of
+// one. It returns up to 100 values that it skipped because their type is not the declared one.
+// Fields whose property is missing from data are unchanged. Unmarshal returns an error if data
+// is not JSON or target is not a non-nil pointer. It does not retain data.
 func Unmarshal(data []byte, target any) ([]Mismatch, error) {
 	dst, err := pointedTo(target)
 	if err != nil {
@@ -20,18 +20,18 @@ func Unmarshal(data []byte, target any) ([]Mismatch, error) {
 		return nil, err
 	}
 	defer d.release()
-	var found source
-	outer := d.root().enter()
+	var result source
+	outer := d.root().beginScope()
 	d.root().into(dst)
-	d.root().leave(outer, &found)
-	return found.mismatches(), nil
+	d.root().endScope(outer, &result)
+	return result.mismatches(), nil
 }
 
-// pointedTo returns *target.
+// pointedTo returns *target, which is settable.
 func pointedTo(target any) (reflect.Value, error) {
 	v := reflect.ValueOf(target)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
-		return v, fmt.Errorf("generated: decode into %T: must be a non-nil pointer", target)
+		return v, fmt.Errorf("generated: target must be a non-nil pointer, got %T", target)
 	}
 	return v.Elem(), nil
 }
@@ -50,8 +50,8 @@ func (p *plan) readAny(v value, dst reflect.Value) {
 	}
 }
 
-// scalar returns the read function of a plan: get converts a value, and set stores the
-// result.
+// scalar returns a plan's read function. The function converts a value with get and stores
+// the result with set.
 func scalar[T any](get func(value) (T, bool), set func(reflect.Value, T)) func(*plan, value, reflect.Value) {
 	return func(_ *plan, v value, dst reflect.Value) {
 		x, ok := get(v)
@@ -71,27 +71,28 @@ var (
 	readBool      = scalar(value.bool, reflect.Value.SetBool)
 )
 
-func readFree(_ *plan, v value, dst reflect.Value) {
-	dst.Set(reflect.ValueOf(JSONText(v.d.kept(v.text()))))
+// readFreeForm stores the JSON text of a free-form value.
+func readFreeForm(_ *plan, v value, dst reflect.Value) {
+	dst.Set(reflect.ValueOf(JSONText(v.d.retainable(v.text()))))
 }
 
-// readOther decodes a type that no schema of the document has.
-func readOther(_ *plan, v value, dst reflect.Value) {
+// readStdlib decodes a type that does not occur in the OpenAPI document, with encoding/json.
+func readStdlib(_ *plan, v value, dst reflect.Value) {
 	if json.Unmarshal([]byte(v.text()), dst.Addr().Interface()) != nil {
 		v.mismatch()
 	}
 }
 
-// readPointer leaves the pointer nil if it cannot decode the value.
+// readPointer does not change the pointer if it cannot decode the value.
 func readPointer(p *plan, v value, dst reflect.Value) {
-	before, made := v.d.failures, reflect.New(p.typ.Elem())
-	if p.elem.readAny(v, made.Elem()); v.d.failures == before {
-		dst.Set(made)
+	before, decoded := v.d.failures, reflect.New(p.typ.Elem())
+	if p.elem.readAny(v, decoded.Elem()); v.d.failures == before {
+		dst.Set(decoded)
 	}
 }
 
-// readList stores a zero element where it cannot decode one, so that positions do not
-// shift.
+// readList stores the zero value for an element that it cannot decode, so that the positions
+// of the other elements do not change.
 func readList(p *plan, v value, dst reflect.Value) {
 	if v.kind() != '[' {
 		v.mismatch()
@@ -99,11 +100,11 @@ func readList(p *plan, v value, dst reflect.Value) {
 	}
 	count := v.count()
 	size := count * int(p.typ.Elem().Size())
-	if size > v.d.budget {
+	if size > v.d.listBudget {
 		v.mismatch()
 		return
 	}
-	v.d.budget -= size
+	v.d.listBudget -= size
 	list, i := reflect.MakeSlice(p.typ, count, count), 0
 	for element := range v.elements() {
 		p.elem.readAny(element, list.Index(i))
@@ -112,26 +113,27 @@ func readList(p *plan, v value, dst reflect.Value) {
 	dst.Set(list)
 }
 
+// readMap omits members that it cannot decode.
 func readMap(p *plan, v value, dst reflect.Value) {
 	if v.kind() != '{' {
 		v.mismatch()
 		return
 	}
-	made := reflect.MakeMap(p.typ)
+	decoded := reflect.MakeMap(p.typ)
 	for name, member := range v.members() {
 		before, elem := v.d.failures, reflect.New(p.typ.Elem()).Elem()
 		if p.elem.readAny(member, elem); v.d.failures == before {
-			made.SetMapIndex(reflect.ValueOf(v.d.kept(name)), elem)
+			decoded.SetMapIndex(reflect.ValueOf(v.d.retainable(name)), elem)
 		}
 	}
-	dst.Set(made)
+	dst.Set(decoded)
 }
 
 func readStruct(p *plan, v value, dst reflect.Value) {
 	if p.sourced {
-		outer := v.enter()
+		outer := v.beginScope()
 		p.readMembers(v, dst)
-		v.leave(outer, dst.Addr().Interface().(sourced).origin())
+		v.endScope(outer, dst.Addr().Interface().(sourced).origin())
 		return
 	}
 	p.readMembers(v, dst)

@@ -10,7 +10,7 @@
 //		fmt.Println(e.Content.Text())
 //	case generated.FunctionCallEntry:
 //		fmt.Println(e.Name, e.Arguments)
-//	case generated.UnknownEntry: // a type this version does not know: its JSON is kept
+//	case generated.UnknownEntry: // a type that this version does not support; Raw is its JSON
 //		fmt.Println(e.Type, string(e.Raw))
 //	}
 //
@@ -20,12 +20,12 @@
 // not a mismatch. Free-form values are of type [JSON]. The String methods return
 // abbreviated JSON with secrets redacted; Raw and MarshalJSON return secrets.
 //
-// The types encode and decode themselves: a struct that embeds one encodes as that type
-// alone, and loses its other fields.
+// The types implement [encoding/json.Marshaler]. A struct that embeds one of them encodes as
+// the embedded type alone and loses its other fields.
 //
-// A field of a request is a pointer only where its zero value means something else
-// than unset, and so are all parameters of queries. Nothing that is unset is sent;
-// of the lists and maps of [UpdateAgentRequest], those that are nil.
+// A field of a request is a pointer only if its zero value and unset have different meanings.
+// Optional query parameters are always pointers. Unset fields are not sent. A list or map of
+// [UpdateAgentRequest] is unset only if it is nil, so an empty one is sent.
 //
 // [Client] sends requests without rate limiting or retries.
 package generated

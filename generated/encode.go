@@ -14,13 +14,13 @@ import (
 
 // An EncodeError reports a request field that cannot be encoded as JSON.
 type EncodeError struct {
-	// Field is the path of the field, such as "tools.0.function.parameters"; "" for the value itself.
+	// Field is the path of the field, such as "tools.0.function.parameters"; "" for the encoded value itself.
 	Field string
-	// Err is the cause.
+	// Err is the cause of the failure.
 	Err error
 }
 
-// Error returns the field and what is wrong.
+// Error returns the path of the field and the cause.
 func (e *EncodeError) Error() string {
 	if e.Field == "" {
 		return e.Err.Error()
@@ -31,13 +31,13 @@ func (e *EncodeError) Error() string {
 // Unwrap returns Err.
 func (e *EncodeError) Unwrap() error { return e.Err }
 
-// An output is a buffer for JSON text.
+// An output is a buffer for JSON text. It keeps the first error.
 type output struct {
 	buf []byte
 	err *EncodeError
-	// printed is the approximate limit in bytes for the output of String methods, which
-	// redacts secrets; 0 means complete JSON. text is the limit for each string in it.
-	printed, text int
+	// printLimit is the approximate limit in bytes for the output of String methods, which
+	// redacts secrets; 0 means complete JSON. textLimit is the limit for each string in it.
+	printLimit, textLimit int
 }
 
 // marshal returns the JSON encoding of *source.
@@ -53,7 +53,7 @@ func marshal(source any) ([]byte, error) {
 
 func (p *plan) writeAny(w *output, src reflect.Value) { p.write(p, w, src) }
 
-// any writes a value of a type of this package.
+// any writes a value whose type belongs to this package.
 func (w *output) any(v any) {
 	src := reflect.ValueOf(v)
 	p := planOf(src.Type())
@@ -62,11 +62,11 @@ func (w *output) any(v any) {
 	p.write(p, w, addressable)
 }
 
-// variant writes a variant of a union, using the text it was decoded from, if any. Printed
-// output never uses that text, which may contain secrets.
+// variant writes a variant of a union. It writes the text that the variant was decoded from,
+// if any. Printed output never uses this text, because it may contain secrets.
 func (w *output) variant(v any, decodedFrom string) {
 	switch {
-	case decodedFrom != "" && w.printed == 0:
+	case decodedFrom != "" && w.printLimit == 0:
 		w.raw(decodedFrom)
 	case v == nil:
 		w.raw("null")
@@ -75,14 +75,14 @@ func (w *output) variant(v any, decodedFrom string) {
 	}
 }
 
-// unknown writes a variant of an unknown type.
+// unknown writes a variant of an unknown type. If secret is set, printed output is redacted.
 func (w *output) unknown(name string, raw []byte, secret bool) {
 	switch {
 	case len(raw) == 0:
 		w.raw("null")
-	case w.printed == 0 && !json.Valid(raw):
+	case w.printLimit == 0 && !json.Valid(raw):
 		w.fail(errNotJSON)
-	case w.printed == 0:
+	case w.printLimit == 0:
 		w.buf = append(w.buf, raw...)
 	case secret && name == "":
 		w.raw(`"[redacted]"`)
@@ -91,21 +91,22 @@ func (w *output) unknown(name string, raw []byte, secret bool) {
 		w.string(name)
 		w.raw(`,"…":"[redacted]"}`)
 	default:
-		w.raw(cut(string(raw), w.printed))
+		w.raw(truncate(string(raw), w.printLimit))
 	}
 }
 
 func (w *output) raw(text string) { w.buf = append(w.buf, text...) }
 
-// fail records that the value cannot be encoded as JSON.
+// fail records the error unless an earlier one was recorded.
 func (w *output) fail(err error) {
 	if w.err == nil {
 		w.err = &EncodeError{Err: err}
 	}
 }
 
-// failedIn reports whether a value inside has failed, and adds its name to the path.
-func (w *output) failedIn(name string) bool {
+// addPath reports whether encoding the named member or element failed. If so, it prepends the
+// name to the path of the error.
+func (w *output) addPath(name string) bool {
 	if w.err == nil {
 		return false
 	}
@@ -117,26 +118,26 @@ func (w *output) failedIn(name string) bool {
 }
 
 // full reports whether the printing limit is reached.
-func (w *output) full() bool { return w.printed > 0 && len(w.buf) >= w.printed }
+func (w *output) full() bool { return w.printLimit > 0 && len(w.buf) >= w.printLimit }
 
 func writeString(_ *plan, w *output, src reflect.Value) { w.string(src.String()) }
 
 func (w *output) string(s string) {
-	if w.printed > 0 {
-		s = cut(s, w.text)
+	if w.printLimit > 0 {
+		s = truncate(s, w.textLimit)
 	}
 	w.buf = appendString(w.buf, s)
 }
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends a JSON string. Bytes that are not UTF-8 become U+FFFD, as in
-// encoding/json.
+// appendString appends a JSON string. Like encoding/json, it replaces invalid UTF-8 with
+// U+FFFD.
 func appendString(dst []byte, s string) []byte {
 	dst = append(slices.Grow(dst, len(s)+len(s)/8+2), '"')
 	start := 0
 	for i := 0; i < len(s); {
-		if i += plainWords(s[i:]); i == len(s) {
+		if i += plainPrefixLen(s[i:]); i == len(s) {
 			break
 		}
 		c := s[i]
@@ -170,16 +171,16 @@ func appendString(dst []byte, s string) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
-// plainWords returns the length of a prefix of s, a multiple of 8 bytes, that needs no
-// escape. In the tested word, the high bit of a byte is set if that byte is not ASCII, is
-// below a space, or is a quote or a backslash.
-func plainWords(s string) int {
+// plainPrefixLen returns the length of a prefix of s that does not need escapes. The length is
+// a multiple of 8. In the tested word, the high bit of a byte is set if the byte is not ASCII,
+// is a control character, a quote or a backslash.
+func plainPrefixLen(s string) int {
 	const ones, highest = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
 		word := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
 			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-		quote, backslash := word^('"'*ones), word^('\\'*ones) // zero where they are
+		quote, backslash := word^('"'*ones), word^('\\'*ones) // a matching byte becomes zero
 		if (word|(word-' '*ones)|(quote-ones)|(backslash-ones))&highest != 0 {
 			break
 		}
@@ -206,8 +207,8 @@ func writeFloat(_ *plan, w *output, src reflect.Value) {
 
 func writeBool(_ *plan, w *output, src reflect.Value) { w.buf = strconv.AppendBool(w.buf, src.Bool()) }
 
-// writeOther encodes a type that no schema of the document has.
-func writeOther(_ *plan, w *output, src reflect.Value) {
+// writeStdlib encodes a type that does not occur in the OpenAPI document, with encoding/json.
+func writeStdlib(_ *plan, w *output, src reflect.Value) {
 	text, err := encodeJSON(src.Interface())
 	if err != nil {
 		w.fail(err)
@@ -216,7 +217,7 @@ func writeOther(_ *plan, w *output, src reflect.Value) {
 	w.buf = append(w.buf, text...)
 }
 
-func writeFree(_ *plan, w *output, src reflect.Value) {
+func writeFreeForm(_ *plan, w *output, src reflect.Value) {
 	if isUnset(src) {
 		w.raw("null")
 		return
@@ -226,8 +227,8 @@ func writeFree(_ *plan, w *output, src reflect.Value) {
 		w.fail(err)
 		return
 	}
-	if w.printed > 0 {
-		text = []byte(cut(string(text), w.printed))
+	if w.printLimit > 0 {
+		text = []byte(truncate(string(text), w.printLimit))
 	}
 	w.buf = append(w.buf, text...)
 }
@@ -240,8 +241,8 @@ func writePointer(p *plan, w *output, src reflect.Value) {
 	p.elem.writeAny(w, src.Elem())
 }
 
-// writeList writes a nil list as an empty one: the OpenAPI document declares few lists
-// that may be null, and omitted fields do not get here.
+// writeList writes a nil list as an empty one, because few lists of the OpenAPI document may
+// be null. It is not called for omitted fields.
 func writeList(p *plan, w *output, src reflect.Value) {
 	w.raw("[")
 	for i := range src.Len() {
@@ -253,14 +254,14 @@ func writeList(p *plan, w *output, src reflect.Value) {
 			break
 		}
 		p.elem.writeAny(w, src.Index(i))
-		if w.failedIn(strconv.Itoa(i)) {
+		if w.addPath(strconv.Itoa(i)) {
 			return
 		}
 	}
 	w.raw("]")
 }
 
-// writeMap writes the members in the order of their names.
+// writeMap writes the members sorted by name.
 func writeMap(p *plan, w *output, src reflect.Value) {
 	members := map[string]reflect.Value{}
 	for name, member := range src.Seq2() {
@@ -278,7 +279,7 @@ func writeMap(p *plan, w *output, src reflect.Value) {
 		w.string(name)
 		w.raw(":")
 		p.elem.writeAny(w, members[name])
-		if w.failedIn(name) {
+		if w.addPath(name) {
 			return
 		}
 	}
@@ -291,7 +292,7 @@ func writeStruct(p *plan, w *output, src reflect.Value) {
 	for i := range p.fields {
 		f := &p.fields[i]
 		member := src.Field(f.index)
-		if f.isLeftOut(member) {
+		if f.isOmitted(member) {
 			continue
 		}
 		if len(w.buf) > begin {
@@ -303,29 +304,30 @@ func writeStruct(p *plan, w *output, src reflect.Value) {
 		}
 		w.raw(f.key)
 		switch {
-		case f.secret && w.printed > 0:
+		case f.secret && w.printLimit > 0:
 			w.raw(`"[redacted]"`)
 		case f.unset != "" && f.plan.isZero(member):
 			w.raw(f.unset)
 		default:
 			f.plan.writeAny(w, member)
 		}
-		if w.failedIn(f.name) {
+		if w.addPath(f.name) {
 			return
 		}
 	}
 	w.raw("}")
 }
 
-// isLeftOut reports whether the field is omitted because of its value.
-func (f *field) isLeftOut(member reflect.Value) bool {
+// isOmitted reports whether omitzero or omitempty omits the field.
+func (f *field) isOmitted(member reflect.Value) bool {
 	if f.omitZero && f.plan.isZero(member) {
 		return true
 	}
 	return f.omitEmpty && isEmpty(member)
 }
 
-// isEmpty reports whether omitempty omits a value, as in encoding/json.
+// isEmpty reports whether omitempty omits a value. Unlike encoding/json, it also omits free-form
+// values that are unset or empty maps.
 func isEmpty(member reflect.Value) bool {
 	switch member.Kind() {
 	case reflect.Interface:
@@ -339,7 +341,7 @@ func isEmpty(member reflect.Value) bool {
 	}
 }
 
-// encodeJSON is json.Marshal without escapes for HTML.
+// encodeJSON is like json.Marshal, but does not escape HTML characters.
 func encodeJSON(v any) ([]byte, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)

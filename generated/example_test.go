@@ -8,12 +8,13 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// A union is read with a type switch. What this version does not know keeps its JSON.
+// A type switch reads a union. An UnknownEntry holds the JSON of a type that this version does not
+// support.
 func ExampleEntry() {
 	var entries []generated.Entry
 	err := json.Unmarshal([]byte(`[
 		{"type":"message.input","role":"user","content":"Draw a cat"},
-		{"type":"function.call","tool_call_id":"call_1","name":"draw","arguments":"{\"what\":\"cat\"}"},
+		{"type":"function.call","tool_call_id":"call_1","name":"draw","arguments":"{\"subject\":\"cat\"}"},
 		{"type":"sculpture","height":3}
 	]`), &entries)
 	if err != nil {
@@ -22,20 +23,20 @@ func ExampleEntry() {
 	for _, entry := range entries {
 		switch e := entry.Value().(type) {
 		case generated.MessageInputEntry:
-			fmt.Println(e.Role, "says", e.Content.Text())
+			fmt.Printf("%s: %s\n", e.Role, e.Content.Text())
 		case generated.FunctionCallEntry:
-			fmt.Println("calls", e.Name, e.Arguments)
+			fmt.Println("call:", e.Name, e.Arguments)
 		case generated.UnknownEntry:
 			fmt.Printf("%s: %s\n", e.Type, e.Raw)
 		}
 	}
 	// Output:
-	// user says Draw a cat
-	// calls draw {"what":"cat"}
+	// user: Draw a cat
+	// call: draw {"subject":"cat"}
 	// sculpture: {"type":"sculpture","height":3}
 }
 
-// The "type" is set by NewTool. What is unset is not sent.
+// NewTool sets the "type". Unset fields are not sent.
 func ExampleNewTool() {
 	tool := generated.NewTool(generated.FunctionTool{Function: generated.Function{
 		Name: "get_time", Parameters: map[string]any{"type": "object"},
@@ -50,7 +51,7 @@ func ExampleNewTool() {
 	// Output: {"inputs":"What time is it?","model":"mistral-small-latest","tools":[{"function":{"name":"get_time","parameters":{"type":"object"}},"type":"function"}]}
 }
 
-// A value whose type is not the declared one is skipped, and can be seen.
+// Decoding skips a value whose type is not the declared one. Mismatches returns the skipped values.
 func ExampleMismatch() {
 	var agent *generated.Agent
 	err := generated.DecodeResponse([]byte(`{"id": "ag_1", "name": "Clerk", "completion_args": {"max_tokens": 100.0, "reasoning_effort": 3}}`), &agent)

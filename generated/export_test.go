@@ -2,10 +2,10 @@ package generated
 
 import "reflect"
 
-// Fields returns all fields of what target points to as JSON: of what was decoded, what
-// the types hold of it and not how it came.
+// Fields returns all fields of *target as complete JSON. It encodes the decoded fields and
+// ignores the text that they were decoded from.
 func Fields(target any) string {
-	w := output{printed: 1 << 30, text: 1 << 30}
+	w := output{printLimit: 1 << 30, textLimit: 1 << 30}
 	src := reflect.ValueOf(target).Elem()
 	planOf(src.Type()).writeAny(&w, src)
 	return string(w.buf)

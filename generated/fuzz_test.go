@@ -14,7 +14,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// Valid responses and events, by the type that they are decoded into.
+// Valid responses and events, and the types to decode the responses into.
 var (
 	validEntries = `[{"object":"entry","type":"message.input","created_at":"2026-01-02T03:04:05.678901Z","completed_at":"2026-01-02T03:04:06Z","id":"msg_1","role":"user",` +
 		`"content":[{"type":"text","text":"Look: \u00e4"},{"type":"image_url","image_url":{"url":"data:x","detail":"low"}},{"type":"document_url","document_url":"u","document_name":"n"}],"prefix":true},` +
@@ -64,8 +64,8 @@ var (
 
 func pointerTo[T any]() any { return new(*T) }
 
-// FuzzMismatch changes the JSON type of one value of a valid response, or of an event: it
-// is read without an error, everything else as before, and what was left out is reported.
+// FuzzMismatch changes the JSON type of one value in a valid response or event. Decoding must
+// succeed, decode all other values as before and report the skipped value.
 func FuzzMismatch(f *testing.F) {
 	for document := range len(validDocuments) + len(validEvents) {
 		for place := range 12 {
@@ -101,35 +101,37 @@ func FuzzMismatch(f *testing.F) {
 			}
 		}
 		root := parsed(valid)
-		places := pointers(root, nil)
+		places := placesIn(root, nil)
 		at := places[mod(place, len(places))]
-		changed := other(at.value, kind, text)
-		mutated := written(replaced(root, at.path, changed))
+		changed := otherType(at.value, kind, text)
+		mutated := encoded(replaced(root, at.path, changed))
 		before, _ := decode(valid)
 		after, mismatches := decode(mutated)
 
 		compared := at.path
-		if last := at.path[len(at.path)-1]; last == "type" { // it may be another variant, or unknown
+		if last := at.path[len(at.path)-1]; last == "type" { // the variant may change
 			compared = at.path[:len(at.path)-1]
 		}
-		if have, want := written(pruned(replaced(after, compared, nil))), written(pruned(replaced(before, compared, nil))); len(compared) > 0 && have != want {
-			t.Errorf("%s at %v of\n%s: read as\n%s, want\n%s", written(changed), at.path, valid, have, want)
+		if got, want := encoded(pruned(replaced(after, compared, nil))), encoded(pruned(replaced(before, compared, nil))); len(compared) > 0 && got != want {
+			t.Errorf("%s at %v of\n%s: decoded as\n%s, want\n%s", encoded(changed), at.path, valid, got, want)
 		}
 		pointer := "/" + strings.Join(at.path, "/")
-		reported := slices.ContainsFunc(mismatches, func(m generated.Mismatch) bool { return m.Pointer == pointer && m.Text == written(changed) })
-		if value, ok := lookup(after, at.path); !reported && changed != nil && (!ok || written(value) != written(changed)) && !readsBoth(at.path, at.value, changed) {
-			t.Errorf("%s at %s of\n%s: read as %s, and not reported: %v", written(changed), pointer, valid, written(value), mismatches)
+		reported := slices.ContainsFunc(mismatches, func(m generated.Mismatch) bool { return m.Pointer == pointer && m.Text == encoded(changed) })
+		if value, ok := lookup(after, at.path); !reported && changed != nil && (!ok || encoded(value) != encoded(changed)) && !acceptsBoth(at.path, at.value, changed) {
+			t.Errorf("%s at %s of\n%s: decoded as %s, want it reported in %v", encoded(changed), pointer, valid, encoded(value), mismatches)
 		}
 		for _, m := range mismatches {
-			if value, ok := lookup(parsed(mutated), strings.Split(strings.TrimPrefix(m.Pointer, "/"), "/")); m.Pointer != "" && (!ok || written(value) != written(parsed(m.Text))) {
-				t.Errorf("%s: reported %v", mutated, m)
+			if value, ok := lookup(parsed(mutated), strings.Split(strings.TrimPrefix(m.Pointer, "/"), "/")); m.Pointer != "" && (!ok || encoded(value) != encoded(parsed(m.Text))) {
+				t.Errorf("%s: mismatch %v is not a value of it", mutated, m)
 			}
 		}
 	})
 }
 
+// mod returns n modulo m, at least 0.
 func mod(n, m int) int { return (n%m + m) % m }
 
+// mismatchesOf returns the mismatches of a decoded response, or of all items of a list.
 func mismatchesOf(target any) []generated.Mismatch {
 	v := reflect.ValueOf(target).Elem()
 	if v.Kind() == reflect.Pointer {
@@ -145,9 +147,9 @@ func mismatchesOf(target any) []generated.Mismatch {
 	return all
 }
 
-// readsBoth reports whether a place reads both values, and writes them in one form or not
-// at all: what is empty is left out.
-func readsBoth(path []string, before, after any) bool {
+// acceptsBoth reports whether the field at path accepts both values. It may encode the second
+// one in another form, or omit it because it is empty.
+func acceptsBoth(path []string, before, after any) bool {
 	name := path[len(path)-1]
 	switch after.(type) {
 	case json.Number:
@@ -155,7 +157,7 @@ func readsBoth(path []string, before, after any) bool {
 	case string:
 		return after == "" || name == "type" || name == "stop" || name == "image_url" || name == "agent_version" || slices.Contains(path, "reference_ids")
 	case map[string]any, []any:
-		empty := len(written(after)) == 2
+		empty := len(encoded(after)) == 2
 		return name == "content" || name == "arguments" || empty
 	case bool:
 		return after == false && before == true
@@ -163,17 +165,18 @@ func readsBoth(path []string, before, after any) bool {
 	return false
 }
 
+// A place is a value inside a JSON value.
 type place struct {
 	path  []string
 	value any
 }
 
-// pointers returns the places of all values inside a value.
-func pointers(value any, path []string) []place {
+// placesIn returns the places of all values inside a value at path.
+func placesIn(value any, path []string) []place {
 	var found []place
 	add := func(name string, inner any) {
 		inside := append(slices.Clone(path), name)
-		found = append(append(found, place{inside, inner}), pointers(inner, inside)...)
+		found = append(append(found, place{inside, inner}), placesIn(inner, inside)...)
 	}
 	switch v := value.(type) {
 	case map[string]any:
@@ -188,14 +191,15 @@ func pointers(value any, path []string) []place {
 	return found
 }
 
-// other returns a value of another JSON type.
-func other(value any, kind int, text string) any {
+// otherType returns a value of a different JSON type.
+func otherType(value any, kind int, text string) any {
 	choices := []any{nil, true, false, json.Number("7"), json.Number("7.5"), json.Number("-1e400"), text, "", map[string]any{}, map[string]any{"a": text}, []any{}, []any{json.Number("1"), text}}
 	choices = slices.DeleteFunc(choices, func(choice any) bool { return reflect.TypeOf(choice) == reflect.TypeOf(value) })
 	return choices[mod(kind, len(choices))]
 }
 
-// replaced returns a copy of a value with another one at a path; as it is if there is none.
+// replaced returns a copy of a value with the value at path replaced. A value without the path is
+// unchanged.
 func replaced(value any, path []string, with any) any {
 	if len(path) == 0 {
 		return with
@@ -217,8 +221,8 @@ func replaced(value any, path []string, with any) any {
 	return value
 }
 
-// pruned is a value without the members that are empty: an object without members is not
-// written.
+// pruned returns a copy of a value without null members and without members that are empty
+// objects, which are not encoded.
 func pruned(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -240,6 +244,7 @@ func pruned(value any) any {
 	return value
 }
 
+// lookup returns the value at path.
 func lookup(value any, path []string) (any, bool) {
 	if len(path) == 0 {
 		return value, true
@@ -259,6 +264,7 @@ func lookup(value any, path []string) (any, bool) {
 	return nil, false
 }
 
+// parsed returns the value of valid JSON. Numbers are of type json.Number.
 func parsed(text string) any {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
@@ -269,7 +275,8 @@ func parsed(text string) any {
 	return value
 }
 
-func written(value any) string {
+// encoded returns the JSON encoding of a value.
+func encoded(value any) string {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
@@ -279,8 +286,8 @@ func written(value any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// FuzzUnmarshal compares the decoder with encoding/json, on any text: it fails for the
-// same, and reads the same texts, numbers and lists into fields of these types.
+// FuzzUnmarshal compares the decoder with encoding/json on any text. Both must reject the same
+// inputs and decode the same string.
 func FuzzUnmarshal(f *testing.F) {
 	for _, seed := range []string{
 		`{"text":"x","type":"text"}`, `{"text":"\ud83d\ude00\ud800\u0000\/"}`, "{\"text\":\"\xff\xc3\x28\"}", `{"text":"a","text":"b"}`, `{"te\u0078t":"x"}`, `{`, `[`, `"`, `{"text"}`,
@@ -294,38 +301,38 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 		var chunk generated.TextChunk
 		var want plain
-		kept := bytes.Clone(data)
+		original := bytes.Clone(data)
 		_, err := generated.Unmarshal(data, &chunk)
 		if (err == nil) != json.Valid(data) {
-			t.Fatalf("%q: error is %v", data, err)
+			t.Fatalf("%q: error is %v, want one only for invalid JSON", data, err)
 		}
-		if !bytes.Equal(kept, data) {
-			t.Fatalf("%q was changed", kept)
+		if !bytes.Equal(original, data) {
+			t.Fatalf("Unmarshal changed its input %q", original)
 		}
-		clear(data) // it is not kept
-		if bytes.Contains(bytes.ToLower(kept), []byte("text")) && bytes.Contains(kept, []byte("TEXT")) {
-			return // encoding/json takes names in any case
+		clear(data) // the decoder must not retain data
+		if bytes.Contains(bytes.ToLower(original), []byte("text")) && bytes.Contains(original, []byte("TEXT")) {
+			return // encoding/json ignores the case of names
 		}
 		var object map[string]json.RawMessage
-		if err != nil || json.Unmarshal(kept, &object) != nil {
+		if err != nil || json.Unmarshal(original, &object) != nil {
 			return
 		}
-		_ = json.Unmarshal(object["text"], &want.Text) // it may be of another type
+		_ = json.Unmarshal(object["text"], &want.Text) // the value may have another type
 		if chunk.Text != want.Text {
-			t.Errorf("%q is read as %q, want %q", kept, chunk.Text, want.Text)
+			t.Errorf("%q is decoded as %q, want %q", original, chunk.Text, want.Text)
 		}
 		var union generated.ContentChunk
-		if err := json.Unmarshal(kept, &union); err != nil {
-			t.Errorf("%q: %v", kept, err)
+		if err := json.Unmarshal(original, &union); err != nil {
+			t.Errorf("%q: %v", original, err)
 		}
 		_ = union.String()
-		again, err := json.Marshal(chunk)
+		reencoded, err := json.Marshal(chunk)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var back generated.TextChunk
-		if err := json.Unmarshal(again, &back); err != nil || back.Text != chunk.Text {
-			t.Errorf("%q is written as %s, and read as %q: %v", chunk.Text, again, back.Text, err)
+		var redecoded generated.TextChunk
+		if err := json.Unmarshal(reencoded, &redecoded); err != nil || redecoded.Text != chunk.Text {
+			t.Errorf("%q is encoded as %s and decoded as %q: %v", chunk.Text, reencoded, redecoded.Text, err)
 		}
 	})
 }

@@ -9,39 +9,40 @@ import (
 	"sync"
 )
 
-// A document is a JSON text and an index of its values, in the order in which they
-// begin. With the index, any value can be skipped in one step, so decoding time is linear
-// in the length of the text, at any depth.
+// A document is JSON text and an index of its values, in the order in which they begin. The
+// decoder uses the index to skip any value in one step. Decoding time is therefore linear in
+// the length of the text, at any depth.
 type document struct {
 	text  string
 	nodes []node
 
-	// shares reports whether decoded strings may share the memory of text; see kept.
-	shares bool
-	// budget is the memory that lists may still take, in bytes.
-	budget int
-	// mismatches are the nodes that could not be decoded. Those of the innermost response
-	// begin at scope; see source.
+	// sharesText reports whether all decoded strings may share the memory of text; see
+	// retainable.
+	sharesText bool
+	// listBudget is the number of bytes that lists may still allocate.
+	listBudget int
+	// mismatches are the nodes that could not be decoded. The mismatches of the innermost
+	// response begin at index scope; see beginScope.
 	mismatches []int32
 	scope      int
-	failures   int // number of values that could not be decoded, recorded or not
+	failures   int // number of values that could not be decoded, including unrecorded ones
 }
 
-// A node is one value of a document. The members of an object are pairs of nodes.
+// A node is one value of a document. A member of an object is a pair of nodes: name and value.
 type node struct {
-	start, end int32 // of its text
-	next       int32 // index of the first node after it that is not inside it
+	start, end int32 // range of its text
+	next       int32 // index of the first node after its descendants
 }
 
 const (
-	// maxShared is the length up to which a text may be shared, in bytes.
+	// maxShared is the maximum length of a text that decoded strings share, in bytes.
 	maxShared = 4 << 10
-	// listBudget bounds the memory of lists, in bytes for each byte of text beyond
-	// smallLists. The lists of real responses take a fraction of it, because their elements
-	// are not empty.
-	listBudget = 32
-	smallLists = 512 << 10
-	// maxPooledNodes bounds the index that the pool retains.
+	// Lists may allocate listBase bytes and another listFactor bytes for each byte of text.
+	// The lists of real responses need a fraction of this, because their elements are not
+	// empty.
+	listFactor = 32
+	listBase   = 512 << 10
+	// maxPooledNodes is the maximum capacity of a slice that the pool retains.
 	maxPooledNodes = 4 << 10
 )
 
@@ -49,18 +50,18 @@ var documents = sync.Pool{New: func() any { return new(document) }}
 
 var errTooLong = errors.New("JSON text is longer than 2 GiB")
 
-// parse copies and indexes a JSON text. The caller releases the document after its last
-// read. Decoded strings stay valid.
+// parse copies and indexes JSON text. The caller must release the document after reading it.
+// Strings decoded from it stay valid.
 func parse(data []byte) (*document, error) {
 	switch {
 	case len(data) > math.MaxInt32:
 		return nil, errTooLong
 	case !json.Valid(data):
-		return nil, json.Unmarshal(data, new(json.RawMessage)) // it returns the syntax error
+		return nil, json.Unmarshal(data, new(json.RawMessage)) // returns the syntax error
 	}
 	d := documents.Get().(*document)
 	d.text = string(bytes.TrimSpace(data))
-	d.shares, d.budget = len(d.text) <= maxShared, listBudget*len(d.text)+smallLists
+	d.sharesText, d.listBudget = len(d.text) <= maxShared, listFactor*len(d.text)+listBase
 	d.index()
 	return d, nil
 }
@@ -77,9 +78,9 @@ func (d *document) release() {
 	documents.Put(d)
 }
 
-// index fills nodes. The text is known to be JSON, and its positions to fit 32 bits.
+// index fills nodes. The text is valid JSON, and its positions fit in 32 bits.
 //
-//nolint:gosec // parse bounds the text
+//nolint:gosec // parse checks the length of the text
 func (d *document) index() {
 	var stack [32]int32
 	open := stack[:0] // objects and arrays that have not ended

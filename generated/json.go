@@ -13,13 +13,13 @@ import (
 // JSON is a free-form value such as metadata, a JSON Schema or the info of a tool execution.
 // Nil and empty text mean unset.
 //
-// In a request it is JSON text (a string, a []byte or a [json.RawMessage]), which is sent
-// as it is, or any other value that [json.Marshal] can encode:
+// In a request, a string, a []byte or a [json.RawMessage] is JSON text and is sent unchanged.
+// Any other value is sent as [json.Marshal] encodes it:
 //
 //	f := generated.Function{Name: "weather", Parameters: `{"type": "object", "properties": {"city": {"type": "string"}}}`}
 //
-// In a response it is a [JSONText], which holds the received text. Sending it back preserves
-// digits and the order of properties. [DecodeJSON] decodes it.
+// In a response, the value is a [JSONText], which holds the received text. Sending the JSONText
+// back preserves all digits and the order of properties. [DecodeJSON] decodes it.
 //
 //openapi:holds JSON string integer number boolean array object
 type JSON = any
@@ -50,9 +50,9 @@ func DecodeJSON(value JSON, target any) error {
 	return json.Unmarshal(text, target)
 }
 
-// EncodeJSON returns the text that is sent for a free-form value; nil if it is unset. It
-// returns an error if the value is text that is not JSON, or a value that [json.Marshal]
-// cannot encode.
+// EncodeJSON returns the text that is sent for a free-form value; nil if the value is unset. It
+// returns an error if the value is text that is not JSON, or if [json.Marshal] cannot encode the
+// value.
 func EncodeJSON(value JSON) (json.RawMessage, error) {
 	if IsUnset(value) {
 		return nil, nil
@@ -64,12 +64,12 @@ func EncodeJSON(value JSON) (json.RawMessage, error) {
 	case !json.Valid(text):
 		return nil, fmt.Errorf("%w: %w", errNotJSON, json.Unmarshal(text, new(json.RawMessage)))
 	}
-	return bytes.ToValidUTF8(text, []byte("\ufffd")), nil // as encoding/json does
+	return bytes.ToValidUTF8(text, []byte("\ufffd")), nil // like encoding/json
 }
 
 var errNotJSON = errors.New("the text is not JSON")
 
-// textOf returns a free-form value as JSON text, if it is given as text.
+// textOf returns the JSON text of a free-form value if the value is a string or bytes.
 func textOf(value JSON) (text []byte, ok bool) {
 	switch v := value.(type) {
 	case json.RawMessage:
@@ -88,11 +88,11 @@ func textOf(value JSON) (text []byte, ok bool) {
 	return nil, false
 }
 
-// IsUnset reports whether a free-form value is not sent: it is nil, a nil map or pointer, or
-// empty text.
+// IsUnset reports whether a free-form value is unset and therefore not sent. Unset values are
+// nil, nil maps, nil pointers, nil slices and empty text.
 func IsUnset(value JSON) bool { return isUnset(reflect.ValueOf(&value).Elem()) }
 
-// isUnset is IsUnset for a field.
+// isUnset is like IsUnset, for a field of type JSON.
 func isUnset(src reflect.Value) bool {
 	if src.IsNil() {
 		return true

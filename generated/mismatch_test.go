@@ -11,7 +11,7 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/generated"
 )
 
-// A sourced response knows its text, and what of it was left out.
+// sourced is the interface of types that hold the JSON text and the mismatches of their decoding.
 type sourced interface {
 	Raw() json.RawMessage
 	Mismatches() []generated.Mismatch
@@ -24,16 +24,15 @@ func decodeInto[T any](text string) (sourced, error) {
 }
 
 const (
-	oddMessage = `{"type":"message.output","id":"msg_1","content":"Hi","role":"assistant"}`
-	oddUsage   = `"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}`
+	receivedMessage = `{"type":"message.output","id":"msg_1","content":"Hi","role":"assistant"}`
+	receivedUsage   = `"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}`
 
-	// As they are read.
-	readMessage = `{"content":"Hi","id":"msg_1","role":"assistant","type":"message.output"}`
-	readUsage   = `"usage":{"completion_tokens":2,"prompt_tokens":1,"total_tokens":3}`
+	// The encodings of their decoded fields.
+	decodedMessage = `{"content":"Hi","id":"msg_1","role":"assistant","type":"message.output"}`
+	decodedUsage   = `"usage":{"completion_tokens":2,"prompt_tokens":1,"total_tokens":3}`
 )
 
-// A value of another type than the document declares loses itself and nothing else, and
-// can be seen.
+// A value whose type is not the declared one is skipped and reported. All other values are decoded.
 func TestMismatches(t *testing.T) {
 	t.Parallel()
 	response := func(outputs, rest string) string {
@@ -42,12 +41,12 @@ func TestMismatches(t *testing.T) {
 	for name, test := range map[string]struct {
 		decode func(text string) (sourced, error)
 		text   string
-		fields string // what is read
+		fields string // the decoded fields
 		want   []generated.Mismatch
 	}{
-		"numbers as texts": {decodeInto[generated.ConversationResponse],
-			response(oddMessage, `"usage":{"prompt_tokens":7.0,"completion_tokens":"2","total_tokens":9e0}`),
-			response(readMessage, `"usage":{"prompt_tokens":7,"total_tokens":9}`),
+		"numbers as strings": {decodeInto[generated.ConversationResponse],
+			response(receivedMessage, `"usage":{"prompt_tokens":7.0,"completion_tokens":"2","total_tokens":9e0}`),
+			response(decodedMessage, `"usage":{"prompt_tokens":7,"total_tokens":9}`),
 			[]generated.Mismatch{{Pointer: "/usage/completion_tokens", Text: `"2"`}}},
 		"fractions and large numbers": {decodeInto[generated.ConversationResponse],
 			response("", `"usage":{"prompt_tokens":7.5,"completion_tokens":1e30,"total_tokens":9223372036854775808,"connector_tokens":1e-2,"num_cached_tokens":1e999999999}`),
@@ -61,15 +60,15 @@ func TestMismatches(t *testing.T) {
 			response("", `"usage":{"prompt_tokens":100.0,"completion_tokens":7e0,"total_tokens":9.00E+2,"connector_tokens":-0.0,"num_cached_tokens":9223372036854775807.0}`),
 			response("", `"usage":{"completion_tokens":7,"num_cached_tokens":9223372036854775807,"prompt_tokens":100,"total_tokens":900}`), nil},
 		"an object for a string, in an entry": {decodeInto[generated.ConversationResponse],
-			response(`{"type":"message.output","id":{"x":1},"model":["m"],"content":"Hi","role":7}`, oddUsage),
-			response(`{"content":"Hi","type":"message.output"}`, readUsage),
+			response(`{"type":"message.output","id":{"x":1},"model":["m"],"content":"Hi","role":7}`, receivedUsage),
+			response(`{"content":"Hi","type":"message.output"}`, decodedUsage),
 			[]generated.Mismatch{{Pointer: "/outputs/0/id", Text: `{"x":1}`}, {Pointer: "/outputs/0/model", Text: `["m"]`}, {Pointer: "/outputs/0/role", Text: "7"}}},
 		"content": {decodeInto[generated.ConversationResponse],
-			response(`{"type":"message.output","id":"msg_1","content":5},`+oddMessage, oddUsage),
-			response(`{"content":null,"id":"msg_1","type":"message.output"},{"content":"Hi","id":"msg_1","role":"assistant","type":"message.output"}`, readUsage),
+			response(`{"type":"message.output","id":"msg_1","content":5},`+receivedMessage, receivedUsage),
+			response(`{"content":null,"id":"msg_1","type":"message.output"},{"content":"Hi","id":"msg_1","role":"assistant","type":"message.output"}`, decodedUsage),
 			[]generated.Mismatch{{Pointer: "/outputs/0/content", Text: "5"}}},
-		"entries that are none": {decodeInto[generated.ConversationHistory],
-			`{"conversation_id":"c","entries":["x",7,null,` + oddMessage + `]}`,
+		"entries of other types": {decodeInto[generated.ConversationHistory],
+			`{"conversation_id":"c","entries":["x",7,null,` + receivedMessage + `]}`,
 			`{"conversation_id":"c","entries":["x",7,null,{"content":"Hi","id":"msg_1","role":"assistant","type":"message.output"}]}`,
 			[]generated.Mismatch{{Pointer: "/entries/0", Text: `"x"`}, {Pointer: "/entries/1", Text: "7"}}},
 		"a chunk": {decodeInto[generated.ConversationMessages],
@@ -81,7 +80,7 @@ func TestMismatches(t *testing.T) {
 			response("", `"usage":{"connectors":{"code":2},"total_tokens":3}`),
 			[]generated.Mismatch{{Pointer: "/usage/connectors/web_search", Text: `{"count":1}`}, {Pointer: "/usage/connectors/a~1b~0c", Text: `"1"`}}},
 		"outputs": {decodeInto[generated.ConversationResponse],
-			`{"conversation_id":"c","outputs":{"0":1},` + oddUsage + `}`, `{"conversation_id":"c","outputs":[],` + readUsage + `}`,
+			`{"conversation_id":"c","outputs":{"0":1},` + receivedUsage + `}`, `{"conversation_id":"c","outputs":[],` + decodedUsage + `}`,
 			[]generated.Mismatch{{Pointer: "/outputs", Text: `{"0":1}`}}},
 		"settings of an agent": {decodeInto[generated.Agent],
 			`{"id":"ag_1","name":"n","model":"m","completion_args":{"reasoning_effort":3,"tool_choice":{"type":"function"},"temperature":"0.5","max_tokens":7.0,"stop":5,"random_seed":true},"versions":{},"version":"1","deployment_chat":"no","metadata":[]}`,
@@ -110,13 +109,13 @@ func TestMismatches(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := generated.Fields(response); got != test.fields {
-				t.Errorf("read as\n%s, want\n%s", got, test.fields)
+				t.Errorf("decoded as\n%s, want\n%s", got, test.fields)
 			}
 			if got := response.Mismatches(); !slices.Equal(got, test.want) {
 				t.Errorf("mismatches are %v, want %v", got, test.want)
 			}
 			if string(response.Raw()) != test.text {
-				t.Errorf("Raw is %s", response.Raw())
+				t.Errorf("Raw is %s, want the received text", response.Raw())
 			}
 		})
 	}
@@ -126,7 +125,7 @@ func bareAgent(id string) string {
 	return `{"created_at":"0001-01-01T00:00:00Z","deployment_chat":false,"id":"` + id + `","model":"","name":"","source":"","updated_at":"0001-01-01T00:00:00Z","version":0,"versions":[]}`
 }
 
-// The items of a list know what was left out of each, and those of a page, too.
+// Each item of a list or page reports its own mismatches.
 func TestMismatchesOfItems(t *testing.T) {
 	t.Parallel()
 	var list []generated.Conversation
@@ -141,7 +140,7 @@ func TestMismatchesOfItems(t *testing.T) {
 		}
 	}
 	if len(list) != 3 || list[1].ID != "c2" || string(list[1].Raw()) != second || string(list[2].Raw()) != `"c3"` {
-		t.Errorf("the list is %v", list)
+		t.Errorf("the list is %v, want 3 items with their IDs and raw text", list)
 	}
 	var page *generated.AgentListPage
 	if err := generated.DecodeResponse([]byte(`{"data":[{"id":1}]}`), &page); err != nil {
@@ -152,7 +151,7 @@ func TestMismatchesOfItems(t *testing.T) {
 	}
 }
 
-// Beyond the hundredth mismatch, a value that cannot be read still leaves its place unset.
+// After 100 mismatches, further ones are not reported, but still leave their fields unset.
 func TestManyMismatches(t *testing.T) {
 	t.Parallel()
 	var agent *generated.Agent
@@ -161,15 +160,15 @@ func TestManyMismatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	if args := agent.CompletionArgs; args.MaxTokens != nil || args.Temperature != nil || args.TopP == nil || len(agent.Mismatches()) != 100 {
-		t.Errorf("settings are %v, and %d mismatches", args, len(agent.Mismatches()))
+		t.Errorf("settings are %v with %d mismatches, want only top_p and 100", args, len(agent.Mismatches()))
 	}
 	var usage generated.ConversationUsageInfo
 	if err := json.Unmarshal([]byte(`{`+strings.Repeat(`"prompt_tokens":"x",`, 150)+`"connectors":{"a":"x","b":1}}`), &usage); err != nil || len(usage.Connectors) != 1 {
-		t.Errorf("connectors are %v: %v", usage.Connectors, err)
+		t.Errorf("connectors are %v, error %v, want only b", usage.Connectors, err)
 	}
 }
 
-// What is kept of mismatches is bounded.
+// The number of mismatches and the size of their pointers are bounded.
 func TestMismatchesAreBounded(t *testing.T) {
 	t.Parallel()
 	deep := `7`
@@ -185,7 +184,7 @@ func TestMismatchesAreBounded(t *testing.T) {
 			var agent *generated.Agent
 			var response *generated.ConversationResponse
 			if generated.DecodeResponse([]byte(text), &agent) != nil || generated.DecodeResponse([]byte(text), &response) != nil {
-				t.Fatal("cannot be read")
+				t.Fatal("decoding failed")
 			}
 			for _, found := range [][]generated.Mismatch{agent.Mismatches(), response.Mismatches()} {
 				size := 0
@@ -193,14 +192,14 @@ func TestMismatchesAreBounded(t *testing.T) {
 					size += len(m.Pointer)
 				}
 				if len(found) > 100 || size > 200_000 {
-					t.Errorf("%d mismatches, whose pointers have %d bytes", len(found), size)
+					t.Errorf("%d mismatches with pointers of %d bytes, want at most 100 and 200,000", len(found), size)
 				}
 			}
 		})
 	}
 }
 
-// Times are read in the forms of other servers, and any other is the zero time.
+// Variants of RFC 3339 are accepted. Any other value is a mismatch and sets the zero time.
 func TestTimestamps(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 3, 20, 10, 19, 0, 0, time.UTC)
@@ -217,23 +216,23 @@ func TestTimestamps(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !agent.CreatedAt.Equal(want) || agent.Name != "n" {
-			t.Errorf("%s is read as %v, want %v", text, agent.CreatedAt, want)
+			t.Errorf("%s is decoded as %v, want %v", text, agent.CreatedAt, want)
 		}
-		if left := len(agent.Mismatches()) == 1; left != (want.IsZero() && text != "null") {
+		if skipped := len(agent.Mismatches()) == 1; skipped != (want.IsZero() && text != "null") {
 			t.Errorf("%s: mismatches are %v", text, agent.Mismatches())
 		}
 		if want.IsZero() {
 			continue
 		}
-		again, err := json.Marshal(agent)
-		if err != nil || !strings.Contains(string(again), `"created_at":"2026-03-20T`) {
-			t.Errorf("%s is written as %s: %v", text, again, err)
+		encoded, err := json.Marshal(agent)
+		if err != nil || !strings.Contains(string(encoded), `"created_at":"2026-03-20T`) {
+			t.Errorf("%s is encoded as %s, error %v, want RFC 3339 format", text, encoded, err)
 		}
 	}
 }
 
-// Arguments are JSON text or the object itself, wherever they are, and those of a call are
-// never empty.
+// Arguments are JSON text in a string, or the object itself. Arguments of a function call are never
+// empty.
 func TestArguments(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -247,12 +246,12 @@ func TestArguments(t *testing.T) {
 			t.Fatal(err)
 		}
 		call := response.FunctionCalls()[0]
-		ofCall := want
+		wantOfCall := want
 		if want == "" {
-			ofCall = "{}"
+			wantOfCall = "{}"
 		}
-		if string(call.Arguments) != ofCall || response.FunctionCalls()[1].Arguments != "{}" {
-			t.Errorf("arguments %s of calls are %q, want %q and {}", text, response.FunctionCalls(), ofCall)
+		if string(call.Arguments) != wantOfCall || response.FunctionCalls()[1].Arguments != "{}" {
+			t.Errorf("arguments %s of calls are %q, want %q and {}", text, response.FunctionCalls(), wantOfCall)
 		}
 		if run := response.Outputs[1].Value().(generated.ToolExecutionEntry); run.Arguments != want {
 			t.Errorf("arguments %s of a tool are %q, want %q", text, run.Arguments, want)
@@ -272,18 +271,19 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// An entry or chunk without a type has the one whose properties it has, if that is certain.
-func TestVariantsByForm(t *testing.T) {
+// The variant of an entry or chunk without a type is inferred from its properties, if they are
+// unambiguous.
+func TestVariantIsInferredFromProperties(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		`{"role":"user","content":"x"}`: "MessageInputEntry", `{"role":"assistant","content":"x","prefix":true}`: "MessageInputEntry",
 		`{"role":"assistant","content":"x","model":"m"}`: "MessageOutputEntry", `{"content":"x","agent_id":null,"id":"i"}`: "MessageOutputEntry",
 		`{"tool_call_id":"t","name":"f","arguments":"{}"}`: "FunctionCallEntry", `{"tool_call_id":"t","result":"r"}`: "FunctionResultEntry",
-		`{"name":"web_search","arguments":"","info":{}}`:                                                                "ToolExecutionEntry",
-		`{"previous_agent_id":"a","previous_agent_name":"A","next_agent_id":"b","next_agent_name":"B"}`:                 "AgentHandoffEntry",
-		`{"previous_agent_id":"a","previous_agent_name":"A","next_agent_id":"b","next_agent_name":"B","of_tomorrow":1}`: "AgentHandoffEntry",
-		`{"role":"assistant","content":"x"}`:                                                                            "UnknownEntry", `{"content":"x"}`: "MessageOutputEntry", `{}`: "UnknownEntry", `{"x":1}`: "UnknownEntry",
-		`{"type":"brand.new","role":"user","content":"x"}`: "UnknownEntry", `{"type":null,"role":"user","content":"x"}`: "MessageInputEntry",
+		`{"name":"web_search","arguments":"","info":{}}`:                                                                    "ToolExecutionEntry",
+		`{"previous_agent_id":"a","previous_agent_name":"A","next_agent_id":"b","next_agent_name":"B"}`:                     "AgentHandoffEntry",
+		`{"previous_agent_id":"a","previous_agent_name":"A","next_agent_id":"b","next_agent_name":"B","future_property":1}`: "AgentHandoffEntry",
+		`{"role":"assistant","content":"x"}`:                                                                                "UnknownEntry", `{"content":"x"}`: "MessageOutputEntry", `{}`: "UnknownEntry", `{"x":1}`: "UnknownEntry",
+		`{"type":"future.type","role":"user","content":"x"}`: "UnknownEntry", `{"type":null,"role":"user","content":"x"}`: "MessageInputEntry",
 	} {
 		var entry generated.Entry
 		if err := json.Unmarshal([]byte(text), &entry); err != nil {
@@ -292,8 +292,8 @@ func TestVariantsByForm(t *testing.T) {
 		if got := reflect.TypeOf(entry.Value()).Name(); got != want {
 			t.Errorf("%s is a %s, want a %s", text, got, want)
 		}
-		if again, err := json.Marshal(entry); err != nil || string(again) != text {
-			t.Errorf("%s is written as %s: %v", text, again, err)
+		if encoded, err := json.Marshal(entry); err != nil || string(encoded) != text {
+			t.Errorf("%s is encoded as %s, error %v", text, encoded, err)
 		}
 	}
 	for text, want := range map[string]string{
@@ -310,7 +310,7 @@ func TestVariantsByForm(t *testing.T) {
 	}
 }
 
-// What is not the response of an operation is not one with empty fields.
+// JSON that is not the response of the operation is an error, not a response with empty fields.
 func TestUnexpectedResponses(t *testing.T) {
 	t.Parallel()
 	targets := map[string]func(data []byte) error{
@@ -322,7 +322,7 @@ func TestUnexpectedResponses(t *testing.T) {
 		"agent":        func(data []byte) error { r := new(generated.Agent); return generated.DecodeResponse(data, &r) },
 		"page":         func(data []byte) error { r := new(generated.AgentListPage); return generated.DecodeResponse(data, &r) },
 		"list":         func(data []byte) error { var r []generated.Agent; return generated.DecodeResponse(data, &r) },
-		"nothing":      func(data []byte) error { return generated.DecodeResponse(data, nil) },
+		"no content":   func(data []byte) error { return generated.DecodeResponse(data, nil) },
 	}
 	for name, decode := range targets {
 		for _, text := range []string{
@@ -331,24 +331,25 @@ func TestUnexpectedResponses(t *testing.T) {
 		} {
 			var unexpected *generated.UnexpectedError
 			if err := decode([]byte(text)); !errorsAs(err, &unexpected) {
-				t.Errorf("%s is taken for a %s: %v", text, name, err)
+				t.Errorf("decode %s as %s: error %v, want an UnexpectedError", text, name, err)
 			}
 		}
 		if err := decode([]byte(`{"a":`)); err == nil {
-			t.Errorf("broken JSON is taken for a %s", name)
+			t.Errorf("decode invalid JSON as %s: want an error", name)
 		}
 	}
 	for name, text := range map[string]string{
 		"response": `{"conversation_id":"c","outputs":[],"usage":{},"error":{"message":"a warning"}}`, "conversation": `{"id":"c","error":null}`,
-		"agent": `{"id":"a","description":"d"}`, "page": `{"data":[]}`, "list": `[]`, "nothing": `{"deleted":true}`,
+		"agent": `{"id":"a","description":"d"}`, "page": `{"data":[]}`, "list": `[]`, "no content": `{"deleted":true}`,
 	} {
 		if err := targets[name]([]byte(text)); err != nil {
-			t.Errorf("%s is not taken for a %s: %v", text, name, err)
+			t.Errorf("decode %s as %s: %v", text, name, err)
 		}
 	}
 }
 
+// errorsAs is like errors.As, but does not unwrap err.
 func errorsAs(err error, target **generated.UnexpectedError) (ok bool) {
-	*target, ok = err.(*generated.UnexpectedError) //nolint:errorlint // it is not wrapped
+	*target, ok = err.(*generated.UnexpectedError) //nolint:errorlint // the error is not wrapped
 	return ok
 }

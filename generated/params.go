@@ -1,7 +1,7 @@
 package generated
 
-// AgentsParams selects agents: it is a [ListAgentPagesParams] or, for the deprecated list
-// operation, a [ListAgentsParams].
+// AgentsParams is a [ListAgentPagesParams] or, for the deprecated list operation, a
+// [ListAgentsParams]. It selects the agents to list.
 type AgentsParams interface{ selectsAgents() }
 
 func (ListAgentPagesParams) selectsAgents() {}

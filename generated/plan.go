@@ -7,45 +7,45 @@ import (
 	"sync"
 )
 
-// A plan holds the functions that decode and encode one Go type. It is made once for each
-// type, from its kind and the tags of its fields. Types with code of their own implement
-// jsonReader and jsonWriter.
+// A plan holds the functions that decode and encode one Go type. planOf makes one plan for each
+// type, from its kind and the tags of its fields. If the type implements jsonReader or
+// jsonWriter, the plan calls its method instead.
 type plan struct {
 	typ    reflect.Type
 	read   func(p *plan, v value, dst reflect.Value) // v is not null
 	write  func(p *plan, w *output, src reflect.Value)
 	isZero func(src reflect.Value) bool
-	elem   *plan // of a pointer, list or map
+	elem   *plan // the element's plan, for a pointer, list or map
 
-	// Of a struct.
+	// The fields below are set for structs only.
 	fields   []field
 	byName   map[string]*field
 	required int  // number of required fields
-	sourced  bool // it implements sourced
+	sourced  bool // the type implements sourced
 }
 
 // A field is one property of an object.
 type field struct {
 	plan                *plan
 	name                string
-	key                 string // the name as it is written, with its colon
+	key                 string // the quoted name and a colon
 	index               int
 	required            bool // required by the OpenAPI document
 	omitEmpty, omitZero bool
-	unset               string // text that is written for an unset value instead of null
+	unset               string // JSON text for an unset value, instead of null
 	secret              bool   // redacted in printed output
 }
 
-// A jsonReader decodes itself from a value that is not null. It reports a value of another
-// type with value.mismatch.
+// A jsonReader decodes itself from a value that is not null. It calls value.mismatch for a value
+// of another type.
 type jsonReader interface{ readJSON(v value) }
 
-// A jsonWriter encodes itself.
+// A jsonWriter appends its JSON encoding to an output.
 type jsonWriter interface{ writeJSON(w *output) }
 
 var (
-	plans    sync.Map // by type, complete
-	planning sync.Mutex
+	plans   sync.Map // complete plans by reflect.Type
+	plansMu sync.Mutex
 )
 
 // planOf returns the plan of a type.
@@ -53,28 +53,28 @@ func planOf(t reflect.Type) *plan {
 	if p, ok := plans.Load(t); ok {
 		return p.(*plan)
 	}
-	planning.Lock()
-	defer planning.Unlock()
-	made := planner{}
-	p := made.plan(t)
-	for t, p := range made { // all of them are complete now
+	plansMu.Lock()
+	defer plansMu.Unlock()
+	pending := planner{}
+	p := pending.plan(t)
+	for t, p := range pending { // all plans are complete now
 		plans.Store(t, p)
 	}
 	return p
 }
 
-// A planner holds unfinished plans, because types may be recursive.
+// A planner holds incomplete plans, because types may be recursive.
 type planner map[reflect.Type]*plan
 
-func (made planner) plan(t reflect.Type) *plan {
+func (pending planner) plan(t reflect.Type) *plan {
 	if p, ok := plans.Load(t); ok {
 		return p.(*plan)
 	}
-	if p := made[t]; p != nil {
+	if p := pending[t]; p != nil {
 		return p
 	}
 	p := &plan{typ: t, isZero: reflect.Value.IsZero}
-	made[t] = p
+	pending[t] = p
 	pointer := reflect.PointerTo(t)
 	if pointer.Implements(reflect.TypeFor[interface{ IsZero() bool }]()) {
 		p.isZero = func(src reflect.Value) bool { return src.Addr().Interface().(interface{ IsZero() bool }).IsZero() }
@@ -89,25 +89,25 @@ func (made planner) plan(t reflect.Type) *plan {
 	case reflect.Bool:
 		p.read, p.write = readBool, writeBool
 	case reflect.Interface:
-		p.read, p.write, p.isZero = readFree, writeFree, isUnset
+		p.read, p.write, p.isZero = readFreeForm, writeFreeForm, isUnset
 	case reflect.Pointer:
-		p.elem = made.plan(t.Elem())
+		p.elem = pending.plan(t.Elem())
 		p.read, p.write = readPointer, writePointer
 	case reflect.Slice:
-		p.elem = made.plan(t.Elem())
+		p.elem = pending.plan(t.Elem())
 		p.read, p.write = readList, writeList
 	case reflect.Map:
-		p.elem = made.plan(t.Elem())
+		p.elem = pending.plan(t.Elem())
 		p.read, p.write = readMap, writeMap
 	case reflect.Struct:
 		p.read, p.write = readStruct, writeStruct
-		p.addFields(made)
+		p.addFields(pending)
 		if !pointer.Implements(reflect.TypeFor[interface{ IsZero() bool }]()) {
 			p.isZero = p.fieldsAreZero
 		}
 		p.sourced = pointer.Implements(reflect.TypeFor[sourced]())
 	default:
-		p.read, p.write = readOther, writeOther
+		p.read, p.write = readStdlib, writeStdlib
 	}
 	if pointer.Implements(reflect.TypeFor[jsonReader]()) {
 		p.read = func(_ *plan, v value, dst reflect.Value) { dst.Addr().Interface().(jsonReader).readJSON(v) }
@@ -118,7 +118,8 @@ func (made planner) plan(t reflect.Type) *plan {
 	return p
 }
 
-// fieldsAreZero reports whether all fields of a struct are: an empty free-form text is.
+// fieldsAreZero reports whether all fields of a struct are zero. Unlike reflect.Value.IsZero, it
+// uses each field's isZero, so that empty free-form text is zero.
 func (p *plan) fieldsAreZero(src reflect.Value) bool {
 	if src.IsZero() {
 		return true
@@ -131,7 +132,7 @@ func (p *plan) fieldsAreZero(src reflect.Value) bool {
 	return len(p.fields) > 0
 }
 
-func (p *plan) addFields(made planner) {
+func (p *plan) addFields(pending planner) {
 	for i := range p.typ.NumField() {
 		f := p.typ.Field(i)
 		tag, ok := f.Tag.Lookup("json")
@@ -139,9 +140,9 @@ func (p *plan) addFields(made planner) {
 			continue
 		}
 		name, options, _ := strings.Cut(tag, ",")
-		quoted, _ := json.Marshal(name) // a string: it cannot fail
+		quoted, _ := json.Marshal(name) // encoding a string cannot fail
 		added := field{
-			plan: made.plan(f.Type), name: name, key: string(quoted) + ":", index: i,
+			plan: pending.plan(f.Type), name: name, key: string(quoted) + ":", index: i,
 			omitEmpty: strings.Contains(options, "omitempty"), omitZero: strings.Contains(options, "omitzero"),
 			unset: strings.ReplaceAll(f.Tag.Get("unset"), "'", `"`), secret: f.Tag.Get("print") == "redacted",
 		}

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxPrinted is the approximate limit of String methods in bytes; maxText is the limit for
-// each string in the output.
+// maxPrinted is the approximate limit for the output of String methods, in bytes. maxText is the
+// limit for each string in the output.
 const (
 	maxPrinted = 1000
 	maxText    = 200
@@ -14,7 +14,7 @@ const (
 
 // printed returns *source as abbreviated JSON with secrets redacted.
 func printed(source any) string {
-	w := output{printed: maxPrinted, text: maxText}
+	w := output{printLimit: maxPrinted, textLimit: maxText}
 	src := reflect.ValueOf(source).Elem()
 	planOf(src.Type()).writeAny(&w, src)
 	if w.err != nil {
@@ -23,8 +23,9 @@ func printed(source any) string {
 	return string(w.buf)
 }
 
-// cut truncates s to length bytes and appends an ellipsis.
-func cut(s string, length int) string {
+// truncate returns s, or its first length bytes and an ellipsis if s is longer. It does not split
+// a rune.
+func truncate(s string, length int) string {
 	if len(s) <= length {
 		return s
 	}

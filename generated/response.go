@@ -10,22 +10,22 @@ import (
 // error object or an empty object.
 type UnexpectedError struct {
 	Want string // the expected response, such as "a Conversation" or "a list of Agents"
-	Have string // what came instead, such as "it is an error"
+	Have string // a clause about the received JSON, such as "it is an error"
 }
 
-// Error returns what was expected and what came.
+// Error describes the expected response and the received JSON.
 func (e *UnexpectedError) Error() string {
 	return fmt.Sprintf("the response is not %s: %s", e.Want, e.Have)
 }
 
-// DecodeResponse decodes the content of a response with a success status. Target is a
-// *[]T or a **T, where T is a type of this package. It is nil for an operation without
-// response content.
+// DecodeResponse decodes the content of a response with a success status. The target is a
+// *[]T or a **T, where T is a type of this package. For an operation without response content,
+// the target is nil.
 //
-// DecodeResponse skips a value whose type is not the declared one; the response's Mismatches
-// method returns it. It returns an error if data is not JSON, and an [*UnexpectedError] if
-// data is not the expected response: an error object, {}, or an object instead of a list.
-// It does not retain data.
+// DecodeResponse skips values whose type is not the declared one; the response's Mismatches
+// method returns them. It returns an error if data is not JSON. It returns an
+// [*UnexpectedError] if data is an error object, {} or an object instead of a list. It does not
+// retain data.
 func DecodeResponse(data []byte, target any) error {
 	d, err := parse(data)
 	if err != nil {
@@ -53,26 +53,26 @@ func DecodeResponse(data []byte, target any) error {
 	case dst.Kind() == reflect.Pointer:
 		dst.Set(decoded)
 	case typ.Kind() == reflect.Slice && decoded.Elem().IsNil(): // a list cannot report a mismatch
-		return &UnexpectedError{Want: "a list of " + typ.Elem().Name() + "s", Have: "its items take too much memory"}
+		return &UnexpectedError{Want: "a list of " + typ.Elem().Name() + "s", Have: "its items need too much memory"}
 	default:
 		dst.Set(decoded.Elem())
 	}
 	return nil
 }
 
-// expects returns an error unless v is a response of the plan's type.
+// expects returns an [*UnexpectedError] unless v is a response of the plan's type.
 func (p *plan) expects(v value) error {
 	if p.typ.Kind() == reflect.Slice {
 		if v.kind() != '[' {
-			return &UnexpectedError{Want: "a list of " + p.typ.Elem().Name() + "s", Have: have(v)}
+			return &UnexpectedError{Want: "a list of " + p.typ.Elem().Name() + "s", Have: describe(v)}
 		}
 		return nil
 	}
-	unexpected := func(have string) error {
-		return &UnexpectedError{Want: article(p.typ.Name()), Have: have}
+	unexpected := func(description string) error {
+		return &UnexpectedError{Want: withArticle(p.typ.Name()), Have: description}
 	}
 	if v.kind() != '{' {
-		return unexpected(have(v))
+		return unexpected(describe(v))
 	}
 	members := membersOf(v, p)
 	switch {
@@ -84,15 +84,16 @@ func (p *plan) expects(v value) error {
 	return nil
 }
 
-// A census is what the members of an object say of it.
-type census struct {
+// A memberSummary classifies an object by its members.
+type memberSummary struct {
 	present    int  // required members of the expected type
 	isError    bool // "object" is "error"
-	hasError   bool // "error" or "detail" is there and not null
-	hasMessage bool // "message" is there and not null
+	hasError   bool // "error" or "detail" is present and not null
+	hasMessage bool // "message" is present and not null
 }
 
-func membersOf(v value, p *plan) (c census) {
+// membersOf summarizes the members of an object. Without a plan, present is 0.
+func membersOf(v value, p *plan) (c memberSummary) {
 	for name, member := range v.members() {
 		if p != nil {
 			if f := p.byName[name]; f != nil && f.required {
@@ -112,8 +113,8 @@ func membersOf(v value, p *plan) (c census) {
 	return c
 }
 
-// noContent returns an error if v is an error or an empty object. It accepts any other
-// content of an operation without response content.
+// noContent checks the response of an operation without response content. It returns an
+// [*UnexpectedError] if v is an error object or an empty object, and accepts any other value.
 func noContent(v value) error {
 	if v.kind() != '{' {
 		return nil
@@ -121,18 +122,19 @@ func noContent(v value) error {
 	if members := membersOf(v, nil); v.count() > 0 && !members.isError && !members.hasError {
 		return nil
 	}
-	return &UnexpectedError{Want: "an empty response", Have: have(v)}
+	return &UnexpectedError{Want: "an empty response", Have: describe(v)}
 }
 
-// article returns a type's name with its indefinite article.
-func article(name string) string {
+// withArticle returns a type's name with its indefinite article.
+func withArticle(name string) string {
 	if strings.ContainsRune("AEIOU", rune(name[0])) {
 		return "an " + name
 	}
 	return "a " + name
 }
 
-func have(v value) string {
+// describe returns a clause about the received value, for an [UnexpectedError].
+func describe(v value) string {
 	switch v.kind() {
 	case '{':
 		if members := membersOf(v, nil); members.isError || members.hasError {
@@ -142,11 +144,11 @@ func have(v value) string {
 	case '[':
 		return "it is a list"
 	}
-	return "it is " + cut(v.text(), 40)
+	return "it is " + truncate(v.text(), 40)
 }
 
-// OutputText returns the concatenated text of the model's messages. It is empty for a nil
-// response, and for one that only calls functions.
+// OutputText returns the concatenated text of the model's messages. It returns "" for a nil
+// response and for a response without messages.
 func (v *ConversationResponse) OutputText() string {
 	if v == nil {
 		return ""
@@ -175,9 +177,9 @@ func (v *ConversationResponse) FunctionCalls() []FunctionCallEntry {
 	return calls
 }
 
-// DecodeStreamEvent decodes the data of a server-sent event as the variant that "type" in
-// data names or, without it, that the event name names. An event of an unknown type is an
-// [UnknownStreamEvent]. The error reports data that is not JSON. DecodeStreamEvent does not
+// DecodeStreamEvent decodes the data of a server-sent event. The "type" in data selects the
+// variant; without it, the event name does. An event of an unknown type is an
+// [UnknownStreamEvent]. DecodeStreamEvent returns an error if data is not JSON. It does not
 // retain data.
 func DecodeStreamEvent(event string, data []byte) (StreamEventVariant, error) {
 	d, err := parse(data)

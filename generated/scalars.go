@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// This file and content.go are written by hand: the types that the OpenAPI document
-// declares as a scalar or another type. A directive "openapi:holds" says which types of
-// JSON a type can hold; openapi/trim refuses a schema that allows others.
+// This file and content.go hold hand-written types, which the OpenAPI document declares as a
+// choice between a scalar and another type. The directive "openapi:holds" lists the JSON types
+// that a Go type can hold; openapi/trim rejects a schema that allows others.
 
 // CompletionArgsStop is the list of stop sequences.
 //
@@ -33,7 +33,7 @@ func (s *CompletionArgsStop) readJSON(v value) {
 //
 //	err := json.Unmarshal([]byte(call.Arguments), &arguments)
 //
-// A decoded call without arguments has "{}".
+// It is "{}" for a decoded call without arguments.
 //
 //openapi:holds FunctionCallEntryArguments string object
 type FunctionCallEntryArguments string
@@ -103,8 +103,8 @@ func (u *ImageURL) readJSON(v value) {
 	v.into(reflect.ValueOf((*plain)(u)).Elem())
 }
 
-// Timestamp is a time in RFC 3339 form. Decoding also accepts a space instead of T, lower
-// case, zones such as +0000, missing seconds, and a missing zone (UTC).
+// Timestamp is a time that is encoded in RFC 3339 format. Decoding also accepts a space instead
+// of T, lower case, zones such as +0000, missing seconds, and a missing zone (UTC).
 //
 //openapi:holds Timestamp string
 type Timestamp struct{ time.Time }
@@ -115,7 +115,7 @@ func (t *Timestamp) UnmarshalJSON(data []byte) error { return unmarshal(data, t)
 func (t *Timestamp) writeJSON(w *output) {
 	text, err := t.MarshalJSON()
 	if err != nil {
-		text, err = t.UTC().MarshalJSON() // its zone may be out of range
+		text, err = t.UTC().MarshalJSON() // RFC 3339 cannot express all zone offsets
 	}
 	if err != nil {
 		w.fail(err)
@@ -134,12 +134,13 @@ func (t *Timestamp) readJSON(v value) {
 	}
 }
 
-// timeLayouts are the layouts without a zone, zoneLayouts those of the zone.
+// timeLayouts are the accepted layouts of a date and time, zoneLayouts those of the zone.
 var (
-	timeLayouts = []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} // time.Parse takes fractions of a second, too
+	timeLayouts = []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} // time.Parse also accepts fractions of a second
 	zoneLayouts = []string{"Z07:00", "Z0700", ""}
 )
 
+// parseTime parses a time in RFC 3339 format or one of its accepted variants.
 func parseTime(text string) (t time.Time, ok bool) {
 	t, err := time.Parse(time.RFC3339, text)
 	if err == nil {

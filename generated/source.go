@@ -9,47 +9,48 @@ import (
 )
 
 // A Mismatch is a value of a response whose type is not the one that the OpenAPI document
-// declares, for example an object instead of a string. Decoding skips it: the field has its
-// zero value. In a list of unions the value becomes an Unknown variant. A list is skipped,
-// too, if its elements would take more than 32 times the memory of the response, beyond
-// 512 KiB: those of real responses take far less.
+// declares, for example an object instead of a string. Decoding skips the value: the field has
+// its zero value. In a list of unions the value becomes an Unknown variant.
+//
+// Decoding also skips a list if the response's lists together would need more memory than
+// 512 KiB plus 32 times the size of the response. The lists of real responses need far less.
 type Mismatch struct {
-	// Pointer is the JSON pointer (RFC 6901) of the value, relative to the response that
-	// reports it; "" if it is that response.
+	// Pointer is the JSON Pointer (RFC 6901) of the value, relative to the response that
+	// reports the mismatch; "" if the value is the response itself.
 	Pointer string
 	// Text is the JSON text of the value.
 	Text string
 }
 
-// String returns the quoted pointer and the beginning of the text, which is redacted inside
-// an authorization.
+// String returns the quoted pointer and the beginning of the text. It redacts the text if the
+// pointer contains "/authorization".
 func (m Mismatch) String() string {
 	text := m.Text
 	if strings.Contains(m.Pointer, "/authorization") {
 		text = "[redacted]"
 	}
-	return fmt.Sprintf("%q: %s", m.Pointer, cut(text, maxPrinted))
+	return fmt.Sprintf("%q: %s", m.Pointer, truncate(text, maxPrinted))
 }
 
-// maxMismatches is the limit per response, and maxPointers bounds the bytes of their
-// pointers.
+// maxMismatches is the maximum number of mismatches per response. maxPointers is the approximate
+// maximum of the total size of their pointers, in bytes.
 const (
 	maxMismatches = 100
 	maxPointers   = 64 << 10
 )
 
 // A source holds the text that a response or a stream event was decoded from, and its
-// mismatches. It is comparable, so it does not make its type incomparable.
+// mismatches. The mismatches are behind a pointer to keep response types comparable.
 type source struct {
 	text    string
-	leftOut *[]Mismatch // nil if there are none
+	skipped *[]Mismatch // nil without mismatches
 }
 
 func (s source) mismatches() []Mismatch {
-	if s.leftOut == nil {
+	if s.skipped == nil {
 		return nil
 	}
-	return *s.leftOut
+	return *s.skipped
 }
 
 func (s source) raw() json.RawMessage { return rawOf(s.text) }
@@ -61,7 +62,7 @@ func rawOf(text string) json.RawMessage {
 	return json.RawMessage(text)
 }
 
-// sourced is implemented by types that hold their source.
+// sourced is the interface of types that hold their source.
 type sourced interface{ origin() *source }
 
 // mismatch records that the value cannot be decoded.
@@ -72,48 +73,49 @@ func (v value) mismatch() {
 	}
 }
 
-// enter begins the scope of a response. leave stores in s the mismatches recorded since
-// enter; they also count for the enclosing response.
-func (v value) enter() (outer int) {
+// beginScope begins the scope of a response and returns the enclosing scope.
+func (v value) beginScope() (outer int) {
 	outer, v.d.scope = v.d.scope, len(v.d.mismatches)
 	return outer
 }
 
-func (v value) leave(outer int, s *source) {
+// endScope stores in s the text of the response and the mismatches recorded since beginScope.
+// They also belong to the enclosing response.
+func (v value) endScope(outer int, s *source) {
 	*s = source{text: v.text()}
 	if nodes := v.d.mismatches[v.d.scope:]; len(nodes) > 0 {
 		found := v.report(nodes)
-		s.leftOut = &found
+		s.skipped = &found
 	}
 	v.d.scope = outer
 }
 
 // A reporter collects mismatches in one walk through a response.
 type reporter struct {
-	found   []Mismatch
-	pointer []byte // of the value that the walk is at
-	room    int    // bytes that pointers may still have
+	found         []Mismatch
+	pointer       []byte // of the current value
+	pointerBudget int    // remaining size of all pointers, in bytes
 }
 
 // report returns the mismatches for nodes inside the value.
 func (v value) report(nodes []int32) []Mismatch {
 	sorted := slices.Clone(nodes)
 	slices.Sort(sorted)
-	r := reporter{room: maxPointers}
+	r := reporter{pointerBudget: maxPointers}
 	r.walk(v, slices.Compact(sorted))
 	return r.found
 }
 
-// walk visits the values around the given nodes, which are sorted and inside v or v itself.
+// walk appends the mismatches for the given nodes. The nodes are sorted; each is v or inside v.
 func (r *reporter) walk(v value, nodes []int32) {
 	if nodes[0] == v.n {
 		r.found = append(r.found, Mismatch{Pointer: string(r.pointer), Text: v.text()})
-		r.room -= len(r.pointer)
+		r.pointerBudget -= len(r.pointer)
 		nodes = nodes[1:]
 	}
 	isObject := v.kind() == '{'
 	n := v.n + 1
-	for index := 0; len(nodes) > 0 && len(r.found) < maxMismatches && len(r.pointer) <= r.room; index++ {
+	for index := 0; len(nodes) > 0 && len(r.found) < maxMismatches && len(r.pointer) <= r.pointerBudget; index++ {
 		child := n
 		if isObject {
 			child++

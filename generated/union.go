@@ -8,7 +8,7 @@ import (
 
 // A union decodes the variants of one union type. V is their interface.
 type union[V any] struct {
-	variants map[string]variant[V] // by type
+	variants map[string]variant[V] // by the value of "type"
 	unknown  func(name string, raw json.RawMessage) V
 }
 
@@ -18,8 +18,8 @@ type variant[V any] struct {
 	read func(v value) V
 }
 
-// variantOf returns the variant of type T. The interface holds a copy of T, so the decoding
-// buffer is reused.
+// variantOf returns the variant of type T. Its read function decodes into a pooled T and returns
+// a copy.
 func variantOf[V, T any]() variant[V] {
 	pool := sync.Pool{New: func() any { return new(T) }}
 	return variant[V]{reflect.TypeFor[T](), func(v value) V {
@@ -38,8 +38,9 @@ func isNil(v any) bool {
 	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-// read decodes the variant that "type" names or, without a type, the variant of the given
-// name or the one whose properties the value has, and otherwise an Unknown variant.
+// read decodes the variant that "type" names. If "type" is missing, read uses the given name or,
+// if the name is empty, infers it from the properties. It returns an Unknown variant if none of
+// the variants has the name.
 func (u *union[V]) read(v value, name string) V {
 	if v.kind() != '{' {
 		v.mismatch()
@@ -49,7 +50,7 @@ func (u *union[V]) read(v value, name string) V {
 		name = given
 	}
 	if name == "" {
-		name = u.nameByForm(v)
+		name = u.inferName(v)
 	}
 	if variant, ok := u.variants[name]; ok {
 		return variant.read(v)
@@ -60,7 +61,7 @@ func (u *union[V]) read(v value, name string) V {
 	return u.unknown(name, json.RawMessage(v.text()))
 }
 
-// typeName returns the "type" of an object; "" if it is not a string.
+// typeName returns the "type" of an object; "" if it is missing or not a string.
 func (v value) typeName() string {
 	member, ok := v.member("type")
 	if !ok {
@@ -70,10 +71,10 @@ func (v value) typeName() string {
 	return name
 }
 
-// nameByForm infers the type of an object without one. It returns the variant whose required
-// properties are all present and that declares the most of its properties; "" if several
-// qualify.
-func (u *union[V]) nameByForm(v value) string {
+// inferName infers the variant of an object without a "type". It considers the variants whose
+// required properties are all present and returns the one that declares most of the object's
+// properties. If several variants declare equally many, inferNameFromRole decides.
+func (u *union[V]) inferName(v value) string {
 	type score struct{ declared, required int }
 	scores := map[string]score{}
 	for key := range v.members() {
@@ -99,14 +100,14 @@ func (u *union[V]) nameByForm(v value) string {
 		}
 	}
 	if tie {
-		return u.nameByRole(v)
+		return u.inferNameFromRole(v)
 	}
 	return name
 }
 
-// nameByRole returns message.input for a message with role user. Messages of the assistant
-// are ambiguous.
-func (u *union[V]) nameByRole(v value) string {
+// inferNameFromRole returns "message.input" for a message with role user and "" otherwise,
+// because the assistant's messages are ambiguous.
+func (u *union[V]) inferNameFromRole(v value) string {
 	const name = string(EntryTypeMessageInput)
 	role, _ := v.member("role")
 	if _, ok := u.variants[name]; !ok || role.d == nil {

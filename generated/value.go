@@ -40,7 +40,7 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
-// name returns the decoded name of a member. It may share the document's memory.
+// name returns the decoded name of a member. The result may share the document's memory.
 func (v value) name() string {
 	text := v.text()
 	if strings.IndexByte(text, '\\') < 0 {
@@ -68,13 +68,13 @@ func (v value) count() int {
 		count++
 	}
 	if v.kind() == '{' {
-		count /= 2 // names are nodes, too
+		count /= 2 // names are nodes too
 	}
 	return count
 }
 
-// member returns the member of an object that has the given name, the last one if
-// there are several.
+// member returns the value of the named member of an object. If several members have the
+// name, it returns the last one.
 func (v value) member(name string) (found value, ok bool) {
 	for key, member := range v.members() {
 		if key == name {
@@ -85,7 +85,7 @@ func (v value) member(name string) (found value, ok bool) {
 }
 
 // string returns the decoded text of a JSON string. The result may share the document's
-// memory; see kept.
+// memory; see retainable.
 func (v value) string() (s string, ok bool) {
 	text := v.text()
 	if text[0] != '"' {
@@ -95,11 +95,11 @@ func (v value) string() (s string, ok bool) {
 	if strings.IndexByte(s, '\\') >= 0 || !utf8.ValidString(s) {
 		return unescape(s), true
 	}
-	return v.d.kept(s), true
+	return v.d.retainable(s), true
 }
 
-// unescape returns the decoded text of a JSON string without its quotes. Bytes that are not
-// UTF-8, and surrogates without their pair, become U+FFFD, as in encoding/json.
+// unescape decodes the text between the quotes of a JSON string. Like encoding/json, it replaces
+// invalid UTF-8 and unpaired surrogates with U+FFFD.
 func unescape(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); {
@@ -122,7 +122,7 @@ func unescape(s string) string {
 				i += 6
 			}
 		}
-		b = utf8.AppendRune(b, r) // U+FFFD for a surrogate
+		b = utf8.AppendRune(b, r) // appends U+FFFD for a surrogate
 	}
 	return string(b)
 }
@@ -130,43 +130,43 @@ func unescape(s string) string {
 // escapes maps the letter of an escape to its byte.
 var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// codeUnit returns the code unit of the escape \uXXXX at the beginning of s; 0 if there is
-// none.
+// codeUnit returns the code unit of the escape \uXXXX at the beginning of s; 0 if s does not
+// begin with an escape.
 func codeUnit(s string) rune {
 	if len(s) < 6 || s[:2] != `\u` {
 		return 0
 	}
-	n, _ := strconv.ParseUint(s[2:6], 16, 16) // they are hexadecimal digits
+	n, _ := strconv.ParseUint(s[2:6], 16, 16) // cannot fail: parse validated the digits
 	return rune(n)
 }
 
-// arguments returns the arguments of a call: the text in a string, or the text of an object
-// or a list.
+// arguments returns the arguments of a function call as JSON text. The value is a string that
+// holds the text, or an object or a list.
 func (v value) arguments() (text string, ok bool) {
 	if c := v.kind(); c == '{' || c == '[' {
-		return v.d.kept(v.text()), true
+		return v.d.retainable(v.text()), true
 	}
 	return v.string()
 }
 
-// kept returns a part of the document's text. It shares the document's memory if that retains
-// at most maxShared bytes or four times its length, and is a copy otherwise.
-func (d *document) kept(s string) string {
-	if d.shares || len(s) >= len(d.text)/4 {
+// retainable returns s, which must be a part of the document's text, or a copy of s. It returns
+// s itself if the whole text has at most maxShared bytes or about four times the length of s.
+func (d *document) retainable(s string) string {
+	if d.sharesText || len(s) >= len(d.text)/4 {
 		return s
 	}
 	return strings.Clone(s)
 }
 
-// int returns the value as an integer that an int can hold. It accepts integral numbers such
-// as 7.0 and 9e0, as JSON Schema does.
+// int returns the value as an integer that fits in an int. Like JSON Schema, it accepts
+// integral numbers such as 7.0 and 9e0.
 func (v value) int() (n int64, ok bool) {
 	text := v.text()
 	n, err := strconv.ParseInt(text, 10, strconv.IntSize)
 	if err == nil {
 		return n, true
 	}
-	const maxLength, maxExponent = 64, 64 // beyond these, exact arithmetic may take long
+	const maxLength, maxExponent = 64, 64 // limits the cost of exact arithmetic
 	if c := text[0]; c != '-' && (c < '0' || c > '9') || len(text) > maxLength {
 		return 0, false
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What users read first is written as if by hand.
+// The generated code follows the style of hand-written code: doc comments, line lengths and names.
 func TestGeneratedCodeReadsLikeHandWritten(t *testing.T) {
 	t.Parallel()
 	files := token.NewFileSet()
@@ -17,14 +17,14 @@ func TestGeneratedCodeReadsLikeHandWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := regexp.MustCompile(`(?i)swagger|deepmap|defines (model|values|parameters) for`)
+	generatorText := regexp.MustCompile(`(?i)swagger|deepmap|defines (model|values|parameters) for`)
 	for _, group := range file.Comments {
-		if match := foreign.FindString(group.Text()); match != "" {
-			t.Errorf("%s: a comment says %q", files.Position(group.Pos()), match)
+		if match := generatorText.FindString(group.Text()); match != "" {
+			t.Errorf("%s: a comment contains %q", files.Position(group.Pos()), match)
 		}
 		for _, line := range group.List {
 			if len(line.Text) > 120 {
-				t.Errorf("%s: a line of %d characters", files.Position(line.Pos()), len(line.Text))
+				t.Errorf("%s: a comment line has %d bytes, want at most 120", files.Position(line.Pos()), len(line.Text))
 			}
 		}
 	}
@@ -34,13 +34,13 @@ func TestGeneratedCodeReadsLikeHandWritten(t *testing.T) {
 		case *ast.FuncDecl:
 			name := d.Name.Name
 			if d.Recv == nil && ast.IsExported(name) && !strings.HasPrefix(name, "New") {
-				t.Errorf("%s: the function %s is exported", files.Position(d.Pos()), name)
+				t.Errorf("%s: function %s is exported, want only New functions", files.Position(d.Pos()), name)
 			}
 			if strings.HasSuffix(name, "Request") {
-				t.Errorf("%s: %s makes a request", files.Position(d.Pos()), name)
+				t.Errorf("%s: function %s has the suffix Request, want only methods that send requests", files.Position(d.Pos()), name)
 			}
 			if ast.IsExported(name) && !regexp.MustCompile(`^`+name+` [a-z]+s `).MatchString(d.Doc.Text()) {
-				t.Errorf("%s: the comment of %s begins with %.60q, want a verb", files.Position(d.Pos()), name, d.Doc.Text())
+				t.Errorf("%s: the comment of %s begins with %.60q, want the name and a verb", files.Position(d.Pos()), name, d.Doc.Text())
 			}
 			methods++
 		case *ast.GenDecl:
@@ -54,7 +54,7 @@ func TestGeneratedCodeReadsLikeHandWritten(t *testing.T) {
 				}
 				types++
 				if !regexp.MustCompile(`^` + s.Name.Name + ` (is|are) `).MatchString(d.Doc.Text()) {
-					t.Errorf("%s: the comment of %s begins with %.60q", files.Position(s.Pos()), s.Name.Name, d.Doc.Text())
+					t.Errorf("%s: the comment of %s begins with %.60q, want the name and is or are", files.Position(s.Pos()), s.Name.Name, d.Doc.Text())
 				}
 				structure, ok := s.Type.(*ast.StructType)
 				if !ok {
@@ -71,6 +71,6 @@ func TestGeneratedCodeReadsLikeHandWritten(t *testing.T) {
 		}
 	}
 	if types < 80 || methods < 300 {
-		t.Errorf("%d types and %d functions were looked at, want them all", types, methods)
+		t.Errorf("checked %d types and %d functions, want at least 80 and 300", types, methods)
 	}
 }
