@@ -138,7 +138,7 @@ func (j *Journal) matchingJobs(source Source, o *Options) iter.Seq2[*job, error]
 			flush()
 			return
 		}
-		yield(nil, fmt.Errorf("%w: %s has %d responses, but none for the first %d rows of the input: must be another output",
+		yield(nil, fmt.Errorf("%w: %s has responses (%d), but none of the first rows of the input (%d): use another output",
 			ErrOtherInput, j.path, j.Done(), len(ahead)))
 	}
 }

@@ -330,7 +330,7 @@ func (r *run) haltIfAllRejected(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.rejected++; done == 0 && r.rejected >= maxRejected {
-		r.halt(fmt.Errorf("bulk: %d rows failed before the first success: check the settings: %w", maxRejected, err))
+		r.halt(fmt.Errorf("bulk: the first %d rows were rejected: check the settings: %w", maxRejected, err))
 	}
 }
 

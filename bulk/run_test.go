@@ -294,7 +294,7 @@ func TestUnreadableResponses(t *testing.T) {
 			setFault(0)
 			before := server.Stats().Requests
 			_, err := run(t, client, output(t), prompts(300), options)
-			if n := server.Stats().Requests - before; err == nil || !strings.Contains(err.Error(), "20 rows failed before the first success") || n > 30 {
+			if n := server.Stats().Requests - before; err == nil || !strings.Contains(err.Error(), "the first 20 rows were rejected") || n > 30 {
 				t.Errorf("%s: %d requests, %v", kind, n, err)
 			}
 		}, emulatortest.WithServer(emulator.Config{RequestsPerSecond: 1}), emulatortest.Unchecked())
@@ -360,7 +360,7 @@ func TestWrongSettings(t *testing.T) {
 		emulatortest.WithClient(func(c *ratelimited.Config) { c.MaxInFlight = 2 }))
 	path := output(t)
 	summary, err := run(t, client, path, prompts(300), options)
-	if err == nil || !strings.Contains(err.Error(), "20 rows failed before the first success: check the settings: ") || !errors.Is(err, ratelimited.ErrInvalid) {
+	if err == nil || !strings.Contains(err.Error(), "the first 20 rows were rejected: check the settings: ") || !errors.Is(err, ratelimited.ErrInvalid) {
 		t.Errorf("error %v", err)
 	}
 	if n := server.Stats().Requests; n < 20 || n > 200 || summary.Stopped != bulk.StoppedByError {

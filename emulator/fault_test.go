@@ -323,10 +323,18 @@ func TestFaultOfOneModel(t *testing.T) {
 // The emulator charges and stores the sent part of a stream that a fault cuts off.
 func TestStreamResetIsChargedAndStored(t *testing.T) {
 	t.Parallel()
-	a := start(t, emulator.Config{Faults: []emulator.Fault{{Kind: emulator.FaultResetStream, Events: 3, Times: 1}}})
+	ended := make(chan struct{}, 10)
+	a := start(t, emulator.Config{
+		Faults: []emulator.Fault{{Kind: emulator.FaultResetStream, Events: 3, Times: 1}},
+		Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			defer func() { ended <- struct{}{} }()
+			next.ServeHTTP(w, r)
+		},
+	})
 	if got := a.unchecked().outcome(streamHello); got != "200 reset" {
 		t.Errorf("outcome is %s, want 200 reset", got)
 	}
+	<-ended // the client sees the reset before the emulator has stored the conversation
 	list := read[[]generated.Conversation](a.do(http.MethodGet, "/v1/conversations", ""))
 	history := a.do(http.MethodGet, "/v1/conversations/"+list[0].ID+"/history", "").want(http.StatusOK)
 	if !strings.Contains(history.body, `"content":"1 2"`) {

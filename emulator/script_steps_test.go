@@ -128,7 +128,7 @@ func TestNewScript(t *testing.T) {
 	}
 	a.start("y")
 	a.post("/v1/conversations", textRequest("z")).want(400)
-	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `no rule or step matches "z" (model mistral-small-latest, turn 1); 3 of 3 steps have been used; the nearest is rule 1 (fails: broken): no result of f was added`) {
+	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `no rule or step matches "z" (model mistral-small-latest, turn 1); all 3 steps have been used; the nearest is rule 1 (fails: broken): no result of f was added`) {
 		t.Errorf("Check returns %v", err)
 	}
 }
@@ -142,7 +142,7 @@ func TestNewScriptPanics(t *testing.T) {
 		`turn 2: call "": must have a name`:                                   emulator.Calls(emulator.Call{}),
 		`turn 2: call "f": id: must be used once, got "aaaaaaaaa" twice`:      emulator.Calls(call, call),
 		`turn 2: must be a Step or a Rule, got nil`:                           nil,
-		`turn 2: turn and times must be 0 or more, got 0 and -1`:              emulator.Rule{Times: -1, Step: emulator.Say("a")},
+		`turn 2: times must be 0 or more, got -1`:                             emulator.Rule{Times: -1, Step: emulator.Say("a")},
 		`turn 2: delay and pace: must be 0 or more, got -1s and 0s`:           emulator.Step{Delay: -time.Second},
 		`turn 2: error: status: must be from 400 to 599, got 0`:               emulator.Rule{Step: emulator.Step{Err: &emulator.Error{}}},
 		`turn 2: usage: must be 0 or more tokens, got {Prompt:-1 Completion:`: emulator.Rule{Then: []emulator.Step{{Usage: &emulator.Usage{Prompt: -1}}}},
@@ -235,7 +235,7 @@ func TestScriptHandoffNeedsAnAllowedTarget(t *testing.T) {
 	expert := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "expert"}))
 	front := read[generated.Agent](a.post("/v1/agents", generated.CreateAgentRequest{Model: "m", Name: "front", Handoffs: []string{expert.ID}}))
 	for _, want := range []string{
-		`script: step 1 (hands off to exprt): the agent \"front\" may not hand off to it: must be one of [\"expert\"]`,
+		`script: step 1 (hands off to exprt): the agent \"front\" cannot hand off to it: must be one of [\"expert\"]`,
 		"step 2 (hands off to ag_none)", "step 3 (hands off to front)",
 	} {
 		request := generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("help")}
@@ -243,7 +243,7 @@ func TestScriptHandoffNeedsAnAllowedTarget(t *testing.T) {
 			t.Errorf("%s, want %s", got.body, want)
 		}
 	}
-	if got := a.post("/v1/conversations", textRequest("no agent")).want(400); !strings.Contains(got.body, `the agent \"\" may not hand off to it: must be one of []`) {
+	if got := a.post("/v1/conversations", textRequest("no agent")).want(400); !strings.Contains(got.body, `the agent \"\" cannot hand off to it: must be one of []`) {
 		t.Errorf("without an agent: %s", got.body)
 	}
 	if c := read[generated.ConversationResponse](a.post("/v1/conversations", generated.StartConversationRequest{AgentID: front.ID, Inputs: generated.NewTextInputs("x")})); c.OutputText() != "hello" {

@@ -304,7 +304,7 @@ func TestEstimatesOfManyWaiters(t *testing.T) {
 	}, guarded)
 }
 
-// isTooLarge checks that the call failed with a TooLargeError at the start.
+// wantTooLarge checks that the call failed with a TooLargeError at the start.
 func (p *asyncCall) wantTooLarge() {
 	p.b.Helper()
 	if o := p.result.Load(); o == nil || o.at != 0 || !errors.As(o.err, new(*limiter.TooLargeError)) {

@@ -133,7 +133,7 @@ type Config struct {
 	// By default the client learns about each model. It learns the ratio of real to counted prompt
 	// tokens, between 1/4 and 4. It estimates a response as the upper quartile of the model's latest 64
 	// responses. Before it has seen three, it takes the lowest of 4,096 tokens, a quarter of the token
-	// limit, and an eighth of max_tokens (at least 500). It also learns how long calls take, which lets a
+	// limit, and an eighth of max_tokens (at least 500). No estimate of a response exceeds max_tokens. It also learns how long calls take, which lets a
 	// call whose deadline is too close fail early. Default: false.
 	FixedEstimates bool
 
@@ -141,13 +141,13 @@ type Config struct {
 	//
 	// These attempts do not count: attempts that fail in an outage, and attempts that a 429 for all calls
 	// rejects, until MaxOutage has passed. If a reused connection turns out to be closed, the client
-	// retries once at once, and this does not count either. With NoRetries the client sends at most one
+	// retries immediately, once, and this does not count either. With NoRetries the client sends at most one
 	// request. An outage still holds a call that could not be sent.
 	MaxRetries int
 
 	// MaxOutage is the maximum duration of an outage, from its first failure. After it, the held calls fail
 	// with an [ErrOutage]. MaxOutage also bounds for how long attempts that a 429 for all calls rejects do
-	// not count as retries. At least 1 ms. Negative means that the client holds no calls and counts all
+	// not count as retries. At least 1 ms, or negative: then the client does not hold calls, and counts all
 	// retries. Default: 5 minutes.
 	//
 	// The server is down if a connection cannot be made, or if two different calls in a row fail. Only the
@@ -309,7 +309,7 @@ func checkDuration(field string, d time.Duration, others ...string) error {
 	case d >= time.Millisecond:
 		return nil
 	case d > 0 && d < time.Microsecond:
-		rule += fmt.Sprintf("; %d seconds are %d*time.Second", d, d)
+		rule += fmt.Sprintf(" (for seconds, write %d*time.Second)", d)
 	}
 	return &ConfigError{Field: field, Value: d, Rule: rule}
 }

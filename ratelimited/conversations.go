@@ -26,7 +26,7 @@ func (s *Conversations) Start(ctx context.Context, request generated.StartConver
 // event has arrived; until then the client may retry. The context bounds the whole stream.
 //
 // Range over [Stream.Events] or close the stream. Otherwise it keeps its connection and its tokens until
-// the context ends.
+// the context ends or the garbage collector finds it.
 //
 // Mistral's documentation: https://docs.mistral.ai/api/endpoint/beta/conversations#operation-agents_api_v1_conversations_start_stream
 func (s *Conversations) StartStream(ctx context.Context, request generated.StartConversationRequest, options ...CallOption) (*Stream, error) {

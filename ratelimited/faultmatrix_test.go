@@ -28,7 +28,7 @@ func TestFaultMatrix(t *testing.T) {
 		missing[kind] = true
 	}
 	delete(missing, emulator.FaultRefuse)    // needs a TCP listener: see TestConnectionRefused
-	delete(missing, emulator.FaultLostReply) // runs a retried call twice: see TestLostReply in package emulatortest
+	delete(missing, emulator.FaultLostReply) // runs a retried call twice: see TestLostResponse in package emulatortest
 	var table outcomes
 	t.Cleanup(func() { t.Logf("kind of fault, injected once / always → outcome·attempts\n%s", table.String()) })
 	for _, row := range rows {

@@ -171,7 +171,7 @@ func (e *ToolError) Error() string {
 	if e.Name == "" {
 		return fmt.Sprintf("runner: %d calls of unknown functions in a row", e.Failures)
 	}
-	return fmt.Sprintf("runner: function %q failed %d times in a row, most recently in stage %s", e.Name, e.Failures, e.Last.Stage)
+	return fmt.Sprintf("runner: function %q failed, %d in a row, most recently in stage %s", e.Name, e.Failures, e.Last.Stage)
 }
 
 // Unwrap returns Last.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -102,10 +103,15 @@ func progressText(p bulk.Progress, plan *bulk.Forecast) string {
 	return strings.Join(parts, ", ")
 }
 
+// unlimited is the shortest duration that is not shown, such as that of a call that may never fit.
+const unlimited = 100 * 365 * 24 * time.Hour
+
 func rounded(d time.Duration) string {
 	switch {
-	case d >= 100*365*24*time.Hour:
-		return "forever"
+	case d >= unlimited:
+		return "unlimited"
+	case d < time.Second:
+		return "less than 1s"
 	case d >= time.Hour:
 		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
 	}
@@ -133,8 +139,14 @@ func (c *command) showPlan(f *bulk.Forecast) {
 			basis = fmt.Sprintf("based on %d responses", f.Replies)
 		}
 		fmt.Fprintf(&b, "\nTokens: about %d (%d to %d), %d of them in prompts; %s", f.Tokens.Expected, f.Tokens.Low, f.Tokens.High, f.Counted, basis)
-		fmt.Fprintf(&b, "\nDuration: about %s (%s to %s) at %v requests/s and %d tokens/min, limited by %s",
-			rounded(f.Duration.Expected), rounded(f.Duration.Low), rounded(f.Duration.High), f.RequestsPerSecond, f.TokensPerMinute, f.LimitedBy)
+		duration := fmt.Sprintf("about %s (%s to %s)", rounded(f.Duration.Expected), rounded(f.Duration.Low), rounded(f.Duration.High))
+		switch {
+		case f.Duration.Expected >= unlimited:
+			duration = "unknown, because some rows may exceed the token limit,"
+		case f.Duration.High < time.Second:
+			duration = "less than 1s"
+		}
+		fmt.Fprintf(&b, "\nDuration: %s at %v requests/s and %d tokens/min, limited by %s", duration, f.RequestsPerSecond, f.TokensPerMinute, f.LimitedBy)
 		if c.client.LearnLimits {
 			fmt.Fprint(&b, "; the limits will be learned")
 		}
@@ -146,7 +158,7 @@ func (c *command) showPlan(f *bulk.Forecast) {
 	_, _ = fmt.Fprintln(to, b.String())
 }
 
-func (c *command) showSummary(s *bulk.Summary, err error) {
+func (c *command) showSummary(s *bulk.Summary, outputSize int64, err error) {
 	if c.json {
 		text := ""
 		if err != nil {
@@ -169,10 +181,44 @@ func (c *command) showSummary(s *bulk.Summary, err error) {
 		}
 	}
 	fmt.Fprintf(&b, ", in %s; %d prompt tokens and %d completion tokens", rounded(s.Duration), s.PromptTokens, s.CompletionTokens)
-	if s.Stopped != "" && err == nil {
+	if s.Failed > 0 {
+		fmt.Fprintf(&b, "\nThe errors are in %s", c.output)
+		if line, message := firstError(c.output, outputSize); message != "" {
+			fmt.Fprintf(&b, ". The first one is of line %d: %s", line, message)
+		}
+	}
+	switch {
+	case err != nil || s.Stopped == "":
+	case s.Stopped == bulk.StoppedBudget && s.Done+s.Failed == 0:
+		fmt.Fprintf(&b, "\nStopped before the first row: it is expected to use more than the budget of %d tokens; raise -budget-tokens", c.options.TokenBudget)
+	default:
 		fmt.Fprintf(&b, "\nStopped before the end (%s); run the same command again to continue", s.Stopped)
 	}
 	_, _ = fmt.Fprintln(c.out, b.String())
+}
+
+// firstError returns the line in the input and the error of the first failed row in the output after an offset.
+func firstError(output string, offset int64) (line int, message string) {
+	file, err := os.Open(output) //nolint:gosec // the user chooses the files
+	if err != nil {
+		return 0, ""
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(offset, io.SeekStart); err != nil {
+		return 0, ""
+	}
+	for decoder := json.NewDecoder(file); ; {
+		var row struct {
+			Bulk  struct{ Line int }
+			Error *struct{ Message string }
+		}
+		switch err := decoder.Decode(&row); {
+		case err != nil:
+			return 0, ""
+		case row.Error != nil:
+			return row.Bulk.Line, strings.TrimPrefix(row.Error.Message, fmt.Sprintf("line %d: ", row.Bulk.Line))
+		}
+	}
 }
 
 // printJSON prints an event as a line of JSON, such as {"plan": {…}}.

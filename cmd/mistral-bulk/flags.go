@@ -45,8 +45,8 @@ func flagSet(c *command) *flag.FlagSet {
 	flags.Func("schema", "`file` with a JSON Schema for each answer; the results are the JSON objects", schema(&c.options))
 	flags.Func("body", "`part` of the response in the results: response (all of it), text, or object (with -schema)", body(&c.options.Output))
 	flags.Func("format", "`format` of the input: jsonl or lines (default lines for .txt files, otherwise jsonl)", format(&c.lines))
-	flags.Func("rps", "rate limit of the account in `requests` per second, such as 1.2 (default learned)", plainflag.Positive(&c.client.RequestsPerSecond))
-	flags.Func("tpm", "rate limit of the account in `tokens` per minute (default learned)", positiveInt(&c.client.TokensPerMinute))
+	flags.Func("rps", "rate limit of the account in `requests` per second, such as 1.2 (default learned, and so if -tpm is not set)", plainflag.Positive(&c.client.RequestsPerSecond))
+	flags.Func("tpm", "rate limit of the account in `tokens` per minute (default learned, and so if -rps is not set)", positiveInt(&c.client.TokensPerMinute))
 	flags.Func("timeout", "timeout of one HTTP request, a `duration` such as 90s (default 5m)", duration(&c.client.Timeout))
 	flags.StringVar(&c.client.BaseURL, "base-url", "", "`URL` of the API, without /v1 (default https://api.mistral.ai)")
 	flags.StringVar(&c.client.StateFile, "state", "", "`file` that keeps balances and learned limits between runs, or none (default one file per API key in the user's cache directory)")
@@ -170,7 +170,10 @@ func deadline(into *time.Time) func(string) error {
 		}
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return errors.New("must be a duration such as 3h or a time such as 2026-10-31T08:00:00Z")
+			return errors.New("must be a positive duration such as 3h or a time such as 2026-10-31T08:00:00Z")
+		}
+		if !at.After(time.Now()) {
+			return errors.New("must be in the future")
 		}
 		*into = at
 		return nil

@@ -92,6 +92,9 @@ func run(args []string, s streams, interrupts <-chan os.Signal) int {
 	status, err := c.run(ctx)
 	if err != nil {
 		_, _ = fmt.Fprintln(s.err, "mistral-bulk:", err)
+		if config := (*ratelimited.ConfigError)(nil); errors.As(err, &config) && config.Field == "BaseURL" {
+			return statusUsage
+		}
 		return statusError
 	}
 	return status
@@ -142,12 +145,16 @@ func (c *command) run(ctx context.Context) (status int, err error) {
 	defer done()
 	show := newDisplay(c)
 	c.options.Progress = show.progress
+	var outputSize int64                            // before this run
+	if info, err := os.Stat(c.output); err == nil { //nolint:gosec // the user chooses the files
+		outputSize = info.Size()
+	}
 	summary, err := bulk.Run(ctx, client, source, journal, c.options)
 	show.end()
 	if summary == nil {
 		return 0, err
 	}
-	c.showSummary(summary, err)
+	c.showSummary(summary, outputSize, err)
 	switch {
 	case err != nil:
 		return 0, err

@@ -102,7 +102,7 @@ func TestJob(t *testing.T) {
 			t.Errorf("%v: status %d, %s, %s; want %d, %s, %s", args, status, gotOut, gotErr, want, out, err)
 		}
 	}
-	step(statusDone, `^20 rows: 20 to send\nTokens: about \d+ \(.*\), 200 of them in prompts; the length of responses is not known yet\nDuration: about .*, limited by requests\n$`, "^$", "-plan")
+	step(statusDone, `^20 rows: 20 to send\nTokens: about \d+ \(.*\), 200 of them in prompts; the length of responses is not known yet\nDuration: .*, limited by requests\n$`, "^$", "-plan")
 	if _, err := os.Stat(f.output()); err == nil {
 		t.Error("a plan created the output")
 	}
@@ -113,7 +113,7 @@ func TestJob(t *testing.T) {
 		t.Errorf("the output has %d lines, want 20", n)
 	}
 	f.file("in.jsonl", `{"id": "row-1", "prompt": "Say word 1"}`+"\nbroken\n")
-	step(statusSomeFailed, `^0 done, 1 failed, 1 already done, in `, "")
+	step(statusSomeFailed, `(?s)^0 done, 1 failed, 1 already done, in .*The first one is of line \d+: .+`, "")
 }
 
 // The flags set the options of the requests and the content of the results.
@@ -345,7 +345,8 @@ func TestBadArguments(t *testing.T) {
 		{[]string{"-max-tokens", "-1", in}, statusUsage, `-max-tokens: must be a positive whole number, got "-1"`},
 		{[]string{"-rps", "0", in}, statusUsage, `-rps: must be a positive number, got "0"`},
 		{[]string{"-temperature", "hot", in}, statusUsage, `-temperature: must be a number of at least 0, got "hot"`},
-		{[]string{"-deadline", "soon", in}, statusUsage, `-deadline: must be a duration such as 3h or a time such as 2026-10-31T08:00:00Z, got "soon"`},
+		{[]string{"-deadline", "soon", in}, statusUsage, `-deadline: must be a positive duration such as 3h or a time such as 2026-10-31T08:00:00Z, got "soon"`},
+		{[]string{"-deadline", "2020-01-01T00:00:00Z", in}, statusUsage, `-deadline: must be in the future, got "2020-01-01T00:00:00Z"`},
 		{[]string{"-timeout", "0", in}, statusUsage, `-timeout: must be a duration such as 90s or 5m, got "0"`},
 		{[]string{"-body", "json", in}, statusUsage, `-body: must be response, text or object, got "json"`},
 		{[]string{"-body", "object", "-o", "out", in}, statusUsage, "-body: object must be used with -schema"},

@@ -58,7 +58,8 @@ Exit status:
   2  an option is invalid
   3  the job stopped before the end
   4  an error ended the job
-After 1, 3 and 4, run the same command again to continue.
+After 3 and 4, run the same command again to continue. After 1, this sends the rows again that
+failed temporarily.
 
 See docs/bulk.md for more.
 `

@@ -58,7 +58,7 @@ func limitFlag[T any](into *map[string]T, parse func(a, b string) (T, error)) fu
 		name, values, hasName := strings.Cut(text, "=")
 		first, second, hasBoth := strings.Cut(values, "/")
 		if !hasName || !hasBoth || name == "" {
-			return errors.New("must be a name, =, and two numbers separated by /")
+			return errors.New("must be a name and two numbers, such as name=5/100")
 		}
 		limit, err := parse(first, second)
 		if err != nil {

@@ -78,17 +78,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	faults := flags.String("faults", "", "YAML or JSON `file` with the faults to inject (default no faults)")
 	flags.BoolVar(&cfg.RetryAfter, "retry-after", false, "send Retry-After with status 429; the real API does not send it")
 	flags.BoolVar(&cfg.ChatHeaders, "chat-headers", false, "also send the headers for requests per minute and the cost of a call; the real API sends them only with chat completions")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			flags.SetOutput(stdout)
-			usage(flags)
-			return err
-		}
-		_, _ = fmt.Fprintf(stderr, "mistral-emulator: %v\nRun mistral-emulator -help for the flags and examples.\n", plainflag.Error(flags, err))
-		return errUsage
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(stdout)
+		usage(flags)
+		return err
+	case err != nil:
+		err = plainflag.Error(flags, err)
+	case flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "mistral-emulator: %v\nRun mistral-emulator -help for the flags and examples.\n", err)
+		return errUsage
 	}
 	if err := readFiles(&cfg, *script, *faults); err != nil {
 		return err

@@ -222,7 +222,7 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"-limit", "1/1"}, errUsage, "must be a name"},
 		{[]string{"-tool-limit", "web_search=1"}, errUsage, "must be a name"},
 		{[]string{"-tool-limit", "web_search=-1/1"}, errUsage, `-tool-limit: must have two positive whole numbers, such as web_search=5/100, got "web_search=-1/1"`},
-		{[]string{"extra"}, nil, `unexpected argument "extra"`},
+		{[]string{"extra"}, errUsage, `unexpected argument "extra"`},
 		{[]string{"-latency-spread", "1s"}, nil, "LatencySpread is 1s: must be from 0 to Latency"},
 		{[]string{"-addr", taken}, nil, "address already in use; to use a free port, set -addr 127.0.0.1:0"},
 		{[]string{"-addr", "nowhere:at:all"}, nil, "address"},

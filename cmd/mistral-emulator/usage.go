@@ -92,8 +92,8 @@ for 10 s or stop reading a response for one minute.
 }
 
 const exitStatus = `
-Exit status: 0 after an interrupt, 1 if the emulator cannot listen or a file is invalid, 2
-if a flag is invalid. For more, run go doc ./emulator.
+Exit status: 0 after an interrupt, 1 if the emulator cannot start with these flags and
+files, 2 if a flag cannot be read. For more, run go doc ./emulator.
 `
 
 // kinds returns the names of all kinds of faults, wrapped into lines.

@@ -77,8 +77,11 @@ func startKey(p Prompt) string { return fmt.Sprintf("start %x", sha256.Sum256([]
 
 // checkCounts reports a negative number.
 func (r Rule) checkCounts() error {
-	if r.Turn < 0 || r.Times < 0 {
-		return fmt.Errorf("turn and times must be 0 or more, got %d and %d", r.Turn, r.Times)
+	switch {
+	case r.Turn < 0:
+		return fmt.Errorf("turn must be 0 or more, got %d", r.Turn)
+	case r.Times < 0:
+		return fmt.Errorf("times must be 0 or more, got %d", r.Times)
 	}
 	return nil
 }
@@ -148,7 +151,7 @@ func (s *Script) take(p Prompt) (Step, error) {
 	s.use(p, at)
 	step := at.rule.steps()[at.step]
 	if _, ok := step.handoffTarget(p); !ok {
-		return Step{}, s.miss(fmt.Sprintf("%s: the agent %q may not hand off to it: must be one of %q", s.name(at.rule, at.step), cmp.Or(p.AgentName, p.Agent), namesOf(p.Handoffs)))
+		return Step{}, s.miss(fmt.Sprintf("%s: the agent %q cannot hand off to it: must be one of %q", s.name(at.rule, at.step), cmp.Or(p.AgentName, p.Agent), namesOf(p.Handoffs)))
 	}
 	return step, nil
 }
@@ -195,7 +198,7 @@ func (s *Script) find(p Prompt) (at *position, why string) {
 		why += fmt.Sprintf("; all steps of %s have been used in this conversation", s.name(at.rule, 0))
 	}
 	if steps > 0 {
-		why += fmt.Sprintf("; %d of %d steps have been used", steps, steps)
+		why += fmt.Sprintf("; all %d steps have been used", steps)
 	}
 	if nearest != nil {
 		why += fmt.Sprintf("; the nearest is %s: %s", s.name(nearest, 0), strings.Join(reasons, ", "))

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
@@ -107,14 +108,14 @@ func deleteConversation(ctx context.Context, client *ratelimited.Client, result 
 	return client.Beta.Conversations.Delete(context.WithoutCancel(ctx), result.ConversationID)
 }
 
-// script holds the responses of the emulator's model. The first call of price has an invalid
-// class.
+// script holds the responses of the emulator's model, by the results that it receives. The first call
+// of price has an invalid class.
 var script = emulator.NewScript(
 	emulator.Calls(
 		emulator.Call{Name: "weather", Arguments: `{"city":"Lyon"}`},
 		emulator.Call{Name: "trains", Arguments: `{"from":"Paris","to":"Lyon"}`},
 	),
-	emulator.Calls(emulator.Call{Name: "price", Arguments: `{"train":"TGV 6607","class":3}`}),
-	emulator.Calls(emulator.Call{Name: "price", Arguments: `{"train":"TGV 6607","class":2}`}),
-	emulator.Say("It will be sunny, 24 °C. TGV 6607 has seats for 45 euros."),
+	emulator.Rule{Function: "trains", Result: regexp.MustCompile("TGV 6607"), Step: emulator.Calls(emulator.Call{Name: "price", Arguments: `{"train":"TGV 6607","class":3}`})},
+	emulator.Rule{Function: "price", Result: regexp.MustCompile(`"euros":45`), Step: emulator.Say("It will be sunny, 24 °C. TGV 6607 has seats for 45 euros.")},
+	emulator.Rule{Function: "price", Step: emulator.Calls(emulator.Call{Name: "price", Arguments: `{"train":"TGV 6607","class":2}`})},
 )

@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator"
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/examples/internal/setup"
@@ -167,9 +168,10 @@ func newAgent() (*runner.Runner, *ratelimited.Client, error) {
 	return agent, client, err
 }
 
-// script holds the responses of the emulator's model.
+// script holds the responses of the emulator's model, by the results that it receives.
 var script = emulator.NewScript(
 	emulator.Calls(emulator.Call{Name: "trains", Arguments: `{"from":"Paris","to":"Lyon"}`}),
-	emulator.Calls(emulator.Call{Name: "book", Arguments: `{"train":"TGV 6607"}`}),
-	emulator.Say("Done: seat 12 in TGV 6607."),
+	emulator.Rule{Function: "trains", Result: regexp.MustCompile("TGV 6607"), Step: emulator.Calls(emulator.Call{Name: "book", Arguments: `{"train":"TGV 6607"}`})},
+	emulator.Rule{Function: "book", Result: regexp.MustCompile("^seat 12 in TGV 6607$"), Step: emulator.Say("Done: seat 12 in TGV 6607.")},
+	emulator.Rule{Function: "book", Step: emulator.Say("I have not booked a seat.")},
 )

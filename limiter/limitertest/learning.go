@@ -91,7 +91,7 @@ func throttlingLowersRequests(t *testing.T, open Open) {
 	b := newFixture(t, open, manyTokens)
 	b.throttle(limiter.Throttle{Requests: true, RetryAfter: shortRetryAfter})
 	b.acquire(0).Settle(0)
-	b.learned("one throttled lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
+	b.learned("one throttled request does not lower the rate", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 	rate := b.lowered()
 	if rate < 0.4*50 || rate > 0.8*50 {
 		t.Errorf("the learned rate is %v requests/s, want 20–40", rate)
@@ -116,7 +116,7 @@ func throttlingLowersTokens(t *testing.T, open Open) {
 	b := newFixture(t, open, manyTokens)
 	b.throttle(limiter.Throttle{Tokens: true, RetryAfter: shortRetryAfter})
 	b.acquire(0).Settle(0)
-	b.learned("one throttled lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
+	b.learned("one throttled request does not lower the rate", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 	b.throttle(limiter.Throttle{Tokens: true, RetryAfter: shortRetryAfter})
 	is := func(l limiter.Limit) bool { return l.TokensPerMinute < manyTokens.TokensPerMinute }
 	b.learned("the rate is lowered", is, limiter.FromConfiguration, limiter.FromRefusals)
@@ -166,7 +166,7 @@ func newLimitForgets(t *testing.T, open Open) {
 	equal(b, "configured", b.Snapshot().Configured, manyTokens.WithDefaults())
 	b.throttle(limiter.Throttle{Requests: true, RetryAfter: shortRetryAfter})
 	b.acquire(0).Settle(0)
-	b.learned("one throttled lowers nothing", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
+	b.learned("one throttled request does not lower the rate", b.isConfigured, limiter.FromConfiguration, limiter.FromConfiguration)
 }
 
 func headerRaises(t *testing.T, open Open) {

@@ -1,4 +1,4 @@
--- The script of version 1, without its comments.
+-- The script of version 1. Its code is unchanged, except for two local names; its comments are left out.
 
 local STATE, TOKENS, REQUESTS, PERMITS, LEASES, TICKETS, PROCESSES = unpack(KEYS)
 local op, epoch, answered = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])

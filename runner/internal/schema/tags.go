@@ -72,7 +72,7 @@ func (k keyword) value(t reflect.Type, made object, text string) (value any, rul
 		return nil, "must not be set: the type already has a format"
 	}
 	if !slices.Contains(k.types, kind) {
-		return nil, "applies to " + strings.Join(k.types, " or ") + ", which the field is not"
+		return nil, "must be on a field of type " + strings.Join(k.types, " or ")
 	}
 	switch k.name {
 	case "enum":
