@@ -128,7 +128,7 @@ func TestNewScript(t *testing.T) {
 	}
 	a.start("y")
 	a.post("/v1/conversations", textRequest("z")).want(400)
-	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `no rule or step matches "z" (model mistral-small-latest, turn 1); all 3 steps have been used; the nearest is rule 1 (fails: broken): no result of f was added`) {
+	if err := script.Check(); err == nil || !strings.Contains(err.Error(), `no rule or step matches "z" (model mistral-small-latest, turn 1); all steps (3) have been used; the nearest is rule 1 (fails: broken): no result of f was added`) {
 		t.Errorf("Check returns %v", err)
 	}
 }

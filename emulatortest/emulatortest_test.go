@@ -163,7 +163,7 @@ func TestScriptIsChecked(t *testing.T) {
 		f.cleanups[len(f.cleanups)-1-i]()
 	}
 	for _, want := range []string{
-		`script: no rule or step matches "Say hello" (model mistral-small-latest, turn 1); 1 of 1 steps have been used; the nearest is rule 1 (replies "a"): it is for model other`,
+		`script: no rule or step matches "Say hello" (model mistral-small-latest, turn 1); all steps (1) have been used; the nearest is rule 1 (replies "a"): it is for model other`,
 		`script: rule 1 (replies "a") was never used`,
 	} {
 		if !strings.Contains(f.log.String(), want) {

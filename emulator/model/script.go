@@ -198,7 +198,7 @@ func (s *Script) find(p Prompt) (at *position, why string) {
 		why += fmt.Sprintf("; all steps of %s have been used in this conversation", s.name(at.rule, 0))
 	}
 	if steps > 0 {
-		why += fmt.Sprintf("; all %d steps have been used", steps)
+		why += fmt.Sprintf("; all steps (%d) have been used", steps)
 	}
 	if nearest != nil {
 		why += fmt.Sprintf("; the nearest is %s: %s", s.name(nearest, 0), strings.Join(reasons, ", "))
