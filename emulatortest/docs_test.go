@@ -30,7 +30,7 @@ func TestAnHourOfCalls(t *testing.T) {
 		began := time.Now()
 		for range 288 { // one in 12.5 s, for an hour
 			_, err := client.Beta.Conversations.Start(t.Context(), generated.StartConversationRequest{
-				Model: "glm-5.2", Inputs: ratelimited.Text("Say hello"),
+				Model: "mistral-small-latest", Inputs: ratelimited.Text("Say hello"),
 			})
 			if err != nil {
 				t.Fatal(err)
