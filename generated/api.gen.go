@@ -430,7 +430,7 @@ type AppendConversationRequest struct {
 	// handoff as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// Inputs to add to the conversation: a text, which is one user message, or a list of entries.
+	// Inputs to add to the conversation: text, which is one user message, or a list of entries.
 	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
 
 	// Whether the service stores the conversation, so that later calls can read it and append to it;
@@ -491,13 +491,13 @@ type CompletionArgs struct {
 	// Seed of the sampling, 0 or more; the same seed gives the same response where possible.
 	RandomSeed *int `json:"random_seed,omitempty"`
 
-	// Effort of a reasoning model before it responds.
+	// Reasoning effort of the model.
 	ReasoningEffort ReasoningEffort `json:"reasoning_effort,omitempty,omitzero"`
 
 	// Required format of the response.
 	ResponseFormat ResponseFormat `json:"response_format,omitempty,omitzero"`
 
-	// A text or a list of texts at which generation stops.
+	// Stop sequences: a string or a list of strings.
 	Stop CompletionArgsStop `json:"stop,omitempty,omitzero"`
 
 	// Randomness of the sampling of tokens, from 0 to 1; lower is more predictable.
@@ -524,7 +524,7 @@ type ConfirmationStatus string
 
 // ConnectorAuth is the set of credentials of a connector; its `type` is the discriminator.
 //
-// The zero value holds nothing and is marshaled as null.
+// The zero value is empty and is marshaled as null.
 type ConnectorAuth struct {
 	value ConnectorAuthVariant
 	raw   string
@@ -532,7 +532,7 @@ type ConnectorAuth struct {
 
 // ContentChunk is a part of a message's content; its `type` is the discriminator.
 //
-// The zero value holds nothing and is marshaled as null.
+// The zero value is empty and is marshaled as null.
 type ContentChunk struct {
 	value ContentChunkVariant
 	raw   string
@@ -681,7 +681,7 @@ type ConversationResponse struct {
 	// ID of the conversation.
 	ConversationID string `json:"conversation_id"`
 
-	// Findings of the guardrails in a free form; null or missing without guardrails.
+	// Free-form findings of the guardrails; null or missing without guardrails.
 	Guardrails []JSON `json:"guardrails,omitempty,omitzero"`
 
 	// The fixed name of the object type; optional in requests.
@@ -857,7 +857,7 @@ func (v DocumentURLChunk) String() string { return printed(&v) }
 
 // Entry is an entry of a conversation; its `type` is the discriminator.
 //
-// The zero value holds nothing and is marshaled as null.
+// The zero value is empty and is marshaled as null.
 type Entry struct {
 	value EntryVariant
 	raw   string
@@ -1082,7 +1082,7 @@ func (v HTTPValidationError) String() string { return printed(&v) }
 // HandoffExecution is the side that executes handoffs between agents.
 type HandoffExecution string
 
-// ImageDetail is the level of detail at which the model looks at an image.
+// ImageDetail is the level of detail at which the model reads an image.
 type ImageDetail string
 
 // ImageGenerationTool is the built-in tool that lets the model create images.
@@ -1169,7 +1169,7 @@ type MessageInputEntry struct {
 	// Time of completion; null before completion.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// Content of the message: a text or a list of chunks.
+	// Content of the message: text or a list of chunks.
 	Content MessageContent `json:"content"`
 
 	// Time of creation.
@@ -1209,7 +1209,7 @@ type MessageOutputEntry struct {
 	// Time of completion; null before completion.
 	CompletedAt Timestamp `json:"completed_at,omitempty,omitzero"`
 
-	// Content of the message: a text or a list of chunks.
+	// Content of the message: text or a list of chunks.
 	Content MessageContent `json:"content"`
 
 	// Time of creation.
@@ -1247,7 +1247,7 @@ type MessageOutputEvent struct {
 	// ID of the agent that produces the output; unset without an agent.
 	AgentID string `json:"agent_id,omitempty,omitzero"`
 
-	// Next part of the content: a text or one chunk.
+	// Next part of the content: text or one chunk.
 	Content MessageContent `json:"content"`
 
 	// Position of the chunk in the message, starting at 0; it increases by one when the response
@@ -1355,7 +1355,7 @@ type ModerationLLMV1Config struct {
 	// Whether only the categories with a custom threshold count; false by default.
 	IgnoreOtherCategories bool `json:"ignore_other_categories,omitempty,omitzero"`
 
-	// Name of the moderation model, rarely set; mistral-moderation-2411 by default.
+	// Name of the moderation model; mistral-moderation-2411 by default.
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
@@ -1386,7 +1386,7 @@ type ModerationLLMV2CategoryThresholds struct {
 	// Threshold for medical advice.
 	Health *float64 `json:"health,omitempty"`
 
-	// Threshold for attempts to make the model ignore its rules.
+	// Threshold for jailbreak attempts.
 	Jailbreaking *float64 `json:"jailbreaking,omitempty"`
 
 	// Threshold for legal advice.
@@ -1427,7 +1427,7 @@ type ModerationLLMV2Config struct {
 	// Whether only the categories with a custom threshold count; false by default.
 	IgnoreOtherCategories bool `json:"ignore_other_categories,omitempty,omitzero"`
 
-	// Name of the moderation model, rarely set; mistral-moderation-2603 by default.
+	// Name of the moderation model; mistral-moderation-2603 by default.
 	ModelName string `json:"model_name,omitempty,omitzero"`
 }
 
@@ -1482,7 +1482,7 @@ type ReasoningEffort string
 
 // ReferenceChunk is a list of references to the sources of the preceding text.
 type ReferenceChunk struct {
-	// IDs of the references, as numbers or texts.
+	// IDs of the references, as integers or strings.
 	ReferenceIDs []StringOrInteger `json:"reference_ids,omitzero"`
 
 	// The fixed discriminator value; optional in requests.
@@ -1644,7 +1644,7 @@ type RestartConversationRequest struct {
 	// handoff as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// Inputs to add to the conversation: a text, which is one user message, or a list of entries.
+	// Inputs to add to the conversation: text, which is one user message, or a list of entries.
 	Inputs ConversationInputs `json:"inputs,omitempty,omitzero"`
 
 	// Data that the caller stores with the object.
@@ -1689,7 +1689,7 @@ type StartConversationRequest struct {
 	// handoff as an output.
 	HandoffExecution HandoffExecution `json:"handoff_execution,omitempty,omitzero"`
 
-	// Inputs to add to the conversation: a text, which is one user message, or a list of entries.
+	// Inputs to add to the conversation: text, which is one user message, or a list of entries.
 	Inputs ConversationInputs `json:"inputs"`
 
 	// Instructions that the model reads before all other input.
@@ -1727,7 +1727,7 @@ func (v StartConversationRequest) String() string { return printed(&v) }
 
 // StreamEvent is the data of a server-sent event; its `type` is the discriminator.
 //
-// The zero value holds nothing and is marshaled as null.
+// The zero value is empty and is marshaled as null.
 type StreamEvent struct {
 	value StreamEventVariant
 	raw   string
@@ -1780,7 +1780,7 @@ func (v ThinkChunk) String() string { return printed(&v) }
 
 // Tool is a tool that the model may use; its `type` is the discriminator.
 //
-// The zero value holds nothing and is marshaled as null.
+// The zero value is empty and is marshaled as null.
 type Tool struct {
 	value ToolVariant
 	raw   string
@@ -2323,9 +2323,9 @@ func (v OAuth2TokenAuth) asConnectorAuth() ConnectorAuthVariant {
 }
 
 // UnknownConnectorAuth is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshaled unchanged.
+// does not define, or a value that is not an object. It is marshaled unchanged.
 type UnknownConnectorAuth struct {
-	// Type is the value of "type"; empty if there is none.
+	// Type is the value of "type"; empty without one.
 	Type string
 	// Raw is the received JSON text.
 	Raw json.RawMessage
@@ -2356,7 +2356,7 @@ func (u ConnectorAuth) Value() ConnectorAuthVariant { return u.value }
 // properties and secrets; nil if u was not decoded.
 func (u ConnectorAuth) Raw() json.RawMessage { return rawOf(u.raw) }
 
-// IsZero reports whether u holds nothing.
+// IsZero reports whether u is the zero value.
 func (u ConnectorAuth) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
@@ -2429,9 +2429,9 @@ func (v ToolReferenceChunk) asContentChunk() ContentChunkVariant {
 }
 
 // UnknownContentChunk is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshaled unchanged.
+// does not define, or a value that is not an object. It is marshaled unchanged.
 type UnknownContentChunk struct {
-	// Type is the value of "type"; empty if there is none.
+	// Type is the value of "type"; empty without one.
 	Type string
 	// Raw is the received JSON text.
 	Raw json.RawMessage
@@ -2462,7 +2462,7 @@ func (u ContentChunk) Value() ContentChunkVariant { return u.value }
 // properties and secrets; nil if u was not decoded.
 func (u ContentChunk) Raw() json.RawMessage { return rawOf(u.raw) }
 
-// IsZero reports whether u holds nothing.
+// IsZero reports whether u is the zero value.
 func (u ContentChunk) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
@@ -2535,9 +2535,9 @@ func (v ToolExecutionEntry) asEntry() EntryVariant {
 }
 
 // UnknownEntry is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshaled unchanged.
+// does not define, or a value that is not an object. It is marshaled unchanged.
 type UnknownEntry struct {
-	// Type is the value of "type"; empty if there is none.
+	// Type is the value of "type"; empty without one.
 	Type string
 	// Raw is the received JSON text.
 	Raw json.RawMessage
@@ -2568,7 +2568,7 @@ func (u Entry) Value() EntryVariant { return u.value }
 // properties and secrets; nil if u was not decoded.
 func (u Entry) Raw() json.RawMessage { return rawOf(u.raw) }
 
-// IsZero reports whether u holds nothing.
+// IsZero reports whether u is the zero value.
 func (u Entry) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
@@ -2660,9 +2660,9 @@ func (v ToolExecutionStartedEvent) asStreamEvent() StreamEventVariant {
 }
 
 // UnknownStreamEvent is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshaled unchanged.
+// does not define, or a value that is not an object. It is marshaled unchanged.
 type UnknownStreamEvent struct {
-	// Type is the value of "type" or, without it, the name of the event; empty if there is none.
+	// Type is the value of "type" or, without it, the name of the event; empty without one.
 	Type string
 	// Raw is the received JSON text.
 	Raw json.RawMessage
@@ -2693,7 +2693,7 @@ func (u StreamEvent) Value() StreamEventVariant { return u.value }
 // properties and secrets; nil if u was not decoded.
 func (u StreamEvent) Raw() json.RawMessage { return rawOf(u.raw) }
 
-// IsZero reports whether u holds nothing.
+// IsZero reports whether u is the zero value.
 func (u StreamEvent) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
@@ -2774,9 +2774,9 @@ func (v WebSearchPremiumTool) asTool() ToolVariant {
 }
 
 // UnknownTool is the variant of a type that this version of the package
-// does not know, or a value that is not an object. It is marshaled unchanged.
+// does not define, or a value that is not an object. It is marshaled unchanged.
 type UnknownTool struct {
-	// Type is the value of "type"; empty if there is none.
+	// Type is the value of "type"; empty without one.
 	Type string
 	// Raw is the received JSON text.
 	Raw json.RawMessage
@@ -2807,7 +2807,7 @@ func (u Tool) Value() ToolVariant { return u.value }
 // properties and secrets; nil if u was not decoded.
 func (u Tool) Raw() json.RawMessage { return rawOf(u.raw) }
 
-// IsZero reports whether u holds nothing.
+// IsZero reports whether u is the zero value.
 func (u Tool) IsZero() bool { return u.value == nil }
 
 // MarshalJSON returns the text that u was decoded from, or else the variant's.
