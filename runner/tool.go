@@ -108,7 +108,7 @@ func RawTool(definition generated.Function, f func(context.Context, json.RawMess
 	if err != nil {
 		return nil, &ConfigError{Tool: definition.Name, Field: "Parameters", Rule: "must be a JSON Schema: " + err.Error(), Err: err}
 	}
-	if bytes.TrimSpace(text)[0] != '{' {
+	if bytes.TrimSpace(text)[0] != '{' || !parameters.AllowsObject() {
 		return nil, &ConfigError{Tool: definition.Name, Field: "Parameters", Value: string(text), Rule: `must be a JSON Schema of type "object"`}
 	}
 	definition.Parameters = generated.JSONText(text)

@@ -78,7 +78,7 @@ func TestInvalidTools(t *testing.T) {
 	wantConfigError(t, err, "f", "WithTimeout", "1ms")
 	_, err = runner.NewTool("f", "Does.", nothing, runner.SchemaOf[tree](`{`))
 	wantConfigError(t, err, "f", "SchemaOf[runner_test.tree]")
-	for _, parameters := range []generated.JSON{`{`, `[]`, `true`, `{"type":"strnig"}`, make(chan int)} {
+	for _, parameters := range []generated.JSON{`{`, `[]`, `true`, `{"type":"strnig"}`, `{"type":"array"}`, `{"type":["string","null"]}`, make(chan int)} {
 		_, err = runner.RawTool(generated.Function{Name: "f", Description: "Does.", Parameters: parameters}, nil)
 		wantConfigError(t, err, "f", "Parameters", "JSON Schema")
 	}

@@ -327,6 +327,11 @@ func (v Value) at(path string) (Value, bool) {
 // IsObject reports whether the schema has the type "object", as the parameters of a function must.
 func (s *Schema) IsObject() bool { return slices.Equal(s.root.types, []string{"object"}) }
 
+// AllowsObject reports whether the schema has no type, or types with "object" among them.
+func (s *Schema) AllowsObject() bool {
+	return len(s.root.types) == 0 || slices.Contains(s.root.types, "object")
+}
+
 // IsClosed reports whether every part of the schema restricts its values: no part accepts any
 // value, and no object accepts properties of any name. The service's strict mode requires this.
 func (s *Schema) IsClosed() bool { return s.root.closed(map[*node]bool{}) }
