@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +23,27 @@ var slow = []emulatortest.Option{
 	emulatortest.WithClient(func(c *ratelimited.Config) { c.RequestsPerSecond, c.MaxQueue = 1, 3 }),
 }
 
+// A recorder is a ResponseRecorder whose body can be read while the handler writes.
+type recorder struct {
+	mu sync.Mutex
+	*httptest.ResponseRecorder
+}
+
+func (r *recorder) Write(data []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ResponseRecorder.Write(data)
+}
+
+func (r *recorder) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Body.String()
+}
+
 // A visitor is a browser that has sent a message.
 type visitor struct {
-	response   *httptest.ResponseRecorder
+	response   *recorder
 	disconnect context.CancelFunc
 }
 
@@ -36,7 +55,7 @@ func visit(t *testing.T, handler http.Handler, m message) visitor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := visitor{httptest.NewRecorder(), cancel}
+	v := visitor{&recorder{ResponseRecorder: httptest.NewRecorder()}, cancel}
 	request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/chat", strings.NewReader(string(body)))
 	go handler.ServeHTTP(v.response, request)
 	synctest.Wait()
@@ -48,7 +67,7 @@ func (v visitor) events(t *testing.T) []event {
 	t.Helper()
 	synctest.Wait()
 	var all []event
-	for frame := range strings.SplitSeq(strings.TrimSuffix(v.response.Body.String(), "\n\n"), "\n\n") {
+	for frame := range strings.SplitSeq(strings.TrimSuffix(v.response.text(), "\n\n"), "\n\n") {
 		var e event
 		if frame == "" {
 			continue
