@@ -64,9 +64,12 @@ func TestFilesThatAreNotOutputs(t *testing.T) {
 		`{"custom_id":"a"}`:  "line 1: not written by package bulk",
 		"{}\n":               "line 1: not written by package bulk",
 		"{" + mark + "}\n":   "line 1: not written by package bulk",
-		`{"custom_id":"a",` + strings.Replace(mark, "1", "2", 1) + "}\n":                                        "line 1: the format version is 2: must be 1",
-		`{"custom_id":"a",` + strings.Replace(mark, "00", "xy", 1) + "}\n":                                      `line 1: the digest is "xy00`,
-		`{"custom_id":"a",` + mark + "}\n" + `{"custom_id":"b","bu` + "\n" + `{"custom_id":"a",` + mark + "}\n": "line 2: not written by package bulk",
+		`{"custom_id":"a",` + strings.Replace(mark, "1", "2", 1) + "}\n":                                            "line 1: the format version is 2: must be 1",
+		`{"custom_id":"a",` + strings.Replace(mark, "00", "", 1) + "}\n":                                            `line 1: the digest is "00`,
+		`{"custom_id":"a",` + strings.Replace(mark, "00", "0000", 1) + "}\n":                                        `line 1: the digest is "00`,
+		`{"custom_id":null,` + strings.Replace(strings.Replace(mark, "request", "row", 1), "00", "0000", 1) + "}\n": `line 1: the digest is "00`,
+		`{"custom_id":"a",` + strings.Replace(mark, "00", "xy", 1) + "}\n":                                          `line 1: the digest is "xy00`,
+		`{"custom_id":"a",` + mark + "}\n" + `{"custom_id":"b","bu` + "\n" + `{"custom_id":"a",` + mark + "}\n":     "line 2: not written by package bulk",
 	} {
 		path := output(t)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -98,10 +98,11 @@ func (l *resultLine) row() (key, requestDigest digest, s status, err error) {
 	default:
 		key, s = idKey(*l.CustomID), statusFailed
 	}
-	if n, err := hex.Decode(requestDigest[:], []byte(sum)); err != nil || n != len(requestDigest) {
+	decoded, err := hex.DecodeString(sum)
+	if err != nil || len(decoded) != len(requestDigest) {
 		return key, requestDigest, s, fmt.Errorf("the digest is %q: must have %d hexadecimal digits", sum, 2*len(requestDigest))
 	}
-	return key, requestDigest, s, nil
+	return key, digest(decoded), s, nil
 }
 
 // idKey identifies a row by its ID. lineKey identifies a row without a valid ID by its line.
