@@ -180,7 +180,7 @@ func TestFullDisk(t *testing.T) {
 	const size = 20_000
 	command, text := startChild(t, server.URL(), path, fmt.Sprintf("%s=%d", childLimit, size))
 	err := command.Wait()
-	if want := "write " + path + ": file too large"; err == nil || !strings.Contains(text.String(), want) || !strings.Contains(text.String(), "bulk: cannot write ") {
+	if want := "write " + path + ": file too large"; err == nil || !strings.Contains(text.String(), want) || !strings.Contains(text.String(), "results, whose rows will be sent again: ") {
 		t.Fatalf("%v, %s; want %s", err, text, want)
 	}
 	written := read(t, path) // fails if a line is incomplete

@@ -136,7 +136,7 @@ func TestFailureLogsTheExchanges(t *testing.T) {
 		f.cleanups[len(f.cleanups)-1-i]()
 	}
 	for _, want := range []string{
-		"/completion_args/temperature: maximum", "1 requests, ", "→ POST /v1/conversations {", `"temperature":9`,
+		"/completion_args/temperature: maximum", "1 requests, the last 1 of them:", "→ POST /v1/conversations {", `"temperature":9`,
 		"← 422 Unprocessable Entity", "less than or equal to 1", "Say a [key]",
 	} {
 		if !strings.Contains(f.log.String(), want) {

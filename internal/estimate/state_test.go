@@ -55,16 +55,16 @@ func TestRestoredModelEqualsOriginal(t *testing.T) {
 func TestInvalidStateIsRejected(t *testing.T) {
 	for text, want := range map[string]string{
 		`[]`:                        "cannot unmarshal",
-		`{"actual":-1,"counted":1}`: "got -1 and 1",
-		`{"actual":1}`:              "got 1 and 0",
-		`{"prices":[1,2,3,4,2e6]}`:  "from 0 to 1048576",
-		`{"prices":[-1]}`:           "from 0 to",
-		`{"replies":[5,0]}`:         "must be above 0",
-		`{"replies":[` + strings.Repeat("1,", 64) + `1]}`: "at most 64, got 65",
-		`{"long":-1}`:      "got -1",
-		`{"long":1e300}`:   "got 1e+300",
-		`{"least":[0,-1]}`: "at least 0",
-		`{"count":65}`:     "count at most 64",
+		`{"actual":-1,"counted":1}`: "actual and counted: must both be 0 or both be above 0, got -1 and 1",
+		`{"actual":1}`:              "actual and counted: must both be 0 or both be above 0, got 1 and 0",
+		`{"prices":[1,2,3,4,2e6]}`:  "prices: must be from 0 to 1048576, got [1 2 3 4 2e+06]",
+		`{"prices":[-1]}`:           "prices: must be from 0 to 1048576, got [-1",
+		`{"replies":[5,0]}`:         "replies: must be above 0, got [5 0]",
+		`{"replies":[` + strings.Repeat("1,", 64) + `1]}`: "replies: must be at most 64, got 65",
+		`{"long":-1}`:      "long, least and count: must be at least 0, and count at most 64, got -1,",
+		`{"long":1e300}`:   "long, least and count: must be at least 0, and count at most 64, got 1e+300,",
+		`{"least":[0,-1]}`: "long, least and count: must be at least 0, and count at most 64, got 0, [0s -1ns] and 0",
+		`{"count":65}`:     "and 65",
 	} {
 		var m Model
 		m.Learn(100, Parts{}, 200, 300)
