@@ -11,8 +11,8 @@ import (
 	"github.com/mistral-ratelimit/mistral-ratelimit-go/emulator/internal/state"
 )
 
-// Config is the configuration of an emulator. The zero value has no limits, accepts any API
-// key and responds without delay.
+// Config is the configuration of an emulator. The zero value does not limit requests, accepts any nonempty
+// API key and responds without delay.
 type Config struct {
 	// APIKey is the bearer token that requests must carry; "" accepts any nonempty key.
 	APIKey string

@@ -19,7 +19,7 @@ import (
 // reason.
 type Emulator struct {
 	cfg      Config            // without its key
-	isKey    func(string) bool // a function, so that printing the Emulator does not reveal the key; nil accepts any key
+	isKey    func(string) bool // a function, so that printing the Emulator does not reveal the key; nil accepts any nonempty key
 	access   access
 	contract *contract.Contract
 	routes   http.Handler

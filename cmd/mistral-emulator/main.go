@@ -4,7 +4,7 @@
 //	go run ./cmd/mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
 //	go run ./cmd/mistral-emulator -script replies.yaml -faults faults.yaml
 //
-// It prints the address to use as a base URL. By default it accepts any API key. The flag
+// It prints the address to use as a base URL. By default it accepts any nonempty API key. The flag
 // -help lists all flags, with examples and the kinds of faults. [emulator.ParseScript] and
 // [emulator.ParseFaults] describe the formats of the files.
 //
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("mistral-emulator", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // plainflag.Error rewrites the errors.
 	addr := flags.String("addr", "127.0.0.1:8585", "`address` to listen on; port 0 selects a free port")
-	flags.StringVar(&cfg.APIKey, "key", "", "API `key` that requests must carry (default any key)")
+	flags.StringVar(&cfg.APIKey, "key", "", "API `key` that requests must carry (default any nonempty key)")
 	flags.Func("rps", "limit of `requests` per second for each model; may be a fraction (default unlimited)", plainflag.Limit(&cfg.RequestsPerSecond))
 	flags.Func("tpm", "limit of `tokens` per minute for each model (default unlimited)", whole(&cfg.TokensPerMinute))
 	flags.Func("limit", "limits of one model, in the form `model=rps/tpm`; 0 means unlimited; repeatable", limitFlag(&cfg.Limits, parseLimit))

@@ -28,7 +28,7 @@ address: use it as the base URL of your client. It runs until you interrupt it.
 
 const examples = `
 Examples:
-  mistral-emulator                                  without limits, with any API key
+  mistral-emulator                                  without limits, with any nonempty API key
   mistral-emulator -rps 1.2 -tpm 100000 -mode sliding-window
   mistral-emulator -limit mistral-large-latest=0.08/50000 -tool-limit web_search=5/100
   mistral-emulator -model mistral-large-latest -model mistral-small-latest

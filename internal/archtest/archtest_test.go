@@ -25,8 +25,8 @@ func list(t *testing.T, args ...string) []string {
 	return slices.Compact(lines)
 }
 
-// allowed has the packages of this module that each package may import. They have no cycle
-// among them, so that imports point in one direction.
+// allowed lists, for each package, the packages of this module that it may import. The imports must
+// not form a cycle, so that they point in one direction.
 var allowed = map[string][]string{
 	"openapi":             {},
 	"generated":           {},
